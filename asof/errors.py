@@ -1,0 +1,100 @@
+"""Every error that AsOf raises on purpose. No HTTP and no platform here: `asof.serving.problems` translates.
+
+AsOfError
+├── ConfigurationError        a setting is missing, malformed or contradicts another
+├── DataError                 data is not what it must be; nothing was changed
+│   ├── ExtractError          a file of an extract breaks a rule of its table
+│   ├── HistoryError          a load would rewrite what was already known
+│   └── TrainingSetError      no features, no labels, or labels of one class at this moment
+├── ModelError                a model, version or Bento is absent, untrusted or of another use case
+├── RequestError              the caller's fault
+│   ├── InvalidRequest        a malformed body, a wrong type, an unknown field
+│   ├── EntityNotFound        no feature view knows this entity
+│   └── MissingFeatures       the entity is known, a required feature is null or absent
+└── ServingError              our fault, or the platform's; worth another try
+    ├── StaleFeatures         a feature is older than its view allows, and the view refuses
+    ├── FeatureStoreUnavailable
+    └── Overloaded
+
+Each message names the thing and the next step.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+class AsOfError(Exception):
+    """The root of the tree."""
+
+
+class ConfigurationError(AsOfError):
+    """A setting is missing, malformed or contradicts another."""
+
+
+class DataError(AsOfError):
+    """Data is not what it must be; nothing was changed."""
+
+
+class ExtractError(DataError):
+    """A file of an extract breaks a rule of its table; `findings` holds one sentence for each."""
+
+    def __init__(self, findings: Sequence[str]) -> None:
+        self.findings = tuple(findings)
+        super().__init__("\n".join(self.findings))
+
+
+class HistoryError(DataError):
+    """A load would rewrite what was already known."""
+
+
+class TrainingSetError(DataError):
+    """No training set can be built for this moment."""
+
+
+class ModelError(AsOfError):
+    """A model, version or Bento is absent, untrusted or of another use case."""
+
+
+class RequestError(AsOfError):
+    """The caller's fault. `extra` goes into the problem document as it stands."""
+
+    def __init__(self, message: str, **extra: Any) -> None:
+        self.extra: Mapping[str, Any] = extra
+        super().__init__(message)
+
+
+class InvalidRequest(RequestError):
+    """A malformed body, a wrong type, an unknown field."""
+
+
+class EntityNotFound(RequestError):
+    """No feature view knows this entity."""
+
+
+class MissingFeatures(RequestError):
+    """The entity is known, but a required feature is null or absent."""
+
+
+class ServingError(AsOfError):
+    """Our fault, or the platform's: the same request may succeed later."""
+
+    retry_after: int = 1
+    """Seconds to wait, as told in Retry-After."""
+
+    def __init__(self, message: str, **extra: Any) -> None:
+        self.extra: Mapping[str, Any] = extra
+        super().__init__(message)
+
+
+class StaleFeatures(ServingError):
+    """A feature is older than its view allows, and the view's policy is to refuse."""
+
+    retry_after = 60
+
+
+class FeatureStoreUnavailable(ServingError):
+    """The online store or the registry did not answer in time."""
+
+
+class Overloaded(ServingError):
+    """More requests are in flight than the service accepts."""

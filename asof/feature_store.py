@@ -1,0 +1,46 @@
+"""The Feast FeatureStore of this project, opened from feature_repo/feature_store.yaml with values from Settings."""
+
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+from asof.feature_contract import Feature, FeatureContract
+from asof.settings import PROJECT, Settings
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+    from feast.feature_service import FeatureService
+
+REPOSITORY = PROJECT / "feature_repo"
+
+
+def open_feature_store(settings: Settings, *, offline_schema: str = "public", registry_ttl: int = 60) -> "FeatureStore":
+    """Opens the store: one connection to the registry, none yet to the stores.
+
+    `offline_schema` is the schema that historical reads see before `public`; `registry_ttl` the seconds after which
+    the registry is read again (0: never). Raises ConfigurationError where no PostgreSQL is set.
+    """
+    import yaml
+    from feast import FeatureStore, RepoConfig
+
+    raw: dict[str, Any] = yaml.safe_load(_expanded(REPOSITORY / "feature_store.yaml", settings))
+    raw["offline_store"]["db_schema"] = offline_schema
+    raw["registry"]["cache_ttl_seconds"] = registry_ttl
+    return FeatureStore(config=RepoConfig(**raw, repo_path=REPOSITORY))
+
+
+def _expanded(path: Path, settings: Settings) -> str:
+    return Template(path.read_text()).safe_substitute(settings.environment())
+
+
+def read_contract(store: "FeatureStore", service: "FeatureService") -> FeatureContract:
+    """The contract of a registered FeatureService: every feature of its projections with view and type."""
+    features = tuple(
+        Feature(field.name, projection.name, str(field.dtype))
+        for projection in service.feature_view_projections
+        for field in projection.features
+    )
+    views = {projection.name for projection in service.feature_view_projections}
+    keys = {key for view in views for key in store.get_feature_view(view).join_keys}
+    (entity,) = keys
+    return FeatureContract(service.name, entity, features)

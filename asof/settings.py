@@ -1,0 +1,127 @@
+"""Settings: the only reader of the environment. Built once at each door and passed down."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import URL, make_url
+
+from asof.errors import ConfigurationError
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+Moment = Annotated[datetime, AfterValidator(_aware)]
+"""A point in time, always in UTC; a value without a zone is taken as UTC."""
+
+PLATFORM_DEFAULTS = {
+    "BENTOML_DO_NOT_TRACK": "true",
+    "DO_NOT_TRACK": "1",
+    "FEAST_USAGE": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_CLI_PROMPT": "false",
+}
+"""What we set for the platforms' own processes, unless the user has set it."""
+
+
+class Settings(BaseSettings):
+    """Every setting, its default and one line of meaning; `.env.example` lists the same."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ASOF_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
+    )
+
+    home: Path = Field(PROJECT / ".asof", description="Where the embedded stack keeps its data, logs and artefacts.")
+    postgres_url: SecretStr | None = Field(
+        None, description="postgresql://user:password@host:port/database; unset: the embedded PostgreSQL."
+    )
+    postgres_sslmode: str | None = Field(
+        None, description="libpq's sslmode; default: disable on loopback, else require."
+    )
+    postgres_port: int = Field(5433, description="The embedded PostgreSQL's port; a taken one gives the next free.")
+    mlflow_tracking_uri: str | None = Field(
+        None,
+        validation_alias="MLFLOW_TRACKING_URI",
+        description="MLflow's address; unset: database `mlflow` on the same PostgreSQL.",
+    )
+    host: str = Field("127.0.0.1", description="The address that the background servers listen on.")
+    port: int = Field(3000, description="The prediction service's port.")
+    mlflow_port: int = Field(5050, description="The MLflow UI's port.")
+    prefect_port: int = Field(4200, description="The Prefect server's port.")
+    clock: Moment | None = Field(None, description="The moment that the service takes for now; unset: the real one.")
+    lookup_timeout: float = Field(1.5, gt=0, description="Seconds that one feature lookup may take.")
+    max_in_flight: int = Field(256, gt=0, description="Requests that one worker accepts at once; more get a 429.")
+    workers: int = Field(1, gt=0, description="Processes of the prediction service.")
+
+    def now(self) -> datetime:
+        """The moment that counts as now: the clock, or else the real time, in UTC."""
+        return self.clock or datetime.now(UTC)
+
+    def database(self, name: str | None = None) -> URL:
+        """The PostgreSQL URL, without a driver; with `name`, that of a sister database on the same server.
+
+        Raises ConfigurationError where no server is set.
+        """
+        if self.postgres_url is None:
+            raise ConfigurationError(
+                'ASOF_POSTGRES_URL is not set: run `make up` and `eval "$(make -s env)"`, or set it to a server of yours.'
+            )
+        url = make_url(self.postgres_url.get_secret_value())
+        if not url.drivername.startswith("postgresql") or not (url.host and url.database):
+            raise ConfigurationError("ASOF_POSTGRES_URL must read postgresql://user:password@host:port/database.")
+        return url.set(drivername="postgresql", database=name or url.database)
+
+    @property
+    def sslmode(self) -> str:
+        """libpq's sslmode: as set, or else `disable` on loopback and `require` elsewhere."""
+        loopback = self.database().host in {"127.0.0.1", "localhost", "::1"}
+        return self.postgres_sslmode or ("disable" if loopback else "require")
+
+    def conninfo(self, name: str | None = None) -> str:
+        """A libpq connection string for psycopg, with the sslmode and a connect timeout of five seconds."""
+        url = self.database(name).update_query_dict({"sslmode": self.sslmode, "connect_timeout": "5"})
+        return url.render_as_string(hide_password=False)
+
+    def sqlalchemy_url(self, driver: str, name: str | None = None) -> str:
+        """The same server for SQLAlchemy; the driver is written out (`psycopg` or `psycopg2`)."""
+        url = self.database(name).set(drivername=f"postgresql+{driver}").update_query_dict({"sslmode": self.sslmode})
+        return url.render_as_string(hide_password=False)
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's tracking and registry address: MLFLOW_TRACKING_URI, or else our own database `mlflow`."""
+        return self.mlflow_tracking_uri or self.sqlalchemy_url("psycopg2", "mlflow")
+
+    def environment(self) -> dict[str, str]:
+        """What another process needs in order to see the same world: this is what `make env` prints."""
+        url = self.database()
+        return {
+            "ASOF_HOME": str(self.home),
+            "ASOF_POSTGRES_URL": url.render_as_string(hide_password=False),
+            "ASOF_POSTGRES_HOST": url.host or "",
+            "ASOF_POSTGRES_PORT": str(url.port or 5432),
+            "ASOF_POSTGRES_DATABASE": url.database or "",
+            "ASOF_POSTGRES_USER": url.username or "",
+            "ASOF_POSTGRES_PASSWORD": url.password or "",
+            "ASOF_POSTGRES_SSLMODE": self.sslmode,
+            "ASOF_FEAST_REGISTRY_URL": self.sqlalchemy_url("psycopg"),
+            "MLFLOW_TRACKING_URI": self.tracking_uri,
+            "PREFECT_HOME": os.environ.get("PREFECT_HOME", str(self.home / "prefect")),
+            **{name: os.environ.get(name, value) for name, value in PLATFORM_DEFAULTS.items()},
+        }
+
+
+def export(settings: Settings) -> None:
+    """Puts `settings.environment()` into this process, for the platforms that read only the environment.
+
+    Called at a door, before the first import of a platform.
+    """
+    os.environ.update(settings.environment())

@@ -1,0 +1,33 @@
+"""What StreamFlow churn takes and answers over HTTP."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from asof.use_case import Score
+
+UserId = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$")]
+
+
+class ChurnRequest(BaseModel):
+    """One user; the service looks the features up itself."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"user_id": "7590-VHVEG"}]})
+
+    user_id: UserId = Field(description="The user, as in the extracts.")
+
+
+class ChurnAnswer(BaseModel):
+    """The problem's own part of the answer; lineage and verdicts are added by the service."""
+
+    user_id: str = Field(examples=["7590-VHVEG"])
+    probability: float = Field(ge=0, le=1, description="Probability that the user leaves in the coming month.")
+    churn: bool = Field(description="Whether the probability reaches the threshold.")
+    threshold: float = Field(ge=0, le=1, description="Chosen on the training side to maximise F1.")
+
+
+def respond(request: ChurnRequest, score: Score) -> ChurnAnswer:
+    """The answer for one user."""
+    return ChurnAnswer(
+        user_id=request.user_id, probability=score.probability, churn=score.positive, threshold=score.threshold
+    )
