@@ -41,6 +41,6 @@ def read_contract(store: "FeatureStore", service: "FeatureService") -> FeatureCo
         for field in projection.features
     )
     views = {projection.name for projection in service.feature_view_projections}
-    keys = {key for view in views for key in store.get_feature_view(view).join_keys}
-    (entity,) = keys
+    entities = {entity for view in views for entity in store.get_feature_view(view).entities}
+    (entity,) = {store.get_entity(name).join_key for name in entities}
     return FeatureContract(service.name, entity, features)

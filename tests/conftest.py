@@ -1,0 +1,51 @@
+"""Real parts for every test: a PostgreSQL server for the session, a database of its own for each module."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from pydantic import SecretStr
+
+from asof.settings import PROJECT, Settings
+
+STREAMFLOW = PROJECT.parent / "shared" / "data" / "streamflow"
+
+
+@pytest.fixture(scope="session")
+def server() -> Settings:
+    """A running PostgreSQL: the one that ASOF_POSTGRES_URL names, or else the embedded one."""
+    from local import postgres
+
+    os.environ.pop("ASOF_CLOCK", None)
+    return postgres.ensure(Settings())
+
+
+@pytest.fixture(scope="module")
+def settings(server: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings with a fresh database, a fresh MLflow database and a fresh home; all gone afterwards."""
+    name = f"asof_test_{uuid.uuid4().hex[:12]}"
+    databases = (name, f"{name}_mlflow")
+    with psycopg.connect(server.conninfo("postgres"), autocommit=True) as connection:
+        for database in databases:
+            connection.execute(f'CREATE DATABASE "{database}"')
+        url = server.database(name).render_as_string(hide_password=False)
+        yield server.model_copy(
+            update={
+                "postgres_url": SecretStr(url),
+                "mlflow_tracking_uri": server.sqlalchemy_url("psycopg2", f"{name}_mlflow"),
+                "home": tmp_path_factory.mktemp("home"),
+            }
+        )
+        for database in databases:
+            connection.execute(f'DROP DATABASE "{database}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def streamflow() -> Path:
+    """The real extracts, or a skip that says where they were looked for."""
+    if not STREAMFLOW.is_dir():
+        pytest.skip(f"the real StreamFlow extracts are not at {STREAMFLOW}")
+    return STREAMFLOW
