@@ -1,5 +1,9 @@
 """The Feast FeatureStore of this project, opened from feature_repo/feature_store.yaml with values from Settings."""
 
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
@@ -13,20 +17,41 @@ if TYPE_CHECKING:
 
 REPOSITORY = PROJECT / "feature_repo"
 
+# Feast passes `-c search_path={db_schema},public` to each connection of the offline store. Its point-in-time join runs
+# O(n^2) where the planner picks nested loops (it expects one row from each join on three columns), so they are switched
+# off here, for those connections alone: no role or database is altered, and nobody has to remember it.
+HISTORICAL_READS = "public -c enable_nestloop=off -c search_path={schema}"
 
-def open_feature_store(settings: Settings, *, offline_schema: str = "public", registry_ttl: int = 60) -> "FeatureStore":
+
+def open_feature_store(
+    settings: Settings, *, offline_schema: str | None = None, registry_ttl: int = 60
+) -> "FeatureStore":
     """Opens the store: one connection to the registry, none yet to the stores.
 
-    `offline_schema` is the schema that historical reads see before `public`; `registry_ttl` the seconds after which
+    `offline_schema` is a schema that historical reads search before `public`; `registry_ttl` the seconds after which
     the registry is read again (0: never). Raises ConfigurationError where no PostgreSQL is set.
     """
     import yaml
     from feast import FeatureStore, RepoConfig
 
     raw: dict[str, Any] = yaml.safe_load(_expanded(REPOSITORY / "feature_store.yaml", settings))
-    raw["offline_store"]["db_schema"] = offline_schema
     raw["registry"]["cache_ttl_seconds"] = registry_ttl
+    if offline_schema:
+        raw["offline_store"]["db_schema"] = HISTORICAL_READS.format(schema=offline_schema)
     return FeatureStore(config=RepoConfig(**raw, repo_path=REPOSITORY))
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps Feast's prints and bars out of our output, and one warning of its own making (it hands pandas psycopg)."""
+    with (
+        Path(os.devnull).open("w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+        warnings.catch_warnings(),
+    ):
+        warnings.filterwarnings("ignore", "pandas only supports SQLAlchemy", UserWarning)
+        yield
 
 
 def _expanded(path: Path, settings: Settings) -> str:

@@ -1,1 +1,1 @@
-"""The offline stream, one file per arrow: snapshot, materialise, dataset, train, evaluate, register, promote, bundle."""
+"""The offline stream, one file per arrow: each owns the type that it hands on."""

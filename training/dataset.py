@@ -1,14 +1,26 @@
 """entities + labels as of a moment -> TrainingSet, through Feast's point-in-time join."""
 
+import hashlib
+import json
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from psycopg import sql
 
+from asof.errors import TrainingSetError
+from asof.extract_schema import ExtractSchema
 from asof.feature_contract import FeatureContract, model_frame
+from asof.feature_store import open_feature_store, quiet, read_contract
+from asof.settings import Settings
+from asof.use_case import UseCase
+from training.known_at import KnownTables, tables_known_at
 from training.split import held_out
+
+FRAME_TYPES = {"Bool": "boolean", "Int64": "Int64", "Float64": "float64", "String": "object"}
+"""Feast's types as columns of a TrainingSet's frame: each can hold a missing value without changing its type."""
 
 
 @dataclass(frozen=True)
@@ -52,3 +64,95 @@ class TrainingSet:
 
     def _rows(self, mask: NDArray[np.bool_]) -> "TrainingSet":
         return replace(self, frame=self.frame.loc[mask].reset_index(drop=True))
+
+
+def build_training_set(
+    settings: Settings,
+    use_case: UseCase,
+    as_of: datetime,
+    *,
+    known_at: datetime | None = None,
+    feature_service: str | None = None,
+) -> TrainingSet:
+    """Features and labels of every labelled entity as of one moment, as they were known at another (default: now).
+
+    Feast joins the features point in time: an entity's newest value not after `as_of` and not older than its view's
+    ttl. Labels are those of `as_of` itself. The same call with the same `known_at` gives the same rows at any later
+    time, whatever has been loaded since. `feature_service` defaults to that of the use case's default estimator.
+
+    Raises TrainingSetError where nothing was known of `as_of` at `known_at`, where it has no labels, or labels of one
+    class.
+    """
+    known = known_at or datetime.now(UTC)
+    if known < as_of:
+        raise TrainingSetError(
+            f"known_at {known.isoformat()} lies before as_of {as_of.isoformat()}: set it to a later moment."
+        )
+    name = feature_service or use_case.estimators[use_case.default_estimator].feature_service
+    with tables_known_at(settings, use_case.extract, as_of=as_of, known_at=known) as tables:
+        _check(tables, use_case.extract, as_of, known)
+        store = open_feature_store(settings, offline_schema=tables.schema)
+        service = store.get_feature_service(name)
+        contract = read_contract(store, service)
+        with quiet():
+            joined = store.get_historical_features(_labelled(tables, use_case.extract, as_of), features=service).to_df()
+    frame = _canonical(joined, contract, use_case.extract.label)
+    return TrainingSet(frame, contract, use_case.extract.label, as_of, known, _fingerprint(frame, contract, as_of))
+
+
+def labelled_moments(settings: Settings, use_case: UseCase) -> list[datetime]:
+    """The moments that have both features and labels, oldest first."""
+    now = datetime.now(UTC)
+    with tables_known_at(settings, use_case.extract, as_of=now, known_at=now) as tables:
+        query = sql.SQL("SELECT as_of FROM {} INTERSECT SELECT as_of FROM {} ORDER BY as_of").format(
+            sql.Identifier(use_case.extract.entities), sql.Identifier(use_case.extract.labels.name)
+        )
+        return [row[0] for row in tables.connection.execute(query)]
+
+
+def _check(tables: KnownTables, extract: ExtractSchema, as_of: datetime, known_at: datetime) -> None:
+    moment = f"as of {as_of.isoformat()}, as known at {known_at.isoformat()}"
+    if not _values(tables, extract.entities, extract.entity, as_of, limit=1):
+        raise TrainingSetError(f"There are no features {moment}: ingest that month first.")
+    classes = _values(tables, extract.labels.name, extract.label, as_of, limit=2)
+    if not classes:
+        raise TrainingSetError(f"There are no labels {moment}: ingest them when the month is over, or go a month back.")
+    if len(classes) == 1:
+        raise TrainingSetError(f"Every label is {classes[0]} {moment}: a model needs both; check that month's labels.")
+
+
+def _values(tables: KnownTables, table: str, column: str, as_of: datetime, *, limit: int) -> list[object]:
+    query = sql.SQL("SELECT DISTINCT {} FROM {} WHERE as_of = %s LIMIT {}").format(
+        sql.Identifier(column), sql.Identifier(table), sql.Literal(limit)
+    )
+    return [row[0] for row in tables.connection.execute(query, (as_of,))]
+
+
+def _labelled(tables: KnownTables, extract: ExtractSchema, as_of: datetime) -> str:
+    """Feast's entity query: each labelled entity once, with its newest known label of that very moment."""
+    query = sql.SQL(
+        "SELECT DISTINCT ON ({entity}) {entity}, as_of AS event_timestamp, {label} FROM {table}"
+        " WHERE as_of = {as_of} ORDER BY {entity}, created_at DESC"
+    ).format(
+        entity=sql.Identifier(extract.entity),
+        label=sql.Identifier(extract.label),
+        table=sql.Identifier(extract.labels.name),
+        as_of=sql.Literal(as_of),
+    )
+    return query.as_string(tables.connection)
+
+
+def _canonical(joined: pd.DataFrame, contract: FeatureContract, label: str) -> pd.DataFrame:
+    """One order of rows and columns, one type for each column, whatever Feast and the driver made of them."""
+    types = {feature.name: FRAME_TYPES[feature.dtype] for feature in contract.features}
+    frame = joined[[contract.entity, *types, label]].astype({contract.entity: "object", **types, label: "bool"})
+    return frame.sort_values(contract.entity, kind="stable", ignore_index=True)
+
+
+def _fingerprint(frame: pd.DataFrame, contract: FeatureContract, as_of: datetime) -> str:
+    """SHA-256 over the moment, the contract and every cell, column by column; a missing cell is its own value."""
+    digest = hashlib.sha256(json.dumps([as_of.isoformat(), contract.to_dict()], sort_keys=True).encode())
+    for name in frame:
+        cells = ["" if missing else repr(value) for value, missing in zip(frame[name], frame[name].isna(), strict=True)]
+        digest.update("\x1f".join([str(name), *cells, "\x1e"]).encode())
+    return digest.hexdigest()

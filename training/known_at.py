@@ -1,0 +1,68 @@
+"""The snapshot tables as they were known on a day: a schema of views that Feast reads in their place."""
+
+import contextlib
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import psycopg
+from psycopg import sql
+
+from asof.extract_schema import ExtractSchema
+from asof.settings import Settings
+
+PREFIX = "known_at_"
+
+
+@dataclass(frozen=True)
+class KnownTables:
+    """A schema with one view for each snapshot table; a connection whose search path begins with it."""
+
+    schema: str
+    connection: psycopg.Connection
+
+
+@contextlib.contextmanager
+def tables_known_at(
+    settings: Settings, extract: ExtractSchema, *, as_of: datetime, known_at: datetime
+) -> Iterator[KnownTables]:
+    """Only rows learned by `known_at` that describe a moment up to `as_of`; gone when the block ends.
+
+    Feast's own `filter_by_created_timestamp` compares created_at with the entity row's event timestamp, which is
+    `as_of` here: it would hide every snapshot that arrived after the day that it describes. The cut is therefore made
+    underneath, for all sources alike. What Feast creates meanwhile (its entity table) lands in the same schema.
+    A schema left behind by a killed process is dropped by the next call.
+    """
+    schema = f"{PREFIX}{uuid.uuid4().hex}"
+    with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (schema,))
+        _drop_abandoned(connection)
+        connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
+        try:
+            for table in (*extract.tables, extract.labels):
+                connection.execute(_view(schema, table.name, as_of=as_of, known_at=known_at))
+            connection.execute(sql.SQL("SET search_path = {}, public").format(sql.Identifier(schema)))
+            yield KnownTables(schema, connection)
+        finally:
+            _drop(connection, schema)
+
+
+def _view(schema: str, table: str, *, as_of: datetime, known_at: datetime) -> sql.Composed:
+    return sql.SQL("CREATE VIEW {} AS SELECT * FROM {} WHERE as_of <= {} AND created_at <= {}").format(
+        sql.Identifier(schema, table), sql.Identifier("public", table), sql.Literal(as_of), sql.Literal(known_at)
+    )
+
+
+def _drop_abandoned(connection: psycopg.Connection) -> None:
+    """Drops the schemas whose owner no longer holds their advisory lock."""
+    rows = connection.execute("SELECT nspname FROM pg_namespace WHERE starts_with(nspname, %s)", (PREFIX,)).fetchall()
+    for (schema,) in rows:
+        held = connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (schema,)).fetchone()
+        if held and held[0]:
+            _drop(connection, schema)
+            connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (schema,))
+
+
+def _drop(connection: psycopg.Connection, schema: str) -> None:
+    connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))

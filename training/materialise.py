@@ -1,0 +1,143 @@
+"""Snapshot -> online store: each entity's newest row as of a moment, and only where something new was loaded."""
+
+import contextlib
+import hashlib
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import sql
+
+from asof.feature_store import REPOSITORY, open_feature_store, quiet
+from asof.settings import Settings
+
+if TYPE_CHECKING:
+    from feast import FeatureStore, FeatureView
+
+STATE = """
+CREATE TABLE IF NOT EXISTS materialisations (
+    materialisation_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    view text NOT NULL,
+    as_of timestamptz NOT NULL,
+    load_id bigint NOT NULL,
+    definition text NOT NULL,
+    entities bigint NOT NULL,
+    finished_at timestamptz NOT NULL DEFAULT clock_timestamp()
+)"""
+
+
+WHOLE = (0, datetime.min.replace(tzinfo=UTC))
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """One view's part: the oldest moment read again (None: nothing was new), entities written, and seconds."""
+
+    view: str
+    since: datetime | None
+    entities: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Materialisation:
+    """The online store after the stage: what it shows is as of `as_of`."""
+
+    as_of: datetime
+    refreshes: tuple[Refresh, ...]
+
+
+def apply_features(settings: Settings) -> None:
+    """Registers what feature_repo/ defines, as `feast apply` does; objects that are no longer defined are removed."""
+    from feast.repo_operations import extract_objects_for_apply_delete, parse_repo
+
+    store = open_feature_store(settings)
+    with contextlib.chdir(REPOSITORY), _importable(str(REPOSITORY)), quiet():
+        apply, delete, _, _ = extract_objects_for_apply_delete(store.project, store.registry, parse_repo(REPOSITORY))
+        store.apply(apply, objects_to_delete=delete, partial=False)
+
+
+def materialise(
+    settings: Settings,
+    *,
+    as_of: datetime | None = None,
+    full: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Materialisation:
+    """Brings every feature view of the online store to the newest snapshot as of a moment (default: now).
+
+    A view is read again from the oldest moment for which rows were loaded since its last time, so that late rows and
+    corrections arrive too, and not at all where nothing was loaded. It is read whole the first time, when its
+    definition has changed, when the moment lies before the last one, or with `full`.
+    """
+    moment = as_of or settings.now()
+    store = open_feature_store(settings)
+    with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
+        connection.execute(STATE)
+        stage = _Stage(store, connection, moment)
+        refreshes = []
+        for view in sorted(store.list_feature_views(), key=lambda view: view.name):
+            progress(view.name)
+            refreshes.append(stage.refresh(view, full))
+    return Materialisation(moment, tuple(refreshes))
+
+
+@dataclass(frozen=True)
+class _Stage:
+    store: "FeatureStore"
+    connection: psycopg.Connection
+    moment: datetime
+
+    def refresh(self, view: "FeatureView", full: bool) -> Refresh:
+        begun = perf_counter()
+        definition = hashlib.sha256(view.to_proto().spec.SerializeToString(deterministic=True)).hexdigest()
+        since, newest = self._unseen(view, WHOLE if full else self._last(view, definition))
+        if since is None:
+            return Refresh(view.name, None, 0, perf_counter() - begun)
+        with quiet():
+            self.store.materialize(since, self.moment, feature_views=[view.name])
+        entities = self._entities(view, since)
+        self.connection.execute(
+            "INSERT INTO materialisations (view, as_of, load_id, definition, entities) VALUES (%s, %s, %s, %s, %s)",
+            (view.name, self.moment, newest, definition, entities),
+        )
+        return Refresh(view.name, since, entities, perf_counter() - begun)
+
+    def _last(self, view: "FeatureView", definition: str) -> tuple[int, datetime]:
+        """The newest load and moment that the online store shows already; WHOLE where it has to be read anew."""
+        last = self.connection.execute(
+            "SELECT load_id, as_of, definition FROM materialisations WHERE view = %s"
+            " ORDER BY materialisation_id DESC LIMIT 1",
+            (view.name,),
+        ).fetchone()
+        return (last[0], last[1]) if last and last[2] == definition and last[1] <= self.moment else WHOLE
+
+    def _unseen(self, view: "FeatureView", last: tuple[int, datetime]) -> tuple[datetime | None, int]:
+        """The oldest moment with rows that the online store has not seen, and the newest load up to our moment."""
+        row = self.connection.execute(
+            "SELECT min(as_of) FILTER (WHERE load_id > %s OR as_of > %s), coalesce(max(load_id), 0) FROM loads"
+            " WHERE as_of <= %s AND coalesce((files -> %s ->> 'new_rows')::bigint, 0) > 0",
+            (*last, self.moment, f"{view.batch_source.name}.csv"),
+        ).fetchone()
+        return row or (None, 0)
+
+    def _entities(self, view: "FeatureView", since: datetime) -> int:
+        key = self.store.get_entity(view.entities[0]).join_key
+        query = sql.SQL("SELECT count(DISTINCT {}) FROM {} WHERE as_of BETWEEN %s AND %s").format(
+            sql.Identifier(key), sql.Identifier(view.batch_source.name)
+        )
+        (count,) = self.connection.execute(query, (since, self.moment)).fetchone() or (0,)
+        return int(count)
+
+
+@contextlib.contextmanager
+def _importable(folder: str) -> Iterator[None]:
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
