@@ -1,0 +1,1 @@
+"""What Docker would do: the embedded PostgreSQL, and the stack in the background."""

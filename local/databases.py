@@ -1,0 +1,74 @@
+"""The databases on a PostgreSQL server: does it answer, does it keep UTC, are ours there.
+
+Nothing here knows whether the server is embedded or somebody else's.
+"""
+
+from contextlib import suppress
+
+import psycopg
+from psycopg import errors, sql
+
+from asof.errors import ConfigurationError
+from asof.settings import Settings
+
+MLFLOW = "mlflow"
+UTC_NAMES = frozenset({"UTC", "ETC/UTC", "UCT", "GMT", "ETC/GMT", "ZULU", "UNIVERSAL"})
+
+
+def check_databases(settings: Settings) -> None:
+    """Makes the named database, and `mlflow` unless MLflow lives elsewhere, where they are absent and we may.
+
+    Raises ConfigurationError where the server does not answer, a database cannot be made, or its time zone is not UTC.
+    """
+    _require(settings, None)
+    if settings.mlflow_tracking_uri is None:
+        _require(settings, MLFLOW)
+
+
+def _require(settings: Settings, name: str | None) -> None:
+    try:
+        connection = psycopg.connect(settings.conninfo(name))
+    except psycopg.OperationalError as error:
+        _create(settings, str(settings.database(name).database), error)
+        connection = psycopg.connect(settings.conninfo(name))
+    with connection:
+        _check_utc(connection)
+
+
+def _create(settings: Settings, name: str, refusal: psycopg.OperationalError) -> None:
+    url = settings.database()
+    address = f"{url.host}:{url.port or 5432}"
+    try:
+        with psycopg.connect(settings.conninfo("postgres"), autocommit=True) as connection:
+            if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
+                raise refusal
+            with suppress(errors.DuplicateDatabase, errors.UniqueViolation):  # another process was faster
+                connection.execute(
+                    sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(sql.Identifier(name))
+                )
+            connection.execute(sql.SQL("ALTER DATABASE {} SET timezone TO 'UTC'").format(sql.Identifier(name)))
+    except psycopg.OperationalError:
+        raise ConfigurationError(
+            f"PostgreSQL at {address} (ASOF_POSTGRES_URL, database {name}) does not let us in: {_reason(refusal)}. "
+            "Start it, correct the address, or unset ASOF_POSTGRES_URL to use the embedded one."
+        ) from None
+    except errors.InsufficientPrivilege:
+        raise ConfigurationError(
+            f"Database {name} is absent at {address} (ASOF_POSTGRES_URL) and user {url.username} may not create it: "
+            f"let its owner run CREATE DATABASE {name}."
+        ) from None
+
+
+def _check_utc(connection: psycopg.Connection) -> None:
+    zone = connection.info.parameter_status("TimeZone") or ""
+    if zone.upper() not in UTC_NAMES:
+        name = connection.info.dbname
+        raise ConfigurationError(
+            f"Database {name} keeps its time in {zone}, and Feast writes UTC without saying so: "
+            f"run ALTER DATABASE {name} SET timezone TO 'UTC'."
+        )
+
+
+def _reason(error: psycopg.Error) -> str:
+    """The first line of libpq's message; it never holds the password."""
+    return str(error).splitlines()[0].removeprefix("connection failed: ").rstrip(".")

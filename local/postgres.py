@@ -1,0 +1,122 @@
+"""The PostgreSQL that everything runs on: Settings in, Settings with a server that answers out.
+
+With ASOF_POSTGRES_URL set that server is used and nothing is embedded. Without it, a server of our own listens on
+loopback; a second start attaches to it, and after a crash it comes back with its data.
+"""
+
+import fcntl
+import hashlib
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+from sqlalchemy.engine import URL
+
+from asof.errors import ConfigurationError
+from asof.settings import Settings
+from local.account import account_for
+from local.binaries import Binaries, find_binaries, within_reach
+from local.cluster import HOST, SHELF, USER, Cluster
+from local.databases import check_databases
+from local.ports import free_ports, is_free
+
+
+@dataclass(frozen=True)
+class Server:
+    """The embedded server: where it listens, its data, its programs; `url` and `port` only while it runs."""
+
+    running: bool
+    url: SecretStr | None
+    port: int | None
+    pid: int | None
+    data: Path
+    binaries: Path | None
+
+
+def ensure(settings: Settings) -> Settings:
+    """The same settings with the URL of a PostgreSQL that answers and holds our databases.
+
+    Raises ConfigurationError where ASOF_POSTGRES_URL names a server that does not answer, or ours does not start.
+    """
+    if settings.postgres_url is None:
+        settings = settings.model_copy(update={"postgres_url": start(settings).url})
+    check_databases(settings)
+    return settings
+
+
+def start(settings: Settings, binaries: Binaries | None = None) -> Server:
+    """Starts the embedded server, or attaches to the running one; `binaries`: use these programs.
+
+    Two callers at once get the same server. Raises ConfigurationError with the end of its log where it does not start.
+    """
+    with _locked(settings) as cluster:
+        if cluster.pid is None:
+            found = within_reach(binaries or find_binaries(cluster.major), cluster.account, SHELF)
+            cluster.create(found)
+            _launch(cluster, found, settings.postgres_port)
+        return _describe(cluster)
+
+
+def stop(settings: Settings) -> Server:
+    """Stops the embedded server, if it runs; its data stays."""
+    with _locked(settings) as cluster:
+        cluster.halt()
+        return _describe(cluster)
+
+
+def status(settings: Settings) -> Server:
+    """What is known of the embedded server; starts and changes nothing."""
+    return _describe(_cluster(settings))
+
+
+def remove(settings: Settings) -> None:
+    """Stops the embedded server and deletes its data and its password."""
+    with _locked(settings) as cluster:
+        cluster.halt()
+        shutil.rmtree(cluster.place, ignore_errors=True)
+        cluster.password_file.unlink(missing_ok=True)
+
+
+def _cluster(settings: Settings) -> Cluster:
+    home = settings.home.resolve()
+    inside = home / "postgres"
+    account = account_for(inside / "data")
+    if account.uid is None or account.can_enter(next(folder for folder in (home, *home.parents) if folder.is_dir())):
+        return Cluster(home, inside, account)
+    if (inside / "data").is_dir():
+        raise ConfigurationError(f"{inside} holds data, but the user that runs PostgreSQL can no longer enter {home}.")
+    outside = SHELF / hashlib.sha256(str(home).encode()).hexdigest()[:12]
+    return Cluster(home, outside, account_for(outside / "data"))
+
+
+@contextmanager
+def _locked(settings: Settings) -> Iterator[Cluster]:
+    home = settings.home.resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "postgres.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield _cluster(settings)
+
+
+def _launch(cluster: Cluster, binaries: Binaries, preferred: int) -> None:
+    """After a crash the old port comes first: whoever used the server will look for it there."""
+    if cluster.port and is_free(HOST, cluster.port):
+        preferred = cluster.port
+    for port in free_ports(HOST, preferred, "the embedded PostgreSQL"):
+        if cluster.launch(binaries, port):
+            return
+        if is_free(HOST, port):  # so the port was not the trouble
+            break
+    raise ConfigurationError(f"The embedded PostgreSQL did not start. {cluster.log} ends:\n{cluster.last_words()}")
+
+
+def _describe(cluster: Cluster) -> Server:
+    pid = cluster.pid
+    if pid is None:
+        return Server(False, None, None, None, cluster.data, cluster.programs)
+    url = URL.create("postgresql", USER, cluster.password(), HOST, cluster.port, USER)
+    secret = SecretStr(url.render_as_string(hide_password=False))
+    return Server(True, secret, cluster.port, pid, cluster.data, cluster.programs)
