@@ -72,7 +72,7 @@ class Settings(BaseSettings):
         """
         if self.postgres_url is None:
             raise ConfigurationError(
-                'ASOF_POSTGRES_URL is not set: run `make up` and `eval "$(make -s env)"`, or set it to a server of yours.'
+                'ASOF_POSTGRES_URL is not set: run `eval "$(make -s env)"`, or set it to a server of yours.'
             )
         url = make_url(self.postgres_url.get_secret_value())
         if not url.drivername.startswith("postgresql") or not (url.host and url.database):

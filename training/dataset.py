@@ -100,14 +100,18 @@ def build_training_set(
     return TrainingSet(frame, contract, use_case.extract.label, as_of, known, _fingerprint(frame, contract, as_of))
 
 
-def labelled_moments(settings: Settings, use_case: UseCase) -> list[datetime]:
-    """The moments that have both features and labels, oldest first."""
+def newest_labelled(settings: Settings, use_case: UseCase) -> datetime:
+    """The newest moment that has both features and labels. Raises TrainingSetError where there is none."""
     now = datetime.now(UTC)
     with tables_known_at(settings, use_case.extract, as_of=now, known_at=now) as tables:
-        query = sql.SQL("SELECT as_of FROM {} INTERSECT SELECT as_of FROM {} ORDER BY as_of").format(
+        query = sql.SQL("SELECT max(as_of) FROM {} WHERE as_of IN (SELECT as_of FROM {})").format(
             sql.Identifier(use_case.extract.entities), sql.Identifier(use_case.extract.labels.name)
         )
-        return [row[0] for row in tables.connection.execute(query)]
+        row = tables.connection.execute(query).fetchone()
+    if not row or row[0] is None:
+        raise TrainingSetError("No month has features and labels yet: ingest an extract and the labels of its month.")
+    moment: datetime = row[0]
+    return moment
 
 
 def _check(tables: KnownTables, extract: ExtractSchema, as_of: datetime, known_at: datetime) -> None:
