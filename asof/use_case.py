@@ -1,7 +1,8 @@
 """UseCase: what a prediction problem must supply. One folder of `asof.use_cases` holds one of them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
@@ -39,11 +40,26 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Question:
+    """One request of the demo and what the contract promises: the status, and members that the answer must hold."""
+
+    title: str
+    body: str
+    status: int
+    holds: Mapping[str, Any]
+
+    def is_answered_by(self, status: int, answer: Mapping[str, Any]) -> bool:
+        """Whether the answer keeps the promise."""
+        return status == self.status and all(answer.get(name) == value for name, value in self.holds.items())
+
+
+@dataclass(frozen=True)
 class UseCase:
     """A prediction problem.
 
     `name` is the folder and the word in the terminal, `model_name` the name in MLflow and BentoML. `request` and
     `answer` are the payloads; `respond` makes the problem's own part of the answer from the request and the score.
+    `questions(month)` is what the demo asks once the extract in the folder `month` is loaded.
     """
 
     name: str
@@ -54,5 +70,6 @@ class UseCase:
     request: type[BaseModel]
     answer: type[BaseModel]
     respond: Callable[[Any, Score], BaseModel]
+    questions: Callable[[Path], Sequence[Question]]
     default_estimator: str = "default"
     held_out_share: float = 0.25

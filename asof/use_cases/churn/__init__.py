@@ -3,6 +3,7 @@
 from asof.use_case import UseCase
 from asof.use_cases.churn.estimators import ESTIMATORS
 from asof.use_cases.churn.payloads import ChurnAnswer, ChurnRequest, respond
+from asof.use_cases.churn.questions import questions
 from asof.use_cases.churn.raw_schema import EXTRACT
 
 USE_CASE = UseCase(
@@ -14,4 +15,5 @@ USE_CASE = UseCase(
     request=ChurnRequest,
     answer=ChurnAnswer,
     respond=respond,
+    questions=questions,
 )

@@ -1,0 +1,1 @@
+"""Prefect's room: pages of calls, no logic. `python -m flows --help` is the terminal door."""

@@ -1,0 +1,74 @@
+"""What a command tells: a spinner while it works (stderr), then its result for people or as JSON (stdout)."""
+
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from asof.errors import AsOfError
+
+Say = Callable[[Any], None]
+
+
+@contextmanager
+def account(doing: str, *, as_json: bool) -> Iterator[Say]:
+    """Runs a block that calls `say(result)` once; an error of ours becomes one sentence and exit code 1."""
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+    results: list[Any] = []
+    errors = Console(stderr=True)
+    try:
+        with errors.status(f"{doing} ..."):
+            yield results.append
+    except AsOfError as error:
+        errors.print(f"[bold red]error:[/] {type(error).__name__}:", end=" ")
+        errors.print(str(error), markup=False, highlight=False)
+        raise typer.Exit(1) from error
+    for result in results:
+        tell(plain(result), as_json=as_json)
+
+
+def tell(result: Any, *, as_json: bool) -> None:
+    """One line of JSON, or tables for people."""
+    if as_json:
+        sys.stdout.write(json.dumps(result, default=str) + "\n")
+    else:
+        _print(Console(), result)
+
+
+def plain(result: Any) -> Any:
+    """Dataclasses as mappings, so that a result is one JSON object."""
+    return dataclasses.asdict(result) if dataclasses.is_dataclass(result) and not isinstance(result, type) else result
+
+
+def _print(console: Console, result: Mapping[str, Any], title: str | None = None) -> None:
+    facts = {key: value for key, value in result.items() if not _is_rows(value) and not isinstance(value, Mapping)}
+    if facts:
+        console.print(_table(title, ["", ""], [[key, _cell(value)] for key, value in facts.items()], header=False))
+    for key, value in result.items():
+        if isinstance(value, Mapping):
+            _print(console, value, key)
+        elif _is_rows(value):
+            names = list(value[0])
+            console.print(_table(key, names, [[_cell(row[name]) for name in names] for row in value]))
+
+
+def _is_rows(value: Any) -> bool:
+    return isinstance(value, Sequence) and bool(value) and isinstance(value[0], Mapping)
+
+
+def _table(title: str | None, names: list[str], rows: list[list[str]], *, header: bool = True) -> Table:
+    table = Table(*names, title=title, title_justify="left", show_header=header, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,55 @@
+"""Extracts -> dated snapshots -> online store."""
+
+from dataclasses import asdict
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.artifacts import create_table_artifact
+
+from asof.settings import Moment
+from asof.use_cases import load
+from flows.door import open_settings
+from flows.retries import RETRIES
+from training.deliveries import find_deliveries
+from training.materialise import Materialisation, apply_features, materialise
+from training.snapshot import Snapshot, prepare_tables, take_snapshot
+
+
+@task(name="take-snapshot", **RETRIES)
+def take(use_case: str, folder: str, as_of: datetime, known_at: datetime | None) -> Snapshot:
+    """One delivery into the append-only tables."""
+    return take_snapshot(open_settings(), load(use_case).extract, Path(folder), as_of=as_of, known_at=known_at)
+
+
+@task(name="materialise", **RETRIES)
+def refresh_online_store(use_case: str, as_of: datetime | None) -> Materialisation:
+    """The feature definitions into the registry, the newest rows into the online store."""
+    settings = open_settings()
+    prepare_tables(settings, load(use_case).extract)
+    apply_features(settings)
+    return materialise(settings, as_of=as_of)
+
+
+@flow(name="ingest", description="Extracts into dated snapshots, and the newest rows into the online store.")
+def ingest(
+    folder: str,
+    first_as_of: date | None = None,
+    backfill: bool = False,
+    online_as_of: Moment | None = None,
+    use_case: str = "churn",
+) -> dict[str, Any]:
+    """Loads every delivery in a folder that is not loaded yet, then brings the online store up to date."""
+    deliveries = find_deliveries(Path(folder), first=first_as_of, backfill=backfill)
+    snapshots = [take(use_case, str(each.folder), each.as_of, each.known_at) for each in deliveries]
+    online = refresh_online_store(use_case, online_as_of)
+    loads = [
+        {"as_of": each.as_of.date().isoformat(), "table": table, "rows": rows, "new rows": each.new_rows[table]}
+        for each in snapshots
+        for table, rows in each.rows.items()
+    ]
+    refreshes = [asdict(refresh) | {"since": str(refresh.since or "")} for refresh in online.refreshes]
+    create_table_artifact(key="ingest", table=loads, description="Rows read and rows that were new")
+    create_table_artifact(key="materialise", table=refreshes, description=f"Online store as of {online.as_of}")
+    return {"loads": loads, "online": {"as_of": online.as_of.isoformat(), "views": refreshes}}

@@ -1,0 +1,57 @@
+"""Snapshots -> training set -> model -> registry -> promotion."""
+
+from dataclasses import asdict
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from prefect import flow, task
+from prefect.artifacts import create_table_artifact
+
+from asof.settings import Moment
+from asof.use_cases import load
+from flows.door import open_settings
+from flows.retries import RETRIES
+from training.dataset import build_training_set, newest_labelled
+from training.evaluate import evaluate
+from training.promote import Promotion, promote
+from training.register import ModelVersion, model_version, register
+from training.train import train
+
+
+@task(name="train-version", **RETRIES)
+def train_version(use_case: str, as_of: datetime, known_at: datetime | None, estimator: str | None) -> ModelVersion:
+    """Training set, fit, evaluation and registration: one new version."""
+    settings, problem = open_settings(), load(use_case)
+    service = problem.estimators[estimator or problem.default_estimator].feature_service
+    training_set = build_training_set(settings, problem, as_of, known_at=known_at, feature_service=service)
+    return register(settings, evaluate(settings, train(settings, problem, training_set, estimator=estimator)))
+
+
+@task(name="promote", **RETRIES)
+def promote_version(use_case: str, version: str) -> Promotion:
+    """The version into Production, if it passes the gate."""
+    settings, problem = open_settings(), load(use_case)
+    challenger = model_version(settings, problem, version)
+    rebuild = partial(build_training_set, settings, problem, challenger.facts.as_of, known_at=challenger.facts.known_at)
+    return promote(
+        settings, challenger, training_set_for=lambda contract: rebuild(feature_service=contract.feature_service)
+    )
+
+
+@flow(name="retrain", description="A new version from the snapshots, promoted only if it is better.")
+def retrain(
+    use_case: str = "churn",
+    as_of: Moment | None = None,
+    known_at: Moment | None = None,
+    estimator: str | None = None,
+    promotion: bool = True,
+) -> dict[str, Any]:
+    """Trains as of a moment (default: the newest that has labels), registers, and promotes through the gate."""
+    settings = open_settings()
+    moment = as_of or newest_labelled(settings, load(use_case))
+    version = train_version(use_case, moment, known_at, estimator)
+    outcome = promote_version(use_case, version.version) if promotion else None
+    metrics = [{"metric": name, "value": value} for name, value in version.metrics.items()]
+    create_table_artifact(key="evaluation", table=metrics, description=f"{version.name} version {version.version}")
+    return {"version": asdict(version), "promotion": asdict(outcome) if outcome else None}
