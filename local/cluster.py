@@ -21,6 +21,7 @@ from local.binaries import Binaries
 
 HOST = "127.0.0.1"
 USER = "asof"
+PASSWORD_FILE = "postgres.password"  # noqa: S105 - the name of a file
 START_SECONDS = 60
 SHELF = Path("/var/lib/asof")
 """Where root puts what the server's user cannot reach at home. Only root comes here, so it can be written."""
@@ -58,7 +59,7 @@ class Cluster:
 
     @property
     def password_file(self) -> Path:
-        return self.home / "postgres.password"
+        return self.home / PASSWORD_FILE
 
     @property
     def major(self) -> int | None:
@@ -87,13 +88,13 @@ class Cluster:
         """The password, made on first use, in a file that only its owner reads."""
         file = self.password_file
         if file.is_file():
-            return file.read_text().strip()
+            return file.read_text()
         if self.major is not None:
             raise ConfigurationError(f"{file} is missing, and {self.data} cannot be opened without it: restore it.")
         draft = file.with_suffix(".new")
         draft.unlink(missing_ok=True)
         draft.touch(mode=0o600)
-        draft.write_text(secrets.token_urlsafe(24))
+        draft.write_text(secrets.token_hex(24))
         draft.rename(file)
         return file.read_text()
 

@@ -16,12 +16,12 @@ UTC_NAMES = frozenset({"UTC", "ETC/UTC", "UCT", "GMT", "ETC/GMT", "ZULU", "UNIVE
 
 
 def check_databases(settings: Settings) -> None:
-    """Makes the named database, and `mlflow` unless MLflow lives elsewhere, where they are absent and we may.
+    """Makes the named database, and `mlflow` where MLflow's address needs it, if they are absent and we may.
 
     Raises ConfigurationError where the server does not answer, a database cannot be made, or its time zone is not UTC.
     """
     _require(settings, None)
-    if settings.mlflow_tracking_uri is None:
+    if settings.tracking_uri == settings.sqlalchemy_url("psycopg2", MLFLOW):
         _require(settings, MLFLOW)
 
 

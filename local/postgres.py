@@ -6,6 +6,7 @@ loopback; a second start attaches to it, and after a crash it comes back with it
 
 import fcntl
 import hashlib
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from asof.errors import ConfigurationError
 from asof.settings import Settings
 from local.account import account_for
 from local.binaries import Binaries, find_binaries, within_reach
-from local.cluster import HOST, SHELF, USER, Cluster
+from local.cluster import HOST, PASSWORD_FILE, SHELF, USER, Cluster
 from local.databases import check_databases
 from local.ports import free_ports, is_free
 
@@ -41,10 +42,18 @@ def ensure(settings: Settings) -> Settings:
 
     Raises ConfigurationError where ASOF_POSTGRES_URL names a server that does not answer, or ours does not start.
     """
-    if settings.postgres_url is None:
+    if is_embedded(settings):
         settings = settings.model_copy(update={"postgres_url": start(settings).url})
     check_databases(settings)
     return settings
+
+
+def is_embedded(settings: Settings) -> bool:
+    """Whether our own server is meant: no URL is set, or the one that `make env` printed for it."""
+    if settings.postgres_url is None:
+        return True
+    secret, url = settings.home.resolve() / PASSWORD_FILE, settings.database()
+    return url.host == HOST and os.access(secret, os.R_OK) and url.password == secret.read_text()
 
 
 def start(settings: Settings, binaries: Binaries | None = None) -> Server:

@@ -1,0 +1,65 @@
+"""The terminal door to the local stack: `python -m local env | up | down | status`."""
+
+import shlex
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from asof.errors import AsOfError
+from asof.settings import Settings
+from local import postgres, stack
+from local.services import DEFAULT_BENTO
+from local.stack import State
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+Bento = Annotated[str, typer.Option(help="The Bento to serve, as name:version.")]
+
+
+@app.command()
+def env() -> None:
+    """Print `export NAME=value` lines, once PostgreSQL answers: eval "$(make -s env)"."""
+    settings = postgres.ensure(Settings())
+    for name, value in (settings.environment() | stack.prefect_address(settings)).items():
+        typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+@app.command()
+def up(bento: Bento = DEFAULT_BENTO) -> None:
+    """Start PostgreSQL, the MLflow UI, the Prefect server and the prediction service in the background."""
+    settings = Settings()
+    _print(stack.up(settings, bento))
+    if not any(state.name == "prediction" and state.running for state in stack.states(settings)):
+        typer.echo(
+            f"No Bento {bento} is built yet, so the prediction service does not run: `make demo`, then `make up`."
+        )
+
+
+@app.command()
+def down() -> None:
+    """Stop what `up` started."""
+    typer.echo(f"Stopped: {', '.join(stack.down(Settings())) or 'nothing, nothing was running'}.")
+
+
+@app.command()
+def status() -> None:
+    """Tell what runs, where, and under which process number."""
+    _print(stack.states(Settings()))
+
+
+def _print(states: tuple[State, ...]) -> None:
+    table = Table("", "state", "address", "pid")
+    for state in states:
+        word = "running" if state.running else state.note or "stopped"
+        table.add_row(state.name, word, state.address, str(state.pid or ""))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    try:
+        app()
+    except AsOfError as error:
+        typer.echo(f"{error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,55 @@
+"""A built Bento served for a while: in the background of a block, or in the foreground of a terminal."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from asof.errors import ConfigurationError
+from asof.settings import Settings
+from local import background
+from local.background import Service
+from local.ports import free_ports
+from local.services import prediction_service
+
+
+@contextmanager
+def serving(settings: Settings, bento: str) -> Iterator[str]:
+    """The address of a service that answers, from an empty folder; it ends with the block.
+
+    Raises ConfigurationError, with the end of its log, where it does not come up.
+    """
+    service = _service(settings, bento)
+    with TemporaryDirectory(prefix="asof-serve-") as name:
+        folder = Path(name)
+        running = background.launch(service, folder, (settings.host, _port(settings, service)))
+        try:
+            background.wait_until_healthy(service, running, folder)
+            yield running.address
+        finally:
+            background.end(service.name, folder)
+
+
+def serve_in_foreground(settings: Settings, bento: str) -> None:
+    """Turns this process into `bentoml serve`, until it is interrupted."""
+    service = _service(settings, bento)
+    where = ("--host", settings.host, "--port", str(_port(settings, service)))
+    os.chdir(settings.home)
+    os.execve(  # noqa: S606
+        sys.executable,
+        [sys.executable, "-m", service.module, *service.arguments, *where],
+        {**os.environ, **service.environment},
+    )
+
+
+def _service(settings: Settings, bento: str) -> Service:
+    service = prediction_service(settings, bento)
+    if service is None:
+        raise ConfigurationError(f"There is no Bento {bento}: run `python -m flows bundle`.")
+    return service
+
+
+def _port(settings: Settings, service: Service) -> int:
+    return next(iter(free_ports(settings.host, service.port, service.title)))

@@ -1,0 +1,111 @@
+"""PostgreSQL, the MLflow UI, the Prefect server and the prediction service, kept running in the background.
+
+In come Settings, out come States: what runs, where, under which process number. `up` twice starts nothing twice; `down`
+ends only what `up` started. Records and logs lie in `home/run`.
+"""
+
+import fcntl
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from asof.settings import Settings, export
+from local import background, postgres
+from local.background import Running, Service
+from local.ports import free_ports
+from local.services import NAMES, mlflow_service, prediction_service, prefect_service
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class State:
+    """One part of the stack; `note` says why a part that could run does not."""
+
+    name: str
+    running: bool
+    address: str = ""
+    pid: int | None = None
+    note: str = ""
+
+
+def up(settings: Settings, bento: str) -> tuple[State, ...]:
+    """Starts what does not run yet, and waits until all of it answers.
+
+    Raises ConfigurationError with the end of the log of the server that does not come up; the others go on.
+    """
+    settings = postgres.ensure(settings)
+    export(settings)
+    found = (mlflow_service(settings), prefect_service(settings), prediction_service(settings, bento))
+    services = [service for service in found if service is not None]
+    with _locked(settings) as folder:
+        running = [_started(service, folder, settings.host) for service in services]
+        for service, process in zip(services, running, strict=True):
+            background.wait_until_healthy(service, process, folder)
+    return states(settings)
+
+
+def down(settings: Settings) -> tuple[str, ...]:
+    """Ends what `up` started, and the embedded PostgreSQL last; returns the names of what was ended."""
+    with _locked(settings) as folder:
+        ended = [name for name in reversed(NAMES) if background.end(name, folder)]
+    if postgres.status(settings).running:
+        postgres.stop(settings)
+        ended.append("postgres")
+    return tuple(ended)
+
+
+def states(settings: Settings) -> tuple[State, ...]:
+    """What runs at this moment."""
+    return (_database(settings), *(_state(name, settings) for name in NAMES))
+
+
+def prefect_address(settings: Settings) -> dict[str, str]:
+    """PREFECT_API_URL of our Prefect server while it runs; without it, flows start a temporary one."""
+    running = background.find("prefect", _folder(settings))
+    return {"PREFECT_API_URL": f"{running.address}/api"} if running else {}
+
+
+def _started(service: Service, folder: Path, host: str) -> Running:
+    running = background.find(service.name, folder)
+    if running and running.purpose == service.purpose:
+        return running
+    if running:
+        logger.warning("Settings or Bento of %s changed: it starts again.", service.title)
+    background.end(service.name, folder)
+    claimed = {other.port for name in NAMES if (other := background.find(name, folder))}
+    port = next(port for port in free_ports(host, service.port, service.title) if port not in claimed)
+    return background.launch(service, folder, (host, port))
+
+
+def _state(name: str, settings: Settings) -> State:
+    running = background.find(name, _folder(settings))
+    if running:
+        return State(name, True, running.address, running.pid)
+    if name == "mlflow" and (settings.mlflow_tracking_uri or "").startswith("http"):
+        return State(name, False, str(settings.mlflow_tracking_uri), note="not ours: MLFLOW_TRACKING_URI")
+    return State(name, False)
+
+
+def _database(settings: Settings) -> State:
+    if not postgres.is_embedded(settings):
+        url = settings.database()
+        return State("postgres", False, f"{url.host}:{url.port or 5432}", note="not ours: ASOF_POSTGRES_URL")
+    server = postgres.status(settings)
+    address = f"127.0.0.1:{server.port}" if server.running else ""
+    return State("postgres", server.running, address, server.pid)
+
+
+def _folder(settings: Settings) -> Path:
+    return settings.home.resolve() / "run"
+
+
+@contextmanager
+def _locked(settings: Settings) -> Iterator[Path]:
+    folder = _folder(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "stack.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
