@@ -49,6 +49,13 @@ def status() -> None:
     _print(stack.states(Settings()))
 
 
+@app.command()
+def wipe() -> None:
+    """Stop everything and delete what the stack keeps: the embedded database, artefacts, flow runs, logs."""
+    stack.wipe(Settings())
+    typer.echo("Stopped; the embedded stack's data is gone.")
+
+
 def _print(states: tuple[State, ...]) -> None:
     table = Table("", "state", "address", "pid")
     for state in states:

@@ -6,6 +6,7 @@ ends only what `up` started. Records and logs lie in `home/run`.
 
 import fcntl
 import logging
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,6 +56,14 @@ def down(settings: Settings) -> tuple[str, ...]:
         postgres.stop(settings)
         ended.append("postgres")
     return tuple(ended)
+
+
+def wipe(settings: Settings) -> None:
+    """Ends everything and deletes what the stack keeps in `home`; what others put there stays, and so does `home`."""
+    down(settings)
+    postgres.remove(settings)
+    for name in ("artifacts", "prefect", "run"):
+        shutil.rmtree(settings.home.resolve() / name, ignore_errors=True)
 
 
 def states(settings: Settings) -> tuple[State, ...]:

@@ -1,0 +1,84 @@
+# Every command of the project; people, hooks and CI call the same ones. `make help` lists them.
+
+RUN := .venv/bin/python
+FLOWS := $(RUN) -m flows
+
+# Without byte code every start takes two to four times as long; a foreign PYTHONPATH would mix packages.
+unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench lock serve up down status env simulate ingest retrain promote rollback bundle clean wipe
+
+help: ## List the targets
+	@echo "AsOf: make TARGET [ARGS='...']"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: .venv/.complete ## Install everything into .venv
+
+.venv/.complete: requirements/dev.txt local/setup.sh
+	@rm -f $@
+	@sh local/setup.sh >&2
+	@touch $@
+
+demo: setup ## The main job on simulated data, or: DATA=folder AS_OF=2024-01-31 [USE_CASE= USERS= MONTHS=]
+	$(FLOWS) demo $(if $(USE_CASE),--use-case '$(USE_CASE)') $(if $(DATA),--data '$(DATA)') $(if $(AS_OF),--as-of '$(AS_OF)') \
+		$(if $(USERS),--users '$(USERS)') $(if $(MONTHS),--months '$(MONTHS)') $(ARGS)
+
+test: setup ## Run the tests
+	$(RUN) -m pytest $(ARGS)
+
+check: setup ## Format, lint, types, who may import whom, locks
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+	.venv/bin/lint-imports
+	@if grep -nE '://|^ *-(i|f|-)[a-z-]*(url|links|host)' requirements/*.txt; then \
+		echo 'A lock names a host: renew it with `make lock`.' >&2; exit 1; fi
+
+bench: setup ## Measure the main job
+	$(RUN) -m benchmarks $(ARGS)
+
+lock: ## Renew requirements/dev.txt and requirements/serve.txt
+	sh local/lock.sh
+
+serve: setup ## Serve predictions in the foreground
+	$(FLOWS) serve $(ARGS)
+
+up: setup ## Keep PostgreSQL, MLflow, Prefect and the prediction service running in the background
+	@$(RUN) -m local up $(ARGS)
+
+down: setup ## Stop what `make up` started
+	@$(RUN) -m local down
+
+status: setup ## Tell what runs, and where
+	@$(RUN) -m local status
+
+env: setup ## Print the environment of the stack: eval "$(make -s env)"
+	@$(RUN) -m local env
+
+simulate: setup ## Write monthly extracts whose truth is known
+	$(FLOWS) simulate $(ARGS)
+
+ingest: setup ## Load extracts into PostgreSQL and the online store
+	$(FLOWS) ingest $(ARGS)
+
+retrain: setup ## Train, evaluate, register, and promote if better
+	$(FLOWS) retrain $(ARGS)
+
+promote: setup ## Put a registered version into production
+	$(FLOWS) promote $(ARGS)
+
+rollback: setup ## Put the version before back into production
+	$(FLOWS) rollback $(ARGS)
+
+bundle: setup ## Build the Bento of the version in production
+	$(FLOWS) bundle $(ARGS)
+
+clean: ## Stop everything; delete .venv and caches (the data in .asof stays)
+	@if [ -x $(RUN) ]; then $(RUN) -m local down; fi
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+wipe: ## Stop everything; delete the data of the embedded stack too
+	@if [ -x $(RUN) ]; then $(RUN) -m local wipe; fi
+	rm -rf .asof
