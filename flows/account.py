@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import typer
@@ -18,13 +18,13 @@ Say = Callable[[Any], None]
 
 
 @contextmanager
-def account(doing: str, *, as_json: bool) -> Iterator[Say]:
+def account(doing: str, *, as_json: bool = False, quiet: bool = False) -> Iterator[Say]:
     """Runs a block that calls `say(result)` once; an error of ours becomes one sentence and exit code 1."""
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     results: list[Any] = []
     errors = Console(stderr=True)
     try:
-        with errors.status(f"{doing} ..."):
+        with nullcontext() if quiet else errors.status(f"{doing} ..."):
             yield results.append
     except AsOfError as error:
         errors.print(f"[bold red]error:[/] {type(error).__name__}:", end=" ")

@@ -14,7 +14,8 @@ from flows.door import open_settings
 from flows.retries import RETRIES
 from training.dataset import build_training_set, newest_labelled
 from training.evaluate import evaluate
-from training.promote import Promotion, promote
+from training.promote import Promotion
+from training.promote import promote as pass_gate
 from training.register import ModelVersion, model_version, register
 from training.train import train
 
@@ -34,9 +35,15 @@ def promote_version(use_case: str, version: str) -> Promotion:
     settings, problem = open_settings(), load(use_case)
     challenger = model_version(settings, problem, version)
     rebuild = partial(build_training_set, settings, problem, challenger.facts.as_of, known_at=challenger.facts.known_at)
-    return promote(
+    return pass_gate(
         settings, challenger, training_set_for=lambda contract: rebuild(feature_service=contract.feature_service)
     )
+
+
+@flow(name="promote", description="One registered version into Production, if it passes the gate.")
+def promote(use_case: str, version: str) -> dict[str, Any]:
+    """Compares it with the version in Production and promotes it if it is better."""
+    return asdict(promote_version(use_case, version))
 
 
 @flow(name="retrain", description="A new version from the snapshots, promoted only if it is better.")

@@ -44,6 +44,34 @@ def settings(server: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture(scope="session")
+def prefect_api(server: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real Prefect server with a database of its own."""
+    from local import background
+    from local.ports import free_ports
+    from local.services import prefect_service
+
+    folder = tmp_path_factory.mktemp("prefect")
+    service = prefect_service(server.model_copy(update={"home": folder}))
+    port = next(iter(free_ports("127.0.0.1", 14200, service.title)))
+    running = background.launch(service, folder, ("127.0.0.1", port))
+    background.wait_until_healthy(service, running, folder)
+    yield f"{running.address}/api"
+    background.end(service.name, folder)
+
+
+@pytest.fixture(scope="module")
+def world(settings: Settings, prefect_api: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a process that sees this module's databases, Prefect server and BentoML store."""
+    bentoml_home = tmp_path_factory.mktemp("bentoml")
+    own = {
+        "PREFECT_API_URL": prefect_api,
+        "PREFECT_HOME": str(settings.home / "prefect"),
+        "BENTOML_HOME": str(bentoml_home),
+    }
+    return {**os.environ, **settings.environment(), **own}
+
+
+@pytest.fixture(scope="session")
 def streamflow() -> Path:
     """The real extracts, or a skip that says where they were looked for."""
     if not STREAMFLOW.is_dir():

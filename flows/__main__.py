@@ -1,0 +1,168 @@
+"""The terminal door: `python -m flows COMMAND`. Each command calls one flow or stage and tells what came of it.
+
+People read tables on stdout and progress on stderr; with `--json` the last line of stdout is one JSON object.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flows.account import account
+from flows.door import open_settings
+
+door = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+DAY, MOMENT = ["%Y-%m-%d"], ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
+UseCaseName = Annotated[str, typer.Argument(help="The use case: a folder of asof/use_cases.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object, the last line of stdout.")]
+AsOf = Annotated[datetime | None, typer.Option(formats=MOMENT, help="The moment described, UTC; default: the newest.")]
+KnownAt = Annotated[
+    datetime | None, typer.Option(formats=MOMENT, help="Only what was known by then, UTC; default: now.")
+]
+First = Annotated[datetime | None, typer.Option("--as-of", formats=DAY, help="The day that month_000 describes.")]
+
+
+@door.command()
+def demo(
+    data: Annotated[Path | None, typer.Option(exists=True, help="Your extracts; default: simulated ones.")] = None,
+    as_of: First = None,
+    use_case: str = "churn",
+    users: Annotated[int, typer.Option(min=100, help="Simulated users.")] = 7043,
+    months: Annotated[int, typer.Option(min=2, help="Simulated months, up to the last month end.")] = 6,
+) -> None:
+    """The main job from extracts to answers over HTTP; exit code 0 only if each answer is what the contract says."""
+    kept = False
+    with account("starting", quiet=True):
+        open_settings()
+        from flows.demo import demo as run
+        from flows.demo import given_extracts
+
+        given = given_extracts(data, as_of.date() if as_of else None) if data else None
+        kept = run(Console(), use_case, given, users=users, months=months)
+    raise typer.Exit(0 if kept else 1)
+
+
+@door.command()
+def simulate(
+    folder: Annotated[Path, typer.Argument(help="Where the extracts go.")] = Path("data/extracts"),
+    users: Annotated[int, typer.Option(min=1)] = 7043,
+    months: Annotated[int, typer.Option(min=1, help="Up to the last month end.")] = 6,
+    seed: int = 42,
+    late_share: Annotated[float, typer.Option(help="Share of rows that arrive a month late.")] = 0.0,
+    correction_share: Annotated[float, typer.Option(help="Share of rows that are corrected a month later.")] = 0.0,
+    drift: Annotated[float, typer.Option(help="Shift of the inputs from month to month.")] = 0.0,
+    concept_change_month: Annotated[
+        int | None, typer.Option(help="From this month on, churn has other causes.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write monthly StreamFlow extracts, with the truth beside them."""
+    with account("simulating", as_json=as_json) as say:
+        from simulator import SimulationPlan
+        from simulator import simulate as stage
+
+        plan = SimulationPlan.until(
+            datetime.now(UTC).date(),
+            users=users,
+            months=months,
+            seed=seed,
+            late_share=late_share,
+            correction_share=correction_share,
+            drift=drift,
+            concept_change_month=concept_change_month,
+        )
+        say(stage(plan, folder))
+
+
+@door.command()
+def ingest(
+    folder: Annotated[Path, typer.Argument(help="month_000, labels_000, ... or one extract.")] = Path("data/extracts"),
+    as_of: First = None,
+    backfill: Annotated[bool, typer.Option(help="Each counts as known when it could have been, not from now.")] = False,
+    online_as_of: Annotated[
+        datetime | None, typer.Option(formats=MOMENT, help="What the online store shows, UTC; default: the newest.")
+    ] = None,
+    use_case: str = "churn",
+    as_json: Json = False,
+) -> None:
+    """Load extracts into dated snapshots and bring the online store up to date."""
+    with account("ingesting", as_json=as_json) as say:
+        open_settings()
+        from flows.ingest_flow import ingest as flow
+
+        say(flow(str(folder), as_of.date() if as_of else None, backfill, online_as_of, use_case))
+
+
+@door.command()
+def retrain(
+    use_case: UseCaseName = "churn",
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
+    estimator: Annotated[str | None, typer.Option(help="One of the use case's estimators; default: `default`.")] = None,
+    promotion: Annotated[bool, typer.Option("--promote/--no-promote", help="Promote it if it is better.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Build a training set as of a moment, train, evaluate, register, and promote if it is better."""
+    with account("training", as_json=as_json) as say:
+        open_settings()
+        from flows.retrain_flow import retrain as flow
+
+        say(flow(use_case, as_of, known_at, estimator, promotion))
+
+
+@door.command()
+def promote(use_case: UseCaseName, version: str, as_json: Json = False) -> None:
+    """Promote one registered version, if it passes the gate."""
+    with account("comparing", as_json=as_json) as say:
+        open_settings()
+        from flows.retrain_flow import promote as flow
+
+        say(flow(use_case, version))
+
+
+@door.command()
+def rollback(
+    use_case: UseCaseName = "churn",
+    to: Annotated[str | None, typer.Option(help="The version; default: the one before.")] = None,
+    reason: Annotated[str, typer.Option(help="Recorded with the version.")] = "rolled back by hand",
+    as_json: Json = False,
+) -> None:
+    """Bring the version back that was in Production before."""
+    with account("rolling back", as_json=as_json) as say:
+        from asof.use_cases import load
+        from training.promote import rollback as stage
+
+        say(stage(open_settings(), load(use_case), to=to, reason=reason))
+
+
+@door.command()
+def bundle(use_case: UseCaseName = "churn", as_json: Json = False) -> None:
+    """Build the Bento of the version in Production."""
+    with account("bundling", as_json=as_json) as say:
+        open_settings()
+        from flows.bundle_flow import bundle as flow
+
+        say(flow(use_case))
+
+
+@door.command()
+def serve(
+    use_case: UseCaseName = "churn",
+    port: Annotated[int | None, typer.Option(help="Default: ASOF_PORT, or the next free one.")] = None,
+) -> None:
+    """Serve the Bento of the version in Production, in the foreground."""
+    with account("bundling", quiet=True):
+        from asof.use_cases import load
+        from local.serve import serve_in_foreground
+        from training.bundle import bundle as stage
+
+        settings = open_settings()
+        built = stage(settings, load(use_case))
+    serve_in_foreground(settings.model_copy(update={"port": port or settings.port}), built.bento_tag)
+
+
+if __name__ == "__main__":
+    door()

@@ -1,0 +1,118 @@
+"""The main job on the real extracts, through the doors that people use: the terminal, the Bento, HTTP."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+
+from asof.settings import PROJECT, Settings
+from asof.use_cases import load
+from local.serve import serving
+
+JANUARY = datetime(2024, 1, 31, tzinfo=UTC)
+CHURN = load("churn")
+
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def run(world: dict[str, str]) -> Run:
+    """Runs one command of the terminal door and gives its JSON."""
+
+    def command(*words: str) -> dict[str, Any]:
+        done = subprocess.run(
+            [sys.executable, "-m", "flows", *words, "--json"], cwd=PROJECT, env=world, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
+        result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return result
+
+    return command
+
+
+@pytest.fixture(scope="module")
+def ingested(run: Run, streamflow: Path) -> dict[str, Any]:
+    return run("ingest", str(streamflow), "--as-of", "2024-01-31", "--online-as-of", "2024-01-31")
+
+
+@pytest.fixture(scope="module")
+def baseline(run: Run, ingested: dict[str, Any]) -> dict[str, Any]:
+    return run("retrain", "churn", "--as-of", "2024-01-31", "--estimator", "seed-baseline")
+
+
+@pytest.fixture(scope="module")
+def default(run: Run, baseline: dict[str, Any]) -> dict[str, Any]:
+    return run("retrain", "churn", "--as-of", "2024-01-31")
+
+
+@pytest.fixture(scope="module")
+def bento(run: Run, default: dict[str, Any]) -> str:
+    return str(run("bundle", "churn")["bento_tag"])
+
+
+def test_both_months_are_loaded_whole(ingested: dict[str, Any]) -> None:
+    tables = {*(table.name for table in CHURN.extract.tables), "labels"}
+    loads = {(load_["as_of"], load_["table"]): load_["new rows"] for load_ in ingested["loads"]}
+    assert loads == {(day, table): 7043 for day in ("2024-01-31", "2024-02-29") for table in tables}
+
+
+def test_the_same_extracts_again_change_nothing(run: Run, ingested: dict[str, Any], streamflow: Path) -> None:
+    again = run("ingest", str(streamflow), "--as-of", "2024-01-31", "--online-as-of", "2024-01-31")
+    assert {load_["new rows"] for load_ in again["loads"]} == {0}
+    assert {view["since"] for view in again["online"]["views"]} == {""}
+
+
+def test_no_user_without_internet_is_recorded_as_streaming(settings: Settings, ingested: dict[str, Any]) -> None:
+    from training.dataset import build_training_set
+
+    frame = build_training_set(settings, CHURN, JANUARY).frame
+    without = frame[frame["net_service"] == "No"]
+    assert len(without) == 1526
+    assert set(without["plan_stream_tv"]) | set(without["plan_stream_movies"]) == {"not applicable"}
+
+
+def test_the_baseline_learns_from_labels_of_its_own_month(baseline: dict[str, Any]) -> None:
+    assert baseline["version"]["metrics"]["auc"] == pytest.approx(0.81, abs=0.02)
+    assert baseline["promotion"]["promoted"] is True
+
+
+def test_the_default_estimator_is_better_and_takes_over(default: dict[str, Any], baseline: dict[str, Any]) -> None:
+    assert default["version"]["metrics"]["auc"] >= 0.84
+    assert default["promotion"]["promoted"] is True
+    assert default["promotion"]["previous"] == baseline["version"]["version"]
+
+
+def test_the_same_version_gives_the_same_bento(run: Run, bento: str) -> None:
+    assert run("bundle", "churn")["bento_tag"] == bento
+
+
+def test_every_user_gets_the_probability_that_the_registered_model_gives(
+    settings: Settings, world: dict[str, str], bento: str, default: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from training.dataset import build_training_set
+    from training.register import load_model, model_version
+
+    version = model_version(settings, CHURN, default["version"]["version"])
+    training_set = build_training_set(settings, CHURN, JANUARY, known_at=version.facts.known_at)
+    assert training_set.fingerprint == version.facts.fingerprint
+    expected = load_model(settings, version).predict_proba(training_set.features)[:, 1]
+
+    monkeypatch.setenv("BENTOML_HOME", world["BENTOML_HOME"])
+    with serving(settings.model_copy(update={"clock": JANUARY}), bento) as address:
+        served = _ask_all(address, training_set.entities)
+    np.testing.assert_allclose(served, expected, rtol=0, atol=1e-6)
+
+
+def _ask_all(address: str, users: "pd.Series[str]") -> list[float]:
+    with httpx.Client(base_url=address, timeout=30) as client:
+        answers = [client.post("/predict", json={"user_id": user}) for user in users]
+    assert {answer.status_code for answer in answers} == {200}
+    return [answer.json()["probability"] for answer in answers]
