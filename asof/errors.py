@@ -14,6 +14,7 @@ AsOfError
 └── ServingError              our fault, or the platform's; worth another try
     ├── StaleFeatures         a feature is older than its view allows, and the view refuses
     ├── FeatureStoreUnavailable
+    │   └── FeatureContractMismatch   the registry's features are not those of the model
     └── Overloaded
 
 Each message names the thing and the next step.
@@ -94,6 +95,12 @@ class StaleFeatures(ServingError):
 
 class FeatureStoreUnavailable(ServingError):
     """The online store or the registry did not answer in time."""
+
+
+class FeatureContractMismatch(FeatureStoreUnavailable):
+    """The registry's features are not those that the model was trained on: a prediction would be a guess."""
+
+    retry_after = 30
 
 
 class Overloaded(ServingError):

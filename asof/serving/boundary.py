@@ -1,0 +1,95 @@
+"""The outermost of our layers, around BentoML's own addresses too: every request gets an id, every error a problem.
+
+BentoML answers an unknown path, a wrong method and an unready probe in plain text, and an exception as a bare 500.
+"""
+
+import logging
+import re
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from asof.serving.problems import MEDIA_TYPE, Occurrence, Problem, kind_of_status, problem
+
+logger = logging.getLogger("asof.serving")
+
+HEADER = "X-Request-ID"
+SANE = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+def occurrence(scope: Scope) -> Occurrence:
+    """The path and the id of the request that `scope` belongs to."""
+    return Occurrence(scope["path"], scope["state"]["request_id"])
+
+
+def problem_response(document: Problem, headers: dict[str, str] | None = None) -> Response:
+    """The document as an HTTP response."""
+    body = document.model_dump_json(exclude_none=True)
+    return Response(body, document.status, headers, MEDIA_TYPE)
+
+
+def plain_problem(status: int, scope: Scope) -> Problem:
+    """The document for an error of which only the status is known."""
+    kind = kind_of_status(status)
+    if status == 500:
+        detail = "The error was logged under this request id."
+    else:
+        detail = f"{scope['method']} {scope['path']}: see /docs.json for what this service answers."
+    return problem(kind, detail, occurrence(scope))
+
+
+class Boundary:
+    """ASGI middleware: X-Request-ID in and out, plain error texts and exceptions into problem documents."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        scope.setdefault("state", {})["request_id"] = _request_id(Headers(scope=scope))
+        answer = _Answer(scope, receive, send)
+        try:
+            await self.app(scope, receive, answer.send)
+        except Exception:
+            logger.exception("Request %s to %s failed", scope["state"]["request_id"], scope["path"])
+            if not answer.started:
+                await answer.replace(500)
+
+
+class _Answer:
+    """One response on its way out."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope, self.receive, self._send = scope, receive, send
+        self.started = self._replaced = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start" and _is_plain_error(message):
+            await self.replace(message["status"])
+        elif not self._replaced:
+            await self._pass(message)
+
+    async def replace(self, status: int) -> None:
+        """Sends a problem document in place of what the application says."""
+        self._replaced = True
+        response = problem_response(plain_problem(status, self.scope))
+        await response(self.scope, self.receive, self._pass)
+
+    async def _pass(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            MutableHeaders(scope=message)[HEADER] = self.scope["state"]["request_id"]
+        await self._send(message)
+
+
+def _request_id(headers: Headers) -> str:
+    given = headers.get(HEADER, "")
+    return given if SANE.fullmatch(given) else uuid.uuid4().hex
+
+
+def _is_plain_error(message: Message) -> bool:
+    return message["status"] >= 400 and Headers(scope=message).get("content-type", "").startswith("text/plain")

@@ -1,0 +1,154 @@
+"""A use case -> the FastAPI app with its four addresses. The predictor comes later, when a worker starts."""
+
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Path, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from asof.errors import AsOfError, FeatureStoreUnavailable
+from asof.serving import openapi
+from asof.serving.answers import (
+    FeaturesAnswer,
+    Health,
+    ModelAnswer,
+    feature_answer,
+    identity,
+    model_answer,
+    prediction_type,
+)
+from asof.serving.boundary import occurrence, plain_problem, problem_response
+from asof.serving.predictor import Predictor
+from asof.serving.problems import BY_STATUS, Problem, describe, invalid_request, problem
+from asof.serving.strict_json import StrictJsonRoute
+from asof.serving.verdicts import timing
+from asof.use_case import UseCase
+
+PREDICT = "/predict"
+
+
+def create_app(use_case: UseCase) -> FastAPI:
+    """The app. Before its first request, `app.state.predictor` must be set to a started Predictor."""
+    app = FastAPI(title=use_case.title, docs_url=None, redoc_url=None, openapi_url=None)
+    app.router.route_class = StrictJsonRoute
+    _add_predict(app, use_case)
+    _add_features(app, use_case)
+    app.add_api_route("/model", _model, summary="Where the model comes from", response_model=ModelAnswer)
+    unready: dict[int | str, dict[str, Any]] = {503: {"model": Health}}
+    app.add_api_route("/health", _health, summary="Can it predict now?", response_model=Health, responses=unready)
+    app.add_exception_handler(AsOfError, _on_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(HTTPException, _on_status)
+    return app
+
+
+def _predictor(request: Request) -> Predictor:
+    predictor: Predictor = request.app.state.predictor
+    return predictor
+
+
+def _json(document: BaseModel, status: int = 200) -> Response:
+    """Pydantic's own JSON: FastAPI would validate the finished answer once more."""
+    return Response(document.model_dump_json(), status, media_type="application/json")
+
+
+def _add_predict(app: FastAPI, use_case: UseCase) -> None:
+    prediction = prediction_type(use_case)
+
+    async def predict(request: Request, body: use_case.request) -> Response:  # type: ignore[name-defined]
+        """Looks the entity's features up, checks that each is there and of this moment, and asks the model."""
+        predictor = _predictor(request)
+        made = await predictor.predict(body)
+        predictor.metrics.predictions.labels("ok").inc()
+        return _json(
+            prediction(
+                **made.answer.model_dump(),
+                model=identity(predictor.model, predictor.lineage),
+                as_of=made.as_of,
+                flags=[timing(reading) for reading in made.flagged],
+                request_id=occurrence(request.scope).request_id,
+            )
+        )
+
+    responses = openapi.responses(PREDICT, *openapi.PREDICTION, *openapi.BODY)
+    app.add_api_route(
+        PREDICT, predict, methods=["POST"], summary=use_case.title, response_model=prediction, responses=responses
+    )
+
+
+def _add_features(app: FastAPI, use_case: UseCase) -> None:
+    entity_key = use_case.extract.entity
+
+    async def features(request: Request, entity: Annotated[str, Path(alias=entity_key)]) -> Response:
+        """What the online store holds of one entity: value, moment, age and verdict of each feature."""
+        predictor = _predictor(request)
+        readings = await predictor.readings(entity)
+        return _json(
+            FeaturesAnswer(
+                entity=entity,
+                clock=predictor.settings.now(),
+                features=[feature_answer(reading) for reading in readings],
+                request_id=occurrence(request.scope).request_id,
+            )
+        )
+
+    path = f"/features/{{{entity_key}}}"
+    responses = openapi.responses(path, *openapi.LOOKUP)
+    app.add_api_route(
+        path, features, summary="Look at the features", response_model=FeaturesAnswer, responses=responses
+    )
+
+
+async def _model(request: Request) -> Response:
+    """Name, version and run of the model, its training set, and the features that it takes."""
+    predictor = _predictor(request)
+    return _json(model_answer(predictor.model, predictor.lineage))
+
+
+async def _health(request: Request) -> Response:
+    """Really asks the online store; 503 where a prediction cannot be made."""
+    predictor = _predictor(request)
+    try:
+        await predictor.check_store()
+    except FeatureStoreUnavailable as error:
+        trouble = str(error)
+    else:
+        trouble = ""
+    health = Health(
+        status="unavailable" if trouble else "ok",
+        feature_store=trouble or "ok",
+        model=predictor.lineage.name,
+        version=predictor.lineage.version,
+        bento=predictor.lineage.bento,
+        clock=predictor.settings.now(),
+        replaying=predictor.settings.clock is not None,
+    )
+    return _json(health, 503 if trouble else 200)
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, AsOfError)  # noqa: S101 - Starlette's type of a handler is wider than what it gets
+    document, headers = describe(error, occurrence(request.scope))
+    return _counted(request, document, headers)
+
+
+async def _on_invalid_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    return await _on_error(request, invalid_request(error.errors()))
+
+
+async def _on_status(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    if error.status_code in openapi.BODY:
+        document = problem(BY_STATUS[error.status_code], error.detail, occurrence(request.scope))
+    else:
+        document = plain_problem(error.status_code, request.scope)
+    return _counted(request, document, dict(error.headers or {}))
+
+
+def _counted(request: Request, document: Problem, headers: dict[str, str]) -> Response:
+    if request.url.path == PREDICT:
+        _predictor(request).metrics.predictions.labels(document.code).inc()
+    return problem_response(document, headers)

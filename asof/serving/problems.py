@@ -1,0 +1,132 @@
+"""An error -> an RFC 9457 problem document. The one table that translates our error tree to HTTP."""
+
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from asof.errors import (
+    AsOfError,
+    EntityNotFound,
+    FeatureContractMismatch,
+    FeatureStoreUnavailable,
+    InvalidRequest,
+    MissingFeatures,
+    Overloaded,
+    RequestError,
+    ServingError,
+    StaleFeatures,
+)
+
+MEDIA_TYPE = "application/problem+json"
+MOST, MOST_TEXT = 20, 120
+"""A caller may send thousands of unknown fields with long names: not all of them are sent back."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of problem: HTTP status, stable code, and title."""
+
+    status: int
+    code: str
+    title: str
+
+    @property
+    def type(self) -> str:
+        """The stable URI of the kind."""
+        return f"urn:asof:problem:{self.code}"
+
+
+BY_ERROR: Mapping[type[AsOfError], Kind] = {
+    InvalidRequest: Kind(422, "invalid-request", "The request is not what this service takes"),
+    EntityNotFound: Kind(404, "entity-not-found", "No feature view knows this entity"),
+    MissingFeatures: Kind(422, "missing-features", "A feature that the model needs is null or absent"),
+    StaleFeatures: Kind(503, "stale-features", "A feature is not of this moment"),
+    FeatureContractMismatch: Kind(503, "feature-contract-mismatch", "The registered features are not the model's"),
+    FeatureStoreUnavailable: Kind(503, "feature-store-unavailable", "The feature store does not answer"),
+    Overloaded: Kind(429, "overloaded", "Too many requests are in flight"),
+}
+
+BY_STATUS: Mapping[int, Kind] = {
+    404: Kind(404, "not-found", "There is nothing at this address"),
+    405: Kind(405, "method-not-allowed", "This address does not take this method"),
+    413: Kind(413, "body-too-large", "The body is larger than this service takes"),
+    415: Kind(415, "unsupported-media-type", "The body is not application/json"),
+    500: Kind(500, "internal-error", "An error of the service"),
+    503: Kind(503, "not-ready", "The service is not ready"),
+}
+
+
+class Problem(BaseModel):
+    """An RFC 9457 problem document; a kind may add members of its own."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(description="The stable URI of the kind of problem.")
+    title: str
+    status: int
+    detail: str = Field(description="What happened, and the next step.")
+    instance: str = Field(description="The path that was asked.")
+    code: str = Field(description="The kind of problem in one word, for programs.")
+    request_id: str
+    errors: list[dict[str, str]] | None = Field(None, description="invalid-request: each place and the rule it breaks.")
+
+
+@dataclass(frozen=True)
+class Occurrence:
+    """Where a problem occurred: the path and the request's id."""
+
+    instance: str
+    request_id: str
+
+
+def kind_of(error: AsOfError) -> Kind:
+    """The table's row for an error's class or its nearest ancestor; what is not in the table is an internal error."""
+    return next((BY_ERROR[ancestor] for ancestor in type(error).__mro__ if ancestor in BY_ERROR), BY_STATUS[500])
+
+
+def kind_of_status(status: int) -> Kind:
+    """The kind for a bare HTTP status."""
+    if status in BY_STATUS:
+        return BY_STATUS[status]
+    phrase = HTTPStatus(status).phrase
+    return Kind(status, phrase.lower().replace(" ", "-"), phrase)
+
+
+def problem(kind: Kind, detail: str, occurrence: Occurrence, extra: Mapping[str, Any] | None = None) -> Problem:
+    """The document. `extra` members never replace the standard ones."""
+    standard = {
+        "type": kind.type,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail,
+        "instance": occurrence.instance,
+        "code": kind.code,
+        "request_id": occurrence.request_id,
+    }
+    return Problem(**{**(extra or {}), **standard})
+
+
+def describe(error: AsOfError, occurrence: Occurrence) -> tuple[Problem, dict[str, str]]:
+    """The document for one of our errors, and the headers that go with it."""
+    kind = kind_of(error)
+    if kind.status == 500:
+        return problem(kind, "The error was logged under this request id.", occurrence), {}
+    extra = error.extra if isinstance(error, RequestError | ServingError) else {}
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, ServingError) else {}
+    return problem(kind, str(error), occurrence, extra), headers
+
+
+def invalid_request(errors: Iterable[Mapping[str, Any]]) -> InvalidRequest:
+    """Pydantic's findings, as FastAPI gives them, in our terms: the place and the rule, never the value."""
+    parts = [{"at": ".".join(map(str, e["loc"]))[:MOST_TEXT], "rule": _rule(e)} for e in itertools.islice(errors, MOST)]
+    listed = "; ".join(f"{part['at']}: {part['rule']}" for part in parts)
+    return InvalidRequest(f"{listed}. See /docs.json for what is taken.", errors=parts)
+
+
+def _rule(error: Mapping[str, Any]) -> str:
+    reason = (error.get("ctx") or {}).get("error") if error["type"] == "json_invalid" else None
+    return f"{error['msg']}: {reason}" if reason else str(error["msg"])

@@ -1,0 +1,103 @@
+"""The version in Production -> the model in BentoML's store, and the Bento that serves it. Nothing is made twice."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from asof.errors import ModelError
+from asof.settings import PROJECT, Settings
+from asof.use_case import UseCase
+
+if TYPE_CHECKING:
+    from training.register import ModelVersion
+
+BENTOFILE = PROJECT / "bentofile.yaml"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Tags of BentoML's stores, the registry's version inside, and whether the Bento was built just now."""
+
+    model_tag: str
+    bento_tag: str
+    version: str
+    created: bool
+
+
+def bundle(settings: Settings, use_case: UseCase, version: "ModelVersion | None" = None) -> Bundle:
+    """Imports the version (default: the one in Production) and builds its Bento, where they do not exist yet.
+
+    The tags follow from the version and the packaged sources: same input, same tags. Raises ModelError where nothing
+    is in Production.
+    """
+    from training.register import production
+
+    chosen = version or production(settings, use_case)
+    if chosen.facts.use_case != use_case.name:
+        raise ModelError(f"{chosen.name} version {chosen.version} is a model of {chosen.facts.use_case!r}.")
+    model_tag = _import_model(settings, chosen)
+    bento_tag = f"{use_case.model_name}:{model_tag.partition(':')[2]}-{_sources_digest()[:8]}"
+    created = _build(use_case, model_tag, bento_tag)
+    return Bundle(model_tag, bento_tag, chosen.version, created)
+
+
+def _import_model(settings: Settings, version: "ModelVersion") -> str:
+    import bentoml
+    import mlflow
+
+    tag = f"{version.name}:v{version.version}-{version.run_id[:8]}"
+    if not _exists(bentoml.models, tag):
+        mlflow.set_tracking_uri(settings.tracking_uri)
+        lineage = _lineage(version)
+        uri = f"models:/{version.name}/{version.version}"
+        bentoml.mlflow.import_model(tag, uri, labels=lineage, metadata=lineage)
+    return tag
+
+
+def _lineage(version: "ModelVersion") -> dict[str, str]:
+    facts = version.facts
+    return {
+        "name": version.name,
+        "version": version.version,
+        "run_id": version.run_id,
+        "fingerprint": facts.fingerprint,
+        "feature_service": facts.contract.feature_service,
+        "as_of": facts.as_of.isoformat(),
+        "git_commit": facts.git_commit,
+    }
+
+
+def _build(use_case: UseCase, model_tag: str, bento_tag: str) -> bool:
+    import bentoml
+
+    if _exists(bentoml.bentos, bento_tag):
+        return False
+    arguments = {"use_case": use_case.name, "model": model_tag}
+    # `reload`: another Bento may have been built in this process, from the same service.py.
+    bentoml.bentos.build_bentofile(
+        str(BENTOFILE), version=bento_tag.partition(":")[2], build_ctx=str(PROJECT), args=arguments, reload=True
+    )
+    return True
+
+
+def _exists(store: Any, tag: str) -> bool:
+    from bentoml.exceptions import NotFound
+
+    try:
+        store.get(tag)
+    except NotFound:
+        return False
+    return True
+
+
+def _sources_digest() -> str:
+    """SHA-256 over bentofile.yaml and every file that its allow-list names."""
+    import yaml
+
+    patterns = yaml.safe_load(BENTOFILE.read_text())["include"]
+    files = {path for pattern in patterns for path in PROJECT.glob(pattern.lstrip("/")) if path.is_file()}
+    digest = hashlib.sha256()
+    for path in sorted({BENTOFILE, *files}):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(PROJECT)} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
