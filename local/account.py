@@ -57,15 +57,15 @@ class Account:
             os.chown(path, self.uid, self.gid)
 
 
-def account_for(data: Path) -> Account:
-    """The user to run a server on this data: ourselves, or for root the owner of the data, `postgres` or `nobody`.
+def account_for(place: Path) -> Account:
+    """The user to run a server at this place: ourselves, or for root the owner of the place, `postgres` or `nobody`.
 
     Raises ConfigurationError where root finds none.
     """
     if os.geteuid() != 0:
         return Account()
-    if data.is_dir() and data.stat().st_uid != 0:
-        return Account(data.stat().st_uid, data.stat().st_gid)
+    if place.is_dir() and place.stat().st_uid != 0:
+        return Account(place.stat().st_uid, place.stat().st_gid)
     for name in CANDIDATES:
         try:
             entry = pwd.getpwnam(name)

@@ -3,10 +3,9 @@
 Nothing here knows whether the server is embedded or somebody else's.
 """
 
-from contextlib import suppress
-
 import psycopg
 from psycopg import errors, sql
+from psycopg.rows import TupleRow
 
 from asof.errors import ConfigurationError
 from asof.settings import Settings
@@ -28,38 +27,44 @@ def check_databases(settings: Settings) -> None:
 def _require(settings: Settings, name: str | None) -> None:
     try:
         connection = psycopg.connect(settings.conninfo(name))
-    except psycopg.OperationalError as error:
-        _create(settings, str(settings.database(name).database), error)
-        connection = psycopg.connect(settings.conninfo(name))
+    except psycopg.OperationalError as refusal:
+        connection = _create_and_connect(settings, name, refusal)
     with connection:
         _check_utc(connection)
 
 
-def _create(settings: Settings, name: str, refusal: psycopg.OperationalError) -> None:
-    url = settings.database()
-    address = f"{url.host}:{url.port or 5432}"
+def _create_and_connect(
+    settings: Settings, name: str | None, refusal: psycopg.OperationalError
+) -> psycopg.Connection[TupleRow]:
+    url = settings.database(name)
+    address = f"{url.host}:{url.port or 5432} (ASOF_POSTGRES_URL, database {url.database})"
     try:
-        with psycopg.connect(settings.conninfo("postgres"), autocommit=True) as connection:
-            if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
-                raise refusal
-            with suppress(errors.DuplicateDatabase, errors.UniqueViolation):  # another process was faster
-                connection.execute(
-                    sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(sql.Identifier(name))
-                )
-            connection.execute(sql.SQL("ALTER DATABASE {} SET timezone TO 'UTC'").format(sql.Identifier(name)))
+        _create(settings, str(url.database))
+        return psycopg.connect(settings.conninfo(name))
     except psycopg.OperationalError:
         raise ConfigurationError(
-            f"PostgreSQL at {address} (ASOF_POSTGRES_URL, database {name}) does not let us in: {_reason(refusal)}. "
+            f"PostgreSQL at {address} does not let us in: {_reason(refusal)}. "
             "Start it, correct the address, or unset ASOF_POSTGRES_URL to use the embedded one."
         ) from None
     except errors.InsufficientPrivilege:
         raise ConfigurationError(
-            f"Database {name} is absent at {address} (ASOF_POSTGRES_URL) and user {url.username} may not create it: "
-            f"let its owner run CREATE DATABASE {name}."
+            f"The database is absent from PostgreSQL at {address}, and user {url.username} may not create it: "
+            f"let its owner run CREATE DATABASE {url.database}."
         ) from None
 
 
-def _check_utc(connection: psycopg.Connection) -> None:
+def _create(settings: Settings, name: str) -> None:
+    """Makes the database unless it is there; one process at a time, since PostgreSQL refuses the second of two."""
+    database = sql.Identifier(name)
+    with psycopg.connect(settings.conninfo("postgres"), autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(hashtext('asof create database'))")
+        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
+            return
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(database))
+        connection.execute(sql.SQL("ALTER DATABASE {} SET timezone TO 'UTC'").format(database))
+
+
+def _check_utc(connection: psycopg.Connection[TupleRow]) -> None:
     zone = connection.info.parameter_status("TimeZone") or ""
     if zone.upper() not in UTC_NAMES:
         name = connection.info.dbname

@@ -92,13 +92,13 @@ def remove(settings: Settings) -> None:
 def _cluster(settings: Settings) -> Cluster:
     home = settings.home.resolve()
     inside = home / "postgres"
-    account = account_for(inside / "data")
+    account = account_for(inside)
     if account.uid is None or account.can_enter(next(folder for folder in (home, *home.parents) if folder.is_dir())):
         return Cluster(home, inside, account)
     if (inside / "data").is_dir():
         raise ConfigurationError(f"{inside} holds data, but the user that runs PostgreSQL can no longer enter {home}.")
     outside = SHELF / hashlib.sha256(str(home).encode()).hexdigest()[:12]
-    return Cluster(home, outside, account_for(outside / "data"))
+    return Cluster(home, outside, account_for(outside))
 
 
 @contextmanager
