@@ -31,7 +31,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule across columns: `holds` takes the typed frame (n rows) and gives n booleans; `text` is its sentence."""
+    """A rule across columns: `holds` takes the typed frame (n rows) and gives n booleans; `text` is its sentence.
+
+    In the frame, text is pandas' `string`, integers `Int64`, numbers `float64`, booleans `boolean`, dates
+    `datetime64[ms]`; an empty cell is missing. Only rows that could be read entirely are there. NA means "broken".
+    """
 
     text: str
     columns: tuple[str, ...]
