@@ -1,0 +1,12 @@
+"""Monthly StreamFlow extracts of any size, with the truth known.
+
+    plan = SimulationPlan(last_as_of=month_end_before(today))
+    simulation = simulate(plan, folder, progress=print)
+
+Parameters are explained at `SimulationPlan`, the folders at `simulator.extracts`, the hazard at `simulator.hazard`.
+"""
+
+from simulator.plan import Delivery, SimulationPlan, month_end_before
+from simulator.simulation import Progress, Simulation, simulate
+
+__all__ = ["Delivery", "Progress", "Simulation", "SimulationPlan", "month_end_before", "simulate"]

@@ -1,0 +1,89 @@
+"""What to simulate: SimulationPlan, checked when it is made, and the Deliveries that follow from it."""
+
+import calendar
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from asof.errors import ConfigurationError
+from simulator.profile import MOST_USERS
+
+MOST_MONTHS = 240
+
+
+def month_end_before(today: date) -> date:
+    """The last month end that lies before `today`."""
+    return today.replace(day=1) - timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One folder of the output: what it describes, and the day on which the business would have received it.
+
+    `name` is month_000, month_000_r1 (the same month delivered again) or labels_000.
+    """
+
+    name: str
+    as_of: date
+    known_on: date
+
+
+@dataclass(frozen=True)
+class SimulationPlan:
+    """Everything that decides the bytes written. Raises ConfigurationError, naming the parameter that is wrong.
+
+    last_as_of            a month end; the months before it are filled backwards
+    users                 rows in every month: as many sign up as have left
+    months                extracts to write, as of consecutive month ends
+    late_share            share of the rows of usage, payments and support that come a month late, with the redelivery
+    correction_share      share of the same rows whose first delivery counts something twice; the redelivery is right
+    drift                 by how many standard deviations watch hours fall each month after the first; rebuffers rise
+                          by the factor exp(drift / 2) each month
+    concept_change_month  from this month on (0 is the first) users leave for other reasons; None: never
+    """
+
+    last_as_of: date
+    users: int = 7043
+    months: int = 6
+    seed: int = 42
+    late_share: float = 0.0
+    correction_share: float = 0.0
+    drift: float = 0.0
+    concept_change_month: int | None = None
+
+    def __post_init__(self) -> None:
+        _within("users", self.users, 1, MOST_USERS)
+        _within("months", self.months, 1, MOST_MONTHS)
+        _within("late_share", self.late_share, 0, 1)
+        _within("correction_share", self.correction_share, 0, 1)
+        _within("drift", self.drift, -1, 1)
+        if self.concept_change_month is not None:
+            _within("concept_change_month", self.concept_change_month, 0, self.months - 1)
+        if _month_end(self.last_as_of, 0) != self.last_as_of:
+            raise ConfigurationError(f"last_as_of is {self.last_as_of}; give the last day of a month.")
+
+    @property
+    def redelivers(self) -> bool:
+        """Whether each month is delivered a second time, a month later."""
+        return self.late_share > 0 or self.correction_share > 0
+
+    def as_of(self, month: int) -> date:
+        """The month end that month `month` describes; the months before the first, below 0, are never written."""
+        return _month_end(self.last_as_of, month - self.months + 1)
+
+    def deliveries(self) -> tuple[Delivery, ...]:
+        """Every folder, in the order of arrival; labels and redeliveries come with the next month's extract."""
+        found = [Delivery(f"month_{month:03}", self.as_of(month), self.as_of(month)) for month in range(self.months)]
+        kinds = ["labels_{:03}", "month_{:03}_r1"] if self.redelivers else ["labels_{:03}"]
+        for month in range(self.months - 1):
+            found += [Delivery(kind.format(month), self.as_of(month), self.as_of(month + 1)) for kind in kinds]
+        return tuple(sorted(found, key=lambda delivery: (delivery.known_on, delivery.as_of, delivery.name)))
+
+
+def _within(parameter: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:
+        raise ConfigurationError(f"{parameter} is {value}; give a value from {least} to {most}.")
+
+
+def _month_end(day: date, months: int) -> date:
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    return date(year, month + 1, calendar.monthrange(year, month + 1)[1])
