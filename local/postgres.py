@@ -84,7 +84,7 @@ def status(settings: Settings) -> Server:
 def remove(settings: Settings) -> None:
     """Stops the embedded server and deletes its data and its password."""
     with _locked(settings) as cluster:
-        cluster.halt()
+        cluster.halt("immediate")
         shutil.rmtree(cluster.place, ignore_errors=True)
         cluster.password_file.unlink(missing_ok=True)
 
