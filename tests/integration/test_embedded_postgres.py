@@ -63,6 +63,9 @@ def test_it_starts_attaches_tells_and_stops(home: Settings) -> None:
         assert connection.execute("SHOW listen_addresses").fetchone() == ("127.0.0.1",)
         assert connection.execute("SHOW unix_socket_directories").fetchone() == ("",)
         assert connection.execute("SHOW server_encoding").fetchone() == ("UTF8",)
+    with psycopg.connect(postgres.ensure(home).conninfo("postgres")) as connection:  # where no database sets it
+        zone = connection.execute("SELECT setting, source FROM pg_settings WHERE name = 'TimeZone'").fetchone()
+        assert zone == ("UTC", "command line")
     stopped = postgres.stop(home)
     assert (stopped.running, stopped.url, stopped.pid) == (False, None, None)
     assert first.url is not None
