@@ -42,6 +42,25 @@ def open_feature_store(
 
 
 @contextlib.contextmanager
+def feature_store(settings: Settings, *, offline_schema: str | None = None) -> Iterator["FeatureStore"]:
+    """The store for the time of a block; Feast itself leaves its connections open until they are collected."""
+    store = open_feature_store(settings, offline_schema=offline_schema)
+    try:
+        yield store
+    finally:
+        close(store)
+
+
+def close(store: "FeatureStore") -> None:
+    """Closes the connections to the registry and to the online store; for the latter Feast has no public way."""
+    for engine in {store.registry.read_engine, store.registry.write_engine}:
+        engine.dispose()
+    connection = getattr(store.provider.online_store, "_conn", None)
+    if connection is not None:
+        connection.close()
+
+
+@contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keeps Feast's prints and bars out of our output, and one warning of its own making (it hands pandas psycopg)."""
     with (

@@ -61,11 +61,11 @@ def simulate(
 ) -> None:
     """Write monthly StreamFlow extracts, with the truth beside them."""
     with account("simulating", as_json=as_json) as say:
-        from simulator import SimulationPlan
+        from simulator import SimulationPlan, month_end_before
         from simulator import simulate as stage
 
-        plan = SimulationPlan.until(
-            datetime.now(UTC).date(),
+        plan = SimulationPlan(
+            month_end_before(datetime.now(UTC).date()),
             users=users,
             months=months,
             seed=seed,

@@ -70,12 +70,12 @@ def given_extracts(folder: Path, first: date | None) -> Extracts:
 
 
 def _simulated(settings: Settings, users: int, months: int) -> Extracts:
-    from simulator import SimulationPlan, simulate
+    from simulator import SimulationPlan, month_end_before, simulate
 
-    plan = SimulationPlan.until(datetime.now(UTC).date(), users=users, months=months)
+    plan = SimulationPlan(month_end_before(datetime.now(UTC).date()), users=users, months=months)
     folder = settings.home / "extracts" / f"{users}-users-{months}-months-until-{plan.last_as_of}"
     simulate(plan, folder)
-    return Extracts(folder, plan.as_ofs[0], backfill=True, clock=None)
+    return Extracts(folder, plan.as_of(0), backfill=True, clock=None)
 
 
 def _offline(account: Account, problem: UseCase, extracts: Extracts) -> str:

@@ -13,7 +13,7 @@ from psycopg import sql
 from asof.errors import TrainingSetError
 from asof.extract_schema import ExtractSchema
 from asof.feature_contract import FeatureContract, model_frame
-from asof.feature_store import open_feature_store, quiet, read_contract
+from asof.feature_store import feature_store, quiet, read_contract
 from asof.settings import Settings
 from asof.use_case import UseCase
 from training.known_at import KnownTables, tables_known_at
@@ -91,11 +91,11 @@ def build_training_set(
     name = feature_service or use_case.estimators[use_case.default_estimator].feature_service
     with tables_known_at(settings, use_case.extract, as_of=as_of, known_at=known) as tables:
         _check(tables, use_case.extract, as_of, known)
-        store = open_feature_store(settings, offline_schema=tables.schema)
-        service = store.get_feature_service(name)
-        contract = read_contract(store, service)
-        with quiet():
-            joined = store.get_historical_features(_labelled(tables, use_case.extract, as_of), features=service).to_df()
+        entities = _labelled(tables, use_case.extract, as_of)
+        with feature_store(settings, offline_schema=tables.schema) as store, quiet():
+            service = store.get_feature_service(name)
+            contract = read_contract(store, service)
+            joined = store.get_historical_features(entities, features=service).to_df()
     frame = _canonical(joined, contract, use_case.extract.label)
     return TrainingSet(frame, contract, use_case.extract.label, as_of, known, _fingerprint(frame, contract, as_of))
 

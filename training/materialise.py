@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg import sql
 
-from asof.feature_store import REPOSITORY, open_feature_store, quiet
+from asof.feature_store import REPOSITORY, feature_store, quiet
 from asof.settings import Settings
 
 if TYPE_CHECKING:
@@ -55,8 +55,7 @@ def apply_features(settings: Settings) -> None:
     """Registers what feature_repo/ defines, as `feast apply` does; objects that are no longer defined are removed."""
     from feast.repo_operations import extract_objects_for_apply_delete, parse_repo
 
-    store = open_feature_store(settings)
-    with contextlib.chdir(REPOSITORY), _importable(str(REPOSITORY)), quiet():
+    with feature_store(settings) as store, contextlib.chdir(REPOSITORY), _importable(str(REPOSITORY)), quiet():
         apply, delete, _, _ = extract_objects_for_apply_delete(store.project, store.registry, parse_repo(REPOSITORY))
         store.apply(apply, objects_to_delete=delete, partial=False)
 
@@ -75,8 +74,7 @@ def materialise(
     definition has changed, when the moment lies before the last one, or with `full`.
     """
     moment = as_of or settings.now()
-    store = open_feature_store(settings)
-    with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
+    with feature_store(settings) as store, psycopg.connect(settings.conninfo(), autocommit=True) as connection:
         connection.execute(STATE)
         stage = _Stage(store, connection, moment)
         refreshes = []

@@ -1,0 +1,94 @@
+"""The online store against the snapshots: the newest row as of a moment, late rows and corrections included."""
+
+from datetime import datetime
+
+import pandas as pd
+import psycopg
+import pytest
+from conftest import CHURN, History, moment
+
+from asof.feature_store import feature_store
+from training.materialise import Materialisation, materialise
+
+
+def online(history: History, users: list[str]) -> pd.DataFrame:
+    with feature_store(history.settings) as store:
+        service = store.get_feature_service("churn_v1")
+        answer = store.get_online_features(service, [{"user_id": user} for user in users]).to_df()
+    return answer.set_index("user_id").sort_index()
+
+
+def offline(history: History, as_of: datetime) -> pd.DataFrame:
+    """The newest version of each user's newest usage row, straight from the table."""
+    with psycopg.connect(history.settings.conninfo()) as connection:
+        rows = connection.execute(
+            "SELECT DISTINCT ON (user_id) user_id, watch_hours_30d FROM usage_agg_30d WHERE as_of <= %s"
+            " ORDER BY user_id, as_of DESC, created_at DESC",
+            (as_of,),
+        ).fetchall()
+    return pd.DataFrame(rows, columns=["user_id", "watch_hours_30d"]).set_index("user_id").sort_index()
+
+
+def agrees(history: History, as_of: datetime) -> None:
+    expected = offline(history, as_of)
+    found = online(history, list(expected.index))
+    pd.testing.assert_series_equal(found["watch_hours_30d"], expected["watch_hours_30d"])
+
+
+def refreshed(done: Materialisation) -> dict[str, datetime | None]:
+    return {refresh.view: refresh.since for refresh in done.refreshes}
+
+
+@pytest.fixture(scope="module")
+def as_of_march(history: History) -> Materialisation:
+    return materialise(history.settings, as_of=moment(history.plan.as_of(2)))
+
+
+def test_the_first_time_every_view_is_read_whole(history: History, as_of_march: Materialisation) -> None:
+    assert set(refreshed(as_of_march).values()) == {moment(history.plan.as_of(0))}
+    agrees(history, moment(history.plan.as_of(2)))
+
+
+def test_nothing_new_is_not_read_again(history: History, as_of_march: Materialisation) -> None:
+    again = materialise(history.settings, as_of=moment(history.plan.as_of(2)))
+    assert set(refreshed(again).values()) == {None}
+
+
+def test_a_later_moment_reads_only_the_months_that_are_new(history: History, as_of_march: Materialisation) -> None:
+    april = moment(history.plan.as_of(3))
+    done = materialise(history.settings, as_of=april)
+    assert refreshed(done)["usage_agg_30d_fv"] == april
+    agrees(history, april)
+
+
+def test_a_correction_of_an_old_month_is_read_from_that_month_on(history: History) -> None:
+    """The corrected user's newest row, not the corrected one, stays online."""
+    from training.snapshot import take_snapshot
+
+    april = moment(history.plan.as_of(3))
+    materialise(history.settings, as_of=april)
+    source = history.folder / "month_001"
+    corrected = history.folder.parent / "corrected"
+    corrected.mkdir()
+    for path in source.glob("*.csv"):
+        (corrected / path.name).write_bytes(path.read_bytes())
+    payments = pd.read_csv(corrected / "payments_agg_90d.csv")
+    payments["failed_payments_90d"] += 5
+    payments.to_csv(corrected / "payments_agg_90d.csv", index=False)
+    take_snapshot(history.settings, CHURN.extract, corrected, as_of=moment(history.plan.as_of(1)))
+    done = materialise(history.settings, as_of=april)
+    assert refreshed(done)["payments_agg_90d_fv"] == moment(history.plan.as_of(1))
+    agrees(history, april)
+    with psycopg.connect(history.settings.conninfo()) as connection:
+        (most,) = connection.execute(
+            "SELECT max(failed_payments_90d) FROM payments_agg_90d WHERE as_of = %s", (april,)
+        ).fetchone() or (0,)
+    stayed = set(pd.read_csv(history.folder / "month_003" / "users.csv")["user_id"])
+    assert online(history, sorted(stayed))["failed_payments_90d"].max() <= most
+
+
+def test_an_earlier_moment_brings_the_old_values_back(history: History) -> None:
+    february = moment(history.plan.as_of(1))
+    materialise(history.settings, as_of=moment(history.plan.as_of(3)))
+    materialise(history.settings, as_of=february)
+    agrees(history, february)
