@@ -6,7 +6,7 @@
 Parameters are explained at `SimulationPlan`, the folders at `simulator.extracts`, the hazard at `simulator.hazard`.
 """
 
-from simulator.plan import Delivery, SimulationPlan, month_end_before
+from simulator.plan import SimulationPlan, month_end_before
 from simulator.simulation import Progress, Simulation, simulate
 
-__all__ = ["Delivery", "Progress", "Simulation", "SimulationPlan", "month_end_before", "simulate"]
+__all__ = ["Progress", "Simulation", "SimulationPlan", "month_end_before", "simulate"]

@@ -1,7 +1,8 @@
 """Profile and Activity -> Rows: the columns of the extract, named and valued as in the raw schema.
 
+`months_active` counts the months begun, 1 in the month of sign-up; each is paid for when it begins.
 `ticket_avg_resolution_hrs_90d` is always filled, as in the real extracts: without tickets it is the time that is
-usual where the user lives. Every user can be scored.
+usual where the user lives, so that every user can be scored.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What to simulate: SimulationPlan, checked when it is made, and the Deliveries that follow from it."""
+"""What to simulate: SimulationPlan, checked when it is made, and the folders that follow from it."""
 
 import calendar
 from dataclasses import dataclass
@@ -16,22 +16,10 @@ def month_end_before(today: date) -> date:
 
 
 @dataclass(frozen=True)
-class Delivery:
-    """One folder of the output: what it describes, and the day on which the business would have received it.
-
-    `name` is month_000, month_000_r1 (the same month delivered again) or labels_000.
-    """
-
-    name: str
-    as_of: date
-    known_on: date
-
-
-@dataclass(frozen=True)
 class SimulationPlan:
     """Everything that decides the bytes written. Raises ConfigurationError, naming the parameter that is wrong.
 
-    last_as_of            a month end; the months before it are filled backwards
+    last_as_of            a month end, that of the newest extract
     users                 rows in every month: as many sign up as have left
     months                extracts to write, as of consecutive month ends
     late_share            share of the rows of usage, payments and support that come a month late, with the redelivery
@@ -70,13 +58,11 @@ class SimulationPlan:
         """The month end that month `month` describes; the months before the first, below 0, are never written."""
         return _month_end(self.last_as_of, month - self.months + 1)
 
-    def deliveries(self) -> tuple[Delivery, ...]:
-        """Every folder, in the order of arrival; labels and redeliveries come with the next month's extract."""
-        found = [Delivery(f"month_{month:03}", self.as_of(month), self.as_of(month)) for month in range(self.months)]
-        kinds = ["labels_{:03}", "month_{:03}_r1"] if self.redelivers else ["labels_{:03}"]
-        for month in range(self.months - 1):
-            found += [Delivery(kind.format(month), self.as_of(month), self.as_of(month + 1)) for kind in kinds]
-        return tuple(sorted(found, key=lambda delivery: (delivery.known_on, delivery.as_of, delivery.name)))
+    def deliveries(self) -> tuple[str, ...]:
+        """The folders: every month, and for each but the newest what arrives with the next: labels, redelivery."""
+        over = range(self.months - 1)
+        redeliveries = [f"month_{month:03}_r1" for month in over if self.redelivers]
+        return (*(f"month_{m:03}" for m in range(self.months)), *(f"labels_{m:03}" for m in over), *redeliveries)
 
 
 def _within(parameter: str, value: float, least: float, most: float) -> None:

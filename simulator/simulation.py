@@ -91,9 +91,9 @@ def _standing(plan: SimulationPlan, folder: Path) -> Simulation:
 def _complete(plan: SimulationPlan, folder: Path) -> bool:
     tables = {"month": EXTRACT.tables, "labels": (EXTRACT.labels,)}
     return all(
-        (folder / delivery.name / f"{table.name}.csv").is_file()
+        (folder / delivery / f"{table.name}.csv").is_file()
         for delivery in plan.deliveries()
-        for table in tables[delivery.name.split("_")[0]]
+        for table in tables[delivery.split("_")[0]]
     )
 
 
@@ -110,10 +110,6 @@ def _document(plan: SimulationPlan, rates: tuple[float, ...]) -> dict[str, Any]:
                 "leaving_rate": rate,
             }
             for month, rate in enumerate(rates)
-        ],
-        "deliveries": [
-            {"name": item.name, "as_of": item.as_of.isoformat(), "known_on": item.known_on.isoformat()}
-            for item in plan.deliveries()
         ],
         "hazards": [asdict(hazard) for hazard in (USUAL, CHANGED)],
         "noise": NOISE,

@@ -10,12 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from asof.errors import ConfigurationError
 from asof.extract_schema import Column, Kind, RawTable
 from asof.use_cases.churn.raw_schema import EXTRACT, NO_INTERNET, PAYMENTS, SUBSCRIPTIONS, SUPPORT, USAGE, USERS
-from simulator import Delivery, Simulation, SimulationPlan, month_end_before, simulate
+from simulator import Simulation, SimulationPlan, month_end_before, simulate
+from simulator.profile import MOST_USERS
+from simulator.user_ids import user_ids
+from training.deliveries import find_deliveries
+from training.extract import read_extract
+from training.extract_checks import KnownIds
 
 PLAN = SimulationPlan(last_as_of=date(2024, 3, 31), users=3001, months=3, seed=7)
 FAULTY = replace(PLAN, users=2000, late_share=0.05, correction_share=0.1)
@@ -94,6 +100,11 @@ def test_user_ids_look_like_the_real_ones(plain: Simulation) -> None:
     assert read(plain.folder / "month_000", USERS).index.str.fullmatch(r"\d{4}-[A-Z]{5}").all()
 
 
+def test_no_two_users_of_any_month_share_an_id() -> None:
+    numbers = (np.arange(12)[:, None] * MOST_USERS + np.arange(20_000)).ravel()
+    assert len(np.unique(user_ids(numbers))) == len(numbers)
+
+
 def test_about_22_percent_have_no_internet(plain: Simulation) -> None:
     rows = read(plain.folder / "month_000", SUBSCRIPTIONS)
     assert 0.19 < rows["net_service"].eq(NO_INTERNET).mean() < 0.24
@@ -133,19 +144,14 @@ def test_labels_are_what_the_truth_says_and_the_newest_month_has_none(plain: Sim
     assert not list((plain.folder / "month_002").glob("*label*"))
 
 
-def test_deliveries_come_in_the_order_in_which_they_become_known(faulty: Simulation) -> None:
-    january, february, march = date(2024, 1, 31), date(2024, 2, 29), date(2024, 3, 31)
-    assert FAULTY.deliveries() == (
-        Delivery("month_000", january, january),
-        Delivery("labels_000", january, february),
-        Delivery("month_000_r1", january, february),
-        Delivery("month_001", february, february),
-        Delivery("labels_001", february, march),
-        Delivery("month_001_r1", february, march),
-        Delivery("month_002", march, march),
-    )
-    folders = {path.name for path in faulty.folder.iterdir()}
-    assert folders == {delivery.name for delivery in FAULTY.deliveries()} | {"truth"}
+def test_the_stream_finds_and_accepts_every_delivery(faulty: Simulation) -> None:
+    names, ids = [], [read(path, USERS).index for path in sorted(faulty.folder.glob("month_???"))]
+    known = KnownIds(pa.chunked_array([pa.array(ids[0].union(ids[1]), pa.string())]), "a user")
+    for delivery in find_deliveries(faulty.folder, first=FAULTY.as_of(0), backfill=True):
+        names.append(delivery.folder.name)
+        assert read_extract(delivery.folder, EXTRACT, lambda: known)
+    assert sorted(names) == sorted(FAULTY.deliveries())
+    assert {path.name for path in faulty.folder.iterdir()} == {*names, "truth"}
 
 
 def test_without_faults_nothing_is_delivered_twice(plain: Simulation) -> None:

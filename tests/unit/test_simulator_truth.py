@@ -15,7 +15,7 @@ from asof.use_cases.churn.raw_schema import EXTRACT
 from simulator import Simulation, SimulationPlan, simulate
 from simulator.hazard import USUAL, hazard_inputs
 
-PLAN = SimulationPlan(last_as_of=date(2024, 3, 31), users=20_000, months=3)
+PLAN = SimulationPlan(last_as_of=date(2024, 3, 31), users=12_000, months=3)
 
 
 @pytest.fixture(scope="module")
