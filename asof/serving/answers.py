@@ -95,7 +95,7 @@ class Health(BaseModel):
 
 def prediction_type(use_case: UseCase) -> type[BaseModel]:
     """The use case's own answer together with the evidence."""
-    return create_model(f"{use_case.answer.__name__}WithEvidence", __base__=(use_case.answer, Evidence))
+    return create_model(f"{use_case.answer.__name__}WithEvidence", __base__=(Evidence, use_case.answer))
 
 
 def identity(model: ServedModel, lineage: Lineage) -> dict[str, Any]:

@@ -48,10 +48,7 @@ def make_service(arguments: Arguments) -> "bentoml.Service[Any]":
 
         @bentoml.on_startup  # type: ignore[untyped-decorator]
         async def start(self) -> None:
-            self.predictor.start()
-            # What is loaded by now lives as long as the worker: the collector need not look at it again.
-            gc.collect()
-            gc.freeze()
+            self.predictor.start().add_done_callback(_freeze)
 
         @bentoml.on_shutdown  # type: ignore[untyped-decorator]
         async def stop(self) -> None:
@@ -70,6 +67,12 @@ def make_service(arguments: Arguments) -> "bentoml.Service[Any]":
     service.mount_asgi_app(app)
     service.add_asgi_middleware(Boundary)
     return service
+
+
+def _freeze(_: object) -> None:
+    """What is loaded by now lives as long as the worker: the collector need not look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 def _lineage(metadata: dict[str, str]) -> Lineage:

@@ -4,7 +4,7 @@
 estimator's file and, under `metadata: asof:`, the ModelFacts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,11 +29,12 @@ class ServedModel:
     estimator: "ClassifierMixin"
     facts: ModelFacts
 
-    def probability(self, values: Mapping[str, Any]) -> float:
-        """The probability (0 to 1) of the positive class for one entity's feature values, by name."""
-        frame = model_frame(pd.DataFrame([values]), self.facts.contract)
+    def probabilities(self, rows: Sequence[Mapping[str, Any]]) -> list[float]:
+        """The probabilities (0 to 1) of the positive class for n entities' feature values by name."""
+        frame = model_frame(pd.DataFrame(list(rows)), self.facts.contract)
         positive = list(self.estimator.classes_).index(1)
-        return float(self.estimator.predict_proba(frame)[0, positive])
+        probabilities: list[float] = self.estimator.predict_proba(frame)[:, positive].tolist()
+        return probabilities
 
 
 def load_model(folder: Path) -> ServedModel:

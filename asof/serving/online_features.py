@@ -1,21 +1,21 @@
 """An entity's key -> what the online store holds of each feature, through Feast, within a deadline.
 
-Feast keeps one connection for each provider, which serialises queries and never recovers when it is lost. So there are
-a few providers, each used by one lookup at a time, and one that failed is thrown away. The registry is read when the
-store is opened, never by a lookup.
+Entities that are asked for at the same time are looked up by one query. Feast's provider keeps one connection, which
+never recovers when it is lost: a provider that failed is thrown away. The registry is read when the store is opened,
+never by a lookup.
 """
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from asof.errors import FeatureContractMismatch, FeatureStoreUnavailable
 from asof.feature_contract import Feature, FeatureContract
 from asof.feature_store import open_feature_store, read_contract
+from asof.serving.batching import Batcher
 from asof.serving.verdicts import Found, Policy
 from asof.settings import Settings
 
@@ -24,10 +24,8 @@ if TYPE_CHECKING:
     from feast.feature_service import FeatureService
     from feast.infra.provider import Provider
 
-T = TypeVar("T")
 logger = logging.getLogger("asof.serving")
 
-CONNECTIONS = 4
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
 
 
@@ -50,21 +48,21 @@ class OnlineFeatures:
         self._trouble: FeatureStoreUnavailable = FeatureStoreUnavailable(
             "The feature store is being opened: try again."
         )
-        self._providers: asyncio.Queue[Provider | None] = asyncio.Queue()
+        self._provider: Provider | None = None
+        self._batcher: Batcher[str, list[Found]] = Batcher(self._find_all)
         self._opening: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
+    def start(self) -> "asyncio.Task[None]":
         """Begins to open the store and keeps trying until it succeeds: the service may start before PostgreSQL.
 
-        Raises ConfigurationError where no PostgreSQL is set.
+        The task ends when the store is open. Raises ConfigurationError where no PostgreSQL is set.
         """
         self._settings.database()
-        for _ in range(CONNECTIONS):
-            self._providers.put_nowait(None)
         self._opening = asyncio.create_task(self._open())
+        return self._opening
 
     async def close(self) -> None:
-        """Stops trying to open; open connections end with the process."""
+        """Stops trying to open; an open connection ends with the process."""
         if self._opening:
             self._opening.cancel()
             await asyncio.wait({self._opening})
@@ -96,47 +94,56 @@ class OnlineFeatures:
 
         Raises FeatureStoreUnavailable where the store is not open, fails, or takes longer than `lookup_timeout`.
         """
-        return await _within(self._settings.lookup_timeout, self._find(self.opened, entity))
+        self.opened  # noqa: B018 - raises at once while the store is not open
+        try:
+            async with asyncio.timeout(self._settings.lookup_timeout):
+                return await self._batcher.submit(entity)
+        except TimeoutError:
+            raise _too_slow(self._settings) from None
 
-    async def _find(self, opened: _Opened, entity: str) -> list[Found]:
-        from psycopg import OperationalError
+    async def _find_all(self, entities: Sequence[str]) -> list[list[Found]]:
+        from psycopg import Error, OperationalError
 
         try:
-            return await self._ask(opened, entity)
+            return await self._ask_within_deadline(entities)
         except OperationalError:
-            # A lost connection says that the server was restarted, not that it is away: ask once more, on a fresh one.
-            self._forget_connections()
-            return await self._ask(opened, entity)
+            logger.info("The connection to the online store was lost: asking once more on a fresh one.")
+        except Error as error:
+            raise _failed(error) from error
+        try:
+            return await self._ask_within_deadline(entities)
+        except Error as error:
+            raise _failed(error) from error
 
-    def _forget_connections(self) -> None:
-        for _ in range(self._providers.qsize()):
-            self._providers.get_nowait()
-            self._providers.put_nowait(None)
+    async def _ask_within_deadline(self, entities: Sequence[str]) -> list[list[Found]]:
+        """A query that hangs is not waited for.
 
-    async def _ask(self, opened: _Opened, entity: str) -> list[Found]:
-        async with self._provider(opened) as provider:
-            response = await provider.get_online_features_async(
-                config=opened.store.config,
-                features=opened.service,
-                entity_rows=[{self.contract.entity: entity}],
-                registry=opened.store.registry,
-                project=opened.store.project,
-            )
-        return _found(response.proto, self.contract)
+        asyncio.timeout would wait until the cancelled query has ended, which takes psycopg up to ten seconds when the
+        server hangs; cancelled twice, it closes the connection at once.
+        """
+        task = asyncio.create_task(self._ask(entities))
+        await asyncio.wait({task}, timeout=self._settings.lookup_timeout)
+        if task.done():
+            return task.result()
+        for _ in range(2):
+            task.cancel()
+            await asyncio.wait({task}, timeout=0.05)
+        raise _too_slow(self._settings)
 
-    @contextlib.asynccontextmanager
-    async def _provider(self, opened: _Opened) -> "AsyncIterator[Provider]":
-        """A provider for one lookup; the next gets a fresh one if this one fails."""
+    async def _ask(self, entities: Sequence[str]) -> list[list[Found]]:
         from feast.infra.provider import get_provider
 
-        waiting = await self._providers.get()
-        healthy: Provider | None = None
-        try:
-            provider = waiting or get_provider(opened.store.config)
-            yield provider
-            healthy = provider
-        finally:
-            self._providers.put_nowait(healthy)
+        opened = self.opened
+        provider, self._provider = self._provider or get_provider(opened.store.config), None
+        response = await provider.get_online_features_async(
+            config=opened.store.config,
+            features=opened.service,
+            entity_rows=[{self.contract.entity: entity} for entity in entities],
+            registry=opened.store.registry,
+            project=opened.store.project,
+        )
+        self._provider = provider
+        return [_found(response.proto, row, self.contract) for row in range(len(entities))]
 
 
 def _open(settings: Settings, contract: FeatureContract) -> _Opened:
@@ -179,8 +186,8 @@ def _difference(model: FeatureContract, registry: FeatureContract) -> str:
     return "; ".join(part for part in parts if part) or ("" if model == registry else "the order of the features")
 
 
-def _found(proto: Any, contract: FeatureContract) -> list[Found]:
-    """Feast's answer for one entity in our terms. A NaN is a null: no model input may be one unnoticed."""
+def _found(proto: Any, row: int, contract: FeatureContract) -> list[Found]:
+    """One row of Feast's answer in our terms. A NaN is a null: no model input may be one unnoticed."""
     from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
     from feast.type_map import feast_value_type_to_python_type
 
@@ -188,38 +195,16 @@ def _found(proto: Any, contract: FeatureContract) -> list[Found]:
     found = []
     for feature in contract.features:
         column = columns[feature.name]
-        value = feast_value_type_to_python_type(column.values[0])
-        moment = column.event_timestamps[0].ToDatetime(tzinfo=UTC)
-        there = column.statuses[0] != FieldStatus.NOT_FOUND
+        value = feast_value_type_to_python_type(column.values[row])
+        moment = column.event_timestamps[row].ToDatetime(tzinfo=UTC)
+        there = column.statuses[row] != FieldStatus.NOT_FOUND
         found.append(Found(feature, value if value == value else None, moment if there else None))
     return found
 
 
-async def _within(seconds: float, lookup: Coroutine[Any, Any, T]) -> T:
-    """The lookup's result, or FeatureStoreUnavailable. A lookup that hangs is not waited for.
-
-    asyncio.timeout would wait until the cancelled query has ended, which takes psycopg up to ten seconds when the
-    server hangs; cancelled twice, it closes the connection at once.
-    """
-    task = asyncio.create_task(lookup)
-    try:
-        done, _ = await asyncio.wait({task}, timeout=seconds)
-    except asyncio.CancelledError:
-        task.cancel()
-        raise
-    if done:
-        return _result(task)
-    for _ in range(2):
-        task.cancel()
-        await asyncio.wait({task}, timeout=0.05)
-    raise FeatureStoreUnavailable(f"The online store did not answer within {seconds:g} s: try again.")
+def _too_slow(settings: Settings) -> FeatureStoreUnavailable:
+    return FeatureStoreUnavailable(f"The online store did not answer within {settings.lookup_timeout:g} s: try again.")
 
 
-def _result(task: "asyncio.Task[T]") -> T:
-    from psycopg import Error
-
-    try:
-        return task.result()
-    except Error as error:
-        text = f"The online store failed ({type(error).__name__}): try again."
-        raise FeatureStoreUnavailable(text) from error
+def _failed(error: Exception) -> FeatureStoreUnavailable:
+    return FeatureStoreUnavailable(f"The online store failed ({type(error).__name__}): try again.")

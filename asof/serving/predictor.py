@@ -2,19 +2,23 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from pydantic import BaseModel
 
 from asof.errors import Overloaded
+from asof.serving.batching import Batcher
 from asof.serving.metrics import Metrics
 from asof.serving.model import ServedModel
 from asof.serving.online_features import OnlineFeatures
 from asof.serving.verdicts import Reading, admit, judge, require_known
 from asof.settings import Settings
 from asof.use_case import Score, UseCase
+
+Row = Mapping[str, Any]
 
 PROBE = "asof-readiness-probe"
 """An entity that nobody has: looking it up takes the whole way to the online store and back."""
@@ -46,11 +50,12 @@ class Predictor:
         self.use_case, self.model, self.lineage, self.settings = use_case, model, lineage, settings
         self.metrics = Metrics()
         self._features = OnlineFeatures(settings, model.facts.contract)
+        self._batcher: Batcher[Row, float] = Batcher(self._score)
         self._in_flight = 0
 
-    def start(self) -> None:
-        """Begins to open the feature store. Raises ConfigurationError where none is set."""
-        self._features.start()
+    def start(self) -> "asyncio.Task[None]":
+        """Begins to open the feature store; the task ends when it is open. Raises ConfigurationError if none is set."""
+        return self._features.start()
 
     async def close(self) -> None:
         await self._features.close()
@@ -66,8 +71,7 @@ class Predictor:
             readings = await self._read(entity)
             flagged = admit(entity, readings)
             values = {reading.feature.name: reading.value for reading in readings}
-            # In a thread: a forest takes 20 ms a row, and the event loop must go on answering meanwhile.
-            probability = await asyncio.to_thread(self.model.probability, values)
+            probability = await self._batcher.submit(values)
         answer = self.use_case.respond(request, Score(probability, self.model.facts.threshold))
         return Prediction(answer, _moments(readings), flagged)
 
@@ -81,6 +85,10 @@ class Predictor:
     async def check_store(self) -> None:
         """Really asks the online store. Raises FeatureStoreUnavailable or FeatureContractMismatch."""
         await self._features.find(PROBE)
+
+    async def _score(self, rows: Sequence[Row]) -> Sequence[float | Exception]:
+        """In a thread: a forest takes 20 ms, and the event loop must go on answering meanwhile."""
+        return await asyncio.to_thread(_score_each, self.model, rows)
 
     async def _read(self, entity: str) -> list[Reading]:
         with self.metrics.lookup_seconds.time():
@@ -97,6 +105,14 @@ class Predictor:
             yield
         finally:
             self._in_flight -= 1
+
+
+def _score_each(model: ServedModel, rows: Sequence[Row]) -> Sequence[float | Exception]:
+    """A probability or an exception for each row: where the batch fails, each row is tried alone."""
+    try:
+        return model.probabilities(rows)
+    except Exception as error:
+        return [error] if len(rows) == 1 else [_score_each(model, [row])[0] for row in rows]
 
 
 def _moments(readings: Sequence[Reading]) -> dict[str, datetime]:

@@ -22,6 +22,7 @@ from asof.errors import (
 )
 
 MEDIA_TYPE = "application/problem+json"
+NOT_JSON = "json_invalid"
 MOST, MOST_TEXT = 20, 120
 """A caller may send thousands of unknown fields with long names: not all of them are sent back."""
 
@@ -122,11 +123,17 @@ def describe(error: AsOfError, occurrence: Occurrence) -> tuple[Problem, dict[st
 
 def invalid_request(errors: Iterable[Mapping[str, Any]]) -> InvalidRequest:
     """Pydantic's findings, as FastAPI gives them, in our terms: the place and the rule, never the value."""
-    parts = [{"at": ".".join(map(str, e["loc"]))[:MOST_TEXT], "rule": _rule(e)} for e in itertools.islice(errors, MOST)]
+    parts = [{"at": _place(error), "rule": _rule(error)} for error in itertools.islice(errors, MOST)]
     listed = "; ".join(f"{part['at']}: {part['rule']}" for part in parts)
     return InvalidRequest(f"{listed}. See /docs.json for what is taken.", errors=parts)
 
 
+def _place(error: Mapping[str, Any]) -> str:
+    location = error["loc"][:1] if error["type"] == NOT_JSON else error["loc"]
+    return ".".join(map(str, location))[:MOST_TEXT]
+
+
 def _rule(error: Mapping[str, Any]) -> str:
-    reason = (error.get("ctx") or {}).get("error") if error["type"] == "json_invalid" else None
-    return f"{error['msg']}: {reason}" if reason else str(error["msg"])
+    if error["type"] == NOT_JSON:
+        return f"not JSON: {error['ctx']['error']} (at character {error['loc'][-1]})"
+    return str(error["msg"])
