@@ -13,7 +13,7 @@ from pyarrow import csv
 
 from asof.errors import HistoryError
 from asof.extract_schema import RawTable
-from training.tables import Connection, value_columns
+from training.tables import Connection, declared, value_types
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class _Target:
             "table": sql.Identifier("public", self.table.name),
             "entity": sql.Identifier(self.table.columns[0].name),
             "columns": sql.SQL(", ").join(sql.Identifier(column.name) for column in self.table.columns),
-            "typed_columns": value_columns(self.table),
+            "typed_columns": declared(value_types(self.table)),
             "as_of": sql.Literal(self.times.as_of),
             "known_at": sql.Literal(self.times.known_at),
         }

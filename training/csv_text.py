@@ -87,11 +87,11 @@ def _cells(path: Path, raw: bytes, columns: Sequence[str]) -> arrow.Table:
         table = _parse(raw, columns, broken)
     except arrow.ArrowInvalid as error:
         raise ExtractError([f"{path.name}: cannot be read as CSV: {error}"]) from error
-    width = len(table.column_names)
     if broken:
         where = rows_text([row for row, _ in broken])
-        fault = f"must have {width} fields, as the header has; row {broken[0][0]} has {broken[0][1]}"
-        raise ExtractError([f"{path.name}: {where}: {fault}"])
+        wanted = f"must have {len(table.column_names)} fields, as the header has"
+        found = f"row {broken[0][0]} has {broken[0][1]}: look at its commas and quotes"
+        raise ExtractError([f"{path.name}: {where}: {wanted}; {found}"])
     _refuse_other_columns(path, table.column_names, columns)
     if not table.num_rows:
         raise ExtractError([f"{path.name}: there are no rows below the header (row 1); deliver the file again"])

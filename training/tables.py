@@ -3,7 +3,7 @@
 A row is keyed by (entity, as_of, created_at): the moment that it describes, and the moment that we learned it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import psycopg
@@ -84,15 +84,19 @@ def create_tables(connection: Connection, schema: ExtractSchema) -> None:
         _make_append_only(connection, "loads")
 
 
-def value_columns(table: RawTable) -> sql.Composed:
-    """The columns that an extract brings with their types, as in `CREATE TABLE`."""
-    columns = (sql.SQL("{} ").format(sql.Identifier(c.name)) + sql.SQL(SQL_TYPES[c.kind]) for c in table.columns)
-    return sql.SQL(", ").join(columns)
+def value_types(table: RawTable) -> dict[str, str]:
+    """The columns that an extract brings, with their PostgreSQL types."""
+    return {column.name: SQL_TYPES[column.kind] for column in table.columns}
+
+
+def declared(types: Mapping[str, str]) -> sql.Composed:
+    """Columns with their types, as in `CREATE TABLE`."""
+    return sql.SQL(", ").join(sql.Identifier(name) + sql.SQL(" ") + sql.SQL(types[name]) for name in types)
 
 
 def _is_there(connection: Connection, table: RawTable) -> bool:
     found = _columns(connection, table.name)
-    wanted = {column.name: SQL_TYPES[column.kind] for column in table.columns} | TIMES
+    wanted = value_types(table) | TIMES
     if found and found != wanted:
         names = sorted({name for name, _ in found.items() ^ wanted.items()})
         raise ConfigurationError(
@@ -108,17 +112,15 @@ def _columns(connection: Connection, table: str) -> dict[str, str]:
 
 
 def _create(connection: Connection, table: RawTable) -> None:
+    entity, *others = value_types(table).items()
     names = {
         "table": sql.Identifier("public", table.name),
-        "entity": sql.Identifier(table.columns[0].name),
-        "columns": value_columns(table),
+        "columns": declared(dict([entity, *TIMES.items(), *others])),
+        "entity": sql.Identifier(entity[0]),
         "index": sql.Identifier(f"{table.name}_as_of_created_at"),
     }
     connection.execute(
-        sql.SQL(
-            "CREATE TABLE {table} ({columns}, as_of timestamptz, created_at timestamptz, "
-            "PRIMARY KEY ({entity}, as_of, created_at))"
-        ).format(**names)
+        sql.SQL("CREATE TABLE {table} ({columns}, PRIMARY KEY ({entity}, as_of, created_at))").format(**names)
     )
     # What Feast's reads of a span of time need, and a load: the primary key begins with the entity.
     connection.execute(sql.SQL("CREATE INDEX {index} ON {table} (as_of, created_at)").format(**names))

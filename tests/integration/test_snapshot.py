@@ -1,0 +1,378 @@
+"""Snapshots: what a load adds to the append-only two-time tables, and what it leaves as it is."""
+
+import itertools
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+
+import training.snapshot
+from asof.errors import ConfigurationError, HistoryError
+from asof.settings import Settings
+from asof.use_cases.churn.raw_schema import EXTRACT
+from tests.extract_kit import TABLES, USERS, Files, contents, edited, extract_files, fetch, swap, write
+from training.snapshot import Snapshot, prepare_tables, take_snapshot
+from training.tables import turn
+
+JANUARY = datetime(2024, 1, 31, tzinfo=UTC)
+FEBRUARY = datetime(2024, 2, 29, tzinfo=UTC)
+MARCH = datetime(2024, 3, 31, tzinfo=UTC)
+APRIL = datetime(2024, 4, 30, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Settings]:
+    """A database without any table."""
+    yield settings
+    with psycopg.connect(settings.conninfo()) as connection:
+        connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+
+
+class Loader:
+    """Writes each extract into a folder of its own, and loads it."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.settings, self.folder, self.number = settings, folder, itertools.count()
+
+    def __call__(self, files: Files, as_of: datetime, known_at: datetime | None = None) -> Snapshot:
+        folder = write(self.folder / f"delivery_{next(self.number)}", files)
+        return take_snapshot(self.settings, EXTRACT, folder, as_of=as_of, known_at=known_at)
+
+
+@pytest.fixture
+def load(database: Settings, tmp_path: Path) -> Loader:
+    return Loader(database, tmp_path)
+
+
+def counts(number: int, tables: Sequence[str] = TABLES) -> dict[str, int]:
+    return dict.fromkeys(tables, number)
+
+
+# --- one load
+
+
+def test_a_load_adds_every_row_under_both_of_its_times(load: Loader, database: Settings) -> None:
+    snapshot = load(extract_files(), JANUARY, FEBRUARY)
+
+    assert (snapshot.as_of, snapshot.known_at) == (JANUARY, FEBRUARY)
+    assert snapshot.rows == snapshot.new_rows == counts(USERS)
+    assert fetch(database, "SELECT * FROM subscriptions ORDER BY user_id LIMIT 3") == [
+        ("0000-ABCDE", JANUARY, FEBRUARY, 0, True, False, "One year", True, 20.25, 0.5, "DSL"),
+        ("0001-ABCDE", JANUARY, FEBRUARY, 1, True, False, "One year", True, 21.25, 100.5, "DSL"),
+        ("0002-ABCDE", JANUARY, FEBRUARY, 2, None, None, "One year", True, 22.25, 200.5, "No"),
+    ]
+    assert fetch(database, "SELECT * FROM support_agg_90d ORDER BY user_id LIMIT 2") == [
+        ("0000-ABCDE", JANUARY, FEBRUARY, 0, None),
+        ("0001-ABCDE", JANUARY, FEBRUARY, 1, 2.5),
+    ]
+
+
+def test_a_load_is_recorded_with_its_folder_files_and_code_version(load: Loader, database: Settings) -> None:
+    began = datetime.now(UTC)
+    snapshot = load(extract_files(labels=False), JANUARY, FEBRUARY)
+
+    ((load_id, folder, as_of, known_at, loaded_at, version, files),) = fetch(database, "SELECT * FROM loads")
+    assert (load_id, folder, as_of, known_at) == (snapshot.load_id, str(load.folder / "delivery_0"), JANUARY, FEBRUARY)
+    assert began < loaded_at < datetime.now(UTC)
+    assert version == str(training.snapshot.code_version())
+    assert files == {
+        f"{table.name}.csv": {"sha256": snapshot.files[f"{table.name}.csv"], "rows": USERS, "new_rows": USERS}
+        for table in EXTRACT.tables
+    }
+
+
+def test_without_a_moment_of_knowledge_rows_are_known_from_now_on(load: Loader) -> None:
+    before = datetime.now(UTC)
+    snapshot = load(extract_files(), JANUARY)
+
+    assert before < snapshot.known_at < datetime.now(UTC)
+
+
+@pytest.mark.parametrize(
+    ("as_of", "known_at", "message"),
+    [
+        (FEBRUARY, JANUARY, "known_at 2024-01-31.* lies before as_of 2024-02-29"),
+        (JANUARY, datetime.now(UTC) + DAY, "lies in the future"),
+        (datetime.now(UTC) + DAY, None, "lies before as_of"),
+        (datetime(2024, 1, 31), FEBRUARY, "as_of 2024-01-31T00:00:00 has no time zone"),  # noqa: DTZ001
+        (JANUARY, datetime(2024, 1, 31), "known_at 2024-01-31T00:00:00 has no time zone"),  # noqa: DTZ001
+    ],
+)
+def test_a_moment_that_cannot_be_is_refused(
+    load: Loader, database: Settings, as_of: datetime, known_at: datetime | None, message: str
+) -> None:
+    with pytest.raises(HistoryError, match=message):
+        load(extract_files(), as_of, known_at)
+
+    assert contents(database) == {}
+
+
+# --- the same and changed extracts
+
+
+def test_the_same_extract_again_changes_nothing(load: Loader, database: Settings) -> None:
+    load(extract_files(), JANUARY, FEBRUARY)
+    before = contents(database)
+
+    again = load(extract_files(), JANUARY, MARCH)
+
+    assert (again.rows, again.new_rows, again.load_id) == (counts(USERS), counts(0), None)
+    assert contents(database) == before
+
+
+def test_a_changed_row_becomes_a_new_row_known_later(load: Loader, database: Settings) -> None:
+    load(extract_files(), JANUARY, FEBRUARY)
+    changed = edited(extract_files(), usage_agg_30d=swap("0003-ABCDE,3.125", "0003-ABCDE,9.5"))
+
+    correction = load(changed, JANUARY, MARCH)
+
+    assert correction.new_rows == counts(0) | {"usage_agg_30d": 1}
+    query = "SELECT created_at, watch_hours_30d FROM usage_agg_30d WHERE user_id = '0003-ABCDE' ORDER BY 1"
+    assert fetch(database, query) == [(FEBRUARY, 3.125), (MARCH, 9.5)]
+
+
+@pytest.mark.parametrize("change", [("0,\n", "0,1.5\n"), ("1,2.5\n", "1,\n")], ids=["to a value", "to nothing"])
+def test_a_change_from_or_to_nothing_is_a_change(load: Loader, change: tuple[str, str]) -> None:
+    load(extract_files(), JANUARY, FEBRUARY)
+
+    correction = load(edited(extract_files(), support_agg_90d=swap(*change, count=1)), JANUARY, MARCH)
+
+    assert correction.new_rows == counts(0) | {"support_agg_90d": 1}
+
+
+def test_a_value_that_returns_to_its_first_is_a_correction_too(load: Loader, database: Settings) -> None:
+    changed = edited(extract_files(), payments_agg_90d=swap("0003-ABCDE,1", "0003-ABCDE,5"))
+    for number, files in enumerate([extract_files(), changed, extract_files()]):
+        load(files, JANUARY, FEBRUARY + number * DAY)
+
+    query = "SELECT failed_payments_90d FROM payments_agg_90d WHERE user_id = '0003-ABCDE' ORDER BY created_at"
+    assert fetch(database, query) == [(1,), (5,), (1,)]
+
+
+def test_late_rows_are_added_when_they_come(load: Loader, database: Settings) -> None:
+    early = edited(extract_files(), usage_agg_30d=lambda content: content[: content.index(b"0009")])
+    load(early, JANUARY, FEBRUARY)
+
+    late = load(extract_files(), JANUARY, MARCH)
+
+    assert late.new_rows == counts(0) | {"usage_agg_30d": 3}
+    query = "SELECT created_at, count(*) FROM usage_agg_30d GROUP BY 1 ORDER BY 1"
+    assert fetch(database, query) == [(FEBRUARY, USERS - 3), (MARCH, 3)]
+
+
+def test_a_user_whom_a_redelivery_leaves_out_is_kept(
+    load: Loader, database: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    load(extract_files(), JANUARY, FEBRUARY)
+    before = contents(database)
+
+    load(extract_files(users=USERS - 2), JANUARY, MARCH)
+
+    assert contents(database) == before
+    assert "users: 10 rows read, 0 new; 2 known ones left out, and kept" in caplog.messages
+
+
+# --- history
+
+
+def _late_load(load: Loader) -> None:
+    load(extract_files(), JANUARY, FEBRUARY)
+    load(edited(extract_files(), payments_agg_90d=swap("0003-ABCDE,1", "0003-ABCDE,5")), JANUARY, MARCH)
+
+
+@pytest.mark.parametrize("known_at", [FEBRUARY, FEBRUARY + DAY, MARCH], ids=["first", "between", "last"])
+def test_a_load_that_would_change_what_was_known_is_refused(
+    load: Loader, database: Settings, known_at: datetime
+) -> None:
+    _late_load(load)
+    before = contents(database)
+    changed = edited(extract_files(), payments_agg_90d=swap("0004-ABCDE,0", "0004-ABCDE,2"))
+
+    with pytest.raises(HistoryError) as refusal:
+        load(changed, JANUARY, known_at)
+
+    words = ["payments_agg_90d as of 2024-01-31", known_at.isoformat(), MARCH.isoformat(), "Give a known_at after"]
+    assert [word for word in words if word not in str(refusal.value)] == []
+    assert contents(database) == before
+
+
+def test_a_backfill_that_is_repeated_after_a_correction_changes_nothing(load: Loader, database: Settings) -> None:
+    _late_load(load)
+    before = contents(database)
+
+    assert load(extract_files(), JANUARY, FEBRUARY).load_id is None
+    assert contents(database) == before
+
+
+def test_another_month_may_be_known_earlier(load: Loader) -> None:
+    load(extract_files(), FEBRUARY, APRIL)
+
+    assert load(extract_files(), JANUARY, MARCH).new_rows == counts(USERS)
+
+
+def test_months_in_any_order_give_the_same_tables(load: Loader, database: Settings) -> None:
+    corrected = edited(extract_files(month=1), subscriptions=swap("0003-ABCDE,3", "0003-ABCDE,33"))
+    months = [
+        [(extract_files(), JANUARY, FEBRUARY)],
+        [(extract_files(month=1, labels=False), FEBRUARY, MARCH), (corrected, FEBRUARY, APRIL)],
+        [(extract_files(month=2, users=USERS + 3), MARCH, MARCH)],
+    ]
+    seen = []
+    for order in itertools.permutations(months):
+        for delivery in itertools.chain.from_iterable(order):
+            load(*delivery)
+        seen.append({name: rows for name, rows in contents(database).items() if name != "loads"})
+        with psycopg.connect(database.conninfo()) as connection:
+            connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+
+    assert [len(rows) for rows in seen[0].values()] == [39, 40, 39, 39, 39, 39]
+    assert all(tables == seen[0] for tables in seen)
+
+
+@pytest.mark.parametrize("statement", ["UPDATE {} SET as_of = now()", "DELETE FROM {}", "TRUNCATE {}"])
+@pytest.mark.parametrize("table", [*TABLES, "loads"])
+def test_nothing_that_was_loaded_can_be_rewritten(settings: Settings, statement: str, table: str) -> None:
+    prepare_tables(settings, EXTRACT)
+
+    with pytest.raises(psycopg.errors.RaiseException, match=f"of table {table} is refused: it is append-only"):
+        fetch(settings, statement.format(table))
+
+
+# --- labels
+
+
+def test_labels_may_come_later_in_a_folder_of_their_own(load: Loader, database: Settings) -> None:
+    load(extract_files(labels=False), JANUARY, JANUARY)
+
+    delivery = load({"labels": extract_files()["labels"]}, JANUARY, FEBRUARY)
+
+    assert delivery.rows == delivery.new_rows == {"labels": USERS}
+    assert list(delivery.files) == ["labels.csv"]
+    assert fetch(database, "SELECT DISTINCT as_of, created_at FROM labels") == [(JANUARY, FEBRUARY)]
+
+
+def test_a_label_may_be_corrected(load: Loader, database: Settings) -> None:
+    load(extract_files(), JANUARY, FEBRUARY)
+
+    delivery = load({"labels": swap("0003-ABCDE,False", "0003-ABCDE,True")(extract_files()["labels"])}, JANUARY, MARCH)
+
+    assert delivery.new_rows == {"labels": 1}
+    query = "SELECT created_at, churn_label FROM labels WHERE user_id = '0003-ABCDE' ORDER BY 1"
+    assert fetch(database, query) == [(FEBRUARY, False), (MARCH, True)]
+
+
+def test_a_label_of_a_user_who_came_late_is_taken(load: Loader) -> None:
+    load(extract_files(users=USERS - 1, labels=False), JANUARY, JANUARY)
+    load(extract_files(labels=False), JANUARY, FEBRUARY)
+
+    assert load({"labels": extract_files()["labels"]}, JANUARY, MARCH).new_rows == {"labels": USERS}
+
+
+# --- all or nothing, one after the other
+
+
+@pytest.mark.parametrize("end", ["our process fails", "the server goes away"])
+def test_a_load_that_breaks_off_in_the_middle_loads_nothing(
+    load: Loader, database: Settings, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    load(extract_files(), JANUARY, FEBRUARY)
+    before = contents(database)
+    original = training.snapshot.append
+
+    def break_off(connection: psycopg.Connection, *arguments: object) -> int:
+        added = original(connection, *arguments)
+        if arguments[0] is EXTRACT.tables[2]:
+            if end == "our process fails":
+                raise KeyboardInterrupt
+            fetch(database, f"SELECT pg_terminate_backend({connection.info.backend_pid})")
+        return added
+
+    monkeypatch.setattr(training.snapshot, "append", break_off)
+    with pytest.raises((KeyboardInterrupt, psycopg.OperationalError)):
+        load(extract_files(month=1), FEBRUARY, MARCH)
+
+    assert contents(database) == before
+
+
+def test_a_load_waits_for_the_one_that_is_running(load: Loader, database: Settings) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with turn(database):
+            waiting = pool.submit(load, extract_files(), JANUARY)
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.5)
+            turned = datetime.now(UTC)
+        snapshot = waiting.result(timeout=20)
+
+    assert snapshot.new_rows == counts(USERS)
+    assert snapshot.known_at > turned
+
+
+def test_four_loads_of_the_same_extract_at_once_load_it_once(load: Loader, database: Settings) -> None:
+    start = threading.Barrier(4)
+
+    def together(_: int) -> Snapshot:
+        start.wait()
+        return load(extract_files(), JANUARY)
+
+    with ThreadPoolExecutor(4) as pool:
+        snapshots = list(pool.map(together, range(4)))
+
+    assert sorted(snapshot.new_rows["users"] for snapshot in snapshots) == [0, 0, 0, USERS]
+    assert {name: len(rows) for name, rows in contents(database).items()} == counts(USERS) | {"loads": 1}
+
+
+# --- tables
+
+
+def test_tables_are_prepared_once_however_many_prepare_them(database: Settings) -> None:
+    start = threading.Barrier(4)
+
+    def together(_: int) -> None:
+        start.wait()
+        prepare_tables(database, EXTRACT)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(together, range(4)))
+
+    assert {name: len(rows) for name, rows in contents(database).items()} == counts(0) | {"loads": 0}
+
+
+def test_a_table_with_other_columns_is_left_alone_and_named(load: Loader, database: Settings) -> None:
+    with psycopg.connect(database.conninfo()) as connection:
+        connection.execute("CREATE TABLE users (user_id text, as_of timestamptz, created_at timestamptz, email text)")
+
+    with pytest.raises(ConfigurationError, match=r"public\.users is not the schema's: email, has_dependents, "):
+        load(extract_files(), JANUARY)
+
+    assert list(contents(database)) == ["users"]
+
+
+# --- the real extracts
+
+
+def test_the_real_extracts_load_whole(database: Settings, streamflow: Path) -> None:
+    for name, as_of in {"month_001": FEBRUARY, "month_000": JANUARY}.items():
+        snapshot = take_snapshot(database, EXTRACT, streamflow / name, as_of=as_of)
+        assert snapshot.rows == snapshot.new_rows == counts(7043)
+
+    plans = """
+        SELECT as_of, count(*), count(*) FILTER (WHERE net_service = 'No'),
+               count(*) FILTER (WHERE plan_stream_tv IS NULL AND plan_stream_movies IS NULL),
+               count(*) FILTER (WHERE net_service = 'No' AND (plan_stream_tv OR plan_stream_movies))
+        FROM subscriptions GROUP BY 1 ORDER BY 1"""
+    assert fetch(database, plans) == [(JANUARY, 7043, 1526, 1526, 0), (FEBRUARY, 7043, 1526, 1526, 0)]
+    churn = "SELECT round(100 * avg(churn_label::int), 2)::float FROM labels GROUP BY as_of ORDER BY as_of"
+    assert fetch(database, churn) == [(26.54,), (24.15,)]
+    assert fetch(database, "SELECT sum(watch_hours_30d) FROM usage_agg_30d WHERE as_of = '2024-01-31'") == [
+        (pytest.approx(_sum_of_hours(streamflow / "month_000" / "usage_agg_30d.csv"), rel=1e-12),)
+    ]
+
+
+def _sum_of_hours(file: Path) -> float:
+    return sum(float(line.split(",")[1]) for line in file.read_text().splitlines()[1:])
