@@ -2,14 +2,13 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asof.errors import ModelError
 from asof.settings import PROJECT, Settings
 from asof.use_case import UseCase
-
-if TYPE_CHECKING:
-    from training.register import ModelVersion
+from training.register import ModelVersion, production
+from training.tracking import open_tracking
 
 BENTOFILE = PROJECT / "bentofile.yaml"
 
@@ -24,15 +23,15 @@ class Bundle:
     created: bool
 
 
-def bundle(settings: Settings, use_case: UseCase, version: "ModelVersion | None" = None) -> Bundle:
+def bundle(settings: Settings, use_case: UseCase, version: ModelVersion | None = None) -> Bundle:
     """Imports the version (default: the one in Production) and builds its Bento, where they do not exist yet.
 
     The tags follow from the version and the packaged sources: same input, same tags. Raises ModelError where nothing
     is in Production.
     """
-    from training.register import production
-
     chosen = version or production(settings, use_case)
+    if chosen is None:
+        raise ModelError(f"No version of {use_case.model_name} is in Production: run `python -m flows retrain` first.")
     if chosen.facts.use_case != use_case.name:
         raise ModelError(f"{chosen.name} version {chosen.version} is a model of {chosen.facts.use_case!r}.")
     model_tag = _import_model(settings, chosen)
@@ -41,20 +40,19 @@ def bundle(settings: Settings, use_case: UseCase, version: "ModelVersion | None"
     return Bundle(model_tag, bento_tag, chosen.version, created)
 
 
-def _import_model(settings: Settings, version: "ModelVersion") -> str:
+def _import_model(settings: Settings, version: ModelVersion) -> str:
     import bentoml
-    import mlflow
 
     tag = f"{version.name}:v{version.version}-{version.run_id[:8]}"
     if not _exists(bentoml.models, tag):
-        mlflow.set_tracking_uri(settings.tracking_uri)
+        open_tracking(settings)
         lineage = _lineage(version)
         uri = f"models:/{version.name}/{version.version}"
         bentoml.mlflow.import_model(tag, uri, labels=lineage, metadata=lineage)
     return tag
 
 
-def _lineage(version: "ModelVersion") -> dict[str, str]:
+def _lineage(version: ModelVersion) -> dict[str, str]:
     facts = version.facts
     return {
         "name": version.name,

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from asof.serving.model import ServedModel
 from asof.serving.predictor import Lineage
@@ -36,6 +36,36 @@ class Flag(BaseModel):
 
 class Evidence(BaseModel):
     """What every prediction rests on."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": {
+                        "name": "streamflow_churn",
+                        "version": "3",
+                        "run_id": "dfcfd1b547b34823b3f2806ecb7903d0",
+                        "bento": "streamflow_churn:v3-dfcfd1b5-1c0ffee1",
+                        "fingerprint": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                        "feature_service": "churn_v2",
+                        "as_of": "2024-01-31T00:00:00Z",
+                        "git_commit": "e9161f0",
+                    },
+                    "as_of": {"subs_profile_fv": "2024-02-29T00:00:00Z", "support_agg_90d_fv": "2023-12-31T00:00:00Z"},
+                    "flags": [
+                        {
+                            "feature": "support_tickets_90d",
+                            "view": "support_agg_90d_fv",
+                            "verdict": "STALE",
+                            "age_days": 61.5,
+                            "max_age_days": 45.0,
+                        }
+                    ],
+                    "request_id": "8c5f2a",
+                }
+            ]
+        }
+    )
 
     model: ModelIdentity
     as_of: dict[str, datetime] = Field(
@@ -96,6 +126,16 @@ class Health(BaseModel):
 def prediction_type(use_case: UseCase) -> type[BaseModel]:
     """The use case's own answer together with the evidence."""
     return create_model(f"{use_case.answer.__name__}WithEvidence", __base__=(Evidence, use_case.answer))
+
+
+def prediction_example(use_case: UseCase) -> dict[str, Any]:
+    """The first example of the use case's answer, with the evidence's."""
+    return _first_example(use_case.answer) | _first_example(Evidence)
+
+
+def _first_example(model: type[BaseModel]) -> dict[str, Any]:
+    example: dict[str, Any] = model.model_json_schema().get("examples", [{}])[0]
+    return example
 
 
 def identity(model: ServedModel, lineage: Lineage) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from asof.serving.answers import (
     feature_answer,
     identity,
     model_answer,
+    prediction_example,
     prediction_type,
 )
 from asof.serving.boundary import occurrence, plain_problem, problem_response
@@ -72,7 +73,8 @@ def _add_predict(app: FastAPI, use_case: UseCase) -> None:
             )
         )
 
-    responses = openapi.responses(PREDICT, *openapi.PREDICTION, *openapi.BODY)
+    success = {200: {"content": {"application/json": {"example": prediction_example(use_case)}}}}
+    responses = success | openapi.responses(PREDICT, *openapi.PREDICTION, *openapi.BODY)
     app.add_api_route(
         PREDICT, predict, methods=["POST"], summary=use_case.title, response_model=prediction, responses=responses
     )

@@ -14,7 +14,7 @@ import pandas as pd
 from asof.errors import ModelError
 from asof.feature_contract import model_frame
 from asof.model_facts import ModelFacts
-from asof.trusted_types import TRUSTED_TYPES
+from asof.trusted_types import load_trusted
 
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
@@ -44,7 +44,7 @@ def load_model(folder: Path) -> ServedModel:
     facts = (description.get("metadata") or {}).get("asof")
     if facts is None or flavour.get("serialization_format") != "skops":
         raise ModelError(f"{folder} holds no model of AsOf: train and bundle again.")
-    return ServedModel(_load_estimator(folder / MLFLOW_FOLDER / flavour["pickled_model"]), ModelFacts.from_dict(facts))
+    return ServedModel(load_trusted(folder / MLFLOW_FOLDER / flavour["pickled_model"]), ModelFacts.from_dict(facts))
 
 
 def _description(path: Path) -> dict[str, Any]:
@@ -54,14 +54,3 @@ def _description(path: Path) -> dict[str, Any]:
         raise ModelError(f"{path} does not exist: bundle the model again.")
     description: dict[str, Any] = yaml.safe_load(path.read_text())
     return description
-
-
-def _load_estimator(path: Path) -> "ClassifierMixin":
-    import skops.io
-
-    if untrusted := set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES):
-        raise ModelError(
-            f"{path.name} holds types that are not trusted: {', '.join(sorted(untrusted))}. "
-            "Train without them, or add them to asof/trusted_types.py after a review."
-        )
-    return skops.io.load(path, trusted=list(TRUSTED_TYPES))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from asof.errors import FeatureContractMismatch, FeatureStoreUnavailable
 from asof.feature_contract import Feature, FeatureContract
-from asof.feature_store import open_feature_store, read_contract
+from asof.feature_store import close, open_feature_store, read_contract
 from asof.serving.batching import Batcher
 from asof.serving.verdicts import Found, Policy
 from asof.settings import Settings
@@ -62,10 +62,13 @@ class OnlineFeatures:
         return self._opening
 
     async def close(self) -> None:
-        """Stops trying to open; an open connection ends with the process."""
+        """Stops trying to open, and closes the connection; for that, Feast has no public way."""
         if self._opening:
             self._opening.cancel()
             await asyncio.wait({self._opening})
+        connection = getattr(getattr(self._provider, "online_store", None), "_conn_async", None)
+        if connection is not None:
+            await connection.close()
 
     async def _open(self) -> None:
         pause = FIRST_PAUSE
@@ -148,17 +151,14 @@ class OnlineFeatures:
 
 def _open(settings: Settings, contract: FeatureContract) -> _Opened:
     """Blocks: imports Feast and reads the registry. Raises FeatureStoreUnavailable or FeatureContractMismatch."""
-    from feast.errors import FeastObjectNotFoundException
-
     try:
         store = open_feature_store(settings, registry_ttl=0)
-        service = store.get_feature_service(contract.feature_service)
-        registered = read_contract(store, service)
-        views = [store.get_feature_view(view) for view in registered.views]
-    except FeastObjectNotFoundException as error:
-        raise FeatureContractMismatch(
-            f"The registry lacks what the model needs ({error}): run `feast apply`."
-        ) from error
+        try:
+            service, registered, policies = _read_registry(store, contract.feature_service)
+        finally:
+            close(store)  # what was read is kept; nothing is read again
+    except FeatureStoreUnavailable:
+        raise
     except Exception as error:
         raise FeatureStoreUnavailable(f"The feature registry cannot be read ({type(error).__name__}).") from error
     if difference := _difference(contract, registered):
@@ -167,7 +167,21 @@ def _open(settings: Settings, contract: FeatureContract) -> _Opened:
             "Run `feast apply` with the model's features, or train and bundle again.",
             difference=difference,
         )
-    return _Opened(store, service, {view.name: _policy(view.ttl, view.tags) for view in views})
+    return _Opened(store, service, policies)
+
+
+def _read_registry(store: "FeatureStore", name: str) -> "tuple[FeatureService, FeatureContract, dict[str, Policy]]":
+    from feast.errors import FeastObjectNotFoundException
+
+    try:
+        service = store.get_feature_service(name)
+        contract = read_contract(store, service)
+        views = [store.get_feature_view(view) for view in contract.views]
+    except FeastObjectNotFoundException as error:
+        raise FeatureContractMismatch(
+            f"The registry lacks what the model needs ({error}): run `feast apply`."
+        ) from error
+    return service, contract, {view.name: _policy(view.ttl, view.tags) for view in views}
 
 
 def _policy(ttl: Any, tags: Mapping[str, str]) -> Policy:

@@ -20,6 +20,12 @@ class ChurnRequest(BaseModel):
 class ChurnAnswer(BaseModel):
     """The problem's own part of the answer; lineage and verdicts are added by the service."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"user_id": "7590-VHVEG", "probability": 0.62, "churn": True, "threshold": 0.31}]
+        }
+    )
+
     user_id: str = Field(examples=["7590-VHVEG"])
     probability: float = Field(ge=0, le=1, description="Probability that the user leaves in the coming month.")
     churn: bool = Field(description="Whether the probability reaches the threshold.")

@@ -1,0 +1,98 @@
+"""Each feature gets one verdict, and the model sees only what may be used."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from asof.errors import EntityNotFound, MissingFeatures, StaleFeatures
+from asof.feature_contract import Feature
+from asof.serving.verdicts import Found, Policy, Reading, Verdict, admit, judge, require_known
+
+NOW = datetime(2026, 3, 31, tzinfo=UTC)
+MONTH = timedelta(days=45)
+REFUSE, FLAG, ANY_AGE = Policy(MONTH, refuses=True), Policy(MONTH, refuses=False), Policy(None, refuses=True)
+FEE = Feature("monthly_fee", "subs_profile_fv", "Float64")
+INSTANT = timedelta(microseconds=1)
+
+
+def read(value: object = 1.0, age: timedelta | None = timedelta(0), policy: Policy = REFUSE) -> Reading:
+    as_of = None if age is None else NOW - age
+    return judge(Found(FEE, value, as_of), policy, NOW)
+
+
+@pytest.mark.parametrize(
+    ("value", "age", "policy", "verdict"),
+    [
+        (1.0, timedelta(0), REFUSE, Verdict.PRESENT),
+        (0, timedelta(0), REFUSE, Verdict.PRESENT),
+        (False, timedelta(0), REFUSE, Verdict.PRESENT),
+        ("", timedelta(0), REFUSE, Verdict.PRESENT),
+        ("not applicable", timedelta(0), REFUSE, Verdict.PRESENT),
+        (1.0, MONTH, REFUSE, Verdict.PRESENT),
+        (1.0, MONTH + INSTANT, REFUSE, Verdict.STALE),
+        (1.0, MONTH + INSTANT, FLAG, Verdict.STALE),
+        (1.0, timedelta(days=4000), ANY_AGE, Verdict.PRESENT),
+        (1.0, -INSTANT, ANY_AGE, Verdict.FUTURE),
+        (None, timedelta(0), REFUSE, Verdict.NULL),
+        (None, timedelta(days=4000), REFUSE, Verdict.NULL),
+        (None, -MONTH, REFUSE, Verdict.NULL),
+        (None, None, REFUSE, Verdict.NOT_FOUND),
+    ],
+)
+def test_a_verdict_follows_from_value_age_and_policy(
+    value: object, age: timedelta | None, policy: Policy, verdict: Verdict
+) -> None:
+    assert read(value, age, policy).verdict is verdict
+
+
+def test_an_entity_without_any_row_is_unknown_and_named() -> None:
+    with pytest.raises(EntityNotFound, match="'nobody'") as caught:
+        admit("nobody", [read(None, None), read(None, None)])
+    assert caught.value.extra == {"entity": "nobody"}
+
+
+def test_one_row_makes_an_entity_known_even_if_it_holds_a_null() -> None:
+    require_known("somebody", [read(None, None), read(None)])
+
+
+@pytest.mark.parametrize(("age", "verdict"), [(timedelta(0), "NULL"), (None, "NOT_FOUND")])
+def test_a_missing_feature_is_listed_with_its_view(age: timedelta | None, verdict: str) -> None:
+    with pytest.raises(MissingFeatures) as caught:
+        admit("somebody", [read(), read(None, age)])
+    assert caught.value.extra["missing_features"] == [
+        {"feature": "monthly_fee", "view": "subs_profile_fv", "verdict": verdict}
+    ]
+
+
+@pytest.mark.parametrize(("age", "verdict"), [(timedelta(days=60), "STALE"), (timedelta(days=-1), "FUTURE")])
+def test_an_untimely_feature_is_refused_or_flagged_as_its_view_says(age: timedelta, verdict: str) -> None:
+    flagged = admit("somebody", [read(), read(age=age, policy=FLAG)])
+    assert [reading.verdict for reading in flagged] == [verdict]
+
+    with pytest.raises(StaleFeatures) as caught:
+        admit("somebody", [read(age=age, policy=FLAG), read(age=age)])
+    assert caught.value.extra["stale_features"] == [
+        {
+            "feature": "monthly_fee",
+            "view": "subs_profile_fv",
+            "verdict": verdict,
+            "age_days": age.days,
+            "max_age_days": 45.0,
+        }
+    ]
+
+
+def test_stale_and_future_values_have_words_of_their_own() -> None:
+    with pytest.raises(StaleFeatures, match=r"older than its view allows\. Materialise"):
+        admit("somebody", [read(age=timedelta(days=60))])
+    with pytest.raises(StaleFeatures, match=r"after the service's clock\. Set ASOF_CLOCK"):
+        admit("somebody", [read(age=timedelta(days=-60))])
+
+
+def test_what_waiting_cannot_cure_is_told_first() -> None:
+    with pytest.raises(MissingFeatures):
+        admit("somebody", [read(age=timedelta(days=60)), read(None)])
+
+
+def test_good_features_raise_no_flag() -> None:
+    assert admit("somebody", [read(), read(policy=FLAG)]) == []
