@@ -138,8 +138,9 @@ def _finding(error: pa.errors.SchemaError, rows: pd.DataFrame) -> str:
     columns = error.check.title.split(", ") if error.check.title else [error.schema.name]
     where = f"column{'s' if len(columns) > 1 else ''} {', '.join(columns)}"
     if error.check_output is None:
-        return f"{where}: {error.check.error}: the rule itself failed: {error}"
-    failing = rows.loc[~error.check_output.astype(bool), columns]
+        return f"{where}: {error.check.error}: the rule itself failed: {str(error).splitlines()[0]}"
+    # The mask lacks the rows whose cell is null, where the check is not asked about those.
+    failing = rows.loc[error.check_output.index[~error.check_output.astype(bool)], columns]
     numbers = failing.index.to_numpy() + FIRST_ROW
     return f"{where}: {rows_text(numbers)}: {error.check.error}; row {numbers[0]} has {_example(failing.iloc[0])}"
 

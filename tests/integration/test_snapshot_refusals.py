@@ -72,6 +72,7 @@ BROKEN: dict[str, tuple[str, Edit, str]] = {
     "beyond 64 bits": (HOURS, swap(",0\n", f",{2**63}\n", 1), "column rebuffer_events_7d: row 2 *at most 18 digits"),
     "yes for true": ("users", swap("True", "yes", 1), "column has_family: row 2 *True or False*'yes'"),
     "one for true": ("users", swap("True", "1", 1), "column has_family: row 2 *True or False*'1'"),
+    "word in a column with gaps": (SUBSCRIPTIONS, swap("4,True,", "4,yes,"), "column plan_stream_tv: row 6 *'yes'"),
     "no such day": ("users", swap("2022-01-05", "2022-02-30"), "column signup_date: row 6 *date*'2022-02-30'"),
     "other order of a date": ("users", swap("2022-01-05", "05/01/2022"), "column signup_date: row 6 *date*"),
     "nothing in a number": (SUBSCRIPTIONS, swap("24.25", ""), "column monthly_fee: row 6 *must not be empty"),
