@@ -6,10 +6,13 @@ our own processes, because after a crash the number in postmaster.pid may have b
 """
 
 import hashlib
+import os
 import secrets
 import shlex
 import shutil
+import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,9 +158,16 @@ class Cluster:
         return int(lines[line]) if len(lines) > line and lines[line].strip().isdigit() else None
 
     def _clear_after_a_crash(self) -> None:
-        """Children of a killed server need a moment to go; only then is its pid file safe to remove."""
+        """Only when no child of a killed server is left is its pid file safe to remove.
+
+        Idle children go by themselves, one in the middle of a query would not: it gets the signal that the server
+        would have sent, and recovery follows anyway.
+        """
         deadline = time.monotonic() + START_SECONDS
         while left := [pid for pid in psutil.pids() if self._is_ours(pid)]:
+            for pid in left:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGQUIT)
             if time.monotonic() > deadline:
                 raise ConfigurationError(f"Processes {left} of a crashed PostgreSQL still use {self.data}: end them.")
             time.sleep(0.05)

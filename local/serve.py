@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,11 +18,11 @@ from local.services import prediction_service
 
 @contextmanager
 def serving(settings: Settings, bento: str) -> Iterator[str]:
-    """The address of a service that answers, from an empty folder; it ends with the block.
+    """The address of a service that is ready to predict, in an empty folder; it ends with the block.
 
     Raises ConfigurationError, with the end of its log, where it does not come up.
     """
-    service = _service(settings, bento)
+    service = replace(_service(settings, bento), health="/readyz")
     with TemporaryDirectory(prefix="asof-serve-") as name:
         folder = Path(name)
         running = background.launch(service, folder, (settings.host, _port(settings, service)))

@@ -10,11 +10,13 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 from pydantic import SecretStr
@@ -31,13 +33,16 @@ ENSURE = (
 )
 
 
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Settings]:
     """Settings with a home that does not exist yet; server, data and password are removed at the end."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    settings = Settings(home=tmp_path / "home", postgres_url=None, postgres_port=port, mlflow_tracking_uri=None)
+    settings = Settings(home=tmp_path / "home", postgres_url=None, postgres_port=_free_port(), mlflow_tracking_uri=None)
     yield settings
     postgres.remove(settings)
 
@@ -99,11 +104,27 @@ def test_after_a_kill_it_comes_back_with_its_data_on_the_same_port(home: Setting
         connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
     before = postgres.status(home)
     os.kill(before.pid or 0, signal.SIGKILL)
-    after = postgres.start(home)
+    after = postgres.start(home.model_copy(update={"postgres_port": _free_port()}))
     assert after.pid != before.pid
     assert after.url == before.url
     with _connect(home) as connection:
         assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
+
+
+def test_a_query_that_outlives_its_killed_server_does_not_keep_it_from_coming_back(home: Settings) -> None:
+    server = postgres.start(home)
+    with ThreadPoolExecutor(1) as pool, _connect(home) as connection:
+        query = pool.submit(
+            connection.execute, "SELECT count(*) FROM generate_series(1, 10000) AS a, generate_series(1, 20000) AS b"
+        )
+        backend = psutil.Process(connection.info.backend_pid)
+        while "SELECT" not in " ".join(backend.cmdline()):
+            time.sleep(0.01)
+        os.kill(server.pid or 0, signal.SIGKILL)
+        assert postgres.start(home).running
+        assert not backend.is_running() or backend.status() == psutil.STATUS_ZOMBIE
+        with pytest.raises(psycopg.OperationalError):
+            query.result()
 
 
 def test_a_pid_file_that_names_somebody_elses_process_is_not_believed(home: Settings) -> None:
@@ -190,7 +211,8 @@ def test_no_permission_of_a_folder_that_was_there_changes(home: Settings) -> Non
     programs = find_binaries().folder
     before = _modes(home.home, programs, SHELF.parent, PROJECT)
     place = postgres.start(home).data.parent
-    assert before == _modes(home.home, programs, SHELF.parent, PROJECT) | before
+    after = _modes(home.home, programs, SHELF.parent, PROJECT)
+    assert {path: after[path] for path in before} == before
     assert stat.S_IMODE(place.stat().st_mode) == 0o700
     if os.geteuid() == 0:
         assert place.parent == SHELF
