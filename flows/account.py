@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -21,6 +22,7 @@ Say = Callable[[Any], None]
 def account(doing: str, *, as_json: bool = False, quiet: bool = False) -> Iterator[Say]:
     """Runs a block that calls `say(result)` once; an error of ours becomes one sentence and exit code 1."""
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+    _hush_deprecations()
     results: list[Any] = []
     errors = Console(stderr=True)
     try:
@@ -32,6 +34,17 @@ def account(doing: str, *, as_json: bool = False, quiet: bool = False) -> Iterat
         raise typer.Exit(1) from error
     for result in results:
         tell(plain(result), as_json=as_json)
+
+
+def _hush_deprecations() -> None:
+    """The platforms deprecate each other's interfaces; that is news for us, and noise for who runs a command."""
+    show = warnings.showwarning
+
+    def show_others(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+        if not issubclass(category, DeprecationWarning | PendingDeprecationWarning):
+            show(message, category, *where, **more)
+
+    warnings.showwarning = show_others
 
 
 def tell(result: Any, *, as_json: bool) -> None:

@@ -85,10 +85,11 @@ def _offline(account: Account, problem: UseCase, extracts: Extracts) -> str:
 
     with account.stage("Snapshots and online store") as say:
         result = ingest(str(extracts.folder), extracts.first, extracts.backfill, use_case=problem.name)
-        for load_ in result["loads"]:
-            say(f"{load_['as_of']}  {load_['table']:20} {load_['rows']:>9} rows, {load_['new rows']} new")
-        for view in result["online"]["views"]:
-            say(f"{view['view']:32} {view['entities']:>9} entities, {view['seconds']:.1f} s")
+        for delivery in result["deliveries"]:
+            rows, new = sum(delivery["rows"].values()), sum(delivery["new_rows"].values())
+            say(f"{delivery['folder']:16} as of {delivery['as_of']:%Y-%m-%d}  {rows:>9,} rows, {new:,} new")
+        for view in result["online"]["refreshes"]:
+            say(f"{view['view']:35} {view['entities']:>9,} entities, {view['seconds']:.1f} s")
     with account.stage("Training, evaluation and promotion") as say:
         result = retrain(problem.name)
         _tell_version(say, result)

@@ -45,11 +45,14 @@ def ingest(
     snapshots = [take(use_case, str(each.folder), each.as_of, each.known_at) for each in deliveries]
     online = refresh_online_store(use_case, online_as_of)
     loads = [
-        {"as_of": each.as_of.date().isoformat(), "table": table, "rows": rows, "new rows": each.new_rows[table]}
-        for each in snapshots
-        for table, rows in each.rows.items()
+        {"delivery": delivery.folder.name, "as of": snapshot.as_of, "table": table, "rows": rows, "new rows": new}
+        for delivery, snapshot in zip(deliveries, snapshots, strict=True)
+        for (table, rows), new in zip(snapshot.rows.items(), snapshot.new_rows.values(), strict=True)
     ]
-    refreshes = [asdict(refresh) | {"since": str(refresh.since or "")} for refresh in online.refreshes]
     create_table_artifact(key="ingest", table=loads, description="Rows read and rows that were new")
+    refreshes = [asdict(refresh) for refresh in online.refreshes]
     create_table_artifact(key="materialise", table=refreshes, description=f"Online store as of {online.as_of}")
-    return {"loads": loads, "online": {"as_of": online.as_of.isoformat(), "views": refreshes}}
+    return {
+        "deliveries": [{"folder": d.folder.name, **asdict(s)} for d, s in zip(deliveries, snapshots, strict=True)],
+        "online": asdict(online),
+    }

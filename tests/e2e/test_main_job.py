@@ -60,14 +60,15 @@ def bento(run: Run, default: dict[str, Any]) -> str:
 
 def test_both_months_are_loaded_whole(ingested: dict[str, Any]) -> None:
     tables = {*(table.name for table in CHURN.extract.tables), "labels"}
-    loads = {(load_["as_of"], load_["table"]): load_["new rows"] for load_ in ingested["loads"]}
-    assert loads == {(day, table): 7043 for day in ("2024-01-31", "2024-02-29") for table in tables}
+    assert [each["as_of"][:10] for each in ingested["deliveries"]] == ["2024-01-31", "2024-02-29"]
+    for delivery in ingested["deliveries"]:
+        assert delivery["new_rows"] == dict.fromkeys(tables, 7043)
 
 
 def test_the_same_extracts_again_change_nothing(run: Run, ingested: dict[str, Any], streamflow: Path) -> None:
     again = run("ingest", str(streamflow), "--as-of", "2024-01-31", "--online-as-of", "2024-01-31")
-    assert {load_["new rows"] for load_ in again["loads"]} == {0}
-    assert {view["since"] for view in again["online"]["views"]} == {""}
+    assert {new for each in again["deliveries"] for new in each["new_rows"].values()} == {0}
+    assert {view["since"] for view in again["online"]["refreshes"]} == {None}
 
 
 def test_no_user_without_internet_is_recorded_as_streaming(settings: Settings, ingested: dict[str, Any]) -> None:
