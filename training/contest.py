@@ -1,0 +1,94 @@
+"""Challenger and champion -> Contest: what both say of the same held-out users, whom neither was trained on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from asof.errors import ModelError
+from asof.feature_contract import FeatureContract, model_frame
+from asof.settings import Settings
+from training.dataset import TrainingSet
+from training.metrics import Floats, Labels
+from training.register import ModelVersion, load_model
+from training.train import one_thread
+
+BuildSet = Callable[[FeatureContract], TrainingSet]
+"""Builds the training set of a contract, always at the challenger's as_of and known_at."""
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Labels (0 or 1) and probabilities of the same held-out rows, each of shape (rows,).
+
+    `champion` is None where nothing is in Production. `base_rate` is that of the rows that are not held out: what a
+    constant model would say. `seed` draws the bootstrap.
+    """
+
+    labels: Labels
+    challenger: Floats
+    champion: Floats | None
+    base_rate: float
+    seed: int
+
+
+def hold_contest(
+    settings: Settings, challenger: ModelVersion, champion: ModelVersion | None, *, training_set_for: BuildSet
+) -> Contest:
+    """Scores both on the users that are held out from both and lack no feature of either.
+
+    Raises ModelError where the challenger's set is not the one that it was trained on, where the champion's features
+    are gone, or where the users left have labels of one class.
+    """
+    own = _own_set(challenger, training_set_for)
+    # A user is held out where its hash is small: the smaller share's users are part of the larger one's.
+    share = min(version.held_out_share for version in (challenger, champion) if version)
+    train_side, held_out = own.complete().split(share)
+    table = pd.DataFrame({"label": held_out.labels}, index=pd.Index(held_out.entities))
+    table["challenger"] = _scores(settings, challenger, held_out)
+    if champion:
+        table["champion"] = _champion_scores(settings, champion, own, share=share, training_set_for=training_set_for)
+    table = table.dropna()
+    if table["label"].nunique() < 2:
+        raise ModelError(f"{len(table)} held-out users are left to compare on, without both labels: more are needed.")
+    return Contest(
+        labels=table["label"].to_numpy(dtype="int64"),
+        challenger=table["challenger"].to_numpy(),
+        champion=table["champion"].to_numpy() if champion else None,
+        base_rate=float(train_side.labels.mean()),
+        seed=challenger.facts.random_state,
+    )
+
+
+def _own_set(challenger: ModelVersion, training_set_for: BuildSet) -> TrainingSet:
+    own, facts = training_set_for(challenger.facts.contract), challenger.facts
+    if own.fingerprint != facts.fingerprint:
+        raise ModelError(
+            f"The training set of {challenger.name} version {challenger.version} comes out differently now "
+            f"({own.fingerprint[:12]}, was {facts.fingerprint[:12]}): train it again."
+        )
+    return own
+
+
+def _champion_scores(
+    settings: Settings, champion: ModelVersion, own: TrainingSet, *, share: float, training_set_for: BuildSet
+) -> "pd.Series[float]":
+    contract = champion.facts.contract
+    theirs = own if contract.digest == own.contract.digest else training_set_for(contract)
+    _, held_out = theirs.complete().split(share)
+    return pd.Series(_scores(settings, champion, held_out), index=pd.Index(held_out.entities))
+
+
+def _scores(settings: Settings, version: ModelVersion, side: TrainingSet) -> Floats:
+    """The version's probability of each row, shape (rows,), from the features of its own contract."""
+    try:
+        features = model_frame(side.frame, version.facts.contract)
+    except KeyError as error:
+        raise ModelError(
+            f"{version.name} version {version.version} takes the feature {error}, which "
+            f"{side.contract.feature_service} no longer has: put it back, or roll back to a version without it."
+        ) from error
+    model = load_model(settings, version)
+    with one_thread():
+        probabilities: Floats = model.predict_proba(features)[:, 1]
+    return probabilities

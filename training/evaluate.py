@@ -1,0 +1,118 @@
+"""TrainedModel -> Evaluation: figures, pictures and the model card from users that the model has never seen."""
+
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from asof.model_facts import ModelFacts
+from asof.settings import Settings
+from training import plots
+from training.metrics import Floats, Labels, interval, measure, resampled, row_log_loss
+from training.model_card import model_card
+from training.tracking import open_tracking
+from training.train import TrainedModel, one_thread
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+REPEATS = 3
+SHUFFLED_ROWS = 2000
+"""Permutation importance: shuffles of each feature, and the most rows that it looks at."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the held-out side says of a model. `labels` and `probabilities` have the shape (held-out rows,).
+
+    `metrics` are those of `training.metrics.measure`, with `auc_low`, `auc_high` and the like for the 95 %
+    intervals, the numbers of rows, and `training_seconds`.
+    """
+
+    model_name: str
+    run_id: str
+    model_uri: str
+    facts: ModelFacts
+    metrics: Mapping[str, float]
+    labels: Labels
+    probabilities: Floats
+
+
+def evaluate(settings: Settings, trained: TrainedModel) -> Evaluation:
+    """Scores the held-out users and logs metrics, plots and the model card to the model's run."""
+    client = open_tracking(settings)
+    side = trained.held_out
+    with one_thread():
+        probabilities: Floats = trained.model.predict_proba(side.features)[:, 1]
+        importance = _importance(trained)
+    metrics = _metrics(trained, probabilities)
+    pictures = {
+        "roc": plots.roc(side.labels, probabilities, metrics),
+        "precision_recall": plots.precision_recall(side.labels, probabilities, metrics),
+        "calibration": plots.calibration(side.labels, probabilities, metrics),
+        "importance": plots.importance(importance),
+    }
+    card = model_card(trained, metrics, importance, pictures=pictures)
+    _log(client, trained.run_id, metrics, pictures=pictures, card=card)
+    return Evaluation(
+        trained.use_case.model_name,
+        trained.run_id,
+        trained.model_uri,
+        facts=trained.facts,
+        metrics=metrics,
+        labels=side.labels,
+        probabilities=probabilities,
+    )
+
+
+def _metrics(trained: TrainedModel, probabilities: Floats) -> dict[str, float]:
+    labels = trained.held_out.labels
+    base_rate = np.full(labels.size, trained.train_side.labels.mean())
+    intervals = {}
+    for name, values in resampled(labels, probabilities, seed=trained.facts.random_state).items():
+        intervals[f"{name}_low"], intervals[f"{name}_high"] = interval(values)
+    return {
+        **measure(labels, probabilities, trained.facts.threshold),
+        **intervals,
+        "log_loss_constant": float(row_log_loss(labels, base_rate).mean()),
+        "rows_train": float(len(trained.train_side.frame)),
+        "rows_held_out": float(labels.size),
+        "rows_dropped": float(trained.dropped),
+        "training_seconds": trained.seconds,
+    }
+
+
+def _importance(trained: TrainedModel) -> dict[str, float]:
+    """How much AUC is lost when a feature's values are shuffled among the held-out users, the greatest first."""
+    from sklearn.inspection import permutation_importance
+
+    features, labels = trained.held_out.features, trained.held_out.labels
+    found = permutation_importance(
+        trained.model,
+        features,
+        labels,
+        scoring="roc_auc",
+        n_repeats=REPEATS,
+        max_samples=min(1.0, SHUFFLED_ROWS / labels.size),
+        random_state=trained.facts.random_state,
+    )
+    losses = dict(zip(features.columns, map(float, found.importances_mean), strict=True))
+    return dict(sorted(losses.items(), key=lambda each: -each[1]))
+
+
+def _log(
+    client: "MlflowClient", run_id: str, metrics: Mapping[str, float], *, pictures: Mapping[str, bytes], card: str
+) -> None:
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    client.log_batch(run_id, metrics=[Metric(name, value, now, 0) for name, value in metrics.items()])
+    client.log_text(run_id, card, "model_card.html")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, picture in pictures.items():
+            (Path(folder) / f"{name}.png").write_bytes(picture)
+        client.log_artifacts(run_id, folder, "plots")

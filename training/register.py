@@ -1,0 +1,132 @@
+"""Evaluation -> ModelVersion in MLflow's registry; and back: versions, the one in Production, their models."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asof.errors import ModelError
+from asof.model_facts import ModelFacts
+from asof.settings import Settings
+from asof.trusted_types import load_trusted
+from asof.use_case import UseCase
+from training.evaluate import Evaluation
+from training.production import production_number
+from training.tracking import open_tracking
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from sklearn.base import ClassifierMixin
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """One version of a registered model. `metrics` are those of its evaluation.
+
+    `held_out_share` is the part of the users that it was not trained on: those with the smallest hashes.
+    """
+
+    name: str
+    version: str
+    run_id: str
+    facts: ModelFacts
+    metrics: Mapping[str, float]
+    held_out_share: float
+
+
+def register(settings: Settings, evaluation: Evaluation) -> ModelVersion:
+    """Makes a version of the evaluated model, under the use case's `model_name`; once for each run."""
+    client, name = open_tracking(settings), evaluation.model_name
+    _make_model(client, name)
+    if known := client.search_model_versions(f"name='{name}' and run_id='{evaluation.run_id}'"):
+        return read_version(client, name, str(known[0].version))
+    made = client.create_model_version(
+        name,
+        evaluation.model_uri,
+        run_id=evaluation.run_id,
+        model_id=evaluation.model_uri.removeprefix("models:/"),
+        tags={
+            "estimator": evaluation.facts.estimator,
+            "feature_service": evaluation.facts.contract.feature_service,
+            "as_of": evaluation.facts.as_of.isoformat(),
+            "fingerprint": evaluation.facts.fingerprint,
+            "auc": f"{evaluation.metrics['auc']:.4f}",
+        },
+    )
+    return read_version(client, name, str(made.version))
+
+
+def model_version(settings: Settings, use_case: UseCase, version: str) -> ModelVersion:
+    """A registered version of the use case. Raises ModelError where there is none, or where it is not one of ours."""
+    return read_version(open_tracking(settings), use_case.model_name, version)
+
+
+def production(settings: Settings, use_case: UseCase) -> ModelVersion | None:
+    """The version that the alias `production` names, or None."""
+    client = open_tracking(settings)
+    number = production_number(client, use_case.model_name)
+    return read_version(client, use_case.model_name, number) if number else None
+
+
+def load_model(settings: Settings, version: ModelVersion) -> "ClassifierMixin":
+    """The fitted scikit-learn model of a version; nothing is built from the file before its types are checked.
+
+    Raises ModelError where the model is not kept with skops, or holds a type that is not trusted.
+    """
+    open_tracking(settings)
+    import mlflow
+
+    uri = _uri(version.name, version.version)
+    flavour: Mapping[str, Any] = mlflow.models.Model.load(uri).flavors.get("sklearn", {})
+    if flavour.get("serialization_format") != "skops":
+        raise ModelError(f"{uri} is not kept with skops and could run any code when it is loaded: train it again.")
+    with tempfile.TemporaryDirectory() as folder:
+        path = mlflow.artifacts.download_artifacts(f"{uri}/{flavour['pickled_model']}", dst_path=folder)
+        return load_trusted(Path(path))
+
+
+def read_version(client: "MlflowClient", name: str, number: str) -> ModelVersion:
+    """A version by its number. Raises ModelError where there is none, or where it is not one of ours."""
+    import mlflow
+
+    run_id = _run_id(client, name, number)
+    facts = (mlflow.models.Model.load(_uri(name, number)).metadata or {}).get("asof")
+    if facts is None or not run_id:
+        raise ModelError(f"{name} version {number} was not trained by AsOf: train and register one here.")
+    run = client.get_run(run_id).data
+    return ModelVersion(
+        name,
+        number,
+        run_id,
+        facts=ModelFacts.from_dict(facts),
+        metrics=dict(run.metrics),
+        held_out_share=float(run.params["held_out_share"]),
+    )
+
+
+def _run_id(client: "MlflowClient", name: str, number: str) -> str | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run_id: str | None = client.get_model_version(name, number).run_id
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        known = sorted(int(each.version) for each in client.search_model_versions(f"name='{name}'"))
+        raise ModelError(f"{name} has no version {number!r}; it has: {known or 'none yet'}.") from error
+    return run_id
+
+
+def _make_model(client: "MlflowClient", name: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _uri(name: str, number: str) -> str:
+    return f"models:/{name}/{number}"

@@ -1,0 +1,113 @@
+"""Settings -> MLflow, opened: the one place that sets its global state, and that finds out soon if it is not there."""
+
+import importlib
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from asof.errors import ConfigurationError
+from asof.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+PATIENCE = 2.0
+"""Seconds to connect, and again to answer: MLflow itself would try for minutes before it tells."""
+
+
+def open_tracking(settings: Settings) -> "MlflowClient":
+    """A client of the tracking server and registry. Raises ConfigurationError within five seconds if it is away."""
+    _probe(settings.tracking_uri)
+    import mlflow
+    from mlflow.environment_variables import (
+        MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR,
+        MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT,
+    )
+
+    MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.set(True)  # stdout is for results
+    MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # it misses pip, and so may an environment
+    mlflow.set_tracking_uri(settings.tracking_uri)
+    mlflow.set_registry_uri(settings.tracking_uri)
+    with warnings.catch_warnings():
+        # MLflow warns of itself: of a loader that SQLAlchemy 2.1 deprecates, and of a type hint in its own agents.
+        warnings.filterwarnings("ignore", "The ``noload`` loader strategy", DeprecationWarning)
+        warnings.filterwarnings("ignore", ".*Any type hint is inferred as AnyType", UserWarning)
+        importlib.import_module("mlflow.pyfunc")
+        return mlflow.MlflowClient()
+
+
+@contextmanager
+def tracked_run(settings: Settings, experiment: str, name: str) -> Iterator[tuple["MlflowClient", str]]:
+    """A new run, active for the block: the client and the run's id. An error in the block marks the run as failed."""
+    client = open_tracking(settings)
+    import mlflow
+
+    with mlflow.start_run(experiment_id=_experiment(client, settings, experiment), run_name=name) as run:
+        yield client, run.info.run_id
+
+
+@contextmanager
+def stages_allowed() -> Iterator[None]:
+    """Silences MLflow's notice that stages are deprecated: people who read them are why we still set them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*(stage|latest_versions).*deprecated", category=FutureWarning)
+        yield
+
+
+def _experiment(client: "MlflowClient", settings: Settings, name: str) -> str:
+    """The id of the experiment, made if it is new. A server keeps artefacts itself; a database leaves them to us."""
+    from mlflow.exceptions import MlflowException
+
+    if found := client.get_experiment_by_name(name):
+        return str(found.experiment_id)
+    artefacts = settings.home.absolute() / "artifacts"
+    served = settings.tracking_uri.startswith("http")
+    if not served:
+        artefacts.mkdir(parents=True, exist_ok=True)
+    try:
+        return str(client.create_experiment(name, artifact_location=None if served else artefacts.as_uri()))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        return str(client.get_experiment_by_name(name).experiment_id)  # another process was quicker
+
+
+def _probe(uri: str) -> None:
+    import requests
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        if uri.startswith("http"):
+            requests.get(uri.rstrip("/") + "/health", timeout=PATIENCE, allow_redirects=False)
+        elif uri.startswith("postgresql"):
+            _connect(uri)
+    except (requests.RequestException, SQLAlchemyError) as error:
+        raise ConfigurationError(
+            f"MLflow does not answer at {_without_password(uri)} ({type(error).__name__}): "
+            "start it, or set MLFLOW_TRACKING_URI to the address of one that runs."
+        ) from None  # the cause could tell the password
+
+
+def _connect(uri: str) -> None:
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(
+        uri, connect_args={"connect_timeout": int(PATIENCE)}, poolclass=sqlalchemy.pool.NullPool
+    )
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text("SELECT 1"))
+
+
+def _without_password(uri: str) -> str:
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(uri).render_as_string(hide_password=True)
+    except ArgumentError:
+        return "the address that is set"

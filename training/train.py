@@ -1,0 +1,224 @@
+"""TrainingSet -> TrainedModel: fitted on the training side, saved with skops, logged to MLflow with its facts."""
+
+import platform
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from asof.errors import ConfigurationError, TrainingSetError
+from asof.model_facts import ModelFacts
+from asof.settings import Settings
+from asof.trusted_types import TRUSTED_TYPES
+from asof.use_case import Estimator, UseCase
+from training.code_version import code_version
+from training.dataset import TrainingSet
+from training.metrics import Floats, best_threshold
+from training.tracking import tracked_run
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from sklearn.base import ClassifierMixin
+
+LIBRARIES = ("scikit-learn", "skops", "numpy", "pandas")
+"""What the artefact needs in order to be loaded, in the very versions that made it."""
+
+FOLDS = 3
+"""Folds behind the threshold: each row of the training side is scored by a model that has not seen it."""
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A fitted classifier, where MLflow keeps it, and the rows that it was and was not trained on.
+
+    `dropped` counts the rows that lack a feature: the service would not score them, so neither side holds them.
+    `seconds` is the time of the fit, the search included.
+    """
+
+    use_case: UseCase
+    estimator: str
+    run_id: str
+    model: "ClassifierMixin"
+    facts: ModelFacts
+    train_side: TrainingSet
+    held_out: TrainingSet
+    model_uri: str
+    dropped: int
+    seconds: float
+
+
+def train(
+    settings: Settings,
+    use_case: UseCase,
+    training_set: TrainingSet,
+    *,
+    estimator: str | None = None,
+    random_state: int = 42,
+) -> TrainedModel:
+    """Fits the estimator (default: the use case's) on the users that are not held out, and logs it as a new run.
+
+    The threshold is the one of the greatest F1 on out-of-fold probabilities of the training side. Raises
+    ConfigurationError for an unknown estimator or an MLflow that does not answer, TrainingSetError where the set
+    has the wrong features, an entity twice, or a side without both classes.
+    """
+    name = estimator or use_case.default_estimator
+    chosen = _chosen(use_case, name)
+    train_side, held_out = _sides(training_set, chosen, use_case.held_out_share)
+    with tracked_run(settings, use_case.model_name, name) as (client, run_id):
+        started = time.perf_counter()
+        with one_thread():
+            fitted = chosen.build(training_set.contract, random_state).fit(train_side.features, train_side.labels)
+        seconds = time.perf_counter() - started
+        model = getattr(fitted, "best_estimator_", fitted)  # of a search, only what it found
+        threshold = best_threshold(train_side.labels, _out_of_fold(model, train_side, random_state))
+        facts = _facts(use_case, name, training_set, threshold=threshold, random_state=random_state)
+        _log_params(client, run_id, {**_params(facts, model), "held_out_share": use_case.held_out_share})
+        _log_facts(client, run_id, facts)
+        _log_candidates(client, run_id, getattr(fitted, "cv_results_", None))
+        model_uri = _log_model(model, held_out, facts)
+    dropped = len(training_set.frame) - len(train_side.frame) - len(held_out.frame)
+    return TrainedModel(
+        use_case,
+        name,
+        run_id,
+        model,
+        facts,
+        train_side,
+        held_out,
+        model_uri=model_uri,
+        dropped=dropped,
+        seconds=seconds,
+    )
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """Keeps the libraries under scikit-learn to one thread: same digits on any number of cores, and no waiting.
+
+    On two cores that others use as well, boosting's threads spun for each other: 87 seconds for what takes one
+    thread 6.
+    """
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[Any] = threadpool_limits(1)
+    return limits
+
+
+def _chosen(use_case: UseCase, name: str) -> Estimator:
+    if name not in use_case.estimators:
+        known = ", ".join(sorted(use_case.estimators))
+        raise ConfigurationError(f"{use_case.name} has no estimator {name!r}; it has: {known}.")
+    return use_case.estimators[name]
+
+
+def _sides(training_set: TrainingSet, chosen: Estimator, share: float) -> tuple[TrainingSet, TrainingSet]:
+    if (service := training_set.contract.feature_service) != chosen.feature_service:
+        raise TrainingSetError(
+            f"The training set is of {service}, the estimator takes {chosen.feature_service}: rebuild."
+        )
+    if training_set.entities.duplicated().any():
+        raise TrainingSetError("The training set holds an entity twice: it must not be on both sides of a fold.")
+    sides = training_set.complete().split(share)
+    for name, side in zip(("training", "held-out"), sides, strict=True):
+        if len(set(side.labels)) < 2:
+            raise TrainingSetError(
+                f"The {name} side has {len(side.frame)} complete rows and not both labels: more rows are needed."
+            )
+    return sides
+
+
+def _out_of_fold(model: "ClassifierMixin", side: TrainingSet, random_state: int) -> Floats:
+    """The probability of each row of the side, by a model that was fitted without it; shape (rows,)."""
+    from sklearn.base import clone
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=random_state)
+    with one_thread():
+        scores = cross_val_predict(clone(model), side.features, side.labels, cv=folds, method="predict_proba")
+    positive: Floats = scores[:, 1]
+    return positive
+
+
+def _facts(
+    use_case: UseCase, estimator: str, training_set: TrainingSet, *, threshold: float, random_state: int
+) -> ModelFacts:
+    code = code_version()
+    return ModelFacts(
+        use_case=use_case.name,
+        estimator=estimator,
+        contract=training_set.contract,
+        threshold=threshold,
+        as_of=training_set.as_of,
+        known_at=training_set.known_at,
+        fingerprint=training_set.fingerprint,
+        random_state=random_state,
+        git_commit=code.commit,
+        git_dirty=code.dirty,
+    )
+
+
+def _params(facts: ModelFacts, model: "ClassifierMixin") -> dict[str, Any]:
+    """How the run came to be, and every hyper-parameter of the fitted model that is a plain value."""
+    plain = (bool, int, float, str, type(None))
+    return {
+        "estimator": facts.estimator,
+        "feature_service": facts.contract.feature_service,
+        "as_of": facts.as_of.isoformat(),
+        "known_at": facts.known_at.isoformat(),
+        "random_state": facts.random_state,
+        **{f"model.{name}": value for name, value in model.get_params().items() if isinstance(value, plain)},
+    }
+
+
+def _log_params(client: "MlflowClient", run_id: str, params: Mapping[str, Any]) -> None:
+    from mlflow.entities import Param
+
+    entities = [Param(name, str(value)) for name, value in params.items()]
+    for start in range(0, len(entities), 100):  # MLflow takes a hundred at once
+        client.log_batch(run_id, params=entities[start : start + 100])
+
+
+def _log_facts(client: "MlflowClient", run_id: str, facts: ModelFacts) -> None:
+    from mlflow.entities import RunTag
+
+    tags = {
+        "git_commit": facts.git_commit,
+        "git_dirty": str(facts.git_dirty).lower(),
+        "fingerprint": facts.fingerprint,
+        "feature_service": facts.contract.feature_service,
+        "use_case": facts.use_case,
+        "version.python": platform.python_version(),
+        **{f"version.{library}": version(library) for library in (*LIBRARIES, "mlflow", "feast")},
+    }
+    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+    client.log_dict(run_id, facts.contract.to_dict(), "feature_schema.json")
+
+
+def _log_candidates(client: "MlflowClient", run_id: str, results: Mapping[str, Any] | None) -> None:
+    """What a search tried and how it did, as a table; nothing where there was no search."""
+    import pandas as pd
+
+    if results is not None:
+        table = pd.DataFrame(results)[["params", "mean_test_score", "std_test_score", "rank_test_score"]]
+        client.log_text(run_id, table.sort_values("rank_test_score").to_csv(index=False), "candidates.csv")
+
+
+def _log_model(model: "ClassifierMixin", side: TrainingSet, facts: ModelFacts) -> str:
+    """Saves the model into the active run; gives its URI. The signature has two types: double and string."""
+    import mlflow
+    from mlflow.models import infer_signature
+
+    example = side.features.head(3)
+    info = mlflow.sklearn.log_model(
+        model,
+        name="model",
+        serialization_format="skops",
+        skops_trusted_types=list(TRUSTED_TYPES),
+        pyfunc_predict_fn="predict_proba",
+        signature=infer_signature(example, model.predict_proba(example)),
+        input_example=example,
+        pip_requirements=[f"{library}=={version(library)}" for library in LIBRARIES],
+        metadata={"asof": facts.to_dict()},
+    )
+    return str(info.model_uri)
