@@ -1,7 +1,7 @@
 """A version number -> alias `production` and stage Production, both or neither; and which one holds the alias.
 
-The alias is what counts: the stage is for people, and for `models:/NAME/Production`. It is set first, so that whoever
-reads the alias never sees a version that the next step could take back.
+The alias is what counts: the stage is for people, and for `models:/NAME/Production`. The stage is set first, so that
+whoever reads the alias never sees a version that the next step could take back.
 """
 
 from collections.abc import Callable, Iterator, Mapping
