@@ -64,6 +64,10 @@ WITHOUT_INTERNET = {
 }
 
 
+class Intruder:
+    """A type that no model file may hold."""
+
+
 def write_users(settings: Settings, users: Mapping[str, Mapping[str, Mapping[str, Any]]], as_of: datetime) -> None:
     """Writes rows into the online store: for each user the views given, each with its feature values."""
     with feature_store(settings) as store:

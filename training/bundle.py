@@ -1,6 +1,7 @@
 """The version in Production -> the model in BentoML's store, and the Bento that serves it. Nothing is made twice."""
 
 import hashlib
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,9 +35,11 @@ def bundle(settings: Settings, use_case: UseCase, version: ModelVersion | None =
         raise ModelError(f"No version of {use_case.model_name} is in Production: run `python -m flows retrain` first.")
     if chosen.facts.use_case != use_case.name:
         raise ModelError(f"{chosen.name} version {chosen.version} is a model of {chosen.facts.use_case!r}.")
-    model_tag = _import_model(settings, chosen)
-    bento_tag = f"{use_case.model_name}:{model_tag.partition(':')[2]}-{_sources_digest()[:8]}"
-    created = _build(use_case, model_tag, bento_tag)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # BentoML's use of pathspec, importlib and pydantic
+        model_tag = _import_model(settings, chosen)
+        bento_tag = f"{use_case.model_name}:{model_tag.partition(':')[2]}-{_sources_digest()[:8]}"
+        created = _build(use_case, model_tag, bento_tag)
     return Bundle(model_tag, bento_tag, chosen.version, created)
 
 

@@ -62,13 +62,11 @@ class OnlineFeatures:
         return self._opening
 
     async def close(self) -> None:
-        """Stops trying to open, and closes the connection; for that, Feast has no public way."""
+        """Stops trying to open, and closes the connection."""
         if self._opening:
             self._opening.cancel()
             await asyncio.wait({self._opening})
-        connection = getattr(getattr(self._provider, "online_store", None), "_conn_async", None)
-        if connection is not None:
-            await connection.close()
+        await _disconnect(self._provider)
 
     async def _open(self) -> None:
         pause = FIRST_PAUSE
@@ -138,15 +136,26 @@ class OnlineFeatures:
 
         opened = self.opened
         provider, self._provider = self._provider or get_provider(opened.store.config), None
-        response = await provider.get_online_features_async(
-            config=opened.store.config,
-            features=opened.service,
-            entity_rows=[{self.contract.entity: entity} for entity in entities],
-            registry=opened.store.registry,
-            project=opened.store.project,
-        )
+        try:
+            response = await provider.get_online_features_async(
+                config=opened.store.config,
+                features=opened.service,
+                entity_rows=[{self.contract.entity: entity} for entity in entities],
+                registry=opened.store.registry,
+                project=opened.store.project,
+            )
+        except BaseException:
+            await _disconnect(provider)
+            raise
         self._provider = provider
         return [_found(response.proto, row, self.contract) for row in range(len(entities))]
+
+
+async def _disconnect(provider: "Provider | None") -> None:
+    """Closes the provider's connection; for that, Feast has no public way."""
+    connection = getattr(getattr(provider, "online_store", None), "_conn_async", None)
+    if connection is not None:
+        await connection.close()
 
 
 def _open(settings: Settings, contract: FeatureContract) -> _Opened:

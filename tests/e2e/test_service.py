@@ -20,13 +20,6 @@ from tests.serving_kit import NOW, USER, WITHOUT_INTERNET
 if TYPE_CHECKING:
     from tests.e2e.conftest import SmallModel
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:GitWildMatchPattern:DeprecationWarning",  # BentoML's use of pathspec
-    "ignore:path is deprecated:DeprecationWarning",  # BentoML's use of importlib.resources
-    "ignore:The `__get_pydantic_core_schema__` method",  # BentoML's use of pydantic
-    "ignore:The ``noload`` loader strategy",  # MLflow's use of SQLAlchemy
-)
-
 FRESH, OLD, COMING = NOW - timedelta(days=10), NOW - timedelta(days=60), NOW + timedelta(days=1)
 MANY = kit.users_like(200, seed=2)
 JSON = {"Content-Type": "application/json"}

@@ -1,0 +1,142 @@
+"""A registered version becomes a model and a Bento, once, with its lineage and nothing that does not belong there."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import bentoml
+import mlflow
+import pandas as pd
+import pytest
+import skops.io
+import yaml
+
+from asof.errors import ModelError
+from asof.feature_contract import model_frame
+from asof.serving.model import load_model
+from asof.settings import Settings, export
+from asof.use_cases import load
+from tests import serving_kit as kit
+from training.bundle import bundle
+from training.materialise import apply_features
+from training.register import ModelVersion
+
+CHURN = load("churn")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return kit.bentoml_home(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def version(settings: Settings, home: Path) -> ModelVersion:
+    export(settings)
+    apply_features(settings)
+    made, _ = kit.register_small_model(settings, kit.registered_contract(settings))
+    return made
+
+
+@pytest.fixture(scope="module")
+def built(settings: Settings, version: ModelVersion) -> Any:
+    return bundle(settings, CHURN, version)
+
+
+@pytest.fixture
+def in_production(version: ModelVersion) -> Iterator[ModelVersion]:
+    client = mlflow.MlflowClient()
+    client.set_registered_model_alias(version.name, "production", version.version)
+    yield version
+    client.delete_registered_model_alias(version.name, "production")
+
+
+def test_the_same_version_gives_the_same_tags_and_nothing_is_built_twice(
+    settings: Settings, version: ModelVersion, built: Any
+) -> None:
+    assert built.model_tag == f"streamflow_churn:v{version.version}-{version.run_id[:8]}"
+    assert built.bento_tag.startswith(built.model_tag + "-")
+    models, bentos = len(bentoml.models.list()), len(bentoml.list())
+    again = bundle(settings, CHURN, version)
+    assert built.created
+    assert again == replace(built, created=False)
+    assert (len(bentoml.models.list()), len(bentoml.list())) == (models, bentos)
+
+
+def test_the_version_in_production_is_the_default(settings: Settings, built: Any, in_production: ModelVersion) -> None:
+    assert bundle(settings, CHURN) == replace(built, created=False)
+
+
+def test_without_a_version_in_production_the_next_step_is_told(settings: Settings, version: ModelVersion) -> None:
+    with pytest.raises(ModelError, match="flows retrain"):
+        bundle(settings, CHURN)
+
+
+def test_a_model_of_another_use_case_is_refused(settings: Settings, version: ModelVersion) -> None:
+    stranger = replace(version, facts=replace(version.facts, use_case="breast_cancer"))
+    with pytest.raises(ModelError, match="breast_cancer"):
+        bundle(settings, CHURN, stranger)
+
+
+def test_the_model_carries_its_lineage(version: ModelVersion, built: Any) -> None:
+    info = bentoml.models.get(built.model_tag).info
+    assert info.labels == info.metadata
+    assert info.metadata == {
+        "name": "streamflow_churn",
+        "version": version.version,
+        "run_id": version.run_id,
+        "fingerprint": "f" * 64,
+        "feature_service": "churn_v2",
+        "as_of": "2026-02-28T00:00:00+00:00",
+        "git_commit": "c" * 40,
+    }
+
+
+def test_the_bento_holds_what_serves_and_nothing_else(built: Any) -> None:
+    bento = bentoml.get(built.bento_tag)
+    source = Path(bento.path) / "src"
+    files = {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()}
+    rest = {name for name in files if not (name.startswith("asof/") and name.endswith(".py"))}
+    assert rest == {"service.py", "bentofile.yaml", "feature_repo/feature_store.yaml", "requirements/serve.txt"}
+    assert bento.info.args == {"use_case": "churn", "model": built.model_tag}
+    assert [str(model.tag) for model in bento.info.all_models] == [built.model_tag]
+    locked = (Path(bento.path) / "env" / "python" / "requirements.txt").read_text()
+    assert "--hash=sha256:" in locked
+    assert not any(line.startswith(("mlflow", "prefect", "--index-url")) for line in locked.splitlines())
+
+
+def test_the_imported_model_scores_as_the_registered_one(version: ModelVersion, built: Any) -> None:
+    served = load_model(Path(bentoml.models.get(built.model_tag).path))
+    rows = [kit.flat(views) for views in kit.users_like(50, seed=3).values()]
+    assert served.facts == version.facts
+    frame = model_frame(pd.DataFrame(rows), served.facts.contract)
+    registered = kit.fit_small_model(version.facts.contract).predict_proba(frame)[:, 1].tolist()
+    assert served.probabilities(rows) == pytest.approx(registered, abs=1e-9)
+    assert [served.probabilities([row])[0] for row in rows] == pytest.approx(registered, abs=1e-9)
+
+
+def test_a_model_file_with_a_type_of_its_own_is_refused(built: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "mlflow_model"
+    folder.mkdir()
+    original = Path(bentoml.models.get(built.model_tag).path) / "mlflow_model" / "MLmodel"
+    description = yaml.safe_load(original.read_text())
+    description["flavors"]["sklearn"]["skops_trusted_types"] = ["tests.serving_kit.Intruder"]
+    (folder / "MLmodel").write_text(yaml.safe_dump(description))
+    skops.io.dump(kit.Intruder(), folder / "model.skops")
+    with pytest.raises(ModelError, match="Intruder"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"metadata": None}, {"flavors": {"sklearn": {"serialization_format": "pickle"}}}])
+def test_a_folder_that_is_no_model_of_ours_is_refused(built: Any, tmp_path: Path, change: dict[str, Any]) -> None:
+    original = Path(bentoml.models.get(built.model_tag).path) / "mlflow_model" / "MLmodel"
+    (tmp_path / "mlflow_model").mkdir()
+    text = yaml.safe_dump(yaml.safe_load(original.read_text()) | change)
+    (tmp_path / "mlflow_model" / "MLmodel").write_text(text)
+    with pytest.raises(ModelError, match="no model of AsOf"):
+        load_model(tmp_path)
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="MLmodel does not exist"):
+        load_model(tmp_path)
