@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import SecretStr
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, make_url
 
 from asof.errors import ConfigurationError
 from asof.settings import Settings
@@ -43,7 +43,11 @@ def ensure(settings: Settings) -> Settings:
     Raises ConfigurationError where ASOF_POSTGRES_URL names a server that does not answer, or ours does not start.
     """
     if is_embedded(settings):
-        settings = settings.model_copy(update={"postgres_url": start(settings).url})
+        url = start(settings).url
+        if settings.postgres_url and url:  # a database of its own on our server stays the one that is meant
+            meant = make_url(url.get_secret_value()).set(database=settings.database().database)
+            url = SecretStr(meant.render_as_string(hide_password=False))
+        settings = settings.model_copy(update={"postgres_url": url})
     check_databases(settings)
     return settings
 
