@@ -1,21 +1,27 @@
 """The serving contract, row by row, against the built Bento over a socket."""
 
 import asyncio
+import contextlib
 import json
 import random
 import string
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pandas as pd
+import psutil
 import pytest
 
 from asof.feature_contract import model_frame
 from asof.settings import Settings
+from local import postgres
 from tests import serving_kit as kit
 from tests.serving_kit import NOW, USER, WITHOUT_INTERNET
+from training.materialise import apply_features
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import SmallModel
@@ -339,3 +345,84 @@ def test_outcomes_and_lookups_are_counted(service: httpx.Client) -> None:
         before[1] + 1,
         before[2] + 2,
     ]
+
+
+@pytest.fixture
+def own_postgres(small_model: "SmallModel", tmp_path: Path) -> Iterator[Settings]:
+    """A PostgreSQL of the test's own, with one good user; stopped when the test begins."""
+    home = Settings(postgres_url=None, home=tmp_path)
+    settings = postgres.ensure(home)
+    apply_features(settings)
+    kit.write_users(settings, {"good": USER}, FRESH)
+    postgres.stop(home)
+    yield settings
+    postgres.remove(home)
+
+
+def timed(ask: Callable[[], httpx.Response]) -> tuple[httpx.Response, float]:
+    begun = time.monotonic()
+    return ask(), time.monotonic() - begun
+
+
+def test_the_service_outlives_its_store(
+    own_postgres: Settings, small_model: "SmallModel", tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """PostgreSQL is away at the start, comes, is restarted, is stopped, comes back, hangs, and comes to."""
+    folder = tmp_path_factory.mktemp("outage")
+    home = own_postgres.model_copy(update={"postgres_url": None})
+    variables = {"ASOF_CLOCK": NOW.isoformat(), "ASOF_MAX_IN_FLIGHT": "4"}
+    with kit.serving(own_postgres, small_model.bundle.bento_tag, folder, **variables) as client:
+
+        def refused() -> None:
+            for _ in range(3):
+                response, seconds = timed(lambda: predict(client, "good"))
+                problem(response, 503, "feature-store-unavailable")
+                assert int(response.headers["retry-after"]) > 0
+                assert seconds < 2
+            problem(client.get("/readyz"), 503, "not-ready")
+            assert client.get("/health").json()["status"] == "unavailable"
+            assert client.get("/livez").status_code == 200
+
+        def recovered() -> None:
+            kit.eventually(lambda: client.get("/readyz").status_code == 200, 30, folder / "log")
+            assert predict(client, "good").status_code == 200
+
+        refused()
+        postgres.start(home)
+        recovered()
+
+        postgres.stop(home)
+        postgres.start(home)
+        assert predict(client, "good").status_code == 200, "a restart between two requests costs none"
+
+        postgres.stop(home)
+        refused()
+        pid = postgres.start(home).pid
+        recovered()
+
+        server = psutil.Process(pid)
+        with hanging([server, *server.children(recursive=True)]):
+            refused()
+            answers = asyncio.run(ask_at_once(client, 8))
+            assert {answer.status_code for answer in answers} == {429, 503}
+            overloaded = next(answer for answer in answers if answer.status_code == 429)
+            assert problem(overloaded, 429, "overloaded")
+            assert int(overloaded.headers["retry-after"]) > 0
+        recovered()
+
+
+@contextlib.contextmanager
+def hanging(processes: list[psutil.Process]) -> Iterator[None]:
+    """Stops processes as SIGSTOP does: their connections stay open and nothing answers."""
+    for process in processes:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.resume()
+
+
+async def ask_at_once(client: httpx.Client, count: int) -> list[httpx.Response]:
+    async with httpx.AsyncClient(base_url=client.base_url, timeout=10) as many:
+        return await asyncio.gather(*(many.post("/predict", json={"user_id": "good"}) for _ in range(count)))
