@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow, task
-from prefect.artifacts import create_table_artifact
 
 from asof.settings import Moment
 from asof.use_cases import load
+from flows.artifacts import publish
 from flows.door import open_settings
 from flows.retries import RETRIES
 from training.deliveries import find_deliveries
@@ -49,9 +49,8 @@ def ingest(
         for delivery, snapshot in zip(deliveries, snapshots, strict=True)
         for (table, rows), new in zip(snapshot.rows.items(), snapshot.new_rows.values(), strict=True)
     ]
-    create_table_artifact(key="ingest", table=loads, description="Rows read and rows that were new")
-    refreshes = [asdict(refresh) for refresh in online.refreshes]
-    create_table_artifact(key="materialise", table=refreshes, description=f"Online store as of {online.as_of}")
+    publish("ingest", loads, "Rows read and rows that were new")
+    publish("materialise", map(asdict, online.refreshes), f"Online store as of {online.as_of}")
     return {
         "deliveries": [{"folder": d.folder.name, **asdict(s)} for d, s in zip(deliveries, snapshots, strict=True)],
         "online": asdict(online),

@@ -6,10 +6,10 @@ from functools import partial
 from typing import Any
 
 from prefect import flow, task
-from prefect.artifacts import create_table_artifact
 
 from asof.settings import Moment
 from asof.use_cases import load
+from flows.artifacts import publish
 from flows.door import open_settings
 from flows.retries import RETRIES
 from training.dataset import build_training_set, newest_labelled
@@ -60,5 +60,7 @@ def retrain(
     version = train_version(use_case, moment, known_at, estimator)
     outcome = promote_version(use_case, version.version) if promotion else None
     metrics = [{"metric": name, "value": value} for name, value in version.metrics.items()]
-    create_table_artifact(key="evaluation", table=metrics, description=f"{version.name} version {version.version}")
+    publish("evaluation", metrics, f"{version.name} version {version.version}")
+    if outcome:
+        publish("promotion", map(asdict, outcome.criteria), f"promoted: {outcome.promoted}")
     return {"version": asdict(version), "promotion": asdict(outcome) if outcome else None}

@@ -8,7 +8,7 @@ import pytest
 from conftest import CHURN, History, moment
 
 from asof.feature_store import feature_store
-from training.materialise import Materialisation, materialise
+from training.materialise import Materialisation, apply_features, materialise
 
 
 def online(history: History, users: list[str]) -> pd.DataFrame:
@@ -50,6 +50,7 @@ def test_the_first_time_every_view_is_read_whole(history: History, as_of_march: 
 
 
 def test_nothing_new_is_not_read_again(history: History, as_of_march: Materialisation) -> None:
+    apply_features(history.settings)
     again = materialise(history.settings, as_of=moment(history.plan.as_of(2)))
     assert set(refreshed(again).values()) == {None}
 
@@ -92,3 +93,13 @@ def test_an_earlier_moment_brings_the_old_values_back(history: History) -> None:
     materialise(history.settings, as_of=moment(history.plan.as_of(3)))
     materialise(history.settings, as_of=february)
     agrees(history, february)
+
+
+def test_a_view_whose_definition_changed_is_read_whole(history: History) -> None:
+    april = moment(history.plan.as_of(3))
+    materialise(history.settings, as_of=april)
+    with psycopg.connect(history.settings.conninfo()) as connection:
+        connection.execute("UPDATE materialisations SET definition = 'another' WHERE view = 'payments_agg_90d_fv'")
+    done = refreshed(materialise(history.settings, as_of=april))
+    assert {view for view, since in done.items() if since} == {"payments_agg_90d_fv"}
+    assert done["payments_agg_90d_fv"] == moment(history.plan.as_of(0))
