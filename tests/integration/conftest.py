@@ -1,6 +1,6 @@
 """A simulated history with late rows and corrections, in PostgreSQL and in Feast."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -8,7 +8,8 @@ import pytest
 
 from asof.settings import Settings, export
 from asof.use_cases import load
-from simulator import Delivery, SimulationPlan, simulate
+from simulator import SimulationPlan, simulate
+from training.deliveries import Delivery, find_deliveries
 
 CHURN = load("churn")
 
@@ -22,17 +23,19 @@ class History:
     plan: SimulationPlan
 
     @property
-    def deliveries(self) -> tuple[Delivery, ...]:
-        return self.plan.deliveries()
+    def deliveries(self) -> list[Delivery]:
+        """In the order in which they arrived; a month delivered again comes three days after its labels."""
+        found = find_deliveries(self.folder, first=self.plan.as_of(0), backfill=True)
+        return sorted((_arrived(each) for each in found), key=lambda each: each.known_at)
 
 
 def moment(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
-def known_at(delivery: Delivery) -> datetime:
-    """When a delivery counts as known: a month delivered again comes three days after its labels."""
-    return moment(delivery.known_on) + timedelta(days=3 if "_r" in delivery.name else 0)
+def _arrived(delivery: Delivery) -> Delivery:
+    late = timedelta(days=3 if "_r" in delivery.folder.name else 0)
+    return replace(delivery, known_at=delivery.known_at + late)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +48,8 @@ def history(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> His
     plan = SimulationPlan(date(2024, 4, 30), users=400, months=4, late_share=0.1, correction_share=0.1)
     folder = tmp_path_factory.mktemp("simulated") / "extracts"
     simulate(plan, folder)
-    for each in sorted(plan.deliveries(), key=known_at):
-        take_snapshot(settings, CHURN.extract, folder / each.name, as_of=moment(each.as_of), known_at=known_at(each))
+    history = History(settings, folder, plan)
+    for each in history.deliveries:
+        take_snapshot(settings, CHURN.extract, each.folder, as_of=each.as_of, known_at=each.known_at)
     apply_features(settings)
-    return History(settings, folder, plan)
+    return history

@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 import pandas as pd
 import psycopg
 import pytest
-from conftest import CHURN, History, known_at, moment
+from conftest import CHURN, History, moment
 
 from asof.errors import TrainingSetError
 from asof.settings import Settings
@@ -20,9 +20,9 @@ PLANS = ["plan_stream_tv", "plan_stream_movies"]
 def rows_of(history: History, table: str) -> pd.DataFrame:
     """Every row of every delivery, with both of its times."""
     frames = [
-        pd.read_csv(path).assign(as_of=moment(each.as_of), created_at=known_at(each))
+        pd.read_csv(path).assign(as_of=each.as_of, created_at=each.known_at)
         for each in history.deliveries
-        if (path := history.folder / each.name / f"{table}.csv").exists()
+        if (path := each.folder / f"{table}.csv").exists()
     ]
     return pd.concat(frames, ignore_index=True)
 
