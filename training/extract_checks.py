@@ -14,6 +14,7 @@ import pandera.pandas as pa
 import pyarrow as arrow
 import pyarrow.compute as compute
 from numpy.typing import NDArray
+from pandera.config import ValidationDepth, config_context
 
 from asof.extract_schema import Column, RawTable, Rule
 from training.csv_text import FIRST_ROW, rows_text
@@ -128,7 +129,9 @@ def _check(sentence: str, holds: Callable[[Any], Any], **options: Any) -> pa.Che
 
 def _findings(schema: pa.DataFrameSchema, rows: pd.DataFrame) -> list[str]:
     try:
-        schema.validate(rows, lazy=True)
+        # Whatever PANDERA_VALIDATION_ENABLED and PANDERA_VALIDATION_DEPTH say: an unchecked extract is never loaded.
+        with config_context(validation_enabled=True, validation_depth=ValidationDepth.SCHEMA_AND_DATA):
+            schema.validate(rows, lazy=True)
     except pa.errors.SchemaErrors as errors:
         return [_finding(error, rows) for error in errors.schema_errors]
     return []

@@ -3,10 +3,12 @@
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as arrow
 import pytest
+from pandera.config import ValidationDepth, config_context
 
 from asof.errors import ExtractError
 from asof.extract_schema import Column, ExtractSchema, Kind, RawTable, Rule
@@ -78,6 +80,16 @@ def test_ids_are_not_judged_where_the_file_of_users_cannot_be_read(tmp_path: Pat
         _rows(tmp_path / "extract", files)
 
     assert [finding.split(":")[0] for finding in refusal.value.findings] == ["users.csv"]
+
+
+@pytest.mark.parametrize(
+    "switch", [{"validation_enabled": False}, {"validation_depth": ValidationDepth.SCHEMA_ONLY}], ids=str
+)
+def test_checks_cannot_be_switched_off_from_outside(tmp_path: Path, switch: dict[str, Any]) -> None:
+    files = edited(extract_files(), subscriptions=lambda content: content.replace(b"24.25", b"abc"))
+
+    with config_context(**switch), pytest.raises(ExtractError, match="column monthly_fee: row 6 "):
+        _rows(tmp_path / "extract", files)
 
 
 # --- rules
