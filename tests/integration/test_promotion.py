@@ -1,0 +1,302 @@
+"""Register, promote and roll back in a real registry; each test has a registered model of its own."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from sklearn.metrics import roc_auc_score
+
+from asof.errors import ModelError
+from asof.feature_contract import FeatureContract
+from asof.settings import Settings
+from asof.use_case import UseCase
+from tests.training_kit import SMALL, SMALLER, made_up_set, small_use_case
+from training.contest import hold_contest
+from training.dataset import TrainingSet
+from training.evaluate import Evaluation, evaluate
+from training.promote import Promotion, promote, rollback
+from training.register import ModelVersion, load_model, model_version, production, register
+from training.tracking import open_tracking, stages_allowed, tracked_run
+from training.train import train
+
+SETS = {contract.feature_service: made_up_set(contract=contract) for contract in (SMALL, SMALLER)}
+
+
+def set_for(contract: FeatureContract) -> TrainingSet:
+    return SETS[contract.feature_service]
+
+
+@dataclass(frozen=True)
+class Registry:
+    """One use case and its registered model."""
+
+    settings: Settings
+    use_case: UseCase
+    evaluations: dict[str, Evaluation]
+    client: MlflowClient
+
+    def version(self, estimator: str) -> ModelVersion:
+        return register(self.settings, replace(self.evaluations[estimator], model_name=self.use_case.model_name))
+
+    def promote(self, estimator: str) -> Promotion:
+        return promote(self.settings, self.version(estimator), training_set_for=set_for)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a promotion may change: the alias, and stage and tags of each version."""
+        versions = self.client.search_model_versions(f"name='{self.use_case.model_name}'")
+        alias = self.client.get_registered_model(self.use_case.model_name).aliases
+        return {"alias": alias, **{each.version: (each.current_stage, each.tags) for each in versions}}
+
+    def stages(self) -> dict[str, str]:
+        return {str(number): found[0] for number, found in self.state().items() if number != "alias"}
+
+
+@pytest.fixture(scope="module")
+def evaluations(settings: Settings) -> dict[str, Evaluation]:
+    """One of each estimator: `default` is good, `less` is worse, `constant` knows nothing."""
+    use_case = small_use_case("shared")
+    return {
+        name: evaluate(settings, train(settings, use_case, SETS[each.feature_service], estimator=name))
+        for name, each in use_case.estimators.items()
+    }
+
+
+@pytest.fixture
+def registry(settings: Settings, evaluations: dict[str, Evaluation]) -> Registry:
+    use_case = small_use_case(f"model_{uuid.uuid4().hex[:8]}")
+    return Registry(settings, use_case, evaluations, open_tracking(settings))
+
+
+def test_the_same_evaluation_is_registered_once(registry: Registry) -> None:
+    first = registry.version("default")
+    assert registry.version("default") == first
+    assert first.version == "1"
+    assert first.metrics == registry.evaluations["default"].metrics
+    assert first.facts == registry.evaluations["default"].facts
+
+
+def test_a_first_version_that_beats_a_constant_model_goes_into_production(registry: Registry) -> None:
+    assert production(registry.settings, registry.use_case) is None
+    outcome = registry.promote("default")
+    assert (outcome.promoted, outcome.version, outcome.previous) == (True, "1", None)
+    assert [criterion.passed for criterion in outcome.criteria] == [True, True]
+    assert production(registry.settings, registry.use_case) == registry.version("default")
+
+
+def test_alias_and_stage_both_resolve(registry: Registry) -> None:
+    import mlflow
+
+    registry.promote("default")
+    features = SETS["small_v1"].features
+    expected = load_model(registry.settings, registry.version("default")).predict_proba(features)
+    name = registry.use_case.model_name
+    with stages_allowed():
+        for uri in (f"models:/{name}@production", f"models:/{name}/Production"):
+            assert np.array_equal(mlflow.pyfunc.load_model(uri).predict(features), expected)
+
+
+def test_a_first_version_that_knows_nothing_stays_out(registry: Registry) -> None:
+    outcome = registry.promote("constant")
+    assert (outcome.promoted, outcome.previous) == (False, None)
+    assert production(registry.settings, registry.use_case) is None
+    assert registry.stages() == {"1": "None"}
+
+
+def test_a_better_version_takes_over_and_the_old_one_is_archived(registry: Registry) -> None:
+    registry.promote("less")
+    outcome = registry.promote("default")
+    assert (outcome.promoted, outcome.version, outcome.previous) == (True, "2", "1")
+    assert registry.stages() == {"1": "Archived", "2": "Production"}
+    assert str(registry.state()["alias"]["production"]) == "2"
+    tags = registry.client.get_model_version(registry.use_case.model_name, "2").tags
+    assert tags["promoted_from"] == "1"
+    assert tags["promoted_at"]
+
+
+@pytest.mark.parametrize("challenger", ["less", "constant"])
+def test_a_version_that_is_not_better_stays_unpromoted(registry: Registry, challenger: str) -> None:
+    registry.promote("default")
+    registry.version(challenger)
+    before = registry.state()
+    outcome = registry.promote(challenger)
+    assert (outcome.promoted, outcome.previous) == (False, "1")
+    assert registry.state() == before
+
+
+def test_a_version_that_is_just_as_good_stays_unpromoted(registry: Registry) -> None:
+    registry.promote("default")
+    again = evaluate(registry.settings, train(registry.settings, registry.use_case, SETS["small_v1"]))
+    outcome = promote(registry.settings, register(registry.settings, again), training_set_for=set_for)
+    assert (outcome.version, outcome.promoted) == ("2", False)
+
+
+def test_both_are_scored_on_the_same_held_out_users_each_on_its_own_features(registry: Registry) -> None:
+    registry.promote("less")
+    (criterion,) = registry.promote("default").criteria
+    for name, figure in (("default", "challenger"), ("less", "champion")):
+        version = registry.version(name)
+        _, held_out = set_for(version.facts.contract).split(0.25)
+        scores = load_model(registry.settings, version).predict_proba(held_out.features)[:, 1]
+        assert criterion.figures[figure] == roc_auc_score(held_out.labels, scores)
+
+
+def test_users_that_one_of_the_two_cannot_score_are_left_out(registry: Registry) -> None:
+    champion, challenger = registry.version("less"), registry.version("default")
+    gaps = SETS["small_v0"].frame.assign(plan=SETS["small_v0"].frame["plan"].where(lambda plan: plan != "yearly"))
+    sets = SETS | {"small_v0": replace(SETS["small_v0"], frame=gaps)}
+    contest = hold_contest(
+        registry.settings, challenger, champion, training_set_for=lambda each: sets[each.feature_service]
+    )
+    _, held_out = SETS["small_v1"].split(0.25)
+    kept = (held_out.frame["plan"] != "yearly").to_numpy()
+    assert 0 < kept.sum() < kept.size
+    assert np.array_equal(contest.labels, held_out.labels[kept])
+    expected = load_model(registry.settings, challenger).predict_proba(held_out.features)[kept, 1]
+    assert np.array_equal(contest.challenger, expected)
+
+
+def test_a_champion_is_never_scored_on_users_that_it_was_trained_on(registry: Registry) -> None:
+    champion = replace(registry.version("default"), held_out_share=0.1)
+    contest = hold_contest(registry.settings, registry.version("less"), champion, training_set_for=set_for)
+    assert contest.labels.size == len(SETS["small_v1"].split(0.1)[1].frame)
+
+
+def test_a_training_set_that_comes_out_differently_is_refused(registry: Registry) -> None:
+    version = registry.version("default")
+    with pytest.raises(ModelError, match="comes out differently now"):
+        promote(registry.settings, version, training_set_for=lambda _: made_up_set(seed=1))
+
+
+def test_a_champion_whose_features_are_gone_is_told(registry: Registry) -> None:
+    registry.promote("default")
+    renamed = replace(SETS["small_v1"], frame=SETS["small_v1"].frame.drop(columns="hours"), contract=SMALLER)
+    sets = SETS | {"small_v1": renamed}
+    with pytest.raises(ModelError, match="takes the feature 'hours'"):
+        promote(registry.settings, registry.version("less"), training_set_for=lambda each: sets[each.feature_service])
+
+
+def test_promoting_again_changes_nothing_and_mends_the_stage(registry: Registry) -> None:
+    registry.promote("less")
+    first = registry.promote("default")
+    before = registry.state()
+    with stages_allowed():
+        registry.client.transition_model_version_stage(registry.use_case.model_name, "2", "None")
+    again = registry.promote("default")
+    assert (again.promoted, again.previous, again.criteria) == (True, first.previous, ())
+    assert registry.state() == before
+
+
+STEPS = ("set_model_version_tag", "transition_model_version_stage", "set_registered_model_alias")
+
+
+def fails_once(step: Callable[..., Any], *, after: bool) -> Callable[..., Any]:
+    """The step, whose first call fails: before it does anything, or when it has done its work."""
+    calls: list[bool] = []
+
+    def stumble(*args: Any, **kwargs: Any) -> Any:
+        calls.append(True)
+        if len(calls) > 1:
+            return step(*args, **kwargs)
+        if after:
+            step(*args, **kwargs)
+        raise ConnectionError("the registry went away")
+
+    return stumble
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("champion", [None, "less"])
+def test_a_failure_on_the_way_leaves_everything_as_it_was(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, step: str, after: bool, champion: str | None
+) -> None:
+    if champion:
+        registry.promote(champion)
+    registry.version("default")
+    before = registry.state()
+    monkeypatch.setattr(MlflowClient, step, fails_once(getattr(MlflowClient, step), after=after))
+    with pytest.raises(ConnectionError):
+        registry.promote("default")
+    assert registry.state() == before
+    assert registry.promote("default").promoted
+
+
+def test_a_failure_that_cannot_be_undone_is_told(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_args: Any, **_kwargs: Any) -> None:
+        raise ConnectionError("the registry went away")
+
+    registry.version("default")
+    monkeypatch.setattr(MlflowClient, "set_registered_model_alias", away)
+    monkeypatch.setattr(MlflowClient, "delete_registered_model_alias", away)
+    with pytest.raises(ModelError, match="alias and stage may disagree"):
+        registry.promote("default")
+
+
+def test_a_rollback_brings_back_the_version_before(registry: Registry) -> None:
+    registry.promote("less")
+    registry.promote("default")
+    outcome = rollback(registry.settings, registry.use_case, reason="complaints")
+    assert (outcome.promoted, outcome.version, outcome.previous) == (True, "1", "2")
+    assert registry.stages() == {"1": "Production", "2": "Archived"}
+    found = production(registry.settings, registry.use_case)
+    assert found is not None
+    assert found.version == "1"
+    assert (
+        registry.client.get_model_version(registry.use_case.model_name, "2").tags["rolled_back_because"] == "complaints"
+    )
+
+
+def test_a_rollback_goes_no_further_back_than_the_first_version(registry: Registry) -> None:
+    registry.promote("less")
+    registry.promote("default")
+    rollback(registry.settings, registry.use_case, reason="complaints")
+    before = registry.state()
+    with pytest.raises(ModelError, match="version 1 was the first in Production"):
+        rollback(registry.settings, registry.use_case, reason="complaints again")
+    assert registry.state() == before
+
+
+def test_a_rollback_to_a_named_version_may_be_repeated(registry: Registry) -> None:
+    registry.promote("less")
+    registry.promote("default")
+    rollback(registry.settings, registry.use_case, to="1", reason="complaints")
+    before = registry.state()
+    assert rollback(registry.settings, registry.use_case, to="1", reason="complaints").version == "1"
+    assert registry.state() == before
+    assert rollback(registry.settings, registry.use_case, to="2", reason="it was not the model").version == "2"
+
+
+def test_a_rollback_does_not_go_round_the_gate(registry: Registry) -> None:
+    registry.promote("default")
+    registry.promote("less")
+    with pytest.raises(ModelError, match="version 2 has never been in Production"):
+        rollback(registry.settings, registry.use_case, to="2", reason="I like it")
+    with pytest.raises(ModelError, match=r"has no version '7'; it has: \[1, 2\]"):
+        rollback(registry.settings, registry.use_case, to="7", reason="a slip")
+
+
+def test_there_is_nothing_to_roll_back_where_nothing_was_promoted(registry: Registry) -> None:
+    with pytest.raises(ModelError, match="is in Production: promote one first"):
+        rollback(registry.settings, registry.use_case, reason="complaints")
+
+
+@pytest.mark.parametrize("number", ["3", "latest"])
+def test_a_version_that_does_not_exist_is_told_with_those_that_do(registry: Registry, number: str) -> None:
+    registry.version("default")
+    with pytest.raises(ModelError, match=rf"has no version '{number}'; it has: \[1\]"):
+        model_version(registry.settings, registry.use_case, number)
+
+
+def test_a_model_of_somebody_elses_is_refused(registry: Registry) -> None:
+    name = registry.use_case.model_name
+    with tracked_run(registry.settings, "elsewhere", "elsewhere"):
+        import mlflow
+
+        model = load_model(registry.settings, registry.version("constant"))
+        mlflow.sklearn.log_model(model, name="model", pip_requirements=["scikit-learn"], registered_model_name=name)
+    with pytest.raises(ModelError, match="version 2 was not trained by AsOf"):
+        model_version(registry.settings, registry.use_case, "2")

@@ -1,0 +1,116 @@
+"""What a model file may hold: library classes, and no type that is not on the project's own list."""
+
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import skops.io
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, ParameterGrid
+
+from asof.errors import ModelError
+from asof.settings import Settings
+from asof.trusted_types import TRUSTED_TYPES, load_trusted
+from tests.training_kit import CHURN, made_up_set, set_of_any, small_use_case, streamflow_contract
+from training.register import load_model, model_version
+from training.tracking import tracked_run
+from training.train import train
+
+
+class Intruder:
+    """A class of ours: a file that holds one does not load elsewhere."""
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A file of each kind of model that an estimator of churn can turn out to be."""
+    folder = tmp_path_factory.mktemp("models")
+    paths = []
+    for name, estimator in CHURN.estimators.items():
+        contract = streamflow_contract(estimator.feature_service)
+        rows = set_of_any(contract)
+        for kind, model in _kinds(estimator.build(contract, 42)).items():
+            paths.append(folder / f"{name} {kind}.skops")
+            skops.io.dump(model.fit(rows.features, rows.labels), paths[-1])
+    return paths
+
+
+def _kinds(model: Any) -> dict[str, Any]:
+    """The model, or of a search one candidate of each kind."""
+    if not isinstance(model, GridSearchCV):
+        return {"only": model}
+    candidates = [clone(model.estimator).set_params(**params) for params in ParameterGrid(model.param_grid)]
+    return {str([type(step).__name__ for step in _steps(each)]): each for each in candidates}
+
+
+def _steps(pipeline: Any) -> list[Any]:
+    return [pipeline["model"], pipeline["scale"], *(part for _, part, _ in pipeline["columns"].transformers)]
+
+
+def test_every_model_is_saved_as_library_classes(saved: list[Path]) -> None:
+    assert len(saved) == 4
+    for path in saved:
+        schema = zipfile.ZipFile(path).read("schema.json").decode()
+        modules = {module.partition(".")[0] for module in re.findall(r'"__module__": "([^"]+)"', schema)}
+        assert {"sklearn", "numpy"} <= modules <= {"builtins", "collections", "numpy", "scipy", "sklearn"}
+
+
+def test_every_model_holds_trusted_types_and_every_trusted_type_is_needed(saved: list[Path]) -> None:
+    assert {name for path in saved for name in skops.io.get_untrusted_types(file=path)} == set(TRUSTED_TYPES)
+
+
+def test_every_model_can_be_loaded_again(saved: list[Path]) -> None:
+    assert {type(load_trusted(path)).__name__ for path in saved} == {"Pipeline"}
+
+
+@pytest.mark.parametrize("name", sorted(CHURN.estimators))
+def test_the_same_rows_give_the_same_model_to_the_last_digit(name: str) -> None:
+    contract = streamflow_contract(CHURN.estimators[name].feature_service)
+    rows = set_of_any(contract, 200)
+    first, second = (CHURN.estimators[name].build(contract, 7).fit(rows.features, rows.labels) for _ in range(2))
+    assert np.array_equal(first.predict_proba(rows.features), second.predict_proba(rows.features))
+
+
+def test_a_model_file_with_another_type_is_refused_whatever_it_allows_itself(settings: Settings) -> None:
+    """The list inside the artefact names the intruder; ours does not."""
+    use_case = small_use_case("crafted")
+    trained = train(settings, use_case, made_up_set(200))
+    trained.model.named_steps["model"].intruder_ = Intruder()
+    with tracked_run(settings, "crafted", "crafted"):
+        import mlflow
+
+        mlflow.log_param("held_out_share", 0.25)
+        mlflow.sklearn.log_model(
+            trained.model,
+            name="model",
+            serialization_format="skops",
+            skops_trusted_types=[f"{__name__}.Intruder"],
+            pip_requirements=["scikit-learn"],
+            metadata={"asof": trained.facts.to_dict()},
+            registered_model_name="crafted",
+        )
+    version = model_version(settings, use_case, "1")
+    with pytest.raises(ModelError, match=r"types that are not trusted: .*Intruder"):
+        load_model(settings, version)
+
+
+def test_a_pickled_model_is_refused(settings: Settings) -> None:
+    use_case = small_use_case("pickled")
+    trained = train(settings, use_case, made_up_set(200), estimator="constant")
+    with tracked_run(settings, "pickled", "pickled"):
+        import mlflow
+
+        mlflow.log_param("held_out_share", 0.25)
+        mlflow.sklearn.log_model(
+            trained.model,
+            name="model",
+            serialization_format="cloudpickle",
+            pip_requirements=["scikit-learn"],
+            metadata={"asof": trained.facts.to_dict()},
+            registered_model_name="pickled",
+        )
+    with pytest.raises(ModelError, match="not kept with skops"):
+        load_model(settings, model_version(settings, use_case, "1"))
