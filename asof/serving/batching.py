@@ -39,9 +39,12 @@ class Batcher(Generic[Item, Result]):
 
     async def _outcomes(self, items: Sequence[Item]) -> Sequence[Result | Exception]:
         try:
-            return await self._work(items)
+            outcomes = await self._work(items)
+            if len(outcomes) != len(items):
+                raise RuntimeError(f"{len(items)} items gave {len(outcomes)} results")  # noqa: TRY301
         except Exception as error:
             return [error] * len(items)
+        return outcomes
 
 
 def _settle(future: "asyncio.Future[Result]", outcome: Result | Exception) -> None:

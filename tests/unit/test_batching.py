@@ -53,13 +53,24 @@ def test_a_failing_item_fails_alone_and_a_failing_batch_fails_together() -> None
     asyncio.run(main())
 
 
+def test_too_few_results_are_an_error_and_not_a_wait_for_ever() -> None:
+    async def forgetful(numbers: Sequence[int]) -> Sequence[int]:
+        return numbers[1:]
+
+    async def main() -> None:
+        with pytest.raises(RuntimeError, match="1 items gave 0 results"):
+            await asyncio.wait_for(Batcher(forgetful).submit(1), timeout=5)
+
+    asyncio.run(main())
+
+
 def test_one_that_stops_waiting_does_not_disturb_the_others() -> None:
     async def main() -> None:
         batcher: Batcher[int | None, int] = Batcher(Doubler())
         impatient, patient = asyncio.create_task(batcher.submit(1)), asyncio.create_task(batcher.submit(2))
         await asyncio.sleep(0.001)
         impatient.cancel()
-        assert await patient == 4
+        assert await asyncio.wait_for(patient, timeout=5) == 4
         with pytest.raises(asyncio.CancelledError):
             await impatient
 
