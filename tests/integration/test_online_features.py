@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import psycopg
 import pytest
+from feast.protos.feast.types.Value_pb2 import Value
 from pydantic import SecretStr
 
 from asof.errors import ConfigurationError, FeatureContractMismatch, FeatureStoreUnavailable
@@ -26,8 +27,16 @@ MANY = kit.users_like(150, seed=4)
 def contract(settings: Settings) -> FeatureContract:
     export(settings)
     apply_features(settings)
-    strange = {**USER, "usage_agg_30d_fv": {**USER["usage_agg_30d_fv"], "watch_hours_30d": float("nan")}}
-    kit.write_users(settings, {"good": USER, "nan": strange, "partial": {"users_fv": USER["users_fv"]}, **MANY}, NOW)
+    users = {"good": USER, "strange": USER, "partial": {"users_fv": USER["users_fv"]}, **MANY}
+    kit.write_users(settings, users, NOW)
+    with psycopg.connect(settings.conninfo()) as connection:  # Feast itself writes a NaN as a null
+        not_a_number = Value(double_val=float("nan")).SerializeToString()
+        written = connection.execute(
+            "UPDATE online.asof_usage_agg_30d_fv SET value = %s"
+            " WHERE feature_name = 'watch_hours_30d' AND position('strange'::bytea IN entity_key) > 0",
+            [not_a_number],
+        )
+        assert written.rowcount == 1
     return kit.registered_contract(settings)
 
 
@@ -48,7 +57,7 @@ def with_features(
 
 def test_values_moments_and_absences_are_told_apart(settings: Settings, contract: FeatureContract) -> None:
     async def ask(features: OnlineFeatures) -> list[dict[str, Any]]:
-        asked = [await features.find(user) for user in ("good", "nan", "partial", "nobody")]
+        asked = [await features.find(user) for user in ("good", "strange", "partial", "nobody")]
         return [{found.feature.name: (found.value, found.as_of) for found in one} for one in asked]
 
     good, strange, partial, nobody = with_features(settings, contract, ask)
