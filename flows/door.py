@@ -1,11 +1,18 @@
 """What every door does first: settings, a PostgreSQL that answers, and the platforms' own environment."""
 
+import os
+
 from asof.settings import Settings, export
-from local import postgres
+from local import postgres, stack
 
 
 def open_settings() -> Settings:
-    """Settings once the database is there; the embedded one is started where none is set."""
+    """Settings once the database is there; the embedded one is started where none is set.
+
+    Flows then report to the Prefect server that PREFECT_API_URL names or `make up` runs; else to a temporary one.
+    """
     settings = postgres.ensure(Settings())
     export(settings)
+    for name, value in stack.prefect_address(settings).items():
+        os.environ.setdefault(name, value)
     return settings

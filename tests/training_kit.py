@@ -42,7 +42,7 @@ def made_up_set(rows: int = 800, *, contract: FeatureContract = SMALL, seed: int
         "paperless": generator.random(rows) < 0.6,
         "plan": generator.choice(["monthly", "yearly", "not applicable"], rows),
     }
-    logit = 1.5 - 0.15 * values["hours"] + 0.4 * values["tickets"] + 0.8 * (values["plan"] == "monthly")
+    logit = 1.0 - 0.15 * values["hours"] + 0.6 * values["tickets"] + 1.2 * (values["plan"] == "monthly")
     frame = pd.DataFrame({"user_id": [f"user-{i:05}" for i in range(rows)]} | {n: values[n] for n in contract.names})
     return training_set(frame.assign(left=generator.random(rows) < 1 / (1 + np.exp(-logit))), contract, "left")
 

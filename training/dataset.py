@@ -1,7 +1,5 @@
 """entities + labels as of a moment -> TrainingSet, through Feast's point-in-time join."""
 
-import hashlib
-import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -16,6 +14,7 @@ from asof.feature_contract import FeatureContract, model_frame
 from asof.feature_store import feature_store, quiet, read_contract
 from asof.settings import Settings
 from asof.use_case import UseCase
+from training.fingerprint import fingerprint
 from training.known_at import KnownTables, tables_known_at
 from training.split import held_out
 
@@ -83,7 +82,12 @@ def build_training_set(
     Raises TrainingSetError where nothing was known of `as_of` at `known_at`, where it has no labels, or labels of one
     class.
     """
-    known = known_at or datetime.now(UTC)
+    now = datetime.now(UTC)
+    known = known_at or now
+    if known > now:
+        raise TrainingSetError(
+            f"known_at {known.isoformat()} lies in the future: what will be known then is not here yet."
+        )
     if known < as_of:
         raise TrainingSetError(
             f"known_at {known.isoformat()} lies before as_of {as_of.isoformat()}: set it to a later moment."
@@ -97,7 +101,7 @@ def build_training_set(
             contract = read_contract(store, service)
             joined = store.get_historical_features(entities, features=service).to_df()
     frame = _canonical(joined, contract, use_case.extract.label)
-    return TrainingSet(frame, contract, use_case.extract.label, as_of, known, _fingerprint(frame, contract, as_of))
+    return TrainingSet(frame, contract, use_case.extract.label, as_of, known, fingerprint(frame, contract, as_of))
 
 
 def newest_labelled(settings: Settings, use_case: UseCase) -> datetime:
@@ -151,12 +155,3 @@ def _canonical(joined: pd.DataFrame, contract: FeatureContract, label: str) -> p
     types = {feature.name: FRAME_TYPES[feature.dtype] for feature in contract.features}
     frame = joined[[contract.entity, *types, label]].astype({contract.entity: "object", **types, label: "bool"})
     return frame.sort_values(contract.entity, kind="stable", ignore_index=True)
-
-
-def _fingerprint(frame: pd.DataFrame, contract: FeatureContract, as_of: datetime) -> str:
-    """SHA-256 over the moment, the contract and every cell, column by column; a missing cell is its own value."""
-    digest = hashlib.sha256(json.dumps([as_of.isoformat(), contract.to_dict()], sort_keys=True).encode())
-    for name in frame:
-        cells = ["" if missing else repr(value) for value, missing in zip(frame[name], frame[name].isna(), strict=True)]
-        digest.update("\x1f".join([str(name), *cells, "\x1e"]).encode())
-    return digest.hexdigest()

@@ -11,6 +11,7 @@ from psycopg import sql
 
 from asof.extract_schema import ExtractSchema
 from asof.settings import Settings
+from training.tables import LOCK
 
 PREFIX = "known_at_"
 
@@ -32,11 +33,13 @@ def tables_known_at(
     Feast's own `filter_by_created_timestamp` compares created_at with the entity row's event timestamp, which is
     `as_of` here: it would hide every snapshot that arrived after the day that it describes. The cut is therefore made
     underneath, for all sources alike. What Feast creates meanwhile (its entity table) lands in the same schema.
-    A schema left behind by a killed process is dropped by the next call.
+    A load that is running is waited for: its rows may have been known before `known_at`. A schema left behind by a
+    killed process is dropped by the next call.
     """
     schema = f"{PREFIX}{uuid.uuid4().hex}"
     with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (schema,))
+        connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (LOCK,))
         _drop_abandoned(connection)
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
         try:

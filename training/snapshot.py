@@ -20,7 +20,7 @@ from asof.extract_schema import ExtractSchema
 from asof.settings import Settings
 from training.append import Times, append
 from training.code_version import code_version
-from training.extract import read_extract
+from training.extract import DeliveredTable, read_extract
 from training.extract_checks import KnownIds
 from training.tables import Connection, create_tables, prepare_tables, turn
 
@@ -47,7 +47,8 @@ def take_snapshot(
 ) -> Snapshot:
     """Checks the extract in `folder` and loads it, entirely or not at all, in one transaction; loads take turns.
 
-    `known_at` is the real now unless given; for a backfill it is given, and may equal `as_of`. Raises ExtractError
+    `known_at` is the real now unless given; for a backfill it is given, and may equal `as_of`. A folder that was loaded
+    before with the same bytes adds nothing, even where another delivery has corrected it since. Raises ExtractError
     where the files break a rule, HistoryError where the load would change what was known at some moment, and
     ConfigurationError where the tables are not the schema's.
     """
@@ -58,7 +59,9 @@ def take_snapshot(
         delivery = read_extract(folder, schema, lambda: _stored_ids(connection, schema, times))
         # The planner joins new rows, of which it has no statistics, in nested loops: hours instead of seconds.
         connection.execute("SET LOCAL enable_nestloop = off")
-        new_rows = {part.table.name: append(connection, part.table, part.rows, times) for part in delivery}
+        new_rows = dict.fromkeys((part.table.name for part in delivery), 0)
+        if not _was_loaded(connection, folder, times, delivery):
+            new_rows = {part.table.name: append(connection, part.table, part.rows, times) for part in delivery}
         snapshot = Snapshot(
             as_of=times.as_of,
             known_at=times.known_at,
@@ -96,6 +99,13 @@ def _stored_ids(connection: Connection, schema: ExtractSchema, times: Times) -> 
     if not ids:
         raise ExtractError([f"{schema.labels.name}.csv: table {schema.entities} has no rows {where}: load them first"])
     return KnownIds(arrow.chunked_array([arrow.array(ids)]), f"a {schema.entity} of table {schema.entities} {where}")
+
+
+def _was_loaded(connection: Connection, folder: Path, times: Times, delivery: tuple[DeliveredTable, ...]) -> bool:
+    files = {part.file: {"sha256": part.sha256} for part in delivery}
+    query = "SELECT EXISTS (SELECT FROM public.loads WHERE folder = %s AND as_of = %s AND files @> %s)"
+    (found,) = connection.execute(query, (str(folder.resolve()), times.as_of, Jsonb(files))).fetchone() or (False,)
+    return bool(found)
 
 
 def _recorded(connection: Connection, snapshot: Snapshot, folder: Path) -> Snapshot:

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-SALT = b"asof-split-1:"
+SALT = b"asof-split-6:"
+"""Of the first six, the one whose held-out label rate is nearest to the whole's (real January: 26.46 % of 26.54 %)."""
 
 
 def held_out(entities: "pd.Series[str]", share: float) -> NDArray[np.bool_]:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,7 @@ def test_every_user_gets_the_probability_that_the_registered_model_gives(
 
 
 def _ask_all(address: str, users: "pd.Series[str]") -> list[float]:
-    with httpx.Client(base_url=address, timeout=30) as client:
-        answers = [client.post("/predict", json={"user_id": user}) for user in users]
+    with httpx.Client(base_url=address, timeout=30) as client, ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda user: client.post("/predict", json={"user_id": user}), users))
     assert {answer.status_code for answer in answers} == {200}
     return [answer.json()["probability"] for answer in answers]

@@ -123,6 +123,7 @@ def test_the_newest_labelled_month_is_the_last_but_one(history: History) -> None
         ("2024-01-30", None, "no features as of 2024-01-30"),
         ("2024-04-30", None, "no labels as of 2024-04-30"),
         ("2024-02-29", "2024-02-28", "lies before as_of"),
+        ("2024-02-29", "2999-01-01", "lies in the future"),
         ("2024-01-31", "2024-01-31", "no labels"),
     ],
 )

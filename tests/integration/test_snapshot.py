@@ -210,6 +210,17 @@ def test_a_backfill_that_is_repeated_after_a_correction_changes_nothing(load: Lo
     assert contents(database) == before
 
 
+def test_a_folder_that_was_corrected_by_another_is_not_loaded_again(
+    load: Loader, database: Settings, tmp_path: Path
+) -> None:
+    first = write(tmp_path / "first", extract_files())
+    take_snapshot(database, EXTRACT, first, as_of=JANUARY)
+    load(edited(extract_files(), payments_agg_90d=swap(",0", ",4", 1)), JANUARY)
+    before = contents(database)
+    assert take_snapshot(database, EXTRACT, first, as_of=JANUARY).load_id is None
+    assert contents(database) == before
+
+
 def test_another_month_may_be_known_earlier(load: Loader) -> None:
     load(extract_files(), FEBRUARY, APRIL)
 

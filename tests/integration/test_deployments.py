@@ -1,0 +1,52 @@
+"""prefect.yaml against a real Prefect server: every deployment registers, and a worker runs one of them."""
+
+import json
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import psycopg
+import pytest
+import yaml
+
+from asof.settings import PROJECT, Settings
+from simulator import SimulationPlan, simulate
+
+DEPLOYMENTS = {each["name"] for each in yaml.safe_load((PROJECT / "prefect.yaml").read_text())["deployments"]}
+
+
+@pytest.fixture(scope="module")
+def deployed(world: dict[str, str]) -> None:
+    prefect(world, "work-pool", "create", "asof", "--type", "process")
+    prefect(world, "--no-prompt", "deploy", "--all")
+
+
+def prefect(world: dict[str, str], *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", *words], cwd=PROJECT, env=world, capture_output=True, text=True, timeout=180
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.usefixtures("deployed")
+def test_every_deployment_registers_and_the_month_is_scheduled(world: dict[str, str]) -> None:
+    found = json.loads(prefect(world, "deployment", "ls", "--output", "json"))
+    assert {each["name"] for each in found} == DEPLOYMENTS
+    scheduled = {each["name"] for each in found if each["schedules"]}
+    assert scheduled == {"monthly"}
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_worker_runs_the_ingest_deployment(world: dict[str, str], settings: Settings, tmp_path: Path) -> None:
+    plan = SimulationPlan(date(2024, 2, 29), users=30, months=2)
+    simulate(plan, tmp_path / "extracts")
+    parameters = {"folder": str(tmp_path / "extracts"), "first_as_of": str(plan.as_of(0)), "backfill": True}
+    prefect(world, "deployment", "run", "ingest/ingest", "--params", json.dumps(parameters))
+    prefect(world, "worker", "start", "--pool", "asof", "--run-once")
+    runs = json.loads(prefect(world, "flow-run", "ls", "--flow-name", "ingest", "--output", "json"))
+    assert [run["state_name"] for run in runs] == ["Completed"]
+    with psycopg.connect(settings.conninfo()) as connection:
+        counts = connection.execute("SELECT count(*), count(DISTINCT as_of) FROM users").fetchone()
+    assert counts == (60, 2)
