@@ -1,29 +1,22 @@
 """TrainingSet -> TrainedModel: fitted on the training side, saved with skops, logged to MLflow with its facts."""
 
-import platform
 import time
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from asof.errors import ConfigurationError, TrainingSetError
 from asof.model_facts import ModelFacts
 from asof.settings import Settings
-from asof.trusted_types import TRUSTED_TYPES
 from asof.use_case import Estimator, UseCase
 from training.code_version import code_version
 from training.dataset import TrainingSet
 from training.metrics import Floats, best_threshold
+from training.record import record_candidates, record_model, record_run
 from training.tracking import tracked_run
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from sklearn.base import ClassifierMixin
-
-LIBRARIES = ("scikit-learn", "skops", "numpy", "pandas")
-"""What the artefact needs in order to be loaded, in the very versions that made it."""
 
 FOLDS = 3
 """Folds behind the threshold: each row of the training side is scored by a model that has not seen it."""
@@ -74,10 +67,9 @@ def train(
         model = getattr(fitted, "best_estimator_", fitted)  # of a search, only what it found
         threshold = best_threshold(train_side.labels, _out_of_fold(model, train_side, random_state))
         facts = _facts(use_case, name, training_set, threshold=threshold, random_state=random_state)
-        _log_params(client, run_id, {**_params(facts, model), "held_out_share": use_case.held_out_share})
-        _log_facts(client, run_id, facts)
-        _log_candidates(client, run_id, getattr(fitted, "cv_results_", None))
-        model_uri = _log_model(model, held_out, facts)
+        record_run(client, run_id, facts, model=model, held_out_share=use_case.held_out_share)
+        record_candidates(client, run_id, getattr(fitted, "cv_results_", None))
+        model_uri = record_model(model, facts, example=held_out.features.head(3))
     dropped = len(training_set.frame) - len(train_side.frame) - len(held_out.frame)
     return TrainedModel(
         use_case,
@@ -156,69 +148,3 @@ def _facts(
         git_commit=code.commit,
         git_dirty=code.dirty,
     )
-
-
-def _params(facts: ModelFacts, model: "ClassifierMixin") -> dict[str, Any]:
-    """How the run came to be, and every hyper-parameter of the fitted model that is a plain value."""
-    plain = (bool, int, float, str, type(None))
-    return {
-        "estimator": facts.estimator,
-        "feature_service": facts.contract.feature_service,
-        "as_of": facts.as_of.isoformat(),
-        "known_at": facts.known_at.isoformat(),
-        "random_state": facts.random_state,
-        **{f"model.{name}": value for name, value in model.get_params().items() if isinstance(value, plain)},
-    }
-
-
-def _log_params(client: "MlflowClient", run_id: str, params: Mapping[str, Any]) -> None:
-    from mlflow.entities import Param
-
-    entities = [Param(name, str(value)) for name, value in params.items()]
-    for start in range(0, len(entities), 100):  # MLflow takes a hundred at once
-        client.log_batch(run_id, params=entities[start : start + 100])
-
-
-def _log_facts(client: "MlflowClient", run_id: str, facts: ModelFacts) -> None:
-    from mlflow.entities import RunTag
-
-    tags = {
-        "git_commit": facts.git_commit,
-        "git_dirty": str(facts.git_dirty).lower(),
-        "fingerprint": facts.fingerprint,
-        "feature_service": facts.contract.feature_service,
-        "use_case": facts.use_case,
-        "version.python": platform.python_version(),
-        **{f"version.{library}": version(library) for library in (*LIBRARIES, "mlflow", "feast")},
-    }
-    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
-    client.log_dict(run_id, facts.contract.to_dict(), "feature_schema.json")
-
-
-def _log_candidates(client: "MlflowClient", run_id: str, results: Mapping[str, Any] | None) -> None:
-    """What a search tried and how it did, as a table; nothing where there was no search."""
-    import pandas as pd
-
-    if results is not None:
-        table = pd.DataFrame(results)[["params", "mean_test_score", "std_test_score", "rank_test_score"]]
-        client.log_text(run_id, table.sort_values("rank_test_score").to_csv(index=False), "candidates.csv")
-
-
-def _log_model(model: "ClassifierMixin", side: TrainingSet, facts: ModelFacts) -> str:
-    """Saves the model into the active run; gives its URI. The signature has two types: double and string."""
-    import mlflow
-    from mlflow.models import infer_signature
-
-    example = side.features.head(3)
-    info = mlflow.sklearn.log_model(
-        model,
-        name="model",
-        serialization_format="skops",
-        skops_trusted_types=list(TRUSTED_TYPES),
-        pyfunc_predict_fn="predict_proba",
-        signature=infer_signature(example, model.predict_proba(example)),
-        input_example=example,
-        pip_requirements=[f"{library}=={version(library)}" for library in LIBRARIES],
-        metadata={"asof": facts.to_dict()},
-    )
-    return str(info.model_uri)

@@ -1,0 +1,86 @@
+"""A fitted model and its facts -> what MLflow keeps of the run: parameters, tags, tables and the model itself."""
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from asof.model_facts import ModelFacts
+from asof.trusted_types import TRUSTED_TYPES
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from sklearn.base import ClassifierMixin
+
+LIBRARIES = ("scikit-learn", "skops", "numpy", "pandas")
+"""What the artefact needs in order to be loaded, in the very versions that made it."""
+
+
+def record_run(
+    client: "MlflowClient", run_id: str, facts: ModelFacts, *, model: "ClassifierMixin", held_out_share: float
+) -> None:
+    """Parameters (every hyper-parameter that is a plain value), tags and feature_schema.json."""
+    from mlflow.entities import Param, RunTag
+
+    params = [Param(name, str(value)) for name, value in _params(facts, model).items()]
+    params.append(Param("held_out_share", str(held_out_share)))
+    for start in range(0, len(params), 100):  # MLflow takes a hundred at once
+        client.log_batch(run_id, params=params[start : start + 100])
+    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in _tags(facts).items()])
+    client.log_dict(run_id, facts.contract.to_dict(), "feature_schema.json")
+
+
+def record_candidates(client: "MlflowClient", run_id: str, results: Mapping[str, Any] | None) -> None:
+    """What a search tried and how it did, as a table; nothing where there was no search."""
+    if results is not None:
+        table = pd.DataFrame(results)[["params", "mean_test_score", "std_test_score", "rank_test_score"]]
+        client.log_text(run_id, table.sort_values("rank_test_score").to_csv(index=False), "candidates.csv")
+
+
+def record_model(model: "ClassifierMixin", facts: ModelFacts, *, example: pd.DataFrame) -> str:
+    """Saves the model into the active run and gives its URI; `example` is some rows of its input.
+
+    The file is written by skops, and read back with our own list of trusted types before it counts as saved. The
+    signature knows two types, double and string.
+    """
+    import mlflow
+    from mlflow.models import infer_signature
+
+    info = mlflow.sklearn.log_model(
+        model,
+        name="model",
+        serialization_format="skops",
+        skops_trusted_types=list(TRUSTED_TYPES),
+        pyfunc_predict_fn="predict_proba",
+        signature=infer_signature(example, model.predict_proba(example)),
+        input_example=example,
+        pip_requirements=[f"{library}=={version(library)}" for library in LIBRARIES],
+        metadata={"asof": facts.to_dict()},
+    )
+    return str(info.model_uri)
+
+
+def _params(facts: ModelFacts, model: "ClassifierMixin") -> dict[str, Any]:
+    plain = (bool, int, float, str, type(None))
+    return {
+        "estimator": facts.estimator,
+        "feature_service": facts.contract.feature_service,
+        "as_of": facts.as_of.isoformat(),
+        "known_at": facts.known_at.isoformat(),
+        "random_state": facts.random_state,
+        **{f"model.{name}": value for name, value in model.get_params().items() if isinstance(value, plain)},
+    }
+
+
+def _tags(facts: ModelFacts) -> dict[str, str]:
+    return {
+        "git_commit": facts.git_commit,
+        "git_dirty": str(facts.git_dirty).lower(),
+        "fingerprint": facts.fingerprint,
+        "feature_service": facts.contract.feature_service,
+        "use_case": facts.use_case,
+        "version.python": platform.python_version(),
+        **{f"version.{library}": version(library) for library in (*LIBRARIES, "mlflow", "feast")},
+    }
