@@ -83,7 +83,7 @@ class OnlineFeatures:
     def opened(self) -> _Opened:
         """Raises FeatureStoreUnavailable, or FeatureContractMismatch, while the store is not open."""
         if self._opened is None:
-            raise self._trouble
+            raise self._trouble.with_traceback(None)  # raised by every request: its traceback would grow for ever
         return self._opened
 
     def policy(self, feature: Feature) -> Policy:
