@@ -7,8 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 SALT = b"asof-split-47:"
-"""The best balanced of the salts 1 to 100: on the real January the Mahalanobis distance between the two sides' means of
-the churn_v2 features and the label is the smallest (rerandomisation: Morgan and Rubin, Annals of Statistics 40, 2012)."""
+"""The best balanced of the salts 1 to 100: on the real January, the Mahalanobis distance between both sides' means of
+label and churn_v2 features is the smallest (rerandomisation: Morgan and Rubin, Annals of Statistics 40, 2012)."""
 
 
 def held_out(entities: "pd.Series[str]", share: float) -> NDArray[np.bool_]:
