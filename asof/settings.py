@@ -92,7 +92,7 @@ class Settings(BaseSettings):
 
     def sqlalchemy_url(self, driver: str, name: str | None = None) -> str:
         """The same server for SQLAlchemy; the driver is written out (`psycopg` or `psycopg2`)."""
-        url = self.database(name).set(drivername=f"postgresql+{driver}").update_query_dict({"sslmode": self.sslmode})
+        url = make_url(self.conninfo(name)).set(drivername=f"postgresql+{driver}")
         return url.render_as_string(hide_password=False)
 
     @property

@@ -3,6 +3,7 @@
 import hashlib
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from asof.errors import ModelError
@@ -27,7 +28,8 @@ class Bundle:
 def bundle(settings: Settings, use_case: UseCase, version: ModelVersion | None = None) -> Bundle:
     """Imports the version (default: the one in Production) and builds its Bento, where they do not exist yet.
 
-    The tags follow from the version and the packaged sources: same input, same tags. Raises ModelError where nothing
+    The tags follow from the version and the packaged sources: same input, same tags. `NAME:latest` is this Bento
+    afterwards, even where a newer one exists. Raises ModelError where nothing
     is in Production.
     """
     chosen = version or production(settings, use_case)
@@ -40,6 +42,7 @@ def bundle(settings: Settings, use_case: UseCase, version: ModelVersion | None =
         model_tag = _import_model(settings, chosen)
         bento_tag = f"{use_case.model_name}:{model_tag.partition(':')[2]}-{_sources_digest()[:8]}"
         created = _build(use_case, model_tag, bento_tag)
+        _make_latest(bento_tag)
     return Bundle(model_tag, bento_tag, chosen.version, created)
 
 
@@ -79,6 +82,17 @@ def _build(use_case: UseCase, model_tag: str, bento_tag: str) -> bool:
         str(BENTOFILE), version=bento_tag.partition(":")[2], build_ctx=str(PROJECT), args=arguments, reload=True
     )
     return True
+
+
+def _make_latest(bento_tag: str) -> None:
+    """`NAME:latest` becomes this Bento: after a rollback the last one built is not the one that is meant.
+
+    BentoML keeps the version in a file `latest` beside the Bentos of a name, and writes it only when it builds one.
+    """
+    import bentoml
+
+    bento = bentoml.bentos.get(bento_tag)
+    (Path(bento.path).parent / "latest").write_text(str(bento.tag.version))
 
 
 def _exists(store: Any, tag: str) -> bool:

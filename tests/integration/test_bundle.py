@@ -67,6 +67,18 @@ def test_the_version_in_production_is_the_default(settings: Settings, built: Any
     assert bundle(settings, CHURN) == replace(built, created=False)
 
 
+def test_latest_is_the_bento_that_was_meant_last_not_the_one_built_last(
+    settings: Settings, version: ModelVersion, built: Any
+) -> None:
+    newer, _ = kit.register_small_model(settings, kit.registered_contract(settings))
+    assert bundle(settings, CHURN, newer).bento_tag == _latest()
+    assert bundle(settings, CHURN, version).bento_tag == built.bento_tag == _latest()
+
+
+def _latest() -> str:
+    return str(bentoml.bentos.get("streamflow_churn:latest").tag)
+
+
 def test_without_a_version_in_production_the_next_step_is_told(settings: Settings, version: ModelVersion) -> None:
     with pytest.raises(ModelError, match="flows retrain"):
         bundle(settings, CHURN)
