@@ -91,6 +91,8 @@ def one_thread() -> AbstractContextManager[Any]:
     On two cores that others use as well, boosting's threads spun for each other: 87 seconds for what takes one
     thread 6.
     """
+    # Only what is loaded can be limited, and this loads all of it: BLAS and OpenMP.
+    import sklearn.ensemble  # noqa: F401
     from threadpoolctl import threadpool_limits
 
     limits: AbstractContextManager[Any] = threadpool_limits(1)
