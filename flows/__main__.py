@@ -36,7 +36,6 @@ def demo(
     """The main job from extracts to answers over HTTP; exit code 0 only if each answer is what the contract says."""
     kept = False
     with account("starting", quiet=True):
-        open_settings()
         from flows.demo import demo as run
         from flows.demo import given_extracts
 
