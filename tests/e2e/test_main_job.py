@@ -24,14 +24,17 @@ CHURN = load("churn")
 Run = Callable[..., dict[str, Any]]
 
 
+def flows(world: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "flows", *words, "--json"]
+    return subprocess.run(command, cwd=PROJECT, env=world, capture_output=True, text=True)
+
+
 @pytest.fixture(scope="module")
 def run(world: dict[str, str]) -> Run:
     """Runs one command of the terminal door and gives its JSON."""
 
     def command(*words: str) -> dict[str, Any]:
-        done = subprocess.run(
-            [sys.executable, "-m", "flows", *words, "--json"], cwd=PROJECT, env=world, capture_output=True, text=True
-        )
+        done = flows(world, *words)
         assert done.returncode == 0, done.stderr[-4000:]
         result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return result
@@ -90,6 +93,41 @@ def test_the_default_estimator_is_better_and_takes_over(default: dict[str, Any],
     assert default["version"]["metrics"]["auc"] >= 0.84
     assert default["promotion"]["promoted"] is True
     assert default["promotion"]["previous"] == baseline["version"]["version"]
+
+
+def test_the_same_data_again_is_not_promoted(run: Run, default: dict[str, Any]) -> None:
+    again = run("retrain", "churn", "--as-of", "2024-01-31")
+    assert again["version"]["metrics"]["auc"] == default["version"]["metrics"]["auc"]
+    assert again["version"]["facts"]["fingerprint"] == default["version"]["facts"]["fingerprint"]
+    assert again["promotion"]["promoted"] is False
+
+
+def test_a_rollback_brings_the_version_before_back_and_a_promotion_undoes_it(
+    run: Run, default: dict[str, Any], baseline: dict[str, Any]
+) -> None:
+    back = run("rollback", "churn", "--reason", "a test")
+    assert back["version"] == baseline["version"]["version"]
+    assert run("promote", "churn", default["version"]["version"])["promoted"] is True
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("retrain", "churn", "--as-of", "2020-01-31"), "TrainingSetError: There are no features as of 2020-01-31"),
+        (("retrain", "chrun"), "ConfigurationError: There is no use case 'chrun'; there are: churn"),
+        (("retrain", "churn", "--estimator", "magic"), "ConfigurationError: "),
+        (("promote", "churn", "999"), "ModelError: "),
+        (("ingest", "no/such/folder"), "DataError: no/such/folder"),
+    ],
+)
+def test_an_error_is_one_sentence_and_exit_code_1(
+    world: dict[str, str], ingested: dict[str, Any], words: tuple[str, ...], told: str
+) -> None:
+    done = flows(world, *words)
+    assert done.returncode == 1
+    assert told in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
 
 
 def test_the_same_version_gives_the_same_bento(run: Run, bento: str) -> None:
