@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from asof.errors import ConfigurationError
 from asof.extract_schema import ExtractSchema
 from asof.feature_contract import FeatureContract
 
@@ -73,3 +74,11 @@ class UseCase:
     questions: Callable[[Path], Sequence[Question]]
     default_estimator: str = "default"
     held_out_share: float = 0.25
+
+    def estimator(self, name: str | None = None) -> Estimator:
+        """The estimator of that name, or the default one. Raises ConfigurationError, naming those that exist."""
+        chosen = name or self.default_estimator
+        if chosen not in self.estimators:
+            known = ", ".join(sorted(self.estimators))
+            raise ConfigurationError(f"{self.name} has no estimator {chosen!r}; it has: {known}.")
+        return self.estimators[chosen]

@@ -24,7 +24,7 @@ from training.train import train
 def train_version(use_case: str, as_of: datetime, known_at: datetime | None, estimator: str | None) -> ModelVersion:
     """Training set, fit, evaluation and registration: one new version."""
     settings, problem = open_settings(), load(use_case)
-    service = problem.estimators[estimator or problem.default_estimator].feature_service
+    service = problem.estimator(estimator).feature_service
     training_set = build_training_set(settings, problem, as_of, known_at=known_at, feature_service=service)
     return register(settings, evaluate(settings, train(settings, problem, training_set, estimator=estimator)))
 

@@ -92,7 +92,7 @@ def build_training_set(
         raise TrainingSetError(
             f"known_at {known.isoformat()} lies before as_of {as_of.isoformat()}: set it to a later moment."
         )
-    name = feature_service or use_case.estimators[use_case.default_estimator].feature_service
+    name = feature_service or use_case.estimator().feature_service
     with tables_known_at(settings, use_case.extract, as_of=as_of, known_at=known) as tables:
         _check(tables, use_case.extract, as_of, known)
         entities = _labelled(tables, use_case.extract, as_of)

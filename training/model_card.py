@@ -32,7 +32,7 @@ def model_card(
     return template.render(
         trained=trained,
         facts=trained.facts,
-        summary=trained.use_case.estimators[trained.estimator].summary,
+        summary=trained.use_case.estimator(trained.estimator).summary,
         metrics=metrics,
         rows=_rows(metrics),
         decisions=[

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from asof.errors import ConfigurationError, TrainingSetError
+from asof.errors import TrainingSetError
 from asof.model_facts import ModelFacts
 from asof.settings import Settings
 from asof.use_case import Estimator, UseCase
@@ -57,7 +57,7 @@ def train(
     has the wrong features, an entity twice, or a side without both classes.
     """
     name = estimator or use_case.default_estimator
-    chosen = _chosen(use_case, name)
+    chosen = use_case.estimator(name)
     train_side, held_out = _sides(training_set, chosen, use_case.held_out_share)
     with tracked_run(settings, use_case.model_name, name) as (client, run_id):
         started = time.perf_counter()
@@ -97,13 +97,6 @@ def one_thread() -> AbstractContextManager[Any]:
 
     limits: AbstractContextManager[Any] = threadpool_limits(1)
     return limits
-
-
-def _chosen(use_case: UseCase, name: str) -> Estimator:
-    if name not in use_case.estimators:
-        known = ", ".join(sorted(use_case.estimators))
-        raise ConfigurationError(f"{use_case.name} has no estimator {name!r}; it has: {known}.")
-    return use_case.estimators[name]
 
 
 def _sides(training_set: TrainingSet, chosen: Estimator, share: float) -> tuple[TrainingSet, TrainingSet]:

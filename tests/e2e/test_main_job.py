@@ -115,7 +115,7 @@ def test_a_rollback_brings_the_version_before_back_and_a_promotion_undoes_it(
     [
         (("retrain", "churn", "--as-of", "2020-01-31"), "TrainingSetError: There are no features as of 2020-01-31"),
         (("retrain", "chrun"), "ConfigurationError: There is no use case 'chrun'; there are: churn"),
-        (("retrain", "churn", "--estimator", "magic"), "ConfigurationError: "),
+        (("retrain", "churn", "--estimator", "magic"), "ConfigurationError: churn has no estimator 'magic'"),
         (("promote", "churn", "999"), "ModelError: "),
         (("ingest", "no/such/folder"), "DataError: no/such/folder"),
     ],
