@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,7 +21,7 @@ def serving(settings: Settings, bento: str) -> Iterator[str]:
 
     Raises ConfigurationError, with the end of its log, where it does not come up.
     """
-    service = replace(_service(settings, bento), health="/readyz")
+    service = _service(settings, bento)
     with TemporaryDirectory(prefix="asof-serve-") as name:
         folder = Path(name)
         running = background.launch(service, folder, (settings.host, _port(settings, service)))

@@ -49,7 +49,7 @@ def prediction_service(settings: Settings, bento: str = DEFAULT_BENTO) -> Servic
     if tag is None:
         return None
     words = ("serve", tag)
-    return Service("prediction", "the prediction service", "bentoml", words, settings.port, "/livez", _all(settings))
+    return Service("prediction", "the prediction service", "bentoml", words, settings.port, "/readyz", _all(settings))
 
 
 def _resolve(bento: str) -> str | None:
