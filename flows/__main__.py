@@ -3,12 +3,14 @@
 People read tables on stdout and progress on stderr; with `--json` the last line of stdout is one JSON object.
 """
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 
 from flows.account import account
 from flows.door import open_settings
@@ -59,7 +61,7 @@ def simulate(
     as_json: Json = False,
 ) -> None:
     """Write monthly StreamFlow extracts, with the truth beside them."""
-    with account("simulating", as_json=as_json) as say:
+    with account("simulating", as_json=as_json, quiet=True) as say:
         from simulator import SimulationPlan, month_end_before
         from simulator import simulate as stage
 
@@ -73,7 +75,10 @@ def simulate(
             drift=drift,
             concept_change_month=concept_change_month,
         )
-        say(stage(plan, folder))
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            rows = bar.add_task("simulating")
+            done = stage(plan, folder, progress=lambda done, total: bar.update(rows, completed=done, total=total))
+        say({**asdict(done), "next": f"python -m flows ingest {folder} --as-of {plan.as_of(0)} --backfill"})
 
 
 @door.command()

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from asof.errors import AsOfError
+from flows.progress import shown
 
 Say = Callable[[Any], None]
 
@@ -26,7 +27,7 @@ def account(doing: str, *, as_json: bool = False, quiet: bool = False) -> Iterat
     results: list[Any] = []
     errors = Console(stderr=True)
     try:
-        with nullcontext() if quiet else errors.status(f"{doing} ..."):
+        with nullcontext() if quiet else _spinner(errors, doing):
             yield results.append
     except AsOfError as error:
         errors.print(f"[bold red]error:[/] {type(error).__name__}:", end=" ")
@@ -34,6 +35,12 @@ def account(doing: str, *, as_json: bool = False, quiet: bool = False) -> Iterat
         raise typer.Exit(1) from error
     for result in results:
         tell(plain(result), as_json=as_json)
+
+
+@contextmanager
+def _spinner(console: Console, doing: str) -> Iterator[None]:
+    with console.status(f"{doing} ...") as status, shown(status, doing):
+        yield
 
 
 def _hush_deprecations() -> None:

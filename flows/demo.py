@@ -16,6 +16,7 @@ from asof.settings import Settings
 from asof.use_case import Question, UseCase
 from asof.use_cases import load
 from flows.door import open_settings
+from flows.progress import shown
 from local.serve import serving
 from training.deliveries import find_deliveries
 
@@ -41,7 +42,7 @@ class Account:
         """Runs a stage; what it says is printed below its title and seconds when it ends."""
         lines: list[str] = []
         begun = perf_counter()
-        with self.console.status(f"{title} ..."):
+        with self.console.status(f"{title} ...") as status, shown(status, title):
             yield lines.append
         self.console.print(f"[bold green]{title}[/]  [dim]{perf_counter() - begun:.1f} s[/]")
         for line in lines:

@@ -11,6 +11,7 @@ from asof.settings import Moment
 from asof.use_cases import load
 from flows.artifacts import publish
 from flows.door import open_settings
+from flows.progress import log
 from flows.retries import RETRIES
 from training.deliveries import find_deliveries
 from training.materialise import Materialisation, apply_features, materialise
@@ -20,6 +21,7 @@ from training.snapshot import Snapshot, prepare_tables, take_snapshot
 @task(name="take-snapshot", **RETRIES)
 def take(use_case: str, folder: str, as_of: datetime, known_at: datetime | None) -> Snapshot:
     """One delivery into the append-only tables."""
+    log.info("%s as of %s", Path(folder).name, as_of.date())
     return take_snapshot(open_settings(), load(use_case).extract, Path(folder), as_of=as_of, known_at=known_at)
 
 
@@ -29,7 +31,7 @@ def refresh_online_store(use_case: str, as_of: datetime | None) -> Materialisati
     settings = open_settings()
     prepare_tables(settings, load(use_case).extract)
     apply_features(settings)
-    return materialise(settings, as_of=as_of)
+    return materialise(settings, as_of=as_of, progress=log.info)
 
 
 @flow(name="ingest", description="Extracts into dated snapshots, and the newest rows into the online store.")

@@ -11,6 +11,7 @@ from asof.settings import Moment
 from asof.use_cases import load
 from flows.artifacts import publish
 from flows.door import open_settings
+from flows.progress import log
 from flows.retries import RETRIES
 from training.dataset import build_training_set, newest_labelled
 from training.evaluate import evaluate
@@ -25,8 +26,12 @@ def train_version(use_case: str, as_of: datetime, known_at: datetime | None, est
     """Training set, fit, evaluation and registration: one new version."""
     settings, problem = open_settings(), load(use_case)
     service = problem.estimator(estimator).feature_service
+    log.info("training set as of %s", as_of.date())
     training_set = build_training_set(settings, problem, as_of, known_at=known_at, feature_service=service)
-    return register(settings, evaluate(settings, train(settings, problem, training_set, estimator=estimator)))
+    log.info("fitting on %d rows", len(training_set.frame))
+    trained = train(settings, problem, training_set, estimator=estimator)
+    log.info("evaluating run %s", trained.run_id)
+    return register(settings, evaluate(settings, trained))
 
 
 @task(name="promote", **RETRIES)

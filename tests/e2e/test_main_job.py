@@ -1,12 +1,14 @@
 """The main job on the real extracts, through the doors that people use: the terminal, the Bento, HTTP."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import httpx
@@ -16,6 +18,7 @@ import pytest
 
 from asof.settings import PROJECT, Settings
 from asof.use_cases import load
+from local.ports import free_ports
 from local.serve import serving
 
 JANUARY = datetime(2024, 1, 31, tzinfo=UTC)
@@ -149,6 +152,32 @@ def test_every_user_gets_the_probability_that_the_registered_model_gives(
     with serving(settings.model_copy(update={"clock": JANUARY}), bento) as address:
         served = _ask_all(address, training_set.entities)
     np.testing.assert_allclose(served, expected, rtol=0, atol=1e-6)
+
+
+def test_serve_stays_in_the_foreground_until_it_is_interrupted(world: dict[str, str], bento: str) -> None:
+    port = next(iter(free_ports("127.0.0.1", 24000, "the service")))
+    command = [sys.executable, "-m", "flows", "serve", "churn", "--port", str(port)]
+    with subprocess.Popen(
+        command, cwd=PROJECT, env=world, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            assert _served(f"http://127.0.0.1:{port}/model")["bento"] == bento
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+
+
+def _served(address: str) -> dict[str, Any]:
+    deadline = monotonic() + 60
+    while True:
+        try:
+            answer: dict[str, Any] = httpx.get(address).raise_for_status().json()
+        except httpx.HTTPError:
+            if monotonic() > deadline:
+                raise
+            sleep(0.3)
+        else:
+            return answer
 
 
 def _ask_all(address: str, users: "pd.Series[str]") -> list[float]:

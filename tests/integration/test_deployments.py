@@ -47,6 +47,8 @@ def test_a_worker_runs_the_ingest_deployment(world: dict[str, str], settings: Se
     prefect(world, "worker", "start", "--pool", "asof", "--run-once")
     runs = json.loads(prefect(world, "flow-run", "ls", "--flow-name", "ingest", "--output", "json"))
     assert [run["state_name"] for run in runs] == ["Completed"]
+    artifacts = json.loads(prefect(world, "artifact", "ls", "--output", "json"))
+    assert {"ingest", "materialise"} <= {each["key"] for each in artifacts}
     with psycopg.connect(settings.conninfo()) as connection:
         counts = connection.execute("SELECT count(*), count(DISTINCT as_of) FROM users").fetchone()
     assert counts == (60, 2)

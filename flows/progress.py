@@ -1,0 +1,35 @@
+"""Where long work stands: tasks say it on one logger; a terminal shows the newest line beside its spinner.
+
+Prefect keeps the lines with the run (PREFECT_LOGGING_EXTRA_LOGGERS, set in `asof.settings`).
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.status import Status
+
+log = logging.getLogger("asof.progress")
+
+
+@contextmanager
+def shown(status: Status, doing: str) -> Iterator[None]:
+    """Shows each line of the logger behind the words `doing` for the time of a block."""
+    handler = _Beside(status, doing)
+    level = log.level
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+
+
+class _Beside(logging.Handler):
+    def __init__(self, status: Status, doing: str) -> None:
+        super().__init__()
+        self.status, self.doing = status, doing
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.status.update(f"{self.doing} ... {record.getMessage()}")

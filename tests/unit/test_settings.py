@@ -1,0 +1,90 @@
+"""Settings: what the environment says, what follows from it, and what other processes are told."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from asof.errors import ConfigurationError
+from asof.settings import Settings
+
+URL = "postgresql://someone:p%40ss@db.example:6000/features"
+
+
+def settings(**values: Any) -> Settings:
+    return Settings(_env_file=None, **values)
+
+
+@pytest.fixture(autouse=True)
+def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ASOF_POSTGRES_URL", "MLFLOW_TRACKING_URI", "ASOF_CLOCK"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_a_variable_sets_what_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASOF_POSTGRES_URL", URL)
+    monkeypatch.setenv("ASOF_PORT", "3100")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example")
+    found = settings()
+    assert (found.port, found.tracking_uri, found.database().host) == (3100, "http://mlflow.example", "db.example")
+
+
+def test_without_a_server_the_next_step_is_told() -> None:
+    with pytest.raises(ConfigurationError, match="ASOF_POSTGRES_URL is not set"):
+        settings().database()
+
+
+@pytest.mark.parametrize("url", ["mysql://a@b/c", "postgresql://host-only"])
+def test_a_url_that_is_not_postgresql_is_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="must read postgresql://"):
+        settings(postgres_url=url).database()
+
+
+@pytest.mark.parametrize(
+    ("url", "given", "mode"),
+    [
+        (URL, None, "require"),
+        ("postgresql://a@127.0.0.1/b", None, "disable"),
+        ("postgresql://a@localhost/b", "verify-full", "verify-full"),
+    ],
+)
+def test_only_loopback_goes_without_encryption(url: str, given: str | None, mode: str) -> None:
+    assert settings(postgres_url=url, postgres_sslmode=given).sslmode == mode
+
+
+def test_mlflow_lives_beside_the_features_unless_it_is_told_otherwise() -> None:
+    uri = settings(postgres_url=URL).tracking_uri
+    assert uri.startswith("postgresql+psycopg2://someone:p%40ss@db.example:6000/mlflow?")
+
+
+def test_a_clock_without_a_zone_is_utc_and_one_with_a_zone_is_turned_to_it() -> None:
+    noon = datetime(2024, 2, 29, 12, tzinfo=UTC)
+    assert settings(clock="2024-02-29T12:00:00").now() == noon
+    turned = settings(clock=datetime(2024, 2, 29, 14, tzinfo=timezone(timedelta(hours=2)))).now()
+    assert (turned, turned.tzinfo) == (noon, UTC)
+
+
+def test_the_password_shows_in_no_repr_and_reaches_other_processes_whole() -> None:
+    found = settings(postgres_url=URL)
+    assert "p@ss" not in repr(found)
+    assert "p%40ss" not in repr(found)
+    told = found.environment()
+    assert told["ASOF_POSTGRES_PASSWORD"] == "p@ss"
+    assert told["ASOF_FEAST_REGISTRY_URL"].startswith("postgresql+psycopg://someone:p%40ss@db.example:6000/features?")
+
+
+def test_no_platform_reports_home_unless_the_user_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("BENTOML_DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY", "PREFECT_SERVER_ANALYTICS_ENABLED", "DO_NOT_TRACK")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    told = settings(postgres_url=URL).environment()
+    assert [told[name] for name in names] == ["true", "true", "false", "1"]
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "false")
+    assert settings(postgres_url=URL).environment()["MLFLOW_DISABLE_TELEMETRY"] == "false"
+
+
+@pytest.mark.parametrize(("name", "value"), [("port", "many"), ("max_in_flight", 0), ("lookup_timeout", -1)])
+def test_a_value_that_cannot_be_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(ValidationError, match=name):
+        settings(**{name: value})

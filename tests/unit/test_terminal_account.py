@@ -1,0 +1,65 @@
+"""What a command leaves on stdout and stderr, and how the demo judges an answer."""
+
+import json
+import logging
+
+import pytest
+import typer
+from rich.console import Console
+
+from asof.errors import DataError
+from asof.use_case import Question
+from flows.account import account
+from flows.progress import log, shown
+
+
+def test_the_last_line_of_stdout_is_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:
+    with account("working", as_json=True) as say:
+        say({"rows": 3, "nested": {"metric": 0.5}})
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"rows": 3, "nested": {"metric": 0.5}}
+
+
+def test_people_get_tables(capsys: pytest.CaptureFixture[str]) -> None:
+    with account("working") as say:
+        say({"version": "3", "criteria": [{"name": "AUC", "passed": True}]})
+    told = capsys.readouterr().out
+    assert [word for word in ("version", "3", "criteria", "AUC", "True") if word not in told] == []
+
+
+def test_an_error_of_ours_is_a_sentence_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as exit_, account("working", as_json=True):
+        raise DataError("users.csv is [empty]: deliver it again.")
+    assert exit_.value.exit_code == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "error: DataError: users.csv is [empty]: deliver it again." in err
+
+
+def test_an_error_that_is_not_ours_keeps_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError), account("working"):
+        raise ZeroDivisionError
+
+
+def test_progress_stands_beside_the_spinner_while_it_turns() -> None:
+    status = Console(quiet=True).status("ingesting")
+    with shown(status, "ingesting"):
+        log.info("month_%03d", 4)
+    assert status.status == "ingesting ... month_004"
+    log.info("month_005")
+    assert status.status == "ingesting ... month_004"
+    assert log.level == logging.NOTSET
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "kept"),
+    [
+        (200, {"user_id": "a", "probability": 0.5}, True),
+        (200, {"user_id": "b"}, False),
+        (200, {}, False),
+        (503, {"user_id": "a"}, False),
+    ],
+)
+def test_an_answer_keeps_the_promise_only_with_its_status_and_members(
+    status: int, answer: dict[str, object], kept: bool
+) -> None:
+    assert Question("A user", "{}", 200, {"user_id": "a"}).is_answered_by(status, answer) is kept
