@@ -43,10 +43,11 @@ def test_a_worker_runs_the_ingest_deployment(world: dict[str, str], settings: Se
     plan = SimulationPlan(date(2024, 2, 29), users=30, months=2)
     simulate(plan, tmp_path / "extracts")
     parameters = {"folder": str(tmp_path / "extracts"), "first_as_of": str(plan.as_of(0)), "backfill": True}
-    prefect(world, "deployment", "run", "ingest/ingest", "--params", json.dumps(parameters))
+    name = ("--flow-run-name", "two-months")
+    prefect(world, "deployment", "run", "ingest/ingest", *name, "--params", json.dumps(parameters))
     prefect(world, "worker", "start", "--pool", "asof", "--run-once")
     runs = json.loads(prefect(world, "flow-run", "ls", "--flow-name", "ingest", "--output", "json"))
-    assert [run["state_name"] for run in runs] == ["Completed"]
+    assert [run["state_name"] for run in runs if run["name"] == "two-months"] == ["Completed"]
     artifacts = json.loads(prefect(world, "artifact", "ls", "--output", "json"))
     assert {"ingest", "materialise"} <= {each["key"] for each in artifacts}
     with psycopg.connect(settings.conninfo()) as connection:
