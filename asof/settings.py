@@ -28,7 +28,6 @@ PLATFORM_DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_CLI_PROMPT": "false",
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "asof.progress",
 }
 """What we set for the platforms' own processes, unless the user has set it."""
 

@@ -1,7 +1,4 @@
-"""Where long work stands: tasks say it on one logger; a terminal shows the newest line beside its spinner.
-
-Prefect keeps the lines with the run (PREFECT_LOGGING_EXTRA_LOGGERS, set in `asof.settings`).
-"""
+"""Where long work stands: tasks say it on one logger; a terminal shows the newest line beside its spinner."""
 
 import logging
 from collections.abc import Iterator
