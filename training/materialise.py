@@ -65,14 +65,13 @@ def materialise(
     settings: Settings,
     *,
     as_of: datetime | None = None,
-    full: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Materialisation:
     """Brings every feature view of the online store to the newest snapshot as of a moment (default: now).
 
     A view is read again from the oldest moment for which rows were loaded since its last time, so that late rows and
     corrections arrive too, and not at all where nothing was loaded. It is read whole the first time, when its
-    definition has changed, when the moment lies before the last one, or with `full`.
+    definition has changed, or when the moment lies before the last one.
     """
     moment = as_of or settings.now()
     with feature_store(settings) as store, psycopg.connect(settings.conninfo(), autocommit=True) as connection:
@@ -81,7 +80,7 @@ def materialise(
         refreshes = []
         for view in sorted(store.list_feature_views(), key=lambda view: view.name):
             progress(view.name)
-            refreshes.append(stage.refresh(view, full))
+            refreshes.append(stage.refresh(view))
     return Materialisation(moment, tuple(refreshes))
 
 
@@ -91,10 +90,10 @@ class _Stage:
     connection: psycopg.Connection
     moment: datetime
 
-    def refresh(self, view: "FeatureView", full: bool) -> Refresh:
+    def refresh(self, view: "FeatureView") -> Refresh:
         begun = perf_counter()
         definition = _definition(view)
-        since, newest = self._unseen(view, WHOLE if full else self._last(view, definition))
+        since, newest = self._unseen(view, self._last(view, definition))
         if since is None:
             return Refresh(view.name, None, 0, perf_counter() - begun)
         with quiet():
