@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from rich.status import Status
 
 log = logging.getLogger("asof.progress")
+log.propagate = False  # Prefect gives the root logger a console of its own
 
 
 @contextmanager
