@@ -1,17 +1,22 @@
 """FeatureContract: which features a model takes, in which order and of which type; and the frame that it takes.
 
-Read from a Feast FeatureService when a training set is built, stored with the model, and compared with the
-registry when the model is served. `model_frame` is the one place where values become the model's input, for
-training and for serving alike.
+Read from a Feast FeatureService when a training set is built, or from the use case where the features come in the
+request; stored with the model, and compared with the registry or the use case when the model is served. `model_input`
+is the one place where values become the model's input, for training and for serving alike.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+
+Compute = Callable[[Mapping[str, NDArray[Any]]], NDArray[np.float64]]
+"""A derived column: takes the features by name, each of shape (rows,), numbers as float64; gives (rows,)."""
 
 CATEGORICAL = "String"
 """The one Feast type that reaches a model as a category; every other type reaches it as float64."""
@@ -19,7 +24,10 @@ CATEGORICAL = "String"
 
 @dataclass(frozen=True)
 class Feature:
-    """One feature: its name, the feature view that holds it, and its Feast type (`Float64`, `String`, ...)."""
+    """One feature: its name, its Feast type (`Float64`, `String`, ...), and the feature view that holds it.
+
+    `view` is empty where it comes in the request.
+    """
 
     name: str
     view: str
@@ -33,7 +41,10 @@ class Feature:
 
 @dataclass(frozen=True)
 class FeatureContract:
-    """The features of one FeatureService, in the order that the model takes them; `entity` is the join key."""
+    """The features of one FeatureService, in the order that the model takes them; `entity` is the join key.
+
+    `feature_service` is empty where the features come in the request; `entity` is then the key of a training row.
+    """
 
     feature_service: str
     entity: str
@@ -54,7 +65,7 @@ class FeatureContract:
     @property
     def views(self) -> list[str]:
         """The feature views, each once, in the order of their first feature."""
-        return list(dict.fromkeys(feature.view for feature in self.features))
+        return list(dict.fromkeys(feature.view for feature in self.features if feature.view))
 
     @property
     def digest(self) -> str:
@@ -72,7 +83,7 @@ class FeatureContract:
 
 
 def model_frame(values: pd.DataFrame, contract: FeatureContract) -> pd.DataFrame:
-    """The model's input: shape (rows, features) in the contract's order, numbers float64, categories text.
+    """The features as the model takes them: shape (rows, features), numbers float64, categories text.
 
     A missing value stays missing (NaN or None): verdicts and training decide what becomes of such a row.
     Raises KeyError where a feature of the contract is not a column of `values`.
@@ -82,3 +93,13 @@ def model_frame(values: pd.DataFrame, contract: FeatureContract) -> pd.DataFrame
         for feature in contract.features
     }
     return pd.DataFrame(columns, index=values.index)
+
+
+def model_input(values: pd.DataFrame, contract: FeatureContract, derived: Mapping[str, Compute]) -> pd.DataFrame:
+    """The model's input: shape (rows, features + derived), the features as in `model_frame`, then what is derived.
+
+    Raises KeyError as `model_frame` does.
+    """
+    frame = model_frame(values, contract)
+    features = {name: frame[name].to_numpy() for name in contract.names}
+    return frame.assign(**{name: compute(features) for name, compute in derived.items()})

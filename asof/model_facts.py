@@ -1,7 +1,7 @@
 """ModelFacts: what travels inside a model's own folder, written when it is trained, read when it is served."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
@@ -9,11 +9,25 @@ from asof.feature_contract import FeatureContract
 
 
 @dataclass(frozen=True)
+class Split:
+    """Which rows are held out from training: about `share` of them (0 to 1).
+
+    Without a seed, a hash of its key alone decides over a row, so that it is on the same side in every month. With a
+    seed, the rows are drawn, stratified by label: exact shares for a small data set that does not grow.
+    """
+
+    share: float = 0.25
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
 class ModelFacts:
     """How a model came to be, and how it is to be used.
 
     `threshold` is the probability from which the answer is positive; `fingerprint` the SHA-256 of its training set;
-    `as_of` the moment of its features and labels; `known_at` the moment up to which rows were known.
+    `as_of` the moment of its features and labels; `known_at` the moment up to which rows were known. `derived` names
+    the columns that are computed from the features before the model sees them; `ranges` holds the smallest and the
+    greatest value of each numeric feature among the rows that it was fitted on.
     """
 
     use_case: str
@@ -26,14 +40,29 @@ class ModelFacts:
     random_state: int
     git_commit: str
     git_dirty: bool
+    split: Split = Split()
+    derived: tuple[str, ...] = ()
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as stored under `metadata: asof:` in the MLmodel file."""
-        times = {"as_of": self.as_of.isoformat(), "known_at": self.known_at.isoformat()}
-        return asdict(self) | times | {"contract": self.contract.to_dict()}
+        return asdict(self) | {
+            "as_of": self.as_of.isoformat(),
+            "known_at": self.known_at.isoformat(),
+            "contract": self.contract.to_dict(),
+            "derived": list(self.derived),
+            "ranges": {name: list(ends) for name, ends in self.ranges.items()},
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of `to_dict`."""
-        times = {name: datetime.fromisoformat(data[name]) for name in ("as_of", "known_at")}
-        return cls(**(dict(data) | times | {"contract": FeatureContract.from_dict(data["contract"])}))
+        """The inverse of `to_dict`; what a model from before a field's time lacks has that field's default."""
+        read = {
+            "as_of": datetime.fromisoformat(data["as_of"]),
+            "known_at": datetime.fromisoformat(data["known_at"]),
+            "contract": FeatureContract.from_dict(data["contract"]),
+            "split": Split(**data.get("split", {})),
+            "derived": tuple(data.get("derived", ())),
+            "ranges": {name: (low, high) for name, (low, high) in data.get("ranges", {}).items()},
+        }
+        return cls(**(dict(data) | read))

@@ -1,26 +1,63 @@
 """UseCase: what a prediction problem must supply. One folder of `asof.use_cases` holds one of them."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from asof.errors import ConfigurationError
+from asof.errors import ConfigurationError, ModelError
 from asof.extract_schema import ExtractSchema
-from asof.feature_contract import FeatureContract
+from asof.feature_contract import Compute, FeatureContract
+from asof.model_facts import ModelFacts, Split
 
 if TYPE_CHECKING:
+    import pandas as pd
     from sklearn.base import ClassifierMixin
 
 
 @dataclass(frozen=True)
+class FromStore:
+    """The service looks the features up in the feature store; features and labels of training lie in the extract's
+    tables."""
+
+    extract: ExtractSchema
+
+
+@dataclass(frozen=True)
+class Given:
+    """One feature as a request gives it: its name, its value, and the place in the body, such as `features.3`."""
+
+    name: str
+    value: float
+    place: str
+
+
+@dataclass(frozen=True)
+class FromRequest:
+    """The features come in the request: those of `contract`, whose `entity` is the key of a training row.
+
+    `rows()` gives the whole data set, shape (rows, 1 + features + 1): the key (text, each once), the features, and
+    `label` (bool). `as_of` is the moment that it describes. `given(request)` gives each feature of a request that is
+    valid as a payload.
+    """
+
+    contract: FeatureContract
+    label: str
+    as_of: datetime
+    rows: Callable[[], "pd.DataFrame"]
+    given: Callable[[Any], Sequence[Given]]
+
+
+@dataclass(frozen=True)
 class Estimator:
-    """One way to fit a model: the Feast FeatureService whose features it takes, and how to build it.
+    """One way to fit a model: how to build it, and the Feast FeatureService whose features it takes.
 
     `build(contract, random_state)` gives an unfitted scikit-learn classifier that takes the frame of
-    `asof.feature_contract.model_frame` and is made of library classes only. `summary` is one line for people.
+    `asof.feature_contract.model_input` and is made of library classes only. `summary` is one line for people.
+    `feature_service` is empty where the features come in the request.
     """
 
     feature_service: str
@@ -56,24 +93,37 @@ class Question:
 
 @dataclass(frozen=True)
 class UseCase:
-    """A prediction problem.
+    """A prediction problem with two classes.
 
-    `name` is the folder and the word in the terminal, `model_name` the name in MLflow and BentoML. `request` and
-    `answer` are the payloads; `respond` makes the problem's own part of the answer from the request and the score.
-    `questions(month)` is what the demo asks once the extract in the folder `month` is loaded.
+    `name` is the folder and the word in the terminal, `model_name` the name in MLflow and BentoML. `classes` names the
+    classes of the labels 0 and 1. `request` and `answer` are the payloads; `respond` makes the problem's own part of
+    the answer from the request and the score. `questions(month)` is what the demo asks once the extract in the folder
+    `month` is loaded (None: the features come in the request). `derived` are columns that are computed from the
+    features, in training and in serving, before the model sees them. `threshold` is the probability of class 1 from
+    which it is the answer (None: the one of the greatest F1 on the training side).
     """
 
     name: str
     model_name: str
     title: str
-    extract: ExtractSchema
+    source: FromStore | FromRequest
+    classes: tuple[str, str]
     estimators: Mapping[str, Estimator]
     request: type[BaseModel]
     answer: type[BaseModel]
     respond: Callable[[Any, Score], BaseModel]
-    questions: Callable[[Path], Sequence[Question]]
+    questions: Callable[[Path | None], Sequence[Question]]
+    derived: Mapping[str, Compute] = field(default_factory=dict)
+    threshold: float | None = None
+    split: Split = field(default_factory=Split)
     default_estimator: str = "default"
-    held_out_share: float = 0.25
+
+    @property
+    def extract(self) -> ExtractSchema:
+        """The files of an extract. Raises ConfigurationError where the features come in the request."""
+        if isinstance(self.source, FromRequest):
+            raise ConfigurationError(f"{self.name} takes its features in the request: it has no extracts.")
+        return self.source.extract
 
     def estimator(self, name: str | None = None) -> Estimator:
         """The estimator of that name, or the default one. Raises ConfigurationError, naming those that exist."""
@@ -82,3 +132,22 @@ class UseCase:
             known = ", ".join(sorted(self.estimators))
             raise ConfigurationError(f"{self.name} has no estimator {chosen!r}; it has: {known}.")
         return self.estimators[chosen]
+
+    def check_model(self, facts: ModelFacts) -> None:
+        """Raises ModelError for a model of another use case, or one that takes what this one no longer gives.
+
+        Features of the feature store are compared with its registry, when the service opens it.
+        """
+        if facts.use_case != self.name:
+            raise ModelError(f"This is a model of {facts.use_case!r}, not of {self.name!r}.")
+        if isinstance(self.source, FromRequest) and facts.contract != self.source.contract:
+            raise ModelError(f"The model takes other features than a request of {self.name} now gives: train again.")
+        self.derivations(facts.derived)
+
+    def derivations(self, names: Iterable[str]) -> Mapping[str, Compute]:
+        """How to compute the derived columns that a model takes. Raises ModelError for one that is gone."""
+        if gone := [name for name in names if name not in self.derived]:
+            raise ModelError(
+                f"The model takes {', '.join(gone)}, which {self.name} no longer computes: put it back, or train again."
+            )
+        return {name: self.derived[name] for name in names}

@@ -143,13 +143,19 @@ def rollback(
 
 
 @door.command()
-def bundle(use_case: UseCaseName = "churn", as_json: Json = False) -> None:
-    """Build the Bento of the version in Production."""
+def bundle(
+    use_case: UseCaseName = "churn",
+    run_id: Annotated[
+        str | None, typer.Option(help="The MLflow run whose model it holds; default: Production's.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Build the Bento of the version in Production, or of the model of one run."""
     with account("bundling", as_json=as_json) as say:
         open_settings()
         from flows.bundle_flow import bundle as flow
 
-        say(flow(use_case))
+        say(flow(use_case, run_id))
 
 
 @door.command()

@@ -1,4 +1,4 @@
-"""Production version -> BentoML store -> Bento."""
+"""Production version, or a run's model -> BentoML store -> Bento."""
 
 from dataclasses import asdict
 from typing import Any
@@ -14,14 +14,16 @@ from training.bundle import bundle as build_bundle
 
 
 @task(name="bundle", **RETRIES)
-def bundle_production(use_case: str) -> Bundle:
-    """The version in Production as a Bento."""
-    return build_bundle(open_settings(), load(use_case))
+def bundle_model(use_case: str, run_id: str | None) -> Bundle:
+    """The version in Production, or the run's model, as a Bento."""
+    return build_bundle(open_settings(), load(use_case), run_id=run_id)
 
 
-@flow(name="bundle", description="The version in Production as a Bento; nothing is built twice.")
-def bundle(use_case: str = "churn") -> dict[str, Any]:
-    """Imports the Production version into the BentoML store and builds its Bento."""
-    built = bundle_production(use_case)
+@flow(
+    name="bundle", description="The version in Production, or the model of a run, as a Bento; nothing is built twice."
+)
+def bundle(use_case: str = "churn", run_id: str | None = None) -> dict[str, Any]:
+    """Imports the model into the BentoML store and builds its Bento."""
+    built = bundle_model(use_case, run_id)
     create_markdown_artifact(key="bundle", markdown=f"`bentoml serve {built.bento_tag}`")
     return asdict(built)

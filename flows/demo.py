@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from textwrap import shorten
 from time import perf_counter
 from typing import Any
 
@@ -13,7 +14,7 @@ import httpx
 from rich.console import Console
 
 from asof.settings import Settings
-from asof.use_case import Question, UseCase
+from asof.use_case import FromStore, Question, UseCase
 from asof.use_cases import load
 from flows.door import open_settings
 from flows.progress import shown
@@ -50,17 +51,21 @@ class Account:
 
 
 def demo(console: Console, use_case: str, given: Extracts | None, *, users: int, months: int) -> bool:
-    """Extracts, snapshots, features, training, promotion, Bento, answers; whether each answer keeps the contract."""
+    """From data to answers over HTTP; whether each answer keeps the contract.
+
+    Raises ConfigurationError where extracts are given to a use case that has none.
+    """
     account, problem, begun = Account(console), load(use_case), perf_counter()
     with account.stage("PostgreSQL") as say:
         settings = open_settings()
         say(settings.database().render_as_string())
-    with account.stage("Extracts") as say:
-        extracts = given or _simulated(settings, users, months)
-        say(f"{extracts.folder}, the first as of {extracts.first}")
-    bento = _offline(account, problem, extracts)
+    extracts = None
+    if given or isinstance(problem.source, FromStore):
+        extracts = _ingest(account, problem, given or _simulated(account, settings, users, months))
+    bento = _train_and_bundle(account, problem)
     kept = _questions(account, settings, problem, extracts, bento)
-    console.print(f"\n[bold]{perf_counter() - begun:.0f} s[/] in all.  Next: [bold]make serve[/], or [bold]make up[/].")
+    following = f"make serve ARGS={use_case}"
+    console.print(f"\n[bold]{perf_counter() - begun:.0f} s[/] in all.  Next: [bold]{following}[/].")
     return kept
 
 
@@ -70,19 +75,19 @@ def given_extracts(folder: Path, first: date | None) -> Extracts:
     return Extracts(folder, first, backfill=False, clock=newest)
 
 
-def _simulated(settings: Settings, users: int, months: int) -> Extracts:
+def _simulated(account: Account, settings: Settings, users: int, months: int) -> Extracts:
     from simulator import SimulationPlan, month_end_before, simulate
 
-    plan = SimulationPlan(month_end_before(datetime.now(UTC).date()), users=users, months=months)
-    folder = settings.home / "extracts" / f"{users}-users-{months}-months-until-{plan.last_as_of}"
-    simulate(plan, folder)
+    with account.stage("Simulated extracts") as say:
+        plan = SimulationPlan(month_end_before(datetime.now(UTC).date()), users=users, months=months)
+        folder = settings.home / "extracts" / f"{users}-users-{months}-months-until-{plan.last_as_of}"
+        simulate(plan, folder)
+        say(f"{folder}, the first as of {plan.as_of(0)}")
     return Extracts(folder, plan.as_of(0), backfill=True, clock=None)
 
 
-def _offline(account: Account, problem: UseCase, extracts: Extracts) -> str:
-    from flows.bundle_flow import bundle
+def _ingest(account: Account, problem: UseCase, extracts: Extracts) -> Extracts:
     from flows.ingest_flow import ingest
-    from flows.retrain_flow import retrain
 
     with account.stage("Snapshots and online store") as say:
         result = ingest(str(extracts.folder), extracts.first, extracts.backfill, use_case=problem.name)
@@ -91,9 +96,15 @@ def _offline(account: Account, problem: UseCase, extracts: Extracts) -> str:
             say(f"{delivery['folder']:16} as of {delivery['as_of']:%Y-%m-%d}  {rows:>9,} rows, {new:,} new")
         for view in result["online"]["refreshes"]:
             say(f"{view['view']:35} {view['entities']:>9,} entities, {view['seconds']:.1f} s")
+    return extracts
+
+
+def _train_and_bundle(account: Account, problem: UseCase) -> str:
+    from flows.bundle_flow import bundle
+    from flows.retrain_flow import retrain
+
     with account.stage("Training, evaluation and promotion") as say:
-        result = retrain(problem.name)
-        _tell_version(say, result)
+        _tell_version(say, retrain(problem.name))
     with account.stage("Bundle") as say:
         built: dict[str, Any] = bundle(problem.name)
         say(f"bento {built['bento_tag']}, model {built['model_tag']}")
@@ -112,19 +123,22 @@ def _tell_version(say: Callable[[str], None], result: dict[str, Any]) -> None:
         say(f"{'passed' if criterion['passed'] else 'failed'}: {criterion['name']}: {criterion['reason']}")
 
 
-def _questions(account: Account, settings: Settings, problem: UseCase, extracts: Extracts, bento: str) -> bool:
-    newest = max(
-        find_deliveries(extracts.folder, first=extracts.first), key=lambda each: (each.as_of, each.folder.name)
-    )
-    month = newest.folder
+def _questions(account: Account, settings: Settings, problem: UseCase, extracts: Extracts | None, bento: str) -> bool:
+    clock = extracts.clock if extracts else None
     with account.stage("Service") as say:
-        clocked = settings.model_copy(update={"clock": extracts.clock})
+        clocked = settings.model_copy(update={"clock": clock})
         with serving(clocked, bento) as address, httpx.Client(base_url=address, timeout=10) as client:
-            say(f"{address} serves {bento}" + (f", its clock at {extracts.clock}" if extracts.clock else ""))
-            answers = [(question, _ask(client, question)) for question in problem.questions(month)]
+            say(f"{address} serves {bento}" + (f", its clock at {clock}" if clock else ""))
+            questions = problem.questions(_newest_month(extracts) if extracts else None)
+            answers = [(question, _ask(client, question)) for question in questions]
             for question, answer in answers:
                 _tell_answer(say, question, answer)
     return all(question.is_answered_by(answer.status_code, answer.json()) for question, answer in answers)
+
+
+def _newest_month(extracts: Extracts) -> Path:
+    deliveries = find_deliveries(extracts.folder, first=extracts.first)
+    return max(deliveries, key=lambda each: (each.as_of, each.folder.name)).folder
 
 
 def _ask(client: httpx.Client, question: Question) -> httpx.Response:
@@ -134,7 +148,7 @@ def _ask(client: httpx.Client, question: Question) -> httpx.Response:
 def _tell_answer(say: Callable[[str], None], question: Question, answer: httpx.Response) -> None:
     kept = question.is_answered_by(answer.status_code, answer.json())
     say("")
-    say(f"{question.title}: POST /predict {question.body}")
+    say(f"{question.title}: POST /predict {shorten(question.body, 200, placeholder=' ...')}")
     verdict = "as the contract says" if kept else f"but the contract says {question.status} with {dict(question.holds)}"
     say(f"HTTP {answer.status_code}, {verdict}")
     say(json.dumps(answer.json(), indent=2))

@@ -140,7 +140,6 @@ def register_small_model(settings: Settings, contract: FeatureContract) -> tuple
     with tracked_run(settings, "serving-tests", "small") as (_, run_id):
         import mlflow
 
-        mlflow.log_param("held_out_share", 0.25)
         logged = mlflow.sklearn.log_model(
             estimator,
             name="model",
@@ -151,7 +150,7 @@ def register_small_model(settings: Settings, contract: FeatureContract) -> tuple
             registered_model_name=NAME,
         )
     version = str(logged.registered_model_version)
-    return ModelVersion(NAME, version, run_id, facts, metrics={}, held_out_share=0.25), estimator
+    return ModelVersion(NAME, version, run_id, facts, metrics={}), estimator
 
 
 def bentoml_home(factory: pytest.TempPathFactory) -> Path:

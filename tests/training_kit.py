@@ -13,7 +13,7 @@ import pandas as pd
 from asof.feature_contract import Feature, FeatureContract
 from asof.use_case import Estimator, UseCase
 from asof.use_cases import load
-from training.dataset import TrainingSet
+from training.training_set import TrainingSet
 
 CHURN = load("churn")
 JANUARY = datetime(2024, 1, 31, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""The version in Production -> the model in BentoML's store, and the Bento that serves it. Nothing is made twice."""
+"""A version, or a run's model -> the model in BentoML's store, and the Bento that serves it. Nothing is made twice."""
 
 import hashlib
 import warnings
@@ -9,6 +9,7 @@ from typing import Any
 from asof.errors import ModelError
 from asof.settings import PROJECT, Settings
 from asof.use_case import UseCase
+from training.logged_model import LoggedModel, of_run, of_version
 from training.register import ModelVersion, production
 from training.tracking import open_tracking
 
@@ -17,64 +18,80 @@ BENTOFILE = PROJECT / "bentofile.yaml"
 
 @dataclass(frozen=True)
 class Bundle:
-    """Tags of BentoML's stores, the registry's version inside, and whether the Bento was built just now."""
+    """Tags of BentoML's stores, the run and the registry's version inside, and whether the Bento was built just now.
+
+    `version` is None where the run's model is not registered.
+    """
 
     model_tag: str
     bento_tag: str
-    version: str
+    version: str | None
+    run_id: str
     created: bool
 
 
-def bundle(settings: Settings, use_case: UseCase, version: ModelVersion | None = None) -> Bundle:
-    """Imports the version (default: the one in Production) and builds its Bento, where they do not exist yet.
+def bundle(
+    settings: Settings, use_case: UseCase, version: ModelVersion | None = None, *, run_id: str | None = None
+) -> Bundle:
+    """Imports a model and builds its Bento, where they do not exist yet: that of the version, of the run, or else of
+    the version in Production.
 
-    The tags follow from the version and the packaged sources: same input, same tags. `NAME:latest` is this Bento
-    afterwards, even where a newer one exists. Raises ModelError where nothing
-    is in Production.
+    The tags follow from the model and the packaged sources: same input, same tags. `NAME:latest` is this Bento
+    afterwards, even where a newer one exists; only a run's Bento, which may have passed no gate, leaves it as it was.
+    Raises ModelError where nothing is in Production, where the run has no model of ours, or where the model is of
+    another use case or of features that the use case no longer takes.
     """
-    chosen = version or production(settings, use_case)
-    if chosen is None:
-        raise ModelError(f"No version of {use_case.model_name} is in Production: run `python -m flows retrain` first.")
-    if chosen.facts.use_case != use_case.name:
-        raise ModelError(f"{chosen.name} version {chosen.version} is a model of {chosen.facts.use_case!r}.")
+    chosen = _chosen(settings, use_case, version, run_id)
+    use_case.check_model(chosen.facts)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # BentoML's use of pathspec, importlib and pydantic
-        model_tag = _import_model(settings, chosen)
-        bento_tag = f"{use_case.model_name}:{model_tag.partition(':')[2]}-{_sources_digest()[:8]}"
-        created = _build(use_case, model_tag, bento_tag)
-        _make_latest(bento_tag)
-    return Bundle(model_tag, bento_tag, chosen.version, created)
+        import bentoml
+
+        _import_model(settings, chosen)
+        bento_tag = f"{chosen.tag}-{_sources_digest()[:8]}"
+        latest = _find(bentoml.bentos, f"{use_case.model_name}:latest") if run_id else None
+        created = _build(use_case, chosen.tag, bento_tag)
+        _make_latest(latest or bentoml.bentos.get(bento_tag))
+    return Bundle(chosen.tag, bento_tag, chosen.version, chosen.run_id, created=created)
 
 
-def _import_model(settings: Settings, version: ModelVersion) -> str:
+def _chosen(settings: Settings, use_case: UseCase, version: ModelVersion | None, run_id: str | None) -> LoggedModel:
+    if run_id:
+        return of_run(settings, use_case, run_id)
+    version = version or production(settings, use_case)
+    if version is None:
+        raise ModelError(f"No version of {use_case.model_name} is in Production: run `python -m flows retrain` first.")
+    return of_version(version)
+
+
+def _import_model(settings: Settings, model: LoggedModel) -> None:
     import bentoml
 
-    tag = f"{version.name}:v{version.version}-{version.run_id[:8]}"
-    if not _exists(bentoml.models, tag):
+    if _find(bentoml.models, model.tag) is None:
         open_tracking(settings)
-        lineage = _lineage(version)
-        uri = f"models:/{version.name}/{version.version}"
-        bentoml.mlflow.import_model(tag, uri, labels=lineage, metadata=lineage)
-    return tag
+        lineage = _lineage(model)
+        bentoml.mlflow.import_model(model.tag, model.uri, labels=lineage, metadata=lineage)
 
 
-def _lineage(version: ModelVersion) -> dict[str, str]:
-    facts = version.facts
-    return {
-        "name": version.name,
-        "version": version.version,
-        "run_id": version.run_id,
+def _lineage(model: LoggedModel) -> dict[str, str]:
+    """Only text, as BentoML's labels take it; what a model has not is left out."""
+    facts = model.facts
+    told = {
+        "name": model.name,
+        "version": model.version,
+        "run_id": model.run_id,
         "fingerprint": facts.fingerprint,
         "feature_service": facts.contract.feature_service,
         "as_of": facts.as_of.isoformat(),
         "git_commit": facts.git_commit,
     }
+    return {key: value for key, value in told.items() if value}
 
 
 def _build(use_case: UseCase, model_tag: str, bento_tag: str) -> bool:
     import bentoml
 
-    if _exists(bentoml.bentos, bento_tag):
+    if _find(bentoml.bentos, bento_tag) is not None:
         return False
     arguments = {"use_case": use_case.name, "model": model_tag}
     # `reload`: another Bento may have been built in this process, from the same service.py.
@@ -84,25 +101,22 @@ def _build(use_case: UseCase, model_tag: str, bento_tag: str) -> bool:
     return True
 
 
-def _make_latest(bento_tag: str) -> None:
+def _make_latest(bento: Any) -> None:
     """`NAME:latest` becomes this Bento: after a rollback the last one built is not the one that is meant.
 
-    BentoML keeps the version in a file `latest` beside the Bentos of a name, and writes it only when it builds one.
+    BentoML keeps the version in a file `latest` beside the Bentos of a name, and writes it whenever it builds one.
     """
-    import bentoml
-
-    bento = bentoml.bentos.get(bento_tag)
     (Path(bento.path).parent / "latest").write_text(str(bento.tag.version))
 
 
-def _exists(store: Any, tag: str) -> bool:
+def _find(store: Any, tag: str) -> Any:
+    """What the store holds under the tag, or None."""
     from bentoml.exceptions import NotFound
 
     try:
-        store.get(tag)
+        return store.get(tag)
     except NotFound:
-        return False
-    return True
+        return None
 
 
 def _sources_digest() -> str:

@@ -1,4 +1,4 @@
-"""Challenger and champion -> Contest: what both say of the same held-out users, whom neither was trained on."""
+"""Challenger and champion -> Contest: what both say of the same held-out rows, which neither was trained on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from asof.errors import ModelError
-from asof.feature_contract import FeatureContract, model_frame
+from asof.feature_contract import FeatureContract, model_input
 from asof.settings import Settings
-from training.dataset import TrainingSet
 from training.metrics import Floats, Labels
 from training.register import ModelVersion, load_model
 from training.train import one_thread
+from training.training_set import TrainingSet
 
 BuildSet = Callable[[FeatureContract], TrainingSet]
 """Builds the training set of a contract, always at the challenger's as_of and known_at."""
@@ -35,22 +35,21 @@ class Contest:
 def hold_contest(
     settings: Settings, challenger: ModelVersion, champion: ModelVersion | None, *, training_set_for: BuildSet
 ) -> Contest:
-    """Scores both on the users that are held out from both and lack no feature of either.
+    """Scores both on the rows that are held out from both and lack no feature of either.
 
     Raises ModelError where the challenger's set is not the one that it was trained on, where the champion's features
-    are gone, or where the users left have labels of one class.
+    are gone, where nobody can tell any more which rows the champion was trained on, or where the rows left have labels
+    of one class.
     """
     own = _own_set(challenger, training_set_for)
-    # A user is held out where its hash is small: the smaller share's users are part of the larger one's.
-    share = min(version.held_out_share for version in (challenger, champion) if version)
-    train_side, held_out = own.complete().split(share)
+    train_side, held_out = own.complete().split(challenger.facts.split)
     table = pd.DataFrame({"label": held_out.labels}, index=pd.Index(held_out.entities))
     table["challenger"] = _scores(settings, challenger, held_out)
-    if champion:
-        table["champion"] = _champion_scores(settings, champion, own, share=share, training_set_for=training_set_for)
+    if champion:  # a row that is not held out from the champion, too, gets no score of it, and goes
+        table["champion"] = _champion_scores(settings, champion, own, training_set_for=training_set_for)
     table = table.dropna()
     if table["label"].nunique() < 2:
-        raise ModelError(f"{len(table)} held-out users are left to compare on, without both labels: more are needed.")
+        raise ModelError(f"{len(table)} held-out rows are left to compare on, without both labels: more are needed.")
     return Contest(
         labels=table["label"].to_numpy(dtype="int64"),
         challenger=table["challenger"].to_numpy(),
@@ -71,22 +70,29 @@ def _own_set(challenger: ModelVersion, training_set_for: BuildSet) -> TrainingSe
 
 
 def _champion_scores(
-    settings: Settings, champion: ModelVersion, own: TrainingSet, *, share: float, training_set_for: BuildSet
+    settings: Settings, champion: ModelVersion, own: TrainingSet, *, training_set_for: BuildSet
 ) -> "pd.Series[float]":
-    contract = champion.facts.contract
+    contract, split = champion.facts.contract, champion.facts.split
     theirs = own if contract.digest == own.contract.digest else training_set_for(contract)
-    _, held_out = theirs.complete().split(share)
+    if split.seed is not None and theirs.fingerprint != champion.facts.fingerprint:
+        raise ModelError(
+            f"{champion.name} version {champion.version} was trained on rows drawn from another data set: nobody can "
+            "tell which of these it has seen. Split by key (a Split without a seed), or remove its alias `production`."
+        )
+    _, held_out = theirs.complete().split(split)
     return pd.Series(_scores(settings, champion, held_out), index=pd.Index(held_out.entities))
 
 
 def _scores(settings: Settings, version: ModelVersion, side: TrainingSet) -> Floats:
     """The version's probability of each row, shape (rows,), from the features of its own contract."""
     try:
-        features = model_frame(side.frame, version.facts.contract)
+        derived = {name: side.derived[name] for name in version.facts.derived}
+        features = model_input(side.frame, version.facts.contract, derived)
     except KeyError as error:
         raise ModelError(
             f"{version.name} version {version.version} takes the feature {error}, which "
-            f"{side.contract.feature_service} no longer has: put it back, or roll back to a version without it."
+            f"{side.contract.feature_service or version.facts.use_case} no longer has: put it back, or roll back to a "
+            "version without it."
         ) from error
     model = load_model(settings, version)
     with one_thread():

@@ -1,4 +1,4 @@
-"""TrainedModel -> Evaluation: figures, pictures and the model card from users that the model has never seen."""
+"""TrainedModel -> Evaluation: figures, pictures and the model card from rows that the model has never seen."""
 
 import tempfile
 import time
@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from asof.model_facts import ModelFacts
 from asof.settings import Settings
 from training import plots
-from training.metrics import Floats, Labels, interval, measure, resampled, row_log_loss
+from training.ablation import ablate, metrics_of
+from training.metrics import Floats, Labels, confusion, interval, measure, resampled, row_log_loss
 from training.model_card import model_card
 from training.tracking import open_tracking
 from training.train import TrainedModel, one_thread
@@ -30,7 +32,8 @@ class Evaluation:
     """What the held-out side says of a model. `labels` and `probabilities` have the shape (held-out rows,).
 
     `metrics` are those of `training.metrics.measure`, with `auc_low`, `auc_high` and the like for the 95 %
-    intervals, the numbers of rows, and `training_seconds`.
+    intervals, `recall_CLASS` at the threshold for both classes, what derived columns gain (`training.ablation`), the
+    numbers of rows, and `training_seconds`.
     """
 
     model_name: str
@@ -43,21 +46,26 @@ class Evaluation:
 
 
 def evaluate(settings: Settings, trained: TrainedModel) -> Evaluation:
-    """Scores the held-out users and logs metrics, plots and the model card to the model's run."""
+    """Scores the held-out rows and logs metrics, the confusion matrix, plots and the model card to the model's run."""
     client = open_tracking(settings)
     side = trained.held_out
     with one_thread():
         probabilities: Floats = trained.model.predict_proba(side.features)[:, 1]
         importance = _importance(trained)
-    metrics = _metrics(trained, probabilities)
+    ablations = ablate(trained, probabilities)
+    matrix = confusion(side.labels, probabilities >= trained.facts.threshold)
+    metrics = {**_metrics(trained, probabilities), **_recalls(trained, matrix), **metrics_of(ablations)}
     pictures = {
         "roc": plots.roc(side.labels, probabilities, metrics),
         "precision_recall": plots.precision_recall(side.labels, probabilities, metrics),
         "calibration": plots.calibration(side.labels, probabilities, metrics),
+        "confusion_matrix": plots.confusion_matrix(matrix, trained.use_case.classes),
         "importance": plots.importance(importance),
     }
-    card = model_card(trained, metrics, importance, pictures=pictures)
+    card = model_card(trained, metrics, importance, ablations=ablations, pictures=pictures)
     _log(client, trained.run_id, metrics, pictures=pictures, card=card)
+    counts = {"classes": list(trained.use_case.classes), "counts_by_true_class_and_answer": matrix.tolist()}
+    client.log_dict(trained.run_id, counts, "confusion_matrix.json")
     return Evaluation(
         trained.use_case.model_name,
         trained.run_id,
@@ -86,8 +94,16 @@ def _metrics(trained: TrainedModel, probabilities: Floats) -> dict[str, float]:
     }
 
 
+def _recalls(trained: TrainedModel, matrix: NDArray[np.int64]) -> dict[str, float]:
+    """Of the rows of each class, the share that got this answer."""
+    return {
+        f"recall_{name.replace(' ', '_')}": float(matrix[code, code] / matrix[code].sum())
+        for code, name in enumerate(trained.use_case.classes)
+    }
+
+
 def _importance(trained: TrainedModel) -> dict[str, float]:
-    """How much AUC is lost when a feature's values are shuffled among the held-out users, the greatest first."""
+    """How much AUC is lost when a column's values are shuffled among the held-out rows, the greatest first."""
     from sklearn.inspection import permutation_importance
 
     features, labels = trained.held_out.features, trained.held_out.labels

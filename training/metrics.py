@@ -42,6 +42,11 @@ def _decisions(labels: Labels, positive: NDArray[np.bool_], suffix: str) -> dict
     return {f"{name}_{suffix}": float(value) for name, value in figures.items()}
 
 
+def confusion(labels: Labels, positive: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """How often each class got which answer: shape (2, 2), a row for each true class, a column for each answer."""
+    return np.bincount(2 * labels + positive, minlength=4).reshape(2, 2)
+
+
 def row_log_loss(labels: Labels, probabilities: Floats) -> Floats:
     """The log loss of each row, shape (rows,); probabilities are kept one machine epsilon away from 0 and 1."""
     epsilon = np.finfo(np.float64).eps

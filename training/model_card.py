@@ -1,9 +1,10 @@
 """TrainedModel, figures and pictures -> the model card: one HTML page that needs nothing but itself."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
+from training.ablation import Ablation
 from training.train import TrainedModel
 
 TITLES = {
@@ -21,6 +22,7 @@ def model_card(
     metrics: Mapping[str, float],
     importance: Mapping[str, float],
     *,
+    ablations: Sequence[Ablation],
     pictures: Mapping[str, bytes],
 ) -> str:
     """The page as HTML text; the PNG pictures are inside it as data URIs."""
@@ -41,6 +43,7 @@ def model_card(
         ],
         train_rate=float(trained.train_side.labels.mean()),
         importance=importance,
+        ablations=ablations,
         pictures={name: base64.b64encode(picture).decode() for name, picture in pictures.items()},
         about=_about(trained.facts.use_case),
     )

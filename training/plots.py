@@ -5,12 +5,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.metrics import Floats, Labels, bins
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+MOST = 20
+"""Bars that one picture of importance holds."""
 
 INK, BLUE, GREY, RED = "#1f2933", "#2166ac", "#9aa5b1", "#b2182b"
 
@@ -19,7 +23,7 @@ def roc(labels: Labels, probabilities: Floats, metrics: Mapping[str, float]) -> 
     """The ROC curve, with chance and the chosen threshold."""
     from sklearn.metrics import roc_curve
 
-    figure, axes = _canvas("ROC curve, held-out users", "False positive rate", "True positive rate (recall)")
+    figure, axes = _canvas("ROC curve, held-out rows", "False positive rate", "True positive rate (recall)")
     wrong, right, thresholds = roc_curve(labels, probabilities, drop_intermediate=False)
     bounds = f"95 % interval {metrics['auc_low']:.3f} to {metrics['auc_high']:.3f}"
     axes.plot(wrong, right, color=BLUE, label=f"AUC {metrics['auc']:.3f} ({bounds})")
@@ -35,7 +39,7 @@ def precision_recall(labels: Labels, probabilities: Floats, metrics: Mapping[str
     """The precision-recall curve, with the base rate and the chosen threshold."""
     from sklearn.metrics import precision_recall_curve
 
-    figure, axes = _canvas("Precision and recall, held-out users", "Recall", "Precision")
+    figure, axes = _canvas("Precision and recall, held-out rows", "Recall", "Precision")
     precision, recall, _ = precision_recall_curve(labels, probabilities)
     axes.step(
         recall, precision, where="post", color=BLUE, label=f"average precision {metrics['average_precision']:.3f}"
@@ -50,13 +54,13 @@ def precision_recall(labels: Labels, probabilities: Floats, metrics: Mapping[str
 
 def calibration(labels: Labels, probabilities: Floats, metrics: Mapping[str, float]) -> bytes:
     """Predicted against observed, in ten bins of equal size, each with its 95 % interval (normal approximation)."""
-    figure, axes = _canvas("Calibration, held-out users", "Mean predicted probability", "Share of positives")
+    figure, axes = _canvas("Calibration, held-out rows", "Mean predicted probability", "Share of positives")
     groups = bins(probabilities)
     predicted = np.array([probabilities[rows].mean() for rows in groups])
     observed = np.array([labels[rows].mean() for rows in groups])
     margin = 1.96 * np.sqrt(observed * (1 - observed) / np.array([rows.size for rows in groups]))
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="perfect calibration")
-    label = f"tenths of the users, expected calibration error {metrics['calibration_error']:.3f}"
+    label = f"tenths of the rows, expected calibration error {metrics['calibration_error']:.3f}"
     axes.errorbar(predicted, observed, yerr=margin, fmt="o-", color=BLUE, ecolor=BLUE, capsize=3, label=label)
     axes.axhline(metrics["base_rate"], color=GREY, linestyle=":", label=f"base rate {metrics['base_rate']:.3f}")
     _unit_square(axes)
@@ -64,10 +68,23 @@ def calibration(labels: Labels, probabilities: Floats, metrics: Mapping[str, flo
     return _png(figure)
 
 
+def confusion_matrix(matrix: NDArray[np.int64], classes: tuple[str, str]) -> bytes:
+    """How many rows of each class got which answer; the colour is the share of the class."""
+    figure, axes = _canvas("Confusion matrix at the threshold, held-out rows", "Answer", "True class")
+    axes.imshow(matrix / matrix.sum(axis=1, keepdims=True), cmap="Blues", vmin=0, vmax=1.6)
+    for (true, answer), count in np.ndenumerate(matrix):
+        share = count / matrix[true].sum()
+        axes.text(answer, true, f"{count:,}\n{share:.1%}", ha="center", va="center", color=INK, fontsize=13)
+    axes.set_xticks([0, 1], classes)
+    axes.set_yticks([0, 1], classes, rotation=90, va="center")
+    axes.grid(visible=False)
+    return _png(figure)
+
+
 def importance(losses: Mapping[str, float]) -> bytes:
-    """How much AUC each feature carries, the most important at the top."""
-    figure, axes = _canvas("Permutation importance, held-out users", "AUC lost when the feature is shuffled", "")
-    names = list(losses)[::-1]
+    """How much AUC each column carries, the most important at the top."""
+    figure, axes = _canvas("Permutation importance, held-out rows", "AUC lost when the column is shuffled", "")
+    names = list(losses)[:MOST][::-1]
     values = [losses[name] for name in names]
     bars = axes.barh(names, values, color=[BLUE if value > 0 else GREY for value in values])
     axes.bar_label(bars, fmt="{:z.3f}", padding=3, fontsize=8, color=INK)

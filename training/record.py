@@ -1,7 +1,7 @@
 """A fitted model and its facts -> what MLflow keeps of the run: parameters, tags, tables and the model itself."""
 
 import platform
-from collections.abc import Mapping
+import time
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -18,25 +18,37 @@ LIBRARIES = ("scikit-learn", "skops", "numpy", "pandas")
 """What the artefact needs in order to be loaded, in the very versions that made it."""
 
 
-def record_run(
-    client: "MlflowClient", run_id: str, facts: ModelFacts, *, model: "ClassifierMixin", held_out_share: float
-) -> None:
+def record_run(client: "MlflowClient", run_id: str, facts: ModelFacts, *, model: "ClassifierMixin") -> None:
     """Parameters (every hyper-parameter that is a plain value), tags and feature_schema.json."""
     from mlflow.entities import Param, RunTag
 
     params = [Param(name, str(value)) for name, value in _params(facts, model).items()]
-    params.append(Param("held_out_share", str(held_out_share)))
     for start in range(0, len(params), 100):  # MLflow takes a hundred at once
         client.log_batch(run_id, params=params[start : start + 100])
     client.log_batch(run_id, tags=[RunTag(name, value) for name, value in _tags(facts).items()])
     client.log_dict(run_id, facts.contract.to_dict(), "feature_schema.json")
 
 
-def record_candidates(client: "MlflowClient", run_id: str, results: Mapping[str, Any] | None) -> None:
-    """What a search tried and how it did, as a table; nothing where there was no search."""
-    if results is not None:
-        table = pd.DataFrame(results)[["params", "mean_test_score", "std_test_score", "rank_test_score"]]
-        client.log_text(run_id, table.sort_values("rank_test_score").to_csv(index=False), "candidates.csv")
+def record_search(client: "MlflowClient", run_id: str, fitted: "ClassifierMixin") -> None:
+    """What a search tried, how each candidate did and which one it chose; nothing where there was no search.
+
+    Parameters `search.scoring`, `search.folds` and `best.*`; the metric `best_cv_score`; `cv_mean` and `cv_std`, whose
+    step is the candidate's row in candidates.csv.
+    """
+    from mlflow.entities import Metric, Param
+
+    if not hasattr(fitted, "cv_results_"):
+        return
+    table = pd.DataFrame(fitted.cv_results_)[["params", "mean_test_score", "std_test_score", "rank_test_score"]]
+    chosen = {f"best.{name}": value for name, value in fitted.best_params_.items()}
+    search = {"search.scoring": fitted.scoring, "search.folds": fitted.n_splits_}
+    now = int(time.time() * 1000)
+    scores = [Metric("best_cv_score", float(fitted.best_score_), now, 0)]
+    for step, (mean, deviation) in enumerate(zip(table["mean_test_score"], table["std_test_score"], strict=True)):
+        scores += [Metric("cv_mean", float(mean), now, step), Metric("cv_std", float(deviation), now, step)]
+    params = [Param(name, str(value)) for name, value in (search | chosen).items()]
+    client.log_batch(run_id, metrics=scores, params=params)
+    client.log_text(run_id, table.to_csv(index_label="step"), "candidates.csv")
 
 
 def record_model(model: "ClassifierMixin", facts: ModelFacts, *, example: pd.DataFrame) -> str:
@@ -67,9 +79,12 @@ def _params(facts: ModelFacts, model: "ClassifierMixin") -> dict[str, Any]:
     return {
         "estimator": facts.estimator,
         "feature_service": facts.contract.feature_service,
+        "derived": ", ".join(facts.derived),
         "as_of": facts.as_of.isoformat(),
         "known_at": facts.known_at.isoformat(),
         "random_state": facts.random_state,
+        "held_out_share": facts.split.share,
+        "held_out_seed": facts.split.seed,
         **{f"model.{name}": value for name, value in model.get_params().items() if isinstance(value, plain)},
     }
 

@@ -22,17 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """One version of a registered model. `metrics` are those of its evaluation.
-
-    `held_out_share` is the part of the users that it was not trained on: those with the smallest hashes.
-    """
+    """One version of a registered model. `metrics` are those of its search, if any, and of its evaluation."""
 
     name: str
     version: str
     run_id: str
     facts: ModelFacts
     metrics: Mapping[str, float]
-    held_out_share: float
 
 
 def register(settings: Settings, evaluation: Evaluation) -> ModelVersion:
@@ -94,15 +90,8 @@ def read_version(client: "MlflowClient", name: str, number: str) -> ModelVersion
     facts = (mlflow.models.Model.load(_uri(name, number)).metadata or {}).get("asof")
     if facts is None or not run_id:
         raise ModelError(f"{name} version {number} was not trained by AsOf: train and register one here.")
-    run = client.get_run(run_id).data
-    return ModelVersion(
-        name,
-        number,
-        run_id,
-        facts=ModelFacts.from_dict(facts),
-        metrics=dict(run.metrics),
-        held_out_share=float(run.params["held_out_share"]),
-    )
+    metrics = dict(client.get_run(run_id).data.metrics)
+    return ModelVersion(name, number, run_id, facts=ModelFacts.from_dict(facts), metrics=metrics)
 
 
 def _run_id(client: "MlflowClient", name: str, number: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Which entities are held out: decided by the entity alone, so that a user is on the same side in every month."""
+"""Which rows are held out: decided by the entity alone, or drawn once where the data set does not grow."""
 
 import hashlib
 
@@ -6,15 +6,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from asof.errors import TrainingSetError
+from asof.model_facts import Split
+
 SALT = b"asof-split-47:"
 """The best balanced of the salts 1 to 100: on the real January, the Mahalanobis distance between both sides' means of
 label and churn_v2 features is the smallest (rerandomisation: Morgan and Rubin, Annals of Statistics 40, 2012)."""
 
 
-def held_out(entities: "pd.Series[str]", share: float) -> NDArray[np.bool_]:
-    """n booleans: whether each entity is held out. `share` (0 to 1) is the expected part that is.
+def held_out(entities: "pd.Series[str]", labels: NDArray[np.int64], split: Split) -> NDArray[np.bool_]:
+    """n booleans: whether each of n rows is held out. Raises TrainingSetError where too few are there to draw from."""
+    return _hashed(entities, split.share) if split.seed is None else _drawn(labels, split.share, split.seed)
 
-    An entity is held out where the first eight bytes of SHA-256 over its key, as a fraction of 2^64, lie below
+
+def _hashed(entities: "pd.Series[str]", share: float) -> NDArray[np.bool_]:
+    """An entity is held out where the first eight bytes of SHA-256 over its key, as a fraction of 2^64, lie below
     `share`: no seed, no state, no dependence on the other entities.
     """
     return np.array([_fraction(entity) < share for entity in entities], dtype=np.bool_)
@@ -22,3 +28,17 @@ def held_out(entities: "pd.Series[str]", share: float) -> NDArray[np.bool_]:
 
 def _fraction(entity: str) -> float:
     return int.from_bytes(hashlib.sha256(SALT + entity.encode()).digest()[:8], "big") / 2**64
+
+
+def _drawn(labels: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
+    """scikit-learn's train_test_split, stratified: the same rows in the same order give the same sides."""
+    from sklearn.model_selection import train_test_split
+
+    rows = np.arange(labels.size)
+    try:
+        _, out = train_test_split(rows, test_size=share, stratify=labels, random_state=seed)
+    except ValueError as error:
+        raise TrainingSetError(
+            f"{labels.size} rows cannot be divided with both labels on both sides: {error}"
+        ) from None
+    return np.isin(rows, out)

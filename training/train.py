@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from asof.errors import TrainingSetError
-from asof.model_facts import ModelFacts
+from asof.model_facts import ModelFacts, Split
 from asof.settings import Settings
 from asof.use_case import Estimator, UseCase
 from training.code_version import code_version
-from training.dataset import TrainingSet
 from training.metrics import Floats, best_threshold
-from training.record import record_candidates, record_model, record_run
+from training.record import record_model, record_run, record_search
 from training.tracking import tracked_run
+from training.training_set import TrainingSet
 
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
@@ -50,25 +50,26 @@ def train(
     estimator: str | None = None,
     random_state: int = 42,
 ) -> TrainedModel:
-    """Fits the estimator (default: the use case's) on the users that are not held out, and logs it as a new run.
+    """Fits the estimator (default: the use case's) on the rows that are not held out, and logs it as a new run.
 
-    The threshold is the one of the greatest F1 on out-of-fold probabilities of the training side. Raises
-    ConfigurationError for an unknown estimator or an MLflow that does not answer, TrainingSetError where the set
-    has the wrong features, an entity twice, or a side without both classes.
+    The threshold is the use case's, or else the one of the greatest F1 on out-of-fold probabilities of the training
+    side. Raises ConfigurationError for an unknown estimator or an MLflow that does not answer, TrainingSetError where
+    the set has the wrong features, an entity twice, or a side without both classes.
     """
     name = estimator or use_case.default_estimator
     chosen = use_case.estimator(name)
-    train_side, held_out = _sides(training_set, chosen, use_case.held_out_share)
+    train_side, held_out = _sides(training_set, chosen, use_case.split)
     with tracked_run(settings, use_case.model_name, name) as (client, run_id):
         started = time.perf_counter()
-        with one_thread():
-            fitted = chosen.build(training_set.contract, random_state).fit(train_side.features, train_side.labels)
+        fitted = fit(chosen, train_side, random_state)
         seconds = time.perf_counter() - started
-        model = getattr(fitted, "best_estimator_", fitted)  # of a search, only what it found
-        threshold = best_threshold(train_side.labels, _out_of_fold(model, train_side, random_state))
-        facts = _facts(use_case, name, training_set, threshold=threshold, random_state=random_state)
-        record_run(client, run_id, facts, model=model, held_out_share=use_case.held_out_share)
-        record_candidates(client, run_id, getattr(fitted, "cv_results_", None))
+        model = found(fitted)
+        threshold = use_case.threshold
+        if threshold is None:
+            threshold = best_threshold(train_side.labels, _out_of_fold(model, train_side, random_state))
+        facts = _facts(use_case, name, train_side, threshold=threshold, random_state=random_state)
+        record_run(client, run_id, facts, model=model)
+        record_search(client, run_id, fitted)
         model_uri = record_model(model, facts, example=held_out.features.head(3))
     dropped = len(training_set.frame) - len(train_side.frame) - len(held_out.frame)
     return TrainedModel(
@@ -85,6 +86,18 @@ def train(
     )
 
 
+def fit(chosen: Estimator, side: TrainingSet, random_state: int) -> "ClassifierMixin":
+    """The estimator, fitted on the side's rows in one thread."""
+    with one_thread():
+        return chosen.build(side.contract, random_state).fit(side.features, side.labels)
+
+
+def found(fitted: "ClassifierMixin") -> "ClassifierMixin":
+    """Of a search, only what it found; else the classifier itself."""
+    best: ClassifierMixin = getattr(fitted, "best_estimator_", fitted)
+    return best
+
+
 def one_thread() -> AbstractContextManager[Any]:
     """Keeps the libraries under scikit-learn to one thread: same digits on any number of cores, and no waiting.
 
@@ -99,14 +112,14 @@ def one_thread() -> AbstractContextManager[Any]:
     return limits
 
 
-def _sides(training_set: TrainingSet, chosen: Estimator, share: float) -> tuple[TrainingSet, TrainingSet]:
+def _sides(training_set: TrainingSet, chosen: Estimator, split: Split) -> tuple[TrainingSet, TrainingSet]:
     if (service := training_set.contract.feature_service) != chosen.feature_service:
         raise TrainingSetError(
             f"The training set is of {service}, the estimator takes {chosen.feature_service}: rebuild."
         )
     if training_set.entities.duplicated().any():
         raise TrainingSetError("The training set holds an entity twice: it must not be on both sides of a fold.")
-    sides = training_set.complete().split(share)
+    sides = training_set.complete().split(split)
     for name, side in zip(("training", "held-out"), sides, strict=True):
         if len(set(side.labels)) < 2:
             raise TrainingSetError(
@@ -127,19 +140,26 @@ def _out_of_fold(model: "ClassifierMixin", side: TrainingSet, random_state: int)
     return positive
 
 
-def _facts(
-    use_case: UseCase, estimator: str, training_set: TrainingSet, *, threshold: float, random_state: int
-) -> ModelFacts:
+def _facts(use_case: UseCase, estimator: str, side: TrainingSet, *, threshold: float, random_state: int) -> ModelFacts:
     code = code_version()
     return ModelFacts(
         use_case=use_case.name,
         estimator=estimator,
-        contract=training_set.contract,
+        contract=side.contract,
         threshold=threshold,
-        as_of=training_set.as_of,
-        known_at=training_set.known_at,
-        fingerprint=training_set.fingerprint,
+        as_of=side.as_of,
+        known_at=side.known_at,
+        fingerprint=side.fingerprint,
         random_state=random_state,
         git_commit=code.commit,
         git_dirty=code.dirty,
+        split=use_case.split,
+        derived=tuple(side.derived),
+        ranges=_ranges(side),
     )
+
+
+def _ranges(side: TrainingSet) -> dict[str, tuple[float, float]]:
+    """The smallest and the greatest value of each numeric feature of the contract."""
+    features = side.features
+    return {name: (float(features[name].min()), float(features[name].max())) for name in side.contract.numeric}

@@ -37,12 +37,12 @@ def make_service(arguments: Arguments) -> "bentoml.Service[Any]":
     app = create_app(use_case)
 
     class PredictionService:
-        """Predictions from features that the service looks up itself; see /docs.json."""
+        """Predictions with all that they rest on; see /docs.json."""
 
         stored = bentoml.models.BentoModel(arguments.model)
 
         def __init__(self) -> None:
-            model = load_model(Path(self.stored.path))
+            model = load_model(Path(self.stored.path), use_case)
             lineage = _lineage(self.stored.info.metadata)
             self.predictor = app.state.predictor = Predictor(use_case, model, lineage, settings)
 
@@ -56,7 +56,7 @@ def make_service(arguments: Arguments) -> "bentoml.Service[Any]":
 
         async def __is_ready__(self) -> bool:
             try:
-                await self.predictor.check_store()
+                await self.predictor.check()
             except FeatureStoreUnavailable:
                 return False
             return True
@@ -77,6 +77,5 @@ def _freeze(_: object) -> None:
 
 def _lineage(metadata: dict[str, str]) -> Lineage:
     context = bentoml.server_context
-    return Lineage(
-        metadata["name"], metadata["version"], metadata["run_id"], f"{context.bento_name}:{context.bento_version}"
-    )
+    bento = f"{context.bento_name}:{context.bento_version}"
+    return Lineage(metadata["name"], metadata.get("version"), metadata["run_id"], bento)

@@ -1,4 +1,4 @@
-"""A use case -> the FastAPI app with its four addresses. The predictor comes later, when a worker starts."""
+"""A use case -> the FastAPI app with its addresses. The predictor comes later, when a worker starts."""
 
 from typing import Annotated, Any
 
@@ -23,9 +23,10 @@ from asof.serving.answers import (
 from asof.serving.boundary import occurrence, plain_problem, problem_response
 from asof.serving.predictor import Predictor
 from asof.serving.problems import BY_STATUS, Problem, describe, invalid_request, problem
+from asof.serving.request_input import RequestInput
+from asof.serving.store_input import LOOKUP, StoreInput
 from asof.serving.strict_json import StrictJsonRoute
-from asof.serving.verdicts import timing
-from asof.use_case import UseCase
+from asof.use_case import FromRequest, FromStore, UseCase
 
 PREDICT = "/predict"
 
@@ -34,8 +35,12 @@ def create_app(use_case: UseCase) -> FastAPI:
     """The app. Before its first request, `app.state.predictor` must be set to a started Predictor."""
     app = FastAPI(title=use_case.title, docs_url=None, redoc_url=None, openapi_url=None)
     app.router.route_class = StrictJsonRoute
-    _add_predict(app, use_case)
-    _add_features(app, use_case)
+    match use_case.source:
+        case FromStore(extract):
+            _add_predict(app, use_case, StoreInput)
+            _add_features(app, extract.entity)
+        case FromRequest():
+            _add_predict(app, use_case, RequestInput)
     app.add_api_route("/model", _model, summary="Where the model comes from", response_model=ModelAnswer)
     unready: dict[int | str, dict[str, Any]] = {503: {"model": Health}}
     app.add_api_route("/health", _health, summary="Can it predict now?", response_model=Health, responses=unready)
@@ -55,11 +60,11 @@ def _json(document: BaseModel, status: int = 200) -> Response:
     return Response(document.model_dump_json(), status, media_type="application/json")
 
 
-def _add_predict(app: FastAPI, use_case: UseCase) -> None:
-    prediction = prediction_type(use_case)
+def _add_predict(app: FastAPI, use_case: UseCase, source: type[StoreInput | RequestInput]) -> None:
+    prediction = prediction_type(use_case, source.evidence)
 
     async def predict(request: Request, body: use_case.request) -> Response:  # type: ignore[name-defined]
-        """Looks the entity's features up, checks that each is there and of this moment, and asks the model."""
+        """Takes each feature from where it comes, checks that the model may see it, and asks the model."""
         predictor = _predictor(request)
         made = await predictor.predict(body)
         predictor.metrics.predictions.labels("ok").inc()
@@ -67,22 +72,19 @@ def _add_predict(app: FastAPI, use_case: UseCase) -> None:
             prediction(
                 **made.answer.model_dump(),
                 model=identity(predictor.model, predictor.lineage),
-                as_of=made.as_of,
-                flags=[timing(reading) for reading in made.flagged],
+                **made.evidence,
                 request_id=occurrence(request.scope).request_id,
             )
         )
 
-    success = {200: {"content": {"application/json": {"example": prediction_example(use_case)}}}}
-    responses = success | openapi.responses(PREDICT, *openapi.PREDICTION, *openapi.BODY)
+    success = {200: {"content": {"application/json": {"example": prediction_example(use_case, source.evidence)}}}}
+    responses = success | openapi.responses(PREDICT, *source.problems, *openapi.BODY)
     app.add_api_route(
         PREDICT, predict, methods=["POST"], summary=use_case.title, response_model=prediction, responses=responses
     )
 
 
-def _add_features(app: FastAPI, use_case: UseCase) -> None:
-    entity_key = use_case.extract.entity
-
+def _add_features(app: FastAPI, entity_key: str) -> None:
     async def features(request: Request, entity: Annotated[str, Path(alias=entity_key)]) -> Response:
         """What the online store holds of one entity: value, moment, age and verdict of each feature."""
         predictor = _predictor(request)
@@ -97,7 +99,7 @@ def _add_features(app: FastAPI, use_case: UseCase) -> None:
         )
 
     path = f"/features/{{{entity_key}}}"
-    responses = openapi.responses(path, *openapi.LOOKUP)
+    responses = openapi.responses(path, *LOOKUP)
     app.add_api_route(
         path, features, summary="Look at the features", response_model=FeaturesAnswer, responses=responses
     )
@@ -110,24 +112,23 @@ async def _model(request: Request) -> Response:
 
 
 async def _health(request: Request) -> Response:
-    """Really asks the online store; 503 where a prediction cannot be made."""
+    """Really asks the online store, where it is needed; 503 where a prediction cannot be made."""
     predictor = _predictor(request)
+    status = 200
     try:
-        await predictor.check_store()
+        store = await predictor.check()
     except FeatureStoreUnavailable as error:
-        trouble = str(error)
-    else:
-        trouble = ""
+        store, status = str(error), 503
     health = Health(
-        status="unavailable" if trouble else "ok",
-        feature_store=trouble or "ok",
+        status="ok" if status == 200 else "unavailable",
+        feature_store=store,
         model=predictor.lineage.name,
         version=predictor.lineage.version,
         bento=predictor.lineage.bento,
         clock=predictor.settings.now(),
         replaying=predictor.settings.clock is not None,
     )
-    return _json(health, 503 if trouble else 200)
+    return _json(health, status)
 
 
 async def _on_error(request: Request, error: Exception) -> Response:

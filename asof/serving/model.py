@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from asof.errors import ModelError
-from asof.feature_contract import model_frame
+from asof.feature_contract import Compute, model_input
 from asof.model_facts import ModelFacts
 from asof.trusted_types import load_trusted
+from asof.use_case import UseCase
 
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
@@ -24,27 +25,35 @@ MLFLOW_FOLDER = "mlflow_model"
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A fitted scikit-learn classifier with its facts."""
+    """A fitted scikit-learn classifier with its facts, and how to compute the derived columns that it takes."""
 
     estimator: "ClassifierMixin"
     facts: ModelFacts
+    derived: Mapping[str, Compute]
 
     def probabilities(self, rows: Sequence[Mapping[str, Any]]) -> list[float]:
-        """The probabilities (0 to 1) of the positive class for n entities' feature values by name."""
-        frame = model_frame(pd.DataFrame(list(rows)), self.facts.contract)
+        """The probabilities (0 to 1) of the positive class for n rows of feature values by name."""
+        frame = model_input(pd.DataFrame(list(rows)), self.facts.contract, self.derived)
         positive = list(self.estimator.classes_).index(1)
         probabilities: list[float] = self.estimator.predict_proba(frame)[:, positive].tolist()
         return probabilities
 
 
-def load_model(folder: Path) -> ServedModel:
-    """Loads what `folder` holds; raises ModelError where it is no model of ours or holds a type that is not trusted."""
+def load_model(folder: Path, use_case: UseCase) -> ServedModel:
+    """Loads what `folder` holds.
+
+    Raises ModelError where it is no model of ours, where it takes what the use case does not give, or where it holds a
+    type that is not trusted.
+    """
     description = _description(folder / MLFLOW_FOLDER / "MLmodel")
     flavour = description.get("flavors", {}).get("sklearn", {})
-    facts = (description.get("metadata") or {}).get("asof")
-    if facts is None or flavour.get("serialization_format") != "skops":
+    told = (description.get("metadata") or {}).get("asof")
+    if told is None or flavour.get("serialization_format") != "skops":
         raise ModelError(f"{folder} holds no model of AsOf: train and bundle again.")
-    return ServedModel(load_trusted(folder / MLFLOW_FOLDER / flavour["pickled_model"]), ModelFacts.from_dict(facts))
+    facts = ModelFacts.from_dict(told)
+    use_case.check_model(facts)
+    estimator = load_trusted(folder / MLFLOW_FOLDER / flavour["pickled_model"])
+    return ServedModel(estimator, facts, use_case.derivations(facts.derived))
 
 
 def _description(path: Path) -> dict[str, Any]:

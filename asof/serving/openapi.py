@@ -34,8 +34,6 @@ SAMPLES: tuple[AsOfError, ...] = (
     Overloaded("256 requests are in flight, as many as one worker takes: try again."),
 )
 
-LOOKUP = (EntityNotFound, FeatureContractMismatch, FeatureStoreUnavailable, Overloaded)
-PREDICTION = (*LOOKUP, InvalidRequest, MissingFeatures, StaleFeatures)
 BODY = (413, 415)
 
 

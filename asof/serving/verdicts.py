@@ -15,13 +15,14 @@ from asof.feature_contract import Feature
 
 
 class Verdict(StrEnum):
-    """What is to be thought of one feature of one entity."""
+    """What is to be thought of one feature of one entity; OUTSIDE: of the training range (`asof.serving.ranges`)."""
 
     PRESENT = "PRESENT"
     NULL = "NULL"
     NOT_FOUND = "NOT_FOUND"
     STALE = "STALE"
     FUTURE = "FUTURE"
+    OUTSIDE = "OUTSIDE"
 
 
 MISSING = (Verdict.NULL, Verdict.NOT_FOUND)

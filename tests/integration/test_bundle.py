@@ -118,7 +118,7 @@ def test_the_bento_holds_what_serves_and_nothing_else(built: Any) -> None:
 
 
 def test_the_imported_model_scores_as_the_registered_one(version: ModelVersion, built: Any) -> None:
-    served = load_model(Path(bentoml.models.get(built.model_tag).path))
+    served = load_model(Path(bentoml.models.get(built.model_tag).path), CHURN)
     rows = [kit.flat(views) for views in kit.users_like(50, seed=3).values()]
     assert served.facts == version.facts
     frame = model_frame(pd.DataFrame(rows), served.facts.contract)
@@ -136,7 +136,7 @@ def test_a_model_file_with_a_type_of_its_own_is_refused(built: Any, tmp_path: Pa
     (folder / "MLmodel").write_text(yaml.safe_dump(description))
     skops.io.dump(kit.Intruder(), folder / "model.skops")
     with pytest.raises(ModelError, match="Intruder"):
-        load_model(tmp_path)
+        load_model(tmp_path, CHURN)
 
 
 @pytest.mark.parametrize("change", [{"metadata": None}, {"flavors": {"sklearn": {"serialization_format": "pickle"}}}])
@@ -146,9 +146,9 @@ def test_a_folder_that_is_no_model_of_ours_is_refused(built: Any, tmp_path: Path
     text = yaml.safe_dump(yaml.safe_load(original.read_text()) | change)
     (tmp_path / "mlflow_model" / "MLmodel").write_text(text)
     with pytest.raises(ModelError, match="no model of AsOf"):
-        load_model(tmp_path)
+        load_model(tmp_path, CHURN)
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="MLmodel does not exist"):
-        load_model(tmp_path)
+        load_model(tmp_path, CHURN)

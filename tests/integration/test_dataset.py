@@ -8,6 +8,7 @@ import pytest
 from conftest import CHURN, History, moment
 
 from asof.errors import TrainingSetError
+from asof.model_facts import Split
 from asof.settings import Settings
 from training.dataset import build_training_set, newest_labelled
 
@@ -175,7 +176,7 @@ def _left_behind(settings: Settings) -> list[str]:
 
 def test_both_sides_of_the_split_are_the_same_users_in_every_month(history: History) -> None:
     months = [build_training_set(history.settings, CHURN, moment(history.plan.as_of(month))) for month in (0, 2)]
-    (train_0, out_0), (train_2, out_2) = ((set(side.entities) for side in each.split(0.25)) for each in months)
+    (train_0, out_0), (train_2, out_2) = ((set(side.entities) for side in each.split(Split(0.25))) for each in months)
     assert not train_0 & out_2
     assert not out_0 & train_2
     assert train_0 & train_2, "months share users"

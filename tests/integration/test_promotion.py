@@ -12,16 +12,17 @@ from sklearn.metrics import roc_auc_score
 
 from asof.errors import ModelError
 from asof.feature_contract import FeatureContract
+from asof.model_facts import Split
 from asof.settings import Settings
 from asof.use_case import UseCase
 from tests.training_kit import SMALL, SMALLER, made_up_set, small_use_case
 from training.contest import hold_contest
-from training.dataset import TrainingSet
 from training.evaluate import Evaluation, evaluate
 from training.promote import Promotion, promote, rollback
 from training.register import ModelVersion, load_model, model_version, production, register
 from training.tracking import open_tracking, stages_allowed, tracked_run
 from training.train import train
+from training.training_set import TrainingSet
 
 SETS = {contract.feature_service: made_up_set(contract=contract) for contract in (SMALL, SMALLER)}
 
@@ -139,7 +140,7 @@ def test_both_are_scored_on_the_same_held_out_users_each_on_its_own_features(reg
     (criterion,) = registry.promote("default").criteria
     for name, figure in (("default", "challenger"), ("less", "champion")):
         version = registry.version(name)
-        _, held_out = set_for(version.facts.contract).split(0.25)
+        _, held_out = set_for(version.facts.contract).split(Split(0.25))
         scores = load_model(registry.settings, version).predict_proba(held_out.features)[:, 1]
         assert criterion.figures[figure] == roc_auc_score(held_out.labels, scores)
 
@@ -151,7 +152,7 @@ def test_users_that_one_of_the_two_cannot_score_are_left_out(registry: Registry)
     contest = hold_contest(
         registry.settings, challenger, champion, training_set_for=lambda each: sets[each.feature_service]
     )
-    _, held_out = SETS["small_v1"].split(0.25)
+    _, held_out = SETS["small_v1"].split(Split(0.25))
     kept = (held_out.frame["plan"] != "yearly").to_numpy()
     assert 0 < kept.sum() < kept.size
     assert np.array_equal(contest.labels, held_out.labels[kept])
@@ -160,9 +161,10 @@ def test_users_that_one_of_the_two_cannot_score_are_left_out(registry: Registry)
 
 
 def test_a_champion_is_never_scored_on_users_that_it_was_trained_on(registry: Registry) -> None:
-    champion = replace(registry.version("default"), held_out_share=0.1)
+    version = registry.version("default")
+    champion = replace(version, facts=replace(version.facts, split=Split(0.1)))
     contest = hold_contest(registry.settings, registry.version("less"), champion, training_set_for=set_for)
-    assert contest.labels.size == len(SETS["small_v1"].split(0.1)[1].frame)
+    assert contest.labels.size == len(SETS["small_v1"].split(Split(0.1))[1].frame)
 
 
 def test_a_training_set_that_comes_out_differently_is_refused(registry: Registry) -> None:

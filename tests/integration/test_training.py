@@ -17,10 +17,10 @@ from asof.model_facts import ModelFacts
 from asof.settings import Settings
 from asof.use_case import Estimator
 from tests.training_kit import made_up_set, small_use_case
-from training.dataset import TrainingSet
 from training.evaluate import Evaluation, evaluate
 from training.tracking import open_tracking
 from training.train import TrainedModel, train
+from training.training_set import TrainingSet
 
 USE_CASE = small_use_case("made_up")
 
@@ -132,14 +132,14 @@ def test_mlflows_own_reader_gives_probabilities(settings: Settings, trained: Tra
 def test_the_artefacts_are_there(artefact: Callable[[str], Path], trained: TrainedModel) -> None:
     schema = json.loads(artefact("feature_schema.json").read_text())
     assert FeatureContract.from_dict(schema) == trained.facts.contract
-    for name in ("roc", "precision_recall", "calibration", "importance"):
+    for name in ("roc", "precision_recall", "calibration", "confusion_matrix", "importance"):
         assert artefact(f"plots/{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_model_card_needs_nothing_but_itself(artefact: Callable[[str], Path], evaluation: Evaluation) -> None:
     page = artefact("model_card.html").read_text()
     pictures = re.findall(r'<img[^>]+src="data:image/png;base64,([^"]+)"', page)
-    assert [base64.b64decode(each)[:4] for each in pictures] == [b"\x89PNG"] * 4
+    assert [base64.b64decode(each)[:4] for each in pictures] == [b"\x89PNG"] * 5
     assert not re.search(r"https?://|<script|<link", page)
     for name in ("auc", "log_loss", "f1_at_threshold"):
         assert f"{evaluation.metrics[name]:.4f}" in page
@@ -184,6 +184,6 @@ def test_a_user_twice_is_refused(settings: Settings) -> None:
 
 def test_a_side_without_both_labels_is_refused(settings: Settings) -> None:
     whole = made_up_set()
-    out = whole.frame["user_id"].isin(whole.split(USE_CASE.held_out_share)[1].entities)
+    out = whole.frame["user_id"].isin(whole.split(USE_CASE.split)[1].entities)
     with pytest.raises(TrainingSetError, match=r"held-out side has \d+ complete rows and not both labels"):
         train(settings, USE_CASE, replace(whole, frame=whole.frame.assign(left=whole.frame["left"] & ~out)))

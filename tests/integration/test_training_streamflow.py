@@ -45,7 +45,7 @@ def test_the_baseline_has_the_auc_of_the_right_month_and_the_default_beats_it(
 def test_the_labels_of_the_next_month_would_show(streamflow: Path) -> None:
     """The mistake that AsOf is named against: January's features beside February's labels."""
     wrong = streamflow_set(streamflow, "churn_v1", labels="month_001")
-    train_side, held_out = wrong.split(CHURN.held_out_share)
+    train_side, held_out = wrong.split(CHURN.split)
     model = CHURN.estimators["seed-baseline"].build(streamflow_contract("churn_v1"), 42)
     scores = model.fit(train_side.features, train_side.labels).predict_proba(held_out.features)[:, 1]
     assert roc_auc_score(np.asarray(held_out.labels), scores) < 0.68

@@ -86,7 +86,6 @@ def test_a_model_file_with_another_type_is_refused_whatever_it_allows_itself(set
     with tracked_run(settings, "crafted", "crafted"):
         import mlflow
 
-        mlflow.log_param("held_out_share", 0.25)
         mlflow.sklearn.log_model(
             trained.model,
             name="model",
@@ -107,7 +106,6 @@ def test_a_pickled_model_is_refused(settings: Settings) -> None:
     with tracked_run(settings, "pickled", "pickled"):
         import mlflow
 
-        mlflow.log_param("held_out_share", 0.25)
         mlflow.sklearn.log_model(
             trained.model,
             name="model",

@@ -1,6 +1,6 @@
 """StreamFlow customer churn: who leaves in the month after the snapshot."""
 
-from asof.use_case import UseCase
+from asof.use_case import FromStore, UseCase
 from asof.use_cases.churn.estimators import ESTIMATORS
 from asof.use_cases.churn.payloads import ChurnAnswer, ChurnRequest, respond
 from asof.use_cases.churn.questions import questions
@@ -10,7 +10,8 @@ USE_CASE = UseCase(
     name="churn",
     model_name="streamflow_churn",
     title="StreamFlow customer churn",
-    extract=EXTRACT,
+    source=FromStore(EXTRACT),
+    classes=("stays", "leaves"),
     estimators=ESTIMATORS,
     request=ChurnRequest,
     answer=ChurnAnswer,

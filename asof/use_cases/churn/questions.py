@@ -11,8 +11,9 @@ from asof.use_cases.churn.raw_schema import NO_INTERNET, SUBSCRIPTIONS
 NOBODY = "0000-NOBODY"
 
 
-def questions(month: Path) -> list[Question]:
+def questions(month: Path | None) -> list[Question]:
     """A known user, one without internet, an unknown one, and a body that is malformed."""
+    assert month  # noqa: S101 - churn's features come from extracts
     with (month / f"{SUBSCRIPTIONS.name}.csv").open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     online = _first(row for row in rows if row["net_service"] != NO_INTERNET)

@@ -1,0 +1,53 @@
+"""A request that holds the features -> the model's input, each value near what the model was trained on."""
+
+import asyncio
+
+from pydantic import BaseModel
+
+from asof.errors import InvalidRequest, Overloaded
+from asof.model_facts import ModelFacts
+from asof.serving.evidence import RequestEvidence
+from asof.serving.input import Input
+from asof.serving.ranges import Outside, outside
+from asof.serving.verdicts import Verdict
+from asof.use_case import FromRequest
+
+
+class RequestInput:
+    """The features of one model, as its requests give them."""
+
+    evidence = RequestEvidence
+    problems = (InvalidRequest, Overloaded)
+
+    def __init__(self, source: FromRequest, facts: ModelFacts) -> None:
+        self._source, self._ranges = source, facts.ranges
+
+    def start(self) -> "asyncio.Future[None]":
+        """There is nothing to open."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+    async def check(self) -> str:
+        """There is nothing to ask."""
+        return "not used: the features come in the request"
+
+    async def read(self, request: BaseModel) -> Input:
+        """The values of the request. Raises InvalidRequest where one lies too far from the training range."""
+        given = self._source.given(request)
+        flags = [_flag(each) for each in outside(given, self._ranges)]
+        return Input({each.name: each.value for each in given}, {"flags": flags})
+
+
+def _flag(far: Outside) -> dict[str, object]:
+    return {
+        "feature": far.given.name,
+        "verdict": Verdict.OUTSIDE,
+        "value": far.given.value,
+        "trained_from": far.low,
+        "trained_to": far.high,
+        "ranges_away": far.ranges_away,
+    }

@@ -1,0 +1,31 @@
+"""The ways to fit a model of breast cancer; scikit-learn is imported when one is built, and the service builds none."""
+
+from typing import TYPE_CHECKING
+
+from asof.feature_contract import FeatureContract
+from asof.use_case import Estimator
+
+if TYPE_CHECKING:
+    from sklearn.base import ClassifierMixin
+
+
+def default(_: FeatureContract, random_state: int) -> "ClassifierMixin":
+    """Logistic regression on standardised columns; of three strengths of its penalty the best in five folds.
+
+    Log loss chooses: the answer gives probabilities, and it charges for those that are off. Accuracy cannot tell 0.1
+    from 1 (0.9824 both).
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV, StratifiedKFold
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return GridSearchCV(
+        Pipeline([("scale", StandardScaler()), ("model", LogisticRegression(max_iter=2000))]),
+        {"model__C": [0.1, 1, 10]},
+        scoring="neg_log_loss",
+        cv=StratifiedKFold(5, shuffle=True, random_state=random_state),
+    )
+
+
+ESTIMATORS = {"default": Estimator("", default, "logistic regression, its penalty chosen in five folds")}

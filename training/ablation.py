@@ -1,0 +1,82 @@
+"""TrainedModel -> Ablations: what each derived column is worth, by fitting once more without it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from training.metrics import Floats, interval, measure, resampled
+from training.train import TrainedModel, fit, found, one_thread
+
+BETTER = {"auc": 1, "log_loss": -1}
+"""The figures that are compared, and the sign of a change for the better."""
+
+
+@dataclass(frozen=True)
+class Gain:
+    """How much better a figure of the held-out side is with the column than without, and its 95 % interval."""
+
+    figure: str
+    value: float
+    low: float
+    high: float
+
+    @property
+    def shows(self) -> bool:
+        """Whether the interval leaves out zero: the rows can tell a difference."""
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """One derived column and what it gains, by figure (`auc`, `log_loss`: a gain is a smaller loss)."""
+
+    column: str
+    gains: tuple[Gain, ...]
+
+    @property
+    def verdict(self) -> str:
+        """One sentence for the model card."""
+        if not any(gain.shows for gain in self.gains):
+            return "Nothing that these held-out rows can show."
+        told = [f"{gain.figure} {'gains' if gain.value > 0 else 'loses'}" for gain in self.gains if gain.shows]
+        return f"A difference that these held-out rows show: {', '.join(told)}."
+
+
+def ablate(trained: TrainedModel, probabilities: Floats) -> tuple[Ablation, ...]:
+    """One for each derived column; `probabilities` are the model's own on the held-out side, shape (rows,).
+
+    The search, where the estimator is one, is done again without the column. Differences are paired: the same
+    resamples of the same rows.
+    """
+    return tuple(Ablation(column, _gains(trained, probabilities, column)) for column in trained.facts.derived)
+
+
+def metrics_of(ablations: tuple[Ablation, ...]) -> Mapping[str, float]:
+    """The gains as metrics, such as `gain_auc.mean_radius_x_mean_texture`, with `_low` and `_high` ends."""
+    return {
+        f"gain_{gain.figure}{end}.{ablation.column.replace(' ', '_')}": value
+        for ablation in ablations
+        for gain in ablation.gains
+        for end, value in {"": gain.value, "_low": gain.low, "_high": gain.high}.items()
+    }
+
+
+def _gains(trained: TrainedModel, probabilities: Floats, column: str) -> tuple[Gain, ...]:
+    labels, seed = trained.held_out.labels, trained.facts.random_state
+    without = _without(trained, column)
+    ours, theirs = (measure(labels, each, trained.facts.threshold) for each in (probabilities, without))
+    mine, other = (resampled(labels, each, seed=seed) for each in (probabilities, without))
+    return tuple(
+        Gain(figure, sign * (ours[figure] - theirs[figure]), *interval(sign * (mine[figure] - other[figure])))
+        for figure, sign in BETTER.items()
+    )
+
+
+def _without(trained: TrainedModel, column: str) -> Floats:
+    """The held-out probabilities of the same estimator, fitted without the column."""
+    kept = {name: compute for name, compute in trained.train_side.derived.items() if name != column}
+    train_side, held_out = (replace(side, derived=kept) for side in (trained.train_side, trained.held_out))
+    chosen = trained.use_case.estimator(trained.estimator)
+    model = found(fit(chosen, train_side, trained.facts.random_state))
+    with one_thread():
+        probabilities: Floats = model.predict_proba(held_out.features)[:, 1]
+    return probabilities
