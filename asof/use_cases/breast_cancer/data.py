@@ -37,6 +37,14 @@ NAMES = (
 Of each quantity first the mean over the nuclei of a mass, then the standard error, then the mean of the three largest.
 """
 
+EXAMPLE = (
+    *(17.99, 10.38, 122.8, 1001.0, 0.1184, 0.2776, 0.3001, 0.1471, 0.2419, 0.07871),
+    *(1.095, 0.9053, 8.589, 153.4, 0.006399, 0.04904, 0.05373, 0.01587, 0.03003, 0.006193),
+    *(25.38, 17.33, 184.6, 2019.0, 0.1622, 0.6656, 0.7119, 0.2654, 0.4601, 0.1189),
+)
+EXAMPLE_CLASS = "malignant"
+"""The first mass of the data set, and what it was."""
+
 CONTRACT = FeatureContract("", KEY, tuple(Feature(name, "", "Float64") for name in NAMES))
 
 

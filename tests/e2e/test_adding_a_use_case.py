@@ -1,0 +1,65 @@
+"""docs/adding-a-use-case.md, step by step, in a copy of the project: its commands, its files, its demo."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from asof.settings import PROJECT
+
+PAGE = (PROJECT / "docs" / "adding-a-use-case.md").read_text()
+COMMANDS = "".join(re.findall(r"^```sh\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE))
+FILES = re.findall(r"^```python\n# (\S+)\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's own files, tracked or new, without environments and data."""
+    words = ("ls-files", "--cached", "--others", "--exclude-standard", "-z")
+    listed = subprocess.run(["git", *words], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    copy = tmp_path_factory.mktemp("copy")
+    for name in filter(None, listed.split("\0")):
+        if (PROJECT / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(PROJECT / name, copy / name)
+    return copy
+
+
+def run(copy: Path, command: str, world: dict[str, str]) -> str:
+    done = subprocess.run(command, shell=True, cwd=copy, env=world, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def with_wine(copy: Path, world: dict[str, str]) -> Path:
+    """The copy, with the folder copied and the files written as the page says."""
+    for command in COMMANDS.splitlines()[:-1]:
+        run(copy, command, world)
+    for name, content in FILES:
+        assert (copy / name).is_file(), "the page replaces files that it copied"
+        (copy / name).write_text(content)
+    return copy
+
+
+def test_the_page_copies_one_folder_writes_two_files_and_runs_the_demo() -> None:
+    first, *_, last = COMMANDS.splitlines()
+    assert first == "cp -r asof/use_cases/breast_cancer asof/use_cases/wine"
+    assert last == "make demo USE_CASE=wine"
+    assert [name for name, _ in FILES] == ["asof/use_cases/wine/data.py", "asof/use_cases/wine/features.py"]
+
+
+def test_the_new_folder_keeps_the_projects_own_rules(with_wine: Path, world: dict[str, str]) -> None:
+    python = sys.executable
+    run(with_wine, f"{python} -m ruff check asof/use_cases/wine", world)
+    run(with_wine, f"{Path(python).parent / 'lint-imports'}", world)
+
+
+def test_the_new_use_case_is_trained_promoted_bundled_and_served(with_wine: Path, world: dict[str, str]) -> None:
+    told = run(with_wine, f"{sys.executable} -m flows demo --use-case wine", world)
+    assert told.count("as the contract says") == 4
+    assert "promoted to Production" in told
+    assert re.search(r"serves wine:v1-", told)
