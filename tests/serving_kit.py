@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -162,9 +162,11 @@ def bentoml_home(factory: pytest.TempPathFactory) -> Path:
 
 
 @contextlib.contextmanager
-def serving(settings: Settings, tag: str, folder: Path, **variables: str) -> Iterator[httpx.Client]:
-    """`bentoml serve TAG` in an empty folder, where neither the checkout nor MLflow nor Prefect can be imported."""
-    for platform in ("mlflow", "prefect"):
+def serving(
+    settings: Settings, tag: str, folder: Path, absent: Sequence[str] = ("mlflow", "prefect"), **variables: str
+) -> Iterator[httpx.Client]:
+    """`bentoml serve TAG` in an empty folder, where neither the checkout nor the absent platforms can be imported."""
+    for platform in absent:
         (folder / "poison" / platform).mkdir(parents=True)
         (folder / "poison" / platform / "__init__.py").write_text("raise ImportError('not in the image')")
     (folder / "empty").mkdir()

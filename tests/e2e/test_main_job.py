@@ -117,9 +117,12 @@ def test_a_rollback_brings_the_version_before_back_and_a_promotion_undoes_it(
     ("words", "told"),
     [
         (("retrain", "churn", "--as-of", "2020-01-31"), "TrainingSetError: There are no features as of 2020-01-31"),
-        (("retrain", "chrun"), "ConfigurationError: There is no use case 'chrun'; there are: churn"),
+        (("retrain", "chrun"), "ConfigurationError: There is no use case 'chrun'; there are: breast_cancer, churn"),
         (("retrain", "churn", "--estimator", "magic"), "ConfigurationError: churn has no estimator 'magic'"),
         (("promote", "churn", "999"), "ModelError: "),
+        (("bundle", "churn", "--run-id", "nonsense"), "ModelError: MLflow knows no run 'nonsense'"),
+        (("ingest", ".", "--use-case", "breast_cancer"), "ConfigurationError: breast_cancer takes its features in the"),
+        (("retrain", "breast_cancer", "--as-of", "2024-01-31"), "TrainingSetError: The rows of breast_cancer describe"),
         (("ingest", "no/such/folder"), "DataError: no/such/folder"),
     ],
 )
