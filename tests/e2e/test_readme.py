@@ -53,6 +53,7 @@ def test_the_readme_names_these_commands() -> None:
     assert makes == [
         "make demo",
         "make test",
+        "make demo USE_CASE=breast_cancer",
         "make up",
         "make down",
         "make demo DATA=path/to/extracts AS_OF=2024-01-31",
@@ -63,6 +64,13 @@ def test_the_demo_goes_from_nothing_to_answers_that_keep_the_contract(newcomer: 
     told = newcomer.run("make demo")
     assert told.count("as the contract says") == 4
     assert "promoted to Production" in told
+
+
+def test_the_demo_of_the_second_use_case_keeps_its_contract_too(newcomer: Newcomer) -> None:
+    told = newcomer.run("make demo USE_CASE=breast_cancer")
+    assert told.count("as the contract says") == 4
+    assert "promoted to Production" in told
+    assert "Snapshots" not in told
 
 
 def test_the_stack_answers_as_the_readme_shows(newcomer: Newcomer) -> None:

@@ -148,7 +148,8 @@ def test_the_ablation_tells_what_the_derived_column_is_worth(
 
 def test_the_artefact_holds_library_types_only(settings: Settings, made: Made, tmp_path: Path) -> None:
     open_tracking(settings)
-    path = Path(mlflow.artifacts.download_artifacts(f"models:/breast_cancer/{made.version.version}/model.skops", dst_path=str(tmp_path)))
+    uri = f"models:/breast_cancer/{made.version.version}/model.skops"
+    path = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(tmp_path)))
     assert skops.io.get_untrusted_types(file=path) == []
     schema = zipfile.ZipFile(path).read("schema.json").decode()
     modules = {module.partition(".")[0] for module in re.findall(r'"__module__": "([^"]+)"', schema)}
