@@ -21,6 +21,11 @@ def _aware(moment: datetime) -> datetime:
 Moment = Annotated[datetime, AfterValidator(_aware)]
 """A point in time, always in UTC; a value without a zone is taken as UTC."""
 
+
+def _of_project(path: Path) -> Path:
+    return PROJECT / path
+
+
 PLATFORM_DEFAULTS = {
     "BENTOML_DO_NOT_TRACK": "true",
     "DO_NOT_TRACK": "1",
@@ -33,13 +38,24 @@ PLATFORM_DEFAULTS = {
 
 
 class Settings(BaseSettings):
-    """Every setting, its default and one line of meaning; `.env.example` lists the same."""
+    """Every setting, its default and one line of meaning; `.env.example` lists the same.
+
+    The `.env` file and a relative home are the project's, whatever folder a command is started in. A Bento holds no
+    `.env` file: its service is told everything by variables.
+    """
 
     model_config = SettingsConfigDict(
-        env_prefix="ASOF_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
+        env_prefix="ASOF_",
+        env_file=PROJECT / ".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
     )
 
-    home: Path = Field(PROJECT / ".asof", description="Where the embedded stack keeps its data, logs and artefacts.")
+    home: Annotated[Path, AfterValidator(_of_project)] = Field(
+        PROJECT / ".asof", description="Where the embedded stack keeps its data, logs and artefacts."
+    )
     postgres_url: SecretStr | None = Field(
         None, description="postgresql://user:password@host:port/database; unset: the embedded PostgreSQL."
     )
@@ -114,6 +130,7 @@ class Settings(BaseSettings):
             "ASOF_POSTGRES_SSLMODE": self.sslmode,
             "ASOF_FEAST_REGISTRY_URL": self.sqlalchemy_url("psycopg"),
             "MLFLOW_TRACKING_URI": self.tracking_uri,
+            "MLFLOW_REGISTRY_URI": self.tracking_uri,
             "PREFECT_HOME": os.environ.get("PREFECT_HOME", str(self.home / "prefect")),
             **{name: os.environ.get(name, value) for name, value in PLATFORM_DEFAULTS.items()},
         }

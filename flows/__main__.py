@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from flows.account import account
-from flows.door import open_settings
+from flows.door import open_settings, open_tracked_settings
 
 door = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -111,7 +111,7 @@ def retrain(
 ) -> None:
     """Build a training set as of a moment, train, evaluate, register, and promote if it is better."""
     with account("training", as_json=as_json) as say:
-        open_settings()
+        open_tracked_settings()
         from flows.retrain_flow import retrain as flow
 
         say(flow(use_case, as_of, known_at, estimator, promotion))
@@ -121,7 +121,7 @@ def retrain(
 def promote(use_case: UseCaseName, version: str, as_json: Json = False) -> None:
     """Promote one registered version, if it passes the gate."""
     with account("comparing", as_json=as_json) as say:
-        open_settings()
+        open_tracked_settings()
         from flows.retrain_flow import promote as flow
 
         say(flow(use_case, version))
@@ -152,7 +152,7 @@ def bundle(
 ) -> None:
     """Build the Bento of the version in Production, or of the model of one run."""
     with account("bundling", as_json=as_json) as say:
-        open_settings()
+        open_tracked_settings()
         from flows.bundle_flow import bundle as flow
 
         say(flow(use_case, run_id))

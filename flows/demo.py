@@ -16,7 +16,7 @@ from rich.console import Console
 from asof.settings import Settings
 from asof.use_case import FromStore, Question, UseCase
 from asof.use_cases import load
-from flows.door import open_settings
+from flows.door import open_tracked_settings
 from flows.progress import shown
 from local.serve import serving
 from training.deliveries import find_deliveries
@@ -57,7 +57,7 @@ def demo(console: Console, use_case: str, given: Extracts | None, *, users: int,
     """
     account, problem, begun = Account(console), load(use_case), perf_counter()
     with account.stage("PostgreSQL") as say:
-        settings = open_settings()
+        settings = open_tracked_settings()
         say(settings.database().render_as_string())
     extracts = None
     if given or isinstance(problem.source, FromStore):

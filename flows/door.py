@@ -4,6 +4,7 @@ import os
 
 from asof.settings import Settings, export
 from local import postgres, stack
+from training.tracking_address import check_tracking_address
 
 
 def open_settings() -> Settings:
@@ -15,4 +16,14 @@ def open_settings() -> Settings:
     export(settings)
     for name, value in stack.prefect_address(settings).items():
         os.environ.setdefault(name, value)
+    return settings
+
+
+def open_tracked_settings() -> Settings:
+    """The same for whatever needs MLflow, which is asked before anything is computed or Prefect starts.
+
+    Raises ConfigurationError where MLflow is not at the address that is set.
+    """
+    settings = open_settings()
+    check_tracking_address(settings.tracking_uri)
     return settings

@@ -10,7 +10,7 @@ from prefect import flow, task
 from asof.settings import Moment
 from asof.use_cases import load
 from flows.artifacts import publish
-from flows.door import open_settings
+from flows.door import open_settings, open_tracked_settings
 from flows.progress import log
 from flows.retries import RETRIES
 from training.dataset import build_training_set, newest_labelled
@@ -60,7 +60,7 @@ def retrain(
     promotion: bool = True,
 ) -> dict[str, Any]:
     """Trains as of a moment (default: the newest that has labels), registers, and promotes through the gate."""
-    settings = open_settings()
+    settings = open_tracked_settings()
     moment = as_of or newest_labelled(settings, load(use_case))
     version = train_version(use_case, moment, known_at, estimator)
     outcome = promote_version(use_case, version.version) if promotion else None

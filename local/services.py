@@ -21,7 +21,11 @@ def mlflow_service(settings: Settings) -> Service | None:
     """
     if settings.tracking_uri.startswith("http"):
         return None
-    environment = {"MLFLOW_BACKEND_STORE_URI": settings.tracking_uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    environment = {
+        "MLFLOW_BACKEND_STORE_URI": settings.tracking_uri,
+        "MLFLOW_REGISTRY_STORE_URI": settings.tracking_uri,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
     artifacts = settings.home.resolve() / "artifacts"
     words = ("server", "--no-serve-artifacts", "--default-artifact-root", str(artifacts), "--workers", "1")
     return Service("mlflow", "the MLflow UI", "mlflow", words, settings.mlflow_port, "/health", environment)
@@ -65,7 +69,7 @@ def _resolve(bento: str) -> str | None:
 
 
 def _all(settings: Settings) -> dict[str, str]:
-    """Every setting as a variable: the service starts in a folder of its own, where it sees no .env file."""
+    """Every setting as a variable: the service runs from the Bento, which holds no .env file."""
     values = {name: getattr(settings, name) for name in type(settings).model_fields if name != "mlflow_tracking_uri"}
     given = {f"ASOF_{name.upper()}": _text(value) for name, value in values.items() if value is not None}
     return given | settings.environment()

@@ -7,19 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from asof.errors import ConfigurationError
 from asof.settings import Settings
+from training.tracking_address import check_tracking_address, unusable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-PATIENCE = 2.0
-"""Seconds to connect, and again to answer: MLflow itself would try for minutes before it tells."""
-
 
 def open_tracking(settings: Settings) -> "MlflowClient":
     """A client of the tracking server and registry. Raises ConfigurationError within five seconds if it is away."""
-    _probe(settings.tracking_uri)
+    check_tracking_address(settings.tracking_uri)
     import mlflow
     from mlflow.environment_variables import (
         MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR,
@@ -38,7 +35,7 @@ def open_tracking(settings: Settings) -> "MlflowClient":
         warnings.filterwarnings("ignore", "The ``noload`` loader strategy", DeprecationWarning)
         warnings.filterwarnings("ignore", ".*Any type hint is inferred as AnyType", UserWarning)
         importlib.import_module("mlflow.pyfunc")
-        return mlflow.MlflowClient()
+        return _client(settings.tracking_uri)
 
 
 @contextmanager
@@ -46,7 +43,9 @@ def tracked_run(settings: Settings, experiment: str, name: str) -> Iterator[tupl
     """A new run, active for the block: the client and the run's id. An error in the block marks the run as failed."""
     client = open_tracking(settings)
     import mlflow
+    from mlflow.environment_variables import MLFLOW_RUN_ID
 
+    MLFLOW_RUN_ID.unset()  # else MLflow goes on with somebody else's run
     with mlflow.start_run(experiment_id=_experiment(client, settings, experiment), run_name=name) as run:
         yield client, run.info.run_id
 
@@ -57,6 +56,19 @@ def stages_allowed() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*(stage|latest_versions).*deprecated", category=FutureWarning)
         yield
+
+
+def _client(uri: str) -> "MlflowClient":
+    """A client that has had an answer: a refused password or another program's tables show only now."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client = MlflowClient()
+        client.search_experiments(max_results=1)
+    except MlflowException as error:
+        raise unusable(uri, error) from None  # the cause could tell the password
+    return client
 
 
 def _experiment(client: "MlflowClient", settings: Settings, name: str) -> str:
@@ -75,39 +87,3 @@ def _experiment(client: "MlflowClient", settings: Settings, name: str) -> str:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
         return str(client.get_experiment_by_name(name).experiment_id)  # another process was quicker
-
-
-def _probe(uri: str) -> None:
-    import requests
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        if uri.startswith("http"):
-            requests.get(uri.rstrip("/") + "/health", timeout=PATIENCE, allow_redirects=False)
-        elif uri.startswith("postgresql"):
-            _connect(uri)
-    except (requests.RequestException, SQLAlchemyError) as error:
-        raise ConfigurationError(
-            f"MLflow does not answer at {_without_password(uri)} ({type(error).__name__}): "
-            "start it, or set MLFLOW_TRACKING_URI to the address of one that runs."
-        ) from None  # the cause could tell the password
-
-
-def _connect(uri: str) -> None:
-    import sqlalchemy
-
-    engine = sqlalchemy.create_engine(
-        uri, connect_args={"connect_timeout": int(PATIENCE)}, poolclass=sqlalchemy.pool.NullPool
-    )
-    with engine.connect() as connection:
-        connection.execute(sqlalchemy.text("SELECT 1"))
-
-
-def _without_password(uri: str) -> str:
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        return make_url(uri).render_as_string(hide_password=True)
-    except ArgumentError:
-        return "the address that is set"

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from asof.errors import ConfigurationError
-from asof.settings import Settings
+from asof.settings import PROJECT, Settings
 
 URL = "postgresql://someone:p%40ss@db.example:6000/features"
 
@@ -88,3 +88,16 @@ def test_no_platform_reports_home_unless_the_user_says_so(monkeypatch: pytest.Mo
 def test_a_value_that_cannot_be_is_refused(name: str, value: Any) -> None:
     with pytest.raises(ValidationError, match=name):
         settings(**{name: value})
+
+
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    monkeypatch.setenv("ASOF_HOME", "")
+    assert settings(postgres_url=URL).tracking_uri == settings(postgres_url=URL).sqlalchemy_url("psycopg2", "mlflow")
+    assert settings().home == PROJECT / ".asof"
+
+
+def test_other_processes_are_told_one_place_for_runs_and_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", "sqlite:///registry.db")
+    told = settings(postgres_url=URL, mlflow_tracking_uri="http://mlflow.example").environment()
+    assert told["MLFLOW_TRACKING_URI"] == told["MLFLOW_REGISTRY_URI"] == "http://mlflow.example"
