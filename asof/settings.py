@@ -54,7 +54,8 @@ class Settings(BaseSettings):
     )
 
     home: Annotated[Path, AfterValidator(_of_project)] = Field(
-        PROJECT / ".asof", description="Where the embedded stack keeps its data, logs and artefacts."
+        PROJECT / ".asof",
+        description="Where the embedded stack keeps its data, logs and artefacts; a relative one is the project's.",
     )
     postgres_url: SecretStr | None = Field(
         None, description="postgresql://user:password@host:port/database; unset: the embedded PostgreSQL."
@@ -66,7 +67,7 @@ class Settings(BaseSettings):
     mlflow_tracking_uri: str | None = Field(
         None,
         validation_alias="MLFLOW_TRACKING_URI",
-        description="MLflow's address; unset: database `mlflow` on the same PostgreSQL.",
+        description="MLflow's address, never a relative one; unset: database `mlflow` on the same PostgreSQL.",
     )
     host: str = Field("127.0.0.1", description="The address that the background servers listen on.")
     port: int = Field(3000, description="The prediction service's port.")

@@ -79,7 +79,7 @@ def _ask_server(uri: str) -> None:
         case 403 if "Invalid Host" in answer.text:
             raise ConfigurationError("it refuses this host name (403): its --allowed-hosts must list it")
         case status:
-            raise ConfigurationError(f"what answers there is not MLflow (status {status})")
+            raise ConfigurationError(f"it does not answer as MLflow does (status {status})")
 
 
 def _ask_file(uri: str) -> None:

@@ -139,7 +139,7 @@ def test_an_address_that_cannot_be_mlflows_is_told_with_the_reason(
 
 @pytest.mark.parametrize(("status", "kind"), [(404, "text/plain"), (200, "text/html"), (302, "text/html")])
 def test_a_server_that_is_not_mlflow_is_told(status: int, kind: str) -> None:
-    with answering(status, kind, b"OK") as address, told(address, "not MLflow", str(status)):
+    with answering(status, kind, b"OK") as address, told(address, "as MLflow does", str(status)):
         open_tracking(tracked_at(Settings(), address))
 
 
