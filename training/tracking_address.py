@@ -32,8 +32,7 @@ def check_tracking_address(uri: str) -> None:
 def unusable(uri: str, trouble: Exception) -> ConfigurationError:
     """The one sentence: which variable, which address, what is wrong, what to do."""
     return ConfigurationError(
-        f"MLflow cannot be used at {_without_password(uri)} (MLFLOW_TRACKING_URI): "
-        f"{_reason(trouble).replace(uri, _without_password(uri))}. "
+        f"MLflow cannot be used at {_without_password(uri)}: {_reason(trouble).replace(uri, _without_password(uri))}. "
         "Start MLflow there, correct MLFLOW_TRACKING_URI, or unset it to use the project's own database."
     )
 

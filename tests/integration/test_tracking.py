@@ -193,10 +193,16 @@ def test_a_server_that_refuses_our_name_for_it_is_told_though_its_health_answers
         open_tracking(tracked_at(Settings(), f"http://localhost:{mlflow_port}"))
 
 
-def test_addresses_that_are_right_are_taken(settings: Settings, mlflow_port: int, tmp_path: Path) -> None:
+def test_addresses_that_are_right_are_taken_for_runs_and_versions(
+    settings: Settings, mlflow_port: int, tmp_path: Path
+) -> None:
+    open_tracking(settings)
+    import mlflow
+
     for uri in (f"http://127.0.0.1:{mlflow_port}/", f"sqlite:///{tmp_path}/new.db", settings.tracking_uri):
         client = open_tracking(tracked_at(settings, uri))
         assert [each.name for each in client.search_experiments()] == ["Default"]
+        assert (client.tracking_uri, mlflow.get_registry_uri()) == (uri, uri)
 
 
 def test_a_database_that_does_not_exist_is_told(settings: Settings) -> None:
