@@ -194,10 +194,12 @@ def test_a_server_that_refuses_our_name_for_it_is_told_though_its_health_answers
 
 
 def test_addresses_that_are_right_are_taken_for_runs_and_versions(
-    settings: Settings, mlflow_port: int, tmp_path: Path
+    settings: Settings, mlflow_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_tracking(settings)
     import mlflow
+
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", "sqlite:////srv/foreign.db")
 
     for uri in (f"http://127.0.0.1:{mlflow_port}/", f"sqlite:///{tmp_path}/new.db", settings.tracking_uri):
         client = open_tracking(tracked_at(settings, uri))
