@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as oracle
 
-from training.metrics import best_threshold, calibration_error, interval, measure, resampled, row_log_loss
+from training.metrics import best_threshold, calibration_error, confusion, interval, measure, resampled, row_log_loss
 
 GENERATOR = np.random.default_rng(3)
 PROBABILITIES = np.round(GENERATOR.beta(2, 4, 400), 2)  # rounded: with ties
@@ -74,3 +74,9 @@ def test_the_interval_is_about_as_wide_as_the_textbooks() -> None:
     low, high = interval(resampled(LABELS, PROBABILITIES, seed=1)["auc"])
     assert low < auc < high
     assert high - low == pytest.approx(2 * 1.96 * np.sqrt(variance / (positives * negatives)), rel=0.15)
+
+
+def test_the_confusion_matrix_has_a_row_for_each_true_class() -> None:
+    labels, positive = np.array([0, 0, 0, 1, 1, 1, 1]), np.array([False, True, True, False, True, True, True])
+    assert confusion(labels, positive).tolist() == [[1, 2], [1, 3]]
+    assert confusion(np.array([1]), np.array([False])).tolist() == [[0, 0], [1, 0]]
