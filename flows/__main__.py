@@ -6,7 +6,7 @@ People read tables on stdout and progress on stderr; with `--json` the last line
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -97,7 +97,28 @@ def ingest(
         open_settings()
         from flows.ingest_flow import ingest as flow
 
-        say(flow(str(folder), as_of.date() if as_of else None, backfill, online_as_of, use_case))
+        result = flow(str(folder), as_of.date() if as_of else None, backfill, online_as_of, use_case)
+        say(result)
+    _exit_with(result["parity"]["next"], failed=result["parity"]["wrong"] > 0)
+
+
+@door.command()
+def parity(
+    use_case: UseCaseName = "churn",
+    as_of: AsOf = None,
+    sample: Annotated[int | None, typer.Option(min=1, help="So many users, drawn by a hash; default: all.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare the online store with the snapshots, feature by feature; exit code 1 where anything differs."""
+    with account("comparing", as_json=as_json) as say:
+        open_settings()
+        from flows.parity_flow import parity as flow
+
+        result: Any = flow(use_case, as_of, sample, return_state=True).result(raise_on_failure=False)
+        if isinstance(result, Exception):
+            raise result
+        say(result)
+    _exit_with(result["next"], failed=not result["agrees"])
 
 
 @door.command()
@@ -172,6 +193,13 @@ def serve(
         settings = open_settings()
         built = stage(settings, load(use_case))
     serve_in_foreground(settings.model_copy(update={"port": port or settings.port}), built.bento_tag)
+
+
+def _exit_with(next_step: str, *, failed: bool) -> None:
+    """Tells what to do, if anything; exit code 1 where something failed."""
+    if next_step:
+        Console(stderr=True).print(next_step, markup=False, highlight=False)
+    raise typer.Exit(1 if failed else 0)
 
 
 if __name__ == "__main__":

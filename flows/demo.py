@@ -96,6 +96,7 @@ def _ingest(account: Account, problem: UseCase, extracts: Extracts) -> Extracts:
             say(f"{delivery['folder']:16} as of {delivery['as_of']:%Y-%m-%d}  {rows:>9,} rows, {new:,} new")
         for view in result["online"]["refreshes"]:
             say(f"{view['view']:35} {view['entities']:>9,} entities, {view['seconds']:.1f} s")
+        say(f"{result['parity']['summary']}. {result['parity']['next']}")
     return extracts
 
 

@@ -11,10 +11,12 @@ from asof.settings import Moment
 from asof.use_cases import load
 from flows.artifacts import publish
 from flows.door import open_settings
+from flows.parity_flow import compare, told
 from flows.progress import log
 from flows.retries import RETRIES
 from training.deliveries import find_deliveries
 from training.materialise import Materialisation, apply_features, materialise
+from training.parity import ENOUGH
 from training.snapshot import Snapshot, prepare_tables, take_snapshot
 
 
@@ -42,10 +44,15 @@ def ingest(
     online_as_of: Moment | None = None,
     use_case: str = "churn",
 ) -> dict[str, Any]:
-    """Loads every delivery in a folder that is not loaded yet, then brings the online store up to date."""
+    """Loads every delivery in a folder that is not loaded yet, then brings the online store up to date.
+
+    What the store then holds is compared with the snapshots. The run does not fail where they differ, for its work is
+    done and stays: the result and the artifact `parity` tell it, and the gate lets no model in.
+    """
     deliveries = find_deliveries(Path(folder), first=first_as_of, backfill=backfill)
     snapshots = [take(use_case, str(each.folder), each.as_of, each.known_at) for each in deliveries]
     online = refresh_online_store(use_case, online_as_of)
+    parity = compare(use_case, online_as_of, ENOUGH)
     loads = [
         {"delivery": delivery.folder.name, "as of": snapshot.as_of, "table": table, "rows": rows, "new rows": new}
         for delivery, snapshot in zip(deliveries, snapshots, strict=True)
@@ -56,4 +63,5 @@ def ingest(
     return {
         "deliveries": [{"folder": d.folder.name, **asdict(s)} for d, s in zip(deliveries, snapshots, strict=True)],
         "online": asdict(online),
+        "parity": told(parity),
     }

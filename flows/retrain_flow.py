@@ -15,6 +15,7 @@ from flows.progress import log
 from flows.retries import RETRIES
 from training.dataset import build_training_set, newest_labelled
 from training.evaluate import evaluate
+from training.parity_criterion import online_store_agrees
 from training.promote import Promotion
 from training.promote import promote as pass_gate
 from training.register import ModelVersion, model_version, register
@@ -41,7 +42,10 @@ def promote_version(use_case: str, version: str) -> Promotion:
     challenger = model_version(settings, problem, version)
     rebuild = partial(build_training_set, settings, problem, challenger.facts.as_of, known_at=challenger.facts.known_at)
     return pass_gate(
-        settings, challenger, training_set_for=lambda contract: rebuild(feature_service=contract.feature_service)
+        settings,
+        challenger,
+        training_set_for=lambda contract: rebuild(feature_service=contract.feature_service),
+        further=[online_store_agrees(settings, problem, challenger.facts.contract)],
     )
 
 

@@ -1,5 +1,6 @@
 """ModelVersion -> Production: alias and stage together, and only through the gate; and back again."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -34,8 +35,10 @@ class Promotion:
     criteria: tuple[Criterion, ...] = ()
 
 
-def promote(settings: Settings, version: ModelVersion, *, training_set_for: BuildSet) -> Promotion:
-    """Puts the version into Production if it passes every criterion of the gate.
+def promote(
+    settings: Settings, version: ModelVersion, *, training_set_for: BuildSet, further: Sequence[Criterion] = ()
+) -> Promotion:
+    """Puts the version into Production if it passes every criterion of the gate, and those that are `further` given.
 
     `training_set_for` builds the training set of a contract at the version's own as_of and known_at: the version in
     Production may take other features. Both are scored on the same held-out users, whom neither was trained on. A
@@ -49,7 +52,8 @@ def promote(settings: Settings, version: ModelVersion, *, training_set_for: Buil
         put_into_production(client, version.name, version.version)
         return Promotion(version.name, version.version, True, _predecessor(client, version.name, version.version))
     champion = read_version(client, version.name, previous) if previous else None
-    criteria = judge(hold_contest(settings, version, champion, training_set_for=training_set_for))
+    contest = hold_contest(settings, version, champion, training_set_for=training_set_for)
+    criteria = (*judge(contest), *further)
     promoted = all(criterion.passed for criterion in criteria)
     if promoted:
         tags = {PROMOTED_AT: datetime.now(UTC).isoformat(timespec="seconds"), PROMOTED_FROM: previous or ""}

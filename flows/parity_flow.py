@@ -1,0 +1,46 @@
+"""Snapshots beside the online store, feature by feature."""
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from prefect import flow, task
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+
+from asof.settings import Moment
+from asof.use_cases import load
+from flows.artifacts import publish
+from flows.door import open_settings
+from flows.progress import log
+from flows.retries import RETRIES
+from training.parity import Parity, check_parity
+from training.parity_advice import next_step, summary
+from training.snapshot import prepare_tables
+
+
+@task(name="parity", **RETRIES)
+def compare(use_case: str, as_of: datetime | None, sample: int | None) -> Parity:
+    """Both sides of every user, or of a sample."""
+    settings, problem = open_settings(), load(use_case)
+    prepare_tables(settings, problem.extract)
+    return check_parity(settings, problem, as_of=as_of, sample=sample, progress=log.info)
+
+
+def told(parity: Parity) -> dict[str, Any]:
+    """The comparison as one table of features, one of examples; published as an artifact, too."""
+    features = [
+        {"view": each.view, "feature": each.feature, "type": each.dtype, **each.verdicts} for each in parity.features
+    ]
+    publish("parity", features, f"{summary(parity)}. {next_step(parity)}")
+    facts = {"agrees": parity.agrees, "differences": parity.differences, "wrong": parity.wrong}
+    words = {"summary": summary(parity), "next": next_step(parity)}
+    return {**asdict(parity), **facts, **words, "features": features}
+
+
+@flow(name="parity", description="What the online store holds against what a training set would be made of.")
+def parity(use_case: str = "churn", as_of: Moment | None = None, sample: int | None = None) -> State[Any]:
+    """Compares all users, or a sample; the run is failed where anything differs."""
+    compared = compare(use_case, as_of, sample)
+    outcome = Completed if compared.agrees else Failed
+    return outcome(message=summary(compared), data=told(compared))

@@ -1,0 +1,155 @@
+"""Snapshots and online store -> Parity: whether both hold the same of each user, feature by feature.
+
+The offline side is what a training set would be made of, the online side what the service would see. Both are read in
+chunks of users: memory does not grow with their number.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from asof.feature_contract import Feature
+from asof.feature_store import feature_store, read_contract
+from asof.settings import Settings
+from asof.use_case import UseCase
+from training.known_at import KnownTables, tables_known_at
+from training.offline_side import OfflineView, Users, newest_moment
+from training.online_side import OnlineSide
+from training.parity_tally import Column, Example, FeatureParity, Tally
+from training.parity_verdicts import Verdict, upper_bound
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+CHUNK = 400
+"""Users read at once: with five views few enough for Feast to read all of them in one query, as for the service."""
+
+ENOUGH = 20_000
+"""Users compared after each materialisation and in the gate: if no user of so many differs, less than 0.015 % do."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """The comparison of `users` users (of `population`) as of `as_of`, as known at `known_at`.
+
+    `differing_users` have at least one value that differs. With a confidence of 95 % no greater share of the population
+    does than `differing_at_most`; where everybody was compared it is the share itself.
+    """
+
+    use_case: str
+    as_of: datetime
+    known_at: datetime
+    population: int
+    users: int
+    differing_users: int
+    differing_at_most: float
+    features: tuple[FeatureParity, ...]
+    examples: tuple[Example, ...]
+
+    @property
+    def verdicts(self) -> Mapping[Verdict, int]:
+        """How many values got each verdict, every verdict named."""
+        return {verdict: sum(each.verdicts[verdict] for each in self.features) for verdict in Verdict}
+
+    @property
+    def differences(self) -> int:
+        """Values that are not equal."""
+        return sum(self.verdicts.values()) - self.verdicts[Verdict.EQUAL]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether something was compared, and nothing differs."""
+        return self.users > 0 and self.differences == 0
+
+    @property
+    def wrong(self) -> int:
+        """Differences without those past their ttl: how old a row may be, the service judges itself, by its clock."""
+        return self.differences - self.verdicts[Verdict.PAST_TTL]
+
+
+def check_parity(
+    settings: Settings,
+    use_case: UseCase,
+    *,
+    as_of: datetime | None = None,
+    known_at: datetime | None = None,
+    feature_service: str | None = None,
+    sample: int | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Parity:
+    """Compares both as of the newest moment up to `as_of` (default: now) of which there is a snapshot.
+
+    Only rows known at `known_at` (default: now) count. A view's ttl is applied at the moment of that snapshot: what is
+    told does not depend on the day of the check. Compared are the features of `feature_service` (default: those of all
+    estimators of the use case), of all users of that moment or of `sample` of them, drawn by a hash of moment and user.
+    Where there is no snapshot no user is compared.
+    """
+    limit, known = as_of or settings.now(), known_at or datetime.now(UTC)
+    services = [feature_service] if feature_service else _services(use_case)
+    with tables_known_at(settings, use_case.extract, as_of=limit, known_at=known) as tables:
+        users, moment = Users(tables, use_case.extract), newest_moment(tables, use_case.extract) or limit
+        population = users.count()
+        drawn = sample if sample and sample < population else None
+        with feature_store(settings) as store:
+            sides, tally = _sides(store, tables, services, moment), Tally()
+            for chunk in _chunks(users, drawn, moment):
+                tally.add(chunk, sides.read(chunk))
+                progress(f"{tally.users:,} of {drawn or population:,} users compared")
+    return Parity(
+        use_case=use_case.name,
+        as_of=moment.astimezone(UTC),
+        known_at=known,
+        population=population,
+        users=tally.users,
+        differing_users=tally.differing_users,
+        differing_at_most=_at_most(tally, whole=drawn is None),
+        features=tally.features(),
+        examples=tally.shown(),
+    )
+
+
+def _at_most(tally: Tally, *, whole: bool) -> float:
+    if whole and tally.users:
+        return tally.differing_users / tally.users
+    return upper_bound(tally.differing_users, tally.users)
+
+
+def _services(use_case: UseCase) -> list[str]:
+    return sorted({estimator.feature_service for estimator in use_case.estimators.values()})
+
+
+def _chunks(users: Users, drawn: int | None, moment: datetime) -> Iterator[list[str]]:
+    if drawn is None:
+        yield from users.pages(CHUNK)
+    else:
+        # With the moment in the hash each month draws users of its own, and the same month the same ones again.
+        chosen = users.draw(drawn, f"asof-parity:{moment.astimezone(UTC).isoformat()}:")
+        yield from (chosen[start : start + CHUNK] for start in range(0, len(chosen), CHUNK))
+
+
+@dataclass(frozen=True)
+class _Sides:
+    online: OnlineSide
+    views: Sequence[OfflineView]
+
+    def read(self, users: Sequence[str]) -> list[Column]:
+        online = dict(zip(self.online.features, self.online.read(users), strict=True))
+        return [
+            Column(feature, held, online[feature], view.oldest)
+            for view in self.views
+            for feature, held in zip(view.features, view.read(users), strict=True)
+        ]
+
+
+def _sides(store: "FeatureStore", tables: KnownTables, services: Iterable[str], moment: datetime) -> _Sides:
+    contracts = [read_contract(store, store.get_feature_service(name)) for name in services]
+    (entity,) = {contract.entity for contract in contracts}
+    features: tuple[Feature, ...] = tuple(dict.fromkeys(each for contract in contracts for each in contract.features))
+    views = [
+        OfflineView(
+            tables, store.get_feature_view(name), entity, [each for each in features if each.view == name], moment
+        )
+        for name in dict.fromkeys(each.view for each in features)
+    ]
+    return _Sides(OnlineSide(store, entity, features), views)
