@@ -96,9 +96,10 @@ def ingest(
     with account("ingesting", as_json=as_json) as say:
         open_settings()
         from flows.ingest_flow import ingest as flow
+        from flows.parity_flow import narrow
 
         result = flow(str(folder), as_of.date() if as_of else None, backfill, online_as_of, use_case)
-        say(result)
+        say(result if as_json else {**result, "parity": narrow(result["parity"])})
     _exit_with(result["parity"]["next"], failed=result["parity"]["wrong"] > 0)
 
 
@@ -112,12 +113,13 @@ def parity(
     """Compare the online store with the snapshots, feature by feature; exit code 1 where anything differs."""
     with account("comparing", as_json=as_json) as say:
         open_settings()
+        from flows.parity_flow import narrow
         from flows.parity_flow import parity as flow
 
         result: Any = flow(use_case, as_of, sample, return_state=True).result(raise_on_failure=False)
         if isinstance(result, Exception):
             raise result
-        say(result)
+        say(result if as_json else narrow(result))
     _exit_with(result["next"], failed=not result["agrees"])
 
 
@@ -198,7 +200,7 @@ def serve(
 def _exit_with(next_step: str, *, failed: bool) -> None:
     """Tells what to do, if anything; exit code 1 where something failed."""
     if next_step:
-        Console(stderr=True).print(next_step, markup=False, highlight=False)
+        Console(stderr=True).print(next_step, markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(1 if failed else 0)
 
 

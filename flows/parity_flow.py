@@ -1,5 +1,6 @@
 """Snapshots beside the online store, feature by feature."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,7 @@ from flows.progress import log
 from flows.retries import RETRIES
 from training.parity import Parity, check_parity
 from training.parity_advice import next_step, summary
+from training.parity_verdicts import Verdict
 from training.snapshot import prepare_tables
 
 
@@ -36,6 +38,25 @@ def told(parity: Parity) -> dict[str, Any]:
     facts = {"agrees": parity.agrees, "differences": parity.differences, "wrong": parity.wrong}
     words = {"summary": summary(parity), "next": next_step(parity)}
     return {**asdict(parity), **facts, **words, "features": features}
+
+
+def narrow(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """The same in few columns, for a terminal: without the verdicts that nothing got."""
+    seen = [verdict for verdict in Verdict if any(row[verdict] for row in answer["features"])]
+    features = [
+        {"feature": f"{row['view']}:{row['feature']}", "type": row["type"]} | {each: row[each] for each in seen}
+        for row in answer["features"]
+    ]
+    tables = {"values by verdict": features, "examples": _rows(answer["examples"])}
+    return {"compared": answer["summary"], **{title: rows for title, rows in tables.items() if rows}}
+
+
+def _rows(examples: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {name: each[name] for name in ("verdict", "entity", "feature")}
+        | {side: f"{each[side]} {each[f'{side}_type']} {each[f'{side}_as_of']}" for side in ("offline", "online")}
+        for each in examples
+    ]
 
 
 @flow(name="parity", description="What the online store holds against what a training set would be made of.")

@@ -206,8 +206,12 @@ def test_a_null_that_reads_as_present(copy: History, april: Path, tmp_path: Path
     assert check(copy).agrees, "a null on both sides"
 
 
-def test_a_value_that_reads_as_null(copy: History, user: str) -> None:
-    kit.overwrite(copy.settings, PAYMENTS, FAILED, user)
+@pytest.mark.parametrize(
+    ("view", "feature", "value"),
+    [(PAYMENTS, FAILED, {}), ("usage_agg_30d_fv", "watch_hours_30d", {"double_val": float("nan")})],
+)
+def test_a_value_that_reads_as_null(copy: History, user: str, view: str, feature: str, value: dict[str, float]) -> None:
+    kit.overwrite(copy.settings, view, feature, user, **value)
     parity = check(copy)
     assert found(parity) == {Verdict.ONLY_OFFLINE: 1}
     assert parity.examples[0].online_as_of == parity.as_of

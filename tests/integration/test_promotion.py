@@ -18,6 +18,7 @@ from asof.use_case import UseCase
 from tests.training_kit import SMALL, SMALLER, made_up_set, small_use_case
 from training.contest import hold_contest
 from training.evaluate import Evaluation, evaluate
+from training.gate import Criterion
 from training.promote import Promotion, promote, rollback
 from training.register import ModelVersion, load_model, model_version, production, register
 from training.tracking import open_tracking, stages_allowed, tracked_run
@@ -116,6 +117,16 @@ def test_a_better_version_takes_over_and_the_old_one_is_archived(registry: Regis
     tags = registry.client.get_model_version(registry.use_case.model_name, "2").tags
     assert tags["promoted_from"] == "1"
     assert tags["promoted_at"]
+
+
+def test_a_further_criterion_that_fails_keeps_a_good_version_out(registry: Registry) -> None:
+    outside = Criterion("online store agrees with the offline store", False, {}, "1 value differs")
+    outcome = promote(registry.settings, registry.version("default"), training_set_for=set_for, further=[outside])
+    assert not outcome.promoted
+    assert [criterion.passed for criterion in outcome.criteria] == [True, True, False]
+    assert registry.stages() == {"1": "None"}
+    passed = replace(outside, passed=True)
+    assert promote(registry.settings, registry.version("default"), training_set_for=set_for, further=[passed]).promoted
 
 
 @pytest.mark.parametrize("challenger", ["less", "constant"])
