@@ -16,7 +16,7 @@ from flows.progress import log
 from flows.retries import RETRIES
 from training.deliveries import find_deliveries
 from training.materialise import Materialisation, apply_features, materialise
-from training.parity import ENOUGH
+from training.parity.check import ENOUGH
 from training.snapshot import Snapshot, prepare_tables, take_snapshot
 
 

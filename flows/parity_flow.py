@@ -15,9 +15,9 @@ from flows.artifacts import publish
 from flows.door import open_settings
 from flows.progress import log
 from flows.retries import RETRIES
-from training.parity import Parity, check_parity
-from training.parity_advice import next_step, summary
-from training.parity_verdicts import Verdict
+from training.parity.advice import next_step, summary
+from training.parity.check import Parity, check_parity
+from training.parity.verdicts import Verdict
 from training.snapshot import prepare_tables
 
 

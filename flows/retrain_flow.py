@@ -15,7 +15,7 @@ from flows.progress import log
 from flows.retries import RETRIES
 from training.dataset import build_training_set, newest_labelled
 from training.evaluate import evaluate
-from training.parity_criterion import online_store_agrees
+from training.parity.criterion import store_criteria
 from training.promote import Promotion
 from training.promote import promote as pass_gate
 from training.register import ModelVersion, model_version, register
@@ -45,7 +45,7 @@ def promote_version(use_case: str, version: str) -> Promotion:
         settings,
         challenger,
         training_set_for=lambda contract: rebuild(feature_service=contract.feature_service),
-        further=[online_store_agrees(settings, problem, challenger.facts.contract)],
+        further=store_criteria(settings, problem, challenger.facts.contract),
     )
 
 

@@ -14,8 +14,8 @@ from pydantic import SecretStr
 
 from asof.settings import Settings
 from asof.use_cases import load
-from training.parity import Parity
-from training.parity_verdicts import Verdict
+from training.parity.check import Parity
+from training.parity.verdicts import Verdict
 from training.snapshot import take_snapshot
 
 CHURN = load("churn")

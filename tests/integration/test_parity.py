@@ -18,10 +18,10 @@ from tests.parity_kit import FEATURES, features_with, found
 from training.dataset import build_training_set
 from training.known_at import tables_known_at
 from training.materialise import materialise
-from training.offline_side import OfflineView, Users, newest_moment
-from training.parity import Parity, check_parity
-from training.parity_advice import next_step, summary
-from training.parity_verdicts import Verdict, upper_bound
+from training.parity.advice import next_step, summary
+from training.parity.check import Parity, check_parity
+from training.parity.offline_side import OfflineView, Users, newest_moment
+from training.parity.verdicts import Verdict, upper_bound
 
 MAY, JUNE, JULY = (moment(date(2024, *day)) for day in ((5, 31), (6, 30), (7, 31)))
 PAYMENTS, FAILED = "payments_agg_90d_fv", "failed_payments_90d"

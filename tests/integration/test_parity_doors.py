@@ -21,7 +21,7 @@ from tests import parity_kit as kit
 from tests.serving_kit import registered_contract
 from training.gate import Criterion
 from training.materialise import materialise
-from training.parity_criterion import NAME, online_store_agrees
+from training.parity.criterion import NAME, online_store_agrees
 
 APRIL, MAY, JUNE = (moment(date(2024, *day)) for day in ((4, 30), (5, 31), (6, 30)))
 PAYMENTS, FAILED = "payments_agg_90d_fv", "failed_payments_90d"

@@ -10,8 +10,8 @@ from simulator import SimulationPlan, simulate
 from tests import parity_kit as kit
 from tests.parity_kit import CHURN, FEATURES, found
 from training.materialise import apply_features, materialise
-from training.parity import check_parity
-from training.parity_verdicts import Verdict
+from training.parity.check import check_parity
+from training.parity.verdicts import Verdict
 from training.snapshot import take_snapshot
 
 USERS = 53_000

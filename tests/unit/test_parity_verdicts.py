@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from scipy.stats import binom
 
-from training.parity_verdicts import Held, Verdict, judge, upper_bound
+from training.parity.verdicts import Held, Verdict, judge, upper_bound
 
 MARCH = datetime(2024, 3, 31, tzinfo=UTC)
 FEBRUARY = datetime(2024, 2, 29, tzinfo=UTC)

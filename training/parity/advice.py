@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from training.parity import Parity
-from training.parity_verdicts import Verdict
+from training.parity.check import Parity
+from training.parity.verdicts import Verdict
 
 BEFORE_ALL = "2000-01-01T00:00:00"
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from asof.feature_contract import Feature
-from training.parity_verdicts import Held, Verdict, judge
+from training.parity.verdicts import Held, Verdict, judge
 
 EXAMPLES = 3
 """Rows shown of each kind of difference."""

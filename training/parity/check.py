@@ -14,10 +14,10 @@ from asof.feature_store import feature_store, read_contract
 from asof.settings import Settings
 from asof.use_case import UseCase
 from training.known_at import KnownTables, tables_known_at
-from training.offline_side import OfflineView, Users, newest_moment
-from training.online_side import OnlineSide
-from training.parity_tally import Column, Example, FeatureParity, Tally
-from training.parity_verdicts import Verdict, upper_bound
+from training.parity.offline_side import OfflineView, Users, newest_moment
+from training.parity.online_side import OnlineSide
+from training.parity.tally import Column, Example, FeatureParity, Tally
+from training.parity.verdicts import Verdict, upper_bound
 
 if TYPE_CHECKING:
     from feast import FeatureStore

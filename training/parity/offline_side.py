@@ -15,7 +15,7 @@ from psycopg import sql
 from asof.extract_schema import ExtractSchema
 from asof.feature_contract import Feature
 from training.known_at import KnownTables
-from training.parity_verdicts import Held
+from training.parity.verdicts import Held
 
 if TYPE_CHECKING:
     from feast import FeatureView

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from asof.feature_contract import Feature
-from training.parity_verdicts import Held
+from training.parity.verdicts import Held
 
 if TYPE_CHECKING:
     from feast import FeatureStore

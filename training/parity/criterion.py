@@ -8,12 +8,12 @@ import psycopg
 
 from asof.feature_contract import FeatureContract
 from asof.settings import Settings
-from asof.use_case import UseCase
+from asof.use_case import FromRequest, UseCase
 from training.gate import Criterion
 from training.materialise import STATE
-from training.parity import ENOUGH, check_parity
-from training.parity_advice import next_step, summary
-from training.parity_verdicts import Verdict
+from training.parity.advice import next_step, summary
+from training.parity.check import ENOUGH, check_parity
+from training.parity.verdicts import Verdict
 
 NAME = "online store agrees with the offline store"
 
@@ -33,6 +33,13 @@ class Shown:
 
     as_of: datetime
     known_at: datetime
+
+
+def store_criteria(settings: Settings, use_case: UseCase, contract: FeatureContract) -> tuple[Criterion, ...]:
+    """What the gate asks of the online store: nothing where the features come in the request."""
+    if isinstance(use_case.source, FromRequest):
+        return ()
+    return (online_store_agrees(settings, use_case, contract),)
 
 
 def online_store_agrees(settings: Settings, use_case: UseCase, contract: FeatureContract) -> Criterion:
