@@ -24,10 +24,11 @@ class Split:
 class ModelFacts:
     """How a model came to be, and how it is to be used.
 
-    `threshold` is the probability from which the answer is positive; `fingerprint` the SHA-256 of its training set;
-    `as_of` the moment of its features and labels; `known_at` the moment up to which rows were known. `derived` names
-    the columns that are computed from the features before the model sees them; `ranges` holds the smallest and the
-    greatest value of each numeric feature among the rows that it was fitted on.
+    `threshold` is the probability from which the answer is positive; `fingerprint` the SHA-256 of its training set and
+    of all that defined it; `rows_digest` that of its rows alone, empty where none was recorded; `as_of` the moment of
+    its features and labels; `known_at` the moment up to which rows were known. `derived` names the columns that are
+    computed from the features before the model sees them; `ranges` holds the smallest and the greatest value of each
+    numeric feature among the rows that it was fitted on.
     """
 
     use_case: str
@@ -40,6 +41,7 @@ class ModelFacts:
     random_state: int
     git_commit: str
     git_dirty: bool
+    rows_digest: str = ""
     split: Split = Split()
     derived: tuple[str, ...] = ()
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)

@@ -61,7 +61,8 @@ def set_of_any(contract: FeatureContract, rows: int = 400) -> TrainingSet:
 def training_set(frame: pd.DataFrame, contract: FeatureContract, label: str) -> TrainingSet:
     """A TrainingSet of that frame, with a fingerprint of its own."""
     cells = frame.to_csv(index=False) + contract.digest
-    return TrainingSet(frame, contract, label, JANUARY, KNOWN_AT, hashlib.sha256(cells.encode()).hexdigest())
+    digest = hashlib.sha256(cells.encode()).hexdigest()
+    return TrainingSet(frame, contract, label, JANUARY, KNOWN_AT, fingerprint=f"set {digest}", rows_digest=digest)
 
 
 def regression(contract: FeatureContract, random_state: int) -> Any:

@@ -81,6 +81,7 @@ def _lineage(model: LoggedModel) -> dict[str, str]:
         "version": model.version,
         "run_id": model.run_id,
         "fingerprint": facts.fingerprint,
+        "rows_digest": facts.rows_digest,
         "feature_service": facts.contract.feature_service,
         "as_of": facts.as_of.isoformat(),
         "git_commit": facts.git_commit,

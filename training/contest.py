@@ -61,10 +61,10 @@ def hold_contest(
 
 def _own_set(challenger: ModelVersion, training_set_for: BuildSet) -> TrainingSet:
     own, facts = training_set_for(challenger.facts.contract), challenger.facts
-    if own.fingerprint != facts.fingerprint:
+    if own.rows_digest != facts.rows_digest:
         raise ModelError(
             f"The training set of {challenger.name} version {challenger.version} comes out differently now "
-            f"({own.fingerprint[:12]}, was {facts.fingerprint[:12]}): train it again."
+            f"(rows {own.rows_digest[:12]}, were {facts.rows_digest[:12] or 'not recorded'}): train it again."
         )
     return own
 
@@ -74,7 +74,7 @@ def _champion_scores(
 ) -> "pd.Series[float]":
     contract, split = champion.facts.contract, champion.facts.split
     theirs = own if contract.digest == own.contract.digest else training_set_for(contract)
-    if split.seed is not None and theirs.fingerprint != champion.facts.fingerprint:
+    if split.seed is not None and theirs.rows_digest != champion.facts.rows_digest:
         raise ModelError(
             f"{champion.name} version {champion.version} was trained on rows drawn from another data set: nobody can "
             "tell which of these it has seen. Split by key (a Split without a seed), or remove its alias `production`."

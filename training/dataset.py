@@ -10,7 +10,8 @@ from asof.settings import Settings
 from asof.use_case import FromRequest, FromStore, UseCase
 from training.fingerprint import fingerprint
 from training.point_in_time import joined_rows, newest_labelled_month
-from training.training_set import TrainingSet, canonical
+from training.rows_digest import rows_digest
+from training.training_set import TrainingSet, canonical, column_types, frame_of, table_of
 
 
 def build_training_set(
@@ -33,13 +34,25 @@ def build_training_set(
     match use_case.source:
         case FromStore(extract):
             service = feature_service or use_case.estimator().feature_service
-            rows, contract = joined_rows(settings, extract, as_of, known_at=known, feature_service=service)
-            label = extract.label
+            joined = joined_rows(settings, extract, as_of, known_at=known, feature_service=service)
+            rows, contract, label, definition = joined.rows, joined.contract, extract.label, joined.definition
+            frame = frame_of(rows, contract, label)
         case FromRequest(contract=contract, label=label):
-            rows = _own_rows(use_case.name, use_case.source, as_of)
-    frame = canonical(rows, contract, label)
-    digest = fingerprint(frame, contract, as_of)
-    return TrainingSet(frame, contract, label, as_of, known, digest, derived=use_case.derived)
+            frame, definition = canonical(_own_rows(use_case.name, use_case.source, as_of), contract, label), ""
+            rows = table_of(frame, contract, label)
+    digest = rows_digest([rows], column_types(contract, label), key=[contract.entity])
+    whole = fingerprint(digest, contract, as_of=as_of, known_at=known, definition=definition)
+    return TrainingSet(
+        frame,
+        contract,
+        label,
+        as_of,
+        known,
+        fingerprint=whole,
+        rows_digest=digest,
+        definition=definition,
+        derived=use_case.derived,
+    )
 
 
 def newest_labelled(settings: Settings, use_case: UseCase) -> datetime:

@@ -1,21 +1,29 @@
-"""What identifies a training set: SHA-256 over what defined it and over every cell."""
+"""What identifies a training set: SHA-256 over its rows' digest and over all that defined them."""
 
 import hashlib
 import json
-from datetime import datetime
-
-import pandas as pd
+from datetime import UTC, datetime
 
 from asof.feature_contract import FeatureContract
 
+FORMAT = "asof fingerprint 1"
 
-def fingerprint(frame: pd.DataFrame, contract: FeatureContract, as_of: datetime) -> str:
-    """SHA-256 over the moment, the contract and every cell, column by column; a missing cell is its own value.
 
-    `frame` must be in its canonical order of rows and columns, with its canonical types.
+def fingerprint(
+    rows_digest: str, contract: FeatureContract, *, as_of: datetime, known_at: datetime, definition: str
+) -> str:
+    """64 hexadecimal digits: SHA-256 of the canonical JSON of all these, keys sorted, in ASCII, times in UTC.
+
+    `rows_digest` says what the rows are (`training.rows_digest`), the rest where they come from: the moments, the
+    feature service with its views and types, and `definition`, the SQL text of the join with the views' own queries.
+    Two sets with the same rows may differ in it; two with the same fingerprint are the same rows from the same place.
     """
-    digest = hashlib.sha256(json.dumps([as_of.isoformat(), contract.to_dict()], sort_keys=True).encode())
-    for name in frame:
-        cells = ["" if missing else repr(value) for value, missing in zip(frame[name], frame[name].isna(), strict=True)]
-        digest.update("\x1f".join([str(name), *cells, "\x1e"]).encode())
-    return digest.hexdigest()
+    told = {
+        "format": FORMAT,
+        "rows": rows_digest,
+        "as_of": as_of.astimezone(UTC).isoformat(timespec="microseconds"),
+        "known_at": known_at.astimezone(UTC).isoformat(timespec="microseconds"),
+        "contract": contract.to_dict(),
+        "definition": definition,
+    }
+    return hashlib.sha256(json.dumps(told, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

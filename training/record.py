@@ -94,6 +94,7 @@ def _tags(facts: ModelFacts) -> dict[str, str]:
         "git_commit": facts.git_commit,
         "git_dirty": str(facts.git_dirty).lower(),
         "fingerprint": facts.fingerprint,
+        "rows_digest": facts.rows_digest,
         "feature_service": facts.contract.feature_service,
         "use_case": facts.use_case,
         "version.python": platform.python_version(),

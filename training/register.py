@@ -47,6 +47,7 @@ def register(settings: Settings, evaluation: Evaluation) -> ModelVersion:
             "feature_service": evaluation.facts.contract.feature_service,
             "as_of": evaluation.facts.as_of.isoformat(),
             "fingerprint": evaluation.facts.fingerprint,
+            "rows_digest": evaluation.facts.rows_digest,
             "auc": f"{evaluation.metrics['auc']:.4f}",
         },
     )

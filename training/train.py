@@ -150,6 +150,7 @@ def _facts(use_case: UseCase, estimator: str, side: TrainingSet, *, threshold: f
         as_of=side.as_of,
         known_at=side.known_at,
         fingerprint=side.fingerprint,
+        rows_digest=side.rows_digest,
         random_state=random_state,
         git_commit=code.commit,
         git_dirty=code.dirty,

@@ -6,10 +6,12 @@ from datetime import datetime
 
 import numpy as np
 import pandas as pd
+import pyarrow as arrow
 from numpy.typing import NDArray
 
 from asof.feature_contract import Compute, FeatureContract, model_frame, model_input
 from asof.model_facts import Split
+from training.rows_digest import TYPES
 from training.split import held_out
 
 FRAME_TYPES = {"Bool": "boolean", "Int64": "Int64", "Float64": "float64", "String": "object"}
@@ -20,9 +22,10 @@ FRAME_TYPES = {"Bool": "boolean", "Int64": "Int64", "Float64": "float64", "Strin
 class TrainingSet:
     """One row per entity, sorted by entity: entity key, features in the contract's order, label (bool).
 
-    `as_of` is the moment that features and labels describe, `known_at` the moment up to which rows were known,
-    `fingerprint` a SHA-256 over every cell and what defined them. `derived` are the columns that the use case computes
-    from the features.
+    `as_of` is the moment that features and labels describe, `known_at` the moment up to which rows were known.
+    `rows_digest` is a SHA-256 over every cell, `fingerprint` one over that and over all that defined the rows; both are
+    those of the whole set, also on a part of it. `definition` is the SQL of the rows, empty where they come from no
+    database. `derived` are the columns that the use case computes from the features.
     """
 
     frame: pd.DataFrame
@@ -31,6 +34,8 @@ class TrainingSet:
     as_of: datetime
     known_at: datetime
     fingerprint: str
+    rows_digest: str
+    definition: str = ""
     derived: Mapping[str, Compute] = field(default_factory=dict)
 
     @property
@@ -62,8 +67,29 @@ class TrainingSet:
         return replace(self, frame=self.frame.loc[mask].reset_index(drop=True))
 
 
+def column_types(contract: FeatureContract, label: str) -> dict[str, str]:
+    """The Feast type of each column of a frame, in order."""
+    features = {feature.name: feature.dtype for feature in contract.features}
+    return {contract.entity: "String", **features, label: "Bool"}
+
+
 def canonical(rows: pd.DataFrame, contract: FeatureContract, label: str) -> pd.DataFrame:
     """One order of rows and columns, one type for each column, whatever a library or driver made of them."""
     types = {feature.name: FRAME_TYPES[feature.dtype] for feature in contract.features}
     frame = rows[[contract.entity, *types, label]].astype({contract.entity: "object", **types, label: "bool"})
+    if frame[contract.entity].is_monotonic_increasing:  # as PostgreSQL gives them: sorting again takes seconds
+        return frame.reset_index(drop=True)
     return frame.sort_values(contract.entity, kind="stable", ignore_index=True)
+
+
+def frame_of(rows: arrow.Table, contract: FeatureContract, label: str) -> pd.DataFrame:
+    """Typed rows as a frame. A Float64's null and its NaN are the same there: a missing value."""
+    kept = {arrow.bool_(): pd.BooleanDtype(), arrow.int64(): pd.Int64Dtype()}
+    return canonical(rows.to_pandas(types_mapper=kept.get), contract, label)
+
+
+def table_of(frame: pd.DataFrame, contract: FeatureContract, label: str) -> arrow.Table:
+    """A canonical frame as typed rows; every missing value is null."""
+    types = column_types(contract, label)
+    schema = arrow.schema({name: TYPES[feast_type] for name, feast_type in types.items()})
+    return arrow.Table.from_pandas(frame, schema, preserve_index=False)

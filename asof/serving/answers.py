@@ -41,6 +41,7 @@ class ModelAnswer(ModelIdentity):
     estimator: str = Field(examples=["default"])
     threshold: float = Field(examples=[0.31])
     known_at: datetime = Field(description="Training rows learned of after this moment were left out.")
+    rows_digest: str = Field(description="SHA-256 of the rows of its training set alone; empty: not recorded.")
     random_state: int
     git_dirty: bool = Field(description="Whether the training code had changes that were not committed.")
     contract: dict[str, Any] = Field(description="The features that it takes, in order, with view and type.")
@@ -117,6 +118,7 @@ def model_answer(model: ServedModel, lineage: Lineage) -> ModelAnswer:
         estimator=facts.estimator,
         threshold=facts.threshold,
         known_at=facts.known_at,
+        rows_digest=facts.rows_digest,
         random_state=facts.random_state,
         git_dirty=facts.git_dirty,
         contract=facts.contract.to_dict(),

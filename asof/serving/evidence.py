@@ -26,7 +26,9 @@ class ModelIdentity(BaseModel):
     version: str | None = Field(description="Its version in the registry; null: not registered.", examples=["3"])
     run_id: str = Field(description="The MLflow run that trained it.", examples=[MODEL["run_id"]])
     bento: str = Field(description="The Bento that serves it.", examples=[MODEL["bento"]])
-    fingerprint: str = Field(description="SHA-256 of its training set.", examples=[MODEL["fingerprint"]])
+    fingerprint: str = Field(
+        description="SHA-256 of its training set and of all that defined it.", examples=[MODEL["fingerprint"]]
+    )
     feature_service: str | None = Field(
         description="The Feast FeatureService that it takes; null: the features come in the request.",
         examples=["churn_v2"],

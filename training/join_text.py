@@ -1,0 +1,102 @@
+"""Feature views and a moment -> the SQL of their point-in-time join, in two forms that give the same rows.
+
+`BY_KEY` asks each view's index for the one row of each labelled entity: the work grows with the entities, not with the
+history, and needs no memory; without an index on (entity, time) it would read a whole source for each entity. `BY_SET`
+sorts what each source holds in the view's ttl, and joins the sets: nothing can make it quadratic.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from psycopg import sql
+
+from asof.extract_schema import ExtractSchema
+
+LABELLED = """
+SELECT DISTINCT ON ({entity} COLLATE "C") {entity}, {label} FROM {labels}
+WHERE as_of = {as_of} ORDER BY {entity} COLLATE "C", created_at DESC"""
+JOIN = """
+SELECT labelled.{entity}, {features}, labelled.{label}
+FROM ({labelled}) AS labelled{views}
+ORDER BY labelled.{entity} COLLATE "C" """
+
+
+class Form(Enum):
+    """How one view is joined to the labelled entities."""
+
+    BY_KEY = """
+LEFT JOIN LATERAL (
+    SELECT {columns} FROM {source} AS source
+    WHERE {key} = labelled.{entity} AND {timely}
+    ORDER BY {newest} LIMIT 1
+) AS {view} ON true"""
+    BY_SET = """
+LEFT JOIN (
+    SELECT DISTINCT ON ({key}) {key} AS {entity}, {columns} FROM {source} AS source
+    WHERE {timely}
+    ORDER BY {key}, {newest}
+) AS {view} ON {view}.{entity} = labelled.{entity}"""
+
+
+@dataclass(frozen=True)
+class ViewSource:
+    """What a feature view reads: `text` is a table or a query in brackets, and `key`, `time`, `created` and the values
+    of `columns` (by feature) are columns of it. `ttl` is in seconds; 0: a value never grows too old.
+    """
+
+    view: str
+    text: str
+    key: str
+    time: str
+    created: str
+    ttl: int
+    columns: Mapping[str, str]
+
+
+def columns(sources: tuple[ViewSource, ...], extract: ExtractSchema) -> list[str]:
+    """The names of the join's columns, in order."""
+    return [extract.entity, *(name for source in sources for name in source.columns), extract.label]
+
+
+def join(sources: tuple[ViewSource, ...], extract: ExtractSchema, as_of: datetime, form: Form) -> sql.Composed:
+    """Entity, each feature of each source, label: one row for each entity with a label of `as_of`, by code points.
+
+    The features are an entity's newest row up to `as_of` that is not older than the ttl, in its newest version. A
+    feature is absent (null) where there is no such row.
+    """
+    names = {
+        "entity": sql.Identifier(extract.entity),
+        "label": sql.Identifier(extract.label),
+        "labels": sql.Identifier(extract.labels.name),
+        "as_of": sql.Literal(as_of),
+    }
+    features = (sql.Identifier(source.view, name) for source in sources for name in source.columns)
+    views = (_view(source, sql.Identifier(extract.entity), as_of, form) for source in sources)
+    return sql.SQL(JOIN).format(
+        labelled=sql.SQL(LABELLED).format(**names),
+        features=sql.SQL(", ").join(features),
+        views=sql.SQL("").join(views),
+        **{name: names[name] for name in ("entity", "label")},
+    )
+
+
+def _view(source: ViewSource, entity: sql.Identifier, as_of: datetime, form: Form) -> sql.Composed:
+    time, created, moment = sql.Identifier(source.time), sql.Identifier(source.created), sql.Literal(as_of)
+    timely = [sql.SQL("{} <= {}").format(time, moment)]
+    if source.ttl:
+        timely.append(sql.SQL("{} >= {} - {} * interval '1 second'").format(time, moment, sql.Literal(source.ttl)))
+    columns = (
+        sql.SQL("{} AS {}").format(sql.Identifier(column), sql.Identifier(name))
+        for name, column in source.columns.items()
+    )
+    return sql.SQL(form.value).format(
+        entity=entity,
+        view=sql.Identifier(source.view),
+        source=sql.SQL(source.text),  # as its owner wrote it in feature_repo/
+        key=sql.Identifier("source", source.key),
+        columns=sql.SQL(", ").join(columns),
+        timely=sql.SQL(" AND ").join(timely),
+        newest=sql.SQL("{} DESC, {} DESC").format(time, created),
+    )

@@ -1,0 +1,167 @@
+"""Typed rows in chunks -> one SHA-256 over every cell: the same on every machine, and in whatever order rows are kept.
+
+The canonical form, `asof rows 1`. Rows are put in one order, ascending by their key, which no two may share: what is
+hashed is then a function of the set of rows, and a collision is one of SHA-256 itself. Row digests combined by xor or
+addition would need no order, but fall to linear algebra and to generalised birthdays (Bellare and Micciancio, A New
+Paradigm for Collision-free Hashing, EUROCRYPT 1997; Wagner, A Generalized Birthday Problem, CRYPTO 2002), and sorted
+row digests cost a hash and 32 bytes of memory for each row.
+
+Each column is hashed on its own, as streams that do not depend on how the rows came in chunks:
+
+    presence   one byte a row: 1, or 0 for null; a null's own bytes below are zeros, or no bytes
+    values     Bool         one byte, 0 or 1
+               Int64        8 bytes, two's complement, little-endian
+               Float64      8 bytes, IEEE 754 binary64, little-endian: -0.0 is not 0.0; every NaN is 7ff8000000000000,
+                            because its payload is no value, and it is not null
+               UnixTimestamp  Int64 of microseconds since 1970-01-01 UTC; a time without a zone is taken as UTC
+               String       the UTF-8 bytes of all rows, one after the other, as they are: no normalisation, since a
+                            model takes the two spellings of an e with an accent for two categories
+    lengths    String only: the number of bytes of each, as Int64
+
+The digest is SHA-256 over a head (`asof rows 1`, the number of rows, the names of the key) and, for each column in the
+order of its name, the name, its Feast type and the SHA-256 of each stream. Each text here is preceded by its length, so
+that no two sets give the same bytes. What a library calls the type that it keeps a column in (object or str, Int64 or
+int64, an Arrow dictionary or plain text) is not part of it: the Feast type is.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as arrow
+import pyarrow.compute as compute
+from numpy.typing import NDArray
+
+from asof.errors import TrainingSetError
+
+FORMAT = "asof rows 1"
+TYPES: dict[str, arrow.DataType] = {
+    "Bool": arrow.bool_(),
+    "Int64": arrow.int64(),
+    "Float64": arrow.float64(),
+    "String": arrow.large_string(),
+    "UnixTimestamp": arrow.timestamp("us", "UTC"),
+}
+"""Feast's types that a training set can hold, and what holds each in Arrow."""
+KEPT_AS: dict[str, Callable[[arrow.DataType], bool]] = {
+    "Bool": arrow.types.is_boolean,
+    "Int64": arrow.types.is_integer,
+    "Float64": arrow.types.is_floating,
+    "String": lambda kept: arrow.types.is_string(kept) or arrow.types.is_large_string(kept),
+    "UnixTimestamp": arrow.types.is_timestamp,
+}
+"""Whether an Arrow type holds such values, in whatever width; an all-null column may have Arrow's type null."""
+
+
+def rows_digest(chunks: Iterable[arrow.Table], types: Mapping[str, str], *, key: Sequence[str]) -> str:
+    """SHA-256 over all rows of all chunks: 64 hexadecimal digits. Memory is that of one chunk.
+
+    `types` gives each column's Feast type; a chunk's other columns are left out. The chunks, and the rows in each,
+    ascend by `key` (text by its code points, as Python sorts it). Raises TrainingSetError where they do not, where a
+    key is null or comes twice, and where a value is not of its type. A sorted table of any size is one chunk.
+    """
+    digest = RowsDigest(types, key=key)
+    for chunk in chunks:
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+class RowsDigest:
+    """The same, fed as the rows come."""
+
+    def __init__(self, types: Mapping[str, str], *, key: Sequence[str]) -> None:
+        self._key, self._rows = tuple(key), 0
+        self._last: list[arrow.Array] | None = None
+        self._columns = {name: _Column(types[name]) for name in sorted(types)}
+
+    def update(self, chunk: arrow.Table) -> None:
+        """Takes the next rows."""
+        if not chunk.num_rows:
+            return
+        columns = {name: _typed(chunk[name], name, column.feast_type) for name, column in self._columns.items()}
+        self._check_order([columns[name] for name in self._key])
+        for name, column in self._columns.items():
+            column.update(columns[name])
+        self._rows += chunk.num_rows
+
+    def hexdigest(self) -> str:
+        """The digest of all rows so far."""
+        parts = [FORMAT, str(self._rows), str(len(self._key)), *self._key]
+        for name, column in self._columns.items():
+            parts += [name, column.feast_type, *column.digests()]
+        whole = hashlib.sha256()
+        for part in parts:
+            text = part.encode()
+            whole.update(len(text).to_bytes(8, "little") + text)
+        return whole.hexdigest()
+
+    def _check_order(self, keys: list[arrow.Array]) -> None:
+        if any(each.null_count for each in keys):
+            raise TrainingSetError(f"A row has no {' and '.join(self._key)}: nobody could tell which row it is.")
+        if self._last is not None:
+            keys = [arrow.concat_arrays([last, each]) for last, each in zip(self._last, keys, strict=True)]
+        ascends = np.zeros(len(keys[0]) - 1, dtype=bool)
+        ties = ~ascends
+        for each in keys:
+            ascends |= ties & _numpy(compute.less(each[:-1], each[1:]))
+            ties &= _numpy(compute.equal(each[:-1], each[1:]))
+        if not ascends.all():
+            wrong = int(np.argmin(ascends))
+            told = ", ".join(f"{name} {each[wrong + 1]}" for name, each in zip(self._key, keys, strict=True))
+            what = "comes twice" if ties[wrong] else "is out of order"
+            raise TrainingSetError(f"The row of {told} {what}: rows must ascend by {' and '.join(self._key)}.")
+        self._last = [each[-1:] for each in keys]
+
+
+class _Column:
+    """The streams of one column, each a SHA-256 that grows."""
+
+    def __init__(self, feast_type: str) -> None:
+        self.feast_type = feast_type
+        streams = 3 if feast_type == "String" else 2
+        self._presence, self._values, *self._lengths = (hashlib.sha256() for _ in range(streams))
+
+    def update(self, values: arrow.Array) -> None:
+        self._presence.update(_numpy(values.is_valid()).view(np.uint8).data)
+        if self._lengths:
+            self._lengths[0].update(_little_endian(compute.fill_null(compute.binary_length(values), 0)).data)
+            self._values.update(_text(values))
+        elif self.feast_type == "Bool":
+            self._values.update(_numpy(compute.fill_null(values, arrow.scalar(False))).view(np.uint8).data)
+        elif self.feast_type == "Float64":
+            numbers = _numpy(compute.fill_null(values, 0.0))
+            self._values.update(np.where(np.isnan(numbers), np.nan, numbers).astype("<f8").data)
+        else:
+            self._values.update(_little_endian(compute.fill_null(values.cast(arrow.int64()), 0)).data)
+
+    def digests(self) -> list[str]:
+        return [stream.hexdigest() for stream in (self._presence, self._values, *self._lengths)]
+
+
+def _typed(column: arrow.ChunkedArray, name: str, feast_type: str) -> arrow.Array:
+    """One array of the type's own Arrow type. Raises TrainingSetError where that would change a value."""
+    kept = column.type.value_type if arrow.types.is_dictionary(column.type) else column.type
+    if not (KEPT_AS[feast_type](kept) or arrow.types.is_null(kept)):
+        raise TrainingSetError(f"{name} is kept as {kept}, and that is no {feast_type}.")
+    try:
+        return column.cast(TYPES[feast_type]).combine_chunks()
+    except arrow.ArrowInvalid as error:
+        raise TrainingSetError(f"{name} holds what no {feast_type} can: {error}") from None
+
+
+def _numpy(values: arrow.Array) -> NDArray[Any]:
+    array: NDArray[Any] = values.to_numpy(zero_copy_only=False)
+    return array
+
+
+def _little_endian(values: arrow.Array) -> NDArray[np.int64]:
+    return _numpy(values).astype("<i8", copy=False)
+
+
+def _text(values: arrow.Array) -> memoryview:
+    """The bytes of all strings, one after the other; a null has none, whatever lies in its place in the buffer."""
+    present = values.drop_null() if values.null_count else values
+    _, offsets, data = present.buffers()
+    ends = np.frombuffer(offsets, dtype=np.int64)[present.offset : present.offset + len(present) + 1]
+    return memoryview(data or b"")[ends[0] : ends[-1]]
