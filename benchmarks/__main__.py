@@ -1,9 +1,14 @@
-"""Runs the benchmarks and prints them as tables; the figures go to `.asof/benchmarks.json` too. See README.md here."""
+"""Runs the benchmarks and prints them as tables; the figures go to `.asof/benchmarks.json` too. See README.md here.
 
+`python -m benchmarks [--users N] [PART ...]`, where the parts are those of PARTS (default: all) and N the users of the
+largest training set.
+"""
+
+import argparse
 import json
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,21 +24,64 @@ from asof.settings import Settings
 from benchmarks.predictions import measure_predictions
 from benchmarks.processes import run_json
 from benchmarks.stages import STAGES
+from benchmarks.training_sets import measure_stream, measure_training_sets
 from local import postgres
 
 SIZES = (7_043, 200_000)
+USERS = 100_000
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
+    asked = _asked(words)
     console = Console()
     settings = postgres.ensure(Settings())
-    stages = [row for users in SIZES for row in _stages(console, settings, users)]
-    console.print(_table("The offline stream, two months, each stage in a process of its own", stages))
+    report: dict[str, Any] = {"machine": _machine()}
+    for part in asked.parts or PARTS:
+        title, measure = PARTS[part]
+        report[part] = list(measure(console, settings, asked.users))
+        console.print(_table(title, report[part]))
+        (settings.home / "benchmarks.json").write_text(json.dumps(report, indent=2))
+
+
+def _asked(words: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of: {', '.join(PARTS)}")
+    parser.add_argument("--users", type=int, default=USERS, help="of the largest training set; 1000000 takes 12 GB")
+    asked = parser.parse_args(words)
+    if unknown := set(asked.parts) - set(PARTS):
+        parser.error(f"no part {', '.join(sorted(unknown))}; there are: {', '.join(PARTS)}")
+    return asked
+
+
+def _all_stages(console: Console, settings: Settings, _: int) -> Iterator[Mapping[str, Any]]:
+    for users in SIZES:
+        yield from _stages(console, settings, users)
+
+
+def _predictions(console: Console, settings: Settings, _: int) -> Iterator[Mapping[str, Any]]:
     with console.status("predictions ..."), _scratch(settings, "predictions") as own:
-        predictions = measure_predictions(own)
-    console.print(_table("POST /predict beside an empty BentoML endpoint, one worker each", predictions))
-    report = {"machine": _machine(), "stages": stages, "predictions": predictions}
-    (settings.home / "benchmarks.json").write_text(json.dumps(report, indent=2))
+        yield from measure_predictions(own)
+
+
+def _training_sets(console: Console, settings: Settings, users: int) -> Iterator[Mapping[str, Any]]:
+    for size in (users // 10, users // 3, users):
+        with console.status(f"training set, {size:,} users ..."), _scratch(settings, f"set_{size}") as own:
+            yield measure_training_sets(own, size)
+
+
+def _streams(console: Console, settings: Settings, users: int) -> Iterator[Mapping[str, Any]]:
+    for rows in (users, 10 * users):
+        with console.status(f"fingerprint of {rows:,} rows ..."):
+            yield measure_stream(settings, rows)
+
+
+Measure = Callable[[Console, Settings, int], Iterator[Mapping[str, Any]]]
+PARTS: dict[str, tuple[str, Measure]] = {
+    "stages": ("The offline stream, two months, each stage in a process of its own", _all_stages),
+    "predictions": ("POST /predict beside an empty BentoML endpoint, one worker each", _predictions),
+    "training-sets": ("A training set of twelve months and five views, beside the join by hand", _training_sets),
+    "streams": ("The fingerprint of a stream", _streams),
+}
 
 
 def _stages(console: Console, settings: Settings, users: int) -> Iterator[Mapping[str, Any]]:
