@@ -17,34 +17,25 @@ if TYPE_CHECKING:
 
 REPOSITORY = PROJECT / "feature_repo"
 
-# Feast passes `-c search_path={db_schema},public` to each connection of the offline store. Its point-in-time join runs
-# O(n^2) where the planner picks nested loops (it expects one row from each join on three columns), so they are switched
-# off here, for those connections alone: no role or database is altered, and nobody has to remember it.
-HISTORICAL_READS = "public -c enable_nestloop=off -c search_path={schema}"
 
-
-def open_feature_store(
-    settings: Settings, *, offline_schema: str | None = None, registry_ttl: int = 60
-) -> "FeatureStore":
+def open_feature_store(settings: Settings, *, registry_ttl: int = 60) -> "FeatureStore":
     """Opens the store: one connection to the registry, none yet to the stores.
 
-    `offline_schema` is a schema that historical reads search before `public`; `registry_ttl` the seconds after which
-    the registry is read again (0: never). Raises ConfigurationError where no PostgreSQL is set.
+    `registry_ttl` is the seconds after which the registry is read again (0: never). Raises ConfigurationError where
+    no PostgreSQL is set.
     """
     import yaml
     from feast import FeatureStore, RepoConfig
 
     raw: dict[str, Any] = yaml.safe_load(_expanded(REPOSITORY / "feature_store.yaml", settings))
     raw["registry"]["cache_ttl_seconds"] = registry_ttl
-    if offline_schema:
-        raw["offline_store"]["db_schema"] = HISTORICAL_READS.format(schema=offline_schema)
     return FeatureStore(config=RepoConfig(**raw, repo_path=REPOSITORY))
 
 
 @contextlib.contextmanager
-def feature_store(settings: Settings, *, offline_schema: str | None = None) -> Iterator["FeatureStore"]:
+def feature_store(settings: Settings) -> Iterator["FeatureStore"]:
     """The store for the time of a block; Feast itself leaves its connections open until they are collected."""
-    store = open_feature_store(settings, offline_schema=offline_schema)
+    store = open_feature_store(settings)
     try:
         yield store
     finally:

@@ -113,6 +113,7 @@ def facts_of(contract: FeatureContract) -> ModelFacts:
         as_of=datetime(2026, 2, 28, tzinfo=UTC),
         known_at=datetime(2026, 3, 30, tzinfo=UTC),
         fingerprint="f" * 64,
+        rows_digest="d" * 64,
         random_state=7,
         git_commit="c" * 40,
         git_dirty=False,

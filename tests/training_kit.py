@@ -62,7 +62,7 @@ def training_set(frame: pd.DataFrame, contract: FeatureContract, label: str) -> 
     """A TrainingSet of that frame, with a fingerprint of its own."""
     cells = frame.to_csv(index=False) + contract.digest
     digest = hashlib.sha256(cells.encode()).hexdigest()
-    return TrainingSet(frame, contract, label, JANUARY, KNOWN_AT, fingerprint=f"set {digest}", rows_digest=digest)
+    return TrainingSet(frame, contract, label, JANUARY, KNOWN_AT, f"set {digest}", digest, definition="SELECT 1")
 
 
 def regression(contract: FeatureContract, random_state: int) -> Any:

@@ -83,12 +83,13 @@ def join(sources: tuple[ViewSource, ...], extract: ExtractSchema, as_of: datetim
 
 
 def _view(source: ViewSource, entity: sql.Identifier, as_of: datetime, form: Form) -> sql.Composed:
-    time, created, moment = sql.Identifier(source.time), sql.Identifier(source.created), sql.Literal(as_of)
+    time, created = sql.Identifier("source", source.time), sql.Identifier("source", source.created)
+    moment = sql.Literal(as_of)
     timely = [sql.SQL("{} <= {}").format(time, moment)]
     if source.ttl:
         timely.append(sql.SQL("{} >= {} - {} * interval '1 second'").format(time, moment, sql.Literal(source.ttl)))
     columns = (
-        sql.SQL("{} AS {}").format(sql.Identifier(column), sql.Identifier(name))
+        sql.SQL("{} AS {}").format(sql.Identifier("source", column), sql.Identifier(name))
         for name, column in source.columns.items()
     )
     return sql.SQL(form.value).format(

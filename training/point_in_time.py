@@ -4,10 +4,9 @@ Feast's registry says what the features are; the join's text is ours. Feast's ow
 million users, and quadratic time where the planner expects few rows: here the plan is looked at before it is run.
 """
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as arrow
 from psycopg import sql
@@ -20,6 +19,7 @@ from asof.settings import Settings
 from training.copied import copied
 from training.join_text import Form, ViewSource, columns, join
 from training.known_at import KnownTables, tables_known_at
+from training.plan import finds_by_key
 from training.rows_digest import TYPES
 from training.training_set import column_types
 
@@ -33,9 +33,6 @@ SESSION = {
     Form.BY_SET: {"enable_nestloop": "off", "work_mem": "64MB"},
 }
 OUTPUT = {"timezone": "UTC", "datestyle": "ISO", "extra_float_digits": "1", "jit": "off"}
-
-DEAR = 100.0
-"""The cost, in the planner's units (one page read in sequence is 1), that a lookup of one entity may have at most."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,7 @@ def _source(store: "FeatureStore", contract: FeatureContract, view: str) -> View
 def _fetch(tables: KnownTables, queries: dict[Form, sql.Composed], types: dict[str, arrow.DataType]) -> arrow.Table:
     with tables.connection.transaction():
         _set(tables, OUTPUT | SESSION[Form.BY_KEY])
-        form = Form.BY_KEY if _looks_up(tables, queries[Form.BY_KEY]) else Form.BY_SET
+        form = Form.BY_KEY if finds_by_key(tables.connection, queries[Form.BY_KEY]) else Form.BY_SET
     with tables.connection.transaction():
         _set(tables, OUTPUT | SESSION[form])
         return arrow.concat_tables(copied(tables.connection, queries[form], types))
@@ -99,25 +96,6 @@ def _fetch(tables: KnownTables, queries: dict[Form, sql.Composed], types: dict[s
 def _set(tables: KnownTables, settings: dict[str, str]) -> None:
     for name, value in settings.items():
         tables.connection.execute("SELECT set_config(%s, %s, true)", (name, value))
-
-
-def _looks_up(tables: KnownTables, query: sql.Composed) -> bool:
-    """Whether the planner finds an entity's rows in each source through an index, and does not read on past them."""
-    row = tables.connection.execute(sql.SQL("EXPLAIN (FORMAT JSON) {}").format(query)).fetchone()
-    plan = (row[0] if isinstance(row[0], list) else json.loads(row[0]))[0]["Plan"] if row else {}
-    return all(scan["Total Cost"] < DEAR for scan in _repeated_scans(plan))
-
-
-def _repeated_scans(plan: dict[str, Any], *, repeated: bool = False) -> list[dict[str, Any]]:
-    """The scans on the inner sides of nested loops, which are run once for each row of the outer side.
-
-    Their own cost counts, not that of the LIMIT above: it is what a scan costs that finds nothing.
-    """
-    own = [plan] if repeated and "Scan" in plan["Node Type"] else []
-    inner = plan["Node Type"] == "Nested Loop"
-    for child in plan.get("Plans", []):
-        own += _repeated_scans(child, repeated=repeated or (inner and child["Parent Relationship"] == "Inner"))
-    return own
 
 
 def newest_labelled_month(settings: Settings, extract: ExtractSchema) -> datetime:

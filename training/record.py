@@ -29,6 +29,12 @@ def record_run(client: "MlflowClient", run_id: str, facts: ModelFacts, *, model:
     client.log_dict(run_id, facts.contract.to_dict(), "feature_schema.json")
 
 
+def record_definition(client: "MlflowClient", run_id: str, definition: str) -> None:
+    """The SQL of the training set as training_set.sql: with the facts and the rows it gives the fingerprint again."""
+    if definition:
+        client.log_text(run_id, definition, "training_set.sql")
+
+
 def record_search(client: "MlflowClient", run_id: str, fitted: "ClassifierMixin") -> None:
     """What a search tried, how each candidate did and which one it chose; nothing where there was no search.
 

@@ -11,7 +11,7 @@ from asof.settings import Settings
 from asof.use_case import Estimator, UseCase
 from training.code_version import code_version
 from training.metrics import Floats, best_threshold
-from training.record import record_model, record_run, record_search
+from training.record import record_definition, record_model, record_run, record_search
 from training.tracking import tracked_run
 from training.training_set import TrainingSet
 
@@ -69,6 +69,7 @@ def train(
             threshold = best_threshold(train_side.labels, _out_of_fold(model, train_side, random_state))
         facts = _facts(use_case, name, train_side, threshold=threshold, random_state=random_state)
         record_run(client, run_id, facts, model=model)
+        record_definition(client, run_id, training_set.definition)
         record_search(client, run_id, fitted)
         model_uri = record_model(model, facts, example=held_out.features.head(3))
     dropped = len(training_set.frame) - len(train_side.frame) - len(held_out.frame)

@@ -101,7 +101,9 @@ def test_the_default_estimator_is_better_and_takes_over(default: dict[str, Any],
 def test_the_same_data_again_is_not_promoted(run: Run, default: dict[str, Any]) -> None:
     again = run("retrain", "churn", "--as-of", "2024-01-31")
     assert again["version"]["metrics"]["auc"] == default["version"]["metrics"]["auc"]
-    assert again["version"]["facts"]["fingerprint"] == default["version"]["facts"]["fingerprint"]
+    first, second = (each["version"]["facts"] for each in (default, again))
+    assert second["rows_digest"] == first["rows_digest"]
+    assert second["fingerprint"] != first["fingerprint"], "known at another moment"
     assert again["promotion"]["promoted"] is False
 
 
@@ -149,6 +151,7 @@ def test_every_user_gets_the_probability_that_the_registered_model_gives(
     version = model_version(settings, CHURN, default["version"]["version"])
     training_set = build_training_set(settings, CHURN, JANUARY, known_at=version.facts.known_at)
     assert training_set.fingerprint == version.facts.fingerprint
+    assert training_set.rows_digest == version.facts.rows_digest
     expected = load_model(settings, version).predict_proba(training_set.features)[:, 1]
 
     monkeypatch.setenv("BENTOML_HOME", world["BENTOML_HOME"])

@@ -286,6 +286,7 @@ def test_the_model_tells_its_lineage(service: httpx.Client, small_model: "SmallM
     assert model["contract"] == small_model.contract.to_dict() | {"features": model["contract"]["features"]}
     assert [feature["name"] for feature in model["contract"]["features"]] == small_model.contract.names
     assert model["contract_digest"] == small_model.contract.digest
+    assert (model["fingerprint"], model["rows_digest"]) == ("f" * 64, "d" * 64)
     assert (model["use_case"], model["estimator"], model["random_state"]) == ("churn", "small", 7)
     assert model["known_at"] == "2026-03-30T00:00:00Z"
 

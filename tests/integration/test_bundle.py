@@ -98,6 +98,7 @@ def test_the_model_carries_its_lineage(version: ModelVersion, built: Any) -> Non
         "version": version.version,
         "run_id": version.run_id,
         "fingerprint": "f" * 64,
+        "rows_digest": "d" * 64,
         "feature_service": "churn_v2",
         "as_of": "2026-02-28T00:00:00+00:00",
         "git_commit": "c" * 40,

@@ -88,8 +88,26 @@ def test_what_is_loaded_later_does_not_change_what_was_known(history: History) -
     first = build_training_set(history.settings, CHURN, as_of, known_at=labelled)
     again = build_training_set(history.settings, CHURN, as_of, known_at=labelled)
     now = build_training_set(history.settings, CHURN, as_of)
-    assert first.fingerprint == again.fingerprint
-    assert first.fingerprint != now.fingerprint, "late rows and corrections have come since"
+    assert (first.fingerprint, first.rows_digest) == (again.fingerprint, again.rows_digest)
+    assert first.rows_digest != now.rows_digest, "late rows and corrections have come since"
+    assert first.fingerprint != now.fingerprint
+
+
+def test_the_same_rows_known_at_another_moment_are_the_same_rows_under_another_fingerprint(history: History) -> None:
+    as_of, known_at = moment(history.plan.as_of(0)), moment(date(2024, 12, 31))
+    first = build_training_set(history.settings, CHURN, as_of, known_at=known_at)
+    later = build_training_set(history.settings, CHURN, as_of, known_at=known_at + timedelta(microseconds=1))
+    assert first.rows_digest == later.rows_digest
+    assert first.fingerprint != later.fingerprint
+
+
+def test_what_defines_the_rows_is_told_without_anything_random(history: History) -> None:
+    as_of = moment(history.plan.as_of(0))
+    first, again = (build_training_set(history.settings, CHURN, as_of).definition for _ in range(2))
+    assert first == again
+    assert "known_at_" not in first
+    for each in ("CASE WHEN net_service = 'No'", "34560000", "2024-01-31", '"churn_label"'):
+        assert each in first
 
 
 def test_one_changed_cell_changes_the_fingerprint(history: History) -> None:
@@ -104,8 +122,9 @@ def test_one_changed_cell_changes_the_fingerprint(history: History) -> None:
         )
     changed = build_training_set(history.settings, CHURN, as_of)
     as_before = build_training_set(history.settings, CHURN, as_of, known_at=january.known_at)
+    assert changed.rows_digest != january.rows_digest
     assert changed.fingerprint != january.fingerprint
-    assert as_before.fingerprint == january.fingerprint
+    assert (as_before.fingerprint, as_before.rows_digest) == (january.fingerprint, january.rows_digest)
 
 
 def test_rows_are_unique_and_in_one_order(history: History) -> None:

@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from asof.errors import ModelError
 from asof.feature_contract import FeatureContract
+from asof.model_facts import ModelFacts
 from asof.model_facts import Split
 from asof.settings import Settings
 from asof.use_case import UseCase
@@ -79,6 +80,11 @@ def test_the_same_evaluation_is_registered_once(registry: Registry) -> None:
     assert first.version == "1"
     assert first.metrics == registry.evaluations["default"].metrics
     assert first.facts == registry.evaluations["default"].facts
+    tags = registry.client.get_model_version(registry.use_case.model_name, "1").tags
+    assert {name: tags[name] for name in ("fingerprint", "rows_digest")} == {
+        "fingerprint": SETS["small_v1"].fingerprint,
+        "rows_digest": SETS["small_v1"].rows_digest,
+    }
 
 
 def test_a_first_version_that_beats_a_constant_model_goes_into_production(registry: Registry) -> None:
@@ -182,6 +188,23 @@ def test_a_training_set_that_comes_out_differently_is_refused(registry: Registry
     version = registry.version("default")
     with pytest.raises(ModelError, match="comes out differently now"):
         promote(registry.settings, version, training_set_for=lambda _: made_up_set(seed=1))
+
+
+def test_the_same_rows_under_another_fingerprint_are_compared(registry: Registry) -> None:
+    """A later `known_at`, or the text of the join in a later version of ours, is no other training set to a model."""
+    elsewhere = replace(SETS["small_v1"], fingerprint="another")
+    assert promote(registry.settings, registry.version("default"), training_set_for=lambda _: elsewhere).promoted
+
+
+def test_a_version_from_before_rows_were_digested_is_to_be_trained_again(registry: Registry) -> None:
+    version = registry.version("default")
+    data = version.facts.to_dict()
+    del data["rows_digest"]
+    old = replace(version, facts=ModelFacts.from_dict(data))
+    with pytest.raises(
+        ModelError, match=r"comes out differently now \(rows \w{12}, were not recorded\): train it again"
+    ):
+        promote(registry.settings, old, training_set_for=set_for)
 
 
 def test_a_champion_whose_features_are_gone_is_told(registry: Registry) -> None:

@@ -101,7 +101,8 @@ def test_the_run_tells_how_it_came_to_be(settings: Settings, trained: TrainedMod
         "model.model__C": "1.0",
     }
     assert expected.items() <= run.data.params.items()
-    assert run.data.tags["fingerprint"] == trained.facts.fingerprint
+    assert run.data.tags["fingerprint"] == trained.facts.fingerprint == with_gaps().fingerprint
+    assert run.data.tags["rows_digest"] == trained.facts.rows_digest == with_gaps().rows_digest
     assert run.data.tags["feature_service"] == "small_v1"
     assert run.data.tags["git_commit"] == trained.facts.git_commit
     assert run.data.tags["git_dirty"] in ("true", "false")
@@ -132,6 +133,7 @@ def test_mlflows_own_reader_gives_probabilities(settings: Settings, trained: Tra
 def test_the_artefacts_are_there(artefact: Callable[[str], Path], trained: TrainedModel) -> None:
     schema = json.loads(artefact("feature_schema.json").read_text())
     assert FeatureContract.from_dict(schema) == trained.facts.contract
+    assert artefact("training_set.sql").read_text() == "SELECT 1"
     for name in ("roc", "precision_recall", "calibration", "confusion_matrix", "importance"):
         assert artefact(f"plots/{name}.png").read_bytes().startswith(b"\x89PNG")
 
@@ -145,6 +147,7 @@ def test_the_model_card_needs_nothing_but_itself(artefact: Callable[[str], Path]
         assert f"{evaluation.metrics[name]:.4f}" in page
     assert f"{evaluation.metrics['auc_low']:.4f} to {evaluation.metrics['auc_high']:.4f}" in page
     assert evaluation.facts.fingerprint in page
+    assert f"<code>{evaluation.facts.rows_digest}</code>" in page
     assert "13 rows that lack a feature" in page
 
 

@@ -1,0 +1,34 @@
+"""A query -> whether the planner finds the rows of each entity through an index. Asked before the query is run."""
+
+import json
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+DEAR = 100.0
+"""The cost, in the planner's units (one page read in sequence is 1), that a lookup of one entity may have at most."""
+
+
+def finds_by_key(connection: psycopg.Connection, query: sql.Composable) -> bool:
+    """Whether each scan that is run once for each entity is cheap: else the work would grow with its square.
+
+    A source without an index is so found out, and an index that only gives the order, which is read from its end until
+    the entity comes by: the planner takes it for cheap where it expects that soon.
+    """
+    row = connection.execute(sql.SQL("EXPLAIN (FORMAT JSON) {}").format(query)).fetchone()
+    plans = row[0] if row else []
+    plan = (json.loads(plans) if isinstance(plans, str) else plans)[0]["Plan"]
+    return all(scan["Total Cost"] < DEAR for scan in _repeated_scans(plan))
+
+
+def _repeated_scans(plan: dict[str, Any], *, repeated: bool = False) -> list[dict[str, Any]]:
+    """The scans on the inner sides of nested loops, which are run once for each row of the outer side.
+
+    Their own cost counts, not that of a LIMIT above: it is what a scan costs that finds nothing.
+    """
+    own = [plan] if repeated and "Scan" in plan["Node Type"] else []
+    inner = plan["Node Type"] == "Nested Loop"
+    for child in plan.get("Plans", []):
+        own += _repeated_scans(child, repeated=repeated or (inner and child["Parent Relationship"] == "Inner"))
+    return own
