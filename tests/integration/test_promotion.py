@@ -12,8 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from asof.errors import ModelError
 from asof.feature_contract import FeatureContract
-from asof.model_facts import ModelFacts
-from asof.model_facts import Split
+from asof.model_facts import ModelFacts, Split
 from asof.settings import Settings
 from asof.use_case import UseCase
 from tests.training_kit import SMALL, SMALLER, made_up_set, small_use_case
