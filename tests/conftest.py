@@ -7,9 +7,15 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as drawn
 from pydantic import SecretStr
 
 from asof.settings import PROJECT, Settings
+
+# How long one example takes says more of who else uses the machine than of the code.
+drawn.register_profile("asof", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+drawn.load_profile("asof")
 
 STREAMFLOW = PROJECT.parent / "shared" / "data" / "streamflow"
 

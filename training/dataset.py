@@ -1,4 +1,4 @@
-"""A use case and a moment -> TrainingSet: from the snapshots, through Feast, or from the use case's own data set."""
+"""A use case and a moment -> TrainingSet: from the snapshots, or from the use case's own data set."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""The snapshot tables as they were known on a day: a schema of views that Feast reads in their place."""
+"""The snapshot tables as they were known on a day: a schema of views that is read in their place."""
 
 import contextlib
 import uuid
@@ -32,7 +32,7 @@ def tables_known_at(
 
     Feast's own `filter_by_created_timestamp` compares created_at with the entity row's event timestamp, which is
     `as_of` here: it would hide every snapshot that arrived after the day that it describes. The cut is therefore made
-    underneath, for all sources alike. What Feast creates meanwhile (its entity table) lands in the same schema.
+    underneath, for all sources alike.
     A load that is running is waited for: its rows may have been known before `known_at`. A schema left behind by a
     killed process is dropped by the next call.
     """
