@@ -6,8 +6,11 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-DEAR = 100.0
-"""The cost, in the planner's units (one page read in sequence is 1), that a lookup of one entity may have at most."""
+DEAR = 10.0
+"""The cost of a lookup for each row that it is expected to find and one more, in the planner's units (a page read in
+sequence is 1, at random 4). In tables of 2,000 to 480,000 rows, an index that begins with the entity cost 4.0 to 4.2,
+analysed or not and however long the history; one that only gives the order 27 to 6,800.
+"""
 
 
 def finds_by_key(connection: psycopg.Connection, query: sql.Composable) -> bool:
@@ -19,7 +22,7 @@ def finds_by_key(connection: psycopg.Connection, query: sql.Composable) -> bool:
     row = connection.execute(sql.SQL("EXPLAIN (FORMAT JSON) {}").format(query)).fetchone()
     plans = row[0] if row else []
     plan = (json.loads(plans) if isinstance(plans, str) else plans)[0]["Plan"]
-    return all(scan["Total Cost"] < DEAR for scan in _repeated_scans(plan))
+    return all(scan["Total Cost"] < DEAR * (1 + scan["Plan Rows"]) for scan in _repeated_scans(plan))
 
 
 def _repeated_scans(plan: dict[str, Any], *, repeated: bool = False) -> list[dict[str, Any]]:

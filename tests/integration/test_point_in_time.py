@@ -106,6 +106,19 @@ def query(form: Form = Form.BY_KEY) -> sql.Composed:
 def test_a_source_without_an_index_is_not_read_once_for_each_entity(loose: psycopg.Connection[Any]) -> None:
     assert not finds_by_key(loose, query())
     loose.execute("CREATE INDEX ON loose (user_id, as_of, created_at)")
+    assert finds_by_key(loose, query()), "also before PostgreSQL has looked at the table"
+    loose.execute("ANALYZE loose")
+    assert finds_by_key(loose, query())
+
+
+def test_a_long_history_is_still_looked_up(loose: psycopg.Connection[Any]) -> None:
+    """An entity's newest row is one step into the index, however many lie behind it."""
+    loose.execute("DELETE FROM loose WHERE x > 2000")
+    loose.execute(
+        "INSERT INTO loose SELECT user_id, as_of - month * interval '30 days', created_at, x"
+        " FROM loose, generate_series(1, 39) AS month"
+    )
+    loose.execute("CREATE INDEX ON loose (user_id, as_of, created_at)")
     loose.execute("ANALYZE loose")
     assert finds_by_key(loose, query())
 
