@@ -1,6 +1,7 @@
 """Our join in both of its forms beside Feast's own, and the look at the plan that chooses between them."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -99,8 +100,14 @@ def loose(history: History) -> Iterator[psycopg.Connection[Any]]:
         connection.rollback()
 
 
-def query(form: Form = Form.BY_KEY) -> sql.Composed:
-    return join((SOURCE,), EXTRACT, JANUARY, form)
+def query(form: Form = Form.BY_KEY, *, ttl: int = 0) -> sql.Composed:
+    return join((replace(SOURCE, ttl=ttl),), EXTRACT, JANUARY, form)
+
+
+def rows(connection: psycopg.Connection[Any], asked: sql.Composed) -> dict[str, tuple[float | None, bool]]:
+    types = {"user_id": TYPES["String"], "x": TYPES["Float64"], "churn_label": TYPES["Bool"]}
+    found = [row for each in copied(connection, asked, types) for row in each.to_pylist()]
+    return {row["user_id"]: (row["x"], row["churn_label"]) for row in found}
 
 
 def test_a_source_without_an_index_is_not_read_once_for_each_entity(loose: psycopg.Connection[Any]) -> None:
@@ -131,12 +138,31 @@ def test_an_index_that_only_gives_the_order_is_no_help(loose: psycopg.Connection
 
 
 def test_both_forms_find_the_same_in_any_source(loose: psycopg.Connection[Any]) -> None:
-    types = {"user_id": TYPES["String"], "x": TYPES["Float64"], "churn_label": TYPES["Bool"]}
-    by_set = [each.to_pylist() for each in copied(loose, query(Form.BY_SET), types)]
+    by_set = rows(loose, query(Form.BY_SET))
     loose.execute("CREATE INDEX ON loose (user_id, as_of, created_at)")
-    by_key = [each.to_pylist() for each in copied(loose, query(), types)]
+    by_key = rows(loose, query())
     assert by_key == by_set
-    assert len({row["x"] for row in by_key[0]} - {None}) > 300
+    assert len({x for x, _ in by_key.values()} - {None}) > 300
+
+
+@pytest.mark.parametrize("form", list(Form))
+def test_a_value_is_taken_up_to_its_ttl_and_not_a_second_longer(loose: psycopg.Connection[Any], form: Form) -> None:
+    loose.execute("UPDATE loose SET as_of = as_of - interval '10 days'")
+    loose.execute("CREATE INDEX ON loose (user_id, as_of, created_at)")
+    assert len({x for x, _ in rows(loose, query(form, ttl=864_000)).values()} - {None}) > 300
+    assert {x for x, _ in rows(loose, query(form, ttl=863_999)).values()} == {None}
+
+
+def test_the_newest_version_of_a_label_counts(loose: psycopg.Connection[Any]) -> None:
+    loose.execute("CREATE INDEX ON loose (user_id, as_of, created_at)")
+    before = rows(loose, query())
+    loose.execute(
+        "INSERT INTO labels (user_id, as_of, created_at, churn_label)"
+        " SELECT DISTINCT ON (user_id) user_id, as_of, now(), NOT churn_label FROM labels WHERE as_of = %s"
+        " ORDER BY user_id, created_at DESC",
+        (JANUARY,),
+    )
+    assert rows(loose, query()) == {user: (x, not label) for user, (x, label) in before.items()}
 
 
 def test_nulls_empty_texts_and_odd_characters_arrive_as_they_are(history: History) -> None:
