@@ -91,7 +91,7 @@ def test_the_held_out_figures_are_good_enough_and_those_that_scikit_learn_gives(
 
 def test_another_run_gives_the_same_to_the_last_digit(settings: Settings, made: Made) -> None:
     again = evaluate(settings, train(settings, CANCER, build_training_set(settings, CANCER, made.training_set.as_of)))
-    assert again.facts.fingerprint == made.evaluation.facts.fingerprint
+    assert again.facts.rows_digest == made.evaluation.facts.rows_digest
     assert {**again.metrics, "training_seconds": 0} == {**made.evaluation.metrics, "training_seconds": 0}
     assert np.array_equal(again.probabilities, made.evaluation.probabilities)
 
@@ -190,7 +190,7 @@ def test_a_champion_without_the_derived_column_is_scored_without_it(settings: Se
 def test_a_champion_whose_rows_were_drawn_from_another_data_set_cannot_be_compared(
     settings: Settings, made: Made
 ) -> None:
-    champion = replace(made.version, facts=replace(made.version.facts, fingerprint="0" * 64))
+    champion = replace(made.version, facts=replace(made.version.facts, rows_digest="0" * 64))
     with pytest.raises(ModelError, match="nobody can tell which of these it has seen"):
         hold_contest(settings, made.version, champion, training_set_for=lambda _: made.training_set)
 
