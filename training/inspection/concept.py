@@ -1,0 +1,139 @@
+"""Two months with labels -> whether what was true last month still is: last month's model on this month's users."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from asof.extract_schema import Kind
+from training.inspection.finding import Finding, Severity
+from training.inspection.month import Month, Pair
+from training.inspection.statistics import ALARM, auc
+from training.metrics import Floats, Labels, interval, resampled
+from training.split import held_out
+from training.train import one_thread
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+Places = NDArray[np.int64]
+Columns = Mapping[str, list[str] | None]
+"""The columns that the model takes, with the levels of those that have levels."""
+
+SHARE = 0.25
+MOST_ROWS = 20_000
+"""Rows to fit on, and again to score: enough to see what matters."""
+MOST_LEVELS = 50
+FEWEST_OF_A_CLASS = 30
+LARGE_DROP = 0.05
+"""An AUC lower by this much is a change that matters."""
+
+
+@dataclass(frozen=True)
+class Carried:
+    """The AUC of last month's model on held-out users of last month and of this one, with 95 % intervals.
+
+    `error` is the standard error of the difference.
+    """
+
+    before: float
+    after: float
+    before_interval: tuple[float, float]
+    after_interval: tuple[float, float]
+    error: float
+
+    @property
+    def p_value(self) -> float:
+        """The chance of such a loss where the concept has not changed."""
+        return float(stats.norm.sf((self.before - self.after) / self.error)) if self.error > 0 else 1.0
+
+
+def carried_over(pair: Pair) -> Carried | None:
+    """Fits a quick model on last month's users and scores those held out from it, in both months.
+
+    The users are on the same side in both months. Each month is resampled by itself: whoever leaves has a label once
+    and is not there to be paired, and where users are in both months their scores make the difference surer than the
+    interval says. None without labels of both classes on each side.
+    """
+    months = [month for month in (pair.before, pair.after) if month.label]
+    sides = [_sides(month) for month in months]
+    if len(months) < 2 or not all(_both_classes(*each) for each in zip(months, sides, strict=True)):
+        return None
+    columns, fit_on = _columns(pair), sides[0][0]
+    with one_thread():
+        model = _model().fit(_inputs(pair.before, fit_on, columns), _labels(pair.before, fit_on))
+        scores = [
+            model.predict_proba(_inputs(month, rows, columns))[:, 1]
+            for month, (_, rows) in zip(months, sides, strict=True)
+        ]
+    labels = [_labels(month, rows) for month, (_, rows) in zip(months, sides, strict=True)]
+    (before, drawn), (after, drawn_after) = (_resampled(*each, seed=n) for n, each in enumerate(zip(labels, scores)))
+    error = float((drawn - drawn_after).std())
+    return Carried(before, after, interval(drawn), after_interval=interval(drawn_after), error=error)
+
+
+def concept_change(pair: Pair) -> list[Finding]:
+    """`concept:` last month's model knows this month's held-out users clearly worse than last month's."""
+    found = carried_over(pair)
+    if found is None or found.before - found.after < LARGE_DROP or found.p_value > ALARM:
+        return []
+    return [
+        Finding(
+            f"concept:{pair.after.label}",
+            Severity.WARNING,
+            f"A model of {pair.before.as_of.date()} has an AUC of {found.before:.3f} on its own held-out users "
+            f"({found.before_interval[0]:.3f} to {found.before_interval[1]:.3f}) and of {found.after:.3f} on those of "
+            f"{pair.after.as_of.date()} ({found.after_interval[0]:.3f} to {found.after_interval[1]:.3f}): the concept "
+            "has changed, or the labels are not what they were.",
+            "Train on the newest month alone and promote it soon; first make sure that its labels are right.",
+            {"auc_before": found.before, "auc_after": found.after, "standard_error": found.error},
+        )
+    ]
+
+
+def _both_classes(month: Month, sides: tuple[Places, Places]) -> bool:
+    counts = [np.bincount(_labels(month, rows), minlength=2).min() for rows in sides]
+    return bool(min(counts) >= FEWEST_OF_A_CLASS)
+
+
+def _sides(month: Month) -> tuple[Places, Places]:
+    """Places of the labelled rows, those to fit on and those held out; at most MOST_ROWS each, evenly spaced."""
+    rows = np.flatnonzero(~np.isnan(month.numbers(str(month.label))))
+    rows = rows[:: max(1, int(rows.size * SHARE) // MOST_ROWS)]
+    out = held_out(month.frame.index[rows].to_series(), SHARE)
+    return rows[~out][:: max(1, int((~out).sum()) // MOST_ROWS)], rows[out]
+
+
+def _labels(month: Month, rows: Places) -> Labels:
+    return month.numbers(str(month.label))[rows].astype(np.int64)
+
+
+def _columns(pair: Pair) -> Columns:
+    """A text of many levels is left out, and so are dates: they move by themselves."""
+    levels = {name: list(pair.before.frame[name].cat.categories) for name in pair.features(Kind.TEXT)}
+    few = {name: found for name, found in levels.items() if len(found) <= MOST_LEVELS}
+    return {name: None for name in pair.features(Kind.BOOLEAN, Kind.INTEGER, Kind.NUMBER)} | few
+
+
+def _inputs(month: Month, rows: Places, columns: Columns) -> pd.DataFrame:
+    """Shape (rows, columns); a level that the model has not seen is missing."""
+    frame = month.frame[list(columns)].iloc[rows]
+    seen = {name: frame[name].cat.set_categories(levels) for name, levels in columns.items() if levels is not None}
+    return frame.assign(**seen)
+
+
+def _model() -> "HistGradientBoostingClassifier":
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    return HistGradientBoostingClassifier(
+        max_iter=60, max_leaf_nodes=8, early_stopping=False, categorical_features="from_dtype", random_state=0
+    )
+
+
+def _resampled(labels: Labels, scores: Floats, *, seed: int) -> tuple[float, Floats]:
+    """The AUC, and that of each bootstrap resample."""
+    return auc(scores[labels == 1], scores[labels == 0]), resampled(labels, scores, seed=seed)["auc"]

@@ -1,0 +1,120 @@
+"""Months in their order -> Examination: every check on every month, and on every month beside the one before."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from training.inspection.concept import concept_change
+from training.inspection.constant import constant_columns
+from training.inspection.coverage import missing_rows
+from training.inspection.dates import impossible_dates
+from training.inspection.drift import drift
+from training.inspection.duplicates import duplicated_columns
+from training.inspection.filled import filled_without_count
+from training.inspection.finding import Finding, Severity
+from training.inspection.labels import label_agreement, label_rate
+from training.inspection.leaks import leak_suspects
+from training.inspection.month import Month, Pair, pair_of
+from training.inspection.nulls import null_rules
+from training.inspection.tenure import contradicting_tenures, standing_still
+from training.inspection.unchanged import unchanged
+from training.inspection.units import changed_units, impossible_amounts
+
+ON_ONE_MONTH: tuple[Callable[[Month], list[Finding]], ...] = (
+    missing_rows,
+    constant_columns,
+    null_rules,
+    filled_without_count,
+    impossible_dates,
+    impossible_amounts,
+    contradicting_tenures,
+    duplicated_columns,
+    leak_suspects,
+)
+ON_TWO_MONTHS: tuple[Callable[[Pair], list[Finding]], ...] = (
+    unchanged,
+    standing_still,
+    changed_units,
+    label_rate,
+    label_agreement,
+    drift,
+    concept_change,
+)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A finding, the moments of the months where it was made, and whether the use case has acknowledged it.
+
+    The sentence and its figures are those of the newest of these months.
+    """
+
+    finding: Finding
+    months: tuple[datetime, ...]
+    acknowledged: bool
+
+    @property
+    def stops(self) -> bool:
+        """Whether it keeps a model from being trained."""
+        return self.finding.severity is Severity.ERROR and not self.acknowledged
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What the checks have to say of the months, the gravest first; each finding once, by its name."""
+
+    months: tuple[datetime, ...]
+    seen: tuple[Seen, ...]
+
+    @property
+    def stopping(self) -> tuple[Seen, ...]:
+        """The errors that nobody has acknowledged."""
+        return tuple(each for each in self.seen if each.stops)
+
+    @property
+    def alarms(self) -> tuple[Seen, ...]:
+        """Errors and warnings that nobody has acknowledged."""
+        return tuple(each for each in self.seen if each.finding.severity is not Severity.INFO and not each.acknowledged)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as JSON knows it."""
+        return {
+            "months": [moment.isoformat() for moment in self.months],
+            "findings": [
+                {
+                    "name": each.finding.name,
+                    "severity": str(each.finding.severity),
+                    "acknowledged": each.acknowledged,
+                    "months": [moment.date().isoformat() for moment in each.months],
+                    "found": each.finding.sentence,
+                    "to do": each.finding.advice,
+                    "evidence": dict(each.finding.figures),
+                }
+                for each in self.seen
+            ],
+        }
+
+
+def examine(months: Sequence[Month], *, acknowledged: Sequence[str] = ()) -> Examination:
+    """Runs every check on months of one schema, the oldest first."""
+    found: dict[str, list[tuple[datetime, Finding]]] = {}
+    for moment, finding in _findings(months):
+        found.setdefault(finding.name, []).append((moment, finding))
+    seen = [
+        Seen(each[-1][1], tuple(moment for moment, _ in each), name in acknowledged) for name, each in found.items()
+    ]
+    ordered = sorted(seen, key=lambda each: (each.finding.severity.rank, each.acknowledged))
+    return Examination(tuple(month.as_of for month in months), tuple(ordered))
+
+
+def _findings(months: Sequence[Month]) -> Iterator[tuple[datetime, Finding]]:
+    before: Month | None = None
+    for month in months:
+        for check in ON_ONE_MONTH:
+            yield from ((month.as_of, finding) for finding in check(month))
+        if before:
+            pair = pair_of(before, month)
+            for compare in ON_TWO_MONTHS:
+                yield from ((month.as_of, finding) for finding in compare(pair))
+        before = month

@@ -1,0 +1,143 @@
+"""The typed tables of one extract -> Month: one row per entity, every column as numbers; two of them -> Pair."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+import pyarrow as arrow
+from numpy.typing import NDArray
+
+from asof.extract_schema import Column, ExtractSchema, Kind
+from training.metrics import Floats
+
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Month:
+    """`frame` has one row per entity (its index, of n rows) and a column `table.column` for each raw column but the key.
+
+    Text is categorical, dates are datetime64[s], all else is float64 (yes is 1); what is missing is NaN. `columns`
+    tells of each what the schema says, `label` is the label's, None where the month has no labels. `present` has for
+    each table the entities with a row in it, shape (n,).
+    """
+
+    as_of: datetime
+    frame: pd.DataFrame
+    columns: Mapping[str, Column]
+    label: str | None
+    present: Mapping[str, Bools]
+
+    def features(self, *kinds: Kind) -> list[str]:
+        """The columns of these kinds (default: of every kind) but the label's."""
+        chosen = kinds or tuple(Kind)
+        return [name for name, column in self.columns.items() if column.kind in chosen and name != self.label]
+
+    def numbers(self, name: str) -> Floats:
+        """A column as float64, shape (n,): text as the code of its category, dates as days since 1970; NaN is none."""
+        return _numbers(self.frame[name])
+
+    def levels(self, name: str) -> list[str]:
+        """What the codes of a text or boolean column stand for."""
+        values = self.frame[name]
+        return [str(level) for level in values.cat.categories] if _is_text(values) else ["False", "True"]
+
+    def rows_of(self, name: str) -> Bools:
+        """The entities that have a row in the column's table, shape (n,)."""
+        return self.present[table_of(name)]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A month and the one before it; `rows_before` and `rows_after` are the places of the entities in both."""
+
+    before: Month
+    after: Month
+    rows_before: NDArray[np.int64]
+    rows_after: NDArray[np.int64]
+
+    @property
+    def days(self) -> float:
+        """Days between the months."""
+        return (self.after.as_of - self.before.as_of).total_seconds() / 86_400
+
+    def features(self, *kinds: Kind) -> list[str]:
+        """The columns of these kinds but the label's."""
+        return self.after.features(*kinds)
+
+    def numbers(self, name: str) -> tuple[Floats, Floats]:
+        """The column before and after, each month's rows in its own order; text with codes that mean the same."""
+        before, after = self.before.frame[name], self.after.frame[name]
+        if _is_text(before):
+            levels = before.cat.categories.union(after.cat.categories)
+            before, after = before.cat.set_categories(levels), after.cat.set_categories(levels)
+        return _numbers(before), _numbers(after)
+
+    def shared(self, name: str) -> tuple[Floats, Floats]:
+        """The same, of the entities in both months, side by side."""
+        before, after = self.numbers(name)
+        return before[self.rows_before], after[self.rows_after]
+
+
+def table_of(name: str) -> str:
+    """`table` of `table.column`."""
+    return name.partition(".")[0]
+
+
+def pair_of(before: Month, after: Month) -> Pair:
+    """Two months of one schema, the earlier first."""
+    places = before.frame.index.get_indexer(after.frame.index)
+    return Pair(before, after, places[places >= 0].astype(np.int64), np.flatnonzero(places >= 0))
+
+
+def month_of(schema: ExtractSchema, as_of: datetime, tables: Mapping[str, Sequence[arrow.Table]]) -> Month:
+    """Typed rows by table, as delivered one after another: the newest row of an entity counts.
+
+    Columns of `tables` are those of `training.extract`; the labels may be absent.
+    """
+    parts = {table.name: _part(tables[table.name]) for table in schema.tables}
+    entities = parts[schema.entities].index
+    known = {table.name: table for table in schema.tables}
+    if tables.get(schema.labels.name):
+        parts[schema.labels.name] = _part(tables[schema.labels.name])
+        known[schema.labels.name] = schema.labels
+    frames = [parts[name].reindex(entities).add_prefix(f"{name}.") for name in known]
+    return Month(
+        as_of,
+        frame=pd.concat(frames, axis="columns"),
+        columns={f"{name}.{column.name}": column for name, table in known.items() for column in table.columns[1:]},
+        label=f"{schema.labels.name}.{schema.label}" if schema.labels.name in known else None,
+        present={name: entities.isin(parts[name].index) for name in known},
+    )
+
+
+def _part(deliveries: Sequence[arrow.Table]) -> pd.DataFrame:
+    rows = arrow.concat_tables(deliveries)
+    entity, *names = rows.column_names
+    columns = {name: _series(rows[name]) for name in names}
+    frame = pd.DataFrame(columns).set_axis(pd.Index(rows[entity].to_pandas(), dtype=object), axis="index")
+    return frame[~frame.index.duplicated(keep="last")]
+
+
+def _series(values: arrow.ChunkedArray) -> "pd.Series[float]":
+    if arrow.types.is_string(values.type):
+        return values.combine_chunks().dictionary_encode().to_pandas()
+    if arrow.types.is_date(values.type):
+        return values.cast(arrow.timestamp("s")).to_pandas()
+    return values.cast(arrow.float64(), safe=False).to_pandas()
+
+
+def _is_text(values: "pd.Series[float]") -> bool:
+    return isinstance(values.dtype, pd.CategoricalDtype)
+
+
+def _numbers(values: "pd.Series[float]") -> Floats:
+    if _is_text(values):
+        codes = values.cat.codes.to_numpy(dtype=np.float64)
+        return np.where(codes < 0, np.nan, codes)
+    if values.dtype.kind == "M":
+        days = values.to_numpy(dtype="datetime64[D]")
+        return np.where(np.isnat(days), np.nan, days.astype(np.float64))
+    return values.to_numpy(dtype=np.float64)

@@ -1,0 +1,91 @@
+"""A month -> the rule that its nulls follow: "not applicable" is a value, "unknown" is not."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from asof.extract_schema import Kind
+from training.inspection.finding import Finding, Severity
+from training.inspection.month import Bools, Month
+
+MOST_LEVELS = 50
+FEWEST_NULLS = 10
+NEARLY = 0.9
+"""A rule that covers this share of the nulls is one; the rest breaks it."""
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """Every row with the condition is null; `covered` of the nulls have it."""
+
+    condition: str
+    covered: int
+
+
+def null_rules(month: Month) -> list[Finding]:
+    """`not-applicable:` null wherever another column says so; `missing:` null for no reason that the month shows."""
+    found: list[Finding] = []
+    for name in month.features():
+        null = np.isnan(month.numbers(name)) & month.rows_of(name)
+        if nulls := int(null.sum()):
+            rule = _rule(month, name, null) if nulls >= FEWEST_NULLS else None
+            found += [_follows(name, rule, nulls)] if rule else []
+            found += [_missing(month, name, nulls, rule)] if rule is None or rule.covered < nulls else []
+    return found
+
+
+def _rule(month: Month, name: str, null: Bools) -> _Rule | None:
+    """The candidate that covers the most nulls; of equal ones the first."""
+    rules = [rule for other in _candidates(month, name) for rule in _rules(month, other, null, month.rows_of(name))]
+    best = max(rules, key=lambda rule: rule.covered, default=None)
+    return best if best and best.covered >= NEARLY * null.sum() else None
+
+
+def _candidates(month: Month, name: str) -> Iterator[str]:
+    """Columns of few values that are known wherever this one could be."""
+    for other in month.features(Kind.TEXT, Kind.BOOLEAN, Kind.INTEGER):
+        values = month.numbers(other)[month.rows_of(name)]
+        if other != name and not np.isnan(values).any():
+            yield other
+
+
+def _rules(month: Month, other: str, null: Bools, rows: Bools) -> Iterator[_Rule]:
+    values = month.numbers(other)
+    if month.columns[other].kind is Kind.INTEGER:
+        yield from _all_null(values == 0, null, rows, f"{other} is 0")
+        return
+    levels = month.levels(other)
+    if len(levels) <= MOST_LEVELS:
+        for code, level in enumerate(levels):
+            yield from _all_null(values == code, null, rows, f"{other} is {level!r}")
+
+
+def _all_null(holds: Bools, null: Bools, rows: Bools, condition: str) -> Iterator[_Rule]:
+    covered = int((holds & null).sum())
+    if covered and covered == int((holds & rows).sum()):
+        yield _Rule(condition, covered)
+
+
+def _follows(name: str, rule: _Rule, nulls: int) -> Finding:
+    exactly = "exactly" if rule.covered == nulls else "always"
+    return Finding(
+        f"not-applicable:{name}",
+        Severity.INFO,
+        f"{name} is null {exactly} where {rule.condition}: {rule.covered:,} rows, not applicable rather than unknown.",
+        "Make it a value of its own in the feature view; neither fill it in nor cast it to a boolean (null casts to "
+        "True).",
+        {"nulls": float(nulls), "by_the_rule": float(rule.covered)},
+    )
+
+
+def _missing(month: Month, name: str, nulls: int, rule: _Rule | None) -> Finding:
+    left, rows = nulls - (rule.covered if rule else 0), int(month.rows_of(name).sum())
+    beside = f", beside those where {rule.condition}" if rule else ""
+    return Finding(
+        f"missing:{name}",
+        Severity.WARNING if rule else Severity.INFO,
+        f"{name} is null in {left:,} of {rows:,} rows by no rule that the month shows{beside}.",
+        "Ask where the values went: these entities are neither trained on nor scored while the feature is required.",
+        {"nulls": float(nulls), "unexplained": float(left)},
+    )
