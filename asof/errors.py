@@ -5,6 +5,7 @@ AsOfError
 ├── DataError                 data is not what it must be; nothing was changed
 │   ├── ExtractError          a file of an extract breaks a rule of its table
 │   ├── HistoryError          a load would rewrite what was already known
+│   ├── InspectionError       the data checks found errors that nobody has acknowledged
 │   └── TrainingSetError      no features, no labels, or labels of one class at this moment
 ├── ModelError                a model, version or Bento is absent, untrusted or of another use case
 ├── RequestError              the caller's fault
@@ -46,6 +47,14 @@ class ExtractError(DataError):
 
 class HistoryError(DataError):
     """A load would rewrite what was already known."""
+
+
+class InspectionError(DataError):
+    """The data checks found errors that the use case has not acknowledged; `names` are those of the findings."""
+
+    def __init__(self, message: str, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        super().__init__(message)
 
 
 class TrainingSetError(DataError):

@@ -117,6 +117,8 @@ class UseCase:
     threshold: float | None = None
     split: Split = field(default_factory=Split)
     default_estimator: str = "default"
+    acknowledged: tuple[str, ...] = ()
+    """Names of data-check errors that are known and may be trained on; each deserves a comment that says why."""
 
     @property
     def extract(self) -> ExtractSchema:

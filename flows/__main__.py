@@ -14,6 +14,7 @@ from rich.progress import Progress
 
 from flows.account import account
 from flows.door import open_settings, open_tracked_settings
+from flows.findings import for_people, moment
 
 door = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -79,6 +80,33 @@ def simulate(
             rows = bar.add_task("simulating")
             done = stage(plan, folder, progress=lambda done, total: bar.update(rows, completed=done, total=total))
         say({**asdict(done), "next": f"python -m flows ingest {folder} --as-of {plan.as_of(0)} --backfill"})
+
+
+@door.command()
+def inspect(
+    what: Annotated[
+        str | None, typer.Argument(metavar="EXTRACTS|AS_OF", help="A folder, or a loaded month; default: the newest.")
+    ] = None,
+    as_of: First = None,
+    known_at: KnownAt = None,
+    page: Annotated[Path | None, typer.Option(help="Where the HTML page goes; default: ASOF_HOME/inspections.")] = None,
+    use_case: str = "churn",
+    as_json: Json = False,
+) -> None:
+    """Check the data: findings, and a page with pictures. Exit code 1 if one of them would stop training."""
+    found: dict[str, Any] = {}
+    with account("inspecting", as_json=as_json) as say:
+        from flows.inspect_flow import inspect as flow
+        from flows.inspect_flow import inspect_folder
+
+        place, told = Path(what or ""), str(page) if page else None
+        if what and place.is_dir():
+            found = inspect_folder(use_case, place, as_of.date() if as_of else None, told)
+        else:
+            open_settings()
+            found = flow(use_case, moment(what) if what else None, known_at, told)
+        say(found if as_json else for_people(found))
+    raise typer.Exit(1 if found["stops"] else 0)
 
 
 @door.command()

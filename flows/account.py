@@ -84,7 +84,9 @@ def _is_rows(value: Any) -> bool:
 
 
 def _table(title: str | None, names: list[str], rows: list[list[str]], *, header: bool = True) -> Table:
-    table = Table(*names, title=title, title_justify="left", show_header=header, box=None, pad_edge=False)
+    table = Table(title=title, title_justify="left", show_header=header, box=None, pad_edge=False)
+    for name in names:
+        table.add_column(name, overflow="fold")  # what is to be copied must be there whole
     for row in rows:
         table.add_row(*row)
     return table

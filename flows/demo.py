@@ -114,6 +114,9 @@ def _train_and_bundle(account: Account, problem: UseCase) -> str:
 
 def _tell_version(say: Callable[[str], None], result: dict[str, Any]) -> None:
     version, outcome = result["version"], result["promotion"]
+    for finding in result["inspection"]:
+        if finding["severity"] != "info":
+            say(f"{finding['severity']}: {finding['finding']}{', acknowledged' if finding['acknowledged'] else ''}")
     metrics = version["metrics"]
     say(f"{version['name']} version {version['version']}, run {version['run_id']}")
     say(f"features and labels as of {version['facts']['as_of']}, training set {version['facts']['fingerprint'][:16]}")

@@ -11,6 +11,7 @@ from asof.settings import Moment
 from asof.use_cases import load
 from flows.artifacts import publish
 from flows.door import open_settings, open_tracked_settings
+from flows.inspect_flow import inspect_month
 from flows.progress import log
 from flows.retries import RETRIES
 from training.dataset import build_training_set, newest_labelled
@@ -63,13 +64,21 @@ def retrain(
     estimator: str | None = None,
     promotion: bool = True,
 ) -> dict[str, Any]:
-    """Trains as of a moment (default: the newest that has labels), registers, and promotes through the gate."""
+    """Trains as of a moment (default: the newest that has labels), registers, and promotes through the gate.
+
+    Refuses to train where the data checks find errors that the use case has not acknowledged (InspectionError).
+    """
     settings = open_tracked_settings()
     moment = as_of or newest_labelled(settings, load(use_case))
+    checks = inspect_month(use_case, moment, known_at)
     version = train_version(use_case, moment, known_at, estimator)
     outcome = promote_version(use_case, version.version) if promotion else None
     metrics = [{"metric": name, "value": value} for name, value in version.metrics.items()]
     publish("evaluation", metrics, f"{version.name} version {version.version}")
     if outcome:
         publish("promotion", map(asdict, outcome.criteria), f"promoted: {outcome.promoted}")
-    return {"version": asdict(version), "promotion": asdict(outcome) if outcome else None}
+    return {
+        "inspection": checks,
+        "version": asdict(version),
+        "promotion": asdict(outcome) if outcome else None,
+    }

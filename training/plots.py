@@ -23,7 +23,7 @@ def roc(labels: Labels, probabilities: Floats, metrics: Mapping[str, float]) -> 
     """The ROC curve, with chance and the chosen threshold."""
     from sklearn.metrics import roc_curve
 
-    figure, axes = _canvas("ROC curve, held-out rows", "False positive rate", "True positive rate (recall)")
+    figure, axes = canvas("ROC curve, held-out rows", "False positive rate", "True positive rate (recall)")
     wrong, right, thresholds = roc_curve(labels, probabilities, drop_intermediate=False)
     bounds = f"95 % interval {metrics['auc_low']:.3f} to {metrics['auc_high']:.3f}"
     axes.plot(wrong, right, color=BLUE, label=f"AUC {metrics['auc']:.3f} ({bounds})")
@@ -32,14 +32,14 @@ def roc(labels: Labels, probabilities: Floats, metrics: Mapping[str, float]) -> 
     axes.plot(wrong[at], right[at], "o", color=RED, label=f"threshold {metrics['threshold']:.3f}")
     _unit_square(axes)
     axes.legend(loc="lower right", frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def precision_recall(labels: Labels, probabilities: Floats, metrics: Mapping[str, float]) -> bytes:
     """The precision-recall curve, with the base rate and the chosen threshold."""
     from sklearn.metrics import precision_recall_curve
 
-    figure, axes = _canvas("Precision and recall, held-out rows", "Recall", "Precision")
+    figure, axes = canvas("Precision and recall, held-out rows", "Recall", "Precision")
     precision, recall, _ = precision_recall_curve(labels, probabilities)
     axes.step(
         recall, precision, where="post", color=BLUE, label=f"average precision {metrics['average_precision']:.3f}"
@@ -49,12 +49,12 @@ def precision_recall(labels: Labels, probabilities: Floats, metrics: Mapping[str
     axes.plot(metrics["recall_at_threshold"], metrics["precision_at_threshold"], "o", color=RED, label=label)
     _unit_square(axes)
     axes.legend(loc="upper right", frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def calibration(labels: Labels, probabilities: Floats, metrics: Mapping[str, float]) -> bytes:
     """Predicted against observed, in ten bins of equal size, each with its 95 % interval (normal approximation)."""
-    figure, axes = _canvas("Calibration, held-out rows", "Mean predicted probability", "Share of positives")
+    figure, axes = canvas("Calibration, held-out rows", "Mean predicted probability", "Share of positives")
     groups = bins(probabilities)
     predicted = np.array([probabilities[rows].mean() for rows in groups])
     observed = np.array([labels[rows].mean() for rows in groups])
@@ -65,12 +65,12 @@ def calibration(labels: Labels, probabilities: Floats, metrics: Mapping[str, flo
     axes.axhline(metrics["base_rate"], color=GREY, linestyle=":", label=f"base rate {metrics['base_rate']:.3f}")
     _unit_square(axes)
     axes.legend(loc="upper left", frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def confusion_matrix(matrix: NDArray[np.int64], classes: tuple[str, str]) -> bytes:
     """How many rows of each class got which answer; the colour is the share of the class."""
-    figure, axes = _canvas("Confusion matrix at the threshold, held-out rows", "Answer", "True class")
+    figure, axes = canvas("Confusion matrix at the threshold, held-out rows", "Answer", "True class")
     axes.imshow(matrix / matrix.sum(axis=1, keepdims=True), cmap="Blues", vmin=0, vmax=1.6)
     for (true, answer), count in np.ndenumerate(matrix):
         share = count / matrix[true].sum()
@@ -78,12 +78,12 @@ def confusion_matrix(matrix: NDArray[np.int64], classes: tuple[str, str]) -> byt
     axes.set_xticks([0, 1], classes)
     axes.set_yticks([0, 1], classes, rotation=90, va="center")
     axes.grid(visible=False)
-    return _png(figure)
+    return png(figure)
 
 
 def importance(losses: Mapping[str, float]) -> bytes:
     """How much AUC each column carries, the most important at the top."""
-    figure, axes = _canvas("Permutation importance, held-out rows", "AUC lost when the column is shuffled", "")
+    figure, axes = canvas("Permutation importance, held-out rows", "AUC lost when the column is shuffled", "")
     names = list(losses)[:MOST][::-1]
     values = [losses[name] for name in names]
     bars = axes.barh(names, values, color=[BLUE if value > 0 else GREY for value in values])
@@ -91,10 +91,11 @@ def importance(losses: Mapping[str, float]) -> bytes:
     axes.margins(x=0.15)
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.grid(visible=False, axis="y")
-    return _png(figure)
+    return png(figure)
 
 
-def _canvas(title: str, across: str, up: str) -> tuple["Figure", "Axes"]:
+def canvas(title: str, across: str, up: str) -> tuple["Figure", "Axes"]:
+    """A figure with one pair of axes, in the style of all our pictures."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4.8), layout="constrained")
@@ -113,7 +114,8 @@ def _unit_square(axes: "Axes") -> None:
     axes.set_ylim(0, 1.02)
 
 
-def _png(figure: "Figure") -> bytes:
+def png(figure: "Figure") -> bytes:
+    """The figure as the bytes of a PNG picture."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure)

@@ -71,7 +71,8 @@ def carried_over(pair: Pair) -> Carried | None:
             for month, (_, rows) in zip(months, sides, strict=True)
         ]
     labels = [_labels(month, rows) for month, (_, rows) in zip(months, sides, strict=True)]
-    (before, drawn), (after, drawn_after) = (_resampled(*each, seed=n) for n, each in enumerate(zip(labels, scores)))
+    before, drawn = _resampled(labels[0], scores[0], seed=0)
+    after, drawn_after = _resampled(labels[1], scores[1], seed=1)
     error = float((drawn - drawn_after).std())
     return Carried(before, after, interval(drawn), after_interval=interval(drawn_after), error=error)
 
@@ -90,7 +91,15 @@ def concept_change(pair: Pair) -> list[Finding]:
             f"{pair.after.as_of.date()} ({found.after_interval[0]:.3f} to {found.after_interval[1]:.3f}): the concept "
             "has changed, or the labels are not what they were.",
             "Train on the newest month alone and promote it soon; first make sure that its labels are right.",
-            {"auc_before": found.before, "auc_after": found.after, "standard_error": found.error},
+            {
+                "auc_before": found.before,
+                "auc_after": found.after,
+                "standard_error": found.error,
+                "before_low": found.before_interval[0],
+                "before_high": found.before_interval[1],
+                "after_low": found.after_interval[0],
+                "after_high": found.after_interval[1],
+            },
         )
     ]
 
@@ -116,7 +125,7 @@ def _columns(pair: Pair) -> Columns:
     """A text of many levels is left out, and so are dates: they move by themselves."""
     levels = {name: list(pair.before.frame[name].cat.categories) for name in pair.features(Kind.TEXT)}
     few = {name: found for name, found in levels.items() if len(found) <= MOST_LEVELS}
-    return {name: None for name in pair.features(Kind.BOOLEAN, Kind.INTEGER, Kind.NUMBER)} | few
+    return {**dict.fromkeys(pair.features(Kind.BOOLEAN, Kind.INTEGER, Kind.NUMBER)), **few}
 
 
 def _inputs(month: Month, rows: Places, columns: Columns) -> pd.DataFrame:

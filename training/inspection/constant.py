@@ -19,16 +19,14 @@ def _constant(month: Month, name: str) -> Finding | None:
     known = values[~np.isnan(values)]
     if values.size < FEWEST_ROWS or (known.size and known.min() < known.max()):
         return None
-    filled = f"holds one value, {_shown(month, name)}, in all {known.size:,} rows that have one"
+    if known.size:
+        what = f"holds one value, {month.frame[name].dropna().iloc[0]}, in all {known.size:,} rows that have one"
+    else:
+        what = f"is empty in all {values.size:,} rows"
     return Finding(
         f"constant:{name}",
         Severity.ERROR if name == month.label else Severity.WARNING,
-        f"{name} {filled if known.size else f'is empty in all {values.size:,} rows'}.",
+        f"{name} {what}.",
         "Leave it out of the features, and ask its owner whether the extract fills it with a default.",
         {"rows": float(values.size), "filled": float(known.size)},
     )
-
-
-def _shown(month: Month, name: str) -> str:
-    value = month.frame[name].dropna().iloc[0]
-    return str(value)

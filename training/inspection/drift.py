@@ -7,33 +7,45 @@ from asof.extract_schema import Kind
 from training.inspection.finding import Finding, Severity
 from training.inspection.month import Pair
 from training.inspection.statistics import ALARM, NOTICE, Effect, holm, kolmogorov_smirnov, psi
+from training.metrics import Floats
 
 LARGE_PSI, LARGE_DISTANCE = 0.1, 0.1
-"""PSI by the usual rule of thumb (Siddiqi, Credit Risk Scorecards, 2006); the greatest distance of two distributions."""
+"""PSI by the usual rule of thumb (Siddiqi, Credit Risk Scorecards, 2006); the distance of two distributions."""
 FEWEST_ROWS = 100
 
 
 @dataclass(frozen=True)
 class Shift:
-    """How far one column has moved, and how sure that is; `p_value` is adjusted for all columns and both tests."""
+    """How far one column has moved, and how sure that is; `p_value` is adjusted for all columns and both tests.
+
+    A text has no order, and so no `distance`.
+    """
 
     psi: Effect
-    distance: Effect
+    distance: Effect | None
     p_value: float
 
     @property
     def large(self) -> bool:
-        return self.psi.size >= LARGE_PSI or self.distance.size >= LARGE_DISTANCE
+        return self.psi.size >= LARGE_PSI or (self.distance is not None and self.distance.size >= LARGE_DISTANCE)
 
 
 def shifts(pair: Pair) -> Mapping[str, Shift]:
-    """PSI and Kolmogorov-Smirnov for every feature column in both months but dates, which move by themselves."""
-    names = [name for name in pair.features(Kind.TEXT, Kind.BOOLEAN, Kind.INTEGER, Kind.NUMBER)]
-    if min(len(pair.before.frame), len(pair.after.frame)) < FEWEST_ROWS:
-        return {}
-    tests = {name: _tests(pair, name) for name in names}
-    adjusted = holm({(name, n): test.p_value for name, both in tests.items() for n, test in enumerate(both)})
-    return {name: Shift(*both, min(adjusted[name, 0], adjusted[name, 1])) for name, both in tests.items()}
+    """PSI and Kolmogorov-Smirnov for every feature column in both months but dates, which move by themselves.
+
+    Rows that are missing from a table are another finding: only those that are there are compared.
+    """
+    tests: dict[str, tuple[Effect, Effect | None]] = {}
+    for name in pair.features(Kind.TEXT, Kind.BOOLEAN, Kind.INTEGER, Kind.NUMBER):
+        before, after = _rows(pair, name)
+        if min(before.size, after.size) >= FEWEST_ROWS:
+            tests[name] = _tests(before, after, pair.after.columns[name].kind)
+    p_values = {f"{name} {n}": test.p_value for name, both in tests.items() for n, test in enumerate(both) if test}
+    adjusted = holm(p_values)
+    return {
+        name: Shift(*both, min(adjusted[f"{name} {n}"] for n, test in enumerate(both) if test))
+        for name, both in tests.items()
+    }
 
 
 def drift(pair: Pair) -> list[Finding]:
@@ -41,23 +53,26 @@ def drift(pair: Pair) -> list[Finding]:
     return [_finding(name, shift) for name, shift in shifts(pair).items() if shift.p_value <= NOTICE]
 
 
-def _tests(pair: Pair, name: str) -> tuple[Effect, Effect]:
+def _rows(pair: Pair, name: str) -> tuple[Floats, Floats]:
     before, after = pair.numbers(name)
-    kind = pair.after.columns[name].kind
+    return before[pair.before.rows_of(name)], after[pair.after.rows_of(name)]
+
+
+def _tests(before: Floats, after: Floats, kind: Kind) -> tuple[Effect, Effect | None]:
     moved = psi(before, after, levels=kind in (Kind.TEXT, Kind.BOOLEAN))
-    # The codes of a text have no order.
-    return moved, Effect(0.0, 1.0) if kind is Kind.TEXT else kolmogorov_smirnov(before, after)
+    return moved, None if kind is Kind.TEXT else kolmogorov_smirnov(before, after)
 
 
 def _finding(name: str, shift: Shift) -> Finding:
     alarming = shift.large and shift.p_value <= ALARM
     far = "far" if alarming else "by more than chance, but not far"
+    distance = f", Kolmogorov-Smirnov distance {shift.distance.size:.3f}" if shift.distance else ""
+    figures = {"psi": shift.psi.size, "p_value": shift.p_value}
     return Finding(
         f"drift:{name}",
         Severity.WARNING if alarming else Severity.INFO,
-        f"{name} has moved {far}: PSI {shift.psi.size:.3f}, Kolmogorov-Smirnov distance {shift.distance.size:.3f} "
-        f"(p {shift.p_value:.1g} after Holm).",
+        f"{name} has moved {far}: PSI {shift.psi.size:.3f}{distance} (p {shift.p_value:.1g} after Holm).",
         "Look whether the world has changed or the way of measuring; a model of last month sees other inputs than it "
         "was trained on.",
-        {"psi": shift.psi.size, "distance": shift.distance.size, "p_value": shift.p_value},
+        figures | ({"distance": shift.distance.size} if shift.distance else {}),
     )

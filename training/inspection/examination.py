@@ -1,9 +1,11 @@
 """Months in their order -> Examination: every check on every month, and on every month beside the one before."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
+
+import numpy as np
 
 from training.inspection.concept import concept_change
 from training.inspection.constant import constant_columns
@@ -44,6 +46,16 @@ ON_TWO_MONTHS: tuple[Callable[[Pair], list[Finding]], ...] = (
 
 
 @dataclass(frozen=True)
+class Outline:
+    """One month that was examined: its entities, how many have a label, and the rate of positives (None: no labels)."""
+
+    as_of: datetime
+    entities: int
+    labels: int
+    label_rate: float | None
+
+
+@dataclass(frozen=True)
 class Seen:
     """A finding, the moments of the months where it was made, and whether the use case has acknowledged it.
 
@@ -62,10 +74,14 @@ class Seen:
 
 @dataclass(frozen=True)
 class Examination:
-    """What the checks have to say of the months, the gravest first; each finding once, by its name."""
+    """What the checks have to say of the months, the gravest first; each finding once, by its name.
 
-    months: tuple[datetime, ...]
+    `newest` are the last two months themselves, the older first, for pictures.
+    """
+
+    months: tuple[Outline, ...]
     seen: tuple[Seen, ...]
+    newest: tuple[Month, ...] = field(repr=False)
 
     @property
     def stopping(self) -> tuple[Seen, ...]:
@@ -80,7 +96,7 @@ class Examination:
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as JSON knows it."""
         return {
-            "months": [moment.isoformat() for moment in self.months],
+            "months": [asdict(month) | {"as_of": month.as_of.isoformat()} for month in self.months],
             "findings": [
                 {
                     "name": each.finding.name,
@@ -96,25 +112,33 @@ class Examination:
         }
 
 
-def examine(months: Sequence[Month], *, acknowledged: Sequence[str] = ()) -> Examination:
-    """Runs every check on months of one schema, the oldest first."""
+def examine(months: Iterable[Month], *, acknowledged: Collection[str] = ()) -> Examination:
+    """Runs every check on months of one schema, the oldest first; no more than two of them are held at a time."""
     found: dict[str, list[tuple[datetime, Finding]]] = {}
-    for moment, finding in _findings(months):
-        found.setdefault(finding.name, []).append((moment, finding))
+    outlines: list[Outline] = []
+    newest: tuple[Month, ...] = ()
+    for month in months:
+        newest = (*newest[-1:], month)
+        outlines.append(_outline(month))
+        for finding in _findings(*newest):
+            found.setdefault(finding.name, []).append((month.as_of, finding))
     seen = [
         Seen(each[-1][1], tuple(moment for moment, _ in each), name in acknowledged) for name, each in found.items()
     ]
     ordered = sorted(seen, key=lambda each: (each.finding.severity.rank, each.acknowledged))
-    return Examination(tuple(month.as_of for month in months), tuple(ordered))
+    return Examination(tuple(outlines), tuple(ordered), newest)
 
 
-def _findings(months: Sequence[Month]) -> Iterator[tuple[datetime, Finding]]:
-    before: Month | None = None
-    for month in months:
-        for check in ON_ONE_MONTH:
-            yield from ((month.as_of, finding) for finding in check(month))
-        if before:
-            pair = pair_of(before, month)
-            for compare in ON_TWO_MONTHS:
-                yield from ((month.as_of, finding) for finding in compare(pair))
-        before = month
+def _findings(*newest: Month) -> Iterator[Finding]:
+    for check in ON_ONE_MONTH:
+        yield from check(newest[-1])
+    if len(newest) == 2:
+        pair = pair_of(*newest)
+        for compare in ON_TWO_MONTHS:
+            yield from compare(pair)
+
+
+def _outline(month: Month) -> Outline:
+    labels = month.numbers(month.label) if month.label else np.empty(0)
+    known = labels[~np.isnan(labels)]
+    return Outline(month.as_of, len(month.frame), known.size, float(known.mean()) if known.size else None)

@@ -9,7 +9,7 @@ import pyarrow as arrow
 from psycopg import sql
 from pyarrow import csv
 
-from asof.errors import DataError
+from asof.errors import DataError, TrainingSetError
 from asof.extract_schema import ExtractSchema, Kind, RawTable
 from asof.settings import Settings
 from training.deliveries import Delivery, find_deliveries
@@ -32,7 +32,9 @@ def months_in(folder: Path, schema: ExtractSchema, *, first: date | None = None)
 
     Raises DataError where there is none, or a month has labels alone; ExtractError where a file breaks a rule.
     """
-    deliveries = sorted(find_deliveries(folder, first=first, backfill=True), key=lambda each: each.known_at or each.as_of)
+    deliveries = sorted(
+        find_deliveries(folder, first=first, backfill=True), key=lambda each: each.known_at or each.as_of
+    )
     for as_of in sorted({each.as_of for each in deliveries}):
         yield _delivered([each for each in deliveries if each.as_of == as_of], schema)
 
@@ -42,13 +44,15 @@ def months_known(
 ) -> list[Month]:
     """The month of that moment and the one before it, as they were known at another (default: now).
 
-    Raises DataError where nothing was known of `as_of`.
+    Raises TrainingSetError where nothing was known of `as_of`.
     """
     known = known_at or datetime.now(UTC)
     with tables_known_at(settings, schema, as_of=as_of, known_at=known) as tables:
         moments = _moments(tables, schema)
         if as_of not in moments:
-            raise DataError(f"Nothing is known as of {as_of.isoformat()}, at {known.isoformat()}: ingest that month.")
+            raise TrainingSetError(
+                f"There are no features as of {as_of.isoformat()}, as known at {known.isoformat()}: ingest that month."
+            )
         return [_snapshot(tables, schema, moment) for moment in sorted(moments)]
 
 

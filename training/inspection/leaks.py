@@ -7,7 +7,7 @@ import numpy as np
 from scipy import stats
 
 from training.inspection.finding import Finding, Severity
-from training.inspection.month import Bools, Month
+from training.inspection.month import Bools, Codes, Month
 from training.inspection.statistics import ALARM, auc, auc_error, binned, share_low
 from training.metrics import Floats
 
@@ -61,7 +61,7 @@ def _labels(month: Month) -> tuple[Floats | None, Bools]:
 
 def _single(month: Month, name: str, labels: Floats, known: Bools, *, alpha: float) -> SingleFeature:
     values = month.numbers(name)[known]
-    area = max(_by_order(values, labels), _by_rates(_codes(month, name, values), labels))
+    area = max(_by_order(values, labels), _by_rates(_codes(values), labels))
     positives = int((labels == 1).sum())
     error = auc_error(area, positives, labels.size - positives)
     return SingleFeature(area, float(area - stats.norm.isf(alpha) * error))
@@ -73,7 +73,7 @@ def _by_order(values: Floats, labels: Floats) -> float:
     return max(area, 1 - area)
 
 
-def _by_rates(codes: "np.ndarray[tuple[int], np.dtype[np.int64]]", labels: Floats) -> float:
+def _by_rates(codes: Codes, labels: Floats) -> float:
     half = np.arange(labels.size) % 2 == 0
     rows, positive = (np.bincount(codes[half], weights, codes.max() + 1) for weights in (None, labels[half]))
     rates = (positive + labels.mean()) / (rows + 1)
@@ -81,7 +81,7 @@ def _by_rates(codes: "np.ndarray[tuple[int], np.dtype[np.int64]]", labels: Float
     return auc(scores[rest == 1], scores[rest == 0])
 
 
-def _codes(month: Month, name: str, values: Floats) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+def _codes(values: Floats) -> Codes:
     """Levels of a column of few, tenths of any other; null is one more."""
     levels = np.unique(values[~np.isnan(values)])
     if levels.size > MOST_LEVELS:
@@ -103,7 +103,7 @@ def _too_good(name: str, single: SingleFeature) -> Finding:
 def _tell_tale(month: Month, name: str, labels: Floats, known: Bools) -> Finding | None:
     values = month.numbers(name)[known]
     rarer = labels == (1.0 if labels.mean() < 0.5 else 0.0)
-    codes = _codes(month, name, values)
+    codes = _codes(values)
     rows, hits = np.bincount(codes), np.bincount(codes, rarer)
     lows = [share_low(int(hit), int(n), alpha=ALARM / rows.size) for hit, n in zip(hits, rows, strict=True)]
     worst = int(np.argmax(lows))

@@ -13,11 +13,12 @@ from asof.extract_schema import Column, ExtractSchema, Kind
 from training.metrics import Floats
 
 Bools = NDArray[np.bool_]
+Codes = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Month:
-    """`frame` has one row per entity (its index, of n rows) and a column `table.column` for each raw column but the key.
+    """`frame` has a row per entity (its index, of n rows) and a column `table.column` per raw column but the key.
 
     Text is categorical, dates are datetime64[s], all else is float64 (yes is 1); what is missing is NaN. `columns`
     tells of each what the schema says, `label` is the label's, None where the month has no labels. `present` has for
@@ -122,11 +123,13 @@ def _part(deliveries: Sequence[arrow.Table]) -> pd.DataFrame:
 
 
 def _series(values: arrow.ChunkedArray) -> "pd.Series[float]":
+    typed = values.cast(arrow.timestamp("s")) if arrow.types.is_date(values.type) else values
     if arrow.types.is_string(values.type):
-        return values.combine_chunks().dictionary_encode().to_pandas()
-    if arrow.types.is_date(values.type):
-        return values.cast(arrow.timestamp("s")).to_pandas()
-    return values.cast(arrow.float64(), safe=False).to_pandas()
+        typed = values.combine_chunks().dictionary_encode()
+    elif typed is values:
+        typed = values.cast(arrow.float64(), safe=False)
+    series: pd.Series[float] = typed.to_pandas()
+    return series
 
 
 def _is_text(values: "pd.Series[float]") -> bool:
@@ -136,8 +139,10 @@ def _is_text(values: "pd.Series[float]") -> bool:
 def _numbers(values: "pd.Series[float]") -> Floats:
     if _is_text(values):
         codes = values.cat.codes.to_numpy(dtype=np.float64)
-        return np.where(codes < 0, np.nan, codes)
+        return np.asarray(np.where(codes < 0, np.nan, codes))
     if values.dtype.kind == "M":
         days = values.to_numpy(dtype="datetime64[D]")
-        return np.where(np.isnat(days), np.nan, days.astype(np.float64))
-    return values.to_numpy(dtype=np.float64)
+        numbers = days.astype(np.float64)
+        numbers[np.isnat(days)] = np.nan
+        return numbers
+    return np.asarray(values, dtype=np.float64)

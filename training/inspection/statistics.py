@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from training.metrics import Floats
@@ -98,7 +99,7 @@ def share_low(hits: int, rows: int, *, alpha: float) -> float:
     return float(stats.beta.ppf(alpha, hits, rows - hits + 1)) if hits else 0.0
 
 
-def binned(values: Floats, edges_from: Floats) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+def binned(values: Floats, edges_from: Floats) -> NDArray[np.int64]:
     """The tenth of `edges_from` in which each value lies, 0 upwards; equal values share a bin; NaN is the last bin."""
     known = edges_from[~np.isnan(edges_from)]
     edges = np.unique(np.quantile(known, np.arange(1, BINS) / BINS)) if known.size else np.empty(0)

@@ -13,10 +13,10 @@ UNITS = {"day": 1.0, "week": 7.0, "month": 365.25 / 12, "year": 365.25}
 CONCORDANT = 0.98
 """Goodman and Kruskal's gamma (JASA 49, 1954) from which a count is one of time since a date: it grows with its age."""
 FITS = 0.95
-SLACK = 1.5
-"""Units by which a count may differ: begun or completed ones, and months of unequal length."""
+SLACK = 1.0
+"""Units by which a count may differ from the usual: begun or completed ones, and months of unequal length."""
 FEWEST_ROWS, FEWEST_VALUES = 100, 5
-SAMPLE = 2_000
+SAMPLE = 1_000
 """Rows of which every two are compared."""
 
 
@@ -64,9 +64,14 @@ def _tenure(month: Month, count: str, date: str) -> Tenure | None:
         return None
     if (gamma := _gamma(some, ages)) < CONCORDANT:
         return None
-    shares = {unit: float((abs(counts - age / days) <= SLACK).mean()) for unit, days in UNITS.items()}
+    shares = {unit: _fit(counts - age / days) for unit, days in UNITS.items()}
     best = max(shares, key=lambda unit: shares[unit])
     return Tenure(count, date, gamma, best, shares[best])
+
+
+def _fit(differences: Floats) -> float:
+    """The share of the rows whose difference is that of most rows: a month that is late is off by the same for all."""
+    return float((abs(differences - np.median(differences)) <= SLACK).mean())
 
 
 def _gamma(first: Floats, second: Floats) -> float:
@@ -84,8 +89,8 @@ def _contradiction(month: Month, tenure: Tenure) -> Finding:
     return Finding(
         f"contradiction:{tenure.count}~{tenure.date}",
         Severity.ERROR,
-        f"{tenure.count} counts time since {tenure.date} (it grows with its age in every pair of rows but "
-        f"{(1 - tenure.gamma) / 2:.1%}), yet no unit of time makes both true: it reaches {most:.0f} while the dates lie "
+        f"{tenure.count} counts time since {tenure.date} (it grows with its age in {(1 + tenure.gamma) / 2:.1%} of the "
+        f"pairs of rows), yet no unit of time makes both true: it reaches {most:.0f} while the dates lie "
         f"within {spread:.0f} days; the {tenure.unit}, which fits best, fits {tenure.share:.1%} of the rows.{aside}",
         "One of the two is in the wrong unit: ask their owner, and use neither for a feature that needs their sense.",
         {
@@ -106,12 +111,17 @@ def _still(pair: Pair, tenure: Tenure) -> Finding | None:
         return None
     if (advanced.mean() >= expected / 2) if expected else (advanced > 0).any():
         return None
+    not_advanced = int((advanced <= 0).sum())
     units = f"by about {expected:.1f}" if expected else "for everybody"
     return Finding(
         f"stands-still:{tenure.count}",
         Severity.ERROR,
-        f"{tenure.count} counts time since {tenure.date} and should advance {units} in the {pair.days:.0f} days between "
-        f"the months; for {int((advanced <= 0).sum()):,} of the {advanced.size:,} entities in both it has not advanced.",
+        f"{tenure.count} counts time since {tenure.date} and should advance {units} in the {pair.days:.0f} days "
+        f"between the months; for {not_advanced:,} of the {advanced.size:,} entities in both it has not.",
         "The extract repeats the last one's values: have it delivered again, or its features are a month old.",
-        {"entities": float(advanced.size), "not_advanced": float((advanced <= 0).sum()), "mean": float(advanced.mean())},
+        {
+            "entities": float(advanced.size),
+            "not_advanced": float(not_advanced),
+            "mean": float(advanced.mean()),
+        },
     )

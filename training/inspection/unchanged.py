@@ -7,7 +7,8 @@ import numpy as np
 from asof.extract_schema import Kind
 from training.inspection.column_names import window_days
 from training.inspection.finding import Finding, Severity
-from training.inspection.month import Pair, table_of
+from training.inspection.month import Bools, Pair, table_of
+from training.metrics import Floats
 
 FEWEST_ROWS = 30
 TRAIT = 5
@@ -15,8 +16,13 @@ TRAIT = 5
 
 
 def changed_shares(pair: Pair) -> Mapping[str, float]:
-    """For each feature column the share of the entities in both months whose value is another."""
-    return {name: float(_differs(*pair.shared(name)).mean()) for name in _in_both(pair)} if _enough(pair) else {}
+    """For each feature column the share of the entities with a row in both months whose value is another."""
+    rows = {name: _in_both(pair, name) for name in pair.features() if name in pair.before.columns}
+    return {
+        name: float(_differs(*pair.shared(name))[both].mean())
+        for name, both in rows.items()
+        if both.sum() >= FEWEST_ROWS
+    }
 
 
 def unchanged(pair: Pair) -> list[Finding]:
@@ -33,16 +39,12 @@ def unchanged(pair: Pair) -> list[Finding]:
     return [_table(pair, table) for table in tables if table in same] + [_column(pair, name) for name in measured]
 
 
-def _enough(pair: Pair) -> bool:
-    return pair.rows_after.size >= FEWEST_ROWS
+def _in_both(pair: Pair, name: str) -> Bools:
+    return pair.before.rows_of(name)[pair.rows_before] & pair.after.rows_of(name)[pair.rows_after]
 
 
-def _in_both(pair: Pair) -> list[str]:
-    return [name for name in pair.features() if name in pair.before.columns]
-
-
-def _differs(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    return (before != after) & ~(np.isnan(before) & np.isnan(after))
+def _differs(before: Floats, after: Floats) -> Bools:
+    return np.asarray((before != after) & ~(np.isnan(before) & np.isnan(after)))
 
 
 def _same_table(pair: Pair, table: str, shares: Mapping[str, float]) -> bool:
@@ -73,8 +75,8 @@ def _column(pair: Pair, name: str) -> Finding:
     return Finding(
         f"unchanged:{name}",
         Severity.WARNING if values > TRAIT else Severity.INFO,
-        f"{name} is measured over {window_days(name)} days, and not one of the {pair.rows_after.size:,} entities in both "
-        f"months has another of its {values:,} values {pair.days:.0f} days later.",
+        f"{name} is measured over {window_days(name)} days, and not one of the {pair.rows_after.size:,} entities in "
+        f"both months has another of its {values:,} values {pair.days:.0f} days later.",
         "Ask whether it is computed anew each month: if not, it is a trait or a copy, and tells nothing of this month.",
         {"entities": float(pair.rows_after.size), "values": float(values)},
     )

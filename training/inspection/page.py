@@ -1,0 +1,27 @@
+"""An Examination -> one HTML page that needs nothing but itself."""
+
+import base64
+
+from training.inspection.examination import Examination, Seen
+from training.inspection.finding import Severity
+from training.inspection.pictures import pictures
+
+
+def page(examination: Examination, title: str) -> str:
+    """The page as HTML text: findings by severity, pictures of the newest months, what an acknowledgement is."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    template = Environment(
+        loader=PackageLoader("training.inspection", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    ).get_template("page.html")
+    return template.render(
+        title=title,
+        examination=examination,
+        counts={severity: len(_of(examination, severity)) for severity in Severity},
+        groups=[(severity, _of(examination, severity)) for severity in Severity if _of(examination, severity)],
+        pictures={name: base64.b64encode(drawn).decode() for name, drawn in pictures(examination).items()},
+    )
+
+
+def _of(examination: Examination, severity: Severity) -> list[Seen]:
+    return [each for each in examination.seen if each.finding.severity is severity]
