@@ -19,8 +19,12 @@ def for_people(found: Mapping[str, Any]) -> dict[str, Any]:
     """The result of the `inspect` flow in few columns: the evidence is on the page and in the JSON."""
     months = [month | {"label_rate": _percent(month["label_rate"])} for month in found["months"]]
     findings = [{"severity": _severity(each), "finding": _told(each)} for each in found["findings"]]
-    stops = f"{len(found['stops'])} findings stop training" if found["stops"] else "nothing stops training"
-    return {"months": months, "findings": findings, "page": found["page"], "verdict": stops}
+    return {
+        "page": found["page"],
+        "stops training": ", ".join(found["stops"]) or "nothing",
+        "months": months,
+        "findings": findings,
+    }
 
 
 def _severity(finding: Mapping[str, Any]) -> str:

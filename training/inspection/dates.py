@@ -28,7 +28,7 @@ def _finding(month: Month, name: str, *, late: Bools, ancient: Bools, zero: Bool
         "before_1900": "before 1900-01-02",
         "zero": "1970-01-01, which is zero as a date",
     }
-    told = "; ".join(f"{count:,} rows {words[what]}" for what, count in counts.items() if count)
+    told = "; ".join(f"{count:,} {words[what]}" for what, count in counts.items() if count)
     return Finding(
         f"impossible-date:{name}",
         Severity.ERROR,
