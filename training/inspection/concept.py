@@ -25,7 +25,7 @@ Columns = Mapping[str, list[str] | None]
 """The columns that the model takes, with the levels of those that have levels."""
 
 SHARE = 0.25
-MOST_ROWS = 20_000
+MOST_ROWS = 10_000
 """Rows to fit on, and again to score: enough to see what matters."""
 MOST_LEVELS = 50
 FEWEST_OF_A_CLASS = 30

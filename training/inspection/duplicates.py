@@ -13,6 +13,7 @@ MOST_LEVELS = 50
 FEWEST_ROWS = 30
 RARE = 5
 """Two flags may agree by chance where either is set (or not) in fewer rows than this."""
+SOME = 1_000
 SAME = 1 - 1e-9
 """The correlation from which two columns of numbers are one: the same up to unit and origin."""
 
@@ -31,9 +32,16 @@ def _on_a_line(first: Floats, second: Floats) -> bool:
     known = ~np.isnan(first)
     if not np.array_equal(known, ~np.isnan(second)) or known.sum() < FEWEST_ROWS:
         return False
-    one, two = first[known] - first[known].mean(), second[known] - second[known].mean()
+    one, two = first[known], second[known]
+    # Most pairs leave the line within a few rows.
+    return _correlated(one[:SOME], two[:SOME]) is not False and bool(_correlated(one, two)) and _varied(one)
+
+
+def _correlated(first: Floats, second: Floats) -> bool | None:
+    """Whether the rows lie on a line; None where one of the columns is constant."""
+    one, two = first - first.mean(), second - second.mean()
     size = np.sqrt((one @ one) * (two @ two))
-    return bool(size > 0 and abs(one @ two) >= SAME * size and _varied(first[known]))
+    return bool(abs(one @ two) >= SAME * size) if size > 0 else None
 
 
 def _varied(values: Floats) -> bool:
@@ -43,10 +51,10 @@ def _varied(values: Floats) -> bool:
 
 
 def _same_groups(first: Floats, second: Floats) -> bool:
-    one, two = (np.unique(np.nan_to_num(each, nan=-1.0), return_inverse=True)[1] for each in (first, second))
-    sizes = np.bincount(one)
-    together = np.unique(one * (two.max() + 1) + two).size
-    return sizes.size > 1 and together == sizes.size == np.bincount(two).size and _varied(one.astype(np.float64))
+    one, two = (np.nan_to_num(each, nan=-1.0).astype(np.int64) + 1 for each in (first, second))
+    sizes = [np.bincount(codes) for codes in (one, two, one * (two.max(initial=0) + 1) + two)]
+    groups = {int(np.count_nonzero(each)) for each in sizes}
+    return len(groups) == 1 and groups.pop() > 1 and bool(one.size - sizes[0].max() >= RARE)
 
 
 def _finding(first: str, second: str, rows: int) -> Finding:
