@@ -7,7 +7,7 @@ FLOWS := $(RUN) -m flows
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock serve up down status env simulate ingest retrain promote rollback bundle clean wipe
+.PHONY: help setup demo test check bench lock serve up down status env simulate ingest inspect retrain promote rollback bundle clean wipe
 
 help: ## List the targets
 	@echo "AsOf: make TARGET [ARGS='...']"
@@ -61,6 +61,9 @@ simulate: setup ## Write monthly extracts whose truth is known
 
 ingest: setup ## Load extracts into PostgreSQL and the online store
 	$(FLOWS) ingest $(ARGS)
+
+inspect: setup ## Check the data of the newest month, or: ARGS='data/extracts --as-of 2024-01-31'
+	$(FLOWS) inspect $(ARGS)
 
 retrain: setup ## Train, evaluate, register, and promote if better
 	$(FLOWS) retrain $(ARGS)
