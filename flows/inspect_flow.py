@@ -21,12 +21,14 @@ from training.inspection.month import Month
 
 @task(name="inspect-month", **RETRIES)
 def inspect_month(use_case: str, as_of: datetime, known_at: datetime | None) -> list[dict[str, Any]]:
-    """Checks the month and refuses errors that nobody has acknowledged; gives a row for each finding."""
+    """Checks the month, publishes a row for each finding, and refuses errors that nobody has acknowledged."""
     settings, problem = open_settings(), load(use_case)
     log.info("checking the data as of %s", as_of.date())
     examination = _examined(problem, months_known(settings, problem.extract, as_of, known_at=known_at))
+    rows = _rows(examination)
+    publish("inspection", rows, f"Data checks of {use_case} as of {as_of.date()}")
     refuse_unacknowledged(examination, problem)
-    return _rows(examination)
+    return rows
 
 
 @task(name="inspect-snapshots", **RETRIES)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import httpx
 import pandas as pd
 import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
@@ -77,6 +78,8 @@ def test_retraining_stops_on_an_error_and_goes_on_once_it_is_acknowledged(
     assert refused.value.names == (FUTURE,)
     assert "asof/use_cases/churn/__init__.py" in str(refused.value)
     assert open_tracking(settings).get_experiment_by_name(CHURN.model_name) is None
+    asked = {"artifacts": {"key": {"any_": ["inspection"]}}}
+    assert FUTURE in httpx.post(f"{loaded['PREFECT_API_URL']}/artifacts/filter", json=asked).text
 
     use(monkeypatch, acknowledged=(FUTURE,))
     result = retrain("churn", as_of, promotion=False)
