@@ -130,6 +130,7 @@ BROKEN = {
     ),
     "a tenth of the rows late": (_without(0.1), {"missing-rows:visits": "warning"}),
     "a few rows late": (_without(0.004), {"missing-rows:visits": "info"}),
+    "labels of some members only": (_without(0.3, "labels"), {}),
     "nulls where a flag says so": (both(_no_bonus_offline), {"not-applicable:members.bonus": "info"}),
     "nulls where a count is zero": (both(_no_bonus_without_complaints), {"not-applicable:members.bonus": "info"}),
     "nulls that break the rule": (
