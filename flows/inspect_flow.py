@@ -8,7 +8,7 @@ from typing import Any
 from prefect import flow, task
 
 from asof.settings import Moment, Settings
-from asof.use_case import UseCase
+from asof.use_case import FromRequest, UseCase
 from asof.use_cases import load
 from flows.artifacts import publish
 from flows.door import open_settings
@@ -21,8 +21,13 @@ from training.inspection.month import Month
 
 @task(name="inspect-month", **RETRIES)
 def inspect_month(use_case: str, as_of: datetime, known_at: datetime | None) -> list[dict[str, Any]]:
-    """Checks the month, publishes a row for each finding, and refuses errors that nobody has acknowledged."""
+    """Checks the month, publishes a row for each finding, and refuses errors that nobody has acknowledged.
+
+    Where the features come in the request there is no month: the rows are the use case's own.
+    """
     settings, problem = open_settings(), load(use_case)
+    if isinstance(problem.source, FromRequest):
+        return []
     log.info("checking the data as of %s", as_of.date())
     examination = _examined(problem, months_known(settings, problem.extract, as_of, known_at=known_at))
     rows = _rows(examination)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from asof.extract_schema import Kind
+from asof.model_facts import Split
 from training.inspection.finding import Finding, Severity
 from training.inspection.month import Month, Pair
 from training.inspection.statistics import ALARM, auc
@@ -24,7 +25,7 @@ Places = NDArray[np.int64]
 Columns = Mapping[str, list[str] | None]
 """The columns that the model takes, with the levels of those that have levels."""
 
-SHARE = 0.25
+SPLIT = Split(0.25)
 MOST_ROWS = 10_000
 """Rows to fit on, and again to score: enough to see what matters."""
 MOST_LEVELS = 50
@@ -112,8 +113,8 @@ def _both_classes(month: Month, sides: tuple[Places, Places]) -> bool:
 def _sides(month: Month) -> tuple[Places, Places]:
     """Places of the labelled rows, those to fit on and those held out; at most MOST_ROWS each, evenly spaced."""
     rows = np.flatnonzero(~np.isnan(month.numbers(str(month.label))))
-    rows = rows[:: max(1, int(rows.size * SHARE) // MOST_ROWS)]
-    out = held_out(month.frame.index[rows].to_series(), SHARE)
+    rows = rows[:: max(1, int(rows.size * SPLIT.share) // MOST_ROWS)]
+    out = held_out(month.frame.index[rows].to_series(), _labels(month, rows), SPLIT)
     return rows[~out][:: max(1, int((~out).sum()) // MOST_ROWS)], rows[out]
 
 
