@@ -53,6 +53,30 @@ def _no_bonus_offline_and_some_more(frames: Frames) -> None:
     frames["members"].loc[frames["members"].index[frames["members"]["online"]][:5], "bonus"] = None
 
 
+def _no_bonus_for_most_offline(frames: Frames) -> None:
+    some = np.random.default_rng(3).random(len(frames["members"])) < 0.95
+    frames["members"].loc[~frames["members"]["online"] & some, "bonus"] = None
+
+
+def _no_bonus_in_a_region_that_is_not_always_known(frames: Frames) -> None:
+    frames["members"].loc[frames["members"]["region"] == "west", "bonus"] = None
+    frames["members"].loc[frames["members"].index[:20], ["region", "bonus"]] = [None, 1.5]
+
+
+def _visits_grow_with_age(frames: Frames) -> None:
+    frames["visits"]["visits_30d"] += frames["members"]["months_member"] // 5
+
+
+def _three_in_ten_advance(before: Frames, after: Frames) -> None:
+    stays = after["members"]["member"].isin(before["members"]["member"]) & (after["members"].index % 10 < 7)
+    after["members"].loc[stays, "months_member"] = before["members"].loc[stays, "months_member"]
+
+
+def _little_spent_is_less(_: Frames, after: Frames) -> None:
+    spent = after["visits"]["spent"]
+    after["visits"]["spent"] = spent.where(spent > spent.quantile(0.35), spent / 7)
+
+
 def _no_bonus_without_complaints(frames: Frames) -> None:
     frames["members"].loc[frames["visits"]["complaints_90d"] == 0, "bonus"] = None
 
@@ -137,10 +161,19 @@ BROKEN = {
         both(_no_bonus_offline_and_some_more),
         {"not-applicable:members.bonus": "info", "missing:members.bonus": "warning"},
     ),
+    "nulls for most with a flag": (both(_no_bonus_for_most_offline), {"missing:members.bonus": "info"}),
+    "nulls where an unknown may say so": (
+        both(_no_bonus_in_a_region_that_is_not_always_known),
+        {"missing:members.bonus": "info", "missing:members.region": "info"},
+    ),
     "nulls by no rule": (both(_no_bonus_at_random), {"missing:members.bonus": "info"}),
     "averages of nothing": (
         both(_days_without_complaints),
         {"filled-without-count:visits.complaint_avg_days_90d": "info"},
+    ),
+    "a date of the very day": (
+        now("members", "joined", lambda table: table["joined"].where(table.index != 3, pd.Timestamp("2025-06-30"))),
+        {},
     ),
     "a date in the future": (
         now("members", "joined", lambda table: table["joined"].where(table.index != 3, pd.Timestamp("2025-07-01"))),
@@ -158,6 +191,7 @@ BROKEN = {
         both(_days_as_months),
         {"contradiction:members.months_member~members.joined": "error"},
     ),
+    "a count that goes with a date, and is no count of time": (both(_visits_grow_with_age), {}),
     "the same twice, in another unit": (both(_spent_twice), {"duplicate:members.bonus~visits.spent": "warning"}),
     "the same groups twice": (both(_region_as_flag), {"duplicate:members.region~members.online": "warning"}),
     "a column that knows the outcome": (
@@ -176,6 +210,15 @@ BROKEN = {
         _as_before("members", "months_member"),
         {"stands-still:members.months_member": "error"},
     ),
+    "time that goes on for three in ten": (
+        _three_in_ten_advance,
+        {"stands-still:members.months_member": "error"},
+    ),
+    "members who came, all else as it was": (
+        _as_before("members", "joined", "months_member", "region", "online", "bonus"),
+        {"stands-still:members.months_member": "error"},
+    ),
+    "one quartile that is another": (_little_spent_is_less, {"drift:visits.spent": "warning"}),
     "cents instead of units": (
         now("visits", "spent", lambda table: 100 * table["spent"]),
         {"unit-change:visits.spent": "error", "drift:visits.spent": "warning"},

@@ -13,7 +13,7 @@ UNITS = {"day": 1.0, "week": 7.0, "month": 365.25 / 12, "year": 365.25}
 CONCORDANT = 0.98
 """Goodman and Kruskal's gamma (JASA 49, 1954) from which a count is one of time since a date: it grows with its age."""
 FITS = 0.95
-SLACK = 1.0
+SLACK = 1.5
 """Units by which a count may differ from the usual: begun or completed ones, and months of unequal length."""
 FEWEST_ROWS, FEWEST_VALUES = 100, 5
 SAMPLE = 1_000
