@@ -47,8 +47,10 @@ def ingest(
     """Loads every delivery in a folder that is not loaded yet, then brings the online store up to date.
 
     What the store then holds is compared with the snapshots. The run does not fail where they differ, for its work is
-    done and stays: the result and the artifact `parity` tell it, and the gate lets no model in.
+    done and stays: the result and the artifact `parity` tell it, and the gate lets no model in. Raises
+    ConfigurationError where the use case takes its features in the request.
     """
+    load(use_case).extract  # noqa: B018 - before anything is looked for: there may be nothing to ingest
     deliveries = find_deliveries(Path(folder), first=first_as_of, backfill=backfill)
     snapshots = [take(use_case, str(each.folder), each.as_of, each.known_at) for each in deliveries]
     online = refresh_online_store(use_case, online_as_of)
