@@ -26,7 +26,8 @@ class ModelFacts:
 
     `threshold` is the probability from which the answer is positive; `fingerprint` the SHA-256 of its training set and
     of all that defined it; `rows_digest` that of its rows alone, empty where none was recorded; `as_of` the moment of
-    its features and labels; `known_at` the moment up to which rows were known. `derived` names the columns that are
+    its features and labels; `known_at` the moment up to which rows were known; `model_digest` the SHA-256 of the fitted
+    model itself (`training.model_digest`), empty where none was recorded. `derived` names the columns that are
     computed from the features before the model sees them; `ranges` holds the smallest and the greatest value of each
     numeric feature among the rows that it was fitted on.
     """
@@ -42,6 +43,7 @@ class ModelFacts:
     git_commit: str
     git_dirty: bool
     rows_digest: str = ""
+    model_digest: str = ""
     split: Split = Split()
     derived: tuple[str, ...] = ()
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)

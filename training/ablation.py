@@ -1,10 +1,10 @@
-"""TrainedModel -> Ablations: what each derived column is worth, by fitting once more without it."""
+"""FittedModel -> Ablations: what each derived column is worth, by fitting once more without it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from training.fit import FittedModel, fit, found, one_thread
 from training.metrics import Floats, interval, measure, resampled
-from training.train import TrainedModel, fit, found, one_thread
 
 BETTER = {"auc": 1, "log_loss": -1}
 """The figures that are compared, and the sign of a change for the better."""
@@ -41,13 +41,13 @@ class Ablation:
         return f"A difference that these held-out rows show: {', '.join(told)}."
 
 
-def ablate(trained: TrainedModel, probabilities: Floats) -> tuple[Ablation, ...]:
+def ablate(fitted: FittedModel, probabilities: Floats) -> tuple[Ablation, ...]:
     """One for each derived column; `probabilities` are the model's own on the held-out side, shape (rows,).
 
     The search, where the estimator is one, is done again without the column. Differences are paired: the same
     resamples of the same rows.
     """
-    return tuple(Ablation(column, _gains(trained, probabilities, column)) for column in trained.facts.derived)
+    return tuple(Ablation(column, _gains(fitted, probabilities, column)) for column in fitted.facts.derived)
 
 
 def metrics_of(ablations: tuple[Ablation, ...]) -> Mapping[str, float]:
@@ -60,10 +60,10 @@ def metrics_of(ablations: tuple[Ablation, ...]) -> Mapping[str, float]:
     }
 
 
-def _gains(trained: TrainedModel, probabilities: Floats, column: str) -> tuple[Gain, ...]:
-    labels, seed = trained.held_out.labels, trained.facts.random_state
-    without = _without(trained, column)
-    ours, theirs = (measure(labels, each, trained.facts.threshold) for each in (probabilities, without))
+def _gains(fitted: FittedModel, probabilities: Floats, column: str) -> tuple[Gain, ...]:
+    labels, seed = fitted.held_out.labels, fitted.facts.random_state
+    without = _without(fitted, column)
+    ours, theirs = (measure(labels, each, fitted.facts.threshold) for each in (probabilities, without))
     mine, other = (resampled(labels, each, seed=seed) for each in (probabilities, without))
     return tuple(
         Gain(figure, sign * (ours[figure] - theirs[figure]), *interval(sign * (mine[figure] - other[figure])))
@@ -71,12 +71,12 @@ def _gains(trained: TrainedModel, probabilities: Floats, column: str) -> tuple[G
     )
 
 
-def _without(trained: TrainedModel, column: str) -> Floats:
+def _without(fitted: FittedModel, column: str) -> Floats:
     """The held-out probabilities of the same estimator, fitted without the column."""
-    kept = {name: compute for name, compute in trained.train_side.derived.items() if name != column}
-    train_side, held_out = (replace(side, derived=kept) for side in (trained.train_side, trained.held_out))
-    chosen = trained.use_case.estimator(trained.estimator)
-    model = found(fit(chosen, train_side, trained.facts.random_state))
+    kept = {name: compute for name, compute in fitted.train_side.derived.items() if name != column}
+    train_side, held_out = (replace(side, derived=kept) for side in (fitted.train_side, fitted.held_out))
+    chosen = fitted.use_case.estimator(fitted.estimator)
+    model = found(fit(chosen, train_side, fitted.facts.random_state))
     with one_thread():
         probabilities: Floats = model.predict_proba(held_out.features)[:, 1]
     return probabilities

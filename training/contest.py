@@ -8,9 +8,9 @@ import pandas as pd
 from asof.errors import ModelError
 from asof.feature_contract import FeatureContract, model_input
 from asof.settings import Settings
+from training.fit import one_thread
 from training.metrics import Floats, Labels
 from training.register import ModelVersion, load_model
-from training.train import one_thread
 from training.training_set import TrainingSet
 
 BuildSet = Callable[[FeatureContract], TrainingSet]

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from asof.model_facts import ModelFacts
 from asof.settings import Settings
 from training import plots
-from training.ablation import ablate, metrics_of
+from training.ablation import Ablation, ablate, metrics_of
+from training.fit import FittedModel, one_thread
 from training.metrics import Floats, Labels, confusion, interval, measure, resampled, row_log_loss
 from training.model_card import model_card
 from training.tracking import open_tracking
-from training.train import TrainedModel, one_thread
+from training.train import TrainedModel
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,13 +29,23 @@ SHUFFLED_ROWS = 2000
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """What the held-out side says of a model. `labels` and `probabilities` have the shape (held-out rows,).
+class Figures:
+    """What the held-out side says of a model. `probabilities` has the shape (held-out rows,).
 
     `metrics` are those of `training.metrics.measure`, with `auc_low`, `auc_high` and the like for the 95 %
     intervals, `recall_CLASS` at the threshold for both classes, what derived columns gain (`training.ablation`), the
-    numbers of rows, and `training_seconds`.
+    numbers of rows, and `training_seconds`. `matrix` is that of `training.metrics.confusion` at the threshold.
     """
+
+    metrics: Mapping[str, float]
+    probabilities: Floats
+    matrix: NDArray[np.int64]
+    ablations: tuple[Ablation, ...]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The figures of a model that a run holds. `labels` and `probabilities` have the shape (held-out rows,)."""
 
     model_name: str
     run_id: str
@@ -47,14 +58,10 @@ class Evaluation:
 
 def evaluate(settings: Settings, trained: TrainedModel) -> Evaluation:
     """Scores the held-out rows and logs metrics, the confusion matrix, plots and the model card to the model's run."""
-    client = open_tracking(settings)
-    side = trained.held_out
+    client, side, figures = open_tracking(settings), trained.held_out, figures_of(trained)
+    metrics, probabilities, matrix = figures.metrics, figures.probabilities, figures.matrix
     with one_thread():
-        probabilities: Floats = trained.model.predict_proba(side.features)[:, 1]
         importance = _importance(trained)
-    ablations = ablate(trained, probabilities)
-    matrix = confusion(side.labels, probabilities >= trained.facts.threshold)
-    metrics = {**_metrics(trained, probabilities), **_recalls(trained, matrix), **metrics_of(ablations)}
     pictures = {
         "roc": plots.roc(side.labels, probabilities, metrics),
         "precision_recall": plots.precision_recall(side.labels, probabilities, metrics),
@@ -62,7 +69,7 @@ def evaluate(settings: Settings, trained: TrainedModel) -> Evaluation:
         "confusion_matrix": plots.confusion_matrix(matrix, trained.use_case.classes),
         "importance": plots.importance(importance),
     }
-    card = model_card(trained, metrics, importance, ablations=ablations, pictures=pictures)
+    card = model_card(trained, metrics, importance, ablations=figures.ablations, pictures=pictures)
     _log(client, trained.run_id, metrics, pictures=pictures, card=card)
     counts = {"classes": list(trained.use_case.classes), "counts_by_true_class_and_answer": matrix.tolist()}
     client.log_dict(trained.run_id, counts, "confusion_matrix.json")
@@ -77,28 +84,38 @@ def evaluate(settings: Settings, trained: TrainedModel) -> Evaluation:
     )
 
 
-def _metrics(trained: TrainedModel, probabilities: Floats) -> dict[str, float]:
-    labels = trained.held_out.labels
-    base_rate = np.full(labels.size, trained.train_side.labels.mean())
+def figures_of(fitted: FittedModel) -> Figures:
+    """Scores the held-out rows; nothing is logged."""
+    with one_thread():
+        probabilities: Floats = fitted.model.predict_proba(fitted.held_out.features)[:, 1]
+    ablations = ablate(fitted, probabilities)
+    matrix = confusion(fitted.held_out.labels, probabilities >= fitted.facts.threshold)
+    metrics = {**_metrics(fitted, probabilities), **_recalls(fitted, matrix), **metrics_of(ablations)}
+    return Figures(metrics, probabilities, matrix, ablations=ablations)
+
+
+def _metrics(fitted: FittedModel, probabilities: Floats) -> dict[str, float]:
+    labels = fitted.held_out.labels
+    base_rate = np.full(labels.size, fitted.train_side.labels.mean())
     intervals = {}
-    for name, values in resampled(labels, probabilities, seed=trained.facts.random_state).items():
+    for name, values in resampled(labels, probabilities, seed=fitted.facts.random_state).items():
         intervals[f"{name}_low"], intervals[f"{name}_high"] = interval(values)
     return {
-        **measure(labels, probabilities, trained.facts.threshold),
+        **measure(labels, probabilities, fitted.facts.threshold),
         **intervals,
         "log_loss_constant": float(row_log_loss(labels, base_rate).mean()),
-        "rows_train": float(len(trained.train_side.frame)),
+        "rows_train": float(len(fitted.train_side.frame)),
         "rows_held_out": float(labels.size),
-        "rows_dropped": float(trained.dropped),
-        "training_seconds": trained.seconds,
+        "rows_dropped": float(fitted.dropped),
+        "training_seconds": fitted.seconds,
     }
 
 
-def _recalls(trained: TrainedModel, matrix: NDArray[np.int64]) -> dict[str, float]:
+def _recalls(fitted: FittedModel, matrix: NDArray[np.int64]) -> dict[str, float]:
     """Of the rows of each class, the share that got this answer."""
     return {
         f"recall_{name.replace(' ', '_')}": float(matrix[code, code] / matrix[code].sum())
-        for code, name in enumerate(trained.use_case.classes)
+        for code, name in enumerate(fitted.use_case.classes)
     }
 
 

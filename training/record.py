@@ -101,6 +101,7 @@ def _tags(facts: ModelFacts) -> dict[str, str]:
         "git_dirty": str(facts.git_dirty).lower(),
         "fingerprint": facts.fingerprint,
         "rows_digest": facts.rows_digest,
+        "model_digest": facts.model_digest,
         "feature_service": facts.contract.feature_service,
         "use_case": facts.use_case,
         "version.python": platform.python_version(),

@@ -48,6 +48,7 @@ def register(settings: Settings, evaluation: Evaluation) -> ModelVersion:
             "as_of": evaluation.facts.as_of.isoformat(),
             "fingerprint": evaluation.facts.fingerprint,
             "rows_digest": evaluation.facts.rows_digest,
+            "model_digest": evaluation.facts.model_digest,
             "auc": f"{evaluation.metrics['auc']:.4f}",
         },
     )

@@ -15,9 +15,10 @@ from asof.errors import ModelError
 from asof.settings import Settings
 from asof.trusted_types import TRUSTED_TYPES, load_trusted
 from tests.training_kit import CHURN, made_up_set, set_of_any, small_use_case, streamflow_contract
+from training.fit import one_thread
 from training.register import load_model, model_version
 from training.tracking import tracked_run
-from training.train import one_thread, train
+from training.train import train
 
 
 class Intruder:
