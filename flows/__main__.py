@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from flows.account import account
+from flows.account import account, shortened
 from flows.door import open_settings, open_tracked_settings
 from flows.findings import for_people, moment
 
@@ -176,6 +176,18 @@ def promote(use_case: UseCaseName, version: str, as_json: Json = False) -> None:
         from flows.retrain_flow import promote as flow
 
         say(flow(use_case, version))
+
+
+@door.command()
+def reproduce(use_case: UseCaseName, version: str, as_json: Json = False) -> None:
+    """Build and train a version again from the database as known then; exit code 0 only if it comes out the same."""
+    with account("reproducing", as_json=as_json) as say:
+        open_tracked_settings()
+        from flows.reproduce_flow import reproduce as flow
+
+        found = flow(use_case, version)
+        say(found if as_json else shortened(found))
+    raise typer.Exit(0 if found["agrees"] else 1)
 
 
 @door.command()

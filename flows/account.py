@@ -3,10 +3,12 @@
 import dataclasses
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from datetime import datetime
 from typing import Any
 
 import typer
@@ -17,6 +19,7 @@ from asof.errors import AsOfError
 from flows.progress import shown
 
 Say = Callable[[Any], None]
+DIGEST = re.compile("[0-9a-f]{40,64}")
 
 
 @contextmanager
@@ -67,6 +70,19 @@ def plain(result: Any) -> Any:
     return dataclasses.asdict(result) if dataclasses.is_dataclass(result) and not isinstance(result, type) else result
 
 
+def shortened(value: Any) -> Any:
+    """The same result for people: twelve digits of a digest, a moment to the second, nothing for what is not there."""
+    if isinstance(value, Mapping):
+        return {key: shortened(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [shortened(each) for each in value]
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    return value[:12] if isinstance(value, str) and DIGEST.fullmatch(value) else value
+
+
 def _print(console: Console, result: Mapping[str, Any], title: str | None = None) -> None:
     facts = {key: value for key, value in result.items() if not _is_rows(value) and not isinstance(value, Mapping)}
     if facts:
@@ -93,4 +109,6 @@ def _table(title: str | None, names: list[str], rows: list[list[str]], *, header
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "\n".join(map(_cell, value))
     return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -1,32 +1,49 @@
-"""A training set's rows -> training_set.parquet beside its model, and back: what a later rebuild is compared with."""
+"""A training set's rows -> training_set.parquet in its model's run, and back: what a later rebuild is compared with."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as arrow
 from pyarrow import parquet
 
+from training.record import DEFINITION
 from training.training_set import TrainingSet, table_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-FILE = "training_set.parquet"
+ROWS = "training_set.parquet"
 
 
 def keep_rows(client: "MlflowClient", run_id: str, training_set: TrainingSet) -> None:
     """Logs every row, the incomplete ones too: Feast's types as Arrow's (`training.rows_digest.TYPES`), zstd."""
     rows = table_of(training_set.frame, training_set.contract, training_set.label)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / FILE
+        path = Path(folder) / ROWS
         parquet.write_table(rows, path, compression="zstd")
         client.log_artifact(run_id, str(path))
 
 
 def kept_rows(client: "MlflowClient", run_id: str) -> arrow.Table | None:
-    """The rows as they were logged; None where the run is from before they were kept."""
-    if FILE not in {each.path for each in client.list_artifacts(run_id)}:
-        return None
+    """The rows as they were logged; None where the run keeps none."""
+    with _kept(client, run_id, ROWS) as path:
+        return parquet.read_table(path) if path else None
+
+
+def kept_definition(client: "MlflowClient", run_id: str) -> str | None:
+    """The SQL of the rows as `training.record.record_definition` logged it; None where the run keeps none."""
+    with _kept(client, run_id, DEFINITION) as path:
+        return path.read_text(encoding="utf-8") if path else None
+
+
+@contextmanager
+def _kept(client: "MlflowClient", run_id: str, name: str) -> Iterator[Path | None]:
+    """A copy of the run's artefact for the time of a block, or None where there is no such artefact."""
+    if name not in {each.path for each in client.list_artifacts(run_id)}:
+        yield None
+        return
     with tempfile.TemporaryDirectory() as folder:
-        return parquet.read_table(client.download_artifacts(run_id, FILE, folder), memory_map=False)
+        yield Path(client.download_artifacts(run_id, name, folder))

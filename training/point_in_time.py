@@ -57,15 +57,28 @@ def joined_rows(
     loaded since. Raises TrainingSetError where nothing was known of `as_of` at `known_at`, where it has no labels, or
     labels of one class.
     """
-    with feature_store(settings) as store, quiet():
-        contract = read_contract(store, store.get_feature_service(feature_service))
-        sources = tuple(_source(store, contract, view) for view in contract.views)
+    contract, sources = read_sources(settings, feature_service)
     types = column_types(contract, extract.label)
     with tables_known_at(settings, extract, as_of=as_of, known_at=known_at) as tables:
         _check(tables, extract, as_of, known_at)
         queries = {form: join(sources, extract, as_of, form) for form in Form}
         rows = _fetch(tables, queries, {name: TYPES[types[name]] for name in columns(sources, extract)})
         return JoinedRows(rows, contract, queries[Form.BY_KEY].as_string(tables.connection))
+
+
+def read_sources(settings: Settings, feature_service: str) -> tuple[FeatureContract, tuple[ViewSource, ...]]:
+    """A feature service as Feast's registry has it, and what its views read.
+
+    Raises TrainingSetError where the registry does not know it, or one of its views.
+    """
+    from feast.errors import FeastObjectNotFoundException
+
+    try:
+        with feature_store(settings) as store, quiet():
+            contract = read_contract(store, store.get_feature_service(feature_service))
+            return contract, tuple(_source(store, contract, view) for view in contract.views)
+    except FeastObjectNotFoundException as error:
+        raise TrainingSetError(f"{feature_service} cannot be read: {error}. Put it back into feature_repo/.") from error
 
 
 def _source(store: "FeatureStore", contract: FeatureContract, view: str) -> ViewSource:

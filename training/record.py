@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 LIBRARIES = ("scikit-learn", "skops", "numpy", "pandas")
 """What the artefact needs in order to be loaded, in the very versions that made it."""
+DEFINITION = "training_set.sql"
 
 
 def record_run(client: "MlflowClient", run_id: str, facts: ModelFacts, *, model: "ClassifierMixin") -> None:
@@ -32,7 +33,7 @@ def record_run(client: "MlflowClient", run_id: str, facts: ModelFacts, *, model:
 def record_definition(client: "MlflowClient", run_id: str, definition: str) -> None:
     """The SQL of the training set as training_set.sql: with the facts and the rows it gives the fingerprint again."""
     if definition:
-        client.log_text(run_id, definition, "training_set.sql")
+        client.log_text(run_id, definition, DEFINITION)
 
 
 def record_search(client: "MlflowClient", run_id: str, fitted: "ClassifierMixin") -> None:
@@ -55,6 +56,14 @@ def record_search(client: "MlflowClient", run_id: str, fitted: "ClassifierMixin"
     params = [Param(name, str(value)) for name, value in (search | chosen).items()]
     client.log_batch(run_id, metrics=scores, params=params)
     client.log_text(run_id, table.to_csv(index_label="step"), "candidates.csv")
+
+
+def search_figures(fitted: "ClassifierMixin") -> dict[str, float]:
+    """The metrics of a search as a run tells them, of several steps the last one; nothing where there was no search."""
+    if not hasattr(fitted, "cv_results_"):
+        return {}
+    means, deviations = (fitted.cv_results_[name][-1] for name in ("mean_test_score", "std_test_score"))
+    return {"best_cv_score": float(fitted.best_score_), "cv_mean": float(means), "cv_std": float(deviations)}
 
 
 def record_model(model: "ClassifierMixin", facts: ModelFacts, *, example: pd.DataFrame) -> str:
@@ -104,6 +113,24 @@ def _tags(facts: ModelFacts) -> dict[str, str]:
         "model_digest": facts.model_digest,
         "feature_service": facts.contract.feature_service,
         "use_case": facts.use_case,
-        "version.python": platform.python_version(),
-        **{f"version.{library}": version(library) for library in (*LIBRARIES, "mlflow", "feast")},
+        **environment(),
     }
+
+
+def environment() -> dict[str, str]:
+    """What may change a model of the same rows: versions, the machine, and what multiplies its matrices."""
+    return {
+        "version.python": platform.python_version(),
+        **{f"version.{library}": version(library) for library in (*LIBRARIES, "scipy", "mlflow", "feast")},
+        "machine": f"{platform.system()} {platform.machine()}",
+        "blas": _blas(),
+    }
+
+
+def _blas() -> str:
+    """Each BLAS that is loaded, with the processor whose kernels it chose: another one sums in another order."""
+    from threadpoolctl import threadpool_info
+
+    found = (each for each in threadpool_info() if each["user_api"] == "blas")
+    told = {f"{each['internal_api']} {each['version']} {each.get('architecture', '')}".strip() for each in found}
+    return ", ".join(sorted(told))

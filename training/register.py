@@ -1,7 +1,8 @@
 """Evaluation -> ModelVersion in MLflow's registry; and back: versions, the one in Production, their models."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,6 +73,13 @@ def load_model(settings: Settings, version: ModelVersion) -> "ClassifierMixin":
 
     Raises ModelError where the model is not kept with skops, or holds a type that is not trusted.
     """
+    with model_file(settings, version) as path:
+        return load_trusted(path)
+
+
+@contextmanager
+def model_file(settings: Settings, version: ModelVersion) -> Iterator[Path]:
+    """A copy of the version's skops file, for the time of a block. Raises ModelError where it is kept otherwise."""
     open_tracking(settings)
     import mlflow
 
@@ -80,8 +88,7 @@ def load_model(settings: Settings, version: ModelVersion) -> "ClassifierMixin":
     if flavour.get("serialization_format") != "skops":
         raise ModelError(f"{uri} is not kept with skops and could run any code when it is loaded: train it again.")
     with tempfile.TemporaryDirectory() as folder:
-        path = mlflow.artifacts.download_artifacts(f"{uri}/{flavour['pickled_model']}", dst_path=folder)
-        return load_trusted(Path(path))
+        yield Path(mlflow.artifacts.download_artifacts(f"{uri}/{flavour['pickled_model']}", dst_path=folder))
 
 
 def read_version(client: "MlflowClient", name: str, number: str) -> ModelVersion:
