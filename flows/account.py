@@ -71,11 +71,13 @@ def plain(result: Any) -> Any:
 
 
 def shortened(value: Any) -> Any:
-    """The same result for people: twelve digits of a digest, a moment to the second, nothing for what is not there."""
+    """The same result for people: twelve digits of a digest, every one of a number, a moment to the second."""
     if isinstance(value, Mapping):
         return {key: shortened(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [shortened(each) for each in value]
+    if isinstance(value, float):
+        return repr(value)
     if value is None:
         return ""
     if isinstance(value, datetime):

@@ -47,8 +47,8 @@ def compare_rows(then: pd.DataFrame, now: TrainingSet) -> Differences:
     key, label = now.contract.entity, now.label
     old, new = then.set_index(key), now.frame.set_index(key)
     shared = old.index.intersection(new.index)
-    cells = {name: _differ(old.loc[shared, name], new.loc[shared, name]) for name in new.columns if name in old}
-    differ = pd.DataFrame(cells, index=shared)
+    ours, theirs = (side.take(side.index.get_indexer(shared)) for side in (old, new))
+    differ = pd.DataFrame({name: _differ(ours[name], theirs[name]) for name in new if name in old}, index=shared)
     changed = differ.loc[differ.any(axis="columns")]
     return Differences(
         rows_gone=len(old.index.difference(shared)),
@@ -66,14 +66,16 @@ def _differ(old: "pd.Series[Any]", new: "pd.Series[Any]") -> NDArray[np.bool_]:
     if old.dtype == new.dtype == np.float64:
         unequal = old.to_numpy().view(np.int64) != new.to_numpy().view(np.int64)
     else:
-        unequal = (old.astype(object) != new.astype(object)).fillna(False).to_numpy(dtype=bool)
+        same_type = old.dtype == new.dtype
+        either = (old != new) if same_type else (old.astype(object) != new.astype(object))
+        unequal = either.fillna(value=False).to_numpy(dtype=bool)
     result: NDArray[np.bool_] = np.where(absent, one_sided, unequal)
     return result
 
 
 def _told(old: pd.DataFrame, new: pd.DataFrame, changed: pd.DataFrame, label: str) -> Iterator[Difference]:
     """Every difference, in order."""
-    for entity in sorted({*old.index.symmetric_difference(new.index), *changed.index}):
+    for entity in old.index.symmetric_difference(new.index).union(changed.index):
         columns = [name for name in changed if changed.at[entity, name]] if entity in changed.index else [label]
         for column in columns:
             then, now = (_plain(side.at[entity, column]) if entity in side.index else None for side in (old, new))

@@ -56,7 +56,8 @@ class Reproduction:
     """What came out the same and what did not; `agrees` only if every check does.
 
     `greatest_difference` is the greatest one between both models' probabilities of the same held-out rows, as these are
-    now; None where they cannot be compared. `not_compared` says what could not be compared, and why.
+    now; None where they cannot be compared. `not_compared` says what could not be compared of the model, and why;
+    `rebuilt.not_compared` what of the training set.
     """
 
     name: str
@@ -89,7 +90,7 @@ def reproduce(settings: Settings, use_case: UseCase, version: ModelVersion) -> R
     service = facts.contract.feature_service
     now = build_training_set(settings, problem, facts.as_of, known_at=facts.known_at, feature_service=service)
     rebuilt = compare_sets(settings, problem, Recorded(client, version.run_id, facts), now)
-    kept, fitted, missing = _kept(settings, version), None, list(rebuilt.not_compared)
+    kept, fitted, missing = _kept(settings, version), None, []
     try:
         fitted = fit_model(divide(problem, now), random_state=facts.random_state)
     except TrainingSetError as error:

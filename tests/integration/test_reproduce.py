@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -20,6 +20,7 @@ from pyarrow import parquet
 from asof.errors import ModelError, TrainingSetError
 from asof.feature_contract import FeatureContract
 from asof.feature_store import feature_store
+from asof.model_facts import Split
 from asof.settings import PROJECT, Settings, export
 from asof.use_case import Estimator, FromRequest, UseCase
 from simulator import SimulationPlan, simulate
@@ -45,10 +46,10 @@ QUICK = replace(
 )
 
 
-def trained(settings: Settings, use_case: UseCase, known_at: datetime) -> ModelVersion:
+def trained(settings: Settings, use_case: UseCase, known_at: datetime, *, random_state: int = 42) -> ModelVersion:
     """A registered version of January as it was known then."""
     training_set = build_training_set(settings, use_case, JANUARY, known_at=known_at)
-    return register(settings, evaluate(settings, train(settings, use_case, training_set)))
+    return register(settings, evaluate(settings, train(settings, use_case, training_set, random_state=random_state)))
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +116,25 @@ def test_it_leaves_no_run_and_no_version(settings: Settings, quick: ModelVersion
     assert reproduce(settings, QUICK, quick).agrees
     assert state() == before
     assert before[0] >= 2
+
+
+def fees_per_hour(features: Mapping[str, Any]) -> Any:
+    return features["monthly_fee"] / (1 + features["watch_hours_30d"])
+
+
+def test_it_is_trained_as_it_was_whatever_the_use_case_says_now(settings: Settings, churn: ModelVersion) -> None:
+    """Split, seed, feature service and derived columns are those of the version."""
+    then = replace(QUICK, model_name="then", split=Split(0.4), derived={"fees per hour": fees_per_hour})
+    version = trained(settings, then, MARCH_10, random_state=7)
+    now = replace(
+        then,
+        split=Split(0.2),
+        derived={"fees per hour": fees_per_hour, "newer": lambda features: features["monthly_fee"] ** 2},
+        estimators={"default": replace(then.estimators["default"], feature_service="churn_v1")},
+    )
+    found = reproduce(settings, now, version)
+    assert agreed(found) == dict.fromkeys(ALL, True)
+    assert found.greatest_difference == 0.0
 
 
 @contextmanager
@@ -396,7 +416,7 @@ def test_a_version_from_before_its_rows_were_kept_is_compared_by_digest(
         changed = reproduce(settings, QUICK, version)
     assert (agreed(changed)["rows"], agreed(changed)["definition"]) == (False, False)
     assert (changed.rebuilt.differences, changed.rebuilt.definition) == (None, ())
-    assert [note.split(":")[0] for note in changed.not_compared[:2]] == [
+    assert [note.split(":")[0] for note in changed.rebuilt.not_compared] == [
         "The run keeps no training_set.sql",
         "The run keeps no training_set.parquet",
     ]
@@ -424,13 +444,14 @@ def test_kept_rows_that_are_not_those_of_the_version_tell_nothing(
     with tampered(settings, "usage_agg_30d", f"DELETE FROM usage_agg_30d WHERE {THIS}", user):
         found = reproduce(settings, QUICK, version)
     assert found.rebuilt.differences is None
-    assert "is not what the version was trained on" in found.not_compared[0]
+    assert "is not what the version was trained on" in found.rebuilt.not_compared[0]
 
 
 def test_a_model_file_that_was_exchanged_is_told(settings: Settings, churn: ModelVersion) -> None:
     version = trained(settings, replace(QUICK, model_name="exchanged"), MARCH_10)
     client = open_tracking(settings)
-    logged = client.get_logged_model(client.get_model_version("exchanged", "1").model_id)
+    (output,) = client.get_run(version.run_id).outputs.model_outputs
+    logged = client.get_logged_model(output.model_id)
     path = Path(logged.artifact_location.removeprefix("file://")) / "model.skops"
     model = skops.io.load(path)
     model["model"].coef_[0, 0] += 0.25
@@ -440,6 +461,25 @@ def test_a_model_file_that_was_exchanged_is_told(settings: Settings, churn: Mode
     assert found.verdict == "The model in MLflow is not the one that was trained."
     assert found.greatest_difference is not None
     assert found.greatest_difference > 0
+
+
+def test_rows_that_no_model_can_be_fitted_on_are_told_all_the_same(settings: Settings, quick: ModelVersion) -> None:
+    """A null in every row: none is complete."""
+
+    def change(view: Any) -> None:
+        options = view.batch_source._postgres_options
+        options._query = options._query.replace("monthly_fee,", "NULL::float8 AS monthly_fee,")
+
+    with changed_view(settings, "subs_profile_fv", change):
+        found = reproduce(settings, QUICK, quick)
+    assert found.not_compared == (
+        "There is no model of the rows as they are now. The training side has 0 complete rows and not both labels: "
+        "more rows are needed.",
+    )
+    assert agreed(found) == dict.fromkeys(ALL, False) | {"artefact": True}
+    assert found.greatest_difference is None
+    assert {(each.column, each.now) for each in cells(found)} == {("monthly_fee", None)}
+    assert {each.now for each in found.metrics} == {None}
 
 
 def test_the_kept_rows_are_the_training_set(settings: Settings, quick: ModelVersion) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from datetime import UTC, datetime
 
 import pytest
 import typer
@@ -9,7 +10,7 @@ from rich.console import Console
 
 from asof.errors import DataError
 from asof.use_case import Question
-from flows.account import account
+from flows.account import account, shortened
 from flows.progress import log, shown
 
 
@@ -24,6 +25,19 @@ def test_people_get_tables(capsys: pytest.CaptureFixture[str]) -> None:
         say({"version": "3", "criteria": [{"name": "AUC", "passed": True}]})
     told = capsys.readouterr().out
     assert [word for word in ("version", "3", "criteria", "AUC", "True") if word not in told] == []
+
+
+def test_people_get_digests_and_moments_in_short_and_numbers_in_full() -> None:
+    moment = datetime(2024, 1, 31, 0, 0, 0, 5, tzinfo=UTC)
+    told = shortened({"rows": [{"digest": "a" * 64, "value": 0.1 + 0.2, "when": moment, "gone": None}], "name": "abc"})
+    row = {"digest": "a" * 12, "value": "0.30000000000000004", "when": "2024-01-31 00:00:00", "gone": ""}
+    assert told == {"rows": [row], "name": "abc"}
+
+
+def test_several_sentences_stand_below_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    with account("working") as say:
+        say({"notes": ["one thing", "another"]})
+    assert [line.split()[-2:] for line in capsys.readouterr().out.splitlines()] == [["one", "thing"], ["another"]]
 
 
 def test_an_error_of_ours_is_a_sentence_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
