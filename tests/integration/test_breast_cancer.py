@@ -92,6 +92,7 @@ def test_the_held_out_figures_are_good_enough_and_those_that_scikit_learn_gives(
 def test_another_run_gives_the_same_to_the_last_digit(settings: Settings, made: Made) -> None:
     again = evaluate(settings, train(settings, CANCER, build_training_set(settings, CANCER, made.training_set.as_of)))
     assert again.facts.rows_digest == made.evaluation.facts.rows_digest
+    assert again.facts.model_digest == made.evaluation.facts.model_digest
     assert {**again.metrics, "training_seconds": 0} == {**made.evaluation.metrics, "training_seconds": 0}
     assert np.array_equal(again.probabilities, made.evaluation.probabilities)
 

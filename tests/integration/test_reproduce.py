@@ -35,9 +35,11 @@ from training.materialise import apply_features
 from training.rebuilt import Cell
 from training.register import ModelVersion, model_version, register
 from training.reproduce import Reproduction, reproduce
+from training.rows_digest import rows_digest
 from training.snapshot import take_snapshot
 from training.tracking import open_tracking, tracked_run
 from training.train import train
+from training.training_set import column_types
 
 JANUARY, FEBRUARY = datetime(2024, 1, 31, tzinfo=UTC), datetime(2024, 2, 29, tzinfo=UTC)
 MARCH_10 = datetime(2024, 3, 10, tzinfo=UTC)
@@ -438,13 +440,15 @@ def test_kept_rows_that_are_not_those_of_the_version_tell_nothing(
     version = trained(settings, replace(QUICK, model_name="forged"), MARCH_10)
     client = open_tracking(settings)
     rows = parquet.read_table(client.download_artifacts(version.run_id, ROWS))
-    parquet.write_table(rows.slice(1), tmp_path / ROWS)
-    client.log_artifact(version.run_id, str(tmp_path / ROWS))
     user, _ = versions_of(settings, "usage_agg_30d", number=1)
+    forged = [rows.slice(1), rows.drop_columns("skips_7d"), rows.take(list(range(rows.num_rows))[::-1])]
     with tampered(settings, "usage_agg_30d", f"DELETE FROM usage_agg_30d WHERE {THIS}", user):
-        found = reproduce(settings, QUICK, version)
-    assert found.rebuilt.differences is None
-    assert "is not what the version was trained on" in found.rebuilt.not_compared[0]
+        for each in forged:
+            parquet.write_table(each, tmp_path / ROWS)
+            client.log_artifact(version.run_id, str(tmp_path / ROWS))
+            found = reproduce(settings, QUICK, version)
+            assert found.rebuilt.differences is None
+            assert "is not what the version was trained on" in found.rebuilt.not_compared[0]
 
 
 def test_a_model_file_that_was_exchanged_is_told(settings: Settings, churn: ModelVersion) -> None:
@@ -482,12 +486,11 @@ def test_rows_that_no_model_can_be_fitted_on_are_told_all_the_same(settings: Set
     assert {each.now for each in found.metrics} == {None}
 
 
-def test_the_kept_rows_are_the_training_set(settings: Settings, quick: ModelVersion) -> None:
-    path = open_tracking(settings).download_artifacts(quick.run_id, ROWS)
-    built = build_training_set(settings, QUICK, JANUARY, known_at=MARCH_10)
-    rows = parquet.read_table(path).to_pylist()
-    assert [row["user_id"] for row in rows] == built.entities.tolist()
-    assert [row["churn_label"] for row in rows] == built.frame["churn_label"].tolist()
+def test_the_kept_rows_are_the_training_set_with_its_gaps(settings: Settings, churn: ModelVersion) -> None:
+    path = open_tracking(settings).download_artifacts(churn.run_id, ROWS)
+    rows, contract = parquet.read_table(path), churn.facts.contract
+    assert rows["watch_hours_30d"].null_count > 10, "late rows were not there yet"
+    assert rows_digest([rows], column_types(contract, "churn_label"), key=["user_id"]) == churn.facts.rows_digest
     assert parquet.read_metadata(path).row_group(0).column(1).compression == "ZSTD"
 
 
