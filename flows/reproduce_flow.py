@@ -11,8 +11,8 @@ from flows.door import open_settings, open_tracked_settings
 from flows.progress import log
 from flows.retries import RETRIES
 from training.register import model_version
-from training.reproduce import Reproduction
-from training.reproduce import reproduce as build_again
+from training.reproduction.reproduce import Reproduction
+from training.reproduction.reproduce import reproduce as build_again
 
 
 @task(name="reproduce", **RETRIES)

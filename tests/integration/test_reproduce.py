@@ -32,9 +32,9 @@ from training.deliveries import find_deliveries
 from training.evaluate import evaluate
 from training.kept_rows import ROWS
 from training.materialise import apply_features
-from training.rebuilt import Cell
 from training.register import ModelVersion, model_version, register
-from training.reproduce import Reproduction, reproduce
+from training.reproduction.rebuilt import Cell
+from training.reproduction.reproduce import Reproduction, reproduce
 from training.rows_digest import rows_digest
 from training.snapshot import take_snapshot
 from training.tracking import open_tracking, tracked_run

@@ -8,7 +8,7 @@ import pytest
 
 from asof.feature_contract import Feature, FeatureContract
 from tests.training_kit import JANUARY, KNOWN_AT
-from training.differences import Difference, compare_rows
+from training.reproduction.differences import Difference, compare_rows
 from training.rows_digest import rows_digest
 from training.training_set import TrainingSet, canonical, column_types, table_of
 

@@ -11,12 +11,12 @@ from scipy import stats
 
 from asof.extract_schema import Kind
 from asof.model_facts import Split
+from training.fit import one_thread
 from training.inspection.finding import Finding, Severity
 from training.inspection.month import Month, Pair
 from training.inspection.statistics import ALARM, auc
 from training.metrics import Floats, Labels, interval, resampled
 from training.split import held_out
-from training.train import one_thread
 
 if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingClassifier

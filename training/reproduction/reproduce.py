@@ -15,13 +15,13 @@ from asof.settings import Settings
 from asof.trusted_types import load_trusted
 from asof.use_case import UseCase
 from training.dataset import build_training_set
-from training.drift import Drift, environment_drift
 from training.evaluate import figures_of
 from training.fit import FittedModel, divide, fit_model, one_thread
 from training.model_digest import file_digest
-from training.rebuilt import Rebuilt, Recorded, compare_sets
 from training.record import search_figures
 from training.register import ModelVersion, model_file
+from training.reproduction.drift import Drift, environment_drift
+from training.reproduction.rebuilt import Rebuilt, Recorded, compare_sets
 from training.tracking import open_tracking
 from training.training_set import TrainingSet
 

@@ -13,10 +13,10 @@ from asof.feature_contract import FeatureContract
 from asof.model_facts import ModelFacts
 from asof.settings import Settings
 from asof.use_case import FromStore, UseCase
-from training.differences import Difference, Differences, compare_rows
 from training.fingerprint import fingerprint
 from training.kept_rows import kept_definition, kept_rows
-from training.origins import Origin, origins
+from training.reproduction.differences import Difference, Differences, compare_rows
+from training.reproduction.origins import Origin, origins
 from training.rows_digest import rows_digest
 from training.training_set import TrainingSet, column_types, frame_of
 
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 class Cell(Difference):
     """A differing cell, and the row of `source` (a feature view, or the labels' table) that gives its value now.
 
-    The times are those of `training.origins`; None where no row gives a value, or where rows come from no database.
+    The times are those of `training.reproduction.origins`; None where no row gives a value, or where the rows come from
+    no database.
     """
 
     source: str
