@@ -17,6 +17,7 @@ from flows.progress import log
 from flows.retries import RETRIES
 from training.parity.advice import next_step, summary
 from training.parity.check import Parity, check_parity
+from training.parity.ledger import keep
 from training.parity.verdicts import Verdict
 from training.snapshot import prepare_tables
 
@@ -26,7 +27,7 @@ def compare(use_case: str, as_of: datetime | None, sample: int | None) -> Parity
     """Both sides of every user, or of a sample."""
     settings, problem = open_settings(), load(use_case)
     prepare_tables(settings, problem.extract)
-    return check_parity(settings, problem, as_of=as_of, sample=sample, progress=log.info)
+    return keep(settings, check_parity(settings, problem, as_of=as_of, sample=sample, progress=log.info))
 
 
 def told(parity: Parity) -> dict[str, Any]:

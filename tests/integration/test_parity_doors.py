@@ -74,6 +74,18 @@ def test_one_wrong_value_keeps_it_out_and_the_reason_says_what_to_do(
     assert "`python -m flows ingest`" in judged.reason
 
 
+def test_each_comparison_leaves_a_row_of_figures(copy: History, contract: FeatureContract, user: str) -> None:
+    criterion(copy, contract)
+    kit.overwrite(copy.settings, PAYMENTS, FAILED, user, int64_val=99)
+    criterion(copy, contract)
+    with psycopg.connect(copy.settings.conninfo()) as connection:
+        rows = connection.execute(
+            "SELECT use_case, as_of, population, users, differing_users, differing_at_most, values_wrong,"
+            " values_past_ttl FROM parity_checks ORDER BY checked_at DESC LIMIT 2"
+        ).fetchall()
+    assert rows == [("churn", APRIL, 400, 400, 1, 1 / 400, 1, 0), ("churn", APRIL, 400, 400, 0, 0.0, 0, 0)]
+
+
 def test_a_view_that_was_never_materialised_keeps_it_out(copy: History, contract: FeatureContract) -> None:
     with psycopg.connect(copy.settings.conninfo()) as connection:
         connection.execute("TRUNCATE online.asof_users_fv")

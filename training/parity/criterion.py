@@ -13,6 +13,7 @@ from training.gate import Criterion
 from training.materialise import STATE
 from training.parity.advice import next_step, summary
 from training.parity.check import ENOUGH, check_parity
+from training.parity.ledger import keep
 from training.parity.verdicts import Verdict
 
 NAME = "online store agrees with the offline store"
@@ -62,6 +63,7 @@ def online_store_agrees(settings: Settings, use_case: UseCase, contract: Feature
         feature_service=contract.feature_service,
         sample=ENOUGH,
     )
+    keep(settings, parity)
     passed = parity.users > 0 and parity.wrong == 0
     figures = {
         "users": parity.users,
