@@ -88,12 +88,17 @@ def _arrow(frame: pd.DataFrame, table: RawTable) -> arrow.Table:
     return arrow.Table.from_pandas(frame, fields, preserve_index=False)
 
 
-def examined(break_it: Break | None = None, *, rows: int = ROWS, seed: int = 0) -> Examination:
-    """Both months, broken or clean, through every check."""
+def months(break_it: Break | None = None, *, rows: int = ROWS, seed: int = 0) -> list[Month]:
+    """Both months, broken or clean."""
     frames = [gym(month, rows=rows, seed=seed) for month in (0, 1)]
     if break_it:
         break_it(*frames)
-    return examine([typed_month(each, as_of) for each, as_of in zip(frames, MONTHS, strict=True)])
+    return [typed_month(each, as_of) for each, as_of in zip(frames, MONTHS, strict=True)]
+
+
+def examined(break_it: Break | None = None, *, rows: int = ROWS, seed: int = 0) -> Examination:
+    """Both months, broken or clean, through every check."""
+    return examine(months(break_it, rows=rows, seed=seed))
 
 
 def found(examination: Examination) -> dict[str, str]:
