@@ -6,7 +6,6 @@ import pytest
 from tests.inspection_kit import ROWS, Break, Frames, months
 from training.inspection.finding import Finding
 from training.inspection.labels import label_agreement, label_rate
-from training.inspection.leaks import leak_suspects
 from training.inspection.month import Pair, pair_of
 
 
@@ -34,15 +33,6 @@ def some_more_leave(share: float) -> Break:
     return change
 
 
-def spent_knows(by: float) -> Break:
-    """Who leaves has spent more by so much, beside what anybody has: nothing is certain."""
-
-    def change(_: Frames, after: Frames) -> None:
-        after["visits"]["spent"] += by * after["labels"]["left"]
-
-    return change
-
-
 @pytest.mark.parametrize(("rows", "expected"), [(400, []), (1500, [("labels-unrelated", "error")])])
 def test_unrelated_labels_are_told_where_there_are_rows_enough_to_rule_a_relation_out(
     rows: int, expected: list[tuple[str, str]]
@@ -57,10 +47,3 @@ def test_the_agreement_of_a_few_leavers_is_no_evidence() -> None:
 @pytest.mark.parametrize(("share", "severity"), [(0.025, "info"), (0.05, "warning")])
 def test_a_sure_change_of_the_label_rate_is_an_alarm_from_two_points_on(share: float, severity: str) -> None:
     assert told(label_rate(compared(some_more_leave(share), rows=40_000))) == [("label-rate", severity)]
-
-
-@pytest.mark.parametrize(("by", "expected"), [(30, []), (60, [("leak", "error")])])
-def test_a_column_that_is_far_too_good_is_a_leak_long_before_it_is_perfect(
-    by: float, expected: list[tuple[str, str]]
-) -> None:
-    assert told(leak_suspects(compared(spent_knows(by)).after)) == expected

@@ -13,7 +13,7 @@ LARGE_SHIFT = 0.02
 """A change of the label rate from which it is an alarm, if chance is ruled out."""
 RELATED = 0.1
 """Labels of consecutive months that are about the same thing correlate by more than this."""
-FEWEST_ROWS, FEWEST_OF_A_CLASS = 100, 30
+FEWEST_OF_A_CLASS = 30
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def agreement(pair: Pair) -> Agreement | None:
     both = ~(np.isnan(before) | np.isnan(after))
     before, after = before[both], after[both]
     classes = [(each == value).sum() for each in (before, after) for value in (0, 1)]
-    if before.size < FEWEST_ROWS or min(classes) < FEWEST_OF_A_CLASS:
+    if min(classes) < FEWEST_OF_A_CLASS:
         return None
     first, second = before.mean(), after.mean()
     correlation = float(np.corrcoef(before, after)[0, 1])
