@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from tests.inspection_kit import ROWS, Break, Frames, months
+from training.inspection.concept import LARGE_DROP, carried_over, concept_change
 from training.inspection.finding import Finding
 from training.inspection.labels import label_agreement, label_rate
 from training.inspection.month import Pair, pair_of
+from training.inspection.statistics import ALARM
 
 
 def compared(break_it: Break, *, rows: int = ROWS) -> Pair:
@@ -33,6 +35,17 @@ def some_more_leave(share: float) -> Break:
     return change
 
 
+def some_leave_for_no_reason(share: float) -> Break:
+    """A share of the members leave, or stay, by the throw of a die; about as many as before."""
+
+    def change(_: Frames, after: Frames) -> None:
+        die = np.random.default_rng(4)
+        some = die.random(len(after["labels"])) < share
+        after["labels"]["left"] = np.where(some, die.random(some.size) < 0.33, after["labels"]["left"])
+
+    return change
+
+
 @pytest.mark.parametrize(("rows", "expected"), [(400, []), (1500, [("labels-unrelated", "error")])])
 def test_unrelated_labels_are_told_where_there_are_rows_enough_to_rule_a_relation_out(
     rows: int, expected: list[tuple[str, str]]
@@ -47,3 +60,16 @@ def test_the_agreement_of_a_few_leavers_is_no_evidence() -> None:
 @pytest.mark.parametrize(("share", "severity"), [(0.025, "info"), (0.05, "warning")])
 def test_a_sure_change_of_the_label_rate_is_an_alarm_from_two_points_on(share: float, severity: str) -> None:
     assert told(label_rate(compared(some_more_leave(share), rows=40_000))) == [("label-rate", severity)]
+
+
+@pytest.mark.parametrize(("rows", "share"), [(1500, 0.35), (20_000, 0.14)])
+def test_a_loss_that_is_unsure_or_small_is_no_change_of_concept(rows: int, share: float) -> None:
+    pair = compared(some_leave_for_no_reason(share), rows=rows)
+    found = carried_over(pair)
+    assert found is not None
+    assert (found.before - found.after > LARGE_DROP, found.p_value < ALARM) == (rows == 1500, rows > 1500)
+    assert concept_change(pair) == []
+
+
+def test_a_concept_is_not_judged_by_a_few_leavers() -> None:
+    assert carried_over(compared(shuffled_labels, rows=300)) is None

@@ -6,20 +6,21 @@ import pytest
 
 from asof.errors import InspectionError
 from asof.use_cases import load
-from tests.inspection_kit import Frames, months
+from tests.inspection_kit import Frames, found, months
 from training.inspection import Examination, examine, refuse_unacknowledged
 
 CHURN = load("churn")
 HOURS, VISITS = "impossible-unit:visits.gym_hours_30d", "unit-change:visits.spent"
 
 
-def two_errors_and_a_warning(_: Frames, after: Frames) -> None:
-    after["visits"].loc[3, "gym_hours_30d"] = 721.0
+def two_errors_a_warning_and_a_fact(_: Frames, after: Frames) -> None:
+    after["visits"].loc[700, "gym_hours_30d"] = 721.0
     after["visits"]["spent"] *= 100
+    after["visits"] = after["visits"].iloc[5:]
 
 
 def broken(acknowledged: Collection[str] = ()) -> Examination:
-    return examine(months(two_errors_and_a_warning), acknowledged=acknowledged)
+    return examine(months(two_errors_a_warning_and_a_fact), acknowledged=acknowledged)
 
 
 def test_every_unacknowledged_error_is_named_with_its_advice_and_nothing_else() -> None:
@@ -43,3 +44,4 @@ def test_warnings_stop_nothing_once_the_errors_are_acknowledged() -> None:
     examination = broken(acknowledged=[HOURS, VISITS])
     refuse_unacknowledged(examination, CHURN)
     assert [each.finding.name for each in examination.alarms] == ["drift:visits.spent"]
+    assert found(examination)["missing-rows:visits"] == "info"

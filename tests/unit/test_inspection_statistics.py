@@ -81,3 +81,9 @@ def test_the_lower_bound_of_a_share_is_exact() -> None:
     low = ours.share_low(95, 100, alpha=0.025)
     assert stats.binom.sf(94, 100, low) == pytest.approx(0.025)
     assert ours.share_low(0, 10, alpha=0.025) == 0
+
+
+def test_a_level_that_one_row_has_is_no_shift() -> None:
+    before, after = np.zeros(1000), np.zeros(1000)
+    after[7] = 1.0
+    assert ours.psi(before, after, levels=True).p_value > 0.1

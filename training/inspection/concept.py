@@ -1,6 +1,5 @@
 """Two months with labels -> whether what was true last month still is: last month's model on this month's users."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
 Places = NDArray[np.int64]
-Columns = Mapping[str, list[str] | None]
-"""The columns that the model takes, with the levels of those that have levels."""
 
 SPLIT = Split(0.25)
 MOST_ROWS = 10_000
@@ -122,18 +119,15 @@ def _labels(month: Month, rows: Places) -> Labels:
     return month.numbers(str(month.label))[rows].astype(np.int64)
 
 
-def _columns(pair: Pair) -> Columns:
+def _columns(pair: Pair) -> list[str]:
     """A text of many levels is left out, and so are dates: they move by themselves."""
-    levels = {name: list(pair.before.frame[name].cat.categories) for name in pair.features(Kind.TEXT)}
-    few = {name: found for name, found in levels.items() if len(found) <= MOST_LEVELS}
-    return {**dict.fromkeys(pair.features(Kind.BOOLEAN, Kind.INTEGER, Kind.NUMBER)), **few}
+    few = [name for name in pair.features(Kind.TEXT) if len(pair.before.levels(name)) <= MOST_LEVELS]
+    return [*pair.features(Kind.BOOLEAN, Kind.INTEGER, Kind.NUMBER), *few]
 
 
-def _inputs(month: Month, rows: Places, columns: Columns) -> pd.DataFrame:
-    """Shape (rows, columns); a level that the model has not seen is missing."""
-    frame = month.frame[list(columns)].iloc[rows]
-    seen = {name: frame[name].cat.set_categories(levels) for name, levels in columns.items() if levels is not None}
-    return frame.assign(**seen)
+def _inputs(month: Month, rows: Places, columns: list[str]) -> pd.DataFrame:
+    """Shape (rows, columns); a level that the model has not seen counts as missing to it."""
+    return month.frame[columns].iloc[rows]
 
 
 def _model() -> "HistGradientBoostingClassifier":
