@@ -46,6 +46,13 @@ def some_leave_for_no_reason(share: float) -> Break:
     return change
 
 
+def three_hundred_regions(*both: Frames) -> None:
+    """More than scikit-learn's trees take."""
+    for frames in both:
+        members = frames["members"]
+        members["region"] = (members.index % 300).astype(str)
+
+
 @pytest.mark.parametrize(("rows", "expected"), [(400, []), (1500, [("labels-unrelated", "error")])])
 def test_unrelated_labels_are_told_where_there_are_rows_enough_to_rule_a_relation_out(
     rows: int, expected: list[tuple[str, str]]
@@ -73,3 +80,7 @@ def test_a_loss_that_is_unsure_or_small_is_no_change_of_concept(rows: int, share
 
 def test_a_concept_is_not_judged_by_a_few_leavers() -> None:
     assert carried_over(compared(shuffled_labels, rows=300)) is None
+
+
+def test_a_concept_is_judged_without_the_texts_of_many_levels() -> None:
+    assert carried_over(compared(three_hundred_regions)) is not None

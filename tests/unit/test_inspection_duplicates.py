@@ -1,10 +1,14 @@
 """Two columns say the same twice where each follows from the other in every row, and where that is no accident."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from tests.inspection_kit import ROWS, Break, Frames, months
-from training.inspection.duplicates import SOME, duplicated_columns
+from asof.extract_schema import Column, Kind, RawTable
+from tests.inspection_kit import GYM, MEMBERS, MONTHS, ROWS, VISITS, Break, Frames, gym, months, typed_month
+from training.inspection.duplicates import MOST_LEVELS, SOME, duplicated_columns
+from training.inspection.month import Month
 
 LINE, FLAGS = "members.bonus~visits.spent", "members.region~members.online"
 
@@ -44,6 +48,15 @@ def flags_of(members: int) -> Break:
     return change
 
 
+def towns(levels: int) -> Month:
+    """A month whose members have a second text, a town that follows from the region."""
+    members = RawTable("members", (*MEMBERS.columns, Column("town", Kind.TEXT)))
+    frames = gym(1)
+    place = frames["members"].index % levels
+    frames["members"] = frames["members"].assign(region=place.astype(str), town="t" + place.astype(str))
+    return typed_month(frames, MONTHS[1], replace(GYM, tables=(members, VISITS)))
+
+
 @pytest.mark.parametrize("break_it", [bonus_of_spent(3), bonus_of_spent(-3), both_zero_at_first])
 def test_a_straight_line_is_found_whichever_way_it_runs_and_wherever_it_begins(break_it: Break) -> None:
     assert duplicated(break_it) == [LINE]
@@ -66,3 +79,8 @@ def test_fewer_than_thirty_rows_are_no_line(rows: int, expected: list[str]) -> N
 @pytest.mark.parametrize(("members", "expected"), [(0, []), (4, []), (5, [FLAGS])])
 def test_flags_that_are_hardly_ever_set_agree_by_chance(members: int, expected: list[str]) -> None:
     assert duplicated(flags_of(members)) == expected
+
+
+def test_texts_of_few_levels_are_compared_and_no_others() -> None:
+    told = {levels: [each.place for each in duplicated_columns(towns(levels))] for levels in (3, MOST_LEVELS + 1)}
+    assert told == {3: ["members.region~members.town"], MOST_LEVELS + 1: []}

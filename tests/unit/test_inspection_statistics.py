@@ -87,3 +87,9 @@ def test_a_level_that_one_row_has_is_no_shift() -> None:
     before, after = np.zeros(1000), np.zeros(1000)
     after[7] = 1.0
     assert ours.psi(before, after, levels=True).p_value > 0.1
+
+
+def test_two_shares_are_compared_as_in_a_table_of_four() -> None:
+    before, after = np.repeat([0.0, 1.0], [700, 300]), np.repeat([0.0, 1.0], [330, 170])
+    expected = stats.chi2_contingency([[700, 300], [330, 170]], correction=False).pvalue
+    assert ours.two_shares(before, after).p_value == pytest.approx(expected)
