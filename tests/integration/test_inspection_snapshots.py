@@ -43,3 +43,5 @@ def test_what_was_not_known_yet_is_not_checked(history: History) -> None:
 def test_a_month_that_is_not_there_is_an_error(history: History) -> None:
     with pytest.raises(TrainingSetError, match="There are no features as of 2020-01-31"):
         months_known(history.settings, CHURN.extract, datetime(2020, 1, 31, tzinfo=UTC))
+    with pytest.raises(TrainingSetError, match="There are no features as of"):
+        months_known(history.settings, CHURN.extract, moment(history.plan.as_of(1)) + timedelta(days=1))

@@ -139,6 +139,14 @@ def _without(share: float, table: str = "visits") -> Callable[[Frames, Frames], 
     return change
 
 
+def _no_visits(frames: Frames) -> None:
+    frames["visits"] = frames["visits"].iloc[:0]
+
+
+def _no_bonus_before(before: Frames, _: Frames) -> None:
+    before["members"]["bonus"] = None
+
+
 BROKEN = {
     "a column of one value": (
         now("visits", "spent", 12.5),
@@ -155,6 +163,15 @@ BROKEN = {
     "a tenth of the rows late": (_without(0.1), {"missing-rows:visits": "warning"}),
     "a few rows late": (_without(0.004), {"missing-rows:visits": "info"}),
     "labels of some members only": (_without(0.3, "labels"), {}),
+    "labels of nobody": (_without(1, "labels"), {}),
+    "a table without a row": (
+        both(_no_visits),
+        {"missing-rows:visits": "warning"},
+    ),
+    "a column that was empty": (
+        _no_bonus_before,
+        {"drift:members.bonus": "warning", "constant:members.bonus": "warning", "missing:members.bonus": "info"},
+    ),
     "nulls where a flag says so": (both(_no_bonus_offline), {"not-applicable:members.bonus": "info"}),
     "nulls where a count is zero": (both(_no_bonus_without_complaints), {"not-applicable:members.bonus": "info"}),
     "nulls that break the rule": (
@@ -261,7 +278,7 @@ def test_clean_months_are_passed_in_silence(seed: int) -> None:
     assert found(examined(seed=seed)) == {}
 
 
-@pytest.mark.parametrize("rows", [1, 8, 40, 300])
+@pytest.mark.parametrize("rows", [0, 1, 8, 40, 300])
 def test_few_rows_are_no_evidence(rows: int) -> None:
     assert {name.partition(":")[0] for name in found(examined(rows=rows))} <= {"missing"}
 

@@ -61,7 +61,8 @@ def carried_over(pair: Pair) -> Carried | None:
     sides = [_sides(month) for month in months]
     if len(months) < 2 or not all(_both_classes(*each) for each in zip(months, sides, strict=True)):
         return None
-    columns, fit_on = _columns(pair), sides[0][0]
+    fit_on = sides[0][0]
+    columns = _columns(pair, fit_on)
     with one_thread():
         model = _model().fit(_inputs(pair.before, fit_on, columns), _labels(pair.before, fit_on))
         scores = [
@@ -119,10 +120,11 @@ def _labels(month: Month, rows: Places) -> Labels:
     return month.numbers(str(month.label))[rows].astype(np.int64)
 
 
-def _columns(pair: Pair) -> list[str]:
-    """A text of many levels is left out, and so are dates: they move by themselves."""
+def _columns(pair: Pair, fit_on: Places) -> list[str]:
+    """A text of many levels is left out, dates (they move by themselves), and what is empty where the model learns."""
     few = [name for name in pair.features(Kind.TEXT) if len(pair.before.levels(name)) <= MOST_LEVELS]
-    return [*pair.features(Kind.BOOLEAN, Kind.INTEGER, Kind.NUMBER), *few]
+    columns = [*pair.features(Kind.BOOLEAN, Kind.INTEGER, Kind.NUMBER), *few]
+    return [name for name in columns if pair.before.frame[name].iloc[fit_on].notna().any()]
 
 
 def _inputs(month: Month, rows: Places, columns: list[str]) -> pd.DataFrame:

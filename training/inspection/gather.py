@@ -78,8 +78,8 @@ def _moments(tables: KnownTables, schema: ExtractSchema) -> list[datetime]:
 
 
 def _snapshot(tables: KnownTables, schema: ExtractSchema, as_of: datetime) -> Month:
-    rows = {table.name: _rows(tables, table, as_of) for table in (*schema.tables, schema.labels)}
-    return month_of(schema, as_of, {name: [found] for name, found in rows.items() if found.num_rows})
+    rows = {table.name: [_rows(tables, table, as_of)] for table in (*schema.tables, schema.labels)}
+    return month_of(schema, as_of, rows)
 
 
 def _rows(tables: KnownTables, table: RawTable, as_of: datetime) -> arrow.Table:

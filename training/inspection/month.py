@@ -96,12 +96,12 @@ def pair_of(before: Month, after: Month) -> Pair:
 def month_of(schema: ExtractSchema, as_of: datetime, tables: Mapping[str, Sequence[arrow.Table]]) -> Month:
     """Typed rows by table, as delivered one after another: the newest row of an entity counts.
 
-    Columns of `tables` are those of `training.extract`; the labels may be absent.
+    Columns of `tables` are those of `training.extract`; the labels may be absent, or have no rows.
     """
     parts = {table.name: _part(tables[table.name]) for table in schema.tables}
     entities = parts[schema.entities].index
     known = {table.name: table for table in schema.tables}
-    if tables.get(schema.labels.name):
+    if any(each.num_rows for each in tables.get(schema.labels.name, ())):
         parts[schema.labels.name] = _part(tables[schema.labels.name])
         known[schema.labels.name] = schema.labels
     frames = [parts[name].reindex(entities).add_prefix(f"{name}.") for name in known]

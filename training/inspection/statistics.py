@@ -67,6 +67,8 @@ def kolmogorov_smirnov(before: Floats, after: Floats) -> Effect:
 
 def two_shares(before: Floats, after: Floats) -> Effect:
     """The difference of two shares of ones, by the pooled z test."""
+    if not (before.size and after.size):
+        return Effect(0.0, 1.0)
     pooled = np.concatenate([before, after]).mean()
     error = np.sqrt(pooled * (1 - pooled) * (1 / before.size + 1 / after.size))
     difference = float(after.mean() - before.mean())
@@ -103,8 +105,6 @@ def binned(values: Floats, edges_from: Floats) -> NDArray[np.int64]:
     """The tenth of `edges_from` in which each value lies, 0 upwards; equal values share a bin; NaN is the last bin."""
     known = edges_from[~np.isnan(edges_from)]
     edges = np.unique(np.quantile(known, np.arange(1, BINS) / BINS)) if known.size else np.empty(0)
-    # What is equal to an edge lies below it; an edge at the greatest value would open an empty bin.
-    edges = edges[edges < known.max()] if known.size else edges
     return np.where(np.isnan(values), edges.size + 1, np.searchsorted(edges, values, side="left")).astype(np.int64)
 
 
