@@ -44,6 +44,7 @@ def test_nothing_known_is_no_evidence() -> None:
     assert ours.psi(nothing, nothing, levels=False).p_value == 1
     assert ours.kolmogorov_smirnov(nothing, np.arange(50.0)).p_value == 1
     assert ours.two_shares(np.zeros(50), np.zeros(50)).p_value == 1
+    assert ours.two_shares(np.empty(0), np.zeros(50)).p_value == 1
 
 
 def test_the_tenths_of_a_sample_are_about_equal_and_ties_stay_together() -> None:
