@@ -42,12 +42,12 @@ class RequestInput:
         return Input({each.name: each.value for each in given}, {"flags": flags})
 
 
-def _flag(far: Outside) -> dict[str, object]:
+def _flag(found: Outside) -> dict[str, object]:
     return {
-        "feature": far.given.name,
+        "feature": found.given.name,
         "verdict": Verdict.OUTSIDE,
-        "value": far.given.value,
-        "trained_from": far.low,
-        "trained_to": far.high,
-        "ranges_away": far.ranges_away,
+        "value": found.given.value,
+        "trained_from": found.low,
+        "trained_to": found.high,
+        "ranges_away": found.ranges_away,
     }
