@@ -7,7 +7,8 @@ AsOfError
 │   ├── HistoryError          a load would rewrite what was already known
 │   ├── InspectionError       the data checks found errors that nobody has acknowledged
 │   └── TrainingSetError      no features, no labels, or labels of one class at this moment
-├── ModelError                a model, version or Bento is absent, untrusted or of another use case
+├── ModelError                a model, version or Bento is absent, does not load or is of another use case
+│   └── UntrustedModel        its bytes are not what a trusted key has signed, or it holds a type that is not trusted
 ├── RequestError              the caller's fault
 │   ├── InvalidRequest        a malformed body, a wrong type, an unknown field
 │   ├── EntityNotFound        no feature view knows this entity
@@ -62,7 +63,11 @@ class TrainingSetError(DataError):
 
 
 class ModelError(AsOfError):
-    """A model, version or Bento is absent, untrusted or of another use case."""
+    """A model, version or Bento is absent, does not load or is of another use case."""
+
+
+class UntrustedModel(ModelError):
+    """A model's bytes are not what a trusted key has signed, or it holds a type that is not trusted."""
 
 
 class RequestError(AsOfError):

@@ -22,8 +22,8 @@ Moment = Annotated[datetime, AfterValidator(_aware)]
 """A point in time, always in UTC; a value without a zone is taken as UTC."""
 
 
-def _of_project(path: Path) -> Path:
-    return PROJECT / path
+def _of_project(path: Path | None) -> Path | None:
+    return path and PROJECT / path
 
 
 PLATFORM_DEFAULTS = {
@@ -68,6 +68,13 @@ class Settings(BaseSettings):
         None,
         validation_alias="MLFLOW_TRACKING_URI",
         description="MLflow's address, never a relative one; unset: database `mlflow` on the same PostgreSQL.",
+    )
+    signing_key: Annotated[Path | None, AfterValidator(_of_project)] = Field(
+        None,
+        description="The file of the Ed25519 key (PEM) that signs models; unset: one in ASOF_HOME, made when needed.",
+    )
+    trusted_keys: str | None = Field(
+        None, description="Whose models are loaded: public keys, as `flows keys` prints them; unset: the Bento's."
     )
     host: str = Field("127.0.0.1", description="The address that the background servers listen on.")
     port: int = Field(3000, description="The prediction service's port.")

@@ -4,10 +4,10 @@ skops writes and reads scikit-learn's public estimators and NumPy arrays by itse
 libraries have to be named here. A file that holds any other type is refused, before anything of it is built.
 """
 
-from pathlib import Path
+import zipfile
 from typing import TYPE_CHECKING
 
-from asof.errors import ModelError
+from asof.errors import UntrustedModel
 
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
@@ -18,13 +18,20 @@ TRUSTED_TYPES: tuple[str, ...] = (
 )
 
 
-def load_trusted(path: Path) -> "ClassifierMixin":
-    """The estimator in a skops file. Raises ModelError, naming the types, where the file holds one not on the list."""
+def load_trusted(content: bytes) -> "ClassifierMixin":
+    """The estimator in the bytes of a skops file.
+
+    Raises UntrustedModel where it is no such file, or holds a type that is not on the list; the types are named.
+    """
     import skops.io
 
-    if untrusted := set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES):
-        raise ModelError(
-            f"{path.name} holds types that are not trusted: {', '.join(sorted(untrusted))}. "
+    try:
+        untrusted = set(skops.io.get_untrusted_types(data=content)) - set(TRUSTED_TYPES)
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise UntrustedModel(f"The model's file is none of skops' ({error}): train it again.") from error
+    if untrusted:
+        raise UntrustedModel(
+            f"The model holds types that are not trusted: {', '.join(sorted(untrusted))}. "
             "Train without them, or add them to asof/trusted_types.py after a review."
         )
-    return skops.io.load(path, trusted=list(TRUSTED_TYPES))
+    return skops.io.loads(content, trusted=list(TRUSTED_TYPES))

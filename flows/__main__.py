@@ -222,6 +222,17 @@ def bundle(
 
 
 @door.command()
+def keys() -> None:
+    """Print the public key of this machine's signing key: ASOF_TRUSTED_KEYS of whoever builds or serves elsewhere."""
+    with account("reading the key", quiet=True):
+        from asof.settings import Settings
+        from asof.signing_keys import key_id, public_text, signing_key
+
+        key = signing_key(Settings()).public_key()
+        typer.echo(public_text({key_id(key): key}))
+
+
+@door.command()
 def serve(
     use_case: UseCaseName = "churn",
     port: Annotated[int | None, typer.Option(help="Default: ASOF_PORT, or the next free one.")] = None,

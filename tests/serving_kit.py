@@ -19,9 +19,11 @@ import pytest
 
 from asof.feature_contract import FeatureContract, model_frame
 from asof.feature_store import feature_store, read_contract
+from asof.golden_rows import GoldenRows
 from asof.model_facts import ModelFacts
 from asof.settings import Settings
 from training.register import ModelVersion
+from training.seal import seal
 from training.tracking import tracked_run
 
 NOW = datetime(2026, 3, 31, tzinfo=UTC)
@@ -148,10 +150,12 @@ def register_small_model(settings: Settings, contract: FeatureContract) -> tuple
             pyfunc_predict_fn="predict_proba",
             pip_requirements=["scikit-learn"],
             metadata={"asof": facts.to_dict()},
-            registered_model_name=NAME,
         )
-    version = str(logged.registered_model_version)
-    return ModelVersion(NAME, version, run_id, facts, metrics={}), estimator
+    rows = [flat(views) for views in users_like(20, seed=2).values()]
+    told = estimator.predict_proba(model_frame(pd.DataFrame(rows), contract))[:, 1]
+    seal(settings, logged.model_uri, run_id, GoldenRows(rows, told.tolist()))
+    version = mlflow.register_model(logged.model_uri, NAME).version
+    return ModelVersion(NAME, str(version), run_id, facts, metrics={}), estimator
 
 
 def bentoml_home(factory: pytest.TempPathFactory) -> Path:

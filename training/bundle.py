@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asof.errors import ModelError
+from asof.errors import ModelError, UntrustedModel
+from asof.serving.model import MLFLOW_FOLDER
 from asof.settings import PROJECT, Settings
+from asof.signed_manifest import verify_folder
+from asof.signing_keys import TrustedKeys, public_text, trusted_keys
 from asof.use_case import UseCase
 from training.logged_model import LoggedModel, of_run, of_version
 from training.register import ModelVersion, production
@@ -39,18 +42,20 @@ def bundle(
     The tags follow from the model and the packaged sources: same input, same tags. `NAME:latest` is this Bento
     afterwards, even where a newer one exists; only a run's Bento, which may have passed no gate, leaves it as it was.
     Raises ModelError where nothing is in Production, where the run has no model of ours, or where the model is of
-    another use case or of features that the use case no longer takes.
+    another use case or of features that the use case no longer takes; UntrustedModel where its bytes are not what a
+    trusted key has signed.
     """
     chosen = _chosen(settings, use_case, version, run_id)
     use_case.check_model(chosen.facts)
+    keys = trusted_keys(settings)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # BentoML's use of pathspec, importlib and pydantic
         import bentoml
 
-        _import_model(settings, chosen)
+        _import_model(settings, chosen, keys)
         bento_tag = f"{chosen.tag}-{_sources_digest()[:8]}"
         latest = _find(bentoml.bentos, f"{use_case.model_name}:latest") if run_id else None
-        created = _build(use_case, chosen.tag, bento_tag)
+        created = _build(bento_tag, use_case=use_case.name, model=chosen.tag, trusted_keys=public_text(keys))
         _make_latest(latest or bentoml.bentos.get(bento_tag))
     return Bundle(chosen.tag, bento_tag, chosen.version, chosen.run_id, created=created)
 
@@ -64,13 +69,18 @@ def _chosen(settings: Settings, use_case: UseCase, version: ModelVersion | None,
     return of_version(version)
 
 
-def _import_model(settings: Settings, model: LoggedModel) -> None:
+def _import_model(settings: Settings, model: LoggedModel, keys: TrustedKeys) -> None:
     import bentoml
 
     if _find(bentoml.models, model.tag) is None:
         open_tracking(settings)
         lineage = _lineage(model)
         bentoml.mlflow.import_model(model.tag, model.uri, labels=lineage, metadata=lineage)
+    try:  # the very bytes that go into the Bento, whenever they were imported
+        verify_folder(Path(bentoml.models.get(model.tag).path_of(MLFLOW_FOLDER)), keys).of_run(model.run_id)
+    except UntrustedModel:
+        bentoml.models.delete(model.tag)
+        raise
 
 
 def _lineage(model: LoggedModel) -> dict[str, str]:
@@ -89,12 +99,11 @@ def _lineage(model: LoggedModel) -> dict[str, str]:
     return {key: value for key, value in told.items() if value}
 
 
-def _build(use_case: UseCase, model_tag: str, bento_tag: str) -> bool:
+def _build(bento_tag: str, **arguments: str) -> bool:
     import bentoml
 
     if _find(bentoml.bentos, bento_tag) is not None:
         return False
-    arguments = {"use_case": use_case.name, "model": model_tag}
     # `reload`: another Bento may have been built in this process, from the same service.py.
     bentoml.bentos.build_bentofile(
         str(BENTOFILE), version=bento_tag.partition(":")[2], build_ctx=str(PROJECT), args=arguments, reload=True

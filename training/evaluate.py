@@ -17,6 +17,7 @@ from training.ablation import Ablation, ablate, metrics_of
 from training.fit import FittedModel, one_thread
 from training.metrics import Floats, Labels, confusion, interval, measure, resampled, row_log_loss
 from training.model_card import model_card
+from training.seal import golden_rows, seal
 from training.tracking import open_tracking
 from training.train import TrainedModel
 
@@ -57,7 +58,10 @@ class Evaluation:
 
 
 def evaluate(settings: Settings, trained: TrainedModel) -> Evaluation:
-    """Scores the held-out rows and logs metrics, the confusion matrix, plots and the model card to the model's run."""
+    """Scores the held-out rows and logs metrics, the confusion matrix, plots and the model card to the model's run.
+
+    Ends by sealing the model: what it said of some of these rows is kept with it, and all of it is signed.
+    """
     client, side, figures = open_tracking(settings), trained.held_out, figures_of(trained)
     metrics, probabilities, matrix = figures.metrics, figures.probabilities, figures.matrix
     with one_thread():
@@ -73,6 +77,7 @@ def evaluate(settings: Settings, trained: TrainedModel) -> Evaluation:
     _log(client, trained.run_id, metrics, pictures=pictures, card=card)
     counts = {"classes": list(trained.use_case.classes), "counts_by_true_class_and_answer": matrix.tolist()}
     client.log_dict(trained.run_id, counts, "confusion_matrix.json")
+    seal(settings, trained.model_uri, trained.run_id, golden_rows(side, probabilities))
     return Evaluation(
         trained.use_case.model_name,
         trained.run_id,

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from asof.errors import ModelError
 from asof.model_facts import ModelFacts
 from asof.settings import Settings
+from asof.signed_manifest import VerifiedFolder, verify_folder
+from asof.signing_keys import trusted_keys
 from asof.trusted_types import load_trusted
 from asof.use_case import UseCase
 from training.evaluate import Evaluation
@@ -33,8 +35,13 @@ class ModelVersion:
 
 
 def register(settings: Settings, evaluation: Evaluation) -> ModelVersion:
-    """Makes a version of the evaluated model, under the use case's `model_name`; once for each run."""
+    """Makes a version of the evaluated model, under the use case's `model_name`; once for each run.
+
+    Raises UntrustedModel where the model is not, to the last byte, what `training.seal` signed when it was evaluated.
+    """
     client, name = open_tracking(settings), evaluation.model_name
+    with verified_folder(settings, evaluation.model_uri) as verified:
+        signer = verified.of_run(evaluation.run_id).signed_by
     _make_model(client, name)
     if known := client.search_model_versions(f"name='{name}' and run_id='{evaluation.run_id}'"):
         return read_version(client, name, str(known[0].version))
@@ -50,6 +57,7 @@ def register(settings: Settings, evaluation: Evaluation) -> ModelVersion:
             "fingerprint": evaluation.facts.fingerprint,
             "rows_digest": evaluation.facts.rows_digest,
             "model_digest": evaluation.facts.model_digest,
+            "signed_by": signer,
             "auc": f"{evaluation.metrics['auc']:.4f}",
         },
     )
@@ -69,12 +77,25 @@ def production(settings: Settings, use_case: UseCase) -> ModelVersion | None:
 
 
 def load_model(settings: Settings, version: ModelVersion) -> "ClassifierMixin":
-    """The fitted scikit-learn model of a version; nothing is built from the file before its types are checked.
+    """The fitted scikit-learn model of a version; nothing is built from it before signature and types are checked.
 
-    Raises ModelError where the model is not kept with skops, or holds a type that is not trusted.
+    Raises UntrustedModel where its bytes are not what was signed, or where it holds a type that is not trusted;
+    ModelError where it is not kept with skops.
     """
-    with model_file(settings, version) as path:
-        return load_trusted(path)
+    uri = _uri(version.name, version.version)
+    with verified_folder(settings, uri) as verified:
+        return load_trusted(verified.of_run(version.run_id).read(_skops_file(uri, verified.folder)))
+
+
+@contextmanager
+def verified_folder(settings: Settings, uri: str) -> Iterator[VerifiedFolder]:
+    """A copy of all that MLflow keeps of a model, for the time of a block. Raises UntrustedModel as `verify_folder`."""
+    open_tracking(settings)
+    import mlflow
+
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
+        yield verify_folder(copy, trusted_keys(settings))
 
 
 @contextmanager
@@ -84,11 +105,19 @@ def model_file(settings: Settings, version: ModelVersion) -> Iterator[Path]:
     import mlflow
 
     uri = _uri(version.name, version.version)
-    flavour: Mapping[str, Any] = mlflow.models.Model.load(uri).flavors.get("sklearn", {})
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
+        yield copy / _skops_file(uri, copy)
+
+
+def _skops_file(uri: str, folder: Path) -> str:
+    """The name of the estimator's file, as MLmodel tells it. Raises ModelError where it is kept otherwise."""
+    import mlflow
+
+    flavour: Mapping[str, Any] = mlflow.models.Model.load(str(folder)).flavors.get("sklearn", {})
     if flavour.get("serialization_format") != "skops":
         raise ModelError(f"{uri} is not kept with skops and could run any code when it is loaded: train it again.")
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(mlflow.artifacts.download_artifacts(f"{uri}/{flavour['pickled_model']}", dst_path=folder))
+    return str(flavour["pickled_model"])
 
 
 def read_version(client: "MlflowClient", name: str, number: str) -> ModelVersion:

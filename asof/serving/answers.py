@@ -1,5 +1,6 @@
 """The JSON that the service answers with, as pydantic models: from them comes the OpenAPI description."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -34,6 +35,13 @@ class FeaturesAnswer(BaseModel):
     request_id: str
 
 
+class GoldenRowsAnswer(BaseModel):
+    """How far the model's answers are from those that it gave when it was evaluated."""
+
+    rows: int = Field(examples=[32])
+    largest_difference: float = Field(description="Of a probability, 0 to 1.", examples=[0.0])
+
+
 class ModelAnswer(ModelIdentity):
     """The whole lineage of the model."""
 
@@ -46,6 +54,8 @@ class ModelAnswer(ModelIdentity):
     git_dirty: bool = Field(description="Whether the training code had changes that were not committed.")
     contract: dict[str, Any] = Field(description="The features that it takes, in order, with view and type.")
     contract_digest: str
+    signed_by: str = Field(description="The id of the key that signed its files.", examples=["2b8f0c5d7a914e36"])
+    golden_rows: GoldenRowsAnswer | None = Field(description="Rows of its evaluation, asked again when it was loaded.")
     derived: list[str] = Field(description="The columns that are computed from the features for it.", examples=[[]])
     ranges: dict[str, tuple[float, float]] = Field(
         description="The smallest and the greatest value of each numeric feature that it was trained on.",
@@ -123,6 +133,8 @@ def model_answer(model: ServedModel, lineage: Lineage) -> ModelAnswer:
         git_dirty=facts.git_dirty,
         contract=facts.contract.to_dict(),
         contract_digest=facts.contract.digest,
+        signed_by=model.signed_by,
+        golden_rows=GoldenRowsAnswer(**asdict(model.proof)) if model.proof else None,
         derived=list(facts.derived),
         ranges=dict(facts.ranges),
     )

@@ -17,6 +17,7 @@ from asof.serving.http import create_app
 from asof.serving.model import load_model
 from asof.serving.predictor import Lineage, Predictor
 from asof.settings import Settings
+from asof.signing_keys import trusted_keys
 
 # BentoML's timeout keeps every request's objects alive until it has run out, so it is short; but it answers in a format
 # of its own, so it is longer than anything that we wait for.
@@ -24,10 +25,14 @@ TIMEOUT = 10.0
 
 
 class Arguments(BaseModel):
-    """What a Bento is built with: `bentoml build --arg use_case=churn --arg model=streamflow_churn:TAG`."""
+    """What a Bento is built with: `bentoml build --arg use_case=churn --arg model=streamflow_churn:TAG`.
+
+    `trusted_keys` are the public keys whose models it loads, unless ASOF_TRUSTED_KEYS names others.
+    """
 
     use_case: str
     model: str
+    trusted_keys: str = ""
 
 
 def make_service(arguments: Arguments) -> "bentoml.Service[Any]":
@@ -42,7 +47,8 @@ def make_service(arguments: Arguments) -> "bentoml.Service[Any]":
         stored = bentoml.models.BentoModel(arguments.model)
 
         def __init__(self) -> None:
-            model = load_model(Path(self.stored.path), use_case)
+            keys = trusted_keys(settings, arguments.trusted_keys)
+            model = load_model(Path(self.stored.path), use_case, keys)
             lineage = _lineage(self.stored.info.metadata)
             self.predictor = app.state.predictor = Predictor(use_case, model, lineage, settings)
 

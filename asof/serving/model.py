@@ -1,11 +1,11 @@
 """A model's folder, as BentoML keeps it -> the loaded model and its facts, without MLflow.
 
 `bentoml.mlflow.import_model` puts MLflow's own folder under `mlflow_model/`: the file MLmodel tells the format, the
-estimator's file and, under `metadata: asof:`, the ModelFacts.
+estimator's file and, under `metadata: asof:`, the ModelFacts; the manifest lists them all and is signed.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,10 @@ import pandas as pd
 
 from asof.errors import ModelError
 from asof.feature_contract import Compute, model_input
+from asof.golden_rows import GOLDEN_ROWS, GoldenRows, Proof
 from asof.model_facts import ModelFacts
+from asof.signed_manifest import VerifiedFolder, verify_folder
+from asof.signing_keys import TrustedKeys
 from asof.trusted_types import load_trusted
 from asof.use_case import UseCase
 
@@ -25,11 +28,17 @@ MLFLOW_FOLDER = "mlflow_model"
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A fitted scikit-learn classifier with its facts, and how to compute the derived columns that it takes."""
+    """A fitted scikit-learn classifier with its facts, and how to compute the derived columns that it takes.
+
+    `signed_by` is the id of the key that signed it; `proof` how the golden rows came out (None: it was not loaded, but
+    made here).
+    """
 
     estimator: "ClassifierMixin"
     facts: ModelFacts
     derived: Mapping[str, Compute]
+    signed_by: str = ""
+    proof: Proof | None = None
 
     def probabilities(self, rows: Sequence[Mapping[str, Any]]) -> list[float]:
         """The probabilities (0 to 1) of the positive class for n rows of feature values by name."""
@@ -39,27 +48,27 @@ class ServedModel:
         return probabilities
 
 
-def load_model(folder: Path, use_case: UseCase) -> ServedModel:
-    """Loads what `folder` holds.
+def load_model(folder: Path, use_case: UseCase, keys: TrustedKeys) -> ServedModel:
+    """Loads what `folder` holds, once its signature and every byte are found right; then asks it the golden rows.
 
-    Raises ModelError where it is no model of ours, where it takes what the use case does not give, or where it holds a
-    type that is not trusted.
+    Raises UntrustedModel where they are not, or where it holds a type that is not trusted; ModelError where it is no
+    model of ours, takes what the use case does not give, or answers otherwise than when it was evaluated.
     """
-    description = _description(folder / MLFLOW_FOLDER / "MLmodel")
+    verified = verify_folder(folder / MLFLOW_FOLDER, keys)
+    description = _description(verified)
     flavour = description.get("flavors", {}).get("sklearn", {})
     told = (description.get("metadata") or {}).get("asof")
     if told is None or flavour.get("serialization_format") != "skops":
         raise ModelError(f"{folder} holds no model of AsOf: train and bundle again.")
     facts = ModelFacts.from_dict(told)
     use_case.check_model(facts)
-    estimator = load_trusted(folder / MLFLOW_FOLDER / flavour["pickled_model"])
-    return ServedModel(estimator, facts, use_case.derivations(facts.derived))
+    estimator = load_trusted(verified.read(flavour["pickled_model"]))
+    model = ServedModel(estimator, facts, use_case.derivations(facts.derived), verified.signed_by)
+    return replace(model, proof=GoldenRows.from_json(verified.read(GOLDEN_ROWS)).prove(model))
 
 
-def _description(path: Path) -> dict[str, Any]:
+def _description(verified: VerifiedFolder) -> dict[str, Any]:
     import yaml
 
-    if not path.is_file():
-        raise ModelError(f"{path} does not exist: bundle the model again.")
-    description: dict[str, Any] = yaml.safe_load(path.read_text())
+    description: dict[str, Any] = yaml.safe_load(verified.read("MLmodel"))
     return description

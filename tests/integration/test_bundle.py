@@ -9,13 +9,13 @@ import bentoml
 import mlflow
 import pandas as pd
 import pytest
-import skops.io
-import yaml
 
 from asof.errors import ModelError
 from asof.feature_contract import model_frame
+from asof.golden_rows import Proof
 from asof.serving.model import load_model
 from asof.settings import Settings, export
+from asof.signing_keys import public_text, trusted_keys
 from asof.use_cases import load
 from tests import serving_kit as kit
 from training.bundle import bundle
@@ -105,51 +105,26 @@ def test_the_model_carries_its_lineage(version: ModelVersion, built: Any) -> Non
     }
 
 
-def test_the_bento_holds_what_serves_and_nothing_else(built: Any) -> None:
+def test_the_bento_holds_what_serves_and_nothing_else(settings: Settings, built: Any) -> None:
     bento = bentoml.get(built.bento_tag)
     source = Path(bento.path) / "src"
     files = {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()}
     rest = {name for name in files if not (name.startswith("asof/") and name.endswith(".py"))}
     assert rest == {"service.py", "bentofile.yaml", "feature_repo/feature_store.yaml", "requirements/serve.txt"}
-    assert bento.info.args == {"use_case": "churn", "model": built.model_tag}
+    keys = public_text(trusted_keys(settings))
+    assert bento.info.args == {"use_case": "churn", "model": built.model_tag, "trusted_keys": keys}
     assert [str(model.tag) for model in bento.info.all_models] == [built.model_tag]
     locked = (Path(bento.path) / "env" / "python" / "requirements.txt").read_text()
     assert "--hash=sha256:" in locked
     assert not any(line.startswith(("mlflow", "prefect", "--index-url")) for line in locked.splitlines())
 
 
-def test_the_imported_model_scores_as_the_registered_one(version: ModelVersion, built: Any) -> None:
-    served = load_model(Path(bentoml.models.get(built.model_tag).path), CHURN)
+def test_the_imported_model_scores_as_the_registered_one(settings: Settings, version: ModelVersion, built: Any) -> None:
+    served = load_model(Path(bentoml.models.get(built.model_tag).path), CHURN, trusted_keys(settings))
     rows = [kit.flat(views) for views in kit.users_like(50, seed=3).values()]
     assert served.facts == version.facts
     frame = model_frame(pd.DataFrame(rows), served.facts.contract)
     registered = kit.fit_small_model(version.facts.contract).predict_proba(frame)[:, 1].tolist()
     assert served.probabilities(rows) == pytest.approx(registered, abs=1e-9)
+    assert served.proof == Proof(20, pytest.approx(0, abs=1e-12))
     assert [served.probabilities([row])[0] for row in rows] == pytest.approx(registered, abs=1e-9)
-
-
-def test_a_model_file_with_a_type_of_its_own_is_refused(built: Any, tmp_path: Path) -> None:
-    folder = tmp_path / "mlflow_model"
-    folder.mkdir()
-    original = Path(bentoml.models.get(built.model_tag).path) / "mlflow_model" / "MLmodel"
-    description = yaml.safe_load(original.read_text())
-    description["flavors"]["sklearn"]["skops_trusted_types"] = ["tests.serving_kit.Intruder"]
-    (folder / "MLmodel").write_text(yaml.safe_dump(description))
-    skops.io.dump(kit.Intruder(), folder / "model.skops")
-    with pytest.raises(ModelError, match="Intruder"):
-        load_model(tmp_path, CHURN)
-
-
-@pytest.mark.parametrize("change", [{"metadata": None}, {"flavors": {"sklearn": {"serialization_format": "pickle"}}}])
-def test_a_folder_that_is_no_model_of_ours_is_refused(built: Any, tmp_path: Path, change: dict[str, Any]) -> None:
-    original = Path(bentoml.models.get(built.model_tag).path) / "mlflow_model" / "MLmodel"
-    (tmp_path / "mlflow_model").mkdir()
-    text = yaml.safe_dump(yaml.safe_load(original.read_text()) | change)
-    (tmp_path / "mlflow_model" / "MLmodel").write_text(text)
-    with pytest.raises(ModelError, match="no model of AsOf"):
-        load_model(tmp_path, CHURN)
-
-
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="MLmodel does not exist"):
-        load_model(tmp_path, CHURN)

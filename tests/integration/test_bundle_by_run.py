@@ -11,10 +11,12 @@ import pytest
 from asof.errors import ModelError
 from asof.serving.model import load_model
 from asof.settings import Settings
+from asof.signing_keys import trusted_keys
 from asof.use_cases import load
 from tests import serving_kit as kit
 from tests.cancer_kit import CANCER, Made, make
 from training.bundle import bundle
+from training.evaluate import evaluate
 from training.tracking import open_tracking, tracked_run
 from training.train import TrainedModel, train
 
@@ -29,7 +31,9 @@ def made(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Made:
 @pytest.fixture(scope="module")
 def unregistered(settings: Settings, made: Made) -> TrainedModel:
     """Another run, with another model, that nobody registered."""
-    return train(settings, CANCER, made.training_set, random_state=7)
+    trained = train(settings, CANCER, made.training_set, random_state=7)
+    evaluate(settings, trained)
+    return trained
 
 
 def latest() -> str:
@@ -50,7 +54,7 @@ def test_an_unregistered_runs_bento_holds_exactly_its_model(settings: Settings, 
     stored = bentoml.models.get(built.model_tag)
     assert stored.info.metadata["run_id"] == unregistered.run_id
     assert "version" not in stored.info.metadata
-    served = load_model(Path(stored.path), CANCER)
+    served = load_model(Path(stored.path), CANCER, trusted_keys(settings))
     assert served.facts == unregistered.facts
     rows = unregistered.held_out.frame[unregistered.facts.contract.names].to_dict("records")
     expected = unregistered.model.predict_proba(unregistered.held_out.features)[:, 1]
@@ -61,6 +65,7 @@ def test_an_unregistered_runs_bento_holds_exactly_its_model(settings: Settings, 
 def test_latest_stays_the_one_in_production(settings: Settings, made: Made, unregistered: TrainedModel) -> None:
     in_production = bundle(settings, CANCER)
     other = train(settings, CANCER, made.training_set, random_state=8)
+    evaluate(settings, other)
     assert bundle(settings, CANCER, run_id=other.run_id).created
     assert latest() == in_production.bento_tag
 

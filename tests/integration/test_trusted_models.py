@@ -11,18 +11,9 @@ import skops.io
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, ParameterGrid
 
-from asof.errors import ModelError
-from asof.settings import Settings
 from asof.trusted_types import TRUSTED_TYPES, load_trusted
-from tests.training_kit import CHURN, made_up_set, set_of_any, small_use_case, streamflow_contract
+from tests.training_kit import CHURN, set_of_any, streamflow_contract
 from training.fit import one_thread
-from training.register import load_model, model_version
-from training.tracking import tracked_run
-from training.train import train
-
-
-class Intruder:
-    """A class of ours: a file that holds one does not load elsewhere."""
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +56,7 @@ def test_every_model_holds_trusted_types_and_every_trusted_type_is_needed(saved:
 
 
 def test_every_model_can_be_loaded_again(saved: list[Path]) -> None:
-    assert {type(load_trusted(path)).__name__ for path in saved} == {"Pipeline"}
+    assert {type(load_trusted(path.read_bytes())).__name__ for path in saved} == {"Pipeline"}
 
 
 @pytest.mark.parametrize("name", sorted(CHURN.estimators))
@@ -77,43 +68,3 @@ def test_the_same_rows_give_the_same_model_to_the_last_digit(name: str) -> None:
     assert np.array_equal(first.predict_proba(rows.features), second.predict_proba(rows.features))
     if isinstance(first, GridSearchCV):
         assert np.array_equal(first.cv_results_["mean_test_score"], second.cv_results_["mean_test_score"])
-
-
-def test_a_model_file_with_another_type_is_refused_whatever_it_allows_itself(settings: Settings) -> None:
-    """The list inside the artefact names the intruder; ours does not."""
-    use_case = small_use_case("crafted")
-    trained = train(settings, use_case, made_up_set(200))
-    trained.model.named_steps["model"].intruder_ = Intruder()
-    with tracked_run(settings, "crafted", "crafted"):
-        import mlflow
-
-        mlflow.sklearn.log_model(
-            trained.model,
-            name="model",
-            serialization_format="skops",
-            skops_trusted_types=[f"{__name__}.Intruder"],
-            pip_requirements=["scikit-learn"],
-            metadata={"asof": trained.facts.to_dict()},
-            registered_model_name="crafted",
-        )
-    version = model_version(settings, use_case, "1")
-    with pytest.raises(ModelError, match=r"types that are not trusted: .*Intruder"):
-        load_model(settings, version)
-
-
-def test_a_pickled_model_is_refused(settings: Settings) -> None:
-    use_case = small_use_case("pickled")
-    trained = train(settings, use_case, made_up_set(200), estimator="constant")
-    with tracked_run(settings, "pickled", "pickled"):
-        import mlflow
-
-        mlflow.sklearn.log_model(
-            trained.model,
-            name="model",
-            serialization_format="cloudpickle",
-            pip_requirements=["scikit-learn"],
-            metadata={"asof": trained.facts.to_dict()},
-            registered_model_name="pickled",
-        )
-    with pytest.raises(ModelError, match="not kept with skops"):
-        load_model(settings, model_version(settings, use_case, "1"))

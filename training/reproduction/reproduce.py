@@ -128,7 +128,7 @@ def _as_trained(use_case: UseCase, facts: ModelFacts) -> UseCase:
 
 def _kept(settings: Settings, version: ModelVersion) -> _Kept:
     with model_file(settings, version) as path:
-        return _Kept(load_trusted(path), file_digest(path))
+        return _Kept(load_trusted(path.read_bytes()), file_digest(path))
 
 
 def _set_checks(facts: ModelFacts, now: TrainingSet, rebuilt: Rebuilt) -> Iterable[Check]:

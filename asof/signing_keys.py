@@ -1,0 +1,104 @@
+"""Settings -> the Ed25519 key that signs models, and the public keys whose signatures count.
+
+Who signs has the private key: the machine that trains. Who builds or serves needs the public keys only: in
+ASOF_TRUSTED_KEYS, or else in the Bento, which was built with them. They never come from a model's own folder.
+"""
+
+import base64
+import binascii
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asof.errors import ConfigurationError
+from asof.settings import Settings
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+TrustedKeys = Mapping[str, "Ed25519PublicKey"]
+"""Public keys by their id."""
+
+
+def signing_key(settings: Settings) -> "Ed25519PrivateKey":
+    """The key in the file ASOF_SIGNING_KEY; where none is set, one in `home/keys`, made when it is first asked for.
+
+    Raises ConfigurationError where the file is absent, or holds no unencrypted Ed25519 key in PEM.
+    """
+    if settings.signing_key is None:
+        _make(_own_file(settings))
+    return _read(settings.signing_key or _own_file(settings))
+
+
+def trusted_keys(settings: Settings, of_bento: str = "") -> TrustedKeys:
+    """The keys of ASOF_TRUSTED_KEYS, or else those that the Bento was built with, or else our own signing key's.
+
+    Raises ConfigurationError where there is none, or one that is no Ed25519 key.
+    """
+    if told := settings.trusted_keys or of_bento:
+        return dict(map(_parse, filter(None, (each.strip() for each in told.split(",")))))
+    if settings.signing_key is None and not _own_file(settings).is_file():
+        raise ConfigurationError(
+            "No key is trusted to sign models: set ASOF_TRUSTED_KEYS to what `python -m flows keys` prints where "
+            "models are trained."
+        )
+    key = signing_key(settings).public_key()
+    return {key_id(key): key}
+
+
+def public_text(keys: TrustedKeys) -> str:
+    """Keys as ASOF_TRUSTED_KEYS takes them: base64 of the 32 bytes of each, with commas between."""
+    return ",".join(base64.b64encode(key.public_bytes_raw()).decode() for _, key in sorted(keys.items()))
+
+
+def key_id(key: "Ed25519PublicKey") -> str:
+    """The name of a key in signatures: the first 16 digits of its SHA-256."""
+    return hashlib.sha256(key.public_bytes_raw()).hexdigest()[:16]
+
+
+def _own_file(settings: Settings) -> Path:
+    return settings.home / "keys" / "signing.pem"
+
+
+def _make(path: Path) -> None:
+    """A new key that only we can read. Of several processes at once one makes it, whole or not at all."""
+    if path.exists():
+        return
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft.touch(mode=0o600)
+    draft.write_bytes(Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    try:
+        path.hardlink_to(draft)
+    except FileExistsError:  # another process was quicker: its key counts
+        pass
+    finally:
+        draft.unlink()
+
+
+def _read(path: Path) -> "Ed25519PrivateKey":
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigurationError(f"The signing key {path} cannot be read: {error}.") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ConfigurationError(f"{path} holds another kind of key: make one by `openssl genpkey -algorithm ed25519`.")
+    return key
+
+
+def _parse(text: str) -> "tuple[str, Ed25519PublicKey]":
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    try:
+        key = Ed25519PublicKey.from_public_bytes(base64.b64decode(text, validate=True))
+    except (binascii.Error, ValueError) as error:
+        raise ConfigurationError(f"ASOF_TRUSTED_KEYS holds {text!r}, which is no Ed25519 key in base64.") from error
+    return key_id(key), key
