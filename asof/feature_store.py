@@ -68,6 +68,17 @@ def _expanded(path: Path, settings: Settings) -> str:
     return Template(path.read_text()).safe_substitute(settings.environment())
 
 
+def registered_contract(settings: Settings, service: str) -> FeatureContract | None:
+    """The contract of that FeatureService as it is registered now, or None where it is not, or not whole."""
+    from feast.errors import FeastObjectNotFoundException
+
+    with feature_store(settings) as store:
+        try:
+            return read_contract(store, store.get_feature_service(service))
+        except FeastObjectNotFoundException:
+            return None
+
+
 def read_contract(store: "FeatureStore", service: "FeatureService") -> FeatureContract:
     """The contract of a registered FeatureService: every feature of its projections with view and type."""
     features = tuple(

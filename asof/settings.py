@@ -84,6 +84,7 @@ class Settings(BaseSettings):
     lookup_timeout: float = Field(1.5, gt=0, description="Seconds that one feature lookup may take.")
     max_in_flight: int = Field(256, gt=0, description="Requests that one worker accepts at once; more get a 429.")
     workers: int = Field(1, gt=0, description="Processes of the prediction service.")
+    actor: str | None = Field(None, description="Who promotes and rolls back, for the history; unset: user@host.")
 
     def now(self) -> datetime:
         """The moment that counts as now: the clock, or else the real time, in UTC."""

@@ -62,8 +62,10 @@ def _median(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _bento(settings: Settings, extracts: Path) -> str:
     from training.bundle import bundle
+    from training.contest import hold_contest
     from training.dataset import build_training_set, newest_labelled
     from training.evaluate import evaluate
+    from training.gate import judge
     from training.promote import promote
     from training.register import register
     from training.train import train
@@ -75,7 +77,8 @@ def _bento(settings: Settings, extracts: Path) -> str:
     materialise(settings, extracts, USERS)
     training_set = build_training_set(settings, use_case, newest_labelled(settings, use_case))
     version = register(settings, evaluate(settings, train(settings, use_case, training_set)))
-    promote(settings, version, training_set_for=lambda _: training_set)
+    contest = hold_contest(settings, version, None, training_set_for=lambda _: training_set)
+    promote(settings, version, judge=lambda _: judge(contest))
     return bundle(settings, use_case).bento_tag
 
 

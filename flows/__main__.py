@@ -206,6 +206,19 @@ def rollback(
 
 
 @door.command()
+def history(use_case: UseCaseName = "churn", as_json: Json = False) -> None:
+    """Who was in Production, since when and why; exit code 1 if anybody has rewritten it."""
+    with account("reading", as_json=as_json) as say:
+        from asof.use_cases import load
+        from flows.entries import for_people as told
+        from training.history_report import report_history
+
+        report = report_history(open_settings(), load(use_case))
+        say(report if as_json else told(report))
+    raise typer.Exit(0 if report.intact else 1)
+
+
+@door.command()
 def bundle(
     use_case: UseCaseName = "churn",
     run_id: Annotated[

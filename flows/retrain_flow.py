@@ -14,8 +14,10 @@ from flows.door import open_settings, open_tracked_settings
 from flows.inspect_flow import inspect_month
 from flows.progress import log
 from flows.retries import RETRIES
+from training.contest import hold_contest
 from training.dataset import build_training_set, newest_labelled
 from training.evaluate import evaluate
+from training.gate import Criterion, judge
 from training.parity.criterion import store_criteria
 from training.promote import Promotion
 from training.promote import promote as pass_gate
@@ -42,12 +44,17 @@ def promote_version(use_case: str, version: str) -> Promotion:
     settings, problem = open_settings(), load(use_case)
     challenger = model_version(settings, problem, version)
     rebuild = partial(build_training_set, settings, problem, challenger.facts.as_of, known_at=challenger.facts.known_at)
-    return pass_gate(
-        settings,
-        challenger,
-        training_set_for=lambda contract: rebuild(feature_service=contract.feature_service),
-        further=store_criteria(settings, problem, challenger.facts.contract),
-    )
+
+    def criteria(champion: ModelVersion | None) -> tuple[Criterion, ...]:
+        contest = hold_contest(
+            settings,
+            challenger,
+            champion,
+            training_set_for=lambda contract: rebuild(feature_service=contract.feature_service),
+        )
+        return (*judge(contest), *store_criteria(settings, problem, challenger.facts.contract))
+
+    return pass_gate(settings, challenger, judge=criteria)
 
 
 @flow(name="promote", description="One registered version into Production, if it passes the gate.")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from asof.settings import Settings
 from asof.use_cases import load
+from tests.promotion_kit import by_contest
 from training.dataset import build_training_set, newest_labelled
 from training.evaluate import Evaluation, evaluate
 from training.promote import Promotion, promote
@@ -31,5 +32,5 @@ def make(settings: Settings) -> Made:
     trained = train(settings, CANCER, training_set)
     evaluation = evaluate(settings, trained)
     version = register(settings, evaluation)
-    promotion = promote(settings, version, training_set_for=lambda _: training_set)
+    promotion = promote(settings, version, judge=by_contest(settings, version, lambda _: training_set))
     return Made(training_set, trained, evaluation, version, promotion)

@@ -1,6 +1,5 @@
 """A version, or a run's model -> the model in BentoML's store, and the Bento that serves it. Nothing is made twice."""
 
-import hashlib
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +11,10 @@ from asof.settings import PROJECT, Settings
 from asof.signed_manifest import verify_folder
 from asof.signing_keys import TrustedKeys, public_text, trusted_keys
 from asof.use_case import UseCase
+from training.bento_tag import BENTOFILE, bento_tag
 from training.logged_model import LoggedModel, of_run, of_version
 from training.register import ModelVersion, production
 from training.tracking import open_tracking
-
-BENTOFILE = PROJECT / "bentofile.yaml"
 
 
 @dataclass(frozen=True)
@@ -53,11 +51,11 @@ def bundle(
         import bentoml
 
         _import_model(settings, chosen, keys)
-        bento_tag = f"{chosen.tag}-{_sources_digest()[:8]}"
+        tag = bento_tag(chosen.tag)
         latest = _find(bentoml.bentos, f"{use_case.model_name}:latest") if run_id else None
-        created = _build(bento_tag, use_case=use_case.name, model=chosen.tag, trusted_keys=public_text(keys))
-        _make_latest(latest or bentoml.bentos.get(bento_tag))
-    return Bundle(chosen.tag, bento_tag, chosen.version, chosen.run_id, created=created)
+        created = _build(tag, use_case=use_case.name, model=chosen.tag, trusted_keys=public_text(keys))
+        _make_latest(latest or bentoml.bentos.get(tag))
+    return Bundle(chosen.tag, tag, chosen.version, chosen.run_id, created=created)
 
 
 def _chosen(settings: Settings, use_case: UseCase, version: ModelVersion | None, run_id: str | None) -> LoggedModel:
@@ -99,14 +97,14 @@ def _lineage(model: LoggedModel) -> dict[str, str]:
     return {key: value for key, value in told.items() if value}
 
 
-def _build(bento_tag: str, **arguments: str) -> bool:
+def _build(tag: str, **arguments: str) -> bool:
     import bentoml
 
-    if _find(bentoml.bentos, bento_tag) is not None:
+    if _find(bentoml.bentos, tag) is not None:
         return False
     # `reload`: another Bento may have been built in this process, from the same service.py.
     bentoml.bentos.build_bentofile(
-        str(BENTOFILE), version=bento_tag.partition(":")[2], build_ctx=str(PROJECT), args=arguments, reload=True
+        str(BENTOFILE), version=tag.partition(":")[2], build_ctx=str(PROJECT), args=arguments, reload=True
     )
     return True
 
@@ -127,16 +125,3 @@ def _find(store: Any, tag: str) -> Any:
         return store.get(tag)
     except NotFound:
         return None
-
-
-def _sources_digest() -> str:
-    """SHA-256 over bentofile.yaml and every file that its allow-list names."""
-    import yaml
-
-    patterns = yaml.safe_load(BENTOFILE.read_text())["include"]
-    files = {path for pattern in patterns for path in PROJECT.glob(pattern.lstrip("/")) if path.is_file()}
-    digest = hashlib.sha256()
-    for path in sorted({BENTOFILE, *files}):
-        content = path.read_bytes()
-        digest.update(f"{path.relative_to(PROJECT)} {len(content)}\n".encode() + content)
-    return digest.hexdigest()

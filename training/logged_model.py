@@ -7,6 +7,7 @@ from asof.errors import ModelError
 from asof.model_facts import ModelFacts
 from asof.settings import Settings
 from asof.use_case import UseCase
+from training.bento_tag import model_tag
 from training.register import ModelVersion
 from training.tracking import open_tracking
 
@@ -28,8 +29,7 @@ class LoggedModel:
     @property
     def tag(self) -> str:
         """Its name in BentoML's store: the same model, the same tag."""
-        number = f"v{self.version}" if self.version else "run"
-        return f"{self.name}:{number}-{self.run_id[:8]}"
+        return model_tag(self.name, self.version, self.run_id)
 
 
 def of_version(version: ModelVersion) -> LoggedModel:

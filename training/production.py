@@ -1,94 +1,162 @@
-"""A version number -> alias `production` and stage Production, both or neither; and which one holds the alias.
+"""A model's history -> what MLflow shows: stage, tags and alias `production`; and which version holds the alias.
 
-The alias is what counts: the stage is for people, and for `models:/NAME/Production`. The stage is set first, so that
-whoever reads the alias never sees a version that the next step could take back.
+The history is the truth and MLflow its picture: `align` draws it again wherever they differ, as often as one likes.
+The alias is moved when all else of a version is in place, for it is what is read; the stage is for people, and for
+`models:/NAME/Production`. The tags of the registered model come last: they say that the entry's work is done.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from functools import partial
 from typing import TYPE_CHECKING
 
-from asof.errors import ModelError
+from training.chain import Witness, effective, was_in_production
+from training.history import Entry, Event
 from training.tracking import stages_allowed
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import RegisteredModel
 
-ALIAS, STAGE = "production", "Production"
+ALIAS, STAGE, ARCHIVED, NO_STAGE = "production", "Production", "Archived", "None"
+PROMOTED_AT, PROMOTED_FROM = "promoted_at", "promoted_from"
+ROLLED_BACK_AT, ROLLED_BACK_BECAUSE = "rolled_back_at", "rolled_back_because"
+HISTORY_ENTRY = "history_entry"
+"""Seq and hash of an entry in one tag, so that a process cannot be killed between the two."""
+
+TOLD = (PROMOTED_AT, PROMOTED_FROM, ROLLED_BACK_AT, ROLLED_BACK_BECAUSE)
+KEYS = (*TOLD, HISTORY_ENTRY)
+
+Step = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What MLflow shows of a registered model: who holds the alias, stage and tags of each version, its own tags."""
+
+    name: str
+    alias: str | None
+    stages: Mapping[str, str]
+    tags: Mapping[str, Mapping[str, str]]
+    model_tags: Mapping[str, str]
+
+    @property
+    def in_production(self) -> set[str]:
+        """The versions in stage Production."""
+        return {version for version, stage in self.stages.items() if stage == STAGE}
+
+    @property
+    def done(self) -> Witness | None:
+        """The last entry whose work was done to its end."""
+        return _witness(self.model_tags)
+
+    @property
+    def witnesses(self) -> list[Witness]:
+        """The entries that are named by the tags of the model and of the version that holds the alias."""
+        return [each for tags in (self.model_tags, self.tags.get(self.alias or "", {})) if (each := _witness(tags))]
 
 
 def production_number(client: "MlflowClient", name: str) -> str | None:
     """The number of the version that the alias `production` names, or None."""
+    return _alias(client.search_registered_models(f"name='{name}'"))
+
+
+def read_shown(client: "MlflowClient", name: str) -> Shown:
+    """What MLflow shows now; nothing where the model is not registered."""
     models = client.search_registered_models(f"name='{name}'")
+    versions = {str(each.version): each for each in client.search_model_versions(f"name='{name}'")}
+    return Shown(
+        name,
+        _alias(models),
+        stages={number: each.current_stage for number, each in versions.items()},
+        tags={number: dict(each.tags) for number, each in versions.items()},
+        model_tags=dict(models[0].tags) if models else {},
+    )
+
+
+def _alias(models: "Sequence[RegisteredModel]") -> str | None:
     number = models[0].aliases.get(ALIAS) if models else None
     return str(number) if number else None
 
 
-def put_into_production(
-    client: "MlflowClient", name: str, number: str, *, tags: Mapping[str, str] | None = None
-) -> None:
-    """Tags the version and gives it stage and alias; the versions in Production before are archived.
+def align(client: "MlflowClient", shown: Shown, entries: Sequence[Entry]) -> None:
+    """Makes MLflow show what the history says.
 
-    Where a step fails, everything is put back as it was and the error goes on; a ModelError tells where that fails too.
+    Each step may fail or be the last of a killed process: the next call does what is left.
     """
-    before, new_tags = _read(client, name, number), dict(tags or {})
-    try:
-        for key, value in new_tags.items():
-            client.set_model_version_tag(name, number, key, value)
-        with stages_allowed():
-            client.transition_model_version_stage(name, number, STAGE, archive_existing_versions=True)
-        client.set_registered_model_alias(name, ALIAS, number)
-    except BaseException as error:
-        _put_back(client, name, before, tags=new_tags, error=error)
-        raise
+    with stages_allowed():
+        for step in steps_left(client, shown, entries):
+            step()
 
 
-@dataclass(frozen=True)
-class _State:
-    """A version's tags, who holds the alias, and the stages of the version and of those in Production."""
-
-    number: str
-    tags: Mapping[str, str]
-    alias: str | None
-    stages: Mapping[str, str]
-
-
-def _read(client: "MlflowClient", name: str, number: str) -> _State:
-    versions = {str(each.version): each for each in client.search_model_versions(f"name='{name}'")}
-    stages = {key: each.current_stage for key, each in versions.items() if key == number or each.current_stage == STAGE}
-    return _State(number, dict(versions[number].tags), production_number(client, name), stages)
+def difference(shown: Shown, head: Entry) -> str:
+    """In words, why MLflow does not show what the newest entry says, where it does not."""
+    place = f"entry {head.seq} ({head.event}, version {head.version or 'none'} in Production)"
+    if shown.done is None or shown.done.seq < head.seq:
+        return f"the work of {place} is half done"
+    alias, stages = shown.alias or "nothing", ", ".join(sorted(shown.in_production)) or "nothing"
+    return f"MLflow was changed by hand after {place}: alias `production` on {alias}, stage Production on {stages}"
 
 
-def _put_back(
-    client: "MlflowClient", name: str, before: _State, *, tags: Mapping[str, str], error: BaseException
-) -> None:
-    """Tries every step, whatever becomes of the others."""
-    failed = []
-    for step in _steps_back(client, name, before, tags=tags):
-        try:
-            with stages_allowed():
-                step()
-        except Exception as another:
-            failed.append(another)
-    if failed:
-        raise ModelError(
-            f"{name} version {before.number} could not be promoted ({error}), nor could all be put back ({failed[0]}): "
-            "alias and stage may disagree. The alias counts; promote or roll back again when MLflow answers."
-        ) from error
+def steps_left(client: "MlflowClient", shown: Shown, entries: Sequence[Entry]) -> list[Step]:
+    """What is still to be done until MLflow shows what the history says: nothing where there is none."""
+    return list(_steps(client, shown, entries)) if entries else []
 
 
-def _steps_back(
-    client: "MlflowClient", name: str, before: _State, *, tags: Mapping[str, str]
-) -> Iterator[Callable[[], object]]:
-    if before.alias:
-        yield partial(client.set_registered_model_alias, name, ALIAS, before.alias)
-    else:
-        yield partial(client.delete_registered_model_alias, name, ALIAS)
-    for number, stage in before.stages.items():
-        yield partial(client.transition_model_version_stage, name, number, stage)
-    for key in tags:
-        if key in before.tags:
-            yield partial(client.set_model_version_tag, name, before.number, key, before.tags[key])
+def _steps(client: "MlflowClient", shown: Shown, entries: Sequence[Entry]) -> Iterator[Step]:
+    name, head = shown.name, entries[-1]
+    yield from _stages(client, shown, entries)
+    for version in sorted(shown.tags.keys() & {each.version for each in entries}):
+        yield from _tags(client, shown, version, wanted=tags_of(entries, version))
+    if head.version != shown.alias:
+        if head.version:
+            yield partial(client.set_registered_model_alias, name, ALIAS, head.version)
         else:
-            yield partial(client.delete_model_version_tag, name, before.number, key)
+            yield partial(client.delete_registered_model_alias, name, ALIAS)
+    if shown.model_tags.get(HISTORY_ENTRY) != _named(head):
+        yield partial(client.set_registered_model_tag, name, HISTORY_ENTRY, _named(head))
+
+
+def _stages(client: "MlflowClient", shown: Shown, entries: Sequence[Entry]) -> Iterator[Step]:
+    """The version in Production, and no other; a version whose only promotion was undone has no stage, as before."""
+    name, version = shown.name, entries[-1].version
+    for other in sorted(shown.in_production - {version}):
+        stage = ARCHIVED if was_in_production(entries, other) else NO_STAGE
+        if stage == NO_STAGE or version is None:
+            yield partial(client.transition_model_version_stage, name, other, stage)
+    if version and shown.in_production != {version}:
+        yield partial(client.transition_model_version_stage, name, version, STAGE, archive_existing_versions=True)
+
+
+def _tags(client: "MlflowClient", shown: Shown, version: str, *, wanted: Mapping[str, str]) -> Iterator[Step]:
+    for key in KEYS:
+        if key in wanted and shown.tags[version].get(key) != wanted[key]:
+            yield partial(client.set_model_version_tag, shown.name, version, key, wanted[key])
+        elif key not in wanted and key in shown.tags[version]:
+            yield partial(client.delete_model_version_tag, shown.name, version, key)
+
+
+def tags_of(entries: Sequence[Entry], version: str) -> dict[str, str]:
+    """The tags of a version that follow from the entries that stand."""
+    tags: dict[str, str] = {}
+    for entry in effective(entries):
+        at = entry.at.astimezone(UTC).isoformat(timespec="seconds")
+        if entry.version == version:
+            tags[HISTORY_ENTRY] = _named(entry)
+            if entry.event == Event.ADOPTED:
+                tags |= entry.evidence.get("tags", {})
+            elif entry.event == Event.PROMOTED:
+                tags |= {PROMOTED_AT: at, PROMOTED_FROM: entry.previous or ""}
+        elif entry.event == Event.ROLLED_BACK and entry.previous == version:
+            tags |= {ROLLED_BACK_AT: at, ROLLED_BACK_BECAUSE: entry.reason}
+    return tags
+
+
+def _named(entry: Entry) -> str:
+    return f"{entry.seq} {entry.hash}"
+
+
+def _witness(tags: Mapping[str, str]) -> Witness | None:
+    seq, _, digest = tags.get(HISTORY_ENTRY, "").partition(" ")
+    return Witness(int(seq), digest) if seq.isdecimal() else None

@@ -1,23 +1,22 @@
-"""ModelVersion -> Production: alias and stage together, and only through the gate; and back again."""
+"""ModelVersion -> Production: only through the gate, and into the history; and back again."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from math import isfinite
+from typing import Any
 
 from asof.errors import ModelError
+from asof.feature_store import registered_contract
 from asof.settings import Settings
-from asof.use_case import UseCase
-from training.contest import BuildSet, hold_contest
-from training.gate import Criterion, judge
-from training.production import production_number, put_into_production
+from asof.use_case import FromStore, UseCase
+from training.bento_tag import bento_tag, model_tag
+from training.gate import Criterion
+from training.history import Change, Event
 from training.register import ModelVersion, read_version
-from training.tracking import open_tracking
+from training.succession import succession
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
-PROMOTED_AT, PROMOTED_FROM = "promoted_at", "promoted_from"
+Judge = Callable[[ModelVersion | None], Sequence[Criterion]]
+"""Gives every criterion of the gate, for the version in Production that the challenger is to replace (None: none)."""
 
 
 @dataclass(frozen=True)
@@ -36,56 +35,82 @@ class Promotion:
 
 
 def promote(
-    settings: Settings, version: ModelVersion, *, training_set_for: BuildSet, further: Sequence[Criterion] = ()
+    settings: Settings,
+    challenger: ModelVersion,
+    *,
+    judge: Judge,
+    reason: str = "passed the gate",
+    dry_run: bool = False,
 ) -> Promotion:
-    """Puts the version into Production if it passes every criterion of the gate, and those that are `further` given.
+    """Puts the version into Production if every criterion that `judge` gives has passed, and there is one at least.
 
-    `training_set_for` builds the training set of a contract at the version's own as_of and known_at: the version in
-    Production may take other features. Both are scored on the same held-out users, whom neither was trained on. A
-    version that is in Production already stays there. Raises ModelError where the set is not the one that the
-    version was trained on, or where the two share no users to be compared on.
+    A version that is in Production already stays there. With `dry_run` it judges, and changes nothing at all. Raises
+    ModelError where another promotion or rollback of the model is going on, or where what is in Production changed
+    while it judged.
     """
-    client = open_tracking(settings)
-    previous = production_number(client, version.name)
-    if previous == version.version:
-        # An earlier crash may have left the stage behind.
-        put_into_production(client, version.name, version.version)
-        return Promotion(version.name, version.version, True, _predecessor(client, version.name, version.version))
-    champion = read_version(client, version.name, previous) if previous else None
-    contest = hold_contest(settings, version, champion, training_set_for=training_set_for)
-    criteria = (*judge(contest), *further)
-    promoted = all(criterion.passed for criterion in criteria)
-    if promoted:
-        tags = {PROMOTED_AT: datetime.now(UTC).isoformat(timespec="seconds"), PROMOTED_FROM: previous or ""}
-        put_into_production(client, version.name, version.version, tags=tags)
-    return Promotion(version.name, version.version, promoted, previous, criteria)
+    name, version = challenger.name, challenger.version
+    with succession(settings, name, read_only=dry_run) as line:
+        previous = line.current
+        if previous == version:
+            return Promotion(name, version, True, line.predecessor(version))
+        champion = read_version(line.client, name, previous) if previous else None
+        criteria = tuple(judge(champion))
+        promoted = bool(criteria) and all(criterion.passed for criterion in criteria) and not dry_run
+        if promoted:
+            evidence = {"criteria": [_plain(criterion) for criterion in criteria]}
+            line.add(_change(Event.PROMOTED, challenger, previous, reason=reason, evidence=evidence))
+        return Promotion(name, version, promoted, previous, criteria)
 
 
 def rollback(settings: Settings, use_case: UseCase, *, to: str | None = None, reason: str) -> Promotion:
     """Brings back a version that was in Production before: `to`, or else the one that the current one replaced.
 
-    The reason is kept as a tag of the version that leaves. A version that is in Production already stays there, so
-    that the same call with `to` may be repeated. Raises ModelError where there is nothing to go back to, or where
-    `to` has never been in Production: only the gate lets a version in for the first time.
+    The reason is kept in the history, and as a tag of the version that leaves. A version that is in Production already
+    stays there, so that the same call with `to` may be repeated. Raises ModelError where there is nothing to go back
+    to, where `to` has never been in Production (only the gate lets a version in for the first time), where the store
+    no longer gives what the version takes, or where another promotion or rollback of the model is going on.
     """
-    client, name = open_tracking(settings), use_case.model_name
-    current = production_number(client, name)
-    if current is None:
-        raise ModelError(f"No version of {name} is in Production: promote one first.")
-    target = to or _predecessor(client, name, current)
-    if target is None:
-        raise ModelError(f"{name} version {current} was the first in Production: name the version to go to.")
-    read_version(client, name, target)
-    if PROMOTED_AT not in client.get_model_version(name, target).tags:
-        raise ModelError(f"{name} version {target} has never been in Production: promote it through the gate.")
-    put_into_production(client, name, target)
-    if target != current:
-        left = {"rolled_back_at": datetime.now(UTC).isoformat(timespec="seconds"), "rolled_back_because": reason}
-        for key, value in left.items():
-            client.set_model_version_tag(name, current, key, value)
-    return Promotion(name, target, True, current)
+    name = use_case.model_name
+    with succession(settings, name) as line:
+        current = line.current
+        if current is None:
+            raise ModelError(f"No version of {name} is in Production: promote one first.")
+        target = to or line.predecessor(current)
+        if target is None:
+            raise ModelError(f"{name} version {current} was the first in Production: name the version to go to.")
+        version = read_version(line.client, name, target)
+        if not line.was_in_production(target):
+            raise ModelError(f"{name} version {target} has never been in Production: promote it through the gate.")
+        if target != current:
+            _require_fit(settings, use_case, version)
+            line.add(_change(Event.ROLLED_BACK, version, current, reason=reason, evidence={}))
+        return Promotion(name, target, True, current)
 
 
-def _predecessor(client: "MlflowClient", name: str, number: str) -> str | None:
-    """The version that this one replaced when it was promoted, or None where it was the first."""
-    return client.get_model_version(name, number).tags.get(PROMOTED_FROM) or None
+def _require_fit(settings: Settings, use_case: UseCase, version: ModelVersion) -> None:
+    """Raises ModelError, naming the features that differ, where the version could no longer answer."""
+    use_case.check_model(version.facts)
+    contract = version.facts.contract
+    if not isinstance(use_case.source, FromStore):
+        return
+    registered = registered_contract(settings, contract.feature_service)
+    if registered is None:
+        found = f"the feature store knows no feature service {contract.feature_service!r}"
+    else:
+        found = contract.difference(registered)
+    if found:
+        raise ModelError(
+            f"{version.name} version {version.version} could not answer any more: {found}. Run `feast apply` with its "
+            "features, or roll back to another version with --to."
+        )
+
+
+def _change(event: Event, version: ModelVersion, previous: str | None, *, reason: str, evidence: Any) -> Change:
+    tag = bento_tag(model_tag(version.name, version.version, version.run_id))
+    return Change(event, version.version, previous, reason, evidence, version.facts.fingerprint, tag)
+
+
+def _plain(criterion: Criterion) -> dict[str, Any]:
+    """As JSON, which has neither NumPy's types nor a number that is none."""
+    figures = {key: float(value) if isfinite(value) else str(value) for key, value in criterion.figures.items()}
+    return vars(criterion) | {"passed": bool(criterion.passed), "figures": figures}

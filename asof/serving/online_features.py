@@ -170,7 +170,7 @@ def _open(settings: Settings, contract: FeatureContract) -> _Opened:
         raise
     except Exception as error:
         raise FeatureStoreUnavailable(f"The feature registry cannot be read ({type(error).__name__}).") from error
-    if difference := _difference(contract, registered):
+    if difference := contract.difference(registered):
         raise FeatureContractMismatch(
             f"Feature service {contract.feature_service!r} is not what the model was trained on: {difference}. "
             "Run `feast apply` with the model's features, or train and bundle again.",
@@ -196,17 +196,6 @@ def _read_registry(store: "FeatureStore", name: str) -> "tuple[FeatureService, F
 def _policy(ttl: Any, tags: Mapping[str, str]) -> Policy:
     """Feast's own rule: no ttl, or one of zero, sets no limit. Only `staleness: flag` makes a view lenient."""
     return Policy(max_age=ttl or None, refuses=tags.get("staleness") != "flag")
-
-
-def _difference(model: FeatureContract, registry: FeatureContract) -> str:
-    """What differs, in words; empty where the contracts are equal."""
-    ours, theirs = ({f"{f.view}:{f.name} ({f.dtype})" for f in side.features} for side in (model, registry))
-    parts = [
-        f"only the model has {', '.join(sorted(ours - theirs))}" if ours - theirs else "",
-        f"only the registry has {', '.join(sorted(theirs - ours))}" if theirs - ours else "",
-        f"the entity is {registry.entity!r}, not {model.entity!r}" if registry.entity != model.entity else "",
-    ]
-    return "; ".join(part for part in parts if part) or ("" if model == registry else "the order of the features")
 
 
 def _found(proto: Any, row: int, contract: FeatureContract) -> list[Found]:

@@ -12,13 +12,15 @@ import httpx
 import pytest
 
 from asof.settings import PROJECT, Settings
+from asof.use_cases import load
 from tests import serving_kit as kit
 from tests.cancer_kit import CANCER, Made, make
+from tests.promotion_kit import always
 from training.bundle import bundle
 from training.evaluate import evaluate
-from training.production import production_number, put_into_production
-from training.promote import rollback
-from training.register import register
+from training.production import production_number
+from training.promote import promote, rollback
+from training.register import model_version, register
 from training.tracking import open_tracking
 from training.train import train
 
@@ -59,9 +61,10 @@ def test_each_is_deployed_and_rolled_back_alone(
 ) -> None:
     """A second version of breast cancer goes into Production and back, while churn stays what it is and answers."""
     client = open_tracking(settings)
-    put_into_production(client, kit.NAME, small_model.bundle.version)
+    small = model_version(settings, load("churn"), str(small_model.bundle.version))
+    promote(settings, small, judge=always)
     second = register(settings, evaluate(settings, train(settings, CANCER, made.training_set, random_state=7)))
-    put_into_production(client, CANCER.model_name, second.version, tags={"promoted_at": "now", "promoted_from": "1"})
+    promote(settings, second, judge=always)
     kit.write_users(settings, {"good": kit.USER}, kit.NOW)
     with served(settings, small_model.bundle.bento_tag, tmp_path / "churn") as churn:
         for version in (second.version, made.version.version):

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,60 +11,23 @@ from mlflow import MlflowClient
 from sklearn.metrics import roc_auc_score
 
 from asof.errors import ModelError
-from asof.feature_contract import FeatureContract
 from asof.model_facts import ModelFacts, Split
 from asof.settings import Settings
-from asof.use_case import UseCase
+from tests.promotion_kit import SETS, Registry, apply_small_features, by_contest, evaluated, set_for
 from tests.training_kit import SMALL, SMALLER, made_up_set, small_use_case
 from training.contest import hold_contest
 from training.evaluate import Evaluation, evaluate
 from training.gate import Criterion
-from training.promote import Promotion, promote, rollback
-from training.register import ModelVersion, load_model, model_version, production, register
+from training.promote import promote
+from training.register import load_model, model_version, production, register
 from training.tracking import open_tracking, stages_allowed, tracked_run
 from training.train import train
-from training.training_set import TrainingSet
-
-SETS = {contract.feature_service: made_up_set(contract=contract) for contract in (SMALL, SMALLER)}
-
-
-def set_for(contract: FeatureContract) -> TrainingSet:
-    return SETS[contract.feature_service]
-
-
-@dataclass(frozen=True)
-class Registry:
-    """One use case and its registered model."""
-
-    settings: Settings
-    use_case: UseCase
-    evaluations: dict[str, Evaluation]
-    client: MlflowClient
-
-    def version(self, estimator: str) -> ModelVersion:
-        return register(self.settings, replace(self.evaluations[estimator], model_name=self.use_case.model_name))
-
-    def promote(self, estimator: str) -> Promotion:
-        return promote(self.settings, self.version(estimator), training_set_for=set_for)
-
-    def state(self) -> dict[str, Any]:
-        """Everything that a promotion may change: the alias, and stage and tags of each version."""
-        versions = self.client.search_model_versions(f"name='{self.use_case.model_name}'")
-        alias = self.client.get_registered_model(self.use_case.model_name).aliases
-        return {"alias": alias, **{each.version: (each.current_stage, each.tags) for each in versions}}
-
-    def stages(self) -> dict[str, str]:
-        return {str(number): found[0] for number, found in self.state().items() if number != "alias"}
 
 
 @pytest.fixture(scope="module")
 def evaluations(settings: Settings) -> dict[str, Evaluation]:
-    """One of each estimator: `default` is good, `less` is worse, `constant` knows nothing."""
-    use_case = small_use_case("shared")
-    return {
-        name: evaluate(settings, train(settings, use_case, SETS[each.feature_service], estimator=name))
-        for name, each in use_case.estimators.items()
-    }
+    apply_small_features(settings, SMALL, SMALLER)
+    return evaluated(settings)
 
 
 @pytest.fixture
@@ -79,7 +42,7 @@ def test_the_same_evaluation_is_registered_once(registry: Registry) -> None:
     assert first.version == "1"
     assert first.metrics == registry.evaluations["default"].metrics
     assert first.facts == registry.evaluations["default"].facts
-    tags = registry.client.get_model_version(registry.use_case.model_name, "1").tags
+    tags = registry.client.get_model_version(registry.name, "1").tags
     assert {name: tags[name] for name in ("fingerprint", "rows_digest")} == {
         "fingerprint": SETS["small_v1"].fingerprint,
         "rows_digest": SETS["small_v1"].rows_digest,
@@ -100,7 +63,7 @@ def test_alias_and_stage_both_resolve(registry: Registry) -> None:
     registry.promote("default")
     features = SETS["small_v1"].features
     expected = load_model(registry.settings, registry.version("default")).predict_proba(features)
-    name = registry.use_case.model_name
+    name = registry.name
     with stages_allowed():
         for uri in (f"models:/{name}@production", f"models:/{name}/Production"):
             assert np.array_equal(mlflow.pyfunc.load_model(uri).predict(features), expected)
@@ -119,19 +82,21 @@ def test_a_better_version_takes_over_and_the_old_one_is_archived(registry: Regis
     assert (outcome.promoted, outcome.version, outcome.previous) == (True, "2", "1")
     assert registry.stages() == {"1": "Archived", "2": "Production"}
     assert str(registry.state()["alias"]["production"]) == "2"
-    tags = registry.client.get_model_version(registry.use_case.model_name, "2").tags
+    tags = registry.client.get_model_version(registry.name, "2").tags
     assert tags["promoted_from"] == "1"
     assert tags["promoted_at"]
 
 
 def test_a_further_criterion_that_fails_keeps_a_good_version_out(registry: Registry) -> None:
     outside = Criterion("online store agrees with the offline store", False, {}, "1 value differs")
-    outcome = promote(registry.settings, registry.version("default"), training_set_for=set_for, further=[outside])
+    version = registry.version("default")
+    gate = by_contest(registry.settings, version)
+    outcome = registry.put("default", lambda champion: [*gate(champion), outside])
     assert not outcome.promoted
     assert [criterion.passed for criterion in outcome.criteria] == [True, True, False]
     assert registry.stages() == {"1": "None"}
     passed = replace(outside, passed=True)
-    assert promote(registry.settings, registry.version("default"), training_set_for=set_for, further=[passed]).promoted
+    assert registry.put("default", lambda champion: [*gate(champion), passed]).promoted
 
 
 @pytest.mark.parametrize("challenger", ["less", "constant"])
@@ -147,7 +112,8 @@ def test_a_version_that_is_not_better_stays_unpromoted(registry: Registry, chall
 def test_a_version_that_is_just_as_good_stays_unpromoted(registry: Registry) -> None:
     registry.promote("default")
     again = evaluate(registry.settings, train(registry.settings, registry.use_case, SETS["small_v1"]))
-    outcome = promote(registry.settings, register(registry.settings, again), training_set_for=set_for)
+    version = register(registry.settings, again)
+    outcome = promote(registry.settings, version, judge=by_contest(registry.settings, version))
     assert (outcome.version, outcome.promoted) == ("2", False)
 
 
@@ -186,13 +152,14 @@ def test_a_champion_is_never_scored_on_users_that_it_was_trained_on(registry: Re
 def test_a_training_set_that_comes_out_differently_is_refused(registry: Registry) -> None:
     version = registry.version("default")
     with pytest.raises(ModelError, match="comes out differently now"):
-        promote(registry.settings, version, training_set_for=lambda _: made_up_set(seed=1))
+        promote(registry.settings, version, judge=by_contest(registry.settings, version, lambda _: made_up_set(seed=1)))
 
 
 def test_the_same_rows_under_another_fingerprint_are_compared(registry: Registry) -> None:
     """A later `known_at`, or the text of the join in a later version of ours, is no other training set to a model."""
     elsewhere = replace(SETS["small_v1"], fingerprint="another")
-    assert promote(registry.settings, registry.version("default"), training_set_for=lambda _: elsewhere).promoted
+    judge = by_contest(registry.settings, registry.version("default"), lambda _: elsewhere)
+    assert registry.put("default", judge).promoted
 
 
 def test_a_version_from_before_rows_were_digested_is_to_be_trained_again(registry: Registry) -> None:
@@ -203,15 +170,16 @@ def test_a_version_from_before_rows_were_digested_is_to_be_trained_again(registr
     with pytest.raises(
         ModelError, match=r"comes out differently now \(rows \w{12}, were not recorded\): train it again"
     ):
-        promote(registry.settings, old, training_set_for=set_for)
+        promote(registry.settings, old, judge=by_contest(registry.settings, old))
 
 
 def test_a_champion_whose_features_are_gone_is_told(registry: Registry) -> None:
     registry.promote("default")
     renamed = replace(SETS["small_v1"], frame=SETS["small_v1"].frame.drop(columns="hours"), contract=SMALLER)
     sets = SETS | {"small_v1": renamed}
+    judge = by_contest(registry.settings, registry.version("less"), lambda each: sets[each.feature_service])
     with pytest.raises(ModelError, match="takes the feature 'hours'"):
-        promote(registry.settings, registry.version("less"), training_set_for=lambda each: sets[each.feature_service])
+        registry.put("less", judge)
 
 
 def test_promoting_again_changes_nothing_and_mends_the_stage(registry: Registry) -> None:
@@ -219,13 +187,18 @@ def test_promoting_again_changes_nothing_and_mends_the_stage(registry: Registry)
     first = registry.promote("default")
     before = registry.state()
     with stages_allowed():
-        registry.client.transition_model_version_stage(registry.use_case.model_name, "2", "None")
+        registry.client.transition_model_version_stage(registry.name, "2", "None")
     again = registry.promote("default")
     assert (again.promoted, again.previous, again.criteria) == (True, first.previous, ())
     assert registry.state() == before
 
 
-STEPS = ("set_model_version_tag", "transition_model_version_stage", "set_registered_model_alias")
+STEPS = (
+    "transition_model_version_stage",
+    "set_model_version_tag",
+    "set_registered_model_alias",
+    "set_registered_model_tag",
+)
 
 
 def fails_once(step: Callable[..., Any], *, after: bool) -> Callable[..., Any]:
@@ -243,6 +216,10 @@ def fails_once(step: Callable[..., Any], *, after: bool) -> Callable[..., Any]:
     return stumble
 
 
+def always_away(*_args: Any, **_kwargs: Any) -> None:
+    raise ConnectionError("the registry went away")
+
+
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("champion", [None, "less"])
@@ -257,66 +234,80 @@ def test_a_failure_on_the_way_leaves_everything_as_it_was(
     with pytest.raises(ConnectionError):
         registry.promote("default")
     assert registry.state() == before
+    promoted, undone = registry.history()[-2:]
+    assert (promoted.event, undone.event, undone.version) == ("promoted", "undone", promoted.previous)
+    assert undone.reason == "ConnectionError: the registry went away"
+    assert (registry.report().intact, registry.report().mlflow) == (True, "")
     assert registry.promote("default").promoted
 
 
-def test_a_failure_that_cannot_be_undone_is_told(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(*_args: Any, **_kwargs: Any) -> None:
-        raise ConnectionError("the registry went away")
-
+@pytest.mark.parametrize("champion", [None, "less"])
+def test_a_failure_that_cannot_be_undone_is_told_and_the_next_rollback_or_promotion_finishes_it(
+    registry: Registry, champion: str | None
+) -> None:
+    if champion:
+        registry.promote(champion)
     registry.version("default")
-    monkeypatch.setattr(MlflowClient, "set_registered_model_alias", away)
-    monkeypatch.setattr(MlflowClient, "delete_registered_model_alias", away)
-    with pytest.raises(ModelError, match="alias and stage may disagree"):
-        registry.promote("default")
+    before, entries = registry.state(), len(registry.history())
+    with pytest.MonkeyPatch.context() as broken:
+        broken.setattr(MlflowClient, "set_registered_model_alias", always_away)
+        broken.setattr(MlflowClient, "delete_model_version_tag", always_away)
+        with pytest.raises(ModelError, match="alias and stage may disagree") as told:
+            registry.promote("default")
+    assert isinstance(told.value.__cause__, ConnectionError)
+    assert registry.state() != before
+    assert "is half done" in registry.report().mlflow
+    assert [entry.event for entry in registry.history()[entries:]] == ["promoted", "undone"]
+    assert not registry.put("constant", lambda champion: [replace(GOOD, passed=False)]).promoted
+    assert {key: registry.state()[key] for key in before} == before
+    assert registry.report().mlflow == ""
+    assert registry.promote("default").promoted
 
 
 def test_a_rollback_brings_back_the_version_before(registry: Registry) -> None:
     registry.promote("less")
     registry.promote("default")
-    outcome = rollback(registry.settings, registry.use_case, reason="complaints")
+    outcome = registry.rollback(reason="complaints")
     assert (outcome.promoted, outcome.version, outcome.previous) == (True, "1", "2")
     assert registry.stages() == {"1": "Production", "2": "Archived"}
     found = production(registry.settings, registry.use_case)
     assert found is not None
     assert found.version == "1"
-    assert (
-        registry.client.get_model_version(registry.use_case.model_name, "2").tags["rolled_back_because"] == "complaints"
-    )
+    assert registry.client.get_model_version(registry.name, "2").tags["rolled_back_because"] == "complaints"
 
 
 def test_a_rollback_goes_no_further_back_than_the_first_version(registry: Registry) -> None:
     registry.promote("less")
     registry.promote("default")
-    rollback(registry.settings, registry.use_case, reason="complaints")
+    registry.rollback(reason="complaints")
     before = registry.state()
     with pytest.raises(ModelError, match="version 1 was the first in Production"):
-        rollback(registry.settings, registry.use_case, reason="complaints again")
+        registry.rollback(reason="complaints again")
     assert registry.state() == before
 
 
 def test_a_rollback_to_a_named_version_may_be_repeated(registry: Registry) -> None:
     registry.promote("less")
     registry.promote("default")
-    rollback(registry.settings, registry.use_case, to="1", reason="complaints")
+    registry.rollback(to="1", reason="complaints")
     before = registry.state()
-    assert rollback(registry.settings, registry.use_case, to="1", reason="complaints").version == "1"
+    assert registry.rollback(to="1", reason="complaints").version == "1"
     assert registry.state() == before
-    assert rollback(registry.settings, registry.use_case, to="2", reason="it was not the model").version == "2"
+    assert registry.rollback(to="2", reason="it was not the model").version == "2"
 
 
 def test_a_rollback_does_not_go_round_the_gate(registry: Registry) -> None:
     registry.promote("default")
     registry.promote("less")
     with pytest.raises(ModelError, match="version 2 has never been in Production"):
-        rollback(registry.settings, registry.use_case, to="2", reason="I like it")
+        registry.rollback(to="2", reason="I like it")
     with pytest.raises(ModelError, match=r"has no version '7'; it has: \[1, 2\]"):
-        rollback(registry.settings, registry.use_case, to="7", reason="a slip")
+        registry.rollback(to="7", reason="a slip")
 
 
 def test_there_is_nothing_to_roll_back_where_nothing_was_promoted(registry: Registry) -> None:
     with pytest.raises(ModelError, match="is in Production: promote one first"):
-        rollback(registry.settings, registry.use_case, reason="complaints")
+        registry.rollback(reason="complaints")
 
 
 @pytest.mark.parametrize("number", ["3", "latest"])
@@ -327,7 +318,7 @@ def test_a_version_that_does_not_exist_is_told_with_those_that_do(registry: Regi
 
 
 def test_a_model_of_somebody_elses_is_refused(registry: Registry) -> None:
-    name = registry.use_case.model_name
+    name = registry.name
     with tracked_run(registry.settings, "elsewhere", "elsewhere"):
         import mlflow
 
