@@ -125,5 +125,6 @@ def apply_small_features(settings: Settings, *contracts: FeatureContract) -> Non
         for contract in contracts
     ]
     with feature_store(settings) as store, quiet():
-        gone = [*store.list_feature_services(), *store.list_feature_views()]
+        known = [*store.list_feature_services(), *store.list_feature_views()]
+        gone = [each for each in known if each.name not in {*views, *(service.name for service in services)}]
         store.apply([user, *views.values(), *services], objects_to_delete=gone, partial=False)

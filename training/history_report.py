@@ -12,18 +12,16 @@ from training.tracking import open_tracking
 
 @dataclass(frozen=True)
 class HistoryReport:
-    """`findings` has a sentence for each place where the chain is broken, and `mlflow` one where MLflow shows something
-    else than the newest entry says; entries are oldest first."""
+    """`intact` says that every entry is there as it was written; else `findings` has a sentence for each place.
+
+    `mlflow` says what MLflow shows otherwise than the newest entry, if it does. Entries are oldest first.
+    """
 
     model: str
+    intact: bool
     findings: tuple[str, ...]
     mlflow: str
     entries: tuple[Entry, ...]
-
-    @property
-    def intact(self) -> bool:
-        """Whether every entry is there as it was written."""
-        return not self.findings
 
 
 def report_history(settings: Settings, use_case: UseCase) -> HistoryReport:
@@ -33,5 +31,5 @@ def report_history(settings: Settings, use_case: UseCase) -> HistoryReport:
     with reading(settings) as connection:
         entries = read_history(connection, name)
     findings = (*breaks(entries), *losses(entries, shown.witnesses))
-    left = steps_left(client, shown, entries)
-    return HistoryReport(name, findings, difference(shown, entries[-1]) if left else "", tuple(entries))
+    otherwise = difference(shown, entries[-1]) if steps_left(client, shown, entries) else ""
+    return HistoryReport(name, not findings, findings, mlflow=otherwise, entries=tuple(entries))

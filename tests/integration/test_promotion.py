@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from asof.errors import ModelError
 from asof.model_facts import ModelFacts, Split
 from asof.settings import Settings
-from tests.promotion_kit import SETS, Registry, apply_small_features, by_contest, evaluated, set_for
+from tests.promotion_kit import GOOD, SETS, Registry, apply_small_features, by_contest, evaluated, set_for
 from tests.training_kit import SMALL, SMALLER, made_up_set, small_use_case
 from training.contest import hold_contest
 from training.evaluate import Evaluation, evaluate
