@@ -72,15 +72,15 @@ class FeatureContract:
         """SHA-256 of the canonical JSON: equal where the contracts are equal."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
 
-    def difference(self, registry: Self) -> str:
-        """What the registry's contract has otherwise than this one of a model, in words; empty where they are equal."""
-        ours, theirs = ({f"{f.view}:{f.name} ({f.dtype})" for f in side.features} for side in (self, registry))
+    def difference(self, given: Self, giver: str = "the registry") -> str:
+        """What differs between this contract of a model and what `giver` gives, in words; empty where nothing does."""
+        ours, theirs = ({f"{f.view}:{f.name} ({f.dtype})".lstrip(":") for f in side.features} for side in (self, given))
         parts = [
             f"only the model has {', '.join(sorted(ours - theirs))}" if ours - theirs else "",
-            f"only the registry has {', '.join(sorted(theirs - ours))}" if theirs - ours else "",
-            f"the entity is {registry.entity!r}, not {self.entity!r}" if registry.entity != self.entity else "",
+            f"only {giver} has {', '.join(sorted(theirs - ours))}" if theirs - ours else "",
+            f"the entity is {given.entity!r}, not {self.entity!r}" if given.entity != self.entity else "",
         ]
-        return "; ".join(part for part in parts if part) or ("" if self == registry else "the order of the features")
+        return "; ".join(part for part in parts if part) or ("" if self == given else "the order of the features")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as stored in feature_schema.json and with the model."""

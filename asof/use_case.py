@@ -143,7 +143,10 @@ class UseCase:
         if facts.use_case != self.name:
             raise ModelError(f"This is a model of {facts.use_case!r}, not of {self.name!r}.")
         if isinstance(self.source, FromRequest) and facts.contract != self.source.contract:
-            raise ModelError(f"The model takes other features than a request of {self.name} now gives: train again.")
+            found = facts.contract.difference(self.source.contract, "the request")
+            raise ModelError(
+                f"The model takes other features than a request of {self.name} now gives: {found}. Train again."
+            )
         self.derivations(facts.derived)
 
     def derivations(self, names: Iterable[str]) -> Mapping[str, Compute]:

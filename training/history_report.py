@@ -32,4 +32,6 @@ def report_history(settings: Settings, use_case: UseCase) -> HistoryReport:
         entries = read_history(connection, name)
     findings = (*breaks(entries), *losses(entries, shown.witnesses))
     otherwise = difference(shown, entries[-1]) if steps_left(client, shown, entries) else ""
+    if shown.alias and not entries:
+        otherwise = f"version {shown.alias} is in Production; the next promotion or rollback begins the history with it"
     return HistoryReport(name, not findings, findings, mlflow=otherwise, entries=tuple(entries))

@@ -16,6 +16,7 @@ import pytest
 
 from asof.errors import ModelError
 from asof.settings import PROJECT, Settings, export
+from asof.use_case import FromRequest
 from asof.use_cases import load
 from tests.promotion_kit import GOOD, Registry, always, apply_small_features, evaluated
 from tests.training_kit import SMALL, SMALLER, small_use_case
@@ -328,6 +329,7 @@ def upgraded(registry: Registry) -> None:
 def test_a_registry_from_before_the_history_is_adopted_with_all_that_it_knows(registry: Registry) -> None:
     upgraded(registry)
     assert registry.report().findings == ()
+    assert registry.report().mlflow.startswith("version 3 is in Production; the next promotion or rollback begins")
     before = {version: registry.tags(version) for version in ("1", "2", "3")}
     assert registry.put("default").previous == "3"
     assert registry.story() == [("adopted", "1", None), ("adopted", "3", "1"), ("promoted", "2", "3")]
@@ -435,6 +437,16 @@ def test_a_rollback_to_features_that_the_store_no_longer_gives_is_refused(four: 
     assert production_number(four.client, four.name) == "1"
     apply_small_features(four.settings, SMALL, SMALLER)
     assert four.rollback(to="2").version == "2"
+
+
+def test_a_rollback_to_features_that_a_request_no_longer_gives_is_refused(four: Registry) -> None:
+    cancer = load("breast_cancer").source
+    assert isinstance(cancer, FromRequest)
+    four.rollback(to="1")
+    asked = replace(four, use_case=replace(four.use_case, source=replace(cancer, contract=SMALLER)))
+    with pytest.raises(ModelError, match=r"only the model has usage_fv:hours \(Float64\)\. Train again"):
+        asked.rollback(to="2")
+    assert four.story()[-1] == ("rolled back", "1", "2")
 
 
 def test_the_reason_of_a_rollback_is_in_the_history(four: Registry) -> None:
