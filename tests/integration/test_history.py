@@ -24,7 +24,7 @@ from training.bento_tag import bento_tag
 from training.chain import breaks
 from training.evaluate import Evaluation
 from training.gate import Criterion
-from training.history import Entry, Event
+from training.history import Change, Entry, Event, append, turn
 from training.production import production_number
 from training.promote import promote
 from training.register import ModelVersion
@@ -117,6 +117,13 @@ def test_a_history_of_each_model(four: Registry) -> None:
     assert len(four.history()) == 4
     assert four.report().intact
     assert other.report().intact
+
+
+def test_entries_that_belong_together_are_written_all_or_none(registry: Registry) -> None:
+    found = Change(Event.ADOPTED, "1", None, "there was no history yet")
+    with turn(registry.settings, registry.name) as connection, pytest.raises(psycopg.errors.NotNullViolation):
+        append(connection, registry.name, [found, replace(found, reason=None)], who="ann")  # type: ignore[arg-type]
+    assert registry.story() == []
 
 
 def test_a_version_without_a_single_criterion_stays_out(registry: Registry) -> None:
