@@ -13,11 +13,9 @@ from enum import StrEnum
 from typing import Any
 
 import psycopg
-from psycopg import errors
 from psycopg.rows import TupleRow, class_row
 from psycopg.types.json import Json
 
-from asof.errors import ModelError
 from asof.settings import Settings
 
 Connection = psycopg.Connection[TupleRow]
@@ -50,8 +48,6 @@ CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON pub
     FOR EACH STATEMENT EXECUTE FUNCTION public.asof_refuse_other_history();
 ALTER TABLE public.promotions ENABLE ALWAYS TRIGGER append_only
 """
-PATIENCE = "1s"
-"""How long a turn is waited for: the server notices only after a moment that a killed run is gone."""
 
 
 class Event(StrEnum):
@@ -136,22 +132,10 @@ def reading(settings: Settings) -> Iterator[Connection]:
 
 
 @contextmanager
-def turn(settings: Settings, model: str) -> Iterator[Connection]:
-    """A connection under which nobody else changes what is in Production of the model; each statement commits.
-
-    The table is there. Raises ModelError where somebody else has the turn.
-    """
+def writing(settings: Settings) -> Iterator[Connection]:
+    """A connection on which each statement commits; the table is there."""
     with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
         _create(connection)
-        connection.execute(f"SET lock_timeout = '{PATIENCE}'")
-        try:
-            connection.execute("SELECT pg_advisory_lock(hashtextextended('promotion of ' || %s, 0))", (model,))
-        except errors.LockNotAvailable:
-            raise ModelError(
-                f"Another promotion or rollback of {model} is going on: wait until it has ended, look at "
-                "`python -m flows history`, and try again."
-            ) from None
-        connection.execute("SET lock_timeout = 0")
         yield connection
 
 

@@ -1,6 +1,7 @@
 """ModelVersion -> Production: only through the gate, and into the history; and back again."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -14,6 +15,7 @@ from training.gate import Criterion
 from training.history import Change, Event
 from training.register import ModelVersion, read_version
 from training.succession import succession
+from training.turn import Turn
 
 Judge = Callable[[ModelVersion | None], Sequence[Criterion]]
 """Gives every criterion of the gate, for the version in Production that the challenger is to replace (None: none)."""
@@ -45,16 +47,17 @@ def promote(
     """Puts the version into Production if every criterion that `judge` gives has passed, and there is one at least.
 
     A version that is in Production already stays there. With `dry_run` it judges, and changes nothing at all. Raises
-    ModelError where another promotion or rollback of the model is going on, or where what is in Production changed
-    while it judged.
+    ModelError where another promotion of the model is going on, or where what is in Production changed while it judged,
+    as by a rollback, which does not wait for it.
     """
     name, version = challenger.name, challenger.version
-    with succession(settings, name, read_only=dry_run) as line:
+    with succession(settings, name, turns=() if dry_run else (Turn.PROMOTION, Turn.CHANGE)) as line:
         previous = line.current
         if previous == version:
             return Promotion(name, version, True, line.predecessor(version))
         champion = read_version(line.client, name, previous) if previous else None
-        criteria = tuple(judge(champion))
+        with nullcontext() if dry_run else line.meanwhile():
+            criteria = tuple(judge(champion))
         promoted = bool(criteria) and all(criterion.passed for criterion in criteria) and not dry_run
         if promoted:
             evidence = {"criteria": [_plain(criterion) for criterion in criteria]}
@@ -71,7 +74,7 @@ def rollback(settings: Settings, use_case: UseCase, *, to: str | None = None, re
     no longer gives what the version takes, or where another promotion or rollback of the model is going on.
     """
     name = use_case.model_name
-    with succession(settings, name) as line:
+    with succession(settings, name, turns=[Turn.CHANGE]) as line:
         current = line.current
         if current is None:
             raise ModelError(f"No version of {name} is in Production: promote one first.")

@@ -2,20 +2,21 @@
 
 The protocol of every change: take the turn; bring MLflow to the newest entry, which finishes what a killed run left;
 decide; append an entry, which is the decision; bring MLflow to that one. Where MLflow fails, an entry takes it back.
+While a gate judges, a rollback may have the turn: what was there before is asked once more when the entry is appended.
 """
 
 import getpass
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from asof.errors import ModelError
 from asof.settings import Settings
 from training.chain import breaks, losses, predecessor, was_in_production
-from training.history import Change, Connection, Entry, Event, append, read_history, reading, turn
+from training.history import Change, Connection, Entry, Event, append, read_history, reading, writing
 from training.production import (
     PROMOTED_AT,
     PROMOTED_FROM,
@@ -28,6 +29,7 @@ from training.production import (
     steps_left,
 )
 from training.tracking import open_tracking
+from training.turn import Turn, give_back, take
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -95,6 +97,13 @@ class Succession:
             log.warning("%s: %s. It is brought to what the history says.", self.name, difference(shown, entries[-1]))
             self._align()
 
+    @contextmanager
+    def meanwhile(self) -> Iterator[None]:
+        """Lets others have the turn to change for a block."""
+        give_back(self._connection, Turn.CHANGE, self.name)
+        yield
+        take(self._connection, Turn.CHANGE, self.name)
+
     def _append(self, *changes: Change) -> None:
         append(self._connection, self.name, changes, who=self._who)
 
@@ -114,14 +123,17 @@ class Succession:
 
 
 @contextmanager
-def succession(settings: Settings, name: str, *, read_only: bool = False) -> Iterator[Succession]:
-    """The model's turn, with MLflow brought to the history; `read_only`: no turn, and nothing is changed.
+def succession(settings: Settings, name: str, *, turns: Sequence[Turn]) -> Iterator[Succession]:
+    """The model's succession while this process has the turns, with MLflow brought to the history; a promotion takes
+    both. Without a turn nothing can be changed.
 
     Raises ModelError where another promotion or rollback of the model is going on.
     """
-    with reading(settings) if read_only else turn(settings, name) as connection:
+    with writing(settings) if turns else reading(settings) as connection:
+        for turn in turns:
+            take(connection, turn, name)
         line = Succession(settings, name, connection)
-        if not read_only:
+        if turns:
             line.settle()
         yield line
 

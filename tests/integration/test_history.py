@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import numpy as np
 import psycopg
@@ -24,12 +25,13 @@ from training.bento_tag import bento_tag
 from training.chain import breaks
 from training.evaluate import Evaluation
 from training.gate import Criterion
-from training.history import Change, Entry, Event, append, turn
+from training.history import Change, Entry, Event, append, writing
 from training.production import production_number
 from training.promote import promote
 from training.register import ModelVersion
 from training.succession import actor
 from training.tracking import open_tracking, stages_allowed
+from training.turn import Turn, take
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +123,7 @@ def test_a_history_of_each_model(four: Registry) -> None:
 
 def test_entries_that_belong_together_are_written_all_or_none(registry: Registry) -> None:
     found = Change(Event.ADOPTED, "1", None, "there was no history yet")
-    with turn(registry.settings, registry.name) as connection, pytest.raises(psycopg.errors.NotNullViolation):
+    with writing(registry.settings) as connection, pytest.raises(psycopg.errors.NotNullViolation):
         append(connection, registry.name, [found, replace(found, reason=None)], who="ann")  # type: ignore[arg-type]
     assert registry.story() == []
 
@@ -385,20 +387,39 @@ def test_a_dry_run_waits_for_nobody(registry: Registry) -> None:
 # --- one at a time -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("other", [Registry.put, Registry.rollback])
-def test_of_two_at_once_one_wins_and_the_other_is_told(four: Registry, other: Callable[..., object]) -> None:
-    told: list[str] = []
+def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(four: Registry) -> None:
+    judged: list[bool] = []
 
     def judge(champion: ModelVersion | None) -> list[Criterion]:
-        words = ["constant"] if other is Registry.put else []
-        with pytest.raises(ModelError, match=r"Another promotion or rollback of .* is going on: wait") as refusal:
-            other(four, *words)
-        told.append(str(refusal.value))
+        with pytest.raises(ModelError, match=r"Another promotion of .* is going on: wait until it has ended"):
+            four.put("constant", lambda champion: judged.append(True) or [GOOD])
         return [GOOD]
 
     assert four.put("less", judge).promoted
-    assert len(told) == 1
+    assert judged == []
     assert four.story()[4:] == [("promoted", "1", "2")]
+
+
+def test_a_rollback_does_not_wait_for_a_gate_and_what_that_judges_is_void(four: Registry) -> None:
+    def judge(champion: ModelVersion | None) -> list[Criterion]:
+        assert four.rollback().version == "1"
+        return [GOOD]
+
+    with pytest.raises(ModelError, match=r"has changed meanwhile \(it was 2, now there is 1\): try again"):
+        four.put("constant", judge)
+    assert four.story()[4:] == [("rolled back", "1", "2")]
+    assert four.report().mlflow == ""
+
+
+@pytest.mark.parametrize("change", [Registry.rollback, partial(Registry.put, estimator="less")])
+def test_a_change_is_told_while_another_is_being_made(four: Registry, change: Callable[[Registry], object]) -> None:
+    with writing(four.settings) as connection:
+        take(connection, Turn.CHANGE, four.name)
+        with pytest.raises(ModelError, match=r"Another promotion or rollback of .* is going on: wait"):
+            change(four)
+    assert len(four.history()) == 4
+    change(four)
+    assert four.story()[4:] in ([("rolled back", "1", "2")], [("promoted", "1", "2")])
 
 
 def test_two_models_do_not_wait_for_each_other(registry: Registry) -> None:
