@@ -102,8 +102,7 @@ INSERT = f"INSERT INTO public.promotions ({COLUMNS}) VALUES ({', '.join(['%s'] *
 
 def read_history(connection: Connection, model: str) -> list[Entry]:
     """The model's entries, oldest first; none where there is no table yet."""
-    (table,) = connection.execute("SELECT to_regclass('public.promotions')").fetchone() or (None,)
-    if table is None:
+    if not _is_there(connection):
         return []
     with connection.cursor(row_factory=class_row(Entry)) as cursor:
         return cursor.execute(READ, (model,)).fetchall()
@@ -151,9 +150,12 @@ def _sealed(change: Change, model: str, before: Entry | None, *, who: str) -> En
     return replace(entry, hash=entry.digest)
 
 
+def _is_there(connection: Connection) -> bool:
+    return connection.execute("SELECT to_regclass('public.promotions')").fetchone() != (None,)
+
+
 def _create(connection: Connection) -> None:
-    (table,) = connection.execute("SELECT to_regclass('public.promotions')").fetchone() or (None,)
-    if table is None:
+    if not _is_there(connection):
         with connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('promotions', 0))")
             connection.execute(CREATE)

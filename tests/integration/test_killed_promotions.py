@@ -140,6 +140,10 @@ def test_killed_at_random_moments_a_rerun_makes_registry_and_history_agree(regis
             child.kill()
             reached.append([*heard, *told(pipe)][-1])
         version = str(1 + moment % 3)
+        if moment % 2:  # and killed once more, while it finishes what was left
+            kill = Kill(draw.randrange(8), after=draw.random() < 0.5)
+            with begun(registry.settings, [Act(name, version)], kill) as (_, pipe):
+                told(pipe)
         Act(name, version)(registry.settings)
         assert agree(registry) == version, (moment, reached[-1])
     assert set(reached) >= {"begin", "append", "stage", "tag", "alias"}
