@@ -131,22 +131,22 @@ def test_killed_at_random_moments_a_rerun_makes_registry_and_history_agree(regis
     draw = random.Random(5)
     name = registry.name
     round_ = [Act(name, "3"), Act(name), Act(name, "1"), Act(name, to="2"), Act(name, "1"), Act(name)]
-    reached: list[str] = []
+    half_done = 0
     for moment in range(MOMENTS):
         acts = list(islice(cycle(round_), moment % len(round_), moment % len(round_) + 50))
-        with begun(registry.settings, acts) as (child, pipe):
-            heard = [pipe.recv() for _ in range(draw.randrange(1, 10))]
+        with begun(registry.settings, acts) as (_, pipe):
+            for _ in range(draw.randrange(1, 10)):
+                pipe.recv()
             time.sleep(draw.uniform(0, 0.05))
-            child.kill()
-            reached.append([*heard, *told(pipe)][-1])
+        half_done += bool(registry.report().mlflow)
         version = str(1 + moment % 3)
         if moment % 2:  # and killed once more, while it finishes what was left
             kill = Kill(draw.randrange(8), after=draw.random() < 0.5)
             with begun(registry.settings, [Act(name, version)], kill) as (_, pipe):
                 told(pipe)
         Act(name, version)(registry.settings)
-        assert agree(registry) == version, (moment, reached[-1])
-    assert set(reached) >= {"begin", "append", "stage", "tag", "alias"}
+        assert agree(registry) == version, moment
+    assert half_done >= MOMENTS // 10  # else the moments say nothing
 
 
 def test_many_at_once_are_one_after_the_other_or_told(registry: Registry) -> None:
