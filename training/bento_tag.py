@@ -3,6 +3,7 @@
 import hashlib
 
 from asof.settings import PROJECT
+from asof.signing_keys import TrustedKeys, public_text
 
 BENTOFILE = PROJECT / "bentofile.yaml"
 
@@ -13,18 +14,18 @@ def model_tag(name: str, version: str | None, run_id: str) -> str:
     return f"{name}:{number}-{run_id[:8]}"
 
 
-def bento_tag(model_tag: str) -> str:
-    """The tag of the Bento that holds the model and the sources as they are now."""
-    return f"{model_tag}-{_sources_digest()[:8]}"
+def bento_tag(model_tag: str, keys: TrustedKeys) -> str:
+    """The tag of the Bento that holds the model, the keys that it trusts, and the sources as they are now."""
+    return f"{model_tag}-{_digest(public_text(keys))[:8]}"
 
 
-def _sources_digest() -> str:
-    """SHA-256 over bentofile.yaml and every file that its allow-list names."""
+def _digest(keys: str) -> str:
+    """SHA-256 over the keys, bentofile.yaml and every file that its allow-list names."""
     import yaml
 
     patterns = yaml.safe_load(BENTOFILE.read_text())["include"]
     files = {path for pattern in patterns for path in PROJECT.glob(pattern.lstrip("/")) if path.is_file()}
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"{keys}\n".encode())
     for path in sorted({BENTOFILE, *files}):
         content = path.read_bytes()
         digest.update(f"{path.relative_to(PROJECT)} {len(content)}\n".encode() + content)

@@ -51,7 +51,7 @@ def bundle(
         import bentoml
 
         _import_model(settings, chosen, keys)
-        tag = bento_tag(chosen.tag)
+        tag = bento_tag(chosen.tag, keys)
         latest = _find(bentoml.bentos, f"{use_case.model_name}:latest") if run_id else None
         created = _build(tag, use_case=use_case.name, model=chosen.tag, trusted_keys=public_text(keys))
         _make_latest(latest or bentoml.bentos.get(tag))

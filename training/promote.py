@@ -9,6 +9,7 @@ from typing import Any
 from asof.errors import ModelError
 from asof.feature_store import registered_contract
 from asof.settings import Settings
+from asof.signing_keys import trusted_keys
 from asof.use_case import FromStore, UseCase
 from training.bento_tag import bento_tag, model_tag
 from training.gate import Criterion
@@ -61,7 +62,7 @@ def promote(
         promoted = bool(criteria) and all(criterion.passed for criterion in criteria) and not dry_run
         if promoted:
             evidence = {"criteria": [_plain(criterion) for criterion in criteria]}
-            line.add(_change(Event.PROMOTED, challenger, previous, reason=reason, evidence=evidence))
+            line.add(_change(settings, Event.PROMOTED, challenger, previous=previous, reason=reason, evidence=evidence))
         return Promotion(name, version, promoted, previous, criteria)
 
 
@@ -86,7 +87,7 @@ def rollback(settings: Settings, use_case: UseCase, *, to: str | None = None, re
             raise ModelError(f"{name} version {target} has never been in Production: promote it through the gate.")
         if target != current:
             _require_fit(settings, use_case, version)
-            line.add(_change(Event.ROLLED_BACK, version, current, reason=reason, evidence={}))
+            line.add(_change(settings, Event.ROLLED_BACK, version, previous=current, reason=reason, evidence={}))
         return Promotion(name, target, True, current)
 
 
@@ -108,8 +109,10 @@ def _require_fit(settings: Settings, use_case: UseCase, version: ModelVersion) -
         )
 
 
-def _change(event: Event, version: ModelVersion, previous: str | None, *, reason: str, evidence: Any) -> Change:
-    tag = bento_tag(model_tag(version.name, version.version, version.run_id))
+def _change(
+    settings: Settings, event: Event, version: ModelVersion, *, previous: str | None, reason: str, evidence: Any
+) -> Change:
+    tag = bento_tag(model_tag(version.name, version.version, version.run_id), trusted_keys(settings))
     return Change(event, version.version, previous, reason, evidence, version.facts.fingerprint, tag)
 
 
