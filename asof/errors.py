@@ -9,6 +9,7 @@ AsOfError
 │   └── TrainingSetError      no features, no labels, or labels of one class at this moment
 ├── ModelError                a model, version or Bento is absent, does not load or is of another use case
 │   └── UntrustedModel        its bytes are not what a trusted key has signed, or it holds a type that is not trusted
+├── RegistryUnavailable       MLflow did not say what is in Production, or did not give its files
 ├── RequestError              the caller's fault
 │   ├── InvalidRequest        a malformed body, a wrong type, an unknown field
 │   ├── EntityNotFound        no feature view knows this entity
@@ -17,6 +18,7 @@ AsOfError
     ├── StaleFeatures         a feature is older than its view allows, and the view refuses
     ├── FeatureStoreUnavailable
     │   └── FeatureContractMismatch   the registry's features are not those of the model
+    ├── NotReady              the service has not yet found out which model it is to serve
     └── Overloaded
 
 Each message names the thing and the next step.
@@ -70,6 +72,10 @@ class UntrustedModel(ModelError):
     """A model's bytes are not what a trusted key has signed, or it holds a type that is not trusted."""
 
 
+class RegistryUnavailable(AsOfError):
+    """MLflow did not say what is in Production, or did not give a version's files; the same may succeed later."""
+
+
 class RequestError(AsOfError):
     """The caller's fault. `extra` goes into the problem document as it stands."""
 
@@ -115,6 +121,10 @@ class FeatureContractMismatch(FeatureStoreUnavailable):
     """The registry's features are not those that the model was trained on: a prediction would be a guess."""
 
     retry_after = 30
+
+
+class NotReady(ServingError):
+    """The service follows the registry and has not yet found out which model it is to serve."""
 
 
 class Overloaded(ServingError):

@@ -3,7 +3,7 @@
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -85,6 +85,19 @@ class Settings(BaseSettings):
     max_in_flight: int = Field(256, gt=0, description="Requests that one worker accepts at once; more get a 429.")
     workers: int = Field(1, gt=0, description="Processes of the prediction service.")
     actor: str | None = Field(None, description="Who promotes and rolls back, for the history; unset: user@host.")
+    follow: Literal["production"] | None = Field(
+        None, description="`production`: the service takes over what is promoted; unset: its Bento's model for ever."
+    )
+    registry_url: SecretStr | None = Field(
+        None, description="http://user:password@host:port of the MLflow to follow; default: MLFLOW_TRACKING_URI."
+    )
+    follow_seconds: float = Field(2.0, gt=0, description="Seconds between two looks at the registry to follow.")
+    probation_seconds: float = Field(
+        60.0, ge=0, description="Seconds after a swap in which the model before answers for one that fails."
+    )
+    follow_folder: Path | None = Field(
+        None, description="Where the workers of a following service keep models; unset: the system's temporary folder."
+    )
 
     def now(self) -> datetime:
         """The moment that counts as now: the clock, or else the real time, in UTC."""
@@ -124,6 +137,19 @@ class Settings(BaseSettings):
     def tracking_uri(self) -> str:
         """MLflow's tracking and registry address: MLFLOW_TRACKING_URI, or else our own database `mlflow`."""
         return self.mlflow_tracking_uri or self.sqlalchemy_url("psycopg2", "mlflow")
+
+    @property
+    def registry(self) -> str:
+        """The address of the MLflow server that a following service asks, with the password if there is one.
+
+        Raises ConfigurationError where none is set that answers by HTTP.
+        """
+        told = self.registry_url.get_secret_value() if self.registry_url else self.mlflow_tracking_uri or ""
+        if not told.startswith(("http://", "https://")):
+            raise ConfigurationError(
+                "ASOF_FOLLOW needs an MLflow server: set ASOF_REGISTRY_URL to its http:// address."
+            )
+        return told
 
     def environment(self) -> dict[str, str]:
         """What another process needs in order to see the same world: this is what `make env` prints."""

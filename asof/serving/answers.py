@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field, create_model
 
@@ -11,6 +11,9 @@ from asof.serving.model import ServedModel
 from asof.serving.predictor import Lineage
 from asof.serving.verdicts import Reading, Verdict, days
 from asof.use_case import UseCase
+
+if TYPE_CHECKING:
+    from asof.serving.follow import Found
 
 
 class FeatureAnswer(BaseModel):
@@ -42,6 +45,25 @@ class GoldenRowsAnswer(BaseModel):
     largest_difference: float = Field(description="Of a probability, 0 to 1.", examples=[0.0])
 
 
+class RefusedAnswer(BaseModel):
+    """A version that was in Production and that the service did not take, or gave up again."""
+
+    version: str = Field(examples=["4"])
+    step: str = Field(description="trust, fetch, load, features, or answers: it failed requests.", examples=["trust"])
+    why: str = Field(examples=["model.skops changed"])
+    at: datetime
+
+
+class FollowingAnswer(BaseModel):
+    """How the worker that answers stands to the registry."""
+
+    registry: str = Field(description="ok, or what is wrong with it, or with what it said.", examples=["ok"])
+    checked_at: datetime | None = Field(description="When it last answered; null: not yet.")
+    in_production: str | None = Field(description="The version that it named then; null: none.", examples=["3"])
+    serving_since: datetime = Field(description="When the model that answers came to be the one.")
+    refused: list[RefusedAnswer]
+
+
 class ModelAnswer(ModelIdentity):
     """The whole lineage of the model."""
 
@@ -61,6 +83,7 @@ class ModelAnswer(ModelIdentity):
         description="The smallest and the greatest value of each numeric feature that it was trained on.",
         examples=[{"monthly_fee": (18.25, 118.75)}],
     )
+    following: FollowingAnswer | None = Field(description="null: it serves its Bento's own model for ever.")
 
 
 class Health(BaseModel):
@@ -73,6 +96,17 @@ class Health(BaseModel):
     bento: str
     clock: datetime = Field(description="The moment that the service takes for now.")
     replaying: bool = Field(description="Whether the clock is set by ASOF_CLOCK.")
+
+
+def following_answer(found: "Found", since: datetime) -> FollowingAnswer:
+    """What a following worker knows of the registry."""
+    return FollowingAnswer(
+        registry=found.trouble or "ok",
+        checked_at=found.checked_at,
+        in_production=found.in_production.version if found.in_production else None,
+        serving_since=since,
+        refused=[RefusedAnswer(version=r.version, step=r.step, why=r.why, at=r.at) for r in found.refused],
+    )
 
 
 def prediction_type(use_case: UseCase, evidence: type[Evidence]) -> type[BaseModel]:
@@ -119,7 +153,7 @@ def feature_answer(reading: Reading) -> FeatureAnswer:
     )
 
 
-def model_answer(model: ServedModel, lineage: Lineage) -> ModelAnswer:
+def model_answer(model: ServedModel, lineage: Lineage, following: FollowingAnswer | None) -> ModelAnswer:
     """What GET /model tells."""
     facts = model.facts
     return ModelAnswer(
@@ -137,4 +171,5 @@ def model_answer(model: ServedModel, lineage: Lineage) -> ModelAnswer:
         golden_rows=GoldenRowsAnswer(**asdict(model.proof)) if model.proof else None,
         derived=list(facts.derived),
         ranges=dict(facts.ranges),
+        following=following,
     )

@@ -3,9 +3,9 @@
 BentoML reads a service class's annotations at run time: no `from __future__ import annotations` here.
 """
 
-import gc
+import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import bentoml
 from pydantic import BaseModel
@@ -13,11 +13,17 @@ from pydantic import BaseModel
 from asof import use_cases
 from asof.errors import FeatureStoreUnavailable
 from asof.serving.boundary import Boundary
+from asof.serving.collector import freeze
 from asof.serving.http import create_app
+from asof.serving.live import Live
 from asof.serving.model import load_model
 from asof.serving.predictor import Lineage, Predictor
+from asof.serving.worker import Worker
 from asof.settings import Settings
-from asof.signing_keys import trusted_keys
+from asof.signing_keys import TrustedKeys, trusted_keys
+
+if TYPE_CHECKING:
+    from asof.serving.follow import Follower
 
 # BentoML's timeout keeps every request's objects alive until it has run out, so it is short; but it answers in a format
 # of its own, so it is longer than anything that we wait for.
@@ -47,25 +53,38 @@ def make_service(arguments: Arguments) -> "bentoml.Service[Any]":
         stored = bentoml.models.BentoModel(arguments.model)
 
         def __init__(self) -> None:
-            keys = trusted_keys(settings, arguments.trusted_keys)
-            model = load_model(Path(self.stored.path), use_case, keys)
-            lineage = _lineage(self.stored.info.metadata)
-            self.predictor = app.state.predictor = Predictor(use_case, model, lineage, settings)
+            self.keys = trusted_keys(settings, arguments.trusted_keys)
+            model = load_model(Path(self.stored.path), use_case, self.keys)
+            worker, lineage = Worker(settings), _lineage(self.stored.info.metadata)
+            predictor = Predictor(model, lineage, worker, use_case=use_case)
+            self.live = app.state.live = Live(predictor, ready=settings.follow is None)
+
+        @bentoml.on_deployment  # type: ignore[untyped-decorator]
+        @staticmethod
+        def deploy() -> None:
+            """Once, before the workers start: their environment names the folder that they share."""
+            if settings.follow:
+                _share_folder(settings)
 
         @bentoml.on_startup  # type: ignore[untyped-decorator]
         async def start(self) -> None:
-            self.predictor.start().add_done_callback(_freeze)
+            self.live.current.start().add_done_callback(lambda _: freeze())
+            if settings.follow:
+                app.state.follower = _follower(self.live, self.keys)
+                app.state.follower.start()
 
         @bentoml.on_shutdown  # type: ignore[untyped-decorator]
         async def stop(self) -> None:
-            await self.predictor.close()
+            if settings.follow:
+                await app.state.follower.close()
+            await self.live.close()
 
         async def __is_ready__(self) -> bool:
             try:
-                await self.predictor.check()
+                await self.live.current.check()
             except FeatureStoreUnavailable:
                 return False
-            return True
+            return self.live.ready
 
     service: bentoml.Service[PredictionService] = bentoml.service(
         name=use_case.model_name, workers=settings.workers, traffic={"timeout": TIMEOUT}
@@ -75,10 +94,23 @@ def make_service(arguments: Arguments) -> "bentoml.Service[Any]":
     return service
 
 
-def _freeze(_: object) -> None:
-    """What is loaded by now lives as long as the worker: the collector need not look at it again."""
-    gc.collect()
-    gc.freeze()
+def _share_folder(settings: Settings) -> None:
+    from asof.serving.shelf import make_folder
+
+    os.environ["ASOF_FOLLOW_FOLDER"] = str(make_folder(settings.follow_folder))
+
+
+def _follower(live: Live, keys: TrustedKeys) -> "Follower":
+    """Imported here: who does not follow needs no client of HTTP."""
+    from asof.serving.follow import Follower
+    from asof.serving.registry import Registry
+    from asof.serving.shelf import Shelf, make_folder
+
+    own = live.current
+    settings = own.worker.settings
+    registry = Registry(settings.registry, own.lineage.name, keys)
+    shelf = Shelf(settings.follow_folder or make_folder(None))
+    return Follower(live, registry, shelf, load=lambda folder: load_model(folder, own.use_case, keys))
 
 
 def _lineage(metadata: dict[str, str]) -> Lineage:

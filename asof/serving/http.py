@@ -8,19 +8,21 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from asof.errors import AsOfError, FeatureStoreUnavailable
+from asof.errors import AsOfError, FeatureStoreUnavailable, NotReady
 from asof.serving import openapi
 from asof.serving.answers import (
     FeaturesAnswer,
     Health,
     ModelAnswer,
     feature_answer,
+    following_answer,
     identity,
     model_answer,
     prediction_example,
     prediction_type,
 )
 from asof.serving.boundary import occurrence, plain_problem, problem_response
+from asof.serving.live import Live
 from asof.serving.predictor import Predictor
 from asof.serving.problems import BY_STATUS, Problem, describe, invalid_request, problem
 from asof.serving.request_input import RequestInput
@@ -32,7 +34,7 @@ PREDICT = "/predict"
 
 
 def create_app(use_case: UseCase) -> FastAPI:
-    """The app. Before its first request, `app.state.predictor` must be set to a started Predictor."""
+    """The app. Before its first request, `app.state.live` must be set, and `app.state.follower` if it follows."""
     app = FastAPI(title=use_case.title, docs_url=None, redoc_url=None, openapi_url=None)
     app.router.route_class = StrictJsonRoute
     match use_case.source:
@@ -50,9 +52,13 @@ def create_app(use_case: UseCase) -> FastAPI:
     return app
 
 
+def _live(request: Request) -> Live:
+    live: Live = request.app.state.live
+    return live
+
+
 def _predictor(request: Request) -> Predictor:
-    predictor: Predictor = request.app.state.predictor
-    return predictor
+    return _live(request).current
 
 
 def _json(document: BaseModel, status: int = 200) -> Response:
@@ -65,9 +71,8 @@ def _add_predict(app: FastAPI, use_case: UseCase, source: type[StoreInput | Requ
 
     async def predict(request: Request, body: use_case.request) -> Response:  # type: ignore[name-defined]
         """Takes each feature from where it comes, checks that the model may see it, and asks the model."""
-        predictor = _predictor(request)
-        made = await predictor.predict(body)
-        predictor.metrics.predictions.labels("ok").inc()
+        predictor, made = await _live(request).predict(body)
+        predictor.worker.metrics.predictions.labels("ok").inc()
         return _json(
             prediction(
                 **made.answer.model_dump(),
@@ -78,7 +83,7 @@ def _add_predict(app: FastAPI, use_case: UseCase, source: type[StoreInput | Requ
         )
 
     success = {200: {"content": {"application/json": {"example": prediction_example(use_case, source.evidence)}}}}
-    responses = success | openapi.responses(PREDICT, *source.problems, *openapi.BODY)
+    responses = success | openapi.responses(PREDICT, *source.problems, NotReady, *openapi.BODY)
     app.add_api_route(
         PREDICT, predict, methods=["POST"], summary=use_case.title, response_model=prediction, responses=responses
     )
@@ -92,7 +97,7 @@ def _add_features(app: FastAPI, entity_key: str) -> None:
         return _json(
             FeaturesAnswer(
                 entity=entity,
-                clock=predictor.settings.now(),
+                clock=predictor.worker.settings.now(),
                 features=[feature_answer(reading) for reading in readings],
                 request_id=occurrence(request.scope).request_id,
             )
@@ -107,14 +112,15 @@ def _add_features(app: FastAPI, entity_key: str) -> None:
 
 async def _model(request: Request) -> Response:
     """Name, version and run of the model, its training set, and the features that it takes."""
-    predictor = _predictor(request)
-    return _json(model_answer(predictor.model, predictor.lineage))
+    predictor, follower = _predictor(request), getattr(request.app.state, "follower", None)
+    following = following_answer(follower.found, _live(request).since) if follower else None
+    return _json(model_answer(predictor.model, predictor.lineage, following))
 
 
 async def _health(request: Request) -> Response:
     """Really asks the online store, where it is needed; 503 where a prediction cannot be made."""
     predictor = _predictor(request)
-    status = 200
+    status = 200 if _live(request).ready else 503
     try:
         store = await predictor.check()
     except FeatureStoreUnavailable as error:
@@ -125,8 +131,8 @@ async def _health(request: Request) -> Response:
         model=predictor.lineage.name,
         version=predictor.lineage.version,
         bento=predictor.lineage.bento,
-        clock=predictor.settings.now(),
-        replaying=predictor.settings.clock is not None,
+        clock=predictor.worker.settings.now(),
+        replaying=predictor.worker.settings.clock is not None,
     )
     return _json(health, status)
 
@@ -153,5 +159,5 @@ async def _on_status(request: Request, error: Exception) -> Response:
 
 def _counted(request: Request, document: Problem, headers: dict[str, str]) -> Response:
     if request.url.path == PREDICT:
-        _predictor(request).metrics.predictions.labels(document.code).inc()
+        _predictor(request).worker.metrics.predictions.labels(document.code).inc()
     return problem_response(document, headers)

@@ -10,6 +10,7 @@ from asof.errors import (
     FeatureStoreUnavailable,
     InvalidRequest,
     MissingFeatures,
+    NotReady,
     Overloaded,
     StaleFeatures,
 )
@@ -31,6 +32,7 @@ SAMPLES: tuple[AsOfError, ...] = (
     StaleFeatures("monthly_fee is older than its view allows.", entity="7590-VHVEG", stale_features=[UNTIMELY]),
     FeatureContractMismatch("Feature service 'churn_v2' is not what the model was trained on.", difference="..."),
     FeatureStoreUnavailable("The online store did not answer within 1.5 s: try again."),
+    NotReady("Nobody has said yet which model is in Production: try again."),
     Overloaded("256 requests are in flight, as many as one worker takes: try again."),
 )
 

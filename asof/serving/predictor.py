@@ -8,18 +8,17 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from asof.errors import Overloaded
 from asof.serving.batching import Batcher
-from asof.serving.metrics import Metrics
 from asof.serving.model import ServedModel
 from asof.serving.online_features import OnlineFeatures
 from asof.serving.request_input import RequestInput
 from asof.serving.store_input import StoreInput
 from asof.serving.verdicts import Reading
-from asof.settings import Settings
+from asof.serving.worker import Worker
 from asof.use_case import FromRequest, FromStore, Score, UseCase
 
 Row = Mapping[str, Any]
+Source = StoreInput | RequestInput
 
 
 @dataclass(frozen=True)
@@ -44,47 +43,51 @@ class Prediction:
 
 
 class Predictor:
-    """One model with its features. `start` and `close` it inside the event loop."""
+    """One model with its features. `start` and `close` it inside the event loop.
 
-    def __init__(self, use_case: UseCase, model: ServedModel, lineage: Lineage, settings: Settings) -> None:
-        self.use_case, self.model, self.lineage, self.settings = use_case, model, lineage, settings
-        self.metrics = Metrics()
-        self._input = self._make_input()
+    `features` are those of another model that takes the same ones out of the same store.
+    """
+
+    def __init__(
+        self, model: ServedModel, lineage: Lineage, worker: Worker, *, use_case: UseCase, features: Source | None = None
+    ) -> None:
+        self.use_case, self.model, self.lineage, self.worker = use_case, model, lineage, worker
+        self.features = features or self._open_features()
         self._batcher: Batcher[Row, float] = Batcher(self._score)
         self._in_flight = 0
 
-    def _make_input(self) -> StoreInput | RequestInput:
+    def _open_features(self) -> Source:
         match self.use_case.source:
             case FromStore():
-                features = OnlineFeatures(self.settings, self.model.facts.contract)
-                return StoreInput(self.settings, features, self.metrics)
+                features = OnlineFeatures(self.worker.settings, self.model.facts.contract)
+                return StoreInput(self.worker.settings, features, self.worker.metrics)
             case FromRequest() as source:
                 return RequestInput(source, self.model.facts)
 
     def start(self) -> "asyncio.Future[None]":
         """Begins to open what the features come from; done when that is open. Raises ConfigurationError if unset."""
-        return self._input.start()
+        return self.features.start()
 
     async def close(self) -> None:
-        await self._input.close()
+        await self.features.close()
 
     async def check(self) -> str:
         """How the feature store is. Raises FeatureStoreUnavailable or FeatureContractMismatch where it is needed."""
-        return await self._input.check()
+        return await self.features.check()
 
     async def predict(self, request: BaseModel) -> Prediction:
         """Reads the features, judges them, and asks the model. Raises what the input's `problems` name."""
         with self._place():
-            read = await self._input.read(request)
+            read = await self.features.read(request)
             probability = await self._batcher.submit(read.values)
         answer = self.use_case.respond(request, Score(probability, self.model.facts.threshold))
         return Prediction(answer, read.evidence)
 
     async def readings(self, entity: str) -> list[Reading]:
         """Each feature of one entity, where there is a store. Raises EntityNotFound, and as `predict` does."""
-        assert isinstance(self._input, StoreInput)  # noqa: S101 - asked only at an address that such use cases have
+        assert isinstance(self.features, StoreInput)  # noqa: S101 - asked only at an address that such use cases have
         with self._place():
-            return await self._input.readings(entity)
+            return await self.features.readings(entity)
 
     async def _score(self, rows: Sequence[Row]) -> Sequence[float | Exception]:
         """In a thread: a forest takes 20 ms, and the event loop must go on answering meanwhile."""
@@ -92,18 +95,28 @@ class Predictor:
 
     @contextlib.contextmanager
     def _place(self) -> Iterator[None]:
-        if self._in_flight >= self.settings.max_in_flight:
-            raise Overloaded(f"{self._in_flight} requests are in flight, as many as one worker takes: try again.")
-        self._in_flight += 1
-        try:
-            yield
-        finally:
-            self._in_flight -= 1
+        with self.worker.place():
+            self._in_flight += 1
+            try:
+                yield
+            finally:
+                self._in_flight -= 1
+
+    async def idle(self) -> None:
+        """Waits until no request is in flight; none may come any more."""
+        while self._in_flight:
+            await asyncio.sleep(0.05)
 
 
 def _score_each(model: ServedModel, rows: Sequence[Row]) -> Sequence[float | Exception]:
     """A probability or an exception for each row: where the batch fails, each row is tried alone."""
     try:
-        return model.probabilities(rows)
+        return [_checked(probability) for probability in model.probabilities(rows)]
     except Exception as error:
         return [error] if len(rows) == 1 else [_score_each(model, [row])[0] for row in rows]
+
+
+def _checked(probability: float) -> float:
+    if not 0 <= probability <= 1:  # nor is a NaN one
+        raise ArithmeticError(f"The model gave {probability}, which is no probability.")
+    return probability

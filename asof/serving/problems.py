@@ -15,6 +15,7 @@ from asof.errors import (
     FeatureStoreUnavailable,
     InvalidRequest,
     MissingFeatures,
+    NotReady,
     Overloaded,
     RequestError,
     ServingError,
@@ -48,6 +49,7 @@ BY_ERROR: Mapping[type[AsOfError], Kind] = {
     StaleFeatures: Kind(503, "stale-features", "A feature is not of this moment"),
     FeatureContractMismatch: Kind(503, "feature-contract-mismatch", "The registered features are not the model's"),
     FeatureStoreUnavailable: Kind(503, "feature-store-unavailable", "The feature store does not answer"),
+    NotReady: Kind(503, "not-ready", "The service is not ready"),
     Overloaded: Kind(429, "overloaded", "Too many requests are in flight"),
 }
 

@@ -1,0 +1,295 @@
+"""What the registry has in Production -> the model that this worker serves: looked at, proven, swapped, or refused.
+
+One task for each worker. A version goes through every step before it answers its first request; where it fails one, it
+is refused: what was served goes on, and nobody asks for that version again while it stays in Production. Where the
+registry or the feature store does not answer, nothing is known of the version, and the next look tries again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from asof.errors import (
+    AsOfError,
+    FeatureContractMismatch,
+    FeatureStoreUnavailable,
+    RegistryUnavailable,
+    UntrustedModel,
+)
+from asof.serving.collector import freeze
+from asof.serving.live import Live
+from asof.serving.metrics import FollowMetrics
+from asof.serving.model import MLFLOW_FOLDER, ServedModel
+from asof.serving.predictor import Predictor, Source
+from asof.serving.registry import InProduction, Registry
+from asof.serving.shelf import Refusal, Shelf
+from asof.serving.store_input import StoreInput
+
+logger = logging.getLogger("asof.serving")
+
+LOAD_SECONDS, OPEN_SECONDS = 120.0, 30.0
+MOST = 1000
+"""Characters of a reason."""
+TRIES = 3
+"""Looks without an answer after which a worker that starts serves what it has."""
+
+PASSING = (RegistryUnavailable, FeatureStoreUnavailable, OSError)
+"""Errors that say nothing of a version: the same may succeed later."""
+
+
+@dataclass
+class Found:
+    """What this worker knows of the registry, for GET /model. `trouble` is empty while all is well."""
+
+    trouble: str = ""
+    checked_at: datetime | None = None
+    in_production: InProduction | None = None
+    refused: list[Refusal] = field(default_factory=list)
+
+
+class _Refused(Exception):
+    """A version failed a step; the text says why."""
+
+    def __init__(self, step: str, error: Exception) -> None:
+        self.step = step
+        super().__init__((str(error) if isinstance(error, AsOfError) else repr(error))[:MOST])
+
+
+class Follower:
+    """Keeps one worker's Live in step with the registry. `load` reads a model's folder, and blocks."""
+
+    def __init__(self, live: Live, registry: Registry, shelf: Shelf, *, load: Callable[[Path], ServedModel]) -> None:
+        self.found = Found()
+        self._live, self._registry, self._shelf, self._load = live, registry, shelf, load
+        self._settings = live.current.worker.settings
+        self._metrics = FollowMetrics()
+        self._served: set[str] = set()
+        self._show_served()
+        self._tries = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        live.on_return = self._on_return
+
+    def start(self) -> None:
+        """Begins to look; to be called inside the event loop."""
+        self._spawn(self._run())
+
+    async def close(self) -> None:
+        """Stops looking, and closes the connections."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._registry.close()
+
+    async def _run(self) -> None:
+        while True:
+            await self._turn()
+            await asyncio.sleep(self._settings.follow_seconds)
+
+    async def _turn(self) -> None:
+        """One look, and what follows from it. The first turn that comes to an end makes the worker ready."""
+        try:
+            self._obey()
+            await self._look()
+            if self.found.in_production:
+                await self._follow(self.found.in_production)
+        except Exception as error:
+            self._in_trouble(error)
+            self._tries += 1
+            if self._live.ready or self._tries < TRIES:
+                return
+            await self._follow_blindly()
+        else:
+            self._out_of_trouble()
+        self._live.ready = True
+
+    def _obey(self) -> None:
+        """What another worker refuses for its failures, this one gives up, too."""
+        self.found.refused = self._shelf.refusals()
+        served = self._live.current.lineage
+        own = [each for each in self.found.refused if each.is_of(served.version, served.run_id)]
+        if self._live.previous and any(refusal.at > self._live.since for refusal in own):
+            self._swapped(self._live.go_back(), "returned")
+
+    async def _look(self) -> None:
+        try:
+            found = await self._registry.look()
+        except RegistryUnavailable:
+            self._metrics.looks.labels("away").inc()
+            raise
+        self._metrics.looks.labels("found" if found else "nothing").inc()
+        if found is None and (self.found.in_production or self.found.checked_at is None):
+            logger.warning("No version is in Production: version %s goes on.", self._live.current.lineage.version)
+        self.found.in_production, self.found.checked_at = found, datetime.now(UTC)
+        if found:
+            self._shelf.saw(found)
+
+    async def _follow_blindly(self) -> None:
+        """A worker that starts while the registry is away takes what the others last saw, if they have it."""
+        seen = self._shelf.seen()
+        if seen and self._shelf.model(seen.version).exists():
+            try:
+                await self._follow(seen.version)
+            except Exception as error:
+                self._in_trouble(error)
+
+    async def _follow(self, found: InProduction) -> None:
+        if _is(self._live.current, found) or self._shelf.is_refused(found):
+            return
+        async with self._shelf.alone():
+            if self._shelf.is_refused(found):  # by the worker that was here before
+                return
+            try:
+                await self._take_over(found)
+            except _Refused as refused:
+                self._refuse(found.version, found.run_id, step=refused.step, why=str(refused))
+
+    async def _take_over(self, found: InProduction) -> None:
+        kept = self._live.previous
+        if kept and _is(kept, found):
+            await self._open(kept)
+            self._swapped(self._live.swap(kept), "kept")
+            return
+        new = await self._prepared(found)
+        await self._open(new)
+        if not self._shelf.is_refused(found):  # meanwhile, for its failures elsewhere
+            seconds = self._settings.probation_seconds
+            self._swapped(self._live.swap(new, probation_seconds=seconds), "new")
+
+    async def _prepared(self, found: InProduction) -> Predictor:
+        """The version, fetched where no worker has done so yet; every byte verified, the golden rows asked."""
+        folder = self._shelf.model(found)
+        if not folder.exists():
+            with _step("fetch", passing=PASSING):
+                draft = await asyncio.to_thread(self._shelf.draft)
+                (draft / MLFLOW_FOLDER).mkdir()
+                await self._registry.fetch(found, draft / MLFLOW_FOLDER)
+                await asyncio.to_thread(self._shelf.keep, draft, found)
+        with _step("load"):
+            async with asyncio.timeout(LOAD_SECONDS):
+                model = await asyncio.to_thread(self._load, folder)
+        current = self._live.current
+        lineage = replace(current.lineage, version=found.version, run_id=found.run_id)
+        features = self._shared_features(model)
+        return Predictor(model, lineage, current.worker, use_case=current.use_case, features=features)
+
+    def _shared_features(self, model: ServedModel) -> Source | None:
+        """The open store of a model that takes the same features, if there is one."""
+        for each in filter(None, (self._live.current, self._live.previous)):
+            if isinstance(each.features, StoreInput) and each.model.facts.contract == model.facts.contract:
+                return each.features
+        return None
+
+    async def _open(self, new: Predictor) -> None:
+        """Waits until its features can be read. Raises _Refused where the store has others than the model takes."""
+        kept = self._live.previous
+        if new.features is self._live.current.features:
+            return
+        own = kept is None or new.features is not kept.features
+        if own:
+            new.start()
+        try:
+            with _step("features", passing=(FeatureStoreUnavailable,)):
+                await _readable(new)
+        except BaseException:
+            if own:
+                await new.close()
+            raise
+
+    def _refuse(self, version: str, run_id: str, *, step: str, why: str) -> None:
+        logger.warning("Version %s is refused (%s): %s", version, step, why)
+        self._metrics.refused.labels(step).inc()
+        refusal = Refusal(version, run_id, step, why, at=datetime.now(UTC))
+        self.found.refused.append(refusal)
+        self._shelf.refuse(refusal)
+
+    def _on_return(self, failed: Predictor, why: str) -> None:
+        """In the middle of a request, which has its answer already: nothing may be raised."""
+        version, run_id = failed.lineage.version, failed.lineage.run_id
+        self._swapped(failed, "returned")
+        try:
+            self._refuse(str(version), run_id, step="answers", why=why[:MOST])
+        except OSError:
+            logger.exception("The other workers could not be told that version %s is refused.", version)
+
+    def _swapped(self, dropped: Predictor | None, outcome: str) -> None:
+        served = self._live.current.lineage
+        logger.info("Version %s (run %s) answers from now on: %s.", served.version, served.run_id, outcome)
+        self._metrics.swaps.labels(outcome).inc()
+        self._show_served()
+        self._spawn(self._retire(dropped))
+
+    def _show_served(self) -> None:
+        version = str(self._live.current.lineage.version)
+        for each in self._served | {version}:
+            self._metrics.serving.labels(each).set(each == version)
+        self._served.add(version)
+
+    async def _retire(self, dropped: Predictor | None) -> None:
+        """Closes what nobody needs any more, once its last request has its answer, and frees its memory."""
+        if dropped:
+            await dropped.idle()
+            kept = filter(None, (self._live.current, self._live.previous))
+            if all(each.features is not dropped.features for each in kept):
+                await dropped.close()
+        del dropped
+        freeze()
+
+    def _in_trouble(self, error: Exception) -> None:
+        """Logs once that it began; GET /model tells how it is now."""
+        trouble = str(error) if isinstance(error, AsOfError) else f"Following failed ({type(error).__name__})."
+        if not isinstance(error, PASSING):
+            logger.exception("Following the registry failed; trying again.")
+        elif not self.found.trouble:
+            logger.warning("%s Version %s goes on.", trouble, self._live.current.lineage.version)
+        self.found.trouble = trouble
+
+    def _out_of_trouble(self) -> None:
+        if self.found.trouble:
+            logger.warning("The registry answers.")
+        self.found.trouble = ""
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _is(predictor: Predictor, found: InProduction) -> bool:
+    return (predictor.lineage.version, predictor.lineage.run_id) == (found.version, found.run_id)
+
+
+@contextmanager
+def _step(name: str, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Whatever is raised in the block refuses the version at this step, but for what says nothing of it."""
+    try:
+        yield
+    except UntrustedModel as error:
+        raise _Refused("trust", error) from error
+    except FeatureContractMismatch as error:
+        raise _Refused(name, error) from error
+    except passing:
+        raise
+    except Exception as error:
+        raise _Refused(name, error) from error
+
+
+async def _readable(new: Predictor) -> None:
+    """Returns when its features can be read. Raises FeatureStoreUnavailable after OPEN_SECONDS; a mismatch at once."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + OPEN_SECONDS
+    while True:
+        try:
+            await new.check()
+        except FeatureContractMismatch:
+            raise
+        except FeatureStoreUnavailable:
+            if loop.time() > until:
+                raise
+            await asyncio.sleep(0.2)
+        else:
+            return

@@ -1,0 +1,111 @@
+"""The model that answers, and the one before it, which takes over where the new one fails at what it could do.
+
+A request takes the model that is live when it comes and keeps it to its end. In the seconds after a swap a request that
+makes the new model fail is answered by the one before: nobody is refused while it shows whether the new one is good.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pydantic import BaseModel
+
+from asof.errors import NotReady, RequestError, ServingError
+from asof.serving.predictor import Prediction, Predictor
+
+logger = logging.getLogger("asof.serving")
+
+FEWEST, SHARE = 3, 0.01
+"""A new model goes once it failed at so many requests, and at more than this share of its own, which the one before it
+answered. One odd row does not undo a promotion; a model that fails at one request in a hundred is worse than its
+predecessor, whatever the gate said."""
+
+
+@dataclass
+class Probation:
+    """The time after a swap: until when (monotonic seconds), which model stands by, and how the new one does."""
+
+    until: float
+    standby: Predictor
+    answered: int = 0
+    failed: int = 0
+
+    @property
+    def over(self) -> bool:
+        return time.monotonic() > self.until
+
+    @property
+    def lost(self) -> bool:
+        """Whether the new model failed too often."""
+        return self.failed >= FEWEST and self.failed > SHARE * (self.failed + self.answered)
+
+
+class Live:
+    """`ready` is False until it is known which model is to answer. `since` is the moment of the last swap."""
+
+    def __init__(self, predictor: Predictor, *, ready: bool = True) -> None:
+        self.current = predictor
+        self.previous: Predictor | None = None
+        self.ready = ready
+        self.since = datetime.now(UTC)
+        self.on_return: Callable[[Predictor, str], None] | None = None
+        self._probation: Probation | None = None
+
+    async def predict(self, request: BaseModel) -> tuple[Predictor, Prediction]:
+        """The prediction, and the predictor that made it. Raises NotReady, and what `Predictor.predict` does.
+
+        A failure counts against a new model only where the one before it can answer: what both cannot do is no fault
+        of the new one.
+        """
+        if not self.ready:
+            raise NotReady("Nobody has said yet which model is in Production: try again.")
+        predictor, probation = self.current, self._probation
+        try:
+            made = await predictor.predict(request)
+        except (RequestError, ServingError):
+            raise
+        except Exception as error:
+            if probation is None or probation.over:
+                raise
+            made = await probation.standby.predict(request)
+            self._blame(probation, error)
+            return probation.standby, made
+        if probation:
+            probation.answered += 1
+        return predictor, made
+
+    def swap(self, new: Predictor, *, probation_seconds: float = 0) -> Predictor | None:
+        """The new one answers from the next request on; gives the one that is not needed any more."""
+        dropped = self.previous if self.previous is not new else None
+        self.previous, self.current, self.since = self.current, new, datetime.now(UTC)
+        until = time.monotonic() + probation_seconds
+        self._probation = Probation(until, self.previous) if probation_seconds else None
+        return dropped
+
+    def go_back(self) -> Predictor:
+        """The one before answers again; gives the one that goes."""
+        assert self.previous is not None  # noqa: S101 - asked only after a swap
+        dropped, self.current, self.previous = self.current, self.previous, None
+        self.since, self._probation = datetime.now(UTC), None
+        return dropped
+
+    async def close(self) -> None:
+        """Closes what the features of both come from."""
+        for each in {self.current.features, *([self.previous.features] if self.previous else [])}:
+            await each.close()
+
+    def _blame(self, probation: Probation, error: Exception) -> None:
+        probation.failed += 1
+        logger.warning(
+            "Version %s failed at a request, version %s answered it.",
+            self.current.lineage.version,
+            probation.standby.lineage.version,
+            exc_info=error,
+        )
+        if probation is self._probation and probation.lost:
+            asked = probation.failed + probation.answered
+            failed = self.go_back()
+            if self.on_return:
+                self.on_return(failed, f"it failed at {probation.failed} of {asked} requests, the last by {error!r}")

@@ -1,0 +1,146 @@
+"""What the workers of one service share: the models that they have fetched, and the versions that one has refused.
+
+Files in a folder that only we can read. One worker at a time takes a new version over: it fetches, loads and proves it,
+and the next finds the files there, or the refusal. What is written is written under another name and renamed.
+"""
+
+import asyncio
+import atexit
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from asof.serving.registry import InProduction
+
+PREFIX = "asof-following-"
+KEPT = 3
+"""Models on the shelf; the oldest goes first."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Which version was refused at which step (`trust`, `fetch`, `load`, `features`, `answers`), why and when."""
+
+    version: str
+    run_id: str
+    step: str
+    why: str
+    at: datetime
+
+    def is_of(self, version: str | None, run_id: str) -> bool:
+        """Whether it is this version that was refused."""
+        return (self.version, self.run_id) == (version, run_id)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is in Production, and the moment from which a worker has seen it there."""
+
+    version: InProduction
+    since: datetime
+
+
+def make_folder(parent: Path | None) -> Path:
+    """A new folder for the workers of this process, gone when it ends; removes those of processes that were killed."""
+    where = parent or Path(tempfile.gettempdir())
+    for left in where.glob(f"{PREFIX}*"):
+        number = left.name.removeprefix(PREFIX).partition("-")[0]
+        if left.stat().st_uid == os.geteuid() and number.isdecimal() and not psutil.pid_exists(int(number)):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=where))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+class Shelf:
+    """The shared folder. Its methods read and write small files, but for those of the models."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._models, self._refused = folder, folder / "models", folder / "refused"
+        for each in (self._models, self._refused):
+            each.mkdir(exist_ok=True)
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """No other worker is in here at the same time; the lock of one that is killed is free again."""
+        with (self._folder / "lock").open("a") as lock:
+            while not _locked(lock.fileno()):
+                await asyncio.sleep(0.05)
+            yield
+
+    def model(self, found: InProduction) -> Path:
+        """Where the version's model is to be: there only when it is complete."""
+        return self._models / _key(found.version, found.run_id)
+
+    def draft(self) -> Path:
+        """An empty folder to fetch into. Called alone: what a killed worker left half-way goes."""
+        draft = self._folder / "draft"
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir()
+        return draft
+
+    def keep(self, draft: Path, found: InProduction) -> None:
+        """The draft is the version's model from now on; the oldest models go. Called alone."""
+        draft.rename(self.model(found))
+        for old in sorted(self._models.iterdir(), key=lambda each: each.stat().st_mtime)[:-KEPT]:
+            shutil.rmtree(old)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Tells all workers. The version's files go, so that it can come back with others."""
+        shutil.rmtree(self._models / _key(refusal.version, refusal.run_id), ignore_errors=True)
+        number = f"{refusal.at.timestamp():.6f}-{os.getpid()}"
+        _write(self._refused / f"{number}.json", json.dumps(asdict(refusal), default=datetime.isoformat))
+
+    def refusals(self) -> list[Refusal]:
+        """All of them, in the order of their making."""
+        told = [json.loads(path.read_text()) for path in self._refused.glob("*.json")]
+        read = [Refusal(**one | {"at": datetime.fromisoformat(one["at"])}) for one in told]
+        return sorted(read, key=lambda refusal: refusal.at)
+
+    def saw(self, found: InProduction) -> None:
+        """Remembers what is in Production, and since when."""
+        seen = self.seen()
+        if seen is None or seen.version != found:
+            told = {"version": asdict(found), "since": datetime.now(UTC).isoformat()}
+            _write(self._folder / "production.json", json.dumps(told))
+
+    def seen(self) -> Seen | None:
+        """What any of the workers last saw in Production, or None."""
+        try:
+            told = json.loads((self._folder / "production.json").read_text())
+        except FileNotFoundError:
+            return None
+        return Seen(InProduction(**told["version"]), datetime.fromisoformat(told["since"]))
+
+    def is_refused(self, found: InProduction) -> bool:
+        """Whether the version was refused since it came into Production: another one in between makes it new again."""
+        seen = self.seen()
+        since = seen.since if seen and seen.version == found else datetime.now(UTC)
+        return any(refusal.is_of(found.version, found.run_id) and refusal.at >= since for refusal in self.refusals())
+
+
+def _key(version: str, run_id: str) -> str:
+    return f"{version}-{run_id}"
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _write(path: Path, text: str) -> None:
+    draft = path.with_suffix(f".{os.getpid()}")
+    draft.write_text(text)
+    draft.replace(path)
