@@ -122,15 +122,18 @@ def facts_of(contract: FeatureContract) -> ModelFacts:
     )
 
 
-def fit_small_model(contract: FeatureContract) -> Any:
-    """A logistic regression on made-up users: fast, and different for different users."""
+def fit_small_model(contract: FeatureContract, seed: int = 1, unknown: str = "ignore") -> Any:
+    """A logistic regression on made-up users: fast, and different for different users.
+
+    `unknown="error"` makes one that raises for a category that it was not trained on.
+    """
     from sklearn.compose import ColumnTransformer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import OneHotEncoder
 
-    rows = model_frame(pd.DataFrame([flat(views) for views in users_like(200, seed=1).values()]), contract)
-    encode = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    rows = model_frame(pd.DataFrame([flat(views) for views in users_like(200, seed).values()]), contract)
+    encode = OneHotEncoder(handle_unknown=unknown, sparse_output=False)
     columns = ColumnTransformer([("categories", encode, contract.categories)], remainder="passthrough")
     return Pipeline([("columns", columns), ("model", LogisticRegression(max_iter=5000))]).fit(
         rows, (rows["months_active"] < 30).astype(int)

@@ -242,10 +242,9 @@ class Follower:
     def _in_trouble(self, error: Exception) -> None:
         """Logs once that it began; GET /model tells how it is now."""
         trouble = str(error) if isinstance(error, AsOfError) else f"Following failed ({type(error).__name__})."
-        if not isinstance(error, PASSING):
-            logger.exception("Following the registry failed; trying again.")
-        elif not self.found.trouble:
-            logger.warning("%s Version %s goes on.", trouble, self._live.current.lineage.version)
+        if not self.found.trouble:
+            unexpected = None if isinstance(error, PASSING) else error
+            logger.warning("%s Version %s goes on.", trouble, self._live.current.lineage.version, exc_info=unexpected)
         self.found.trouble = trouble
 
     def _out_of_trouble(self) -> None:

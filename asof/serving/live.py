@@ -70,7 +70,7 @@ class Live:
             if probation is None or probation.over:
                 raise
             made = await probation.standby.predict(request)
-            self._blame(probation, error)
+            self._blame(predictor, probation, error)
             return probation.standby, made
         if probation:
             probation.answered += 1
@@ -96,16 +96,16 @@ class Live:
         for each in {self.current.features, *([self.previous.features] if self.previous else [])}:
             await each.close()
 
-    def _blame(self, probation: Probation, error: Exception) -> None:
+    def _blame(self, failed: Predictor, probation: Probation, error: Exception) -> None:
         probation.failed += 1
         logger.warning(
             "Version %s failed at a request, version %s answered it.",
-            self.current.lineage.version,
+            failed.lineage.version,
             probation.standby.lineage.version,
             exc_info=error,
         )
         if probation is self._probation and probation.lost:
             asked = probation.failed + probation.answered
-            failed = self.go_back()
+            self.go_back()
             if self.on_return:
                 self.on_return(failed, f"it failed at {probation.failed} of {asked} requests, the last by {error!r}")

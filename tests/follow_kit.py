@@ -1,0 +1,255 @@
+"""What tests of a following service stand on: an MLflow server, variants of the small model, a load, and faults."""
+
+import asyncio
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pandas as pd
+
+from asof.feature_contract import FeatureContract, model_frame
+from asof.golden_rows import GoldenRows
+from asof.settings import Settings
+from local import background
+from local.background import Service
+from local.ports import free_ports
+from local.services import mlflow_service
+from tests import serving_kit as kit
+from training.production import ALIAS, put_into_production
+from training.register import ModelVersion
+from training.seal import seal
+from training.tracking import open_tracking, tracked_run
+
+Alter = Callable[[Path], None]
+
+
+@dataclass(frozen=True)
+class MlflowServer:
+    """A real MLflow server on the tracking database of the tests; it can go away and come back."""
+
+    service: Service
+    folder: Path
+    port: int
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        running = background.launch(self.service, self.folder, ("127.0.0.1", self.port))
+        background.wait_until_healthy(self.service, running, self.folder)
+
+    def stop(self) -> None:
+        background.end(self.service.name, self.folder)
+
+
+@contextlib.contextmanager
+def mlflow_server(settings: Settings, folder: Path) -> Iterator[MlflowServer]:
+    """The server, running; it ends with the block."""
+    service = mlflow_service(settings)
+    assert service
+    server = MlflowServer(service, folder, next(iter(free_ports("127.0.0.1", 15050, service.title))))
+    server.start()
+    yield server
+    server.stop()
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How a small model differs from the others: its training seed, what it does with unknown categories, its features.
+
+    `shift` is added to the probabilities of its golden rows; `alter` changes its files before it is signed, `tamper`
+    afterwards; `signed_for` is the run that its manifest names (None: its own), `sealed` whether it has one.
+    """
+
+    seed: int = 1
+    unknown: str = "ignore"
+    contract: FeatureContract | None = None
+    log: dict[str, Any] = field(default_factory=dict)
+    shift: float = 0.0
+    alter: Alter | None = None
+    tamper: Alter | None = None
+    signed_for: str | None = None
+    sealed: bool = True
+
+
+def publish(settings: Settings, contract: FeatureContract, variant: Variant = Variant()) -> ModelVersion:  # noqa: B008
+    """Trains, logs, seals and registers a variant of the small model; gives the version, not yet in Production."""
+    import mlflow
+
+    taken = variant.contract or contract
+    facts = kit.facts_of(taken)
+    estimator = kit.fit_small_model(contract, variant.seed, variant.unknown)
+    with tracked_run(settings, "following-tests", f"seed {variant.seed}") as (_, run_id):
+        logged = mlflow.sklearn.log_model(
+            estimator,
+            name="model",
+            pip_requirements=["scikit-learn"],
+            metadata={"asof": facts.to_dict()},
+            **({"serialization_format": "skops"} | variant.log),
+        )
+    folder = Path(mlflow.get_logged_model(logged.model_id).artifact_location.removeprefix("file://"))
+    if variant.alter:
+        variant.alter(folder)
+    rows = [kit.flat(views) for views in kit.users_like(20, seed=2).values()]
+    told = estimator.predict_proba(model_frame(pd.DataFrame(rows), contract))[:, 1] + variant.shift
+    if variant.sealed:
+        seal(settings, logged.model_uri, variant.signed_for or run_id, GoldenRows(rows, told.tolist()))
+    if variant.tamper:
+        variant.tamper(folder)
+    made = mlflow.register_model(logged.model_uri, kit.NAME)
+    return ModelVersion(kit.NAME, str(made.version), run_id, facts, metrics={})
+
+
+def promote(settings: Settings, version: ModelVersion) -> None:
+    """Alias and stage, without the gate."""
+    put_into_production(open_tracking(settings), version.name, version.version)
+
+
+def withdraw(settings: Settings) -> None:
+    """Nothing is in Production any more."""
+    open_tracking(settings).delete_registered_model_alias(kit.NAME, ALIAS)
+
+
+def predict(client: httpx.Client, user: str = "good") -> httpx.Response:
+    return client.post("/predict", json={"user_id": user})
+
+
+def served(client: httpx.Client) -> str:
+    """The version that answers."""
+    return str(predict(client).json()["model"]["version"])
+
+
+def following(client: httpx.Client) -> dict[str, Any]:
+    """What the worker that answers says of the registry."""
+    told: dict[str, Any] = client.get("/model").json()["following"]
+    return told
+
+
+def wait_for(client: httpx.Client, version: str, log: Path, *, in_a_row: int = 1, seconds: float = 30) -> float:
+    """Seconds until the version answers so many times in a row, each time over a connection of its own."""
+    begun, row = time.monotonic(), 0
+
+    def holds() -> bool:
+        nonlocal row
+        with httpx.Client(base_url=client.base_url, timeout=10) as fresh:  # any worker may accept it
+            row = row + 1 if served(fresh) == version else 0
+        return row >= in_a_row
+
+    until = begun + seconds
+    while not holds():
+        assert time.monotonic() < until, f"version {version} does not answer: {log.read_text()[-3000:]}"
+        if not row:
+            time.sleep(0.02)
+    return time.monotonic() - begun
+
+
+def metric(client: httpx.Client, name: str) -> float:
+    """The value of a series, such as `asof_swaps_total{outcome="new"}`; 0 where there is none."""
+    lines = (line.rpartition(" ") for line in client.get("/metrics").text.splitlines())
+    return next((float(value) for series, _, value in lines if series == name), 0.0)
+
+
+@dataclass
+class Load:
+    """What some clients were answered meanwhile: status and version (None: no prediction), by time."""
+
+    answers: list[tuple[float, int, str | None]] = field(default_factory=list)
+
+    @property
+    def failed(self) -> list[tuple[float, int, str | None]]:
+        return [answer for answer in self.answers if answer[1] != 200]
+
+    @property
+    def versions(self) -> set[str | None]:
+        return {version for _, _, version in self.answers}
+
+
+@contextlib.contextmanager
+def load_on(client: httpx.Client, *, clients: int = 2, user: str = "good") -> Iterator[Load]:
+    """Asks without a pause from a thread of its own, until the block ends."""
+    load, stop = Load(), threading.Event()
+    base_url = client.base_url
+
+    async def ask(asking: httpx.AsyncClient) -> None:
+        while not stop.is_set():
+            try:
+                answer = await asking.post("/predict", json={"user_id": user})
+                version = answer.json().get("model", {}).get("version")
+                load.answers.append((time.monotonic(), answer.status_code, version))
+            except httpx.TransportError:
+                load.answers.append((time.monotonic(), 0, None))
+
+    async def ask_all() -> None:
+        async with httpx.AsyncClient(base_url=base_url, timeout=10) as asking:
+            await asyncio.gather(*(ask(asking) for _ in range(clients)))
+
+    thread = threading.Thread(target=lambda: asyncio.run(ask_all()))
+    thread.start()
+    try:
+        yield load
+    finally:
+        stop.set()
+        thread.join()
+
+
+class Faults:
+    """A registry between the service and MLflow; `fault(path)` may give status and body in place of MLflow's answer."""
+
+    def __init__(self, behind: str) -> None:
+        self.behind = behind
+        self.fault: Callable[[str], tuple[int, bytes] | None] = lambda path: None
+        self.asked: list[str] = []
+        self.released = threading.Event()
+        self.address = ""
+
+    def hang(self, path: str) -> None:
+        """A fault: no answer before the test ends."""
+        self.released.wait(60)
+
+    def answer(self, path: str) -> tuple[int, bytes]:
+        self.asked.append(path)
+        told = self.fault(path)
+        if told:
+            return told
+        answer = httpx.get(f"{self.behind}{path}", timeout=10)
+        return answer.status_code, answer.content
+
+
+@contextlib.contextmanager
+def faulty(behind: str) -> Iterator[Faults]:
+    """A server in front of MLflow, for faults that MLflow itself does not show on demand."""
+    faults = Faults(behind)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body = faults.answer(self.path)
+            with contextlib.suppress(OSError):
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        faults.address = f"http://127.0.0.1:{server.server_port}"
+        yield faults
+        faults.released.set()
+        server.shutdown()
+
+
+def naming(version: str, **changed: Any) -> bytes:
+    """An answer as MLflow gives it, but for what is changed."""
+    told = {"name": kit.NAME, "version": version, "run_id": "0" * 32, "source": f"models:/m-{'0' * 32}"}
+    return json.dumps({"model_version": told | changed}).encode()
