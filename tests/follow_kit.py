@@ -17,6 +17,7 @@ import pandas as pd
 from asof.feature_contract import FeatureContract, model_frame
 from asof.golden_rows import GoldenRows
 from asof.settings import Settings
+from asof.trusted_types import load_trusted
 from local import background
 from local.background import Service
 from local.ports import free_ports
@@ -72,7 +73,6 @@ class Variant:
     seed: int = 1
     unknown: str = "ignore"
     contract: FeatureContract | None = None
-    log: dict[str, Any] = field(default_factory=dict)
     shift: float = 0.0
     alter: Alter | None = None
     tamper: Alter | None = None
@@ -80,32 +80,50 @@ class Variant:
     sealed: bool = True
 
 
-def publish(settings: Settings, contract: FeatureContract, variant: Variant = Variant()) -> ModelVersion:  # noqa: B008
+def publish(settings: Settings, contract: FeatureContract, variant: Variant = Variant()) -> ModelVersion:
     """Trains, logs, seals and registers a variant of the small model; gives the version, not yet in Production."""
     import mlflow
 
     taken = variant.contract or contract
     facts = kit.facts_of(taken)
-    estimator = kit.fit_small_model(contract, variant.seed, variant.unknown)
+    estimator = kit.fit_small_model(taken, variant.seed, variant.unknown)
     with tracked_run(settings, "following-tests", f"seed {variant.seed}") as (_, run_id):
         logged = mlflow.sklearn.log_model(
             estimator,
             name="model",
             pip_requirements=["scikit-learn"],
             metadata={"asof": facts.to_dict()},
-            **({"serialization_format": "skops"} | variant.log),
+            serialization_format="skops",
         )
-    folder = Path(mlflow.get_logged_model(logged.model_id).artifact_location.removeprefix("file://"))
+    folder = _folder(logged.model_id)
     if variant.alter:
         variant.alter(folder)
     rows = [kit.flat(views) for views in kit.users_like(20, seed=2).values()]
-    told = estimator.predict_proba(model_frame(pd.DataFrame(rows), contract))[:, 1] + variant.shift
+    told = estimator.predict_proba(model_frame(pd.DataFrame(rows), taken))[:, 1] + variant.shift
     if variant.sealed:
         seal(settings, logged.model_uri, variant.signed_for or run_id, GoldenRows(rows, told.tolist()))
     if variant.tamper:
         variant.tamper(folder)
     made = mlflow.register_model(logged.model_uri, kit.NAME)
     return ModelVersion(kit.NAME, str(made.version), run_id, facts, metrics={})
+
+
+def seal_again(settings: Settings, version: ModelVersion) -> None:
+    """Signs a version's files as they are now, with golden rows of the first 20 users."""
+    import mlflow
+
+    source = mlflow.MlflowClient().get_model_version(version.name, version.version).source
+    estimator = load_trusted((_folder(source.removeprefix("models:/")) / "model.skops").read_bytes())
+    rows = [kit.flat(views) for views in kit.users_like(20, seed=2).values()]
+    told = estimator.predict_proba(model_frame(pd.DataFrame(rows), version.facts.contract))[:, 1]
+    seal(settings, source, version.run_id, GoldenRows(rows, told.tolist()))
+
+
+def _folder(model_id: str) -> Path:
+    """Where MLflow keeps the files of a logged model."""
+    import mlflow
+
+    return Path(mlflow.get_logged_model(model_id).artifact_location.removeprefix("file://"))
 
 
 def promote(settings: Settings, version: ModelVersion) -> None:
@@ -211,8 +229,14 @@ class Faults:
         self.address = ""
 
     def hang(self, path: str) -> None:
-        """A fault: no answer before the test ends."""
+        """A fault: no answer before `release`."""
         self.released.wait(60)
+
+    def release(self) -> None:
+        """No faults any more."""
+        self.fault = lambda path: None
+        self.released.set()
+        self.released = threading.Event()
 
     def answer(self, path: str) -> tuple[int, bytes]:
         self.asked.append(path)
@@ -245,7 +269,7 @@ def faulty(behind: str) -> Iterator[Faults]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         faults.address = f"http://127.0.0.1:{server.server_port}"
         yield faults
-        faults.released.set()
+        faults.release()
         server.shutdown()
 
 
