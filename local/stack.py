@@ -10,7 +10,10 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+
+from pydantic import SecretStr
 
 from asof.settings import Settings, export
 from local import background, postgres
@@ -39,11 +42,12 @@ def up(settings: Settings, bento: str) -> tuple[State, ...]:
     """
     settings = postgres.ensure(settings)
     export(settings)
-    found = (mlflow_service(settings), prefect_service(settings), prediction_service(settings, bento))
-    services = [service for service in found if service is not None]
     with _locked(settings) as folder:
-        running = [_started(service, folder, settings.host) for service in services]
-        for service, process in zip(services, running, strict=True):
+        makes = (mlflow_service, prefect_service, partial(prediction_service, bento=bento))
+        # One after the other: the prediction service may have to be told where the MLflow UI is.
+        found = (make(_with_registry(settings, folder)) for make in makes)
+        running = [(service, _started(service, folder, settings.host)) for service in found if service]
+        for service, process in running:
             background.wait_until_healthy(service, process, folder)
     return states(settings)
 
@@ -87,6 +91,14 @@ def _started(service: Service, folder: Path, host: str) -> Running:
     claimed = {other.port for name in NAMES if (other := background.find(name, folder))}
     port = next(port for port in free_ports(host, service.port, service.title) if port not in claimed)
     return background.launch(service, folder, (host, port))
+
+
+def _with_registry(settings: Settings, folder: Path) -> Settings:
+    """A service that follows the registry asks the MLflow UI of ours, unless it is told of another server."""
+    ours = background.find("mlflow", folder)
+    if not (settings.follow and ours) or settings.registry_url:
+        return settings
+    return settings.model_copy(update={"registry_url": SecretStr(ours.address)})
 
 
 def _state(name: str, settings: Settings) -> State:

@@ -158,7 +158,8 @@ def wait_for(client: httpx.Client, version: str, log: Path, *, in_a_row: int = 1
     def holds() -> bool:
         nonlocal row
         with httpx.Client(base_url=client.base_url, timeout=10) as fresh:  # any worker may accept it
-            row = row + 1 if served(fresh) == version else 0
+            answer = predict(fresh)  # one that is not ready yet predicts nothing
+            row = row + 1 if answer.status_code == 200 and answer.json()["model"]["version"] == version else 0
         return row >= in_a_row
 
     until = begun + seconds
