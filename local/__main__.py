@@ -59,7 +59,7 @@ def wipe() -> None:
 def _print(states: tuple[State, ...]) -> None:
     table = Table("", "state", "address", "pid")
     for state in states:
-        word = "running" if state.running else state.note or "stopped"
+        word = "\n".join(filter(None, ("running", state.note))) if state.running else state.note or "stopped"
         table.add_row(state.name, word, state.address, str(state.pid or ""))
     Console().print(table)
 

@@ -72,11 +72,11 @@ def launch(service: Service, folder: Path, address: tuple[str, int]) -> Running:
     draft = Running(0, reached, port, secrets.token_hex(8), service.purpose)
     given = {name: value.replace(ADDRESS, draft.address) for name, value in service.environment.items()}
     words = ["-m", service.module, *service.arguments, "--host", host, "--port", str(port)]
+    file = record_file(service.name, folder)
+    _write(file, draft)  # so that a process whose starter is killed now is found by its mark
     pid = _spawn(words, {**os.environ, **given, MARK: draft.mark}, log_file(service.name, folder))
     running = replace(draft, pid=pid)
-    file = _record(service.name, folder)
-    file.with_suffix(".new").write_text(json.dumps(asdict(running)))
-    file.with_suffix(".new").replace(file)
+    _write(file, running)
     return running
 
 
@@ -84,6 +84,12 @@ def find(name: str, folder: Path) -> Running | None:
     """The recorded process, if it still runs and still is ours."""
     running = _recorded(name, folder)
     return running if running and running.pid in _marked(running.mark) else None
+
+
+def is_left(name: str, folder: Path) -> bool:
+    """Whether the recorded process still runs, or children of it."""
+    running = _recorded(name, folder)
+    return running is not None and bool(_marked(running.mark))
 
 
 def wait_until_healthy(service: Service, running: Running, folder: Path) -> None:
@@ -124,6 +130,11 @@ def answers(host: str, port: int, path: str) -> bool:
         connection.close()
 
 
+def record_file(name: str, folder: Path) -> Path:
+    """Where the process is recorded."""
+    return folder / f"{name}.json"
+
+
 def log_file(name: str, folder: Path) -> Path:
     """Where the process writes what it has to say."""
     return folder / f"{name}.log"
@@ -142,13 +153,14 @@ def _spawn(words: Sequence[str], environment: Mapping[str, str], log: Path) -> i
     )
 
 
-def _record(name: str, folder: Path) -> Path:
-    return folder / f"{name}.json"
+def _write(file: Path, running: Running) -> None:
+    file.with_suffix(".new").write_text(json.dumps(asdict(running)))
+    file.with_suffix(".new").replace(file)
 
 
 def _recorded(name: str, folder: Path) -> Running | None:
     try:
-        return Running(**json.loads(_record(name, folder).read_text()))
+        return Running(**json.loads(record_file(name, folder).read_text()))
     except FileNotFoundError:
         return None
 

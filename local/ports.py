@@ -1,4 +1,4 @@
-"""A preferred TCP port in, that port or the next free one out."""
+"""A preferred TCP port in, that port or the next free one out; or any free one."""
 
 import logging
 import socket
@@ -23,6 +23,14 @@ def is_free(host: str, port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def any_free_port(host: str) -> int:
+    """A port that nobody listens on, as the system chooses it."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def free_ports(host: str, preferred: int, what: str) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""Settings in, the three background servers out: the MLflow UI, the Prefect server and the prediction service."""
+"""Settings in, the background servers out: MLflow UI, Prefect server, prediction service and its front door."""
 
 import os
 from datetime import datetime
@@ -7,10 +7,11 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from asof.errors import ConfigurationError
-from asof.settings import Settings
+from asof.settings import PROJECT, Settings
 from local.background import ADDRESS, Service
+from local.traffic import FRONT
 
-NAMES = ("mlflow", "prefect", "prediction")
+NAMES = ("mlflow", "prefect", FRONT)
 DEFAULT_BENTO = "streamflow_churn:latest"
 
 
@@ -56,10 +57,24 @@ def prediction_service(settings: Settings, bento: str = DEFAULT_BENTO) -> Servic
     return Service("prediction", "the prediction service", "bentoml", words, settings.port, "/readyz", _all(settings))
 
 
+def front_service(settings: Settings) -> Service:
+    """The front door on the prediction service's port; the backend behind it is `local.swap`'s."""
+    words = (str(settings.home.resolve() / "run"),)
+    environment = {"PYTHONPATH": str(PROJECT)}
+    return Service(
+        FRONT, "the prediction service's front door", "local.front", words, settings.port, "/readyz", environment
+    )
+
+
+def bentoml_home() -> Path:
+    """Where BentoML keeps its stores, and a folder of metrics that every starting service empties."""
+    return Path(os.environ.get("BENTOML_HOME", Path.home() / "bentoml"))
+
+
 def _resolve(bento: str) -> str | None:
     """BentoML keeps `bentos/NAME/VERSION` and a file `latest`; asking its command costs two seconds."""
     name, _, version = bento.partition(":")
-    folder = Path(os.environ.get("BENTOML_HOME", Path.home() / "bentoml")) / "bentos" / name
+    folder = bentoml_home() / "bentos" / name
     newest = folder / "latest"
     if version in ("", "latest"):
         return f"{name}:{newest.read_text().strip()}" if newest.is_file() else None

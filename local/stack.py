@@ -10,23 +10,23 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from pydantic import SecretStr
 
 from asof.settings import Settings, export
-from local import background, postgres
+from local import background, postgres, swap
 from local.background import Running, Service
 from local.ports import free_ports
-from local.services import NAMES, mlflow_service, prediction_service, prefect_service
+from local.services import NAMES, front_service, mlflow_service, prediction_service, prefect_service
+from local.traffic import FRONT, SLOTS, read_traffic
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class State:
-    """One part of the stack; `note` says why a part that could run does not."""
+    """One part of the stack; `note` says what answers in it, or why a part that could run does not."""
 
     name: str
     running: bool
@@ -38,24 +38,37 @@ class State:
 def up(settings: Settings, bento: str) -> tuple[State, ...]:
     """Starts what does not run yet, and waits until all of it answers.
 
-    Raises ConfigurationError with the end of the log of the server that does not come up; the others go on.
+    The prediction service stands behind a front door: another Bento or other settings take the traffic over without a
+    failed request. Raises ConfigurationError with the end of the log of the server that does not come up; the others
+    go on.
     """
     settings = postgres.ensure(settings)
     export(settings)
-    with _locked(settings) as folder:
-        makes = (mlflow_service, prefect_service, partial(prediction_service, bento=bento))
-        # One after the other: the prediction service may have to be told where the MLflow UI is.
-        found = (make(_with_registry(settings, folder)) for make in makes)
-        running = [(service, _started(service, folder, settings.host)) for service in found if service]
+    with locked(settings) as folder:
+        servers = [each for each in (mlflow_service(settings), prefect_service(settings)) if each is not None]
+        running = [(service, started(service, folder, settings.host)) for service in servers]
+        # Now: it may have to be told where the MLflow UI is.
+        prediction = prediction_service(_with_registry(settings, folder), bento)
+        candidate = None
+        if prediction:
+            front = front_service(settings)
+            running.append((front, started(front, folder, settings.host)))
+            candidate = swap.begin(prediction, folder)
+            swap.give_traffic(candidate, folder)
         for service, process in running:
             background.wait_until_healthy(service, process, folder)
+        if candidate:
+            swap.end_old(candidate, folder)
     return states(settings)
 
 
 def down(settings: Settings) -> tuple[str, ...]:
     """Ends what `up` started, and the embedded PostgreSQL last; returns the names of what was ended."""
-    with _locked(settings) as folder:
+    with locked(settings) as folder:
         ended = [name for name in reversed(NAMES) if background.end(name, folder)]
+        backends = [background.end(slot, folder) for slot in SLOTS]
+        if any(backends) and FRONT not in ended:
+            ended.insert(0, FRONT)
     if postgres.status(settings).running:
         postgres.stop(settings)
         ended.append("postgres")
@@ -77,11 +90,12 @@ def states(settings: Settings) -> tuple[State, ...]:
 
 def prefect_address(settings: Settings) -> dict[str, str]:
     """PREFECT_API_URL of our Prefect server while it runs; without it, flows start a temporary one."""
-    running = background.find("prefect", _folder(settings))
+    running = background.find("prefect", run_folder(settings))
     return {"PREFECT_API_URL": f"{running.address}/api"} if running else {}
 
 
-def _started(service: Service, folder: Path, host: str) -> Running:
+def started(service: Service, folder: Path, host: str) -> Running:
+    """The service as it runs already, or started now; whoever calls holds the lock."""
     running = background.find(service.name, folder)
     if running and running.purpose == service.purpose:
         return running
@@ -102,12 +116,19 @@ def _with_registry(settings: Settings, folder: Path) -> Settings:
 
 
 def _state(name: str, settings: Settings) -> State:
-    running = background.find(name, _folder(settings))
+    running = background.find(name, run_folder(settings))
     if running:
-        return State(name, True, running.address, running.pid)
+        return State(name, True, running.address, running.pid, _behind(settings) if name == FRONT else "")
     if name == "mlflow" and (settings.mlflow_tracking_uri or "").startswith("http"):
         return State(name, False, str(settings.mlflow_tracking_uri), note="not ours: MLFLOW_TRACKING_URI")
     return State(name, False)
+
+
+def _behind(settings: Settings) -> str:
+    """The Bento behind the front door."""
+    folder = run_folder(settings)
+    traffic = read_traffic(folder)
+    return traffic.bento if traffic and background.find(traffic.slot, folder) else "no Bento answers"
 
 
 def _database(settings: Settings) -> State:
@@ -119,13 +140,15 @@ def _database(settings: Settings) -> State:
     return State("postgres", server.running, address, server.pid)
 
 
-def _folder(settings: Settings) -> Path:
+def run_folder(settings: Settings) -> Path:
+    """Where records and logs lie."""
     return settings.home.resolve() / "run"
 
 
 @contextmanager
-def _locked(settings: Settings) -> Iterator[Path]:
-    folder = _folder(settings)
+def locked(settings: Settings) -> Iterator[Path]:
+    """The folder of records, while nobody else starts or ends anything in it."""
+    folder = run_folder(settings)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "stack.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
