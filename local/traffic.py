@@ -1,8 +1,8 @@
 """Which backend the front door sends requests to: a file `traffic.json`, replaced whole; a switch is one rename.
 
 In comes the folder of records, out comes a Traffic. The front door holds a shared lock on a backend's record as long as
-a request may be on its way to it: whoever gets the exclusive one knows that the last has been answered. The kernel takes
-the lock from a process that dies.
+a request may be on its way to it: whoever gets the exclusive one knows that the last has been answered. The kernel
+takes the lock from a process that dies.
 """
 
 import fcntl

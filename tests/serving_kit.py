@@ -180,7 +180,7 @@ def serving(
     (folder / "empty").mkdir()
     own = {"PYTHONPATH": str(folder / "poison"), "MLFLOW_TRACKING_URI": "http://127.0.0.1:9", **variables}
     environment = {**os.environ, **settings.environment(), **own}
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "bentoml", "serve", tag, "--host", "127.0.0.1", "--port", str(port)]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
@@ -206,7 +206,7 @@ def eventually(holds: Callable[[], bool], seconds: float, log: Path) -> None:
     raise AssertionError(log.read_text()[-3000:])
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port

@@ -1,0 +1,164 @@
+"""kill -9 of whoever deploys, at each step and at random moments: something answers always, one rerun finishes."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import httpx
+import psutil
+import pytest
+
+from asof.settings import PROJECT, Settings
+from local import background, deploy, stack
+from local.background import Service
+from local.deploy import Deployed
+from local.ports import any_free_port
+from local.traffic import FRONT, SLOTS, traffic_file
+
+STEPS = {
+    "the backend is started and its number is not recorded": ("background", "_spawn", "after"),
+    "the backend is recorded": ("background", "launch", "after"),
+    "the backend is ready": ("background", "wait_until_healthy", "after"),
+    "the backend is proven": ("swap", "_prove", "after"),
+    "the traffic has moved": ("swap", "switch", "after"),
+    "the old one is about to be asked to end": ("background", "end", "before"),
+    "the old one has ended": ("background", "end", "after"),
+}
+
+
+def tiny(bento: str) -> Service:
+    """A backend that starts at once, in the place of `bentoml serve`."""
+    return Service(
+        FRONT, "the tiny backend", "tests.tiny_backend", (bento,), 0, "/readyz", {"PYTHONPATH": str(PROJECT)}
+    )
+
+
+def deploy_tiny(settings: Settings, bento: str) -> Deployed:
+    """`local.deploy.deploy`, but what it starts is tiny."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deploy, "prediction_service", lambda _, bento: tiny(bento))
+        return deploy.deploy(settings, bento)
+
+
+def kill_at(module: str, function: str, when: str) -> None:
+    """From now on this process is killed before or after its next call of the function."""
+    from local import swap
+
+    place = {"background": background, "swap": swap}[module]
+    kept = getattr(place, function)
+
+    def killed(*given: object, **named: object) -> None:
+        if when == "after":
+            kept(*given, **named)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(place, function, killed)
+
+
+def in_a_process(settings: Settings, bento: str, *step: str) -> "subprocess.Popen[bytes]":
+    code = (
+        "import sys; from pathlib import Path; from asof.settings import Settings;"
+        "from tests.integration import test_swap_killed as kit;"
+        "home, port, bento, *step = sys.argv[1:];"
+        "step and kit.kill_at(*step);"
+        "kit.deploy_tiny(Settings(home=Path(home), port=int(port)), bento)"
+    )
+    words = (str(settings.home), str(settings.port), bento, *step)
+    return subprocess.Popen([sys.executable, "-c", code, *words], cwd=PROJECT, stderr=subprocess.DEVNULL)
+
+
+class Callers:
+    """One caller who never stops asking, and what went wrong."""
+
+    def __init__(self, address: str) -> None:
+        self.address, self.bentos, self.failures = address, set[str](), list[str]()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+
+    def _ask(self) -> None:
+        with httpx.Client(base_url=self.address, timeout=20) as client:
+            while not self._stop.is_set():
+                try:
+                    self.bentos.add(client.get("/model").raise_for_status().json()["bento"])
+                except httpx.HTTPError as error:
+                    self.failures.append(repr(error))
+
+    def __enter__(self) -> "Callers":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    settings = Settings(home=tmp_path_factory.mktemp("home"), port=any_free_port("127.0.0.1"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENTOML_HOME", str(settings.home / "bentoml"))
+        deploy_tiny(settings, "tiny:old")
+        yield settings
+    for name in (FRONT, *SLOTS):
+        background.end(name, stack.run_folder(settings))
+
+
+def backends(settings: Settings) -> int:
+    """How many backends run, recorded or not."""
+    found = 0
+    for process in psutil.process_iter():
+        try:
+            environment = process.environ()
+        except psutil.Error:
+            continue
+        found += environment.get("BENTOML_HOME", "").startswith(f"{stack.run_folder(settings)}/")
+    return found
+
+
+def assert_a_rerun_finishes(settings: Settings, bento: str) -> None:
+    done = deploy_tiny(settings, bento)
+    assert httpx.get(f"{done.address}/model").json()["bento"] == bento
+    assert done.address == f"http://127.0.0.1:{settings.port}"
+    assert backends(settings) == 1
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_when(settings: Settings, step: str) -> None:
+    old, new = "tiny:old", f"tiny:{list(STEPS).index(step)}"
+    deploy_tiny(settings, old)
+    with Callers(f"http://127.0.0.1:{settings.port}") as callers:
+        assert in_a_process(settings, new, *STEPS[step]).wait(60) == -signal.SIGKILL
+        assert_a_rerun_finishes(settings, new)
+    assert callers.failures == []
+    assert callers.bentos == {old, new}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_killed_at_a_random_moment(settings: Settings, seed: int) -> None:
+    deploy_tiny(settings, "tiny:old")
+    with Callers(f"http://127.0.0.1:{settings.port}") as callers:
+        process = in_a_process(settings, f"tiny:{seed}")
+        time.sleep(random.Random(seed).uniform(0.5, 2.5))
+        process.kill()
+        process.wait()
+        assert_a_rerun_finishes(settings, f"tiny:{seed}")
+    assert callers.failures == []
+
+
+def test_down_after_a_kill_leaves_nothing(settings: Settings) -> None:
+    deploy_tiny(settings, "tiny:old")
+    in_a_process(settings, "tiny:new", *STEPS["the backend is recorded"]).wait(60)
+    assert backends(settings) == 2
+    assert stack.down(settings)[0] == FRONT
+    assert backends(settings) == 0
+    assert_a_rerun_finishes(settings, "tiny:new")
+
+
+def test_an_empty_traffic_file_as_after_a_power_failure_is_no_obstacle(settings: Settings) -> None:
+    traffic_file(stack.run_folder(settings)).write_text("")
+    assert_a_rerun_finishes(settings, "tiny:old")
