@@ -7,7 +7,7 @@ FLOWS := $(RUN) -m flows
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock serve up down status env simulate ingest inspect retrain promote history rollback bundle clean wipe
+.PHONY: help setup demo test check bench lock serve up down status env simulate ingest inspect retrain promote history rollback bundle deploy clean wipe
 
 help: ## List the targets
 	@echo "AsOf: make TARGET [ARGS='...']"
@@ -74,11 +74,14 @@ promote: setup ## Put a registered version into production
 history: setup ## Tell who was in production, since when and why
 	$(FLOWS) history $(ARGS)
 
-rollback: setup ## Put the version before back into production
+rollback: setup ## Put the version before back into production, and live
 	$(FLOWS) rollback $(ARGS)
 
 bundle: setup ## Build the Bento of the version in production
 	$(FLOWS) bundle $(ARGS)
+
+deploy: setup ## Put the Bento of the version in production live, without a failed request
+	$(FLOWS) deploy $(ARGS)
 
 clean: ## Stop everything; delete .venv and caches (the data in .asof stays)
 	@if [ -x $(RUN) ]; then $(RUN) -m local down; fi

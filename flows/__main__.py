@@ -195,14 +195,18 @@ def rollback(
     use_case: UseCaseName = "churn",
     to: Annotated[str | None, typer.Option(help="The version; default: the one before.")] = None,
     reason: Annotated[str, typer.Option(help="Recorded with the version.")] = "rolled back by hand",
+    live: Annotated[bool, typer.Option("--deploy/--no-deploy", help="Also in the local stack's service.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Bring the version back that was in Production before."""
+    """Bring the version back that was in Production before: in the registry, and in the service of `make up`."""
     with account("rolling back", as_json=as_json) as say:
         from asof.use_cases import load
+        from flows.live import roll_service_back
         from training.promote import rollback as stage
 
-        say(stage(open_settings(), load(use_case), to=to, reason=reason))
+        settings, problem = open_settings(), load(use_case)
+        done = stage(settings, problem, to=to, reason=reason)
+        say(asdict(done) | (roll_service_back(settings, problem, done.version) if live else {}))
 
 
 @door.command()
@@ -243,6 +247,20 @@ def keys() -> None:
 
         key = signing_key(Settings()).public_key()
         typer.echo(public_text({key_id(key): key}))
+
+
+@door.command()
+def deploy(
+    use_case: UseCaseName = "churn",
+    bento: Annotated[str | None, typer.Option(help="As name:version; default: that of Production.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Put a Bento live on the local stack: started beside the old one, proven, then the traffic moves."""
+    with account("deploying", as_json=as_json) as say:
+        from asof.use_cases import load
+        from flows.live import deploy_bento
+
+        say(deploy_bento(open_settings() if bento else open_tracked_settings(), load(use_case), bento))
 
 
 @door.command()

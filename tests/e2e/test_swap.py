@@ -17,11 +17,14 @@ import pytest
 from asof.errors import ConfigurationError
 from asof.settings import Settings
 from asof.use_cases import load
+from flows.live import deploy_bento, roll_service_back
 from local import background, stack, swap
 from local.deploy import Standing, deploy, standing
 from local.traffic import FRONT, SLOTS, Traffic, read_traffic, switch, traffic_file
 from tests import serving_kit as kit
 from training.bundle import bundle
+from training.production import ALIAS
+from training.tracking import open_tracking
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import SmallModel
@@ -179,6 +182,19 @@ def test_the_same_bento_with_the_same_settings_stays_and_other_settings_are_a_sw
     assert standing(served.settings) == Standing(served.bentos[0], follows=False)
     (_, _, _, prediction) = stack.states(served.settings)
     assert (prediction.running, prediction.address, prediction.note) == (True, served.address, served.bentos[0])
+
+
+def test_a_version_that_is_back_in_the_registry_is_brought_back_into_the_service_that_serves_its_model(
+    served: Stack,
+) -> None:
+    deploy(served.settings, served.bentos[1])
+    open_tracking(served.settings).set_registered_model_alias(kit.NAME, ALIAS, served.versions[0])
+    assert roll_service_back(served.settings, load("breast_cancer"), "1") == {}
+    told = roll_service_back(served.settings, load("churn"), served.versions[0])
+    assert (told["service"]["previous"], told["service"]["bento"]) == (served.bentos[1], served.bentos[0])
+    assert _bento(served) == served.bentos[0]
+    with pytest.raises(ConfigurationError, match="is no Bento of breast_cancer"):
+        deploy_bento(served.settings, load("breast_cancer"), served.bentos[1])
 
 
 @pytest.fixture

@@ -14,9 +14,11 @@ import psutil
 import pytest
 
 from asof.settings import PROJECT, Settings
+from asof.use_cases import load
+from flows.live import roll_service_back
 from local import background, deploy, stack
 from local.background import Service
-from local.deploy import Deployed
+from local.deploy import Deployed, Standing, standing
 from local.ports import any_free_port
 from local.traffic import FRONT, SLOTS, traffic_file
 
@@ -157,6 +159,15 @@ def test_down_after_a_kill_leaves_nothing(settings: Settings) -> None:
     assert stack.down(settings)[0] == FRONT
     assert backends(settings) == 0
     assert_a_rerun_finishes(settings, "tiny:new")
+
+
+def test_a_service_that_follows_the_registry_needs_no_deployment_after_a_rollback(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASOF_FOLLOW", "production")
+    deploy_tiny(settings, "streamflow_churn:follows")
+    assert standing(settings) == Standing("streamflow_churn:follows", follows=True)
+    assert roll_service_back(settings, load("churn"), "1") == {"service": "follows the registry by itself"}
 
 
 def test_an_empty_traffic_file_as_after_a_power_failure_is_no_obstacle(settings: Settings) -> None:
