@@ -17,8 +17,10 @@ from benchmarks.processes import run_json
 from benchmarks.stages import LAST, materialise, simulate, snapshot
 from local import background
 from local.background import Service
+from local.deploy import deploy
 from local.ports import free_ports
 from local.serve import serving
+from local.stack import down
 
 CLIENTS = (1, 32)
 ROUNDS = 3
@@ -38,6 +40,7 @@ def measure_predictions(settings: Settings) -> list[dict[str, Any]]:
         peers = {
             "empty BentoML endpoint": stack.enter_context(_empty_endpoint(settings, folder)),
             "AsOf /predict": stack.enter_context(serving(clocked, bento)),
+            "AsOf /predict behind the front door": stack.enter_context(_behind_the_front_door(clocked, folder, bento)),
         }
         return [row for clients in CLIENTS for row in _rounds(peers, clients, bodies)]
 
@@ -58,6 +61,15 @@ def _rounds(peers: dict[str, str], clients: int, bodies: Path) -> list[dict[str,
 
 def _median(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return {name: round(statistics.median(run[name] for run in runs), 2) for name in runs[0]}
+
+
+@contextmanager
+def _behind_the_front_door(settings: Settings, folder: Path, bento: str) -> Iterator[str]:
+    at_home = settings.model_copy(update={"home": folder / "home"})
+    try:
+        yield deploy(at_home, bento).address
+    finally:
+        down(at_home)
 
 
 def _bento(settings: Settings, extracts: Path) -> str:

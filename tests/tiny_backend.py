@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import hashlib
-import os
 from collections import Counter
 
 from aiohttp import web
@@ -30,7 +29,8 @@ class Backend:
         return web.Response()
 
     async def model(self, request: web.Request) -> web.Response:
-        return web.json_response({"bento": self.bento, "golden_rows": {"rows": 1, "largest_difference": 0.0}})
+        proof = None if self.bento == "tiny:unproven" else {"rows": 1, "largest_difference": 0.0}
+        return web.json_response({"bento": self.bento, "golden_rows": proof})
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -107,8 +107,6 @@ def main() -> None:
     options.add_argument("--host")
     options.add_argument("--port", type=int)
     given = options.parse_args()
-    if os.environ.get("ASOF_TINY_FAILS"):
-        raise SystemExit("no luck today")
 
     async def app() -> web.Application:
         return Backend(given.bento).app()

@@ -64,7 +64,7 @@ def served(settings: Settings, small_model: "SmallModel") -> Iterator[Stack]:
             (str(small_model.bundle.version), version.version),
         )
     finally:
-        stack.down(clocked.model_copy(update={"postgres_url": "postgresql://nobody@127.0.0.1:1/none"}))
+        stack.down(clocked)
 
 
 @dataclass

@@ -13,6 +13,7 @@ import httpx
 import psutil
 import pytest
 
+from asof.errors import ConfigurationError
 from asof.settings import PROJECT, Settings
 from asof.use_cases import load
 from flows.live import roll_service_back
@@ -168,6 +169,13 @@ def test_a_service_that_follows_the_registry_needs_no_deployment_after_a_rollbac
     deploy_tiny(settings, "streamflow_churn:follows")
     assert standing(settings) == Standing("streamflow_churn:follows", follows=True)
     assert roll_service_back(settings, load("churn"), "1") == {"service": "follows the registry by itself"}
+
+
+def test_a_backend_that_has_not_answered_its_golden_rows_gets_no_traffic(settings: Settings) -> None:
+    deploy_tiny(settings, "tiny:old")
+    with pytest.raises(ConfigurationError, match="tiny:unproven has not answered its golden rows"):
+        deploy_tiny(settings, "tiny:unproven")
+    assert_a_rerun_finishes(settings, "tiny:old")
 
 
 def test_an_empty_traffic_file_as_after_a_power_failure_is_no_obstacle(settings: Settings) -> None:
