@@ -1,6 +1,7 @@
 """What passes the front door, and what does not: real processes and sockets, with a small server behind it."""
 
 import hashlib
+import json
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -92,6 +93,14 @@ def test_headers_of_one_connection_stay_there_and_all_others_pass_untouched(clie
     assert not {"te", "x-hop", "content-type", "transfer-encoding"} & {name for name, _ in sent}
     assert answer.headers.get_list("Set-Cookie") == ["a=1", "b=2"]
     assert not {"x-own", "keep-alive"} & answer.headers.keys()
+
+
+def test_no_header_is_added_but_who_asked(front: Running) -> None:
+    with socket.create_connection((front.host, front.port)) as caller:
+        caller.sendall(b"POST /told HTTP/1.1\r\nHost: here\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+        answer = caller.makefile("rb").read()
+    told = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert sorted(told["headers"]) == [["content-length", "2"], ["host", "here"], ["x-forwarded-for", HERE]]
 
 
 def test_cookies_of_one_caller_are_not_given_to_another(front: Running) -> None:

@@ -175,6 +175,7 @@ def test_a_backend_that_has_not_answered_its_golden_rows_gets_no_traffic(setting
     deploy_tiny(settings, "tiny:old")
     with pytest.raises(ConfigurationError, match="tiny:unproven has not answered its golden rows"):
         deploy_tiny(settings, "tiny:unproven")
+    assert backends(settings) == 1
     assert_a_rerun_finishes(settings, "tiny:old")
 
 
