@@ -178,19 +178,29 @@ def metric(client: httpx.Client, name: str) -> float:
     return next((float(value) for series, _, value in lines if series == name), 0.0)
 
 
+@dataclass(frozen=True)
+class Answered:
+    """Status (0: none came) and version (None: no prediction) of one answer; times are of the monotonic clock."""
+
+    sent: float
+    answered: float
+    status: int
+    version: str | None
+
+
 @dataclass
 class Load:
-    """What some clients were answered meanwhile: status and version (None: no prediction), by time."""
+    """What some clients were answered meanwhile, in the order of the answers."""
 
-    answers: list[tuple[float, int, str | None]] = field(default_factory=list)
+    answers: list[Answered] = field(default_factory=list)
 
     @property
-    def failed(self) -> list[tuple[float, int, str | None]]:
-        return [answer for answer in self.answers if answer[1] != 200]
+    def failed(self) -> list[Answered]:
+        return [answer for answer in self.answers if answer.status != 200]
 
     @property
     def versions(self) -> set[str | None]:
-        return {version for _, _, version in self.answers}
+        return {answer.version for answer in self.answers}
 
 
 @contextlib.contextmanager
@@ -201,12 +211,13 @@ def load_on(client: httpx.Client, *, clients: int = 2, user: str = "good") -> It
 
     async def ask(asking: httpx.AsyncClient) -> None:
         while not stop.is_set():
+            sent = time.monotonic()
             try:
                 answer = await asking.post("/predict", json={"user_id": user})
                 version = answer.json().get("model", {}).get("version")
-                load.answers.append((time.monotonic(), answer.status_code, version))
+                load.answers.append(Answered(sent, time.monotonic(), answer.status_code, version))
             except httpx.TransportError:
-                load.answers.append((time.monotonic(), 0, None))
+                load.answers.append(Answered(sent, time.monotonic(), 0, None))
 
     async def ask_all() -> None:
         async with httpx.AsyncClient(base_url=base_url, timeout=10) as asking:

@@ -89,7 +89,7 @@ def test_a_promotion_is_followed_and_no_request_fails_meanwhile(service: Followi
     assert load.failed == []
     assert load.versions == {service.first.version, service.second.version}
     assert seconds < 10
-    changes = [one[2] != other[2] for one, other in zip(load.answers, load.answers[1:], strict=False)]
+    changes = [one.version != other.version for one, other in zip(load.answers, load.answers[1:], strict=False)]
     assert sum(changes) <= 3  # two clients: the two last requests of the old may overtake
     assert follow.metric(service.client, f'asof_serving_workers{{version="{service.second.version}"}}') == 1
     assert follow.metric(service.client, f'asof_serving_workers{{version="{service.first.version}"}}') == 0
