@@ -24,6 +24,7 @@ from asof.settings import Settings
 from benchmarks.predictions import measure_predictions
 from benchmarks.processes import run_json
 from benchmarks.stages import STAGES
+from benchmarks.swaps import measure_swaps
 from benchmarks.training_sets import measure_stream, measure_training_sets
 from local import postgres
 
@@ -63,6 +64,11 @@ def _predictions(console: Console, settings: Settings, _: int) -> Iterator[Mappi
         yield from measure_predictions(own)
 
 
+def _swaps(console: Console, settings: Settings, _: int) -> Iterator[Mapping[str, Any]]:
+    with console.status("swaps ..."), _scratch(settings, "swaps") as own:
+        yield from measure_swaps(own)
+
+
 def _training_sets(console: Console, settings: Settings, users: int) -> Iterator[Mapping[str, Any]]:
     for size in (users // 10, users // 3, users):
         with console.status(f"training set, {size:,} users ..."), _scratch(settings, f"set_{size}") as own:
@@ -79,6 +85,7 @@ Measure = Callable[[Console, Settings, int], Iterator[Mapping[str, Any]]]
 PARTS: dict[str, tuple[str, Measure]] = {
     "stages": ("The offline stream, two months, each stage in a process of its own", _all_stages),
     "predictions": ("POST /predict beside an empty BentoML endpoint, one worker each", _predictions),
+    "swaps": ("From a promotion to its first answer, under load", _swaps),
     "training-sets": ("A training set of twelve months and five views, beside the join by hand", _training_sets),
     "streams": ("The fingerprint of a stream", _streams),
 }

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pandas as pd
+import psutil
 
 from asof.feature_contract import FeatureContract, model_frame
 from asof.golden_rows import GoldenRows
@@ -160,8 +161,12 @@ def wait_for(client: httpx.Client, version: str, log: Path, *, in_a_row: int = 1
     def holds() -> bool:
         nonlocal row
         with httpx.Client(base_url=client.base_url, timeout=10) as fresh:  # any worker may accept it
-            answer = predict(fresh)  # one that is not ready yet predicts nothing
-            row = row + 1 if answer.status_code == 200 and answer.json()["model"]["version"] == version else 0
+            try:
+                answer = predict(fresh)  # one that is not ready yet predicts nothing
+            except httpx.TransportError:  # it was killed
+                row = 0
+            else:
+                row = row + 1 if answer.status_code == 200 and answer.json()["model"]["version"] == version else 0
         return row >= in_a_row
 
     until = begun + seconds
@@ -176,6 +181,17 @@ def metric(client: httpx.Client, name: str) -> float:
     """The value of a series, such as `asof_swaps_total{outcome="new"}`; 0 where there is none."""
     lines = (line.rpartition(" ") for line in client.get("/metrics").text.splitlines())
     return next((float(value) for series, _, value in lines if series == name), 0.0)
+
+
+def workers(log: Path) -> list[int]:
+    """The numbers of the worker processes of the service that writes this log."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            ours = "_bentoml_impl.worker.service" in process.cmdline()
+            if ours and str(log) in {file.path for file in process.open_files()}:
+                found.append(process.pid)
+    return sorted(found)
 
 
 @dataclass(frozen=True)

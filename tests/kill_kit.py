@@ -18,6 +18,7 @@ from typing import Any
 from mlflow import MlflowClient
 
 from asof.settings import Settings
+from asof.use_cases import load
 from tests.promotion_kit import always
 from tests.training_kit import small_use_case
 from training import succession
@@ -56,6 +57,16 @@ class Act:
 
 
 @dataclass(frozen=True)
+class Bring:
+    """A version of churn's registered model into Production, past the gate."""
+
+    version: str
+
+    def __call__(self, settings: Settings) -> None:
+        promote(settings, model_version(settings, load("churn"), self.version), judge=always)
+
+
+@dataclass(frozen=True)
 class Kill:
     """Before or after which step, counted from 0, a process kills itself."""
 
@@ -63,7 +74,9 @@ class Kill:
     after: bool
 
 
-def perform(settings: Settings, acts: Sequence[Act], pipe: Connection, kill: Kill | None) -> None:
+def perform(
+    settings: Settings, acts: Sequence[Callable[[Settings], None]], pipe: Connection, kill: Kill | None
+) -> None:
     """What a child does: all acts one after the other, each of their steps told."""
     _watch(pipe, kill)
     for act in acts:
@@ -87,7 +100,10 @@ def fail_at_the_alias(settings: Settings, acts: Sequence[Act], pipe: Connection,
 
 @contextmanager
 def begun(
-    settings: Settings, acts: Sequence[Act], kill: Kill | None = None, work: Callable[..., None] = perform
+    settings: Settings,
+    acts: Sequence[Callable[[Settings], None]],
+    kill: Kill | None = None,
+    work: Callable[..., None] = perform,
 ) -> Iterator[tuple[BaseProcess, Connection]]:
     """A child at its acts, and the pipe on which it tells its steps; it is gone when the block ends."""
     ours, theirs = WARM.Pipe(duplex=False)

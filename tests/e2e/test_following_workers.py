@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
-import psutil
 import pytest
 
 from asof.settings import Settings
@@ -106,25 +105,12 @@ def test_two_workers_agree_through_promotion_rollback_refusal_and_the_death_of_o
             follow.wait_for(client, first.version, log, in_a_row=AGREE)
 
             faults.fault = lambda path: (500, b"")
-            killed = _workers(log)[0]
+            killed = follow.workers(log)[0]
             os.kill(killed, signal.SIGKILL)
-            kit.eventually(lambda: len({*_workers(log)} - {killed}) == 2, 60, log)
+            kit.eventually(lambda: len({*follow.workers(log)} - {killed}) == 2, 60, log)
             kit.eventually(lambda: _serving(client, first.version) == 2, 60, log)
             follow.wait_for(client, first.version, log, in_a_row=AGREE, seconds=60)
 
 
 def _serving(client: httpx.Client, version: str) -> float:
     return follow.metric(client, f'asof_serving_workers{{version="{version}"}}')
-
-
-def _workers(log: Path) -> list[int]:
-    """The numbers of the worker processes of the service that writes this log."""
-    found = [each for each in psutil.process_iter() if "_bentoml_impl.worker.service" in _words(each)]
-    return sorted(each.pid for each in found if str(log) in {file.path for file in each.open_files()})
-
-
-def _words(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
