@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from asof.errors import AsOfError
 from asof.settings import Settings
@@ -57,7 +57,7 @@ def wipe() -> None:
 
 
 def _print(states: tuple[State, ...]) -> None:
-    table = Table("", "state", "address", "pid")
+    table = Table("", Column("state", overflow="fold"), "address", "pid")
     for state in states:
         word = "\n".join(filter(None, ("running", state.note))) if state.running else state.note or "stopped"
         table.add_row(state.name, word, state.address, str(state.pid or ""))

@@ -1,4 +1,4 @@
-"""kill -9 of whoever deploys, at each step and at random moments: something answers always, one rerun finishes."""
+"""A swap step by step, with small servers: killed at each step, asked all the while, and refused."""
 
 import os
 import random
@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import psutil
@@ -17,11 +18,12 @@ from asof.errors import ConfigurationError
 from asof.settings import PROJECT, Settings
 from asof.use_cases import load
 from flows.live import roll_service_back
-from local import background, deploy, stack
+from local import background, deploy, stack, swap
 from local.background import Service
 from local.deploy import Deployed, Standing, standing
 from local.ports import any_free_port
-from local.traffic import FRONT, SLOTS, traffic_file
+from local.traffic import FRONT, SLOTS, read_traffic, traffic_file
+from tests import serving_kit as kit
 
 STEPS = {
     "the backend is started and its number is not recorded": ("background", "_spawn", "after"),
@@ -50,8 +52,6 @@ def deploy_tiny(settings: Settings, bento: str) -> Deployed:
 
 def kill_at(module: str, function: str, when: str) -> None:
     """From now on this process is killed before or after its next call of the function."""
-    from local import swap
-
     place = {"background": background, "swap": swap}[module]
     kept = getattr(place, function)
 
@@ -66,7 +66,7 @@ def kill_at(module: str, function: str, when: str) -> None:
 def in_a_process(settings: Settings, bento: str, *step: str) -> "subprocess.Popen[bytes]":
     code = (
         "import sys; from pathlib import Path; from asof.settings import Settings;"
-        "from tests.integration import test_swap_killed as kit;"
+        "from tests.integration import test_swap_steps as kit;"
         "home, port, bento, *step = sys.argv[1:];"
         "step and kit.kill_at(*step);"
         "kit.deploy_tiny(Settings(home=Path(home), port=int(port)), bento)"
@@ -111,6 +111,12 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         background.end(name, stack.run_folder(settings))
 
 
+def bento_at(settings: Settings) -> str:
+    """The Bento that answers at the front door."""
+    told = httpx.get(f"http://127.0.0.1:{settings.port}/model").json()
+    return str(told["bento"])
+
+
 def backends(settings: Settings) -> int:
     """How many backends run, recorded or not."""
     found = 0
@@ -125,7 +131,7 @@ def backends(settings: Settings) -> int:
 
 def assert_a_rerun_finishes(settings: Settings, bento: str) -> None:
     done = deploy_tiny(settings, bento)
-    assert httpx.get(f"{done.address}/model").json()["bento"] == bento
+    assert bento_at(settings) == bento
     assert done.address == f"http://127.0.0.1:{settings.port}"
     assert backends(settings) == 1
 
@@ -151,6 +157,37 @@ def test_killed_at_a_random_moment(settings: Settings, seed: int) -> None:
         process.wait()
         assert_a_rerun_finishes(settings, f"tiny:{seed}")
     assert callers.failures == []
+
+
+def test_the_old_one_is_not_told_to_end_while_a_request_is_on_its_way_to_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy_tiny(settings, "tiny:old")
+    folder, told = stack.run_folder(settings), threading.Event()
+    traffic = read_traffic(folder)
+    old = background.find(traffic.slot, folder) if traffic else None
+    assert old
+    end = background.end
+    monkeypatch.setattr(background, "end", lambda name, folder: told.set() or end(name, folder))
+    with httpx.Client(base_url=f"http://127.0.0.1:{settings.port}") as client, ThreadPoolExecutor(1) as pool:
+        with client.stream("GET", "/stream") as answer:
+            pieces = answer.iter_raw()
+            assert next(pieces) == b"first"
+            deployed = pool.submit(deploy_tiny, settings, "tiny:new")
+            kit.eventually(lambda: bento_at(settings) == "tiny:new", 20, background.log_file(FRONT, folder))
+            assert not told.wait(1)
+            httpx.get(f"{old.address}/release")
+            assert b"".join(pieces) == b"last"
+        assert deployed.result(10).previous == "tiny:old"
+        assert told.is_set()
+
+
+def test_what_a_killed_swap_left_is_ended_at_once_where_nobody_asks_anything(settings: Settings) -> None:
+    deploy_tiny(settings, "tiny:old")
+    in_a_process(settings, "tiny:new", *STEPS["the traffic has moved"]).wait(60)
+    begun = time.monotonic()
+    assert_a_rerun_finishes(settings, "tiny:new")
+    assert time.monotonic() - begun < swap.ANSWER_SECONDS / 2
 
 
 def test_down_after_a_kill_leaves_nothing(settings: Settings) -> None:
