@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from asof.errors import ConfigurationError, ModelError
 from asof.extract_schema import ExtractSchema
 from asof.feature_contract import Compute, FeatureContract
+from asof.gate_bounds import GateBounds
 from asof.model_facts import ModelFacts, Split
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ class UseCase:
     derived: Mapping[str, Compute] = field(default_factory=dict)
     threshold: float | None = None
     split: Split = field(default_factory=Split)
+    gate: GateBounds = field(default_factory=GateBounds)
     default_estimator: str = "default"
     acknowledged: tuple[str, ...] = ()
     """Names of data-check errors that are known and may be trained on; each deserves a comment that says why."""

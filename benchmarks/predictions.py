@@ -74,10 +74,9 @@ def _behind_the_front_door(settings: Settings, folder: Path, bento: str) -> Iter
 
 def _bento(settings: Settings, extracts: Path) -> str:
     from training.bundle import bundle
-    from training.contest import hold_contest
     from training.dataset import build_training_set, newest_labelled
     from training.evaluate import evaluate
-    from training.gate import judge
+    from training.judgement import judge_of
     from training.promote import promote
     from training.register import register
     from training.train import train
@@ -89,8 +88,7 @@ def _bento(settings: Settings, extracts: Path) -> str:
     materialise(settings, extracts, USERS)
     training_set = build_training_set(settings, use_case, newest_labelled(settings, use_case))
     version = register(settings, evaluate(settings, train(settings, use_case, training_set)))
-    contest = hold_contest(settings, version, None, training_set_for=lambda _: training_set)
-    promote(settings, version, judge=lambda _: judge(contest))
+    promote(settings, version, judge=judge_of(settings, use_case, version))
     return bundle(settings, use_case).bento_tag
 
 

@@ -169,13 +169,21 @@ def retrain(
 
 
 @door.command()
-def promote(use_case: UseCaseName, version: str, as_json: Json = False) -> None:
-    """Promote one registered version, if it passes the gate."""
+def promote(
+    use_case: UseCaseName,
+    version: str,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge it, and change nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Promote one registered version, if it passes the gate. Exit code 1 if it does not."""
     with account("comparing", as_json=as_json) as say:
         open_tracked_settings()
         from flows.retrain_flow import promote as flow
 
-        say(flow(use_case, version))
+        outcome = flow(use_case, version, dry_run)
+        say(outcome)
+    passed = outcome["promoted"] or all(each["passed"] for each in outcome["criteria"])
+    raise typer.Exit(0 if passed else 1)
 
 
 @door.command()

@@ -2,7 +2,6 @@
 
 from dataclasses import asdict
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from prefect import flow, task
@@ -14,11 +13,9 @@ from flows.door import open_settings, open_tracked_settings
 from flows.inspect_flow import inspect_month
 from flows.progress import log
 from flows.retries import RETRIES
-from training.contest import hold_contest
 from training.dataset import build_training_set, newest_labelled
 from training.evaluate import evaluate
-from training.gate import Criterion, judge
-from training.parity.criterion import store_criteria
+from training.judgement import judge_of
 from training.promote import Promotion
 from training.promote import promote as pass_gate
 from training.register import ModelVersion, model_version, register
@@ -39,28 +36,21 @@ def train_version(use_case: str, as_of: datetime, known_at: datetime | None, est
 
 
 @task(name="promote", **RETRIES)
-def promote_version(use_case: str, version: str) -> Promotion:
-    """The version into Production, if it passes the gate."""
+def promote_version(use_case: str, version: str, known_at: datetime | None = None, dry_run: bool = False) -> Promotion:
+    """The version into Production, if it passes the gate as of what was known at a moment (default: now)."""
     settings, problem = open_settings(), load(use_case)
     challenger = model_version(settings, problem, version)
-    rebuild = partial(build_training_set, settings, problem, challenger.facts.as_of, known_at=challenger.facts.known_at)
-
-    def criteria(champion: ModelVersion | None) -> tuple[Criterion, ...]:
-        contest = hold_contest(
-            settings,
-            challenger,
-            champion,
-            training_set_for=lambda contract: rebuild(feature_service=contract.feature_service),
-        )
-        return (*judge(contest), *store_criteria(settings, problem, challenger.facts.contract))
-
-    return pass_gate(settings, challenger, judge=criteria)
+    log.info("judging version %s", version)
+    judge = judge_of(settings, problem, challenger, known_at=known_at)
+    return pass_gate(settings, challenger, judge=judge, dry_run=dry_run)
 
 
 @flow(name="promote", description="One registered version into Production, if it passes the gate.")
-def promote(use_case: str, version: str) -> dict[str, Any]:
-    """Compares it with the version in Production and promotes it if it is better."""
-    return asdict(promote_version(use_case, version))
+def promote(use_case: str, version: str, dry_run: bool = False) -> dict[str, Any]:
+    """Judges it, beside the version in Production, and promotes it if every criterion is met and it is no dry run."""
+    outcome = promote_version(use_case, version, None, dry_run)
+    publish("promotion", map(asdict, outcome.criteria), f"promoted: {outcome.promoted}, dry run: {dry_run}")
+    return asdict(outcome) | {"dry_run": dry_run}
 
 
 @flow(name="retrain", description="A new version from the snapshots, promoted only if it is better.")
@@ -76,10 +66,10 @@ def retrain(
     Refuses to train where the data checks find errors that the use case has not acknowledged (InspectionError).
     """
     settings = open_tracked_settings()
-    moment = as_of or newest_labelled(settings, load(use_case))
+    moment = as_of or newest_labelled(settings, load(use_case), known_at)
     checks = inspect_month(use_case, moment, known_at)
     version = train_version(use_case, moment, known_at, estimator)
-    outcome = promote_version(use_case, version.version) if promotion else None
+    outcome = promote_version(use_case, version.version, known_at) if promotion else None
     metrics = [{"metric": name, "value": value} for name, value in version.metrics.items()]
     publish("evaluation", metrics, f"{version.name} version {version.version}")
     if outcome:

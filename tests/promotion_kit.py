@@ -7,6 +7,7 @@ from typing import Any
 from mlflow import MlflowClient
 
 from asof.feature_contract import FeatureContract
+from asof.gate_bounds import GateBounds
 from asof.settings import Settings
 from asof.use_case import UseCase
 from tests.training_kit import SMALL, SMALLER, made_up_set, small_use_case
@@ -29,8 +30,10 @@ def set_for(contract: FeatureContract) -> TrainingSet:
 
 
 def by_contest(settings: Settings, challenger: ModelVersion, training_set_for: BuildSet = set_for) -> Judge:
-    """What the gate asks of a challenger, without the online store."""
-    return lambda champion: judge(hold_contest(settings, challenger, champion, training_set_for=training_set_for))
+    """What the gate asks of a challenger's figures alone."""
+    return lambda champion: judge(
+        hold_contest(settings, challenger, champion, training_set_for=training_set_for), GateBounds()
+    )
 
 
 def always(champion: ModelVersion | None) -> list[Criterion]:

@@ -14,7 +14,7 @@ from training.register import ModelVersion, load_model
 from training.training_set import TrainingSet
 
 BuildSet = Callable[[FeatureContract], TrainingSet]
-"""Builds the training set of a contract, always at the challenger's as_of and known_at."""
+"""Builds the rows of a contract, always as of and as known at the same two moments: those of the comparison."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ def hold_contest(
 ) -> Contest:
     """Scores both on the rows that are held out from both and lack no feature of either.
 
-    Raises ModelError where the challenger's set is not the one that it was trained on, where the champion's features
-    are gone, where nobody can tell any more which rows the champion was trained on, or where the rows left have labels
-    of one class.
+    A split by key holds the same users out in every month, so the rows may be those of a later month than the models'.
+    Raises ModelError where a split was drawn from other rows than these, where the champion's features are gone, or
+    where the rows left have labels of one class.
     """
-    own = _own_set(challenger, training_set_for)
+    own = _drawn_from(challenger, training_set_for(challenger.facts.contract))
     train_side, held_out = own.complete().split(challenger.facts.split)
     table = pd.DataFrame({"label": held_out.labels}, index=pd.Index(held_out.entities))
     table["challenger"] = _scores(settings, challenger, held_out)
@@ -59,26 +59,23 @@ def hold_contest(
     )
 
 
-def _own_set(challenger: ModelVersion, training_set_for: BuildSet) -> TrainingSet:
-    own, facts = training_set_for(challenger.facts.contract), challenger.facts
-    if own.rows_digest != facts.rows_digest:
+def _drawn_from(version: ModelVersion, rows: TrainingSet) -> TrainingSet:
+    """The rows. Raises ModelError where nobody can tell which of them the version has seen."""
+    facts = version.facts
+    if facts.split.seed is not None and rows.rows_digest != facts.rows_digest:
         raise ModelError(
-            f"The training set of {challenger.name} version {challenger.version} comes out differently now "
-            f"(rows {own.rows_digest[:12]}, were {facts.rows_digest[:12] or 'not recorded'}): train it again."
+            f"{version.name} version {version.version} was trained on rows drawn from another data set "
+            f"(rows {facts.rows_digest[:12] or 'not recorded'}, now {rows.rows_digest[:12]}): nobody can tell which of "
+            "these it has seen. Train it again, or split by key (a Split without a seed)."
         )
-    return own
+    return rows
 
 
 def _champion_scores(
     settings: Settings, champion: ModelVersion, own: TrainingSet, *, training_set_for: BuildSet
 ) -> "pd.Series[float]":
     contract, split = champion.facts.contract, champion.facts.split
-    theirs = own if contract.digest == own.contract.digest else training_set_for(contract)
-    if split.seed is not None and theirs.rows_digest != champion.facts.rows_digest:
-        raise ModelError(
-            f"{champion.name} version {champion.version} was trained on rows drawn from another data set: nobody can "
-            "tell which of these it has seen. Split by key (a Split without a seed), or remove its alias `production`."
-        )
+    theirs = _drawn_from(champion, own if contract.digest == own.contract.digest else training_set_for(contract))
     _, held_out = theirs.complete().split(split)
     return pd.Series(_scores(settings, champion, held_out), index=pd.Index(held_out.entities))
 

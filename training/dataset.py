@@ -55,11 +55,14 @@ def build_training_set(
     )
 
 
-def newest_labelled(settings: Settings, use_case: UseCase) -> datetime:
-    """The newest moment that has both features and labels. Raises TrainingSetError where there is none."""
+def newest_labelled(settings: Settings, use_case: UseCase, known_at: datetime | None = None) -> datetime:
+    """The newest moment that had both features and labels at `known_at` (default: now).
+
+    Raises TrainingSetError where there was none.
+    """
     match use_case.source:
         case FromStore(extract):
-            return newest_labelled_month(settings, extract)
+            return newest_labelled_month(settings, extract, known_at)
         case FromRequest(as_of=as_of):
             return as_of
 

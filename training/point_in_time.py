@@ -111,10 +111,13 @@ def _set(tables: KnownTables, settings: dict[str, str]) -> None:
         tables.connection.execute("SELECT set_config(%s, %s, true)", (name, value))
 
 
-def newest_labelled_month(settings: Settings, extract: ExtractSchema) -> datetime:
-    """The newest moment that has both features and labels. Raises TrainingSetError where there is none."""
-    now = datetime.now(UTC)
-    with tables_known_at(settings, extract, as_of=now, known_at=now) as tables:
+def newest_labelled_month(settings: Settings, extract: ExtractSchema, known_at: datetime | None = None) -> datetime:
+    """The newest moment that had both features and labels at `known_at` (default: now).
+
+    Raises TrainingSetError where there was none.
+    """
+    known = known_at or datetime.now(UTC)
+    with tables_known_at(settings, extract, as_of=known, known_at=known) as tables:
         query = sql.SQL("SELECT max(as_of) FROM {} WHERE as_of IN (SELECT as_of FROM {})").format(
             sql.Identifier(extract.entities), sql.Identifier(extract.labels.name)
         )

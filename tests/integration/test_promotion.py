@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from sklearn.metrics import roc_auc_score
 
 from asof.errors import ModelError
-from asof.model_facts import ModelFacts, Split
+from asof.model_facts import Split
 from asof.settings import Settings
 from tests.promotion_kit import GOOD, SETS, Registry, apply_small_features, by_contest, evaluated, set_for
 from tests.training_kit import SMALL, SMALLER, made_up_set, small_use_case
@@ -19,7 +19,7 @@ from training.contest import hold_contest
 from training.evaluate import Evaluation, evaluate
 from training.gate import Criterion
 from training.promote import promote
-from training.register import load_model, model_version, production, register
+from training.register import ModelVersion, load_model, model_version, production, register
 from training.tracking import open_tracking, stages_allowed, tracked_run
 from training.train import train
 
@@ -53,7 +53,7 @@ def test_a_first_version_that_beats_a_constant_model_goes_into_production(regist
     assert production(registry.settings, registry.use_case) is None
     outcome = registry.promote("default")
     assert (outcome.promoted, outcome.version, outcome.previous) == (True, "1", None)
-    assert [criterion.passed for criterion in outcome.criteria] == [True, True]
+    assert [criterion.passed for criterion in outcome.criteria] == [True, True, True]
     assert production(registry.settings, registry.use_case) == registry.version("default")
 
 
@@ -93,7 +93,7 @@ def test_a_further_criterion_that_fails_keeps_a_good_version_out(registry: Regis
     gate = by_contest(registry.settings, version)
     outcome = registry.put("default", lambda champion: [*gate(champion), outside])
     assert not outcome.promoted
-    assert [criterion.passed for criterion in outcome.criteria] == [True, True, False]
+    assert [criterion.passed for criterion in outcome.criteria] == [True, True, True, False]
     assert registry.stages() == {"1": "None"}
     passed = replace(outside, passed=True)
     assert registry.put("default", lambda champion: [*gate(champion), passed]).promoted
@@ -119,7 +119,7 @@ def test_a_version_that_is_just_as_good_stays_unpromoted(registry: Registry) -> 
 
 def test_both_are_scored_on_the_same_held_out_users_each_on_its_own_features(registry: Registry) -> None:
     registry.promote("less")
-    (criterion,) = registry.promote("default").criteria
+    criterion = registry.promote("default").criteria[0]
     for name, figure in (("default", "challenger"), ("less", "champion")):
         version = registry.version(name)
         _, held_out = set_for(version.facts.contract).split(Split(0.25))
@@ -149,10 +149,25 @@ def test_a_champion_is_never_scored_on_users_that_it_was_trained_on(registry: Re
     assert contest.labels.size == len(SETS["small_v1"].split(Split(0.1))[1].frame)
 
 
-def test_a_training_set_that_comes_out_differently_is_refused(registry: Registry) -> None:
-    version = registry.version("default")
-    with pytest.raises(ModelError, match="comes out differently now"):
-        promote(registry.settings, version, judge=by_contest(registry.settings, version, lambda _: made_up_set(seed=1)))
+def drawn(version: ModelVersion, **facts: Any) -> ModelVersion:
+    """The version, as if its held-out rows had been drawn and not told by their key."""
+    return replace(version, facts=replace(version.facts, split=Split(0.25, seed=7), **facts))
+
+
+def test_the_rows_of_another_month_are_compared_on_where_the_key_tells_who_is_held_out(registry: Registry) -> None:
+    another = made_up_set(seed=1)
+    contest = hold_contest(registry.settings, registry.version("default"), None, training_set_for=lambda _: another)
+    assert np.array_equal(contest.labels, another.split(Split(0.25))[1].labels)
+
+
+def test_a_version_whose_held_out_rows_were_drawn_is_compared_on_the_same_rows_only(registry: Registry) -> None:
+    version = drawn(registry.version("default"))
+    contest = hold_contest(registry.settings, version, None, training_set_for=set_for)
+    assert np.array_equal(contest.labels, SETS["small_v1"].split(Split(0.25, seed=7))[1].labels)
+    for champion in (None, version):
+        challenger = version if champion is None else registry.version("default")
+        with pytest.raises(ModelError, match=r"drawn from another data set .*Train it again"):
+            hold_contest(registry.settings, challenger, champion, training_set_for=lambda _: made_up_set(seed=1))
 
 
 def test_the_same_rows_under_another_fingerprint_are_compared(registry: Registry) -> None:
@@ -163,14 +178,9 @@ def test_the_same_rows_under_another_fingerprint_are_compared(registry: Registry
 
 
 def test_a_version_from_before_rows_were_digested_is_to_be_trained_again(registry: Registry) -> None:
-    version = registry.version("default")
-    data = version.facts.to_dict()
-    del data["rows_digest"]
-    old = replace(version, facts=ModelFacts.from_dict(data))
-    with pytest.raises(
-        ModelError, match=r"comes out differently now \(rows \w{12}, were not recorded\): train it again"
-    ):
-        promote(registry.settings, old, judge=by_contest(registry.settings, old))
+    old = drawn(registry.version("default"), rows_digest="")
+    with pytest.raises(ModelError, match=r"rows not recorded, now \w{12}\): nobody can tell"):
+        hold_contest(registry.settings, old, None, training_set_for=set_for)
 
 
 def test_a_champion_whose_features_are_gone_is_told(registry: Registry) -> None:

@@ -1,13 +1,18 @@
-"""The criteria of promotion, on probabilities made for the purpose."""
+"""The criteria of promotion that compare figures, on probabilities made for the purpose."""
 
 import numpy as np
+import pytest
 
+from asof.gate_bounds import GateBounds
 from training.contest import Contest
-from training.gate import judge
+from training.gate import Criterion, judge
 from training.metrics import Floats
 
 LABELS = np.array([0, 1] * 200, dtype=np.int64)
 NOISE = np.random.default_rng(0).random(400)
+CONSTANT, CHANCE = "log loss below a constant model's", "AUC above chance"
+BETTER, NO_WORSE = "AUC above the version in Production", "log loss no worse than in Production"
+CALIBRATED = "calibration within bounds"
 
 
 def scores(signal: float) -> Floats:
@@ -15,13 +20,17 @@ def scores(signal: float) -> Floats:
     return signal * LABELS + (1 - signal) * NOISE
 
 
-def verdict(challenger: Floats, champion: Floats | None = None) -> dict[str, bool]:
+def criteria(challenger: Floats, champion: Floats | None = None, **bounds: float) -> dict[str, Criterion]:
     contest = Contest(LABELS, challenger, champion, base_rate=0.5, seed=0)
-    return {criterion.name: criterion.passed for criterion in judge(contest)}
+    return {criterion.name: criterion for criterion in judge(contest, GateBounds(**bounds))}
+
+
+def verdict(challenger: Floats, champion: Floats | None = None, **bounds: float) -> dict[str, bool]:
+    return {name: each.passed for name, each in criteria(challenger, champion, **bounds).items() if name != CALIBRATED}
 
 
 def test_a_first_version_that_knows_something_passes() -> None:
-    assert verdict(scores(0.3)) == {"log loss below a constant model's": True, "AUC above chance": True}
+    assert verdict(scores(0.3)) == {CONSTANT: True, CHANCE: True}
 
 
 def test_a_first_version_that_guesses_fails_both() -> None:
@@ -30,16 +39,78 @@ def test_a_first_version_that_guesses_fails_both() -> None:
 
 def test_a_first_version_that_ranks_well_with_wild_probabilities_fails_on_log_loss() -> None:
     wild = np.where(scores(0.3) > 0.5, 1.0, 0.0)
-    assert verdict(wild) == {"log loss below a constant model's": False, "AUC above chance": True}
+    assert verdict(wild) == {CONSTANT: False, CHANCE: True}
 
 
 def test_a_later_version_must_be_better_and_not_as_good() -> None:
-    assert verdict(scores(0.3), scores(0.2)) == {"AUC above the version in Production": True}
-    assert verdict(scores(0.2), scores(0.2)) == {"AUC above the version in Production": False}
-    assert verdict(scores(0.2), scores(0.3)) == {"AUC above the version in Production": False}
+    assert verdict(scores(0.3), scores(0.2)) == {BETTER: True, NO_WORSE: True}
+    assert verdict(scores(0.2), scores(0.2)) == {BETTER: False, NO_WORSE: True}
+    assert verdict(scores(0.2), scores(0.3)) == {BETTER: False, NO_WORSE: False}
+
+
+def test_a_difference_that_chance_could_make_is_none() -> None:
+    """Better on these rows, but the interval of the difference reaches below zero."""
+    other = np.clip(scores(0.2) + np.random.default_rng(1).normal(0, 0.02, LABELS.size), 0.0, 1.0)
+    ahead, behind = sorted((scores(0.2), other), key=lambda each: -criteria(each, other)[BETTER].figures["challenger"])
+    found = criteria(ahead, behind)[BETTER]
+    assert found.figures["challenger"] > found.figures["champion"]
+    assert found.figures["difference_low"] < 0
+    assert not found.passed
+
+
+def test_the_margin_of_the_auc_decides_at_the_lower_end() -> None:
+    low = criteria(scores(0.3), scores(0.2))[BETTER].figures["difference_low"]
+    assert verdict(scores(0.3), scores(0.2), auc_margin=low - 1e-6)[BETTER]
+    assert not verdict(scores(0.3), scores(0.2), auc_margin=low)[BETTER]
+    assert low < criteria(scores(0.3), scores(0.2))[BETTER].figures["difference_high"]
+
+
+def test_the_margin_of_the_log_loss_decides_at_the_upper_end() -> None:
+    """The order of users is better, the probabilities are worse: squeezed towards the middle."""
+    squeezed = 0.5 + (scores(0.3) - 0.5) * 0.3
+    found = criteria(squeezed, scores(0.28))
+    high = found[NO_WORSE].figures["difference_high"]
+    assert found[BETTER].figures["challenger"] > found[BETTER].figures["champion"]
+    assert verdict(squeezed, scores(0.28), log_loss_margin=high + 1e-6)[NO_WORSE]
+    assert not verdict(squeezed, scores(0.28), log_loss_margin=high)[NO_WORSE]
+
+
+def drawn(told: Floats, seed: int) -> Contest:
+    labels = (np.random.default_rng(seed).random(told.size) < told).astype(np.int64)
+    return Contest(labels, told, None, base_rate=0.5, seed=0)
+
+
+@pytest.mark.parametrize("rows", [170, 1750])
+def test_a_calibrated_model_is_not_refused_for_the_noise_of_few_rows(rows: int) -> None:
+    told = np.random.default_rng(1).beta(2, 4, rows)
+    passed = [judge(drawn(told, seed), GateBounds())[-1].passed for seed in range(40)]
+    assert sum(passed) >= 36  # 97.5 % of 40 is 39
+
+
+def test_a_model_that_says_too_much_is_refused_and_the_bound_decides() -> None:
+    told = np.random.default_rng(1).beta(2, 4, 1750)
+    contest = drawn(told, seed=0)
+    wild = Contest(contest.labels, np.clip(told + 0.15, 0, 1), None, base_rate=0.5, seed=0)
+    found = judge(wild, GateBounds())[-1]
+    assert (found.name, found.passed) == (CALIBRATED, False)
+    assert found.figures["error"] == pytest.approx(0.15, abs=0.04)
+    assert judge(wild, GateBounds(calibration_error=found.figures["error"]))[-1].passed
+
+
+def test_of_two_equally_good_models_one_replaces_the_other_in_one_of_forty_draws_or_less() -> None:
+    """Both know the same half of the truth, each with a noise of its own: 400 rows, 60 draws."""
+    promoted = 0
+    for seed in range(60):
+        generator = np.random.default_rng(seed)
+        truth = generator.normal(0, 1, 400)
+        labels = (generator.random(400) < 1 / (1 + np.exp(-truth))).astype(np.int64)
+        ours, theirs = (1 / (1 + np.exp(-0.5 * (truth + generator.normal(0, 1, 400)))) for _ in range(2))
+        found = judge(Contest(labels, ours, theirs, base_rate=0.5, seed=seed), GateBounds())
+        promoted += all(each.passed for each in found)
+    assert promoted <= 5  # 1.5 are expected, and more than 5 by chance once in two hundred times
 
 
 def test_each_criterion_tells_its_figures() -> None:
-    (criterion,) = judge(Contest(LABELS, scores(0.3), scores(0.1), base_rate=0.5, seed=0))
-    assert criterion.figures["challenger"] > criterion.figures["champion"]
-    assert f"{criterion.figures['challenger']:.4f}" in criterion.reason
+    found = criteria(scores(0.3), scores(0.1))[BETTER]
+    assert found.figures["challenger"] > found.figures["champion"]
+    assert f"{found.figures['challenger']:.4f}" in found.reason

@@ -1,0 +1,63 @@
+"""A challenger -> the judge of its promotion: given the champion, every criterion with verdict, figures and reason."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from asof.settings import Settings
+from asof.use_case import UseCase
+from training.contest import hold_contest
+from training.dataset import build_training_set, newest_labelled
+from training.gate import Criterion, judge
+from training.must_haves import contract_fits, data_checked, served_as_evaluated
+from training.parity.criterion import store_criteria
+from training.register import ModelVersion
+
+CONTEST = "compared on users whom neither was trained on"
+
+
+def judge_of(
+    settings: Settings, use_case: UseCase, challenger: ModelVersion, *, known_at: datetime | None = None
+) -> Callable[[ModelVersion | None], tuple[Criterion, ...]]:
+    """Both are compared at the newest moment that has labels, as known at `known_at` (default: now).
+
+    All criteria are judged, also where an early one fails; a model that does not load is compared with nothing. Raises
+    what `hold_contest` and the platforms raise where nothing can be said.
+    """
+
+    def criteria(champion: ModelVersion | None) -> tuple[Criterion, ...]:
+        moment = newest_labelled(settings, use_case, known_at)
+        served = served_as_evaluated(settings, use_case, challenger)
+        fits = contract_fits(settings, use_case, challenger)
+        if served[0].passed and fits.passed:
+            compared = _compared(settings, use_case, challenger, champion, moment=moment, known_at=known_at)
+        else:
+            compared = (Criterion(CONTEST, False, {}, "it could not answer: see below"),)
+        facts = challenger.facts
+        months = [(facts.as_of, facts.known_at), (moment, known_at)]
+        parity = store_criteria(settings, use_case, facts.contract) if fits.passed else ()
+        return (*compared, fits, *parity, *data_checked(settings, use_case, months), *served)
+
+    return criteria
+
+
+def _compared(
+    settings: Settings,
+    use_case: UseCase,
+    challenger: ModelVersion,
+    champion: ModelVersion | None,
+    *,
+    moment: datetime,
+    known_at: datetime | None,
+) -> tuple[Criterion, ...]:
+    contest = hold_contest(
+        settings,
+        challenger,
+        champion,
+        training_set_for=lambda contract: build_training_set(
+            settings, use_case, moment, known_at=known_at, feature_service=contract.feature_service
+        ),
+    )
+    positives = float(contest.labels.sum())
+    figures = {"rows": float(contest.labels.size), "positives": positives}
+    told = f"{contest.labels.size} rows as of {moment.date()}, {positives:.0f} of them positive"
+    return (Criterion(CONTEST, True, figures, told), *judge(contest, use_case.gate))
