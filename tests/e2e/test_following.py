@@ -99,9 +99,11 @@ def test_back_to_the_one_before_takes_no_fetch(service: Following) -> None:
     service.takes(service.first)
     service.takes(service.second)
     service.faults.asked.clear()
+    kept = follow.metric(service.client, 'asof_swaps_total{outcome="kept"}')
     with follow.load_on(service.client) as load:
         service.takes(service.first)
     assert load.failed == []
+    assert follow.metric(service.client, 'asof_swaps_total{outcome="kept"}') == kept + 1
     assert [path for path in service.faults.asked if "artifacts" in path] == []
 
 
@@ -305,7 +307,7 @@ def test_a_version_that_fails_at_live_rows_goes_and_no_request_fails(service: Fo
     assert load.failed == hard.failed == []
     assert hard.versions == {service.first.version}
     assert load.versions == {service.first.version, bad.version}
-    assert {version for at, _, version in load.answers if at > back} == {service.first.version}
+    assert {each.version for each in load.answers if each.sent > back} == {service.first.version}
     assert _refused(service.client)[bad.version]["step"] == "answers"
     assert follow.metric(service.client, 'asof_swaps_total{outcome="returned"}') == 1
     service.takes(service.second)
