@@ -42,10 +42,10 @@ def deploy(settings: Settings, bento: str) -> Deployed:
     or where it does not come up: the old one goes on.
     """
     begun = perf_counter()
-    service = prediction_service(settings, bento)
-    if service is None:
-        raise ConfigurationError(f"There is no Bento {bento}: run `python -m flows bundle`.")
     with stack.locked(settings) as folder:
+        service = prediction_service(stack.with_registry(settings, folder), bento)
+        if service is None:
+            raise ConfigurationError(f"There is no Bento {bento}: run `python -m flows bundle`.")
         front_door = front_service(settings)
         front = stack.started(front_door, folder, settings.host)
         candidate = swap.begin(service, folder)

@@ -48,7 +48,7 @@ def up(settings: Settings, bento: str) -> tuple[State, ...]:
         servers = [each for each in (mlflow_service(settings), prefect_service(settings)) if each is not None]
         running = [(service, started(service, folder, settings.host)) for service in servers]
         # Now: it may have to be told where the MLflow UI is.
-        prediction = prediction_service(_with_registry(settings, folder), bento)
+        prediction = prediction_service(with_registry(settings, folder), bento)
         candidate = None
         if prediction:
             front = front_service(settings)
@@ -107,7 +107,7 @@ def started(service: Service, folder: Path, host: str) -> Running:
     return background.launch(service, folder, (host, port))
 
 
-def _with_registry(settings: Settings, folder: Path) -> Settings:
+def with_registry(settings: Settings, folder: Path) -> Settings:
     """A service that follows the registry asks the MLflow UI of ours, unless it is told of another server."""
     ours = background.find("mlflow", folder)
     if not (settings.follow and ours) or settings.registry_url:

@@ -105,5 +105,5 @@ def _prove(candidate: Candidate) -> None:
     told = httpx.get(f"{candidate.running.address}/model", timeout=10).raise_for_status().json()
     if told["bento"] != candidate.traffic.bento:
         raise ConfigurationError(f"{candidate.traffic.bento} was started, and {told['bento']} answers.")
-    if "golden_rows" in told and not told["golden_rows"]:
+    if not told.get("golden_rows"):
         raise ConfigurationError(f"{candidate.traffic.bento} has not answered its golden rows: bundle it again.")
