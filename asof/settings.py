@@ -85,6 +85,10 @@ class Settings(BaseSettings):
     max_in_flight: int = Field(256, gt=0, description="Requests that one worker accepts at once; more get a 429.")
     workers: int = Field(1, gt=0, description="Processes of the prediction service.")
     actor: str | None = Field(None, description="Who promotes and rolls back, for the history; unset: user@host.")
+    answer_log: Annotated[Path, AfterValidator(_of_project)] | None = Field(
+        None,
+        description="The file in which each answer leaves a line; unset: none, but `make up` sets one in ASOF_HOME.",
+    )
     follow: Literal["production"] | None = Field(
         None, description="`production`: the service takes over what is promoted; unset: its Bento's model for ever."
     )
@@ -150,6 +154,11 @@ class Settings(BaseSettings):
                 "ASOF_FOLLOW needs an MLflow server: set ASOF_REGISTRY_URL to its http:// address."
             )
         return told
+
+    @property
+    def answers(self) -> Path:
+        """Where answers are looked for: the answer log as set, or else that of the local stack."""
+        return self.answer_log or self.home.absolute() / "run" / "answers.jsonl"
 
     def environment(self) -> dict[str, str]:
         """What another process needs in order to see the same world: this is what `make env` prints."""

@@ -199,6 +199,28 @@ def reproduce(use_case: UseCaseName, version: str, as_json: Json = False) -> Non
 
 
 @door.command()
+def trace(
+    use_case: UseCaseName,
+    what: Annotated[
+        str, typer.Argument(metavar="VERSION|REQUEST_ID|FILE|-", help="A number, an id, or a saved answer (-: stdin).")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Where an answer or a version comes from, down to the files; exit code 1 where a link of the chain is broken."""
+    found: Any = None
+    with account("tracing", as_json=as_json) as say:
+        from asof.use_cases import load
+        from flows.lineage import follow, tree
+
+        found = follow(open_tracked_settings(), load(use_case), what)
+        if as_json:
+            say(found)
+    if not as_json:
+        Console(highlight=False).print(tree(found), soft_wrap=True)
+    raise typer.Exit(1 if found.broken else 0)
+
+
+@door.command()
 def rollback(
     use_case: UseCaseName = "churn",
     to: Annotated[str | None, typer.Option(help="The version; default: the one before.")] = None,

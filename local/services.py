@@ -86,6 +86,7 @@ def _resolve(bento: str) -> str | None:
 def _all(settings: Settings) -> dict[str, str]:
     """Every setting as a variable: the service runs from the Bento, which holds no .env file."""
     values = {name: getattr(settings, name) for name in type(settings).model_fields if name != "mlflow_tracking_uri"}
+    values["answer_log"] = settings.answers
     given = {f"ASOF_{name.upper()}": _text(value) for name, value in values.items() if value is not None}
     return given | settings.environment()
 

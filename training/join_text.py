@@ -44,6 +44,7 @@ LEFT JOIN (
 class ViewSource:
     """What a feature view reads: `text` is a table or a query in brackets, and `key`, `time`, `created` and the values
     of `columns` (by feature) are columns of it. `ttl` is in seconds; 0: a value never grows too old.
+    `name` is the source's own in Feast: the table whose rows it reads, as the table `loads` has it.
     """
 
     view: str
@@ -53,6 +54,7 @@ class ViewSource:
     created: str
     ttl: int
     columns: Mapping[str, str]
+    name: str = ""
 
 
 def columns(sources: tuple[ViewSource, ...], extract: ExtractSchema) -> list[str]:

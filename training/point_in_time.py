@@ -94,6 +94,7 @@ def _source(store: "FeatureStore", contract: FeatureContract, view: str) -> View
         created=source.created_timestamp_column or source.timestamp_field,
         ttl=int(definition.ttl.total_seconds()) if definition.ttl else 0,
         columns={name: columns.get(name, name) for name in features},
+        name=source.name,
     )
 
 

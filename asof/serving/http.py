@@ -73,12 +73,15 @@ def _add_predict(app: FastAPI, use_case: UseCase, source: type[StoreInput | Requ
         """Takes each feature from where it comes, checks that the model may see it, and asks the model."""
         predictor, made = await _live(request).predict(body)
         predictor.worker.metrics.predictions.labels("ok").inc()
+        request_id = occurrence(request.scope).request_id
+        entity = getattr(body, predictor.model.facts.contract.entity, None)
+        predictor.worker.answer_log.answered(request_id, predictor, entity=entity, evidence=made.evidence)
         return _json(
             prediction(
                 **made.answer.model_dump(),
                 model=identity(predictor.model, predictor.lineage),
                 **made.evidence,
-                request_id=occurrence(request.scope).request_id,
+                request_id=request_id,
             )
         )
 
@@ -159,5 +162,13 @@ async def _on_status(request: Request, error: Exception) -> Response:
 
 def _counted(request: Request, document: Problem, headers: dict[str, str]) -> Response:
     if request.url.path == PREDICT:
-        _predictor(request).worker.metrics.predictions.labels(document.code).inc()
+        predictor = _predictor(request)
+        predictor.worker.metrics.predictions.labels(document.code).inc()
+        predictor.worker.answer_log.refused(
+            document.request_id,
+            predictor,
+            status=document.status,
+            code=document.code,
+            entity=getattr(document, "entity", None),
+        )
     return problem_response(document, headers)

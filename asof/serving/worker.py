@@ -1,9 +1,10 @@
-"""What all models of one worker share: its settings, what it counts, and the places for requests."""
+"""What all models of one worker share: its settings, what it counts and logs, and the places for requests."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from asof.errors import Overloaded
+from asof.serving.answer_log import AnswerLog
 from asof.serving.metrics import Metrics
 from asof.settings import Settings
 
@@ -13,6 +14,7 @@ class Worker:
 
     def __init__(self, settings: Settings) -> None:
         self.settings, self.metrics = settings, Metrics()
+        self.answer_log = AnswerLog(settings.answer_log)
         self._in_flight = 0
 
     @contextmanager

@@ -1,0 +1,79 @@
+"""Each answer of /predict -> one line of JSON in the file ASOF_ANSWER_LOG, for `python -m flows trace`.
+
+A line tells who was asked about and which model answered: no feature value, no probability. Several workers append
+whole lines to one file; it may be moved away at any time (logrotate), and is then made anew.
+"""
+
+import contextlib
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from logging.handlers import WatchedFileHandler
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from asof.serving.predictor import Predictor
+
+logger = logging.getLogger("asof.serving")
+
+
+class AnswerLog:
+    """One for each worker; without a path nothing is written. Nothing that goes wrong here fails a request."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._lines = _Lines(path) if path else None
+
+    def answered(self, request_id: str, predictor: "Predictor", *, entity: Any, evidence: Mapping[str, Any]) -> None:
+        """`entity` is None where the features came in the request; `evidence` as in a Prediction."""
+        flags = [flag["feature"] for flag in evidence["flags"]]
+        self._write(
+            request_id, predictor, {"status": 200, "entity": entity, "as_of": evidence.get("as_of", {}), "flags": flags}
+        )
+
+    def refused(self, request_id: str, predictor: "Predictor", *, status: int, code: str, entity: Any) -> None:
+        """`predictor` is the one that would have answered; `entity` is None where none was named, or none is known."""
+        self._write(request_id, predictor, {"status": status, "code": code, "entity": entity})
+
+    def _write(self, request_id: str, predictor: "Predictor", facts: Mapping[str, Any]) -> None:
+        if self._lines is None:
+            return
+        told = {
+            "at": datetime.now(UTC).isoformat(),  # never ASOF_CLOCK's: what the online store held is found by it
+            "request_id": request_id,
+            "use_case": predictor.use_case.name,
+            "model": vars(predictor.lineage),
+            **facts,
+        }
+        self._lines.handle(logging.makeLogRecord({"msg": json.dumps(told, default=str)}))
+
+
+class _Lines(WatchedFileHandler):
+    """Appends lines; what cannot be written is lost, which is told once until writing succeeds again."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, encoding="utf-8", delay=True)
+        self._failed = self._told = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._failed = False
+        try:
+            super().emit(record)
+        except OSError:  # of opening; what writing raises goes to handleError by itself
+            self.handleError(record)
+        self._told = self._failed
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002 - logging's own name
+        self._failed = True
+        if not self._told:
+            logger.error(
+                "ASOF_ANSWER_LOG %s cannot be written (%s): until it can, no answer can be traced by its id.",
+                self.baseFilename,
+                sys.exc_info()[1],
+            )
+        stream, self.stream = self.stream, None  # half a line must not come back later
+        with contextlib.suppress(OSError):
+            if stream:
+                stream.close()

@@ -1,0 +1,178 @@
+"""The answer log: one whole line for each answer, and no request that fails because of it."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from asof.errors import DataError
+from asof.serving.answer_log import AnswerLog
+from asof.serving.predictor import Lineage
+from asof.use_cases import load
+from training.lineage.answers import find_answer, read_answer
+
+CHURN = load("churn")
+LINEAGE = Lineage("streamflow_churn", "3", "a" * 32, "streamflow_churn:v3-aaaaaaaa-1c0ffee1")
+PREDICTOR: Any = SimpleNamespace(use_case=CHURN, lineage=LINEAGE)
+MARCH = datetime(2024, 3, 31, tzinfo=UTC)
+EVIDENCE = {"as_of": {"users_fv": MARCH}, "flags": [{"feature": "has_family", "verdict": "STALE", "age_days": 500.0}]}
+
+
+Opened = Callable[[Path], AnswerLog]
+
+
+@pytest.fixture
+def opened() -> Iterator[Opened]:
+    """Makes answer logs, and closes their files as the end of a worker does."""
+    logs: list[AnswerLog] = []
+
+    def make(path: Path) -> AnswerLog:
+        logs.append(AnswerLog(path))
+        return logs[-1]
+
+    yield make
+    for log in logs:
+        assert log._lines is not None
+        log._lines.close()
+
+
+def answered(log: AnswerLog, request_id: str, entity: str = "7590-VHVEG") -> None:
+    log.answered(request_id, PREDICTOR, entity=entity, evidence=EVIDENCE)
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_line_tells_who_when_and_which_model_and_nothing_of_the_values(opened: Opened, tmp_path: Path) -> None:
+    before = datetime.now(UTC)
+    answered(opened(tmp_path / "answers.jsonl"), "8c5f2a")
+    (line,) = lines(tmp_path / "answers.jsonl")
+    assert before <= datetime.fromisoformat(line.pop("at")) <= datetime.now(UTC)
+    assert line == {
+        "request_id": "8c5f2a",
+        "use_case": "churn",
+        "model": vars(LINEAGE),
+        "status": 200,
+        "entity": "7590-VHVEG",
+        "as_of": {"users_fv": "2024-03-31 00:00:00+00:00"},
+        "flags": ["has_family"],
+    }
+
+
+def test_without_a_path_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    answered(AnswerLog(None), "8c5f2a")
+    assert not list(tmp_path.iterdir())
+
+
+def test_eight_threads_and_two_workers_leave_one_whole_line_for_each_request(opened: Opened, tmp_path: Path) -> None:
+    logs = [opened(tmp_path / "answers.jsonl") for _ in range(2)]
+    ids = [f"request-{number}" for number in range(2000)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: answered(logs[number % 2], ids[number], "x" * (number % 64)), range(2000)))
+    assert sorted(line["request_id"] for line in lines(tmp_path / "answers.jsonl")) == sorted(ids)
+
+
+def test_what_cannot_be_written_is_told_once_and_fails_nothing(
+    opened: Opened, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = opened(tmp_path / "absent" / "answers.jsonl")
+    with caplog.at_level(logging.ERROR):
+        answered(log, "1")
+        answered(log, "2")
+    assert len(caplog.messages) == 1
+    assert "absent" in caplog.text
+    (tmp_path / "absent").mkdir()
+    answered(log, "3")
+    assert [line["request_id"] for line in lines(tmp_path / "absent" / "answers.jsonl")] == ["3"]
+    (tmp_path / "absent").rename(tmp_path / "gone")
+    answered(log, "4")
+    assert len(caplog.messages) == 2, "it is told again when it fails again"
+
+
+def test_a_full_disk_fails_no_request_and_what_was_lost_does_not_come_back(
+    opened: Opened, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "answers.jsonl"
+    path.symlink_to("/dev/full")
+    log = opened(path)
+    for number in range(3):
+        answered(log, f"lost-{number}")
+    assert len(caplog.messages) == 1
+    assert "No space left" in caplog.text
+    path.unlink()
+    answered(log, "kept")
+    assert [line["request_id"] for line in lines(path)] == ["kept"]
+
+
+def test_a_log_that_is_moved_away_begins_anew_and_both_are_searched(opened: Opened, tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    log = opened(path)
+    answered(log, "before", "one")
+    path.rename(tmp_path / "answers.jsonl.1")
+    answered(log, "after", "two")
+    assert [len(lines(each)) for each in (path, tmp_path / "answers.jsonl.1")] == [1, 1]
+    assert find_answer(path, CHURN, "before").entity == "one"
+    assert find_answer(path, CHURN, "after").entity == "two"
+
+
+def test_of_two_answers_with_one_id_the_newest_is_found_past_half_a_line(opened: Opened, tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    log = opened(path)
+    answered(log, "twice", "first")
+    with path.open("a") as file:
+        file.write('{"request_id": "twice", "mod\n')
+    log.refused("twice", PREDICTOR, status=404, code="entity-not-found", entity="second")
+    answered(log, "not-twice", "third")
+    found = find_answer(path, CHURN, "twice")
+    assert (found.entity, found.status, found.code, found.as_of) == ("second", 404, "entity-not-found", {})
+
+
+def test_an_id_that_is_not_there_is_told_with_the_files_that_were_searched(opened: Opened, tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    with pytest.raises(DataError, match=rf"{path}, which is not there.*ASOF_ANSWER_LOG"):
+        find_answer(path, CHURN, "8c5f2a")
+    answered(opened(path), "8c5f2a")
+    with pytest.raises(DataError, match=f"No answer 8c5f of churn is known: looked in {path}"):
+        find_answer(path, CHURN, "8c5f")
+    with pytest.raises(DataError, match="one of churn"):
+        find_answer(path, load("breast_cancer"), "8c5f2a")
+
+
+ANSWER = {
+    "user_id": "7590-VHVEG",
+    "probability": 0.4,
+    "model": {**vars(LINEAGE), "fingerprint": "f" * 64},
+    "as_of": {"users_fv": "2024-03-31T00:00:00Z"},
+    "flags": [],
+    "request_id": "8c5f2a",
+}
+
+
+def test_a_saved_answer_is_read_as_it_was_given() -> None:
+    found = read_answer(json.dumps(ANSWER), CHURN, "answer.json")
+    assert (found.entity, found.as_of, found.at, found.fingerprint) == (
+        "7590-VHVEG",
+        {"users_fv": MARCH},
+        None,
+        "f" * 64,
+    )
+
+
+@pytest.mark.parametrize("text", ["", "[]", "7", '{"code": "entity-not-found"}', json.dumps(ANSWER | {"as_of": 3})])
+def test_what_is_no_answer_is_refused(text: str) -> None:
+    with pytest.raises(DataError, match=r"answer\.json holds no answer of churn"):
+        read_answer(text, CHURN, "answer.json")
+
+
+def test_an_answer_of_another_model_is_refused() -> None:
+    other = ANSWER | {"model": {**vars(LINEAGE), "name": "other"}}
+    with pytest.raises(DataError, match="is an answer of other, not of streamflow_churn"):
+        read_answer(json.dumps(other), CHURN, "answer.json")

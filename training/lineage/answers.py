@@ -1,0 +1,110 @@
+"""The service's answer log, or an answer that somebody saved -> Answer: what is known of one prediction."""
+
+import gzip
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from asof.errors import DataError
+from asof.use_case import FromStore, UseCase
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer of /predict, and where it was found. Moments are in UTC.
+
+    `at` is None where nothing says when it was given, `entity` where the features came in the request. `as_of` has the
+    moment of the values by feature view. `status` and `code` are those of HTTP and of the problem document; `code` is
+    empty for a prediction. `fingerprint` is that of the model's training set, empty where the answer log was asked.
+    """
+
+    request_id: str
+    use_case: str
+    at: datetime | None
+    status: int
+    code: str
+    entity: str | None
+    name: str
+    version: str | None
+    run_id: str
+    bento: str
+    fingerprint: str
+    as_of: Mapping[str, datetime]
+    flags: tuple[str, ...]
+    found_in: str
+
+
+def find_answer(log: Path, use_case: UseCase, request_id: str) -> Answer:
+    """The newest answer of that id, in the log or what logrotate made of it. Raises DataError where there is none."""
+    found = list(_lines(log, request_id))
+    ours = [answer for answer in found if answer.use_case == use_case.name]
+    if ours:
+        return max(ours, key=lambda answer: answer.at or datetime.min.replace(tzinfo=UTC))
+    if found:
+        raise DataError(f"Request {request_id} was one of {found[0].use_case}: name that use case.")
+    where = ", ".join(map(str, _files(log))) or f"{log}, which is not there"
+    raise DataError(
+        f"No answer {request_id} of {use_case.name} is known: looked in {where}. Set ASOF_ANSWER_LOG to the file of "
+        "the service that answered, or give the answer itself: a file, or - for stdin."
+    )
+
+
+def read_answer(text: str, use_case: UseCase, found_in: str) -> Answer:
+    """An answer of /predict as the service gave it. Raises DataError where the text is none, or of another model."""
+    try:
+        told = json.loads(text)
+        source = use_case.source
+        entity = told[source.extract.entity] if isinstance(source, FromStore) else None
+        flags = [flag["feature"] for flag in told["flags"]]
+        answer = _answer(told | {"use_case": use_case.name, "status": 200, "entity": entity, "flags": flags}, found_in)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{found_in} holds no answer of {use_case.name}'s /predict ({error!r}): save one whole."
+        ) from None
+    if answer.name != use_case.model_name:
+        raise DataError(f"{found_in} is an answer of {answer.name}, not of {use_case.model_name}: name its use case.")
+    return answer
+
+
+def _lines(log: Path, request_id: str) -> Iterator[Answer]:
+    """A line that cannot be read is half of one, of a disk that was full."""
+    for path in _files(log):
+        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
+            for line in lines:
+                if request_id in line and (told := _parsed(line)) and told["request_id"] == request_id:
+                    yield _answer(told, str(path))
+
+
+def _files(log: Path) -> list[Path]:
+    return sorted(path for path in log.parent.glob(f"{log.name}*") if path.is_file())
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    try:
+        told: dict[str, Any] = json.loads(line)
+    except ValueError:
+        return None
+    return told
+
+
+def _answer(told: Mapping[str, Any], found_in: str) -> Answer:
+    model = told["model"]
+    return Answer(
+        request_id=told["request_id"],
+        use_case=told["use_case"],
+        at=datetime.fromisoformat(told["at"]) if "at" in told else None,
+        status=told["status"],
+        code=told.get("code", ""),
+        entity=told["entity"],
+        name=model["name"],
+        version=model["version"],
+        run_id=model["run_id"],
+        bento=model["bento"],
+        fingerprint=model.get("fingerprint", ""),
+        as_of={view: datetime.fromisoformat(moment) for view, moment in told.get("as_of", {}).items()},
+        flags=tuple(told["flags"]) if "flags" in told else (),
+        found_in=found_in,
+    )
