@@ -207,16 +207,15 @@ def trace(
     as_json: Json = False,
 ) -> None:
     """Where an answer or a version comes from, down to the files; exit code 1 where a link of the chain is broken."""
-    found: Any = None
     with account("tracing", as_json=as_json) as say:
         from asof.use_cases import load
-        from flows.lineage import follow, tree
+        from flows.lineage import follow, show
 
         found = follow(open_tracked_settings(), load(use_case), what)
         if as_json:
             say(found)
     if not as_json:
-        Console(highlight=False).print(tree(found), soft_wrap=True)
+        show(found)
     raise typer.Exit(1 if found.broken else 0)
 
 

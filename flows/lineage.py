@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
@@ -17,7 +18,8 @@ from training.lineage.training_set import SetOrigin, Share
 from training.lineage.values import ValueOrigin
 from training.lineage.version import VersionChain
 
-FILE = {OnDisk.SAME: "the file is still the same", OnDisk.CHANGED: "THE FILE HAS CHANGED", OnDisk.GONE: "file gone"}
+WIDEST = 10_000
+FILE = {OnDisk.SAME: "the file is the same", OnDisk.CHANGED: "the file has changed", OnDisk.GONE: "the file is gone"}
 
 
 def follow(settings: Settings, use_case: UseCase, what: str) -> AnswerChain | VersionChain:
@@ -31,7 +33,12 @@ def follow(settings: Settings, use_case: UseCase, what: str) -> AnswerChain | Ve
     return trace_request(settings, use_case, what)
 
 
-def tree(chain: AnswerChain | VersionChain) -> Tree:
+def show(chain: AnswerChain | VersionChain) -> None:
+    """On stdout, every line whole however narrow the terminal is: a digest is there to be copied."""
+    Console(width=WIDEST, highlight=False).print(_tree(chain))
+
+
+def _tree(chain: AnswerChain | VersionChain) -> Tree:
     """The whole chain; what does not hold stands below it, once more."""
     if isinstance(chain, AnswerChain):
         top = Tree(f"answer {chain.answer.request_id}", guide_style="dim")

@@ -113,7 +113,6 @@ class _Trail:
     def _deduced(self, last: Materialised) -> str:
         if self.answer.at is None:
             return "The answer does not say when it was given: the newest materialisation is taken."
-        since = f", and {last.later} times again since" if last.later else ""
-        return (
-            f"The newest row that was loaded when the store was filled at {last.finished_at:%Y-%m-%d %H:%M:%S}{since}."
-        )
+        ended = f"{last.finished_at:%Y-%m-%d %H:%M:%S}"
+        since = f", and {last.later} more since" if last.later else ""
+        return f"The newest row that materialisation {last.materialisation_id} could see, at {ended}{since}."

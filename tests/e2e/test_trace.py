@@ -1,0 +1,158 @@
+"""A prediction of the real Bento, traced by its request id to the files that its features came from."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from asof.settings import PROJECT, Settings, export
+from asof.use_case import Estimator
+from asof.use_cases import load
+from tests import serving_kit as kit
+from tests.extract_kit import extract_files, write
+from tests.training_kit import regression
+from training.bundle import Bundle, bundle
+from training.dataset import build_training_set
+from training.evaluate import evaluate
+from training.materialise import apply_features, materialise
+from training.register import register
+from training.snapshot import take_snapshot
+from training.train import train
+
+JANUARY = datetime(2024, 1, 31, tzinfo=UTC)
+USER = "0007-ABCDE"
+QUICK = replace(load("churn"), estimators={"default": Estimator("churn_v2", regression, "a logistic regression")})
+
+
+@dataclass(frozen=True)
+class Served:
+    """A service with a folder for its answers, which is not there at first."""
+
+    client: httpx.Client
+    settings: Settings
+    bundle: Bundle
+    extract: Path
+    answers: Path
+    log: Path
+
+    def trace(self, *words: str, text: str = "") -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, **self.settings.environment(), "ASOF_ANSWER_LOG": str(self.answers)}
+        command = [sys.executable, "-m", "flows", "trace", "churn", *words]
+        return subprocess.run(command, cwd=PROJECT, env=environment, input=text, capture_output=True, text=True)
+
+    def predict(self, user: str, request_id: str) -> httpx.Response:
+        return self.client.post("/predict", json={"user_id": user}, headers={"X-Request-ID": request_id})
+
+
+@pytest.fixture(scope="module")
+def served(settings: Settings, bentoml_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    export(settings)
+    folder = tmp_path_factory.mktemp("traced")
+    extract = write(folder / "month_000", extract_files(200))
+    take_snapshot(settings, QUICK.extract, extract, as_of=JANUARY)
+    apply_features(settings)
+    training_set = build_training_set(settings, QUICK, JANUARY)
+    version = register(settings, evaluate(settings, train(settings, QUICK, training_set)))
+    materialise(settings, as_of=JANUARY)
+    built, answers = bundle(settings, QUICK, version), folder / "later" / "answers.jsonl"
+    clock = {"ASOF_CLOCK": "2024-02-02T00:00:00", "ASOF_ANSWER_LOG": str(answers)}
+    with kit.serving(settings, built.bento_tag, folder, **clock) as client:
+        kit.eventually(lambda: client.get("/readyz").status_code == 200, 60, folder / "log")
+        yield Served(client, settings, built, extract, answers, folder / "log")
+
+
+@pytest.fixture(scope="module")
+def answered(served: Served) -> dict[str, httpx.Response]:
+    """Answers while the log cannot be written, and from then on."""
+    for number in range(3):
+        assert served.predict(USER, f"lost-{number}").status_code == 200
+    served.answers.parent.mkdir()
+    answers = {"good": served.predict(USER, "good"), "unknown": served.predict("nobody", "unknown")}
+    with ThreadPoolExecutor(8) as pool:
+        many = pool.map(lambda number: served.predict(f"{number:04d}-ABCDE", f"many-{number}"), range(200))
+        assert {response.status_code for response in many} == {200}
+    malformed = {"X-Request-ID": "malformed"}
+    return answers | {"malformed": served.client.post("/predict", json={"user": 1}, headers=malformed)}
+
+
+def lines(served: Served) -> dict[str, dict[str, Any]]:
+    told = [json.loads(line) for line in served.answers.read_text().splitlines()]
+    assert len({line["request_id"] for line in told}) == len(told)
+    return {line["request_id"]: line for line in told}
+
+
+def test_each_request_leaves_one_whole_line_and_none_fails_where_it_cannot(
+    served: Served, answered: dict[str, httpx.Response]
+) -> None:
+    found = lines(served)
+    assert found.keys() == {*answered, *(f"many-{number}" for number in range(200))}
+    assert served.log.read_text().count("cannot be written") == 1
+
+
+def test_a_line_tells_the_model_and_the_moments_of_the_answer(
+    served: Served, answered: dict[str, httpx.Response]
+) -> None:
+    line, answer = lines(served)["good"], answered["good"].json()
+    assert line["model"].items() <= answer["model"].items()
+    assert (line["entity"], line["status"], line["flags"]) == (USER, 200, [])
+    assert line["as_of"].keys() == answer["as_of"].keys()
+    assert datetime.fromisoformat(line["at"]).year >= 2026, "the real time, whatever ASOF_CLOCK says"
+    assert str(answer["probability"]) not in json.dumps(line)
+
+
+def test_refused_requests_are_logged_with_the_code_of_their_problem(
+    served: Served, answered: dict[str, httpx.Response]
+) -> None:
+    found = lines(served)
+    told = [(found[name]["status"], found[name]["code"], found[name]["entity"]) for name in ("unknown", "malformed")]
+    assert told == [(404, "entity-not-found", "nobody"), (422, "invalid-request", None)]
+
+
+def test_an_answer_is_traced_by_its_request_id_to_the_files(
+    served: Served, answered: dict[str, httpx.Response]
+) -> None:
+    run = served.trace("good", "--json")
+    assert run.returncode == 0, run.stdout + run.stderr
+    found = json.loads(run.stdout.splitlines()[-1])
+    assert found["broken"] == []
+    assert (found["answer"]["entity"], found["model"]["version"]) == (USER, served.bundle.version)
+    identity = answered["good"].json()["model"]
+    assert found["model"]["training_set"]["fingerprint"] == identity["fingerprint"]
+    assert found["model"]["training"]["git_commit"] == identity["git_commit"]
+    for value in found["values"]:
+        path = served.extract / value["load"]["file"]
+        assert value["load"]["folder"] == str(served.extract.resolve())
+        assert value["load"]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert value["load"]["on_disk"] == "same"
+    assert {value["table"] for value in found["values"]} == {
+        "users", "subscriptions", "usage_agg_30d", "payments_agg_90d", "support_agg_90d"
+    }  # fmt: skip
+
+
+def test_the_answer_itself_is_traced_from_stdin_and_people_see_the_digests(
+    served: Served, answered: dict[str, httpx.Response]
+) -> None:
+    run = served.trace("-", text=answered["good"].text)
+    assert run.returncode == 0, run.stdout + run.stderr
+    for path in served.extract.glob("*.csv"):
+        assert hashlib.sha256(path.read_bytes()).hexdigest() in run.stdout
+    assert "no link of this chain is broken" in run.stdout
+
+
+def test_an_id_that_nobody_was_given_is_exit_code_1_and_tells_where_it_was_looked_for(
+    served: Served, answered: dict[str, httpx.Response]
+) -> None:
+    run = served.trace("never")
+    assert (run.returncode, run.stdout) == (1, "")
+    assert "DataError: No answer never of churn is known" in run.stderr
+    assert str(served.answers) in run.stderr.replace("\n", "")

@@ -1,0 +1,405 @@
+"""From a version or an answer back to the loads and files: what is told is compared with the files themselves."""
+
+import contextlib
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psycopg
+import pytest
+from conftest import CHURN, History
+
+from asof.errors import DataError, ModelError
+from asof.serving.answer_log import AnswerLog
+from asof.serving.predictor import Lineage
+from asof.settings import Settings, export
+from asof.use_case import Estimator
+from flows.lineage import follow, show
+from tests.cancer_kit import CANCER, make
+from tests.extract_kit import fetch
+from tests.training_kit import regression
+from training.dataset import build_training_set
+from training.evaluate import evaluate
+from training.lineage.loads import OnDisk
+from training.lineage.trace import AnswerChain, trace_request, trace_version
+from training.lineage.values import ValueOrigin
+from training.lineage.version import VersionChain
+from training.materialise import apply_features, materialise
+from training.register import ModelVersion, register
+from training.snapshot import take_snapshot
+from training.train import train
+
+JANUARY, FEBRUARY = datetime(2024, 1, 31, tzinfo=UTC), datetime(2024, 2, 29, tzinfo=UTC)
+MARCH_10 = datetime(2024, 3, 10, tzinfo=UTC)
+QUICK = replace(
+    CHURN, model_name="quick", estimators={"default": Estimator("churn_v2", regression, "a logistic regression")}
+)
+USAGE, FILE = "usage_agg_30d", "usage_agg_30d.csv"
+
+
+def trained(settings: Settings, as_of: datetime, known_at: datetime | None) -> ModelVersion:
+    training_set = build_training_set(settings, QUICK, as_of, known_at=known_at)
+    return register(settings, evaluate(settings, train(settings, QUICK, training_set)))
+
+
+@dataclass(frozen=True)
+class Traced:
+    """The history, a version that was trained on January as known on March 10, and an answer log."""
+
+    history: History
+    version: ModelVersion
+    log: Path
+
+    @property
+    def settings(self) -> Settings:
+        return self.history.settings.model_copy(update={"answer_log": self.log})
+
+    def chain(self) -> VersionChain:
+        return trace_version(self.settings, QUICK, self.version.version)
+
+    def answer(self, request_id: str, user: str, as_of: datetime = JANUARY) -> AnswerChain:
+        """Logs an answer about a user, as the service does, and traces it."""
+        log_answer(self.log, self.version, (request_id, user, as_of))
+        return trace_request(self.settings, QUICK, request_id)
+
+
+def log_answer(path: Path, version: ModelVersion, told: tuple[str, str, datetime]) -> None:
+    request_id, user, as_of = told
+    lineage = Lineage(version.name, version.version, version.run_id, "quick:v1-made-up")
+    predictor: Any = type("Stub", (), {"use_case": QUICK, "lineage": lineage})
+    evidence = {"as_of": dict.fromkeys(version.facts.contract.views, as_of), "flags": []}
+    log = AnswerLog(path)
+    log.answered(request_id, predictor, entity=user, evidence=evidence)
+    assert log._lines is not None
+    log._lines.close()
+
+
+@pytest.fixture(scope="module")
+def traced(history: History, tmp_path_factory: pytest.TempPathFactory) -> Traced:
+    version = trained(history.settings, JANUARY, MARCH_10)
+    materialise(history.settings, as_of=JANUARY)
+    return Traced(history, version, tmp_path_factory.mktemp("log") / "answers.jsonl")
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def delivered(history: History, file: str, known_at: datetime) -> dict[str, tuple[str, Path]]:
+    """By user, January's newest line of a file and the folder that first brought it, read from the files alone."""
+    found: dict[str, tuple[str, Path]] = {}
+    for each in history.deliveries:
+        path = each.folder / file
+        if each.as_of == JANUARY and each.known_at is not None and each.known_at <= known_at and path.is_file():
+            rows = pd.read_csv(path, dtype=str).fillna("").set_index("user_id").sort_index(axis="columns")
+            for user, row in zip(rows.index, rows.itertuples(index=False), strict=True):
+                line = "|".join(row)
+                if user not in found or found[user][0] != line:
+                    found[user] = line, each.folder
+    return found
+
+
+def one(values: tuple[ValueOrigin, ...], table: str = USAGE) -> ValueOrigin:
+    (found,) = (value for value in values if value.table == table)
+    return found
+
+
+def test_a_training_set_is_traced_to_the_very_loads_that_brought_its_rows(traced: Traced) -> None:
+    chain = traced.chain()
+    labelled = delivered(traced.history, "labels.csv", MARCH_10)
+    assert [source.table for source in chain.training_set.sources][-1] == "labels"
+    assert len(chain.training_set.sources) == 6
+    several = 0
+    for source in chain.training_set.sources:
+        by_user = delivered(traced.history, f"{source.table}.csv", MARCH_10)
+        expected = Counter(str(folder) for user, (_, folder) in by_user.items() if user in labelled)
+        assert all(share.load for share in source.shares)
+        found = {share.load.folder: share.rows for share in source.shares if share.load}
+        assert found == expected, source.table
+        several += len(found) > 1
+        for share in source.shares:
+            assert share.load is not None
+            path = Path(share.load.folder) / share.load.file
+            assert (share.load.sha256, share.load.on_disk) == (sha256(path), OnDisk.SAME)
+            assert share.load.known_at == share.created_at <= MARCH_10
+            assert share.load.as_of == share.as_of == JANUARY
+    assert several >= 2, "late rows and corrections are of other loads than the month"
+    assert chain.training_set.rows == len(labelled)
+    assert chain.broken == ()
+
+
+def test_a_version_tells_its_code_environment_signature_and_training_set(traced: Traced) -> None:
+    chain, facts = traced.chain(), traced.version.facts
+    assert (chain.name, chain.version, chain.promotions) == ("quick", traced.version.version, ())
+    assert (chain.training.run_id, chain.training.git_commit, chain.training.git_dirty) == (
+        traced.version.run_id,
+        facts.git_commit,
+        facts.git_dirty,
+    )
+    assert {"python", "scikit-learn", "numpy", "machine", "blas"} <= chain.training.environment.keys()
+    assert chain.training.model_digest == facts.model_digest
+    assert chain.signature is not None
+    assert len(chain.signature.signed_by) == 16
+    assert chain.signature.files >= 4
+    assert (chain.training_set.fingerprint, chain.training_set.rows_digest) == (facts.fingerprint, facts.rows_digest)
+    assert (chain.training_set.as_of, chain.training_set.known_at) == (JANUARY, MARCH_10)
+    assert chain.training_set.contract_digest == facts.contract.digest
+
+
+def test_a_model_that_nobody_trusted_has_signed_breaks_the_chain_there_and_nowhere_else(traced: Traced) -> None:
+    other = "A" * 43 + "="
+    chain = trace_version(traced.settings.model_copy(update={"trusted_keys": other}), QUICK, traced.version.version)
+    assert chain.signature is None
+    (sentence,) = chain.broken
+    assert "signed by" in sentence
+    assert chain.training_set.sources
+
+
+def test_a_corrected_users_value_is_traced_to_the_corrections_load(traced: Traced) -> None:
+    newest = delivered(traced.history, FILE, datetime.now(UTC))
+    months = traced.history.folder / "month_000"
+    corrected = next(user for user, (_, folder) in newest.items() if folder != months and user in _users(months))
+    plain = next(user for user, (_, folder) in newest.items() if folder == months)
+    for user, folder in ((corrected, newest[corrected][1]), (plain, months)):
+        chain = traced.answer(f"of-{user}", user)
+        value = one(chain.values)
+        assert value.load is not None
+        assert (Path(value.load.folder), value.load.file) == (folder, FILE)
+        assert value.load.sha256 == sha256(folder / FILE)
+        assert value.created_at == value.load.known_at
+        assert [each.view for each in chain.values] == traced.version.facts.contract.views
+        assert chain.broken == ()
+        assert chain.model == traced.chain()
+
+
+def _users(folder: Path) -> set[str]:
+    return set(pd.read_csv(folder / FILE)["user_id"])
+
+
+def test_an_answer_is_traced_to_what_the_store_held_then_whatever_was_loaded_since(
+    traced: Traced, tmp_path: Path
+) -> None:
+    newest = delivered(traced.history, FILE, datetime.now(UTC))
+    user = sorted(newest)[7]
+    before = one(traced.answer("before", user).values)
+    folder = _redelivered(traced.history.folder / "month_000", tmp_path / "correction", user)
+    load = take_snapshot(traced.settings, CHURN.extract, folder, as_of=JANUARY)
+    assert load.new_rows[USAGE] >= 1
+    between = one(traced.answer("between", user).values)
+    materialise(traced.settings, as_of=JANUARY)
+    after = one(traced.answer("after", user).values)
+    assert before.load is not None
+    assert before.load.folder == str(newest[user][1])
+    assert (between.load, between.created_at) == (before.load, before.created_at), "it was not online yet"
+    assert after.load is not None
+    assert (after.load.load_id, after.load.folder) == (load.load_id, str(folder))
+    again = one(trace_request(traced.settings, QUICK, "before").values)
+    assert again.load == before.load
+    assert again.materialised is not None
+    assert again.materialised.later == 1
+    assert again.deduced.endswith("and 1 more since.")
+    (folder / FILE).write_bytes((folder / FILE).read_bytes() + b"\n")
+    changed = one(trace_request(traced.settings, QUICK, "after").values).load
+    assert changed is not None
+    assert changed.on_disk is OnDisk.CHANGED
+    (folder / FILE).unlink()
+    gone = one(trace_request(traced.settings, QUICK, "after").values).load
+    assert gone is not None
+    assert (gone.on_disk, gone.sha256) == (OnDisk.GONE, changed.sha256)
+
+
+def _redelivered(month: Path, folder: Path, user: str) -> Path:
+    """The month once more, with one user's devices changed."""
+    folder.mkdir()
+    for path in month.glob("*.csv"):
+        (folder / path.name).write_bytes(path.read_bytes())
+    usage = pd.read_csv(folder / FILE, dtype=str)
+    usage.loc[usage["user_id"] == user, "skips_7d"] = "77"
+    usage.to_csv(folder / FILE, index=False)
+    return folder.resolve()
+
+
+@contextlib.contextmanager
+def past_the_loader(settings: Settings, user: str, created_at: datetime) -> Iterator[None]:
+    """A row of January that no load brought, as whoever has the database's password can write it; gone afterwards."""
+    copy = (
+        f"INSERT INTO {USAGE} SELECT %s, as_of, %s, watch_hours_30d, avg_session_mins_7d, unique_devices_30d, 99,"
+        f" rebuffer_events_7d FROM {USAGE} WHERE as_of = '2024-01-31Z' ORDER BY user_id LIMIT 1"
+    )
+    with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
+        assert connection.execute(copy.encode(), (user, created_at)).rowcount == 1
+        try:
+            yield
+        finally:
+            connection.execute(f"ALTER TABLE {USAGE} DISABLE TRIGGER append_only".encode())
+            connection.execute(f"DELETE FROM {USAGE} WHERE skips_7d = 99".encode())
+            connection.execute(f"ALTER TABLE {USAGE} ENABLE TRIGGER append_only".encode())
+
+
+def test_a_row_that_was_written_past_the_loader_is_a_broken_link(traced: Traced) -> None:
+    newest, labelled = (delivered(traced.history, file, MARCH_10) for file in (FILE, "labels.csv"))
+    user = next(user for user in labelled if newest[user][1].name == "month_000")
+    with past_the_loader(traced.settings, user, datetime(2024, 3, 9, 5, tzinfo=UTC)):
+        chain = traced.answer("past", user)
+    value = one(chain.values)
+    assert (value.created_at, value.load) == (datetime(2024, 3, 9, 5, tzinfo=UTC), None)
+    (usage,) = (source for source in chain.model.training_set.sources if source.table == USAGE)
+    assert [share.rows for share in usage.shares if share.load is None] == [1]
+    assert set(chain.broken) == {value.broken}
+    assert value.broken.startswith(f"No load brought {USAGE} as of 2024-01-31")
+    assert "no load brought them" in shown(chain)
+
+
+def test_a_row_with_the_times_of_a_load_is_found_by_their_number(traced: Traced) -> None:
+    with past_the_loader(traced.settings, "nobody-sent-me", JANUARY):
+        chain = traced.answer("forged", "nobody-sent-me")
+    value = one(chain.values)
+    assert value.load is not None
+    assert value.load.in_table == value.load.new_rows + 1
+    assert value.broken in chain.broken
+    assert "somebody wrote past the loader" in value.broken
+    others = [each for each in chain.values if each.table != USAGE]
+    assert {each.broken.split(" holds ")[1] for each in others} == {"no row of that moment: others wrote this value."}
+    assert any("and" in sentence and USAGE in sentence for sentence in chain.model.broken)
+
+
+def test_a_value_that_no_recorded_materialisation_can_have_written_is_a_broken_link(traced: Traced) -> None:
+    user = fetch(traced.settings, f"SELECT min(user_id) FROM {USAGE} WHERE as_of = '2024-02-29Z'")[0][0]
+    chain = traced.answer("february", user, FEBRUARY)
+    assert len(chain.broken) == len(chain.values)
+    assert all("was as of 2024-01-31" in each.broken for each in chain.values)
+
+
+def test_the_history_of_promotions_is_told_and_must_name_the_same_training_set(traced: Traced) -> None:
+    create = (
+        "CREATE TABLE promotions (model text, seq bigint, event text, version text, previous text, at timestamptz,"
+        " who text, reason text, fingerprint text, bento text, hash text)"
+    )
+    number, mine = traced.version.version, traced.version.facts.fingerprint
+    rows = [
+        ("quick", 2, "promoted", "99", number, "theirs"),
+        ("quick", 1, "promoted", number, None, mine),
+        ("another", 1, "promoted", number, None, "not ours"),
+        ("quick", 3, "promoted", "99", "98", "theirs"),
+    ]
+    add = "INSERT INTO promotions VALUES (%s, %s, %s, %s, %s, '2024-03-11Z', 'ann', 'better', %s, '', '')"
+    with psycopg.connect(traced.settings.conninfo(), autocommit=True) as connection:
+        connection.execute(create)
+        connection.cursor().executemany(add, rows)
+        try:
+            chain = traced.chain()
+            connection.execute("UPDATE promotions SET fingerprint = 'other' WHERE model = 'quick' AND seq = 1")
+            contradicted = traced.chain()
+        finally:
+            connection.execute("DROP TABLE promotions")
+    assert [(entry.seq, entry.who) for entry in chain.promotions] == [(1, "ann"), (2, "ann")]
+    assert chain.promotions[0].at == datetime(2024, 3, 11, tzinfo=UTC)
+    assert chain.broken == ()
+    (sentence,) = contradicted.broken
+    assert sentence.startswith(f"Entry 1 of the history says that version {number} has the fingerprint other")
+
+
+def test_an_answer_that_contradicts_the_registry_is_told(traced: Traced, tmp_path: Path) -> None:
+    """A saved answer carries the fingerprint, and no time."""
+    user = fetch(traced.settings, f"SELECT min(user_id) FROM {USAGE} WHERE as_of = '2024-01-31Z'")[0][0]
+    model = {"name": "quick", "version": traced.version.version, "run_id": traced.version.run_id, "bento": "quick:1"}
+    told: dict[str, Any] = {"user_id": user, "flags": [], "request_id": "1f", "model": model}
+    told["as_of"] = dict.fromkeys(traced.version.facts.contract.views, "2024-01-31T00:00:00Z")
+    saved = tmp_path / "answer.json"
+    saved.write_text(json.dumps(told | {"model": model | {"fingerprint": traced.version.facts.fingerprint}}))
+    good = follow(traced.settings, QUICK, str(saved))
+    assert good.broken == ()
+    assert isinstance(good, AnswerChain)
+    assert all("does not say when" in each.deduced for each in good.values)
+    saved.write_text(json.dumps(told | {"model": model | {"version": "41", "fingerprint": "f" * 64}}))
+    version, fingerprint = follow(traced.settings, QUICK, str(saved)).broken
+    assert "version 41" in version
+    assert "f" * 64 in fingerprint
+
+
+def test_a_refused_request_is_traced_to_the_model_alone(traced: Traced) -> None:
+    lineage = Lineage("quick", traced.version.version, traced.version.run_id, "quick:1")
+    predictor: Any = type("Stub", (), {"use_case": QUICK, "lineage": lineage})
+    log = AnswerLog(traced.log)
+    log.refused("refused", predictor, status=404, code="entity-not-found", entity="nobody")
+    assert log._lines is not None
+    log._lines.close()
+    chain = trace_request(traced.settings, QUICK, "refused")
+    assert (chain.values, chain.broken, chain.model) == ((), (), traced.chain())
+    assert "refused: entity-not-found (404), of nobody" in shown(chain)
+
+
+@pytest.mark.parametrize(
+    ("what", "error", "words"),
+    [
+        ("77", ModelError, "quick has no version '77'; it has: "),
+        ("no-such-request", DataError, "No answer no-such-request of churn is known: looked in "),
+    ],
+)
+def test_what_is_not_known_is_told_with_where_it_was_looked_for(
+    traced: Traced, what: str, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        follow(traced.settings, QUICK, what)
+
+
+def shown(chain: AnswerChain | VersionChain) -> str:
+    with contextlib.redirect_stdout(io.StringIO()) as text:
+        show(chain)
+    return text.getvalue()
+
+
+def test_people_see_every_digest_whole(traced: Traced) -> None:
+    user = fetch(traced.settings, f"SELECT min(user_id) FROM {USAGE} WHERE as_of = '2024-01-31Z'")[0][0]
+    chain = traced.answer("shown", user)
+    text = shown(chain)
+    loads = [value.load for value in chain.values]
+    loads += [share.load for source in chain.model.training_set.sources for share in source.shares]
+    for load in loads:
+        assert load is not None
+        assert f"sha256 {load.sha256} (the file " in text
+        assert str(Path(load.folder) / load.file) in text
+    for digest in (chain.model.training_set.fingerprint, chain.model.training_set.rows_digest, "quick version 1"):
+        assert digest in text
+    assert text.strip().endswith("no link of this chain is broken")
+
+
+def test_the_data_set_of_a_use_case_without_extracts_is_the_same_or_it_is_told(settings: Settings) -> None:
+    made = make(settings)
+    chain = trace_version(settings, CANCER, made.version.version)
+    assert (chain.training_set.rows, chain.training_set.sources, chain.broken) == (569, (), ())
+    assert chain.training_set.rows_digest == made.version.facts.rows_digest
+    source: Any = CANCER.source
+    fewer: Callable[[], pd.DataFrame] = lambda: source.rows().head(500)  # noqa: E731
+    changed = trace_version(settings, replace(CANCER, source=replace(source, rows=fewer)), made.version.version)
+    (sentence,) = changed.broken
+    assert "own data set has the digest" in sentence
+
+
+def test_real_months_are_traced_to_the_real_files(settings: Settings, streamflow: Path) -> None:
+    export(settings)
+    with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    for month, as_of in (("month_000", JANUARY), ("month_001", FEBRUARY)):
+        take_snapshot(settings, CHURN.extract, streamflow / month, as_of=as_of)
+    apply_features(settings)
+    for month, as_of in (("month_000", JANUARY), ("month_001", FEBRUARY)):
+        chain = trace_version(settings, QUICK, trained(settings, as_of, None).version)
+        assert chain.broken == ()
+        found = {
+            share.load.file: share.load
+            for source in chain.training_set.sources
+            for share in source.shares
+            if share.load
+        }
+        assert {load.folder for load in found.values()} == {str((streamflow / month).resolve())}
+        assert {file: load.sha256 for file, load in found.items()} == {
+            path.name: sha256(path) for path in (streamflow / month).glob("*.csv")
+        }
