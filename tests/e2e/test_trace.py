@@ -36,7 +36,7 @@ QUICK = replace(load("churn"), estimators={"default": Estimator("churn_v2", regr
 
 @dataclass(frozen=True)
 class Served:
-    """A service with a folder for its answers, which is not there at first."""
+    """A service whose answers have no place at first: a file is in the way of their folder."""
 
     client: httpx.Client
     settings: Settings
@@ -65,6 +65,7 @@ def served(settings: Settings, bentoml_home: Path, tmp_path_factory: pytest.Temp
     version = register(settings, evaluate(settings, train(settings, QUICK, training_set)))
     materialise(settings, as_of=JANUARY)
     built, answers = bundle(settings, QUICK, version), folder / "later" / "answers.jsonl"
+    answers.parent.write_text("in the way")
     clock = {"ASOF_CLOCK": "2024-02-02T00:00:00", "ASOF_ANSWER_LOG": str(answers)}
     with kit.serving(settings, built.bento_tag, folder, **clock) as client:
         kit.eventually(lambda: client.get("/readyz").status_code == 200, 60, folder / "log")
@@ -76,7 +77,7 @@ def answered(served: Served) -> dict[str, httpx.Response]:
     """Answers while the log cannot be written, and from then on."""
     for number in range(3):
         assert served.predict(USER, f"lost-{number}").status_code == 200
-    served.answers.parent.mkdir()
+    served.answers.parent.unlink()
     answers = {"good": served.predict(USER, "good"), "unknown": served.predict("nobody", "unknown")}
     with ThreadPoolExecutor(8) as pool:
         many = pool.map(lambda number: served.predict(f"{number:04d}-ABCDE", f"many-{number}"), range(200))

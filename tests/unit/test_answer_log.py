@@ -80,19 +80,27 @@ def test_eight_threads_and_two_workers_leave_one_whole_line_for_each_request(ope
     assert sorted(line["request_id"] for line in lines(tmp_path / "answers.jsonl")) == sorted(ids)
 
 
+def test_its_folder_is_made(opened: Opened, tmp_path: Path) -> None:
+    answered(opened(tmp_path / "new" / "folder" / "answers.jsonl"), "1")
+    assert len(lines(tmp_path / "new" / "folder" / "answers.jsonl")) == 1
+
+
 def test_what_cannot_be_written_is_told_once_and_fails_nothing(
     opened: Opened, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    log = opened(tmp_path / "absent" / "answers.jsonl")
+    path = tmp_path / "folder" / "answers.jsonl"
+    path.parent.write_text("in the way")
+    log = opened(path)
     with caplog.at_level(logging.ERROR):
         answered(log, "1")
         answered(log, "2")
     assert len(caplog.messages) == 1
-    assert "absent" in caplog.text
-    (tmp_path / "absent").mkdir()
+    assert str(path) in caplog.text
+    path.parent.unlink()
     answered(log, "3")
-    assert [line["request_id"] for line in lines(tmp_path / "absent" / "answers.jsonl")] == ["3"]
-    (tmp_path / "absent").rename(tmp_path / "gone")
+    assert [line["request_id"] for line in lines(path)] == ["3"]
+    path.parent.rename(tmp_path / "gone")
+    path.parent.write_text("in the way")
     answered(log, "4")
     assert len(caplog.messages) == 2, "it is told again when it fails again"
 
