@@ -72,6 +72,7 @@ class ModelAnswer(ModelIdentity):
     threshold: float = Field(examples=[0.31])
     known_at: datetime = Field(description="Training rows learned of after this moment were left out.")
     rows_digest: str = Field(description="SHA-256 of the rows of its training set alone; empty: not recorded.")
+    model_digest: str = Field(description="SHA-256 of the fitted model itself; empty: not recorded.")
     random_state: int
     git_dirty: bool = Field(description="Whether the training code had changes that were not committed.")
     contract: dict[str, Any] = Field(description="The features that it takes, in order, with view and type.")
@@ -163,6 +164,7 @@ def model_answer(model: ServedModel, lineage: Lineage, following: FollowingAnswe
         threshold=facts.threshold,
         known_at=facts.known_at,
         rows_digest=facts.rows_digest,
+        model_digest=facts.model_digest,
         random_state=facts.random_state,
         git_dirty=facts.git_dirty,
         contract=facts.contract.to_dict(),

@@ -130,6 +130,9 @@ def test_an_answer_is_traced_by_its_request_id_to_the_files(
     identity = answered["good"].json()["model"]
     assert found["model"]["training_set"]["fingerprint"] == identity["fingerprint"]
     assert found["model"]["training"]["git_commit"] == identity["git_commit"]
+    told = served.client.get("/model").json()
+    assert found["model"]["training"]["model_digest"] == told["model_digest"]
+    assert found["model"]["training_set"]["contract_digest"] == told["contract_digest"]
     for value in found["values"]:
         path = served.extract / value["load"]["file"]
         assert value["load"]["folder"] == str(served.extract.resolve())
