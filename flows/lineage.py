@@ -10,9 +10,9 @@ from rich.tree import Tree
 
 from asof.settings import Settings
 from asof.use_case import UseCase
+from training.history import Entry
 from training.lineage.answers import Answer, read_answer
 from training.lineage.loads import Load, OnDisk
-from training.lineage.promotions import Promotion
 from training.lineage.trace import AnswerChain, trace_answer, trace_request, trace_version
 from training.lineage.training_set import SetOrigin, Share
 from training.lineage.values import ValueOrigin
@@ -100,7 +100,7 @@ def _version(top: Tree, chain: VersionChain) -> None:
     _training_set(top, chain.training_set)
 
 
-def _promotion(entry: Promotion) -> str:
+def _promotion(entry: Entry) -> str:
     before = f" after {entry.previous}" if entry.previous else ""
     return (
         f"{entry.seq}: {entry.event} {entry.version}{before}, {entry.at:%Y-%m-%d %H:%M} by {entry.who}: {entry.reason}"

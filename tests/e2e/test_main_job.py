@@ -24,11 +24,12 @@ from local.serve import serving
 JANUARY = datetime(2024, 1, 31, tzinfo=UTC)
 CHURN = load("churn")
 
+CALIBRATED = "calibration within bounds"
 CRITERIA = (
     "compared on users whom neither was trained on",
     "AUC above the version in Production",
     "log loss no worse than in Production",
-    "calibration within bounds",
+    CALIBRATED,
     "feature contract compatible",
     "online store agrees with the offline store",
     "data checks without unacknowledged errors",
@@ -99,15 +100,18 @@ def test_no_user_without_internet_is_recorded_as_streaming(settings: Settings, i
     assert set(without["plan_stream_tv"]) | set(without["plan_stream_movies"]) == {"not applicable"}
 
 
-def test_the_baseline_learns_from_labels_of_its_own_month(baseline: dict[str, Any]) -> None:
+def test_the_baseline_learns_from_labels_of_its_own_month_and_says_too_much(baseline: dict[str, Any]) -> None:
+    """A forest of balanced trees ranks users well, but its probabilities are those of another base rate."""
     assert baseline["version"]["metrics"]["auc"] == pytest.approx(0.81, abs=0.01)
-    assert baseline["promotion"]["promoted"] is True
+    failed = [each for each in baseline["promotion"]["criteria"] if not each["passed"]]
+    assert (baseline["promotion"]["promoted"], [each["name"] for each in failed]) == (False, [CALIBRATED])
+    assert failed[0]["figures"]["error"] == pytest.approx(0.094, abs=0.02)
 
 
-def test_the_default_estimator_is_better_and_takes_over(default: dict[str, Any], baseline: dict[str, Any]) -> None:
+def test_the_default_estimator_goes_into_production(default: dict[str, Any]) -> None:
     assert default["version"]["metrics"]["auc"] >= 0.84
-    assert default["promotion"]["promoted"] is True
-    assert default["promotion"]["previous"] == baseline["version"]["version"]
+    assert (default["promotion"]["promoted"], default["promotion"]["previous"]) == (True, None)
+    assert {each["passed"] for each in default["promotion"]["criteria"]} == {True}
 
 
 def test_the_same_data_again_is_not_promoted(run: Run, default: dict[str, Any]) -> None:
@@ -117,17 +121,6 @@ def test_the_same_data_again_is_not_promoted(run: Run, default: dict[str, Any]) 
     assert second["rows_digest"] == first["rows_digest"]
     assert second["fingerprint"] != first["fingerprint"], "known at another moment"
     assert again["promotion"]["promoted"] is False
-
-
-def test_a_rollback_brings_the_version_before_back_and_a_promotion_undoes_it(
-    run: Run, default: dict[str, Any], baseline: dict[str, Any]
-) -> None:
-    back = run("rollback", "churn", "--reason", "a test")
-    assert back["version"] == baseline["version"]["version"]
-    judged = run("promote", "churn", default["version"]["version"], "--dry-run")
-    assert (judged["promoted"], judged["previous"]) == (False, baseline["version"]["version"])
-    assert {each["name"]: each["passed"] for each in judged["criteria"]} == dict.fromkeys(CRITERIA, True)
-    assert run("promote", "churn", default["version"]["version"])["promoted"] is True
 
 
 @pytest.mark.parametrize(
@@ -208,22 +201,45 @@ def _ask_all(address: str, users: "pd.Series[str]") -> list[float]:
     return [answer.json()["probability"] for answer in answers]
 
 
-def test_in_february_a_retrained_model_replaces_januarys(
-    run: Run, world: dict[str, str], default: dict[str, Any], streamflow: Path
-) -> None:
-    """The last test: it moves the online store on. January's model is at a loss there, and no champion scores 0.9."""
+@pytest.fixture(scope="module")
+def retrained(run: Run, default: dict[str, Any], streamflow: Path) -> dict[str, Any]:
+    """Asked for by the last tests only: it moves the online store on."""
     run("ingest", str(streamflow), "--as-of", "2024-01-31")
-    stale = flows(world, "promote", "churn", "1")  # of January, and judged in February like any other
-    assert stale.returncode == 1
-    retrained = run("retrain", "churn")
+    return run("retrain", "churn")
+
+
+def test_in_february_a_retrained_model_replaces_januarys(
+    run: Run, retrained: dict[str, Any], default: dict[str, Any]
+) -> None:
+    """January's model is at a loss on February's users, and no champion ever scores 0.9."""
     assert retrained["version"]["facts"]["as_of"][:10] == "2024-02-29"
     outcome = retrained["promotion"]
     assert (outcome["promoted"], outcome["previous"]) == (True, default["version"]["version"])
-    (compared,) = (each for each in outcome["criteria"] if each["name"] == "AUC above the version in Production")
-    assert compared["figures"]["champion"] == pytest.approx(0.49, abs=0.03)
-    assert compared["figures"]["challenger"] == pytest.approx(0.63, abs=0.03)
-    entries = run("history", "churn")["entries"]
-    told = [each["figures"] for entry in entries for each in entry["evidence"].get("criteria", [])]
-    champions = [figures["champion"] for figures in told if "champion" in figures]
-    assert champions
+    assert {each["name"]: each["passed"] for each in outcome["criteria"]} == dict.fromkeys(CRITERIA, True)
+    compared = outcome["criteria"][1]["figures"]
+    assert compared["champion"] == pytest.approx(0.49, abs=0.03)
+    assert compared["challenger"] == pytest.approx(0.63, abs=0.03)
+    told = [each for entry in run("history", "churn")["entries"] for each in entry["evidence"].get("criteria", [])]
+    champions = [each["figures"]["champion"] for each in told if each["name"].startswith("AUC above the version")]
+    assert len(champions) == 1
     assert max(champions) < 0.9
+
+
+def test_a_rollback_brings_the_version_before_back_and_a_promotion_undoes_it(
+    run: Run, world: dict[str, str], retrained: dict[str, Any], default: dict[str, Any], baseline: dict[str, Any]
+) -> None:
+    number = retrained["version"]["version"]
+    assert run("rollback", "churn", "--reason", "a test")["version"] == default["version"]["version"]
+    judged = run("promote", "churn", number, "--dry-run")
+    assert (judged["promoted"], judged["dry_run"], judged["previous"]) == (False, True, default["version"]["version"])
+    assert {each["name"]: each["passed"] for each in judged["criteria"]} == dict.fromkeys(CRITERIA, True)
+    assert run("promote", "churn", number)["promoted"] is True
+    refused = flows(world, "promote", "churn", baseline["version"]["version"])
+    assert refused.returncode == 1
+    assert json.loads(refused.stdout.splitlines()[-1])["promoted"] is False
+    assert [each["event"] for each in run("history", "churn")["entries"]] == [
+        "promoted",
+        "promoted",
+        "rolled back",
+        "promoted",
+    ]

@@ -27,6 +27,7 @@ from tests.extract_kit import fetch
 from tests.training_kit import regression
 from training.dataset import build_training_set
 from training.evaluate import evaluate
+from training.history import Change, Event, append, writing
 from training.lineage.loads import OnDisk
 from training.lineage.trace import AnswerChain, trace_request, trace_version
 from training.lineage.values import ValueOrigin
@@ -278,32 +279,20 @@ def test_a_value_that_no_recorded_materialisation_can_have_written_is_a_broken_l
 
 
 def test_the_history_of_promotions_is_told_and_must_name_the_same_training_set(traced: Traced) -> None:
-    create = (
-        "CREATE TABLE promotions (model text, seq bigint, event text, version text, previous text, at timestamptz,"
-        " who text, reason text, fingerprint text, bento text, hash text)"
-    )
     number, mine = traced.version.version, traced.version.facts.fingerprint
-    rows = [
-        ("quick", 2, "promoted", "99", number, "theirs"),
-        ("quick", 1, "promoted", number, None, mine),
-        ("another", 1, "promoted", number, None, "not ours"),
-        ("quick", 3, "promoted", "99", "98", "theirs"),
-    ]
-    add = "INSERT INTO promotions VALUES (%s, %s, %s, %s, %s, '2024-03-11Z', 'ann', 'better', %s, '', '')"
-    with psycopg.connect(traced.settings.conninfo(), autocommit=True) as connection:
-        connection.execute(create)
-        connection.cursor().executemany(add, rows)
-        try:
-            chain = traced.chain()
-            connection.execute("UPDATE promotions SET fingerprint = 'other' WHERE model = 'quick' AND seq = 1")
-            contradicted = traced.chain()
-        finally:
-            connection.execute("DROP TABLE promotions")
+    ours = [Change(Event.PROMOTED, number, None, "better", fingerprint=mine)]
+    ours += [Change(Event.PROMOTED, "99", number, "better", fingerprint="theirs")]
+    ours += [Change(Event.PROMOTED, "99", "98", "better", fingerprint="theirs")]
+    with writing(traced.settings) as connection:
+        append(connection, "another", [Change(Event.PROMOTED, number, None, "", fingerprint="not ours")], who="bob")
+        append(connection, "quick", ours, who="ann")
+        chain = traced.chain()
+        append(connection, "quick", [Change(Event.PROMOTED, number, "99", "again", fingerprint="other")], who="ann")
+        contradicted = traced.chain()
     assert [(entry.seq, entry.who) for entry in chain.promotions] == [(1, "ann"), (2, "ann")]
-    assert chain.promotions[0].at == datetime(2024, 3, 11, tzinfo=UTC)
     assert chain.broken == ()
     (sentence,) = contradicted.broken
-    assert sentence.startswith(f"Entry 1 of the history says that version {number} has the fingerprint other")
+    assert sentence.startswith(f"Entry 4 of the history says that version {number} has the fingerprint other")
 
 
 def test_an_answer_that_contradicts_the_registry_is_told(traced: Traced, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from asof.errors import ConfigurationError, ModelError
 from asof.settings import Settings
 from asof.use_case import UseCase
-from training.lineage.promotions import Promotion, promotions
+from training.history import Entry, read_history, reading
 from training.lineage.training_set import SetOrigin, set_origin
 from training.logged_model import LoggedModel
 from training.register import verified_folder
@@ -52,7 +52,7 @@ class VersionChain:
 
     name: str
     version: str | None
-    promotions: tuple[Promotion, ...]
+    promotions: tuple[Entry, ...]
     training: Training
     signature: Signature | None
     training_set: SetOrigin
@@ -61,7 +61,7 @@ class VersionChain:
 
 def version_chain(settings: Settings, use_case: UseCase, model: LoggedModel) -> VersionChain:
     """Follows a model of the use case back to the files that its training set came from."""
-    told = promotions(settings, model.name, model.version) if model.version else ()
+    told = _promotions(settings, model)
     signature, untrusted = _signature(settings, model)
     training_set = set_origin(settings, use_case, model.facts)
     return VersionChain(
@@ -102,7 +102,14 @@ def _signature(settings: Settings, model: LoggedModel) -> tuple[Signature | None
         return None, (str(error),)
 
 
-def _contradictions(told: tuple[Promotion, ...], model: LoggedModel) -> Iterator[str]:
+def _promotions(settings: Settings, model: LoggedModel) -> tuple[Entry, ...]:
+    """The entries of the history that brought the version into Production or took it out, oldest first."""
+    with reading(settings) as connection:
+        entries = read_history(connection, model.name) if model.version else []
+    return tuple(entry for entry in entries if model.version in (entry.version, entry.previous))
+
+
+def _contradictions(told: tuple[Entry, ...], model: LoggedModel) -> Iterator[str]:
     """Entries that say the version was made from another training set."""
     for entry in told:
         if entry.version == model.version and entry.fingerprint not in ("", model.facts.fingerprint):
