@@ -47,6 +47,21 @@ class Stack:
     def folder(self) -> Path:
         return stack.run_folder(self.settings)
 
+    @property
+    def bento(self) -> str:
+        """The one that answers."""
+        told = httpx.get(f"{self.address}/model").json()
+        return str(told["bento"])
+
+    @property
+    def other(self) -> str:
+        """The one that does not answer."""
+        return next(bento for bento in self.bentos if bento != self.bento)
+
+    def version(self, bento: str) -> str:
+        """The version in it."""
+        return self.versions[self.bentos.index(bento)]
+
 
 @pytest.fixture(scope="module")
 def served(settings: Settings, small_model: "SmallModel") -> Iterator[Stack]:
@@ -112,11 +127,12 @@ class Load:
 
 
 def test_two_swaps_under_load_fail_no_request_and_each_answer_is_of_the_version_of_its_moment(served: Stack) -> None:
-    load_ = Load(served)
-    switches: list[int] = []
+    load_, switches = Load(served), list[int]()
+    old, new = served.bento, served.other
+    first, second = served.version(old), served.version(new)
 
     def swap_twice() -> None:
-        for bento in reversed(served.bentos):
+        for bento in (new, old):
             done = deploy(served.settings, bento)
             assert (done.bento, done.created) == (bento, True)
             switches.append(traffic_file(served.folder).stat().st_mtime_ns)
@@ -124,7 +140,6 @@ def test_two_swaps_under_load_fail_no_request_and_each_answer_is_of_the_version_
     load_.while_(swap_twice)
     assert load_.failures == []
     assert {each.status for each in load_.seen} == {200}
-    first, second = served.versions
     away, back = switches
     tick = 20_000_000  # what the file system's clock may lag behind the processes'
     sent_while = {
@@ -140,7 +155,7 @@ def test_two_swaps_under_load_fail_no_request_and_each_answer_is_of_the_version_
 def test_a_request_that_is_on_its_way_when_the_traffic_moves_is_finished_by_the_one_that_got_it(
     served: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deploy(served.settings, served.bentos[0])
+    old, new = served.bento, served.other
     sending, moved = threading.Event(), threading.Event()
 
     def slowly() -> Iterator[bytes]:
@@ -155,46 +170,40 @@ def test_a_request_that_is_on_its_way_when_the_traffic_moves_is_finished_by_the_
         def switch_meanwhile(folder: Path, traffic: Traffic) -> None:
             requests.append(pool.submit(client.post, "/predict", content=slowly(), headers=JSON))
             assert sending.wait(5)
-            assert _bento(served) == served.bentos[0]  # answered after the front door has seen the other
+            assert served.bento == old  # answered after the front door has seen the other
             switch(folder, traffic)
 
         monkeypatch.setattr(swap, "switch", switch_meanwhile)
-        deployed = pool.submit(deploy, served.settings, served.bentos[1])
-        kit.eventually(lambda: _bento(served) == served.bentos[1], 60, background.log_file(FRONT, served.folder))
+        deployed = pool.submit(deploy, served.settings, new)
+        kit.eventually(lambda: served.bento == new, 60, background.log_file(FRONT, served.folder))
         assert not deployed.done()
         moved.set()
         answer = requests[0].result()
-        assert deployed.result().previous == served.bentos[0]
-    assert (answer.status_code, answer.json()["model"]["version"]) == (200, served.versions[0])
-
-
-def _bento(served: Stack) -> str:
-    told = httpx.get(f"{served.address}/model").json()
-    return str(told["bento"])
+        assert deployed.result().previous == old
+    assert (answer.status_code, answer.json()["model"]["version"]) == (200, served.version(old))
 
 
 def test_the_same_bento_with_the_same_settings_stays_and_other_settings_are_a_swap(served: Stack) -> None:
-    deploy(served.settings, served.bentos[0])
-    again = deploy(served.settings, served.bentos[0])
-    assert (again.created, again.previous) == (False, served.bentos[0])
-    changed = deploy(served.settings.model_copy(update={"lookup_timeout": 1.0}), served.bentos[0])
+    bento = served.bento
+    again = deploy(served.settings, bento)
+    assert (again.created, again.previous) == (False, bento)
+    changed = deploy(served.settings.model_copy(update={"lookup_timeout": 1.0}), bento)
     assert changed.created
-    assert standing(served.settings) == Standing(served.bentos[0], follows=False)
+    assert standing(served.settings) == Standing(bento, follows=False)
     (_, _, _, prediction) = stack.states(served.settings)
-    assert (prediction.running, prediction.address, prediction.note) == (True, served.address, served.bentos[0])
+    assert (prediction.running, prediction.address, prediction.note) == (True, served.address, bento)
 
 
 def test_a_version_that_is_back_in_the_registry_is_brought_back_into_the_service_that_serves_its_model(
     served: Stack,
 ) -> None:
-    deploy(served.settings, served.bentos[1])
-    open_tracking(served.settings).set_registered_model_alias(kit.NAME, ALIAS, served.versions[0])
+    old, new = served.bento, served.other
+    open_tracking(served.settings).set_registered_model_alias(kit.NAME, ALIAS, served.version(new))
     assert roll_service_back(served.settings, load("breast_cancer"), "1") == {}
-    told = roll_service_back(served.settings, load("churn"), served.versions[0])
-    assert (told["service"]["previous"], told["service"]["bento"]) == (served.bentos[1], served.bentos[0])
-    assert _bento(served) == served.bentos[0]
+    told = roll_service_back(served.settings, load("churn"), served.version(new))
+    assert (told["service"]["previous"], told["service"]["bento"], served.bento) == (old, new, new)
     with pytest.raises(ConfigurationError, match="is no Bento of breast_cancer"):
-        deploy_bento(served.settings, load("breast_cancer"), served.bentos[1])
+        deploy_bento(served.settings, load("breast_cancer"), old)
 
 
 @pytest.fixture
@@ -208,33 +217,23 @@ def copied(served: Stack, bentoml_home: Path) -> Iterator[Path]:
 
 
 def test_a_bento_that_does_not_start_or_is_not_the_one_that_is_meant_never_answers(served: Stack, copied: Path) -> None:
-    deploy(served.settings, served.bentos[0])
-    before = read_traffic(served.folder)
+    """Nor does it take the metrics along: a starting BentoML service empties their folder in its BENTOML_HOME."""
+    before, bento = read_traffic(served.folder), served.bento
+    assert httpx.post(f"{served.address}/predict", content=QUESTION, headers=JSON).status_code == 200
     with pytest.raises(ConfigurationError, match=f"copied was started, and {served.bentos[1]} answers"):
         deploy(served.settings, f"{kit.NAME}:copied")
+    assert 'asof_predictions_total{code="ok"}' in httpx.get(f"{served.address}/metrics").text
     (copied / "src" / "service.py").write_text("raise SystemExit('no luck today')")
     with pytest.raises(ConfigurationError, match=r"(?s)stopped while starting.*no luck today"):
         deploy(served.settings, f"{kit.NAME}:copied")
     with pytest.raises(ConfigurationError, match="There is no Bento"):
         deploy(served.settings, "nobody:latest")
-    assert read_traffic(served.folder) == before
-    assert _bento(served) == served.bentos[0]
+    assert (read_traffic(served.folder), served.bento) == (before, bento)
     assert [slot for slot in SLOTS if background.is_left(slot, served.folder)] == [before.slot if before else ""]
 
 
-def test_metrics_of_the_old_one_outlive_a_start_beside_it(served: Stack, copied: Path) -> None:
-    """A starting BentoML service empties the folder of metrics in its BENTOML_HOME."""
-    deploy(served.settings, served.bentos[0])
-    asked = httpx.post(f"{served.address}/predict", content=QUESTION, headers=JSON)
-    assert asked.status_code == 200
-    with pytest.raises(ConfigurationError, match="was started"):
-        deploy(served.settings, f"{kit.NAME}:copied")
-    assert 'asof_predictions_total{code="ok"}' in httpx.get(f"{served.address}/metrics").text
-
-
 def test_a_killed_backend_is_a_503_problem_and_another_deployment_mends_it(served: Stack) -> None:
-    deploy(served.settings, served.bentos[0])
-    traffic = read_traffic(served.folder)
+    bento, traffic = served.bento, read_traffic(served.folder)
     assert traffic
     background.end(traffic.slot, served.folder)
     answer = httpx.post(f"{served.address}/predict", content=QUESTION, headers=JSON | {"X-Request-ID": "mine"})
@@ -242,17 +241,15 @@ def test_a_killed_backend_is_a_503_problem_and_another_deployment_mends_it(serve
     assert answer.headers["Retry-After"] == "2"
     assert answer.headers["X-Request-ID"] == answer.json()["request_id"] == "mine"
     assert standing(served.settings) is None
-    assert deploy(served.settings, served.bentos[0]).created
-    assert _bento(served) == served.bentos[0]
+    assert deploy(served.settings, bento).created
+    assert served.bento == bento
 
 
 def test_a_killed_front_door_is_started_again_on_its_port_before_the_backend_that_still_runs(served: Stack) -> None:
-    deploy(served.settings, served.bentos[0])
-    front = background.find(FRONT, served.folder)
+    bento, front = served.bento, background.find(FRONT, served.folder)
     assert front
     os.kill(front.pid, 9)
     with pytest.raises(httpx.TransportError):
-        _bento(served)
-    done = deploy(served.settings, served.bentos[0])
-    assert (done.created, done.address) == (False, served.address)
-    assert _bento(served) == served.bentos[0]
+        _ = served.bento
+    done = deploy(served.settings, bento)
+    assert (done.created, done.address, served.bento) == (False, served.address, bento)
