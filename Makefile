@@ -7,7 +7,7 @@ FLOWS := $(RUN) -m flows
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock serve up down status env simulate ingest inspect retrain promote history rollback bundle deploy clean wipe
+.PHONY: help setup demo test check bench lock serve up down status env simulate ingest inspect retrain promote history trace rollback bundle deploy clean wipe
 
 help: ## List the targets
 	@echo "AsOf: make TARGET [ARGS='...']"
@@ -73,6 +73,9 @@ promote: setup ## Put a registered version into production
 
 history: setup ## Tell who was in production, since when and why
 	$(FLOWS) history $(ARGS)
+
+trace: setup ## Tell where a version or an answer comes from [ARGS='churn 1']
+	$(FLOWS) trace $(ARGS)
 
 rollback: setup ## Put the version before back into production, and live
 	$(FLOWS) rollback $(ARGS)

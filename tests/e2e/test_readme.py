@@ -56,6 +56,8 @@ def test_the_readme_names_these_commands() -> None:
         "make demo USE_CASE=breast_cancer",
         "make up",
         "make down",
+        "make history",
+        "make trace ARGS='churn 1'",
         "make demo DATA=path/to/extracts AS_OF=2024-01-31",
     ]
 
@@ -76,7 +78,10 @@ def test_the_demo_of_the_second_use_case_keeps_its_contract_too(newcomer: Newcom
 def test_the_stack_answers_as_the_readme_shows(newcomer: Newcomer) -> None:
     newcomer.run("make up")
     known, unknown, features, model = (json.loads(newcomer.run(command)) for command in ASKED)
+    history, traced = newcomer.run("make history"), newcomer.run("make trace ARGS='churn 1'")
     newcomer.run("make down")
+    assert "promoted" in history
+    assert "usage_agg_30d.csv" in traced
     assert known["user_id"] == "8547-OGMLE"
     assert known.keys() == {"user_id", "probability", "churn", "threshold", "model", "as_of", "flags", "request_id"}
     assert (unknown["status"], unknown["code"]) == (404, "entity-not-found")
