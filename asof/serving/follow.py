@@ -7,20 +7,13 @@ registry or the feature store does not answer, nothing is known of the version, 
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from asof.errors import (
-    AsOfError,
-    FeatureContractMismatch,
-    FeatureStoreUnavailable,
-    RegistryUnavailable,
-    UntrustedModel,
-)
+from asof.errors import AsOfError, FeatureStoreUnavailable, RegistryUnavailable
 from asof.serving.collector import freeze
 from asof.serving.live import Live
 from asof.serving.metrics import FollowMetrics
@@ -28,18 +21,14 @@ from asof.serving.model import MLFLOW_FOLDER, ServedModel
 from asof.serving.predictor import Predictor, Source
 from asof.serving.registry import InProduction, Registry
 from asof.serving.shelf import Refusal, Shelf
+from asof.serving.steps import MOST, PASSING, Refused, readable, step
 from asof.serving.store_input import StoreInput
 
 logger = logging.getLogger("asof.serving")
 
-LOAD_SECONDS, OPEN_SECONDS = 120.0, 30.0
-MOST = 1000
-"""Characters of a reason."""
+LOAD_SECONDS = 120.0
 TRIES = 3
 """Looks without an answer after which a worker that starts serves what it has."""
-
-PASSING = (RegistryUnavailable, FeatureStoreUnavailable, OSError)
-"""Errors that say nothing of a version: the same may succeed later."""
 
 
 @dataclass
@@ -50,14 +39,6 @@ class Found:
     checked_at: datetime | None = None
     in_production: InProduction | None = None
     refused: list[Refusal] = field(default_factory=list)
-
-
-class _Refused(Exception):
-    """A version failed a step; the text says why."""
-
-    def __init__(self, step: str, error: Exception) -> None:
-        self.step = step
-        super().__init__((str(error) if isinstance(error, AsOfError) else repr(error))[:MOST])
 
 
 class Follower:
@@ -145,7 +126,7 @@ class Follower:
                 return
             try:
                 await self._take_over(found)
-            except _Refused as refused:
+            except Refused as refused:
                 self._refuse(found.version, found.run_id, step=refused.step, why=str(refused))
 
     async def _take_over(self, found: InProduction) -> None:
@@ -164,12 +145,12 @@ class Follower:
         """The version, fetched where no worker has done so yet; every byte verified, the golden rows asked."""
         folder = self._shelf.model(found)
         if not folder.exists():
-            with _step("fetch", passing=PASSING):
+            with step("fetch", passing=PASSING):
                 draft = await asyncio.to_thread(self._shelf.draft)
                 (draft / MLFLOW_FOLDER).mkdir()
                 await self._registry.fetch(found, draft / MLFLOW_FOLDER)
                 await asyncio.to_thread(self._shelf.keep, draft, found)
-        with _step("load"):
+        with step("load"):
             async with asyncio.timeout(LOAD_SECONDS):
                 model = await asyncio.to_thread(self._load, folder)
         current = self._live.current
@@ -185,7 +166,7 @@ class Follower:
         return None
 
     async def _open(self, new: Predictor) -> None:
-        """Waits until its features can be read. Raises _Refused where the store has others than the model takes."""
+        """Waits until its features can be read. Raises Refused where the store has others than the model takes."""
         kept = self._live.previous
         if new.features is self._live.current.features:
             return
@@ -193,8 +174,8 @@ class Follower:
         if own:
             new.start()
         try:
-            with _step("features", passing=(FeatureStoreUnavailable,)):
-                await _readable(new)
+            with step("features", passing=(FeatureStoreUnavailable,)):
+                await readable(new)
         except BaseException:
             if own:
                 await new.close()
@@ -260,35 +241,3 @@ class Follower:
 
 def _is(predictor: Predictor, found: InProduction) -> bool:
     return (predictor.lineage.version, predictor.lineage.run_id) == (found.version, found.run_id)
-
-
-@contextmanager
-def _step(name: str, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Whatever is raised in the block refuses the version at this step, but for what says nothing of it."""
-    try:
-        yield
-    except UntrustedModel as error:
-        raise _Refused("trust", error) from error
-    except FeatureContractMismatch as error:
-        raise _Refused(name, error) from error
-    except passing:
-        raise
-    except Exception as error:
-        raise _Refused(name, error) from error
-
-
-async def _readable(new: Predictor) -> None:
-    """Returns when its features can be read. Raises FeatureStoreUnavailable after OPEN_SECONDS; a mismatch at once."""
-    loop = asyncio.get_running_loop()
-    until = loop.time() + OPEN_SECONDS
-    while True:
-        try:
-            await new.check()
-        except FeatureContractMismatch:
-            raise
-        except FeatureStoreUnavailable:
-            if loop.time() > until:
-                raise
-            await asyncio.sleep(0.2)
-        else:
-            return
