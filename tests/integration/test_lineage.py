@@ -30,6 +30,7 @@ from training.evaluate import evaluate
 from training.history import Change, Event, append, writing
 from training.lineage.loads import OnDisk
 from training.lineage.trace import AnswerChain, trace_request, trace_version
+from training.lineage.training_set import set_origin
 from training.lineage.values import ValueOrigin
 from training.lineage.version import VersionChain
 from training.materialise import apply_features, materialise
@@ -93,18 +94,18 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def delivered(history: History, file: str, known_at: datetime) -> dict[str, tuple[str, Path]]:
-    """By user, January's newest line of a file and the folder that first brought it, read from the files alone."""
-    found: dict[str, tuple[str, Path]] = {}
-    for each in history.deliveries:
+def delivered(history: History, file: str, known_at: datetime, as_of: datetime = JANUARY) -> dict[str, Path]:
+    """By user, the folder that first brought the newest line of a file up to a moment, read from the files alone."""
+    found: dict[str, tuple[datetime, str, Path]] = {}
+    for each in sorted(history.deliveries, key=lambda each: (each.as_of, each.known_at)):
         path = each.folder / file
-        if each.as_of == JANUARY and each.known_at is not None and each.known_at <= known_at and path.is_file():
-            rows = pd.read_csv(path, dtype=str).fillna("").set_index("user_id").sort_index(axis="columns")
+        if each.as_of <= as_of and each.known_at is not None and each.known_at <= known_at and path.is_file():
+            rows = pd.read_csv(path, dtype=str).fillna("").set_index("user_id")
             for user, row in zip(rows.index, rows.itertuples(index=False), strict=True):
                 line = "|".join(row)
-                if user not in found or found[user][0] != line:
-                    found[user] = line, each.folder
-    return found
+                if user not in found or found[user][:2] != (each.as_of, line):
+                    found[user] = each.as_of, line, each.folder
+    return {user: folder for user, (_, _, folder) in found.items()}
 
 
 def one(values: tuple[ValueOrigin, ...], table: str = USAGE) -> ValueOrigin:
@@ -112,28 +113,32 @@ def one(values: tuple[ValueOrigin, ...], table: str = USAGE) -> ValueOrigin:
     return found
 
 
-def test_a_training_set_is_traced_to_the_very_loads_that_brought_its_rows(traced: Traced) -> None:
-    chain = traced.chain()
-    labelled = delivered(traced.history, "labels.csv", MARCH_10)
-    assert [source.table for source in chain.training_set.sources][-1] == "labels"
-    assert len(chain.training_set.sources) == 6
-    several = 0
-    for source in chain.training_set.sources:
-        by_user = delivered(traced.history, f"{source.table}.csv", MARCH_10)
-        expected = Counter(str(folder) for user, (_, folder) in by_user.items() if user in labelled)
-        assert all(share.load for share in source.shares)
-        found = {share.load.folder: share.rows for share in source.shares if share.load}
-        assert found == expected, source.table
-        several += len(found) > 1
-        for share in source.shares:
-            assert share.load is not None
-            path = Path(share.load.folder) / share.load.file
-            assert (share.load.sha256, share.load.on_disk) == (sha256(path), OnDisk.SAME)
-            assert share.load.known_at == share.created_at <= MARCH_10
-            assert share.load.as_of == share.as_of == JANUARY
-    assert several >= 2, "late rows and corrections are of other loads than the month"
-    assert chain.training_set.rows == len(labelled)
-    assert chain.broken == ()
+@pytest.mark.parametrize(
+    ("as_of", "known_at", "several"),
+    [(JANUARY, FEBRUARY, 0), (JANUARY, MARCH_10, 3), (FEBRUARY, datetime(2024, 3, 31, tzinfo=UTC), 3)],
+    ids=["before the late rows", "with late rows and corrections", "with values of the month before"],
+)
+def test_a_training_set_is_traced_to_the_very_loads_that_brought_its_rows(
+    traced: Traced, as_of: datetime, known_at: datetime, several: int
+) -> None:
+    origin = set_origin(traced.settings, QUICK, replace(traced.version.facts, as_of=as_of, known_at=known_at))
+    labelled = _users(traced.history.folder / f"labels_{'000' if as_of == JANUARY else '001'}" / "labels.csv")
+    assert [source.table for source in origin.sources][-1] == "labels"
+    assert len(origin.sources) == 6
+    for source in origin.sources[:-1]:
+        by_user = delivered(traced.history, f"{source.table}.csv", known_at, as_of)
+        expected = Counter(str(folder) for user, folder in by_user.items() if user in labelled)
+        loads = {share.load.folder: share.load for share in source.shares if share.load}
+        assert {share.load.folder: share.rows for share in source.shares if share.load} == expected, source.table
+        assert all(load.on_disk is OnDisk.SAME for load in loads.values())
+        assert {load.sha256 for load in loads.values()} == {
+            sha256(Path(name) / f"{source.table}.csv") for name in loads
+        }
+    assert sum(len(source.shares) > 1 for source in origin.sources) >= several
+    assert origin.rows == len(labelled)
+    assert origin.broken == ()
+    shares = [share for source in origin.sources for share in source.shares]
+    assert any(share.as_of < as_of for share in shares) is (as_of == FEBRUARY)
 
 
 def test_a_version_tells_its_code_environment_signature_and_training_set(traced: Traced) -> None:
@@ -166,9 +171,9 @@ def test_a_model_that_nobody_trusted_has_signed_breaks_the_chain_there_and_nowhe
 def test_a_corrected_users_value_is_traced_to_the_corrections_load(traced: Traced) -> None:
     newest = delivered(traced.history, FILE, datetime.now(UTC))
     months = traced.history.folder / "month_000"
-    corrected = next(user for user, (_, folder) in newest.items() if folder != months and user in _users(months))
-    plain = next(user for user, (_, folder) in newest.items() if folder == months)
-    for user, folder in ((corrected, newest[corrected][1]), (plain, months)):
+    corrected = next(user for user, folder in newest.items() if folder != months and user in _users(months / FILE))
+    plain = next(user for user, folder in newest.items() if folder == months)
+    for user, folder in ((corrected, newest[corrected]), (plain, months)):
         chain = traced.answer(f"of-{user}", user)
         value = one(chain.values)
         assert value.load is not None
@@ -180,8 +185,8 @@ def test_a_corrected_users_value_is_traced_to_the_corrections_load(traced: Trace
         assert chain.model == traced.chain()
 
 
-def _users(folder: Path) -> set[str]:
-    return set(pd.read_csv(folder / FILE)["user_id"])
+def _users(path: Path) -> set[str]:
+    return set(pd.read_csv(path)["user_id"])
 
 
 def test_an_answer_is_traced_to_what_the_store_held_then_whatever_was_loaded_since(
@@ -197,7 +202,7 @@ def test_an_answer_is_traced_to_what_the_store_held_then_whatever_was_loaded_sin
     materialise(traced.settings, as_of=JANUARY)
     after = one(traced.answer("after", user).values)
     assert before.load is not None
-    assert before.load.folder == str(newest[user][1])
+    assert before.load.folder == str(newest[user])
     assert (between.load, between.created_at) == (before.load, before.created_at), "it was not online yet"
     assert after.load is not None
     assert (after.load.load_id, after.load.folder) == (load.load_id, str(folder))
@@ -246,7 +251,7 @@ def past_the_loader(settings: Settings, user: str, created_at: datetime) -> Iter
 
 def test_a_row_that_was_written_past_the_loader_is_a_broken_link(traced: Traced) -> None:
     newest, labelled = (delivered(traced.history, file, MARCH_10) for file in (FILE, "labels.csv"))
-    user = next(user for user in labelled if newest[user][1].name == "month_000")
+    user = next(user for user in labelled if newest[user].name == "month_000")
     with past_the_loader(traced.settings, user, datetime(2024, 3, 9, 5, tzinfo=UTC)):
         chain = traced.answer("past", user)
     value = one(chain.values)
