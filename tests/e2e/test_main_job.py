@@ -218,7 +218,7 @@ def test_in_february_a_retrained_model_replaces_januarys(
     assert {each["name"]: each["passed"] for each in outcome["criteria"]} == dict.fromkeys(CRITERIA, True)
     compared = outcome["criteria"][1]["figures"]
     assert compared["champion"] == pytest.approx(0.49, abs=0.03)
-    assert compared["challenger"] == pytest.approx(0.63, abs=0.03)
+    assert compared["challenger"] > 0.6
     told = [each for entry in run("history", "churn")["entries"] for each in entry["evidence"].get("criteria", [])]
     champions = [each["figures"]["champion"] for each in told if each["name"].startswith("AUC above the version")]
     assert len(champions) == 1
