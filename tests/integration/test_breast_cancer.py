@@ -179,10 +179,11 @@ def test_it_goes_into_production_by_the_same_gate_and_the_same_model_again_does_
 def test_a_champion_without_the_derived_column_is_scored_without_it(settings: Settings, made: Made) -> None:
     plain = replace(CANCER, model_name="plain", derived={})
     old = train(settings, plain, replace(made.training_set, derived={}))
+    evaluate(settings, old)
     client = open_tracking(settings)
     client.create_registered_model("plain")
     client.create_model_version("plain", old.model_uri, run_id=old.run_id, model_id=old.model_uri.split("/")[-1])
-    champion = replace(made.version, name="plain", version="1", facts=old.facts)
+    champion = replace(made.version, name="plain", version="1", run_id=old.run_id, facts=old.facts)
     contest = hold_contest(settings, made.version, champion, training_set_for=lambda _: made.training_set)
     assert contest.champion is not None
     assert np.array_equal(contest.champion, old.model.predict_proba(old.held_out.features)[:, 1])
