@@ -317,6 +317,7 @@ def test_the_description_has_examples_for_success_and_for_each_error(service: ht
         "stale-features",
         "feature-contract-mismatch",
         "feature-store-unavailable",
+        "not-ready",
         "overloaded",
         "body-too-large",
         "unsupported-media-type",
