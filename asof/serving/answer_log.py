@@ -13,12 +13,19 @@ from datetime import UTC, datetime
 from io import TextIOWrapper
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from asof.serving.predictor import Predictor
+from asof.serving.lineage import Lineage
+from asof.use_case import UseCase
 
 logger = logging.getLogger("asof.serving")
+
+
+class Answering(Protocol):
+    """The model that answers: a Predictor."""
+
+    use_case: UseCase
+    lineage: Lineage
 
 
 class AnswerLog:
@@ -27,18 +34,18 @@ class AnswerLog:
     def __init__(self, path: Path | None) -> None:
         self._lines = _Lines(path) if path else None
 
-    def answered(self, request_id: str, predictor: "Predictor", *, entity: Any, evidence: Mapping[str, Any]) -> None:
+    def answered(self, request_id: str, predictor: Answering, *, entity: Any, evidence: Mapping[str, Any]) -> None:
         """`entity` is None where the features came in the request; `evidence` as in a Prediction."""
         flags = [flag["feature"] for flag in evidence["flags"]]
         self._write(
             request_id, predictor, {"status": 200, "entity": entity, "as_of": evidence.get("as_of", {}), "flags": flags}
         )
 
-    def refused(self, request_id: str, predictor: "Predictor", *, status: int, code: str, entity: Any) -> None:
+    def refused(self, request_id: str, predictor: Answering, *, status: int, code: str, entity: Any) -> None:
         """`predictor` is the one that would have answered; `entity` is None where none was named, or none is known."""
         self._write(request_id, predictor, {"status": status, "code": code, "entity": entity})
 
-    def _write(self, request_id: str, predictor: "Predictor", facts: Mapping[str, Any]) -> None:
+    def _write(self, request_id: str, predictor: Answering, facts: Mapping[str, Any]) -> None:
         if self._lines is None:
             return
         told = {

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, Field, create_model
 
 from asof.serving.evidence import Evidence, ModelIdentity
+from asof.serving.lineage import Lineage
 from asof.serving.model import ServedModel
-from asof.serving.predictor import Lineage
 from asof.serving.verdicts import Reading, Verdict, days
 from asof.use_case import UseCase
 

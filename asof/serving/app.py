@@ -15,9 +15,10 @@ from asof.errors import FeatureStoreUnavailable
 from asof.serving.boundary import Boundary
 from asof.serving.collector import freeze
 from asof.serving.http import create_app
+from asof.serving.lineage import Lineage
 from asof.serving.live import Live
 from asof.serving.model import load_model
-from asof.serving.predictor import Lineage, Predictor
+from asof.serving.predictor import Predictor
 from asof.serving.worker import Worker
 from asof.settings import Settings
 from asof.signing_keys import TrustedKeys, trusted_keys

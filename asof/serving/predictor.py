@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from asof.serving.batching import Batcher
+from asof.serving.lineage import Lineage
 from asof.serving.model import ServedModel
 from asof.serving.online_features import OnlineFeatures
 from asof.serving.request_input import RequestInput
@@ -19,19 +20,6 @@ from asof.use_case import FromRequest, FromStore, Score, UseCase
 
 Row = Mapping[str, Any]
 Source = StoreInput | RequestInput
-
-
-@dataclass(frozen=True)
-class Lineage:
-    """Where a served model comes from: its name and version in the registry, its run, and the Bento that holds it.
-
-    `version` is None where the model is not registered.
-    """
-
-    name: str
-    version: str | None
-    run_id: str
-    bento: str
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from conftest import CHURN, History
 
 from asof.errors import DataError, ModelError
 from asof.serving.answer_log import AnswerLog
-from asof.serving.predictor import Lineage
+from asof.serving.lineage import Lineage
 from asof.settings import Settings, export
 from asof.use_case import Estimator
 from flows.lineage import follow, show

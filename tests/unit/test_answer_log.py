@@ -13,7 +13,7 @@ import pytest
 
 from asof.errors import DataError
 from asof.serving.answer_log import AnswerLog
-from asof.serving.predictor import Lineage
+from asof.serving.lineage import Lineage
 from asof.use_cases import load
 from training.lineage.answers import find_answer, read_answer
 
