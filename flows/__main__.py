@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from flows.account import account, shortened
+from flows.criteria import without_figures
 from flows.door import open_settings, open_tracked_settings
 from flows.findings import for_people, moment
 
@@ -165,7 +166,8 @@ def retrain(
         open_tracked_settings()
         from flows.retrain_flow import retrain as flow
 
-        say(flow(use_case, as_of, known_at, estimator, promotion))
+        result = flow(use_case, as_of, known_at, estimator, promotion)
+        say(result if as_json else {**result, "promotion": without_figures(result["promotion"])})
 
 
 @door.command()
@@ -181,7 +183,7 @@ def promote(
         from flows.retrain_flow import promote as flow
 
         outcome = flow(use_case, version, dry_run)
-        say(outcome)
+        say(outcome if as_json else without_figures(outcome))
     passed = outcome["promoted"] or all(each["passed"] for each in outcome["criteria"])
     raise typer.Exit(0 if passed else 1)
 

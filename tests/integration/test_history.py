@@ -17,6 +17,7 @@ import pytest
 
 from asof.errors import ModelError
 from asof.settings import PROJECT, Settings, export
+from asof.signing_keys import trusted_keys
 from asof.use_case import FromRequest
 from asof.use_cases import load
 from tests.promotion_kit import GOOD, Registry, always, apply_small_features, evaluated
@@ -80,7 +81,7 @@ def test_an_entry_says_who_put_which_version_where_when_and_on_what_evidence(reg
     told = {"name": "good", "passed": True, "figures": figures | {"low": "nan"}, "reason": "much better"}
     assert entry.evidence == {"criteria": [told, {**told, "figures": {"figure": 0.5}, "reason": "because"}]}
     assert entry.fingerprint == version.facts.fingerprint
-    assert entry.bento == bento_tag(f"{registry.name}:v2-{version.run_id[:8]}")
+    assert entry.bento == bento_tag(f"{registry.name}:v2-{version.run_id[:8]}", trusted_keys(registry.settings))
     assert (first.previous_hash, entry.previous_hash, entry.hash) == ("", first.hash, entry.digest)
     assert registry.report().findings == ()
 
