@@ -101,8 +101,8 @@ class UseCase:
     the answer from the request and the score. `questions(month)` is what the demo asks once the extract in the folder
     `month` is loaded (None: the features come in the request). `derived` are columns that are computed from the
     features, in training and in serving, before the model sees them. `threshold` is the probability of class 1 from
-    which it is the answer (None: the one of the greatest F1 on the training side). `gate` is what a version must keep in
-    order to go into Production.
+    which it is the answer (None: the one of the greatest F1 on the training side). `gate` is what a version must keep
+    in order to go into Production.
     """
 
     name: str
