@@ -118,7 +118,7 @@ def pickled(folder: Path) -> None:
     description["flavors"]["sklearn"] |= {"serialization_format": "cloudpickle", "pickled_model": "model.pkl"}
     (folder / "MLmodel").write_text(yaml.safe_dump(description))
     (folder / "model.skops").unlink()
-    (folder / "model.pkl").write_bytes(b"cos\nmkdir\n(S'/tmp/asof-harm'\ntR.")
+    (folder / "model.pkl").write_bytes(b"cos\nmkdir\n(S'harm'\ntR.")
 
 
 def intruded(folder: Path) -> None:
