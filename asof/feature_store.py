@@ -79,6 +79,14 @@ def registered_contract(settings: Settings, service: str) -> FeatureContract | N
             return None
 
 
+def misfit(settings: Settings, contract: FeatureContract) -> str:
+    """What differs between the contract of a model and what is registered now, in words; empty where nothing does."""
+    registered = registered_contract(settings, contract.feature_service)
+    if registered is None:
+        return f"the feature store knows no feature service {contract.feature_service!r}"
+    return contract.difference(registered)
+
+
 def read_contract(store: "FeatureStore", service: "FeatureService") -> FeatureContract:
     """The contract of a registered FeatureService: every feature of its projections with view and type."""
     features = tuple(

@@ -22,8 +22,8 @@ Moment = Annotated[datetime, AfterValidator(_aware)]
 """A point in time, always in UTC; a value without a zone is taken as UTC."""
 
 
-def _of_project(path: Path | None) -> Path | None:
-    return path and PROJECT / path
+def _of_project(path: Path) -> Path:
+    return PROJECT / path
 
 
 PLATFORM_DEFAULTS = {
@@ -69,7 +69,7 @@ class Settings(BaseSettings):
         validation_alias="MLFLOW_TRACKING_URI",
         description="MLflow's address, never a relative one; unset: database `mlflow` on the same PostgreSQL.",
     )
-    signing_key: Annotated[Path | None, AfterValidator(_of_project)] = Field(
+    signing_key: Annotated[Path, AfterValidator(_of_project)] | None = Field(
         None,
         description="The file of the Ed25519 key (PEM) that signs models; unset: one in ASOF_HOME, made when needed.",
     )

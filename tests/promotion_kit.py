@@ -1,5 +1,6 @@
 """A registered model with three versions to promote, the gate's judges, and the feature services of made-up users."""
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,7 +9,7 @@ from mlflow import MlflowClient
 
 from asof.feature_contract import FeatureContract
 from asof.gate_bounds import GateBounds
-from asof.settings import Settings
+from asof.settings import Settings, export
 from asof.use_case import UseCase
 from tests.training_kit import SMALL, SMALLER, made_up_set, small_use_case
 from training.contest import BuildSet, hold_contest
@@ -18,6 +19,7 @@ from training.history import Entry, read_history, reading
 from training.history_report import HistoryReport, report_history
 from training.promote import Judge, Promotion, promote, rollback
 from training.register import ModelVersion, register
+from training.tracking import open_tracking
 from training.train import train
 from training.training_set import TrainingSet
 
@@ -93,8 +95,16 @@ class Registry:
         return report_history(self.settings, self.use_case)
 
 
+def fresh_registry(settings: Settings, evaluations: Mapping[str, Evaluation]) -> Registry:
+    """A registered model of the test's own, without a version."""
+    use_case = small_use_case(f"model_{uuid.uuid4().hex[:8]}")
+    return Registry(settings, use_case, evaluations, open_tracking(settings))
+
+
 def evaluated(settings: Settings) -> dict[str, Evaluation]:
-    """One of each estimator: `default` is good, `less` is worse, `constant` knows nothing."""
+    """One of each estimator, whose features the store knows: `default` is good, `less` worse, `constant` a guess."""
+    export(settings)
+    apply_small_features(settings, SMALL, SMALLER)
     use_case = small_use_case("shared")
     return {
         name: evaluate(settings, train(settings, use_case, SETS[each.feature_service], estimator=name))

@@ -3,22 +3,18 @@
 Where the model is at fault the criterion fails; where the environment is (no feature store, no MLflow), an error tells.
 """
 
-import shutil
 import statistics
-import tempfile
 import time
 from collections.abc import Iterable
 from datetime import datetime
-from pathlib import Path
 
 import numpy as np
 
 from asof.errors import ModelError
-from asof.feature_store import registered_contract
+from asof.feature_store import misfit
 from asof.golden_rows import GOLDEN_ROWS, GoldenRows
-from asof.serving.model import MLFLOW_FOLDER, ServedModel, load_model
+from asof.serving.model import ServedModel, load_verified
 from asof.settings import Settings
-from asof.signing_keys import trusted_keys
 from asof.use_case import FromRequest, UseCase
 from training.fit import one_thread
 from training.gate import Criterion
@@ -34,9 +30,7 @@ def contract_fits(settings: Settings, use_case: UseCase, version: ModelVersion) 
     if isinstance(use_case.source, FromRequest):
         found = contract.difference(use_case.source.contract, "a request")
     else:
-        registered = registered_contract(settings, contract.feature_service)
-        absent = f"the feature store knows no whole feature service {contract.feature_service!r}"
-        found = contract.difference(registered) if registered else absent
+        found = misfit(settings, contract)
     told = found or f"{len(contract.features)} features, in the same order"
     return Criterion(name, not found, {"features": float(len(contract.features))}, told)
 
@@ -70,8 +64,7 @@ def served_as_evaluated(settings: Settings, use_case: UseCase, version: ModelVer
     name = "served bytes agree with the evaluated model"
     try:
         with verified_folder(settings, f"models:/{version.name}/{version.version}") as verified:
-            verified.of_run(version.run_id)
-            model = _served(settings, use_case, verified.folder)
+            model = load_verified(verified.of_run(version.run_id), use_case)
             golden = GoldenRows.from_json(verified.read(GOLDEN_ROWS))
     except ModelError as error:
         return (Criterion(name, False, {}, str(error)), Criterion(FAST, False, {}, "it does not load"))
@@ -95,9 +88,3 @@ def fast_enough(model: ServedModel, golden: GoldenRows, budget: float) -> Criter
     median, p95 = statistics.median(seconds), float(np.percentile(seconds, 95))
     reason = f"one prediction takes {median * 1000:.1f} ms (95 %: {p95 * 1000:.1f}), the budget is {budget * 1000:g} ms"
     return Criterion(FAST, median <= budget, {"median": median, "p95": p95, "budget": budget}, reason)
-
-
-def _served(settings: Settings, use_case: UseCase, folder: Path) -> ServedModel:
-    with tempfile.TemporaryDirectory() as stored:
-        shutil.copytree(folder, Path(stored) / MLFLOW_FOLDER)
-        return load_model(Path(stored), use_case, trusted_keys(settings))

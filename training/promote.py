@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Any
 
 from asof.errors import ModelError
-from asof.feature_store import registered_contract
+from asof.feature_store import misfit
 from asof.settings import Settings
 from asof.signing_keys import trusted_keys
 from asof.use_case import FromStore, UseCase
@@ -94,15 +94,7 @@ def rollback(settings: Settings, use_case: UseCase, *, to: str | None = None, re
 def _require_fit(settings: Settings, use_case: UseCase, version: ModelVersion) -> None:
     """Raises ModelError, naming the features that differ, where the version could no longer answer."""
     use_case.check_model(version.facts)
-    contract = version.facts.contract
-    if not isinstance(use_case.source, FromStore):
-        return
-    registered = registered_contract(settings, contract.feature_service)
-    if registered is None:
-        found = f"the feature store knows no feature service {contract.feature_service!r}"
-    else:
-        found = contract.difference(registered)
-    if found:
+    if isinstance(use_case.source, FromStore) and (found := misfit(settings, version.facts.contract)):
         raise ModelError(
             f"{version.name} version {version.version} could not answer any more: {found}. Run `feast apply` with its "
             "features, or roll back to another version with --to."

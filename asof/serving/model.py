@@ -49,17 +49,24 @@ class ServedModel:
 
 
 def load_model(folder: Path, use_case: UseCase, keys: TrustedKeys) -> ServedModel:
-    """Loads what `folder` holds, once its signature and every byte are found right; then asks it the golden rows.
+    """Loads what BentoML's `folder` of a model holds, once its signature and every byte are found right.
 
-    Raises UntrustedModel where they are not, or where it holds a type that is not trusted; ModelError where it is no
-    model of ours, takes what the use case does not give, or answers otherwise than when it was evaluated.
+    Raises UntrustedModel where they are not, and what `load_verified` raises.
     """
-    verified = verify_folder(folder / MLFLOW_FOLDER, keys)
+    return load_verified(verify_folder(folder / MLFLOW_FOLDER, keys), use_case)
+
+
+def load_verified(verified: VerifiedFolder, use_case: UseCase) -> ServedModel:
+    """Loads MLflow's folder of a model and asks it the golden rows.
+
+    Raises UntrustedModel where it holds a type that is not trusted; ModelError where it is no model of ours, takes what
+    the use case does not give, or answers otherwise than when it was evaluated.
+    """
     description = _description(verified)
     flavour = description.get("flavors", {}).get("sklearn", {})
     told = (description.get("metadata") or {}).get("asof")
     if told is None or flavour.get("serialization_format") != "skops":
-        raise ModelError(f"{folder} holds no model of AsOf: train and bundle again.")
+        raise ModelError(f"{verified.folder} holds no model of AsOf: train and bundle again.")
     facts = ModelFacts.from_dict(told)
     use_case.check_model(facts)
     estimator = load_trusted(verified.read(flavour["pickled_model"]))

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -16,11 +15,11 @@ import psycopg
 import pytest
 
 from asof.errors import ModelError
-from asof.settings import PROJECT, Settings, export
+from asof.settings import PROJECT, Settings
 from asof.signing_keys import trusted_keys
 from asof.use_case import FromRequest
 from asof.use_cases import load
-from tests.promotion_kit import GOOD, Registry, always, apply_small_features, evaluated
+from tests.promotion_kit import GOOD, Registry, always, apply_small_features, evaluated, fresh_registry
 from tests.training_kit import SMALL, SMALLER, small_use_case
 from training.bento_tag import bento_tag
 from training.chain import breaks
@@ -37,16 +36,13 @@ from training.turn import Turn, take
 
 @pytest.fixture(scope="module")
 def evaluations(settings: Settings) -> dict[str, Evaluation]:
-    export(settings)
-    apply_small_features(settings, SMALL, SMALLER)
     return evaluated(settings)
 
 
 @pytest.fixture
 def registry(settings: Settings, evaluations: dict[str, Evaluation]) -> Registry:
     """Versions 1 (`less`), 2 (`default`) and 3 (`constant`) of a model of the test's own, none in Production."""
-    use_case = small_use_case(f"model_{uuid.uuid4().hex[:8]}")
-    registry = Registry(settings, use_case, evaluations, open_tracking(settings))
+    registry = fresh_registry(settings, evaluations)
     for estimator in ("less", "default", "constant"):
         registry.version(estimator)
     return registry

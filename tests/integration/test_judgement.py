@@ -100,7 +100,7 @@ def test_features_that_the_store_no_longer_gives_keep_a_version_out(history: "Hi
     assert contract.features[-1].name in found[FITS].reason
     assert {FITS, COMPARED} <= failed(found)
     unknown = replace(older, facts=replace(older.facts, contract=replace(contract, feature_service="churn_v9")))
-    assert "knows no whole feature service 'churn_v9'" in judged(history.settings, USE_CASE, unknown)[FITS].reason
+    assert "knows no feature service 'churn_v9'" in judged(history.settings, USE_CASE, unknown)[FITS].reason
 
 
 def test_an_error_in_the_data_keeps_a_version_out_until_it_is_acknowledged(

@@ -3,33 +3,27 @@
 import random
 import signal
 import time
-import uuid
 from itertools import cycle, islice, pairwise
 
 import pytest
 
-from asof.settings import Settings, export
+from asof.settings import Settings
 from tests.kill_kit import Act, Kill, begun, fail_at_the_alias, told
-from tests.promotion_kit import Registry, apply_small_features, evaluated
-from tests.training_kit import SMALL, SMALLER, small_use_case
+from tests.promotion_kit import Registry, evaluated, fresh_registry
 from training.evaluate import Evaluation
-from training.tracking import open_tracking
 
 MOMENTS = 50
 
 
 @pytest.fixture(scope="module")
 def evaluations(settings: Settings) -> dict[str, Evaluation]:
-    export(settings)
-    apply_small_features(settings, SMALL, SMALLER)
     return evaluated(settings)
 
 
 @pytest.fixture
 def registry(settings: Settings, evaluations: dict[str, Evaluation]) -> Registry:
     """Versions 1 (`less`), 2 (`default`) and 3 (`constant`); 1 has been in Production, and 2 is."""
-    use_case = small_use_case(f"model_{uuid.uuid4().hex[:8]}")
-    registry = Registry(settings, use_case, evaluations, open_tracking(settings))
+    registry = fresh_registry(settings, evaluations)
     for estimator in ("less", "default"):
         registry.put(estimator)
     registry.version("constant")
@@ -105,9 +99,7 @@ def test_killed_at_each_step_of_an_adoption_a_rerun_finishes_it(
 ) -> None:
     step, finished = 0, False
     while not finished:
-        registry = Registry(
-            settings, small_use_case(f"model_{uuid.uuid4().hex[:8]}"), evaluations, open_tracking(settings)
-        )
+        registry = fresh_registry(settings, evaluations)
         for number, estimator in enumerate(("less", "default", "constant"), start=1):
             registry.version(estimator)
             if number < 3:

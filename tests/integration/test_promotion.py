@@ -1,6 +1,5 @@
 """Register, promote and roll back in a real registry; each test has a registered model of its own."""
 
-import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,27 +12,25 @@ from sklearn.metrics import roc_auc_score
 from asof.errors import ModelError
 from asof.model_facts import Split
 from asof.settings import Settings
-from tests.promotion_kit import GOOD, SETS, Registry, apply_small_features, by_contest, evaluated, set_for
-from tests.training_kit import SMALL, SMALLER, made_up_set, small_use_case
+from tests.promotion_kit import GOOD, SETS, Registry, by_contest, evaluated, fresh_registry, set_for
+from tests.training_kit import SMALLER, made_up_set
 from training.contest import hold_contest
 from training.evaluate import Evaluation, evaluate
 from training.gate import Criterion
 from training.promote import promote
 from training.register import ModelVersion, load_model, model_version, production, register
-from training.tracking import open_tracking, stages_allowed, tracked_run
+from training.tracking import stages_allowed, tracked_run
 from training.train import train
 
 
 @pytest.fixture(scope="module")
 def evaluations(settings: Settings) -> dict[str, Evaluation]:
-    apply_small_features(settings, SMALL, SMALLER)
     return evaluated(settings)
 
 
 @pytest.fixture
 def registry(settings: Settings, evaluations: dict[str, Evaluation]) -> Registry:
-    use_case = small_use_case(f"model_{uuid.uuid4().hex[:8]}")
-    return Registry(settings, use_case, evaluations, open_tracking(settings))
+    return fresh_registry(settings, evaluations)
 
 
 def test_the_same_evaluation_is_registered_once(registry: Registry) -> None:
