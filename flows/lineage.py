@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
+from asof.errors import DataError, ModelError
 from asof.settings import Settings
 from asof.use_case import UseCase
 from training.history import Entry
@@ -23,14 +24,26 @@ FILE = {OnDisk.SAME: "the file is the same", OnDisk.CHANGED: "the file has chang
 
 
 def follow(settings: Settings, use_case: UseCase, what: str) -> AnswerChain | VersionChain:
-    """A number is a version, `-` an answer on stdin, a file's path the answer in it; everything else a request id."""
-    if what.isdecimal():
-        return trace_version(settings, use_case, what)
+    """A number is a version, or else a request id; `-` is an answer on stdin, a file's path the answer in it."""
+    if what.isascii() and what.isdecimal():
+        return _numbered(settings, use_case, what)
     if what == "-":
         return trace_answer(settings, use_case, read_answer(sys.stdin.read(), use_case, "stdin"))
     if (path := Path(what)).is_file():
-        return trace_answer(settings, use_case, read_answer(path.read_text(encoding="utf-8"), use_case, what))
+        text = path.read_text(encoding="utf-8", errors="replace")
+        return trace_answer(settings, use_case, read_answer(text, use_case, what))
     return trace_request(settings, use_case, what)
+
+
+def _numbered(settings: Settings, use_case: UseCase, number: str) -> AnswerChain | VersionChain:
+    """Clients may name their requests by numbers. Raises ModelError where it is neither, and tells both places."""
+    try:
+        return trace_version(settings, use_case, number)
+    except ModelError as no_version:
+        try:
+            return trace_request(settings, use_case, number)
+        except DataError as no_answer:
+            raise ModelError(f"{no_version} {no_answer}") from None
 
 
 def show(chain: AnswerChain | VersionChain) -> None:

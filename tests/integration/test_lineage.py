@@ -345,6 +345,20 @@ def test_what_is_not_known_is_told_with_where_it_was_looked_for(
         follow(traced.settings, QUICK, what)
 
 
+def test_a_request_id_of_digits_is_traced_where_no_version_has_that_number(traced: Traced) -> None:
+    user = fetch(traced.settings, f"SELECT min(user_id) FROM {USAGE} WHERE as_of = '2024-01-31Z'")[0][0]
+    expected = traced.answer("20261125", user)
+    assert follow(traced.settings, QUICK, "20261125") == expected
+    with pytest.raises(ModelError, match=r"no version '78'.*No answer 78 of churn is known: looked in"):
+        follow(traced.settings, QUICK, "78")
+
+
+def test_a_file_that_is_no_text_is_no_answer(traced: Traced, tmp_path: Path) -> None:
+    (tmp_path / "answer.json").write_bytes(b"\xff\xfe")
+    with pytest.raises(DataError, match="holds no answer of churn"):
+        follow(traced.settings, QUICK, str(tmp_path / "answer.json"))
+
+
 def shown(chain: AnswerChain | VersionChain) -> str:
     with contextlib.redirect_stdout(io.StringIO()) as text:
         show(chain)

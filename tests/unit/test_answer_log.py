@@ -1,5 +1,6 @@
 """The answer log: one whole line for each answer, and no request that fails because of it."""
 
+import gzip
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -141,6 +142,21 @@ def test_of_two_answers_with_one_id_the_newest_is_found_past_half_a_line(opened:
     answered(log, "not-twice", "third")
     found = find_answer(path, CHURN, "twice")
     assert (found.entity, found.status, found.code, found.as_of) == ("second", 404, "entity-not-found", {})
+
+
+def test_what_is_no_answer_in_the_log_or_beside_it_hides_none(opened: Opened, tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    answered(opened(path), "kept")
+    with path.open("ab") as file:
+        file.write(b'"kept"\n["kept"]\n{"note": "kept"}\n{"request_id": "kept"}\n\xff kept\n')
+    whole = gzip.compress(path.read_bytes().replace(b"kept", b"torn") * 200)
+    (tmp_path / "answers.jsonl.1").write_bytes(b"\xff\xfe kept")
+    (tmp_path / "answers.jsonl.2.gz").write_bytes(b"kept")
+    (tmp_path / "answers.jsonl.3.gz").write_bytes(whole[:-4])
+    (tmp_path / "answers.jsonl.4.xz").write_bytes(b"kept")
+    assert find_answer(path, CHURN, "kept").entity == find_answer(path, CHURN, "torn").entity == "7590-VHVEG"
+    with pytest.raises(DataError, match=r"2\.gz \(not readable .*3\.gz \(not readable .*4\.xz \(not readable"):
+        find_answer(path, CHURN, "never")
 
 
 def test_an_id_that_is_not_there_is_told_with_the_files_that_were_searched(opened: Opened, tmp_path: Path) -> None:

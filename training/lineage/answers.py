@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +11,8 @@ from typing import Any
 
 from asof.errors import DataError
 from asof.use_case import FromStore, UseCase
+
+UNKNOWN = (".bz2", ".xz", ".zst")
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,21 @@ class Answer:
 
 def find_answer(log: Path, use_case: UseCase, request_id: str) -> Answer:
     """The newest answer of that id, in the log or what logrotate made of it. Raises DataError where there is none."""
-    found = list(_lines(log, request_id))
+    found: list[Answer] = []
+    searched: list[str] = []
+    for path in _files(log):
+        try:
+            for answer in _answers(path, request_id):
+                found.append(answer)  # noqa: PERF402 - what was found before the file broke off is kept
+            searched.append(str(path))
+        except (OSError, EOFError, zlib.error) as error:
+            searched.append(f"{path} (not readable to its end: {error})")
     ours = [answer for answer in found if answer.use_case == use_case.name]
     if ours:
         return max(ours, key=lambda answer: answer.at or datetime.min.replace(tzinfo=UTC))
     if found:
         raise DataError(f"Request {request_id} was one of {found[0].use_case}: name that use case.")
-    where = ", ".join(map(str, _files(log))) or f"{log}, which is not there"
+    where = ", ".join(searched) or f"{log}, which is not there"
     raise DataError(
         f"No answer {request_id} of {use_case.name} is known: looked in {where}. Set ASOF_ANSWER_LOG to the file of "
         "the service that answered, or give the answer itself: a file, or - for stdin."
@@ -69,25 +80,26 @@ def read_answer(text: str, use_case: UseCase, found_in: str) -> Answer:
     return answer
 
 
-def _lines(log: Path, request_id: str) -> Iterator[Answer]:
-    """A line that cannot be read is half of one, of a disk that was full."""
-    for path in _files(log):
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
-            for line in lines:
-                if request_id in line and (told := _parsed(line)) and told["request_id"] == request_id:
-                    yield _answer(told, str(path))
+def _answers(path: Path, request_id: str) -> Iterator[Answer]:
+    """The answers of that id in one file. Raises OSError, EOFError or zlib.error where it cannot be read."""
+    if path.suffix in UNKNOWN:
+        raise OSError(f"{path.suffix} is not unpacked here")
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
+        for line in lines:
+            if request_id.encode() in line and (found := _parsed(line, str(path))) and found.request_id == request_id:
+                yield found
 
 
 def _files(log: Path) -> list[Path]:
     return sorted(path for path in log.parent.glob(f"{log.name}*") if path.is_file())
 
 
-def _parsed(line: str) -> dict[str, Any] | None:
+def _parsed(line: bytes, found_in: str) -> Answer | None:
+    """None: half a line, of a disk that was full, or one that somebody else wrote."""
     try:
-        told: dict[str, Any] = json.loads(line)
-    except ValueError:
+        return _answer(json.loads(line), found_in)
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
-    return told
 
 
 def _answer(told: Mapping[str, Any], found_in: str) -> Answer:
