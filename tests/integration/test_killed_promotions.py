@@ -54,11 +54,11 @@ def nothing_half_done_is_read(registry: Registry, before: str) -> None:
 @pytest.mark.parametrize("what", ["promotion", "rollback"])
 def test_killed_at_each_step_a_rerun_finishes_it(registry: Registry, what: str, after: bool) -> None:
     act, version = (Act(registry.name, "3"), "3") if what == "promotion" else (Act(registry.name, to="1"), "1")
-    reached: list[str] = []
+    killed_at: list[str] = []
     for step in range(100):
         entries = len(registry.history())
         with begun(registry.settings, [act], Kill(step, after)) as (child, pipe):
-            reached = told(pipe)
+            killed_at.append(told(pipe)[-1])
             child.join()
             assert child.exitcode in (0, -signal.SIGKILL)
         if child.exitcode == 0:
@@ -68,8 +68,8 @@ def test_killed_at_each_step_a_rerun_finishes_it(registry: Registry, what: str, 
         assert agree(registry) == version
         assert [entry.version for entry in registry.history()[entries:]] == [version]
         registry.put("default")  # for the next step
-    assert step == len(reached) - 2
-    assert {"append", "stage", "tag", "alias", "done"} <= set(reached)
+    # Their number varies by one: a second promotion within the same second finds a tag as it is to be.
+    assert set(killed_at) == {"append", "stage", "tag", "alias", "done", "end"}
     assert agree(registry) == version
 
 
