@@ -82,8 +82,9 @@ class Settings(BaseSettings):
     prefect_port: int = Field(4200, description="The Prefect server's port.")
     clock: Moment | None = Field(None, description="The moment that the service takes for now; unset: the real one.")
     lookup_timeout: float = Field(1.5, gt=0, description="Seconds that one feature lookup may take.")
-    max_in_flight: int = Field(256, gt=0, description="Requests that one worker accepts at once; more get a 429.")
+    max_in_flight: int = Field(128, gt=0, description="Requests that one worker accepts at once; more get a 429.")
     workers: int = Field(1, gt=0, description="Processes of the prediction service.")
+    access_log: bool = Field(True, description="Whether each request leaves a line of JSON on standard output.")
     actor: str | None = Field(None, description="Who promotes and rolls back, for the history; unset: user@host.")
     answer_log: Annotated[Path, AfterValidator(_of_project)] | None = Field(
         None,

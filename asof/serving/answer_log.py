@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from asof.serving.lineage import Lineage
+from asof.serving.lines import Lines
 from asof.use_case import UseCase
 
 logger = logging.getLogger("asof.serving")
@@ -32,7 +33,8 @@ class AnswerLog:
     """One for each worker; without a path nothing is written. Nothing that goes wrong here fails a request."""
 
     def __init__(self, path: Path | None) -> None:
-        self._lines = _Lines(path) if path else None
+        self._file = _File(path) if path else None
+        self._lines = Lines(self._file.append) if self._file else None
 
     def answered(self, request_id: str, predictor: Answering, *, entity: Any, evidence: Mapping[str, Any]) -> None:
         """`entity` is None where the features came in the request; `evidence` as in a Prediction."""
@@ -55,15 +57,19 @@ class AnswerLog:
             "model": vars(predictor.lineage),
             **facts,
         }
-        self._lines.handle(logging.makeLogRecord({"msg": json.dumps(told, default=str)}))
+        self._lines.add(json.dumps(told, default=str))
 
 
-class _Lines(WatchedFileHandler):
+class _File(WatchedFileHandler):
     """Appends lines; what cannot be written is lost, which is told once until writing succeeds again."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, encoding="utf-8", delay=True)
         self._failed = self._told = False
+
+    def append(self, lines: str) -> None:
+        """Whole lines, the last one without its end."""
+        self.handle(logging.makeLogRecord({"msg": lines}))
 
     def _open(self) -> TextIOWrapper:
         Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)

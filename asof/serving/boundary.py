@@ -6,12 +6,16 @@ BentoML answers an unknown path, a wrong method and an unready probe in plain te
 import logging
 import re
 import uuid
+from time import perf_counter
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from asof.serving.problems import MEDIA_TYPE, Occurrence, Problem, kind_of_status, problem
+from asof.errors import AsOfError
+from asof.serving.access_log import AccessLog
+from asof.serving.problems import BY_STATUS, MEDIA_TYPE, Occurrence, Problem, describe, kind_of_status, problem
 
 logger = logging.getLogger("asof.serving")
 
@@ -40,24 +44,36 @@ def plain_problem(status: int, scope: Scope) -> Problem:
     return problem(kind, detail, occurrence(scope))
 
 
-class Boundary:
-    """ASGI middleware: X-Request-ID in and out, plain error texts and exceptions into problem documents."""
+def explain(error: AsOfError | HTTPException, scope: Scope) -> tuple[Problem, dict[str, str]]:
+    """The document for an error on the way to an answer, and the headers that go with it."""
+    if isinstance(error, AsOfError):
+        return describe(error, occurrence(scope))
+    headers = dict(error.headers or {})
+    if error.status_code in (413, 415):
+        return problem(BY_STATUS[error.status_code], error.detail, occurrence(scope)), headers
+    return plain_problem(error.status_code, scope), headers
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+
+class Boundary:
+    """ASGI middleware: X-Request-ID in and out, plain error texts and exceptions into problems, each request logged."""
+
+    def __init__(self, app: ASGIApp, *, access_log: AccessLog) -> None:
+        self.app, self._access_log = app, access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        scope.setdefault("state", {})["request_id"] = _request_id(Headers(scope=scope))
+        begun, request_id = perf_counter(), _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
         answer = _Answer(scope, receive, send)
         try:
             await self.app(scope, receive, answer.send)
         except Exception:
             logger.exception("Request %s to %s failed", scope["state"]["request_id"], scope["path"])
-            if not answer.started:
+            if not answer.status:
                 await answer.replace(500)
+        self._access_log.finished(scope, request_id, status=answer.status, begun=begun)
 
 
 class _Answer:
@@ -65,7 +81,7 @@ class _Answer:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope, self.receive, self._send = scope, receive, send
-        self.started = self._replaced = False
+        self.status, self._replaced = 0, False
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start" and _is_plain_error(message):
@@ -81,13 +97,13 @@ class _Answer:
 
     async def _pass(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.started = True
+            self.status = message["status"]
             MutableHeaders(scope=message)[HEADER] = self.scope["state"]["request_id"]
         await self._send(message)
 
 
-def _request_id(headers: Headers) -> str:
-    given = headers.get(HEADER, "")
+def _request_id(scope: Scope) -> str:
+    given = Headers(scope=scope).get(HEADER, "")
     return given if SANE.fullmatch(given) else uuid.uuid4().hex
 
 

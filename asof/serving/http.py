@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Path, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -16,27 +17,28 @@ from asof.serving.answers import (
     ModelAnswer,
     feature_answer,
     following_answer,
-    identity,
     model_answer,
     prediction_example,
     prediction_type,
 )
-from asof.serving.boundary import occurrence, plain_problem, problem_response
+from asof.serving.boundary import explain, occurrence, problem_response
 from asof.serving.live import Live
+from asof.serving.predict import Predict
 from asof.serving.predictor import Predictor
-from asof.serving.problems import BY_STATUS, Problem, describe, invalid_request, problem
+from asof.serving.problems import invalid_request
 from asof.serving.request_input import RequestInput
 from asof.serving.store_input import LOOKUP, StoreInput
-from asof.serving.strict_json import StrictJsonRoute
 from asof.use_case import FromRequest, FromStore, UseCase
 
 PREDICT = "/predict"
 
 
 def create_app(use_case: UseCase) -> FastAPI:
-    """The app. Before its first request, `app.state.live` must be set, and `app.state.follower` if it follows."""
+    """The app; `app.state.predict` is the address of predictions alone.
+
+    Before its first request, `app.state.live` must be set, and `app.state.follower` if it follows.
+    """
     app = FastAPI(title=use_case.title, docs_url=None, redoc_url=None, openapi_url=None)
-    app.router.route_class = StrictJsonRoute
     match use_case.source:
         case FromStore(extract):
             _add_predict(app, use_case, StoreInput)
@@ -48,7 +50,7 @@ def create_app(use_case: UseCase) -> FastAPI:
     app.add_api_route("/health", _health, summary="Can it predict now?", response_model=Health, responses=unready)
     app.add_exception_handler(AsOfError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
-    app.add_exception_handler(HTTPException, _on_status)
+    app.add_exception_handler(HTTPException, _on_error)
     return app
 
 
@@ -67,29 +69,23 @@ def _json(document: BaseModel, status: int = 200) -> Response:
 
 
 def _add_predict(app: FastAPI, use_case: UseCase, source: type[StoreInput | RequestInput]) -> None:
-    prediction = prediction_type(use_case, source.evidence)
-
-    async def predict(request: Request, body: use_case.request) -> Response:  # type: ignore[name-defined]
+    async def described(body: use_case.request) -> None:  # type: ignore[name-defined]
         """Takes each feature from where it comes, checks that the model may see it, and asks the model."""
-        predictor, made = await _live(request).predict(body)
-        predictor.worker.metrics.predictions.labels("ok").inc()
-        request_id = occurrence(request.scope).request_id
-        entity = getattr(body, predictor.model.facts.contract.entity, None)
-        predictor.worker.answer_log.answered(request_id, predictor, entity=entity, evidence=made.evidence)
-        return _json(
-            prediction(
-                **made.answer.model_dump(),
-                model=identity(predictor.model, predictor.lineage),
-                **made.evidence,
-                request_id=request_id,
-            )
-        )
 
-    success = {200: {"content": {"application/json": {"example": prediction_example(use_case, source.evidence)}}}}
-    responses = success | openapi.responses(PREDICT, *source.problems, NotReady, *openapi.BODY)
-    app.add_api_route(
-        PREDICT, predict, methods=["POST"], summary=use_case.title, response_model=prediction, responses=responses
+    success: dict[int | str, Any] = {
+        200: {"content": {"application/json": {"example": prediction_example(use_case, source.evidence)}}}
+    }
+    route = APIRoute(
+        PREDICT,
+        described,
+        methods=["POST"],
+        name="predict",
+        summary=use_case.title,
+        response_model=prediction_type(use_case, source.evidence),
+        responses=success | openapi.responses(PREDICT, *source.problems, NotReady, *openapi.BODY),
     )
+    route.app = app.state.predict = Predict(app.state, use_case.request)
+    app.router.routes.append(route)
 
 
 def _add_features(app: FastAPI, entity_key: str) -> None:
@@ -141,34 +137,10 @@ async def _health(request: Request) -> Response:
 
 
 async def _on_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, AsOfError)  # noqa: S101 - Starlette's type of a handler is wider than what it gets
-    document, headers = describe(error, occurrence(request.scope))
-    return _counted(request, document, headers)
+    assert isinstance(error, AsOfError | HTTPException)  # noqa: S101 - Starlette's type of a handler is wider
+    return problem_response(*explain(error, request.scope))
 
 
 async def _on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     return await _on_error(request, invalid_request(error.errors()))
-
-
-async def _on_status(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101
-    if error.status_code in openapi.BODY:
-        document = problem(BY_STATUS[error.status_code], error.detail, occurrence(request.scope))
-    else:
-        document = plain_problem(error.status_code, request.scope)
-    return _counted(request, document, dict(error.headers or {}))
-
-
-def _counted(request: Request, document: Problem, headers: dict[str, str]) -> Response:
-    if request.url.path == PREDICT:
-        predictor = _predictor(request)
-        predictor.worker.metrics.predictions.labels(document.code).inc()
-        predictor.worker.answer_log.refused(
-            document.request_id,
-            predictor,
-            status=document.status,
-            code=document.code,
-            entity=getattr(document, "entity", None),
-        )
-    return problem_response(document, headers)

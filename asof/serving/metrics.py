@@ -8,6 +8,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
+SIZES = (1, 2, 4, 8, 16, 32, 64)
+
 
 class Metrics:
     """One set for each app, in a registry of its own: BentoML collects from the files of all workers."""
@@ -18,6 +20,13 @@ class Metrics:
             "asof_predictions",
             "Requests to /predict by outcome: ok, or the problem's code.",
             ["code"],
+            registry=registry,
+        )
+        self.predicted = self.predictions.labels("ok")
+        self.batch_size = Histogram(
+            "asof_batch_size",
+            "Predictions that were made together: those that came while the ones before were.",
+            buckets=SIZES,
             registry=registry,
         )
         self.lookup_seconds = Histogram(

@@ -39,6 +39,7 @@ class ServedModel:
     derived: Mapping[str, Compute]
     signed_by: str = ""
     proof: Proof | None = None
+    blocking = True
 
     def probabilities(self, rows: Sequence[Mapping[str, Any]]) -> list[float]:
         """The probabilities (0 to 1) of the positive class for n rows of feature values by name."""

@@ -78,8 +78,11 @@ class Predictor:
             return await self.features.readings(entity)
 
     async def _score(self, rows: Sequence[Row]) -> Sequence[float | Exception]:
-        """In a thread: a forest takes 20 ms, and the event loop must go on answering meanwhile."""
-        return await asyncio.to_thread(_score_each, self.model, rows)
+        """A compiled model here and now; another in a thread: it takes 20 ms, and the loop must go on answering."""
+        self.worker.metrics.batch_size.observe(len(rows))
+        if self.model.blocking:
+            return await asyncio.to_thread(_score_each, self.model, rows)
+        return _score_each(self.model, rows)
 
     @contextlib.contextmanager
     def _place(self) -> Iterator[None]:

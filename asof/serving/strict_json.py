@@ -1,45 +1,68 @@
-"""A request body -> plain data, or a refusal: bounded in size, JSON in name and in fact.
+"""A request body -> a validated payload, or a refusal: bounded in size, JSON in name and in fact.
 
 FastAPI reads a body of any length, and Python's JSON takes NaN, Infinity and repeated keys.
 """
 
 import json
-from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
-from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope
+
+from asof.serving.problems import NOT_JSON, invalid_request
 
 MOST_BYTES = 64 * 1024
 JSON = "application/json"
 
+Payload = TypeVar("Payload", bound=BaseModel)
 
-class StrictJsonRequest(Request):
-    """Reads at most MOST_BYTES, and only what is called JSON and is JSON by RFC 8259 with distinct keys."""
 
-    async def body(self) -> bytes:
-        """Raises HTTPException: 413 for a longer body, 415 for another type. An absent type is another type, too."""
-        body = bytearray()
-        async for chunk in self.stream():
-            body += chunk
-            if len(body) > MOST_BYTES:
-                raise HTTPException(413, f"The body is longer than {MOST_BYTES} bytes.")
-        given = self.headers.get("content-type", "")
-        if body and given.partition(";")[0].strip().lower() != JSON:
-            raise HTTPException(415, f"Send the body as Content-Type: {JSON}, not {given or 'without one'!r:.100}.")
-        self._text = bytes(body)
-        return self._text
+async def read_body(scope: Scope, receive: Receive) -> bytes:
+    """Reads at most MOST_BYTES, and only what is called JSON; an absent content type is another type, too.
 
-    async def json(self) -> Any:
-        """Raises JSONDecodeError, which FastAPI turns into a validation error."""
-        try:
-            return json.loads(self._text.decode(), parse_constant=_refuse, object_pairs_hook=_distinct)
-        except json.JSONDecodeError:
-            raise
-        except (ValueError, RecursionError) as error:
-            raise json.JSONDecodeError(str(error), "", 0) from error
+    Raises HTTPException: 413 for a longer body, 415 for another type; ClientDisconnect where the client goes away.
+    """
+    body, more = b"", True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+        if len(body) > MOST_BYTES:
+            raise HTTPException(413, f"The body is longer than {MOST_BYTES} bytes.")
+    if body:
+        _require_json(Headers(scope=scope).get("content-type", ""))
+    return body
+
+
+def parse(body: bytes, payload: type[Payload]) -> Payload:
+    """The payload in a body that is JSON by RFC 8259 with distinct keys. Raises InvalidRequest, naming the places."""
+    if not body:
+        raise invalid_request([{"type": "missing", "loc": ("body",), "msg": "Field required"}])
+    try:
+        return payload.model_validate(_data(body), from_attributes=True)
+    except json.JSONDecodeError as error:
+        raise invalid_request([{"type": NOT_JSON, "loc": ("body", error.pos), "ctx": {"error": error.msg}}]) from error
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        raise invalid_request({**each, "loc": ("body", *each["loc"])} for each in found) from error
+
+
+def _require_json(given: str) -> None:
+    if given.partition(";")[0].strip().lower() != JSON:
+        raise HTTPException(415, f"Send the body as Content-Type: {JSON}, not {given or 'without one'!r:.100}.")
+
+
+def _data(body: bytes) -> Any:
+    try:
+        return json.loads(body.decode(), parse_constant=_refuse, object_pairs_hook=_distinct)
+    except json.JSONDecodeError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise json.JSONDecodeError(str(error), "", 0) from error
 
 
 def _refuse(constant: str) -> None:
@@ -51,15 +74,3 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) < len(pairs):
         raise ValueError("a key occurs twice in one object")
     return members
-
-
-class StrictJsonRoute(APIRoute):
-    """A FastAPI route that reads its body by StrictJsonRequest."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handler = super().get_route_handler()
-
-        async def strict(request: Request) -> Response:
-            return await handler(StrictJsonRequest(request.scope, request.receive))
-
-        return strict

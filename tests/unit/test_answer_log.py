@@ -39,8 +39,8 @@ def opened() -> Iterator[Opened]:
 
     yield make
     for log in logs:
-        assert log._lines is not None
-        log._lines.close()
+        assert log._file is not None
+        log._file.close()
 
 
 def answered(log: AnswerLog, request_id: str, entity: str = "7590-VHVEG") -> None:

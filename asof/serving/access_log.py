@@ -1,0 +1,40 @@
+"""Each request -> one line of JSON on standard output: when, who, what, the status, the milliseconds."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from time import perf_counter
+
+from starlette.types import Scope
+
+from asof.serving.lines import Lines
+
+SILENT = frozenset({"/healthz", "/livez", "/metrics", "/readyz"})
+"""Addresses that machines ask every few seconds."""
+
+
+class AccessLog:
+    """One for each worker; `on` says whether anything is written."""
+
+    def __init__(self, *, on: bool) -> None:
+        self._lines = Lines(_print) if on else None
+
+    def finished(self, scope: Scope, request_id: str, *, status: int, begun: float) -> None:
+        """`begun` is the value of `perf_counter` when the request came."""
+        if self._lines is None or scope["path"] in SILENT:
+            return
+        told = {
+            "at": datetime.now(UTC).isoformat(),
+            "request_id": request_id,
+            "client": scope["client"][0] if scope.get("client") else None,
+            "method": scope["method"],
+            "path": scope["path"],
+            "status": status,
+            "ms": round((perf_counter() - begun) * 1000, 3),
+        }
+        self._lines.add(json.dumps(told))
+
+
+def _print(lines: str) -> None:
+    sys.stdout.write(lines + "\n")
+    sys.stdout.flush()
