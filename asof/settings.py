@@ -3,13 +3,15 @@
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy.engine import URL, make_url
 
 from asof.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -108,7 +110,7 @@ class Settings(BaseSettings):
         """The moment that counts as now: the clock, or else the real time, in UTC."""
         return self.clock or datetime.now(UTC)
 
-    def database(self, name: str | None = None) -> URL:
+    def database(self, name: str | None = None) -> "URL":
         """The PostgreSQL URL, without a driver; with `name`, that of a sister database on the same server.
 
         Raises ConfigurationError where no server is set.
@@ -117,6 +119,8 @@ class Settings(BaseSettings):
             raise ConfigurationError(
                 'ASOF_POSTGRES_URL is not set: run `eval "$(make -s env)"`, or set it to a server of yours.'
             )
+        from sqlalchemy.engine import make_url
+
         url = make_url(self.postgres_url.get_secret_value())
         if not url.drivername.startswith("postgresql") or not (url.host and url.database):
             raise ConfigurationError("ASOF_POSTGRES_URL must read postgresql://user:password@host:port/database.")
@@ -135,6 +139,8 @@ class Settings(BaseSettings):
 
     def sqlalchemy_url(self, driver: str, name: str | None = None) -> str:
         """The same server for SQLAlchemy; the driver is written out (`psycopg` or `psycopg2`)."""
+        from sqlalchemy.engine import make_url
+
         url = make_url(self.conninfo(name)).set(drivername=f"postgresql+{driver}")
         return url.render_as_string(hide_password=False)
 
