@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Kind(StrEnum):
@@ -39,7 +41,7 @@ class Rule:
 
     text: str
     columns: tuple[str, ...]
-    holds: Callable[[pd.DataFrame], "pd.Series[bool]"]
+    holds: Callable[["pd.DataFrame"], "pd.Series[bool]"]
 
 
 @dataclass(frozen=True)

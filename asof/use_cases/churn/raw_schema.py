@@ -1,8 +1,11 @@
 """The StreamFlow extracts: six CSV files a month, one row for each user in each."""
 
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from asof.extract_schema import Column, ExtractSchema, Kind, RawTable, Rule
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 USER_ID = Column("user_id", Kind.TEXT)
 NO_INTERNET = "No"
@@ -10,7 +13,7 @@ CONTRACTS = ("Month-to-month", "One year", "Two year")
 NET_SERVICES = ("DSL", "Fiber optic", NO_INTERNET)
 
 
-def _plans_are_empty_exactly_without_internet(rows: pd.DataFrame) -> "pd.Series[bool]":
+def _plans_are_empty_exactly_without_internet(rows: "pd.DataFrame") -> "pd.Series[bool]":
     without = rows["net_service"].eq(NO_INTERNET)
     return rows["plan_stream_tv"].isna().eq(without) & rows["plan_stream_movies"].isna().eq(without)
 
