@@ -5,7 +5,7 @@ BentoML reads a service class's annotations at run time: no `from __future__ imp
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bentoml
 from bentoml._internal.configuration.containers import BentoMLContainer
@@ -20,15 +20,8 @@ from asof.serving.collector import freeze
 from asof.serving.fast_lane import FastLane
 from asof.serving.http import PREDICT, create_app
 from asof.serving.lineage import Lineage
-from asof.serving.live import Live
-from asof.serving.model import load_model
-from asof.serving.predictor import Predictor
-from asof.serving.worker import Worker
 from asof.settings import Settings
-from asof.signing_keys import TrustedKeys, trusted_keys
-
-if TYPE_CHECKING:
-    from asof.serving.follow import Follower
+from asof.signing_keys import trusted_keys
 
 # BentoML's timeout keeps every request's objects alive until it has run out, so it is short; but it answers in a format
 # of its own, so it is longer than anything that we wait for.
@@ -76,11 +69,13 @@ def make_service(arguments: Arguments) -> "bentoml.Service[Any]":
         stored = bentoml.models.BentoModel(arguments.model)
 
         def __init__(self) -> None:
-            self.keys = trusted_keys(settings, arguments.trusted_keys)
-            model = load_model(Path(self.stored.path), use_case, self.keys)
-            worker, lineage = Worker(settings), _lineage(self.stored.info.metadata)
-            predictor = Predictor(model, lineage, worker, use_case=use_case)
-            self.live = app.state.live = Live(predictor, ready=settings.follow is None)
+            # Imported here: the process that starts the workers needs none of it, and would start it twice as slowly.
+            from asof.serving.assembly import assemble
+
+            self.keys, lineage = trusted_keys(settings, arguments.trusted_keys), _lineage(self.stored.info.metadata)
+            self.live = app.state.live = assemble(
+                settings, use_case, Path(self.stored.path), lineage=lineage, keys=self.keys
+            )
 
         @bentoml.on_deployment  # type: ignore[untyped-decorator]
         @staticmethod
@@ -93,7 +88,9 @@ def make_service(arguments: Arguments) -> "bentoml.Service[Any]":
         async def start(self) -> None:
             self.live.current.start().add_done_callback(lambda _: freeze())
             if settings.follow:
-                app.state.follower = _follower(self.live, self.keys)
+                from asof.serving.assembly import follower_of
+
+                app.state.follower = follower_of(self.live, self.keys)
                 app.state.follower.start()
 
         @bentoml.on_shutdown  # type: ignore[untyped-decorator]
@@ -126,19 +123,6 @@ def _share_folder(settings: Settings) -> None:
     from asof.serving.shelf import make_folder
 
     os.environ["ASOF_FOLLOW_FOLDER"] = str(make_folder(settings.follow_folder))
-
-
-def _follower(live: Live, keys: TrustedKeys) -> "Follower":
-    """Imported here: who does not follow needs no client of HTTP."""
-    from asof.serving.follow import Follower
-    from asof.serving.registry import Registry
-    from asof.serving.shelf import Shelf, make_folder
-
-    own = live.current
-    settings = own.worker.settings
-    registry = Registry(settings.registry, own.lineage.name, keys)
-    shelf = Shelf(settings.follow_folder or make_folder(None))
-    return Follower(live, registry, shelf, load=lambda folder: load_model(folder, own.use_case, keys))
 
 
 def _lineage(metadata: dict[str, str]) -> Lineage:

@@ -1,6 +1,6 @@
 """A use case -> the FastAPI app with its addresses. The predictor comes later, when a worker starts."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import FastAPI, Path, Request
 from fastapi.exceptions import RequestValidationError
@@ -22,13 +22,15 @@ from asof.serving.answers import (
     prediction_type,
 )
 from asof.serving.boundary import explain, occurrence, problem_response
-from asof.serving.live import Live
 from asof.serving.predict import Predict
-from asof.serving.predictor import Predictor
 from asof.serving.problems import invalid_request
 from asof.serving.request_input import RequestInput
 from asof.serving.store_input import LOOKUP, StoreInput
 from asof.use_case import FromRequest, FromStore, UseCase
+
+if TYPE_CHECKING:
+    from asof.serving.live import Live
+    from asof.serving.predictor import Predictor
 
 PREDICT = "/predict"
 
@@ -54,12 +56,12 @@ def create_app(use_case: UseCase) -> FastAPI:
     return app
 
 
-def _live(request: Request) -> Live:
+def _live(request: Request) -> "Live":
     live: Live = request.app.state.live
     return live
 
 
-def _predictor(request: Request) -> Predictor:
+def _predictor(request: Request) -> "Predictor":
     return _live(request).current
 
 

@@ -4,7 +4,7 @@ It is plain ASGI. FastAPI only describes it (`asof.serving.http`): its dependenc
 of a finished answer take longer than all that is done here.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 from pydantic_core import to_json
@@ -17,9 +17,11 @@ from starlette.types import Receive, Scope, Send
 from asof.errors import AsOfError
 from asof.serving.answers import identity
 from asof.serving.boundary import explain, occurrence, problem_response
-from asof.serving.live import Live
-from asof.serving.predictor import Prediction, Predictor
 from asof.serving.strict_json import JSON, parse, read_body
+
+if TYPE_CHECKING:
+    from asof.serving.live import Live
+    from asof.serving.predictor import Prediction, Predictor
 
 
 class Predict:
@@ -38,7 +40,7 @@ class Predict:
             return
         await response(scope, receive, send)
 
-    async def _answer(self, live: Live, scope: Scope, receive: Receive) -> Response:
+    async def _answer(self, live: "Live", scope: Scope, receive: Receive) -> Response:
         request = parse(await read_body(scope, receive), self._payload)
         predictor, made = await live.predict(request)
         request_id = occurrence(scope).request_id
@@ -48,7 +50,7 @@ class Predict:
         return Response(_text(predictor, made, request_id), media_type=JSON)
 
 
-def _text(predictor: Predictor, made: Prediction, request_id: str) -> bytes:
+def _text(predictor: "Predictor", made: "Prediction", request_id: str) -> bytes:
     """The answer that `prediction_type` describes, in its order; made of valid parts, it is not validated again."""
     told: dict[str, Any] = {
         **made.answer.model_dump(),
@@ -59,7 +61,7 @@ def _text(predictor: Predictor, made: Prediction, request_id: str) -> bytes:
     return to_json(told)
 
 
-def _refuse(live: Live, error: AsOfError | HTTPException, scope: Scope) -> Response:
+def _refuse(live: "Live", error: AsOfError | HTTPException, scope: Scope) -> Response:
     document, headers = explain(error, scope)
     predictor = live.current
     predictor.worker.metrics.predictions.labels(document.code).inc()
