@@ -18,16 +18,23 @@ if TYPE_CHECKING:
 REPOSITORY = PROJECT / "feature_repo"
 
 
+def configuration(settings: Settings) -> dict[str, Any]:
+    """feature_repo/feature_store.yaml with its variables filled in. Raises ConfigurationError as below."""
+    import yaml
+
+    raw: dict[str, Any] = yaml.safe_load(_expanded(REPOSITORY / "feature_store.yaml", settings))
+    return raw
+
+
 def open_feature_store(settings: Settings, *, registry_ttl: int = 60) -> "FeatureStore":
     """Opens the store: one connection to the registry, none yet to the stores.
 
     `registry_ttl` is the seconds after which the registry is read again (0: never). Raises ConfigurationError where
     no PostgreSQL is set.
     """
-    import yaml
     from feast import FeatureStore, RepoConfig
 
-    raw: dict[str, Any] = yaml.safe_load(_expanded(REPOSITORY / "feature_store.yaml", settings))
+    raw = configuration(settings)
     raw["registry"]["cache_ttl_seconds"] = registry_ttl
     return FeatureStore(config=RepoConfig(**raw, repo_path=REPOSITORY))
 

@@ -1,7 +1,6 @@
 """A request that names an entity -> the model's input from the online store, each feature there and of this moment."""
 
 import asyncio
-from collections.abc import Sequence
 from datetime import datetime
 
 from pydantic import BaseModel
@@ -19,7 +18,7 @@ from asof.serving.evidence import StoreEvidence
 from asof.serving.input import Input
 from asof.serving.metrics import Metrics
 from asof.serving.online_features import OnlineFeatures
-from asof.serving.verdicts import Reading, admit, judge, require_known, timing
+from asof.serving.verdicts import FoundRow, Reading, admit, all_present, judge, require_known, timing
 from asof.settings import Settings
 
 PROBE = "asof-readiness-probe"
@@ -55,23 +54,27 @@ class StoreInput:
         Raises EntityNotFound, MissingFeatures, StaleFeatures, FeatureStoreUnavailable or FeatureContractMismatch.
         """
         entity: str = getattr(request, self._features.contract.entity)
-        readings = await self._readings(entity)
-        flagged = admit(entity, readings)
-        values = {reading.feature.name: reading.value for reading in readings}
-        return Input(values, {"as_of": _moments(readings), "flags": [timing(reading) for reading in flagged]})
+        row = await self._find(entity)
+        now = self._settings.now()
+        flagged = [] if all_present(row, self._features.policies, now) else admit(entity, self._judged(row, now))
+        values = {feature.name: value for feature, value in zip(row.features, row.values, strict=True)}
+        return Input(values, {"as_of": _moments(row), "flags": [timing(reading) for reading in flagged]})
 
     async def readings(self, entity: str) -> list[Reading]:
         """Each feature of one entity with its verdict, good or not. Raises EntityNotFound and as `check` does."""
-        readings = await self._readings(entity)
+        readings = self._judged(await self._find(entity), self._settings.now())
         require_known(entity, readings)
         return readings
 
-    async def _readings(self, entity: str) -> list[Reading]:
+    async def _find(self, entity: str) -> FoundRow:
         with self._metrics.lookup_seconds.time():
-            found = await self._features.find(entity)
-        now = self._settings.now()
-        return [judge(one, self._features.policy(one.feature), now) for one in found]
+            return await self._features.find(entity)
+
+    def _judged(self, row: FoundRow, now: datetime) -> list[Reading]:
+        return [judge(found, policy, now) for found, policy in zip(row, self._features.policies, strict=True)]
 
 
-def _moments(readings: Sequence[Reading]) -> dict[str, datetime]:
-    return {reading.feature.view: reading.as_of for reading in readings if reading.as_of is not None}
+def _moments(row: FoundRow) -> dict[str, datetime]:
+    return {
+        feature.view: moment for feature, moment in zip(row.features, row.moments, strict=True) if moment is not None
+    }

@@ -4,7 +4,7 @@ Feast answers with whatever row it holds: it does not enforce a view's ttl onlin
 presence, null and age are decided here, from the value and its moment. Pure: no store, no clock, no HTTP.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -37,7 +37,7 @@ class Policy:
     refuses: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Found:
     """What the online store holds of one feature: its value (None: a null), and the moment that it describes.
 
@@ -49,7 +49,25 @@ class Found:
     as_of: datetime | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class FoundRow:
+    """What the online store holds of one entity: of each feature in turn its value and its moment, as in `Found`.
+
+    Most requests need no more than these three; a Found of each feature is made where somebody looks at them singly.
+    """
+
+    features: Sequence[Feature]
+    values: Sequence[Any]
+    moments: Sequence[datetime | None]
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def __iter__(self) -> Iterator[Found]:
+        return map(Found, self.features, self.values, self.moments)
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """One feature with its verdict; `age` is None where there is no row, and negative where it is from the future."""
 
@@ -59,6 +77,16 @@ class Reading:
     age: timedelta | None
     verdict: Verdict
     policy: Policy
+
+
+def all_present(row: FoundRow, policies: Iterable[Policy], now: datetime) -> bool:
+    """Whether every feature's verdict is PRESENT, told without making a Reading of each. `policies` are theirs."""
+    if None in row.values:
+        return False
+    for moment, policy in zip(row.moments, policies, strict=True):
+        if moment is None or moment > now or (policy.max_age is not None and now - moment > policy.max_age):
+            return False
+    return True
 
 
 def judge(found: Found, policy: Policy, now: datetime) -> Reading:

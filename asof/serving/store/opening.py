@@ -1,0 +1,68 @@
+"""feature_repo/feature_store.yaml and a model's contract -> the fastest reader that gives Feast's answers."""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy.engine import make_url
+
+from asof.errors import FeatureStoreUnavailable
+from asof.feature_contract import FeatureContract
+from asof.feature_store import configuration
+from asof.serving.store.reader import EntityReader, require_same
+from asof.serving.store.values import SCALARS
+from asof.settings import Settings
+
+logger = logging.getLogger("asof.serving")
+
+Opener = Callable[[Settings, FeatureContract], EntityReader]
+"""Blocks: opens the store for one contract. Raises FeatureStoreUnavailable or FeatureContractMismatch."""
+
+
+def open_reader(settings: Settings, contract: FeatureContract) -> EntityReader:
+    """Blocks: reads the registry. Raises FeatureStoreUnavailable or FeatureContractMismatch."""
+    try:
+        return _open_stock(configuration(settings), contract) or _open_feast(settings, contract)
+    except FeatureStoreUnavailable:
+        raise
+    except Exception as error:
+        raise FeatureStoreUnavailable(f"The feature registry cannot be read ({type(error).__name__}).") from error
+
+
+def _open_stock(raw: Mapping[str, Any], contract: FeatureContract) -> EntityReader | None:
+    """None where only Feast itself gives these features right."""
+    if not _is_stock(raw) or any(feature.dtype not in SCALARS for feature in contract.features):
+        return None
+    from asof.serving.store.feast_registry import read_registry
+    from asof.serving.store.stock import StockReader
+
+    registered = read_registry(_conninfo(raw["registry"]), raw["project"], contract.feature_service)
+    if registered.beyond:
+        logger.info("Features are read through Feast: %s.", registered.beyond)
+        return None
+    require_same(contract, registered.contract)
+    return StockReader(raw, contract, registered)
+
+
+def _open_feast(settings: Settings, contract: FeatureContract) -> EntityReader:
+    from asof.serving.store.feast_api import open_feast_reader
+
+    return open_feast_reader(settings, contract)
+
+
+def _is_stock(raw: Mapping[str, Any]) -> bool:
+    """Whether both the online store and the registry are Feast's own on PostgreSQL, with one table for each view."""
+    store, registry = raw["online_store"], raw["registry"]
+    if not isinstance(registry, Mapping) or (store["type"], registry.get("registry_type")) != ("postgres", "sql"):
+        return False
+    on_postgres = make_url(_address(registry)).get_backend_name() == "postgresql"
+    return on_postgres and not registry.get("enable_online_feature_view_versioning")
+
+
+def _address(registry: Mapping[str, Any]) -> str:
+    return str(registry.get("read_path") or registry["path"])
+
+
+def _conninfo(registry: Mapping[str, Any]) -> str:
+    """libpq takes the address as SQLAlchemy does, but for the driver's name."""
+    return make_url(_address(registry)).set(drivername="postgresql").render_as_string(hide_password=False)

@@ -1,0 +1,95 @@
+"""The one query that reads the tables of Feast's PostgreSQL online store: its text, its parameter, and its rows.
+
+Feast keeps a table for each view with a row for each feature of each entity (`feast/infra/online_stores/
+postgres_online_store/postgres.py`): the entity's key in bytes, the feature's name, a protobuf Value, and the moment.
+"""
+
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from psycopg import sql
+
+from asof.feature_contract import FeatureContract
+from asof.serving.store.feast_messages import feast_messages
+from asof.serving.store.values import value_of
+from asof.serving.verdicts import FoundRow
+
+BYTEA = 17
+"""The object id of PostgreSQL's type `bytea`, the same everywhere."""
+
+FEW = 0.5
+"""Up to this share of a view's features they are asked for by name; reading the others, too, is faster beyond."""
+
+
+def lookup_query(contract: FeatureContract, tables: Sequence[str], sizes: Mapping[str, int]) -> str:
+    """Takes an array of keys; gives place (from 1), view (from 0), feature's name, value and moment.
+
+    `tables` are those of the contract's views, in their order. The views of one key are read one after another by
+    their index: the fastest of the shapes that were tried (see the benchmarks), and its plan depends on no statistics.
+    """
+    parts = [_part(contract, number, table, sizes) for number, table in enumerate(tables)]
+    query = sql.SQL(
+        "SELECT key.place, held.* FROM unnest($1::bytea[]) WITH ORDINALITY key (entity_key, place), LATERAL ({}) held"
+    )
+    return query.format(sql.SQL(" UNION ALL ").join(parts)).as_string()
+
+
+def _part(contract: FeatureContract, number: int, table: str, sizes: Mapping[str, int]) -> sql.Composable:
+    view = contract.views[number]
+    names = [feature.name for feature in contract.features if feature.view == view]
+    part = sql.SQL("SELECT {}, feature_name, value, event_ts FROM {} stored WHERE stored.entity_key = key.entity_key")
+    part_of_table = part.format(sql.Literal(number), sql.Identifier(table))
+    if len(names) > FEW * sizes[view]:
+        return part_of_table
+    return part_of_table + sql.SQL(" AND feature_name = ANY({})").format(sql.Literal(names))
+
+
+class Keys:
+    """The keys under which Feast keeps entities that are named by one string."""
+
+    def __init__(self, join_key: str, version: int) -> None:
+        """What comes before the string and its length is the same for all: Feast makes it, once."""
+        messages = feast_messages()
+        nobody = messages.entity_key(join_keys=[join_key], entity_values=[messages.value(string_val="")])
+        self._prefix = messages.serialize_entity_key(nobody, version)[:-4]
+
+    def key(self, entity: str) -> bytes:
+        """The same bytes as Feast's `serialize_entity_key`. What is no Unicode gets a key that nobody has."""
+        name = entity.encode(errors="surrogatepass")
+        return self._prefix + struct.pack("<I", len(name)) + name
+
+    def parameter(self, entities: Sequence[str]) -> bytes:
+        """The keys as an array in PostgreSQL's binary form: one dimension, no nulls, counted from 1."""
+        parts = [struct.pack("!iiIii", 1, 0, BYTEA, len(entities), 1)]
+        for entity in entities:
+            key = self.key(entity)
+            parts += (struct.pack("!i", len(key)), key)
+        return b"".join(parts)
+
+
+class Columns:
+    """Where each stored feature belongs in a row of the contract's."""
+
+    def __init__(self, contract: FeatureContract) -> None:
+        self._features = contract.features
+        self._by_view: list[dict[str, int]] = [{} for _ in contract.views]
+        for column, feature in enumerate(contract.features):
+            self._by_view[contract.views.index(feature.view)][feature.name] = column
+
+    def rows(self, stored: Iterable[tuple[Any, ...]], count: int) -> list[FoundRow]:
+        """The query's rows -> one row for each of `count` keys. What the contract does not name is passed over.
+
+        Feast gives all features of a view the moment of one of them, whichever comes last. They are written together
+        and so have the same; where they have not, each keeps its own here.
+        """
+        width = len(self._features)
+        values: list[list[Any]] = [[None] * width for _ in range(count)]
+        moments: list[list[datetime | None]] = [[None] * width for _ in range(count)]
+        for place, view, name, value, moment in stored:
+            column = self._by_view[view].get(name)
+            if column is not None:
+                values[place - 1][column] = value_of(value)
+                moments[place - 1][column] = moment
+        return [FoundRow(self._features, *each) for each in zip(values, moments, strict=True)]
