@@ -1,7 +1,8 @@
 """What Feast's online store holds, in our terms; and what happens when it cannot be trusted."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -38,6 +39,13 @@ def contract(settings: Settings) -> FeatureContract:
         )
         assert written.rowcount == 1
     return kit.registered_contract(settings)
+
+
+@pytest.fixture(params=["directly", "through Feast"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever holds, holds for both ways to the store."""
+    if request.param == "through Feast":
+        monkeypatch.setattr("asof.serving.store.opening._is_stock", lambda _: False)
 
 
 def with_features(
@@ -147,6 +155,106 @@ def test_a_slow_store_is_given_up_in_time_and_used_again(settings: Settings, con
         assert len(await features.find("good")) == len(contract.features)
 
     with_features(settings.model_copy(update={"lookup_timeout": 0.5}), contract, ask)
+
+
+class Gate:
+    """A way to PostgreSQL that can be shut: what comes in then stays where it is, as when a network hangs."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._server = (host, port)
+        self._passing: set[asyncio.Task[Any]] = set()
+        self.open = asyncio.Event()
+        self.open.set()
+
+    @contextlib.asynccontextmanager
+    async def listening(self) -> AsyncIterator[int]:
+        """Gives the port."""
+        server = await asyncio.start_server(self._pass, "127.0.0.1", 0)
+        yield server.sockets[0].getsockname()[1]
+        server.close()
+        for each in self._passing:
+            each.cancel()
+        await asyncio.gather(*self._passing, return_exceptions=True)
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_server, to_server = await asyncio.open_connection(*self._server)
+        for source, target in ((reader, to_server), (from_server, writer)):
+            self._passing.add(asyncio.create_task(self._copy(source, target)))
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer), contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                await self.open.wait()
+                writer.write(data)
+
+
+def test_a_server_that_hangs_is_given_up_in_time_and_used_again(settings: Settings, contract: FeatureContract) -> None:
+    url = settings.database()
+    gate = Gate(url.host or "", url.port or 5432)
+
+    async def main() -> None:
+        async with gate.listening() as port:
+            shut = url.set(port=port).render_as_string(hide_password=False)
+            behind = settings.model_copy(update={"postgres_url": SecretStr(shut), "lookup_timeout": 0.5})
+            export(behind)
+            features = OnlineFeatures(behind, contract)
+            await features.start()
+            before = await features.find("good")
+            gate.open.clear()
+            begun = asyncio.get_running_loop().time()
+            for _ in range(2):  # a connection that hangs, and one that cannot be made
+                with pytest.raises(FeatureStoreUnavailable, match=r"within 0\.5 s"):
+                    await features.find("good")
+            assert asyncio.get_running_loop().time() - begun < 2
+            gate.open.set()
+            assert await features.find("good") == before
+            await features.close()
+
+    try:
+        asyncio.run(main())
+    finally:
+        export(settings)
+
+
+def test_no_connection_is_left_behind(settings: Settings, contract: FeatureContract) -> None:
+    async def main() -> None:
+        features = OnlineFeatures(settings.model_copy(update={"lookup_timeout": 0.3}), contract)
+        await features.start()
+        for _ in range(3):
+            await features.find("good")
+        with psycopg.connect(settings.conninfo()) as blocker:
+            blocker.execute("LOCK TABLE online.asof_users_fv IN ACCESS EXCLUSIVE MODE")
+            with pytest.raises(FeatureStoreUnavailable):
+                await features.find("good")
+        await asyncio.gather(*(features.find("good") for _ in range(20)))
+        await connected(settings, 1)
+        late = asyncio.create_task(features.find("good"))
+        await asyncio.sleep(0)
+        await features.close()
+        await asyncio.wait({late})
+        await connected(settings, 0)
+
+    asyncio.run(main())
+
+
+async def connected(settings: Settings, count: int) -> None:
+    """Waits until so many are connected to the database: a server takes its time to see that one is gone."""
+    for _ in range(50):
+        if connections(settings) == count:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"{connections(settings)} connections, not {count}")
+
+
+def connections(settings: Settings) -> int:
+    """How many others are connected to the database."""
+    with psycopg.connect(settings.conninfo()) as connection:
+        query = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND backend_type = 'client backend'"
+        )
+        (count,) = connection.execute(query).fetchone() or (0,)
+    return int(count)
 
 
 def test_a_store_that_is_not_there_is_told(settings: Settings, contract: FeatureContract) -> None:

@@ -3,10 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from asof.errors import EntityNotFound, MissingFeatures, StaleFeatures
 from asof.feature_contract import Feature
-from asof.serving.verdicts import Found, Policy, Reading, Verdict, admit, judge, require_known
+from asof.serving.verdicts import Found, FoundRow, Policy, Reading, Verdict, admit, all_present, judge, require_known
 
 NOW = datetime(2026, 3, 31, tzinfo=UTC)
 MONTH = timedelta(days=45)
@@ -96,3 +98,28 @@ def test_what_waiting_cannot_cure_is_told_first() -> None:
 
 def test_good_features_raise_no_flag() -> None:
     assert admit("somebody", [read(), read(policy=FLAG)]) == []
+
+
+AGES = st.sampled_from([None, timedelta(0), INSTANT, -INSTANT, MONTH, MONTH + INSTANT, timedelta(days=4000)])
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0, 0.0, "", False, 1.5, None]), AGES, st.sampled_from([REFUSE, FLAG, ANY_AGE])),
+        max_size=4,
+    )
+)
+def test_a_row_is_all_present_where_each_of_its_features_is(
+    drawn: list[tuple[object, timedelta | None, Policy]],
+) -> None:
+    values = [None if age is None else value for value, age, _ in drawn]
+    row = FoundRow([FEE] * len(drawn), values, [None if age is None else NOW - age for _, age, _ in drawn])
+    policies = [policy for *_, policy in drawn]
+    verdicts = {judge(found, policy, NOW).verdict for found, policy in zip(row, policies, strict=True)}
+    assert all_present(row, policies, NOW) == (verdicts <= {Verdict.PRESENT})
+
+
+def test_a_row_gives_a_found_for_each_feature() -> None:
+    row = FoundRow([FEE, FEE], [1.0, None], [NOW, None])
+    assert list(row) == [Found(FEE, 1.0, NOW), Found(FEE, None, None)]
+    assert len(row) == 2

@@ -1,20 +1,20 @@
 """Feast's protobuf messages and its key encoding, without Feast: no pandas, no pyarrow, 0.03 s in place of 4.4 s.
 
-Both are in modules of their own that need protobuf alone; what costs time and memory is `feast/__init__.py`, which
-Python executes before any of them. So for the time of their import, and for this thread only, `feast` is found by a
-loader that imports them and then gives up. Where a loader fails, Python takes the module back and lets nobody see it
-(importlib, "Loader.exec_module"; CPython's `_load_unlocked`); threads that import Feast meanwhile wait and get the
-whole of it, as they do afterwards.
+Both are files of Feast that need protobuf alone; what costs time and memory is `feast/__init__.py`, which Python
+executes before any of them. So they are executed here under an import function of ours, which finds Feast's files by
+their path and never puts them into `sys.modules`: whoever imports Feast, at the same time or later, gets the whole of
+it. (To import them under a hollow `feast` in `sys.modules` is shorter, but other threads get to see that.) Protobuf
+makes one class for each message, however often it is told of it, so these classes are Feast's own.
 """
 
+import builtins
 import functools
-import sys
-import threading
+import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
-from types import ModuleType
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 
@@ -33,59 +33,47 @@ class FeastMessages:
 
 @functools.cache
 def feast_messages() -> FeastMessages:
-    """The messages; where Feast is imported anyway, its own. Raises ModuleNotFoundError where it is not installed."""
-    finder = _Finder()
-    sys.meta_path.insert(0, finder)
-    try:
-        import feast  # noqa: F401 - or else what `_Finder` makes of it
-    except _EnoughError:
-        assert finder.messages is not None  # noqa: S101 - set before it is raised
-        return finder.messages
-    finally:
-        sys.meta_path.remove(finder)
-    return _import()
+    """Raises ModuleNotFoundError where Feast is not installed."""
+    load = _Files().load
+    return FeastMessages(
+        feature_service=load("feast.protos.feast.core.FeatureService_pb2").FeatureService,
+        feature_view=load("feast.protos.feast.core.FeatureView_pb2").FeatureView,
+        entity=load("feast.protos.feast.core.Entity_pb2").Entity,
+        value=load("feast.protos.feast.types.Value_pb2").Value,
+        value_types=load("feast.protos.feast.types.Value_pb2").ValueType.Enum,
+        entity_key=load("feast.protos.feast.types.EntityKey_pb2").EntityKey,
+        serialize_entity_key=load("feast.infra.key_encoding_utils").serialize_entity_key,
+    )
 
 
-class _EnoughError(Exception):
-    """What was wanted of Feast is there."""
+class _Files:
+    """Files of Feast, executed without the `__init__.py` of their packages."""
 
-
-class _Finder(MetaPathFinder, Loader):
     def __init__(self) -> None:
-        self.messages: FeastMessages | None = None
-        self._thread = threading.get_ident()
+        found = importlib.util.find_spec("feast")
+        if found is None or found.origin is None:
+            raise ModuleNotFoundError("No module named 'feast'", name="feast")
+        self._above = Path(found.origin).parents[1]
+        self._loaded: dict[str, ModuleType] = {}
 
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None, /
-    ) -> ModuleSpec | None:
-        if fullname != "feast" or threading.get_ident() != self._thread:
-            return None
-        found = PathFinder.find_spec(fullname, path, target)
-        if found is None:
-            return None
-        spec = ModuleSpec(fullname, self, origin=found.origin, is_package=True)
-        spec.submodule_search_locations = found.submodule_search_locations
-        return spec
+    def load(self, name: str) -> Any:
+        """The module of that name. Raises OSError where there is no such file."""
+        if name not in self._loaded:
+            code = SourceFileLoader(name, str(self._path(name))).get_code(name)
+            assert code is not None  # noqa: S101 - a file always has code
+            module = self._loaded[name] = ModuleType(name)
+            vars(module)["__builtins__"] = vars(builtins) | {"__import__": self._import}
+            exec(code, vars(module))  # noqa: S102 - an installed library's own file
+        return self._loaded[name]
 
-    def create_module(self, spec: ModuleSpec) -> None:
-        """Python makes an ordinary one."""
+    def _import(self, name: str, *rest: Any) -> Any:
+        """What an import statement in a file calls, as `builtins.__import__`; all name each other in full."""
+        if not name.startswith("feast."):
+            return builtins.__import__(name, *rest)
+        wanted: Sequence[str] = rest[2]
+        if self._path(name).exists():
+            return self.load(name)
+        return SimpleNamespace(**{each: self.load(f"{name}.{each}") for each in wanted})
 
-    def exec_module(self, module: ModuleType) -> None:
-        """Leaves nothing of Feast in `sys.modules`: a later import would miss what it finds there half done."""
-        try:
-            self.messages = _import()
-        finally:
-            for name in [name for name in sys.modules if name.startswith(f"{module.__name__}.")]:
-                del sys.modules[name]
-        raise _EnoughError
-
-
-def _import() -> FeastMessages:
-    from feast.infra.key_encoding_utils import serialize_entity_key
-    from feast.protos.feast.core.Entity_pb2 import Entity
-    from feast.protos.feast.core.FeatureService_pb2 import FeatureService
-    from feast.protos.feast.core.FeatureView_pb2 import FeatureView
-    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-    from feast.protos.feast.types.Value_pb2 import Value, ValueType
-
-    return FeastMessages(FeatureService, FeatureView, Entity, Value, ValueType.Enum, EntityKey, serialize_entity_key)
+    def _path(self, name: str) -> Path:
+        return self._above.joinpath(*name.split(".")).with_suffix(".py")

@@ -84,11 +84,11 @@ class Columns:
         Feast gives all features of a view the moment of one of them, whichever comes last. They are written together
         and so have the same; where they have not, each keeps its own here.
         """
-        width = len(self._features)
+        width, by_view = len(self._features), self._by_view
         values: list[list[Any]] = [[None] * width for _ in range(count)]
         moments: list[list[datetime | None]] = [[None] * width for _ in range(count)]
         for place, view, name, value, moment in stored:
-            column = self._by_view[view].get(name)
+            column = by_view[view].get(name)
             if column is not None:
                 values[place - 1][column] = value_of(value)
                 moments[place - 1][column] = moment

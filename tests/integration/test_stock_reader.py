@@ -1,0 +1,390 @@
+"""The reader of Feast's own PostgreSQL tables gives what Feast's API gives: value by value, moment by moment."""
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from feast import Entity, FeatureService, FeatureView, Field, ValueType
+from feast.infra.key_encoding_utils import serialize_entity_key
+from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
+from feast.protos.feast.core.FeatureView_pb2 import FeatureView as FeatureViewMessage
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
+from feast.types import Array, Bool, Float32, Float64, Int32, Int64, String
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from asof.errors import FeatureContractMismatch, FeatureStoreUnavailable
+from asof.feature_contract import FeatureContract
+from asof.feature_store import configuration, feature_store
+from asof.serving.online_features import OnlineFeatures
+from asof.serving.store.feast_api import FeastReader, open_feast_reader
+from asof.serving.store.feast_registry import Registered, read_registry
+from asof.serving.store.opening import open_reader
+from asof.serving.store.stock import StockReader
+from asof.serving.store.stock_query import Keys
+from asof.serving.verdicts import FoundRow
+from asof.settings import PROJECT, Settings, export
+from tests import serving_kit as kit
+from tests.serving_kit import NOW, USER
+from training.materialise import apply_features
+
+STRANGE_IDS = [
+    "", " ", "o'brien", '"quoted"', "back\\slash", "new\nline", "nul\0inside", "NULL", "{1,2}", "007", "1e3",
+    "Ünïcode-用户-😀", "é", "e\u0301", "x" * 100_000,
+]  # fmt: skip
+USERS = [f"user-{number}" for number in range(120)] + STRANGE_IDS
+NOBODY = ["nobody", "user-", "user-1 ", "USER-1", "x" * 99_999]
+KINDS = {
+    "bool_val": Bool,
+    "int32_val": Int32,
+    "int64_val": Int64,
+    "float_val": Float32,
+    "double_val": Float64,
+    "string_val": String,
+}
+
+
+@pytest.fixture(scope="module")
+def registered(settings: Settings) -> Settings:
+    """StreamFlow's features, and views of every type of which one is projected by another name; random rows in all."""
+    export(settings)
+    apply_features(settings)
+    columns = "customer text, order_id bigint, paid boolean, clicks bigint[], as_of timestamptz"
+    with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
+        connection.execute(f"CREATE TABLE customers ({columns})")
+    customer = Entity(name="buyer", join_keys=["customer"], value_type=ValueType.STRING)
+    order = Entity(name="order", join_keys=["order_id"], value_type=ValueType.INT64)
+    source = PostgreSQLSource(name="customers", table="customers", timestamp_field="as_of")
+    views = [
+        FeatureView(
+            name=name,
+            entities=[customer],
+            ttl=ttl,
+            schema=[Field(name=f"{name}_{kind}", dtype=dtype) for kind, dtype in KINDS.items()],
+            source=source,
+            tags=tags,
+        )
+        for name, ttl, tags in (
+            ("all types", timedelta(0), {"staleness": "flag"}),
+            ("Renamed", timedelta(days=3, microseconds=7), {}),
+            ("partly", timedelta(days=1), {}),
+            ("never_materialised", timedelta(days=1), {}),
+        )
+    ]
+    whole, renamed, partly, never = views
+    by_number = FeatureView(name="by_number", entities=[order], schema=[Field(name="paid", dtype=Bool)], source=source)
+    listed = FeatureView(
+        name="listed", entities=[customer], schema=[Field(name="clicks", dtype=Array(Int64))], source=source
+    )
+    services = [
+        FeatureService(
+            name="every_type",
+            features=[
+                renamed.with_name("by another name"),
+                partly[["partly_string_val", "partly_bool_val"]],
+                whole,
+                never[["never_materialised_int64_val"]],
+            ],
+        ),
+        FeatureService(name="mapped", features=[whole.with_join_key_map({"customer": "referrer"})]),
+        FeatureService(name="numbered", features=[by_number]),
+        FeatureService(name="listed", features=[listed]),
+    ]
+    with feature_store(settings) as store:
+        store.apply([customer, order, source, *views, by_number, listed, *services])
+    fill(settings, ["all types", "Renamed", "partly"], "customer")
+    fill(settings, list(USER), "user_id")
+    return settings
+
+
+def key(join_key: str, entity: str) -> bytes:
+    whole: bytes = serialize_entity_key(EntityKey(join_keys=[join_key], entity_values=[Value(string_val=entity)]), 3)
+    return whole
+
+
+def drawn_value(kind: str, draw: random.Random) -> Value:
+    """A value of that kind: an ordinary one, or one of the awkward."""
+    numbers = [0, 1, -1, 2**31 - 1, -(2**31), draw.randint(-1000, 1000)]
+    reals = [0.0, -0.0, 0.1, 1e300, float("inf"), float("-inf"), float("nan"), draw.gauss(0, 1)]
+    choices: dict[str, list[Any]] = {
+        "bool_val": [True, False],
+        "int32_val": numbers,
+        "int64_val": [*numbers, 2**63 - 1, -(2**63)],
+        "float_val": [real for real in reals if abs(real) != 1e300],
+        "double_val": reals,
+        "string_val": ["", "no", "not applicable", "ünïcode", "long " * 500, draw.choice(STRANGE_IDS)],
+    }
+    return Value() if draw.random() < 0.1 else Value(**{kind: draw.choice(choices[kind])})
+
+
+def fill(settings: Settings, views: Sequence[str], join_key: str) -> None:
+    """Random rows: whole views absent, features absent, features that nobody asks for, values of every kind."""
+    draw = random.Random(11)
+    with feature_store(settings) as store:
+        kinds = {view: {each.name: _kind(each) for each in store.get_feature_view(view).features} for view in views}
+    rows: dict[str, list[Any]] = {view: [] for view in views}
+    for user in USERS:
+        for view in views:
+            if draw.random() < 0.1:
+                continue
+            moment = NOW - timedelta(seconds=draw.randint(-(10**6), 10**7), microseconds=draw.randint(0, 10**6))
+            for feature, kind in {**kinds[view], "of_an_older_view": "int64_val"}.items():
+                if draw.random() < 0.95:
+                    value = drawn_value(kind, draw).SerializeToString()
+                    rows[view].append((key(join_key, user), feature, value, moment))
+    with psycopg.connect(settings.conninfo(), autocommit=True) as connection, connection.cursor() as cursor:
+        for view, each in rows.items():
+            cursor.executemany(
+                f'INSERT INTO online."asof_{view}" (entity_key, feature_name, value, event_ts) VALUES (%s, %s, %s, %s)',
+                each,
+            )
+
+
+def _kind(feature: Field) -> str:
+    return next(kind for kind, dtype in KINDS.items() if dtype == feature.dtype)
+
+
+@dataclass(frozen=True)
+class Both:
+    """The same contract's readers: ours, and Feast's."""
+
+    contract: FeatureContract
+    stock: StockReader
+    feast: FeastReader
+
+    async def read(self, entities: Sequence[str]) -> tuple[list[FoundRow], list[FoundRow]]:
+        """What both give, from fresh connections."""
+        try:
+            return await self.stock.read(entities), await self.feast.read(entities)
+        finally:
+            await self.stock.close()
+            await self.feast.close()
+
+
+def stock(settings: Settings, contract: FeatureContract) -> StockReader:
+    reader = open_reader(settings, contract)
+    assert isinstance(reader, StockReader)
+    return reader
+
+
+def both(settings: Settings, service: str) -> Both:
+    contract = kit.registered_contract(settings, service)
+    return Both(contract, stock(settings, contract), open_feast_reader(settings, contract))
+
+
+def plain(rows: Sequence[FoundRow]) -> list[Any]:
+    """With the type of each value: 1, 1.0 and True are not the same here."""
+    return [[(found.feature, type(found.value), found.value, found.as_of) for found in row] for row in rows]
+
+
+SERVICES = ["churn_v1", "churn_v2", "every_type"]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_value_and_moment_is_the_one_that_feast_gives(registered: Settings, service: str) -> None:
+    entities = [*USERS, *NOBODY]
+    ours, theirs = asyncio.run(both(registered, service).read(entities))
+    assert plain(ours) == plain(theirs)
+    assert {found.as_of is None for row in ours for found in row} == {True, False}
+    assert {found.value is None for row in ours for found in row if found.as_of} == {True, False}
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 64, 500])
+def test_entities_may_come_in_any_order_and_twice(registered: Settings, count: int) -> None:
+    entities = random.Random(count).choices([*USERS, *NOBODY], k=count)
+    ours, theirs = asyncio.run(both(registered, "every_type").read(entities))
+    assert plain(ours) == plain(theirs)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_registry_is_read_as_feast_reads_it(registered: Settings, service: str) -> None:
+    readers = both(registered, service)
+    read = directly_read(registered, service)
+    assert read.contract == readers.contract
+    assert read.policies == readers.feast.policies
+    assert not read.beyond
+
+
+def directly_read(settings: Settings, service: str) -> Registered:
+    return read_registry(settings.conninfo(), configuration(settings)["project"], service)
+
+
+@pytest.mark.parametrize("service", ["mapped", "numbered", "listed"])
+def test_what_only_feast_itself_does_is_left_to_feast(registered: Settings, service: str) -> None:
+    assert isinstance(open_reader(registered, kit.registered_contract(registered, service)), FeastReader)
+
+
+def test_another_online_store_is_read_through_feast(registered: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = configuration(registered)
+    other = raw | {"online_store": {"type": "sqlite", "path": str(registered.home / "online.db")}}
+    monkeypatch.setattr("asof.feature_store.configuration", lambda _: other)
+    monkeypatch.setattr("asof.serving.store.opening.configuration", lambda _: other)
+    assert isinstance(open_reader(registered, kit.registered_contract(registered)), FeastReader)
+
+
+@given(st.text(), st.sampled_from(["user_id", "kundennümmer"]))
+def test_a_key_is_the_one_that_feast_makes(entity: str, join_key: str) -> None:
+    assert Keys(join_key, 3).key(entity) == key(join_key, entity)
+
+
+def test_an_id_that_is_no_unicode_is_nobodys_and_harms_no_other(registered: Settings) -> None:
+    async def ask() -> list[FoundRow]:
+        reader = stock(registered, kit.registered_contract(registered))
+        try:
+            return [*await reader.read(["user-1", "\ud800", "user-2"]), *await reader.read(["user-1", "user-2"])]
+        finally:
+            await reader.close()
+
+    first, strange, second, *alone = asyncio.run(ask())
+    assert {found.as_of for found in strange} == {None}
+    assert plain([first, second]) == plain(alone)
+
+
+def test_a_value_written_apart_from_its_view_keeps_its_own_moment(registered: Settings) -> None:
+    kit.write_users(registered, {"apart": USER}, NOW)
+    changed = NOW - timedelta(days=300)
+    with psycopg.connect(registered.conninfo()) as connection:
+        connection.execute(
+            "UPDATE online.asof_usage_agg_30d_fv SET event_ts = %s WHERE entity_key = %s AND feature_name = 'skips_7d'",
+            [changed, key("user_id", "apart")],
+        )
+
+    async def ask() -> FoundRow:
+        reader = stock(registered, kit.registered_contract(registered))
+        try:
+            (row,) = await reader.read(["apart"])
+        finally:
+            await reader.close()
+        return row
+
+    moments = {found.feature.name: found.as_of for found in asyncio.run(ask())}
+    assert moments["skips_7d"] == changed
+    assert moments["watch_hours_30d"] == NOW
+
+
+def test_it_reads_alike_under_the_loop_of_the_service(registered: Settings) -> None:
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        ours, theirs = runner.run(both(registered, "churn_v2").read(USERS[:64]))
+    assert plain(ours) == plain(theirs)
+
+
+@pytest.mark.parametrize(
+    ("removal", "words"),
+    [
+        ("DELETE FROM feature_services", "feature service 'churn_v2' of project 'asof'"),
+        ("DELETE FROM feature_views WHERE feature_view_name = 'users_fv'", "feature view 'users_fv'"),
+        ("DELETE FROM entities", "entity 'user'"),
+        ("DROP TABLE feature_services", "the table 'feature_services'"),
+    ],
+)
+def test_what_the_registry_lacks_is_named_with_the_next_step(registered: Settings, removal: str, words: str) -> None:
+    contract = kit.registered_contract(registered)
+    with another_database(registered) as copied:
+        with psycopg.connect(copied.conninfo()) as connection:
+            connection.execute(removal)
+        with pytest.raises(FeatureContractMismatch, match=rf"{words}.*feast apply"):
+            open_reader(copied, contract)
+
+
+def test_a_feature_that_its_view_no_longer_has_is_named(registered: Settings) -> None:
+    contract = kit.registered_contract(registered)
+    with another_database(registered) as copied:
+        with psycopg.connect(copied.conninfo()) as connection:
+            query = "SELECT feature_view_proto FROM feature_views WHERE feature_view_name = 'users_fv'"
+            (stored,) = connection.execute(query).fetchone() or ()
+            view = FeatureViewMessage.FromString(stored)
+            del view.spec.features[0]
+            connection.execute(
+                "UPDATE feature_views SET feature_view_proto = %s WHERE feature_view_name = 'users_fv'",
+                [view.SerializeToString()],
+            )
+        with pytest.raises(FeatureContractMismatch, match=r"feature '.*' of view 'users_fv'.*feast apply"):
+            open_reader(copied, contract)
+
+
+@contextlib.contextmanager
+def another_database(settings: Settings) -> Iterator[Settings]:
+    """A copy of the database, for as long as the block runs."""
+    name = settings.database().database
+    copied = settings.database(f"{name}_copy")
+    with psycopg.connect(settings.conninfo("postgres"), autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{copied.database}" TEMPLATE "{name}"')
+        try:
+            url = copied.render_as_string(hide_password=False)
+            yield settings.model_copy(update={"postgres_url": SecretStr(url)})
+        finally:
+            connection.execute(f'DROP DATABASE "{copied.database}" WITH (FORCE)')
+
+
+def test_a_table_that_is_not_there_is_told_and_found_when_it_is(registered: Settings) -> None:
+    contract = kit.registered_contract(registered)
+
+    async def ask() -> Any:
+        features = OnlineFeatures(registered, contract)
+        await features.start()
+        before = await features.find("user-1")
+        try:
+            rename(registered, "asof_users_fv", "elsewhere")
+            with pytest.raises(FeatureStoreUnavailable, match="UndefinedTable"):
+                await features.find("user-1")
+            rename(registered, "elsewhere", "asof_users_fv")
+            return before, await features.find("user-1")
+        finally:
+            await features.close()
+
+    before, after = asyncio.run(ask())
+    assert before == after
+
+
+def rename(settings: Settings, table: str, name: str) -> None:
+    with psycopg.connect(settings.conninfo()) as connection:
+        connection.execute(f"ALTER TABLE online.{table} RENAME TO {name}")
+
+
+SCRIPT = """
+import asyncio, sys, types
+sys.modules["pandas"] = types.ModuleType("pandas")  # until asof.feature_contract no longer imports it
+sys.modules["pandas"].DataFrame = object
+from asof.feature_contract import FeatureContract
+from asof.serving.online_features import OnlineFeatures
+from asof.settings import Settings
+import json
+
+async def main():
+    features = OnlineFeatures(Settings(), FeatureContract.from_dict(json.loads(sys.argv[1])))
+    await features.start()
+    print(sum(found.as_of is not None for found in await features.find("good")))
+    await features.close()
+
+asyncio.run(main())
+heavy = ("feast", "pandas.", "pyarrow", "sklearn", "scipy", "mlflow")
+print([name for name in sys.modules if name.startswith(heavy)])
+"""
+
+
+def test_a_process_that_looks_up_holds_neither_feast_nor_pandas(registered: Settings) -> None:
+    contract = kit.registered_contract(registered)
+    kit.write_users(registered, {"good": USER}, NOW)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", SCRIPT, json.dumps(contract.to_dict())],
+        env=os.environ | registered.environment(),
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n")[:2] == [str(len(contract.features)), "[]"]
