@@ -8,6 +8,7 @@ AsOfError
 │   ├── InspectionError       the data checks found errors that nobody has acknowledged
 │   └── TrainingSetError      no features, no labels, or labels of one class at this moment
 ├── ModelError                a model, version or Bento is absent, does not load or is of another use case
+│   ├── NotCompiled           it has no counterpart in ONNX that says the same: scikit-learn serves it
 │   └── UntrustedModel        its bytes are not what a trusted key has signed, or it holds a type that is not trusted
 ├── RegistryUnavailable       MLflow did not say what is in Production, or did not give its files
 ├── RequestError              the caller's fault
@@ -66,6 +67,10 @@ class TrainingSetError(DataError):
 
 class ModelError(AsOfError):
     """A model, version or Bento is absent, does not load or is of another use case."""
+
+
+class NotCompiled(ModelError):
+    """A model has no counterpart in ONNX that says the same: scikit-learn serves it. The message is a reason."""
 
 
 class UntrustedModel(ModelError):

@@ -1,19 +1,22 @@
-"""FeatureContract: which features a model takes, in which order and of which type; and the frame that it takes.
+"""FeatureContract: which features a model takes, in which order and of which type; and the input that it takes.
 
 Read from a Feast FeatureService when a training set is built, or from the use case where the features come in the
-request; stored with the model, and compared with the registry or the use case when the model is served. `model_input`
-is the one place where values become the model's input, for training and for serving alike.
+request; stored with the model, and compared with the registry or the use case when the model is served. `input_arrays`
+is the one place where values become the model's input, for training and for serving alike. The frames that scikit-learn
+takes are made of these arrays; pandas is loaded for them alone.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Compute = Callable[[Mapping[str, NDArray[Any]]], NDArray[np.float64]]
 """A derived column: takes the features by name, each of shape (rows,), numbers as float64; gives (rows,)."""
@@ -92,24 +95,43 @@ class FeatureContract:
         return cls(data["feature_service"], data["entity"], tuple(Feature(**f) for f in data["features"]))
 
 
-def model_frame(values: pd.DataFrame, contract: FeatureContract) -> pd.DataFrame:
-    """The features as the model takes them: shape (rows, features), numbers float64, categories text.
+def input_arrays(
+    columns: "Mapping[str, ArrayLike] | pd.DataFrame", contract: FeatureContract, derived: Mapping[str, Compute]
+) -> dict[str, NDArray[Any]]:
+    """The model's input by name, each of shape (rows,): the features in the contract's order, then what is derived.
 
-    A missing value stays missing (NaN or None): verdicts and training decide what becomes of such a row.
-    Raises KeyError where a feature of the contract is not a column of `values`.
+    Numbers are float64, a missing one NaN and a truth 0 or 1; categories are objects, a missing one stays what it is:
+    verdicts and training decide what becomes of such a row. Raises KeyError where a feature is not among the columns.
     """
-    columns = {
-        feature.name: values[feature.name].astype("object" if feature.categorical else "float64")
+    arrays: dict[str, NDArray[Any]] = {
+        feature.name: np.asarray(columns[feature.name], dtype=object if feature.categorical else np.float64)
         for feature in contract.features
     }
-    return pd.DataFrame(columns, index=values.index)
+    return arrays | {name: compute(arrays) for name, compute in derived.items()}
 
 
-def model_input(values: pd.DataFrame, contract: FeatureContract, derived: Mapping[str, Compute]) -> pd.DataFrame:
-    """The model's input: shape (rows, features + derived), the features as in `model_frame`, then what is derived.
+def row_arrays(
+    rows: Sequence[Mapping[str, Any]], contract: FeatureContract, derived: Mapping[str, Compute]
+) -> dict[str, NDArray[Any]]:
+    """`input_arrays` of n rows of feature values by name. Raises KeyError where one lacks a feature."""
+    return input_arrays({name: [row[name] for row in rows] for name in contract.names}, contract, derived)
 
-    Raises KeyError as `model_frame` does.
+
+def model_frame(values: "pd.DataFrame", contract: FeatureContract) -> "pd.DataFrame":
+    """The features as the model takes them, as `input_arrays` gives them: shape (rows, features)."""
+    return model_input(values, contract, {})
+
+
+def model_input(values: "pd.DataFrame", contract: FeatureContract, derived: Mapping[str, Compute]) -> "pd.DataFrame":
+    """The model's input, as `input_arrays` gives it: shape (rows, features + derived).
+
+    Raises KeyError where a feature of the contract is not a column of `values`.
     """
-    frame = model_frame(values, contract)
-    features = {name: frame[name].to_numpy() for name in contract.names}
-    return frame.assign(**{name: compute(features) for name, compute in derived.items()})
+    return as_frame(input_arrays(values, contract, derived)).set_axis(values.index)
+
+
+def as_frame(arrays: Mapping[str, NDArray[Any]]) -> "pd.DataFrame":
+    """Arrays of `input_arrays` as a frame."""
+    import pandas as pd
+
+    return pd.DataFrame(dict(arrays))

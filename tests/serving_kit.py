@@ -21,9 +21,11 @@ from asof.feature_contract import FeatureContract, model_frame
 from asof.feature_store import feature_store, read_contract
 from asof.golden_rows import GoldenRows
 from asof.model_facts import ModelFacts
+from asof.serving.runtime import MODEL_ONNX
 from asof.settings import Settings
+from training.compile import compile_model
 from training.register import ModelVersion
-from training.seal import seal
+from training.seal import log_file, seal
 from training.tracking import tracked_run
 
 NOW = datetime(2026, 3, 31, tzinfo=UTC)
@@ -140,10 +142,12 @@ def fit_small_model(contract: FeatureContract, seed: int = 1, unknown: str = "ig
     )
 
 
-def register_small_model(settings: Settings, contract: FeatureContract) -> tuple[ModelVersion, Any]:
+def register_small_model(
+    settings: Settings, contract: FeatureContract, *, compiled: bool = True
+) -> tuple[ModelVersion, Any]:
     """Logs and registers the small model; gives the version, not yet in Production, and the estimator."""
     estimator, facts = fit_small_model(contract), facts_of(contract)
-    with tracked_run(settings, "serving-tests", "small") as (_, run_id):
+    with tracked_run(settings, "serving-tests", "small") as (client, run_id):
         import mlflow
 
         logged = mlflow.sklearn.log_model(
@@ -155,7 +159,11 @@ def register_small_model(settings: Settings, contract: FeatureContract) -> tuple
             metadata={"asof": facts.to_dict()},
         )
     rows = [flat(views) for views in users_like(20, seed=2).values()]
-    told = estimator.predict_proba(model_frame(pd.DataFrame(rows), contract))[:, 1]
+    frame = model_frame(pd.DataFrame(rows), contract)
+    told = estimator.predict_proba(frame)[:, 1]
+    if compiled:
+        graph = compile_model(estimator, frame, threshold=THRESHOLD)
+        log_file(client, logged.model_uri, MODEL_ONNX, graph.content)
     seal(settings, logged.model_uri, run_id, GoldenRows(rows, told.tolist()))
     version = mlflow.register_model(logged.model_uri, NAME).version
     return ModelVersion(NAME, str(version), run_id, facts, metrics={}), estimator

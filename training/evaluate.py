@@ -14,7 +14,9 @@ from asof.model_facts import ModelFacts
 from asof.settings import Settings
 from training import plots
 from training.ablation import Ablation, ablate, metrics_of
+from training.agreement import run
 from training.fit import FittedModel, one_thread
+from training.keep_compiled import keep_compiled
 from training.metrics import Floats, Labels, confusion, interval, measure, resampled, row_log_loss
 from training.model_card import model_card
 from training.seal import golden_rows, seal
@@ -60,7 +62,8 @@ class Evaluation:
 def evaluate(settings: Settings, trained: TrainedModel) -> Evaluation:
     """Scores the held-out rows and logs metrics, the confusion matrix, plots and the model card to the model's run.
 
-    Ends by sealing the model: what it said of some of these rows is kept with it, and all of it is signed.
+    Ends by compiling and sealing the model: what is served says of some of these rows is kept with it, and all of it
+    is signed. The figures are scikit-learn's; a compiled model says the same.
     """
     client, side, figures = open_tracking(settings), trained.held_out, figures_of(trained)
     metrics, probabilities, matrix = figures.metrics, figures.probabilities, figures.matrix
@@ -77,7 +80,9 @@ def evaluate(settings: Settings, trained: TrainedModel) -> Evaluation:
     _log(client, trained.run_id, metrics, pictures=pictures, card=card)
     counts = {"classes": list(trained.use_case.classes), "counts_by_true_class_and_answer": matrix.tolist()}
     client.log_dict(trained.run_id, counts, "confusion_matrix.json")
-    seal(settings, trained.model_uri, trained.run_id, golden_rows(side, probabilities))
+    served = keep_compiled(client, trained)
+    golden = golden_rows(side, run(served, side.features) if served else probabilities)
+    seal(settings, trained.model_uri, trained.run_id, golden)
     return Evaluation(
         trained.use_case.model_name,
         trained.run_id,

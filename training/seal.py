@@ -29,10 +29,10 @@ def seal(settings: Settings, model_uri: str, run_id: str, golden: GoldenRows) ->
     import mlflow
 
     key = signing_key(settings)
-    _log(client, model_uri, GOLDEN_ROWS, golden.to_json())
+    log_file(client, model_uri, GOLDEN_ROWS, golden.to_json())
     with tempfile.TemporaryDirectory() as folder:
         kept = Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=folder))
-        _log(client, model_uri, MANIFEST, sign_folder(kept, run_id, key))
+        log_file(client, model_uri, MANIFEST, sign_folder(kept, run_id, key))
 
 
 def golden_rows(side: TrainingSet, probabilities: Floats) -> GoldenRows:
@@ -43,7 +43,8 @@ def golden_rows(side: TrainingSet, probabilities: Floats) -> GoldenRows:
     return GoldenRows(rows.to_pylist(), probabilities[picked].tolist())
 
 
-def _log(client: "MlflowClient", model_uri: str, name: str, content: bytes) -> None:
+def log_file(client: "MlflowClient", model_uri: str, name: str, content: bytes) -> None:
+    """Adds a file to all that MLflow keeps of the model `models:/ID`."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_bytes(content)

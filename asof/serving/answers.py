@@ -84,6 +84,7 @@ class ModelAnswer(ModelIdentity):
         description="The smallest and the greatest value of each numeric feature that it was trained on.",
         examples=[{"monthly_fee": (18.25, 118.75)}],
     )
+    runtime: str = Field(description="What computes its probabilities: onnx, where it is compiled, or scikit-learn.")
     following: FollowingAnswer | None = Field(description="null: it serves its Bento's own model for ever.")
 
 
@@ -173,5 +174,6 @@ def model_answer(model: ServedModel, lineage: Lineage, following: FollowingAnswe
         golden_rows=GoldenRowsAnswer(**asdict(model.proof)) if model.proof else None,
         derived=list(facts.derived),
         ranges=dict(facts.ranges),
+        runtime=model.runtime.name,
         following=following,
     )

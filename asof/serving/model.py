@@ -1,52 +1,54 @@
 """A model's folder, as BentoML keeps it -> the loaded model and its facts, without MLflow.
 
 `bentoml.mlflow.import_model` puts MLflow's own folder under `mlflow_model/`: the file MLmodel tells the format, the
-estimator's file and, under `metadata: asof:`, the ModelFacts; the manifest lists them all and is signed.
+estimator's file and, under `metadata: asof:`, the ModelFacts; model.onnx, where it is, the same model compiled. The
+manifest lists them all and is signed.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import pandas as pd
+from typing import Any
 
 from asof.errors import ModelError
-from asof.feature_contract import Compute, model_input
+from asof.feature_contract import Compute, row_arrays
 from asof.golden_rows import GOLDEN_ROWS, GoldenRows, Proof
 from asof.model_facts import ModelFacts
+from asof.serving.runtime import MODEL_ONNX, Onnx, Runtime, ScikitLearn
 from asof.signed_manifest import VerifiedFolder, verify_folder
 from asof.signing_keys import TrustedKeys
 from asof.trusted_types import load_trusted
 from asof.use_case import UseCase
 
-if TYPE_CHECKING:
-    from sklearn.base import ClassifierMixin
-
 MLFLOW_FOLDER = "mlflow_model"
+
+logger = logging.getLogger("asof.serving")
 
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A fitted scikit-learn classifier with its facts, and how to compute the derived columns that it takes.
+    """A fitted classifier with its facts, what runs it, and how to compute the derived columns that it takes.
 
     `signed_by` is the id of the key that signed it; `proof` how the golden rows came out (None: it was not loaded, but
     made here).
     """
 
-    estimator: "ClassifierMixin"
+    runtime: Runtime
     facts: ModelFacts
     derived: Mapping[str, Compute]
     signed_by: str = ""
     proof: Proof | None = None
     blocking = True
 
+    @property
+    def blocking(self) -> bool:
+        """Whether `probabilities` takes too long for the event loop."""
+        return self.runtime.blocking
+
     def probabilities(self, rows: Sequence[Mapping[str, Any]]) -> list[float]:
         """The probabilities (0 to 1) of the positive class for n rows of feature values by name."""
-        frame = model_input(pd.DataFrame(list(rows)), self.facts.contract, self.derived)
-        positive = list(self.estimator.classes_).index(1)
-        probabilities: list[float] = self.estimator.predict_proba(frame)[:, positive].tolist()
-        return probabilities
+        return self.runtime.probabilities(row_arrays(rows, self.facts.contract, self.derived))
 
 
 def load_model(folder: Path, use_case: UseCase, keys: TrustedKeys) -> ServedModel:
@@ -70,9 +72,18 @@ def load_verified(verified: VerifiedFolder, use_case: UseCase) -> ServedModel:
         raise ModelError(f"{verified.folder} holds no model of AsOf: train and bundle again.")
     facts = ModelFacts.from_dict(told)
     use_case.check_model(facts)
-    estimator = load_trusted(verified.read(flavour["pickled_model"]))
-    model = ServedModel(estimator, facts, use_case.derivations(facts.derived), verified.signed_by)
+    runtime = _runtime(verified, flavour["pickled_model"])
+    model = ServedModel(runtime, facts, use_case.derivations(facts.derived), verified.signed_by)
     return replace(model, proof=GoldenRows.from_json(verified.read(GOLDEN_ROWS)).prove(model))
+
+
+def _runtime(verified: VerifiedFolder, skops_file: str) -> Runtime:
+    if MODEL_ONNX in verified.manifest.files:
+        return Onnx(verified.read(MODEL_ONNX))
+    logger.warning(
+        "The model of run %s is not compiled: scikit-learn serves it, which is slow.", verified.manifest.run_id
+    )
+    return ScikitLearn(load_trusted(verified.read(skops_file)))
 
 
 def _description(verified: VerifiedFolder) -> dict[str, Any]:

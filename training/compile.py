@@ -1,0 +1,54 @@
+"""A fitted scikit-learn classifier -> CompiledModel: the same as an ONNX graph, found to say the same of every row."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from asof.errors import ModelError, NotCompiled
+from asof.serving.runtime import LIMITS, Onnx
+from training.agreement import Agreement, agreement
+from training.compiled.convert import convert
+from training.compiled.odd_values import compare_odd, limits_of
+from training.fit import one_thread
+
+if TYPE_CHECKING:
+    from sklearn.base import ClassifierMixin
+
+
+@dataclass(frozen=True)
+class CompiledModel:
+    """The file model.onnx, what runs it, and how it agreed with its estimator."""
+
+    content: bytes
+    runtime: Onnx
+    agreement: Agreement
+
+
+def compile_model(model: "ClassifierMixin", features: pd.DataFrame, *, threshold: float) -> CompiledModel:
+    """`features` are all rows on which both must agree, as the model takes them. Same model, same bytes.
+
+    Raises NotCompiled where it does not convert, or where graph and estimator do not say the same: probabilities within
+    `asof.golden_rows.TOLERANCE`, labels at the threshold, and what they refuse.
+    """
+    if list(model.classes_) != [0, 1]:
+        raise NotCompiled(f"its classes are {list(model.classes_)}, not 0 and 1")
+    graph, good = convert(model, features), features.iloc[:1]
+    with one_thread():
+        limits = limits_of(model, good)
+        graph.metadata_props.add(key=LIMITS, value=json.dumps(asdict(limits), sort_keys=True))
+        content = graph.SerializeToString(deterministic=True)
+        runtime = _loaded(content)
+        compare_odd(model, runtime, good)
+    agreed = agreement(runtime, model, features, threshold=threshold)
+    if not agreed.holds:
+        raise NotCompiled(f"the graph does not say the same: {agreed}")
+    return CompiledModel(content, runtime, agreed)
+
+
+def _loaded(content: bytes) -> Onnx:
+    try:
+        return Onnx(content)
+    except ModelError as error:  # skl2onnx has converted it to what ONNX Runtime does not have in double
+        raise NotCompiled(f"its graph does not run: {error}") from error

@@ -1,0 +1,93 @@
+"""What the converters share: a few lines over skl2onnx's container, which keeps nodes and constants by name."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from skl2onnx.common._container import ModelComponentContainer
+    from skl2onnx.common._topology import Operator, Scope
+
+TREES = "ai.onnx.ml"
+OPSETS = {"": 21, TREES: 3}
+"""What skl2onnx is told."""
+TREES_IN_DOUBLE = 5
+"""The first version of that domain with trees that also give double; skl2onnx does not know it yet."""
+
+
+class Graph:
+    """The nodes of one part of a model. Values are names of tensors, of shape (rows, columns) if nothing else is said.
+
+    `part` is the fitted estimator or transformer.
+    """
+
+    def __init__(self, scope: "Scope", operator: "Operator", container: "ModelComponentContainer") -> None:
+        self.part = operator.raw_operator
+        self.inputs = [each.full_name for each in operator.inputs]
+        self._scope, self._operator, self._container = scope, operator, container
+
+    def constant(self, values: Any) -> str:
+        """A constant of the values' own type and shape."""
+        from onnx import helper
+
+        array = np.asarray(values)
+        name = str(self._scope.get_unique_variable_name("constant"))
+        kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+        self._container.add_initializer(name, kind, list(array.shape), array.ravel().tolist())
+        return name
+
+    def node(self, kind: str, *inputs: str | NDArray[Any], domain: str = "", **attributes: Any) -> str:
+        """One operation; arrays among its inputs become constants. Gives the name of what comes out."""
+        output = str(self._scope.get_unique_variable_name(kind.lower()))
+        self._add(kind, inputs, output, domain=domain, **attributes)
+        return output
+
+    def give(self, value: str, place: int = 0) -> None:
+        """The value is what this part gives, at that place of its outputs."""
+        self._add("Identity", [value], self._operator.outputs[place].full_name)
+
+    def numbers(self) -> str:
+        """All inputs side by side as one tensor of double."""
+        from onnx import TensorProto
+
+        doubles = [
+            self.node("Cast", name, to=TensorProto.DOUBLE) if not _double(each) else name
+            for name, each in zip(self.inputs, self._operator.inputs, strict=True)
+        ]
+        return self.node("Concat", *doubles, axis=1) if len(doubles) > 1 else doubles[0]
+
+    def give_probabilities(self, positive: str) -> None:
+        """Label and both probabilities, from that of class 1, shape (rows, 1)."""
+        both = self.node("Concat", self.node("Sub", np.array(1.0), positive), positive, axis=1)
+        self.give(self.node("ArgMax", both, axis=1, keepdims=0), place=0)
+        self.give(both, place=1)
+
+    def columns(self) -> list[str]:
+        """Each column of the inputs by itself, shape (rows, 1)."""
+        found = []
+        for name, each in zip(self.inputs, self._operator.inputs, strict=True):
+            width = each.type.shape[1]
+            found += [self.node("Gather", name, np.array([at]), axis=1) for at in range(width)] if width > 1 else [name]
+        return found
+
+    def _add(
+        self, kind: str, inputs: Sequence[str | NDArray[Any]], output: str, domain: str = "", **attributes: Any
+    ) -> None:
+        names = [each if isinstance(each, str) else self.constant(each) for each in inputs]
+        self._container.add_node(
+            kind,
+            names,
+            output,
+            op_domain=domain,
+            op_version=OPSETS[domain],
+            name=self._scope.get_unique_operator_name(kind),
+            **attributes,
+        )
+
+
+def _double(variable: Any) -> bool:
+    from skl2onnx.common.data_types import DoubleTensorType
+
+    return isinstance(variable.type, DoubleTensorType)
