@@ -1,6 +1,6 @@
 """A compiled model beside the estimator that it was made of -> Agreement: whether both say the same of every row."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +29,11 @@ class Agreement:
     @property
     def holds(self) -> bool:
         return self.largest_difference <= TOLERANCE and not self.flipped  # a NaN is no agreement, either
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The same as a criterion's figures."""
+        return {name: float(value) for name, value in asdict(self).items()}
 
     def __str__(self) -> str:
         return f"{self.rows} rows, the largest difference {self.largest_difference:.1e}, {self.flipped} labels flipped"

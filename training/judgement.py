@@ -5,6 +5,7 @@ from datetime import datetime
 
 from asof.settings import Settings
 from asof.use_case import UseCase
+from training.compiled_criterion import compiled_agrees
 from training.contest import hold_contest
 from training.dataset import build_training_set, newest_labelled
 from training.gate import Criterion, judge
@@ -35,7 +36,8 @@ def judge_of(
         facts = challenger.facts
         months = [(facts.as_of, facts.known_at), (moment, known_at)]
         parity = store_criteria(settings, use_case, facts.contract) if fits.passed else ()
-        return (*compared, fits, *parity, *data_checked(settings, use_case, months), *served)
+        compiled = compiled_agrees(settings, use_case, challenger)
+        return (*compared, fits, *parity, *data_checked(settings, use_case, months), served[0], compiled, *served[1:])
 
     return criteria
 

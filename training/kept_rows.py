@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 import pyarrow as arrow
 from pyarrow import parquet
 
+from asof.errors import TrainingSetError
+from asof.model_facts import ModelFacts
 from training.record import DEFINITION
-from training.training_set import TrainingSet, table_of
+from training.rows_digest import rows_digest
+from training.training_set import TrainingSet, column_types, table_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,6 +34,17 @@ def kept_rows(client: "MlflowClient", run_id: str) -> arrow.Table | None:
     """The rows as they were logged; None where the run keeps none."""
     with _kept(client, run_id, ROWS) as path:
         return parquet.read_table(path) if path else None
+
+
+def are_those(kept: arrow.Table, facts: ModelFacts, label: str) -> bool:
+    """Whether the kept rows have the digest that the version recorded: what it was trained on."""
+    types = column_types(facts.contract, label)
+    try:
+        return set(types) <= {*kept.column_names} and (
+            rows_digest([kept], types, key=[facts.contract.entity]) == facts.rows_digest
+        )
+    except TrainingSetError:
+        return False
 
 
 def kept_definition(client: "MlflowClient", run_id: str) -> str | None:

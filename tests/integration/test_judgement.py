@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mlflow
+import onnx
 import pandas as pd
 import pytest
 
 from asof.feature_store import feature_store
 from asof.gate_bounds import GateBounds
+from asof.serving.runtime import MODEL_ONNX
 from asof.settings import Settings
+from asof.signed_manifest import MANIFEST, sign_folder
+from asof.signing_keys import signing_key
 from asof.use_case import Estimator, UseCase
 from tests.cancer_kit import CANCER, Made, make
 from tests.training_kit import CHURN, regression
@@ -33,6 +37,7 @@ USE_CASE = replace(
     CHURN, model_name="judged", estimators={"default": Estimator("churn_v2", regression, "a logistic regression")}
 )
 COMPARED, FITS = "compared on users whom neither was trained on", "feature contract compatible"
+COMPILED = "compiled model agrees with scikit-learn"
 CHECKED, SERVED = "data checks without unacknowledged errors", "served bytes agree with the evaluated model"
 AGREES, FAST = "online store agrees with the offline store", "latency within the budget"
 
@@ -146,8 +151,9 @@ def files(made: Made, tmp_path: Path) -> Iterator[Path]:
 def test_a_good_version_passes_every_criterion(settings: Settings, made: Made) -> None:
     found = judged(settings, CANCER, made.version)
     assert failed(found) == set()
-    assert {COMPARED, FITS, SERVED, FAST} <= set(found)
+    assert {COMPARED, FITS, SERVED, COMPILED, FAST} <= set(found)
     assert found[SERVED].figures["largest_difference"] < 1e-9
+    assert found[COMPILED].figures == {"rows": 569, "largest_difference": pytest.approx(0, abs=1e-12), "flipped": 0}
     assert not {AGREES, CHECKED} & set(found), "no store and no months: the features come in the request"
 
 
@@ -158,8 +164,47 @@ def test_bytes_that_were_altered_are_a_failed_criterion_and_no_error(
     outcome = promote(settings, made.version, judge=judge_of(settings, CANCER, made.version), dry_run=True)
     assert outcome.promoted is True, "it is in Production already, and is not judged again"
     found = judged(settings, CANCER, made.version)
-    assert failed(found) == {COMPARED, SERVED, FAST}
+    assert failed(found) == {COMPARED, SERVED, COMPILED, FAST}
     assert "model.skops changed" in found[SERVED].reason
+
+
+def signed_again(settings: Settings, made: Made, files: Path) -> None:
+    """As by somebody inside, who has the key."""
+    (files / MANIFEST).write_bytes(sign_folder(files, made.version.run_id, signing_key(settings)))
+
+
+def test_a_graph_that_differs_where_no_golden_row_shows_it_keeps_a_version_out(
+    settings: Settings, made: Made, files: Path
+) -> None:
+    """It gives more to rows of the training side that are above all held-out ones, which the golden rows are."""
+    graph, helper = onnx.load(files / MODEL_ONNX), onnx.helper
+    highest, held_out = (side.features.max() for side in (made.trained.train_side, made.trained.held_out))
+    name = next(name for name in highest.index if highest[name] > held_out[name])
+    graph.graph.node[-1].output[0] = "before"
+    for constant, value in (("limit", held_out[name]), ("more", 0.001), ("none", 0.0)):
+        graph.graph.initializer.append(helper.make_tensor(constant, onnx.TensorProto.DOUBLE, [1], [value]))
+    graph.graph.node.extend(
+        [
+            helper.make_node("Greater", [name, "limit"], ["large"]),
+            helper.make_node("Where", ["large", "more", "none"], ["added"]),
+            helper.make_node("Add", ["before", "added"], ["probabilities"]),
+        ]
+    )
+    onnx.save(graph, files / MODEL_ONNX)
+    signed_again(settings, made, files)
+    found = judged(settings, CANCER, made.version)
+    assert failed(found) == {COMPILED}
+    assert found[COMPILED].figures["largest_difference"] == pytest.approx(0.001)
+
+
+def test_a_version_that_is_not_compiled_passes_as_what_scikit_learn_serves(
+    settings: Settings, made: Made, files: Path
+) -> None:
+    (files / MODEL_ONNX).unlink()
+    signed_again(settings, made, files)
+    found = judged(settings, CANCER, made.version)
+    assert failed(found) == set()
+    assert "scikit-learn serves it" in found[COMPILED].reason
 
 
 def test_a_prediction_that_takes_longer_than_the_budget_keeps_a_version_out(settings: Settings, made: Made) -> None:

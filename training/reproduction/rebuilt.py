@@ -6,19 +6,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-import pyarrow as arrow
-
-from asof.errors import TrainingSetError
 from asof.feature_contract import FeatureContract
 from asof.model_facts import ModelFacts
 from asof.settings import Settings
 from asof.use_case import FromStore, UseCase
 from training.fingerprint import fingerprint
-from training.kept_rows import kept_definition, kept_rows
+from training.kept_rows import are_those, kept_definition, kept_rows
 from training.reproduction.differences import Difference, Differences, compare_rows
 from training.reproduction.origins import Origin, origins
-from training.rows_digest import rows_digest
-from training.training_set import TrainingSet, column_types, frame_of
+from training.training_set import TrainingSet, frame_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -105,21 +101,10 @@ def _differences(recorded: Recorded, now: TrainingSet, missing: list[str]) -> Di
     if kept is None:
         missing.append("The run keeps no training_set.parquet: which cells differ cannot be told.")
         return None
-    if not _are_those(kept, facts, now.label):
+    if not are_those(kept, facts, now.label):
         missing.append("The run's training_set.parquet is not what the version was trained on: it can tell nothing.")
         return None
     return compare_rows(frame_of(kept, facts.contract, now.label), now)
-
-
-def _are_those(kept: arrow.Table, facts: ModelFacts, label: str) -> bool:
-    """Whether the kept rows have the digest that the version recorded."""
-    types = column_types(facts.contract, label)
-    try:
-        return set(types) <= {*kept.column_names} and (
-            rows_digest([kept], types, key=[facts.contract.entity]) == facts.rows_digest
-        )
-    except TrainingSetError:
-        return False
 
 
 def _cells(settings: Settings, use_case: UseCase, now: TrainingSet, first: Iterable[Difference]) -> tuple[Cell, ...]:
