@@ -1,5 +1,8 @@
 """A registered version becomes a model and a Bento, once, with its lineage and nothing that does not belong there."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -128,3 +131,29 @@ def test_the_imported_model_scores_as_the_registered_one(settings: Settings, ver
     assert served.probabilities(rows) == pytest.approx(registered, abs=1e-9)
     assert served.proof == Proof(20, pytest.approx(0, abs=1e-12))
     assert [served.probabilities([row])[0] for row in rows] == pytest.approx(registered, abs=1e-9)
+    assert (served.runtime.name, served.blocking) == ("onnx", False)
+
+
+@pytest.mark.parametrize(("compiled", "loaded"), [(True, set()), (False, {"pandas", "scipy", "sklearn", "skops"})])
+def test_a_compiled_model_is_loaded_and_scored_without_what_it_was_trained_with(
+    settings: Settings, home: Path, compiled: bool, loaded: set[str]
+) -> None:
+    version, _ = kit.register_small_model(settings, kit.registered_contract(settings), compiled=compiled)
+    folder = bentoml.models.get(bundle(settings, CHURN, version).model_tag).path
+    code = f"""
+import pathlib, sys
+from asof.serving.model import load_model
+from asof.settings import Settings
+from asof.signing_keys import trusted_keys
+from asof.use_cases import load
+model = load_model(pathlib.Path({folder!r}), load("churn"), trusted_keys(Settings()))
+row = {kit.flat(kit.USER)!r}
+print(0 <= model.probabilities([row])[0] <= 1)
+print(*sorted({{"pandas", "sklearn", "skops", "mlflow", "skl2onnx", "onnx", "scipy", "feast"}} & set(sys.modules)))
+"""
+    environment = {**os.environ, **settings.environment()}
+    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    told, modules = ran.stdout.splitlines()
+    assert told == "True"
+    assert set(modules.split()) == loaded
+    assert ("is not compiled: scikit-learn serves it" in ran.stderr) is not compiled
