@@ -39,7 +39,6 @@ class ServedModel:
     derived: Mapping[str, Compute]
     signed_by: str = ""
     proof: Proof | None = None
-    blocking = True
 
     @property
     def blocking(self) -> bool:
