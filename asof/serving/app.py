@@ -16,7 +16,7 @@ from asof import use_cases
 from asof.errors import FeatureStoreUnavailable
 from asof.serving.access_log import AccessLog
 from asof.serving.boundary import Boundary
-from asof.serving.collector import freeze
+from asof.serving.collector import settle
 from asof.serving.fast_lane import FastLane
 from asof.serving.http import PREDICT, create_app
 from asof.serving.lineage import Lineage
@@ -86,7 +86,7 @@ def make_service(arguments: Arguments) -> "bentoml.Service[Any]":
 
         @bentoml.on_startup  # type: ignore[untyped-decorator]
         async def start(self) -> None:
-            self.live.current.start().add_done_callback(lambda _: freeze())
+            self.live.current.start().add_done_callback(lambda _: settle())
             if settings.follow:
                 from asof.serving.assembly import follower_of
 

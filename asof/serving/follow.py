@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from asof.errors import AsOfError, FeatureStoreUnavailable, RegistryUnavailable
-from asof.serving.collector import freeze
+from asof.serving.collector import settle
 from asof.serving.live import Live
 from asof.serving.metrics import FollowMetrics
 from asof.serving.model import MLFLOW_FOLDER, ServedModel
@@ -218,7 +218,7 @@ class Follower:
             if all(each.features is not dropped.features for each in kept):
                 await dropped.close()
         del dropped
-        freeze()
+        settle()
 
     def _in_trouble(self, error: Exception) -> None:
         """Logs once that it began; GET /model tells how it is now."""

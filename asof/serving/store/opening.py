@@ -4,8 +4,6 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy.engine import make_url
-
 from asof.errors import FeatureStoreUnavailable
 from asof.feature_contract import FeatureContract
 from asof.feature_store import configuration
@@ -52,6 +50,8 @@ def _open_feast(settings: Settings, contract: FeatureContract) -> EntityReader:
 
 def _is_stock(raw: Mapping[str, Any]) -> bool:
     """Whether both the online store and the registry are Feast's own on PostgreSQL, with one table for each view."""
+    from sqlalchemy.engine import make_url
+
     store, registry = raw["online_store"], raw["registry"]
     if not isinstance(registry, Mapping) or (store["type"], registry.get("registry_type")) != ("postgres", "sql"):
         return False
@@ -65,4 +65,6 @@ def _address(registry: Mapping[str, Any]) -> str:
 
 def _conninfo(registry: Mapping[str, Any]) -> str:
     """libpq takes the address as SQLAlchemy does, but for the driver's name."""
+    from sqlalchemy.engine import make_url
+
     return make_url(_address(registry)).set(drivername="postgresql").render_as_string(hide_password=False)
