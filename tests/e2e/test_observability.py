@@ -20,6 +20,9 @@ from tests.serving_kit import NOW, USER
 if TYPE_CHECKING:
     from tests.e2e.conftest import SmallModel
 
+NOT_NEEDED = ("mlflow", "prefect", "pandas", "pyarrow", "skops", "sklearn")
+"""What a service of a compiled model never imports: none of it can be."""
+
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 MANY = kit.users_like(64, seed=3)
 
@@ -91,7 +94,7 @@ def observed(
         config = folder / "bentoml.yaml"
         config.write_text(json.dumps({"services": {kit.NAME: {"tracing": tracing}}}))
         variables = {"ASOF_CLOCK": NOW.isoformat(), "BENTOML_CONFIG": str(config), "OTEL_BSP_SCHEDULE_DELAY": "100"}
-        with kit.serving(settings, small_model.bundle.bento_tag, folder, **variables) as client:
+        with kit.serving(settings, small_model.bundle.bento_tag, folder, NOT_NEEDED, **variables) as client:
             kit.eventually(lambda: client.get("/readyz").status_code == 200, 60, folder / "log")
             yield Observed(client, folder / "log", collector)
 
