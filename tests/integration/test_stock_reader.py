@@ -29,11 +29,12 @@ from asof.errors import FeatureContractMismatch, FeatureStoreUnavailable
 from asof.feature_contract import FeatureContract
 from asof.feature_store import configuration, feature_store
 from asof.serving.online_features import OnlineFeatures
+from asof.serving.store.connection import PLANNING
 from asof.serving.store.feast_api import FeastReader, open_feast_reader
 from asof.serving.store.feast_registry import Registered, read_registry
 from asof.serving.store.opening import open_reader
 from asof.serving.store.stock import StockReader
-from asof.serving.store.stock_query import Keys
+from asof.serving.store.stock_query import Keys, lookup_query
 from asof.serving.verdicts import FoundRow
 from asof.settings import PROJECT, Settings, export
 from tests import serving_kit as kit
@@ -272,6 +273,19 @@ def test_a_value_written_apart_from_its_view_keeps_its_own_moment(registered: Se
     moments = {found.feature.name: found.as_of for found in asyncio.run(ask())}
     assert moments["skips_7d"] == changed
     assert moments["watch_hours_30d"] == NOW
+
+
+def test_each_table_is_read_by_its_index_even_if_it_was_found_empty(registered: Settings) -> None:
+    with psycopg.connect(registered.conninfo(), autocommit=True) as connection:
+        connection.execute("VACUUM ANALYZE online.asof_never_materialised")
+    read = directly_read(registered, "every_type")
+    query = lookup_query(read.contract, [f"asof_{view}" for view in read.contract.views], read.sizes)
+    options = " ".join(f"-c {name}={value}" for name, value in PLANNING.items())
+    with psycopg.connect(registered.conninfo(), options=f"-c search_path=online {options}") as connection:
+        connection.execute(f"PREPARE lookup (bytea[]) AS {query}")
+        plan = "\n".join(line for (line,) in connection.execute("EXPLAIN EXECUTE lookup (ARRAY['x'::bytea])"))
+    assert plan.count("Index") >= len(read.contract.views) == 4
+    assert "Seq Scan" not in plan
 
 
 def test_it_reads_alike_under_the_loop_of_the_service(registered: Settings) -> None:
