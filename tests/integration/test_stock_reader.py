@@ -279,7 +279,7 @@ def test_each_table_is_read_by_its_index_even_if_it_was_found_empty(registered: 
     with psycopg.connect(registered.conninfo(), autocommit=True) as connection:
         connection.execute("VACUUM ANALYZE online.asof_never_materialised")
     read = directly_read(registered, "every_type")
-    query = lookup_query(read.contract, [f"asof_{view}" for view in read.contract.views], read.sizes)
+    query = lookup_query(read.contract, [f"asof_{view}" for view in read.contract.views])
     options = " ".join(f"-c {name}={value}" for name, value in PLANNING.items())
     with psycopg.connect(registered.conninfo(), options=f"-c search_path=online {options}") as connection:
         connection.execute(f"PREPARE lookup (bytea[]) AS {query}")

@@ -29,14 +29,10 @@ TYPES = {
 
 @dataclass(frozen=True)
 class Registered:
-    """A feature service as registered. `beyond` says what a plain lookup by the entity's key would not do right.
-
-    `sizes` are how many features each view holds, asked for or not.
-    """
+    """A feature service as registered. `beyond` says what a plain lookup by the entity's key would not do right."""
 
     contract: FeatureContract
     policies: Mapping[str, Policy]
-    sizes: Mapping[str, int]
     beyond: str
 
 
@@ -56,7 +52,6 @@ def read_registry(conninfo: str, project: str, service: str) -> Registered:
     return Registered(
         contract,
         {name: view_policy(_ttl(view), view.tags) for name, view in views.items()},
-        {name: len(view.features) for name, view in views.items()},
         _beyond(spec, views, keys),
     )
 
@@ -106,9 +101,11 @@ def _ttl(view: Any) -> timedelta:
 def _beyond(service: Any, views: Mapping[str, Any], keys: set[str]) -> str:
     """What of this service only Feast itself does: empty where nothing is."""
     columns = [column for view in views.values() for column in view.entity_columns if column.name in keys]
+    names = [feature.name for projection in service.features for feature in projection.feature_columns]
     reasons = {
         "not exactly one join key": len(keys) != 1,
         "a join key that is no string": any(_type(column) != "String" for column in columns),
+        "a feature that is taken twice": len(names) != len(set(names)),
         "a mapped join key": any(projection.join_key_map for projection in service.features),
         "a version of a view": any(projection.HasField("version_tag") for projection in service.features),
         "a disabled view": any(view.disabled for view in views.values()),

@@ -39,7 +39,7 @@ def _open_stock(raw: Mapping[str, Any], contract: FeatureContract) -> EntityRead
         logger.info("Features are read through Feast: %s.", registered.beyond)
         return None
     require_same(contract, registered.contract)
-    return StockReader(raw, contract, registered)
+    return StockReader(raw, contract, registered.policies)
 
 
 def _open_feast(settings: Settings, contract: FeatureContract) -> EntityReader:

@@ -7,9 +7,8 @@ from psycopg.conninfo import make_conninfo
 
 from asof.feature_contract import FeatureContract
 from asof.serving.store.connection import PreparedQuery
-from asof.serving.store.feast_registry import Registered
 from asof.serving.store.stock_query import Columns, Keys, lookup_query
-from asof.serving.verdicts import FoundRow
+from asof.serving.verdicts import FoundRow, Policy
 
 NAMES = {
     "host": "host",
@@ -29,11 +28,13 @@ NAMES = {
 class StockReader:
     """An EntityReader of the tables that `feast materialize` fills; connects when it is first asked."""
 
-    def __init__(self, configuration: Mapping[str, Any], contract: FeatureContract, registered: Registered) -> None:
-        self.policies = registered.policies
+    def __init__(
+        self, configuration: Mapping[str, Any], contract: FeatureContract, policies: Mapping[str, Policy]
+    ) -> None:
+        self.policies = policies
         store, project = configuration["online_store"], configuration["project"]
         self._conninfo, self._options = _conninfo(store), _search_path(store)
-        self._query = lookup_query(contract, [f"{project}_{view}" for view in contract.views], registered.sizes)
+        self._query = lookup_query(contract, [f"{project}_{view}" for view in contract.views])
         self._keys = Keys(contract.entity, configuration.get("entity_key_serialization_version", 3))
         self._columns = Columns(contract)
         self._connection: PreparedQuery | None = None
@@ -68,5 +69,5 @@ def _conninfo(store: Mapping[str, Any]) -> str:
 
 
 def _search_path(store: Mapping[str, Any]) -> str:
-    schema = (store.get("db_schema") or "public").strip()
+    schema = (store.get("db_schema", "public") or store["user"]).strip()
     return f"-c search_path={schema}" if schema == "public" else f"-c search_path={schema},public"
