@@ -370,9 +370,7 @@ def rename(settings: Settings, table: str, name: str) -> None:
 
 
 SCRIPT = """
-import asyncio, sys, types
-sys.modules["pandas"] = types.ModuleType("pandas")  # until asof.feature_contract no longer imports it
-sys.modules["pandas"].DataFrame = object
+import asyncio, sys
 from asof.feature_contract import FeatureContract
 from asof.serving.online_features import OnlineFeatures
 from asof.settings import Settings
@@ -385,7 +383,7 @@ async def main():
     await features.close()
 
 asyncio.run(main())
-heavy = ("feast", "pandas.", "pyarrow", "sklearn", "scipy", "mlflow")
+heavy = ("feast", "pandas", "pyarrow", "sklearn", "scipy", "mlflow")
 print([name for name in sys.modules if name.startswith(heavy)])
 """
 
