@@ -202,6 +202,7 @@ def test_the_model_tells_its_lineage_and_ranges(service: httpx.Client, made: Mad
     model = service.get("/model").json()
     assert (model["use_case"], model["estimator"], model["feature_service"]) == ("breast_cancer", "default", None)
     assert model["derived"] == ["mean radius x mean texture"]
+    assert model["runtime"] == "onnx"
     assert {name: tuple(ends) for name, ends in model["ranges"].items()} == made.version.facts.ranges
     assert [feature["name"] for feature in model["contract"]["features"]] == list(NAMES)
 

@@ -78,6 +78,8 @@ def test_it_begins_with_what_is_in_production_and_not_with_what_it_was_built_wit
     model = service.client.get("/model").json()
     assert (model["version"], model["run_id"]) == (service.first.version, service.first.run_id)
     assert model["following"]["registry"] == "ok"
+    assert model["runtime"] == "scikit-learn", "these models are not compiled, and are served all the same"
+    assert "is not compiled: scikit-learn serves it" in service.log.read_text()
     assert model["following"]["in_production"] == service.first.version
     assert follow.predict(service.client).json()["model"]["run_id"] == service.first.run_id
 

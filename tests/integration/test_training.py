@@ -14,10 +14,12 @@ import pytest
 from asof.errors import ConfigurationError, TrainingSetError
 from asof.feature_contract import FeatureContract
 from asof.model_facts import ModelFacts
+from asof.serving.runtime import MODEL_ONNX
 from asof.settings import Settings
 from asof.use_case import Estimator
 from tests.training_kit import made_up_set, small_use_case
 from training.evaluate import Evaluation, evaluate
+from training.register import verified_folder
 from training.tracking import open_tracking
 from training.train import TrainedModel, train
 from training.training_set import TrainingSet
@@ -149,6 +151,22 @@ def test_the_model_card_needs_nothing_but_itself(artefact: Callable[[str], Path]
     assert evaluation.facts.fingerprint in page
     assert f"<code>{evaluation.facts.rows_digest}</code>" in page
     assert "13 rows that lack a feature" in page
+
+
+def test_a_model_that_does_not_compile_is_sealed_without_a_graph_and_the_run_and_the_log_tell_why(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The encoder of this one refuses plans that it was not trained on."""
+    made = train(settings, USE_CASE, made_up_set())
+    evaluate(settings, made)
+    tags = open_tracking(settings).get_run(made.run_id).data.tags
+    assert tags["runtime"] == "scikit-learn"
+    assert tags["not_compiled"] == "it refuses new categories of plan: see OneHotEncoder's handle_unknown"
+    assert "compiled" not in tags
+    assert f"Scikit-learn will serve the model of run {made.run_id}" in caplog.text
+    assert tags["not_compiled"] in caplog.text
+    with verified_folder(settings, made.model_uri) as verified:
+        assert MODEL_ONNX not in verified.manifest.files
 
 
 def test_nothing_is_printed(settings: Settings, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,14 +1,21 @@
 """The real January: the known baseline, the default estimator, and what another month's labels would make of it."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from asof.golden_rows import GOLDEN_ROWS, GoldenRows
+from asof.serving.model import load_verified
+from asof.serving.runtime import MODEL_ONNX
 from asof.settings import Settings
 from tests.training_kit import CHURN, streamflow_contract, streamflow_set
+from training.compile import compile_model
 from training.evaluate import Evaluation, evaluate
+from training.register import load_model, register, verified_folder
+from training.tracking import open_tracking
 from training.train import train
 
 
@@ -40,6 +47,31 @@ def test_the_baseline_has_the_auc_of_the_right_month_and_the_default_beats_it(
 ) -> None:
     assert baseline.metrics["auc"] == pytest.approx(0.81, abs=0.01)
     assert baseline.metrics["auc"] < default.metrics["auc"] - 0.01
+
+
+def test_both_compile_and_say_what_scikit_learn_says_of_all_7043_users(
+    settings: Settings, baseline: Evaluation, default: Evaluation, streamflow: Path
+) -> None:
+    """Of the forest, ten users' probabilities are just its threshold: they show a difference of one bit."""
+    client = open_tracking(settings)
+    told = [client.get_run(each.run_id).data.tags["compiled"] for each in (baseline, default)]
+    assert told[0] == "7043 rows, the largest difference 0.0e+00, 0 labels flipped"
+    assert re.fullmatch(r"7043 rows, the largest difference \d\.\de-1[3-9], 0 labels flipped", told[1])
+    for each in (baseline, default):
+        with verified_folder(settings, each.model_uri) as verified:
+            content = verified.read(MODEL_ONNX)
+            golden = GoldenRows.from_json(verified.read(GOLDEN_ROWS))
+            served = load_verified(verified, CHURN)
+        assert compiled_again(settings, each, streamflow) == content
+        assert served.probabilities(golden.rows) == pytest.approx(golden.probabilities, abs=1e-12)
+        assert served.runtime.name == "onnx"
+
+
+def compiled_again(settings: Settings, evaluation: Evaluation, folder: Path) -> bytes:
+    """model.onnx of the model as it is saved."""
+    model = load_model(settings, register(settings, evaluation))
+    rows = streamflow_set(folder, evaluation.facts.contract.feature_service)
+    return compile_model(model, rows.complete().features, threshold=evaluation.facts.threshold).content
 
 
 def test_the_labels_of_the_next_month_would_show(streamflow: Path) -> None:
