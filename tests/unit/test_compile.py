@@ -237,6 +237,25 @@ def test_bytes_that_are_no_graph_do_not_load(content: bytes) -> None:
         Onnx(content)
 
 
+def test_a_missing_category_is_not_the_category_none() -> None:
+    from sklearn.pipeline import Pipeline
+
+    named = FEATURES.assign(plan=FEATURES["plan"].replace("monthly", "None"))
+    fitted = boosting()
+    model = Pipeline(fitted.steps).fit(named, LABELS)
+    graph = compile_model(model, named, threshold=0.5).runtime
+    rows = [named.iloc[0].to_dict() | {"plan": plan} for plan in ("None", None, "never seen")]
+    one, missing, unseen = graph.probabilities(row_arrays(rows, SMALL, {}))
+    assert missing == unseen != one
+
+
+def test_a_big_graph_is_not_for_the_event_loop_and_a_small_one_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = compile_model(boosting(), FEATURES, threshold=0.5).content
+    assert not Onnx(content).blocking
+    monkeypatch.setattr(serving, "LARGE", len(content) - 1)
+    assert Onnx(content).blocking
+
+
 def test_a_category_that_is_no_text_is_refused() -> None:
     row = ROWS.frame[SMALL.names].iloc[0].to_dict() | {"plan": 3}
     with pytest.raises(TypeError, match="plan is 3, which is no text"):
