@@ -3,7 +3,6 @@
 Nothing but NumPy and ONNX Runtime is loaded for a compiled model.
 """
 
-import ctypes
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -81,8 +80,6 @@ class Onnx:
         """Raises ModelError where the bytes are no graph that stands by itself."""
         self.blocking = len(content) > LARGE
         self._session = _session(content)
-        if self.blocking:
-            _give_memory_back()
         kinds = {each.name: each.type for each in self._session.get_inputs()}
         self._texts = [name for name, kind in kinds.items() if kind == "tensor(string)"]
         self._numbers = [name for name in kinds if name not in self._texts]
@@ -141,10 +138,3 @@ def _session(content: bytes) -> "InferenceSession":
     if [each.name for each in session.get_outputs()] != [PROBABILITIES]:
         raise ModelError(f"{MODEL_ONNX} gives something else than {PROBABILITIES}: train and bundle again.")
     return session
-
-
-def _give_memory_back() -> None:
-    """The C library keeps what reading a big forest took and freed: 150 MB of 270 for 300 trees."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # only glibc has it
-    if trim:
-        trim(0)
