@@ -1,0 +1,1 @@
+"""What is measured: each peer as its own documentation tells to write and to start it."""
