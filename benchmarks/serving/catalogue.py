@@ -1,0 +1,154 @@
+"""The peers, each as its documentation tells, and our own service in the forms in which it runs."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from asof.settings import PROJECT
+from benchmarks.serving.peer import Peer
+from benchmarks.serving.starting import Server, behind_the_front_door, bento, servers
+from benchmarks.serving.world import DEFAULT, FEATURE_SERVICES, FOREST, World
+
+USUAL, USUAL_ONE, EMPTY, ASOF = "usual-all", "usual-one", "empty-bentoml", "asof-forest"
+"""The peers that ratios are of, and the one that they are for."""
+
+PEERS = "benchmarks.serving.peers"
+FOLDER = PROJECT / "benchmarks" / "serving" / "peers"
+VARIANTS = {
+    "all": (FOREST, "forest-all", "forest, n_jobs=-1"),
+    "one": (FOREST, "forest-one", "forest, n_jobs=1"),
+    "default": (DEFAULT, "default", "default model"),
+}
+
+
+def catalogue() -> dict[str, Peer]:
+    """All peers by name, in the order of the table."""
+    every = [*_usual(), *_mlflow(), *_feast(), *_guides(), *_ceilings(), *_own()]
+    return {peer.name: peer for peer in every}
+
+
+def _usual() -> list[Peer]:
+    def make(variant: str, model: str) -> Callable[[World], Server]:
+        return lambda world: Server("uvicorn", (f"{PEERS}.usual_design:app",), environment=_told(world, variant, model))
+
+    return [
+        Peer(
+            f"usual-{key}",
+            f"FastAPI + Feast SDK + pyfunc, {title}",
+            "usual",
+            servers(make(variant, model)),
+            model=model,
+            probability=lambda answer: answer["probability"],
+        )
+        for key, (model, variant, title) in VARIANTS.items()
+    ]
+
+
+def _mlflow() -> list[Peer]:
+    return [
+        Peer(
+            f"mlflow-{key}",
+            f"mlflow models serve, {title}",
+            "part",
+            servers(_mlflow_server(variant)),
+            forms=(model,),
+            model=model,
+            probability=lambda answer: answer["predictions"][0][1],
+        )
+        for key, (model, variant, title) in VARIANTS.items()
+    ]
+
+
+def _mlflow_server(variant: str) -> Callable[[World], Server]:
+    # It starts `uvicorn` by name.
+    path = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    words = ("models", "serve", "--env-manager", "local", "--workers", "1", "--model-uri")
+    return lambda world: Server("mlflow", (*words, world.models[variant]), "/invocations", path)
+
+
+def _feast_server(_: World) -> Server:
+    # By default gunicorn replaces its worker after a thousand requests, which takes four seconds: not what is compared.
+    words = ("-c", str(PROJECT / "feature_repo"), "serve", "--workers", "1", "--max-requests", "0")
+    return Server("feast.cli.cli", words, "/get-online-features")
+
+
+def _feast() -> list[Peer]:
+    both = servers(_feast_server, _mlflow_server("forest-one"))
+    return [
+        Peer("feast", "feast serve (no model)", "part", servers(_feast_server), forms=("feast",)),
+        Peer(
+            "feast-mlflow",
+            "feast serve, then mlflow models serve, forest, n_jobs=1",
+            "part",
+            both,
+            forms=("feast", FOREST),
+            model=FOREST,
+            probability=lambda answer: answer["predictions"][0][1],
+        ),
+    ]
+
+
+def _guides() -> list[Peer]:
+    def make(name: str, variant: str, model: str) -> Callable[[World], Server]:
+        words = ("serve", name, "--working-dir", str(FOLDER))
+        return lambda world: Server(
+            "bentoml", words, environment=_told(world, variant, model) | {"BENCHMARK_MODEL": world.imported[variant]}
+        )
+
+    guides = [
+        Peer(
+            f"guide-{key}",
+            f"BentoML's guide + Feast SDK, {title}",
+            "guide",
+            servers(make("bentoml_guide:Guide", variant, model)),
+            model=model,
+            probability=lambda answer: answer["probability"],
+        )
+        for key, (model, variant, title) in VARIANTS.items()
+    ]
+    batchable = [
+        Peer(
+            f"batchable-{key}",
+            f"BentoML batchable + Feast SDK, {title}",
+            "guide",
+            servers(make("bentoml_batchable:Batchable", variant, model)),
+            forms=("users",),
+            model=model,
+            probability=lambda answer: answer[0],
+        )
+        for key, (model, variant, title) in VARIANTS.items()
+    ]
+    return [*guides, *batchable]
+
+
+def _ceilings() -> list[Peer]:
+    def bentoml(name: str) -> Callable[[World], Server]:
+        return lambda _: Server("bentoml", ("serve", name, "--working-dir", str(FOLDER)))
+
+    def uvicorn(name: str) -> Callable[[World], Server]:
+        return lambda _: Server("uvicorn", (f"{PEERS}.{name}:app", "--no-access-log"))
+
+    return [
+        Peer("select", "one prepared SELECT, Starlette", "ceiling", servers(uvicorn("one_select"))),
+        Peer(EMPTY, "empty BentoML endpoint", "ceiling", servers(bentoml("empty_endpoint:EmptyEndpoint"))),
+        Peer("empty-mounted", "empty route mounted in BentoML", "ceiling", servers(bentoml("empty_mounted:EmptyMounted"))),
+        Peer("empty-starlette", "empty Starlette route", "ceiling", servers(uvicorn("empty_starlette"))),
+    ]
+
+
+def _own() -> list[Peer]:
+    forms = [
+        (ASOF, "AsOf, forest", FOREST, bento(FOREST)),
+        ("asof-default", "AsOf, default model", DEFAULT, bento(DEFAULT)),
+        ("asof-two", "AsOf, forest, 2 workers", FOREST, bento(FOREST, workers=2)),
+        ("asof-front", "AsOf, forest, behind the front door", FOREST, behind_the_front_door(FOREST)),
+    ]
+    return [
+        Peer(name, title, "asof", start, model=model, probability=lambda answer: answer["probability"])
+        for name, title, model, start in forms
+    ]
+
+
+def _told(world: World, variant: str, model: str) -> dict[str, str]:
+    return {"BENCHMARK_MODEL": world.models[variant], "BENCHMARK_FEATURE_SERVICE": FEATURE_SERVICES[model]}

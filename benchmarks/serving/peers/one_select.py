@@ -1,0 +1,35 @@
+"""A ceiling: a Starlette route under uvicorn that reads one wide row by a prepared statement, and answers with it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from psycopg_pool import AsyncConnectionPool
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from asof.settings import Settings
+from benchmarks.serving.world import WIDE_TABLE
+
+CONNECTIONS = 4
+QUERY = f"SELECT * FROM {WIDE_TABLE} WHERE user_id = %s"
+
+
+@asynccontextmanager
+async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    given = {"autocommit": True, "prepare_threshold": 0}  # prepared from the first time on
+    pool = AsyncConnectionPool(Settings().conninfo(), min_size=CONNECTIONS, max_size=CONNECTIONS, kwargs=given, open=False)
+    async with pool:
+        app.state.pool = pool
+        yield
+
+
+async def predict(request: Request) -> JSONResponse:
+    user = (await request.json())["user_id"]
+    async with request.app.state.pool.connection() as connection:
+        row = await (await connection.execute(QUERY, (user,))).fetchone()
+    return JSONResponse(row)
+
+
+app = Starlette(routes=[Route("/predict", predict, methods=["POST"])], lifespan=lifespan)

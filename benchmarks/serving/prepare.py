@@ -1,0 +1,188 @@
+"""Makes the world of the benchmark and tells where it lies, as a line of JSON: `python -m benchmarks.serving.prepare FOLDER`.
+
+The forest's probabilities do not pass the gate, so both versions are bundled without having been in Production.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asof.settings import Settings, export
+from asof.use_cases import load
+from benchmarks.serving.world import DEFAULT, FEATURE_SERVICES, FOREST, STREAMFLOW, WIDE_TABLE
+from benchmarks.stages import materialise, simulate, snapshot
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from training.register import ModelVersion
+
+USERS = 7_043
+ESTIMATORS = {FOREST: "seed-baseline", DEFAULT: "default"}
+CHECKED = 3
+Frames = Mapping[str, "pd.DataFrame"]
+
+
+def prepare(settings: Settings, folder: Path) -> dict[str, Any]:
+    """The members of a World that are not known beforehand."""
+    extracts = STREAMFLOW if STREAMFLOW.is_dir() else folder / "extracts"
+    if extracts != STREAMFLOW:
+        simulate(settings, extracts, USERS)
+    snapshot(settings, extracts, USERS)
+    materialise(settings, extracts, USERS)
+    versions = {model: _version(settings, estimator) for model, estimator in ESTIMATORS.items()}
+    frames = _online_values(settings, versions)
+    _write_wide_table(settings, frames[DEFAULT])
+    models, expected = _saved(settings, versions, frames, folder)
+    return {
+        "users": len(frames[FOREST]),
+        "models": models,
+        "imported": {variant: _imported(variant, path) for variant, path in models.items()},
+        "bentos": {model: _bento(settings, version) for model, version in versions.items()},
+        "requests": _requests(frames, folder),
+        "expected": expected,
+    }
+
+
+def _version(settings: Settings, estimator: str) -> "ModelVersion":
+    from training.dataset import build_training_set, newest_labelled
+    from training.evaluate import evaluate
+    from training.register import register
+    from training.train import train
+
+    problem = load("churn")
+    service = problem.estimator(estimator).feature_service
+    rows = build_training_set(settings, problem, newest_labelled(settings, problem), feature_service=service)
+    return register(settings, evaluate(settings, train(settings, problem, rows, estimator=estimator)))
+
+
+def _online_values(settings: Settings, versions: Mapping[str, "ModelVersion"]) -> Frames:
+    """The model's input as the online store has it, by user: only those of whom no model misses anything."""
+    import pandas as pd
+
+    from asof.feature_contract import model_frame
+    from asof.feature_store import feature_store
+
+    with feature_store(settings) as store:
+        registered = store.get_feature_service(FEATURE_SERVICES[DEFAULT])
+        view = store.get_feature_view(registered.feature_view_projections[0].name)
+        users = sorted(view for view in _users(settings, view.batch_source.name))
+        rows = [{"user_id": user} for user in users]
+        frames = {}
+        for model, version in versions.items():
+            service = store.get_feature_service(FEATURE_SERVICES[model])
+            found = store.get_online_features(features=service, entity_rows=rows).to_df().set_index("user_id")
+            frames[model] = model_frame(found, version.facts.contract)
+    whole = pd.concat([frame.notna().all(axis="columns") for frame in frames.values()], axis="columns").all(axis="columns")
+    chosen = whole[whole].sample(frac=1, random_state=1).index
+    return {model: frame.loc[chosen] for model, frame in frames.items()}
+
+
+def _users(settings: Settings, table: str) -> list[str]:
+    import psycopg
+    from psycopg import sql
+
+    with psycopg.connect(settings.conninfo()) as connection:
+        query = sql.SQL("SELECT DISTINCT user_id FROM {}").format(sql.Identifier(table))
+        return [user for (user,) in connection.execute(query)]
+
+
+def _write_wide_table(settings: Settings, frame: "pd.DataFrame") -> None:
+    """One row a user, all features of it in columns of their own, for the peer that reads no more than that."""
+    import psycopg
+    from psycopg import sql
+
+    kinds = ["text" if frame[name].dtype == object else "float8" for name in frame]
+    columns = [sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind)) for name, kind in zip(frame, kinds, strict=True)]
+    table = sql.Identifier(WIDE_TABLE)
+    with psycopg.connect(settings.conninfo()) as connection:
+        connection.execute(
+            sql.SQL("CREATE TABLE {} (user_id text PRIMARY KEY, {})").format(table, sql.SQL(", ").join(columns))
+        )
+        with connection.cursor().copy(sql.SQL("COPY {} FROM STDIN").format(table)) as copy:
+            for row in frame.itertuples():
+                copy.write_row(row)
+        connection.execute(sql.SQL("ANALYZE {}").format(table))
+
+
+def _saved(
+    settings: Settings, versions: Mapping[str, "ModelVersion"], frames: Frames, folder: Path
+) -> tuple[dict[str, str], dict[str, list[float]]]:
+    """The registered models as MLflow's folders, the forest once for each number of jobs; and what each model says."""
+    from training.register import load_model
+
+    fitted = {model: load_model(settings, version) for model, version in versions.items()}
+    expected = {
+        model: estimator.predict_proba(frames[model].head(CHECKED))[:, 1].tolist() for model, estimator in fitted.items()
+    }
+    saved = {}
+    for variant, model, jobs in (("forest-all", FOREST, -1), ("forest-one", FOREST, 1), ("default", DEFAULT, None)):
+        if jobs is not None:
+            fitted[model].set_params(forest__n_jobs=jobs)
+        saved[variant] = _save(fitted[model], frames[model], folder / "models" / variant)
+    return saved, expected
+
+
+def _save(estimator: Any, rows: "pd.DataFrame", path: Path) -> str:
+    """As a user would, and as `training.record` does."""
+    import mlflow
+    from mlflow.models import infer_signature
+
+    from asof.trusted_types import TRUSTED_TYPES
+    from training.record import LIBRARIES
+
+    example = rows.head(CHECKED)
+    mlflow.sklearn.save_model(
+        estimator,
+        str(path),
+        serialization_format="skops",
+        skops_trusted_types=list(TRUSTED_TYPES),
+        pyfunc_predict_fn="predict_proba",
+        signature=infer_signature(example, estimator.predict_proba(example)),
+        pip_requirements=list(LIBRARIES),
+    )
+    return str(path)
+
+
+def _imported(variant: str, path: str) -> str:
+    import bentoml
+
+    return str(bentoml.mlflow.import_model(f"benchmark_{variant.replace('-', '_')}", path).tag)
+
+
+def _bento(settings: Settings, version: "ModelVersion") -> str:
+    from training.bundle import bundle
+
+    return bundle(settings, load("churn"), version).bento_tag
+
+
+def _requests(frames: Frames, folder: Path) -> dict[str, str]:
+    """The same users in each form of request."""
+    users = list(frames[FOREST].index)
+    forms: dict[str, list[Any]] = {
+        "user": [{"user_id": user} for user in users],
+        "users": [{"user_ids": [user]} for user in users],
+        "feast": [
+            {"feature_service": FEATURE_SERVICES[FOREST], "entities": {"user_id": [user]}} for user in users
+        ],
+        **{model: [_split(frame, row) for row in frame.to_numpy().tolist()] for model, frame in frames.items()},
+    }
+    files = {}
+    for form, bodies in forms.items():
+        path = folder / f"{form}.jsonl"
+        path.write_text("\n".join(map(json.dumps, bodies)))
+        files[form] = str(path)
+    return files
+
+
+def _split(frame: "pd.DataFrame", row: list[Any]) -> dict[str, Any]:
+    """One row in the form that MLflow's server takes fastest."""
+    return {"dataframe_split": {"columns": list(frame.columns), "data": [row]}}
+
+
+if __name__ == "__main__":
+    settings = Settings()
+    export(settings)
+    print(json.dumps(prepare(settings, Path(sys.argv[1]))))

@@ -1,0 +1,92 @@
+"""Three ways to start a peer: servers of others, our Bento, and our Bento behind the front door."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from asof.settings import Settings
+from benchmarks.serving.peer import Started
+from benchmarks.serving.world import World
+from benchmarks.stages import LAST
+from local import background, stack
+from local.background import Service
+from local.deploy import deploy
+from local.ports import free_ports
+from local.services import prediction_service
+from local.traffic import FRONT, SLOTS
+
+FIRST_PORT = 21000
+Start = Callable[[World, Path], AbstractContextManager[Started]]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A Python module with its arguments (host and port are added), and the path that is asked."""
+
+    module: str
+    arguments: tuple[str, ...]
+    path: str = "/predict"
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def servers(*makes: Callable[[World], Server]) -> Start:
+    """Starts them all at once."""
+
+    @contextmanager
+    def start(world: World, folder: Path) -> Iterator[Started]:
+        ports = free_ports(world.settings.host, FIRST_PORT, "a peer")
+        names = [f"peer{place}" for place in range(len(makes))]
+        try:
+            running = []
+            for name, server in zip(names, (make(world) for make in makes), strict=True):
+                given = {**world.environment(), **server.environment}
+                service = Service(name, name, server.module, server.arguments, FIRST_PORT, server.path, given)
+                process = background.launch(service, folder, (world.settings.host, next(ports)))
+                running.append((process.address + server.path, process.pid))
+            yield Started(tuple(url for url, _ in running), tuple(pid for _, pid in running))
+        finally:
+            for name in names:
+                background.end(name, folder)
+
+    return start
+
+
+def bento(model: str, workers: int = 1) -> Start:
+    """Our own service, as `local.serve` starts it."""
+
+    @contextmanager
+    def start(world: World, folder: Path) -> Iterator[Started]:
+        service = prediction_service(_clocked(world, workers=workers), world.bentos[model])
+        assert service
+        port = next(free_ports(world.settings.host, FIRST_PORT, service.title))
+        running = background.launch(service, folder, (world.settings.host, port))
+        try:
+            yield Started((f"{running.address}/predict",), (running.pid,))
+        finally:
+            background.end(service.name, folder)
+
+    return start
+
+
+def behind_the_front_door(model: str) -> Start:
+    """Our own service, as `make up` and `deploy` put it behind a front door."""
+
+    @contextmanager
+    def start(world: World, folder: Path) -> Iterator[Started]:
+        settings = _clocked(world, home=folder / "home", port=FIRST_PORT)
+        try:
+            address = deploy(settings, world.bentos[model]).address
+            found = (background.find(name, stack.run_folder(settings)) for name in (FRONT, *SLOTS))
+            yield Started((f"{address}/predict",), tuple(each.pid for each in found if each))
+        finally:
+            stack.down(settings)
+
+    return start
+
+
+def _clocked(world: World, **update: object) -> Settings:
+    """The service's clock stands at the newest month: its features must not be stale."""
+    clock = datetime(LAST.year, LAST.month, LAST.day, tzinfo=UTC)
+    return world.settings.model_copy(update={"clock": clock, **update})

@@ -1,0 +1,48 @@
+"""Process numbers in, what these processes and their children have taken out: CPU seconds and memory."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+import psutil
+
+from asof.settings import Settings
+from local import postgres
+
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Memory:
+    """In MiB: what the greatest process has for itself alone (USS), and all of them together, what they share counted
+    once (PSS)."""
+
+    worker: float
+    whole: float
+
+
+def cpu_seconds(roots: Iterable[int]) -> float:
+    """User and system time of the processes, of all below them, and of their children that have ended."""
+    times = (process.cpu_times() for process in _tree(roots))
+    return float(sum(each.user + each.system + each.children_user + each.children_system for each in times))
+
+
+def memory(roots: Iterable[int]) -> Memory:
+    """At this moment."""
+    full = [process.memory_full_info() for process in _tree(roots)]
+    return Memory(round(max(each.uss for each in full) / MIB, 1), round(sum(each.pss for each in full) / MIB, 1))
+
+
+def postgres_roots() -> tuple[int, ...]:
+    """The embedded PostgreSQL's first process; none where the server is not ours."""
+    pid = postgres.status(Settings()).pid if postgres.is_embedded(Settings()) else None
+    return (pid,) if pid else ()
+
+
+def _tree(roots: Iterable[int]) -> Iterator[psutil.Process]:
+    for root in roots:
+        with suppress(psutil.NoSuchProcess):
+            first = psutil.Process(root)
+            for process in (first, *first.children(recursive=True)):
+                if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                    yield process

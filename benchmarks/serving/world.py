@@ -1,0 +1,50 @@
+"""What every peer stands on: the same users, the same features in the online store, the same two models.
+
+`prepared(settings)` makes it in a process of its own, so that this one never imports what it measures; `World` says
+where everything lies.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from asof.settings import PROJECT, Settings
+from benchmarks.processes import run_json
+
+FOREST, DEFAULT = "forest", "default"
+FEATURE_SERVICES = {FOREST: "churn_v1", DEFAULT: "churn_v2"}
+WIDE_TABLE = "benchmark_wide"
+STREAMFLOW = PROJECT.parent / "shared" / "data" / "streamflow"
+
+
+@dataclass(frozen=True)
+class World:
+    """`models` are MLflow's folders by variant (forest-all: n_jobs=-1, forest-one: n_jobs=1, default), `imported` the same
+    in BentoML's store; `bentos` the built Bentos by model. `requests` are files with one JSON body a line, by form; the
+    users are the same, in the same order. `expected` holds, for each model, what it says of the first of them.
+    """
+
+    settings: Settings
+    folder: Path
+    users: int
+    models: Mapping[str, str]
+    imported: Mapping[str, str]
+    bentos: Mapping[str, str]
+    requests: Mapping[str, str]
+    expected: Mapping[str, list[float]]
+
+    def environment(self) -> dict[str, str]:
+        """What a peer's process needs."""
+        return {**self.settings.environment(), "BENTOML_HOME": str(self.folder / "bentoml"), "PYTHONPATH": str(PROJECT)}
+
+    def first(self, form: str, count: int = 3) -> list[bytes]:
+        """The first requests of a form."""
+        return Path(self.requests[form]).read_bytes().splitlines()[:count]
+
+
+def prepared(settings: Settings, folder: Path) -> World:
+    """Loads the extracts, trains both models and builds their Bentos; takes about a minute and a half."""
+    environment = {**settings.environment(), "BENTOML_HOME": str(folder / "bentoml")}
+    told: dict[str, Any] = run_json(environment, "benchmarks.serving.prepare", str(folder))
+    return World(settings=settings, folder=folder, **told)
