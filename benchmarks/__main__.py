@@ -1,7 +1,7 @@
 """Runs the benchmarks and prints them as tables; the figures go to `.asof/benchmarks.json` too. See README.md here.
 
 `python -m benchmarks [--users N] [PART ...]`, where the parts are those of PARTS (default: all) and N the users of the
-largest training set.
+largest training set. The part `serving` has options of its own, and leaves files in `.asof/benchmarks/`.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import os
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,11 +19,14 @@ import psycopg
 from psycopg import sql
 from pydantic import SecretStr
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
 
 from asof.settings import Settings
-from benchmarks.predictions import measure_predictions
 from benchmarks.processes import run_json
+from benchmarks.serving.catalogue import catalogue
+from benchmarks.serving.effort import QUICK, Effort
+from benchmarks.serving.run import measure_serving
 from benchmarks.stages import STAGES
 from benchmarks.swaps import measure_swaps
 from benchmarks.training_sets import measure_stream, measure_training_sets
@@ -39,7 +43,7 @@ def main(words: list[str] | None = None) -> None:
     report: dict[str, Any] = {"machine": _machine()}
     for part in asked.parts or PARTS:
         title, measure = PARTS[part]
-        report[part] = list(measure(console, settings, asked.users))
+        report[part] = list(measure(console, settings, asked))
         console.print(_table(title, report[part]))
         (settings.home / "benchmarks.json").write_text(json.dumps(report, indent=2))
 
@@ -48,43 +52,60 @@ def _asked(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of: {', '.join(PARTS)}")
     parser.add_argument("--users", type=int, default=USERS, help="of the largest training set; 1000000 takes 12 GB")
+    serving = parser.add_argument_group("serving")
+    serving.add_argument("--quick", action="store_true", help="one round of one second each")
+    serving.add_argument("--rounds", type=int, help=f"of the closed loops (default: {Effort.rounds})")
+    serving.add_argument("--seconds", type=float, help=f"of one closed loop (default: {Effort.seconds:g})")
+    serving.add_argument("--tail-seconds", type=float, help=f"of the tail (default: {Effort.tail_seconds:g})")
+    serving.add_argument("--only", nargs="+", metavar="PEER", choices=catalogue(), help=f"of: {', '.join(catalogue())}")
     asked = parser.parse_args(words)
     if unknown := set(asked.parts) - set(PARTS):
         parser.error(f"no part {', '.join(sorted(unknown))}; there are: {', '.join(PARTS)}")
     return asked
 
 
-def _all_stages(console: Console, settings: Settings, _: int) -> Iterator[Mapping[str, Any]]:
+def _all_stages(console: Console, settings: Settings, _: argparse.Namespace) -> Iterator[Mapping[str, Any]]:
     for users in SIZES:
         yield from _stages(console, settings, users)
 
 
-def _predictions(console: Console, settings: Settings, _: int) -> Iterator[Mapping[str, Any]]:
-    with console.status("predictions ..."), _scratch(settings, "predictions") as own:
-        yield from measure_predictions(own)
+def _serving(console: Console, settings: Settings, asked: argparse.Namespace) -> Iterator[Mapping[str, Any]]:
+    with console.status("serving ...") as status, _scratch(settings, "serving") as own:
+        yield from measure_serving(own, settings.home / "benchmarks", _effort(asked), lambda what: _say(status, what))
 
 
-def _swaps(console: Console, settings: Settings, _: int) -> Iterator[Mapping[str, Any]]:
+def _effort(asked: argparse.Namespace) -> Effort:
+    names = ("rounds", "seconds", "tail_seconds", "only")
+    given = {name: getattr(asked, name) for name in names if getattr(asked, name) is not None}
+    return replace(QUICK if asked.quick else Effort(), **given)
+
+
+def _say(status: Status, what: str) -> None:
+    status.update(f"{what} ...")
+    status.console.log(what)
+
+
+def _swaps(console: Console, settings: Settings, _: argparse.Namespace) -> Iterator[Mapping[str, Any]]:
     with console.status("swaps ..."), _scratch(settings, "swaps") as own:
         yield from measure_swaps(own)
 
 
-def _training_sets(console: Console, settings: Settings, users: int) -> Iterator[Mapping[str, Any]]:
-    for size in (users // 10, users // 3, users):
+def _training_sets(console: Console, settings: Settings, asked: argparse.Namespace) -> Iterator[Mapping[str, Any]]:
+    for size in (asked.users // 10, asked.users // 3, asked.users):
         with console.status(f"training set, {size:,} users ..."), _scratch(settings, f"set_{size}") as own:
             yield measure_training_sets(own, size)
 
 
-def _streams(console: Console, settings: Settings, users: int) -> Iterator[Mapping[str, Any]]:
-    for rows in (users, 10 * users):
+def _streams(console: Console, settings: Settings, asked: argparse.Namespace) -> Iterator[Mapping[str, Any]]:
+    for rows in (asked.users, 10 * asked.users):
         with console.status(f"fingerprint of {rows:,} rows ..."):
             yield measure_stream(settings, rows)
 
 
-Measure = Callable[[Console, Settings, int], Iterator[Mapping[str, Any]]]
+Measure = Callable[[Console, Settings, argparse.Namespace], Iterator[Mapping[str, Any]]]
 PARTS: dict[str, tuple[str, Measure]] = {
     "stages": ("The offline stream, two months, each stage in a process of its own", _all_stages),
-    "predictions": ("POST /predict beside an empty BentoML endpoint, one worker each", _predictions),
+    "serving": ("POST /predict beside its peers", _serving),
     "swaps": ("From a promotion to its first answer, under load", _swaps),
     "training-sets": ("A training set of twelve months and five views, beside the join by hand", _training_sets),
     "streams": ("The fingerprint of a stream", _streams),

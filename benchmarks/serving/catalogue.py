@@ -57,6 +57,7 @@ def _mlflow() -> list[Peer]:
             probability=lambda answer: answer["predictions"][0][1],
         )
         for key, (model, variant, title) in VARIANTS.items()
+        if model == FOREST
     ]
 
 
@@ -107,19 +108,16 @@ def _guides() -> list[Peer]:
         )
         for key, (model, variant, title) in VARIANTS.items()
     ]
-    batchable = [
-        Peer(
-            f"batchable-{key}",
-            f"BentoML batchable + Feast SDK, {title}",
-            "guide",
-            servers(make("bentoml_batchable:Batchable", variant, model)),
-            forms=("users",),
-            model=model,
-            probability=lambda answer: answer[0],
-        )
-        for key, (model, variant, title) in VARIANTS.items()
-    ]
-    return [*guides, *batchable]
+    batchable = Peer(
+        "batchable-one",
+        f"BentoML batchable + Feast SDK, {VARIANTS['one'][2]}",
+        "guide",
+        servers(make("bentoml_batchable:Batchable", "forest-one", FOREST)),
+        forms=("users",),
+        model=FOREST,
+        probability=lambda answer: answer[0],
+    )
+    return [*guides, batchable]
 
 
 def _ceilings() -> list[Peer]:
@@ -132,7 +130,9 @@ def _ceilings() -> list[Peer]:
     return [
         Peer("select", "one prepared SELECT, Starlette", "ceiling", servers(uvicorn("one_select"))),
         Peer(EMPTY, "empty BentoML endpoint", "ceiling", servers(bentoml("empty_endpoint:EmptyEndpoint"))),
-        Peer("empty-mounted", "empty route mounted in BentoML", "ceiling", servers(bentoml("empty_mounted:EmptyMounted"))),
+        Peer(
+            "empty-mounted", "empty route mounted in BentoML", "ceiling", servers(bentoml("empty_mounted:EmptyMounted"))
+        ),
         Peer("empty-starlette", "empty Starlette route", "ceiling", servers(uvicorn("empty_starlette"))),
     ]
 

@@ -75,7 +75,9 @@ def _online_values(settings: Settings, versions: Mapping[str, "ModelVersion"]) -
             service = store.get_feature_service(FEATURE_SERVICES[model])
             found = store.get_online_features(features=service, entity_rows=rows).to_df().set_index("user_id")
             frames[model] = model_frame(found, version.facts.contract)
-    whole = pd.concat([frame.notna().all(axis="columns") for frame in frames.values()], axis="columns").all(axis="columns")
+    whole = pd.concat([frame.notna().all(axis="columns") for frame in frames.values()], axis="columns").all(
+        axis="columns"
+    )
     chosen = whole[whole].sample(frac=1, random_state=1).index
     return {model: frame.loc[chosen] for model, frame in frames.items()}
 
@@ -95,7 +97,9 @@ def _write_wide_table(settings: Settings, frame: "pd.DataFrame") -> None:
     from psycopg import sql
 
     kinds = ["text" if frame[name].dtype == object else "float8" for name in frame]
-    columns = [sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind)) for name, kind in zip(frame, kinds, strict=True)]
+    columns = [
+        sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind)) for name, kind in zip(frame, kinds, strict=True)
+    ]
     table = sql.Identifier(WIDE_TABLE)
     with psycopg.connect(settings.conninfo()) as connection:
         connection.execute(
@@ -115,7 +119,8 @@ def _saved(
 
     fitted = {model: load_model(settings, version) for model, version in versions.items()}
     expected = {
-        model: estimator.predict_proba(frames[model].head(CHECKED))[:, 1].tolist() for model, estimator in fitted.items()
+        model: estimator.predict_proba(frames[model].head(CHECKED))[:, 1].tolist()
+        for model, estimator in fitted.items()
     }
     saved = {}
     for variant, model, jobs in (("forest-all", FOREST, -1), ("forest-one", FOREST, 1), ("default", DEFAULT, None)):
@@ -164,9 +169,7 @@ def _requests(frames: Frames, folder: Path) -> dict[str, str]:
     forms: dict[str, list[Any]] = {
         "user": [{"user_id": user} for user in users],
         "users": [{"user_ids": [user]} for user in users],
-        "feast": [
-            {"feature_service": FEATURE_SERVICES[FOREST], "entities": {"user_id": [user]}} for user in users
-        ],
+        "feast": [{"feature_service": FEATURE_SERVICES[FOREST], "entities": {"user_id": [user]}} for user in users],
         **{model: [_split(frame, row) for row in frame.to_numpy().tolist()] for model, frame in frames.items()},
     }
     files = {}

@@ -19,7 +19,9 @@ QUERY = f"SELECT * FROM {WIDE_TABLE} WHERE user_id = %s"
 @asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
     given = {"autocommit": True, "prepare_threshold": 0}  # prepared from the first time on
-    pool = AsyncConnectionPool(Settings().conninfo(), min_size=CONNECTIONS, max_size=CONNECTIONS, kwargs=given, open=False)
+    pool = AsyncConnectionPool(
+        Settings().conninfo(), min_size=CONNECTIONS, max_size=CONNECTIONS, kwargs=given, open=False
+    )
     async with pool:
         app.state.pool = pool
         yield

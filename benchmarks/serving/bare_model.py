@@ -1,0 +1,53 @@
+"""The ceiling of all: the model alone, in this process, one row after the other -> a line of JSON.
+
+`python -m benchmarks.serving.bare_model FOLDER REQUESTS SECONDS`: MLflow's folder of the model, the file of its requests.
+"On an array" is its last step on rows that the steps before have made already.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from itertools import cycle
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from benchmarks.serving.samples import percentiles
+
+ROWS = 200
+
+
+def measure(folder: str, requests: str, seconds: float) -> dict[str, Any]:
+    """Predictions a second on a one-row frame, and on a one-row array."""
+    import mlflow
+    import pandas as pd
+
+    fitted = mlflow.sklearn.load_model(folder)
+    pipeline = getattr(fitted, "best_estimator_", fitted)
+    lines = Path(requests).read_bytes().splitlines()[:ROWS]
+    tables = [json.loads(line)["dataframe_split"] for line in lines]
+    whole = pd.DataFrame([table["data"][0] for table in tables], columns=tables[0]["columns"])
+    arrays = pipeline[:-1].transform(whole)
+    return {
+        "frame": _timed(pipeline.predict_proba, [whole[place : place + 1] for place in range(len(whole))], seconds),
+        "array": _timed(
+            pipeline[-1].predict_proba, [arrays[place : place + 1] for place in range(len(whole))], seconds
+        ),
+    }
+
+
+def _timed(predict: Callable[[Any], Any], rows: list[Any], seconds: float) -> dict[str, Any]:
+    predict(rows[0])
+    latencies, begin = list[float](), perf_counter()
+    for row in cycle(rows):
+        sent = perf_counter()
+        predict(row)
+        now = perf_counter()
+        latencies.append((now - sent) * 1000)
+        if now - begin > seconds:
+            break
+    return {"requests_per_second": round(len(latencies) / sum(latencies) * 1000, 1), **percentiles(latencies)}
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(sys.argv[1], sys.argv[2], float(sys.argv[3]))))

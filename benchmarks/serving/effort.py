@@ -1,0 +1,21 @@
+"""How long to measure, and what."""
+
+from dataclasses import dataclass
+
+CLIENTS = (1, 8, 32, 128)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Rounds and seconds of the closed loops, seconds of the others; `only` names peers (empty: all)."""
+
+    rounds: int = 3
+    seconds: float = 2.0
+    clients: tuple[int, ...] = CLIENTS
+    open_seconds: float = 6.0
+    tail_seconds: float = 300.0
+    overload_seconds: float = 60.0
+    only: tuple[str, ...] = ()
+
+
+QUICK = Effort(rounds=1, seconds=1.0, open_seconds=3.0, tail_seconds=20.0, overload_seconds=10.0)

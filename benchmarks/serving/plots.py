@@ -1,0 +1,53 @@
+"""Results -> pictures: requests a second by peer, and latency against the rate that was offered."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLOURS = {"usual": "#b0483a", "part": "#c9973a", "guide": "#8a6db0", "ceiling": "#9aa3ab", "asof": "#1f77b4"}
+CLIENTS = 32
+
+
+def draw(results: dict[str, Any], into: Path) -> None:
+    """Writes throughput.png, and latency.png where open loops were measured."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    rows = results["closed"]
+    figure, axes = pyplot.subplots(figsize=(10, 1.5 + 0.32 * len(rows)), layout="constrained")
+    _throughput(axes, rows)
+    figure.savefig(into / "throughput.png", dpi=120)
+    pyplot.close(figure)
+    if results.get("open"):
+        names = list(dict.fromkeys(row["name"] for row in results["open"]))
+        figure, (grid,) = pyplot.subplots(
+            1, len(names), figsize=(4.5 * len(names), 4), layout="constrained", squeeze=False
+        )
+        for axes, name in zip(grid, names, strict=True):
+            title = next(row["title"] for row in rows if row["name"] == name)
+            _latency(axes, title, [row for row in results["open"] if row["name"] == name])
+        figure.savefig(into / "latency.png", dpi=120)
+        pyplot.close(figure)
+
+
+def _throughput(axes: "Axes", rows: list[dict[str, Any]]) -> None:
+    """A bar for each peer at 32 clients, or at the nearest number that was measured."""
+    loops = [min(row["loops"], key=lambda loop: abs(loop["clients"] - CLIENTS)) for row in rows]
+    rates = [loop["requests_per_second"] for loop in loops]
+    bars = axes.barh([row["title"] for row in rows], rates, color=[COLOURS[row["kind"]] for row in rows])
+    axes.bar_label(bars, [f"{rate:,.0f}" for rate in rates], padding=4)
+    axes.set(xscale="log", xlabel=f"requests a second, {CLIENTS} clients (logarithmic)")
+    axes.margins(x=0.12)
+    axes.invert_yaxis()
+
+
+def _latency(axes: "Axes", title: str, rows: list[dict[str, Any]]) -> None:
+    offered = [row["rate"] for row in rows]
+    for name, label in (("p50_ms", "p50"), ("p99_ms", "p99"), ("p999_ms", "p99.9")):
+        axes.plot(offered, [row[name] for row in rows], marker="o", label=label)
+    axes.set(title=title, xlabel="requests a second offered", ylabel="ms from the intended moment", yscale="log")
+    axes.legend()

@@ -1,0 +1,60 @@
+"""The whole measurement, and what it leaves: serving.json, serving.md and plots in a folder. One call: `measure_serving`."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from asof.settings import Settings
+from benchmarks.serving.breaking import open_loops, overload, tail
+from benchmarks.serving.catalogue import ASOF, EMPTY, USUAL, catalogue
+from benchmarks.serving.effort import Effort
+from benchmarks.serving.machine import described
+from benchmarks.serving.plots import draw
+from benchmarks.serving.report import Results, summary_rows, written
+from benchmarks.serving.rounds import Progress, bare_models, closed_loops
+from benchmarks.serving.world import prepared
+
+
+def measure_serving(settings: Settings, into: Path, effort: Effort, progress: Progress) -> list[dict[str, Any]]:
+    """Measures every peer that the effort names, writes the results, and gives the rows for the terminal."""
+    with TemporaryDirectory() as folder:
+        progress("users, features and both models")
+        results: Results = {"machine": described(), "effort": vars(effort)}
+        for part, found in _measured(settings, Path(folder), effort, progress):
+            results[part] = found
+            into.mkdir(parents=True, exist_ok=True)
+            (into / "serving.json").write_text(json.dumps(results, indent=1))
+    (into / "serving.md").write_text(written(results))
+    draw(results, into)
+    return summary_rows(results)
+
+
+def _measured(settings: Settings, folder: Path, effort: Effort, progress: Progress) -> Iterator[tuple[str, Any]]:
+    import os
+
+    world, every = prepared(settings, folder), catalogue()
+    os.environ["BENTOML_HOME"] = world.environment()["BENTOML_HOME"]  # where local.services looks for a Bento
+    chosen = {name: peer for name, peer in every.items() if not effort.only or name in effort.only}
+    progress("the bare models")
+    yield "bare", bare_models(world, effort)
+    closed = closed_loops(list(chosen.values()), world, effort, progress)
+    yield "closed", closed
+    capacities = {row["name"]: _capacity(row) for row in closed}
+    opened = list[dict[str, Any]]()
+    for name in (USUAL, EMPTY, ASOF):
+        if name in chosen:
+            progress(f"open loops: {chosen[name].title}")
+            opened += open_loops(chosen[name], world, capacities[name], effort)
+    yield "open", opened
+    if ASOF in chosen:
+        progress(f"the tail: {chosen[ASOF].title}")
+        yield "tail", tail(chosen[ASOF], world, effort)
+        progress(f"three times too much: {chosen[ASOF].title}")
+        yield "overload", overload(chosen[ASOF], world, capacities[ASOF], effort)
+
+
+def _capacity(row: Mapping[str, Any]) -> float:
+    """The most that it did in a closed loop."""
+    return float(max(loop["requests_per_second"] for loop in row["loops"]))
