@@ -1,7 +1,7 @@
 """The ceiling of all: the model alone, in this process, one row after the other -> a line of JSON.
 
-`python -m benchmarks.serving.bare_model FOLDER REQUESTS SECONDS`: MLflow's folder of the model, the file of its requests.
-"On an array" is its last step on rows that the steps before have made already.
+`python -m benchmarks.serving.bare_model FOLDER REQUESTS SECONDS`: MLflow's folder of the model, the file of its
+requests. "On an array" is its last step on rows that the steps before have made already.
 """
 
 import json

@@ -17,19 +17,22 @@ NORMAL, STEADY = 2.0, 3
 """A second is normal when its p99 is at most this many times the probe's p99 before; and so must the next two be."""
 
 TAIL_CLIENTS = 8
-LEAST_REQUESTS, LONGEST = 60, 30.0
+LEAST_REQUESTS, LONGEST = 60, 4.0
+"""A slow peer gets the time of so many requests, but at most so many times the others'."""
+
+WARM_UP = (0.5, 0.5)
 
 
 def open_loops(peer: Peer, world: World, capacity: float, effort: Effort) -> list[Row]:
     """Latency at each share of the capacity (requests a second); a slow peer gets more time, for its few requests."""
     with started(peer, world) as running:
-        closed(peer, running, world, 1, 1.0)
+        closed(peer, running, world, 1, WARM_UP)
         return [_at(peer, running, world, (share, share * capacity), effort.open_seconds) for share in SHARES]
 
 
 def _at(peer: Peer, running: Any, world: World, at: tuple[float, float], seconds: float) -> Row:
     share, rate = at
-    long_enough = max(seconds, min(LONGEST, LEAST_REQUESTS / rate))
+    long_enough = max(seconds, min(LONGEST * seconds, LEAST_REQUESTS / rate))
     result = opened(peer, running, world, [(rate, long_enough)])
     (phase,) = result.pop("phases")
     del phase["timeline"]
@@ -40,7 +43,7 @@ def tail(peer: Peer, world: World, effort: Effort) -> Row:
     """Eight clients for minutes."""
     with started(peer, world) as running:
         before = memory(running.roots)
-        row = closed(peer, running, world, TAIL_CLIENTS, effort.tail_seconds)
+        row = closed(peer, running, world, TAIL_CLIENTS, (2.0, effort.tail_seconds))
         after = memory(running.roots)
     ratios = {f"{name}_of_p50": round(row[f"{name}_ms"] / row["p50_ms"], 2) for name in ("p99", "p999")}
     return {"name": peer.name, **row, **ratios, "worker_mib_before": before.worker, "worker_mib_after": after.worker}
@@ -49,7 +52,7 @@ def tail(peer: Peer, world: World, effort: Effort) -> Row:
 def overload(peer: Peer, world: World, capacity: float, effort: Effort) -> Row:
     """Light probes, the capacity, three times the capacity, and light probes again; p99 of the accepted in each."""
     with started(peer, world) as running:
-        closed(peer, running, world, 1, 1.0)
+        closed(peer, running, world, 1, WARM_UP)
         before = memory(running.roots)
         at_capacity = opened(peer, running, world, [(PROBE_RATE, PROBE_SECONDS), (capacity, effort.open_seconds * 2)])
         flood = [(OVERLOAD * capacity, effort.overload_seconds), (PROBE_RATE, PROBE_SECONDS)]

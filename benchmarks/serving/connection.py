@@ -74,7 +74,7 @@ async def connect(url: str) -> Connection:
     """A connection to the URL's host and port. Raises OSError where nobody listens."""
     parts = urlsplit(url)
     loop = asyncio.get_running_loop()
-    _, connection = await loop.create_connection(Connection, parts.hostname, parts.port)
+    _, connection = await loop.create_connection(Connection, parts.hostname or "", parts.port or 80)
     return connection
 
 

@@ -1,4 +1,4 @@
-"""One load on one started peer -> what its clients saw, and what the peer and PostgreSQL took out of the machine for it."""
+"""One load on one started peer -> what its clients saw, and the CPU that peer and PostgreSQL took for it."""
 
 import json
 from collections.abc import Mapping
@@ -16,15 +16,10 @@ CONNECTIONS = 1024
 """Of an open loop: more than a service should ever let in."""
 
 
-def closed(peer: Peer, running: Started, world: World, clients: int, seconds: float) -> dict[str, Any]:
-    """A closed loop of that many clients; a quarter of the time more, not counted, to warm up."""
-    plan = {
-        "urls": running.urls,
-        "clients": clients,
-        "seconds": seconds,
-        "warm_up": max(0.5, seconds / 4),
-        "grace": GRACE,
-    }
+def closed(peer: Peer, running: Started, world: World, clients: int, window: tuple[float, float]) -> dict[str, Any]:
+    """A closed loop of that many clients; `window`: seconds to warm up, not counted, and seconds counted."""
+    warm_up, seconds = window
+    plan = {"urls": running.urls, "clients": clients, "seconds": seconds, "warm_up": warm_up, "grace": GRACE}
     return _driven(peer, running, world, {"closed": plan})
 
 

@@ -1,7 +1,7 @@
 """The load generator, a process of its own: its last line of stdout is what its clients saw, as JSON.
 
-`python -m benchmarks.serving.load PLAN`, where PLAN is JSON: `bodies`, a file with a JSON body a line, sent in turn; and
-`closed` or `open`, the members of ClosedLoop or OpenLoop. The result tells also what the generator itself took.
+`python -m benchmarks.serving.load PLAN`, where PLAN is JSON: `bodies`, a file with a JSON body a line, sent in turn;
+and `closed` or `open`, the members of ClosedLoop or OpenLoop. The result tells also what the generator itself took.
 """
 
 import json

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.serving.connection import LOST, Connection, connect
-from benchmarks.serving.samples import UNANSWERED, Samples, percentiles
+from benchmarks.serving.samples import UNANSWERED, UNSENT, Samples, percentiles
 
 
 @dataclass(frozen=True)
@@ -101,14 +101,14 @@ class _Pool:
         now = perf_counter()
         while self.waiting:
             moment = self.waiting.popleft()
-            self.samples.add(moment, now - moment, UNANSWERED)
+            self.samples.add(moment, now - moment, UNSENT)
 
     async def close(self) -> None:
         until = perf_counter() + self._plan.grace
         while self.out and perf_counter() < until:
             await asyncio.sleep(0.02)
         now = perf_counter()
-        for connection, moment in self.out.items():
+        for moment in self.out.values():
             self.samples.add(moment, now - moment, UNANSWERED)
         for connection in (*self._idle, *self.out):
             connection.close()
@@ -126,11 +126,11 @@ async def open_loop(plan: OpenLoop, requests: Iterator[bytes], seed: int = 1) ->
     bounds.append(perf_counter())
     await pool.close()
     phases = [_told(pool.samples, phase, bounds[place : place + 2]) for place, phase in enumerate(plan.phases)]
-    return {"phases": phases, "requests_with_warm_up": len(pool.samples.statuses), "lag": percentiles_of(pool.lags)}
-
-
-def percentiles_of(seconds: Sequence[float]) -> dict[str, float | None]:
-    return percentiles(np.asarray(seconds) * 1000)
+    return {
+        "phases": phases,
+        "requests_with_warm_up": len(pool.samples.statuses),
+        "lag": percentiles(np.asarray(pool.lags) * 1000),
+    }
 
 
 def _moments(phase: Phase, begin: float, random: np.random.Generator) -> list[float]:

@@ -1,4 +1,4 @@
-"""A peer, and how it is started: in a session of its own, until it gave its first right answer; and ended with all below."""
+"""A peer, and how it is started: in a session of its own, until its first right answer, and ended with all below."""
 
 import http.client
 import json
@@ -18,7 +18,7 @@ START_SECONDS = 120
 
 @dataclass(frozen=True)
 class Started:
-    """URLs in the order in which a client asks them, the numbers of the first processes, seconds to the first answer."""
+    """URLs in the order in which a client asks them, the first processes, seconds to the first answer."""
 
     urls: tuple[str, ...]
     roots: tuple[int, ...]

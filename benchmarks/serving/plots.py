@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.serving.report import LATENCIES, is_known
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -40,14 +42,18 @@ def _throughput(axes: "Axes", rows: list[dict[str, Any]]) -> None:
     rates = [loop["requests_per_second"] for loop in loops]
     bars = axes.barh([row["title"] for row in rows], rates, color=[COLOURS[row["kind"]] for row in rows])
     axes.bar_label(bars, [f"{rate:,.0f}" for rate in rates], padding=4)
-    axes.set(xscale="log", xlabel=f"requests a second, {CLIENTS} clients (logarithmic)")
-    axes.margins(x=0.12)
+    axes.set(xscale="log", xlim=(1, 3 * max(rates)), xlabel=f"requests a second, {CLIENTS} clients (logarithmic)")
     axes.invert_yaxis()
 
 
 def _latency(axes: "Axes", title: str, rows: list[dict[str, Any]]) -> None:
-    offered = [row["rate"] for row in rows]
-    for name, label in (("p50_ms", "p50"), ("p99_ms", "p99"), ("p999_ms", "p99.9")):
-        axes.plot(offered, [row[name] for row in rows], marker="o", label=label)
-    axes.set(title=title, xlabel="requests a second offered", ylabel="ms from the intended moment", yscale="log")
+    for name, label in LATENCIES.items():
+        known = [row for row in rows if is_known(row, name)]
+        axes.plot([row["rate"] for row in known], [row[name] for row in known], marker="o", label=label)
+    axes.set(
+        title=title.replace(", ", "\n", 1),
+        xlabel="requests a second offered",
+        ylabel="from the intended moment",
+        yscale="log",
+    )
     axes.legend()

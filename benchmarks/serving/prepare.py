@@ -1,6 +1,6 @@
-"""Makes the world of the benchmark and tells where it lies, as a line of JSON: `python -m benchmarks.serving.prepare FOLDER`.
+"""Makes the world of the benchmark and tells where it lies, as a line of JSON.
 
-The forest's probabilities do not pass the gate, so both versions are bundled without having been in Production.
+`python -m benchmarks.serving.prepare FOLDER`. The forest's probabilities do not pass the gate, so both versions are bundled without having been in Production.
 """
 
 import json
@@ -68,7 +68,7 @@ def _online_values(settings: Settings, versions: Mapping[str, "ModelVersion"]) -
     with feature_store(settings) as store:
         registered = store.get_feature_service(FEATURE_SERVICES[DEFAULT])
         view = store.get_feature_view(registered.feature_view_projections[0].name)
-        users = sorted(view for view in _users(settings, view.batch_source.name))
+        users = sorted(_users(settings, view.batch_source.name))
         rows = [{"user_id": user} for user in users]
         frames = {}
         for model, version in versions.items():

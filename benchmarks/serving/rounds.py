@@ -11,8 +11,8 @@ from benchmarks.serving.peer import Peer, started
 from benchmarks.serving.usage import memory
 from benchmarks.serving.world import FOREST, World
 
-SLOW = 60.0
-"""Requests a second: below this a queue of 128 takes too long to be measured more than once."""
+SLOW, MANY = 60.0, 32
+"""Requests a second of a slow peer: a queue of more than 32 takes so long that only the usual design is asked, once."""
 
 Progress = Callable[[str], None]
 Row = dict[str, Any]
@@ -23,8 +23,9 @@ def closed_loops(peers: Iterable[Peer], world: World, effort: Effort, progress: 
     seen: dict[str, list[Row]] = {peer.name: [] for peer in peers}
     for turn in range(effort.rounds):
         for peer in peers:
-            progress(f"round {turn + 1} of {effort.rounds}: {peer.title}")
-            seen[peer.name].append(_one_round(peer, world, effort, first=turn == 0))
+            if turn < effort.slow_rounds or not _is_slow(seen[peer.name][0]["loops"]):
+                progress(f"round {turn + 1} of {effort.rounds}: {peer.title}")
+                seen[peer.name].append(_one_round(peer, world, effort, first=turn == 0))
     return [_medians(peer, seen[peer.name]) for peer in peers]
 
 
@@ -32,11 +33,21 @@ def _one_round(peer: Peer, world: World, effort: Effort, *, first: bool) -> Row:
     with started(peer, world) as running:
         loops = list[Row]()
         for clients in effort.clients:
-            slow = bool(loops) and loops[-1]["requests_per_second"] < SLOW
-            if first or clients <= 32 or not slow:
-                loops.append(closed(peer, running, world, clients, effort.seconds))
+            if clients <= MANY or not _is_slow(loops) or (first and peer.kind == "usual"):
+                loops.append(closed(peer, running, world, clients, _window(clients, loops, effort)))
         kept = memory(running.roots)
         return {"start_s": running.seconds, "worker_mib": kept.worker, "whole_mib": kept.whole, "loops": loops}
+
+
+def _is_slow(loops: Sequence[Row]) -> bool:
+    return bool(loops) and max(loop["requests_per_second"] for loop in loops) < SLOW
+
+
+def _window(clients: int, loops: Sequence[Row], effort: Effort) -> tuple[float, float]:
+    """Seconds to warm up and to count: each client should have its turn in both (Little's law), within limits."""
+    rate = max((loop["requests_per_second"] for loop in loops), default=0.0)
+    turn = min(effort.most_seconds, clients / rate) if rate else 0.0
+    return max(0.5, effort.seconds / 4, turn), max(effort.seconds, 2 * turn if turn < effort.most_seconds / 2 else turn)
 
 
 def _medians(peer: Peer, rounds: Sequence[Row]) -> Row:

@@ -1,6 +1,7 @@
-"""The whole measurement, and what it leaves: serving.json, serving.md and plots in a folder. One call: `measure_serving`."""
+"""The whole measurement, and what it leaves: serving.json, serving.md and plots in a folder."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,8 +33,6 @@ def measure_serving(settings: Settings, into: Path, effort: Effort, progress: Pr
 
 
 def _measured(settings: Settings, folder: Path, effort: Effort, progress: Progress) -> Iterator[tuple[str, Any]]:
-    import os
-
     world, every = prepared(settings, folder), catalogue()
     os.environ["BENTOML_HOME"] = world.environment()["BENTOML_HOME"]  # where local.services looks for a Bento
     chosen = {name: peer for name, peer in every.items() if not effort.only or name in effort.only}

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 ACCEPTED, SHED = 200, (429, 503)
-UNANSWERED = -1
-"""The status of a request that had no answer when the load stopped waiting."""
+UNANSWERED, UNSENT = -1, -2
+"""The status of a request that had no answer when the load stopped waiting; of one that found no connection free."""
 
 
 @dataclass

@@ -20,9 +20,9 @@ STREAMFLOW = PROJECT.parent / "shared" / "data" / "streamflow"
 
 @dataclass(frozen=True)
 class World:
-    """`models` are MLflow's folders by variant (forest-all: n_jobs=-1, forest-one: n_jobs=1, default), `imported` the same
-    in BentoML's store; `bentos` the built Bentos by model. `requests` are files with one JSON body a line, by form; the
-    users are the same, in the same order. `expected` holds, for each model, what it says of the first of them.
+    """`models` are MLflow's folders by variant (forest-all: n_jobs=-1, forest-one: n_jobs=1, default), `imported` the
+    same in BentoML's store; `bentos` the built Bentos by model. `requests` are files with one JSON body a line, by form;
+    the users are the same, in the same order. `expected` holds, for each model, what it says of the first of them.
     """
 
     settings: Settings

@@ -1,4 +1,4 @@
-"""BentoML as its guide has it: a model of its store by `bentoml.mlflow.load_model`, Feast's SDK once for each request."""
+"""BentoML as its guide has it: `bentoml.mlflow.load_model` at start, Feast's SDK once for each request."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""A user's features through Feast's SDK, as the one-row frame that a model takes: for the peers that do so themselves."""
+"""A user's features through Feast's SDK, as the one-row frame that a model takes."""
 
 import os
 
@@ -23,4 +23,5 @@ class FeastFrame:
         """One row a user, in this order."""
         rows = [{"user_id": user} for user in users]
         frame = self._store.get_online_features(features=self._service, entity_rows=rows).to_df()
-        return frame[self._columns].astype(dict.fromkeys(self._numbers, "float64"))
+        given: pd.DataFrame = frame[self._columns].astype(dict.fromkeys(self._numbers, "float64"))
+        return given
