@@ -1,11 +1,14 @@
-"""Makes the world of the benchmark and tells where it lies, as a line of JSON.
+"""Makes the world of the benchmark, and tells where it lies as a line of JSON.
 
-`python -m benchmarks.serving.prepare FOLDER`. The forest's probabilities do not pass the gate, so both versions are bundled without having been in Production.
+`python -m benchmarks.serving.prepare FOLDER USERS MODEL...`, called by `world.prepared`. The forest's probabilities do
+not pass the gate, so versions are bundled without having been in Production.
 """
 
 import json
+import random
 import sys
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,31 +22,39 @@ if TYPE_CHECKING:
 
     from training.register import ModelVersion
 
-USERS = 7_043
+AS_MANY = 7_043
+"""Users of the real extracts."""
+
 ESTIMATORS = {FOREST: "seed-baseline", DEFAULT: "default"}
+VARIANTS = (("forest-all", FOREST, -1), ("forest-one", FOREST, 1), ("default", DEFAULT, None))
 CHECKED = 3
 Frames = Mapping[str, "pd.DataFrame"]
 
 
-def prepare(settings: Settings, folder: Path) -> dict[str, Any]:
+def prepare(settings: Settings, folder: Path, users: int, models: Sequence[str]) -> dict[str, Any]:
     """The members of a World that are not known beforehand."""
-    extracts = STREAMFLOW if STREAMFLOW.is_dir() else folder / "extracts"
-    if extracts != STREAMFLOW:
-        simulate(settings, extracts, USERS)
-    snapshot(settings, extracts, USERS)
-    materialise(settings, extracts, USERS)
-    versions = {model: _version(settings, estimator) for model, estimator in ESTIMATORS.items()}
+    extracts = _extracts(settings, folder, users)
+    snapshot(settings, extracts, users)
+    materialise(settings, extracts, users)
+    versions = {model: _version(settings, ESTIMATORS[model]) for model in models}
     frames = _online_values(settings, versions)
-    _write_wide_table(settings, frames[DEFAULT])
-    models, expected = _saved(settings, versions, frames, folder)
+    _write_wide_table(settings, frames[models[-1]])
+    saved, expected = _saved(settings, versions, frames, folder)
     return {
         "users": len(frames[FOREST]),
-        "models": models,
-        "imported": {variant: _imported(variant, path) for variant, path in models.items()},
+        "models": saved,
+        "imported": {variant: _imported(variant, path) for variant, path in saved.items()},
         "bentos": {model: _bento(settings, version) for model, version in versions.items()},
         "requests": _requests(frames, folder),
         "expected": expected,
     }
+
+
+def _extracts(settings: Settings, folder: Path, users: int) -> Path:
+    if not users and STREAMFLOW.is_dir():
+        return STREAMFLOW
+    simulate(settings, folder / "extracts", users or AS_MANY)
+    return folder / "extracts"
 
 
 def _version(settings: Settings, estimator: str) -> "ModelVersion":
@@ -59,36 +70,27 @@ def _version(settings: Settings, estimator: str) -> "ModelVersion":
 
 
 def _online_values(settings: Settings, versions: Mapping[str, "ModelVersion"]) -> Frames:
-    """The model's input as the online store has it, by user: only those of whom no model misses anything."""
-    import pandas as pd
-
+    """The models' input as the online store has it, by user: only those of whom no model misses anything."""
     from asof.feature_contract import model_frame
     from asof.feature_store import feature_store
 
+    frames = {}
     with feature_store(settings) as store:
-        registered = store.get_feature_service(FEATURE_SERVICES[DEFAULT])
-        view = store.get_feature_view(registered.feature_view_projections[0].name)
-        users = sorted(_users(settings, view.batch_source.name))
-        rows = [{"user_id": user} for user in users]
-        frames = {}
+        rows = [{"user_id": user} for user in _users(settings)]
         for model, version in versions.items():
             service = store.get_feature_service(FEATURE_SERVICES[model])
             found = store.get_online_features(features=service, entity_rows=rows).to_df().set_index("user_id")
             frames[model] = model_frame(found, version.facts.contract)
-    whole = pd.concat([frame.notna().all(axis="columns") for frame in frames.values()], axis="columns").all(
-        axis="columns"
-    )
-    chosen = whole[whole].sample(frac=1, random_state=1).index
-    return {model: frame.loc[chosen] for model, frame in frames.items()}
+    chosen = set.intersection(*(set(frame.dropna().index) for frame in frames.values()))
+    order = random.Random(1).sample(sorted(chosen), len(chosen))
+    return {model: frame.loc[order] for model, frame in frames.items()}
 
 
-def _users(settings: Settings, table: str) -> list[str]:
+def _users(settings: Settings) -> list[str]:
     import psycopg
-    from psycopg import sql
 
     with psycopg.connect(settings.conninfo()) as connection:
-        query = sql.SQL("SELECT DISTINCT user_id FROM {}").format(sql.Identifier(table))
-        return [user for (user,) in connection.execute(query)]
+        return [user for (user,) in connection.execute("SELECT DISTINCT user_id FROM users ORDER BY user_id")]
 
 
 def _write_wide_table(settings: Settings, frame: "pd.DataFrame") -> None:
@@ -96,9 +98,10 @@ def _write_wide_table(settings: Settings, frame: "pd.DataFrame") -> None:
     import psycopg
     from psycopg import sql
 
-    kinds = ["text" if frame[name].dtype == object else "float8" for name in frame]
+    kinds = ["text" if frame[name].dtype == object else "float8" for name in map(str, frame)]
     columns = [
-        sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind)) for name, kind in zip(frame, kinds, strict=True)
+        sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind))
+        for name, kind in zip(map(str, frame), kinds, strict=True)
     ]
     table = sql.Identifier(WIDE_TABLE)
     with psycopg.connect(settings.conninfo()) as connection:
@@ -123,10 +126,11 @@ def _saved(
         for model, estimator in fitted.items()
     }
     saved = {}
-    for variant, model, jobs in (("forest-all", FOREST, -1), ("forest-one", FOREST, 1), ("default", DEFAULT, None)):
-        if jobs is not None:
-            fitted[model].set_params(forest__n_jobs=jobs)
-        saved[variant] = _save(fitted[model], frames[model], folder / "models" / variant)
+    for variant, model, jobs in VARIANTS:
+        if model in fitted:
+            if jobs is not None:
+                fitted[model].set_params(forest__n_jobs=jobs)
+            saved[variant] = _save(fitted[model], frames[model], folder / "models" / variant)
     return saved, expected
 
 
@@ -152,7 +156,9 @@ def _save(estimator: Any, rows: "pd.DataFrame", path: Path) -> str:
 
 
 def _imported(variant: str, path: str) -> str:
-    import bentoml
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # BentoML's use of pathspec
+        import bentoml
 
     return str(bentoml.mlflow.import_model(f"benchmark_{variant.replace('-', '_')}", path).tag)
 
@@ -188,4 +194,4 @@ def _split(frame: "pd.DataFrame", row: list[Any]) -> dict[str, Any]:
 if __name__ == "__main__":
     settings = Settings()
     export(settings)
-    print(json.dumps(prepare(settings, Path(sys.argv[1]))))
+    print(json.dumps(prepare(settings, Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])))

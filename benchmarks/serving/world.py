@@ -4,7 +4,7 @@
 where everything lies.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,8 @@ STREAMFLOW = PROJECT.parent / "shared" / "data" / "streamflow"
 @dataclass(frozen=True)
 class World:
     """`models` are MLflow's folders by variant (forest-all: n_jobs=-1, forest-one: n_jobs=1, default), `imported` the
-    same in BentoML's store; `bentos` the built Bentos by model. `requests` are files with one JSON body a line, by form;
-    the users are the same, in the same order. `expected` holds, for each model, what it says of the first of them.
+    same in BentoML's store; `bentos` the built Bentos by model. `requests` are files with one JSON body a line, by
+    form; the users are the same, in the same order. `expected` is, for each model, what it says of the first of them.
     """
 
     settings: Settings
@@ -43,8 +43,11 @@ class World:
         return Path(self.requests[form]).read_bytes().splitlines()[:count]
 
 
-def prepared(settings: Settings, folder: Path) -> World:
-    """Loads the extracts, trains both models and builds their Bentos; takes about a minute and a half."""
+def prepared(settings: Settings, folder: Path, *, users: int = 0, models: Sequence[str] = (FOREST, DEFAULT)) -> World:
+    """Loads the extracts, trains the models and builds their Bentos; takes about a minute.
+
+    `users` is how many are simulated (0: the real extracts where they are there, or else as many as they have).
+    """
     environment = {**settings.environment(), "BENTOML_HOME": str(folder / "bentoml")}
-    told: dict[str, Any] = run_json(environment, "benchmarks.serving.prepare", str(folder))
+    told: dict[str, Any] = run_json(environment, "benchmarks.serving.prepare", str(folder), str(users), *models)
     return World(settings=settings, folder=folder, **told)
