@@ -1,7 +1,7 @@
 """Makes the world of the benchmark, and tells where it lies as a line of JSON.
 
-`python -m benchmarks.serving.prepare FOLDER USERS MODEL...`, called by `world.prepared`. The forest's probabilities do
-not pass the gate, so versions are bundled without having been in Production.
+`python -m benchmarks.serving.prepare FOLDER USERS VARIANT...`, called by `world.prepared`. The forest's probabilities
+do not pass the gate, so versions are bundled without having been in Production.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from asof.settings import Settings, export
 from asof.use_cases import load
-from benchmarks.serving.world import DEFAULT, FEATURE_SERVICES, FOREST, STREAMFLOW, WIDE_TABLE
+from benchmarks.serving.world import DEFAULT, FEATURE_SERVICES, FOREST, STREAMFLOW, WIDE_TABLE, model_of
 from benchmarks.stages import materialise, simulate, snapshot
 
 if TYPE_CHECKING:
@@ -26,20 +26,21 @@ AS_MANY = 7_043
 """Users of the real extracts."""
 
 ESTIMATORS = {FOREST: "seed-baseline", DEFAULT: "default"}
-VARIANTS = (("forest-all", FOREST, -1), ("forest-one", FOREST, 1), ("default", DEFAULT, None))
+JOBS = {"forest-all": -1, "forest-one": 1}
 CHECKED = 3
 Frames = Mapping[str, "pd.DataFrame"]
 
 
-def prepare(settings: Settings, folder: Path, users: int, models: Sequence[str]) -> dict[str, Any]:
+def prepare(settings: Settings, folder: Path, users: int, variants: Sequence[str]) -> dict[str, Any]:
     """The members of a World that are not known beforehand."""
     extracts = _extracts(settings, folder, users)
     snapshot(settings, extracts, users)
     materialise(settings, extracts, users)
-    versions = {model: _version(settings, ESTIMATORS[model]) for model in models}
+    versions = {model: _version(settings, ESTIMATORS[model]) for model in dict.fromkeys(map(model_of, variants))}
     frames = _online_values(settings, versions)
-    _write_wide_table(settings, frames[models[-1]])
-    saved, expected = _saved(settings, versions, frames, folder)
+    _write_wide_table(settings, frames[model_of(variants[-1])])
+    fitted, expected = _fitted(settings, versions, frames)
+    saved = {each: _saved(each, fitted[model_of(each)], frames[model_of(each)], folder) for each in variants}
     return {
         "users": len(frames[FOREST]),
         "models": saved,
@@ -114,24 +115,22 @@ def _write_wide_table(settings: Settings, frame: "pd.DataFrame") -> None:
         connection.execute(sql.SQL("ANALYZE {}").format(table))
 
 
-def _saved(
-    settings: Settings, versions: Mapping[str, "ModelVersion"], frames: Frames, folder: Path
-) -> tuple[dict[str, str], dict[str, list[float]]]:
-    """The registered models as MLflow's folders, the forest once for each number of jobs; and what each model says."""
+def _fitted(
+    settings: Settings, versions: Mapping[str, "ModelVersion"], frames: Frames
+) -> tuple[dict[str, Any], dict[str, list[float]]]:
+    """The registered models, and what each says of the first rows."""
     from training.register import load_model
 
     fitted = {model: load_model(settings, version) for model, version in versions.items()}
-    expected = {
-        model: estimator.predict_proba(frames[model].head(CHECKED))[:, 1].tolist()
-        for model, estimator in fitted.items()
-    }
-    saved = {}
-    for variant, model, jobs in VARIANTS:
-        if model in fitted:
-            if jobs is not None:
-                fitted[model].set_params(forest__n_jobs=jobs)
-            saved[variant] = _save(fitted[model], frames[model], folder / "models" / variant)
-    return saved, expected
+    rows = {model: frames[model].head(CHECKED) for model in fitted}
+    return fitted, {model: each.predict_proba(rows[model])[:, 1].tolist() for model, each in fitted.items()}
+
+
+def _saved(variant: str, estimator: Any, rows: "pd.DataFrame", folder: Path) -> str:
+    """MLflow's folder of the model, the forest with the variant's number of jobs."""
+    if variant in JOBS:
+        estimator.set_params(forest__n_jobs=JOBS[variant])
+    return _save(estimator, rows, folder / "models" / variant)
 
 
 def _save(estimator: Any, rows: "pd.DataFrame", path: Path) -> str:
@@ -160,7 +159,7 @@ def _imported(variant: str, path: str) -> str:
         warnings.simplefilter("ignore", DeprecationWarning)  # BentoML's use of pathspec
         import bentoml
 
-    return str(bentoml.mlflow.import_model(f"benchmark_{variant.replace('-', '_')}", path).tag)
+        return str(bentoml.mlflow.import_model(f"benchmark_{variant.replace('-', '_')}", path).tag)
 
 
 def _bento(settings: Settings, version: "ModelVersion") -> str:

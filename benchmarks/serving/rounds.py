@@ -9,7 +9,7 @@ from benchmarks.serving.driven import closed
 from benchmarks.serving.effort import Effort
 from benchmarks.serving.peer import Peer, started
 from benchmarks.serving.usage import memory
-from benchmarks.serving.world import FOREST, World
+from benchmarks.serving.world import World, model_of
 
 SLOW, MANY = 60.0, 32
 """Requests a second of a slow peer: a queue of more than 32 takes so long that only the usual design is asked, once."""
@@ -92,7 +92,7 @@ def bare_models(world: World, effort: Effort) -> dict[str, Mapping[str, Any]]:
             {},
             "benchmarks.serving.bare_model",
             path,
-            world.requests[FOREST if variant.startswith(FOREST) else variant],
+            world.requests[model_of(variant)],
             str(effort.seconds),
         )
         for variant, path in world.models.items()

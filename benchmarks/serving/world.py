@@ -13,6 +13,9 @@ from asof.settings import PROJECT, Settings
 from benchmarks.processes import run_json
 
 FOREST, DEFAULT = "forest", "default"
+VARIANTS = ("forest-all", "forest-one", "default")
+"""The models as peers load them: the forest with n_jobs=-1 and with n_jobs=1, and the default one."""
+
 FEATURE_SERVICES = {FOREST: "churn_v1", DEFAULT: "churn_v2"}
 WIDE_TABLE = "benchmark_wide"
 STREAMFLOW = PROJECT.parent / "shared" / "data" / "streamflow"
@@ -20,9 +23,10 @@ STREAMFLOW = PROJECT.parent / "shared" / "data" / "streamflow"
 
 @dataclass(frozen=True)
 class World:
-    """`models` are MLflow's folders by variant (forest-all: n_jobs=-1, forest-one: n_jobs=1, default), `imported` the
-    same in BentoML's store; `bentos` the built Bentos by model. `requests` are files with one JSON body a line, by
-    form; the users are the same, in the same order. `expected` is, for each model, what it says of the first of them.
+    """`models` are MLflow's folders by variant, `imported` the same in BentoML's store; `bentos` the Bentos by model.
+
+    `requests` are files with one JSON body a line, by form; the users are the same, in the same order. `expected` is,
+    for each model, what it says of the first of them.
     """
 
     settings: Settings
@@ -43,11 +47,16 @@ class World:
         return Path(self.requests[form]).read_bytes().splitlines()[:count]
 
 
-def prepared(settings: Settings, folder: Path, *, users: int = 0, models: Sequence[str] = (FOREST, DEFAULT)) -> World:
+def model_of(variant: str) -> str:
+    """The model that the variant is one of."""
+    return FOREST if variant.startswith(FOREST) else DEFAULT
+
+
+def prepared(settings: Settings, folder: Path, *, users: int = 0, variants: Sequence[str] = VARIANTS) -> World:
     """Loads the extracts, trains the models and builds their Bentos; takes about a minute.
 
     `users` is how many are simulated (0: the real extracts where they are there, or else as many as they have).
     """
     environment = {**settings.environment(), "BENTOML_HOME": str(folder / "bentoml")}
-    told: dict[str, Any] = run_json(environment, "benchmarks.serving.prepare", str(folder), str(users), *models)
+    told: dict[str, Any] = run_json(environment, "benchmarks.serving.prepare", str(folder), str(users), *variants)
     return World(settings=settings, folder=folder, **told)

@@ -9,17 +9,17 @@ from asof.settings import Settings
 from benchmarks.serving.catalogue import ASOF, EMPTY, USUAL, catalogue
 from benchmarks.serving.driven import closed
 from benchmarks.serving.peer import started
-from benchmarks.serving.world import FOREST, World, prepared
+from benchmarks.serving.world import World, prepared
 
 USERS, CLIENTS = 500, 8
-WARM_UP, SECONDS = 1.5, 3.0
+WARM_UP, SECONDS = 1.0, 2.5
 
 
 @pytest.fixture(scope="module")
 def rates(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
     """Predictions a second of each peer, one after the other; each has proved that it answers what its model says."""
     with pytest.MonkeyPatch.context() as patch:
-        world = prepared(settings, tmp_path_factory.mktemp("speed"), users=USERS, models=(FOREST,))
+        world = prepared(settings, tmp_path_factory.mktemp("speed"), users=USERS, variants=("forest-all",))
         patch.setenv("BENTOML_HOME", world.environment()["BENTOML_HOME"])
         return {name: _rate(name, world) for name in (USUAL, EMPTY, ASOF)}
 
