@@ -11,6 +11,7 @@ from time import monotonic, sleep
 from typing import Any
 from urllib.parse import urlsplit
 
+from benchmarks.serving.usage import is_alive
 from benchmarks.serving.world import World
 
 START_SECONDS = 120
@@ -51,19 +52,26 @@ def started(peer: Peer, world: World) -> Iterator[Started]:
     """
     begun = monotonic()
     with TemporaryDirectory(prefix="asof-bench-") as name, peer.start(world, Path(name)) as running:
-        for url, form in zip(running.urls, peer.forms, strict=True):
-            _wait_for_answer(url, world.first(form, 1)[0])
+        try:
+            for url, form in zip(running.urls, peer.forms, strict=True):
+                _wait_for_answer(url, world.first(form, 1)[0], running.roots)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error} {_log_ends(Path(name))}") from error
         seconds = round(monotonic() - begun, 2)
         _check(peer, world, running.urls[-1])
         yield replace(running, seconds=seconds)
 
 
-def _wait_for_answer(url: str, body: bytes) -> None:
+def _wait_for_answer(url: str, body: bytes, roots: tuple[int, ...]) -> None:
     until = monotonic() + START_SECONDS
     while (answer := ask(url, body))[0] != http.HTTPStatus.OK:
-        if monotonic() > until:
-            raise TimeoutError(f"{url} answers {answer[0]} after {START_SECONDS} s: {answer[1][:500]!r}")
+        if monotonic() > until or not all(map(is_alive, roots)):
+            raise TimeoutError(f"{url} does not come up; last answer {answer[0]}: {answer[1][:500]!r}.")
         sleep(0.02)
+
+
+def _log_ends(folder: Path) -> str:
+    return "\n".join(f"{log.name} ends: {log.read_text(errors='replace')[-1000:]}" for log in folder.rglob("*.log"))
 
 
 def _check(peer: Peer, world: World, url: str) -> None:

@@ -1,9 +1,11 @@
 """Closed loops: every peer in turn, started anew in each round -> medians over the rounds."""
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from subprocess import CalledProcessError
 from typing import Any
 
+from asof.errors import AsOfError
 from benchmarks.processes import run_json
 from benchmarks.serving.driven import closed
 from benchmarks.serving.effort import Effort
@@ -18,15 +20,23 @@ Progress = Callable[[str], None]
 Row = dict[str, Any]
 
 
-def closed_loops(peers: Iterable[Peer], world: World, effort: Effort, progress: Progress) -> list[Row]:
+def closed_loops(peers: Sequence[Peer], world: World, effort: Effort, progress: Progress) -> list[Row]:
     """One row for each peer: start, memory, and a row for each number of clients, all of them medians."""
     seen: dict[str, list[Row]] = {peer.name: [] for peer in peers}
     for turn in range(effort.rounds):
         for peer in peers:
-            if turn < effort.slow_rounds or not _is_slow(seen[peer.name][0]["loops"]):
+            if turn < effort.slow_rounds or not any(_is_slow(each["loops"]) for each in seen[peer.name]):
                 progress(f"round {turn + 1} of {effort.rounds}: {peer.title}")
-                seen[peer.name].append(_one_round(peer, world, effort, first=turn == 0))
-    return [_medians(peer, seen[peer.name]) for peer in peers]
+                _add_round(seen[peer.name], peer, world, effort, progress)
+    return [_medians(peer, seen[peer.name]) for peer in peers if seen[peer.name]]
+
+
+def _add_round(rounds: list[Row], peer: Peer, world: World, effort: Effort, progress: Progress) -> None:
+    """One peer that fails does not cost the figures of the others; it is told, and is not in the table."""
+    try:
+        rounds.append(_one_round(peer, world, effort, first=not rounds))
+    except (AssertionError, AsOfError, OSError, CalledProcessError) as error:
+        progress(f"LEFT OUT, {peer.title}: {error}")
 
 
 def _one_round(peer: Peer, world: World, effort: Effort, *, first: bool) -> Row:

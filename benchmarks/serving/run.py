@@ -43,11 +43,11 @@ def _measured(settings: Settings, folder: Path, effort: Effort, progress: Progre
     capacities = {row["name"]: _capacity(row) for row in closed}
     opened = list[dict[str, Any]]()
     for name in (USUAL, EMPTY, ASOF):
-        if name in chosen:
+        if name in capacities:
             progress(f"open loops: {chosen[name].title}")
             opened += open_loops(chosen[name], world, capacities[name], effort)
     yield "open", opened
-    if ASOF in chosen:
+    if ASOF in capacities:
         progress(f"the tail: {chosen[ASOF].title}")
         yield "tail", tail(chosen[ASOF], world, effort)
         progress(f"three times too much: {chosen[ASOF].title}")

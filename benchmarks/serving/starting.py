@@ -13,11 +13,10 @@ from benchmarks.stages import LAST
 from local import background, stack
 from local.background import Service
 from local.deploy import deploy
-from local.ports import free_ports
+from local.ports import any_free_port
 from local.services import prediction_service
 from local.traffic import FRONT, SLOTS
 
-FIRST_PORT = 21000
 Start = Callable[[World, Path], AbstractContextManager[Started]]
 
 
@@ -36,14 +35,14 @@ def servers(*makes: Callable[[World], Server]) -> Start:
 
     @contextmanager
     def start(world: World, folder: Path) -> Iterator[Started]:
-        ports = free_ports(world.settings.host, FIRST_PORT, "a peer")
+        host = world.settings.host
         names = [f"peer{place}" for place in range(len(makes))]
         try:
             running = []
             for name, server in zip(names, (make(world) for make in makes), strict=True):
                 given = {**world.environment(), **server.environment}
-                service = Service(name, name, server.module, server.arguments, FIRST_PORT, server.path, given)
-                process = background.launch(service, folder, (world.settings.host, next(ports)))
+                service = Service(name, name, server.module, server.arguments, 0, server.path, given)
+                process = background.launch(service, folder, (host, any_free_port(host)))
                 running.append((process.address + server.path, process.pid))
             yield Started(tuple(url for url, _ in running), tuple(pid for _, pid in running))
         finally:
@@ -60,8 +59,8 @@ def bento(model: str, workers: int = 1) -> Start:
     def start(world: World, folder: Path) -> Iterator[Started]:
         service = prediction_service(_clocked(world, workers=workers), world.bentos[model])
         assert service
-        port = next(free_ports(world.settings.host, FIRST_PORT, service.title))
-        running = background.launch(service, folder, (world.settings.host, port))
+        host = world.settings.host
+        running = background.launch(service, folder, (host, any_free_port(host)))
         try:
             yield Started((f"{running.address}/predict",), (running.pid,))
         finally:
@@ -75,7 +74,7 @@ def behind_the_front_door(model: str) -> Start:
 
     @contextmanager
     def start(world: World, folder: Path) -> Iterator[Started]:
-        settings = _clocked(world, home=folder / "home", port=FIRST_PORT)
+        settings = _clocked(world, home=folder / "home", port=any_free_port(world.settings.host))
         try:
             address = deploy(settings, world.bentos[model]).address
             found = (background.find(name, stack.run_folder(settings)) for name in (FRONT, *SLOTS))

@@ -39,10 +39,15 @@ def postgres_roots() -> tuple[int, ...]:
     return (pid,) if pid else ()
 
 
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; one that has ended and was not waited for does not."""
+    with suppress(psutil.NoSuchProcess):
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    return False
+
+
 def _tree(roots: Iterable[int]) -> Iterator[psutil.Process]:
-    for root in roots:
+    for root in filter(is_alive, roots):
         with suppress(psutil.NoSuchProcess):
             first = psutil.Process(root)
-            for process in (first, *first.children(recursive=True)):
-                if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-                    yield process
+            yield from filter(lambda each: is_alive(each.pid), (first, *first.children(recursive=True)))
