@@ -35,7 +35,7 @@ check: setup ## Format, lint, types, who may import whom, locks
 	@if grep -nE '://|^ *-(i|f|-)[a-z-]*(url|links|host)' requirements/*.txt; then \
 		echo 'A lock names a host: renew it with `make lock`.' >&2; exit 1; fi
 
-bench: setup ## Measure the main job [ARGS='training-sets --users 1000000']
+bench: setup ## Measure the main job [ARGS=serving; ARGS='training-sets --users 1000000']
 	$(RUN) -m benchmarks $(ARGS)
 
 lock: ## Renew requirements/dev.txt and requirements/serve.txt

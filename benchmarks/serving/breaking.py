@@ -49,8 +49,12 @@ def tail(peer: Peer, world: World, effort: Effort) -> Row:
     return {"name": peer.name, **row, **ratios, "worker_mib_before": before.worker, "worker_mib_after": after.worker}
 
 
-def overload(peer: Peer, world: World, capacity: float, effort: Effort) -> Row:
-    """Light probes, the capacity, three times the capacity, and light probes again; p99 of the accepted in each."""
+def overload(peer: Peer, world: World, fullest: Row, effort: Effort) -> Row:
+    """Light probes, the capacity, three times the capacity, and light probes again; p99 of the accepted in each.
+
+    `fullest` is the closed loop in which the peer did the most: that is its capacity.
+    """
+    capacity = fullest["requests_per_second"]
     with started(peer, world) as running:
         closed(peer, running, world, 1, WARM_UP)
         before = memory(running.roots)
@@ -68,6 +72,8 @@ def overload(peer: Peer, world: World, capacity: float, effort: Effort) -> Row:
         "accepted_per_second": over["accepted_per_second"],
         "p99_ms_at_capacity": full["p99_ms"],
         "p99_of_p99_at_capacity": _ratio(over["p99_ms"], full["p99_ms"]),
+        "clients_of_the_fullest_closed_loop": fullest["clients"],
+        "p99_ms_of_the_fullest_closed_loop": fullest["p99_ms"],
         "seconds_until_normal": _seconds_until_normal(probe["timeline"], light["p99_ms"]),
         "probe_p99_ms_before": light["p99_ms"],
         "worker_mib_before": before.worker,

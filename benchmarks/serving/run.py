@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -40,20 +40,15 @@ def _measured(settings: Settings, folder: Path, effort: Effort, progress: Progre
     yield "bare", bare_models(world, effort)
     closed = closed_loops(list(chosen.values()), world, effort, progress)
     yield "closed", closed
-    capacities = {row["name"]: _capacity(row) for row in closed}
+    fullest = {row["name"]: max(row["loops"], key=lambda loop: loop["requests_per_second"]) for row in closed}
     opened = list[dict[str, Any]]()
     for name in (USUAL, EMPTY, ASOF):
-        if name in capacities:
+        if name in fullest:
             progress(f"open loops: {chosen[name].title}")
-            opened += open_loops(chosen[name], world, capacities[name], effort)
+            opened += open_loops(chosen[name], world, fullest[name]["requests_per_second"], effort)
     yield "open", opened
-    if ASOF in capacities:
+    if ASOF in fullest:
         progress(f"the tail: {chosen[ASOF].title}")
         yield "tail", tail(chosen[ASOF], world, effort)
         progress(f"three times too much: {chosen[ASOF].title}")
-        yield "overload", overload(chosen[ASOF], world, capacities[ASOF], effort)
-
-
-def _capacity(row: Mapping[str, Any]) -> float:
-    """The most that it did in a closed loop."""
-    return float(max(loop["requests_per_second"] for loop in row["loops"]))
+        yield "overload", overload(chosen[ASOF], world, fullest[ASOF], effort)
