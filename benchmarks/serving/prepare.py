@@ -88,10 +88,12 @@ def _online_values(settings: Settings, versions: Mapping[str, "ModelVersion"]) -
 
 
 def _users(settings: Settings) -> list[str]:
+    """Those of the newest month."""
     import psycopg
 
+    newest = "SELECT DISTINCT user_id FROM users WHERE as_of = (SELECT max(as_of) FROM users) ORDER BY user_id"
     with psycopg.connect(settings.conninfo()) as connection:
-        return [user for (user,) in connection.execute("SELECT DISTINCT user_id FROM users ORDER BY user_id")]
+        return [user for (user,) in connection.execute(newest)]
 
 
 def _write_wide_table(settings: Settings, frame: "pd.DataFrame") -> None:

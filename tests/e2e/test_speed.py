@@ -12,7 +12,7 @@ from benchmarks.serving.peer import started
 from benchmarks.serving.world import World, prepared
 
 USERS, CLIENTS = 500, 8
-WARM_UP, SECONDS = 1.0, 2.5
+WARM_UP, SECONDS = 1.0, 2.0
 
 
 @pytest.fixture(scope="module")
