@@ -3,12 +3,17 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from benchmarks.serving.catalogue import EMPTY, USUAL, USUAL_ONE
+from benchmarks.serving.catalogue import ASOF, EMPTY, USUAL, USUAL_ONE
 from benchmarks.serving.connection import LOST
 from benchmarks.serving.samples import UNANSWERED, UNSENT
 
 Results = dict[str, Any]
-OF = {USUAL: "of usual, n_jobs=-1", USUAL_ONE: "of usual, n_jobs=1", EMPTY: "of empty BentoML"}
+OF = {
+    USUAL: "of usual, n_jobs=-1",
+    USUAL_ONE: "of usual, n_jobs=1",
+    EMPTY: "of empty BentoML",
+    ASOF: "of AsOf, forest",
+}
 MEANINGS = {str(LOST): "connection lost", str(UNANSWERED): "unanswered", str(UNSENT): "no connection free"}
 TOO_FEW = {"p99_ms": 100, "p999_ms": 1000}
 """A percentile of fewer requests than this is a dash: it would be the greatest of them, by another name."""

@@ -16,6 +16,8 @@ from benchmarks.serving.world import World, model_of
 SLOW, MANY = 60.0, 32
 """Requests a second of a slow peer: a queue of more than 32 takes so long that only the usual design is asked, once."""
 
+FIRST_WARM_UP = 1.0
+
 Progress = Callable[[str], None]
 Row = dict[str, Any]
 
@@ -57,7 +59,10 @@ def _window(clients: int, loops: Sequence[Row], effort: Effort) -> tuple[float, 
     """Seconds to warm up and to count: each client should have its turn in both (Little's law), within limits."""
     rate = max((loop["requests_per_second"] for loop in loops), default=0.0)
     turn = min(effort.most_seconds, clients / rate) if rate else 0.0
-    return max(0.5, effort.seconds / 4, turn), max(effort.seconds, 2 * turn if turn < effort.most_seconds / 2 else turn)
+    least = 0.5 if loops else FIRST_WARM_UP
+    return max(least, effort.seconds / 4, turn), max(
+        effort.seconds, 2 * turn if turn < effort.most_seconds / 2 else turn
+    )
 
 
 def _medians(peer: Peer, rounds: Sequence[Row]) -> Row:
