@@ -20,6 +20,7 @@ from asof.serving.collector import settle
 from asof.serving.fast_lane import FastLane
 from asof.serving.http import PREDICT, create_app
 from asof.serving.lineage import Lineage
+from asof.serving.turnstile import Turnstile
 from asof.settings import Settings
 from asof.signing_keys import trusted_keys
 
@@ -29,7 +30,7 @@ TIMEOUT = 10.0
 
 
 class OursFirst(bentoml.Service[Any]):  # type: ignore[misc]
-    """BentoML's service with our layers around its own, but for its metrics.
+    """BentoML's service with our layers around its own: the turnstile, BentoML's metrics, then the others.
 
     BentoML puts what is added behind its spans, its log and its timeout, and a refusal would cost as much as an answer.
     """
@@ -37,12 +38,13 @@ class OursFirst(bentoml.Service[Any]):  # type: ignore[misc]
     def to_asgi(self, is_main: bool = True) -> Any:
         """The application. The fast lane is closed where BentoML's `tracing.sample_rate` picks what to trace."""
         app = super().to_asgi(is_main)
-        ours = [layer for layer in app.user_middleware if layer.cls in (Boundary, FastLane)]
-        theirs = [layer for layer in app.user_middleware if layer not in ours]
+        layers = {layer.cls: layer for layer in app.user_middleware}
+        first, inner = [layers.pop(Turnstile)], [layers.pop(Boundary), layers.pop(FastLane)]
         if BentoMLContainer.tracing.sample_rate.get():
-            ours = [layer for layer in ours if layer.cls is not FastLane]
-        place = [layer.cls for layer in theirs].index(OpenTelemetryMiddleware)
-        app.user_middleware = [*theirs[:place], *ours, *theirs[place:]]
+            inner.pop()
+        theirs = list(layers.values())
+        place = list(layers).index(OpenTelemetryMiddleware)
+        app.user_middleware = [*first, *theirs[:place], *inner, *theirs[place:]]
         return app
 
 
@@ -114,7 +116,9 @@ def make_service(arguments: Arguments) -> "bentoml.Service[Any]":
         logging={"access": {"enabled": False}},  # ours is JSON, and cheaper
     )(PredictionService)
     service.mount_asgi_app(app)
-    service.add_asgi_middleware(Boundary, access_log=AccessLog(on=settings.access_log))
+    access_log = AccessLog(on=settings.access_log)
+    service.add_asgi_middleware(Turnstile, path=PREDICT, state=app.state, access_log=access_log)
+    service.add_asgi_middleware(Boundary, access_log=access_log)
     service.add_asgi_middleware(FastLane, path=PREDICT, endpoint=app.state.predict)
     return service
 

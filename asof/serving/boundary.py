@@ -64,7 +64,7 @@ class Boundary:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        begun, request_id = perf_counter(), _request_id(scope)
+        begun, request_id = perf_counter(), request_id_of(scope)
         scope.setdefault("state", {})["request_id"] = request_id
         answer = _Answer(scope, receive, send)
         try:
@@ -102,7 +102,8 @@ class _Answer:
         await self._send(message)
 
 
-def _request_id(scope: Scope) -> str:
+def request_id_of(scope: Scope) -> str:
+    """The caller's X-Request-ID where it is sane, else a new one."""
     given = Headers(scope=scope).get(HEADER, "")
     return given if SANE.fullmatch(given) else uuid.uuid4().hex
 

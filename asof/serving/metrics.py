@@ -22,7 +22,7 @@ class Metrics:
             ["code"],
             registry=registry,
         )
-        self.predicted = self.predictions.labels("ok")
+        self.predicted, self.shed = self.predictions.labels("ok"), self.predictions.labels("overloaded")
         self.batch_size = Histogram(
             "asof_batch_size",
             "Predictions that were made together: those that came while the ones before were.",

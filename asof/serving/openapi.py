@@ -14,6 +14,7 @@ from asof.errors import (
     Overloaded,
     StaleFeatures,
 )
+from asof.serving.places import TEXT
 from asof.serving.problems import BY_STATUS, MEDIA_TYPE, Kind, Occurrence, Problem, describe, kind_of, problem
 
 UNTIMELY = {
@@ -33,7 +34,7 @@ SAMPLES: tuple[AsOfError, ...] = (
     FeatureContractMismatch("Feature service 'churn_v2' is not what the model was trained on.", difference="..."),
     FeatureStoreUnavailable("The online store did not answer within 1.5 s: try again."),
     NotReady("Nobody has said yet which model is in Production: try again."),
-    Overloaded("256 requests are in flight, as many as one worker takes: try again."),
+    Overloaded(TEXT),
 )
 
 BODY = (413, 415)

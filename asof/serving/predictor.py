@@ -86,7 +86,7 @@ class Predictor:
 
     @contextlib.contextmanager
     def _place(self) -> Iterator[None]:
-        with self.worker.place():
+        with self.worker.places.one():
             self._in_flight += 1
             try:
                 yield
