@@ -1,7 +1,8 @@
 """The ceiling of all: the model alone, in this process, one row after the other -> a line of JSON.
 
-`python -m benchmarks.serving.bare_model FOLDER REQUESTS SECONDS`: MLflow's folder of the model, the file of its
-requests. "On an array" is its last step on rows that the steps before have made already.
+`python -m benchmarks.serving.bare_model FOLDER REQUESTS SECONDS COMPILED`: MLflow's folder of the model, the file of
+its requests, and that of the compiled model (empty: none). "On an array" is the model's last step on rows that the
+steps before have made already; "compiled" is all steps, as the service runs them.
 """
 
 import json
@@ -10,15 +11,20 @@ from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from asof.serving.runtime import Onnx
 from benchmarks.serving.samples import percentiles
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
 
 ROWS = 200
 
 
-def measure(folder: str, requests: str, seconds: float) -> dict[str, Any]:
-    """Predictions a second on a one-row frame, and on a one-row array."""
+def measure(folder: str, requests: str, seconds: float, compiled: str) -> dict[str, Any]:
+    """Predictions a second on a one-row frame, on a one-row array, and of the compiled model."""
     import mlflow
     import pandas as pd
 
@@ -28,12 +34,20 @@ def measure(folder: str, requests: str, seconds: float) -> dict[str, Any]:
     tables = [json.loads(line)["dataframe_split"] for line in lines]
     whole = pd.DataFrame([table["data"][0] for table in tables], columns=tables[0]["columns"])
     arrays = pipeline[:-1].transform(whole)
-    return {
-        "frame": _timed(pipeline.predict_proba, [whole[place : place + 1] for place in range(len(whole))], seconds),
-        "array": _timed(
-            pipeline[-1].predict_proba, [arrays[place : place + 1] for place in range(len(whole))], seconds
-        ),
+    places = range(len(whole))
+    told = {
+        "frame": _timed(pipeline.predict_proba, [whole[place : place + 1] for place in places], seconds),
+        "array": _timed(pipeline[-1].predict_proba, [arrays[place : place + 1] for place in places], seconds),
     }
+    if compiled:
+        onnx = Onnx(Path(compiled).read_bytes())
+        told["compiled"] = _timed(onnx.probabilities, [_arrays(whole, place) for place in places], seconds)
+    return told
+
+
+def _arrays(whole: "pd.DataFrame", place: int) -> dict[str, "NDArray[Any]"]:
+    """One row, as the service hands it to the model."""
+    return {name: whole[name].to_numpy()[place : place + 1] for name in map(str, whole)}
 
 
 def _timed(predict: Callable[[Any], Any], rows: list[Any], seconds: float) -> dict[str, Any]:
@@ -50,4 +64,4 @@ def _timed(predict: Callable[[Any], Any], rows: list[Any], seconds: float) -> di
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(sys.argv[1], sys.argv[2], float(sys.argv[3]))))
+    print(json.dumps(measure(sys.argv[1], sys.argv[2], float(sys.argv[3]), sys.argv[4])))

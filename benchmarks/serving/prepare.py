@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asof.serving.model import MLFLOW_FOLDER
+from asof.serving.runtime import MODEL_ONNX
 from asof.settings import Settings, export
 from asof.use_cases import load
 from benchmarks.serving.world import DEFAULT, FEATURE_SERVICES, FOREST, STREAMFLOW, WIDE_TABLE, model_of
@@ -20,6 +22,7 @@ from benchmarks.stages import materialise, simulate, snapshot
 if TYPE_CHECKING:
     import pandas as pd
 
+    from training.bundle import Bundle
     from training.register import ModelVersion
 
 AS_MANY = 7_043
@@ -33,6 +36,8 @@ Frames = Mapping[str, "pd.DataFrame"]
 
 def prepare(settings: Settings, folder: Path, users: int, variants: Sequence[str]) -> dict[str, Any]:
     """The members of a World that are not known beforehand."""
+    from training.bundle import bundle
+
     extracts = _extracts(settings, folder, users)
     snapshot(settings, extracts, users)
     materialise(settings, extracts, users)
@@ -41,11 +46,13 @@ def prepare(settings: Settings, folder: Path, users: int, variants: Sequence[str
     _write_wide_table(settings, frames[model_of(variants[-1])])
     fitted, expected = _fitted(settings, versions, frames)
     saved = {each: _saved(each, fitted[model_of(each)], frames[model_of(each)], folder) for each in variants}
+    bundles = {model: bundle(settings, load("churn"), version) for model, version in versions.items()}
     return {
         "users": len(frames[FOREST]),
         "models": saved,
         "imported": {variant: _imported(variant, path) for variant, path in saved.items()},
-        "bentos": {model: _bento(settings, version) for model, version in versions.items()},
+        "bentos": {model: each.bento_tag for model, each in bundles.items()},
+        "compiled": {model: path for model, each in bundles.items() if (path := _compiled(each))},
         "requests": _requests(frames, folder),
         "expected": expected,
     }
@@ -164,10 +171,12 @@ def _imported(variant: str, path: str) -> str:
         return str(bentoml.mlflow.import_model(f"benchmark_{variant.replace('-', '_')}", path).tag)
 
 
-def _bento(settings: Settings, version: "ModelVersion") -> str:
-    from training.bundle import bundle
+def _compiled(made: "Bundle") -> str:
+    """The file of the compiled model that is in the Bento; empty where the model did not compile."""
+    import bentoml
 
-    return bundle(settings, load("churn"), version).bento_tag
+    path = Path(bentoml.models.get(made.model_tag).path_of(MLFLOW_FOLDER)) / MODEL_ONNX
+    return str(path) if path.is_file() else ""
 
 
 def _requests(frames: Frames, folder: Path) -> dict[str, str]:

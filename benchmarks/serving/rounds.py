@@ -109,6 +109,7 @@ def bare_models(world: World, effort: Effort) -> dict[str, Mapping[str, Any]]:
             path,
             world.requests[model_of(variant)],
             str(effort.seconds),
+            world.compiled.get(model_of(variant), ""),
         )
         for variant, path in world.models.items()
     }

@@ -23,7 +23,8 @@ STREAMFLOW = PROJECT.parent / "shared" / "data" / "streamflow"
 
 @dataclass(frozen=True)
 class World:
-    """`models` are MLflow's folders by variant, `imported` the same in BentoML's store; `bentos` the Bentos by model.
+    """`models` are MLflow's folders by variant, `imported` the same in BentoML's store; `bentos` the Bentos by model,
+    and `compiled` the file of the compiled model in each, where there is one.
 
     `requests` are files with one JSON body a line, by form; the users are the same, in the same order. `expected` is,
     for each model, what it says of the first of them.
@@ -35,6 +36,7 @@ class World:
     models: Mapping[str, str]
     imported: Mapping[str, str]
     bentos: Mapping[str, str]
+    compiled: Mapping[str, str]
     requests: Mapping[str, str]
     expected: Mapping[str, list[float]]
 
