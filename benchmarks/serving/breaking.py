@@ -17,6 +17,7 @@ NORMAL, STEADY = 2.0, 3
 """A second is normal when its p99 is at most this many times the probe's p99 before; and so must the next two be."""
 
 TAIL_CLIENTS = 8
+FROM_SENT = ("p50_ms_from_sent", "p99_ms_from_sent")
 LEAST_REQUESTS, LONGEST = 60, 4.0
 """A slow peer gets the time of so many requests, but at most so many times the others'."""
 
@@ -70,8 +71,11 @@ def overload(peer: Peer, world: World, fullest: Row, effort: Effort) -> Row:
         "offered_per_second": round(OVERLOAD * capacity, 1),
         **{name: over[name] for name in ("requests", "accepted", "shed", "failed", "errors", "p50_ms", "p99_ms")},
         "accepted_per_second": over["accepted_per_second"],
+        **{name: over[name] for name in FROM_SENT},
         "p99_ms_at_capacity": full["p99_ms"],
+        "p99_ms_from_sent_at_capacity": full["p99_ms_from_sent"],
         "p99_of_p99_at_capacity": _ratio(over["p99_ms"], full["p99_ms"]),
+        "p99_of_p99_at_capacity_from_sent": _ratio(over["p99_ms_from_sent"], full["p99_ms_from_sent"]),
         "clients_of_the_fullest_closed_loop": fullest["clients"],
         "p99_ms_of_the_fullest_closed_loop": fullest["p99_ms"],
         "seconds_until_normal": _seconds_until_normal(probe["timeline"], light["p99_ms"]),

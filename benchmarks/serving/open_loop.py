@@ -2,7 +2,7 @@
 
 Latency counts from the moment at which a request was meant to leave, so that a service which stalls is charged for all
 that would have come meanwhile (no coordinated omission). Timers of the event loop are good to one millisecond; how late
-requests really left is in the result.
+requests really left is in the result, and so is latency from the moment at which they did.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ class _Pool:
         self._open, self._opening = 0, set[asyncio.Task[None]]()
         self.waiting: deque[float] = deque()
         self.out: dict[Connection, float] = {}
-        self.samples, self.lags = Samples(), list[float]()
+        self.samples, self.from_sent, self.lags = Samples(), Samples(), list[float]()
 
     def arrive(self, moment: float) -> None:
         """One request that was meant to leave at this moment."""
@@ -86,10 +86,13 @@ class _Pool:
 
     def _send(self, connection: Connection, moment: float) -> None:
         self.out[connection] = moment
+        sent = perf_counter()
 
         def answered(status: int, _: bytes) -> None:
             del self.out[connection]
-            self.samples.add(moment, perf_counter() - moment, status)
+            now = perf_counter()
+            self.samples.add(moment, now - moment, status)
+            self.from_sent.add(moment, now - sent, status)
             if status == LOST:
                 self._open -= 1
             else:
@@ -125,7 +128,7 @@ async def open_loop(plan: OpenLoop, requests: Iterator[bytes], seed: int = 1) ->
         pool.give_up_waiting()
     bounds.append(perf_counter())
     await pool.close()
-    phases = [_told(pool.samples, phase, bounds[place : place + 2]) for place, phase in enumerate(plan.phases)]
+    phases = [_told(pool, phase, bounds[place : place + 2]) for place, phase in enumerate(plan.phases)]
     return {
         "phases": phases,
         "requests_with_warm_up": len(pool.samples.statuses),
@@ -147,13 +150,14 @@ async def _drive(pool: _Pool, moments: Sequence[float]) -> None:
         pool.arrive(moment)
 
 
-def _told(samples: Samples, phase: Phase, bounds: Sequence[float]) -> dict[str, Any]:
+def _told(pool: _Pool, phase: Phase, bounds: Sequence[float]) -> dict[str, Any]:
     begin, end = bounds
-    seen = samples.between(begin, end)
+    seen, from_sent = pool.samples.between(begin, end), pool.from_sent.between(begin, end).summary()
     return {
         "rate": phase.rate,
         "seconds": phase.seconds,
         **seen.summary(),
         "accepted_per_second": round(seen.answered_between(begin, end) / (end - begin), 2),
+        **{f"{name}_from_sent": from_sent[name] for name in ("p50_ms", "p99_ms", "p999_ms")},
         "timeline": [seen.between(begin + at, begin + at + 1).summary() for at in range(int(phase.seconds))],
     }
