@@ -15,7 +15,7 @@ SOON = 0.1
 """Seconds after which an answer is late."""
 FEWEST = 32
 """Never fewer: a store that is slow, and not the worker, must not keep the worker idle."""
-RISE, FALL = 0.25, 0.75
+RISE, FALL = 0.1, 0.5
 
 TEXT = "This worker has as many requests as it can answer soon: try again."
 
@@ -54,5 +54,5 @@ class Places:
         """Falls once for all the requests that were under way at the same time."""
         if now - begun < SOON / 2:
             self._limit = min(self._limit + RISE, self._most)
-        elif now - begun > SOON and begun > self._fell_at:
+        elif now - begun > SOON and begun >= self._fell_at:
             self._limit, self._fell_at = max(self._limit * FALL, self._fewest), now
