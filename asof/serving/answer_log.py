@@ -5,7 +5,6 @@ whole lines to one file; it may be moved away at any time (logrotate), and is th
 """
 
 import contextlib
-import json
 import logging
 import sys
 from collections.abc import Mapping
@@ -14,6 +13,8 @@ from io import TextIOWrapper
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import Any, Protocol
+
+from pydantic_core import to_json
 
 from asof.serving.lineage import Lineage
 from asof.serving.lines import Lines
@@ -57,7 +58,7 @@ class AnswerLog:
             "model": vars(predictor.lineage),
             **facts,
         }
-        self._lines.add(json.dumps(told, default=str))
+        self._lines.add(to_json(told).decode())
 
 
 class _File(WatchedFileHandler):

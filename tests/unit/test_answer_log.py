@@ -62,7 +62,7 @@ def test_a_line_tells_who_when_and_which_model_and_nothing_of_the_values(opened:
         "model": vars(LINEAGE),
         "status": 200,
         "entity": "7590-VHVEG",
-        "as_of": {"users_fv": "2024-03-31 00:00:00+00:00"},
+        "as_of": {"users_fv": "2024-03-31T00:00:00Z"},
         "flags": ["has_family"],
     }
 
