@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from asof.errors import AsOfError
 from asof.serving.access_log import AccessLog
-from asof.serving.problems import BY_STATUS, MEDIA_TYPE, Occurrence, Problem, describe, kind_of_status, problem
+from asof.serving.problems import BODY, BY_STATUS, MEDIA_TYPE, Occurrence, Problem, describe, kind_of_status, problem
 
 logger = logging.getLogger("asof.serving")
 
@@ -49,7 +49,7 @@ def explain(error: AsOfError | HTTPException, scope: Scope) -> tuple[Problem, di
     if isinstance(error, AsOfError):
         return describe(error, occurrence(scope))
     headers = dict(error.headers or {})
-    if error.status_code in (413, 415):
+    if error.status_code in BODY:
         return problem(BY_STATUS[error.status_code], error.detail, occurrence(scope)), headers
     return plain_problem(error.status_code, scope), headers
 

@@ -23,7 +23,7 @@ from asof.serving.answers import (
 )
 from asof.serving.boundary import explain, occurrence, problem_response
 from asof.serving.predict import Predict
-from asof.serving.problems import invalid_request
+from asof.serving.problems import BODY, invalid_request
 from asof.serving.request_input import RequestInput
 from asof.serving.store_input import LOOKUP, StoreInput
 from asof.use_case import FromRequest, FromStore, UseCase
@@ -84,7 +84,7 @@ def _add_predict(app: FastAPI, use_case: UseCase, source: type[StoreInput | Requ
         name="predict",
         summary=use_case.title,
         response_model=prediction_type(use_case, source.evidence),
-        responses=success | openapi.responses(PREDICT, *source.problems, NotReady, *openapi.BODY),
+        responses=success | openapi.responses(PREDICT, *source.problems, NotReady, *BODY),
     )
     route.app = app.state.predict = Predict(app.state, use_case.request)
     app.router.routes.append(route)

@@ -37,8 +37,6 @@ SAMPLES: tuple[AsOfError, ...] = (
     Overloaded(TEXT),
 )
 
-BODY = (413, 415)
-
 
 def responses(path: str, *kinds: type[AsOfError] | int) -> dict[int | str, dict[str, Any]]:
     """For each status: a problem document, with one example for each kind of problem."""

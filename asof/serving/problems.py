@@ -56,11 +56,15 @@ BY_ERROR: Mapping[type[AsOfError], Kind] = {
 BY_STATUS: Mapping[int, Kind] = {
     404: Kind(404, "not-found", "There is nothing at this address"),
     405: Kind(405, "method-not-allowed", "This address does not take this method"),
+    408: Kind(408, "body-too-slow", "The body did not arrive in time"),
     413: Kind(413, "body-too-large", "The body is larger than this service takes"),
     415: Kind(415, "unsupported-media-type", "The body is not application/json"),
     500: Kind(500, "internal-error", "An error of the service"),
     503: Kind(503, "not-ready", "The service is not ready"),
 }
+
+BODY = (408, 413, 415)
+"""What may be wrong with a body before it is looked at; its detail is said where it was found."""
 
 
 class Problem(BaseModel):

@@ -3,6 +3,7 @@
 FastAPI reads a body of any length, and Python's JSON takes NaN, Infinity and repeated keys.
 """
 
+import asyncio
 import json
 from typing import Any, TypeVar
 
@@ -15,6 +16,8 @@ from starlette.types import Receive, Scope
 from asof.serving.problems import NOT_JSON, invalid_request
 
 MOST_BYTES = 64 * 1024
+PATIENCE = 10.0
+"""Seconds for a body to arrive; nobody else on this way looks at the time."""
 JSON = "application/json"
 
 Payload = TypeVar("Payload", bound=BaseModel)
@@ -23,16 +26,14 @@ Payload = TypeVar("Payload", bound=BaseModel)
 async def read_body(scope: Scope, receive: Receive) -> bytes:
     """Reads at most MOST_BYTES, and only what is called JSON; an absent content type is another type, too.
 
-    Raises HTTPException: 413 for a longer body, 415 for another type; ClientDisconnect where the client goes away.
+    Raises HTTPException: 408 where it does not arrive, 413 for a longer body, 415 for another type; ClientDisconnect
+    where the client goes away.
     """
-    body, more = b"", True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        body, more = body + message.get("body", b""), message.get("more_body", False)
-        if len(body) > MOST_BYTES:
-            raise HTTPException(413, f"The body is longer than {MOST_BYTES} bytes.")
+    try:
+        async with asyncio.timeout(PATIENCE):
+            body = await _received(receive)
+    except TimeoutError:
+        raise HTTPException(408, f"The body did not arrive within {PATIENCE:g} s: send it again.") from None
     if body:
         _require_json(Headers(scope=scope).get("content-type", ""))
     return body
@@ -49,6 +50,18 @@ def parse(body: bytes, payload: type[Payload]) -> Payload:
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
         raise invalid_request({**each, "loc": ("body", *each["loc"])} for each in found) from error
+
+
+async def _received(receive: Receive) -> bytes:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+        if len(body) > MOST_BYTES:
+            raise HTTPException(413, f"The body is longer than {MOST_BYTES} bytes.")
+    return body
 
 
 def _require_json(given: str) -> None:

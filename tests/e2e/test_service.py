@@ -320,6 +320,7 @@ def test_the_description_has_examples_for_success_and_for_each_error(service: ht
         "feature-store-unavailable",
         "not-ready",
         "overloaded",
+        "body-too-slow",
         "body-too-large",
         "unsupported-media-type",
         "internal-error",
