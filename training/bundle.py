@@ -1,8 +1,10 @@
 """A version, or a run's model -> the model in BentoML's store, and the Bento that serves it. Nothing is made twice."""
 
+import compileall
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from py_compile import PycInvalidationMode
 from typing import Any
 
 from asof.errors import ModelError, UntrustedModel
@@ -103,9 +105,11 @@ def _build(tag: str, **arguments: str) -> bool:
     if _find(bentoml.bentos, tag) is not None:
         return False
     # `reload`: another Bento may have been built in this process, from the same service.py.
-    bentoml.bentos.build_bentofile(
+    bento = bentoml.bentos.build_bentofile(
         str(BENTOFILE), version=tag.partition(":")[2], build_ctx=str(PROJECT), args=arguments, reload=True
     )
+    # Byte code, by the source's digest and not its time: an image may be read-only, and would compile at each start.
+    compileall.compile_dir(bento.path_of("src"), quiet=1, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)
     return True
 
 

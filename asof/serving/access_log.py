@@ -19,8 +19,8 @@ class AccessLog:
     def __init__(self, *, on: bool) -> None:
         self._lines = Lines(_print) if on else None
 
-    def finished(self, scope: Scope, request_id: str, *, status: int, begun: float | None) -> None:
-        """`begun` is the value of `perf_counter` when the request came; None: it was refused at once."""
+    def finished(self, scope: Scope, request_id: str, *, status: int, begun: float) -> None:
+        """`begun` is the value of `perf_counter` when the request came."""
         if self._lines is None or scope["path"] in SILENT:
             return
         told = {
@@ -30,7 +30,7 @@ class AccessLog:
             "method": scope["method"],
             "path": scope["path"],
             "status": status,
-            "ms": round((perf_counter() - begun) * 1000, 3) if begun else 0,
+            "ms": round((perf_counter() - begun) * 1000, 3),
         }
         self._lines.add(json.dumps(told))
 

@@ -30,22 +30,22 @@ TIMEOUT = 10.0
 
 
 class OursFirst(bentoml.Service[Any]):  # type: ignore[misc]
-    """BentoML's service with our layers around its own: the turnstile, BentoML's metrics, then the others.
+    """BentoML's service with our layers around its own, but for its metrics; and a turnstile around all.
 
-    BentoML puts what is added behind its spans, its log and its timeout, and a refusal would cost as much as an answer.
+    BentoML puts what is added behind its spans, its log and its timeout.
     """
 
     def to_asgi(self, is_main: bool = True) -> Any:
         """The application. The fast lane is closed where BentoML's `tracing.sample_rate` picks what to trace."""
         app = super().to_asgi(is_main)
         layers = {layer.cls: layer for layer in app.user_middleware}
-        first, inner = [layers.pop(Turnstile)], [layers.pop(Boundary), layers.pop(FastLane)]
+        ours = [layers.pop(Boundary), layers.pop(FastLane)]
         if BentoMLContainer.tracing.sample_rate.get():
-            inner.pop()
-        theirs = list(layers.values())
-        place = list(layers).index(OpenTelemetryMiddleware)
-        app.user_middleware = [*first, *theirs[:place], *inner, *theirs[place:]]
-        return app
+            ours.pop()
+        theirs, place = list(layers.values()), list(layers).index(OpenTelemetryMiddleware)
+        app.user_middleware = [*theirs[:place], *ours, *theirs[place:]]
+        ((mounted, _, _),) = self.mount_apps
+        return Turnstile(app, path=PREDICT, state=mounted.state)
 
 
 class Arguments(BaseModel):
@@ -116,9 +116,7 @@ def make_service(arguments: Arguments) -> "bentoml.Service[Any]":
         logging={"access": {"enabled": False}},  # ours is JSON, and cheaper
     )(PredictionService)
     service.mount_asgi_app(app)
-    access_log = AccessLog(on=settings.access_log)
-    service.add_asgi_middleware(Turnstile, path=PREDICT, state=app.state, access_log=access_log)
-    service.add_asgi_middleware(Boundary, access_log=access_log)
+    service.add_asgi_middleware(Boundary, access_log=AccessLog(on=settings.access_log))
     service.add_asgi_middleware(FastLane, path=PREDICT, endpoint=app.state.predict)
     return service
 

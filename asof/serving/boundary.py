@@ -4,8 +4,8 @@ BentoML answers an unknown path, a wrong method and an unready probe in plain te
 """
 
 import logging
+import os
 import re
-import uuid
 from time import perf_counter
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -19,7 +19,7 @@ from asof.serving.problems import BODY, BY_STATUS, MEDIA_TYPE, Occurrence, Probl
 
 logger = logging.getLogger("asof.serving")
 
-HEADER = "X-Request-ID"
+HEADER, RAW_HEADER = "X-Request-ID", b"x-request-id"
 SANE = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -104,8 +104,11 @@ class _Answer:
 
 def request_id_of(scope: Scope) -> str:
     """The caller's X-Request-ID where it is sane, else a new one."""
-    given = Headers(scope=scope).get(HEADER, "")
-    return given if SANE.fullmatch(given) else uuid.uuid4().hex
+    for name, value in scope["headers"]:
+        if name == RAW_HEADER:
+            given: str = value.decode("latin-1")
+            return given if SANE.fullmatch(given) else os.urandom(16).hex()
+    return os.urandom(16).hex()
 
 
 def _is_plain_error(message: Message) -> bool:

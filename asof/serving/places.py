@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from asof.errors import Overloaded
 
-SOON = 0.1
+SOON = 0.2
 """Seconds after which an answer is late."""
 FEWEST = 32
 """Never fewer: a store that is slow, and not the worker, must not keep the worker idle."""

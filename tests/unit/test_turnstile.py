@@ -10,7 +10,6 @@ from starlette.datastructures import State
 from starlette.types import Message, Receive, Scope, Send
 
 from asof.errors import Overloaded
-from asof.serving.access_log import AccessLog
 from asof.serving.places import TEXT
 from asof.serving.problems import MEDIA_TYPE, Occurrence, describe
 from asof.serving.turnstile import Turnstile
@@ -50,7 +49,7 @@ def asked(scope: Scope, worker: Worker | None) -> list[Message]:
     live = (
         SimpleNamespace(live=SimpleNamespace(current=SimpleNamespace(worker=worker))) if worker else SimpleNamespace()
     )
-    turnstile = Turnstile(application, path="/predict", state=State(vars(live)), access_log=AccessLog(on=False))
+    turnstile = Turnstile(application, path="/predict", state=State(vars(live)))
     asyncio.run(turnstile(scope, receive, send))
     return sent
 
