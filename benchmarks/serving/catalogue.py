@@ -142,6 +142,7 @@ def _own() -> list[Peer]:
         (ASOF, "AsOf, forest", FOREST, bento(FOREST)),
         ("asof-default", "AsOf, default model", DEFAULT, bento(DEFAULT)),
         ("asof-two", "AsOf, forest, 2 workers", FOREST, bento(FOREST, workers=2)),
+        ("asof-default-two", "AsOf, default model, 2 workers", DEFAULT, bento(DEFAULT, workers=2)),
         ("asof-front", "AsOf, forest, behind the front door", FOREST, behind_the_front_door(FOREST)),
     ]
     return [
