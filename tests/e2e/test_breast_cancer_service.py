@@ -13,6 +13,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from asof.serving.answers import prediction_type
+from asof.serving.evidence import RequestEvidence
 from asof.settings import Settings
 from asof.use_cases.breast_cancer.data import EXAMPLE, NAMES
 from tests import serving_kit as kit
@@ -102,6 +104,8 @@ def test_an_answer_tells_class_probabilities_and_lineage(service: httpx.Client, 
     }
     assert answer["flags"] == []
     assert answer["request_id"] == response.headers["x-request-id"]
+    described = prediction_type(CANCER, RequestEvidence).model_validate_json(response.text)
+    assert described.model_dump_json() == response.text
 
 
 @pytest.mark.parametrize(

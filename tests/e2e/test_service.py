@@ -17,7 +17,10 @@ import psutil
 import pytest
 
 from asof.feature_contract import model_frame
+from asof.serving.answers import prediction_type
+from asof.serving.evidence import StoreEvidence
 from asof.settings import Settings
+from asof.use_cases import load
 from local import postgres
 from tests import serving_kit as kit
 from tests.serving_kit import NOW, USER, WITHOUT_INTERNET
@@ -109,6 +112,13 @@ def test_a_known_user_gets_a_prediction_with_all_that_it_rests_on(
     assert answer["as_of"] == dict.fromkeys(small_model.contract.views, "2026-03-21T00:00:00Z")
     assert answer["flags"] == []
     assert answer["request_id"] == response.headers["x-request-id"]
+
+
+def test_an_answer_is_to_the_last_byte_what_its_description_makes_of_it(service: httpx.Client) -> None:
+    described = prediction_type(load("churn"), StoreEvidence)
+    for user in ("good", "old-support"):
+        text = predict(service, user).text
+        assert described.model_validate_json(text).model_dump_json() == text
 
 
 def test_a_user_without_internet_is_a_valid_prediction(service: httpx.Client, small_model: "SmallModel") -> None:
