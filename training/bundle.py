@@ -109,7 +109,7 @@ def _build(tag: str, **arguments: str) -> bool:
         str(BENTOFILE), version=tag.partition(":")[2], build_ctx=str(PROJECT), args=arguments, reload=True
     )
     # Byte code, by the source's digest and not its time: an image may be read-only, and would compile at each start.
-    compileall.compile_dir(bento.path_of("src"), quiet=1, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)
+    compileall.compile_dir(bento.path_of("src"), quiet=1, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
     return True
 
 

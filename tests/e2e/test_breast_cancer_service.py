@@ -232,6 +232,7 @@ def test_the_description_is_its_own(service: httpx.Client) -> None:
         "invalid-request",
         "not-ready",
         "overloaded",
+        "body-too-slow",
         "body-too-large",
         "unsupported-media-type",
         "internal-error",

@@ -34,6 +34,7 @@ CRITERIA = (
     "online store agrees with the offline store",
     "data checks without unacknowledged errors",
     "served bytes agree with the evaluated model",
+    "compiled model agrees with scikit-learn",
     "latency within the budget",
 )
 Run = Callable[..., dict[str, Any]]
