@@ -48,6 +48,11 @@ class AnswerLog:
         """`predictor` is the one that would have answered; `entity` is None where none was named, or none is known."""
         self._write(request_id, predictor, {"status": status, "code": code, "entity": entity})
 
+    def close(self) -> None:
+        """Closes the file; what is written afterwards opens it again."""
+        if self._file:
+            self._file.close()
+
     def _write(self, request_id: str, predictor: Answering, facts: Mapping[str, Any]) -> None:
         if self._lines is None:
             return

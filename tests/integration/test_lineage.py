@@ -79,8 +79,7 @@ def log_answer(path: Path, version: ModelVersion, told: tuple[str, str, datetime
     evidence = {"as_of": dict.fromkeys(version.facts.contract.views, as_of), "flags": []}
     log = AnswerLog(path)
     log.answered(request_id, predictor, entity=user, evidence=evidence)
-    assert log._lines is not None
-    log._lines.close()
+    log.close()
 
 
 @pytest.fixture(scope="module")
@@ -324,8 +323,7 @@ def test_a_refused_request_is_traced_to_the_model_alone(traced: Traced) -> None:
     predictor: Any = type("Stub", (), {"use_case": QUICK, "lineage": lineage})
     log = AnswerLog(traced.log)
     log.refused("refused", predictor, status=404, code="entity-not-found", entity="nobody")
-    assert log._lines is not None
-    log._lines.close()
+    log.close()
     chain = trace_request(traced.settings, QUICK, "refused")
     assert (chain.values, chain.broken, chain.model) == ((), (), traced.chain())
     assert "refused: entity-not-found (404), of nobody" in shown(chain)

@@ -237,7 +237,7 @@ def test_a_retrain_promotes_nothing_beside_a_store_that_differs(
     refused = last_json(done)["promotion"]
     assert refused["promoted"] is False
     assert [each["name"] for each in refused["criteria"] if not each["passed"]] == [NAME]
-    assert len(refused["criteria"]) == 9
+    assert len(refused["criteria"]) == 10
 
 
 def test_the_differences_are_an_artifact_and_the_run_is_failed(

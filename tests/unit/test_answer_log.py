@@ -39,8 +39,7 @@ def opened() -> Iterator[Opened]:
 
     yield make
     for log in logs:
-        assert log._file is not None
-        log._file.close()
+        log.close()
 
 
 def answered(log: AnswerLog, request_id: str, entity: str = "7590-VHVEG") -> None:
