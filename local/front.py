@@ -14,7 +14,6 @@ import asyncio
 import fcntl
 import json
 import resource
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,7 +24,7 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from asof.serving.boundary import HEADER, SANE
+from asof.serving.boundary import HEADER, request_id
 from asof.serving.problems import BY_STATUS, MEDIA_TYPE, Occurrence, problem
 from local.background import Running, record_file
 from local.traffic import read_traffic, traffic_file
@@ -173,8 +172,7 @@ def _forwarded(request: web.Request) -> CIMultiDict[str]:
 
 
 def _unanswered(request: web.Request, what: str) -> web.Response:
-    given = request.headers.get(HEADER, "")
-    occurrence = Occurrence(request.path, given if SANE.fullmatch(given) else uuid.uuid4().hex)
+    occurrence = Occurrence(request.path, request_id(request.headers.get(HEADER, "")))
     document = problem(BY_STATUS[503], f"{what} Try again; `make status` tells what runs.", occurrence)
     return web.Response(
         body=document.model_dump_json(exclude_none=True).encode(),

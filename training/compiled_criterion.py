@@ -8,7 +8,7 @@ from training.agreement import agreement
 from training.dataset import build_training_set
 from training.gate import Criterion
 from training.kept_rows import are_those, kept_rows
-from training.register import ModelVersion, load_model, verified_folder
+from training.register import ModelVersion, estimator_in, verified_version
 from training.tracking import open_tracking
 from training.training_set import TrainingSet, frame_of
 
@@ -21,10 +21,10 @@ def compiled_agrees(settings: Settings, use_case: UseCase, version: ModelVersion
     A version without one passes: scikit-learn serves it.
     """
     try:
-        runtime = _runtime(settings, version)
-        if runtime is None:
-            return Criterion(NAME, True, {}, "it is not compiled: scikit-learn serves it, the run's tags say why")
-        estimator = load_model(settings, version)
+        with verified_version(settings, version) as verified:
+            if MODEL_ONNX not in verified.manifest.files:
+                return Criterion(NAME, True, {}, "it is not compiled: scikit-learn serves it, the run's tags say why")
+            runtime, estimator = Onnx(verified.read(MODEL_ONNX)), estimator_in(verified)
     except ModelError as error:
         return Criterion(NAME, False, {}, str(error))
     features = _training_set(settings, use_case, version).complete().features
@@ -33,12 +33,6 @@ def compiled_agrees(settings: Settings, use_case: UseCase, version: ModelVersion
     except (ValueError, TypeError, KeyError) as error:
         return Criterion(NAME, False, {}, f"{MODEL_ONNX} does not take a row that scikit-learn takes: {error}")
     return Criterion(NAME, agreed.holds, agreed.figures, str(agreed))
-
-
-def _runtime(settings: Settings, version: ModelVersion) -> Onnx | None:
-    with verified_folder(settings, f"models:/{version.name}/{version.version}") as verified:
-        compiled = MODEL_ONNX in verified.of_run(version.run_id).manifest.files
-        return Onnx(verified.read(MODEL_ONNX)) if compiled else None
 
 
 def _training_set(settings: Settings, use_case: UseCase, version: ModelVersion) -> TrainingSet:

@@ -37,7 +37,7 @@ def judge_of(
         months = [(facts.as_of, facts.known_at), (moment, known_at)]
         parity = store_criteria(settings, use_case, facts.contract) if fits.passed else ()
         compiled = compiled_agrees(settings, use_case, challenger)
-        return (*compared, fits, *parity, *data_checked(settings, use_case, months), served[0], compiled, *served[1:])
+        return (*compared, fits, *parity, *data_checked(settings, use_case, months), *served, compiled)
 
     return criteria
 

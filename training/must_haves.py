@@ -19,7 +19,7 @@ from asof.use_case import FromRequest, UseCase
 from training.fit import one_thread
 from training.gate import Criterion
 from training.inspection import examine, months_known
-from training.register import ModelVersion, verified_folder
+from training.register import ModelVersion, verified_version
 
 TIMES = 30
 
@@ -63,8 +63,8 @@ def served_as_evaluated(settings: Settings, use_case: UseCase, version: ModelVer
     """
     name = "served bytes agree with the evaluated model"
     try:
-        with verified_folder(settings, f"models:/{version.name}/{version.version}") as verified:
-            model = load_verified(verified.of_run(version.run_id), use_case)
+        with verified_version(settings, version) as verified:
+            model = load_verified(verified, use_case)
             golden = GoldenRows.from_json(verified.read(GOLDEN_ROWS))
     except ModelError as error:
         return (Criterion(name, False, {}, str(error)), Criterion(FAST, False, {}, "it does not load"))

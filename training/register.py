@@ -82,9 +82,24 @@ def load_model(settings: Settings, version: ModelVersion) -> "ClassifierMixin":
     Raises UntrustedModel where its bytes are not what was signed, or where it holds a type that is not trusted;
     ModelError where it is not kept with skops.
     """
-    uri = _uri(version.name, version.version)
-    with verified_folder(settings, uri) as verified:
-        return load_trusted(verified.of_run(version.run_id).read(_skops_file(uri, verified.folder)))
+    with verified_version(settings, version) as verified:
+        return estimator_in(verified)
+
+
+def estimator_in(verified: VerifiedFolder) -> "ClassifierMixin":
+    """The fitted model in a folder that was found right. Raises as `load_model` does."""
+    named = f"The model of run {verified.manifest.run_id}"
+    return load_trusted(verified.read(_skops_file(named, verified.folder)))
+
+
+@contextmanager
+def verified_version(settings: Settings, version: ModelVersion) -> Iterator[VerifiedFolder]:
+    """A copy of all that MLflow keeps of a version, for the time of a block.
+
+    Raises UntrustedModel as `verify_folder`, and where it was signed for another run.
+    """
+    with verified_folder(settings, _uri(version.name, version.version)) as verified:
+        yield verified.of_run(version.run_id)
 
 
 @contextmanager
@@ -110,13 +125,13 @@ def model_file(settings: Settings, version: ModelVersion) -> Iterator[Path]:
         yield copy / _skops_file(uri, copy)
 
 
-def _skops_file(uri: str, folder: Path) -> str:
+def _skops_file(named: str, folder: Path) -> str:
     """The name of the estimator's file, as MLmodel tells it. Raises ModelError where it is kept otherwise."""
     import mlflow
 
     flavour: Mapping[str, Any] = mlflow.models.Model.load(str(folder)).flavors.get("sklearn", {})
     if flavour.get("serialization_format") != "skops":
-        raise ModelError(f"{uri} is not kept with skops and could run any code when it is loaded: train it again.")
+        raise ModelError(f"{named} is not kept with skops and could run any code when it is loaded: train it again.")
     return str(flavour["pickled_model"])
 
 

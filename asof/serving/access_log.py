@@ -1,10 +1,10 @@
 """Each request -> one line of JSON on standard output: when, who, what, the status, the milliseconds."""
 
-import json
 import sys
 from datetime import UTC, datetime
 from time import perf_counter
 
+from pydantic_core import to_json
 from starlette.types import Scope
 
 from asof.serving.lines import Lines
@@ -32,7 +32,7 @@ class AccessLog:
             "status": status,
             "ms": round((perf_counter() - begun) * 1000, 3),
         }
-        self._lines.add(json.dumps(told))
+        self._lines.add(to_json(told).decode())
 
 
 def _print(lines: str) -> None:

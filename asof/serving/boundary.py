@@ -1,4 +1,4 @@
-"""The outermost of our layers, around BentoML's own addresses too: every request gets an id, every error a problem.
+"""A layer around BentoML's own addresses too: every request gets an id and a line in the log, every error a problem.
 
 BentoML answers an unknown path, a wrong method and an unready probe in plain text, and an exception as a bare 500.
 """
@@ -21,6 +21,11 @@ logger = logging.getLogger("asof.serving")
 
 HEADER, RAW_HEADER = "X-Request-ID", b"x-request-id"
 SANE = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+def request_id(given: str) -> str:
+    """What a caller gives as X-Request-ID where it is sane, else a new id."""
+    return given if SANE.fullmatch(given) else os.urandom(16).hex()
 
 
 def occurrence(scope: Scope) -> Occurrence:
@@ -64,16 +69,16 @@ class Boundary:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        begun, request_id = perf_counter(), request_id_of(scope)
-        scope.setdefault("state", {})["request_id"] = request_id
+        begun, own_id = perf_counter(), request_id_of(scope)
+        scope.setdefault("state", {})["request_id"] = own_id
         answer = _Answer(scope, receive, send)
         try:
             await self.app(scope, receive, answer.send)
         except Exception:
-            logger.exception("Request %s to %s failed", scope["state"]["request_id"], scope["path"])
+            logger.exception("Request %s to %s failed", own_id, scope["path"])
             if not answer.status:
                 await answer.replace(500)
-        self._access_log.finished(scope, request_id, status=answer.status, begun=begun)
+        self._access_log.finished(scope, own_id, status=answer.status, begun=begun)
 
 
 class _Answer:
@@ -103,12 +108,8 @@ class _Answer:
 
 
 def request_id_of(scope: Scope) -> str:
-    """The caller's X-Request-ID where it is sane, else a new one."""
-    for name, value in scope["headers"]:
-        if name == RAW_HEADER:
-            given: str = value.decode("latin-1")
-            return given if SANE.fullmatch(given) else os.urandom(16).hex()
-    return os.urandom(16).hex()
+    """The id of a request that is not yet in its scope."""
+    return request_id(next((value.decode("latin-1") for name, value in scope["headers"] if name == RAW_HEADER), ""))
 
 
 def _is_plain_error(message: Message) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from asof.errors import FeatureStoreUnavailable
-from asof.feature_contract import Feature, FeatureContract
+from asof.feature_contract import FeatureContract
 from asof.serving.batching import Batcher
 from asof.serving.store.opening import Opener, open_reader
 from asof.serving.store.reader import EntityReader
@@ -87,10 +87,6 @@ class OnlineFeatures:
     def policies(self) -> Sequence[Policy]:
         """The policy of each feature's view, as registered, in the order of the contract. Raises as `opened` does."""
         return self.opened.policies
-
-    def policy(self, feature: Feature) -> Policy:
-        """The policy of the feature's view, as registered."""
-        return self.opened.reader.policies[feature.view]
 
     async def find(self, entity: str) -> FoundRow:
         """What the store holds of each feature of the contract, in its order.

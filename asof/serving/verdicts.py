@@ -60,9 +60,6 @@ class FoundRow:
     values: Sequence[Any]
     moments: Sequence[datetime | None]
 
-    def __len__(self) -> int:
-        return len(self.features)
-
     def __iter__(self) -> Iterator[Found]:
         return map(Found, self.features, self.values, self.moments)
 

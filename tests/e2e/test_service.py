@@ -263,6 +263,22 @@ def test_two_hundred_users_at_once_each_get_their_own_answer(service: httpx.Clie
     assert len(set(answers.values())) > 100
 
 
+def test_whoever_is_asked_for_in_the_same_batch_changes_nobodys_answer(
+    service: httpx.Client, small_model: "SmallModel"
+) -> None:
+    others = {"nobody": 404, "null-fee": 422, "only-users": 422, "old-usage": 503, "coming-usage": 503, "bad id": 422}
+    asked = [each for user, other in zip(MANY, [*others] * len(MANY), strict=False) for each in (user, other)]
+
+    async def ask() -> list[httpx.Response]:
+        async with httpx.AsyncClient(base_url=service.base_url, timeout=30) as client:
+            return await asyncio.gather(*(client.post("/predict", json={"user_id": user}) for user in asked[:120]))
+
+    for user, answer in zip(asked, asyncio.run(ask()), strict=False):
+        assert answer.status_code == others.get(user, 200), answer.text
+        if user in MANY:
+            assert answer.json()["probability"] == pytest.approx(expected(small_model, MANY[user]), abs=1e-9)
+
+
 def test_features_show_value_moment_age_and_verdict(service: httpx.Client, small_model: "SmallModel") -> None:
     shown = service.get("/features/null-fee").json()
     features = {feature["name"]: feature for feature in shown["features"]}

@@ -89,8 +89,8 @@ def test_many_at_once_each_get_their_own_values(settings: Settings, contract: Fe
 
 def test_ttl_and_staleness_come_from_the_registry(settings: Settings, contract: FeatureContract) -> None:
     async def ask(features: OnlineFeatures) -> dict[str, tuple[timedelta | None, bool]]:
-        policies = {feature.view: features.policy(feature) for feature in contract.features}
-        return {view: (policy.max_age, policy.refuses) for view, policy in policies.items()}
+        policies = zip(contract.features, features.policies, strict=True)
+        return {feature.view: (policy.max_age, policy.refuses) for feature, policy in policies}
 
     assert with_features(settings, contract, ask) == {
         "subs_profile_fv": (timedelta(days=45), True),

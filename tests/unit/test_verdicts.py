@@ -122,4 +122,3 @@ def test_a_row_is_all_present_where_each_of_its_features_is(
 def test_a_row_gives_a_found_for_each_feature() -> None:
     row = FoundRow([FEE, FEE], [1.0, None], [NOW, None])
     assert list(row) == [Found(FEE, 1.0, NOW), Found(FEE, None, None)]
-    assert len(row) == 2

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asof.errors import NotCompiled
 from training.compiled.graph import TREES, Graph
 
 LESS_OR_EQUAL = 0
@@ -60,10 +61,10 @@ def forest(graph: Graph) -> None:
 def boosting(graph: Graph) -> None:
     """HistGradientBoostingClassifier: the sigmoid of the base value and what each tree adds.
 
-    Raises NotImplementedError where it takes categories.
+    Raises NotCompiled where it takes categories.
     """
     if getattr(graph.part, "is_categorical_", None) is not None:
-        raise NotImplementedError("HistGradientBoostingClassifier with categorical features")
+        raise NotCompiled("HistGradientBoostingClassifier with categorical features")
     trees = [_boosted(predictor.nodes) for (predictor,) in graph.part._predictors]
     base = float(graph.part._baseline_prediction.item())
     first = Tree(**{**vars(trees[0]), "value": base + trees[0].value})  # what the sum begins with

@@ -5,23 +5,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asof.errors import NotCompiled
 from training.compiled.graph import Graph
 
 
 def one_hot(graph: Graph) -> None:
     """OneHotEncoder: a category is compared with each that was seen; one that was not gives zeros.
 
-    Raises NotImplementedError where it groups rare categories, or takes what is no text.
+    Raises NotCompiled where it groups rare categories, or takes what is no text.
     """
     from onnx import TensorProto
 
     encoder = graph.part
     if encoder._infrequent_enabled:
-        raise NotImplementedError("OneHotEncoder groups infrequent categories")
+        raise NotCompiled("OneHotEncoder groups infrequent categories")
     found = []
     for at, (column, seen) in enumerate(zip(graph.columns(), encoder.categories_, strict=True)):
         if not all(isinstance(category, str) for category in seen):
-            raise NotImplementedError("OneHotEncoder takes something else than text")
+            raise NotCompiled("OneHotEncoder takes something else than text")
         kept = np.delete(seen, encoder.drop_idx_[at]) if _drops(encoder.drop_idx_, at) else seen
         found.append(graph.node("Equal", column, kept.reshape(1, -1).astype(object)))
     together = graph.node("Concat", *found, axis=1) if len(found) > 1 else found[0]
@@ -35,13 +36,13 @@ def _drops(drop_idx: NDArray[np.object_] | None, at: int) -> bool:
 def impute(graph: Graph) -> None:
     """SimpleImputer of numbers whose missing values are NaN.
 
-    Raises NotImplementedError for any other, and where it adds or drops columns.
+    Raises NotCompiled for any other, and where it adds or drops columns.
     """
     imputer = graph.part
     filled = np.asarray(imputer.statistics_)
     plain = filled.dtype.kind == "f" and np.isfinite(filled).all() and np.isnan(imputer.missing_values)
     if not plain or imputer.add_indicator:
-        raise NotImplementedError("SimpleImputer of something else than NaN by numbers")
+        raise NotCompiled("SimpleImputer of something else than NaN by numbers")
     numbers = graph.numbers()
     graph.give(graph.node("Where", graph.node("IsNaN", numbers), filled.reshape(1, -1), numbers))
 
@@ -55,11 +56,11 @@ def power(graph: Graph) -> None:
     """PowerTransformer by Yeo and Johnson: with m = log(1 + |x|) it is expm1(e m) / e, or m where e is 0.
 
     The exponent e is lambda for x >= 0; below, it is 2 - lambda, and the sign is turned (`scipy.stats.yeojohnson`).
-    Raises NotImplementedError for the one of Box and Cox.
+    Raises NotCompiled for the one of Box and Cox.
     """
     transformer = graph.part
     if transformer.method != "yeo-johnson":
-        raise NotImplementedError(f"PowerTransformer with method={transformer.method!r}")
+        raise NotCompiled(f"PowerTransformer with method={transformer.method!r}")
     one, numbers = np.array(1.0), graph.numbers()
     logarithm = graph.node("Log", graph.node("Add", graph.node("Abs", numbers), one))
     above, below = (_without_tiny(each) for each in (transformer.lambdas_, 2 - transformer.lambdas_))

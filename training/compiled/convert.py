@@ -41,6 +41,8 @@ def convert(model: "ClassifierMixin", features: pd.DataFrame) -> "ModelProto":
             custom_conversion_functions=converters,
             custom_shape_calculators=dict.fromkeys(converters, _shape),
         )
+    except NotCompiled:
+        raise
     except Exception as error:  # skl2onnx raises many types, of its own and of Python's
         told = str(error).strip().partition("\n")[0]
         raise NotCompiled(f"skl2onnx does not convert it ({type(error).__name__}: {told})") from error
