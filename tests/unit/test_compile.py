@@ -17,6 +17,7 @@ from asof.serving.runtime import Onnx, ScikitLearn
 from tests.training_kit import SMALL, made_up_set
 from training.agreement import agreement
 from training.compile import compile_model
+from training.compiled.convert import convert
 
 ROWS = made_up_set(600)
 FEATURES, LABELS = ROWS.features, ROWS.labels
@@ -168,6 +169,14 @@ def test_a_graph_in_single_precision_does_not_pass_for_the_model(monkeypatch: py
     monkeypatch.setattr("training.compiled.convert._converters", dict)
     with pytest.raises(NotCompiled, match=r"labels flipped|scikit-learn gives"):
         compile_model(pipeline(forest()[-1]), FEATURES, threshold=0.5)
+
+
+def test_every_row_is_compared_and_not_only_the_odd_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    another = pipeline(regression())
+    monkeypatch.setattr("training.compile.convert", lambda _, features: convert(another, features))
+    monkeypatch.setattr("training.compile.compare_odd", lambda *_: None)
+    with pytest.raises(NotCompiled, match="the graph does not say the same: 600 rows"):
+        compile_model(boosting(), FEATURES, threshold=0.5)
 
 
 def test_one_flipped_label_is_no_agreement() -> None:
