@@ -65,7 +65,7 @@ def _loops(results: Results) -> Iterator[list[Any]]:
     every = [(row, loop) for row in results["closed"] for loop in row["loops"]]
     rates = {(row["name"], loop["clients"]): loop["requests_per_second"] for row, loop in every}
     for row, loop in every:
-        rate, clients = loop["requests_per_second"], loop["clients"]
+        rate, clients = loop["requests_per_second"] or None, loop["clients"]  # nothing came in time: no rate
         yield [
             row["title"],
             clients,
@@ -117,8 +117,8 @@ def _percentile(row: Mapping[str, Any], name: str) -> str:
     return _short(row[name]) if is_known(row, name) else "-"
 
 
-def _ratio(rate: float, of: float | None) -> str:
-    return _short(rate / of) if of else "-"
+def _ratio(rate: float | None, of: float | None) -> str:
+    return _short(rate / of) if rate and of else "-"
 
 
 def _short(value: float | None) -> str:
