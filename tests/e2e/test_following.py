@@ -4,6 +4,7 @@ import base64
 import json
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -300,8 +301,9 @@ def test_a_version_that_fails_at_live_rows_goes_and_no_request_fails(service: Fo
     """Its golden rows hold no user without internet, and it raises for one."""
     service.takes(service.first)
     bad = follow.publish(service.settings, service.contract, Variant(seed=15, unknown="error"))
-    with follow.load_on(service.client, clients=1) as load, follow.load_on(service.client, user="no-internet") as hard:
+    with follow.load_on(service.client, clients=1) as load, ExitStack() as later:
         service.takes(bad)
+        hard = later.enter_context(follow.load_on(service.client, user="no-internet"))  # it is gone a moment after
         kit.eventually(lambda: bad.version in _refused(service.client), 30, service.log)
         _two_looks(service)
         back = time.monotonic()
