@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from asof.errors import FeatureStoreUnavailable
 from asof.feature_contract import FeatureContract
 from asof.feature_store import close, open_feature_store, read_contract
+from asof.serving.found_columns import FoundColumns
 from asof.serving.store.reader import lacking, require_same, view_policy
 from asof.serving.verdicts import FoundRow, Policy
 from asof.settings import Settings
@@ -65,6 +66,9 @@ class FeastReader:
         else:
             self._provider = provider
         return [_found(response.proto, row, self._contract) for row in range(len(entities))]
+
+    async def read_columns(self, entities: Sequence[str]) -> FoundColumns:
+        return FoundColumns.from_rows(self._contract.features, await self.read(entities))
 
     async def close(self) -> None:
         self._closed = True

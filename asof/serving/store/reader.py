@@ -6,6 +6,7 @@ from typing import Protocol
 
 from asof.errors import FeatureContractMismatch
 from asof.feature_contract import FeatureContract
+from asof.serving.found_columns import FoundColumns
 from asof.serving.verdicts import FoundRow, Policy
 
 
@@ -20,6 +21,9 @@ class EntityReader(Protocol):
         Raises psycopg.OperationalError where the connection was lost: the next call is made on a fresh one. Raises
         another psycopg.Error, or FeatureStoreUnavailable, where it would not help to ask again.
         """
+
+    async def read_columns(self, entities: Sequence[str]) -> FoundColumns:
+        """The same for many entities, as arrays."""
 
     async def close(self) -> None:
         """Closes the connection, and that of a lookup which is under way when that has ended."""

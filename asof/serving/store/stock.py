@@ -6,6 +6,7 @@ from typing import Any
 from psycopg.conninfo import make_conninfo
 
 from asof.feature_contract import FeatureContract
+from asof.serving.found_columns import FoundColumns
 from asof.serving.store.connection import PreparedQuery
 from asof.serving.store.stock_query import Columns, Keys, lookup_query
 from asof.serving.verdicts import FoundRow, Policy
@@ -32,6 +33,7 @@ class StockReader:
         self, configuration: Mapping[str, Any], contract: FeatureContract, policies: Mapping[str, Policy]
     ) -> None:
         self.policies = policies
+        self._features = contract.features
         store, project = configuration["online_store"], configuration["project"]
         self._conninfo, self._options = _conninfo(store), _search_path(store)
         self._query = lookup_query(contract, [f"{project}_{view}" for view in contract.views])
@@ -52,6 +54,9 @@ class StockReader:
         else:
             self._connection = connection
         return self._columns.rows(stored, len(entities))
+
+    async def read_columns(self, entities: Sequence[str]) -> FoundColumns:
+        return FoundColumns.from_rows(self._features, await self.read(entities))
 
     async def close(self) -> None:
         self._closed = True
