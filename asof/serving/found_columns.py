@@ -25,8 +25,8 @@ DTYPES = {"Bool": "bool", "Int64": "int64", "Int32": "int32", "Float64": "float6
 class FoundColumn:
     """One feature of n entities, each array of shape (n,).
 
-    `nulls`: there is no value, and what stands in `values` means nothing. `moments`: what the value describes; NaT where
-    the view has no row of the entity, or the row lacks the feature. Features of one view may share an array of moments.
+    `nulls`: there is no value, and what stands in `values` means nothing. `moments`: what the value describes; NaT
+    where the view has no row of the entity, or the row lacks the feature. Features of one view may share their moments.
     """
 
     values: NDArray[Any]
@@ -98,8 +98,8 @@ def _naive(moment: datetime) -> datetime:
 
 
 def _moment(value: np.datetime64) -> datetime | None:
-    plain: datetime | None = value.item()
-    return plain and plain.replace(tzinfo=UTC)
+    plain = value.item()
+    return plain.replace(tzinfo=UTC) if isinstance(plain, datetime) else None
 
 
 def _plain(value: Any) -> Any:
