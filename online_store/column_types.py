@@ -1,0 +1,42 @@
+"""Feast's types and PostgreSQL's: the name of a Feast ValueType in, the type of the column out."""
+
+from collections.abc import Mapping
+
+SCALARS: Mapping[str, str] = {
+    "BOOL": "bool",
+    "BYTES": "bytea",
+    "DOUBLE": "float8",
+    "FLOAT": "float4",
+    "IMAGE_BYTES": "bytea",
+    "INT32": "int4",
+    "INT64": "int8",
+    "PDF_BYTES": "bytea",
+    "STRING": "text",
+    "UNIX_TIMESTAMP": "timestamptz",
+}
+
+OIDS: Mapping[str, int] = {
+    "bool": 16,
+    "bytea": 17,
+    "int8": 20,
+    "int4": 23,
+    "text": 25,
+    "float4": 700,
+    "float8": 701,
+    "timestamptz": 1184,
+}
+"""PostgreSQL's numbers for these types, which never change; the binary form of an array names its element's."""
+
+LIST = "_LIST"
+
+
+def postgres_type(feast_type: str) -> str:
+    """A scalar type, an array (`int8[]`), or bytea for whatever is kept as the bytes of a whole Value."""
+    if feast_type in SCALARS:
+        return SCALARS[feast_type]
+    return "bytea" if is_wrapped(feast_type) else f"{SCALARS[feast_type.removesuffix(LIST)]}[]"
+
+
+def is_wrapped(feast_type: str) -> bool:
+    """Whether a column holds serialized Values: sets, maps, structs, JSON, UUIDs, decimals and whatever Feast adds."""
+    return feast_type.removesuffix(LIST) not in SCALARS

@@ -1,0 +1,93 @@
+"""What a materialisation reads: a feature view and Feast's retrieval job in, one query for the relay out, or None.
+
+None says that only Feast's own way does it right: a view that transforms, aggregates, filters or validates, a table
+with other features than the view, a column of a type that SQL does not convert as Feast does.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from feast import FeatureView
+from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
+from feast.infra.compute_engines.dag.context import ColumnInfo
+from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
+from psycopg import Connection
+
+from online_store.casts import feature_cast, key_cast, moment_cast
+from online_store.layout import Column, Layout
+from online_store.names import literal, quoted
+
+BEYOND = ("aggregations", "enable_validation", "feature_transformation", "filter", "offline", "source_views")
+"""What a view may have that the relay does not do."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Feast's retrieval job: its SQL, the names of its columns' parts, and whether it gives each entity once."""
+
+    sql: str
+    columns: ColumnInfo
+    unique: bool
+
+
+def is_plain(view: FeatureView) -> bool:
+    """Whether rows of the view's source are the view's rows, and PostgreSQL has them."""
+    if type(view) is not FeatureView or not view.online or not isinstance(view.source, PostgreSQLSource):
+        return False
+    if any(getattr(view, each, None) for each in BEYOND):
+        return False
+    return not any(field.vector_index for field in view.features)
+
+
+def transfer_query(source: Connection[Any], job: Job, layout: Layout, view: FeatureView) -> str | None:
+    """The staged columns' query. Runs the job for no rows, to see its types. Raises psycopg.Error."""
+    if {each.name for each in layout.features} != {field.name for field in view.features}:
+        return None
+    types = _types(source, job.sql)
+    if types is None:
+        return None
+    sources = {(job.columns.field_mapping or {}).get(name, name): name for name in types}
+    casts = [
+        *(_key(each, sources, types) for each in layout.keys),
+        *(_feature(each, sources, types) for each in layout.features),
+        _moment(job.columns.ts_col, types),
+        _moment(job.columns.created_ts_col, types) if job.columns.created_ts_col else "NULL::timestamptz",
+    ]
+    if any(each is None for each in casts):
+        return None
+    return f"SELECT {', '.join(map(str, casts))} FROM ({_once(job)}) AS q"
+
+
+def _types(source: Connection[Any], sql: str) -> Mapping[str, int] | None:
+    """Each column's type; None where two columns share a name."""
+    described = source.execute(f"SELECT * FROM ({sql}) AS q LIMIT 0".encode()).description or ()
+    types = {each.name: each.type_code for each in described}
+    return types if len(types) == len(described) else None
+
+
+def _key(key: Column, sources: Mapping[str, str], types: Mapping[str, int]) -> str | None:
+    if key.name == DUMMY_ENTITY_ID:
+        return f"{literal(DUMMY_ENTITY_VAL)}::text"
+    name = sources.get(key.name)
+    return key_cast(f"q.{quoted(name)}", types[name], key.feast_type) if name else None
+
+
+def _feature(feature: Column, sources: Mapping[str, str], types: Mapping[str, int]) -> str | None:
+    name = sources.get(feature.name)
+    return feature_cast(f"q.{quoted(name)}", types[name], feature.feast_type) if name else None
+
+
+def _moment(name: str, types: Mapping[str, int]) -> str | None:
+    return moment_cast(f"q.{quoted(name)}", types[name]) if name in types else None
+
+
+def _once(job: Job) -> str:
+    """Each entity's newest row; as in Feast, a created timestamp that is not known is the oldest."""
+    if job.unique:
+        return job.sql
+    keys = [f"every.{quoted(each)}" for each in job.columns.join_keys]
+    times = (job.columns.ts_col, job.columns.created_ts_col)
+    order = ", ".join([*keys, *(f"every.{quoted(each)} DESC NULLS LAST" for each in times if each)])
+    one, end = (f"DISTINCT ON ({', '.join(keys)})", "") if keys else ("", " LIMIT 1")
+    return f"SELECT {one} every.* FROM ({job.sql}) AS every ORDER BY {order}{end}"
