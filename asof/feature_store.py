@@ -50,12 +50,16 @@ def feature_store(settings: Settings) -> Iterator["FeatureStore"]:
 
 
 def close(store: "FeatureStore") -> None:
-    """Closes the connections to the registry and to the online store; for the latter Feast has no public way."""
+    """Closes the connections to the registry and to the online store; for the latter Feast has no public way.
+
+    Its own PostgreSQL store keeps one connection; ours (`online_store/`) keeps a pool, and closes it itself.
+    """
     for engine in {store.registry.read_engine, store.registry.write_engine}:
         engine.dispose()
-    connection = getattr(store.provider.online_store, "_conn", None)
-    if connection is not None:
-        connection.close()
+    online = store.provider.online_store
+    disconnect = getattr(online, "disconnect", None) or getattr(getattr(online, "_conn", None), "close", None)
+    if disconnect is not None:
+        disconnect()
 
 
 @contextlib.contextmanager
@@ -105,3 +109,9 @@ def read_contract(store: "FeatureStore", service: "FeatureService") -> FeatureCo
     entities = {entity for view in views for entity in store.get_feature_view(view).entities}
     (entity,) = {store.get_entity(name).join_key for name in entities}
     return FeatureContract(service.name, entity, features)
+
+
+def registered_features(store: "FeatureStore") -> tuple[Feature, ...]:
+    """Every feature of every registered feature view, by view and then in the view's order."""
+    views = sorted(store.list_feature_views(), key=lambda view: view.name)
+    return tuple(Feature(field.name, view.name, str(field.dtype)) for view in views for field in view.features)

@@ -21,13 +21,13 @@ from pydantic import SecretStr
 from asof.errors import FeatureContractMismatch, FeatureStoreUnavailable
 from asof.feature_store import configuration
 from asof.serving.online_features import OnlineFeatures
-from asof.serving.store.connection import PLANNING
 from asof.serving.store.feast_api import FeastReader
 from asof.serving.store.feast_registry import Registered, read_registry
 from asof.serving.store.opening import open_reader
 from asof.serving.store.stock_query import Keys, lookup_query
 from asof.serving.verdicts import FoundRow
 from asof.settings import PROJECT, Settings
+from online_store.prepared_queries import PLANNING
 from tests import serving_kit as kit
 from tests.serving_kit import NOW, USER
 from tests.stock_kit import (
@@ -39,6 +39,12 @@ from tests.stock_kit import (
     register,
     stock,
 )
+
+
+@pytest.fixture(scope="module")
+def settings(settings: Settings) -> Settings:
+    """On Feast's own online store: it is its tables that are damaged and locked here."""
+    return settings.model_copy(update={"online_store": "postgres"})
 
 
 @pytest.fixture(scope="module")

@@ -93,8 +93,12 @@ class FeastReader:
 
 
 async def _disconnect(provider: "Provider | None") -> None:
-    """Closes the provider's connection; for that, Feast has no public way."""
-    connection = getattr(getattr(provider, "online_store", None), "_conn_async", None)
+    """Closes the store's connections. Feast's own PostgreSQL store does not close its one; for that it has no way."""
+    if provider is None:
+        return
+    store = provider.online_store
+    await store.close()
+    connection = getattr(store, "_conn_async", None)
     if connection is not None:
         await connection.close()
 

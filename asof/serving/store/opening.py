@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asof.errors import FeatureStoreUnavailable
 from asof.feature_contract import FeatureContract
@@ -11,7 +11,14 @@ from asof.serving.store.reader import EntityReader, require_same
 from asof.serving.store.values import SCALARS
 from asof.settings import Settings
 
+if TYPE_CHECKING:
+    from asof.serving.store.stock import StockReader
+    from asof.serving.store.wide import WideReader
+
 logger = logging.getLogger("asof.serving")
+
+STOCK, WIDE = "postgres", "online_store.store.WideOnlineStore"
+"""The `type` of Feast's own PostgreSQL online store in feature_store.yaml, and that of ours."""
 
 Opener = Callable[[Settings, FeatureContract], EntityReader]
 """Blocks: opens the store for one contract. Raises FeatureStoreUnavailable or FeatureContractMismatch."""
@@ -20,26 +27,41 @@ Opener = Callable[[Settings, FeatureContract], EntityReader]
 def open_reader(settings: Settings, contract: FeatureContract) -> EntityReader:
     """Blocks: reads the registry. Raises FeatureStoreUnavailable or FeatureContractMismatch."""
     try:
-        return _open_stock(configuration(settings), contract) or _open_feast(settings, contract)
+        return _open_directly(configuration(settings), contract) or _open_feast(settings, contract)
     except FeatureStoreUnavailable:
         raise
     except Exception as error:
         raise FeatureStoreUnavailable(f"The feature registry cannot be read ({type(error).__name__}).") from error
 
 
-def _open_stock(raw: Mapping[str, Any], contract: FeatureContract) -> EntityReader | None:
+def _open_directly(raw: Mapping[str, Any], contract: FeatureContract) -> EntityReader | None:
     """None where only Feast itself gives these features right."""
-    if not _is_stock(raw) or any(feature.dtype not in SCALARS for feature in contract.features):
+    make = _direct_reader(raw, contract)
+    if make is None or any(feature.dtype not in SCALARS for feature in contract.features):
         return None
     from asof.serving.store.feast_registry import read_registry
-    from asof.serving.store.stock import StockReader
 
     registered = read_registry(_conninfo(raw["registry"]), raw["project"], contract.feature_service)
     if registered.beyond:
         logger.info("Features are read through Feast: %s.", registered.beyond)
         return None
     require_same(contract, registered.contract)
-    return StockReader(raw, contract, registered.policies)
+    return make(raw, contract, registered.policies)
+
+
+def _direct_reader(raw: Mapping[str, Any], contract: FeatureContract) -> "type[StockReader | WideReader] | None":
+    """What reads this online store without Feast, where its registry is one that we can read as well."""
+    if not _is_sql(raw["registry"]):
+        return None
+    if raw["online_store"]["type"] == STOCK:
+        from asof.serving.store.stock import StockReader
+
+        return StockReader
+    if raw["online_store"]["type"] == WIDE:
+        from asof.serving.store.wide import WideReader
+
+        return WideReader if WideReader.can_read(contract) else None
+    return None
 
 
 def _open_feast(settings: Settings, contract: FeatureContract) -> EntityReader:
@@ -48,12 +70,11 @@ def _open_feast(settings: Settings, contract: FeatureContract) -> EntityReader:
     return open_feast_reader(settings, contract)
 
 
-def _is_stock(raw: Mapping[str, Any]) -> bool:
-    """Whether both the online store and the registry are Feast's own on PostgreSQL, with one table for each view."""
+def _is_sql(registry: Any) -> bool:
+    """Whether the registry is Feast's own on PostgreSQL, with one online table for each view."""
     from sqlalchemy.engine import make_url
 
-    store, registry = raw["online_store"], raw["registry"]
-    if not isinstance(registry, Mapping) or (store["type"], registry.get("registry_type")) != ("postgres", "sql"):
+    if not isinstance(registry, Mapping) or registry.get("registry_type") != "sql":
         return False
     on_postgres = make_url(_address(registry)).get_backend_name() == "postgresql"
     return on_postgres and not registry.get("enable_online_feature_view_versioning")

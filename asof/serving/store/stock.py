@@ -3,27 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from psycopg.conninfo import make_conninfo
-
 from asof.feature_contract import FeatureContract
 from asof.serving.found_columns import FoundColumns
-from asof.serving.store.connection import PreparedQuery
-from asof.serving.store.stock_query import Columns, Keys, lookup_query
+from asof.serving.store.addresses import store_conninfo, store_schema
+from asof.serving.store.stock_query import BYTEA_ARRAY, Columns, Keys, lookup_query
 from asof.serving.verdicts import FoundRow, Policy
+from online_store.prepared_queries import PreparedQueries
 
-NAMES = {
-    "host": "host",
-    "port": "port",
-    "dbname": "database",
-    "user": "user",
-    "password": "password",
-    "sslmode": "sslmode",
-    "sslkey": "sslkey_path",
-    "sslcert": "sslcert_path",
-    "sslrootcert": "sslrootcert_path",
-    "keepalives_idle": "keepalives_idle",
-}
-"""libpq's names of what a connection takes -> those in feature_store.yaml."""
+LOOKUP = b"asof_lookup"
 
 
 class StockReader:
@@ -35,20 +22,18 @@ class StockReader:
         self.policies = policies
         self._features = contract.features
         store, project = configuration["online_store"], configuration["project"]
-        self._conninfo, self._options = _conninfo(store), _search_path(store)
+        self._conninfo, self._options = store_conninfo(store), _search_path(store)
         self._query = lookup_query(contract, [f"{project}_{view}" for view in contract.views])
         self._keys = Keys(contract.entity, configuration.get("entity_key_serialization_version", 3))
         self._columns = Columns(contract)
-        self._connection: PreparedQuery | None = None
+        self._connection: PreparedQueries | None = None
         self._closed = False
 
     async def read(self, entities: Sequence[str]) -> list[FoundRow]:
         connection, self._connection = self._connection or await self._connect(), None
-        try:
-            stored = await connection.ask(self._keys.parameter(entities))
-        except BaseException:
-            connection.close()
-            raise
+        with connection.closed_on_failure():
+            answer = await connection.ask(LOOKUP, self._keys.parameter(entities))
+        stored = connection.rows(answer)
         if self._closed:
             connection.close()
         else:
@@ -63,16 +48,13 @@ class StockReader:
         if self._connection:
             self._connection.close()
 
-    async def _connect(self) -> PreparedQuery:
-        return await PreparedQuery.open(self._conninfo, self._query, options=self._options)
-
-
-def _conninfo(store: Mapping[str, Any]) -> str:
-    """As Feast connects (`feast/infra/utils/postgres/connection_utils.py`), with its defaults."""
-    told = {"sslmode": "require", **store}
-    return make_conninfo("", **{name: told.get(theirs) for name, theirs in NAMES.items()})
+    async def _connect(self) -> PreparedQueries:
+        connection = await PreparedQueries.connect(self._conninfo, options=self._options)
+        with connection.closed_on_failure():
+            await connection.prepare(LOOKUP, self._query, [BYTEA_ARRAY])
+        return connection
 
 
 def _search_path(store: Mapping[str, Any]) -> str:
-    schema = (store.get("db_schema", "public") or store["user"]).strip()
+    schema = store_schema(store)
     return f"-c search_path={schema}" if schema == "public" else f"-c search_path={schema},public"

@@ -16,8 +16,8 @@ from asof.serving.store.feast_messages import feast_messages
 from asof.serving.store.values import value_of
 from asof.serving.verdicts import FoundRow
 
-BYTEA = 17
-"""The object id of PostgreSQL's type `bytea`, the same everywhere."""
+BYTEA, BYTEA_ARRAY = 17, 1001
+"""PostgreSQL's numbers of the types `bytea` and `bytea[]`, the same everywhere."""
 
 
 def lookup_query(contract: FeatureContract, tables: Sequence[str]) -> str:
