@@ -10,9 +10,11 @@ AsOfError
 ├── ModelError                a model, version or Bento is absent, does not load or is of another use case
 │   ├── NotCompiled           it has no counterpart in ONNX that says the same: scikit-learn serves it
 │   └── UntrustedModel        its bytes are not what a trusted key has signed, or it holds a type that is not trusted
+├── ScoringError              a batch of scores cannot begin or go on; what is written stays, the same call goes on
 ├── RegistryUnavailable       MLflow did not say what is in Production, or did not give its files
 ├── RequestError              the caller's fault
 │   ├── InvalidRequest        a malformed body, a wrong type, an unknown field
+│   ├── TooManyInstances      a batch of more instances than the service takes
 │   ├── EntityNotFound        no feature view knows this entity
 │   └── MissingFeatures       the entity is known, a required feature is null or absent
 └── ServingError              our fault, or the platform's; worth another try
@@ -77,6 +79,10 @@ class UntrustedModel(ModelError):
     """A model's bytes are not what a trusted key has signed, or it holds a type that is not trusted."""
 
 
+class ScoringError(AsOfError):
+    """A batch of scores cannot begin, or cannot go on; what is written stays, and the same call goes on from there."""
+
+
 class RegistryUnavailable(AsOfError):
     """MLflow did not say what is in Production, or did not give a version's files; the same may succeed later."""
 
@@ -91,6 +97,10 @@ class RequestError(AsOfError):
 
 class InvalidRequest(RequestError):
     """A malformed body, a wrong type, an unknown field."""
+
+
+class TooManyInstances(RequestError):
+    """A batch of more instances than the service takes."""
 
 
 class EntityNotFound(RequestError):

@@ -7,7 +7,7 @@ whole lines to one file; it may be moved away at any time (logrotate), and is th
 import contextlib
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from logging.handlers import WatchedFileHandler
@@ -22,12 +22,18 @@ from asof.use_case import UseCase
 
 logger = logging.getLogger("asof.serving")
 
+Facts = Mapping[str, Any]
+
 
 class Answering(Protocol):
     """The model that answers: a Predictor."""
 
     use_case: UseCase
     lineage: Lineage
+
+
+Line = tuple[str, Answering, Facts]
+"""An answer's id, the model that answers, and what else is told: `answer_facts`, or status, code and entity."""
 
 
 class AnswerLog:
@@ -39,31 +45,43 @@ class AnswerLog:
 
     def answered(self, request_id: str, predictor: Answering, *, entity: Any, evidence: Mapping[str, Any]) -> None:
         """`entity` is None where the features came in the request; `evidence` as in a Prediction."""
-        flags = [flag["feature"] for flag in evidence["flags"]]
-        self._write(
-            request_id, predictor, {"status": 200, "entity": entity, "as_of": evidence.get("as_of", {}), "flags": flags}
-        )
+        if self._lines:
+            self._lines.add(_line(request_id, predictor, answer_facts(entity, evidence)))
 
     def refused(self, request_id: str, predictor: Answering, *, status: int, code: str, entity: Any) -> None:
         """`predictor` is the one that would have answered; `entity` is None where none was named, or none is known."""
-        self._write(request_id, predictor, {"status": status, "code": code, "entity": entity})
+        if self._lines:
+            self._lines.add(_line(request_id, predictor, {"status": status, "code": code, "entity": entity}))
+
+    def batch(self, lines: Callable[[], Sequence[Line]]) -> Callable[[], None]:
+        """Makes the lines of many answers, in whatever thread; the result writes them, in the event loop."""
+        log = self._lines
+        if log is None:
+            return lambda: None
+        text = "\n".join(_line(*each) for each in lines())
+        return lambda: log.add(text)
 
     def close(self) -> None:
         """Closes the file; what is written afterwards opens it again."""
         if self._file:
             self._file.close()
 
-    def _write(self, request_id: str, predictor: Answering, facts: Mapping[str, Any]) -> None:
-        if self._lines is None:
-            return
-        told = {
-            "at": datetime.now(UTC).isoformat(),  # never ASOF_CLOCK's: what the online store held is found by it
-            "request_id": request_id,
-            "use_case": predictor.use_case.name,
-            "model": vars(predictor.lineage),
-            **facts,
-        }
-        self._lines.add(to_json(told).decode())
+
+def answer_facts(entity: Any, evidence: Mapping[str, Any]) -> Facts:
+    """What a line tells of a prediction."""
+    flags = [flag["feature"] for flag in evidence["flags"]]
+    return {"status": 200, "entity": entity, "as_of": evidence.get("as_of", {}), "flags": flags}
+
+
+def _line(request_id: str, predictor: Answering, facts: Facts) -> str:
+    told = {
+        "at": datetime.now(UTC).isoformat(),  # never ASOF_CLOCK's: what the online store held is found by it
+        "request_id": request_id,
+        "use_case": predictor.use_case.name,
+        "model": vars(predictor.lineage),
+        **facts,
+    }
+    return to_json(told).decode()
 
 
 class _File(WatchedFileHandler):

@@ -18,7 +18,7 @@ from asof.serving.access_log import AccessLog
 from asof.serving.boundary import Boundary
 from asof.serving.collector import settle
 from asof.serving.fast_lane import FastLane
-from asof.serving.http import PREDICT, create_app
+from asof.serving.http import BATCH, PREDICT, create_app
 from asof.serving.lineage import Lineage
 from asof.serving.turnstile import Turnstile
 from asof.settings import Settings
@@ -117,7 +117,7 @@ def make_service(arguments: Arguments) -> "bentoml.Service[Any]":
     )(PredictionService)
     service.mount_asgi_app(app)
     service.add_asgi_middleware(Boundary, access_log=AccessLog(on=settings.access_log))
-    service.add_asgi_middleware(FastLane, path=PREDICT, endpoint=app.state.predict)
+    service.add_asgi_middleware(FastLane, lanes={PREDICT: app.state.predict, BATCH: app.state.predict_batch})
     return service
 
 

@@ -15,7 +15,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from asof.errors import AsOfError
 from asof.serving.access_log import AccessLog
-from asof.serving.problems import BODY, BY_STATUS, MEDIA_TYPE, Occurrence, Problem, describe, kind_of_status, problem
+from asof.serving.problems import (
+    BODY,
+    BY_STATUS,
+    FAILED,
+    MEDIA_TYPE,
+    Occurrence,
+    Problem,
+    describe,
+    kind_of_status,
+    problem,
+)
 
 logger = logging.getLogger("asof.serving")
 
@@ -43,7 +53,7 @@ def plain_problem(status: int, scope: Scope) -> Problem:
     """The document for an error of which only the status is known."""
     kind = kind_of_status(status)
     if status == 500:
-        detail = "The error was logged under this request id."
+        detail = FAILED
     else:
         detail = f"{scope['method']} {scope['path']}: see /docs.json for what this service answers."
     return problem(kind, detail, occurrence(scope))

@@ -4,6 +4,8 @@ OpenTelemetry makes three spans of each request, traced or not, and the timeout 
 alive until it has run out, for the garbage collector to look at. A prediction has deadlines of its own.
 """
 
+from collections.abc import Mapping
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 TRACED = b"traceparent"
@@ -11,16 +13,16 @@ TRACED = b"traceparent"
 
 
 class FastLane:
-    """ASGI middleware: POST to `path` goes to `endpoint`, everything else to the application."""
+    """ASGI middleware: POST to a path of `lanes` goes to its endpoint, everything else to the application."""
 
-    def __init__(self, app: ASGIApp, *, path: str, endpoint: ASGIApp) -> None:
-        self.app, self.path, self.endpoint = app, path, endpoint
+    def __init__(self, app: ASGIApp, *, lanes: Mapping[str, ASGIApp]) -> None:
+        self.app, self.lanes = app, lanes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         direct = (
             scope["type"] == "http"
-            and scope["path"] == self.path
+            and scope["path"] in self.lanes
             and scope["method"] == "POST"
             and all(name != TRACED for name, _ in scope["headers"])
         )
-        await (self.endpoint if direct else self.app)(scope, receive, send)
+        await (self.lanes[scope["path"]] if direct else self.app)(scope, receive, send)

@@ -21,6 +21,8 @@ from asof.serving.answers import (
     prediction_example,
     prediction_type,
 )
+from asof.serving.batch import description
+from asof.serving.batch.predict_batch import PredictBatch
 from asof.serving.boundary import explain, occurrence, problem_response
 from asof.serving.predict import Predict
 from asof.serving.problems import BODY, invalid_request
@@ -32,11 +34,11 @@ if TYPE_CHECKING:
     from asof.serving.live import Live
     from asof.serving.predictor import Predictor
 
-PREDICT = "/predict"
+PREDICT, BATCH = "/predict", "/predict/batch"
 
 
 def create_app(use_case: UseCase) -> FastAPI:
-    """The app; `app.state.predict` is the address of predictions alone.
+    """The app; `app.state.predict` and `app.state.predict_batch` are the addresses of predictions alone.
 
     Before its first request, `app.state.live` must be set, and `app.state.follower` if it follows.
     """
@@ -44,9 +46,11 @@ def create_app(use_case: UseCase) -> FastAPI:
     match use_case.source:
         case FromStore(extract):
             _add_predict(app, use_case, StoreInput)
+            _add_batch(app, use_case, StoreInput)
             _add_features(app, extract.entity)
         case FromRequest():
             _add_predict(app, use_case, RequestInput)
+            _add_batch(app, use_case, RequestInput)
     app.add_api_route("/model", _model, summary="Where the model comes from", response_model=ModelAnswer)
     unready: dict[int | str, dict[str, Any]] = {503: {"model": Health}}
     app.add_api_route("/health", _health, summary="Can it predict now?", response_model=Health, responses=unready)
@@ -87,6 +91,25 @@ def _add_predict(app: FastAPI, use_case: UseCase, source: type[StoreInput | Requ
         responses=success | openapi.responses(PREDICT, *source.problems, NotReady, *BODY),
     )
     route.app = app.state.predict = Predict(app.state, use_case.request)
+    app.router.routes.append(route)
+
+
+def _add_batch(app: FastAPI, use_case: UseCase, source: type[StoreInput | RequestInput]) -> None:
+    async def described(body: description.batch_type(use_case)) -> None:  # type: ignore[valid-type]
+        """An answer or a problem of its own for each instance, in their order, streamed; as JSON, or as Arrow IPC."""
+
+    success: dict[int | str, Any] = {200: description.success(use_case, source.evidence)}
+    route = APIRoute(
+        BATCH,
+        described,
+        methods=["POST"],
+        name="predict_batch",
+        summary=f"{use_case.title}, many at once",
+        response_model=description.answers_type(use_case, source.evidence),
+        responses=success | description.problems(BATCH, source),
+        openapi_extra=description.arrow_body(),
+    )
+    route.app = app.state.predict_batch = PredictBatch(app.state, use_case.request)
     app.router.routes.append(route)
 
 

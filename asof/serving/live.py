@@ -42,6 +42,24 @@ class Probation:
         return self.failed >= FEWEST and self.failed > SHARE * (self.failed + self.answered)
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Who answers a request, or all of a batch: who was live when it came, and the probation of that moment."""
+
+    predictor: Predictor
+    probation: Probation | None
+
+    @property
+    def standby(self) -> Predictor | None:
+        """Who answers what the predictor fails at; None where there is no probation, or its time is over."""
+        return None if self.probation is None or self.probation.over else self.probation.standby
+
+    def answered(self, count: int = 1) -> None:
+        """Counts what the predictor could answer."""
+        if self.probation:
+            self.probation.answered += count
+
+
 class Live:
     """`ready` is False until it is known which model is to answer. `since` is the moment of the last swap."""
 
@@ -59,22 +77,26 @@ class Live:
         A failure counts against a new model only where the one before it can answer: what both cannot do is no fault
         of the new one.
         """
-        if not self.ready:
-            raise NotReady("Nobody has said yet which model is in Production: try again.")
-        predictor, probation = self.current, self._probation
+        turn = self.turn()
         try:
-            made = await predictor.predict(request)
+            made = await turn.predictor.predict(request)
         except (RequestError, ServingError):
             raise
         except Exception as error:
-            if probation is None or probation.over:
+            standby = turn.standby
+            if standby is None:
                 raise
-            made = await probation.standby.predict(request)
-            self._blame(predictor, probation, error)
-            return probation.standby, made
-        if probation:
-            probation.answered += 1
-        return predictor, made
+            made = await standby.predict(request)
+            self.blame(turn, error)
+            return standby, made
+        turn.answered()
+        return turn.predictor, made
+
+    def turn(self) -> Turn:
+        """Who answers what comes now. Raises NotReady."""
+        if not self.ready:
+            raise NotReady("Nobody has said yet which model is in Production: try again.")
+        return Turn(self.current, self._probation)
 
     def swap(self, new: Predictor, *, probation_seconds: float = 0) -> Predictor | None:
         """The new one answers from the next request on; gives the one that is not needed any more."""
@@ -96,11 +118,15 @@ class Live:
         for each in {self.current.features, *([self.previous.features] if self.previous else [])}:
             await each.close()
 
-    def _blame(self, failed: Predictor, probation: Probation, error: Exception) -> None:
-        probation.failed += 1
+    def blame(self, turn: Turn, error: Exception, count: int = 1) -> None:
+        """The predictor failed at `count` requests, the last by `error`, and the one that stood by answered them."""
+        probation, failed = turn.probation, turn.predictor
+        assert probation is not None  # noqa: S101 - without one nobody stands by
+        probation.failed += count
         logger.warning(
-            "Version %s failed at a request, version %s answered it.",
+            "Version %s failed at %s, version %s answered.",
             failed.lineage.version,
+            "a request" if count == 1 else f"{count} instances",
             probation.standby.lineage.version,
             exc_info=error,
         )

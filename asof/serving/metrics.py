@@ -23,6 +23,18 @@ class Metrics:
             registry=registry,
         )
         self.predicted, self.shed = self.predictions.labels("ok"), self.predictions.labels("overloaded")
+        self.batches = Counter(
+            "asof_batches",
+            "Requests to /predict/batch by outcome: ok, or the problem's code.",
+            ["code"],
+            registry=registry,
+        )
+        self.batch_users = Counter(
+            "asof_batch_users",
+            "Instances of /predict/batch by outcome: ok, or the problem's code.",
+            ["code"],
+            registry=registry,
+        )
         self.batch_size = Histogram(
             "asof_batch_size",
             "Predictions that were made together: those that came while the ones before were.",

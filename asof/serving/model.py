@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import ArrayLike
+
 from asof.errors import ModelError
-from asof.feature_contract import Compute, row_arrays
+from asof.feature_contract import Compute, input_arrays, row_arrays
 from asof.golden_rows import GOLDEN_ROWS, GoldenRows, Proof
 from asof.model_facts import ModelFacts
 from asof.serving.runtime import MODEL_ONNX, Onnx, Runtime, ScikitLearn
@@ -48,6 +50,10 @@ class ServedModel:
     def probabilities(self, rows: Sequence[Mapping[str, Any]]) -> list[float]:
         """The probabilities (0 to 1) of the positive class for n rows of feature values by name."""
         return self.runtime.probabilities(row_arrays(rows, self.facts.contract, self.derived))
+
+    def probabilities_of(self, values: Mapping[str, ArrayLike]) -> list[float]:
+        """The same for n rows given as arrays: each feature's values by its name, of shape (n,)."""
+        return self.runtime.probabilities(input_arrays(values, self.facts.contract, self.derived))
 
 
 def load_model(folder: Path, use_case: UseCase, keys: TrustedKeys) -> ServedModel:

@@ -13,6 +13,7 @@ from asof.errors import (
     NotReady,
     Overloaded,
     StaleFeatures,
+    TooManyInstances,
 )
 from asof.serving.places import TEXT
 from asof.serving.problems import BY_STATUS, MEDIA_TYPE, Kind, Occurrence, Problem, describe, kind_of, problem
@@ -28,6 +29,7 @@ MISSING = {"feature": "monthly_fee", "view": "subs_profile_fv", "verdict": "NULL
 
 SAMPLES: tuple[AsOfError, ...] = (
     InvalidRequest("body.user_id: Field required.", errors=[{"at": "body.user_id", "rule": "Field required"}]),
+    TooManyInstances("The batch holds 12000 instances: send at most 10000 at once.", limit=10_000, instances=12_000),
     EntityNotFound("No feature view knows 'nobody': check the id, or load it.", entity="nobody"),
     MissingFeatures("'7590-VHVEG' is known, but monthly_fee is null.", entity="7590-VHVEG", missing_features=[MISSING]),
     StaleFeatures("monthly_fee is older than its view allows.", entity="7590-VHVEG", stale_features=[UNTIMELY]),

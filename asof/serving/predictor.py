@@ -86,12 +86,17 @@ class Predictor:
 
     @contextlib.contextmanager
     def _place(self) -> Iterator[None]:
-        with self.worker.places.one():
-            self._in_flight += 1
-            try:
-                yield
-            finally:
-                self._in_flight -= 1
+        with self.worker.places.one(), self.in_use():
+            yield
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Counts as in flight for the time of a block."""
+        self._in_flight += 1
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
 
     async def idle(self) -> None:
         """Waits until no request is in flight; none may come any more."""
@@ -102,12 +107,13 @@ class Predictor:
 def _score_each(model: ServedModel, rows: Sequence[Row]) -> Sequence[float | Exception]:
     """A probability or an exception for each row: where the batch fails, each row is tried alone."""
     try:
-        return [_checked(probability) for probability in model.probabilities(rows)]
+        return [checked(probability) for probability in model.probabilities(rows)]
     except Exception as error:
         return [error] if len(rows) == 1 else [_score_each(model, [row])[0] for row in rows]
 
 
-def _checked(probability: float) -> float:
+def checked(probability: float) -> float:
+    """The probability. Raises ArithmeticError where it is none."""
     if not 0 <= probability <= 1:  # nor is a NaN one
         raise ArithmeticError(f"The model gave {probability}, which is no probability.")
     return probability

@@ -20,10 +20,12 @@ from asof.errors import (
     RequestError,
     ServingError,
     StaleFeatures,
+    TooManyInstances,
 )
 
 MEDIA_TYPE = "application/problem+json"
 NOT_JSON = "json_invalid"
+FAILED = "The error was logged under this request id."
 MOST, MOST_TEXT = 20, 120
 """A caller may send thousands of unknown fields with long names: not all of them are sent back."""
 
@@ -44,6 +46,7 @@ class Kind:
 
 BY_ERROR: Mapping[type[AsOfError], Kind] = {
     InvalidRequest: Kind(422, "invalid-request", "The request is not what this service takes"),
+    TooManyInstances: Kind(413, "too-many-instances", "The batch holds more instances than this service takes"),
     EntityNotFound: Kind(404, "entity-not-found", "No feature view knows this entity"),
     MissingFeatures: Kind(422, "missing-features", "A feature that the model needs is null or absent"),
     StaleFeatures: Kind(503, "stale-features", "A feature is not of this moment"),
@@ -58,7 +61,7 @@ BY_STATUS: Mapping[int, Kind] = {
     405: Kind(405, "method-not-allowed", "This address does not take this method"),
     408: Kind(408, "body-too-slow", "The body did not arrive in time"),
     413: Kind(413, "body-too-large", "The body is larger than this service takes"),
-    415: Kind(415, "unsupported-media-type", "The body is not application/json"),
+    415: Kind(415, "unsupported-media-type", "The body is of a type that this address does not take"),
     500: Kind(500, "internal-error", "An error of the service"),
     503: Kind(503, "not-ready", "The service is not ready"),
 }
@@ -121,7 +124,7 @@ def describe(error: AsOfError, occurrence: Occurrence) -> tuple[Problem, dict[st
     """The document for one of our errors, and the headers that go with it."""
     kind = kind_of(error)
     if kind.status == 500:
-        return problem(kind, "The error was logged under this request id.", occurrence), {}
+        return problem(kind, FAILED, occurrence), {}
     extra = error.extra if isinstance(error, RequestError | ServingError) else {}
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, ServingError) else {}
     return problem(kind, str(error), occurrence, extra), headers

@@ -1,11 +1,13 @@
 """A request that holds the features -> the model's input, each value near what the model was trained on."""
 
 import asyncio
+from collections.abc import Callable, Sequence
 
 from pydantic import BaseModel
 
 from asof.errors import InvalidRequest, Overloaded
 from asof.model_facts import ModelFacts
+from asof.serving.batch.inputs import Inputs, admit_given
 from asof.serving.evidence import RequestEvidence
 from asof.serving.input import Input
 from asof.serving.ranges import Outside, outside
@@ -37,6 +39,19 @@ class RequestInput:
 
     async def read(self, request: BaseModel) -> Input:
         """The values of the request. Raises InvalidRequest where one lies too far from the training range."""
+        return self._read(request)
+
+    async def read_many(self, requests: Sequence[BaseModel]) -> Callable[[], Inputs]:
+        """The values of each request, judged as `read` does when the result is called, in whatever thread."""
+        return lambda: admit_given(map(self._read_or_refuse, requests), self._source.contract.names)
+
+    def _read_or_refuse(self, request: BaseModel) -> Input | InvalidRequest:
+        try:
+            return self._read(request)
+        except InvalidRequest as error:
+            return error
+
+    def _read(self, request: BaseModel) -> Input:
         given = self._source.given(request)
         flags = [_flag(each) for each in outside(given, self._ranges)]
         return Input({each.name: each.value for each in given}, {"flags": flags})

@@ -1,6 +1,7 @@
 """A request that names an entity -> the model's input from the online store, each feature there and of this moment."""
 
 import asyncio
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from pydantic import BaseModel
@@ -14,6 +15,7 @@ from asof.errors import (
     Overloaded,
     StaleFeatures,
 )
+from asof.serving.batch.inputs import Evidence, Inputs, admit_found
 from asof.serving.evidence import StoreEvidence
 from asof.serving.input import Input
 from asof.serving.metrics import Metrics
@@ -24,7 +26,8 @@ from asof.settings import Settings
 PROBE = "asof-readiness-probe"
 """An entity that nobody has: looking it up takes the whole way to the online store and back."""
 
-LOOKUP = (EntityNotFound, FeatureContractMismatch, FeatureStoreUnavailable, Overloaded)
+STORE = (FeatureContractMismatch, FeatureStoreUnavailable)
+LOOKUP = (EntityNotFound, *STORE, Overloaded)
 
 
 class StoreInput:
@@ -56,9 +59,21 @@ class StoreInput:
         entity: str = getattr(request, self._features.contract.entity)
         row = await self._find(entity)
         now = self._settings.now()
-        flagged = [] if all_present(row, self._features.policies, now) else admit(entity, self._judged(row, now))
+        fine = all_present(row, self._features.policies, now)
         values = {feature.name: value for feature, value in zip(row.features, row.values, strict=True)}
-        return Input(values, {"as_of": _moments(row), "flags": [timing(reading) for reading in flagged]})
+        return Input(values, _evidence(row) if fine else self._judge(entity, row, now))
+
+    async def read_many(self, requests: Sequence[BaseModel]) -> Callable[[], Inputs]:
+        """Looks the features of all up; they are judged as `read` does when the result is called, in whatever thread.
+
+        Raises FeatureStoreUnavailable or FeatureContractMismatch.
+        """
+        entities: list[str] = [getattr(request, self._features.contract.entity) for request in requests]
+        found = await self._features.find_many(entities)
+        now, policies = self._settings.now(), self._features.policies
+        return lambda: admit_found(
+            found, found.all_present(policies, now), lambda place, row: self._judge(entities[place], row, now)
+        )
 
     async def readings(self, entity: str) -> list[Reading]:
         """Each feature of one entity with its verdict, good or not. Raises EntityNotFound and as `check` does."""
@@ -66,12 +81,20 @@ class StoreInput:
         require_known(entity, readings)
         return readings
 
+    def _judge(self, entity: str, row: FoundRow, now: datetime) -> Evidence:
+        """Raises EntityNotFound, MissingFeatures or StaleFeatures."""
+        return _evidence(row, admit(entity, self._judged(row, now)))
+
     async def _find(self, entity: str) -> FoundRow:
         with self._metrics.lookup_seconds.time():
             return await self._features.find(entity)
 
     def _judged(self, row: FoundRow, now: datetime) -> list[Reading]:
         return [judge(found, policy, now) for found, policy in zip(row, self._features.policies, strict=True)]
+
+
+def _evidence(row: FoundRow, flagged: Sequence[Reading] = ()) -> Evidence:
+    return {"as_of": _moments(row), "flags": [timing(reading) for reading in flagged]}
 
 
 def _moments(row: FoundRow) -> dict[str, datetime]:

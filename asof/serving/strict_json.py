@@ -5,6 +5,7 @@ FastAPI reads a body of any length, and Python's JSON takes NaN, Infinity and re
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -29,14 +30,22 @@ async def read_body(scope: Scope, receive: Receive) -> bytes:
     Raises HTTPException: 408 where it does not arrive, 413 for a longer body, 415 for another type; ClientDisconnect
     where the client goes away.
     """
-    try:
-        async with asyncio.timeout(PATIENCE):
-            body = await _received(receive)
-    except TimeoutError:
-        raise HTTPException(408, f"The body did not arrive within {PATIENCE:g} s: send it again.") from None
+    body = await received(receive, most=MOST_BYTES, patience=PATIENCE)
     if body:
         _require_json(Headers(scope=scope).get("content-type", ""))
     return body
+
+
+async def received(receive: Receive, *, most: int, patience: float) -> bytes:
+    """A body of at most `most` bytes, within `patience` seconds; what comes after it is left unread.
+
+    Raises HTTPException: 408 where it does not arrive, 413 for a longer one; ClientDisconnect.
+    """
+    try:
+        async with asyncio.timeout(patience):
+            return b"".join([piece async for piece in _pieces(receive, most)])
+    except TimeoutError:
+        raise HTTPException(408, f"The body did not arrive within {patience:g} s: send it again.") from None
 
 
 def parse(body: bytes, payload: type[Payload]) -> Payload:
@@ -44,24 +53,32 @@ def parse(body: bytes, payload: type[Payload]) -> Payload:
     if not body:
         raise invalid_request([{"type": "missing", "loc": ("body",), "msg": "Field required"}])
     try:
-        return payload.model_validate(_data(body), from_attributes=True)
+        data = _data(body)
     except json.JSONDecodeError as error:
         raise invalid_request([{"type": NOT_JSON, "loc": ("body", error.pos), "ctx": {"error": error.msg}}]) from error
+    return validated(data, payload)
+
+
+def validated(data: Any, payload: type[Payload]) -> Payload:
+    """The payload in what a body holds. Raises InvalidRequest, naming the places."""
+    try:
+        return payload.model_validate(data, from_attributes=True)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
         raise invalid_request({**each, "loc": ("body", *each["loc"])} for each in found) from error
 
 
-async def _received(receive: Receive) -> bytes:
-    body, more = b"", True
+async def _pieces(receive: Receive, most: int) -> AsyncIterator[bytes]:
+    left, more = most, True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
-        body, more = body + message.get("body", b""), message.get("more_body", False)
-        if len(body) > MOST_BYTES:
-            raise HTTPException(413, f"The body is longer than {MOST_BYTES} bytes.")
-    return body
+        piece, more = message.get("body", b""), message.get("more_body", False)
+        left -= len(piece)
+        if left < 0:
+            raise HTTPException(413, f"The body is longer than {most} bytes.")
+        yield piece
 
 
 def _require_json(given: str) -> None:

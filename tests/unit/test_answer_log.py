@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from asof.errors import DataError
-from asof.serving.answer_log import AnswerLog
+from asof.serving.answer_log import AnswerLog, answer_facts
 from asof.serving.lineage import Lineage
 from asof.use_cases import load
 from training.lineage.answers import find_answer, read_answer
@@ -199,3 +199,21 @@ def test_an_answer_of_another_model_is_refused() -> None:
     other = ANSWER | {"model": {**vars(LINEAGE), "name": "other"}}
     with pytest.raises(DataError, match="is an answer of other, not of streamflow_churn"):
         read_answer(json.dumps(other), CHURN, "answer.json")
+
+
+def test_the_lines_of_a_batch_are_made_apart_from_being_written(opened: Opened, tmp_path: Path) -> None:
+    refusal = {"status": 404, "code": "entity-not-found", "entity": "nobody"}
+    path = tmp_path / "answers.jsonl"
+    write = opened(path).batch(
+        lambda: [("many:0", PREDICTOR, answer_facts("7590-VHVEG", EVIDENCE)), ("many:1", PREDICTOR, refusal)]
+    )
+    assert not path.exists()
+    write()
+    assert [find_answer(path, CHURN, each).entity for each in ("many:0", "many:1")] == ["7590-VHVEG", "nobody"]
+
+
+def test_without_a_path_no_lines_of_a_batch_are_even_made() -> None:
+    def lines() -> list[Any]:
+        raise AssertionError
+
+    AnswerLog(None).batch(lines)()

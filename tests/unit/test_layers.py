@@ -26,7 +26,7 @@ class Layers:
 app = FastAPI()
 Layers.mount_asgi_app(app)
 Layers.add_asgi_middleware(Boundary, access_log=AccessLog(on=False))
-Layers.add_asgi_middleware(FastLane, path="/predict", endpoint=app)
+Layers.add_asgi_middleware(FastLane, lanes={"/predict": app})
 outermost = Layers.to_asgi()
 print(json.dumps([type(outermost).__name__, *(layer.cls.__name__ for layer in outermost.app.user_middleware)]))
 """

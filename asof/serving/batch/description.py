@@ -1,0 +1,83 @@
+"""What POST /predict/batch takes and answers, for the OpenAPI description."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from asof.errors import InvalidRequest, NotReady, Overloaded, TooManyInstances
+from asof.serving import openapi
+from asof.serving.answers import prediction_example
+from asof.serving.batch.instances import ARROW, MOST
+from asof.serving.evidence import Evidence, ModelIdentity
+from asof.serving.problems import BODY
+from asof.serving.request_input import RequestInput
+from asof.serving.store_input import STORE, StoreInput
+from asof.serving.strict_json import JSON
+from asof.use_case import UseCase
+
+PROBLEM = {
+    "code": "entity-not-found",
+    "status": 404,
+    "detail": "No feature view knows 'nobody': check the id, or load it.",
+    "entity": "nobody",
+}
+STREAM = {"type": "string", "format": "binary"}
+
+
+class InstanceProblem(BaseModel):
+    """What POST /predict says of the same instance, without what is common; a kind may add members of its own."""
+
+    model_config = ConfigDict(extra="allow")
+
+    status: int = Field(description="The status that POST /predict would have.")
+    detail: str = Field(description="What happened, and the next step.")
+    code: str = Field(description="The kind of problem in one word, for programs.")
+    errors: list[dict[str, str]] | None = Field(
+        None, description="invalid-request: each place in the instance, as `body`, and the rule it breaks."
+    )
+
+
+class Refused(BaseModel):
+    """An instance that has no answer."""
+
+    problem: InstanceProblem = Field(examples=[PROBLEM])
+
+
+def batch_type(use_case: UseCase) -> type[BaseModel]:
+    """What is taken as JSON."""
+    kind: Any = list[use_case.request]  # type: ignore[name-defined]
+    field = Field(min_length=1, max_length=MOST, description="Each as POST /predict takes it.")
+    return create_model(f"{use_case.request.__name__}Batch", instances=(kind, field))
+
+
+def answers_type(use_case: UseCase, evidence: type[Evidence]) -> type[BaseModel]:
+    """What is answered as JSON."""
+    rest = {name: (field.annotation, field) for name, field in evidence.model_fields.items()}
+    rest = {name: each for name, each in rest.items() if name not in Evidence.model_fields}
+    model = (ModelIdentity | None, Field(None, description="Who answered, where it is not the batch's model."))
+    name = use_case.answer.__name__
+    members: Any = {"model": model, **rest}
+    item = create_model(f"{name}Item", __base__=use_case.answer, **members)
+    kind: Any = list[item | Refused]
+    predictions: Any = (kind, Field(description="In the order of the instances."))
+    return create_model(f"{name}Batch", __base__=Evidence, predictions=predictions)
+
+
+def success(use_case: UseCase, evidence: type[Evidence]) -> dict[str, Any]:
+    """The description of a 200."""
+    whole = prediction_example(use_case, evidence)
+    common = {name: whole.pop(name) for name in Evidence.model_fields}
+    example = common | {"predictions": [whole, {"problem": PROBLEM}]}
+    stream = {"schema": STREAM, "example": "One row for each instance: the answer's members, code, status, detail."}
+    return {"content": {JSON: {"example": example}, ARROW: stream}}
+
+
+def problems(path: str, source: type[StoreInput | RequestInput]) -> dict[int | str, dict[str, Any]]:
+    """The problems of a batch as a whole."""
+    store = STORE if source is StoreInput else ()
+    return openapi.responses(path, InvalidRequest, TooManyInstances, Overloaded, NotReady, *store, *BODY)
+
+
+def arrow_body() -> dict[str, Any]:
+    """What is taken besides JSON."""
+    return {"requestBody": {"content": {ARROW: {"schema": STREAM}}}}

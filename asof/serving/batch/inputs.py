@@ -1,0 +1,78 @@
+"""Inputs: what the model is asked with for many instances at once, and what is to be told of each.
+
+The rows that are good are found all at once, as arrays. Every other row is judged alone, by what judges a request of
+POST /predict, so that both say the same.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asof.errors import AsOfError
+from asof.serving.found_columns import FoundColumns
+from asof.serving.input import Input
+from asof.serving.verdicts import FoundRow
+
+Evidence = Mapping[str, Any]
+Judge = Callable[[int, FoundRow], Evidence]
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Of n instances: `told` has the evidence of each, or the error that refuses it.
+
+    `values` are the features by name of those that the model may see, each of shape (len(admitted),), without nulls;
+    `admitted` are their places among the n, in order.
+    """
+
+    told: Sequence[Evidence | AsOfError]
+    values: Mapping[str, NDArray[Any]]
+    admitted: Sequence[int]
+
+
+def admit_found(found: FoundColumns, good: NDArray[np.bool_], judge: Judge) -> Inputs:
+    """Inputs out of a store. `good` are the rows with nothing to tell; `judge` gives evidence or raises for another."""
+    shared = iter(_evidence(found, good))
+    told = [next(shared) if fine else _judged(place, found, judge) for place, fine in enumerate(good.tolist())]
+    admitted = _admitted(told)
+    return Inputs(told, found.values(admitted), admitted)
+
+
+def admit_given(read: Iterable[Input | AsOfError], names: Sequence[str]) -> Inputs:
+    """Inputs that came in the request, each already judged; `names` are the features'."""
+    every = list(read)
+    inputs = [each for each in every if isinstance(each, Input)]
+    values: dict[str, NDArray[Any]] = {name: np.array([each.values[name] for each in inputs]) for name in names}
+    told = [each.evidence if isinstance(each, Input) else each for each in every]
+    return Inputs(told, values, _admitted(told))
+
+
+def _judged(place: int, found: FoundColumns, judge: Judge) -> Evidence | AsOfError:
+    try:
+        return judge(place, found.row(place))
+    except AsOfError as error:
+        return error
+
+
+def _admitted(told: Sequence[Evidence | AsOfError]) -> list[int]:
+    return [place for place, each in enumerate(told) if not isinstance(each, AsOfError)]
+
+
+def _evidence(found: FoundColumns, good: NDArray[np.bool_]) -> list[Evidence]:
+    """The evidence of the good rows; rows of the same moments share one."""
+    moments = {  # of several features of a view the last one's, as for a single row
+        feature.view: column.moments for feature, column in zip(found.features, found.columns, strict=True)
+    }
+    shared: dict[tuple[int, ...], Evidence] = {}
+    rows = []
+    for key in zip(*(each[good].astype("int64").tolist() for each in moments.values()), strict=True):
+        if key not in shared:
+            as_of = {view: EPOCH + timedelta(microseconds=each) for view, each in zip(moments, key, strict=True)}
+            shared[key] = {"as_of": as_of, "flags": []}
+        rows.append(shared[key])
+    return rows

@@ -1,0 +1,76 @@
+"""The body of a batch -> its instances: each a valid payload of the use case, or the refusal that it gets by itself."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope
+
+from asof.errors import InvalidRequest, TooManyInstances
+from asof.serving import strict_json
+from asof.serving.strict_json import JSON, validated
+
+ARROW = "application/vnd.apache.arrow.stream"
+MOST = 10_000
+"""Instances of one batch."""
+MOST_BYTES = 16 * 2**20
+"""Ten thousand instances of thirty named numbers in JSON are 12 MB."""
+PATIENCE = 15.0
+"""Seconds for a body to arrive; a worker that ends waits as long for whoever is still sending."""
+
+Instance = BaseModel | InvalidRequest
+
+
+class Document(BaseModel):
+    """What every batch in JSON is; its instances are looked at one by one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    instances: list[Any] = Field(min_length=1)
+
+
+async def read_batch(scope: Scope, receive: Receive) -> tuple[str, bytes]:
+    """The kind of the body (JSON or ARROW), and the body; an empty one counts as JSON.
+
+    Raises HTTPException: 408 where it does not arrive, 413 for a longer one than MOST_BYTES, 415 for another kind;
+    ClientDisconnect where the client goes away.
+    """
+    given = Headers(scope=scope).get("content-type", "")
+    body = await strict_json.received(receive, most=MOST_BYTES, patience=PATIENCE)
+    kind = given.partition(";")[0].strip().lower() if body else JSON
+    if kind not in (JSON, ARROW):
+        told = given or "without one"
+        raise HTTPException(415, f"Send the body as Content-Type: {JSON} or {ARROW}, not {told!r:.100}.")
+    return kind, body
+
+
+def instances(kind: str, body: bytes, payload: type[BaseModel]) -> list[Instance]:
+    """The instances, in order. Blocks: to be called in a thread.
+
+    Raises InvalidRequest where the body is no such document or holds none, TooManyInstances for more than MOST.
+    """
+    data = _from_arrow(body) if kind == ARROW else strict_json.parse(body, Document).instances
+    if len(data) > MOST:
+        raise too_many(len(data))
+    return [_instance(each, payload) for each in data]
+
+
+def too_many(count: int) -> TooManyInstances:
+    """The refusal of so many instances."""
+    text = f"The batch holds {count} instances: send at most {MOST} at once."
+    return TooManyInstances(text, limit=MOST, instances=count)
+
+
+def _instance(data: Any, payload: type[BaseModel]) -> Instance:
+    try:
+        return validated(data, payload)
+    except InvalidRequest as error:
+        return error
+
+
+def _from_arrow(body: bytes) -> list[dict[str, Any]]:
+    """Imported here: pyarrow is half as large as all the rest of a worker."""
+    from asof.serving.batch.arrow_body import read_rows
+
+    return read_rows(body)

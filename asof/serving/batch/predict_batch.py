@@ -1,0 +1,116 @@
+"""POST /predict/batch, from the bytes of a request to those of its answer, in plain ASGI as `asof.serving.predict` is.
+
+Nothing is sent before the first chunk is answered: what refuses the whole batch is a problem with a status of its own.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+from starlette.datastructures import Headers, State
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from asof.errors import AsOfError
+from asof.serving.batch.aside import Aside
+from asof.serving.batch.forms import Form, form_for
+from asof.serving.batch.instances import Instance, instances, read_batch
+from asof.serving.batch.items import OK
+from asof.serving.batch.telling import Telling
+from asof.serving.batch.work import Batch
+from asof.serving.boundary import explain, occurrence, problem_response
+
+if TYPE_CHECKING:
+    from asof.serving.live import Live
+
+GONE = "gone"
+"""The outcome of a batch whose client did not read it to its end."""
+PATIENCE = 30.0
+"""Seconds that a client may take for one chunk: whoever does not read must not keep a place from others."""
+
+
+class PredictBatch:
+    """One address; `state.live` must be set before its first request. `payload` is what one instance is."""
+
+    def __init__(self, state: State, payload: type[BaseModel]) -> None:
+        self._state, self._payload, self._aside = state, payload, Aside()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        live: Live = self._state.live
+        try:
+            with live.current.worker.batches.one():
+                await self._answer(live, scope, receive, send)
+        except (AsOfError, HTTPException) as error:
+            await _refuse(live, error, scope, receive=receive, send=send)
+        except ClientDisconnect:
+            return
+
+    async def _answer(self, live: "Live", scope: Scope, receive: Receive, send: Send) -> None:
+        asked = await self._asked(scope, receive)
+        where = occurrence(scope)
+        batch = Batch(live, self._aside, request_id=where.request_id)
+        predictor = batch.turn.predictor
+        form = form_for(Headers(scope=scope).get("accept", ""), predictor, where.request_id)
+        async with contextlib.aclosing(self._pieces(batch, Telling(form, predictor, where), asked)) as pieces:
+            whole = await _stream(pieces, form, receive, send)
+        predictor.worker.metrics.batches.labels(OK if whole else GONE).inc()
+
+    async def _asked(self, scope: Scope, receive: Receive) -> list[Instance]:
+        kind, body = await read_batch(scope, receive)
+        return await self._aside.run(lambda: instances(kind, body, self._payload))
+
+    async def _pieces(self, batch: Batch, telling: Telling, asked: Sequence[Instance]) -> AsyncGenerator[bytes, None]:
+        done = 0
+        async with contextlib.aclosing(batch.chunks(asked)) as chunks:
+            async for chunk in chunks:
+                part = asked[done : done + len(chunk)]
+                piece, write = await self._aside.run(partial(telling.piece, chunk, part))
+                write()
+                done += len(chunk)
+                yield piece
+
+
+async def _stream(pieces: AsyncGenerator[bytes, None], form: Form, receive: Receive, send: Send) -> bool:
+    """Sends it all; False where the client went away, or did not read. Raises what the first chunk raises."""
+    gone = asyncio.create_task(_disconnected(receive))
+    try:
+        first = form.head() + await anext(pieces)
+        headers = [(b"content-type", form.media_type.encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await _send(send, first)
+        async for piece in pieces:
+            if gone.done():
+                return False
+            await _send(send, piece)
+        await send({"type": "http.response.body", "body": form.tail()})
+    except TimeoutError:
+        return False  # without an end the answer does not look like a whole one
+    finally:
+        gone.cancel()
+    return True
+
+
+async def _send(send: Send, piece: bytes) -> None:
+    async with asyncio.timeout(PATIENCE):
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _refuse(
+    live: "Live", error: AsOfError | HTTPException, scope: Scope, *, receive: Receive, send: Send
+) -> None:
+    document, headers = explain(error, scope)
+    predictor = live.current
+    predictor.worker.metrics.batches.labels(document.code).inc()
+    predictor.worker.answer_log.refused(
+        document.request_id, predictor, status=document.status, code=document.code, entity=None
+    )
+    await problem_response(document, headers)(scope, receive, send)

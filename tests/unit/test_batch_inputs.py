@@ -1,0 +1,92 @@
+"""What is told of many entities at once is what is told of each alone, whatever the store holds of it."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asof.errors import AsOfError
+from asof.feature_contract import Feature, FeatureContract
+from asof.serving.found_columns import FoundColumns
+from asof.serving.input import Input
+from asof.serving.metrics import Metrics
+from asof.serving.store_input import StoreInput
+from asof.serving.verdicts import FoundRow, Policy
+from asof.settings import Settings
+from asof.use_cases.churn.payloads import ChurnRequest
+
+NOW = datetime(2026, 3, 31, tzinfo=UTC)
+FEATURES = (
+    Feature("months", "subs", "Int64"),
+    Feature("senior", "users", "Bool"),
+    Feature("plan", "subs", "String"),
+    Feature("watched", "usage", "Float64"),
+)
+DAYS = timedelta(days=45)
+POLICIES = [Policy(DAYS, refuses=True), Policy(None, refuses=True), Policy(DAYS, refuses=True), Policy(DAYS, False)]
+VALUES: list[st.SearchStrategy[Any]] = [st.integers(0, 9), st.booleans(), st.sampled_from("ab"), st.floats(0, 1)]
+MOMENTS = st.sampled_from([NOW - timedelta(days=10)] * 6 + [NOW - timedelta(days=60), NOW + timedelta(days=1), None])
+
+
+class Held:
+    """OnlineFeatures that hold these rows, by entity."""
+
+    contract = FeatureContract("churn_v2", "user_id", FEATURES)
+    policies = POLICIES
+
+    def __init__(self, rows: dict[str, FoundRow]) -> None:
+        self._rows = rows
+
+    async def find(self, entity: str) -> FoundRow:
+        return self._rows[entity]
+
+    async def find_many(self, entities: Sequence[str]) -> FoundColumns:
+        return FoundColumns.from_rows(FEATURES, [self._rows[entity] for entity in entities])
+
+
+@st.composite
+def rows(draw: st.DrawFn) -> FoundRow:
+    moments = [draw(MOMENTS) for _ in FEATURES]
+    values = [None if moment is None else draw(st.none() | kind) for moment, kind in zip(moments, VALUES, strict=True)]
+    return FoundRow(FEATURES, values, moments)
+
+
+good = st.builds(
+    lambda *values: FoundRow(FEATURES, values, [NOW - timedelta(days=each) for each in (3, 1, 2, 1)]), *VALUES
+)
+METRICS = Metrics()
+
+
+async def alone(by: StoreInput, request: ChurnRequest) -> Input | tuple[type, str, Any]:
+    try:
+        return await by.read(request)
+    except AsOfError as error:
+        return told(error)
+
+
+def told(error: AsOfError) -> tuple[type, str, Any]:
+    return type(error), str(error), vars(error)
+
+
+@given(st.lists(rows() | good, min_size=1, max_size=6))
+def test_many_are_judged_as_each_alone(found: list[FoundRow]) -> None:
+    held: Any = Held({str(number): row for number, row in enumerate(found)})
+    by = StoreInput(Settings(clock=NOW), held, METRICS)
+    requests = [ChurnRequest(user_id=str(number)) for number in range(len(found))]
+
+    async def ask() -> tuple[list[Any], Any]:
+        return [await alone(by, each) for each in requests], (await by.read_many(requests))()
+
+    singles, many = asyncio.run(ask())
+    admitted = [place for place, each in enumerate(singles) if isinstance(each, Input)]
+    assert list(many.admitted) == admitted
+    for place, single in enumerate(singles):
+        if isinstance(single, Input):
+            row = admitted.index(place)
+            assert many.told[place] == single.evidence
+            assert {name: values[row] for name, values in many.values.items()} == single.values
+        else:
+            assert told(many.told[place]) == single
