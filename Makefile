@@ -7,7 +7,7 @@ FLOWS := $(RUN) -m flows
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock serve up down status env simulate ingest inspect retrain promote history trace rollback bundle deploy clean wipe
+.PHONY: help setup demo test check bench lock serve up down status env simulate ingest inspect retrain promote score history trace rollback bundle deploy clean wipe
 
 help: ## List the targets
 	@echo "AsOf: make TARGET [ARGS='...']"
@@ -70,6 +70,9 @@ retrain: setup ## Train, evaluate, register, and promote if better
 
 promote: setup ## Put a registered version into production
 	$(FLOWS) promote $(ARGS)
+
+score: setup ## Score every user as of a moment, into PostgreSQL or Parquet [ARGS='churn --as-of 2024-01-31']
+	$(FLOWS) score $(ARGS)
 
 history: setup ## Tell who was in production, since when and why
 	$(FLOWS) history $(ARGS)

@@ -75,7 +75,7 @@ def join(sources: tuple[ViewSource, ...], extract: ExtractSchema, as_of: datetim
         "as_of": sql.Literal(as_of),
     }
     features = (sql.Identifier(source.view, name) for source in sources for name in source.columns)
-    views = (_view(source, sql.Identifier(extract.entity), as_of, form) for source in sources)
+    views = (joined_view(source, sql.Identifier(extract.entity), as_of, form) for source in sources)
     return sql.SQL(JOIN).format(
         labelled=sql.SQL(LABELLED).format(**names),
         features=sql.SQL(", ").join(features),
@@ -84,7 +84,8 @@ def join(sources: tuple[ViewSource, ...], extract: ExtractSchema, as_of: datetim
     )
 
 
-def _view(source: ViewSource, entity: sql.Identifier, as_of: datetime, form: Form) -> sql.Composed:
+def joined_view(source: ViewSource, entity: sql.Identifier, as_of: datetime, form: Form) -> sql.Composed:
+    """The join of one source to the entities that a query calls `labelled`; it stands there under its view's name."""
     time, created = sql.Identifier("source", source.time), sql.Identifier("source", source.created)
     moment = sql.Literal(as_of)
     timely = [sql.SQL("{} <= {}").format(time, moment)]

@@ -19,10 +19,20 @@ def finds_by_key(connection: psycopg.Connection, query: sql.Composable) -> bool:
     A source without an index is so found out, and an index that only gives the order, which is read from its end until
     the entity comes by: the planner takes it for cheap where it expects that soon.
     """
+    plan = _plan(connection, query)
+    return all(scan["Total Cost"] < DEAR * (1 + scan["Plan Rows"]) for scan in _repeated_scans(plan))
+
+
+def expected_rows(connection: psycopg.Connection, query: sql.Composable) -> int:
+    """How many rows the planner expects; far off where the tables were never analysed."""
+    return int(_plan(connection, query)["Plan Rows"])
+
+
+def _plan(connection: psycopg.Connection, query: sql.Composable) -> dict[str, Any]:
     row = connection.execute(sql.SQL("EXPLAIN (FORMAT JSON) {}").format(query)).fetchone()
     plans = row[0] if row else []
-    plan = (json.loads(plans) if isinstance(plans, str) else plans)[0]["Plan"]
-    return all(scan["Total Cost"] < DEAR * (1 + scan["Plan Rows"]) for scan in _repeated_scans(plan))
+    plan: dict[str, Any] = (json.loads(plans) if isinstance(plans, str) else plans)[0]["Plan"]
+    return plan
 
 
 def _repeated_scans(plan: dict[str, Any], *, repeated: bool = False) -> list[dict[str, Any]]:

@@ -4,6 +4,8 @@ Feast's registry says what the features are; the join's text is ours. Feast's ow
 million users, and quadratic time where the planner expects few rows: here the plan is looked at before it is run.
 """
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -99,12 +101,22 @@ def _source(store: "FeatureStore", contract: FeatureContract, view: str) -> View
 
 
 def _fetch(tables: KnownTables, queries: dict[Form, sql.Composed], types: dict[str, arrow.DataType]) -> arrow.Table:
+    with never_quadratic(tables, queries) as query:
+        return arrow.concat_tables(copied(tables.connection, query, types))
+
+
+@contextmanager
+def never_quadratic(tables: KnownTables, queries: Mapping[Form, sql.Composed]) -> Iterator[sql.Composed]:
+    """One of two queries that give the same rows, in a transaction with the planner's settings for it.
+
+    `BY_KEY` where the plan of it looks each entity up through an index, else `BY_SET`.
+    """
     with tables.connection.transaction():
         _set(tables, OUTPUT | SESSION[Form.BY_KEY])
         form = Form.BY_KEY if finds_by_key(tables.connection, queries[Form.BY_KEY]) else Form.BY_SET
     with tables.connection.transaction():
         _set(tables, OUTPUT | SESSION[form])
-        return arrow.concat_tables(copied(tables.connection, queries[form], types))
+        yield queries[form]
 
 
 def _set(tables: KnownTables, settings: dict[str, str]) -> None:

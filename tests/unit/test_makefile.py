@@ -6,7 +6,10 @@ import subprocess
 
 from asof.settings import PROJECT, Settings
 
-STAGES = {"simulate", "ingest", "inspect", "retrain", "promote", "history", "trace", "rollback", "bundle", "deploy"}
+STAGES = {
+    *("simulate", "ingest", "inspect", "retrain", "promote", "score"),
+    *("history", "trace", "rollback", "bundle", "deploy"),
+}
 
 
 def _make(*words: str) -> str:

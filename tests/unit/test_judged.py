@@ -1,0 +1,105 @@
+"""A model that fails at one row, or gives what is no probability, spoils only that row."""
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as arrow
+import pytest
+
+from asof.feature_contract import Feature, FeatureContract
+from asof.serving.found_columns import FoundColumns
+from asof.serving.model import ServedModel
+from asof.serving.verdicts import FoundRow, Policy
+from tests.serving_kit import facts_of
+from training.scoring.chunks import Chunk
+from training.scoring.judged import judge_chunk, moments_text, refusals
+
+NOW = datetime(2026, 3, 31, tzinfo=UTC)
+FEATURES = (Feature("hours", "usage", "Float64"), Feature("tickets", "support", "Int64"))
+POLICIES = [Policy(timedelta(days=45), refuses=True), Policy(timedelta(days=45), refuses=False)]
+
+
+class Odd:
+    """Gives the hours for a probability, and fails at negative ones: at the whole batch that holds one."""
+
+    name, blocking = "odd", False
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def probabilities(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> list[float]:
+        self.asked.append(len(arrays["hours"]))
+        if (arrays["hours"] < 0).any():
+            raise ValueError("hours below nothing")
+        return list(map(float, arrays["hours"]))
+
+
+def chunk(hours: Sequence[float | None], ages: Sequence[int | None] = ()) -> Chunk:
+    """A user for each: the age in days of what is known of the support, None where there is no row."""
+    moments = [NOW if age is None else NOW - timedelta(days=age) for age in ages] or [NOW] * len(hours)
+    rows = [FoundRow(FEATURES, [value, 1], [NOW, moment]) for value, moment in zip(hours, moments, strict=True)]
+    entities = arrow.array([f"user-{number}" for number in range(len(rows))], arrow.large_string())
+    return Chunk(entities, FoundColumns.from_rows(FEATURES, rows))
+
+
+def model(runtime: Odd) -> ServedModel:
+    return ServedModel(runtime, facts_of(FeatureContract("odd_v1", "user_id", FEATURES)), {})
+
+
+@pytest.mark.parametrize("at", [0, 499, 999])
+def test_one_row_that_the_model_fails_at_spoils_only_itself(at: int) -> None:
+    hours = [0.5] * 1000
+    hours[at] = -1.0
+    runtime = Odd()
+    judged = judge_chunk(chunk(hours), model(runtime), POLICIES, NOW)
+    assert judged.codes == [("internal-error" if number == at else None) for number in range(1000)]
+    assert judged.details[at] == "The model failed (ValueError): hours below nothing"
+    assert judged.flags[at] is None
+    assert np.isnan(judged.probabilities).tolist() == [number == at for number in range(1000)]
+    assert len(runtime.asked) < 25  # halves, and not row by row
+    assert refusals(judged) == {"internal-error": 1}
+
+
+@pytest.mark.parametrize("odd", [1.5, math.inf])
+def test_what_is_no_probability_is_told_of_its_row(odd: float) -> None:
+    judged = judge_chunk(chunk([0.25, odd, 1.0]), model(Odd()), POLICIES, NOW)
+    assert judged.codes == [None, "internal-error", None]
+    assert judged.details[1] == f"The model gave {odd}, which is no probability."
+    assert judged.probabilities[[0, 2]].tolist() == [0.25, 1.0]
+
+
+def test_the_model_sees_only_those_whom_it_may_see() -> None:
+    runtime = Odd()
+    judged = judge_chunk(chunk([0.1, None, 0.3, None], ages=[0, 0, 46, 46]), model(runtime), POLICIES, NOW)
+    assert judged.codes == [None, "missing-features", None, "missing-features"]
+    assert judged.probabilities[[0, 2]].tolist() == [0.1, 0.3]
+    assert "'user-1' is known, but hours is null" in (judged.details[1] or "")
+    assert judged.flags[0] == "[]"
+    assert '"verdict": "STALE", "age_days": 46.0' in (judged.flags[2] or "")
+    assert runtime.asked == [2]
+
+
+def test_nobody_to_score_is_no_question_to_the_model() -> None:
+    runtime = Odd()
+    assert judge_chunk(chunk([None]), model(runtime), POLICIES, NOW).codes == ["missing-features"]
+    assert runtime.asked == []
+
+
+def test_users_alike_in_what_they_lack_are_told_each_by_name() -> None:
+    judged = judge_chunk(chunk([None, None]), model(Odd()), POLICIES, NOW)
+    assert [(detail or "").split()[0] for detail in judged.details] == ["'user-0'", "'user-1'"]
+
+
+def test_each_user_is_told_the_moment_of_each_view_that_has_a_row() -> None:
+    rows = [(NOW, None), (NOW, NOW), (NOW - timedelta(microseconds=1), None), (None, None), (NOW, None)]
+    found = FoundColumns.from_rows(FEATURES, [FoundRow(FEATURES, [1.0, 1], list(moments)) for moments in rows])
+    assert moments_text(found).to_pylist() == [
+        '{"usage": "2026-03-31T00:00:00Z"}',
+        '{"usage": "2026-03-31T00:00:00Z", "support": "2026-03-31T00:00:00Z"}',
+        '{"usage": "2026-03-30T23:59:59.999999Z"}',
+        "{}",
+        '{"usage": "2026-03-31T00:00:00Z"}',
+    ]

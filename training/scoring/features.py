@@ -1,0 +1,34 @@
+"""A model's contract -> what its views read, and their policies, as registered: the same features, or none at all."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from asof.feature_contract import FeatureContract
+from asof.feature_store import feature_store
+from asof.serving.store.reader import require_same, view_policy
+from asof.serving.verdicts import Policy
+from asof.settings import Settings
+from training.join_text import ViewSource
+from training.point_in_time import read_sources
+
+
+@dataclass(frozen=True)
+class ScoredFeatures:
+    """The contract of a model, the sources of its views, and the policy of each feature in the contract's order."""
+
+    contract: FeatureContract
+    sources: Sequence[ViewSource]
+    policies: Sequence[Policy]
+
+
+def read_features(settings: Settings, contract: FeatureContract) -> ScoredFeatures:
+    """Raises FeatureContractMismatch where the registry has other features than the model takes.
+
+    Raises TrainingSetError where it does not know the model's feature service.
+    """
+    registered, sources = read_sources(settings, contract.feature_service)
+    require_same(contract, registered)
+    with feature_store(settings) as store:
+        views = {name: store.get_feature_view(name) for name in contract.views}
+    policies = {name: view_policy(view.ttl, view.tags) for name, view in views.items()}
+    return ScoredFeatures(contract, sources, [policies[feature.view] for feature in contract.features])

@@ -1,0 +1,133 @@
+"""Results -> a folder of Parquet parts, each written aside and then renamed; the last file is the manifest.
+
+The folder given holds one folder for each run, so that another version or moment lies beside it. Each part carries the
+run and its tally up to there: whoever goes on needs no other record. `_SUCCESS` lists the parts with their SHA-256.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pyarrow import parquet
+
+from asof.errors import ScoringError
+from training.scoring.place import busy
+from training.scoring.results import Results
+from training.scoring.run import Run, Tally
+
+MANIFEST = "_SUCCESS"
+RUN, TALLY = b"asof.run", b"asof.tally"
+
+
+@dataclass
+class ParquetPlace:
+    """A run in a folder of its own."""
+
+    folder: Path
+    run: Run
+    tally: Tally
+    complete: bool
+    parts: int
+
+    def write(self, results: Results) -> None:
+        rows = results.rows.replace_schema_metadata(
+            {RUN: json.dumps(self.run.to_dict()), TALLY: json.dumps(results.tally.to_dict())}
+        )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        part = self.folder / f"part-{self.parts:05}.parquet"
+        aside = part.with_name(f".{part.name}")
+        parquet.write_table(rows, aside, compression="zstd")
+        _put(aside, part)
+        self.parts += 1
+
+    def finish(self, tally: Tally) -> None:
+        told = {
+            "run": self.run.to_dict(),
+            "tally": tally.to_dict(),
+            "finished_at": datetime.now(UTC).isoformat(),
+            "parts": [_described(part) for part in _parts(self.folder)],
+        }
+        aside = self.folder / f".{MANIFEST}"
+        aside.write_text(json.dumps(told, indent=2) + "\n")
+        _put(aside, self.folder / MANIFEST)
+
+
+@contextmanager
+def in_parquet(target: Path, run: Run, *, any_known_at: bool) -> Iterator[ParquetPlace]:
+    """An `Opener`. Nothing is written before the first chunk but the folder and a lock file."""
+    if target.exists() and not target.is_dir():
+        raise ScoringError(f"{target} is a file: name a folder with --to, or `postgres`.")
+    target.mkdir(parents=True, exist_ok=True)
+    with _turn(target, run):
+        found = sorted(target.glob(f"{_name(run)}-known-at-*")) if any_known_at else [target / _own_name(run)]
+        folders = [each for each in found if _parts(each)]
+        yield (
+            _held(folders[-1])
+            if folders
+            else ParquetPlace(target / _own_name(run), run, Tally(), complete=False, parts=0)
+        )
+
+
+@contextmanager
+def _turn(target: Path, run: Run) -> Iterator[None]:
+    """A lock of the file system: it ends with its process, however that ends."""
+    with (target / f".{_name(run)}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise busy(run) from None
+        yield
+
+
+def _held(folder: Path) -> ParquetPlace:
+    """What a run has left there. A part that was not renamed was never there."""
+    parts = _parts(folder)
+    metadata = parquet.read_schema(parts[-1]).metadata
+    run, tally = (json.loads(metadata[key]) for key in (RUN, TALLY))
+    return ParquetPlace(
+        folder, Run.from_dict(run), Tally(**tally), complete=(folder / MANIFEST).exists(), parts=len(parts)
+    )
+
+
+def _parts(folder: Path) -> list[Path]:
+    return sorted(folder.glob("part-*.parquet"))
+
+
+def _name(run: Run) -> str:
+    as_of = _stamp(run.as_of).replace(".000000", "")
+    return f"{run.model}-v{run.version}-{run.run_id[:8]}-as-of-{as_of}"
+
+
+def _own_name(run: Run) -> str:
+    return f"{_name(run)}-known-at-{_stamp(run.known_at)}"
+
+
+def _stamp(moment: datetime) -> str:
+    """Of one length, so that names are in the order of their moments."""
+    return f"{moment.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
+
+
+def _described(part: Path) -> dict[str, Any]:
+    with part.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    rows = parquet.read_metadata(part).num_rows
+    return {"name": part.name, "rows": rows, "bytes": part.stat().st_size, "sha256": digest}
+
+
+def _put(aside: Path, target: Path) -> None:
+    """Renames a file that is whole on the disk; the name is there for good, too."""
+    with aside.open("rb") as file:
+        os.fsync(file.fileno())
+    aside.rename(target)
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
