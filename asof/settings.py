@@ -66,6 +66,10 @@ class Settings(BaseSettings):
         None, description="libpq's sslmode; default: disable on loopback, else require."
     )
     postgres_port: int = Field(5433, description="The embedded PostgreSQL's port; a taken one gives the next free.")
+    online_store: str = Field(
+        "online_store.store.WideOnlineStore",
+        description="Feast's `type` of the online store; `postgres` is Feast's own. Change it by `flows switch-store`.",
+    )
     mlflow_tracking_uri: str | None = Field(
         None,
         validation_alias="MLFLOW_TRACKING_URI",
@@ -179,6 +183,7 @@ class Settings(BaseSettings):
             "ASOF_POSTGRES_USER": url.username or "",
             "ASOF_POSTGRES_PASSWORD": url.password or "",
             "ASOF_POSTGRES_SSLMODE": self.sslmode,
+            "ASOF_ONLINE_STORE": self.online_store,
             "ASOF_FEAST_REGISTRY_URL": self.sqlalchemy_url("psycopg"),
             "MLFLOW_TRACKING_URI": self.tracking_uri,
             "MLFLOW_REGISTRY_URI": self.tracking_uri,

@@ -26,6 +26,8 @@ AsOf = Annotated[datetime | None, typer.Option(formats=MOMENT, help="The moment 
 KnownAt = Annotated[
     datetime | None, typer.Option(formats=MOMENT, help="Only what was known by then, UTC; default: now.")
 ]
+STORES = {"wide": "online_store.store.WideOnlineStore"}
+"""Names that are shorter than Feast's."""
 First = Annotated[datetime | None, typer.Option("--as-of", formats=DAY, help="The day that month_000 describes.")]
 
 
@@ -152,6 +154,28 @@ def parity(
     _exit_with(result["next"], failed=not result["agrees"])
 
 
+@door.command("switch-store")
+def switch_store(
+    to: Annotated[str, typer.Argument(metavar="wide|postgres|TYPE", help="Ours, Feast's own, or a `type` of Feast's.")],
+    use_case: str = "churn",
+    drop: Annotated[bool, typer.Option("--drop", help="Delete the tables of the store in use until now.")] = False,
+    file: Annotated[
+        Path | None, typer.Option(help="Where ASOF_ONLINE_STORE is set; default: the project's .env.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Fill another online store, compare it with the one in use, and use it from now on; exit code 1 if they differ."""
+    with account("switching", as_json=as_json) as say:
+        from asof.settings import PROJECT
+        from asof.use_cases import load
+        from flows.progress import log
+        from training.store_switch import switch_store as stage
+
+        settings, problem, target = open_settings(), load(use_case), STORES.get(to, to)
+        done = stage(settings, problem, target, file=file or PROJECT / ".env", drop=drop, progress=log.info)
+        say({**asdict(done), "next": "Start the services anew (`make up`): they still read the store of before."})
+
+
 @door.command()
 def retrain(
     use_case: UseCaseName = "churn",
@@ -198,6 +222,25 @@ def reproduce(use_case: UseCaseName, version: str, as_json: Json = False) -> Non
         found = flow(use_case, version)
         say(found if as_json else shortened(found))
     raise typer.Exit(0 if found["agrees"] else 1)
+
+
+@door.command()
+def score(
+    use_case: UseCaseName = "churn",
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
+    version: Annotated[str | None, typer.Option(help="Of the registry; default: the one in Production.")] = None,
+    to: Annotated[str, typer.Option(metavar="postgres|FOLDER", help="The table `scores`, or Parquet.")] = "postgres",
+    as_json: Json = False,
+) -> None:
+    """Score every user as of a moment; run again after a kill, it goes on where it was."""
+    with account("scoring", as_json=as_json) as say:
+        open_tracked_settings()
+        from flows.score_flow import score as flow
+
+        place = to if to == "postgres" else str(Path(to).resolve())
+        done = flow(use_case, as_of, known_at, version, place)
+        say(done if as_json else shortened(done))
 
 
 @door.command()

@@ -47,4 +47,11 @@ install_python() {
     apt-get update -qq >&2 && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv >&2
 }
 
+# Feast loads our online store by its name, whatever folder its commands are started in.
+link_online_store() {
+    packages=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') &&
+        ln -sfn ../../../../online_store "$packages/online_store"
+}
+
 install_with_uv || install_with_pip
+link_online_store

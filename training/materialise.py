@@ -84,6 +84,13 @@ def materialise(
     return Materialisation(moment, tuple(refreshes))
 
 
+def last_moment(connection: psycopg.Connection) -> datetime | None:
+    """What the online store shows is as of this moment; None where it has never been filled."""
+    connection.execute(STATE)
+    row = connection.execute("SELECT as_of FROM materialisations ORDER BY materialisation_id DESC LIMIT 1").fetchone()
+    return row[0] if row else None
+
+
 @dataclass(frozen=True)
 class _Stage:
     store: "FeatureStore"
@@ -92,10 +99,13 @@ class _Stage:
 
     def refresh(self, view: "FeatureView") -> Refresh:
         begun = perf_counter()
-        definition = _definition(view)
-        since, newest = self._unseen(view, self._last(view, definition))
+        definition = _definition(view, self.store.config.online_store.type)
+        last = self._last(view, definition)
+        since, newest = self._unseen(view, last)
         if since is None:
             return Refresh(view.name, None, 0, perf_counter() - begun)
+        if last == WHOLE:
+            self._rewind(view)
         with quiet():
             self.store.materialize(since, self.moment, feature_views=[view.name])
         entities = self._entities(view, since)
@@ -104,6 +114,12 @@ class _Stage:
             (view.name, self.moment, newest, definition, entities),
         )
         return Refresh(view.name, since, entities, perf_counter() - begun)
+
+    def _rewind(self, view: "FeatureView") -> None:
+        """Our own store lets no older value replace a newer one: what is from after the moment goes first."""
+        rewind = getattr(self.store.provider.online_store, "rewind", None)
+        if rewind:
+            rewind(self.store.config, view, self.moment)
 
     def _last(self, view: "FeatureView", definition: str) -> tuple[int, datetime]:
         """The newest load and moment that the online store shows already; WHOLE where it has to be read anew."""
@@ -132,10 +148,14 @@ class _Stage:
         return int(count)
 
 
-def _definition(view: "FeatureView") -> str:
-    """A digest of what decides a view's values. Not of Feast's own specification: that holds the time of each apply."""
+def _definition(view: "FeatureView", store: str) -> str:
+    """A digest of what decides a view's values online. Not of Feast's specification: that holds the time of each apply.
+
+    `store` is the type of the online store: another one has to be filled anew.
+    """
     source = view.batch_source
     told = [
+        store,
         [[field.name, str(field.dtype)] for field in view.features],
         [view.entities, source.get_table_query_string(), source.timestamp_field, source.created_timestamp_column],
         sorted(source.field_mapping.items()),

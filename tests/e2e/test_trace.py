@@ -82,8 +82,9 @@ def answered(served: Served) -> dict[str, httpx.Response]:
     with ThreadPoolExecutor(8) as pool:
         many = pool.map(lambda number: served.predict(f"{number:04d}-ABCDE", f"many-{number}"), range(200))
         assert {response.status_code for response in many} == {200}
-    malformed = {"X-Request-ID": "malformed"}
-    return answers | {"malformed": served.client.post("/predict", json={"user": 1}, headers=malformed)}
+    malformed = served.client.post("/predict", json={"user": 1}, headers={"X-Request-ID": "malformed"})
+    kit.eventually(lambda: "malformed" in served.answers.read_text(), 10, served.log)  # lines come after the answers
+    return answers | {"malformed": malformed}
 
 
 def lines(served: Served) -> dict[str, dict[str, Any]]:

@@ -16,7 +16,7 @@ import pytest
 from conftest import CHURN, History, moment
 
 from asof.feature_contract import FeatureContract
-from asof.settings import PROJECT
+from asof.settings import PROJECT, Settings
 from tests import parity_kit as kit
 from tests.serving_kit import registered_contract
 from training.gate import Criterion
@@ -25,6 +25,12 @@ from training.parity.criterion import NAME, online_store_agrees
 
 APRIL, MAY, JUNE = (moment(date(2024, *day)) for day in ((4, 30), (5, 31), (6, 30)))
 PAYMENTS, FAILED = "payments_agg_90d_fv", "failed_payments_90d"
+
+
+@pytest.fixture(scope="module")
+def settings(settings: Settings) -> Settings:
+    """On Feast's own online store: it is its tables that are damaged and locked here."""
+    return settings.model_copy(update={"online_store": "postgres"})
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,91 @@
+"""The online store in use -> another one: filled from the snapshots, compared value by value, and only then chosen."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import psycopg
+
+from asof.errors import DataError
+from asof.feature_store import feature_store
+from asof.settings import Settings
+from asof.use_case import UseCase
+from training.materialise import apply_features, last_moment, materialise
+from training.parity.stores import StoreParity, compare_stores
+from training.snapshot import prepare_tables
+
+VARIABLE = "ASOF_ONLINE_STORE"
+
+
+@dataclass(frozen=True)
+class StoreSwitch:
+    """What was done; `as_of` is the moment that both stores show, None where nothing was materialised yet."""
+
+    before: str
+    after: str
+    as_of: datetime | None
+    users: int
+    values: int
+    dropped: bool
+
+
+def switch_store(
+    settings: Settings,
+    use_case: UseCase,
+    to: str,
+    *,
+    file: Path,
+    drop: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
+) -> StoreSwitch:
+    """Fills the store of Feast's type `to` as the one in use is filled, and names it in the settings' `file`.
+
+    The store in use is left as it is, and goes on being read until the services are started anew; with `drop` its
+    tables are deleted at the end. Raises DataError where the two differ: then nothing has changed but the new store.
+    """
+    target = settings.model_copy(update={"online_store": to})
+    prepare_tables(settings, use_case.extract)
+    moment = _fill(settings, target, progress)
+    compared = compare_stores(settings, target, use_case.extract, progress=progress)
+    if compared.differences:
+        raise DataError(_difference(compared, settings.online_store, to))
+    _choose(file, to)
+    if drop and to != settings.online_store:
+        _drop(settings)
+    return StoreSwitch(settings.online_store, to, moment, compared.users, compared.values, drop)
+
+
+def _fill(settings: Settings, target: Settings, progress: Callable[[str], None]) -> datetime | None:
+    with psycopg.connect(settings.conninfo()) as connection:
+        moment = last_moment(connection)
+    apply_features(target)
+    if moment:
+        materialise(target, as_of=moment, progress=progress)
+    return moment
+
+
+def _difference(compared: StoreParity, before: str, after: str) -> str:
+    shown = "; ".join(
+        f"{each.entity} {each.view}:{each.feature} is {each.offline} of {each.offline_as_of} in {before}, "
+        f"{each.online} of {each.online_as_of} in {after}"
+        for each in compared.examples[:3]
+    )
+    return (
+        f"{compared.differences:,} of {compared.values:,} values differ, so {before} stays in use ({shown}). What the "
+        "snapshots hold and the store in use does not: run `python -m flows ingest`. What was written into it by "
+        "others (pushed) is not in the snapshots: write it into the new store, too."
+    )
+
+
+def _choose(file: Path, to: str) -> None:
+    """In the settings' file, whose other lines stay as they are."""
+    from dotenv import set_key
+
+    set_key(file, VARIABLE, to, quote_mode="never")
+
+
+def _drop(settings: Settings) -> None:
+    with feature_store(settings) as store:
+        views = store.list_feature_views()
+        store.provider.online_store.teardown(store.config, views, store.list_entities())
