@@ -1,7 +1,9 @@
 """Runs the benchmarks and prints them as tables; the figures go to `.asof/benchmarks.json` too. See README.md here.
 
 `python -m benchmarks [--users N] [PART ...]`, where the parts are those of PARTS (default: all) and N the users of the
-largest training set. The part `serving` has options of its own, and leaves files in `.asof/benchmarks/`.
+largest training set. The parts `serving` and `online-store` have options of their own, and leave files in
+`.asof/benchmarks/`.
+largest training set and of scoring. The part `serving` has options of its own, and leaves files in `.asof/benchmarks/`.
 """
 
 import argparse
@@ -23,7 +25,11 @@ from rich.status import Status
 from rich.table import Table
 
 from asof.settings import Settings
+from benchmarks.online_store import effort as online
+from benchmarks.online_store.run import measure_online_store
 from benchmarks.processes import run_json
+from benchmarks.scoring import measure_scoring
+from benchmarks.serving.batches import measure_batches
 from benchmarks.serving.catalogue import catalogue
 from benchmarks.serving.effort import QUICK, Effort
 from benchmarks.serving.run import measure_serving
@@ -51,13 +57,22 @@ def main(words: list[str] | None = None) -> None:
 def _asked(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of: {', '.join(PARTS)}")
-    parser.add_argument("--users", type=int, default=USERS, help="of the largest training set; 1000000 takes 12 GB")
+    parser.add_argument(
+        "--users", type=int, default=USERS, help="of the largest training set and of scoring; 1000000 takes 12 GB"
+    )
     serving = parser.add_argument_group("serving")
     serving.add_argument("--quick", action="store_true", help="one round of one second each")
     serving.add_argument("--rounds", type=int, help=f"of the closed loops (default: {Effort.rounds})")
     serving.add_argument("--seconds", type=float, help=f"of one closed loop (default: {Effort.seconds:g})")
     serving.add_argument("--tail-seconds", type=float, help=f"of the tail (default: {Effort.tail_seconds:g})")
     serving.add_argument("--only", nargs="+", metavar="PEER", choices=catalogue(), help=f"of: {', '.join(catalogue())}")
+    store = parser.add_argument_group("online-store (and --quick, --rounds, --seconds)")
+    sizes = f"to materialise (default: {' '.join(map(str, online.Effort.sizes))})"
+    store.add_argument("--sizes", nargs="+", type=int, metavar="USERS", help=sizes)
+    most = f"for Feast's ways, and in the store that is read (default: {online.Effort.most_slow})"
+    store.add_argument("--most-slow", type=int, metavar="USERS", help=most)
+    entities = f"of one read (default: {' '.join(map(str, online.Effort.entities))})"
+    store.add_argument("--entities", nargs="+", type=int, metavar="USERS", help=entities)
     asked = parser.parse_args(words)
     if unknown := set(asked.parts) - set(PARTS):
         parser.error(f"no part {', '.join(sorted(unknown))}; there are: {', '.join(PARTS)}")
@@ -74,10 +89,29 @@ def _serving(console: Console, settings: Settings, asked: argparse.Namespace) ->
         yield from measure_serving(own, settings.home / "benchmarks", _effort(asked), lambda what: _say(status, what))
 
 
+def _batches(console: Console, settings: Settings, _: argparse.Namespace) -> Iterator[Mapping[str, Any]]:
+    with console.status("batches ...") as status, _scratch(settings, "batches") as own:
+        yield from measure_batches(own, lambda what: _say(status, what))
+
+
 def _effort(asked: argparse.Namespace) -> Effort:
     names = ("rounds", "seconds", "tail_seconds", "only")
     given = {name: getattr(asked, name) for name in names if getattr(asked, name) is not None}
     return replace(QUICK if asked.quick else Effort(), **given)
+
+
+def _online_store(console: Console, settings: Settings, asked: argparse.Namespace) -> Iterator[Mapping[str, Any]]:
+    names = ("rounds", "seconds", "most_slow")
+    given = {name: getattr(asked, name) for name in names if getattr(asked, name) is not None}
+    given |= {name: tuple(getattr(asked, name)) for name in ("sizes", "entities") if getattr(asked, name)}
+    effort = replace(online.QUICK if asked.quick else online.Effort(), **given)
+    with console.status("online store ...") as status:
+        yield from measure_online_store(
+            lambda name: _scratch(settings, name),
+            settings.home / "benchmarks",
+            effort,
+            lambda what: _say(status, what),
+        )
 
 
 def _say(status: Status, what: str) -> None:
@@ -102,12 +136,25 @@ def _streams(console: Console, settings: Settings, asked: argparse.Namespace) ->
             yield measure_stream(settings, rows)
 
 
+def _scoring(console: Console, settings: Settings, asked: argparse.Namespace) -> Iterator[Mapping[str, Any]]:
+    with (
+        console.status(f"scoring {asked.users:,} users ..."),
+        _scratch(settings, "scoring_models") as models,
+        _scratch(settings, "scoring") as own,
+    ):
+        one_registry = {"mlflow_tracking_uri": models.mlflow_tracking_uri, "home": models.home}
+        yield from measure_scoring(models, own.model_copy(update=one_registry), asked.users)
+
+
 Measure = Callable[[Console, Settings, argparse.Namespace], Iterator[Mapping[str, Any]]]
 PARTS: dict[str, tuple[str, Measure]] = {
     "stages": ("The offline stream, two months, each stage in a process of its own", _all_stages),
     "serving": ("POST /predict beside its peers", _serving),
+    "online-store": ("Our online store beside Feast's and bare SQL", _online_store),
+    "batches": ("POST /predict/batch, 10,000 users at once", _batches),
     "swaps": ("From a promotion to its first answer, under load", _swaps),
     "training-sets": ("A training set of twelve months and five views, beside the join by hand", _training_sets),
+    "scoring": ("Every user scored, beside the bare model on an array in memory", _scoring),
     "streams": ("The fingerprint of a stream", _streams),
 }
 

@@ -16,7 +16,16 @@ from asof.serving.model import MLFLOW_FOLDER
 from asof.serving.runtime import MODEL_ONNX
 from asof.settings import Settings, export
 from asof.use_cases import load
-from benchmarks.serving.world import DEFAULT, FEATURE_SERVICES, FOREST, STREAMFLOW, WIDE_TABLE, model_of
+from benchmarks.serving.world import (
+    DEFAULT,
+    FEATURE_SERVICES,
+    FOREST,
+    OWN_STORE,
+    STOCK_STORE,
+    STREAMFLOW,
+    WIDE_TABLE,
+    model_of,
+)
 from benchmarks.stages import materialise, simulate, snapshot
 
 if TYPE_CHECKING:
@@ -40,7 +49,8 @@ def prepare(settings: Settings, folder: Path, users: int, variants: Sequence[str
 
     extracts = _extracts(settings, folder, users)
     snapshot(settings, extracts, users)
-    materialise(settings, extracts, users)
+    for store in (OWN_STORE, STOCK_STORE):
+        materialise(settings.model_copy(update={"online_store": store}), extracts, users)
     versions = {model: _version(settings, ESTIMATORS[model]) for model in dict.fromkeys(map(model_of, variants))}
     frames = _online_values(settings, versions)
     _write_wide_table(settings, frames[model_of(variants[-1])])

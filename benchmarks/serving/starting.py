@@ -8,7 +8,7 @@ from pathlib import Path
 
 from asof.settings import Settings
 from benchmarks.serving.peer import Started
-from benchmarks.serving.world import World
+from benchmarks.serving.world import OWN_STORE, World
 from benchmarks.stages import LAST
 from local import background, stack
 from local.background import Service
@@ -52,12 +52,12 @@ def servers(*makes: Callable[[World], Server]) -> Start:
     return start
 
 
-def bento(model: str, workers: int = 1) -> Start:
-    """Our own service, as `local.serve` starts it."""
+def bento(model: str, *, workers: int = 1, store: str = OWN_STORE) -> Start:
+    """Our own service, as `local.serve` starts it, on the online store of that type."""
 
     @contextmanager
     def start(world: World, folder: Path) -> Iterator[Started]:
-        service = prediction_service(_clocked(world, workers=workers), world.bentos[model])
+        service = prediction_service(_clocked(world, workers=workers, online_store=store), world.bentos[model])
         assert service
         host = world.settings.host
         running = background.launch(service, folder, (host, any_free_port(host)))
@@ -74,7 +74,9 @@ def behind_the_front_door(model: str) -> Start:
 
     @contextmanager
     def start(world: World, folder: Path) -> Iterator[Started]:
-        settings = _clocked(world, home=folder / "home", port=any_free_port(world.settings.host))
+        settings = _clocked(
+            world, online_store=OWN_STORE, home=folder / "home", port=any_free_port(world.settings.host)
+        )
         try:
             address = deploy(settings, world.bentos[model]).address
             found = (background.find(name, stack.run_folder(settings)) for name in (FRONT, *SLOTS))

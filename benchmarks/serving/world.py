@@ -18,6 +18,8 @@ VARIANTS = ("forest-all", "forest-one", "default")
 
 FEATURE_SERVICES = {FOREST: "churn_v1", DEFAULT: "churn_v2"}
 WIDE_TABLE = "benchmark_wide"
+OWN_STORE, STOCK_STORE = "online_store.store.WideOnlineStore", "postgres"
+"""Feast's types of both online stores: all peers but our service read the stock one."""
 STREAMFLOW = PROJECT.parent / "shared" / "data" / "streamflow"
 
 
@@ -57,8 +59,10 @@ def model_of(variant: str) -> str:
 def prepared(settings: Settings, folder: Path, *, users: int = 0, variants: Sequence[str] = VARIANTS) -> World:
     """Loads the extracts, trains the models and builds their Bentos; takes about a minute.
 
-    `users` is how many are simulated (0: the real extracts where they are there, or else as many as they have).
+    The settings of the World name Feast's stock online store; ours holds the same. `users` is how many are
+    simulated (0: the real extracts where they are there, or else as many as they have).
     """
+    settings = settings.model_copy(update={"online_store": STOCK_STORE})
     environment = {**settings.environment(), "BENTOML_HOME": str(folder / "bentoml")}
     told: dict[str, Any] = run_json(environment, "benchmarks.serving.prepare", str(folder), str(users), *variants)
     return World(settings=settings, folder=folder, **told)

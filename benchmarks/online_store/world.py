@@ -1,0 +1,42 @@
+"""Two months of StreamFlow's snapshots in PostgreSQL, and a later day on which one user in a hundred has new rows."""
+
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+from psycopg import sql
+
+from asof.settings import Settings, export
+from asof.use_cases import load
+from benchmarks.history import moment, write_history
+
+MONTHS = 2
+BEGINNING = datetime(2020, 1, 1, tzinfo=UTC)
+NEWEST = datetime.combine(moment(MONTHS - 1), datetime.min.time(), UTC)
+NEXT = NEWEST + timedelta(days=1)
+"""Up to NEWEST every user has rows; from NEXT on, one in a hundred has others."""
+
+CHANGED = """
+INSERT INTO {table} ({entity}, as_of, created_at, {columns})
+SELECT DISTINCT ON ({entity}) {entity}, {next}, {next}, {columns} FROM {table}
+WHERE as_of < {newest} AND abs(hashtext({entity})) % 100 = 0 ORDER BY {entity}, as_of DESC"""
+
+
+def write_world(settings: Settings, users: int) -> None:
+    """Fills the database, and registers StreamFlow's features."""
+    from training.materialise import apply_features
+
+    export(settings)
+    write_history(settings, users=users, months=MONTHS)
+    with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
+        for table in load("churn").extract.tables:
+            entity, *columns = [column.name for column in table.columns]
+            connection.execute(
+                sql.SQL(CHANGED).format(
+                    table=sql.Identifier(table.name),
+                    entity=sql.Identifier(entity),
+                    columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
+                    next=sql.Literal(NEXT),
+                    newest=sql.Literal(NEWEST),
+                )
+            )
+    apply_features(settings)

@@ -1,0 +1,99 @@
+"""POST /predict/batch: users a second over HTTP, in both forms, beside one request for each; and what it costs those.
+
+Ten thousand users a batch, one client, one worker. The one-by-one figure is 32 clients of /predict on the same worker.
+"""
+
+import http.client
+import json
+import statistics
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Event
+from time import perf_counter
+from typing import Any
+from urllib.parse import urlsplit
+
+from asof.settings import Settings
+from benchmarks.serving.catalogue import ASOF, catalogue
+from benchmarks.serving.driven import closed
+from benchmarks.serving.peer import Peer, Started, started
+from benchmarks.serving.usage import memory
+from benchmarks.serving.world import World, prepared
+
+USERS, ROUNDS = 10_000, 5
+WINDOW = (1.0, 4.0)
+FORMS = {"JSON": "application/json", "Arrow": "application/vnd.apache.arrow.stream"}
+MODELS = (ASOF, "asof-default")
+
+Progress = Callable[[str], None]
+Row = dict[str, Any]
+
+
+def measure_batches(settings: Settings, progress: Progress) -> Iterator[Row]:
+    """One row for each model and form."""
+    with TemporaryDirectory() as folder:
+        progress("users, features and both models")
+        world = prepared(settings, Path(folder), users=USERS, variants=("forest-one", "default"))
+        for name in MODELS:
+            peer = catalogue()[name]
+            progress(peer.title)
+            with started(peer, world) as running:
+                yield from _of_peer(peer, running, world)
+
+
+def _of_peer(peer: Peer, running: Started, world: World) -> Iterator[Row]:
+    users = [json.loads(line) for line in world.first("user", USERS)]
+    body = json.dumps({"instances": (users * (USERS // len(users) + 1))[:USERS]}).encode()
+    one_by_one = closed(peer, running, world, 32, WINDOW)["requests_per_second"]
+    alone = closed(peer, running, world, 1, WINDOW)
+    for form, accept in FORMS.items():
+        _post(running.urls[0], body, accept)  # what is imported and connected once
+        rounds = [_post(running.urls[0], body, accept) for _ in range(ROUNDS)]
+        beside = _beside(peer, running, world, lambda accept=accept: _post(running.urls[0], body, accept))
+        rate = USERS / statistics.median(seconds for seconds, _, _ in rounds)
+        yield {
+            "peer": peer.title,
+            "form": form,
+            "of one by one": round(rate / one_by_one, 1),
+            "users/s": round(rate),
+            "first byte, ms": round(statistics.median(first for _, first, _ in rounds) * 1000, 1),
+            "answer, MB": round(rounds[0][2] / 1e6, 2),
+            "/predict alone, p50 / p99 ms": f"{alone['p50_ms']:.1f} / {alone['p99_ms']:.1f}",
+            "beside batches": f"{beside['p50_ms']:.1f} / {beside['p99_ms']:.1f}",
+            "MiB a worker": memory(running.roots).worker,
+        }
+
+
+def _beside(peer: Peer, running: Started, world: World, batch: Callable[[], Any]) -> Row:
+    """One client of /predict, while another sends batch after batch."""
+    stop = Event()
+
+    def many() -> None:
+        while not stop.is_set():
+            batch()
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(many)
+        try:
+            return closed(peer, running, world, 1, WINDOW)
+        finally:
+            stop.set()
+
+
+def _post(predict: str, body: bytes, accept: str) -> tuple[float, float, int]:
+    """Seconds to the last byte and to the first one, and the bytes of the answer. Raises OSError where it is no 200."""
+    parts = urlsplit(predict)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
+    try:
+        begun = perf_counter()
+        connection.request("POST", f"{parts.path}/batch", body, {"Content-Type": "application/json", "Accept": accept})
+        answer = connection.getresponse()
+        first = perf_counter() - begun
+        size = sum(iter(lambda: len(answer.read(2**16)), 0))
+        if answer.status != http.HTTPStatus.OK:
+            raise OSError(f"/predict/batch answers {answer.status}")
+        return perf_counter() - begun, first, size
+    finally:
+        connection.close()
