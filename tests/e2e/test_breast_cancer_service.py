@@ -1,5 +1,6 @@
 """The contract of features in the request, against the built Bento over a socket, with no feature store anywhere."""
 
+import io
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -196,6 +197,52 @@ def test_a_huge_value_is_never_a_confident_benign(service: httpx.Client) -> None
     for position in range(30):
         errors = refused(ask(service, features=with_value(position, 1e300)))
         assert [error["at"] for error in errors] == [f"body.features.{position}"]
+
+
+def test_each_mass_of_a_batch_gets_what_it_gets_alone(service: httpx.Client, made: Made) -> None:
+    low, high = made.version.facts.ranges["mean area"]
+    instances: list[Any] = [
+        {"features": LIST},
+        {"measurements": BY_NAME},
+        {"features": with_value(AREA, high + 0.5 * (high - low))},
+        {"features": with_value(AREA, high + 12 * (high - low))},
+        {"features": LIST, "measurements": BY_NAME},
+        {"features": [0] * 30},
+        {"features": LIST[:29]},
+        *({"features": list(map(float, row))} for row in made.training_set.frame[list(NAMES)].to_numpy()),
+    ]
+    told = service.post("/predict/batch", json={"instances": instances}).json()
+    for instance, item in zip(instances[:50], told["predictions"], strict=False):
+        answer = ask(service, **instance)
+        alone = answer.json()
+        if answer.status_code == 200:
+            assert alone | {"probabilities": pytest.approx(alone["probabilities"], abs=1e-12)} == item | {
+                name: alone[name] for name in ("model", "request_id")
+            }
+        else:
+            assert alone | item["problem"] == alone
+            assert item["problem"].keys() >= {"code", "status", "detail", "errors"}
+    expected = made.trained.model.predict_proba(made.training_set.features)[:, 1]
+    served = [item["probabilities"]["benign"] for item in told["predictions"][7:]]
+    np.testing.assert_allclose(served, expected, rtol=0, atol=1e-6)
+
+
+def test_masses_come_in_arrow_as_lists_or_by_name(service: httpx.Client) -> None:
+    import pyarrow as pa
+
+    arrow = "application/vnd.apache.arrow.stream"
+    rows = [{"features": LIST, "measurements": None}, {"features": None, "measurements": BY_NAME}]
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, pa.Table.from_pylist(rows).schema) as writer:
+        writer.write(pa.Table.from_pylist(rows))
+    headers = {"Content-Type": arrow, "Accept": arrow}
+    answer = service.post("/predict/batch", content=sink.getvalue(), headers=headers)
+    with pa.ipc.open_stream(answer.content) as reader:
+        found = reader.read_all().to_pylist()
+    one = ask(service, features=LIST).json()
+    assert [row["probabilities"] for row in found] == [pytest.approx(one["probabilities"], abs=1e-12)] * 2
+    assert [row["class_name"] for row in found] == [one["class_name"]] * 2
+    assert [row["code"] for row in found] == [None] * 2
 
 
 def test_zero_is_a_measurement_where_others_are_not(service: httpx.Client) -> None:

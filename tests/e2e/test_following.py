@@ -315,3 +315,21 @@ def test_a_version_that_fails_at_live_rows_goes_and_no_request_fails(service: Fo
     assert _refused(service.client)[bad.version]["step"] == "answers"
     assert follow.metric(service.client, 'asof_swaps_total{outcome="returned"}') == 1
     service.takes(service.second)
+
+
+def test_a_batch_that_a_new_version_fails_at_in_part_is_answered_whole_and_held_against_it(service: Following) -> None:
+    service.takes(service.second)
+    bad = follow.publish(service.settings, service.contract, Variant(seed=16, unknown="error"))
+    service.takes(bad)
+
+    def ask(*users: str) -> tuple[dict[str, Any], list[str]]:
+        """The answer, and the version that answered each."""
+        told = service.client.post("/predict/batch", json={"instances": [{"user_id": user} for user in users]}).json()
+        return told, [item.get("model", told["model"])["version"] for item in told["predictions"]]
+
+    told, versions = ask("good", "no-internet", "good", "nobody")
+    assert versions == [bad.version, service.second.version, bad.version, bad.version]
+    assert [item.get("problem", {}).get("code") for item in told["predictions"]] == [None] * 3 + ["entity-not-found"]
+    assert ask("no-internet", "no-internet")[1] == [service.second.version] * 2
+    kit.eventually(lambda: bad.version in _refused(service.client), 30, service.log)
+    assert ask("good", "no-internet")[1] == [service.second.version] * 2

@@ -77,7 +77,7 @@ def test_the_demo_of_the_second_use_case_keeps_its_contract_too(newcomer: Newcom
 
 def test_the_stack_answers_as_the_readme_shows(newcomer: Newcomer) -> None:
     newcomer.run("make up")
-    known, unknown, features, model = (json.loads(newcomer.run(command)) for command in ASKED)
+    known, unknown, many, features, model = (json.loads(newcomer.run(command)) for command in ASKED)
     history, traced = newcomer.run("make history"), newcomer.run("make trace ARGS='churn 1'")
     newcomer.run("make down")
     assert "promoted" in history
@@ -85,6 +85,8 @@ def test_the_stack_answers_as_the_readme_shows(newcomer: Newcomer) -> None:
     assert known["user_id"] == "8547-OGMLE"
     assert known.keys() == {"user_id", "probability", "churn", "threshold", "model", "as_of", "flags", "request_id"}
     assert (unknown["status"], unknown["code"]) == (404, "entity-not-found")
+    assert [item.get("probability") for item in many["predictions"]] == [pytest.approx(known["probability"]), None]
+    assert many["predictions"][1]["problem"]["code"] == "entity-not-found"
     assert features["features"]
     assert model["name"] == known["model"]["name"]
 

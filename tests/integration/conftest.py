@@ -1,8 +1,10 @@
 """A simulated history with late rows and corrections, in PostgreSQL and in Feast."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,6 +12,9 @@ from asof.settings import Settings, export
 from asof.use_cases import load
 from simulator import SimulationPlan, simulate
 from training.deliveries import Delivery, find_deliveries
+
+if TYPE_CHECKING:
+    from tests.scoring_kit import Scene
 
 CHURN = load("churn")
 
@@ -53,3 +58,20 @@ def history(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> His
         take_snapshot(settings, CHURN.extract, each.folder, as_of=each.as_of, known_at=each.known_at)
     apply_features(settings)
     return history
+
+
+@pytest.fixture(scope="module")
+def scene(history: History, tmp_path_factory: pytest.TempPathFactory) -> "Scene":
+    """Users of every kind to be scored; not to be changed."""
+    from tests.scoring_kit import make_scene
+
+    return make_scene(history.settings, history.plan, tmp_path_factory.mktemp("may"))
+
+
+@pytest.fixture
+def copy_of_scene(scene: "Scene") -> "Iterator[Scene]":
+    """The same in a database that a test has for itself."""
+    from tests.parity_kit import copied
+
+    with copied(scene.settings) as settings:
+        yield replace(scene, settings=settings)
