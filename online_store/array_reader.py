@@ -10,11 +10,11 @@ from psycopg.abc import Transformer
 from psycopg.pq import Format
 from psycopg.pq.abc import PGresult
 
-from online_store.direct_lookup import DirectLookup, Source
-from online_store.direct_query import Plan, ViewPart, arrays_query
-from online_store.layout import Column
-from online_store.moments import MOMENT, as_datetime64, own_moments
-from online_store.prepared_queries import PreparedQueries
+from online_store.reading.direct_lookup import DirectLookup, Source
+from online_store.reading.direct_query import Plan, ViewPart, arrays_query
+from online_store.reading.moments import MOMENT, as_datetime64, own_moments
+from online_store.reading.prepared_queries import PreparedQueries
+from online_store.schema.layout import Column
 
 DTYPES = {"bool": "?", "float4": ">f4", "float8": ">f8", "int4": ">i4", "int8": ">i8"}
 """NumPy's type of an array's element as PostgreSQL sends it; any other comes as Python's objects."""

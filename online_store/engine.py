@@ -25,11 +25,11 @@ from feast.repo_config import FeastConfigBaseModel
 from psycopg import Connection, connect
 
 from online_store.errors import LayoutMoved, NoLayout
-from online_store.layout import read_layout
-from online_store.relay import ROWS, relay
+from online_store.relaying.relay import ROWS, relay
+from online_store.relaying.transfer import Job, is_plain, transfer_query
+from online_store.schema.layout import read_layout
+from online_store.schema.wanted import view_name
 from online_store.store import WideOnlineStore, address_of, schema_of
-from online_store.transfer import Job, is_plain, transfer_query
-from online_store.wanted import view_name
 
 
 class WideComputeEngineConfig(FeastConfigBaseModel):  # type: ignore[misc]

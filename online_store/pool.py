@@ -22,7 +22,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 
 from online_store.errors import Unreachable
-from online_store.parameters import register
+from online_store.reading.parameters import register
 
 PATIENCE = 10.0
 """Seconds that a caller waits for a connection: longer than a server takes to start again."""

@@ -7,10 +7,10 @@ from typing import Any
 
 from psycopg.pq.abc import PGresult
 
-from online_store.direct_lookup import DirectLookup, Source
-from online_store.direct_query import Plan, rows_query
-from online_store.moments import as_datetime, own_moments
-from online_store.prepared_queries import PreparedQueries
+from online_store.reading.direct_lookup import DirectLookup, Source
+from online_store.reading.direct_query import Plan, rows_query
+from online_store.reading.moments import as_datetime, own_moments
+from online_store.reading.prepared_queries import PreparedQueries
 
 Row = tuple[Sequence[Any], Sequence[datetime | None]]
 """One entity: of each feature its value (None: a null) and its moment in UTC (None: absent)."""

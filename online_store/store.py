@@ -15,15 +15,15 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.repo_config import RepoConfig
 
 from online_store.errors import NotOffered
-from online_store.layout import read_layout
-from online_store.layouts import KnownLayouts, View
 from online_store.pool import Address
 from online_store.pools import Pools
-from online_store.reads import Answer, Question, Reader
-from online_store.rows import Written
-from online_store.tables import drop_views, forget_after, make_catalogue, settle_view, views_of
-from online_store.wanted import view_name, wanted_view
-from online_store.writes import Writer
+from online_store.reading.reads import Answer, Question, Reader
+from online_store.schema.layout import read_layout
+from online_store.schema.layouts import KnownLayouts, View
+from online_store.schema.tables import drop_views, forget_after, make_catalogue, settle_view, views_of
+from online_store.schema.wanted import view_name, wanted_view
+from online_store.writing.rows import Written
+from online_store.writing.writes import Writer
 
 
 class WideOnlineStoreConfig(PostgreSQLConfig):  # type: ignore[misc]

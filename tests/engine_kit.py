@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 
 from asof.settings import Settings
 from online_store.engine import WideComputeEngine
-from online_store.layout import read_layout
+from online_store.schema.layout import read_layout
 from online_store.store import WideOnlineStore
 
 WIDE = "online_store.store.WideOnlineStore"

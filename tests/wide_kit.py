@@ -9,10 +9,10 @@ import psycopg
 from feast import FeatureStore, RepoConfig
 
 from asof.settings import Settings
-from online_store.layout import Layout
+from online_store.schema.layout import Layout
+from online_store.schema.tables import WantedView, make_catalogue, settle_view
 from online_store.store import WideOnlineStore
-from online_store.tables import WantedView, make_catalogue, settle_view
-from online_store.upsert import begin_chunk, copy_statement, upsert_staged
+from online_store.writing.upsert import begin_chunk, copy_statement, upsert_staged
 
 SCHEMA = "wide %s schema"
 PLAIN = "both_stores"

@@ -12,7 +12,7 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import Float64, String, Struct, from_value_type
 
-from online_store.values import kind_of
+from online_store.schema.values import kind_of
 
 OTHERWISE = {"VALUE_LIST": "list_val", "VALUE_SET": "set_val"}
 CPP_TYPES = {1: "int32", 2: "int64", 5: "double", 6: "float", 7: "bool", 9: "string"}

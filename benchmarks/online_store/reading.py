@@ -79,7 +79,7 @@ def feast_asker(peer: str, *, awaited: bool) -> Callable[[Settings], Asker]:
 
 def array_asker(settings: Settings) -> Asker:
     from online_store.array_reader import ArrayReader
-    from online_store.direct_lookup import Source
+    from online_store.reading.direct_lookup import Source
 
     store = open_peer(settings, PEERS[OURS])
     pairs = wanted(store)

@@ -9,7 +9,7 @@ import pytest
 import uvloop
 
 from asof.settings import Settings
-from online_store.prepared_queries import PreparedQueries
+from online_store.reading.prepared_queries import PreparedQueries
 
 T = TypeVar("T")
 TEXT = 25

@@ -27,7 +27,7 @@ from asof.serving.store.opening import open_reader
 from asof.serving.store.stock_query import Keys, lookup_query
 from asof.serving.verdicts import FoundRow
 from asof.settings import PROJECT, Settings
-from online_store.prepared_queries import PLANNING
+from online_store.reading.prepared_queries import PLANNING
 from tests import serving_kit as kit
 from tests.serving_kit import NOW, USER
 from tests.stock_kit import (

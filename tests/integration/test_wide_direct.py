@@ -16,13 +16,13 @@ from psycopg.types.json import Jsonb
 from asof.settings import Settings
 from local import postgres
 from online_store.array_reader import ArrayReader, ReadColumn
-from online_store.direct_lookup import Source
-from online_store.direct_query import arrays_fit, arrays_query, check_query, make_plan, rows_query
 from online_store.errors import NoLayout, NotOffered
-from online_store.layout import Layout, read_layout
-from online_store.prepared_queries import PLANNING
+from online_store.reading.direct_lookup import Source
+from online_store.reading.direct_query import arrays_fit, arrays_query, check_query, make_plan, rows_query
+from online_store.reading.prepared_queries import PLANNING
 from online_store.row_reader import Row, RowReader
-from online_store.tables import WantedView, drop_views, make_catalogue, settle_view
+from online_store.schema.layout import Layout, read_layout
+from online_store.schema.tables import WantedView, drop_views, make_catalogue, settle_view
 from tests.wide_kit import SCHEMA, at, put, settle
 
 T = TypeVar("T")

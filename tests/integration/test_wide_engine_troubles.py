@@ -17,8 +17,8 @@ from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source i
 from feast.types import Bool, Float64, Int64
 
 from asof.settings import Settings
-from online_store import relay
-from online_store.relay import chunks
+from online_store.relaying import relay
+from online_store.relaying.relay import chunks
 from tests import engine_kit as kit
 from tests.engine_kit import END, START, at
 

@@ -20,8 +20,8 @@ from asof.serving.store.opening import WIDE, open_reader
 from asof.serving.store.wide import WideReader
 from asof.serving.verdicts import admit, judge, timing
 from asof.settings import PROJECT, Settings
-from online_store.layout import read_layout
-from online_store.tables import WantedView, settle_view
+from online_store.schema.layout import read_layout
+from online_store.schema.tables import WantedView, settle_view
 from tests import serving_kit as kit
 from tests import wide_reader_kit as both
 from tests.serving_kit import NOW, USER

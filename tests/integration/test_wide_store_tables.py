@@ -10,8 +10,8 @@ from psycopg.types.json import Jsonb
 
 from asof.settings import Settings
 from online_store.errors import LayoutMoved, NoLayout, TooManyColumns
-from online_store.layout import read_layout
-from online_store.tables import WantedView, drop_views, settle_view, views_of
+from online_store.schema.layout import read_layout
+from online_store.schema.tables import WantedView, drop_views, settle_view, views_of
 from tests.wide_kit import SCHEMA, at, put, rows_of, settle
 
 Connection = psycopg.Connection[Any]

@@ -94,7 +94,7 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from asof.settings import Settings
-from online_store import rows, writes
+from online_store.writing import rows, writes
 from tests import wide_kit
 from tests.integration import test_wide_store_under_load as load
 

@@ -15,10 +15,10 @@ from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq import Format
 
 from asof.settings import PROJECT
-from online_store.copy_format import FIRST_SECOND, LAST_SECOND, NULL, encoder, moment
-from online_store.layout import Column, Layout
-from online_store.names import LONGEST, fitting, literal, quoted, table_name
-from online_store.rows import groups
+from online_store.schema.layout import Column, Layout
+from online_store.schema.names import LONGEST, fitting, literal, quoted, table_name
+from online_store.writing.copy_format import FIRST_SECOND, LAST_SECOND, NULL, encoder, moment
+from online_store.writing.rows import groups
 from tests.wide_kit import at
 from tests.wide_values import entity
 

@@ -8,7 +8,7 @@ from asof.serving.found_columns import FoundColumns
 from asof.serving.store.addresses import store_conninfo, store_schema
 from asof.serving.store.stock_query import BYTEA_ARRAY, Columns, Keys, lookup_query
 from asof.serving.verdicts import FoundRow, Policy
-from online_store.prepared_queries import PreparedQueries
+from online_store.reading.prepared_queries import PreparedQueries
 
 LOOKUP = b"asof_lookup"
 

@@ -9,9 +9,9 @@ from asof.serving.found_columns import FoundColumn, FoundColumns
 from asof.serving.store.addresses import store_conninfo, store_schema
 from asof.serving.verdicts import FoundRow, Policy
 from online_store.array_reader import ArrayReader
-from online_store.direct_lookup import Source
-from online_store.direct_query import arrays_fit
 from online_store.errors import WideStoreError
+from online_store.reading.direct_lookup import Source
+from online_store.reading.direct_query import arrays_fit
 from online_store.row_reader import RowReader
 
 Read = TypeVar("Read")

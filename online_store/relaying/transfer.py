@@ -14,9 +14,9 @@ from feast.infra.compute_engines.dag.context import ColumnInfo
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
 from psycopg import Connection
 
-from online_store.casts import feature_cast, key_cast, moment_cast
-from online_store.layout import Column, Layout
-from online_store.names import literal, quoted
+from online_store.relaying.casts import feature_cast, key_cast, moment_cast
+from online_store.schema.layout import Column, Layout
+from online_store.schema.names import literal, quoted
 
 BEYOND = ("aggregations", "enable_validation", "feature_transformation", "filter", "offline", "source_views")
 """What a view may have that the relay does not do."""

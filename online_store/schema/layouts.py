@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg import AsyncConnection, Connection
 
-from online_store.layout import Layout, read_layout, read_layout_async
+from online_store.schema.layout import Layout, read_layout, read_layout_async
 
 View = tuple[str, str, str]
 """Schema, project and view."""

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from online_store.errors import NotOffered
-from online_store.layout import APART, EVENT_TS, LAYOUT, Column, Layout, catalogue
-from online_store.names import literal, quoted
+from online_store.schema.layout import APART, EVENT_TS, LAYOUT, Column, Layout, catalogue
+from online_store.schema.names import literal, quoted
 
 ZEROS = {
     "bool": "false",

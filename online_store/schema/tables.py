@@ -14,8 +14,8 @@ from psycopg import Connection
 from psycopg import errors as pg
 
 from online_store.errors import NoLayout, TooManyColumns
-from online_store.layout import APART, CREATED_TS, EVENT_TS, LAYOUT, OWN, Column, Layout, catalogue, read_layout
-from online_store.names import fitting, literal, quoted, table_name
+from online_store.schema.layout import APART, CREATED_TS, EVENT_TS, LAYOUT, OWN, Column, Layout, catalogue, read_layout
+from online_store.schema.names import fitting, literal, quoted, table_name
 
 MOST_COLUMNS = 1600
 """PostgreSQL's limit, to which dropped columns count as well."""

@@ -13,12 +13,12 @@ from typing import Any, Generic, Protocol, TypeVar
 from psycopg.pq.abc import PGresult
 from psycopg.types.numeric import Int8BinaryLoader
 
-from online_store.direct_query import Plan, check_query, make_plan
 from online_store.errors import LayoutMoved
-from online_store.key_arrays import array_oid, key_array
-from online_store.layout import read_layout_async
-from online_store.lookup import MOVED
-from online_store.prepared_queries import PreparedQueries
+from online_store.reading.direct_query import Plan, check_query, make_plan
+from online_store.reading.key_arrays import array_oid, key_array
+from online_store.reading.lookup import MOVED
+from online_store.reading.prepared_queries import PreparedQueries
+from online_store.schema.layout import read_layout_async
 
 LOOKUP, CHECK = b"wide_lookup", b"wide_check"
 ATTEMPTS = 5

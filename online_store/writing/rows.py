@@ -11,12 +11,12 @@ from datetime import datetime
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 
-from online_store import copy_format
-from online_store.copy_format import NULL
-from online_store.keys import key_fields
-from online_store.layout import Layout
-from online_store.lookup import Key
-from online_store.values import field_writer
+from online_store.reading.keys import key_fields
+from online_store.reading.lookup import Key
+from online_store.schema.layout import Layout
+from online_store.schema.values import field_writer
+from online_store.writing import copy_format
+from online_store.writing.copy_format import NULL
 
 Written = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 """A row as Feast hands it in: entity key, values, event and created timestamps."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from psycopg import DataError
 
-from online_store.direct_query import ViewPart
+from online_store.reading.direct_query import ViewPart
 
 START = datetime(2000, 1, 1, tzinfo=UTC)
 """Where PostgreSQL counts from, in microseconds."""

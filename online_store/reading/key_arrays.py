@@ -8,10 +8,10 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from online_store.column_types import OIDS
-from online_store.copy_format import NULL, encoder
 from online_store.errors import NotOffered
-from online_store.parameters import ARRAY_OIDS
+from online_store.reading.parameters import ARRAY_OIDS
+from online_store.schema.column_types import OIDS
+from online_store.writing.copy_format import NULL, encoder
 
 KINDS: Mapping[str, type] = {"bool": bool, "bytea": bytes, "int4": int, "int8": int, "text": str}
 """The types that keys may have here, and Python's."""

@@ -12,9 +12,9 @@ from typing import Any
 from psycopg import AsyncConnection, Connection
 from psycopg.errors import InvalidSchemaName, UndefinedTable
 
-from online_store.column_types import is_wrapped, postgres_type
 from online_store.errors import NoLayout
-from online_store.names import literal, quoted
+from online_store.schema.column_types import is_wrapped, postgres_type
+from online_store.schema.names import literal, quoted
 
 CATALOGUE = "wide_layouts"
 EVENT_TS, CREATED_TS, LAYOUT, APART = OWN = ("event_ts", "created_ts", "layout", "apart")

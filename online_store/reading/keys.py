@@ -7,11 +7,11 @@ from typing import Any
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 
-from online_store.copy_format import encoder
 from online_store.errors import UnfitValue
-from online_store.layout import Column, Layout
-from online_store.lookup import Key
-from online_store.values import key_value
+from online_store.reading.lookup import Key
+from online_store.schema.layout import Column, Layout
+from online_store.schema.values import key_value
+from online_store.writing.copy_format import encoder
 
 ENTITYLESS = "__dummy_id"
 """Feast's join key of views that have no entity; on-demand views without one leave even this out."""

@@ -6,8 +6,8 @@ taken where it is newer than what the row holds; the row's event_ts becomes the 
 stands apart.
 """
 
-from online_store.layout import APART, CREATED_TS, EVENT_TS, LAYOUT, Column, Layout
-from online_store.names import literal, quoted
+from online_store.schema.layout import APART, CREATED_TS, EVENT_TS, LAYOUT, Column, Layout
+from online_store.schema.names import literal, quoted
 
 
 def merge_statement(layout: Layout, staged: str, *, onto_apart: bool = False) -> str:

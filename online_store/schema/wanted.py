@@ -8,8 +8,8 @@ from feast.infra.online_stores.helpers import compute_versioned_name
 from feast.value_type import ValueType
 
 from online_store.errors import WideStoreError
-from online_store.keys import ENTITYLESS
-from online_store.tables import WantedView
+from online_store.reading.keys import ENTITYLESS
+from online_store.schema.tables import WantedView
 
 
 def view_name(view: Any, *, versioning: bool) -> str:

@@ -21,9 +21,9 @@ from psycopg import Connection
 from psycopg.errors import UndefinedTable
 
 from online_store.errors import LayoutMoved
-from online_store.layout import APART, CREATED_TS, EVENT_TS, LAYOUT, Layout
-from online_store.merge import merge_statement
-from online_store.names import quoted
+from online_store.schema.layout import APART, CREATED_TS, EVENT_TS, LAYOUT, Layout
+from online_store.schema.names import quoted
+from online_store.writing.merge import merge_statement
 
 STAGED = "pg_temp.wide_staged"
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from feast.protos.feast.types.Value_pb2 import Value
 
-from online_store.column_types import LIST
-from online_store.copy_format import NULL, encoder, sized
 from online_store.errors import UnfitValue
-from online_store.layout import Column
+from online_store.schema.column_types import LIST
+from online_store.schema.layout import Column
+from online_store.writing.copy_format import NULL, encoder, sized
 
 NUMBERS = frozenset({"int32_val", "int64_val", "float_val", "double_val", "unix_timestamp_val"})
 ALIKE = {"PDF_BYTES": "BYTES", "IMAGE_BYTES": "BYTES"}

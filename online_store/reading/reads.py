@@ -14,13 +14,13 @@ from feast.protos.feast.types.Value_pb2 import Value
 from psycopg import AsyncConnection, Connection, OperationalError
 
 from online_store.errors import LayoutMoved
-from online_store.keys import find_key
-from online_store.layout import Layout
-from online_store.layouts import KnownLayouts, View
-from online_store.lookup import MOST_COLUMNS, MOVED, FoundFeatures, JointLookup, Key, Lookup, keyed_alike
 from online_store.pool import Address, is_lost
 from online_store.pools import Pools
-from online_store.values import Maker, value_maker
+from online_store.reading.keys import find_key
+from online_store.reading.lookup import MOST_COLUMNS, MOVED, FoundFeatures, JointLookup, Key, Lookup, keyed_alike
+from online_store.schema.layout import Layout
+from online_store.schema.layouts import KnownLayouts, View
+from online_store.schema.values import Maker, value_maker
 
 ATTEMPTS = 5
 MOST_PLANS = 1000

@@ -18,8 +18,8 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
-from online_store.layout import Layout
-from online_store.upsert import begin_chunk, copy_statement, upsert_staged
+from online_store.schema.layout import Layout
+from online_store.writing.upsert import begin_chunk, copy_statement, upsert_staged
 
 ROWS = 20_000
 """Of a chunk, unless it is full before."""

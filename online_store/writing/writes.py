@@ -11,15 +11,15 @@ from typing import Any
 
 from psycopg import Connection, OperationalError
 
-from online_store.copy_format import HEADER, TRAILER
 from online_store.errors import LayoutMoved, UnfitValue
-from online_store.layout import Layout
-from online_store.layouts import KnownLayouts, View
-from online_store.lookup import MOVED
 from online_store.pool import Address, ThreadPool, is_lost
 from online_store.pools import Pools
-from online_store.rows import Group, Written, encoded, groups
-from online_store.upsert import begin_chunk, copy_statement, upsert_staged
+from online_store.reading.lookup import MOVED
+from online_store.schema.layout import Layout
+from online_store.schema.layouts import KnownLayouts, View
+from online_store.writing.copy_format import HEADER, TRAILER
+from online_store.writing.rows import Group, Written, encoded, groups
+from online_store.writing.upsert import begin_chunk, copy_statement, upsert_staged
 
 logger = logging.getLogger("online_store")
 

@@ -12,11 +12,11 @@ from typing import Any
 
 from psycopg import errors as pg
 
-from online_store.copy_format import NOT_A_TIME
 from online_store.errors import LayoutMoved
-from online_store.layout import APART, EVENT_TS, LAYOUT, Column, Layout
-from online_store.names import quoted
-from online_store.parameters import KeyArray, key_array
+from online_store.reading.parameters import KeyArray, key_array
+from online_store.schema.layout import APART, EVENT_TS, LAYOUT, Column, Layout
+from online_store.schema.names import quoted
+from online_store.writing.copy_format import NOT_A_TIME
 
 MOVED = (pg.UndefinedColumn, pg.UndefinedTable, pg.UndefinedFunction, pg.DatatypeMismatch, pg.FeatureNotSupported)
 """Columns or tables that are gone, or have another type; the last is 'cached plan must not change result type'."""

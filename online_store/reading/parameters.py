@@ -10,7 +10,7 @@ from psycopg.abc import AdaptContext
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
-from online_store.copy_format import array
+from online_store.writing.copy_format import array
 
 ARRAY_OIDS: Mapping[str, int] = {
     "bool": 1000,

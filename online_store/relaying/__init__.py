@@ -1,0 +1,1 @@
+"""A materialisation from PostgreSQL to PostgreSQL, without a look at the values."""

@@ -1,0 +1,1 @@
+"""Rows into tables: COPY into a staging table, and one upsert for each chunk."""
