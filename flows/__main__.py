@@ -120,6 +120,7 @@ def ingest(
     online_as_of: Annotated[
         datetime | None, typer.Option(formats=MOMENT, help="What the online store shows, UTC; default: the newest.")
     ] = None,
+    whole: Annotated[bool, typer.Option("--whole", help="Write every view anew, over what others wrote.")] = False,
     use_case: str = "churn",
     as_json: Json = False,
 ) -> None:
@@ -129,7 +130,7 @@ def ingest(
         from flows.ingest_flow import ingest as flow
         from flows.parity_flow import narrow
 
-        result = flow(str(folder), as_of.date() if as_of else None, backfill, online_as_of, use_case)
+        result = flow(str(folder), as_of.date() if as_of else None, backfill, online_as_of, use_case, whole)
         say(result if as_json else {**result, "parity": narrow(result["parity"])})
     _exit_with(result["parity"]["next"], failed=result["parity"]["wrong"] > 0)
 

@@ -28,12 +28,12 @@ def take(use_case: str, folder: str, as_of: datetime, known_at: datetime | None)
 
 
 @task(name="materialise", **RETRIES)
-def refresh_online_store(use_case: str, as_of: datetime | None) -> Materialisation:
+def refresh_online_store(use_case: str, as_of: datetime | None, whole: bool) -> Materialisation:
     """The feature definitions into the registry, the newest rows into the online store."""
     settings = open_settings()
     prepare_tables(settings, load(use_case).extract)
     apply_features(settings)
-    return materialise(settings, as_of=as_of, progress=log.info)
+    return materialise(settings, as_of=as_of, whole=whole, progress=log.info)
 
 
 @flow(name="ingest", description="Extracts into dated snapshots, and the newest rows into the online store.")
@@ -43,8 +43,11 @@ def ingest(
     backfill: bool = False,
     online_as_of: Moment | None = None,
     use_case: str = "churn",
+    whole: bool = False,
 ) -> dict[str, Any]:
     """Loads every delivery in a folder that is not loaded yet, then brings the online store up to date.
+
+    With `whole` every view is written anew, whatever it holds.
 
     What the store then holds is compared with the snapshots. The run does not fail where they differ, for its work is
     done and stays: the result and the artifact `parity` tell it, and the gate lets no model in. Raises
@@ -53,7 +56,7 @@ def ingest(
     load(use_case).extract  # noqa: B018 - before anything is looked for: there may be nothing to ingest
     deliveries = find_deliveries(Path(folder), first=first_as_of, backfill=backfill)
     snapshots = [take(use_case, str(each.folder), each.as_of, each.known_at) for each in deliveries]
-    online = refresh_online_store(use_case, online_as_of)
+    online = refresh_online_store(use_case, online_as_of, whole)
     loads = [
         {"delivery": delivery.folder.name, "as of": snapshot.as_of, "table": table, "rows": rows, "new rows": new}
         for delivery, snapshot in zip(deliveries, snapshots, strict=True)

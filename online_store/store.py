@@ -20,7 +20,7 @@ from online_store.pools import Pools
 from online_store.reading.reads import Answer, Question, Reader
 from online_store.schema.layout import read_layout
 from online_store.schema.layouts import KnownLayouts, View
-from online_store.schema.tables import drop_views, forget_after, make_catalogue, settle_view, views_of
+from online_store.schema.tables import drop_views, make_catalogue, rewind, settle_view, views_of
 from online_store.schema.wanted import view_name, wanted_view
 from online_store.writing.rows import Written
 from online_store.writing.writes import Writer
@@ -89,13 +89,13 @@ class WideOnlineStore(OnlineStore):  # type: ignore[misc]
         self.disconnect()
 
     def rewind(self, config: RepoConfig, table: FeatureView, moment: datetime) -> int:
-        """Deletes what is from after a moment, for older values to come back; gives how many rows went.
+        """For a view that is to be filled anew as of a moment: what it holds gives way; gives how many rows went.
 
         Not of Feast's interface: no write replaces a newer value by an older one. Raises NoLayout.
         """
         schema, project, view = _view(config, table)
         with self._pools.for_threads(address_of(config)).connection() as connection:
-            return forget_after(connection, read_layout(connection, project, view, schema=schema), moment)
+            return rewind(connection, read_layout(connection, project, view, schema=schema), moment)
 
     def online_write_batch(
         self,

@@ -65,18 +65,20 @@ def materialise(
     settings: Settings,
     *,
     as_of: datetime | None = None,
+    whole: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Materialisation:
     """Brings every feature view of the online store to the newest snapshot as of a moment (default: now).
 
     A view is read again from the oldest moment for which rows were loaded since its last time, so that late rows and
     corrections arrive too, and not at all where nothing was loaded. It is read whole the first time, when its
-    definition has changed, or when the moment lies before the last one.
+    definition has changed, when the moment lies before the last one, or with `whole`: what others have written into
+    the online store of a later moment, or of the same, gives way then.
     """
     moment = as_of or settings.now()
     with feature_store(settings) as store, psycopg.connect(settings.conninfo(), autocommit=True) as connection:
         connection.execute(STATE)
-        stage = _Stage(store, connection, moment)
+        stage = _Stage(store, connection, moment, whole)
         refreshes = []
         for view in sorted(store.list_feature_views(), key=lambda view: view.name):
             progress(view.name)
@@ -96,11 +98,12 @@ class _Stage:
     store: "FeatureStore"
     connection: psycopg.Connection
     moment: datetime
+    whole: bool
 
     def refresh(self, view: "FeatureView") -> Refresh:
         begun = perf_counter()
         definition = _definition(view, self.store.config.online_store.type)
-        last = self._last(view, definition)
+        last = WHOLE if self.whole else self._last(view, definition)
         since, newest = self._unseen(view, last)
         if since is None:
             return Refresh(view.name, None, 0, perf_counter() - begun)
@@ -116,7 +119,7 @@ class _Stage:
         return Refresh(view.name, since, entities, perf_counter() - begun)
 
     def _rewind(self, view: "FeatureView") -> None:
-        """Our own store lets no older value replace a newer one: what is from after the moment goes first."""
+        """Our own store lets no older value replace a newer one: it has to be told that this one is to win."""
         rewind = getattr(self.store.provider.online_store, "rewind", None)
         if rewind:
             rewind(self.store.config, view, self.moment)

@@ -72,10 +72,15 @@ def drop_views(connection: Connection[Any], schema: str, project: str, views: It
                 _drop(connection, found)
 
 
-def forget_after(connection: Connection[Any], layout: Layout, moment: datetime) -> int:
-    """Deletes the rows from after a moment; gives how many there were."""
-    told = literal(moment.astimezone(UTC).isoformat())
-    return connection.execute(f"DELETE FROM {layout.place} WHERE {EVENT_TS} > {told}::timestamptz".encode()).rowcount
+def rewind(connection: Connection[Any], layout: Layout, moment: datetime) -> int:
+    """Makes the rows give way to whatever is written next: those from after the moment go, and of the others none
+    counts as created later than what comes. Gives how many went.
+    """
+    told = f"{literal(moment.astimezone(UTC).isoformat())}::timestamptz"
+    with connection.transaction():
+        gone = connection.execute(f"DELETE FROM {layout.place} WHERE {EVENT_TS} > {told}".encode()).rowcount
+        connection.execute(f"UPDATE {layout.place} SET {CREATED_TS} = NULL WHERE {CREATED_TS} IS NOT NULL".encode())
+    return gone
 
 
 def views_of(connection: Connection[Any], schema: str, project: str) -> list[str]:

@@ -1,6 +1,6 @@
 """The online store against the snapshots: the newest row as of a moment, late rows and corrections included."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pandas as pd
 import psycopg
@@ -8,6 +8,7 @@ import pytest
 from conftest import CHURN, History, moment
 
 from asof.feature_store import feature_store
+from tests.serving_kit import USER, write_users
 from training.materialise import Materialisation, apply_features, materialise
 
 
@@ -93,6 +94,20 @@ def test_an_earlier_moment_brings_the_old_values_back(history: History) -> None:
     materialise(history.settings, as_of=moment(history.plan.as_of(3)))
     materialise(history.settings, as_of=february)
     agrees(history, february)
+
+
+def test_what_others_wrote_gives_way_where_all_is_written_anew(history: History) -> None:
+    april = moment(history.plan.as_of(3))
+    materialise(history.settings, as_of=april)
+    later, same = offline(history, april).index[:2]
+    strange = {"usage_agg_30d_fv": USER["usage_agg_30d_fv"] | {"watch_hours_30d": -1.0}}
+    write_users(history.settings, {later: strange}, april + timedelta(days=1))
+    write_users(history.settings, {same: strange}, april)
+    materialise(history.settings, as_of=april)
+    assert online(history, [later, same])["watch_hours_30d"].tolist() == [-1.0, -1.0], "nothing new was loaded"
+    done = materialise(history.settings, as_of=april, whole=True)
+    assert set(refreshed(done).values()) == {moment(history.plan.as_of(0))}
+    agrees(history, april)
 
 
 def test_a_view_whose_definition_changed_is_read_whole(history: History) -> None:

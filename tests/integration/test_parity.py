@@ -187,7 +187,7 @@ def test_a_view_that_was_never_materialised(copy: History) -> None:
     parity = check(copy)
     assert features_with(parity, Verdict.ONLY_OFFLINE) == dict.fromkeys(PROFILE, 400)
     assert found(parity) == {Verdict.ONLY_OFFLINE: 1200}
-    materialise_by_feast(copy.settings, parity.as_of)
+    materialise(copy.settings, as_of=parity.as_of, whole=True)
     assert check(copy).agrees, "as the next step promises"
 
 

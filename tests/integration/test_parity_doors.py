@@ -228,7 +228,7 @@ def test_an_ingest_that_leaves_a_difference_tells_it_when_its_work_is_done(
     answer = last_json(done)
     assert answer["deliveries"][0]["folder"] == "labels_000"
     assert (answer["parity"]["wrong"], answer["parity"]["users"]) == (1, 400)
-    assert "feast materialize" in " ".join(done.stderr.split())
+    assert "ingest --whole" in " ".join(done.stderr.split())
     again = flows(world, *words)
     assert again.returncode == 0, again.stderr
     assert last_json(again)["parity"]["agrees"] is True

@@ -5,8 +5,6 @@ from datetime import datetime
 from training.parity.check import Parity
 from training.parity.verdicts import Verdict
 
-BEFORE_ALL = "2000-01-01T00:00:00"
-
 
 def summary(parity: Parity) -> str:
     """How much was compared, and how much differs; of a sample also how far that reaches."""
@@ -28,9 +26,8 @@ def next_step(parity: Parity) -> str:
     if parity.wrong:
         return (
             "Run `python -m flows ingest`: it writes online what was loaded or defined since its last time. What "
-            "differs after that was written by somebody else, or was lost: "
-            f"`cd feature_repo && feast materialize {BEFORE_ALL} {parity.as_of:%Y-%m-%dT%H:%M:%S}` writes "
-            "every view whole. A store that is to show another moment is compared with --as-of."
+            "differs after that was written by somebody else, or was lost: `python -m flows ingest --whole` writes "
+            "every view anew. A store that is to show another moment is compared with --as-of."
         )
     if parity.differences:
         return (
