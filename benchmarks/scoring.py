@@ -27,7 +27,7 @@ from benchmarks.stages import simulate, snapshot
 if TYPE_CHECKING:
     from training.scoring.chunks import Chunk
 
-MONTHS = 12
+MONTHS = 2
 TRAINED_ON = 7_043
 ESTIMATORS = ("seed-baseline", "default")
 IN_MEMORY = 3
