@@ -2,14 +2,15 @@
 
 import io
 import random
+import struct
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from asof.errors import AsOfError, InvalidRequest, TooManyInstances
-from asof.serving.batch.arrow_body import MOST_VALUES, read_rows
-from asof.serving.batch.instances import MOST
+from asof.serving.batch.arrow_body import MOST_FIELDS, MOST_VALUES, read_rows
+from asof.serving.batch.instances import MOST, MOST_BYTES
 
 
 def stream(*tables: Any, compression: str | None = None) -> bytes:
@@ -79,6 +80,42 @@ def test_a_compressed_stream_is_refused_before_it_is_unpacked(compression: str) 
     with pytest.raises(InvalidRequest, match="compressed"):
         read_rows(bomb)
     assert pa.total_allocated_bytes() == before
+
+
+def test_the_compression_of_old_streams_is_refused_too() -> None:
+    sink, batch = io.BytesIO(), pa.record_batch({"user_id": ["x" * 100]})
+    options = pa.ipc.IpcWriteOptions(metadata_version=pa.ipc.MetadataVersion.V4)
+    with pa.ipc.new_stream(sink, batch.schema, options=options) as writer:
+        writer.write_batch(batch, custom_metadata={"ARROW:experimental_compression": "zstd"})
+    with pytest.raises(InvalidRequest, match="the stream is compressed"):
+        read_rows(sink.getvalue())
+
+
+def test_bytes_that_columns_share_count_for_each_of_them() -> None:
+    size = MOST_BYTES // 4
+    body = bytearray(stream(pa.table({name: ["x" * size] for name in "abcde"})))
+    offset = None
+    for place in range(0, len(body) - 15, 8):  # each text's place and length in the metadata: all lie at the first's
+        first, length = struct.unpack_from("<qq", body, place)
+        if length == size:
+            offset = first if offset is None else offset
+            struct.pack_into("<q", body, place, offset)
+    with pytest.raises(InvalidRequest, match="share their bytes"):
+        read_rows(bytes(body))
+
+
+def test_a_stream_without_a_column_is_refused_though_it_has_rows() -> None:
+    with pytest.raises(InvalidRequest, match="has 0 columns"):
+        read_rows(stream(users("a", "b").select([])))
+
+
+@pytest.mark.parametrize("count", [MOST_FIELDS + 1, 30_000])
+def test_more_columns_than_any_instance_has_are_refused_at_once(count: int) -> None:
+    with pytest.raises(InvalidRequest, match=f"has {count} columns"):
+        read_rows(stream(pa.table({f"c{number}": [True] for number in range(count)})))
+    struct_of_many = pa.array([{f"c{number}": True for number in range(count)}])
+    with pytest.raises(InvalidRequest, match="not taken"):
+        read_rows(stream(pa.table({"user_id": struct_of_many})))
 
 
 def test_more_rows_than_a_batch_may_have_are_counted_and_refused() -> None:

@@ -1,24 +1,29 @@
 """A body in Arrow's IPC stream format -> rows as plain data, a member for each column.
 
 What is small in Arrow can be endless as plain data: a compressed buffer, a text that a dictionary names ten thousand
-times, a list of nothing. So only types are taken whose every value has bytes of its own, uncompressed, and the values
-are counted before the first is made.
+times, a list of nothing, bytes that a thousand columns share. So only types are taken whose values have bytes,
+uncompressed, and values and bytes are counted before the first value is made.
 """
 
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 
 from asof.errors import InvalidRequest
-from asof.serving.batch.instances import MOST, too_many
+from asof.serving.batch.instances import MOST, MOST_BYTES, too_many
 from asof.serving.problems import MOST_TEXT, invalid_request
 
 MOST_VALUES = 200 * MOST
 """Of all columns together, those within lists counted."""
+MOST_FIELDS = 1000
+"""Columns of a stream, and members of a struct; an instance of the widest use case has thirty."""
 HEADER, COMPRESSION = 2, 3
 """The fields of `Message` and of `RecordBatch` in Arrow's Message.fbs, counted from 0."""
+OLD_COMPRESSION = b"ARROW:experimental_compression"
+"""How Arrow 0.17 said that buffers are compressed, in a message's metadata; pyarrow still unpacks them."""
 
 
 def read_rows(body: bytes) -> list[dict[str, Any]]:
@@ -34,6 +39,8 @@ def read_rows(body: bytes) -> list[dict[str, Any]]:
         raise _refusal("the stream holds no row")
     if (values := sum(_values(column) for batch in batches for column in batch.columns)) > MOST_VALUES:
         raise _refusal(f"the stream holds {values} values, and {MOST_VALUES} are taken at most")
+    if sum(batch.nbytes for batch in batches) > MOST_BYTES:  # what two columns share counts twice
+        raise _refusal("columns share their bytes: send each its own")
     return [row for batch in batches for row in _plain(batch)]
 
 
@@ -59,7 +66,9 @@ def _of_type(kind: str, message: Any) -> Any:
 
 
 def _require_plain(schema: Any) -> None:
-    if repeated := {name for name in schema.names if schema.names.count(name) > 1}:
+    if not 0 < len(schema) <= MOST_FIELDS:
+        raise _refusal(f"the stream has {len(schema)} columns: send one for each member of an instance")
+    if repeated := {name for name, count in Counter(schema.names).items() if count > 1}:
         raise _refusal(f"the column {min(repeated)!r:.{MOST_TEXT}} occurs twice")
     for field in schema:
         if not _is_plain(field.type):
@@ -73,7 +82,11 @@ def _is_plain(kind: Any) -> bool:
         return _is_plain(kind.value_type)
     if types.is_struct(kind):
         names = [field.name for field in kind.fields]
-        return len(set(names)) == len(names) and all(_is_plain(field.type) for field in kind.fields)
+        return (
+            len(names) <= MOST_FIELDS
+            and len(set(names)) == len(names)
+            and all(_is_plain(field.type) for field in kind.fields)
+        )
     taken = (types.is_integer, types.is_floating, types.is_boolean, types.is_string, types.is_large_string)
     return any(each(kind) for each in taken)
 
@@ -98,6 +111,8 @@ def _refusal(rule: str) -> InvalidRequest:
 def _is_compressed(message: Any) -> bool:
     """Whether a record batch's buffers are compressed, which pyarrow does not tell before it has unpacked them."""
     flat = message.metadata.to_pybytes()
+    if OLD_COMPRESSION in flat:
+        return True
     root = struct.unpack_from("<I", flat)[0]
     header = _field(flat, root, HEADER)
     if not header:
