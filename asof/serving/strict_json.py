@@ -19,6 +19,8 @@ from asof.serving.problems import NOT_JSON, invalid_request
 MOST_BYTES = 64 * 1024
 PATIENCE = 5.0
 """Seconds for a body to arrive; nobody else in the fast lane looks at the time, and BentoML beside it only later."""
+MOST_MEMBERS = 10_000
+"""Of one object. Pydantic tells each that is unknown, and no other thread runs meanwhile."""
 JSON = "application/json"
 
 Payload = TypeVar("Payload", bound=BaseModel)
@@ -100,6 +102,8 @@ def _refuse(constant: str) -> None:
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MOST_MEMBERS:
+        raise ValueError(f"an object has {len(pairs)} members, more than {MOST_MEMBERS}")
     members = dict(pairs)
     if len(members) < len(pairs):
         raise ValueError("a key occurs twice in one object")

@@ -16,6 +16,9 @@ MOST = 10_000
 """Instances of one batch."""
 MOST_BYTES = 16 * 2**20
 """Ten thousand instances of thirty named numbers in JSON are 12 MB."""
+MOST_MARKS = 100 * MOST
+"""Commas and opening brackets of a body in JSON. Small values are many times their text in memory, and no other thread
+runs while a long list of them is read."""
 PATIENCE = 15.0
 """Seconds for a body to arrive; a worker that ends waits as long for whoever is still sending."""
 
@@ -48,9 +51,10 @@ async def read_batch(scope: Scope, receive: Receive) -> tuple[str, bytes]:
 def instances(kind: str, body: bytes, payload: type[BaseModel]) -> list[Instance]:
     """The instances, in order. Blocks: to be called in a thread.
 
-    Raises InvalidRequest where the body is no such document or holds none, TooManyInstances for more than MOST.
+    Raises InvalidRequest where the body is no such document or holds none, TooManyInstances for more than MOST,
+    HTTPException 413 for more than MOST_MARKS.
     """
-    data = _from_arrow(body) if kind == ARROW else strict_json.parse(body, Document).instances
+    data = _from_arrow(body) if kind == ARROW else _from_json(body)
     if len(data) > MOST:
         raise too_many(len(data))
     return [_instance(each, payload) for each in data]
@@ -66,7 +70,15 @@ def _instance(data: Any, payload: type[BaseModel]) -> Instance:
     try:
         return validated(data, payload)
     except InvalidRequest as error:
-        return error
+        error.__cause__ = error.__context__ = None  # with the traceback it keeps all that pydantic found
+        return error.with_traceback(None)
+
+
+def _from_json(body: bytes) -> list[Any]:
+    if (marks := sum(map(body.count, (b",", b"[", b"{")))) > MOST_MARKS:
+        rule = f"The body has {marks} commas and brackets, and {MOST_MARKS} are taken at most"
+        raise HTTPException(413, f"{rule}: send at most {MOST} instances at once.")
+    return strict_json.parse(body, Document).instances
 
 
 def _from_arrow(body: bytes) -> list[dict[str, Any]]:
