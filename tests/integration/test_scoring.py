@@ -189,6 +189,18 @@ def test_a_version_that_is_not_compiled_scores_the_same(copy_of_scene: Scene) ->
     assert [row["code"] for row in rows[:half]] == [row["code"] for row in rows[half:]]
 
 
+@pytest.mark.parametrize("to", ["postgres", "parquet"])
+def test_a_run_of_a_named_knowledge_is_not_taken_for_what_is_known_now(
+    copy_of_scene: Scene, tmp_path: Path, to: str
+) -> None:
+    place = to if to == "postgres" else str(tmp_path)
+    named = copy_of_scene.score(known_at=datetime.now(UTC), to=place)
+    newest = copy_of_scene.score(to=place)
+    assert newest.new == named.new > 0
+    assert newest.run.known_at > named.run.known_at
+    assert copy_of_scene.score(to=place).run == newest.run
+
+
 def test_parquet_holds_the_same_rows_and_a_manifest_of_its_parts(copy_of_scene: Scene, tmp_path: Path) -> None:
     known_at = datetime.now(UTC)
     copy_of_scene.score(known_at=known_at)

@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,21 @@ def test_of_two_at_once_one_works_and_the_other_says_so(copy_of_scene: Scene, tm
     done = scene.score(to=place, progress=meanwhile)
     assert others
     assert done.new == len(written(scene, place)) == len(scene.everybody())
+
+
+def test_of_two_at_once_one_works_wherever_each_reads_its_clock(copy_of_scene: Scene) -> None:
+    elsewhere = AS_OF.astimezone(timezone(timedelta(hours=9)))
+    others: list[ScoringError] = []
+
+    def meanwhile(_: str) -> None:
+        if not others:
+            with pytest.raises(ScoringError, match="Another run is scoring") as refused:
+                copy_of_scene.score(as_of=elsewhere)
+            others.append(refused.value)
+
+    copy_of_scene.score(progress=meanwhile)
+    assert others
+    assert len(kit.runs(copy_of_scene.settings)) == 1
 
 
 def end_reading(scene: Scene) -> None:

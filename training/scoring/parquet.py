@@ -67,12 +67,8 @@ def in_parquet(target: Path, run: Run, *, any_known_at: bool) -> Iterator[Parque
     target.mkdir(parents=True, exist_ok=True)
     with _turn(target, run):
         found = sorted(target.glob(f"{_name(run)}-known-at-*")) if any_known_at else [target / _own_name(run)]
-        folders = [each for each in found if _parts(each)]
-        yield (
-            _held(folders[-1])
-            if folders
-            else ParquetPlace(target / _own_name(run), run, Tally(), complete=False, parts=0)
-        )
+        held = [each for each in map(_held, filter(_parts, found)) if each.run.of_its_day or not any_known_at]
+        yield held[-1] if held else ParquetPlace(target / _own_name(run), run, Tally(), complete=False, parts=0)
 
 
 @contextmanager

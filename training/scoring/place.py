@@ -26,7 +26,7 @@ class Place(Protocol):
 
 
 class Opener(Protocol):
-    """`any_known_at`: go on with whatever is the newest run of this model and moment, if there is one.
+    """`any_known_at`: go on with the newest run of this model and moment that is `of_its_day`, if there is one.
 
     Raises ScoringError where another process is at a run of the same model and moment.
     """

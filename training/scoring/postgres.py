@@ -50,7 +50,8 @@ SELECT scoring_run, entity, probability, label, code, detail, flags, moments, mo
 FROM public.scored_users JOIN public.scoring_runs USING (scoring_run)"""
 LOCK = "SELECT pg_advisory_lock(hashtextextended('asof scoring of ' || %s, 0))"
 FIND = """
-SELECT * FROM public.scoring_runs WHERE (model, version, run_id, as_of) = (%s, %s, %s, %s) AND (known_at = %s OR %s)
+SELECT * FROM public.scoring_runs WHERE (model, version, run_id, as_of) = (%s, %s, %s, %s)
+AND (known_at = %s OR %s AND known_at = begun_at)
 ORDER BY known_at DESC LIMIT 1"""
 NEW = [each.name for each in fields(Run)]
 PROGRESS = [each.name for each in fields(Tally)]

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Self
 
 
@@ -36,7 +36,12 @@ class Run:
     @property
     def title(self) -> str:
         """For people, without the moment up to which rows were known."""
-        return f"{self.model} version {self.version} as of {self.as_of.isoformat()}"
+        return f"{self.model} version {self.version} as of {self.as_of.astimezone(UTC).isoformat()}"
+
+    @property
+    def of_its_day(self) -> bool:
+        """Whether no moment of knowledge was named: it is what was known when the run was begun."""
+        return self.known_at == self.begun_at
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as a Parquet part keeps it."""

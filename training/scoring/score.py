@@ -68,8 +68,8 @@ def score_users(
     the one in Production). Features are each view's newest row up to `as_of`, learned by `known_at`; ages are judged
     as if it were `as_of` now.
 
-    Without `known_at` the newest run of this version and moment goes on where it ended, or a new one is begun with
-    what is known now. `to` is `postgres`, or a folder of Parquet parts.
+    Without `known_at` the newest such run of this version and moment goes on where it ended, or a new one is begun
+    with what is known now. `to` is `postgres`, or a folder of Parquet parts.
     Raises ScoringError where there is no snapshot, where another process is at the same, or where PostgreSQL is lost
     on the way; ModelError, UntrustedModel, FeatureContractMismatch, TrainingSetError or ConfigurationError where it
     cannot begin. What is written by then stays.
@@ -79,7 +79,8 @@ def score_users(
     with verified_version(settings, found) as verified:
         model = load_verified(verified, use_case)
     features = read_features(settings, found.facts.contract)
-    known = known_at or datetime.now(UTC)
+    now = datetime.now(UTC)
+    known = known_at or now
     run = Run(
         use_case=use_case.name,
         model=found.name,
@@ -92,7 +93,7 @@ def score_users(
         known_at=known,
         who=actor(settings),
         git_commit=str(code_version()),
-        begun_at=datetime.now(UTC),
+        begun_at=now,
     )
     work = _Work(settings, use_case, model, features, chunk)
     with _opener(settings, to)(run, any_known_at=known_at is None) as place:
