@@ -2,18 +2,23 @@
 
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from conftest import History
 
 from asof.errors import ScoringError
+from asof.serving.verdicts import Policy
 from tests import scoring_kit as kit
-from tests.scoring_kit import AS_OF, CHUNK, Kill, Scene, begun, timeless
+from tests.scoring_kit import AS_OF, CHUNK, CHURN, Kill, Scene, begun, timeless
+from training.scoring.features import ScoredFeatures, read_features
 from training.scoring.parquet import MANIFEST
 from training.scoring.postgres import PostgresPlace
+from training.snapshot import take_snapshot
 
 TO_POSTGRES, TO_PARQUET = "postgres", "parquet"
 
@@ -78,6 +83,67 @@ def test_a_run_goes_on_with_what_was_known_when_it_was_begun(copy_of_scene: Scen
     assert done.run.known_at == run["known_at"] == finished["known_at"]
     assert {row["known_at"] for row in kit.kept(scene.settings)} == {run["known_at"]}
     assert (finished["state"], finished["scored"]) == ("complete", len(scene.everybody()))
+
+
+def stopped(scene: Scene, to: str) -> None:
+    """A run that has come as far as its first chunk."""
+
+    def stop(_: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        scene.score(to=to, progress=stop)
+    assert len(written(scene, to)) == CHUNK
+
+
+@pytest.mark.parametrize("to", [TO_POSTGRES, TO_PARQUET])
+def test_a_run_does_not_go_on_over_rows_that_a_backfill_slipped_under_it(
+    copy_of_scene: Scene, history: History, tmp_path: Path, to: str
+) -> None:
+    scene, place = copy_of_scene, to if to == TO_POSTGRES else str(tmp_path / "scores")
+    stopped(scene, place)
+    late = AS_OF - timedelta(days=5)
+    take_snapshot(
+        scene.settings, CHURN.extract, history.deliveries[0].folder, as_of=late, known_at=late + timedelta(days=1)
+    )
+    with pytest.raises(ScoringError, match=r"cannot go on: .* 1 more loads count as known by then"):
+        scene.score(to=place)
+    assert len(written(scene, place)) == CHUNK
+    anew = scene.score(to=place, known_at=datetime.now(UTC))
+    assert anew.new == len(scene.everybody())
+
+
+def test_a_run_does_not_go_on_with_other_policies_than_it_was_begun_with(
+    copy_of_scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped(copy_of_scene, TO_POSTGRES)
+
+    def lenient(*given: Any) -> ScoredFeatures:
+        features = read_features(*given)
+        return replace(features, policies=[Policy(None, refuses=False) for _ in features.policies])
+
+    monkeypatch.setattr("training.scoring.score.read_features", lenient)
+    with pytest.raises(ScoringError, match=r"cannot go on: .* another source or policy"):
+        copy_of_scene.score()
+    monkeypatch.undo()
+    copy_of_scene.score()
+    assert len(kit.kept(copy_of_scene.settings)) == len(copy_of_scene.everybody())
+
+
+@pytest.mark.parametrize("gone", ["part-00000.parquet", "part-00002.parquet"])
+def test_parts_of_which_one_is_gone_are_neither_complete_nor_overwritten(
+    copy_of_scene: Scene, tmp_path: Path, gone: str
+) -> None:
+    copy_of_scene.score(to=str(tmp_path))
+    (part,) = tmp_path.glob(f"*/{gone}")
+    part.unlink()
+    before = {path: path.read_bytes() for path in tmp_path.glob("*/*")}
+    with pytest.raises(ScoringError, match="a part is gone"):
+        copy_of_scene.score(to=str(tmp_path))
+    assert {path: path.read_bytes() for path in tmp_path.glob("*/*")} == before
+    part.write_bytes(b"PAR1")
+    with pytest.raises(ScoringError, match=f"{gone} cannot be read"):
+        copy_of_scene.score(to=str(tmp_path))
 
 
 @pytest.mark.parametrize("to", [TO_POSTGRES, TO_PARQUET])

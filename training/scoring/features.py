@@ -1,5 +1,6 @@
 """A model's contract -> what its views read, and their policies, as registered: the same features, or none at all."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,11 @@ class ScoredFeatures:
     contract: FeatureContract
     sources: Sequence[ViewSource]
     policies: Sequence[Policy]
+
+    @property
+    def views(self) -> str:
+        """The digest of what is read, and of how it is judged."""
+        return hashlib.sha256(repr((self.sources, self.policies)).encode()).hexdigest()
 
 
 def read_features(settings: Settings, contract: FeatureContract) -> ScoredFeatures:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pyarrow import parquet
+from pyarrow import ArrowException, parquet
 
 from asof.errors import ScoringError
 from training.scoring.place import busy
@@ -83,13 +83,24 @@ def _turn(target: Path, run: Run) -> Iterator[None]:
 
 
 def _held(folder: Path) -> ParquetPlace:
-    """What a run has left there. A part that was not renamed was never there."""
-    parts = _parts(folder)
-    metadata = parquet.read_schema(parts[-1]).metadata
-    run, tally = (json.loads(metadata[key]) for key in (RUN, TALLY))
-    return ParquetPlace(
-        folder, Run.from_dict(run), Tally(**tally), complete=(folder / MANIFEST).exists(), parts=len(parts)
-    )
+    """What a run has left there. A part that was not renamed was never there. Raises ScoringError where one is gone."""
+    manifest, metadata = folder / MANIFEST, [_metadata(part) for part in _parts(folder)]
+    told = {key: json.loads(metadata[-1].metadata[key]) for key in (RUN, TALLY)}
+    complete = manifest.exists()
+    tally = Tally(**(json.loads(manifest.read_text())["tally"] if complete else told[TALLY]))
+    if (rows := sum(each.num_rows for each in metadata)) != tally.scored:
+        raise ScoringError(
+            f"The parts in {folder} hold {rows} users, and {tally.scored} were scored: a part is gone. Bring it back, "
+            "or delete the folder and score again."
+        )
+    return ParquetPlace(folder, Run.from_dict(told[RUN]), tally, complete=complete, parts=len(metadata))
+
+
+def _metadata(part: Path) -> Any:
+    try:
+        return parquet.read_metadata(part)
+    except (ArrowException, OSError) as error:
+        raise ScoringError(f"{part} cannot be read ({error}): bring it back, or delete its folder.") from error
 
 
 def _parts(folder: Path) -> list[Path]:

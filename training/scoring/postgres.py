@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS public.scoring_runs (
     scoring_run bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     use_case text NOT NULL, model text NOT NULL, version text NOT NULL, run_id text NOT NULL, fingerprint text NOT NULL,
     feature_service text NOT NULL, threshold double precision NOT NULL,
-    as_of timestamptz NOT NULL, known_at timestamptz NOT NULL,
+    as_of timestamptz NOT NULL, known_at timestamptz NOT NULL, loads bigint NOT NULL, views text NOT NULL,
     who text NOT NULL, git_commit text NOT NULL, begun_at timestamptz NOT NULL,
     state text NOT NULL DEFAULT 'unfinished' CHECK (state IN ('unfinished', 'complete')),
     scored bigint NOT NULL DEFAULT 0, answered bigint NOT NULL DEFAULT 0,

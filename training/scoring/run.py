@@ -12,7 +12,9 @@ class Run:
     """One model's scores of every user as of a moment, as known at another.
 
     `model` and `version` are those of the registry, `run_id` and `fingerprint` of its training; `threshold` is the
-    probability from which the label is true. `who` began it, at `begun_at`, with the code of `git_commit`.
+    probability from which the label is true. `loads` were there that count as known by then, `views` is the digest of
+    the sources and policies that were registered: both tell whether a run that goes on would read the same. `who` began
+    it, at `begun_at`, with the code of `git_commit`.
     """
 
     use_case: str
@@ -24,6 +26,8 @@ class Run:
     threshold: float
     as_of: datetime
     known_at: datetime
+    loads: int
+    views: str
     who: str
     git_commit: str
     begun_at: datetime

@@ -32,7 +32,7 @@ from training.scoring.postgres import in_postgres
 from training.scoring.query import Users
 from training.scoring.results import results
 from training.scoring.run import Run, Tally
-from training.scoring.subject import chosen_version, described_moment
+from training.scoring.subject import chosen_version, described_moment, loads_seen, require_unchanged
 from training.succession import actor
 
 CHUNK = 20_000
@@ -70,9 +70,9 @@ def score_users(
 
     Without `known_at` the newest such run of this version and moment goes on where it ended, or a new one is begun
     with what is known now. `to` is `postgres`, or a folder of Parquet parts.
-    Raises ScoringError where there is no snapshot, where another process is at the same, or where PostgreSQL is lost
-    on the way; ModelError, UntrustedModel, FeatureContractMismatch, TrainingSetError or ConfigurationError where it
-    cannot begin. What is written by then stays.
+    Raises ScoringError where there is no snapshot, where another process is at the same, where a run would go on with
+    other rows or policies than it was begun with, or where PostgreSQL is lost on the way; ModelError, UntrustedModel,
+    FeatureContractMismatch, TrainingSetError or ConfigurationError where it cannot begin. What is written stays.
     """
     extract = use_case.extract
     found = chosen_version(settings, use_case, version)
@@ -81,6 +81,7 @@ def score_users(
     features = read_features(settings, found.facts.contract)
     now = datetime.now(UTC)
     known = known_at or now
+    moment = described_moment(settings, extract, as_of, known_at=known)
     run = Run(
         use_case=use_case.name,
         model=found.name,
@@ -89,14 +90,18 @@ def score_users(
         fingerprint=found.facts.fingerprint,
         feature_service=found.facts.contract.feature_service,
         threshold=found.facts.threshold,
-        as_of=described_moment(settings, extract, as_of, known_at=known),
+        as_of=moment,
         known_at=known,
+        loads=loads_seen(settings, as_of=moment, known_at=known),
+        views=features.views,
         who=actor(settings),
         git_commit=str(code_version()),
         begun_at=now,
     )
     work = _Work(settings, use_case, model, features, chunk)
     with _opener(settings, to)(run, any_known_at=known_at is None) as place:
+        if not place.complete and place.run is not run:
+            require_unchanged(settings, place.run, views=features.views)
         return work.finish(place, to, progress)
 
 

@@ -1,7 +1,8 @@
-"""What is to be scored: the version that scores, and the moment that is described."""
+"""What is to be scored: the version that scores, the moment that is described, and what is known of it."""
 
 from datetime import UTC, datetime
 
+import psycopg
 from psycopg import sql
 
 from asof.errors import ModelError, ScoringError
@@ -11,6 +12,7 @@ from asof.use_case import UseCase
 from training.known_at import KnownTables, tables_known_at
 from training.parity.offline_side import newest_moment
 from training.register import ModelVersion, model_version, production
+from training.scoring.run import Run
 
 
 def chosen_version(settings: Settings, use_case: UseCase, version: str | None) -> ModelVersion:
@@ -49,6 +51,28 @@ def described_moment(
             "known yet. Take an earlier --as-of, or a later --known-at."
         )
     return moment
+
+
+def loads_seen(settings: Settings, *, as_of: datetime, known_at: datetime) -> int:
+    """How many loads brought what is known of a moment; a backfill adds to them afterwards."""
+    query = "SELECT count(*) FROM public.loads WHERE as_of <= %s AND known_at <= %s"
+    with psycopg.connect(settings.conninfo()) as connection:
+        row = connection.execute(query, (as_of, known_at)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def require_unchanged(settings: Settings, held: Run, *, views: str) -> None:
+    """Raises ScoringError where a run that goes on would read or judge otherwise than it did when it was begun."""
+    new = loads_seen(settings, as_of=held.as_of, known_at=held.known_at) - held.loads
+    changes = [f"{new} more loads count as known by then"] if new else []
+    if views != held.views:
+        changes.append("a feature view has another source or policy")
+    if changes:
+        raise ScoringError(
+            f"The run of {held.title}, known at {held.known_at.astimezone(UTC).isoformat()}, cannot go on: since it "
+            f"was begun, {' and '.join(changes)}, so the users that are left would be judged by another state. Begin "
+            "another with --known-at, or forget it: its rows in scored_users and scoring_runs, or its folder."
+        )
 
 
 def _anybody(tables: KnownTables, extract: ExtractSchema) -> bool:
