@@ -1,6 +1,6 @@
 """The forms of an answer: what comes before the items, the items of each chunk, what comes after them, as bytes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from pydantic_core import to_json
@@ -44,15 +44,18 @@ class JsonForm:
         return b"]}"
 
 
-def form_for(accept: str, predictor: Predictor, request_id: str) -> Form:
-    """Arrow where a caller prefers it by name, JSON for everybody else. `accept` is the header, "" without one."""
+def form_kind(accept: str) -> Callable[[Predictor, str], Form]:
+    """Arrow where a caller prefers it by name, JSON for everybody else. `accept` is the header, "" without one.
+
+    Blocks: to be called in a thread. The result takes the predictor that answers and the request's id.
+    """
     wishes = _wishes(accept)
     if wishes.get(ARROW, 0.0) > wishes.get(JSON, 0.0):
-        # Imported here: pyarrow is half as large as all the rest of a worker.
+        # Imported here: pyarrow is half as large as all the rest of a worker, and takes a quarter of a second.
         from asof.serving.batch.arrow_form import ArrowForm
 
-        return ArrowForm(predictor, request_id)
-    return JsonForm(predictor, request_id)
+        return ArrowForm
+    return JsonForm
 
 
 def _wishes(accept: str) -> dict[str, float]:

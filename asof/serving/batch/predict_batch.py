@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from asof.errors import AsOfError
 from asof.serving.batch.aside import Aside
-from asof.serving.batch.forms import Form, form_for
+from asof.serving.batch.forms import Form, form_kind
 from asof.serving.batch.instances import Instance, instances, read_batch
 from asof.serving.batch.items import OK
 from asof.serving.batch.telling import Telling
@@ -51,10 +51,11 @@ class PredictBatch:
 
     async def _answer(self, live: "Live", scope: Scope, receive: Receive, send: Send) -> None:
         asked = await self._asked(scope, receive)
+        kind = await self._aside.run(partial(form_kind, Headers(scope=scope).get("accept", "")))
         where = occurrence(scope)
         batch = Batch(live, self._aside, request_id=where.request_id)
         predictor = batch.turn.predictor
-        form = form_for(Headers(scope=scope).get("accept", ""), predictor, where.request_id)
+        form = kind(predictor, where.request_id)
         async with contextlib.aclosing(self._pieces(batch, Telling(form, predictor, where), asked)) as pieces:
             whole = await _stream(pieces, form, receive, send)
         predictor.worker.metrics.batches.labels(OK if whole else GONE).inc()
