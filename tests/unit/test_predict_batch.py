@@ -14,13 +14,14 @@ from asof.serving.batch import predict_batch
 from asof.serving.batch.forms import form_kind
 from asof.serving.batch.instances import ARROW
 from asof.serving.batch.predict_batch import PredictBatch
+from asof.serving.batch.work import CHUNK
 from asof.serving.live import Live
 from asof.serving.strict_json import JSON
 from tests.batch_kit import CANCER, predictor, request
 
 
-def sent(body: bytes, *, kind: str = JSON, accept: str = JSON) -> tuple[int, bytes]:
-    """Status and body of the answer."""
+def sent(body: bytes, *, kind: str = JSON, accept: str = JSON, pause: float = 0) -> tuple[int, bytes]:
+    """Status and body of the answer, to a client that takes so many seconds for each piece of it."""
     messages: list[Any] = []
     headers = [(b"content-type", kind.encode()), (b"accept", accept.encode())]
     scope = {"type": "http", "method": "POST", "path": "/predict/batch", "headers": headers}
@@ -32,6 +33,7 @@ def sent(body: bytes, *, kind: str = JSON, accept: str = JSON) -> tuple[int, byt
 
         async def send(message: Any) -> None:
             messages.append(message)
+            await asyncio.sleep(pause if "body" in message else 0)
 
         state = State({"live": Live(predictor())})
         await PredictBatch(state, CANCER.request)(scope, asked.get, send)
@@ -55,6 +57,16 @@ def test_an_arrow_stream_without_a_column_is_the_callers_fault() -> None:
     status, body = sent(sink.getvalue(), kind=ARROW)
     assert status == 422
     assert json.loads(body)["code"] == "invalid-request"
+
+
+@pytest.mark.parametrize("pause", [0.04, 60.0], ids=["a little at a time", "nothing"])
+def test_who_does_not_read_is_given_up_and_the_answer_has_no_end(pause: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    many = json.dumps({"instances": [1] * 5 * CHUNK}).encode()
+    assert len(json.loads(sent(many)[1])["predictions"]) == 5 * CHUNK
+    monkeypatch.setattr(predict_batch, "PATIENCE", 0.1)
+    given_up = sent(many, pause=pause)[1]
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(given_up)
 
 
 @pytest.mark.parametrize("accept", [JSON, ARROW])

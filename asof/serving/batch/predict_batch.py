@@ -5,6 +5,7 @@ Nothing is sent before the first chunk is answered: what refuses the whole batch
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 
 GONE = "gone"
 """The outcome of a batch whose client did not read it to its end."""
-PATIENCE = 30.0
-"""Seconds that a client may take for one chunk: whoever does not read must not keep a place from others."""
+PATIENCE = 60.0
+"""Seconds that a client is waited for, over all chunks: whoever reads a little now and then must not keep a place from
+others either."""
 
 
 class PredictBatch:
@@ -82,22 +84,35 @@ async def _stream(pieces: AsyncGenerator[bytes, None], form: Form, receive: Rece
         first = form.head() + await anext(pieces)
         headers = [(b"content-type", form.media_type.encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await _send(send, first)
+        reader = _Reader(send)
+        await reader.take(first)
         async for piece in pieces:
             if gone.done():
                 return False
-            await _send(send, piece)
+            await reader.take(piece)
         await send({"type": "http.response.body", "body": form.tail()})
-    except TimeoutError:
+    except ClientDisconnect:
         return False  # without an end the answer does not look like a whole one
     finally:
         gone.cancel()
     return True
 
 
-async def _send(send: Send, piece: bytes) -> None:
-    async with asyncio.timeout(PATIENCE):
-        await send({"type": "http.response.body", "body": piece, "more_body": True})
+class _Reader:
+    """The client of one answer, with the patience that is left for it."""
+
+    def __init__(self, send: Send) -> None:
+        self._send, self._left = send, PATIENCE
+
+    async def take(self, piece: bytes) -> None:
+        """Raises ClientDisconnect where the patience is over."""
+        begun = time.monotonic()
+        try:
+            async with asyncio.timeout(self._left):
+                await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+        except TimeoutError:
+            raise ClientDisconnect from None
+        self._left -= time.monotonic() - begun
 
 
 async def _disconnected(receive: Receive) -> None:
