@@ -1,9 +1,9 @@
 """A lookup of several views: keys in, what the tables hold out, over a connection and layouts that are kept.
 
-The layouts are read when a connection begins, and may grow old. A row that has all its values is right by any layout:
-a column that is gone, or has another type, is an error of PostgreSQL, and one that came anew holds nothing in rows of
-before. So only where something is missing or exceptional, or the tables never had all that is asked for, is the
-catalogue asked whether the layouts still hold; where they do not, all is read again.
+The layouts are read when a connection begins, and may grow old. A row that has all its values, and was not written by a
+later layout, is right: a column that is gone, or has another type, is an error of PostgreSQL, and one that came anew
+holds nothing in rows of before. So only where something is missing or exceptional, or the tables never had all that is
+asked for, is the catalogue asked whether the layouts still hold; where they do not, all is read again.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from psycopg.pq.abc import PGresult
 from psycopg.types.numeric import Int8BinaryLoader
 
-from online_store.errors import LayoutMoved
+from online_store.errors import LayoutMoved, WideStoreError
 from online_store.reading.direct_query import Plan, check_query, make_plan
 from online_store.reading.key_arrays import array_oid, key_array
 from online_store.reading.lookup import MOVED
@@ -79,7 +79,8 @@ class DirectLookup(Generic[Told]):
         """`keys` holds for each join key the value of each of n entities.
 
         Raises psycopg.OperationalError where the connection was lost: the next call is made on a fresh one. Raises
-        NoLayout where a view has no table, NotOffered where Feast's interface has to be taken.
+        NoLayout where a view has no table, NotOffered where Feast's interface has to be taken, WideStoreError where
+        the tables have join keys of which nothing is given.
         """
         for _ in range(ATTEMPTS - 1):
             try:
@@ -98,6 +99,7 @@ class DirectLookup(Generic[Told]):
         opened, self._open = self._open or await self._connect(), None
         prepared, plan = opened.prepared, opened.plan
         with prepared.closed_on_failure():
+            _require(keys, plan)
             given = [key_array(pg_type, keys[name]) for name, pg_type in plan.keys]
             result = await prepared.ask(LOOKUP, *given)
             told, whole = opened.form.read(prepared, result, len(next(iter(keys.values()))))
@@ -127,3 +129,8 @@ class DirectLookup(Generic[Told]):
         )
         layouts = [await read_layout_async(prepared.connection, project, view, schema=schema) for view in views]
         return make_plan(layouts, self._wanted, nan_is_null=self._nan_is_null)
+
+
+def _require(keys: Mapping[str, Sequence[Any]], plan: Plan) -> None:
+    if missing := sorted({name for name, _ in plan.keys} - keys.keys()):
+        raise WideStoreError(f"The tables are keyed by {missing} as well, of which nothing is given: ask with them.")

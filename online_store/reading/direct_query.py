@@ -159,7 +159,9 @@ def _value(plan: Plan, number: int, column: Column) -> str:
 
 
 def _is_exceptional(number: int, part: ViewPart) -> str:
-    return f"v{number}.{LAYOUT} < {part.newest} OR v{number}.{APART} IS NOT NULL"
+    # A row of a later layout than ours may be another table's of the same name: keyed otherwise, or of another type.
+    layout, newer = f"v{number}.{LAYOUT}", f"v{number}.{LAYOUT} > {part.layout.version}"
+    return f"{layout} < {part.newest} OR {newer} OR v{number}.{APART} IS NOT NULL"
 
 
 def _exception(number: int, part: ViewPart) -> str:

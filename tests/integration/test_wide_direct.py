@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 from asof.settings import Settings
 from local import postgres
 from online_store.array_reader import ArrayReader, ReadColumn
-from online_store.errors import NoLayout, NotOffered
+from online_store.errors import NoLayout, NotOffered, WideStoreError
 from online_store.reading.direct_lookup import Source
 from online_store.reading.direct_query import arrays_fit, arrays_query, check_query, make_plan, rows_query
 from online_store.reading.prepared_queries import PLANNING
@@ -202,6 +202,31 @@ def test_a_reader_that_is_open_follows_every_change_of_the_tables(
                 assert plain(await rows.read(keys)) == by_row(await arrays.read(keys)) == told
         await rows.close()
         await arrays.close()
+
+    asyncio.run(read_between())
+
+
+def test_a_table_that_is_keyed_otherwise_is_not_read_by_the_old_key_alone(
+    settings: Settings, connection: psycopg.Connection[Any]
+) -> None:
+    keys = {"user_id": ["u"], "shop_id": ["mine"]}
+    put(connection, settle(connection, "view", a="INT64"), [["u", 1, at(0), None]])
+
+    def key_anew() -> None:
+        both = WantedView("shop", "view", {"user_id": "STRING", "shop_id": "STRING"}, {"a": "INT64"})
+        layout = settle_view(connection, SCHEMA, both)
+        put(connection, layout, [["u", "mine", 2, at(0), None], ["u", "other", 3, at(0), None]])
+
+    async def read_between() -> None:
+        knowing = RowReader(source(settings), [("view", "a")]), ArrayReader(source(settings), [("view", "a")])
+        unknowing = RowReader(source(settings), [("view", "a")])
+        await asyncio.gather(*(each.read(keys) for each in (*knowing, unknowing)))
+        await asyncio.to_thread(key_anew)
+        assert plain(await knowing[0].read(keys)) == by_row(await knowing[1].read(keys)) == [([2], [at(0)])]
+        with pytest.raises(WideStoreError, match="shop_id"):
+            await unknowing.read({"user_id": ["u"]})
+        for each in (*knowing, unknowing):
+            await each.close()
 
     asyncio.run(read_between())
 
