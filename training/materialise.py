@@ -28,7 +28,8 @@ CREATE TABLE IF NOT EXISTS materialisations (
     definition text NOT NULL,
     entities bigint NOT NULL,
     finished_at timestamptz NOT NULL DEFAULT clock_timestamp()
-)"""
+);
+CREATE TABLE IF NOT EXISTS whole_materialisations_begun (view text PRIMARY KEY)"""
 
 
 WHOLE = (0, datetime.min.replace(tzinfo=UTC))
@@ -72,8 +73,8 @@ def materialise(
 
     A view is read again from the oldest moment for which rows were loaded since its last time, so that late rows and
     corrections arrive too, and not at all where nothing was loaded. It is read whole the first time, when its
-    definition has changed, when the moment lies before the last one, or with `whole`: what others have written into
-    the online store of a later moment, or of the same, gives way then.
+    definition has changed, when the moment lies before the last one, when it was to be read whole and that did not end,
+    or with `whole`: what others have written into the online store of a later moment, or of the same, gives way then.
     """
     moment = as_of or settings.now()
     with feature_store(settings) as store, psycopg.connect(settings.conninfo(), autocommit=True) as connection:
@@ -108,15 +109,27 @@ class _Stage:
         if since is None:
             return Refresh(view.name, None, 0, perf_counter() - begun)
         if last == WHOLE:
-            self._rewind(view)
+            self._begin_anew(view)
         with quiet():
             self.store.materialize(since, self.moment, feature_views=[view.name])
         entities = self._entities(view, since)
-        self.connection.execute(
-            "INSERT INTO materialisations (view, as_of, load_id, definition, entities) VALUES (%s, %s, %s, %s, %s)",
-            (view.name, self.moment, newest, definition, entities),
-        )
+        self._finish(view, (self.moment, newest, definition, entities))
         return Refresh(view.name, since, entities, perf_counter() - begun)
+
+    def _begin_anew(self, view: "FeatureView") -> None:
+        """What is told of the view is not true until it is finished: where it never is, the next time is whole, too."""
+        self.connection.execute(
+            "INSERT INTO whole_materialisations_begun VALUES (%s) ON CONFLICT DO NOTHING", (view.name,)
+        )
+        self._rewind(view)
+
+    def _finish(self, view: "FeatureView", told: tuple[datetime, int, str, int]) -> None:
+        with self.connection.transaction():
+            self.connection.execute("DELETE FROM whole_materialisations_begun WHERE view = %s", (view.name,))
+            self.connection.execute(
+                "INSERT INTO materialisations (view, as_of, load_id, definition, entities) VALUES (%s, %s, %s, %s, %s)",
+                (view.name, *told),
+            )
 
     def _rewind(self, view: "FeatureView") -> None:
         """Our own store lets no older value replace a newer one: it has to be told that this one is to win."""
@@ -128,6 +141,7 @@ class _Stage:
         """The newest load and moment that the online store shows already; WHOLE where it has to be read anew."""
         last = self.connection.execute(
             "SELECT load_id, as_of, definition FROM materialisations WHERE view = %s"
+            " AND view NOT IN (SELECT view FROM whole_materialisations_begun)"
             " ORDER BY materialisation_id DESC LIMIT 1",
             (view.name,),
         ).fetchone()

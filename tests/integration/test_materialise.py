@@ -1,11 +1,13 @@
 """The online store against the snapshots: the newest row as of a moment, late rows and corrections included."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pandas as pd
 import psycopg
 import pytest
 from conftest import CHURN, History, moment
+from feast import FeatureStore
 
 from asof.feature_store import feature_store
 from tests.serving_kit import USER, write_users
@@ -108,6 +110,26 @@ def test_what_others_wrote_gives_way_where_all_is_written_anew(history: History)
     done = materialise(history.settings, as_of=april, whole=True)
     assert set(refreshed(done).values()) == {moment(history.plan.as_of(0))}
     agrees(history, april)
+
+
+def test_what_a_whole_reading_that_failed_took_away_comes_back(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    april = moment(history.plan.as_of(3))
+    materialise(history.settings, as_of=april)
+    users = list(offline(history, april).index)
+    before = online(history, users)
+    with monkeypatch.context() as patch:
+        patch.setattr(FeatureStore, "materialize", refused)
+        with pytest.raises(ConnectionError):
+            materialise(history.settings, as_of=moment(history.plan.as_of(1)))
+    materialise(history.settings, as_of=april)
+    pd.testing.assert_frame_equal(online(history, users), before)
+    assert set(refreshed(materialise(history.settings, as_of=april)).values()) == {None}
+
+
+def refused(*_: Any, **__: Any) -> None:
+    raise ConnectionError("The server has gone.")
 
 
 def test_a_view_whose_definition_changed_is_read_whole(history: History) -> None:
