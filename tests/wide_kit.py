@@ -1,6 +1,7 @@
 """Rows for the wide store's tables, by SQL and by Feast; Feast projects on the wide and on the stock store."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -93,3 +94,11 @@ def disconnect(store: FeatureStore) -> None:
         online.disconnect()
     elif online._conn is not None:
         online._conn.close()
+
+
+def soon(holds: Callable[[], bool]) -> None:
+    """Waits until it holds, for 20 seconds at most."""
+    until = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.05)

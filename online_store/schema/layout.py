@@ -64,6 +64,11 @@ class Layout:
         return max((each.since for each in self.features), default=0)
 
     @property
+    def grown(self) -> bool:
+        """Whether some feature came after the table: rows may lack it. The keys are as old as the table."""
+        return self.newest > max(each.since for each in self.keys)
+
+    @property
     def version_now(self) -> str:
         """A sub-select: the version at the moment of the query. Where it is not ours, this layout is old."""
         return f"(SELECT layout {_catalogue_row(self.schema, self.project, self.view)})"

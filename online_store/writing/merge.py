@@ -11,7 +11,9 @@ from online_store.schema.names import literal, quoted
 
 
 def merge_statement(layout: Layout, staged: str, *, onto_apart: bool = False) -> str:
-    """INSERT .. ON CONFLICT for the rows of `staged`; with `onto_apart` whole rows, only onto rows that stand apart."""
+    """INSERT .. ON CONFLICT for the rows of `staged`; with `onto_apart` whole rows, only onto rows that stand apart, or
+    that lack features which came after them.
+    """
     keys = ", ".join(quoted(each.column) for each in layout.keys)
     values = [*(quoted(each.column) for each in layout.features), EVENT_TS, CREATED_TS]
     given = [*values, "NULL::jsonb" if onto_apart else APART]
@@ -27,7 +29,7 @@ def merge_statement(layout: Layout, staged: str, *, onto_apart: bool = False) ->
 
 def _same_key(layout: Layout) -> str:
     keys = " AND ".join(f"held.{quoted(each.column)} = staged.{quoted(each.column)}" for each in layout.keys)
-    return f"held.{APART} IS NOT NULL AND {keys}"
+    return f"(held.{APART} IS NOT NULL OR held.{LAYOUT} < {layout.newest}) AND {keys}"
 
 
 def _merged(layout: Layout) -> str:
@@ -55,10 +57,13 @@ def _merged(layout: Layout) -> str:
 def _something_changes(layout: Layout) -> str:
     changes = (
         f"takes.f{number} AND (was.f{number} IS DISTINCT FROM becomes.f{number}"
-        f" OR held.{column} IS DISTINCT FROM excluded.{column})"
+        f" OR held.{column} IS DISTINCT FROM excluded.{column} OR created.later)"
         for number, column in enumerate(quoted(each.column) for each in layout.features)
     )
-    return " OR ".join(f"({each})" for each in changes) + f" FROM {_steps(layout)}"
+    # The same values of the same moment, created later, count: or what was created between the two would replace them.
+    latest = f"greatest(excluded.{CREATED_TS}, held.{CREATED_TS}) IS DISTINCT FROM held.{CREATED_TS}"
+    created = f"(SELECT excluded.{EVENT_TS} = held.{EVENT_TS} AND {latest} AS later) AS created"
+    return " OR ".join(f"({each})" for each in changes) + f" FROM {_steps(layout)}, {created}"
 
 
 def _steps(layout: Layout) -> str:

@@ -64,7 +64,7 @@ def upsert_staged(connection: Connection[Any], layout: Layout, *, partial: bool 
     if partial:
         return connection.execute(merge_statement(layout, STAGED).encode()).rowcount
     changed = connection.execute(upsert_statement(layout).encode()).rowcount
-    if _any_apart(connection, layout):
+    if layout.grown or _any_apart(connection, layout):
         changed += connection.execute(merge_statement(layout, STAGED, onto_apart=True).encode()).rowcount
     return changed
 
@@ -73,7 +73,8 @@ def upsert_statement(layout: Layout) -> str:
     """The one statement for whole rows.
 
     A row's event_ts is the greatest of all its features' moments, so a whole row that is not older replaces every
-    feature of it. What is older may still be newer than features that stand apart: that is the merging statement's.
+    feature of it. What is older may still be newer than features that stand apart, or be all there is of features that
+    came after the row: that is the merging statement's.
     """
     keys = [quoted(each.column) for each in layout.keys]
     values = [*(quoted(each.column) for each in layout.features), EVENT_TS, CREATED_TS]

@@ -1,6 +1,7 @@
 """The wide store's tables and its upsert, by SQL alone."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
@@ -11,8 +12,8 @@ from psycopg.types.json import Jsonb
 from asof.settings import Settings
 from online_store.errors import LayoutMoved, NoLayout, TooManyColumns
 from online_store.schema.layout import read_layout
-from online_store.schema.tables import WantedView, drop_views, settle_view, views_of
-from tests.wide_kit import SCHEMA, at, put, rows_of, settle
+from online_store.schema.tables import WantedView, drop_views, rewind, settle_view, views_of
+from tests.wide_kit import SCHEMA, at, put, rows_of, settle, soon
 
 Connection = psycopg.Connection[Any]
 
@@ -176,6 +177,25 @@ def test_a_partial_row_of_somebody_new_has_the_rest_absent(connection: Connectio
     assert rows_of(connection, layout)["u"]["apart"] is None
 
 
+def test_a_feature_that_came_later_is_filled_by_older_rows_which_replace_nothing(connection: Connection) -> None:
+    put(connection, settle(connection, "v", a="INT64"), [("u", 7, at(5), None)])
+    layout = settle(connection, "v", a="INT64", b="INT64")
+    assert put(connection, layout, [("u", 1, 2, at(3), None)]) == 1
+    assert moments(connection, layout) == {"a": (7, 5), "b": (2, 3)}
+    assert put(connection, layout, [("u", 1, 2, at(3), None)]) == 0
+    assert put(connection, layout, [("u", 0, 0, at(1), None)]) == 0
+    assert moments(connection, layout) == {"a": (7, 5), "b": (2, 3)}
+
+
+def test_of_equal_values_of_a_moment_the_last_creation_is_kept(connection: Connection) -> None:
+    layout = settle(connection, "v", a="INT64", b="INT64")
+    only_a = partly("ab", "a")
+    for value, created, changed in ((1, 1, 1), (1, 3, 1), (2, 2, 0), (1, 3, 0), (4, 4, 1)):
+        row = ("u", value, None, at(5), at(created), only_a)
+        assert put(connection, layout, [row], partial=True) == changed
+    assert moments(connection, layout) == {"a": (4, 5), "b": None}
+
+
 def test_what_stood_apart_does_not_speak_for_a_feature_of_the_same_name(connection: Connection) -> None:
     layout = settle(connection, "v", a="INT64", b="INT64")
     put(connection, layout, [("u", 1, 2, at(1), None)])
@@ -185,6 +205,21 @@ def test_what_stood_apart_does_not_speak_for_a_feature_of_the_same_name(connecti
     assert moments(connection, layout) == {"a": (7, 5), "b": None}
     put(connection, layout, [("u", None, "x", at(2), None, partly("ab", "b"))], partial=True)
     assert moments(connection, layout) == {"a": (7, 5), "b": ("x", 2)}
+
+
+def test_a_rewind_and_a_writer_never_wait_for_each_other(settings: Settings, connection: Connection) -> None:
+    layout = settle(connection, "v", a="INT64")
+    put(connection, layout, [("a", 1, at(5), None), ("b", 1, at(5), None)])
+    change = f"UPDATE {layout.place} SET a = 2 WHERE user_id = "
+    with ThreadPoolExecutor(1) as thread, psycopg.connect(settings.conninfo()) as writer:
+        writer.execute(f"{change}'b'".encode())
+        rewinding = thread.submit(rewind, connection, layout, at(1))
+        waiting = "SELECT FROM pg_locks WHERE pid = %s AND NOT granted"
+        soon(lambda: bool(writer.execute(waiting.encode(), [connection.info.backend_pid]).fetchall()))
+        writer.execute(f"{change}'a'".encode())
+        writer.commit()
+        assert rewinding.result() == 2
+    assert rows_of(connection, layout) == {}
 
 
 def test_whoever_writes_with_an_old_layout_is_told(connection: Connection) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from feast.types import Int64, String
 
 from asof.settings import PROJECT, Settings
 from local import postgres
-from tests.wide_kit import SCHEMA, at, disconnect, open_store
+from tests.wide_kit import SCHEMA, at, disconnect, open_store, soon
 from tests.wide_values import entity, source
 
 USER = Entity(name="user", join_keys=["user_id"], value_type=ValueType.STRING)
@@ -80,13 +80,6 @@ def setting(stop: threading.Event) -> Iterator[None]:
         yield
     finally:
         stop.set()
-
-
-def soon(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 # A writer that is stopped in its second chunk: after so many rows it says so, and waits to be killed.
