@@ -18,7 +18,7 @@ from online_store.pool import Address, is_lost
 from online_store.pools import Pools
 from online_store.reading.keys import find_key
 from online_store.reading.lookup import MOST_COLUMNS, MOVED, FoundFeatures, JointLookup, Key, Lookup, keyed_alike
-from online_store.schema.layout import Layout
+from online_store.schema.layout import Layout, read_layout, read_layout_async
 from online_store.schema.layouts import KnownLayouts, View
 from online_store.schema.values import Maker, value_maker
 
@@ -131,7 +131,10 @@ class Reader:
         raise AssertionError("the last attempt raises")
 
     def _read_once(self, connection: Connection[Any], questions: Sequence[Question]) -> list[list[Answer]]:
-        asked = self._ask([self._layouts.get(connection, each.view) for each in questions], questions)
+        layouts = [self._layouts.get(connection, each.view) for each in questions]
+        asked = self._ask(layouts, questions)
+        for layout in _to_confirm(asked):
+            _confirm(layout, read_layout(connection, layout.project, layout.view, schema=layout.schema))
         if len(asked) == 1:
             rows = [_execute(connection, asked[0]).fetchall()]
         else:
@@ -142,7 +145,10 @@ class Reader:
     async def _read_once_async(
         self, connection: AsyncConnection[Any], questions: Sequence[Question]
     ) -> list[list[Answer]]:
-        asked = self._ask([await self._layouts.get_async(connection, each.view) for each in questions], questions)
+        layouts = [await self._layouts.get_async(connection, each.view) for each in questions]
+        asked = self._ask(layouts, questions)
+        for layout in _to_confirm(asked):
+            _confirm(layout, await read_layout_async(connection, layout.project, layout.view, schema=layout.schema))
         if len(asked) == 1:
             rows = [await (await _execute_async(connection, asked[0])).fetchall()]
         else:
@@ -188,6 +194,16 @@ class Reader:
     def _forget(self, questions: Sequence[Question]) -> None:
         for each in questions:
             self._layouts.forget(each.view)
+
+
+def _to_confirm(asked: Sequence[Asked]) -> list[Layout]:
+    """Layouts by which some key cannot be there: PostgreSQL is not asked for that key, so it tells nothing of them."""
+    return [plan.lookup.layout for each in asked if None in each.keys for plan in each.plans]
+
+
+def _confirm(layout: Layout, now: Layout) -> None:
+    if layout != now:
+        raise LayoutMoved(f"The table of {layout.view} has changed.")
 
 
 def _narrow_enough(plans: Sequence[Plan]) -> list[list[int]]:

@@ -308,6 +308,28 @@ def test_a_key_that_cannot_be_one_is_named_in_writing_and_not_found_in_reading(
     assert [moment for moment, _ in found] == [None, at(1)]
 
 
+def test_keys_that_fit_only_since_the_view_is_keyed_otherwise_are_found_at_once(
+    settings: Settings, store: FeatureStore, tmp_path: Path
+) -> None:
+    view, key, ours = view_of(tmp_path, a=Int64), [entity(user_id=2**40)], store.provider.online_store
+    (tmp_path / "other").mkdir()
+    other = open_store(settings, tmp_path / "other")
+
+    def key_by(kind: ValueType) -> None:
+        other.apply([Entity(name="user", join_keys=["user_id"], value_type=kind), view_of(tmp_path, a=Int64)])
+
+    for read_it in (
+        lambda: ours.online_read(store.config, view, key),
+        lambda: asyncio.run(ours.online_read_async(store.config, view, key)),
+    ):
+        key_by(ValueType.INT32)
+        assert read_it() == [(None, None)]
+        key_by(ValueType.INT64)
+        other.provider.online_write_batch(other.config, view, [(*key, {"a": whole(1)}, at(1), None)], None)
+        assert read_it() == [(at(1), {"a": whole(1)})]
+    disconnect(other)
+
+
 def test_views_keyed_by_different_entities_are_read_together(store: FeatureStore, tmp_path: Path) -> None:
     shop = Entity(name="shop", join_keys=["shop_id"], value_type=ValueType.INT64)
     rates = FeatureView(
