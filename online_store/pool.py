@@ -118,7 +118,8 @@ class LoopPool:
     async def connection(self) -> AsyncIterator[AsyncConnection[Any]]:
         """A connection outside of any transaction. Raises Unreachable."""
         try:
-            await asyncio.wait_for(self._free.acquire(), PATIENCE)
+            async with asyncio.timeout(PATIENCE):  # wait_for may keep a cancellation to itself
+                await self._free.acquire()
         except TimeoutError:
             raise _none_is_free(self._address) from None
         try:

@@ -23,6 +23,7 @@ from feast.types import Int64, String
 
 from asof.settings import PROJECT, Settings
 from local import postgres
+from online_store.pool import Address, LoopPool
 from tests.wide_kit import SCHEMA, at, disconnect, open_store, soon
 from tests.wide_values import entity, source
 
@@ -300,6 +301,30 @@ def test_no_connection_is_left_behind_by_errors_and_cancellations(
         asyncio.run(store.provider.online_store.online_read_async(store.config, view, [entity(user_id="1")]))
     read(store, view, [1])
     disconnect(store)
+
+
+@pytest.mark.parametrize("steps", range(5))
+def test_whoever_is_cancelled_while_a_connection_comes_free_stops(settings: Settings, steps: int) -> None:
+    async def main() -> None:
+        pool = LoopPool(Address((("conninfo", settings.conninfo()),), most=1))
+
+        async def take() -> None:
+            async with pool.connection():
+                await asyncio.sleep(0)
+
+        await take()
+        async with pool.connection():
+            waiting = asyncio.create_task(take())
+            await asyncio.sleep(0.01)
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        if waiting.cancel():
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+        await take()
+        pool.drop()
+
+    asyncio.run(main())
 
 
 def test_a_process_that_forks_and_its_child_both_go_on(store: FeatureStore, tmp_path: Path) -> None:
