@@ -34,13 +34,14 @@ def staged_columns(layout: Layout, *, partial: bool = False) -> list[str]:
     return [*names, EVENT_TS, CREATED_TS, *([APART] if partial else [])]
 
 
-def begin_chunk(connection: Connection[Any], layout: Layout, *, partial: bool = False) -> None:
+def begin_chunk(connection: Connection[Any], layout: Layout, *, partial: bool = False, alone: bool = False) -> None:
     """Holds the table as it is until the transaction ends, and makes an empty staging table that ends with it.
 
-    Raises LayoutMoved where the table is not as the layout says.
+    With `alone` no one else writes until then. Raises LayoutMoved where the table is not as the layout says.
     """
+    mode = "SHARE ROW EXCLUSIVE" if alone else "ROW EXCLUSIVE"
     try:
-        connection.execute(f"LOCK TABLE {layout.place} IN ROW EXCLUSIVE MODE".encode())
+        connection.execute(f"LOCK TABLE {layout.place} IN {mode} MODE".encode())
     except UndefinedTable as error:
         raise _moved(layout) from error
     # Whoever changes a table needs it alone, so what the catalogue says now holds until we commit.

@@ -19,7 +19,7 @@ from online_store.schema.layout import Layout
 from online_store.schema.layouts import KnownLayouts, View
 from online_store.writing.copy_format import HEADER, TRAILER
 from online_store.writing.rows import Group, Written, encoded, groups
-from online_store.writing.upsert import begin_chunk, copy_statement, upsert_staged
+from online_store.writing.upsert import STAGED, begin_chunk, copy_statement, upsert_staged
 
 logger = logging.getLogger("online_store")
 
@@ -57,8 +57,7 @@ class Writer:
                 with pool.connection() as connection:
                     layout = self._layouts.get(connection, view)
                     self._tell_unknown(view, layout, chunk[0])
-                    for group in groups(layout, chunk):
-                        write_group(connection, layout, group)
+                    _write_groups(connection, layout, groups(layout, chunk))
                     return
             except (LayoutMoved, *MOVED):
                 self._layouts.forget(view)
@@ -87,14 +86,18 @@ class Writer:
                 logger.warning("View %s has no feature %s in the online store: its values are left out.", view[2], name)
 
 
-def write_group(connection: Connection[Any], layout: Layout, group: Group) -> int:
-    """One transaction; gives how many rows were new or changed. Raises LayoutMoved and UnfitValue."""
+def _write_groups(connection: Connection[Any], layout: Layout, of_chunk: Sequence[Group]) -> None:
+    """One transaction. Raises LayoutMoved and UnfitValue."""
     with connection.transaction():
-        begin_chunk(connection, layout, partial=group.partial)
-        with connection.cursor().copy(copy_statement(layout, partial=group.partial)) as copy:
-            for buffer in _buffers(layout, group):
-                copy.write(buffer)
-        return upsert_staged(connection, layout, partial=group.partial)
+        for group in of_chunk:
+            # Of several groups only each one's keys are in order: no other may write meanwhile.
+            begin_chunk(connection, layout, partial=group.partial, alone=len(of_chunk) > 1)
+            with connection.cursor().copy(copy_statement(layout, partial=group.partial)) as copy:
+                for buffer in _buffers(layout, group):
+                    copy.write(buffer)
+            upsert_staged(connection, layout, partial=group.partial)
+            if len(of_chunk) > 1:
+                connection.execute(f"DROP TABLE {STAGED}".encode())
 
 
 def _buffers(layout: Layout, group: Group) -> Iterator[bytes]:

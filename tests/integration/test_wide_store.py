@@ -294,6 +294,19 @@ def test_what_a_column_cannot_hold_is_named_and_nothing_of_its_chunk_is_written(
     assert read(store, view, "good") == (None, None)
 
 
+def test_of_a_chunk_of_whole_and_partial_rows_all_is_written_or_nothing(store: FeatureStore, tmp_path: Path) -> None:
+    view = view_of(tmp_path, a=Int64, b=Int64)
+    store.apply([USER, view])
+    both, only_a = {"a": whole(1), "b": whole(2)}, {"a": whole(3)}
+    rows = [(entity(user_id=user), each, at(1), None) for user, each in (("u", both), ("u", only_a), ("w", only_a))]
+    bad = (entity(user_id="x"), {"a": Value(string_val="no number")}, at(1), None)
+    with pytest.raises(UnfitValue, match="Feature a of view v"):
+        store.provider.online_write_batch(store.config, view, [*rows, bad], None)
+    assert [read(store, view, user) for user in "uw"] == [(None, None)] * 2
+    store.provider.online_write_batch(store.config, view, rows, None)
+    assert [read(store, view, user) for user in "uw"] == [(1, {"a": 3, "b": 2}), (1, {"a": 3})]
+
+
 @pytest.mark.parametrize("key", [{"user_id": 7}, {"user_id": "a\0b"}, {"user_id": Value()}, {"other": "a"}])
 def test_a_key_that_cannot_be_one_is_named_in_writing_and_not_found_in_reading(
     store: FeatureStore, tmp_path: Path, key: dict[str, Any]
