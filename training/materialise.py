@@ -29,7 +29,9 @@ CREATE TABLE IF NOT EXISTS materialisations (
     entities bigint NOT NULL,
     finished_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-CREATE TABLE IF NOT EXISTS whole_materialisations_begun (view text PRIMARY KEY)"""
+ALTER TABLE materialisations ADD COLUMN IF NOT EXISTS store text;
+CREATE TABLE IF NOT EXISTS whole_materialisations_begun (view text, store text, PRIMARY KEY (view, store))"""
+"""What each type of online store was brought to; rows of before that column count for any, their definition decides."""
 
 
 WHOLE = (0, datetime.min.replace(tzinfo=UTC))
@@ -94,6 +96,14 @@ def last_moment(connection: psycopg.Connection) -> datetime | None:
     return row[0] if row else None
 
 
+def forget_store(connection: psycopg.Connection, store: str) -> None:
+    """For an online store of that type whose tables go: whoever takes it again fills it whole."""
+    connection.execute("DELETE FROM whole_materialisations_begun WHERE store = %s", (store,))
+    connection.execute(
+        "UPDATE materialisations SET definition = 'dropped' WHERE coalesce(store, %s) = %s", (store,) * 2
+    )
+
+
 @dataclass(frozen=True)
 class _Stage:
     store: "FeatureStore"
@@ -101,9 +111,14 @@ class _Stage:
     moment: datetime
     whole: bool
 
+    @property
+    def kind(self) -> str:
+        """The type of the online store."""
+        return str(self.store.config.online_store.type)
+
     def refresh(self, view: "FeatureView") -> Refresh:
         begun = perf_counter()
-        definition = _definition(view, self.store.config.online_store.type)
+        definition = _definition(view, self.kind)
         last = WHOLE if self.whole else self._last(view, definition)
         since, newest = self._unseen(view, last)
         if since is None:
@@ -119,16 +134,19 @@ class _Stage:
     def _begin_anew(self, view: "FeatureView") -> None:
         """What is told of the view is not true until it is finished: where it never is, the next time is whole, too."""
         self.connection.execute(
-            "INSERT INTO whole_materialisations_begun VALUES (%s) ON CONFLICT DO NOTHING", (view.name,)
+            "INSERT INTO whole_materialisations_begun VALUES (%s, %s) ON CONFLICT DO NOTHING", (view.name, self.kind)
         )
         self._rewind(view)
 
     def _finish(self, view: "FeatureView", told: tuple[datetime, int, str, int]) -> None:
         with self.connection.transaction():
-            self.connection.execute("DELETE FROM whole_materialisations_begun WHERE view = %s", (view.name,))
             self.connection.execute(
-                "INSERT INTO materialisations (view, as_of, load_id, definition, entities) VALUES (%s, %s, %s, %s, %s)",
-                (view.name, *told),
+                "DELETE FROM whole_materialisations_begun WHERE view = %s AND store = %s", (view.name, self.kind)
+            )
+            self.connection.execute(
+                "INSERT INTO materialisations (view, store, as_of, load_id, definition, entities)"
+                " VALUES (%s, %s, %s, %s, %s, %s)",
+                (view.name, self.kind, *told),
             )
 
     def _rewind(self, view: "FeatureView") -> None:
@@ -140,10 +158,10 @@ class _Stage:
     def _last(self, view: "FeatureView", definition: str) -> tuple[int, datetime]:
         """The newest load and moment that the online store shows already; WHOLE where it has to be read anew."""
         last = self.connection.execute(
-            "SELECT load_id, as_of, definition FROM materialisations WHERE view = %s"
-            " AND view NOT IN (SELECT view FROM whole_materialisations_begun)"
+            "SELECT load_id, as_of, definition FROM materialisations WHERE view = %s AND coalesce(store, %s) = %s"
+            " AND view NOT IN (SELECT view FROM whole_materialisations_begun WHERE store = %s)"
             " ORDER BY materialisation_id DESC LIMIT 1",
-            (view.name,),
+            (view.name, self.kind, self.kind, self.kind),
         ).fetchone()
         return (last[0], last[1]) if last and last[2] == definition and last[1] <= self.moment else WHOLE
 

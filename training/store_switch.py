@@ -11,7 +11,7 @@ from asof.errors import DataError
 from asof.feature_store import feature_store
 from asof.settings import Settings
 from asof.use_case import UseCase
-from training.materialise import apply_features, last_moment, materialise
+from training.materialise import apply_features, forget_store, last_moment, materialise
 from training.parity.stores import StoreParity, compare_stores
 from training.snapshot import prepare_tables
 
@@ -51,9 +51,10 @@ def switch_store(
     if compared.differences:
         raise DataError(_difference(compared, settings.online_store, to))
     _choose(file, to)
-    if drop and to != settings.online_store:
+    dropped = drop and to != settings.online_store
+    if dropped:
         _drop(settings)
-    return StoreSwitch(settings.online_store, to, moment, compared.users, compared.values, drop)
+    return StoreSwitch(settings.online_store, to, moment, compared.users, compared.values, dropped)
 
 
 def _fill(settings: Settings, target: Settings, progress: Callable[[str], None]) -> datetime | None:
@@ -61,7 +62,7 @@ def _fill(settings: Settings, target: Settings, progress: Callable[[str], None])
         moment = last_moment(connection)
     apply_features(target)
     if moment:
-        materialise(target, as_of=moment, progress=progress)
+        materialise(target, as_of=moment, whole=True, progress=progress)
     return moment
 
 
@@ -86,6 +87,8 @@ def _choose(file: Path, to: str) -> None:
 
 
 def _drop(settings: Settings) -> None:
+    with psycopg.connect(settings.conninfo()) as connection:
+        forget_store(connection, settings.online_store)
     with feature_store(settings) as store:
         views = store.list_feature_views()
         store.provider.online_store.teardown(store.config, views, store.list_entities())

@@ -65,6 +65,9 @@ def test_and_back_and_the_tables_of_the_one_before_go_when_that_is_asked_for(sto
     assert file.read_text() == f"ASOF_ONLINE_STORE={STOCK}\n"
     assert "asof_users_fv" in tables(stocked)
     assert "asof.users_fv" not in tables(stocked)
+    apply_features(later.settings)
+    again = materialise(later.settings, as_of=april)
+    assert {each.since for each in again.refreshes} == {moment(stocked.plan.as_of(0))}, "empty tables are filled whole"
 
 
 def test_a_value_that_only_the_store_in_use_holds_stops_the_switch(stocked: History, tmp_path: Path) -> None:
@@ -75,6 +78,8 @@ def test_a_value_that_only_the_store_in_use_holds_stops_the_switch(stocked: Hist
         switched(stocked, OURS, tmp_path / ".env", drop=True)
     assert not (tmp_path / ".env").exists()
     assert "asof_users_fv" in tables(stocked)
+    done = materialise(stocked.settings, as_of=moment(stocked.plan.as_of(2)))
+    assert {each.since for each in done.refreshes} == {None}, "the store in use is not read anew over what was pushed"
 
 
 def test_the_command_switches_and_says_what_is_to_be_done(stocked: History, tmp_path: Path) -> None:
