@@ -7,7 +7,7 @@ asked for, is the catalogue asked whether the layouts still hold; where they do 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from psycopg.pq.abc import PGresult
@@ -30,9 +30,9 @@ Told_co = TypeVar("Told_co", covariant=True)
 
 @dataclass(frozen=True)
 class Source:
-    """Where the tables of a Feast project are."""
+    """Where the tables of a Feast project are; the address, which has the password, is not shown."""
 
-    conninfo: str
+    conninfo: str = field(repr=False)
     schema: str
     project: str
 

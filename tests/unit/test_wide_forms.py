@@ -15,6 +15,8 @@ from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq import Format
 
 from asof.settings import PROJECT
+from online_store.pool import Address
+from online_store.reading.direct_lookup import Source
 from online_store.schema.layout import Column, Layout
 from online_store.schema.names import LONGEST, fitting, literal, quoted, table_name
 from online_store.writing.copy_format import FIRST_SECOND, LAST_SECOND, NULL, encoder, moment
@@ -22,7 +24,15 @@ from online_store.writing.rows import groups
 from tests.wide_kit import at
 from tests.wide_values import entity
 
-WITHOUT_FEAST = "column_types copy_format errors layout layouts lookup merge names parameters pool pools tables upsert"
+WITHOUT_FEAST = (
+    "array_reader errors pool pools row_reader reading.lookup reading.parameters schema.column_types schema.layout"
+    " schema.layouts schema.names schema.tables writing.copy_format writing.merge writing.upsert"
+)
+
+
+def test_an_address_is_not_shown() -> None:
+    assert "secret" not in repr(Source("password=secret", "online", "shop"))
+    assert "secret" not in repr(Address((("password", "secret"),), most=1))
 
 
 def test_who_reads_without_feast_imports_no_feast() -> None:
