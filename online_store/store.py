@@ -66,7 +66,9 @@ class WideOnlineStore(OnlineStore):  # type: ignore[misc]
         with self._pools.for_threads(address_of(config)).connection() as connection:
             make_catalogue(connection, schema)
             there = views_of(connection, schema, config.project)
+            kept = {each.view for each in wanted}
             gone = [name for view in tables_to_delete for name in there if _is_of(name, view.name, versioning)]
+            gone = [name for name in gone if name not in kept]  # a view may be named as another one's version
             drop_views(connection, schema, config.project, gone)
             for each in wanted:
                 settle_view(connection, schema, each)

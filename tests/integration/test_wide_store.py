@@ -395,10 +395,14 @@ def test_versions_of_a_view_are_kept_apart(settings: Settings, tmp_path: Path) -
     tagged = view_of(tmp_path, a=Int64)
     tagged.projection.version_tag = 1
     assert read(store, tagged) == (1, {"a": 1})
-    online.update(store.config, [views[0]], [], [], [], False)
+    namesake = view_of(tmp_path, "v_v3", a=Int64, user_id=String)
+    online.update(store.config, [], [namesake], [], [USER], False)
+    put(store, namesake, 1, {"a": whole(3)})
+    online.update(store.config, [views[0]], [namesake], [], [USER], False)
     for view in views:
         with pytest.raises(NoLayout):
             read(store, view)
+    assert read(store, namesake) == (1, {"a": 3})
     disconnect(store)
 
 
