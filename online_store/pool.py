@@ -10,6 +10,7 @@ Once a pool has reached its server it is patient: a server that starts again cos
 
 import asyncio
 import contextlib
+import math
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -52,7 +53,8 @@ class Address:
     def conninfo(self) -> str:
         """For libpq."""
         options = " ".join(f"-c {name}={value}" for name, value in PLANNING.items())
-        return make_conninfo(**dict(self.parts), options=options)
+        # A host that does not answer would be waited for for two minutes.
+        return make_conninfo(**dict(self.parts), options=options, connect_timeout=math.ceil(PATIENCE))
 
 
 def is_lost(error: OperationalError) -> bool:
@@ -112,6 +114,7 @@ class LoopPool:
 
     def __init__(self, address: Address) -> None:
         self._address, self._idle, self._reached = address, list[AsyncConnection[Any]](), False
+        self._closed = False
         self._free = asyncio.Semaphore(address.most)
 
     @contextlib.asynccontextmanager
@@ -128,8 +131,15 @@ class LoopPool:
                 yield connection
             finally:
                 _put_back(connection, self._idle)
+                if self._closed:
+                    self.drop()
         finally:
             self._free.release()
+
+    def close(self) -> None:
+        """Closes those that nobody uses, and the others when they are given back."""
+        self._closed = True
+        self.drop()
 
     def drop(self) -> None:
         """Closes those that nobody uses; also when the loop is closed."""

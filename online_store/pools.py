@@ -51,12 +51,12 @@ class Pools:
             self._drop_closed()
 
     def close_loop(self) -> None:
-        """Closes what the tasks of the running event loop do not use just now."""
+        """Closes what the tasks of the running event loop use, as soon as they do not."""
         loop = asyncio.get_running_loop()
         with self._lock:
             self._leave_parent()
             for key in [key for key in self._loops if key[1] is loop]:
-                self._loops.pop(key).drop()
+                self._loops.pop(key).close()
 
     def __del__(self) -> None:
         if self._process == os.getpid():

@@ -23,7 +23,10 @@ from feast.types import Int64, String
 
 from asof.settings import PROJECT, Settings
 from local import postgres
+from online_store import pool
+from online_store.errors import Unreachable
 from online_store.pool import Address, LoopPool
+from online_store.pools import Pools
 from tests.wide_kit import SCHEMA, at, disconnect, open_store, soon
 from tests.wide_values import entity, source
 
@@ -306,14 +309,14 @@ def test_no_connection_is_left_behind_by_errors_and_cancellations(
 @pytest.mark.parametrize("steps", range(5))
 def test_whoever_is_cancelled_while_a_connection_comes_free_stops(settings: Settings, steps: int) -> None:
     async def main() -> None:
-        pool = LoopPool(Address((("conninfo", settings.conninfo()),), most=1))
+        one = LoopPool(Address((("conninfo", settings.conninfo()),), most=1))
 
         async def take() -> None:
-            async with pool.connection():
+            async with one.connection():
                 await asyncio.sleep(0)
 
         await take()
-        async with pool.connection():
+        async with one.connection():
             waiting = asyncio.create_task(take())
             await asyncio.sleep(0.01)
         for _ in range(steps):
@@ -322,9 +325,29 @@ def test_whoever_is_cancelled_while_a_connection_comes_free_stops(settings: Sett
             with pytest.raises(asyncio.CancelledError):
                 await waiting
         await take()
-        pool.drop()
+        one.drop()
 
     asyncio.run(main())
+
+
+def test_a_connection_in_use_while_its_loops_are_closed_is_closed_when_it_comes_back(settings: Settings) -> None:
+    pools, address = Pools(), Address((("conninfo", settings.conninfo()),), most=1)
+
+    async def main() -> None:
+        async with pools.for_loop(address).connection() as connection:
+            pools.close_loop()
+            await connection.execute("SELECT")
+        assert connection.closed
+
+    asyncio.run(main())
+
+
+def test_a_host_that_does_not_answer_is_not_waited_for_for_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "PATIENCE", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = Address((("host", "127.0.0.1"), ("port", silent.getsockname()[1])), most=1)
+        with pytest.raises(Unreachable, match="timeout"), pool.ThreadPool(address).connection():
+            pass
 
 
 def test_a_process_that_forks_and_its_child_both_go_on(store: FeatureStore, tmp_path: Path) -> None:
