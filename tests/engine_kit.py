@@ -23,8 +23,9 @@ OURS = "online_store.engine.WideComputeEngine"
 START = datetime(2026, 1, 1, tzinfo=UTC)
 END = datetime(2026, 12, 31, tzinfo=UTC)
 NO_MOMENT = Value(unix_timestamp_val=int(NULL_TIMESTAMP_INT_VALUE))
-OFFLINE_OPTIONS = "public -c enable_nestloop=off -c TimeZone=Asia/Tokyo -c search_path=public"
-"""Also a time zone: naive moments are UTC, whatever the server thinks."""
+OFFLINE_OPTIONS = "public -c enable_nestloop=off -c TimeZone={} -c search_path=public"
+"""Also a time zone: for our engine moments are UTC, whatever the server thinks. Feast's takes the local time of a
+timestamptz for UTC in a process that has imported pandera, as ours have."""
 
 
 def at(hours: float) -> datetime:
@@ -78,11 +79,12 @@ def open_store(
         "password": url.password,
         "sslmode": "disable",
     }
+    options = OFFLINE_OPTIONS.format("Asia/Tokyo" if engine == OURS else "UTC")
     config = RepoConfig(
         project="shop",
         provider="local",
         registry=str(folder / f"{name}.db"),
-        offline_store={"type": "postgres", **server, "database": offline or url.database, "db_schema": OFFLINE_OPTIONS},
+        offline_store={"type": "postgres", **server, "database": offline or url.database, "db_schema": options},
         online_store={"type": online, **server, "db_schema": name},
         batch_engine={"type": engine},
         materialization={"pull_latest_features": latest, "online_write_batch_size": rows},
