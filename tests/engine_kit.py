@@ -24,7 +24,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 END = datetime(2026, 12, 31, tzinfo=UTC)
 NO_MOMENT = Value(unix_timestamp_val=int(NULL_TIMESTAMP_INT_VALUE))
 OFFLINE_OPTIONS = "public -c enable_nestloop=off -c TimeZone={} -c search_path=public"
-"""Also a time zone: for our engine moments are UTC, whatever the server thinks. Feast's takes the local time of a
+"""Also a time zone: to our engine moments are UTC, whatever the server thinks. Feast's takes the local time of a
 timestamptz for UTC in a process that has imported pandera, as ours have."""
 
 
@@ -47,12 +47,12 @@ class Stores:
 
 
 @contextmanager
-def open_stores(settings: Settings, folder: Path, *, latest: bool = True) -> Iterator[Stores]:
-    """`latest`: Feast pulls each entity's newest row only."""
+def open_stores(settings: Settings, folder: Path, *, latest: bool = True, zone: str = "UTC") -> Iterator[Stores]:
+    """`latest`: Feast pulls each entity's newest row only. `zone`: of our engine's source."""
     with (
         open_store(settings, folder, "stock", online="postgres", engine="local", latest=latest) as stock,
         open_store(settings, folder, "by_feast", engine="local", latest=latest) as by_feast,
-        open_store(settings, folder, "by_us", latest=latest) as by_us,
+        open_store(settings, folder, "by_us", latest=latest, zone=zone) as by_us,
     ):
         yield Stores(stock, by_feast, by_us)
 
@@ -68,6 +68,7 @@ def open_store(
     latest: bool = True,
     rows: int | None = None,
     offline: str | None = None,
+    zone: str = "UTC",
 ) -> Iterator[FeatureStore]:
     """`rows`: of one chunk; `offline`: another database that has the sources."""
     url = settings.database()
@@ -79,12 +80,16 @@ def open_store(
         "password": url.password,
         "sslmode": "disable",
     }
-    options = OFFLINE_OPTIONS.format("Asia/Tokyo" if engine == OURS else "UTC")
     config = RepoConfig(
         project="shop",
         provider="local",
         registry=str(folder / f"{name}.db"),
-        offline_store={"type": "postgres", **server, "database": offline or url.database, "db_schema": options},
+        offline_store={
+            "type": "postgres",
+            **server,
+            "database": offline or url.database,
+            "db_schema": OFFLINE_OPTIONS.format(zone),
+        },
         online_store={"type": online, **server, "db_schema": name},
         batch_engine={"type": engine},
         materialization={"pull_latest_features": latest, "online_write_batch_size": rows},

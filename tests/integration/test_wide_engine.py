@@ -147,7 +147,7 @@ def test_every_type_is_what_feast_makes_of_it(
         rows.append([None if number > most and draw.random() < 0.3 else each for each in row])
     fill(connection, [(f"u{n}", at(n), at(n + 1), *row) for n, row in enumerate(rows)])
     view = view_of({name: dtype for name, (_, dtype, _) in EVERY.items()})
-    with kit.open_stores(settings, tmp_path) as stores:
+    with kit.open_stores(settings, tmp_path, zone="Asia/Tokyo") as stores:
         written = compared(connection, stores, view, [{"user_id": f"u{n}"} for n in range(len(rows) + 1)])
     assert len(written) == len(rows)
     assert not feasts_own
