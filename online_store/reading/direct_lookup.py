@@ -21,8 +21,9 @@ from online_store.reading.prepared_queries import PreparedQueries
 from online_store.schema.layout import read_layout_async
 
 LOOKUP, CHECK = b"wide_lookup", b"wide_check"
-ATTEMPTS = 5
-"""A `feast apply` changes one table after another, and a lookup may meet several of its steps."""
+ATTEMPTS = 20
+"""A `feast apply` changes one table after another, and a lookup may meet many of its steps; an attempt takes
+milliseconds, and whoever waits has a deadline of its own."""
 
 Told = TypeVar("Told")
 Told_co = TypeVar("Told_co", covariant=True)

@@ -19,6 +19,12 @@ VIEW, FEATURE = "usage_agg_30d_fv", "watch_hours_30d"
 
 
 @pytest.fixture(scope="module")
+def settings(settings: Settings) -> Settings:
+    """On Feast's own online store: it is in its form that a value is flipped here."""
+    return settings.model_copy(update={"online_store": "postgres"})
+
+
+@pytest.fixture(scope="module")
 def users(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The keys of as many users as give a million values, all of them in the online store."""
     export(settings)
