@@ -5,6 +5,7 @@ Ten thousand users a batch, one client, one worker. The one-by-one figure is 32 
 
 import http.client
 import json
+import os
 import statistics
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +37,7 @@ def measure_batches(settings: Settings, progress: Progress) -> Iterator[Row]:
     with TemporaryDirectory() as folder:
         progress("users, features and both models")
         world = prepared(settings, Path(folder), users=USERS, variants=("forest-one", "default"))
+        os.environ["BENTOML_HOME"] = world.environment()["BENTOML_HOME"]  # where local.services looks for a Bento
         for name in MODELS:
             peer = catalogue()[name]
             progress(peer.title)
