@@ -10,7 +10,7 @@ import pytest
 
 from asof.errors import AsOfError, InvalidRequest, TooManyInstances
 from asof.serving.batch.arrow_body import MOST_FIELDS, MOST_VALUES, read_rows
-from asof.serving.batch.instances import MOST, MOST_BYTES
+from asof.serving.batch.limits import MOST, MOST_BYTES
 
 
 def stream(*tables: Any, compression: str | None = None) -> bytes:

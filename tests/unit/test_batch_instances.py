@@ -6,7 +6,8 @@ import pytest
 from starlette.exceptions import HTTPException
 
 from asof.errors import InvalidRequest
-from asof.serving.batch.instances import MOST, MOST_MARKS, instances
+from asof.serving.batch.instances import MOST_MARKS, instances
+from asof.serving.batch.limits import MOST
 from asof.serving.strict_json import JSON, MOST_MEMBERS
 from asof.use_cases import load
 from asof.use_cases.breast_cancer.data import NAMES

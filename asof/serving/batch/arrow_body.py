@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from asof.errors import InvalidRequest
-from asof.serving.batch.instances import MOST, MOST_BYTES, too_many
+from asof.serving.batch.limits import MOST, MOST_BYTES, too_many
 from asof.serving.problems import MOST_TEXT, invalid_request
 
 MOST_VALUES = 200 * MOST

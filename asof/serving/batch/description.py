@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from asof.errors import InvalidRequest, NotReady, Overloaded, TooManyInstances
 from asof.serving import openapi
 from asof.serving.answers import prediction_example
-from asof.serving.batch.instances import ARROW, MOST
+from asof.serving.batch.instances import ARROW
+from asof.serving.batch.limits import MOST
 from asof.serving.evidence import Evidence, ModelIdentity
 from asof.serving.problems import BODY
 from asof.serving.request_input import RequestInput

@@ -7,15 +7,12 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope
 
-from asof.errors import InvalidRequest, TooManyInstances
+from asof.errors import InvalidRequest
 from asof.serving import strict_json
+from asof.serving.batch.limits import MOST, MOST_BYTES, too_many
 from asof.serving.strict_json import JSON, validated
 
 ARROW = "application/vnd.apache.arrow.stream"
-MOST = 10_000
-"""Instances of one batch."""
-MOST_BYTES = 16 * 2**20
-"""Ten thousand instances of thirty named numbers in JSON are 12 MB."""
 MOST_MARKS = 100 * MOST
 """Commas and opening brackets of a body in JSON. Small values are many times their text in memory, and no other thread
 runs while a long list of them is read."""
@@ -58,12 +55,6 @@ def instances(kind: str, body: bytes, payload: type[BaseModel]) -> list[Instance
     if len(data) > MOST:
         raise too_many(len(data))
     return [_instance(each, payload) for each in data]
-
-
-def too_many(count: int) -> TooManyInstances:
-    """The refusal of so many instances."""
-    text = f"The batch holds {count} instances: send at most {MOST} at once."
-    return TooManyInstances(text, limit=MOST, instances=count)
 
 
 def _instance(data: Any, payload: type[BaseModel]) -> Instance:
