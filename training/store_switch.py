@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psycopg
 
-from asof.errors import DataError
+from asof.errors import ConfigurationError, DataError
 from asof.feature_store import feature_store
 from asof.settings import Settings
 from asof.use_case import UseCase
@@ -42,8 +42,11 @@ def switch_store(
     """Fills the store of Feast's type `to` as the one in use is filled, and names it in the settings' `file`.
 
     The store in use is left as it is, and goes on being read until the services are started anew; with `drop` its
-    tables are deleted at the end. Raises DataError where the two differ: then nothing has changed but the new store.
+    tables are deleted at the end. Raises DataError where the two differ: then nothing has changed but the new store;
+    ConfigurationError where `to` is the one in use: to fill it anew would lose what others wrote.
     """
+    if to == settings.online_store:
+        raise ConfigurationError(f"{to} is the online store in use: `python -m flows ingest --whole` fills it anew.")
     target = settings.model_copy(update={"online_store": to})
     prepare_tables(settings, use_case.extract)
     moment = _fill(settings, target, progress)
@@ -51,10 +54,9 @@ def switch_store(
     if compared.differences:
         raise DataError(_difference(compared, settings.online_store, to))
     _choose(file, to)
-    dropped = drop and to != settings.online_store
-    if dropped:
+    if drop:
         _drop(settings)
-    return StoreSwitch(settings.online_store, to, moment, compared.users, compared.values, dropped)
+    return StoreSwitch(settings.online_store, to, moment, compared.users, compared.values, drop)
 
 
 def _fill(settings: Settings, target: Settings, progress: Callable[[str], None]) -> datetime | None:

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from conftest import CHURN, History, moment
 
-from asof.errors import DataError
+from asof.errors import ConfigurationError, DataError
 from asof.settings import PROJECT
 from tests import parity_kit as kit
 from tests.serving_kit import write_users
@@ -80,6 +80,19 @@ def test_a_value_that_only_the_store_in_use_holds_stops_the_switch(stocked: Hist
     assert "asof_users_fv" in tables(stocked)
     done = materialise(stocked.settings, as_of=moment(stocked.plan.as_of(2)))
     assert {each.since for each in done.refreshes} == {None}, "the store in use is not read anew over what was pushed"
+
+
+def test_the_store_in_use_is_not_switched_to_and_keeps_what_was_pushed(stocked: History, tmp_path: Path) -> None:
+    (user,) = _a_user(stocked)
+    with psycopg.connect(stocked.settings.conninfo()) as connection:
+        held = "SELECT count(*), max(event_ts), md5(string_agg(value::text, '' ORDER BY entity_key, feature_name))"
+        pushed = {user: {"support_agg_90d_fv": {"support_tickets_90d": 77, "ticket_avg_resolution_hrs_90d": 1.5}}}
+        write_users(stocked.settings, pushed, moment(stocked.plan.as_of(3)))
+        before = connection.execute(f"{held} FROM online.asof_support_agg_90d_fv").fetchone()
+        with pytest.raises(ConfigurationError, match="postgres is the online store in use"):
+            switched(stocked, STOCK, tmp_path / ".env", drop=True)
+        assert connection.execute(f"{held} FROM online.asof_support_agg_90d_fv").fetchone() == before
+    assert not (tmp_path / ".env").exists()
 
 
 def test_the_command_switches_and_says_what_is_to_be_done(stocked: History, tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ from psycopg import sql
 from asof.extract_schema import ExtractSchema
 from asof.feature_store import feature_store, registered_features
 from asof.settings import Settings
+from training.parity.check import CHUNK
 from training.parity.online_side import OnlineSide
 from training.parity.tally import Column, Example, Tally
 from training.parity.verdicts import Verdict
 from training.tables import Connection
 
-CHUNK = 400
 PAGE = "SELECT DISTINCT {entity} FROM {entities} WHERE {entity} > %s ORDER BY {entity} LIMIT %s"
 
 
