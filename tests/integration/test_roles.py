@@ -51,7 +51,7 @@ CHURN = replace(
 )
 JANUARY, FEBRUARY = datetime(2024, 1, 31, tzinfo=UTC), datetime(2024, 2, 29, tzinfo=UTC)
 SNAPSHOTS = (*(table.name for table in CHURN.extract.tables), CHURN.extract.labels.name)
-ONLINE = "online.asof_subs_profile_fv"
+WIDE_TABLE, STOCK_TABLE = 'online."asof.subs_profile_fv"', "online.asof_subs_profile_fv"
 
 
 @pytest.fixture(scope="module")
@@ -176,10 +176,11 @@ SERVING_MAY_NOT_READ = (
 REFUSALS = [
     *((SERVING, f"SELECT * FROM public.{table}", f"permission denied for {kind} {table}")
       for table in SERVING_MAY_NOT_READ for kind in ["view" if table == "scores" else "table"]),
-    (SERVING, f"INSERT INTO {ONLINE} (user_id) VALUES ('x')", "permission denied for table asof_subs_profile_fv"),
-    (SERVING, f"UPDATE {ONLINE} SET monthly_fee = 0", "permission denied for table asof_subs_profile_fv"),
-    (SERVING, f"DELETE FROM {ONLINE}", "permission denied for table asof_subs_profile_fv"),
-    (SERVING, f"TRUNCATE {ONLINE}", "permission denied for table asof_subs_profile_fv"),
+    *((role, statement.format(table), f"permission denied for table {name}")
+      for role in (SERVING, TRAINING)
+      for table, name in ((WIDE_TABLE, "asof.subs_profile_fv"), (STOCK_TABLE, "asof_subs_profile_fv"))
+      for statement in ("INSERT INTO {} DEFAULT VALUES", "UPDATE {} SET event_ts = now()", "DELETE FROM {}",
+                        "TRUNCATE {}", "LOCK TABLE {} IN EXCLUSIVE MODE")),
     (SERVING, "DELETE FROM online.wide_layouts", "permission denied for table wide_layouts"),
     (SERVING, "UPDATE public.feature_views SET user_metadata = NULL", "permission denied for table feature_views"),
     (SERVING, "CREATE TABLE public.mine (x int)", "permission denied for schema public"),
@@ -205,8 +206,7 @@ REFUSALS = [
     (TRAINING, "DROP TABLE public.promotions", "must be owner of table promotions"),
     (TRAINING, "CREATE OR REPLACE FUNCTION public.asof_refuse_other_history() RETURNS trigger LANGUAGE plpgsql"
      " AS 'BEGIN RETURN NULL; END'", "permission denied for schema public"),
-    (TRAINING, f"INSERT INTO {ONLINE} (user_id) VALUES ('x')", "permission denied for table asof_subs_profile_fv"),
-    (TRAINING, f"DROP TABLE {ONLINE}", "must be owner of table asof_subs_profile_fv"),
+    (TRAINING, f"DROP TABLE {WIDE_TABLE}", "must be owner of table asof.subs_profile_fv"),
     (TRAINING, "CREATE TABLE online.mine (x int)", "permission denied for schema online"),
     (TRAINING, "DELETE FROM public.feature_views", "permission denied for table feature_views"),
     (TRAINING, "CREATE TABLE public.mine (x int)", "permission denied for schema public"),
@@ -248,7 +248,7 @@ def test_a_role_does_not_enter_the_database_of_another(town: Town, role: str, da
 
 def test_the_serving_role_begins_read_only_with_a_limit(town: Town, ingested: Settings) -> None:
     with town.connect(SERVING) as connection, pytest.raises(READ_ONLY):
-        connection.execute(f"DELETE FROM {ONLINE}".encode())
+        connection.execute(f"DELETE FROM {WIDE_TABLE}".encode())
     with town.connect(SERVING) as connection:
         assert connection.execute("SHOW statement_timeout").fetchone() == ("10s",)
 
