@@ -1,5 +1,6 @@
 """A PostgreSQL server of the test's own, on which `flows databases` has made the roles: nobody else's are touched."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,7 +60,11 @@ class Town:
 
 @contextmanager
 def own_server(folder: Path) -> Iterator[Town]:
-    """A fresh embedded server that logs every statement; gone afterwards. No role is made on it yet."""
+    """A fresh embedded server that logs every statement; gone afterwards. No role is made on it yet.
+
+    What a test tells the platforms by the environment is forgotten at the end, too.
+    """
+    before = dict(os.environ)
     home = Settings(
         _env_file=None,
         home=folder,
@@ -80,6 +85,8 @@ def own_server(folder: Path) -> Iterator[Town]:
         yield town
     finally:
         postgres.remove(home)
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _text(url: URL) -> str:
