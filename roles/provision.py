@@ -43,12 +43,15 @@ def make_databases(settings: Settings, *, close_others: bool = False) -> Provisi
     try:
         with _connected(admin) as server:
             server.execute("SELECT pg_advisory_lock(hashtextextended('asof databases', 0))")
-            return Provision(tuple(_made(admin, server, passwords, close_others)), tuple(passwords))
+            mended = tuple(_made(admin, server, passwords, close_others))
     except psycopg.errors.InsufficientPrivilege as refusal:
         raise ConfigurationError(
             f"User {admin.database().username} may not do all of it ({refusal.diag.message_primary}): set "
             "ASOF_ADMIN_POSTGRES_URL to a superuser's address, or to that of the user who made the databases."
         ) from None
+    if left := _differing(admin, close_others=close_others):  # a REVOKE by whoever may not is a warning
+        raise ConfigurationError(f"Not all could be mended, a superuser has to: {'; '.join(left)}.")
+    return Provision(mended, tuple(passwords))
 
 
 def wrong_grants(settings: Settings) -> list[str]:
@@ -56,14 +59,19 @@ def wrong_grants(settings: Settings) -> list[str]:
 
     Any role that may connect to the database can ask. Changes nothing.
     """
-    with _connected(settings, ASOF) as connection:
+    with _connected(settings) as connection:
         if not known_roles(connection):
             return []
-        tables = wanted_tables()
-        of_server = (absent_roles, wrong_roles, wrong_databases, wrong_on_databases, wrong_settings)
-        of_asof = (wrong_owners, wrong_in_asof)
+    return _differing(settings)
+
+
+def _differing(settings: Settings, *, close_others: bool = False) -> list[str]:
+    tables = wanted_tables()
+    with _connected(settings, ASOF) as connection:
+        of_server = (absent_roles, wrong_roles, wrong_databases, wrong_settings)
         found = [each for ask in of_server for each in ask(connection)]
-        found += [each for ask in of_asof for each in ask(connection, tables)]
+        found += wrong_on_databases(connection, close_others=close_others)
+        found += [*wrong_owners(connection, tables), *wrong_in_asof(connection, tables)]
     return [each.words for each in found]
 
 
@@ -125,7 +133,13 @@ def _admin(settings: Settings) -> Settings:
             "ASOF_ADMIN_POSTGRES_URL is not set: give the address of the superuser (or of a user who may make roles "
             "and databases), postgresql://user:password@host:port/postgres."
         )
-    return settings.model_copy(update={"postgres_url": settings.admin_postgres_url})
+    admin = settings.model_copy(update={"postgres_url": settings.admin_postgres_url})
+    try:
+        admin.database()
+    except ConfigurationError:
+        told = "ASOF_ADMIN_POSTGRES_URL must read postgresql://user:password@host:port/postgres."
+        raise ConfigurationError(told) from None
+    return admin
 
 
 def _as_owner(admin: Settings) -> Settings:

@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL
 
 from asof.settings import Settings
 from local import postgres
+from local.binaries import Binaries
 from local.ports import free_ports
 from roles.access import LOGINS
 
@@ -59,7 +60,7 @@ class Town:
 
 
 @contextmanager
-def own_server(folder: Path) -> Iterator[Town]:
+def own_server(folder: Path, binaries: Binaries | None = None) -> Iterator[Town]:
     """A fresh embedded server that logs every statement; gone afterwards. No role is made on it yet.
 
     What a test tells the platforms by the environment is forgotten at the end, too.
@@ -73,7 +74,7 @@ def own_server(folder: Path) -> Iterator[Town]:
         mlflow_tracking_uri=None,
     )
     try:
-        server = postgres.start(home)
+        server = postgres.start(home, binaries)
         assert server.url
         passwords = {FIELDS[role]: SecretStr(password) for role, password in PASSWORDS.items()}
         url = SecretStr(server.url.get_secret_value().rsplit("/", 1)[0] + "/postgres")
