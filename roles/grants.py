@@ -40,14 +40,10 @@ SELECT 'TABLE', format('%I.%I', nspname, relname), relowner, grantor, grantee,
 FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid JOIN pg_namespace schema ON schema.oid = relnamespace,
     aclexplode(attacl)
 WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'"""
-DEFAULTS = (
-    """
-SELECT 'DEFAULT' kind, nspname::text name, defaclrole owner, acl.*
+DEFAULTS = f"""
+SELECT 'DEFAULT' kind, quote_ident(nspname) name, defaclrole owner, acl.*
 FROM pg_default_acl JOIN pg_namespace schema ON schema.oid = defaclnamespace, aclexplode(defaclacl) acl
-WHERE defaclobjtype = 'r' AND pg_get_userbyid(defaclrole) = '"""
-    + INGEST
-    + "'"
-)
+WHERE defaclobjtype = 'r' AND pg_get_userbyid(defaclrole) = '{INGEST}'"""  # noqa: S608 - a constant
 OF_OURS = """
 SELECT kind, name, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(grantee)::text END, privilege_type,
     is_grantable

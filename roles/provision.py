@@ -100,16 +100,14 @@ def _asof_made(admin: Settings, connection: Connection) -> Iterator[str]:
     yield from mend(connection, wrong_owners(connection, tables))
     yield from mend(connection, wrong_in_asof(connection, tables))
     make_tables(_as_owner(admin))
-    mend(
-        connection, wrong_in_asof(connection, tables)
-    )  # that nothing was granted on what has just been made is no news
+    mend(connection, wrong_in_asof(connection, tables))  # no news: these have just been made
 
 
 def _extension(connection: Connection) -> Iterator[Deviation]:
     """Where the server has it not, Prefect's own server says what it lacks."""
     query = "SELECT installed_version IS NULL FROM pg_available_extensions WHERE name = %s"
     if connection.execute(query, [TRIGRAMS]).fetchone() == (True,):
-        make = sql.SQL("CREATE EXTENSION {}").format(sql.Identifier(TRIGRAMS))
+        make = sql.SQL("CREATE EXTENSION {} SCHEMA public").format(sql.Identifier(TRIGRAMS))
         yield Deviation(f"Database {PREFECT} has no extension {TRIGRAMS}", make)
 
 
@@ -143,16 +141,17 @@ def _admin(settings: Settings) -> Settings:
 
 
 def _as_owner(admin: Settings) -> Settings:
-    """The admin's sessions in database `asof` as the owner role."""
-    url = admin.database(ASOF).update_query_dict({"options": f"-crole={OWNER}"})
+    """The admin's sessions in database `asof` as the owner role (a tab, since libpq takes no space in an address)."""
+    url = admin.database(ASOF).update_query_dict({"options": f"-crole={OWNER}\t-csearch_path=public"})
     return admin.model_copy(update={"postgres_url": SecretStr(url.render_as_string(hide_password=False))})
 
 
 @contextmanager
 def _connected(settings: Settings, name: str | None = None) -> Iterator[Connection]:
-    url = settings.database(name)
+    """With nothing on the search path that a role could have made."""
+    url, options = settings.database(name), "-c search_path=pg_catalog"
     try:
-        connection = psycopg.connect(settings.conninfo(name), autocommit=True)
+        connection = psycopg.connect(settings.conninfo(name), autocommit=True, options=options)
     except psycopg.OperationalError as refusal:
         address = f"{url.host}:{url.port or 5432}, database {url.database},"
         raise ConfigurationError(

@@ -51,7 +51,8 @@ DRIFT = [
     (f"ALTER ROLE {SERVING} IN DATABASE asof RESET statement_timeout",
      f"Role {SERVING} does not begin with statement_timeout = 10s"),
     (f"ALTER TABLE payments_agg_90d OWNER TO {INGEST}", f"Table public.payments_agg_90d is not {OWNER}'s"),
-    (f"ALTER FUNCTION asof_refuse_rewrite() OWNER TO {INGEST}", f"Function asof_refuse_rewrite() is not {OWNER}'s"),
+    (f"ALTER FUNCTION asof_refuse_rewrite() OWNER TO {INGEST}",
+     f"Function public.asof_refuse_rewrite() is not {OWNER}'s"),
     (f"ALTER TABLE online.wide_layouts OWNER TO {OWNER}", f"Table online.wide_layouts is not {INGEST}'s"),
     (f"ALTER DATABASE asof OWNER TO {INGEST}", f"Database asof is {INGEST}'s"),
     ("ALTER DATABASE asof SET timezone TO 'Europe/Berlin'", "Database asof is not set to UTC"),
@@ -85,6 +86,22 @@ def test_what_was_changed_by_hand_is_told_and_mended(town: Town, change: str, wo
     assert words in wrong_grants(asked)
     assert words in make_databases(town.admin).mended
     assert wrong_grants(asked) == []
+
+
+def test_a_name_that_a_role_gives_is_no_statement_of_the_admins(town: Town) -> None:
+    with town.connect(INGEST) as connection:
+        connection.execute('CREATE SCHEMA "x GRANT SELECT ON TABLES TO PUBLIC; CREATE ROLE intruder; --"')
+        connection.execute(
+            'ALTER DEFAULT PRIVILEGES IN SCHEMA "x GRANT SELECT ON TABLES TO PUBLIC; CREATE ROLE intruder; --"'
+            f" GRANT SELECT ON TABLES TO {SERVING}".encode()
+        )
+        connection.execute(f"CREATE SCHEMA {OWNER}".encode())
+        connection.execute(f"GRANT ALL ON SCHEMA {OWNER} TO {OWNER}".encode())
+        connection.execute(f"CREATE TABLE {OWNER}.parity_checks ()".encode())
+    assert any("intruder" in words for words in make_databases(town.admin).mended)
+    assert make_databases(town.admin).mended == ()
+    with town.as_admin() as connection:
+        assert connection.execute("SELECT FROM pg_roles WHERE rolname = 'intruder'").fetchall() == []
 
 
 def test_again_there_is_nothing_to_mend(town: Town) -> None:
