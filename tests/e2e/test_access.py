@@ -1,7 +1,10 @@
 """Who may ask a served Bento of two workers, how often, and how long a request may be."""
 
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -225,7 +228,9 @@ def test_a_file_that_breaks_opens_no_door_and_closes_none(guarded: Guarded, harm
         assert guarded.log.read_text().count("go on counting") - told in (1, 2)  # once a worker
     finally:
         guarded.file.write_bytes(before)
-        time.sleep(TAKEN_OVER)
+        until = time.monotonic() + TAKEN_OVER
+        while time.monotonic() < until:  # a worker that nobody asks does not look
+            guarded.client.get("/nothing", headers=_closing(guarded, "ops"))
 
 
 def test_no_other_site_may_ask_from_a_browser_and_no_version_is_told(guarded: Guarded) -> None:
@@ -285,7 +290,7 @@ def test_a_head_that_is_too_long_is_a_problem_and_the_connection_is_closed(
 
 
 def test_a_head_within_the_limits_comes_in(guarded: Guarded) -> None:
-    headers = {"Authorization": f"Bearer {guarded.keys['crm']}", "X-Long": "a" * 30_000}
+    headers = {"Authorization": f"Bearer {guarded.keys['crm']}", "X-Long": "a" * 24_000}
     assert guarded.client.post("/predict?" + "a" * 8000, json={"user_id": "good"}, headers=headers).status_code == 200
 
 
@@ -325,13 +330,27 @@ def test_a_worker_grants_a_key_its_share(
         assert limited.ask("GET", "/livez", None).status_code == 200
         time.sleep(int(answers[-1].headers["retry-after"]))
         assert limited.predict("crm").status_code == 200
+        batch = {"instances": [{"user_id": "good"}] * 100}
+        time.sleep(int(limited.predict("crm").headers.get("retry-after", 0)))
+        key = {"Authorization": f"Bearer {guarded.keys['crm']}"}
+        assert client.post("/predict/batch", json=batch, headers=key).status_code == 200
+        owing = problem(limited.predict("crm"), 429, "too-many-requests")
+        assert owing["status"] == 429
+        assert int(limited.predict("crm").headers["retry-after"]) > 50  # a hundred, at one a second
 
 
-def test_a_file_of_keys_that_cannot_be_read_stops_the_start(
-    settings: Settings, small_model: "SmallModel", tmp_path: Path
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"ASOF_API_KEYS": "/nonexistent/keys"}, "ASOF_API_KEYS /nonexistent/keys cannot be read"),
+        ({"ASOF_RATE_PER_KEY": "5"}, "set ASOF_API_KEYS too"),
+    ],
+)
+def test_a_service_that_cannot_keep_its_door_does_not_start(
+    settings: Settings, small_model: "SmallModel", variables: dict[str, str], told: str
 ) -> None:
-    with (
-        pytest.raises(AssertionError, match="cannot be read"),
-        kit.serving(settings, small_model.bundle.bento_tag, tmp_path, ASOF_API_KEYS=str(tmp_path / "none")),
-    ):
-        pass
+    words = [sys.executable, "-m", "bentoml", "serve", small_model.bundle.bento_tag, "--port", str(kit.free_port())]
+    environment = {**os.environ, **settings.environment(), **variables}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert told in done.stdout + done.stderr

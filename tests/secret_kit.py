@@ -1,0 +1,45 @@
+"""Where a secret may show: its forms, and who tells it. Names in, never the secret itself, out."""
+
+import base64
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+import psutil
+
+
+def forms(secret: str) -> set[str]:
+    """A secret as it is, quoted for an address, in JSON or a repr, and in base64, alone or within another text."""
+    raw = secret.encode()
+    found = {secret, quote(secret, safe=""), quote(secret), repr(secret)[1:-1], secret.replace("/", "\\/")}
+    for before in range(
+        3
+    ):  # base64 of a text in which the secret begins at this place, less what its neighbours change
+        coded = base64.b64encode(b"\0" * before + raw).decode()
+        found.add(coded[4 if before else 0 : len(raw) * 4 // 3 // 4 * 4 - 4])
+    return {form for form in found if len(form) >= 8}
+
+
+def leaks(secrets: Mapping[str, str], places: Mapping[str, str]) -> list[str]:
+    """One sentence for each secret in each text; both are given by name. The sentence does not hold the secret."""
+    return [
+        f"{name} is in {place}"
+        for name, secret in secrets.items()
+        for place, text in places.items()
+        if any(form in text for form in forms(secret))
+    ]
+
+
+def files(*folders: Path) -> dict[str, str]:
+    """What lies in folders, by path, whatever its encoding."""
+    found = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
+    return {str(file): file.read_bytes().decode("latin-1") for file in found}
+
+
+def command_lines(pids: Iterable[int]) -> str:
+    """What `ps` tells everybody of the processes and of all that come from them."""
+    told = []
+    for pid in pids:
+        parent = psutil.Process(pid)
+        told += [" ".join(each.cmdline()) for each in (parent, *parent.children(recursive=True))]
+    return "\n".join(told)
