@@ -204,11 +204,19 @@ class Settings(BaseSettings):
 
         Raises ConfigurationError where none is set that answers by HTTP.
         """
+        import httpx
+
         told = self.registry_url.get_secret_value() if self.registry_url else self.mlflow_tracking_uri or ""
         if not told.startswith(("http://", "https://")):
             raise ConfigurationError(
                 "ASOF_FOLLOW needs an MLflow server: set ASOF_REGISTRY_URL to its http:// address."
             )
+        try:
+            httpx.URL(told)
+        except httpx.InvalidURL:  # which quotes what it could not read, and that may be the password
+            raise ConfigurationError(
+                "ASOF_REGISTRY_URL must read http://user:password@host:port, with %2F for a / in the password."
+            ) from None
         return told
 
     @property

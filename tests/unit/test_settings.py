@@ -42,6 +42,16 @@ def test_a_url_that_is_not_postgresql_is_refused(url: str) -> None:
         settings(postgres_url=url).database()
 
 
+@pytest.mark.parametrize("url", ["postgresql://a:x@h:pass-word@db.example:6000/b", "pass-word"])
+def test_an_address_that_cannot_be_read_is_not_quoted(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="must read postgresql://") as raised:
+        settings(postgres_url=url).database()
+    assert "pass-word" not in str(raised.value)
+    with pytest.raises(ConfigurationError, match="must read http://") as raised:
+        _ = settings(registry_url="http://mlflow:pass-word/x@mlflow.example:5000").registry
+    assert "pass-word" not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("url", "given", "mode"),
     [
