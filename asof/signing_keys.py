@@ -23,7 +23,9 @@ TrustedKeys = Mapping[str, "Ed25519PublicKey"]
 
 
 def signing_key(settings: Settings) -> "Ed25519PrivateKey":
-    """The key that is told (`_told`); where none is, one in `home/keys`, made when it is first asked for.
+    """The key of ASOF_SIGNING_KEY or ASOF_SIGNING_KEY_TEXT; where neither is set, one in `home/keys`.
+
+    The latter is made when it is first asked for.
 
     Raises ConfigurationError where both are told, the file is absent, or it is no unencrypted Ed25519 key in PEM.
     """

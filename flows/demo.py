@@ -130,7 +130,8 @@ def _tell_version(say: Callable[[str], None], result: dict[str, Any]) -> None:
 def _questions(account: Account, settings: Settings, problem: UseCase, extracts: Extracts | None, bento: str) -> bool:
     clock = extracts.clock if extracts else None
     with account.stage("Service") as say:
-        clocked = settings.model_copy(update={"clock": clock, "api_keys": None, "rate_per_key": None})
+        open_here = {"clock": clock, "api_keys": None, "rate_per_key": None, "host": "127.0.0.1"}
+        clocked = settings.model_copy(update=open_here)
         with serving(clocked, bento) as address, httpx.Client(base_url=address, timeout=10) as client:
             say(f"{address} serves {bento}" + (f", its clock at {clock}" if clock else ""))
             questions = problem.questions(_newest_month(extracts) if extracts else None)

@@ -84,10 +84,13 @@ def _resolve(bento: str) -> str | None:
 
 
 def _all(settings: Settings) -> dict[str, str]:
-    """Every setting that a server may see, as a variable: it runs from the Bento, which holds no .env file."""
+    """Every setting that a server may see, as a variable: it runs from the Bento, which holds no .env file.
+
+    One that is unset is told as empty, whatever the environment of whoever starts the service says.
+    """
     values = {name: getattr(settings, name) for name in type(settings).model_fields if name != "mlflow_tracking_uri"}
     values["answer_log"] = settings.answers
-    told = {f"ASOF_{name.upper()}": _text(value) for name, value in values.items() if value is not None}
+    told = {f"ASOF_{name.upper()}": "" if value is None else _text(value) for name, value in values.items()}
     return {name: value for name, value in told.items() if name not in SIGNERS_ONLY} | settings.environment()
 
 

@@ -103,7 +103,7 @@ def _link_stores(home: Path) -> None:
 
 def _prove(candidate: Candidate) -> None:
     answer = httpx.get(f"{candidate.running.address}/model", timeout=10)
-    if answer.status_code == httpx.codes.UNAUTHORIZED and "ASOF_API_KEYS" in candidate.service.environment:
+    if answer.status_code == httpx.codes.UNAUTHORIZED and candidate.service.environment.get("ASOF_API_KEYS"):
         return  # it asks for a key, which is kept nowhere; that it is ready says that its golden rows came out
     told = answer.raise_for_status().json()
     if told["bento"] != candidate.traffic.bento:

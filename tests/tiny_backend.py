@@ -29,6 +29,8 @@ class Backend:
         return web.Response()
 
     async def model(self, request: web.Request) -> web.Response:
+        if self.bento == "tiny:guarded":
+            return web.Response(status=401)
         proof = None if self.bento == "tiny:unproven" else {"rows": 1, "largest_difference": 0.0}
         return web.json_response({"bento": self.bento, "golden_rows": proof})
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import httpx
 import psutil
@@ -219,3 +220,16 @@ def test_a_backend_that_has_not_answered_its_golden_rows_gets_no_traffic(setting
 def test_an_empty_traffic_file_as_after_a_power_failure_is_no_obstacle(settings: Settings) -> None:
     traffic_file(stack.run_folder(settings)).write_text("")
     assert_a_rerun_finishes(settings, "tiny:old")
+
+
+def test_a_backend_that_asks_for_a_key_gets_traffic_only_where_it_was_given_keys(settings: Settings) -> None:
+    deploy_tiny(settings, "tiny:1")
+    with pytest.raises(httpx.HTTPStatusError, match="401"):
+        deploy_tiny(settings, "tiny:guarded")
+    assert bento_at(settings) == "tiny:1"
+    given = replace(tiny("tiny:guarded"), environment={**tiny("tiny:guarded").environment, "ASOF_API_KEYS": "keys"})
+    with stack.locked(settings) as folder:
+        candidate = swap.begin(given, folder)
+        swap.give_traffic(candidate, folder)
+        swap.end_old(candidate, folder)
+    assert read_traffic(stack.run_folder(settings)).bento == "tiny:guarded"  # type: ignore[union-attr]

@@ -80,3 +80,17 @@ def test_no_server_is_told_the_key_that_signs(tmp_path: Path, monkeypatch: pytes
         assert given[background.MARK]
         assert "the-secret" not in str(given)
     assert os.environ["ASOF_SIGNING_KEY_TEXT"] == "the-secret-text"
+
+
+def test_a_service_is_told_what_is_unset_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would find it in the environment of whoever starts it: the demo asks its own service without a key."""
+    (tmp_path / "bentos" / "b" / "1").mkdir(parents=True)
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path))
+    monkeypatch.setenv("ASOF_API_KEYS", str(tmp_path / "keys"))
+    found = Settings(_env_file=None, home=tmp_path, postgres_url=SecretStr("postgresql://a:b@127.0.0.1/c"))
+    for keys in (found.api_keys, None):
+        service = services.prediction_service(found.model_copy(update={"api_keys": keys}), "b:1")
+        assert service
+        for name, value in service.environment.items():
+            monkeypatch.setenv(name, value)
+        assert Settings(_env_file=None).api_keys == keys
