@@ -6,6 +6,7 @@ from starlette.types import ASGIApp
 
 from asof.errors import ConfigurationError
 from asof.serving.access.key_file import KeyFile
+from asof.serving.access.rates import Rates
 from asof.serving.access_log import AccessLog
 from asof.settings import Settings
 
@@ -56,12 +57,10 @@ class Door:
             raise ConfigurationError("ASOF_RATE_PER_KEY says how often a key may ask: set ASOF_API_KEYS too.")
         return None
 
-    def _rates(self) -> Any:
+    def _rates(self) -> Rates | None:
         """This worker's share."""
         rate = self._settings.rate_per_key
         if rate is None:
             return None
-        from asof.serving.access.rates import Rates
-
         workers = self._settings.workers
         return Rates(rate / workers, (self._settings.rate_burst or 2 * rate) / workers)
