@@ -21,12 +21,15 @@ def forms(secret: str) -> set[str]:
 
 
 def leaks(secrets: Mapping[str, str], places: Mapping[str, str]) -> list[str]:
-    """One sentence for each secret in each text; both are given by name. The sentence does not hold the secret."""
+    """One sentence for each secret in each text; both are given by name. The sentence does not hold the secret.
+
+    A terminal breaks a long secret into lines: texts are searched without their white space, too.
+    """
     return [
         f"{name} is in {place}"
         for name, secret in secrets.items()
         for place, text in places.items()
-        if any(form in text for form in forms(secret))
+        if any(form in text or form in "".join(text.split()) for form in forms(secret))
     ]
 
 

@@ -179,7 +179,7 @@ def test_a_setting_that_cannot_be_read_is_not_quoted(
         "ASOF_POSTGRES_URL": f"postgresql://asof:x@127.0.0.1:{user[1]}@127.0.0.1:5432/asof",
         "ASOF_REGISTRY_URL": "http://mlflow:" + told["the registry's password"] + "/x@127.0.0.1:5000",
         "ASOF_API_KEYS": str(tmp_path / "wrong-keys"),
-        "ASOF_SIGNING_KEY_TEXT": told["the signing key"][1:],
+        "ASOF_SIGNING_KEY_TEXT": "!" + told["the signing key"],
     }
     environment = {**os.environ, **user[0].environment(), **variables, wrong: bad[wrong]}
     heard.places["the service"] = _started(small_model.bundle.bento_tag, tmp_path, environment)

@@ -18,6 +18,7 @@ SECRET = "pä/ss:" + secrets.token_urlsafe(16) + '"@x'
     "text",
     [
         SECRET,
+        "\n  ".join((SECRET[:9], SECRET[9:])),
         f"postgresql://user:{quote(SECRET, safe='')}@host/db",
         repr({"password": SECRET}),
         json.dumps({"key": SECRET}, ensure_ascii=False).replace('\\"', '"'),
