@@ -42,8 +42,19 @@ POSTGRES_URL = (
     "ASOF_POSTGRES_URL must read postgresql://user:password@host:port/database, with %40 for an @ in the password."
 )
 
-SIGNERS_ONLY = ("ASOF_SIGNING_KEY", "ASOF_SIGNING_KEY_TEXT")
-"""What no server may see: it signs nothing."""
+NOT_FOR_SERVERS = frozenset(
+    {
+        "ASOF_SIGNING_KEY",
+        "ASOF_SIGNING_KEY_TEXT",
+        "ASOF_ADMIN_POSTGRES_URL",
+        "ASOF_INGEST_PASSWORD",
+        "ASOF_TRAINING_PASSWORD",
+        "ASOF_SERVING_PASSWORD",
+        "ASOF_MLFLOW_PASSWORD",
+        "ASOF_PREFECT_PASSWORD",
+    }
+)
+"""What no server that we start may see: it signs nothing, and makes no roles."""
 
 
 class Settings(BaseSettings):
@@ -247,7 +258,7 @@ class Settings(BaseSettings):
 
 def environment_of_servers() -> dict[str, str]:
     """This process's environment, as a server that it starts may have it."""
-    return {name: value for name, value in os.environ.items() if name not in SIGNERS_ONLY}
+    return {name: value for name, value in os.environ.items() if name not in NOT_FOR_SERVERS}
 
 
 def export(settings: Settings) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from asof.errors import ConfigurationError
-from asof.settings import PROJECT, SIGNERS_ONLY, Settings
+from asof.settings import NOT_FOR_SERVERS, PROJECT, Settings
 from local.background import ADDRESS, Service
 from local.traffic import FRONT
 
@@ -91,7 +91,7 @@ def _all(settings: Settings) -> dict[str, str]:
     values = {name: getattr(settings, name) for name in type(settings).model_fields if name != "mlflow_tracking_uri"}
     values["answer_log"] = settings.answers
     told = {f"ASOF_{name.upper()}": "" if value is None else _text(value) for name, value in values.items()}
-    return {name: value for name, value in told.items() if name not in SIGNERS_ONLY} | settings.environment()
+    return {name: value for name, value in told.items() if name not in NOT_FOR_SERVERS} | settings.environment()
 
 
 def _text(value: object) -> str:

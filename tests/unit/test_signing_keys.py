@@ -62,13 +62,14 @@ def test_the_text_shows_in_no_repr(tmp_path: Path) -> None:
     assert text not in repr(settings(tmp_path, text))
 
 
-def test_no_server_is_told_the_key_that_signs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_server_is_told_what_signs_or_makes_roles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither by the settings nor by the environment of whoever starts it."""
     bento = tmp_path / "bentos" / "b" / "1"
     bento.mkdir(parents=True)
     monkeypatch.setenv("BENTOML_HOME", str(tmp_path))
+    for name in ("ASOF_SIGNING_KEY", "ASOF_ADMIN_POSTGRES_URL", "ASOF_SERVING_PASSWORD", "ASOF_MLFLOW_PASSWORD"):
+        monkeypatch.setenv(name, f"the-secret-{name}")
     monkeypatch.setenv("ASOF_SIGNING_KEY_TEXT", "the-secret-text")
-    monkeypatch.setenv("ASOF_SIGNING_KEY", "the-secret-file")
     found = Settings(_env_file=None, home=tmp_path, postgres_url=SecretStr("postgresql://a:b@127.0.0.1/c"))
     service = services.prediction_service(found, "b:1")
     assert service
