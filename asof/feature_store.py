@@ -111,6 +111,13 @@ def read_contract(store: "FeatureStore", service: "FeatureService") -> FeatureCo
     return FeatureContract(service.name, entity, features)
 
 
+def registry_tables() -> tuple[str, ...]:
+    """The names of the tables of Feast's SQL registry."""
+    from feast.infra.registry.sql import metadata
+
+    return tuple(metadata.tables)
+
+
 def registered_features(store: "FeatureStore") -> tuple[Feature, ...]:
     """Every feature of every registered feature view, by view and then in the view's order."""
     views = sorted(store.list_feature_views(), key=lambda view: view.name)

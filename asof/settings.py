@@ -110,6 +110,25 @@ class Settings(BaseSettings):
         None, description="Where the workers of a following service keep models; unset: the system's temporary folder."
     )
 
+    admin_postgres_url: SecretStr | None = Field(
+        None, description="For `flows databases` alone: a superuser's postgresql://user:password@host:port/postgres."
+    )
+    ingest_password: SecretStr | None = Field(
+        None, description="For `flows databases` alone: the password that PostgreSQL's role asof_ingest gets."
+    )
+    training_password: SecretStr | None = Field(
+        None, description="For `flows databases` alone: the password that PostgreSQL's role asof_training gets."
+    )
+    serving_password: SecretStr | None = Field(
+        None, description="For `flows databases` alone: the password that PostgreSQL's role asof_serving gets."
+    )
+    mlflow_password: SecretStr | None = Field(
+        None, description="For `flows databases` alone: the password that PostgreSQL's role mlflow gets."
+    )
+    prefect_password: SecretStr | None = Field(
+        None, description="For `flows databases` alone: the password that PostgreSQL's role prefect gets."
+    )
+
     def now(self) -> datetime:
         """The moment that counts as now: the clock, or else the real time, in UTC."""
         return self.clock or datetime.now(UTC)

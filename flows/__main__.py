@@ -314,6 +314,21 @@ def bundle(
 
 
 @door.command()
+def databases(
+    close_others: Annotated[
+        bool, typer.Option("--close-others", help="Nobody may connect to the server's other databases unasked either.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make PostgreSQL's roles, databases and grants, mend what differs, and set the passwords."""
+    with account("looking", as_json=as_json) as say:
+        from asof.settings import Settings
+        from roles.provision import make_databases
+
+        say(make_databases(Settings(), close_others=close_others))
+
+
+@door.command()
 def keys() -> None:
     """Print the public key of this machine's signing key: ASOF_TRUSTED_KEYS of whoever builds or serves elsewhere."""
     with account("reading the key", quiet=True):

@@ -39,11 +39,11 @@ def _create_and_connect(
     url = settings.database(name)
     address = f"{url.host}:{url.port or 5432} (ASOF_POSTGRES_URL, database {url.database})"
     try:
-        _create(settings, str(url.database))
+        make_database(settings, str(url.database))
         return psycopg.connect(settings.conninfo(name))
     except psycopg.OperationalError:
         raise ConfigurationError(
-            f"PostgreSQL at {address} does not let us in: {_reason(refusal)}. "
+            f"PostgreSQL at {address} does not let us in: {reason(refusal)}. "
             "Start it, correct the address, or unset ASOF_POSTGRES_URL to use the embedded one."
         ) from None
     except errors.InsufficientPrivilege:
@@ -53,15 +53,16 @@ def _create_and_connect(
         ) from None
 
 
-def _create(settings: Settings, name: str) -> None:
-    """Makes the database unless it is there; one process at a time, since PostgreSQL refuses the second of two."""
+def make_database(settings: Settings, name: str) -> bool:
+    """Makes the database unless it is there, and tells which; one process at a time, since PostgreSQL refuses two."""
     database = sql.Identifier(name)
     with psycopg.connect(settings.conninfo("postgres"), autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(hashtext('asof create database'))")
         if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
-            return
+            return False
         connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(database))
         connection.execute(sql.SQL("ALTER DATABASE {} SET timezone TO 'UTC'").format(database))
+    return True
 
 
 def _check_utc(connection: psycopg.Connection[TupleRow]) -> None:
@@ -74,6 +75,6 @@ def _check_utc(connection: psycopg.Connection[TupleRow]) -> None:
         )
 
 
-def _reason(error: psycopg.Error) -> str:
+def reason(error: psycopg.Error) -> str:
     """The first line of libpq's message; it never holds the password."""
     return str(error).splitlines()[0].removeprefix("connection failed: ").rstrip(".")

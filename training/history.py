@@ -17,13 +17,14 @@ from psycopg.rows import TupleRow, class_row
 from psycopg.types.json import Json
 
 from asof.settings import Settings
+from training.absent_tables import is_there, make_absent
 
 Connection = psycopg.Connection[TupleRow]
 
 # `json`, not `jsonb`, which writes numbers in its own way: what was hashed is what is stored. ALWAYS: the triggers
 # hold in a session, too, that has set session_replication_role.
 CREATE = """
-CREATE TABLE IF NOT EXISTS public.promotions (
+CREATE TABLE public.promotions (
     model text NOT NULL,
     seq bigint NOT NULL,
     event text NOT NULL,
@@ -95,6 +96,7 @@ class Entry(Change):
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
+TABLE = "public.promotions"
 COLUMNS = ", ".join(each.name for each in fields(Entry))
 READ = f"SELECT {COLUMNS} FROM public.promotions WHERE model = %s ORDER BY seq, at, hash"  # noqa: S608
 INSERT = f"INSERT INTO public.promotions ({COLUMNS}) VALUES ({', '.join(['%s'] * len(fields(Entry)))})"  # noqa: S608
@@ -102,7 +104,7 @@ INSERT = f"INSERT INTO public.promotions ({COLUMNS}) VALUES ({', '.join(['%s'] *
 
 def read_history(connection: Connection, model: str) -> list[Entry]:
     """The model's entries, oldest first; none where there is no table yet."""
-    if not _is_there(connection):
+    if not is_there(connection, TABLE):
         return []
     with connection.cursor(row_factory=class_row(Entry)) as cursor:
         return cursor.execute(READ, (model,)).fetchall()
@@ -134,7 +136,7 @@ def reading(settings: Settings) -> Iterator[Connection]:
 def writing(settings: Settings) -> Iterator[Connection]:
     """A connection on which each statement commits; the table is there."""
     with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
-        _create(connection)
+        make_absent(connection, TABLE, CREATE)
         yield connection
 
 
@@ -148,14 +150,3 @@ def _sealed(change: Change, model: str, before: Entry | None, *, who: str) -> En
         previous_hash=before.hash if before else "",
     )
     return replace(entry, hash=entry.digest)
-
-
-def _is_there(connection: Connection) -> bool:
-    return connection.execute("SELECT to_regclass('public.promotions')").fetchone() != (None,)
-
-
-def _create(connection: Connection) -> None:
-    if not _is_there(connection):
-        with connection.transaction():
-            connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('promotions', 0))")
-            connection.execute(CREATE)

@@ -58,8 +58,9 @@ def _view(schema: str, table: str, *, as_of: datetime, known_at: datetime) -> sq
 
 
 def _drop_abandoned(connection: psycopg.Connection) -> None:
-    """Drops the schemas whose owner no longer holds their advisory lock."""
-    rows = connection.execute("SELECT nspname FROM pg_namespace WHERE starts_with(nspname, %s)", (PREFIX,)).fetchall()
+    """Drops those of our role's schemas whose process no longer holds their advisory lock."""
+    ours = "SELECT nspname FROM pg_namespace WHERE starts_with(nspname, %s) AND pg_has_role(nspowner, 'USAGE')"
+    rows = connection.execute(ours, (PREFIX,)).fetchall()
     for (schema,) in rows:
         held = connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (schema,)).fetchone()
         if held and held[0]:

@@ -15,11 +15,13 @@ from psycopg import sql
 
 from asof.feature_store import REPOSITORY, feature_store, quiet
 from asof.settings import Settings
+from training.absent_tables import is_there, make_absent
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
 
-STATE = """
+STATE = "public.whole_materialisations_begun"
+CREATE_STATE = """
 CREATE TABLE IF NOT EXISTS materialisations (
     materialisation_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     view text NOT NULL,
@@ -80,7 +82,7 @@ def materialise(
     """
     moment = as_of or settings.now()
     with feature_store(settings) as store, psycopg.connect(settings.conninfo(), autocommit=True) as connection:
-        connection.execute(STATE)
+        make_state(connection)
         stage = _Stage(store, connection, moment, whole)
         refreshes = []
         for view in sorted(store.list_feature_views(), key=lambda view: view.name):
@@ -89,15 +91,22 @@ def materialise(
     return Materialisation(moment, tuple(refreshes))
 
 
+def make_state(connection: psycopg.Connection) -> None:
+    """Makes the tables in which it stands what the online store was brought to, unless they are there."""
+    make_absent(connection, STATE, CREATE_STATE)
+
+
 def last_moment(connection: psycopg.Connection) -> datetime | None:
     """What the online store shows is as of this moment; None where it has never been filled."""
-    connection.execute(STATE)
+    if not is_there(connection, "public.materialisations"):
+        return None
     row = connection.execute("SELECT as_of FROM materialisations ORDER BY materialisation_id DESC LIMIT 1").fetchone()
     return row[0] if row else None
 
 
 def forget_store(connection: psycopg.Connection, store: str) -> None:
     """For an online store of that type whose tables go: whoever takes it again fills it whole."""
+    make_state(connection)
     connection.execute("DELETE FROM whole_materialisations_begun WHERE store = %s", (store,))
     connection.execute(
         "UPDATE materialisations SET definition = 'dropped' WHERE coalesce(store, %s) = %s", (store,) * 2

@@ -13,6 +13,7 @@ from psycopg.rows import TupleRow
 from asof.errors import ConfigurationError
 from asof.extract_schema import ExtractSchema, Kind, RawTable
 from asof.settings import Settings
+from training.absent_tables import may_make
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -75,13 +76,14 @@ def create_tables(connection: Connection, schema: ExtractSchema) -> None:
     """The same, inside a turn that is running."""
     tables = (*schema.tables, schema.labels)
     absent = [table for table in tables if not _is_there(connection, table)]
-    if absent:
-        connection.execute(REFUSE_REWRITE)
-    for table in absent:
-        _create(connection, table)
-    if not _columns(connection, "loads"):
-        connection.execute(CREATE_LOADS)
-        _make_append_only(connection, "loads")
+    with may_make(connection, f"Table public.{absent[0].name if absent else 'loads'}"):
+        if absent:
+            connection.execute(REFUSE_REWRITE)
+        for table in absent:
+            _create(connection, table)
+        if not _columns(connection, "loads"):
+            connection.execute(CREATE_LOADS)
+            _make_append_only(connection, "loads")
 
 
 def value_types(table: RawTable) -> dict[str, str]:

@@ -9,8 +9,8 @@ import psycopg
 from asof.feature_contract import FeatureContract
 from asof.settings import Settings
 from asof.use_case import FromRequest, UseCase
+from training.absent_tables import is_there
 from training.gate import Criterion
-from training.materialise import STATE
 from training.parity.advice import next_step, summary
 from training.parity.check import ENOUGH, check_parity
 from training.parity.ledger import keep
@@ -78,6 +78,7 @@ def online_store_agrees(settings: Settings, use_case: UseCase, contract: Feature
 
 def _shown(settings: Settings, views: Sequence[str]) -> Shown | None:
     with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
-        connection.execute(STATE)
+        if not is_there(connection, "public.materialisations"):
+            return None
         row = connection.execute(SHOWN, (list(views),)).fetchone()
     return Shown(*row) if row else None

@@ -3,11 +3,13 @@
 import psycopg
 
 from asof.settings import Settings
+from training.absent_tables import make_absent
 from training.parity.check import Parity
 from training.parity.verdicts import Verdict
 
+TABLE = "public.parity_checks"
 CREATE = """
-CREATE TABLE IF NOT EXISTS public.parity_checks (
+CREATE TABLE public.parity_checks (
     checked_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     use_case text NOT NULL,
     as_of timestamptz NOT NULL,
@@ -39,7 +41,6 @@ def keep(settings: Settings, parity: Parity) -> Parity:
         parity.verdicts[Verdict.PAST_TTL],
     )
     with psycopg.connect(settings.conninfo()) as connection:
-        connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('parity_checks', 0))")
-        connection.execute(CREATE)
+        make_absent(connection, TABLE, CREATE)
         connection.execute(INSERT, row)
     return parity

@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 from pyarrow import csv
 
 from asof.settings import Settings
+from training.absent_tables import make_absent
 from training.scoring.place import busy
 from training.scoring.results import OF_THE_RUN, SCHEMA, Results
 from training.scoring.run import Run, Tally
@@ -24,6 +25,7 @@ from training.scoring.run import Run, Tally
 PATIENCE = "3s"
 """How long a turn is waited for: the server notices only after a moment that a killed run is gone."""
 
+VIEW = "public.scores"
 CREATE = """
 CREATE TABLE IF NOT EXISTS public.scoring_runs (
     scoring_run bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -106,7 +108,7 @@ def in_postgres(settings: Settings, run: Run, *, any_known_at: bool) -> Iterator
     """An `Opener`. Nothing is written before the first chunk but the empty tables."""
     with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
         _take_turn(connection, run)
-        _create(connection)
+        make_absent(connection, VIEW, CREATE)
         with connection.cursor(row_factory=dict_row) as cursor:
             found = cursor.execute(FIND, (*run.subject, run.known_at, any_known_at)).fetchone()
         if found is None:
@@ -125,14 +127,6 @@ def _take_turn(connection: psycopg.Connection, run: Run) -> None:
             connection.execute(LOCK, (run.title,))
     except errors.LockNotAvailable:
         raise busy(run) from None
-
-
-def _create(connection: psycopg.Connection) -> None:
-    with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('asof scoring tables', 0))")
-        row = connection.execute("SELECT to_regclass('public.scores')").fetchone()
-        if row == (None,):
-            connection.execute(CREATE)
 
 
 def _csv(rows: arrow.Table, number: int) -> bytes:

@@ -1,0 +1,40 @@
+"""Which tables database `asof` holds besides the online store, and how they are made: each stage makes its own."""
+
+import psycopg
+
+from asof.extract_schema import ExtractSchema
+from asof.feature_store import feature_store, registry_tables
+from asof.settings import Settings
+from asof.use_case import FromStore
+from asof.use_cases import load, names
+from roles.access import Tables
+from training import history, materialise
+from training.absent_tables import make_absent
+from training.parity import ledger
+from training.scoring import postgres as scoring
+from training.snapshot import prepare_tables
+
+
+def extracts() -> list[ExtractSchema]:
+    """Those of all use cases that have some."""
+    sources = (load(name).source for name in names())
+    return [source.extract for source in sources if isinstance(source, FromStore)]
+
+
+def wanted_tables() -> Tables:
+    """The names of the tables in schema `public`."""
+    snapshots = (table.name for extract in extracts() for table in (*extract.tables, extract.labels))
+    return Tables(tuple(dict.fromkeys(snapshots)), registry_tables())
+
+
+def make_tables(settings: Settings) -> None:
+    """Makes those that are absent, as the role of these settings."""
+    for extract in extracts():
+        prepare_tables(settings, extract)
+    with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
+        materialise.make_state(connection)
+        make_absent(connection, history.TABLE, history.CREATE)
+        make_absent(connection, ledger.TABLE, ledger.CREATE)
+        make_absent(connection, scoring.VIEW, scoring.CREATE)
+    with feature_store(settings):  # Feast makes the registry's tables when it opens it
+        pass
