@@ -13,6 +13,8 @@ AsOfError
 ├── ScoringError              a batch of scores cannot begin or go on; what is written stays, the same call goes on
 ├── RegistryUnavailable       MLflow did not say what is in Production, or did not give its files
 ├── RequestError              the caller's fault
+│   ├── Unauthenticated       no API key that counts
+│   ├── Forbidden             the API key has not the scope that the address takes
 │   ├── InvalidRequest        a malformed body, a wrong type, an unknown field
 │   ├── TooManyInstances      a batch of more instances than the service takes
 │   ├── EntityNotFound        no feature view knows this entity
@@ -22,7 +24,8 @@ AsOfError
     ├── FeatureStoreUnavailable
     │   └── FeatureContractMismatch   the registry's features are not those of the model
     ├── NotReady              the service has not yet found out which model it is to serve
-    └── Overloaded
+    ├── Overloaded
+    └── TooManyRequests       an API key asks more often than it may
 
 Each message names the thing and the next step.
 """
@@ -95,6 +98,14 @@ class RequestError(AsOfError):
         super().__init__(message)
 
 
+class Unauthenticated(RequestError):
+    """The request brings no API key, or none that counts."""
+
+
+class Forbidden(RequestError):
+    """The API key has not the scope that the address takes."""
+
+
 class InvalidRequest(RequestError):
     """A malformed body, a wrong type, an unknown field."""
 
@@ -144,3 +155,11 @@ class NotReady(ServingError):
 
 class Overloaded(ServingError):
     """More requests are in flight than the service accepts."""
+
+
+class TooManyRequests(ServingError):
+    """An API key asks more often than it may."""
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after

@@ -38,6 +38,13 @@ PLATFORM_DEFAULTS = {
 }
 """What we set for the platforms' own processes, unless the user has set it."""
 
+POSTGRES_URL = (
+    "ASOF_POSTGRES_URL must read postgresql://user:password@host:port/database, with %40 for an @ in the password."
+)
+
+SIGNERS_ONLY = ("ASOF_SIGNING_KEY", "ASOF_SIGNING_KEY_TEXT")
+"""What no server may see: it signs nothing."""
+
 
 class Settings(BaseSettings):
     """Every setting, its default and one line of meaning; `.env.example` lists the same.
@@ -79,6 +86,9 @@ class Settings(BaseSettings):
         None,
         description="The file of the Ed25519 key (PEM) that signs models; unset: one in ASOF_HOME, made when needed.",
     )
+    signing_key_text: SecretStr | None = Field(
+        None, description="The same key as text, in place of the file: its PEM in base64, on one line."
+    )
     trusted_keys: str | None = Field(
         None, description="Whose models are loaded: public keys, as `flows keys` prints them; unset: the Bento's."
     )
@@ -89,6 +99,17 @@ class Settings(BaseSettings):
     clock: Moment | None = Field(None, description="The moment that the service takes for now; unset: the real one.")
     lookup_timeout: float = Field(1.5, gt=0, description="Seconds that one feature lookup may take.")
     max_in_flight: int = Field(128, gt=0, description="Requests that one worker accepts at once; more get a 429.")
+    api_keys: Annotated[Path, AfterValidator(_of_project)] | None = Field(
+        None, description="The file of API keys (`flows api-keys add`) without which nobody may ask; unset: all may."
+    )
+    rate_per_key: float | None = Field(
+        None,
+        gt=0,
+        description="Requests a second that one API key may make; an instance of a batch is one. Unset: any.",
+    )
+    rate_burst: int | None = Field(
+        None, gt=0, description="Requests that an API key may make at once; unset: those of two seconds."
+    )
     workers: int = Field(1, gt=0, description="Processes of the prediction service.")
     access_log: bool = Field(True, description="Whether each request leaves a line of JSON on standard output.")
     actor: str | None = Field(None, description="Who promotes and rolls back, for the history; unset: user@host.")
@@ -143,10 +164,14 @@ class Settings(BaseSettings):
                 'ASOF_POSTGRES_URL is not set: run `eval "$(make -s env)"`, or set it to a server of yours.'
             )
         from sqlalchemy.engine import make_url
+        from sqlalchemy.exc import ArgumentError
 
-        url = make_url(self.postgres_url.get_secret_value())
+        try:
+            url = make_url(self.postgres_url.get_secret_value())
+        except (ArgumentError, ValueError):  # which quotes what it could not read, and that may be the password
+            raise ConfigurationError(POSTGRES_URL) from None
         if not url.drivername.startswith("postgresql") or not (url.host and url.database):
-            raise ConfigurationError("ASOF_POSTGRES_URL must read postgresql://user:password@host:port/database.")
+            raise ConfigurationError(POSTGRES_URL)
         return url.set(drivername="postgresql", database=name or url.database)
 
     @property
@@ -209,6 +234,11 @@ class Settings(BaseSettings):
             "PREFECT_HOME": os.environ.get("PREFECT_HOME", str(self.home / "prefect")),
             **{name: os.environ.get(name, value) for name, value in PLATFORM_DEFAULTS.items()},
         }
+
+
+def environment_of_servers() -> dict[str, str]:
+    """This process's environment, as a server that it starts may have it."""
+    return {name: value for name, value in os.environ.items() if name not in SIGNERS_ONLY}
 
 
 def export(settings: Settings) -> None:

@@ -23,13 +23,15 @@ TrustedKeys = Mapping[str, "Ed25519PublicKey"]
 
 
 def signing_key(settings: Settings) -> "Ed25519PrivateKey":
-    """The key in the file ASOF_SIGNING_KEY; where none is set, one in `home/keys`, made when it is first asked for.
+    """The key that is told (`_told`); where none is, one in `home/keys`, made when it is first asked for.
 
-    Raises ConfigurationError where the file is absent, or holds no unencrypted Ed25519 key in PEM.
+    Raises ConfigurationError where both are told, the file is absent, or it is no unencrypted Ed25519 key in PEM.
     """
-    if settings.signing_key is None:
-        _make(_own_file(settings))
-    return _read(settings.signing_key or _own_file(settings))
+    if told := _told(settings):
+        return told
+    own = _own_file(settings)
+    _make(own)
+    return _read(own)
 
 
 def trusted_keys(settings: Settings, of_bento: str = "") -> TrustedKeys:
@@ -39,7 +41,7 @@ def trusted_keys(settings: Settings, of_bento: str = "") -> TrustedKeys:
     """
     if told := settings.trusted_keys or of_bento:
         return dict(map(_parse, filter(None, (each.strip() for each in told.split(",")))))
-    if settings.signing_key is None and not _own_file(settings).is_file():
+    if not (settings.signing_key or settings.signing_key_text or _own_file(settings).is_file()):
         raise ConfigurationError(
             "No key is trusted to sign models: set ASOF_TRUSTED_KEYS to what `python -m flows keys` prints where "
             "models are trained."
@@ -56,6 +58,15 @@ def public_text(keys: TrustedKeys) -> str:
 def key_id(key: "Ed25519PublicKey") -> str:
     """The name of a key in signatures: the first 16 digits of its SHA-256."""
     return hashlib.sha256(key.public_bytes_raw()).hexdigest()[:16]
+
+
+def _told(settings: Settings) -> "Ed25519PrivateKey | None":
+    """The key in the file ASOF_SIGNING_KEY or in the text ASOF_SIGNING_KEY_TEXT, if one of them is set."""
+    if settings.signing_key and settings.signing_key_text:
+        raise ConfigurationError("ASOF_SIGNING_KEY and ASOF_SIGNING_KEY_TEXT are both set: unset one of them.")
+    if settings.signing_key:
+        return _read(settings.signing_key)
+    return _of_text(settings.signing_key_text.get_secret_value()) if settings.signing_key_text else None
 
 
 def _own_file(settings: Settings) -> Path:
@@ -82,15 +93,32 @@ def _make(path: Path) -> None:
 
 
 def _read(path: Path) -> "Ed25519PrivateKey":
+    try:
+        return _private(path.read_bytes(), str(path))
+    except OSError as error:
+        raise ConfigurationError(f"The signing key {path} cannot be read: {error}.") from error
+
+
+def _of_text(text: str) -> "Ed25519PrivateKey":
+    try:
+        pem = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        raise ConfigurationError("ASOF_SIGNING_KEY_TEXT is not base64: `base64 -w0 key.pem` prints it.") from None
+    return _private(pem, "ASOF_SIGNING_KEY_TEXT")
+
+
+def _private(pem: bytes, where: str) -> "Ed25519PrivateKey":
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
-    except (OSError, ValueError, TypeError) as error:
-        raise ConfigurationError(f"The signing key {path} cannot be read: {error}.") from error
+        key = load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(f"The signing key {where} cannot be read: {error}.") from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise ConfigurationError(f"{path} holds another kind of key: make one by `openssl genpkey -algorithm ed25519`.")
+        raise ConfigurationError(
+            f"{where} holds another kind of key: make one by `openssl genpkey -algorithm ed25519`."
+        )
     return key
 
 

@@ -13,11 +13,14 @@ from rich.console import Console
 from rich.progress import Progress
 
 from flows.account import account, shortened
+from flows.api_keys import door as api_keys
 from flows.criteria import without_figures
 from flows.door import open_settings, open_tracked_settings
 from flows.findings import for_people, moment
 
 door = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+door.add_typer(api_keys, name="api-keys")
 
 DAY, MOMENT = ["%Y-%m-%d"], ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 UseCaseName = Annotated[str, typer.Argument(help="The use case: a folder of asof/use_cases.")]

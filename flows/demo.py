@@ -130,7 +130,7 @@ def _tell_version(say: Callable[[str], None], result: dict[str, Any]) -> None:
 def _questions(account: Account, settings: Settings, problem: UseCase, extracts: Extracts | None, bento: str) -> bool:
     clock = extracts.clock if extracts else None
     with account.stage("Service") as say:
-        clocked = settings.model_copy(update={"clock": clock})
+        clocked = settings.model_copy(update={"clock": clock, "api_keys": None, "rate_per_key": None})
         with serving(clocked, bento) as address, httpx.Client(base_url=address, timeout=10) as client:
             say(f"{address} serves {bento}" + (f", its clock at {clock}" if clock else ""))
             questions = problem.questions(_newest_month(extracts) if extracts else None)

@@ -21,6 +21,7 @@ from pathlib import Path
 import psutil
 
 from asof.errors import ConfigurationError
+from asof.settings import environment_of_servers
 
 ADDRESS = "{address}"
 MARK = "ASOF_STARTED_AS"
@@ -74,7 +75,7 @@ def launch(service: Service, folder: Path, address: tuple[str, int]) -> Running:
     words = ["-m", service.module, *service.arguments, "--host", host, "--port", str(port)]
     file = record_file(service.name, folder)
     _write(file, draft)  # so that a process whose starter is killed now is found by its mark
-    pid = _spawn(words, {**os.environ, **given, MARK: draft.mark}, log_file(service.name, folder))
+    pid = _spawn(words, {**environment_of_servers(), **given, MARK: draft.mark}, log_file(service.name, folder))
     running = replace(draft, pid=pid)
     _write(file, running)
     return running

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from asof.errors import ConfigurationError
-from asof.settings import Settings
+from asof.settings import Settings, environment_of_servers
 from local import background
 from local.background import Service
 from local.ports import free_ports
@@ -40,7 +40,7 @@ def serve_in_foreground(settings: Settings, bento: str) -> None:
     os.execve(  # noqa: S606
         sys.executable,
         [sys.executable, "-m", service.module, *service.arguments, *where],
-        {**os.environ, **service.environment},
+        {**environment_of_servers(), **service.environment},
     )
 
 

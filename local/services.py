@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from asof.errors import ConfigurationError
-from asof.settings import PROJECT, Settings
+from asof.settings import PROJECT, SIGNERS_ONLY, Settings
 from local.background import ADDRESS, Service
 from local.traffic import FRONT
 
@@ -84,11 +84,11 @@ def _resolve(bento: str) -> str | None:
 
 
 def _all(settings: Settings) -> dict[str, str]:
-    """Every setting as a variable: the service runs from the Bento, which holds no .env file."""
+    """Every setting that a server may see, as a variable: it runs from the Bento, which holds no .env file."""
     values = {name: getattr(settings, name) for name in type(settings).model_fields if name != "mlflow_tracking_uri"}
     values["answer_log"] = settings.answers
-    given = {f"ASOF_{name.upper()}": _text(value) for name, value in values.items() if value is not None}
-    return given | settings.environment()
+    told = {f"ASOF_{name.upper()}": _text(value) for name, value in values.items() if value is not None}
+    return {name: value for name, value in told.items() if name not in SIGNERS_ONLY} | settings.environment()
 
 
 def _text(value: object) -> str:

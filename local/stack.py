@@ -6,6 +6,7 @@ ends only what `up` started. Records and logs lie in `home/run`.
 
 import fcntl
 import logging
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -119,8 +120,9 @@ def _state(name: str, settings: Settings) -> State:
     running = background.find(name, run_folder(settings))
     if running:
         return State(name, True, running.address, running.pid, _behind(settings) if name == FRONT else "")
-    if name == "mlflow" and (settings.mlflow_tracking_uri or "").startswith("http"):
-        return State(name, False, str(settings.mlflow_tracking_uri), note="not ours: MLFLOW_TRACKING_URI")
+    if name == "mlflow" and (address := settings.mlflow_tracking_uri or "").startswith("http"):
+        shown = re.sub("//.*@", "//", address)  # without a name and a password
+        return State(name, False, shown, note="not ours: MLFLOW_TRACKING_URI")
     return State(name, False)
 
 

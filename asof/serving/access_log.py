@@ -12,6 +12,9 @@ from asof.serving.lines import Lines
 SILENT = frozenset({"/healthz", "/livez", "/metrics", "/readyz"})
 """Addresses that machines ask every few seconds."""
 
+KEY = "key"
+"""Where in a request's state the name of its API key stands."""
+
 
 class AccessLog:
     """One for each worker; `on` says whether anything is written."""
@@ -23,10 +26,12 @@ class AccessLog:
         """`begun` is the value of `perf_counter` when the request came."""
         if self._lines is None or scope["path"] in SILENT:
             return
+        key = scope.get("state", {}).get(KEY)
         told = {
             "at": datetime.now(UTC).isoformat(),
             "request_id": request_id,
             "client": scope["client"][0] if scope.get("client") else None,
+            **({"key": key} if key else {}),
             "method": scope["method"],
             "path": scope["path"],
             "status": status,

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from asof import use_cases
 from asof.errors import FeatureStoreUnavailable
+from asof.serving.access.door import Door
 from asof.serving.access_log import AccessLog
 from asof.serving.boundary import Boundary
 from asof.serving.collector import settle
@@ -45,7 +46,14 @@ class OursFirst(bentoml.Service[Any]):  # type: ignore[misc]
         theirs, place = list(layers.values()), list(layers).index(OpenTelemetryMiddleware)
         app.user_middleware = [*theirs[:place], *ours, *theirs[place:]]
         ((mounted, _, _),) = self.mount_apps
-        return Turnstile(app, path=PREDICT, state=mounted.state)
+        turnstile = Turnstile(app, path=PREDICT, state=mounted.state)
+        return mounted.state.door.before(turnstile, ours[0].kwargs["access_log"])
+
+    @property
+    def openapi_spec(self) -> Any:
+        """What /docs.json tells."""
+        ((mounted, _, _),) = self.mount_apps
+        return mounted.state.door.described(super().openapi_spec)
 
 
 class Arguments(BaseModel):
@@ -64,6 +72,7 @@ def make_service(arguments: Arguments) -> "bentoml.Service[Any]":
     settings = Settings()
     use_case = use_cases.load(arguments.use_case)
     app = create_app(use_case)
+    app.state.door = Door(settings)
 
     class PredictionService:
         """Predictions with all that they rest on; see /docs.json."""
@@ -83,6 +92,7 @@ def make_service(arguments: Arguments) -> "bentoml.Service[Any]":
         @staticmethod
         def deploy() -> None:
             """Once, before the workers start: their environment names the folder that they share."""
+            app.state.door.check()
             if settings.follow:
                 _share_folder(settings)
 

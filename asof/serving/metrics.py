@@ -79,6 +79,16 @@ class FollowMetrics:
         )
 
 
+def count_refusals() -> Counter:
+    """Counts what is refused before it is looked at."""
+    return Counter(
+        "asof_refused_requests",
+        "Requests refused for their API key, its rate, or the length of their head, by the problem's code.",
+        ["code"],
+        registry=CollectorRegistry(),
+    )
+
+
 def _forget_dead_workers() -> None:
     """A worker that was killed leaves the file of its gauges behind, and would be counted as serving for ever."""
     from prometheus_client.multiprocess import mark_process_dead

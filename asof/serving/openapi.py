@@ -8,12 +8,15 @@ from asof.errors import (
     EntityNotFound,
     FeatureContractMismatch,
     FeatureStoreUnavailable,
+    Forbidden,
     InvalidRequest,
     MissingFeatures,
     NotReady,
     Overloaded,
     StaleFeatures,
     TooManyInstances,
+    TooManyRequests,
+    Unauthenticated,
 )
 from asof.serving.places import TEXT
 from asof.serving.problems import BY_STATUS, MEDIA_TYPE, Kind, Occurrence, Problem, describe, kind_of, problem
@@ -28,6 +31,8 @@ UNTIMELY = {
 MISSING = {"feature": "monthly_fee", "view": "subs_profile_fv", "verdict": "NULL"}
 
 SAMPLES: tuple[AsOfError, ...] = (
+    Unauthenticated("Send one header `Authorization: Bearer KEY`, with a key of this service."),
+    Forbidden("/model takes a key of scope admin, and crm has none.", scope="admin"),
     InvalidRequest("body.user_id: Field required.", errors=[{"at": "body.user_id", "rule": "Field required"}]),
     TooManyInstances("The batch holds 12000 instances: send at most 10000 at once.", limit=10_000, instances=12_000),
     EntityNotFound("No feature view knows 'nobody': check the id, or load it.", entity="nobody"),
@@ -37,6 +42,7 @@ SAMPLES: tuple[AsOfError, ...] = (
     FeatureStoreUnavailable("The online store did not answer within 1.5 s: try again."),
     NotReady("Nobody has said yet which model is in Production: try again."),
     Overloaded(TEXT),
+    TooManyRequests("crm asks more often than a key may: try again later.", retry_after=1),
 )
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -13,6 +13,7 @@ from asof.errors import (
     EntityNotFound,
     FeatureContractMismatch,
     FeatureStoreUnavailable,
+    Forbidden,
     InvalidRequest,
     MissingFeatures,
     NotReady,
@@ -21,6 +22,8 @@ from asof.errors import (
     ServingError,
     StaleFeatures,
     TooManyInstances,
+    TooManyRequests,
+    Unauthenticated,
 )
 
 MEDIA_TYPE = "application/problem+json"
@@ -32,11 +35,12 @@ MOST, MOST_TEXT = 20, 120
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of problem: HTTP status, stable code, and title."""
+    """One kind of problem: HTTP status, stable code, title, and headers that always go with it."""
 
     status: int
     code: str
     title: str
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def type(self) -> str:
@@ -45,6 +49,8 @@ class Kind:
 
 
 BY_ERROR: Mapping[type[AsOfError], Kind] = {
+    Unauthenticated: Kind(401, "unauthenticated", "No API key that counts", {"WWW-Authenticate": "Bearer"}),
+    Forbidden: Kind(403, "forbidden", "The API key has not the scope that this address takes"),
     InvalidRequest: Kind(422, "invalid-request", "The request is not what this service takes"),
     TooManyInstances: Kind(413, "too-many-instances", "The batch holds more instances than this service takes"),
     EntityNotFound: Kind(404, "entity-not-found", "No feature view knows this entity"),
@@ -54,6 +60,7 @@ BY_ERROR: Mapping[type[AsOfError], Kind] = {
     FeatureStoreUnavailable: Kind(503, "feature-store-unavailable", "The feature store does not answer"),
     NotReady: Kind(503, "not-ready", "The service is not ready"),
     Overloaded: Kind(429, "overloaded", "Too many requests are in flight"),
+    TooManyRequests: Kind(429, "too-many-requests", "The API key asks more often than it may"),
 }
 
 BY_STATUS: Mapping[int, Kind] = {
@@ -61,7 +68,9 @@ BY_STATUS: Mapping[int, Kind] = {
     405: Kind(405, "method-not-allowed", "This address does not take this method"),
     408: Kind(408, "body-too-slow", "The body did not arrive in time"),
     413: Kind(413, "body-too-large", "The body is larger than this service takes"),
+    414: Kind(414, "address-too-long", "The address is longer than this service takes"),
     415: Kind(415, "unsupported-media-type", "The body is of a type that this address does not take"),
+    431: Kind(431, "headers-too-large", "The headers are longer than this service takes"),
     500: Kind(500, "internal-error", "An error of the service"),
     503: Kind(503, "not-ready", "The service is not ready"),
 }
@@ -126,7 +135,9 @@ def describe(error: AsOfError, occurrence: Occurrence) -> tuple[Problem, dict[st
     if kind.status == 500:
         return problem(kind, FAILED, occurrence), {}
     extra = error.extra if isinstance(error, RequestError | ServingError) else {}
-    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, ServingError) else {}
+    headers = dict(kind.headers)
+    if isinstance(error, ServingError):
+        headers["Retry-After"] = str(error.retry_after)
     return problem(kind, str(error), occurrence, extra), headers
 
 

@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from asof.errors import AsOfError
+from asof.serving.access.rates import charge
 from asof.serving.batch.aside import Aside
 from asof.serving.batch.forms import Form, form_kind
 from asof.serving.batch.instances import Instance, instances, read_batch
@@ -53,6 +54,7 @@ class PredictBatch:
 
     async def _answer(self, live: "Live", scope: Scope, receive: Receive, send: Send) -> None:
         asked = await self._asked(scope, receive)
+        charge(scope, len(asked) - 1)
         kind = await self._aside.run(partial(form_kind, Headers(scope=scope).get("accept", "")))
         where = occurrence(scope)
         batch = Batch(live, self._aside, request_id=where.request_id)

@@ -1,0 +1,104 @@
+"""How long a request's line and headers may be: uvicorn, which BentoML serves with, keeps them all, however many.
+
+In comes uvicorn's protocol on httptools, out comes the same with a 414 or 431 problem where a head is too long, before
+the application learns of the request. What the caller still sends then is read for a moment and thrown away: whoever is
+hung up on in the middle of sending may never see the answer (RFC 9112, 9.6).
+"""
+
+import os
+
+import uvicorn.protocols.http.auto
+from prometheus_client import Counter
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from asof.serving.problems import BY_STATUS, MEDIA_TYPE, Occurrence, problem
+
+MOST_URL, MOST_HEAD = 8 * 1024, 32 * 1024
+"""Bytes; what proxies take by default (nginx 8 KiB a line and 32 in all, Apache 8 KiB a line)."""
+LINGER = 1.0
+"""Seconds."""
+TEXTS = {
+    414: f"The address is longer than {MOST_URL} bytes.",
+    431: f"The request's line and headers are longer than {MOST_HEAD} bytes.",
+}
+
+
+class TooLong(Exception):
+    """Stops the parser."""
+
+
+class BoundedHead(HttpToolsProtocol):
+    """One for each connection."""
+
+    refused: Counter
+    _in_head, _head, _chunk, _status = False, 0, 0, 0
+
+    def data_received(self, data: bytes) -> None:
+        if self._status:
+            return  # lingering
+        begun_before = self._in_head
+        super().data_received(data)
+        # A header of which no end has come is in no callback yet.
+        if begun_before and self._in_head and not self._status:
+            self._chunk += len(data)
+            if self._chunk > MOST_HEAD:
+                self._status = 431
+                self.send_400_response("")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head, self._head, self._chunk = True, 0, 0
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        if len(self.url) > MOST_URL:
+            self._stop(414)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head += len(name) + len(value) + 4
+        if self._head + len(self.url) > MOST_HEAD:
+            self._stop(431)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """What uvicorn sends where the parser stops; a pipelined answer that is on its way has the right to end."""
+        if not self._status:
+            super().send_400_response(msg)
+        elif self.cycle is None or self.cycle.response_complete:
+            self._answer()
+            self.loop.call_later(LINGER, self.transport.close)
+        else:
+            self.transport.close()
+
+    def _stop(self, status: int) -> None:
+        self._status = status
+        raise TooLong
+
+    def _answer(self) -> None:
+        kind = BY_STATUS[self._status]
+        where = Occurrence(self.url[:120].decode("latin-1").partition("?")[0], os.urandom(16).hex())
+        document = problem(kind, TEXTS[self._status], where)
+        body = document.model_dump_json(exclude_none=True).encode()
+        headers = (
+            *self.server_state.default_headers,
+            (b"content-type", MEDIA_TYPE.encode()),
+            (b"content-length", b"%d" % len(body)),
+            (b"x-request-id", where.request_id.encode()),
+            (b"connection", b"close"),
+        )
+        lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
+        self.transport.write(STATUS_LINE[self._status] + lines + b"\r\n" + body)
+        self.refused.labels(kind.code).inc()
+
+
+def bound_heads(refused: Counter) -> None:
+    """From now on uvicorn's servers of this process take no longer heads.
+
+    BentoML makes uvicorn's configuration itself, with the protocol that uvicorn picks by this name.
+    """
+    BoundedHead.refused = refused
+    uvicorn.protocols.http.auto.AutoHTTPProtocol = BoundedHead
