@@ -1,4 +1,4 @@
-"""The terminal door to the local stack: `python -m local env | up | down | status`."""
+"""The terminal door to the local stack: `python -m local env | up | down | status | secrets`."""
 
 import shlex
 import sys
@@ -9,10 +9,11 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from asof.errors import AsOfError
-from asof.settings import Settings
+from asof.settings import PROJECT, Settings
 from local import postgres, stack
 from local.services import DEFAULT_BENTO
 from local.stack import State
+from local.stack_secrets import make_secrets
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 Bento = Annotated[str, typer.Option(help="The Bento to serve, as name:version.")]
@@ -54,6 +55,13 @@ def wipe() -> None:
     """Stop everything and delete what the stack keeps: the embedded database, artefacts, flow runs, logs."""
     stack.wipe(Settings())
     typer.echo("Stopped; the embedded stack's data is gone.")
+
+
+@app.command()
+def secrets() -> None:
+    """Make the secrets of docker-compose.yml that `.env` lacks; none is shown or replaced."""
+    made = make_secrets(PROJECT)
+    typer.echo(f"Made: {', '.join(made)}." if made else "Every secret is there: nothing was made.")
 
 
 def _print(states: tuple[State, ...]) -> None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pyarrow as arrow
 import psycopg
+import pyarrow as arrow
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
