@@ -30,6 +30,7 @@ def _of_project(path: Path) -> Path:
 
 PLATFORM_DEFAULTS = {
     "BENTOML_DO_NOT_TRACK": "true",
+    "BENTOML_ENABLE_FEATURES": "no_image",  # an image by our template, without a warning that it is one
     "DO_NOT_TRACK": "1",
     "FEAST_USAGE": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -91,6 +92,9 @@ class Settings(BaseSettings):
     max_in_flight: int = Field(128, gt=0, description="Requests that one worker accepts at once; more get a 429.")
     workers: int = Field(1, gt=0, description="Processes of the prediction service.")
     access_log: bool = Field(True, description="Whether each request leaves a line of JSON on standard output.")
+    log_format: Literal["text", "json"] = Field(
+        "text", description="How the prediction service logs; the image sets `json`, one object a line."
+    )
     actor: str | None = Field(None, description="Who promotes and rolls back, for the history; unset: user@host.")
     answer_log: Annotated[Path, AfterValidator(_of_project)] | None = Field(
         None,
@@ -190,6 +194,11 @@ class Settings(BaseSettings):
             "PREFECT_HOME": os.environ.get("PREFECT_HOME", str(self.home / "prefect")),
             **{name: os.environ.get(name, value) for name, value in PLATFORM_DEFAULTS.items()},
         }
+
+
+def log_format() -> str:
+    """ASOF_LOG_FORMAT alone, for whoever must be able to log that other settings are wrong."""
+    return os.environ.get("ASOF_LOG_FORMAT") or "text"
 
 
 def export(settings: Settings) -> None:

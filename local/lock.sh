@@ -16,4 +16,7 @@ lock() {
 }
 
 lock --extra dev -o requirements/dev.txt
-lock -c requirements/dev.txt -o requirements/serve.txt
+# Feast wants these too, but imports Dask only for its own offline store on files, and mypy never: 80 MB less in the image.
+unused="dask locket partd toolz ast-serialize librt mypy mypy-extensions types-greenlet"
+# shellcheck disable=SC2086
+lock -c requirements/dev.txt $(printf -- '--no-emit-package %s ' $unused) -o requirements/serve.txt

@@ -2,6 +2,7 @@
 
 import compileall
 import warnings
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from py_compile import PycInvalidationMode
@@ -105,9 +106,10 @@ def _build(tag: str, **arguments: str) -> bool:
     if _find(bentoml.bentos, tag) is not None:
         return False
     # `reload`: another Bento may have been built in this process, from the same service.py.
-    bento = bentoml.bentos.build_bentofile(
-        str(BENTOFILE), version=tag.partition(":")[2], build_ctx=str(PROJECT), args=arguments, reload=True
-    )
+    with chdir(PROJECT):  # BentoML takes no lock and no template from outside of the working folder
+        bento = bentoml.bentos.build_bentofile(
+            str(BENTOFILE), version=tag.partition(":")[2], build_ctx=str(PROJECT), args=arguments, reload=True
+        )
     # Byte code, by the source's digest and not its time: an image may be read-only, and would compile at each start.
     compileall.compile_dir(bento.path_of("src"), quiet=1, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
     return True

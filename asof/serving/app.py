@@ -19,9 +19,10 @@ from asof.serving.boundary import Boundary
 from asof.serving.collector import settle
 from asof.serving.fast_lane import FastLane
 from asof.serving.http import BATCH, PREDICT, create_app
+from asof.serving.json_log import write_log
 from asof.serving.lineage import Lineage
 from asof.serving.turnstile import Turnstile
-from asof.settings import Settings
+from asof.settings import Settings, log_format
 from asof.signing_keys import trusted_keys
 
 # BentoML's timeout keeps every request's objects alive until it has run out, so it is short; but it answers in a format
@@ -61,6 +62,7 @@ class Arguments(BaseModel):
 
 def make_service(arguments: Arguments) -> "bentoml.Service[Any]":
     """The service of one use case with one model of the BentoML store."""
+    write_log(log_format())
     settings = Settings()
     use_case = use_cases.load(arguments.use_case)
     app = create_app(use_case)
