@@ -107,7 +107,8 @@ class Settings(BaseSettings):
         60.0, ge=0, description="Seconds after a swap in which the model before answers for one that fails."
     )
     follow_folder: Path | None = Field(
-        None, description="Where the workers of a following service keep models; unset: the system's temporary folder."
+        None,
+        description="Where a following service keeps models, also for when it starts again; unset: a temporary folder.",
     )
 
     def now(self) -> datetime:
