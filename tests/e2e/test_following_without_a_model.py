@@ -14,6 +14,7 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from asof.errors import ModelError
 from asof.feature_contract import FeatureContract
 from asof.settings import Settings, export
 from asof.signing_keys import key_id, public_text, signing_key
@@ -25,6 +26,7 @@ from tests.cancer_kit import CANCER, make
 from tests.follow_kit import MlflowServer, Variant
 from training.bundle import bundle
 from training.code_bundle import CodeBundle, bundle_code
+from training.lineage.trace import trace_request
 from training.materialise import apply_features
 
 FOLLOWING = {"ASOF_FOLLOW": "production", "ASOF_FOLLOW_SECONDS": "0.2", "ASOF_CLOCK": kit.NOW.isoformat()}
@@ -112,12 +114,18 @@ def test_it_is_ready_with_the_first_good_version_and_a_restart_without_mlflow_lo
     settings: Settings, contract: FeatureContract, built: CodeBundle, mlflow: MlflowServer, tmp_path: Path
 ) -> None:
     kept, first = tmp_path / "kept" / "models", _folder(tmp_path, "first")
-    variables = _variables(settings, mlflow.address, kept) | {"ASOF_ANSWER_LOG": str(tmp_path / "answers.jsonl")}
+    answers = tmp_path / "answers.jsonl"
+    variables = _variables(settings, mlflow.address, kept) | {"ASOF_ANSWER_LOG": str(answers)}
     unsigned, good = (follow.publish(settings, contract, each) for each in (Variant(31, sealed=False), Variant(32)))
     with kit.serving(settings, built.bento_tag, first, **variables) as client:
         kit.eventually(lambda: "promote one" in follow.predict(client).text, 60, first / "log")
         _answers_typed(client, built.bento_tag, "ok")
         assert first.joinpath("log").read_text().count("No version is in Production: there is no model yet") == 1
+
+        refused = follow.predict(client).json()["request_id"]
+        kit.eventually(lambda: refused in answers.read_text(), 10, first / "log")
+        with pytest.raises(ModelError, match="the service had no model yet"):
+            trace_request(settings.model_copy(update={"answer_log": answers}), load("churn"), refused)
 
         follow.promote(settings, unsigned)
         kit.eventually(lambda: "is refused (trust)" in (first / "log").read_text(), 30, first / "log")
