@@ -32,7 +32,6 @@ from asof.use_case import FromRequest, FromStore, UseCase
 
 if TYPE_CHECKING:
     from asof.serving.live import Live
-    from asof.serving.predictor import Predictor
 
 PREDICT, BATCH = "/predict", "/predict/batch"
 
@@ -66,11 +65,6 @@ def create_app(use_case: UseCase) -> FastAPI:
 def _live(request: Request) -> "Live":
     live: Live = request.app.state.live
     return live
-
-
-def _predictor(request: Request) -> "Predictor":
-    """Raises NotReady."""
-    return _live(request).current
 
 
 def _json(document: BaseModel, status: int = 200) -> Response:
@@ -120,7 +114,7 @@ def _add_batch(app: FastAPI, use_case: UseCase, source: type[StoreInput | Reques
 def _add_features(app: FastAPI, entity_key: str) -> None:
     async def features(request: Request, entity: Annotated[str, Path(alias=entity_key)]) -> Response:
         """What the online store holds of one entity: value, moment, age and verdict of each feature."""
-        predictor = _predictor(request)
+        predictor = _live(request).current
         readings = await predictor.readings(entity)
         return _json(
             FeaturesAnswer(

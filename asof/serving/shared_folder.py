@@ -1,6 +1,6 @@
 """Where the workers of one service share what they know: a folder for its time alone, or one that is kept.
 
-Below ASOF_FOLLOW_FOLDER each service has a folder of its own, `NAME-0`, `NAME-1` and so on, as long as it lives; what
+Below ASOF_FOLLOW_FOLDER each service has a folder of its own, `NAME/0`, `NAME/1` and so on, as long as it lives; what
 it leaves there the next one takes up. Two services at once, of one model or of several, have two.
 """
 
@@ -32,8 +32,8 @@ def make_folder(parent: Path | None, name: str) -> Path:
     if parent is None:
         return _temporary()
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        return _taken(parent, name)
+        (parent / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        return _taken(parent / name)
     except OSError as error:
         raise ConfigurationError(
             f"ASOF_FOLLOW_FOLDER cannot be used ({error}): give {parent} to the user who runs the service."
@@ -52,10 +52,10 @@ def _temporary() -> Path:
     return folder
 
 
-def _taken(parent: Path, name: str) -> Path:
+def _taken(parent: Path) -> Path:
     """Of the folders that no other process has, the one with the newest; ours until this process ends."""
-    free = {folder: lock for folder in sorted(parent.glob(f"{name}-*")) if (lock := _lock(folder))}
-    folder, lock = max(free.items(), key=lambda each: _written(each[0])) if free else _new(parent, name)
+    free = {folder: lock for folder in sorted(parent.iterdir()) if (lock := _lock(folder))}
+    folder, lock = max(free.items(), key=lambda each: _written(each[0])) if free else _new(parent)
     for other in free.values():
         if other is not lock:
             other.close()
@@ -65,9 +65,9 @@ def _taken(parent: Path, name: str) -> Path:
     return folder
 
 
-def _new(parent: Path, name: str) -> tuple[Path, TextIO]:
+def _new(parent: Path) -> tuple[Path, TextIO]:
     for number in itertools.count():
-        folder = parent / f"{name}-{number}"
+        folder = parent / str(number)
         folder.mkdir(mode=0o700, exist_ok=True)
         if lock := _lock(folder):
             return folder, lock

@@ -146,8 +146,8 @@ def test_it_is_ready_with_the_first_good_version_and_a_restart_without_mlflow_lo
         kit.eventually(lambda: client.get("/readyz").status_code == 200, 60, second / "log")
         assert follow.served(client) == good.version
         assert "does not answer" in follow.following(client)["registry"]
-        assert [each.name for each in kept.iterdir()] == [f"{kit.NAME}-0"]
-        assert (kept / f"{kit.NAME}-0").stat().st_mode & 0o777 == 0o700
+        assert [each.name for each in (kept / kit.NAME).iterdir()] == ["0"]
+        assert (kept / kit.NAME / "0").stat().st_mode & 0o777 == 0o700
         mlflow.start()
         kit.eventually(lambda: follow.following(client)["registry"] == "ok", 30, second / "log")
         assert follow.served(client) == good.version
@@ -166,9 +166,9 @@ def test_what_answered_last_goes_on_after_a_restart_where_the_version_in_product
             follow.wait_for(client, good.version, log)
             follow.promote(settings, unsigned)
             kit.eventually(lambda log=log: "is refused (trust)" in log.read_text(), 30, log)
+            assert follow.following(client)["in_production"] == unsigned.version
             assert follow.served(client) == good.version
             _kill(log)
-    assert "answered last: it begins with that" in log.read_text()
 
 
 def test_without_a_registry_and_without_anything_seen_it_stays_not_ready_and_says_so_once(
@@ -203,7 +203,7 @@ def test_two_services_in_one_folder_do_not_disturb_each_other(
         assert follow.following(client)["refused"] == []
         assert follow.served(client) == good.version
         _is_not_ready(other.get("/readyz"))
-    assert {each.name for each in (tmp_path / "kept").iterdir()} == {f"{kit.NAME}-0", f"{kit.NAME}-1"}
+    assert {each.name for each in (tmp_path / "kept" / kit.NAME).iterdir()} == {"0", "1"}
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_the_next_service_finds_all_but_the_refusals(kill: bool, tmp_path: Path)
 
 def test_two_services_have_two_folders_and_two_models_too(tmp_path: Path) -> None:
     services = [Service(tmp_path), Service(tmp_path), Service(tmp_path, "cancer")]
-    assert [each.folder.name for each in services] == ["churn-0", "churn-1", "cancer-0"]
+    assert [each.folder for each in services] == [tmp_path / place for place in ("churn/0", "churn/1", "cancer/0")]
     assert all(each.folder.stat().st_mode & 0o777 == 0o700 for each in services)
     for each in services:
         each.end()
@@ -96,8 +96,8 @@ def test_of_two_that_are_free_the_one_with_the_newest_is_taken(tmp_path: Path) -
     for each in services:
         each.end()
     again = [Service(tmp_path) for _ in range(3)]
-    assert [each.folder.name for each in again] == ["churn-1", "churn-2", "churn-0"]
-    assert len(list(tmp_path.iterdir())) == 3
+    assert [each.folder.name for each in again] == ["1", "2", "0"]
+    assert len(list((tmp_path / "churn").iterdir())) == 3
     for each in again:
         each.end()
 
