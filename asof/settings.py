@@ -30,7 +30,6 @@ def _of_project(path: Path) -> Path:
 
 PLATFORM_DEFAULTS = {
     "BENTOML_DO_NOT_TRACK": "true",
-    "BENTOML_ENABLE_FEATURES": "no_image",  # an image by our template, without a warning that it is one
     "DO_NOT_TRACK": "1",
     "FEAST_USAGE": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -111,7 +110,8 @@ class Settings(BaseSettings):
         60.0, ge=0, description="Seconds after a swap in which the model before answers for one that fails."
     )
     follow_folder: Path | None = Field(
-        None, description="Where the workers of a following service keep models; unset: the system's temporary folder."
+        None,
+        description="Where a following service keeps models, also for when it starts again; unset: a temporary folder.",
     )
 
     def now(self) -> datetime:

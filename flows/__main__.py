@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from asof.errors import ConfigurationError
 from flows.account import account, shortened
 from flows.criteria import without_figures
 from flows.door import open_settings, open_tracked_settings
@@ -303,14 +304,31 @@ def bundle(
     run_id: Annotated[
         str | None, typer.Option(help="The MLflow run whose model it holds; default: Production's.")
     ] = None,
+    without_model: Annotated[
+        bool, typer.Option("--without-model", help="The code alone: it serves what is in Production, from MLflow.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Build the Bento of the version in Production, or of the model of one run."""
+    """Build the Bento of the version in Production, of the model of one run, or of no model."""
     with account("bundling", as_json=as_json) as say:
-        open_tracked_settings()
-        from flows.bundle_flow import bundle as flow
+        if without_model:
+            say(_bundle_code(use_case, run_id))
+        else:
+            open_tracked_settings()
+            from flows.bundle_flow import bundle as flow
 
-        say(flow(use_case, run_id))
+            say(flow(use_case, run_id))
+
+
+def _bundle_code(use_case: str, run_id: str | None) -> Any:
+    """Neither a database nor Prefect is needed, and none is started."""
+    from asof.settings import Settings
+    from asof.use_cases import load
+    from training.code_bundle import bundle_code
+
+    if run_id:
+        raise ConfigurationError("A run's model, or --without-model: leave one of the two out.")
+    return asdict(bundle_code(Settings(), load(use_case)))
 
 
 @door.command()
