@@ -94,6 +94,9 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field(
         "text", description="How the prediction service logs; the image sets `json`, one object a line."
     )
+    base_image: str | None = Field(
+        None, description="The image that `make image` builds on, by tag or digest; unset: bentofile.yaml's."
+    )
     actor: str | None = Field(None, description="Who promotes and rolls back, for the history; unset: user@host.")
     answer_log: Annotated[Path, AfterValidator(_of_project)] | None = Field(
         None,
