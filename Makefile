@@ -7,7 +7,7 @@ FLOWS := $(RUN) -m flows
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock serve up down status env simulate ingest inspect retrain promote score history trace rollback bundle deploy clean wipe
+.PHONY: help setup demo test check bench lock serve up down status env simulate ingest inspect retrain promote score history trace rollback bundle deploy image sbom audit clean wipe
 
 help: ## List the targets
 	@echo "AsOf: make TARGET [ARGS='...']"
@@ -88,6 +88,9 @@ bundle: setup ## Build the Bento of the version in production
 
 deploy: setup ## Put the Bento of the version in production live, without a failed request
 	$(FLOWS) deploy $(ARGS)
+
+image: setup ## Build the image of a Bento: of code alone, or ARGS='--bento NAME:VERSION' [ASOF_BASE_IMAGE=]
+	$(FLOWS) image $(ARGS)
 
 clean: ## Stop everything; delete .venv and caches (the data in .asof stays)
 	@if [ -x $(RUN) ]; then $(RUN) -m local down; fi

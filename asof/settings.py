@@ -112,6 +112,12 @@ class Settings(BaseSettings):
     )
     workers: int = Field(1, gt=0, description="Processes of the prediction service.")
     access_log: bool = Field(True, description="Whether each request leaves a line of JSON on standard output.")
+    log_format: Literal["text", "json"] = Field(
+        "text", description="How the prediction service logs; the image sets `json`, one object a line."
+    )
+    base_image: str | None = Field(
+        None, description="The image that `make image` builds on, by tag or digest; unset: bentofile.yaml's."
+    )
     actor: str | None = Field(None, description="Who promotes and rolls back, for the history; unset: user@host.")
     answer_log: Annotated[Path, AfterValidator(_of_project)] | None = Field(
         None,
@@ -128,7 +134,8 @@ class Settings(BaseSettings):
         60.0, ge=0, description="Seconds after a swap in which the model before answers for one that fails."
     )
     follow_folder: Path | None = Field(
-        None, description="Where the workers of a following service keep models; unset: the system's temporary folder."
+        None,
+        description="Where a following service keeps models, also for when it starts again; unset: a temporary folder.",
     )
 
     admin_postgres_url: SecretStr | None = Field(
@@ -239,6 +246,11 @@ class Settings(BaseSettings):
 def environment_of_servers() -> dict[str, str]:
     """This process's environment, as a server that it starts may have it."""
     return {name: value for name, value in os.environ.items() if name not in SIGNERS_ONLY}
+
+
+def log_format() -> str:
+    """ASOF_LOG_FORMAT alone, for whoever must be able to log that other settings are wrong."""
+    return os.environ.get("ASOF_LOG_FORMAT") or "text"
 
 
 def export(settings: Settings) -> None:

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from asof.errors import ConfigurationError
 from flows.account import account, shortened
 from flows.api_keys import door as api_keys
 from flows.criteria import without_figures
@@ -306,14 +307,52 @@ def bundle(
     run_id: Annotated[
         str | None, typer.Option(help="The MLflow run whose model it holds; default: Production's.")
     ] = None,
+    without_model: Annotated[
+        bool, typer.Option("--without-model", help="The code alone: it serves what is in Production, from MLflow.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Build the Bento of the version in Production, or of the model of one run."""
+    """Build the Bento of the version in Production, of the model of one run, or of no model."""
     with account("bundling", as_json=as_json) as say:
-        open_tracked_settings()
-        from flows.bundle_flow import bundle as flow
+        if without_model:
+            say(_bundle_code(use_case, run_id))
+        else:
+            open_tracked_settings()
+            from flows.bundle_flow import bundle as flow
 
-        say(flow(use_case, run_id))
+            say(flow(use_case, run_id))
+
+
+def _bundle_code(use_case: str, run_id: str | None) -> Any:
+    """Neither a database nor Prefect is needed, and none is started."""
+    from asof.settings import Settings
+    from asof.use_cases import load
+    from training.code_bundle import bundle_code
+
+    if run_id:
+        raise ConfigurationError("A run's model, or --without-model: leave one of the two out.")
+    return asdict(bundle_code(Settings(), load(use_case)))
+
+
+@door.command()
+def image(
+    use_case: UseCaseName = "churn",
+    bento: Annotated[
+        str | None, typer.Option(help="As name:version; default: the code alone, built if needed.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="As name:tag; default: asof-prediction:VERSION and asof-prediction:latest.")
+    ] = None,
+    engine: Annotated[str | None, typer.Option(help="docker, podman or buildah; default: the first there is.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Build the image of a Bento, on ASOF_BASE_IMAGE."""
+    with account("building", as_json=as_json, quiet=True) as say:
+        from asof.settings import Settings
+        from local.image import containerize
+
+        base = Settings().base_image
+        say(asdict(containerize(bento or _bundle_code(use_case, None)["bento_tag"], base, name=name, engine=engine)))
 
 
 @door.command()

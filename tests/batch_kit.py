@@ -46,6 +46,15 @@ class MadeUp:
         return [radius / 1000 for radius in radii]
 
 
+def make_worker() -> Worker:
+    return Worker(Settings(answer_log=None), CANCER, bento="breast_cancer:v1")
+
+
+def live_with(own: Predictor, *, settled: bool = True) -> Live:
+    """A Live that begins with this model."""
+    return Live(own.worker, own, settled=settled)
+
+
 def predictor(version: str = "1", *fails: float, worker: Worker | None = None) -> Predictor:
     """One whose model fails at these radii."""
     facts = ModelFacts(
@@ -62,7 +71,7 @@ def predictor(version: str = "1", *fails: float, worker: Worker | None = None) -
     )
     model = ServedModel(MadeUp(fails), facts, {})
     lineage = Lineage("breast_cancer", version, "a" * 32, "breast_cancer:v1")
-    return Predictor(model, lineage, worker or Worker(Settings(answer_log=None)), use_case=CANCER)
+    return Predictor(model, lineage, worker or make_worker())
 
 
 def request(radius: float) -> BreastCancerRequest:

@@ -124,7 +124,7 @@ def online(settings: Settings, version: ModelVersion, users: Sequence[str], now:
     lineage = Lineage(version.name, version.version, version.run_id, "none:1")
 
     async def main() -> dict[str, Told]:
-        predictor = Predictor(served(settings, version), lineage, Worker(own), use_case=CHURN)
+        predictor = Predictor(served(settings, version), lineage, Worker(own, CHURN, bento="none:1"))
         await predictor.start()
         try:
             told: list[Told] = []

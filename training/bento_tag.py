@@ -19,6 +19,11 @@ def bento_tag(model_tag: str, keys: TrustedKeys) -> str:
     return f"{model_tag}-{_digest(public_text(keys))[:8]}"
 
 
+def code_tag(name: str, keys: str) -> str:
+    """The tag of the Bento that holds no model: the sources as they are now, and the keys' text if it trusts any."""
+    return f"{name}:code-{_digest(keys)[:8]}"
+
+
 def _digest(keys: str) -> str:
     """SHA-256 over the keys, bentofile.yaml and every file that its allow-list names."""
     import yaml

@@ -1,19 +1,17 @@
 """A version, or a run's model -> the model in BentoML's store, and the Bento that serves it. Nothing is made twice."""
 
-import compileall
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from py_compile import PycInvalidationMode
-from typing import Any
 
 from asof.errors import ModelError, UntrustedModel
 from asof.serving.model import MLFLOW_FOLDER
-from asof.settings import PROJECT, Settings
+from asof.settings import Settings
 from asof.signed_manifest import verify_folder
 from asof.signing_keys import TrustedKeys, public_text, trusted_keys
 from asof.use_case import UseCase
-from training.bento_tag import BENTOFILE, bento_tag
+from training.bento_build import build, find, latest, make_latest
+from training.bento_tag import bento_tag
 from training.logged_model import LoggedModel, of_run, of_version
 from training.register import ModelVersion, production
 from training.tracking import open_tracking
@@ -54,9 +52,9 @@ def bundle(
 
         _import_model(settings, chosen, keys)
         tag = bento_tag(chosen.tag, keys)
-        latest = _find(bentoml.bentos, f"{use_case.model_name}:latest") if run_id else None
-        created = _build(tag, use_case=use_case.name, model=chosen.tag, trusted_keys=public_text(keys))
-        _make_latest(latest or bentoml.bentos.get(tag))
+        before = latest(use_case.model_name) if run_id else None
+        created = build(tag, use_case=use_case.name, model=chosen.tag, trusted_keys=public_text(keys))
+        make_latest(before or bentoml.bentos.get(tag))
     return Bundle(chosen.tag, tag, chosen.version, chosen.run_id, created=created)
 
 
@@ -72,7 +70,7 @@ def _chosen(settings: Settings, use_case: UseCase, version: ModelVersion | None,
 def _import_model(settings: Settings, model: LoggedModel, keys: TrustedKeys) -> None:
     import bentoml
 
-    if _find(bentoml.models, model.tag) is None:
+    if find(bentoml.models, model.tag) is None:
         open_tracking(settings)
         lineage = _lineage(model)
         bentoml.mlflow.import_model(model.tag, model.uri, labels=lineage, metadata=lineage)
@@ -97,35 +95,3 @@ def _lineage(model: LoggedModel) -> dict[str, str]:
         "git_commit": facts.git_commit,
     }
     return {key: value for key, value in told.items() if value}
-
-
-def _build(tag: str, **arguments: str) -> bool:
-    import bentoml
-
-    if _find(bentoml.bentos, tag) is not None:
-        return False
-    # `reload`: another Bento may have been built in this process, from the same service.py.
-    bento = bentoml.bentos.build_bentofile(
-        str(BENTOFILE), version=tag.partition(":")[2], build_ctx=str(PROJECT), args=arguments, reload=True
-    )
-    # Byte code, by the source's digest and not its time: an image may be read-only, and would compile at each start.
-    compileall.compile_dir(bento.path_of("src"), quiet=1, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
-    return True
-
-
-def _make_latest(bento: Any) -> None:
-    """`NAME:latest` becomes this Bento: after a rollback the last one built is not the one that is meant.
-
-    BentoML keeps the version in a file `latest` beside the Bentos of a name, and writes it whenever it builds one.
-    """
-    (Path(bento.path).parent / "latest").write_text(str(bento.tag.version))
-
-
-def _find(store: Any, tag: str) -> Any:
-    """What the store holds under the tag, or None."""
-    from bentoml.exceptions import NotFound
-
-    try:
-        return store.get(tag)
-    except NotFound:
-        return None

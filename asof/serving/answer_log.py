@@ -26,7 +26,7 @@ Facts = Mapping[str, Any]
 
 
 class Answering(Protocol):
-    """The model that answers: a Predictor."""
+    """The model that answers, a Predictor; or the Worker, where it has none yet."""
 
     use_case: UseCase
     lineage: Lineage
@@ -49,7 +49,7 @@ class AnswerLog:
             self._lines.add(_line(request_id, predictor, answer_facts(entity, evidence)))
 
     def refused(self, request_id: str, predictor: Answering, *, status: int, code: str, entity: Any) -> None:
-        """`predictor` is the one that would have answered; `entity` is None where none was named, or none is known."""
+        """`predictor` is who would have answered; `entity` is None where none was named, or none is known."""
         if self._lines:
             self._lines.add(_line(request_id, predictor, {"status": status, "code": code, "entity": entity}))
 

@@ -60,7 +60,7 @@ class FollowingAnswer(BaseModel):
     registry: str = Field(description="ok, or what is wrong with it, or with what it said.", examples=["ok"])
     checked_at: datetime | None = Field(description="When it last answered; null: not yet.")
     in_production: str | None = Field(description="The version that it named then; null: none.", examples=["3"])
-    serving_since: datetime = Field(description="When the model that answers came to be the one.")
+    serving_since: datetime | None = Field(description="When the model that answers came to be the one; null: none.")
     refused: list[RefusedAnswer]
 
 
@@ -100,8 +100,8 @@ class Health(BaseModel):
     replaying: bool = Field(description="Whether the clock is set by ASOF_CLOCK.")
 
 
-def following_answer(found: "Found", since: datetime) -> FollowingAnswer:
-    """What a following worker knows of the registry."""
+def following_answer(found: "Found", since: datetime | None) -> FollowingAnswer:
+    """What a following worker knows of the registry; its model answers since then (None: it has none)."""
     return FollowingAnswer(
         registry=found.trouble or "ok",
         checked_at=found.checked_at,

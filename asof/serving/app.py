@@ -5,7 +5,7 @@ BentoML reads a service class's annotations at run time: no `from __future__ imp
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import bentoml
 from bentoml._internal.configuration.containers import BentoMLContainer
@@ -13,17 +13,19 @@ from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from pydantic import BaseModel
 
 from asof import use_cases
-from asof.errors import FeatureStoreUnavailable
+from asof.errors import ConfigurationError, ServingError
 from asof.serving.access.door import Door
 from asof.serving.access_log import AccessLog
 from asof.serving.boundary import Boundary
-from asof.serving.collector import settle
 from asof.serving.fast_lane import FastLane
 from asof.serving.http import BATCH, PREDICT, create_app
-from asof.serving.lineage import Lineage
+from asof.serving.json_log import write_log
 from asof.serving.turnstile import Turnstile
-from asof.settings import Settings
+from asof.settings import Settings, log_format
 from asof.signing_keys import trusted_keys
+
+if TYPE_CHECKING:
+    from asof.serving.assembly import Stored
 
 # BentoML's timeout keeps every request's objects alive until it has run out, so it is short; but it answers in a format
 # of its own, so it is longer than anything that we wait for.
@@ -59,16 +61,18 @@ class OursFirst(bentoml.Service[Any]):  # type: ignore[misc]
 class Arguments(BaseModel):
     """What a Bento is built with: `bentoml build --arg use_case=churn --arg model=streamflow_churn:TAG`.
 
-    `trusted_keys` are the public keys whose models it loads, unless ASOF_TRUSTED_KEYS names others.
+    Without a model it can only follow the registry. `trusted_keys` are the public keys whose models it loads, unless
+    ASOF_TRUSTED_KEYS names others.
     """
 
     use_case: str
-    model: str
+    model: str | None = None
     trusted_keys: str = ""
 
 
 def make_service(arguments: Arguments) -> "bentoml.Service[Any]":
-    """The service of one use case with one model of the BentoML store."""
+    """The service of one use case, with one model of the BentoML store or with none of its own."""
+    write_log(log_format())
     settings = Settings()
     use_case = use_cases.load(arguments.use_case)
     app = create_app(use_case)
@@ -77,28 +81,28 @@ def make_service(arguments: Arguments) -> "bentoml.Service[Any]":
     class PredictionService:
         """Predictions with all that they rest on; see /docs.json."""
 
-        stored = bentoml.models.BentoModel(arguments.model)
+        stored = bentoml.models.BentoModel(arguments.model) if arguments.model else None
 
         def __init__(self) -> None:
             # Imported here: the process that starts the workers needs none of it, and would start it twice as slowly.
             from asof.serving.assembly import assemble
+            from asof.serving.worker import Worker
 
-            self.keys, lineage = trusted_keys(settings, arguments.trusted_keys), _lineage(self.stored.info.metadata)
-            self.live = app.state.live = assemble(
-                settings, use_case, Path(self.stored.path), lineage=lineage, keys=self.keys
-            )
+            self.keys = trusted_keys(settings, arguments.trusted_keys)
+            worker = Worker(settings, use_case, bento=_bento())
+            self.live = app.state.live = assemble(worker, _own(self.stored), self.keys)
 
         @bentoml.on_deployment  # type: ignore[untyped-decorator]
         @staticmethod
         def deploy() -> None:
-            """Once, before the workers start: their environment names the folder that they share."""
+            """Once, before the workers start."""
             app.state.door.check()
-            if settings.follow:
-                _share_folder(settings)
+            if settings.follow or arguments.model is None:
+                _prepare_to_follow(settings, arguments, use_case.model_name)
 
         @bentoml.on_startup  # type: ignore[untyped-decorator]
         async def start(self) -> None:
-            self.live.current.start().add_done_callback(lambda _: settle())
+            self.live.start()
             if settings.follow:
                 from asof.serving.assembly import follower_of
 
@@ -114,7 +118,7 @@ def make_service(arguments: Arguments) -> "bentoml.Service[Any]":
         async def __is_ready__(self) -> bool:
             try:
                 await self.live.current.check()
-            except FeatureStoreUnavailable:
+            except ServingError:
                 return False
             return self.live.ready
 
@@ -131,13 +135,30 @@ def make_service(arguments: Arguments) -> "bentoml.Service[Any]":
     return service
 
 
-def _share_folder(settings: Settings) -> None:
-    from asof.serving.shelf import make_folder
+def _own(model: bentoml.Model | None) -> "Stored | None":
+    from asof.serving.assembly import Stored
 
-    os.environ["ASOF_FOLLOW_FOLDER"] = str(make_folder(settings.follow_folder))
+    if model is None:
+        return None
+    told = model.info.metadata
+    return Stored(Path(model.path), told.get("version"), told["run_id"])
 
 
-def _lineage(metadata: dict[str, str]) -> Lineage:
+def _prepare_to_follow(settings: Settings, arguments: Arguments, name: str) -> None:
+    """The workers' environment names the folder that they share.
+
+    Raises ConfigurationError where something is not set: said once, and not by each worker again and again.
+    """
+    from asof.serving.shared_folder import make_folder
+
+    if settings.follow is None:
+        raise ConfigurationError(
+            "This Bento holds no model: set ASOF_FOLLOW=production, so that it serves what is in Production in MLflow."
+        )
+    _ = settings.registry, trusted_keys(settings, arguments.trusted_keys)
+    os.environ["ASOF_FOLLOW_FOLDER"] = str(make_folder(settings.follow_folder, name))
+
+
+def _bento() -> str:
     context = bentoml.server_context
-    bento = f"{context.bento_name}:{context.bento_version}"
-    return Lineage(metadata["name"], metadata.get("version"), metadata["run_id"], bento)
+    return f"{context.bento_name}:{context.bento_version}"

@@ -1,39 +1,52 @@
 """A worker's parts, put together when it starts: the model that answers, and who follows the registry for it."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asof.serving.lineage import Lineage
 from asof.serving.live import Live
 from asof.serving.model import load_model
 from asof.serving.predictor import Predictor
 from asof.serving.worker import Worker
-from asof.settings import Settings
 from asof.signing_keys import TrustedKeys
-from asof.use_case import UseCase
 
 if TYPE_CHECKING:
     from asof.serving.follow import Follower
 
 
-def assemble(settings: Settings, use_case: UseCase, folder: Path, *, lineage: Lineage, keys: TrustedKeys) -> Live:
-    """The Bento's own model, live; not ready where it is the registry that says which one is to answer.
+@dataclass(frozen=True)
+class Stored:
+    """A model in a Bento: its folder, and where it comes from (`version` is None where it is not registered)."""
+
+    folder: Path
+    version: str | None
+    run_id: str
+
+
+def assemble(worker: Worker, own: Stored | None, keys: TrustedKeys) -> Live:
+    """The Bento's own model, if it has one, live; not settled where the registry says which one is to answer.
 
     Raises what `load_model` raises.
     """
-    model = load_model(folder, use_case, keys)
-    predictor = Predictor(model, lineage, Worker(settings), use_case=use_case)
-    return Live(predictor, ready=settings.follow is None)
+    settled = worker.settings.follow is None
+    if own is None:
+        return Live(worker, settled=settled)
+    model = load_model(own.folder, worker.use_case, keys)
+    lineage = replace(worker.lineage, version=own.version, run_id=own.run_id)
+    return Live(worker, Predictor(model, lineage, worker), settled=settled)
 
 
 def follower_of(live: Live, keys: TrustedKeys) -> "Follower":
     """Imported here: who does not follow needs no client of HTTP."""
+    from asof.serving.candidates import Candidates
     from asof.serving.follow import Follower
     from asof.serving.registry import Registry
-    from asof.serving.shelf import Shelf, make_folder
+    from asof.serving.shared_folder import make_folder
+    from asof.serving.shelf import Shelf
 
-    own = live.current
-    settings = own.worker.settings
-    registry = Registry(settings.registry, own.lineage.name, keys)
-    shelf = Shelf(settings.follow_folder or make_folder(None))
-    return Follower(live, registry, shelf, load=lambda folder: load_model(folder, own.use_case, keys))
+    worker = live.worker
+    settings, name = worker.settings, worker.lineage.name
+    registry = Registry(settings.registry, name, keys)
+    shelf = Shelf(settings.follow_folder or make_folder(None, name))
+    candidates = Candidates(live, registry, shelf, load=lambda folder: load_model(folder, worker.use_case, keys))
+    return Follower(live, registry, shelf, candidates=candidates)

@@ -2,31 +2,29 @@
 
 One task for each worker. A version goes through every step before it answers its first request; where it fails one, it
 is refused: what was served goes on, and nobody asks for that version again while it stays in Production. Where the
-registry or the feature store does not answer, nothing is known of the version, and the next look tries again.
+registry or the feature store does not answer, nothing is known of the version, and the next look tries again. A worker
+without a model begins with the one that answered last in its folder, where there is one.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field, replace
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from asof.errors import AsOfError, FeatureStoreUnavailable, RegistryUnavailable
+from asof.errors import AsOfError, RegistryUnavailable
+from asof.serving.candidates import Candidates
 from asof.serving.collector import settle
 from asof.serving.live import Live
 from asof.serving.metrics import FollowMetrics
-from asof.serving.model import MLFLOW_FOLDER, ServedModel
-from asof.serving.predictor import Predictor, Source
+from asof.serving.predictor import Predictor
 from asof.serving.registry import InProduction, Registry
 from asof.serving.shelf import Refusal, Shelf
-from asof.serving.steps import MOST, PASSING, Refused, readable, step
-from asof.serving.store_input import StoreInput
+from asof.serving.steps import MOST, PASSING, Refused
 
 logger = logging.getLogger("asof.serving")
 
-LOAD_SECONDS = 120.0
 TRIES = 3
 """Looks without an answer after which a worker that starts serves what it has."""
 
@@ -42,12 +40,12 @@ class Found:
 
 
 class Follower:
-    """Keeps one worker's Live in step with the registry. `load` reads a model's folder, and blocks."""
+    """Keeps one worker's Live in step with the registry."""
 
-    def __init__(self, live: Live, registry: Registry, shelf: Shelf, *, load: Callable[[Path], ServedModel]) -> None:
+    def __init__(self, live: Live, registry: Registry, shelf: Shelf, *, candidates: Candidates) -> None:
         self.found = Found()
-        self._live, self._registry, self._shelf, self._load = live, registry, shelf, load
-        self._settings = live.current.worker.settings
+        self._live, self._registry, self._shelf, self._candidates = live, registry, shelf, candidates
+        self._settings = live.worker.settings
         self._metrics = FollowMetrics()
         self._served: set[str] = set()
         self._show_served()
@@ -67,12 +65,36 @@ class Follower:
         await self._registry.close()
 
     async def _run(self) -> None:
+        if self._live.who is None:
+            await self._resume()
         while True:
             await self._turn()
             await asyncio.sleep(self._settings.follow_seconds)
 
+    async def _resume(self) -> None:
+        """Takes up the model that answered last, where it still loads: what the Bento's own is to others."""
+        try:
+            async with self._shelf.alone():
+                last = self._shelf.served()
+                if last:
+                    await self._begin_with(last)
+        except Exception as error:
+            self._in_trouble(error)
+
+    async def _begin_with(self, last: InProduction) -> None:
+        try:
+            new = await self._candidates.prepared(last)
+        except Refused as refused:  # of this copy: the registry may have a good one
+            logger.warning("Version %s answered last, but is of no use any more: %s", last.version, refused)
+            self._shelf.forget(last)
+            return
+        new.start().add_done_callback(lambda _: settle())
+        self._live.swap(new)
+        self._show_served()
+        logger.info("Version %s (run %s) answered last: it begins with that.", last.version, last.run_id)
+
     async def _turn(self) -> None:
-        """One look, and what follows from it. The first turn that comes to an end makes the worker ready."""
+        """One look, and what follows from it. The first turn that comes to an end settles who answers."""
         try:
             self._obey()
             await self._look()
@@ -86,12 +108,12 @@ class Follower:
             await self._follow_blindly()
         else:
             self._out_of_trouble()
-        self._live.ready = True
+        self._live.settled = True
 
     def _obey(self) -> None:
         """What another worker refuses for its failures, this one gives up, too."""
         self.found.refused = self._shelf.refusals()
-        served = self._live.current.lineage
+        served = self._live.lineage
         own = [each for each in self.found.refused if each.is_of(served.version, served.run_id)]
         if self._live.previous and any(refusal.at > self._live.since for refusal in own):
             self._swapped(self._live.go_back(), "returned")
@@ -104,7 +126,7 @@ class Follower:
             raise
         self._metrics.looks.labels("found" if found else "nothing").inc()
         if found is None and (self.found.in_production or self.found.checked_at is None):
-            logger.warning("No version is in Production: version %s goes on.", self._live.current.lineage.version)
+            logger.warning("No version is in Production: %s.", self._meanwhile())
         self.found.in_production, self.found.checked_at = found, datetime.now(UTC)
         if found:
             self._shelf.saw(found)
@@ -119,7 +141,7 @@ class Follower:
                 self._in_trouble(error)
 
     async def _follow(self, found: InProduction) -> None:
-        if _is(self._live.current, found) or self._shelf.is_refused(found):
+        if _is(self._live.who, found) or self._shelf.is_refused(found):
             return
         async with self._shelf.alone():
             if self._shelf.is_refused(found):  # by the worker that was here before
@@ -132,54 +154,14 @@ class Follower:
     async def _take_over(self, found: InProduction) -> None:
         kept = self._live.previous
         if kept and _is(kept, found):
-            await self._open(kept)
+            await self._candidates.open(kept)
             self._swapped(self._live.swap(kept), "kept")
             return
-        new = await self._prepared(found)
-        await self._open(new)
+        new = await self._candidates.prepared(found)
+        await self._candidates.open(new)
         if not self._shelf.is_refused(found):  # meanwhile, for its failures elsewhere
             seconds = self._settings.probation_seconds
             self._swapped(self._live.swap(new, probation_seconds=seconds), "new")
-
-    async def _prepared(self, found: InProduction) -> Predictor:
-        """The version, fetched where no worker has done so yet; every byte verified, the golden rows asked."""
-        folder = self._shelf.model(found)
-        if not folder.exists():
-            with step("fetch", passing=PASSING):
-                draft = await asyncio.to_thread(self._shelf.draft)
-                (draft / MLFLOW_FOLDER).mkdir()
-                await self._registry.fetch(found, draft / MLFLOW_FOLDER)
-                await asyncio.to_thread(self._shelf.keep, draft, found)
-        with step("load"):
-            async with asyncio.timeout(LOAD_SECONDS):
-                model = await asyncio.to_thread(self._load, folder)
-        current = self._live.current
-        lineage = replace(current.lineage, version=found.version, run_id=found.run_id)
-        features = self._shared_features(model)
-        return Predictor(model, lineage, current.worker, use_case=current.use_case, features=features)
-
-    def _shared_features(self, model: ServedModel) -> Source | None:
-        """The open store of a model that takes the same features, if there is one."""
-        for each in filter(None, (self._live.current, self._live.previous)):
-            if isinstance(each.features, StoreInput) and each.model.facts.contract == model.facts.contract:
-                return each.features
-        return None
-
-    async def _open(self, new: Predictor) -> None:
-        """Waits until its features can be read. Raises Refused where the store has others than the model takes."""
-        kept = self._live.previous
-        if new.features is self._live.current.features:
-            return
-        own = kept is None or new.features is not kept.features
-        if own:
-            new.start()
-        try:
-            with step("features", passing=(FeatureStoreUnavailable,)):
-                await readable(new)
-        except BaseException:
-            if own:
-                await new.close()
-            raise
 
     def _refuse(self, version: str, run_id: str, *, step: str, why: str) -> None:
         logger.warning("Version %s is refused (%s): %s", version, step, why)
@@ -198,24 +180,27 @@ class Follower:
             logger.exception("The other workers could not be told that version %s is refused.", version)
 
     def _swapped(self, dropped: Predictor | None, outcome: str) -> None:
-        served = self._live.current.lineage
+        served = self._live.lineage
         logger.info("Version %s (run %s) answers from now on: %s.", served.version, served.run_id, outcome)
         self._metrics.swaps.labels(outcome).inc()
         self._show_served()
         self._spawn(self._retire(dropped))
+        try:
+            self._shelf.serves(str(served.version), served.run_id)
+        except OSError:
+            logger.exception("It could not be written down that version %s answers.", served.version)
 
     def _show_served(self) -> None:
-        version = str(self._live.current.lineage.version)
-        for each in self._served | {version}:
-            self._metrics.serving.labels(each).set(each == version)
-        self._served.add(version)
+        if self._live.who:
+            self._served.add(str(self._live.lineage.version))
+        for each in self._served:
+            self._metrics.serving.labels(each).set(each == str(self._live.lineage.version))
 
     async def _retire(self, dropped: Predictor | None) -> None:
         """Closes what nobody needs any more, once its last request has its answer, and frees its memory."""
         if dropped:
             await dropped.idle()
-            kept = filter(None, (self._live.current, self._live.previous))
-            if all(each.features is not dropped.features for each in kept):
+            if all(each.features is not dropped.features for each in self._live.open):
                 await dropped.close()
         del dropped
         settle()
@@ -225,8 +210,12 @@ class Follower:
         trouble = str(error) if isinstance(error, AsOfError) else f"Following failed ({type(error).__name__})."
         if not self.found.trouble:
             unexpected = None if isinstance(error, PASSING) else error
-            logger.warning("%s Version %s goes on.", trouble, self._live.current.lineage.version, exc_info=unexpected)
+            logger.warning("%s %s.", trouble, self._meanwhile().capitalize(), exc_info=unexpected)
         self.found.trouble = trouble
+
+    def _meanwhile(self) -> str:
+        """What becomes of requests while nothing new is taken over."""
+        return f"version {self._live.lineage.version} goes on" if self._live.who else "there is no model yet to answer"
 
     def _out_of_trouble(self) -> None:
         if self.found.trouble:
@@ -239,5 +228,6 @@ class Follower:
         task.add_done_callback(self._tasks.discard)
 
 
-def _is(predictor: Predictor, found: InProduction) -> bool:
-    return (predictor.lineage.version, predictor.lineage.run_id) == (found.version, found.run_id)
+def _is(predictor: Predictor | None, found: InProduction) -> bool:
+    served = predictor.lineage if predictor else None
+    return served is not None and (served.version, served.run_id) == (found.version, found.run_id)

@@ -32,7 +32,6 @@ from asof.use_case import FromRequest, FromStore, UseCase
 
 if TYPE_CHECKING:
     from asof.serving.live import Live
-    from asof.serving.predictor import Predictor
 
 PREDICT, BATCH = "/predict", "/predict/batch"
 
@@ -51,7 +50,10 @@ def create_app(use_case: UseCase) -> FastAPI:
         case FromRequest():
             _add_predict(app, use_case, RequestInput)
             _add_batch(app, use_case, RequestInput)
-    app.add_api_route("/model", _model, summary="Where the model comes from", response_model=ModelAnswer)
+    none_yet = openapi.responses("/model", NotReady)
+    app.add_api_route(
+        "/model", _model, summary="Where the model comes from", response_model=ModelAnswer, responses=none_yet
+    )
     unready: dict[int | str, dict[str, Any]] = {503: {"model": Health}}
     app.add_api_route("/health", _health, summary="Can it predict now?", response_model=Health, responses=unready)
     app.add_exception_handler(AsOfError, _on_error)
@@ -63,10 +65,6 @@ def create_app(use_case: UseCase) -> FastAPI:
 def _live(request: Request) -> "Live":
     live: Live = request.app.state.live
     return live
-
-
-def _predictor(request: Request) -> "Predictor":
-    return _live(request).current
 
 
 def _json(document: BaseModel, status: int = 200) -> Response:
@@ -116,7 +114,7 @@ def _add_batch(app: FastAPI, use_case: UseCase, source: type[StoreInput | Reques
 def _add_features(app: FastAPI, entity_key: str) -> None:
     async def features(request: Request, entity: Annotated[str, Path(alias=entity_key)]) -> Response:
         """What the online store holds of one entity: value, moment, age and verdict of each feature."""
-        predictor = _predictor(request)
+        predictor = _live(request).current
         readings = await predictor.readings(entity)
         return _json(
             FeaturesAnswer(
@@ -128,35 +126,43 @@ def _add_features(app: FastAPI, entity_key: str) -> None:
         )
 
     path = f"/features/{{{entity_key}}}"
-    responses = openapi.responses(path, *LOOKUP)
+    responses = openapi.responses(path, *LOOKUP, NotReady)
     app.add_api_route(
         path, features, summary="Look at the features", response_model=FeaturesAnswer, responses=responses
     )
 
 
 async def _model(request: Request) -> Response:
-    """Name, version and run of the model, its training set, and the features that it takes."""
-    predictor, follower = _predictor(request), getattr(request.app.state, "follower", None)
-    following = following_answer(follower.found, _live(request).since) if follower else None
-    return _json(model_answer(predictor.model, predictor.lineage, following))
+    """Name, version and run of the model, its training set, and the features that it takes.
+
+    Where there is no model yet, the problem has a member `following`, as the answer would.
+    """
+    live, follower = _live(request), getattr(request.app.state, "follower", None)
+    following = following_answer(follower.found, live.since if live.who else None) if follower else None
+    if live.who is None:
+        raise live.not_ready(following=following)
+    return _json(model_answer(live.who.model, live.who.lineage, following))
 
 
 async def _health(request: Request) -> Response:
     """Really asks the online store, where it is needed; 503 where a prediction cannot be made."""
-    predictor = _predictor(request)
-    status = 200 if _live(request).ready else 503
+    live = _live(request)
+    worker, lineage = live.worker, live.lineage
+    status = 200 if live.ready else 503
     try:
-        store = await predictor.check()
+        store = await live.current.check()
+    except NotReady:
+        store = "not asked: there is no model yet"
     except FeatureStoreUnavailable as error:
         store, status = str(error), 503
     health = Health(
         status="ok" if status == 200 else "unavailable",
         feature_store=store,
-        model=predictor.lineage.name,
-        version=predictor.lineage.version,
-        bento=predictor.lineage.bento,
-        clock=predictor.worker.settings.now(),
-        replaying=predictor.worker.settings.clock is not None,
+        model=lineage.name,
+        version=lineage.version,
+        bento=lineage.bento,
+        clock=worker.settings.now(),
+        replaying=worker.settings.clock is not None,
     )
     return _json(health, status)
 

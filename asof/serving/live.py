@@ -9,11 +9,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from pydantic import BaseModel
 
 from asof.errors import NotReady, RequestError, ServingError
+from asof.serving.answer_log import Answering
+from asof.serving.collector import settle
+from asof.serving.lineage import Lineage
 from asof.serving.predictor import Prediction, Predictor
+from asof.serving.worker import Worker
 
 logger = logging.getLogger("asof.serving")
 
@@ -61,15 +66,50 @@ class Turn:
 
 
 class Live:
-    """`ready` is False until it is known which model is to answer. `since` is the moment of the last swap."""
+    """`who` answers: None where the worker begins without a model. `since` is the moment of the last swap.
 
-    def __init__(self, predictor: Predictor, *, ready: bool = True) -> None:
-        self.current = predictor
+    `settled` is False until it is known which model is to answer.
+    """
+
+    def __init__(self, worker: Worker, own: Predictor | None = None, *, settled: bool = True) -> None:
+        self.worker, self.who = worker, own
         self.previous: Predictor | None = None
-        self.ready = ready
+        self.settled = settled
         self.since = datetime.now(UTC)
         self.on_return: Callable[[Predictor, str], None] | None = None
         self._probation: Probation | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is known which model is to answer, and that one is here."""
+        return self.settled and self.who is not None
+
+    @property
+    def current(self) -> Predictor:
+        """Who answers. Raises NotReady where nobody does."""
+        if self.who is None:
+            raise self.not_ready()
+        return self.who
+
+    @property
+    def open(self) -> tuple[Predictor, ...]:
+        """The models at hand: the one that answers, and the one before it."""
+        return tuple(filter(None, (self.who, self.previous)))
+
+    @property
+    def answering(self) -> Answering:
+        """Whom an answer log names for a refusal: the model, or else the worker that has none."""
+        return self.who or self.worker
+
+    @property
+    def lineage(self) -> Lineage:
+        """That of the model, or else of the worker that has none."""
+        return self.answering.lineage
+
+    def start(self) -> None:
+        """Begins to open what the features come from. Raises ConfigurationError if that is not set."""
+        for each in self.open:
+            each.start().add_done_callback(lambda _: settle())
 
     async def predict(self, request: BaseModel) -> tuple[Predictor, Prediction]:
         """The prediction, and the predictor that made it. Raises NotReady, and what `Predictor.predict` does.
@@ -94,28 +134,37 @@ class Live:
 
     def turn(self) -> Turn:
         """Who answers what comes now. Raises NotReady."""
-        if not self.ready:
-            raise NotReady("Nobody has said yet which model is in Production: try again.")
-        return Turn(self.current, self._probation)
+        if self.who is None or not self.settled:
+            raise self.not_ready()
+        return Turn(self.who, self._probation)
+
+    def not_ready(self, **extra: Any) -> NotReady:
+        """Why nobody answers; `extra` goes into the problem document."""
+        if self.settled:
+            why = f"No version of {self.worker.lineage.name} has been taken over yet: promote one, and see GET /model."
+        else:
+            why = "Nobody has said yet which model is in Production: try again."
+        return NotReady(why, **extra)
 
     def swap(self, new: Predictor, *, probation_seconds: float = 0) -> Predictor | None:
         """The new one answers from the next request on; gives the one that is not needed any more."""
         dropped = self.previous if self.previous is not new else None
-        self.previous, self.current, self.since = self.current, new, datetime.now(UTC)
+        self.previous, self.who, self.since = self.who, new, datetime.now(UTC)
         until = time.monotonic() + probation_seconds
-        self._probation = Probation(until, self.previous) if probation_seconds else None
+        self._probation = Probation(until, self.previous) if self.previous and probation_seconds else None
         return dropped
 
     def go_back(self) -> Predictor:
         """The one before answers again; gives the one that goes."""
-        assert self.previous is not None  # noqa: S101 - asked only after a swap
-        dropped, self.current, self.previous = self.current, self.previous, None
+        dropped = self.current
+        assert self.previous is not None  # noqa: S101 - asked only where one stands by
+        self.who, self.previous = self.previous, None
         self.since, self._probation = datetime.now(UTC), None
         return dropped
 
     async def close(self) -> None:
         """Closes what the features of both come from."""
-        for each in {self.current.features, *([self.previous.features] if self.previous else [])}:
+        for each in {predictor.features for predictor in self.open}:
             await each.close()
 
     def blame(self, turn: Turn, error: Exception, count: int = 1) -> None:

@@ -63,11 +63,10 @@ def _text(predictor: "Predictor", made: "Prediction", request_id: str) -> bytes:
 
 def _refuse(live: "Live", error: AsOfError | HTTPException, scope: Scope) -> Response:
     document, headers = explain(error, scope)
-    predictor = live.current
-    predictor.worker.metrics.predictions.labels(document.code).inc()
-    predictor.worker.answer_log.refused(
+    live.worker.metrics.predictions.labels(document.code).inc()
+    live.worker.answer_log.refused(
         document.request_id,
-        predictor,
+        live.answering,
         status=document.status,
         code=document.code,
         entity=getattr(document, "entity", None),

@@ -16,7 +16,7 @@ from asof.serving.request_input import RequestInput
 from asof.serving.store_input import StoreInput
 from asof.serving.verdicts import Reading
 from asof.serving.worker import Worker
-from asof.use_case import FromRequest, FromStore, Score, UseCase
+from asof.use_case import FromRequest, FromStore, Score
 
 Row = Mapping[str, Any]
 Source = StoreInput | RequestInput
@@ -36,10 +36,8 @@ class Predictor:
     `features` are those of another model that takes the same ones out of the same store.
     """
 
-    def __init__(
-        self, model: ServedModel, lineage: Lineage, worker: Worker, *, use_case: UseCase, features: Source | None = None
-    ) -> None:
-        self.use_case, self.model, self.lineage, self.worker = use_case, model, lineage, worker
+    def __init__(self, model: ServedModel, lineage: Lineage, worker: Worker, *, features: Source | None = None) -> None:
+        self.use_case, self.model, self.lineage, self.worker = worker.use_case, model, lineage, worker
         self.features = features or self._open_features()
         self._batcher: Batcher[Row, float] = Batcher(self._score)
         self._in_flight = 0

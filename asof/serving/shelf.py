@@ -1,29 +1,27 @@
 """What the workers of one service share: the models that they have fetched, and the versions that one has refused.
 
 Files in a folder that only we can read. One worker at a time takes a new version over: it fetches, loads and proves it,
-and the next finds the files there, or the refusal. What is written is written under another name and renamed.
+and the next finds the files there, or the refusal. What is written is written under another name and renamed. Where the
+folder is kept (`asof.serving.shared_folder`), the next service finds all but the refusals.
 """
 
 import asyncio
-import atexit
 import fcntl
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-
-import psutil
+from typing import Any
 
 from asof.serving.registry import InProduction
+from asof.serving.shared_folder import PRODUCTION
 
-PREFIX = "asof-following-"
 KEPT = 3
-"""Models on the shelf; the oldest goes first."""
+"""Models on the shelf; the one that came, or answered, the longest ago goes first."""
 
 
 @dataclass(frozen=True)
@@ -47,18 +45,6 @@ class Seen:
 
     version: InProduction
     since: datetime
-
-
-def make_folder(parent: Path | None) -> Path:
-    """A new folder for the workers of this process, gone when it ends; removes those of processes that were killed."""
-    where = parent or Path(tempfile.gettempdir())
-    for left in where.glob(f"{PREFIX}*"):
-        number = left.name.removeprefix(PREFIX).partition("-")[0]
-        if left.stat().st_uid == os.geteuid() and number.isdecimal() and not psutil.pid_exists(int(number)):
-            shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=where))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
 
 
 class Shelf:
@@ -91,8 +77,13 @@ class Shelf:
     def keep(self, draft: Path, found: InProduction) -> None:
         """The draft is the version's model from now on; the oldest models go. Called alone."""
         draft.rename(self.model(found))
+        os.utime(self.model(found))
         for old in sorted(self._models.iterdir(), key=lambda each: each.stat().st_mtime)[:-KEPT]:
             shutil.rmtree(old)
+
+    def forget(self, found: InProduction) -> None:
+        """The version's files go, so that they are fetched again. Called alone."""
+        shutil.rmtree(self.model(found), ignore_errors=True)
 
     def refuse(self, refusal: Refusal) -> None:
         """Tells all workers. The version's files go, so that it can come back with others."""
@@ -111,15 +102,25 @@ class Shelf:
         seen = self.seen()
         if seen is None or seen.version != found:
             told = {"version": asdict(found), "since": datetime.now(UTC).isoformat()}
-            _write(self._folder / "production.json", json.dumps(told))
+            _write(self._folder / PRODUCTION, json.dumps(told))
 
     def seen(self) -> Seen | None:
         """What any of the workers last saw in Production, or None."""
-        try:
-            told = json.loads((self._folder / "production.json").read_text())
-        except FileNotFoundError:
-            return None
-        return Seen(InProduction(**told["version"]), datetime.fromisoformat(told["since"]))
+        told = _read(self._folder / PRODUCTION)
+        return Seen(InProduction(**told["version"]), datetime.fromisoformat(told["since"])) if told else None
+
+    def serves(self, version: str, run_id: str) -> None:
+        """Remembers which version answers now."""
+        model = self._models / _key(version, run_id)
+        if model.exists():
+            os.utime(model)
+        _write(self._folder / "served.json", json.dumps({"version": version, "run_id": run_id}))
+
+    def served(self) -> InProduction | None:
+        """The version that answered last, if its model is here."""
+        told = _read(self._folder / "served.json")
+        last = InProduction(**told, source="") if told else None
+        return last if last and self.model(last).exists() else None
 
     def is_refused(self, found: InProduction) -> bool:
         """Whether the version was refused since it came into Production: another one in between makes it new again."""
@@ -138,6 +139,15 @@ def _locked(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """None where it is absent, or was being written when the machine lost its power."""
+    try:
+        told: dict[str, Any] = json.loads(path.read_text())
+    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
+        return None
+    return told
 
 
 def _write(path: Path, text: str) -> None:

@@ -34,7 +34,7 @@ class Turnstile:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] == self.path:
             live: Live | None = getattr(self._state, "live", None)
-            if live and live.current.worker.places.full:
+            if live and live.worker.places.full:
                 await self._refuse(live, request_id_of(scope), send)
                 return
         await self.app(scope, receive, send)
@@ -45,6 +45,5 @@ class Turnstile:
         headers = [*self._headers, (b"content-length", b"%d" % len(body)), (RAW_HEADER, told)]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
-        predictor = live.current
-        predictor.worker.metrics.shed.inc()
-        predictor.worker.answer_log.refused(request_id, predictor, status=status, code=self._document.code, entity=None)
+        live.worker.metrics.shed.inc()
+        live.worker.answer_log.refused(request_id, live.answering, status=status, code=self._document.code, entity=None)

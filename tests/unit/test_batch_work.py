@@ -11,7 +11,7 @@ from asof.serving.batch.aside import Aside
 from asof.serving.batch.work import CHUNK, Batch
 from asof.serving.live import Live
 from asof.serving.predictor import Prediction, Predictor
-from tests.batch_kit import ODD, Looking, MadeUp, answered, predictor, request
+from tests.batch_kit import ODD, Looking, MadeUp, answered, live_with, predictor, request
 
 INVALID = InvalidRequest("body: no such thing.", errors=[])
 AWAY = FeatureStoreUnavailable("The online store is away: try again.")
@@ -39,7 +39,7 @@ def calls(of: Predictor) -> list[int]:
 def test_outcomes_come_in_the_order_of_the_instances_chunk_by_chunk() -> None:
     by = predictor()
     radii = [float(number % 900) for number in range(2 * CHUNK + 7)]
-    assert ask(Live(by), [request(radius) for radius in radii]) == [radius / 1000 for radius in radii]
+    assert ask(live_with(by), [request(radius) for radius in radii]) == [radius / 1000 for radius in radii]
     assert calls(by) == [CHUNK, CHUNK, 7]
 
 
@@ -49,7 +49,7 @@ def test_the_row_that_a_model_fails_at_is_tried_alone_and_all_others_are_answere
     by = predictor("1", ODD)
     radii = [float(number) for number in range(1, 300)]
     radii[17] = radii[200] = ODD
-    told = ask(Live(by), [request(radius) for radius in radii])
+    told = ask(live_with(by), [request(radius) for radius in radii])
     for radius, each in zip(radii, told, strict=True):
         assert isinstance(each, ValueError) if radius == ODD else each == radius / 1000
     assert calls(by).count(1) < 10, "the others are not asked about one by one"
@@ -59,7 +59,7 @@ def test_the_row_that_a_model_fails_at_is_tried_alone_and_all_others_are_answere
 
 
 def test_a_probability_that_is_none_is_an_error_of_its_row() -> None:
-    told = ask(Live(predictor()), [request(500.0), request(5000.0)])
+    told = ask(live_with(predictor()), [request(500.0), request(5000.0)])
     assert told[0] == 0.5
     assert isinstance(told[1], ArithmeticError)
 
@@ -67,8 +67,8 @@ def test_a_probability_that_is_none_is_an_error_of_its_row() -> None:
 def test_an_invalid_instance_keeps_its_refusal_and_is_not_looked_up() -> None:
     by = predictor()
     found = looking(by)
-    assert ask(Live(by), [INVALID, request(5.0), INVALID]) == [INVALID, 0.005, INVALID]
-    assert ask(Live(by), [INVALID]) == [INVALID]
+    assert ask(live_with(by), [INVALID, request(5.0), INVALID]) == [INVALID, 0.005, INVALID]
+    assert ask(live_with(by), [INVALID]) == [INVALID]
     assert found.lookups == 1
 
 
@@ -76,7 +76,7 @@ def test_a_store_that_is_away_at_the_beginning_refuses_the_whole() -> None:
     by = predictor()
     looking(by, trouble=lambda number: AWAY)
     with pytest.raises(FeatureStoreUnavailable):
-        ask(Live(by), [INVALID, request(5.0)])
+        ask(live_with(by), [INVALID, request(5.0)])
 
 
 def test_a_store_that_fails_later_is_the_outcome_of_all_that_are_left_and_is_not_asked_again() -> None:
@@ -84,7 +84,7 @@ def test_a_store_that_fails_later_is_the_outcome_of_all_that_are_left_and_is_not
     found = looking(by, trouble=lambda number: AWAY if number == 2 else None)
     instances: list[Any] = [request(5.0)] * (3 * CHUNK)
     instances[-1] = INVALID
-    told = ask(Live(by), instances)
+    told = ask(live_with(by), instances)
     assert told == [0.005] * CHUNK + [AWAY] * (2 * CHUNK - 1) + [INVALID]
     assert found.lookups == 2
 
@@ -94,7 +94,7 @@ def test_what_nobody_expected_later_costs_only_what_is_left_and_is_logged_once(
 ) -> None:
     by = predictor()
     looking(by, trouble=lambda number: ZeroDivisionError() if number == 2 else None)
-    told = ask(Live(by), [request(5.0)] * (CHUNK + 3))
+    told = ask(live_with(by), [request(5.0)] * (CHUNK + 3))
     assert told[:CHUNK] == [0.005] * CHUNK
     assert [type(each) for each in told[CHUNK:]] == [ZeroDivisionError] * 3
     (record,) = caplog.records
@@ -103,7 +103,7 @@ def test_what_nobody_expected_later_costs_only_what_is_left_and_is_logged_once(
 
 def test_the_batch_that_begins_before_a_swap_is_answered_to_its_end_by_the_model_before() -> None:
     old, new = predictor("1"), predictor("2")
-    live = Live(old)
+    live = live_with(old)
 
     async def run() -> list[str | None]:
         versions = []
@@ -118,7 +118,7 @@ def test_the_batch_that_begins_before_a_swap_is_answered_to_its_end_by_the_model
 
 
 def swapped(new: Predictor, old: Predictor) -> Live:
-    live = Live(old)
+    live = live_with(old)
     live.swap(new, probation_seconds=60)
     return live
 
@@ -162,7 +162,7 @@ def test_a_store_that_is_away_for_the_model_before_is_told_as_such() -> None:
 
 def test_after_the_probation_nobody_stands_by() -> None:
     old = predictor("1")
-    live = Live(old)
+    live = live_with(old)
     live.swap(predictor("2", ODD, worker=old.worker), probation_seconds=1e-9)
     (told,) = ask(live, [request(ODD)])
     assert isinstance(told, ValueError)
@@ -170,14 +170,14 @@ def test_after_the_probation_nobody_stands_by() -> None:
 
 def test_nobody_answers_before_it_is_known_who_is_to() -> None:
     with pytest.raises(NotReady):
-        Batch(Live(predictor(), ready=False), Aside(), request_id="8c5f2a")
+        Batch(live_with(predictor(), settled=False), Aside(), request_id="8c5f2a")
 
 
 def test_a_model_is_in_use_until_its_batch_has_ended() -> None:
     by = predictor()
 
     async def run() -> tuple[bool, bool]:
-        chunks = Batch(Live(by), Aside(), request_id="8c5f2a").chunks([request(5.0)] * (2 * CHUNK))
+        chunks = Batch(live_with(by), Aside(), request_id="8c5f2a").chunks([request(5.0)] * (2 * CHUNK))
         await anext(chunks)
         idle = asyncio.create_task(by.idle())
         await asyncio.wait({idle}, timeout=0.2)
@@ -203,7 +203,7 @@ def test_a_batch_that_is_given_up_leaves_no_lookup_halfway() -> None:
     found.read_many = slow  # type: ignore[method-assign]
 
     async def run() -> None:
-        chunks = Batch(Live(by), Aside(), request_id="8c5f2a").chunks([request(5.0)] * (4 * CHUNK))
+        chunks = Batch(live_with(by), Aside(), request_id="8c5f2a").chunks([request(5.0)] * (4 * CHUNK))
         await anext(chunks)
         await chunks.aclose()
 

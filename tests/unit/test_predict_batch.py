@@ -15,9 +15,8 @@ from asof.serving.batch.forms import form_kind
 from asof.serving.batch.instances import ARROW
 from asof.serving.batch.predict_batch import PredictBatch
 from asof.serving.batch.work import CHUNK
-from asof.serving.live import Live
 from asof.serving.strict_json import JSON
-from tests.batch_kit import CANCER, predictor, request
+from tests.batch_kit import CANCER, live_with, predictor, request
 
 
 def sent(body: bytes, *, kind: str = JSON, accept: str = JSON, pause: float = 0) -> tuple[int, bytes]:
@@ -35,7 +34,7 @@ def sent(body: bytes, *, kind: str = JSON, accept: str = JSON, pause: float = 0)
             messages.append(message)
             await asyncio.sleep(pause if "body" in message else 0)
 
-        state = State({"live": Live(predictor())})
+        state = State({"live": live_with(predictor())})
         await PredictBatch(state, CANCER.request)(scope, asked.get, send)
 
     asyncio.run(main())

@@ -30,7 +30,7 @@ class Worker:
         self.places = SimpleNamespace(full=full)
         self.told: list[Any] = []
         self.metrics = SimpleNamespace(shed=SimpleNamespace(inc=lambda: self.told.append("shed")))
-        self.answer_log = SimpleNamespace(refused=lambda *words, **facts: self.told.append((words[0], facts)))
+        self.answer_log = SimpleNamespace(refused=lambda *words, **facts: self.told.append((words, facts)))
 
 
 def asked(scope: Scope, worker: Worker | None) -> list[Message]:
@@ -46,9 +46,7 @@ def asked(scope: Scope, worker: Worker | None) -> list[Message]:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    live = (
-        SimpleNamespace(live=SimpleNamespace(current=SimpleNamespace(worker=worker))) if worker else SimpleNamespace()
-    )
+    live = SimpleNamespace(live=SimpleNamespace(worker=worker, answering="who")) if worker else SimpleNamespace()
     turnstile = Turnstile(application, path="/predict", state=State(vars(live)))
     asyncio.run(turnstile(scope, receive, send))
     return sent
@@ -70,7 +68,7 @@ def test_a_refusal_is_the_problem_that_the_contract_promises() -> None:
 def test_a_refusal_is_counted_and_logged() -> None:
     worker = Worker(full=True)
     asked(REQUEST, worker)
-    assert worker.told == ["shed", ("8c5f2a", {"status": 429, "code": "overloaded", "entity": None})]
+    assert worker.told == ["shed", (("8c5f2a", "who"), {"status": 429, "code": "overloaded", "entity": None})]
 
 
 @pytest.mark.parametrize("scope", [REQUEST | {"path": "/health"}, {"type": "lifespan"}])

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from asof.errors import TrainingSetError
+from asof.errors import ModelError, TrainingSetError
 from asof.settings import Settings
 from asof.use_case import UseCase
 from training.lineage.answers import Answer, find_answer
@@ -41,8 +41,10 @@ def trace_request(settings: Settings, use_case: UseCase, request_id: str) -> Ans
 def trace_answer(settings: Settings, use_case: UseCase, answer: Answer) -> AnswerChain:
     """The chain of an answer. The model is found by its run, which names its very bytes; its number comes second.
 
-    Raises ModelError where MLflow does not know the run.
+    Raises ModelError where MLflow does not know the run, or where the service had no model.
     """
+    if not answer.run_id:
+        raise ModelError(f"{answer.request_id} got a {answer.status} ({answer.code}): the service had no model yet.")
     model = version_chain(settings, use_case, of_run(settings, use_case, answer.run_id))
     values, trouble = _values(settings, answer, model.training_set.feature_service)
     broken = (*_contradictions(answer, model), *trouble, *(each.broken for each in values if each.broken))

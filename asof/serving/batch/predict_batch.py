@@ -45,7 +45,7 @@ class PredictBatch:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         live: Live = self._state.live
         try:
-            with live.current.worker.batches.one():
+            with live.worker.batches.one():
                 await self._answer(live, scope, receive, send)
         except (AsOfError, HTTPException) as error:
             await _refuse(live, error, scope, receive=receive, send=send)
@@ -126,9 +126,8 @@ async def _refuse(
     live: "Live", error: AsOfError | HTTPException, scope: Scope, *, receive: Receive, send: Send
 ) -> None:
     document, headers = explain(error, scope)
-    predictor = live.current
-    predictor.worker.metrics.batches.labels(document.code).inc()
-    predictor.worker.answer_log.refused(
-        document.request_id, predictor, status=document.status, code=document.code, entity=None
+    live.worker.metrics.batches.labels(document.code).inc()
+    live.worker.answer_log.refused(
+        document.request_id, live.answering, status=document.status, code=document.code, entity=None
     )
     await problem_response(document, headers)(scope, receive, send)

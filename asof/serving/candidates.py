@@ -1,0 +1,65 @@
+"""A version of the registry -> a predictor that can answer: fetched, verified, loaded, proven, its features open."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from asof.errors import FeatureStoreUnavailable
+from asof.serving.live import Live
+from asof.serving.model import MLFLOW_FOLDER, ServedModel
+from asof.serving.predictor import Predictor, Source
+from asof.serving.registry import InProduction, Registry
+from asof.serving.shelf import Shelf
+from asof.serving.steps import PASSING, readable, step
+from asof.serving.store_input import StoreInput
+
+LOAD_SECONDS = 120.0
+
+
+class Candidates:
+    """Those who may be the next to answer for one worker. `load` reads a model's folder, and blocks."""
+
+    def __init__(self, live: Live, registry: Registry, shelf: Shelf, *, load: Callable[[Path], ServedModel]) -> None:
+        self._live, self._registry, self._shelf, self._load = live, registry, shelf, load
+
+    async def prepared(self, found: InProduction) -> Predictor:
+        """The version, fetched where no worker has done so yet; every byte verified, the golden rows asked.
+
+        To be called alone. Raises Refused, or what says nothing of the version.
+        """
+        folder = self._shelf.model(found)
+        if not folder.exists():
+            with step("fetch", passing=PASSING):
+                draft = await asyncio.to_thread(self._shelf.draft)
+                (draft / MLFLOW_FOLDER).mkdir()
+                await self._registry.fetch(found, draft / MLFLOW_FOLDER)
+                await asyncio.to_thread(self._shelf.keep, draft, found)
+        with step("load"):
+            async with asyncio.timeout(LOAD_SECONDS):
+                model = await asyncio.to_thread(self._load, folder)
+        worker = self._live.worker
+        lineage = replace(worker.lineage, version=found.version, run_id=found.run_id)
+        return Predictor(model, lineage, worker, features=self._shared_features(model))
+
+    def _shared_features(self, model: ServedModel) -> Source | None:
+        """The open store of a model that takes the same features, if there is one."""
+        for each in self._live.open:
+            if isinstance(each.features, StoreInput) and each.model.facts.contract == model.facts.contract:
+                return each.features
+        return None
+
+    async def open(self, new: Predictor) -> None:
+        """Waits until its features can be read. Raises Refused where the store has others than the model takes."""
+        if self._live.who and new.features is self._live.who.features:
+            return
+        own = all(new.features is not each.features for each in self._live.open)
+        if own:
+            new.start()
+        try:
+            with step("features", passing=(FeatureStoreUnavailable,)):
+                await readable(new)
+        except BaseException:
+            if own:
+                await new.close()
+            raise
