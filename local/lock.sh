@@ -23,3 +23,4 @@ lock pyproject.toml -c requirements/dev.txt $(printf -- '--no-emit-package %s ' 
 lock pyproject.toml --extra flows -c requirements/dev.txt -o requirements/flows.txt
 lock --group pyproject.toml:mlflow -c requirements/dev.txt -o requirements/mlflow.txt
 lock --group pyproject.toml:build -c requirements/dev.txt -o requirements/build.txt
+lock --group pyproject.toml:audit -o requirements/audit.txt
