@@ -33,6 +33,7 @@ PLATFORM_DEFAULTS = {
     "DO_NOT_TRACK": "1",
     "FEAST_USAGE": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "ORT_DISABLE_TELEMETRY": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_CLI_PROMPT": "false",
 }
