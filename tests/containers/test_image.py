@@ -64,7 +64,8 @@ def test_it_holds_just_the_locked_packages(image: str) -> None:
 
 def test_it_holds_no_tools_no_caches_and_nothing_that_its_user_can_write(image: str) -> None:
     script = (
-        "ls -d /root/.cache /build 2>/dev/null; which gcc cc make uv curl; ls /app/.venv/bin | grep -E '^(pip|uvx?)[0-9.]*$'; "
+        "ls -d /root/.cache /build 2>/dev/null; which gcc cc make uv curl; "
+        "ls /app/.venv/bin | grep -E '^(pip|uvx?)[0-9.]*$'; "
         "find / -xdev ! -type l -user 1034 ! -path /var/lib/asof; find /app /home -xdev ! -type l -perm /022"
     )
     words = ("run", "--rm", "--user", "0", "--entrypoint", "sh", image, "-c")

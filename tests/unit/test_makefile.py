@@ -8,7 +8,7 @@ from asof.settings import PROJECT, Settings
 
 STAGES = {
     *("simulate", "ingest", "inspect", "retrain", "promote", "score"),
-    *("history", "trace", "rollback", "bundle", "deploy"),
+    *("history", "trace", "rollback", "bundle", "deploy", "image"),
 }
 
 
