@@ -98,6 +98,17 @@ def test_the_code_is_compiled_and_no_source_is_compiled_again(container: Contain
     assert docker(*words).strip() == "[1, 1]"  # unchecked, by hash (PEP 552)
 
 
+def test_what_serves_a_model_that_is_not_compiled_or_a_store_of_others_is_whole(image: str) -> None:
+    names = (
+        *("sklearn.ensemble", "sklearn.compose", "skops.io", "pandas", "scipy.stats", "pyarrow.ipc", "pyarrow.parquet"),
+        *("feast.feature_store", "feast.infra.registry.sql", "asof.serving.store.feast_api"),
+        "feast.infra.online_stores.postgres_online_store.postgres",
+        "feast.infra.offline_stores.contrib.postgres_offline_store.postgres",
+    )
+    words = ("run", "--rm", "--entrypoint", "python", "-w", "/home/bentoml/bento/src", image, "-c")
+    assert docker(*words, f"import {', '.join(names)}; print('whole')") == "whole\n"
+
+
 @pytest.mark.parametrize("workers", ["1", "3"])
 def test_it_stops_within_ten_seconds_and_answers_what_it_has_begun(
     image: str, settings: Settings, workers: str
