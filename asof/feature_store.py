@@ -8,6 +8,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+from asof.errors import ConfigurationError
 from asof.feature_contract import Feature, FeatureContract
 from asof.settings import PROJECT, Settings
 
@@ -30,13 +31,33 @@ def open_feature_store(settings: Settings, *, registry_ttl: int = 60) -> "Featur
     """Opens the store: one connection to the registry, none yet to the stores.
 
     `registry_ttl` is the seconds after which the registry is read again (0: never). Raises ConfigurationError where
-    no PostgreSQL is set.
+    no PostgreSQL is set, or the registry's tables are absent and our role may not make them.
     """
     from feast import FeatureStore, RepoConfig
 
     raw = configuration(settings)
     raw["registry"]["cache_ttl_seconds"] = registry_ttl
-    return FeatureStore(config=RepoConfig(**raw, repo_path=REPOSITORY))
+    store = FeatureStore(config=RepoConfig(**raw, repo_path=REPOSITORY))
+    with _may_make_the_registry():
+        _ = store.registry  # opened when it is first asked for
+    return store
+
+
+@contextlib.contextmanager
+def _may_make_the_registry() -> Iterator[None]:
+    """Feast makes the registry's tables that are absent. Raises ConfigurationError where our role may not."""
+    from psycopg.errors import InsufficientPrivilege, ReadOnlySqlTransaction
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        yield
+    except DBAPIError as refusal:
+        if not isinstance(refusal.orig, InsufficientPrivilege | ReadOnlySqlTransaction):
+            raise
+        raise ConfigurationError(
+            f"Feast's registry lacks a table or a grant ({refusal.orig.diag.message_primary}): "
+            "run `python -m flows databases`."
+        ) from None
 
 
 @contextlib.contextmanager

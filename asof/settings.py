@@ -191,7 +191,7 @@ class Settings(BaseSettings):
     def conninfo(self, name: str | None = None) -> str:
         """A libpq connection string for psycopg, with the sslmode and a connect timeout of five seconds."""
         url = self.database(name).update_query_dict({"sslmode": self.sslmode, "connect_timeout": "5"})
-        return url.render_as_string(hide_password=False)
+        return url.render_as_string(hide_password=False).replace(" ", "%20")  # libpq refuses, and shows, a space
 
     def sqlalchemy_url(self, driver: str, name: str | None = None) -> str:
         """The same server for SQLAlchemy; the driver is written out (`psycopg` or `psycopg2`)."""

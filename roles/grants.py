@@ -3,7 +3,8 @@
 Asked are our own roles and PUBLIC; other roles, and what they own, are left alone.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from itertools import groupby
 
 from psycopg import sql
 
@@ -39,14 +40,10 @@ SELECT 'TABLE', format('%I.%I', nspname, relname), relowner, grantor, grantee,
 FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid JOIN pg_namespace schema ON schema.oid = relnamespace,
     aclexplode(attacl)
 WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'"""
-DEFAULTS = (
-    """
-SELECT 'DEFAULT' kind, nspname::text name, defaclrole owner, acl.*
+DEFAULTS = f"""
+SELECT 'DEFAULT' kind, quote_ident(nspname) name, defaclrole owner, acl.*
 FROM pg_default_acl JOIN pg_namespace schema ON schema.oid = defaclnamespace, aclexplode(defaclacl) acl
-WHERE defaclobjtype = 'r' AND pg_get_userbyid(defaclrole) = '"""
-    + INGEST
-    + "'"
-)
+WHERE defaclobjtype = 'r' AND pg_get_userbyid(defaclrole) = '{INGEST}'"""  # noqa: S608 - a constant
 OF_OURS = """
 SELECT kind, name, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(grantee)::text END, privilege_type,
     is_grantable
@@ -94,27 +91,31 @@ def _there(connection: Connection) -> set[str]:
     return {name for (name,) in connection.execute(query).fetchall()}
 
 
-def _differences(granted: Iterable[Grant], wanted: set[Grant]) -> Iterator[Deviation]:
-    granted = set(granted)
-    for each in sorted(granted - wanted):
-        yield Deviation(f"{each.role} has {_told(each)}", _statement(each, "REVOKE", "FROM"))
-    for each in sorted(wanted - granted):
-        yield Deviation(f"{each.role} lacks {_told(each)}", _statement(each, "GRANT", "TO"))
+def _differences(granted: set[Grant], wanted: set[Grant]) -> Iterator[Deviation]:
+    """What is too much first: a grant that may be passed on is taken back whole, and given anew without that."""
+    for sign, verb, differing in (("has", "REVOKE", granted - wanted), ("lacks", "GRANT", wanted - granted)):
+        for one, privileges in groupby(sorted(differing, key=_apart), key=_apart):
+            listed = ", ".join(each.privilege for each in privileges)
+            yield Deviation(f"{one.role} {sign} {_told(one, listed)}", _statement(one, listed, verb=verb))
 
 
-def _told(grant: Grant) -> str:
+def _apart(grant: Grant) -> Grant:
+    """The same for all privileges of a role on a thing."""
+    return grant._replace(privilege="")
+
+
+def _told(grant: Grant, privileges: str) -> str:
     place = (
         f"tables to come in schema {grant.name}" if grant.kind == "DEFAULT" else f"{grant.kind.lower()} {grant.name}"
     )
-    return f"{grant.privilege} on {place}{', and may pass it on' if grant.passes_on else ''}"
+    return f"{privileges} on {place}{', and may pass it on' if grant.passes_on else ''}"
 
 
-def _statement(grant: Grant, verb: str, to: str) -> sql.Composed:
+def _statement(grant: Grant, privileges: str, *, verb: str) -> sql.Composed:
     """The names come quoted from PostgreSQL, or are our own."""
-    role = sql.SQL(PUBLIC) if grant.role == PUBLIC else sql.Identifier(grant.role)
+    begin, thing = "", f"{grant.kind} {grant.name}"
     if grant.kind == "DEFAULT":
-        begin = f"ALTER DEFAULT PRIVILEGES FOR ROLE {INGEST} IN SCHEMA {grant.name} {verb} {grant.privilege} ON TABLES"
-    else:
-        begin = f"{verb} {grant.privilege} ON {grant.kind} {grant.name}"
-    end = sql.SQL(" CASCADE" if verb == "REVOKE" else "")
-    return sql.SQL(f"{begin} {to} ") + role + end
+        begin, thing = f"ALTER DEFAULT PRIVILEGES FOR ROLE {INGEST} IN SCHEMA {grant.name} ", "TABLES"
+    role = sql.SQL(PUBLIC) if grant.role == PUBLIC else sql.Identifier(grant.role)
+    to, end = ("TO", "") if verb == "GRANT" else ("FROM", " CASCADE")
+    return sql.SQL(f"{begin}{verb} {privileges} ON {thing} {to} ") + role + sql.SQL(end)

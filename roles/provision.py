@@ -43,12 +43,15 @@ def make_databases(settings: Settings, *, close_others: bool = False) -> Provisi
     try:
         with _connected(admin) as server:
             server.execute("SELECT pg_advisory_lock(hashtextextended('asof databases', 0))")
-            return Provision(tuple(_made(admin, server, passwords, close_others)), tuple(passwords))
+            mended = tuple(_made(admin, server, passwords, close_others))
     except psycopg.errors.InsufficientPrivilege as refusal:
         raise ConfigurationError(
             f"User {admin.database().username} may not do all of it ({refusal.diag.message_primary}): set "
             "ASOF_ADMIN_POSTGRES_URL to a superuser's address, or to that of the user who made the databases."
         ) from None
+    if left := _differing(admin, close_others=close_others):  # a REVOKE by whoever may not is a warning
+        raise ConfigurationError(f"Not all could be mended, a superuser has to: {'; '.join(left)}.")
+    return Provision(mended, tuple(passwords))
 
 
 def wrong_grants(settings: Settings) -> list[str]:
@@ -56,14 +59,19 @@ def wrong_grants(settings: Settings) -> list[str]:
 
     Any role that may connect to the database can ask. Changes nothing.
     """
-    with _connected(settings, ASOF) as connection:
+    with _connected(settings) as connection:
         if not known_roles(connection):
             return []
-        tables = wanted_tables()
-        of_server = (absent_roles, wrong_roles, wrong_databases, wrong_on_databases, wrong_settings)
-        of_asof = (wrong_owners, wrong_in_asof)
+    return _differing(settings)
+
+
+def _differing(settings: Settings, *, close_others: bool = False) -> list[str]:
+    tables = wanted_tables()
+    with _connected(settings, ASOF) as connection:
+        of_server = (absent_roles, wrong_roles, wrong_databases, wrong_settings)
         found = [each for ask in of_server for each in ask(connection)]
-        found += [each for ask in of_asof for each in ask(connection, tables)]
+        found += wrong_on_databases(connection, close_others=close_others)
+        found += [*wrong_owners(connection, tables), *wrong_in_asof(connection, tables)]
     return [each.words for each in found]
 
 
@@ -92,14 +100,14 @@ def _asof_made(admin: Settings, connection: Connection) -> Iterator[str]:
     yield from mend(connection, wrong_owners(connection, tables))
     yield from mend(connection, wrong_in_asof(connection, tables))
     make_tables(_as_owner(admin))
-    yield from mend(connection, wrong_in_asof(connection, tables))
+    mend(connection, wrong_in_asof(connection, tables))  # no news: these have just been made
 
 
 def _extension(connection: Connection) -> Iterator[Deviation]:
     """Where the server has it not, Prefect's own server says what it lacks."""
     query = "SELECT installed_version IS NULL FROM pg_available_extensions WHERE name = %s"
     if connection.execute(query, [TRIGRAMS]).fetchone() == (True,):
-        make = sql.SQL("CREATE EXTENSION {}").format(sql.Identifier(TRIGRAMS))
+        make = sql.SQL("CREATE EXTENSION {} SCHEMA public").format(sql.Identifier(TRIGRAMS))
         yield Deviation(f"Database {PREFECT} has no extension {TRIGRAMS}", make)
 
 
@@ -123,20 +131,27 @@ def _admin(settings: Settings) -> Settings:
             "ASOF_ADMIN_POSTGRES_URL is not set: give the address of the superuser (or of a user who may make roles "
             "and databases), postgresql://user:password@host:port/postgres."
         )
-    return settings.model_copy(update={"postgres_url": settings.admin_postgres_url})
+    admin = settings.model_copy(update={"postgres_url": settings.admin_postgres_url})
+    try:
+        admin.database()
+    except ConfigurationError:
+        told = "ASOF_ADMIN_POSTGRES_URL must read postgresql://user:password@host:port/postgres."
+        raise ConfigurationError(told) from None
+    return admin
 
 
 def _as_owner(admin: Settings) -> Settings:
-    """The admin's sessions in database `asof` as the owner role."""
-    url = admin.database(ASOF).update_query_dict({"options": f"-crole={OWNER}"})
+    """The admin's sessions in database `asof` as the owner role (a tab, since libpq takes no space in an address)."""
+    url = admin.database(ASOF).update_query_dict({"options": f"-crole={OWNER}\t-csearch_path=public"})
     return admin.model_copy(update={"postgres_url": SecretStr(url.render_as_string(hide_password=False))})
 
 
 @contextmanager
 def _connected(settings: Settings, name: str | None = None) -> Iterator[Connection]:
-    url = settings.database(name)
+    """With nothing on the search path that a role could have made."""
+    url, options = settings.database(name), "-c search_path=pg_catalog"
     try:
-        connection = psycopg.connect(settings.conninfo(name), autocommit=True)
+        connection = psycopg.connect(settings.conninfo(name), autocommit=True, options=options)
     except psycopg.OperationalError as refusal:
         address = f"{url.host}:{url.port or 5432}, database {url.database},"
         raise ConfigurationError(

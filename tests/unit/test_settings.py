@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import ValidationError
 
 from asof.errors import ConfigurationError
@@ -72,6 +73,11 @@ def test_the_password_shows_in_no_repr_and_reaches_other_processes_whole() -> No
     told = found.environment()
     assert told["ASOF_POSTGRES_PASSWORD"] == "p@ss"
     assert told["ASOF_FEAST_REGISTRY_URL"].startswith("postgresql+psycopg://someone:p%40ss@db.example:6000/features?")
+
+
+def test_a_password_with_a_space_reaches_libpq() -> None:
+    told = conninfo_to_dict(settings(postgres_url="postgresql://someone:p%20+s@db.example/features").conninfo())
+    assert told["password"] == "p +s"
 
 
 def test_no_platform_reports_home_unless_the_user_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,4 +88,5 @@ def _conninfo(registry: Mapping[str, Any]) -> str:
     """libpq takes the address as SQLAlchemy does, but for the driver's name."""
     from sqlalchemy.engine import make_url
 
-    return make_url(_address(registry)).set(drivername="postgresql").render_as_string(hide_password=False)
+    url = make_url(_address(registry)).set(drivername="postgresql")
+    return url.render_as_string(hide_password=False).replace(" ", "%20")
