@@ -7,7 +7,7 @@ FLOWS := $(RUN) -m flows
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock serve up down status env simulate ingest inspect retrain promote score history trace rollback bundle deploy clean wipe
+.PHONY: help setup demo test check bench lock serve up down status env simulate ingest inspect retrain promote score history trace rollback bundle deploy image sbom audit clean wipe
 
 help: ## List the targets
 	@echo "AsOf: make TARGET [ARGS='...']"
@@ -89,9 +89,23 @@ bundle: setup ## Build the Bento of the version in production
 deploy: setup ## Put the Bento of the version in production live, without a failed request
 	$(FLOWS) deploy $(ARGS)
 
+image: setup ## Build the image of a Bento: of code alone, or ARGS='--bento NAME:VERSION' [ASOF_BASE_IMAGE=]
+	$(FLOWS) image $(ARGS)
+
+sbom: setup .venv-audit/.complete ## Write the bill of materials and the licences of the image's packages to dist/
+	@$(RUN) -m local sbom $(ARGS)
+
+audit: setup .venv-audit/.complete ## Ask the advisory database (OSV) about every lock: exit code 1 if it knows something, 3 if it is away
+	@$(RUN) -m local audit $(ARGS)
+
+.venv-audit/.complete: requirements/audit.txt local/tools.sh
+	@rm -f $@
+	@sh local/tools.sh >&2
+	@touch $@
+
 clean: ## Stop everything; delete .venv and caches (the data in .asof stays)
 	@if [ -x $(RUN) ]; then $(RUN) -m local down; fi
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-audit .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 wipe: ## Stop everything; delete the data of the embedded stack too

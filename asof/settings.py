@@ -33,6 +33,7 @@ PLATFORM_DEFAULTS = {
     "DO_NOT_TRACK": "1",
     "FEAST_USAGE": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "ORT_DISABLE_TELEMETRY": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_CLI_PROMPT": "false",
 }
@@ -123,6 +124,12 @@ class Settings(BaseSettings):
     )
     workers: int = Field(1, gt=0, description="Processes of the prediction service.")
     access_log: bool = Field(True, description="Whether each request leaves a line of JSON on standard output.")
+    log_format: Literal["text", "json"] = Field(
+        "text", description="How the prediction service logs; the image sets `json`, one object a line."
+    )
+    base_image: str | None = Field(
+        None, description="The image that `make image` builds on, by tag or digest; unset: bentofile.yaml's."
+    )
     actor: str | None = Field(None, description="Who promotes and rolls back, for the history; unset: user@host.")
     answer_log: Annotated[Path, AfterValidator(_of_project)] | None = Field(
         None,

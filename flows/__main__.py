@@ -335,6 +335,27 @@ def _bundle_code(use_case: str, run_id: str | None) -> Any:
 
 
 @door.command()
+def image(
+    use_case: UseCaseName = "churn",
+    bento: Annotated[
+        str | None, typer.Option(help="As name:version; default: the code alone, built if needed.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="As name:tag; default: asof-prediction:VERSION and asof-prediction:latest.")
+    ] = None,
+    engine: Annotated[str | None, typer.Option(help="docker, podman or buildah; default: the first there is.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Build the image of a Bento, on ASOF_BASE_IMAGE."""
+    with account("building", as_json=as_json, quiet=True) as say:
+        from asof.settings import Settings
+        from local.image import containerize
+
+        base = Settings().base_image
+        say(asdict(containerize(bento or _bundle_code(use_case, None)["bento_tag"], base, name=name, engine=engine)))
+
+
+@door.command()
 def databases(
     close_others: Annotated[
         bool, typer.Option("--close-others", help="Nobody may connect to the server's other databases unasked either.")

@@ -1,4 +1,7 @@
-"""The git commit of this checkout -> CodeVersion: which code made a load, a model or a Bento."""
+"""The git commit of this checkout -> CodeVersion: which code made a load, a model or a Bento.
+
+A container has no git: its image was told the version when it was built (deploy/flows/Dockerfile).
+"""
 
 import subprocess
 from dataclasses import dataclass
@@ -6,6 +9,9 @@ from dataclasses import dataclass
 from asof.settings import PROJECT
 
 UNKNOWN = "unknown"
+TOLD = ".code-version"
+"""The file that an image has in place of `.git`."""
+DIRTY = "-dirty"
 
 
 @dataclass(frozen=True)
@@ -16,7 +22,7 @@ class CodeVersion:
     dirty: bool
 
     def __str__(self) -> str:
-        return f"{self.commit}-dirty" if self.dirty else self.commit
+        return f"{self.commit}{DIRTY}" if self.dirty else self.commit
 
 
 def code_version() -> CodeVersion:
@@ -27,7 +33,13 @@ def code_version() -> CodeVersion:
     try:
         return CodeVersion(_git("rev-parse", "--verify", "HEAD"), dirty=bool(_git("status", "--porcelain")))
     except (OSError, subprocess.SubprocessError):
-        return CodeVersion(UNKNOWN, dirty=True)
+        return _told()
+
+
+def _told() -> CodeVersion:
+    file = PROJECT / TOLD
+    told = file.read_text().strip() if file.is_file() and not (PROJECT / ".git").exists() else UNKNOWN + DIRTY
+    return CodeVersion(told.removesuffix(DIRTY), dirty=told.endswith(DIRTY))
 
 
 def _git(*arguments: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
 import pyarrow as arrow
 from psycopg import sql
 from psycopg.types.json import Jsonb
@@ -71,6 +72,14 @@ def take_snapshot(
             load_id=None,
         )
         return _recorded(connection, snapshot, folder) if any(new_rows.values()) else snapshot
+
+
+def anything_loaded(settings: Settings) -> bool:
+    """Whether the table `loads` is there and has a row."""
+    with psycopg.connect(settings.conninfo()) as connection:
+        if connection.execute("SELECT to_regclass('public.loads')").fetchone() == (None,):
+            return False
+        return connection.execute("SELECT EXISTS (SELECT FROM public.loads)").fetchone() == (True,)
 
 
 def _times(as_of: datetime, known_at: datetime | None) -> Times:

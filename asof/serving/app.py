@@ -19,8 +19,9 @@ from asof.serving.access_log import AccessLog
 from asof.serving.boundary import Boundary
 from asof.serving.fast_lane import FastLane
 from asof.serving.http import BATCH, PREDICT, create_app
+from asof.serving.json_log import write_log
 from asof.serving.turnstile import Turnstile
-from asof.settings import Settings
+from asof.settings import Settings, log_format
 from asof.signing_keys import trusted_keys
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Arguments(BaseModel):
 
 def make_service(arguments: Arguments) -> "bentoml.Service[Any]":
     """The service of one use case, with one model of the BentoML store or with none of its own."""
+    write_log(log_format())
     settings = Settings()
     use_case = use_cases.load(arguments.use_case)
     app = create_app(use_case)

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 from pydantic import BaseModel, Field, ValidationError
 
-from asof.errors import RegistryUnavailable, UntrustedModel
+from asof.errors import ConfigurationError, RegistryUnavailable, UntrustedModel
 from asof.signed_manifest import MANIFEST, verify_envelope
 from asof.signing_keys import TrustedKeys
 
@@ -56,11 +56,14 @@ class _Refusal(BaseModel):
 
 
 class Registry:
-    """One registered model at one server. The address may hold a password, which is never told."""
+    """One registered model at one server. The address may hold a password, which is never told.
+
+    Raises ConfigurationError where it is none.
+    """
 
     def __init__(self, address: str, name: str, keys: TrustedKeys) -> None:
         logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each look says nothing
-        url = httpx.URL(address)
+        url = _parsed(address)
         auth = (url.username, url.password) if url.userinfo else None
         bare = url.copy_with(username=None, password=None)
         self._client = httpx.AsyncClient(base_url=bare, auth=auth, timeout=LOOK_SECONDS)
@@ -160,6 +163,15 @@ class Registry:
 
     def _unavailable(self, what: str) -> RegistryUnavailable:
         return RegistryUnavailable(f"The registry at {self._shown} {what}.")
+
+
+def _parsed(address: str) -> httpx.URL:
+    try:
+        return httpx.URL(address)
+    except httpx.InvalidURL:  # which quotes what it could not read, and that may be the password
+        raise ConfigurationError(
+            "ASOF_REGISTRY_URL must read http://user:password@host:port, with %2F for a / in the password."
+        ) from None
 
 
 def _is_absent(status: int, body: bytes) -> bool:

@@ -65,3 +65,21 @@ def test_without_git_the_version_is_unknown(repository: Path, monkeypatch: pytes
     monkeypatch.setenv("PATH", str(repository))
 
     assert code_version() == CodeVersion("unknown", dirty=True)
+
+
+@pytest.mark.parametrize("told", ["5f57a32e", "5f57a32e-dirty", "unknown-dirty"])
+def test_an_image_says_the_version_that_it_was_built_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    (tmp_path / ".code-version").write_text(f"{told}\n")
+    monkeypatch.setattr(training.code_version, "PROJECT", tmp_path)
+
+    assert str(code_version()) == told
+    assert code_version().dirty is told.endswith("-dirty")
+
+
+def test_a_checkout_is_not_what_a_file_says(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (repository / ".code-version").write_text("5f57a32e\n")
+    monkeypatch.setenv("PATH", str(repository))
+
+    assert code_version() == CodeVersion("unknown", dirty=True)

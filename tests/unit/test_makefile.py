@@ -8,7 +8,7 @@ from asof.settings import PROJECT, Settings
 
 STAGES = {
     *("simulate", "ingest", "inspect", "retrain", "promote", "score"),
-    *("history", "trace", "rollback", "bundle", "deploy"),
+    *("history", "trace", "rollback", "bundle", "deploy", "image"),
 }
 
 
@@ -61,7 +61,7 @@ def test_the_example_file_names_every_setting_with_its_default_and_its_meaning()
 
 
 def test_no_lock_names_a_host() -> None:
-    for lock in ("dev.txt", "serve.txt"):
+    for lock in ("audit.txt", "dev.txt", "serve.txt"):
         text = (PROJECT / "requirements" / lock).read_text()
         assert "--hash=sha256:" in text
         assert not re.search(r"://|index-url|find-links|trusted-host", text)

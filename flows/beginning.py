@@ -1,0 +1,69 @@
+"""The jobs of a new stack: `python -m flows.beginning ingest | train`. May be repeated: what is done is not done again.
+
+docker-compose.yml starts them at each `up`. What they are told comes as arguments or as variables of the container.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.account import account
+from flows.door import open_settings, open_tracked_settings
+
+if TYPE_CHECKING:
+    from simulator import SimulationPlan
+
+door = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+DAY = ["%Y-%m-%d"]
+
+
+@door.command()
+def ingest(
+    folder: Path = Path("data/extracts"),
+    first: Annotated[datetime | None, typer.Option(envvar="FIRST_AS_OF", formats=DAY)] = None,
+    users: Annotated[int, typer.Option(envvar="USERS")] = 7043,
+    months: Annotated[int, typer.Option(envvar="MONTHS")] = 6,
+) -> None:
+    """Load the folder's extracts; where it has none and nothing was ever loaded, simulated ones."""
+    with account("ingesting", as_json=True) as say:
+        settings = open_settings()
+        from flows.ingest_flow import ingest as flow
+        from training.snapshot import anything_loaded
+
+        if any(folder.glob("month_*")):
+            say(flow(str(folder), first.date() if first else None))
+        elif anything_loaded(settings):
+            say({"deliveries": [], "next": f"There is no extract in {folder}, and something is loaded already."})
+        else:
+            plan = _simulate(settings.home / "extracts", users, months)
+            say(flow(str(settings.home / "extracts"), plan.as_of(0), backfill=True))
+
+
+@door.command()
+def train(use_case: str = "churn") -> None:
+    """Train the first version, unless one is in Production; exit code 1 where the gate does not let it in."""
+    with account("training", as_json=True) as say:
+        settings = open_tracked_settings()
+        from asof.use_cases import load
+        from flows.retrain_flow import retrain as flow
+        from training.register import production
+
+        there = production(settings, load(use_case))
+        done = {"promoted": True, "version": there.version} if there else flow(use_case)["promotion"]
+        say(done)
+    raise typer.Exit(0 if done["promoted"] else 1)
+
+
+def _simulate(folder: Path, users: int, months: int) -> "SimulationPlan":
+    from simulator import SimulationPlan, month_end_before, simulate
+
+    plan = SimulationPlan(month_end_before(datetime.now(UTC).date()), users=users, months=months)
+    simulate(plan, folder)
+    return plan
+
+
+if __name__ == "__main__":
+    door()
