@@ -268,6 +268,11 @@ def environment_of_servers() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in NOT_FOR_SERVERS}
 
 
+def log_format() -> str:
+    """ASOF_LOG_FORMAT alone, for whoever must be able to log that other settings are wrong."""
+    return os.environ.get("ASOF_LOG_FORMAT") or "text"
+
+
 def export(settings: Settings) -> None:
     """Puts `settings.environment()` into this process, for the platforms that read only the environment.
 
