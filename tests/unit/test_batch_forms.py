@@ -109,7 +109,7 @@ def counted(predictor: Predictor) -> dict[str, float]:
 
 def test_each_instance_has_a_line_under_its_place_in_the_whole_batch(tmp_path: Path) -> None:
     log = tmp_path / "answers.jsonl"
-    standard = predictor(worker=Worker(Settings(answer_log=log)))
+    standard = predictor(worker=Worker(Settings(answer_log=log), CANCER, bento="breast_cancer:v1"))
     telling = Telling(JsonForm(standard, "8c5f2a"), standard, WHERE)
     for count in (2, 1):
         _, write = telling.piece([made(standard, 0.5)] * count, [request(5.0)] * count)
