@@ -52,7 +52,8 @@ def unwell(found: Sequence[Container]) -> Iterator[Finding]:
         if each.out_of_memory:
             yield error(name, f"{each.service} was killed: out of memory.", f"Give it more memory. {logs}")
         elif each.state == "restarting" or (each.state == "exited" and each.exit_code):
-            yield error(name, f"{each.service} is {each.state} (exit code {each.exit_code}).", logs)
+            what = "ends again and again" if each.state == "restarting" else "has ended"
+            yield error(name, f"{each.service} {what} (exit code {each.exit_code}).", logs)
         elif each.health == "unhealthy":
             yield error(name, f"{each.service} is unhealthy.", logs)
         elif each.restarts:
@@ -62,12 +63,19 @@ def unwell(found: Sequence[Container]) -> Iterator[Finding]:
 
 
 def other_images(found: Sequence[Container], wanted: Mapping[str, str]) -> Iterator[Finding]:
-    """Containers that were made from another image than docker-compose.yml and `.env` now name."""
+    """Containers that were made from another image than the file and `.env` now name, or from an older one."""
+    by_images: dict[tuple[str, str], list[str]] = {}
     for each in found:
-        image = wanted.get(each.service)
-        if image and image != each.image:
-            found_ = f"{each.service} runs {each.image}; {FILE} says {image}."
-            yield warning(f"image:{each.service}", found_, f"docker-compose up -d {each.service}")
+        image = wanted.get(each.service, each.image)
+        if image != each.image:
+            by_images.setdefault((each.image, image), []).append(each.service)
+        elif each.outdated:
+            by_images.setdefault((f"an older {image}", "the one of this name that is built now"), []).append(
+                each.service
+            )
+    for (has, image), services in by_images.items():
+        told = f"{listed(services)} run {has}; {FILE} says {image}."
+        yield warning(f"image:{services[0]}", told, f"docker-compose up -d {' '.join(services)}")
 
 
 def open_ports(found: Sequence[Container]) -> Iterator[Finding]:

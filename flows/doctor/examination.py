@@ -16,6 +16,7 @@ from flows.doctor.keys import look_at_keys
 from flows.doctor.leftovers import look_at_leftovers, look_at_prefects_database
 from flows.doctor.loads import look_at_loads
 from flows.doctor.mlflow_server import has_registry, look_at_mlflow, look_at_tracking
+from flows.doctor.modules import look_at_modules
 from flows.doctor.packages import look_at_packages
 from flows.doctor.parity import look_at_parity
 from flows.doctor.ports import look_at_ports
@@ -36,6 +37,7 @@ BY_ITSELF: dict[str, Look] = {
     "disk and memory": look_at_room,
     "ports": look_at_ports,
     "feature_store.yaml": look_at_feast_file,
+    "names of modules": look_at_modules,
     "Docker": look_at_docker,
     "containers": look_at_compose,
     "the prediction service": look_at_service,
@@ -65,9 +67,10 @@ def examine(given: Given, say: Say = lambda _: None) -> list[Finding]:
     found += entrance
     if not entrance:
         found += _looked(ON_POSTGRES, given, say)
+    if not entrance or given.settings.mlflow_tracking_uri:
         found += _looked(TRACKING, given, say)
-        if has_registry(given.settings):
-            found += _looked(ON_REGISTRY, given, say)
+    if not entrance and has_registry(given.settings):
+        found += _looked(ON_REGISTRY, given, say)
     found += _looked(SERVED, given, say)
     return sorted(found, key=lambda each: each.severity.rank)
 

@@ -21,6 +21,7 @@ def look_at_prefect(given: Given) -> Iterator[Finding]:
             "prefect-stopped", "No Prefect server runs: each flow starts a temporary one (ten seconds).", "make up"
         )
         return
+    yield from ends_in_api(given.environment.get("PREFECT_API_URL", ""))
     health = ask(given.prefect, "/api/health")
     if health.status != 200:
         yield away(given.prefect, health.trouble or f"status {health.status}", set_by=given.environment)
@@ -35,6 +36,13 @@ def look_at_prefect(given: Given) -> Iterator[Finding]:
         return
     yield from same_version(str(told.body or ""), version("prefect"))
     yield from _work(given.prefect)
+
+
+def ends_in_api(url: str) -> Iterator[Finding]:
+    """Prefect's client asks below what it is told, and gets the pages of the UI where `/api` is left out."""
+    if url and not url.rstrip("/").endswith("/api"):
+        found = f"PREFECT_API_URL is {shown(url)}, without /api at its end: flows get pages for answers."
+        yield error("prefect-api", found, f"export PREFECT_API_URL={shown(url).rstrip('/')}/api")
 
 
 def away(address: str, trouble: str, *, set_by: Mapping[str, str]) -> Finding:

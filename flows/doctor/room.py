@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ GB = 1_000_000_000
 FULL, TIGHT = 0.5 * GB, 3 * GB
 """Free bytes: PostgreSQL and BentoML fail soon below the one; the other is an image and a few Bentos away from it."""
 FEWEST_FILES = 10_000
+LONG = 1 * GB
 LITTLE_MEMORY = 1.5 * GB
 """What training on 200,000 users, or the stack with all its servers, takes at least."""
 
@@ -39,6 +40,7 @@ def look_at_room(given: Given) -> Iterator[Finding]:
         folders["PostgreSQL's data"] = postgres.status(given.settings).data
     yield from little_disk(places(folders.items()))
     yield from little_memory(psutil.virtual_memory().available)
+    yield from long_logs(logs(given.settings.answers, given.settings.home / "run"))
     if given.bentos.resolve().is_relative_to(given.project.resolve()):
         found = (
             f"BENTOML_HOME ({given.bentos}) lies in the project: each build would look through all Bentos before it."
@@ -74,6 +76,21 @@ def little_memory(available: int) -> Iterator[Finding]:
     if available < LITTLE_MEMORY:
         found = f"{available / GB:.1f} GB of memory are available; training or the whole stack takes about 1.5."
         yield warning("memory", found, "End what is not needed, or `make down` before training.")
+
+
+def logs(answers: Path, folder: Path) -> dict[Path, int]:
+    """The answer log and the servers' logs with their sizes, as far as they are there."""
+    return {path: path.stat().st_size for path in {answers, *folder.glob("*.log")} if path.is_file()}
+
+
+def long_logs(sizes: Mapping[Path, int]) -> Iterator[Finding]:
+    """Files that get a line for each answer, and that nobody shortens."""
+    for path, size in sorted(sizes.items()):
+        if size > LONG:
+            found = f"{path} has grown to {size / GB:.1f} GB."
+            yield warning(
+                f"long-log:{path.name}", found, "Rotate it (logrotate, copytruncate); `trace` reads what is there."
+            )
 
 
 def _place(folders: list[tuple[str, Path]]) -> Place:

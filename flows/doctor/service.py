@@ -15,7 +15,11 @@ from training.production import ALIAS, production_number
 def look_at_service(given: Given) -> Iterator[Finding]:
     """Every check on a service by itself."""
     if given.service is None:
-        yield note("service-stopped", "The prediction service does not run here.", "make up  (or name one: --url)")
+        yield note(
+            "service-stopped",
+            "The prediction service does not run here.",
+            "make up, or docker-compose up -d; or name one that runs elsewhere: --url",
+        )
         return
     alive = ask(given.service, "/livez")
     yield from living(given.service, alive)

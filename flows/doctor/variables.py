@@ -33,6 +33,7 @@ def look_at_variables(given: Given) -> Iterator[Finding]:
     yield from unknown_names({".env": given.file, "the environment": given.environment}, known)
     yield from hindrances(given.environment)
     yield from proxies(given.environment)
+    yield from absent_file(given.environment)
     yield from overruled(given.file, given.environment)
     yield from another_file(given.project, Path.cwd())
     if given.settings.clock:
@@ -81,6 +82,15 @@ def proxies(environment: Mapping[str, str]) -> Iterator[Finding]:
             f"{proxy.upper()} is set and NO_PROXY does not name loopback: requests to our own servers go to the proxy."
         )
         yield error("proxy", found, f"export NO_PROXY={','.join(LOOPBACK)}  (and the hosts of your own network)")
+
+
+def absent_file(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """BentoML does not start with a configuration that is not there."""
+    told = environment.get("BENTOML_CONFIG")
+    if told and not Path(told).is_file():
+        yield error(
+            "variable:BENTOML_CONFIG", f"BENTOML_CONFIG names {told}, which is no file.", "unset BENTOML_CONFIG"
+        )
 
 
 def overruled(file: Mapping[str, str], environment: Mapping[str, str]) -> Iterator[Finding]:

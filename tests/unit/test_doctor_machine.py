@@ -13,12 +13,13 @@ from flows.doctor.clocks import clocks_apart, seconds_ahead
 from flows.doctor.docker import Docker, judged, snap
 from flows.doctor.files import Secret, exposed, is_secret, secret_files
 from flows.doctor.finding import Finding, Severity
-from flows.doctor.given import read_settings
+from flows.doctor.given import Given, read_settings
 from flows.doctor.keys import signer_is_trusted
+from flows.doctor.modules import look_at_modules
 from flows.doctor.packages import beside_lock, broken_pins, installed, lock_of, locked, python_fits
 from flows.doctor.ports import Port, same_twice, taken
-from flows.doctor.room import GB, Place, little_disk, little_memory, places
-from flows.doctor.variables import another_file, hindrances, known_names, overruled, proxies, unknown_names
+from flows.doctor.room import GB, Place, little_disk, little_memory, logs, long_logs, places
+from flows.doctor.variables import absent_file, another_file, hindrances, known_names, overruled, proxies, unknown_names
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 HEALTHY = Docker(Path("/usr/bin/docker"), engine="27.1.0", compose="2.29.1", buildx=True)
@@ -88,6 +89,12 @@ def test_a_setting_that_cannot_be_read_is_a_finding_and_the_rest_goes_on(monkeyp
     assert (settings.port, settings.mlflow_port) == (3000, 6060)
     assert "ASOF_PORT cannot be read" in only(wrong).found
     assert "hunter2" not in only(wrong).found
+
+
+def test_a_configuration_of_bentomls_that_is_not_there_is_told(tmp_path: Path) -> None:
+    assert only(absent_file({"BENTOML_CONFIG": str(tmp_path / "gone")})).mend == "unset BENTOML_CONFIG"
+    (tmp_path / "there").touch()
+    assert list(absent_file({"BENTOML_CONFIG": str(tmp_path / "there")})) == list(absent_file({})) == []
 
 
 # --- packages ----------------------------------------------------------------------------------------------------
@@ -208,6 +215,23 @@ def test_folders_of_one_file_system_are_told_together(tmp_path: Path) -> None:
 def test_little_memory_is_told() -> None:
     assert only(little_memory(int(0.5 * GB))).severity is Severity.WARNING
     assert list(little_memory(int(8 * GB))) == []
+
+
+def test_a_log_that_nobody_shortens_is_told(tmp_path: Path) -> None:
+    (tmp_path / "answers.jsonl").write_text("{}")
+    sizes = logs(tmp_path / "answers.jsonl", tmp_path / "run")
+    assert list(long_logs(sizes)) == []
+    assert "answers.jsonl has grown to 2.0 GB" in only(long_logs(dict.fromkeys(sizes, int(2 * GB)))).found
+
+
+def test_names_of_modules_that_hide_each_other_are_told(tmp_path: Path) -> None:
+    given = Given(Settings(), {}, PROJECT, tmp_path)
+    assert list(look_at_modules(given)) == []
+    for file in ("feature_repo/json.py", "feature_repo/ours.py", "flows/training.py", "training/__init__.py"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    names = [each.name for each in look_at_modules(replace(given, project=tmp_path))]
+    assert names == ["hidden-module:json", "hiding-module:training"]
 
 
 def test_a_port_of_somebody_elses_is_told_and_ours_is_not() -> None:

@@ -202,6 +202,13 @@ def test_a_prefect_address_where_nobody_answers_is_told_by_how_it_was_set() -> N
     assert "unset" not in prefect_server.away("http://h:4200", "refused", set_by={}).mend
 
 
+def test_a_prefect_address_without_api_is_told() -> None:
+    assert (
+        only(prefect_server.ends_in_api("http://ann:secret@h:4200/")).mend == "export PREFECT_API_URL=http://h:4200/api"
+    )
+    assert list(prefect_server.ends_in_api("http://h:4200/api")) == list(prefect_server.ends_in_api("")) == []
+
+
 def test_runs_that_hang_and_deployments_that_pause_are_told() -> None:
     runs = [
         {"id": "1", "name": "old", "start_time": "2026-11-26T01:00:00+00:00"},
@@ -284,9 +291,12 @@ services:
 
 def test_images_that_are_no_longer_those_of_the_file_are_told() -> None:
     assert compose.wanted_images(COMPOSE, {}) == {"mlflow": "asof-mlflow:1", "worker": "asof-flows:1"}
+    assert list(compose.other_images([WELL], compose.wanted_images(COMPOSE, {}))) == []
+    assert "older" in only(compose.other_images([replace(WELL, outdated=True)], {})).found
     wanted = compose.wanted_images(COMPOSE, {"TAG": "2"})
     assert (
-        "runs asof-mlflow:1; docker-compose.yml says asof-mlflow:2" in only(compose.other_images([WELL], wanted)).found
+        "mlflow run asof-mlflow:1; docker-compose.yml says asof-mlflow:2"
+        in only(compose.other_images([WELL], wanted)).found
     )
 
 
