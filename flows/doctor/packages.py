@@ -25,7 +25,7 @@ def look_at_packages(given: Given) -> Iterator[Finding]:
     here, prefix = installed(), Path(sys.prefix)
     yield from python_fits(platform.python_version(), project["requires-python"])
     yield from of_the_project(given.project, prefix)
-    lock = locked(lock_of(given.project, prefix).read_text())
+    lock = locked(lock_of(given.project).read_text())
     pins = map(Requirement, [*project["dependencies"], *project["optional-dependencies"]["dev"]])
     broken = list(broken_pins([pin for pin in pins if canonicalize_name(pin.name) in lock], here))
     yield from broken
@@ -33,11 +33,10 @@ def look_at_packages(given: Given) -> Iterator[Finding]:
     yield from beside_lock({name: version for name, version in lock.items() if name not in told}, here)
 
 
-def lock_of(project: Path, prefix: Path) -> Path:
-    """The lock that this environment was made from: an image of the flows has no packages of the tests."""
+def lock_of(project: Path) -> Path:
+    """The lock of this environment: the image of the flows has no .venv in the project, and no packages of tests."""
     flows, dev = project / "requirements" / "flows.txt", project / "requirements" / "dev.txt"
-    in_image = flows.is_file() and not (project / ".venv").exists() and prefix == Path(sys.base_prefix)
-    return flows if in_image else dev
+    return flows if flows.is_file() and not (project / ".venv").exists() else dev
 
 
 def installed() -> dict[str, str]:

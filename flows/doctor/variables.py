@@ -31,7 +31,7 @@ def look_at_variables(given: Given) -> Iterator[Finding]:
     """Every check on variables."""
     known = known_names(given.project)
     yield from unknown_names({".env": given.file, "the environment": given.environment}, known)
-    yield from hindrances(given.environment)
+    yield from hindrances(given.environment, given.project)
     yield from proxies(given.environment)
     yield from absent_file(given.environment)
     yield from overruled(given.file, given.environment)
@@ -61,13 +61,13 @@ def unknown_names(told: Mapping[str, Mapping[str, str]], known: Collection[str])
             yield warning(f"unknown-variable:{name}", found, f"{meant}.env.example lists every setting.")
 
 
-def hindrances(environment: Mapping[str, str]) -> Iterator[Finding]:
+def hindrances(environment: Mapping[str, str], project: Path) -> Iterator[Finding]:
     """Python's own variables. `make` takes them out of its commands' environment; a shell's commands have them."""
     if environment.get("PYTHONDONTWRITEBYTECODE"):
         found = "PYTHONDONTWRITEBYTECODE is set: every start takes two to four times as long."
         yield warning("variable:PYTHONDONTWRITEBYTECODE", found, "unset PYTHONDONTWRITEBYTECODE")
     for name in ("PYTHONPATH", "PYTHONHOME"):
-        if environment.get(name):
+        if environment.get(name) not in (None, "", str(project)):
             found = f"{name} is set: packages of another place can come before those of the lock."
             yield warning(f"variable:{name}", found, f"unset {name}")
 

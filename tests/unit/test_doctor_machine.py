@@ -56,8 +56,8 @@ def test_every_setting_and_what_we_tell_our_processes_is_known() -> None:
 
 def test_python_variables_that_slow_or_mix_are_told() -> None:
     told = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": "/elsewhere", "PYTHONHOME": ""}
-    assert [each.mend for each in hindrances(told)] == ["unset PYTHONDONTWRITEBYTECODE", "unset PYTHONPATH"]
-    assert list(hindrances({})) == []
+    assert [each.mend for each in hindrances(told, PROJECT)] == ["unset PYTHONDONTWRITEBYTECODE", "unset PYTHONPATH"]
+    assert list(hindrances({"PYTHONPATH": str(PROJECT)}, PROJECT)) == []
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
@@ -132,13 +132,11 @@ def test_a_lock_gives_what_belongs_to_this_system() -> None:
 
 
 def test_an_image_of_the_flows_is_held_against_its_own_lock(tmp_path: Path) -> None:
-    import sys
-
     (tmp_path / "requirements").mkdir()
     (tmp_path / "requirements" / "flows.txt").touch()
-    assert lock_of(tmp_path, Path(sys.base_prefix)).name == "flows.txt"
+    assert lock_of(tmp_path).name == "flows.txt"
     (tmp_path / ".venv").mkdir()
-    assert lock_of(tmp_path, tmp_path / ".venv").name == "dev.txt"
+    assert lock_of(tmp_path).name == "dev.txt"
 
 
 def test_a_python_that_is_too_old_or_too_new_is_told() -> None:
