@@ -12,6 +12,7 @@ from flows.doctor.feast_file import look_at_feast_file
 from flows.doctor.files import look_at_files
 from flows.doctor.finding import Finding, warning
 from flows.doctor.given import Given
+from flows.doctor.grants import look_at_grants
 from flows.doctor.keys import look_at_keys
 from flows.doctor.leftovers import look_at_leftovers, look_at_prefects_database
 from flows.doctor.loads import look_at_loads
@@ -48,6 +49,7 @@ BY_ITSELF: dict[str, Look] = {
 CONNECTION: dict[str, Look] = {"PostgreSQL": look_at_connection}
 ON_POSTGRES: dict[str, Look] = {
     "the database": look_at_database,
+    "roles and grants": look_at_grants,
     "what is left behind": look_at_leftovers,
     "loads and the online store": look_at_loads,
     "the parity ledger": look_at_parity,

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import psycopg
+
 from asof.errors import AsOfError, ConfigurationError, FeatureStoreUnavailable, ModelError, UntrustedModel
 from asof.settings import Settings
 from asof.signing_keys import TrustedKeys, trusted_keys
@@ -96,6 +98,9 @@ def features_there(settings: Settings, use_case: UseCase, version: ModelVersion)
     except TimeoutError:
         found = f"The online store did not answer one lookup within {PATIENCE:g} s."
         yield error(name, found, "Look for locks and load in PostgreSQL (pg_stat_activity).")
+    except psycopg.Error as wrong:
+        said = str(wrong).splitlines()[0]
+        yield error(name, f"The online store failed ({type(wrong).__name__}): {said}", "python -m flows ingest --whole")
     except (FeatureStoreUnavailable, ModelError) as wrong:
         mend = f"cd feature_repo && feast apply with the old definition, or python -m flows retrain {use_case.name}"
         yield error(name, f"{version.name} version {version.version} could not answer: {wrong}", mend)

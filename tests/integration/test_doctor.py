@@ -161,7 +161,11 @@ def test_a_view_that_is_applied_with_other_features_is_told_twice_and_mended_by_
 
 def test_an_online_table_that_is_gone_is_told(world: World) -> None:
     run_sql(world.settings, 'DROP TABLE online."asof.users_fv"')
-    assert "contract:churn" in world.findings()
+    found = world.finding("contract:churn")
+    assert found.mend == "python -m flows ingest --whole"
+    apply_features(world.settings)  # as such an ingest
+    materialise(world.settings, whole=True)
+    assert world.findings() == {}
 
 
 # --- MLflow ------------------------------------------------------------------------------------------------------

@@ -9,7 +9,18 @@ import yaml
 
 from asof.settings import PROJECT
 from asof.use_cases import load
-from flows.doctor import compose, database, feast_file, leftovers, loads, mlflow_server, parity, prefect_server, service
+from flows.doctor import (
+    compose,
+    database,
+    feast_file,
+    grants,
+    leftovers,
+    loads,
+    mlflow_server,
+    parity,
+    prefect_server,
+    service,
+)
 from flows.doctor.containers import Container
 from flows.doctor.database import Seen
 from flows.doctor.examination import could_not_look
@@ -110,6 +121,13 @@ def test_what_is_left_behind_is_told_with_the_statement() -> None:
     assert only(leftovers.unguarded_tables(["usage"])).severity is Severity.ERROR
     for check in (leftovers.leaked_tables, leftovers.abandoned_schemas, leftovers.idle_transactions):
         assert list(check([])) == []
+
+
+def test_grants_that_deviate_are_told_together() -> None:
+    found = only(grants.deviating(["one", "two", "three", "four"]))
+    assert (found.severity, found.mend.split("  ")[0]) == (Severity.ERROR, "python -m flows databases")
+    assert found.found.endswith("one; two; three; and 1 more.")
+    assert list(grants.deviating([])) == []
 
 
 def test_a_prefect_database_that_has_grown_is_told_with_its_tables() -> None:
