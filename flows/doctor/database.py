@@ -69,7 +69,8 @@ def reading(settings: Settings, name: str | None = None) -> Iterator[Connection]
 def look_at_connection(given: Given) -> Iterator[Finding]:
     """Whether we are let in: without that nothing of the store can be looked at."""
     if given.settings.postgres_url is None:
-        found = "The embedded PostgreSQL does not run: nothing that is kept in it was looked at."
+        what = "The embedded PostgreSQL does not run" if given.embedded else "There is no address of PostgreSQL"
+        found = f"{what}: nothing that is kept in it was looked at."
         yield note("postgres-stopped", found, "make up  (or any command that needs it: it starts by itself)")
         return
     try:

@@ -16,7 +16,7 @@ from flows.doctor.grants import look_at_grants
 from flows.doctor.keys import look_at_keys
 from flows.doctor.leftovers import look_at_leftovers, look_at_prefects_database
 from flows.doctor.loads import look_at_loads
-from flows.doctor.mlflow_server import has_registry, look_at_mlflow, look_at_tracking
+from flows.doctor.mlflow_server import look_at_mlflow, look_at_tracking
 from flows.doctor.modules import look_at_modules
 from flows.doctor.packages import look_at_packages
 from flows.doctor.parity import look_at_parity
@@ -71,7 +71,7 @@ def examine(given: Given, say: Say = lambda _: None) -> list[Finding]:
         found += _looked(ON_POSTGRES, given, say)
     if not entrance or given.settings.mlflow_tracking_uri:
         found += _looked(TRACKING, given, say)
-    if not entrance and has_registry(given.settings):
+    if not entrance:
         found += _looked(ON_REGISTRY, given, say)
     found += _looked(SERVED, given, say)
     return sorted(found, key=lambda each: each.severity.rank)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 from pydantic import SecretStr, ValidationError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from asof.errors import ConfigurationError
 from asof.settings import PROJECT, Settings
@@ -59,11 +61,11 @@ class Given:
 def given_by(addresses: Addresses, *, use_case: str | None = None) -> Given:
     """Settings and addresses of this checkout, with what the command line says in their place."""
     settings, wrong = read_settings()
-    settings = settings.model_copy(update=_updates(addresses))
-    embedded, compose = _is_embedded(settings), published(PROJECT)
+    settings, embedded, unread = _found_server(settings.model_copy(update=_updates(addresses)))
+    compose = published(PROJECT)
     ours = compose if addresses == Addresses() else Published()
     return Given(
-        _with_server(settings) if embedded else settings,
+        settings,
         dict(os.environ),
         PROJECT,
         bentoml_home(),
@@ -74,7 +76,7 @@ def given_by(addresses: Addresses, *, use_case: str | None = None) -> Given:
         use_cases=tuple(load(name) for name in ([use_case] if use_case else names())),
         published=compose.ports,
         bearer=ours.key if not _running("prediction", settings) else None,
-        wrong=wrong,
+        wrong=wrong + unread,
     )
 
 
@@ -110,11 +112,17 @@ def _updates(addresses: Addresses) -> dict[str, object]:
     return told
 
 
-def _is_embedded(settings: Settings) -> bool:
+def _found_server(settings: Settings) -> tuple[Settings, bool, tuple[Finding, ...]]:
+    """Settings with the embedded server's URL while it runs, whether it is meant, and what cannot be read of either."""
     try:
-        return postgres.is_embedded(settings)
-    except ConfigurationError:  # an address that cannot be read: `database` tells
-        return False
+        embedded = postgres.is_embedded(settings)
+        return (_with_server(settings) if embedded else settings), embedded, ()
+    except (ConfigurationError, ArgumentError) as wrong:  # SQLAlchemy quotes what it could not read: a password
+        said = (
+            str(wrong) if isinstance(wrong, ConfigurationError) else "ASOF_POSTGRES_URL cannot be read as an address."
+        )
+    mend = "It reads postgresql://user:password@host:port/database; unset, the embedded PostgreSQL is used."
+    return settings.model_copy(update={"postgres_url": None}), False, (error("postgres", said, mend),)
 
 
 def _with_server(settings: Settings) -> Settings:
@@ -122,8 +130,6 @@ def _with_server(settings: Settings) -> Settings:
     running = postgres.status(settings).url
     if running is None or settings.postgres_url is None:
         return settings.model_copy(update={"postgres_url": running})
-    from sqlalchemy.engine import make_url
-
     meant = make_url(running.get_secret_value()).set(database=settings.database().database)
     return settings.model_copy(update={"postgres_url": SecretStr(meant.render_as_string(hide_password=False))})
 

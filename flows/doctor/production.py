@@ -12,6 +12,7 @@ from asof.signing_keys import TrustedKeys, trusted_keys
 from asof.use_case import UseCase
 from flows.doctor.finding import Finding, error, note, warning
 from flows.doctor.given import Given
+from flows.doctor.mlflow_server import has_registry
 from training.bento_tag import bento_tag, model_tag
 from training.history_report import HistoryReport
 from training.production import Shown
@@ -22,7 +23,9 @@ PATIENCE = 5.0
 
 
 def look_at_production(given: Given) -> Iterator[Finding]:
-    """Every check on what the registry says of each use case."""
+    """Every check on what the registry says of each use case; none where it is away, or has nothing in it yet."""
+    if not has_registry(given.settings):
+        return
     for use_case in given.use_cases:
         version = yield from _look_at(given.settings, use_case)
         if version is None:

@@ -10,10 +10,11 @@ from packaging.requirements import Requirement
 
 from asof.settings import PROJECT, Settings
 from flows.doctor.clocks import clocks_apart, seconds_ahead
+from flows.doctor.database import look_at_connection
 from flows.doctor.docker import Docker, judged, snap
 from flows.doctor.files import Secret, exposed, is_secret, secret_files
 from flows.doctor.finding import Finding, Severity
-from flows.doctor.given import Given, read_settings
+from flows.doctor.given import Addresses, Given, given_by, read_settings
 from flows.doctor.keys import signer_is_trusted
 from flows.doctor.modules import look_at_modules
 from flows.doctor.packages import beside_lock, broken_pins, installed, lock_of, locked, python_fits
@@ -95,6 +96,16 @@ def test_a_configuration_of_bentomls_that_is_not_there_is_told(tmp_path: Path) -
     assert only(absent_file({"BENTOML_CONFIG": str(tmp_path / "gone")})).mend == "unset BENTOML_CONFIG"
     (tmp_path / "there").touch()
     assert list(absent_file({"BENTOML_CONFIG": str(tmp_path / "there")})) == list(absent_file({})) == []
+
+
+@pytest.mark.parametrize(
+    "address", ["hunter2", "mysql://u:hunter2@h/d", "postgresql://u:hunter2@h", "postgresql://h:hunter2/d"]
+)
+def test_an_address_that_cannot_be_read_is_a_finding_without_its_password(address: str, tmp_path: Path) -> None:
+    given = given_by(Addresses(postgres=address), use_case="churn")
+    found = [*given.wrong, *look_at_connection(given)]
+    assert "postgres" in [each.name for each in found]
+    assert "hunter2" not in repr(found)
 
 
 # --- packages ----------------------------------------------------------------------------------------------------

@@ -325,6 +325,8 @@ def test_secrets_that_are_absent_guessed_or_twice_are_told() -> None:
     weak = only(compose.secrets(required, {"SIGNING_KEY": "k" * 40, "MLFLOW_PASSWORD": "changeme"}))
     assert "MLFLOW_PASSWORD" in weak.found
     assert "changeme" not in weak.found
+    short = {"SIGNING_KEY": "k" * 40, "MLFLOW_PASSWORD": "Xk7-pq"}
+    assert only(compose.secrets(required, short)).name == "compose-weak-secrets"
     same = dict.fromkeys(required, "k" * 40)
     assert only(compose.secrets(required, same)).name == "compose-same-secrets"
     assert list(compose.secrets(required, {**same, "SIGNING_KEY": "l" * 40})) == []
