@@ -125,6 +125,8 @@ def newest_bento(use_case: UseCase, version: ModelVersion, there: tuple[str | No
     model = model_tag(version.name, version.version, version.run_id)
     if newest is None:
         yield note(name, f"No Bento of {version.name} is built yet.", mend)
+    elif newest.startswith("code-"):  # it holds no model, and serves what is in Production
+        return
     elif not f"{version.name}:{newest}".startswith(f"{model}-"):
         found = f"The newest Bento is {version.name}:{newest}; in Production is version {version.version}."
         yield warning(name, found, mend)

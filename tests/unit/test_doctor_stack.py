@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from asof.settings import PROJECT
+from asof.signing_keys import key_id
 from asof.use_cases import load
 from flows.doctor import (
     compose,
@@ -29,10 +31,14 @@ from flows.doctor.http import Answer, shown
 from flows.doctor.loads import Shown as Online
 from flows.doctor.loads import View
 from flows.doctor.parity import Compared
-from flows.doctor.production import in_step, told_by_history
+from flows.doctor.production import in_step, newest_bento, told_by_history
 from flows.doctor.report import for_people, report
+from tests.serving_kit import facts_of
+from tests.training_kit import SMALL
+from training.bento_tag import bento_tag
 from training.history_report import HistoryReport
 from training.production import Shown
+from training.register import ModelVersion
 
 NOW = datetime(2026, 11, 27, tzinfo=UTC)
 CHURN = load("churn")
@@ -197,6 +203,20 @@ def test_an_alias_beside_the_stage_is_told_with_the_way_back() -> None:
     assert list(in_step(CHURN, registered("2", v1="Archived", v2="Production"))) == []
     assert names(in_step(CHURN, registered(None, v1="None"))) == ["nothing-in-production:churn"]
     assert list(in_step(CHURN, registered(None))) == []
+
+
+def test_a_bento_that_is_not_of_the_version_in_production_is_told() -> None:
+    key = Ed25519PrivateKey.from_private_bytes(bytes(32)).public_key()
+    keys = {key_id(key): key}
+    version = ModelVersion("streamflow_churn", "2", "abcdef0123456789", facts_of(SMALL), {})
+    there = bento_tag("streamflow_churn:v2-abcdef01", keys).partition(":")[2]
+
+    def told(newest: str | None) -> list[Severity]:
+        return [each.severity for each in newest_bento(CHURN, version, (newest, keys))]
+
+    assert told(there) == told("code-12345678") == []
+    assert told(None) == told("v2-abcdef01-00000000") == [Severity.NOTE]
+    assert told("v1-abcdef01-00000000") == told("v2-00000000-00000000") == [Severity.WARNING]
 
 
 def test_a_rewritten_history_is_told() -> None:
