@@ -14,7 +14,7 @@ from flows.doctor.finding import Finding, warning
 from flows.doctor.given import Given
 from flows.doctor.grants import look_at_grants
 from flows.doctor.keys import look_at_keys
-from flows.doctor.leftovers import look_at_leftovers, look_at_prefects_database
+from flows.doctor.leftovers import look_at_leftovers, look_at_prefects_database, look_at_prefects_file
 from flows.doctor.loads import look_at_loads
 from flows.doctor.mlflow_server import look_at_mlflow, look_at_tracking
 from flows.doctor.modules import look_at_modules
@@ -44,13 +44,14 @@ BY_ITSELF: dict[str, Look] = {
     "the prediction service": look_at_service,
     "MLflow": look_at_mlflow,
     "Prefect": look_at_prefect,
-    "Prefect's database": look_at_prefects_database,
+    "Prefect's file": look_at_prefects_file,
 }
 CONNECTION: dict[str, Look] = {"PostgreSQL": look_at_connection}
 ON_POSTGRES: dict[str, Look] = {
     "the database": look_at_database,
     "roles and grants": look_at_grants,
     "what is left behind": look_at_leftovers,
+    "Prefect's database": look_at_prefects_database,
     "loads and the online store": look_at_loads,
     "the parity ledger": look_at_parity,
     "feature definitions": look_at_definitions,

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from psycopg import errors
 
-from asof.settings import Settings
 from flows.doctor.database import reading
 from flows.doctor.finding import Finding, error, listed, note, warning
 from flows.doctor.given import Given
@@ -53,15 +52,29 @@ def look_at_leftovers(given: Given) -> Iterator[Finding]:
     yield from idle_transactions(idle)
 
 
-def look_at_prefects_database(given: Given) -> Iterator[Finding]:
-    """How large Prefect's database has become: SQLite in PREFECT_HOME, or a database `prefect` beside ours."""
-    home = given.environment.get("PREFECT_HOME", str(given.settings.home / "prefect"))
-    file = Path(home) / "prefect.db"
+def look_at_prefects_file(given: Given) -> Iterator[Finding]:
+    """How large Prefect's database has become where it is SQLite in PREFECT_HOME."""
+    file = Path(given.environment.get("PREFECT_HOME", str(given.settings.home / "prefect"))) / "prefect.db"
     if file.is_file():
         size = sum(each.stat().st_size for each in file.parent.glob("prefect.db*"))
         yield from grown(str(file), size, _rows(file) if size >= LARGE else {})
-    if given.settings.postgres_url is not None:
-        yield from _prefect_on_postgres(given.settings)
+
+
+def look_at_prefects_database(given: Given) -> Iterator[Finding]:
+    """The same where it is the database `prefect` beside ours."""
+    with reading(given.settings) as connection:
+        size = connection.execute(
+            "SELECT pg_database_size(datname) FROM pg_database"
+            " WHERE datname = 'prefect' AND has_database_privilege(datname, 'CONNECT')"
+        ).fetchone()
+    if size is None or size[0] < LARGE:
+        return
+    try:
+        with reading(given.settings, "prefect") as connection:
+            largest = {name: int(each) // MB for name, each in connection.execute(LARGEST)}
+    except errors.OperationalError:
+        largest = {}
+    yield from grown("`prefect` (largest tables, MB)", int(size[0]), largest)
 
 
 def leaked_tables(names: list[str]) -> Iterator[Finding]:
@@ -103,22 +116,6 @@ def grown(where: str, size: int, rows: Mapping[str, int]) -> Iterator[Finding]:
         "Let the server delete old runs: PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED=events,flow_runs and start it anew."
     )
     yield warning("prefect-database", found, mend)
-
-
-def _prefect_on_postgres(settings: Settings) -> Iterator[Finding]:
-    with reading(settings) as connection:
-        size = connection.execute(
-            "SELECT pg_database_size(datname) FROM pg_database"
-            " WHERE datname = 'prefect' AND has_database_privilege(datname, 'CONNECT')"
-        ).fetchone()
-    if size is None or size[0] < LARGE:
-        return
-    try:
-        with reading(settings, "prefect") as connection:
-            largest = {name: int(each) // MB for name, each in connection.execute(LARGEST)}
-    except errors.OperationalError:
-        largest = {}
-    yield from grown("`prefect` (largest tables, MB)", int(size[0]), largest)
 
 
 def _rows(file: Path) -> dict[str, int]:
