@@ -80,9 +80,8 @@ def following(model: Answer) -> Iterator[Finding]:
     for refusal in told["refused"]:
         if told.get("in_production") == refusal["version"]:
             found = f"Version {refusal['version']} is refused by the service (step {refusal['step']}): {refusal['why']}"
-            yield error(
-                "refused-version", found, "Train again, or python -m flows rollback churn; it serves the one before."
-            )
+            back = f"python -m flows rollback {model.body.get('use_case')}"
+            yield error("refused-version", found, f"Train again, or {back}; until then it serves the one before.")
 
 
 def served_version(model: Mapping[str, Any], in_production: str | None) -> Iterator[Finding]:
