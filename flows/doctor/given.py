@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from dotenv import dotenv_values
 from pydantic import SecretStr, ValidationError
@@ -71,7 +72,7 @@ def given_by(addresses: Addresses, *, use_case: str | None = None) -> Given:
         bentoml_home(),
         embedded=embedded,
         service=addresses.service or _running("prediction", settings) or ours.service,
-        mlflow=_http(settings.mlflow_tracking_uri) or _running("mlflow", settings) or ours.mlflow,
+        mlflow=_mlflow(settings) or _running("mlflow", settings) or ours.mlflow,
         prefect=_prefect(addresses, settings) or ours.prefect,
         use_cases=tuple(load(name) for name in ([use_case] if use_case else names())),
         published=compose.ports,
@@ -136,11 +137,25 @@ def _with_server(settings: Settings) -> Settings:
 
 def _prefect(addresses: Addresses, settings: Settings) -> str | None:
     told = addresses.prefect or os.environ.get("PREFECT_API_URL") or _running("prefect", settings)
-    return told.rstrip("/").removesuffix("/api") if told else None
+    user, _, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
+    return with_user(told.rstrip("/").removesuffix("/api"), user, password) if told else None
 
 
-def _http(uri: str | None) -> str | None:
-    return uri if uri and uri.startswith(("http://", "https://")) else None
+def _mlflow(settings: Settings) -> str | None:
+    uri = settings.mlflow_tracking_uri
+    if uri is None or not uri.startswith(("http://", "https://")):
+        return None
+    return with_user(
+        uri, os.environ.get("MLFLOW_TRACKING_USERNAME", ""), os.environ.get("MLFLOW_TRACKING_PASSWORD", "")
+    )
+
+
+def with_user(address: str, user: str, password: str) -> str:
+    """The address with the user whom the platform's own client takes from its variables, unless it names one itself."""
+    if not user or "@" in address:
+        return address
+    scheme, colon, rest = address.partition("://")
+    return f"{scheme}{colon}{quote(user, safe='')}:{quote(password, safe='')}@{rest}"
 
 
 def _running(name: str, settings: Settings) -> str | None:

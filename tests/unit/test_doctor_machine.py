@@ -14,7 +14,7 @@ from flows.doctor.database import look_at_connection
 from flows.doctor.docker import Docker, judged, snap
 from flows.doctor.files import Secret, exposed, is_secret, secret_files
 from flows.doctor.finding import Finding, Severity
-from flows.doctor.given import Addresses, Given, given_by, read_settings
+from flows.doctor.given import Addresses, Given, given_by, read_settings, with_user
 from flows.doctor.keys import signer_is_trusted
 from flows.doctor.modules import look_at_modules
 from flows.doctor.packages import beside_lock, broken_pins, installed, lock_of, locked, python_fits
@@ -106,6 +106,12 @@ def test_an_address_that_cannot_be_read_is_a_finding_without_its_password(addres
     found = [*given.wrong, *look_at_connection(given)]
     assert "postgres" in [each.name for each in found]
     assert "hunter2" not in repr(found)
+
+
+def test_a_user_of_the_variables_is_taken_unless_the_address_names_one() -> None:
+    assert with_user("http://h:1/x", "ann", "a/b@c") == "http://ann:a%2Fb%40c@h:1/x"
+    assert with_user("http://bob:p@h", "ann", "secret") == "http://bob:p@h"
+    assert with_user("http://h", "", "") == "http://h"
 
 
 # --- packages ----------------------------------------------------------------------------------------------------
