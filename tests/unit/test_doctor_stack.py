@@ -116,7 +116,8 @@ def test_each_refusal_of_postgresql_has_its_mend(reason: str, mend: str) -> None
 
 
 def test_a_way_in_clear_over_a_network_is_told() -> None:
-    assert only(database.way_there("db.example", "disable")).name == "sslmode"
+    assert only(database.way_there("db.example", "disable")).severity is Severity.WARNING
+    assert only(database.way_there("postgres", "disable")).severity is Severity.NOTE
     assert list(database.way_there("db.example", "require")) == list(database.way_there("127.0.0.1", "disable")) == []
 
 
