@@ -63,7 +63,7 @@ def given_by(addresses: Addresses, *, use_case: str | None = None) -> Given:
     """Settings and addresses of this checkout, with what the command line says in their place."""
     settings, wrong = read_settings()
     settings, embedded, unread = _found_server(settings.model_copy(update=_updates(addresses)))
-    compose = published(PROJECT)
+    compose = published(PROJECT, os.environ)
     ours = compose if addresses == Addresses() else Published()
     return Given(
         settings,

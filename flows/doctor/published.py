@@ -1,5 +1,6 @@
 """The containers of docker-compose.yml -> the addresses on this machine that they are published on."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,12 +23,12 @@ class Published:
     ports: frozenset[int] = frozenset()
 
 
-def published(project: Path) -> Published:
+def published(project: Path, environment: Mapping[str, str]) -> Published:
     """Of the containers that compose has made from this folder; nothing where there are none."""
     found = containers(project)
     if not found:
         return Published()
-    told = {name: value or "" for name, value in dotenv_values(project / ".env").items()}
+    told = {**dotenv_values(project / ".env"), **environment}
     at = {each.service: each.published[0][1] for each in found if each.published and each.state == "running"}
     return Published(
         _address(at.get("prediction"), ""),
