@@ -118,7 +118,11 @@ def _found_server(settings: Settings) -> tuple[Settings, bool, tuple[Finding, ..
     try:
         embedded = postgres.is_embedded(settings)
         return (_with_server(settings) if embedded else settings), embedded, ()
-    except (ConfigurationError, ArgumentError) as wrong:  # SQLAlchemy quotes what it could not read: a password
+    except (
+        ConfigurationError,
+        ArgumentError,
+        ValueError,
+    ) as wrong:  # SQLAlchemy quotes what it could not read: a password
         said = (
             str(wrong) if isinstance(wrong, ConfigurationError) else "ASOF_POSTGRES_URL cannot be read as an address."
         )
