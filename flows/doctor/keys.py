@@ -11,11 +11,7 @@ from flows.doctor.given import Given
 def look_at_keys(given: Given) -> Iterator[Finding]:
     """Every check on keys. Without a key nothing is said: the first training makes one."""
     settings = given.settings
-    has_key = (
-        settings.signing_key
-        or getattr(settings, "signing_key_text", None)
-        or (settings.home / "keys" / "signing.pem").is_file()
-    )
+    has_key = settings.signing_key or settings.signing_key_text or (settings.home / "keys" / "signing.pem").is_file()
     try:
         signs = key_id(signing_key(settings).public_key()) if has_key else ""
     except ConfigurationError as wrong:
