@@ -7,7 +7,7 @@ FLOWS := $(RUN) -m flows
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock serve up down status env simulate ingest inspect retrain promote score history trace rollback bundle deploy image sbom audit clean wipe
+.PHONY: help setup demo test check bench lock serve up down status env simulate ingest inspect retrain promote score history trace rollback bundle deploy image sbom audit doctor clean wipe
 
 help: ## List the targets
 	@echo "AsOf: make TARGET [ARGS='...']"
@@ -102,6 +102,10 @@ audit: setup .venv-audit/.complete ## Ask the advisory database (OSV) about ever
 	@rm -f $@
 	@sh local/tools.sh >&2
 	@touch $@
+
+doctor: ## Look for what is wrong, and tell what mends it; changes nothing [ARGS='--url http://host:3000']
+	@if [ ! -x $(RUN) ]; then echo 'There is no .venv here: `make setup` makes it.' >&2; exit 1; fi
+	$(FLOWS) doctor $(ARGS)
 
 clean: ## Stop everything; delete .venv and caches (the data in .asof stays)
 	@if [ -x $(RUN) ]; then $(RUN) -m local down; fi

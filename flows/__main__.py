@@ -371,6 +371,26 @@ def databases(
 
 
 @door.command()
+def doctor(
+    url: Annotated[str | None, typer.Option(help="A prediction service; default: the one of `make up`.")] = None,
+    mlflow: Annotated[str | None, typer.Option(help="MLflow's address; default: MLFLOW_TRACKING_URI.")] = None,
+    prefect: Annotated[str | None, typer.Option(help="Prefect's address; default: PREFECT_API_URL.")] = None,
+    postgres: Annotated[str | None, typer.Option(help="postgresql://...; default: ASOF_POSTGRES_URL.")] = None,
+    use_case: Annotated[str | None, typer.Option(help="Look at this one only; default: all.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Look for what is wrong, and tell what mends it; exit code 1 if something must be mended. Changes nothing."""
+    told: dict[str, Any] = {}
+    with account("looking", as_json=as_json) as say:
+        from flows.doctor import Addresses, diagnose
+        from flows.doctor.report import for_people as in_a_table
+
+        told = diagnose(Addresses(url, mlflow, prefect, postgres), use_case)
+        say(told if as_json else in_a_table(told))
+    raise typer.Exit(0 if told["well"] else 1)
+
+
+@door.command()
 def keys() -> None:
     """Print the public key of this machine's signing key: ASOF_TRUSTED_KEYS of whoever builds or serves elsewhere."""
     with account("reading the key", quiet=True):

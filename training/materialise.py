@@ -4,11 +4,11 @@ import contextlib
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
@@ -18,7 +18,7 @@ from asof.settings import Settings
 from training.absent_tables import is_there, make_absent
 
 if TYPE_CHECKING:
-    from feast import FeatureStore, FeatureView
+    from feast import FeatureService, FeatureStore, FeatureView
 
 STATE = "public.whole_materialisations_begun"
 CREATE_STATE = """
@@ -64,6 +64,20 @@ def apply_features(settings: Settings) -> None:
     with feature_store(settings) as store, contextlib.chdir(REPOSITORY), _importable(str(REPOSITORY)), quiet():
         apply, delete, _, _ = extract_objects_for_apply_delete(store.project, store.registry, parse_repo(REPOSITORY))
         store.apply(apply, objects_to_delete=delete, partial=False)
+
+
+def unapplied_features(settings: Settings) -> list[str]:
+    """The views and services that `apply_features` would change in the registry, by name; nothing is changed here.
+
+    Feast's own difference (`feast plan`) is never empty: it compares what only applying fills in.
+    """
+    from feast.repo_operations import parse_repo
+
+    with feature_store(settings) as store, contextlib.chdir(REPOSITORY), _importable(str(REPOSITORY)), quiet():
+        found = parse_repo(REPOSITORY)
+        wanted = _told([*found.feature_views, *found.feature_services])
+        known = _told([*store.list_feature_views(), *store.list_feature_services()])
+    return sorted(name for name in wanted.keys() | known.keys() if wanted.get(name) != known.get(name))
 
 
 def materialise(
@@ -205,6 +219,16 @@ def _definition(view: "FeatureView", store: str) -> str:
         sorted(source.field_mapping.items()),
     ]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def _told(objects: "Iterable[FeatureView | FeatureService]") -> dict[str, Any]:
+    """What our code reads of each view and service."""
+    return {
+        each.name: (_definition(each, ""), each.ttl, dict(each.tags))
+        if hasattr(each, "batch_source")
+        else [(part.name, [str(field) for field in part.features]) for part in each.feature_view_projections]
+        for each in objects
+    }
 
 
 @contextlib.contextmanager

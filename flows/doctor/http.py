@@ -1,0 +1,49 @@
+"""One GET -> status, body, and how far the server's clock is from ours; or why there is no answer."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+
+from flows.doctor.clocks import seconds_ahead
+
+SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back. `status` is 0 where nothing did: `trouble` says why. `body` is JSON, or None where it is none."""
+
+    status: int
+    body: Any = None
+    clock: float | None = None
+    trouble: str = ""
+
+
+def ask(address: str, path: str, *, body: Any = None, bearer: str | None = None) -> Answer:
+    """GET, or with a body POST, for addresses that only read. A user and password in the address are used, not told."""
+    try:
+        url = httpx.URL(address)
+        auth = (url.username, url.password) if url.userinfo else None
+        to = url.copy_with(username=None, password=None, raw_path=f"{url.path.rstrip('/')}{path}".encode())
+        headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+        method, begun = "GET" if body is None else "POST", datetime.now(UTC)
+        answer = httpx.request(method, to, json=body, auth=auth, headers=headers, timeout=SECONDS)
+        middle = begun + (datetime.now(UTC) - begun) / 2
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        return Answer(0, trouble=type(error).__name__ if "@" in str(error) else str(error) or type(error).__name__)
+    return Answer(answer.status_code, _json(answer), seconds_ahead(answer.headers.get("Date"), middle))
+
+
+def shown(address: str) -> str:
+    """The address without what stands before an `@`: a malformed one may hold the password anywhere before it."""
+    return re.sub(r"^([\w+]+://)?.*@", r"\1", address, flags=re.DOTALL)
+
+
+def _json(answer: httpx.Response) -> Any:
+    try:
+        return answer.json()
+    except ValueError:
+        return None

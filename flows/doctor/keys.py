@@ -1,0 +1,37 @@
+"""The key that signs and the keys that are trusted -> would what is trained here be loaded here."""
+
+from collections.abc import Iterator
+
+from asof.errors import ConfigurationError
+from asof.signing_keys import key_id, signing_key, trusted_keys
+from flows.doctor.finding import Finding, error, warning
+from flows.doctor.given import Given
+
+
+def look_at_keys(given: Given) -> Iterator[Finding]:
+    """Every check on keys. Without a key nothing is said: the first training makes one."""
+    settings = given.settings
+    has_key = settings.signing_key or settings.signing_key_text or (settings.home / "keys" / "signing.pem").is_file()
+    try:
+        signs = key_id(signing_key(settings).public_key()) if has_key else ""
+    except ConfigurationError as wrong:
+        yield error("signing-key", str(wrong), "Set ASOF_SIGNING_KEY to a PEM file of Ed25519 that we can read.")
+        return
+    try:
+        trusted = set(trusted_keys(settings)) if settings.trusted_keys else {signs}
+    except ConfigurationError as wrong:
+        yield error(
+            "trusted-keys", str(wrong), "Set ASOF_TRUSTED_KEYS to what `python -m flows keys` prints, commas between."
+        )
+        return
+    yield from signer_is_trusted(signs, trusted)
+
+
+def signer_is_trusted(signs: str, trusted: set[str]) -> Iterator[Finding]:
+    """Ids of keys; an empty one where this machine signs nothing."""
+    if signs and signs not in trusted:
+        found = (
+            f"This machine signs models with {signs}, and ASOF_TRUSTED_KEYS does not name it: they would be refused."
+        )
+        mend = 'export ASOF_TRUSTED_KEYS="$ASOF_TRUSTED_KEYS,$(python -m flows keys)"'
+        yield warning("untrusted-signer", found, mend)

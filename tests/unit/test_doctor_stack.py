@@ -1,0 +1,377 @@
+"""The doctor's checks on PostgreSQL, Feast, MLflow, Prefect, the service and containers, on facts that are given."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from asof.settings import PROJECT
+from asof.signing_keys import key_id
+from asof.use_cases import load
+from flows.doctor import (
+    compose,
+    database,
+    feast_file,
+    grants,
+    leftovers,
+    loads,
+    mlflow_server,
+    parity,
+    prefect_server,
+    service,
+)
+from flows.doctor.containers import Container
+from flows.doctor.database import Seen
+from flows.doctor.examination import could_not_look
+from flows.doctor.finding import Finding, Severity
+from flows.doctor.http import Answer, shown
+from flows.doctor.loads import Shown as Online
+from flows.doctor.loads import View
+from flows.doctor.parity import Compared
+from flows.doctor.production import in_step, newest_bento, told_by_history
+from flows.doctor.report import for_people, report
+from tests.serving_kit import facts_of
+from tests.training_kit import SMALL
+from training.bento_tag import bento_tag
+from training.history_report import HistoryReport
+from training.production import Shown
+from training.register import ModelVersion
+
+NOW = datetime(2026, 11, 27, tzinfo=UTC)
+CHURN = load("churn")
+GOOD = Seen("asof", "ann", 150004, "UTC", "configuration file", "on", "default", "UTF8", 5, 100, 0.01)
+VIEW = View("usage_fv", "usage", timedelta(days=45), refuses=True)
+ONLINE = Online(VIEW, NOW, 0, 0, NOW - timedelta(days=10))
+FILE = yaml.safe_load((PROJECT / "feature_repo" / "feature_store.yaml").read_text())
+PASSWORD = "postgresql://ann:secret@db/asof"
+
+
+def only(found: Iterable[Finding]) -> Finding:
+    """The one finding."""
+    (finding,) = found
+    return finding
+
+
+def names(found: Iterable[Finding]) -> list[str]:
+    return [each.name for each in found]
+
+
+# --- PostgreSQL --------------------------------------------------------------------------------------------------
+
+
+def test_a_database_that_is_right_is_not_talked_of() -> None:
+    assert list(database.judged(GOOD)) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "mend"),
+    [
+        ("database", "ALTER DATABASE asof SET timezone TO 'UTC'"),
+        ("configuration file", "ALTER DATABASE asof SET timezone TO 'UTC'"),
+        ("user", "ALTER ROLE ann SET timezone TO 'UTC'"),
+        ("database user", "ALTER ROLE ann IN DATABASE asof SET timezone TO 'UTC'"),
+        ("environment variable", "unset PGTZ"),
+        ("client", "Take TimeZone out of PGOPTIONS"),
+    ],
+)
+def test_another_time_zone_is_mended_where_it_was_set(source: str, mend: str) -> None:
+    found = only(database.judged(replace(GOOD, zone="Europe/Berlin", zone_source=source)))
+    assert (found.name, found.severity) == ("time-zone:asof", Severity.ERROR)
+    assert "Europe/Berlin" in found.found
+    assert found.mend.startswith(mend)
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [
+        ({"version": 130011}, "postgres-version"),
+        ({"encoding": "LATIN1"}, "encoding"),
+        ({"nestloop": "off", "nestloop_source": "database"}, "planner"),
+        ({"connections": 95}, "connections"),
+        ({"clock": 120.0}, "clock:PostgreSQL"),
+    ],
+)
+def test_what_is_wrong_with_a_database(changed: dict[str, object], name: str) -> None:
+    assert names(database.judged(replace(GOOD, **changed))) == [name]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("reason", "mend"),
+    [
+        ("connection failed: server does not support SSL, but SSL was required", "ASOF_POSTGRES_SSLMODE=disable"),
+        ('FATAL:  no pg_hba.conf entry for host "1.2.3.4", no encryption', "ASOF_POSTGRES_SSLMODE=require"),
+        ('FATAL:  password authentication failed for user "ann"', "user and password"),
+        ("connection refused", "Start it"),
+        ('FATAL:  database "asof" does not exist', "python -m flows ingest"),
+        ('invalid sslmode value: "on"', "disable, require"),
+    ],
+)
+def test_each_refusal_of_postgresql_has_its_mend(reason: str, mend: str) -> None:
+    found = database.refused("db:5432", reason)
+    assert (found.name, found.severity) == ("postgres", Severity.ERROR)
+    assert mend in found.mend
+
+
+def test_a_way_in_clear_over_a_network_is_told() -> None:
+    assert only(database.way_there("db.example", "disable")).severity is Severity.WARNING
+    assert only(database.way_there("postgres", "disable")).severity is Severity.NOTE
+    assert list(database.way_there("db.example", "require")) == list(database.way_there("127.0.0.1", "disable")) == []
+
+
+def test_what_is_left_behind_is_told_with_the_statement() -> None:
+    assert "DROP TABLE public.a, public.b" in only(leftovers.leaked_tables(["public.a", "public.b"])).mend
+    assert only(leftovers.abandoned_schemas(["known_at_1"])).severity is Severity.NOTE
+    assert "pg_terminate_backend(7)" in only(leftovers.idle_transactions(["7", "8"])).mend
+    assert only(leftovers.unguarded_tables(["usage"])).severity is Severity.ERROR
+    for check in (leftovers.leaked_tables, leftovers.abandoned_schemas, leftovers.idle_transactions):
+        assert list(check([])) == []
+
+
+def test_grants_that_deviate_are_told_together() -> None:
+    found = only(grants.deviating(["one", "two", "three", "four"]))
+    assert (found.severity, found.mend.split("  ")[0]) == (Severity.ERROR, "python -m flows databases")
+    assert found.found.endswith("one; two; three; and 1 more.")
+    assert list(grants.deviating([])) == []
+
+
+def test_a_prefect_database_that_has_grown_is_told_with_its_tables() -> None:
+    found = only(leftovers.grown("prefect.db", 3 * leftovers.LARGE, {"events": 1_200_000}))
+    assert "events 1,200,000" in found.found
+    assert "DB_VACUUM" in found.mend
+    assert list(leftovers.grown("prefect.db", 1_000_000, {})) == []
+
+
+# --- Feast -------------------------------------------------------------------------------------------------------
+
+
+def test_our_own_feature_store_file_is_right() -> None:
+    assert list(feast_file.judged(FILE)) == []
+
+
+def test_what_bites_in_a_feature_store_file() -> None:
+    offline = {**FILE["offline_store"], "db_schema": "public"}
+    assert "enable_nestloop=off" in only(feast_file.judged({**FILE, "offline_store": offline})).mend
+    for store in ("offline_store", "online_store"):
+        without = {name: value for name, value in FILE[store].items() if name != "sslmode"}
+        assert names(feast_file.judged({**FILE, store: without})) == [f"feast-sslmode:{store}"]
+    for seconds in (0, 86400):
+        changed = {**FILE, "registry": {**FILE["registry"], "cache_ttl_seconds": seconds}}
+        assert names(feast_file.judged(changed)) == ["registry-cache"]
+    assert names(feast_file.judged({**FILE, "materialization": {}})) == ["pull-latest"]
+
+
+def test_an_online_store_that_is_behind_is_told() -> None:
+    found = only(loads.behind([ONLINE, replace(ONLINE, unseen=2)]))
+    assert (found.severity, found.mend.split("  ")[0]) == (Severity.ERROR, "python -m flows ingest")
+    assert "usage_fv (2)" in found.found
+    assert "usage_fv (all)" in only(loads.behind([replace(ONLINE, as_of=None, unseen=3)])).found
+    assert only(loads.behind([replace(ONLINE, passed=1)])).severity is Severity.WARNING
+    assert list(loads.behind([ONLINE])) == []
+
+
+def test_views_whose_newest_row_is_older_than_their_ttl_are_told() -> None:
+    old = replace(ONLINE, newest=NOW - timedelta(days=46))
+    assert only(loads.outdated([old], NOW)).severity is Severity.ERROR
+    lenient = replace(old, view=replace(VIEW, refuses=False))
+    assert only(loads.outdated([lenient], NOW)).severity is Severity.WARNING
+    endless = replace(old, view=replace(VIEW, ttl=timedelta()))
+    assert list(loads.outdated([ONLINE, endless, replace(ONLINE, newest=None)], NOW)) == []
+
+
+def test_what_the_parity_ledger_says() -> None:
+    good = Compared(NOW, 100, 0, 0, 0)
+    assert list(parity.judged("churn", good)) == []
+    assert only(parity.judged("churn", replace(good, values_wrong=3))).severity is Severity.ERROR
+    assert only(parity.judged("churn", replace(good, values_past_ttl=3))).severity is Severity.WARNING
+    assert only(parity.judged("churn", replace(good, users=0))).severity is Severity.NOTE
+
+
+# --- MLflow ------------------------------------------------------------------------------------------------------
+
+
+def registered(alias: str | None, **stages: str) -> Shown:
+    versions = {name.removeprefix("v"): stage for name, stage in stages.items()}
+    return Shown("streamflow_churn", alias, versions, {}, {})
+
+
+def test_an_alias_beside_the_stage_is_told_with_the_way_back() -> None:
+    found = only(in_step(CHURN, registered("2", v1="Production", v2="None")))
+    assert "alias `production` is on 2, stage Production on 1" in found.found
+    assert found.mend.startswith("python -m flows rollback churn --to 2")
+    assert list(in_step(CHURN, registered("2", v1="Archived", v2="Production"))) == []
+    assert names(in_step(CHURN, registered(None, v1="None"))) == ["nothing-in-production:churn"]
+    assert list(in_step(CHURN, registered(None))) == []
+
+
+def test_a_bento_that_is_not_of_the_version_in_production_is_told() -> None:
+    key = Ed25519PrivateKey.from_private_bytes(bytes(32)).public_key()
+    keys = {key_id(key): key}
+    version = ModelVersion("streamflow_churn", "2", "abcdef0123456789", facts_of(SMALL), {})
+    there = bento_tag("streamflow_churn:v2-abcdef01", keys).partition(":")[2]
+
+    def told(newest: str | None) -> list[Severity]:
+        return [each.severity for each in newest_bento(CHURN, version, (newest, keys))]
+
+    assert told(there) == told("code-12345678") == []
+    assert told(None) == told("v2-abcdef01-00000000") == [Severity.NOTE]
+    assert told("v1-abcdef01-00000000") == told("v2-00000000-00000000") == [Severity.WARNING]
+
+
+def test_a_rewritten_history_is_told() -> None:
+    told = HistoryReport("streamflow_churn", False, ("entry 2 is missing",), "", ())
+    assert "entry 2 is missing" in only(told_by_history(CHURN, told)).found
+
+
+def test_servers_of_another_minor_version_are_told() -> None:
+    assert only(mlflow_server.same_version("3.16.0", "3.17.2")).name == "mlflow-version"
+    assert list(mlflow_server.same_version("3.17.9", "3.17.2")) == list(mlflow_server.same_version("", "3.17.2")) == []
+    assert only(prefect_server.same_version("3.9.0", "3.8.8")).name == "prefect-version"
+
+
+# --- Prefect -----------------------------------------------------------------------------------------------------
+
+
+def test_a_prefect_address_where_nobody_answers_is_told_by_how_it_was_set() -> None:
+    by_variable = prefect_server.away("http://ann:secret@h:4200", "refused", set_by={"PREFECT_API_URL": "x"})
+    assert "unset PREFECT_API_URL" in by_variable.mend
+    assert "secret" not in by_variable.found
+    assert "unset" not in prefect_server.away("http://h:4200", "refused", set_by={}).mend
+
+
+def test_a_prefect_address_without_api_is_told() -> None:
+    assert (
+        only(prefect_server.ends_in_api("http://ann:secret@h:4200/")).mend == "export PREFECT_API_URL=http://h:4200/api"
+    )
+    assert list(prefect_server.ends_in_api("http://h:4200/api")) == list(prefect_server.ends_in_api("")) == []
+
+
+def test_runs_that_hang_and_deployments_that_pause_are_told() -> None:
+    runs = [
+        {"id": "1", "name": "old", "start_time": "2026-11-26T01:00:00+00:00"},
+        {"id": "2", "name": "new", "start_time": "2026-11-26T23:00:00Z"},
+        {"id": "3", "name": "none", "start_time": None},
+    ]
+    found = only(prefect_server.hanging(runs, NOW))
+    assert found.found.endswith("hours: old.")
+    assert "monthly" in only(prefect_server.paused([{"name": "monthly", "paused": True}, {"name": "b"}])).found
+
+
+# --- the service -------------------------------------------------------------------------------------------------
+
+
+def test_what_a_service_tells_of_itself() -> None:
+    assert only(service.living("http://h:1", Answer(0, trouble="refused"))).severity is Severity.ERROR
+    assert only(service.living("http://h:1", Answer(404))).name == "service"
+    assert list(service.living("http://h:1", Answer(200, clock=0.1))) == []
+    problem = {"detail": "The online store does not answer."}
+    assert "online store" in only(service.ready("http://h:1", Answer(503, problem))).found
+    assert list(service.ready("http://h:1", Answer(200))) == []
+
+
+def test_a_service_that_wants_a_key_is_a_note() -> None:
+    assert only(service.following(Answer(401))).severity is Severity.NOTE
+
+
+def test_a_version_that_the_service_refuses_is_told() -> None:
+    refusal = {"version": "4", "step": "trust", "why": "no trusted key", "at": "now"}
+    told = {"following": {"registry": "ok", "in_production": "4", "refused": [refusal]}}
+    assert "Version 4 is refused" in only(service.following(Answer(200, told))).found
+    gone = {"following": {**told["following"], "in_production": "5"}}
+    assert list(service.following(Answer(200, gone))) == list(service.following(Answer(200, {"following": None}))) == []
+    away = {"following": {**told["following"], "registry": "refused", "refused": []}}
+    assert only(service.following(Answer(200, away))).name == "following"
+
+
+def test_another_version_than_the_one_in_production_is_told() -> None:
+    model = {"name": "streamflow_churn", "version": "1", "use_case": "churn", "following": None}
+    assert only(service.served_version(model, "2")).mend.startswith("python -m flows deploy churn")
+    assert only(service.served_version({**model, "following": {"registry": "ok"}}, "2")).severity is Severity.WARNING
+    assert list(service.served_version(model, "1")) == list(service.served_version(model, None)) == []
+
+
+# --- containers --------------------------------------------------------------------------------------------------
+
+
+WELL = Container("mlflow", "asof-mlflow:1", "running", "healthy", published=(("127.0.0.1", 5050),))
+
+
+@pytest.mark.parametrize(
+    ("changed", "severity"),
+    [
+        ({"state": "restarting", "exit_code": 1}, Severity.ERROR),
+        ({"state": "exited", "exit_code": 1}, Severity.ERROR),
+        ({"health": "unhealthy"}, Severity.ERROR),
+        ({"out_of_memory": True}, Severity.ERROR),
+        ({"restarts": 3}, Severity.WARNING),
+        ({"health": "starting"}, Severity.NOTE),
+    ],
+)
+def test_a_container_that_is_not_well(changed: dict[str, object], severity: Severity) -> None:
+    found = only(compose.unwell([replace(WELL, **changed)]))  # type: ignore[arg-type]
+    assert (found.name, found.severity) == ("container:mlflow", severity)
+    assert "docker-compose logs" in found.mend or severity is Severity.NOTE
+
+
+def test_containers_that_are_well_and_jobs_that_are_done_are_not_talked_of() -> None:
+    assert list(compose.unwell([WELL, replace(WELL, service="job", state="exited", health="")])) == []
+
+
+COMPOSE = """
+x-flows: &flows
+  image: ${FLOWS_IMAGE:-asof-flows:1}
+services:
+  mlflow: {image: "asof-mlflow:${TAG-1}", environment: {P: "${MLFLOW_PASSWORD:?run make secrets}"}}
+  worker: {<<: *flows, environment: {K: "${SIGNING_KEY:?}"}}
+"""
+
+
+def test_images_that_are_no_longer_those_of_the_file_are_told() -> None:
+    assert compose.wanted_images(COMPOSE, {}) == {"mlflow": "asof-mlflow:1", "worker": "asof-flows:1"}
+    assert list(compose.other_images([WELL], compose.wanted_images(COMPOSE, {}))) == []
+    assert "older" in only(compose.other_images([replace(WELL, outdated=True)], {})).found
+    wanted = compose.wanted_images(COMPOSE, {"TAG": "2"})
+    assert (
+        "mlflow run asof-mlflow:1; docker-compose.yml says asof-mlflow:2"
+        in only(compose.other_images([WELL], wanted)).found
+    )
+
+
+def test_secrets_that_are_absent_guessed_or_twice_are_told() -> None:
+    required = compose.REQUIRED.findall(COMPOSE)
+    assert required == ["MLFLOW_PASSWORD", "SIGNING_KEY"]
+    assert only(compose.secrets(required, {"SIGNING_KEY": "k" * 40})).mend == "make secrets"
+    weak = only(compose.secrets(required, {"SIGNING_KEY": "k" * 40, "MLFLOW_PASSWORD": "changeme"}))
+    assert "MLFLOW_PASSWORD" in weak.found
+    assert "changeme" not in weak.found
+    short = {"SIGNING_KEY": "k" * 40, "MLFLOW_PASSWORD": "Xk7-pq"}
+    assert only(compose.secrets(required, short)).name == "compose-weak-secrets"
+    same = dict.fromkeys(required, "k" * 40)
+    assert only(compose.secrets(required, same)).name == "compose-same-secrets"
+    assert list(compose.secrets(required, {**same, "SIGNING_KEY": "l" * 40})) == []
+
+
+def test_a_port_that_the_whole_network_reaches_is_told() -> None:
+    assert list(compose.open_ports([WELL])) == []
+    assert "5050" in only(compose.open_ports([replace(WELL, published=(("0.0.0.0", 5050),))])).found
+
+
+# --- telling -----------------------------------------------------------------------------------------------------
+
+
+def test_no_password_of_an_address_is_shown() -> None:
+    assert shown("http://ann:secret@h:1/x") == "http://h:1/x"
+    assert shown("ann:sec://ret@h") == "h"
+    assert "secret" not in could_not_look("a check", ValueError(f"bad {PASSWORD}")).found
+
+
+def test_errors_alone_make_it_unwell() -> None:
+    kinds = [Finding(str(each), each, "Found.", "mend it") for each in Severity]
+    told = report(kinds, 1.23)
+    assert (told["well"], told["errors"], told["warnings"], told["notes"]) == (False, 1, 1, 1)
+    assert report(kinds[1:], 1.0)["well"]
+    rows = for_people(told)["findings"]
+    assert [row["severity"] for row in rows] == ["error", "warning", "note"]
+    assert rows[0]["finding"] == "Found.\n-> mend it\n"
