@@ -24,8 +24,8 @@ demo: setup ## The main job on simulated data, or: DATA=folder AS_OF=2024-01-31 
 	$(FLOWS) demo $(if $(USE_CASE),--use-case '$(USE_CASE)') $(if $(DATA),--data '$(DATA)') $(if $(AS_OF),--as-of '$(AS_OF)') \
 		$(if $(USERS),--users '$(USERS)') $(if $(MONTHS),--months '$(MONTHS)') $(ARGS)
 
-test: setup ## Run the tests
-	$(RUN) -m pytest $(ARGS)
+test: setup ## Run the tests, two files at a time [ARGS='tests/unit -n 0']
+	$(RUN) -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: setup ## Format, lint, types, who may import whom, locks
 	$(RUN) -m ruff format --check .

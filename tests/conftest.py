@@ -12,10 +12,15 @@ from hypothesis import settings as drawn
 from pydantic import SecretStr
 
 from asof.settings import PROJECT, Settings
+from tests.free_port import apart, free_port
 
 # How long one example takes says more of who else uses the machine than of the code.
 drawn.register_profile("asof", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 drawn.load_profile("asof")
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # what is started by default must not meet what the other processes start
+    for name in ("port", "mlflow_port", "prefect_port"):
+        os.environ[f"ASOF_{name.upper()}"] = str(apart(Settings.model_fields[name].default))
 
 STREAMFLOW = PROJECT.parent / "shared" / "data" / "streamflow"
 
@@ -53,12 +58,11 @@ def settings(server: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def prefect_api(server: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a real Prefect server with a database of its own."""
     from local import background
-    from local.ports import free_ports
     from local.services import prefect_service
 
     folder = tmp_path_factory.mktemp("prefect")
     service = prefect_service(server.model_copy(update={"home": folder}))
-    port = next(iter(free_ports("127.0.0.1", 14200, service.title)))
+    port = free_port(14200, service.title)
     running = background.launch(service, folder, ("127.0.0.1", port))
     background.wait_until_healthy(service, running, folder)
     yield f"{running.address}/api"

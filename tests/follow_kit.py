@@ -21,9 +21,9 @@ from asof.settings import Settings
 from asof.trusted_types import load_trusted
 from local import background
 from local.background import Service
-from local.ports import free_ports
 from local.services import mlflow_service
 from tests import serving_kit as kit
+from tests.free_port import free_port
 from tests.promotion_kit import always
 from training.production import ALIAS
 from training.promote import promote as pass_gate
@@ -59,7 +59,7 @@ def mlflow_server(settings: Settings, folder: Path) -> Iterator[MlflowServer]:
     """The server, running; it ends with the block."""
     service = mlflow_service(settings)
     assert service
-    server = MlflowServer(service, folder, next(iter(free_ports("127.0.0.1", 15050, service.title))))
+    server = MlflowServer(service, folder, free_port(15050, service.title))
     server.start()
     yield server
     server.stop()

@@ -14,8 +14,8 @@ from sqlalchemy.engine import URL
 from asof.settings import Settings
 from local import postgres
 from local.binaries import Binaries
-from local.ports import free_ports
 from roles.access import LOGINS
+from tests.free_port import free_port
 
 PASSWORDS = {role: f"secret of {role} %/@" for role in LOGINS}
 FIELDS = {role: f"{role.removeprefix('asof_')}_password" for role in LOGINS}
@@ -70,7 +70,7 @@ def own_server(folder: Path, binaries: Binaries | None = None) -> Iterator[Town]
         _env_file=None,
         home=folder,
         postgres_url=None,
-        postgres_port=next(iter(free_ports("127.0.0.1", 15433, "the roles' PostgreSQL"))),
+        postgres_port=free_port(15433, "the roles' PostgreSQL"),
         mlflow_tracking_uri=None,
     )
     try:

@@ -18,8 +18,8 @@ import pytest
 
 from asof.settings import PROJECT, Settings
 from asof.use_cases import load
-from local.ports import free_ports
 from local.serve import serving
+from tests.free_port import free_port
 
 JANUARY = datetime(2024, 1, 31, tzinfo=UTC)
 CHURN = load("churn")
@@ -170,7 +170,7 @@ def test_every_user_gets_the_probability_that_the_registered_model_gives(
 
 
 def test_serve_stays_in_the_foreground_until_it_is_interrupted(world: dict[str, str], bento: str) -> None:
-    port = next(iter(free_ports("127.0.0.1", 24000, "the service")))
+    port = free_port(24000, "the service")
     command = [sys.executable, "-m", "flows", "serve", "churn", "--port", str(port)]
     with subprocess.Popen(
         command, cwd=PROJECT, env=world, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from asof.settings import PROJECT
-from local.ports import free_ports
+from tests.free_port import free_port
 
 COMMANDS = [
     line.partition("  #")[0].strip()
@@ -26,7 +26,7 @@ class Newcomer:
 
     def __init__(self, home: Path) -> None:
         names = ("ASOF_PORT", "ASOF_MLFLOW_PORT", "ASOF_PREFECT_PORT", "ASOF_POSTGRES_PORT")
-        ports = {name: next(iter(free_ports("127.0.0.1", 23000 + 100 * n, name))) for n, name in enumerate(names)}
+        ports = {name: free_port(23000 + 100 * n, name) for n, name in enumerate(names)}
         foreign = re.compile("ASOF_|MLFLOW_|PREFECT_|BENTOML_")
         inherited = {name: value for name, value in os.environ.items() if not foreign.match(name)}
         own = {"ASOF_HOME": str(home / "asof"), "BENTOML_HOME": str(home / "bentoml")}

@@ -25,9 +25,9 @@ from flows.doctor.given import Given
 from flows.doctor.mlflow_server import served
 from local import background, postgres
 from local.background import Service
-from local.ports import free_ports
 from tests import serving_kit as kit
 from tests.doctor_kit import CHURN, World, healthy_world, load_month
+from tests.free_port import free_port
 from tests.parity_kit import copied
 from training.materialise import apply_features, materialise
 from training.parity.check import check_parity
@@ -210,7 +210,7 @@ def mlflow_that_allows(hosts: str, folder: Path, port: int) -> Iterator[None]:
 
 
 def test_an_mlflow_that_refuses_our_name_for_it_takes_it_after_the_mend(tmp_path: Path) -> None:
-    port = next(iter(free_ports("127.0.0.1", 15150, "MLflow")))
+    port = free_port(15150, "MLflow")
     address = f"http://localhost:{port}"
     with mlflow_that_allows(f"127.0.0.1:{port}", tmp_path, port):
         (found,) = served(address)

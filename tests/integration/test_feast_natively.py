@@ -10,7 +10,7 @@ import pandas as pd
 from conftest import History
 
 from asof.feature_store import REPOSITORY, feature_store
-from local.ports import free_ports
+from tests.free_port import free_port
 
 
 def feast(history: History, *words: str) -> str:
@@ -37,7 +37,7 @@ def test_the_lists_of_feast_name_what_is_defined(history: History) -> None:
 
 
 def test_the_user_interface_of_feast_opens(history: History) -> None:
-    port = next(iter(free_ports("127.0.0.1", 18888, "feast ui")))
+    port = free_port(18888, "feast ui")
     command = [str(Path(sys.executable).with_name("feast")), "ui", "--port", str(port), "--host", "127.0.0.1"]
     with (history.settings.home / "feast_ui.log").open("w") as log:
         process = subprocess.Popen(

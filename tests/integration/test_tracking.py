@@ -21,7 +21,7 @@ from asof.errors import ConfigurationError
 from asof.settings import PROJECT, Settings
 from local import background
 from local.background import Service
-from local.ports import free_ports
+from tests.free_port import free_port
 from tests.training_kit import made_up_set, small_use_case
 from training.tracking import open_tracking
 from training.tracking_address import check_tracking_address
@@ -174,7 +174,7 @@ def test_a_look_up_of_names_that_hangs_does_not_hold_us_up(monkeypatch: pytest.M
 def mlflow_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """A real MLflow server that answers to the name 127.0.0.1, and to no other."""
     folder = tmp_path_factory.mktemp("mlflow")
-    port = next(iter(free_ports("127.0.0.1", 15050, "MLflow")))
+    port = free_port(15050, "MLflow")
     environment = {
         "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{folder}/mlflow.db",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
