@@ -55,14 +55,27 @@ class WideComputeEngine(LocalComputeEngine):  # type: ignore[misc]
         """Feast hands over all views of a call at once."""
         return True
 
+    @property
+    def applies_materialization(self) -> bool:
+        """What Feast hands over in a list is noted here, in its registry, while other views are still on their way."""
+        return True
+
     def materialize(
         self, registry: BaseRegistry, tasks: MaterializationTask | Sequence[MaterializationTask], **kwargs: Any
     ) -> list[LocalMaterializationJob]:
         """A job for each task, in their order; an error is its job's."""
-        given = [tasks] if isinstance(tasks, MaterializationTask) else list(tasks)
+        alone = isinstance(tasks, MaterializationTask)
+        given = [tasks] if alone else tasks
         with Transfers(self.repo_config, self.repo_config.batch_engine.at_once) as transfers:
             begun = [self._begin(registry, task, transfers) for task in given]
-            return [self._ended(registry, task, each, **kwargs) for task, each in zip(given, begun, strict=True)]
+            jobs = []
+            for task, each in zip(given, begun, strict=True):
+                job = self._ended(registry, task, each, **kwargs)
+                jobs.append(job if alone else self._noted(registry, task, job))
+        for task, job in zip(given, jobs, strict=True):
+            if error := job.error():
+                error.add_note(f"This was the materialisation of feature view {task.feature_view.name}.")
+        return jobs
 
     def _begin(self, registry: BaseRegistry, task: MaterializationTask, transfers: Transfers) -> "Future[bool]":
         """What tells whether our way was the right one. Feast's registry is asked here, not in a thread."""
@@ -80,11 +93,19 @@ class WideComputeEngine(LocalComputeEngine):  # type: ignore[misc]
         self, registry: BaseRegistry, task: MaterializationTask, begun: "Future[bool]", **kwargs: Any
     ) -> LocalMaterializationJob:
         try:
-            job = self._job(task) if begun.result() else self._materialize_one(registry, task, **kwargs)
+            return self._job(task) if begun.result() else self._materialize_one(registry, task, **kwargs)
         except Exception as error:
-            job = self._job(task, error)
-        if job.error() is not None:
-            job.error().add_note(f"This is of the materialisation of feature view {task.feature_view.name}.")
+            return self._job(task, error)
+
+    def _noted(
+        self, registry: BaseRegistry, task: MaterializationTask, job: LocalMaterializationJob
+    ) -> LocalMaterializationJob:
+        if job.error():
+            return job
+        try:
+            registry.apply_materialization(task.feature_view, task.project, task.start_time, task.end_time)
+        except Exception as error:
+            return self._job(task, error)
         return job
 
     def _is_ours(self, task: MaterializationTask) -> bool:
