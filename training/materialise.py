@@ -106,9 +106,8 @@ def materialise(
         done = {due.name: Refresh(due.name, None, 0, 0.0) for due in dues if due.since is None}
         for since in sorted({due.since for due in dues if due.since is not None}):
             together = [due for due in dues if due.since == since]
-            for due in together:
-                progress(due.name)
-            done |= {each.view: each for each in stage.refresh(together)}
+            progress(", ".join(due.name for due in together))
+            done |= {each.view: each for each in stage.refresh(together, since)}
     return Materialisation(moment, tuple(done[due.name] for due in dues))
 
 
@@ -167,21 +166,20 @@ class _Stage:
         since, newest = self._unseen(view, last)
         return _Due(view, definition, since, newest=newest, whole=last == WHOLE)
 
-    def refresh(self, dues: Sequence[_Due]) -> list[Refresh]:
+    def refresh(self, dues: Sequence[_Due], since: datetime) -> list[Refresh]:
         """Those that are due from one moment; where one fails, each by itself: Feast does not say which are done."""
         for due in dues:
             if due.whole:
                 self._begin_anew(due.view)
         try:
-            return self._read(dues)
+            return self._read(dues, since)
         except Exception as error:
             if len(dues) == 1:
                 raise
-            return self._read_apart(dues, error)
+            return self._read_apart(dues, since, error)
 
-    def _read(self, dues: Sequence[_Due]) -> list[Refresh]:
-        begun, since = perf_counter(), dues[0].since
-        assert since is not None  # noqa: S101 - it is due
+    def _read(self, dues: Sequence[_Due], since: datetime) -> list[Refresh]:
+        begun = perf_counter()
         with quiet():
             self.store.materialize(since, self.moment, feature_views=[due.name for due in dues])
         entities = [self._entities(due.view, since) for due in dues]
@@ -190,11 +188,11 @@ class _Stage:
         seconds = perf_counter() - begun
         return [Refresh(due.name, since, count, seconds) for due, count in zip(dues, entities, strict=True)]
 
-    def _read_apart(self, dues: Sequence[_Due], error: Exception) -> list[Refresh]:
+    def _read_apart(self, dues: Sequence[_Due], since: datetime, error: Exception) -> list[Refresh]:
         done, failed = list[Refresh](), list[Exception]()
         for due in dues:
             try:
-                done += self._read([due])
+                done += self._read([due], since)
             except Exception as own:
                 failed.append(own)
         if failed:
