@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cached_property
 from typing import Any, Self
 
@@ -14,6 +14,7 @@ from online_store.errors import LayoutMoved
 from online_store.relaying.relay import PATIENCE
 from online_store.store import address_of
 
+PAUSE = 0.2
 ONE_DATABASE = ("host", "port", "database", "user")
 
 
@@ -69,20 +70,23 @@ class Transfers:
 
     def __init__(self, config: RepoConfig, at_once: int) -> None:
         self._config, self._sessions, self._idle = config, list[Session](), list[Session]()
+        self._begun = list[Future[bool]]()
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="materialise")
 
     def begin(self, work: Work) -> Future[bool]:
         """Does the work in a thread, with a session of its own; anew, once, where a table changes on the way."""
-        return self._threads.submit(self._repeated, work)
+        self._begun.append(self._threads.submit(self._repeated, work))
+        return self._begun[-1]
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, error: Any, *_: object) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
-        if error is not None:
+        while error is not None and not all(each.done() for each in self._begun):
             for session in tuple(self._sessions):
-                session.stop()
+                session.stop()  # again and again: it may have been between two statements
+            wait(self._begun, timeout=PAUSE)
         self._threads.shutdown()
         for session in self._sessions:
             session.close()
