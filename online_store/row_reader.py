@@ -60,7 +60,7 @@ class _Rows:
             elif None in values and stamps != self._ordinary:  # of nobody no layout tells more
                 whole = False
             rows[row[-1] - 1] = told
-        return rows, whole
+        return rows, whole and self._plan.complete
 
     def _each_features(self, moments: Sequence[int | None]) -> Sequence[datetime | None]:
         """Each view's moment, or None -> each feature's. Many entities share theirs, and what is made for them here."""

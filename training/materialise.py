@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import perf_counter
@@ -41,7 +41,10 @@ WHOLE = (0, datetime.min.replace(tzinfo=UTC))
 
 @dataclass(frozen=True)
 class Refresh:
-    """One view's part: the oldest moment read again (None: nothing was new), entities written, and seconds."""
+    """One view's part: the oldest moment read again (None: nothing was new), entities written, and seconds.
+
+    Views that are read from the same moment are read by one call, side by side: the seconds are those of the call.
+    """
 
     view: str
     since: datetime | None
@@ -93,16 +96,19 @@ def materialise(
     corrections arrive too, and not at all where nothing was loaded. It is read whole the first time, when its
     definition has changed, when the moment lies before the last one, when it was to be read whole and that did not end,
     or with `whole`: what others have written into the online store of a later moment, or of the same, gives way then.
+    Where a view fails, others that were read beside it are kept and noted; the error has a note that names it.
     """
     moment = as_of or settings.now()
     with feature_store(settings) as store, psycopg.connect(settings.conninfo(), autocommit=True) as connection:
         make_state(connection)
         stage = _Stage(store, connection, moment, whole)
-        refreshes = []
-        for view in sorted(store.list_feature_views(), key=lambda view: view.name):
-            progress(view.name)
-            refreshes.append(stage.refresh(view))
-    return Materialisation(moment, tuple(refreshes))
+        dues = [stage.due(view) for view in sorted(store.list_feature_views(), key=lambda view: view.name)]
+        done = {due.name: Refresh(due.name, None, 0, 0.0) for due in dues if due.since is None}
+        for since in sorted({due.since for due in dues if due.since is not None}):
+            together = [due for due in dues if due.since == since]
+            progress(", ".join(due.name for due in together))
+            done |= {each.view: each for each in stage.refresh(together, since)}
+    return Materialisation(moment, tuple(done[due.name] for due in dues))
 
 
 def make_state(connection: psycopg.Connection) -> None:
@@ -128,6 +134,21 @@ def forget_store(connection: psycopg.Connection, store: str) -> None:
 
 
 @dataclass(frozen=True)
+class _Due:
+    """What is to be read of a view: from when (None: nothing is new), up to which load, and whether all of it."""
+
+    view: "FeatureView"
+    definition: str
+    since: datetime | None
+    newest: int
+    whole: bool
+
+    @property
+    def name(self) -> str:
+        return str(self.view.name)
+
+
+@dataclass(frozen=True)
 class _Stage:
     store: "FeatureStore"
     connection: psycopg.Connection
@@ -139,20 +160,44 @@ class _Stage:
         """The type of the online store."""
         return str(self.store.config.online_store.type)
 
-    def refresh(self, view: "FeatureView") -> Refresh:
-        begun = perf_counter()
+    def due(self, view: "FeatureView") -> _Due:
         definition = _definition(view, self.kind)
         last = WHOLE if self.whole else self._last(view, definition)
         since, newest = self._unseen(view, last)
-        if since is None:
-            return Refresh(view.name, None, 0, perf_counter() - begun)
-        if last == WHOLE:
-            self._begin_anew(view)
+        return _Due(view, definition, since, newest=newest, whole=last == WHOLE)
+
+    def refresh(self, dues: Sequence[_Due], since: datetime) -> list[Refresh]:
+        """Those that are due from one moment; where one fails, each by itself: Feast does not say which are done."""
+        for due in dues:
+            if due.whole:
+                self._begin_anew(due.view)
+        try:
+            return self._read(dues, since)
+        except Exception as error:
+            if len(dues) == 1:
+                raise
+            return self._read_apart(dues, since, error)
+
+    def _read(self, dues: Sequence[_Due], since: datetime) -> list[Refresh]:
+        begun = perf_counter()
         with quiet():
-            self.store.materialize(since, self.moment, feature_views=[view.name])
-        entities = self._entities(view, since)
-        self._finish(view, (self.moment, newest, definition, entities))
-        return Refresh(view.name, since, entities, perf_counter() - begun)
+            self.store.materialize(since, self.moment, feature_views=[due.name for due in dues])
+        entities = [self._entities(due.view, since) for due in dues]
+        for due, count in zip(dues, entities, strict=True):
+            self._finish(due, count)
+        seconds = perf_counter() - begun
+        return [Refresh(due.name, since, count, seconds) for due, count in zip(dues, entities, strict=True)]
+
+    def _read_apart(self, dues: Sequence[_Due], since: datetime, error: Exception) -> list[Refresh]:
+        done, failed = list[Refresh](), list[Exception]()
+        for due in dues:
+            try:
+                done += self._read([due], since)
+            except Exception as own:
+                failed.append(own)
+        if failed:
+            raise failed[0] from error
+        return done
 
     def _begin_anew(self, view: "FeatureView") -> None:
         """What is told of the view is not true until it is finished: where it never is, the next time is whole, too."""
@@ -161,15 +206,15 @@ class _Stage:
         )
         self._rewind(view)
 
-    def _finish(self, view: "FeatureView", told: tuple[datetime, int, str, int]) -> None:
+    def _finish(self, due: _Due, entities: int) -> None:
         with self.connection.transaction():
             self.connection.execute(
-                "DELETE FROM whole_materialisations_begun WHERE view = %s AND store = %s", (view.name, self.kind)
+                "DELETE FROM whole_materialisations_begun WHERE view = %s AND store = %s", (due.name, self.kind)
             )
             self.connection.execute(
                 "INSERT INTO materialisations (view, store, as_of, load_id, definition, entities)"
                 " VALUES (%s, %s, %s, %s, %s, %s)",
-                (view.name, self.kind, *told),
+                (due.name, self.kind, self.moment, due.newest, due.definition, entities),
             )
 
     def _rewind(self, view: "FeatureView") -> None:

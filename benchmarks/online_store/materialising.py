@@ -55,7 +55,9 @@ def main(name: str) -> None:
 
 
 def _feast(settings: Settings, peer: Peer, spent: list[float]) -> Prepare:
-    """`spent` gets the seconds that each view takes in the engine: the others are Feast's, for its registry."""
+    """`spent` gets the seconds in the engine, which may note itself what it has done: the others are Feast's, for its
+    registry.
+    """
     store = open_peer(settings, peer)
     make_tables(store)
     engine = store._get_provider().batch_engine

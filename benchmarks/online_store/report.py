@@ -39,7 +39,7 @@ def written(results: Results) -> str:
         f" load before {machine['load_before']:.2f}; {effort['rounds']} rounds, medians",
         "## Materialise StreamFlow's five views\n\n" + _table(MATERIALISE, _materialise(results["materialise"])),
         f"With more than {effort['most_slow']:,} users, the stock store's rows/s are those of that many."
-        " What is not in the engine is Feast's registry, where it notes each view twice: the same for every store.",
+        " What is not in the engine is Feast's registry, where it notes each view twice: our engine does the second.",
         "## Read all features of random users\n\n" + _table(READS, _reads(results["reads"])),
     ]
     return "\n\n".join(parts) + "\n"

@@ -3,7 +3,8 @@
 The layouts are read when a connection begins, and may grow old. A row that has all its values, and was not written by a
 later layout, is right: a column that is gone, or has another type, is an error of PostgreSQL, and one that came anew
 holds nothing in rows of before. So only where something is missing or exceptional, or the tables never had all that is
-asked for, is the catalogue asked whether the layouts still hold; where they do not, all is read again.
+asked for, is the catalogue asked whether the layouts still hold; where they do not, all is read again. A form may bring
+the catalogue's answer with it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -44,7 +45,7 @@ class Form(Protocol[Told_co]):
     query: str
 
     def read(self, prepared: PreparedQueries, result: PGresult, count: int) -> tuple[Told_co, bool]:
-        """What the answer tells of `count` keys, and whether all values are there and none is exceptional."""
+        """What the answer tells of `count` keys, and whether it is right whatever has become of the tables."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,8 @@ class DirectLookup(Generic[Told]):
             _require(keys, plan)
             given = [key_array(pg_type, keys[name]) for name, pg_type in plan.keys]
             result = await prepared.ask(LOOKUP, *given)
-            told, whole = opened.form.read(prepared, result, len(next(iter(keys.values()))))
-            if not (whole and plan.complete) and not await opened.holds():
+            told, sure = opened.form.read(prepared, result, len(next(iter(keys.values()))))
+            if not sure and not await opened.holds():
                 raise LayoutMoved(f"The tables of {self._source.project} have changed: read their layouts again.")
         if self._closed:
             prepared.close()

@@ -4,7 +4,7 @@ Both take one array for each join key, and look every view's rows up by its prim
 
 - `rows_query`: a row for each key, with all features of all views beside each other. Cheapest for few.
 - `arrays_query`: one row, of arrays: each feature of the keys that the view knows. Cheapest for many: nobody makes a
-  row or a Python object of a number.
+  row or a Python object of a number. It also tells whether the layouts hold, as `check_query` does, at the same moment.
 
 Both tell of each view's row its moment, and of an exceptional one [layout, apart], which `moments.py` reads: that some
 of its features are absent, or have moments of their own.
@@ -36,7 +36,7 @@ MOST_FIELDS = 1664
 
 def arrays_fit(views: int, features: int) -> bool:
     """Whether so many can be read by one `arrays_query`."""
-    return 4 * views + 2 * features <= MOST_FIELDS
+    return 1 + 4 * views + 2 * features <= MOST_FIELDS
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,11 @@ class Plan:
     def keys(self) -> list[tuple[str, str]]:
         """The arrays that the query takes, in their order."""
         return list(dict.fromkeys((key.name, key.pg_type) for part in self.parts for key in part.layout.keys))
+
+    @cached_property
+    def versions(self) -> tuple[int, ...]:
+        """Of the layouts."""
+        return tuple(part.layout.version for part in self.parts)
 
     @cached_property
     def complete(self) -> bool:
@@ -103,11 +108,12 @@ def rows_query(plan: Plan) -> str:
 
 
 def arrays_query(plan: Plan) -> str:
-    """Gives of each view places (of the keys found, from 1), moments, places of exceptions, exceptions; then for each
-    feature values, and the places of its nulls. What would be an empty array is null.
+    """Gives what `check_query` does; of each view places (of the keys found, from 1), moments, places of exceptions,
+    exceptions; then for each feature values, a NaN as it is, and the places of its nulls. What would be an empty array
+    is null.
     """
     parts = [f"({_arrays(plan, number)}) AS a{number}" for number in range(len(plan.parts))]
-    return f"SELECT * FROM {', '.join(parts)}"
+    return f"SELECT * FROM ({check_query(plan)}) AS held, {', '.join(parts)}"
 
 
 def check_query(plan: Plan) -> str:
@@ -134,7 +140,7 @@ def _arrays(plan: Plan, number: int) -> str:
         f"array_agg({exception}) FILTER (WHERE {exceptional})",
     ]
     for _, column in part.features:
-        value = _value(plan, number, column)
+        value = f"v{number}.{quoted(column.column)}"
         arrays.append(f"array_agg(coalesce({value}, {ZEROS[column.pg_type]}))")
         arrays.append(f"array_agg({place}) FILTER (WHERE {value} IS NULL)")
     named = ", ".join(f"{array} AS c{which}" for which, array in enumerate(arrays))
@@ -155,7 +161,7 @@ def _join(plan: Plan, number: int) -> str:
 
 def _value(plan: Plan, number: int, column: Column) -> str:
     name = f"v{number}.{quoted(column.column)}"
-    return f"NULLIF({name}, 'NaN')" if plan.nan_is_null and column.pg_type.startswith("float") else name
+    return f"NULLIF({name}, 'NaN')" if plan.nan_is_null and column.is_float else name
 
 
 def _is_exceptional(number: int, part: ViewPart) -> str:

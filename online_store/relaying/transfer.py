@@ -1,4 +1,4 @@
-"""What a materialisation reads: a feature view and Feast's retrieval job in, one query for the relay out, or None.
+"""What a materialisation reads: a feature view and Feast's retrieval job in, one query for the transfer out, or None.
 
 None says that only Feast's own way does it right: a view that transforms, aggregates, filters or validates, a table
 with other features than the view, a column of a type that SQL does not convert as Feast does.
@@ -31,6 +31,14 @@ class Job:
     unique: bool
 
 
+@dataclass(frozen=True)
+class Transfer:
+    """The query of the staged columns, and one that gives no fewer entities than it, for the planner to count."""
+
+    query: str
+    entities: str
+
+
 def is_plain(view: FeatureView) -> bool:
     """Whether rows of the view's source are the view's rows, and PostgreSQL has them."""
     if type(view) is not FeatureView or not view.online or not isinstance(view.source, PostgreSQLSource):
@@ -40,8 +48,11 @@ def is_plain(view: FeatureView) -> bool:
     return not any(field.vector_index for field in view.features)
 
 
-def transfer_query(source: Connection[Any], job: Job, layout: Layout, view: FeatureView) -> str | None:
-    """The staged columns' query. Runs the job for no rows, to see its types. Raises psycopg.Error."""
+def transfer_of(source: Connection[Any], job: Job, layout: Layout, view: FeatureView) -> Transfer | None:
+    """What brings the job's rows into the layout's table. Runs it for no rows, to see its types.
+
+    Raises psycopg.Error.
+    """
     if {each.name for each in layout.features} != {field.name for field in view.features}:
         return None
     types = _types(source, job.sql)
@@ -56,7 +67,8 @@ def transfer_query(source: Connection[Any], job: Job, layout: Layout, view: Feat
     ]
     if any(each is None for each in casts):
         return None
-    return f"SELECT {', '.join(map(str, casts))} FROM ({_once(job)}) AS q"
+    query = f"SELECT {', '.join(map(str, casts))} FROM ({_once(job)}) AS q"
+    return Transfer(query, _entities(job, view.source))
 
 
 def _types(source: Connection[Any], sql: str) -> Mapping[str, int] | None:
@@ -80,6 +92,11 @@ def _feature(feature: Column, sources: Mapping[str, str], types: Mapping[str, in
 
 def _moment(name: str, types: Mapping[str, int]) -> str | None:
     return moment_cast(f"q.{quoted(name)}", types[name]) if name in types else None
+
+
+def _entities(job: Job, source: PostgreSQLSource) -> str:
+    keys = ", ".join(quoted(each) for each in job.columns.join_keys)
+    return f"SELECT DISTINCT {keys} FROM {source.get_table_query_string()} AS every" if keys else "SELECT"
 
 
 def _once(job: Job) -> str:

@@ -36,6 +36,11 @@ class Column:
         return postgres_type(self.feast_type)
 
     @property
+    def is_float(self) -> bool:
+        """Whether the column may hold NaN."""
+        return self.pg_type.startswith("float") and not self.pg_type.endswith("[]")
+
+    @property
     def wrapped(self) -> bool:
         """Whether the column holds the bytes of whole Values."""
         return is_wrapped(self.feast_type)

@@ -35,7 +35,17 @@ def staged_columns(layout: Layout, *, partial: bool = False) -> list[str]:
 
 
 def begin_chunk(connection: Connection[Any], layout: Layout, *, partial: bool = False, alone: bool = False) -> None:
-    """Holds the table as it is until the transaction ends, and makes an empty staging table that ends with it.
+    """Holds the table as `hold_table` does, and makes an empty staging table that ends with the transaction."""
+    hold_table(connection, layout, alone=alone)
+    columns = _listed(staged_columns(layout, partial=partial))
+    connection.execute(
+        f"CREATE TEMP TABLE {STAGED.removeprefix('pg_temp.')} ON COMMIT DROP AS"
+        f" SELECT {columns} FROM {layout.place} WITH NO DATA".encode()
+    )
+
+
+def hold_table(connection: Connection[Any], layout: Layout, *, alone: bool = False) -> None:
+    """Holds the table as it is until the transaction ends.
 
     With `alone` no one else writes until then. Raises LayoutMoved where the table is not as the layout says.
     """
@@ -48,11 +58,6 @@ def begin_chunk(connection: Connection[Any], layout: Layout, *, partial: bool = 
     row = connection.execute(f"SELECT {layout.version_now}".encode()).fetchone()
     if row is None or row[0] != layout.version:
         raise _moved(layout)
-    columns = _listed(staged_columns(layout, partial=partial))
-    connection.execute(
-        f"CREATE TEMP TABLE {STAGED.removeprefix('pg_temp.')} ON COMMIT DROP AS"
-        f" SELECT {columns} FROM {layout.place} WITH NO DATA".encode()
-    )
 
 
 def copy_statement(layout: Layout, *, partial: bool = False) -> bytes:

@@ -10,6 +10,7 @@ from conftest import CHURN, History, moment
 from feast import FeatureStore
 
 from asof.feature_store import feature_store
+from online_store.relaying import within
 from tests.serving_kit import USER, write_users
 from training.materialise import Materialisation, apply_features, materialise
 
@@ -126,6 +127,33 @@ def test_what_a_whole_reading_that_failed_took_away_comes_back(
     materialise(history.settings, as_of=april)
     pd.testing.assert_frame_equal(online(history, users), before)
     assert set(refreshed(materialise(history.settings, as_of=april)).values()) == {None}
+
+
+def test_where_one_view_fails_the_others_are_kept_and_finished(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next time reads that one alone, and whole, for it was to be read whole."""
+    april = moment(history.plan.as_of(3))
+    materialise(history.settings, as_of=april)
+    users = list(offline(history, april).index)
+    before = online(history, users)
+    real = within.upsert_staged
+
+    def upsert(connection: Any, layout: Any) -> int:
+        if layout.view == "payments_agg_90d_fv":
+            raise ConnectionError("The disk is full.")
+        return real(connection, layout)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(within, "upsert_staged", upsert)
+        with pytest.raises(ConnectionError) as caught:
+            materialise(history.settings, as_of=april, whole=True)
+    assert any("payments_agg_90d_fv" in note for note in caught.value.__notes__)
+    again = refreshed(materialise(history.settings, as_of=april))
+    assert {view: since for view, since in again.items() if since} == {
+        "payments_agg_90d_fv": moment(history.plan.as_of(0))
+    }
+    pd.testing.assert_frame_equal(online(history, users), before)
 
 
 def refused(*_: Any, **__: Any) -> None:

@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 
 from asof.settings import Settings
 from local import postgres
+from online_store import array_reader
 from online_store.array_reader import ArrayReader, ReadColumn
 from online_store.errors import NoLayout, NotOffered, WideStoreError
 from online_store.reading.direct_lookup import Source
@@ -78,9 +79,12 @@ def by_row(columns: Sequence[ReadColumn]) -> list[tuple[list[Any], list[datetime
 def both_ways(
     settings: Settings, wanted: Wanted, keys: Mapping[str, Sequence[Any]], **options: Any
 ) -> list[tuple[list[Any], list[datetime | None]]]:
-    """What both readers give, which is the same."""
+    """What both readers give, which is the same; the array reader also where it asks in halves."""
     rows = plain(read_rows(settings, wanted, keys, **options))
     assert by_row(read_arrays(settings, wanted, keys, **options)) == rows
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(array_reader, "MANY", 1)
+        assert by_row(read_arrays(settings, wanted, keys, **options)) == rows
     return rows
 
 
@@ -299,10 +303,11 @@ def test_a_moment_that_is_none_is_an_error_of_postgresql(
             read(settings, [("view", "a")], {"user_id": ["u"]})
 
 
-@pytest.mark.parametrize("query", [rows_query, arrays_query])
+@pytest.mark.parametrize(("query", "tables"), [(rows_query, 2), (arrays_query, 3)])
 def test_each_table_is_read_by_its_index_however_small_it_was(
-    settings: Settings, connection: psycopg.Connection[Any], query: Callable[..., str]
+    settings: Settings, connection: psycopg.Connection[Any], query: Callable[..., str], tables: int
 ) -> None:
+    """The catalogue as well, which only arrays bring along."""
     for view in ("empty", "full"):
         settle(connection, view, a="INT64")
     put(connection, layout_of(connection, "full"), [[f"{number:05}", 1, at(0), None] for number in range(2000)])
@@ -314,7 +319,7 @@ def test_each_table_is_read_by_its_index_however_small_it_was(
         planned.execute(f"PREPARE lookup (text[]) AS {query(plan)}".encode())
         told = "\n".join(line for (line,) in planned.execute("EXPLAIN EXECUTE lookup (ARRAY['x'])"))
         told += "\n".join(line for (line,) in planned.execute(f"EXPLAIN {check_query(plan)}".encode()))
-    assert told.count("Index Scan using") == 3
+    assert told.count("Index Scan using") == tables + 1
     assert "Nested Loop" in told
     assert "Seq Scan" not in told
 
@@ -323,8 +328,12 @@ def layout_of(connection: psycopg.Connection[Any], view: str) -> Layout:
     return read_layout(connection, "shop", view, schema=SCHEMA)
 
 
-def test_lookups_go_on_right_while_the_tables_change(settings: Settings, connection: psycopg.Connection[Any]) -> None:
+@pytest.mark.parametrize("many", [1, 100])
+def test_lookups_go_on_right_while_the_tables_change(
+    settings: Settings, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
     """Columns come and go, one that is read among them, a table is made anew: never an error, never a wrong value."""
+    monkeypatch.setattr(array_reader, "MANY", many)
     for view in ("steady", "moving"):
         put(connection, settle(connection, view, a="INT64", b="INT64"), [["u", 1, 2, at(0), None]])
     wanted = [("steady", "a"), ("moving", "b"), ("moving", "a")]
@@ -353,6 +362,64 @@ def test_lookups_go_on_right_while_the_tables_change(settings: Settings, connect
 
     asyncio.run(look_by_both())
     assert set(seen) == allowed
+
+
+def test_halves_of_different_layouts_are_asked_for_again(
+    settings: Settings, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table is changed when one half has been read and the other has not."""
+    put(connection, settle(connection, "view", a="INT64"), [[f"u{number}", number, at(0), None] for number in range(4)])
+    reader, between, asked = ArrayReader(source(settings), [("view", "a"), ("view", "b")]), asyncio.Event(), []
+    real = array_reader._ask
+
+    async def ask(lookup: Any, keys: Any, part: Any, *, columns: Any) -> None:
+        if lookup is reader._lookups[1]:
+            await between.wait()
+        await real(lookup, keys, part, columns=columns)
+        asked.append((len(part), columns.agree))
+        if not between.is_set():
+            settle(connection, "view", a="STRING", b="INT64")
+            between.set()
+
+    async def read() -> list[ReadColumn]:
+        try:
+            return await reader.read({"user_id": ["u3", "u0", "nobody", "u1"]})
+        finally:
+            await reader.close()
+
+    monkeypatch.setattr(array_reader, "MANY", 1)
+    monkeypatch.setattr(array_reader, "_ask", ask)
+    columns = asyncio.run(read())
+    assert asked == [(2, True), (2, False), (2, True), (2, True)]
+    assert [each.nulls.all() for each in columns] == [True, True]
+    assert columns[0].values.dtype == object
+
+
+def test_a_half_that_is_given_up_or_fails_leaves_no_query(
+    settings: Settings, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(connection, settle(connection, "view", a="INT64"), [[f"u{number}", number, at(0), None] for number in range(4)])
+    monkeypatch.setattr(array_reader, "MANY", 1)
+    keys = {"user_id": ["u3", "u0", "nobody", "u1"]}
+
+    async def read() -> list[Any]:
+        reader = ArrayReader(source(settings), [("view", "a")])
+        before = by_row(await reader.read(keys))
+        with connection.transaction():
+            connection.execute(b"LOCK TABLE " + layout_of(connection, "view").place.encode())
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(reader.read(keys), 0.5)
+        assert by_row(await reader.read(keys)) == before
+        prepared = reader._lookups[1]._open
+        assert prepared is not None
+        pid = prepared.prepared.connection.info.backend_pid
+        connection.execute("SELECT pg_terminate_backend(%s, 10000)", (pid,))
+        await raises_operational(reader.read(keys))
+        assert by_row(await reader.read(keys)) == before
+        await reader.close()
+        return before
+
+    assert [values for values, _ in asyncio.run(read())] == [[3], [0], [None], [1]]
 
 
 @contextlib.contextmanager
