@@ -8,7 +8,7 @@ from asof.settings import Settings
 from asof.use_case import FromStore
 from asof.use_cases import load, names
 from roles.access import Tables
-from training import history, materialise
+from training import brought, history
 from training.absent_tables import make_absent
 from training.parity import ledger
 from training.scoring import postgres as scoring
@@ -32,7 +32,7 @@ def make_tables(settings: Settings) -> None:
     for extract in extracts():
         prepare_tables(settings, extract)
     with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
-        materialise.make_state(connection)
+        brought.make_state(connection)
         make_absent(connection, history.TABLE, history.CREATE)
         make_absent(connection, ledger.TABLE, ledger.CREATE)
         make_absent(connection, scoring.VIEW, scoring.CREATE)

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -15,28 +15,10 @@ from psycopg import sql
 
 from asof.feature_store import REPOSITORY, feature_store, quiet
 from asof.settings import Settings
-from training.absent_tables import is_there, make_absent
+from training.brought import WHOLE, Brought, make_state
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore, FeatureView
-
-STATE = "public.whole_materialisations_begun"
-CREATE_STATE = """
-CREATE TABLE IF NOT EXISTS materialisations (
-    materialisation_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    view text NOT NULL,
-    as_of timestamptz NOT NULL,
-    load_id bigint NOT NULL,
-    definition text NOT NULL,
-    entities bigint NOT NULL,
-    finished_at timestamptz NOT NULL DEFAULT clock_timestamp()
-);
-ALTER TABLE materialisations ADD COLUMN IF NOT EXISTS store text;
-CREATE TABLE IF NOT EXISTS whole_materialisations_begun (view text, store text, PRIMARY KEY (view, store))"""
-"""What each type of online store was brought to; rows of before that column count for any, their definition decides."""
-
-
-WHOLE = (0, datetime.min.replace(tzinfo=UTC))
 
 
 @dataclass(frozen=True)
@@ -111,28 +93,6 @@ def materialise(
     return Materialisation(moment, tuple(done[due.name] for due in dues))
 
 
-def make_state(connection: psycopg.Connection) -> None:
-    """Makes the tables in which it stands what the online store was brought to, unless they are there."""
-    make_absent(connection, STATE, CREATE_STATE)
-
-
-def last_moment(connection: psycopg.Connection) -> datetime | None:
-    """What the online store shows is as of this moment; None where it has never been filled."""
-    if not is_there(connection, "public.materialisations"):
-        return None
-    row = connection.execute("SELECT as_of FROM materialisations ORDER BY materialisation_id DESC LIMIT 1").fetchone()
-    return row[0] if row else None
-
-
-def forget_store(connection: psycopg.Connection, store: str) -> None:
-    """For an online store of that type whose tables go: whoever takes it again fills it whole."""
-    make_state(connection)
-    connection.execute("DELETE FROM whole_materialisations_begun WHERE store = %s", (store,))
-    connection.execute(
-        "UPDATE materialisations SET definition = 'dropped' WHERE coalesce(store, %s) = %s", (store,) * 2
-    )
-
-
 @dataclass(frozen=True)
 class _Due:
     """What is to be read of a view: from when (None: nothing is new), up to which load, and whether all of it."""
@@ -156,21 +116,21 @@ class _Stage:
     whole: bool
 
     @property
-    def kind(self) -> str:
-        """The type of the online store."""
-        return str(self.store.config.online_store.type)
+    def brought(self) -> Brought:
+        return Brought(self.connection, str(self.store.config.online_store.type))
 
     def due(self, view: "FeatureView") -> _Due:
-        definition = _definition(view, self.kind)
-        last = WHOLE if self.whole else self._last(view, definition)
-        since, newest = self._unseen(view, last)
+        definition = _definition(view, self.brought.store)
+        last = WHOLE if self.whole else self.brought.last(view.name, definition, self.moment)
+        since, newest = self.brought.unseen(view.batch_source.name, last, self.moment)
         return _Due(view, definition, since, newest=newest, whole=last == WHOLE)
 
     def refresh(self, dues: Sequence[_Due], since: datetime) -> list[Refresh]:
         """Those that are due from one moment; where one fails, each by itself: Feast does not say which are done."""
         for due in dues:
             if due.whole:
-                self._begin_anew(due.view)
+                self.brought.begin_anew(due.name)
+                self._rewind(due.view)
         try:
             return self._read(dues, since)
         except Exception as error:
@@ -184,7 +144,7 @@ class _Stage:
             self.store.materialize(since, self.moment, feature_views=[due.name for due in dues])
         entities = [self._entities(due.view, since) for due in dues]
         for due, count in zip(dues, entities, strict=True):
-            self._finish(due, count)
+            self.brought.finish(due.name, due.definition, self.moment, load=due.newest, entities=count)
         seconds = perf_counter() - begun
         return [Refresh(due.name, since, count, seconds) for due, count in zip(dues, entities, strict=True)]
 
@@ -199,48 +159,11 @@ class _Stage:
             raise failed[0] from error
         return done
 
-    def _begin_anew(self, view: "FeatureView") -> None:
-        """What is told of the view is not true until it is finished: where it never is, the next time is whole, too."""
-        self.connection.execute(
-            "INSERT INTO whole_materialisations_begun VALUES (%s, %s) ON CONFLICT DO NOTHING", (view.name, self.kind)
-        )
-        self._rewind(view)
-
-    def _finish(self, due: _Due, entities: int) -> None:
-        with self.connection.transaction():
-            self.connection.execute(
-                "DELETE FROM whole_materialisations_begun WHERE view = %s AND store = %s", (due.name, self.kind)
-            )
-            self.connection.execute(
-                "INSERT INTO materialisations (view, store, as_of, load_id, definition, entities)"
-                " VALUES (%s, %s, %s, %s, %s, %s)",
-                (due.name, self.kind, self.moment, due.newest, due.definition, entities),
-            )
-
     def _rewind(self, view: "FeatureView") -> None:
         """Our own store lets no older value replace a newer one: it has to be told that this one is to win."""
         rewind = getattr(self.store.provider.online_store, "rewind", None)
         if rewind:
             rewind(self.store.config, view, self.moment)
-
-    def _last(self, view: "FeatureView", definition: str) -> tuple[int, datetime]:
-        """The newest load and moment that the online store shows already; WHOLE where it has to be read anew."""
-        last = self.connection.execute(
-            "SELECT load_id, as_of, definition FROM materialisations WHERE view = %s AND coalesce(store, %s) = %s"
-            " AND view NOT IN (SELECT view FROM whole_materialisations_begun WHERE store = %s)"
-            " ORDER BY materialisation_id DESC LIMIT 1",
-            (view.name, self.kind, self.kind, self.kind),
-        ).fetchone()
-        return (last[0], last[1]) if last and last[2] == definition and last[1] <= self.moment else WHOLE
-
-    def _unseen(self, view: "FeatureView", last: tuple[int, datetime]) -> tuple[datetime | None, int]:
-        """The oldest moment with rows that the online store has not seen, and the newest load up to our moment."""
-        row = self.connection.execute(
-            "SELECT min(as_of) FILTER (WHERE load_id > %s OR as_of > %s), coalesce(max(load_id), 0) FROM loads"
-            " WHERE as_of <= %s AND coalesce((files -> %s ->> 'new_rows')::bigint, 0) > 0",
-            (*last, self.moment, f"{view.batch_source.name}.csv"),
-        ).fetchone()
-        return row or (None, 0)
 
     def _entities(self, view: "FeatureView", since: datetime) -> int:
         key = self.store.get_entity(view.entities[0]).join_key

@@ -11,7 +11,8 @@ from asof.errors import ConfigurationError, DataError
 from asof.feature_store import feature_store
 from asof.settings import Settings
 from asof.use_case import UseCase
-from training.materialise import apply_features, forget_store, last_moment, materialise
+from training.brought import forget_store, last_moment
+from training.materialise import apply_features, materialise
 from training.parity.stores import StoreParity, compare_stores
 from training.snapshot import prepare_tables
 

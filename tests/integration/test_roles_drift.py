@@ -22,8 +22,9 @@ from local.binaries import Binaries, system_binaries, wheel_binaries
 from roles.access import INGEST, MLFLOW, OWNER, SERVING, TRAINING
 from roles.provision import make_databases, wrong_grants
 from tests.roles_kit import FIELDS, PASSWORDS, Town, own_server
+from training.brought import last_moment
 from training.history import reading, writing
-from training.materialise import apply_features, last_moment, materialise
+from training.materialise import apply_features, materialise
 from training.snapshot import prepare_tables
 
 SERVERS = {each.major: each for each in (*wheel_binaries(), *system_binaries())}
