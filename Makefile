@@ -2,16 +2,17 @@
 
 RUN := .venv/bin/python
 FLOWS := $(RUN) -m flows
+COMPOSE := docker-compose
 
 # Without byte code every start takes two to four times as long; a foreign PYTHONPATH would mix packages.
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock serve up down status env simulate ingest inspect retrain promote score history trace rollback bundle deploy image sbom audit doctor clean wipe
+.PHONY: help setup demo test test-containers check bench lock serve up down status env simulate ingest inspect retrain promote score history trace rollback bundle deploy secrets image images backup restore sbom audit doctor clean wipe
 
 help: ## List the targets
 	@echo "AsOf: make TARGET [ARGS='...']"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
 
 setup: .venv/.complete ## Install everything into .venv
 
@@ -26,6 +27,9 @@ demo: setup ## The main job on simulated data, or: DATA=folder AS_OF=2024-01-31 
 
 test: setup ## Run the tests, two files at a time [ARGS='tests/unit -n 0']
 	$(RUN) -m pytest -n 2 --dist loadfile $(ARGS)
+
+test-containers: setup ## Build the stack of docker-compose.yml, bring it up, try it, tear it down [ARGS='--stack FOLDER']
+	$(RUN) -m pytest tests/containers -q -p no:cacheprovider $(ARGS)
 
 check: setup ## Format, lint, types, who may import whom, locks
 	$(RUN) -m ruff format --check .
@@ -88,6 +92,19 @@ bundle: setup ## Build the Bento of the version in production
 
 deploy: setup ## Put the Bento of the version in production live, without a failed request
 	$(FLOWS) deploy $(ARGS)
+
+secrets: setup ## Make the secrets of docker-compose.yml that .env lacks
+	@$(RUN) -m local secrets
+
+images: image ## Build every image of docker-compose.yml, on PYTHON_IMAGE
+	docker buildx version >/dev/null 2>&1 || export DOCKER_BUILDKIT=0; \
+		CODE_VERSION="$$(git rev-parse HEAD)$$(test -z "$$(git status --porcelain)" || echo -dirty)" $(COMPOSE) build mlflow prefect
+
+backup: ## Save databases, artefacts and keys of the running stack [TO=folder]
+	@COMPOSE='$(COMPOSE)' sh deploy/backup.sh "$(TO)"
+
+restore: ## Put them into an empty stack [FROM=folder]
+	@COMPOSE='$(COMPOSE)' sh deploy/restore.sh "$(FROM)"
 
 image: setup ## Build the image of a Bento: of code alone, or ARGS='--bento NAME:VERSION' [ASOF_BASE_IMAGE=]
 	$(FLOWS) image $(ARGS)

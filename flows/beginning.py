@@ -5,7 +5,7 @@ docker-compose.yml starts them at each `up`. What they are told comes as argumen
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -34,12 +34,12 @@ def ingest(
         from training.snapshot import anything_loaded
 
         if any(folder.glob("month_*")):
-            say(flow(str(folder), first.date() if first else None))
+            say(_told(flow(str(folder), first.date() if first else None)))
         elif anything_loaded(settings):
-            say({"deliveries": [], "next": f"There is no extract in {folder}, and something is loaded already."})
+            say({"next": f"There is no extract in {folder}, and something is loaded already: nothing was done."})
         else:
             plan = _simulate(settings.home / "extracts", users, months)
-            say(flow(str(settings.home / "extracts"), plan.as_of(0), backfill=True))
+            say(_told(flow(str(settings.home / "extracts"), plan.as_of(0), backfill=True)))
 
 
 @door.command()
@@ -55,6 +55,12 @@ def train(use_case: str = "churn") -> None:
         done = {"promoted": True, "version": there.version} if there else flow(use_case)["promotion"]
         say(done)
     raise typer.Exit(0 if done["promoted"] else 1)
+
+
+def _told(done: dict[str, Any]) -> dict[str, Any]:
+    """In a line of a log."""
+    new = {each["folder"]: sum(each["new_rows"].values()) for each in done["deliveries"]}
+    return {"new_rows": new, "parity": done["parity"]["summary"], "next": done["parity"]["next"]}
 
 
 def _simulate(folder: Path, users: int, months: int) -> "SimulationPlan":

@@ -22,8 +22,8 @@ def _make(*words: str) -> str:
 
 def test_make_help_lists_every_target() -> None:
     makefile = (PROJECT / "Makefile").read_text()
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
-    listed = set(re.findall(r"^  ([a-z]+) +\S", _make("help"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    listed = set(re.findall(r"^  ([a-z-]+) +\S", _make("help"), re.MULTILINE))
     phony = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
     assert phony is not None
     assert targets == listed == set(phony[1].split())

@@ -1,0 +1,29 @@
+#!/bin/sh
+# A running stack in, a new folder out: every database, MLflow's artefacts, the keys, and the SHA-256 of each file.
+#   sh deploy/backup.sh FOLDER      COMPOSE='docker-compose -p name' ENV_FILE=.env KEYS=.keys
+#
+# The order is that of the references: history and loads (asof) before the versions that they name (mlflow) before their
+# files. What is registered or promoted meanwhile is in the later parts only, where the next promotion puts it right.
+set -eu
+[ $# = 1 ] || { echo "usage: sh deploy/backup.sh FOLDER" >&2; exit 2; }
+cd "$(dirname "$0")/.."
+compose=${COMPOSE:-docker-compose}
+umask 077
+mkdir -p "$(dirname "$1")"
+mkdir "$1" # never into one that is there
+trap 'echo "backup: not complete, do not use $1" >&2' EXIT
+
+for database in asof mlflow prefect; do
+    echo "backup: database $database"
+    # shellcheck disable=SC2016
+    $compose exec -T postgres sh -c 'PGPASSWORD=$POSTGRES_PASSWORD exec pg_dump -U postgres -Fc "$0"' "$database" > "$1/$database.dump"
+done
+echo "backup: MLflow's artefacts"
+$compose exec -T mlflow tar -C /var/lib/mlflow -c . > "$1/artefacts.tar"
+echo "backup: keys"
+cp "${ENV_FILE:-.env}" "$1/env"
+[ ! -f "${KEYS:-.keys}/api-keys" ] || cp "${KEYS:-.keys}/api-keys" "$1/api-keys"
+
+(cd "$1" && sha256sum -- * > SHA256SUMS)
+trap - EXIT
+echo "backup: $1, $(du -sh "$1" | cut -f 1)"

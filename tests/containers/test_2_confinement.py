@@ -1,0 +1,96 @@
+"""What a container may do, asked of the engine and from inside: who it is, what it can write, whom it can reach."""
+
+import json
+
+import pytest
+
+from tests.containers.stack_kit import JOBS, LONG_RUNNING, Stack
+
+WITHOUT_ROOT = tuple(each for each in LONG_RUNNING if each != "postgres")
+PROBE = """
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=4).close()
+except OSError as error:
+    print(type(error).__name__); sys.exit(1)
+"""
+
+
+@pytest.mark.parametrize("service", [*LONG_RUNNING, *JOBS])
+def test_a_container_has_no_more_than_it_needs(stack: Stack, service: str) -> None:
+    host = stack.inspect(service)["HostConfig"]
+
+    assert host["ReadonlyRootfs"]
+    assert host["CapDrop"] == ["ALL"]
+    assert not host["CapAdd"] or service == "postgres"
+    assert "no-new-privileges:true" in host["SecurityOpt"]
+    assert not host["Privileged"]
+    assert host["Memory"] > 0
+    assert host["PidsLimit"] > 0
+    assert host["LogConfig"]["Config"].keys() >= {"max-size", "max-file"}
+
+
+@pytest.mark.parametrize("service", WITHOUT_ROOT)
+def test_from_inside_it_is_an_ordinary_user_without_capabilities_who_can_write_to_nothing_of_the_image(
+    stack: Stack, service: str
+) -> None:
+    program = (
+        "import json, os, sys, sysconfig\n"
+        "status = dict(l.split(':\\t', 1) for l in open('/proc/1/status').read().splitlines() if ':\\t' in l)\n"
+        "refused = []\n"
+        "for folder in ('/', '/etc', '/usr', sysconfig.get_path('purelib'), os.getcwd()):\n"
+        "    try: open(folder + '/written', 'w').close()\n"
+        "    except OSError as error: refused.append(error.strerror)\n"
+        "told = [status[name] for name in ('CapEff', 'CapBnd', 'NoNewPrivs')]\n"
+        "print(json.dumps([os.getuid(), *told, os.getcwd(), refused]))"
+    )
+    done = stack.python(service, program)
+    assert done.returncode == 0, done.stderr
+    uid, effective, bounding, no_new_privileges, folder, refused = json.loads(done.stdout)
+
+    assert uid > 999
+    assert int(effective, 16) == int(bounding, 16) == 0
+    assert no_new_privileges == "1"
+    assert len(refused) == (4 if folder == "/tmp" else 5)
+
+
+def test_postgresql_itself_runs_as_its_own_user(stack: Stack) -> None:
+    told = stack.inside("postgres", "sh", "-c", "grep -h -E '^(Uid|CapEff):' /proc/1/status").stdout.split()
+    assert int(told[1]) > 0
+    assert int(told[-1], 16) == 0
+
+
+def test_every_port_is_bound_to_loopback(stack: Stack) -> None:
+    bound = {
+        binding["HostIp"]
+        for service in LONG_RUNNING
+        for bindings in stack.inspect(service)["NetworkSettings"]["Ports"].values()
+        for binding in bindings or ()
+    }
+    assert bound == {"127.0.0.1"}
+
+
+def _address(stack: Stack, service: str, network: str) -> str:
+    return str(stack.inspect(service)["NetworkSettings"]["Networks"][f"{stack.name}_{network}"]["IPAddress"])
+
+
+def test_the_prediction_service_reaches_postgresql_and_mlflow_and_nobody_else(stack: Stack) -> None:
+    reached = {
+        place: stack.inside("prediction", "python", "-c", PROBE, *place).returncode == 0
+        for place in (
+            ("postgres", "5432"),
+            ("mlflow", "5000"),
+            ("prefect", "4200"),
+            (_address(stack, "prefect", "pipeline"), "4200"),
+            (_address(stack, "prefect", "console"), "4200"),
+            (_address(stack, "worker-training", "pipeline"), "8080"),
+        )
+    }
+    assert list(reached.values()) == [True, True, False, False, False, False], reached
+
+
+def test_workers_have_no_way_out(stack: Stack) -> None:
+    routes = stack.inside("worker-training", "cat", "/proc/net/route").stdout.splitlines()[1:]
+    assert routes
+    assert not [line for line in routes if line.split()[1] == "00000000"]
+    assert stack.inside("worker-training", "python", "-c", PROBE, "prediction", "3000").returncode == 1

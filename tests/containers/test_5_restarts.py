@@ -1,0 +1,84 @@
+"""What a restart, the loss of PostgreSQL or a stop under load costs: nothing that was stored, no request in flight."""
+
+import threading
+import time
+from collections import Counter
+
+import httpx
+
+from tests.containers.stack_kit import LONG_RUNNING, Stack, run, until
+
+CALLERS = 8
+
+
+def test_all_containers_start_anew_and_the_answer_is_the_same(stack: Stack) -> None:
+    before = stack.predict().json()
+
+    stack.compose("restart", "--timeout", "20", *LONG_RUNNING)
+    stack.account["ready after a restart of everything"] = f"{stack.wait_until_ready():.0f} s"
+
+    after = stack.predict().json()
+    assert {**after, "request_id": ""} == {**before, "request_id": ""}
+    assert stack.sql("asof", "SELECT count(*) > 0 FROM promotions") == "t"
+
+
+def test_without_postgresql_it_says_503_and_recovers_by_itself(stack: Stack) -> None:
+    before = stack.predict().json()["probability"]
+    run("docker", "kill", stack.container("postgres"))
+    lost = until(lambda: (got := stack.predict()).status_code != 200 and got, "the loss of PostgreSQL is told")
+
+    assert lost.status_code == 503, lost.text
+    assert lost.json()["code"] == "feature-store-unavailable"
+    assert int(lost.headers["Retry-After"]) > 0
+    assert not stack.is_ready()
+
+    begun, started = time.monotonic(), stack.inspect("prediction")["State"]["StartedAt"]
+    stack.compose("start", "postgres")
+    until(lambda: stack.predict().status_code == 200, "it recovers")
+    stack.account["recovered after PostgreSQL came back"] = f"{time.monotonic() - begun:.1f} s"
+    assert stack.predict().json()["probability"] == before
+    assert stack.inspect("prediction")["State"]["StartedAt"] == started
+
+
+class Caller(threading.Thread):
+    """Asks until nobody listens any more. `told` counts answers; what was begun and not answered is `lost`."""
+
+    def __init__(self, address: str, headers: dict[str, str], user: str) -> None:
+        super().__init__()
+        self.told: Counter[str] = Counter()
+        self._ask = lambda: httpx.post(f"{address}/predict", json={"user_id": user}, headers=headers, timeout=30)
+
+    def run(self) -> None:
+        while True:
+            try:
+                self.told[str(self._ask().status_code)] += 1
+            except httpx.ConnectError:
+                return
+            except httpx.HTTPError as error:
+                self.told[f"lost: {type(error).__name__}"] += 1
+                return
+
+
+def test_a_stop_under_load_answers_all_that_was_asked(stack: Stack) -> None:
+    networks = stack.inspect("prediction")["NetworkSettings"]["Networks"]
+    address = f"http://{networks[f'{stack.name}_serving']['IPAddress']}:3000"  # Docker's proxy would hide a refusal
+    headers = {"Authorization": f"Bearer {stack.secrets['API_KEY']}"}
+    callers = [Caller(address, headers, user) for user in stack.users[:CALLERS]]
+    for each in callers:
+        each.start()
+    until(lambda: sum(each.told["200"] for each in callers) > 20 * CALLERS, "there is load")
+
+    begun = time.monotonic()
+    stack.compose("stop", "prediction")
+    seconds = time.monotonic() - begun
+    for each in callers:
+        each.join(60)
+
+    told = sum((each.told for each in callers), Counter[str]())
+    exit_code = stack.inspect("prediction")["State"]["ExitCode"]
+    stack.account["stop under load"] = f"{seconds:.1f} s, exit code {exit_code}, answers {dict(told)}"
+    assert set(told) == {"200"}, told
+    assert seconds < 15
+    assert exit_code in (0, 143)
+    stack.compose("start", "prediction")
+    stack.account["ready after a start of the service"] = f"{stack.wait_until_ready():.1f} s"
