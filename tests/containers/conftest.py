@@ -44,13 +44,15 @@ def say(request: pytest.FixtureRequest) -> Say:
     def told(words: str) -> None:
         reporter.ensure_newline()
         reporter.write_line(f"  [{time.monotonic() - begun:5.0f} s] {words}")
+        reporter.flush()
 
     return told
 
 
 @pytest.fixture(scope="session")
 def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Its secrets, ports and extracts; nothing runs yet. All of it is gone afterwards."""
+    """Its secrets, ports and extracts, and an engine; nothing runs yet. All of it is gone afterwards."""
+    ACCOUNT["engine"] = engine()
     kept: Path | None = request.config.getoption("stack")
     folder = kept.absolute() if kept else tmp_path_factory.mktemp("stack")
     name = f"asof-test-{folder.name if kept else uuid.uuid4().hex[:8]}"
@@ -65,7 +67,7 @@ def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture(scope="session")
 def built(say: Say, prepared: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[None]]]:
     """The images, by the variables that name them: each is there when its future is done."""
-    say(f"engine {engine()}; {prepared.name}")
+    say(f"engine {ACCOUNT['engine']}; {prepared.name}")
     begun = time.monotonic()
 
     def build(variable: str, work: Callable[[], object]) -> None:
