@@ -35,7 +35,13 @@ def find_deliveries(folder: Path, *, first: date | None = None, backfill: bool =
     found = [_delivery(path, match, first, backfill) for path in sorted(folder.glob("*")) if (match := _match(path))]
     if not found:
         raise DataError(f"{folder} holds no month_000, month_2024-01-31, labels_000, ...: is it the right folder?")
-    return sorted(found, key=lambda delivery: (delivery.known_at or delivery.as_of, delivery.folder.name))
+    return sorted(found, key=_turn)
+
+
+def _turn(delivery: Delivery) -> tuple[datetime, bool, str]:
+    """Where all count as known from now, a month comes before its labels, which are of users that must be known."""
+    name = delivery.folder.name
+    return delivery.known_at or delivery.as_of, delivery.known_at is None and name.startswith("labels"), name
 
 
 def month_end(start: date, months: int) -> date:

@@ -40,6 +40,11 @@ def test_a_backfill_knows_labels_and_redeliveries_only_when_they_came(tmp_path: 
     ]
 
 
+def test_a_month_is_loaded_before_its_labels(tmp_path: Path) -> None:
+    found = find_deliveries(make(tmp_path, "labels_000", "month_000", "month_001"), first=date(2024, 1, 31))
+    assert [each.folder.name for each in found] == ["month_000", "labels_000", "month_001"]
+
+
 def test_an_extract_with_its_labels_inside_was_not_known_before_its_month_was_over(tmp_path: Path) -> None:
     (make(tmp_path, "month_000") / "month_000" / "labels.csv").touch()
     (found,) = find_deliveries(tmp_path, first=date(2024, 1, 31), backfill=True)
