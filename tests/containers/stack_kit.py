@@ -69,24 +69,21 @@ class Stack:
     @property
     def variables(self) -> dict[str, str]:
         """What a shell has in which compose is called; nothing of the caller's own .env."""
-        ports = json.loads((self.folder / "ports.json").read_text())
-        own = {"EXTRACTS": str(self.folder / "extracts"), "API_KEYS_FOLDER": str(self.keys), "FIRST_AS_OF": self.first}
-        return {**os.environ, **self.images, **ports, **own, "DOCKER_BUILDKIT": "0", "COMPOSE_DOCKER_CLI_BUILD": "0"}
-
-    @property
-    def first(self) -> str:
-        return (self.folder / "first").read_text()
+        told = json.loads((self.folder / "variables.json").read_text())
+        folders = {"EXTRACTS": str(self.folder / "extracts"), "API_KEYS_FOLDER": str(self.keys)}
+        return {**os.environ, **self.images, **told, **folders, "DOCKER_BUILDKIT": "0"}
 
     @property
     def words(self) -> tuple[str, ...]:
         return ("docker-compose", "--env-file", str(self.env_file), "-p", self.name)
 
-    def prepare(self) -> None:
-        """Secrets and ports, made once."""
+    def prepare(self, **variables: str) -> None:
+        """Secrets and ports, made once, beside what else is set."""
         make_secrets(self.folder)
-        ports = self.folder / "ports.json"
-        if not ports.exists():
-            ports.write_text(json.dumps({name: str(any_free_port("127.0.0.1")) for name in PORTS}))
+        file = self.folder / "variables.json"
+        if not file.exists():
+            ports = {name: str(any_free_port("127.0.0.1")) for name in PORTS}
+            file.write_text(json.dumps(ports | variables))
 
     def compose(self, *words: str, within: float = 900, **variables: str) -> str:
         return run(*self.words, *words, within=within, env={**self.variables, **variables})
@@ -138,6 +135,12 @@ class Stack:
         begun = time.monotonic()
         until(self.is_ready, "the prediction service is ready", within)
         return time.monotonic() - begun
+
+    def wait_until_healthy(self, *services: str, within: float = 300) -> None:
+        """Those named, or all; whoever lost its database may have started anew meanwhile."""
+        for each in services or LONG_RUNNING:
+            health = lambda each=each: self.inspect(each)["State"]["Health"]["Status"] == "healthy"  # noqa: E731
+            until(health, f"{each} is healthy", within)
 
     def state(self, services: Sequence[str] = LONG_RUNNING) -> dict[str, tuple[str, str]]:
         """Each service's container and when it was started."""

@@ -17,6 +17,7 @@ def test_all_containers_start_anew_and_the_answer_is_the_same(stack: Stack) -> N
     stack.compose("restart", "--timeout", "20", *LONG_RUNNING)
     stack.account["ready after a restart of everything"] = f"{stack.wait_until_ready():.0f} s"
 
+    stack.wait_until_healthy()
     after = stack.predict().json()
     assert {**after, "request_id": ""} == {**before, "request_id": ""}
     assert stack.sql("asof", "SELECT count(*) > 0 FROM promotions") == "t"
@@ -38,6 +39,7 @@ def test_without_postgresql_it_says_503_and_recovers_by_itself(stack: Stack) -> 
     stack.account["recovered after PostgreSQL came back"] = f"{time.monotonic() - begun:.1f} s"
     assert stack.predict().json()["probability"] == before
     assert stack.inspect("prediction")["State"]["StartedAt"] == started
+    stack.wait_until_healthy()
 
 
 class Caller(threading.Thread):
