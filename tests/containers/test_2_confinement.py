@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.containers.stack_kit import JOBS, LONG_RUNNING, Stack
+from tests.containers.stack_kit import JOBS, LONG_RUNNING, Stack, run
 
 WITHOUT_ROOT = tuple(each for each in LONG_RUNNING if each != "postgres")
 PROBE = """
@@ -90,7 +90,8 @@ def test_the_prediction_service_reaches_postgresql_and_mlflow_and_nobody_else(st
 
 
 def test_workers_have_no_way_out(stack: Stack) -> None:
-    routes = stack.inside("worker-training", "cat", "/proc/net/route").stdout.splitlines()[1:]
-    assert routes
-    assert not [line for line in routes if line.split()[1] == "00000000"]
-    assert stack.inside("worker-training", "python", "-c", PROBE, "prediction", "3000").returncode == 1
+    (network,) = json.loads(run("docker", "network", "inspect", f"{stack.name}_pipeline"))
+    assert network["Internal"]
+    assert list(stack.inspect("worker-training")["NetworkSettings"]["Networks"]) == [f"{stack.name}_pipeline"]
+    for place in ("prediction", _address(stack, "prediction", "serving")):
+        assert stack.inside("worker-training", "python", "-c", PROBE, place, "3000").returncode == 1
