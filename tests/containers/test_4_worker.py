@@ -13,8 +13,8 @@ from tests.containers.stack_kit import Stack, run, until
 
 def _runs(stack: Stack, flow: str) -> dict[str, str]:
     """The states of the flow's runs, by their names."""
-    query = f"SELECT r.name, r.state_name FROM flow_run r JOIN flow f ON f.id = r.flow_id WHERE f.name = '{flow}'"
-    return dict(line.split("|") for line in stack.sql("prefect", query).splitlines())
+    runs = f"SELECT r.name, r.state_name FROM flow_run r JOIN flow f ON f.id = r.flow_id WHERE f.name = '{flow}'"
+    return dict(line.split("|") for line in stack.sql("prefect", f"{runs} ORDER BY r.created").splitlines())
 
 
 def test_the_monthly_deployment_is_done_by_the_workers_whose_roles_may(stack: Stack, say: Say) -> None:
