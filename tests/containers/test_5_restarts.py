@@ -70,7 +70,7 @@ def test_a_stop_under_load_answers_all_that_was_asked_before(stack: Stack) -> No
     try:
         until(lambda: sum(each.told[200] for each in callers) > 20 * CALLERS, "there is load")
         begun = time.monotonic()
-        run("docker", "stop", "--time", "15", stack.container("prediction"))
+        stack.compose("stop", "prediction")  # after stop_grace_period it would be killed, and end with 137
         seconds, exit_code = time.monotonic() - begun, stack.inspect("prediction")["State"]["ExitCode"]
         for each in callers:
             each.join(60)
@@ -87,5 +87,4 @@ def test_a_stop_under_load_answers_all_that_was_asked_before(stack: Stack) -> No
     )
     assert set(told) == {200}
     assert not in_flight
-    assert seconds < 10
     assert exit_code in (0, 143)

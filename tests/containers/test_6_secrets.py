@@ -46,7 +46,7 @@ def _told(stack: Stack) -> Iterator[tuple[str, str]]:
 def test_nothing_that_is_said_or_kept_holds_a_secret(stack: Stack) -> None:
     places = {f"log of {each}": _logs(stack, each) for each in (*LONG_RUNNING, *JOBS)}
     places |= {
-        f"processes of {each}": run("docker", "top", stack.container(each), "-eo", "args") for each in LONG_RUNNING
+        f"processes of {each}": run("docker", "top", stack.container(each), "-eo", "pid,args") for each in LONG_RUNNING
     }
     for database in ("asof", "mlflow", "prefect"):
         places[f"database {database}"] = stack.inside("postgres", "sh", "-c", DUMP, database).stdout

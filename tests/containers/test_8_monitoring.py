@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any
 
@@ -29,17 +30,17 @@ EXPRESSIONS = {
 
 
 @pytest.fixture(scope="module")
-def prometheus(stack: Stack, built: dict[str, Future[None]]) -> httpx.Client:
+def prometheus(stack: Stack, built: dict[str, Future[None]]) -> Iterator[httpx.Client]:
     """Its API, once it has scraped the service twice after requests of every kind."""
     built["PROMETHEUS_IMAGE"].result()
     stack.compose("--profile", "monitoring", "up", "-d", "--no-deps", "prometheus")
-    client = httpx.Client(base_url=f"{stack.address('PROMETHEUS_PORT')}/api/v1", timeout=30)
     end = time.monotonic() + 40  # a rate needs two scrapes with requests before each
     while time.monotonic() < end:
         _ask_everything(stack)
         time.sleep(1)
-    until(lambda: _is_up(client), "Prometheus scrapes the service")
-    return client
+    with httpx.Client(base_url=f"{stack.address('PROMETHEUS_PORT')}/api/v1", timeout=30) as client:
+        until(lambda: _is_up(client), "Prometheus scrapes the service")
+        yield client
 
 
 def _ask_everything(stack: Stack) -> None:
