@@ -46,6 +46,7 @@ def test_a_file_and_a_text_contradict_each_other(tmp_path: Path) -> None:
     ("text", "told"),
     [
         ("not base64!", "base64 -w0"),
+        ("not ASCII: é", "base64 -w0"),
         (base64.b64encode(b"no key at all").decode(), "cannot be read"),
         (base64.b64encode(pem(ec.generate_private_key(ec.SECP256R1()))).decode(), "another kind of key"),
     ],
@@ -54,6 +55,13 @@ def test_a_text_that_is_no_such_key_is_not_quoted(tmp_path: Path, text: str, tol
     with pytest.raises(ConfigurationError, match=told) as raised:
         signing_key(settings(tmp_path, text))
     assert "ASOF_SIGNING_KEY_TEXT" in str(raised.value)
+    assert text not in str(raised.value)
+
+
+def test_what_stands_among_the_trusted_keys_is_not_quoted(tmp_path: Path) -> None:
+    text = base64.b64encode(pem()).decode()
+    with pytest.raises(ConfigurationError, match="no public Ed25519 key") as raised:
+        trusted_keys(Settings(_env_file=None, home=tmp_path, trusted_keys=f"{text},é"))
     assert text not in str(raised.value)
 
 
