@@ -1,6 +1,6 @@
 """Whatever this process says -> lines of JSON on standard output: log records, warnings, uncaught errors, bare text.
 
-The fields of a line: at, level, logger, message, and exception where there is one.
+The fields of a line: at, level, logger, message, and exception and stack where there are any.
 """
 
 import io
@@ -25,7 +25,14 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info and record.exc_info[0]:
             told["exception"] = self.formatException(record.exc_info)
-        return to_json(told, serialize_unknown=True).decode()
+        if record.stack_info:
+            told["stack"] = self.formatStack(record.stack_info)
+        return to_json({name: _written(text) for name, text in told.items()}).decode()
+
+
+def _written(text: str) -> str:
+    """The same, with half characters, as in names of files that are no UTF-8, written out: JSON has none."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 class LoggedText(io.TextIOBase):

@@ -17,6 +17,7 @@ try:
     1 / 0
 except ZeroDivisionError:
     logging.getLogger("circus").exception("it failed")
+logging.getLogger("asof").error("a file %s", "\\udce9.csv", stack_info=True)
 warnings.warn("old", DeprecationWarning)
 print("Error: from click", file=sys.stderr)
 sys.stderr.write("half a ")
@@ -42,6 +43,8 @@ def test_records_warnings_bare_text_and_uncaught_errors_are_lines_of_json() -> N
     seen = {each["message"]: (each["level"], each["logger"]) for each in told}
     assert seen["listening on 3000"] == ("INFO", "bentoml.serve")
     assert seen["two\nlines"] == ("ERROR", "uvicorn.error")
+    assert seen[r"a file \udce9.csv"] == ("ERROR", "asof")
+    assert next(each["stack"] for each in told if each["logger"] == "asof").startswith("Stack")
     assert seen["Error: from click"] == seen["half a line"] == ("ERROR", "stderr")
     assert seen["uncaught"] == ("CRITICAL", "python")
     assert any("DeprecationWarning: old" in message for message in seen)
