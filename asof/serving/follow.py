@@ -133,12 +133,12 @@ class Follower:
 
     async def _follow_blindly(self) -> None:
         """A worker that starts while the registry is away takes what the others last saw, if they have it."""
-        seen = self._shelf.seen()
-        if seen and self._shelf.model(seen.version).exists():
-            try:
+        try:
+            seen = self._shelf.seen()
+            if seen and self._shelf.model(seen.version).exists():
                 await self._follow(seen.version)
-            except Exception as error:
-                self._in_trouble(error)
+        except Exception as error:
+            self._in_trouble(error)
 
     async def _follow(self, found: InProduction) -> None:
         if _is(self._live.who, found) or self._shelf.is_refused(found):

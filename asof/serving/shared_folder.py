@@ -54,7 +54,8 @@ def _temporary() -> Path:
 
 def _taken(parent: Path) -> Path:
     """Of the folders that no other process has, the one with the newest; ours until this process ends."""
-    free = {folder: lock for folder in sorted(parent.iterdir()) if (lock := _lock(folder))}
+    folders = sorted(each for each in parent.iterdir() if each.is_dir())
+    free = {folder: lock for folder in folders if (lock := _lock(folder))}
     folder, lock = max(free.items(), key=lambda each: _written(each[0])) if free else _new(parent)
     for other in free.values():
         if other is not lock:

@@ -113,6 +113,14 @@ def test_without_a_parent_the_folder_goes_with_the_service_or_with_the_next_one(
     assert not killed.folder.exists()
 
 
+def test_a_file_among_the_folders_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "churn").mkdir()
+    (tmp_path / "churn" / ".DS_Store").touch()
+    service = Service(tmp_path)
+    assert service.folder == tmp_path / "churn" / "0"
+    service.end()
+
+
 def test_a_parent_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     from asof.serving.shared_folder import make_folder
 
@@ -122,8 +130,20 @@ def test_a_parent_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["production.json", "served.json"])
-@pytest.mark.parametrize("content", [b"", b'{"version": ', b"\xff\xfe\x00"])
-def test_what_was_half_written_when_the_power_went_is_not_known(name: str, content: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b'{"version": ',
+        b"\xff\xfe\x00",
+        b"[]",
+        b'{"of": "another release"}',
+        b'{"version": "../../1", "run_id": "/../a"}',
+        b'{"version": {"version": "/1", "run_id": "a", "source": ""}, "since": "2026-10-31T00:00:00Z"}',
+        b'{"version": {"version": "1", "run_id": "a", "source": ""}, "since": "2026-10-31T00:00:00"}',
+    ],
+)
+def test_what_is_half_written_or_not_of_our_writing_is_not_known(name: str, content: bytes, tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
     (tmp_path / name).write_bytes(content)
     assert shelf.seen() is shelf.served() is None
