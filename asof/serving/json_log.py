@@ -7,6 +7,7 @@ import io
 import logging
 import logging.config
 import sys
+import threading
 from datetime import UTC, datetime
 from types import TracebackType
 
@@ -35,29 +36,36 @@ def _written(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+class _Own(threading.local):
+    """What one thread has written of a line that is not ended, and whether it is logging."""
+
+    text = ""
+    logging = False
+
+
 class LoggedText(io.TextIOBase):
-    """A stream whose text becomes records of the logger `name`, one for each write that ends a line."""
+    """A stream whose text becomes records of the logger `name`, one for each write of a thread that ends a line."""
 
     def __init__(self, name: str) -> None:
         self._logger = logging.getLogger(name)
-        self._text = ""
-        self._logging = False
+        self._own = _Own()
 
     def writable(self) -> bool:
         return True
 
     def write(self, text: str) -> int:
-        self._text += text
+        self._own.text += text
         if text.endswith("\n"):
             self.flush()
         return len(text)
 
     def flush(self) -> None:
-        text, self._text = self._text.strip("\n"), ""
-        if text and not self._logging:  # logging itself complains here when it cannot write
-            self._logging = True
+        own = self._own
+        text, own.text = own.text.strip("\n"), ""
+        if text and not own.logging:  # logging itself complains here when it cannot write
+            own.logging = True
             self._logger.error("%s", text)
-            self._logging = False
+            own.logging = False
 
 
 def write_log(form: str) -> None:

@@ -54,6 +54,24 @@ def test_records_warnings_bare_text_and_uncaught_errors_are_lines_of_json() -> N
     assert sum("KeyError: 'absent'" in line for line in lines) >= 1
 
 
+AT_ONCE = """
+import sys, threading
+from asof.serving.json_log import write_log
+write_log("json")
+def say(number):
+    for line in range(200):
+        print(f"thread {number} line {line}", file=sys.stderr)
+threads = [threading.Thread(target=say, args=(number,)) for number in range(4)]
+[each.start() for each in threads], [each.join() for each in threads]
+"""
+
+
+def test_no_line_is_lost_of_threads_that_write_at_once() -> None:
+    done = subprocess.run([sys.executable, "-c", AT_ONCE], cwd=PROJECT, capture_output=True, text=True, check=True)
+    told = sorted(json.loads(line)["message"] for line in done.stdout.splitlines())
+    assert told == sorted(f"thread {number} line {line}" for number in range(4) for line in range(200))
+
+
 def test_each_record_is_written_once() -> None:
     lines, _ = _said("json")
     assert sum("two" in line for line in lines) == 1
