@@ -45,7 +45,7 @@ def _temporary() -> Path:
     where = Path(tempfile.gettempdir())
     for left in where.glob(f"{PREFIX}*"):
         number = left.name.removeprefix(PREFIX).partition("-")[0]
-        if left.stat().st_uid == os.geteuid() and number.isdecimal() and not psutil.pid_exists(int(number)):
+        if left.lstat().st_uid == os.geteuid() and number.isdecimal() and not psutil.pid_exists(int(number)):
             shutil.rmtree(left, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=where))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

@@ -1,6 +1,7 @@
 """The folder of a following service: what the next one finds there, and that two never have the same."""
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from asof.errors import ConfigurationError
+from asof.errors import ConfigurationError, RegistryUnavailable
+from asof.serving.follow import trouble_of
 from asof.serving.registry import InProduction
 from asof.serving.shared_folder import PREFIX, PRODUCTION
 from asof.serving.shelf import KEPT, Refusal, Shelf
@@ -119,6 +121,23 @@ def test_a_file_among_the_folders_is_left_alone(tmp_path: Path) -> None:
     service = Service(tmp_path)
     assert service.folder == tmp_path / "churn" / "0"
     service.end()
+
+
+def test_what_others_put_into_the_temporary_folder_stops_no_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    (tmp_path / f"{PREFIX}0-x").symlink_to("/nowhere")
+    service = Service("")
+    assert service.folder.parent == tmp_path
+    service.end()
+
+
+def test_what_the_system_refuses_is_told_by_its_own_word() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device", "/kept/production.json.7")
+    assert trouble_of(full) == "Following failed (OSError: No space left on device)."
+    assert trouble_of(KeyError("x")) == "Following failed (KeyError)."
+    assert trouble_of(RegistryUnavailable("The registry is away.")) == "The registry is away."
 
 
 def test_a_parent_that_cannot_be_used_is_named(tmp_path: Path) -> None:
