@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from pydantic import SecretStr
 
 from asof.errors import ConfigurationError
-from asof.settings import Settings
+from asof.settings import NOT_FOR_SERVERS, Settings
 from asof.signing_keys import public_text, signing_key, trusted_keys
 from local import background, services
 from local.background import Service
@@ -89,6 +89,13 @@ def test_no_server_is_told_what_signs_or_makes_roles(tmp_path: Path, monkeypatch
         assert given[background.MARK]
         assert "the-secret" not in str(given)
     assert os.environ["ASOF_SIGNING_KEY_TEXT"] == "the-secret-text"
+
+
+def test_every_secret_is_kept_from_servers_but_the_addresses_that_a_service_asks() -> None:
+    secret = {
+        f"ASOF_{name.upper()}" for name, each in Settings.model_fields.items() if each.annotation == SecretStr | None
+    }
+    assert secret - NOT_FOR_SERVERS == {"ASOF_POSTGRES_URL", "ASOF_REGISTRY_URL"}
 
 
 def test_a_service_is_told_what_is_unset_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
