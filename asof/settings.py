@@ -145,7 +145,7 @@ class Settings(BaseSettings):
     probation_seconds: float = Field(
         60.0, ge=0, description="Seconds after a swap in which the model before answers for one that fails."
     )
-    follow_folder: Path | None = Field(
+    follow_folder: Annotated[Path, AfterValidator(_of_project)] | None = Field(
         None,
         description="Where a following service keeps models, also for when it starts again; unset: a temporary folder.",
     )

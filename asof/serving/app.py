@@ -11,12 +11,14 @@ import bentoml
 from bentoml._internal.configuration.containers import BentoMLContainer
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from pydantic import BaseModel
+from starlette.middleware import Middleware
 
 from asof import use_cases
 from asof.errors import ConfigurationError, ServingError
 from asof.serving.access.door import Door
 from asof.serving.access_log import AccessLog
 from asof.serving.boundary import Boundary
+from asof.serving.endpoints import Endpoints, OwnPaths
 from asof.serving.fast_lane import FastLane
 from asof.serving.http import BATCH, PREDICT, create_app
 from asof.serving.json_log import write_log
@@ -46,7 +48,8 @@ class OursFirst(bentoml.Service[Any]):  # type: ignore[misc]
         if BentoMLContainer.tracing.sample_rate.get():
             ours.pop()
         theirs, place = list(layers.values()), list(layers).index(OpenTelemetryMiddleware)
-        app.user_middleware = [*theirs[:place], *ours, *theirs[place:]]
+        counted = [Middleware(Endpoints), *theirs[:place], Middleware(OwnPaths)]
+        app.user_middleware = [*counted, *ours, *theirs[place:]]
         ((mounted, _, _),) = self.mount_apps
         turnstile = Turnstile(app, path=PREDICT, state=mounted.state)
         return mounted.state.door.before(turnstile, ours[0].kwargs["access_log"])

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asof.serving.live import Live
-from asof.serving.model import load_model
+from asof.serving.model import ServedModel, load_model
 from asof.serving.predictor import Predictor
 from asof.serving.worker import Worker
 from asof.signing_keys import TrustedKeys
@@ -31,7 +31,7 @@ def assemble(worker: Worker, own: Stored | None, keys: TrustedKeys) -> Live:
     settled = worker.settings.follow is None
     if own is None:
         return Live(worker, settled=settled)
-    model = load_model(own.folder, worker.use_case, keys)
+    model = load_model(own.folder, worker.use_case, keys, run_id=own.run_id)
     lineage = replace(worker.lineage, version=own.version, run_id=own.run_id)
     return Live(worker, Predictor(model, lineage, worker), settled=settled)
 
@@ -48,5 +48,9 @@ def follower_of(live: Live, keys: TrustedKeys) -> "Follower":
     settings, name = worker.settings, worker.lineage.name
     registry = Registry(settings.registry, name, keys)
     shelf = Shelf(settings.follow_folder or make_folder(None, name))
-    candidates = Candidates(live, registry, shelf, load=lambda folder: load_model(folder, worker.use_case, keys))
+
+    def load(folder: Path, run_id: str) -> ServedModel:
+        return load_model(folder, worker.use_case, keys, run_id=run_id)
+
+    candidates = Candidates(live, registry, shelf, load=load)
     return Follower(live, registry, shelf, candidates=candidates)

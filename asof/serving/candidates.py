@@ -1,6 +1,7 @@
 """A version of the registry -> a predictor that can answer: fetched, verified, loaded, proven, its features open."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,36 +12,60 @@ from asof.serving.model import MLFLOW_FOLDER, ServedModel
 from asof.serving.predictor import Predictor, Source
 from asof.serving.registry import InProduction, Registry
 from asof.serving.shelf import Shelf
-from asof.serving.steps import PASSING, readable, step
+from asof.serving.steps import PASSING, Refused, readable, step
 from asof.serving.store_input import StoreInput
+
+logger = logging.getLogger("asof.serving")
 
 LOAD_SECONDS = 120.0
 
 
 class Candidates:
-    """Those who may be the next to answer for one worker. `load` reads a model's folder, and blocks."""
+    """Those who may be the next to answer for one worker. `load` reads the folder of a run's model, and blocks."""
 
-    def __init__(self, live: Live, registry: Registry, shelf: Shelf, *, load: Callable[[Path], ServedModel]) -> None:
+    def __init__(
+        self, live: Live, registry: Registry, shelf: Shelf, *, load: Callable[[Path, str], ServedModel]
+    ) -> None:
         self._live, self._registry, self._shelf, self._load = live, registry, shelf, load
 
     async def prepared(self, found: InProduction) -> Predictor:
         """The version, fetched where no worker has done so yet; every byte verified, the golden rows asked.
 
-        To be called alone. Raises Refused, or what says nothing of the version.
+        A copy that is of no use is fetched anew, where it is known from where: it says nothing of the version. To be
+        called alone. Raises Refused, or what says nothing of the version.
         """
-        folder = self._shelf.model(found)
-        if not folder.exists():
-            with step("fetch", passing=PASSING):
-                draft = await asyncio.to_thread(self._shelf.draft)
-                (draft / MLFLOW_FOLDER).mkdir()
-                await self._registry.fetch(found, draft / MLFLOW_FOLDER)
-                await asyncio.to_thread(self._shelf.keep, draft, found)
-        with step("load"):
-            async with asyncio.timeout(LOAD_SECONDS):
-                model = await asyncio.to_thread(self._load, folder)
+        model = await self._copy(found)
+        if model is None:
+            await self._fetch(found)
+            model = await self._loaded(found)
         worker = self._live.worker
         lineage = replace(worker.lineage, version=found.version, run_id=found.run_id)
         return Predictor(model, lineage, worker, features=self._shared_features(model))
+
+    async def _copy(self, found: InProduction) -> ServedModel | None:
+        """The model that is on the shelf already, or None."""
+        if not self._shelf.model(found).exists():
+            return None
+        try:
+            return await self._loaded(found)
+        except Refused as refused:
+            if not found.source:
+                raise
+            logger.warning("The copy of version %s is of no use, it is fetched again: %s", found.version, refused)
+            await asyncio.to_thread(self._shelf.forget, found)
+            return None
+
+    async def _fetch(self, found: InProduction) -> None:
+        with step("fetch", passing=PASSING):
+            draft = await asyncio.to_thread(self._shelf.draft)
+            (draft / MLFLOW_FOLDER).mkdir()
+            await self._registry.fetch(found, draft / MLFLOW_FOLDER)
+            await asyncio.to_thread(self._shelf.keep, draft, found)
+
+    async def _loaded(self, found: InProduction) -> ServedModel:
+        with step("load"):
+            async with asyncio.timeout(LOAD_SECONDS):
+                return await asyncio.to_thread(self._load, self._shelf.model(found), found.run_id)
 
     def _shared_features(self, model: ServedModel) -> Source | None:
         """The open store of a model that takes the same features, if there is one."""

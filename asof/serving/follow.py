@@ -133,12 +133,12 @@ class Follower:
 
     async def _follow_blindly(self) -> None:
         """A worker that starts while the registry is away takes what the others last saw, if they have it."""
-        seen = self._shelf.seen()
-        if seen and self._shelf.model(seen.version).exists():
-            try:
+        try:
+            seen = self._shelf.seen()
+            if seen and self._shelf.model(seen.version).exists():
                 await self._follow(seen.version)
-            except Exception as error:
-                self._in_trouble(error)
+        except Exception as error:
+            self._in_trouble(error)
 
     async def _follow(self, found: InProduction) -> None:
         if _is(self._live.who, found) or self._shelf.is_refused(found):
@@ -207,7 +207,7 @@ class Follower:
 
     def _in_trouble(self, error: Exception) -> None:
         """Logs once that it began; GET /model tells how it is now."""
-        trouble = str(error) if isinstance(error, AsOfError) else f"Following failed ({type(error).__name__})."
+        trouble = trouble_of(error)
         if not self.found.trouble:
             unexpected = None if isinstance(error, PASSING) else error
             logger.warning("%s %s.", trouble, self._meanwhile().capitalize(), exc_info=unexpected)
@@ -226,6 +226,14 @@ class Follower:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def trouble_of(error: Exception) -> str:
+    """A sentence: why nothing new can be taken over. Of what the system refuses, a full disk say, its own word."""
+    if isinstance(error, AsOfError):
+        return str(error)
+    why = error.strerror if isinstance(error, OSError) else None
+    return f"Following failed ({type(error).__name__}{f': {why}' if why else ''})."
 
 
 def _is(predictor: Predictor | None, found: InProduction) -> bool:

@@ -1,12 +1,13 @@
 """Whatever this process says -> lines of JSON on standard output: log records, warnings, uncaught errors, bare text.
 
-The fields of a line: at, level, logger, message, and exception where there is one.
+The fields of a line: at, level, logger, message, and exception and stack where there are any.
 """
 
 import io
 import logging
 import logging.config
 import sys
+import threading
 from datetime import UTC, datetime
 from types import TracebackType
 
@@ -25,32 +26,46 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info and record.exc_info[0]:
             told["exception"] = self.formatException(record.exc_info)
-        return to_json(told, serialize_unknown=True).decode()
+        if record.stack_info:
+            told["stack"] = self.formatStack(record.stack_info)
+        return to_json({name: _written(text) for name, text in told.items()}).decode()
+
+
+def _written(text: str) -> str:
+    """The same, with half characters, as in names of files that are no UTF-8, written out: JSON has none."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+class _Own(threading.local):
+    """What one thread has written of a line that is not ended, and whether it is logging."""
+
+    text = ""
+    logging = False
 
 
 class LoggedText(io.TextIOBase):
-    """A stream whose text becomes records of the logger `name`, one for each write that ends a line."""
+    """A stream whose text becomes records of the logger `name`, one for each write of a thread that ends a line."""
 
     def __init__(self, name: str) -> None:
         self._logger = logging.getLogger(name)
-        self._text = ""
-        self._logging = False
+        self._own = _Own()
 
     def writable(self) -> bool:
         return True
 
     def write(self, text: str) -> int:
-        self._text += text
+        self._own.text += text
         if text.endswith("\n"):
             self.flush()
         return len(text)
 
     def flush(self) -> None:
-        text, self._text = self._text.strip("\n"), ""
-        if text and not self._logging:  # logging itself complains here when it cannot write
-            self._logging = True
+        own = self._own
+        text, own.text = own.text.strip("\n"), ""
+        if text and not own.logging:  # logging itself complains here when it cannot write
+            own.logging = True
             self._logger.error("%s", text)
-            self._logging = False
+            own.logging = False
 
 
 def write_log(form: str) -> None:

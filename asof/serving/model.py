@@ -56,12 +56,12 @@ class ServedModel:
         return self.runtime.probabilities(input_arrays(values, self.facts.contract, self.derived))
 
 
-def load_model(folder: Path, use_case: UseCase, keys: TrustedKeys) -> ServedModel:
+def load_model(folder: Path, use_case: UseCase, keys: TrustedKeys, *, run_id: str) -> ServedModel:
     """Loads what BentoML's `folder` of a model holds, once its signature and every byte are found right.
 
-    Raises UntrustedModel where they are not, and what `load_verified` raises.
+    Raises UntrustedModel where they are not, or where it is the model of another run; and what `load_verified` raises.
     """
-    return load_verified(verify_folder(folder / MLFLOW_FOLDER, keys), use_case)
+    return load_verified(verify_folder(folder / MLFLOW_FOLDER, keys).of_run(run_id), use_case)
 
 
 def load_verified(verified: VerifiedFolder, use_case: UseCase) -> ServedModel:

@@ -24,6 +24,8 @@ LOOK_SECONDS, FETCH_SECONDS = 5.0, 120.0
 MOST = 1_000_000
 """Bytes of an answer that is no file of a model, and of a manifest."""
 CHUNK = 1 << 20
+NUMBER, RUN = r"^[0-9]{1,18}$", r"^[0-9A-Za-z_-]{0,64}$"
+"""What a version's number and its run may look like."""
 
 Sink = Callable[[bytes], Awaitable[object]]
 
@@ -41,8 +43,8 @@ class _Version(BaseModel):
     """The members of MLflow's ModelVersion that count here; number and run become a folder's name."""
 
     name: str
-    version: str = Field(pattern=r"^[0-9]{1,18}$")
-    run_id: str = Field("", pattern=r"^[0-9A-Za-z_-]{0,64}$")
+    version: str = Field(pattern=NUMBER)
+    run_id: str = Field("", pattern=RUN)
     source: str = ""
 
 

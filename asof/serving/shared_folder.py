@@ -45,7 +45,7 @@ def _temporary() -> Path:
     where = Path(tempfile.gettempdir())
     for left in where.glob(f"{PREFIX}*"):
         number = left.name.removeprefix(PREFIX).partition("-")[0]
-        if left.stat().st_uid == os.geteuid() and number.isdecimal() and not psutil.pid_exists(int(number)):
+        if left.lstat().st_uid == os.geteuid() and number.isdecimal() and not psutil.pid_exists(int(number)):
             shutil.rmtree(left, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=where))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -54,7 +54,8 @@ def _temporary() -> Path:
 
 def _taken(parent: Path) -> Path:
     """Of the folders that no other process has, the one with the newest; ours until this process ends."""
-    free = {folder: lock for folder in sorted(parent.iterdir()) if (lock := _lock(folder))}
+    folders = sorted(each for each in parent.iterdir() if each.is_dir())
+    free = {folder: lock for folder in folders if (lock := _lock(folder))}
     folder, lock = max(free.items(), key=lambda each: _written(each[0])) if free else _new(parent)
     for other in free.values():
         if other is not lock:

@@ -15,13 +15,17 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from asof.serving.registry import InProduction
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
+
+from asof.serving.registry import NUMBER, RUN, InProduction
 from asof.serving.shared_folder import PRODUCTION
 
 KEPT = 3
 """Models on the shelf; the one that came, or answered, the longest ago goes first."""
+
+Form = TypeVar("Form", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,23 @@ class Seen:
 
     version: InProduction
     since: datetime
+
+
+class _Version(BaseModel):
+    """A version as it is written down; number and run become a folder's name."""
+
+    version: str = Field(pattern=NUMBER)
+    run_id: str = Field(pattern=RUN)
+    source: str = ""
+
+    @property
+    def found(self) -> InProduction:
+        return InProduction(self.version, self.run_id, self.source)
+
+
+class _Seen(BaseModel):
+    version: _Version
+    since: AwareDatetime
 
 
 class Shelf:
@@ -106,8 +127,8 @@ class Shelf:
 
     def seen(self) -> Seen | None:
         """What any of the workers last saw in Production, or None."""
-        told = _read(self._folder / PRODUCTION)
-        return Seen(InProduction(**told["version"]), datetime.fromisoformat(told["since"])) if told else None
+        told = _read(self._folder / PRODUCTION, _Seen)
+        return Seen(told.version.found, told.since) if told else None
 
     def serves(self, version: str, run_id: str) -> None:
         """Remembers which version answers now."""
@@ -118,8 +139,8 @@ class Shelf:
 
     def served(self) -> InProduction | None:
         """The version that answered last, if its model is here."""
-        told = _read(self._folder / "served.json")
-        last = InProduction(**told, source="") if told else None
+        told = _read(self._folder / "served.json", _Version)
+        last = told.found if told else None
         return last if last and self.model(last).exists() else None
 
     def is_refused(self, found: InProduction) -> bool:
@@ -141,13 +162,12 @@ def _locked(descriptor: int) -> bool:
     return True
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    """None where it is absent, or was being written when the machine lost its power."""
+def _read(path: Path, form: type[Form]) -> Form | None:
+    """None where it is absent, was being written when the machine lost its power, or is not of our writing."""
     try:
-        told: dict[str, Any] = json.loads(path.read_text())
-    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
+        return form.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):
         return None
-    return told
 
 
 def _write(path: Path, text: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,8 +17,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from asof.errors import ModelError
 from asof.feature_contract import FeatureContract
+from asof.serving.model import MLFLOW_FOLDER
 from asof.settings import Settings, export
-from asof.signing_keys import key_id, public_text, signing_key
+from asof.signed_manifest import verify_folder
+from asof.signing_keys import key_id, public_text, signing_key, trusted_keys
 from asof.use_cases import load
 from asof.use_cases.breast_cancer.data import EXAMPLE
 from tests import follow_kit as follow
@@ -169,6 +172,40 @@ def test_what_answered_last_goes_on_after_a_restart_where_the_version_in_product
             assert follow.following(client)["in_production"] == unsigned.version
             assert follow.served(client) == good.version
             _kill(log)
+
+
+def test_the_kept_folder_is_no_way_to_another_model_than_the_registrys(
+    settings: Settings, contract: FeatureContract, built: CodeBundle, mlflow: MlflowServer, tmp_path: Path
+) -> None:
+    """An older model, signed as well, in the newer one's place; and notes that this release cannot read."""
+    variables = _variables(settings, mlflow.address, tmp_path / "kept")
+    older, newer = (follow.publish(settings, contract, Variant(seed)) for seed in (36, 37))
+    log = _folder(tmp_path, "first") / "log"
+    with kit.serving(settings, built.bento_tag, log.parent, **variables) as client:
+        for version in (older, newer):
+            follow.promote(settings, version)
+            follow.wait_for(client, version.version, log)
+        _kill(log)
+    kept = tmp_path / "kept" / kit.NAME / "0"
+    old, new = (kept / "models" / f"{each.version}-{each.run_id}" for each in (older, newer))
+    shutil.rmtree(new)
+    shutil.copytree(old, new)
+    log = _folder(tmp_path, "second") / "log"
+    with kit.serving(settings, built.bento_tag, log.parent, **variables) as client:
+        follow.wait_for(client, newer.version, log)
+        kit.eventually(lambda: client.get("/readyz").status_code == 200, 30, log)
+        assert f"holds the model of run {older.run_id}, not of run {newer.run_id}" in log.read_text()
+        assert verify_folder(new / MLFLOW_FOLDER, trusted_keys(settings)).manifest.run_id == newer.run_id
+        assert follow.following(client)["refused"] == []
+        _kill(log)
+    (kept / "production.json").write_text('{"of": "another release"}')
+    (kept / "served.json").write_text('{"of": "another release"}')
+    mlflow.stop()
+    log = _folder(tmp_path, "third") / "log"
+    with kit.serving(settings, built.bento_tag, log.parent, **variables) as client:
+        kit.eventually(lambda: "promote one" in follow.predict(client).text, 60, log)
+        mlflow.start()
+        follow.wait_for(client, newer.version, log)
 
 
 def test_without_a_registry_and_without_anything_seen_it_stays_not_ready_and_says_so_once(

@@ -158,6 +158,23 @@ def test_bentomls_own_metrics_count_predictions_and_refusals(observed: Observed)
     assert after == [before[0] + 1, before[1] + 1]
 
 
+def test_metrics_name_no_user_and_do_not_grow_with_what_is_asked(observed: Observed) -> None:
+    def lines() -> list[str]:
+        for path in ("/features/user-of-metrics", "/nothing/user-of-metrics"):
+            assert observed.client.get(path, headers={"X-Request-ID": "of-metrics"}).json()["instance"] == path
+        return observed.client.get("/metrics").text.splitlines()
+
+    before = lines()
+    for number in range(20):
+        for path in (f"/features/user-of-metrics-{number}", f"/nothing-{number}", f"/healthz{number}"):
+            assert observed.client.get(path).status_code == 404
+    after = lines()
+    assert len(after) == len(before)
+    assert not any("user-of-metrics" in line for line in after)
+    assert observed.counted("bentoml_service_request_total", 'endpoint="/features/..."') >= 20
+    assert observed.counted("bentoml_service_request_total", 'endpoint="(other)"') >= 40
+
+
 def test_requests_that_come_together_are_predicted_together(observed: Observed) -> None:
     async def ask_all() -> list[int]:
         async with httpx.AsyncClient(base_url=observed.client.base_url, timeout=30) as client:

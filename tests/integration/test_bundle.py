@@ -13,7 +13,7 @@ import mlflow
 import pandas as pd
 import pytest
 
-from asof.errors import ModelError
+from asof.errors import ModelError, UntrustedModel
 from asof.feature_contract import model_frame
 from asof.golden_rows import Proof
 from asof.serving.model import load_model
@@ -124,7 +124,10 @@ def test_the_bento_holds_what_serves_and_nothing_else(settings: Settings, built:
 
 
 def test_the_imported_model_scores_as_the_registered_one(settings: Settings, version: ModelVersion, built: Any) -> None:
-    served = load_model(Path(bentoml.models.get(built.model_tag).path), CHURN, trusted_keys(settings))
+    folder = Path(bentoml.models.get(built.model_tag).path)
+    with pytest.raises(UntrustedModel, match=f"holds the model of run {built.run_id}, not of run another"):
+        load_model(folder, CHURN, trusted_keys(settings), run_id="another")
+    served = load_model(folder, CHURN, trusted_keys(settings), run_id=built.run_id)
     rows = [kit.flat(views) for views in kit.users_like(50, seed=3).values()]
     assert served.facts == version.facts
     frame = model_frame(pd.DataFrame(rows), served.facts.contract)
@@ -147,7 +150,8 @@ from asof.serving.model import load_model
 from asof.settings import Settings
 from asof.signing_keys import trusted_keys
 from asof.use_cases import load
-model = load_model(pathlib.Path({folder!r}), load("churn"), trusted_keys(Settings()))
+keys = trusted_keys(Settings())
+model = load_model(pathlib.Path({folder!r}), load("churn"), keys, run_id={version.run_id!r})
 row = {kit.flat(kit.USER)!r}
 print(0 <= model.probabilities([row])[0] <= 1)
 print(*sorted({{"pandas", "sklearn", "skops", "mlflow", "skl2onnx", "onnx", "scipy", "feast"}} & set(sys.modules)))

@@ -54,7 +54,7 @@ def test_an_unregistered_runs_bento_holds_exactly_its_model(settings: Settings, 
     stored = bentoml.models.get(built.model_tag)
     assert stored.info.metadata["run_id"] == unregistered.run_id
     assert "version" not in stored.info.metadata
-    served = load_model(Path(stored.path), CANCER, trusted_keys(settings))
+    served = load_model(Path(stored.path), CANCER, trusted_keys(settings), run_id=built.run_id)
     assert served.facts == unregistered.facts
     rows = unregistered.held_out.frame[unregistered.facts.contract.names].to_dict("records")
     expected = unregistered.model.predict_proba(unregistered.held_out.features)[:, 1]

@@ -55,6 +55,7 @@ def test_a_line_is_a_name_scopes_a_hash_and_perhaps_an_end() -> None:
         (f"crm predict {HASH[:-1]}", "line 1: a SHA-256"),
         ("crm predict asof_MBg8JK_OEsMVWxI-NnNSd3sbvKGFdx5RNJxI2Bb-RDc", "line 1: a SHA-256"),
         (f"crm predict {HASH} soon", "line 1: a key ends"),
+        (f"crm predict {HASH} 2027-02-30", "line 1: a key ends"),
         (f"crm predict {HASH}\ncrm admin {OTHER}", "a name stands there twice"),
         (f"crm predict {HASH}\nops admin {HASH}", "a SHA-256 stands there twice"),
         ("", "empty"),
@@ -65,6 +66,34 @@ def test_what_cannot_be_is_told_with_its_line_and_without_its_words(text: str, t
     with pytest.raises(ConfigurationError, match=told) as raised:
         parse(text.encode())
     assert "asof_" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("expires", "ends"),
+    [
+        ("20270131", datetime(2027, 2, 1, tzinfo=UTC)),
+        ("2027-01-31T10:00", datetime(2027, 1, 31, 10, tzinfo=UTC)),
+        ("2027-01-31T10:00+02:00", datetime(2027, 1, 31, 8, tzinfo=UTC)),
+        ("9999-12-31", datetime.max.replace(tzinfo=UTC)),
+    ],
+)
+def test_a_key_ends_after_a_day_or_at_a_moment(expires: str, ends: datetime) -> None:
+    assert parse(f"crm predict {HASH} {expires}\n".encode())[0].ends == ends
+
+
+@pytest.mark.parametrize("expires", ["2027-01-31 10:00", "2027-01-31#10:00", "2027-01-31\n10:00"])
+def test_an_end_that_is_not_one_word_is_refused_before_it_breaks_the_file(tmp_path: Path, expires: str) -> None:
+    add_key(tmp_path / "keys", "crm", ["predict"])
+    with pytest.raises(ConfigurationError, match="a key ends on"):
+        add_key(tmp_path / "keys", "ops", ["admin"], expires)
+    assert [key.name for key in list_keys(tmp_path / "keys")] == ["crm"]
+
+
+def test_a_file_that_was_made_for_a_mount_and_is_empty_takes_its_first_key(tmp_path: Path) -> None:
+    (tmp_path / "keys").touch(mode=0o604)
+    add_key(tmp_path / "keys", "crm", ["predict"])
+    assert [key.name for key in list_keys(tmp_path / "keys")] == ["crm"]
+    assert (tmp_path / "keys").stat().st_mode & 0o777 == 0o604
 
 
 def test_bytes_that_are_no_text_are_refused() -> None:

@@ -34,7 +34,7 @@ class Door:
     async def _application(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.let_in.append(scope)
 
-    def ask(self, path: str, key: str | None, kind: str = "http") -> list[Message]:
+    def ask(self, path: str, *keys: str | None, kind: str = "http") -> list[Message]:
         sent: list[Message] = []
 
         async def receive() -> Message:
@@ -43,7 +43,7 @@ class Door:
         async def send(message: Message) -> None:
             sent.append(message)
 
-        headers = [(b"authorization", f"Bearer {key}".encode())] if key else []
+        headers = [(b"authorization", f"Bearer {key}".encode()) for key in keys if key]
         scope = {"type": kind, "method": "POST", "path": path, "headers": headers, "client": ("127.0.0.1", 1)}
         asyncio.run(self.entrance(scope, receive, send))
         return sent
@@ -71,6 +71,18 @@ def test_who_has_none_does_not(tmp_path: Path, path: str, key: str | None, code:
     door = Door(tmp_path)
     assert told(door.ask(path, key))["code"] == code
     assert (door.let_in, door.counted(code)) == ([], 1)
+
+
+@pytest.mark.parametrize("path", ["/livez/", "/livez/../model", "//livez", "/LIVEZ", "/readyzx"])
+def test_what_only_looks_like_a_probe_is_none(tmp_path: Path, path: str) -> None:
+    door = Door(tmp_path)
+    assert told(door.ask(path, None))["code"] == "unauthenticated"
+    assert told(door.ask(path, door.key))["code"] == "forbidden"
+
+
+def test_two_headers_are_none_even_with_the_same_key(tmp_path: Path) -> None:
+    door = Door(tmp_path)
+    assert told(door.ask("/predict", door.key, door.key))["code"] == "unauthenticated"
 
 
 def test_a_refusal_leaves_a_line_with_the_name_and_never_the_key(
@@ -104,5 +116,5 @@ def test_what_a_batch_is_charged_counts_for_the_key(tmp_path: Path) -> None:
 def test_probes_come_in_without_a_key_and_websockets_never_do(tmp_path: Path) -> None:
     door = Door(tmp_path)
     assert door.ask("/livez", None) == []
-    assert door.ask("/predict", door.key, "websocket") == [{"type": "websocket.close", "code": 1008}]
+    assert door.ask("/predict", door.key, kind="websocket") == [{"type": "websocket.close", "code": 1008}]
     assert [scope["path"] for scope in door.let_in] == ["/livez"]

@@ -58,23 +58,23 @@ def layers(folder: Path, *keys: str, **tracing: float) -> list[str]:
     return found
 
 
-OURS = ["Turnstile", "RunnerTrafficMetricsMiddleware", "Boundary"]
+OURS = ["Turnstile", "Endpoints", "RunnerTrafficMetricsMiddleware", "OwnPaths", "Boundary"]
 
 
 def test_ours_stand_around_bentomls_spans_and_timeout_and_within_its_metrics(tmp_path: Path) -> None:
     found = layers(tmp_path)
-    assert found[:5] == [*OURS, "FastLane", "OpenTelemetryMiddleware"]
-    assert "TimeoutMiddleware" in found[5:]
+    assert found[:7] == [*OURS, "FastLane", "OpenTelemetryMiddleware"]
+    assert "TimeoutMiddleware" in found[7:]
 
 
 @pytest.mark.parametrize("rate", [0.01, 1.0])
 def test_there_is_no_fast_lane_past_the_spans_where_a_share_of_all_requests_is_to_be_traced(
     tmp_path: Path, rate: float
 ) -> None:
-    assert layers(tmp_path, sample_rate=rate)[:4] == [*OURS, "OpenTelemetryMiddleware"]
+    assert layers(tmp_path, sample_rate=rate)[:6] == [*OURS, "OpenTelemetryMiddleware"]
 
 
 def test_the_entrance_stands_before_all_where_keys_are_set(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text("# nobody")
-    assert layers(tmp_path, str(keys))[:4] == ["Entrance", *OURS]
+    assert layers(tmp_path, str(keys))[:6] == ["Entrance", *OURS]

@@ -31,6 +31,10 @@ def test_a_variable_sets_what_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found.port, found.tracking_uri, found.database().host) == (3100, "http://mlflow.example", "db.example")
 
 
+def test_the_folder_to_follow_in_is_the_same_for_workers_that_run_elsewhere() -> None:
+    assert settings(follow_folder="kept").follow_folder == PROJECT / "kept"
+
+
 def test_without_a_server_the_next_step_is_told() -> None:
     with pytest.raises(ConfigurationError, match="ASOF_POSTGRES_URL is not set"):
         settings().database()

@@ -1,6 +1,7 @@
 """The folder of a following service: what the next one finds there, and that two never have the same."""
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from asof.errors import ConfigurationError
+from asof.errors import ConfigurationError, RegistryUnavailable
+from asof.serving.follow import trouble_of
 from asof.serving.registry import InProduction
 from asof.serving.shared_folder import PREFIX, PRODUCTION
 from asof.serving.shelf import KEPT, Refusal, Shelf
@@ -113,6 +115,31 @@ def test_without_a_parent_the_folder_goes_with_the_service_or_with_the_next_one(
     assert not killed.folder.exists()
 
 
+def test_a_file_among_the_folders_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "churn").mkdir()
+    (tmp_path / "churn" / ".DS_Store").touch()
+    service = Service(tmp_path)
+    assert service.folder == tmp_path / "churn" / "0"
+    service.end()
+
+
+def test_what_others_put_into_the_temporary_folder_stops_no_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    (tmp_path / f"{PREFIX}0-x").symlink_to("/nowhere")
+    service = Service("")
+    assert service.folder.parent == tmp_path
+    service.end()
+
+
+def test_what_the_system_refuses_is_told_by_its_own_word() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device", "/kept/production.json.7")
+    assert trouble_of(full) == "Following failed (OSError: No space left on device)."
+    assert trouble_of(KeyError("x")) == "Following failed (KeyError)."
+    assert trouble_of(RegistryUnavailable("The registry is away.")) == "The registry is away."
+
+
 def test_a_parent_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     from asof.serving.shared_folder import make_folder
 
@@ -122,8 +149,20 @@ def test_a_parent_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["production.json", "served.json"])
-@pytest.mark.parametrize("content", [b"", b'{"version": ', b"\xff\xfe\x00"])
-def test_what_was_half_written_when_the_power_went_is_not_known(name: str, content: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b'{"version": ',
+        b"\xff\xfe\x00",
+        b"[]",
+        b'{"of": "another release"}',
+        b'{"version": "../../1", "run_id": "/../a"}',
+        b'{"version": {"version": "/1", "run_id": "a", "source": ""}, "since": "2026-10-31T00:00:00Z"}',
+        b'{"version": {"version": "1", "run_id": "a", "source": ""}, "since": "2026-10-31T00:00:00"}',
+    ],
+)
+def test_what_is_half_written_or_not_of_our_writing_is_not_known(name: str, content: bytes, tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
     (tmp_path / name).write_bytes(content)
     assert shelf.seen() is shelf.served() is None

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from pydantic import SecretStr
 
 from asof.errors import ConfigurationError
-from asof.settings import Settings
+from asof.settings import NOT_FOR_SERVERS, Settings
 from asof.signing_keys import public_text, signing_key, trusted_keys
 from local import background, services
 from local.background import Service
@@ -46,6 +46,7 @@ def test_a_file_and_a_text_contradict_each_other(tmp_path: Path) -> None:
     ("text", "told"),
     [
         ("not base64!", "base64 -w0"),
+        ("not ASCII: é", "base64 -w0"),
         (base64.b64encode(b"no key at all").decode(), "cannot be read"),
         (base64.b64encode(pem(ec.generate_private_key(ec.SECP256R1()))).decode(), "another kind of key"),
     ],
@@ -54,6 +55,13 @@ def test_a_text_that_is_no_such_key_is_not_quoted(tmp_path: Path, text: str, tol
     with pytest.raises(ConfigurationError, match=told) as raised:
         signing_key(settings(tmp_path, text))
     assert "ASOF_SIGNING_KEY_TEXT" in str(raised.value)
+    assert text not in str(raised.value)
+
+
+def test_what_stands_among_the_trusted_keys_is_not_quoted(tmp_path: Path) -> None:
+    text = base64.b64encode(pem()).decode()
+    with pytest.raises(ConfigurationError, match="no public Ed25519 key") as raised:
+        trusted_keys(Settings(_env_file=None, home=tmp_path, trusted_keys=f"{text},é"))
     assert text not in str(raised.value)
 
 
@@ -81,6 +89,13 @@ def test_no_server_is_told_what_signs_or_makes_roles(tmp_path: Path, monkeypatch
         assert given[background.MARK]
         assert "the-secret" not in str(given)
     assert os.environ["ASOF_SIGNING_KEY_TEXT"] == "the-secret-text"
+
+
+def test_every_secret_is_kept_from_servers_but_the_addresses_that_a_service_asks() -> None:
+    secret = {
+        f"ASOF_{name.upper()}" for name, each in Settings.model_fields.items() if each.annotation == SecretStr | None
+    }
+    assert secret - NOT_FOR_SERVERS == {"ASOF_POSTGRES_URL", "ASOF_REGISTRY_URL"}
 
 
 def test_a_service_is_told_what_is_unset_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

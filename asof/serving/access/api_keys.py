@@ -16,6 +16,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -26,6 +27,8 @@ PREFIX = "asof_"
 """So that whoever looks for secrets in files and logs knows one."""
 NAME, DIGEST = re.compile(r"[A-Za-z0-9._-]{1,64}"), re.compile(r"[0-9a-f]{64}")
 FIELDS = "a name, scopes, a SHA-256 and perhaps a last day"
+MOMENT = re.compile(r"[0-9A-Z:.+-]+")
+"""One word of the file: Python takes any character between day and time, a space and `#` too."""
 
 
 @dataclass(frozen=True)
@@ -105,10 +108,18 @@ def _key(fields: list[str], where: str) -> ApiKey:
 
 
 def _end(text: str, where: str) -> datetime:
+    with suppress(ValueError):
+        return _after(date.fromisoformat(text))
+    with suppress(ValueError):
+        if MOMENT.fullmatch(text):
+            moment = datetime.fromisoformat(text)
+            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    raise ConfigurationError(f"{where}: a key ends on a day like 2027-01-31 or at a moment like 2027-01-31T10:00Z")
+
+
+def _after(day: date) -> datetime:
+    """The first moment after a day; the last one of all has none."""
     try:
-        if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
-            return datetime.combine(date.fromisoformat(text) + timedelta(days=1), datetime.min.time(), UTC)
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigurationError(f"{where}: a key ends on a day like 2027-01-31 or at a moment of ISO 8601") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return datetime.combine(day + timedelta(days=1), datetime.min.time(), UTC)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)

@@ -28,18 +28,18 @@ class TooLong(Exception):
 
 
 class BoundedHead(HttpToolsProtocol):
-    """One for each connection."""
+    """One for each connection. A part is what holds headers: a request's head, or its trailer."""
 
     refused: Counter
-    _in_head, _head, _chunk, _status = False, 0, 0, 0
+    _parts, _in_part, _head, _chunk, _status, _answerable = 0, False, 0, 0, 0, True
 
     def data_received(self, data: bytes) -> None:
         if self._status:
             return  # lingering
-        begun_before = self._in_head
+        begun = self._parts if self._in_part else 0
         super().data_received(data)
         # A header of which no end has come is in no callback yet.
-        if begun_before and self._in_head and not self._status:
+        if self._in_part and self._parts == begun and not self._status:
             self._chunk += len(data)
             if self._chunk > MOST_HEAD:
                 self._status = 431
@@ -47,7 +47,8 @@ class BoundedHead(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_head, self._head, self._chunk = True, 0, 0
+        self._head, self._answerable = 0, True
+        self._begin()
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
@@ -61,18 +62,34 @@ class BoundedHead(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        self._in_part = self._answerable = False
         super().on_headers_complete()
 
+    def on_chunk_header(self) -> None:
+        """After the last chunk's come headers again, the trailer: they are bounded as the others, and with them."""
+        self._begin()
+
+    def on_body(self, body: bytes) -> None:
+        self._in_part = False
+        super().on_body(body)
+
+    def on_chunk_complete(self) -> None:
+        self._in_part = False
+
     def send_400_response(self, msg: str) -> None:
-        """What uvicorn sends where the parser stops; a pipelined answer that is on its way has the right to end."""
+        """What uvicorn sends where the parser stops; a pipelined answer that is on its way has the right to end, and
+        of a trailer nothing is told: its request has an answer, or gets none.
+        """
         if not self._status:
             super().send_400_response(msg)
-        elif self.cycle is None or self.cycle.response_complete:
+        elif self._answerable and (self.cycle is None or self.cycle.response_complete):
             self._answer()
             self.loop.call_later(LINGER, self.transport.close)
         else:
             self.transport.close()
+
+    def _begin(self) -> None:
+        self._parts, self._in_part, self._chunk = self._parts + 1, True, 0
 
     def _stop(self, status: int) -> None:
         self._status = status

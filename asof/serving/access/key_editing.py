@@ -56,7 +56,7 @@ def _edit(path: Path, edited: Callable[[list[str], Sequence[ApiKey]], list[str]]
     path = path.resolve()  # what a link names is replaced, not the link
     path.parent.mkdir(parents=True, exist_ok=True)
     with _turn(path.parent):
-        content = read(path) if path.exists() else HEADER.encode()
+        content = (read(path) if path.exists() else b"") or HEADER.encode()
         lines = edited(content.decode().splitlines(), keys_in(path, content))
         _replace(path, "\n".join(lines) + "\n")
 
@@ -74,7 +74,9 @@ def _turn(folder: Path) -> Iterator[None]:
 
 def _replace(path: Path, text: str) -> None:
     """By one rename. Mode and owner stay: the service's user must still be able to read it."""
-    draft = NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False)  # noqa: SIM115
+    draft = NamedTemporaryFile(  # noqa: SIM115
+        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
+    )
     try:
         with draft:
             draft.write(text)
