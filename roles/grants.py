@@ -39,7 +39,10 @@ SELECT 'TABLE', format('%I.%I', nspname, relname), relowner, grantor, grantee,
     format('%s (%I)', privilege_type, attname), is_grantable
 FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid JOIN pg_namespace schema ON schema.oid = relnamespace,
     aclexplode(attacl)
-WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'"""
+WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+UNION ALL
+SELECT 'ROUTINE', pg_proc.oid::regprocedure::text, proowner, acl.*
+FROM pg_proc, aclexplode(proacl) acl WHERE grantee <> 0"""
 DEFAULTS = f"""
 SELECT 'DEFAULT' kind, quote_ident(nspname) name, defaclrole owner, acl.*
 FROM pg_default_acl JOIN pg_namespace schema ON schema.oid = defaclnamespace, aclexplode(defaclacl) acl
@@ -94,7 +97,8 @@ def _there(connection: Connection) -> set[str]:
 def _differences(granted: set[Grant], wanted: set[Grant]) -> Iterator[Deviation]:
     """What is too much first: a grant that may be passed on is taken back whole, and given anew without that."""
     for sign, verb, differing in (("has", "REVOKE", granted - wanted), ("lacks", "GRANT", wanted - granted)):
-        for one, privileges in groupby(sorted(differing, key=_apart), key=_apart):
+        in_order = sorted(differing, key=lambda each: (_apart(each), each.privilege))
+        for one, privileges in groupby(in_order, key=_apart):
             listed = ", ".join(each.privilege for each in privileges)
             yield Deviation(f"{one.role} {sign} {_told(one, listed)}", _statement(one, listed, verb=verb))
 

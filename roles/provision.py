@@ -25,6 +25,10 @@ TRIGRAMS = "pg_trgm"
 """The extension that Prefect's server looks for; its own role may make it, too, where the server has it."""
 
 
+SESSION = ("search_path=pg_catalog", "role=none", "default_transaction_read_only=off", "lock_timeout=60s")
+"""What the admin's sessions begin with, whatever is set for a database. Who holds a lock for longer is told."""
+
+
 @dataclass(frozen=True)
 class Provision:
     """What was made and mended, in words; `passwords` are the roles whose passwords were set."""
@@ -49,8 +53,15 @@ def make_databases(settings: Settings, *, close_others: bool = False) -> Provisi
             f"User {admin.database().username} may not do all of it ({refusal.diag.message_primary}): set "
             "ASOF_ADMIN_POSTGRES_URL to a superuser's address, or to that of the user who made the databases."
         ) from None
+    except (psycopg.OperationalError, psycopg.InternalError) as trouble:  # a lock, a standby, a server that goes away
+        raise ConfigurationError(
+            f"PostgreSQL did not let it be finished ({reason(trouble)}): what was made stays, run it again."
+        ) from None
     if left := _differing(admin, close_others=close_others):  # a REVOKE by whoever may not is a warning
-        raise ConfigurationError(f"Not all could be mended, a superuser has to: {'; '.join(left)}.")
+        raise ConfigurationError(
+            f"Not all could be mended, a superuser has to: {'; '.join(left)}. What is left to a superuser was granted "
+            "by another role: REVOKE it after SET ROLE to that one."
+        )
     return Provision(mended, tuple(passwords))
 
 
@@ -148,8 +159,8 @@ def _as_owner(admin: Settings) -> Settings:
 
 @contextmanager
 def _connected(settings: Settings, name: str | None = None) -> Iterator[Connection]:
-    """With nothing on the search path that a role could have made."""
-    url, options = settings.database(name), "-c search_path=pg_catalog"
+    """With nothing on the search path that a role could have made, nor as an owner has set it for his database."""
+    url, options = settings.database(name), " ".join(f"-c {each}" for each in SESSION)
     try:
         connection = psycopg.connect(settings.conninfo(name), autocommit=True, options=options)
     except psycopg.OperationalError as refusal:

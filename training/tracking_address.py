@@ -3,6 +3,7 @@
 MLflow itself would try for minutes, or would make a database in the folder that a command happens to start in.
 """
 
+import os
 import re
 from pathlib import Path
 from queue import Empty, Queue
@@ -89,7 +90,10 @@ def _ask_file(uri: str) -> None:
         raise ConfigurationError("its place depends on the folder of the command; write sqlite:////FOLDER/mlflow.db")
     if not file.parent.is_dir():
         raise ConfigurationError(f"there is no folder {file.parent}")
-    _ask_database(uri)
+    if file.exists():  # to ask one that is absent would make it
+        _ask_database(uri)
+    elif not os.access(file.parent, os.W_OK):
+        raise ConfigurationError(f"we may not write to {file.parent}")
 
 
 def _ask_database(uri: str, **connect: int) -> None:

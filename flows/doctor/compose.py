@@ -14,6 +14,8 @@ REQUIRED = re.compile(r"\$\{([A-Z][A-Z0-9_]*):?\?")
 VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::?([-?])([^}]*))?\}")
 WEAK = {"", "asof", "mlflow", "prefect", "postgres", "password", "secret", "admin", "changeme", "change-me", "example"}
 FEWEST = 12
+STOPPED = {130, 143}
+"""Exit codes of what ended by SIGINT or SIGTERM: somebody stopped it."""
 LOOPBACK = {"127.0.0.1", "::1"}
 SECRET = ("PASSWORD", "SECRET", "TOKEN", "AUTH", "KEY")
 
@@ -51,6 +53,8 @@ def unwell(found: Sequence[Container]) -> Iterator[Finding]:
         name, logs = f"container:{each.service}", f"docker-compose logs --tail 50 {each.service}"
         if each.out_of_memory:
             yield error(name, f"{each.service} was killed: out of memory.", f"Give it more memory. {logs}")
+        elif each.state == "exited" and each.exit_code in STOPPED:
+            yield note(name, f"{each.service} was stopped.", f"docker-compose start {each.service}")
         elif each.state == "restarting" or (each.state == "exited" and each.exit_code):
             what = "ends again and again" if each.state == "restarting" else "has ended"
             yield error(name, f"{each.service} {what} (exit code {each.exit_code}).", logs)

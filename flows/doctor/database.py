@@ -80,6 +80,9 @@ def look_at_connection(given: Given) -> Iterator[Finding]:
         yield error("postgres", str(wrong), "Correct ASOF_POSTGRES_URL, or unset it to use the embedded one.")
     except psycopg.OperationalError as refusal:
         yield refused(_address(given.settings), str(refusal).splitlines()[0])
+    except psycopg.ProgrammingError:  # which quotes what libpq could not read
+        found = "ASOF_POSTGRES_URL holds a parameter that libpq does not know."
+        yield error("postgres", found, "Correct what stands after the ? in ASOF_POSTGRES_URL.")
 
 
 def refused(address: str, reason: str) -> Finding:

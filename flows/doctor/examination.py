@@ -13,7 +13,7 @@ from flows.doctor.files import look_at_files
 from flows.doctor.finding import Finding, warning
 from flows.doctor.given import Given
 from flows.doctor.grants import look_at_grants
-from flows.doctor.keys import look_at_keys
+from flows.doctor.keys import look_at_api_keys, look_at_keys
 from flows.doctor.leftovers import look_at_leftovers, look_at_prefects_database, look_at_prefects_file
 from flows.doctor.loads import look_at_loads
 from flows.doctor.mlflow_server import look_at_mlflow, look_at_tracking
@@ -35,6 +35,7 @@ BY_ITSELF: dict[str, Look] = {
     "Python and packages": look_at_packages,
     "files with secrets": look_at_files,
     "keys": look_at_keys,
+    "API keys": look_at_api_keys,
     "disk and memory": look_at_room,
     "ports": look_at_ports,
     "feature_store.yaml": look_at_feast_file,

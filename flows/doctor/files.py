@@ -52,7 +52,7 @@ def exposed(secret: Secret) -> Iterator[Finding]:
         yield error(f"readable:{secret.path.name}", found, f"chmod 600 {secret.path}")
     if secret.tracked:
         found = f"{secret.path} holds a secret, and git has it: whoever gets the repository gets the secret."
-        mend = f"git rm --cached {secret.path.name}, commit, and replace the secret: it stays in the history."
+        mend = f"git rm --cached {secret.path}, commit, and replace the secret: it stays in the history."
         yield error(f"tracked:{secret.path.name}", found, mend)
 
 

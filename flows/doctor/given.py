@@ -4,9 +4,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
-from dotenv import dotenv_values
 from pydantic import SecretStr, ValidationError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -15,6 +15,7 @@ from asof.errors import ConfigurationError
 from asof.settings import PROJECT, Settings
 from asof.use_case import UseCase
 from asof.use_cases import load, names
+from flows.doctor.env_file import variables_of
 from flows.doctor.finding import Finding, error
 from flows.doctor.published import Published, published
 from local import background, postgres, stack
@@ -55,8 +56,7 @@ class Given:
     @property
     def file(self) -> Mapping[str, str]:
         """The variables of the project's `.env`; none where there is no such file."""
-        path = self.project / ".env"
-        return {name: value or "" for name, value in dotenv_values(path).items()} if path.is_file() else {}
+        return variables_of(self.project / ".env")
 
 
 def given_by(addresses: Addresses, *, use_case: str | None = None) -> Given:
@@ -84,12 +84,20 @@ def given_by(addresses: Addresses, *, use_case: str | None = None) -> Given:
 def read_settings() -> tuple[Settings, tuple[Finding, ...]]:
     """The settings; where values cannot be read, their defaults, and a finding for each."""
     try:
-        return Settings(), ()
+        return _settings(), ()
     except ValidationError as refused:
         bad = {str(each["loc"][0]): each["msg"] for each in refused.errors(include_input=False, include_url=False)}
     fields = {known.validation_alias or name: (name, known) for name, known in Settings.model_fields.items()}
     wrong = tuple(_malformed(_variable(name), message) for name, message in bad.items())
-    return Settings(**{fields[name][0]: fields[name][1].default for name in bad}), wrong
+    return _settings(**{fields[name][0]: fields[name][1].default for name in bad}), wrong
+
+
+def _settings(**told: Any) -> Settings:
+    """Without the file `.env` where it is no text, which `variables` tells."""
+    try:
+        return Settings(**told)
+    except UnicodeDecodeError:
+        return Settings(_env_file=None, **told)
 
 
 def _malformed(name: str, message: str) -> Finding:
@@ -163,5 +171,9 @@ def with_user(address: str, user: str, password: str) -> str:
 
 
 def _running(name: str, settings: Settings) -> str | None:
-    running = background.find(name, stack.run_folder(settings))
+    """None, too, where ASOF_HOME is no folder, which `room` tells."""
+    try:
+        running = background.find(name, stack.run_folder(settings))
+    except OSError:
+        return None
     return running.address if running else None

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from asof.errors import ConfigurationError
+from asof.serving.access.door import Door
 from asof.signing_keys import key_id, signing_key, trusted_keys
 from flows.doctor.finding import Finding, error, warning
 from flows.doctor.given import Given
@@ -15,7 +16,8 @@ def look_at_keys(given: Given) -> Iterator[Finding]:
     try:
         signs = key_id(signing_key(settings).public_key()) if has_key else ""
     except ConfigurationError as wrong:
-        yield error("signing-key", str(wrong), "Set ASOF_SIGNING_KEY to a PEM file of Ed25519 that we can read.")
+        mend = "Set ASOF_SIGNING_KEY to a PEM file of Ed25519 that we can read, or ASOF_SIGNING_KEY_TEXT to its base64."
+        yield error("signing-key", str(wrong), mend)
         return
     try:
         trusted = set(trusted_keys(settings)) if settings.trusted_keys else {signs}
@@ -25,6 +27,15 @@ def look_at_keys(given: Given) -> Iterator[Finding]:
         )
         return
     yield from signer_is_trusted(signs, trusted)
+
+
+def look_at_api_keys(given: Given) -> Iterator[Finding]:
+    """What stops a service at its start."""
+    try:
+        Door(given.settings).check()
+    except ConfigurationError as wrong:
+        mend = "python -m flows api-keys add NAME --scope predict, or unset ASOF_API_KEYS: then all may ask."
+        yield error("api-keys", str(wrong), mend)
 
 
 def signer_is_trusted(signs: str, trusted: set[str]) -> Iterator[Finding]:

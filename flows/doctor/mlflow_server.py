@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from importlib.metadata import version
+from pathlib import Path
 
 import httpx
 
@@ -71,7 +72,10 @@ def has_registry(settings: Settings) -> bool:
         return True
     import sqlalchemy
 
-    engine = sqlalchemy.create_engine(settings.tracking_uri, poolclass=sqlalchemy.pool.NullPool)
+    url = sqlalchemy.make_url(settings.tracking_uri)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        return False  # to connect would make the file
+    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool)
     with engine.connect() as connection:
         return sqlalchemy.inspect(connection).has_table("registered_models")
 
@@ -94,9 +98,5 @@ def _away(told: str) -> Finding:
 
 def _version(address: str) -> str:
     """`/version` answers in plain text, to every name."""
-    url = httpx.URL(address)
-    try:
-        answer = httpx.get(url.copy_with(username=None, password=None, path="/version"), timeout=3)
-    except httpx.HTTPError:
-        return ""
-    return answer.text.strip() if answer.status_code == httpx.codes.OK and len(answer.text) < 20 else ""
+    told = ask(address, "/version")
+    return told.text.strip() if told.status == httpx.codes.OK and len(told.text) < 20 else ""

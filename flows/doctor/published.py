@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dotenv import dotenv_values
-
 from flows.doctor.containers import containers, published_ports
+from flows.doctor.env_file import variables_of
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ def published(project: Path, environment: Mapping[str, str]) -> Published:
     found = containers(project)
     if not found:
         return Published()
-    told = {**dotenv_values(project / ".env"), **environment}
+    told = {**variables_of(project / ".env"), **environment}
     at = {each.service: each.published[0][1] for each in found if each.published and each.state == "running"}
     return Published(
         _address(at.get("prediction"), ""),

@@ -36,6 +36,7 @@ class Place:
 def look_at_room(given: Given) -> Iterator[Finding]:
     """Every check on disk and memory."""
     folders = {"ASOF_HOME": given.settings.home, "BENTOML_HOME": given.bentos, "temporary": Path(tempfile.gettempdir())}
+    yield from no_folders(folders)
     if given.embedded:
         folders["PostgreSQL's data"] = postgres.status(given.settings).data
     yield from little_disk(places(folders.items()))
@@ -48,11 +49,19 @@ def look_at_room(given: Given) -> Iterator[Finding]:
         yield warning("bentoml-home", found, "Set BENTOML_HOME to a folder outside, or unset it (~/bentoml).")
 
 
+def no_folders(told: Mapping[str, Path]) -> Iterator[Finding]:
+    """Places that cannot be made, for a file is in their way."""
+    for name, folder in told.items():
+        there = _first_there(folder)
+        if not there.is_dir():
+            yield error(f"no-folder:{name}", f"{name} is {folder}, and {there} is a file.", f"Set {name} to a folder.")
+
+
 def places(folders: Iterable[tuple[str, Path]]) -> list[Place]:
     """One for each file system; of a folder that is not there yet, the one in which it would be made."""
     together: dict[int, list[tuple[str, Path]]] = {}
     for name, folder in folders:
-        there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+        there = _first_there(folder)
         together.setdefault(there.stat().st_dev, []).append((f"{name} ({folder})", there))
     return [_place(each) for each in together.values()]
 
@@ -91,6 +100,10 @@ def long_logs(sizes: Mapping[Path, int]) -> Iterator[Finding]:
             yield warning(
                 f"long-log:{path.name}", found, "Rotate it (logrotate, copytruncate); `trace` reads what is there."
             )
+
+
+def _first_there(folder: Path) -> Path:
+    return next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
 
 
 def _place(folders: list[tuple[str, Path]]) -> Place:

@@ -5,9 +5,8 @@ from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
-from dotenv import dotenv_values
-
 from asof.settings import Settings
+from flows.doctor.env_file import readable, variables_of
 from flows.doctor.finding import Finding, error, note, warning
 from flows.doctor.given import Given
 
@@ -30,6 +29,7 @@ LOOPBACK = ("localhost", "127.0.0.1")
 def look_at_variables(given: Given) -> Iterator[Finding]:
     """Every check on variables."""
     known = known_names(given.project)
+    yield from readable(given.project / ".env")
     yield from unknown_names({".env": given.file, "the environment": given.environment}, known)
     yield from hindrances(given.environment, given.project)
     yield from proxies(given.environment)
@@ -105,5 +105,5 @@ def overruled(file: Mapping[str, str], environment: Mapping[str, str]) -> Iterat
 def another_file(project: Path, here: Path) -> Iterator[Finding]:
     """A `.env` in the folder of the command, which nobody reads."""
     other = here / ".env"
-    if here != project and other.is_file() and any(name.startswith("ASOF_") for name in dotenv_values(other)):
+    if here != project and other.is_file() and any(name.startswith("ASOF_") for name in variables_of(other)):
         yield note("other-env-file", f"{other} is not read: settings come from variables and from {project / '.env'}.")

@@ -19,7 +19,8 @@ from asof.feature_store import close, feature_store, open_feature_store, quiet
 from asof.settings import PROJECT, Settings
 from asof.use_cases import load
 from local.binaries import Binaries, system_binaries, wheel_binaries
-from roles.access import INGEST, MLFLOW, OWNER, SERVING, TRAINING
+from roles import provision
+from roles.access import INGEST, MLFLOW, OWNER, PREFECT, SERVING, TRAINING
 from roles.provision import make_databases, wrong_grants
 from tests.roles_kit import FIELDS, PASSWORDS, Town, own_server
 from training.brought import last_moment
@@ -59,6 +60,8 @@ DRIFT = [
     ("ALTER DATABASE asof SET timezone TO 'Europe/Berlin'", "Database asof is not set to UTC"),
     (f"ALTER DEFAULT PRIVILEGES FOR ROLE {INGEST} IN SCHEMA online REVOKE SELECT ON TABLES FROM {SERVING}",
      f"{SERVING} lacks SELECT on tables to come in schema online"),
+    (f"GRANT EXECUTE ON FUNCTION pg_read_file(text) TO {SERVING}",
+     f"{SERVING} has EXECUTE on routine pg_read_file(text)"),
     ("DROP TABLE parity_checks", "Table public.parity_checks is absent"),
 ]  # fmt: skip
 
@@ -87,6 +90,38 @@ def test_what_was_changed_by_hand_is_told_and_mended(town: Town, change: str, wo
     assert words in wrong_grants(asked)
     assert words in make_databases(town.admin).mended
     assert wrong_grants(asked) == []
+
+
+def test_what_an_owner_sets_for_his_database_does_not_hold_the_admin_up(town: Town) -> None:
+    with town.connect(PREFECT, PREFECT) as connection:
+        connection.execute("CREATE TABLE mine (); GRANT SELECT ON mine TO PUBLIC")
+        for setting in ("default_transaction_read_only = on", f"role = {PREFECT}", "search_path = mine"):
+            connection.execute(f"ALTER DATABASE {PREFECT} SET {setting}".encode())
+    assert make_databases(town.admin).mended == ("PUBLIC has SELECT on table public.mine",)
+    with town.as_admin() as connection:
+        connection.execute(f"ALTER DATABASE {PREFECT} RESET ALL".encode())
+    make_databases(town.admin)
+
+
+def test_whoever_holds_the_lock_of_the_command_is_told_of(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    shorter = [each.replace("60s", "1s") for each in provision.SESSION]
+    monkeypatch.setattr(provision, "SESSION", shorter)
+    with town.as_admin("postgres") as connection:
+        connection.execute("SELECT pg_advisory_lock(hashtextextended('asof databases', 0))")
+        with pytest.raises(ConfigurationError, match="lock timeout"):
+            make_databases(town.admin)
+
+
+def test_a_grant_of_another_role_is_told_with_the_way_to_take_it_back(town: Town) -> None:
+    with town.as_admin() as connection:
+        connection.execute(
+            "CREATE ROLE dba; GRANT USAGE ON SCHEMA public TO dba; GRANT SELECT ON users TO dba WITH GRANT OPTION"
+        )
+        connection.execute(f"SET ROLE dba; GRANT SELECT ON public.users TO {SERVING}; RESET ROLE".encode())
+        with pytest.raises(ConfigurationError, match="REVOKE it after SET ROLE"):
+            make_databases(town.admin)
+        connection.execute(f"SET ROLE dba; REVOKE SELECT ON public.users FROM {SERVING}; RESET ROLE".encode())
+    assert make_databases(town.admin).mended == ()
 
 
 def test_a_name_that_a_role_gives_is_no_statement_of_the_admins(town: Town) -> None:

@@ -7,19 +7,22 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from pydantic import SecretStr
 
 from asof.settings import PROJECT, Settings
 from flows.doctor.clocks import clocks_apart, seconds_ahead
 from flows.doctor.database import look_at_connection
 from flows.doctor.docker import Docker, judged, snap
+from flows.doctor.env_file import readable, variables_of
 from flows.doctor.files import Secret, exposed, is_secret, secret_files
 from flows.doctor.finding import Finding, Severity
 from flows.doctor.given import Addresses, Given, given_by, read_settings, with_user
-from flows.doctor.keys import signer_is_trusted
+from flows.doctor.keys import look_at_api_keys, signer_is_trusted
+from flows.doctor.mlflow_server import look_at_tracking
 from flows.doctor.modules import look_at_modules
 from flows.doctor.packages import beside_lock, broken_pins, installed, lock_of, locked, python_fits
 from flows.doctor.ports import Port, same_twice, taken
-from flows.doctor.room import GB, Place, little_disk, little_memory, logs, long_logs, places
+from flows.doctor.room import GB, Place, little_disk, little_memory, logs, long_logs, no_folders, places
 from flows.doctor.variables import absent_file, another_file, hindrances, known_names, overruled, proxies, unknown_names
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -73,6 +76,23 @@ def test_a_proxy_that_would_get_our_own_requests_is_told(name: str) -> None:
 def test_what_the_env_file_says_in_vain_is_told() -> None:
     assert "ASOF_PORT" in only(overruled({"ASOF_PORT": "1", "ASOF_HOST": "a"}, {"ASOF_PORT": "2"})).found
     assert list(overruled({"ASOF_PORT": "1"}, {"ASOF_PORT": "1"})) == []
+
+
+def test_an_env_file_that_is_no_text_is_told_and_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_bytes(b"ASOF_PORT=1\nASOF_ACTOR=Jos\xe9\n")
+    monkeypatch.setitem(Settings.model_config, "env_file", file)
+    assert (read_settings()[0].port, variables_of(file)) == (3000, {})
+    assert only(readable(file)).severity is Severity.ERROR
+
+
+def test_a_line_of_the_env_file_that_does_not_count_is_told_without_what_stands_there(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text('ASOF_PORT=1\nASOF_INGEST_PASSWORD="secret\nASOF_HOST=h\n')
+    assert "in line 2:" in only(readable(file)).found
+    assert "secret" not in only(readable(file)).found
+    file.write_text("# a comment\nexport ASOF_PORT=1\n\nASOF_HOST='h'\n")
+    assert list(readable(file)) == []
 
 
 def test_an_env_file_in_the_folder_of_the_command_is_told(tmp_path: Path) -> None:
@@ -177,7 +197,7 @@ def test_a_secret_that_others_can_read_is_told_with_the_command() -> None:
 
 
 def test_a_secret_that_git_has_is_told() -> None:
-    assert "git rm --cached .env" in only(exposed(Secret(Path("/project/.env"), 0o600, tracked=True))).mend
+    assert "git rm --cached /project/.env" in only(exposed(Secret(Path("/project/.env"), 0o600, tracked=True))).mend
 
 
 @pytest.mark.parametrize(
@@ -302,3 +322,37 @@ def test_docker_that_fits_is_not_talked_of() -> None:
     assert list(judged(HEALTHY, {})) == []
     old = replace(HEALTHY, engine="20.10.24+dfsg1", compose="1.29.2", buildx=False)
     assert list(judged(old, {"DOCKER_BUILDKIT": "0"})) == []
+
+
+# --- nothing is made, and no secret is quoted ----------------------------------------------------------------------
+
+
+def given_with(tmp_path: Path, **told: object) -> Given:
+    settings = Settings(_env_file=None, home=tmp_path).model_copy(update=told)
+    return Given(settings, {}, PROJECT, tmp_path)
+
+
+def test_a_file_of_mlflows_that_is_absent_is_not_made(tmp_path: Path) -> None:
+    file = tmp_path / "mlflow.db"
+    given = given_with(tmp_path, mlflow_tracking_uri=f"sqlite:///{file}")
+    assert only(look_at_tracking(given)).name == "mlflow-empty"
+    assert not file.exists()
+
+
+def test_a_parameter_that_libpq_does_not_know_is_an_error_and_not_quoted(tmp_path: Path) -> None:
+    url = SecretStr("postgresql://ann:pw@127.0.0.1:1/asof?secret=1")
+    found = only(look_at_connection(given_with(tmp_path, postgres_url=url)))
+    assert (found.severity, "secret" in found.found) == (Severity.ERROR, False)
+
+
+def test_api_keys_that_stop_a_service_at_its_start_are_told(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    assert "cannot be read" in only(look_at_api_keys(given_with(tmp_path, api_keys=file))).found
+    file.write_text("# none yet\n")
+    assert list(look_at_api_keys(given_with(tmp_path, api_keys=file))) == []
+
+
+def test_a_home_below_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "is a file" in only(no_folders({"ASOF_HOME": tmp_path / "file" / "home"})).found
+    assert list(no_folders({"ASOF_HOME": tmp_path / "new" / "home"})) == []

@@ -1,8 +1,12 @@
 """The doctor's checks on PostgreSQL, Feast, MLflow, Prefect, the service and containers, on facts that are given."""
 
+import socket
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from threading import Thread
 
 import pytest
 import yaml
@@ -16,6 +20,7 @@ from flows.doctor import (
     database,
     feast_file,
     grants,
+    http,
     leftovers,
     loads,
     mlflow_server,
@@ -27,7 +32,7 @@ from flows.doctor.containers import Container
 from flows.doctor.database import Seen
 from flows.doctor.examination import could_not_look
 from flows.doctor.finding import Finding, Severity
-from flows.doctor.http import Answer, shown
+from flows.doctor.http import Answer, ask, shown
 from flows.doctor.loads import Shown as Online
 from flows.doctor.loads import View
 from flows.doctor.parity import Compared
@@ -307,6 +312,7 @@ WELL = Container("mlflow", "asof-mlflow:1", "running", "healthy", published=(("1
         ({"out_of_memory": True}, Severity.ERROR),
         ({"restarts": 3}, Severity.WARNING),
         ({"health": "starting"}, Severity.NOTE),
+        ({"state": "exited", "exit_code": 143}, Severity.NOTE),
     ],
 )
 def test_a_container_that_is_not_well(changed: dict[str, object], severity: Severity) -> None:
@@ -365,6 +371,24 @@ def test_no_password_of_an_address_is_shown() -> None:
     assert shown("http://ann:secret@h:1/x") == "http://h:1/x"
     assert shown("ann:sec://ret@h") == "h"
     assert "secret" not in could_not_look("a check", ValueError(f"bad {PASSWORD}")).found
+    assert ask("http://ann:secret/x@h:1", "/livez").trouble == "it cannot be read as an address"
+
+
+def test_an_answer_that_drips_does_not_hold_the_doctor_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        Thread(target=_drip, args=(server,), daemon=True).start()
+        told = ask(f"http://127.0.0.1:{server.getsockname()[1]}", "/livez")
+    assert (told.status, told.trouble) == (0, "no whole answer within 0.5 seconds")
+
+
+def _drip(server: socket.socket) -> None:
+    connection, _ = server.accept()
+    with connection, suppress(OSError):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
+        for _ in range(100):
+            connection.sendall(b" ")
+            time.sleep(0.1)
 
 
 def test_errors_alone_make_it_unwell() -> None:
