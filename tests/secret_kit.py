@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -44,5 +45,7 @@ def command_lines(pids: Iterable[int]) -> str:
     told = []
     for pid in pids:
         parent = psutil.Process(pid)
-        told += [" ".join(each.cmdline()) for each in (parent, *parent.children(recursive=True))]
+        for each in (parent, *parent.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):  # one that has just ended, or that nobody has waited for
+                told.append(" ".join(each.cmdline()))
     return "\n".join(told)

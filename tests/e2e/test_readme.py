@@ -29,7 +29,7 @@ class Newcomer:
     def __init__(self, home: Path) -> None:
         names = ("ASOF_PORT", "ASOF_MLFLOW_PORT", "ASOF_PREFECT_PORT", "ASOF_POSTGRES_PORT")
         ports = {name: free_port(23000 + 100 * n, name) for n, name in enumerate(names)}
-        foreign = re.compile("ASOF_|MLFLOW_|PREFECT_|BENTOML_")
+        foreign = re.compile("ASOF_|MLFLOW_|PREFECT_|BENTOML_|MAKE|MFLAGS")
         inherited = {name: value for name, value in os.environ.items() if not foreign.match(name)}
         own = {"ASOF_HOME": str(home / "asof"), "BENTOML_HOME": str(home / "bentoml")}
         self.port = ports["ASOF_PORT"]

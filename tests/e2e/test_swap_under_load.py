@@ -17,7 +17,7 @@ from training.register import ModelVersion
 if TYPE_CHECKING:
     from tests.e2e.conftest import SmallModel
 
-CLIENTS, SECONDS = 8, 60
+WORKERS, CLIENTS, SECONDS = 2, 8, 60
 AGREED = 8.0
 """Seconds within which all workers answer with a promoted version, where two cores serve, load and promote at once."""
 
@@ -61,12 +61,14 @@ def test_three_promotions_a_bad_model_and_a_rollback_in_a_minute_of_load(
             "ASOF_FOLLOW": "production",
             "ASOF_FOLLOW_SECONDS": "0.5",
             "ASOF_REGISTRY_URL": mlflow.address,
-            "ASOF_WORKERS": "2",
+            "ASOF_WORKERS": str(WORKERS),
             "ASOF_CLOCK": kit.NOW.isoformat(),
         }
         log = tmp_path / "service" / "log"
         with kit.serving(settings, small_model.bundle.bento_tag, tmp_path / "service", **variables) as client:
             kit.eventually(lambda: client.get("/readyz").status_code == 200, 60, log)
+            serving = f'asof_serving_workers{{version="{a.version}"}}'
+            kit.eventually(lambda: follow.metric(client, serving) == WORKERS, 60, log)
             follow.wait_for(client, a.version, log, in_a_row=12)
             with follow.load_on(client, clients=CLIENTS) as answers:
                 _tell(story, settings, versions=(b, c, d), bad=bad)
