@@ -1,4 +1,4 @@
-"""Every command of the README, in its order, as a newcomer types it; but `make test`, which runs this, and containers."""
+"""Every command of the README, in its order, as a newcomer types it; but containers, and `make test`: it runs this."""
 
 import json
 import os
