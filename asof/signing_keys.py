@@ -61,6 +61,14 @@ def key_id(key: "Ed25519PublicKey") -> str:
     return hashlib.sha256(key.public_bytes_raw()).hexdigest()[:16]
 
 
+def new_pem() -> bytes:
+    """A new key, as the file of one holds it."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    return Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
 def _told(settings: Settings) -> "Ed25519PrivateKey | None":
     """The key in the file ASOF_SIGNING_KEY or in the text ASOF_SIGNING_KEY_TEXT, if one of them is set."""
     if settings.signing_key and settings.signing_key_text:
@@ -78,13 +86,10 @@ def _make(path: Path) -> None:
     """A new key that only we can read. Of several processes at once one makes it, whole or not at all."""
     if path.exists():
         return
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     draft.touch(mode=0o600)
-    draft.write_bytes(Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    draft.write_bytes(new_pem())
     try:
         path.hardlink_to(draft)
     except FileExistsError:  # another process was quicker: its key counts

@@ -57,11 +57,9 @@ def _password() -> str:
 
 def _signing_key() -> str:
     """As ASOF_SIGNING_KEY_TEXT takes it: the PEM in base64."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+    from asof.signing_keys import new_pem
 
-    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return base64.b64encode(pem).decode()
+    return base64.b64encode(new_pem()).decode()
 
 
 def _public_key(text: str) -> str:
