@@ -77,6 +77,7 @@ def answered(served: Served) -> dict[str, httpx.Response]:
     """Answers while the log cannot be written, and from then on."""
     for number in range(3):
         assert served.predict(USER, f"lost-{number}").status_code == 200
+    served.client.get("/livez")  # lines come after the answers, and before the next request is looked at
     served.answers.parent.unlink()
     answers = {"good": served.predict(USER, "good"), "unknown": served.predict("nobody", "unknown")}
     with ThreadPoolExecutor(8) as pool:

@@ -170,7 +170,7 @@ def in_the_service(target: Target) -> None:
     """The folder as BentoML lays it out, and as a following service does."""
     copy = target.harm.parent / "stored"
     shutil.copytree(target.folder, copy / MLFLOW_FOLDER)
-    load_served(copy, CANCER, trusted_keys(target.settings))
+    load_served(copy, CANCER, trusted_keys(target.settings), run_id=target.made.version.run_id)
 
 
 DOORS = (at_registration, at_the_gate, at_the_build, in_the_service)

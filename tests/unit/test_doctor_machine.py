@@ -82,6 +82,7 @@ def test_an_env_file_that_is_no_text_is_told_and_left_out(monkeypatch: pytest.Mo
     file = tmp_path / ".env"
     file.write_bytes(b"ASOF_PORT=1\nASOF_ACTOR=Jos\xe9\n")
     monkeypatch.setitem(Settings.model_config, "env_file", file)
+    monkeypatch.delenv("ASOF_PORT", raising=False)
     assert (read_settings()[0].port, variables_of(file)) == (3000, {})
     assert only(readable(file)).severity is Severity.ERROR
 
