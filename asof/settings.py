@@ -36,6 +36,8 @@ PLATFORM_DEFAULTS = {
     "ORT_DISABLE_TELEMETRY": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_CLI_PROMPT": "false",
+    # `schedules: []` in prefect.yaml removes a schedule; Prefect 3.9.1 would keep it (prefect#23097).
+    "PREFECT_DEPLOYMENTS_CLEAR_SCHEDULES_ON_EMPTY": "true",
 }
 """What we set for the platforms' own processes, unless the user has set it."""
 

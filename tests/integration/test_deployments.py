@@ -39,6 +39,18 @@ def test_every_deployment_registers_and_the_month_is_scheduled(world: dict[str, 
 
 
 @pytest.mark.usefixtures("deployed")
+def test_an_empty_list_of_schedules_stops_the_month(world: dict[str, str], tmp_path: Path) -> None:
+    text = (PROJECT / "prefect.yaml").read_text()
+    before, schedule, _ = text.partition("    schedules:")
+    assert schedule
+    (tmp_path / "stopped.yaml").write_text(before + "    schedules: []\n")
+    prefect(world, "--no-prompt", "deploy", "--name", "monthly", "--prefect-file", str(tmp_path / "stopped.yaml"))
+    found = json.loads(prefect(world, "deployment", "ls", "--output", "json"))
+    assert {each["name"] for each in found} == DEPLOYMENTS
+    assert not [each["name"] for each in found if each["schedules"]]
+
+
+@pytest.mark.usefixtures("deployed")
 def test_a_worker_runs_the_ingest_deployment(world: dict[str, str], settings: Settings, tmp_path: Path) -> None:
     plan = SimulationPlan(date(2024, 2, 29), users=30, months=2)
     simulate(plan, tmp_path / "extracts")
