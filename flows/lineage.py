@@ -79,7 +79,8 @@ def _answer(top: Tree, answer: Answer) -> None:
 
 
 def _value(top: Tree, value: ValueOrigin) -> None:
-    node = _branch(top, f"{value.view} as of {value.as_of:%Y-%m-%d %H:%M}")
+    features = f": {', '.join(value.features)}" if value.features else ""
+    node = _branch(top, f"{value.view} as of {value.as_of:%Y-%m-%d %H:%M}{features}")
     if value.created_at:
         _branch(node, f"row of {value.table}, known since {value.created_at:%Y-%m-%d %H:%M}")
     if value.load:

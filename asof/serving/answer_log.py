@@ -23,6 +23,8 @@ from asof.use_case import UseCase
 logger = logging.getLogger("asof.serving")
 
 Facts = Mapping[str, Any]
+MOMENTS = ("as_of", "as_of_features")
+"""The members of an answer that say how old its values are."""
 
 
 class Answering(Protocol):
@@ -70,7 +72,8 @@ class AnswerLog:
 def answer_facts(entity: Any, evidence: Mapping[str, Any]) -> Facts:
     """What a line tells of a prediction."""
     flags = [flag["feature"] for flag in evidence["flags"]]
-    return {"status": 200, "entity": entity, "as_of": evidence.get("as_of", {}), "flags": flags}
+    moments = {name: evidence[name] for name in MOMENTS if name in evidence}
+    return {"status": 200, "entity": entity, "as_of": {}, **moments, "flags": flags}
 
 
 def _line(request_id: str, predictor: Answering, facts: Facts) -> str:

@@ -79,8 +79,14 @@ class StoreEvidence(Evidence):
     )
 
     as_of: dict[str, datetime] = Field(
-        description="For each feature view, the moment that its values describe.",
+        description="For each feature view, the moment that its values describe; the oldest, where they differ.",
         examples=[{"subs_profile_fv": "2024-01-31T00:00:00Z"}],
+    )
+    as_of_features: dict[str, datetime] | None = Field(
+        None,
+        description="The moment of each feature, for the views whose features do not all have the same one. Absent "
+        "where each view has one moment.",
+        examples=[{"monthly_fee": "2024-01-31T00:00:00Z", "total_paid": "2023-12-31T00:00:00Z"}],
     )
     flags: list[UntimelyFlag] = Field(
         description="Features that are used although they are not of this moment.", examples=[[]]

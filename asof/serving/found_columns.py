@@ -4,9 +4,10 @@ The verdicts are those of `asof.serving.verdicts`: the rows that are good are to
 made a FoundRow and judged there, so that there is one wording of what is wrong with it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import reduce
 from typing import Any, Self
 
 import numpy as np
@@ -54,8 +55,25 @@ class FoundColumns:
         return FoundRow(
             self.features,
             [None if each.nulls[number] else _plain(each.values[number]) for each in self.columns],
-            [_moment(each.moments[number]) for each in self.columns],
+            self.moments(number),
         )
+
+    def moments(self, number: int) -> list[datetime | None]:
+        """The moment of each feature of one entity."""
+        return [_moment(each.moments[number]) for each in self.columns]
+
+    def distinct_moments(self) -> Mapping[str, Sequence[NDArray[np.datetime64]]]:
+        """For each view the arrays of moments that its features have, each once: mostly one."""
+        distinct: dict[str, list[NDArray[np.datetime64]]] = {}
+        for feature, column in zip(self.features, self.columns, strict=True):
+            of_view = distinct.setdefault(feature.view, [])
+            if not any(_same(column.moments, each) for each in of_view):
+                of_view.append(column.moments)
+        return distinct
+
+    def oldest_moments(self) -> Mapping[str, NDArray[np.datetime64]]:
+        """For each view the oldest moment of each entity's values; NaT where it has none."""
+        return {view: reduce(np.fmin, arrays) for view, arrays in self.distinct_moments().items()}
 
     def all_present(self, policies: Sequence[Policy], now: datetime) -> NDArray[np.bool_]:
         """For each entity what `asof.serving.verdicts.all_present` says of its row; `policies` are the features'."""
@@ -91,6 +109,10 @@ def _timely(moments: NDArray[np.datetime64], policy: Policy, now: datetime) -> N
     if policy.max_age is not None:
         timely &= moments >= moment - np.timedelta64(policy.max_age)
     return timely
+
+
+def _same(one: NDArray[np.datetime64], other: NDArray[np.datetime64]) -> bool:
+    return one is other or np.array_equal(one.view(np.int64), other.view(np.int64))  # so NaT equals NaT
 
 
 def _naive(moment: datetime) -> datetime:

@@ -20,7 +20,7 @@ from asof.serving.evidence import StoreEvidence
 from asof.serving.input import Input
 from asof.serving.metrics import Metrics
 from asof.serving.online_features import OnlineFeatures
-from asof.serving.verdicts import FoundRow, Reading, admit, all_present, judge, require_known, timing
+from asof.serving.verdicts import FoundRow, Reading, admit, all_present, judge, require_known, row_moments, timing
 from asof.settings import Settings
 
 PROBE = "asof-readiness-probe"
@@ -94,10 +94,4 @@ class StoreInput:
 
 
 def _evidence(row: FoundRow, flagged: Sequence[Reading] = ()) -> Evidence:
-    return {"as_of": _moments(row), "flags": [timing(reading) for reading in flagged]}
-
-
-def _moments(row: FoundRow) -> dict[str, datetime]:
-    return {
-        feature.view: moment for feature, moment in zip(row.features, row.moments, strict=True) if moment is not None
-    }
+    return {**row_moments(row.features, row.moments), "flags": [timing(reading) for reading in flagged]}

@@ -4,7 +4,7 @@ Feast answers with whatever row it holds: it does not enforce a view's ttl onlin
 presence, null and age are decided here, from the value and its moment. Pure: no store, no clock, no HTTP.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -102,6 +102,31 @@ def _verdict(value: Any, age: timedelta | None, policy: Policy) -> Verdict:
     if policy.max_age is not None and age > policy.max_age:
         return Verdict.STALE
     return Verdict.PRESENT
+
+
+def row_moments(features: Sequence[Feature], moments: Sequence[datetime | None]) -> dict[str, Mapping[str, datetime]]:
+    """The members of an answer that say how old its values are; features without a moment are left out.
+
+    `as_of`: the oldest moment of each view. `as_of_features`, absent where all features of each view share theirs: the
+    moment of each feature of the other views, by its name.
+    """
+    oldest: dict[str, datetime] = {}
+    differing: set[str] = set()
+    for feature, moment in zip(features, moments, strict=True):
+        if moment is None:
+            continue
+        known = oldest.setdefault(feature.view, moment)
+        if moment is not known and moment != known:
+            differing.add(feature.view)
+            oldest[feature.view] = min(moment, known)
+    if not differing:
+        return {"as_of": oldest}
+    own = {
+        feature.name: moment
+        for feature, moment in zip(features, moments, strict=True)
+        if moment is not None and feature.view in differing
+    }
+    return {"as_of": oldest, "as_of_features": own}
 
 
 def require_known(entity: str, readings: Iterable[Reading]) -> None:

@@ -5,7 +5,7 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -72,13 +72,15 @@ class Traced:
         return trace_request(self.settings, QUICK, request_id)
 
 
-def log_answer(path: Path, version: ModelVersion, told: tuple[str, str, datetime]) -> None:
+def log_answer(
+    path: Path, version: ModelVersion, told: tuple[str, str, datetime], own: Mapping[str, datetime] | None = None
+) -> None:
     request_id, user, as_of = told
     lineage = Lineage(version.name, version.version, version.run_id, "quick:v1-made-up")
     predictor: Any = type("Stub", (), {"use_case": QUICK, "lineage": lineage})
-    evidence = {"as_of": dict.fromkeys(version.facts.contract.views, as_of), "flags": []}
+    evidence: dict[str, Any] = {"as_of": dict.fromkeys(version.facts.contract.views, as_of), "flags": []}
     log = AnswerLog(path)
-    log.answered(request_id, predictor, entity=user, evidence=evidence)
+    log.answered(request_id, predictor, entity=user, evidence=evidence | ({"as_of_features": own} if own else {}))
     log.close()
 
 
@@ -280,6 +282,23 @@ def test_a_value_that_no_recorded_materialisation_can_have_written_is_a_broken_l
     chain = traced.answer("february", user, FEBRUARY)
     assert len(chain.broken) == len(chain.values)
     assert all("was as of 2024-01-31" in each.broken for each in chain.values)
+
+
+def test_values_of_one_view_that_differ_in_age_are_each_traced_to_their_own_row(traced: Traced) -> None:
+    """Somebody wrote one feature of March into the online store: the others are January's as before."""
+    user = fetch(traced.settings, f"SELECT min(user_id) FROM {USAGE} WHERE as_of = '2024-01-31Z'")[0][0]
+    whole = one(traced.answer("before-the-write", user).values)
+    march = datetime(2024, 3, 4, tzinfo=UTC)
+    features = {each.name for each in traced.version.facts.contract.features if each.view == "usage_agg_30d_fv"}
+    own = {name: march if name == "skips_7d" else JANUARY for name in features}
+    log_answer(traced.log, traced.version, ("written", user, JANUARY), own=own)
+    chain = trace_request(traced.settings, QUICK, "written")
+    january, written = (value for value in chain.values if value.view == "usage_agg_30d_fv")
+    assert set(january.features) == features - {"skips_7d"}
+    assert replace(january, features=()) == whole
+    assert (written.as_of, written.features, written.load) == (march, ("skips_7d",), None)
+    assert chain.broken == (written.broken,)
+    assert "usage_agg_30d_fv as of 2024-03-04 00:00: skips_7d" in shown(chain)
 
 
 def test_the_history_of_promotions_is_told_and_must_name_the_same_training_set(traced: Traced) -> None:

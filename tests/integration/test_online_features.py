@@ -4,20 +4,25 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import product
 from typing import Any, TypeVar
 
 import psycopg
 import pytest
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from pydantic import SecretStr
 
 from asof.errors import ConfigurationError, FeatureContractMismatch, FeatureStoreUnavailable
 from asof.feature_contract import Feature, FeatureContract
+from asof.feature_store import feature_store
+from asof.serving.metrics import Metrics
 from asof.serving.online_features import OnlineFeatures
 from asof.serving.store.opening import STOCK, WIDE
+from asof.serving.store_input import StoreInput
 from asof.settings import Settings, export
+from asof.use_cases.churn.payloads import ChurnRequest
 from tests import serving_kit as kit
 from tests.serving_kit import NOW, USER
 from tests.wide_reader_kit import store_of
@@ -268,6 +273,42 @@ def connections(settings: Settings) -> int:
         )
         (count,) = connection.execute(query).fetchone() or (0,)
     return int(count)
+
+
+@pytest.mark.parametrize("which", ["total_paid", "net_service", "monthly_fee"])
+def test_an_answer_is_as_old_as_its_oldest_value_and_names_what_was_written_apart(
+    settings: Settings, contract: FeatureContract, way: tuple[str, str], which: str
+) -> None:
+    """Whichever feature of the view comes last: `/predict` and a batch of it say the same."""
+    kit.write_users(settings, {which: USER, "whole": USER}, NOW - timedelta(days=4))
+    _write_one(settings, which, NOW)
+    metrics = Metrics()
+
+    async def ask(features: OnlineFeatures) -> tuple[Any, Any]:
+        by = StoreInput(settings.model_copy(update={"clock": NOW}), features, metrics)
+        requests = [ChurnRequest(user_id=user) for user in (which, "whole")]
+        return [(await by.read(each)).evidence for each in requests], (await by.read_many(requests))().told
+
+    singles, many = with_features(settings, contract, ask)
+    assert many == singles
+    written, whole = singles
+    as_of = dict.fromkeys(contract.views, NOW - timedelta(days=4))
+    assert whole == {"as_of": as_of, "flags": []}
+    if way[0] == "directly":  # Feast's API gives one moment for all features of a view
+        own = dict.fromkeys(USER["subs_profile_fv"], NOW - timedelta(days=4)) | {which: NOW}
+        assert written == {"as_of": as_of, "as_of_features": own, "flags": []}
+    elif way[1] == WIDE:
+        assert written == whole
+
+
+def _write_one(settings: Settings, feature: str, as_of: datetime) -> None:
+    """Writes a value of one feature of `subs_profile_fv` alone, for the user of the same name."""
+    value: Any = USER["subs_profile_fv"][feature]
+    row = {feature: Value(string_val=value) if isinstance(value, str) else Value(double_val=value)}
+    key = EntityKey(join_keys=["user_id"], entity_values=[Value(string_val=feature)])
+    with feature_store(settings) as store:
+        view = store.get_feature_view("subs_profile_fv")
+        store.provider.online_write_batch(store.config, view, [(key, row, as_of, None)], None)
 
 
 def test_a_store_that_is_not_there_is_told(settings: Settings, contract: FeatureContract) -> None:

@@ -66,6 +66,16 @@ def test_a_line_tells_who_when_and_which_model_and_nothing_of_the_values(opened:
     }
 
 
+def test_a_line_tells_the_moment_of_each_feature_where_those_of_a_view_differ(opened: Opened, tmp_path: Path) -> None:
+    own = {"monthly_fee": MARCH, "total_paid": datetime(2024, 2, 29, tzinfo=UTC)}
+    evidence = {"as_of": {"subs_profile_fv": min(own.values())}, "as_of_features": own, "flags": []}
+    opened(tmp_path / "answers.jsonl").answered("8c5f2a", PREDICTOR, entity="7590-VHVEG", evidence=evidence)
+    (line,) = lines(tmp_path / "answers.jsonl")
+    assert line["as_of"] == {"subs_profile_fv": "2024-02-29T00:00:00Z"}
+    assert line["as_of_features"] == {"monthly_fee": "2024-03-31T00:00:00Z", "total_paid": "2024-02-29T00:00:00Z"}
+    assert find_answer(tmp_path / "answers.jsonl", CHURN, "8c5f2a").as_of_features == own
+
+
 def test_without_a_path_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     answered(AnswerLog(None), "8c5f2a")

@@ -2,6 +2,8 @@
 
 import io
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from asof.errors import EntityNotFound
+from asof.feature_contract import Feature, FeatureContract
 from asof.serving.batch.arrow_form import ArrowForm
 from asof.serving.batch.forms import Form, JsonForm
 from asof.serving.batch.instances import Instance
@@ -17,10 +20,13 @@ from asof.serving.batch.items import Answered
 from asof.serving.batch.telling import Telling
 from asof.serving.predictor import Prediction, Predictor
 from asof.serving.problems import Occurrence
+from asof.serving.verdicts import row_moments
 from asof.serving.worker import Worker
 from asof.settings import Settings
 from asof.use_case import Score
+from asof.use_cases import load
 from tests.batch_kit import CANCER, predictor, request
+from tests.serving_kit import facts_of
 
 WHERE = Occurrence("/predict/batch", "8c5f2a")
 FLAG = {
@@ -127,3 +133,29 @@ def test_a_use_case_whose_answer_has_no_type_in_arrow_is_told_where_to_add_it(
     monkeypatch.setattr(odd, "use_case", SimpleNamespace(answer=answer))
     with pytest.raises(TypeError, match=r"add it to asof/serving/batch/arrow_form\.py"):
         ArrowForm(odd, "8c5f2a")
+
+
+def test_the_moments_of_features_are_told_where_those_of_a_view_differ_in_json_and_in_arrow() -> None:
+    churn = load("churn")
+    contract = FeatureContract(
+        "churn_v2", "user_id", (Feature("fee", "subs", "Float64"), Feature("paid", "subs", "Float64"))
+    )
+    model = replace(predictor().model, facts=facts_of(contract))
+    standard = Predictor(model, predictor().lineage, Worker(Settings(answer_log=None), churn, bento="churn:v1"))
+    march, february = datetime(2024, 3, 4, tzinfo=UTC), datetime(2024, 2, 29, tzinfo=UTC)
+    answer = churn.respond(SimpleNamespace(user_id="7590-VHVEG"), Score(0.75, 0.5))
+    evidence = [
+        {**row_moments(contract.features, moments), "flags": []} for moments in ((march, march), (march, february))
+    ]
+    chunk = [Answered(standard, Prediction(answer, each)) for each in evidence]
+
+    alike, differing = json.loads(told(standard, JsonForm(standard, "8c5f2a"), chunk))["predictions"]
+    assert (alike["as_of"], "as_of_features" in alike) == ({"subs": "2024-03-04T00:00:00Z"}, False)
+    assert differing["as_of"] == {"subs": "2024-02-29T00:00:00Z"}
+    assert differing["as_of_features"] == {"fee": "2024-03-04T00:00:00Z", "paid": "2024-02-29T00:00:00Z"}
+
+    stream = told(standard, ArrowForm(standard, "8c5f2a"), chunk)
+    with pa.ipc.open_stream(io.BytesIO(stream)) as reader:
+        found = reader.read_all().to_pylist()
+    assert [row["as_of"] for row in found] == [{"subs": march}, {"subs": february}]
+    assert [row["as_of_features"] for row in found] == [None, {"fee": march, "paid": february}]

@@ -90,3 +90,17 @@ def test_many_are_judged_as_each_alone(found: list[FoundRow]) -> None:
             assert {name: values[row] for name, values in many.values.items()} == single.values
         else:
             assert told(many.told[place]) == single
+
+
+def test_rows_of_a_batch_have_the_oldest_moment_of_each_view_and_their_own_where_they_differ() -> None:
+    day = timedelta(days=1)
+    values = [1, True, "a", 0.5]
+    alike, written = [NOW - day] * 4, [NOW - day, NOW - day, NOW, NOW - day]
+    found = {str(number): FoundRow(FEATURES, values, moments) for number, moments in enumerate([alike, written, alike])}
+    held: Any = Held(found)
+    by = StoreInput(Settings(clock=NOW), held, METRICS)
+    many = asyncio.run(by.read_many([ChurnRequest(user_id=user) for user in found]))()
+    as_of = dict.fromkeys(("subs", "users", "usage"), NOW - day)
+    assert many.told[0] == many.told[2] == {"as_of": as_of, "flags": []}
+    assert many.told[0] is many.told[2], "what many rows share is made once"
+    assert many.told[1] == {"as_of": as_of, "as_of_features": {"months": NOW - day, "plan": NOW}, "flags": []}

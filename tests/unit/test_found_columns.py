@@ -3,12 +3,13 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asof.feature_contract import Feature
 from asof.serving.found_columns import FoundColumns
-from asof.serving.verdicts import FoundRow, Policy, all_present
+from asof.serving.verdicts import FoundRow, Policy, all_present, row_moments
 
 NOW = datetime(2026, 3, 31, tzinfo=UTC)
 FEATURES = [
@@ -76,3 +77,15 @@ def test_the_values_of_some_entities_are_given_by_feature() -> None:
     assert values["months"].tolist() == [1, 3]
     assert values["clicks"].tolist() == [[1], [3]]
     assert values["plan"].tolist() == ["yes", "yes"]
+
+
+@given(st.lists(rows(), min_size=1, max_size=5))
+def test_the_oldest_moment_of_a_view_is_that_of_each_row(given_rows: list[FoundRow]) -> None:
+    columns = FoundColumns.from_rows(FEATURES, given_rows)
+    oldest = columns.oldest_moments()
+    for number, row in enumerate(given_rows):
+        assert columns.moments(number) == row.moments
+        told = {view: moments[number].item() for view, moments in oldest.items() if not np.isnat(moments[number])}
+        expected = row_moments(row.features, row.moments)["as_of"]
+        assert told == {view: moment.replace(tzinfo=None) for view, moment in expected.items()}
+    assert all(len(each) == 1 for each in FoundColumns.from_rows(FEATURES, []).distinct_moments().values())

@@ -1,5 +1,6 @@
 """A model that fails at one row, or gives what is no probability, spoils only that row."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -102,4 +103,16 @@ def test_each_user_is_told_the_moment_of_each_view_that_has_a_row() -> None:
         '{"usage": "2026-03-30T23:59:59.999999Z"}',
         "{}",
         '{"usage": "2026-03-31T00:00:00Z"}',
+    ]
+
+
+def test_a_view_whose_values_differ_in_age_is_as_old_as_the_oldest() -> None:
+    features = (FEATURES[0], Feature("clicks", "usage", "Int64"))
+    rows = [(NOW, NOW), (NOW - timedelta(days=4), NOW), (NOW, NOW - timedelta(days=4)), (None, NOW)]
+    found = FoundColumns.from_rows(features, [FoundRow(features, [1.0, 1], list(moments)) for moments in rows])
+    assert [json.loads(each)["usage"][:10] for each in moments_text(found).to_pylist()] == [
+        "2026-03-31",
+        "2026-03-27",
+        "2026-03-27",
+        "2026-03-31",
     ]

@@ -1,6 +1,7 @@
 """Each feature gets one verdict, and the model sees only what may be used."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,18 @@ from hypothesis import strategies as st
 
 from asof.errors import EntityNotFound, MissingFeatures, StaleFeatures
 from asof.feature_contract import Feature
-from asof.serving.verdicts import Found, FoundRow, Policy, Reading, Verdict, admit, all_present, judge, require_known
+from asof.serving.verdicts import (
+    Found,
+    FoundRow,
+    Policy,
+    Reading,
+    Verdict,
+    admit,
+    all_present,
+    judge,
+    require_known,
+    row_moments,
+)
 
 NOW = datetime(2026, 3, 31, tzinfo=UTC)
 MONTH = timedelta(days=45)
@@ -122,3 +134,45 @@ def test_a_row_is_all_present_where_each_of_its_features_is(
 def test_a_row_gives_a_found_for_each_feature() -> None:
     row = FoundRow([FEE, FEE], [1.0, None], [NOW, None])
     assert list(row) == [Found(FEE, 1.0, NOW), Found(FEE, None, None)]
+
+
+TOTAL, HOURS = Feature("total_paid", "subs_profile_fv", "Float64"), Feature("watch_hours_30d", "usage_fv", "Float64")
+EARLIER, EARLIEST = NOW - timedelta(days=4), NOW - timedelta(days=40)
+
+
+@pytest.mark.parametrize(
+    ("moments", "as_of", "own"),
+    [
+        ((NOW, NOW, NOW), (NOW, NOW), None),
+        ((NOW, NOW, EARLIER), (NOW, EARLIER), None),
+        ((EARLIER, NOW, NOW), (EARLIER, NOW), (EARLIER, NOW)),
+        ((NOW, EARLIER, NOW), (EARLIER, NOW), (NOW, EARLIER)),
+        ((NOW, EARLIEST, EARLIER), (EARLIEST, EARLIER), (NOW, EARLIEST)),
+        ((None, NOW, EARLIER), (NOW, EARLIER), None),
+    ],
+    ids=["all alike", "views differ", "first older", "last older", "and another view", "one absent"],
+)
+def test_a_view_is_as_old_as_its_oldest_value(
+    moments: tuple[datetime | None, ...], as_of: tuple[datetime, ...], own: tuple[datetime, ...] | None
+) -> None:
+    told = row_moments([FEE, TOTAL, HOURS], moments)
+    expected: dict[str, object] = {"as_of": dict(zip(("subs_profile_fv", "usage_fv"), as_of, strict=True))}
+    if own:
+        expected["as_of_features"] = dict(zip(("monthly_fee", "total_paid"), own, strict=True))
+    assert told == expected
+
+
+def test_of_three_moments_in_one_view_the_oldest_counts_wherever_it_stands() -> None:
+    features = [Feature(name, "subs_profile_fv", "Float64") for name in "abc"]
+    for moments in permutations((NOW, EARLIER, EARLIEST)):
+        told = row_moments(features, moments)
+        assert told == {
+            "as_of": {"subs_profile_fv": EARLIEST},
+            "as_of_features": dict(zip("abc", moments, strict=True)),
+        }
+
+
+def test_a_value_alone_is_stale_or_future_though_its_view_is_not() -> None:
+    row = FoundRow([FEE, TOTAL, HOURS], [1.0, 2.0, 3.0], [NOW, NOW - timedelta(days=60), NOW + INSTANT])
+    assert [judge(found, FLAG, NOW).verdict for found in row] == [Verdict.PRESENT, Verdict.STALE, Verdict.FUTURE]
+    assert not all_present(row, [FLAG] * 3, NOW)

@@ -20,7 +20,8 @@ class Answer:
     """One answer of /predict, and where it was found. Moments are in UTC.
 
     `at` is None where nothing says when it was given, `entity` where the features came in the request. `as_of` has the
-    moment of the values by feature view. `status` and `code` are those of HTTP and of the problem document; `code` is
+    oldest moment of the values by feature view, `as_of_features` that of each feature by name, for views whose features
+    differ in it. `status` and `code` are those of HTTP and of the problem document; `code` is
     empty for a prediction. `fingerprint` is that of the model's training set, empty where the answer log was asked.
     """
 
@@ -36,6 +37,7 @@ class Answer:
     bento: str
     fingerprint: str
     as_of: Mapping[str, datetime]
+    as_of_features: Mapping[str, datetime]
     flags: tuple[str, ...]
     found_in: str
 
@@ -116,7 +118,12 @@ def _answer(told: Mapping[str, Any], found_in: str) -> Answer:
         run_id=model["run_id"],
         bento=model["bento"],
         fingerprint=model.get("fingerprint", ""),
-        as_of={view: datetime.fromisoformat(moment) for view, moment in told.get("as_of", {}).items()},
+        as_of=_moments(told, "as_of"),
+        as_of_features=_moments(told, "as_of_features"),
         flags=tuple(told["flags"]) if "flags" in told else (),
         found_in=found_in,
     )
+
+
+def _moments(told: Mapping[str, Any], name: str) -> dict[str, datetime]:
+    return {of: datetime.fromisoformat(moment) for of, moment in (told.get(name) or {}).items()}

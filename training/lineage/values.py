@@ -1,4 +1,4 @@
-"""An answer -> for each feature view, the row that its values came from, and the load that brought this row.
+"""An answer -> for each feature view, the rows that its values came from, and the loads that brought these rows.
 
 The answer tells the moment of the values; the table `materialisations` tells which loads the online store had seen when
 it was given. From both follows the row, for the tables are append-only. It is a deduction, and each value says so.
@@ -38,8 +38,9 @@ class Materialised:
 
 @dataclass(frozen=True)
 class ValueOrigin:
-    """Where the values of one feature view came from: the row (entity, as_of, created_at) of `table`.
+    """Where values of one feature view came from: the row (entity, as_of, created_at) of `table`.
 
+    `features` names the features that are of this moment, where those of the view differ in it; empty: all of them.
     `created_at` is None where no row is found, `load` where none is recorded, `materialised` where the online store was
     not filled by AsOf. `deduced` says on what the conclusion rests, `broken` what does not hold; empty: nothing.
     """
@@ -52,14 +53,32 @@ class ValueOrigin:
     materialised: Materialised | None
     deduced: str
     broken: str
+    features: tuple[str, ...] = ()
 
 
 def value_origins(settings: Settings, answer: Answer, sources: Sequence[ViewSource]) -> tuple[ValueOrigin, ...]:
-    """One for each view of the answer, in its order. An answer without a time is taken as given now."""
+    """One for each view of the answer and each moment that its values have, in the order of the views, the oldest
+    moment first. An answer without a time is taken as given now."""
     by_view = {source.view: source for source in sources}
     with psycopg.connect(settings.conninfo()) as connection:
         trail = _Trail(connection, Loads(connection), answer)
-        return tuple(trail.origin(by_view.get(view), view, as_of) for view, as_of in answer.as_of.items())
+        return tuple(
+            replace(trail.origin(by_view.get(view), view, as_of), features=features)
+            for view, oldest in answer.as_of.items()
+            for as_of, features in _moments(answer, by_view.get(view), oldest)
+        )
+
+
+def _moments(answer: Answer, source: ViewSource | None, oldest: datetime) -> list[tuple[datetime, tuple[str, ...]]]:
+    """The moments of a view's values in an answer, each with its features; where all share one: it, and none."""
+    own = (
+        {name: answer.as_of_features[name] for name in source.columns if name in answer.as_of_features}
+        if source
+        else {}
+    )
+    if not own:
+        return [(oldest, ())]
+    return [(as_of, tuple(name for name in own if own[name] == as_of)) for as_of in sorted(set(own.values()))]
 
 
 @dataclass(frozen=True)

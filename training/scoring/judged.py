@@ -106,8 +106,8 @@ class _Patterns:
 
 
 def moments_text(found: FoundColumns) -> arrow.Array:
-    """For each user, as JSON, the moment of each view that has a row of it; most users share theirs with many."""
-    views = {feature.view: column.moments for feature, column in zip(found.features, found.columns, strict=True)}
+    """For each user, as JSON, the oldest moment of each view that has a row of it; most users share theirs."""
+    views = found.oldest_moments()
     places = np.zeros(len(found), dtype=np.int64)
     for moments in views.values():
         kinds, place = np.unique(moments, return_inverse=True)

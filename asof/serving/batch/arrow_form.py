@@ -66,8 +66,10 @@ def _types(predictor: Predictor) -> dict[str, Any]:
     own = {name: _type(field.annotation) for name, field in predictor.use_case.answer.model_fields.items()}
     evidence = predictor.features.evidence.model_fields
     rest = {name: field.annotation for name, field in evidence.items() if name not in Evidence.model_fields}
-    views = pa.struct([(view, MOMENT) for view in predictor.model.facts.contract.views])
-    told = {name: views if get_origin(kind) is dict else _type(kind) for name, kind in rest.items()}
+    contract = predictor.model.facts.contract
+    keys = {"as_of": contract.views, "as_of_features": contract.names}
+    moments = {name: pa.struct([(key, MOMENT) for key in each]) for name, each in keys.items()}
+    told = {name: moments[name] if name in moments else _type(kind) for name, kind in rest.items()}
     return own | told | PROBLEM | dict.fromkeys(AS_JSON, pa.string())
 
 

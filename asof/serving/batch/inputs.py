@@ -6,7 +6,7 @@ POST /predict, so that both say the same.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from asof.errors import AsOfError
 from asof.serving.found_columns import FoundColumns
 from asof.serving.input import Input
-from asof.serving.verdicts import FoundRow
+from asof.serving.verdicts import FoundRow, row_moments
 
 Evidence = Mapping[str, Any]
 Judge = Callable[[int, FoundRow], Evidence]
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -65,14 +64,12 @@ def _admitted(told: Sequence[Evidence | AsOfError]) -> list[int]:
 
 def _evidence(found: FoundColumns, good: NDArray[np.bool_]) -> list[Evidence]:
     """The evidence of the good rows; rows of the same moments share one."""
-    moments = {  # of several features of a view the last one's, as for a single row
-        feature.view: column.moments for feature, column in zip(found.features, found.columns, strict=True)
-    }
+    moments = chain.from_iterable(found.distinct_moments().values())
     shared: dict[tuple[int, ...], Evidence] = {}
     rows = []
-    for key in zip(*(each[good].astype("int64").tolist() for each in moments.values()), strict=True):
+    keys = zip(*(each[good].astype("int64").tolist() for each in moments), strict=True)
+    for place, key in zip(np.flatnonzero(good).tolist(), keys, strict=True):
         if key not in shared:
-            as_of = {view: EPOCH + timedelta(microseconds=each) for view, each in zip(moments, key, strict=True)}
-            shared[key] = {"as_of": as_of, "flags": []}
+            shared[key] = {**row_moments(found.features, found.moments(place)), "flags": []}
         rows.append(shared[key])
     return rows
