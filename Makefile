@@ -7,6 +7,9 @@ COMPOSE := docker-compose
 # Without byte code every start takes two to four times as long; a foreign PYTHONPATH would mix packages.
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
 
+# What is given to one target is not meant for a make that its commands start, such as the tests' own.
+unexport MAKEFLAGS MFLAGS RUN FLOWS COMPOSE ARGS DATA AS_OF USE_CASE USERS MONTHS TO FROM
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-containers check bench lock serve up down status env simulate ingest inspect retrain promote score history trace rollback bundle deploy secrets image images backup restore sbom audit doctor clean wipe
 
@@ -98,7 +101,7 @@ secrets: setup ## Make the secrets of docker-compose.yml that .env lacks
 
 images: image ## Build every image of docker-compose.yml, on PYTHON_IMAGE
 	docker buildx version >/dev/null 2>&1 || export DOCKER_BUILDKIT=0; \
-		CODE_VERSION="$$(git rev-parse HEAD)$$(test -z "$$(git status --porcelain)" || echo -dirty)" $(COMPOSE) build mlflow prefect
+		CODE_VERSION="$$($(RUN) -c 'from training.code_version import code_version; print(code_version())')" $(COMPOSE) build mlflow prefect
 
 backup: ## Save databases, artefacts and keys of the running stack [TO=folder]
 	@COMPOSE='$(COMPOSE)' sh deploy/backup.sh "$(TO)"

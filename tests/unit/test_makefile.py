@@ -4,6 +4,8 @@ import os
 import re
 import subprocess
 
+import pytest
+
 from asof.settings import PROJECT, Settings
 
 STAGES = {
@@ -12,9 +14,10 @@ STAGES = {
 }
 
 
-def _make(*words: str) -> str:
-    # Under `make test` the environment carries that make's own flags and variables.
+def _make(*words: str, **variables: str) -> str:
+    # Of another make that runs these tests, the flags are not meant for this one.
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    environment |= variables
     return subprocess.run(
         ["make", *words], cwd=PROJECT, env=environment, capture_output=True, text=True, check=True
     ).stdout
@@ -43,6 +46,35 @@ def test_the_demo_passes_its_variables_on_as_options() -> None:
     given = _make("--dry-run", "demo", "DATA=my folder", "AS_OF=2024-01-31", "USE_CASE=churn", "USERS=9", "MONTHS=2")
     line = " ".join(given.replace("\\\n", " ").split())
     assert "flows demo --use-case 'churn' --data 'my folder' --as-of '2024-01-31' --users '9' --months '2'" in line
+
+
+PROBE = """probe:
+	@env
+	@make --no-print-directory --dry-run ingest demo
+"""
+
+
+@pytest.mark.parametrize("how", ["on the command line", "in the environment"])
+def test_a_make_that_a_command_starts_gets_none_of_the_variables_of_the_first(how: str) -> None:
+    """`make test ARGS=...` runs the README's own `make` commands."""
+    makefile = (PROJECT / "Makefile").read_text()
+    ours = {*re.findall(r"\$[({]([A-Z_]+)[)}]", makefile), *re.findall(r"^([A-Z_]+) :?=", makefile, re.MULTILINE)}
+    assert ours >= {"ARGS", "DATA", "USE_CASE", "COMPOSE", "RUN"}
+    foreign = dict.fromkeys(sorted(ours), "tests/unit -k 'foreign'")
+    words = [f"--eval={PROBE}", "probe", "ASOF_BASE_IMAGE=mine"]
+    if how == "on the command line":
+        text = _make(*words, *(f"{name}={value}" for name, value in foreign.items()))
+    else:
+        text = _make(*words, **foreign)
+    assert "foreign" not in text
+    assert "ASOF_BASE_IMAGE=mine" in text, "what the commands themselves read is passed on"
+    assert ".venv/bin/python -m flows ingest \n" in text
+    assert not re.search(r"^(MAKEFLAGS|MFLAGS)=.", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("flag", ["--always-make", "--silent", "--keep-going", "--jobs=2"])
+def test_nor_does_it_get_the_flags_of_the_first(flag: str) -> None:
+    assert _make("--eval=probe:\n\t@echo flags:$$MAKEFLAGS:$$MFLAGS:", "probe", flag) == "flags:::\n"
 
 
 def test_the_example_file_names_every_setting_with_its_default_and_its_meaning() -> None:
