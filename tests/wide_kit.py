@@ -97,8 +97,8 @@ def disconnect(store: FeatureStore) -> None:
 
 
 def soon(holds: Callable[[], bool]) -> None:
-    """Waits until it holds, for 20 seconds at most."""
-    until = time.monotonic() + 20
+    """Waits until it holds, for a minute at most."""
+    until = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < until
         time.sleep(0.05)

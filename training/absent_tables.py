@@ -13,12 +13,16 @@ from psycopg.rows import TupleRow
 
 from asof.errors import ConfigurationError
 
-KNOWN = "SELECT to_regclass(%s) IS NOT NULL"
+# Read from the catalogue itself: to_regclass may answer from what the session remembers, and a wait for a lock that is
+# no table's does not make it forget.
+KNOWN = """
+SELECT EXISTS (SELECT FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace AS schemas ON schemas.oid = relnamespace
+    WHERE (nspname, relname) = (%s, %s))"""
 
 
 def is_there(connection: Connection[TupleRow], table: str) -> bool:
-    """Whether there is a table, view or index of that full name."""
-    return connection.execute(KNOWN, (table,)).fetchone() == (True,)
+    """Whether there is a table, view or index of that name with its schema, neither of them quoted."""
+    return connection.execute(KNOWN, table.split(".")).fetchone() == (True,)
 
 
 def make_absent(connection: Connection[TupleRow], table: str, statements: LiteralString) -> None:

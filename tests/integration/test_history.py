@@ -3,8 +3,8 @@
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
@@ -21,17 +21,20 @@ from asof.use_case import FromRequest
 from asof.use_cases import load
 from tests.promotion_kit import GOOD, Registry, always, apply_small_features, evaluated, fresh_registry
 from tests.training_kit import SMALL, SMALLER, small_use_case
+from tests.wide_kit import soon
 from training.bento_tag import bento_tag
 from training.chain import breaks
 from training.evaluate import Evaluation
 from training.gate import Criterion
-from training.history import Change, Entry, Event, append, writing
+from training.history import Change, Entry, Event, append, read_history, writing
 from training.production import production_number
 from training.promote import promote
 from training.register import ModelVersion
 from training.succession import actor
 from training.tracking import open_tracking, stages_allowed
 from training.turn import Turn, take
+
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
 
 
 @pytest.fixture(scope="module")
@@ -429,18 +432,25 @@ def test_two_models_do_not_wait_for_each_other(registry: Registry) -> None:
     assert registry.put("less", judge).promoted
 
 
-def test_a_table_that_many_make_at_once_is_made_once(settings: Settings, registry: Registry) -> None:
+def test_a_table_that_many_make_at_once_is_made_once(settings: Settings) -> None:
+    """All of them have seen that it is not there, and wait for the one that makes it."""
+    names = [f"made_by_{number}" for number in range(4)]
+
+    def add(name: str) -> None:
+        with writing(settings) as connection:
+            append(connection, name, [Change(Event.PROMOTED, "1", None, "")], who="ann")
+
     with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
         connection.execute("DROP TABLE IF EXISTS promotions")
-    others = [replace(registry, use_case=small_use_case(f"{registry.name}_{number}")) for number in range(4)]
-    for other in others:
-        other.version("less")
-    threads = [threading.Thread(target=other.put, args=("less",)) for other in others]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [other.story() for other in others] == [[("promoted", "1", None)]] * 4
+        connection.execute("SELECT pg_advisory_lock(hashtextextended('asof makes public.promotions', 0))")
+        with ThreadPoolExecutor(len(names)) as pool:
+            made = [pool.submit(add, name) for name in names]
+            soon(lambda: connection.execute(WAITING).fetchone() == (len(names),))
+            connection.execute("SELECT pg_advisory_unlock_all()")
+            for each in made:
+                each.result()
+        assert [len(read_history(connection, name)) for name in names] == [1] * len(names)
+        connection.execute("DROP TABLE promotions")  # the other tests know no such models
 
 
 # --- back again --------------------------------------------------------------------------------------------------
