@@ -18,7 +18,7 @@ AsOfError
 │   ├── InvalidRequest        a malformed body, a wrong type, an unknown field
 │   ├── TooManyInstances      a batch of more instances than the service takes
 │   ├── EntityNotFound        no feature view knows this entity
-│   └── MissingFeatures       the entity is known, a required feature is null or absent
+│   └── MissingFeatures       the entity is known, a required feature is null, infinite or absent
 └── ServingError              our fault, or the platform's; worth another try
     ├── StaleFeatures         a feature is older than its view allows, and the view refuses
     ├── FeatureStoreUnavailable
@@ -119,7 +119,7 @@ class EntityNotFound(RequestError):
 
 
 class MissingFeatures(RequestError):
-    """The entity is known, but a required feature is null or absent."""
+    """The entity is known, but a required feature is null, infinite or absent."""
 
 
 class ServingError(AsOfError):

@@ -7,6 +7,9 @@ from typing import Any, Self
 
 from asof.feature_contract import FeatureContract
 
+DIRTY = "-dirty"
+"""What follows a commit where files differed from it."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -29,7 +32,8 @@ class ModelFacts:
     its features and labels; `known_at` the moment up to which rows were known; `model_digest` the SHA-256 of the fitted
     model itself (`training.model_digest`), empty where none was recorded. `derived` names the columns that are
     computed from the features before the model sees them; `ranges` holds the smallest and the greatest value of each
-    numeric feature among the rows that it was fitted on.
+    numeric feature among the rows that it was fitted on, `categories` the values of each categorical one, where they
+    were few enough to keep.
     """
 
     use_case: str
@@ -47,6 +51,12 @@ class ModelFacts:
     split: Split = Split()
     derived: tuple[str, ...] = ()
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def code_version(self) -> str:
+        """The commit of the code that trained it, with `-dirty` where files differed from it or nothing is known."""
+        return f"{self.git_commit}{DIRTY}" if self.git_dirty else self.git_commit
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as stored under `metadata: asof:` in the MLmodel file."""
@@ -56,6 +66,7 @@ class ModelFacts:
             "contract": self.contract.to_dict(),
             "derived": list(self.derived),
             "ranges": {name: list(ends) for name, ends in self.ranges.items()},
+            "categories": {name: list(values) for name, values in self.categories.items()},
         }
 
     @classmethod
@@ -68,5 +79,6 @@ class ModelFacts:
             "split": Split(**data.get("split", {})),
             "derived": tuple(data.get("derived", ())),
             "ranges": {name: (low, high) for name, (low, high) in data.get("ranges", {}).items()},
+            "categories": {name: tuple(values) for name, values in data.get("categories", {}).items()},
         }
         return cls(**(dict(data) | read))

@@ -18,6 +18,7 @@ from asof.serving.lineage import Lineage
 from asof.serving.live import Live
 from asof.serving.model import ServedModel
 from asof.serving.predictor import Predictor
+from asof.serving.ranges import Trained
 from asof.serving.worker import Worker
 from asof.settings import Settings
 from asof.use_cases import load
@@ -87,11 +88,11 @@ class Looking:
         self.evidence = of.features.evidence
         self.lookups = 0
 
-    async def read_many(self, requests: Sequence[BaseModel]) -> Callable[[], Inputs]:
+    async def read_many(self, requests: Sequence[BaseModel], trained: Trained) -> Callable[[], Inputs]:
         self.lookups += 1
         if error := self._trouble(self.lookups):
             raise error
-        return await self._own.read_many(requests)
+        return await self._own.read_many(requests, trained)
 
 
 async def answered(live: Live, instances: Sequence[Instance]) -> list[Answered]:

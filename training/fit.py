@@ -16,6 +16,8 @@ from training.training_set import TrainingSet
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
 
+MOST_CATEGORIES = 1000
+"""Values of one feature that are kept; of one with more no value counts as unseen."""
 FOLDS = 3
 """Folds behind the threshold: each row of the training side is scored by a model that has not seen it."""
 
@@ -157,6 +159,7 @@ def _facts(sides: Sides, *, threshold: float, random_state: int, digest: str) ->
         split=sides.use_case.split,
         derived=tuple(side.derived),
         ranges=_ranges(side),
+        categories=_categories(side),
     )
 
 
@@ -164,3 +167,10 @@ def _ranges(side: TrainingSet) -> dict[str, tuple[float, float]]:
     """The smallest and the greatest value of each numeric feature of the contract."""
     features = side.features
     return {name: (float(features[name].min()), float(features[name].max())) for name in side.contract.numeric}
+
+
+def _categories(side: TrainingSet) -> dict[str, tuple[str, ...]]:
+    """The values of each categorical feature of the contract, in order."""
+    features = side.features
+    distinct = {name: sorted(features[name].unique()) for name in side.contract.categories}
+    return {name: tuple(values) for name, values in distinct.items() if len(values) <= MOST_CATEGORIES}

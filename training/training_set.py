@@ -54,9 +54,10 @@ class TrainingSet:
         return self.frame[self.label].to_numpy(dtype=np.int64)
 
     def complete(self) -> "TrainingSet":
-        """Only the rows that the service would score: no feature missing."""
-        given = model_frame(self.frame, self.contract).notna()
-        return self._rows(given.all(axis="columns").to_numpy())
+        """Only the rows that the service would score: no feature missing or infinite."""
+        given = model_frame(self.frame, self.contract)
+        good = given.notna() & ~given.isin([np.inf, -np.inf])
+        return self._rows(good.all(axis="columns").to_numpy())
 
     def split(self, split: Split) -> "tuple[TrainingSet, TrainingSet]":
         """The training side and the held-out side."""

@@ -84,6 +84,10 @@ class ModelAnswer(ModelIdentity):
         description="The smallest and the greatest value of each numeric feature that it was trained on.",
         examples=[{"monthly_fee": (18.25, 118.75)}],
     )
+    categories: dict[str, tuple[str, ...]] = Field(
+        description="The values of each categorical feature that it was trained on, where they are few enough to keep.",
+        examples=[{"contract_type": ("Month-to-month", "One year", "Two year")}],
+    )
     runtime: str = Field(description="What computes its probabilities: onnx, where it is compiled, or scikit-learn.")
     following: FollowingAnswer | None = Field(description="null: it serves its Bento's own model for ever.")
 
@@ -137,7 +141,7 @@ def identity(model: ServedModel, lineage: Lineage) -> dict[str, Any]:
         "fingerprint": facts.fingerprint,
         "feature_service": facts.contract.feature_service or None,
         "as_of": facts.as_of,
-        "git_commit": facts.git_commit,
+        "git_commit": facts.code_version,
     }
 
 
@@ -174,6 +178,7 @@ def model_answer(model: ServedModel, lineage: Lineage, following: FollowingAnswe
         golden_rows=GoldenRowsAnswer(**asdict(model.proof)) if model.proof else None,
         derived=list(facts.derived),
         ranges=dict(facts.ranges),
+        categories=dict(facts.categories),
         runtime=model.runtime.name,
         following=following,
     )

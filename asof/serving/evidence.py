@@ -34,7 +34,10 @@ class ModelIdentity(BaseModel):
         examples=["churn_v2"],
     )
     as_of: datetime = Field(description="The moment of its training features and labels.")
-    git_commit: str = Field(description="The code that trained it.", examples=["e9161f0"])
+    git_commit: str = Field(
+        description="The commit of the code that trained it; it ends in -dirty where files differed from the commit.",
+        examples=["e9161f0"],
+    )
 
 
 class Evidence(BaseModel):
@@ -49,9 +52,32 @@ class UntimelyFlag(BaseModel):
 
     feature: str = Field(examples=["support_tickets_90d"])
     view: str = Field(examples=["support_agg_90d_fv"])
-    verdict: Verdict = Field(examples=["STALE"])
+    verdict: Verdict = Field(description="STALE or FUTURE.", examples=["STALE"])
     age_days: float | None = Field(examples=[61.5])
     max_age_days: float | None = Field(examples=[45.0])
+
+
+class StoredOutsideFlag(BaseModel):
+    """A stored number that is used although the model has seen none like it."""
+
+    feature: str = Field(examples=["monthly_fee"])
+    view: str = Field(examples=["subs_profile_fv"])
+    verdict: Verdict = Field(examples=["OUTSIDE"])
+    value: float = Field(examples=[240.0])
+    trained_from: float = Field(description="The smallest value that the model was trained on.", examples=[18.25])
+    trained_to: float = Field(description="The greatest one.", examples=[118.75])
+    ranges_away: float | None = Field(
+        description="The distance from it, in widths of that range; null: training knew a single value.", examples=[1.2]
+    )
+
+
+class UnseenCategoryFlag(BaseModel):
+    """A stored category that is used although the model was trained on none of that name."""
+
+    feature: str = Field(examples=["contract_type"])
+    view: str = Field(examples=["subs_profile_fv"])
+    verdict: Verdict = Field(examples=["OUTSIDE"])
+    category: str = Field(examples=["Five years"])
 
 
 class StoreEvidence(Evidence):
@@ -63,6 +89,10 @@ class StoreEvidence(Evidence):
                 {
                     "model": MODEL,
                     "as_of": {"subs_profile_fv": "2024-02-29T00:00:00Z", "support_agg_90d_fv": "2023-12-31T00:00:00Z"},
+                    "as_of_features": {
+                        "support_tickets_90d": "2023-12-31T00:00:00Z",
+                        "ticket_avg_resolution_hrs_90d": "2024-02-29T00:00:00Z",
+                    },
                     "flags": [
                         {
                             "feature": "support_tickets_90d",
@@ -84,12 +114,14 @@ class StoreEvidence(Evidence):
     )
     as_of_features: dict[str, datetime] | None = Field(
         None,
+        exclude_if=lambda own: own is None,
         description="The moment of each feature, for the views whose features do not all have the same one. Absent "
         "where each view has one moment.",
         examples=[{"monthly_fee": "2024-01-31T00:00:00Z", "total_paid": "2023-12-31T00:00:00Z"}],
     )
-    flags: list[UntimelyFlag] = Field(
-        description="Features that are used although they are not of this moment.", examples=[[]]
+    flags: list[UntimelyFlag | StoredOutsideFlag | UnseenCategoryFlag] = Field(
+        description="Values that are used although they are not of this moment, or unlike all that the model knows.",
+        examples=[[]],
     )
 
 

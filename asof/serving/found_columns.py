@@ -34,6 +34,12 @@ class FoundColumn:
     nulls: NDArray[np.bool_]
     moments: NDArray[np.datetime64]
 
+    @property
+    def infinite(self) -> NDArray[np.bool_]:
+        """Where the value is no finite number, though it is one; nowhere in a column of another type."""
+        is_float = np.issubdtype(self.values.dtype, np.floating)
+        return np.isinf(self.values) if is_float else np.zeros(len(self.values), dtype=bool)
+
 
 @dataclass(frozen=True, slots=True)
 class FoundColumns:
@@ -83,7 +89,7 @@ class FoundColumns:
             key = (id(column.moments), policy)
             if key not in judged:
                 judged[key] = _timely(column.moments, policy, now)
-            good &= judged[key] & ~column.nulls
+            good &= judged[key] & ~column.nulls & ~column.infinite
         return good
 
     def values(self, which: Sequence[int] | NDArray[Any]) -> dict[str, NDArray[Any]]:

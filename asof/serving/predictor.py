@@ -2,16 +2,18 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
 
+from asof.serving.batch.inputs import Inputs
 from asof.serving.batching import Batcher
 from asof.serving.lineage import Lineage
 from asof.serving.model import ServedModel
 from asof.serving.online_features import OnlineFeatures
+from asof.serving.ranges import Trained
 from asof.serving.request_input import RequestInput
 from asof.serving.store_input import StoreInput
 from asof.serving.verdicts import Reading
@@ -39,6 +41,7 @@ class Predictor:
     def __init__(self, model: ServedModel, lineage: Lineage, worker: Worker, *, features: Source | None = None) -> None:
         self.use_case, self.model, self.lineage, self.worker = worker.use_case, model, lineage, worker
         self.features = features or self._open_features()
+        self._trained = Trained(model.facts)
         self._batcher: Batcher[Row, float] = Batcher(self._score)
         self._in_flight = 0
 
@@ -48,7 +51,7 @@ class Predictor:
                 features = OnlineFeatures(self.worker.settings, self.model.facts.contract)
                 return StoreInput(self.worker.settings, features, self.worker.metrics)
             case FromRequest() as source:
-                return RequestInput(source, self.model.facts)
+                return RequestInput(source)
 
     def start(self) -> "asyncio.Future[None]":
         """Begins to open what the features come from; done when that is open. Raises ConfigurationError if unset."""
@@ -64,7 +67,7 @@ class Predictor:
     async def predict(self, request: BaseModel) -> Prediction:
         """Reads the features, judges them, and asks the model. Raises what the input's `problems` name."""
         with self._place():
-            read = await self.features.read(request)
+            read = await self.features.read(request, self._trained)
             probability = await self._batcher.submit(read.values)
         answer = self.use_case.respond(request, Score(probability, self.model.facts.threshold))
         return Prediction(answer, read.evidence)
@@ -73,7 +76,11 @@ class Predictor:
         """Each feature of one entity, where there is a store. Raises EntityNotFound, and as `predict` does."""
         assert isinstance(self.features, StoreInput)  # noqa: S101 - asked only at an address that such use cases have
         with self._place():
-            return await self.features.readings(entity)
+            return await self.features.readings(entity, self._trained)
+
+    async def read_many(self, requests: Sequence[BaseModel]) -> Callable[[], Inputs]:
+        """What the model is to be asked with for many requests. Raises what a lookup of the features raises."""
+        return await self.features.read_many(requests, self._trained)
 
     async def _score(self, rows: Sequence[Row]) -> Sequence[float | Exception]:
         """A compiled model here and now; another in a thread: it takes 20 ms, and the loop must go on answering."""

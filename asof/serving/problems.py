@@ -54,7 +54,7 @@ BY_ERROR: Mapping[type[AsOfError], Kind] = {
     InvalidRequest: Kind(422, "invalid-request", "The request is not what this service takes"),
     TooManyInstances: Kind(413, "too-many-instances", "The batch holds more instances than this service takes"),
     EntityNotFound: Kind(404, "entity-not-found", "No feature view knows this entity"),
-    MissingFeatures: Kind(422, "missing-features", "A feature that the model needs is null or absent"),
+    MissingFeatures: Kind(422, "missing-features", "A feature that the model needs is null, infinite or absent"),
     StaleFeatures: Kind(503, "stale-features", "A feature is not of this moment"),
     FeatureContractMismatch: Kind(503, "feature-contract-mismatch", "The registered features are not the model's"),
     FeatureStoreUnavailable: Kind(503, "feature-store-unavailable", "The feature store does not answer"),

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from pydantic import BaseModel
@@ -20,7 +21,18 @@ from asof.serving.evidence import StoreEvidence
 from asof.serving.input import Input
 from asof.serving.metrics import Metrics
 from asof.serving.online_features import OnlineFeatures
-from asof.serving.verdicts import FoundRow, Reading, admit, all_present, judge, require_known, row_moments, timing
+from asof.serving.ranges import Flag, Trained
+from asof.serving.verdicts import (
+    FoundRow,
+    Reading,
+    Verdict,
+    admit,
+    all_present,
+    judge,
+    require_known,
+    row_moments,
+    timing,
+)
 from asof.settings import Settings
 
 PROBE = "asof-readiness-probe"
@@ -31,7 +43,10 @@ LOOKUP = (EntityNotFound, *STORE, Overloaded)
 
 
 class StoreInput:
-    """The features of one model in the online store. `start` and `close` it inside the event loop."""
+    """Features in the online store, for every model that takes them. `start` and `close` it inside the event loop.
+
+    `trained` is what the model was trained on that is to be asked.
+    """
 
     evidence = StoreEvidence
     problems = (*LOOKUP, InvalidRequest, MissingFeatures, StaleFeatures)
@@ -51,7 +66,7 @@ class StoreInput:
         await self._features.find(PROBE)
         return "ok"
 
-    async def read(self, request: BaseModel) -> Input:
+    async def read(self, request: BaseModel, trained: Trained) -> Input:
         """Looks the entity's features up and judges them.
 
         Raises EntityNotFound, MissingFeatures, StaleFeatures, FeatureStoreUnavailable or FeatureContractMismatch.
@@ -59,11 +74,11 @@ class StoreInput:
         entity: str = getattr(request, self._features.contract.entity)
         row = await self._find(entity)
         now = self._settings.now()
-        fine = all_present(row, self._features.policies, now)
+        fine = all_present(row, self._features.policies, now) and trained.saw_like(row.values)
         values = {feature.name: value for feature, value in zip(row.features, row.values, strict=True)}
-        return Input(values, _evidence(row) if fine else self._judge(entity, row, now))
+        return Input(values, _evidence(row) if fine else self._judge(entity, row, trained, now=now))
 
-    async def read_many(self, requests: Sequence[BaseModel]) -> Callable[[], Inputs]:
+    async def read_many(self, requests: Sequence[BaseModel], trained: Trained) -> Callable[[], Inputs]:
         """Looks the features of all up; they are judged as `read` does when the result is called, in whatever thread.
 
         Raises FeatureStoreUnavailable or FeatureContractMismatch.
@@ -72,18 +87,23 @@ class StoreInput:
         found = await self._features.find_many(entities)
         now, policies = self._settings.now(), self._features.policies
         return lambda: admit_found(
-            found, found.all_present(policies, now), lambda place, row: self._judge(entities[place], row, now)
+            found,
+            found.all_present(policies, now) & trained.saw_each(found),
+            lambda place, row: self._judge(entities[place], row, trained, now=now),
         )
 
-    async def readings(self, entity: str) -> list[Reading]:
+    async def readings(self, entity: str, trained: Trained) -> list[Reading]:
         """Each feature of one entity with its verdict, good or not. Raises EntityNotFound and as `check` does."""
-        readings = self._judged(await self._find(entity), self._settings.now())
+        row = await self._find(entity)
+        readings = self._judged(row, self._settings.now())
         require_known(entity, readings)
-        return readings
+        outside = {flag["feature"] for flag in trained.flags(row)}
+        return [_marked(each) if each.feature.name in outside else each for each in readings]
 
-    def _judge(self, entity: str, row: FoundRow, now: datetime) -> Evidence:
+    def _judge(self, entity: str, row: FoundRow, trained: Trained, *, now: datetime) -> Evidence:
         """Raises EntityNotFound, MissingFeatures or StaleFeatures."""
-        return _evidence(row, admit(entity, self._judged(row, now)))
+        untimely = [timing(reading) for reading in admit(entity, self._judged(row, now))]
+        return _evidence(row, [*untimely, *trained.flags(row)])
 
     async def _find(self, entity: str) -> FoundRow:
         with self._metrics.lookup_seconds.time():
@@ -93,5 +113,10 @@ class StoreInput:
         return [judge(found, policy, now) for found, policy in zip(row, self._features.policies, strict=True)]
 
 
-def _evidence(row: FoundRow, flagged: Sequence[Reading] = ()) -> Evidence:
-    return {**row_moments(row.features, row.moments), "flags": [timing(reading) for reading in flagged]}
+def _evidence(row: FoundRow, flags: Sequence[Flag] = ()) -> Evidence:
+    return {**row_moments(row.features, row.moments), "flags": [*flags]}
+
+
+def _marked(reading: Reading) -> Reading:
+    """One verdict for each feature: what is wrong with its presence or its moment comes first."""
+    return replace(reading, verdict=Verdict.OUTSIDE) if reading.verdict is Verdict.PRESENT else reading

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from math import inf, isinf
 from typing import Any
 
 from asof.errors import EntityNotFound, MissingFeatures, StaleFeatures
@@ -19,13 +20,14 @@ class Verdict(StrEnum):
 
     PRESENT = "PRESENT"
     NULL = "NULL"
+    INFINITE = "INFINITE"
     NOT_FOUND = "NOT_FOUND"
     STALE = "STALE"
     FUTURE = "FUTURE"
     OUTSIDE = "OUTSIDE"
 
 
-MISSING = (Verdict.NULL, Verdict.NOT_FOUND)
+MISSING = (Verdict.NULL, Verdict.INFINITE, Verdict.NOT_FOUND)
 UNTIMELY = (Verdict.STALE, Verdict.FUTURE)
 
 
@@ -78,7 +80,7 @@ class Reading:
 
 def all_present(row: FoundRow, policies: Iterable[Policy], now: datetime) -> bool:
     """Whether every feature's verdict is PRESENT, told without making a Reading of each. `policies` are theirs."""
-    if None in row.values:
+    if None in row.values or inf in row.values or -inf in row.values:
         return False
     for moment, policy in zip(row.moments, policies, strict=True):
         if moment is None or moment > now or (policy.max_age is not None and now - moment > policy.max_age):
@@ -87,7 +89,9 @@ def all_present(row: FoundRow, policies: Iterable[Policy], now: datetime) -> boo
 
 
 def judge(found: Found, policy: Policy, now: datetime) -> Reading:
-    """The verdict on one feature. A null stays NULL at any age: it is missing before it is old."""
+    """The verdict on one feature. A null stays NULL at any age: it is missing before it is old. An infinite number is
+    no measurement, and no model takes it: it counts as missing.
+    """
     age = None if found.as_of is None else now - found.as_of
     return Reading(found.feature, found.value, found.as_of, age, _verdict(found.value, age, policy), policy)
 
@@ -97,6 +101,8 @@ def _verdict(value: Any, age: timedelta | None, policy: Policy) -> Verdict:
         return Verdict.NOT_FOUND
     if value is None:
         return Verdict.NULL
+    if isinstance(value, float) and isinf(value):
+        return Verdict.INFINITE
     if age < timedelta(0):
         return Verdict.FUTURE
     if policy.max_age is not None and age > policy.max_age:
@@ -171,6 +177,7 @@ def _listed(readings: Iterable[Reading]) -> str:
 
 _WORDS = {
     Verdict.NULL: "null",
+    Verdict.INFINITE: "infinite",
     Verdict.NOT_FOUND: "not found",
     Verdict.STALE: "older than its view allows",
     Verdict.FUTURE: "from after the service's clock",

@@ -13,8 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pyarrow as pa
 import pytest
 
+from asof.serving.answers import prediction_type
+from asof.serving.batch.instances import ARROW
+from asof.serving.evidence import StoreEvidence
 from asof.settings import PROJECT, Settings, export
 from asof.use_case import Estimator
 from asof.use_cases import load
@@ -162,3 +166,40 @@ def test_an_id_that_nobody_was_given_is_exit_code_1_and_tells_where_it_was_looke
     assert (run.returncode, run.stdout) == (1, "")
     assert "DataError: No answer never of churn is known" in run.stderr
     assert str(served.answers) in run.stderr.replace("\n", "")
+
+
+def test_a_stored_value_unlike_all_of_training_is_flagged_at_every_door(
+    served: Served, answered: dict[str, httpx.Response]
+) -> None:
+    """A number beyond any measure, a category that no training row had; an infinite number is refused."""
+    profile = dict(kit.USER["subs_profile_fv"])
+    odd = {**kit.USER, "subs_profile_fv": {**profile, "total_paid": 1e12, "contract_type": "Five years"}}
+    infinite = {**kit.USER, "subs_profile_fv": {**profile, "total_paid": float("inf")}}
+    kit.write_users(served.settings, {"odd": odd, "infinite": infinite}, JANUARY)
+    answer = served.predict("odd", "odd")
+    assert answer.status_code == 200, answer.text
+    flags = {flag["feature"]: flag for flag in answer.json()["flags"]}
+    number, category = flags["total_paid"], flags["contract_type"]
+    assert (number["view"], number["verdict"], number["value"]) == ("subs_profile_fv", "OUTSIDE", 1e12)
+    assert number["trained_to"] == served.client.get("/model").json()["ranges"]["total_paid"][1]
+    assert category == {
+        "feature": "contract_type", "view": "subs_profile_fv", "verdict": "OUTSIDE", "category": "Five years"
+    }  # fmt: skip
+    assert prediction_type(QUICK, StoreEvidence).model_validate_json(answer.text).model_dump_json() == answer.text
+    refused = served.predict("infinite", "infinite")
+    assert (refused.status_code, refused.json()["code"]) == (422, "missing-features")
+    assert refused.json()["missing_features"][0]["verdict"] == "INFINITE"
+    verdicts = {each["name"]: each["verdict"] for each in served.client.get("/features/odd").json()["features"]}
+    assert {name for name, verdict in verdicts.items() if verdict == "OUTSIDE"} == flags.keys()
+
+    body = {"instances": [{"user_id": "odd"}, {"user_id": "infinite"}]}
+    in_json = served.client.post("/predict/batch", json=body).json()["predictions"]
+    assert (in_json[0]["flags"], in_json[1]["problem"]["code"]) == (answer.json()["flags"], "missing-features")
+    in_arrow = served.client.post("/predict/batch", json=body, headers={"Accept": ARROW})
+    with pa.ipc.open_stream(in_arrow.content) as reader:
+        row = reader.read_all().to_pylist()[0]
+    assert [{name: each[name] for name in flag} for each, flag in zip(row["flags"], flags.values(), strict=True)] == [
+        *flags.values()
+    ]
+    kit.eventually(lambda: '"request_id":"odd"' in served.answers.read_text(), 10, served.log)
+    assert {"total_paid", "contract_type"} <= set(lines(served)["odd"]["flags"])

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import Any
 
 from hypothesis import given
@@ -13,10 +15,12 @@ from asof.feature_contract import Feature, FeatureContract
 from asof.serving.found_columns import FoundColumns
 from asof.serving.input import Input
 from asof.serving.metrics import Metrics
+from asof.serving.ranges import Trained
 from asof.serving.store_input import StoreInput
 from asof.serving.verdicts import FoundRow, Policy
 from asof.settings import Settings
 from asof.use_cases.churn.payloads import ChurnRequest
+from tests.serving_kit import facts_of
 
 NOW = datetime(2026, 3, 31, tzinfo=UTC)
 FEATURES = (
@@ -27,7 +31,12 @@ FEATURES = (
 )
 DAYS = timedelta(days=45)
 POLICIES = [Policy(DAYS, refuses=True), Policy(None, refuses=True), Policy(DAYS, refuses=True), Policy(DAYS, False)]
-VALUES: list[st.SearchStrategy[Any]] = [st.integers(0, 9), st.booleans(), st.sampled_from("ab"), st.floats(0, 1)]
+VALUES: list[st.SearchStrategy[Any]] = [
+    st.integers(0, 9),
+    st.booleans(),
+    st.sampled_from("ab"),
+    st.floats(0, 1) | st.just(inf),
+]
 MOMENTS = st.sampled_from([NOW - timedelta(days=10)] * 6 + [NOW - timedelta(days=60), NOW + timedelta(days=1), None])
 
 
@@ -58,11 +67,14 @@ good = st.builds(
     lambda *values: FoundRow(FEATURES, values, [NOW - timedelta(days=each) for each in (3, 1, 2, 1)]), *VALUES
 )
 METRICS = Metrics()
+RANGES = {"months": (0.0, 7.0), "senior": (0.0, 1.0), "watched": (0.25, 1.0)}
+FACTS = facts_of(FeatureContract("churn_v2", "user_id", FEATURES))
+TRAINED = Trained(replace(FACTS, ranges=RANGES, categories={"plan": ("a",)}))
 
 
 async def alone(by: StoreInput, request: ChurnRequest) -> Input | tuple[type, str, Any]:
     try:
-        return await by.read(request)
+        return await by.read(request, TRAINED)
     except AsOfError as error:
         return told(error)
 
@@ -78,7 +90,7 @@ def test_many_are_judged_as_each_alone(found: list[FoundRow]) -> None:
     requests = [ChurnRequest(user_id=str(number)) for number in range(len(found))]
 
     async def ask() -> tuple[list[Any], Any]:
-        return [await alone(by, each) for each in requests], (await by.read_many(requests))()
+        return [await alone(by, each) for each in requests], (await by.read_many(requests, TRAINED))()
 
     singles, many = asyncio.run(ask())
     admitted = [place for place, each in enumerate(singles) if isinstance(each, Input)]
@@ -99,7 +111,7 @@ def test_rows_of_a_batch_have_the_oldest_moment_of_each_view_and_their_own_where
     found = {str(number): FoundRow(FEATURES, values, moments) for number, moments in enumerate([alike, written, alike])}
     held: Any = Held(found)
     by = StoreInput(Settings(clock=NOW), held, METRICS)
-    many = asyncio.run(by.read_many([ChurnRequest(user_id=user) for user in found]))()
+    many = asyncio.run(by.read_many([ChurnRequest(user_id=user) for user in found], TRAINED))()
     as_of = dict.fromkeys(("subs", "users", "usage"), NOW - day)
     assert many.told[0] == many.told[2] == {"as_of": as_of, "flags": []}
     assert many.told[0] is many.told[2], "what many rows share is made once"

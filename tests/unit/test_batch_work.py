@@ -195,10 +195,10 @@ def test_a_batch_that_is_given_up_leaves_no_lookup_halfway() -> None:
     found = looking(by)
     read = found.read_many
 
-    async def slow(requests: Any) -> Any:
+    async def slow(requests: Any, trained: Any) -> Any:
         await asyncio.sleep(0.05)
         ended.append(len(requests))
-        return await read(requests)
+        return await read(requests, trained)
 
     found.read_many = slow  # type: ignore[method-assign]
 

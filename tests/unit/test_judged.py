@@ -1,9 +1,10 @@
 """A model that fails at one row, or gives what is no probability, spoils only that row."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,7 @@ def test_one_row_that_the_model_fails_at_spoils_only_itself(at: int) -> None:
     assert refusals(judged) == {"internal-error": 1}
 
 
-@pytest.mark.parametrize("odd", [1.5, math.inf])
+@pytest.mark.parametrize("odd", [1.5, 1e300])
 def test_what_is_no_probability_is_told_of_its_row(odd: float) -> None:
     judged = judge_chunk(chunk([0.25, odd, 1.0]), model(Odd()), POLICIES, NOW)
     assert judged.codes == [None, "internal-error", None]
@@ -116,3 +117,20 @@ def test_a_view_whose_values_differ_in_age_is_as_old_as_the_oldest() -> None:
         "2026-03-27",
         "2026-03-31",
     ]
+
+
+def test_values_unlike_those_of_training_are_flagged_and_scored_as_the_service_does() -> None:
+    hours = chunk([0.5, 0.9, inf, 0.5, None], ages=[0, 0, 0, 46, 0])
+    odd = model(Odd())
+    trained = replace(odd, facts=replace(odd.facts, ranges={"hours": (0.25, 0.75), "tickets": (2.0, 2.0)}))
+    judged = judge_chunk(hours, trained, POLICIES, NOW)
+    assert judged.codes == [None, None, "missing-features", None, "missing-features"]
+    assert judged.details[2] == "'user-2' is known, but hours is infinite: load the missing values."
+    flags = [each and json.loads(each) for each in judged.flags]
+    single = {"feature": "tickets", "view": "support", "verdict": "OUTSIDE", "value": 1.0, "ranges_away": None}
+    single |= {"trained_from": 2.0, "trained_to": 2.0}
+    far = {"feature": "hours", "view": "usage", "verdict": "OUTSIDE", "value": 0.9, "ranges_away": pytest.approx(0.3)}
+    far |= {"trained_from": 0.25, "trained_to": 0.75}
+    stale = {"feature": "tickets", "view": "support", "verdict": "STALE", "age_days": 46.0, "max_age_days": 45.0}
+    assert flags == [[single], [far, single], None, [stale, single], None]
+    assert judged.probabilities[[0, 1, 3]].tolist() == [0.5, 0.9, 0.5]

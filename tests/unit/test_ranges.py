@@ -1,10 +1,22 @@
 """A value is judged by its distance from what the model was trained on, before the model is asked."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic_core import to_json
 
 from asof.errors import InvalidRequest
-from asof.serving.ranges import outside
+from asof.feature_contract import Feature, FeatureContract
+from asof.model_facts import ModelFacts
+from asof.serving.evidence import StoredOutsideFlag, UnseenCategoryFlag
+from asof.serving.found_columns import FoundColumns
+from asof.serving.ranges import Trained, outside
+from asof.serving.verdicts import FoundRow
 from asof.use_case import Given
+from tests.serving_kit import NOW, facts_of
 
 RANGES = {"area": (100.0, 200.0), "constant": (5.0, 5.0)}
 
@@ -54,3 +66,98 @@ def test_every_far_value_is_named() -> None:
     with pytest.raises(InvalidRequest) as refusal:
         outside(far, RANGES)
     assert [error["at"] for error in refusal.value.extra["errors"]] == ["body.features.0", "body.features.1"]
+
+
+FEATURES = (
+    Feature("fee", "subs", "Float64"),
+    Feature("months", "subs", "Int64"),
+    Feature("senior", "users", "Bool"),
+    Feature("plan", "subs", "String"),
+    Feature("unjudged", "usage", "Float64"),
+)
+FACTS = replace(
+    facts_of(FeatureContract("churn_v2", "user_id", FEATURES)),
+    ranges={"fee": (20.0, 120.0), "months": (1.0, 72.0), "senior": (0.0, 0.0)},
+    categories={"plan": ("month", "year")},
+)
+GOOD = {"fee": 70.0, "months": 12, "senior": False, "plan": "year", "unjudged": 1e300}
+
+
+def row(**values: Any) -> FoundRow:
+    return FoundRow(FEATURES, [(GOOD | values)[each.name] for each in FEATURES], [NOW] * len(FEATURES))
+
+
+def test_stored_values_like_those_of_training_raise_no_flag() -> None:
+    for each in (row(), row(fee=20.0), row(fee=120.0, months=72), row(plan="month", months=1)):
+        assert Trained(FACTS).saw_like(each.values)
+        assert Trained(FACTS).flags(each) == []
+
+
+@pytest.mark.parametrize(
+    ("feature", "value", "away"),
+    [
+        ("fee", 120.1, pytest.approx(0.001)),
+        ("fee", 1220.1, pytest.approx(11.001)),
+        ("fee", -1e300, pytest.approx(1e298)),
+        ("fee", 1.797e308, pytest.approx(1.797e306)),
+        ("months", 0, pytest.approx(1 / 71)),
+        ("months", 2**62, pytest.approx(2**62 / 71)),
+        ("senior", True, None),
+    ],
+)
+def test_a_stored_number_outside_is_flagged_at_any_distance_with_its_place(
+    feature: str, value: float, away: float | None
+) -> None:
+    found = row(**{feature: value})
+    assert not Trained(FACTS).saw_like(found.values)
+    (flag,) = Trained(FACTS).flags(found)
+    low, high = FACTS.ranges[feature]
+    assert flag == {
+        "feature": feature,
+        "view": "users" if feature == "senior" else "subs",
+        "verdict": "OUTSIDE",
+        "value": float(value),
+        "trained_from": low,
+        "trained_to": high,
+        "ranges_away": away,
+    }
+    assert "Infinity" not in to_json(flag).decode()
+    assert StoredOutsideFlag.model_validate(flag).model_dump_json() == to_json(flag).decode()
+
+
+@pytest.mark.parametrize("value", ["five years", "", "Year", "year "])
+def test_a_stored_category_that_training_never_had_is_flagged(value: str) -> None:
+    found = row(plan=value)
+    assert not Trained(FACTS).saw_like(found.values)
+    (flag,) = Trained(FACTS).flags(found)
+    assert flag == {"feature": "plan", "view": "subs", "verdict": "OUTSIDE", "category": value}
+    assert UnseenCategoryFlag.model_validate(flag).model_dump_json() == to_json(flag).decode()
+
+
+def test_a_model_from_before_ranges_or_categories_flags_nothing() -> None:
+    told = FACTS.to_dict()
+    del told["ranges"], told["categories"]
+    trained = Trained(ModelFacts.from_dict(told))
+    assert trained.saw_like(row(fee=1e300, plan="five years").values)
+    assert trained.flags(row(fee=1e300, plan="five years")) == []
+    assert ModelFacts.from_dict(FACTS.to_dict()) == FACTS
+
+
+NUMBERS = st.none() | st.floats(allow_nan=False) | st.sampled_from([20.0, 120.0])
+ROWS = st.builds(
+    row,
+    fee=NUMBERS,
+    months=st.none() | st.integers(-(2**62), 2**62) | st.integers(0, 73),
+    senior=st.none() | st.booleans(),
+    plan=st.none() | st.sampled_from(["month", "year", "five years"]),
+)
+
+
+@given(st.lists(ROWS, min_size=1, max_size=5))
+def test_many_are_judged_as_each_alone_and_a_missing_value_is_not(rows: list[FoundRow]) -> None:
+    trained = Trained(FACTS)
+    saw = trained.saw_each(FoundColumns.from_rows(FEATURES, rows)).tolist()
+    assert saw == [trained.flags(each) == [] for each in rows]
+    assert all(
+        trained.saw_like(each.values) == fine for each, fine in zip(rows, saw, strict=True) if None not in each.values
+    )

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
+from math import inf
 
 import pytest
 from hypothesis import given
@@ -51,6 +52,9 @@ def read(value: object = 1.0, age: timedelta | None = timedelta(0), policy: Poli
         (None, timedelta(days=4000), REFUSE, Verdict.NULL),
         (None, -MONTH, REFUSE, Verdict.NULL),
         (None, None, REFUSE, Verdict.NOT_FOUND),
+        (inf, timedelta(0), REFUSE, Verdict.INFINITE),
+        (-inf, timedelta(days=4000), FLAG, Verdict.INFINITE),
+        (1.797e308, timedelta(0), REFUSE, Verdict.PRESENT),
     ],
 )
 def test_a_verdict_follows_from_value_age_and_policy(
@@ -117,7 +121,9 @@ AGES = st.sampled_from([None, timedelta(0), INSTANT, -INSTANT, MONTH, MONTH + IN
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from([0, 0.0, "", False, 1.5, None]), AGES, st.sampled_from([REFUSE, FLAG, ANY_AGE])),
+        st.tuples(
+            st.sampled_from([0, 0.0, "", False, 1.5, inf, -inf, None]), AGES, st.sampled_from([REFUSE, FLAG, ANY_AGE])
+        ),
         max_size=4,
     )
 )
@@ -176,3 +182,9 @@ def test_a_value_alone_is_stale_or_future_though_its_view_is_not() -> None:
     row = FoundRow([FEE, TOTAL, HOURS], [1.0, 2.0, 3.0], [NOW, NOW - timedelta(days=60), NOW + INSTANT])
     assert [judge(found, FLAG, NOW).verdict for found in row] == [Verdict.PRESENT, Verdict.STALE, Verdict.FUTURE]
     assert not all_present(row, [FLAG] * 3, NOW)
+
+
+def test_an_infinite_value_is_named_among_those_that_are_missing() -> None:
+    with pytest.raises(MissingFeatures, match="monthly_fee is infinite") as caught:
+        admit("somebody", [read(inf), read(None)])
+    assert [each["verdict"] for each in caught.value.extra["missing_features"]] == ["INFINITE", "NULL"]

@@ -19,6 +19,7 @@ from asof.feature_contract import input_arrays
 from asof.serving.found_columns import FoundColumns
 from asof.serving.model import ServedModel
 from asof.serving.problems import BY_STATUS, kind_of
+from asof.serving.ranges import Flag, Trained
 from asof.serving.verdicts import Policy, Reading, admit, judge, timing
 from training.scoring.chunks import Chunk
 
@@ -48,11 +49,13 @@ def judge_chunk(chunk: Chunk, model: ServedModel, policies: Sequence[Policy], no
     """One row that the model fails at spoils only itself."""
     count = len(chunk)
     judged = Judged(np.full(count, np.nan), [None] * count, [None] * count, [NO_FLAGS] * count)
-    good = chunk.found.all_present(policies, now)
+    trained = Trained(model.facts)
+    good = chunk.found.all_present(policies, now) & trained.saw_each(chunk.found)
     patterns = _Patterns(chunk.found, policies, now)
     for number in np.flatnonzero(~good).tolist():
         try:
-            judged.flags[number] = patterns.flags(chunk.entities[number].as_py(), number)
+            untimely = patterns.flags(chunk.entities[number].as_py(), number)
+            judged.flags[number] = json.dumps([*untimely, *trained.flags(chunk.found.row(number))])
             good[number] = True
         except REFUSALS as error:
             _refuse(judged, number, kind_of(error).code, str(error))
@@ -88,21 +91,21 @@ def _ask(judged: Judged, which: NDArray[np.intp], ask: Ask) -> None:
 
 
 class _Patterns:
-    """Users whose nulls and moments are alike have the same verdicts: they are judged once, and named singly."""
+    """Users whose nulls, infinite values and moments are alike have the same verdicts: they are judged once."""
 
     def __init__(self, found: FoundColumns, policies: Sequence[Policy], now: datetime) -> None:
         self._found, self._policies, self._now = found, policies, now
-        self._nulls = np.stack([each.nulls for each in found.columns], axis=1)
+        self._missing = np.stack([each.nulls + 2 * (each.infinite & ~each.nulls) for each in found.columns], axis=1)
         self._moments = np.stack([each.moments for each in found.columns], axis=1)
         self._readings: dict[bytes, list[Reading]] = {}
 
-    def flags(self, entity: str, number: int) -> str:
-        """The flags of a user whom the model may see, as JSON. Raises as `admit` does."""
-        pattern = self._nulls[number].tobytes() + self._moments[number].tobytes()
+    def flags(self, entity: str, number: int) -> list[Flag]:
+        """The flags of a user whom the model may see. Raises as `admit` does."""
+        pattern = self._missing[number].tobytes() + self._moments[number].tobytes()
         if pattern not in self._readings:
             row = zip(self._found.row(number), self._policies, strict=True)
             self._readings[pattern] = [judge(found, policy, self._now) for found, policy in row]
-        return json.dumps([timing(reading) for reading in admit(entity, self._readings[pattern])])
+        return [timing(reading) for reading in admit(entity, self._readings[pattern])]
 
 
 def moments_text(found: FoundColumns) -> arrow.Array:

@@ -76,7 +76,9 @@ def _types(predictor: Predictor) -> dict[str, Any]:
 def _type(annotation: Any) -> Any:
     """Arrow's type of a member of an answer. Raises TypeError for one that has none here."""
     if get_origin(annotation) in (Union, UnionType):
-        (annotation,) = (each for each in get_args(annotation) if each is not type(None))
+        annotation, *others = (each for each in get_args(annotation) if each is not type(None))
+        if others:  # of several kinds of object each row has the members of its own
+            return pa.struct(list(pa.unify_schemas([pa.schema(_type(each)) for each in (annotation, *others)])))
     if get_origin(annotation) is list:
         return pa.list_(_type(get_args(annotation)[0]))
     if annotation in PLAIN:

@@ -82,7 +82,7 @@ class Batch:
 
     async def _look_up(self, part: Sequence[Instance]) -> Judge | None:
         valid = _valid(part)
-        return await self.turn.predictor.features.read_many(valid) if valid else None
+        return await self.turn.predictor.read_many(valid) if valid else None
 
     async def _answered(self, part: Sequence[Instance], judge: Judge | None) -> list[Answered]:
         asked = iter(await self._ask(_valid(part), judge) if judge else ())
@@ -103,7 +103,7 @@ class Batch:
 
     async def _stand_by(self, standby: Predictor, requests: Sequence[BaseModel]) -> list[Answered]:
         try:
-            judge = await standby.features.read_many(requests)
+            judge = await standby.read_many(requests)
         except ServingError as error:
             return [Answered(standby, error)] * len(requests)
         return await self._asked(standby, requests, judge)
