@@ -92,6 +92,6 @@ def _lineage(model: LoggedModel) -> dict[str, str]:
         "rows_digest": facts.rows_digest,
         "feature_service": facts.contract.feature_service,
         "as_of": facts.as_of.isoformat(),
-        "git_commit": facts.git_commit,
+        "git_commit": facts.code_version,
     }
     return {key: value for key, value in told.items() if value}

@@ -3,15 +3,18 @@
 A container has no git: its image was told the version when it was built (deploy/flows/Dockerfile).
 """
 
+import os
 import subprocess
 from dataclasses import dataclass
 
+from asof.model_facts import DIRTY
 from asof.settings import PROJECT
 
 UNKNOWN = "unknown"
 TOLD = ".code-version"
 """The file that an image has in place of `.git`."""
-DIRTY = "-dirty"
+STATUS = ("status", "--porcelain", "--untracked-files=normal", "--ignore-submodules=none")
+"""Everything that differs from the commit, whatever the user's configuration of git leaves out."""
 
 
 @dataclass(frozen=True)
@@ -31,19 +34,22 @@ def code_version() -> CodeVersion:
     Files that git neither tracks nor ignores make it dirty too: a new module takes part in what runs.
     """
     try:
-        return CodeVersion(_git("rev-parse", "--verify", "HEAD"), dirty=bool(_git("status", "--porcelain")))
+        return CodeVersion(_git("rev-parse", "--verify", "HEAD"), dirty=bool(_git(*STATUS)))
     except (OSError, subprocess.SubprocessError):
         return _told()
 
 
 def _told() -> CodeVersion:
     file = PROJECT / TOLD
-    told = file.read_text().strip() if file.is_file() and not (PROJECT / ".git").exists() else UNKNOWN + DIRTY
-    return CodeVersion(told.removesuffix(DIRTY), dirty=told.endswith(DIRTY))
+    told = file.read_text().strip() if file.is_file() and not (PROJECT / ".git").exists() else ""
+    commit = told.removesuffix(DIRTY) or UNKNOWN
+    return CodeVersion(commit, dirty=told.endswith(DIRTY) or commit == UNKNOWN)
 
 
 def _git(*arguments: str) -> str:
-    # The repository is named outright: a folder further up, or the GIT_DIR of a hook, is not ours.
+    # The repository is named outright: a folder further up, or what GIT_DIR and the like name in a hook, is not ours.
     repository = (f"--git-dir={PROJECT / '.git'}", f"--work-tree={PROJECT}")
     command = ["git", "--no-optional-locks", *repository, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()  # noqa: S603
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=30)  # noqa: S603
+    return done.stdout.strip()

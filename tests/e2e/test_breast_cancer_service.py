@@ -101,7 +101,7 @@ def test_an_answer_tells_class_probabilities_and_lineage(service: httpx.Client, 
         "fingerprint": made.version.facts.fingerprint,
         "feature_service": None,
         "as_of": "1995-11-01T00:00:00Z",
-        "git_commit": made.version.facts.git_commit,
+        "git_commit": made.version.facts.code_version,
     }
     assert answer["flags"] == []
     assert answer["request_id"] == response.headers["x-request-id"]

@@ -1,12 +1,22 @@
 """The version of the running code, from repositories made for the test."""
 
+import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 import training.code_version
+from asof.feature_contract import FeatureContract
+from asof.serving.answers import identity
+from asof.serving.lineage import Lineage
+from tests.serving_kit import facts_of
+from training.bundle import _lineage
 from training.code_version import CodeVersion, code_version
+from training.logged_model import LoggedModel
 
 
 def _git(repository: Path, *arguments: str) -> str:
@@ -65,6 +75,100 @@ def test_without_git_the_version_is_unknown(repository: Path, monkeypatch: pytes
     monkeypatch.setenv("PATH", str(repository))
 
     assert code_version() == CodeVersion("unknown", dirty=True)
+
+
+def test_a_staged_file_makes_it_dirty(repository: Path) -> None:
+    (repository / "module.py").write_text("two\n")
+    _git(repository, "add", "module.py")
+    assert code_version().dirty
+    (repository / "module.py").write_text("one\n")
+    assert code_version().dirty, "staged, and taken back in the folder alone"
+
+
+def test_a_new_file_makes_it_dirty_whatever_the_users_git_leaves_out(repository: Path) -> None:
+    _git(repository, "config", "status.showUntrackedFiles", "no")
+    (repository / "asof").mkdir()
+    (repository / "asof" / "new.py").write_text("two\n")
+    assert code_version().dirty
+
+
+@pytest.mark.parametrize("file", ["module.py", "new.py"])
+def test_a_changed_submodule_makes_it_dirty(
+    repository: Path, tmp_path_factory: pytest.TempPathFactory, file: str
+) -> None:
+    library = tmp_path_factory.mktemp("library")
+    _git(library, "init", "--quiet")
+    (library / "module.py").write_text("one\n")
+    _git(library, "add", ".")
+    _git(library, "commit", "--quiet", "-m", "first")
+    _git(repository, "-c", "protocol.file.allow=always", "submodule", "add", "--quiet", str(library), "library")
+    _git(repository, "config", "submodule.library.ignore", "all")
+    _git(repository, "commit", "--quiet", "-m", "with a library")
+    assert not code_version().dirty
+    (repository / "library" / file).write_text("two\n")
+    assert code_version().dirty
+
+
+def test_the_index_of_a_running_hook_hides_nothing(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hook of `git commit -a` works on an index of its own, which has what the commit will have."""
+    (repository / "module.py").write_text("two\n")
+    index = repository / ".git" / "index"
+    hooks = repository / ".git" / "next-index"
+    before = index.read_bytes()
+    _git(repository, "add", "module.py")
+    _git(repository, "commit", "--quiet", "-m", "second")
+    hooks.write_bytes(index.read_bytes())
+    _git(repository, "reset", "--quiet", "--soft", "HEAD~1")
+    index.write_bytes(before)
+    monkeypatch.setenv("GIT_INDEX_FILE", str(hooks))
+    assert code_version().dirty
+
+
+def test_a_worktree_has_a_version_of_its_own(
+    repository: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside = tmp_path_factory.mktemp("beside") / "tree"
+    _git(repository, "worktree", "add", "--quiet", str(beside))
+    monkeypatch.setattr(training.code_version, "PROJECT", beside)
+    assert code_version() == CodeVersion(_git(repository, "rev-parse", "HEAD"), dirty=False)
+    (repository / "module.py").write_text("two\n")
+    assert not code_version().dirty
+    (beside / "module.py").write_text("two\n")
+    assert code_version().dirty
+
+
+@pytest.mark.parametrize("refused", ["rev-parse", "status"])
+def test_where_git_refuses_nothing_is_known(
+    repository: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    """As it does for "dubious ownership", or with a damaged index."""
+    folder = tmp_path_factory.mktemp("bin")
+    git = folder / "git"
+    refusal = 'echo "fatal: detected dubious ownership" >&2; exit 128'
+    git.write_text(f'#!/bin/sh\ncase "$*" in *{refused}*) {refusal};; esac\nexec {shutil.which("git")} "$@"\n')
+    git.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+    assert code_version() == CodeVersion("unknown", dirty=True)
+
+
+@pytest.mark.parametrize("told", ["", "unknown", "-dirty"])
+def test_an_image_that_was_not_told_its_version_is_of_an_unknown_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    (tmp_path / ".code-version").write_text(f"{told}\n")
+    monkeypatch.setattr(training.code_version, "PROJECT", tmp_path)
+    assert code_version() == CodeVersion("unknown", dirty=True)
+
+
+@pytest.mark.parametrize(("dirty", "told"), [(False, "c" * 40), (True, f"{'c' * 40}-dirty")])
+def test_an_answer_and_the_labels_of_a_bento_say_that_the_code_was_dirty(dirty: bool, told: str) -> None:
+    facts = replace(facts_of(FeatureContract("churn_v2", "user_id", ())), git_dirty=dirty)
+    assert facts.code_version == told
+    lineage = Lineage("streamflow_churn", "1", "a" * 32, "streamflow_churn:v1")
+    served: Any = SimpleNamespace(facts=facts)
+    assert identity(served, lineage)["git_commit"] == told
+    logged = LoggedModel("streamflow_churn", "1", "a" * 32, "models:/m-1", facts)
+    assert _lineage(logged)["git_commit"] == told
 
 
 @pytest.mark.parametrize("told", ["5f57a32e", "5f57a32e-dirty", "unknown-dirty"])

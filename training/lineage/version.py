@@ -82,7 +82,7 @@ def _training(run: "Run", model: LoggedModel) -> Training:
         started_at=datetime.fromtimestamp(run.info.start_time / 1000, UTC),
         estimator=facts.estimator,
         random_state=facts.random_state,
-        git_commit=facts.git_commit,
+        git_commit=facts.code_version,
         git_dirty=facts.git_dirty,
         model_digest=facts.model_digest,
         environment={
