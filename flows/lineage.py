@@ -14,7 +14,7 @@ from asof.use_case import UseCase
 from training.history import Entry
 from training.lineage.answers import Answer, read_answer
 from training.lineage.loads import Load, OnDisk
-from training.lineage.trace import AnswerChain, trace_answer, trace_request, trace_version
+from training.lineage.trace import AnswerChain, AnswerChains, trace_answer, trace_request, trace_version
 from training.lineage.training_set import SetOrigin, Share
 from training.lineage.values import ValueOrigin
 from training.lineage.version import VersionChain
@@ -23,7 +23,10 @@ WIDEST = 10_000
 FILE = {OnDisk.SAME: "the file is the same", OnDisk.CHANGED: "the file has changed", OnDisk.GONE: "the file is gone"}
 
 
-def follow(settings: Settings, use_case: UseCase, what: str) -> AnswerChain | VersionChain:
+Chain = AnswerChain | AnswerChains | VersionChain
+
+
+def follow(settings: Settings, use_case: UseCase, what: str) -> Chain:
     """A number is a version, or else a request id; `-` is an answer on stdin, a file's path the answer in it."""
     if what.isascii() and what.isdecimal():
         return _numbered(settings, use_case, what)
@@ -35,7 +38,7 @@ def follow(settings: Settings, use_case: UseCase, what: str) -> AnswerChain | Ve
     return trace_request(settings, use_case, what)
 
 
-def _numbered(settings: Settings, use_case: UseCase, number: str) -> AnswerChain | VersionChain:
+def _numbered(settings: Settings, use_case: UseCase, number: str) -> Chain:
     """Clients may name their requests by numbers. Raises ModelError where it is neither, and tells both places."""
     try:
         return trace_version(settings, use_case, number)
@@ -46,9 +49,13 @@ def _numbered(settings: Settings, use_case: UseCase, number: str) -> AnswerChain
             raise ModelError(f"{no_version} {no_answer}") from None
 
 
-def show(chain: AnswerChain | VersionChain) -> None:
+def show(chain: Chain) -> None:
     """On stdout, every line whole however narrow the terminal is: a digest is there to be copied."""
-    Console(width=WIDEST, highlight=False).print(_tree(chain))
+    console = Console(width=WIDEST, highlight=False)
+    if isinstance(chain, AnswerChains):
+        console.print(Text(f"{len(chain.answers)} answers of the request id {chain.request_id}, the oldest first"))
+    for each in chain.answers if isinstance(chain, AnswerChains) else (chain,):
+        console.print(_tree(each))
 
 
 def _tree(chain: AnswerChain | VersionChain) -> Tree:
@@ -58,7 +65,8 @@ def _tree(chain: AnswerChain | VersionChain) -> Tree:
         _answer(top, chain.answer)
         for value in chain.values:
             _value(top, value)
-        _version(_branch(top, _name(chain.model)), chain.model)
+        if chain.model:
+            _version(_branch(top, _name(chain.model)), chain.model)
     else:
         top = Tree(_name(chain), guide_style="dim")
         _version(top, chain)
@@ -96,13 +104,12 @@ def _version(top: Tree, chain: VersionChain) -> None:
     _leaves(history, map(_promotion, chain.promotions))
     training = chain.training
     run = _branch(top, f"run {training.run_id}, {training.started_at:%Y-%m-%d %H:%M:%S} UTC")
-    dirty = ", with changes that were not committed" if training.git_dirty else ""
     environment = ", ".join(f"{name} {value}" for name, value in training.environment.items()) or "not recorded"
     _leaves(
         run,
         [
             f"estimator {training.estimator}, random state {training.random_state}",
-            f"code {training.git_commit}{dirty}",
+            f"code {training.git_commit}",
             f"environment: {environment}",
             f"model digest {training.model_digest or 'not recorded'}",
         ],

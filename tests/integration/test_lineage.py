@@ -21,7 +21,8 @@ from asof.serving.answer_log import AnswerLog
 from asof.serving.lineage import Lineage
 from asof.settings import Settings, export
 from asof.use_case import Estimator
-from flows.lineage import follow, show
+from flows.account import plain
+from flows.lineage import Chain, follow, show
 from tests.cancer_kit import CANCER, make
 from tests.extract_kit import fetch
 from tests.training_kit import regression
@@ -29,7 +30,7 @@ from training.dataset import build_training_set
 from training.evaluate import evaluate
 from training.history import Change, Event, append, writing
 from training.lineage.loads import OnDisk
-from training.lineage.trace import AnswerChain, trace_request, trace_version
+from training.lineage.trace import AnswerChain, AnswerChains, trace_request, trace_version
 from training.lineage.training_set import set_origin
 from training.lineage.values import ValueOrigin
 from training.lineage.version import VersionChain
@@ -69,7 +70,13 @@ class Traced:
     def answer(self, request_id: str, user: str, as_of: datetime = JANUARY) -> AnswerChain:
         """Logs an answer about a user, as the service does, and traces it."""
         log_answer(self.log, self.version, (request_id, user, as_of))
-        return trace_request(self.settings, QUICK, request_id)
+        return one_answer(self.settings, request_id)
+
+
+def one_answer(settings: Settings, request_id: str) -> AnswerChain:
+    chain = trace_request(settings, QUICK, request_id)
+    assert isinstance(chain, AnswerChain)
+    return chain
 
 
 def log_answer(
@@ -147,7 +154,7 @@ def test_a_version_tells_its_code_environment_signature_and_training_set(traced:
     assert (chain.name, chain.version, chain.promotions) == ("quick", traced.version.version, ())
     assert (chain.training.run_id, chain.training.git_commit, chain.training.git_dirty) == (
         traced.version.run_id,
-        facts.git_commit,
+        facts.code_version,
         facts.git_dirty,
     )
     assert {"python", "scikit-learn", "numpy", "machine", "blas"} <= chain.training.environment.keys()
@@ -207,17 +214,17 @@ def test_an_answer_is_traced_to_what_the_store_held_then_whatever_was_loaded_sin
     assert (between.load, between.created_at) == (before.load, before.created_at), "it was not online yet"
     assert after.load is not None
     assert (after.load.load_id, after.load.folder) == (load.load_id, str(folder))
-    again = one(trace_request(traced.settings, QUICK, "before").values)
+    again = one(one_answer(traced.settings, "before").values)
     assert again.load == before.load
     assert again.materialised is not None
     assert again.materialised.later == 1
     assert again.deduced.endswith("and 1 more since.")
     (folder / FILE).write_bytes((folder / FILE).read_bytes() + b"\n")
-    changed = one(trace_request(traced.settings, QUICK, "after").values).load
+    changed = one(one_answer(traced.settings, "after").values).load
     assert changed is not None
     assert changed.on_disk is OnDisk.CHANGED
     (folder / FILE).unlink()
-    gone = one(trace_request(traced.settings, QUICK, "after").values).load
+    gone = one(one_answer(traced.settings, "after").values).load
     assert gone is not None
     assert (gone.on_disk, gone.sha256) == (OnDisk.GONE, changed.sha256)
 
@@ -292,7 +299,7 @@ def test_values_of_one_view_that_differ_in_age_are_each_traced_to_their_own_row(
     features = {each.name for each in traced.version.facts.contract.features if each.view == "usage_agg_30d_fv"}
     own = {name: march if name == "skips_7d" else JANUARY for name in features}
     log_answer(traced.log, traced.version, ("written", user, JANUARY), own=own)
-    chain = trace_request(traced.settings, QUICK, "written")
+    chain = one_answer(traced.settings, "written")
     january, written = (value for value in chain.values if value.view == "usage_agg_30d_fv")
     assert set(january.features) == features - {"skips_7d"}
     assert replace(january, features=()) == whole
@@ -343,9 +350,33 @@ def test_a_refused_request_is_traced_to_the_model_alone(traced: Traced) -> None:
     log = AnswerLog(traced.log)
     log.refused("refused", predictor, status=404, code="entity-not-found", entity="nobody")
     log.close()
-    chain = trace_request(traced.settings, QUICK, "refused")
+    chain = one_answer(traced.settings, "refused")
     assert (chain.values, chain.broken, chain.model) == ((), (), traced.chain())
     assert "refused: entity-not-found (404), of nobody" in shown(chain)
+
+
+def test_every_answer_of_a_request_id_that_came_twice_is_traced(traced: Traced) -> None:
+    """A caller chose one id for two users, and sent a third request before the service had a model."""
+    query = f"SELECT DISTINCT user_id FROM {USAGE} WHERE as_of = '2024-01-31Z' ORDER BY 1 LIMIT 2"
+    users = [user for (user,) in fetch(traced.settings, query)]
+    early: Any = type("Stub", (), {"use_case": QUICK, "lineage": Lineage("quick", None, "", "quick:code")})
+    log = AnswerLog(traced.log)
+    log.refused("again", early, status=503, code="not-ready", entity=None)
+    log.close()
+    for user in users:
+        log_answer(traced.log, traced.version, ("again", user, JANUARY))
+    chains = follow(traced.settings, QUICK, "again")
+    assert isinstance(chains, AnswerChains)
+    refused, *answers = chains.answers
+    assert (refused.model, refused.values, refused.broken) == (None, (), chains.broken)
+    assert chains.broken == ("again got a 503 (not-ready): the service had no model yet.",)
+    assert [each.answer.entity for each in answers] == users
+    alone = [traced.answer(f"alone-{user}", user) for user in users]
+    assert [(each.values, each.model) for each in answers] == [(each.values, each.model) for each in alone]
+    text = shown(chains)
+    assert text.startswith("3 answers of the request id again, the oldest first")
+    assert 0 < text.index(f"of {users[0]}, given") < text.index(f"of {users[1]}, given")
+    assert len(json.loads(json.dumps(plain(chains), default=str))["answers"]) == 3
 
 
 @pytest.mark.parametrize(
@@ -376,7 +407,7 @@ def test_a_file_that_is_no_text_is_no_answer(traced: Traced, tmp_path: Path) -> 
         follow(traced.settings, QUICK, str(tmp_path / "answer.json"))
 
 
-def shown(chain: AnswerChain | VersionChain) -> str:
+def shown(chain: Chain) -> str:
     with contextlib.redirect_stdout(io.StringIO()) as text:
         show(chain)
     return text.getvalue()

@@ -15,8 +15,9 @@ import pytest
 from asof.errors import DataError
 from asof.serving.answer_log import AnswerLog, answer_facts
 from asof.serving.lineage import Lineage
+from asof.use_case import UseCase
 from asof.use_cases import load
-from training.lineage.answers import find_answer, read_answer
+from training.lineage.answers import Answer, find_answers, read_answer
 
 CHURN = load("churn")
 LINEAGE = Lineage("streamflow_churn", "3", "a" * 32, "streamflow_churn:v3-aaaaaaaa-1c0ffee1")
@@ -44,6 +45,12 @@ def opened() -> Iterator[Opened]:
 
 def answered(log: AnswerLog, request_id: str, entity: str = "7590-VHVEG") -> None:
     log.answered(request_id, PREDICTOR, entity=entity, evidence=EVIDENCE)
+
+
+def find_answer(path: Path, use_case: UseCase, request_id: str) -> Answer:
+    """The only one of that id."""
+    (answer,) = find_answers(path, use_case, request_id)
+    return answer
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -141,7 +148,7 @@ def test_a_log_that_is_moved_away_begins_anew_and_both_are_searched(opened: Open
     assert find_answer(path, CHURN, "after").entity == "two"
 
 
-def test_of_two_answers_with_one_id_the_newest_is_found_past_half_a_line(opened: Opened, tmp_path: Path) -> None:
+def test_of_two_answers_with_one_id_both_are_found_past_half_a_line(opened: Opened, tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     log = opened(path)
     answered(log, "twice", "first")
@@ -149,8 +156,42 @@ def test_of_two_answers_with_one_id_the_newest_is_found_past_half_a_line(opened:
         file.write('{"request_id": "twice", "mod\n')
     log.refused("twice", PREDICTOR, status=404, code="entity-not-found", entity="second")
     answered(log, "not-twice", "third")
-    found = find_answer(path, CHURN, "twice")
-    assert (found.entity, found.status, found.code, found.as_of) == ("second", 404, "entity-not-found", {})
+    first, second = find_answers(path, CHURN, "twice")
+    assert (first.entity, first.status, first.code, first.as_of) == ("first", 200, "", {"users_fv": MARCH})
+    assert (second.entity, second.status, second.code, second.as_of) == ("second", 404, "entity-not-found", {})
+
+
+def test_answers_with_one_id_are_found_in_rotated_files_in_the_order_of_their_time(
+    opened: Opened, tmp_path: Path
+) -> None:
+    """logrotate's names tell no order, and it may leave a file beside its packed copy."""
+    path = tmp_path / "answers.jsonl"
+    log = opened(path)
+    for number, name in enumerate(("answers.jsonl.10", "answers.jsonl.2.gz", "answers.jsonl.1")):
+        answered(log, "again", f"user-{number}")
+        answered(log, f"alone-{number}")
+        path.rename(tmp_path / name)
+    packed = tmp_path / "answers.jsonl.2.gz"
+    packed.write_bytes(gzip.compress(packed.read_bytes()))
+    (tmp_path / "answers.jsonl.1.gz").write_bytes(gzip.compress((tmp_path / "answers.jsonl.1").read_bytes()))
+    answered(log, "again", "user-3")
+    found = find_answers(path, CHURN, "again")
+    assert [each.entity for each in found] == ["user-0", "user-1", "user-2", "user-3"]
+    assert [each.at for each in found] == sorted(each.at for each in found if each.at)
+
+
+def test_a_batch_that_was_sent_twice_under_one_id_has_two_answers_at_each_place(opened: Opened, tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    log = opened(path)
+    for user in ("first", "retried"):
+        log.batch(
+            lambda user=user: [(f"8c5f2a:{place}", PREDICTOR, answer_facts(user, EVIDENCE)) for place in (0, 1)]
+        )()
+    assert [each.entity for each in find_answers(path, CHURN, "8c5f2a:1")] == ["first", "retried"]
+    with pytest.raises(DataError, match="Request 8c5f2a was a batch: name one of its instances, as 8c5f2a:0"):
+        find_answers(path, CHURN, "8c5f2a")
+    answered(log, "8c5f2a", "alone")
+    assert [each.entity for each in find_answers(path, CHURN, "8c5f2a")] == ["alone"]
 
 
 def test_what_is_no_answer_in_the_log_or_beside_it_hides_none(opened: Opened, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,28 @@ class Answer:
     found_in: str
 
 
-def find_answer(log: Path, use_case: UseCase, request_id: str) -> Answer:
-    """The newest answer of that id, in the log or what logrotate made of it. Raises DataError where there is none."""
+def find_answers(log: Path, use_case: UseCase, request_id: str) -> list[Answer]:
+    """The answers of that id, the oldest first, in the log and in what logrotate made of it.
+
+    There are several where a caller used one id more than once. Raises DataError where there is none.
+    """
+    found, searched = _search(log, request_id)
+    if ours := [answer for answer in found if answer.use_case == use_case.name and answer.request_id == request_id]:
+        once = {repr(replace(answer, found_in="")): answer for answer in ours}  # a file may have a copy
+        return sorted(once.values(), key=lambda answer: answer.at or datetime.min.replace(tzinfo=UTC))
+    if others := [answer.use_case for answer in found if answer.use_case != use_case.name]:
+        raise DataError(f"Request {request_id} was one of {others[0]}: name that use case.")
+    if found:
+        raise DataError(f"Request {request_id} was a batch: name one of its instances, as {found[0].request_id}.")
+    where = ", ".join(searched) or f"{log}, which is not there"
+    raise DataError(
+        f"No answer {request_id} of {use_case.name} is known: looked in {where}. Set ASOF_ANSWER_LOG to the file of "
+        "the service that answered, or give the answer itself: a file, or - for stdin."
+    )
+
+
+def _search(log: Path, request_id: str) -> tuple[list[Answer], list[str]]:
+    """The answers of that id and of a batch's instances under it; and the files, with what is wrong with them."""
     found: list[Answer] = []
     searched: list[str] = []
     for path in _files(log):
@@ -53,16 +73,7 @@ def find_answer(log: Path, use_case: UseCase, request_id: str) -> Answer:
             searched.append(str(path))
         except (OSError, EOFError, zlib.error) as error:
             searched.append(f"{path} (not readable to its end: {error})")
-    ours = [answer for answer in found if answer.use_case == use_case.name]
-    if ours:
-        return max(ours, key=lambda answer: answer.at or datetime.min.replace(tzinfo=UTC))
-    if found:
-        raise DataError(f"Request {request_id} was one of {found[0].use_case}: name that use case.")
-    where = ", ".join(searched) or f"{log}, which is not there"
-    raise DataError(
-        f"No answer {request_id} of {use_case.name} is known: looked in {where}. Set ASOF_ANSWER_LOG to the file of "
-        "the service that answered, or give the answer itself: a file, or - for stdin."
-    )
+    return found, searched
 
 
 def read_answer(text: str, use_case: UseCase, found_in: str) -> Answer:
@@ -83,13 +94,21 @@ def read_answer(text: str, use_case: UseCase, found_in: str) -> Answer:
 
 
 def _answers(path: Path, request_id: str) -> Iterator[Answer]:
-    """The answers of that id in one file. Raises OSError, EOFError or zlib.error where it cannot be read."""
+    """The answers in one file of that id, or of a batch's instances under it.
+
+    Raises OSError, EOFError or zlib.error where it cannot be read.
+    """
     if path.suffix in UNKNOWN:
         raise OSError(f"{path.suffix} is not unpacked here")
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
         for line in lines:
-            if request_id.encode() in line and (found := _parsed(line, str(path))) and found.request_id == request_id:
+            if request_id.encode() in line and (found := _parsed(line, str(path))) and _is_of(found, request_id):
                 yield found
+
+
+def _is_of(answer: Answer, request_id: str) -> bool:
+    whole, _, place = answer.request_id.rpartition(":")
+    return answer.request_id == request_id or (whole == request_id and place.isdecimal())
 
 
 def _files(log: Path) -> list[Path]:
