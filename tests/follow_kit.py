@@ -160,7 +160,7 @@ def wait_for(client: httpx.Client, version: str, log: Path, *, in_a_row: int = 1
 
     def holds() -> bool:
         nonlocal row
-        with httpx.Client(base_url=client.base_url, timeout=10) as fresh:  # any worker may accept it
+        with httpx.Client(base_url=client.base_url, timeout=60) as fresh:  # any worker may accept it
             try:
                 answer = predict(fresh)  # one that is not ready yet predicts nothing
             except httpx.TransportError:  # it was killed
@@ -169,7 +169,7 @@ def wait_for(client: httpx.Client, version: str, log: Path, *, in_a_row: int = 1
                 row = row + 1 if answer.status_code == 200 and answer.json()["model"]["version"] == version else 0
         return row >= in_a_row
 
-    until = begun + seconds
+    until = begun + seconds * kit.SHARED
     while not holds():
         assert time.monotonic() < until, f"version {version} does not answer: {log.read_text()[-3000:]}"
         if not row:
@@ -236,7 +236,7 @@ def load_on(client: httpx.Client, *, clients: int = 2, user: str = "good") -> It
                 load.answers.append(Answered(sent, time.monotonic(), 0, None))
 
     async def ask_all() -> None:
-        async with httpx.AsyncClient(base_url=base_url, timeout=10) as asking:
+        async with httpx.AsyncClient(base_url=base_url, timeout=60) as asking:
             await asyncio.gather(*(ask(asking) for _ in range(clients)))
 
     thread = threading.Thread(target=lambda: asyncio.run(ask_all()))

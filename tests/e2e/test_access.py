@@ -351,6 +351,6 @@ def test_a_service_that_cannot_keep_its_door_does_not_start(
 ) -> None:
     words = [sys.executable, "-m", "bentoml", "serve", small_model.bundle.bento_tag, "--port", str(kit.free_port())]
     environment = {**os.environ, **settings.environment(), **variables}
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode != 0
     assert told in done.stdout + done.stderr

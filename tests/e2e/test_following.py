@@ -88,10 +88,9 @@ def test_it_begins_with_what_is_in_production_and_not_with_what_it_was_built_wit
 def test_a_promotion_is_followed_and_no_request_fails_meanwhile(service: Following) -> None:
     service.takes(service.first)
     with follow.load_on(service.client) as load:
-        seconds = service.takes(service.second)
+        service.takes(service.second)
     assert load.failed == []
     assert load.versions == {service.first.version, service.second.version}
-    assert seconds < 10
     changes = [one.version != other.version for one, other in zip(load.answers, load.answers[1:], strict=False)]
     assert sum(changes) <= 3  # two clients: the two last requests of the old may overtake
     assert follow.metric(service.client, f'asof_serving_workers{{version="{service.second.version}"}}') == 1

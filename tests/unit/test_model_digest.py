@@ -77,7 +77,7 @@ def test_fits_in_two_processes_have_the_same_digest() -> None:
             capture_output=True,
             text=True,
             check=True,
-            timeout=120,
+            timeout=600,
         ).stdout
         for seed in ("1", "2")
     ]
