@@ -1,7 +1,7 @@
 """What the doctor is told -> Given: settings, variables, addresses. Nothing is started, and no address is asked."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ class Given:
 def given_by(addresses: Addresses, *, use_case: str | None = None) -> Given:
     """Settings and addresses of this checkout, with what the command line says in their place."""
     settings, wrong = read_settings()
+    use_cases, broken = read_use_cases([use_case] if use_case else names())
     settings, embedded, unread = _found_server(settings.model_copy(update=_updates(addresses)))
     compose = published(PROJECT, os.environ)
     ours = compose if addresses == Addresses() else Published()
@@ -74,11 +75,26 @@ def given_by(addresses: Addresses, *, use_case: str | None = None) -> Given:
         service=addresses.service or _running("prediction", settings) or ours.service,
         mlflow=_mlflow(settings) or _running("mlflow", settings) or ours.mlflow,
         prefect=_prefect(addresses, settings) or ours.prefect,
-        use_cases=tuple(load(name) for name in ([use_case] if use_case else names())),
+        use_cases=use_cases,
         published=compose.ports,
         bearer=ours.key if not _running("prediction", settings) else None,
-        wrong=wrong + unread,
+        wrong=wrong + unread + broken,
     )
+
+
+def read_use_cases(wanted: Sequence[str]) -> tuple[tuple[UseCase, ...], tuple[Finding, ...]]:
+    """Those that import, and a finding for each other. Raises ConfigurationError for one that is not there."""
+    found: list[UseCase] = []
+    wrong: list[Finding] = []
+    for name in wanted:
+        try:
+            found.append(load(name))
+        except ConfigurationError as broken:
+            if name not in names():
+                raise
+            mend = f"Until then no command works for {name}, and nothing else here tells of it."
+            wrong.append(error(f"use-case:{name}", str(broken), mend))
+    return tuple(found), tuple(wrong)
 
 
 def read_settings() -> tuple[Settings, tuple[Finding, ...]]:
