@@ -34,7 +34,7 @@ def look_at_api_keys(given: Given) -> Iterator[Finding]:
     try:
         Door(given.settings).check()
     except ConfigurationError as wrong:
-        mend = "python -m flows api-keys add NAME --scope predict, or unset ASOF_API_KEYS: then all may ask."
+        mend = "python -m flows api-keys add NAME --scope predict"  # not to unset it: then all may ask
         yield error("api-keys", str(wrong), mend)
 
 
@@ -44,5 +44,5 @@ def signer_is_trusted(signs: str, trusted: set[str]) -> Iterator[Finding]:
         found = (
             f"This machine signs models with {signs}, and ASOF_TRUSTED_KEYS does not name it: they would be refused."
         )
-        mend = 'export ASOF_TRUSTED_KEYS="$ASOF_TRUSTED_KEYS,$(python -m flows keys)"'
+        mend = "Append what `python -m flows keys` prints, after a comma, to ASOF_TRUSTED_KEYS where that is set."
         yield warning("untrusted-signer", found, mend)

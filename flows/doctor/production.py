@@ -1,7 +1,7 @@
 """What is in Production of each use case -> history and MLflow in step, a trusted signature, features that exist."""
 
 import asyncio
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import psycopg
@@ -14,6 +14,7 @@ from flows.doctor.finding import Finding, error, note, warning
 from flows.doctor.given import Given
 from flows.doctor.mlflow_server import has_registry
 from training.bento_tag import bento_tag, model_tag
+from training.history import Entry
 from training.history_report import HistoryReport
 from training.production import Shown
 from training.register import ModelVersion
@@ -36,44 +37,87 @@ def look_at_production(given: Given) -> Iterator[Finding]:
 
 
 def _look_at(settings: Settings, use_case: UseCase) -> Generator[Finding, None, ModelVersion | None]:
+    """Gives the version in Production; None, too, where it is not the one of the history: it must not be served."""
     from training.history_report import report_history
     from training.production import read_shown
     from training.register import production
     from training.tracking import open_tracking
 
     shown = read_shown(open_tracking(settings), use_case.model_name)
-    yield from in_step(use_case, shown)
-    yield from told_by_history(use_case, report_history(settings, use_case))
+    report = report_history(settings, use_case)
+    mend = way_back(settings, use_case, report.entries) if report.mlflow or out_of_step(shown) else ""
+    yield from in_step(use_case, shown, mend)
+    yield from told_by_history(use_case, report, mend)
     try:
-        return production(settings, use_case)
+        version = production(settings, use_case)
     except ModelError as wrong:
-        yield error(f"production:{use_case.name}", str(wrong), f"python -m flows retrain {use_case.name}")
+        mend = way_back(settings, use_case, report.entries)
+        yield error(f"production:{use_case.name}", str(wrong), mend)
         return None
+    return None if report.entries and report.mlflow else version
 
 
-def in_step(use_case: UseCase, shown: Shown) -> Iterator[Finding]:
+def way_back(settings: Settings, use_case: UseCase, entries: Sequence[Entry]) -> str:
+    """What brings MLflow back to a version that passed the gate. The alias may have been put on anything, and a
+    rollback to what it names, or without a history, would make that count.
+    """
+    retrain = f"python -m flows retrain {use_case.name}"
+    if not entries:
+        return f"In MLflow, take the alias `production` off what you did not promote; then {retrain}"
+    head = entries[-1]
+    if head.version is None:
+        return f"{retrain}: its promotion brings MLflow to the history, by which nothing is in Production."
+    if why := _stranger(settings, use_case, head):
+        found = f"Version {head.version}, which the history has in Production, is not in MLflow as it was ({why})"
+        return f"{found}: restore MLflow's database and artefacts from a backup."
+    reason = "--reason 'MLflow was changed by hand'"
+    return f"python -m flows rollback {use_case.name} --to {head.version} {reason}"
+
+
+def _stranger(settings: Settings, use_case: UseCase, entry: Entry) -> str:
+    """Why MLflow's version of that number is not the one that the entry brought into Production; empty: it is."""
+    from training.register import read_version
+    from training.signer import signer_of
+    from training.tracking import open_tracking
+
+    try:
+        version = read_version(open_tracking(settings), use_case.model_name, entry.version or "")
+        signer_of(settings, version)
+    except (ModelError, ConfigurationError) as wrong:
+        return str(wrong)
+    tag = model_tag(version.name, version.version, version.run_id)
+    if entry.bento and not entry.bento.startswith(f"{tag}-"):
+        return f"it is of run {version.run_id}, and the history names {entry.bento}"
+    return ""
+
+
+def out_of_step(shown: Shown) -> bool:
+    """Whether alias and stage name different versions."""
+    return bool(shown.stages) and shown.in_production != ({shown.alias} if shown.alias else set())
+
+
+def in_step(use_case: UseCase, shown: Shown, mend: str) -> Iterator[Finding]:
     """The alias and the stage name the same version."""
     if not shown.stages:
         return
     if shown.alias is None:
         yield note(f"nothing-in-production:{use_case.name}", f"No version of {use_case.model_name} is in Production.")
-    if shown.in_production != ({shown.alias} if shown.alias else set()):
+    if out_of_step(shown):
         stages = ", ".join(sorted(shown.in_production)) or "none"
         found = (
             f"{use_case.model_name}: alias `production` is on {shown.alias or 'none'}, stage Production on {stages}. "
             "The alias is what is served."
         )
-        yield error(f"alias-and-stage:{use_case.name}", found, _back(use_case, shown.alias))
+        yield error(f"alias-and-stage:{use_case.name}", found, mend)
 
 
-def told_by_history(use_case: UseCase, report: HistoryReport) -> Iterator[Finding]:
+def told_by_history(use_case: UseCase, report: HistoryReport, mend: str) -> Iterator[Finding]:
     """Whether the history was rewritten, and whether MLflow shows what it says."""
     for sentence in report.findings:
-        mend = "Find out who changed it; a backup of the database tells what it was."
-        yield error(f"history:{use_case.name}", f"The history of {report.model} was rewritten: {sentence}.", mend)
+        backup = "Find out who changed it; a backup of the database tells what it was."
+        yield error(f"history:{use_case.name}", f"The history of {report.model} was rewritten: {sentence}.", backup)
     if report.mlflow and report.entries:
-        head = report.entries[-1].version
-        yield error(f"history-and-mlflow:{use_case.name}", f"{report.model}: {report.mlflow}.", _back(use_case, head))
+        yield error(f"history-and-mlflow:{use_case.name}", f"{report.model}: {report.mlflow}.", mend)
     elif report.mlflow:
         yield note(f"history-and-mlflow:{use_case.name}", f"{report.model}: {report.mlflow}.")
 
@@ -154,12 +198,8 @@ async def _ask_store(settings: Settings, version: ModelVersion) -> None:
         await reader.close()
 
 
-def _back(use_case: UseCase, version: str | None) -> str:
-    to = f" --to {version}" if version else ""
-    return f"python -m flows rollback {use_case.name}{to} --reason 'MLflow was changed by hand'"
-
-
 def _trust(wrong: UntrustedModel) -> str:
     if "trusted are" in str(wrong):
-        return "Add the signer's public key to ASOF_TRUSTED_KEYS (`python -m flows keys` where it was trained)."
+        known = "add its public key to ASOF_TRUSTED_KEYS (`python -m flows keys` where it was trained)"
+        return f"Only if you know whose key that is: {known}. Otherwise train again."
     return "Train and register again."

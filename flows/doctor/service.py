@@ -80,8 +80,10 @@ def following(model: Answer) -> Iterator[Finding]:
     for refusal in told["refused"]:
         if told.get("in_production") == refusal["version"]:
             found = f"Version {refusal['version']} is refused by the service (step {refusal['step']}): {refusal['why']}"
-            back = f"python -m flows rollback {model.body.get('use_case')}"
-            yield error("refused-version", found, f"Train again, or {back}; until then it serves the one before.")
+            name = model.body.get("use_case")
+            back = f"go back to a version that `python -m flows history {name}` names: "
+            mend = f"Train again, or {back}python -m flows rollback {name} --to VERSION; until then it serves another."
+            yield error("refused-version", found, mend)
 
 
 def served_version(model: Mapping[str, Any], in_production: str | None) -> Iterator[Finding]:

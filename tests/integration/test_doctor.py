@@ -23,16 +23,19 @@ from asof.signing_keys import key_id, public_text, signing_key
 from flows.doctor.finding import Finding, Severity
 from flows.doctor.given import Given
 from flows.doctor.mlflow_server import served
+from flows.doctor.production import way_back
 from local import background, postgres
 from local.background import Service
 from tests import serving_kit as kit
 from tests.doctor_kit import CHURN, World, healthy_world, load_month
 from tests.free_port import free_port
 from tests.parity_kit import copied
+from tests.promotion_kit import always
+from training.history import read_history, reading
 from training.materialise import apply_features, materialise
 from training.parity.check import check_parity
 from training.parity.ledger import keep
-from training.promote import rollback
+from training.promote import promote, rollback
 from training.tracking import open_tracking
 
 
@@ -175,11 +178,47 @@ def test_an_alias_that_was_moved_by_hand_is_told_and_goes_back_by_the_mend(whole
     second, _ = kit.register_small_model(whole.settings, whole.version.facts.contract)
     open_tracking(whole.settings).set_registered_model_alias(kit.NAME, "production", second.version)
     found = whole.findings()
-    assert {"alias-and-stage:churn", "history-and-mlflow:churn"} <= found.keys()
+    assert {"alias-and-stage:churn", "history-and-mlflow:churn"} == found.keys()
+    assert found["alias-and-stage:churn"].mend == found["history-and-mlflow:churn"].mend
     words = shlex.split(found["history-and-mlflow:churn"].mend)
     assert words[:5] == ["python", "-m", "flows", "rollback", "churn"]
     rollback(whole.settings, CHURN, to=words[words.index("--to") + 1], reason=words[-1])
     assert whole.findings() == {}
+
+
+def test_an_alias_on_a_version_that_was_rolled_back_is_not_told_to_stay_there(whole: World) -> None:
+    """By its number alone it was in Production before: a rollback to it would be done."""
+    bad, _ = kit.register_small_model(whole.settings, whole.version.facts.contract)
+    promote(whole.settings, bad, judge=always)
+    rollback(whole.settings, CHURN, reason="complaints")
+    client = open_tracking(whole.settings)
+    client.set_registered_model_alias(kit.NAME, "production", bad.version)
+    found = whole.findings()
+    client.set_registered_model_alias(kit.NAME, "production", whole.version.version)
+    assert {"alias-and-stage:churn", "history-and-mlflow:churn"} == found.keys()
+    for each in found.values():
+        assert each.mend.startswith(f"python -m flows rollback churn --to {whole.version.version} ")
+
+
+def test_no_rollback_is_advised_to_a_version_that_is_not_the_one_of_the_history(whole: World) -> None:
+    """Of another run under the same number, without a trusted signature, gone from MLflow; or without a history."""
+    with reading(whole.settings) as connection:
+        *before, head = read_history(connection, kit.NAME)
+    stranger = Ed25519PrivateKey.generate().public_key()
+    others = whole.settings.model_copy(update={"trusted_keys": public_text({key_id(stranger): stranger})})
+    other_run = replace(head, bento=f"{kit.NAME}:v{head.version}-00000000-1c0ffee1")
+    assert "rollback churn --to" in way_back(whole.settings, CHURN, [*before, head])
+    mends = [
+        way_back(whole.settings, CHURN, [*before, other_run]),
+        way_back(others, CHURN, [*before, head]),
+        way_back(whole.settings, CHURN, [*before, replace(head, version="4711")]),
+    ]
+    for mend, why in zip(mends, ("it is of run", "signed by", "no version '4711'"), strict=True):
+        assert why in mend
+        assert "restore MLflow's database" in mend
+        assert "rollback" not in mend
+    nothing = [way_back(whole.settings, CHURN, []), way_back(whole.settings, CHURN, [replace(head, version=None)])]
+    assert all("python -m flows retrain churn" in mend and "rollback" not in mend for mend in nothing)
 
 
 def test_a_model_that_no_trusted_key_signed_is_told_until_its_key_is_trusted(whole: World) -> None:

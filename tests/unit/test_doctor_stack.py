@@ -203,12 +203,12 @@ def registered(alias: str | None, **stages: str) -> Shown:
 
 
 def test_an_alias_beside_the_stage_is_told_with_the_way_back() -> None:
-    found = only(in_step(CHURN, registered("2", v1="Production", v2="None")))
+    found = only(in_step(CHURN, registered("2", v1="Production", v2="None"), "back"))
     assert "alias `production` is on 2, stage Production on 1" in found.found
-    assert found.mend.startswith("python -m flows rollback churn --to 2")
-    assert list(in_step(CHURN, registered("2", v1="Archived", v2="Production"))) == []
-    assert names(in_step(CHURN, registered(None, v1="None"))) == ["nothing-in-production:churn"]
-    assert list(in_step(CHURN, registered(None))) == []
+    assert found.mend == "back"
+    assert list(in_step(CHURN, registered("2", v1="Archived", v2="Production"), "")) == []
+    assert names(in_step(CHURN, registered(None, v1="None"), "")) == ["nothing-in-production:churn"]
+    assert list(in_step(CHURN, registered(None), "")) == []
 
 
 def test_a_bento_that_is_not_of_the_version_in_production_is_told() -> None:
@@ -227,7 +227,7 @@ def test_a_bento_that_is_not_of_the_version_in_production_is_told() -> None:
 
 def test_a_rewritten_history_is_told() -> None:
     told = HistoryReport("streamflow_churn", False, ("entry 2 is missing",), "", ())
-    assert "entry 2 is missing" in only(told_by_history(CHURN, told)).found
+    assert "entry 2 is missing" in only(told_by_history(CHURN, told, "")).found
 
 
 def test_servers_of_another_minor_version_are_told() -> None:
@@ -283,7 +283,9 @@ def test_a_service_that_wants_a_key_is_a_note() -> None:
 def test_a_version_that_the_service_refuses_is_told() -> None:
     refusal = {"version": "4", "step": "trust", "why": "no trusted key", "at": "now"}
     told = {"following": {"registry": "ok", "in_production": "4", "refused": [refusal]}}
-    assert "Version 4 is refused" in only(service.following(Answer(200, told))).found
+    found = only(service.following(Answer(200, told | {"use_case": "churn"})))
+    assert "Version 4 is refused" in found.found
+    assert "flows rollback churn --to VERSION" in found.mend, "without it, a rollback goes one version too far"
     gone = {"following": {**told["following"], "in_production": "5"}}
     assert list(service.following(Answer(200, gone))) == list(service.following(Answer(200, {"following": None}))) == []
     away = {"following": {**told["following"], "registry": "refused", "refused": []}}
