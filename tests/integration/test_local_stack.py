@@ -40,7 +40,7 @@ def _free_port() -> int:
 
 
 def _get(address: str) -> bytes:
-    connection = http.client.HTTPConnection(address.removeprefix("http://").split("/")[0], timeout=5)
+    connection = http.client.HTTPConnection(address.removeprefix("http://").split("/")[0], timeout=60)
     connection.request("GET", "/" + address.removeprefix("http://").partition("/")[2])
     body = connection.getresponse().read()
     connection.close()
@@ -68,7 +68,7 @@ def test_a_server_that_dies_leaves_no_children_behind(run: Path, tiny: Service) 
     assert background.find("tiny", run) == running
     (child,) = psutil.Process(running.pid).children()
     os.kill(running.pid, signal.SIGKILL)
-    psutil.Process(running.pid).wait(5)
+    psutil.Process(running.pid).wait(60)
     assert background.find("tiny", run) is None
     assert background.end("tiny", run)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE

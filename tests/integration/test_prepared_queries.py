@@ -60,7 +60,7 @@ def test_a_connection_that_the_server_closes_while_nobody_asks_is_told_to_the_ne
             connection.execute("SELECT pg_terminate_backend(%s)", [process])
         await asyncio.sleep(0.1)
         with pytest.raises(psycopg.OperationalError):
-            await asyncio.wait_for(echo(queries), 5)
+            await asyncio.wait_for(echo(queries), 60)
 
     run(settings, loop, use)
 

@@ -318,7 +318,7 @@ def test_a_load_waits_for_the_one_that_is_running(load: Loader, database: Settin
             with pytest.raises(TimeoutError):
                 waiting.result(timeout=0.5)
             turned = datetime.now(UTC)
-        snapshot = waiting.result(timeout=20)
+        snapshot = waiting.result(timeout=120)
 
     assert snapshot.new_rows == counts(USERS)
     assert snapshot.known_at > turned

@@ -454,7 +454,7 @@ async def read_over_a_restart(settings: Settings, reader: RowReader | ArrayReade
         query = (
             "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
         )
-        for _ in range(50):  # a server takes its time to see that a connection is closed
+        for _ in range(600):  # a server takes its time to see that a connection is closed
             if connection.execute(query).fetchone() == (0,):
                 return
             await asyncio.sleep(0.1)

@@ -42,7 +42,7 @@ def test_no_more_are_made_than_may_wait() -> None:
 
     with closing(ahead(items())) as made:
         next(made)
-        assert reached.wait(10)
+        assert reached.wait(60)
         assert not threading.Event().wait(0.3)
         assert len(begun) == DEPTH + 2  # one is taken, two wait, one waits to wait
 
