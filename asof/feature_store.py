@@ -3,7 +3,7 @@
 import contextlib
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from asof.errors import ConfigurationError
 from asof.feature_contract import Feature, FeatureContract
 from asof.settings import PROJECT, Settings
+from online_store.session import options
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -20,10 +21,14 @@ REPOSITORY = PROJECT / "feature_repo"
 
 
 def configuration(settings: Settings) -> dict[str, Any]:
-    """feature_repo/feature_store.yaml with its variables filled in. Raises ConfigurationError as below."""
+    """feature_repo/feature_store.yaml with its variables filled in. Raises ConfigurationError as below.
+
+    Values go into what was read, not into the text of the file: nothing in a password can be taken for YAML.
+    """
     import yaml
 
-    raw: dict[str, Any] = yaml.safe_load(_expanded(REPOSITORY / "feature_store.yaml", settings))
+    values = settings.feast() | {"ASOF_FEAST_SESSION": options()}
+    raw: dict[str, Any] = _filled(yaml.safe_load((REPOSITORY / "feature_store.yaml").read_text()), values)
     return raw
 
 
@@ -96,8 +101,11 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def _expanded(path: Path, settings: Settings) -> str:
-    return Template(path.read_text()).safe_substitute(settings.environment())
+def _filled(told: Any, values: Mapping[str, str]) -> Any:
+    """The same with its variables replaced, in mappings of mappings."""
+    if isinstance(told, Mapping):
+        return {name: _filled(each, values) for name, each in told.items()}
+    return Template(told).safe_substitute(values) if isinstance(told, str) else told
 
 
 def registered_contract(settings: Settings, service: str) -> FeatureContract | None:
