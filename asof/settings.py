@@ -204,9 +204,9 @@ class Settings(BaseSettings):
         """
         return conninfo_of(self._reached(name), **{"search_path": SCHEMA} | session)
 
-    def sqlalchemy_url(self, driver: str, name: str | None = None, **session: str) -> str:
+    def sqlalchemy_url(self, driver: str, name: str | None = None) -> str:
         """The same server for SQLAlchemy; the driver is written out (`psycopg` or `psycopg2`)."""
-        url = with_session(self._reached(name), **session).set(drivername=f"postgresql+{driver}")
+        url = with_session(self._reached(name), search_path=SCHEMA).set(drivername=f"postgresql+{driver}")
         return url.render_as_string(hide_password=False)
 
     def _reached(self, name: str | None) -> "URL":
@@ -251,7 +251,7 @@ class Settings(BaseSettings):
         """What feature_repo/feature_store.yaml takes from here, by the name of its variable."""
         url = self.database()
         return {
-            "ASOF_FEAST_REGISTRY_URL": self.sqlalchemy_url("psycopg", search_path=SCHEMA),
+            "ASOF_FEAST_REGISTRY_URL": self.sqlalchemy_url("psycopg"),
             "ASOF_FEAST_HOST": url.host or "",
             "ASOF_FEAST_PORT": str(url.port or 5432),
             "ASOF_FEAST_DATABASE": url.database or "",
@@ -265,7 +265,7 @@ class Settings(BaseSettings):
         """What another process needs in order to see the same world: this is what `make env` prints."""
         return {
             "ASOF_HOME": str(self.home),
-            "ASOF_POSTGRES_URL": self.database().render_as_string(hide_password=False),
+            "ASOF_POSTGRES_URL": self.database().render_as_string(hide_password=False).replace(" ", "%20"),  # for psql
             "ASOF_POSTGRES_SSLMODE": self.sslmode,
             "ASOF_ONLINE_STORE": self.online_store,
             **{name: _in_yaml(value) for name, value in self.feast().items()},

@@ -5,6 +5,7 @@ Nothing here knows whether the server is embedded or somebody else's.
 
 import psycopg
 from psycopg import errors, sql
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
 from asof.errors import ConfigurationError
@@ -12,6 +13,8 @@ from asof.settings import Settings
 from online_store.session import SESSION
 
 MLFLOW = "mlflow"
+STOCK = "postgres"
+"""Feast's `type` of its own online store."""
 Connection = psycopg.Connection[TupleRow]
 
 
@@ -22,6 +25,8 @@ def check_databases(settings: Settings) -> None:
     values (its encoding, or a pooler that drops settings).
     """
     _require(settings, None)
+    if settings.online_store == STOCK:
+        _require_standard_strings(settings)
     if settings.tracking_uri == settings.sqlalchemy_url("psycopg2", MLFLOW):
         _require(settings, MLFLOW)
 
@@ -65,6 +70,17 @@ def make_database(settings: Settings, name: str) -> bool:
         connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(database))
         connection.execute(sql.SQL("ALTER DATABASE {} SET timezone TO 'UTC'").format(database))
     return True
+
+
+def _require_standard_strings(settings: Settings) -> None:
+    """Feast's own online store connects without our options, and psycopg's lists of bytes are wrong without these."""
+    name = "standard_conforming_strings"
+    with psycopg.connect(make_conninfo(settings.conninfo(), options="")) as connection:
+        if connection.info.parameter_status(name) != "on":
+            raise ConfigurationError(
+                f"Feast's own online store needs {name}: run ALTER ROLE {connection.info.user} SET {name} = on, "
+                "or unset ASOF_ONLINE_STORE."
+            )
 
 
 def session_trouble(connection: Connection) -> tuple[str, str] | None:

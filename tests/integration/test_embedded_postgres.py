@@ -56,7 +56,7 @@ def _modes(*folders: Path) -> dict[Path, tuple[int, int]]:
     return {path: (stat.S_IMODE(path.stat().st_mode), path.stat().st_uid) for path in parents}
 
 
-def test_it_starts_attaches_tells_and_stops(home: Settings) -> None:
+def test_it_starts_attaches_tells_and_stops(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not postgres.status(home).running
     first = postgres.start(home)
     assert (first.running, first.port) == (True, home.postgres_port)
@@ -68,7 +68,9 @@ def test_it_starts_attaches_tells_and_stops(home: Settings) -> None:
         assert connection.execute("SHOW listen_addresses").fetchone() == ("127.0.0.1",)
         assert connection.execute("SHOW unix_socket_directories").fetchone() == ("",)
         assert connection.execute("SHOW server_encoding").fetchone() == ("UTF8",)
-    with psycopg.connect(postgres.ensure(home).conninfo("postgres")) as connection:  # where no database sets it
+    elsewhere = postgres.ensure(home).database("postgres").render_as_string(hide_password=False)
+    monkeypatch.delenv("PGTZ", raising=False)
+    with psycopg.connect(elsewhere) as connection:  # where no database sets it
         zone = connection.execute("SELECT setting, source FROM pg_settings WHERE name = 'TimeZone'").fetchone()
         assert zone == ("UTC", "command line")
     stopped = postgres.stop(home)
