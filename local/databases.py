@@ -8,6 +8,7 @@ from psycopg import errors, sql
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
+from asof.disks import is_disk_trouble
 from asof.errors import ConfigurationError
 from asof.settings import Settings
 from online_store.session import SESSION
@@ -48,7 +49,11 @@ def _create_and_connect(settings: Settings, name: str | None, refusal: psycopg.O
     try:
         make_database(settings, str(url.database))
         return psycopg.connect(settings.conninfo(name))
-    except psycopg.OperationalError:
+    except psycopg.OperationalError as trouble:
+        if full := next((each for each in (trouble, refusal) if is_disk_trouble(each)), None):
+            raise ConfigurationError(
+                f"The disk of PostgreSQL at {address} takes nothing more ({reason(full)}): make room there."
+            ) from None
         raise ConfigurationError(
             f"PostgreSQL at {address} does not let us in: {reason(refusal)}. "
             "Start it, correct the address, or unset ASOF_POSTGRES_URL to use the embedded one."

@@ -5,11 +5,13 @@ As root pytest's folders cannot be entered by the server's user, so these tests 
 
 import logging
 import os
+import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -224,7 +226,30 @@ def test_no_permission_of_a_folder_that_was_there_changes(home: Settings) -> Non
 def test_with_a_url_given_nothing_is_embedded(server: Settings, tmp_path: Path) -> None:
     given = server.model_copy(update={"home": tmp_path / "home"})
     assert postgres.ensure(given).postgres_url == server.postgres_url
-    assert not (tmp_path / "home").exists()
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["prefect"]
+
+
+def test_the_home_is_its_owners_and_the_server_reaches_its_data_through_it() -> None:
+    """Where everybody can enter the parents, root's server has its data in the home as well."""
+    parent = Path(tempfile.mkdtemp())
+    settings = Settings(
+        home=parent / "home", postgres_url=None, postgres_port=_free_port(), mlflow_tracking_uri=None, _env_file=None
+    )
+    try:
+        parent.chmod(0o755)
+        for _ in range(2):  # the second time it is there
+            with _connect(settings) as connection:
+                assert connection.execute("SELECT 1").fetchone() == (1,)
+            assert postgres.status(settings).data == parent / "home" / "postgres" / "data"
+            found = (parent / "home").stat()
+            assert stat.S_IMODE(found.st_mode) == (0o710 if os.geteuid() == 0 else 0o700)
+            assert found.st_uid == os.geteuid()
+            postgres.stop(settings)
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (parent / "home").iterdir()}
+        assert {mode & 0o077 for mode in modes.values()} == {0}, modes
+    finally:
+        postgres.remove(settings)
+        shutil.rmtree(parent)
 
 
 def test_the_url_that_make_env_printed_still_means_the_embedded_server(home: Settings) -> None:

@@ -1,0 +1,49 @@
+"""An error -> the sentence of a disk that takes nothing more, whichever library it came through."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from asof.disks import is_disk_trouble
+from asof.errors import AsOfError
+from asof.settings import Settings
+from local import postgres
+
+
+def disk_trouble(error: BaseException) -> str | None:
+    """Which disk, which path and the next step; None where the error, and what led to it, is of another kind."""
+    troubles = [each for each in _chain(error) if is_disk_trouble(each)]
+    if not troubles:
+        return None
+    found = troubles[-1]  # libraries wrap what the system said
+    said = str(getattr(found, "strerror", None) or str(found).splitlines()[0]).rstrip(".")
+    return f"The disk of {_place(found)} takes nothing more ({said}): make room there, then run the command again."
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and its causes. What one of our own errors says for itself is not judged: its cause is."""
+    while error is not None:
+        if not isinstance(error, AsOfError):
+            yield error
+        error = error.__cause__ or error.__context__
+
+
+def _place(error: BaseException) -> str:
+    if isinstance(error, OSError):
+        return str(error.filename or _fullest())
+    settings = Settings()
+    if not type(error).__module__.startswith("psycopg"):
+        scheme, _, file = (settings.mlflow_tracking_uri or "").partition(":///")
+        return file if scheme == "sqlite" else str(settings.home)
+    if postgres.is_embedded(settings):
+        return f"PostgreSQL, {postgres.status(settings).data},"
+    return f"PostgreSQL at {settings.database().host}"
+
+
+def _fullest() -> Path:
+    """Writing tells no path: of the folders that we write to, that with the least room."""
+    folders = [Settings().home, Path(tempfile.gettempdir()), Path.cwd()]
+    there = [folder for folder in folders if os.access(folder, os.X_OK)]
+    return min(there, key=lambda folder: shutil.disk_usage(folder).free)
