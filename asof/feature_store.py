@@ -16,6 +16,7 @@ from online_store.session import options
 if TYPE_CHECKING:
     from feast import FeatureStore
     from feast.feature_service import FeatureService
+    from pydantic import ValidationError
 
 REPOSITORY = PROJECT / "feature_repo"
 
@@ -36,16 +37,30 @@ def open_feature_store(settings: Settings, *, registry_ttl: int = 60) -> "Featur
     """Opens the store: one connection to the registry, none yet to the stores.
 
     `registry_ttl` is the seconds after which the registry is read again (0: never). Raises ConfigurationError where
-    no PostgreSQL is set, or the registry's tables are absent and our role may not make them.
+    no PostgreSQL is set, Feast refuses the configuration, or the registry's tables are absent and our role may not make
+    them.
     """
     from feast import FeatureStore, RepoConfig
+    from pydantic import ValidationError
 
     raw = configuration(settings)
     raw["registry"]["cache_ttl_seconds"] = registry_ttl
-    store = FeatureStore(config=RepoConfig(**raw, repo_path=REPOSITORY))
+    try:
+        config = RepoConfig(**raw, repo_path=REPOSITORY)
+    except ValidationError as error:  # which quotes what it was given, the password among it
+        raise _misfitting(settings, error) from None
+    store = FeatureStore(config=config)
     with _may_make_the_registry():
         _ = store.registry  # opened when it is first asked for
     return store
+
+
+def _misfitting(settings: Settings, error: "ValidationError") -> ConfigurationError:
+    fields = ", ".join(sorted({".".join(map(str, each["loc"])) for each in error.errors()}))
+    return ConfigurationError(
+        f"Feast refuses feature_repo/feature_store.yaml with ASOF_ONLINE_STORE={settings.online_store}: "
+        f"correct {fields}."
+    )
 
 
 @contextlib.contextmanager
