@@ -20,27 +20,30 @@ PROBE = 64 * 1024
 
 
 def prepare_home(settings: Settings) -> None:
-    """Makes the home and Prefect's folder in it, for us alone; closes those that are there and ours.
+    """Makes the home and Prefect's folder, for us alone; closes those that are there and ours.
 
-    Raises ConfigurationError where they cannot be written, or the platforms cannot use a path like that.
+    Raises ConfigurationError where one cannot be written, or the platforms cannot use a path like that.
     """
-    home = settings.home
-    if bad := sorted(each for each in str(home) if each in UNUSABLE or not each.isprintable()):
+    _prepare("ASOF_HOME", settings.home)
+    for each in settings.home.iterdir():
+        _close(each)
+    _prepare("PREFECT_HOME", settings.prefect_home)
+    private_file(settings.prefect_home / PREFECT_DATABASE)
+
+
+def _prepare(name: str, folder: Path) -> None:
+    if bad := sorted(each for each in str(folder) if each in UNUSABLE or not each.isprintable()):
         raise ConfigurationError(
-            f"ASOF_HOME {str(home)!r} holds {' '.join(map(repr, bad))}, which not every platform can have in a path: "
-            "set ASOF_HOME to a folder without it."
+            f"{name} {str(folder)!r} holds {' '.join(map(repr, bad))}, which not every platform can have in a path: "
+            f"set {name} to a folder without it."
         )
     try:
-        private_folder(home)
-        for each in home.iterdir():
-            _close(each)
-        private_file(private_folder(home / "prefect") / PREFECT_DATABASE)
-        with tempfile.TemporaryFile(dir=home) as probe:
+        with tempfile.TemporaryFile(dir=private_folder(folder)) as probe:
             probe.write(bytes(PROBE))
     except OSError as error:
         raise ConfigurationError(
-            f"ASOF_HOME {home} cannot be written ({error.strerror}): make room or change its owner, "
-            "or set ASOF_HOME to another folder."
+            f"{name} {folder} cannot be written ({error.strerror}): make room or change its owner, "
+            f"or set {name} to another folder."
         ) from None
 
 

@@ -247,6 +247,11 @@ class Settings(BaseSettings):
         """Where answers are looked for: the answer log as set, or else that of the local stack."""
         return self.answer_log or self.home.absolute() / "run" / "answers.jsonl"
 
+    @property
+    def prefect_home(self) -> Path:
+        """Where Prefect's servers of ours keep their database: PREFECT_HOME, or else a folder of the home."""
+        return Path(os.environ.get("PREFECT_HOME") or self.home / "prefect")
+
     def feast(self) -> dict[str, str]:
         """What feature_repo/feature_store.yaml takes from here, by the name of its variable."""
         url = self.database()
@@ -273,7 +278,7 @@ class Settings(BaseSettings):
             **VARIABLES,
             "MLFLOW_TRACKING_URI": self.tracking_uri,
             "MLFLOW_REGISTRY_URI": self.tracking_uri,
-            "PREFECT_HOME": os.environ.get("PREFECT_HOME", str(self.home / "prefect")),
+            "PREFECT_HOME": str(self.prefect_home),
             **{name: os.environ.get(name, value) for name, value in PLATFORM_DEFAULTS.items()},
         }
 

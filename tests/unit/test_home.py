@@ -13,7 +13,8 @@ from asof.settings import Settings
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077], ids=oct, autouse=True)
-def umask(request: pytest.FixtureRequest) -> Iterator[None]:
+def umask(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.delenv("PREFECT_HOME", raising=False)
     before = os.umask(request.param)
     yield
     os.umask(before)
@@ -72,6 +73,15 @@ def test_a_home_that_cannot_be_is_told_with_the_next_step(tmp_path: Path, below:
     with pytest.raises(ConfigurationError, match=r"cannot be written \(.+\): make room or change its owner") as raised:
         prepare_home(home(tmp_path / below))
     assert str(tmp_path / below) in str(raised.value)
+
+
+def test_prefects_home_is_made_where_it_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "of" / "prefect"))
+    prepare_home(home(tmp_path / "home"))
+    assert mode(tmp_path / "of" / "prefect" / "prefect.db") == 0o600
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "per%cent"))
+    with pytest.raises(ConfigurationError, match="set PREFECT_HOME to a folder without it"):
+        prepare_home(home(tmp_path / "home"))
 
 
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
