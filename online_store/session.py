@@ -1,7 +1,8 @@
 """What a session with PostgreSQL must be set to, so that values are read as they were written.
 
 A server, a database, a role and libpq's variables may set each of these otherwise, and most of them change values
-without an error: text in another encoding, moments in another zone, floats with fewer digits, "NULL" for a null.
+without an error: text in another encoding, moments in another zone, floats with fewer digits, "NULL" for a null. Under
+a stricter isolation a transaction does not see what it has waited for.
 """
 
 import os
