@@ -13,7 +13,12 @@ from local import postgres
 
 
 def disk_trouble(error: BaseException) -> str | None:
-    """Which disk, which path and the next step; None where the error, and what led to it, is of another kind."""
+    """Which disk, which path and the next step; None where the error, and what led to it, is of another kind.
+
+    None as well for an error of ours that tells it by itself.
+    """
+    if isinstance(error, AsOfError) and is_disk_trouble(error):
+        return None
     troubles = [each for each in _chain(error) if is_disk_trouble(each)]
     if not troubles:
         return None
@@ -23,10 +28,9 @@ def disk_trouble(error: BaseException) -> str | None:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and its causes. What one of our own errors says for itself is not judged: its cause is."""
+    """The error and its causes."""
     while error is not None:
-        if not isinstance(error, AsOfError):
-            yield error
+        yield error
         error = error.__cause__ or error.__context__
 
 
