@@ -7,6 +7,7 @@ starts a command, so folders are closed here, whatever that is.
 import os
 import stat
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from asof.errors import ConfigurationError
@@ -26,7 +27,8 @@ def prepare_home(settings: Settings) -> None:
     """
     _prepare("ASOF_HOME", settings.home)
     for each in settings.home.iterdir():
-        _close(each)
+        with suppress(FileNotFoundError):  # another process has taken it away
+            _close(each)
     _prepare("PREFECT_HOME", settings.prefect_home)
     private_file(settings.prefect_home / PREFECT_DATABASE)
 

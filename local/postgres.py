@@ -100,12 +100,19 @@ def _cluster(settings: Settings) -> Cluster:
     home = settings.home.resolve()
     inside, outside = home / "postgres", SHELF / hashlib.sha256(str(home).encode()).hexdigest()[:12]
     account = account_for(inside)
-    reached = account.uid is None or account.can_enter(next(each for each in home.parents if each.is_dir()))
+    reached = account.uid is None or account.can_enter(_least_to_enter(home))
     if (inside / "data").is_dir() and not reached:
         raise ConfigurationError(f"{inside} holds data, but the user that runs PostgreSQL can no longer enter {home}.")
     if (inside / "data").is_dir() or (reached and not (outside / "data").is_dir()):
         return Cluster(home, inside, account)
     return Cluster(home, outside, account_for(outside))
+
+
+def _least_to_enter(home: Path) -> Path:
+    """The folder that the server's user must be able to enter by itself: through a home of ours it is let."""
+    if home.is_dir() and home.stat().st_uid != os.geteuid():
+        return home
+    return next(each for each in home.parents if each.is_dir())
 
 
 @contextmanager
