@@ -38,6 +38,7 @@ PLATFORM_DEFAULTS = {
     "ORT_DISABLE_TELEMETRY": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_CLI_PROMPT": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # Prefect's 20 are too few for a busy machine
     # `schedules: []` in prefect.yaml removes a schedule; Prefect 3.9.1 would keep it (prefect#23097).
     "PREFECT_DEPLOYMENTS_CLEAR_SCHEDULES_ON_EMPTY": "true",
 }

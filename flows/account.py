@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from asof.errors import AsOfError
-from flows.disks import disk_trouble
 from flows.progress import shown
 from flows.signals import end_orderly
+from flows.troubles import machine_trouble
 
 Say = Callable[[Any], None]
 DIGEST = re.compile("[0-9a-f]{40,64}")
@@ -28,7 +28,7 @@ DIGEST = re.compile("[0-9a-f]{40,64}")
 def account(doing: str, *, as_json: bool = False, quiet: bool = False) -> Iterator[Say]:
     """Runs a block that calls `say(result)` once; an error of ours becomes one sentence and exit code 1.
 
-    So does a full disk, through whichever library it is told.
+    So does a trouble of the machine, through whichever library it is told.
     """
     end_orderly()
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
@@ -39,7 +39,7 @@ def account(doing: str, *, as_json: bool = False, quiet: bool = False) -> Iterat
         with nullcontext() if quiet else _spinner(errors, doing):
             yield results.append
     except Exception as error:
-        told = disk_trouble(error) or (str(error) if isinstance(error, AsOfError) else "")
+        told = machine_trouble(error) or (str(error) if isinstance(error, AsOfError) else "")
         if not told:
             raise
         errors.print(f"[bold red]error:[/] {type(error).__name__}:", end=" ")

@@ -130,6 +130,14 @@ def test_where_writing_tells_no_path_the_fullest_disk_is_named(capsys: pytest.Ca
     assert "The disk of /" in _told(full.value, capsys)
 
 
+def test_a_temporary_prefect_server_that_does_not_start_is_told_with_what_to_do(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = _told(RuntimeError("Timed out while attempting to connect to ephemeral Prefect API server."), capsys)
+    assert "Prefect's temporary server did not start" in said
+    assert "`make up`" in said
+
+
 def test_an_error_of_another_kind_stays_a_traceback() -> None:
     with pytest.raises(OSError, match="Permission denied"), account("working"):
         raise OSError(errno.EACCES, os.strerror(errno.EACCES), "/there")

@@ -1,4 +1,4 @@
-"""An error -> the sentence of a disk that takes nothing more, whichever library it came through."""
+"""An error -> the sentence of a machine's trouble, whichever library it came through: a full disk, no Prefect."""
 
 import os
 import shutil
@@ -10,6 +10,15 @@ from asof.disks import is_disk_trouble
 from asof.errors import AsOfError
 from asof.settings import Settings
 from local import postgres
+
+PREFECT = "Prefect's temporary server did not start on its database"
+
+
+def machine_trouble(error: BaseException) -> str | None:
+    """What is wrong and the next step; None where the error is of another kind."""
+    if isinstance(error, RuntimeError) and "ephemeral Prefect" in str(error):
+        return f"{PREFECT} in {Settings().prefect_home}: run `make up`, whose server is used instead, and try again."
+    return disk_trouble(error)
 
 
 def disk_trouble(error: BaseException) -> str | None:
