@@ -8,6 +8,8 @@ from online_store.session import options
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
+LIBPQ = ("postgresql", "postgresql+psycopg", "postgresql+psycopg2")
+"""The drivers that take libpq's parameters."""
 SCHEMA = "public"
 """Where our tables and those of Feast's registry are, whatever search path a role has."""
 
@@ -49,3 +51,17 @@ def with_session(url: "URL", **session: str) -> "URL":
     given = url.query.get("options", "")
     told = options(given if isinstance(given, str) else " ".join(given), **session)
     return url.update_query_dict({"client_encoding": "UTF8", "options": told})
+
+
+def address_with_session(text: str) -> str:
+    """The same for an address that is not ours, which may be of any kind; who opens it says what is wrong with it."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    if not text.startswith("postgresql"):
+        return text
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        return text
+    return with_session(url).render_as_string(hide_password=False) if url.drivername in LIBPQ else text

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from asof.errors import ConfigurationError
-from asof.postgres_url import SCHEMA, conninfo_of, read_url, with_session
+from asof.postgres_url import SCHEMA, address_with_session, conninfo_of, read_url, with_session
 from online_store.session import VARIABLES, options
 
 if TYPE_CHECKING:
@@ -47,8 +47,6 @@ PLATFORM_DEFAULTS = {
 POSTGRES_URL = (
     "ASOF_POSTGRES_URL must read postgresql://user:password@host:port/database, with %40 for an @ in the password."
 )
-
-MLFLOW_URL = "MLFLOW_TRACKING_URI must read postgresql+psycopg2://user:password@host:port/database, with %40 for an @."
 
 NOT_FOR_SERVERS = frozenset(
     {
@@ -216,11 +214,8 @@ class Settings(BaseSettings):
     @property
     def tracking_uri(self) -> str:
         """MLflow's tracking and registry address: MLFLOW_TRACKING_URI, or else our own database `mlflow`."""
-        if (told := self.mlflow_tracking_uri) is None:
-            return self.sqlalchemy_url("psycopg2", "mlflow")
-        if not told.startswith("postgresql"):
-            return told
-        return with_session(read_url(told, MLFLOW_URL)).render_as_string(hide_password=False)
+        told = self.mlflow_tracking_uri
+        return self.sqlalchemy_url("psycopg2", "mlflow") if told is None else address_with_session(told)
 
     @property
     def registry(self) -> str:

@@ -167,7 +167,6 @@ def test_the_service_reads_with_it(worst: Settings) -> None:
         {"postgres_url": SecretStr(f"postgresql://asof:{ENCODED}@127.0.0.1:x/asof")},
         {"postgres_url": SecretStr(f"postgresql://asof:{ENCODED}%00@127.0.0.1:1/asof")},
         {"postgres_url": SecretStr(f"postgresql://asof:{ENCODED}@127.0.0.1:1/asof?no_such=1")},
-        {"mlflow_tracking_uri": f"postgresql://asof:{ENCODED}@127.0.0.1:x/asof"},
     ],
     ids=str,
 )
