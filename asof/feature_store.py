@@ -3,7 +3,7 @@
 import contextlib
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
@@ -11,19 +11,25 @@ from typing import TYPE_CHECKING, Any
 from asof.errors import ConfigurationError
 from asof.feature_contract import Feature, FeatureContract
 from asof.settings import PROJECT, Settings
+from online_store.session import options
 
 if TYPE_CHECKING:
     from feast import FeatureStore
     from feast.feature_service import FeatureService
+    from pydantic import ValidationError
 
 REPOSITORY = PROJECT / "feature_repo"
 
 
 def configuration(settings: Settings) -> dict[str, Any]:
-    """feature_repo/feature_store.yaml with its variables filled in. Raises ConfigurationError as below."""
+    """feature_repo/feature_store.yaml with its variables filled in. Raises ConfigurationError as below.
+
+    Values go into what was read, not into the text of the file: nothing in a password can be taken for YAML.
+    """
     import yaml
 
-    raw: dict[str, Any] = yaml.safe_load(_expanded(REPOSITORY / "feature_store.yaml", settings))
+    values = settings.feast() | {"ASOF_FEAST_SESSION": options()}
+    raw: dict[str, Any] = _filled(yaml.safe_load((REPOSITORY / "feature_store.yaml").read_text()), values)
     return raw
 
 
@@ -31,16 +37,30 @@ def open_feature_store(settings: Settings, *, registry_ttl: int = 60) -> "Featur
     """Opens the store: one connection to the registry, none yet to the stores.
 
     `registry_ttl` is the seconds after which the registry is read again (0: never). Raises ConfigurationError where
-    no PostgreSQL is set, or the registry's tables are absent and our role may not make them.
+    no PostgreSQL is set, Feast refuses the configuration, or the registry's tables are absent and our role may not make
+    them.
     """
     from feast import FeatureStore, RepoConfig
+    from pydantic import ValidationError
 
     raw = configuration(settings)
     raw["registry"]["cache_ttl_seconds"] = registry_ttl
-    store = FeatureStore(config=RepoConfig(**raw, repo_path=REPOSITORY))
+    try:
+        config = RepoConfig(**raw, repo_path=REPOSITORY)
+    except ValidationError as error:  # which quotes what it was given, the password among it
+        raise _misfitting(settings, error) from None
+    store = FeatureStore(config=config)
     with _may_make_the_registry():
         _ = store.registry  # opened when it is first asked for
     return store
+
+
+def _misfitting(settings: Settings, error: "ValidationError") -> ConfigurationError:
+    fields = ", ".join(sorted({".".join(map(str, each["loc"])) for each in error.errors()}))
+    return ConfigurationError(
+        f"Feast refuses feature_repo/feature_store.yaml with ASOF_ONLINE_STORE={settings.online_store}: "
+        f"correct {fields}."
+    )
 
 
 @contextlib.contextmanager
@@ -96,8 +116,11 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def _expanded(path: Path, settings: Settings) -> str:
-    return Template(path.read_text()).safe_substitute(settings.environment())
+def _filled(told: Any, values: Mapping[str, str]) -> Any:
+    """The same with its variables replaced, in mappings of mappings."""
+    if isinstance(told, Mapping):
+        return {name: _filled(each, values) for name, each in told.items()}
+    return Template(told).safe_substitute(values) if isinstance(told, str) else told
 
 
 def registered_contract(settings: Settings, service: str) -> FeatureContract | None:

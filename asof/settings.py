@@ -9,6 +9,8 @@ from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from asof.errors import ConfigurationError
+from asof.postgres_url import SCHEMA, address_with_session, conninfo_of, read_url, with_session
+from online_store.session import VARIABLES, options
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -36,6 +38,7 @@ PLATFORM_DEFAULTS = {
     "ORT_DISABLE_TELEMETRY": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_CLI_PROMPT": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # Prefect's 20 are too few for a busy machine
     # `schedules: []` in prefect.yaml removes a schedule; Prefect 3.9.1 would keep it (prefect#23097).
     "PREFECT_DEPLOYMENTS_CLEAR_SCHEDULES_ON_EMPTY": "true",
 }
@@ -184,15 +187,7 @@ class Settings(BaseSettings):
             raise ConfigurationError(
                 'ASOF_POSTGRES_URL is not set: run `eval "$(make -s env)"`, or set it to a server of yours.'
             )
-        from sqlalchemy.engine import make_url
-        from sqlalchemy.exc import ArgumentError
-
-        try:
-            url = make_url(self.postgres_url.get_secret_value())
-        except (ArgumentError, ValueError):  # which quotes what it could not read, and that may be the password
-            raise ConfigurationError(POSTGRES_URL) from None
-        if not url.drivername.startswith("postgresql") or not (url.host and url.database):
-            raise ConfigurationError(POSTGRES_URL)
+        url = read_url(self.postgres_url.get_secret_value(), POSTGRES_URL)
         return url.set(drivername="postgresql", database=name or url.database)
 
     @property
@@ -201,22 +196,26 @@ class Settings(BaseSettings):
         loopback = self.database().host in {"127.0.0.1", "localhost", "::1"}
         return self.postgres_sslmode or ("disable" if loopback else "require")
 
-    def conninfo(self, name: str | None = None) -> str:
-        """A libpq connection string for psycopg, with the sslmode and a connect timeout of five seconds."""
-        url = self.database(name).update_query_dict({"sslmode": self.sslmode, "connect_timeout": "5"})
-        return url.render_as_string(hide_password=False).replace(" ", "%20")  # libpq refuses, and shows, a space
+    def conninfo(self, name: str | None = None, **session: str) -> str:
+        """A libpq connection string for psycopg, with the sslmode and a connect timeout of five seconds.
+
+        `session`: what else PostgreSQL is to set for it, by name. Raises ConfigurationError where libpq cannot read it.
+        """
+        return conninfo_of(self._reached(name), **{"search_path": SCHEMA} | session)
 
     def sqlalchemy_url(self, driver: str, name: str | None = None) -> str:
         """The same server for SQLAlchemy; the driver is written out (`psycopg` or `psycopg2`)."""
-        from sqlalchemy.engine import make_url
-
-        url = make_url(self.conninfo(name)).set(drivername=f"postgresql+{driver}")
+        url = with_session(self._reached(name), search_path=SCHEMA).set(drivername=f"postgresql+{driver}")
         return url.render_as_string(hide_password=False)
+
+    def _reached(self, name: str | None) -> "URL":
+        return self.database(name).update_query_dict({"sslmode": self.sslmode, "connect_timeout": "5"})
 
     @property
     def tracking_uri(self) -> str:
         """MLflow's tracking and registry address: MLFLOW_TRACKING_URI, or else our own database `mlflow`."""
-        return self.mlflow_tracking_uri or self.sqlalchemy_url("psycopg2", "mlflow")
+        told = self.mlflow_tracking_uri
+        return self.sqlalchemy_url("psycopg2", "mlflow") if told is None else address_with_session(told)
 
     @property
     def registry(self) -> str:
@@ -244,25 +243,50 @@ class Settings(BaseSettings):
         """Where answers are looked for: the answer log as set, or else that of the local stack."""
         return self.answer_log or self.home.absolute() / "run" / "answers.jsonl"
 
-    def environment(self) -> dict[str, str]:
-        """What another process needs in order to see the same world: this is what `make env` prints."""
+    @property
+    def prefect_home(self) -> Path:
+        """Where Prefect's servers of ours keep their database: PREFECT_HOME, or else a folder of the home."""
+        return Path(os.environ.get("PREFECT_HOME") or self.home / "prefect")
+
+    def feast(self) -> dict[str, str]:
+        """What feature_repo/feature_store.yaml takes from here, by the name of its variable."""
         url = self.database()
         return {
+            "ASOF_FEAST_REGISTRY_URL": self.sqlalchemy_url("psycopg"),
+            "ASOF_FEAST_HOST": url.host or "",
+            "ASOF_FEAST_PORT": str(url.port or 5432),
+            "ASOF_FEAST_DATABASE": url.database or "",
+            "ASOF_FEAST_USER": url.username or "",
+            "ASOF_FEAST_PASSWORD": url.password or "",
+            "ASOF_FEAST_SSLMODE": self.sslmode,
+            "ASOF_FEAST_ONLINE_STORE": self.online_store,
+        }
+
+    def environment(self) -> dict[str, str]:
+        """What another process needs in order to see the same world: this is what `make env` prints."""
+        return {
             "ASOF_HOME": str(self.home),
-            "ASOF_POSTGRES_URL": url.render_as_string(hide_password=False),
-            "ASOF_POSTGRES_HOST": url.host or "",
-            "ASOF_POSTGRES_PORT": str(url.port or 5432),
-            "ASOF_POSTGRES_DATABASE": url.database or "",
-            "ASOF_POSTGRES_USER": url.username or "",
-            "ASOF_POSTGRES_PASSWORD": url.password or "",
+            "ASOF_POSTGRES_URL": self.database().render_as_string(hide_password=False).replace(" ", "%20"),  # for psql
             "ASOF_POSTGRES_SSLMODE": self.sslmode,
             "ASOF_ONLINE_STORE": self.online_store,
-            "ASOF_FEAST_REGISTRY_URL": self.sqlalchemy_url("psycopg"),
+            **{name: _in_yaml(value) for name, value in self.feast().items()},
+            "ASOF_FEAST_SESSION": options(),
+            **VARIABLES,
             "MLFLOW_TRACKING_URI": self.tracking_uri,
             "MLFLOW_REGISTRY_URI": self.tracking_uri,
-            "PREFECT_HOME": os.environ.get("PREFECT_HOME", str(self.home / "prefect")),
+            "PREFECT_HOME": str(self.prefect_home),
             **{name: os.environ.get(name, value) for name, value in PLATFORM_DEFAULTS.items()},
         }
+
+
+def _in_yaml(value: str) -> str:
+    """A literal of YAML in ASCII: Feast puts the variables into the text of its file, and reads that as YAML."""
+    plain = (each if each.isascii() and each.isprintable() and each not in '"\\' else _escaped(each) for each in value)
+    return f'"{"".join(plain)}"'
+
+
+def _escaped(character: str) -> str:
+    return f"\\U{ord(character):08x}"
 
 
 def environment_of_servers() -> dict[str, str]:

@@ -17,6 +17,8 @@ from rich.table import Table
 
 from asof.errors import AsOfError
 from flows.progress import shown
+from flows.signals import end_orderly
+from flows.troubles import machine_trouble
 
 Say = Callable[[Any], None]
 DIGEST = re.compile("[0-9a-f]{40,64}")
@@ -24,7 +26,11 @@ DIGEST = re.compile("[0-9a-f]{40,64}")
 
 @contextmanager
 def account(doing: str, *, as_json: bool = False, quiet: bool = False) -> Iterator[Say]:
-    """Runs a block that calls `say(result)` once; an error of ours becomes one sentence and exit code 1."""
+    """Runs a block that calls `say(result)` once; an error of ours becomes one sentence and exit code 1.
+
+    So does a trouble of the machine, through whichever library it is told.
+    """
+    end_orderly()
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     _hush_deprecations()
     results: list[Any] = []
@@ -32,9 +38,12 @@ def account(doing: str, *, as_json: bool = False, quiet: bool = False) -> Iterat
     try:
         with nullcontext() if quiet else _spinner(errors, doing):
             yield results.append
-    except AsOfError as error:
+    except Exception as error:
+        told = machine_trouble(error) or (str(error) if isinstance(error, AsOfError) else "")
+        if not told:
+            raise
         errors.print(f"[bold red]error:[/] {type(error).__name__}:", end=" ")
-        errors.print(str(error), markup=False, highlight=False)
+        errors.print(told, markup=False, highlight=False)
         raise typer.Exit(1) from error
     for result in results:
         tell(plain(result), as_json=as_json)

@@ -144,11 +144,12 @@ def log_file(name: str, folder: Path) -> Path:
 def _spawn(words: Sequence[str], environment: Mapping[str, str], log: Path) -> int:
     """Runs Python in the log's folder, where no package of this checkout hides the Bento's own; returns its number.
 
-    A shell turns into the server once it has opened the log, so no parent has to wait for anything.
+    A shell turns into the server once it has opened the log, so no parent has to wait for anything. What the server
+    writes, its log and Prefect's database among it, is for its owner alone.
     """
     if log.is_file():
         log.replace(log.with_suffix(".log.old"))
-    shell = ["/bin/sh", "-c", 'cd "$0" && log="$1" && shift && exec "$@" </dev/null >>"$log" 2>&1']
+    shell = ["/bin/sh", "-c", 'umask 077 && cd "$0" && log="$1" && shift && exec "$@" </dev/null >>"$log" 2>&1']
     return os.posix_spawn(
         shell[0], [*shell, str(log.parent), str(log), sys.executable, *words], environment, setsid=True
     )

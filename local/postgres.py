@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from sqlalchemy.engine import URL, make_url
 
 from asof.errors import ConfigurationError
+from asof.home import prepare_home, private_file, private_folder
 from asof.settings import Settings
 from local.account import account_for
 from local.binaries import Binaries, find_binaries, within_reach
@@ -38,10 +39,12 @@ class Server:
 
 
 def ensure(settings: Settings) -> Settings:
-    """The same settings with the URL of a PostgreSQL that answers and holds our databases.
+    """The same settings with the URL of a PostgreSQL that answers and holds our databases; the home is there, too.
 
-    Raises ConfigurationError where ASOF_POSTGRES_URL names a server that does not answer, or ours does not start.
+    Raises ConfigurationError where ASOF_HOME cannot be used, ASOF_POSTGRES_URL names a server that does not answer, or
+    ours does not start.
     """
+    prepare_home(settings)
     if is_embedded(settings):
         url = start(settings).url
         if settings.postgres_url and url:  # a database of its own on our server stays the one that is meant
@@ -95,23 +98,32 @@ def remove(settings: Settings) -> None:
 
 def _cluster(settings: Settings) -> Cluster:
     home = settings.home.resolve()
-    inside = home / "postgres"
+    inside, outside = home / "postgres", SHELF / hashlib.sha256(str(home).encode()).hexdigest()[:12]
     account = account_for(inside)
-    if account.uid is None or account.can_enter(next(folder for folder in (home, *home.parents) if folder.is_dir())):
-        return Cluster(home, inside, account)
-    if (inside / "data").is_dir():
+    reached = account.uid is None or account.can_enter(_least_to_enter(home))
+    if (inside / "data").is_dir() and not reached:
         raise ConfigurationError(f"{inside} holds data, but the user that runs PostgreSQL can no longer enter {home}.")
-    outside = SHELF / hashlib.sha256(str(home).encode()).hexdigest()[:12]
+    if (inside / "data").is_dir() or (reached and not (outside / "data").is_dir()):
+        return Cluster(home, inside, account)
     return Cluster(home, outside, account_for(outside))
+
+
+def _least_to_enter(home: Path) -> Path:
+    """The folder that the server's user must be able to enter by itself: through a home of ours it is let."""
+    if home.is_dir() and home.stat().st_uid != os.geteuid():
+        return home
+    return next(each for each in home.parents if each.is_dir())
 
 
 @contextmanager
 def _locked(settings: Settings) -> Iterator[Cluster]:
-    home = settings.home.resolve()
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "postgres.lock").open("a") as lock:
+    home = private_folder(settings.home.resolve())
+    with private_file(home / "postgres.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield _cluster(settings)
+        cluster = _cluster(settings)
+        if cluster.place.parent == home:
+            cluster.account.be_let_through(home)
+        yield cluster
 
 
 def _launch(cluster: Cluster, binaries: Binaries, preferred: int) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from asof.home import private_folder
 from asof.settings import Settings, export
 from local import background, postgres, swap
 from local.background import Running, Service
@@ -151,7 +152,7 @@ def run_folder(settings: Settings) -> Path:
 def locked(settings: Settings) -> Iterator[Path]:
     """The folder of records, while nobody else starts or ends anything in it."""
     folder = run_folder(settings)
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     with (folder / "stack.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield folder

@@ -24,6 +24,7 @@ from psycopg.pq import TransactionStatus
 
 from online_store.errors import Unreachable
 from online_store.reading.parameters import register
+from online_store.session import options
 
 PATIENCE = 10.0
 """Seconds that a caller waits for a connection: longer than a server takes to start again."""
@@ -36,7 +37,6 @@ PLANNING = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "jit": "off",
-    "TimeZone": "UTC",
 }
 
 AnyConnection = Connection[Any] | AsyncConnection[Any]
@@ -52,9 +52,9 @@ class Address:
     @property
     def conninfo(self) -> str:
         """For libpq."""
-        options = " ".join(f"-c {name}={value}" for name, value in PLANNING.items())
+        session = {"client_encoding": "UTF8", "options": options(**PLANNING)}
         # A host that does not answer would be waited for for two minutes.
-        return make_conninfo(**dict(self.parts), options=options, connect_timeout=math.ceil(PATIENCE))
+        return make_conninfo(**dict(self.parts), **session, connect_timeout=math.ceil(PATIENCE))
 
 
 def is_lost(error: OperationalError) -> bool:

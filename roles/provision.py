@@ -25,7 +25,12 @@ TRIGRAMS = "pg_trgm"
 """The extension that Prefect's server looks for; its own role may make it, too, where the server has it."""
 
 
-SESSION = ("search_path=pg_catalog", "role=none", "default_transaction_read_only=off", "lock_timeout=60s")
+SESSION = {
+    "search_path": "pg_catalog",
+    "role": "none",
+    "default_transaction_read_only": "off",
+    "lock_timeout": "60s",
+}
 """What the admin's sessions begin with, whatever is set for a database. Who holds a lock for longer is told."""
 
 
@@ -152,17 +157,17 @@ def _admin(settings: Settings) -> Settings:
 
 
 def _as_owner(admin: Settings) -> Settings:
-    """The admin's sessions in database `asof` as the owner role (a tab, since libpq takes no space in an address)."""
-    url = admin.database(ASOF).update_query_dict({"options": f"-crole={OWNER}\t-csearch_path=public"})
+    """The admin's sessions in database `asof` as the owner role."""
+    url = admin.database(ASOF).update_query_dict({"options": f"-c role={OWNER}"})
     return admin.model_copy(update={"postgres_url": SecretStr(url.render_as_string(hide_password=False))})
 
 
 @contextmanager
 def _connected(settings: Settings, name: str | None = None) -> Iterator[Connection]:
     """With nothing on the search path that a role could have made, nor as an owner has set it for his database."""
-    url, options = settings.database(name), " ".join(f"-c {each}" for each in SESSION)
+    url = settings.database(name)
     try:
-        connection = psycopg.connect(settings.conninfo(name), autocommit=True, options=options)
+        connection = psycopg.connect(settings.conninfo(name, **SESSION), autocommit=True)
     except psycopg.OperationalError as refusal:
         address = f"{url.host}:{url.port or 5432}, database {url.database},"
         raise ConfigurationError(

@@ -127,8 +127,7 @@ def append(connection: Connection, model: str, changes: Sequence[Change], *, who
 @contextmanager
 def reading(settings: Settings) -> Iterator[Connection]:
     """A connection that can change nothing."""
-    options = "-c default_transaction_read_only=on"
-    with psycopg.connect(settings.conninfo(), autocommit=True, options=options) as connection:
+    with psycopg.connect(settings.conninfo(default_transaction_read_only="on"), autocommit=True) as connection:
         yield connection
 
 

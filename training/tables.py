@@ -66,8 +66,6 @@ def turn(settings: Settings) -> Iterator[Connection]:
     So the ids of loads stand in the order of their commits: who has seen one has seen all below it.
     """
     with psycopg.connect(settings.conninfo()) as connection:
-        # Under a stricter level, which a role may have as its default, we would not see what we waited for.
-        connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
         yield connection
 

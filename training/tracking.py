@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from asof.home import private_folder
 from asof.settings import Settings
 from training.tracking_address import check_tracking_address, unusable
 
@@ -80,7 +81,7 @@ def _experiment(client: "MlflowClient", settings: Settings, name: str) -> str:
     artefacts = settings.home.absolute() / "artifacts"
     served = settings.tracking_uri.startswith("http")
     if not served:
-        artefacts.mkdir(parents=True, exist_ok=True)
+        private_folder(artefacts)
     try:
         return str(client.create_experiment(name, artifact_location=None if served else artefacts.as_uri()))
     except MlflowException as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
 
+from asof.disks import is_disk_trouble
 from asof.errors import ConfigurationError
 
 PATIENCE = 3.0
@@ -32,10 +33,11 @@ def check_tracking_address(uri: str) -> None:
 
 def unusable(uri: str, trouble: Exception) -> ConfigurationError:
     """The one sentence: which variable, which address, what is wrong, what to do."""
-    return ConfigurationError(
-        f"MLflow cannot be used at {_without_password(uri)}: {_reason(trouble).replace(uri, _without_password(uri))}. "
-        "Start MLflow there, correct MLFLOW_TRACKING_URI, or unset it to use the project's own database."
-    )
+    reason = _reason(trouble).replace(uri, _without_password(uri))
+    mend = "Start MLflow there, correct MLFLOW_TRACKING_URI, or unset it to use the project's own database."
+    if is_disk_trouble(reason):
+        mend = "Make room on the disk where its database lies."
+    return ConfigurationError(f"MLflow cannot be used at {_without_password(uri)}: {reason}. {mend}")
 
 
 def _trouble(uri: str) -> Exception | None:

@@ -6,6 +6,8 @@ whole lines to one file; it may be moved away at any time (logrotate), and is th
 
 import contextlib
 import logging
+import os
+import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -100,6 +102,8 @@ class _File(WatchedFileHandler):
 
     def _open(self) -> TextIOWrapper:
         Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):  # who rotates it may give it another mode
+            os.close(os.open(self.baseFilename, os.O_CREAT | os.O_EXCL, stat.S_IRUSR | stat.S_IWUSR))
         return super()._open()
 
     def emit(self, record: logging.LogRecord) -> None:

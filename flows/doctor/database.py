@@ -1,4 +1,4 @@
-"""PostgreSQL -> does it let us in, of which version, in which time zone, how planned, by which clock, how full."""
+"""PostgreSQL -> does it let us in, of which version, with which sessions, how planned, by which clock, how full."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,22 +13,21 @@ from asof.settings import Settings
 from flows.doctor.clocks import clocks_apart
 from flows.doctor.finding import Finding, error, note, warning
 from flows.doctor.given import Given
-from local.databases import MLFLOW, UTC_NAMES
+from local.databases import MLFLOW, session_trouble
 
 OLDEST = 140000
 """CREATE OR REPLACE TRIGGER came with PostgreSQL 14."""
 
-READ_ONLY = "-c default_transaction_read_only=on -c statement_timeout=5000 -c lock_timeout=2000"
+READ_ONLY = {"default_transaction_read_only": "on", "statement_timeout": "5000", "lock_timeout": "2000"}
 Connection = psycopg.Connection[TupleRow]
 
 SEEN = """
 SELECT current_database() AS name, current_user AS role, current_setting('server_version_num')::int AS version,
-       zone.setting AS zone, zone.source AS zone_source, loops.setting AS nestloop, loops.source AS nestloop_source,
-       (SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = current_database()) AS encoding,
+       setting AS nestloop, source AS nestloop_source,
        (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')::int AS connections,
        current_setting('max_connections')::int AS most_connections,
        extract(epoch FROM clock_timestamp())::float AS clock
-FROM pg_settings zone, pg_settings loops WHERE zone.name = 'TimeZone' AND loops.name = 'enable_nestloop'
+FROM pg_settings WHERE name = 'enable_nestloop'
 """
 
 REFUSALS = {
@@ -49,11 +48,8 @@ class Seen:
     name: str
     role: str
     version: int
-    zone: str
-    zone_source: str
     nestloop: str
     nestloop_source: str
-    encoding: str
     connections: int
     most_connections: int
     clock: float
@@ -62,7 +58,7 @@ class Seen:
 @contextmanager
 def reading(settings: Settings, name: str | None = None) -> Iterator[Connection]:
     """A connection that can change nothing, and whose statements end after five seconds."""
-    with psycopg.connect(settings.conninfo(name), autocommit=True, options=READ_ONLY) as connection:
+    with psycopg.connect(settings.conninfo(name, **READ_ONLY), autocommit=True) as connection:
         yield connection
 
 
@@ -80,9 +76,6 @@ def look_at_connection(given: Given) -> Iterator[Finding]:
         yield error("postgres", str(wrong), "Correct ASOF_POSTGRES_URL, or unset it to use the embedded one.")
     except psycopg.OperationalError as refusal:
         yield refused(_address(given.settings), str(refusal).splitlines()[0])
-    except psycopg.ProgrammingError:  # which quotes what libpq could not read
-        found = "ASOF_POSTGRES_URL holds a parameter that libpq does not know."
-        yield error("postgres", found, "Correct what stands after the ? in ASOF_POSTGRES_URL.")
 
 
 def refused(address: str, reason: str) -> Finding:
@@ -100,9 +93,10 @@ def look_at_database(given: Given) -> Iterator[Finding]:
     """Every check on the database of the snapshots, and on MLflow's where it is ours."""
     settings = given.settings
     yield from way_there(str(settings.database().host), settings.sslmode)
-    yield from judged(_seen(settings, None))
+    yield from sessions(settings, None)
+    yield from judged(_seen(settings))
     if settings.tracking_uri == settings.sqlalchemy_url("psycopg2", MLFLOW) and _is_there(settings, MLFLOW):
-        yield from in_utc(_seen(settings, MLFLOW))
+        yield from sessions(settings, MLFLOW)
 
 
 def judged(seen: Seen) -> Iterator[Finding]:
@@ -110,12 +104,6 @@ def judged(seen: Seen) -> Iterator[Finding]:
     if seen.version < OLDEST:
         found = f"PostgreSQL is of version {seen.version // 10000}; triggers of the history need 14 or newer."
         yield error("postgres-version", found, "Upgrade the server (pg_upgrade, or dump and restore).")
-    yield from in_utc(seen)
-    if seen.encoding != "UTF8":
-        found = f"Database {seen.name} is encoded in {seen.encoding}: what is not in it cannot be loaded."
-        yield error(
-            "encoding", found, f"CREATE DATABASE {seen.name}_utf8 TEMPLATE template0 ENCODING 'UTF8', and load anew."
-        )
     yield from planned(seen)
     if seen.connections > 0.8 * seen.most_connections:
         found = f"{seen.connections} of {seen.most_connections} connections are taken: the next ones are refused."
@@ -123,21 +111,11 @@ def judged(seen: Seen) -> Iterator[Finding]:
     yield from clocks_apart("PostgreSQL", seen.clock)
 
 
-def in_utc(seen: Seen) -> Iterator[Finding]:
-    """Feast writes UTC without saying so, and PostgreSQL takes it in the session's time zone."""
-    if seen.zone.upper() in UTC_NAMES:
-        return
-    found = (
-        f"Database {seen.name} keeps its time in {seen.zone} (by its {seen.zone_source}), and Feast writes naive UTC."
-    )
-    mends = {
-        "environment variable": "unset PGTZ",
-        "client": "Take TimeZone out of PGOPTIONS and of the options in ASOF_POSTGRES_URL.",
-        "user": f"ALTER ROLE {seen.role} SET timezone TO 'UTC'",
-        "database user": f"ALTER ROLE {seen.role} IN DATABASE {seen.name} SET timezone TO 'UTC'",
-    }
-    mend = mends.get(seen.zone_source, f"ALTER DATABASE {seen.name} SET timezone TO 'UTC'")
-    yield error(f"time-zone:{seen.name}", found, f"{mend}; then start the services anew.")
+def sessions(settings: Settings, name: str | None) -> Iterator[Finding]:
+    """Whether our connections to a database get values as they were written."""
+    with reading(settings, name) as connection:
+        if trouble := session_trouble(connection):
+            yield error(f"session:{connection.info.dbname}", f"{trouble[0]}.", f"{trouble[1]}.")
 
 
 def planned(seen: Seen) -> Iterator[Finding]:
@@ -161,8 +139,8 @@ def way_there(host: str, sslmode: str) -> Iterator[Finding]:
     yield (note if host.isalnum() and not host.isdigit() else warning)("sslmode", found, mend)
 
 
-def _seen(settings: Settings, name: str | None) -> Seen:
-    with reading(settings, name) as connection, connection.cursor(row_factory=class_row(Seen)) as cursor:
+def _seen(settings: Settings) -> Seen:
+    with reading(settings) as connection, connection.cursor(row_factory=class_row(Seen)) as cursor:
         begun = time()
         seen = cursor.execute(SEEN).fetchone()
         assert seen is not None  # noqa: S101 - a query without a table has a row

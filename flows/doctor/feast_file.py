@@ -42,7 +42,7 @@ def judged(told: Mapping[str, Any]) -> Iterator[Finding]:
 def _planner(store: Mapping[str, Any]) -> Iterator[Finding]:
     if store.get("type") == "postgres" and "enable_nestloop=off" not in str(store.get("db_schema", "")):
         found = f"{FILE} does not switch nested loops off for Feast's joins: reading history takes O(n^2) then."
-        mend = "offline_store.db_schema: public -c enable_nestloop=off -c search_path=public"
+        mend = "offline_store.db_schema: public -c enable_nestloop=off ${ASOF_FEAST_SESSION} -c search_path=public"
         yield error("feast-planner", found, mend)
 
 
@@ -51,7 +51,7 @@ def _sslmode(name: str, store: Mapping[str, Any]) -> Iterator[Finding]:
         found = (
             f"{FILE} sets no sslmode in {name}: Feast takes `require`, which a server without a certificate refuses."
         )
-        yield error(f"feast-sslmode:{name}", found, f"{name}.sslmode: ${{ASOF_POSTGRES_SSLMODE}}")
+        yield error(f"feast-sslmode:{name}", found, f"{name}.sslmode: ${{ASOF_FEAST_SSLMODE}}")
 
 
 def _registry(registry: Mapping[str, Any]) -> Iterator[Finding]:

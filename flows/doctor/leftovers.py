@@ -54,7 +54,7 @@ def look_at_leftovers(given: Given) -> Iterator[Finding]:
 
 def look_at_prefects_file(given: Given) -> Iterator[Finding]:
     """How large Prefect's database has become where it is SQLite in PREFECT_HOME."""
-    file = Path(given.environment.get("PREFECT_HOME", str(given.settings.home / "prefect"))) / "prefect.db"
+    file = Path(given.environment.get("PREFECT_HOME") or given.settings.home / "prefect") / "prefect.db"
     if file.is_file():
         size = sum(each.stat().st_size for each in file.parent.glob("prefect.db*"))
         yield from grown(str(file), size, _rows(file) if size >= LARGE else {})

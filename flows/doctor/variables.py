@@ -11,11 +11,6 @@ from flows.doctor.finding import Finding, error, note, warning
 from flows.doctor.given import Given
 
 TOLD_TO_PROCESSES = {
-    "ASOF_POSTGRES_HOST",
-    "ASOF_POSTGRES_DATABASE",
-    "ASOF_POSTGRES_USER",
-    "ASOF_POSTGRES_PASSWORD",
-    "ASOF_FEAST_REGISTRY_URL",
     "ASOF_STARTED_AS",
 }
 """Set by us for processes of ours, beside the settings."""

@@ -12,9 +12,12 @@ from typing import Any, Self
 
 from psycopg import AsyncConnection, OperationalError, adapt
 from psycopg.abc import Transformer
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import error_from_result
 from psycopg.pq import ConnStatus, ExecStatus, Format
 from psycopg.pq.abc import PGresult
+
+from online_store.session import options
 
 PLANNING = {
     # Planning takes longer than the lookup: it is done once. The one way that is good at any size is key by key, by
@@ -25,8 +28,6 @@ PLANNING = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "jit": "off",
-    "TimeZone": "UTC",
-    "client_encoding": "UTF8",
 }
 
 
@@ -38,10 +39,11 @@ class PreparedQueries:
         self._loader: Transformer | None = None
 
     @classmethod
-    async def connect(cls, conninfo: str, *, options: str = "") -> Self:
-        """Connects; `prepare` comes next. `options` are libpq's. Raises psycopg.Error."""
-        planning = " ".join(f"-c {name}={value}" for name, value in PLANNING.items())
-        return cls(await AsyncConnection.connect(conninfo, options=f"{options} {planning}", autocommit=True))
+    async def connect(cls, conninfo: str, **session: str) -> Self:
+        """Connects; `prepare` comes next. `session`: what else PostgreSQL is to set. Raises psycopg.Error."""
+        given = conninfo_to_dict(conninfo).get("options") or ""
+        told = {"client_encoding": "UTF8", "options": options(str(given), **PLANNING, **session)}
+        return cls(await AsyncConnection.connect(make_conninfo(conninfo, **told), autocommit=True))
 
     async def prepare(self, name: bytes, query: str, types: Sequence[int] = ()) -> None:
         """Prepares the query; `types` are the numbers of its parameters' types. Raises psycopg.Error."""

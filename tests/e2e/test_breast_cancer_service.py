@@ -43,7 +43,7 @@ def built(settings: Settings, made: Made, tmp_path_factory: pytest.TempPathFacto
 def service(settings: Settings, built: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """The service in an empty folder, without PostgreSQL, Feast, MLflow and Prefect."""
     folder = tmp_path_factory.mktemp("cancer")
-    nowhere = dict.fromkeys(("ASOF_POSTGRES_URL", "ASOF_FEAST_REGISTRY_URL", "ASOF_POSTGRES_HOST"), "")
+    nowhere = dict.fromkeys(("ASOF_POSTGRES_URL", "ASOF_FEAST_REGISTRY_URL", "ASOF_FEAST_HOST"), "")
     absent = ("mlflow", "prefect", "feast")
     with kit.serving(settings, built.bento_tag, folder, absent=absent, **nowhere) as client:
         kit.eventually(lambda: client.get("/readyz").status_code == 200, 60, folder / "log")

@@ -268,7 +268,7 @@ def test_features_in_the_request_go_the_same_way(
     settings: Settings, built: CodeBundle, mlflow: MlflowServer, tmp_path: Path
 ) -> None:
     """Without PostgreSQL and Feast."""
-    nowhere = dict.fromkeys(("ASOF_POSTGRES_URL", "ASOF_FEAST_REGISTRY_URL", "ASOF_POSTGRES_HOST"), "")
+    nowhere = dict.fromkeys(("ASOF_POSTGRES_URL", "ASOF_FEAST_REGISTRY_URL", "ASOF_FEAST_HOST"), "")
     variables = _variables(settings, mlflow.address, tmp_path / "kept") | nowhere
     tag, absent = bundle_code(settings, CANCER).bento_tag, ("mlflow", "prefect", "feast")
     body = {"features": list(EXAMPLE)}

@@ -7,8 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 from asof.settings import PROJECT, Settings
+
+
+@pytest.fixture(scope="module")
+def settings(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """With a home whose path must be quoted for a shell, and in an address."""
+    return settings.model_copy(update={"home": tmp_path_factory.mktemp("a home") / "of José's, + more"})
 
 
 def _job(world: dict[str, str], *words: str, **variables: str) -> dict[str, Any]:

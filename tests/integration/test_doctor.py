@@ -71,7 +71,6 @@ def test_where_all_is_well_nothing_must_be_mended(world: World) -> None:
 @pytest.mark.parametrize(
     ("broken", "name"),
     [
-        ("ALTER DATABASE {} SET timezone TO 'Europe/Berlin'", "time-zone:{}"),
         ("ALTER DATABASE {} SET enable_nestloop TO off", "planner"),
         ("CREATE TABLE public.feast_entity_df_1 (n int)", "leaked-tables"),
         ("ALTER TABLE public.labels DISABLE TRIGGER append_only", "append-only"),

@@ -131,7 +131,9 @@ def test_up_twice_starts_nothing_twice_and_down_ends_all_of_it(tmp_path: Path) -
 
     def local(*words: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "local", *words]
-        return subprocess.run(command, cwd=PROJECT, env=kept | given, capture_output=True, text=True, check=True)
+        return subprocess.run(
+            command, cwd=PROJECT, env=kept | given, capture_output=True, text=True, check=True, umask=0
+        )
 
     settings = Settings(home=tmp_path / "home", postgres_url=None, mlflow_tracking_uri=None)
     try:
@@ -139,6 +141,8 @@ def test_up_twice_starts_nothing_twice_and_down_ends_all_of_it(tmp_path: Path) -
         assert f"Port {mlflow_port} is taken; the MLflow UI takes" in first.stderr
         assert "No Bento streamflow_churn:latest is built yet" in first.stdout
         states = {state.name: state for state in stack.states(settings)}
+        open_to_others = [path for path in settings.home.rglob("*") if path.stat().st_mode & 0o077]
+        assert open_to_others == [path for path in open_to_others if path.is_relative_to(settings.home / "postgres")]
         assert [name for name in states if states[name].running] == ["postgres", "mlflow", "prefect"]
         assert _get(f"{states['mlflow'].address}/health") == b"OK"
         interface = json.loads(_get(f"{states['prefect'].address}/ui-settings"))

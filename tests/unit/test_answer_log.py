@@ -3,6 +3,8 @@
 import gzip
 import json
 import logging
+import os
+import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -100,6 +102,16 @@ def test_eight_threads_and_two_workers_leave_one_whole_line_for_each_request(ope
 def test_its_folder_is_made(opened: Opened, tmp_path: Path) -> None:
     answered(opened(tmp_path / "new" / "folder" / "answers.jsonl"), "1")
     assert len(lines(tmp_path / "new" / "folder" / "answers.jsonl")) == 1
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022], ids=oct)
+def test_it_is_its_owners_whatever_the_umask_is(opened: Opened, tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        answered(opened(tmp_path / "answers.jsonl"), "8c5f2a")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "answers.jsonl").stat().st_mode) == 0o600
 
 
 def test_what_cannot_be_written_is_told_once_and_fails_nothing(

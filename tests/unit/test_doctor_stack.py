@@ -47,7 +47,7 @@ from training.register import ModelVersion
 
 NOW = datetime(2026, 11, 27, tzinfo=UTC)
 CHURN = load("churn")
-GOOD = Seen("asof", "ann", 150004, "UTC", "configuration file", "on", "default", "UTF8", 5, 100, 0.01)
+GOOD = Seen("asof", "ann", 150004, "on", "default", 5, 100, 0.01)
 VIEW = View("usage_fv", "usage", timedelta(days=45), refuses=True)
 ONLINE = Online(VIEW, NOW, 0, 0, NOW - timedelta(days=10))
 FILE = yaml.safe_load((PROJECT / "feature_repo" / "feature_store.yaml").read_text())
@@ -72,28 +72,9 @@ def test_a_database_that_is_right_is_not_talked_of() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "mend"),
-    [
-        ("database", "ALTER DATABASE asof SET timezone TO 'UTC'"),
-        ("configuration file", "ALTER DATABASE asof SET timezone TO 'UTC'"),
-        ("user", "ALTER ROLE ann SET timezone TO 'UTC'"),
-        ("database user", "ALTER ROLE ann IN DATABASE asof SET timezone TO 'UTC'"),
-        ("environment variable", "unset PGTZ"),
-        ("client", "Take TimeZone out of PGOPTIONS"),
-    ],
-)
-def test_another_time_zone_is_mended_where_it_was_set(source: str, mend: str) -> None:
-    found = only(database.judged(replace(GOOD, zone="Europe/Berlin", zone_source=source)))
-    assert (found.name, found.severity) == ("time-zone:asof", Severity.ERROR)
-    assert "Europe/Berlin" in found.found
-    assert found.mend.startswith(mend)
-
-
-@pytest.mark.parametrize(
     ("changed", "name"),
     [
         ({"version": 130011}, "postgres-version"),
-        ({"encoding": "LATIN1"}, "encoding"),
         ({"nestloop": "off", "nestloop_source": "database"}, "planner"),
         ({"connections": 95}, "connections"),
         ({"clock": 120.0}, "clock:PostgreSQL"),

@@ -4,8 +4,10 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+import yaml
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import ValidationError
+from sqlalchemy.engine import make_url
 
 from asof.errors import ConfigurationError
 from asof.settings import PROJECT, Settings
@@ -85,8 +87,9 @@ def test_the_password_shows_in_no_repr_and_reaches_other_processes_whole() -> No
     assert "p@ss" not in repr(found)
     assert "p%40ss" not in repr(found)
     told = found.environment()
-    assert told["ASOF_POSTGRES_PASSWORD"] == "p@ss"
-    assert told["ASOF_FEAST_REGISTRY_URL"].startswith("postgresql+psycopg://someone:p%40ss@db.example:6000/features?")
+    assert yaml.safe_load(told["ASOF_FEAST_PASSWORD"]) == "p@ss"
+    registry = yaml.safe_load(told["ASOF_FEAST_REGISTRY_URL"])
+    assert registry.startswith("postgresql+psycopg://someone:p%40ss@db.example:6000/features?")
 
 
 def test_a_password_with_a_space_reaches_libpq() -> None:
@@ -102,6 +105,25 @@ def test_no_platform_reports_home_unless_the_user_says_so(monkeypatch: pytest.Mo
     assert [told[name] for name in names] == ["true", "true", "false", "1"]
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "false")
     assert settings(postgres_url=URL).environment()["MLFLOW_DISABLE_TELEMETRY"] == "false"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://mlflow.example",
+        "sqlite:////there/mlflow.db",
+        "postgresql://asof:x@127.0.0.1:port/mlflow",
+        "postgresql+pg8000://asof:x@127.0.0.1/mlflow",
+    ],
+)
+def test_an_address_of_mlflow_that_takes_no_session_stays_as_it_is(uri: str) -> None:
+    assert settings(mlflow_tracking_uri=uri).tracking_uri == uri
+
+
+def test_an_address_of_mlflow_by_socket_gets_the_session() -> None:
+    given = "postgresql+psycopg2:///mlflow?host=/run/postgresql"
+    told = make_url(settings(mlflow_tracking_uri=given).tracking_uri)
+    assert (told.database, told.query["host"], told.query["client_encoding"]) == ("mlflow", "/run/postgresql", "UTF8")
 
 
 @pytest.mark.parametrize(("name", "value"), [("port", "many"), ("max_in_flight", 0), ("lookup_timeout", -1)])

@@ -1,14 +1,19 @@
 """What a command leaves on stdout and stderr, and how the demo judges an answer."""
 
+import errno
 import json
 import logging
+import os
+import sqlite3
 from datetime import UTC, datetime
+from pathlib import Path
 
+import psycopg
 import pytest
 import typer
 from rich.console import Console
 
-from asof.errors import DataError
+from asof.errors import ConfigurationError, DataError
 from asof.use_case import Question
 from flows.account import account, shortened
 from flows.progress import log, shown
@@ -77,3 +82,62 @@ def test_an_answer_keeps_the_promise_only_with_its_status_and_members(
     status: int, answer: dict[str, object], kept: bool
 ) -> None:
     assert Question("A user", "{}", 200, {"user_id": "a"}).is_answered_by(status, answer) is kept
+
+
+def _told(error: Exception, capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(typer.Exit) as ended, account("working"):
+        raise error
+    assert ended.value.exit_code == 1
+    return " ".join(capsys.readouterr().err.split())
+
+
+def _unusable(cause: Exception) -> Exception:
+    """As `training.tracking_address` tells it: the cause, which may hold a password, is not shown."""
+    error = ConfigurationError("Correct the address.")
+    error.__context__, error.__suppress_context__ = cause, True
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/there/artifacts/model.skops"), "/there/artifacts/model"),
+        (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "/there/part"), "/there/part"),
+        (OSError(errno.EROFS, os.strerror(errno.EROFS), "/there/part"), "/there/part"),
+        (psycopg.errors.DiskFull('could not extend file "base/1/2": No space left on device'), "PostgreSQL"),
+        (
+            _unusable(psycopg.OperationalError("FATAL: could not write init file: No space left on device")),
+            "PostgreSQL",
+        ),
+        (_unusable(sqlite3.OperationalError("database or disk is full")), "disk is full"),
+    ],
+    ids=str,
+)
+def test_a_full_disk_is_told_with_its_path_and_no_address_is_blamed(
+    error: Exception, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = _told(error, capsys)
+    assert told in said
+    assert "The disk of /" in said or "The disk of PostgreSQL" in said
+    assert "make room there, then run the command again" in said
+    assert "address" not in said
+
+
+def test_where_writing_tells_no_path_the_fullest_disk_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(OSError, match="No space left") as full:
+        Path("/dev/full").write_text("a")
+    assert full.value.filename is None
+    assert "The disk of /" in _told(full.value, capsys)
+
+
+def test_a_temporary_prefect_server_that_does_not_start_is_told_with_what_to_do(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = _told(RuntimeError("Timed out while attempting to connect to ephemeral Prefect API server."), capsys)
+    assert "Prefect's temporary server did not start" in said
+    assert "`make up`" in said
+
+
+def test_an_error_of_another_kind_stays_a_traceback() -> None:
+    with pytest.raises(OSError, match="Permission denied"), account("working"):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES), "/there")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from asof.errors import FeatureStoreUnavailable
 from asof.feature_contract import FeatureContract
 from asof.feature_store import configuration
+from asof.postgres_url import conninfo_of
 from asof.serving.store.reader import EntityReader, require_same
 from asof.serving.store.values import SCALARS
 from asof.settings import Settings
@@ -85,8 +86,6 @@ def _address(registry: Mapping[str, Any]) -> str:
 
 
 def _conninfo(registry: Mapping[str, Any]) -> str:
-    """libpq takes the address as SQLAlchemy does, but for the driver's name."""
     from sqlalchemy.engine import make_url
 
-    url = make_url(_address(registry)).set(drivername="postgresql")
-    return url.render_as_string(hide_password=False).replace(" ", "%20")
+    return conninfo_of(make_url(_address(registry)))

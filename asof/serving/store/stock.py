@@ -22,7 +22,7 @@ class StockReader:
         self.policies = policies
         self._features = contract.features
         store, project = configuration["online_store"], configuration["project"]
-        self._conninfo, self._options = store_conninfo(store), _search_path(store)
+        self._conninfo, self._search_path = store_conninfo(store), _search_path(store)
         self._query = lookup_query(contract, [f"{project}_{view}" for view in contract.views])
         self._keys = Keys(contract.entity, configuration.get("entity_key_serialization_version", 3))
         self._columns = Columns(contract)
@@ -49,7 +49,7 @@ class StockReader:
             self._connection.close()
 
     async def _connect(self) -> PreparedQueries:
-        connection = await PreparedQueries.connect(self._conninfo, options=self._options)
+        connection = await PreparedQueries.connect(self._conninfo, search_path=self._search_path)
         with connection.closed_on_failure():
             await connection.prepare(LOOKUP, self._query, [BYTEA_ARRAY])
         return connection
@@ -57,4 +57,4 @@ class StockReader:
 
 def _search_path(store: Mapping[str, Any]) -> str:
     schema = store_schema(store)
-    return f"-c search_path={schema}" if schema == "public" else f"-c search_path={schema},public"
+    return schema if schema == "public" else f"{schema},public"
