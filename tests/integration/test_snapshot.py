@@ -5,6 +5,7 @@ import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,18 @@ import pytest
 
 import training.snapshot
 from asof.errors import ConfigurationError, HistoryError
+from asof.extract_schema import Column, Kind, RawTable
 from asof.settings import Settings
+from asof.use_cases import load as load_use_case
 from asof.use_cases.churn.raw_schema import EXTRACT
 from tests.extract_kit import TABLES, USERS, Files, contents, edited, extract_files, fetch, swap, write
+from training.dataset import newest_labelled
 from training.deliveries import find_deliveries
+from training.inspection import months_known
 from training.snapshot import Snapshot, prepare_tables, take_snapshot
 from training.tables import turn
 
+CHURN = load_use_case("churn")
 JANUARY = datetime(2024, 1, 31, tzinfo=UTC)
 FEBRUARY = datetime(2024, 2, 29, tzinfo=UTC)
 MARCH = datetime(2024, 3, 31, tzinfo=UTC)
@@ -398,6 +404,64 @@ def test_nothing_that_was_loaded_can_be_rewritten(settings: Settings, statement:
 
     with pytest.raises(psycopg.errors.RaiseException, match=f"of table {table} is refused: it is append-only"):
         fetch(settings, statement.format(table))
+
+
+# --- whose tables they are
+
+RETENTION = replace(EXTRACT, use_case="retention")
+
+
+def test_a_table_of_one_use_case_takes_no_rows_of_another(load: Loader, database: Settings, tmp_path: Path) -> None:
+    """Two checkouts on one database: neither sees the other's code."""
+    load(extract_files(), JANUARY)
+    prepare_tables(database, CHURN.extract)
+    before = contents(database)
+    both = "public.labels belongs to use case 'churn', and 'retention' has a raw table of that name"
+
+    folder = write(tmp_path / "retention", extract_files(month=1))
+    for refused in (
+        lambda: take_snapshot(database, RETENTION, folder, as_of=JANUARY),
+        lambda: prepare_tables(database, RETENTION),
+        lambda: newest_labelled(database, replace(CHURN, name="retention")),
+        lambda: months_known(database, RETENTION, JANUARY),
+    ):
+        with pytest.raises(ConfigurationError, match=both):
+            refused()
+
+    assert contents(database) == before
+    take_snapshot(database, CHURN.extract, folder, as_of=JANUARY)
+
+
+def test_a_use_case_of_other_columns_is_told_whose_the_table_is_and_not_to_alter_it(database: Settings) -> None:
+    prepare_tables(database, CHURN.extract)
+    other = replace(RETENTION, labels=RawTable("labels", (Column("customer", Kind.TEXT), Column("left", Kind.BOOLEAN))))
+
+    with pytest.raises(ConfigurationError, match="belongs to use case 'churn'") as refusal:
+        prepare_tables(database, other)
+
+    assert "ALTER TABLE" not in str(refusal.value)
+
+
+def test_a_renamed_use_case_keeps_its_tables_where_that_is_said(database: Settings) -> None:
+    prepare_tables(database, CHURN.extract)
+    with psycopg.connect(database.conninfo()) as connection:
+        for table in TABLES:
+            connection.execute(f"COMMENT ON TABLE public.{table} IS 'AsOf use case: retention'")
+
+    prepare_tables(database, RETENTION)
+    with pytest.raises(ConfigurationError, match="belongs to use case 'retention', and 'churn'"):
+        prepare_tables(database, CHURN.extract)
+
+
+def test_a_comment_of_somebody_elses_stays(database: Settings) -> None:
+    prepare_tables(database, EXTRACT)
+    with psycopg.connect(database.conninfo()) as connection:
+        connection.execute("COMMENT ON TABLE public.users IS 'GDPR: personal data'")
+
+    prepare_tables(database, CHURN.extract)
+
+    query = "SELECT obj_description('public.users'::regclass), obj_description('public.labels'::regclass)"
+    assert fetch(database, query) == [("GDPR: personal data", "AsOf use case: churn")]
 
 
 # --- labels
