@@ -11,6 +11,7 @@ from asof.settings import Moment
 from asof.use_cases import load
 from flows.artifacts import publish
 from flows.door import open_settings
+from flows.extract_files import refuse_foreign_files
 from flows.parity_flow import compare, told
 from flows.progress import log
 from flows.retries import RETRIES
@@ -60,8 +61,10 @@ def ingest(
     done and stays: the result and the artifact `parity` tell it, and the gate lets no model in. Raises
     ConfigurationError where the use case takes its features in the request.
     """
-    labels = load(use_case).extract.labels.name  # before anything is looked for: there may be nothing to ingest
+    problem = load(use_case)
+    labels = problem.extract.labels.name  # before anything is looked for: there may be nothing to ingest
     deliveries = find_deliveries(Path(folder), first=first_as_of, backfill=backfill, labels=labels)
+    refuse_foreign_files(problem, Path(folder), deliveries)
     snapshots = [take(use_case, each) for each in deliveries]
     online = refresh_online_store(use_case, online_as_of, whole)
     loads = [

@@ -72,6 +72,17 @@ def find_deliveries(
     return [delivery for _, delivery in sorted(parts, key=lambda part: part[0])]
 
 
+def first_described(folder: Path, as_of: date) -> date | None:
+    """The `first` by which a delivery in that folder describes `as_of`; None where its name says it itself.
+
+    Of `month_000` it is `as_of`; of a later one every day of `first`'s month would do, and it is the last.
+    """
+    match = NAME.fullmatch(folder.name)
+    if match and "-" in match[2]:
+        return None
+    return month_end(as_of, -int(match[2])) if match else as_of
+
+
 def anything_delivered(folder: Path) -> bool:
     """Whether a folder holds a delivery, or something that may be meant as one."""
     return any(path.suffix == ".csv" or _looks_like_one(path) for path in _listed(folder))

@@ -26,7 +26,7 @@ def load(name: str) -> UseCase:
         raise ConfigurationError(
             f"The use case in asof/use_cases/{name} is named {use_case.name!r}: set name={name!r} in its __init__.py."
         )
-    for other in _others(name):
+    for other in others(name):
         refuse_shared(use_case, other)
     return use_case
 
@@ -50,7 +50,7 @@ def _imported(name: str) -> UseCase:
     return use_case
 
 
-def _others(name: str) -> Iterator[UseCase]:
+def others(name: str) -> Iterator[UseCase]:
     """The other use cases here, without those that do not import: their own commands say why."""
     for other in names():
         if other != name:

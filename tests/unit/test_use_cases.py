@@ -4,15 +4,18 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 import asof.use_cases
-from asof.errors import ConfigurationError
+from asof.errors import ConfigurationError, DataError, ExtractError
 from asof.extract_schema import OURS, Column, ExtractSchema, Kind, RawTable
 from asof.feature_store import registry_tables
 from asof.use_cases import load, refuse_shared
+from flows.ingest_flow import ingest
+from flows.inspect_flow import inspect_folder
 from roles.access import OF_OURSELVES
 
 KEY = Column("user_id", Kind.TEXT)
@@ -124,3 +127,32 @@ def test_a_table_stands_once_in_an_extract() -> None:
     table = RawTable("users", (KEY,))
     with pytest.raises(ConfigurationError, match="users twice"):
         ExtractSchema("user_id", "users", (table,), table, "churn")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "extracts" / "month_000").mkdir(parents=True)
+    return tmp_path / "extracts"
+
+
+@pytest.mark.parametrize("files", [["retention_users"], ["retention_labels"]])
+def test_the_files_of_another_use_case_are_told_by_its_name(checkout: Checkout, folder: Path, files: list[str]) -> None:
+    checkout.copy("retention", RENAMED, MODEL, *TABLES)
+    for name in files:
+        (folder / "month_000" / f"{name}.csv").touch()
+    with pytest.raises(DataError, match=r"no file of use case 'churn' \(labels.csv, .*give --use-case retention"):
+        inspect_folder("churn", folder, date(2024, 1, 31), None)
+    with pytest.raises(DataError, match="give --use-case retention"):
+        ingest.fn(str(folder), date(2024, 1, 31))
+
+
+def test_files_of_no_use_case_are_named(folder: Path) -> None:
+    (folder / "month_000" / "Users.csv").touch()
+    with pytest.raises(DataError, match=r"no file of use case 'churn' .*, but Users\.csv: give --use-case, or"):
+        inspect_folder("churn", folder, date(2024, 1, 31), None)
+
+
+def test_one_file_of_its_own_is_enough_to_be_read(folder: Path) -> None:
+    (folder / "month_000" / "users.csv").touch()
+    with pytest.raises(ExtractError, match=r"users\.csv: the file is empty"):
+        inspect_folder("churn", folder, date(2024, 1, 31), None)

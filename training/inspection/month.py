@@ -18,8 +18,8 @@ Codes = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Month:
-    """`frame` has a row per entity (its index, of n rows, has the key's name) and a column `table.column` per raw column but
-    the key.
+    """`frame` has a row per entity (its index, of n rows, named as the key) and a column `table.column` per raw column
+    but the key.
 
     Text is categorical, dates are datetime64[s], all else is float64 (yes is 1); what is missing is NaN. `columns`
     tells of each what the schema says, `label` is the label's, None where the month has no labels. `present` has for
