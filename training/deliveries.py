@@ -96,8 +96,8 @@ def month_end(start: date, months: int) -> date:
     return date(start.year + years, month + 1, monthrange(start.year + years, month + 1)[1])
 
 
-Turn = tuple[datetime, bool, datetime, int]
-"""Known at, labels after the users whom they are of, as of, number of the redelivery."""
+Turn = tuple[datetime, datetime, bool, int]
+"""Known at, as of, labels after the users whom they are of, number of the redelivery."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class _Named:
 
     def _part(self, part: Part, *, backfill: bool, labels: bool) -> tuple[Turn, Delivery]:
         known = _moment(month_end(self.described, self.again + labels)) if backfill else None
-        turn = (known or self.as_of, labels, self.as_of, self.again)
+        turn = (known or self.as_of, self.as_of, labels, self.again)
         # What is here is known by now, however late the n-th redelivery could have come.
         return turn, Delivery(self.folder, self.as_of, known if known and known <= datetime.now(UTC) else None, part)
 

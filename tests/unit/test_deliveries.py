@@ -36,8 +36,8 @@ def test_a_backfill_knows_labels_and_redeliveries_only_when_they_came(tmp_path: 
     assert [(each.folder.name, each.as_of, each.known_at) for each in found] == [
         ("month_000", moment("2024-01-31"), moment("2024-01-31")),
         ("month_000_r1", moment("2024-01-31"), moment("2024-02-29")),
-        ("month_001", moment("2024-02-29"), moment("2024-02-29")),
         ("labels_000", moment("2024-01-31"), moment("2024-02-29")),
+        ("month_001", moment("2024-02-29"), moment("2024-02-29")),
     ]
 
 
