@@ -173,7 +173,7 @@ class Scene:
         root, as_of = self.folder / f"named-{month}", self.month_end(month).tz_localize(UTC).to_pydatetime()
         users, inside = self.some_users(), self.luck.random() < 0.5
         pool = [content(self.luck, users, labels=inside) for _ in range(2)]
-        numbers = sorted(self.luck.sample(range(1, 13), self.luck.randrange(5)))
+        numbers = sorted({1, self.luck.randrange(2, 10), self.luck.randrange(10, 13)})
         names = {f"month_{month:03}" + (f"_r{n}" if n else ""): n for n in (0, *numbers)}
         given = {name: self.luck.choice(pool) for name in names}
         if not inside:
@@ -181,15 +181,14 @@ class Scene:
             given[f"labels_{month:03}"] = {"labels": content(self.luck, users, labels=True)["labels"]}
         for name in self.luck.sample(list(given), len(given)):
             write(root / name, given[name])
-        backfill = self.luck.random() < 0.5
-        self.ingest(root, names, given, as_of=as_of, backfill=backfill)
+        self.ingest(root, names, given, as_of=as_of, backfill=month < MONTHS / 2)
         back_and_forth = f"month_{month:03}"
         for each in (*pool, pool[0]):
             write(root / back_and_forth, each)
             self.ingest(root, names, given | {back_and_forth: each}, as_of=as_of, backfill=False)
 
     def ingest(self, root: Path, names: dict[str, int], given: dict[str, Content], **told: Any) -> None:
-        as_of, before = told["as_of"], datetime.min.replace(tzinfo=UTC)
+        as_of, months = told["as_of"], list[int]()
         first = self.month_end(0).date()
         for each in find_deliveries(root, first=first, backfill=told["backfill"]):
             done = take_snapshot(
@@ -199,10 +198,10 @@ class Scene:
             known = {table: self.known(names[each.folder.name], table, done.known_at, **told) for table in TABLES}
             came = {table: rows for table, rows in given[each.folder.name].items() if table in done.rows}
             assert {known[table] for table in came} == {done.known_at}
-            assert done.known_at >= before, "redeliveries come in the order of their numbers"
-            before = done.known_at
+            months += [names[each.folder.name]] if "users" in came else []
             self.oracle.deliver(str(each.folder), came, as_of, known)
             self.moments.append(done.known_at)
+        assert months == sorted(names.values())[-len(months) :], "redeliveries come in the order of their numbers"
 
     def known(self, number: int, table: str, now: datetime, *, as_of: datetime, backfill: bool) -> datetime:
         """When it could have been known: labels a month after the features."""
