@@ -1,7 +1,7 @@
 """UseCase: what a prediction problem must supply. One folder of `asof.use_cases` holds one of them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,7 +128,7 @@ class UseCase:
         """The files of an extract. Raises ConfigurationError where the features come in the request."""
         if isinstance(self.source, FromRequest):
             raise ConfigurationError(f"{self.name} takes its features in the request: it has no extracts.")
-        return self.source.extract
+        return replace(self.source.extract, use_case=self.name)
 
     def estimator(self, name: str | None = None) -> Estimator:
         """The estimator of that name, or the default one. Raises ConfigurationError, naming those that exist."""

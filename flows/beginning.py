@@ -31,9 +31,10 @@ def ingest(
     with account("ingesting", as_json=True) as say:
         settings = open_settings()
         from flows.ingest_flow import ingest as flow
+        from training.deliveries import anything_delivered
         from training.snapshot import anything_loaded
 
-        if any(folder.glob("month_*")):
+        if anything_delivered(folder):
             say(_told(flow(str(folder), first.date() if first else None)))
         elif anything_loaded(settings):
             say({"next": f"There is no extract in {folder}, and something is loaded already: nothing was done."})

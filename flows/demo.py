@@ -134,16 +134,16 @@ def _questions(account: Account, settings: Settings, problem: UseCase, extracts:
         clocked = settings.model_copy(update=open_here)
         with serving(clocked, bento) as address, httpx.Client(base_url=address, timeout=10) as client:
             say(f"{address} serves {bento}" + (f", its clock at {clock}" if clock else ""))
-            questions = problem.questions(_newest_month(extracts) if extracts else None)
+            questions = problem.questions(_newest_month(extracts, problem) if extracts else None)
             answers = [(question, _ask(client, question)) for question in questions]
             for question, answer in answers:
                 _tell_answer(say, question, answer)
     return all(question.is_answered_by(answer.status_code, answer.json()) for question, answer in answers)
 
 
-def _newest_month(extracts: Extracts) -> Path:
+def _newest_month(extracts: Extracts, problem: UseCase) -> Path:
     deliveries = find_deliveries(extracts.folder, first=extracts.first)
-    return max(deliveries, key=lambda each: (each.as_of, each.folder.name)).folder
+    return [each.folder for each in deliveries if (each.folder / f"{problem.extract.entities}.csv").exists()][-1]
 
 
 def _ask(client: httpx.Client, question: Question) -> httpx.Response:

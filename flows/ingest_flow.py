@@ -11,20 +11,28 @@ from asof.settings import Moment
 from asof.use_cases import load
 from flows.artifacts import publish
 from flows.door import open_settings
+from flows.extract_files import refuse_foreign_files
 from flows.parity_flow import compare, told
 from flows.progress import log
 from flows.retries import RETRIES
-from training.deliveries import find_deliveries
+from training.deliveries import Delivery, find_deliveries
 from training.materialise import Materialisation, apply_features, materialise
 from training.parity.check import ENOUGH
 from training.snapshot import Snapshot, prepare_tables, take_snapshot
 
 
 @task(name="take-snapshot", **RETRIES)
-def take(use_case: str, folder: str, as_of: datetime, known_at: datetime | None) -> Snapshot:
+def take(use_case: str, delivery: Delivery) -> Snapshot:
     """One delivery into the append-only tables."""
-    log.info("%s as of %s", Path(folder).name, as_of.date())
-    return take_snapshot(open_settings(), load(use_case).extract, Path(folder), as_of=as_of, known_at=known_at)
+    log.info("%s as of %s", delivery.name, delivery.as_of.date())
+    return take_snapshot(
+        open_settings(),
+        load(use_case).extract,
+        delivery.folder,
+        as_of=delivery.as_of,
+        known_at=delivery.known_at,
+        part=delivery.part,
+    )
 
 
 @task(name="materialise", **RETRIES)
@@ -53,19 +61,21 @@ def ingest(
     done and stays: the result and the artifact `parity` tell it, and the gate lets no model in. Raises
     ConfigurationError where the use case takes its features in the request.
     """
-    load(use_case).extract  # noqa: B018 - before anything is looked for: there may be nothing to ingest
-    deliveries = find_deliveries(Path(folder), first=first_as_of, backfill=backfill)
-    snapshots = [take(use_case, str(each.folder), each.as_of, each.known_at) for each in deliveries]
+    problem = load(use_case)
+    labels = problem.extract.labels.name  # before anything is looked for: there may be nothing to ingest
+    deliveries = find_deliveries(Path(folder), first=first_as_of, backfill=backfill, labels=labels)
+    refuse_foreign_files(problem, Path(folder), deliveries)
+    snapshots = [take(use_case, each) for each in deliveries]
     online = refresh_online_store(use_case, online_as_of, whole)
     loads = [
-        {"delivery": delivery.folder.name, "as of": snapshot.as_of, "table": table, "rows": rows, "new rows": new}
+        {"delivery": delivery.name, "as of": snapshot.as_of, "table": table, "rows": rows, "new rows": new}
         for delivery, snapshot in zip(deliveries, snapshots, strict=True)
         for (table, rows), new in zip(snapshot.rows.items(), snapshot.new_rows.values(), strict=True)
     ]
     publish("ingest", loads, "Rows read and rows that were new")
     publish("materialise", map(asdict, online.refreshes), f"Online store as of {online.as_of}")
     return {
-        "deliveries": [{"folder": d.folder.name, **asdict(s)} for d, s in zip(deliveries, snapshots, strict=True)],
+        "deliveries": [{"folder": d.name, **asdict(s)} for d, s in zip(deliveries, snapshots, strict=True)],
         "online": asdict(online),
         "parity": told(compare(use_case, online_as_of, ENOUGH)),
     }

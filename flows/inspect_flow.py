@@ -12,9 +12,11 @@ from asof.use_case import FromRequest, UseCase
 from asof.use_cases import load
 from flows.artifacts import publish
 from flows.door import open_settings
+from flows.extract_files import refuse_foreign_files
 from flows.progress import log
 from flows.retries import RETRIES
 from training.dataset import newest_labelled
+from training.deliveries import find_deliveries
 from training.inspection import Examination, examine, months_in, months_known, page, refuse_unacknowledged
 from training.inspection.month import Month
 
@@ -61,6 +63,7 @@ def inspect(
 def inspect_folder(use_case: str, folder: Path, first: date | None, page_at: str | None) -> dict[str, Any]:
     """The same for every month in a folder of extracts, before they are loaded: no server is needed."""
     problem = load(use_case)
+    refuse_foreign_files(problem, folder, find_deliveries(folder, first=first, labels=problem.extract.labels.name))
     return _told(Settings(), problem, _examined(problem, months_in(folder, problem.extract, first=first)), page_at)
 
 

@@ -17,8 +17,8 @@ from training.snapshot import prepare_tables
 
 def extracts() -> list[ExtractSchema]:
     """Those of all use cases that have some."""
-    sources = (load(name).source for name in names())
-    return [source.extract for source in sources if isinstance(source, FromStore)]
+    use_cases = (load(name) for name in names())
+    return [use_case.extract for use_case in use_cases if isinstance(use_case.source, FromStore)]
 
 
 def wanted_tables() -> Tables:

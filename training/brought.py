@@ -66,6 +66,15 @@ class Brought:
         ).fetchone()
         return (last[0], last[1]) if last and last[2] == definition and last[1] <= moment else WHOLE
 
+    def shown(self, view: str) -> datetime | None:
+        """As of when the store shows the view, whatever its definition; None where it was never filled."""
+        row = self.connection.execute(
+            "SELECT as_of FROM materialisations WHERE view = %s AND coalesce(store, %s) = %s"
+            " ORDER BY materialisation_id DESC LIMIT 1",
+            (view, self.store, self.store),
+        ).fetchone()
+        return row[0] if row else None
+
     def unseen(self, table: str, last: Last, moment: datetime) -> tuple[datetime | None, int]:
         """The oldest moment with rows that came after `last`, and the newest load up to the moment."""
         row = self.connection.execute(

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from pyarrow import csv
 
 from asof.errors import ExtractError
+from training.csv_dialect import encoding_fault, header_fault
 
 FIRST_ROW = 2
 """The row number of the first data row: as in an editor or a spreadsheet, the header is row 1."""
@@ -34,9 +35,12 @@ class CsvText:
 def read_csv_text(path: Path, columns: Sequence[str]) -> CsvText:
     """Reads a whole file; its columns may stand in any order.
 
-    Raises ExtractError with the findings of the first step that fails: bytes, fields of each row, header, line breaks.
+    Raises ExtractError with the findings of the first step that fails: bytes, separator, fields of each row, header,
+    line breaks.
     """
     raw = _bytes(path)
+    if fault := header_fault(raw, columns):
+        raise ExtractError([f"{path.name}: {fault}"])
     cells = _cells(path, raw, columns)
     _refuse_line_breaks(path, cells)
     return CsvText(cells, hashlib.sha256(raw).hexdigest())
@@ -59,26 +63,14 @@ def _bytes(path: Path) -> bytes:
         ) from error
     if not raw:
         raise ExtractError([f"{path.name}: the file is empty, not even a header is there; deliver it again"])
-    _refuse_other_encodings(path, raw)
+    if fault := encoding_fault(raw):
+        raise ExtractError([f"{path.name}: {fault}"])
     if not raw.endswith((b"\n", b"\r")):
         row = raw.count(b"\n") + 1
         raise ExtractError(
             [f"{path.name}: row {row}, the last, has no line end: the file was cut off; deliver it again"]
         )
     return raw
-
-
-def _refuse_other_encodings(path: Path, raw: bytes) -> None:
-    try:
-        raw.decode()
-        offset = raw.find(b"\0")
-    except UnicodeDecodeError as error:
-        offset = error.start
-    if offset >= 0:
-        row = raw.count(b"\n", 0, offset) + 1
-        raise ExtractError(
-            [f"{path.name}: row {row}, byte {offset} of the file: not UTF-8 text; save the file as UTF-8"]
-        )
 
 
 def _cells(path: Path, raw: bytes, columns: Sequence[str]) -> arrow.Table:

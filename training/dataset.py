@@ -32,7 +32,8 @@ def build_training_set(
     """
     known = _known(as_of, known_at)
     match use_case.source:
-        case FromStore(extract):
+        case FromStore():
+            extract = use_case.extract
             service = feature_service or use_case.estimator().feature_service
             joined = joined_rows(settings, extract, as_of, known_at=known, feature_service=service)
             rows, contract, label, definition = joined.rows, joined.contract, extract.label, joined.definition
@@ -61,8 +62,8 @@ def newest_labelled(settings: Settings, use_case: UseCase, known_at: datetime | 
     Raises TrainingSetError where there was none.
     """
     match use_case.source:
-        case FromStore(extract):
-            return newest_labelled_month(settings, extract, known_at)
+        case FromStore():
+            return newest_labelled_month(settings, use_case.extract, known_at)
         case FromRequest(as_of=as_of):
             return as_of
 

@@ -9,6 +9,7 @@ import pyarrow as arrow
 from asof.errors import ExtractError
 from asof.extract_schema import ExtractSchema, RawTable
 from training.csv_text import read_csv_text
+from training.deliveries import Part
 from training.extract_checks import KnownIds, check_table
 
 
@@ -26,13 +27,16 @@ class DeliveredTable:
         return f"{self.table.name}.csv"
 
 
-def read_extract(folder: Path, schema: ExtractSchema, stored: Callable[[], KnownIds]) -> tuple[DeliveredTable, ...]:
-    """Reads and checks every table of the schema, and the labels where they are there; or the labels alone.
+def read_extract(
+    folder: Path, schema: ExtractSchema, stored: Callable[[], KnownIds], part: Part = Part.WHOLE
+) -> tuple[DeliveredTable, ...]:
+    """Reads and checks a part of a delivery; the whole is every table of the schema, and the labels where they are
+    there, or the labels alone.
 
-    Ids must be those of the file of entities. Labels alone have no such file beside them: `stored` is asked for the
-    ids, and in no other case. Raises ExtractError.
+    Ids must be those of the file of entities. Where the labels are read alone, `stored` is asked for the ids, and in
+    no other case. Raises ExtractError.
     """
-    tables = _delivered(folder, schema)
+    tables = _delivered(folder, schema, part)
     known = stored() if tables == [schema.labels] else None
     delivery: list[DeliveredTable] = []
     findings: list[str] = []
@@ -52,11 +56,11 @@ def read_extract(folder: Path, schema: ExtractSchema, stored: Callable[[], Known
     return tuple(delivery)
 
 
-def _delivered(folder: Path, schema: ExtractSchema) -> list[RawTable]:
+def _delivered(folder: Path, schema: ExtractSchema, part: Part) -> list[RawTable]:
     """The tables to read, the entities first."""
-    labels = [schema.labels] if _file(folder, schema.labels).exists() else []
-    if labels and not any(_file(folder, table).exists() for table in schema.tables):
-        return labels
+    labels = [schema.labels] if part is not Part.FEATURES and _file(folder, schema.labels).exists() else []
+    if part is Part.LABELS or (labels and not any(_file(folder, table).exists() for table in schema.tables)):
+        return [schema.labels]
     return sorted(schema.tables, key=lambda table: table.name != schema.entities) + labels
 
 

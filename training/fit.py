@@ -124,9 +124,21 @@ def _sides(training_set: TrainingSet, chosen: Estimator, split: Split) -> tuple[
     for name, side in zip(("training", "held-out"), sides, strict=True):
         if len(set(side.labels)) < 2:
             raise TrainingSetError(
-                f"The {name} side has {len(side.frame)} complete rows and not both labels: more rows are needed."
+                f"The {name} side has {len(side.frame)} complete rows and not both labels: {_why_so_few(training_set)}."
             )
     return sides
+
+
+def _why_so_few(training_set: TrainingSet) -> str:
+    """What to do about it, naming the features that are null in the most rows."""
+    rows, contract = len(training_set.frame), training_set.contract
+    counts = training_set.frame[contract.names].isna().sum().sort_values(ascending=False, kind="stable")
+    nulls = counts[counts > 0]
+    if nulls.empty:
+        return "more rows are needed"
+    views = {feature.name: f"{feature.view}:{feature.name}".removeprefix(":") for feature in contract.features}
+    worst = [f"{views[name]} is null in {'all' if nulls[name] == rows else nulls[name]}" for name in nulls.index[:5]]
+    return f"of {rows} rows {', '.join(worst)}; load what is missing, or leave such a feature out"
 
 
 def _out_of_fold(model: "ClassifierMixin", side: TrainingSet, random_state: int) -> Floats:

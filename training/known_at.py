@@ -11,6 +11,7 @@ from psycopg import sql
 
 from asof.extract_schema import ExtractSchema
 from asof.settings import Settings
+from training.table_owners import refuse_foreign
 from training.tables import LOCK
 
 PREFIX = "known_at_"
@@ -34,10 +35,11 @@ def tables_known_at(
     `as_of` here: it would hide every snapshot that arrived after the day that it describes. The cut is therefore made
     underneath, for all sources alike.
     A load that is running is waited for: its rows may have been known before `known_at`. A schema left behind by a
-    killed process is dropped by the next call.
+    killed process is dropped by the next call. Raises ConfigurationError where a table is another use case's.
     """
     schema = f"{PREFIX}{uuid.uuid4().hex}"
     with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
+        refuse_foreign(connection, extract)
         connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (schema,))
         connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (LOCK,))
         _drop_abandoned(connection)

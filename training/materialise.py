@@ -78,6 +78,7 @@ def materialise(
     corrections arrive too, and not at all where nothing was loaded. It is read whole the first time, when its
     definition has changed, when the moment lies before the last one, when it was to be read whole and that did not end,
     or with `whole`: what others have written into the online store of a later moment, or of the same, gives way then.
+    Rows of a later moment go where the store showed one: of an entity of which nothing was known, none is left.
     Where a view fails, others that were read beside it are kept and noted; the error has a note that names it.
     """
     moment = as_of or settings.now()
@@ -95,13 +96,17 @@ def materialise(
 
 @dataclass(frozen=True)
 class _Due:
-    """What is to be read of a view: from when (None: nothing is new), up to which load, and whether all of it."""
+    """What is to be read of a view: from when (None: nothing is new), up to which load, and whether all of it.
+
+    `back` says that the store shows a later moment than it is to show.
+    """
 
     view: "FeatureView"
     definition: str
     since: datetime | None
     newest: int
     whole: bool
+    back: bool
 
     @property
     def name(self) -> str:
@@ -123,14 +128,18 @@ class _Stage:
         definition = _definition(view, self.brought.store)
         last = WHOLE if self.whole else self.brought.last(view.name, definition, self.moment)
         since, newest = self.brought.unseen(view.batch_source.name, last, self.moment)
-        return _Due(view, definition, since, newest=newest, whole=last == WHOLE)
+        shown = self.brought.shown(view.name)
+        back = shown is not None and shown > self.moment
+        if since is None and (back or self.whole):
+            since = self.moment  # there is nothing to read, and what the store holds must go
+        return _Due(view, definition, since, newest=newest, whole=last == WHOLE, back=back)
 
     def refresh(self, dues: Sequence[_Due], since: datetime) -> list[Refresh]:
         """Those that are due from one moment; where one fails, each by itself: Feast does not say which are done."""
         for due in dues:
             if due.whole:
                 self.brought.begin_anew(due.name)
-                self._rewind(due.view)
+                self._rewind(due)
         try:
             return self._read(dues, since)
         except Exception as error:
@@ -159,11 +168,17 @@ class _Stage:
             raise failed[0] from error
         return done
 
-    def _rewind(self, view: "FeatureView") -> None:
-        """Our own store lets no older value replace a newer one: it has to be told that this one is to win."""
-        rewind = getattr(self.store.provider.online_store, "rewind", None)
-        if rewind:
-            rewind(self.store.config, view, self.moment)
+    def _rewind(self, due: _Due) -> None:
+        """Our own store lets no older value replace a newer one: it has to be told that this one is to win.
+
+        Any other would keep the later rows of entities that are not written now, so it is emptied of the view.
+        """
+        store, config = self.store.provider.online_store, self.store.config
+        if rewind := getattr(store, "rewind", None):
+            rewind(config, due.view, self.moment)
+        elif due.back:
+            for delete, keep in ([due.view], []), ([], [due.view]):
+                store.update(config, delete, keep, [], [], partial=True)
 
     def _entities(self, view: "FeatureView", since: datetime) -> int:
         key = self.store.get_entity(view.entities[0]).join_key

@@ -1,12 +1,14 @@
 """extract -> dated rows in PostgreSQL (Snapshot).
 
 In comes a folder: the schema's CSV files, with the labels or without, or the labels alone (a label delivery). Out come
-rows in append-only tables: `as_of` is the moment that they describe, `created_at` the load's `known_at`. Only what
-differs from the newest known version of (entity, as_of) is added, so the same extract again adds nothing, and a changed
-one adds corrections. A user whom a redelivery leaves out is kept: absence is no value, and nothing is taken back.
+rows in append-only tables: `as_of` is the moment that they describe, `created_at` the load's `known_at`. A file that is
+what was loaded last from its place is not loaded again. Of any other only what differs from the newest known version of
+(entity, as_of) is added: a changed file adds corrections, and so does one that brings older values back. A user whom a
+redelivery leaves out is kept: absence is no value, and nothing is taken back.
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,18 +23,24 @@ from asof.extract_schema import ExtractSchema
 from asof.settings import Settings
 from training.append import Times, append
 from training.code_version import code_version
+from training.deliveries import Part
 from training.extract import DeliveredTable, read_extract
 from training.extract_checks import KnownIds
 from training.tables import Connection, create_tables, prepare_tables, turn
 
 __all__ = ["Snapshot", "prepare_tables", "take_snapshot"]
 
+LAST = """
+SELECT DISTINCT ON (file) file, facts ->> 'sha256', known_at
+FROM public.loads, jsonb_each(files) AS each(file, facts) WHERE folder = %s AND as_of = %s
+ORDER BY file, load_id DESC"""
+
 
 @dataclass(frozen=True)
 class Snapshot:
     """What one load did: rows read and rows added for each table, the SHA-256 of each file.
 
-    `load_id` is its row in the table `loads`; None where nothing was new, for then nothing was recorded either.
+    `load_id` is its row in the table `loads`; None where each file was what was loaded last from its place.
     """
 
     as_of: datetime
@@ -44,34 +52,40 @@ class Snapshot:
 
 
 def take_snapshot(
-    settings: Settings, schema: ExtractSchema, folder: Path, *, as_of: datetime, known_at: datetime | None = None
+    settings: Settings,
+    schema: ExtractSchema,
+    folder: Path,
+    *,
+    as_of: datetime,
+    known_at: datetime | None = None,
+    part: Part = Part.WHOLE,
 ) -> Snapshot:
-    """Checks the extract in `folder` and loads it, entirely or not at all, in one transaction; loads take turns.
+    """Checks a part of the extract in `folder` and loads it, entirely or not at all, in one transaction; loads take
+    turns.
 
-    `known_at` is the real now unless given; for a backfill it is given, and may equal `as_of`. A folder that was loaded
-    before with the same bytes adds nothing, even where another delivery has corrected it since. Raises ExtractError
-    where the files break a rule, HistoryError where the load would change what was known at some moment, and
-    ConfigurationError where the tables are not the schema's.
+    `known_at` is the real now unless given; for a backfill it is given, and may equal `as_of`. A file that has the
+    bytes that were loaded last from its place adds nothing, even where another delivery has corrected it since. Raises
+    ExtractError where the files break a rule, HistoryError where the load would change what was known at some moment
+    or could not count, and ConfigurationError where the tables are not the schema's.
     """
     with turn(settings) as connection:
         # Now is taken in our turn: so a later load is never known earlier.
         times = _times(as_of, known_at)
         create_tables(connection, schema)
-        delivery = read_extract(folder, schema, lambda: _stored_ids(connection, schema, times))
+        delivery = read_extract(folder, schema, lambda: _stored_ids(connection, schema, times), part)
         # The planner joins new rows, of which it has no statistics, in nested loops: hours instead of seconds.
         connection.execute("SET LOCAL enable_nestloop = off")
-        new_rows = dict.fromkeys((part.table.name for part in delivery), 0)
-        if not _was_loaded(connection, folder, times, delivery):
-            new_rows = {part.table.name: append(connection, part.table, part.rows, times) for part in delivery}
+        changed = _changed(connection, folder, times, delivery)
+        added = {each.table.name: append(connection, each.table, each.rows, times) for each in changed}
         snapshot = Snapshot(
             as_of=times.as_of,
             known_at=times.known_at,
-            rows={part.table.name: part.rows.num_rows for part in delivery},
-            new_rows=new_rows,
-            files={part.file: part.sha256 for part in delivery},
+            rows={each.table.name: each.rows.num_rows for each in delivery},
+            new_rows={each.table.name: added.get(each.table.name, 0) for each in delivery},
+            files={each.file: each.sha256 for each in delivery},
             load_id=None,
         )
-        return _recorded(connection, snapshot, folder) if any(new_rows.values()) else snapshot
+        return _recorded(connection, snapshot, folder) if changed else snapshot
 
 
 def anything_loaded(settings: Settings) -> bool:
@@ -110,11 +124,26 @@ def _stored_ids(connection: Connection, schema: ExtractSchema, times: Times) -> 
     return KnownIds(arrow.chunked_array([arrow.array(ids)]), f"a {schema.entity} of table {schema.entities} {where}")
 
 
-def _was_loaded(connection: Connection, folder: Path, times: Times, delivery: tuple[DeliveredTable, ...]) -> bool:
-    files = {part.file: {"sha256": part.sha256} for part in delivery}
-    query = "SELECT EXISTS (SELECT FROM public.loads WHERE folder = %s AND as_of = %s AND files @> %s)"
-    (found,) = connection.execute(query, (str(folder.resolve()), times.as_of, Jsonb(files))).fetchone() or (False,)
-    return bool(found)
+def _changed(
+    connection: Connection, folder: Path, times: Times, delivery: Sequence[DeliveredTable]
+) -> list[DeliveredTable]:
+    """The files that are not what was loaded last from their place. Raises HistoryError where one could not count."""
+    loaded = connection.execute(LAST, (_place(folder), times.as_of)).fetchall()
+    last = {file: (sha256, known_at) for file, sha256, known_at in loaded}
+    changed = [each for each in delivery if each.file not in last or last[each.file][0] != each.sha256]
+    for each in changed:
+        if each.file in last and (newer := last[each.file][1].astimezone(UTC)) > times.known_at:
+            raise HistoryError(
+                f"{folder / each.file} has changed, was loaded last as known at {newer.isoformat()}, and would now "
+                f"count as known before that, at {times.known_at.isoformat()}: load it as known now (without "
+                "--backfill). Nothing was loaded."
+            )
+    return changed
+
+
+def _place(folder: Path) -> str:
+    """A delivery's name: where it is found, and not what a link there points to today."""
+    return os.path.abspath(folder)  # noqa: PTH100 - `resolve` follows links
 
 
 def _recorded(connection: Connection, snapshot: Snapshot, folder: Path) -> Snapshot:
@@ -125,6 +154,6 @@ def _recorded(connection: Connection, snapshot: Snapshot, folder: Path) -> Snaps
     cursor = connection.execute(
         "INSERT INTO public.loads (folder, as_of, known_at, code_version, files) "
         "VALUES (%s, %s, %s, %s, %s) RETURNING load_id",
-        (str(folder.resolve()), snapshot.as_of, snapshot.known_at, str(code_version()), Jsonb(files)),
+        (_place(folder), snapshot.as_of, snapshot.known_at, str(code_version()), Jsonb(files)),
     )
     return replace(snapshot, load_id=next(cursor)[0])

@@ -14,6 +14,7 @@ from asof.errors import ConfigurationError
 from asof.extract_schema import ExtractSchema, Kind, RawTable
 from asof.settings import Settings
 from training.absent_tables import may_make
+from training.table_owners import claim, refuse_foreign
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -53,7 +54,7 @@ LOCK = 0x41734F66
 def prepare_tables(settings: Settings, schema: ExtractSchema) -> None:
     """Creates the tables that are absent. Safe to repeat, and to run by several processes at once.
 
-    Raises ConfigurationError where a table is there with other columns.
+    Raises ConfigurationError where a table is there with other columns, or belongs to another use case.
     """
     with turn(settings) as connection:
         create_tables(connection, schema)
@@ -72,6 +73,7 @@ def turn(settings: Settings) -> Iterator[Connection]:
 
 def create_tables(connection: Connection, schema: ExtractSchema) -> None:
     """The same, inside a turn that is running."""
+    refuse_foreign(connection, schema)
     tables = (*schema.tables, schema.labels)
     absent = [table for table in tables if not _is_there(connection, table)]
     with may_make(connection, f"Table public.{absent[0].name if absent else 'loads'}"):
@@ -82,6 +84,7 @@ def create_tables(connection: Connection, schema: ExtractSchema) -> None:
         if not _columns(connection, "loads"):
             connection.execute(CREATE_LOADS)
             _make_append_only(connection, "loads")
+    claim(connection, schema)
 
 
 def value_types(table: RawTable) -> dict[str, str]:
@@ -100,8 +103,9 @@ def _is_there(connection: Connection, table: RawTable) -> bool:
     if found and found != wanted:
         names = sorted({name for name, _ in found.items() ^ wanted.items()})
         raise ConfigurationError(
-            f"Table public.{table.name} is not the schema's: {', '.join(names)} differ; "
-            "ALTER TABLE it by hand, or set ASOF_POSTGRES_URL to a database of AsOf's own."
+            f"Table public.{table.name} is not the schema's: {', '.join(names)} differ. If another program or checkout "
+            "made it, rename the raw table, or set ASOF_POSTGRES_URL to a database of AsOf's own. If the extract has "
+            "changed, ALTER TABLE it by hand."
         )
     return bool(found)
 

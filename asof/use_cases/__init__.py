@@ -3,10 +3,11 @@
 import importlib
 import pkgutil
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 from asof.errors import ConfigurationError
-from asof.use_case import UseCase
+from asof.use_case import FromStore, UseCase
 
 
 def names() -> list[str]:
@@ -17,10 +18,37 @@ def names() -> list[str]:
 def load(name: str) -> UseCase:
     """The use case of that name.
 
-    Raises ConfigurationError, naming those that exist; or, where its folder does not import, the file and the error.
+    Raises ConfigurationError, naming those that exist; where its folder does not import, with the file and the error;
+    and where it has another name than its folder, or shares a raw table or a registered model with another use case
+    here: each would take the other's rows or versions for its own.
     """
     if name not in names():
         raise ConfigurationError(f"There is no use case {name!r}; there are: {', '.join(names())}.")
+    use_case = _imported(name)
+    if use_case.name != name:
+        raise ConfigurationError(
+            f"The use case in asof/use_cases/{name} is named {use_case.name!r}: set name={name!r} in its __init__.py."
+        )
+    for other in others(name):
+        refuse_shared(use_case, other)
+    return use_case
+
+
+def refuse_shared(one: UseCase, other: UseCase) -> None:
+    """Raises ConfigurationError where two use cases have a raw table or a registered model in common."""
+    if shared := _tables(one) & _tables(other):
+        raise ConfigurationError(
+            f"Use cases {one.name!r} and {other.name!r} both have the raw table {', '.join(sorted(shared))}: rename "
+            "those of one of them in its raw_schema.py (a table's file is NAME.csv)."
+        )
+    if one.model_name == other.model_name:
+        raise ConfigurationError(
+            f"Use cases {one.name!r} and {other.name!r} both have the registered model {one.model_name!r}: set another "
+            "model_name in the __init__.py of one of them."
+        )
+
+
+def _imported(name: str) -> UseCase:
     try:
         found = importlib.import_module(f"{__name__}.{name}")
     except (Exception, SystemExit) as error:  # whatever its author wrote there
@@ -34,6 +62,24 @@ def load(name: str) -> UseCase:
             f"Use case {name!r} has no UseCase named USE_CASE: define it in {_shown(Path(found.__file__ or name))}."
         )
     return use_case
+
+
+def others(name: str) -> Iterator[UseCase]:
+    """The other use cases here, without those that do not import: their own commands say why."""
+    for other in names():
+        if other != name:
+            try:
+                use_case = _imported(other)
+            except ConfigurationError:
+                continue
+            yield use_case
+
+
+def _tables(use_case: UseCase) -> set[str]:
+    if not isinstance(use_case.source, FromStore):
+        return set()
+    extract = use_case.source.extract
+    return {table.name for table in (*extract.tables, extract.labels)}
 
 
 def _place(error: BaseException, name: str) -> str:

@@ -1,16 +1,21 @@
 """Loads, materialisations, feature views -> is the online store behind the snapshots, or are all values too old."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import shlex
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
 
 from psycopg import sql
 
 from asof.serving.store.feast_messages import feast_messages
+from asof.use_case import FromStore, UseCase
 from flows.doctor.database import Connection, reading
 from flows.doctor.finding import Finding, error, listed, note, warning
 from flows.doctor.given import Given
+from training.deliveries import NAME, first_described
 
+INGEST = "python -m flows ingest"
 LAST = """
 SELECT as_of, load_id, finished_at FROM public.materialisations WHERE view = %s AND coalesce(store, %s) = %s
 ORDER BY materialisation_id DESC LIMIT 1
@@ -22,6 +27,17 @@ WHERE (load_id > %(load)s OR as_of > %(as_of)s) AND as_of <= %(now)s
     AND coalesce((files -> %(file)s ->> 'new_rows')::bigint, 0) > 0
 """
 """`passed`: it was loaded already, and the store was told to show an earlier moment."""
+LOADED = "SELECT folder, as_of, known_at, files FROM public.loads ORDER BY load_id DESC"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A load as the table `loads` has it."""
+
+    folder: Path
+    as_of: datetime
+    known_at: datetime
+    files: Collection[str]
 
 
 @dataclass(frozen=True)
@@ -61,8 +77,9 @@ def look_at_loads(given: Given) -> Iterator[Finding]:
             yield error("no-features", "The registry holds no feature view.", "python -m flows ingest")
         shown = [_shown(connection, view, given) for view in views if _has(connection, f"public.{view.source}")]
         begun = _begun(connection, given.settings.online_store)
-    yield from interrupted(begun)
-    yield from behind(shown)
+        again = ingest_again([Loaded(Path(row[0]), *row[1:]) for row in connection.execute(LOADED)], given.use_cases)
+    yield from interrupted(begun, again)
+    yield from behind(shown, again)
     yield from outdated(shown, given.settings.now())
 
 
@@ -78,7 +95,22 @@ def registered_views(connection: Connection) -> list[View]:
     ]
 
 
-def behind(shown: Sequence[Shown]) -> Iterator[Finding]:
+def ingest_again(loads: Sequence[Loaded], use_cases: Iterable[UseCase]) -> str:
+    """The command that ingests once more what was loaded last; `loads` are the newest first."""
+    if not loads:
+        return INGEST
+    last = loads[0]
+    alone = not NAME.fullmatch(last.folder.name)
+    beside = [last, *(each for each in loads if each.folder.parent == last.folder.parent and not alone)]
+    days = [first_described(each.folder, each.as_of.astimezone(UTC).date()) for each in beside]
+    words = [INGEST, shlex.quote(str(last.folder if alone else last.folder.parent))]
+    words += [f"--as-of {min(firsts)}"] if (firsts := [day for day in days if day]) else []
+    words += ["--backfill"] if last.known_at.astimezone(UTC).time() == time.min else []
+    words += [f"--use-case {each.name}" for each in use_cases if _has_files(each, last.files)]
+    return " ".join(words)
+
+
+def behind(shown: Sequence[Shown], again: str) -> Iterator[Finding]:
     """Loads that the online store has not seen."""
     late = [
         f"{each.view.name} ({each.unseen})" if each.as_of else f"{each.view.name} (all)"
@@ -87,10 +119,10 @@ def behind(shown: Sequence[Shown]) -> Iterator[Finding]:
     ]
     if late:
         found = f"The online store is behind the snapshots; views with loads that it has not seen: {listed(late)}."
-        yield error("behind", found, "python -m flows ingest  (loads nothing twice, and writes online what is new)")
+        yield error("behind", found, f"{again}  (loads nothing twice, and writes online what is new)")
     if earlier := [each.view.name for each in shown if each.passed]:
         found = f"Views that were told to show a moment before the newest snapshot (--online-as-of): {listed(earlier)}."
-        yield warning("earlier-moment", found, "python -m flows ingest  shows the newest again.")
+        yield warning("earlier-moment", found, f"{again}  shows the newest again.")
 
 
 def outdated(shown: Iterable[Shown], now: datetime) -> Iterator[Finding]:
@@ -108,11 +140,18 @@ def outdated(shown: Iterable[Shown], now: datetime) -> Iterator[Finding]:
         yield (error if each.view.refuses else warning)(f"outdated:{each.view.name}", found, mend)
 
 
-def interrupted(views: list[str]) -> Iterator[Finding]:
+def interrupted(views: list[str], again: str) -> Iterator[Finding]:
     """A view that was being written anew when its process ended: some of its users are not found."""
     if views:
         found = f"Writing {listed(views)} anew has begun and has not ended: users of it may be missing online."
-        yield error("interrupted", found, "Unless an ingest runs now: python -m flows ingest")
+        yield error("interrupted", found, f"Unless an ingest runs now: {again}")
+
+
+def _has_files(use_case: UseCase, files: Collection[str]) -> bool:
+    if not isinstance(use_case.source, FromStore):
+        return False
+    extract = use_case.extract
+    return any(f"{table.name}.csv" in files for table in (*extract.tables, extract.labels))
 
 
 def _shown(connection: Connection, view: View, given: Given) -> Shown:

@@ -1,5 +1,7 @@
 """The online store against the snapshots: the newest row as of a moment, late rows and corrections included."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,6 +13,7 @@ from feast import FeatureStore
 
 from asof.feature_store import feature_store
 from online_store.relaying import within
+from tests.parity_kit import copied
 from tests.serving_kit import USER, write_users
 from training.materialise import Materialisation, apply_features, materialise
 
@@ -97,6 +100,69 @@ def test_an_earlier_moment_brings_the_old_values_back(history: History) -> None:
     materialise(history.settings, as_of=moment(history.plan.as_of(3)))
     materialise(history.settings, as_of=february)
     agrees(history, february)
+
+
+@pytest.fixture(params=["online_store.store.WideOnlineStore", "postgres"], ids=["wide", "stock"])
+def in_either_store(history: History, request: pytest.FixtureRequest) -> Iterator[History]:
+    """The history in a database of its own, with the newest month online."""
+    with copied(history.settings) as settings:
+        settings = settings.model_copy(update={"online_store": request.param})
+        apply_features(settings)
+        materialise(settings, as_of=moment(history.plan.as_of(3)))
+        yield replace(history, settings=settings)
+
+
+def everybody(history: History) -> list[str]:
+    with psycopg.connect(history.settings.conninfo()) as connection:
+        return [user for (user,) in connection.execute("SELECT DISTINCT user_id FROM users ORDER BY 1")]
+
+
+def test_before_the_first_snapshot_nothing_is_online(in_either_store: History) -> None:
+    first = moment(in_either_store.plan.as_of(0))
+    users = everybody(in_either_store)
+    done = materialise(in_either_store.settings, as_of=first - timedelta(days=1))
+    assert {each.entities for each in done.refreshes} == {0}
+    assert online(in_either_store, users).isna().all(axis=None)
+    again = materialise(in_either_store.settings, as_of=first - timedelta(days=1))
+    assert set(refreshed(again).values()) == {None}, "it is told that the store shows this moment"
+    materialise(in_either_store.settings, as_of=first)
+    agrees(in_either_store, first)
+
+
+def test_an_entity_that_came_later_than_the_moment_is_not_online(in_either_store: History) -> None:
+    second = moment(in_either_store.plan.as_of(1))
+    materialise(in_either_store.settings, as_of=second)
+    known = offline(in_either_store, second)
+    later = sorted(set(everybody(in_either_store)) - set(known.index))
+    assert later, "else there is nothing to see"
+    agrees(in_either_store, second)
+    assert online(in_either_store, later)["watch_hours_30d"].isna().all()
+
+
+def test_a_view_whose_first_snapshot_came_later_is_empty_beside_views_that_are_not(in_either_store: History) -> None:
+    """As of a moment of which one table alone has rows."""
+    early = moment(in_either_store.plan.as_of(0)) - timedelta(days=31)
+    with psycopg.connect(in_either_store.settings.conninfo()) as connection:
+        connection.execute("INSERT INTO payments_agg_90d VALUES ('early', %s, %s, 7)", (early, early))
+        files = '{"payments_agg_90d.csv": {"sha256": "", "rows": 1, "new_rows": 1}}'
+        connection.execute(
+            "INSERT INTO loads (folder, as_of, known_at, code_version, files) VALUES ('early', %s, %s, '', %s)",
+            (early, early, files),
+        )
+    done = materialise(in_either_store.settings, as_of=early)
+    assert {each.view: each.entities for each in done.refreshes if each.entities} == {"payments_agg_90d_fv": 1}
+    found = online(in_either_store, ["early", *everybody(in_either_store)])
+    assert found.loc["early", "failed_payments_90d"] == 7
+    assert found.drop(index="early").isna().all(axis=None)
+
+
+def test_written_anew_before_the_first_snapshot_what_others_wrote_goes_too(history: History) -> None:
+    with copied(history.settings) as settings:
+        apply_features(settings)
+        user, first = everybody(history)[0], moment(history.plan.as_of(0))
+        write_users(settings, {user: {"usage_agg_30d_fv": USER["usage_agg_30d_fv"]}}, first)
+        materialise(settings, as_of=first - timedelta(days=1), whole=True)
+        assert online(replace(history, settings=settings), [user]).isna().all(axis=None)
 
 
 def test_what_others_wrote_gives_way_where_all_is_written_anew(history: History) -> None:

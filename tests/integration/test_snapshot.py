@@ -1,23 +1,32 @@
 """Snapshots: what a load adds to the append-only two-time tables, and what it leaves as it is."""
 
 import itertools
+import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 import training.snapshot
 from asof.errors import ConfigurationError, HistoryError
+from asof.extract_schema import Column, Kind, RawTable
 from asof.settings import Settings
+from asof.use_cases import load as load_use_case
 from asof.use_cases.churn.raw_schema import EXTRACT
 from tests.extract_kit import TABLES, USERS, Files, contents, edited, extract_files, fetch, swap, write
+from training.dataset import newest_labelled
+from training.deliveries import find_deliveries
+from training.inspection import months_known
 from training.snapshot import Snapshot, prepare_tables, take_snapshot
 from training.tables import turn
 
+CHURN = load_use_case("churn")
 JANUARY = datetime(2024, 1, 31, tzinfo=UTC)
 FEBRUARY = datetime(2024, 2, 29, tzinfo=UTC)
 MARCH = datetime(2024, 3, 31, tzinfo=UTC)
@@ -51,6 +60,15 @@ def load(database: Settings, tmp_path: Path) -> Loader:
 
 def counts(number: int, tables: Sequence[str] = TABLES) -> dict[str, int]:
     return dict.fromkeys(tables, number)
+
+
+def rows_of(tables: dict[str, list[tuple[Any, ...]]]) -> dict[str, list[tuple[Any, ...]]]:
+    return {name: rows for name, rows in tables.items() if name != "loads"}
+
+
+def rows_in(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
+    """The rows of every snapshot table."""
+    return rows_of(contents(settings))
 
 
 # --- one load
@@ -116,13 +134,19 @@ def test_a_moment_that_cannot_be_is_refused(
 
 
 def test_the_same_extract_again_changes_nothing(load: Loader, database: Settings) -> None:
-    load(extract_files(), JANUARY, FEBRUARY)
+    first = load(extract_files(), JANUARY, FEBRUARY)
     before = contents(database)
 
-    again = load(extract_files(), JANUARY, MARCH)
+    again = take_snapshot(database, EXTRACT, load.folder / "delivery_0", as_of=JANUARY, known_at=MARCH)
 
     assert (again.rows, again.new_rows, again.load_id) == (counts(USERS), counts(0), None)
     assert contents(database) == before
+
+    elsewhere = load(extract_files(), JANUARY, MARCH)
+
+    assert (elsewhere.rows, elsewhere.new_rows) == (counts(USERS), counts(0))
+    assert elsewhere.load_id == first.load_id + 1, "it is recorded that this place had it"
+    assert rows_in(database) == rows_of(before)
 
 
 def test_a_changed_row_becomes_a_new_row_known_later(load: Loader, database: Settings) -> None:
@@ -170,12 +194,139 @@ def test_a_user_whom_a_redelivery_leaves_out_is_kept(
 ) -> None:
     caplog.set_level("INFO")
     load(extract_files(), JANUARY, FEBRUARY)
-    before = contents(database)
+    before = rows_in(database)
 
     load(extract_files(users=USERS - 2), JANUARY, MARCH)
 
-    assert contents(database) == before
+    assert rows_in(database) == before
     assert "users: 10 rows read, 0 new; 2 known ones left out, and kept" in caplog.messages
+
+
+# --- one place, delivered again and again
+
+
+class Place:
+    """One folder whose files are replaced from delivery to delivery."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.settings, self.folder = settings, folder
+
+    def __call__(self, files: Files, known_at: datetime | None = None) -> Snapshot:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        write(self.folder, files)
+        return take_snapshot(self.settings, EXTRACT, self.folder, as_of=JANUARY, known_at=known_at)
+
+    def failed_payments(self) -> list[int]:
+        """What was known of one user, one after another."""
+        query = "SELECT failed_payments_90d FROM payments_agg_90d WHERE user_id = '0003-ABCDE' ORDER BY created_at"
+        return [number for (number,) in fetch(self.settings, query)]
+
+
+@pytest.fixture
+def month(database: Settings, tmp_path: Path) -> Place:
+    return Place(database, tmp_path / "month_000")
+
+
+def paid(failed: int) -> Files:
+    return edited(extract_files(), payments_agg_90d=swap("0003-ABCDE,1", f"0003-ABCDE,{failed}"))
+
+
+def test_a_folder_that_is_delivered_as_it_was_before_brings_its_values_back(month: Place) -> None:
+    new = [month(paid(failed)).new_rows["payments_agg_90d"] for failed in (1, 5, 1, 1, 5)]
+
+    assert new == [USERS, 1, 1, 0, 1]
+    assert month.failed_payments() == [1, 5, 1, 5]
+
+
+def test_what_adds_nothing_is_what_was_loaded_last_all_the_same(month: Place, tmp_path: Path) -> None:
+    """The folder takes the values that another has brought, and then its own of before."""
+    month(paid(1))
+    Place(month.settings, tmp_path / "month_000_r1")(paid(5))
+
+    assert [sum(month(paid(failed)).new_rows.values()) for failed in (5, 1)] == [0, 1]
+    assert month.failed_payments() == [1, 5, 1]
+
+
+def test_redeliveries_of_the_same_bytes_do_not_come_back_when_all_are_loaded_again(
+    month: Place, tmp_path: Path
+) -> None:
+    places = [month, *(Place(month.settings, tmp_path / f"month_000_r{number}") for number in (1, 2))]
+    for _ in range(3):
+        for place, failed in zip(places, (1, 1, 5), strict=True):
+            place(paid(failed))
+
+    assert month.failed_payments() == [1, 5]
+
+
+def test_of_a_changed_folder_only_the_files_that_changed_are_loaded(month: Place, tmp_path: Path) -> None:
+    """Else the others would take back what a redelivery has corrected."""
+    month(paid(1))
+    Place(month.settings, tmp_path / "month_000_r1")(paid(5))
+
+    changed = month(edited(paid(1), usage_agg_30d=swap("0003-ABCDE,3.125", "0003-ABCDE,9.5")))
+
+    assert changed.new_rows == counts(0) | {"usage_agg_30d": 1}
+    assert month.failed_payments() == [1, 5]
+    assert month(extract_files()).new_rows == counts(0) | {"usage_agg_30d": 1}
+
+
+def test_rows_that_were_left_out_and_come_back_are_there_once(month: Place) -> None:
+    month(extract_files())
+    before = rows_in(month.settings)
+    month(extract_files(users=USERS - 3))
+
+    assert month(extract_files()).new_rows == counts(0)
+    assert rows_in(month.settings) == before
+
+
+def test_a_link_that_points_back_to_the_first_folder_is_a_delivery_of_it(month: Place, tmp_path: Path) -> None:
+    for number, failed in enumerate((1, 5)):
+        write(tmp_path / f"version-{number}", paid(failed))
+    for number in (0, 1, 0):
+        month.folder.unlink(missing_ok=True)
+        month.folder.symlink_to(tmp_path / f"version-{number}")
+        take_snapshot(month.settings, EXTRACT, month.folder, as_of=JANUARY)
+
+    assert month.failed_payments() == [1, 5, 1]
+
+
+def test_a_backfill_of_what_has_changed_since_is_refused_and_not_left_out_in_silence(month: Place) -> None:
+    month(paid(1), FEBRUARY)
+    month(paid(5))
+    before = contents(month.settings)
+
+    with pytest.raises(HistoryError, match=r"payments_agg_90d\.csv has changed.*without --backfill"):
+        month(paid(1), FEBRUARY)
+
+    assert contents(month.settings) == before
+    month(paid(1))
+    assert month.failed_payments() == [1, 5, 1]
+
+
+def test_features_and_labels_of_one_folder_have_moments_of_their_own(database: Settings, tmp_path: Path) -> None:
+    """The month's redelivery comes when its labels do, and the labels of that one a month later."""
+    write(tmp_path / "month_000", extract_files())
+    again = edited(paid(5), labels=swap("0003-ABCDE,False", "0003-ABCDE,True"))
+    write(tmp_path / "month_000_r1", again)
+
+    for _ in range(2):
+        for each in find_deliveries(tmp_path, first=JANUARY.date(), backfill=True):
+            times = {"as_of": each.as_of, "known_at": each.known_at}
+            take_snapshot(database, EXTRACT, each.folder, **times, part=each.part)
+
+    known = {
+        table: fetch(database, f"SELECT created_at, count(*) FROM {table} GROUP BY 1 ORDER BY 1") for table in TABLES
+    }
+    assert known == {table: [(JANUARY, USERS)] for table in TABLES} | {
+        "payments_agg_90d": [(JANUARY, USERS), (FEBRUARY, 1)],
+        "labels": [(FEBRUARY, USERS), (MARCH, 1)],
+    }
+    assert fetch(database, "SELECT known_at, files ? 'labels.csv' FROM loads ORDER BY load_id") == [
+        (JANUARY, False),
+        (FEBRUARY, False),
+        (FEBRUARY, True),
+        (MARCH, True),
+    ]
 
 
 # --- history
@@ -204,10 +355,10 @@ def test_a_load_that_would_change_what_was_known_is_refused(
 
 def test_a_backfill_that_is_repeated_after_a_correction_changes_nothing(load: Loader, database: Settings) -> None:
     _late_load(load)
-    before = contents(database)
+    before = rows_in(database)
 
-    assert load(extract_files(), JANUARY, FEBRUARY).load_id is None
-    assert contents(database) == before
+    assert load(extract_files(), JANUARY, FEBRUARY).new_rows == counts(0)
+    assert rows_in(database) == before
 
 
 def test_a_folder_that_was_corrected_by_another_is_not_loaded_again(
@@ -238,7 +389,7 @@ def test_months_in_any_order_give_the_same_tables(load: Loader, database: Settin
     for order in itertools.permutations(months):
         for delivery in itertools.chain.from_iterable(order):
             load(*delivery)
-        seen.append({name: rows for name, rows in contents(database).items() if name != "loads"})
+        seen.append(rows_in(database))
         with psycopg.connect(database.conninfo()) as connection:
             connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
 
@@ -253,6 +404,64 @@ def test_nothing_that_was_loaded_can_be_rewritten(settings: Settings, statement:
 
     with pytest.raises(psycopg.errors.RaiseException, match=f"of table {table} is refused: it is append-only"):
         fetch(settings, statement.format(table))
+
+
+# --- whose tables they are
+
+RETENTION = replace(EXTRACT, use_case="retention")
+
+
+def test_a_table_of_one_use_case_takes_no_rows_of_another(load: Loader, database: Settings, tmp_path: Path) -> None:
+    """Two checkouts on one database: neither sees the other's code."""
+    load(extract_files(), JANUARY)
+    prepare_tables(database, CHURN.extract)
+    before = contents(database)
+    both = "public.labels belongs to use case 'churn', and 'retention' has a raw table of that name"
+
+    folder = write(tmp_path / "retention", extract_files(month=1))
+    for refused in (
+        lambda: take_snapshot(database, RETENTION, folder, as_of=JANUARY),
+        lambda: prepare_tables(database, RETENTION),
+        lambda: newest_labelled(database, replace(CHURN, name="retention")),
+        lambda: months_known(database, RETENTION, JANUARY),
+    ):
+        with pytest.raises(ConfigurationError, match=both):
+            refused()
+
+    assert contents(database) == before
+    take_snapshot(database, CHURN.extract, folder, as_of=JANUARY)
+
+
+def test_a_use_case_of_other_columns_is_told_whose_the_table_is_and_not_to_alter_it(database: Settings) -> None:
+    prepare_tables(database, CHURN.extract)
+    other = replace(RETENTION, labels=RawTable("labels", (Column("customer", Kind.TEXT), Column("left", Kind.BOOLEAN))))
+
+    with pytest.raises(ConfigurationError, match="belongs to use case 'churn'") as refusal:
+        prepare_tables(database, other)
+
+    assert "ALTER TABLE" not in str(refusal.value)
+
+
+def test_a_renamed_use_case_keeps_its_tables_where_that_is_said(database: Settings) -> None:
+    prepare_tables(database, CHURN.extract)
+    with psycopg.connect(database.conninfo()) as connection:
+        for table in TABLES:
+            connection.execute(f"COMMENT ON TABLE public.{table} IS 'AsOf use case: retention'")
+
+    prepare_tables(database, RETENTION)
+    with pytest.raises(ConfigurationError, match="belongs to use case 'retention', and 'churn'"):
+        prepare_tables(database, CHURN.extract)
+
+
+def test_a_comment_of_somebody_elses_stays(database: Settings) -> None:
+    prepare_tables(database, EXTRACT)
+    with psycopg.connect(database.conninfo()) as connection:
+        connection.execute("COMMENT ON TABLE public.users IS 'GDPR: personal data'")
+
+    prepare_tables(database, CHURN.extract)
+
+    query = "SELECT obj_description('public.users'::regclass), obj_description('public.labels'::regclass)"
+    assert fetch(database, query) == [("GDPR: personal data", "AsOf use case: churn")]
 
 
 # --- labels
@@ -335,7 +544,7 @@ def test_four_loads_of_the_same_extract_at_once_load_it_once(load: Loader, datab
         snapshots = list(pool.map(together, range(4)))
 
     assert sorted(snapshot.new_rows["users"] for snapshot in snapshots) == [0, 0, 0, USERS]
-    assert {name: len(rows) for name, rows in contents(database).items()} == counts(USERS) | {"loads": 1}
+    assert {name: len(rows) for name, rows in rows_in(database).items()} == counts(USERS)
 
 
 # --- tables

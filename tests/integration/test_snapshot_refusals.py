@@ -40,7 +40,7 @@ BROKEN: dict[str, tuple[str, Edit, str]] = {
     "cut off before the line end": (SUBSCRIPTIONS, lambda content: content[:-1], "row 13*cut off"),
     "cut off after a field": (SUBSCRIPTIONS, swap(",1100.5,No\n", "\n"), "row 13 *must have 9 fields*has 7"),
     "too many fields": (PAYMENTS, _append("99,1,1\n98\n"), "rows 14, 15 (2 in all*must have 2 fields*14 has 3"),
-    "other delimiter": (PAYMENTS, swap(",", ";"), "'user_id' is missing*'user_id;failed_payments_90d' is unknown"),
+    "other delimiter": (PAYMENTS, swap(",", ";"), "row 1, the header: *separated by semicolons; save *with commas"),
     "blank lines": (PAYMENTS, swap("\n", "\n\n", 2), "column user_id: rows 2, 4 (2 in all*must not be empty"),
     "open quote": (SUBSCRIPTIONS, swap("One year", '"One year', 1), "row 2 *must have 9 fields*quotes"),
     "open quote at the end": (SUBSCRIPTIONS, swap("DSL", '"DSL', 1), "column net_service: row 2 *line break"),

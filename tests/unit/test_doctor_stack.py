@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -150,12 +151,43 @@ def test_what_bites_in_a_feature_store_file() -> None:
 
 
 def test_an_online_store_that_is_behind_is_told() -> None:
-    found = only(loads.behind([ONLINE, replace(ONLINE, unseen=2)]))
-    assert (found.severity, found.mend.split("  ")[0]) == (Severity.ERROR, "python -m flows ingest")
+    found = only(loads.behind([ONLINE, replace(ONLINE, unseen=2)], "ingest it"))
+    assert (found.severity, found.mend.split("  ")[0]) == (Severity.ERROR, "ingest it")
     assert "usage_fv (2)" in found.found
-    assert "usage_fv (all)" in only(loads.behind([replace(ONLINE, as_of=None, unseen=3)])).found
-    assert only(loads.behind([replace(ONLINE, passed=1)])).severity is Severity.WARNING
-    assert list(loads.behind([ONLINE])) == []
+    assert "usage_fv (all)" in only(loads.behind([replace(ONLINE, as_of=None, unseen=3)], "")).found
+    assert only(loads.behind([replace(ONLINE, passed=1)], "")).severity is Severity.WARNING
+    assert list(loads.behind([ONLINE], "")) == []
+
+
+@pytest.mark.parametrize(
+    ("folders", "known_at", "command"),
+    [
+        ([("month_2024-02-29", "2024-02-29")], "2024-03-04T10:11", "'/data/our extracts'"),
+        ([("month_001", "2024-02-29"), ("month_000", "2024-01-15")], "2024-03-04T10:11", "--as-of 2024-01-15"),
+        ([("month_002_r10", "2024-03-31"), ("labels_001", "2024-02-29")], "2024-05-01T10:11", "--as-of 2024-01-31"),
+        ([("month_001", "2024-02-29")], "2024-02-29", "--as-of 2024-01-31 --backfill"),
+        ([("january", "2024-01-31")], "2024-03-04T10:11", "--as-of 2024-01-31"),
+    ],
+)
+def test_an_ingest_is_to_be_repeated_as_it_was_given(
+    folders: list[tuple[str, str]], known_at: str, command: str
+) -> None:
+    parent, files = Path("/data/our extracts"), {"users.csv": {}}
+    known = datetime.fromisoformat(known_at).replace(tzinfo=UTC)
+    done = [
+        loads.Loaded(parent / name, datetime.fromisoformat(as_of).replace(tzinfo=UTC), known, files)
+        for name, as_of in folders
+    ]
+    where = parent / "january" if folders[0][0] == "january" else parent
+    told = loads.ingest_again(done, [load("breast_cancer"), load("churn")])
+    assert told.startswith(f"python -m flows ingest '{where}'")
+    assert told.endswith(f"{command} --use-case churn")
+    assert ("--as-of" in told, "--backfill" in told) == ("--as-of" in command, "--backfill" in command)
+
+
+def test_where_nothing_is_loaded_the_command_is_the_plain_one() -> None:
+    assert loads.ingest_again([], [load("churn")]) == "python -m flows ingest"
+    assert only(loads.interrupted(["users_fv"], "ingest it")).mend == "Unless an ingest runs now: ingest it"
 
 
 def test_views_whose_newest_row_is_older_than_their_ttl_are_told() -> None:

@@ -1,5 +1,6 @@
 """Reading extracts without a database: good oddities of CSV files, kinds of values, which rows a rule sees."""
 
+import gzip
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -90,6 +91,73 @@ def test_checks_cannot_be_switched_off_from_outside(tmp_path: Path, switch: dict
 
     with config_context(**switch), pytest.raises(ExtractError, match="column monthly_fee: row 6 "):
         _rows(tmp_path / "extract", files)
+
+
+# --- what is no CSV of ours
+
+
+def _separated_by(separator: str) -> Edit:
+    return lambda content: content.replace(b".", b",").replace(b",", separator.encode())
+
+
+def _below(text: str) -> Edit:
+    return lambda content: text.encode() + content
+
+
+OTHERS: dict[str, tuple[Edit, str]] = {
+    "semicolons, numbers with commas": (
+        lambda content: content.replace(b",", b";").replace(b".", b","),
+        "row 1, the header: the fields are separated by semicolons; save the file with commas, and numbers with a p",
+    ),
+    "tabs": (_separated_by("\t"), "row 1, the header: the fields are separated by tabs"),
+    "bars": (_separated_by("|"), "row 1, the header: the fields are separated by vertical bars"),
+    "bars and blanks": (_separated_by(" | "), "separated by vertical bars"),
+    "blanks": (_separated_by(" "), "separated by blanks"),
+    "semicolons, quoted": (lambda content: _quoted(content).replace(b'","', b'";"'), "separated by semicolons"),
+    "semicolons below a mark": (
+        lambda content: b"\xef\xbb\xbf" + content.replace(b",", b";"),
+        "separated by semicolons",
+    ),
+    "semicolons, unknown names": (
+        lambda content: content.replace(b",", b";").replace(b"_", b" "),
+        "separated by semicolons",
+    ),
+    "sep=,": (_below("sep=,\n"), "row 1 is 'sep=,', and the header is in row 2: delete the rows above it"),
+    "sep=;": (
+        lambda content: b"sep=;\r\n" + content.replace(b",", b";"),
+        "the header is in row 2: delete the rows above it; row 2, the header: the fields are separated by semicolons",
+    ),
+    "a blank first line": (_below("\n"), "row 1 is '', and the header is in row 2: delete"),
+    "blank first lines": (_below("\r\n\r\n \r\n"), "row 1 is '', and the header is in row 4: delete"),
+    "a line of separators": (_below(",,,,\n"), "row 1 is ',,,,', and the header is in row 2: delete"),
+    "a title": (
+        _below("Export of 31 January, page 1\n\n"),
+        "row 1 is 'Export of 31 January, page 1', and the header is",
+    ),
+    "UTF-16": (
+        lambda content: content.decode().encode("utf-16"),
+        "not UTF-8 text but UTF-16 text; save the file as UTF-8",
+    ),
+    "UTF-16 without a mark": (lambda content: content.decode().encode("utf-16-le"), "but UTF-16 text; save"),
+    "UTF-16, the other way round": (lambda content: content.decode().encode("utf-16-be"), "but UTF-16 text; save"),
+    "UTF-32": (lambda content: content.decode().encode("utf-32"), "but UTF-32 text; save"),
+    "Latin-1": (lambda content: content.replace(b"ABCDE", "é".encode("latin-1")), r"not UTF-8 text \(Windows-1252 or"),
+    "gzip": (gzip.compress, "row 1, byte 1 of the file: not UTF-8 text but a gzip archive"),
+    "an Excel workbook": (_below("PK\3\4\0"), "not UTF-8 text but a ZIP archive or an Excel workbook"),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize("file", ["payments_agg_90d", "subscriptions"])
+def test_another_separator_encoding_or_first_line_is_named_and_what_to_do(
+    tmp_path: Path, other: str, file: str
+) -> None:
+    edit, told = OTHERS[other]
+
+    with pytest.raises(ExtractError, match=told) as refusal:
+        _rows(tmp_path / "extract", edited(extract_files(), **{file: edit}))
+
+    assert [finding.split(":")[0] for finding in refusal.value.findings] == [f"{file}.csv"]
 
 
 # --- rules

@@ -72,6 +72,28 @@ def _three_in_ten_advance(before: Frames, after: Frames) -> None:
     after["members"].loc[stays, "months_member"] = before["members"].loc[stays, "months_member"]
 
 
+def _a_count_of_its_own(before: Frames, after: Frames, *, back: int) -> None:
+    """Months as a customer, which no date explains, in place of the visits."""
+    who = np.random.default_rng(5).integers(1, 500, ROWS)
+    before["visits"]["visits_30d"], after["visits"]["visits_30d"] = who, who + 1
+    if back:
+        after["visits"].loc[after["visits"].index % back == 7, "visits_30d"] -= 2
+
+
+def _begun_again(_: Frames, after: Frames) -> None:
+    again = after["members"].index % 50 == 3
+    after["members"].loc[again, ["joined", "months_member"]] = [np.datetime64("2025-06-29"), 0]
+
+
+def _renamed(name: Callable[[str], str], before: Callable[[str], str] = str) -> Callable[[Frames, Frames], None]:
+    def change(*months: Frames) -> None:
+        for month, as_is in zip(months, (before, name), strict=True):
+            for table in month.values():
+                table["member"] = table["member"].map(as_is)
+
+    return change
+
+
 def _little_spent_is_less(_: Frames, after: Frames) -> None:
     spent = after["visits"]["spent"]
     after["visits"]["spent"] = spent.where(spent > spent.quantile(0.35), spent / 7)
@@ -234,6 +256,46 @@ BROKEN = {
     "members who came, all else as it was": (
         _as_before("members", "joined", "months_member", "region", "online", "bonus"),
         {"stands-still:members.months_member": "error"},
+    ),
+    "time that goes back for some": (
+        now("members", "months_member", lambda table: table["months_member"] - 5 * (table.index % 10 == 3)),
+        {"goes-back:members.months_member": "error"},
+    ),
+    "time that goes back for a few": (
+        now("members", "months_member", lambda table: (table["months_member"] - 5 * (table.index == 3)).clip(0)),
+        {"goes-back:members.months_member": "warning"},
+    ),
+    "time that goes back, and no date beside it": (
+        lambda before, after: _a_count_of_its_own(before, after, back=30),
+        {"goes-back:visits.visits_30d": "error"},
+    ),
+    "time that goes on, and no date beside it": (lambda before, after: _a_count_of_its_own(before, after, back=0), {}),
+    "members who have begun again": (_begun_again, {}),
+    "nobody of the month before": (
+        _renamed(lambda key: f"n{key}"),
+        {"other-entities:member": "error"},
+    ),
+    "one in a hundred of the month before": (
+        _renamed(lambda key: key if key.endswith("11") else f"n{key}"),
+        {"other-entities:member": "error"},
+    ),
+    "four in ten of the month before": (
+        _renamed(lambda key: key if key[-1] in "1234" else f"n{key}"),
+        {"other-entities:member": "warning"},
+    ),
+    "ids in capitals": (_renamed(str.upper), {"ids-rewritten:member": "error"}),
+    "ids without their zeros": (
+        _renamed(lambda key: f"m{int(key[1:])}"),
+        {"ids-rewritten:member": "error"},
+    ),
+    "a few ids in capitals": (
+        _renamed(lambda key: key.upper() if key.endswith("77") else key),
+        {"ids-rewritten:member": "error"},
+    ),
+    "ids of numbers": (_renamed(lambda key: f"{key}.0"), {"ids-rewritten:member": "error"}),
+    "ids with a hyphen for a blank": (
+        _renamed(lambda key: f"{key[:3]}-{key[3:]}", lambda key: f"{key[:3]} {key[3:]}"),
+        {"ids-rewritten:member": "error"},
     ),
     "one quartile that is another": (_little_spent_is_less, {"drift:visits.spent": "warning"}),
     "cents instead of units": (

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from training.inspection.backwards import going_back
 from training.inspection.concept import concept_change
 from training.inspection.constant import constant_columns
 from training.inspection.coverage import missing_rows
 from training.inspection.dates import impossible_dates
 from training.inspection.drift import drift
 from training.inspection.duplicates import duplicated_columns
+from training.inspection.entities import other_entities
 from training.inspection.filled import filled_without_count
 from training.inspection.finding import Finding, Severity
 from training.inspection.labels import label_agreement, label_rate
@@ -35,8 +37,10 @@ ON_ONE_MONTH: tuple[Callable[[Month], list[Finding]], ...] = (
     leak_suspects,
 )
 ON_TWO_MONTHS: tuple[Callable[[Pair], list[Finding]], ...] = (
+    other_entities,
     unchanged,
     standing_still,
+    going_back,
     changed_units,
     label_rate,
     label_agreement,

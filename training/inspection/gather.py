@@ -32,9 +32,7 @@ def months_in(folder: Path, schema: ExtractSchema, *, first: date | None = None)
 
     Raises DataError where there is none, or a month has labels alone; ExtractError where a file breaks a rule.
     """
-    deliveries = sorted(
-        find_deliveries(folder, first=first, backfill=True), key=lambda each: each.known_at or each.as_of
-    )
+    deliveries = find_deliveries(folder, first=first, backfill=True, labels=schema.labels.name)
     for as_of in sorted({each.as_of for each in deliveries}):
         yield _delivered([each for each in deliveries if each.as_of == as_of], schema)
 
@@ -66,7 +64,7 @@ def _delivered(deliveries: list[Delivery], schema: ExtractSchema) -> Month:
         return KnownIds(ids, f"a {schema.entity} of {schema.entities}.csv")
 
     for each in deliveries:
-        for part in read_extract(each.folder, schema, known):
+        for part in read_extract(each.folder, schema, known, each.part):
             tables.setdefault(part.table.name, []).append(part.rows)
     return month_of(schema, deliveries[0].as_of, tables)
 

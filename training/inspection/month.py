@@ -18,7 +18,8 @@ Codes = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Month:
-    """`frame` has a row per entity (its index, of n rows) and a column `table.column` per raw column but the key.
+    """`frame` has a row per entity (its index, of n rows, named as the key) and a column `table.column` per raw column
+    but the key.
 
     Text is categorical, dates are datetime64[s], all else is float64 (yes is 1); what is missing is NaN. `columns`
     tells of each what the schema says, `label` is the label's, None where the month has no labels. `present` has for
@@ -99,7 +100,7 @@ def month_of(schema: ExtractSchema, as_of: datetime, tables: Mapping[str, Sequen
     Columns of `tables` are those of `training.extract`; the labels may be absent, or have no rows.
     """
     parts = {table.name: _part(tables[table.name]) for table in schema.tables}
-    entities = parts[schema.entities].index
+    entities = parts[schema.entities].index.rename(schema.entity)
     known = {table.name: table for table in schema.tables}
     if any(each.num_rows for each in tables.get(schema.labels.name, ())):
         parts[schema.labels.name] = _part(tables[schema.labels.name])
