@@ -34,6 +34,8 @@ logger = logging.getLogger("asof.serving")
 HEADER, RAW_HEADER = "X-Request-ID", b"x-request-id"
 OF_THE_TEXT = frozenset({"content-type", "content-length"})
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+OF_BENTOML = frozenset({(429, "application/json"), (504, "application/json")})
+"""How BentoML's own limits answer."""
 SANE = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -128,4 +130,5 @@ def request_id_of(scope: Scope) -> str:
 
 
 def _is_plain_error(message: Message) -> bool:
-    return message["status"] >= 400 and Headers(scope=message).get("content-type", "").startswith("text/plain")
+    kind = Headers(scope=message).get("content-type", "").partition(";")[0]
+    return message["status"] >= 400 and (kind == "text/plain" or (message["status"], kind) in OF_BENTOML)

@@ -265,7 +265,7 @@ def test_two_hundred_users_at_once_each_get_their_own_answer(service: httpx.Clie
 def test_whoever_is_asked_for_in_the_same_batch_changes_nobodys_answer(
     service: httpx.Client, small_model: "SmallModel"
 ) -> None:
-    others = {"nobody": 404, "null-fee": 422, "only-users": 422, "old-usage": 503, "coming-usage": 503, "bad id": 422}
+    others = {"nobody": 404, "null-fee": 422, "only-users": 422, "old-usage": 503, "coming-usage": 503, "bad id ": 422}
     asked = [each for user, other in zip(MANY, [*others] * len(MANY), strict=False) for each in (user, other)]
 
     async def ask() -> list[httpx.Response]:
