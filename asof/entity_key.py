@@ -28,13 +28,13 @@ def fault(text: str) -> str | None:
     if not text:
         return "an id must not be empty"
     if len(text) > LONGEST:
-        return f"an id has at most {LONGEST} characters, this has {len(text)}"
+        return f"an id must have at most {LONGEST} characters, this one has {len(text)}"
     if found := _CONTROL.search(text):
-        return f"an id has no control character, this has U+{ord(found[0]):04X}"
+        return f"an id must not contain control characters, this one has U+{ord(found[0]):04X}"
     if found := _SURROGATE.search(text):
-        return f"an id is Unicode text, this has the lone surrogate U+{ord(found[0]):04X}"
+        return f"an id must be Unicode text, this one has the lone surrogate U+{ord(found[0]):04X}"
     if text != text.strip():
-        return "an id has no blank at its ends"
+        return "an id must not begin or end with a blank"
     return None
 
 
@@ -43,7 +43,7 @@ def next_step(unknown: str) -> str:
     if unicodedata.normalize("NFC", unknown) == unicodedata.normalize("NFD", unknown):
         return "check the id, or load it."
     form = next((each for each in ("NFC", "NFD") if unicodedata.is_normalized(each, unknown)), "neither NFC nor NFD")
-    return f"check the id and its Unicode form ({form}), for ids are compared by code points; or load it."
+    return f"check the id and its Unicode form ({form}), since ids are compared by code points; or load it."
 
 
 def _checked(value: Any) -> Any:

@@ -168,7 +168,7 @@ def _require_utf8(scope: Scope, name: str) -> None:
         unquote(scope["raw_path"].decode("ascii"), errors="strict")
     except UnicodeDecodeError:
         raise invalid_request(
-            [{"type": "utf8", "loc": ("path", name), "msg": "an id is percent-encoded UTF-8"}]
+            [{"type": "utf8", "loc": ("path", name), "msg": "an id must be percent-encoded UTF-8"}]
         ) from None
 
 

@@ -44,7 +44,7 @@ NO_KEYS = {
     "": "empty",
     "a\0b": "U+0000",
     "a\r\nX-Evil: y": "U+000D",
-    " a": "blank at its ends",
+    " a": "end with a blank",
     "a" * 501: "at most 500",
 }
 TRUSTED = "127.0.0.2"

@@ -39,9 +39,9 @@ NONE = {
     "\x7f": "U+007F",
     "a\u0085b": "U+0085",
     "a\ud800": "U+D800",
-    " a": "blank at its ends",
-    "a\u00a0": "blank at its ends",
-    "\u2003": "blank at its ends",
+    " a": "end with a blank",
+    "a\u00a0": "end with a blank",
+    "\u2003": "end with a blank",
 }
 PAYLOAD: TypeAdapter[Any] = TypeAdapter(EntityKey)
 TABLE = RawTable("users", (Column("user_id", Kind.TEXT),))
