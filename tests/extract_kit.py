@@ -1,6 +1,6 @@
 """For tests of snapshots: small StreamFlow extracts, as bytes by file, and a look at all that the database holds."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,13 @@ Files = Mapping[str, bytes]
 Edit = Callable[[bytes], bytes]
 
 
-def extract_files(users: int = USERS, *, month: int = 0, labels: bool = True) -> Files:
-    """A good extract: user i is in row i + 2 of each file; every third has no internet; hours change by the month."""
-    ids = [f"{i:04d}-ABCDE" for i in range(users)]
+def extract_files(users: int = USERS, *, month: int = 0, labels: bool = True, odd: Sequence[str] = ()) -> Files:
+    """A good extract: user i is in row i + 2 of each file; every third has no internet; hours change by the month.
+
+    After them come users with the odd ids.
+    """
+    ids = [f"{i:04d}-ABCDE" for i in range(users)] + ['"{}"'.format(key.replace('"', '""')) for key in odd]
+    users = len(ids)
     plans = [("", "", "No") if i % 3 == 2 else ("True", "False", "DSL") for i in range(users)]
     columns: dict[str, list[str]] = {
         "users": [f"2022-01-{i % 28 + 1:02d},Female,False,True,False" for i in range(users)],

@@ -16,7 +16,8 @@ import pyarrow.compute as compute
 from numpy.typing import NDArray
 from pandera.config import ValidationDepth, config_context
 
-from asof.extract_schema import Column, RawTable, Rule
+from asof import entity_key
+from asof.extract_schema import Column, Kind, RawTable, Rule
 from training.csv_text import FIRST_ROW, rows_text
 from training.kinds import SENTENCES, typed
 
@@ -68,13 +69,9 @@ def _readable(cells: arrow.Table, values: arrow.Table, table: RawTable) -> NDArr
 
 
 def _text_schema(table: RawTable, known: KnownIds | None) -> pa.DataFrameSchema:
-    columns = {column.name: pa.Column(checks=_text_checks(column), nullable=True) for column in table.columns}
-    entity = table.columns[0].name
-    checks = [_check("must be unique in the file", lambda ids: ~ids.duplicated(keep=False))]
-    if known is not None:
-        checks.append(_check(f"must be {known.what}", lambda ids: _is_in(ids, known.ids)))
-    columns[entity].checks.extend(checks)
-    return pa.DataFrameSchema(columns)
+    entity, *others = table.columns
+    columns = {column.name: pa.Column(checks=_text_checks(column), nullable=True) for column in others}
+    return pa.DataFrameSchema({entity.name: pa.Column(checks=_id_checks(entity, known), nullable=True), **columns})
 
 
 def _text_checks(column: Column) -> list[pa.Check]:
@@ -82,6 +79,22 @@ def _text_checks(column: Column) -> list[pa.Check]:
     if not column.nullable:
         checks.append(_check("must not be empty", lambda text: text.notna(), ignore_na=False))
     return checks
+
+
+def _id_checks(entity: Column, known: KnownIds | None) -> list[pa.Check]:
+    checks = [*_text_checks(entity), _check("must be unique in the file", lambda ids: ~ids.duplicated(keep=False))]
+    if entity.kind is Kind.TEXT:
+        checks[0] = _check(f"must be an id: {entity_key.RULE}", _are_ids)
+    if known is not None:
+        checks.append(_check(f"must be {known.what}", lambda ids: _is_in(ids, known.ids)))
+    return checks
+
+
+def _are_ids(texts: "pd.Series[str]") -> "pd.Series[bool]":
+    good = _series(compute.match_substring_regex(arrow.array(texts), entity_key.PLAIN), texts).to_numpy(bool, copy=True)
+    for place in np.flatnonzero(~good):
+        good[place] = entity_key.fault(texts.iloc[place]) is None
+    return pd.Series(good, index=texts.index)
 
 
 def _is_of_kind(text: "pd.Series[str]", column: Column) -> "pd.Series[bool]":

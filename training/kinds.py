@@ -6,10 +6,11 @@ from datetime import date
 import pyarrow as arrow
 import pyarrow.compute as compute
 
+from asof import entity_key
 from asof.extract_schema import Kind
 
-LONGEST_TEXT = 500
-"""Characters that a text may have: an id must fit into a PostgreSQL index."""
+LONGEST_TEXT = entity_key.LONGEST
+"""Characters that a text may have, as an id."""
 
 SENTENCES: Mapping[Kind, str] = {
     Kind.TEXT: f"must be text of at most {LONGEST_TEXT} characters, without blanks at its ends",

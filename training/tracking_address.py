@@ -9,6 +9,7 @@ from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
 
+from asof.bounded_http import IDENTITY, MOST
 from asof.disks import is_disk_trouble
 from asof.errors import ConfigurationError
 
@@ -70,7 +71,10 @@ def _ask(uri: str) -> None:
 def _ask_server(uri: str) -> None:
     import requests
 
-    answer = requests.get(uri.rstrip("/") + QUESTION, timeout=PATIENCE, allow_redirects=False)
+    answer = requests.get(
+        uri.rstrip("/") + QUESTION, headers=IDENTITY, timeout=PATIENCE, allow_redirects=False, stream=True
+    )
+    body = answer.raw.read(MOST, decode_content=False)
     match answer.status_code:
         case 200 if "json" in answer.headers.get("Content-Type", ""):
             return
@@ -78,7 +82,7 @@ def _ask_server(uri: str) -> None:
             return  # MLflow's own client may know a user name or a token from its variables
         case 401:
             raise ConfigurationError("it refuses the user name or the password (401)")
-        case 403 if "Invalid Host" in answer.text:
+        case 403 if b"Invalid Host" in body:
             raise ConfigurationError("it refuses this host name (403): its --allowed-hosts must list it")
         case status:
             raise ConfigurationError(f"it does not answer as MLflow does (status {status})")

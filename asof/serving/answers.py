@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, Field, create_model
 
 from asof.serving.evidence import Evidence, ModelIdentity
+from asof.serving.examples import examples
 from asof.serving.lineage import Lineage
 from asof.serving.model import ServedModel
 from asof.serving.verdicts import Reading, Verdict, days
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 class FeatureAnswer(BaseModel):
     """One feature of one entity; `as_of` and `age_days` are null where the online store has no row."""
 
-    name: str = Field(examples=["monthly_fee"])
-    view: str = Field(examples=["subs_profile_fv"])
+    name: str
+    view: str
     value: bool | int | float | str | None = Field(examples=[70.35])
     verdict: Verdict = Field(examples=["PRESENT"])
     as_of: datetime | None
@@ -32,7 +33,7 @@ class FeatureAnswer(BaseModel):
 class FeaturesAnswer(BaseModel):
     """The smoke check of the online store."""
 
-    entity: str = Field(examples=["7590-VHVEG"])
+    entity: str
     clock: datetime = Field(description="The moment that ages are measured against.")
     features: list[FeatureAnswer]
     request_id: str
@@ -67,7 +68,7 @@ class FollowingAnswer(BaseModel):
 class ModelAnswer(ModelIdentity):
     """The whole lineage of the model."""
 
-    use_case: str = Field(examples=["churn"])
+    use_case: str
     estimator: str = Field(examples=["default"])
     threshold: float = Field(examples=[0.31])
     known_at: datetime = Field(description="Training rows learned of after this moment were left out.")
@@ -81,8 +82,7 @@ class ModelAnswer(ModelIdentity):
     golden_rows: GoldenRowsAnswer | None = Field(description="Rows of its evaluation, asked again when it was loaded.")
     derived: list[str] = Field(description="The columns that are computed from the features for it.", examples=[[]])
     ranges: dict[str, tuple[float, float]] = Field(
-        description="The smallest and the greatest value of each numeric feature that it was trained on.",
-        examples=[{"monthly_fee": (18.25, 118.75)}],
+        description="The smallest and the greatest value of each numeric feature that it was trained on."
     )
     categories: dict[str, tuple[str, ...]] = Field(
         description="The values of each categorical feature that it was trained on, where they are few enough to keep.",
@@ -97,7 +97,7 @@ class Health(BaseModel):
 
     status: str = Field(description="ok or unavailable.", examples=["ok"])
     feature_store: str = Field(description="ok, what is wrong with it, or that it is not used.", examples=["ok"])
-    model: str = Field(examples=["streamflow_churn"])
+    model: str
     version: str | None = Field(examples=["3"])
     bento: str
     clock: datetime = Field(description="The moment that the service takes for now.")
@@ -120,14 +120,10 @@ def prediction_type(use_case: UseCase, evidence: type[Evidence]) -> type[BaseMod
     return create_model(f"{use_case.answer.__name__}WithEvidence", __base__=(evidence, use_case.answer))
 
 
-def prediction_example(use_case: UseCase, evidence: type[Evidence]) -> dict[str, Any]:
+def prediction_example(use_case: UseCase) -> dict[str, Any]:
     """The first example of the use case's answer, with the evidence's."""
-    return _first_example(use_case.answer) | _first_example(evidence)
-
-
-def _first_example(model: type[BaseModel]) -> dict[str, Any]:
-    example: dict[str, Any] = model.model_json_schema().get("examples", [{}])[0]
-    return example
+    example: dict[str, Any] = use_case.answer.model_json_schema().get("examples", [{}])[0]
+    return {**example, **examples(use_case).evidence}
 
 
 def identity(model: ServedModel, lineage: Lineage) -> dict[str, Any]:

@@ -4,11 +4,15 @@ BentoML reads a service class's annotations at run time: no `from __future__ imp
 """
 
 import os
+import re
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bentoml
 from bentoml._internal.configuration.containers import BentoMLContainer
+from bentoml._internal.service.openapi.specification import OpenAPISpecification
+from bentoml._internal.utils.cattr import bentoml_cattr
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from pydantic import BaseModel
 from starlette.middleware import Middleware
@@ -22,6 +26,7 @@ from asof.serving.endpoints import Endpoints, OwnPaths
 from asof.serving.fast_lane import FastLane
 from asof.serving.http import BATCH, PREDICT, create_app
 from asof.serving.json_log import write_log
+from asof.serving.openapi import document
 from asof.serving.turnstile import Turnstile
 from asof.settings import Settings, log_format
 from asof.signing_keys import trusted_keys
@@ -43,6 +48,7 @@ class OursFirst(bentoml.Service[Any]):  # type: ignore[misc]
     def to_asgi(self, is_main: bool = True) -> Any:
         """The application. The fast lane is closed where BentoML's `tracing.sample_rate` picks what to trace."""
         app = super().to_asgi(is_main)
+        app.router.redirect_slashes = False  # with the Host that the caller names, and by http
         layers = {layer.cls: layer for layer in app.user_middleware}
         ours = [layers.pop(Boundary), layers.pop(FastLane)]
         if BentoMLContainer.tracing.sample_rate.get():
@@ -51,14 +57,19 @@ class OursFirst(bentoml.Service[Any]):  # type: ignore[misc]
         counted = [Middleware(Endpoints), *theirs[:place], Middleware(OwnPaths)]
         app.user_middleware = [*counted, *ours, *theirs[place:]]
         ((mounted, _, _),) = self.mount_apps
+        for route in app.router.routes:
+            if getattr(route, "app", None) is mounted:  # Starlette's mounts take no path with a line break in it
+                route.path_regex = re.compile(route.path_regex.pattern, re.DOTALL)
         turnstile = Turnstile(app, path=PREDICT, state=mounted.state)
         return mounted.state.door.before(turnstile, ours[0].kwargs["access_log"])
 
-    @property
+    @cached_property
     def openapi_spec(self) -> Any:
         """What /docs.json tells."""
         ((mounted, _, _),) = self.mount_apps
-        return mounted.state.door.described(super().openapi_spec)
+        version = (self.bento and self.bento.tag.version) or "of the checkout"
+        described = document(mounted, mounted.state.use_case, version)
+        return mounted.state.door.described(bentoml_cattr.structure(described, OpenAPISpecification))
 
 
 class Arguments(BaseModel):
@@ -79,7 +90,7 @@ def make_service(arguments: Arguments) -> "bentoml.Service[Any]":
     settings = Settings()
     use_case = use_cases.load(arguments.use_case)
     app = create_app(use_case)
-    app.state.door = Door(settings)
+    app.state.use_case, app.state.door = use_case, Door(settings)
 
     class PredictionService:
         """Predictions with all that they rest on; see /docs.json."""

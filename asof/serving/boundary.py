@@ -6,7 +6,9 @@ BentoML answers an unknown path, a wrong method and an unready probe in plain te
 import logging
 import os
 import re
+from collections.abc import Mapping
 from time import perf_counter
+from types import MappingProxyType
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -30,6 +32,10 @@ from asof.serving.problems import (
 logger = logging.getLogger("asof.serving")
 
 HEADER, RAW_HEADER = "X-Request-ID", b"x-request-id"
+OF_THE_TEXT = frozenset({"content-type", "content-length"})
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+OF_BENTOML = frozenset({(429, "application/json"), (504, "application/json")})
+"""How BentoML's own limits answer."""
 SANE = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -85,7 +91,7 @@ class Boundary:
         try:
             await self.app(scope, receive, answer.send)
         except Exception:
-            logger.exception("Request %s to %s failed", own_id, scope["path"])
+            logger.exception("Request %s to %r failed", own_id, scope["path"])
             if not answer.status:
                 await answer.replace(500)
         self._access_log.finished(scope, own_id, status=answer.status, begun=begun)
@@ -100,14 +106,15 @@ class _Answer:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start" and _is_plain_error(message):
-            await self.replace(message["status"])
+            await self.replace(message["status"], Headers(scope=message))
         elif not self._replaced:
             await self._pass(message)
 
-    async def replace(self, status: int) -> None:
-        """Sends a problem document in place of what the application says."""
+    async def replace(self, status: int, headers: Mapping[str, str] = NO_HEADERS) -> None:
+        """Sends a problem document in place of what the application says, with all headers that are not the text's."""
         self._replaced = True
-        response = problem_response(plain_problem(status, self.scope))
+        kept = {name: value for name, value in headers.items() if name not in OF_THE_TEXT}
+        response = problem_response(plain_problem(status, self.scope), kept)
         await response(self.scope, self.receive, self._pass)
 
     async def _pass(self, message: Message) -> None:
@@ -123,4 +130,5 @@ def request_id_of(scope: Scope) -> str:
 
 
 def _is_plain_error(message: Message) -> bool:
-    return message["status"] >= 400 and Headers(scope=message).get("content-type", "").startswith("text/plain")
+    kind = Headers(scope=message).get("content-type", "").partition(";")[0]
+    return message["status"] >= 400 and (kind == "text/plain" or (message["status"], kind) in OF_BENTOML)

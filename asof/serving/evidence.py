@@ -1,37 +1,23 @@
 """What a prediction rests on, beside the use case's own answer: pydantic models, from which comes the OpenAPI text."""
 
 from datetime import datetime
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from asof.serving.examples import RUN
 from asof.serving.verdicts import Verdict
-
-MODEL: dict[str, Any] = {
-    "name": "streamflow_churn",
-    "version": "3",
-    "run_id": "dfcfd1b547b34823b3f2806ecb7903d0",
-    "bento": "streamflow_churn:v3-dfcfd1b5-1c0ffee1",
-    "fingerprint": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-    "feature_service": "churn_v2",
-    "as_of": "2024-01-31T00:00:00Z",
-    "git_commit": "e9161f0",
-}
 
 
 class ModelIdentity(BaseModel):
     """Which model answered, and from what it was made."""
 
-    name: str = Field(description="The model's name in the registry.", examples=[MODEL["name"]])
+    name: str = Field(description="The model's name in the registry.")
     version: str | None = Field(description="Its version in the registry; null: not registered.", examples=["3"])
-    run_id: str = Field(description="The MLflow run that trained it.", examples=[MODEL["run_id"]])
-    bento: str = Field(description="The Bento that serves it.", examples=[MODEL["bento"]])
-    fingerprint: str = Field(
-        description="SHA-256 of its training set and of all that defined it.", examples=[MODEL["fingerprint"]]
-    )
+    run_id: str = Field(description="The MLflow run that trained it.", examples=[RUN])
+    bento: str = Field(description="The Bento that serves it.")
+    fingerprint: str = Field(description="SHA-256 of its training set and of all that defined it.")
     feature_service: str | None = Field(
-        description="The Feast FeatureService that it takes; null: the features come in the request.",
-        examples=["churn_v2"],
+        description="The Feast FeatureService that it takes; null: the features come in the request."
     )
     as_of: datetime = Field(description="The moment of its training features and labels.")
     git_commit: str = Field(
@@ -50,8 +36,8 @@ class Evidence(BaseModel):
 class UntimelyFlag(BaseModel):
     """A feature whose value is not of this moment, under a view that flags and does not refuse."""
 
-    feature: str = Field(examples=["support_tickets_90d"])
-    view: str = Field(examples=["support_agg_90d_fv"])
+    feature: str
+    view: str
     verdict: Verdict = Field(description="STALE or FUTURE.", examples=["STALE"])
     age_days: float | None = Field(examples=[61.5])
     max_age_days: float | None = Field(examples=[45.0])
@@ -60,8 +46,8 @@ class UntimelyFlag(BaseModel):
 class StoredOutsideFlag(BaseModel):
     """A stored number that is used although the model has seen none like it."""
 
-    feature: str = Field(examples=["monthly_fee"])
-    view: str = Field(examples=["subs_profile_fv"])
+    feature: str
+    view: str
     verdict: Verdict = Field(examples=["OUTSIDE"])
     value: float = Field(examples=[240.0])
     trained_from: float = Field(description="The smallest value that the model was trained on.", examples=[18.25])
@@ -74,50 +60,23 @@ class StoredOutsideFlag(BaseModel):
 class UnseenCategoryFlag(BaseModel):
     """A stored category that is used although the model was trained on none of that name."""
 
-    feature: str = Field(examples=["contract_type"])
-    view: str = Field(examples=["subs_profile_fv"])
+    feature: str
+    view: str
     verdict: Verdict = Field(examples=["OUTSIDE"])
-    category: str = Field(examples=["Five years"])
+    category: str
 
 
 class StoreEvidence(Evidence):
     """For features out of the store: the moments of their values."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "model": MODEL,
-                    "as_of": {"subs_profile_fv": "2024-02-29T00:00:00Z", "support_agg_90d_fv": "2023-12-31T00:00:00Z"},
-                    "as_of_features": {
-                        "support_tickets_90d": "2023-12-31T00:00:00Z",
-                        "ticket_avg_resolution_hrs_90d": "2024-02-29T00:00:00Z",
-                    },
-                    "flags": [
-                        {
-                            "feature": "support_tickets_90d",
-                            "view": "support_agg_90d_fv",
-                            "verdict": "STALE",
-                            "age_days": 61.5,
-                            "max_age_days": 45.0,
-                        }
-                    ],
-                    "request_id": "8c5f2a",
-                }
-            ]
-        }
-    )
-
     as_of: dict[str, datetime] = Field(
-        description="For each feature view, the moment that its values describe; the oldest, where they differ.",
-        examples=[{"subs_profile_fv": "2024-01-31T00:00:00Z"}],
+        description="For each feature view, the moment that its values describe; the oldest, where they differ."
     )
     as_of_features: dict[str, datetime] | None = Field(
         None,
         exclude_if=lambda own: own is None,
         description="The moment of each feature, for the views whose features do not all have the same one. Absent "
         "where each view has one moment.",
-        examples=[{"monthly_fee": "2024-01-31T00:00:00Z", "total_paid": "2023-12-31T00:00:00Z"}],
     )
     flags: list[UntimelyFlag | StoredOutsideFlag | UnseenCategoryFlag] = Field(
         description="Values that are used although they are not of this moment, or unlike all that the model knows.",
@@ -128,7 +87,7 @@ class StoreEvidence(Evidence):
 class OutsideFlag(BaseModel):
     """A value that is used although the model has seen none like it."""
 
-    feature: str = Field(examples=["mean radius"])
+    feature: str
     verdict: Verdict = Field(examples=["OUTSIDE"])
     value: float = Field(examples=[30.0])
     trained_from: float = Field(description="The smallest value that the model was trained on.", examples=[6.98])
@@ -138,27 +97,6 @@ class OutsideFlag(BaseModel):
 
 class RequestEvidence(Evidence):
     """For features in the request: where they leave what the model was trained on."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "model": MODEL | {"feature_service": None},
-                    "flags": [
-                        {
-                            "feature": "mean radius",
-                            "verdict": "OUTSIDE",
-                            "value": 30.0,
-                            "trained_from": 6.98,
-                            "trained_to": 28.1,
-                            "ranges_away": 0.09,
-                        }
-                    ],
-                    "request_id": "8c5f2a",
-                }
-            ]
-        }
-    )
 
     flags: list[OutsideFlag] = Field(
         description="Values that are used although they lie outside what the model was trained on.", examples=[[]]

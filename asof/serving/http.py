@@ -1,15 +1,21 @@
 """A use case -> the FastAPI app with its addresses. The predictor comes later, when a worker starts."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import unquote
 
 from fastapi import FastAPI, Path, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import Scope
 
-from asof.errors import AsOfError, FeatureStoreUnavailable, NotReady
+from asof.entity_key import EntityKey
+from asof.errors import AsOfError, FeatureStoreUnavailable, InvalidRequest, NotReady
 from asof.serving import openapi
 from asof.serving.answers import (
     FeaturesAnswer,
@@ -24,6 +30,7 @@ from asof.serving.answers import (
 from asof.serving.batch import description
 from asof.serving.batch.predict_batch import PredictBatch
 from asof.serving.boundary import explain, occurrence, problem_response
+from asof.serving.examples import examples
 from asof.serving.predict import Predict
 from asof.serving.problems import BODY, invalid_request
 from asof.serving.request_input import RequestInput
@@ -34,6 +41,8 @@ if TYPE_CHECKING:
     from asof.serving.live import Live
 
 PREDICT, BATCH = "/predict", "/predict/batch"
+STATIC = "static_content"
+"""Where BentoML has Swagger UI."""
 
 
 def create_app(use_case: UseCase) -> FastAPI:
@@ -41,12 +50,12 @@ def create_app(use_case: UseCase) -> FastAPI:
 
     Before its first request, `app.state.live` must be set, and `app.state.follower` if it follows.
     """
-    app = FastAPI(title=use_case.title, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title=use_case.title, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     match use_case.source:
         case FromStore(extract):
             _add_predict(app, use_case, StoreInput)
             _add_batch(app, use_case, StoreInput)
-            _add_features(app, extract.entity)
+            _add_features(app, use_case, extract.entity)
         case FromRequest():
             _add_predict(app, use_case, RequestInput)
             _add_batch(app, use_case, RequestInput)
@@ -56,6 +65,7 @@ def create_app(use_case: UseCase) -> FastAPI:
     )
     unready: dict[int | str, dict[str, Any]] = {503: {"model": Health}}
     app.add_api_route("/health", _health, summary="Can it predict now?", response_model=Health, responses=unready)
+    app.add_api_route("/", partial(_page, use_case.title), include_in_schema=False)
     app.add_exception_handler(AsOfError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_error)
@@ -76,9 +86,7 @@ def _add_predict(app: FastAPI, use_case: UseCase, source: type[StoreInput | Requ
     async def described(body: use_case.request) -> None:  # type: ignore[name-defined]
         """Takes each feature from where it comes, checks that the model may see it, and asks the model."""
 
-    success: dict[int | str, Any] = {
-        200: {"content": {"application/json": {"example": prediction_example(use_case, source.evidence)}}}
-    }
+    success: dict[int | str, Any] = {200: {"content": {"application/json": {"example": prediction_example(use_case)}}}}
     route = APIRoute(
         PREDICT,
         described,
@@ -86,7 +94,7 @@ def _add_predict(app: FastAPI, use_case: UseCase, source: type[StoreInput | Requ
         name="predict",
         summary=use_case.title,
         response_model=prediction_type(use_case, source.evidence),
-        responses=success | openapi.responses(PREDICT, *source.problems, NotReady, *BODY),
+        responses=success | openapi.responses(PREDICT, *source.problems, NotReady, *BODY, shown=examples(use_case)),
     )
     route.app = app.state.predict = Predict(app.state, use_case.request)
     app.router.routes.append(route)
@@ -96,7 +104,7 @@ def _add_batch(app: FastAPI, use_case: UseCase, source: type[StoreInput | Reques
     async def described(body: description.batch_type(use_case)) -> None:  # type: ignore[valid-type]
         """An answer or a problem of its own for each instance, in their order, streamed; as JSON, or as Arrow IPC."""
 
-    success: dict[int | str, Any] = {200: description.success(use_case, source.evidence)}
+    success: dict[int | str, Any] = {200: description.success(use_case)}
     route = APIRoute(
         BATCH,
         described,
@@ -104,16 +112,21 @@ def _add_batch(app: FastAPI, use_case: UseCase, source: type[StoreInput | Reques
         name="predict_batch",
         summary=f"{use_case.title}, many at once",
         response_model=description.answers_type(use_case, source.evidence),
-        responses=success | description.problems(BATCH, source),
+        responses=success | description.problems(BATCH, use_case, source),
         openapi_extra=description.arrow_body(),
     )
     route.app = app.state.predict_batch = PredictBatch(app.state, use_case.request)
     app.router.routes.append(route)
 
 
-def _add_features(app: FastAPI, entity_key: str) -> None:
-    async def features(request: Request, entity: Annotated[str, Path(alias=entity_key)]) -> Response:
-        """What the online store holds of one entity: value, moment, age and verdict of each feature."""
+def _add_features(app: FastAPI, use_case: UseCase, entity_key: str) -> None:
+    async def features(request: Request, entity: Annotated[EntityKey, Path(alias=entity_key)]) -> Response:
+        """What the online store holds of one entity: value, moment, age and verdict of each feature.
+
+        The id is all that follows `/features/`, percent-encoded; a `/` in it may stand as it is. Clients and proxies
+        resolve `.` and `..` in addresses: these ids are asked for by POST.
+        """
+        _require_utf8(request.scope, entity_key)
         predictor = _live(request).current
         readings = await predictor.readings(entity)
         return _json(
@@ -125,10 +138,48 @@ def _add_features(app: FastAPI, entity_key: str) -> None:
             )
         )
 
+    register_url_convertor("rest", Rest())
     path = f"/features/{{{entity_key}}}"
-    responses = openapi.responses(path, *LOOKUP, NotReady)
+    responses = openapi.responses(path, *LOOKUP, InvalidRequest, NotReady, shown=examples(use_case))
     app.add_api_route(
-        path, features, summary="Look at the features", response_model=FeaturesAnswer, responses=responses
+        f"/features/{{{entity_key}:rest}}",
+        features,
+        summary="Look at the features",
+        response_model=FeaturesAnswer,
+        responses=responses,
+    )
+
+
+class Rest(Convertor[str]):
+    """All that is left of a path, whatever it holds."""
+
+    regex = r"[\s\S]+"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+def _require_utf8(scope: Scope, name: str) -> None:
+    """Raises InvalidRequest: uvicorn puts U+FFFD for bytes that are no UTF-8, and that would be another id."""
+    try:
+        unquote(scope["raw_path"].decode("ascii"), errors="strict")
+    except UnicodeDecodeError:
+        raise invalid_request(
+            [{"type": "utf8", "loc": ("path", name), "msg": "an id must be percent-encoded UTF-8"}]
+        ) from None
+
+
+async def _page(title: str) -> Response:
+    """Swagger UI, out of what BentoML brings: it asks no other server."""
+    return get_swagger_ui_html(
+        openapi_url="docs.json",
+        title=title,
+        swagger_js_url=f"{STATIC}/swagger-ui-bundle.js",
+        swagger_css_url=f"{STATIC}/swagger-ui.css",
+        swagger_favicon_url=f"{STATIC}/favicon-light-32x32.png",
     )
 
 

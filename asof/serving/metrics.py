@@ -83,7 +83,7 @@ def count_refusals() -> Counter:
     """Counts what is refused before it is looked at."""
     return Counter(
         "asof_refused_requests",
-        "Requests refused for their API key, its rate, or the length of their head, by the problem's code.",
+        "Requests refused for their API key, its rate or the form of their head, by the problem's code.",
         ["code"],
         registry=CollectorRegistry(),
     )

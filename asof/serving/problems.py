@@ -64,6 +64,7 @@ BY_ERROR: Mapping[type[AsOfError], Kind] = {
 }
 
 BY_STATUS: Mapping[int, Kind] = {
+    400: Kind(400, "malformed-request", "The request is not valid HTTP/1.1"),
     404: Kind(404, "not-found", "There is nothing at this address"),
     405: Kind(405, "method-not-allowed", "This address does not take this method"),
     408: Kind(408, "body-too-slow", "The body did not arrive in time"),
@@ -72,10 +73,11 @@ BY_STATUS: Mapping[int, Kind] = {
     415: Kind(415, "unsupported-media-type", "The body is of a type that this address does not take"),
     431: Kind(431, "headers-too-large", "The headers are longer than this service takes"),
     500: Kind(500, "internal-error", "An error of the service"),
+    501: Kind(501, "not-implemented", "The body is in a transfer coding that this service does not read"),
     503: Kind(503, "not-ready", "The service is not ready"),
 }
 
-BODY = (408, 413, 415)
+BODY = (408, 413, 415, 501)
 """What may be wrong with a body before it is looked at; its detail is said where it was found."""
 
 

@@ -15,15 +15,16 @@ from pathlib import Path
 import httpx
 from pydantic import BaseModel, Field, ValidationError
 
+from asof.bounded_http import IDENTITY, MOST, PackedAnswer, require_identity
 from asof.errors import ConfigurationError, RegistryUnavailable, UntrustedModel
 from asof.signed_manifest import MANIFEST, verify_envelope
 from asof.signing_keys import TrustedKeys
 
 ALIAS = "production"
 LOOK_SECONDS, FETCH_SECONDS = 5.0, 120.0
-MOST = 1_000_000
-"""Bytes of an answer that is no file of a model, and of a manifest."""
-CHUNK = 1 << 20
+MOST_JSON = 1 << 18
+"""Bytes of an answer in JSON: the worst that can stand in them holds the event loop up for 70 ms."""
+CHUNK = 1 << 18
 NUMBER, RUN = r"^[0-9]{1,18}$", r"^[0-9A-Za-z_-]{0,64}$"
 """What a version's number and its run may look like."""
 
@@ -68,7 +69,7 @@ class Registry:
         url = _parsed(address)
         auth = (url.username, url.password) if url.userinfo else None
         bare = url.copy_with(username=None, password=None)
-        self._client = httpx.AsyncClient(base_url=bare, auth=auth, timeout=LOOK_SECONDS)
+        self._client = httpx.AsyncClient(base_url=bare, auth=auth, headers=IDENTITY, timeout=LOOK_SECONDS)
         self._shown, self._name, self._keys = str(bare), name, keys
 
     async def close(self) -> None:
@@ -79,7 +80,7 @@ class Registry:
         """The version that the alias `production` names, or None. Raises RegistryUnavailable."""
         asked = {"name": self._name, "alias": ALIAS}
         async with self._within(LOOK_SECONDS):
-            status, body = await self._read("/api/2.0/mlflow/registered-models/alias", asked)
+            status, body = await self._read("/api/2.0/mlflow/registered-models/alias", asked, most=MOST_JSON)
         if _is_absent(status, body):
             return None
         try:
@@ -101,7 +102,7 @@ class Registry:
             raise UntrustedModel(f"The registry has {found.source!r} for it, which is no logged model: register again.")
         path = f"/ajax-api/2.0/mlflow/logged-models/{model[1]}/artifacts/files"
         async with self._within(FETCH_SECONDS):
-            status, envelope = await self._read(path, {"artifact_file_path": MANIFEST})
+            status, envelope = await self._read(path, {"artifact_file_path": MANIFEST}, most=MOST)
             self._check(status, envelope, MANIFEST)
             manifest, _ = await asyncio.to_thread(verify_envelope, envelope, self._keys)
             if manifest.run_id != found.run_id:
@@ -123,26 +124,29 @@ class Registry:
         if length > size:
             raise UntrustedModel(f"{name} is longer than the {size} bytes that were signed: train and register again.")
 
-    async def _read(self, path: str, asked: Mapping[str, str]) -> tuple[int, bytes]:
+    async def _read(self, path: str, asked: Mapping[str, str], *, most: int) -> tuple[int, bytes]:
         """Status and body. A body that is too long is cut off, so that it cannot be read."""
         body = bytearray()
 
         async def keep(chunk: bytes) -> None:
             body.extend(chunk)
 
-        status, _ = await self._get(path, asked, sink=keep, most=MOST)
-        return status, bytes(body[:MOST])
+        status, _ = await self._get(path, asked, sink=keep, most=most)
+        return status, bytes(body[:most])
 
     async def _get(self, path: str, asked: Mapping[str, str], *, sink: Sink, most: int) -> tuple[int, int]:
         """Hands the body on piece by piece; gives status and length, and stops after more than `most` bytes."""
         length = 0
         try:
             async with self._client.stream("GET", path, params=asked) as response:
-                async for chunk in response.aiter_bytes(CHUNK):
+                require_identity(response)
+                async for chunk in response.aiter_raw(CHUNK):
                     length += len(chunk)
                     await sink(chunk)
                     if length > most:
                         break
+        except PackedAnswer as packed:
+            raise self._unavailable(f"is of no use: {packed}") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._unavailable(f"does not answer ({type(error).__name__})") from None
         return response.status_code, length
@@ -178,7 +182,7 @@ def _parsed(address: str) -> httpx.URL:
 
 def _is_absent(status: int, body: bytes) -> bool:
     """Whether MLflow itself says that there is no such model, alias or file: a proxy's 404 does not count."""
-    if status not in (400, 404):
+    if status not in (400, 404) or len(body) > MOST_JSON:
         return False
     try:
         refusal = _Refusal.model_validate_json(body)

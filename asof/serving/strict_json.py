@@ -32,17 +32,22 @@ async def read_body(scope: Scope, receive: Receive) -> bytes:
     Raises HTTPException: 408 where it does not arrive, 413 for a longer body, 415 for another type; ClientDisconnect
     where the client goes away.
     """
-    body = await received(receive, most=MOST_BYTES, patience=PATIENCE)
+    body = await received(scope, receive, most=MOST_BYTES, patience=PATIENCE)
     if body:
         _require_json(Headers(scope=scope).get("content-type", ""))
     return body
 
 
-async def received(receive: Receive, *, most: int, patience: float) -> bytes:
+async def received(scope: Scope, receive: Receive, *, most: int, patience: float) -> bytes:
     """A body of at most `most` bytes, within `patience` seconds; what comes after it is left unread.
 
-    Raises HTTPException: 408 where it does not arrive, 413 for a longer one; ClientDisconnect.
+    Raises HTTPException: 408 where it does not arrive, 413 for a longer one, 415 for one with a content coding, 501 for
+    one with a transfer coding other than chunked; ClientDisconnect.
     """
+    headers = Headers(scope=scope)
+    _require_plain(headers)
+    if int(headers.get("content-length", 0)) > most:  # a caller that waits for 100 Continue need not send it
+        raise _too_long(most)
     try:
         async with asyncio.timeout(patience):
             return b"".join([piece async for piece in _pieces(receive, most)])
@@ -79,8 +84,27 @@ async def _pieces(receive: Receive, most: int) -> AsyncIterator[bytes]:
         piece, more = message.get("body", b""), message.get("more_body", False)
         left -= len(piece)
         if left < 0:
-            raise HTTPException(413, f"The body is longer than {most} bytes.")
+            raise _too_long(most)
         yield piece
+
+
+def _too_long(most: int) -> HTTPException:
+    return HTTPException(413, f"The body is longer than {most} bytes.")
+
+
+def _require_plain(headers: Headers) -> None:
+    """A packed body has a size that its bytes do not tell, so none is unpacked."""
+    if coded := _codings(headers, "content-encoding") - {"identity"}:
+        text = f"Send the body as it is, without Content-Encoding: {', '.join(sorted(coded)):.100}."
+        raise HTTPException(415, text, {"Accept-Encoding": "identity"})
+    if coded := _codings(headers, "transfer-encoding") - {"chunked", "identity"}:
+        text = f"Send the body plain or chunked, without Transfer-Encoding: {', '.join(sorted(coded)):.100}."
+        raise HTTPException(501, text)
+
+
+def _codings(headers: Headers, name: str) -> set[str]:
+    every = (coding.strip().lower() for value in headers.getlist(name) for coding in value.split(","))
+    return set(filter(None, every))
 
 
 def _require_json(given: str) -> None:

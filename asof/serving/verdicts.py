@@ -11,6 +11,7 @@ from enum import StrEnum
 from math import inf, isinf
 from typing import Any
 
+from asof.entity_key import next_step
 from asof.errors import EntityNotFound, MissingFeatures, StaleFeatures
 from asof.feature_contract import Feature
 
@@ -138,7 +139,7 @@ def row_moments(features: Sequence[Feature], moments: Sequence[datetime | None])
 def require_known(entity: str, readings: Iterable[Reading]) -> None:
     """Raises EntityNotFound where no view has a row of the entity."""
     if all(reading.verdict is Verdict.NOT_FOUND for reading in readings):
-        raise EntityNotFound(f"No feature view knows {entity!r}: check the id, or load it.", entity=entity)
+        raise EntityNotFound(f"No feature view knows {entity!r}: {next_step(entity)}", entity=entity)
 
 
 def admit(entity: str, readings: Sequence[Reading]) -> list[Reading]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from asof import bounded_http
 from flows.doctor.clocks import seconds_ahead
 
 SECONDS = 5.0
@@ -43,7 +44,7 @@ def _asked(address: str, path: str, *, body: Any, bearer: str | None) -> Answer:
         to = url.copy_with(username=None, password=None, raw_path=f"{url.path.rstrip('/')}{path}".encode())
         headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
         method, begun = "GET" if body is None else "POST", datetime.now(UTC)
-        answer = httpx.request(method, to, json=body, auth=auth, headers=headers, timeout=SECONDS)
+        answer = bounded_http.ask(method, to, json=body, auth=auth, headers=headers, seconds=SECONDS)
         middle = begun + (datetime.now(UTC) - begun) / 2
     except httpx.HTTPError as error:
         said = str(error).rstrip(".")

@@ -306,6 +306,16 @@ def test_a_body_without_a_length_is_measured_as_it_comes(
     problem(answer, 413, "body-too-large")
 
 
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Client-IP"])
+def test_nobody_says_in_a_header_who_asks(guarded: Guarded, name: str) -> None:
+    for number, value in enumerate(("6.6.6.6", "6.6.6.6, 127.0.0.1", "for=6.6.6.6", "::1")):
+        marked = f"{name}-{number}"
+        guarded.client.get("/model", headers={name: value, "X-Request-ID": marked})
+        kit.eventually(lambda marked=marked: f'"{marked}"' in guarded.log.read_text(), 10, guarded.log)
+        (line,) = (line for line in guarded.log.read_text().splitlines() if f'"{marked}"' in line)
+        assert json.loads(line)["client"] == "127.0.0.1"
+
+
 @pytest.mark.parametrize("path", ["/model", "/health", "/metrics", "/docs.json", "/nothing"])
 def test_an_address_that_takes_no_body_does_not_keep_one(guarded: Guarded, path: str) -> None:
     headers = {"Authorization": f"Bearer {guarded.keys['ops']}"}

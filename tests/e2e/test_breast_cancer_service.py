@@ -282,6 +282,7 @@ def test_the_description_is_its_own(service: httpx.Client) -> None:
         "body-too-slow",
         "body-too-large",
         "unsupported-media-type",
+        "not-implemented",
         "internal-error",
     }
     schemas = description["components"]["schemas"]

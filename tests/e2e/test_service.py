@@ -125,10 +125,10 @@ def test_a_user_without_internet_is_a_valid_prediction(service: httpx.Client, sm
     assert answer["probability"] == pytest.approx(expected(small_model, {**USER, **WITHOUT_INTERNET}), abs=1e-9)
 
 
-@pytest.mark.parametrize("user", ["nobody", "GOOD", "good'; DROP TABLE users; --", "~" * 64])
+@pytest.mark.parametrize("user", ["nobody", "GOOD", "good'; DROP TABLE users; --", "~" * 500])
 def test_an_unknown_user_is_a_404_that_names_the_user(service: httpx.Client, user: str) -> None:
-    document = problem(service.post("/predict", json={"user_id": user.replace(" ", "")}), 404, "entity-not-found")
-    assert document["entity"] == user.replace(" ", "")
+    document = problem(service.post("/predict", json={"user_id": user}), 404, "entity-not-found")
+    assert document["entity"] == user
     assert repr(document["entity"]) in document["detail"] or document["entity"] in document["detail"]
 
 
@@ -182,10 +182,10 @@ def test_an_untimely_feature_of_a_strict_view_is_refused(service: httpx.Client, 
         (b'{"user_id": true}', "body.user_id"),
         (b'{"user_id": ["good"]}', "body.user_id"),
         (b'{"user_id": ""}', "body.user_id"),
-        (b'{"user_id": "a b"}', "body.user_id"),
+        (b'{"user_id": "good "}', "body.user_id"),
         (b'{"user_id": "\\u0000"}', "body.user_id"),
         (b'{"user_id": "\\ud800"}', "body.user_id"),
-        (b'{"user_id": "%s"}' % (b"x" * 65), "body.user_id"),
+        (b'{"user_id": "%s"}' % (b"x" * 501), "body.user_id"),
         (b'{"user_id": NaN}', "body"),
         (b'{"user_id": -Infinity}', "body"),
         (b'{"user_id": "good", "user_id": "nobody"}', "body"),
@@ -265,7 +265,7 @@ def test_two_hundred_users_at_once_each_get_their_own_answer(service: httpx.Clie
 def test_whoever_is_asked_for_in_the_same_batch_changes_nobodys_answer(
     service: httpx.Client, small_model: "SmallModel"
 ) -> None:
-    others = {"nobody": 404, "null-fee": 422, "only-users": 422, "old-usage": 503, "coming-usage": 503, "bad id": 422}
+    others = {"nobody": 404, "null-fee": 422, "only-users": 422, "old-usage": 503, "coming-usage": 503, "bad id ": 422}
     asked = [each for user, other in zip(MANY, [*others] * len(MANY), strict=False) for each in (user, other)]
 
     async def ask() -> list[httpx.Response]:
@@ -348,6 +348,7 @@ def test_the_description_has_examples_for_success_and_for_each_error(service: ht
         "body-too-slow",
         "body-too-large",
         "unsupported-media-type",
+        "not-implemented",
         "internal-error",
     }
     request = description["components"]["schemas"]["ChurnRequest"]

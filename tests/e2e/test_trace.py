@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pyarrow as pa
@@ -25,17 +26,33 @@ from asof.use_case import Estimator
 from asof.use_cases import load
 from tests import serving_kit as kit
 from tests.extract_kit import extract_files, write
+from tests.scoring_kit import kept
 from tests.training_kit import regression
 from training.bundle import Bundle, bundle
 from training.dataset import build_training_set
 from training.evaluate import evaluate
 from training.materialise import apply_features, materialise
 from training.register import register
+from training.scoring.score import score_users
 from training.snapshot import take_snapshot
 from training.train import train
 
 JANUARY = datetime(2024, 1, 31, tzinfo=UTC)
 USER = "0007-ABCDE"
+ODD = [
+    "CUST 0001",
+    "José-1",
+    "Jose\u0301-1",
+    "Doe, J",
+    "EU/7590",
+    "7" * 65,
+    "é" * 500,
+    'a "quoted" one',
+    "it's",
+    "\\N",
+    "\\",
+]
+ODD += ["שלום-1", "👩‍👩‍👧", "[red]x", "%2F", "..", "a\u2028b", "NULL", "{x}", "$1", "\ufeff1"]
 
 
 def lenient(contract: FeatureContract, random_state: int) -> Any:
@@ -70,7 +87,7 @@ class Served:
 def served(settings: Settings, bentoml_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     export(settings)
     folder = tmp_path_factory.mktemp("traced")
-    extract = write(folder / "month_000", extract_files(200))
+    extract = write(folder / "month_000", extract_files(200, odd=ODD))
     take_snapshot(settings, QUICK.extract, extract, as_of=JANUARY)
     apply_features(settings)
     training_set = build_training_set(settings, QUICK, JANUARY)
@@ -211,3 +228,30 @@ def test_a_stored_value_unlike_all_of_training_is_flagged_at_every_door(
     ]
     kit.eventually(lambda: '"request_id":"odd"' in served.answers.read_text(), 10, served.log)
     assert {"total_paid", "contract_type"} <= set(lines(served)["odd"]["flags"])
+
+
+def test_an_odd_id_is_in_every_door_what_it_was_in_the_extract(served: Served) -> None:
+    done = score_users(served.settings, QUICK, version=served.bundle.version, as_of=JANUARY, chunk=7)
+    assert done.new == 200 + len(ODD)
+    scored = {row["entity"]: row["probability"] for row in kept(served.settings)}
+    instances = [{"user_id": key} for key in ODD]
+    batch = served.client.post("/predict/batch", json={"instances": instances}).json()["predictions"]
+    for key, item in zip(ODD, batch, strict=True):
+        single = served.client.post("/predict", json={"user_id": key}).json()
+        assert (single["user_id"], single["probability"]) == (key, pytest.approx(scored[key], abs=1e-9))
+        assert (item["user_id"], item["probability"]) == (key, pytest.approx(single["probability"], abs=1e-9))
+        url = httpx.URL(str(served.client.base_url), raw_path=b"/features/" + quote(key, safe="").encode())
+        if key != "..":  # which clients resolve
+            assert served.client.send(served.client.build_request("GET", url)).json()["entity"] == key
+
+
+@pytest.mark.parametrize("key", ["EU/7590", "[red]x", "a\u2028b"])
+def test_an_answer_for_an_odd_id_is_traced(served: Served, answered: dict[str, httpx.Response], key: str) -> None:
+    request_id = f"odd-{ODD.index(key)}"
+    assert served.predict(key, request_id).status_code == 200
+    kit.eventually(lambda: request_id in served.answers.read_text(), 10, served.log)
+    run = served.trace(request_id, "--json")
+    assert run.returncode == 0, run.stdout + run.stderr
+    found = json.loads(run.stdout.removesuffix("\n").split("\n")[-1])
+    assert (found["answer"]["entity"], found["broken"]) == (key, [])
+    assert {value["load"]["on_disk"] for value in found["values"]} == {"same"}

@@ -3,7 +3,8 @@
 import pytest
 
 from asof import errors
-from asof.serving.openapi import SAMPLES
+from asof.serving.examples import NO_USE_CASE
+from asof.serving.openapi import samples
 from asof.serving.problems import Occurrence, describe, invalid_request, kind_of_status, problem
 
 WHERE = Occurrence("/predict", "id-1")
@@ -35,7 +36,7 @@ def test_every_error_that_a_request_may_meet_is_in_the_description() -> None:
         return {kind}.union(*map(leaves, kind.__subclasses__()))
 
     served = (leaves(errors.RequestError) | leaves(errors.ServingError)) - {errors.RequestError, errors.ServingError}
-    assert {type(sample) for sample in SAMPLES} == served
+    assert {type(sample) for sample in samples(NO_USE_CASE)} == served
 
 
 def test_what_an_error_adds_never_replaces_the_standard_members() -> None:

@@ -1,5 +1,6 @@
 """Settings -> what stands before the application: keys, rates, and how long a request's head may be."""
 
+import os
 from typing import Any, Protocol
 
 from starlette.types import ASGIApp
@@ -9,6 +10,10 @@ from asof.serving.access.key_file import KeyFile
 from asof.serving.access.rates import Rates
 from asof.serving.access_log import AccessLog
 from asof.settings import Settings
+
+TRUSTED_PROXIES = "FORWARDED_ALLOW_IPS"
+"""uvicorn's variable: the proxies whose X-Forwarded-For is believed. Unset, it is none; uvicorn's own default is every
+process of this machine."""
 
 
 class Specification(Protocol):
@@ -32,6 +37,7 @@ class Door:
         from asof.serving.access.head import bound_heads
         from asof.serving.metrics import count_refusals
 
+        os.environ.setdefault(TRUSTED_PROXIES, "")
         refused = count_refusals()
         bound_heads(refused)
         keys = self._keys()

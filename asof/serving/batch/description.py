@@ -1,27 +1,22 @@
 """What POST /predict/batch takes and answers, for the OpenAPI description."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from asof.errors import InvalidRequest, NotReady, Overloaded, TooManyInstances
+from asof.errors import EntityNotFound, InvalidRequest, NotReady, Overloaded, TooManyInstances
 from asof.serving import openapi
 from asof.serving.answers import prediction_example
 from asof.serving.batch.instances import ARROW
 from asof.serving.batch.limits import MOST
 from asof.serving.evidence import Evidence, ModelIdentity
+from asof.serving.examples import examples
 from asof.serving.problems import BODY
 from asof.serving.request_input import RequestInput
 from asof.serving.store_input import STORE, StoreInput
 from asof.serving.strict_json import JSON
-from asof.use_case import UseCase
+from asof.use_case import FromStore, UseCase
 
-PROBLEM = {
-    "code": "entity-not-found",
-    "status": 404,
-    "detail": "No feature view knows 'nobody': check the id, or load it.",
-    "entity": "nobody",
-}
 STREAM = {"type": "string", "format": "binary"}
 
 
@@ -41,14 +36,16 @@ class InstanceProblem(BaseModel):
 class Refused(BaseModel):
     """An instance that has no answer."""
 
-    problem: InstanceProblem = Field(examples=[PROBLEM])
+    problem: InstanceProblem
 
 
 def batch_type(use_case: UseCase) -> type[BaseModel]:
-    """What is taken as JSON."""
-    kind: Any = list[use_case.request]  # type: ignore[name-defined]
-    field = Field(min_length=1, max_length=MOST, description="Each as POST /predict takes it.")
-    return create_model(f"{use_case.request.__name__}Batch", instances=(kind, field))
+    """What is taken as JSON: whatever an instance is, it is answered by itself."""
+    other = Annotated[Any, Field(description="Anything else gets a problem of its own.")]
+    kind: Any = list[use_case.request | other]  # type: ignore[name-defined]
+    field = Field(min_length=1, description=f"Each as POST /predict takes it; at most {MOST} (413).")
+    config = ConfigDict(extra="forbid")
+    return create_model(f"{use_case.request.__name__}Batch", __config__=config, instances=(kind, field))
 
 
 def answers_type(use_case: UseCase, evidence: type[Evidence]) -> type[BaseModel]:
@@ -64,19 +61,26 @@ def answers_type(use_case: UseCase, evidence: type[Evidence]) -> type[BaseModel]
     return create_model(f"{name}Batch", __base__=Evidence, predictions=predictions)
 
 
-def success(use_case: UseCase, evidence: type[Evidence]) -> dict[str, Any]:
+def success(use_case: UseCase) -> dict[str, Any]:
     """The description of a 200."""
-    whole = prediction_example(use_case, evidence)
+    whole = prediction_example(use_case)
     common = {name: whole.pop(name) for name in Evidence.model_fields}
-    example = common | {"predictions": [whole, {"problem": PROBLEM}]}
+    example = common | {"predictions": [whole, {"problem": _refused(use_case)}]}
     stream = {"schema": STREAM, "example": "One row for each instance: the answer's members, code, status, detail."}
     return {"content": {JSON: {"example": example}, ARROW: stream}}
 
 
-def problems(path: str, source: type[StoreInput | RequestInput]) -> dict[int | str, dict[str, Any]]:
+def _refused(use_case: UseCase) -> dict[str, Any]:
+    kind = EntityNotFound if isinstance(use_case.source, FromStore) else InvalidRequest
+    document = openapi.problem_example(kind, use_case)
+    return document.model_dump(exclude_none=True, include={"status", "detail", "code", "errors", "entity"})
+
+
+def problems(path: str, use_case: UseCase, source: type[StoreInput | RequestInput]) -> dict[int | str, dict[str, Any]]:
     """The problems of a batch as a whole."""
     store = STORE if source is StoreInput else ()
-    return openapi.responses(path, InvalidRequest, TooManyInstances, Overloaded, NotReady, *store, *BODY)
+    kinds = (InvalidRequest, TooManyInstances, Overloaded, NotReady, *store, *BODY)
+    return openapi.responses(path, *kinds, shown=examples(use_case))
 
 
 def arrow_body() -> dict[str, Any]:

@@ -1,12 +1,9 @@
 """What StreamFlow churn takes and answers over HTTP."""
 
-from typing import Annotated
+from pydantic import BaseModel, ConfigDict, Field
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-
+from asof.entity_key import EntityKey
 from asof.use_case import Score
-
-UserId = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$")]
 
 
 class ChurnRequest(BaseModel):
@@ -14,7 +11,7 @@ class ChurnRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"user_id": "7590-VHVEG"}]})
 
-    user_id: UserId = Field(description="The user, as in the extracts.")
+    user_id: EntityKey = Field(description="The user, as in the extracts.")
 
 
 class ChurnAnswer(BaseModel):
