@@ -3,6 +3,7 @@
 import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -126,7 +127,11 @@ def positive(model: "ClassifierMixin", side: TrainingSet) -> Floats:
 
 
 def found(fitted: "ClassifierMixin") -> "ClassifierMixin":
-    """Of a search, only what it found; else the classifier itself."""
+    """Of a search, only what it found; else the classifier itself. Raises TrainingSetError where it has no score."""
+    if not isfinite(getattr(fitted, "best_score_", 0.0)):
+        raise TrainingSetError(
+            "The search has no score to choose by, as where a fold has rows of one class: take more rows, fewer folds."
+        )
     best: ClassifierMixin = getattr(fitted, "best_estimator_", fitted)
     return best
 

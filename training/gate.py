@@ -18,6 +18,7 @@ from training.metrics import (
     Floats,
     auc_difference,
     auc_estimate,
+    bins,
     calibration_error,
     mean_estimate,
     row_log_loss,
@@ -107,8 +108,9 @@ def calibrated(contest: Contest, bounds: GateBounds) -> Criterion:
 
 def _error_by_chance(contest: Contest) -> float:
     generator, told = np.random.default_rng(contest.seed), contest.challenger
+    tenths = bins(told)
     drawn = ((generator.random(told.size) < told).astype(np.int64) for _ in range(DRAWS))
-    return float(np.percentile([calibration_error(labels, told) for labels in drawn], 97.5))
+    return float(np.percentile([calibration_error(labels, told, tenths) for labels in drawn], 97.5))
 
 
 def _too_few(positives: int, negatives: int) -> Criterion:

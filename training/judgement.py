@@ -61,7 +61,7 @@ def _compared(
 
     try:
         contest = hold_contest(settings, challenger, champion, training_set_for=rows)
-    except TrainingSetError as error:  # the month has labels of one class
+    except TrainingSetError as error:  # labels of one class, or no complete row
         return (Criterion(CONTEST, False, {}, str(error)),)
     positives = float(contest.labels.sum())
     figures = {"rows": float(contest.labels.size), "positives": positives}

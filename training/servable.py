@@ -87,7 +87,8 @@ def _check_types(model: "ClassifierMixin") -> None:
 def _kind(model: Any) -> str:
     """Its class; of a pipeline that of its last step."""
     steps = getattr(model, "steps", None)
-    return type(steps[-1][1] if steps else model).__name__
+    last = steps[-1][1] if steps else model
+    return last if isinstance(last, str) else type(last).__name__
 
 
 def _untrusted(model: Any) -> list[str]:

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -32,12 +33,14 @@ from asof.use_case import Estimator, UseCase
 from tests.promotion_kit import apply_small_features, by_contest
 from tests.training_kit import SMALL, made_up_set, small_use_case
 from training.evaluate import evaluate
+from training.model_digest import file_digest, model_digest
 from training.must_haves import served_as_evaluated
 from training.promote import promote
 from training.register import register
 from training.servable import probabilities
 from training.tracking import open_tracking
 from training.train import train
+from training.training_set import TrainingSet
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 ROWS = made_up_set(400)
@@ -129,7 +132,9 @@ def saved() -> dict[str, tuple[Any, bytes]]:
 def test_what_is_loaded_says_what_was_saved(saved: dict[str, tuple[Any, bytes]], name: str) -> None:
     fitted, content = saved[name]
     assert untrusted_types(content) == []
-    assert np.array_equal(load_trusted(content).predict_proba(ROWS.features), fitted.predict_proba(ROWS.features))
+    loaded = load_trusted(content)
+    assert np.array_equal(loaded.predict_proba(ROWS.features), fitted.predict_proba(ROWS.features))
+    assert model_digest(loaded) == file_digest(BytesIO(content))
 
 
 def test_every_trusted_type_is_needed_by_one_of_them(saved: dict[str, tuple[Any, bytes]]) -> None:
@@ -145,6 +150,7 @@ def lists_unknown(contract: FeatureContract, _: int) -> Any:
 REFUSED: dict[str, tuple[Callable[[FeatureContract, int], Any], str]] = {
     "regressor": (on_numbers(Lasso()), r"Lasso is no classifier"),
     "searched-regressor": (lambda *_: GridSearchCV(Lasso(), {"alpha": [1]}), r"Lasso is no classifier"),
+    "idle": (on_numbers("passthrough"), r"passthrough is no classifier"),
     "transformer": (on_numbers(StandardScaler()), r"StandardScaler is no classifier"),
     "margins": (on_numbers(LinearSVC()), r"LinearSVC gives no probabilities \(predict_proba\)"),
     "ridge": (on_numbers(RidgeClassifier()), r"RidgeClassifier gives no probabilities"),
@@ -209,9 +215,21 @@ def test_a_trial_that_fails_for_its_few_rows_says_nothing(tracked: Settings) -> 
     assert train(tracked, many, ROWS).run_id
 
 
-def test_a_class_of_fewer_rows_than_folds_is_refused(tracked: Settings) -> None:
+def with_leavers_to_train_on(many: int) -> TrainingSet:
+    """The rows, with so many of the rarer class on the training side."""
     left, held_out = ROWS.frame["left"], ROWS.entities.isin(ROWS.split(Split())[1].entities)
-    two = (left & ~held_out).cumsum() <= 2
-    few = replace(ROWS, frame=ROWS.frame[~left | held_out | two].reset_index(drop=True))
+    kept = ~left | held_out | ((left & ~held_out).cumsum() <= many)
+    return replace(ROWS, frame=ROWS.frame[kept].reset_index(drop=True))
+
+
+def test_a_class_of_fewer_rows_than_folds_is_refused(tracked: Settings) -> None:
     with pytest.raises(TrainingSetError, match=r"has 2 complete rows with the label True: at least 3 are needed"):
-        train(tracked, use_case_of("rare", on_numbers(REGRESSION)), few)
+        train(tracked, use_case_of("rare", on_numbers(REGRESSION)), with_leavers_to_train_on(2))
+
+
+@pytest.mark.filterwarnings("ignore:Scoring failed", "ignore:One or more of the test scores are non-finite")
+@pytest.mark.filterwarnings("ignore:The least populated class in y has only 4 members")
+def test_a_search_whose_folds_lack_a_class_is_refused(tracked: Settings) -> None:
+    search = GridSearchCV(on_numbers(REGRESSION)(SMALL, 0), {"model__C": [1]}, scoring="neg_log_loss", cv=5)
+    with pytest.raises(TrainingSetError, match="where a fold has rows of one class"):
+        train(tracked, use_case_of("folds", lambda *_: search), with_leavers_to_train_on(4))
