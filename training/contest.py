@@ -40,14 +40,10 @@ def hold_contest(
 
     A split by key holds the same users out in every month, so the rows may be those of a later month than the models'.
     Raises ModelError where a split was drawn from other rows than these, where the champion's features are gone, or
-    where a model gives no probabilities; TrainingSetError where no row is left that is complete.
+    where a model gives no probabilities; TrainingSetError where no row is complete.
     """
     own = _drawn_from(challenger, training_set_for(challenger.facts.contract))
     train_side, held_out = own.complete().split(challenger.facts.split)
-    if held_out.frame.empty:
-        raise TrainingSetError(
-            f"No held-out row as of {own.as_of.date()} has every feature: ingest that month's tables."
-        )
     table = pd.DataFrame({"label": held_out.labels}, index=pd.Index(held_out.entities))
     table["challenger"] = _scores(settings, challenger, held_out)
     if champion:  # a row that is not held out from the champion, too, gets no score of it, and goes
@@ -85,6 +81,11 @@ def _champion_scores(
 
 def _scores(settings: Settings, version: ModelVersion, side: TrainingSet) -> Floats:
     """The version's probability of each row, shape (rows,), from the features of its own contract."""
+    if side.frame.empty:
+        raise TrainingSetError(
+            f"No held-out row as of {side.as_of.date()} has every feature of {version.name} version {version.version}: "
+            "ingest that month again."
+        )
     try:
         derived = {name: side.derived[name] for name in version.facts.derived}
         features = model_input(side.frame, version.facts.contract, derived)
