@@ -11,7 +11,7 @@ from training.gate import judge
 from training.metrics import Floats, Labels
 
 DRAWS = 400
-SIZES = ((605, 2), (605, 8), (605, 15), (605, 30), (605, 590), (60, 30))
+SIZES = ((605, 2), (605, 8), (605, 15), (605, 30), (605, 590), (60, 30), (7043, 30))
 """Rows, and the positives among them."""
 Scores = tuple[Floats, Floats | None]
 

@@ -98,8 +98,9 @@ def auc_estimate(labels: Labels, probabilities: Floats) -> Estimate:
     It holds all values that the AUC found does not reject, each with the error that it would have itself. So it lies
     within 0 and 1, has a width where the AUC is 0 or 1, and excludes 0.5 where Mann and Whitney's test does.
     """
-    value = float(_above(labels, probabilities)[0].mean())
-    positives = int(labels.sum())
+    from sklearn.metrics import roc_auc_score
+
+    value, positives = float(roc_auc_score(labels, probabilities)), int(labels.sum())
     low, other = (_score_bound(each, positives, labels.size - positives) for each in (value, 1 - value))
     return Estimate(value, low, 1 - other)
 
