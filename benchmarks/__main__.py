@@ -3,7 +3,6 @@
 `python -m benchmarks [--users N] [PART ...]`, where the parts are those of PARTS (default: all) and N the users of the
 largest training set. The parts `serving` and `online-store` have options of their own, and leave files in
 `.asof/benchmarks/`.
-largest training set and of scoring. The part `serving` has options of its own, and leaves files in `.asof/benchmarks/`.
 """
 
 import argparse
@@ -25,6 +24,7 @@ from rich.status import Status
 from rich.table import Table
 
 from asof.settings import Settings
+from benchmarks.false_promotions import measure_false_promotions
 from benchmarks.online_store import effort as online
 from benchmarks.online_store.run import measure_online_store
 from benchmarks.processes import run_json
@@ -146,6 +146,11 @@ def _scoring(console: Console, settings: Settings, asked: argparse.Namespace) ->
         yield from measure_scoring(models, own.model_copy(update=one_registry), asked.users)
 
 
+def _gate(console: Console, _: Settings, __: argparse.Namespace) -> Iterator[Mapping[str, Any]]:
+    with console.status("the gate ..."):
+        yield from measure_false_promotions()
+
+
 Measure = Callable[[Console, Settings, argparse.Namespace], Iterator[Mapping[str, Any]]]
 PARTS: dict[str, tuple[str, Measure]] = {
     "stages": ("The offline stream, two months, each stage in a process of its own", _all_stages),
@@ -155,6 +160,7 @@ PARTS: dict[str, tuple[str, Measure]] = {
     "swaps": ("From a promotion to its first answer, under load", _swaps),
     "training-sets": ("A training set of twelve months and five views, beside the join by hand", _training_sets),
     "scoring": ("Every user scored, beside the bare model on an array in memory", _scoring),
+    "gate": ("Promotions of models that are no better, by rows and positives held out", _gate),
     "streams": ("The fingerprint of a stream", _streams),
 }
 

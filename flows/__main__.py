@@ -40,7 +40,7 @@ def demo(
     data: Annotated[Path | None, typer.Option(exists=True, help="Your extracts; default: simulated ones.")] = None,
     as_of: First = None,
     use_case: str = "churn",
-    users: Annotated[int, typer.Option(min=100, help="Simulated users.")] = 7043,
+    users: Annotated[int, typer.Option(min=400, help="Simulated users.")] = 7043,
     months: Annotated[int, typer.Option(min=2, help="Simulated months, up to the last month end.")] = 6,
 ) -> None:
     """The main job from extracts to answers over HTTP; exit code 0 only if each answer is what the contract says."""

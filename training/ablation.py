@@ -3,11 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from training.fit import FittedModel, fit, found, one_thread
-from training.metrics import Floats, interval, measure, resampled
-
-BETTER = {"auc": 1, "log_loss": -1}
-"""The figures that are compared, and the sign of a change for the better."""
+from training.fit import FittedModel, fit, found, positive
+from training.metrics import Floats, auc_difference, mean_estimate, row_log_loss
 
 
 @dataclass(frozen=True)
@@ -44,8 +41,7 @@ class Ablation:
 def ablate(fitted: FittedModel, probabilities: Floats) -> tuple[Ablation, ...]:
     """One for each derived column; `probabilities` are the model's own on the held-out side, shape (rows,).
 
-    The search, where the estimator is one, is done again without the column. Differences are paired: the same
-    resamples of the same rows.
+    The search, where the estimator is one, is done again without the column. Differences are paired: of the same rows.
     """
     return tuple(Ablation(column, _gains(fitted, probabilities, column)) for column in fitted.facts.derived)
 
@@ -61,14 +57,10 @@ def metrics_of(ablations: tuple[Ablation, ...]) -> Mapping[str, float]:
 
 
 def _gains(fitted: FittedModel, probabilities: Floats, column: str) -> tuple[Gain, ...]:
-    labels, seed = fitted.held_out.labels, fitted.facts.random_state
-    without = _without(fitted, column)
-    ours, theirs = (measure(labels, each, fitted.facts.threshold) for each in (probabilities, without))
-    mine, other = (resampled(labels, each, seed=seed) for each in (probabilities, without))
-    return tuple(
-        Gain(figure, sign * (ours[figure] - theirs[figure]), *interval(sign * (mine[figure] - other[figure])))
-        for figure, sign in BETTER.items()
-    )
+    labels, without = fitted.held_out.labels, _without(fitted, column)
+    saved = row_log_loss(labels, without) - row_log_loss(labels, probabilities)
+    gains = {"auc": auc_difference(labels, probabilities, without), "log_loss": mean_estimate(labels, saved)}
+    return tuple(Gain(figure, each.value, each.low, each.high) for figure, each in gains.items())
 
 
 def _without(fitted: FittedModel, column: str) -> Floats:
@@ -77,6 +69,4 @@ def _without(fitted: FittedModel, column: str) -> Floats:
     train_side, held_out = (replace(side, derived=kept) for side in (fitted.train_side, fitted.held_out))
     chosen = fitted.use_case.estimator(fitted.estimator)
     model = found(fit(chosen, train_side, fitted.facts.random_state))
-    with one_thread():
-        probabilities: Floats = model.predict_proba(held_out.features)[:, 1]
-    return probabilities
+    return positive(model, held_out)

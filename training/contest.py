@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from asof.errors import ModelError
+from asof.errors import ModelError, TrainingSetError
 from asof.feature_contract import FeatureContract, model_input
 from asof.settings import Settings
 from training.fit import one_thread
 from training.metrics import Floats, Labels
 from training.register import ModelVersion, load_model
+from training.servable import probabilities
 from training.training_set import TrainingSet
 
 BuildSet = Callable[[FeatureContract], TrainingSet]
@@ -22,7 +23,7 @@ class Contest:
     """Labels (0 or 1) and probabilities of the same held-out rows, each of shape (rows,).
 
     `champion` is None where nothing is in Production. `base_rate` is that of the rows that are not held out: what a
-    constant model would say. `seed` draws the bootstrap.
+    constant model would say. `seed` draws what chance gives.
     """
 
     labels: Labels
@@ -39,7 +40,7 @@ def hold_contest(
 
     A split by key holds the same users out in every month, so the rows may be those of a later month than the models'.
     Raises ModelError where a split was drawn from other rows than these, where the champion's features are gone, or
-    where the rows left have labels of one class.
+    where a model gives no probabilities; TrainingSetError where no row is complete.
     """
     own = _drawn_from(challenger, training_set_for(challenger.facts.contract))
     train_side, held_out = own.complete().split(challenger.facts.split)
@@ -48,8 +49,6 @@ def hold_contest(
     if champion:  # a row that is not held out from the champion, too, gets no score of it, and goes
         table["champion"] = _champion_scores(settings, champion, own, training_set_for=training_set_for)
     table = table.dropna()
-    if table["label"].nunique() < 2:
-        raise ModelError(f"{len(table)} held-out rows are left to compare on, without both labels: more are needed.")
     return Contest(
         labels=table["label"].to_numpy(dtype="int64"),
         challenger=table["challenger"].to_numpy(),
@@ -82,6 +81,11 @@ def _champion_scores(
 
 def _scores(settings: Settings, version: ModelVersion, side: TrainingSet) -> Floats:
     """The version's probability of each row, shape (rows,), from the features of its own contract."""
+    if side.frame.empty:
+        raise TrainingSetError(
+            f"No held-out row as of {side.as_of.date()} has every feature of {version.name} version {version.version}: "
+            "ingest that month again."
+        )
     try:
         derived = {name: side.derived[name] for name in version.facts.derived}
         features = model_input(side.frame, version.facts.contract, derived)
@@ -91,7 +95,8 @@ def _scores(settings: Settings, version: ModelVersion, side: TrainingSet) -> Flo
             f"{side.contract.feature_service or version.facts.use_case} no longer has: put it back, or roll back to a "
             "version without it."
         ) from error
-    model = load_model(settings, version)
-    with one_thread():
-        probabilities: Floats = model.predict_proba(features)[:, 1]
-    return probabilities
+    try:
+        with one_thread():
+            return probabilities(load_model(settings, version), features)
+    except ModelError as error:
+        raise ModelError(f"{version.name} version {version.version} cannot be compared: {error}") from error

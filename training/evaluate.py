@@ -4,6 +4,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,9 @@ from asof.settings import Settings
 from training import plots
 from training.ablation import Ablation, ablate, metrics_of
 from training.agreement import run
-from training.fit import FittedModel, one_thread
+from training.fit import FittedModel, one_thread, positive
 from training.keep_compiled import keep_compiled
-from training.metrics import Floats, Labels, confusion, interval, measure, resampled, row_log_loss
+from training.metrics import Floats, Labels, auc_estimate, confusion, mean_estimate, measure, row_log_loss
 from training.model_card import model_card
 from training.seal import golden_rows, seal
 from training.tracking import open_tracking
@@ -96,8 +97,7 @@ def evaluate(settings: Settings, trained: TrainedModel) -> Evaluation:
 
 def figures_of(fitted: FittedModel) -> Figures:
     """Scores the held-out rows; nothing is logged."""
-    with one_thread():
-        probabilities: Floats = fitted.model.predict_proba(fitted.held_out.features)[:, 1]
+    probabilities = positive(fitted.model, fitted.held_out)
     ablations = ablate(fitted, probabilities)
     matrix = confusion(fitted.held_out.labels, probabilities >= fitted.facts.threshold)
     metrics = {**_metrics(fitted, probabilities), **_recalls(fitted, matrix), **metrics_of(ablations)}
@@ -107,18 +107,26 @@ def figures_of(fitted: FittedModel) -> Figures:
 def _metrics(fitted: FittedModel, probabilities: Floats) -> dict[str, float]:
     labels = fitted.held_out.labels
     base_rate = np.full(labels.size, fitted.train_side.labels.mean())
-    intervals = {}
-    for name, values in resampled(labels, probabilities, seed=fitted.facts.random_state).items():
-        intervals[f"{name}_low"], intervals[f"{name}_high"] = interval(values)
     return {
         **measure(labels, probabilities, fitted.facts.threshold),
-        **intervals,
+        **_intervals(labels, probabilities),
         "log_loss_constant": float(row_log_loss(labels, base_rate).mean()),
         "rows_train": float(len(fitted.train_side.frame)),
         "rows_held_out": float(labels.size),
         "rows_dropped": float(fitted.dropped),
         "training_seconds": fitted.seconds,
     }
+
+
+def _intervals(labels: Labels, probabilities: Floats) -> dict[str, float]:
+    """Those of the gate; left out where too few rows are there for one."""
+    found = {
+        "auc": auc_estimate(labels, probabilities),
+        "log_loss": mean_estimate(labels, row_log_loss(labels, probabilities)),
+        "brier": mean_estimate(labels, (probabilities - labels) ** 2),
+    }
+    ends = {f"{name}_{end}": getattr(each, end) for name, each in found.items() for end in ("low", "high")}
+    return {name: value for name, value in ends.items() if isfinite(value)}
 
 
 def _recalls(fitted: FittedModel, matrix: NDArray[np.int64]) -> dict[str, float]:

@@ -3,14 +3,18 @@
 import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from asof.errors import TrainingSetError
+import numpy as np
+
+from asof.errors import AsOfError, ConfigurationError, TrainingSetError
 from asof.model_facts import ModelFacts, Split
 from asof.use_case import Estimator, UseCase
 from training.code_version import code_version
 from training.metrics import Floats, best_threshold
 from training.model_digest import model_digest
+from training.servable import check_fitted, probabilities, try_out
 from training.training_set import TrainingSet
 
 if TYPE_CHECKING:
@@ -61,16 +65,36 @@ def divide(use_case: UseCase, training_set: TrainingSet, *, estimator: str | Non
     return Sides(use_case, name, train_side, held_out, dropped=dropped)
 
 
+def check_estimator(sides: Sides, *, random_state: int) -> None:
+    """Raises ModelError where a fitted model could not be served: said before a run begins and minutes are spent.
+
+    An estimator that cannot be built is left to the fit, whose run keeps the error; but ConfigurationError where a
+    library is not installed.
+    """
+    side = sides.train_side
+    try:
+        estimator = _built(sides.use_case.estimator(sides.estimator), side, random_state)
+    except AsOfError:
+        raise
+    except Exception:  # of the use case's own code
+        return
+    with one_thread():
+        try_out(estimator, side.features, side.labels)
+
+
 def fit_model(sides: Sides, *, random_state: int) -> FittedModel:
     """Fits the estimator on the training side.
 
     The threshold is the use case's, or else the one of the greatest F1 on out-of-fold probabilities of that side.
+    Raises ModelError where the service could not serve the model.
     """
     use_case, side = sides.use_case, sides.train_side
     started = time.perf_counter()
     search = fit(use_case.estimator(sides.estimator), side, random_state)
     seconds = time.perf_counter() - started
     model = found(search)
+    with one_thread():
+        check_fitted(model, side.features)
     threshold = use_case.threshold
     if threshold is None:
         threshold = best_threshold(side.labels, _out_of_fold(model, side, random_state))
@@ -90,11 +114,24 @@ def fit_model(sides: Sides, *, random_state: int) -> FittedModel:
 def fit(chosen: Estimator, side: TrainingSet, random_state: int) -> "ClassifierMixin":
     """The estimator, fitted on the side's rows in one thread."""
     with one_thread():
-        return chosen.build(side.contract, random_state).fit(side.features, side.labels)
+        return _built(chosen, side, random_state).fit(side.features, side.labels)
+
+
+def positive(model: "ClassifierMixin", side: TrainingSet) -> Floats:
+    """The probability of class 1 of each row of the side, shape (rows,), computed in one thread.
+
+    Raises ModelError where the model gives something that is no probability.
+    """
+    with one_thread():
+        return probabilities(model, side.features)
 
 
 def found(fitted: "ClassifierMixin") -> "ClassifierMixin":
-    """Of a search, only what it found; else the classifier itself."""
+    """Of a search, only what it found; else the classifier itself. Raises TrainingSetError where it has no score."""
+    if not isfinite(getattr(fitted, "best_score_", 0.0)):
+        raise TrainingSetError(
+            "The search has no score to choose by, as where a fold has rows of one class: take more rows, fewer folds."
+        )
     best: ClassifierMixin = getattr(fitted, "best_estimator_", fitted)
     return best
 
@@ -113,6 +150,15 @@ def one_thread() -> AbstractContextManager[Any]:
     return limits
 
 
+def _built(chosen: Estimator, side: TrainingSet, random_state: int) -> "ClassifierMixin":
+    try:
+        return chosen.build(side.contract, random_state)
+    except ImportError as error:
+        raise ConfigurationError(
+            f"The estimator needs a library that is not installed ({error}): take one of scikit-learn."
+        ) from error
+
+
 def _sides(training_set: TrainingSet, chosen: Estimator, split: Split) -> tuple[TrainingSet, TrainingSet]:
     if (service := training_set.contract.feature_service) != chosen.feature_service:
         raise TrainingSetError(
@@ -126,6 +172,12 @@ def _sides(training_set: TrainingSet, chosen: Estimator, split: Split) -> tuple[
             raise TrainingSetError(
                 f"The {name} side has {len(side.frame)} complete rows and not both labels: {_why_so_few(training_set)}."
             )
+    counts = np.bincount(sides[0].labels)
+    if counts.min() < FOLDS:
+        raise TrainingSetError(
+            f"The training side has {counts.min()} complete rows with the label {bool(counts.argmin())}: "
+            f"at least {FOLDS} are needed, one for each fold."
+        )
     return sides
 
 
@@ -144,13 +196,15 @@ def _why_so_few(training_set: TrainingSet) -> str:
 def _out_of_fold(model: "ClassifierMixin", side: TrainingSet, random_state: int) -> Floats:
     """The probability of each row of the side, by a model that was fitted without it; shape (rows,)."""
     from sklearn.base import clone
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.model_selection import StratifiedKFold
 
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=random_state)
+    features, labels = side.features, side.labels
+    told = np.empty(labels.size)
     with one_thread():
-        scores = cross_val_predict(clone(model), side.features, side.labels, cv=folds, method="predict_proba")
-    positive: Floats = scores[:, 1]
-    return positive
+        for kept, out in StratifiedKFold(FOLDS, shuffle=True, random_state=random_state).split(features, labels):
+            fold = clone(model).fit(features.iloc[kept], labels[kept])
+            told[out] = probabilities(fold, features.iloc[out])
+    return told
 
 
 def _facts(sides: Sides, *, threshold: float, random_state: int, digest: str) -> ModelFacts:

@@ -1,9 +1,9 @@
 """Contest -> the criteria of promotion that compare figures, each with its figures and its reason.
 
 A later version is promoted if it is better, not if it is as good: what is in Production is known, and a change costs.
-The intervals are those of a paired bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993): both
-models are measured on the same resampled rows, and their difference is what varies. The AUC must be superior; the log
-loss need only be non-inferior within a margin, as clinical trials call it.
+The AUC must be superior; the log loss need only be non-inferior within a margin, as clinical trials call it. Both
+models are measured on the same rows, and the difference on each row is what varies (`training.metrics`). With a class
+of fewer than FEWEST rows nothing is compared: what so few rows do not show is not known.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,9 +13,21 @@ import numpy as np
 
 from asof.gate_bounds import GateBounds
 from training.contest import Contest
-from training.metrics import Floats, Labels, calibration_error, interval, resampled, row_log_loss
+from training.metrics import (
+    Estimate,
+    Floats,
+    auc_difference,
+    auc_estimate,
+    bins,
+    calibration_error,
+    mean_estimate,
+    row_log_loss,
+)
 
 DRAWS = 200
+FEWEST = 15
+"""Held-out rows of each class that a comparison takes."""
+ENOUGH = "enough held-out rows of both classes"
 
 
 @dataclass(frozen=True)
@@ -29,7 +41,13 @@ class Criterion:
 
 
 def judge(contest: Contest, bounds: GateBounds) -> tuple[Criterion, ...]:
-    """All that apply: a first version must beat a constant model, a later one the version in Production."""
+    """All that apply: a first version must beat a constant model, a later one the version in Production.
+
+    Where a class has too few rows, one criterion that says so: the figures of the others would mean nothing.
+    """
+    negatives, positives = np.bincount(contest.labels, minlength=2).tolist()
+    if min(positives, negatives) < FEWEST:
+        return (_too_few(positives, negatives),)
     applicable = FIRST if contest.champion is None else LATER
     return tuple(criterion(contest, bounds) for criterion in applicable)
 
@@ -45,34 +63,34 @@ def better_than_constant(contest: Contest, _: GateBounds) -> Criterion:
 
 def better_than_chance(contest: Contest, _: GateBounds) -> Criterion:
     """The lower bound of the AUC's 95 % interval is above 0.5."""
-    low, high = interval(resampled(contest.labels, contest.challenger, seed=contest.seed)["auc"])
-    reason = f"AUC between {low:.4f} and {high:.4f}, chance is 0.5"
-    return Criterion("AUC above chance", low > 0.5, {"low": low, "high": high}, reason)
+    found = auc_estimate(contest.labels, contest.challenger)
+    reason = f"AUC between {found.low:.4f} and {found.high:.4f}, chance is 0.5"
+    return Criterion("AUC above chance", found.low > 0.5, {"low": found.low, "high": found.high}, reason)
 
 
 def better_than_champion(contest: Contest, bounds: GateBounds) -> Criterion:
     """The AUC is above that of the version in Production, by more than the margin at the interval's lower end."""
-    ours, theirs = (_auc(contest.labels, each) for each in (contest.challenger, _champion(contest)))
-    low, high = _difference(contest, "auc")
+    champion = _champion(contest)
+    ours, theirs = (auc_estimate(contest.labels, each).value for each in (contest.challenger, champion))
+    found = auc_difference(contest.labels, contest.challenger, champion)
     reason = (
-        f"AUC {ours:.4f}, in Production {theirs:.4f}; difference {ours - theirs:+.4f} ({low:+.4f} to {high:+.4f}), "
+        f"AUC {ours:.4f}, in Production {theirs:.4f}; difference {_told(found)}, "
         f"asked is more than {bounds.auc_margin:+.4f} at the lower end"
     )
-    figures = {"challenger": ours, "champion": theirs, "difference_low": low, "difference_high": high}
-    return Criterion("AUC above the version in Production", low > bounds.auc_margin, figures, reason)
+    figures = _figures(ours, theirs, found)
+    return Criterion("AUC above the version in Production", found.low > bounds.auc_margin, figures, reason)
 
 
 def no_worse_than_champion(contest: Contest, bounds: GateBounds) -> Criterion:
     """The log loss is not above that of the version in Production, but for the margin at the interval's upper end."""
-    sides = (contest.challenger, _champion(contest))
-    ours, theirs = (float(row_log_loss(contest.labels, each).mean()) for each in sides)
-    low, high = _difference(contest, "log_loss")
+    ours, theirs = (row_log_loss(contest.labels, each) for each in (contest.challenger, _champion(contest)))
+    found = mean_estimate(contest.labels, ours - theirs)
     reason = (
-        f"log loss {ours:.4f}, in Production {theirs:.4f}; difference {ours - theirs:+.4f} "
-        f"({low:+.4f} to {high:+.4f}), asked is less than {bounds.log_loss_margin:+.4f} at the upper end"
+        f"log loss {ours.mean():.4f}, in Production {theirs.mean():.4f}; difference {_told(found)}, "
+        f"asked is less than {bounds.log_loss_margin:+.4f} at the upper end"
     )
-    figures = {"challenger": ours, "champion": theirs, "difference_low": low, "difference_high": high}
-    return Criterion("log loss no worse than in Production", high < bounds.log_loss_margin, figures, reason)
+    figures = _figures(float(ours.mean()), float(theirs.mean()), found)
+    return Criterion("log loss no worse than in Production", found.high < bounds.log_loss_margin, figures, reason)
 
 
 def calibrated(contest: Contest, bounds: GateBounds) -> Criterion:
@@ -90,24 +108,29 @@ def calibrated(contest: Contest, bounds: GateBounds) -> Criterion:
 
 def _error_by_chance(contest: Contest) -> float:
     generator, told = np.random.default_rng(contest.seed), contest.challenger
+    tenths = bins(told)
     drawn = ((generator.random(told.size) < told).astype(np.int64) for _ in range(DRAWS))
-    return float(np.percentile([calibration_error(labels, told) for labels in drawn], 97.5))
+    return float(np.percentile([calibration_error(labels, told, tenths) for labels in drawn], 97.5))
 
 
-def _difference(contest: Contest, figure: str) -> tuple[float, float]:
-    sides = (contest.challenger, _champion(contest))
-    ours, theirs = (resampled(contest.labels, each, seed=contest.seed)[figure] for each in sides)
-    return interval(ours - theirs)
+def _too_few(positives: int, negatives: int) -> Criterion:
+    reason = (
+        f"{positives} positives and {negatives} negatives are held out, at least {FEWEST} of each are needed: "
+        "promote when more labels have come, or hold out a larger share"
+    )
+    return Criterion(ENOUGH, False, {"positives": float(positives), "negatives": float(negatives)}, reason)
+
+
+def _told(found: Estimate) -> str:
+    return f"{found.value:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
+
+
+def _figures(ours: float, theirs: float, found: Estimate) -> dict[str, float]:
+    return {"challenger": ours, "champion": theirs, "difference_low": found.low, "difference_high": found.high}
 
 
 def _champion(contest: Contest) -> Floats:
     return contest.champion if contest.champion is not None else np.full(contest.labels.size, contest.base_rate)
-
-
-def _auc(labels: Labels, probabilities: Floats) -> float:
-    from sklearn.metrics import roc_auc_score
-
-    return float(roc_auc_score(labels, probabilities))
 
 
 Rule = Callable[[Contest, GateBounds], Criterion]

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from datetime import datetime
 
+from asof.errors import TrainingSetError
+from asof.feature_contract import FeatureContract
 from asof.settings import Settings
 from asof.use_case import UseCase
 from training.compiled_criterion import compiled_agrees
@@ -12,6 +14,7 @@ from training.gate import Criterion, judge
 from training.must_haves import contract_fits, data_checked, served_as_evaluated
 from training.parity.criterion import store_criteria
 from training.register import ModelVersion
+from training.training_set import TrainingSet
 
 CONTEST = "compared on users whom neither was trained on"
 
@@ -51,14 +54,15 @@ def _compared(
     moment: datetime,
     known_at: datetime | None,
 ) -> tuple[Criterion, ...]:
-    contest = hold_contest(
-        settings,
-        challenger,
-        champion,
-        training_set_for=lambda contract: build_training_set(
+    def rows(contract: FeatureContract) -> TrainingSet:
+        return build_training_set(
             settings, use_case, moment, known_at=known_at, feature_service=contract.feature_service
-        ),
-    )
+        )
+
+    try:
+        contest = hold_contest(settings, challenger, champion, training_set_for=rows)
+    except TrainingSetError as error:  # labels of one class, or no complete row
+        return (Criterion(CONTEST, False, {}, str(error)),)
     positives = float(contest.labels.sum())
     figures = {"rows": float(contest.labels.size), "positives": positives}
     told = f"{contest.labels.size} rows as of {moment.date()}, {positives:.0f} of them positive"

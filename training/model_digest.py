@@ -6,6 +6,7 @@ type, its shape and the SHA-256 of its values in C order. Left out is what says 
 
     __id__                 which equal parts are one object: Python shares texts and numbers as it pleases
     layout in memory       a tree's nodes are records with gaps, and after a copy anything may lie in these
+    what queries counted   a KDTree or BallTree keeps how often it was asked, and how deep it looked
     the order of a set     texts in it are ordered by a hash that is another in each process
     versions, protocol     who wrote the file; what a new library changes in a model is seen in the model itself, and
                            `training.record` records the versions
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
 
 LEFT_OUT = {"__id__", "_sklearn_version", "_skops_version", "protocol"}
+COUNTERS = slice(7, 11)
+"""The places of a KDTree's or BallTree's counters in its state."""
 
 
 def model_digest(model: "ClassifierMixin") -> str:
@@ -53,6 +56,8 @@ def _canonical(part: Any, archive: zipfile.ZipFile) -> Any:
         kept["file"] = _digests(archive.read(part["file"]))
     if part.get("__loader__") == "SetNode":
         kept["content"] = sorted(kept["content"], key=_text)
+    if part.get("__class__") in ("KDTree", "BallTree"):
+        del kept["content"]["content"][COUNTERS]
     return kept
 
 

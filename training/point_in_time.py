@@ -69,6 +69,7 @@ def joined_rows(
         _check(tables, extract, as_of, known_at)
         queries = {form: join(sources, extract, as_of, form) for form in Form}
         rows = _fetch(tables, queries, {name: TYPES[types[name]] for name in columns(sources, extract)})
+        _check_classes(rows[extract.label], as_of, known_at)
         return JoinedRows(rows, contract, queries[Form.BY_KEY].as_string(tables.connection))
 
 
@@ -146,18 +147,24 @@ def newest_labelled_month(settings: Settings, extract: ExtractSchema, known_at: 
 
 
 def _check(tables: KnownTables, extract: ExtractSchema, as_of: datetime, known_at: datetime) -> None:
-    moment = f"as of {as_of.isoformat()}, as known at {known_at.isoformat()}"
-    if not _values(tables, extract.entities, extract.entity, as_of, limit=1):
+    moment = _moment(as_of, known_at)
+    if not _holds(tables, extract.entities, as_of):
         raise TrainingSetError(f"There are no features {moment}: ingest that month first.")
-    classes = _values(tables, extract.labels.name, extract.label, as_of, limit=2)
-    if not classes:
+    if not _holds(tables, extract.labels.name, as_of):
         raise TrainingSetError(f"There are no labels {moment}: ingest them when the month is over, or go a month back.")
-    if len(classes) == 1:
+
+
+def _check_classes(labels: arrow.ChunkedArray, as_of: datetime, known_at: datetime) -> None:
+    """Of the labels as they are after all corrections; those that were corrected are still in the table."""
+    if len(classes := labels.unique()) == 1:
+        moment = _moment(as_of, known_at)
         raise TrainingSetError(f"Every label is {classes[0]} {moment}: a model needs both; check that month's labels.")
 
 
-def _values(tables: KnownTables, table: str, column: str, as_of: datetime, *, limit: int) -> list[object]:
-    query = sql.SQL("SELECT DISTINCT {} FROM {} WHERE as_of = %s LIMIT {}").format(
-        sql.Identifier(column), sql.Identifier(table), sql.Literal(limit)
-    )
-    return [row[0] for row in tables.connection.execute(query, (as_of,))]
+def _moment(as_of: datetime, known_at: datetime) -> str:
+    return f"as of {as_of.isoformat()}, as known at {known_at.isoformat()}"
+
+
+def _holds(tables: KnownTables, table: str, as_of: datetime) -> bool:
+    query = sql.SQL("SELECT FROM {} WHERE as_of = %s LIMIT 1").format(sql.Identifier(table))
+    return tables.connection.execute(query, (as_of,)).fetchone() is not None

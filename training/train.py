@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from asof.settings import Settings
 from asof.use_case import UseCase
-from training.fit import FittedModel, divide, fit_model
+from training.fit import FittedModel, check_estimator, divide, fit_model
 from training.kept_rows import keep_rows
 from training.record import record_definition, record_model, record_run, record_search
 from training.tracking import tracked_run
@@ -30,9 +30,10 @@ def train(
     """Fits the estimator (default: the use case's) on the rows that are not held out, and logs it as a new run.
 
     Raises ConfigurationError for an unknown estimator or an MLflow that does not answer, TrainingSetError as
-    `training.fit.divide` does.
+    `training.fit.divide` does, and ModelError for an estimator that the service could not serve.
     """
     sides = divide(use_case, training_set, estimator=estimator)
+    check_estimator(sides, random_state=random_state)
     with tracked_run(settings, use_case.model_name, sides.estimator) as (client, run_id):
         fitted = fit_model(sides, random_state=random_state)
         record_run(client, run_id, fitted.facts, model=fitted.model)

@@ -172,6 +172,32 @@ def test_labels_of_one_class_are_refused(history: History) -> None:
         build_training_set(history.settings, CHURN, as_of)
 
 
+@pytest.mark.parametrize(("months", "label"), [(2, False), (3, True)])
+def test_labels_that_were_corrected_down_to_one_class_are_refused_from_then_on(
+    history: History, months: int, label: bool
+) -> None:
+    as_of = moment(history.plan.as_of(0)) - timedelta(days=31 * months)
+    days = [as_of + timedelta(days=day) for day in range(3)]
+    with psycopg.connect(history.settings.conninfo()) as connection:
+        connection.execute(
+            "INSERT INTO users SELECT DISTINCT ON (user_id) (jsonb_populate_record(u, jsonb_build_object("
+            " 'as_of', %s::timestamptz, 'created_at', %s::timestamptz))).* FROM users u ORDER BY user_id",
+            (as_of, as_of),
+        )
+        for known_at, all_equal in zip(days, (False, True, False), strict=True):  # corrected, and back again
+            connection.execute(
+                "INSERT INTO labels (user_id, as_of, created_at, churn_label) SELECT user_id, as_of, %s,"
+                " CASE WHEN %s THEN %s ELSE user_id < '5' END FROM users WHERE as_of = %s",
+                (known_at, all_equal, label, as_of),
+            )
+    first, last = (build_training_set(history.settings, CHURN, as_of, known_at=day) for day in (days[0], days[2]))
+    assert 0 < first.labels.mean() < 1
+    assert first.rows_digest == last.rows_digest
+    told = rf"Every label is {label} as of {as_of.date()}.*, as known at {days[1].date()}.*: a model needs both"
+    with pytest.raises(TrainingSetError, match=told):
+        build_training_set(history.settings, CHURN, as_of, known_at=days[1])
+
+
 def test_nothing_is_left_behind(history: History) -> None:
     build_training_set(history.settings, CHURN, moment(history.plan.as_of(0)))
     assert _left_behind(history.settings) == []

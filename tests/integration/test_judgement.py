@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import mlflow
 import onnx
 import pandas as pd
+import psycopg
 import pytest
 
 from asof.feature_store import feature_store
@@ -130,6 +131,22 @@ def test_an_online_store_that_differs_keeps_a_version_out(history: "History", ol
     with feature_store(settings) as store:
         store.write_to_online_store("payments_agg_90d_fv", pd.DataFrame([row]))
     assert not judged(settings, USE_CASE, older)[AGREES].passed
+
+
+def test_a_newest_month_with_labels_of_one_class_keeps_a_version_out(history: "History", older: ModelVersion) -> None:
+    """Corrected, they are all False; the last test here that takes this history."""
+    settings = history.settings
+    newest = newest_labelled(settings, USE_CASE)
+    with psycopg.connect(settings.conninfo()) as connection:
+        connection.execute(
+            "INSERT INTO labels (user_id, as_of, created_at, churn_label)"
+            " SELECT DISTINCT user_id, as_of, now(), false FROM labels WHERE as_of = %s",
+            (newest,),
+        )
+    found = judged(settings, USE_CASE, older)
+    assert COMPARED in failed(found)
+    assert f"Every label is False as of {newest.date()}" in found[COMPARED].reason
+    assert found[SERVED].passed
 
 
 @pytest.fixture(scope="module")

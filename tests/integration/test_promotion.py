@@ -9,7 +9,7 @@ import pytest
 from mlflow import MlflowClient
 from sklearn.metrics import roc_auc_score
 
-from asof.errors import ModelError
+from asof.errors import ModelError, TrainingSetError
 from asof.model_facts import Split
 from asof.settings import Settings
 from tests.promotion_kit import GOOD, SETS, Registry, by_contest, evaluated, fresh_registry, set_for
@@ -165,6 +165,17 @@ def test_a_version_whose_held_out_rows_were_drawn_is_compared_on_the_same_rows_o
         challenger = version if champion is None else registry.version("default")
         with pytest.raises(ModelError, match=r"drawn from another data set .*Train it again"):
             hold_contest(registry.settings, challenger, champion, training_set_for=lambda _: made_up_set(seed=1))
+
+
+def test_a_month_without_a_complete_row_is_named(registry: Registry) -> None:
+    whole = SETS["small_v1"]
+    gaps = {"small_v0": SETS["small_v0"], "small_v1": replace(whole, frame=whole.frame.assign(hours=np.nan))}
+    full, less = registry.version("default"), registry.version("less")
+    for challenger, champion in ((full, None), (less, full)):
+        with pytest.raises(TrainingSetError, match=rf"as of 2024-01-31 has every feature of .* version {full.version}"):
+            hold_contest(
+                registry.settings, challenger, champion, training_set_for=lambda each: gaps[each.feature_service]
+            )
 
 
 def test_the_same_rows_under_another_fingerprint_are_compared(registry: Registry) -> None:

@@ -51,8 +51,9 @@ def test_every_model_is_saved_as_library_classes(saved: list[Path]) -> None:
         assert {"sklearn", "numpy"} <= modules <= {"builtins", "collections", "numpy", "scipy", "sklearn"}
 
 
-def test_every_model_holds_trusted_types_and_every_trusted_type_is_needed(saved: list[Path]) -> None:
-    assert {name for path in saved for name in skops.io.get_untrusted_types(file=path)} == set(TRUSTED_TYPES)
+def test_every_model_holds_trusted_types(saved: list[Path]) -> None:
+    """`tests/integration/test_estimators.py` shows what each of them is needed for."""
+    assert {name for path in saved for name in skops.io.get_untrusted_types(file=path)} <= set(TRUSTED_TYPES)
 
 
 def test_every_model_can_be_loaded_again(saved: list[Path]) -> None:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from asof.gate_bounds import GateBounds
+from benchmarks.false_promotions import DESIGNS, passed_by_noise
 from training.contest import Contest
-from training.gate import Criterion, judge
+from training.gate import ENOUGH, FEWEST, Criterion, judge
 from training.metrics import Floats
 
 LABELS = np.array([0, 1] * 200, dtype=np.int64)
@@ -114,3 +115,45 @@ def test_each_criterion_tells_its_figures() -> None:
     found = criteria(scores(0.3), scores(0.1))[BETTER]
     assert found.figures["challenger"] > found.figures["champion"]
     assert f"{found.figures['challenger']:.4f}" in found.reason
+
+
+DRAWS = 60
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+@pytest.mark.parametrize(
+    ("rows", "positives"), [(605, 1), (605, 2), (605, 3), (605, 5), (605, 8), (605, 15), (605, 600), (60, 30)]
+)
+def test_noise_passes_in_one_of_forty_draws_or_less(design: str, rows: int, positives: int) -> None:
+    """Of 60 draws 1.5 are expected, more than 5 come by chance once in two hundred times."""
+    assert passed_by_noise(design, rows, positives, draws=DRAWS) <= 5
+
+
+@pytest.mark.parametrize(("positives", "negatives"), [(FEWEST - 1, 600), (600, FEWEST - 1), (0, 40), (40, 0), (0, 0)])
+@pytest.mark.parametrize("against", ["nothing", "champion"])
+def test_a_comparison_takes_so_many_rows_of_each_class(positives: int, negatives: int, against: str) -> None:
+    labels = np.repeat([1, 0], [positives, negatives])
+    perfect = np.clip(labels.astype(np.float64), 0.01, 0.99)
+    champion = np.full(labels.size, 0.5) if against == "champion" else None
+    (found,) = judge(Contest(labels, perfect, champion, base_rate=0.5, seed=0), GateBounds())
+    assert (found.name, found.passed) == (ENOUGH, False)
+    assert f"{positives} positives and {negatives} negatives are held out, at least {FEWEST} of each" in found.reason
+
+
+@pytest.mark.parametrize("positives", [FEWEST, 600])
+def test_a_good_model_passes_with_the_fewest_rows_of_a_class(positives: int) -> None:
+    labels = np.repeat([1, 0], [positives, 600 + FEWEST - positives])
+    generator = np.random.default_rng(0)
+    base = float(labels.mean())
+    logit = np.log(base / (1 - base)) + 2.5 * (labels - 0.5) + generator.normal(0, 1, labels.size)
+    good, weak = (1 / (1 + np.exp(-each)) for each in (logit, generator.permutation(logit)))
+    for champion in (None, weak):
+        assert all(each.passed for each in judge(Contest(labels, good, champion, base, seed=0), GateBounds()))
+
+
+@pytest.mark.parametrize("value", [0.1, 0.5])
+def test_a_model_that_says_the_same_of_everybody_is_never_better(value: float) -> None:
+    labels = np.repeat([1, 0], [40, 360])
+    same = np.full(labels.size, value)
+    for champion in (None, same, np.linspace(0, 1, labels.size)):
+        assert not all(each.passed for each in judge(Contest(labels, same, champion, 0.1, seed=0), GateBounds()))

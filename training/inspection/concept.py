@@ -13,8 +13,8 @@ from asof.model_facts import Split
 from training.fit import one_thread
 from training.inspection.finding import Finding, Severity
 from training.inspection.month import Month, Pair
-from training.inspection.statistics import ALARM, auc
-from training.metrics import Floats, Labels, interval, resampled
+from training.inspection.statistics import ALARM, auc_error
+from training.metrics import Labels, auc_estimate
 from training.split import held_out
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Carried:
 def carried_over(pair: Pair) -> Carried | None:
     """Fits a quick model on last month's users and scores those held out from it, in both months.
 
-    The users are on the same side in both months. Each month is resampled by itself: whoever leaves has a label once
+    The users are on the same side in both months. Each month is a sample by itself: a user who leaves has a label once
     and is not there to be paired, and where users are in both months their scores make the difference surer than the
     interval says. None without labels of both classes on each side.
     """
@@ -70,10 +70,15 @@ def carried_over(pair: Pair) -> Carried | None:
             for month, (_, rows) in zip(months, sides, strict=True)
         ]
     labels = [_labels(month, rows) for month, (_, rows) in zip(months, sides, strict=True)]
-    before, drawn = _resampled(labels[0], scores[0], seed=0)
-    after, drawn_after = _resampled(labels[1], scores[1], seed=1)
-    error = float((drawn - drawn_after).std())
-    return Carried(before, after, interval(drawn), after_interval=interval(drawn_after), error=error)
+    before, after = (auc_estimate(*each) for each in zip(labels, scores, strict=True))
+    errors = [auc_error(auc.value, *np.bincount(of)) for auc, of in zip((before, after), labels, strict=True)]
+    return Carried(
+        before.value,
+        after.value,
+        (before.low, before.high),
+        after_interval=(after.low, after.high),
+        error=float(np.linalg.norm(errors)),
+    )
 
 
 def concept_change(pair: Pair) -> list[Finding]:
@@ -138,8 +143,3 @@ def _model() -> "HistGradientBoostingClassifier":
     return HistGradientBoostingClassifier(
         max_iter=60, max_leaf_nodes=8, early_stopping=False, categorical_features="from_dtype", random_state=0
     )
-
-
-def _resampled(labels: Labels, scores: Floats, *, seed: int) -> tuple[float, Floats]:
-    """The AUC, and that of each bootstrap resample."""
-    return auc(scores[labels == 1], scores[labels == 0]), resampled(labels, scores, seed=seed)["auc"]
