@@ -1,6 +1,7 @@
 """A PostgreSQL address for each library that reads one, with the session that we rely on (`online_store.session`)."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
 
 from asof.errors import ConfigurationError
 from online_store.session import options
@@ -31,19 +32,20 @@ def read_url(text: str, refusal: str) -> "URL":
 
 
 def conninfo_of(url: "URL", **session: str) -> str:
-    """For libpq, in keywords: it reads `+`, spaces and quotes in an address otherwise than SQLAlchemy writes them.
+    """An address for libpq, which takes no `+` for a space, as SQLAlchemy writes one; SQLAlchemy reads it as well.
 
     Raises ConfigurationError where libpq does not know a parameter.
     """
     from psycopg import ProgrammingError
-    from psycopg.conninfo import make_conninfo
+    from psycopg.conninfo import conninfo_to_dict
 
-    parts = url.translate_connect_args(database="dbname", username="user")
-    query: dict[str, Any] = dict(with_session(url, **session).query)
+    bare = url.set(drivername="postgresql", query={}).render_as_string(hide_password=False).replace(" ", "%20")
+    text = f"{bare}?{urlencode(with_session(url, **session).query, doseq=True, quote_via=quote)}"
     try:
-        return make_conninfo("", **{**parts, **query})
-    except ProgrammingError:
+        conninfo_to_dict(text)
+    except ProgrammingError:  # which quotes what it could not read
         raise ConfigurationError("ASOF_POSTGRES_URL holds a parameter that libpq does not know.") from None
+    return text
 
 
 def with_session(url: "URL", **session: str) -> "URL":

@@ -21,6 +21,7 @@ from pathlib import Path
 import psutil
 
 from asof.errors import ConfigurationError
+from asof.home import private_file
 from asof.settings import environment_of_servers
 
 ADDRESS = "{address}"
@@ -156,8 +157,9 @@ def _spawn(words: Sequence[str], environment: Mapping[str, str], log: Path) -> i
 
 
 def _write(file: Path, running: Running) -> None:
-    file.with_suffix(".new").write_text(json.dumps(asdict(running)))
-    file.with_suffix(".new").replace(file)
+    draft = private_file(file.with_suffix(".new"))
+    draft.write_text(json.dumps(asdict(running)))
+    draft.replace(file)
 
 
 def _recorded(name: str, folder: Path) -> Running | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from asof.home import private_folder
+from asof.home import private_file, private_folder
 from asof.settings import Settings, export
 from local import background, postgres, swap
 from local.background import Running, Service
@@ -153,6 +153,6 @@ def locked(settings: Settings) -> Iterator[Path]:
     """The folder of records, while nobody else starts or ends anything in it."""
     folder = run_folder(settings)
     private_folder(folder)
-    with (folder / "stack.lock").open("a") as lock:
+    with private_file(folder / "stack.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield folder

@@ -104,7 +104,7 @@ def test_what_an_owner_sets_for_his_database_does_not_hold_the_admin_up(town: To
 
 
 def test_whoever_holds_the_lock_of_the_command_is_told_of(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    shorter = [each.replace("60s", "1s") for each in provision.SESSION]
+    shorter = provision.SESSION | {"lock_timeout": "1s"}
     monkeypatch.setattr(provision, "SESSION", shorter)
     with town.as_admin("postgres") as connection:
         connection.execute("SELECT pg_advisory_lock(hashtextextended('asof databases', 0))")
