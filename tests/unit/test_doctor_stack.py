@@ -307,7 +307,7 @@ def test_a_version_that_the_service_refuses_is_told() -> None:
 
 def test_another_version_than_the_one_in_production_is_told() -> None:
     model = {"name": "streamflow_churn", "version": "1", "use_case": "churn", "following": None}
-    assert only(service.served_version(model, "2")).mend.startswith("python -m flows deploy churn")
+    assert only(service.served_version(model, "2")).mend.startswith("`make up` starts one that follows")
     assert only(service.served_version({**model, "following": {"registry": "ok"}}, "2")).severity is Severity.WARNING
     assert list(service.served_version(model, "1")) == list(service.served_version(model, None)) == []
 
