@@ -17,7 +17,7 @@ from asof.settings import Settings
 from flows.account import account, shortened
 from flows.api_keys import door as api_keys
 from flows.criteria import without_figures
-from flows.door import open_places, open_settings, open_tracked_settings
+from flows.door import default_use_case, open_places, open_settings, open_tracked_settings
 from flows.findings import for_people, moment
 
 door = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -27,15 +27,11 @@ door.add_typer(api_keys, name="api-keys")
 DAY, MOMENT = ["%Y-%m-%d"], ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 
 
-def _default_use_case() -> str:
-    return Settings().use_case
-
-
 UseCaseName = Annotated[str, typer.Argument(help="The use case: a folder of asof/use_cases.")]
 DefaultUseCase = Annotated[
-    str, typer.Argument(default_factory=_default_use_case, help="The use case; default: ASOF_USE_CASE.")
+    str, typer.Argument(default_factory=default_use_case, help="The use case; default: ASOF_USE_CASE.")
 ]
-UseCaseOption = Annotated[str, typer.Option(default_factory=_default_use_case, help="Default: ASOF_USE_CASE.")]
+UseCaseOption = Annotated[str, typer.Option(default_factory=default_use_case, help="Default: ASOF_USE_CASE.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object, the last line of stdout.")]
 AsOf = Annotated[datetime | None, typer.Option(formats=MOMENT, help="The moment described, UTC; default: the newest.")]
 KnownAt = Annotated[
