@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import psutil
@@ -70,6 +70,15 @@ def test_a_server_that_dies_leaves_no_children_behind(run: Path, tiny: Service) 
     assert background.find("tiny", run) is None
     assert background.end("tiny", run)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_server_whose_starter_was_killed_before_it_wrote_down_the_number_is_ended(run: Path, tiny: Service) -> None:
+    running = background.launch(tiny, run, ("127.0.0.1", tiny.port))
+    background.wait_until_healthy(tiny, running, run)
+    (run / "tiny.json").write_text(json.dumps(asdict(replace(running, pid=0))))
+    assert background.find("tiny", run) is None
+    assert background.end("tiny", run)
+    assert background.asked("127.0.0.1", tiny.port, "/").status == 0
 
 
 def test_a_process_that_only_has_the_same_number_is_left_alone(run: Path, tiny: Service) -> None:

@@ -234,8 +234,8 @@ def test_a_bento_that_is_not_of_the_version_in_production_is_told() -> None:
         return [each.severity for each in newest_bento(CHURN, version, (newest, keys))]
 
     assert told(there) == told("code-12345678") == []
-    assert told(None) == told("v2-abcdef01-00000000") == [Severity.NOTE]
-    assert told("v1-abcdef01-00000000") == told("v2-00000000-00000000") == [Severity.WARNING]
+    for other in (None, "v2-abcdef01-00000000", "v1-abcdef01-00000000", "v2-00000000-00000000"):
+        assert told(other) == [Severity.NOTE]
 
 
 def test_a_rewritten_history_is_told() -> None:
