@@ -288,10 +288,8 @@ def rollback(
         from asof.use_cases import load
         from training.promote import rollback as stage
 
-        settings = open_settings()
-        done = stage(settings, load(use_case), to=to, reason=reason)
-        following = f"the service of `make up` takes it over within {settings.follow_seconds:g} s and a moment"
-        say(asdict(done) | {"service": following})
+        done = stage(open_settings(), load(use_case), to=to, reason=reason)
+        say(asdict(done) | {"next": "A service that follows the registry takes it over within seconds."})
 
 
 @door.command()

@@ -13,6 +13,8 @@ import tempfile
 from pathlib import Path
 
 COMMANDS = ("bentoml", "feast", "mlflow", "prefect")
+ALL = {"ASOF_HOME", "ASOF_POSTGRES_URL", "BENTOML_HOME"}
+"""Where these are set, `make env` was evaluated, or somebody has said everything."""
 NEEDS = {"feast": "ASOF_POSTGRES_URL", "mlflow": "MLFLOW_TRACKING_URI"}
 """The variable without which a command has nothing to work on."""
 PROJECT = Path(__file__).resolve().parents[1]
@@ -24,7 +26,8 @@ def prepare() -> None:
     command = Path(program).name
     if command not in COMMANDS or Path(program).parent.resolve() != Path(sys.executable).parent.resolve():
         return
-    os.environ.update({**_surroundings(), **os.environ})
+    if not os.environ.keys() >= ALL:
+        os.environ.update({**_surroundings(command), **os.environ})
     if NEEDS.get(command, "PATH") not in os.environ and not _asks_for_help(words):
         _end(f"{command}: the project's PostgreSQL does not run, `make up` starts it.")
     if command == "bentoml" and "containerize" in words:
@@ -32,11 +35,11 @@ def prepare() -> None:
         os.chdir(tempfile.gettempdir())
 
 
-def _surroundings() -> dict[str, str]:
+def _surroundings(command: str) -> dict[str, str]:
     asked = [sys.executable, "-m", "local", "env", "--running"]
     done = subprocess.run(asked, cwd=PROJECT, capture_output=True, text=True, check=False)  # noqa: S603 - our own words
     if done.returncode:
-        _end(done.stderr.strip())
+        _end(f"{command}: the project's settings cannot be read, `make doctor` says why.")
     known: dict[str, str] = json.loads(done.stdout)
     return known
 

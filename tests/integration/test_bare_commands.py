@@ -85,6 +85,11 @@ def test_while_the_stack_is_down_each_says_what_is_missing_and_which_command_mak
     assert not (checkout.home / "asof" / "postgres").exists(), "nothing is started"
 
 
+def test_a_setting_that_cannot_be_read_is_one_sentence(checkout: Checkout) -> None:
+    wrong = Checkout(checkout.home, {**checkout.given, "ASOF_PORT": "none"})
+    assert wrong.refused("feast", "apply") == "feast: the project's settings cannot be read, `make doctor` says why."
+
+
 @pytest.fixture(scope="module")
 def up(checkout: Checkout) -> Checkout:
     """The same, up; its preferred port for MLflow is somebody else's."""
