@@ -278,7 +278,9 @@ class Settings(BaseSettings):
 
     def places(self) -> dict[str, str]:
         """The part of `environment` that needs no database: where the platforms keep what is theirs."""
+        uri = self.mlflow_tracking_uri
         return {
+            **({"MLFLOW_TRACKING_URI": uri, "MLFLOW_REGISTRY_URI": uri} if uri else {}),
             "ASOF_HOME": str(self.home),
             "BENTOML_HOME": str(self.bentoml_home),
             "PREFECT_HOME": str(self.prefect_home),

@@ -51,7 +51,7 @@ def up(settings: Settings, bento: str) -> tuple[State, ...]:
         servers = [each for each in (mlflow_service(settings), prefect_service(settings)) if each is not None]
         for each in [_start(server, folder, settings.host) for server in servers]:
             _wait(each, folder)  # before the prediction service starts, which asks one of them
-        prediction = _apart(prediction_service(_following(settings, folder), bento), folder, settings.bentoml_home)
+        prediction = _apart(prediction_service(_following(settings), bento), folder, settings.bentoml_home)
         _wait(_start(prediction, folder, settings.host), folder)
     return states(settings)
 
@@ -98,8 +98,15 @@ def prefect_address(settings: Settings) -> dict[str, str]:
 
 def _registry_address(settings: Settings) -> dict[str, str]:
     """ASOF_REGISTRY_URL of our MLflow server while it runs: a service asks it, and MLflow itself the database."""
-    running = background.find("mlflow", run_folder(settings))
+    running = _own_mlflow(settings)
     return {"ASOF_REGISTRY_URL": running.address} if running else {}
+
+
+def _own_mlflow(settings: Settings) -> Running | None:
+    """None, too, where one of ours still runs and MLFLOW_TRACKING_URI names another server by now."""
+    if (settings.mlflow_tracking_uri or "").startswith("http"):
+        return None
+    return background.find("mlflow", run_folder(settings))
 
 
 @dataclass(frozen=True)
@@ -134,9 +141,9 @@ def _wait(started: _Started, folder: Path) -> None:
         raise
 
 
-def _following(settings: Settings, folder: Path) -> Settings:
+def _following(settings: Settings) -> Settings:
     """As the prediction service of the stack is set: what it has fetched is there for its next start."""
-    ours = background.find("mlflow", folder)
+    ours = _own_mlflow(settings)
     update = {"follow": "production", "follow_folder": settings.follow_folder or settings.home.resolve() / "following"}
     return settings.model_copy(update=update | ({"registry_url": SecretStr(ours.address)} if ours else {}))
 
