@@ -13,9 +13,9 @@ import tempfile
 from pathlib import Path
 
 COMMANDS = ("bentoml", "feast", "mlflow", "prefect")
-ALL = {"ASOF_HOME", "ASOF_POSTGRES_URL", "BENTOML_HOME"}
-"""Where these are set, `make env` was evaluated, or somebody has said everything."""
-NEEDS = {"feast": "ASOF_POSTGRES_URL", "mlflow": "MLFLOW_TRACKING_URI"}
+ALL = {"ASOF_FEAST_HOST", "BENTOML_HOME", "MLFLOW_REGISTRY_URI"}
+"""Where these are set, `make env` was evaluated."""
+NEEDS = {"feast": "ASOF_FEAST_HOST", "mlflow": "MLFLOW_TRACKING_URI"}
 """The variable without which a command has nothing to work on."""
 PROJECT = Path(__file__).resolve().parents[1]
 

@@ -35,7 +35,9 @@ class Checkout:
 
     def run(self, *words: str, cwd: Path = PROJECT, **more: str) -> "subprocess.CompletedProcess[str]":
         """A command as it is typed in a new shell."""
-        return subprocess.run(self.words(*words), cwd=cwd, env=self.environment(more), capture_output=True, text=True)
+        return subprocess.run(
+            self.words(*words), cwd=cwd, env=self.environment(more), capture_output=True, text=True, umask=0
+        )
 
     def words(self, command: str, *words: str) -> list[str]:
         python = Path(sys.executable)
@@ -97,6 +99,7 @@ def up(checkout: Checkout) -> Checkout:
         told = checkout.done("python", "-m", "flows", "up")
     assert "is taken; the MLflow UI takes" in told
     assert "No version of streamflow_churn is in Production yet" in " ".join(told.split())
+    assert (checkout.home / "asof").stat().st_mode & 0o077 == 0
     return checkout
 
 
