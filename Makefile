@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
 unexport MAKEFLAGS MFLAGS RUN FLOWS COMPOSE ARGS DATA AS_OF USE_CASE USERS MONTHS TO FROM
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-containers check bench lock serve up down status env simulate ingest inspect retrain promote score history trace rollback bundle deploy secrets image images backup restore sbom audit doctor clean wipe
+.PHONY: help setup demo test test-containers check bench lock serve up down status env simulate ingest inspect retrain promote score history trace rollback bundle secrets image images backup restore sbom audit doctor clean wipe
 
 help: ## List the targets
 	@echo "AsOf: make TARGET [ARGS='...']"
@@ -51,8 +51,8 @@ lock: ## Renew requirements/dev.txt and requirements/serve.txt
 serve: setup ## Serve predictions in the foreground
 	$(FLOWS) serve $(ARGS)
 
-up: setup ## Keep PostgreSQL, MLflow, Prefect and the prediction service running in the background
-	@$(RUN) -m local up $(ARGS)
+up: setup ## Keep PostgreSQL, MLflow, Prefect and the prediction service running in the background [ARGS=churn]
+	@$(FLOWS) up $(ARGS)
 
 down: setup ## Stop what `make up` started
 	@$(RUN) -m local down
@@ -87,14 +87,11 @@ history: setup ## Tell who was in production, since when and why
 trace: setup ## Tell where a version or an answer comes from [ARGS='churn 1']
 	$(FLOWS) trace $(ARGS)
 
-rollback: setup ## Put the version before back into production, and live
+rollback: setup ## Put the version before back into production; the service takes it over
 	$(FLOWS) rollback $(ARGS)
 
 bundle: setup ## Build the Bento of the version in production
 	$(FLOWS) bundle $(ARGS)
-
-deploy: setup ## Put the Bento of the version in production live, without a failed request
-	$(FLOWS) deploy $(ARGS)
 
 secrets: setup ## Make the secrets of docker-compose.yml that .env lacks
 	@$(RUN) -m local secrets

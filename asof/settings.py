@@ -83,6 +83,7 @@ class Settings(BaseSettings):
         PROJECT / ".asof",
         description="Where the embedded stack keeps its data, logs and artefacts; a relative one is the project's.",
     )
+    use_case: str = Field("churn", description="The use case of a command that names none: a folder of asof/use_cases.")
     postgres_url: SecretStr | None = Field(
         None, description="postgresql://user:password@host:port/database; unset: the embedded PostgreSQL."
     )
@@ -141,7 +142,8 @@ class Settings(BaseSettings):
         description="The file in which each answer leaves a line; unset: none, but `make up` sets one in ASOF_HOME.",
     )
     follow: Literal["production"] | None = Field(
-        None, description="`production`: the service takes over what is promoted; unset: its Bento's model for ever."
+        None,
+        description="`production`: the service takes over what is promoted; unset: its Bento's model, if it has one.",
     )
     registry_url: SecretStr | None = Field(
         None, description="http://user:password@host:port of the MLflow to follow; default: MLFLOW_TRACKING_URI."
@@ -152,7 +154,7 @@ class Settings(BaseSettings):
     )
     follow_folder: Annotated[Path, AfterValidator(_of_project)] | None = Field(
         None,
-        description="Where a following service keeps models, also for when it starts again; unset: a temporary folder.",
+        description="Where a following service keeps models for its next start; unset: nowhere; `make up` sets one.",
     )
 
     admin_postgres_url: SecretStr | None = Field(
@@ -185,7 +187,7 @@ class Settings(BaseSettings):
         """
         if self.postgres_url is None:
             raise ConfigurationError(
-                'ASOF_POSTGRES_URL is not set: run `eval "$(make -s env)"`, or set it to a server of yours.'
+                "ASOF_POSTGRES_URL is not set, and the project's own PostgreSQL does not run: run `make up`, or set it."
             )
         url = read_url(self.postgres_url.get_secret_value(), POSTGRES_URL)
         return url.set(drivername="postgresql", database=name or url.database)
@@ -218,6 +220,12 @@ class Settings(BaseSettings):
         return self.sqlalchemy_url("psycopg2", "mlflow") if told is None else address_with_session(told)
 
     @property
+    def knows_registry(self) -> bool:
+        """Whether the service can ask an MLflow server: it follows one, or one is set."""
+        http = (self.mlflow_tracking_uri or "").startswith(("http://", "https://"))
+        return bool(self.follow or self.registry_url or http)
+
+    @property
     def registry(self) -> str:
         """The address of the MLflow server that a following service asks, with the password if there is one.
 
@@ -228,7 +236,8 @@ class Settings(BaseSettings):
         told = self.registry_url.get_secret_value() if self.registry_url else self.mlflow_tracking_uri or ""
         if not told.startswith(("http://", "https://")):
             raise ConfigurationError(
-                "ASOF_FOLLOW needs an MLflow server: set ASOF_REGISTRY_URL to its http:// address."
+                "To follow what is in Production takes an MLflow server: run `make up`, "
+                "or set ASOF_REGISTRY_URL to its http:// address."
             )
         try:
             httpx.URL(told)
@@ -248,6 +257,11 @@ class Settings(BaseSettings):
         """Where Prefect's servers of ours keep their database: PREFECT_HOME, or else a folder of the home."""
         return Path(os.environ.get("PREFECT_HOME") or self.home / "prefect")
 
+    @property
+    def bentoml_home(self) -> Path:
+        """BentoML's stores: BENTOML_HOME, or else a folder of ASOF_HOME, so that two checkouts share none."""
+        return Path(os.environ.get("BENTOML_HOME") or self.home.absolute() / "bentoml")
+
     def feast(self) -> dict[str, str]:
         """What feature_repo/feature_store.yaml takes from here, by the name of its variable."""
         url = self.database()
@@ -262,10 +276,21 @@ class Settings(BaseSettings):
             "ASOF_FEAST_ONLINE_STORE": self.online_store,
         }
 
+    def places(self) -> dict[str, str]:
+        """The part of `environment` that needs no database: where the platforms keep what is theirs."""
+        uri = self.mlflow_tracking_uri
+        return {
+            **({"MLFLOW_TRACKING_URI": uri, "MLFLOW_REGISTRY_URI": uri} if uri else {}),
+            "ASOF_HOME": str(self.home),
+            "BENTOML_HOME": str(self.bentoml_home),
+            "PREFECT_HOME": str(self.prefect_home),
+            **{name: os.environ.get(name, value) for name, value in PLATFORM_DEFAULTS.items()},
+        }
+
     def environment(self) -> dict[str, str]:
         """What another process needs in order to see the same world: this is what `make env` prints."""
         return {
-            "ASOF_HOME": str(self.home),
+            **self.places(),
             "ASOF_POSTGRES_URL": self.database().render_as_string(hide_password=False).replace(" ", "%20"),  # for psql
             "ASOF_POSTGRES_SSLMODE": self.sslmode,
             "ASOF_ONLINE_STORE": self.online_store,
@@ -274,8 +299,6 @@ class Settings(BaseSettings):
             **VARIABLES,
             "MLFLOW_TRACKING_URI": self.tracking_uri,
             "MLFLOW_REGISTRY_URI": self.tracking_uri,
-            "PREFECT_HOME": str(self.prefect_home),
-            **{name: os.environ.get(name, value) for name, value in PLATFORM_DEFAULTS.items()},
         }
 
 

@@ -1,7 +1,7 @@
 """Seconds from a promotion to the first answer of the promoted version, under load, for each way to go live.
 
-Three ways, in one run, on the same models and with the same eight clients: a service that follows the registry; a new
-Bento beside the old one (`deploy`); and, as the peer, what BentoML alone offers: the new Bento after the old one.
+Two ways, in one run, on the same models and with the same eight clients: a service that follows the registry, and, as
+the peer, what BentoML alone offers: the new Bento after the old one.
 """
 
 import asyncio
@@ -23,11 +23,9 @@ from asof.settings import Settings, export
 from asof.use_case import UseCase
 from asof.use_cases import load
 from local import background
-from local.deploy import deploy
 from local.ports import free_ports
 from local.serve import serving
 from local.services import mlflow_service
-from local.stack import down
 from training.bundle import bundle
 from training.dataset import build_training_set, newest_labelled
 from training.evaluate import evaluate
@@ -69,7 +67,7 @@ def measure_swaps(settings: Settings) -> list[dict[str, Any]]:
         export(own)
         problem = load("breast_cancer")
         versions = _versions(own, problem)
-        rows = [way(own, problem, versions) for way in (_following, _beside, _after)]
+        rows = [way(own, problem, versions) for way in (_following, _after)]
     peer = rows[-1]["seconds to the first answer"]
     return [row | {"of the peer's seconds": round(row["seconds to the first answer"] / peer, 2)} for row in rows]
 
@@ -88,20 +86,6 @@ def _following(settings: Settings, problem: UseCase, versions: list[ModelVersion
         address = stack.enter_context(serving(settings.model_copy(update=update), tag))
         answers = stack.enter_context(_clients(address, problem))
         return _rounds("a service that follows", answers, versions, lambda version: _promote(settings, version))
-
-
-def _beside(settings: Settings, problem: UseCase, versions: list[ModelVersion]) -> dict[str, Any]:
-    def go(version: ModelVersion) -> None:
-        _promote(settings, version)
-        deploy(settings, bundle(settings, problem).bento_tag)
-
-    _promote(settings, versions[0])
-    address = deploy(settings, bundle(settings, problem).bento_tag).address
-    try:
-        with _clients(address, problem) as answers:
-            return _rounds("a new Bento beside the old one", answers, versions, go)
-    finally:
-        down(settings)
 
 
 def _after(settings: Settings, problem: UseCase, versions: list[ModelVersion]) -> dict[str, Any]:

@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from asof.errors import ConfigurationError
+from asof.settings import Settings
 from flows.account import account, shortened
 from flows.api_keys import door as api_keys
 from flows.criteria import without_figures
-from flows.door import open_settings, open_tracked_settings
+from flows.door import default_use_case, open_places, open_settings, open_tracked_settings
 from flows.findings import for_people, moment
 
 door = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -24,7 +25,13 @@ door = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions
 door.add_typer(api_keys, name="api-keys")
 
 DAY, MOMENT = ["%Y-%m-%d"], ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
+
+
 UseCaseName = Annotated[str, typer.Argument(help="The use case: a folder of asof/use_cases.")]
+DefaultUseCase = Annotated[
+    str, typer.Argument(default_factory=default_use_case, help="The use case; default: ASOF_USE_CASE.")
+]
+UseCaseOption = Annotated[str, typer.Option(default_factory=default_use_case, help="Default: ASOF_USE_CASE.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object, the last line of stdout.")]
 AsOf = Annotated[datetime | None, typer.Option(formats=MOMENT, help="The moment described, UTC; default: the newest.")]
 KnownAt = Annotated[
@@ -37,9 +44,9 @@ First = Annotated[datetime | None, typer.Option("--as-of", formats=DAY, help="Th
 
 @door.command()
 def demo(
+    use_case: UseCaseOption,
     data: Annotated[Path | None, typer.Option(exists=True, help="Your extracts; default: simulated ones.")] = None,
     as_of: First = None,
-    use_case: str = "churn",
     users: Annotated[int, typer.Option(min=400, help="Simulated users.")] = 7043,
     months: Annotated[int, typer.Option(min=2, help="Simulated months, up to the last month end.")] = 6,
 ) -> None:
@@ -91,13 +98,13 @@ def simulate(
 
 @door.command()
 def inspect(
+    use_case: UseCaseOption,
     what: Annotated[
         str | None, typer.Argument(metavar="EXTRACTS|AS_OF", help="A folder, or a loaded month; default: the newest.")
     ] = None,
     as_of: First = None,
     known_at: KnownAt = None,
     page: Annotated[Path | None, typer.Option(help="Where the HTML page goes; default: ASOF_HOME/inspections.")] = None,
-    use_case: str = "churn",
     as_json: Json = False,
 ) -> None:
     """Check the data: findings, and a page with pictures. Exit code 1 if one of them would stop training."""
@@ -118,6 +125,7 @@ def inspect(
 
 @door.command()
 def ingest(
+    use_case: UseCaseOption,
     folder: Annotated[Path, typer.Argument(help="month_000, labels_000, ... or one extract.")] = Path("data/extracts"),
     as_of: First = None,
     backfill: Annotated[bool, typer.Option(help="Each counts as known when it could have been, not from now.")] = False,
@@ -125,7 +133,6 @@ def ingest(
         datetime | None, typer.Option(formats=MOMENT, help="What the online store shows, UTC; default: the newest.")
     ] = None,
     whole: Annotated[bool, typer.Option("--whole", help="Write every view anew, over what others wrote.")] = False,
-    use_case: str = "churn",
     as_json: Json = False,
 ) -> None:
     """Load extracts into dated snapshots and bring the online store up to date."""
@@ -141,7 +148,7 @@ def ingest(
 
 @door.command()
 def parity(
-    use_case: UseCaseName = "churn",
+    use_case: DefaultUseCase,
     as_of: AsOf = None,
     sample: Annotated[int | None, typer.Option(min=1, help="So many users, drawn by a hash; default: all.")] = None,
     as_json: Json = False,
@@ -161,8 +168,8 @@ def parity(
 
 @door.command("switch-store")
 def switch_store(
+    use_case: UseCaseOption,
     to: Annotated[str, typer.Argument(metavar="wide|postgres|TYPE", help="Ours, Feast's own, or a `type` of Feast's.")],
-    use_case: str = "churn",
     drop: Annotated[bool, typer.Option("--drop", help="Delete the tables of the store in use until now.")] = False,
     file: Annotated[
         Path | None, typer.Option(help="Where ASOF_ONLINE_STORE is set; default: the project's .env.")
@@ -183,7 +190,7 @@ def switch_store(
 
 @door.command()
 def retrain(
-    use_case: UseCaseName = "churn",
+    use_case: DefaultUseCase,
     as_of: AsOf = None,
     known_at: KnownAt = None,
     estimator: Annotated[str | None, typer.Option(help="One of the use case's estimators; default: `default`.")] = None,
@@ -231,7 +238,7 @@ def reproduce(use_case: UseCaseName, version: str, as_json: Json = False) -> Non
 
 @door.command()
 def score(
-    use_case: UseCaseName = "churn",
+    use_case: DefaultUseCase,
     as_of: AsOf = None,
     known_at: KnownAt = None,
     version: Annotated[str | None, typer.Option(help="Of the registry; default: the one in Production.")] = None,
@@ -271,25 +278,22 @@ def trace(
 
 @door.command()
 def rollback(
-    use_case: UseCaseName = "churn",
+    use_case: DefaultUseCase,
     to: Annotated[str | None, typer.Option(help="The version; default: the one before.")] = None,
     reason: Annotated[str, typer.Option(help="Recorded with the version.")] = "rolled back by hand",
-    live: Annotated[bool, typer.Option("--deploy/--no-deploy", help="Also in the local stack's service.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Bring the version back that was in Production before: in the registry, and in the service of `make up`."""
+    """Bring the version back that was in Production before; a service that follows the registry takes it over."""
     with account("rolling back", as_json=as_json) as say:
         from asof.use_cases import load
-        from flows.live import roll_service_back
         from training.promote import rollback as stage
 
-        settings, problem = open_settings(), load(use_case)
-        done = stage(settings, problem, to=to, reason=reason)
-        say(asdict(done) | (roll_service_back(settings, problem, done.version) if live else {}))
+        done = stage(open_settings(), load(use_case), to=to, reason=reason)
+        say(asdict(done) | {"next": "A service that follows the registry takes it over within seconds."})
 
 
 @door.command()
-def history(use_case: UseCaseName = "churn", as_json: Json = False) -> None:
+def history(use_case: DefaultUseCase, as_json: Json = False) -> None:
     """Who was in Production, since when and why; exit code 1 if anybody has rewritten it."""
     with account("reading", as_json=as_json) as say:
         from asof.use_cases import load
@@ -303,7 +307,7 @@ def history(use_case: UseCaseName = "churn", as_json: Json = False) -> None:
 
 @door.command()
 def bundle(
-    use_case: UseCaseName = "churn",
+    use_case: DefaultUseCase,
     run_id: Annotated[
         str | None, typer.Option(help="The MLflow run whose model it holds; default: Production's.")
     ] = None,
@@ -325,18 +329,17 @@ def bundle(
 
 def _bundle_code(use_case: str, run_id: str | None) -> Any:
     """Neither a database nor Prefect is needed, and none is started."""
-    from asof.settings import Settings
     from asof.use_cases import load
     from training.code_bundle import bundle_code
 
     if run_id:
         raise ConfigurationError("A run's model, or --without-model: leave one of the two out.")
-    return asdict(bundle_code(Settings(), load(use_case)))
+    return asdict(bundle_code(open_places(), load(use_case)))
 
 
 @door.command()
 def image(
-    use_case: UseCaseName = "churn",
+    use_case: DefaultUseCase,
     bento: Annotated[
         str | None, typer.Option(help="As name:version; default: the code alone, built if needed.")
     ] = None,
@@ -348,10 +351,9 @@ def image(
 ) -> None:
     """Build the image of a Bento, on ASOF_BASE_IMAGE."""
     with account("building", as_json=as_json, quiet=True) as say:
-        from asof.settings import Settings
         from local.image import containerize
 
-        base = Settings().base_image
+        base = open_places().base_image
         say(asdict(containerize(bento or _bundle_code(use_case, None)["bento_tag"], base, name=name, engine=engine)))
 
 
@@ -364,7 +366,6 @@ def databases(
 ) -> None:
     """Make PostgreSQL's roles, databases and grants, mend what differs, and set the passwords."""
     with account("looking", as_json=as_json) as say:
-        from asof.settings import Settings
         from roles.provision import make_databases
 
         say(make_databases(Settings(), close_others=close_others))
@@ -394,7 +395,6 @@ def doctor(
 def keys() -> None:
     """Print the public key of this machine's signing key: ASOF_TRUSTED_KEYS of whoever builds or serves elsewhere."""
     with account("reading the key", quiet=True):
-        from asof.settings import Settings
         from asof.signing_keys import key_id, public_text, signing_key
 
         key = signing_key(Settings()).public_key()
@@ -402,22 +402,24 @@ def keys() -> None:
 
 
 @door.command()
-def deploy(
-    use_case: UseCaseName = "churn",
-    bento: Annotated[str | None, typer.Option(help="As name:version; default: that of Production.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Put a Bento live on the local stack: started beside the old one, proven, then the traffic moves."""
-    with account("deploying", as_json=as_json) as say:
+def up(use_case: DefaultUseCase) -> None:
+    """Start PostgreSQL, MLflow, Prefect and the prediction service, which follows what is in Production."""
+    next_step = ""
+    with account("starting"):
         from asof.use_cases import load
-        from flows.live import deploy_bento
+        from flows.up import bring_up, check_answers
+        from local.report import print_states
 
-        say(deploy_bento(open_settings() if bento else open_tracked_settings(), load(use_case), bento))
+        problem = load(use_case)
+        states = bring_up(Settings(), problem)
+        print_states(states)
+        next_step = check_answers(states, problem)
+    _exit_with(next_step, failed=False)
 
 
 @door.command()
 def serve(
-    use_case: UseCaseName = "churn",
+    use_case: DefaultUseCase,
     port: Annotated[int | None, typer.Option(help="Default: ASOF_PORT, or the next free one.")] = None,
 ) -> None:
     """Serve the Bento of the version in Production, in the foreground."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows.account import account
-from flows.door import open_settings, open_tracked_settings
+from flows.door import default_use_case, open_settings, open_tracked_settings
 
 if TYPE_CHECKING:
     from simulator import SimulationPlan
@@ -44,7 +44,7 @@ def ingest(
 
 
 @door.command()
-def train(use_case: str = "churn") -> None:
+def train(use_case: Annotated[str, typer.Option(default_factory=default_use_case)]) -> None:
     """Train the first version, unless one is in Production; exit code 1 where the gate does not let it in."""
     with account("training", as_json=True) as say:
         settings = open_tracked_settings()

@@ -7,7 +7,7 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 
 from asof.use_cases import load
-from flows.door import open_settings
+from flows.door import default_use_case, open_settings
 from flows.retries import RETRIES
 from training.bundle import Bundle
 from training.bundle import bundle as build_bundle
@@ -22,8 +22,9 @@ def bundle_model(use_case: str, run_id: str | None) -> Bundle:
 @flow(
     name="bundle", description="The version in Production, or the model of a run, as a Bento; nothing is built twice."
 )
-def bundle(use_case: str = "churn", run_id: str | None = None) -> dict[str, Any]:
+def bundle(use_case: str | None = None, run_id: str | None = None) -> dict[str, Any]:
     """Imports the model into the BentoML store and builds its Bento."""
+    use_case = use_case or default_use_case()
     built = bundle_model(use_case, run_id)
     create_markdown_artifact(key="bundle", markdown=f"`bentoml serve {built.bento_tag}`")
     return asdict(built)

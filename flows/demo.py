@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 from rich.console import Console
 
+from asof.errors import ConfigurationError
 from asof.settings import Settings
 from asof.use_case import FromStore, Question, UseCase
 from asof.use_cases import load
@@ -53,9 +54,11 @@ class Account:
 def demo(console: Console, use_case: str, given: Extracts | None, *, users: int, months: int) -> bool:
     """From data to answers over HTTP; whether each answer keeps the contract.
 
-    Raises ConfigurationError where extracts are given to a use case that has none.
+    Raises ConfigurationError where extracts are given to a use case that has none, or are needed and not given.
     """
     account, problem, begun = Account(console), load(use_case), perf_counter()
+    if given is None:
+        _check_simulated(problem)
     with account.stage("PostgreSQL") as say:
         settings = open_tracked_settings()
         say(settings.database().render_as_string())
@@ -64,7 +67,7 @@ def demo(console: Console, use_case: str, given: Extracts | None, *, users: int,
         extracts = _ingest(account, problem, given or _simulated(account, settings, users, months))
     bento = _train_and_bundle(account, problem)
     kept = _questions(account, settings, problem, extracts, bento)
-    following = f"make serve ARGS={use_case}"
+    following = f"make up ARGS={use_case}"
     console.print(f"\n[bold]{perf_counter() - begun:.0f} s[/] in all.  Next: [bold]{following}[/].")
     return kept
 
@@ -73,6 +76,20 @@ def given_extracts(folder: Path, first: date | None) -> Extracts:
     """The user's own extracts, as of `first` and the month ends after it; the service's clock stands at the newest."""
     newest = max(each.as_of for each in find_deliveries(folder, first=first))
     return Extracts(folder, first, backfill=False, clock=newest)
+
+
+def _check_simulated(problem: UseCase) -> None:
+    """Raises ConfigurationError, saying what is needed, where the simulator does not know the use case's tables."""
+    from simulator import EXTRACT
+
+    if not isinstance(problem.source, FromStore) or problem.source.extract is EXTRACT:
+        return
+    extract = problem.source.extract
+    tables = ", ".join(f"{table.name}.csv" for table in (*extract.tables, extract.labels))
+    raise ConfigurationError(
+        f"Nothing simulates extracts of {problem.name}: give yours, make demo USE_CASE={problem.name} DATA=folder "
+        f"AS_OF=2024-01-31. The folder holds month_000, month_001, ... of {tables}."
+    )
 
 
 def _simulated(account: Account, settings: Settings, users: int, months: int) -> Extracts:

@@ -7,6 +7,18 @@ from local import postgres, stack
 from training.tracking_address import check_tracking_address
 
 
+def default_use_case() -> str:
+    """The use case of a command or a flow that is given none."""
+    return Settings().use_case
+
+
+def open_places() -> Settings:
+    """Settings of what needs neither a database nor a server, and starts none: BentoML finds its stores."""
+    settings = Settings()
+    os.environ.update(settings.places())
+    return settings
+
+
 def open_settings() -> Settings:
     """Settings once the database is there; the embedded one is started where none is set.
 

@@ -10,7 +10,7 @@ from prefect import flow, task
 from asof.settings import Moment
 from asof.use_cases import load
 from flows.artifacts import publish
-from flows.door import open_settings
+from flows.door import default_use_case, open_settings
 from flows.extract_files import refuse_foreign_files
 from flows.parity_flow import compare, told
 from flows.progress import log
@@ -50,7 +50,7 @@ def ingest(
     first_as_of: date | None = None,
     backfill: bool = False,
     online_as_of: Moment | None = None,
-    use_case: str = "churn",
+    use_case: str | None = None,
     whole: bool = False,
 ) -> dict[str, Any]:
     """Loads every delivery in a folder that is not loaded yet, then brings the online store up to date.
@@ -61,6 +61,7 @@ def ingest(
     done and stays: the result and the artifact `parity` tell it, and the gate lets no model in. Raises
     ConfigurationError where the use case takes its features in the request.
     """
+    use_case = use_case or default_use_case()
     problem = load(use_case)
     labels = problem.extract.labels.name  # before anything is looked for: there may be nothing to ingest
     deliveries = find_deliveries(Path(folder), first=first_as_of, backfill=backfill, labels=labels)

@@ -11,7 +11,7 @@ from asof.settings import Moment, Settings
 from asof.use_case import FromRequest, UseCase
 from asof.use_cases import load
 from flows.artifacts import publish
-from flows.door import open_settings
+from flows.door import default_use_case, open_settings
 from flows.extract_files import refuse_foreign_files
 from flows.progress import log
 from flows.retries import RETRIES
@@ -48,12 +48,13 @@ def inspect_snapshots(use_case: str, as_of: datetime, known_at: datetime | None,
 
 @flow(name="inspect", description="The data checks on one month of the snapshots, beside the month before.")
 def inspect(
-    use_case: str = "churn",
+    use_case: str | None = None,
     as_of: Moment | None = None,
     known_at: Moment | None = None,
     page_at: str | None = None,
 ) -> dict[str, Any]:
     """Findings as of a moment (default: the newest that has labels), and where the page is."""
+    use_case = use_case or default_use_case()
     moment = as_of or newest_labelled(open_settings(), load(use_case))
     found = inspect_snapshots(use_case, moment, known_at, page_at)
     publish("inspection", found["findings"], f"Data checks of {use_case} as of {moment.date()}: {found['page']}")

@@ -7,15 +7,17 @@ from prefect import flow
 from prefect.deployments import run_deployment
 
 from asof.errors import AsOfError
+from flows.door import default_use_case
 
 
 @flow(name="monthly", description="Ingest what has arrived, train on the newest labels, promote if better, bundle.")
-def monthly(folder: str, first_as_of: date | None = None, use_case: str = "churn") -> dict[str, str]:
+def monthly(folder: str, first_as_of: date | None = None, use_case: str | None = None) -> dict[str, str]:
     """Everything from new extracts to a Bento; what is already loaded or built is not done again.
 
     Each stage is a run of its own deployment, so that its worker does it, as the database role that may; the run that
     fails names itself, and none comes after it.
     """
+    use_case = use_case or default_use_case()
     first = str(first_as_of) if first_as_of else None
     return {
         "ingest": _stage("ingest", folder=folder, first_as_of=first, use_case=use_case),

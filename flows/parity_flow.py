@@ -12,7 +12,7 @@ from prefect.states import Completed, Failed
 from asof.settings import Moment
 from asof.use_cases import load
 from flows.artifacts import publish
-from flows.door import open_settings
+from flows.door import default_use_case, open_settings
 from flows.progress import log
 from flows.retries import RETRIES
 from training.parity.advice import next_step, summary
@@ -61,8 +61,9 @@ def _rows(examples: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 @flow(name="parity", description="What the online store holds against what a training set would be made of.")
-def parity(use_case: str = "churn", as_of: Moment | None = None, sample: int | None = None) -> State[Any]:
+def parity(use_case: str | None = None, as_of: Moment | None = None, sample: int | None = None) -> State[Any]:
     """Compares all users, or a sample; the run is failed where anything differs."""
+    use_case = use_case or default_use_case()
     compared = compare(use_case, as_of, sample)
     outcome = Completed if compared.agrees else Failed
     return outcome(message=summary(compared), data=told(compared))

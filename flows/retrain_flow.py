@@ -9,7 +9,7 @@ from prefect import flow, task
 from asof.settings import Moment
 from asof.use_cases import load
 from flows.artifacts import publish
-from flows.door import open_settings, open_tracked_settings
+from flows.door import default_use_case, open_settings, open_tracked_settings
 from flows.inspect_flow import inspect_month
 from flows.progress import log
 from flows.retries import RETRIES
@@ -55,7 +55,7 @@ def promote(use_case: str, version: str, dry_run: bool = False) -> dict[str, Any
 
 @flow(name="retrain", description="A new version from the snapshots, promoted only if it is better.")
 def retrain(
-    use_case: str = "churn",
+    use_case: str | None = None,
     as_of: Moment | None = None,
     known_at: Moment | None = None,
     estimator: str | None = None,
@@ -65,6 +65,7 @@ def retrain(
 
     Refuses to train where the data checks find errors that the use case has not acknowledged (InspectionError).
     """
+    use_case = use_case or default_use_case()
     settings = open_tracked_settings()
     moment = as_of or newest_labelled(settings, load(use_case), known_at)
     checks = inspect_month(use_case, moment, known_at)

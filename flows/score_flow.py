@@ -8,7 +8,7 @@ from prefect import flow, task
 from asof.settings import Moment
 from asof.use_cases import load
 from flows.artifacts import publish
-from flows.door import open_settings, open_tracked_settings
+from flows.door import default_use_case, open_settings, open_tracked_settings
 from flows.progress import log
 from flows.retries import RETRIES
 from training.scoring.score import POSTGRES, Scoring, score_users
@@ -44,13 +44,14 @@ def told(done: Scoring) -> dict[str, Any]:
 
 @flow(name="score", description="Every user of a moment, scored with one version; goes on where a run was killed.")
 def score(
-    use_case: str = "churn",
+    use_case: str | None = None,
     as_of: Moment | None = None,
     known_at: Moment | None = None,
     version: str | None = None,
     to: str = POSTGRES,
 ) -> dict[str, Any]:
     """Scores as of a moment (default: the newest snapshot), with a version (default: the one in Production)."""
+    use_case = use_case or default_use_case()
     open_tracked_settings()
     result = told(score_everybody(use_case, as_of, known_at, version, to))
     publish("scoring", result["outcomes"], f"{result['model']} version {result['version']}: {result['done']}")

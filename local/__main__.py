@@ -1,5 +1,6 @@
-"""The terminal door to the local stack: `python -m local env | up | down | status | secrets`."""
+"""The terminal door to the local stack, which `flows up` starts: `python -m local env | down | status | secrets`."""
 
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -12,34 +13,27 @@ from rich.table import Column, Table
 from asof.errors import AsOfError
 from asof.settings import PROJECT, Settings
 from local import postgres, stack
-from local.services import DEFAULT_BENTO
-from local.stack import State
+from local.report import print_states
 from local.stack_secrets import make_secrets
 from local.supply.audit import DatabaseAway, locks
 from local.supply.audit import audit as audit_locks
 from local.supply.sbom import write_sbom
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-Bento = Annotated[str, typer.Option(help="The Bento to serve, as name:version.")]
 
 
 @app.command()
-def env() -> None:
+def env(
+    running: Annotated[
+        bool, typer.Option("--running", help="As one JSON object, of what runs already; starts nothing.")
+    ] = False,
+) -> None:
     """Print `export NAME=value` lines, once PostgreSQL answers: eval "$(make -s env)"."""
-    settings = postgres.ensure(Settings())
-    for name, value in (settings.environment() | stack.prefect_address(settings)).items():
+    if running:
+        typer.echo(json.dumps(stack.surroundings(Settings())))
+        return
+    for name, value in stack.surroundings(postgres.ensure(Settings())).items():
         typer.echo(f"export {name}={shlex.quote(value)}")
-
-
-@app.command()
-def up(bento: Bento = DEFAULT_BENTO) -> None:
-    """Start PostgreSQL, the MLflow UI, the Prefect server and the prediction service in the background."""
-    settings = Settings()
-    _print(stack.up(settings, bento))
-    if not any(state.name == "prediction" and state.running for state in stack.states(settings)):
-        typer.echo(
-            f"No Bento {bento} is built yet, so the prediction service does not run: `make demo`, then `make up`."
-        )
 
 
 @app.command()
@@ -51,7 +45,7 @@ def down() -> None:
 @app.command()
 def status() -> None:
     """Tell what runs, where, and under which process number."""
-    _print(stack.states(Settings()))
+    print_states(stack.states(Settings()))
 
 
 @app.command()
@@ -98,14 +92,6 @@ def audit() -> None:
         Console().print(table)
     typer.echo(f"{len(found)} advisories against {', '.join(file.name for file in files)}.")
     raise typer.Exit(1 if found else 0)
-
-
-def _print(states: tuple[State, ...]) -> None:
-    table = Table("", Column("state", overflow="fold"), "address", "pid")
-    for state in states:
-        word = "\n".join(filter(None, ("running", state.note))) if state.running else state.note or "stopped"
-        table.add_row(state.name, word, state.address, str(state.pid or ""))
-    Console().print(table)
 
 
 if __name__ == "__main__":

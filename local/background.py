@@ -88,22 +88,20 @@ def find(name: str, folder: Path) -> Running | None:
     return running if running and running.pid in _marked(running.mark) else None
 
 
-def is_left(name: str, folder: Path) -> bool:
-    """Whether the recorded process still runs, or children of it."""
-    running = _recorded(name, folder)
-    return running is not None and bool(_marked(running.mark))
-
-
 def wait_until_healthy(service: Service, running: Running, folder: Path) -> None:
-    """Returns when the health address answers 200; raises ConfigurationError with the log's end where it does not."""
+    """Returns when the health address answers 200, or that waiting is of no use.
+
+    Raises ConfigurationError with the log's end where it does not.
+    """
     deadline = time.monotonic() + START_SECONDS
     absences = 0  # one may be the instant in which the shell turns into the server
     while absences < 3:
         alive = running.pid in _marked(running.mark)
-        if alive and answers(running.host, running.port, service.health):
+        answer = asked(running.host, running.port, service.health)
+        if alive and (answer.status == http.HTTPStatus.OK or answer.settled):
             return
         if time.monotonic() > deadline:
-            raise _failure(service, folder, f"does not answer at {running.address}{service.health}")
+            raise _failure(service, folder, f"does not answer at {running.address}{service.health}: {answer.why}")
         absences = 0 if alive else absences + 1
         time.sleep(0.2)
     raise _failure(service, folder, "stopped while starting")
@@ -120,16 +118,37 @@ def end(name: str, folder: Path) -> bool:
     return True
 
 
-def answers(host: str, port: int, path: str) -> bool:
-    """Whether GET answers 200."""
+@dataclass(frozen=True)
+class Answer:
+    """The status of a health address (0: none came); why it is not 200, and whether waiting changes nothing."""
+
+    status: int
+    why: str = ""
+    settled: bool = False
+
+
+def asked(host: str, port: int, path: str) -> Answer:
+    """What GET answers; our own service says in a problem document why it is not ready."""
     connection = http.client.HTTPConnection(host, port, timeout=5)
     try:
         connection.request("GET", path)
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
+        response = connection.getresponse()
+        body = response.read()
+    except (OSError, http.client.HTTPException) as error:
+        return Answer(0, f"{type(error).__name__}")
     finally:
         connection.close()
+    if response.status == http.HTTPStatus.OK:
+        return Answer(response.status)
+    return _unwell(response.status, body)
+
+
+def _unwell(status: int, body: bytes) -> Answer:
+    try:
+        told = json.loads(body)
+        return Answer(status, str(told["detail"]), told.get("settled", False))
+    except (ValueError, TypeError, KeyError):
+        return Answer(status, f"HTTP {status}")
 
 
 def record_file(name: str, folder: Path) -> Path:

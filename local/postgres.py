@@ -46,13 +46,22 @@ def ensure(settings: Settings) -> Settings:
     """
     prepare_home(settings)
     if is_embedded(settings):
-        url = start(settings).url
-        if settings.postgres_url and url:  # a database of its own on our server stays the one that is meant
-            meant = make_url(url.get_secret_value()).set(database=settings.database().database)
-            url = SecretStr(meant.render_as_string(hide_password=False))
-        settings = settings.model_copy(update={"postgres_url": url})
+        start(settings)
+        settings = attach(settings)
     check_databases(settings)
     return settings
+
+
+def attach(settings: Settings) -> Settings:
+    """The settings with the embedded server's URL, or without one while it does not run; starts nothing.
+
+    A database of its own on our server stays the one that is meant.
+    """
+    url = status(settings).url
+    if settings.postgres_url and url:
+        meant = make_url(url.get_secret_value()).set(database=settings.database().database)
+        url = SecretStr(meant.render_as_string(hide_password=False))
+    return settings.model_copy(update={"postgres_url": url})
 
 
 def is_embedded(settings: Settings) -> bool:

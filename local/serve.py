@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from asof.errors import ConfigurationError
 from asof.settings import Settings, environment_of_servers
 from local import background
 from local.background import Service
@@ -21,7 +20,7 @@ def serving(settings: Settings, bento: str) -> Iterator[str]:
 
     Raises ConfigurationError, with the end of its log, where it does not come up.
     """
-    service = _service(settings, bento)
+    service = prediction_service(settings, bento)
     with TemporaryDirectory(prefix="asof-serve-") as name:
         folder = Path(name)
         running = background.launch(service, folder, (settings.host, _port(settings, service)))
@@ -34,7 +33,7 @@ def serving(settings: Settings, bento: str) -> Iterator[str]:
 
 def serve_in_foreground(settings: Settings, bento: str) -> None:
     """Turns this process into `bentoml serve`, until it is interrupted."""
-    service = _service(settings, bento)
+    service = prediction_service(settings, bento)
     where = ("--host", settings.host, "--port", str(_port(settings, service)))
     os.chdir(settings.home)
     os.execve(  # noqa: S606
@@ -42,13 +41,6 @@ def serve_in_foreground(settings: Settings, bento: str) -> None:
         [sys.executable, "-m", service.module, *service.arguments, *where],
         {**environment_of_servers(), **service.environment},
     )
-
-
-def _service(settings: Settings, bento: str) -> Service:
-    service = prediction_service(settings, bento)
-    if service is None:
-        raise ConfigurationError(f"There is no Bento {bento}: run `python -m flows bundle`.")
-    return service
 
 
 def _port(settings: Settings, service: Service) -> int:

@@ -1,18 +1,15 @@
-"""Settings in, the background servers out: MLflow UI, Prefect server, prediction service and its front door."""
+"""Settings in, the background servers out: MLflow UI, Prefect server, prediction service."""
 
-import os
 from datetime import datetime
-from pathlib import Path
 
 from pydantic import SecretStr
 
 from asof.errors import ConfigurationError
-from asof.settings import NOT_FOR_SERVERS, PROJECT, Settings
+from asof.settings import NOT_FOR_SERVERS, Settings
 from local.background import ADDRESS, Service
-from local.traffic import FRONT
 
-NAMES = ("mlflow", "prefect", FRONT)
-DEFAULT_BENTO = "streamflow_churn:latest"
+PREDICTION = "prediction"
+NAMES = ("mlflow", "prefect", PREDICTION)
 
 
 def mlflow_service(settings: Settings) -> Service | None:
@@ -44,43 +41,14 @@ def prefect_service(settings: Settings) -> Service:
     return Service("prefect", "the Prefect server", "prefect", words, settings.prefect_port, "/api/health", environment)
 
 
-def prediction_service(settings: Settings, bento: str = DEFAULT_BENTO) -> Service | None:
-    """The prediction service from a built Bento `name:version`; None where there is no Bento of this name.
-
-    `latest` is resolved here, so that a newer Bento makes a running service the wrong one. Raises ConfigurationError
-    where a version is named that does not exist.
-    """
-    tag = _resolve(bento)
-    if tag is None:
-        return None
-    words = ("serve", tag)
-    return Service("prediction", "the prediction service", "bentoml", words, settings.port, "/readyz", _all(settings))
-
-
-def front_service(settings: Settings) -> Service:
-    """The front door on the prediction service's port; the backend behind it is `local.swap`'s."""
-    words = (str(settings.home.resolve() / "run"),)
-    environment = {"PYTHONPATH": str(PROJECT)}
-    return Service(
-        FRONT, "the prediction service's front door", "local.front", words, settings.port, "/readyz", environment
-    )
-
-
-def bentoml_home() -> Path:
-    """Where BentoML keeps its stores, and a folder of metrics that every starting service empties."""
-    return Path(os.environ.get("BENTOML_HOME", Path.home() / "bentoml"))
-
-
-def _resolve(bento: str) -> str | None:
-    """BentoML keeps `bentos/NAME/VERSION` and a file `latest`; asking its command costs two seconds."""
+def prediction_service(settings: Settings, bento: str) -> Service:
+    """The prediction service from a built Bento `name:version`. Raises ConfigurationError where it does not exist."""
     name, _, version = bento.partition(":")
-    folder = bentoml_home() / "bentos" / name
-    newest = folder / "latest"
-    if version in ("", "latest"):
-        return f"{name}:{newest.read_text().strip()}" if newest.is_file() else None
-    if not (folder / version).is_dir():
-        raise ConfigurationError(f"There is no Bento {bento} in {folder.parent}: see `bentoml list`.")
-    return bento
+    folder = settings.bentoml_home / "bentos"  # asking BentoML's command costs two seconds
+    if not version or not (folder / name / version).is_dir():
+        raise ConfigurationError(f"There is no Bento {bento} in {folder}: `python -m flows bundle` builds it.")
+    words = ("serve", bento)
+    return Service(PREDICTION, "the prediction service", "bentoml", words, settings.port, "/readyz", _all(settings))
 
 
 def _all(settings: Settings) -> dict[str, str]:

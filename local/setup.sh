@@ -53,5 +53,13 @@ link_online_store() {
         ln -sfn ../../../../online_store "$packages/online_store"
 }
 
+# The platforms' commands find the project's own servers, also without `make env`.
+link_platform_commands() {
+    packages=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') &&
+        ln -sfn ../../../../local/platform_commands.py "$packages/asof_platform_commands.py" &&
+        echo 'import asof_platform_commands; asof_platform_commands.prepare()' >"$packages/asof.pth"
+}
+
 install_with_uv || install_with_pip
 link_online_store
+link_platform_commands

@@ -6,7 +6,8 @@
 Parameters are explained at `SimulationPlan`, the folders at `simulator.extracts`, the hazard at `simulator.hazard`.
 """
 
+from asof.use_cases.churn.raw_schema import EXTRACT
 from simulator.plan import SimulationPlan, month_end_before
 from simulator.simulation import Progress, Simulation, simulate
 
-__all__ = ["Progress", "Simulation", "SimulationPlan", "month_end_before", "simulate"]
+__all__ = ["EXTRACT", "Progress", "Simulation", "SimulationPlan", "month_end_before", "simulate"]

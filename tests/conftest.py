@@ -1,17 +1,15 @@
 """Real parts for every test: a PostgreSQL server for the session, a database of its own for each module."""
 
 import os
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as drawn
-from pydantic import SecretStr
 
 from asof.settings import PROJECT, Settings
+from tests.databases_kit import fresh
 from tests.free_port import apart, free_port
 
 # How long one example takes says more of who else uses the machine than of the code.
@@ -37,21 +35,8 @@ def server() -> Settings:
 @pytest.fixture(scope="module")
 def settings(server: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Settings with a fresh database, a fresh MLflow database and a fresh home; all gone afterwards."""
-    name = f"asof_test_{uuid.uuid4().hex[:12]}"
-    databases = (name, f"{name}_mlflow")
-    with psycopg.connect(server.conninfo("postgres"), autocommit=True) as connection:
-        for database in databases:
-            connection.execute(f'CREATE DATABASE "{database}"')
-        url = server.database(name).render_as_string(hide_password=False)
-        yield server.model_copy(
-            update={
-                "postgres_url": SecretStr(url),
-                "mlflow_tracking_uri": server.sqlalchemy_url("psycopg2", f"{name}_mlflow"),
-                "home": tmp_path_factory.mktemp("home"),
-            }
-        )
-        for database in databases:
-            connection.execute(f'DROP DATABASE "{database}" WITH (FORCE)')
+    with fresh(server, tmp_path_factory.mktemp("home")) as settings:
+        yield settings
 
 
 @pytest.fixture(scope="session")

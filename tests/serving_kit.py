@@ -202,6 +202,8 @@ def serving(
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             eventually(lambda: client.get("/livez").status_code == 200, 60, folder / "log")
+            if "ASOF_FOLLOW" not in variables:  # it has asked the registry once, which is away
+                eventually(lambda: '"settled":false' not in client.get("/readyz").text, 60, folder / "log")
             yield client
     finally:
         os.killpg(process.pid, signal.SIGTERM)

@@ -3,8 +3,12 @@
 BentoML reads a service class's annotations at run time: no `from __future__ import annotations` here.
 """
 
+import asyncio
 import os
 import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +18,11 @@ from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.service.openapi.specification import OpenAPISpecification
 from bentoml._internal.utils.cattr import bentoml_cattr
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.middleware import Middleware
 
 from asof import use_cases
-from asof.errors import ConfigurationError, ServingError
+from asof.errors import AsOfError
 from asof.serving.access.door import Door
 from asof.serving.access_log import AccessLog
 from asof.serving.boundary import Boundary
@@ -27,9 +31,11 @@ from asof.serving.fast_lane import FastLane
 from asof.serving.http import BATCH, PREDICT, create_app
 from asof.serving.json_log import write_log
 from asof.serving.openapi import document
+from asof.serving.readiness import Readiness
 from asof.serving.turnstile import Turnstile
 from asof.settings import Settings, log_format
 from asof.signing_keys import trusted_keys
+from asof.use_case import FromStore, UseCase
 
 if TYPE_CHECKING:
     from asof.serving.assembly import Stored
@@ -55,8 +61,8 @@ class OursFirst(bentoml.Service[Any]):  # type: ignore[misc]
             ours.pop()
         theirs, place = list(layers.values()), list(layers).index(OpenTelemetryMiddleware)
         counted = [Middleware(Endpoints), *theirs[:place], Middleware(OwnPaths)]
-        app.user_middleware = [*counted, *ours, *theirs[place:]]
         ((mounted, _, _),) = self.mount_apps
+        app.user_middleware = [*counted, *ours, *theirs[place:], Middleware(Readiness, state=mounted.state)]
         for route in app.router.routes:
             if getattr(route, "app", None) is mounted:  # Starlette's mounts take no path with a line break in it
                 route.path_regex = re.compile(route.path_regex.pattern, re.DOTALL)
@@ -75,20 +81,24 @@ class OursFirst(bentoml.Service[Any]):  # type: ignore[misc]
 class Arguments(BaseModel):
     """What a Bento is built with: `bentoml build --arg use_case=churn --arg model=streamflow_churn:TAG`.
 
-    Without a model it can only follow the registry. `trusted_keys` are the public keys whose models it loads, unless
-    ASOF_TRUSTED_KEYS names others.
+    Without a use case it is that of ASOF_USE_CASE, and the Bento keeps it; without a model the service follows the
+    registry. `trusted_keys` are the public keys whose models it loads, unless ASOF_TRUSTED_KEYS names others.
     """
 
-    use_case: str
+    use_case: str = Field(default_factory=lambda: Settings().use_case)
     model: str | None = None
     trusted_keys: str = ""
 
 
-def make_service(arguments: Arguments) -> "bentoml.Service[Any]":
-    """The service of one use case, with one model of the BentoML store or with none of its own."""
+def make_service(arguments: Arguments, surroundings: Callable[[], Mapping[str, str]] = dict) -> "bentoml.Service[Any]":
+    """The service of one use case, with one model of the BentoML store or with none of its own.
+
+    `surroundings` are variables of the machine that it starts on; those that are set already count before them.
+    """
     write_log(log_format())
-    settings = Settings()
+    settings = _settings(arguments)
     use_case = use_cases.load(arguments.use_case)
+    _keep(arguments)
     app = create_app(use_case)
     app.state.use_case, app.state.door = use_case, Door(settings)
 
@@ -104,15 +114,17 @@ def make_service(arguments: Arguments) -> "bentoml.Service[Any]":
 
             self.keys = trusted_keys(settings, arguments.trusted_keys)
             worker = Worker(settings, use_case, bento=_bento())
+            self.origin: asyncio.Task[None] | None = None
             self.live = app.state.live = assemble(worker, _own(self.stored), self.keys)
 
         @bentoml.on_deployment  # type: ignore[untyped-decorator]
         @staticmethod
         def deploy() -> None:
             """Once, before the workers start."""
-            app.state.door.check()
-            if settings.follow or arguments.model is None:
-                _prepare_to_follow(settings, arguments, use_case.model_name)
+            with _one_sentence():
+                os.environ.update({**surroundings(), **os.environ})
+                app.state.door.check()
+                _prepare(_settings(arguments), arguments, use_case)
 
         @bentoml.on_startup  # type: ignore[untyped-decorator]
         async def start(self) -> None:
@@ -122,19 +134,18 @@ def make_service(arguments: Arguments) -> "bentoml.Service[Any]":
 
                 app.state.follower = follower_of(self.live, self.keys)
                 app.state.follower.start()
+            elif settings.knows_registry:
+                from asof.serving.assembly import origin_of
+
+                self.origin = origin_of(self.live, self.keys)
 
         @bentoml.on_shutdown  # type: ignore[untyped-decorator]
         async def stop(self) -> None:
             if settings.follow:
                 await app.state.follower.close()
+            if self.origin:
+                self.origin.cancel()
             await self.live.close()
-
-        async def __is_ready__(self) -> bool:
-            try:
-                await self.live.current.check()
-            except ServingError:
-                return False
-            return self.live.ready
 
     service: bentoml.Service[PredictionService] = bentoml.service(
         service_class=OursFirst,
@@ -149,6 +160,12 @@ def make_service(arguments: Arguments) -> "bentoml.Service[Any]":
     return service
 
 
+def _settings(arguments: Arguments) -> Settings:
+    """A service without a model follows: there is nothing else that it could answer with."""
+    settings = Settings()
+    return settings if arguments.model else settings.model_copy(update={"follow": "production"})
+
+
 def _own(model: bentoml.Model | None) -> "Stored | None":
     from asof.serving.assembly import Stored
 
@@ -158,19 +175,33 @@ def _own(model: bentoml.Model | None) -> "Stored | None":
     return Stored(Path(model.path), told.get("version"), told["run_id"])
 
 
-def _prepare_to_follow(settings: Settings, arguments: Arguments, name: str) -> None:
-    """The workers' environment names the folder that they share.
+def _prepare(settings: Settings, arguments: Arguments, use_case: UseCase) -> None:
+    """The environment of workers that follow names the folder that they share.
 
     Raises ConfigurationError where something is not set: said once, and not by each worker again and again.
     """
     from asof.serving.shared_folder import make_folder
 
-    if settings.follow is None:
-        raise ConfigurationError(
-            "This Bento holds no model: set ASOF_FOLLOW=production, so that it serves what is in Production in MLflow."
-        )
-    _ = settings.registry, trusted_keys(settings, arguments.trusted_keys)
-    os.environ["ASOF_FOLLOW_FOLDER"] = str(make_folder(settings.follow_folder, name))
+    if isinstance(use_case.source, FromStore):
+        settings.database()
+    if settings.follow:
+        _ = settings.registry, trusted_keys(settings, arguments.trusted_keys)
+        os.environ["ASOF_FOLLOW_FOLDER"] = str(make_folder(settings.follow_folder, use_case.model_name))
+
+
+def _keep(arguments: Arguments) -> None:
+    """The Bento that is being built keeps the use case, also where the command that builds it names none."""
+    given = BentoMLContainer.bento_arguments.get()
+    BentoMLContainer.bento_arguments.set({**given, "use_case": arguments.use_case})
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """An error of ours ends `bentoml serve` with its sentence: BentoML would show a traceback."""
+    try:
+        yield
+    except AsOfError as error:
+        sys.exit(str(error))
 
 
 def _bento() -> str:

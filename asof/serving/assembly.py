@@ -1,5 +1,6 @@
 """A worker's parts, put together when it starts: the model that answers, and who follows the registry for it."""
 
+import asyncio
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from asof.signing_keys import TrustedKeys
 
 if TYPE_CHECKING:
     from asof.serving.follow import Follower
+    from asof.serving.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,11 @@ class Stored:
 
 
 def assemble(worker: Worker, own: Stored | None, keys: TrustedKeys) -> Live:
-    """The Bento's own model, if it has one, live; not settled where the registry says which one is to answer.
+    """The Bento's own model, if it has one, live; not settled where a registry has a say in which one is to answer.
 
     Raises what `load_model` raises.
     """
-    settled = worker.settings.follow is None
+    settled = not worker.settings.knows_registry
     if own is None:
         return Live(worker, settled=settled)
     model = load_model(own.folder, worker.use_case, keys, run_id=own.run_id)
@@ -40,13 +42,12 @@ def follower_of(live: Live, keys: TrustedKeys) -> "Follower":
     """Imported here: who does not follow needs no client of HTTP."""
     from asof.serving.candidates import Candidates
     from asof.serving.follow import Follower
-    from asof.serving.registry import Registry
     from asof.serving.shared_folder import make_folder
     from asof.serving.shelf import Shelf
 
     worker = live.worker
     settings, name = worker.settings, worker.lineage.name
-    registry = Registry(settings.registry, name, keys)
+    registry = _registry(live, keys)
     shelf = Shelf(settings.follow_folder or make_folder(None, name))
 
     def load(folder: Path, run_id: str) -> ServedModel:
@@ -54,3 +55,16 @@ def follower_of(live: Live, keys: TrustedKeys) -> "Follower":
 
     candidates = Candidates(live, registry, shelf, load=load)
     return Follower(live, registry, shelf, candidates=candidates)
+
+
+def origin_of(live: Live, keys: TrustedKeys) -> "asyncio.Task[None]":
+    """Asks the registry whether the model is one of its own; to be called inside the event loop."""
+    from asof.serving.origin import check_origin
+
+    return asyncio.create_task(check_origin(live, _registry(live, keys)))
+
+
+def _registry(live: Live, keys: TrustedKeys) -> "Registry":
+    from asof.serving.registry import Registry
+
+    return Registry(live.worker.settings.registry, live.worker.lineage.name, keys)

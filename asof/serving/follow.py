@@ -18,6 +18,7 @@ from asof.serving.candidates import Candidates
 from asof.serving.collector import settle
 from asof.serving.live import Live
 from asof.serving.metrics import FollowMetrics
+from asof.serving.origin import withdraw
 from asof.serving.predictor import Predictor
 from asof.serving.registry import InProduction, Registry
 from asof.serving.shelf import Refusal, Shelf
@@ -48,10 +49,12 @@ class Follower:
         self._settings = live.worker.settings
         self._metrics = FollowMetrics()
         self._served: set[str] = set()
+        self._known: set[str] = set()
+        self._stranger = ""
         self._show_served()
         self._tries = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        live.on_return = self._on_return
+        live.on_return, live.why = self._on_return, self._why
 
     def start(self) -> None:
         """Begins to look; to be called inside the event loop."""
@@ -98,6 +101,7 @@ class Follower:
         try:
             self._obey()
             await self._look()
+            await self._check_origin()
             if self.found.in_production:
                 await self._follow(self.found.in_production)
         except Exception as error:
@@ -129,7 +133,19 @@ class Follower:
             logger.warning("No version is in Production: %s.", self._meanwhile())
         self.found.in_production, self.found.checked_at = found, datetime.now(UTC)
         if found:
+            self._known.add(found.run_id)
             self._shelf.saw(found)
+
+    async def _check_origin(self) -> None:
+        """A model that was here before the registry was asked may be one of another registry: it goes."""
+        run_id = self._live.lineage.run_id
+        if self._live.who is None or run_id in self._known:
+            return
+        if await self._registry.has_run(run_id):
+            self._known.add(run_id)
+        else:
+            self._stranger = await withdraw(self._live, self._registry)
+            self._show_served()
 
     async def _follow_blindly(self) -> None:
         """A worker that starts while the registry is away takes what the others last saw, if they have it."""
@@ -212,6 +228,16 @@ class Follower:
             unexpected = None if isinstance(error, PASSING) else error
             logger.warning("%s %s.", trouble, self._meanwhile().capitalize(), exc_info=unexpected)
         self.found.trouble = trouble
+
+    def _why(self) -> str:
+        """Why no model is here; empty where none is in Production."""
+        found = self.found.in_production
+        if self.found.trouble:
+            return f"{self.found.trouble} There is no model yet to answer: see GET /model."
+        if found is None:
+            return self._stranger
+        refusals = [each.why for each in self.found.refused if each.is_of(found.version, found.run_id)]
+        return f"Version {found.version} is in Production, and is refused: {refusals[-1]}" if refusals else ""
 
     def _meanwhile(self) -> str:
         """What becomes of requests while nothing new is taken over."""

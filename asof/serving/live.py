@@ -65,16 +65,21 @@ class Turn:
             self.probation.answered += count
 
 
+NOTHING = "No version of {name} has been taken over yet: promote one, and see GET /model."
+
+
 class Live:
     """`who` answers: None where the worker begins without a model. `since` is the moment of the last swap.
 
-    `settled` is False until it is known which model is to answer.
+    `settled` is False until it is known which model is to answer; `why` says why none does, where more is known than
+    `NOTHING`.
     """
 
     def __init__(self, worker: Worker, own: Predictor | None = None, *, settled: bool = True) -> None:
         self.worker, self.who = worker, own
         self.previous: Predictor | None = None
         self.settled = settled
+        self.why: Callable[[], str] = str
         self.since = datetime.now(UTC)
         self.on_return: Callable[[Predictor, str], None] | None = None
         self._probation: Probation | None = None
@@ -139,12 +144,12 @@ class Live:
         return Turn(self.who, self._probation)
 
     def not_ready(self, **extra: Any) -> NotReady:
-        """Why nobody answers; `extra` goes into the problem document."""
+        """Why nobody answers. The problem document gets `extra`, and `settled`: that waiting alone is of no use."""
         if self.settled:
-            why = f"No version of {self.worker.lineage.name} has been taken over yet: promote one, and see GET /model."
+            why = self.why() or NOTHING.format(name=self.worker.lineage.name)
         else:
             why = "Nobody has said yet which model is in Production: try again."
-        return NotReady(why, **extra)
+        return NotReady(why, settled=self.settled, **extra)
 
     def swap(self, new: Predictor, *, probation_seconds: float = 0) -> Predictor | None:
         """The new one answers from the next request on; gives the one that is not needed any more."""
@@ -160,6 +165,12 @@ class Live:
         assert self.previous is not None  # noqa: S101 - asked only where one stands by
         self.who, self.previous = self.previous, None
         self.since, self._probation = datetime.now(UTC), None
+        return dropped
+
+    def withdraw(self) -> tuple[Predictor, ...]:
+        """Nobody answers from the next request on; gives the models that are not needed any more."""
+        dropped = self.open
+        self.who, self.previous, self._probation = None, None, None
         return dropped
 
     async def close(self) -> None:

@@ -53,6 +53,18 @@ class _Told(BaseModel):
     model_version: _Version
 
 
+class _Info(BaseModel):
+    run_id: str
+
+
+class _Run(BaseModel):
+    info: _Info
+
+
+class _ToldRun(BaseModel):
+    run: _Run
+
+
 class _Refusal(BaseModel):
     error_code: str
     message: str = ""
@@ -90,6 +102,20 @@ class Registry:
         if status != 200 or told.name != self._name:
             raise self._unavailable(f"answered {status} for another model")
         return InProduction(told.version, told.run_id, told.source)
+
+    async def has_run(self, run_id: str) -> bool:
+        """Whether the run is one of this server's. Raises RegistryUnavailable."""
+        async with self._within(LOOK_SECONDS):
+            status, body = await self._read("/api/2.0/mlflow/runs/get", {"run_id": run_id}, most=MOST)
+        if _is_absent(status, body):
+            return False
+        try:
+            told = _ToldRun.model_validate_json(body).run.info.run_id
+        except ValidationError:
+            raise self._unavailable(f"answered {status} with what is no run of MLflow's") from None
+        if status != 200 or told != run_id:
+            raise self._unavailable(f"answered {status} for another run")
+        return True
 
     async def fetch(self, found: InProduction, folder: Path) -> None:
         """Writes the files of the version's manifest, and no others, into the empty folder.
@@ -166,6 +192,13 @@ class Registry:
                 yield
         except TimeoutError:
             raise self._unavailable(f"did not answer within {seconds:g} s") from None
+
+    def stranger(self, run_id: str) -> str:
+        """A sentence for a model of another registry, and the next step."""
+        return (
+            f"The registry at {self._shown} has no run {run_id}: this model comes from another one. "
+            "Promote a version of this registry, or set ASOF_REGISTRY_URL to the model's own."
+        )
 
     def _unavailable(self, what: str) -> RegistryUnavailable:
         return RegistryUnavailable(f"The registry at {self._shown} {what}.")

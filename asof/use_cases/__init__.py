@@ -23,7 +23,10 @@ def load(name: str) -> UseCase:
     here: each would take the other's rows or versions for its own.
     """
     if name not in names():
-        raise ConfigurationError(f"There is no use case {name!r}; there are: {', '.join(names())}.")
+        raise ConfigurationError(
+            f"There is no use case {name!r}; there are: {', '.join(names())}. "
+            "One more is a folder of asof/use_cases: see docs/adding-a-use-case.md."
+        )
     use_case = _imported(name)
     if use_case.name != name:
         raise ConfigurationError(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from asof.settings import PROJECT
 from benchmarks.serving.peer import Peer
-from benchmarks.serving.starting import Server, behind_the_front_door, bento, servers
+from benchmarks.serving.starting import Server, bento, servers
 from benchmarks.serving.world import DEFAULT, FEATURE_SERVICES, FOREST, STOCK_STORE, World
 
 USUAL, USUAL_ONE, EMPTY, ASOF = "usual-all", "usual-one", "empty-bentoml", "asof-forest"
@@ -145,7 +145,6 @@ def _own() -> list[Peer]:
         ("asof-default-stock", "AsOf, default model, stock online store", DEFAULT, bento(DEFAULT, store=STOCK_STORE)),
         ("asof-two", "AsOf, forest, 2 workers", FOREST, bento(FOREST, workers=2)),
         ("asof-default-two", "AsOf, default model, 2 workers", DEFAULT, bento(DEFAULT, workers=2)),
-        ("asof-front", "AsOf, forest, behind the front door", FOREST, behind_the_front_door(FOREST)),
     ]
     return [
         Peer(name, title, "asof", start, model=model, probability=lambda answer: answer["probability"])

@@ -1,4 +1,4 @@
-"""Three ways to start a peer: servers of others, our Bento, and our Bento behind the front door."""
+"""Two ways to start a peer: servers of others, and our Bento."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -10,12 +10,10 @@ from asof.settings import Settings
 from benchmarks.serving.peer import Started
 from benchmarks.serving.world import OWN_STORE, World
 from benchmarks.stages import LAST
-from local import background, stack
+from local import background
 from local.background import Service
-from local.deploy import deploy
 from local.ports import any_free_port
 from local.services import prediction_service
-from local.traffic import FRONT, SLOTS
 
 Start = Callable[[World, Path], AbstractContextManager[Started]]
 
@@ -58,31 +56,12 @@ def bento(model: str, *, workers: int = 1, store: str = OWN_STORE) -> Start:
     @contextmanager
     def start(world: World, folder: Path) -> Iterator[Started]:
         service = prediction_service(_clocked(world, workers=workers, online_store=store), world.bentos[model])
-        assert service
         host = world.settings.host
         running = background.launch(service, folder, (host, any_free_port(host)))
         try:
             yield Started((f"{running.address}/predict",), (running.pid,))
         finally:
             background.end(service.name, folder)
-
-    return start
-
-
-def behind_the_front_door(model: str) -> Start:
-    """Our own service, as `make up` and `deploy` put it behind a front door."""
-
-    @contextmanager
-    def start(world: World, folder: Path) -> Iterator[Started]:
-        settings = _clocked(
-            world, online_store=OWN_STORE, home=folder / "home", port=any_free_port(world.settings.host)
-        )
-        try:
-            address = deploy(settings, world.bentos[model]).address
-            found = (background.find(name, stack.run_folder(settings)) for name in (FRONT, *SLOTS))
-            yield Started((f"{address}/predict",), tuple(each.pid for each in found if each))
-        finally:
-            stack.down(settings)
 
     return start
 

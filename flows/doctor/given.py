@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import quote
 
 from pydantic import SecretStr, ValidationError
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from asof.errors import ConfigurationError
@@ -19,7 +18,6 @@ from flows.doctor.env_file import variables_of
 from flows.doctor.finding import Finding, error
 from flows.doctor.published import Published, published
 from local import background, postgres, stack
-from local.services import bentoml_home
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ def given_by(addresses: Addresses, *, use_case: str | None = None) -> Given:
         settings,
         dict(os.environ),
         PROJECT,
-        bentoml_home(),
+        settings.bentoml_home,
         embedded=embedded,
         service=addresses.service or _running("prediction", settings) or ours.service,
         mlflow=_mlflow(settings) or _running("mlflow", settings) or ours.mlflow,
@@ -141,7 +139,7 @@ def _found_server(settings: Settings) -> tuple[Settings, bool, tuple[Finding, ..
     """Settings with the embedded server's URL while it runs, whether it is meant, and what cannot be read of either."""
     try:
         embedded = postgres.is_embedded(settings)
-        return (_with_server(settings) if embedded else settings), embedded, ()
+        return (postgres.attach(settings) if embedded else settings), embedded, ()
     except (
         ConfigurationError,
         ArgumentError,
@@ -152,15 +150,6 @@ def _found_server(settings: Settings) -> tuple[Settings, bool, tuple[Finding, ..
         )
     mend = "It reads postgresql://user:password@host:port/database; unset, the embedded PostgreSQL is used."
     return settings.model_copy(update={"postgres_url": None}), False, (error("postgres", said, mend),)
-
-
-def _with_server(settings: Settings) -> Settings:
-    """The embedded server's URL while it runs, with the database that is meant; no URL while it does not."""
-    running = postgres.status(settings).url
-    if running is None or settings.postgres_url is None:
-        return settings.model_copy(update={"postgres_url": running})
-    meant = make_url(running.get_secret_value()).set(database=settings.database().database)
-    return settings.model_copy(update={"postgres_url": SecretStr(meant.render_as_string(hide_password=False))})
 
 
 def _prefect(addresses: Addresses, settings: Settings) -> str | None:

@@ -10,7 +10,7 @@ from asof.errors import AsOfError, ConfigurationError, FeatureStoreUnavailable, 
 from asof.settings import Settings
 from asof.signing_keys import TrustedKeys, trusted_keys
 from asof.use_case import UseCase
-from flows.doctor.finding import Finding, error, note, warning
+from flows.doctor.finding import Finding, error, note
 from flows.doctor.given import Given
 from flows.doctor.mlflow_server import has_registry
 from training.bento_tag import bento_tag, model_tag
@@ -154,7 +154,10 @@ def features_there(settings: Settings, use_case: UseCase, version: ModelVersion)
 
 
 def bento_in_step(given: Given, use_case: UseCase, version: ModelVersion) -> Iterator[Finding]:
-    """The newest Bento of the store holds the version in Production, and the sources as they are now."""
+    """The newest Bento of the store holds the version in Production, and the sources as they are now.
+
+    `make up` serves none of them: it follows the registry.
+    """
     try:
         keys = trusted_keys(given.settings)
     except AsOfError:  # told by `trusted`
@@ -165,7 +168,7 @@ def bento_in_step(given: Given, use_case: UseCase, version: ModelVersion) -> Ite
 def newest_bento(use_case: UseCase, version: ModelVersion, there: tuple[str | None, TrustedKeys]) -> Iterator[Finding]:
     """`there` is the newest Bento's version, if there is one, and the keys that a new one would trust."""
     newest, keys = there
-    name, mend = f"bento:{use_case.name}", f"python -m flows bundle {use_case.name}, or deploy (`make up` serves it)"
+    name, mend = f"bento:{use_case.name}", f"python -m flows bundle {use_case.name}, for an image or `make serve`"
     model = model_tag(version.name, version.version, version.run_id)
     if newest is None:
         yield note(name, f"No Bento of {version.name} is built yet.", mend)
@@ -173,7 +176,7 @@ def newest_bento(use_case: UseCase, version: ModelVersion, there: tuple[str | No
         return
     elif not f"{version.name}:{newest}".startswith(f"{model}-"):
         found = f"The newest Bento is {version.name}:{newest}; in Production is version {version.version}."
-        yield warning(name, found, mend)
+        yield note(name, found, mend)
     elif f"{version.name}:{newest}" != bento_tag(model, keys):
         yield note(
             name, f"The newest Bento, {version.name}:{newest}, is of other sources or keys than are here now.", mend

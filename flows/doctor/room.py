@@ -42,11 +42,6 @@ def look_at_room(given: Given) -> Iterator[Finding]:
     yield from little_disk(places(folders.items()))
     yield from little_memory(psutil.virtual_memory().available)
     yield from long_logs(logs(given.settings.answers, given.settings.home / "run"))
-    if given.bentos.resolve().is_relative_to(given.project.resolve()):
-        found = (
-            f"BENTOML_HOME ({given.bentos}) lies in the project: each build would look through all Bentos before it."
-        )
-        yield warning("bentoml-home", found, "Set BENTOML_HOME to a folder outside, or unset it (~/bentoml).")
 
 
 def no_folders(told: Mapping[str, Path]) -> Iterator[Finding]:

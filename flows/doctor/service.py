@@ -95,9 +95,7 @@ def served_version(model: Mapping[str, Any], in_production: str | None) -> Itera
     if model.get("following"):
         yield warning("served-version", found, "Wait ASOF_FOLLOW_SECONDS; GET /model tells what it refused, and why.")
     else:
-        mend = (
-            f"python -m flows deploy {model.get('use_case')}  (in containers: ASOF_FOLLOW=production, or a new image)"
-        )
+        mend = "`make up` starts one that follows  (in containers: ASOF_FOLLOW=production, or a new image)"
         yield error("served-version", found, mend)
 
 

@@ -82,7 +82,7 @@ def _is_not_ready(answer: httpx.Response) -> dict[str, Any]:
     return problem
 
 
-def _answers_typed(client: httpx.Client, tag: str, trouble: str) -> None:
+def _answers_typed(client: httpx.Client, tag: str, trouble: str, detail: str = "promote one") -> None:
     """What every address says while there is no model."""
     for answer in (
         follow.predict(client),
@@ -91,7 +91,7 @@ def _answers_typed(client: httpx.Client, tag: str, trouble: str) -> None:
         client.get("/model"),
     ):
         assert answer.headers["retry-after"] == "1"
-        assert "promote one" in _is_not_ready(answer)["detail"]
+        assert detail in _is_not_ready(answer)["detail"]
     following = client.get("/model").json()["following"]
     assert not {"in_production", "serving_since"} & following.keys(), "a problem leaves out what is null"
     assert trouble in following["registry"]
@@ -133,7 +133,10 @@ def test_it_is_ready_with_the_first_good_version_and_a_restart_without_mlflow_lo
         follow.promote(settings, unsigned)
         kit.eventually(lambda: "is refused (trust)" in (first / "log").read_text(), 30, first / "log")
         assert _is_not_ready(client.get("/model"))["following"]["refused"][0]["version"] == unsigned.version
-        _is_not_ready(client.get("/readyz"))
+        assert (
+            f"Version {unsigned.version} is in Production, and is refused"
+            in _is_not_ready(client.get("/readyz"))["detail"]
+        )
 
         follow.promote(settings, good)
         follow.wait_for(client, good.version, first / "log")
@@ -203,7 +206,7 @@ def test_the_kept_folder_is_no_way_to_another_model_than_the_registrys(
     mlflow.stop()
     log = _folder(tmp_path, "third") / "log"
     with kit.serving(settings, built.bento_tag, log.parent, **variables) as client:
-        kit.eventually(lambda: "promote one" in follow.predict(client).text, 60, log)
+        kit.eventually(lambda: "There is no model yet" in follow.predict(client).text, 60, log)
         mlflow.start()
         follow.wait_for(client, newer.version, log)
 
@@ -213,8 +216,8 @@ def test_without_a_registry_and_without_anything_seen_it_stays_not_ready_and_say
 ) -> None:
     variables = _variables(settings, "http://127.0.0.1:9", tmp_path / "kept")
     with kit.serving(settings, built.bento_tag, tmp_path, **variables) as client:
-        kit.eventually(lambda: "promote one" in follow.predict(client).text, 60, tmp_path / "log")
-        _answers_typed(client, built.bento_tag, "does not answer")
+        kit.eventually(lambda: "There is no model yet" in follow.predict(client).text, 60, tmp_path / "log")
+        _answers_typed(client, built.bento_tag, "does not answer", "does not answer")
         looks = follow.metric(client, 'asof_registry_looks_total{outcome="away"}')
         kit.eventually(
             lambda: follow.metric(client, 'asof_registry_looks_total{outcome="away"}') > looks + 5, 30, tmp_path / "log"
@@ -246,7 +249,7 @@ def test_two_services_in_one_folder_do_not_disturb_each_other(
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"ASOF_FOLLOW": ""}, "set ASOF_FOLLOW=production"),
+        ({"ASOF_POSTGRES_URL": ""}, "ASOF_POSTGRES_URL is not set"),
         ({"ASOF_REGISTRY_URL": "", "MLFLOW_TRACKING_URI": "postgresql://nobody"}, "set ASOF_REGISTRY_URL"),
         ({"ASOF_TRUSTED_KEYS": ""}, "set ASOF_TRUSTED_KEYS"),
         ({"ASOF_FOLLOW_FOLDER": "/proc/nowhere"}, "ASOF_FOLLOW_FOLDER cannot be used"),
@@ -260,8 +263,8 @@ def test_what_is_not_set_is_told_at_the_start_which_then_ends(
     command = [sys.executable, "-m", "bentoml", "serve", built.bento_tag, "--port", str(kit.free_port())]
     done = subprocess.run(command, cwd=tmp_path, env=bare, capture_output=True, text=True, timeout=300)
     assert done.returncode != 0
-    assert "ConfigurationError" in done.stderr
     assert told in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_features_in_the_request_go_the_same_way(

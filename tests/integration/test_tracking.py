@@ -188,7 +188,7 @@ def mlflow_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 def test_a_server_that_refuses_our_name_for_it_is_told_though_its_health_answers(mlflow_port: int) -> None:
-    assert background.answers("localhost", mlflow_port, "/health")
+    assert background.asked("localhost", mlflow_port, "/health").status == 200
     with told(f"http://localhost:{mlflow_port}", "403", "--allowed-hosts"):
         open_tracking(tracked_at(Settings(), f"http://localhost:{mlflow_port}"))
 

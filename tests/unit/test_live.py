@@ -39,7 +39,7 @@ def test_without_a_model_nobody_answers_and_what_is_told_is_the_workers() -> Non
 
 
 def test_why_nobody_answers_may_carry_more() -> None:
-    assert Live(make_worker()).not_ready(following="...").extra == {"following": "..."}
+    assert Live(make_worker()).not_ready(following="...").extra == {"settled": True, "following": "..."}
 
 
 def test_the_first_model_answers_when_it_is_settled_and_has_nobody_behind_it() -> None:

@@ -10,7 +10,7 @@ from asof.settings import PROJECT, Settings
 
 STAGES = {
     *("simulate", "ingest", "inspect", "retrain", "promote", "score"),
-    *("history", "trace", "rollback", "bundle", "deploy", "image"),
+    *("history", "trace", "rollback", "bundle", "image"),
 }
 
 

@@ -1,6 +1,7 @@
 """Settings: what the environment says, what follows from it, and what other processes are told."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,8 +39,20 @@ def test_the_folder_to_follow_in_is_the_same_for_workers_that_run_elsewhere() ->
 
 
 def test_without_a_server_the_next_step_is_told() -> None:
-    with pytest.raises(ConfigurationError, match="ASOF_POSTGRES_URL is not set"):
+    with pytest.raises(ConfigurationError, match=r"ASOF_POSTGRES_URL is not set.*make up"):
         settings().database()
+
+
+def test_what_bentoml_keeps_lies_below_the_home_unless_another_place_is_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BENTOML_HOME", raising=False)
+    one, other = (settings(home=tmp_path / name, postgres_url=URL) for name in ("one", "other"))
+    assert one.environment()["BENTOML_HOME"] == one.places()["BENTOML_HOME"] == str(tmp_path / "one" / "bentoml")
+    assert other.bentoml_home == tmp_path / "other" / "bentoml"
+    assert settings(mlflow_tracking_uri="http://mlflow").places()["MLFLOW_TRACKING_URI"] == "http://mlflow"
+    monkeypatch.setenv("BENTOML_HOME", "/elsewhere")
+    assert one.environment()["BENTOML_HOME"] == "/elsewhere"
 
 
 @pytest.mark.parametrize("url", ["mysql://a@b/c", "postgresql://host-only"])
