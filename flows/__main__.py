@@ -136,7 +136,8 @@ def ingest(
 
         result = flow(str(folder), as_of.date() if as_of else None, backfill, online_as_of, use_case, whole)
         say(result if as_json else {**result, "parity": narrow(result["parity"])})
-    _exit_with(result["parity"]["next"], failed=result["parity"]["wrong"] > 0)
+    failed = result["parity"]["wrong"] > 0 or bool(result["parity"]["misfit"])
+    _exit_with(result["parity"]["next"], failed=failed)
 
 
 @door.command()
@@ -286,6 +287,22 @@ def rollback(
         settings, problem = open_settings(), load(use_case)
         done = stage(settings, problem, to=to, reason=reason)
         say(asdict(done) | (roll_service_back(settings, problem, done.version) if live else {}))
+
+
+@door.command("accept-definition")
+def accept_definition(
+    view: Annotated[str, typer.Argument(help="The feature view that is defined otherwise, and means the same.")],
+    reason: Annotated[str, typer.Option(help="Why; it is recorded.")],
+    use_case: str = "churn",
+    as_json: Json = False,
+) -> None:
+    """Accept how a view is defined now as what the version in Production was trained on; services go on with it."""
+    with account("accepting", as_json=as_json) as say:
+        from asof.use_cases import load
+        from training.acceptance import accept_definition as stage
+
+        settings = open_tracked_settings()
+        say({"accepted": [asdict(each) for each in stage(settings, load(use_case), view, reason=reason)]})
 
 
 @door.command()
