@@ -8,18 +8,23 @@ takes are made of these arrays; pandas is loaded for them alone.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from asof.feature_definition import changed_lines, digest_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Compute = Callable[[Mapping[str, NDArray[Any]]], NDArray[np.float64]]
 """A derived column: takes the features by name, each of shape (rows,), numbers as float64; gives (rows,)."""
+
+Accepted = Set[frozenset[str]]
+"""Pairs of definitions' digests that somebody has accepted as the same."""
 
 CATEGORICAL = "String"
 """The one Feast type that reaches a model as a category; every other type reaches it as float64."""
@@ -47,11 +52,13 @@ class FeatureContract:
     """The features of one FeatureService, in the order that the model takes them; `entity` is the join key.
 
     `feature_service` is empty where the features come in the request; `entity` is then the key of a training row.
+    `definitions` holds the text of each view's definition (`asof.feature_definition`).
     """
 
     feature_service: str
     entity: str
     features: tuple[Feature, ...]
+    definitions: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def names(self) -> list[str]:
@@ -75,15 +82,31 @@ class FeatureContract:
         """SHA-256 of the canonical JSON: equal where the contracts are equal."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
 
-    def difference(self, given: Self, giver: str = "the registry") -> str:
-        """What differs between this contract of a model and what `giver` gives, in words; empty where nothing does."""
+    def difference(self, given: Self, giver: str = "the registry", *, accepted: Accepted = frozenset()) -> str:
+        """What differs between this contract of a model and what `giver` gives, in words; empty where nothing does.
+
+        `accepted` are pairs of definitions' digests that count as the same.
+        """
         ours, theirs = ({f"{f.view}:{f.name} ({f.dtype})".lstrip(":") for f in side.features} for side in (self, given))
         parts = [
             f"only the model has {', '.join(sorted(ours - theirs))}" if ours - theirs else "",
             f"only {giver} has {', '.join(sorted(theirs - ours))}" if theirs - ours else "",
             f"the entity is {given.entity!r}, not {self.entity!r}" if given.entity != self.entity else "",
+            "" if ours != theirs or self.features == given.features else "the order of the features",
+            *self.redefined(given.definitions, accepted).values(),
         ]
-        return "; ".join(part for part in parts if part) or ("" if self == given else "the order of the features")
+        return "; ".join(part for part in parts if part)
+
+    def redefined(self, definitions: Mapping[str, str], accepted: Accepted = frozenset()) -> dict[str, str]:
+        """The views that are defined otherwise than for the model, each with the changed lines; by the view's name."""
+        found = {}
+        for view in self.views:
+            own, now = self.definitions.get(view), definitions.get(view)
+            if own is None and now is not None:
+                found[view] = f"the model does not record how {view} was defined"
+            elif own is not None and now is not None and not _same(own, now, accepted):
+                found[view] = f"{view} is defined otherwise ({changed_lines(own, now)})"
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as stored in feature_schema.json and with the model."""
@@ -92,7 +115,13 @@ class FeatureContract:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The inverse of `to_dict`."""
-        return cls(data["feature_service"], data["entity"], tuple(Feature(**f) for f in data["features"]))
+        features = tuple(Feature(**each) for each in data["features"])
+        return cls(data["feature_service"], data["entity"], features, data.get("definitions", {}))
+
+
+def _same(one: str, other: str, accepted: Accepted) -> bool:
+    digests = frozenset({digest_of(one), digest_of(other)})
+    return len(digests) == 1 or digests in accepted
 
 
 def input_arrays(

@@ -8,13 +8,18 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+import psycopg
+
+from asof.definition_records import APPLY, DefinitionRecords, read_records
 from asof.errors import ConfigurationError
 from asof.feature_contract import Feature, FeatureContract
+from asof.feature_definition import definition_of
+from asof.feature_support import require_takeable
 from asof.settings import PROJECT, Settings
 from online_store.session import options
 
 if TYPE_CHECKING:
-    from feast import FeatureStore
+    from feast import FeatureStore, FeatureView
     from feast.feature_service import FeatureService
     from pydantic import ValidationError
 
@@ -135,24 +140,56 @@ def registered_contract(settings: Settings, service: str) -> FeatureContract | N
 
 
 def misfit(settings: Settings, contract: FeatureContract) -> str:
-    """What differs between the contract of a model and what is registered now, in words; empty where nothing does."""
+    """What keeps a model with `contract` from an answer, in words with the next step; empty where nothing does.
+
+    It is compared with what is registered now and with what filled the online store.
+    """
     registered = registered_contract(settings, contract.feature_service)
     if registered is None:
-        return f"the feature store knows no feature service {contract.feature_service!r}"
-    return contract.difference(registered)
+        return f"the feature store knows no feature service {contract.feature_service!r}. {APPLY}"
+    return definition_records(settings, contract).misfit(contract, registered)
+
+
+def definition_records(settings: Settings, contract: FeatureContract) -> DefinitionRecords:
+    """What filled the views of a contract in the online store that is configured, and what was accepted."""
+    with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
+        return read_records(connection, configuration(settings)["online_store"]["type"], contract.views)
 
 
 def read_contract(store: "FeatureStore", service: "FeatureService") -> FeatureContract:
-    """The contract of a registered FeatureService: every feature of its projections with view and type."""
+    """The contract of a registered FeatureService: every feature of its projections with view and type.
+
+    Raises ConfigurationError where it takes a view that no model can take.
+    """
+    views = {each.name: _view(store, each.name) for each in service.feature_view_projections}
+    require_takeable(service, views)
     features = tuple(
         Feature(field.name, projection.name, str(field.dtype))
         for projection in service.feature_view_projections
         for field in projection.features
     )
-    views = {projection.name for projection in service.feature_view_projections}
-    entities = {entity for view in views for entity in store.get_feature_view(view).entities}
-    (entity,) = {store.get_entity(name).join_key for name in entities}
-    return FeatureContract(service.name, entity, features)
+    keys = {store.get_entity(name).join_key for view in views.values() for name in view.entities}
+    if len(keys) != 1:
+        raise ConfigurationError(
+            f"Feature service {service.name!r} takes views keyed by {', '.join(sorted(keys)) or 'nothing'}: a model's "
+            "views are keyed by one entity. Make a service for each."
+        )
+    definitions = {name: definition_of(view.to_proto().spec) for name, view in views.items()}
+    return FeatureContract(service.name, keys.pop(), features, definitions)
+
+
+def _view(store: "FeatureStore", name: str) -> "FeatureView":
+    """The view of that name, also one that is no plain FeatureView. Raises FeastObjectNotFoundException."""
+    from feast.errors import FeatureViewNotFoundException
+
+    try:
+        return store.get_feature_view(name)
+    except FeatureViewNotFoundException:
+        others = store.registry.list_all_feature_views(store.project)
+        found = next((view for view in others if view.name == name), None)
+        if found is None:
+            raise
+        return found
 
 
 def registry_tables() -> tuple[str, ...]:

@@ -116,6 +116,11 @@ class Settings(BaseSettings):
     prefect_port: int = Field(4200, description="The Prefect server's port.")
     clock: Moment | None = Field(None, description="The moment that the service takes for now; unset: the real one.")
     lookup_timeout: float = Field(1.5, gt=0, description="Seconds that one feature lookup may take.")
+    features_seconds: float = Field(
+        5.0,
+        gt=0,
+        description="Seconds between two looks of a service at Feast's registry, whose changes it takes over.",
+    )
     max_in_flight: int = Field(128, gt=0, description="Requests that one worker accepts at once; more get a 429.")
     api_keys: Annotated[Path, AfterValidator(_of_project)] | None = Field(
         None, description="The file of API keys (`flows api-keys add`) without which nobody may ask; unset: all may."

@@ -143,7 +143,8 @@ def ingest(
 
         result = flow(str(folder), as_of.date() if as_of else None, backfill, online_as_of, use_case, whole)
         say(result if as_json else {**result, "parity": narrow(result["parity"])})
-    _exit_with(result["parity"]["next"], failed=result["parity"]["wrong"] > 0)
+    failed = result["parity"]["wrong"] > 0 or bool(result["parity"]["misfit"])
+    _exit_with(result["parity"]["next"], failed=failed)
 
 
 @door.command()
@@ -290,6 +291,22 @@ def rollback(
 
         done = stage(open_settings(), load(use_case), to=to, reason=reason)
         say(asdict(done) | {"next": "A service that follows the registry takes it over within seconds."})
+
+
+@door.command("accept-definition")
+def accept_definition(
+    view: Annotated[str, typer.Argument(help="The feature view that is defined otherwise, and means the same.")],
+    reason: Annotated[str, typer.Option(help="Why; it is recorded.")],
+    use_case: str = "churn",
+    as_json: Json = False,
+) -> None:
+    """Accept how a view is defined now as what the version in Production was trained on; services go on with it."""
+    with account("accepting", as_json=as_json) as say:
+        from asof.use_cases import load
+        from training.acceptance import accept_definition as stage
+
+        settings = open_tracked_settings()
+        say({"accepted": [asdict(each) for each in stage(settings, load(use_case), view, reason=reason)]})
 
 
 @door.command()

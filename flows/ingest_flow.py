@@ -16,7 +16,7 @@ from flows.parity_flow import compare, told
 from flows.progress import log
 from flows.retries import RETRIES
 from training.deliveries import Delivery, find_deliveries
-from training.materialise import Materialisation, apply_features, materialise
+from training.materialise import Materialisation, apply_features, check_features, materialise
 from training.parity.check import ENOUGH
 from training.snapshot import Snapshot, prepare_tables, take_snapshot
 
@@ -59,11 +59,12 @@ def ingest(
 
     What the store then holds is compared with the snapshots. The run does not fail where they differ, for its work is
     done and stays: the result and the artifact `parity` tell it, and the gate lets no model in. Raises
-    ConfigurationError where the use case takes its features in the request.
+    ConfigurationError where the use case takes its features in the request, or as `check_features` does.
     """
     use_case = use_case or default_use_case()
     problem = load(use_case)
     labels = problem.extract.labels.name  # before anything is looked for: there may be nothing to ingest
+    check_features()
     deliveries = find_deliveries(Path(folder), first=first_as_of, backfill=backfill, labels=labels)
     refuse_foreign_files(problem, Path(folder), deliveries)
     snapshots = [take(use_case, each) for each in deliveries]

@@ -1,15 +1,20 @@
 """Snapshots beside the online store, feature by feature."""
 
+import contextlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
 from prefect import flow, task
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
+from sqlalchemy.exc import SQLAlchemyError
 
-from asof.settings import Moment
+from asof.errors import AsOfError
+from asof.feature_store import misfit
+from asof.settings import Moment, Settings
+from asof.use_case import UseCase
 from asof.use_cases import load
 from flows.artifacts import publish
 from flows.door import default_use_case, open_settings
@@ -19,15 +24,28 @@ from training.parity.advice import next_step, summary
 from training.parity.check import Parity, check_parity
 from training.parity.ledger import keep
 from training.parity.verdicts import Verdict
+from training.register import production
 from training.snapshot import prepare_tables
 
 
 @task(name="parity", **RETRIES)
 def compare(use_case: str, as_of: datetime | None, sample: int | None) -> Parity:
-    """Both sides of every user, or of a sample."""
+    """Both sides of every user, or of a sample; and whether the version in Production takes what is registered."""
     settings, problem = open_settings(), load(use_case)
     prepare_tables(settings, problem.extract)
-    return keep(settings, check_parity(settings, problem, as_of=as_of, sample=sample, progress=log.info))
+    parity = keep(settings, check_parity(settings, problem, as_of=as_of, sample=sample, progress=log.info))
+    return replace(parity, misfit=parity.misfit or _misfit_of_production(settings, problem))
+
+
+def _misfit_of_production(settings: Settings, problem: UseCase) -> str:
+    """Empty, too, where nothing is in Production, or MLflow does not say what is."""
+    from flows.doctor.mlflow_server import has_registry
+
+    with contextlib.suppress(AsOfError, SQLAlchemyError):
+        version = production(settings, problem) if has_registry(settings) else None
+        if version and (found := misfit(settings, version.facts.contract)):
+            return f"version {version.version}, which is in Production, cannot answer: {found}"
+    return ""
 
 
 def told(parity: Parity) -> dict[str, Any]:

@@ -38,6 +38,8 @@ OF_OURSELVES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "loads": {INGEST: APPEND, TRAINING: READ},
     "materialisations": {INGEST: ("SELECT", "INSERT", "UPDATE"), TRAINING: READ},
     "whole_materialisations_begun": {INGEST: ("SELECT", "INSERT", "DELETE"), TRAINING: READ},
+    "online_definitions": {INGEST: ("SELECT", "INSERT", "DELETE"), TRAINING: READ, SERVING: READ},
+    "accepted_definitions": {INGEST: READ, TRAINING: APPEND, SERVING: READ},
     "parity_checks": {INGEST: APPEND, TRAINING: APPEND},
     "promotions": {TRAINING: APPEND},
     "scoring_runs": {TRAINING: ("SELECT", "INSERT", "UPDATE")},

@@ -2,13 +2,14 @@
 
 import psycopg
 
+from asof.definition_records import ACCEPTED
 from asof.extract_schema import ExtractSchema
 from asof.feature_store import feature_store, registry_tables
 from asof.settings import Settings
 from asof.use_case import FromStore
 from asof.use_cases import load, names
 from roles.access import Tables
-from training import brought, history
+from training import acceptance, brought, history
 from training.absent_tables import make_absent
 from training.parity import ledger
 from training.scoring import postgres as scoring
@@ -36,5 +37,6 @@ def make_tables(settings: Settings) -> None:
         make_absent(connection, history.TABLE, history.CREATE)
         make_absent(connection, ledger.TABLE, ledger.CREATE)
         make_absent(connection, scoring.VIEW, scoring.CREATE)
+        make_absent(connection, ACCEPTED, acceptance.CREATE)
     with feature_store(settings):  # Feast makes the registry's tables when it opens it
         pass

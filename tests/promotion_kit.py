@@ -11,6 +11,7 @@ from asof.feature_contract import FeatureContract
 from asof.gate_bounds import GateBounds
 from asof.settings import Settings, export
 from asof.use_case import UseCase
+from tests.serving_kit import registered_contract
 from tests.training_kit import SMALL, SMALLER, made_up_set, small_use_case
 from training.contest import BuildSet, hold_contest
 from training.evaluate import Evaluation, evaluate
@@ -106,8 +107,9 @@ def evaluated(settings: Settings) -> dict[str, Evaluation]:
     export(settings)
     apply_small_features(settings, SMALL, SMALLER)
     use_case = small_use_case("shared")
+    sets = {name: replace(each, contract=registered_contract(settings, name)) for name, each in SETS.items()}
     return {
-        name: evaluate(settings, train(settings, use_case, SETS[each.feature_service], estimator=name))
+        name: evaluate(settings, train(settings, use_case, sets[each.feature_service], estimator=name))
         for name, each in use_case.estimators.items()
     }
 

@@ -1,10 +1,16 @@
-"""What the online store was brought to: each view, to which moment, load and definition; kept in PostgreSQL."""
+"""What the online store was brought to: each view, to which moment, load and definition; kept in PostgreSQL.
+
+`online_definitions` holds each definition by which rows of a view that are online may have been written: one, or two
+while a view is written whole by another, and after such a time that did not come to its end.
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import psycopg
 
+from asof.definition_records import FILLED, read_records
+from asof.feature_definition import digest_of
 from training.absent_tables import is_there, make_absent
 
 STATE = "public.whole_materialisations_begun"
@@ -22,6 +28,16 @@ ALTER TABLE materialisations ADD COLUMN IF NOT EXISTS store text;
 CREATE TABLE IF NOT EXISTS whole_materialisations_begun (view text, store text, PRIMARY KEY (view, store))"""
 """What each type of online store was brought to; rows of before that column count for any, their definition decides."""
 
+MAKE_DEFINITIONS = f"""
+CREATE TABLE {FILLED} (
+    view text NOT NULL,
+    store text NOT NULL,
+    digest text NOT NULL,
+    definition text NOT NULL,
+    begun_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (view, store, digest)
+)"""
+
 Last = tuple[int, datetime]
 WHOLE: Last = (0, datetime.min.replace(tzinfo=UTC))
 """The newest load and moment of a view of which nothing counts: it is read whole."""
@@ -30,6 +46,7 @@ WHOLE: Last = (0, datetime.min.replace(tzinfo=UTC))
 def make_state(connection: psycopg.Connection) -> None:
     """Makes the tables in which it stands what the online store was brought to, unless they are there."""
     make_absent(connection, STATE, CREATE_STATE)
+    make_absent(connection, FILLED, MAKE_DEFINITIONS)
 
 
 def last_moment(connection: psycopg.Connection) -> datetime | None:
@@ -44,6 +61,7 @@ def forget_store(connection: psycopg.Connection, store: str) -> None:
     """For an online store of that type whose tables go: whoever takes it again fills it whole."""
     make_state(connection)
     connection.execute("DELETE FROM whole_materialisations_begun WHERE store = %s", (store,))
+    connection.execute("DELETE FROM online_definitions WHERE store = %s", (store,))
     connection.execute(
         "UPDATE materialisations SET definition = 'dropped' WHERE coalesce(store, %s) = %s", (store,) * 2
     )
@@ -84,10 +102,31 @@ class Brought:
         ).fetchone()
         return row or (None, 0)
 
+    def begin(self, view: str, text: str) -> None:
+        """Rows of the view are about to be written by the definition of that text."""
+        self.connection.execute(
+            "INSERT INTO online_definitions (view, store, digest, definition) VALUES (%s, %s, %s, %s)"
+            " ON CONFLICT DO NOTHING",
+            (view, self.store, digest_of(text), text),
+        )
+
+    def redefined(self, view: str, text: str) -> bool:
+        """Whether rows that are online may have been written by a definition that is not accepted as the same."""
+        records, own = read_records(self.connection, self.store, [view]), digest_of(text)
+        others = (digest_of(each) for each in records.filled.get(view, ()))
+        return any(other != own and frozenset({own, other}) not in records.accepted for other in others)
+
     def begin_anew(self, view: str) -> None:
         """What is told of the view is not true until it is finished: where it never is, the next time is whole, too."""
         self.connection.execute(
             "INSERT INTO whole_materialisations_begun VALUES (%s, %s) ON CONFLICT DO NOTHING", (view, self.store)
+        )
+
+    def cleared(self, view: str, text: str) -> None:
+        """No row of the view is online that was written by another definition than that of the text."""
+        self.connection.execute(
+            "DELETE FROM online_definitions WHERE view = %s AND store = %s AND digest <> %s",
+            (view, self.store, digest_of(text)),
         )
 
     def finish(self, view: str, definition: str, moment: datetime, *, load: int, entities: int) -> None:

@@ -23,7 +23,7 @@ def fingerprint(
         "rows": rows_digest,
         "as_of": as_of.astimezone(UTC).isoformat(timespec="microseconds"),
         "known_at": known_at.astimezone(UTC).isoformat(timespec="microseconds"),
-        "contract": contract.to_dict(),
+        "contract": {key: part for key, part in contract.to_dict().items() if key != "definitions"},
         "definition": definition,
     }
     return hashlib.sha256(json.dumps(told, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from asof.errors import TrainingSetError
 from asof.feature_contract import FeatureContract
+from asof.feature_store import definition_records, registered_contract
 from asof.settings import Settings
 from asof.use_case import UseCase
 from training.compiled_criterion import compiled_agrees
@@ -59,11 +60,27 @@ def _compared(
             settings, use_case, moment, known_at=known_at, feature_service=contract.feature_service
         )
 
+    redefined = _redefined(settings, champion) if champion else ""
     try:
-        contest = hold_contest(settings, challenger, champion, training_set_for=rows)
+        contest = hold_contest(settings, challenger, None if redefined else champion, training_set_for=rows)
     except TrainingSetError as error:  # labels of one class, or no complete row
         return (Criterion(CONTEST, False, {}, str(error)),)
     positives = float(contest.labels.sum())
     figures = {"rows": float(contest.labels.size), "positives": positives}
-    told = f"{contest.labels.size} rows as of {moment.date()}, {positives:.0f} of them positive"
+    told = f"{contest.labels.size} rows as of {moment.date()}, {positives:.0f} of them positive{redefined}"
     return (Criterion(CONTEST, True, figures, told), *judge(contest, use_case.gate))
+
+
+def _redefined(settings: Settings, champion: ModelVersion) -> str:
+    """Why nothing can be compared with the champion, in words; empty where it can.
+
+    Of features that are defined otherwise than for it, it would say something that it never says in Production, where
+    the service refuses to answer with it: the challenger is judged as a first version is.
+    """
+    contract = champion.facts.contract
+    registered = registered_contract(settings, contract.feature_service) if contract.views else None
+    if registered is None:
+        return ""
+    changed = contract.redefined(registered.definitions, definition_records(settings, contract).accepted)
+    found = "; ".join(why for view, why in changed.items() if view in contract.definitions)
+    return f"; not compared with version {champion.version}, which cannot answer any more: {found}" if found else ""

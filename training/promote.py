@@ -96,8 +96,8 @@ def _require_fit(settings: Settings, use_case: UseCase, version: ModelVersion) -
     use_case.check_model(version.facts)
     if isinstance(use_case.source, FromStore) and (found := misfit(settings, version.facts.contract)):
         raise ModelError(
-            f"{version.name} version {version.version} could not answer any more: {found}. Run `feast apply` with its "
-            "features, or roll back to another version with --to."
+            f"{version.name} version {version.version} could not answer any more: {found} "
+            "Or roll back to another version with --to."
         )
 
 

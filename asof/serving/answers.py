@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field, create_model
 
+from asof.feature_contract import FeatureContract
+from asof.feature_definition import digest_of
 from asof.serving.evidence import Evidence, ModelIdentity
 from asof.serving.examples import examples
 from asof.serving.lineage import Lineage
@@ -76,7 +78,9 @@ class ModelAnswer(ModelIdentity):
     model_digest: str = Field(description="SHA-256 of the fitted model itself; empty: not recorded.")
     random_state: int
     git_dirty: bool = Field(description="Whether the training code had changes that were not committed.")
-    contract: dict[str, Any] = Field(description="The features that it takes, in order, with view and type.")
+    contract: dict[str, Any] = Field(
+        description="The features that it takes, in order, with view and type; a digest of each view's definition."
+    )
     contract_digest: str
     signed_by: str = Field(description="The id of the key that signed its files.", examples=["2b8f0c5d7a914e36"])
     golden_rows: GoldenRowsAnswer | None = Field(description="Rows of its evaluation, asked again when it was loaded.")
@@ -168,7 +172,7 @@ def model_answer(model: ServedModel, lineage: Lineage, following: FollowingAnswe
         model_digest=facts.model_digest,
         random_state=facts.random_state,
         git_dirty=facts.git_dirty,
-        contract=facts.contract.to_dict(),
+        contract=_without_texts(facts.contract),
         contract_digest=facts.contract.digest,
         signed_by=model.signed_by,
         golden_rows=GoldenRowsAnswer(**asdict(model.proof)) if model.proof else None,
@@ -178,3 +182,8 @@ def model_answer(model: ServedModel, lineage: Lineage, following: FollowingAnswe
         runtime=model.runtime.name,
         following=following,
     )
+
+
+def _without_texts(contract: FeatureContract) -> dict[str, Any]:
+    """A query may tell more of a database than callers may know."""
+    return contract.to_dict() | {"definitions": {view: digest_of(text) for view, text in contract.definitions.items()}}

@@ -1,6 +1,6 @@
 """An entity's key -> what the online store holds of each feature, within a deadline.
 
-Entities that are asked for at the same time are looked up by one query. The registry is read when the store is opened,
+Entities that are asked for at the same time are looked up by one query. The registry is looked at every few seconds,
 never by a lookup; how the store is read is told by `asof.serving.store`.
 """
 
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from asof.errors import FeatureStoreUnavailable
+from asof.errors import FeatureContractMismatch, FeatureStoreUnavailable
 from asof.feature_contract import FeatureContract
 from asof.serving.batching import Batcher
 from asof.serving.found_columns import FoundColumns
-from asof.serving.store.opening import Opener, open_reader
-from asof.serving.store.reader import EntityReader
+from asof.serving.store.opening import Look, Opener, look, open_reader
+from asof.serving.store.reader import EntityReader, Registered
 from asof.serving.verdicts import FoundRow, Policy
 from asof.settings import Settings
 
@@ -25,65 +25,105 @@ logger = logging.getLogger("asof.serving")
 Answer = TypeVar("Answer")
 Lookup = Callable[[], Coroutine[Any, Any, Answer]]
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
+FIRST_PAUSE = 0.5
+PATIENCE = 300.0
+"""Seconds without a look at the registry after which no answer is given: what is registered may have changed."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Opened:
-    """What is ready to be asked, and the policy of each feature's view, in the order of the contract."""
+    """What is ready to be asked, the policy of each feature's view in the order of the contract, and what was seen.
+
+    `bulk` is for many entities at once: opened when it is first asked for.
+    """
 
     reader: EntityReader
     policies: Sequence[Policy]
+    seen: Registered
+    bulk: EntityReader | None = None
 
 
 class OnlineFeatures:
     """The online store as one model sees it. `start` it inside the event loop; `close` it there, too.
 
-    `opener` blocks, and gives what reads the store.
+    `opener` blocks, and gives what reads the store; so does `look`, and gives what is registered. The registry is
+    looked at every `features_seconds`. Where it has changed the store is opened again, and the new reader takes over
+    between two lookups; where it is no longer what the model was trained on, nothing is answered. While the registry is
+    away the answers go on for PATIENCE.
     """
 
-    def __init__(self, settings: Settings, contract: FeatureContract, opener: Opener = open_reader) -> None:
+    def __init__(
+        self, settings: Settings, contract: FeatureContract, opener: Opener = open_reader, look: Look = look
+    ) -> None:
         self.contract = contract
-        self._settings, self._opener = settings, opener
+        self._settings, self._opener, self._look = settings, opener, look
         self._opened: _Opened | None = None
-        self._trouble: FeatureStoreUnavailable = FeatureStoreUnavailable(
-            "The feature store is being opened: try again."
-        )
-        self._bulk: EntityReader | None = None
+        self._trouble, self._looked = _opening(), 0.0
         self._turn = asyncio.Lock()
         self._batcher: Batcher[str, FoundRow] = Batcher(self._find_all)
-        self._opening: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
 
-    def start(self) -> "asyncio.Task[None]":
+    def start(self) -> "asyncio.Future[None]":
         """Begins to open the store and keeps trying until it succeeds: the service may start before PostgreSQL.
 
-        The task ends when the store is open. Raises ConfigurationError where no PostgreSQL is set.
+        The future is done when the store is open. Raises ConfigurationError where no PostgreSQL is set.
         """
         self._settings.database()
-        self._opening = asyncio.create_task(self._open())
-        return self._opening
+        opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._keeping = asyncio.create_task(self._keep(opened))
+        self._keeping.add_done_callback(lambda _: opened.cancel())
+        return opened
 
     async def close(self) -> None:
-        """Stops trying to open, and closes the connections."""
-        if self._opening:
-            self._opening.cancel()
-            await asyncio.wait({self._opening})
-        for reader in (self._opened and self._opened.reader, self._bulk):
-            if reader:
-                await reader.close()
+        """Stops looking at the registry, and closes the connections."""
+        if self._keeping:
+            self._keeping.cancel()
+            await asyncio.wait({self._keeping})
+        await self._swap(None)
 
-    async def _open(self) -> None:
+    async def _keep(self, opened: "asyncio.Future[None]") -> None:
+        """Opens the store, and keeps what is read from it in step with the registry."""
         pause = FIRST_PAUSE
-        while self._opened is None:
+        while True:
             try:
-                reader = await asyncio.to_thread(self._opener, self._settings, self.contract)
+                await self._renew()
             except FeatureStoreUnavailable as error:
-                self._trouble = error
-                logger.warning("%s Trying again in %.1f s. (%s)", error, pause, error.__cause__)
+                await self._fail(error)
                 await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
+                pause = min(2 * pause, self._settings.features_seconds)
             else:
-                self._opened = _Opened(reader, [reader.policies[each.view] for each in self.contract.features])
+                if not opened.done():
+                    opened.set_result(None)
+                pause = min(FIRST_PAUSE, self._settings.features_seconds)
+                await asyncio.sleep(self._settings.features_seconds)
+
+    async def _renew(self) -> None:
+        seen = await asyncio.to_thread(self._look, self._settings, self.contract)
+        if self._opened is None or self._opened.seen != seen:
+            reader = await asyncio.to_thread(self._opener, self._settings, self.contract)
+            await self._swap(_Opened(reader, [reader.policies[each.view] for each in self.contract.features], seen))
+        self._trouble, self._looked = _opening(), asyncio.get_running_loop().time()
+
+    async def _fail(self, error: FeatureStoreUnavailable) -> None:
+        """The registry is away, or has become another."""
+        if str(error) != str(self._trouble):
+            logger.warning("%s It is looked at again and again. (%s)", error, error.__cause__)
+        self._trouble = error
+        away = asyncio.get_running_loop().time() - self._looked
+        if isinstance(error, FeatureContractMismatch) or away > PATIENCE:
+            await self._swap(None)
+
+    async def _swap(self, new: _Opened | None) -> None:
+        """What comes from now on is read by the new one; the old one is closed once its last batch is read."""
+        old, self._opened = self._opened, new
+        if old is None:
+            return
+        if new:
+            logger.info("The feature registry has changed: the store was opened anew.")
+        async with self._turn:
+            for reader in (old.reader, old.bulk):
+                if reader:
+                    await reader.close()
 
     @property
     def opened(self) -> _Opened:
@@ -113,9 +153,10 @@ class OnlineFeatures:
         """The same of many entities, in their order, by one query on a connection of its own. Raises as `find` does."""
         self.opened  # noqa: B018 - raises at once while the store is not open
         async with self._turn:
-            if self._bulk is None:
-                self._bulk = await asyncio.to_thread(self._opener, self._settings, self.contract)
-            return await self._ask(partial(self._bulk.read_columns, entities))
+            opened = self.opened
+            if opened.bulk is None:
+                opened.bulk = await asyncio.to_thread(self._opener, self._settings, self.contract)
+            return await self._ask(partial(opened.bulk.read_columns, entities))
 
     async def _find_all(self, entities: Sequence[str]) -> list[FoundRow]:
         return await self._ask(partial(self.opened.reader.read, entities))
@@ -148,6 +189,10 @@ class OnlineFeatures:
             task.cancel()
             await asyncio.wait({task}, timeout=0.05)
         raise _too_slow(self._settings)
+
+
+def _opening() -> FeatureStoreUnavailable:
+    return FeatureStoreUnavailable("The feature store is being opened: try again.")
 
 
 def _too_slow(settings: Settings) -> FeatureStoreUnavailable:

@@ -55,6 +55,9 @@ def _sslmode(name: str, store: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _registry(registry: Mapping[str, Any]) -> Iterator[Finding]:
+    if not registry.get("serve_features_while_materializing"):
+        found = f"{FILE} does not let Feast read a view while it is materialised: retrain and parity fail meanwhile."
+        yield warning("feast-materializing", found, "Set registry: {serve_features_while_materializing: true}.")
     seconds = registry.get("cache_ttl_seconds", 600)
     if not 0 < float(seconds) <= 600:
         when = "never again" if float(seconds) == 0 else f"after {seconds} s"

@@ -16,12 +16,14 @@ import psutil
 import pytest
 
 from asof.feature_contract import model_frame
+from asof.feature_definition import digest_of
 from asof.serving.answers import prediction_type
 from asof.serving.evidence import StoreEvidence
 from asof.settings import Settings
 from asof.use_cases import load
 from local import postgres
 from tests import serving_kit as kit
+from tests.definition_kit import TRIPLED, redefine
 from tests.serving_kit import NOW, USER, WITHOUT_INTERNET
 from training.materialise import apply_features
 
@@ -60,7 +62,8 @@ def service(
     for views, as_of in ((old, OLD), (coming, COMING)):
         kit.write_users(settings, {user: {view: USER[view]} for user, view in views.items()}, as_of)
     folder = tmp_path_factory.mktemp("service")
-    with kit.serving(settings, small_model.bundle.bento_tag, folder, ASOF_CLOCK=NOW.isoformat()) as client:
+    variables = {"ASOF_CLOCK": NOW.isoformat(), "ASOF_FEATURES_SECONDS": "0.5"}
+    with kit.serving(settings, small_model.bundle.bento_tag, folder, **variables) as client:
         kit.eventually(lambda: client.get("/readyz").status_code == 200, 60, folder / "log")
         yield client
 
@@ -306,9 +309,26 @@ def test_features_of_an_untimely_user_are_shown_and_of_an_unknown_one_are_not(se
     problem(service.get("/features/nobody"), 404, "entity-not-found")
 
 
+def test_what_a_feature_means_is_looked_at_while_the_service_runs(
+    settings: Settings, service: httpx.Client, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    log.touch()
+    redefine(settings, change=TRIPLED)
+    kit.eventually(lambda: predict(service, "good").status_code == 503, 20, log)
+    told = problem(predict(service, "good"), 503, "feature-contract-mismatch")
+    assert "subs_profile_fv is defined otherwise (- monthly_fee | + monthly_fee * 3 AS monthly_fee)" in told["detail"]
+    assert service.get("/readyz").status_code == 503
+    apply_features(settings)
+    kit.eventually(lambda: predict(service, "good").status_code == 200, 20, log)
+    kit.eventually(lambda: service.get("/readyz").status_code == 200, 20, log)
+
+
 def test_the_model_tells_its_lineage(service: httpx.Client, small_model: "SmallModel") -> None:
     model = service.get("/model").json()
-    assert model["contract"] == small_model.contract.to_dict() | {"features": model["contract"]["features"]}
+    told = {part: model["contract"][part] for part in ("features", "definitions")}
+    assert model["contract"] == small_model.contract.to_dict() | told
+    assert told["definitions"] == {view: digest_of(text) for view, text in small_model.contract.definitions.items()}
     assert [feature["name"] for feature in model["contract"]["features"]] == small_model.contract.names
     assert model["contract_digest"] == small_model.contract.digest
     assert (model["fingerprint"], model["rows_digest"]) == ("f" * 64, "d" * 64)

@@ -109,6 +109,30 @@ def test_features_that_the_store_no_longer_gives_keep_a_version_out(history: "Hi
     assert "knows no feature service 'churn_v9'" in judged(history.settings, USE_CASE, unknown)[FITS].reason
 
 
+def trained_on_others(version: ModelVersion) -> ModelVersion:
+    """The version as if it had been trained when users_fv read another table."""
+    contract = version.facts.contract
+    users = contract.definitions["users_fv"].replace("table users", "table others")
+    changed = replace(contract, definitions={**contract.definitions, "users_fv": users})
+    return replace(version, facts=replace(version.facts, contract=changed))
+
+
+def test_a_version_whose_features_meant_something_else_is_kept_out_and_compared_with_nothing(
+    history: "History", older: ModelVersion
+) -> None:
+    """Neither as the challenger nor as the version in Production, where the service refuses to answer with it."""
+    before = trained_on_others(older)
+    found = judged(history.settings, USE_CASE, before)
+    assert "users_fv is defined otherwise (- table others | + table users)" in found[FITS].reason
+    assert {FITS, COMPARED} <= failed(found)
+    unrecorded = replace(older, facts=replace(older.facts, contract=replace(older.facts.contract, definitions={})))
+    assert "does not record how users_fv was defined" in judged(history.settings, USE_CASE, unrecorded)[FITS].reason
+    against = judged(history.settings, USE_CASE, older, champion=before)
+    assert f"not compared with version {older.version}, which cannot answer any more" in against[COMPARED].reason
+    assert "AUC above chance" in against
+    assert "AUC above the version in Production" in judged(history.settings, USE_CASE, older, champion=unrecorded)
+
+
 def test_an_error_in_the_data_keeps_a_version_out_until_it_is_acknowledged(
     history: "History", older: ModelVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:

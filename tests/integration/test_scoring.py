@@ -256,6 +256,11 @@ def test_what_cannot_begin_says_why_and_writes_nothing(
     [
         (lambda c: replace(c, features=c.features[:-1]), FeatureContractMismatch, "only the registry has"),
         (lambda c: replace(c, feature_service="churn_v9"), TrainingSetError, "churn_v9"),
+        (
+            lambda c: replace(c, definitions={**c.definitions, "users_fv": "table others"}),
+            FeatureContractMismatch,
+            "users_fv is defined otherwise .*- table others",
+        ),
     ],
 )
 def test_features_that_are_not_the_models_are_refused(

@@ -23,7 +23,7 @@ from asof.feature_store import configuration
 from asof.serving.online_features import OnlineFeatures
 from asof.serving.store.feast_api import FeastReader
 from asof.serving.store.feast_registry import Registered, read_registry
-from asof.serving.store.opening import open_reader
+from asof.serving.store.opening import STOCK, open_reader
 from asof.serving.store.stock_query import Keys, lookup_query
 from asof.serving.verdicts import FoundRow
 from asof.settings import PROJECT, Settings
@@ -82,7 +82,7 @@ def test_the_registry_is_read_as_feast_reads_it(registered: Settings, service: s
 
 
 def directly_read(settings: Settings, service: str) -> Registered:
-    return read_registry(settings.conninfo(), configuration(settings)["project"], service)
+    return read_registry(settings.conninfo(), configuration(settings)["project"], service, store=STOCK)
 
 
 @pytest.mark.parametrize("service", ["mapped", "numbered", "listed"])

@@ -23,6 +23,8 @@ def next_step(parity: Parity) -> str:
         return (
             f"There is no snapshot up to {_told(parity.as_of)}, so nothing was compared: run `python -m flows ingest`."
         )
+    if parity.misfit:
+        return f"{parity.misfit[:1].upper()}{parity.misfit[1:]}"
     if parity.wrong:
         return (
             "Run `python -m flows ingest`: it writes online what was loaded or defined since its last time. What "

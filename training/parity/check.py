@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from asof.feature_contract import Feature
-from asof.feature_store import feature_store, read_contract
+from asof.errors import ConfigurationError
+from asof.feature_contract import Feature, FeatureContract
+from asof.feature_store import definition_records, feature_store, read_contract
 from asof.settings import Settings
 from asof.use_case import UseCase
 from training.known_at import KnownTables, tables_known_at
@@ -20,7 +21,10 @@ from training.parity.tally import Column, Example, FeatureParity, Tally
 from training.parity.verdicts import Verdict, upper_bound
 
 if TYPE_CHECKING:
-    from feast import FeatureStore
+    from feast import FeatureStore, FeatureView
+
+UNREADABLE = ("CREATED", "GENERATED")
+"""Feast's states of a view in which it refuses a lookup."""
 
 CHUNK = 400
 """Users read at once: with five views few enough for Feast to read all of them in one query, as for the service."""
@@ -34,7 +38,8 @@ class Parity:
     """The comparison of `users` users (of `population`) as of `as_of`, as known at `known_at`.
 
     `differing_users` have at least one value that differs. With a confidence of 95 % no greater share of the population
-    does than `differing_at_most`; where everybody was compared it is the share itself.
+    does than `differing_at_most`; where everybody was compared it is the share itself. `misfit` says where what filled
+    the online store was defined otherwise than what is registered, with the next step; empty where nothing was.
     """
 
     use_case: str
@@ -46,6 +51,7 @@ class Parity:
     differing_at_most: float
     features: tuple[FeatureParity, ...]
     examples: tuple[Example, ...]
+    misfit: str = ""
 
     @property
     def verdicts(self) -> Mapping[Verdict, int]:
@@ -60,7 +66,7 @@ class Parity:
     @property
     def agrees(self) -> bool:
         """Whether something was compared, and nothing differs."""
-        return self.users > 0 and self.differences == 0
+        return self.users > 0 and self.differences == 0 and not self.misfit
 
     @property
     def wrong(self) -> int:
@@ -92,7 +98,8 @@ def check_parity(
         population = users.count()
         drawn = sample if sample and sample < population else None
         with feature_store(settings) as store:
-            sides, tally = _sides(store, tables, services, moment), Tally()
+            contracts = [read_contract(store, store.get_feature_service(name)) for name in services]
+            sides, tally = _sides(store, tables, contracts, moment), Tally()
             for chunk in _chunks(users, drawn, moment):
                 tally.add(chunk, sides.read(chunk))
                 progress(f"{tally.users:,} of {drawn or population:,} users compared")
@@ -106,7 +113,13 @@ def check_parity(
         differing_at_most=_at_most(tally, whole=drawn is None),
         features=tally.features(),
         examples=tally.shown(),
+        misfit=_misfit(settings, contracts),
     )
+
+
+def _misfit(settings: Settings, contracts: Iterable[FeatureContract]) -> str:
+    found = (definition_records(settings, contract).misfit(contract, contract) for contract in contracts)
+    return next((each for each in found if each), "")
 
 
 def _at_most(tally: Tally, *, whole: bool) -> float:
@@ -142,14 +155,24 @@ class _Sides:
         ]
 
 
-def _sides(store: "FeatureStore", tables: KnownTables, services: Iterable[str], moment: datetime) -> _Sides:
-    contracts = [read_contract(store, store.get_feature_service(name)) for name in services]
+def _sides(
+    store: "FeatureStore", tables: KnownTables, contracts: Sequence[FeatureContract], moment: datetime
+) -> _Sides:
     (entity,) = {contract.entity for contract in contracts}
     features: tuple[Feature, ...] = tuple(dict.fromkeys(each for contract in contracts for each in contract.features))
     views = [
-        OfflineView(
-            tables, store.get_feature_view(name), entity, [each for each in features if each.view == name], moment
-        )
+        OfflineView(tables, _readable(store, name), entity, [each for each in features if each.view == name], moment)
         for name in dict.fromkeys(each.view for each in features)
     ]
     return _Sides(OnlineSide(store, entity, features), views)
+
+
+def _readable(store: "FeatureStore", name: str) -> "FeatureView":
+    """Raises ConfigurationError where Feast would not read the view online."""
+    view = store.get_feature_view(name)
+    if view.state.name in UNREADABLE:
+        raise ConfigurationError(
+            f"Feast does not read {name} online ({view.state.name}): a materialisation of it has failed or was killed. "
+            "Run `python -m flows ingest`."
+        )
+    return view

@@ -4,9 +4,10 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from asof.definition_records import DefinitionRecords
 from asof.feature_contract import FeatureContract
-from asof.feature_store import feature_store
-from asof.serving.store.reader import require_same, view_policy
+from asof.feature_store import definition_records, feature_store
+from asof.serving.store.reader import Registered, require_same, view_policy
 from asof.serving.verdicts import Policy
 from asof.settings import Settings
 from training.join_text import ViewSource
@@ -33,7 +34,8 @@ def read_features(settings: Settings, contract: FeatureContract) -> ScoredFeatur
     Raises TrainingSetError where it does not know the model's feature service.
     """
     registered, sources = read_sources(settings, contract.feature_service)
-    require_same(contract, registered)
+    accepted = definition_records(settings, contract).accepted
+    require_same(contract, Registered(registered, {}, DefinitionRecords(accepted=accepted)))
     with feature_store(settings) as store:
         views = {name: store.get_feature_view(name) for name in contract.views}
     policies = {name: view_policy(view.ttl, view.tags) for name, view in views.items()}

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from asof.errors import FeatureStoreUnavailable
 from asof.feature_contract import FeatureContract
-from asof.feature_store import close, open_feature_store, read_contract
+from asof.feature_store import close, definition_records, feature_store, open_feature_store, read_contract
 from asof.serving.found_columns import FoundColumns
-from asof.serving.store.reader import lacking, require_same, view_policy
+from asof.serving.store.reader import Registered, lacking, require_same, view_policy
 from asof.serving.verdicts import FoundRow, Policy
 from asof.settings import Settings
 
@@ -29,11 +29,17 @@ def open_feast_reader(settings: Settings, contract: FeatureContract) -> "FeastRe
     """Blocks: imports Feast and reads the registry. Raises FeatureContractMismatch, and whatever Feast does."""
     store = open_feature_store(settings, registry_ttl=0)
     try:
-        service, registered, policies = _read_registry(store, contract.feature_service)
+        service, registered = _read_registry(settings, store, contract.feature_service)
     finally:
         close(store)  # what was read is kept; nothing is read again
     require_same(contract, registered)
-    return FeastReader(store, service, contract=contract, policies=policies)
+    return FeastReader(store, service, contract=contract, policies=registered.policies)
+
+
+def look_by_feast(settings: Settings, service: str) -> Registered:
+    """Blocks: what is registered of a feature service. Raises as `open_feast_reader` does."""
+    with feature_store(settings) as store:
+        return _read_registry(settings, store, service)[1]
 
 
 class FeastReader:
@@ -103,7 +109,7 @@ async def _disconnect(provider: "Provider | None") -> None:
         await connection.close()
 
 
-def _read_registry(store: "FeatureStore", name: str) -> "tuple[FeatureService, FeatureContract, dict[str, Policy]]":
+def _read_registry(settings: Settings, store: "FeatureStore", name: str) -> "tuple[FeatureService, Registered]":
     from feast.errors import FeastObjectNotFoundException
 
     try:
@@ -112,7 +118,8 @@ def _read_registry(store: "FeatureStore", name: str) -> "tuple[FeatureService, F
         views = [store.get_feature_view(view) for view in contract.views]
     except FeastObjectNotFoundException as error:
         raise lacking(error) from error
-    return service, contract, {view.name: view_policy(view.ttl, view.tags) for view in views}
+    policies = {view.name: view_policy(view.ttl, view.tags) for view in views}
+    return service, Registered(contract, policies, definition_records(settings, contract))
 
 
 def _found(proto: Any, row: int, contract: FeatureContract) -> FoundRow:

@@ -11,10 +11,11 @@ from typing import Any
 
 import psycopg
 
+from asof.definition_records import read_records
 from asof.feature_contract import Feature, FeatureContract
+from asof.feature_definition import definition_of
 from asof.serving.store.feast_messages import feast_messages
-from asof.serving.store.reader import lacking, view_policy
-from asof.serving.verdicts import Policy
+from asof.serving.store.reader import Registered, lacking, view_policy
 
 TYPES = {
     "BOOL": "Bool",
@@ -27,18 +28,13 @@ TYPES = {
 """Feast's name of a value type in messages -> its name in definitions, for the types that models take."""
 
 
-@dataclass(frozen=True)
-class Registered:
-    """A feature service as registered. `beyond` says what a plain lookup by the entity's key would not do right."""
+def read_registry(conninfo: str, project: str, service: str, *, store: str) -> Registered:
+    """Blocks. All is read as of one moment; `store` is the type of the online store.
 
-    contract: FeatureContract
-    policies: Mapping[str, Policy]
-    beyond: str
-
-
-def read_registry(conninfo: str, project: str, service: str) -> Registered:
-    """Blocks. Raises FeatureContractMismatch where something is missing, psycopg.Error where it cannot be read."""
-    with psycopg.connect(conninfo, autocommit=True) as connection:
+    Raises FeatureContractMismatch where something is missing, psycopg.Error where it cannot be read.
+    """
+    with psycopg.connect(conninfo) as connection:
+        connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
         tables = _Tables(connection, project)
         spec = tables.read("feature_service", feast_messages().feature_service, [service])[service].spec
         names = dict.fromkeys(projection.feature_view_name for projection in spec.features)
@@ -47,13 +43,12 @@ def read_registry(conninfo: str, project: str, service: str) -> Registered:
         }
         named = dict.fromkeys(entity for view in views.values() for entity in view.entities)
         entities = tables.read("entity", feast_messages().entity, named)
+        records = read_records(connection, store, list(names))
     keys = {entity.spec.join_key for entity in entities.values()}
-    contract = FeatureContract(service, next(iter(keys), ""), tuple(_features(spec.features, views)))
-    return Registered(
-        contract,
-        {name: view_policy(_ttl(view), view.tags) for name, view in views.items()},
-        _beyond(spec, views, keys),
-    )
+    definitions = {name: definition_of(view) for name, view in views.items()}
+    contract = FeatureContract(service, next(iter(keys), ""), tuple(_features(spec.features, views)), definitions)
+    policies = {name: view_policy(_ttl(view), view.tags) for name, view in views.items()}
+    return Registered(contract, policies, records, beyond=_beyond(spec, views, keys))
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,15 @@
 """feature_repo/feature_store.yaml and a model's contract -> the fastest reader that gives Feast's answers."""
 
+import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from asof.errors import FeatureStoreUnavailable
 from asof.feature_contract import FeatureContract
 from asof.feature_store import configuration
 from asof.postgres_url import conninfo_of
-from asof.serving.store.reader import EntityReader, require_same
+from asof.serving.store.reader import EntityReader, Registered, require_same
 from asof.serving.store.values import SCALARS
 from asof.settings import Settings
 
@@ -23,12 +24,31 @@ STOCK, WIDE = "postgres", "online_store.store.WideOnlineStore"
 
 Opener = Callable[[Settings, FeatureContract], EntityReader]
 """Blocks: opens the store for one contract. Raises FeatureStoreUnavailable or FeatureContractMismatch."""
+Look = Callable[[Settings, FeatureContract], Registered]
+"""Blocks: what is registered of a contract's feature service now. Raises as an Opener does."""
 
 
 def open_reader(settings: Settings, contract: FeatureContract) -> EntityReader:
     """Blocks: reads the registry. Raises FeatureStoreUnavailable or FeatureContractMismatch."""
-    try:
+    with _readable():
         return _open_directly(configuration(settings), contract) or _open_feast(settings, contract)
+
+
+def look(settings: Settings, contract: FeatureContract) -> Registered:
+    """Blocks: reads the registry and nothing else. Raises FeatureStoreUnavailable or FeatureContractMismatch."""
+    with _readable():
+        raw = configuration(settings)
+        if _is_sql(raw["registry"]):
+            return _read_registry(raw, contract)
+        from asof.serving.store.feast_api import look_by_feast
+
+        return look_by_feast(settings, contract.feature_service)
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
     except FeatureStoreUnavailable:
         raise
     except Exception as error:
@@ -40,14 +60,19 @@ def _open_directly(raw: Mapping[str, Any], contract: FeatureContract) -> EntityR
     make = _direct_reader(raw, contract)
     if make is None or any(feature.dtype not in SCALARS for feature in contract.features):
         return None
-    from asof.serving.store.feast_registry import read_registry
-
-    registered = read_registry(_conninfo(raw["registry"]), raw["project"], contract.feature_service)
+    registered = _read_registry(raw, contract)
     if registered.beyond:
         logger.info("Features are read through Feast: %s.", registered.beyond)
         return None
-    require_same(contract, registered.contract)
+    require_same(contract, registered)
     return make(raw, contract, registered.policies)
+
+
+def _read_registry(raw: Mapping[str, Any], contract: FeatureContract) -> Registered:
+    from asof.serving.store.feast_registry import read_registry
+
+    address, store = _conninfo(raw["registry"]), raw["online_store"]["type"]
+    return read_registry(address, raw["project"], contract.feature_service, store=store)
 
 
 def _direct_reader(raw: Mapping[str, Any], contract: FeatureContract) -> "type[StockReader | WideReader] | None":

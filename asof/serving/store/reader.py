@@ -1,13 +1,28 @@
 """EntityReader: what every way to an online store has in common, and what is checked before one is used."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
+from asof.definition_records import DefinitionRecords
 from asof.errors import FeatureContractMismatch
 from asof.feature_contract import FeatureContract
 from asof.serving.found_columns import FoundColumns
 from asof.serving.verdicts import FoundRow, Policy
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A feature service as registered, the policy of each of its views, and the records of how these were defined.
+
+    Two that are equal give the same answers. `beyond` says what a plain lookup by the entity's key would not do right.
+    """
+
+    contract: FeatureContract
+    policies: Mapping[str, Policy]
+    records: DefinitionRecords = field(default_factory=DefinitionRecords)
+    beyond: str = ""
 
 
 class EntityReader(Protocol):
@@ -34,12 +49,11 @@ def view_policy(ttl: timedelta | None, tags: Mapping[str, str]) -> Policy:
     return Policy(max_age=ttl or None, refuses=tags.get("staleness") != "flag")
 
 
-def require_same(contract: FeatureContract, registered: FeatureContract) -> None:
-    """Raises FeatureContractMismatch where the registry's features are not those of the model."""
-    if difference := contract.difference(registered):
+def require_same(contract: FeatureContract, registered: Registered) -> None:
+    """Raises FeatureContractMismatch where the features that are registered, or online, are not those of the model."""
+    if difference := registered.records.misfit(contract, registered.contract):
         raise FeatureContractMismatch(
-            f"Feature service {contract.feature_service!r} is not what the model was trained on: {difference}. "
-            "Run `feast apply` with the model's features, or train and bundle again.",
+            f"Feature service {contract.feature_service!r} is not what the model was trained on: {difference}",
             difference=difference,
         )
 

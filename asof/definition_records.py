@@ -1,0 +1,82 @@
+"""PostgreSQL -> by which definitions the rows online were written, and which definitions were accepted as the same.
+
+Both stand in tables of schema `public`, which `training.brought` and `training.acceptance` keep. A view without a
+record was filled by others (`feast materialize`): that the registry's definition filled it is the best that is known.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from asof.errors import FeatureContractMismatch
+from asof.feature_contract import Accepted, FeatureContract
+
+FILLED, ACCEPTED = "public.online_definitions", "public.accepted_definitions"
+_FILLED = f"SELECT view, definition FROM {FILLED} WHERE store = %s AND view = ANY(%s) ORDER BY begun_at"  # noqa: S608
+_ACCEPTED = f"SELECT trained, registered FROM {ACCEPTED} WHERE view = ANY(%s)"  # noqa: S608
+
+
+@dataclass(frozen=True)
+class DefinitionRecords:
+    """`filled` are the definitions by which rows of a view that are online may have been written, oldest first.
+
+    `accepted` are pairs of digests of definitions that mean the same.
+    """
+
+    filled: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    accepted: Accepted = frozenset()
+
+    def misfit(self, contract: FeatureContract, registered: FeatureContract) -> str:
+        """What keeps a model with `contract` from an answer, in words, with the next step; empty where nothing does."""
+        if found := contract.difference(registered, accepted=self.accepted):
+            changed = contract.redefined(registered.definitions, self.accepted)
+            return f"{found}. {_train(*changed) if changed else APPLY}"
+        found = "; ".join(self._written(contract).values())
+        return f"{found}. {FILL}" if found else ""
+
+    def _written(self, contract: FeatureContract) -> dict[str, str]:
+        """Views with rows online that were written by another definition than the model's."""
+        found = {}
+        for view, definitions in self.filled.items():
+            for definition in definitions:
+                if why := contract.redefined({view: definition}, self.accepted).get(view):
+                    found[view] = f"rows of {view} that are online were written when {why}"
+        return found
+
+
+APPLY = "Run `feast apply` with the model's features, or train and bundle again."
+FILL = "Run `python -m flows ingest`: it writes them again."
+
+
+def _train(view: str, *_: str) -> str:
+    return (
+        "Train on it (`python -m flows retrain`), apply the former definition, or, where its values mean the same, run "
+        f"`python -m flows accept-definition {view} --reason WHY`."
+    )
+
+
+def read_records(connection: "psycopg.Connection[Any]", store: str, views: Sequence[str]) -> DefinitionRecords:
+    """The records of these views in an online store of that type; empty where none were kept.
+
+    Raises FeatureContractMismatch where our role may not read them.
+    """
+    names = list(views)
+    try:
+        filled: dict[str, list[str]] = {}
+        for view, definition in _rows(connection, FILLED, _FILLED, [store, names]):
+            filled.setdefault(view, []).append(definition)
+        accepted = {frozenset(pair) for pair in _rows(connection, ACCEPTED, _ACCEPTED, [names])}
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise FeatureContractMismatch(
+            f"What the features online were written by cannot be read ({error.diag.message_primary}): "
+            "run `python -m flows databases`."
+        ) from error
+    return DefinitionRecords(filled, frozenset(accepted))
+
+
+def _rows(connection: "psycopg.Connection[Any]", table: str, query: str, told: Sequence[Any]) -> list[tuple[Any, ...]]:
+    if connection.execute("SELECT to_regclass(%s)", [table]).fetchone() == (None,):
+        return []
+    return connection.execute(query.encode(), told).fetchall()
