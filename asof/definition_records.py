@@ -31,10 +31,15 @@ class DefinitionRecords:
     def misfit(self, contract: FeatureContract, registered: FeatureContract) -> str:
         """What keeps a model with `contract` from an answer, in words, with the next step; empty where nothing does."""
         if found := contract.difference(registered, accepted=self.accepted):
-            changed = contract.redefined(registered.definitions, self.accepted)
-            return f"{found}. {_train(*changed) if changed else APPLY}"
+            return f"{found}. {self._next_step(contract, registered.definitions)}"
         found = "; ".join(self._written(contract).values())
         return f"{found}. {FILL}" if found else ""
+
+    def _next_step(self, contract: FeatureContract, definitions: Mapping[str, str]) -> str:
+        if contract.unrecorded(definitions):
+            return RETRAIN
+        changed = contract.redefined(definitions, self.accepted)
+        return _train(*changed) if changed else APPLY
 
     def _written(self, contract: FeatureContract) -> dict[str, str]:
         """Views with rows online that were written by another definition than the model's."""
@@ -47,6 +52,7 @@ class DefinitionRecords:
 
 
 APPLY = "Run `feast apply` with the model's features, or train and bundle again."
+RETRAIN = "Train again: `python -m flows retrain`."
 FILL = "Run `python -m flows ingest`: it writes them again."
 
 

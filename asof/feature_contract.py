@@ -87,6 +87,7 @@ class FeatureContract:
 
         `accepted` are pairs of definitions' digests that count as the same.
         """
+        unrecorded = self.unrecorded(given.definitions)
         ours, theirs = ({f"{f.view}:{f.name} ({f.dtype})".lstrip(":") for f in side.features} for side in (self, given))
         parts = [
             f"only the model has {', '.join(sorted(ours - theirs))}" if ours - theirs else "",
@@ -94,6 +95,7 @@ class FeatureContract:
             f"the entity is {given.entity!r}, not {self.entity!r}" if given.entity != self.entity else "",
             "" if ours != theirs or self.features == given.features else "the order of the features",
             *self.redefined(given.definitions, accepted).values(),
+            f"the model does not record the definition of {', '.join(unrecorded)}" if unrecorded else "",
         ]
         return "; ".join(part for part in parts if part)
 
@@ -102,11 +104,13 @@ class FeatureContract:
         found = {}
         for view in self.views:
             own, now = self.definitions.get(view), definitions.get(view)
-            if own is None and now is not None:
-                found[view] = f"the model does not record how {view} was defined"
-            elif own is not None and now is not None and not _same(own, now, accepted):
+            if own is not None and now is not None and not _same(own, now, accepted):
                 found[view] = f"{view} is defined otherwise ({changed_lines(own, now)})"
         return found
+
+    def unrecorded(self, definitions: Mapping[str, str]) -> list[str]:
+        """The views whose definition the model does not record: it was trained before definitions were recorded."""
+        return [view for view in self.views if view in definitions and view not in self.definitions]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as stored in feature_schema.json and with the model."""

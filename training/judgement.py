@@ -74,13 +74,16 @@ def _compared(
 def _redefined(settings: Settings, champion: ModelVersion) -> str:
     """Why nothing can be compared with the champion, in words; empty where it can.
 
-    Of features that are defined otherwise than for it, it would say something that it never says in Production, where
-    the service refuses to answer with it: the challenger is judged as a first version is.
+    Of features that are defined otherwise than for it, or in a way that it does not record, it would say something that
+    it never says in Production, where the service refuses to answer with it: the challenger is judged as a first
+    version is.
     """
     contract = champion.facts.contract
     registered = registered_contract(settings, contract.feature_service) if contract.views else None
     if registered is None:
         return ""
     changed = contract.redefined(registered.definitions, definition_records(settings, contract).accepted)
-    found = "; ".join(why for view, why in changed.items() if view in contract.definitions)
-    return f"; not compared with version {champion.version}, which cannot answer any more: {found}" if found else ""
+    if not (changed or contract.unrecorded(registered.definitions)):
+        return ""
+    found = "; ".join(changed.values()) or "it does not record the definitions of its features"
+    return f"; not compared with version {champion.version}, which cannot answer any more: {found}"

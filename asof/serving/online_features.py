@@ -107,7 +107,8 @@ class OnlineFeatures:
     async def _fail(self, error: FeatureStoreUnavailable) -> None:
         """The registry is away, or has become another."""
         if str(error) != str(self._trouble):
-            logger.warning("%s It is looked at again and again. (%s)", error, error.__cause__)
+            cause = f" ({error.__cause__})" if error.__cause__ else ""
+            logger.warning("%s Trying again every %g s.%s", error, self._settings.features_seconds, cause)
         self._trouble = error
         away = asyncio.get_running_loop().time() - self._looked
         if isinstance(error, FeatureContractMismatch) or away > PATIENCE:

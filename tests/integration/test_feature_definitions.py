@@ -298,7 +298,7 @@ def tagged_as_new(view: Any) -> None:
 
 def test_a_model_that_does_not_record_its_definitions_is_trained_again(one: Settings) -> None:
     before = replace(registered_contract(one), definitions={})
-    assert "the model does not record how subs_profile_fv was defined" in misfit(one, before)
+    assert "the model does not record the definition of subs_profile_fv" in misfit(one, before)
     assert FeatureContract.from_dict({**before.to_dict(), "definitions": {}}) == before
 
 
