@@ -1,6 +1,7 @@
 """BoundedHead under a real uvicorn: trailers are bounded as heads are, and every refusal of the parser is a problem."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable
 
@@ -70,15 +71,19 @@ def _counted(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_trailer_without_an_end_closes_the_connection(path: bytes, piece: bytes) -> None:
     async def send_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
         writer.write(CHUNKED % path + b"1\r\na\r\n0\r\n")
-        try:
-            for _ in range(400):
+        with contextlib.suppress(ConnectionError):
+            while True:
                 writer.write(piece)
                 await writer.drain()
-        except ConnectionError:
-            return b"closed"
-        return b"taken"
+        return b"closed"
 
     assert talk(send_on) == b"closed"
+
+
+@pytest.mark.parametrize("trailer", [b"X: %b\r\n\r\n" % (b"a" * 40000), b"X: y\r\n" * 10000 + b"\r\n"])
+def test_a_trailer_that_is_too_long_gets_a_problem_while_its_body_is_waited_for(trailer: bytes) -> None:
+    document = refusal(answers(CHUNKED % b"/echo" + b"1\r\na\r\n0\r\n", trailer))
+    assert (document["code"], document["request_id"]) == ("headers-too-large", "of-the-application")
 
 
 def test_a_short_trailer_and_bodies_in_any_pieces_come_in() -> None:
@@ -147,6 +152,8 @@ MALFORMED = {
     "an address of bytes": b"GET /a\x80b HTTP/1.1\r\nHost: x\r\n\r\n",
     "an address that is none": b"GET http://[::1/x HTTP/1.1\r\nHost: x\r\n\r\n",
     "a tunnel": b"CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a tunnel to a path": b"CONNECT /echo HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a tunnel with a body": b"CONNECT /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab",
     "another version": b"GET / HTTP/3.7\r\nHost: x\r\n\r\n",
     "NUL in a header": b"GET / HTTP/1.1\r\nX: a\0b\r\n\r\n",
     "a folded header": b"GET / HTTP/1.1\r\nX: a\r\n b\r\n\r\n",
@@ -214,3 +221,10 @@ def test_a_wish_for_another_protocol_costs_no_body(
     pieces = [head + sent] if together else [head[:30], head[30:], sent[:2], sent[2:]]
     heard = answers(*pieces, *pieces, end=echoed, count=2)
     assert heard.count(b"HTTP/1.1 200 OK") == 2
+
+
+def test_a_wish_for_another_protocol_leaves_the_wish_that_the_connection_ends() -> None:
+    head = b"POST /echo HTTP/1.1\r\nConnection: close, Upgrade\r\nUpgrade: h2c\r\nContent-Length: 3\r\n\r\n"
+    heard = answers(head + b"abc", end=b"not to be heard")
+    assert b"connection: close" in heard
+    assert heard.endswith(b"<abc>\r\n0\r\n\r\n")

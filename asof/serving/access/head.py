@@ -72,12 +72,14 @@ class BoundedHead(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        if not self._is_upgrade():
+        if self.parser.get_method() == b"CONNECT":  # this is no proxy
+            self._stop(400)
+        if not self.parser.should_upgrade():
             super().on_headers_complete()
             self._in_part = self._answerable = False
 
     def on_message_complete(self) -> None:
-        if not self._is_upgrade():
+        if not self.parser.should_upgrade():
             super().on_message_complete()
 
     def on_chunk_header(self) -> None:
@@ -93,12 +95,12 @@ class BoundedHead(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words, for each refusal the same
         """What uvicorn sends where the parser stops: a problem, or nothing where other answers are on their way."""
-        malformed, self._status = not self._status, self._status or 400
+        self._status = self._status or 400
         if self._answerable and (self.cycle is None or self.cycle.response_complete):
             self._answer(self.scope)
         elif self._answerable:
             self.cycle.keep_alive = False  # those before it are answered, and then the connection ends
-        elif malformed and not (self.pipeline or self.cycle.response_started):
+        elif not (self.pipeline or self.cycle.response_started):
             self._answer(self.cycle.scope)
             self.cycle.disconnected = True  # the application waits for the rest of a body that will not come
             self.cycle.message_event.set()
@@ -109,9 +111,6 @@ class BoundedHead(HttpToolsProtocol):
         """No address takes a WebSocket."""
         return False
 
-    def _is_upgrade(self) -> bool:
-        return bool(self.parser.should_upgrade()) and self.parser.get_method() != b"CONNECT"
-
     def _unsupported_upgrade_warning(self) -> None:
         """Parses a request once more, without its wish for another protocol (RFC 9110, 7.8): HTTP/2, WebSocket.
 
@@ -121,6 +120,8 @@ class BoundedHead(HttpToolsProtocol):
         assert isinstance(stopped, HttpParserUpgrade)  # noqa: S101 - uvicorn calls this where it was raised
         line = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
         kept = [b"%b: %b" % header for header in self.headers if header[0] not in OF_AN_UPGRADE]
+        if not self.parser.should_keep_alive():
+            kept.append(b"connection: close")
         self.parser = HttpRequestParser(self)
         self.data_received(b"\r\n".join([line, *kept, b"", self._data[stopped.args[0] :]]))
 
