@@ -27,11 +27,16 @@ Chain = AnswerChain | AnswerChains | VersionChain
 
 
 def follow(settings: Settings, use_case: UseCase, what: str) -> Chain:
-    """A number is a version, or else a request id; `-` is an answer on stdin, a file's path the answer in it."""
+    """A number is a version, or else a request id; `-` is an answer on stdin, a file's path the answer in it.
+
+    An answer itself is taken, too.
+    """
     if what.isascii() and what.isdecimal():
         return _numbered(settings, use_case, what)
     if what == "-":
         return trace_answer(settings, use_case, read_answer(sys.stdin.read(), use_case, "stdin"))
+    if what.lstrip().startswith(("{", "[")):
+        return trace_answer(settings, use_case, read_answer(what, use_case, "the argument"))
     if (path := Path(what)).is_file():
         text = path.read_text(encoding="utf-8", errors="replace")
         return trace_answer(settings, use_case, read_answer(text, use_case, what))

@@ -9,6 +9,7 @@ from datetime import datetime
 import psycopg
 from psycopg import sql
 
+from asof.errors import TrainingSetError
 from asof.extract_schema import ExtractSchema
 from asof.settings import Settings
 from training.table_owners import refuse_foreign
@@ -35,7 +36,8 @@ def tables_known_at(
     `as_of` here: it would hide every snapshot that arrived after the day that it describes. The cut is therefore made
     underneath, for all sources alike.
     A load that is running is waited for: its rows may have been known before `known_at`. A schema left behind by a
-    killed process is dropped by the next call. Raises ConfigurationError where a table is another use case's.
+    killed process is dropped by the next call. Raises ConfigurationError where a table is another use case's,
+    TrainingSetError where one is not there.
     """
     schema = f"{PREFIX}{uuid.uuid4().hex}"
     with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
@@ -46,17 +48,24 @@ def tables_known_at(
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
         try:
             for table in (*extract.tables, extract.labels):
-                connection.execute(_view(schema, table.name, as_of=as_of, known_at=known_at))
+                _make_view(connection, schema, table.name, as_of=as_of, known_at=known_at)
             connection.execute(sql.SQL("SET search_path = {}, public").format(sql.Identifier(schema)))
             yield KnownTables(schema, connection)
         finally:
             _drop(connection, schema)
 
 
-def _view(schema: str, table: str, *, as_of: datetime, known_at: datetime) -> sql.Composed:
-    return sql.SQL("CREATE VIEW {} AS SELECT * FROM {} WHERE as_of <= {} AND created_at <= {}").format(
+def _make_view(connection: psycopg.Connection, schema: str, table: str, *, as_of: datetime, known_at: datetime) -> None:
+    view = sql.SQL("CREATE VIEW {} AS SELECT * FROM {} WHERE as_of <= {} AND created_at <= {}").format(
         sql.Identifier(schema, table), sql.Identifier("public", table), sql.Literal(as_of), sql.Literal(known_at)
     )
+    try:
+        connection.execute(view)
+    except psycopg.errors.UndefinedTable:
+        raise TrainingSetError(
+            f"Database {connection.info.dbname} has no table public.{table}: load the use case's months with "
+            "`python -m flows ingest`, or set ASOF_POSTGRES_URL to the database that has them."
+        ) from None
 
 
 def _drop_abandoned(connection: psycopg.Connection) -> None:

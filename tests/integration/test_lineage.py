@@ -338,6 +338,9 @@ def test_an_answer_that_contradicts_the_registry_is_told(traced: Traced, tmp_pat
     assert good.broken == ()
     assert isinstance(good, AnswerChain)
     assert all("does not say when" in each.deduced for each in good.values)
+    pasted = follow(traced.settings, QUICK, saved.read_text())
+    assert isinstance(pasted, AnswerChain)
+    assert pasted.values == good.values
     saved.write_text(json.dumps(told | {"model": model | {"version": "41", "fingerprint": "f" * 64}}))
     version, fingerprint = follow(traced.settings, QUICK, str(saved)).broken
     assert "version 41" in version
@@ -405,6 +408,12 @@ def test_a_file_that_is_no_text_is_no_answer(traced: Traced, tmp_path: Path) -> 
     (tmp_path / "answer.json").write_bytes(b"\xff\xfe")
     with pytest.raises(DataError, match="holds no answer of churn"):
         follow(traced.settings, QUICK, str(tmp_path / "answer.json"))
+
+
+@pytest.mark.parametrize("text", ['{"predictions": "%s"}', '\n[{"user_id": "%s"}]', '{"%s'])
+def test_a_text_that_is_no_answer_is_no_path_either(traced: Traced, text: str) -> None:
+    with pytest.raises(DataError, match="the argument holds no answer of churn"):
+        follow(traced.settings, QUICK, text % ("a" * 300))
 
 
 def shown(chain: Chain) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,8 @@ from psycopg import sql
 
 from asof.errors import TrainingSetError
 from asof.feature_store import feature_store, quiet
+from asof.settings import Settings
+from tests.databases_kit import fresh
 from training.copied import copied
 from training.dataset import build_training_set
 from training.join_text import Form, ViewSource, join
@@ -197,3 +200,22 @@ def test_a_long_result_comes_in_chunks(history: History) -> None:
     assert sum(rows for rows, _ in sizes) == 100_000
     assert len(sizes) > 9
     assert max(size for _, size in sizes) < 9.5e6
+
+
+@pytest.mark.parametrize("there", [[], ["users"]])
+def test_a_database_without_the_tables_is_named_with_the_next_step(
+    server: Settings, tmp_path: Path, there: list[str]
+) -> None:
+    """A model's registry may be kept where its snapshots are not."""
+    with fresh(server, tmp_path) as settings:
+        with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
+            for table in there:
+                connection.execute(f"CREATE TABLE {table} (as_of timestamptz, created_at timestamptz)")
+        with (
+            pytest.raises(TrainingSetError, match=r"has no table public\.\w+: load .*flows ingest"),
+            tables_known_at(settings, EXTRACT, as_of=JANUARY, known_at=JANUARY),
+        ):
+            pass
+        with psycopg.connect(settings.conninfo()) as connection:
+            left = connection.execute("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'known%'").fetchone()
+        assert left == (0,)

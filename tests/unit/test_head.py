@@ -166,6 +166,11 @@ def test_what_is_no_request_gets_a_problem(request_: bytes) -> None:
     assert (document["status"], document["code"]) == (400, "malformed-request")
 
 
+@pytest.mark.parametrize("path", ["/features/José-1", "/features/CUST 0001"])
+def test_an_address_as_people_type_it_is_refused_with_what_it_lacks(path: str) -> None:
+    assert "percent-encoded" in refusal(answers(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()))["detail"]
+
+
 @pytest.mark.parametrize("request_", [MALFORMED["no request line"], MALFORMED["a tunnel"]])
 def test_a_malformed_request_behind_an_answered_one_gets_a_problem_too(request_: bytes) -> None:
     good = CHUNKED % b"/read" + b"0\r\n\r\n"

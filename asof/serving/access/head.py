@@ -23,7 +23,8 @@ MOST_URL, MOST_HEAD = 8 * 1024, 32 * 1024
 LINGER = 1.0
 """Seconds."""
 TEXTS = {
-    400: "The request is not valid HTTP/1.1: check its request line, its headers and how its body is framed.",
+    400: "The request is not valid HTTP/1.1: check its request line (an address is percent-encoded), its headers "
+    "and how its body is framed.",
     414: f"The address is longer than {MOST_URL} bytes.",
     431: f"The request's line and headers are longer than {MOST_HEAD} bytes.",
 }
