@@ -34,6 +34,8 @@ CREATE TABLE {FILLED} (
     store text NOT NULL,
     digest text NOT NULL,
     definition text NOT NULL,
+    source text NOT NULL,
+    source_registered bigint,
     begun_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (view, store, digest)
 )"""
@@ -102,17 +104,21 @@ class Brought:
         ).fetchone()
         return row or (None, 0)
 
-    def begin(self, view: str, text: str) -> None:
-        """Rows of the view are about to be written by the definition of that text."""
+    def begin(self, view: str, text: str, source: str) -> None:
+        """Rows of the view are about to be written by the definition of that text, of a source as it is registered."""
         self.connection.execute(
-            "INSERT INTO online_definitions (view, store, digest, definition) VALUES (%s, %s, %s, %s)"
+            "INSERT INTO online_definitions (view, store, digest, definition, source, source_registered) VALUES"
+            " (%s, %s, %s, %s, %s,"
+            " (SELECT max(last_updated_timestamp) FROM public.data_sources WHERE data_source_name = %s))"
             " ON CONFLICT DO NOTHING",
-            (view, self.store, digest_of(text), text),
+            (view, self.store, digest_of(text), text, source, source),
         )
 
     def redefined(self, view: str, text: str) -> bool:
         """Whether rows that are online may have been written by a definition that is not accepted as the same."""
         records, own = read_records(self.connection, self.store, [view]), digest_of(text)
+        if (view, own) in records.interrupted:
+            return True
         others = (digest_of(each) for each in records.filled.get(view, ()))
         return any(other != own and frozenset({own, other}) not in records.accepted for other in others)
 
@@ -122,12 +128,9 @@ class Brought:
             "INSERT INTO whole_materialisations_begun VALUES (%s, %s) ON CONFLICT DO NOTHING", (view, self.store)
         )
 
-    def cleared(self, view: str, text: str) -> None:
-        """No row of the view is online that was written by another definition than that of the text."""
-        self.connection.execute(
-            "DELETE FROM online_definitions WHERE view = %s AND store = %s AND digest <> %s",
-            (view, self.store, digest_of(text)),
-        )
+    def cleared(self, view: str) -> None:
+        """No row of the view is online any more."""
+        self.connection.execute("DELETE FROM online_definitions WHERE view = %s AND store = %s", (view, self.store))
 
     def finish(self, view: str, definition: str, moment: datetime, *, load: int, entities: int) -> None:
         """The store shows the view as of the moment, up to the load."""

@@ -157,14 +157,15 @@ class _Stage:
     def due(self, view: "FeatureView") -> _Due:
         text = definition_of(view.to_proto().spec)
         definition = _digest(self.brought.store, _features(view), text)
-        last = WHOLE if self.whole else self.brought.last(view.name, definition, self.moment)
+        redefined = self.brought.redefined(view.name, text)
+        last = WHOLE if self.whole or redefined else self.brought.last(view.name, definition, self.moment)
         source = view.batch_source.name
         since, newest = self.brought.unseen(source, last, self.moment)
         shown = self.brought.shown(view.name)
         back = shown is not None and shown > self.moment
         if since is None and (back or self.whole):
             since = self.moment  # there is nothing to read, and what the store holds must go
-        if since is None and self.brought.redefined(view.name, text):
+        if since is None and redefined:
             raise ConfigurationError(
                 f"{view.name} is defined otherwise than its rows online, and no rows of {source!r} were loaded up to "
                 f"{self.moment.isoformat()} to write it again. Name its source after the table that it reads."
@@ -177,7 +178,7 @@ class _Stage:
             if due.whole:
                 self.brought.begin_anew(due.name)
                 self._make_room(due)
-            self.brought.begin(due.name, due.text)
+            self.brought.begin(due.name, due.text, due.view.batch_source.name)
         try:
             return self._read(dues, since)
         except Exception as error:
@@ -220,7 +221,7 @@ class _Stage:
             for delete, keep in ([due.view], []), ([], [due.view]):
                 store.update(config, delete, keep, [], [], partial=True)
         if redefined:
-            self.brought.cleared(due.name, due.text)
+            self.brought.cleared(due.name)
 
     def _entities(self, view: "FeatureView", since: datetime) -> int:
         key = self.store.get_entity(view.entities[0]).join_key

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psycopg
 
+from asof.definition_records import FILL, RETRAIN
 from asof.errors import AsOfError, ConfigurationError, FeatureStoreUnavailable, ModelError, UntrustedModel
 from asof.settings import Settings
 from asof.signing_keys import TrustedKeys, trusted_keys
@@ -149,8 +150,8 @@ def features_there(settings: Settings, use_case: UseCase, version: ModelVersion)
         said = str(wrong).splitlines()[0]
         yield error(name, f"The online store failed ({type(wrong).__name__}): {said}", "python -m flows ingest --whole")
     except (FeatureStoreUnavailable, ModelError) as wrong:
-        mend = f"cd feature_repo && feast apply with the old definition, or python -m flows retrain {use_case.name}"
-        yield error(name, f"{version.name} version {version.version} could not answer: {wrong}", mend)
+        found = f"{version.name} version {version.version} could not answer: {wrong}"
+        yield error(name, found, _one_of_these(use_case, wrong))
 
 
 def bento_in_step(given: Given, use_case: UseCase, version: ModelVersion) -> Iterator[Finding]:
@@ -199,6 +200,13 @@ async def _ask_store(settings: Settings, version: ModelVersion) -> None:
         raise FeatureStoreUnavailable(f"The online store does not answer ({type(wrong).__name__}).") from wrong
     finally:
         await reader.close()
+
+
+def _one_of_these(use_case: UseCase, wrong: Exception) -> str:
+    if FILL in str(wrong):
+        return f"python -m flows ingest --use-case {use_case.name}"
+    retrain = f"python -m flows retrain {use_case.name}"
+    return retrain if RETRAIN in str(wrong) else f"Restore feature_repo/ and run python -m flows ingest, or {retrain}"
 
 
 def _trust(wrong: UntrustedModel) -> str:

@@ -33,7 +33,7 @@ from tests.promotion_kit import always
 from tests.serving_kit import register_small_model, registered_contract
 from tests.wide_reader_kit import store_of
 from training.acceptance import accept_definition, acceptances
-from training.materialise import apply_features, materialise
+from training.materialise import BEGINNING, apply_features, materialise
 from training.parity.check import check_parity
 from training.promote import promote
 
@@ -134,19 +134,47 @@ def test_rows_that_another_definition_has_written_count_whatever_the_registry_sa
         assert registered_contract(settings) == contract
         await asyncio.to_thread(materialise, settings, as_of=april)
 
-        async def again() -> bool:
-            try:
-                return await fee_of(features, user) > 0
-            except FeatureContractMismatch:
-                return False
-
-        await becomes(again)
+        await becomes(lambda: answers(features, user))
         return fee, told, await fee_of(features, user)
 
     before, told, after = asked(settings, contract, running)
     assert f"rows of {SUBS} that are online were written when {SUBS} is defined otherwise" in told
     assert "python -m flows ingest" in told
     assert before == after
+
+
+def test_rows_that_feast_itself_wrote_while_the_view_was_defined_otherwise_are_written_again(
+    settings_of_test: Settings, april: Any
+) -> None:
+    """`feast apply` and `feast materialize` of another definition, and `feast apply` of the former one."""
+    settings = settings_of_test
+    user, contract = some_user(settings), registered_contract(settings)
+    before = asked(settings, contract, lambda features: fee_of(features, user))
+    redefine(settings, change=TRIPLED)
+    with feature_store(settings) as store, quiet():
+        store.materialize(BEGINNING, april, feature_views=[SUBS])
+
+    async def running(features: OnlineFeatures) -> tuple[str, float]:
+        await refusal(features, user)
+        await asyncio.to_thread(apply_features, settings)
+        told = await refusal(features, user)
+        await asyncio.to_thread(materialise, settings, as_of=april)
+        await becomes(lambda: answers(features, user))
+        return told, await fee_of(features, user)
+
+    told, after = asked(settings, contract, running)
+    assert f"{SUBS} was defined otherwise for a time" in told
+    assert "Run `python -m flows ingest`" in told
+    assert (after, misfit(settings, contract)) == (before, "")
+    apply_features(settings)
+    assert materialise(settings, as_of=april).refreshes[0].since is None, "and not each time from now on"
+
+
+async def answers(features: OnlineFeatures, user: str) -> bool:
+    try:
+        return await fee_of(features, user) > 0
+    except FeatureContractMismatch:
+        return False
 
 
 def test_no_row_of_a_former_definition_stays_online(settings_of_test: Settings, april: Any) -> None:
