@@ -42,11 +42,17 @@ def _equally_good(labels: Labels, generator: np.random.Generator) -> Scores:
     return one, other
 
 
+def _constant_for_tied(labels: Labels, generator: np.random.Generator) -> Scores:
+    """The tree of two leaves is in Production; by chance all rows of a rare class are in one of them."""
+    return np.zeros(labels.size), 0.5 * (generator.random(labels.size) < 0.1)
+
+
 DESIGNS: Mapping[str, Callable[[Labels, np.random.Generator], Scores]] = {
     "noise, the first version": _noise,
     "noise of two values, the first version": _tied,
     "noise for noise": _noise_for_noise,
     "noise for a constant": _noise_for_constant,
+    "a constant for noise of two values": _constant_for_tied,
     "as good as in Production": _equally_good,
 }
 """Labels -> the log odds of challenger and champion, above those of the base rate."""

@@ -83,6 +83,15 @@ def first_described(folder: Path, as_of: date) -> date | None:
     return month_end(as_of, -int(match[2])) if match else as_of
 
 
+def delivery_name(folder: Path) -> str:
+    """What a delivery is called beside those of the same day, wherever its folder lies and however its name is written.
+
+    `month_000`, `Month_0` and `month_2024-01-31` are one name; of any other folder it is the folder's own.
+    """
+    match = NAME.fullmatch(folder.name)
+    return f"{match[1].casefold()}_r{int(match[3] or 0)}" if match else folder.name
+
+
 def anything_delivered(folder: Path) -> bool:
     """Whether a folder holds a delivery, or something that may be meant as one."""
     return any(path.suffix == ".csv" or _looks_like_one(path) for path in _listed(folder))

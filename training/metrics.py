@@ -123,10 +123,16 @@ def auc_difference(labels: Labels, ours: Floats, theirs: Floats) -> Estimate:
     """By how much the AUC of `ours` is above that of `theirs` on the same rows.
 
     As DeLong, DeLong and Clarke-Pearson (Biometrics 44, 1988): what varies is the share of the other class that each
-    row beats under the one and under the other.
+    row beats under the one and under the other. Without an order by class both shares vary alike, so the class that
+    varies less here counts as the other one: fifteen rows that are all in one leaf of a tree do not vary at all.
     """
-    positive, negative = (one - other for one, other in zip(_above(labels, ours), _above(labels, theirs), strict=True))
-    return _estimate(float(positive.mean()), positive, negative)
+    samples = [one - other for one, other in zip(_above(labels, ours), _above(labels, theirs), strict=True)]
+    value, sizes = float(samples[0].mean()), np.array([sample.size for sample in samples])
+    if sizes.min() < 2:
+        return Estimate(value, -inf, inf)
+    squares = max(sample.var(ddof=1) for sample in samples) / sizes
+    width = _quantile(squares, sizes) * sqrt(squares.sum())
+    return Estimate(value, value - width, value + width)
 
 
 def mean_estimate(labels: Labels, values: Floats) -> Estimate:
@@ -141,20 +147,24 @@ def _estimate(value: float, *samples: Floats) -> Estimate:
     Without the correction (Journal of the Royal Statistical Society B 54, 1992) a few large losses, which are mostly
     not among the rows, are overlooked three times as often as they may be.
     """
-    from scipy.stats import t
-
     if min(sample.size for sample in samples) < 2:
         return Estimate(value, -inf, inf)
     squares = np.array([sample.var(ddof=1) / sample.size for sample in samples])
     error = sqrt(squares.sum())
     if not error > 0:
         return Estimate(value, value, value)
-    freedom = squares.sum() ** 2 / sum(
-        square**2 / (each.size - 1) for square, each in zip(squares, samples, strict=True)
-    )
     thirds = [((each - each.mean()) ** 3).sum() / (each.size - 1) / each.size**2 for each in samples]
-    width, skewness = float(t.ppf(LEVEL, freedom)), sum(thirds) / error**3
+    width, skewness = _quantile(squares, np.array([each.size for each in samples])), sum(thirds) / error**3
     return Estimate(value, *(value - error * _unskewed(end, skewness) for end in (width, -width)))
+
+
+def _quantile(squares: Floats, sizes: NDArray[np.int64]) -> float:
+    """Student's t with Welch's degrees of freedom, from the squared standard errors of samples of these sizes."""
+    from scipy.stats import t
+
+    if not squares.sum() > 0:
+        return 0.0
+    return float(t.ppf(LEVEL, squares.sum() ** 2 / (squares**2 / (sizes - 1)).sum()))
 
 
 def _unskewed(quantile: float, skewness: float) -> float:

@@ -2,9 +2,10 @@
 
 In comes a folder: the schema's CSV files, with the labels or without, or the labels alone (a label delivery). Out come
 rows in append-only tables: `as_of` is the moment that they describe, `created_at` the load's `known_at`. A file that is
-what was loaded last from its place is not loaded again. Of any other only what differs from the newest known version of
-(entity, as_of) is added: a changed file adds corrections, and so does one that brings older values back. A user whom a
-redelivery leaves out is kept: absence is no value, and nothing is taken back.
+what was loaded last from its place is not loaded again; nor is one from a place that is new, as where the extracts were
+moved, if it is what was loaded last under its delivery's name. Of any other only what differs from the newest known
+version of (entity, as_of) is added: a changed file adds corrections, and so does one that brings older values back. A
+user whom a redelivery leaves out is kept: absence is no value, and nothing is taken back.
 """
 
 import os
@@ -23,24 +24,24 @@ from asof.extract_schema import ExtractSchema
 from asof.settings import Settings
 from training.append import Times, append
 from training.code_version import code_version
-from training.deliveries import Part
+from training.deliveries import Part, delivery_name
 from training.extract import DeliveredTable, read_extract
 from training.extract_checks import KnownIds
 from training.tables import Connection, create_tables, prepare_tables, turn
 
 __all__ = ["Snapshot", "prepare_tables", "take_snapshot"]
 
-LAST = """
-SELECT DISTINCT ON (file) file, facts ->> 'sha256', known_at
-FROM public.loads, jsonb_each(files) AS each(file, facts) WHERE folder = %s AND as_of = %s
-ORDER BY file, load_id DESC"""
+LOADED = """
+SELECT folder, file, facts ->> 'sha256', known_at
+FROM public.loads, jsonb_each(files) AS each(file, facts) WHERE as_of = %s
+ORDER BY load_id"""
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """What one load did: rows read and rows added for each table, the SHA-256 of each file.
 
-    `load_id` is its row in the table `loads`; None where each file was what was loaded last from its place.
+    `load_id` is its row in the table `loads`; None where each file was what was loaded last.
     """
 
     as_of: datetime
@@ -64,9 +65,9 @@ def take_snapshot(
     turns.
 
     `known_at` is the real now unless given; for a backfill it is given, and may equal `as_of`. A file that has the
-    bytes that were loaded last from its place adds nothing, even where another delivery has corrected it since. Raises
-    ExtractError where the files break a rule, HistoryError where the load would change what was known at some moment
-    or could not count, and ConfigurationError where the tables are not the schema's.
+    bytes that were loaded last, from its place or under its name, adds nothing, even where another delivery has
+    corrected it since. Raises ExtractError where the files break a rule, HistoryError where the load would change what
+    was known at some moment or could not count, and ConfigurationError where the tables are not the schema's.
     """
     with turn(settings) as connection:
         # Now is taken in our turn: so a later load is never known earlier.
@@ -127,9 +128,8 @@ def _stored_ids(connection: Connection, schema: ExtractSchema, times: Times) -> 
 def _changed(
     connection: Connection, folder: Path, times: Times, delivery: Sequence[DeliveredTable]
 ) -> list[DeliveredTable]:
-    """The files that are not what was loaded last from their place. Raises HistoryError where one could not count."""
-    loaded = connection.execute(LAST, (_place(folder), times.as_of)).fetchall()
-    last = {file: (sha256, known_at) for file, sha256, known_at in loaded}
+    """The files that are not what was loaded last. Raises HistoryError where one could not count."""
+    last = _loaded_last(connection, folder, times)
     changed = [each for each in delivery if each.file not in last or last[each.file][0] != each.sha256]
     for each in changed:
         if each.file in last and (newer := last[each.file][1].astimezone(UTC)) > times.known_at:
@@ -139,6 +139,19 @@ def _changed(
                 "--backfill). Nothing was loaded."
             )
     return changed
+
+
+def _loaded_last(connection: Connection, folder: Path, times: Times) -> dict[str, tuple[str, datetime]]:
+    """Of each file its SHA-256 and known_at: of its place, or else of its delivery's name, wherever that was found."""
+    place, name = _place(folder), delivery_name(Path(_place(folder)))
+    here: dict[str, tuple[str, datetime]] = {}
+    anywhere: dict[str, tuple[str, datetime]] = {}
+    for found, file, sha256, known_at in connection.execute(LOADED, (times.as_of,)):
+        if found == place:
+            here[file] = sha256, known_at
+        if delivery_name(Path(found)) == name:
+            anywhere[file] = sha256, known_at
+    return anywhere | here
 
 
 def _place(folder: Path) -> str:

@@ -258,6 +258,57 @@ def test_redeliveries_of_the_same_bytes_do_not_come_back_when_all_are_loaded_aga
     assert month.failed_payments() == [1, 5]
 
 
+def corrected(month: Place, name: str = "month_000_r1") -> None:
+    """The month, and beside it the redelivery that corrects it."""
+    month(paid(1))
+    Place(month.settings, month.folder.with_name(name))(paid(5))
+
+
+@pytest.mark.parametrize("names", [("month_000", "month_000_r1"), ("Month_0", "month_000_R01"), ("month_2024-01-31",)])
+def test_extracts_that_were_moved_are_not_loaded_twice(month: Place, tmp_path: Path, names: tuple[str, ...]) -> None:
+    """Else the month would take back at its new place what a redelivery has corrected."""
+    corrected(month)
+    before = contents(month.settings)
+
+    for name, failed in zip(names, (1, 5), strict=False):
+        assert Place(month.settings, tmp_path / "moved" / name)(paid(failed)).load_id is None
+
+    assert contents(month.settings) == before
+
+
+def test_a_mounted_or_linked_folder_is_the_same_delivery(month: Place, tmp_path: Path) -> None:
+    corrected(month)
+    before = contents(month.settings)
+    (tmp_path / "mnt").mkdir()
+    (tmp_path / "mnt" / "extracts").symlink_to(tmp_path)
+
+    for folder in (tmp_path / "mnt" / "extracts", tmp_path / "mnt" / ".."):
+        for each in find_deliveries(folder, first=JANUARY.date()):
+            take_snapshot(month.settings, EXTRACT, each.folder, as_of=each.as_of)
+
+    assert contents(month.settings) == before
+
+
+def test_a_moved_delivery_that_has_changed_counts_and_so_does_its_way_back(month: Place, tmp_path: Path) -> None:
+    corrected(month)
+    moved = Place(month.settings, tmp_path / "moved" / "month_000")
+
+    new = [moved(paid(failed)).new_rows["payments_agg_90d"] for failed in (1, 7, 1)]
+
+    assert new == [0, 1, 1]
+    assert month.failed_payments() == [1, 5, 7, 1]
+
+
+def test_inboxes_of_whole_deliveries_do_not_take_each_other_back(month: Place, tmp_path: Path) -> None:
+    """Each inbox holds its month_000; all are ingested again every night."""
+    inboxes = [Place(month.settings, tmp_path / f"inbox-{number}" / "month_000") for number in range(3)]
+    for _ in range(2):
+        for inbox, failed in zip(inboxes, (1, 5, 1), strict=True):
+            inbox(paid(failed))
+
+    assert month.failed_payments() == [1, 5, 1]
+
+
 def test_of_a_changed_folder_only_the_files_that_changed_are_loaded(month: Place, tmp_path: Path) -> None:
     """Else the others would take back what a redelivery has corrected."""
     month(paid(1))

@@ -97,16 +97,40 @@ def test_equal_scores_say_nothing() -> None:
 
 
 def test_the_difference_of_two_aucs_has_delongs_error() -> None:
-    """Shifted, a normal sample's error is what the covariances of all its placements give, written out."""
+    """What the covariances of all placements give, written out, with the greater variance of a class for both."""
     other = PROBABILITIES + GENERATOR.normal(0, 0.1, LABELS.size)
     found = auc_difference(LABELS, PROBABILITIES, other)
     wins = [
         (np.sign(each[LABELS == 1][:, None] - each[LABELS == 0][None, :]) + 1) / 2 for each in (PROBABILITIES, other)
     ]
     lead = wins[0] - wins[1]
-    error = np.sqrt(lead.mean(axis=1).var(ddof=1) / lead.shape[0] + lead.mean(axis=0).var(ddof=1) / lead.shape[1])
+    greater = max(lead.mean(axis=axis).var(ddof=1) for axis in (0, 1))
+    error = np.sqrt(greater / lead.shape[0] + greater / lead.shape[1])
     assert found.value == pytest.approx(lead.mean(), abs=1e-12)
     assert (found.high - found.low) / 2 == pytest.approx(1.97 * error, rel=0.02)
+
+
+@pytest.mark.parametrize("leaf", [0.03, 0.1, 0.9])
+@pytest.mark.parametrize("positives", [15, 590])
+def test_a_rare_class_that_lies_in_one_leaf_shows_no_difference(leaf: float, positives: int) -> None:
+    """Neither a tree of two leaves that knows nothing nor a constant is better than the other."""
+    labels, generator = np.repeat([1, 0], [positives, 605 - positives]), np.random.default_rng(0)
+    better = [0, 0]
+    for _ in range(400):
+        tree, constant = (generator.random(605) < leaf).astype(float), np.zeros(605)
+        better[0] += auc_difference(labels, tree, constant).low > 0
+        better[1] += auc_difference(labels, constant, tree).low > 0
+    assert max(better) <= 18
+
+
+def test_rounded_probabilities_of_two_equally_good_models_show_no_difference() -> None:
+    labels, generator = np.repeat([1, 0], [30, 575]), np.random.default_rng(0)
+    better = 0
+    for _ in range(400):
+        truth = generator.normal(size=605) + labels
+        ours, theirs = np.round(1 / (1 + np.exp(3.4 - truth - generator.normal(0, 0.3, (2, 605)))), 1)
+        better += auc_difference(labels, ours, theirs).low > 0
+    assert better <= 18
 
 
 def test_the_mean_of_a_class_with_one_row_has_no_interval() -> None:
