@@ -1,6 +1,7 @@
 """Real parts for every test: a PostgreSQL server for the session, a database of its own for each module."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,9 @@ drawn.load_profile("asof")
 if "PYTEST_XDIST_WORKER" in os.environ:  # what is started by default must not meet what the other processes start
     for name in ("port", "mlflow_port", "prefect_port"):
         os.environ[f"ASOF_{name.upper()}"] = str(apart(Settings.model_fields[name].default))
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what is to run in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 STREAMFLOW = PROJECT.parent / "shared" / "data" / "streamflow"
 
