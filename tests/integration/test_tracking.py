@@ -239,7 +239,7 @@ def test_tables_of_another_mlflow_are_told_in_its_own_words(settings: Settings, 
 
 @pytest.mark.parametrize(
     "words",
-    ["retrain churn", "promote churn 1", "rollback churn", "bundle churn", "deploy churn", "serve churn", "demo"],
+    ["retrain churn", "promote churn 1", "rollback churn", "bundle churn", "serve churn", "demo"],
 )
 def test_a_command_tells_it_in_one_sentence_before_anything_starts(
     words: str, settings: Settings, closed_port: int
