@@ -18,7 +18,7 @@ not quoted: two names would be one."""
 OURS = frozenset(
     {
         *("loads", "materialisations", "whole_materialisations_begun", "parity_checks", "promotions"),
-        *("scoring_runs", "scored_users", "scores"),
+        *("scoring_runs", "scored_users", "scores", "online_definitions", "accepted_definitions"),
         # Feast's registry
         *("projects", "entities", "data_sources", "feature_views", "stream_feature_views", "on_demand_feature_views"),
         *("label_views", "feature_services", "saved_datasets", "validation_references", "managed_infra", "permissions"),

@@ -26,7 +26,7 @@ Answer = TypeVar("Answer")
 Lookup = Callable[[], Coroutine[Any, Any, Answer]]
 
 FIRST_PAUSE = 0.5
-PATIENCE = 300.0
+MAX_LOOK_AGE = 300.0
 """Seconds without a look at the registry after which no answer is given: what is registered may have changed."""
 
 
@@ -49,7 +49,7 @@ class OnlineFeatures:
     `opener` blocks, and gives what reads the store; so does `look`, and gives what is registered. The registry is
     looked at every `features_seconds`. Where it has changed the store is opened again, and the new reader takes over
     between two lookups; where it is no longer what the model was trained on, nothing is answered. While the registry is
-    away the answers go on for PATIENCE.
+    away the answers go on for MAX_LOOK_AGE.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class OnlineFeatures:
             logger.warning("%s Trying again every %g s.%s", error, self._settings.features_seconds, cause)
         self._trouble = error
         away = asyncio.get_running_loop().time() - self._looked
-        if isinstance(error, FeatureContractMismatch) or away > PATIENCE:
+        if isinstance(error, FeatureContractMismatch) or away > MAX_LOOK_AGE:
             await self._swap(None)
 
     async def _swap(self, new: _Opened | None) -> None:

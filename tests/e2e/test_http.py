@@ -100,6 +100,11 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     return document
 
 
+def _ready(client: httpx.Client) -> bool:
+    """Whether the worker that takes a new connection is ready: each of them answers 503 until it is."""
+    return httpx.get(client.base_url.join("/readyz")).status_code == 200
+
+
 @pytest.fixture(scope="module")
 def service(
     settings: Settings, small_model: "SmallModel", tmp_path_factory: pytest.TempPathFactory
@@ -108,7 +113,7 @@ def service(
     folder = tmp_path_factory.mktemp("service")
     variables = {"ASOF_WORKERS": "2", "ASOF_CLOCK": NOW.isoformat(), "FORWARDED_ALLOW_IPS": TRUSTED}
     with kit.serving(settings, small_model.bundle.bento_tag, folder, **variables) as client:
-        kit.eventually(lambda: client.get("/readyz").status_code == 200, 60, folder / "log")
+        kit.eventually(lambda: all(_ready(client) for _ in range(20)), 60, folder / "log")
         yield Service(client, folder / "log")
 
 

@@ -223,7 +223,10 @@ def test_no_permission_of_a_folder_that_was_there_changes(home: Settings) -> Non
         assert place.stat().st_uid != 0
 
 
-def test_with_a_url_given_nothing_is_embedded(server: Settings, tmp_path: Path) -> None:
+def test_with_a_url_given_nothing_is_embedded(
+    server: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PREFECT_HOME", raising=False)
     given = server.model_copy(update={"home": tmp_path / "home"})
     assert postgres.ensure(given).postgres_url == server.postgres_url
     assert [path.name for path in (tmp_path / "home").iterdir()] == ["prefect"]
