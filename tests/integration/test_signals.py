@@ -29,6 +29,7 @@ def _temporary_server(parent: int) -> psutil.Process:
 def test_it_ends_with_its_command(settings: Settings, tmp_path: Path, number: signal.Signals) -> None:
     write(tmp_path / "data" / "month_000", extract_files())
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    ours = signal.signal(number, signal.SIG_DFL)  # under `nohup` the command would inherit that SIGHUP is ignored
     with subprocess.Popen(
         [sys.executable, "-m", "flows", "ingest", str(tmp_path / "data"), "--as-of", "2024-01-31"],
         cwd=PROJECT,
@@ -36,6 +37,7 @@ def test_it_ends_with_its_command(settings: Settings, tmp_path: Path, number: si
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as command:
+        signal.signal(number, ours)
         server = _temporary_server(command.pid)
         command.send_signal(number)
         assert command.wait(60) != 0
