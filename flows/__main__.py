@@ -297,7 +297,7 @@ def rollback(
 def accept_definition(
     view: Annotated[str, typer.Argument(help="The feature view that is defined otherwise, and means the same.")],
     reason: Annotated[str, typer.Option(help="Why; it is recorded.")],
-    use_case: str = "churn",
+    use_case: UseCaseOption,
     as_json: Json = False,
 ) -> None:
     """Accept how a view is defined now as what the version in Production was trained on; services go on with it."""
@@ -305,8 +305,9 @@ def accept_definition(
         from asof.use_cases import load
         from training.acceptance import accept_definition as stage
 
-        settings = open_tracked_settings()
-        say({"accepted": [asdict(each) for each in stage(settings, load(use_case), view, reason=reason)]})
+        problem = load(use_case)
+        found = stage(open_tracked_settings(), problem, view, reason=reason)
+        say({"accepted": [asdict(each) for each in found]})
 
 
 @door.command()

@@ -61,6 +61,7 @@ def test_extracts_of_ones_own_are_taken(telecom: UseCase, tmp_path: Path) -> Non
         (["demo", "--use-case", "telecom"], {}),
         (["up"], {"ASOF_USE_CASE": "telecom"}),
         (["bundle", "--without-model"], {"ASOF_USE_CASE": "telecom"}),
+        (["accept-definition", "users_fv", "--reason", "why"], {"ASOF_USE_CASE": "telecom"}),
     ],
 )
 def test_an_unknown_use_case_is_one_sentence_however_it_was_named(words: list[str], given: dict[str, str]) -> None:
