@@ -97,7 +97,9 @@ def read_records(connection: "psycopg.Connection[Any]", store: str, views: Seque
     return DefinitionRecords(filled, frozenset(accepted), frozenset(again))
 
 
-def _rows(connection: "psycopg.Connection[Any]", table: str, query: str, told: Sequence[Any]) -> list[tuple[Any, ...]]:
+def _rows(
+    connection: "psycopg.Connection[Any]", table: str, query: str, parameters: Sequence[Any]
+) -> list[tuple[Any, ...]]:
     if connection.execute("SELECT to_regclass(%s)", [table]).fetchone() == (None,):
         return []
-    return connection.execute(query.encode(), told).fetchall()
+    return connection.execute(query.encode(), parameters).fetchall()

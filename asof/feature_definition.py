@@ -57,7 +57,7 @@ def changed_lines(before: str, now: str) -> str:
 
 
 def _lines(definition: str) -> list[str]:
-    """Columns of a query that stand in one line are shown apart."""
+    """Each column of a query on a line of its own."""
     return [line.strip().rstrip(",") for line in re.split(r"(?<=,)\s|\n", definition) if line.strip()]
 
 
@@ -75,12 +75,12 @@ def _rows(source: Any) -> str:
     kind = source.WhichOneof("options")
     if kind != "custom_options":
         return f"\n{kind} {getattr(source, kind) if kind else ''}".rstrip()
-    told = json.loads(source.custom_options.configuration)
-    if told.get("table"):
-        return f"\ntable {told['table']}"
-    if told.get("query"):
-        return QUERY + "\n".join(_trimmed(told["query"]))
-    return f"\n{source.data_source_class_type} {json.dumps(told, sort_keys=True)}"
+    options = json.loads(source.custom_options.configuration)
+    if options.get("table"):
+        return f"\ntable {options['table']}"
+    if options.get("query"):
+        return QUERY + "\n".join(_trimmed(options["query"]))
+    return f"\n{source.data_source_class_type} {json.dumps(options, sort_keys=True)}"
 
 
 def _trimmed(query: str) -> Iterator[str]:

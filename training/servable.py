@@ -54,13 +54,13 @@ def probabilities(model: "ClassifierMixin", features: pd.DataFrame) -> Floats:
         raise ModelError(f"{_kind(model)} gives no probabilities (predict_proba): wrap it in CalibratedClassifierCV.")
     if (classes := np.asarray(model.classes_).tolist()) != [0, 1]:
         raise ModelError(f"{_kind(model)} has the classes {classes}: it must keep the labels 0 and 1.")
-    told = np.asarray(model.predict_proba(features), dtype=np.float64)[:, 1]
-    if wrong := int((~((told >= 0) & (told <= 1 + 1e-9))).sum()):  # not >= 0 is a NaN
+    found = np.asarray(model.predict_proba(features), dtype=np.float64)[:, 1]
+    if wrong := int((~((found >= 0) & (found <= 1 + 1e-9))).sum()):  # not >= 0 is a NaN
         raise ModelError(
-            f"{_kind(model)} gives {wrong} of {told.size} rows no probability between 0 and 1: "
+            f"{_kind(model)} gives {wrong} of {found.size} rows no probability between 0 and 1: "
             "scale its columns, or take another."
         )
-    return told
+    return found
 
 
 def _classifier(estimator: Any) -> "ClassifierMixin":
