@@ -36,6 +36,16 @@ def server() -> Settings:
     return postgres.ensure(Settings())
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _own_environment() -> Iterator[None]:
+    """What a module exports for the platforms is gone afterwards; BentoML looks at its own only once."""
+    before = dict(os.environ)
+    yield
+    bentoml = {name: value for name, value in os.environ.items() if name.startswith("BENTOML_")}
+    os.environ.clear()
+    os.environ.update(before | bentoml)
+
+
 @pytest.fixture(scope="module")
 def settings(server: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Settings with a fresh database, a fresh MLflow database and a fresh home; all gone afterwards."""

@@ -106,7 +106,10 @@ def test_a_server_that_says_that_waiting_is_of_no_use_is_not_waited_for(run: Pat
     assert answer == background.Answer(503, "promote one", settled=True)
 
 
-def test_a_bento_is_served_by_its_whole_name_and_never_as_the_newest(tmp_path: Path) -> None:
+def test_a_bento_is_served_by_its_whole_name_and_never_as_the_newest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "bentoml"))
     settings = Settings(home=tmp_path, postgres_url="postgresql://asof:hush@127.0.0.1:5433/asof", clock="2024-03-01")
     (settings.bentoml_home / "bentos" / "streamflow_churn" / "one").mkdir(parents=True, exist_ok=True)
     (settings.bentoml_home / "bentos" / "streamflow_churn" / "latest").write_text("one")
