@@ -315,11 +315,11 @@ def history(use_case: DefaultUseCase, as_json: Json = False) -> None:
     """Who was in Production, since when and why; exit code 1 if anybody has rewritten it."""
     with account("reading", as_json=as_json) as say:
         from asof.use_cases import load
-        from flows.entries import for_people as told
+        from flows.entries import history_for_people
         from training.history_report import report_history
 
         report = report_history(open_settings(), load(use_case))
-        say(report if as_json else told(report))
+        say(report if as_json else history_for_people(report))
     raise typer.Exit(0 if report.intact else 1)
 
 
@@ -403,8 +403,9 @@ def doctor(
     with account("looking", as_json=as_json) as say:
         from flows.doctor import Addresses, diagnose
         from flows.doctor.report import for_people as in_a_table
+        from flows.progress import log
 
-        told = diagnose(Addresses(url, mlflow, prefect, postgres), use_case)
+        told = diagnose(Addresses(url, mlflow, prefect, postgres), use_case, say=log.info)
         say(told if as_json else in_a_table(told))
     raise typer.Exit(0 if told["well"] else 1)
 

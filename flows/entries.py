@@ -7,7 +7,7 @@ from training.history import Entry
 from training.history_report import HistoryReport
 
 
-def for_people(report: HistoryReport) -> dict[str, Any]:
+def history_for_people(report: HistoryReport) -> dict[str, Any]:
     """The report in few columns: evidence and whole hashes are in the JSON."""
     told = {
         "model": report.model,

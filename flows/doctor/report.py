@@ -1,6 +1,6 @@
 """Findings -> what `doctor` says: one JSON object, or a table for people."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from time import perf_counter
 from typing import Any
@@ -9,16 +9,17 @@ from asof.settings import export
 from flows.doctor.examination import examine
 from flows.doctor.finding import Finding, Severity
 from flows.doctor.given import Addresses, given_by
-from flows.progress import log
 
 
-def diagnose(addresses: Addresses, use_case: str | None = None) -> dict[str, Any]:
-    """Looks at everything, says what it looks at on the logger of progress, and gives the report."""
+def diagnose(
+    addresses: Addresses, use_case: str | None = None, *, say: Callable[[str], None] = lambda _: None
+) -> dict[str, Any]:
+    """Looks at everything, names each check to `say`, and gives the report."""
     begun = perf_counter()
     given = given_by(addresses, use_case=use_case)
     if given.settings.postgres_url is not None:
         export(given.settings)
-    return report(examine(given, say=log.info), perf_counter() - begun)
+    return report(examine(given, say=say), perf_counter() - begun)
 
 
 def report(findings: Sequence[Finding], seconds: float) -> dict[str, Any]:
