@@ -1,4 +1,4 @@
-"""Every error that AsOf raises on purpose. No HTTP and no platform here: `asof.serving.problems` translates.
+"""Every error that AsOf raises on purpose. No HTTP and no platform here: `asof.serving.http.problems` translates.
 
 AsOfError
 ├── ConfigurationError        a setting is missing, malformed or contradicts another
@@ -163,3 +163,11 @@ class TooManyRequests(ServingError):
     def __init__(self, message: str, *, retry_after: int) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+WORDS = ("No space left on device", "Disk quota exceeded", "Read-only file system", "database or disk is full")
+
+
+def is_disk_trouble(error: object) -> bool:
+    """By the words of the error, through whichever library it came."""
+    return any(words in str(error) for words in WORDS)
