@@ -116,7 +116,7 @@ def _version(top: Tree, chain: VersionChain) -> None:
             f"estimator {training.estimator}, random state {training.random_state}",
             f"code {training.git_commit}",
             f"environment: {environment}",
-            f"model digest {training.models.fitting.model_digest or 'not recorded'}",
+            f"model digest {training.model_digest or 'not recorded'}",
         ],
     )
     if signature := chain.signature:

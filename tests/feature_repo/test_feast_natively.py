@@ -7,9 +7,9 @@ from pathlib import Path
 from time import monotonic, sleep
 
 import pandas as pd
-from conftest import History
 
 from asof.features.feature_store import REPOSITORY, feature_store
+from tests.kits.data.history import History
 from tests.kits.machine.free_port import free_port
 
 

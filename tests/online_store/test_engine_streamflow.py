@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
-from conftest import History, moment
 
 from asof.features.feature_store import quiet
 from benchmarks.online_store.peers import FEAST_ENGINE, OURS, PEERS, STOCK, make_tables, open_peer
 from online_store.store import WideOnlineStore
+from tests.kits.data.history import History, moment
 from tests.kits.store import engine as kit
 
 

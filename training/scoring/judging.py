@@ -14,16 +14,15 @@ import numpy as np
 import pyarrow as arrow
 from numpy.typing import NDArray
 
-from asof.errors import EntityNotFound, MissingFeatures, StaleFeatures
+from asof.errors import AsOfError, EntityNotFound, MissingFeatures, StaleFeatures
 from asof.features.feature_contract import input_arrays
 from asof.inference.found_columns import FoundColumns
+from asof.inference.ranges import Flag, Trained
 from asof.inference.served_model import ServedModel
 from asof.inference.verdicts import Policy, Reading, admit, judge, timing
-from asof.serving.features.ranges import Flag, Trained
-from asof.serving.http.problems import BY_STATUS, kind_of
 from training.scoring.reading import Chunk
 
-FAILED = BY_STATUS[500].code
+FAILED = AsOfError.code
 """The code of a row at which the model fails, as the service answers it."""
 REFUSALS = (EntityNotFound, MissingFeatures, StaleFeatures)
 NO_FLAGS = "[]"
@@ -58,7 +57,7 @@ def judge_chunk(chunk: Chunk, model: ServedModel, policies: Sequence[Policy], no
             judged.flags[number] = json.dumps([*untimely, *trained.flags(chunk.found.row(number))])
             good[number] = True
         except REFUSALS as error:
-            _refuse(judged, number, kind_of(error).code, str(error))
+            _refuse(judged, number, error.code, str(error))
     _ask(judged, np.flatnonzero(good), lambda which: _probabilities(model, chunk.found, which))
     return judged
 

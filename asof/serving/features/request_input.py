@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from pydantic import BaseModel
 
 from asof.errors import InvalidRequest, Overloaded
+from asof.inference.ranges import Trained, outside
 from asof.serving.features.evidence import RequestEvidence
 from asof.serving.features.inputs import Input, Inputs, admit_given
-from asof.serving.features.ranges import Trained, outside
 from asof.use_case import FromRequest
 
 

@@ -16,6 +16,7 @@ from asof.errors import (
     Overloaded,
     StaleFeatures,
 )
+from asof.inference.ranges import Flag, Trained
 from asof.inference.verdicts import (
     FoundRow,
     Reading,
@@ -30,7 +31,6 @@ from asof.inference.verdicts import (
 from asof.serving.features.evidence import StoreEvidence
 from asof.serving.features.inputs import Evidence, Input, Inputs, admit_found
 from asof.serving.features.online_features import OnlineFeatures
-from asof.serving.features.ranges import Flag, Trained
 from asof.serving.logs.metrics import Metrics
 from asof.settings import Settings
 

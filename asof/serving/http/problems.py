@@ -49,18 +49,18 @@ class Kind:
 
 
 BY_ERROR: Mapping[type[AsOfError], Kind] = {
-    Unauthenticated: Kind(401, "unauthenticated", "No API key that counts", {"WWW-Authenticate": "Bearer"}),
-    Forbidden: Kind(403, "forbidden", "The API key has not the scope that this address takes"),
-    InvalidRequest: Kind(422, "invalid-request", "The request is not what this service takes"),
-    TooManyInstances: Kind(413, "too-many-instances", "The batch holds more instances than this service takes"),
-    EntityNotFound: Kind(404, "entity-not-found", "No feature view knows this entity"),
-    MissingFeatures: Kind(422, "missing-features", "A feature that the model needs is null, infinite or absent"),
-    StaleFeatures: Kind(503, "stale-features", "A feature is not of this moment"),
-    FeatureContractMismatch: Kind(503, "feature-contract-mismatch", "The registered features are not the model's"),
-    FeatureStoreUnavailable: Kind(503, "feature-store-unavailable", "The feature store does not answer"),
-    NotReady: Kind(503, "not-ready", "The service is not ready"),
-    Overloaded: Kind(429, "overloaded", "Too many requests are in flight"),
-    TooManyRequests: Kind(429, "too-many-requests", "The API key asks more often than it may"),
+    Unauthenticated: Kind(401, Unauthenticated.code, "No API key that counts", {"WWW-Authenticate": "Bearer"}),
+    Forbidden: Kind(403, Forbidden.code, "The API key has not the scope that this address takes"),
+    InvalidRequest: Kind(422, InvalidRequest.code, "The request is not what this service takes"),
+    TooManyInstances: Kind(413, TooManyInstances.code, "The batch holds more instances than this service takes"),
+    EntityNotFound: Kind(404, EntityNotFound.code, "No feature view knows this entity"),
+    MissingFeatures: Kind(422, MissingFeatures.code, "A feature that the model needs is null, infinite or absent"),
+    StaleFeatures: Kind(503, StaleFeatures.code, "A feature is not of this moment"),
+    FeatureContractMismatch: Kind(503, FeatureContractMismatch.code, "The registered features are not the model's"),
+    FeatureStoreUnavailable: Kind(503, FeatureStoreUnavailable.code, "The feature store does not answer"),
+    NotReady: Kind(503, NotReady.code, "The service is not ready"),
+    Overloaded: Kind(429, Overloaded.code, "Too many requests are in flight"),
+    TooManyRequests: Kind(429, TooManyRequests.code, "The API key asks more often than it may"),
 }
 
 BY_STATUS: Mapping[int, Kind] = {

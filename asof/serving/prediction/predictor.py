@@ -8,13 +8,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from asof.inference.ranges import Trained
 from asof.inference.served_model import ServedModel
 from asof.inference.verdicts import Reading
 from asof.model_facts import Lineage
 from asof.serving.features.batching import Batcher
 from asof.serving.features.inputs import Inputs
 from asof.serving.features.online_features import OnlineFeatures
-from asof.serving.features.ranges import Trained
 from asof.serving.features.request_input import RequestInput
 from asof.serving.features.store_input import StoreInput
 from asof.serving.prediction.worker import Worker

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 from asof.errors import ConfigurationError
 from asof.use_case import FromStore, UseCase
 from asof.use_cases import load
+from flows.__main__ import door
 from flows.terminal import demo
-from flows.terminal.options import door
 
 
 class Reached(Exception):

@@ -22,7 +22,6 @@ from pyarrow import parquet
 from asof.features.feature_contract import FeatureContract
 from asof.inference.served_model import ServedModel, load_verified
 from asof.model_facts import Lineage
-from asof.serving.http.problems import kind_of
 from asof.serving.prediction.predictor import Predictor
 from asof.serving.prediction.worker import Worker
 from asof.settings import Settings
@@ -143,7 +142,7 @@ async def _asked(predictor: Predictor, user: str) -> Told:
     try:
         given = await predictor.predict(CHURN.request(user_id=user))
     except Exception as error:
-        return Told(code=kind_of(error).code, detail=str(error))
+        return Told(code=error.code, detail=str(error))
     answer, evidence = given.answer.model_dump(), given.evidence
     return Told(answer["probability"], answer["churn"], evidence["flags"], evidence["as_of"])
 

@@ -8,13 +8,13 @@ from typing import Any
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from asof.inference.ranges import Trained
 from asof.inference.served_model import ServedModel
 from asof.model_facts import Lineage, ModelFacts
 from asof.serving.batch.instances import Instance
 from asof.serving.batch.outcomes import Answered
 from asof.serving.batch.work import Aside, Batch
 from asof.serving.features.inputs import Inputs
-from asof.serving.features.ranges import Trained
 from asof.serving.prediction.live import Live
 from asof.serving.prediction.predictor import Predictor
 from asof.serving.prediction.worker import Worker

@@ -9,10 +9,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from conftest import History
 
 from asof.errors import ScoringError
 from asof.inference.verdicts import Policy
+from tests.kits.data.history import History
 from tests.kits.models import scoring as kit
 from tests.kits.models.scoring import AS_OF, CHUNK, CHURN, Kill, Scene, begun, timeless
 from training.data.snapshots.snapshot import take_snapshot

@@ -14,13 +14,13 @@ from typing import Any
 
 import psycopg
 import pytest
-from conftest import History
 from pyarrow import parquet
 
 from asof.errors import ConfigurationError, FeatureContractMismatch, ModelError, ScoringError, TrainingSetError
 from asof.features.feature_contract import FeatureContract
 from asof.settings import PROJECT
 from asof.use_cases import load
+from tests.kits.data.history import History
 from tests.kits.models import scoring as kit
 from tests.kits.models.scoring import AS_OF, CHURN, MAY, NEWCOMER, Scene, of, timeless
 from tests.kits.service import serving as serving_kit

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from asof.errors import AsOfError
 from asof.features.feature_contract import Feature, FeatureContract
 from asof.inference.found_columns import FoundColumns
+from asof.inference.ranges import Trained
 from asof.inference.verdicts import FoundRow, Policy
 from asof.serving.features.inputs import Input
-from asof.serving.features.ranges import Trained
 from asof.serving.features.store_input import StoreInput
 from asof.serving.logs.metrics import Metrics
 from asof.settings import Settings

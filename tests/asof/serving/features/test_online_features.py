@@ -17,8 +17,8 @@ from pydantic import SecretStr
 from asof.errors import ConfigurationError, FeatureContractMismatch, FeatureStoreUnavailable
 from asof.features.feature_contract import Feature, FeatureContract
 from asof.features.feature_store import feature_store
+from asof.inference.ranges import Trained
 from asof.serving.features.online_features import OnlineFeatures
-from asof.serving.features.ranges import Trained
 from asof.serving.features.store.opening import STOCK, WIDE
 from asof.serving.features.store_input import StoreInput
 from asof.serving.logs.metrics import Metrics

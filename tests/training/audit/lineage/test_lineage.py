@@ -14,7 +14,6 @@ from typing import Any
 import pandas as pd
 import psycopg
 import pytest
-from conftest import CHURN, History
 
 from asof.errors import DataError, ModelError
 from asof.model_facts import Lineage
@@ -24,6 +23,7 @@ from asof.use_case import Estimator
 from flows.terminal.output import plain
 from flows.terminal.trace import Chain, follow, show
 from tests.kits.data.extracts import fetch
+from tests.kits.data.history import CHURN, History
 from tests.kits.models.cancer import CANCER, make
 from tests.kits.models.training import regression
 from training.audit.lineage.loads import OnDisk

@@ -14,7 +14,6 @@ import numpy as np
 import psycopg
 import pytest
 import skops.io
-from conftest import CHURN, _arrived
 from pyarrow import parquet
 
 from asof.errors import ModelError, TrainingSetError
@@ -25,6 +24,7 @@ from asof.settings import PROJECT, Settings, export
 from asof.use_case import Estimator, FromRequest, UseCase
 from simulator import SimulationPlan, simulate
 from tests.kits.data.extracts import fetch
+from tests.kits.data.history import CHURN, _arrived
 from tests.kits.models.cancer import CANCER, make
 from tests.kits.models.training import regression
 from training.audit.reproduction.rebuilt import Cell

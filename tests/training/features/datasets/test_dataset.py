@@ -5,11 +5,11 @@ from datetime import date, datetime, timedelta
 import pandas as pd
 import psycopg
 import pytest
-from conftest import CHURN, History, moment
 
 from asof.errors import TrainingSetError
 from asof.model_facts import Split
 from asof.settings import Settings
+from tests.kits.data.history import CHURN, History, moment
 from training.features.datasets.dataset import build_training_set, newest_labelled
 
 TTL = {"users": timedelta(days=400)}

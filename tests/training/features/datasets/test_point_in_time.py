@@ -9,12 +9,12 @@ from typing import Any
 import pandas as pd
 import psycopg
 import pytest
-from conftest import CHURN, History, moment
 from psycopg import sql
 
 from asof.errors import TrainingSetError
 from asof.features.feature_store import feature_store, quiet
 from asof.settings import Settings
+from tests.kits.data.history import CHURN, History, moment
 from tests.kits.machine.databases import fresh
 from training.data.snapshots.copy_query import copied
 from training.data.snapshots.known_at import tables_known_at

@@ -10,7 +10,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from conftest import CHURN, History, moment
 from feast import Entity, FeatureStore, Field, ValueType
 from feast.feature_view import FeatureViewState
 from feast.types import Float64
@@ -28,6 +27,7 @@ from asof.settings import Settings
 from doctor.data.definitions import _states, materialising
 from doctor.data.definitions import accepted as shown
 from tests.kits.data.definitions import OFTEN, SUBS, TRIPLED, asked, becomes, redefine, with_query
+from tests.kits.data.history import CHURN, History, moment
 from tests.kits.data.parity import copied
 from tests.kits.models.promotion import always
 from tests.kits.service.serving import register_small_model, registered_contract

@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 import psycopg
 import pytest
-from conftest import CHURN, History, moment
 from feast import FeatureStore
 
 from asof.features.feature_store import feature_store
 from online_store.relaying import within
+from tests.kits.data.history import CHURN, History, moment
 from tests.kits.data.parity import copied
 from tests.kits.service.serving import USER, write_users
 from training.features.materialisation.feature_registry import apply_features

@@ -8,12 +8,12 @@ from pathlib import Path
 import pandas as pd
 import psycopg
 import pytest
-from conftest import CHURN, History, moment
 
 from asof.features.feature_store import feature_store, quiet
 from asof.settings import Settings
 from simulator import simulate
 from tests.kits.data import parity as kit
+from tests.kits.data.history import CHURN, History, moment
 from tests.kits.data.parity import FEATURES, features_with, found
 from training.data.snapshots.known_at import tables_known_at
 from training.features.datasets.dataset import build_training_set

@@ -13,11 +13,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from conftest import CHURN, History, moment
 
 from asof.features.feature_contract import FeatureContract
 from asof.settings import PROJECT, Settings
 from tests.kits.data import parity as kit
+from tests.kits.data.history import CHURN, History, moment
 from tests.kits.service.serving import registered_contract
 from training.features.materialisation.materialise import materialise
 from training.release.gate.criteria import Criterion

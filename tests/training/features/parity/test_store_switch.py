@@ -9,11 +9,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from conftest import CHURN, History, moment
 
 from asof.errors import ConfigurationError, DataError
 from asof.settings import PROJECT
 from tests.kits.data import parity as kit
+from tests.kits.data.history import CHURN, History, moment
 from tests.kits.service.serving import write_users
 from training.features.materialisation.feature_registry import apply_features
 from training.features.materialisation.materialise import materialise

@@ -11,10 +11,10 @@ from pydantic_core import to_json
 from asof.errors import InvalidRequest
 from asof.features.feature_contract import Feature, FeatureContract
 from asof.inference.found_columns import FoundColumns
+from asof.inference.ranges import Trained, outside
 from asof.inference.verdicts import FoundRow
 from asof.model_facts import ModelFacts
 from asof.serving.features.evidence import StoredOutsideFlag, UnseenCategoryFlag
-from asof.serving.features.ranges import Trained, outside
 from asof.use_case import Given
 from tests.kits.service.serving import NOW, facts_of
 
