@@ -10,7 +10,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as drawn
 
 from asof.settings import PROJECT, Settings
-from tests.databases_kit import fresh
+from tests.databases_kit import fresh, mlflow_template
 from tests.free_port import apart, free_port
 
 # How long one example takes says more of who else uses the machine than of the code.
@@ -46,10 +46,17 @@ def _own_environment() -> Iterator[None]:
     os.environ.update(before | bentoml)
 
 
+@pytest.fixture(scope="session")
+def mlflow_tables(server: Settings) -> Iterator[str]:
+    """The database with MLflow's tables that every module's own is copied from."""
+    with mlflow_template(server) as name:
+        yield name
+
+
 @pytest.fixture(scope="module")
-def settings(server: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def settings(server: Settings, mlflow_tables: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Settings with a fresh database, a fresh MLflow database and a fresh home; all gone afterwards."""
-    with fresh(server, tmp_path_factory.mktemp("home")) as settings:
+    with fresh(server, tmp_path_factory.mktemp("home"), mlflow_tables) as settings:
         yield settings
 
 
