@@ -29,6 +29,15 @@ pytest_plugins = ["tests.kits.data.history", "tests.kits.service.small_model"]
 STREAMFLOW = PROJECT.parent / "shared" / "data" / "streamflow"
 
 
+SLOW = ("journeys", "service", "training", "local", "online_store")
+"""Folders whose files come first, so that both processes of `make test` end together."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    folders = [PROJECT / "tests" / name for name in SLOW]
+    items.sort(key=lambda item: [not item.path.is_relative_to(folder) for folder in folders])
+
+
 @pytest.fixture(scope="session")
 def server() -> Settings:
     """A running PostgreSQL: the one that ASOF_POSTGRES_URL names, or else the embedded one."""
