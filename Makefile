@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
 unexport MAKEFLAGS MFLAGS RUN FLOWS COMPOSE ARGS DATA AS_OF USE_CASE USERS MONTHS TO FROM
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-containers check bench lock serve up down status env simulate ingest inspect retrain promote score history trace rollback bundle secrets image images backup restore sbom audit doctor clean wipe
+.PHONY: help setup demo test soak test-containers check bench lock serve up down status env simulate ingest inspect retrain promote score history trace rollback bundle secrets image images backup restore sbom audit doctor clean wipe
 
 help: ## List the targets
 	@echo "AsOf: make TARGET [ARGS='...']"
@@ -29,7 +29,10 @@ demo: setup ## The main job on simulated data, or: DATA=folder AS_OF=2024-01-31 
 		$(if $(USERS),--users '$(USERS)') $(if $(MONTHS),--months '$(MONTHS)') $(ARGS)
 
 test: setup ## Run the tests, two files at a time [ARGS='tests/training/release -n 0']
-	$(RUN) -m pytest -n 2 --dist loadfile $(ARGS)
+	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+soak: setup ## Run the long tests: nightly, and before a release
+	$(RUN) -m pytest -m soak $(ARGS)
 
 test-containers: setup ## Build the stack of docker-compose.yml, bring it up, try it, tear it down [ARGS='--stack FOLDER']
 	$(RUN) -m pytest tests/containers -q -p no:cacheprovider $(ARGS)

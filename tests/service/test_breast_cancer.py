@@ -329,11 +329,12 @@ BODIES = st.one_of(
 )
 
 
-def test_two_thousand_random_bodies_find_no_error_of_the_service(service: httpx.Client) -> None:
+@pytest.mark.parametrize("bodies", [200, pytest.param(2000, marks=pytest.mark.soak)])
+def test_random_bodies_find_no_error_of_the_service(service: httpx.Client, bodies: int) -> None:
     seen: set[int] = set()
 
     @hypothesis_settings(
-        max_examples=2000, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+        max_examples=bodies, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
     )
     @given(BODIES)
     def send(body: Any) -> None:
