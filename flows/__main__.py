@@ -1,6 +1,6 @@
-"""The terminal door: `python -m flows COMMAND`. Each command calls one flow or stage and tells what came of it.
+"""AsOf's command line, `python -m flows COMMAND`. Each command runs one flow or stage and prints its result.
 
-People read tables on stdout and progress on stderr; with `--json` the last line of stdout is one JSON object.
+Tables go to stdout and progress to stderr; with `--json` the last line of stdout is one JSON object.
 """
 
 from dataclasses import asdict
@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from asof import __version__
 from asof.errors import ConfigurationError
 from asof.settings import Settings
 from flows.account import account, shortened
@@ -20,9 +21,25 @@ from flows.criteria import without_figures
 from flows.door import default_use_case, open_places, open_settings, open_tracked_settings
 from flows.findings import for_people, moment
 
-door = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+door = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 door.add_typer(api_keys, name="api-keys")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"asof {__version__}")
+        raise typer.Exit
+
+
+@door.callback(help=__doc__)
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print AsOf's version and exit.")
+    ] = False,
+) -> None: ...
+
+
 
 DAY, MOMENT = ["%Y-%m-%d"], ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 

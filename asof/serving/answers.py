@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field, create_model
 
+from asof import __version__
 from asof.feature_contract import FeatureContract
 from asof.feature_definition import digest_of
 from asof.serving.evidence import Evidence, ModelIdentity
@@ -70,6 +71,7 @@ class FollowingAnswer(BaseModel):
 class ModelAnswer(ModelIdentity):
     """The whole lineage of the model."""
 
+    asof_version: str = Field(description="The version of AsOf that serves it.", examples=[__version__])
     use_case: str
     estimator: str = Field(examples=["default"])
     threshold: float = Field(examples=[0.31])
@@ -164,6 +166,7 @@ def model_answer(model: ServedModel, lineage: Lineage, following: FollowingAnswe
     facts = model.facts
     return ModelAnswer(
         **identity(model, lineage),
+        asof_version=__version__,
         use_case=facts.use_case,
         estimator=facts.estimator,
         threshold=facts.threshold,
