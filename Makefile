@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
 unexport MAKEFLAGS MFLAGS RUN FLOWS COMPOSE ARGS DATA AS_OF USE_CASE USERS MONTHS TO FROM
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-containers check bench lock serve up down status env simulate ingest inspect retrain promote score history trace rollback bundle secrets image images backup restore sbom audit doctor clean wipe
+.PHONY: help setup demo test test-containers check bench lock serve up down status env simulate ingest inspect retrain promote score history trace rollback bundle secrets image images backup restore sbom audit docs doctor clean wipe
 
 help: ## List the targets
 	@echo "AsOf: make TARGET [ARGS='...']"
@@ -115,9 +115,14 @@ sbom: setup .venv-audit/.complete ## Write the bill of materials and the licence
 audit: setup .venv-audit/.complete ## Ask the advisory database (OSV) about every lock: exit code 1 if it knows something, 3 if it is away
 	@$(RUN) -m local audit $(ARGS)
 
-.venv-audit/.complete: requirements/audit.txt local/tools.sh
+docs: setup .venv-docs/.complete ## Build the documentation into site/; a broken link or anchor fails
+	@.venv-docs/bin/mkdocs build --quiet --strict
+	@if grep -rnoE '<(script|img|link|iframe)[^>]* (src|href)="?https?:[^ >]*' site --include='*.html'; then \
+		echo 'A page of the site loads something from another host.' >&2; exit 1; fi
+
+.venv-%/.complete: requirements/%.txt local/environment.sh
 	@rm -f $@
-	@sh local/tools.sh >&2
+	@sh local/environment.sh requirements/$*.txt .venv-$* >&2
 	@touch $@
 
 doctor: ## Look for what is wrong, and tell what mends it; changes nothing [ARGS='--url http://host:3000']
@@ -126,7 +131,7 @@ doctor: ## Look for what is wrong, and tell what mends it; changes nothing [ARGS
 
 clean: ## Stop everything; delete .venv and caches (the data in .asof stays)
 	@if [ -x $(RUN) ]; then $(RUN) -m local down; fi
-	rm -rf .venv .venv-audit .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-audit .venv-docs site .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 wipe: ## Stop everything; delete the data of the embedded stack too
