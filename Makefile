@@ -116,7 +116,7 @@ audit: setup .venv-audit/.complete ## Ask the advisory database (OSV) about ever
 	@$(RUN) -m local audit $(ARGS)
 
 docs: setup .venv-docs/.complete ## Build the documentation into site/; a broken link or anchor fails
-	@.venv-docs/bin/mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
 	@if grep -rnoE '<(script|img|link|iframe)[^>]* (src|href)="?https?:[^ >]*' site --include='*.html'; then \
 		echo 'A page of the site loads something from another host.' >&2; exit 1; fi
 
