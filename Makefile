@@ -28,7 +28,7 @@ demo: setup ## The main job on simulated data, or: DATA=folder AS_OF=2024-01-31 
 	$(FLOWS) demo $(if $(USE_CASE),--use-case '$(USE_CASE)') $(if $(DATA),--data '$(DATA)') $(if $(AS_OF),--as-of '$(AS_OF)') \
 		$(if $(USERS),--users '$(USERS)') $(if $(MONTHS),--months '$(MONTHS)') $(ARGS)
 
-test: setup ## Run the tests, two files at a time [ARGS='tests/unit -n 0']
+test: setup ## Run the tests, two files at a time [ARGS='tests/training/release -n 0']
 	$(RUN) -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-containers: setup ## Build the stack of docker-compose.yml, bring it up, try it, tear it down [ARGS='--stack FOLDER']
@@ -98,7 +98,7 @@ secrets: setup ## Make the secrets of docker-compose.yml that .env lacks
 
 images: image ## Build every image of docker-compose.yml, on PYTHON_IMAGE
 	docker buildx version >/dev/null 2>&1 || export DOCKER_BUILDKIT=0; \
-		CODE_VERSION="$$($(RUN) -c 'from training.code_version import code_version; print(code_version())')" $(COMPOSE) build mlflow prefect
+		CODE_VERSION="$$($(RUN) -c 'from training.data.snapshots.provenance import code_version; print(code_version())')" $(COMPOSE) build mlflow prefect
 
 backup: ## Save databases, artefacts and keys of the running stack [TO=folder]
 	@COMPOSE='$(COMPOSE)' sh deploy/backup.sh "$(TO)"

@@ -21,7 +21,7 @@ def surroundings() -> Mapping[str, str]:
     """What the checkout knows of its own stack; a Bento has no `local`, and is told everything by variables."""
     if not (PROJECT / "local").is_dir():
         return {}
-    from local import stack
+    from local.stack import stack
 
     return stack.surroundings(Settings())
 

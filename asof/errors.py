@@ -1,4 +1,4 @@
-"""Every error that AsOf raises on purpose. No HTTP and no platform here: `asof.serving.problems` translates.
+"""Every error that AsOf raises on purpose. No HTTP and no platform here: `asof.serving.http.problems` translates.
 
 AsOfError
 ├── ConfigurationError        a setting is missing, malformed or contradicts another
@@ -31,11 +31,13 @@ Each message names the thing and the next step.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 
 class AsOfError(Exception):
-    """The root of the tree."""
+    """The root of the tree; `code` names the kind of error for programs: in problem documents and batches of scores."""
+
+    code: ClassVar[str] = "internal-error"
 
 
 class ConfigurationError(AsOfError):
@@ -101,25 +103,37 @@ class RequestError(AsOfError):
 class Unauthenticated(RequestError):
     """The request brings no API key, or none that counts."""
 
+    code = "unauthenticated"
+
 
 class Forbidden(RequestError):
     """The API key has not the scope that the address takes."""
+
+    code = "forbidden"
 
 
 class InvalidRequest(RequestError):
     """A malformed body, a wrong type, an unknown field."""
 
+    code = "invalid-request"
+
 
 class TooManyInstances(RequestError):
     """A batch of more instances than the service takes."""
+
+    code = "too-many-instances"
 
 
 class EntityNotFound(RequestError):
     """No feature view knows this entity."""
 
+    code = "entity-not-found"
+
 
 class MissingFeatures(RequestError):
     """The entity is known, but a required feature is null, infinite or absent."""
+
+    code = "missing-features"
 
 
 class ServingError(AsOfError):
@@ -136,15 +150,21 @@ class ServingError(AsOfError):
 class StaleFeatures(ServingError):
     """A feature is older than its view allows, and the view's policy is to refuse."""
 
+    code = "stale-features"
+
     retry_after = 60
 
 
 class FeatureStoreUnavailable(ServingError):
     """The online store or the registry did not answer in time."""
 
+    code = "feature-store-unavailable"
+
 
 class FeatureContractMismatch(FeatureStoreUnavailable):
     """The registry's features are not those that the model was trained on: a prediction would be a guess."""
+
+    code = "feature-contract-mismatch"
 
     retry_after = 30
 
@@ -152,14 +172,28 @@ class FeatureContractMismatch(FeatureStoreUnavailable):
 class NotReady(ServingError):
     """The service follows the registry and has not yet found out which model it is to serve."""
 
+    code = "not-ready"
+
 
 class Overloaded(ServingError):
     """More requests are in flight than the service accepts."""
+
+    code = "overloaded"
 
 
 class TooManyRequests(ServingError):
     """An API key asks more often than it may."""
 
+    code = "too-many-requests"
+
     def __init__(self, message: str, *, retry_after: int) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+WORDS = ("No space left on device", "Disk quota exceeded", "Read-only file system", "database or disk is full")
+
+
+def is_disk_trouble(error: object) -> bool:
+    """By the words of the error, through whichever library it came."""
+    return any(words in str(error) for words in WORDS)

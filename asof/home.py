@@ -66,7 +66,7 @@ def private_file(file: Path) -> Path:
 def _close(path: Path) -> None:
     """Takes from others what they may do to a file or folder of ours.
 
-    The group that root lets pass through its home, PostgreSQL's, still may (`local.account`).
+    The group that root lets pass through its home, PostgreSQL's, still may (`local.embedded_postgres.system_account`).
     """
     found = path.lstat()
     if found.st_uid != os.geteuid() or stat.S_ISLNK(found.st_mode):

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
-from asof.feature_contract import FeatureContract
+from asof.features.feature_contract import FeatureContract
 
 DIRTY = "-dirty"
 """What follows a commit where files differed from it."""
@@ -30,11 +30,10 @@ class ModelFacts:
     `threshold` is the probability from which the answer is positive; `fingerprint` the SHA-256 of its training set and
     of all that defined it; `rows_digest` that of its rows alone, empty where none was recorded; `as_of` the moment of
     its features and labels; `known_at` the moment up to which rows were known; `model_digest` the SHA-256 of the fitted
-    model itself (`training.model_digest`), empty where none was recorded. `derived` names the columns that are
-    computed from the features before the model sees them; `ranges` holds the smallest and the greatest value of each
-    numeric feature among the rows that it was fitted on, `categories` the values of each categorical one, where they
-    were few enough to keep.
-    """
+    model itself (`training.models.fitting.model_digest`), empty where none was recorded. `derived` names the columns
+    that are computed from the features before the model sees them; `ranges` holds the smallest and the greatest value
+    of each numeric feature among the rows that it was fitted on, `categories` the values of each categorical one, where
+    they were few enough to keep."""
 
     use_case: str
     estimator: str
@@ -82,3 +81,16 @@ class ModelFacts:
             "categories": {name: tuple(values) for name, values in data.get("categories", {}).items()},
         }
         return cls(**(dict(data) | read))
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Where a served model comes from: its name and version in the registry, its run, and the Bento that serves it.
+
+    `version` is None where the model is not registered; `run_id` is empty where there is no model yet.
+    """
+
+    name: str
+    version: str | None
+    run_id: str
+    bento: str

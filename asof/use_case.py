@@ -10,13 +10,29 @@ from pydantic import BaseModel
 
 from asof.errors import ConfigurationError, ModelError
 from asof.extract_schema import ExtractSchema
-from asof.feature_contract import Compute, FeatureContract
-from asof.gate_bounds import GateBounds
+from asof.features.feature_contract import Compute, FeatureContract
 from asof.model_facts import ModelFacts, Split
 
 if TYPE_CHECKING:
     import pandas as pd
     from sklearn.base import ClassifierMixin
+
+
+@dataclass(frozen=True)
+class GateBounds:
+    """The margins of the comparison with the version in Production, and what each version must keep.
+
+    `auc_margin`: the AUC must be greater by more than this at the lower end of the 95 % interval of the difference.
+    `log_loss_margin`: the mean log loss may be greater by less than this at the upper end of its interval: the better
+    order of users must not be paid for with worse probabilities. `calibration_error`: the greatest expected
+    calibration error (0 to 1), where the rows are enough to tell it from chance. `latency_seconds`: the greatest
+    median time of one prediction without its lookup.
+    """
+
+    auc_margin: float = 0.0
+    log_loss_margin: float = 0.01
+    calibration_error: float = 0.05
+    latency_seconds: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -57,7 +73,7 @@ class Estimator:
     """One way to fit a model: how to build it, and the Feast FeatureService whose features it takes.
 
     `build(contract, random_state)` gives an unfitted scikit-learn classifier that takes the frame of
-    `asof.feature_contract.model_input` and is made of library classes only. `summary` is one line for people.
+    `asof.features.feature_contract.model_input` and is made of library classes only. `summary` is one line for people.
     `feature_service` is empty where the features come in the request.
     """
 

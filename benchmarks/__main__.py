@@ -36,7 +36,7 @@ from benchmarks.serving.run import measure_serving
 from benchmarks.stages import STAGES
 from benchmarks.swaps import measure_swaps
 from benchmarks.training_sets import measure_stream, measure_training_sets
-from local import postgres
+from local.embedded_postgres import postgres
 
 SIZES = (7_043, 200_000)
 USERS = 100_000

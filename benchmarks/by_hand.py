@@ -10,7 +10,7 @@ import pyarrow as arrow
 from psycopg import sql
 
 from asof.settings import Settings
-from training.copied import copied
+from training.data.snapshots.copy_query import copied
 
 QUERY = """
 SELECT l.user_id, months_active, monthly_fee, total_paid, paperless_billing, contract_type,

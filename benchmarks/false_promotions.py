@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from asof.gate_bounds import GateBounds
-from training.contest import Contest
-from training.gate import judge
-from training.metrics import Floats, Labels
+from asof.use_case import GateBounds
+from training.metrics.classification import Floats, Labels
+from training.release.gate.contest import Contest
+from training.release.gate.criteria import judge
 
 DRAWS = 400
 SIZES = ((605, 2), (605, 8), (605, 15), (605, 30), (605, 590), (60, 30), (7043, 30))

@@ -1,7 +1,7 @@
 """Months of StreamFlow snapshots, written by PostgreSQL itself into the real tables: as large as the disk allows.
 
-The tables are those that `training.tables` makes, with their keys, indexes and triggers. As after monthly loads, the
-rows of a month lie together, in the order of their keys; one user in fifty is corrected a day later.
+The tables are those that `training.data.snapshots.tables` makes, with their keys, indexes and triggers. As after
+monthly loads, the rows of a month lie together, in the order of their keys; one user in fifty is corrected a day later.
 """
 
 from datetime import date
@@ -12,7 +12,7 @@ from psycopg import sql
 from asof.extract_schema import RawTable
 from asof.settings import Settings
 from asof.use_cases import load
-from training.tables import prepare_tables
+from training.data.snapshots.tables import prepare_tables
 
 FIRST = date(2023, 1, 31)
 
@@ -71,7 +71,7 @@ def write_history(settings: Settings, *, users: int, months: int) -> None:
 
 def moment(month: int) -> date:
     """The end of a month of the history, counted from 0."""
-    from training.deliveries import month_end
+    from training.data.extracts.deliveries import month_end
 
     return month_end(FIRST, month)
 

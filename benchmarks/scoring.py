@@ -25,7 +25,7 @@ from benchmarks.processes import run_json
 from benchmarks.stages import simulate, snapshot
 
 if TYPE_CHECKING:
-    from training.scoring.chunks import Chunk
+    from training.scoring.reading import Chunk
 
 MONTHS = 2
 TRAINED_ON = 7_043
@@ -40,7 +40,7 @@ def measure_scoring(models: Settings, settings: Settings, users: int) -> Iterato
 
     Raises AssertionError where somebody was not scored.
     """
-    from training.materialise import apply_features
+    from training.features.materialisation.feature_registry import apply_features
 
     versions = _versions(models)
     export(settings)
@@ -81,11 +81,11 @@ def _ratios(table: dict[str, Any], parts: dict[str, Any], bare: float) -> str:
 
 def _versions(settings: Settings) -> dict[str, str]:
     """Both estimators, trained on as many simulated users as the real extracts have; neither passes a gate here."""
-    from training.dataset import build_training_set, newest_labelled
-    from training.evaluate import evaluate
-    from training.materialise import apply_features
-    from training.register import register
-    from training.train import train
+    from training.features.datasets.dataset import build_training_set, newest_labelled
+    from training.features.materialisation.feature_registry import apply_features
+    from training.models.evaluation.evaluate import evaluate
+    from training.models.fitting.train import train
+    from training.release.registry.register import register
 
     export(settings)
     with TemporaryDirectory() as folder:
@@ -102,11 +102,9 @@ def _versions(settings: Settings) -> dict[str, str]:
 
 
 def _chunks(settings: Settings, version: str) -> "Iterator[Chunk]":
-    from training.known_at import tables_known_at
-    from training.register import model_version
-    from training.scoring.chunks import read_chunks
-    from training.scoring.features import read_features
-    from training.scoring.query import Users
+    from training.data.snapshots.known_at import tables_known_at
+    from training.release.registry.versions import model_version
+    from training.scoring.reading import Users, read_chunks, read_features
     from training.scoring.score import CHUNK
 
     problem, as_of = load("churn"), datetime.fromisoformat(AS_OF)
@@ -117,8 +115,8 @@ def _chunks(settings: Settings, version: str) -> "Iterator[Chunk]":
 
 def bare(settings: Settings, version: str, _: str) -> dict[str, float]:
     """The model as it serves, on typed arrays of all that it takes."""
-    from asof.serving.model import load_verified
-    from training.register import model_version, verified_version
+    from asof.inference.served_model import load_verified
+    from training.release.registry.versions import model_version, verified_version
 
     problem = load("churn")
     with verified_version(settings, model_version(settings, problem, version)) as verified:
@@ -131,9 +129,9 @@ def bare(settings: Settings, version: str, _: str) -> dict[str, float]:
 
 def sklearn(settings: Settings, version: str, _: str) -> dict[str, float]:
     """The fitted pipeline's last step, on one thread, on arrays that the steps before have made."""
-    from asof.feature_contract import as_frame
-    from training.fit import one_thread
-    from training.register import load_model, model_version
+    from asof.features.feature_contract import as_frame
+    from training.one_thread import one_thread
+    from training.release.registry.versions import load_model, model_version
 
     fitted = load_model(settings, model_version(settings, load("churn"), version))
     pipeline: Any = getattr(fitted, "best_estimator_", fitted)
@@ -148,8 +146,8 @@ def _in_memory(settings: Settings, version: str) -> Iterator[dict[str, Any]]:
     """The model's input, chunk by chunk; without the users who lack something, whom nobody may score."""
     import numpy as np
 
-    from asof.feature_contract import input_arrays
-    from training.register import model_version
+    from asof.features.feature_contract import input_arrays
+    from training.release.registry.versions import model_version
 
     problem = load("churn")
     facts = model_version(settings, problem, version).facts

@@ -37,8 +37,8 @@ def simulate(_: Settings, folder: Path, users: int) -> None:
 
 
 def snapshot(settings: Settings, folder: Path, _: int) -> None:
-    from training.deliveries import find_deliveries
-    from training.snapshot import take_snapshot
+    from training.data.extracts.deliveries import find_deliveries
+    from training.data.snapshots.snapshot import take_snapshot
 
     schema = load("churn").extract
     for each in find_deliveries(folder, first=FIRST, backfill=True):
@@ -46,15 +46,15 @@ def snapshot(settings: Settings, folder: Path, _: int) -> None:
 
 
 def materialise(settings: Settings, _: Path, __: int) -> None:
-    from training.materialise import apply_features
-    from training.materialise import materialise as stage
+    from training.features.materialisation.feature_registry import apply_features
+    from training.features.materialisation.materialise import materialise as stage
 
     apply_features(settings)
     stage(settings)
 
 
 def training_set(settings: Settings, _: Path, users: int) -> None:
-    from training.dataset import build_training_set, newest_labelled
+    from training.features.datasets.dataset import build_training_set, newest_labelled
 
     use_case = load("churn")
     built = build_training_set(settings, use_case, newest_labelled(settings, use_case))

@@ -22,17 +22,18 @@ from pydantic import SecretStr
 from asof.settings import Settings, export
 from asof.use_case import UseCase
 from asof.use_cases import load
-from local import background
 from local.ports import free_ports
-from local.serve import serving
-from local.services import mlflow_service
-from training.bundle import bundle
-from training.dataset import build_training_set, newest_labelled
-from training.evaluate import evaluate
-from training.gate import Criterion
-from training.promote import promote
-from training.register import ModelVersion, register
-from training.train import train
+from local.stack import background
+from local.stack.serve import serving
+from local.stack.services import mlflow_service
+from training.features.datasets.dataset import build_training_set, newest_labelled
+from training.models.evaluation.evaluate import evaluate
+from training.models.fitting.train import train
+from training.release.bundling.bundle import bundle
+from training.release.gate.criteria import Criterion
+from training.release.promotion.promote import promote
+from training.release.registry.register import register
+from training.release.registry.versions import ModelVersion
 
 CLIENTS = 8
 ROUNDS = 3

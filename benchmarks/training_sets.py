@@ -40,7 +40,7 @@ def measure_training_sets(settings: Settings, users: int) -> dict[str, Any]:
 
     Raises AssertionError where both do not give the same rows.
     """
-    from training.materialise import apply_features
+    from training.features.materialisation.feature_registry import apply_features
 
     export(settings)
     begun = perf_counter()
@@ -75,7 +75,7 @@ def measure_stream(settings: Settings, rows: int) -> dict[str, Any]:
 
 def by_hand(settings: Settings, _: int) -> Callable[[], str]:
     from benchmarks.by_hand import joined_by_hand
-    from training.rows_digest import TYPES, rows_digest
+    from training.features.datasets.rows_digest import TYPES, rows_digest
 
     rows, frame = joined_by_hand(settings, as_of=AS_OF, known_at=KNOWN_AT)
     assert len(frame) == rows.num_rows
@@ -86,7 +86,7 @@ def by_hand(settings: Settings, _: int) -> Callable[[], str]:
 def ours(settings: Settings, users: int) -> Callable[[], str]:
     from datetime import datetime
 
-    from training.dataset import build_training_set
+    from training.features.datasets.dataset import build_training_set
 
     as_of, known_at = datetime.fromisoformat(AS_OF), datetime.fromisoformat(KNOWN_AT)
     built = build_training_set(settings, load("churn"), as_of, known_at=known_at)
@@ -95,7 +95,7 @@ def ours(settings: Settings, users: int) -> Callable[[], str]:
 
 
 def stream(_: Settings, rows: int) -> Callable[[], str]:
-    from training.rows_digest import rows_digest
+    from training.features.datasets.rows_digest import rows_digest
 
     types = {"user_id": "String", **{f"number_{place}": "Float64" for place in range(6)}}
     types |= {f"count_{place}": "Int64" for place in range(6)} | {f"flag_{place}": "Bool" for place in range(3)}
@@ -129,7 +129,7 @@ def main(who: str, size: str) -> None:
     import feast.infra.online_stores.postgres_online_store.postgres  # noqa: F401
 
     import benchmarks.by_hand  # noqa: F401
-    import training.dataset  # noqa: F401
+    import training.features.datasets.dataset  # noqa: F401
 
     settings = Settings()
     export(settings)

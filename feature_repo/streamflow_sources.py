@@ -1,7 +1,7 @@
 """Where the features come from: the append-only snapshot tables, with both of their times.
 
 Tables are named without a schema, so that a reader can put a schema of its own first on the search path:
-`training.point_in_time` does so to see the tables as they were known on an earlier day.
+`training.features.datasets.point_in_time` does so to see the tables as they were known on an earlier day.
 """
 
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource

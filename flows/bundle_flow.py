@@ -7,10 +7,9 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 
 from asof.use_cases import load
-from flows.door import default_use_case, open_settings
-from flows.retries import RETRIES
-from training.bundle import Bundle
-from training.bundle import bundle as build_bundle
+from flows.runtime.door import RETRIES, default_use_case, open_settings
+from training.release.bundling.bundle import Bundle
+from training.release.bundling.bundle import bundle as build_bundle
 
 
 @task(name="bundle", **RETRIES)

@@ -9,16 +9,15 @@ from prefect import flow, task
 
 from asof.settings import Moment
 from asof.use_cases import load
-from flows.artifacts import publish
-from flows.door import default_use_case, open_settings
-from flows.extract_files import refuse_foreign_files
 from flows.parity_flow import compare, told
-from flows.progress import log
-from flows.retries import RETRIES
-from training.deliveries import Delivery, find_deliveries
-from training.materialise import Materialisation, apply_features, check_features, materialise
-from training.parity.check import ENOUGH
-from training.snapshot import Snapshot, prepare_tables, take_snapshot
+from flows.runtime.door import RETRIES, default_use_case, open_settings
+from flows.runtime.extract_files import refuse_foreign_files
+from flows.runtime.progress import log, publish
+from training.data.extracts.deliveries import Delivery, find_deliveries
+from training.data.snapshots.snapshot import Snapshot, prepare_tables, take_snapshot
+from training.features.materialisation.feature_registry import apply_features, check_features
+from training.features.materialisation.materialise import Materialisation, materialise
+from training.features.parity.check import ENOUGH
 
 
 @task(name="take-snapshot", **RETRIES)

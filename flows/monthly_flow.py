@@ -7,7 +7,7 @@ from prefect import flow
 from prefect.deployments import run_deployment
 
 from asof.errors import AsOfError
-from flows.door import default_use_case
+from flows.runtime.door import default_use_case
 
 
 @flow(name="monthly", description="Ingest what has arrived, train on the newest labels, promote if better, bundle.")

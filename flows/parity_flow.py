@@ -12,20 +12,17 @@ from prefect.states import Completed, Failed
 from sqlalchemy.exc import SQLAlchemyError
 
 from asof.errors import AsOfError
-from asof.feature_store import misfit
+from asof.features.feature_store import misfit
 from asof.settings import Moment, Settings
 from asof.use_case import UseCase
 from asof.use_cases import load
-from flows.artifacts import publish
-from flows.door import default_use_case, open_settings
-from flows.progress import log
-from flows.retries import RETRIES
-from training.parity.advice import next_step, summary
-from training.parity.check import Parity, check_parity
-from training.parity.ledger import keep
-from training.parity.verdicts import Verdict
-from training.register import production
-from training.snapshot import prepare_tables
+from flows.runtime.door import RETRIES, default_use_case, open_settings
+from flows.runtime.progress import log, publish
+from training.data.snapshots.snapshot import prepare_tables
+from training.features.parity.check import Parity, check_parity, next_step, summary
+from training.features.parity.ledger import keep
+from training.features.parity.verdicts import Verdict
+from training.release.registry.versions import production
 
 
 @task(name="parity", **RETRIES)
@@ -39,7 +36,7 @@ def compare(use_case: str, as_of: datetime | None, sample: int | None) -> Parity
 
 def _misfit_of_production(settings: Settings, problem: UseCase) -> str:
     """Empty, too, where nothing is in Production, or MLflow does not say what is."""
-    from flows.doctor.mlflow_server import has_registry
+    from training.tracking.client import has_registry
 
     with contextlib.suppress(AsOfError, SQLAlchemyError):
         version = production(settings, problem) if has_registry(settings) else None

@@ -6,13 +6,11 @@ from typing import Any
 from prefect import flow, task
 
 from asof.use_cases import load
-from flows.artifacts import publish
-from flows.door import open_settings, open_tracked_settings
-from flows.progress import log
-from flows.retries import RETRIES
-from training.register import model_version
-from training.reproduction.reproduce import Reproduction
-from training.reproduction.reproduce import reproduce as build_again
+from flows.runtime.door import RETRIES, open_settings, open_tracked_settings
+from flows.runtime.progress import log, publish
+from training.audit.reproduction.reproduce import Reproduction
+from training.audit.reproduction.reproduce import reproduce as build_again
+from training.release.registry.versions import model_version
 
 
 @task(name="reproduce", **RETRIES)

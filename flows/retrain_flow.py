@@ -8,18 +8,17 @@ from prefect import flow, task
 
 from asof.settings import Moment
 from asof.use_cases import load
-from flows.artifacts import publish
-from flows.door import default_use_case, open_settings, open_tracked_settings
 from flows.inspect_flow import inspect_month
-from flows.progress import log
-from flows.retries import RETRIES
-from training.dataset import build_training_set, newest_labelled
-from training.evaluate import evaluate
-from training.judgement import judge_of
-from training.promote import Promotion
-from training.promote import promote as pass_gate
-from training.register import ModelVersion, model_version, register
-from training.train import train
+from flows.runtime.door import RETRIES, default_use_case, open_settings, open_tracked_settings
+from flows.runtime.progress import log, publish
+from training.features.datasets.dataset import build_training_set, newest_labelled
+from training.models.evaluation.evaluate import evaluate
+from training.models.fitting.train import train
+from training.release.gate.judge import judge_of
+from training.release.promotion.promote import Promotion
+from training.release.promotion.promote import promote as pass_gate
+from training.release.registry.register import register
+from training.release.registry.versions import ModelVersion, model_version
 
 
 @task(name="train-version", **RETRIES)

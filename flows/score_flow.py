@@ -7,10 +7,8 @@ from prefect import flow, task
 
 from asof.settings import Moment
 from asof.use_cases import load
-from flows.artifacts import publish
-from flows.door import default_use_case, open_settings, open_tracked_settings
-from flows.progress import log
-from flows.retries import RETRIES
+from flows.runtime.door import RETRIES, default_use_case, open_settings, open_tracked_settings
+from flows.runtime.progress import log, publish
 from training.scoring.score import POSTGRES, Scoring, score_users
 
 

@@ -12,9 +12,10 @@ from rich.table import Column, Table
 
 from asof.errors import AsOfError
 from asof.settings import PROJECT, Settings
-from local import postgres, stack
+from local.embedded_postgres import postgres
 from local.report import print_states
-from local.stack_secrets import make_secrets
+from local.stack import stack
+from local.stack.stack_secrets import make_secrets
 from local.supply.audit import DatabaseAway, locks
 from local.supply.audit import audit as audit_locks
 from local.supply.sbom import write_sbom

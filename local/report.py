@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.table import Column, Table
 
-from local.stack import State
+from local.stack.stack import State
 
 
 def print_states(states: Iterable[State]) -> None:

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from asof.errors import ConfigurationError
 from asof.settings import Settings
-from local.databases import make_database, reason
+from local.embedded_postgres.databases import make_database, reason
 from roles.access import ASOF, DATABASES, INGEST, MLFLOW, OWNER, PREFECT, SERVING, TRAINING
 from roles.deviation import Connection, Deviation, mend
 from roles.grants import wrong_in_asof, wrong_in_sister, wrong_on_databases

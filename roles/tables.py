@@ -2,18 +2,19 @@
 
 import psycopg
 
-from asof.definition_records import ACCEPTED
 from asof.extract_schema import ExtractSchema
-from asof.feature_store import feature_store, registry_tables
+from asof.features.definition_records import ACCEPTED
+from asof.features.feature_store import feature_store, registry_tables
 from asof.settings import Settings
 from asof.use_case import FromStore
 from asof.use_cases import load, names
 from roles.access import Tables
-from training import acceptance, brought, history
-from training.absent_tables import make_absent
-from training.parity import ledger
+from training.data.snapshots.owned_tables import make_absent
+from training.data.snapshots.snapshot import prepare_tables
+from training.features.materialisation import watermarks as brought
+from training.features.parity import ledger
+from training.release.promotion import acceptance, history
 from training.scoring import postgres as scoring
-from training.snapshot import prepare_tables
 
 
 def extracts() -> list[ExtractSchema]:

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck
 from hypothesis import settings as drawn
 
 from asof.settings import PROJECT, Settings
-from tests.databases_kit import fresh
-from tests.free_port import apart, free_port
+from tests.kits.machine.databases import fresh
+from tests.kits.machine.free_port import apart, free_port
 
 # How long one example takes says more of who else uses the machine than of the code.
 drawn.register_profile("asof", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -24,13 +24,15 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # what is started by default must not m
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what is to run in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+pytest_plugins = ["tests.kits.data.history", "tests.kits.service.small_model"]
+
 STREAMFLOW = PROJECT.parent / "shared" / "data" / "streamflow"
 
 
 @pytest.fixture(scope="session")
 def server() -> Settings:
     """A running PostgreSQL: the one that ASOF_POSTGRES_URL names, or else the embedded one."""
-    from local import postgres
+    from local.embedded_postgres import postgres
 
     os.environ.pop("ASOF_CLOCK", None)
     return postgres.ensure(Settings())
@@ -56,8 +58,8 @@ def settings(server: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.fixture(scope="session")
 def prefect_api(server: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a real Prefect server with a database of its own."""
-    from local import background
-    from local.services import prefect_service
+    from local.stack import background
+    from local.stack.services import prefect_service
 
     folder = tmp_path_factory.mktemp("prefect")
     service = prefect_service(server.model_copy(update={"home": folder}))

@@ -23,18 +23,18 @@ from starlette.middleware import Middleware
 
 from asof import use_cases
 from asof.errors import AsOfError
-from asof.serving.access.door import Door
-from asof.serving.access_log import AccessLog
-from asof.serving.boundary import Boundary
-from asof.serving.endpoints import Endpoints, OwnPaths
-from asof.serving.fast_lane import FastLane
-from asof.serving.http import BATCH, PREDICT, create_app
-from asof.serving.json_log import write_log
-from asof.serving.openapi import document
-from asof.serving.readiness import Readiness
-from asof.serving.turnstile import Turnstile
+from asof.serving.access.guard import Door
+from asof.serving.api.fast_lane import FastLane
+from asof.serving.api.load_shedding import Turnstile
+from asof.serving.api.metric_paths import Endpoints, OwnPaths
+from asof.serving.api.routes import BATCH, PREDICT, create_app
+from asof.serving.http.boundary import Boundary
+from asof.serving.http.openapi import document
+from asof.serving.http.readiness import Readiness
+from asof.serving.logs.access_log import AccessLog
+from asof.serving.logs.json_log import write_log
 from asof.settings import Settings, log_format
-from asof.signing_keys import trusted_keys
+from asof.trust.signing_keys import trusted_keys
 from asof.use_case import FromStore, UseCase
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def make_service(arguments: Arguments, surroundings: Callable[[], Mapping[str, s
         def __init__(self) -> None:
             # Imported here: the process that starts the workers needs none of it, and would start it twice as slowly.
             from asof.serving.assembly import assemble
-            from asof.serving.worker import Worker
+            from asof.serving.prediction.worker import Worker
 
             self.keys = trusted_keys(settings, arguments.trusted_keys)
             worker = Worker(settings, use_case, bento=_bento())
@@ -180,7 +180,7 @@ def _prepare(settings: Settings, arguments: Arguments, use_case: UseCase) -> Non
 
     Raises ConfigurationError where something is not set: said once, and not by each worker again and again.
     """
-    from asof.serving.shared_folder import make_folder
+    from asof.serving.following.shared_folder import make_folder
 
     if isinstance(use_case.source, FromStore):
         settings.database()

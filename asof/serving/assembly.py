@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asof.serving.live import Live
-from asof.serving.model import ServedModel, load_model
-from asof.serving.predictor import Predictor
-from asof.serving.worker import Worker
-from asof.signing_keys import TrustedKeys
+from asof.inference.served_model import ServedModel, load_model
+from asof.serving.prediction.live import Live
+from asof.serving.prediction.predictor import Predictor
+from asof.serving.prediction.worker import Worker
+from asof.trust.signing_keys import TrustedKeys
 
 if TYPE_CHECKING:
-    from asof.serving.follow import Follower
-    from asof.serving.registry import Registry
+    from asof.serving.following.follower import Follower
+    from asof.serving.following.mlflow_registry import Registry
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ def assemble(worker: Worker, own: Stored | None, keys: TrustedKeys) -> Live:
 
 def follower_of(live: Live, keys: TrustedKeys) -> "Follower":
     """Imported here: who does not follow needs no client of HTTP."""
-    from asof.serving.candidates import Candidates
-    from asof.serving.follow import Follower
-    from asof.serving.shared_folder import make_folder
-    from asof.serving.shelf import Shelf
+    from asof.serving.following.candidates import Candidates
+    from asof.serving.following.follower import Follower
+    from asof.serving.following.model_cache import Shelf
+    from asof.serving.following.shared_folder import make_folder
 
     worker = live.worker
     settings, name = worker.settings, worker.lineage.name
@@ -59,12 +59,12 @@ def follower_of(live: Live, keys: TrustedKeys) -> "Follower":
 
 def origin_of(live: Live, keys: TrustedKeys) -> "asyncio.Task[None]":
     """Asks the registry whether the model is one of its own; to be called inside the event loop."""
-    from asof.serving.origin import check_origin
+    from asof.serving.following.origin import check_origin
 
     return asyncio.create_task(check_origin(live, _registry(live, keys)))
 
 
 def _registry(live: Live, keys: TrustedKeys) -> "Registry":
-    from asof.serving.registry import Registry
+    from asof.serving.following.mlflow_registry import Registry
 
     return Registry(live.worker.settings.registry, live.worker.lineage.name, keys)

@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from asof.feature_store import quiet
+from asof.features.feature_store import quiet
 from asof.settings import Settings, export
 from benchmarks.online_store.bare import open_bare
 from benchmarks.online_store.peers import PEERS, Peer, make_tables, open_peer

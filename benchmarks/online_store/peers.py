@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from asof.feature_store import REPOSITORY, configuration, quiet
+from asof.features.feature_store import REPOSITORY, configuration, quiet
 from asof.settings import Settings
 
 if TYPE_CHECKING:

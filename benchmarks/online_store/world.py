@@ -23,7 +23,7 @@ WHERE as_of < {newest} AND abs(hashtext({entity})) % 100 = 0 ORDER BY {entity}, 
 
 def write_world(settings: Settings, users: int) -> None:
     """Fills the database, and registers StreamFlow's features."""
-    from training.materialise import apply_features
+    from training.features.materialisation.feature_registry import apply_features
 
     export(settings)
     write_history(settings, users=users, months=MONTHS)

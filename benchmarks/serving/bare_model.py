@@ -13,7 +13,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from asof.serving.runtime import Onnx
+from asof.inference.runtime import Onnx
 from benchmarks.serving.samples import percentiles
 
 if TYPE_CHECKING:

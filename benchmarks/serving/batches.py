@@ -37,7 +37,7 @@ def measure_batches(settings: Settings, progress: Progress) -> Iterator[Row]:
     with TemporaryDirectory() as folder:
         progress("users, features and both models")
         world = prepared(settings, Path(folder), users=USERS, variants=("forest-one", "default"))
-        os.environ["BENTOML_HOME"] = world.environment()["BENTOML_HOME"]  # where local.services looks for a Bento
+        os.environ["BENTOML_HOME"] = world.environment()["BENTOML_HOME"]  # where local.stack.services looks for a Bento
         for name in MODELS:
             peer = catalogue()[name]
             progress(peer.title)

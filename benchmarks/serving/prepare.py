@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asof.serving.model import MLFLOW_FOLDER
-from asof.serving.runtime import MODEL_ONNX
+from asof.inference.runtime import MODEL_ONNX
+from asof.inference.served_model import MLFLOW_FOLDER
 from asof.settings import Settings, export
 from asof.use_cases import load
 from benchmarks.serving.world import (
@@ -31,8 +31,8 @@ from benchmarks.stages import materialise, simulate, snapshot
 if TYPE_CHECKING:
     import pandas as pd
 
-    from training.bundle import Bundle
-    from training.register import ModelVersion
+    from training.release.bundling.bundle import Bundle
+    from training.release.registry.versions import ModelVersion
 
 AS_MANY = 7_043
 """Users of the real extracts."""
@@ -45,7 +45,7 @@ Frames = Mapping[str, "pd.DataFrame"]
 
 def prepare(settings: Settings, folder: Path, users: int, variants: Sequence[str]) -> dict[str, Any]:
     """The members of a World that are not known beforehand."""
-    from training.bundle import bundle
+    from training.release.bundling.bundle import bundle
 
     extracts = _extracts(settings, folder, users)
     snapshot(settings, extracts, users)
@@ -76,10 +76,10 @@ def _extracts(settings: Settings, folder: Path, users: int) -> Path:
 
 
 def _version(settings: Settings, estimator: str) -> "ModelVersion":
-    from training.dataset import build_training_set, newest_labelled
-    from training.evaluate import evaluate
-    from training.register import register
-    from training.train import train
+    from training.features.datasets.dataset import build_training_set, newest_labelled
+    from training.models.evaluation.evaluate import evaluate
+    from training.models.fitting.train import train
+    from training.release.registry.register import register
 
     problem = load("churn")
     service = problem.estimator(estimator).feature_service
@@ -89,8 +89,8 @@ def _version(settings: Settings, estimator: str) -> "ModelVersion":
 
 def _online_values(settings: Settings, versions: Mapping[str, "ModelVersion"]) -> Frames:
     """The models' input as the online store has it, by user: only those of whom no model misses anything."""
-    from asof.feature_contract import model_frame
-    from asof.feature_store import feature_store
+    from asof.features.feature_contract import model_frame
+    from asof.features.feature_store import feature_store
 
     frames = {}
     with feature_store(settings) as store:
@@ -138,7 +138,7 @@ def _fitted(
     settings: Settings, versions: Mapping[str, "ModelVersion"], frames: Frames
 ) -> tuple[dict[str, Any], dict[str, list[float]]]:
     """The registered models, and what each says of the first rows."""
-    from training.register import load_model
+    from training.release.registry.versions import load_model
 
     fitted = {model: load_model(settings, version) for model, version in versions.items()}
     rows = {model: frames[model].head(CHECKED) for model in fitted}
@@ -153,12 +153,12 @@ def _saved(variant: str, estimator: Any, rows: "pd.DataFrame", folder: Path) -> 
 
 
 def _save(estimator: Any, rows: "pd.DataFrame", path: Path) -> str:
-    """As a user would, and as `training.record` does."""
+    """As a user would, and as `training.models.fitting.run_record` does."""
     import mlflow
     from mlflow.models import infer_signature
 
-    from asof.trusted_types import TRUSTED_TYPES
-    from training.record import LIBRARIES
+    from asof.trust.trusted_types import TRUSTED_TYPES
+    from training.models.fitting.run_record import LIBRARIES
 
     example = rows.head(CHECKED)
     mlflow.sklearn.save_model(

@@ -34,7 +34,7 @@ def measure_serving(settings: Settings, into: Path, effort: Effort, progress: Pr
 
 def _measured(settings: Settings, folder: Path, effort: Effort, progress: Progress) -> Iterator[tuple[str, Any]]:
     world, every = prepared(settings, folder), catalogue()
-    os.environ["BENTOML_HOME"] = world.environment()["BENTOML_HOME"]  # where local.services looks for a Bento
+    os.environ["BENTOML_HOME"] = world.environment()["BENTOML_HOME"]  # where local.stack.services looks for a Bento
     chosen = {name: peer for name, peer in every.items() if not effort.only or name in effort.only}
     progress("the bare models")
     yield "bare", bare_models(world, effort)

@@ -10,10 +10,10 @@ from asof.settings import Settings
 from benchmarks.serving.peer import Started
 from benchmarks.serving.world import OWN_STORE, World
 from benchmarks.stages import LAST
-from local import background
-from local.background import Service
 from local.ports import any_free_port
-from local.services import prediction_service
+from local.stack import background
+from local.stack.background import Service
+from local.stack.services import prediction_service
 
 Start = Callable[[World, Path], AbstractContextManager[Started]]
 
@@ -51,7 +51,7 @@ def servers(*makes: Callable[[World], Server]) -> Start:
 
 
 def bento(model: str, *, workers: int = 1, store: str = OWN_STORE) -> Start:
-    """Our own service, as `local.serve` starts it, on the online store of that type."""
+    """Our own service, as `local.stack.serve` starts it, on the online store of that type."""
 
     @contextmanager
     def start(world: World, folder: Path) -> Iterator[Started]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import psutil
 
 from asof.settings import Settings
-from local import postgres
+from local.embedded_postgres import postgres
 
 MIB = 2**20
 

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from asof.settings import Settings
-from tests.serving_kit import free_port
+from tests.kits.service.serving import free_port
 
 CONFINED = (
     *("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL"),

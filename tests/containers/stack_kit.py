@@ -13,7 +13,7 @@ import httpx
 
 from asof.settings import PROJECT
 from local.ports import any_free_port
-from local.stack_secrets import make_secrets
+from local.stack.stack_secrets import make_secrets
 
 PORTS = ("PREDICTION_PORT", "MLFLOW_UI_PORT", "PREFECT_UI_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT")
 LONG_RUNNING = ("postgres", "mlflow", "prefect", "worker-ingest", "worker-training", "prediction")

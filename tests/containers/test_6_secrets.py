@@ -8,7 +8,7 @@ import pytest
 
 from tests.containers.images import NAMES, WITH_MODEL
 from tests.containers.stack_kit import JOBS, LONG_RUNNING, Stack, run
-from tests.secret_kit import leaks
+from tests.kits.machine.secret import leaks
 
 IMAGES = (NAMES["FLOWS_IMAGE"], NAMES["MLFLOW_IMAGE"], NAMES["PREDICTION_IMAGE"], WITH_MODEL)
 FOLDERS = ("/etc", "/home", "/opt/asof", "/opt/mlflow", "/root", "/srv", "/tmp", "/var/lib", "/var/log")

@@ -12,11 +12,11 @@ from packaging.requirements import Requirement
 
 from asof.settings import PROJECT, Settings, export
 from asof.use_cases import load
-from local.image import containerize
-from tests import serving_kit as kit
+from local.stack.image import containerize
 from tests.containers.image_kit import Container, SlowRequest, docker, running
-from training.bundle import bundle
-from training.materialise import apply_features
+from tests.kits.service import serving as kit
+from training.features.materialisation.feature_registry import apply_features
+from training.release.bundling.bundle import bundle
 
 IMAGE = "asof-test-image:model"
 UID = 1034
@@ -91,7 +91,8 @@ def test_it_is_healthy_and_the_check_says_so_only_where_it_is_ready(container: C
 
 def test_the_code_is_compiled_and_no_source_is_compiled_again(container: Container) -> None:
     program = (
-        "import importlib.util as u, pathlib; from bentoml import _version; import starlette, asof.serving.http as h\n"
+        "import importlib.util as u, pathlib; from bentoml import _version\n"
+        "import starlette, asof.serving.api.routes as h\n"
         "print([pathlib.Path(u.cache_from_source(m.__file__)).read_bytes()[4] for m in (starlette, h)])"
     )
     words = ("exec", "-w", "/home/bentoml/bento/src", container.name, "python", "-c", program)
@@ -101,7 +102,7 @@ def test_the_code_is_compiled_and_no_source_is_compiled_again(container: Contain
 def test_what_serves_a_model_that_is_not_compiled_or_a_store_of_others_is_whole(image: str) -> None:
     names = (
         *("sklearn.ensemble", "sklearn.compose", "skops.io", "pandas", "scipy.stats", "pyarrow.ipc", "pyarrow.parquet"),
-        *("feast.feature_store", "feast.infra.registry.sql", "asof.serving.store.feast_api"),
+        *("feast.feature_store", "feast.infra.registry.sql", "asof.serving.features.store.feast_api"),
         "feast.infra.online_stores.postgres_online_store.postgres",
         "feast.infra.offline_stores.contrib.postgres_offline_store.postgres",
     )

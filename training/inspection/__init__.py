@@ -7,11 +7,10 @@ One file holds one kind of check, a pure function of a Month or of a Pair of mon
 schema: none knows a table or column by its name.
 """
 
-from training.inspection.examination import Examination, examine
+from training.inspection.examination import Examination, examine, refuse_unacknowledged
 from training.inspection.finding import Finding, Severity
 from training.inspection.gather import months_in, months_known
 from training.inspection.page import page
-from training.inspection.refusal import refuse_unacknowledged
 
 __all__ = [
     "Examination",

@@ -7,23 +7,25 @@ from typing import Any
 
 import numpy as np
 
-from training.inspection.backwards import going_back
-from training.inspection.concept import concept_change
-from training.inspection.constant import constant_columns
-from training.inspection.coverage import missing_rows
-from training.inspection.dates import impossible_dates
-from training.inspection.drift import drift
-from training.inspection.duplicates import duplicated_columns
-from training.inspection.entities import other_entities
-from training.inspection.filled import filled_without_count
+from asof.errors import InspectionError
+from asof.use_case import UseCase
+from training.inspection.checks.backwards import going_back
+from training.inspection.checks.concept import concept_change
+from training.inspection.checks.constant import constant_columns
+from training.inspection.checks.coverage import missing_rows
+from training.inspection.checks.dates import impossible_dates
+from training.inspection.checks.drift import drift
+from training.inspection.checks.duplicates import duplicated_columns
+from training.inspection.checks.entities import other_entities
+from training.inspection.checks.filled import filled_without_count
+from training.inspection.checks.labels import label_agreement, label_rate
+from training.inspection.checks.leaks import leak_suspects
+from training.inspection.checks.nulls import null_rules
+from training.inspection.checks.tenure import contradicting_tenures, standing_still
+from training.inspection.checks.unchanged import unchanged
+from training.inspection.checks.units import changed_units, impossible_amounts
 from training.inspection.finding import Finding, Severity
-from training.inspection.labels import label_agreement, label_rate
-from training.inspection.leaks import leak_suspects
 from training.inspection.month import Month, Pair, pair_of
-from training.inspection.nulls import null_rules
-from training.inspection.tenure import contradicting_tenures, standing_still
-from training.inspection.unchanged import unchanged
-from training.inspection.units import changed_units, impossible_amounts
 
 ON_ONE_MONTH: tuple[Callable[[Month], list[Finding]], ...] = (
     missing_rows,
@@ -146,3 +148,18 @@ def _outline(month: Month) -> Outline:
     labels = month.numbers(month.label) if month.label else np.empty(0)
     known = labels[~np.isnan(labels)]
     return Outline(month.as_of, len(month.frame), known.size, float(known.mean()) if known.size else None)
+
+
+def refuse_unacknowledged(examination: Examination, use_case: UseCase) -> None:
+    """Raises InspectionError, naming each finding that stops and what to do about it."""
+    if not (stopping := examination.stopping):
+        return
+    moment = examination.months[-1].as_of.date()
+    told = "\n".join(f"- {each.finding.name}: {each.finding.sentence} {each.finding.advice}" for each in stopping)
+    raise InspectionError(
+        f"The data checks stop the training as of {moment}; nothing was trained.\n{told}\n"
+        f"Put the data right and load it again; or, where a finding is known and harmless, add its name to "
+        f"`acknowledged` in asof/use_cases/{use_case.name}/__init__.py, with a comment that says why. "
+        f"`python -m flows inspect {moment}` shows all of it, with pictures.",
+        [each.finding.name for each in stopping],
+    )

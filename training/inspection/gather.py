@@ -12,11 +12,11 @@ from pyarrow import csv
 from asof.errors import DataError, TrainingSetError
 from asof.extract_schema import ExtractSchema, Kind, RawTable
 from asof.settings import Settings
-from training.deliveries import Delivery, find_deliveries
-from training.extract import read_extract
-from training.extract_checks import KnownIds
+from training.data.extracts.deliveries import Delivery, find_deliveries
+from training.data.extracts.extract import read_extract
+from training.data.extracts.validation import KnownIds
+from training.data.snapshots.known_at import KnownTables, tables_known_at
 from training.inspection.month import Month, month_of
-from training.known_at import KnownTables, tables_known_at
 
 ARROW_TYPES = {
     Kind.TEXT: arrow.string(),

@@ -10,7 +10,7 @@ import pyarrow as arrow
 from numpy.typing import NDArray
 
 from asof.extract_schema import Column, ExtractSchema, Kind
-from training.metrics import Floats
+from training.metrics.classification import Floats
 
 Bools = NDArray[np.bool_]
 Codes = NDArray[np.int64]
@@ -97,7 +97,7 @@ def pair_of(before: Month, after: Month) -> Pair:
 def month_of(schema: ExtractSchema, as_of: datetime, tables: Mapping[str, Sequence[arrow.Table]]) -> Month:
     """Typed rows by table, as delivered one after another: the newest row of an entity counts.
 
-    Columns of `tables` are those of `training.extract`; the labels may be absent, or have no rows.
+    Columns of `tables` are those of `training.data.extracts.extract`; the labels may be absent, or have no rows.
     """
     parts = {table.name: _part(tables[table.name]) for table in schema.tables}
     entities = parts[schema.entities].index.rename(schema.entity)

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from asof.extract_schema import Kind
-from training.inspection.drift import LARGE_PSI, Shift, shifts
+from training.inspection.checks.drift import LARGE_PSI, Shift, shifts
+from training.inspection.checks.leaks import TOO_GOOD, single_features
+from training.inspection.checks.unchanged import changed_shares
 from training.inspection.examination import Examination
-from training.inspection.leaks import TOO_GOOD, single_features
 from training.inspection.month import Pair, pair_of, table_of
-from training.inspection.unchanged import changed_shares
-from training.plots import BLUE, GREY, INK, RED, canvas, png
+from training.metrics.plots import BLUE, GREY, INK, RED, canvas, png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

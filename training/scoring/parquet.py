@@ -18,8 +18,7 @@ from typing import Any
 from pyarrow import ArrowException, parquet
 
 from asof.errors import ScoringError
-from training.scoring.place import busy
-from training.scoring.results import Results
+from training.scoring.results import Results, busy
 from training.scoring.run import Run, Tally
 
 MANIFEST = "_SUCCESS"

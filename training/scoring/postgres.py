@@ -17,9 +17,8 @@ from psycopg.types.json import Jsonb
 from pyarrow import csv
 
 from asof.settings import Settings
-from training.absent_tables import make_absent
-from training.scoring.place import busy
-from training.scoring.results import OF_THE_RUN, SCHEMA, Results
+from training.data.snapshots.owned_tables import make_absent
+from training.scoring.results import OF_THE_RUN, SCHEMA, Results, busy
 from training.scoring.run import Run, Tally
 
 PATIENCE = "3s"

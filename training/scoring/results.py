@@ -1,14 +1,17 @@
 """A judged chunk -> its rows as they are kept, in PostgreSQL and in Parquet alike."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 import numpy as np
 import pyarrow as arrow
 from pyarrow import compute
 
-from training.scoring.chunks import Chunk
-from training.scoring.judged import NO_FLAGS, Judged, moments_text, refusals
+from asof.errors import ScoringError
+from training.scoring.judging import NO_FLAGS, Judged, moments_text, refusals
+from training.scoring.reading import Chunk
 from training.scoring.run import Run, Tally
 
 TEXT, TIME = arrow.large_string(), arrow.timestamp("us", "UTC")
@@ -66,3 +69,36 @@ def results(run: Run, chunk: Chunk, judged: Judged, before: Tally) -> Results:
         answered=int(answered.sum()), flagged=flagged, refused=refusals(judged), last=chunk.entities[-1].as_py()
     )
     return Results(arrow.table(columns, SCHEMA), tally)
+
+
+class Place(Protocol):
+    """A run of its own in a place of results; nobody else writes it meanwhile.
+
+    `run` is the one that goes on, or the new one; `tally` is how far it had come when it was opened.
+    """
+
+    run: Run
+    tally: Tally
+    complete: bool
+
+    def write(self, results: Results) -> None:
+        """Keeps one chunk and the new tally, both or none."""
+
+    def finish(self, tally: Tally) -> None:
+        """Marks the run as complete."""
+
+
+class Opener(Protocol):
+    """`any_known_at`: go on with the newest run of this model and moment that is `of_its_day`, if there is one.
+
+    Raises ScoringError where another process is at a run of the same model and moment.
+    """
+
+    def __call__(self, run: Run, *, any_known_at: bool) -> AbstractContextManager[Place]: ...
+
+
+def busy(run: Run) -> ScoringError:
+    """The error where another process is at the same."""
+    return ScoringError(
+        f"Another run is scoring {run.title}: wait until it has ended, and run the command again to see what it did."
+    )

@@ -15,25 +15,21 @@ from time import perf_counter
 import psycopg
 
 from asof.errors import ScoringError
-from asof.serving.model import ServedModel, load_verified
+from asof.inference.served_model import ServedModel, load_verified
 from asof.settings import Settings
 from asof.use_case import UseCase
-from training.code_version import code_version
-from training.known_at import tables_known_at
-from training.plan import expected_rows
-from training.register import verified_version
-from training.scoring.ahead import ahead
-from training.scoring.chunks import Chunk, read_chunks
-from training.scoring.features import ScoredFeatures, read_features
-from training.scoring.judged import Judged, judge_chunk
+from training.data.snapshots.known_at import tables_known_at
+from training.data.snapshots.provenance import actor, code_version
+from training.data.snapshots.query_plan import expected_rows
+from training.release.registry.versions import verified_version
+from training.scoring.judging import Judged, judge_chunk
 from training.scoring.parquet import in_parquet
-from training.scoring.place import Opener, Place
 from training.scoring.postgres import in_postgres
-from training.scoring.query import Users
-from training.scoring.results import results
+from training.scoring.prefetch import ahead
+from training.scoring.reading import Chunk, ScoredFeatures, Users, read_chunks, read_features
+from training.scoring.results import Opener, Place, results
 from training.scoring.run import Run, Tally
 from training.scoring.subject import chosen_version, described_moment, loads_seen, require_unchanged
-from training.succession import actor
 
 CHUNK = 20_000
 """Users read, scored and written at once: some 10 MB, and two seconds of a big forest."""

@@ -9,9 +9,9 @@ from asof.errors import ModelError, ScoringError
 from asof.extract_schema import ExtractSchema
 from asof.settings import Settings
 from asof.use_case import UseCase
-from training.known_at import KnownTables, tables_known_at
-from training.parity.offline_side import newest_moment
-from training.register import ModelVersion, model_version, production
+from training.data.snapshots.known_at import KnownTables, tables_known_at
+from training.features.parity.offline_side import newest_moment
+from training.release.registry.versions import ModelVersion, model_version, production
 from training.scoring.run import Run
 
 

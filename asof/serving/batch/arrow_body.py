@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from asof.errors import InvalidRequest
 from asof.serving.batch.limits import MOST, MOST_BYTES, too_many
-from asof.serving.problems import MOST_TEXT, invalid_request
+from asof.serving.http.problems import MOST_TEXT, invalid_request
 
 MOST_VALUES = 200 * MOST
 """Of all columns together, those within lists counted."""

@@ -5,16 +5,15 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from asof.errors import EntityNotFound, InvalidRequest, NotReady, Overloaded, TooManyInstances
-from asof.serving import openapi
-from asof.serving.answers import prediction_example
 from asof.serving.batch.instances import ARROW
 from asof.serving.batch.limits import MOST
-from asof.serving.evidence import Evidence, ModelIdentity
-from asof.serving.examples import examples
-from asof.serving.problems import BODY
-from asof.serving.request_input import RequestInput
-from asof.serving.store_input import STORE, StoreInput
-from asof.serving.strict_json import JSON
+from asof.serving.features.evidence import Evidence, ModelIdentity, prediction_example
+from asof.serving.features.request_input import RequestInput
+from asof.serving.features.store_input import STORE, StoreInput
+from asof.serving.http import openapi
+from asof.serving.http.examples import examples
+from asof.serving.http.problems import BODY
+from asof.serving.http.strict_json import JSON
 from asof.use_case import FromStore, UseCase
 
 STREAM = {"type": "string", "format": "binary"}

@@ -8,9 +8,9 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope
 
 from asof.errors import InvalidRequest
-from asof.serving import strict_json
 from asof.serving.batch.limits import MOST, MOST_BYTES, too_many
-from asof.serving.strict_json import JSON, validated
+from asof.serving.http import strict_json
+from asof.serving.http.strict_json import JSON, validated
 
 ARROW = "application/vnd.apache.arrow.stream"
 MOST_MARKS = 100 * MOST

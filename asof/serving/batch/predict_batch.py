@@ -1,4 +1,5 @@
-"""POST /predict/batch, from the bytes of a request to those of its answer, in plain ASGI as `asof.serving.predict` is.
+"""POST /predict/batch, from the bytes of a request to those of its answer, in plain ASGI as `asof.serving.api.predict`
+is.
 
 Nothing is sent before the first chunk is answered: what refuses the whole batch is a problem with a status of its own.
 """
@@ -6,7 +7,8 @@ Nothing is sent before the first chunk is answered: what refuses the whole batch
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,17 +19,54 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from asof.errors import AsOfError
-from asof.serving.access.rates import charge
-from asof.serving.batch.aside import Aside
-from asof.serving.batch.forms import Form, form_kind
+from asof.serving.access.rate_limits import charge
+from asof.serving.batch.answer_forms import Form, form_kind
 from asof.serving.batch.instances import Instance, instances, read_batch
-from asof.serving.batch.items import OK
-from asof.serving.batch.telling import Telling
-from asof.serving.batch.work import Batch
-from asof.serving.boundary import explain, occurrence, problem_response
+from asof.serving.batch.outcomes import OK, Answered, Item, code_of, item
+from asof.serving.batch.work import Aside, Batch
+from asof.serving.http.boundary import explain, occurrence, problem_response
+from asof.serving.http.problems import Occurrence
+from asof.serving.logs.answer_log import Facts, Line, answer_facts
+from asof.serving.prediction.predictor import Prediction, Predictor
 
 if TYPE_CHECKING:
-    from asof.serving.live import Live
+    from asof.serving.prediction.live import Live
+
+
+class Telling:
+    """Tells one batch, chunk by chunk; `piece` may be called in a thread."""
+
+    def __init__(self, form: Form, standard: Predictor, occurrence: Occurrence) -> None:
+        """`standard` is the predictor that the answer names as the batch's."""
+        self._form, self._standard, self._occurrence = form, standard, occurrence
+        self._told = 0
+
+    def piece(self, chunk: Sequence[Answered], asked: Sequence[Instance]) -> tuple[bytes, Callable[[], None]]:
+        """The bytes of the answers to `asked`; and what writes their lines, to be called in the event loop."""
+        items = [item(each, self._standard, self._occurrence) for each in chunk]
+        worker = self._standard.worker
+        for code, count in Counter(map(code_of, items)).items():
+            worker.metrics.batch_users.labels(code).inc(count)
+        write = worker.answer_log.batch(lambda: self._lines(chunk, asked, items))
+        piece = self._form.piece(items)
+        self._told += len(chunk)
+        return piece, write
+
+    def _lines(self, chunk: Sequence[Answered], asked: Sequence[Instance], items: Sequence[Item]) -> list[Line]:
+        whole, first = self._occurrence.request_id, self._told
+        return [
+            (f"{whole}:{first + place}", each.predictor, _facts(each, request, told))
+            for place, (each, request, told) in enumerate(zip(chunk, asked, items, strict=True))
+        ]
+
+
+def _facts(answered: Answered, request: Instance, told: Item) -> Facts:
+    if isinstance(answered.outcome, Prediction):
+        entity = getattr(request, answered.predictor.model.facts.contract.entity, None)
+        return answer_facts(entity, answered.outcome.evidence)
+    problem = told["problem"]
+    return {"status": problem["status"], "code": problem["code"], "entity": problem.get("entity")}
+
 
 GONE = "gone"
 """The outcome of a batch whose client did not read it to its end."""

@@ -7,18 +7,38 @@ of a batch is answered by the predictor that was live when it came.
 import asyncio
 import contextlib
 import logging
+import sys
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from pydantic import BaseModel
 
 from asof.errors import InvalidRequest, ServingError
-from asof.serving.batch.aside import Aside
-from asof.serving.batch.inputs import Inputs
 from asof.serving.batch.instances import Instance
-from asof.serving.batch.items import Answered, failures
-from asof.serving.batch.outcomes import Outcome, outcomes
-from asof.serving.live import Live
-from asof.serving.predictor import Prediction, Predictor
+from asof.serving.batch.outcomes import Answered, Outcome, failures, outcomes
+from asof.serving.features.inputs import Inputs
+from asof.serving.prediction.live import Live
+from asof.serving.prediction.predictor import Prediction, Predictor
+
+Result = TypeVar("Result")
+
+
+SWITCH = 0.001
+"""Seconds after which the event loop gets the interpreter from the thread. By Python's default, 5 ms, whoever waits for
+a prediction waits so long several times over."""
+
+
+class Aside:
+    """One thread, however many batches there are: single predictions need the other processors."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "batch", sys.setswitchinterval, (SWITCH,))
+
+    async def run(self, work: Callable[[], Result]) -> Result:
+        """The work's result. Raises whatever it raises."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
 
 logger = logging.getLogger("asof.serving")
 

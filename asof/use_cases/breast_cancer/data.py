@@ -6,7 +6,7 @@ Wolberg, Street and Mangasarian, Breast Cancer Wisconsin (Diagnostic), November 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from asof.feature_contract import Feature, FeatureContract
+from asof.features.feature_contract import Feature, FeatureContract
 
 if TYPE_CHECKING:
     import pandas as pd

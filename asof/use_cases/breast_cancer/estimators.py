@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from asof.feature_contract import FeatureContract
+from asof.features.feature_contract import FeatureContract
 from asof.use_case import Estimator
 
 if TYPE_CHECKING:

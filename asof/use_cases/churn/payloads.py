@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from asof.entity_key import EntityKey
+from asof.features.entity_key import EntityKey
 from asof.use_case import Score
 
 

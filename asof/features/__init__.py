@@ -1,0 +1,1 @@
+"""What a model takes from Feast: the contract, the registry, definitions, and entity keys."""

@@ -1,0 +1,1 @@
+"""Judging features and running a model: what training, scoring and serving share."""

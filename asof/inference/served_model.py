@@ -1,0 +1,98 @@
+"""A model's folder, as BentoML keeps it -> the loaded model and its facts, without MLflow.
+
+`bentoml.mlflow.import_model` puts MLflow's own folder under `mlflow_model/`: the file MLmodel tells the format, the
+estimator's file and, under `metadata: asof:`, the ModelFacts; model.onnx, where it is, the same model compiled. The
+manifest lists them all and is signed.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from asof.errors import ModelError
+from asof.features.feature_contract import Compute, input_arrays, row_arrays
+from asof.inference.runtime import MODEL_ONNX, Onnx, Runtime, ScikitLearn
+from asof.model_facts import ModelFacts
+from asof.trust.golden_rows import GOLDEN_ROWS, GoldenRows, Proof
+from asof.trust.signed_manifest import VerifiedFolder, verify_folder
+from asof.trust.signing_keys import TrustedKeys
+from asof.trust.trusted_types import load_trusted
+from asof.use_case import UseCase
+
+MLFLOW_FOLDER = "mlflow_model"
+
+logger = logging.getLogger("asof.serving")
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A fitted classifier with its facts, what runs it, and how to compute the derived columns that it takes.
+
+    `signed_by` is the id of the key that signed it; `proof` how the golden rows came out (None: it was not loaded, but
+    made here).
+    """
+
+    runtime: Runtime
+    facts: ModelFacts
+    derived: Mapping[str, Compute]
+    signed_by: str = ""
+    proof: Proof | None = None
+
+    @property
+    def blocking(self) -> bool:
+        """Whether `probabilities` takes too long for the event loop."""
+        return self.runtime.blocking
+
+    def probabilities(self, rows: Sequence[Mapping[str, Any]]) -> list[float]:
+        """The probabilities (0 to 1) of the positive class for n rows of feature values by name."""
+        return self.runtime.probabilities(row_arrays(rows, self.facts.contract, self.derived))
+
+    def probabilities_of(self, values: Mapping[str, ArrayLike]) -> list[float]:
+        """The same for n rows given as arrays: each feature's values by its name, of shape (n,)."""
+        return self.runtime.probabilities(input_arrays(values, self.facts.contract, self.derived))
+
+
+def load_model(folder: Path, use_case: UseCase, keys: TrustedKeys, *, run_id: str) -> ServedModel:
+    """Loads what BentoML's `folder` of a model holds, once its signature and every byte are found right.
+
+    Raises UntrustedModel where they are not, or where it is the model of another run; and what `load_verified` raises.
+    """
+    return load_verified(verify_folder(folder / MLFLOW_FOLDER, keys).of_run(run_id), use_case)
+
+
+def load_verified(verified: VerifiedFolder, use_case: UseCase) -> ServedModel:
+    """Loads MLflow's folder of a model and asks it the golden rows.
+
+    Raises UntrustedModel where it holds a type that is not trusted; ModelError where it is no model of ours, takes what
+    the use case does not give, or answers otherwise than when it was evaluated.
+    """
+    description = _description(verified)
+    flavour = description.get("flavors", {}).get("sklearn", {})
+    told = (description.get("metadata") or {}).get("asof")
+    if told is None or flavour.get("serialization_format") != "skops":
+        raise ModelError(f"{verified.folder} holds no model of AsOf: train and bundle again.")
+    facts = ModelFacts.from_dict(told)
+    use_case.check_model(facts)
+    runtime = _runtime(verified, flavour["pickled_model"])
+    model = ServedModel(runtime, facts, use_case.derivations(facts.derived), verified.signed_by)
+    return replace(model, proof=GoldenRows.from_json(verified.read(GOLDEN_ROWS)).prove(model))
+
+
+def _runtime(verified: VerifiedFolder, skops_file: str) -> Runtime:
+    if MODEL_ONNX in verified.manifest.files:
+        return Onnx(verified.read(MODEL_ONNX))
+    logger.warning(
+        "The model of run %s is not compiled: scikit-learn serves it, which is slow.", verified.manifest.run_id
+    )
+    return ScikitLearn(load_trusted(verified.read(skops_file)))
+
+
+def _description(verified: VerifiedFolder) -> dict[str, Any]:
+    import yaml
+
+    description: dict[str, Any] = yaml.safe_load(verified.read("MLmodel"))
+    return description

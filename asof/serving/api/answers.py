@@ -1,0 +1,162 @@
+"""The JSON that the service answers with, as pydantic models: from them comes the OpenAPI description."""
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, Field
+
+from asof.features.feature_contract import FeatureContract
+from asof.features.feature_definition import digest_of
+from asof.inference.served_model import ServedModel
+from asof.inference.verdicts import Reading, Verdict, days
+from asof.model_facts import Lineage
+from asof.serving.features.evidence import ModelIdentity
+from asof.serving.prediction.predictor import identity
+
+if TYPE_CHECKING:
+    from asof.serving.following.model_cache import Found
+
+
+class FeatureAnswer(BaseModel):
+    """One feature of one entity; `as_of` and `age_days` are null where the online store has no row."""
+
+    name: str
+    view: str
+    value: bool | int | float | str | None = Field(examples=[70.35])
+    verdict: Verdict = Field(examples=["PRESENT"])
+    as_of: datetime | None
+    age_days: float | None = Field(examples=[3.5])
+    max_age_days: float | None = Field(examples=[45.0])
+    staleness: str = Field(description="What the view's policy does with a stale value.", examples=["refuse"])
+
+
+class FeaturesAnswer(BaseModel):
+    """The smoke check of the online store."""
+
+    entity: str
+    clock: datetime = Field(description="The moment that ages are measured against.")
+    features: list[FeatureAnswer]
+    request_id: str
+
+
+class GoldenRowsAnswer(BaseModel):
+    """How far the model's answers are from those that it gave when it was evaluated."""
+
+    rows: int = Field(examples=[32])
+    largest_difference: float = Field(description="Of a probability, 0 to 1.", examples=[0.0])
+
+
+class RefusedAnswer(BaseModel):
+    """A version that was in Production and that the service did not take, or gave up again."""
+
+    version: str = Field(examples=["4"])
+    step: str = Field(description="trust, fetch, load, features, or answers: it failed requests.", examples=["trust"])
+    why: str = Field(examples=["model.skops changed"])
+    at: datetime
+
+
+class FollowingAnswer(BaseModel):
+    """How the worker that answers stands to the registry."""
+
+    registry: str = Field(description="ok, or what is wrong with it, or with what it said.", examples=["ok"])
+    checked_at: datetime | None = Field(description="When it last answered; null: not yet.")
+    in_production: str | None = Field(description="The version that it named then; null: none.", examples=["3"])
+    serving_since: datetime | None = Field(description="When the model that answers came to be the one; null: none.")
+    refused: list[RefusedAnswer]
+
+
+class ModelAnswer(ModelIdentity):
+    """The whole lineage of the model."""
+
+    use_case: str
+    estimator: str = Field(examples=["default"])
+    threshold: float = Field(examples=[0.31])
+    known_at: datetime = Field(description="Training rows learned of after this moment were left out.")
+    rows_digest: str = Field(description="SHA-256 of the rows of its training set alone; empty: not recorded.")
+    model_digest: str = Field(description="SHA-256 of the fitted model itself; empty: not recorded.")
+    random_state: int
+    git_dirty: bool = Field(description="Whether the training code had changes that were not committed.")
+    contract: dict[str, Any] = Field(
+        description="The features that it takes, in order, with view and type; a digest of each view's definition."
+    )
+    contract_digest: str
+    signed_by: str = Field(description="The id of the key that signed its files.", examples=["2b8f0c5d7a914e36"])
+    golden_rows: GoldenRowsAnswer | None = Field(description="Rows of its evaluation, asked again when it was loaded.")
+    derived: list[str] = Field(description="The columns that are computed from the features for it.", examples=[[]])
+    ranges: dict[str, tuple[float, float]] = Field(
+        description="The smallest and the greatest value of each numeric feature that it was trained on."
+    )
+    categories: dict[str, tuple[str, ...]] = Field(
+        description="The values of each categorical feature that it was trained on, where they are few enough to keep.",
+        examples=[{"contract_type": ("Month-to-month", "One year", "Two year")}],
+    )
+    runtime: str = Field(description="What computes its probabilities: onnx, where it is compiled, or scikit-learn.")
+    following: FollowingAnswer | None = Field(description="null: it serves its Bento's own model for ever.")
+
+
+class Health(BaseModel):
+    """Whether a prediction can be made now."""
+
+    status: str = Field(description="ok or unavailable.", examples=["ok"])
+    feature_store: str = Field(description="ok, what is wrong with it, or that it is not used.", examples=["ok"])
+    model: str
+    version: str | None = Field(examples=["3"])
+    bento: str
+    clock: datetime = Field(description="The moment that the service takes for now.")
+    replaying: bool = Field(description="Whether the clock is set by ASOF_CLOCK.")
+
+
+def following_answer(found: "Found", since: datetime | None) -> FollowingAnswer:
+    """What a following worker knows of the registry; its model answers since then (None: it has none)."""
+    return FollowingAnswer(
+        registry=found.trouble or "ok",
+        checked_at=found.checked_at,
+        in_production=found.in_production.version if found.in_production else None,
+        serving_since=since,
+        refused=[RefusedAnswer(version=r.version, step=r.step, why=r.why, at=r.at) for r in found.refused],
+    )
+
+
+def feature_answer(reading: Reading) -> FeatureAnswer:
+    """One reading, as GET /features shows it."""
+    return FeatureAnswer(
+        name=reading.feature.name,
+        view=reading.feature.view,
+        value=reading.value,
+        verdict=reading.verdict,
+        as_of=reading.as_of,
+        age_days=days(reading.age),
+        max_age_days=days(reading.policy.max_age),
+        staleness="refuse" if reading.policy.refuses else "flag",
+    )
+
+
+def model_answer(model: ServedModel, lineage: Lineage, following: FollowingAnswer | None) -> ModelAnswer:
+    """What GET /model tells."""
+    facts = model.facts
+    return ModelAnswer(
+        **identity(model, lineage),
+        use_case=facts.use_case,
+        estimator=facts.estimator,
+        threshold=facts.threshold,
+        known_at=facts.known_at,
+        rows_digest=facts.rows_digest,
+        model_digest=facts.model_digest,
+        random_state=facts.random_state,
+        git_dirty=facts.git_dirty,
+        contract=_without_texts(facts.contract),
+        contract_digest=facts.contract.digest,
+        signed_by=model.signed_by,
+        golden_rows=GoldenRowsAnswer(**asdict(model.proof)) if model.proof else None,
+        derived=list(facts.derived),
+        ranges=dict(facts.ranges),
+        categories=dict(facts.categories),
+        runtime=model.runtime.name,
+        following=following,
+    )
+
+
+def _without_texts(contract: FeatureContract) -> dict[str, Any]:
+    """A query may tell more of a database than callers may know."""
+    return contract.to_dict() | {"definitions": {view: digest_of(text) for view, text in contract.definitions.items()}}

@@ -1,0 +1,220 @@
+"""A use case -> the FastAPI app with its addresses. The predictor comes later, when a worker starts."""
+
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import unquote
+
+from fastapi import FastAPI, Path, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import Scope
+
+from asof.errors import AsOfError, FeatureStoreUnavailable, InvalidRequest, NotReady
+from asof.features.entity_key import EntityKey
+from asof.serving.api.answers import FeaturesAnswer, Health, ModelAnswer, feature_answer, following_answer, model_answer
+from asof.serving.api.predict import Predict
+from asof.serving.batch import description
+from asof.serving.batch.predict_batch import PredictBatch
+from asof.serving.features.evidence import prediction_example, prediction_type
+from asof.serving.features.request_input import RequestInput
+from asof.serving.features.store_input import LOOKUP, StoreInput
+from asof.serving.http import openapi
+from asof.serving.http.boundary import explain, occurrence, problem_response
+from asof.serving.http.examples import examples
+from asof.serving.http.problems import BODY, invalid_request
+from asof.use_case import FromRequest, FromStore, UseCase
+
+if TYPE_CHECKING:
+    from asof.serving.prediction.live import Live
+
+PREDICT, BATCH = "/predict", "/predict/batch"
+STATIC = "static_content"
+"""Where BentoML has Swagger UI."""
+
+
+def create_app(use_case: UseCase) -> FastAPI:
+    """The app; `app.state.predict` and `app.state.predict_batch` are the addresses of predictions alone.
+
+    Before its first request, `app.state.live` must be set, and `app.state.follower` if it follows.
+    """
+    app = FastAPI(title=use_case.title, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    match use_case.source:
+        case FromStore(extract):
+            _add_predict(app, use_case, StoreInput)
+            _add_batch(app, use_case, StoreInput)
+            _add_features(app, use_case, extract.entity)
+        case FromRequest():
+            _add_predict(app, use_case, RequestInput)
+            _add_batch(app, use_case, RequestInput)
+    none_yet = openapi.responses("/model", NotReady)
+    app.add_api_route(
+        "/model", _model, summary="Where the model comes from", response_model=ModelAnswer, responses=none_yet
+    )
+    unready: dict[int | str, dict[str, Any]] = {503: {"model": Health}}
+    app.add_api_route("/health", _health, summary="Can it predict now?", response_model=Health, responses=unready)
+    app.add_api_route("/", partial(_page, use_case.title), include_in_schema=False)
+    app.add_exception_handler(AsOfError, _on_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(HTTPException, _on_error)
+    return app
+
+
+def _live(request: Request) -> "Live":
+    live: Live = request.app.state.live
+    return live
+
+
+def _json(document: BaseModel, status: int = 200) -> Response:
+    """Pydantic's own JSON: FastAPI would validate the finished answer once more."""
+    return Response(document.model_dump_json(), status, media_type="application/json")
+
+
+def _add_predict(app: FastAPI, use_case: UseCase, source: type[StoreInput | RequestInput]) -> None:
+    async def described(body: use_case.request) -> None:  # type: ignore[name-defined]
+        """Takes each feature from where it comes, checks that the model may see it, and asks the model."""
+
+    success: dict[int | str, Any] = {200: {"content": {"application/json": {"example": prediction_example(use_case)}}}}
+    route = APIRoute(
+        PREDICT,
+        described,
+        methods=["POST"],
+        name="predict",
+        summary=use_case.title,
+        response_model=prediction_type(use_case, source.evidence),
+        responses=success | openapi.responses(PREDICT, *source.problems, NotReady, *BODY, shown=examples(use_case)),
+    )
+    route.app = app.state.predict = Predict(app.state, use_case.request)
+    app.router.routes.append(route)
+
+
+def _add_batch(app: FastAPI, use_case: UseCase, source: type[StoreInput | RequestInput]) -> None:
+    async def described(body: description.batch_type(use_case)) -> None:  # type: ignore[valid-type]
+        """An answer or a problem of its own for each instance, in their order, streamed; as JSON, or as Arrow IPC."""
+
+    success: dict[int | str, Any] = {200: description.success(use_case)}
+    route = APIRoute(
+        BATCH,
+        described,
+        methods=["POST"],
+        name="predict_batch",
+        summary=f"{use_case.title}, many at once",
+        response_model=description.answers_type(use_case, source.evidence),
+        responses=success | description.problems(BATCH, use_case, source),
+        openapi_extra=description.arrow_body(),
+    )
+    route.app = app.state.predict_batch = PredictBatch(app.state, use_case.request)
+    app.router.routes.append(route)
+
+
+def _add_features(app: FastAPI, use_case: UseCase, entity_key: str) -> None:
+    async def features(request: Request, entity: Annotated[EntityKey, Path(alias=entity_key)]) -> Response:
+        """What the online store holds of one entity: value, moment, age and verdict of each feature.
+
+        The id is all that follows `/features/`, percent-encoded; a `/` in it may stand as it is. Clients and proxies
+        resolve `.` and `..` in addresses: these ids are asked for by POST.
+        """
+        _require_utf8(request.scope, entity_key)
+        predictor = _live(request).current
+        readings = await predictor.readings(entity)
+        return _json(
+            FeaturesAnswer(
+                entity=entity,
+                clock=predictor.worker.settings.now(),
+                features=[feature_answer(reading) for reading in readings],
+                request_id=occurrence(request.scope).request_id,
+            )
+        )
+
+    register_url_convertor("rest", Rest())
+    path = f"/features/{{{entity_key}}}"
+    responses = openapi.responses(path, *LOOKUP, InvalidRequest, NotReady, shown=examples(use_case))
+    app.add_api_route(
+        f"/features/{{{entity_key}:rest}}",
+        features,
+        summary="Look at the features",
+        response_model=FeaturesAnswer,
+        responses=responses,
+    )
+
+
+class Rest(Convertor[str]):
+    """All that is left of a path, whatever it holds."""
+
+    regex = r"[\s\S]+"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+def _require_utf8(scope: Scope, name: str) -> None:
+    """Raises InvalidRequest: uvicorn puts U+FFFD for bytes that are no UTF-8, and that would be another id."""
+    try:
+        unquote(scope["raw_path"].decode("ascii"), errors="strict")
+    except UnicodeDecodeError:
+        raise invalid_request(
+            [{"type": "utf8", "loc": ("path", name), "msg": "an id must be percent-encoded UTF-8"}]
+        ) from None
+
+
+async def _page(title: str) -> Response:
+    """Swagger UI, out of what BentoML brings: it asks no other server."""
+    return get_swagger_ui_html(
+        openapi_url="docs.json",
+        title=title,
+        swagger_js_url=f"{STATIC}/swagger-ui-bundle.js",
+        swagger_css_url=f"{STATIC}/swagger-ui.css",
+        swagger_favicon_url=f"{STATIC}/favicon-light-32x32.png",
+    )
+
+
+async def _model(request: Request) -> Response:
+    """Name, version and run of the model, its training set, and the features that it takes.
+
+    Where there is no model yet, the problem has a member `following`, as the answer would.
+    """
+    live, follower = _live(request), getattr(request.app.state, "follower", None)
+    following = following_answer(follower.found, live.since if live.who else None) if follower else None
+    if live.who is None:
+        raise live.not_ready(following=following)
+    return _json(model_answer(live.who.model, live.who.lineage, following))
+
+
+async def _health(request: Request) -> Response:
+    """Really asks the online store, where it is needed; 503 where a prediction cannot be made."""
+    live = _live(request)
+    worker, lineage = live.worker, live.lineage
+    status = 200 if live.ready else 503
+    try:
+        store = await live.current.check()
+    except NotReady:
+        store = "not asked: there is no model yet"
+    except FeatureStoreUnavailable as error:
+        store, status = str(error), 503
+    health = Health(
+        status="ok" if status == 200 else "unavailable",
+        feature_store=store,
+        model=lineage.name,
+        version=lineage.version,
+        bento=lineage.bento,
+        clock=worker.settings.now(),
+        replaying=worker.settings.clock is not None,
+    )
+    return _json(health, status)
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, AsOfError | HTTPException)  # noqa: S101 - Starlette's type of a handler is wider
+    return problem_response(*explain(error, request.scope))
+
+
+async def _on_invalid_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    return await _on_error(request, invalid_request(error.errors()))

@@ -1,0 +1,116 @@
+"""What a prediction rests on, beside the use case's own answer: pydantic models, from which comes the OpenAPI text."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, Field, create_model
+
+from asof.inference.verdicts import Verdict
+from asof.serving.http.examples import RUN, examples
+from asof.use_case import UseCase
+
+
+class ModelIdentity(BaseModel):
+    """Which model answered, and from what it was made."""
+
+    name: str = Field(description="The model's name in the registry.")
+    version: str | None = Field(description="Its version in the registry; null: not registered.", examples=["3"])
+    run_id: str = Field(description="The MLflow run that trained it.", examples=[RUN])
+    bento: str = Field(description="The Bento that serves it.")
+    fingerprint: str = Field(description="SHA-256 of its training set and of all that defined it.")
+    feature_service: str | None = Field(
+        description="The Feast FeatureService that it takes; null: the features come in the request."
+    )
+    as_of: datetime = Field(description="The moment of its training features and labels.")
+    git_commit: str = Field(
+        description="The commit of the code that trained it; it ends in -dirty where files differed from the commit.",
+        examples=["e9161f0"],
+    )
+
+
+class Evidence(BaseModel):
+    """What every prediction rests on."""
+
+    model: ModelIdentity
+    request_id: str = Field(description="The same as in the header X-Request-ID.", examples=["8c5f2a"])
+
+
+class UntimelyFlag(BaseModel):
+    """A feature whose value is not of this moment, under a view that flags and does not refuse."""
+
+    feature: str
+    view: str
+    verdict: Verdict = Field(description="STALE or FUTURE.", examples=["STALE"])
+    age_days: float | None = Field(examples=[61.5])
+    max_age_days: float | None = Field(examples=[45.0])
+
+
+class StoredOutsideFlag(BaseModel):
+    """A stored number that is used although the model has seen none like it."""
+
+    feature: str
+    view: str
+    verdict: Verdict = Field(examples=["OUTSIDE"])
+    value: float = Field(examples=[240.0])
+    trained_from: float = Field(description="The smallest value that the model was trained on.", examples=[18.25])
+    trained_to: float = Field(description="The greatest one.", examples=[118.75])
+    ranges_away: float | None = Field(
+        description="The distance from it, in widths of that range; null: training knew a single value.", examples=[1.2]
+    )
+
+
+class UnseenCategoryFlag(BaseModel):
+    """A stored category that is used although the model was trained on none of that name."""
+
+    feature: str
+    view: str
+    verdict: Verdict = Field(examples=["OUTSIDE"])
+    category: str
+
+
+class StoreEvidence(Evidence):
+    """For features out of the store: the moments of their values."""
+
+    as_of: dict[str, datetime] = Field(
+        description="For each feature view, the moment that its values describe; the oldest, where they differ."
+    )
+    as_of_features: dict[str, datetime] | None = Field(
+        None,
+        exclude_if=lambda own: own is None,
+        description="The moment of each feature, for the views whose features do not all have the same one. Absent "
+        "where each view has one moment.",
+    )
+    flags: list[UntimelyFlag | StoredOutsideFlag | UnseenCategoryFlag] = Field(
+        description="Values that are used although they are not of this moment, or unlike all that the model knows.",
+        examples=[[]],
+    )
+
+
+class OutsideFlag(BaseModel):
+    """A value that is used although the model has seen none like it."""
+
+    feature: str
+    verdict: Verdict = Field(examples=["OUTSIDE"])
+    value: float = Field(examples=[30.0])
+    trained_from: float = Field(description="The smallest value that the model was trained on.", examples=[6.98])
+    trained_to: float = Field(description="The greatest one.", examples=[28.1])
+    ranges_away: float = Field(description="The distance from it, in widths of that range.", examples=[0.09])
+
+
+class RequestEvidence(Evidence):
+    """For features in the request: where they leave what the model was trained on."""
+
+    flags: list[OutsideFlag] = Field(
+        description="Values that are used although they lie outside what the model was trained on.", examples=[[]]
+    )
+
+
+def prediction_type(use_case: UseCase, evidence: type[Evidence]) -> type[BaseModel]:
+    """The use case's own answer together with the evidence."""
+    return create_model(f"{use_case.answer.__name__}WithEvidence", __base__=(evidence, use_case.answer))
+
+
+def prediction_example(use_case: UseCase) -> dict[str, Any]:
+    """The first example of the use case's answer, with the evidence's."""
+    example: dict[str, Any] = use_case.answer.model_json_schema().get("examples", [{}])[0]
+    return {**example, **examples(use_case).evidence}

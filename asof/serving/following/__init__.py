@@ -1,0 +1,1 @@
+"""The service follows the version in Production: registry, local cache, hot swap."""

@@ -1,0 +1,1 @@
+"""HTTP as the service speaks it: problem documents, strict JSON, limits, OpenAPI."""

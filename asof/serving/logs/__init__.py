@@ -1,0 +1,1 @@
+"""Access log, answer log and metrics."""

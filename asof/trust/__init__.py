@@ -1,0 +1,1 @@
+"""Signed manifests, trusted types and golden rows: what makes a model safe to load."""

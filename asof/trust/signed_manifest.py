@@ -1,0 +1,163 @@
+"""A model's folder -> its signed manifest, and back: which bytes make up the model, on whose word.
+
+The manifest names the run and every file with size and SHA-256. It is signed with Ed25519 in a DSSE envelope (Dead
+Simple Signing Envelope 1.0, as in-toto and sigstore use it), and lies in the folder itself.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Self
+
+from asof.errors import UntrustedModel
+from asof.trust.signing_keys import TrustedKeys, key_id
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+MANIFEST = "asof_manifest.json"
+PAYLOAD_TYPE = "application/vnd.asof.model-manifest+json"
+NOT_LISTED = {MANIFEST, "registered_model_meta"}
+"""The manifest itself, and what MLflow adds to each copy that it makes of a registered version; we never read it."""
+
+
+@dataclass(frozen=True)
+class FileDigest:
+    """Size in bytes and SHA-256 of one file."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The run that a model comes from, and its files by their path in the folder."""
+
+    run_id: str
+    files: Mapping[str, FileDigest]
+
+
+@dataclass(frozen=True)
+class VerifiedFolder:
+    """A folder that held what its manifest says, when it was looked at."""
+
+    folder: Path
+    manifest: Manifest
+    signed_by: str
+
+    def of_run(self, run_id: str) -> Self:
+        """The same folder. Raises UntrustedModel where it was signed for another run: a good model in a wrong place."""
+        if self.manifest.run_id != run_id:
+            raise UntrustedModel(
+                f"{self.folder} holds the model of run {self.manifest.run_id}, not of run {run_id}: register it again."
+            )
+        return self
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one file, compared with the manifest once more: they may have changed since.
+
+        Raises UntrustedModel where they have, or where the manifest does not list the file.
+        """
+        told = self.manifest.files.get(name)
+        content = (self.folder / name).read_bytes() if told else b""
+        if told != FileDigest(len(content), hashlib.sha256(content).hexdigest()):
+            raise UntrustedModel(f"{name} in {self.folder} is not what was signed: train and register again.")
+        return content
+
+
+def sign_folder(folder: Path, run_id: str, key: "Ed25519PrivateKey") -> bytes:
+    """The envelope of a manifest over all files that are in the folder now."""
+    manifest = Manifest(run_id, {name: _digest(path) for name, path in _files(folder) if name not in NOT_LISTED})
+    payload = json.dumps(asdict(manifest), sort_keys=True).encode()
+    signature = {"keyid": key_id(key.public_key()), "sig": _text(key.sign(_signed_text(payload)))}
+    envelope = {"payloadType": PAYLOAD_TYPE, "payload": _text(payload), "signatures": [signature]}
+    return json.dumps(envelope).encode()
+
+
+def verify_envelope(content: bytes, keys: TrustedKeys) -> tuple[Manifest, str]:
+    """The manifest in an envelope, and the id of the trusted key that signed it.
+
+    Raises UntrustedModel where no trusted key did, or where it is no such envelope.
+    """
+    try:
+        envelope = json.loads(content)
+        payload = base64.b64decode(envelope["payload"], validate=True)
+        told = [(each["keyid"], base64.b64decode(each["sig"], validate=True)) for each in envelope["signatures"]]
+    except (ValueError, KeyError, TypeError, binascii.Error) as error:
+        raise UntrustedModel(f"{MANIFEST} is no signed manifest: train and register again.") from error
+    signers = [signer for signer, signature in told if _is_signed(payload, signature, keys, signer)]
+    if envelope.get("payloadType") != PAYLOAD_TYPE or not signers:
+        named = ", ".join(str(signer) for signer, _ in told) or "nobody"
+        raise UntrustedModel(
+            f"The model is signed by {named}, and trusted are {', '.join(sorted(keys))}: set ASOF_TRUSTED_KEYS, "
+            "or train and register again."
+        )
+    return _manifest(json.loads(payload)), signers[0]
+
+
+def verify_folder(folder: Path, keys: TrustedKeys) -> VerifiedFolder:
+    """The folder, once signature, sizes and digests are found right. Nothing in it is interpreted before.
+
+    Raises UntrustedModel where no trusted key signed it, where a file is changed or absent, or where there is a file
+    or a link that the manifest does not list.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise UntrustedModel(f"{folder} holds no {MANIFEST}: nobody signed this model. Train and register again.")
+    manifest, signer = verify_envelope(path.read_bytes(), keys)
+    found = {name: file for name, file in _files(folder) if name not in NOT_LISTED}
+    wrong = sorted(found.keys() ^ manifest.files.keys())
+    wrong += [name for name, file in found.items() if name not in wrong and _digest(file) != manifest.files[name]]
+    if wrong:
+        raise UntrustedModel(
+            f"{folder} is not what was signed: {', '.join(wrong[:5])} changed, came or went. Train and register again."
+        )
+    return VerifiedFolder(folder, manifest, signer)
+
+
+def _is_signed(payload: bytes, signature: bytes, keys: TrustedKeys, signer: str) -> bool:
+    from cryptography.exceptions import InvalidSignature
+
+    if signer not in keys:
+        return False
+    try:
+        keys[signer].verify(signature, _signed_text(payload))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _signed_text(payload: bytes) -> bytes:
+    """DSSE's pre-authentication encoding: the type is signed with the content."""
+    kind = PAYLOAD_TYPE.encode()
+    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
+def _manifest(told: Mapping[str, Any]) -> Manifest:
+    """From a payload that was found signed; a path that leads out of the folder is refused all the same."""
+    files = {name: FileDigest(**digest) for name, digest in told["files"].items()}
+    if strange := [name for name in files if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts]:
+        raise UntrustedModel(f"{MANIFEST} names {strange[0]!r}, which lies outside the model's folder.")
+    return Manifest(told["run_id"], files)
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Each file below the folder by its path in it; a link counts as a file, and what it points to is not followed."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() or not path.is_dir():
+            yield path.relative_to(folder).as_posix(), path
+
+
+def _digest(path: Path) -> FileDigest:
+    if path.is_symlink() or not path.is_file():
+        return FileDigest(-1, "no plain file")
+    with path.open("rb") as file:
+        return FileDigest(path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def _text(content: bytes) -> str:
+    return base64.b64encode(content).decode()

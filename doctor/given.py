@@ -1,0 +1,184 @@
+"""What the doctor is told -> Given: settings, variables, addresses. Nothing is started, and no address is asked."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from pydantic import SecretStr, ValidationError
+from sqlalchemy.exc import ArgumentError
+
+from asof.errors import ConfigurationError
+from asof.settings import PROJECT, Settings
+from asof.use_case import UseCase
+from asof.use_cases import load, names
+from doctor.finding import Finding, error
+from doctor.published import Published, published, variables_of
+from local.embedded_postgres import postgres
+from local.stack import background, stack
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Addresses on the command line, which count before the settings; None: the settings', or what runs here."""
+
+    service: str | None = None
+    mlflow: str | None = None
+    prefect: str | None = None
+    postgres: str | None = None
+
+
+@dataclass(frozen=True)
+class Given:
+    """All that checks need. `service`, `mlflow` and `prefect` are addresses of HTTP, None where nothing is there.
+
+    `embedded` says that PostgreSQL is ours; `settings.postgres_url` is None while it does not run. `published` are the
+    ports of the compose stack, `bearer` is the key for its service. `wrong` are findings made on the way here.
+    """
+
+    settings: Settings
+    environment: Mapping[str, str]
+    project: Path
+    bentos: Path
+    embedded: bool = True
+    service: str | None = None
+    mlflow: str | None = None
+    prefect: str | None = None
+    use_cases: tuple[UseCase, ...] = ()
+    published: frozenset[int] = frozenset()
+    bearer: str | None = field(default=None, repr=False)
+    wrong: tuple[Finding, ...] = field(default=(), repr=False)
+
+    @property
+    def file(self) -> Mapping[str, str]:
+        """The variables of the project's `.env`; none where there is no such file."""
+        return variables_of(self.project / ".env")
+
+
+def given_by(addresses: Addresses, *, use_case: str | None = None) -> Given:
+    """Settings and addresses of this checkout, with what the command line says in their place."""
+    settings, wrong = read_settings()
+    use_cases, broken = read_use_cases([use_case] if use_case else names())
+    settings, embedded, unread = _found_server(settings.model_copy(update=_updates(addresses)))
+    compose = published(PROJECT, os.environ)
+    ours = compose if addresses == Addresses() else Published()
+    return Given(
+        settings,
+        dict(os.environ),
+        PROJECT,
+        settings.bentoml_home,
+        embedded=embedded,
+        service=addresses.service or _running("prediction", settings) or ours.service,
+        mlflow=_mlflow(settings) or _running("mlflow", settings) or ours.mlflow,
+        prefect=_prefect(addresses, settings) or ours.prefect,
+        use_cases=use_cases,
+        published=compose.ports,
+        bearer=ours.key if not _running("prediction", settings) else None,
+        wrong=wrong + unread + broken,
+    )
+
+
+def read_use_cases(wanted: Sequence[str]) -> tuple[tuple[UseCase, ...], tuple[Finding, ...]]:
+    """Those that import, and a finding for each other. Raises ConfigurationError for one that is not there."""
+    found: list[UseCase] = []
+    wrong: list[Finding] = []
+    for name in wanted:
+        try:
+            found.append(load(name))
+        except ConfigurationError as broken:
+            if name not in names():
+                raise
+            mend = f"Until then no command works for {name}, and nothing else here tells of it."
+            wrong.append(error(f"use-case:{name}", str(broken), mend))
+    return tuple(found), tuple(wrong)
+
+
+def read_settings() -> tuple[Settings, tuple[Finding, ...]]:
+    """The settings; where values cannot be read, their defaults, and a finding for each."""
+    try:
+        return _settings(), ()
+    except ValidationError as refused:
+        bad = {str(each["loc"][0]): each["msg"] for each in refused.errors(include_input=False, include_url=False)}
+    fields = {known.validation_alias or name: (name, known) for name, known in Settings.model_fields.items()}
+    wrong = tuple(_malformed(_variable(name), message) for name, message in bad.items())
+    return _settings(**{fields[name][0]: fields[name][1].default for name in bad}), wrong
+
+
+def _settings(**told: Any) -> Settings:
+    """Without the file `.env` where it is no text, which `variables` tells."""
+    try:
+        return Settings(**told)
+    except UnicodeDecodeError:
+        return Settings(_env_file=None, **told)
+
+
+def _malformed(name: str, message: str) -> Finding:
+    return error(
+        f"setting:{name}",
+        f"{name} cannot be read: {message}. What follows was looked at with its default.",
+        "Correct it in the environment or in .env; .env.example shows each setting with its meaning.",
+    )
+
+
+def _variable(name: str) -> str:
+    return name if name.isupper() else f"ASOF_{name.upper()}"
+
+
+def _updates(addresses: Addresses) -> dict[str, object]:
+    told: dict[str, object] = {}
+    if addresses.postgres:
+        told["postgres_url"] = SecretStr(addresses.postgres)
+    if addresses.mlflow:
+        told["mlflow_tracking_uri"] = addresses.mlflow
+    return told
+
+
+def _found_server(settings: Settings) -> tuple[Settings, bool, tuple[Finding, ...]]:
+    """Settings with the embedded server's URL while it runs, whether it is meant, and what cannot be read of either."""
+    try:
+        embedded = postgres.is_embedded(settings)
+        return (postgres.attach(settings) if embedded else settings), embedded, ()
+    except (
+        ConfigurationError,
+        ArgumentError,
+        ValueError,
+    ) as wrong:  # SQLAlchemy quotes what it could not read: a password
+        said = (
+            str(wrong) if isinstance(wrong, ConfigurationError) else "ASOF_POSTGRES_URL cannot be read as an address."
+        )
+    mend = "It reads postgresql://user:password@host:port/database; unset, the embedded PostgreSQL is used."
+    return settings.model_copy(update={"postgres_url": None}), False, (error("postgres", said, mend),)
+
+
+def _prefect(addresses: Addresses, settings: Settings) -> str | None:
+    told = addresses.prefect or os.environ.get("PREFECT_API_URL") or _running("prefect", settings)
+    user, _, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
+    return with_user(told.rstrip("/").removesuffix("/api"), user, password) if told else None
+
+
+def _mlflow(settings: Settings) -> str | None:
+    uri = settings.mlflow_tracking_uri
+    if uri is None or not uri.startswith(("http://", "https://")):
+        return None
+    return with_user(
+        uri, os.environ.get("MLFLOW_TRACKING_USERNAME", ""), os.environ.get("MLFLOW_TRACKING_PASSWORD", "")
+    )
+
+
+def with_user(address: str, user: str, password: str) -> str:
+    """The address with the user whom the platform's own client takes from its variables, unless it names one itself."""
+    if not user or "@" in address:
+        return address
+    scheme, colon, rest = address.partition("://")
+    return f"{scheme}{colon}{quote(user, safe='')}:{quote(password, safe='')}@{rest}"
+
+
+def _running(name: str, settings: Settings) -> str | None:
+    """None, too, where ASOF_HOME is no folder, which `room` tells."""
+    try:
+        running = background.find(name, stack.run_folder(settings))
+    except OSError:
+        return None
+    return running.address if running else None

@@ -1,0 +1,1 @@
+"""Checks of the platforms: PostgreSQL, MLflow, Prefect, Feast, Docker."""

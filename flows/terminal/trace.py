@@ -1,0 +1,177 @@
+"""The terminal's side of `trace`: what is asked about, and its chain as a tree for people."""
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+from rich.tree import Tree
+
+from asof.errors import DataError, ModelError
+from asof.settings import Settings
+from asof.use_case import UseCase
+from training.audit.lineage.answers import Answer, read_answer
+from training.audit.lineage.loads import Load, OnDisk
+from training.audit.lineage.trace import AnswerChain, AnswerChains, trace_answer, trace_request, trace_version
+from training.audit.lineage.training_set import SetOrigin, Share
+from training.audit.lineage.values import ValueOrigin
+from training.audit.lineage.version import VersionChain
+from training.release.promotion.history import Entry
+
+WIDEST = 10_000
+FILE = {OnDisk.SAME: "the file is the same", OnDisk.CHANGED: "the file has changed", OnDisk.GONE: "the file is gone"}
+
+
+Chain = AnswerChain | AnswerChains | VersionChain
+
+
+def follow(settings: Settings, use_case: UseCase, what: str) -> Chain:
+    """A number is a version, or else a request id; `-` is an answer on stdin, a file's path the answer in it.
+
+    An answer itself is taken, too.
+    """
+    if what.isascii() and what.isdecimal():
+        return _numbered(settings, use_case, what)
+    if what == "-":
+        return trace_answer(settings, use_case, read_answer(sys.stdin.read(), use_case, "stdin"))
+    if what.lstrip().startswith(("{", "[")):
+        return trace_answer(settings, use_case, read_answer(what, use_case, "the argument"))
+    if (path := Path(what)).is_file():
+        text = path.read_text(encoding="utf-8", errors="replace")
+        return trace_answer(settings, use_case, read_answer(text, use_case, what))
+    return trace_request(settings, use_case, what)
+
+
+def _numbered(settings: Settings, use_case: UseCase, number: str) -> Chain:
+    """Clients may name their requests by numbers. Raises ModelError where it is neither, and tells both places."""
+    try:
+        return trace_version(settings, use_case, number)
+    except ModelError as no_version:
+        try:
+            return trace_request(settings, use_case, number)
+        except DataError as no_answer:
+            raise ModelError(f"{no_version} {no_answer}") from None
+
+
+def show(chain: Chain) -> None:
+    """On stdout, every line whole however narrow the terminal is: a digest is there to be copied."""
+    console = Console(width=WIDEST, highlight=False)
+    if isinstance(chain, AnswerChains):
+        console.print(Text(f"{len(chain.answers)} answers of the request id {chain.request_id}, the oldest first"))
+    for each in chain.answers if isinstance(chain, AnswerChains) else (chain,):
+        console.print(_tree(each))
+
+
+def _tree(chain: AnswerChain | VersionChain) -> Tree:
+    """The whole chain; what does not hold stands below it, once more."""
+    if isinstance(chain, AnswerChain):
+        top = Tree(f"answer {chain.answer.request_id}", guide_style="dim")
+        _answer(top, chain.answer)
+        for value in chain.values:
+            _value(top, value)
+        if chain.model:
+            _version(_branch(top, _name(chain.model)), chain.model)
+    else:
+        top = Tree(_name(chain), guide_style="dim")
+        _version(top, chain)
+    broken = dict.fromkeys(chain.broken)
+    end = _branch(
+        top, "broken links" if broken else "no link of this chain is broken", "bold red" if broken else "green"
+    )
+    _leaves(end, broken)
+    return top
+
+
+def _answer(top: Tree, answer: Answer) -> None:
+    given = f"given {answer.at:%Y-%m-%d %H:%M:%S} UTC" if answer.at else "it does not say when it was given"
+    outcome = "a prediction" if not answer.code else f"refused: {answer.code}"
+    flags = [f"flagged: {', '.join(answer.flags)}"] if answer.flags else []
+    entity = f"of {answer.entity}" if answer.entity is not None else "features in the request"
+    _leaves(top, [f"{outcome} ({answer.status}), {entity}, {given}", *flags, f"found in {answer.found_in}"])
+
+
+def _value(top: Tree, value: ValueOrigin) -> None:
+    features = f": {', '.join(value.features)}" if value.features else ""
+    node = _branch(top, f"{value.view} as of {value.as_of:%Y-%m-%d %H:%M}{features}")
+    if value.created_at:
+        _branch(node, f"row of {value.table}, known since {value.created_at:%Y-%m-%d %H:%M}")
+    if value.load:
+        _load(node, value.load)
+    if value.deduced:
+        _branch(node, f"deduced: {value.deduced}", "yellow")
+    if value.broken:
+        _branch(node, value.broken, "red")
+
+
+def _version(top: Tree, chain: VersionChain) -> None:
+    history = _branch(top, "history" if chain.promotions else "history: no entry names it")
+    _leaves(history, map(_promotion, chain.promotions))
+    training = chain.training
+    run = _branch(top, f"run {training.run_id}, {training.started_at:%Y-%m-%d %H:%M:%S} UTC")
+    environment = ", ".join(f"{name} {value}" for name, value in training.environment.items()) or "not recorded"
+    _leaves(
+        run,
+        [
+            f"estimator {training.estimator}, random state {training.random_state}",
+            f"code {training.git_commit}",
+            f"environment: {environment}",
+            f"model digest {training.model_digest or 'not recorded'}",
+        ],
+    )
+    if signature := chain.signature:
+        _branch(top, f"signed by key {signature.signed_by}: {signature.files} files, all as signed")
+    else:
+        _branch(top, "no trusted signature", "red")
+    _training_set(top, chain.training_set)
+
+
+def _promotion(entry: Entry) -> str:
+    before = f" after {entry.previous}" if entry.previous else ""
+    return (
+        f"{entry.seq}: {entry.event} {entry.version}{before}, {entry.at:%Y-%m-%d %H:%M} by {entry.who}: {entry.reason}"
+    )
+
+
+def _training_set(top: Tree, origin: SetOrigin) -> None:
+    node = _branch(top, f"training set {origin.fingerprint}")
+    rows = f"{origin.rows} rows, digest {origin.rows_digest or 'not recorded'}"
+    moments = f"as of {origin.as_of:%Y-%m-%d %H:%M}, as known at {origin.known_at:%Y-%m-%d %H:%M:%S}"
+    service = origin.feature_service or "features of the use case's own data set"
+    _leaves(node, [rows, moments, f"{service}, contract {origin.contract_digest}"])
+    for sentence in origin.deduced:
+        _branch(node, f"deduced: {sentence}", "yellow")
+    for source in origin.sources:
+        below = _branch(node, source.source)
+        for share in source.shares:
+            _share(below, share)
+
+
+def _share(top: Tree, share: Share) -> None:
+    node = _branch(
+        top, f"{share.rows} rows as of {share.as_of:%Y-%m-%d}, known since {share.created_at:%Y-%m-%d %H:%M}"
+    )
+    if share.load:
+        _load(node, share.load)
+    else:
+        _branch(node, "no load brought them", "red")
+
+
+def _load(top: Tree, load: Load) -> None:
+    node = _branch(top, f"load {load.load_id}, {load.loaded_at:%Y-%m-%d %H:%M:%S} UTC, by code {load.code_version}")
+    place = _branch(node, str(Path(load.folder) / load.file))
+    _branch(place, f"sha256 {load.sha256} ({FILE[load.on_disk]})", "red" if load.on_disk is OnDisk.CHANGED else "")
+
+
+def _name(chain: VersionChain) -> str:
+    return f"{chain.name} version {chain.version}" if chain.version else f"{chain.name}, not registered"
+
+
+def _branch(top: Tree, text: str, style: str = "") -> Tree:
+    """As it stands: a user's id may hold what rich takes for markup."""
+    return top.add(Text(text, style=style))
+
+
+def _leaves(top: Tree, texts: Iterable[str]) -> None:
+    for text in texts:
+        _branch(top, text)

@@ -1,0 +1,106 @@
+"""The databases on a PostgreSQL server: does it answer, are ours there, do sessions read what was written.
+
+Nothing here knows whether the server is embedded or somebody else's.
+"""
+
+import psycopg
+from psycopg import errors, sql
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import TupleRow
+
+from asof.errors import ConfigurationError, is_disk_trouble
+from asof.settings import Settings
+from online_store.session import SESSION
+
+MLFLOW = "mlflow"
+STOCK = "postgres"
+"""Feast's `type` of its own online store."""
+Connection = psycopg.Connection[TupleRow]
+
+
+def check_databases(settings: Settings) -> None:
+    """Makes the named database, and `mlflow` where MLflow's address needs it, if they are absent and we may.
+
+    Raises ConfigurationError where the server does not answer, a database cannot be made, or its sessions would change
+    values (its encoding, or a pooler that drops settings).
+    """
+    _require(settings, None)
+    if settings.online_store == STOCK:
+        _require_standard_strings(settings)
+    if settings.tracking_uri == settings.sqlalchemy_url("psycopg2", MLFLOW):
+        _require(settings, MLFLOW)
+
+
+def _require(settings: Settings, name: str | None) -> None:
+    try:
+        connection = psycopg.connect(settings.conninfo(name))
+    except psycopg.OperationalError as refusal:
+        connection = _create_and_connect(settings, name, refusal)
+    with connection:
+        trouble = session_trouble(connection)
+    if trouble:
+        raise ConfigurationError(f"{trouble[0]}: {trouble[1]}.")
+
+
+def _create_and_connect(settings: Settings, name: str | None, refusal: psycopg.OperationalError) -> Connection:
+    url = settings.database(name)
+    address = f"{url.host}:{url.port or 5432} (ASOF_POSTGRES_URL, database {url.database})"
+    try:
+        make_database(settings, str(url.database))
+        return psycopg.connect(settings.conninfo(name))
+    except psycopg.OperationalError as trouble:
+        if full := next((each for each in (trouble, refusal) if is_disk_trouble(each)), None):
+            raise ConfigurationError(
+                f"The disk of PostgreSQL at {address} takes nothing more ({reason(full)}): make room there."
+            ) from None
+        raise ConfigurationError(
+            f"PostgreSQL at {address} does not let us in: {reason(refusal)}. "
+            "Start it, correct the address, or unset ASOF_POSTGRES_URL to use the embedded one."
+        ) from None
+    except errors.InsufficientPrivilege:
+        raise ConfigurationError(
+            f"The database is absent from PostgreSQL at {address}, and user {url.username} may not create it: "
+            f"let its owner run CREATE DATABASE {url.database}."
+        ) from None
+
+
+def make_database(settings: Settings, name: str) -> bool:
+    """Makes the database unless it is there, and tells which; one process at a time, since PostgreSQL refuses two."""
+    database = sql.Identifier(name)
+    with psycopg.connect(settings.conninfo("postgres"), autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(hashtext('asof create database'))")
+        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
+            return False
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(database))
+        connection.execute(sql.SQL("ALTER DATABASE {} SET timezone TO 'UTC'").format(database))
+    return True
+
+
+def _require_standard_strings(settings: Settings) -> None:
+    """Feast's own online store connects without our options, and psycopg's lists of bytes are wrong without these."""
+    name = "standard_conforming_strings"
+    with psycopg.connect(make_conninfo(settings.conninfo(), options="")) as connection:
+        if connection.info.parameter_status(name) != "on":
+            raise ConfigurationError(
+                f"Feast's own online store needs {name}: run ALTER ROLE {connection.info.user} SET {name} = on, "
+                "or unset ASOF_ONLINE_STORE."
+            )
+
+
+def session_trouble(connection: Connection) -> tuple[str, str] | None:
+    """Why a connection of ours would change values on their way, and the next step."""
+    name, encoding = connection.info.dbname, connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        statement = f"CREATE DATABASE {name}_utf8 TEMPLATE template0 ENCODING 'UTF8'"
+        return f"Database {name} is encoded in {encoding}, which cannot keep every text", f"{statement}, and load there"
+    query = "SELECT name, setting FROM pg_settings WHERE name = ANY(%s)"
+    found = {name: setting.replace(" ", "") for name, setting in connection.execute(query, [[*SESSION]])}
+    if wrong := [each for each, wanted in SESSION.items() if found[each] != wanted.replace(" ", "")]:
+        trouble = f"Sessions in database {name} do not keep what our connections set: {', '.join(wrong)}"
+        return trouble, "connect to PostgreSQL itself, or let the pooler in between pass `options` on"
+    return None
+
+
+def reason(error: psycopg.Error) -> str:
+    """The first line of libpq's message; it never holds the password."""
+    return str(error).splitlines()[0].removeprefix("connection failed: ").rstrip(".")

@@ -1,0 +1,1 @@
+"""The servers of `make up`: MLflow, Prefect and the prediction service."""

@@ -1,0 +1,162 @@
+"""What of Feast no model can take: named before anything is loaded, wherever it stands."""
+
+import shutil
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from feast import BatchFeatureView, Entity, FeatureService, FeatureView, Field, FileSource, ValueType
+from feast.data_source import PushSource, RequestSource
+from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
+from feast.on_demand_feature_view import OnDemandFeatureView
+from feast.stream_feature_view import StreamFeatureView
+from feast.transformation.pandas_transformation import PandasTransformation
+from feast.types import Float64
+
+from asof.errors import ConfigurationError
+from asof.features.feature_store import REPOSITORY, feature_store, quiet
+from asof.features.feature_support import require_readable, require_takeable
+from asof.settings import Settings, export
+from doctor.data.definitions import look_at_definitions
+from doctor.given import Given
+from flows.ingest_flow import ingest
+from training.features.datasets.point_in_time import read_sources
+from training.features.materialisation.feature_registry import apply_features
+
+SOURCE = PostgreSQLSource(name="t", table="t", timestamp_field="as_of")
+USER, ORDER, GUEST = (
+    Entity(name=name, join_keys=[key], value_type=ValueType.STRING)
+    for name, key in (("user", "user_id"), ("order", "order_id"), ("guest", "user_id"))
+)
+SCHEMA = [Field(name="x", dtype=Float64)]
+
+
+def view(name: str = "plain_fv", *entities: Entity, source: Any = SOURCE) -> FeatureView:
+    return FeatureView(name=name, entities=[*entities], schema=SCHEMA, source=source)
+
+
+def doubled(rows: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame({"twice": rows["x"] * 2})
+
+
+def on_demand(*sources: Any) -> OnDemandFeatureView:
+    return OnDemandFeatureView(
+        name="doubled",
+        schema=[Field(name="twice", dtype=Float64)],
+        sources=[*sources],
+        feature_transformation=PandasTransformation(udf=doubled, udf_string="doubled"),
+        mode="pandas",
+    )
+
+
+def streamed() -> StreamFeatureView:
+    return StreamFeatureView(
+        name="streamed",
+        entities=[USER],
+        schema=SCHEMA,
+        source=PushSource(name="pushed", batch_source=SOURCE),
+        timestamp_field="as_of",
+    )
+
+
+def batch() -> BatchFeatureView:
+    return BatchFeatureView(
+        name="batch", mode="python", entities=[USER], schema=SCHEMA, source=SOURCE, udf=doubled, udf_string="doubled"
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: on_demand(view("plain_fv", USER)), "'s' takes OnDemandFeatureView 'doubled', .*derived column"),
+        (lambda: on_demand(RequestSource(name="asked", schema=SCHEMA)), "OnDemandFeatureView 'doubled'"),
+        (streamed, "StreamFeatureView 'streamed', .*a table that the stream fills"),
+        (batch, "BatchFeatureView 'batch'"),
+        (lambda: view("both", USER, ORDER), "'both', which is keyed by user, order: "),
+        (lambda: view("nobody"), "'nobody', which is keyed by no entity: "),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:(Stream|Batch) feature view:RuntimeWarning")
+def test_a_service_that_no_model_can_take_is_named(make: Callable[[], Any], words: str) -> None:
+    taken = make()
+    service = FeatureService(name="s", features=[taken])
+    with pytest.raises(ConfigurationError, match=words):
+        require_takeable(service, {taken.name: taken})
+
+
+def test_what_can_be_taken_is_taken() -> None:
+    pushed = view("pushed_fv", USER, source=PushSource(name="pushed", batch_source=SOURCE))
+    views = [view("plain_fv", USER), pushed]
+    require_readable(views)
+    require_takeable(FeatureService(name="s", features=views), {each.name: each for each in views})
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (view("of_a_file", USER, source=FileSource(path="x.parquet", timestamp_field="as_of")), "with a FileSource"),
+        (view("nobody"), "'nobody' with no entity"),
+    ],
+)
+def test_a_view_that_no_ingest_can_fill_is_named(found: FeatureView, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        require_readable([found])
+
+
+ON_DEMAND = """
+import pandas as pd
+from feast import FeatureService, Field
+from feast.on_demand_feature_view import on_demand_feature_view
+from feast.types import Float64
+from streamflow_views import subs_profile_fv
+
+
+@on_demand_feature_view(sources=[subs_profile_fv], schema=[Field(name="fee_a_year", dtype=Float64)], mode="pandas")
+def of_a_year(rows: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame({"fee_a_year": rows["monthly_fee"] * 12})
+
+
+yearly = FeatureService(name="yearly_v1", features=[subs_profile_fv, of_a_year])
+"""
+
+
+def test_an_on_demand_view_in_a_service_is_named_before_anything_is_loaded(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(settings)
+    apply_features(settings)
+    words = "'yearly_v1' takes OnDemandFeatureView 'of_a_year'"
+    repository = shutil.copytree(REPOSITORY, tmp_path / "feature_repo")
+    (repository / "on_demand_of_a_test.py").write_text(ON_DEMAND)
+    for module in ("asof.features.feature_store", "training.features.materialisation.materialise"):
+        monkeypatch.setattr(f"{module}.REPOSITORY", repository)
+    with pytest.raises(ConfigurationError, match=words):
+        ingest.fn(str(tmp_path / "no extracts are looked for"))
+    with pytest.raises(ConfigurationError, match=words):
+        apply_features(settings)
+    (found,) = (each for each in look_at_definitions(Given(settings, {}, tmp_path, tmp_path)))
+    assert (found.name, "of_a_year" in found.found) == ("unsupported-features", True)
+
+
+@pytest.mark.filterwarnings("ignore:On demand feature view:RuntimeWarning")
+def test_views_of_two_keys_in_one_registered_service_are_named(settings: Settings) -> None:
+    """As `feast apply` registers them, which asks nobody."""
+    export(settings)
+    apply_features(settings)
+    by_order = view("orders_fv", ORDER)
+    by_order.ttl = timedelta(days=1)
+    with feature_store(settings) as store, quiet():
+        users = store.get_feature_view("users_fv")
+        yearly = on_demand(by_order)
+        services = [
+            FeatureService(name="mixed_v1", features=[users, by_order]),
+            FeatureService(name="yearly_v1", features=[users, yearly]),
+        ]
+        store.apply([ORDER, SOURCE, by_order, yearly, *services])
+    with pytest.raises(ConfigurationError, match="'mixed_v1' takes views keyed by order_id, user_id: "):
+        read_sources(settings, "mixed_v1")
+    with pytest.raises(ConfigurationError, match="'yearly_v1' takes OnDemandFeatureView 'doubled'"):
+        read_sources(settings, "yearly_v1")

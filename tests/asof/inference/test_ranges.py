@@ -1,0 +1,163 @@
+"""A value is judged by its distance from what the model was trained on, before the model is asked."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic_core import to_json
+
+from asof.errors import InvalidRequest
+from asof.features.feature_contract import Feature, FeatureContract
+from asof.inference.found_columns import FoundColumns
+from asof.inference.ranges import Trained, outside
+from asof.inference.verdicts import FoundRow
+from asof.model_facts import ModelFacts
+from asof.serving.features.evidence import StoredOutsideFlag, UnseenCategoryFlag
+from asof.use_case import Given
+from tests.kits.service.serving import NOW, facts_of
+
+RANGES = {"area": (100.0, 200.0), "constant": (5.0, 5.0)}
+
+
+def away(value: float, name: str = "area") -> list[float]:
+    return [each.ranges_away for each in outside([Given(name, value, "features.3")], RANGES)]
+
+
+@pytest.mark.parametrize("value", [100.0, 150.0, 200.0])
+def test_the_range_has_both_its_ends(value: float) -> None:
+    assert away(value) == []
+
+
+@pytest.mark.parametrize(("value", "ranges"), [(201.0, 0.01), (99.0, 0.01), (1200.0, 10.0), (-900.0, 10.0)])
+def test_a_value_up_to_ten_ranges_outside_is_flagged_with_its_distance(value: float, ranges: float) -> None:
+    assert away(value) == [pytest.approx(ranges)]
+
+
+@pytest.mark.parametrize(("value", "told"), [(1200.001, "10 ranges"), (10_200.0, "100 ranges"), (-901.0, "10 ranges")])
+def test_a_value_farther_outside_is_refused_with_place_name_and_distance(value: float, told: str) -> None:
+    with pytest.raises(InvalidRequest, match=rf"body\.features\.3: area must lie within 10 .* {told} away") as refusal:
+        away(value)
+    assert [error["at"] for error in refusal.value.extra["errors"]] == ["body.features.3"]
+
+
+@pytest.mark.parametrize("value", [1e308, -1e308, 5e-324])
+def test_the_greatest_numbers_are_judged_too(value: float) -> None:
+    if abs(value) < 1:
+        assert away(value) == [1.0]
+    else:
+        with pytest.raises(InvalidRequest, match="ranges away"):
+            away(value)
+
+
+def test_where_training_knew_one_value_any_other_is_refused() -> None:
+    assert away(5.0, "constant") == []
+    with pytest.raises(InvalidRequest, match="constant must lie within"):
+        away(5.1, "constant")
+
+
+def test_a_feature_without_a_range_is_not_judged() -> None:
+    assert away(1e300, "unknown") == []
+
+
+def test_every_far_value_is_named() -> None:
+    far = [Given("area", 1e6, "features.0"), Given("constant", 0.0, "features.1"), Given("area", 150.0, "features.2")]
+    with pytest.raises(InvalidRequest) as refusal:
+        outside(far, RANGES)
+    assert [error["at"] for error in refusal.value.extra["errors"]] == ["body.features.0", "body.features.1"]
+
+
+FEATURES = (
+    Feature("fee", "subs", "Float64"),
+    Feature("months", "subs", "Int64"),
+    Feature("senior", "users", "Bool"),
+    Feature("plan", "subs", "String"),
+    Feature("unjudged", "usage", "Float64"),
+)
+FACTS = replace(
+    facts_of(FeatureContract("churn_v2", "user_id", FEATURES)),
+    ranges={"fee": (20.0, 120.0), "months": (1.0, 72.0), "senior": (0.0, 0.0)},
+    categories={"plan": ("month", "year")},
+)
+GOOD = {"fee": 70.0, "months": 12, "senior": False, "plan": "year", "unjudged": 1e300}
+
+
+def row(**values: Any) -> FoundRow:
+    return FoundRow(FEATURES, [(GOOD | values)[each.name] for each in FEATURES], [NOW] * len(FEATURES))
+
+
+def test_stored_values_like_those_of_training_raise_no_flag() -> None:
+    for each in (row(), row(fee=20.0), row(fee=120.0, months=72), row(plan="month", months=1)):
+        assert Trained(FACTS).saw_like(each.values)
+        assert Trained(FACTS).flags(each) == []
+
+
+@pytest.mark.parametrize(
+    ("feature", "value", "away"),
+    [
+        ("fee", 120.1, pytest.approx(0.001)),
+        ("fee", 1220.1, pytest.approx(11.001)),
+        ("fee", -1e300, pytest.approx(1e298)),
+        ("fee", 1.797e308, pytest.approx(1.797e306)),
+        ("months", 0, pytest.approx(1 / 71)),
+        ("months", 2**62, pytest.approx(2**62 / 71)),
+        ("senior", True, None),
+    ],
+)
+def test_a_stored_number_outside_is_flagged_at_any_distance_with_its_place(
+    feature: str, value: float, away: float | None
+) -> None:
+    found = row(**{feature: value})
+    assert not Trained(FACTS).saw_like(found.values)
+    (flag,) = Trained(FACTS).flags(found)
+    low, high = FACTS.ranges[feature]
+    assert flag == {
+        "feature": feature,
+        "view": "users" if feature == "senior" else "subs",
+        "verdict": "OUTSIDE",
+        "value": float(value),
+        "trained_from": low,
+        "trained_to": high,
+        "ranges_away": away,
+    }
+    assert "Infinity" not in to_json(flag).decode()
+    assert StoredOutsideFlag.model_validate(flag).model_dump_json() == to_json(flag).decode()
+
+
+@pytest.mark.parametrize("value", ["five years", "", "Year", "year "])
+def test_a_stored_category_that_training_never_had_is_flagged(value: str) -> None:
+    found = row(plan=value)
+    assert not Trained(FACTS).saw_like(found.values)
+    (flag,) = Trained(FACTS).flags(found)
+    assert flag == {"feature": "plan", "view": "subs", "verdict": "OUTSIDE", "category": value}
+    assert UnseenCategoryFlag.model_validate(flag).model_dump_json() == to_json(flag).decode()
+
+
+def test_a_model_from_before_ranges_or_categories_flags_nothing() -> None:
+    told = FACTS.to_dict()
+    del told["ranges"], told["categories"]
+    trained = Trained(ModelFacts.from_dict(told))
+    assert trained.saw_like(row(fee=1e300, plan="five years").values)
+    assert trained.flags(row(fee=1e300, plan="five years")) == []
+    assert ModelFacts.from_dict(FACTS.to_dict()) == FACTS
+
+
+NUMBERS = st.none() | st.floats(allow_nan=False) | st.sampled_from([20.0, 120.0])
+ROWS = st.builds(
+    row,
+    fee=NUMBERS,
+    months=st.none() | st.integers(-(2**62), 2**62) | st.integers(0, 73),
+    senior=st.none() | st.booleans(),
+    plan=st.none() | st.sampled_from(["month", "year", "five years"]),
+)
+
+
+@given(st.lists(ROWS, min_size=1, max_size=5))
+def test_many_are_judged_as_each_alone_and_a_missing_value_is_not(rows: list[FoundRow]) -> None:
+    trained = Trained(FACTS)
+    saw = trained.saw_each(FoundColumns.from_rows(FEATURES, rows)).tolist()
+    assert saw == [trained.flags(each) == [] for each in rows]
+    assert all(
+        trained.saw_like(each.values) == fine for each, fine in zip(rows, saw, strict=True) if None not in each.values
+    )

@@ -1,0 +1,161 @@
+"""An answer in pieces is one document, and what is told of an instance is what it would be told alone."""
+
+import io
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from asof.errors import EntityNotFound
+from asof.features.feature_contract import Feature, FeatureContract
+from asof.inference.verdicts import row_moments
+from asof.serving.batch.answer_forms import Form, JsonForm
+from asof.serving.batch.arrow_answer import ArrowForm
+from asof.serving.batch.instances import Instance
+from asof.serving.batch.outcomes import Answered
+from asof.serving.batch.predict_batch import Telling
+from asof.serving.http.problems import Occurrence
+from asof.serving.prediction.predictor import Prediction, Predictor
+from asof.serving.prediction.worker import Worker
+from asof.settings import Settings
+from asof.use_case import Score
+from asof.use_cases import load
+from tests.kits.service.batch import CANCER, predictor, request
+from tests.kits.service.serving import facts_of
+
+WHERE = Occurrence("/predict/batch", "8c5f2a")
+FLAG = {
+    "feature": "mean radius",
+    "verdict": "OUTSIDE",
+    "value": 30.0,
+    "trained_from": 6.98,
+    "trained_to": 28.1,
+    "ranges_away": 0.09,
+}
+
+
+def told(standard: Predictor, form: Form, *chunks: list[Answered]) -> bytes:
+    telling = Telling(form, standard, WHERE)
+    asked: list[Instance] = [request(5.0)]
+    return form.head() + b"".join(telling.piece(each, asked * len(each))[0] for each in chunks) + form.tail()
+
+
+def made(by: Predictor, probability: float, **evidence: Any) -> Answered:
+    return Answered(by, Prediction(CANCER.respond(None, Score(probability, 0.5)), {"flags": [], **evidence}))
+
+
+@pytest.fixture
+def outcomes() -> tuple[Predictor, list[Answered]]:
+    """A good one, one with a flag, one of another model, one refused, one that failed."""
+    standard, other = predictor("2"), predictor("1")
+    unknown = EntityNotFound("No feature view knows 'nobody'.", entity="nobody")
+    errors = [Answered(standard, each) for each in (unknown, ZeroDivisionError("secret"))]
+    return standard, [made(standard, 0.75), made(standard, 0.25, flags=[FLAG]), made(other, 0.5), *errors]
+
+
+def test_the_pieces_of_chunks_are_one_document(outcomes: tuple[Predictor, list[Answered]]) -> None:
+    standard, every = outcomes
+    whole = json.loads(told(standard, JsonForm(standard, "8c5f2a"), every))
+    parts = json.loads(told(standard, JsonForm(standard, "8c5f2a"), every[:2], every[2:3], every[3:]))
+    assert parts == whole
+    assert (whole["model"]["version"], whole["request_id"]) == ("2", "8c5f2a")
+    first, flagged, others, unknown, failed = whole["predictions"]
+    assert (first["probabilities"]["benign"], first["flags"], "model" in first) == (0.75, [], False)
+    assert flagged["flags"] == [FLAG]
+    assert others["model"] == whole["model"] | {"version": "1"}
+    assert unknown["problem"] | {"detail": ""} == {
+        "status": 404,
+        "detail": "",
+        "code": "entity-not-found",
+        "entity": "nobody",
+    }
+    assert failed["problem"] == {
+        "status": 500,
+        "detail": "The error was logged under this request id.",
+        "code": "internal-error",
+    }
+
+
+def test_arrow_has_a_row_for_each_instance_and_a_batch_for_each_chunk(
+    outcomes: tuple[Predictor, list[Answered]],
+) -> None:
+    standard, every = outcomes
+    stream = told(standard, ArrowForm(standard, "8c5f2a"), every[:2], every[2:])
+    items = json.loads(told(standard, JsonForm(standard, "8c5f2a"), every))["predictions"]
+    with pa.ipc.open_stream(io.BytesIO(stream)) as reader:
+        batches = list(reader)
+    assert [each.num_rows for each in batches] == [2, 3]
+    found = pa.Table.from_batches(batches).to_pylist()
+    for row, item in zip(found, items, strict=True):
+        assert row["probabilities"] == item.get("probabilities")
+        assert row["flags"] == item.get("flags")
+        assert row["status"] == item.get("problem", {}).get("status")
+    assert json.loads(found[2]["model"]) == items[2]["model"]
+    assert json.loads(found[3]["problem"]) == {"entity": "nobody"}
+
+
+def test_outcomes_are_counted_by_their_codes(outcomes: tuple[Predictor, list[Answered]]) -> None:
+    standard, every = outcomes
+    before = counted(standard)
+    told(standard, JsonForm(standard, "8c5f2a"), every, every)
+    found = {code: count - before[code] for code, count in counted(standard).items()}
+    assert found == {"ok": 6, "entity-not-found": 2, "internal-error": 2}
+
+
+def counted(predictor: Predictor) -> dict[str, float]:
+    """What this process has counted so far, in other tests as well."""
+    counter = predictor.worker.metrics.batch_users
+    return {code: counter.labels(code)._value.get() for code in ("ok", "entity-not-found", "internal-error")}
+
+
+def test_each_instance_has_a_line_under_its_place_in_the_whole_batch(tmp_path: Path) -> None:
+    log = tmp_path / "answers.jsonl"
+    standard = predictor(worker=Worker(Settings(answer_log=log), CANCER, bento="breast_cancer:v1"))
+    telling = Telling(JsonForm(standard, "8c5f2a"), standard, WHERE)
+    for count in (2, 1):
+        _, write = telling.piece([made(standard, 0.5)] * count, [request(5.0)] * count)
+        write()
+    standard.worker.answer_log.close()
+    ids = [json.loads(line)["request_id"] for line in log.read_text().splitlines()]
+    assert ids == ["8c5f2a:0", "8c5f2a:1", "8c5f2a:2"]
+
+
+def test_a_use_case_whose_answer_has_no_type_in_arrow_is_told_where_to_add_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    odd = predictor()
+    answer = SimpleNamespace(model_fields={"strange": SimpleNamespace(annotation=complex)})
+    monkeypatch.setattr(odd, "use_case", SimpleNamespace(answer=answer))
+    with pytest.raises(TypeError, match=r"add it to asof/serving/batch/arrow_form\.py"):
+        ArrowForm(odd, "8c5f2a")
+
+
+def test_the_moments_of_features_are_told_where_those_of_a_view_differ_in_json_and_in_arrow() -> None:
+    churn = load("churn")
+    contract = FeatureContract(
+        "churn_v2", "user_id", (Feature("fee", "subs", "Float64"), Feature("paid", "subs", "Float64"))
+    )
+    model = replace(predictor().model, facts=facts_of(contract))
+    standard = Predictor(model, predictor().lineage, Worker(Settings(answer_log=None), churn, bento="churn:v1"))
+    march, february = datetime(2024, 3, 4, tzinfo=UTC), datetime(2024, 2, 29, tzinfo=UTC)
+    answer = churn.respond(SimpleNamespace(user_id="7590-VHVEG"), Score(0.75, 0.5))
+    evidence = [
+        {**row_moments(contract.features, moments), "flags": []} for moments in ((march, march), (march, february))
+    ]
+    chunk = [Answered(standard, Prediction(answer, each)) for each in evidence]
+
+    alike, differing = json.loads(told(standard, JsonForm(standard, "8c5f2a"), chunk))["predictions"]
+    assert (alike["as_of"], "as_of_features" in alike) == ({"subs": "2024-03-04T00:00:00Z"}, False)
+    assert differing["as_of"] == {"subs": "2024-02-29T00:00:00Z"}
+    assert differing["as_of_features"] == {"fee": "2024-03-04T00:00:00Z", "paid": "2024-02-29T00:00:00Z"}
+
+    stream = told(standard, ArrowForm(standard, "8c5f2a"), chunk)
+    with pa.ipc.open_stream(io.BytesIO(stream)) as reader:
+        found = reader.read_all().to_pylist()
+    assert [row["as_of"] for row in found] == [{"subs": march}, {"subs": february}]
+    assert [row["as_of_features"] for row in found] == [None, {"fee": march, "paid": february}]

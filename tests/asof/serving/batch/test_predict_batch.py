@@ -1,0 +1,82 @@
+"""POST /predict/batch without a server: what is sent, and which thread does what takes long."""
+
+import asyncio
+import io
+import json
+import threading
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from starlette.datastructures import State
+
+from asof.serving.batch import predict_batch
+from asof.serving.batch.answer_forms import form_kind
+from asof.serving.batch.instances import ARROW
+from asof.serving.batch.predict_batch import PredictBatch
+from asof.serving.batch.work import CHUNK
+from asof.serving.http.strict_json import JSON
+from tests.kits.service.batch import CANCER, live_with, predictor, request
+
+
+def sent(body: bytes, *, kind: str = JSON, accept: str = JSON, pause: float = 0) -> tuple[int, bytes]:
+    """Status and body of the answer, to a client that takes so many seconds for each piece of it."""
+    messages: list[Any] = []
+    headers = [(b"content-type", kind.encode()), (b"accept", accept.encode())]
+    scope = {"type": "http", "method": "POST", "path": "/predict/batch", "headers": headers}
+    scope["state"] = {"request_id": "8c5f2a"}
+
+    async def main() -> None:
+        asked = asyncio.Queue[Any]()
+        asked.put_nowait({"type": "http.request", "body": body})
+
+        async def send(message: Any) -> None:
+            messages.append(message)
+            await asyncio.sleep(pause if "body" in message else 0)
+
+        state = State({"live": live_with(predictor())})
+        await PredictBatch(state, CANCER.request)(scope, asked.get, send)
+
+    asyncio.run(main())
+    return messages[0]["status"], b"".join(each.get("body", b"") for each in messages[1:])
+
+
+def test_a_batch_is_one_document_under_the_requests_id() -> None:
+    status, body = sent(json.dumps({"instances": [request(5.0).model_dump(exclude_none=True)]}).encode())
+    assert status == 200
+    told = json.loads(body)
+    assert told["request_id"] == "8c5f2a"
+    assert len(told["predictions"]) == 1
+
+
+def test_an_arrow_stream_without_a_column_is_the_callers_fault() -> None:
+    sink, empty = io.BytesIO(), pa.table({"features": [[1.0]] * 3}).select([])
+    with pa.ipc.new_stream(sink, empty.schema) as writer:
+        writer.write(empty)
+    status, body = sent(sink.getvalue(), kind=ARROW)
+    assert status == 422
+    assert json.loads(body)["code"] == "invalid-request"
+
+
+@pytest.mark.parametrize("pause", [0.04, 60.0], ids=["a little at a time", "nothing"])
+def test_who_does_not_read_is_given_up_and_the_answer_has_no_end(pause: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    many = json.dumps({"instances": [1] * 5 * CHUNK}).encode()
+    assert len(json.loads(sent(many)[1])["predictions"]) == 5 * CHUNK
+    monkeypatch.setattr(predict_batch, "PATIENCE", 0.1)
+    given_up = sent(many, pause=pause)[1]
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(given_up)
+
+
+@pytest.mark.parametrize("accept", [JSON, ARROW])
+def test_the_form_is_chosen_and_imported_beside_the_event_loop(accept: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[str] = []
+
+    def watched(given: str) -> Any:
+        threads.append(threading.current_thread().name)
+        return form_kind(given)
+
+    monkeypatch.setattr(predict_batch, "form_kind", watched)
+    assert sent(json.dumps({"instances": [1]}).encode(), accept=accept)[0] == 200
+    (thread,) = threads
+    assert thread.startswith("batch")

@@ -1,0 +1,362 @@
+"""What Feast's online store holds, in our terms; and what happens when it cannot be trusted."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import product
+from typing import Any, TypeVar
+
+import psycopg
+import pytest
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
+from pydantic import SecretStr
+
+from asof.errors import ConfigurationError, FeatureContractMismatch, FeatureStoreUnavailable
+from asof.features.feature_contract import Feature, FeatureContract
+from asof.features.feature_store import feature_store
+from asof.inference.ranges import Trained
+from asof.serving.features.online_features import OnlineFeatures
+from asof.serving.features.store.opening import STOCK, WIDE
+from asof.serving.features.store_input import StoreInput
+from asof.serving.logs.metrics import Metrics
+from asof.settings import Settings, export
+from asof.use_cases.churn.payloads import ChurnRequest
+from tests.kits.service import serving as kit
+from tests.kits.service.serving import NOW, USER
+from tests.kits.store.readers import store_of
+from training.features.materialisation.feature_registry import apply_features
+
+T = TypeVar("T")
+MANY = kit.users_like(150, seed=4)
+LONGEST = 60
+"""Seconds that an event may take on a busy machine."""
+
+
+@pytest.fixture(scope="module")
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"lookup_timeout": LONGEST})
+
+
+@contextlib.contextmanager
+def impatient(features: OnlineFeatures) -> Iterator[None]:
+    """Within the block a lookup is soon given up."""
+    patient = features._settings
+    features._settings = patient.model_copy(update={"lookup_timeout": 0.3})
+    yield
+    features._settings = patient
+
+
+async def refusal(features: OnlineFeatures) -> FeatureStoreUnavailable:
+    """What a lookup raises when an attempt to open the store has ended."""
+    async with asyncio.timeout(LONGEST):
+        while True:
+            try:
+                await features.find("good")
+            except FeatureStoreUnavailable as error:
+                if "is being opened" not in str(error):
+                    return error
+            await asyncio.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def contract(settings: Settings) -> FeatureContract:
+    export(settings)
+    users = {"good": USER, "strange": USER, "partial": {"users_fv": USER["users_fv"]}, **MANY}
+    for kind in (STOCK, WIDE):
+        with store_of(kind):
+            apply_features(settings)
+            kit.write_users(settings, users, NOW)
+    with psycopg.connect(settings.conninfo()) as connection:  # Feast itself writes a NaN as a null
+        not_a_number = Value(double_val=float("nan")).SerializeToString()
+        written = connection.execute(
+            "UPDATE online.asof_usage_agg_30d_fv SET value = %s"
+            " WHERE feature_name = 'watch_hours_30d' AND position('strange'::bytea IN entity_key) > 0",
+            [not_a_number],
+        )
+        assert written.rowcount == 1
+        connection.execute(
+            "UPDATE online.\"asof.usage_agg_30d_fv\" SET watch_hours_30d = 'NaN' WHERE user_id = 'strange'"
+        )
+    return kit.registered_contract(settings)
+
+
+@pytest.fixture(params=product(["directly", "through Feast"], [STOCK, WIDE]), ids=str, autouse=True)
+def way(request: pytest.FixtureRequest, contract: FeatureContract, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Whatever holds, holds for both ways to both stores."""
+    how, kind = request.param
+    if how == "through Feast":
+        monkeypatch.setattr("asof.serving.features.store.opening._direct_reader", lambda *_: None)
+    with store_of(kind):
+        yield how, kind
+
+
+def with_features(
+    settings: Settings, contract: FeatureContract, ask: Callable[[OnlineFeatures], Coroutine[Any, Any, T]]
+) -> T:
+    async def main() -> T:
+        features = OnlineFeatures(settings, contract)
+        try:
+            await asyncio.wait_for(features.start(), LONGEST)
+            return await ask(features)
+        finally:
+            await features.close()
+
+    return asyncio.run(main())
+
+
+def test_values_moments_and_absences_are_told_apart(settings: Settings, contract: FeatureContract) -> None:
+    async def ask(features: OnlineFeatures) -> list[dict[str, Any]]:
+        asked = [await features.find(user) for user in ("good", "strange", "partial", "nobody")]
+        return [{found.feature.name: (found.value, found.as_of) for found in one} for one in asked]
+
+    good, strange, partial, nobody = with_features(settings, contract, ask)
+    values = kit.flat(USER)
+    assert good == {name: (values[name], NOW) for name in contract.names}
+    assert strange["watch_hours_30d"] == (None, NOW)
+    assert partial["has_family"] == (True, NOW)
+    assert partial["monthly_fee"] == (None, None)
+    assert set(nobody.values()) == {(None, None)}
+
+
+def test_many_at_once_each_get_their_own_values(settings: Settings, contract: FeatureContract) -> None:
+    async def ask(features: OnlineFeatures) -> list[Any]:
+        return await asyncio.gather(*(features.find(user) for user in [*MANY, "nobody", *MANY]))
+
+    found = with_features(settings, contract, ask)
+    for user, one in zip([*MANY, "nobody", *MANY], found, strict=True):
+        fee = next(reading.value for reading in one if reading.feature.name == "monthly_fee")
+        assert fee == (MANY[user]["subs_profile_fv"]["monthly_fee"] if user in MANY else None)
+
+
+def test_ttl_and_staleness_come_from_the_registry(settings: Settings, contract: FeatureContract) -> None:
+    async def ask(features: OnlineFeatures) -> dict[str, tuple[timedelta | None, bool]]:
+        policies = zip(contract.features, features.policies, strict=True)
+        return {feature.view: (policy.max_age, policy.refuses) for feature, policy in policies}
+
+    assert with_features(settings, contract, ask) == {
+        "subs_profile_fv": (timedelta(days=45), True),
+        "usage_agg_30d_fv": (timedelta(days=45), True),
+        "payments_agg_90d_fv": (timedelta(days=45), False),
+        "support_agg_90d_fv": (timedelta(days=45), False),
+        "users_fv": (timedelta(days=400), False),
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda c: replace(c, features=c.features[:-1]), "only the registry has users_fv:has_dependents"),
+        (
+            lambda c: replace(c, features=(*c.features, Feature("x", "users_fv", "Bool"))),
+            "only the model has users_fv:x",
+        ),
+        (lambda c: replace(c, features=(replace(c.features[0], dtype="Float64"), *c.features[1:])), "months_active"),
+        (lambda c: replace(c, features=c.features[::-1]), "the order of the features"),
+        (lambda c: replace(c, feature_service="churn_v9"), "churn_v9.*feast apply"),
+    ],
+)
+def test_a_registry_that_is_not_the_models_is_refused_with_the_difference(
+    settings: Settings, contract: FeatureContract, change: Callable[[FeatureContract], FeatureContract], words: str
+) -> None:
+    async def main() -> None:
+        features = OnlineFeatures(settings, change(contract))
+        features.start()
+        with pytest.raises(FeatureContractMismatch, match=words):
+            raise await refusal(features)
+        await features.close()
+
+    asyncio.run(main())
+
+
+def test_a_lost_connection_costs_no_request(settings: Settings, contract: FeatureContract) -> None:
+    async def ask(features: OnlineFeatures) -> Any:
+        before = await features.find("good")
+        with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        return before, await asyncio.gather(*(features.find("good") for _ in range(20)))
+
+    before, after = with_features(settings, contract, ask)
+    assert after == [before] * 20
+
+
+def test_a_slow_store_is_given_up_in_time_and_used_again(settings: Settings, contract: FeatureContract) -> None:
+    async def ask(features: OnlineFeatures) -> None:
+        await features.find("good")
+        with psycopg.connect(settings.conninfo()) as blocker, impatient(features):
+            blocker.execute('LOCK TABLE online.asof_users_fv, online."asof.users_fv" IN ACCESS EXCLUSIVE MODE')
+            async with asyncio.timeout(LONGEST):  # the lock is kept until all have been given up
+                outcomes = await asyncio.gather(*(features.find("good") for _ in range(5)), return_exceptions=True)
+            assert {type(outcome) for outcome in outcomes} == {FeatureStoreUnavailable}
+        assert len((await features.find("good")).values) == len(contract.features)
+
+    with_features(settings, contract, ask)
+
+
+class Gate:
+    """A way to PostgreSQL that can be shut: what comes in then stays where it is, as when a network hangs."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._server = (host, port)
+        self._passing: set[asyncio.Task[Any]] = set()
+        self.open = asyncio.Event()
+        self.open.set()
+
+    @contextlib.asynccontextmanager
+    async def listening(self) -> AsyncIterator[int]:
+        """Gives the port."""
+        server = await asyncio.start_server(self._pass, "127.0.0.1", 0)
+        yield server.sockets[0].getsockname()[1]
+        server.close()
+        for each in self._passing:
+            each.cancel()
+        await asyncio.gather(*self._passing, return_exceptions=True)
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_server, to_server = await asyncio.open_connection(*self._server)
+        for source, target in ((reader, to_server), (from_server, writer)):
+            self._passing.add(asyncio.create_task(self._copy(source, target)))
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer), contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                await self.open.wait()
+                writer.write(data)
+
+
+def test_a_server_that_hangs_is_given_up_in_time_and_used_again(settings: Settings, contract: FeatureContract) -> None:
+    url = settings.database()
+    gate = Gate(url.host or "", url.port or 5432)
+
+    async def main() -> None:
+        async with gate.listening() as port:
+            shut = url.set(port=port).render_as_string(hide_password=False)
+            behind = settings.model_copy(update={"postgres_url": SecretStr(shut)})
+            export(behind)
+            features = OnlineFeatures(behind, contract)
+            await features.start()
+            before = await features.find("good")
+            gate.open.clear()
+            with impatient(features):
+                for _ in range(2):  # a connection that hangs, and one that cannot be made
+                    with pytest.raises(FeatureStoreUnavailable, match=r"within 0\.3 s"):
+                        async with asyncio.timeout(9):  # psycopg by itself waits 10 s for the end of what is cancelled
+                            await features.find("good")
+            gate.open.set()
+            assert await features.find("good") == before
+            await features.close()
+
+    try:
+        asyncio.run(main())
+    finally:
+        export(settings)
+
+
+def test_no_connection_is_left_behind(settings: Settings, contract: FeatureContract, way: tuple[str, str]) -> None:
+    kept = 2 if way == ("through Feast", WIDE) else 1  # a pool begins with one more than it is asked for
+
+    async def main() -> None:
+        features = OnlineFeatures(settings, contract)
+        await features.start()
+        for _ in range(3):
+            await features.find("good")
+        with psycopg.connect(settings.conninfo()) as blocker, impatient(features):
+            blocker.execute('LOCK TABLE online.asof_users_fv, online."asof.users_fv" IN ACCESS EXCLUSIVE MODE')
+            with pytest.raises(FeatureStoreUnavailable):
+                await features.find("good")
+        await asyncio.gather(*(features.find("good") for _ in range(20)))
+        await connected(settings, kept)
+        late = asyncio.create_task(features.find("good"))
+        await asyncio.sleep(0)
+        await features.close()
+        await asyncio.wait({late})
+        await connected(settings, 0)
+
+    asyncio.run(main())
+
+
+async def connected(settings: Settings, count: int) -> None:
+    """Waits until no more are connected to the database: a server takes its time to see that one is gone."""
+    for _ in range(10 * LONGEST):
+        if connections(settings) <= count:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"{connections(settings)} connections, not {count} at most")
+
+
+def connections(settings: Settings) -> int:
+    """How many others are connected to the database."""
+    with psycopg.connect(settings.conninfo()) as connection:
+        query = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND backend_type = 'client backend'"
+        )
+        (count,) = connection.execute(query).fetchone() or (0,)
+    return int(count)
+
+
+@pytest.mark.parametrize("which", ["total_paid", "net_service", "monthly_fee"])
+def test_an_answer_is_as_old_as_its_oldest_value_and_names_what_was_written_apart(
+    settings: Settings, contract: FeatureContract, way: tuple[str, str], which: str
+) -> None:
+    """Whichever feature of the view comes last: `/predict` and a batch of it say the same."""
+    kit.write_users(settings, {which: USER, "whole": USER}, NOW - timedelta(days=4))
+    _write_one(settings, which, NOW)
+    metrics, trained = Metrics(), Trained(kit.facts_of(contract))
+
+    async def ask(features: OnlineFeatures) -> tuple[Any, Any]:
+        by = StoreInput(settings.model_copy(update={"clock": NOW}), features, metrics)
+        requests = [ChurnRequest(user_id=user) for user in (which, "whole")]
+        return [(await by.read(each, trained)).evidence for each in requests], (
+            await by.read_many(requests, trained)
+        )().told
+
+    singles, many = with_features(settings, contract, ask)
+    assert many == singles
+    written, whole = singles
+    as_of = dict.fromkeys(contract.views, NOW - timedelta(days=4))
+    assert whole == {"as_of": as_of, "flags": []}
+    if way[0] == "directly":  # Feast's API gives one moment for all features of a view
+        own = dict.fromkeys(USER["subs_profile_fv"], NOW - timedelta(days=4)) | {which: NOW}
+        assert written == {"as_of": as_of, "as_of_features": own, "flags": []}
+    elif way[1] == WIDE:
+        assert written == whole
+
+
+def _write_one(settings: Settings, feature: str, as_of: datetime) -> None:
+    """Writes a value of one feature of `subs_profile_fv` alone, for the user of the same name."""
+    value: Any = USER["subs_profile_fv"][feature]
+    row = {feature: Value(string_val=value) if isinstance(value, str) else Value(double_val=value)}
+    key = EntityKey(join_keys=["user_id"], entity_values=[Value(string_val=feature)])
+    with feature_store(settings) as store:
+        view = store.get_feature_view("subs_profile_fv")
+        store.provider.online_write_batch(store.config, view, [(key, row, as_of, None)], None)
+
+
+def test_a_store_that_is_not_there_is_told(settings: Settings, contract: FeatureContract) -> None:
+    missing = settings.database("asof_is_not_there").render_as_string(hide_password=False)
+    nowhere = settings.model_copy(update={"postgres_url": SecretStr(missing)})
+
+    async def main() -> None:
+        features = OnlineFeatures(nowhere, contract)
+        features.start()
+        with pytest.raises(FeatureStoreUnavailable, match="is being opened"):
+            await features.find("good")
+        with pytest.raises(FeatureStoreUnavailable, match="registry cannot be read"):
+            raise await refusal(features)
+        await features.close()
+
+    asyncio.run(main())
+
+
+def test_without_a_postgresql_the_service_does_not_start(settings: Settings, contract: FeatureContract) -> None:
+    async def main() -> None:
+        OnlineFeatures(settings.model_copy(update={"postgres_url": None}), contract).start()
+
+    with pytest.raises(ConfigurationError, match="ASOF_POSTGRES_URL"):
+        asyncio.run(main())

@@ -1,0 +1,206 @@
+"""Which bytes make up a model, on whose word: a folder signed, then altered in every way that we could think of."""
+
+import base64
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from asof.errors import ConfigurationError, UntrustedModel
+from asof.settings import Settings
+from asof.trust.signed_manifest import MANIFEST, sign_folder, verify_envelope, verify_folder
+from asof.trust.signing_keys import key_id, public_text, signing_key, trusted_keys
+
+KEY, STRANGER = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+KEYS = {key_id(KEY.public_key()): KEY.public_key()}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "MLmodel").write_text("flavors: {}")
+    (tmp_path / "model.skops").write_bytes(bytes(range(256)))
+    (tmp_path / "code" / "part.bin").write_bytes(b"part")
+    (tmp_path / MANIFEST).write_bytes(sign_folder(tmp_path, "run-1", KEY))
+    return tmp_path
+
+
+def test_a_folder_is_what_was_signed(folder: Path) -> None:
+    verified = verify_folder(folder, KEYS)
+    assert verified.signed_by in KEYS
+    assert verified.manifest.run_id == "run-1"
+    assert set(verified.manifest.files) == {"MLmodel", "model.skops", "code/part.bin"}
+    assert verified.read("model.skops") == bytes(range(256))
+
+
+def test_a_folder_of_another_run_is_told(folder: Path) -> None:
+    assert verify_folder(folder, KEYS).of_run("run-1").manifest.run_id == "run-1"
+    with pytest.raises(UntrustedModel, match="the model of run run-1, not of run run-2"):
+        verify_folder(folder, KEYS).of_run("run-2")
+
+
+def test_what_mlflow_adds_to_a_copy_is_no_part_of_the_model(folder: Path) -> None:
+    (folder / "registered_model_meta").write_text("model_name: churn")
+    assert "registered_model_meta" not in verify_folder(folder, KEYS).manifest.files
+    with pytest.raises(UntrustedModel, match="registered_model_meta"):
+        verify_folder(folder, KEYS).read("registered_model_meta")
+
+
+def flip(folder: Path) -> None:
+    content = bytearray((folder / "model.skops").read_bytes())
+    content[100] ^= 1
+    (folder / "model.skops").write_bytes(content)
+
+
+def swap(folder: Path) -> None:
+    (folder / "MLmodel").rename(folder / "between")
+    (folder / "code" / "part.bin").rename(folder / "MLmodel")
+    (folder / "between").rename(folder / "code" / "part.bin")
+
+
+def link(folder: Path) -> None:
+    """The same bytes, but whoever owns the other end may change them later."""
+    outside = folder.parent / "outside"
+    outside.write_bytes((folder / "model.skops").read_bytes())
+    (folder / "model.skops").unlink()
+    (folder / "model.skops").symlink_to(outside)
+
+
+def link_folder(folder: Path) -> None:
+    (folder / "more").symlink_to(folder.parent)
+
+
+ALTERATIONS: dict[str, Callable[[Path], object]] = {
+    "a flipped bit": flip,
+    "two files swapped": swap,
+    "a byte more": lambda folder: (folder / "model.skops").write_bytes(bytes(range(256)) + b"x"),
+    "a byte less": lambda folder: (folder / "model.skops").write_bytes(bytes(range(255))),
+    "a file gone": lambda folder: (folder / "code" / "part.bin").unlink(),
+    "a file more": lambda folder: (folder / "model.pkl").write_bytes(b"cos\nsystem\n(S'true'\ntR."),
+    "a file more below": lambda folder: (folder / "code" / "sitecustomize.py").write_text(""),
+    "a link in place of a file": link,
+    "a link to a folder": link_folder,
+}
+
+
+@pytest.mark.parametrize("name", ALTERATIONS)
+def test_an_altered_folder_is_refused(folder: Path, name: str) -> None:
+    ALTERATIONS[name](folder)
+    with pytest.raises(UntrustedModel, match="is not what was signed"):
+        verify_folder(folder, KEYS)
+
+
+def test_a_file_that_changes_after_the_look_is_not_read(folder: Path) -> None:
+    verified = verify_folder(folder, KEYS)
+    flip(folder)
+    with pytest.raises(UntrustedModel, match=r"model\.skops"):
+        verified.read("model.skops")
+
+
+def test_a_folder_without_a_manifest_is_signed_by_nobody(folder: Path) -> None:
+    (folder / MANIFEST).unlink()
+    with pytest.raises(UntrustedModel, match="nobody signed"):
+        verify_folder(folder, KEYS)
+
+
+def test_a_strangers_signature_does_not_count_whatever_name_it_goes_by(folder: Path) -> None:
+    envelope = json.loads(sign_folder(folder, "run-1", STRANGER))
+    for signer in (key_id(STRANGER.public_key()), *KEYS):
+        envelope["signatures"][0]["keyid"] = signer
+        with pytest.raises(UntrustedModel, match=r"is signed by .*, and trusted are"):
+            verify_envelope(json.dumps(envelope).encode(), KEYS)
+
+
+def test_one_trusted_signature_among_others_is_enough(folder: Path) -> None:
+    """While keys are rotated, a model may be signed with both."""
+    ours, theirs = (json.loads(sign_folder(folder, "run-1", key)) for key in (KEY, STRANGER))
+    both = ours | {"signatures": theirs["signatures"] + ours["signatures"]}
+    assert verify_envelope(json.dumps(both).encode(), KEYS)[1] in KEYS
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"payload": 1, "signatures": 2}', b"\xff\xfe", b"null"])
+def test_what_is_no_envelope_is_refused(content: bytes) -> None:
+    with pytest.raises(UntrustedModel, match="no signed manifest"):
+        verify_envelope(content, KEYS)
+
+
+def test_another_payload_or_another_type_under_a_good_signature_is_refused(folder: Path) -> None:
+    envelope = json.loads((folder / MANIFEST).read_bytes())
+    payload = json.loads(base64.b64decode(envelope["payload"]))
+    payload["run_id"] = "run-2"
+    changed = base64.b64encode(json.dumps(payload).encode()).decode()
+    for other in ({"payload": changed}, {"payloadType": "text/plain"}, {"signatures": []}):
+        with pytest.raises(UntrustedModel, match="is signed by"):
+            verify_envelope(json.dumps(envelope | other).encode(), KEYS)
+
+
+def test_the_type_is_signed_with_the_content(folder: Path) -> None:
+    """A signature over the bare payload, as another program might give it with the same key, is none of ours."""
+    envelope = json.loads((folder / MANIFEST).read_bytes())
+    bare = KEY.sign(base64.b64decode(envelope["payload"]))
+    envelope["signatures"][0]["sig"] = base64.b64encode(bare).decode()
+    with pytest.raises(UntrustedModel):
+        verify_envelope(json.dumps(envelope).encode(), KEYS)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Settings:
+    return Settings(_env_file=None, home=tmp_path / "home", signing_key=None, trusted_keys=None)
+
+
+def test_a_machine_without_a_key_makes_one_that_only_its_owner_can_read(own: Settings) -> None:
+    assert key_id(signing_key(own).public_key()) == key_id(signing_key(own).public_key())
+    files = list((own.home / "keys").iterdir())
+    assert [file.name for file in files] == ["signing.pem"]
+    assert files[0].stat().st_mode & 0o777 == 0o600
+    assert (own.home / "keys").stat().st_mode & 0o777 == 0o700
+
+
+def test_processes_that_need_a_first_key_at_once_get_the_same_one(own: Settings) -> None:
+    readers = []
+    for _ in range(8):
+        read, write = os.pipe()
+        if os.fork() == 0:
+            os.write(write, key_id(signing_key(own).public_key()).encode())
+            os._exit(0)
+        os.close(write)
+        readers.append(read)
+    assert {os.read(read, 100).decode() for read in readers} == {key_id(signing_key(own).public_key())}
+
+
+def test_the_setting_counts_then_the_bento_then_our_own_key(own: Settings) -> None:
+    with pytest.raises(ConfigurationError, match=r"set ASOF_TRUSTED_KEYS to what `python -m flows keys` prints"):
+        trusted_keys(own)
+    text = public_text(KEYS)
+    assert trusted_keys(own, text).keys() == KEYS.keys()
+    ours = key_id(signing_key(own).public_key())
+    assert trusted_keys(own).keys() == {ours}
+    assert trusted_keys(own, text).keys() == KEYS.keys()
+    stranger = STRANGER.public_key()
+    told = own.model_copy(update={"trusted_keys": f"{public_text({'': stranger})}, {text}"})
+    assert trusted_keys(told, text).keys() == {key_id(stranger), *KEYS}
+
+
+@pytest.mark.parametrize("text", ["nonsense", "AAAA", "!!!"])
+def test_a_trusted_key_that_is_none_is_told_and_not_quoted(own: Settings, text: str) -> None:
+    """It may be the private key."""
+    with pytest.raises(ConfigurationError, match="ASOF_TRUSTED_KEYS holds what is no public Ed25519 key") as caught:
+        trusted_keys(own.model_copy(update={"trusted_keys": text}))
+    assert text not in str(caught.value)
+
+
+def test_a_signing_key_of_another_kind_or_none_at_all_is_told(own: Settings, tmp_path: Path) -> None:
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    path = tmp_path / "key.pem"
+    named = own.model_copy(update={"signing_key": path})
+    with pytest.raises(ConfigurationError, match=r"key\.pem cannot be read"):
+        signing_key(named)
+    pem = generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(pem)
+    with pytest.raises(ConfigurationError, match="another kind of key"):
+        signing_key(named)

@@ -1,0 +1,112 @@
+"""The key that signs, as a file or as text; and that no server gets it."""
+
+import base64
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from pydantic import SecretStr
+
+from asof.errors import ConfigurationError
+from asof.settings import NOT_FOR_SERVERS, Settings
+from asof.trust.signing_keys import public_text, signing_key, trusted_keys
+from local.stack import background, services
+from local.stack.background import Service
+
+
+def pem(key: Any = None) -> bytes:
+    return (key or Ed25519PrivateKey.generate()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def settings(tmp_path: Path, text: str | None = None, **more: Any) -> Settings:
+    told = SecretStr(text) if text is not None else None
+    return Settings(_env_file=None, home=tmp_path, signing_key_text=told, trusted_keys=None, **more)
+
+
+def test_a_key_as_text_signs_as_the_same_key_in_a_file_does(tmp_path: Path) -> None:
+    file = tmp_path / "key.pem"
+    file.write_bytes(pem())
+    text = base64.b64encode(file.read_bytes()).decode()
+    by_file, by_text = settings(tmp_path, signing_key=file), settings(tmp_path, text)
+    assert signing_key(by_text).sign(b"x") == signing_key(by_file).sign(b"x")
+    assert public_text(trusted_keys(by_text)) == public_text(trusted_keys(by_file))
+    assert not (tmp_path / "keys").exists()
+
+
+def test_a_file_and_a_text_contradict_each_other(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="both set"):
+        signing_key(settings(tmp_path, base64.b64encode(pem()).decode(), signing_key=tmp_path / "key.pem"))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("not base64!", "base64 -w0"),
+        ("not ASCII: é", "base64 -w0"),
+        (base64.b64encode(b"no key at all").decode(), "cannot be read"),
+        (base64.b64encode(pem(ec.generate_private_key(ec.SECP256R1()))).decode(), "another kind of key"),
+    ],
+)
+def test_a_text_that_is_no_such_key_is_not_quoted(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told) as raised:
+        signing_key(settings(tmp_path, text))
+    assert "ASOF_SIGNING_KEY_TEXT" in str(raised.value)
+    assert text not in str(raised.value)
+
+
+def test_what_stands_among_the_trusted_keys_is_not_quoted(tmp_path: Path) -> None:
+    text = base64.b64encode(pem()).decode()
+    with pytest.raises(ConfigurationError, match="no public Ed25519 key") as raised:
+        trusted_keys(Settings(_env_file=None, home=tmp_path, trusted_keys=f"{text},é"))
+    assert text not in str(raised.value)
+
+
+def test_the_text_shows_in_no_repr(tmp_path: Path) -> None:
+    text = base64.b64encode(pem()).decode()
+    assert text not in repr(settings(tmp_path, text))
+
+
+def test_no_server_is_told_what_signs_or_makes_roles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither by the settings nor by the environment of whoever starts it."""
+    bento = tmp_path / "bentos" / "b" / "1"
+    bento.mkdir(parents=True)
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path))
+    for name in ("ASOF_SIGNING_KEY", "ASOF_ADMIN_POSTGRES_URL", "ASOF_SERVING_PASSWORD", "ASOF_MLFLOW_PASSWORD"):
+        monkeypatch.setenv(name, f"the-secret-{name}")
+    monkeypatch.setenv("ASOF_SIGNING_KEY_TEXT", "the-secret-text")
+    found = Settings(_env_file=None, home=tmp_path, postgres_url=SecretStr("postgresql://a:b@127.0.0.1/c"))
+    service = services.prediction_service(found, "b:1")
+    assert service
+    given: dict[str, str] = {}
+    monkeypatch.setattr(background, "_spawn", lambda words, environment, log: given.update(environment) or 0)
+    for each in (service, Service("other", "another", "x", (), 1, "/")):
+        given.clear()
+        background.launch(each, tmp_path, ("127.0.0.1", 1))
+        assert given[background.MARK]
+        assert "the-secret" not in str(given)
+    assert os.environ["ASOF_SIGNING_KEY_TEXT"] == "the-secret-text"
+
+
+def test_every_secret_is_kept_from_servers_but_the_addresses_that_a_service_asks() -> None:
+    secret = {
+        f"ASOF_{name.upper()}" for name, each in Settings.model_fields.items() if each.annotation == SecretStr | None
+    }
+    assert secret - NOT_FOR_SERVERS == {"ASOF_POSTGRES_URL", "ASOF_REGISTRY_URL"}
+
+
+def test_a_service_is_told_what_is_unset_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would find it in the environment of whoever starts it: the demo asks its own service without a key."""
+    (tmp_path / "bentos" / "b" / "1").mkdir(parents=True)
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path))
+    monkeypatch.setenv("ASOF_API_KEYS", str(tmp_path / "keys"))
+    found = Settings(_env_file=None, home=tmp_path, postgres_url=SecretStr("postgresql://a:b@127.0.0.1/c"))
+    for keys in (found.api_keys, None):
+        service = services.prediction_service(found.model_copy(update={"api_keys": keys}), "b:1")
+        assert service
+        for name, value in service.environment.items():
+            monkeypatch.setenv(name, value)
+        assert Settings(_env_file=None).api_keys == keys

@@ -1,0 +1,385 @@
+"""The doctor on real parts: where all is well it says so; what is broken it finds, and its mend makes it go away."""
+
+import json
+import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import psycopg
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import SecretStr
+
+from asof.settings import PROJECT, Settings
+from asof.trust.signing_keys import key_id, public_text, signing_key
+from doctor.data.production import way_back
+from doctor.finding import Finding, Severity
+from doctor.given import Given
+from doctor.platforms.mlflow_server import served
+from local.embedded_postgres import postgres
+from local.stack import background
+from local.stack.background import Service
+from tests.kits.data.parity import copied
+from tests.kits.machine.free_port import free_port
+from tests.kits.models.promotion import always
+from tests.kits.service import serving as kit
+from tests.kits.service.doctor import CHURN, World, healthy_world, load_month
+from training.features.materialisation.feature_registry import apply_features
+from training.features.materialisation.materialise import materialise
+from training.features.parity.check import check_parity
+from training.features.parity.ledger import keep
+from training.release.promotion.history import read_history, reading
+from training.release.promotion.promote import promote, rollback
+from training.tracking.client import open_tracking
+
+
+@pytest.fixture(scope="module")
+def whole(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> World:
+    return healthy_world(settings, tmp_path_factory.mktemp("extracts"), tmp_path_factory.mktemp("bentos"))
+
+
+@pytest.fixture
+def world(whole: World) -> Iterator[World]:
+    """The same in a database that a test has for itself; MLflow's is shared."""
+    with copied(whole.settings) as settings:
+        yield replace(whole, given=replace(whole.given, settings=settings))
+
+
+def run_sql(settings: Settings, statement: str) -> None:
+    with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+
+def statement_of(finding: Finding) -> str:
+    """The statement in a mend."""
+    return finding.mend.partition(": ")[2] if ": DROP" in finding.mend else finding.mend.partition("; then")[0]
+
+
+def test_where_all_is_well_nothing_must_be_mended(world: World) -> None:
+    assert world.findings() == {}
+
+
+# --- PostgreSQL --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("broken", "name"),
+    [
+        ("ALTER DATABASE {} SET enable_nestloop TO off", "planner"),
+        ("CREATE TABLE public.feast_entity_df_1 (n int)", "leaked-tables"),
+        ("ALTER TABLE public.labels DISABLE TRIGGER append_only", "append-only"),
+    ],
+)
+def test_what_is_wrong_with_a_database_goes_away_by_its_statement(world: World, broken: str, name: str) -> None:
+    database = str(world.settings.database().database)
+    run_sql(world.settings, broken.format(database))
+    found = world.finding(name.format(database))
+    run_sql(world.settings, statement_of(found))
+    assert world.findings() == {}
+
+
+def test_a_schema_of_a_killed_training_is_a_note_while_nobody_holds_it(world: World) -> None:
+    from doctor.platforms.leftovers import look_at_leftovers
+
+    run_sql(world.settings, "CREATE SCHEMA known_at_1")
+    assert [each.name for each in look_at_leftovers(world.given)] == ["abandoned-schemas"]
+    with psycopg.connect(world.settings.conninfo(), autocommit=True) as owner:
+        owner.execute("SELECT pg_advisory_lock(hashtextextended('known_at_1', 0))")
+        assert list(look_at_leftovers(world.given)) == []
+
+
+def test_a_password_that_is_refused_is_told_and_not_shown(world: World) -> None:
+    url = world.settings.database().set(password="hunter2").render_as_string(hide_password=False)
+    found = world.findings(settings=world.settings.model_copy(update={"postgres_url": SecretStr(url)}))
+    assert found["postgres"].mend == "Correct user and password in ASOF_POSTGRES_URL."
+    assert "hunter2" not in repr(found)
+
+
+def test_an_encryption_that_the_server_has_not_is_told_with_the_setting(world: World) -> None:
+    demanding = world.settings.model_copy(update={"postgres_sslmode": "require"})
+    assert "ASOF_POSTGRES_SSLMODE=disable" in world.findings(settings=demanding)["postgres"].mend
+
+
+def test_a_postgresql_that_does_not_run_is_a_note_and_is_not_started(tmp_path: Path, world: World) -> None:
+    home = tmp_path / "home"
+    stopped = Settings(home=home).model_copy(update={"postgres_url": None, "mlflow_tracking_uri": None})
+    assert world.findings(settings=stopped, embedded=True) == {}
+    assert not postgres.status(stopped).running
+    assert not home.exists()
+
+
+# --- the store ---------------------------------------------------------------------------------------------------
+
+
+def test_a_month_that_is_loaded_and_not_online_is_told_until_it_is(world: World) -> None:
+    load_month(world.settings, world.left)
+    assert world.finding("behind").mend.startswith("python -m flows ingest")
+    materialise(world.settings)  # as the last step of an ingest
+    assert world.findings() == {}
+
+
+def test_values_that_somebody_wrote_over_are_told_by_the_last_parity_check(world: World) -> None:
+    run_sql(world.settings, 'UPDATE online."asof.payments_agg_90d_fv" SET failed_payments_90d = 99')
+    keep(world.settings, check_parity(world.settings, CHURN))
+    assert world.finding("parity:churn").mend.startswith("python -m flows ingest")
+    materialise(world.settings, whole=True)
+    keep(world.settings, check_parity(world.settings, CHURN))
+    assert world.findings() == {}
+
+
+def test_a_view_that_is_applied_with_other_features_is_told_twice_and_mended_by_applying_the_old_one(
+    world: World,
+) -> None:
+    from feast import FeatureView, Field
+    from feast.types import Int64
+
+    from asof.features.feature_store import feature_store, quiet
+
+    with feature_store(world.settings) as store, quiet():
+        old = store.get_feature_view("payments_agg_90d_fv")
+        fields = [Field(name="failed_payments", dtype=Int64)]
+        service = store.get_feature_service("churn_v2")
+        changed = FeatureView(
+            name=old.name, entities=[store.get_entity("user")], schema=fields, source=old.batch_source
+        )
+        kept = [each for each in service.feature_view_projections if each.name != old.name]
+        service.feature_view_projections = [*kept, changed.projection]
+        store.apply([changed, service])
+    found = world.findings()
+    assert "failed_payments_90d" in found["contract:churn"].found
+    assert {"payments_agg_90d_fv", "churn_v2"} <= set(
+        found["unapplied"].found.replace(".", ",").replace(":", ",").replace(" ", "").split(",")
+    )
+    apply_features(world.settings)
+    materialise(world.settings)
+    assert world.findings() == {}
+
+
+def test_an_online_table_that_is_gone_is_told(world: World) -> None:
+    run_sql(world.settings, 'DROP TABLE online."asof.users_fv"')
+    found = world.finding("contract:churn")
+    assert found.mend == "python -m flows ingest --whole"
+    apply_features(world.settings)  # as such an ingest
+    materialise(world.settings, whole=True)
+    assert world.findings() == {}
+
+
+# --- MLflow ------------------------------------------------------------------------------------------------------
+
+
+def test_an_alias_that_was_moved_by_hand_is_told_and_goes_back_by_the_mend(whole: World) -> None:
+    second, _ = kit.register_small_model(whole.settings, whole.version.facts.contract)
+    open_tracking(whole.settings).set_registered_model_alias(kit.NAME, "production", second.version)
+    found = whole.findings()
+    assert {"alias-and-stage:churn", "history-and-mlflow:churn"} == found.keys()
+    assert found["alias-and-stage:churn"].mend == found["history-and-mlflow:churn"].mend
+    words = shlex.split(found["history-and-mlflow:churn"].mend)
+    assert words[:5] == ["python", "-m", "flows", "rollback", "churn"]
+    rollback(whole.settings, CHURN, to=words[words.index("--to") + 1], reason=words[-1])
+    assert whole.findings() == {}
+
+
+def test_an_alias_on_a_version_that_was_rolled_back_is_not_told_to_stay_there(whole: World) -> None:
+    """By its number alone it was in Production before: a rollback to it would be done."""
+    bad, _ = kit.register_small_model(whole.settings, whole.version.facts.contract)
+    promote(whole.settings, bad, judge=always)
+    rollback(whole.settings, CHURN, reason="complaints")
+    client = open_tracking(whole.settings)
+    client.set_registered_model_alias(kit.NAME, "production", bad.version)
+    found = whole.findings()
+    client.set_registered_model_alias(kit.NAME, "production", whole.version.version)
+    assert {"alias-and-stage:churn", "history-and-mlflow:churn"} == found.keys()
+    for each in found.values():
+        assert each.mend.startswith(f"python -m flows rollback churn --to {whole.version.version} ")
+
+
+def test_no_rollback_is_advised_to_a_version_that_is_not_the_one_of_the_history(whole: World) -> None:
+    """Of another run under the same number, without a trusted signature, gone from MLflow; or without a history."""
+    with reading(whole.settings) as connection:
+        *before, head = read_history(connection, kit.NAME)
+    stranger = Ed25519PrivateKey.generate().public_key()
+    others = whole.settings.model_copy(update={"trusted_keys": public_text({key_id(stranger): stranger})})
+    other_run = replace(head, bento=f"{kit.NAME}:v{head.version}-00000000-1c0ffee1")
+    assert "rollback churn --to" in way_back(whole.settings, CHURN, [*before, head])
+    mends = [
+        way_back(whole.settings, CHURN, [*before, other_run]),
+        way_back(others, CHURN, [*before, head]),
+        way_back(whole.settings, CHURN, [*before, replace(head, version="4711")]),
+    ]
+    for mend, why in zip(mends, ("it is of run", "signed by", "no version '4711'"), strict=True):
+        assert why in mend
+        assert "restore MLflow's database" in mend
+        assert "rollback" not in mend
+    nothing = [way_back(whole.settings, CHURN, []), way_back(whole.settings, CHURN, [replace(head, version=None)])]
+    assert all("python -m flows retrain churn" in mend and "rollback" not in mend for mend in nothing)
+
+
+def test_a_model_that_no_trusted_key_signed_is_told_until_its_key_is_trusted(whole: World) -> None:
+    stranger = Ed25519PrivateKey.generate().public_key()
+    other = public_text({key_id(stranger): stranger})
+    found = whole.findings(settings=whole.settings.model_copy(update={"trusted_keys": other}))
+    assert set(found) == {f"signature:{kit.NAME}", "untrusted-signer"}
+    assert "ASOF_TRUSTED_KEYS" in found[f"signature:{kit.NAME}"].mend
+    ours = signing_key(whole.settings).public_key()
+    both = f"{other},{public_text({key_id(ours): ours})}"
+    assert whole.findings(settings=whole.settings.model_copy(update={"trusted_keys": both})) == {}
+
+
+@contextmanager
+def mlflow_that_allows(hosts: str, folder: Path, port: int) -> Iterator[None]:
+    environment = {
+        "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{folder}/mlflow.db",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    words = ("server", "--workers", "1", "--allowed-hosts", hosts)
+    service = Service("mlflow", "MLflow", "mlflow", words, port, "/health", environment)
+    running = background.launch(service, folder, ("127.0.0.1", port))
+    try:
+        background.wait_until_healthy(service, running, folder)
+        yield
+    finally:
+        background.end(service.name, folder)
+
+
+def test_an_mlflow_that_refuses_our_name_for_it_takes_it_after_the_mend(tmp_path: Path) -> None:
+    port = free_port(15150, "MLflow")
+    address = f"http://localhost:{port}"
+    with mlflow_that_allows(f"127.0.0.1:{port}", tmp_path, port):
+        (found,) = served(address)
+    assert (found.name, found.severity) == ("mlflow-allowed-hosts", Severity.ERROR)
+    words = found.mend.split()
+    with mlflow_that_allows(words[words.index("--allowed-hosts") + 1], tmp_path, port):
+        assert list(served(address)) == []
+
+
+# --- this machine ------------------------------------------------------------------------------------------------
+
+
+def test_a_port_that_somebody_else_has_is_told_until_he_is_gone(world: World) -> None:
+    from doctor.machine.ports import look_at_ports
+
+    def names(given: Given) -> list[str]:
+        return [each.name for each in look_at_ports(given) if "ASOF_PORT" in each.name]
+
+    with socket.create_server(("127.0.0.1", 0)) as somebody:
+        settings = world.settings.model_copy(update={"port": somebody.getsockname()[1]})
+        given = replace(world.given, settings=settings)
+        assert names(given) == ["port:ASOF_PORT"]
+        assert names(replace(given, published=frozenset({settings.port}))) == []
+    assert names(given) == []
+
+
+def test_an_env_file_that_others_can_read_is_told_until_the_mend_is_run(world: World, tmp_path: Path) -> None:
+    from doctor.machine.files import look_at_files
+
+    (tmp_path / ".env").write_text("MLFLOW_PASSWORD=hunter2\n")
+    (tmp_path / ".env").chmod(0o644)
+    given = replace(world.given, project=tmp_path)
+    (found,) = look_at_files(given)
+    assert "hunter2" not in repr(found)
+    subprocess.run(shlex.split(found.mend), check=True)
+    assert list(look_at_files(given)) == []
+
+
+def test_an_env_file_that_git_has_is_told(world: World, tmp_path: Path) -> None:
+    from doctor.machine.files import look_at_files
+
+    (tmp_path / ".env").write_text("MLFLOW_PASSWORD=hunter2\n")
+    (tmp_path / ".env").chmod(0o600)
+    for words in ("init -q", "add .env"):
+        subprocess.run(["git", "-C", str(tmp_path), *words.split()], check=True)
+    assert [each.name for each in look_at_files(replace(world.given, project=tmp_path))] == ["tracked:.env"]
+
+
+# --- servers -----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def answering(answers: dict[str, tuple[int, Any]], **headers: str) -> Iterator[str]:
+    """A server that gives these answers."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body = answers.get(self.path.partition("?")[0], (404, None))
+            content = json.dumps(body).encode()
+            self.send_response_only(status)
+            for name, value in {"Content-Length": str(len(content)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            with suppress(OSError):
+                self.wfile.write(content)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_server_whose_clock_is_wrong_is_told() -> None:
+    from doctor.data.service import look_at_service
+
+    model = {"name": kit.NAME, "version": "1", "following": None}
+    answers = {"/livez": (200, None), "/readyz": (200, None), "/model": (200, model)}
+    given = Given(Settings(), {}, PROJECT, Path())
+    with answering(answers, Date="Fri, 27 Nov 2020 12:00:00 GMT") as address:
+        assert [each.name for each in look_at_service(replace(given, service=address))] == [
+            "clock:the prediction service"
+        ]
+
+
+def test_what_answers_html_or_nothing_is_a_finding_and_no_crash(world: World) -> None:
+    with answering({"/livez": (200, None)}) as address:
+        found = world.findings(service=address, prefect=address)
+    assert set(found) == {"service-not-ready", "service-model", "prefect"}
+    gone = world.findings(service=address, mlflow=address, prefect=address)
+    assert set(gone) == {"service", "mlflow", "prefect"}
+
+
+def test_a_prefect_server_that_is_well_is_not_talked_of(world: World, prefect_api: str) -> None:
+    assert world.findings(prefect=prefect_api.removesuffix("/api")) == {}
+
+
+# --- the command -------------------------------------------------------------------------------------------------
+
+
+def doctor(world: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "flows", "doctor", *words]
+    return subprocess.run(command, cwd=PROJECT, env=world, capture_output=True, text=True, check=False)
+
+
+def test_the_command_tells_json_and_ends_with_0_where_nothing_must_be_mended(
+    whole: World, world: World, prefect_api: str, tmp_path: Path
+) -> None:
+    import os
+
+    own = {"PREFECT_API_URL": prefect_api, "BENTOML_HOME": str(tmp_path), "ASOF_CLOCK": "2026-11-05"}
+    environment = {**os.environ, **world.settings.environment(), **own}
+    done = doctor(environment, "--json", "--use-case", "churn")
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert [each for each in told["findings"] if each["severity"] == "error"] == []
+    assert (told["well"], done.returncode) == (True, 0)
+
+
+def test_the_command_ends_with_1_where_an_address_does_not_answer_and_shows_no_password(
+    world: World, tmp_path: Path
+) -> None:
+    import os
+
+    environment = {**os.environ, **world.settings.environment(), "BENTOML_HOME": str(tmp_path)}
+    port = kit.free_port()
+    address = f"http://ann:hunter2@127.0.0.1:{port}"
+    done = doctor(environment, "--url", address, "--mlflow", address, "--prefect", address)
+    assert done.returncode == 1
+    assert done.stdout.count(f"127.0.0.1:{port}") >= 3
+    assert "hunter2" not in done.stdout + done.stderr

@@ -1,0 +1,406 @@
+"""The doctor's checks on PostgreSQL, Feast, MLflow, Prefect, the service and containers, on facts that are given."""
+
+import socket
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from asof.settings import PROJECT
+from asof.trust.signing_keys import key_id
+from asof.use_cases import load
+from doctor import http
+from doctor.containers import Container
+from doctor.data import loads, parity, service
+from doctor.data.loads import Shown as Online
+from doctor.data.loads import View
+from doctor.data.parity import Compared
+from doctor.data.production import in_step, newest_bento, told_by_history
+from doctor.examination import could_not_look
+from doctor.finding import Finding, Severity
+from doctor.http import Answer, ask, shown
+from doctor.platforms import compose, database, feast_file, grants, leftovers, mlflow_server, prefect_server
+from doctor.platforms.database import Seen
+from doctor.report import for_people, report
+from tests.kits.models.training import SMALL
+from tests.kits.service.serving import facts_of
+from training.release.promotion.history_report import HistoryReport
+from training.release.promotion.registry_state import Shown
+from training.release.registry.tags import bento_tag
+from training.release.registry.versions import ModelVersion
+
+NOW = datetime(2026, 11, 27, tzinfo=UTC)
+CHURN = load("churn")
+GOOD = Seen("asof", "ann", 150004, "on", "default", 5, 100, 0.01)
+VIEW = View("usage_fv", "usage", timedelta(days=45), refuses=True)
+ONLINE = Online(VIEW, NOW, 0, 0, NOW - timedelta(days=10))
+FILE = yaml.safe_load((PROJECT / "feature_repo" / "feature_store.yaml").read_text())
+PASSWORD = "postgresql://ann:secret@db/asof"
+
+
+def only(found: Iterable[Finding]) -> Finding:
+    """The one finding."""
+    (finding,) = found
+    return finding
+
+
+def names(found: Iterable[Finding]) -> list[str]:
+    return [each.name for each in found]
+
+
+# --- PostgreSQL --------------------------------------------------------------------------------------------------
+
+
+def test_a_database_that_is_right_is_not_talked_of() -> None:
+    assert list(database.judged(GOOD)) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [
+        ({"version": 130011}, "postgres-version"),
+        ({"nestloop": "off", "nestloop_source": "database"}, "planner"),
+        ({"connections": 95}, "connections"),
+        ({"clock": 120.0}, "clock:PostgreSQL"),
+    ],
+)
+def test_what_is_wrong_with_a_database(changed: dict[str, object], name: str) -> None:
+    assert names(database.judged(replace(GOOD, **changed))) == [name]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("reason", "mend"),
+    [
+        ("connection failed: server does not support SSL, but SSL was required", "ASOF_POSTGRES_SSLMODE=disable"),
+        ('FATAL:  no pg_hba.conf entry for host "1.2.3.4", no encryption', "ASOF_POSTGRES_SSLMODE=require"),
+        ('FATAL:  password authentication failed for user "ann"', "user and password"),
+        ("connection refused", "Start it"),
+        ('FATAL:  database "asof" does not exist', "python -m flows ingest"),
+        ('invalid sslmode value: "on"', "disable, require"),
+    ],
+)
+def test_each_refusal_of_postgresql_has_its_mend(reason: str, mend: str) -> None:
+    found = database.refused("db:5432", reason)
+    assert (found.name, found.severity) == ("postgres", Severity.ERROR)
+    assert mend in found.mend
+
+
+def test_a_way_in_clear_over_a_network_is_told() -> None:
+    assert only(database.way_there("db.example", "disable")).severity is Severity.WARNING
+    assert only(database.way_there("postgres", "disable")).severity is Severity.NOTE
+    assert list(database.way_there("db.example", "require")) == list(database.way_there("127.0.0.1", "disable")) == []
+
+
+def test_what_is_left_behind_is_told_with_the_statement() -> None:
+    assert "DROP TABLE public.a, public.b" in only(leftovers.leaked_tables(["public.a", "public.b"])).mend
+    assert only(leftovers.abandoned_schemas(["known_at_1"])).severity is Severity.NOTE
+    assert "pg_terminate_backend(7)" in only(leftovers.idle_transactions(["7", "8"])).mend
+    assert only(leftovers.unguarded_tables(["usage"])).severity is Severity.ERROR
+    for check in (leftovers.leaked_tables, leftovers.abandoned_schemas, leftovers.idle_transactions):
+        assert list(check([])) == []
+
+
+def test_grants_that_deviate_are_told_together() -> None:
+    found = only(grants.deviating(["one", "two", "three", "four"]))
+    assert (found.severity, found.mend.split("  ")[0]) == (Severity.ERROR, "python -m flows databases")
+    assert found.found.endswith("one; two; three; and 1 more.")
+    assert list(grants.deviating([])) == []
+
+
+def test_a_prefect_database_that_has_grown_is_told_with_its_tables() -> None:
+    found = only(leftovers.grown("prefect.db", 3 * leftovers.LARGE, {"events": 1_200_000}))
+    assert "events 1,200,000" in found.found
+    assert "DB_VACUUM" in found.mend
+    assert list(leftovers.grown("prefect.db", 1_000_000, {})) == []
+
+
+# --- Feast -------------------------------------------------------------------------------------------------------
+
+
+def test_our_own_feature_store_file_is_right() -> None:
+    assert list(feast_file.judged(FILE)) == []
+
+
+def test_what_bites_in_a_feature_store_file() -> None:
+    offline = {**FILE["offline_store"], "db_schema": "public"}
+    assert "enable_nestloop=off" in only(feast_file.judged({**FILE, "offline_store": offline})).mend
+    for store in ("offline_store", "online_store"):
+        without = {name: value for name, value in FILE[store].items() if name != "sslmode"}
+        assert names(feast_file.judged({**FILE, store: without})) == [f"feast-sslmode:{store}"]
+    for seconds in (0, 86400):
+        changed = {**FILE, "registry": {**FILE["registry"], "cache_ttl_seconds": seconds}}
+        assert names(feast_file.judged(changed)) == ["registry-cache"]
+    assert names(feast_file.judged({**FILE, "materialization": {}})) == ["pull-latest"]
+
+
+def test_an_online_store_that_is_behind_is_told() -> None:
+    found = only(loads.behind([ONLINE, replace(ONLINE, unseen=2)], "ingest it"))
+    assert (found.severity, found.mend.split("  ")[0]) == (Severity.ERROR, "ingest it")
+    assert "usage_fv (2)" in found.found
+    assert "usage_fv (all)" in only(loads.behind([replace(ONLINE, as_of=None, unseen=3)], "")).found
+    assert only(loads.behind([replace(ONLINE, passed=1)], "")).severity is Severity.WARNING
+    assert list(loads.behind([ONLINE], "")) == []
+
+
+@pytest.mark.parametrize(
+    ("folders", "known_at", "command"),
+    [
+        ([("month_2024-02-29", "2024-02-29")], "2024-03-04T10:11", "'/data/our extracts'"),
+        ([("month_001", "2024-02-29"), ("month_000", "2024-01-15")], "2024-03-04T10:11", "--as-of 2024-01-15"),
+        ([("month_002_r10", "2024-03-31"), ("labels_001", "2024-02-29")], "2024-05-01T10:11", "--as-of 2024-01-31"),
+        ([("month_001", "2024-02-29")], "2024-02-29", "--as-of 2024-01-31 --backfill"),
+        ([("january", "2024-01-31")], "2024-03-04T10:11", "--as-of 2024-01-31"),
+    ],
+)
+def test_an_ingest_is_to_be_repeated_as_it_was_given(
+    folders: list[tuple[str, str]], known_at: str, command: str
+) -> None:
+    parent, files = Path("/data/our extracts"), {"users.csv": {}}
+    known = datetime.fromisoformat(known_at).replace(tzinfo=UTC)
+    done = [
+        loads.Loaded(parent / name, datetime.fromisoformat(as_of).replace(tzinfo=UTC), known, files)
+        for name, as_of in folders
+    ]
+    where = parent / "january" if folders[0][0] == "january" else parent
+    told = loads.ingest_again(done, [load("breast_cancer"), load("churn")])
+    assert told.startswith(f"python -m flows ingest '{where}'")
+    assert told.endswith(f"{command} --use-case churn")
+    assert ("--as-of" in told, "--backfill" in told) == ("--as-of" in command, "--backfill" in command)
+
+
+def test_where_nothing_is_loaded_the_command_is_the_plain_one() -> None:
+    assert loads.ingest_again([], [load("churn")]) == "python -m flows ingest"
+    assert only(loads.interrupted(["users_fv"], "ingest it")).mend == "Unless an ingest runs now: ingest it"
+
+
+def test_views_whose_newest_row_is_older_than_their_ttl_are_told() -> None:
+    old = replace(ONLINE, newest=NOW - timedelta(days=46))
+    assert only(loads.outdated([old], NOW)).severity is Severity.ERROR
+    lenient = replace(old, view=replace(VIEW, refuses=False))
+    assert only(loads.outdated([lenient], NOW)).severity is Severity.WARNING
+    endless = replace(old, view=replace(VIEW, ttl=timedelta()))
+    assert list(loads.outdated([ONLINE, endless, replace(ONLINE, newest=None)], NOW)) == []
+
+
+def test_what_the_parity_ledger_says() -> None:
+    good = Compared(NOW, 100, 0, 0, 0)
+    assert list(parity.judged("churn", good)) == []
+    assert only(parity.judged("churn", replace(good, values_wrong=3))).severity is Severity.ERROR
+    assert only(parity.judged("churn", replace(good, values_past_ttl=3))).severity is Severity.WARNING
+    assert only(parity.judged("churn", replace(good, users=0))).severity is Severity.NOTE
+
+
+# --- MLflow ------------------------------------------------------------------------------------------------------
+
+
+def registered(alias: str | None, **stages: str) -> Shown:
+    versions = {name.removeprefix("v"): stage for name, stage in stages.items()}
+    return Shown("streamflow_churn", alias, versions, {}, {})
+
+
+def test_an_alias_beside_the_stage_is_told_with_the_way_back() -> None:
+    found = only(in_step(CHURN, registered("2", v1="Production", v2="None"), "back"))
+    assert "alias `production` is on 2, stage Production on 1" in found.found
+    assert found.mend == "back"
+    assert list(in_step(CHURN, registered("2", v1="Archived", v2="Production"), "")) == []
+    assert names(in_step(CHURN, registered(None, v1="None"), "")) == ["nothing-in-production:churn"]
+    assert list(in_step(CHURN, registered(None), "")) == []
+
+
+def test_a_bento_that_is_not_of_the_version_in_production_is_told() -> None:
+    key = Ed25519PrivateKey.from_private_bytes(bytes(32)).public_key()
+    keys = {key_id(key): key}
+    version = ModelVersion("streamflow_churn", "2", "abcdef0123456789", facts_of(SMALL), {})
+    there = bento_tag("streamflow_churn:v2-abcdef01", keys).partition(":")[2]
+
+    def told(newest: str | None) -> list[Severity]:
+        return [each.severity for each in newest_bento(CHURN, version, (newest, keys))]
+
+    assert told(there) == told("code-12345678") == []
+    for other in (None, "v2-abcdef01-00000000", "v1-abcdef01-00000000", "v2-00000000-00000000"):
+        assert told(other) == [Severity.NOTE]
+
+
+def test_a_rewritten_history_is_told() -> None:
+    told = HistoryReport("streamflow_churn", False, ("entry 2 is missing",), "", ())
+    assert "entry 2 is missing" in only(told_by_history(CHURN, told, "")).found
+
+
+def test_servers_of_another_minor_version_are_told() -> None:
+    assert only(mlflow_server.same_version("3.16.0", "3.17.2")).name == "mlflow-version"
+    assert list(mlflow_server.same_version("3.17.9", "3.17.2")) == list(mlflow_server.same_version("", "3.17.2")) == []
+    assert only(prefect_server.same_version("3.9.0", "3.8.8")).name == "prefect-version"
+
+
+# --- Prefect -----------------------------------------------------------------------------------------------------
+
+
+def test_a_prefect_address_where_nobody_answers_is_told_by_how_it_was_set() -> None:
+    by_variable = prefect_server.away("http://ann:secret@h:4200", "refused", set_by={"PREFECT_API_URL": "x"})
+    assert "unset PREFECT_API_URL" in by_variable.mend
+    assert "secret" not in by_variable.found
+    assert "unset" not in prefect_server.away("http://h:4200", "refused", set_by={}).mend
+
+
+def test_a_prefect_address_without_api_is_told() -> None:
+    assert (
+        only(prefect_server.ends_in_api("http://ann:secret@h:4200/")).mend == "export PREFECT_API_URL=http://h:4200/api"
+    )
+    assert list(prefect_server.ends_in_api("http://h:4200/api")) == list(prefect_server.ends_in_api("")) == []
+
+
+def test_runs_that_hang_and_deployments_that_pause_are_told() -> None:
+    runs = [
+        {"id": "1", "name": "old", "start_time": "2026-11-26T01:00:00+00:00"},
+        {"id": "2", "name": "new", "start_time": "2026-11-26T23:00:00Z"},
+        {"id": "3", "name": "none", "start_time": None},
+    ]
+    found = only(prefect_server.hanging(runs, NOW))
+    assert found.found.endswith("hours: old.")
+    assert "monthly" in only(prefect_server.paused([{"name": "monthly", "paused": True}, {"name": "b"}])).found
+
+
+# --- the service -------------------------------------------------------------------------------------------------
+
+
+def test_what_a_service_tells_of_itself() -> None:
+    assert only(service.living("http://h:1", Answer(0, trouble="refused"))).severity is Severity.ERROR
+    assert only(service.living("http://h:1", Answer(404))).name == "service"
+    assert list(service.living("http://h:1", Answer(200, clock=0.1))) == []
+    problem = {"detail": "The online store does not answer."}
+    assert "online store" in only(service.ready("http://h:1", Answer(503, problem))).found
+    assert list(service.ready("http://h:1", Answer(200))) == []
+
+
+def test_a_service_that_wants_a_key_is_a_note() -> None:
+    assert only(service.following(Answer(401))).severity is Severity.NOTE
+
+
+def test_a_version_that_the_service_refuses_is_told() -> None:
+    refusal = {"version": "4", "step": "trust", "why": "no trusted key", "at": "now"}
+    told = {"following": {"registry": "ok", "in_production": "4", "refused": [refusal]}}
+    found = only(service.following(Answer(200, told | {"use_case": "churn"})))
+    assert "Version 4 is refused" in found.found
+    assert "flows rollback churn --to VERSION" in found.mend, "without it, a rollback goes one version too far"
+    gone = {"following": {**told["following"], "in_production": "5"}}
+    assert list(service.following(Answer(200, gone))) == list(service.following(Answer(200, {"following": None}))) == []
+    away = {"following": {**told["following"], "registry": "refused", "refused": []}}
+    assert only(service.following(Answer(200, away))).name == "following"
+
+
+def test_another_version_than_the_one_in_production_is_told() -> None:
+    model = {"name": "streamflow_churn", "version": "1", "use_case": "churn", "following": None}
+    assert only(service.served_version(model, "2")).mend.startswith("`make up` starts one that follows")
+    assert only(service.served_version({**model, "following": {"registry": "ok"}}, "2")).severity is Severity.WARNING
+    assert list(service.served_version(model, "1")) == list(service.served_version(model, None)) == []
+
+
+# --- containers --------------------------------------------------------------------------------------------------
+
+
+WELL = Container("mlflow", "asof-mlflow:1", "running", "healthy", published=(("127.0.0.1", 5050),))
+
+
+@pytest.mark.parametrize(
+    ("changed", "severity"),
+    [
+        ({"state": "restarting", "exit_code": 1}, Severity.ERROR),
+        ({"state": "exited", "exit_code": 1}, Severity.ERROR),
+        ({"health": "unhealthy"}, Severity.ERROR),
+        ({"out_of_memory": True}, Severity.ERROR),
+        ({"restarts": 3}, Severity.WARNING),
+        ({"health": "starting"}, Severity.NOTE),
+        ({"state": "exited", "exit_code": 143}, Severity.NOTE),
+    ],
+)
+def test_a_container_that_is_not_well(changed: dict[str, object], severity: Severity) -> None:
+    found = only(compose.unwell([replace(WELL, **changed)]))  # type: ignore[arg-type]
+    assert (found.name, found.severity) == ("container:mlflow", severity)
+    assert "docker-compose logs" in found.mend or severity is Severity.NOTE
+
+
+def test_containers_that_are_well_and_jobs_that_are_done_are_not_talked_of() -> None:
+    assert list(compose.unwell([WELL, replace(WELL, service="job", state="exited", health="")])) == []
+
+
+COMPOSE = """
+x-flows: &flows
+  image: ${FLOWS_IMAGE:-asof-flows:1}
+services:
+  mlflow: {image: "asof-mlflow:${TAG-1}", environment: {P: "${MLFLOW_PASSWORD:?run make secrets}"}}
+  worker: {<<: *flows, environment: {K: "${SIGNING_KEY:?}"}}
+"""
+
+
+def test_images_that_are_no_longer_those_of_the_file_are_told() -> None:
+    assert compose.wanted_images(COMPOSE, {}) == {"mlflow": "asof-mlflow:1", "worker": "asof-flows:1"}
+    assert list(compose.other_images([WELL], compose.wanted_images(COMPOSE, {}))) == []
+    assert "older" in only(compose.other_images([replace(WELL, outdated=True)], {})).found
+    wanted = compose.wanted_images(COMPOSE, {"TAG": "2"})
+    assert (
+        "mlflow run asof-mlflow:1; docker-compose.yml says asof-mlflow:2"
+        in only(compose.other_images([WELL], wanted)).found
+    )
+
+
+def test_secrets_that_are_absent_guessed_or_twice_are_told() -> None:
+    required = compose.REQUIRED.findall(COMPOSE)
+    assert required == ["MLFLOW_PASSWORD", "SIGNING_KEY"]
+    assert only(compose.secrets(required, {"SIGNING_KEY": "k" * 40})).mend == "make secrets"
+    weak = only(compose.secrets(required, {"SIGNING_KEY": "k" * 40, "MLFLOW_PASSWORD": "changeme"}))
+    assert "MLFLOW_PASSWORD" in weak.found
+    assert "changeme" not in weak.found
+    short = {"SIGNING_KEY": "k" * 40, "MLFLOW_PASSWORD": "Xk7-pq"}
+    assert only(compose.secrets(required, short)).name == "compose-weak-secrets"
+    same = dict.fromkeys(required, "k" * 40)
+    assert only(compose.secrets(required, same)).name == "compose-same-secrets"
+    assert list(compose.secrets(required, {**same, "SIGNING_KEY": "l" * 40})) == []
+
+
+def test_a_port_that_the_whole_network_reaches_is_told() -> None:
+    assert list(compose.open_ports([WELL])) == []
+    assert "5050" in only(compose.open_ports([replace(WELL, published=(("0.0.0.0", 5050),))])).found
+
+
+# --- telling -----------------------------------------------------------------------------------------------------
+
+
+def test_no_password_of_an_address_is_shown() -> None:
+    assert shown("http://ann:secret@h:1/x") == "http://h:1/x"
+    assert shown("ann:sec://ret@h") == "h"
+    assert "secret" not in could_not_look("a check", ValueError(f"bad {PASSWORD}")).found
+    assert ask("http://ann:secret/x@h:1", "/livez").trouble == "it cannot be read as an address"
+
+
+def test_an_answer_that_drips_does_not_hold_the_doctor_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        Thread(target=_drip, args=(server,), daemon=True).start()
+        told = ask(f"http://127.0.0.1:{server.getsockname()[1]}", "/livez")
+    assert (told.status, told.trouble) == (0, "no whole answer within 0.5 seconds")
+
+
+def _drip(server: socket.socket) -> None:
+    connection, _ = server.accept()
+    with connection, suppress(OSError):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
+        for _ in range(100):
+            connection.sendall(b" ")
+            time.sleep(0.1)
+
+
+def test_errors_alone_make_it_unwell() -> None:
+    kinds = [Finding(str(each), each, "Found.", "mend it") for each in Severity]
+    told = report(kinds, 1.23)
+    assert (told["well"], told["errors"], told["warnings"], told["notes"]) == (False, 1, 1, 1)
+    assert report(kinds[1:], 1.0)["well"]
+    rows = for_people(told)["findings"]
+    assert [row["severity"] for row in rows] == ["error", "warning", "note"]
+    assert rows[0]["finding"] == "Found.\n-> mend it\n"

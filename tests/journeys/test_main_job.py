@@ -1,0 +1,246 @@
+"""The main job on the real extracts, through the doors that people use: the terminal, the Bento, HTTP."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+
+from asof.settings import PROJECT, Settings
+from asof.use_cases import load
+from local.stack.serve import serving
+from tests.kits.machine.free_port import free_port
+
+JANUARY = datetime(2024, 1, 31, tzinfo=UTC)
+CHURN = load("churn")
+
+CALIBRATED = "calibration within bounds"
+CRITERIA = (
+    "compared on users whom neither was trained on",
+    "AUC above the version in Production",
+    "log loss no worse than in Production",
+    CALIBRATED,
+    "feature contract compatible",
+    "online store agrees with the offline store",
+    "data checks without unacknowledged errors",
+    "served bytes agree with the evaluated model",
+    "compiled model agrees with scikit-learn",
+    "latency within the budget",
+)
+Run = Callable[..., dict[str, Any]]
+
+
+def flows(world: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "flows", *words, "--json"]
+    return subprocess.run(command, cwd=PROJECT, env=world, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def run(world: dict[str, str]) -> Run:
+    """Runs one command of the terminal door and gives its JSON."""
+
+    def command(*words: str) -> dict[str, Any]:
+        done = flows(world, *words)
+        assert done.returncode == 0, done.stderr[-4000:]
+        result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return result
+
+    return command
+
+
+@pytest.fixture(scope="module")
+def ingested(run: Run, streamflow: Path) -> dict[str, Any]:
+    """January, as on its own day: February is not here yet."""
+    return run("ingest", str(streamflow / "month_000"), "--as-of", "2024-01-31")
+
+
+@pytest.fixture(scope="module")
+def baseline(run: Run, ingested: dict[str, Any]) -> dict[str, Any]:
+    return run("retrain", "churn", "--as-of", "2024-01-31", "--estimator", "seed-baseline")
+
+
+@pytest.fixture(scope="module")
+def default(run: Run, baseline: dict[str, Any]) -> dict[str, Any]:
+    return run("retrain", "churn", "--as-of", "2024-01-31")
+
+
+@pytest.fixture(scope="module")
+def bento(run: Run, default: dict[str, Any]) -> str:
+    return str(run("bundle", "churn")["bento_tag"])
+
+
+def test_the_month_is_loaded_whole(ingested: dict[str, Any]) -> None:
+    tables = {*(table.name for table in CHURN.extract.tables), "labels"}
+    (delivery,) = ingested["deliveries"]
+    assert delivery["as_of"][:10] == "2024-01-31"
+    assert delivery["new_rows"] == dict.fromkeys(tables, 7043)
+
+
+def test_the_same_extract_again_changes_nothing(run: Run, ingested: dict[str, Any], streamflow: Path) -> None:
+    again = run("ingest", str(streamflow / "month_000"), "--as-of", "2024-01-31")
+    assert {new for each in again["deliveries"] for new in each["new_rows"].values()} == {0}
+    assert {view["since"] for view in again["online"]["refreshes"]} == {None}
+
+
+def test_no_user_without_internet_is_recorded_as_streaming(settings: Settings, ingested: dict[str, Any]) -> None:
+    from training.features.datasets.dataset import build_training_set
+
+    frame = build_training_set(settings, CHURN, JANUARY).frame
+    without = frame[frame["net_service"] == "No"]
+    assert len(without) == 1526
+    assert set(without["plan_stream_tv"]) | set(without["plan_stream_movies"]) == {"not applicable"}
+
+
+def test_the_baseline_learns_from_labels_of_its_own_month_and_says_too_much(baseline: dict[str, Any]) -> None:
+    """A forest of balanced trees ranks users well, but its probabilities are those of another base rate."""
+    assert baseline["version"]["metrics"]["auc"] == pytest.approx(0.81, abs=0.01)
+    failed = [each for each in baseline["promotion"]["criteria"] if not each["passed"]]
+    assert (baseline["promotion"]["promoted"], [each["name"] for each in failed]) == (False, [CALIBRATED])
+    assert failed[0]["figures"]["error"] == pytest.approx(0.094, abs=0.02)
+
+
+def test_the_default_estimator_goes_into_production(default: dict[str, Any]) -> None:
+    assert default["version"]["metrics"]["auc"] >= 0.84
+    assert (default["promotion"]["promoted"], default["promotion"]["previous"]) == (True, None)
+    assert {each["passed"] for each in default["promotion"]["criteria"]} == {True}
+
+
+def test_the_same_data_again_is_not_promoted(run: Run, default: dict[str, Any]) -> None:
+    again = run("retrain", "churn", "--as-of", "2024-01-31")
+    assert again["version"]["metrics"]["auc"] == default["version"]["metrics"]["auc"]
+    first, second = (each["version"]["facts"] for each in (default, again))
+    assert second["rows_digest"] == first["rows_digest"]
+    assert second["fingerprint"] != first["fingerprint"], "known at another moment"
+    assert again["promotion"]["promoted"] is False
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("retrain", "churn", "--as-of", "2020-01-31"), "TrainingSetError: There are no features as of 2020-01-31"),
+        (("retrain", "chrun"), "ConfigurationError: There is no use case 'chrun'; there are: breast_cancer, churn"),
+        (("retrain", "churn", "--estimator", "magic"), "ConfigurationError: churn has no estimator 'magic'"),
+        (("promote", "churn", "999"), "ModelError: "),
+        (("bundle", "churn", "--run-id", "nonsense"), "ModelError: MLflow knows no run 'nonsense'"),
+        (("ingest", ".", "--use-case", "breast_cancer"), "ConfigurationError: breast_cancer takes its features in the"),
+        (("retrain", "breast_cancer", "--as-of", "2024-01-31"), "TrainingSetError: The rows of breast_cancer describe"),
+        (("ingest", "no/such/folder"), "DataError: no/such/folder"),
+    ],
+)
+def test_an_error_is_one_sentence_and_exit_code_1(
+    world: dict[str, str], ingested: dict[str, Any], words: tuple[str, ...], told: str
+) -> None:
+    done = flows(world, *words)
+    assert done.returncode == 1
+    assert told in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_the_same_version_gives_the_same_bento(run: Run, bento: str) -> None:
+    assert run("bundle", "churn")["bento_tag"] == bento
+
+
+def test_every_user_gets_the_probability_that_the_registered_model_gives(
+    settings: Settings, world: dict[str, str], bento: str, default: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from training.features.datasets.dataset import build_training_set
+    from training.release.registry.versions import load_model, model_version
+
+    version = model_version(settings, CHURN, default["version"]["version"])
+    training_set = build_training_set(settings, CHURN, JANUARY, known_at=version.facts.known_at)
+    assert training_set.fingerprint == version.facts.fingerprint
+    assert training_set.rows_digest == version.facts.rows_digest
+    expected = load_model(settings, version).predict_proba(training_set.features)[:, 1]
+
+    monkeypatch.setenv("BENTOML_HOME", world["BENTOML_HOME"])
+    with serving(settings.model_copy(update={"clock": JANUARY}), bento) as address:
+        served = _ask_all(address, training_set.entities)
+    np.testing.assert_allclose(served, expected, rtol=0, atol=1e-6)
+
+
+def test_serve_stays_in_the_foreground_until_it_is_interrupted(world: dict[str, str], bento: str) -> None:
+    port = free_port(24000, "the service")
+    command = [sys.executable, "-m", "flows", "serve", "churn", "--port", str(port)]
+    with subprocess.Popen(
+        command, cwd=PROJECT, env=world, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            assert _served(f"http://127.0.0.1:{port}/model")["bento"] == bento
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+
+
+def _served(address: str) -> dict[str, Any]:
+    deadline = monotonic() + 60
+    while True:
+        try:
+            answer: dict[str, Any] = httpx.get(address).raise_for_status().json()
+        except httpx.HTTPError:
+            if monotonic() > deadline:
+                raise
+            sleep(0.3)
+        else:
+            return answer
+
+
+def _ask_all(address: str, users: "pd.Series[str]") -> list[float]:
+    with httpx.Client(base_url=address, timeout=30) as client, ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda user: client.post("/predict", json={"user_id": user}), users))
+    assert {answer.status_code for answer in answers} == {200}
+    return [answer.json()["probability"] for answer in answers]
+
+
+@pytest.fixture(scope="module")
+def retrained(run: Run, default: dict[str, Any], streamflow: Path) -> dict[str, Any]:
+    """Asked for by the last tests only: it moves the online store on."""
+    run("ingest", str(streamflow), "--as-of", "2024-01-31")
+    return run("retrain", "churn")
+
+
+def test_in_february_a_retrained_model_replaces_januarys(
+    run: Run, retrained: dict[str, Any], default: dict[str, Any]
+) -> None:
+    """January's model is at a loss on February's users, and no champion ever scores 0.9."""
+    assert retrained["version"]["facts"]["as_of"][:10] == "2024-02-29"
+    outcome = retrained["promotion"]
+    assert (outcome["promoted"], outcome["previous"]) == (True, default["version"]["version"])
+    assert {each["name"]: each["passed"] for each in outcome["criteria"]} == dict.fromkeys(CRITERIA, True)
+    compared = outcome["criteria"][1]["figures"]
+    assert compared["champion"] == pytest.approx(0.49, abs=0.03)
+    assert compared["challenger"] > 0.6
+    told = [each for entry in run("history", "churn")["entries"] for each in entry["evidence"].get("criteria", [])]
+    champions = [each["figures"]["champion"] for each in told if each["name"].startswith("AUC above the version")]
+    assert len(champions) == 1
+    assert max(champions) < 0.9
+
+
+def test_a_rollback_brings_the_version_before_back_and_a_promotion_undoes_it(
+    run: Run, world: dict[str, str], retrained: dict[str, Any], default: dict[str, Any], baseline: dict[str, Any]
+) -> None:
+    number = retrained["version"]["version"]
+    assert run("rollback", "churn", "--reason", "a test")["version"] == default["version"]["version"]
+    judged = run("promote", "churn", number, "--dry-run")
+    assert (judged["promoted"], judged["dry_run"], judged["previous"]) == (False, True, default["version"]["version"])
+    assert {each["name"]: each["passed"] for each in judged["criteria"]} == dict.fromkeys(CRITERIA, True)
+    assert run("promote", "churn", number)["promoted"] is True
+    refused = flows(world, "promote", "churn", baseline["version"]["version"])
+    assert refused.returncode == 1
+    assert json.loads(refused.stdout.splitlines()[-1])["promoted"] is False
+    assert [each["event"] for each in run("history", "churn")["entries"]] == [
+        "promoted",
+        "promoted",
+        "rolled back",
+        "promoted",
+    ]

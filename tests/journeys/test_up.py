@@ -1,0 +1,226 @@
+"""`make up`: a service that follows this checkout's registry, started, restarted, refused; real servers under load."""
+
+import os
+import shutil
+import signal
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import psutil
+import pytest
+
+from asof.errors import ConfigurationError, ServingError
+from asof.settings import Settings, export
+from asof.use_cases import load
+from flows.terminal.up import bring_up, check_answers
+from local.stack import background, stack
+from local.stack.services import PREDICTION
+from local.stack.stack import State
+from tests.kits.machine.databases import fresh
+from tests.kits.service import following as follow
+from tests.kits.service import serving as kit
+from tests.kits.service.following import Variant
+from training.features.materialisation.feature_registry import apply_features
+from training.release.bundling.bundle import bundle
+from training.release.promotion.promote import rollback
+
+if TYPE_CHECKING:
+    from tests.kits.service.small_model import SmallModel
+
+CHURN = load("churn")
+
+
+@dataclass(frozen=True)
+class Strangers:
+    """Another checkout's version 1 in Production, whose Bento is the newest in the store that both share."""
+
+    run_id: str
+    bento: str
+
+
+@pytest.fixture(scope="module")
+def strangers(server: Settings, small_model: "SmallModel", tmp_path_factory: pytest.TempPathFactory) -> Strangers:
+    with fresh(server, tmp_path_factory.mktemp("another")) as another:
+        apply_features(another)
+        version, _ = kit.register_small_model(another, kit.registered_contract(another))
+        follow.promote(another, version)
+        assert version.version == "1"
+        built = bundle(another, CHURN)
+    return Strangers(built.run_id, built.bento_tag)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The stack of this checkout; its version 1 is in Production when it starts."""
+
+    settings: Settings
+    client: httpx.Client
+    first: str
+
+    @property
+    def folder(self) -> Path:
+        return stack.run_folder(self.settings)
+
+    @property
+    def log(self) -> Path:
+        return background.log_file(PREDICTION, self.folder)
+
+    def up(self, **changed: object) -> State:
+        """`make up`, with the service's state afterwards."""
+        states = bring_up(self.settings.model_copy(update=changed), CHURN)
+        assert check_answers(states, CHURN) == ""
+        return next(state for state in states if state.name == PREDICTION)
+
+    @property
+    def model(self) -> tuple[str, str]:
+        """Version and run of what answers."""
+        told = follow.predict(self.client).json()["model"]
+        return told["version"], told["run_id"]
+
+
+@pytest.fixture(scope="module")
+def up(settings: Settings, small_model: "SmallModel", strangers: Strangers) -> Iterator[Stack]:
+    kit.write_users(settings, {"good": kit.USER}, kit.NOW)
+    export(settings)
+    bundled = small_model.bundle
+    first = follow.ModelVersion(kit.NAME, str(bundled.version), bundled.run_id, kit.facts_of(small_model.contract), {})
+    follow.promote(settings, first)
+    ports = {name: kit.free_port() for name in ("port", "mlflow_port", "prefect_port")}
+    own = settings.model_copy(update={**ports, "clock": kit.NOW, "follow_seconds": 0.5})
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{own.port}", timeout=10) as client:
+            up = Stack(own, client, bundled.run_id)
+            up.up()
+            yield up
+    finally:
+        stack.down(own)
+
+
+def test_what_answers_is_in_production_here_whatever_another_checkout_has_put_into_the_store(
+    up: Stack, strangers: Strangers
+) -> None:
+    import bentoml
+
+    assert str(bentoml.get(f"{kit.NAME}:latest").tag) == strangers.bento
+    assert up.model == ("1", up.first)
+    assert up.first != strangers.run_id
+
+
+def test_three_promotions_a_bad_model_and_a_rollback_fail_no_request(up: Stack, small_model: "SmallModel") -> None:
+    seconds = []
+    with follow.load_on(up.client, clients=4) as load_:
+        for seed in (51, 52, 53):
+            version = follow.publish(up.settings, small_model.contract, Variant(seed))
+            follow.promote(up.settings, version)
+            seconds.append(follow.wait_for(up.client, version.version, up.log))
+        bad = follow.publish(up.settings, small_model.contract, Variant(54, sealed=False))
+        follow.promote(up.settings, bad)
+        kit.eventually(lambda: f"Version {bad.version} is refused" in up.log.read_text(), 30, up.log)
+        back = rollback(up.settings, CHURN, to=str(int(version.version) - 1), reason="a test")
+        seconds.append(follow.wait_for(up.client, back.version, up.log))
+    assert load_.failed == []
+    assert load_.versions == {"1", "2", "3", "4"}
+    assert statistics.median(seconds) < 10  # the first imports scikit-learn: these models are not compiled
+
+
+def test_up_again_changes_nothing_and_other_settings_start_the_service_again(up: Stack) -> None:
+    before = up.up()
+    assert up.up() == before
+    changed = up.up(lookup_timeout=1.0)
+    assert (changed.address, changed.note) == (before.address, "")
+    assert changed.pid != before.pid
+    assert psutil.Process(before.pid).status() == psutil.STATUS_ZOMBIE  # of this process, which started it
+
+
+def test_what_a_killed_start_left_behind_is_ended_by_the_next(up: Stack) -> None:
+    state = up.up()
+    assert state.pid
+    os.kill(state.pid, signal.SIGKILL)  # the workers are left
+    again = up.up()
+    assert again.pid != state.pid
+    assert again.address == state.address
+    assert len(follow.workers(up.log)) == 1
+
+
+def test_a_service_that_does_not_come_up_is_said_so_and_leaves_nothing_half_started(up: Stack) -> None:
+    state = up.up()
+    bentos = up.settings.bentoml_home / "bentos" / kit.NAME
+    (newest,) = (each for each in psutil.Process(state.pid).cmdline() if each.startswith(f"{kit.NAME}:code-"))
+    shutil.copytree(bentos / newest.partition(":")[2], bentos / "broken")
+    (bentos / "broken" / "src" / "service.py").write_text("raise SystemExit('no luck today')")
+    with pytest.raises(ConfigurationError, match=r"(?s)prediction service stopped while starting.*no luck today"):
+        stack.up(up.settings, f"{kit.NAME}:broken")
+    with pytest.raises(ConfigurationError, match=f"There is no Bento {kit.NAME}:never"):
+        stack.up(up.settings, f"{kit.NAME}:never")
+    states = {each.name: each.running for each in stack.states(up.settings)}
+    assert (states["mlflow"], states["prefect"], states[PREDICTION]) == (True, True, False)
+    assert follow.workers(up.log) == []
+    assert up.up().running
+    assert up.client.get("/readyz").status_code == 200
+
+
+def test_while_mlflow_is_away_a_start_serves_what_answered_last(up: Stack) -> None:
+    up.up()
+    before = up.model
+    background.end(PREDICTION, up.folder)
+    away = up.settings.model_copy(update={"mlflow_tracking_uri": "http://127.0.0.1:9"})
+    background.end("mlflow", up.folder)
+    states = bring_up(away, CHURN)
+    assert check_answers(states, CHURN) == ""
+    assert up.model == before
+    assert "does not answer" in follow.following(up.client)["registry"]
+    assert up.up().running
+
+
+def test_a_version_in_production_that_is_refused_is_an_error_of_up_and_a_good_one_ends_it(
+    up: Stack, small_model: "SmallModel", tmp_path: Path
+) -> None:
+    """In a new home: nothing has answered there before."""
+    good = up.model[0]
+    bad = follow.publish(up.settings, small_model.contract, Variant(55, sealed=False))
+    follow.promote(up.settings, bad)
+    fresh_folder = {"follow_folder": tmp_path / "nothing"}
+    begun = time.monotonic()
+    with pytest.raises(ServingError, match=f"Version {bad.version} is in Production, and is refused: .*nobody signed"):
+        up.up(**fresh_folder)
+    assert time.monotonic() - begun < background.START_SECONDS / 2
+    (state,) = (each for each in stack.states(up.settings) if each.name == PREDICTION)
+    assert "is refused" in state.note
+    rollback(up.settings, CHURN, to=good, reason="a test")
+    follow.wait_for(up.client, good, up.log)
+    assert up.up(**fresh_folder).pid == state.pid
+
+
+@pytest.mark.parametrize("follows", ["", "production"])
+def test_a_service_that_knows_a_registry_refuses_a_model_whose_run_that_has_not(
+    up: Stack, strangers: Strangers, small_model: "SmallModel", tmp_path: Path, follows: str
+) -> None:
+    """Where it follows, nothing is in Production; its own keys, its own features and its own version 1 let it pass."""
+    (mlflow,) = (each.address for each in stack.states(up.settings) if each.name == "mlflow")
+    follow.withdraw(up.settings)
+    variables = {"ASOF_REGISTRY_URL": mlflow, "ASOF_FOLLOW": follows, "ASOF_CLOCK": kit.NOW.isoformat()}
+    with kit.serving(up.settings, strangers.bento, tmp_path, **variables) as client:
+        told = f"has no run {strangers.run_id}"
+        kit.eventually(lambda: told in client.get("/readyz").text, 60, tmp_path / "log")
+        answer = follow.predict(client)
+        assert (answer.status_code, answer.json()["code"]) == (503, "not-ready")
+        assert told in answer.json()["detail"]
+        assert client.get("/livez").status_code == 200
+        assert (tmp_path / "log").read_text().count(told) == 1
+        assert len(follow.workers(tmp_path / "log")) == 1
+
+
+def test_a_model_of_the_registry_goes_on_answering_where_none_is_in_production(
+    up: Stack, small_model: "SmallModel", tmp_path: Path
+) -> None:
+    (mlflow,) = (each.address for each in stack.states(up.settings) if each.name == "mlflow")
+    follow.withdraw(up.settings)
+    variables = {"ASOF_REGISTRY_URL": mlflow, "ASOF_FOLLOW": "production", "ASOF_CLOCK": kit.NOW.isoformat()}
+    with kit.serving(up.settings, small_model.bundle.bento_tag, tmp_path, **variables) as client:
+        kit.eventually(lambda: client.get("/readyz").status_code == 200, 60, tmp_path / "log")
+        assert follow.predict(client).json()["model"]["run_id"] == small_model.bundle.run_id

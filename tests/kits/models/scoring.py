@@ -1,0 +1,264 @@
+"""For tests of scoring: what the service says of each user, runs in processes that are killed, and what they leave."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+from pyarrow import parquet
+
+from asof.features.feature_contract import FeatureContract
+from asof.inference.served_model import ServedModel, load_verified
+from asof.model_facts import Lineage
+from asof.serving.prediction.predictor import Predictor
+from asof.serving.prediction.worker import Worker
+from asof.settings import Settings
+from asof.use_cases import load
+from simulator import SimulationPlan, simulate
+from tests.kits.data import parity as parity_kit
+from tests.kits.machine.kill import WARM, told
+from tests.kits.service import serving as serving_kit
+from training.release.registry.versions import ModelVersion, verified_version
+from training.scoring import parquet as parquet_place
+from training.scoring.judging import Judged, judge_chunk
+from training.scoring.postgres import PostgresPlace
+from training.scoring.reading import Chunk
+from training.scoring.score import Scoring, score_users
+
+__all__ = ["told"]
+
+CHURN = load("churn")
+CHUNK = 250
+"""A third of the users."""
+AT_ONCE = 50
+"""Requests in flight: fewer than the service takes."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is said of one user, by the service or in a row of scores."""
+
+    probability: float | None = None
+    label: bool | None = None
+    flags: Any = None
+    moments: Any = None
+    code: str | None = None
+    detail: str | None = None
+
+
+MAY, AS_OF = datetime(2024, 5, 31, tzinfo=UTC), datetime(2024, 6, 15, tzinfo=UTC)
+"""At AS_OF a row of May is 15 days old, one of April 46: past the 45 that most views allow."""
+KINDS = ("no subscription", "no payments", "no plan", "both old")
+NEWCOMER = "9999-NEWCO"
+"""Known to the table of users only."""
+WITHOUT_PLAN = """
+INSERT INTO subscriptions SELECT (jsonb_populate_record(newest, jsonb_build_object(
+    'plan_stream_tv', NULL, 'created_at', clock_timestamp()))).*
+FROM subscriptions AS newest WHERE user_id = %s ORDER BY as_of DESC, created_at DESC LIMIT 1"""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Five months of users of every kind, and a version for each feature service."""
+
+    settings: Settings
+    users: Mapping[str, str]
+    versions: Mapping[str, ModelVersion]
+
+    def score(self, service: str = "churn_v2", **given: Any) -> Scoring:
+        asked = {"version": self.versions[service].version, "as_of": AS_OF, "chunk": CHUNK} | given
+        return score_users(self.settings, CHURN, **asked)
+
+    def everybody(self) -> list[str]:
+        with psycopg.connect(self.settings.conninfo()) as connection:
+            return [row[0] for row in connection.execute("SELECT DISTINCT user_id FROM users ORDER BY user_id")]
+
+
+def make_scene(settings: Settings, plan: SimulationPlan, folder: Path) -> Scene:
+    """Loads a May beside the months that are there, in which one user of each kind lacks something."""
+    simulate(replace(plan, late_share=0, correction_share=0), folder / "whole")
+    april = folder / "whole" / "month_003"
+    with_internet = pd.read_csv(april / "subscriptions.csv").query("net_service != 'No'")["user_id"]
+    users = dict(zip(KINDS, with_internet[::50].tolist(), strict=False))
+    edits = {
+        "subscriptions": _without(users["no subscription"], users["both old"]),
+        "payments_agg_90d": _without(users["no payments"], users["both old"]),
+        "usage_agg_30d": _without(users["both old"]),
+        "support_agg_90d": _without(users["both old"]),
+        "users": lambda rows: pd.concat([rows, rows[:1].assign(user_id=NEWCOMER)]),
+    }
+    parity_kit.deliver(settings, april, folder / "delivered", MAY, **edits)
+    with psycopg.connect(settings.conninfo()) as connection:  # no extract may be so
+        connection.execute(WITHOUT_PLAN, (users["no plan"],))
+    versions = {
+        service: serving_kit.register_small_model(settings, serving_kit.registered_contract(settings, service))[0]
+        for service in ("churn_v1", "churn_v2")
+    }
+    return Scene(settings, users, versions)
+
+
+def _without(*users: str) -> parity_kit.Edit:
+    return lambda rows: rows[~rows["user_id"].isin(users)]
+
+
+def served(settings: Settings, version: ModelVersion) -> ServedModel:
+    with verified_version(settings, version) as verified:
+        return load_verified(verified, CHURN)
+
+
+def online(settings: Settings, version: ModelVersion, users: Sequence[str], now: datetime) -> dict[str, Told]:
+    """What POST /predict's predictor says of each user, with the clock at `now`."""
+    own = settings.model_copy(update={"clock": now, "lookup_timeout": 30.0})
+    lineage = Lineage(version.name, version.version, version.run_id, "none:1")
+
+    async def main() -> dict[str, Told]:
+        predictor = Predictor(served(settings, version), lineage, Worker(own, CHURN, bento="none:1"))
+        await predictor.start()
+        try:
+            told: list[Told] = []
+            for start in range(0, len(users), AT_ONCE):
+                some = users[start : start + AT_ONCE]
+                told += await asyncio.gather(*(_asked(predictor, user) for user in some))
+            return dict(zip(users, told, strict=True))
+        finally:
+            await predictor.close()
+
+    return asyncio.run(main())
+
+
+async def _asked(predictor: Predictor, user: str) -> Told:
+    try:
+        given = await predictor.predict(CHURN.request(user_id=user))
+    except Exception as error:
+        return Told(code=error.code, detail=str(error))
+    answer, evidence = given.answer.model_dump(), given.evidence
+    return Told(answer["probability"], answer["churn"], evidence["flags"], evidence["as_of"])
+
+
+def kept(settings: Settings) -> list[dict[str, Any]]:
+    """Every row of the table `scores`, by run and user."""
+    with psycopg.connect(settings.conninfo(), row_factory=dict_row) as connection:
+        return connection.execute("SELECT * FROM scores ORDER BY scoring_run, entity").fetchall()
+
+
+def runs(settings: Settings) -> list[dict[str, Any]]:
+    """Every row of the table `scoring_runs`."""
+    with psycopg.connect(settings.conninfo(), row_factory=dict_row) as connection:
+        return connection.execute("SELECT * FROM scoring_runs ORDER BY scoring_run").fetchall()
+
+
+def of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Told]:
+    """Rows as the service says them, by user."""
+    return {
+        row["entity"]: Told(
+            row["probability"],
+            row["label"],
+            row["flags"],
+            None if row["code"] else {view: datetime.fromisoformat(moment) for view, moment in row["moments"].items()},
+            row["code"],
+            row["detail"],
+        )
+        for row in rows
+    }
+
+
+def parts(folder: Path) -> list[list[dict[str, Any]]]:
+    """The rows of each part of the one run in the folder, in order, JSON read."""
+    told = [parquet.read_table(part).to_pylist() for part in sorted(folder.glob("*/part-*.parquet"))]
+    return [
+        [row | {name: row[name] and json.loads(row[name]) for name in ("flags", "moments")} for row in rows]
+        for rows in told
+    ]
+
+
+def timeless(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows without what differs between two runs of the same: when each chunk was scored, and the run's number."""
+    return [{name: value for name, value in row.items() if name not in ("scored_at", "scoring_run")} for row in rows]
+
+
+@dataclass(frozen=True)
+class Kill:
+    """At which call of one of STEPS, counted from 0 over all of them, a process kills itself; before or after it."""
+
+    at: int
+    after: bool
+
+
+STEPS = ((PostgresPlace, "_begin"), (PostgresPlace, "_advance"), (parquet_place, "_put"))
+"""Calls in the middle of a chunk: between its rows and its tally, before the commit, before and after a rename."""
+
+
+def perform(settings: Settings, arguments: Mapping[str, Any], pipe: Connection, kill: Kill | None) -> None:
+    """What a child does: scores, and tells each step on the pipe before it takes it."""
+    _watch(pipe, kill)
+    score_users(settings, CHURN, chunk=CHUNK, **arguments, progress=lambda said: pipe.send(said))
+    pipe.send("end")
+
+
+def _watch(pipe: Connection, kill: Kill | None) -> None:
+    count = 0
+
+    def watched(step: Any, name: str) -> Any:
+        def taken(*args: Any, **kwargs: Any) -> Any:
+            nonlocal count
+            number, count = count, count + 1
+            pipe.send(name)
+            if kill == Kill(number, after=False):
+                os.kill(os.getpid(), signal.SIGKILL)
+            result = step(*args, **kwargs)
+            if kill == Kill(number, after=True):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        return taken
+
+    for owner, name in STEPS:
+        setattr(owner, name, watched(getattr(owner, name), name))
+
+
+@contextmanager
+def begun(
+    settings: Settings, arguments: Mapping[str, Any], kill: Kill | None = None
+) -> Iterator[tuple[BaseProcess, Connection]]:
+    """A child that scores, and the pipe on which it tells its steps; it is gone when the block ends."""
+    ours, theirs = WARM.Pipe(duplex=False)
+    child = WARM.Process(target=perform, args=(settings, arguments, theirs, kill))
+    child.start()
+    theirs.close()
+    try:
+        yield child, ours
+    finally:
+        child.kill()
+        child.join()
+        ours.close()
+
+
+def watch_inputs(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
+    """Every user's feature values as they are read from now on."""
+    seen: dict[str, dict[str, Any]] = {}
+
+    def watched(chunk: Chunk, *args: Any) -> Judged:
+        rows = (chunk.found.row(number) for number in range(len(chunk)))
+        values = ({each.feature.name: each.value for each in row} for row in rows)
+        seen.update(zip(chunk.entities.to_pylist(), values, strict=True))
+        return judge_chunk(chunk, *args)
+
+    monkeypatch.setattr("training.scoring.score.judge_chunk", watched)
+    return seen
+
+
+def by_user(rows: Any, contract: FeatureContract) -> dict[str, dict[str, Any]]:
+    """The rows of a training set's join in the same form."""
+    return {row[contract.entity]: {name: row[name] for name in contract.names} for row in rows.to_pylist()}

@@ -1,0 +1,99 @@
+"""What tests of batches stand on: predictors of breast cancer with a made-up model, and requests for them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from asof.inference.ranges import Trained
+from asof.inference.served_model import ServedModel
+from asof.model_facts import Lineage, ModelFacts
+from asof.serving.batch.instances import Instance
+from asof.serving.batch.outcomes import Answered
+from asof.serving.batch.work import Aside, Batch
+from asof.serving.features.inputs import Inputs
+from asof.serving.prediction.live import Live
+from asof.serving.prediction.predictor import Predictor
+from asof.serving.prediction.worker import Worker
+from asof.settings import Settings
+from asof.use_cases import load
+from asof.use_cases.breast_cancer.data import CONTRACT, EXAMPLE
+from asof.use_cases.breast_cancer.payloads import BreastCancerRequest
+
+CANCER = load("breast_cancer")
+ODD = 666.0
+"""A mean radius at which the made-up model fails."""
+
+
+@dataclass
+class MadeUp:
+    """A runtime that gives a thousandth of the mean radius, and raises where one is in `fails`; it counts its calls."""
+
+    fails: Sequence[float] = ()
+    name: str = "made up"
+    blocking: bool = False
+    calls: list[int] = field(default_factory=list)
+
+    def probabilities(self, arrays: Mapping[str, NDArray[Any]]) -> list[float]:
+        radii: list[float] = arrays["mean radius"].tolist()
+        self.calls.append(len(radii))
+        if odd := [radius for radius in radii if radius in self.fails]:
+            raise ValueError(f"the model cannot bear {odd[0]}")
+        return [radius / 1000 for radius in radii]
+
+
+def make_worker() -> Worker:
+    return Worker(Settings(answer_log=None), CANCER, bento="breast_cancer:v1")
+
+
+def live_with(own: Predictor, *, settled: bool = True) -> Live:
+    """A Live that begins with this model."""
+    return Live(own.worker, own, settled=settled)
+
+
+def predictor(version: str = "1", *fails: float, worker: Worker | None = None) -> Predictor:
+    """One whose model fails at these radii."""
+    facts = ModelFacts(
+        use_case="breast_cancer",
+        estimator="made up",
+        contract=CONTRACT,
+        threshold=0.5,
+        as_of=datetime(1995, 11, 1, tzinfo=UTC),
+        known_at=datetime(1995, 11, 1, tzinfo=UTC),
+        fingerprint="f" * 64,
+        random_state=7,
+        git_commit="c" * 40,
+        git_dirty=False,
+    )
+    model = ServedModel(MadeUp(fails), facts, {})
+    lineage = Lineage("breast_cancer", version, "a" * 32, "breast_cancer:v1")
+    return Predictor(model, lineage, worker or make_worker())
+
+
+def request(radius: float) -> BreastCancerRequest:
+    """The example with another mean radius."""
+    return BreastCancerRequest(features=[radius, *EXAMPLE[1:]])
+
+
+class Looking:
+    """Features as they come in a request, after a lookup that may fail: `trouble(n)` is raised by the n-th, from 1."""
+
+    def __init__(self, of: Predictor, trouble: Callable[[int], Exception | None] = lambda number: None) -> None:
+        self._own, self._trouble = of.features, trouble
+        self.evidence = of.features.evidence
+        self.lookups = 0
+
+    async def read_many(self, requests: Sequence[BaseModel], trained: Trained) -> Callable[[], Inputs]:
+        self.lookups += 1
+        if error := self._trouble(self.lookups):
+            raise error
+        return await self._own.read_many(requests, trained)
+
+
+async def answered(live: Live, instances: Sequence[Instance]) -> list[Answered]:
+    """All outcomes of a batch."""
+    batch = Batch(live, Aside(), request_id="8c5f2a")
+    return [each async for chunk in batch.chunks(instances) for each in chunk]

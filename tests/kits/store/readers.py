@@ -1,0 +1,161 @@
+"""The same random rows in Feast's PostgreSQL store and in ours, written through Feast, and every reader of both."""
+
+import contextlib
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
+
+from asof.features.feature_contract import FeatureContract
+from asof.features.feature_store import configuration, feature_store
+from asof.inference.verdicts import FoundRow
+from asof.serving.features.store.feast_api import FeastReader, open_feast_reader
+from asof.serving.features.store.opening import STOCK, WIDE, open_reader
+from asof.serving.features.store.reader import EntityReader
+from asof.serving.features.store.stock import StockReader
+from asof.serving.features.store.wide import WideReader
+from asof.settings import Settings
+from tests.kits.service import serving as kit
+from tests.kits.service.serving import NOW, USER
+from tests.kits.store import stock as stock_kit
+from tests.kits.store.stock import KINDS, STRANGE_IDS, USERS, drawn_value
+
+KINDS_OF_STORE = (STOCK, WIDE)
+KEEPABLE = [user for user in USERS if "\0" not in user]
+"""The users that PostgreSQL can keep under a text of their own."""
+OF_EACH_TYPE = ["all types", "Renamed", "partly"]
+
+Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
+
+
+@contextlib.contextmanager
+def store_of(kind: str) -> Iterator[None]:
+    """While the block runs, feature_store.yaml names that type of online store."""
+
+    def changed(settings: Settings) -> dict[str, Any]:
+        raw = configuration(settings)
+        return raw | {"online_store": raw["online_store"] | {"type": kind}}
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("asof.features.feature_store", "asof.serving.features.store.opening"):
+            patch.setattr(f"{module}.configuration", changed)
+        yield
+
+
+def register(settings: Settings) -> None:
+    """StreamFlow's views and views of every type, with tables in both stores and no rows in the former."""
+    with store_of(STOCK):
+        stock_kit.register(settings)
+    with store_of(WIDE):
+        apply_all(settings)
+
+
+def apply_all(settings: Settings) -> None:
+    """All that is registered, so that the online store that is configured makes its tables."""
+    with feature_store(settings) as store:
+        store.apply([*store.list_entities(), *store.list_feature_views()])
+
+
+def write(settings: Settings, rows: Mapping[str, Sequence[Row]]) -> None:
+    """Into both stores, through Feast, view by view."""
+    for kind in KINDS_OF_STORE:
+        with store_of(kind), feature_store(settings) as store:
+            for view, each in rows.items():
+                store.provider.online_write_batch(store.config, store.get_feature_view(view), list(each), None)
+
+
+def views_and_kinds(settings: Settings) -> dict[str, tuple[str, dict[str, str]]]:
+    """Each view's join key, and the kinds of its features by name."""
+    with feature_store(settings) as store:
+        views = [store.get_feature_view(name) for name in (*USER, *OF_EACH_TYPE)]
+    kinds = {dtype: kind for kind, dtype in KINDS.items()}
+    return {
+        view.name: (view.entity_columns[0].name, {each.name: kinds[each.dtype] for each in view.features})
+        for view in views
+    }
+
+
+def drawn_rows(
+    settings: Settings, seed: int, *, users: Sequence[str] = KEEPABLE, whole: bool = True, until: datetime = NOW
+) -> dict[str, list[Row]]:
+    """Rows of most users in every view, with awkward values; `whole`: each has all features of its view, else some.
+
+    They are of the four months before `until`, and some of the twelve days after it.
+    """
+    draw = random.Random(seed)
+    rows: dict[str, list[Row]] = {}
+    for view, (join_key, kinds) in views_and_kinds(settings).items():
+        rows[view] = []
+        for user in users:
+            if draw.random() < 0.1:
+                continue
+            names = [name for name in kinds if whole or draw.random() < 0.5]
+            moment = until - timedelta(seconds=draw.randint(-(10**6), 10**7), microseconds=draw.randint(0, 10**6))
+            key = EntityKey(join_keys=[join_key], entity_values=[Value(string_val=user)])
+            values = {name: keepable(kinds[name], draw) for name in names}
+            if values:
+                rows[view].append((key, values, moment, None))
+    return rows
+
+
+def keepable(kind: str, draw: random.Random) -> Value:
+    """A value that PostgreSQL can keep in a column: no text with a NUL."""
+    while "\0" in (value := drawn_value(kind, draw)).string_val:
+        pass
+    return value
+
+
+@dataclass(frozen=True)
+class Readers:
+    """All that can read a contract: directly, and through Feast."""
+
+    contract: FeatureContract
+    stock: StockReader
+    wide: WideReader
+    stock_by_feast: FeastReader
+    wide_by_feast: FeastReader
+
+    async def read(self, entities: Sequence[str]) -> dict[str, list[FoundRow]]:
+        """What each gives, by its name, from fresh connections; and by `_columns` what the arrays hold."""
+        readers: dict[str, EntityReader] = {
+            "stock": self.stock,
+            "wide": self.wide,
+            "stock_by_feast": self.stock_by_feast,
+            "wide_by_feast": self.wide_by_feast,
+        }
+        told = {name: await reader.read(entities) for name, reader in readers.items()}
+        for name in ("stock", "wide"):
+            columns = await readers[name].read_columns(entities)
+            told[f"{name}_columns"] = [columns.row(number) for number in range(len(entities))]
+        for reader in readers.values():
+            await reader.close()
+        return told
+
+
+def wide(settings: Settings, contract: FeatureContract) -> WideReader:
+    with store_of(WIDE):
+        reader = open_reader(settings, contract)
+    assert isinstance(reader, WideReader)
+    return reader
+
+
+def stock(settings: Settings, contract: FeatureContract) -> StockReader:
+    with store_of(STOCK):
+        return stock_kit.stock(settings, contract)
+
+
+def readers(settings: Settings, service: str) -> Readers:
+    contract = kit.registered_contract(settings, service)
+    by_feast = []
+    for kind in KINDS_OF_STORE:
+        with store_of(kind):
+            by_feast.append(open_feast_reader(settings, contract))
+    return Readers(contract, stock(settings, contract), wide(settings, contract), *by_feast)
+
+
+STRANGE = [*STRANGE_IDS, "\ud800", "half \udfff", *stock_kit.NOBODY]

@@ -1,0 +1,188 @@
+"""`make up`, then the commands that everybody types first, without `make env` and with nothing set; real servers."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from asof.features.feature_store import REPOSITORY
+from asof.settings import PROJECT, Settings
+from local.stack import stack
+from tests.kits.service import serving as kit
+
+DOCKER = """#!/bin/sh
+# Keeps the Dockerfile of the context, in which it is started.
+if [ "$1" = version ]; then echo '"27.0.1"'; else cp env/docker/Dockerfile "$KEPT"; fi
+"""
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """This checkout with a home of its own; `given` stands for what its `.env` may say."""
+
+    home: Path
+    given: dict[str, str]
+
+    def run(self, *words: str, cwd: Path = PROJECT, **more: str) -> "subprocess.CompletedProcess[str]":
+        """A command as it is typed in a new shell."""
+        return subprocess.run(
+            self.words(*words), cwd=cwd, env=self.environment(more), capture_output=True, text=True, umask=0
+        )
+
+    def words(self, command: str, *words: str) -> list[str]:
+        python = Path(sys.executable)
+        return [str(python if command == "python" else python.with_name(command)), *words]
+
+    def environment(self, more: dict[str, str]) -> dict[str, str]:
+        bare = {"PATH": os.environ["PATH"], "HOME": str(self.home / "user"), "ASOF_HOME": str(self.home / "asof")}
+        return bare | self.given | more
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(_env_file=None, home=self.home / "asof", postgres_url=None, mlflow_tracking_uri=None)
+
+    def done(self, *words: str, cwd: Path = PROJECT, **more: str) -> str:
+        """What it says, where it ends well."""
+        done = self.run(*words, cwd=cwd, **more)
+        assert done.returncode == 0, f"{words}: {done.stdout[-3000:]} {done.stderr[-3000:]}"
+        return done.stdout + done.stderr
+
+    def refused(self, *words: str, cwd: Path = PROJECT) -> str:
+        """The one sentence that it ends with."""
+        done = self.run(*words, cwd=cwd)
+        assert done.returncode != 0
+        assert "Traceback" not in done.stderr
+        return done.stderr.strip().splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """Down, and nothing was ever up."""
+    names = ("ASOF_PORT", "ASOF_MLFLOW_PORT", "ASOF_PREFECT_PORT", "ASOF_POSTGRES_PORT")
+    home = tmp_path_factory.mktemp("checkout")
+    (home / "user").mkdir()
+    checkout = Checkout(home, {name: str(kit.free_port()) for name in names})
+    yield checkout
+    stack.wipe(checkout.settings)
+
+
+def test_while_the_stack_is_down_each_says_what_is_missing_and_which_command_makes_it(checkout: Checkout) -> None:
+    for command in (("apply",), ("materialize-incremental", "2024-01-31T00:00:00")):
+        told = checkout.refused("feast", *command, cwd=REPOSITORY)
+        assert told == "feast: the project's PostgreSQL does not run, `make up` starts it."
+    assert checkout.refused("mlflow", "experiments", "search").startswith("mlflow: the project's PostgreSQL")
+    assert "make up" in checkout.refused("bentoml", "serve", "--port", str(kit.free_port()))
+    for words in (("feast", "--help"), ("mlflow", "--version"), ("prefect", "version"), ("bentoml", "list")):
+        checkout.done(*words)
+    assert not (checkout.home / "asof" / "postgres").exists(), "nothing is started"
+
+
+def test_a_setting_that_cannot_be_read_is_one_sentence(checkout: Checkout) -> None:
+    wrong = Checkout(checkout.home, {**checkout.given, "ASOF_PORT": "none"})
+    assert wrong.refused("feast", "apply") == "feast: the project's settings cannot be read, `make doctor` says why."
+
+
+@pytest.fixture(scope="module")
+def up(checkout: Checkout) -> Checkout:
+    """The same, up; its preferred port for MLflow is somebody else's."""
+    with socket.create_server(("127.0.0.1", int(checkout.given["ASOF_MLFLOW_PORT"]))):
+        told = checkout.done("python", "-m", "flows", "up")
+    assert "is taken; the MLflow UI takes" in told
+    assert "No version of streamflow_churn is in Production yet" in " ".join(told.split())
+    assert (checkout.home / "asof").stat().st_mode & 0o077 == 0
+    return checkout
+
+
+def test_up_twice_starts_nothing_twice(up: Checkout) -> None:
+    states = {state.name: state for state in stack.states(up.settings)}
+    assert all(state.running for state in states.values())
+    up.done("python", "-m", "flows", "up")
+    assert {state.name: state for state in stack.states(up.settings)} == states
+    assert _get(f"{states['mlflow'].address}/health") == b"OK"
+    interface = json.loads(_get(f"{states['prefect'].address}/ui-settings"))
+    address = f"http://127.0.0.1:{up.given['ASOF_PREFECT_PORT']}/api"
+    assert interface["api_url"] == address
+    told = up.done("python", "-m", "local", "env")
+    assert f"export PREFECT_API_URL={address}\n" in told
+    assert f"export BENTOML_HOME={up.home / 'asof' / 'bentoml'}\n" in told
+    assert f"export ASOF_REGISTRY_URL={states['mlflow'].address}\n" in told
+
+
+def test_feast_finds_the_registry_and_the_stores(up: Checkout) -> None:
+    up.done("feast", "apply", cwd=REPOSITORY)
+    assert "usage_agg_30d_fv" in up.done("feast", "feature-views", "list", cwd=REPOSITORY)
+    words = ("materialize-incremental", "2024-01-31T00:00:00")
+    assert "does not exist" in up.run("feast", *words, cwd=REPOSITORY).stderr, "it asks our database, which is empty"
+
+
+def test_mlflow_and_prefect_find_the_projects_servers(up: Checkout) -> None:
+    assert str(up.home / "asof" / "artifacts") in up.done("mlflow", "experiments", "search")
+    assert not (PROJECT / "mlflow.db").exists()
+    up.done("prefect", "work-pool", "create", "bare", "--type", "process")
+    (prefect,) = (state.address for state in stack.states(up.settings) if state.name == "prefect")
+    assert httpx.get(f"{prefect}/api/work_pools/bare").json()["name"] == "bare"
+
+
+def test_bentoml_build_gives_a_bento_of_code_alone_that_keeps_its_use_case(up: Checkout) -> None:
+    for name, given in (("churn", {}), ("breast_cancer", {"ASOF_USE_CASE": "breast_cancer"})):
+        up.done("bentoml", "build", "--version", f"of-{name}", **given)
+        (bento,) = (up.home / "asof" / "bentoml" / "bentos").glob(f"*/of-{name}")
+        told = yaml.safe_load((bento / "bento.yaml").read_text())
+        assert (told["args"], told["models"]) == ({"use_case": name}, [])
+        assert not (bento / "src" / "training").exists()
+
+
+def test_bentoml_containerize_works_from_the_checkout(up: Checkout, tmp_path: Path) -> None:
+    """Docker itself is a stand-in here: what it is given is the image's Dockerfile, of our template."""
+    docker = tmp_path / "docker"
+    docker.write_text(DOCKER)
+    docker.chmod(0o755)
+    up.done("bentoml", "build", "--version", "to-pack")
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "KEPT": str(tmp_path / "Dockerfile")}
+    up.done("bentoml", "containerize", "streamflow_churn:to-pack", **environment, DOCKER_BUILDKIT="0")
+    assert "--require-hashes" in (tmp_path / "Dockerfile").read_text()
+
+
+@pytest.mark.parametrize("command", [("bentoml",), ("python", "-m", "bentoml")])
+def test_bentoml_serve_follows_what_is_in_production(up: Checkout, tmp_path: Path, command: tuple[str, ...]) -> None:
+    """The second is without what `make setup` puts into .venv."""
+    port = kit.free_port()
+    words = up.words(*command, "serve", "--port", str(port))
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(
+            words, cwd=PROJECT, env=up.environment({}), stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+            kit.eventually(lambda: client.get("/readyz").json().get("settled") is True, 60, tmp_path / "log")
+            told = client.get("/model").json()
+            assert told["detail"].startswith("No version of streamflow_churn has been taken over yet: promote one")
+            assert told["following"]["registry"] == "ok"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+def test_down_ends_all_of_it(up: Checkout) -> None:
+    assert "Stopped: prediction, prefect, mlflow, postgres.\n" in up.done("python", "-m", "local", "down")
+    assert not any(state.running for state in stack.states(up.settings))
+    assert "nothing was running" in up.done("python", "-m", "local", "down")
+
+
+def _get(address: str) -> bytes:
+    host, _, path = address.removeprefix("http://").partition("/")
+    connection = http.client.HTTPConnection(host, timeout=5)
+    connection.request("GET", f"/{path}")
+    body = connection.getresponse().read()
+    connection.close()
+    return body

@@ -1,0 +1,132 @@
+"""Binary forms, names and grouping of the wide store, without a server."""
+
+import struct
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import psycopg
+import pytest
+from feast.protos.feast.types.Value_pb2 import Value
+from hypothesis import given
+from hypothesis import strategies as st
+from psycopg.adapt import PyFormat, Transformer
+from psycopg.pq import Format
+
+from asof.settings import PROJECT
+from online_store.pool import Address
+from online_store.reading.direct_lookup import Source
+from online_store.schema.layout import Column, Layout
+from online_store.schema.names import MAX_NAME_BYTES, fit_name, literal, quoted, table_name
+from online_store.writing.copy_format import FIRST_SECOND, LAST_SECOND, NULL, encoder, timestamp
+from online_store.writing.rows import group_rows
+from tests.kits.store.values import entity
+from tests.kits.store.wide import at
+
+WITHOUT_FEAST = (
+    "array_reader errors pool pools row_reader reading.lookup reading.parameters schema.column_types schema.layout"
+    " schema.layout_cache schema.names schema.tables writing.copy_format writing.merge writing.upsert"
+)
+
+
+def test_an_address_is_not_shown() -> None:
+    assert "secret" not in repr(Source("password=secret", "online", "shop"))
+    assert "secret" not in repr(Address((("password", "secret"),), max_connections=1))
+
+
+def test_who_reads_without_feast_imports_no_feast() -> None:
+    imports = "; ".join(f"import online_store.{name}" for name in WITHOUT_FEAST.split())
+    asked = f"{imports}; import sys; print([name for name in ('feast', 'pandas', 'pyarrow') if name in sys.modules])"
+    told = subprocess.run([sys.executable, "-c", asked], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert told.stdout == "[]\n"
+
+
+def loaded(pg_type: str, field: bytes) -> Any:
+    """What psycopg reads of a field's binary form, behind its length."""
+    (length,) = struct.unpack(">i", field[:4])
+    assert length == len(field) - 4
+    info = psycopg.adapters.types[pg_type.removesuffix("[]")]
+    oid = info.array_oid if pg_type.endswith("[]") else info.oid
+    return Transformer().get_loader(oid, Format.BINARY).load(field[4:])
+
+
+@given(
+    st.lists(st.integers(-(2**63), 2**63 - 1)), st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8")))
+)
+def test_psycopg_reads_what_is_encoded(numbers: list[int], texts: list[str]) -> None:
+    assert loaded("int8[]", encoder("int8[]")(numbers)) == numbers
+    assert loaded("text[]", encoder("text[]")(texts)) == texts
+    assert [loaded("text", encoder("text")(text)) for text in texts] == texts
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_moments_are_those_of_psycopg_to_the_microsecond(when: datetime) -> None:
+    dumper = Transformer().get_dumper(when, PyFormat.BINARY)
+    assert timestamp(when)[4:] == dumper.dump(when)
+    assert timestamp(when.replace(tzinfo=None)) == timestamp(when)
+
+
+def test_moments_of_any_zone_are_one() -> None:
+    there = at(0).astimezone(timezone(timedelta(hours=5, minutes=30)))
+    assert timestamp(there) == timestamp(at(0))
+
+
+@pytest.mark.parametrize(
+    ("pg_type", "value"),
+    [("int4", 2**31), ("int8", 2**63), ("float4", 1e300), ("text", "\0"), ("timestamptz", FIRST_SECOND - 1),
+     ("timestamptz", LAST_SECOND + 1), ("text[]", ["a", "\0"])],
+)  # fmt: skip
+def test_what_a_type_cannot_hold_is_refused(pg_type: str, value: Any) -> None:
+    with pytest.raises((ValueError, OverflowError, struct.error)):
+        encoder(pg_type)(value)
+
+
+@given(st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1), st.text(min_size=1))
+def test_names_fit_and_stay_apart(one: str, other: str) -> None:
+    for name in (one, one * 80):
+        assert len(fit_name(name).encode()) <= MAX_NAME_BYTES
+        assert fit_name(name, taken={name}) != name
+    assert (table_name(one, other) == table_name(other, one)) == (f"{one}.{other}" == f"{other}.{one}")
+    assert fit_name("xmin") != "xmin"
+
+
+def test_quotes_do_not_end_a_name_or_a_text() -> None:
+    assert quoted('a"b') == '"a""b"'
+    assert literal("a'b\\") == "E'a''b\\\\'"
+
+
+LAYOUT = Layout(
+    "s", "p", "v", table="p.v", version=3,
+    keys=(Column("user_id", "user_id", "STRING"),),
+    features=(Column("a", "a", "INT64", 1), Column("b", "b", "INT64", 3)),
+)  # fmt: skip
+
+
+def written(user: str, hour: int, created: int | None = None, **values: int) -> Any:
+    made = {name: Value(int64_val=value) for name, value in values.items()}
+    return entity(user_id=user), made, at(hour), None if created is None else at(created)
+
+
+def told(rows: list[Any]) -> list[tuple[bool, list[int]]]:
+    """Of each group whether it is partial, and each row's first value."""
+    return [
+        (group.partial, [next(iter(row.values.values())).int64_val for row in group.rows])
+        for group in group_rows(LAYOUT, rows)
+    ]
+
+
+def test_of_rows_that_give_the_same_only_the_winner_is_written() -> None:
+    assert told([written("u", 2, a=1, b=1), written("u", 3, a=2, b=2), written("u", 1, a=3, b=3)]) == [(False, [2])]
+    assert told([written("u", 1, 5, a=1, b=1), written("u", 1, 4, a=2, b=2)]) == [(False, [1])]
+    assert told([written("u", 1, 5, a=1, b=1), written("u", 1, 5, a=2, b=2)]) == [(False, [2])]
+
+
+def test_rows_whose_order_matters_come_in_groups_one_after_the_other() -> None:
+    assert told([written("u", 2, a=1, b=1), written("u", 3, a=2)]) == [(False, [1]), (True, [2])]
+    assert told([written("u", 1, 5, a=1, b=1), written("u", 1, a=2, b=2)]) == [(False, [1]), (False, [2])]
+    assert told([written("u", 1, a=1), written("w", 1, a=2, b=2), written("x", 1, c=3), written("x", 1)]) == [
+        (True, [1]),
+        (False, [2]),
+    ]
+    assert struct.pack(">i", -1) == NULL

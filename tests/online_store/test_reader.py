@@ -1,0 +1,271 @@
+"""The reader of our own store gives what the readers of Feast's store give, of the same rows: values, moments, gaps."""
+
+import asyncio
+import json
+import os
+import random
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from asof.errors import AsOfError, FeatureStoreUnavailable
+from asof.inference.verdicts import admit, judge, timing
+from asof.serving.features.online_features import OnlineFeatures
+from asof.serving.features.store.feast_api import FeastReader
+from asof.serving.features.store.opening import WIDE, open_reader
+from asof.serving.features.store.wide import WideReader
+from asof.settings import PROJECT, Settings
+from online_store.schema.layout import read_layout
+from online_store.schema.tables import ViewSchema, apply_view
+from tests.kits.service import serving as kit
+from tests.kits.service.serving import NOW, USER
+from tests.kits.store import readers as both
+from tests.kits.store.readers import KEEPABLE, KINDS_OF_STORE, STRANGE, readers, store_of, wide
+from tests.kits.store.stock import NOBODY, plain
+
+SERVICES = ["churn_v1", "churn_v2", "every_type"]
+
+
+@pytest.fixture(scope="module")
+def registered(settings: Settings) -> Settings:
+    both.register(settings)
+    with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
+        for view in both.views_and_kinds(settings):
+            connection.execute(f'TRUNCATE online."asof_{view}"')
+    both.write(settings, both.drawn_rows(settings, 1))
+    return settings
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_reader_of_both_stores_gives_the_same(registered: Settings, service: str) -> None:
+    told = asyncio.run(readers(registered, service).read([*KEEPABLE, *NOBODY]))
+    expected = plain(told["stock"])
+    for reader, rows in told.items():
+        assert plain(rows) == expected, reader
+    assert {found.as_of is None for row in told["wide"] for found in row} == {True, False}
+    assert {found.value is None for row in told["wide"] for found in row if found.as_of} == {True, False}
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 64, 500])
+def test_entities_may_come_in_any_order_and_twice(registered: Settings, count: int) -> None:
+    """Among them ids that are no Unicode or hold a NUL, which are nobody's and harm no other."""
+    entities = random.Random(count).choices([*KEEPABLE, *STRANGE], k=count)
+    contract = kit.registered_contract(registered, "every_type")
+    reader, stock = wide(registered, contract), both.stock(registered, contract)
+
+    async def read() -> Any:
+        try:
+            columns = await reader.read_columns(entities)
+            by_columns = [columns.row(number) for number in range(count)]
+            return await reader.read(entities), by_columns, await stock.read(entities)
+        finally:
+            await reader.close()
+            await stock.close()
+
+    rows, by_columns, expected = asyncio.run(read())
+    assert len(rows) == count
+    assert plain(rows) == plain(by_columns) == plain(expected)
+
+
+def test_every_feature_keeps_its_own_moment_as_in_the_stock_store(registered: Settings) -> None:
+    """Rows that were written in parts, the later parts from later moments: what Feast's API cannot tell apart."""
+    users = [f"apart-{number}" for number in range(60)]
+    for seed in range(3):
+        until = NOW + timedelta(days=200 * seed)
+        rows = both.drawn_rows(registered, seed, users=users, whole=False, until=until)
+        both.write(registered, rows)
+    told = asyncio.run(readers(registered, "every_type").read(users))
+    expected = plain(told["stock"])
+    assert plain(told["wide"]) == plain(told["wide_columns"]) == expected
+    moments = [
+        {found.as_of for found in row if found.as_of and found.feature.view == "all types"} for row in told["wide"]
+    ]
+    assert max(map(len, moments)) == 3
+    values = {name: [[found.value for found in row] for row in rows] for name, rows in told.items()}
+    assert all(each == values["stock"] for each in values.values())
+
+
+def test_a_feature_that_came_later_is_absent_from_rows_of_before(registered: Settings) -> None:
+    users = ["before", "after"]
+    write_user(registered, *users)
+    with psycopg.connect(registered.conninfo(), autocommit=True) as connection:
+        add_again(connection, "users_fv", "has_family")
+        write_user(registered, "after")
+        connection.execute(
+            "DELETE FROM online.asof_users_fv WHERE feature_name = 'has_family'"
+            " AND position('after'::bytea IN entity_key) = 0"
+        )
+    told = asyncio.run(readers(registered, "churn_v2").read(users))
+    for reader, rows in told.items():
+        assert plain(rows) == plain(told["stock"]), reader
+    absent = [[found.feature.name for found in row if found.as_of is None] for row in told["wide"]]
+    assert absent == [["has_family"], []]
+
+
+def write_user(settings: Settings, *users: str) -> None:
+    """The good user under these names, in both stores."""
+    for kind in KINDS_OF_STORE:
+        with store_of(kind):
+            kit.write_users(settings, dict.fromkeys(users, USER), NOW)
+
+
+def add_again(connection: psycopg.Connection[Any], view: str, feature: str) -> None:
+    """Takes the feature away and adds it, as two `feast apply` would."""
+    layout = read_layout(connection, "asof", view, schema="online")
+    keys, features = ({each.name: each.feast_type for each in kind} for kind in (layout.keys, layout.features))
+    without = {name: kind for name, kind in features.items() if name != feature}
+    for each in (without, features):
+        apply_view(connection, "online", ViewSchema("asof", view, keys, each))
+
+
+OLD, LATER = NOW - timedelta(days=100), NOW + timedelta(days=1)
+WITHOUT = {"usage_agg_30d_fv": {**USER["usage_agg_30d_fv"], "watch_hours_30d": None}}
+CASES: dict[str, tuple[dict[str, Any], datetime]] = {
+    "good": ({**USER}, NOW),
+    "null": ({**USER, **WITHOUT}, NOW),
+    "absent": ({"users_fv": USER["users_fv"]}, NOW),
+    "stale": ({**USER}, OLD),
+    "flagged": ({"payments_agg_90d_fv": USER["payments_agg_90d_fv"]}, OLD),  # beside the good rows of its other views
+    "future": ({**USER}, LATER),
+}
+VERDICTS = {
+    "good": {"PRESENT"},
+    "null": {"PRESENT", "NULL"},
+    "absent": {"PRESENT", "NOT_FOUND"},
+    "stale": {"PRESENT", "STALE"},
+    "flagged": {"PRESENT", "STALE"},
+    "future": {"FUTURE"},
+    "unknown": {"NOT_FOUND"},
+}
+ADMITTED = ["good", "flagged"]
+
+
+def test_the_verdicts_on_both_stores_are_equal(registered: Settings) -> None:
+    others = {view: values for view, values in USER.items() if view != "payments_agg_90d_fv"}
+    told = []
+    for kind in KINDS_OF_STORE:
+        with store_of(kind):
+            kit.write_users(registered, {"flagged": others}, NOW)
+            for user, (views, moment) in CASES.items():
+                kit.write_users(registered, {user: views}, moment)
+            told.append(asyncio.run(verdicts(registered, list(VERDICTS))))
+    stock, ours = told
+    assert ours == stock
+    assert {user: set(seen) for user, (seen, _, _) in ours.items()} == VERDICTS
+    assert [user for user, (_, outcome, _) in ours.items() if isinstance(outcome, list)] == ADMITTED
+    assert [user for user, (_, _, good) in ours.items() if good] == ["good"]
+
+
+async def verdicts(settings: Settings, users: list[str]) -> dict[str, tuple[list[str], Any, bool]]:
+    """Of each user each feature's verdict, what becomes of the request, and whether all is well by the arrays."""
+    features = OnlineFeatures(settings, kit.registered_contract(settings))
+    await features.start()
+    many = await features.find_many(users)
+    good = many.all_present(features.policies, NOW).tolist()
+    told = {}
+    for number, user in enumerate(users):
+        row = await features.find(user)
+        assert list(row) == list(many.row(number))
+        readings = [judge(found, policy, NOW) for found, policy in zip(row, features.policies, strict=True)]
+        try:
+            outcome: Any = [timing(reading) for reading in admit(user, readings)]
+        except AsOfError as error:
+            outcome = (type(error).__name__, str(error))
+        told[user] = ([reading.verdict.value for reading in readings], outcome, good[number])
+    await features.close()
+    return told
+
+
+@pytest.mark.parametrize("name", ["users_fv", "wide_layouts"])
+def test_a_table_that_is_not_there_is_told_and_found_when_it_is(registered: Settings, name: str) -> None:
+    contract = kit.registered_contract(registered)
+    table = {"users_fv": "asof.users_fv"}.get(name, name)
+
+    async def ask() -> Any:
+        with store_of(WIDE):
+            features = OnlineFeatures(registered, contract)
+            await features.start()
+            before = await features.find("user-1"), (await features.find_many(["user-1"])).row(0)
+            try:
+                rename(registered, table, "elsewhere")
+                for lookup in (features.find("user-1"), features.find_many(["user-1"])):
+                    with pytest.raises(FeatureStoreUnavailable, match=r"\((NoLayout|UndefinedTable)\)"):
+                        await lookup
+                rename(registered, "elsewhere", table)
+                return before, (await features.find("user-1"), (await features.find_many(["user-1"])).row(0))
+            finally:
+                await features.close()
+
+    before, after = asyncio.run(ask())
+    assert before == after
+
+
+def rename(settings: Settings, table: str, name: str) -> None:
+    with psycopg.connect(settings.conninfo()) as connection:
+        connection.execute(f'ALTER TABLE online."{table}" RENAME TO "{name}"'.encode())
+
+
+@pytest.mark.parametrize("service", ["mapped", "numbered", "listed"])
+def test_what_only_feast_itself_does_is_left_to_feast(registered: Settings, service: str) -> None:
+    with store_of(WIDE):
+        assert isinstance(open_reader(registered, kit.registered_contract(registered, service)), FeastReader)
+
+
+def test_more_features_than_one_query_gives_are_left_to_feast(registered: Settings) -> None:
+    contract = kit.registered_contract(registered)
+    assert WideReader.can_read(contract)
+    assert not WideReader.can_read(replace(contract, features=contract.features * 60))
+
+
+def test_it_reads_alike_under_the_loop_of_the_service(registered: Settings) -> None:
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        told = runner.run(readers(registered, "churn_v2").read(KEEPABLE[:64]))
+    assert plain(told["wide"]) == plain(told["wide_columns"]) == plain(told["stock"])
+
+
+SCRIPT = """
+import asyncio, json, sys
+import asof.features.feature_store, asof.serving.features.store.opening as opening
+from asof.features.feature_contract import FeatureContract
+from asof.serving.features.online_features import OnlineFeatures
+from asof.settings import Settings
+
+configuration = opening.configuration
+opening.configuration = lambda settings: (raw := configuration(settings)) | {
+    "online_store": raw["online_store"] | {"type": opening.WIDE}
+}
+
+async def main():
+    features = OnlineFeatures(Settings(), FeatureContract.from_dict(json.loads(sys.argv[1])))
+    await features.start()
+    print(type(features.opened.reader).__name__)
+    print(sum(found.as_of is not None for found in await features.find("good")))
+    print(sum(found.as_of is not None for found in (await features.find_many(["good"])).row(0)))
+    await features.close()
+
+asyncio.run(main())
+heavy = ("feast", "pandas", "pyarrow", "sklearn", "scipy", "mlflow")
+print([name for name in sys.modules if name.startswith(heavy)])
+"""
+
+
+def test_a_process_that_looks_up_holds_neither_feast_nor_pandas(registered: Settings) -> None:
+    contract = kit.registered_contract(registered)
+    write_user(registered, "good")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", SCRIPT, json.dumps(contract.to_dict())],
+        env=os.environ | registered.environment(),
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    width = str(len(contract.features))
+    assert done.stdout.split("\n")[:4] == ["WideReader", width, width, "[]"]

@@ -1,0 +1,80 @@
+"""Which layer of the service stands around which: a fast lane behind BentoML's spans would be none."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from asof.settings import PROJECT
+
+SCRIPT = """
+import json
+import sys
+from pathlib import Path
+import bentoml
+from fastapi import FastAPI
+from asof.serving.access.guard import Door
+from asof.serving.logs.access_log import AccessLog
+from asof.serving.app import OursFirst
+from asof.serving.http.boundary import Boundary
+from asof.serving.api.fast_lane import FastLane
+from asof.settings import Settings
+
+@bentoml.service(service_class=OursFirst, name="layers")
+class Layers:
+    pass
+
+app = FastAPI()
+app.state.door = Door(Settings(_env_file=None, api_keys=Path(sys.argv[1]) if sys.argv[1:] else None))
+Layers.mount_asgi_app(app)
+Layers.add_asgi_middleware(Boundary, access_log=AccessLog(on=False))
+Layers.add_asgi_middleware(FastLane, lanes={"/predict": app})
+outermost = around = Layers.to_asgi()
+names = [type(outermost).__name__]
+while not hasattr(around.app, "user_middleware"):
+    around = around.app
+    names.append(type(around).__name__)
+print(json.dumps([*names, *(layer.cls.__name__ for layer in around.app.user_middleware)]))
+"""
+
+
+def layers(folder: Path, *keys: str, **tracing: float) -> list[str]:
+    """The layers from the outermost on, in a process of its own: BentoML's configuration is the process's."""
+    config = folder / "bentoml.yaml"
+    config.write_text(json.dumps({"services": {"layers": {"tracing": tracing}}} if tracing else {}))
+    own = {"BENTOML_CONFIG": str(config), "BENTOML_HOME": str(folder), "BENTOML_DO_NOT_TRACK": "true"}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *keys],
+        cwd=PROJECT,
+        env=os.environ | own,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: list[str] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+OURS = ["Turnstile", "Endpoints", "RunnerTrafficMetricsMiddleware", "OwnPaths", "Boundary"]
+
+
+def test_ours_stand_around_bentomls_spans_and_timeout_and_within_its_metrics(tmp_path: Path) -> None:
+    found = layers(tmp_path)
+    assert found[:7] == [*OURS, "FastLane", "OpenTelemetryMiddleware"]
+    assert "TimeoutMiddleware" in found[7:]
+
+
+@pytest.mark.parametrize("rate", [0.01, 1.0])
+def test_there_is_no_fast_lane_past_the_spans_where_a_share_of_all_requests_is_to_be_traced(
+    tmp_path: Path, rate: float
+) -> None:
+    assert layers(tmp_path, sample_rate=rate)[:6] == [*OURS, "OpenTelemetryMiddleware"]
+
+
+def test_the_entrance_stands_before_all_where_keys_are_set(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("# nobody")
+    assert layers(tmp_path, str(keys))[:6] == ["Entrance", *OURS]

@@ -1,0 +1,99 @@
+"""The doors that people see first: `make help`, `.env.example`, and locks that name no host."""
+
+import os
+import re
+import subprocess
+
+import pytest
+
+from asof.settings import PROJECT, Settings
+
+STAGES = {
+    *("simulate", "ingest", "inspect", "retrain", "promote", "score"),
+    *("history", "trace", "rollback", "bundle", "image"),
+}
+
+
+def _make(*words: str, **variables: str) -> str:
+    # Of another make that runs these tests, the flags are not meant for this one.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    environment |= variables
+    return subprocess.run(
+        ["make", *words], cwd=PROJECT, env=environment, capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_make_help_lists_every_target() -> None:
+    makefile = (PROJECT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    listed = set(re.findall(r"^  ([a-z-]+) +\S", _make("help"), re.MULTILINE))
+    phony = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    assert phony is not None
+    assert targets == listed == set(phony[1].split())
+    assert targets >= STAGES
+
+
+def test_make_alone_is_make_help() -> None:
+    assert _make() == _make("help")
+
+
+def test_each_stage_is_a_call_of_the_same_word_with_the_arguments_given() -> None:
+    for stage in sorted(STAGES):
+        assert f".venv/bin/python -m flows {stage} --some 'thing'\n" in _make("--dry-run", stage, "ARGS=--some 'thing'")
+
+
+def test_the_demo_passes_its_variables_on_as_options() -> None:
+    given = _make("--dry-run", "demo", "DATA=my folder", "AS_OF=2024-01-31", "USE_CASE=churn", "USERS=9", "MONTHS=2")
+    line = " ".join(given.replace("\\\n", " ").split())
+    assert "flows demo --use-case 'churn' --data 'my folder' --as-of '2024-01-31' --users '9' --months '2'" in line
+
+
+PROBE = """probe:
+	@env
+	@make --no-print-directory --dry-run ingest demo
+"""
+
+
+@pytest.mark.parametrize("how", ["on the command line", "in the environment"])
+def test_a_make_that_a_command_starts_gets_none_of_the_variables_of_the_first(how: str) -> None:
+    """`make test ARGS=...` runs the README's own `make` commands."""
+    makefile = (PROJECT / "Makefile").read_text()
+    ours = {*re.findall(r"\$[({]([A-Z_]+)[)}]", makefile), *re.findall(r"^([A-Z_]+) :?=", makefile, re.MULTILINE)}
+    assert ours >= {"ARGS", "DATA", "USE_CASE", "COMPOSE", "RUN"}
+    foreign = dict.fromkeys(sorted(ours), "tests/asof -k 'foreign'")
+    words = [f"--eval={PROBE}", "probe", "ASOF_BASE_IMAGE=mine"]
+    if how == "on the command line":
+        text = _make(*words, *(f"{name}={value}" for name, value in foreign.items()))
+    else:
+        text = _make(*words, **foreign)
+    assert "foreign" not in text
+    assert "ASOF_BASE_IMAGE=mine" in text, "what the commands themselves read is passed on"
+    assert ".venv/bin/python -m flows ingest \n" in text
+    assert not re.search(r"^(MAKEFLAGS|MFLAGS)=.", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("flag", ["--always-make", "--silent", "--keep-going", "--jobs=2"])
+def test_nor_does_it_get_the_flags_of_the_first(flag: str) -> None:
+    assert _make("--eval=probe:\n\t@echo flags:$$MAKEFLAGS:$$MFLAGS:", "probe", flag) == "flags:::\n"
+
+
+def test_the_example_file_names_every_setting_with_its_default_and_its_meaning() -> None:
+    example = (PROJECT / ".env.example").read_text()
+    shown = re.findall(r"^# (.*)\n#([A-Z_]+)=(.*)$", example, re.MULTILINE)
+    expected = [
+        (
+            field.description,
+            field.validation_alias or f"ASOF_{name.upper()}",
+            str(field.default if field.default is not None else "").removeprefix(f"{PROJECT}/"),
+        )
+        for name, field in Settings.model_fields.items()
+    ]
+    assert shown == expected
+    assert example.count("=") == len(expected)
+
+
+def test_no_lock_names_a_host() -> None:
+    for lock in ("audit.txt", "dev.txt", "serve.txt"):
+        text = (PROJECT / "requirements" / lock).read_text()
+        assert "--hash=sha256:" in text
+        assert not re.search(r"://|index-url|find-links|trusted-host", text)

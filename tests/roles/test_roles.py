@@ -1,0 +1,291 @@
+"""PostgreSQL's roles, each at its own work through the real doors, and each refused what is not its own."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from asof.inference.found_columns import FoundColumns
+from asof.serving.features.store.feast_api import open_feast_reader
+from asof.serving.features.store.opening import STOCK, WIDE, open_reader
+from asof.settings import Settings, export
+from asof.use_case import Estimator
+from asof.use_cases import load
+from roles.access import INGEST, LOGINS, MLFLOW, OWNER, PREFECT, SERVING, TRAINING
+from roles.provision import make_databases
+from simulator import SimulationPlan, simulate
+from tests.kits.machine.roles import PASSWORDS, Town, own_server
+from tests.kits.models.promotion import always
+from tests.kits.models.training import regression
+from tests.kits.service.serving import registered_contract
+from tests.kits.store.stock import plain
+from training.audit.lineage.trace import trace_version
+from training.data.extracts.deliveries import find_deliveries
+from training.data.snapshots.snapshot import take_snapshot
+from training.features.datasets.dataset import build_training_set, newest_labelled
+from training.features.materialisation.feature_registry import apply_features
+from training.features.materialisation.materialise import materialise
+from training.features.parity.check import check_parity
+from training.features.parity.ledger import keep
+from training.features.parity.store_switch import compare_stores
+from training.inspection.examination import examine
+from training.inspection.gather import months_known
+from training.models.evaluation.evaluate import evaluate
+from training.models.fitting.train import train
+from training.release.gate.judge import judge_of
+from training.release.promotion.history_report import report_history
+from training.release.promotion.promote import promote, rollback
+from training.release.registry.register import register
+from training.release.registry.versions import ModelVersion
+from training.scoring.score import score_users
+
+CHURN = replace(
+    load("churn"),
+    estimators={
+        "default": Estimator("churn_v2", regression, "a logistic regression"),
+        "other": Estimator("churn_v2", regression, "another"),
+    },
+)
+JANUARY, FEBRUARY = datetime(2024, 1, 31, tzinfo=UTC), datetime(2024, 2, 29, tzinfo=UTC)
+SNAPSHOTS = (*(table.name for table in CHURN.extract.tables), CHURN.extract.labels.name)
+WIDE_TABLE, STOCK_TABLE = 'online."asof.subs_profile_fv"', "online.asof_subs_profile_fv"
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    with own_server(tmp_path_factory.mktemp("town") / "home") as town:
+        made = make_databases(town.admin, close_others=True)
+        assert made.passwords == LOGINS
+        yield town
+
+
+@pytest.fixture(scope="module")
+def ingested(town: Town, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Two months of made-up users, by the ingest role, into our own online store."""
+    settings, folder = town.as_role(INGEST), tmp_path_factory.mktemp("simulated") / "extracts"
+    export(settings)
+    plan = SimulationPlan(FEBRUARY.date(), users=800, months=2)
+    simulate(plan, folder)
+    for each in find_deliveries(folder, first=plan.as_of(0), backfill=True):
+        take_snapshot(settings, CHURN.extract, each.folder, as_of=each.as_of, known_at=each.known_at)
+    apply_features(settings)
+    materialise(settings, as_of=FEBRUARY)
+    return settings
+
+
+@pytest.fixture(scope="module")
+def trained(town: Town, ingested: Settings) -> tuple[ModelVersion, ModelVersion]:
+    """Two versions, by the training role; MLflow's own role keeps them."""
+    settings = town.as_role(TRAINING)
+    export(settings)
+    training_set = build_training_set(settings, CHURN, newest_labelled(settings, CHURN))
+    first, second = (
+        register(settings, evaluate(settings, train(settings, CHURN, training_set, estimator=name)))
+        for name in ("default", "other")
+    )
+    return first, second
+
+
+def test_the_ingest_role_has_loaded_applied_materialised_and_compares(ingested: Settings) -> None:
+    parity = keep(ingested, check_parity(ingested, CHURN, as_of=FEBRUARY))
+    assert (parity.users > 700, parity.wrong) == (True, 0)
+
+
+@pytest.fixture(scope="module")
+def both_stores(ingested: Settings) -> dict[str, Settings]:
+    """Feast's own store filled as well, by the same role."""
+    stock = ingested.model_copy(update={"online_store": STOCK})
+    apply_features(stock)
+    materialise(stock, as_of=FEBRUARY, whole=True)
+    return {WIDE: ingested, STOCK: stock}
+
+
+def test_it_fills_feasts_own_store_as_well(both_stores: dict[str, Settings]) -> None:
+    compared = compare_stores(both_stores[WIDE], both_stores[STOCK], CHURN.extract)
+    assert (compared.users > 700, compared.differences) == (True, 0)
+
+
+def test_the_training_role_trains_judges_promotes_rolls_back_and_scores(
+    town: Town, trained: tuple[ModelVersion, ModelVersion]
+) -> None:
+    settings, (first, second) = town.as_role(TRAINING), trained
+    assert examine(months_known(settings, CHURN.extract, FEBRUARY))
+    judged = promote(settings, first, judge=judge_of(settings, CHURN, first), dry_run=True)
+    told = {each.name: each.passed for each in judged.criteria}
+    assert told["online store agrees with the offline store"]
+    assert told["feature contract compatible"]
+    assert promote(settings, first, judge=always).promoted
+    assert promote(settings, second, judge=always).promoted
+    assert rollback(settings, CHURN, reason="complaints").version == first.version
+    assert report_history(settings, CHURN).intact
+    assert not trace_version(settings, CHURN, first.version).broken
+    assert keep(settings, check_parity(settings, CHURN, as_of=FEBRUARY)).wrong == 0
+    scored = score_users(settings, CHURN, as_of=FEBRUARY)
+    with town.connect(TRAINING) as connection:
+        assert connection.execute("SELECT count(*) FROM scores").fetchone() == (scored.tally.scored,)
+
+
+def test_a_scratch_schema_of_another_role_is_left_alone(town: Town, ingested: Settings) -> None:
+    with town.connect(INGEST) as connection:
+        connection.execute("CREATE SCHEMA known_at_abandoned")
+    check_parity(town.as_role(TRAINING), CHURN, as_of=FEBRUARY)
+    check_parity(ingested, CHURN, as_of=FEBRUARY)
+    with town.connect(INGEST) as connection:
+        assert connection.execute("SELECT to_regnamespace('known_at_abandoned')").fetchone() == (None,)
+
+
+@pytest.fixture(scope="module")
+def users(ingested: Settings) -> list[str]:
+    with psycopg.connect(ingested.conninfo()) as connection:
+        found = connection.execute("SELECT DISTINCT user_id FROM users WHERE as_of = %s ORDER BY 1", [FEBRUARY])
+        return [user for (user,) in found]
+
+
+@pytest.mark.parametrize("store", [WIDE, STOCK])
+def test_the_serving_role_reads_whatever_the_service_reads(
+    town: Town, both_stores: dict[str, Settings], users: list[str], store: str
+) -> None:
+    settings = town.as_role(SERVING).model_copy(update={"online_store": store})
+    contract = registered_contract(settings)
+
+    async def found() -> list[Any]:
+        ours, feasts = open_reader(settings, contract), open_feast_reader(settings, contract)
+        try:
+            rows = [await each.read(users[:50]) for each in (ours, feasts)]
+            return [*rows, await ours.read_columns(users)]
+        finally:
+            await ours.close()
+            await feasts.close()
+
+    direct, through_feast, columns = asyncio.run(found())
+    assert plain(direct) == plain(through_feast)
+    assert all(any(value is not None for value in each.values) for each in direct)
+    assert isinstance(columns, FoundColumns)
+
+
+DENIED, READ_ONLY = errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction
+SERVING_MAY_NOT_READ = (
+    *SNAPSHOTS,
+    "loads",
+    "materialisations",
+    "whole_materialisations_begun",
+    "promotions",
+    "parity_checks",
+    "scoring_runs",
+    "scored_users",
+    "scores",
+)
+REFUSALS = [
+    *((SERVING, f"SELECT * FROM public.{table}", f"permission denied for {kind} {table}")
+      for table in SERVING_MAY_NOT_READ for kind in ["view" if table == "scores" else "table"]),
+    *((role, statement.format(table), f"permission denied for table {name}")
+      for role in (SERVING, TRAINING)
+      for table, name in ((WIDE_TABLE, "asof.subs_profile_fv"), (STOCK_TABLE, "asof_subs_profile_fv"))
+      for statement in ("INSERT INTO {} DEFAULT VALUES", "UPDATE {} SET event_ts = now()", "DELETE FROM {}",
+                        "TRUNCATE {}", "BEGIN; LOCK TABLE {} IN EXCLUSIVE MODE")),
+    (SERVING, "DELETE FROM online.wide_layouts", "permission denied for table wide_layouts"),
+    (SERVING, "UPDATE public.feature_views SET user_metadata = NULL", "permission denied for table feature_views"),
+    (SERVING, "CREATE TABLE public.mine (x int)", "permission denied for schema public"),
+    (SERVING, "CREATE TABLE online.mine (x int)", "permission denied for schema online"),
+    (SERVING, "CREATE TEMP TABLE mine (x int)", 'permission denied to create temporary tables in database "asof"'),
+    (SERVING, "CREATE SCHEMA mine", "permission denied for database asof"),
+    *((INGEST, f"{change} public.{table}{rest}", f"permission denied for table {table}")
+      for table in (*SNAPSHOTS, "loads") for change, rest in (("UPDATE", " SET as_of = now()"), ("DELETE FROM", ""))),
+    *((INGEST, f"ALTER TABLE public.{table} DISABLE TRIGGER append_only", f"must be owner of table {table}")
+      for table in SNAPSHOTS),
+    (INGEST, "DROP TABLE public.users", "must be owner of table users"),
+    (INGEST, "TRUNCATE public.users", "permission denied for table users"),
+    (INGEST, "INSERT INTO public.promotions (model) VALUES ('x')", "permission denied for table promotions"),
+    (INGEST, "SELECT * FROM public.promotions", "permission denied for table promotions"),
+    (INGEST, "INSERT INTO public.scored_users (entity) VALUES ('x')", "permission denied for table scored_users"),
+    (INGEST, "CREATE TABLE public.mine (x int)", "permission denied for schema public"),
+    *((TRAINING, f"INSERT INTO public.{table} (as_of) VALUES (now())", f"permission denied for table {table}")
+      for table in (*SNAPSHOTS, "loads", "materialisations")),
+    (TRAINING, "UPDATE public.promotions SET reason = 'x'", "permission denied for table promotions"),
+    (TRAINING, "DELETE FROM public.promotions", "permission denied for table promotions"),
+    (TRAINING, "TRUNCATE public.promotions", "permission denied for table promotions"),
+    (TRAINING, "ALTER TABLE public.promotions DISABLE TRIGGER append_only", "must be owner of table promotions"),
+    (TRAINING, "DROP TABLE public.promotions", "must be owner of table promotions"),
+    (TRAINING, "CREATE OR REPLACE FUNCTION public.asof_refuse_other_history() RETURNS trigger LANGUAGE plpgsql"
+     " AS 'BEGIN RETURN NULL; END'", "permission denied for schema public"),
+    (TRAINING, f"DROP TABLE {WIDE_TABLE}", "must be owner of table asof.subs_profile_fv"),
+    (TRAINING, "CREATE TABLE online.mine (x int)", "permission denied for schema online"),
+    (TRAINING, "DELETE FROM public.feature_views", "permission denied for table feature_views"),
+    (TRAINING, "CREATE TABLE public.mine (x int)", "permission denied for schema public"),
+    *((role, statement, words) for role in (INGEST, TRAINING, SERVING) for statement, words in (
+        ("SELECT * FROM pg_authid", "permission denied for table pg_authid"),
+        (f"SET ROLE {OWNER}", f'permission denied to set role "{OWNER}"'),
+        ("CREATE ROLE mine", "permission denied to create role"),
+        ("CREATE DATABASE mine", "permission denied to create database"),
+        ("SELECT pg_read_file('/etc/passwd')", "permission denied for function pg_read_file"),
+        ("COPY (SELECT 1) TO PROGRAM 'cat'", "COPY to or from an external program"),
+    )),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("role", "statement", "words"), REFUSALS)
+def test_a_role_is_refused(town: Town, both_stores: dict[str, Settings], role: str, statement: str, words: str) -> None:
+    with town.connect(role) as connection:
+        connection.execute("SET default_transaction_read_only = off")  # as anybody may, so it protects from slips only
+        with pytest.raises(DENIED) as refusal:
+            connection.execute(statement.encode())
+    assert words in str(refusal.value)
+
+
+FOREIGN = [
+    *((role, database) for role in (INGEST, TRAINING, SERVING) for database in ("mlflow", "prefect")),
+    *((MLFLOW, database) for database in ("asof", "prefect")),
+    *((PREFECT, database) for database in ("asof", "mlflow")),
+    *((role, database) for role in LOGINS for database in ("postgres", "template1")),
+]
+
+
+@pytest.mark.parametrize(("role", "database"), FOREIGN)
+def test_a_role_does_not_enter_the_database_of_another(town: Town, role: str, database: str) -> None:
+    with pytest.raises(psycopg.OperationalError, match=f'permission denied for database "{database}"'):
+        town.connect(role, database)
+
+
+def test_the_serving_role_begins_read_only_with_a_limit(town: Town, ingested: Settings) -> None:
+    with town.connect(SERVING) as connection, pytest.raises(READ_ONLY):
+        connection.execute(f"DELETE FROM {WIDE_TABLE}".encode())
+    with town.connect(SERVING) as connection:
+        assert connection.execute("SHOW statement_timeout").fetchone() == ("10s",)
+
+
+def test_the_owner_cannot_log_in(town: Town) -> None:
+    with town.as_admin() as connection:
+        connection.execute(f"ALTER ROLE {OWNER} PASSWORD 'known'".encode())
+    url = town.as_role(INGEST).database().set(username=OWNER, password="known")
+    with pytest.raises(psycopg.OperationalError, match="is not permitted to log in"):
+        psycopg.connect(url.render_as_string(hide_password=False))
+
+
+def test_no_role_has_power_over_the_server(town: Town) -> None:
+    with town.as_admin() as connection:
+        powers = connection.execute(
+            "SELECT bool_or(rolsuper OR rolcreatedb OR rolcreaterole OR rolreplication OR rolbypassrls)"
+            " FROM pg_roles WHERE rolname = ANY(%s)",
+            [[*LOGINS, OWNER]],
+        ).fetchone()
+    assert powers == (False,)
+
+
+def test_what_everybody_is_refused_is_refused_to_the_next_role_too(town: Town, ingested: Settings) -> None:
+    with town.as_admin() as connection:
+        connection.execute("CREATE ROLE stranger LOGIN PASSWORD 'stranger'")
+    for database in ("asof", "mlflow", "prefect"):
+        url = town.as_role(INGEST).database(database).set(username="stranger", password="stranger")
+        with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+            psycopg.connect(url.render_as_string(hide_password=False))
+
+
+def test_no_password_is_in_the_servers_log(town: Town, ingested: Settings) -> None:
+    told = town.log.read_text()
+    assert told.count("PASSWORD 'SCRAM-SHA-256$") >= len(LOGINS)
+    assert not [role for role, password in PASSWORDS.items() if password in told]

@@ -1,0 +1,318 @@
+"""A Bento of code alone: it is ready with the first good version in Production, and keeps what it has seen."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import bentoml
+import httpx
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from asof.errors import ModelError
+from asof.features.feature_contract import FeatureContract
+from asof.inference.served_model import MLFLOW_FOLDER
+from asof.settings import Settings, export
+from asof.trust.signed_manifest import verify_folder
+from asof.trust.signing_keys import key_id, public_text, signing_key, trusted_keys
+from asof.use_cases import load
+from asof.use_cases.breast_cancer.data import EXAMPLE
+from tests.kits.models.cancer import CANCER, make
+from tests.kits.service import following as follow
+from tests.kits.service import serving as kit
+from tests.kits.service.following import MlflowServer, Variant
+from training.audit.lineage.trace import trace_request
+from training.features.materialisation.feature_registry import apply_features
+from training.release.bundling.bundle import bundle
+from training.release.bundling.code_bundle import CodeBundle, bundle_code
+
+FOLLOWING = {"ASOF_FOLLOW": "production", "ASOF_FOLLOW_SECONDS": "0.2", "ASOF_CLOCK": kit.NOW.isoformat()}
+
+
+@pytest.fixture(scope="module")
+def built(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> CodeBundle:
+    """Built where there is nothing but the sources."""
+    kit.bentoml_home(tmp_path_factory)
+    return bundle_code(Settings(home=tmp_path_factory.mktemp("bare"), trusted_keys=None), load("churn"))
+
+
+@pytest.fixture(scope="module")
+def contract(settings: Settings, built: CodeBundle) -> FeatureContract:
+    export(settings)
+    apply_features(settings)
+    kit.write_users(settings, {"good": kit.USER}, kit.NOW)
+    return kit.registered_contract(settings)
+
+
+@pytest.fixture(scope="module")
+def mlflow(
+    settings: Settings, contract: FeatureContract, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MlflowServer]:
+    with follow.mlflow_server(settings, tmp_path_factory.mktemp("mlflow")) as server:
+        yield server
+
+
+def _variables(settings: Settings, address: str, kept: Path) -> dict[str, str]:
+    key = signing_key(settings).public_key()
+    own = {"ASOF_TRUSTED_KEYS": public_text({key_id(key): key}), "ASOF_FOLLOW_FOLDER": str(kept)}
+    return FOLLOWING | own | {"ASOF_REGISTRY_URL": address}
+
+
+def _folder(parent: Path, name: str) -> Path:
+    (parent / name).mkdir()
+    return parent / name
+
+
+def _kill(log: Path) -> None:
+    """The service with all its workers, at once."""
+    os.killpg(os.getpgid(follow.workers(log)[0]), signal.SIGKILL)
+
+
+def _is_not_ready(answer: httpx.Response) -> dict[str, Any]:
+    assert answer.status_code == 503, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem: dict[str, Any] = answer.json()
+    assert problem["code"] == "not-ready"
+    return problem
+
+
+def _answers_typed(client: httpx.Client, tag: str, trouble: str, detail: str = "promote one") -> None:
+    """What every address says while there is no model."""
+    for answer in (
+        follow.predict(client),
+        client.post("/predict/batch", json={"instances": [{"user_id": "good"}]}),
+        client.get("/features/good"),
+        client.get("/model"),
+    ):
+        assert answer.headers["retry-after"] == "1"
+        assert detail in _is_not_ready(answer)["detail"]
+    following = client.get("/model").json()["following"]
+    assert not {"in_production", "serving_since"} & following.keys(), "a problem leaves out what is null"
+    assert trouble in following["registry"]
+    assert client.post("/predict", json={"user": 1}).json()["code"] == "invalid-request"
+    _is_not_ready(client.get("/readyz"))
+    assert client.get("/livez").status_code == 200
+    health = client.get("/health")
+    assert health.status_code == 503
+    assert health.json() | {"clock": ""} == {
+        "status": "unavailable",
+        "feature_store": "not asked: there is no model yet",
+        "model": kit.NAME,
+        "version": None,
+        "bento": tag,
+        "clock": "",
+        "replaying": True,
+    }
+    assert follow.metric(client, 'asof_predictions_total{code="not-ready"}') >= 1
+    assert "asof_serving_workers{" not in client.get("/metrics").text
+
+
+def test_it_is_ready_with_the_first_good_version_and_a_restart_without_mlflow_loses_nothing(
+    settings: Settings, contract: FeatureContract, built: CodeBundle, mlflow: MlflowServer, tmp_path: Path
+) -> None:
+    kept, first = tmp_path / "kept" / "models", _folder(tmp_path, "first")
+    answers = tmp_path / "answers.jsonl"
+    variables = _variables(settings, mlflow.address, kept) | {"ASOF_ANSWER_LOG": str(answers)}
+    unsigned, good = (follow.publish(settings, contract, each) for each in (Variant(31, sealed=False), Variant(32)))
+    with kit.serving(settings, built.bento_tag, first, **variables) as client:
+        kit.eventually(lambda: "promote one" in follow.predict(client).text, 60, first / "log")
+        _answers_typed(client, built.bento_tag, "ok")
+        assert first.joinpath("log").read_text().count("No version is in Production: there is no model yet") == 1
+
+        refused = follow.predict(client).json()["request_id"]
+        kit.eventually(lambda: refused in answers.read_text(), 10, first / "log")
+        with pytest.raises(ModelError, match="the service had no model yet"):
+            trace_request(settings.model_copy(update={"answer_log": answers}), load("churn"), refused)
+
+        follow.promote(settings, unsigned)
+        kit.eventually(lambda: "is refused (trust)" in (first / "log").read_text(), 30, first / "log")
+        assert _is_not_ready(client.get("/model"))["following"]["refused"][0]["version"] == unsigned.version
+        assert (
+            f"Version {unsigned.version} is in Production, and is refused"
+            in _is_not_ready(client.get("/readyz"))["detail"]
+        )
+
+        follow.promote(settings, good)
+        follow.wait_for(client, good.version, first / "log")
+        kit.eventually(lambda: client.get("/readyz").status_code == 200, 30, first / "log")
+        model = client.get("/model").json()
+        assert (model["name"], model["bento"]) == (kit.NAME, built.bento_tag)
+        assert model["following"]["serving_since"]
+        assert client.get("/features/good").status_code == 200
+        _kill(first / "log")
+    mlflow.stop()
+    second = _folder(tmp_path, "second")
+    with kit.serving(settings, built.bento_tag, second, **variables) as client:
+        kit.eventually(lambda: client.get("/readyz").status_code == 200, 60, second / "log")
+        assert follow.served(client) == good.version
+        assert "does not answer" in follow.following(client)["registry"]
+        assert [each.name for each in (kept / kit.NAME).iterdir()] == ["0"]
+        assert (kept / kit.NAME / "0").stat().st_mode & 0o777 == 0o700
+        mlflow.start()
+        kit.eventually(lambda: follow.following(client)["registry"] == "ok", 30, second / "log")
+        assert follow.served(client) == good.version
+
+
+def test_what_answered_last_goes_on_after_a_restart_where_the_version_in_production_is_refused(
+    settings: Settings, contract: FeatureContract, built: CodeBundle, mlflow: MlflowServer, tmp_path: Path
+) -> None:
+    """The refusal itself is not taken over: other keys, or other code, may take the version."""
+    variables = _variables(settings, mlflow.address, tmp_path / "kept")
+    good, unsigned = (follow.publish(settings, contract, each) for each in (Variant(33), Variant(34, sealed=False)))
+    follow.promote(settings, good)
+    for name in ("first", "second"):
+        log = _folder(tmp_path, name) / "log"
+        with kit.serving(settings, built.bento_tag, tmp_path / name, **variables) as client:
+            follow.wait_for(client, good.version, log)
+            follow.promote(settings, unsigned)
+            kit.eventually(lambda log=log: "is refused (trust)" in log.read_text(), 30, log)
+            assert follow.following(client)["in_production"] == unsigned.version
+            assert follow.served(client) == good.version
+            _kill(log)
+
+
+def test_the_kept_folder_is_no_way_to_another_model_than_the_registrys(
+    settings: Settings, contract: FeatureContract, built: CodeBundle, mlflow: MlflowServer, tmp_path: Path
+) -> None:
+    """An older model, signed as well, in the newer one's place; and notes that this release cannot read."""
+    variables = _variables(settings, mlflow.address, tmp_path / "kept")
+    older, newer = (follow.publish(settings, contract, Variant(seed)) for seed in (36, 37))
+    log = _folder(tmp_path, "first") / "log"
+    with kit.serving(settings, built.bento_tag, log.parent, **variables) as client:
+        for version in (older, newer):
+            follow.promote(settings, version)
+            follow.wait_for(client, version.version, log)
+        _kill(log)
+    kept = tmp_path / "kept" / kit.NAME / "0"
+    old, new = (kept / "models" / f"{each.version}-{each.run_id}" for each in (older, newer))
+    shutil.rmtree(new)
+    shutil.copytree(old, new)
+    log = _folder(tmp_path, "second") / "log"
+    with kit.serving(settings, built.bento_tag, log.parent, **variables) as client:
+        follow.wait_for(client, newer.version, log)
+        kit.eventually(lambda: client.get("/readyz").status_code == 200, 30, log)
+        assert f"holds the model of run {older.run_id}, not of run {newer.run_id}" in log.read_text()
+        assert verify_folder(new / MLFLOW_FOLDER, trusted_keys(settings)).manifest.run_id == newer.run_id
+        assert follow.following(client)["refused"] == []
+        _kill(log)
+    (kept / "production.json").write_text('{"of": "another release"}')
+    (kept / "served.json").write_text('{"of": "another release"}')
+    mlflow.stop()
+    log = _folder(tmp_path, "third") / "log"
+    with kit.serving(settings, built.bento_tag, log.parent, **variables) as client:
+        kit.eventually(lambda: "There is no model yet" in follow.predict(client).text, 60, log)
+        mlflow.start()
+        follow.wait_for(client, newer.version, log)
+
+
+def test_without_a_registry_and_without_anything_seen_it_stays_not_ready_and_says_so_once(
+    settings: Settings, contract: FeatureContract, built: CodeBundle, tmp_path: Path
+) -> None:
+    variables = _variables(settings, "http://127.0.0.1:9", tmp_path / "kept")
+    with kit.serving(settings, built.bento_tag, tmp_path, **variables) as client:
+        kit.eventually(lambda: "There is no model yet" in follow.predict(client).text, 60, tmp_path / "log")
+        _answers_typed(client, built.bento_tag, "does not answer", "does not answer")
+        looks = follow.metric(client, 'asof_registry_looks_total{outcome="away"}')
+        kit.eventually(
+            lambda: follow.metric(client, 'asof_registry_looks_total{outcome="away"}') > looks + 5, 30, tmp_path / "log"
+        )
+    assert (tmp_path / "log").read_text().count("does not answer (ConnectError). There is no model yet to answer.") == 1
+
+
+def test_two_services_in_one_folder_do_not_disturb_each_other(
+    settings: Settings, contract: FeatureContract, built: CodeBundle, mlflow: MlflowServer, tmp_path: Path
+) -> None:
+    """The second trusts nobody whom we know: it refuses what the first one serves."""
+    good = follow.publish(settings, contract, Variant(35))
+    follow.promote(settings, good)
+    one = _variables(settings, mlflow.address, tmp_path / "kept")
+    stranger = {"ASOF_TRUSTED_KEYS": public_text({"": Ed25519PrivateKey.generate().public_key()})}
+    folders = [_folder(tmp_path, name) for name in ("one", "other")]
+    with (
+        kit.serving(settings, built.bento_tag, folders[0], **one) as client,
+        kit.serving(settings, built.bento_tag, folders[1], **one | stranger) as other,
+    ):
+        follow.wait_for(client, good.version, folders[0] / "log")
+        kit.eventually(lambda: "is refused (trust)" in (folders[1] / "log").read_text(), 30, folders[1] / "log")
+        assert follow.following(client)["refused"] == []
+        assert follow.served(client) == good.version
+        _is_not_ready(other.get("/readyz"))
+    assert {each.name for each in (tmp_path / "kept" / kit.NAME).iterdir()} == {"0", "1"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"ASOF_POSTGRES_URL": ""}, "ASOF_POSTGRES_URL is not set"),
+        ({"ASOF_REGISTRY_URL": "", "MLFLOW_TRACKING_URI": "postgresql://nobody"}, "set ASOF_REGISTRY_URL"),
+        ({"ASOF_TRUSTED_KEYS": ""}, "set ASOF_TRUSTED_KEYS"),
+        ({"ASOF_FOLLOW_FOLDER": "/proc/nowhere"}, "ASOF_FOLLOW_FOLDER cannot be used"),
+    ],
+)
+def test_what_is_not_set_is_told_at_the_start_which_then_ends(
+    settings: Settings, built: CodeBundle, changed: dict[str, str], told: str, tmp_path: Path
+) -> None:
+    variables = _variables(settings, "http://127.0.0.1:9", tmp_path / "kept")
+    bare = {**os.environ, **settings.environment(), **variables, "ASOF_HOME": str(tmp_path / "bare"), **changed}
+    command = [sys.executable, "-m", "bentoml", "serve", built.bento_tag, "--port", str(kit.free_port())]
+    done = subprocess.run(command, cwd=tmp_path, env=bare, capture_output=True, text=True, timeout=300)
+    assert done.returncode != 0
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_features_in_the_request_go_the_same_way(
+    settings: Settings, built: CodeBundle, mlflow: MlflowServer, tmp_path: Path
+) -> None:
+    """Without PostgreSQL and Feast."""
+    nowhere = dict.fromkeys(("ASOF_POSTGRES_URL", "ASOF_FEAST_REGISTRY_URL", "ASOF_FEAST_HOST"), "")
+    variables = _variables(settings, mlflow.address, tmp_path / "kept") | nowhere
+    tag, absent = bundle_code(settings, CANCER).bento_tag, ("mlflow", "prefect", "feast")
+    body = {"features": list(EXAMPLE)}
+    with kit.serving(settings, tag, tmp_path, absent=absent, **variables) as client:
+        kit.eventually(lambda: "promote one" in client.post("/predict", json=body).text, 60, tmp_path / "log")
+        _is_not_ready(client.post("/predict/batch", json={"instances": [body]}))
+        assert client.get("/health").json()["feature_store"] == "not asked: there is no model yet"
+        made = make(settings)
+        kit.eventually(lambda: client.get("/readyz").status_code == 200, 30, tmp_path / "log")
+        answer = client.post("/predict", json=body).json()
+        assert (answer["class_name"], answer["model"]["version"]) == ("malignant", made.version.version)
+        assert client.post("/predict/batch", json={"instances": [body]}).status_code == 200
+
+
+def test_the_same_sources_give_the_same_tag_nothing_is_built_twice_and_latest_stays(
+    settings: Settings, contract: FeatureContract, built: CodeBundle, tmp_path: Path
+) -> None:
+    bare, churn = Settings(home=tmp_path, trusted_keys=None), load("churn")
+    assert built.created
+    assert bundle_code(bare, churn) == CodeBundle(built.bento_tag, created=False)
+    assert not (tmp_path / "keys").exists()
+    bento = bentoml.get(built.bento_tag)
+    assert bento.info.args == {"use_case": "churn", "trusted_keys": ""}
+    assert bento.info.all_models == []
+
+    in_production = bundle(settings, churn, follow.publish(settings, contract))
+    key = public_text({"": Ed25519PrivateKey.generate().public_key()})
+    trusting = bundle_code(bare.model_copy(update={"trusted_keys": key}), churn)
+    assert trusting.created
+    assert trusting.bento_tag != built.bento_tag
+    assert bentoml.get(trusting.bento_tag).info.args["trusted_keys"] == key
+    assert str(bentoml.get(f"{kit.NAME}:latest").tag) == in_production.bento_tag
+
+
+def test_the_command_needs_no_server_and_starts_none(built: CodeBundle, tmp_path: Path) -> None:
+    nowhere = dict.fromkeys(("ASOF_POSTGRES_URL", "MLFLOW_TRACKING_URI"), "postgresql://nobody@127.0.0.1:9/none")
+    bare = {**os.environ, **nowhere, "ASOF_HOME": str(tmp_path / "home"), "ASOF_TRUSTED_KEYS": ""}
+    command = [sys.executable, "-m", "flows", "bundle", "churn", "--without-model", "--json"]
+    done = subprocess.run(command, env=bare, capture_output=True, text=True, timeout=600, check=True)
+    assert json.loads(done.stdout) == {"bento_tag": built.bento_tag, "created": False}
+    assert not (tmp_path / "home").exists()
+    both = subprocess.run([*command, "--run-id", "0" * 32], env=bare, capture_output=True, text=True, timeout=600)
+    assert both.returncode == 1
+    assert "leave one of the two out" in both.stderr

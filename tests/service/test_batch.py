@@ -1,0 +1,373 @@
+"""POST /predict/batch against the built Bento over a socket: each instance gets what POST /predict gives it."""
+
+import io
+import json
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pyarrow as pa
+import pytest
+from pydantic import SecretStr
+
+from asof.serving.batch.description import answers_type
+from asof.serving.features.evidence import StoreEvidence
+from asof.settings import Settings
+from asof.use_cases import load
+from tests.kits.service import following as follow_kit
+from tests.kits.service import serving as kit
+from tests.kits.service.serving import NOW, USER, WITHOUT_INTERNET
+from training.audit.lineage.answers import find_answers
+
+if TYPE_CHECKING:
+    from tests.kits.service.small_model import SmallModel
+
+FRESH, OLD, COMING = NOW - timedelta(days=10), NOW - timedelta(days=60), NOW + timedelta(days=1)
+MANY = kit.users_like(1200, seed=3)
+ARROW = "application/vnd.apache.arrow.stream"
+COMMON = {"model", "request_id"}
+MIXED: list[Any] = [
+    *({"user_id": user} for user in ("good", "nobody", "no-internet", "null-fee", "only-users", "old-support")),
+    *({"user_id": user} for user in ("old-usage", "coming-payments", "coming-usage", "good", "~" * 500, "a b")),
+    *({"user_id": value} for value in (None, 123, True, ["good"], "", "a ", "\x00", "\ud800", "x" * 501, 1e308)),
+    *({"user_id": "good", "monthly_fee": 1.0}, {}, [], None, "good", 7, {"user": "good"}, [{"user_id": "good"}]),
+]
+
+
+def without(view: str) -> dict[str, Any]:
+    return {name: values for name, values in USER.items() if name != view}
+
+
+@pytest.fixture(scope="module")
+def answer_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("log") / "answers.jsonl"
+
+
+@pytest.fixture(scope="module")
+def service(
+    settings: Settings, small_model: "SmallModel", answer_log: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[httpx.Client]:
+    """The running service, with a user for each row of the contract."""
+    fresh = {
+        "good": USER,
+        "no-internet": {**USER, **WITHOUT_INTERNET},
+        "null-fee": {**USER, "subs_profile_fv": {**USER["subs_profile_fv"], "monthly_fee": None}},
+        "only-users": {"users_fv": USER["users_fv"]},
+        "old-support": without("support_agg_90d_fv"),
+        "old-usage": without("usage_agg_30d_fv"),
+        "coming-payments": without("payments_agg_90d_fv"),
+        "coming-usage": without("usage_agg_30d_fv"),
+        **MANY,
+    }
+    kit.write_users(settings, fresh, FRESH)
+    old = {"old-support": "support_agg_90d_fv", "old-usage": "usage_agg_30d_fv"}
+    coming = {"coming-payments": "payments_agg_90d_fv", "coming-usage": "usage_agg_30d_fv"}
+    for views, as_of in ((old, OLD), (coming, COMING)):
+        kit.write_users(settings, {user: {view: USER[view]} for user, view in views.items()}, as_of)
+    folder = tmp_path_factory.mktemp("service")
+    variables = {"ASOF_CLOCK": NOW.isoformat(), "ASOF_ANSWER_LOG": str(answer_log)}
+    with kit.serving(settings, small_model.bundle.bento_tag, folder, **variables) as client:
+        kit.eventually(lambda: client.get("/readyz").status_code == 200, 60, folder / "log")
+        yield client
+
+
+def batch(service: httpx.Client, instances: list[Any], **headers: str) -> httpx.Response:
+    return service.post("/predict/batch", content=_json({"instances": instances}), headers=JSON | headers)
+
+
+JSON = {"Content-Type": "application/json"}
+
+
+def _json(document: Any) -> bytes:
+    return json.dumps(document).encode()
+
+
+def alone(service: httpx.Client, instance: Any) -> dict[str, Any]:
+    """What POST /predict gives, in the form of an item of a batch."""
+    answer = service.post("/predict", content=_json(instance), headers=JSON)
+    told: dict[str, Any] = answer.json()
+    if answer.status_code == 200:
+        return {name: value for name, value in told.items() if name not in COMMON}
+    return {"problem": {name: told[name] for name in told if name not in ("type", "title", "instance", "request_id")}}
+
+
+def test_each_instance_gets_what_it_gets_alone(service: httpx.Client) -> None:
+    instances = [*MIXED, *({"user_id": user} for user in MANY), *MIXED]
+    answer = batch(service, instances)
+    assert answer.status_code == 200
+    predictions = answer.json()["predictions"]
+    expected = [alone(service, each) for each in (*MIXED, *({"user_id": user} for user in MANY))]
+    for got, one in zip(predictions, [*expected, *expected[: len(MIXED)]], strict=True):
+        if "problem" not in one:
+            one["probability"] = pytest.approx(one["probability"], abs=1e-12)
+        assert got == one
+        assert list(got) == list(one)
+    assert {each["problem"]["code"] for each in predictions if "problem" in each} == {
+        "entity-not-found",
+        "missing-features",
+        "stale-features",
+        "invalid-request",
+    }
+
+
+def test_what_is_common_stands_once_and_the_whole_is_what_its_description_makes_of_it(service: httpx.Client) -> None:
+    one = service.post("/predict", json={"user_id": "good"}, headers={"X-Request-ID": "many-1"}).json()
+    answer = batch(service, [{"user_id": "good"}, {"user_id": "old-support"}, {}], **{"X-Request-ID": "many-1"})
+    told = answer.json()
+    assert list(told) == ["model", "request_id", "predictions"]
+    assert {name: told[name] for name in COMMON} == {name: one[name] for name in COMMON}
+    assert answer.headers["x-request-id"] == "many-1"
+    assert answer.headers["content-type"] == "application/json"
+    described = answers_type(load("churn"), StoreEvidence).model_validate_json(answer.text)
+    assert json.loads(described.model_dump_json(exclude_unset=True)) == told
+
+
+def rows(answer: httpx.Response) -> tuple[list[dict[str, Any]], dict[bytes, bytes]]:
+    """The rows of an answer in Arrow, and its metadata."""
+    assert answer.headers["content-type"] == ARROW
+    with pa.ipc.open_stream(answer.content) as reader:
+        table = reader.read_all()
+    return table.to_pylist(), dict(table.schema.metadata)
+
+
+def test_an_answer_in_arrow_says_the_same_as_one_in_json(service: httpx.Client) -> None:
+    instances = [*MIXED, *({"user_id": user} for user in MANY)]
+    told = batch(service, instances, **{"X-Request-ID": "many-2"}).json()
+    found, metadata = rows(batch(service, instances, Accept=ARROW, **{"X-Request-ID": "many-2"}))
+    assert json.loads(metadata[b"asof.model"]) == told["model"]
+    assert metadata[b"asof.request_id"] == b"many-2"
+    for row, item in zip(found, told["predictions"], strict=True):
+        problem = item.get("problem", {})
+        for name in ("code", "status", "detail"):
+            assert row[name] == problem.get(name)
+        rest = {name: value for name, value in problem.items() if name not in ("code", "status", "detail")}
+        assert json.loads(row["problem"] or "{}") == rest
+        assert row["model"] is None
+        for name in ("user_id", "probability", "churn", "threshold"):
+            assert row[name] == item.get(name)
+        assert [_given(flag) for flag in row["flags"] or ()] == [_given(flag) for flag in item.get("flags", ())]
+        moments = {view: moment.isoformat().replace("+00:00", "Z") for view, moment in (row["as_of"] or {}).items()}
+        assert moments == item.get("as_of", {})
+
+
+def _given(flag: dict[str, Any]) -> dict[str, Any]:
+    """In Arrow all flags have the members of each kind."""
+    return {name: value for name, value in flag.items() if value is not None}
+
+
+def test_a_batch_in_arrow_is_taken_as_one_in_json(service: httpx.Client) -> None:
+    users = ["good", None, "nobody", "a b", *MANY]
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, pa.schema({"user_id": pa.string()})) as writer:
+        writer.write(pa.table({"user_id": pa.array(users[:3], pa.string())}))
+        writer.write(pa.table({"user_id": users[3:]}))
+    given = service.post("/predict/batch", content=sink.getvalue(), headers={"Content-Type": ARROW})
+    expected = batch(service, [{"user_id": user} for user in users])
+    assert given.json()["predictions"] == expected.json()["predictions"]
+
+    strange = service.post("/predict/batch", content=b"ARROW?", headers={"Content-Type": ARROW})
+    assert "not an Arrow IPC stream" in problem(strange, 422, "invalid-request")["errors"][0]["rule"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("*/*", "application/json"),
+        ("text/html", "application/json"),
+        (f"{ARROW};q=0", "application/json"),
+        (f"application/json, {ARROW};q=0.9", "application/json"),
+        (ARROW, ARROW),
+        (f"application/json;q=0.5, {ARROW.upper()}", ARROW),
+        (f"{ARROW};q=x", "application/json"),
+    ],
+)
+def test_arrow_is_for_whoever_prefers_it_by_name(service: httpx.Client, accept: str, kind: str) -> None:
+    assert batch(service, [{"user_id": "good"}], Accept=accept).headers["content-type"] == kind
+
+
+def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """The problem document of a whole batch."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    document: dict[str, Any] = response.json()
+    assert (document["status"], document["code"], document["instance"]) == (status, code, "/predict/batch")
+    assert document["request_id"] == response.headers["x-request-id"]
+    return document
+
+
+@pytest.mark.parametrize(
+    ("body", "at"),
+    [
+        (b"", "body"),
+        (b"not json", "body"),
+        (b'[{"user_id": "good"}]', "body"),
+        (b"{}", "body.instances"),
+        (b'{"instances": []}', "body.instances"),
+        (b'{"instances": {}}', "body.instances"),
+        (b'{"instances": "good"}', "body.instances"),
+        (b'{"instances": null}', "body.instances"),
+        (b'{"instances": [{"user_id": "good"}], "more": 1}', "body.more"),
+        (b'{"instances": [{"user_id": "good"}], "instances": []}', "body"),
+        (b'{"instances": [{"user_id": NaN}]}', "body"),
+        (b'{"instances": [{"user_id": "good"}', "body"),
+        (b'{"instances": ' + b"[" * 60_000, "body"),
+        (b'{"instances": [{"user_id": "\xff"}]}', "body"),
+    ],
+)
+def test_what_is_no_batch_is_a_422_that_names_the_place(service: httpx.Client, body: bytes, at: str) -> None:
+    document = problem(service.post("/predict/batch", content=body, headers=JSON), 422, "invalid-request")
+    assert at in {error["at"] for error in document["errors"]}
+
+
+def test_ten_thousand_instances_are_taken_and_one_more_is_refused_with_limit_and_number(service: httpx.Client) -> None:
+    users = [{"user_id": user} for user in MANY] * 9
+    most = batch(service, users[:10_000])
+    assert most.status_code == 200
+    assert [each["user_id"] for each in most.json()["predictions"]] == [each["user_id"] for each in users[:10_000]]
+    document = problem(batch(service, users[:10_001]), 413, "too-many-instances")
+    assert (document["limit"], document["instances"]) == (10_000, 10_001)
+    assert "10001" in document["detail"]
+    assert "10000" in document["detail"]
+
+
+def test_a_body_beyond_the_limit_is_refused_whether_or_not_its_length_is_told(service: httpx.Client) -> None:
+    pieces = [b'{"instances": ["', *[b"x" * 2**20] * 17, b'"]}']
+    for body in (iter(pieces), b"".join(pieces)):
+        document = problem(service.post("/predict/batch", content=body, headers=JSON), 413, "body-too-large")
+        assert str(16 * 2**20) in document["detail"]
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/vnd.apache.arrow.file", None])
+def test_only_json_and_arrow_are_taken(service: httpx.Client, kind: str | None) -> None:
+    headers = {"Content-Type": kind} if kind else {}
+    response = service.post("/predict/batch", content=_json({"instances": [{"user_id": "good"}]}), headers=headers)
+    assert ARROW in problem(response, 415, "unsupported-media-type")["detail"]
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_a_wrong_method_is_a_problem_too(service: httpx.Client, method: str) -> None:
+    problem(service.request(method, "/predict/batch"), 405, "method-not-allowed")
+
+
+def test_a_traced_batch_is_answered_as_any_other(service: httpx.Client) -> None:
+    traced = batch(service, [{"user_id": "good"}, {}], traceparent=f"00-{'a' * 32}-{'b' * 16}-01")
+    assert traced.json()["predictions"] == batch(service, [{"user_id": "good"}, {}]).json()["predictions"]
+
+
+def test_every_instance_is_counted_and_leaves_a_line_under_its_place(service: httpx.Client, answer_log: Path) -> None:
+    names = [f'asof_batch_users_total{{code="{code}"}}' for code in ("ok", "entity-not-found", "invalid-request")]
+    names += ['asof_batches_total{code="ok"}', 'asof_batches_total{code="invalid-request"}']
+    before = [follow_kit.metric(service, name) for name in names]
+    instances = [{"user_id": "good"}, {"user_id": "nobody"}, {}, {"user_id": "old-support"}]
+    batch(service, instances, **{"X-Request-ID": "many-3"})
+    batch(service, [], **{"X-Request-ID": "many-4"})
+    after = [follow_kit.metric(service, name) for name in names]
+    assert [new - old for new, old in zip(after, before, strict=True)] == [2, 1, 1, 1, 1]
+
+    kit.eventually(lambda: "many-4" in answer_log.read_text(), 10, answer_log)
+    lines = [json.loads(line) for line in answer_log.read_text().splitlines()]
+    found = {line["request_id"]: line for line in lines if line["request_id"].startswith("many-")}
+    told = {place: found[f"many-3:{place}"] for place in range(4)}
+    assert [told[place]["status"] for place in range(4)] == [200, 404, 422, 200]
+    assert [told[place]["entity"] for place in range(4)] == ["good", "nobody", None, "old-support"]
+    assert told[3]["flags"] == ["support_tickets_90d"]
+    assert told[1]["code"] == "entity-not-found"
+    assert (found["many-4"]["status"], found["many-4"]["code"]) == (422, "invalid-request")
+    (single,) = find_answers(answer_log, load("churn"), "many-3:3")
+    assert (single.entity, single.status) == ("old-support", 200)
+
+
+def test_the_description_has_both_forms_and_every_problem(service: httpx.Client) -> None:
+    described = service.get("/docs.json").json()["paths"]["/predict/batch"]["post"]
+    assert set(described["requestBody"]["content"]) == {"application/json", ARROW}
+    success = described["responses"]["200"]["content"]
+    assert set(success) == {"application/json", ARROW}
+    example = success["application/json"]["example"]
+    answers_type(load("churn"), StoreEvidence).model_validate(example)
+    codes = {
+        code
+        for response in described["responses"].values()
+        for code in response["content"].get("application/problem+json", {}).get("examples", {})
+    }
+    assert codes == {
+        "invalid-request",
+        "too-many-instances",
+        "feature-contract-mismatch",
+        "feature-store-unavailable",
+        "not-ready",
+        "overloaded",
+        "body-too-slow",
+        "body-too-large",
+        "unsupported-media-type",
+        "not-implemented",
+        "internal-error",
+    }
+
+
+def connected(service: httpx.Client, body: bytes, length: int, receive_buffer: int = 0) -> socket.socket:
+    """A connection over which a request of `length` bytes has begun."""
+    opened = socket.socket()
+    if receive_buffer:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    opened.connect((service.base_url.host, service.base_url.port))
+    head = (
+        f"POST /predict/batch HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n"
+    )
+    opened.sendall(head.encode() + b"\r\n" + body)
+    return opened
+
+
+def test_a_third_batch_at_once_is_told_to_come_back_and_single_predictions_go_on(service: httpx.Client) -> None:
+    one, held = [{"user_id": "good"}], list[socket.socket]()
+
+    def refused_while_others_send() -> bool:
+        held.append(connected(service, b"{", 100))
+        return batch(service, one).status_code == 429
+
+    kit.eventually(refused_while_others_send, 10, Path(__file__))
+    refused = batch(service, one)
+    problem(refused, 429, "overloaded")
+    assert int(refused.headers["retry-after"]) > 0
+    assert service.post("/predict", json=one[0]).status_code == 200
+    for each in held:
+        each.close()
+    kit.eventually(lambda: batch(service, one).status_code == 200, 10, Path(__file__))
+
+
+def test_a_client_that_goes_away_ends_the_work(service: httpx.Client) -> None:
+    gone, users = 'asof_batches_total{code="gone"}', 'asof_batch_users_total{code="ok"}'
+    before = [follow_kit.metric(service, name) for name in (gone, users)]
+    body = _json({"instances": [{"user_id": user} for user in MANY] * 8})
+    opened = connected(service, body, len(body), receive_buffer=4096)
+    assert opened.recv(100).startswith(b"HTTP/1.1 200")
+    opened.close()
+    kit.eventually(lambda: follow_kit.metric(service, gone) == before[0] + 1, 20, Path(__file__))
+    assert follow_kit.metric(service, users) - before[1] < 8 * len(MANY)
+    assert batch(service, [{"user_id": "good"}]).status_code == 200
+
+
+def test_single_predictions_are_answered_beside_batches(service: httpx.Client) -> None:
+    instances = [{"user_id": user} for user in MANY] * 8
+    with ThreadPoolExecutor(1) as pool:
+        many = pool.submit(lambda: httpx.post(f"{service.base_url}/predict/batch", json={"instances": instances}))
+        singles = 0
+        while not many.done():
+            assert service.post("/predict", json={"user_id": "good"}).status_code == 200
+            singles += 1
+    assert many.result().status_code == 200
+    assert singles > 10
+
+
+def test_without_a_store_the_whole_batch_is_refused_with_retry_after(
+    settings: Settings, small_model: "SmallModel", tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    away = settings.database().set(port=kit.free_port()).render_as_string(hide_password=False)
+    nowhere = settings.model_copy(update={"postgres_url": SecretStr(away)})
+    with kit.serving(nowhere, small_model.bundle.bento_tag, tmp_path_factory.mktemp("away")) as client:
+        refused = batch(client, [{}, {"user_id": "good"}])
+        problem(refused, 503, "feature-store-unavailable")
+        assert int(refused.headers["retry-after"]) > 0

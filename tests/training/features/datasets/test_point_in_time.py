@@ -1,0 +1,223 @@
+"""Our join in both of its forms beside Feast's own, and the look at the plan that chooses between them."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psycopg
+import pytest
+from psycopg import sql
+
+from asof.errors import TrainingSetError
+from asof.features.feature_store import feature_store, quiet
+from asof.settings import Settings
+from tests.kits.data.history import CHURN, History, moment
+from tests.kits.machine.databases import fresh
+from training.data.snapshots.copy_query import copied
+from training.data.snapshots.known_at import tables_known_at
+from training.data.snapshots.query_plan import finds_by_key
+from training.features.datasets.dataset import build_training_set
+from training.features.datasets.point_in_time import SESSION, joined_rows
+from training.features.datasets.point_in_time_sql import Form, ViewSource, join
+from training.features.datasets.rows_digest import TYPES
+from training.features.datasets.training_set import frame_of
+
+EXTRACT = CHURN.extract
+MOMENTS = [("2024-01-31", "2024-02-29"), ("2024-02-29", "2024-03-31"), ("2024-03-31", "2024-05-03")]
+JANUARY = datetime(2024, 1, 31, tzinfo=UTC)
+
+
+def feasts_own(history: History, as_of: datetime, *, known_at: datetime, service: str) -> pd.DataFrame:
+    """Feast's get_historical_features for the same entities, in the same schema of what was known."""
+    labelled = (
+        f"SELECT DISTINCT ON (user_id) user_id, as_of AS event_timestamp, churn_label FROM labels"
+        f" WHERE as_of = '{as_of.isoformat()}' ORDER BY user_id, created_at DESC"
+    )
+    with (
+        tables_known_at(history.settings, EXTRACT, as_of=as_of, known_at=known_at) as tables,
+        feature_store(history.settings) as store,
+        quiet(),
+    ):
+        offline = store.config.offline_store
+        offline.db_schema = offline.db_schema.replace("search_path=public", f"search_path={tables.schema}")
+        frame: pd.DataFrame = store.get_historical_features(labelled, store.get_feature_service(service)).to_df()
+        return frame
+
+
+@pytest.fixture(params=list(Form))
+def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Form:
+    """Either form, whichever the plan would have chosen."""
+    monkeypatch.setattr(
+        "training.features.datasets.point_in_time.finds_by_key", lambda *_: request.param is Form.BY_KEY
+    )
+    chosen: Form = request.param
+    return chosen
+
+
+@pytest.mark.parametrize("service", ["churn_v1", "churn_v2"])
+@pytest.mark.parametrize(("as_of", "known_at"), MOMENTS)
+def test_both_forms_give_what_feasts_own_join_gives(
+    history: History, form: Form, service: str, as_of: str, known_at: str
+) -> None:
+    described, known = (datetime.fromisoformat(day).replace(tzinfo=UTC) for day in (as_of, known_at))
+    joined = joined_rows(history.settings, EXTRACT, described, known_at=known, feature_service=service)
+    ours = frame_of(joined.rows, joined.contract, "churn_label")
+    theirs = feasts_own(history, described, known_at=known, service=service).sort_values("user_id", ignore_index=True)
+    assert len(ours) == 400
+    pd.testing.assert_frame_equal(ours, theirs[ours.columns].astype(ours.dtypes))
+
+
+def test_both_forms_are_one_set_under_one_fingerprint(history: History, form: Form) -> None:
+    built = build_training_set(history.settings, CHURN, JANUARY, known_at=moment(history.plan.as_of(3)))
+    known = build_training_set(history.settings, CHURN, JANUARY, known_at=moment(history.plan.as_of(3)))
+    assert built.fingerprint == known.fingerprint
+    assert "LATERAL" in built.definition, "one text defines the rows, whichever form fetched them"
+
+
+def test_feasts_historical_reads_never_join_by_nested_loops(history: History) -> None:
+    from feast.infra.utils.postgres.connection_utils import _get_conn
+
+    with feature_store(history.settings) as store, _get_conn(store.config.offline_store) as connection:
+        rows = [connection.execute(f"SHOW {name}").fetchone() for name in ("enable_nestloop", "search_path")]
+    assert rows == [("off",), ("public,public",)]
+
+
+SOURCE = ViewSource("loose_fv", "loose", key="user_id", time="as_of", created="created_at", ttl=0, columns={"x": "x"})
+
+
+@pytest.fixture
+def loose(history: History) -> Iterator[psycopg.Connection[Any]]:
+    """A table of thirty thousand rows, not analysed and without an index; gone afterwards."""
+    with psycopg.connect(history.settings.conninfo()) as connection:
+        for name, value in SESSION[Form.BY_KEY].items():
+            connection.execute("SELECT set_config(%s, %s, true)", (name, value))
+        connection.execute(
+            "CREATE TABLE loose AS SELECT coalesce(user_id, n::text) AS user_id, %s::timestamptz AS as_of,"
+            " %s::timestamptz AS created_at, n::float8 AS x FROM generate_series(1, 30000) AS n"
+            " LEFT JOIN (SELECT DISTINCT ON (user_id) user_id, row_number() OVER () AS place FROM labels) AS known"
+            " ON known.place = n",
+            (JANUARY, JANUARY),
+        )
+        yield connection
+        connection.rollback()
+
+
+def query(form: Form = Form.BY_KEY, *, ttl: int = 0) -> sql.Composed:
+    return join((replace(SOURCE, ttl=ttl),), EXTRACT, JANUARY, form)
+
+
+def rows(connection: psycopg.Connection[Any], asked: sql.Composed) -> dict[str, tuple[float | None, bool]]:
+    types = {"user_id": TYPES["String"], "x": TYPES["Float64"], "churn_label": TYPES["Bool"]}
+    found = [row for each in copied(connection, asked, types) for row in each.to_pylist()]
+    return {row["user_id"]: (row["x"], row["churn_label"]) for row in found}
+
+
+def test_a_source_without_an_index_is_not_read_once_for_each_entity(loose: psycopg.Connection[Any]) -> None:
+    assert not finds_by_key(loose, query())
+    loose.execute("CREATE INDEX ON loose (user_id, as_of, created_at)")
+    assert finds_by_key(loose, query()), "also before PostgreSQL has looked at the table"
+    loose.execute("ANALYZE loose")
+    assert finds_by_key(loose, query())
+
+
+def test_a_long_history_is_still_looked_up(loose: psycopg.Connection[Any]) -> None:
+    """An entity's newest row is one step into the index, however many lie behind it."""
+    loose.execute("DELETE FROM loose WHERE x > 2000")
+    loose.execute(
+        "INSERT INTO loose SELECT user_id, as_of - month * interval '30 days', created_at, x"
+        " FROM loose, generate_series(1, 39) AS month"
+    )
+    loose.execute("CREATE INDEX ON loose (user_id, as_of, created_at)")
+    loose.execute("ANALYZE loose")
+    assert finds_by_key(loose, query())
+
+
+def test_an_index_that_only_gives_the_order_is_no_help(loose: psycopg.Connection[Any]) -> None:
+    loose.execute("CREATE INDEX ON loose (as_of, created_at)")
+    assert not finds_by_key(loose, query())
+    loose.execute("ANALYZE loose")
+    assert not finds_by_key(loose, query())
+
+
+def test_both_forms_find_the_same_in_any_source(loose: psycopg.Connection[Any]) -> None:
+    by_set = rows(loose, query(Form.BY_SET))
+    loose.execute("CREATE INDEX ON loose (user_id, as_of, created_at)")
+    by_key = rows(loose, query())
+    assert by_key == by_set
+    assert len({x for x, _ in by_key.values()} - {None}) > 300
+
+
+@pytest.mark.parametrize("form", list(Form))
+def test_a_value_is_taken_up_to_its_ttl_and_not_a_second_longer(loose: psycopg.Connection[Any], form: Form) -> None:
+    loose.execute("UPDATE loose SET as_of = as_of - interval '10 days'")
+    loose.execute("CREATE INDEX ON loose (user_id, as_of, created_at)")
+    assert len({x for x, _ in rows(loose, query(form, ttl=864_000)).values()} - {None}) > 300
+    assert {x for x, _ in rows(loose, query(form, ttl=863_999)).values()} == {None}
+
+
+def test_the_newest_version_of_a_label_counts(loose: psycopg.Connection[Any]) -> None:
+    loose.execute("CREATE INDEX ON loose (user_id, as_of, created_at)")
+    before = rows(loose, query())
+    loose.execute(
+        "INSERT INTO labels (user_id, as_of, created_at, churn_label)"
+        " SELECT DISTINCT ON (user_id) user_id, as_of, now(), NOT churn_label FROM labels WHERE as_of = %s"
+        " ORDER BY user_id, created_at DESC",
+        (JANUARY,),
+    )
+    assert rows(loose, query()) == {user: (x, not label) for user, (x, label) in before.items()}
+
+
+def test_nulls_empty_texts_and_odd_characters_arrive_as_they_are(history: History) -> None:
+    values = [None, "", "null", "NaN", "\\N", 'a "quoted", one', "two\nlines\r\n", "\u00e4\U0001f600", " x "]
+    numbers = [None, 0.1 + 0.2, 5e-324, 1.7976931348623157e308, -0.0, float("inf"), float("-inf"), 2.0**53 + 2, 1e-7]
+    with psycopg.connect(history.settings.conninfo()) as connection:
+        connection.execute("CREATE TEMP TABLE odd (n bigint, t text, f float8, b boolean)")
+        for number, (text, value) in enumerate(zip(values, numbers, strict=True)):
+            flag = [None, True, False][number % 3]
+            connection.execute("INSERT INTO odd VALUES (%s, %s, %s, %s)", (2**62 + number, text, value, flag))
+        types = {"n": TYPES["Int64"], "t": TYPES["String"], "f": TYPES["Float64"], "b": TYPES["Bool"]}
+        (rows,) = copied(connection, sql.SQL("SELECT * FROM odd ORDER BY n"), types)
+    assert rows["n"].to_pylist() == [2**62 + number for number in range(9)]
+    assert rows["t"].to_pylist() == values
+    assert [repr(value) for value in rows["f"].to_pylist()] == [repr(value) for value in numbers]
+    assert rows["b"].to_pylist() == [None, True, False] * 3
+
+
+def test_a_column_that_is_not_of_its_views_type_is_told(history: History) -> None:
+    with (
+        psycopg.connect(history.settings.conninfo()) as connection,
+        pytest.raises(TrainingSetError, match="not of the type that its view gives it"),
+    ):
+        list(copied(connection, sql.SQL("SELECT 1.5::float8"), {"n": TYPES["Int64"]}))
+
+
+def test_a_long_result_comes_in_chunks(history: History) -> None:
+    """Ninety megabytes, of which none of the tables holds more than nine."""
+    with psycopg.connect(history.settings.conninfo()) as connection:
+        long = sql.SQL("SELECT repeat('x', 900) FROM generate_series(1, 100000)")
+        sizes = [(each.num_rows, each.nbytes) for each in copied(connection, long, {"t": TYPES["String"]})]
+    assert sum(rows for rows, _ in sizes) == 100_000
+    assert len(sizes) > 9
+    assert max(size for _, size in sizes) < 9.5e6
+
+
+@pytest.mark.parametrize("there", [[], ["users"]])
+def test_a_database_without_the_tables_is_named_with_the_next_step(
+    server: Settings, tmp_path: Path, there: list[str]
+) -> None:
+    """A model's registry may be kept where its snapshots are not."""
+    with fresh(server, tmp_path) as settings:
+        with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
+            for table in there:
+                connection.execute(f"CREATE TABLE {table} (as_of timestamptz, created_at timestamptz)")
+        with (
+            pytest.raises(TrainingSetError, match=r"has no table public\.\w+: load .*flows ingest"),
+            tables_known_at(settings, EXTRACT, as_of=JANUARY, known_at=JANUARY),
+        ):
+            pass
+        with psycopg.connect(settings.conninfo()) as connection:
+            left = connection.execute("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'known%'").fetchone()
+        assert left == (0,)

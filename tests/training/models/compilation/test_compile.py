@@ -1,0 +1,271 @@
+"""A fitted classifier compiled: what its graph says of rows and of odd values, and what does not compile."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from asof.errors import ModelError, NotCompiled
+from asof.features.feature_contract import model_frame, row_arrays
+from asof.inference import runtime as serving
+from asof.inference.runtime import Onnx, ScikitLearn
+from tests.kits.models.training import SMALL, made_up_set
+from training.models.compilation.agreement import agreement
+from training.models.compilation.compile import compile_model
+from training.models.compilation.convert import convert
+
+ROWS = made_up_set(600)
+FEATURES, LABELS = ROWS.features, ROWS.labels
+QUANTITIES = ["hours", "tickets"]
+
+
+def pipeline(classifier: Any, quantities: Any = "passthrough", *, scale: Any = "passthrough", **encoder: Any) -> Any:
+    """One-hot categories, quantities as asked, the rest as it is; then the classifier, fitted on the made-up users."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    encode = OneHotEncoder(**({"handle_unknown": "ignore"} | encoder))
+    parts = [("categories", encode, ["plan"]), ("quantities", quantities, QUANTITIES)]
+    columns = ColumnTransformer(parts, remainder="passthrough", sparse_threshold=0)
+    return Pipeline([("columns", columns), ("scale", scale), ("model", classifier)]).fit(FEATURES, LABELS)
+
+
+def regression() -> Any:
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(max_iter=2000)
+
+
+def power_and_regression() -> Any:
+    from sklearn.preprocessing import PowerTransformer, StandardScaler
+
+    return pipeline(regression(), PowerTransformer(), scale=StandardScaler())
+
+
+def boosting() -> Any:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    return pipeline(HistGradientBoostingClassifier(max_iter=40, early_stopping=False))
+
+
+def forest() -> Any:
+    from sklearn.ensemble import RandomForestClassifier
+
+    return pipeline(RandomForestClassifier(30, random_state=1))
+
+
+def extra_trees() -> Any:
+    from sklearn.ensemble import ExtraTreesClassifier
+
+    return pipeline(ExtraTreesClassifier(30, random_state=1))
+
+
+def one_tree() -> Any:
+    from sklearn.tree import DecisionTreeClassifier
+
+    return pipeline(DecisionTreeClassifier(max_depth=4))
+
+
+def imputed() -> Any:
+    from sklearn.impute import SimpleImputer
+
+    return pipeline(regression(), SimpleImputer())
+
+
+MODELS = (power_and_regression, boosting, forest, extra_trees, one_tree, imputed)
+
+
+@pytest.mark.parametrize("make", MODELS)
+def test_a_compiled_model_says_the_same_of_every_row(make: Any) -> None:
+    compiled = compile_model(make(), FEATURES, threshold=0.5)
+    assert compiled.agreement.rows == 600
+    assert compiled.agreement.largest_difference < 1e-12
+    assert compiled.agreement.flipped == 0
+
+
+@pytest.mark.parametrize("make", [forest, extra_trees, one_tree])
+def test_equal_votes_stay_equal_to_the_last_digit(make: Any) -> None:
+    model = make()
+    told = model.predict_proba(FEATURES)[:, 1]
+    compiled = compile_model(model, FEATURES, threshold=float(np.sort(told)[300]))
+    arrays = {name: FEATURES[name].to_numpy() for name in FEATURES}
+    assert compiled.runtime.probabilities(arrays) == told.tolist()
+
+
+def test_a_row_on_a_split_goes_the_same_way() -> None:
+    """A forest compares in single precision with thresholds in double: between both lie the values of these rows."""
+    model = forest()
+    trees = [each.tree_ for each in model[-1].estimators_]
+    hours = list(model[0].get_feature_names_out()).index("quantities__hours")
+    splits = np.unique(np.concatenate([tree.threshold[tree.feature == hours] for tree in trees]))
+    beside = np.concatenate([splits, np.nextafter(splits, 0), np.nextafter(splits, 1e9), splits.astype("f4")])
+    rows = FEATURES.iloc[np.arange(beside.size) % 600].assign(hours=beside.astype("float64"))
+    compiled = compile_model(model, FEATURES, threshold=0.5)
+    assert agreement(compiled.runtime, model, rows, threshold=0.5).largest_difference == 0
+
+
+@pytest.mark.parametrize("make", MODELS)
+def test_what_scikit_learn_makes_of_odd_values_the_graph_makes_of_them(make: Any) -> None:
+    model = make()
+    graph, estimator = compile_model(model, FEATURES, threshold=0.5).runtime, ScikitLearn(model)
+    odd = {"hours": [np.nan, np.inf, -np.inf, 1e39, -5.0, 0.0], "plan": ["never seen", None, ""], "paperless": [np.nan]}
+    for name, values in odd.items():
+        for value in values:
+            row = ROWS.frame[SMALL.names].iloc[0].to_dict() | {name: value}
+            assert said(graph, row) == said(estimator, row), (name, value)
+
+
+def said(runtime: Any, row: dict[str, Any]) -> Any:
+    """The probability of a row, or that it is refused."""
+    try:
+        with np.errstate(over="ignore"):  # of 1e39 in single precision
+            return pytest.approx(runtime.probabilities(row_arrays([row], SMALL, {}))[0], abs=1e-9)
+    except ValueError:
+        return "refused"
+
+
+def test_the_same_model_gives_the_same_bytes_in_any_process(tmp_path: Path) -> None:
+    code = (
+        "import hashlib, tests.training.models.compilation.test_compile as t\n"
+        "found = (t.compile_model(m(), t.FEATURES, threshold=.5).content for m in (t.power_and_regression, t.forest))\n"
+        "print(*(hashlib.sha256(each).hexdigest() for each in found))"
+    )
+    told = [
+        subprocess.run([sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, check=True)
+        for seed in ("1", "2")
+    ]
+    assert told[0].stdout == told[1].stdout
+
+
+def test_a_model_that_refuses_new_categories_does_not_compile() -> None:
+    with pytest.raises(NotCompiled, match="refuses new categories of plan: see OneHotEncoder's handle_unknown"):
+        compile_model(pipeline(regression(), handle_unknown="error"), FEATURES, threshold=0.5)
+
+
+def test_a_type_that_skl2onnx_does_not_know_does_not_compile() -> None:
+    from sklearn.semi_supervised import LabelPropagation
+
+    with pytest.raises(NotCompiled, match="LabelPropagation"):
+        compile_model(pipeline(LabelPropagation()), FEATURES, threshold=0.5)
+
+
+def test_boosting_that_takes_categories_itself_does_not_compile() -> None:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    numbers = FEATURES.drop(columns="plan")
+    model = HistGradientBoostingClassifier(max_iter=5, categorical_features=["tickets"]).fit(numbers, LABELS)
+    with pytest.raises(NotCompiled, match="categorical features"):
+        compile_model(model, numbers, threshold=0.5)
+
+
+def test_a_graph_in_single_precision_does_not_pass_for_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With skl2onnx's own trees, splits are rounded: some rows fall into other leaves."""
+    monkeypatch.setattr("training.models.compilation.convert._converters", dict)
+    with pytest.raises(NotCompiled, match=r"labels flipped|scikit-learn gives"):
+        compile_model(pipeline(forest()[-1]), FEATURES, threshold=0.5)
+
+
+def test_every_row_is_compared_and_not_only_the_odd_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    another = pipeline(regression())
+    monkeypatch.setattr("training.models.compilation.compile.convert", lambda _, features: convert(another, features))
+    monkeypatch.setattr("training.models.compilation.compile.compare_odd", lambda *_: None)
+    with pytest.raises(NotCompiled, match="the graph does not say the same: 600 rows"):
+        compile_model(boosting(), FEATURES, threshold=0.5)
+
+
+def test_one_flipped_label_is_no_agreement() -> None:
+    compiled = compile_model(one_tree(), FEATURES, threshold=0.5).agreement
+    assert compiled.holds
+    assert not replace(compiled, flipped=1).holds
+    assert not replace(compiled, largest_difference=2e-6).holds
+    assert not replace(compiled, largest_difference=float("nan")).holds
+
+
+def test_columns_may_have_any_names_and_need_not_be_taken() -> None:
+    from sklearn.compose import ColumnTransformer
+    from sklearn.pipeline import Pipeline
+
+    renamed = FEATURES.rename(columns={"hours": "mean hours", "tickets": "mean_hours", "paperless": "label"})
+    columns = ColumnTransformer([("some", "passthrough", ["mean hours", "label"])])
+    model = Pipeline([("columns", columns), ("model", regression())]).fit(renamed, LABELS)
+    compiled = compile_model(model, renamed, threshold=0.5)
+    arrays = {name: renamed[name].to_numpy() for name in renamed}
+    assert compiled.runtime.probabilities(arrays) == pytest.approx(model.predict_proba(renamed)[:, 1], abs=1e-12)
+
+
+def test_rows_become_the_frame_of_training_and_the_arrays_of_serving() -> None:
+    rows = [{"hours": None, "tickets": 2, "paperless": True, "plan": "yearly"}, {**ROWS.frame.iloc[1].to_dict()}]
+    frame = model_frame(pd.DataFrame(rows), SMALL)
+    for name, values in row_arrays(rows, SMALL, {}).items():
+        assert frame[name].dtype == values.dtype
+        np.testing.assert_array_equal(frame[name].to_numpy(), values)
+
+
+def graph_of(make: Any = power_and_regression) -> Any:
+    """The ONNX graph of a model, to be tampered with."""
+    import onnx
+
+    return onnx.load_from_string(compile_model(make(), FEATURES, threshold=0.5).content)
+
+
+def test_a_graph_with_weights_outside_of_its_file_does_not_load(tmp_path: Path, monkeypatch: Any) -> None:
+    """ONNX Runtime would look for them in the working folder."""
+    from onnx import TensorProto
+
+    graph = graph_of()
+    weights = next(each for each in graph.graph.initializer if each.data_type == TensorProto.DOUBLE and each.dims)
+    (tmp_path / "weights").write_bytes(np.ones(tuple(weights.dims)).tobytes())
+    for field in ("double_data", "raw_data"):
+        weights.ClearField(field)
+    weights.data_location = TensorProto.EXTERNAL
+    weights.external_data.add(key="location", value="weights")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match="does not load"):
+        Onnx(graph.SerializeToString())
+    monkeypatch.setattr(serving, "NO_FOLDER", str(tmp_path))
+    Onnx(graph.SerializeToString())  # that is what was in the way
+
+
+def test_a_graph_with_an_operator_of_somebody_else_does_not_load() -> None:
+    graph = graph_of()
+    graph.graph.node[0].domain = "com.example"
+    graph.opset_import.add(domain="com.example", version=1)
+    with pytest.raises(ModelError, match=r"com\.example"):
+        Onnx(graph.SerializeToString())
+
+
+@pytest.mark.parametrize("content", [b"", b"no graph"])
+def test_bytes_that_are_no_graph_do_not_load(content: bytes) -> None:
+    with pytest.raises(ModelError, match=r"model\.onnx does not load: train and bundle again"):
+        Onnx(content)
+
+
+def test_a_missing_category_is_not_the_category_none() -> None:
+    from sklearn.pipeline import Pipeline
+
+    named = FEATURES.assign(plan=FEATURES["plan"].replace("monthly", "None"))
+    fitted = boosting()
+    model = Pipeline(fitted.steps).fit(named, LABELS)
+    graph = compile_model(model, named, threshold=0.5).runtime
+    rows = [named.iloc[0].to_dict() | {"plan": plan} for plan in ("None", None, "never seen")]
+    one, missing, unseen = graph.probabilities(row_arrays(rows, SMALL, {}))
+    assert missing == unseen != one
+
+
+def test_a_big_graph_is_not_for_the_event_loop_and_a_small_one_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = compile_model(boosting(), FEATURES, threshold=0.5).content
+    assert not Onnx(content).blocking
+    monkeypatch.setattr(serving, "LARGE", len(content) - 1)
+    assert Onnx(content).blocking
+
+
+def test_a_category_that_is_no_text_is_refused() -> None:
+    row = ROWS.frame[SMALL.names].iloc[0].to_dict() | {"plan": 3}
+    with pytest.raises(TypeError, match="plan is 3, which is no text"):
+        compile_model(boosting(), FEATURES, threshold=0.5).runtime.probabilities(row_arrays([row], SMALL, {}))

@@ -1,0 +1,163 @@
+"""kill -9 in the middle of a promotion or a rollback: one rerun, and registry and history agree."""
+
+import random
+import signal
+import time
+from itertools import cycle, islice, pairwise
+
+import pytest
+
+from asof.settings import Settings
+from tests.kits.machine.kill import Act, Kill, begun, fail_at_the_alias, told
+from tests.kits.models.promotion import Registry, evaluated, fresh_registry
+from training.models.evaluation.evaluate import Evaluation
+
+MOMENTS = 50
+
+
+@pytest.fixture(scope="module")
+def evaluations(settings: Settings) -> dict[str, Evaluation]:
+    return evaluated(settings)
+
+
+@pytest.fixture
+def registry(settings: Settings, evaluations: dict[str, Evaluation]) -> Registry:
+    """Versions 1 (`less`), 2 (`default`) and 3 (`constant`); 1 has been in Production, and 2 is."""
+    registry = fresh_registry(settings, evaluations)
+    for estimator in ("less", "default"):
+        registry.put(estimator)
+    registry.version("constant")
+    return registry
+
+
+def agree(registry: Registry) -> str | None:
+    """The version in Production, which alias, stage, tags and history agree on; the chain is whole."""
+    report, state = registry.report(), registry.state()
+    assert (report.findings, report.mlflow) == ((), "")
+    head = report.entries[-1]
+    in_production = [version for version, stage in registry.stages().items() if stage == "Production"]
+    assert [str(state["alias"].get("production"))] == in_production == [head.version]
+    assert registry.tags(str(head.version))["history_entry"].startswith(f"{head.seq} ")
+    return head.version
+
+
+def nothing_half_done_is_read(registry: Registry, before: str) -> None:
+    """Whoever reads the alias after a kill finds the version before, or the new one with all that belongs to it."""
+    alias, entries = registry.state()["alias"]["production"], registry.history()
+    assert str(alias) in (before, entries[-1].version)
+    if str(alias) != before:
+        assert registry.stages()[str(alias)] == "Production"
+        assert registry.tags(str(alias))["history_entry"] == f"{entries[-1].seq} {entries[-1].hash}"
+
+
+def until_the_next_second() -> None:
+    """Within the same second a second promotion would find its tag of the time there already: a step less."""
+    second = int(time.time())
+    while int(time.time()) == second:
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("what", ["promotion", "rollback"])
+def test_killed_at_each_step_a_rerun_finishes_it(registry: Registry, what: str, after: bool) -> None:
+    act, version = (Act(registry.name, "3"), "3") if what == "promotion" else (Act(registry.name, to="1"), "1")
+    killed_at: list[str] = []
+    for step in range(100):
+        entries = len(registry.history())
+        with begun(registry.settings, [act], Kill(step, after)) as (child, pipe):
+            killed_at.append(told(pipe)[-1])
+            child.join()
+            assert child.exitcode in (0, -signal.SIGKILL)
+        if child.exitcode == 0:
+            break
+        nothing_half_done_is_read(registry, before="2")
+        act(registry.settings)
+        assert agree(registry) == version
+        assert [entry.version for entry in registry.history()[entries:]] == [version]
+        registry.put("default")  # for the next step
+        until_the_next_second()
+    assert set(killed_at) == {"append", "stage", "tag", "alias", "done", "end"}
+    assert agree(registry) == version
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_killed_while_a_promotion_that_failed_is_taken_back_a_rerun_finishes_one_or_the_other(
+    registry: Registry, after: bool
+) -> None:
+    act, ways = Act(registry.name, "3"), set()
+    for step in range(100):
+        entries = len(registry.history())
+        with begun(registry.settings, [act], Kill(step, after), work=fail_at_the_alias) as (child, pipe):
+            told(pipe)
+            child.join()
+        assert str(registry.state()["alias"]["production"]) == "2"
+        act(registry.settings)
+        assert agree(registry) == "3"
+        ways.add(tuple(entry.event for entry in registry.history()[entries:]))
+        if child.exitcode == 0:
+            break
+        registry.put("default")
+    assert ways == {("promoted",), ("promoted", "undone", "promoted")}
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_killed_at_each_step_of_an_adoption_a_rerun_finishes_it(
+    settings: Settings, evaluations: dict[str, Evaluation], after: bool
+) -> None:
+    step, finished = 0, False
+    while not finished:
+        registry = fresh_registry(settings, evaluations)
+        for number, estimator in enumerate(("less", "default", "constant"), start=1):
+            registry.version(estimator)
+            if number < 3:
+                at, before = f"2026-01-0{number}T00:00:00", str(number - 1) if number > 1 else ""
+                registry.client.set_model_version_tag(registry.name, str(number), "promoted_at", at)
+                registry.client.set_model_version_tag(registry.name, str(number), "promoted_from", before)
+        registry.client.set_registered_model_alias(registry.name, "production", "2")
+        act = Act(registry.name, "3")
+        with begun(settings, [act], Kill(step, after)) as (child, pipe):
+            told(pipe)
+            child.join()
+        finished, step = child.exitcode == 0, step + 1
+        act(settings)
+        assert agree(registry) == "3"
+        assert registry.story() == [("adopted", "1", None), ("adopted", "2", "1"), ("promoted", "3", "2")]
+    assert step > 10
+
+
+def test_killed_at_random_moments_a_rerun_makes_registry_and_history_agree(registry: Registry) -> None:
+    """A child goes round promotions and rollbacks; it is killed a random while after a random one of its steps."""
+    draw = random.Random(5)
+    name = registry.name
+    round_ = [Act(name, "3"), Act(name), Act(name, "1"), Act(name, to="2"), Act(name, "1"), Act(name)]
+    half_done = 0
+    for moment in range(MOMENTS):
+        acts = list(islice(cycle(round_), moment % len(round_), moment % len(round_) + 50))
+        with begun(registry.settings, acts) as (_, pipe):
+            for _ in range(draw.randrange(1, 10)):
+                pipe.recv()
+            time.sleep(draw.uniform(0, 0.05))
+        half_done += bool(registry.report().mlflow)
+        version = str(1 + moment % 3)
+        if moment % 2:  # and killed once more, while it finishes what was left
+            kill = Kill(draw.randrange(8), after=draw.random() < 0.5)
+            with begun(registry.settings, [Act(name, version)], kill) as (_, pipe):
+                told(pipe)
+        Act(name, version)(registry.settings)
+        assert agree(registry) == version, moment
+    assert half_done >= MOMENTS // 10  # else the moments say nothing
+
+
+def test_many_at_once_are_one_after_the_other_or_told(registry: Registry) -> None:
+    """Real processes, all at the same: none is lost, none is there twice."""
+    entries = len(registry.history())
+    acts = [Act(registry.name, version) for version in ("1", "3", "1", "3")]
+    children = [begun(registry.settings, [act]) for act in acts]
+    opened = [child.__enter__() for child in children]
+    ends = [told(pipe)[-1] for _, pipe in opened]
+    for child in children:
+        child.__exit__(None, None, None)
+    assert agree(registry) in ("1", "3")
+    new = registry.history()[entries:]
+    assert 1 <= len(new) <= ends.count("end")
+    assert all(later.previous == earlier.version for earlier, later in pairwise(new))

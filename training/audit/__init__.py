@@ -1,0 +1,1 @@
+"""Where a version or an answer comes from, and whether it can be built again."""

@@ -1,0 +1,104 @@
+"""What somebody asks about, a version or an answer -> its chain. The one door of this folder."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from asof.errors import ModelError, TrainingSetError
+from asof.settings import Settings
+from asof.use_case import UseCase
+from training.audit.lineage.answers import Answer, find_answers
+from training.audit.lineage.values import ValueOrigin, value_origins
+from training.audit.lineage.version import VersionChain, version_chain
+from training.features.datasets.point_in_time import read_sources
+from training.release.registry.logged_model import of_run, of_version
+from training.release.registry.versions import model_version
+
+Models = Callable[[str], VersionChain]
+"""The chain of a run's model."""
+
+
+@dataclass(frozen=True)
+class AnswerChain:
+    """An answer, the origin of each of its values, and the whole chain of the model that gave it.
+
+    `values` is empty where the features came in the request, or where nothing was predicted; `model` is None where
+    there was none, or MLflow does not know it. `broken` says in sentences which links do not hold, the model's among
+    them.
+    """
+
+    answer: Answer
+    values: tuple[ValueOrigin, ...]
+    model: VersionChain | None
+    broken: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AnswerChains:
+    """Several answers of one request id, the oldest first; `broken` are the broken links of all."""
+
+    request_id: str
+    answers: tuple[AnswerChain, ...]
+    broken: tuple[str, ...]
+
+
+def trace_version(settings: Settings, use_case: UseCase, version: str) -> VersionChain:
+    """The chain of a registered version. Raises ModelError where there is none."""
+    return version_chain(settings, use_case, of_version(model_version(settings, use_case, version)))
+
+
+def trace_request(settings: Settings, use_case: UseCase, request_id: str) -> AnswerChain | AnswerChains:
+    """The chain of the answer that the service logged, or of each, where callers used the id more than once.
+
+    Raises DataError where the log does not know it, and as `trace_answer` does for a single answer.
+    """
+    answers, models = find_answers(settings.answers, use_case, request_id), _models(settings, use_case)
+    if len(answers) == 1:
+        return _trace(settings, answers[0], models)
+    chains = tuple(_trace_or_say(settings, answer, models) for answer in answers)
+    return AnswerChains(request_id, chains, tuple(dict.fromkeys(broken for each in chains for broken in each.broken)))
+
+
+def trace_answer(settings: Settings, use_case: UseCase, answer: Answer) -> AnswerChain:
+    """The chain of an answer. The model is found by its run, which names its very bytes; its number comes second.
+
+    Raises ModelError where MLflow does not know the run, or where the service had no model.
+    """
+    return _trace(settings, answer, _models(settings, use_case))
+
+
+def _models(settings: Settings, use_case: UseCase) -> Models:
+    return cache(lambda run_id: version_chain(settings, use_case, of_run(settings, use_case, run_id)))
+
+
+def _trace(settings: Settings, answer: Answer, models: Models) -> AnswerChain:
+    if not answer.run_id:
+        raise ModelError(f"{answer.request_id} got a {answer.status} ({answer.code}): the service had no model yet.")
+    model = models(answer.run_id)
+    values, trouble = _values(settings, answer, model.training_set.feature_service)
+    broken = (*_contradictions(answer, model), *trouble, *(each.broken for each in values if each.broken))
+    return AnswerChain(answer, values, model, broken=(*broken, *model.broken))
+
+
+def _trace_or_say(settings: Settings, answer: Answer, models: Models) -> AnswerChain:
+    try:
+        return _trace(settings, answer, models)
+    except ModelError as error:
+        return AnswerChain(answer, (), None, broken=(str(error),))
+
+
+def _values(settings: Settings, answer: Answer, service: str) -> tuple[tuple[ValueOrigin, ...], tuple[str, ...]]:
+    if not answer.as_of:
+        return (), ()
+    try:
+        _, sources = read_sources(settings, service)
+    except TrainingSetError as error:
+        return (), (str(error),)
+    return value_origins(settings, answer, sources), ()
+
+
+def _contradictions(answer: Answer, model: VersionChain) -> Iterator[str]:
+    if answer.version != model.version:
+        yield f"The answer names version {answer.version}, and MLflow has its run as version {model.version}."
+    if answer.fingerprint not in ("", model.training_set.fingerprint):
+        yield f"The answer names the training set {answer.fingerprint}: it is not that of its model."

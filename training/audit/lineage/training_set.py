@@ -1,0 +1,142 @@
+"""A version's facts -> the origin of its training set: the loads that brought its rows, or the use case's own data set.
+
+Which rows it was made of is asked of the training set's own join, as the tables were known then: a load whose rows were
+all corrected before, or that came later, is not among them. `training.audit.reproduction` proves that the rows are the
+same."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from psycopg import sql
+
+from asof.errors import TrainingSetError
+from asof.extract_schema import ExtractSchema
+from asof.model_facts import ModelFacts
+from asof.settings import Settings
+from asof.use_case import FromStore, UseCase
+from training.audit.lineage.loads import Load, Loads, in_utc, what_is_wrong
+from training.data.snapshots.known_at import KnownTables, tables_known_at
+from training.features.datasets.dataset import build_training_set
+from training.features.datasets.point_in_time import read_sources
+from training.features.datasets.point_in_time_sql import LABELLED, Form, ViewSource, join
+
+BY_TIMES = """
+SELECT as_of, created_at, count(*) FROM ({rows}) AS used WHERE as_of IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2"""
+
+
+@dataclass(frozen=True)
+class Share:
+    """So many rows of a training set have these two times, in UTC; `load` brought them (None: none is recorded)."""
+
+    as_of: datetime
+    created_at: datetime
+    rows: int
+    load: Load | None
+
+
+@dataclass(frozen=True)
+class SourceRows:
+    """The rows that one feature view, or the labels' table, gave to a training set."""
+
+    source: str
+    table: str
+    shares: tuple[Share, ...]
+
+
+@dataclass(frozen=True)
+class SetOrigin:
+    """`rows` is the number of labelled rows now. `sources` is empty where the rows come from no database.
+
+    `broken` says in sentences what could not be traced; `deduced` what is concluded, and not recorded.
+    """
+
+    fingerprint: str
+    rows_digest: str
+    as_of: datetime
+    known_at: datetime
+    feature_service: str
+    contract_digest: str
+    rows: int
+    sources: tuple[SourceRows, ...]
+    deduced: tuple[str, ...]
+    broken: tuple[str, ...]
+
+
+def set_origin(settings: Settings, use_case: UseCase, facts: ModelFacts) -> SetOrigin:
+    """Where the rows came from that the model was trained on."""
+    found = SetOrigin(
+        fingerprint=facts.fingerprint,
+        rows_digest=facts.rows_digest,
+        as_of=facts.as_of,
+        known_at=facts.known_at,
+        feature_service=facts.contract.feature_service,
+        contract_digest=facts.contract.digest,
+        rows=0,
+        sources=(),
+        deduced=(),
+        broken=(),
+    )
+    try:
+        if isinstance(use_case.source, FromStore):
+            return _from_store(settings, use_case.source.extract, facts, found)
+        return _own(settings, use_case, facts, found)
+    except TrainingSetError as error:
+        return replace(found, broken=(str(error),))
+
+
+def _own(settings: Settings, use_case: UseCase, facts: ModelFacts, found: SetOrigin) -> SetOrigin:
+    """The use case's data set has no loads: it is the same as then, or it is not."""
+    now = build_training_set(settings, use_case, facts.as_of, known_at=facts.known_at)
+    changed = f"The use case's own data set has the digest {now.rows_digest} now: it is not that of then."
+    same = now.rows_digest == facts.rows_digest
+    return replace(found, rows=len(now.frame), broken=() if same else (changed,))
+
+
+def _from_store(settings: Settings, extract: ExtractSchema, facts: ModelFacts, found: SetOrigin) -> SetOrigin:
+    contract, sources = read_sources(settings, facts.contract.feature_service)
+    deduced = ["The rows are those that the training set's join gives now, of what was known then."]
+    if contract != facts.contract:
+        deduced.append(f"{contract.feature_service} is defined otherwise now: its views are asked as they are now.")
+    with tables_known_at(settings, extract, as_of=facts.as_of, known_at=facts.known_at) as tables:
+        rows = tuple(_source_rows(tables, extract, facts.as_of, sources))
+    labelled = sum(share.rows for share in rows[-1].shares)
+    if not labelled:
+        raise TrainingSetError(f"There are no labels as of {facts.as_of} known at {facts.known_at} any more.")
+    return replace(found, rows=labelled, sources=rows, deduced=tuple(deduced), broken=tuple(_broken(rows)))
+
+
+def _source_rows(
+    tables: KnownTables, extract: ExtractSchema, as_of: datetime, sources: Sequence[ViewSource]
+) -> Iterator[SourceRows]:
+    """Of each view, and last of the labels."""
+    loads = Loads(tables.connection)
+    for source in sources:
+        times = replace(source, columns={"as_of": source.time, "created_at": source.created})
+        yield _shares(tables, loads, (source.view, source.name), join((times,), extract, as_of, Form.BY_SET))
+    labels = sql.SQL(LABELLED).format(
+        entity=sql.Identifier(extract.entity),
+        label=sql.SQL("as_of, created_at"),
+        labels=sql.Identifier(extract.labels.name),
+        as_of=sql.Literal(as_of),
+    )
+    yield _shares(tables, loads, (extract.labels.name, extract.labels.name), labels)
+
+
+def _shares(tables: KnownTables, loads: Loads, name: tuple[str, str], rows: sql.Composed) -> SourceRows:
+    view, table = name
+    with tables.connection.transaction():
+        tables.connection.execute("SET LOCAL enable_nestloop = off")  # as in `training.features.datasets.point_in_time`
+        found = tables.connection.execute(sql.SQL(BY_TIMES).format(rows=rows)).fetchall()
+    shares = (
+        Share(in_utc(as_of), in_utc(created), count, loads.of(table, as_of, created)) for as_of, created, count in found
+    )
+    return SourceRows(view, table, tuple(shares))
+
+
+def _broken(sources: Sequence[SourceRows]) -> Iterator[str]:
+    for source in sources:
+        for share in source.shares:
+            rows = f"{source.table} as of {share.as_of}, created at {share.created_at}"
+            if sentence := what_is_wrong(share.load, rows):
+                yield sentence

@@ -1,0 +1,119 @@
+"""A logged model -> its whole chain: registry, promotions, run and code, signature, training set."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from asof.errors import ConfigurationError, ModelError
+from asof.settings import Settings
+from asof.use_case import UseCase
+from training.audit.lineage.training_set import SetOrigin, set_origin
+from training.release.promotion.history import Entry, read_history, reading
+from training.release.registry.logged_model import LoggedModel
+from training.release.registry.versions import verified_folder
+from training.tracking.client import open_tracking
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+ENVIRONMENT = ("machine", "blas")
+
+
+@dataclass(frozen=True)
+class Training:
+    """The run that made the model; `environment` are the libraries, the machine and its BLAS, as far as recorded."""
+
+    run_id: str
+    started_at: datetime
+    estimator: str
+    random_state: int
+    git_commit: str
+    git_dirty: bool
+    model_digest: str
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The key that signed all files of the model as MLflow gives them now, and their number."""
+
+    signed_by: str
+    files: int
+
+
+@dataclass(frozen=True)
+class VersionChain:
+    """`version` is None where the model is not registered, `signature` where its bytes are not to be trusted.
+
+    `promotions` are the entries of the history that name the version, oldest first. `broken` says in sentences which
+    links of the chain do not hold.
+    """
+
+    name: str
+    version: str | None
+    promotions: tuple[Entry, ...]
+    training: Training
+    signature: Signature | None
+    training_set: SetOrigin
+    broken: tuple[str, ...]
+
+
+def version_chain(settings: Settings, use_case: UseCase, model: LoggedModel) -> VersionChain:
+    """Follows a model of the use case back to the files that its training set came from."""
+    told = _promotions(settings, model)
+    signature, untrusted = _signature(settings, model)
+    training_set = set_origin(settings, use_case, model.facts)
+    return VersionChain(
+        model.name,
+        model.version,
+        promotions=told,
+        training=_training(open_tracking(settings).get_run(model.run_id), model),
+        signature=signature,
+        training_set=training_set,
+        broken=(*untrusted, *_contradictions(told, model), *training_set.broken),
+    )
+
+
+def _training(run: "Run", model: LoggedModel) -> Training:
+    facts, tags = model.facts, run.data.tags
+    return Training(
+        run_id=model.run_id,
+        started_at=datetime.fromtimestamp(run.info.start_time / 1000, UTC),
+        estimator=facts.estimator,
+        random_state=facts.random_state,
+        git_commit=facts.code_version,
+        git_dirty=facts.git_dirty,
+        model_digest=facts.model_digest,
+        environment={
+            name.removeprefix("version."): value
+            for name, value in sorted(tags.items())
+            if name.startswith("version.") or name in ENVIRONMENT
+        },
+    )
+
+
+def _signature(settings: Settings, model: LoggedModel) -> tuple[Signature | None, tuple[str, ...]]:
+    try:
+        with verified_folder(settings, model.uri) as verified:
+            found = verified.of_run(model.run_id)
+            return Signature(found.signed_by, len(found.manifest.files)), ()
+    except (ModelError, ConfigurationError) as error:
+        return None, (str(error),)
+
+
+def _promotions(settings: Settings, model: LoggedModel) -> tuple[Entry, ...]:
+    """The entries of the history that brought the version into Production or took it out, oldest first."""
+    with reading(settings) as connection:
+        entries = read_history(connection, model.name) if model.version else []
+    return tuple(entry for entry in entries if model.version in (entry.version, entry.previous))
+
+
+def _contradictions(told: tuple[Entry, ...], model: LoggedModel) -> Iterator[str]:
+    """Entries that say the version was made from another training set."""
+    for entry in told:
+        if entry.version == model.version and entry.fingerprint not in ("", model.facts.fingerprint):
+            yield (
+                f"Entry {entry.seq} of the history says that version {entry.version} has the fingerprint "
+                f"{entry.fingerprint}: it is not the one that was {entry.event}."
+            )

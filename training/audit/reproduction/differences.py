@@ -1,0 +1,90 @@
+"""The rows that a model was trained on, beside those that the database gives now -> Differences, cell by cell."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from training.features.datasets.training_set import TrainingSet
+
+FIRST = 20
+"""Differences that are told one by one."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One cell that came out differently; None is a missing value.
+
+    Of a row that is gone or new only the label's cell is told: it is None now, or was None then.
+    """
+
+    entity: str
+    column: str
+    then: Any
+    now: Any
+
+
+@dataclass(frozen=True)
+class Differences:
+    """How many rows differ and, of those on both sides, how many cells of which column; the first by entity, column."""
+
+    rows_gone: int
+    rows_new: int
+    rows_changed: int
+    cells_changed: Mapping[str, int]
+    first: tuple[Difference, ...]
+
+
+def compare_rows(then: pd.DataFrame, now: TrainingSet) -> Differences:
+    """`then` is as canonical as the other's frame (`training.features.datasets.training_set`); a column that only one
+    has is left out.
+
+    Two numbers differ where their bits do, as in the rows' digest.
+    """
+    key, label = now.contract.entity, now.label
+    old, new = then.set_index(key), now.frame.set_index(key)
+    shared = old.index.intersection(new.index)
+    ours, theirs = (side.take(side.index.get_indexer(shared)) for side in (old, new))
+    differ = pd.DataFrame({name: _differ(ours[name], theirs[name]) for name in new if name in old}, index=shared)
+    changed = differ.loc[differ.any(axis="columns")]
+    return Differences(
+        rows_gone=len(old.index.difference(shared)),
+        rows_new=len(new.index.difference(shared)),
+        rows_changed=len(changed),
+        cells_changed={str(name): int(count) for name, count in changed.sum().items() if count},
+        first=tuple(islice(_told(old, new, changed, label), FIRST)),
+    )
+
+
+def _differ(old: "pd.Series[Any]", new: "pd.Series[Any]") -> NDArray[np.bool_]:
+    """Whether each of n cells differs: n booleans."""
+    absent = (old.isna() | new.isna()).to_numpy()
+    one_sided = (old.isna() ^ new.isna()).to_numpy()
+    if old.dtype == new.dtype == np.float64:
+        unequal = old.to_numpy().view(np.int64) != new.to_numpy().view(np.int64)
+    else:
+        same_type = old.dtype == new.dtype
+        either = (old != new) if same_type else (old.astype(object) != new.astype(object))
+        unequal = either.fillna(value=False).to_numpy(dtype=bool)
+    result: NDArray[np.bool_] = np.where(absent, one_sided, unequal)
+    return result
+
+
+def _told(old: pd.DataFrame, new: pd.DataFrame, changed: pd.DataFrame, label: str) -> Iterator[Difference]:
+    """Every difference, in order."""
+    for entity in old.index.symmetric_difference(new.index).union(changed.index):
+        columns = [name for name in changed if changed.at[entity, name]] if entity in changed.index else [label]
+        for column in columns:
+            then, now = (_plain(side.at[entity, column]) if entity in side.index else None for side in (old, new))
+            yield Difference(str(entity), str(column), then, now)
+
+
+def _plain(value: Any) -> Any:
+    """A cell as Python has it; None where it is missing."""
+    if pd.isna(value):
+        return None
+    return value.item() if isinstance(value, np.generic) else value

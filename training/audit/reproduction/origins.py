@@ -1,0 +1,66 @@
+"""Entities of a training set -> Origins: which row of the database gives each view's values now, and when it came."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from psycopg import sql
+
+from asof.extract_schema import ExtractSchema
+from asof.settings import Settings
+from training.data.snapshots.known_at import KnownTables, tables_known_at
+from training.features.datasets.point_in_time import read_sources
+from training.features.datasets.point_in_time_sql import Form, join
+from training.features.datasets.training_set import TrainingSet
+
+LABEL = """
+SELECT DISTINCT ON ({entity}) {entity}, as_of, created_at FROM {labels}
+WHERE as_of = {as_of} AND {entity} = ANY({entities}) ORDER BY {entity}, created_at DESC"""
+VIEWS = "SELECT * FROM ({join}) AS joined WHERE {entity} = ANY({entities})"
+LOADS = "SELECT as_of, known_at, max(loaded_at) FROM public.loads GROUP BY as_of, known_at"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Both times of a row, in UTC, and when a load brought rows of these times; None where no load is recorded.
+
+    A `created_at` in the past says when the row should have been known, `loaded_at` when it really came.
+    """
+
+    as_of: datetime
+    created_at: datetime
+    loaded_at: datetime | None
+
+
+def origins(
+    settings: Settings, extract: ExtractSchema, now: TrainingSet, *, entities: Iterable[str]
+) -> Mapping[tuple[str, str], Origin]:
+    """By entity and feature view, or the labels' table, the row whose values `now` holds; none where there is no row.
+
+    It is the training set's own join, asked for times instead of values.
+    """
+    _, sources = read_sources(settings, now.contract.feature_service)
+    asked = tuple(
+        replace(source, columns={f"as_of {place}": source.time, f"created_at {place}": source.created})
+        for place, source in enumerate(sources)
+    )
+    names = {"entity": sql.Identifier(extract.entity), "entities": sql.Literal(sorted(set(entities)))}
+    with tables_known_at(settings, extract, as_of=now.as_of, known_at=now.known_at) as tables:
+        joined = join(asked, extract, now.as_of, Form.BY_KEY)
+        rows = tables.connection.execute(sql.SQL(VIEWS).format(join=joined, **names)).fetchall()
+        labels = tables.connection.execute(
+            sql.SQL(LABEL).format(labels=sql.Identifier(extract.labels.name), as_of=sql.Literal(now.as_of), **names)
+        ).fetchall()
+        loaded = _loaded(tables)
+    views = ((row[0], source.view, *row[1 + 2 * n : 3 + 2 * n]) for row in rows for n, source in enumerate(sources))
+    of_labels = ((entity, extract.labels.name, *times) for entity, *times in labels)
+    return {
+        (entity, view): Origin(as_of.astimezone(UTC), created.astimezone(UTC), loaded.get((as_of, created)))
+        for entity, view, as_of, created in (*views, *of_labels)
+        if as_of is not None
+    }
+
+
+def _loaded(tables: KnownTables) -> Mapping[tuple[datetime, datetime], datetime]:
+    rows = tables.connection.execute(LOADS).fetchall()
+    return {(as_of, known_at): loaded_at.astimezone(UTC) for as_of, known_at, loaded_at in rows}

@@ -1,0 +1,122 @@
+"""A version and its training set built again -> Rebuilt: whether rows and definition agree, and what does not."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from asof.features.feature_contract import FeatureContract
+from asof.model_facts import ModelFacts
+from asof.settings import Settings
+from asof.use_case import FromStore, UseCase
+from training.audit.reproduction.differences import Difference, Differences, compare_rows
+from training.audit.reproduction.origins import Origin, origins
+from training.features.datasets.dataset import fingerprint
+from training.features.datasets.training_set import TrainingSet, frame_of
+from training.models.fitting.kept_rows import are_those, kept_definition, kept_rows
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+@dataclass(frozen=True)
+class Cell(Difference):
+    """A differing cell, and the row of `source` (a feature view, or the labels' table) that gives its value now.
+
+    The times are those of `training.audit.reproduction.origins`; None where no row gives a value, or where the rows
+    come from no database."""
+
+    source: str
+    as_of: datetime | None
+    created_at: datetime | None
+    loaded_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """`rows_agree` and `definition_agrees` are None where the version recorded too little to tell.
+
+    `definition` holds the changed lines of the feature contract and of the SQL, `-` as they were, `+` as they are now.
+    `differences`, the first of which are Cells, is None where the rows agree, or where those of then are not there.
+    """
+
+    rows_agree: bool | None
+    definition_agrees: bool | None
+    definition: tuple[str, ...]
+    differences: Differences | None
+    not_compared: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a version keeps of its training set: its facts, and its run's artefacts through the client."""
+
+    client: "MlflowClient"
+    run_id: str
+    facts: ModelFacts
+
+
+def compare_sets(settings: Settings, use_case: UseCase, recorded: Recorded, now: TrainingSet) -> Rebuilt:
+    """Compares by digest; where these differ, looks for the lines, cells and rows behind it."""
+    facts = recorded.facts
+    if not facts.rows_digest:
+        return Rebuilt(None, None, (), None, not_compared=("It is from before the rows' digest was recorded.",))
+    rows_agree = facts.rows_digest == now.rows_digest
+    # The definition is compared by itself: under today's, the rows of then would have this fingerprint.
+    expected = fingerprint(
+        facts.rows_digest, now.contract, as_of=now.as_of, known_at=now.known_at, definition=now.definition
+    )
+    definition_agrees = expected == facts.fingerprint
+    missing: list[str] = []
+    lines = () if definition_agrees else _changed_lines(recorded, now, missing)
+    differences = None if rows_agree else _differences(recorded, now, missing)
+    if differences:
+        differences = replace(differences, first=_cells(settings, use_case, now, differences.first))
+    return Rebuilt(rows_agree, definition_agrees, lines, differences, not_compared=tuple(missing))
+
+
+def _changed_lines(recorded: Recorded, now: TrainingSet, missing: list[str]) -> tuple[str, ...]:
+    lines = _diff(_told(recorded.facts.contract), _told(now.contract))
+    kept = kept_definition(recorded.client, recorded.run_id)
+    if kept is None and now.definition:
+        missing.append("The run keeps no training_set.sql: only the features of the definition were compared.")
+        return lines
+    return lines + _diff((kept or "").splitlines(), now.definition.splitlines())
+
+
+def _told(contract: FeatureContract) -> list[str]:
+    features = (f"{each.view}:{each.name} {each.dtype}".lstrip(":") for each in contract.features)
+    return [f"service {contract.feature_service}", f"entity {contract.entity}", *features]
+
+
+def _diff(then: list[str], now: list[str]) -> tuple[str, ...]:
+    lines = list(difflib.unified_diff(then, now, n=0, lineterm=""))[2:]
+    return tuple(line for line in lines if not line.startswith("@@"))
+
+
+def _differences(recorded: Recorded, now: TrainingSet, missing: list[str]) -> Differences | None:
+    kept, facts = kept_rows(recorded.client, recorded.run_id), recorded.facts
+    if kept is None:
+        missing.append("The run keeps no training_set.parquet: which cells differ cannot be told.")
+        return None
+    if not are_those(kept, facts, now.label):
+        missing.append("The run's training_set.parquet is not what the version was trained on: it can tell nothing.")
+        return None
+    return compare_rows(frame_of(kept, facts.contract, now.label), now)
+
+
+def _cells(settings: Settings, use_case: UseCase, now: TrainingSet, first: Iterable[Difference]) -> tuple[Cell, ...]:
+    sources = {feature.name: feature.view for feature in now.contract.features}
+    found: Mapping[tuple[str, str], Origin] = {}
+    if isinstance(use_case.source, FromStore):
+        extract = use_case.source.extract
+        sources[extract.label] = extract.labels.name
+        found = origins(settings, extract, now, entities=[each.entity for each in first])
+    return tuple(_cell(each, sources.get(each.column, ""), found) for each in first)
+
+
+def _cell(each: Difference, source: str, found: Mapping[tuple[str, str], Origin]) -> Cell:
+    origin = found.get((each.entity, source))
+    times = (origin.as_of, origin.created_at, origin.loaded_at) if origin else (None, None, None)
+    return Cell(each.entity, each.column, each.then, each.now, source, *times)

@@ -1,0 +1,1 @@
+"""From extracts to dated snapshots."""

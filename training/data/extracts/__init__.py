@@ -1,0 +1,1 @@
+"""Deliveries of CSV files: found, read and validated."""

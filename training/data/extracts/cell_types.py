@@ -1,0 +1,77 @@
+"""Text -> typed values, for each Kind of raw column; null where the text is not of that kind."""
+
+from collections.abc import Callable, Mapping
+from datetime import date
+
+import pyarrow as arrow
+import pyarrow.compute as compute
+
+from asof.extract_schema import Kind
+from asof.features import entity_key
+
+LONGEST_TEXT = entity_key.LONGEST
+"""Characters that a text may have, as an id."""
+
+SENTENCES: Mapping[Kind, str] = {
+    Kind.TEXT: f"must be text of at most {LONGEST_TEXT} characters, without blanks at its ends",
+    Kind.INTEGER: "must be a whole number of at most 18 digits",
+    Kind.NUMBER: "must be a finite number, with a point",
+    Kind.BOOLEAN: "must be True or False",
+    Kind.DATE: "must be a date as in 2024-01-31",
+}
+"""What a text must be in order to be of a kind."""
+
+
+def typed(text: arrow.ChunkedArray, kind: Kind) -> arrow.ChunkedArray:
+    """n values of string, int64, float64, bool or date32; null where the text is null or not of the kind."""
+    return _READERS[kind](text)
+
+
+def _text(text: arrow.ChunkedArray) -> arrow.ChunkedArray:
+    trimmed = compute.equal(compute.utf8_trim_whitespace(text), text)
+    return _only(text, compute.and_(trimmed, compute.less_equal(compute.utf8_length(text), LONGEST_TEXT)))
+
+
+def _integer(text: arrow.ChunkedArray) -> arrow.ChunkedArray:
+    whole = _matching(text, r"^-?0*\d{1,18}(\.0*)?$")
+    return compute.replace_substring_regex(whole, r"\..*", "").cast(arrow.int64())
+
+
+def _number(text: arrow.ChunkedArray) -> arrow.ChunkedArray:
+    numbers = _matching(text, r"^-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$").cast(arrow.float64())
+    return _only(numbers, compute.is_finite(numbers))
+
+
+def _boolean(text: arrow.ChunkedArray) -> arrow.ChunkedArray:
+    return compute.equal(compute.utf8_lower(_matching(text, "^([Tt]rue|[Ff]alse)$")), "true")
+
+
+def _date(text: arrow.ChunkedArray) -> arrow.ChunkedArray:
+    # Arrow's own strptime makes 3 March of 31 February. Days repeat: each is read once.
+    coded = _matching(text, r"^\d{4}-\d\d-\d\d$").combine_chunks().dictionary_encode()
+    days = arrow.array([_day(day) for day in coded.dictionary.to_pylist()], arrow.date32())
+    return arrow.chunked_array([days.take(coded.indices)])
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _matching(text: arrow.ChunkedArray, pattern: str) -> arrow.ChunkedArray:
+    return _only(text, compute.match_substring_regex(text, pattern))
+
+
+def _only(values: arrow.ChunkedArray, good: arrow.ChunkedArray) -> arrow.ChunkedArray:
+    return compute.if_else(good, values, None)
+
+
+_READERS: Mapping[Kind, Callable[[arrow.ChunkedArray], arrow.ChunkedArray]] = {
+    Kind.TEXT: _text,
+    Kind.INTEGER: _integer,
+    Kind.NUMBER: _number,
+    Kind.BOOLEAN: _boolean,
+    Kind.DATE: _date,
+}

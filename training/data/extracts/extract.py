@@ -1,0 +1,68 @@
+"""A folder of CSV files -> DeliveredTables, typed and checked; or an ExtractError with the findings of all files."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as arrow
+
+from asof.errors import ExtractError
+from asof.extract_schema import ExtractSchema, RawTable
+from training.data.extracts.csv_file import read_csv_text
+from training.data.extracts.deliveries import Part
+from training.data.extracts.validation import KnownIds, check_table
+
+
+@dataclass(frozen=True)
+class DeliveredTable:
+    """One table of a delivery: its typed rows in the file's order, and the SHA-256 of the file."""
+
+    table: RawTable
+    rows: arrow.Table
+    sha256: str
+
+    @property
+    def file(self) -> str:
+        """The file's name in its folder."""
+        return f"{self.table.name}.csv"
+
+
+def read_extract(
+    folder: Path, schema: ExtractSchema, stored: Callable[[], KnownIds], part: Part = Part.WHOLE
+) -> tuple[DeliveredTable, ...]:
+    """Reads and checks a part of a delivery; the whole is every table of the schema, and the labels where they are
+    there, or the labels alone.
+
+    Ids must be those of the file of entities. Where the labels are read alone, `stored` is asked for the ids, and in
+    no other case. Raises ExtractError.
+    """
+    tables = _delivered(folder, schema, part)
+    known = stored() if tables == [schema.labels] else None
+    delivery: list[DeliveredTable] = []
+    findings: list[str] = []
+    for table in tables:
+        try:
+            text = read_csv_text(_file(folder, table), [column.name for column in table.columns])
+        except ExtractError as error:
+            findings.extend(error.findings)
+            continue
+        checked = check_table(text.cells, table, known)
+        delivery.append(DeliveredTable(table, checked.values, text.sha256))
+        findings.extend(checked.findings)
+        if table.name == schema.entities:
+            known = KnownIds(text.cells[schema.entity], f"a {schema.entity} of {table.name}.csv")
+    if findings:
+        raise ExtractError(findings)
+    return tuple(delivery)
+
+
+def _delivered(folder: Path, schema: ExtractSchema, part: Part) -> list[RawTable]:
+    """The tables to read, the entities first."""
+    labels = [schema.labels] if part is not Part.FEATURES and _file(folder, schema.labels).exists() else []
+    if part is Part.LABELS or (labels and not any(_file(folder, table).exists() for table in schema.tables)):
+        return [schema.labels]
+    return sorted(schema.tables, key=lambda table: table.name != schema.entities) + labels
+
+
+def _file(folder: Path, table: RawTable) -> Path:
+    return folder / f"{table.name}.csv"

@@ -1,0 +1,1 @@
+"""Append-only snapshot tables with two times, and who loaded what."""

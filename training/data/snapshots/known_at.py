@@ -1,0 +1,83 @@
+"""The snapshot tables as they were known on a day: a schema of views that is read in their place."""
+
+import contextlib
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import psycopg
+from psycopg import sql
+
+from asof.errors import TrainingSetError
+from asof.extract_schema import ExtractSchema
+from asof.settings import Settings
+from training.data.snapshots.owned_tables import refuse_foreign
+from training.data.snapshots.tables import LOCK
+
+PREFIX = "known_at_"
+
+
+@dataclass(frozen=True)
+class KnownTables:
+    """A schema with one view for each snapshot table; a connection whose search path begins with it."""
+
+    schema: str
+    connection: psycopg.Connection
+
+
+@contextlib.contextmanager
+def tables_known_at(
+    settings: Settings, extract: ExtractSchema, *, as_of: datetime, known_at: datetime
+) -> Iterator[KnownTables]:
+    """Only rows learned by `known_at` that describe a moment up to `as_of`; gone when the block ends.
+
+    Feast's own `filter_by_created_timestamp` compares created_at with the entity row's event timestamp, which is
+    `as_of` here: it would hide every snapshot that arrived after the day that it describes. The cut is therefore made
+    underneath, for all sources alike.
+    A load that is running is waited for: its rows may have been known before `known_at`. A schema left behind by a
+    killed process is dropped by the next call. Raises ConfigurationError where a table is another use case's,
+    TrainingSetError where one is not there.
+    """
+    schema = f"{PREFIX}{uuid.uuid4().hex}"
+    with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
+        refuse_foreign(connection, extract)
+        connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (schema,))
+        connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (LOCK,))
+        _drop_abandoned(connection)
+        connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
+        try:
+            for table in (*extract.tables, extract.labels):
+                _make_view(connection, schema, table.name, as_of=as_of, known_at=known_at)
+            connection.execute(sql.SQL("SET search_path = {}, public").format(sql.Identifier(schema)))
+            yield KnownTables(schema, connection)
+        finally:
+            _drop(connection, schema)
+
+
+def _make_view(connection: psycopg.Connection, schema: str, table: str, *, as_of: datetime, known_at: datetime) -> None:
+    view = sql.SQL("CREATE VIEW {} AS SELECT * FROM {} WHERE as_of <= {} AND created_at <= {}").format(
+        sql.Identifier(schema, table), sql.Identifier("public", table), sql.Literal(as_of), sql.Literal(known_at)
+    )
+    try:
+        connection.execute(view)
+    except psycopg.errors.UndefinedTable:
+        raise TrainingSetError(
+            f"Database {connection.info.dbname} has no table public.{table}: load the use case's months with "
+            "`python -m flows ingest`, or set ASOF_POSTGRES_URL to the database that has them."
+        ) from None
+
+
+def _drop_abandoned(connection: psycopg.Connection) -> None:
+    """Drops those of our role's schemas whose process no longer holds their advisory lock."""
+    ours = "SELECT nspname FROM pg_namespace WHERE starts_with(nspname, %s) AND pg_has_role(nspowner, 'USAGE')"
+    rows = connection.execute(ours, (PREFIX,)).fetchall()
+    for (schema,) in rows:
+        held = connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (schema,)).fetchone()
+        if held and held[0]:
+            _drop(connection, schema)
+            connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (schema,))
+
+
+def _drop(connection: psycopg.Connection, schema: str) -> None:
+    connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))

@@ -1,0 +1,138 @@
+"""ExtractSchema -> the append-only two-time tables in PostgreSQL's schema `public`, and the table `loads`.
+
+A row is keyed by (entity, as_of, created_at): the moment that it describes, and the moment that we learned it.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import TupleRow
+
+from asof.errors import ConfigurationError
+from asof.extract_schema import ExtractSchema, Kind, RawTable
+from asof.settings import Settings
+from training.data.snapshots.owned_tables import claim, may_make, refuse_foreign
+
+Connection = psycopg.Connection[TupleRow]
+
+SQL_TYPES = {
+    Kind.TEXT: "text",
+    Kind.INTEGER: "bigint",
+    Kind.NUMBER: "double precision",
+    Kind.BOOLEAN: "boolean",
+    Kind.DATE: "date",
+}
+TIMES = dict.fromkeys(("as_of", "created_at"), "timestamp with time zone")
+
+CREATE_LOADS = """
+CREATE TABLE public.loads (
+    load_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    folder text NOT NULL,
+    as_of timestamptz NOT NULL,
+    known_at timestamptz NOT NULL,
+    loaded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    code_version text NOT NULL,
+    files jsonb NOT NULL
+)
+"""
+
+REFUSE_REWRITE = """
+CREATE OR REPLACE FUNCTION public.asof_refuse_rewrite() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% of table % is refused: it is append-only; load a correction with a later known_at',
+        TG_OP, TG_TABLE_NAME;
+END $$
+"""
+
+LOCK = 0x41734F66
+"""The key of the advisory lock under which loads take turns ("AsOf")."""
+
+
+def prepare_tables(settings: Settings, schema: ExtractSchema) -> None:
+    """Creates the tables that are absent. Safe to repeat, and to run by several processes at once.
+
+    Raises ConfigurationError where a table is there with other columns, or belongs to another use case.
+    """
+    with turn(settings) as connection:
+        create_tables(connection, schema)
+
+
+@contextmanager
+def turn(settings: Settings) -> Iterator[Connection]:
+    """A transaction beside which no other load or preparation runs; an error rolls it back.
+
+    So the ids of loads stand in the order of their commits: who has seen one has seen all below it.
+    """
+    with psycopg.connect(settings.conninfo()) as connection:
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+        yield connection
+
+
+def create_tables(connection: Connection, schema: ExtractSchema) -> None:
+    """The same, inside a turn that is running."""
+    refuse_foreign(connection, schema)
+    tables = (*schema.tables, schema.labels)
+    absent = [table for table in tables if not _is_there(connection, table)]
+    with may_make(connection, f"Table public.{absent[0].name if absent else 'loads'}"):
+        if absent:
+            connection.execute(REFUSE_REWRITE)
+        for table in absent:
+            _create(connection, table)
+        if not _columns(connection, "loads"):
+            connection.execute(CREATE_LOADS)
+            _make_append_only(connection, "loads")
+    claim(connection, schema)
+
+
+def value_types(table: RawTable) -> dict[str, str]:
+    """The columns that an extract brings, with their PostgreSQL types."""
+    return {column.name: SQL_TYPES[column.kind] for column in table.columns}
+
+
+def declared(types: Mapping[str, str]) -> sql.Composed:
+    """Columns with their types, as in `CREATE TABLE`."""
+    return sql.SQL(", ").join(sql.Identifier(name) + sql.SQL(" ") + sql.SQL(types[name]) for name in types)
+
+
+def _is_there(connection: Connection, table: RawTable) -> bool:
+    found = _columns(connection, table.name)
+    wanted = value_types(table) | TIMES
+    if found and found != wanted:
+        names = sorted({name for name, _ in found.items() ^ wanted.items()})
+        raise ConfigurationError(
+            f"Table public.{table.name} is not the schema's: {', '.join(names)} differ. If another program or checkout "
+            "made it, rename the raw table, or set ASOF_POSTGRES_URL to a database of AsOf's own. If the extract has "
+            "changed, ALTER TABLE it by hand."
+        )
+    return bool(found)
+
+
+def _columns(connection: Connection, table: str) -> dict[str, str]:
+    query = "SELECT column_name, data_type FROM information_schema.columns WHERE (table_schema, table_name) = (%s, %s)"
+    return dict(connection.execute(query, ("public", table)).fetchall())
+
+
+def _create(connection: Connection, table: RawTable) -> None:
+    entity, *others = value_types(table).items()
+    names = {
+        "table": sql.Identifier("public", table.name),
+        "columns": declared(dict([entity, *TIMES.items(), *others])),
+        "entity": sql.Identifier(entity[0]),
+        "index": sql.Identifier(f"{table.name}_as_of_created_at"),
+    }
+    connection.execute(
+        sql.SQL("CREATE TABLE {table} ({columns}, PRIMARY KEY ({entity}, as_of, created_at))").format(**names)
+    )
+    # What Feast's reads of a span of time need, and a load: the primary key begins with the entity.
+    connection.execute(sql.SQL("CREATE INDEX {index} ON {table} (as_of, created_at)").format(**names))
+    _make_append_only(connection, table.name)
+
+
+def _make_append_only(connection: Connection, table: str) -> None:
+    statement = (
+        "CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {} "
+        "FOR EACH STATEMENT EXECUTE FUNCTION public.asof_refuse_rewrite()"
+    )
+    connection.execute(sql.SQL(statement).format(sql.Identifier("public", table)))

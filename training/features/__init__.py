@@ -1,0 +1,1 @@
+"""From snapshots to training sets and the online store."""

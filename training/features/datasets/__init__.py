@@ -1,0 +1,1 @@
+"""Training sets by point-in-time join, their digests and their split."""

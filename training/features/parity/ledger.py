@@ -1,0 +1,46 @@
+"""Parity -> a row of the table `parity_checks`: every comparison as a metric over time, for whoever draws or alarms."""
+
+import psycopg
+
+from asof.settings import Settings
+from training.data.snapshots.owned_tables import make_absent
+from training.features.parity.check import Parity
+from training.features.parity.verdicts import Verdict
+
+TABLE = "public.parity_checks"
+CREATE = """
+CREATE TABLE public.parity_checks (
+    checked_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    use_case text NOT NULL,
+    as_of timestamptz NOT NULL,
+    known_at timestamptz NOT NULL,
+    population bigint NOT NULL,
+    users bigint NOT NULL,
+    differing_users bigint NOT NULL,
+    differing_at_most double precision NOT NULL,
+    values_wrong bigint NOT NULL,
+    values_past_ttl bigint NOT NULL
+)"""
+INSERT = """
+INSERT INTO public.parity_checks (use_case, as_of, known_at, population, users, differing_users, differing_at_most,
+    values_wrong, values_past_ttl)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"""
+
+
+def keep(settings: Settings, parity: Parity) -> Parity:
+    """Appends the comparison, and gives it."""
+    row = (
+        parity.use_case,
+        parity.as_of,
+        parity.known_at,
+        parity.population,
+        parity.users,
+        parity.differing_users,
+        parity.differing_at_most,
+        parity.wrong,
+        parity.verdicts[Verdict.PAST_TTL],
+    )
+    with psycopg.connect(settings.conninfo()) as connection:
+        make_absent(connection, TABLE, CREATE)
+        connection.execute(INSERT, row)
+    return parity

@@ -1,0 +1,1 @@
+"""One kind of data check a module."""

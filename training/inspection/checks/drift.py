@@ -1,0 +1,78 @@
+"""Two months -> inputs that are distributed otherwise than they were."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from asof.extract_schema import Kind
+from training.inspection.finding import Finding, Severity
+from training.inspection.month import Pair
+from training.metrics.classification import Floats
+from training.metrics.statistics import ALARM, NOTICE, Effect, holm, kolmogorov_smirnov, psi
+
+LARGE_PSI, LARGE_DISTANCE = 0.1, 0.1
+"""PSI by the usual rule of thumb (Siddiqi, Credit Risk Scorecards, 2006); the distance of two distributions."""
+FEWEST_ROWS = 100
+
+
+@dataclass(frozen=True)
+class Shift:
+    """How far one column has moved, and how sure that is; `p_value` is adjusted for all columns and both tests.
+
+    A text has no order, and so no `distance`.
+    """
+
+    psi: Effect
+    distance: Effect | None
+    p_value: float
+
+    @property
+    def large(self) -> bool:
+        return self.psi.size >= LARGE_PSI or (self.distance is not None and self.distance.size >= LARGE_DISTANCE)
+
+
+def shifts(pair: Pair) -> Mapping[str, Shift]:
+    """PSI and Kolmogorov-Smirnov for every feature column in both months but dates, which move by themselves.
+
+    Rows that are missing from a table are another finding: only those that are there are compared.
+    """
+    tests: dict[str, tuple[Effect, Effect | None]] = {}
+    for name in pair.features(Kind.TEXT, Kind.BOOLEAN, Kind.INTEGER, Kind.NUMBER):
+        before, after = _rows(pair, name)
+        if min(before.size, after.size) >= FEWEST_ROWS:
+            tests[name] = _tests(before, after, pair.after.columns[name].kind)
+    p_values = {f"{name} {n}": test.p_value for name, both in tests.items() for n, test in enumerate(both) if test}
+    adjusted = holm(p_values)
+    return {
+        name: Shift(*both, min(adjusted[f"{name} {n}"] for n, test in enumerate(both) if test))
+        for name, both in tests.items()
+    }
+
+
+def drift(pair: Pair) -> list[Finding]:
+    """`drift:` a column whose distribution has moved by more than chance would; an alarm where it has moved far."""
+    return [_finding(name, shift) for name, shift in shifts(pair).items() if shift.p_value <= NOTICE]
+
+
+def _rows(pair: Pair, name: str) -> tuple[Floats, Floats]:
+    before, after = pair.numbers(name)
+    return before[pair.before.rows_of(name)], after[pair.after.rows_of(name)]
+
+
+def _tests(before: Floats, after: Floats, kind: Kind) -> tuple[Effect, Effect | None]:
+    moved = psi(before, after, levels=kind in (Kind.TEXT, Kind.BOOLEAN))
+    return moved, None if kind is Kind.TEXT else kolmogorov_smirnov(before, after)
+
+
+def _finding(name: str, shift: Shift) -> Finding:
+    alarming = shift.large and shift.p_value <= ALARM
+    far = "far" if alarming else "by more than chance, but not far"
+    distance = f", Kolmogorov-Smirnov distance {shift.distance.size:.3f}" if shift.distance else ""
+    figures = {"psi": shift.psi.size, "p_value": shift.p_value}
+    return Finding(
+        f"drift:{name}",
+        Severity.WARNING if alarming else Severity.INFO,
+        f"{name} has moved {far}: PSI {shift.psi.size:.3f}{distance} (p {shift.p_value:.1g} after Holm).",
+        "Look whether the world has changed or the way of measuring; a model of last month sees other inputs than it "
+        "was trained on.",
+        figures | ({"distance": shift.distance.size} if shift.distance else {}),
+    )

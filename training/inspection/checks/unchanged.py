@@ -1,0 +1,82 @@
+"""Two months -> tables and columns that are last month's."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from asof.extract_schema import Kind
+from training.inspection.column_names import window_days
+from training.inspection.finding import Finding, Severity
+from training.inspection.month import Bools, Pair, table_of
+from training.metrics.classification import Floats
+
+FEWEST_ROWS = 30
+TRAIT = 5
+"""A measurement of up to so many values may be a habit that nobody changes in a month; one of more is not."""
+
+
+def changed_shares(pair: Pair) -> Mapping[str, float]:
+    """For each feature column the share of the entities with a row in both months whose value is another."""
+    rows = {name: _in_both(pair, name) for name in pair.features() if name in pair.before.columns}
+    return {
+        name: float(_differs(*pair.shared(name))[both].mean())
+        for name, both in rows.items()
+        if both.sum() >= FEWEST_ROWS
+    }
+
+
+def unchanged(pair: Pair) -> list[Finding]:
+    """`unchanged:` a whole table as it was, for the same entities; or a column that is measured anew each month.
+
+    A trait (a birthday, a price) may stay as it is for everybody, and does not count. That a column is measured anew
+    is told by its name: the window `_30d`. A window longer than the time between the months reaches into both.
+    """
+    shares = changed_shares(pair)
+    tables = dict.fromkeys(table_of(name) for name in shares)
+    same = {table for table in tables if _same_table(pair, table, shares)}
+    columns = [name for name, share in shares.items() if share == 0 and table_of(name) not in same]
+    measured = [name for name in columns if window_days(name) and _values(pair, name) > 1]
+    return [_table(pair, table) for table in tables if table in same] + [_column(pair, name) for name in measured]
+
+
+def _in_both(pair: Pair, name: str) -> Bools:
+    return pair.before.rows_of(name)[pair.rows_before] & pair.after.rows_of(name)[pair.rows_after]
+
+
+def _differs(before: Floats, after: Floats) -> Bools:
+    return np.asarray((before != after) & ~(np.isnan(before) & np.isnan(after)))
+
+
+def _same_table(pair: Pair, table: str, shares: Mapping[str, float]) -> bool:
+    rows = [int(month.present[table].sum()) for month in (pair.before, pair.after)]
+    return rows == [pair.rows_after.size] * 2 and all(shares[name] == 0 for name in shares if table_of(name) == table)
+
+
+def _values(pair: Pair, name: str) -> int:
+    values = pair.after.numbers(name)
+    return int(np.unique(values[~np.isnan(values)]).size)
+
+
+def _table(pair: Pair, table: str) -> Finding:
+    columns = [name for name in pair.features() if table_of(name) == table]
+    measured = [name for name in columns if name in pair.features(Kind.INTEGER, Kind.NUMBER)]
+    return Finding(
+        f"unchanged:{table}",
+        Severity.WARNING if measured else Severity.INFO,
+        f"{table} is the same in both months: the same {pair.rows_after.size:,} entities, and no value of its "
+        f"{len(columns)} columns has changed in {pair.days:.0f} days.",
+        "Ask whether the export ran: a copy of the last month's file looks like this.",
+        {"entities": float(pair.rows_after.size), "columns": float(len(columns))},
+    )
+
+
+def _column(pair: Pair, name: str) -> Finding:
+    values = _values(pair, name)
+    return Finding(
+        f"unchanged:{name}",
+        Severity.WARNING if values > TRAIT else Severity.INFO,
+        f"{name} is measured over {window_days(name)} days, and not one of the {pair.rows_after.size:,} entities in "
+        f"both months has another of its {values:,} values {pair.days:.0f} days later.",
+        "Ask whether it is computed anew each month: if not, it is a trait or a copy, and tells nothing of this month.",
+        {"entities": float(pair.rows_after.size), "values": float(values)},
+    )

@@ -1,0 +1,124 @@
+"""Labels, probabilities and figures -> PNG pictures, drawn on Figure objects: no pyplot, no global state."""
+
+import io
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.metrics.classification import Floats, Labels, bins
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST = 20
+"""Bars that one picture of importance holds."""
+
+INK, BLUE, GREY, RED = "#1f2933", "#2166ac", "#9aa5b1", "#b2182b"
+
+
+def roc(labels: Labels, probabilities: Floats, metrics: Mapping[str, float]) -> bytes:
+    """The ROC curve, with chance and the chosen threshold."""
+    from sklearn.metrics import roc_curve
+
+    figure, axes = canvas("ROC curve, held-out rows", "False positive rate", "True positive rate (recall)")
+    wrong, right, thresholds = roc_curve(labels, probabilities, drop_intermediate=False)
+    bounds = f"95 % interval {metrics['auc_low']:.3f} to {metrics['auc_high']:.3f}"
+    axes.plot(wrong, right, color=BLUE, label=f"AUC {metrics['auc']:.3f} ({bounds})")
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="chance, AUC 0.5")
+    at = int(np.searchsorted(-thresholds, -metrics["threshold"], side="right")) - 1
+    axes.plot(wrong[at], right[at], "o", color=RED, label=f"threshold {metrics['threshold']:.3f}")
+    _unit_square(axes)
+    axes.legend(loc="lower right", frameon=False)
+    return png(figure)
+
+
+def precision_recall(labels: Labels, probabilities: Floats, metrics: Mapping[str, float]) -> bytes:
+    """The precision-recall curve, with the base rate and the chosen threshold."""
+    from sklearn.metrics import precision_recall_curve
+
+    figure, axes = canvas("Precision and recall, held-out rows", "Recall", "Precision")
+    precision, recall, _ = precision_recall_curve(labels, probabilities)
+    axes.step(
+        recall, precision, where="post", color=BLUE, label=f"average precision {metrics['average_precision']:.3f}"
+    )
+    axes.axhline(metrics["base_rate"], color=GREY, linestyle="--", label=f"base rate {metrics['base_rate']:.3f}")
+    label = f"threshold {metrics['threshold']:.3f}, F1 {metrics['f1_at_threshold']:.3f}"
+    axes.plot(metrics["recall_at_threshold"], metrics["precision_at_threshold"], "o", color=RED, label=label)
+    _unit_square(axes)
+    axes.legend(loc="upper right", frameon=False)
+    return png(figure)
+
+
+def calibration(labels: Labels, probabilities: Floats, metrics: Mapping[str, float]) -> bytes:
+    """Predicted against observed, in ten bins of equal size, each with its 95 % interval (normal approximation)."""
+    figure, axes = canvas("Calibration, held-out rows", "Mean predicted probability", "Share of positives")
+    groups = bins(probabilities)
+    predicted = np.array([probabilities[rows].mean() for rows in groups])
+    observed = np.array([labels[rows].mean() for rows in groups])
+    margin = 1.96 * np.sqrt(observed * (1 - observed) / np.array([rows.size for rows in groups]))
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="perfect calibration")
+    label = f"tenths of the rows, expected calibration error {metrics['calibration_error']:.3f}"
+    axes.errorbar(predicted, observed, yerr=margin, fmt="o-", color=BLUE, ecolor=BLUE, capsize=3, label=label)
+    axes.axhline(metrics["base_rate"], color=GREY, linestyle=":", label=f"base rate {metrics['base_rate']:.3f}")
+    _unit_square(axes)
+    axes.legend(loc="upper left", frameon=False)
+    return png(figure)
+
+
+def confusion_matrix(matrix: NDArray[np.int64], classes: tuple[str, str]) -> bytes:
+    """How many rows of each class got which answer; the colour is the share of the class."""
+    figure, axes = canvas("Confusion matrix at the threshold, held-out rows", "Answer", "True class")
+    axes.imshow(matrix / matrix.sum(axis=1, keepdims=True), cmap="Blues", vmin=0, vmax=1.6)
+    for (true, answer), count in np.ndenumerate(matrix):
+        share = count / matrix[true].sum()
+        axes.text(answer, true, f"{count:,}\n{share:.1%}", ha="center", va="center", color=INK, fontsize=13)
+    axes.set_xticks([0, 1], classes)
+    axes.set_yticks([0, 1], classes, rotation=90, va="center")
+    axes.grid(visible=False)
+    return png(figure)
+
+
+def importance(losses: Mapping[str, float]) -> bytes:
+    """How much AUC each column carries, the most important at the top."""
+    figure, axes = canvas("Permutation importance, held-out rows", "AUC lost when the column is shuffled", "")
+    names = list(losses)[:MOST][::-1]
+    values = [losses[name] for name in names]
+    bars = axes.barh(names, values, color=[BLUE if value > 0 else GREY for value in values])
+    axes.bar_label(bars, fmt="{:z.3f}", padding=3, fontsize=8, color=INK)
+    axes.margins(x=0.15)
+    axes.axvline(0, color=INK, linewidth=0.8)
+    axes.grid(visible=False, axis="y")
+    return png(figure)
+
+
+def canvas(title: str, across: str, up: str) -> tuple["Figure", "Axes"]:
+    """A figure with one pair of axes, in the style of all our pictures."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(title, color=INK, loc="left")
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
+    axes.grid(color="#e4e7eb", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _unit_square(axes: "Axes") -> None:
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1.02)
+
+
+def png(figure: "Figure") -> bytes:
+    """The figure as the bytes of a PNG picture."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()

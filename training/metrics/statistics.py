@@ -1,0 +1,117 @@
+"""Samples -> p-values and intervals that know how many rows there are, and corrections for many columns at once.
+
+A statistical check speaks up where chance is ruled out at NOTICE (then it is a fact, worth an `info`), and gives the
+alarm where chance is ruled out at ALARM and the effect is large enough to matter. Both hold for all columns of a
+check together, by Holm's method.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from training.metrics.classification import Floats
+
+NOTICE, ALARM = 0.01, 0.001
+BINS = 10
+
+
+@dataclass(frozen=True)
+class Effect:
+    """How large it is, and the chance of one at least as large where there is none."""
+
+    size: float
+    p_value: float
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """p-values adjusted for their number: below a level, the chance of any false one among them is below it too.
+
+    Holm, Scandinavian Journal of Statistics 6 (1979).
+    """
+    adjusted, worst = {}, 0.0
+    for rank, (name, value) in enumerate(sorted(p_values.items(), key=lambda each: each[1])):
+        worst = max(worst, min(1.0, value * (len(p_values) - rank)))
+        adjusted[name] = worst
+    return adjusted
+
+
+def psi(before: Floats, after: Floats, *, levels: bool) -> Effect:
+    """The population stability index of two samples, over their values (`levels`) or tenths of both; NaN is a bin.
+
+    Where both samples come from one population, PSI is about (1/n + 1/m) times a chi-squared variable with one degree
+    less than there are bins: Yurdakul and Naranjo, Journal of Risk Model Validation 14(4) (2020). The known limits 0.1
+    and 0.25 ignore n and m. Entities in both samples make it smaller than that, so the test errs on the quiet side.
+    """
+    counts = _counts(before, after, levels=levels)
+    if counts.shape[1] < 2:
+        return Effect(0.0, 1.0)
+    shares = (counts + 0.5) / (counts + 0.5).sum(axis=1, keepdims=True)  # an empty bin would be infinite
+    value = float(((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum())
+    return Effect(value, float(stats.chi2.sf(value / (1 / before.size + 1 / after.size), counts.shape[1] - 1)))
+
+
+def kolmogorov_smirnov(before: Floats, after: Floats) -> Effect:
+    """The greatest distance between two distribution functions, without NaN; the p-value is the asymptotic one.
+
+    Ties make the test err on the quiet side.
+    """
+    first, second = before[~np.isnan(before)], after[~np.isnan(after)]
+    if not (first.size and second.size):
+        return Effect(0.0, 1.0)
+    found = stats.ks_2samp(first, second, method="asymp")
+    return Effect(float(found.statistic), float(found.pvalue))
+
+
+def two_shares(before: Floats, after: Floats) -> Effect:
+    """The difference of two shares of ones, by the pooled z test."""
+    if not (before.size and after.size):
+        return Effect(0.0, 1.0)
+    pooled = np.concatenate([before, after]).mean()
+    error = np.sqrt(pooled * (1 - pooled) * (1 / before.size + 1 / after.size))
+    difference = float(after.mean() - before.mean())
+    return Effect(difference, float(2 * stats.norm.sf(abs(difference) / error)) if error > 0 else 1.0)
+
+
+def correlation_interval(correlation: float, rows: int, *, alpha: float = ALARM) -> tuple[float, float]:
+    """The interval of a correlation by Fisher's z (Metron 1, 1921); `rows` must be at least 4."""
+    centre = np.arctanh(np.clip(correlation, -1 + 1e-12, 1 - 1e-12))
+    margin = stats.norm.isf(alpha / 2) / np.sqrt(rows - 3)
+    return float(np.tanh(centre - margin)), float(np.tanh(centre + margin))
+
+
+def auc(positive: Floats, negative: Floats) -> float:
+    """The chance that a positive lies above a negative, a tie counting half."""
+    ranks = stats.rankdata(np.concatenate([positive, negative]))
+    above = ranks[: positive.size].sum() - positive.size * (positive.size + 1) / 2
+    return float(above / (positive.size * negative.size))
+
+
+def auc_error(value: float, positives: int, negatives: int) -> float:
+    """The standard error of an AUC. Hanley and McNeil, Radiology 143 (1982)."""
+    one, two = value / (2 - value), 2 * value**2 / (1 + value)
+    spread = value * (1 - value) + (positives - 1) * (one - value**2) + (negatives - 1) * (two - value**2)
+    return float(np.sqrt(max(spread, 0.0) / (positives * negatives)))
+
+
+def share_low(hits: int, rows: int, *, alpha: float) -> float:
+    """The lower bound of a share, exact: Clopper and Pearson, Biometrika 26 (1934)."""
+    return float(stats.beta.ppf(alpha, hits, rows - hits + 1)) if hits else 0.0
+
+
+def binned(values: Floats, edges_from: Floats) -> NDArray[np.int64]:
+    """The tenth of `edges_from` in which each value lies, 0 upwards; equal values share a bin; NaN is the last bin."""
+    known = edges_from[~np.isnan(edges_from)]
+    edges = np.unique(np.quantile(known, np.arange(1, BINS) / BINS)) if known.size else np.empty(0)
+    return np.where(np.isnan(values), edges.size + 1, np.searchsorted(edges, values, side="left")).astype(np.int64)
+
+
+def _counts(before: Floats, after: Floats, *, levels: bool) -> Floats:
+    """How often each bin occurs, shape (2, bins that occur)."""
+    both = np.concatenate([before, after])
+    codes = np.nan_to_num(both, nan=-1.0) if levels else binned(both, both)
+    _, places = np.unique(codes, return_inverse=True)
+    parts = (places[: before.size], places[before.size :])
+    return np.stack([np.bincount(part, minlength=places.max() + 1) for part in parts]).astype(np.float64)

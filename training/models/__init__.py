@@ -1,0 +1,1 @@
+"""Models: fitting, evaluation, compilation to ONNX."""

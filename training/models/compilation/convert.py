@@ -1,0 +1,137 @@
+"""A fitted scikit-learn classifier -> the same as an ONNX graph, in double precision.
+
+skl2onnx converts, with our own parts (`training.models.compilation`) where its own are in single precision: there a
+probability is off by 1e-7, a split on a value is off by a whole leaf, and equal votes are no longer equal."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from asof.errors import NotCompiled
+from asof.inference.runtime import PROBABILITIES
+from training.models.compilation import classifiers, columns
+from training.models.compilation.graph import OPSETS, TREES, TREES_IN_DOUBLE, Graph
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+    from sklearn.base import ClassifierMixin
+
+
+def convert(model: "ClassifierMixin", features: pd.DataFrame) -> "ModelProto":
+    """The ONNX graph of a model that takes such features.
+
+    It has one input of shape (rows, 1) for each column, by its name and in their order: text as string, numbers as
+    double. Raises NotCompiled where a part of the model has no counterpart.
+    """
+    from skl2onnx import convert_sklearn
+    from skl2onnx.common.data_types import DoubleTensorType, StringTensorType
+
+    active, converters = _without_idle_steps(model), _converters()
+    types = {True: StringTensorType, False: DoubleTensorType}
+    inputs = [(str(name), types[features[name].dtype == object]([None, 1])) for name in features]
+    try:
+        converted = convert_sklearn(
+            active,
+            name="model",
+            initial_types=inputs,
+            target_opset=OPSETS,
+            options={id(active): {"zipmap": False}},
+            custom_conversion_functions=converters,
+            custom_shape_calculators=dict.fromkeys(converters, _shape),
+        )
+    except NotCompiled:
+        raise
+    except Exception as error:  # skl2onnx raises many types, of its own and of Python's
+        told = str(error).strip().partition("\n")[0]
+        raise NotCompiled(f"skl2onnx does not convert it ({type(error).__name__}: {told})") from error
+    return _with_opsets(_named(_only_probabilities(converted), [name for name, _ in inputs]))
+
+
+def _without_idle_steps(model: "ClassifierMixin") -> "ClassifierMixin":
+    """The pipeline without its steps "passthrough", which skl2onnx does not know."""
+    from sklearn.pipeline import Pipeline
+
+    if not isinstance(model, Pipeline):
+        return model
+    return Pipeline([(name, step) for name, step in model.steps if step not in (None, "passthrough")])
+
+
+def _converters() -> dict[type, Callable[..., None]]:
+    from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier, RandomForestClassifier
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import OneHotEncoder, PowerTransformer, StandardScaler
+    from sklearn.tree import DecisionTreeClassifier
+
+    parts: dict[type, Callable[[Graph], None]] = {
+        OneHotEncoder: columns.one_hot,
+        SimpleImputer: columns.impute,
+        PowerTransformer: columns.power,
+        StandardScaler: columns.scale,
+        LogisticRegression: classifiers.regression,
+        DecisionTreeClassifier: classifiers.tree,
+        RandomForestClassifier: classifiers.forest,
+        ExtraTreesClassifier: classifiers.forest,
+        HistGradientBoostingClassifier: classifiers.boosting,
+    }
+    return {kind: _converter(part) for kind, part in parts.items()}
+
+
+def _converter(part: Callable[[Graph], None]) -> Callable[..., None]:
+    return lambda scope, operator, container: part(Graph(scope, operator, container))
+
+
+def _shape(operator: Any) -> None:
+    """Type and shape of what a part gives: skl2onnx expects single precision of some."""
+    from skl2onnx.common.data_types import DoubleTensorType, Int64TensorType
+    from sklearn.base import is_classifier
+
+    part, rows = operator.raw_operator, operator.inputs[0].get_first_dimension()
+    if is_classifier(part):
+        types = [Int64TensorType([rows]), DoubleTensorType([rows, 2])]
+    else:
+        types = [DoubleTensorType([rows, len(part.get_feature_names_out())])]
+    for output, told in zip(operator.outputs, types, strict=True):
+        output.type = told
+
+
+def _only_probabilities(converted: "ModelProto") -> "ModelProto":
+    """Without the label, which the threshold decides, and what only the label needs."""
+    graph = converted.graph
+    output = next(each for each in graph.output if each.name == PROBABILITIES)
+    needed, kept = {PROBABILITIES}, []
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+            kept.append(node)
+    initializers = [each for each in graph.initializer if each.name in needed]
+    for part, left in ((graph.output, [output]), (graph.node, kept[::-1]), (graph.initializer, initializers)):
+        left = [type(each).FromString(each.SerializeToString()) for each in left]
+        del part[:]
+        part.extend(left)
+    return converted
+
+
+def _named(converted: "ModelProto", names: Sequence[str]) -> "ModelProto":
+    """The inputs by the columns' own names: skl2onnx allows no spaces."""
+    if len(converted.graph.input) != len(names):
+        raise NotCompiled("skl2onnx leaves inputs out")
+    new = dict(zip((each.name for each in converted.graph.input), names, strict=True))
+    for given, name in zip(converted.graph.input, names, strict=True):
+        given.name = name
+    for node in converted.graph.node:
+        node.input[:] = [new.get(each, each) for each in node.input]
+    return converted
+
+
+def _with_opsets(converted: "ModelProto") -> "ModelProto":
+    """Declares the version that knows our trees, where there are any; skl2onnx has the domains in a random order."""
+    from onnx import helper
+
+    versions = {each.domain: each.version for each in converted.opset_import}
+    if any(node.op_type == "TreeEnsemble" for node in converted.graph.node):
+        versions[TREES] = TREES_IN_DOUBLE
+    del converted.opset_import[:]
+    converted.opset_import.extend(helper.make_opsetid(*each) for each in sorted(versions.items()))
+    return converted

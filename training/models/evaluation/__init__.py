@@ -1,0 +1,1 @@
+"""Evaluation on held-out rows, the model card and the seal."""

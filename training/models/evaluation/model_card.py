@@ -1,0 +1,67 @@
+"""TrainedModel, figures and pictures -> the model card: one HTML page that needs nothing but itself."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+
+from training.models.evaluation.ablation import Ablation
+from training.models.fitting.train import TrainedModel
+
+TITLES = {
+    "auc": "Area under the ROC curve",
+    "average_precision": "Average precision",
+    "log_loss": "Log loss",
+    "brier": "Brier score",
+    "calibration_error": "Expected calibration error (ten equal bins)",
+}
+DECISION_TITLES = {"precision": "Precision", "recall": "Recall", "f1": "F1", "accuracy": "Accuracy"}
+
+
+def model_card(
+    trained: TrainedModel,
+    metrics: Mapping[str, float],
+    importance: Mapping[str, float],
+    *,
+    ablations: Sequence[Ablation],
+    pictures: Mapping[str, bytes],
+) -> str:
+    """The page as HTML text; the PNG pictures are inside it as data URIs."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    template = Environment(
+        loader=PackageLoader("training", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    ).get_template("model_card.html")
+    return template.render(
+        trained=trained,
+        facts=trained.facts,
+        summary=trained.use_case.estimator(trained.estimator).summary,
+        metrics=metrics,
+        rows=_rows(metrics),
+        decisions=[
+            (title, metrics[f"{name}_at_threshold"], metrics[f"{name}_at_half"])
+            for name, title in DECISION_TITLES.items()
+        ],
+        train_rate=float(trained.train_side.labels.mean()),
+        importance=importance,
+        ablations=ablations,
+        pictures={name: base64.b64encode(picture).decode() for name, picture in pictures.items()},
+        about=_about(trained.facts.use_case),
+    )
+
+
+def _rows(metrics: Mapping[str, float]) -> list[tuple[str, float, str]]:
+    """Title, value and 95 % interval (or nothing) of each figure."""
+    return [
+        (
+            title,
+            metrics[name],
+            f"{metrics[f'{name}_low']:.4f} to {metrics[f'{name}_high']:.4f}" if f"{name}_low" in metrics else "",
+        )
+        for name, title in TITLES.items()
+    ]
+
+
+def _about(use_case: str) -> str:
+    """The use case's own words on purpose and limits: `model_card.html` in its folder; empty where there is none."""
+    page = files(f"asof.use_cases.{use_case}") / "model_card.html"
+    return page.read_text(encoding="utf-8") if page.is_file() else ""

@@ -1,0 +1,1 @@
+"""Fitting an estimator and recording the run."""

@@ -1,0 +1,136 @@
+"""A fitted model and its facts -> what MLflow keeps of the run: parameters, tags, tables and the model itself."""
+
+import platform
+import time
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from asof.model_facts import ModelFacts
+from asof.trust.trusted_types import TRUSTED_TYPES
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from sklearn.base import ClassifierMixin
+
+LIBRARIES = ("scikit-learn", "skops", "numpy", "pandas")
+"""What the artefact needs in order to be loaded, in the very versions that made it."""
+DEFINITION = "training_set.sql"
+
+
+def record_run(client: "MlflowClient", run_id: str, facts: ModelFacts, *, model: "ClassifierMixin") -> None:
+    """Parameters (every hyper-parameter that is a plain value), tags and feature_schema.json."""
+    from mlflow.entities import Param, RunTag
+
+    params = [Param(name, str(value)) for name, value in _params(facts, model).items()]
+    for start in range(0, len(params), 100):  # MLflow takes a hundred at once
+        client.log_batch(run_id, params=params[start : start + 100])
+    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in _tags(facts).items()])
+    client.log_dict(run_id, facts.contract.to_dict(), "feature_schema.json")
+
+
+def record_definition(client: "MlflowClient", run_id: str, definition: str) -> None:
+    """The SQL of the training set as training_set.sql: with the facts and the rows it gives the fingerprint again."""
+    if definition:
+        client.log_text(run_id, definition, DEFINITION)
+
+
+def record_search(client: "MlflowClient", run_id: str, fitted: "ClassifierMixin") -> None:
+    """What a search tried, how each candidate did and which one it chose; nothing where there was no search.
+
+    Parameters `search.scoring`, `search.folds` and `best.*`; the metric `best_cv_score`; `cv_mean` and `cv_std`, whose
+    step is the candidate's row in candidates.csv.
+    """
+    from mlflow.entities import Metric, Param
+
+    if not hasattr(fitted, "cv_results_"):
+        return
+    table = pd.DataFrame(fitted.cv_results_)[["params", "mean_test_score", "std_test_score", "rank_test_score"]]
+    chosen = {f"best.{name}": value for name, value in fitted.best_params_.items()}
+    search = {"search.scoring": fitted.scoring, "search.folds": fitted.n_splits_}
+    now = int(time.time() * 1000)
+    scores = [Metric("best_cv_score", float(fitted.best_score_), now, 0)]
+    for step, (mean, deviation) in enumerate(zip(table["mean_test_score"], table["std_test_score"], strict=True)):
+        scores += [Metric("cv_mean", float(mean), now, step), Metric("cv_std", float(deviation), now, step)]
+    params = [Param(name, str(value)) for name, value in (search | chosen).items()]
+    client.log_batch(run_id, metrics=scores, params=params)
+    client.log_text(run_id, table.to_csv(index_label="step"), "candidates.csv")
+
+
+def search_figures(fitted: "ClassifierMixin") -> dict[str, float]:
+    """The metrics of a search as a run tells them, of several steps the last one; nothing where there was no search."""
+    if not hasattr(fitted, "cv_results_"):
+        return {}
+    means, deviations = (fitted.cv_results_[name][-1] for name in ("mean_test_score", "std_test_score"))
+    return {"best_cv_score": float(fitted.best_score_), "cv_mean": float(means), "cv_std": float(deviations)}
+
+
+def record_model(model: "ClassifierMixin", facts: ModelFacts, *, example: pd.DataFrame) -> str:
+    """Saves the model into the active run and gives its URI; `example` is some rows of its input.
+
+    The file is written by skops, and read back with our own list of trusted types before it counts as saved. The
+    signature knows two types, double and string.
+    """
+    import mlflow
+    from mlflow.models import infer_signature
+
+    info = mlflow.sklearn.log_model(
+        model,
+        name="model",
+        serialization_format="skops",
+        skops_trusted_types=list(TRUSTED_TYPES),
+        pyfunc_predict_fn="predict_proba",
+        signature=infer_signature(example, model.predict_proba(example)),
+        input_example=example,
+        pip_requirements=[f"{library}=={version(library)}" for library in LIBRARIES],
+        metadata={"asof": facts.to_dict()},
+    )
+    return str(info.model_uri)
+
+
+def _params(facts: ModelFacts, model: "ClassifierMixin") -> dict[str, Any]:
+    plain = (bool, int, float, str, type(None))
+    return {
+        "estimator": facts.estimator,
+        "feature_service": facts.contract.feature_service,
+        "derived": ", ".join(facts.derived),
+        "as_of": facts.as_of.isoformat(),
+        "known_at": facts.known_at.isoformat(),
+        "random_state": facts.random_state,
+        "held_out_share": facts.split.share,
+        "held_out_seed": facts.split.seed,
+        **{f"model.{name}": value for name, value in model.get_params().items() if isinstance(value, plain)},
+    }
+
+
+def _tags(facts: ModelFacts) -> dict[str, str]:
+    return {
+        "git_commit": facts.git_commit,
+        "git_dirty": str(facts.git_dirty).lower(),
+        "fingerprint": facts.fingerprint,
+        "rows_digest": facts.rows_digest,
+        "model_digest": facts.model_digest,
+        "feature_service": facts.contract.feature_service,
+        "use_case": facts.use_case,
+        **environment(),
+    }
+
+
+def environment() -> dict[str, str]:
+    """What may change a model of the same rows: versions, the machine, and what multiplies its matrices."""
+    return {
+        "version.python": platform.python_version(),
+        **{f"version.{library}": version(library) for library in (*LIBRARIES, "scipy", "mlflow", "feast")},
+        "machine": f"{platform.system()} {platform.machine()}",
+        "blas": _blas(),
+    }
+
+
+def _blas() -> str:
+    """Each BLAS that is loaded, with the processor whose kernels it chose: another one sums in another order."""
+    from threadpoolctl import threadpool_info
+
+    found = (each for each in threadpool_info() if each["user_api"] == "blas")
+    told = {f"{each['internal_api']} {each['version']} {each.get('architecture', '')}".strip() for each in found}
+    return ", ".join(sorted(told))

@@ -1,0 +1,44 @@
+"""TrainingSet -> TrainedModel: fitted on the training side, saved with skops, logged to MLflow with its facts."""
+
+from dataclasses import dataclass
+
+from asof.settings import Settings
+from asof.use_case import UseCase
+from training.features.datasets.training_set import TrainingSet
+from training.models.fitting.fit import FittedModel, check_estimator, divide, fit_model
+from training.models.fitting.kept_rows import keep_rows
+from training.models.fitting.run_record import record_definition, record_model, record_run, record_search
+from training.tracking.client import tracked_run
+
+
+@dataclass(frozen=True)
+class TrainedModel(FittedModel):
+    """A fitted model, and where MLflow keeps it."""
+
+    run_id: str
+    model_uri: str
+
+
+def train(
+    settings: Settings,
+    use_case: UseCase,
+    training_set: TrainingSet,
+    *,
+    estimator: str | None = None,
+    random_state: int = 42,
+) -> TrainedModel:
+    """Fits the estimator (default: the use case's) on the rows that are not held out, and logs it as a new run.
+
+    Raises ConfigurationError for an unknown estimator or an MLflow that does not answer, TrainingSetError as
+    `training.models.fitting.fit.divide` does, and ModelError for an estimator that the service could not serve.
+    """
+    sides = divide(use_case, training_set, estimator=estimator)
+    check_estimator(sides, random_state=random_state)
+    with tracked_run(settings, use_case.model_name, sides.estimator) as (client, run_id):
+        fitted = fit_model(sides, random_state=random_state)
+        record_run(client, run_id, fitted.facts, model=fitted.model)
+        record_definition(client, run_id, training_set.definition)
+        keep_rows(client, run_id, training_set)
+        record_search(client, run_id, fitted.search)
+        model_uri = record_model(fitted.model, fitted.facts, example=fitted.held_out.features.head(3))
+    return TrainedModel(**vars(fitted), run_id=run_id, model_uri=model_uri)

@@ -1,0 +1,1 @@
+"""From the version in Production to a Bento."""

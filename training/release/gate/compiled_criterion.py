@@ -1,0 +1,58 @@
+"""A version -> the criterion of promotion that its compiled model says what scikit-learn says, of all that it saw."""
+
+from asof.errors import ModelError
+from asof.inference.runtime import MODEL_ONNX, Onnx
+from asof.settings import Settings
+from asof.use_case import UseCase
+from training.features.datasets.dataset import build_training_set
+from training.features.datasets.training_set import TrainingSet, frame_of
+from training.models.compilation.agreement import agreement
+from training.models.fitting.kept_rows import are_those, kept_rows
+from training.release.gate.criteria import Criterion
+from training.release.registry.versions import ModelVersion, estimator_in, verified_version
+from training.tracking.client import open_tracking
+
+NAME = "compiled model agrees with scikit-learn"
+
+
+def compiled_agrees(settings: Settings, use_case: UseCase, version: ModelVersion) -> Criterion:
+    """Whether model.onnx gives the estimator's probabilities and labels of every row of the version's training set.
+
+    A version without one passes: scikit-learn serves it.
+    """
+    try:
+        with verified_version(settings, version) as verified:
+            if MODEL_ONNX not in verified.manifest.files:
+                return Criterion(NAME, True, {}, "it is not compiled: scikit-learn serves it, the run's tags say why")
+            runtime, estimator = Onnx(verified.read(MODEL_ONNX)), estimator_in(verified)
+    except ModelError as error:
+        return Criterion(NAME, False, {}, str(error))
+    features = _training_set(settings, use_case, version).complete().features
+    try:
+        agreed = agreement(runtime, estimator, features, threshold=version.facts.threshold)
+    except (ValueError, TypeError, KeyError) as error:
+        return Criterion(NAME, False, {}, f"{MODEL_ONNX} does not take a row that scikit-learn takes: {error}")
+    return Criterion(NAME, agreed.holds, agreed.figures, str(agreed))
+
+
+def _training_set(settings: Settings, use_case: UseCase, version: ModelVersion) -> TrainingSet:
+    """Both sides of the version's training set: as its run keeps it, or else built again."""
+    facts, kept = version.facts, kept_rows(open_tracking(settings), version.run_id)
+    if kept is None or not are_those(kept, facts, label := kept.column_names[-1]):
+        return build_training_set(
+            settings,
+            use_case,
+            facts.as_of,
+            known_at=facts.known_at,
+            feature_service=facts.contract.feature_service,
+        )
+    return TrainingSet(
+        frame_of(kept, facts.contract, label),
+        facts.contract,
+        label,
+        as_of=facts.as_of,
+        known_at=facts.known_at,
+        fingerprint=facts.fingerprint,
+        rows_digest=facts.rows_digest,
+        derived=use_case.derivations(facts.derived),
+    )

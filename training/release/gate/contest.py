@@ -1,0 +1,102 @@
+"""Challenger and champion -> Contest: what both say of the same held-out rows, which neither was trained on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from asof.errors import ModelError, TrainingSetError
+from asof.features.feature_contract import FeatureContract, model_input
+from asof.settings import Settings
+from training.features.datasets.training_set import TrainingSet
+from training.metrics.classification import Floats, Labels
+from training.models.fitting.servable import probabilities
+from training.one_thread import one_thread
+from training.release.registry.versions import ModelVersion, load_model
+
+BuildSet = Callable[[FeatureContract], TrainingSet]
+"""Builds the rows of a contract, always as of and as known at the same two moments: those of the comparison."""
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Labels (0 or 1) and probabilities of the same held-out rows, each of shape (rows,).
+
+    `champion` is None where nothing is in Production. `base_rate` is that of the rows that are not held out: what a
+    constant model would say. `seed` draws what chance gives.
+    """
+
+    labels: Labels
+    challenger: Floats
+    champion: Floats | None
+    base_rate: float
+    seed: int
+
+
+def hold_contest(
+    settings: Settings, challenger: ModelVersion, champion: ModelVersion | None, *, training_set_for: BuildSet
+) -> Contest:
+    """Scores both on the rows that are held out from both and lack no feature of either.
+
+    A split by key holds the same users out in every month, so the rows may be those of a later month than the models'.
+    Raises ModelError where a split was drawn from other rows than these, where the champion's features are gone, or
+    where a model gives no probabilities; TrainingSetError where no row is complete.
+    """
+    own = _drawn_from(challenger, training_set_for(challenger.facts.contract))
+    train_side, held_out = own.complete().split(challenger.facts.split)
+    table = pd.DataFrame({"label": held_out.labels}, index=pd.Index(held_out.entities))
+    table["challenger"] = _scores(settings, challenger, held_out)
+    if champion:  # a row that is not held out from the champion, too, gets no score of it, and goes
+        table["champion"] = _champion_scores(settings, champion, own, training_set_for=training_set_for)
+    table = table.dropna()
+    return Contest(
+        labels=table["label"].to_numpy(dtype="int64"),
+        challenger=table["challenger"].to_numpy(),
+        champion=table["champion"].to_numpy() if champion else None,
+        base_rate=float(train_side.labels.mean()),
+        seed=challenger.facts.random_state,
+    )
+
+
+def _drawn_from(version: ModelVersion, rows: TrainingSet) -> TrainingSet:
+    """The rows. Raises ModelError where nobody can tell which of them the version has seen."""
+    facts = version.facts
+    if facts.split.seed is not None and rows.rows_digest != facts.rows_digest:
+        raise ModelError(
+            f"{version.name} version {version.version} was trained on rows drawn from another data set "
+            f"(rows {facts.rows_digest[:12] or 'not recorded'}, now {rows.rows_digest[:12]}): nobody can tell which of "
+            "these it has seen. Train it again, or split by key (a Split without a seed)."
+        )
+    return rows
+
+
+def _champion_scores(
+    settings: Settings, champion: ModelVersion, own: TrainingSet, *, training_set_for: BuildSet
+) -> "pd.Series[float]":
+    contract, split = champion.facts.contract, champion.facts.split
+    theirs = _drawn_from(champion, own if contract.digest == own.contract.digest else training_set_for(contract))
+    _, held_out = theirs.complete().split(split)
+    return pd.Series(_scores(settings, champion, held_out), index=pd.Index(held_out.entities))
+
+
+def _scores(settings: Settings, version: ModelVersion, side: TrainingSet) -> Floats:
+    """The version's probability of each row, shape (rows,), from the features of its own contract."""
+    if side.frame.empty:
+        raise TrainingSetError(
+            f"No held-out row as of {side.as_of.date()} has every feature of {version.name} version {version.version}: "
+            "ingest that month again."
+        )
+    try:
+        derived = {name: side.derived[name] for name in version.facts.derived}
+        features = model_input(side.frame, version.facts.contract, derived)
+    except KeyError as error:
+        raise ModelError(
+            f"{version.name} version {version.version} takes the feature {error}, which "
+            f"{side.contract.feature_service or version.facts.use_case} no longer has: put it back, or roll back to a "
+            "version without it."
+        ) from error
+    try:
+        with one_thread():
+            return probabilities(load_model(settings, version), features)
+    except ModelError as error:
+        raise ModelError(f"{version.name} version {version.version} cannot be compared: {error}") from error

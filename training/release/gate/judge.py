@@ -1,0 +1,89 @@
+"""A challenger -> the judge of its promotion: given the champion, every criterion with verdict, figures and reason."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from asof.errors import TrainingSetError
+from asof.features.feature_contract import FeatureContract
+from asof.features.feature_store import definition_records, registered_contract
+from asof.settings import Settings
+from asof.use_case import UseCase
+from training.features.datasets.dataset import build_training_set, newest_labelled
+from training.features.datasets.training_set import TrainingSet
+from training.release.gate.compiled_criterion import compiled_agrees
+from training.release.gate.contest import hold_contest
+from training.release.gate.criteria import Criterion, judge
+from training.release.gate.parity_criterion import store_criteria
+from training.release.gate.serving_criteria import contract_fits, data_checked, served_as_evaluated
+from training.release.registry.versions import ModelVersion
+
+CONTEST = "compared on users whom neither was trained on"
+
+
+def judge_of(
+    settings: Settings, use_case: UseCase, challenger: ModelVersion, *, known_at: datetime | None = None
+) -> Callable[[ModelVersion | None], tuple[Criterion, ...]]:
+    """Both are compared at the newest moment that has labels, as known at `known_at` (default: now).
+
+    All criteria are judged, also where an early one fails; a model that does not load is compared with nothing. Raises
+    what `hold_contest` and the platforms raise where nothing can be said.
+    """
+
+    def criteria(champion: ModelVersion | None) -> tuple[Criterion, ...]:
+        moment = newest_labelled(settings, use_case, known_at)
+        served = served_as_evaluated(settings, use_case, challenger)
+        fits = contract_fits(settings, use_case, challenger)
+        if served[0].passed and fits.passed:
+            compared = _compared(settings, use_case, challenger, champion, moment=moment, known_at=known_at)
+        else:
+            compared = (Criterion(CONTEST, False, {}, "it could not answer: see below"),)
+        facts = challenger.facts
+        months = [(facts.as_of, facts.known_at), (moment, known_at)]
+        parity = store_criteria(settings, use_case, facts.contract) if fits.passed else ()
+        compiled = compiled_agrees(settings, use_case, challenger)
+        return (*compared, fits, *parity, *data_checked(settings, use_case, months), *served, compiled)
+
+    return criteria
+
+
+def _compared(
+    settings: Settings,
+    use_case: UseCase,
+    challenger: ModelVersion,
+    champion: ModelVersion | None,
+    *,
+    moment: datetime,
+    known_at: datetime | None,
+) -> tuple[Criterion, ...]:
+    def rows(contract: FeatureContract) -> TrainingSet:
+        return build_training_set(
+            settings, use_case, moment, known_at=known_at, feature_service=contract.feature_service
+        )
+
+    redefined = _redefined(settings, champion) if champion else ""
+    try:
+        contest = hold_contest(settings, challenger, None if redefined else champion, training_set_for=rows)
+    except TrainingSetError as error:  # labels of one class, or no complete row
+        return (Criterion(CONTEST, False, {}, str(error)),)
+    positives = float(contest.labels.sum())
+    figures = {"rows": float(contest.labels.size), "positives": positives}
+    told = f"{contest.labels.size} rows as of {moment.date()}, {positives:.0f} of them positive{redefined}"
+    return (Criterion(CONTEST, True, figures, told), *judge(contest, use_case.gate))
+
+
+def _redefined(settings: Settings, champion: ModelVersion) -> str:
+    """Why nothing can be compared with the champion, in words; empty where it can.
+
+    Of features that are defined otherwise than for it, or in a way that it does not record, it would say something that
+    it never says in Production, where the service refuses to answer with it: the challenger is judged as a first
+    version is.
+    """
+    contract = champion.facts.contract
+    registered = registered_contract(settings, contract.feature_service) if contract.views else None
+    if registered is None:
+        return ""
+    changed = contract.redefined(registered.definitions, definition_records(settings, contract).accepted)
+    if not (changed or contract.unrecorded(registered.definitions)):
+        return ""
+    found = "; ".join(changed.values()) or "it does not record the definitions of its features"
+    return f"; not compared with version {champion.version}, which cannot answer any more: {found}"

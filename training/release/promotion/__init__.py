@@ -1,0 +1,1 @@
+"""Promotion and rollback with a history that cannot be rewritten unnoticed."""

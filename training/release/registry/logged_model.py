@@ -1,0 +1,86 @@
+"""A registered version, or a run's id -> LoggedModel: which model a bundle is to hold."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from asof.errors import ModelError
+from asof.model_facts import ModelFacts
+from asof.settings import Settings
+from asof.use_case import UseCase
+from training.release.registry.tags import model_tag
+from training.release.registry.versions import ModelVersion
+from training.tracking.client import open_tracking
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+
+@dataclass(frozen=True)
+class LoggedModel:
+    """A model as its run logged it: where MLflow keeps it, and its number in the registry (None: not registered)."""
+
+    name: str
+    version: str | None
+    run_id: str
+    uri: str
+    facts: ModelFacts
+
+    @property
+    def tag(self) -> str:
+        """Its name in BentoML's store: the same model, the same tag."""
+        return model_tag(self.name, self.version, self.run_id)
+
+
+def of_version(version: ModelVersion) -> LoggedModel:
+    """The model of a registered version."""
+    uri = f"models:/{version.name}/{version.version}"
+    return LoggedModel(version.name, version.version, version.run_id, uri=uri, facts=version.facts)
+
+
+def of_run(settings: Settings, use_case: UseCase, run_id: str) -> LoggedModel:
+    """The model that a run logged, whether it was registered or not.
+
+    Raises ModelError where there is no such run, where it logged no model, or one that is not of this use case.
+    """
+    client = open_tracking(settings)
+    uri = _model_uri(_run(client, run_id))
+    import mlflow
+
+    told = (mlflow.models.Model.load(uri).metadata or {}).get("asof")
+    if told is None:
+        raise ModelError(f"The model of run {run_id} was not trained by AsOf: train one here.")
+    facts = ModelFacts.from_dict(told)
+    if facts.use_case != use_case.name:
+        raise ModelError(f"The model of run {run_id} is of {facts.use_case!r}, not of {use_case.name!r}: name its own.")
+    return LoggedModel(use_case.model_name, _number(client, use_case, run_id), run_id, uri=uri, facts=facts)
+
+
+def _number(client: "MlflowClient", use_case: UseCase, run_id: str) -> str | None:
+    """The number under which the registry knows the run's model, or None."""
+    known = client.search_model_versions(f"name='{use_case.model_name}' and run_id='{run_id}'")
+    return str(known[0].version) if known else None
+
+
+def _run(client: "MlflowClient", run_id: str) -> "Run":
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        raise ModelError(
+            f"MLflow knows no run {run_id!r}: see `python -m flows retrain`, or MLflow's pages."
+        ) from error
+    if run.info.lifecycle_stage != "active":
+        raise ModelError(f"Run {run_id} was deleted: restore it (`mlflow runs restore`), or take another.")
+    return run
+
+
+def _model_uri(run: "Run") -> str:
+    """The newest model that the run logged."""
+    outputs = run.outputs.model_outputs if run.outputs else []
+    if not outputs:
+        raise ModelError(f"Run {run.info.run_id} ({run.info.status.lower()}) logged no model: take one that finished.")
+    return f"models:/{max(outputs, key=lambda output: output.step).model_id}"

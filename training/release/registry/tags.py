@@ -1,0 +1,37 @@
+"""A version or a run -> the tags that its model and its Bento have in BentoML's stores: same input, same tags."""
+
+import hashlib
+
+from asof.settings import PROJECT
+from asof.trust.signing_keys import TrustedKeys, public_text
+
+BENTOFILE = PROJECT / "bentofile.yaml"
+
+
+def model_tag(name: str, version: str | None, run_id: str) -> str:
+    """The tag of the model that a run logged; `version` is its number in the registry (None: not registered)."""
+    number = f"v{version}" if version else "run"
+    return f"{name}:{number}-{run_id[:8]}"
+
+
+def bento_tag(model_tag: str, keys: TrustedKeys) -> str:
+    """The tag of the Bento that holds the model, the keys that it trusts, and the sources as they are now."""
+    return f"{model_tag}-{_digest(public_text(keys))[:8]}"
+
+
+def code_tag(name: str, keys: str) -> str:
+    """The tag of the Bento that holds no model: the sources as they are now, and the keys' text if it trusts any."""
+    return f"{name}:code-{_digest(keys)[:8]}"
+
+
+def _digest(keys: str) -> str:
+    """SHA-256 over the keys, bentofile.yaml and every file that its allow-list names."""
+    import yaml
+
+    patterns = yaml.safe_load(BENTOFILE.read_text())["include"]
+    files = {path for pattern in patterns for path in PROJECT.glob(pattern.lstrip("/")) if path.is_file()}
+    digest = hashlib.sha256(f"{keys}\n".encode())
+    for path in sorted({BENTOFILE, *files}):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(PROJECT)} {len(content)}\n".encode() + content)
+    return digest.hexdigest()

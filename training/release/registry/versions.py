@@ -1,0 +1,146 @@
+"""Versions of a registered model: found by number or alias, read, downloaded, verified and loaded."""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asof.errors import ModelError
+from asof.model_facts import ModelFacts
+from asof.settings import Settings
+from asof.trust.signed_manifest import VerifiedFolder, verify_folder
+from asof.trust.signing_keys import trusted_keys
+from asof.trust.trusted_types import load_trusted
+from asof.use_case import UseCase
+from training.tracking.client import open_tracking
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import RegisteredModel
+    from sklearn.base import ClassifierMixin
+
+
+ALIAS = "production"
+
+
+def production_number(client: "MlflowClient", name: str) -> str | None:
+    """The number of the version that the alias `production` names, or None."""
+    return alias_of(client.search_registered_models(f"name='{name}'"))
+
+
+def alias_of(models: "Sequence[RegisteredModel]") -> str | None:
+    number = models[0].aliases.get(ALIAS) if models else None
+    return str(number) if number else None
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """One version of a registered model. `metrics` are those of its search, if any, and of its evaluation."""
+
+    name: str
+    version: str
+    run_id: str
+    facts: ModelFacts
+    metrics: Mapping[str, float]
+
+
+def model_version(settings: Settings, use_case: UseCase, version: str) -> ModelVersion:
+    """A registered version of the use case. Raises ModelError where there is none, or where it is not one of ours."""
+    return read_version(open_tracking(settings), use_case.model_name, version)
+
+
+def production(settings: Settings, use_case: UseCase) -> ModelVersion | None:
+    """The version that the alias `production` names, or None."""
+    client = open_tracking(settings)
+    number = production_number(client, use_case.model_name)
+    return read_version(client, use_case.model_name, number) if number else None
+
+
+def load_model(settings: Settings, version: ModelVersion) -> "ClassifierMixin":
+    """The fitted scikit-learn model of a version; nothing is built from it before signature and types are checked.
+
+    Raises UntrustedModel where its bytes are not what was signed, or where it holds a type that is not trusted;
+    ModelError where it is not kept with skops.
+    """
+    with verified_version(settings, version) as verified:
+        return estimator_in(verified)
+
+
+def estimator_in(verified: VerifiedFolder) -> "ClassifierMixin":
+    """The fitted model in a folder that was found right. Raises as `load_model` does."""
+    named = f"The model of run {verified.manifest.run_id}"
+    return load_trusted(verified.read(_skops_file(named, verified.folder)))
+
+
+@contextmanager
+def verified_version(settings: Settings, version: ModelVersion) -> Iterator[VerifiedFolder]:
+    """A copy of all that MLflow keeps of a version, for the time of a block.
+
+    Raises UntrustedModel as `verify_folder`, and where it was signed for another run.
+    """
+    with verified_folder(settings, _uri(version.name, version.version)) as verified:
+        yield verified.of_run(version.run_id)
+
+
+@contextmanager
+def verified_folder(settings: Settings, uri: str) -> Iterator[VerifiedFolder]:
+    """A copy of all that MLflow keeps of a model, for the time of a block. Raises UntrustedModel as `verify_folder`."""
+    open_tracking(settings)
+    import mlflow
+
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
+        yield verify_folder(copy, trusted_keys(settings))
+
+
+@contextmanager
+def model_file(settings: Settings, version: ModelVersion) -> Iterator[Path]:
+    """A copy of the version's skops file, for the time of a block. Raises ModelError where it is kept otherwise."""
+    open_tracking(settings)
+    import mlflow
+
+    uri = _uri(version.name, version.version)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
+        yield copy / _skops_file(uri, copy)
+
+
+def _skops_file(named: str, folder: Path) -> str:
+    """The name of the estimator's file, as MLmodel tells it. Raises ModelError where it is kept otherwise."""
+    import mlflow
+
+    flavour: Mapping[str, Any] = mlflow.models.Model.load(str(folder)).flavors.get("sklearn", {})
+    if flavour.get("serialization_format") != "skops":
+        raise ModelError(f"{named} is not kept with skops and could run any code when it is loaded: train it again.")
+    return str(flavour["pickled_model"])
+
+
+def read_version(client: "MlflowClient", name: str, number: str) -> ModelVersion:
+    """A version by its number. Raises ModelError where there is none, or where it is not one of ours."""
+    import mlflow
+
+    run_id = _run_id(client, name, number)
+    facts = (mlflow.models.Model.load(_uri(name, number)).metadata or {}).get("asof")
+    if facts is None or not run_id:
+        raise ModelError(f"{name} version {number} was not trained by AsOf: train and register one here.")
+    metrics = dict(client.get_run(run_id).data.metrics)
+    return ModelVersion(name, number, run_id, facts=ModelFacts.from_dict(facts), metrics=metrics)
+
+
+def _run_id(client: "MlflowClient", name: str, number: str) -> str | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run_id: str | None = client.get_model_version(name, number).run_id
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        known = sorted(int(each.version) for each in client.search_model_versions(f"name='{name}'"))
+        raise ModelError(f"{name} has no version {number!r}; it has: {known or 'none yet'}.") from error
+    return run_id
+
+
+def _uri(name: str, number: str) -> str:
+    return f"models:/{name}/{number}"

@@ -1,0 +1,169 @@
+"""Snapshot tables -> chunks of users with what is held of each feature, streamed: memory does not grow with the users.
+
+One COPY gives all of them, so that a run sees the tables as they were at one moment, whatever is loaded meanwhile.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as arrow
+from numpy.typing import NDArray
+from psycopg import sql
+
+from asof.extract_schema import ExtractSchema
+from asof.features.definition_records import DefinitionRecords
+from asof.features.feature_contract import Feature, FeatureContract
+from asof.features.feature_store import definition_records, feature_store
+from asof.inference.found_columns import DTYPES, FoundColumn, FoundColumns
+from asof.inference.policies import Registered, require_same, view_policy
+from asof.inference.verdicts import Policy
+from asof.settings import Settings
+from training.data.snapshots.copy_query import copied
+from training.data.snapshots.known_at import KnownTables
+from training.features.datasets.point_in_time import never_quadratic, read_sources
+from training.features.datasets.point_in_time_sql import Form, ViewSource, joined_view
+from training.features.datasets.rows_digest import TYPES
+
+MOMENT = "moment of the row"
+"""The column of a view's join that tells what its row describes; no feature has blanks in its name."""
+
+
+USERS = "SELECT DISTINCT {entity} FROM {entities}{where} ORDER BY {entity}"
+
+
+ROWS = """
+SELECT labelled.{entity}, {columns}
+FROM ({users}) AS labelled{views}
+ORDER BY labelled.{entity}"""
+
+
+@dataclass(frozen=True)
+class Users:
+    """Every user beyond the key `after` of whom the entity table has a row; which are seen, the search path tells."""
+
+    extract: ExtractSchema
+    after: str | None = None
+
+    def listed(self) -> sql.Composed:
+        """Their keys in order."""
+        entity = sql.Identifier(self.extract.entity)
+        beyond = (
+            sql.SQL(" WHERE {} > {}").format(entity, sql.Literal(self.after)) if self.after is not None else sql.SQL("")
+        )
+        return sql.SQL(USERS).format(entity=entity, entities=sql.Identifier(self.extract.entities), where=beyond)
+
+
+def user_rows(users: Users, sources: Iterable[ViewSource], as_of: datetime) -> dict[Form, sql.Composed]:
+    """Key, then for each source its features and the moment of its row: one row for each user, in two forms.
+
+    All of a source's columns are null where it has no row of the user up to `as_of`.
+    """
+    dated = [replace(each, ttl=0, columns={**each.columns, MOMENT: each.time}) for each in sources]
+    entity = sql.Identifier(users.extract.entity)
+    columns = [sql.Identifier(each.view, name) for each in dated for name in each.columns]
+    return {
+        form: sql.SQL(ROWS).format(
+            entity=entity,
+            columns=sql.SQL(", ").join(columns),
+            users=users.listed(),
+            views=sql.SQL("").join(joined_view(each, entity, as_of, form) for each in dated),
+        )
+        for form in Form
+    }
+
+
+@dataclass(frozen=True)
+class ScoredFeatures:
+    """The contract of a model, the sources of its views, and the policy of each feature in the contract's order."""
+
+    contract: FeatureContract
+    sources: Sequence[ViewSource]
+    policies: Sequence[Policy]
+
+    @property
+    def views(self) -> str:
+        """The digest of what is read, and of how it is judged."""
+        return hashlib.sha256(repr((self.sources, self.policies)).encode()).hexdigest()
+
+
+def read_features(settings: Settings, contract: FeatureContract) -> ScoredFeatures:
+    """Raises FeatureContractMismatch where the registry has other features than the model takes.
+
+    Raises TrainingSetError where it does not know the model's feature service.
+    """
+    registered, sources = read_sources(settings, contract.feature_service)
+    accepted = definition_records(settings, contract).accepted
+    require_same(contract, Registered(registered, {}, DefinitionRecords(accepted=accepted)))
+    with feature_store(settings) as store:
+        views = {name: store.get_feature_view(name) for name in contract.views}
+    policies = {name: view_policy(view.ttl, view.tags) for name, view in views.items()}
+    return ScoredFeatures(contract, sources, [policies[feature.view] for feature in contract.features])
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some users: their keys, and what is held of them, in the same order."""
+
+    entities: arrow.Array
+    found: FoundColumns
+
+    def __len__(self) -> int:
+        return len(self.entities)
+
+
+def read_chunks(
+    tables: KnownTables, users: Users, features: ScoredFeatures, *, as_of: datetime, size: int
+) -> Iterator[Chunk]:
+    """All users in order, `size` at a time. Raises TrainingSetError for a value that is not of its feature's type."""
+    types = {users.extract.entity: TYPES["String"]}
+    dtypes = {feature.name: TYPES[feature.dtype] for feature in features.contract.features}
+    for source in features.sources:
+        types |= {name: dtypes[name] for name in source.columns} | {_moment(source.view): TYPES["UnixTimestamp"]}
+    with never_quadratic(tables, user_rows(users, features.sources, as_of)) as query:
+        for table in _sized(copied(tables.connection, query, types), size):
+            yield _chunk(table, features.contract)
+
+
+def _moment(view: str) -> str:
+    return f"moment of {view}"
+
+
+def _sized(tables: Iterable[arrow.Table], size: int) -> Iterator[arrow.Table]:
+    """The same rows cut anew, `size` in each table but the last: so a run that goes on cuts them at the same places."""
+    left: arrow.Table | None = None
+    for table in tables:
+        whole = table if left is None else arrow.concat_tables([left, table])
+        cut = len(whole) - len(whole) % size
+        yield from (whole.slice(start, size).combine_chunks() for start in range(0, cut, size))
+        left = whole.slice(cut)
+    if left is not None and len(left):
+        yield left.combine_chunks()
+
+
+def _chunk(table: arrow.Table, contract: FeatureContract) -> Chunk:
+    moments = {view: _moments(_array(table, _moment(view))) for view in contract.views}
+    columns = [_column(_array(table, feature.name), feature, moments[feature.view]) for feature in contract.features]
+    return Chunk(_array(table, table.column_names[0]), FoundColumns(contract.features, columns))
+
+
+def _array(table: arrow.Table, name: str) -> arrow.Array:
+    return table[name].chunk(0)
+
+
+def _moments(values: arrow.Array) -> NDArray[np.datetime64]:
+    """In UTC, NaT for none."""
+    told: NDArray[np.datetime64] = values.to_numpy(zero_copy_only=False).astype("datetime64[us]", copy=False)
+    return told
+
+
+def _column(values: arrow.Array, feature: Feature, moments: NDArray[np.datetime64]) -> FoundColumn:
+    """A NaN is a null, as the service reads it."""
+    nulls: NDArray[np.bool_] = values.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
+    dtype = DTYPES.get(feature.dtype, "object")
+    filled = values if dtype == "object" else values.fill_null(np.zeros((), dtype).item())
+    given: NDArray[Any] = filled.to_numpy(zero_copy_only=False)
+    return FoundColumn(given.astype(dtype, copy=False), nulls, moments)

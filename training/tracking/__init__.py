@@ -1,0 +1,1 @@
+"""MLflow: its address, clients and artifacts."""

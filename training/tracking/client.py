@@ -1,0 +1,110 @@
+"""Settings -> MLflow, opened: the one place that sets its global state, and that finds out soon if it is not there."""
+
+import importlib
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asof.errors import ConfigurationError
+from asof.home import private_folder
+from asof.settings import Settings
+from training.tracking.address import check_tracking_address, unusable
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+def open_tracking(settings: Settings) -> "MlflowClient":
+    """A client of the tracking server and registry. Raises ConfigurationError within five seconds if it is away."""
+    check_tracking_address(settings.tracking_uri)
+    import mlflow
+    from mlflow.environment_variables import (
+        MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR,
+        MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT,
+    )
+
+    MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.set(True)  # stdout is for results
+    MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # it misses pip, and so may an environment
+    mlflow.set_tracking_uri(settings.tracking_uri)
+    mlflow.set_registry_uri(settings.tracking_uri)
+    with warnings.catch_warnings():
+        # MLflow warns of itself: of a loader that SQLAlchemy 2.1 deprecates, and of a type hint in its own agents.
+        warnings.filterwarnings("ignore", "The ``noload`` loader strategy", DeprecationWarning)
+        warnings.filterwarnings("ignore", ".*Any type hint is inferred as AnyType", UserWarning)
+        importlib.import_module("mlflow.pyfunc")
+        return _client(settings.tracking_uri)
+
+
+@contextmanager
+def tracked_run(settings: Settings, experiment: str, name: str) -> Iterator[tuple["MlflowClient", str]]:
+    """A new run, active for the block: the client and the run's id. An error in the block marks the run as failed."""
+    client = open_tracking(settings)
+    import mlflow
+    from mlflow.environment_variables import MLFLOW_RUN_ID
+
+    MLFLOW_RUN_ID.unset()  # else MLflow goes on with somebody else's run
+    with mlflow.start_run(experiment_id=_experiment(client, settings, experiment), run_name=name) as run:
+        yield client, run.info.run_id
+
+
+@contextmanager
+def stages_allowed() -> Iterator[None]:
+    """Silences MLflow's notice that stages are deprecated: people who read them are why we still set them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*(stage|latest_versions).*deprecated", category=FutureWarning)
+        yield
+
+
+def _client(uri: str) -> "MlflowClient":
+    """A client that has had an answer: a refused password or another program's tables show only now."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client = MlflowClient()
+        client.search_experiments(max_results=1)
+    except MlflowException as error:
+        raise unusable(uri, error) from None  # the cause could tell the password
+    return client
+
+
+def _experiment(client: "MlflowClient", settings: Settings, name: str) -> str:
+    """The id of the experiment, made if it is new. A server keeps artefacts itself; a database leaves them to us."""
+    from mlflow.exceptions import MlflowException
+
+    if found := client.get_experiment_by_name(name):
+        return str(found.experiment_id)
+    artefacts = settings.home.absolute() / "artifacts"
+    served = settings.tracking_uri.startswith("http")
+    if not served:
+        private_folder(artefacts)
+    try:
+        return str(client.create_experiment(name, artifact_location=None if served else artefacts.as_uri()))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        return str(client.get_experiment_by_name(name).experiment_id)  # another process was quicker
+
+
+def has_registry(settings: Settings) -> bool:
+    """Whether MLflow answers and has its tables, which its client would make."""
+    try:
+        check_tracking_address(settings.tracking_uri)
+    except ConfigurationError:
+        return False
+    if settings.tracking_uri.startswith("http"):
+        return True
+    import sqlalchemy
+
+    url = sqlalchemy.make_url(settings.tracking_uri)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        return False  # to connect would make the file
+    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool)
+    with engine.connect() as connection:
+        return sqlalchemy.inspect(connection).has_table("registered_models")
