@@ -1,4 +1,4 @@
-"""What a feature view wants of the store: Feast's object in, names and types out."""
+"""What a Feast feature view needs of the store: names and types."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,7 +9,7 @@ from feast.value_type import ValueType
 
 from online_store.errors import WideStoreError
 from online_store.reading.keys import ENTITYLESS
-from online_store.schema.tables import WantedView
+from online_store.schema.tables import ViewSchema
 
 
 def view_name(view: Any, *, versioning: bool) -> str:
@@ -17,18 +17,18 @@ def view_name(view: Any, *, versioning: bool) -> str:
     return str(compute_versioned_name(view, versioning))
 
 
-def wanted_view(project: str, name: str, *, view: Any, entities: Iterable[Entity]) -> WantedView:
-    """Raises WideStoreError where the join keys' types are not known."""
+def view_schema(project: str, name: str, *, view: Any, entities: Iterable[Entity]) -> ViewSchema:
+    """Raises WideStoreError where the types of the join keys are unknown."""
     keys = {each.name: each.dtype.to_value_type().name for each in view.entity_columns}
     features = {each.name: each.dtype.to_value_type().name for each in view.features}
-    return WantedView(project, name, keys or _keys_of(view, entities), features)
+    return ViewSchema(project, name, keys or _join_keys(view, entities), features)
 
 
-def _keys_of(view: Any, entities: Iterable[Entity]) -> dict[str, str]:
-    """Of a view that Feast has not looked at yet (`apply` does), or that has no entity."""
+def _join_keys(view: Any, entities: Iterable[Entity]) -> dict[str, str]:
+    """For a view that Feast has not inferred yet (`apply` does), or that has no entity."""
     known = {each.name: each for each in entities}
     missing = [name for name in view.entities if name not in known and name != "__dummy"]
     if missing:
-        raise WideStoreError(f"View {view.name} is keyed by {missing}, of which nothing is known: apply them with it.")
+        raise WideStoreError(f"View {view.name} is keyed by unknown entities {missing}: apply them together with it.")
     keys = {known[name].join_key: known[name].value_type for name in view.entities if name in known}
     return {name: kind.name for name, kind in keys.items() if kind != ValueType.UNKNOWN} or {ENTITYLESS: "STRING"}

@@ -1,4 +1,4 @@
-"""A closed loop: N clients, each of which waits for its answer before it sends again."""
+"""A closed loop: N clients, each of which waits for the response before it sends the next request."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
-from benchmarks.serving.connection import LOST, Connection, connect
-from benchmarks.serving.samples import UNANSWERED, Samples
+from benchmarks.serving.load.connection import LOST, Connection, connect
+from benchmarks.serving.load.samples import UNANSWERED, Samples
 
 Hop = Callable[[bytes], bytes]
-"""From the body of an answer to the next request, for a client that must ask twice."""
+"""From the body of the first response to the second request, for a peer of two services."""
 
 
 @dataclass(frozen=True)
 class ClosedLoop:
-    """Where to ask, and how: one URL, or two with a `hop` from the first answer to the second request."""
+    """One URL, or two with a `hop` between them; `grace` seconds to wait for the last responses."""
 
     urls: tuple[str, ...]
     clients: int
@@ -26,29 +26,31 @@ class ClosedLoop:
 
 
 class _Client:
-    """One client; `take` gives the next request, or None at the end."""
+    """`next_request` returns None at the end."""
 
-    def __init__(self, connections: list[Connection], hop: Hop | None, take: Callable[[], bytes | None]) -> None:
-        self._connections, self._hop, self._take = connections, hop, take
+    def __init__(
+        self, connections: list[Connection], hop: Hop | None, next_request: Callable[[], bytes | None]
+    ) -> None:
+        self._connections, self._hop, self._next_request = connections, hop, next_request
         self.samples, self.done, self.sent = Samples(), asyncio.Event(), 0.0
         self.done.set()
 
     def send(self) -> None:
-        request = self._take()
+        request = self._next_request()
         if request is None:
             self.done.set()
             return
         self.done.clear()
         self.sent = perf_counter()
-        self._connections[0].ask(request, self._halfway if self._hop else self._answered)
+        self._connections[0].send(request, self._on_first_response if self._hop else self._on_response)
 
-    def _halfway(self, status: int, body: bytes) -> None:
+    def _on_first_response(self, status: int, body: bytes) -> None:
         if status != 200 or self._hop is None:
-            self._answered(status, body)
+            self._on_response(status, body)
         else:
-            self._connections[1].ask(self._hop(body), self._answered)
+            self._connections[1].send(self._hop(body), self._on_response)
 
-    def _answered(self, status: int, _: bytes) -> None:
+    def _on_response(self, status: int, _: bytes) -> None:
         self.samples.add(self.sent, perf_counter() - self.sent, status)
         if status == LOST:
             self.done.set()
@@ -63,18 +65,18 @@ class _Client:
 
 
 async def closed_loop(plan: ClosedLoop, requests: Iterator[bytes]) -> dict[str, Any]:
-    """Drives the clients. Accepted answers a second are those that came in the time counted; latencies are those of the
-    requests sent in it, whose answers are waited for up to `grace` seconds longer.
+    """Requests a second are the accepted responses that arrive in the measured time; latencies are those of requests
+    that are sent in it, whose responses may arrive up to `grace` seconds later.
 
-    A client whose connection is lost does not come back: that is a failure, and is seen as one.
+    A client whose connection is lost stops, and the request counts as failed.
     """
     begin = perf_counter() + plan.warm_up
     end = begin + plan.seconds
 
-    def take() -> bytes | None:
+    def next_request() -> bytes | None:
         return next(requests) if perf_counter() < end else None
 
-    clients = [_Client([await connect(url) for url in plan.urls], plan.hop, take) for _ in range(plan.clients)]
+    clients = [_Client([await connect(url) for url in plan.urls], plan.hop, next_request) for _ in range(plan.clients)]
     for client in clients:
         client.send()
     await asyncio.sleep(end - perf_counter())

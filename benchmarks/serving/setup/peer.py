@@ -1,4 +1,4 @@
-"""A peer, and how it is started: in a session of its own, until its first right answer, and ended with all below."""
+"""A peer, and a context in which it runs."""
 
 import http.client
 import json
@@ -11,15 +11,15 @@ from time import monotonic, sleep
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.serving.usage import is_alive
-from benchmarks.serving.world import World
+from benchmarks.serving.measuring.usage import is_alive
+from benchmarks.serving.setup.world import World
 
-START_SECONDS = 120
+START_TIMEOUT = 120
 
 
 @dataclass(frozen=True)
 class Started:
-    """URLs in the order in which a client asks them, the first processes, seconds to the first answer."""
+    """URLs in the order of a client's requests, first processes, and seconds to the first response."""
 
     urls: tuple[str, ...]
     roots: tuple[int, ...]
@@ -28,11 +28,10 @@ class Started:
 
 @dataclass(frozen=True)
 class Peer:
-    """What is measured. `kind` is usual, part, guide, ceiling or asof.
+    """`kind` is usual, part, guide, ceiling or asof.
 
-    `start(world, folder)` starts it, with its logs in the folder, and need not wait until it answers. `forms` are those
-    of the requests to each of its URLs. `model` is whose probabilities it must give, and `probability` reads one out of
-    an answer; without it the peer has no model.
+    `start(world, folder)` starts it, with its logs in the folder, without waiting until it is ready. `forms` are those
+    of the requests to its URLs. `probability` reads a probability of `model` from a response; None: there is no model.
     """
 
     name: str
@@ -46,15 +45,15 @@ class Peer:
 
 @contextmanager
 def started(peer: Peer, world: World) -> Iterator[Started]:
-    """The peer once each of its URLs has answered 200 to a request; it ends with the block.
+    """The peer, once each of its URLs has responded with 200.
 
-    Raises TimeoutError where it does not come up, AssertionError where it gives another probability than its model.
+    Raises TimeoutError if it does not start, and AssertionError if it returns other probabilities than its model.
     """
     begun = monotonic()
     with TemporaryDirectory(prefix="asof-bench-") as name, peer.start(world, Path(name)) as running:
         try:
             for url, form in zip(running.urls, peer.forms, strict=True):
-                _wait_for_answer(url, world.first(form, 1)[0], running.roots)
+                _wait_for_response(url, world.first(form, 1)[0], running.roots)
         except TimeoutError as error:
             raise TimeoutError(f"{error} {_log_ends(Path(name))}") from error
         seconds = round(monotonic() - begun, 2)
@@ -62,11 +61,11 @@ def started(peer: Peer, world: World) -> Iterator[Started]:
         yield replace(running, seconds=seconds)
 
 
-def _wait_for_answer(url: str, body: bytes, roots: tuple[int, ...]) -> None:
-    until = monotonic() + START_SECONDS
-    while (answer := ask(url, body))[0] != http.HTTPStatus.OK:
+def _wait_for_response(url: str, body: bytes, roots: tuple[int, ...]) -> None:
+    until = monotonic() + START_TIMEOUT
+    while (response := post(url, body))[0] != http.HTTPStatus.OK:
         if monotonic() > until or not all(map(is_alive, roots)):
-            raise TimeoutError(f"{url} does not come up; last answer {answer[0]}: {answer[1][:500]!r}.")
+            raise TimeoutError(f"{url} does not start; last response {response[0]}: {response[1][:500]!r}.")
         sleep(0.02)
 
 
@@ -75,24 +74,23 @@ def _log_ends(folder: Path) -> str:
 
 
 def _check(peer: Peer, world: World, url: str) -> None:
-    """What it answers must be right before it is worth measuring."""
     if peer.probability is None:
         return
     expected = world.expected[peer.model]
     for body, probability in zip(world.first(peer.forms[-1], len(expected)), expected, strict=True):
-        status, answer = ask(url, body)
-        if status != http.HTTPStatus.OK or abs(peer.probability(json.loads(answer)) - probability) > 1e-6:
-            raise AssertionError(f"{peer.title} answers {answer!r} (status {status}), its model {probability}.")
+        status, response = post(url, body)
+        if status != http.HTTPStatus.OK or abs(peer.probability(json.loads(response)) - probability) > 1e-6:
+            raise AssertionError(f"{peer.title} returns {response!r} (status {status}), its model {probability}.")
 
 
-def ask(url: str, body: bytes) -> tuple[int, bytes]:
-    """One POST; status 0 where nobody answers."""
+def post(url: str, body: bytes) -> tuple[int, bytes]:
+    """Status and body of the response; status 0 without a response."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
     try:
         connection.request("POST", parts.path, body, {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        return answer.status, answer.read()
+        response = connection.getresponse()
+        return response.status, response.read()
     except (OSError, http.client.HTTPException) as error:
         return 0, repr(error).encode()
     finally:

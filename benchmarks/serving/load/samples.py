@@ -1,4 +1,4 @@
-"""What clients saw, request by request -> rates, exact percentiles and errors by status."""
+"""The requests of a load, and their rates, exact percentiles and errors by status."""
 
 from array import array
 from collections import Counter
@@ -10,12 +10,12 @@ import numpy as np
 
 ACCEPTED, SHED = 200, (429, 503)
 UNANSWERED, UNSENT = -1, -2
-"""The status of a request that had no answer when the load stopped waiting; of one that found no connection free."""
+"""The status of a request without a response at the end, and of one that found no free connection."""
 
 
 @dataclass
 class Samples:
-    """Three columns: when a request was meant to be sent (seconds), its latency (seconds), its status."""
+    """Three columns: when a request was due, its latency (both in seconds), and its status."""
 
     moments: "array[float]" = field(default_factory=lambda: array("d"))
     latencies: "array[float]" = field(default_factory=lambda: array("d"))
@@ -27,14 +27,14 @@ class Samples:
         self.statuses.append(status)
 
     def between(self, begin: float, end: float) -> "Samples":
-        """Those that were meant to be sent in [begin, end)."""
+        """Those that were due in [begin, end)."""
         moments = np.asarray(self.moments)
         rows = np.flatnonzero((moments >= begin) & (moments < end))
         columns = (self.moments, self.latencies, self.statuses)
         return Samples(*(array(each.typecode, np.asarray(each)[rows].tolist()) for each in columns))
 
     def answered_between(self, begin: float, end: float) -> int:
-        """How many were accepted, and answered in [begin, end)."""
+        """How many were accepted, with a response in [begin, end)."""
         answered = np.asarray(self.moments) + np.asarray(self.latencies)
         return int(np.sum((np.asarray(self.statuses) == ACCEPTED) & (answered >= begin) & (answered < end)))
 
@@ -54,7 +54,7 @@ class Samples:
 
 
 def percentiles(milliseconds: Sequence[float] | np.ndarray[Any, Any]) -> dict[str, float | None]:
-    """p50, p99, p99.9 and the greatest, exact: each is one of the values. None where there is none."""
+    """p50, p99, p99.9 and the maximum, each one of the values; None without values."""
     names = {"p50_ms": 50, "p99_ms": 99, "p999_ms": 99.9, "max_ms": 100}
     if not len(milliseconds):
         return dict.fromkeys(names)

@@ -1,4 +1,4 @@
-"""Months of StreamFlow snapshots, written by PostgreSQL itself into the real tables: as large as the disk allows.
+"""Writes months of StreamFlow snapshots into the real tables, in SQL: as large as the disk allows.
 
 The tables are those that `training.data.snapshots.tables` makes, with their keys, indexes and triggers. As after
 monthly loads, the rows of a month lie together, in the order of their keys; one user in fifty is corrected a day later.
@@ -16,7 +16,7 @@ from training.data.snapshots.tables import prepare_tables
 
 FIRST = date(2023, 1, 31)
 
-# A user's number is mixed (Knuth, The Art of Computer Programming 3, 6.4), so that neighbours differ; n is the user,
+# Multiplicative hashing (Knuth, The Art of Computer Programming 3, 6.4), so that neighbours differ; n is the user,
 # m the month, v the version of the row.
 NOISE = "((n * 2654435761 + m * 40503 + v * 97 + {salt}) % 1000003)"
 VALUES = {
@@ -56,9 +56,9 @@ ORDER BY v, user_id"""
 
 
 def write_history(settings: Settings, *, users: int, months: int) -> None:
-    """Fills the tables of the churn use case with `users` rows a month, and analyses them.
+    """Fills the tables of the churn use case with `users` rows a month, and runs VACUUM ANALYZE.
 
-    Keys and indexes are made anew after the rows are in: twelve million random insertions take longer.
+    Keys and indexes are dropped and created again after the insertion, which is faster for millions of rows.
     """
     extract = load("churn").extract
     prepare_tables(settings, extract)
@@ -69,7 +69,7 @@ def write_history(settings: Settings, *, users: int, months: int) -> None:
             connection.execute(sql.SQL("VACUUM ANALYZE {}").format(sql.Identifier(table.name)))
 
 
-def moment(month: int) -> date:
+def last_day(month: int) -> date:
     """The end of a month of the history, counted from 0."""
     from training.data.extracts.deliveries import month_end
 
@@ -103,5 +103,5 @@ def _insert(table: RawTable, users: int, month: int) -> sql.Composed:
         user=sql.SQL(USER),
         users=sql.Literal(users),
         month=sql.Literal(month),
-        moment=sql.Literal(f"{moment(month).isoformat()}T00:00:00Z"),
+        moment=sql.Literal(f"{last_day(month).isoformat()}T00:00:00Z"),
     )

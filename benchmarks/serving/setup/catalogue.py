@@ -1,4 +1,4 @@
-"""The peers, each as its documentation tells, and our own service in the forms in which it runs."""
+"""The peers, each started as its documentation says, and our own service in several configurations."""
 
 import os
 import sys
@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from asof.settings import PROJECT
-from benchmarks.serving.peer import Peer
-from benchmarks.serving.starting import Server, bento, servers
-from benchmarks.serving.world import DEFAULT, FEATURE_SERVICES, FOREST, STOCK_STORE, World
+from benchmarks.serving.setup.peer import Peer
+from benchmarks.serving.setup.starting import Server, bento, servers
+from benchmarks.serving.setup.world import DEFAULT, FEATURE_SERVICES, FOREST, STOCK_STORE, World
 
 USUAL, USUAL_ONE, EMPTY, ASOF = "usual-all", "usual-one", "empty-bentoml", "asof-forest"
-"""The peers that ratios are of, and the one that they are for."""
+"""The peers to which ours, the last, is compared."""
 
 PEERS = "benchmarks.serving.peers"
 FOLDER = PROJECT / "benchmarks" / "serving" / "peers"
@@ -23,14 +23,16 @@ VARIANTS = {
 
 
 def catalogue() -> dict[str, Peer]:
-    """All peers by name, in the order of the table."""
-    every = [*_usual(), *_mlflow(), *_feast(), *_guides(), *_ceilings(), *_own()]
-    return {peer.name: peer for peer in every}
+    """All peers by name, in the order of the report."""
+    peers = [*_usual(), *_mlflow(), *_feast(), *_guides(), *_ceilings(), *_own()]
+    return {peer.name: peer for peer in peers}
 
 
 def _usual() -> list[Peer]:
     def make(variant: str, model: str) -> Callable[[World], Server]:
-        return lambda world: Server("uvicorn", (f"{PEERS}.usual_design:app",), environment=_told(world, variant, model))
+        return lambda world: Server(
+            "uvicorn", (f"{PEERS}.usual_design:app",), environment=_environment(world, variant, model)
+        )
 
     return [
         Peer(
@@ -64,14 +66,14 @@ def _mlflow() -> list[Peer]:
 def _mlflow_server(variant: str) -> Callable[[World], Server]:
     # It starts `uvicorn` by name.
     path = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    words = ("models", "serve", "--env-manager", "local", "--workers", "1", "--model-uri")
-    return lambda world: Server("mlflow", (*words, world.models[variant]), "/invocations", path)
+    arguments = ("models", "serve", "--env-manager", "local", "--workers", "1", "--model-uri")
+    return lambda world: Server("mlflow", (*arguments, world.models[variant]), "/invocations", path)
 
 
 def _feast_server(_: World) -> Server:
-    # By default gunicorn replaces its worker after a thousand requests, which takes four seconds: not what is compared.
-    words = ("-c", str(PROJECT / "feature_repo"), "serve", "--workers", "1", "--max-requests", "0")
-    return Server("feast.cli.cli", words, "/get-online-features")
+    # By default gunicorn replaces its worker after a thousand requests, which takes four seconds.
+    arguments = ("-c", str(PROJECT / "feature_repo"), "serve", "--workers", "1", "--max-requests", "0")
+    return Server("feast.cli.cli", arguments, "/get-online-features")
 
 
 def _feast() -> list[Peer]:
@@ -92,9 +94,11 @@ def _feast() -> list[Peer]:
 
 def _guides() -> list[Peer]:
     def make(name: str, variant: str, model: str) -> Callable[[World], Server]:
-        words = ("serve", name, "--working-dir", str(FOLDER))
+        arguments = ("serve", name, "--working-dir", str(FOLDER))
         return lambda world: Server(
-            "bentoml", words, environment=_told(world, variant, model) | {"BENCHMARK_MODEL": world.imported[variant]}
+            "bentoml",
+            arguments,
+            environment=_environment(world, variant, model) | {"BENCHMARK_MODEL": world.imported[variant]},
         )
 
     guides = [
@@ -112,7 +116,7 @@ def _guides() -> list[Peer]:
         "batchable-one",
         f"BentoML batchable + Feast SDK, {VARIANTS['one'][2]}",
         "guide",
-        servers(make("bentoml_batchable:Batchable", "forest-one", FOREST)),
+        servers(make("bentoml_guide:Batchable", "forest-one", FOREST)),
         forms=("users",),
         model=FOREST,
         probability=lambda answer: answer[0],
@@ -129,9 +133,9 @@ def _ceilings() -> list[Peer]:
 
     return [
         Peer("select", "one prepared SELECT, Starlette", "ceiling", servers(uvicorn("one_select"))),
-        Peer(EMPTY, "empty BentoML endpoint", "ceiling", servers(bentoml("empty_endpoint:EmptyEndpoint"))),
+        Peer(EMPTY, "empty BentoML endpoint", "ceiling", servers(bentoml("empty_bentoml:EmptyEndpoint"))),
         Peer(
-            "empty-mounted", "empty route mounted in BentoML", "ceiling", servers(bentoml("empty_mounted:EmptyMounted"))
+            "empty-mounted", "empty route mounted in BentoML", "ceiling", servers(bentoml("empty_bentoml:EmptyMounted"))
         ),
         Peer("empty-starlette", "empty Starlette route", "ceiling", servers(uvicorn("empty_starlette"))),
     ]
@@ -152,5 +156,5 @@ def _own() -> list[Peer]:
     ]
 
 
-def _told(world: World, variant: str, model: str) -> dict[str, str]:
+def _environment(world: World, variant: str, model: str) -> dict[str, str]:
     return {"BENCHMARK_MODEL": world.models[variant], "BENCHMARK_FEATURE_SERVICE": FEATURE_SERVICES[model]}

@@ -1,10 +1,10 @@
-"""`python -m flows score` beside its bare model on an array in memory, and beside its reading alone.
+"""`python -m flows score` beside its bare model on an array in memory, and beside reading the features alone.
 
-The bare model is measured twice, on one thread: compiled, as it serves and scores, on typed arrays of what it takes;
-and scikit-learn's, its last step on an array that the steps before have made.
+The bare model is measured on one thread, twice: compiled, as in serving and scoring, on typed arrays of its input; and
+scikit-learn's last step, on an array made by the steps before.
 
-`python -m benchmarks.scoring WHAT VERSION FOLDER`, with ASOF_POSTGRES_URL set to a database that `measure_scoring`
-filled, is one measurement in a process of its own, as a line of JSON.
+`python -m benchmarks.offline.scoring MEASUREMENT VERSION FOLDER`, with ASOF_POSTGRES_URL set to a database that
+`measure_scoring` filled, is one measurement in a process of its own, as a line of JSON.
 """
 
 import json
@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from asof.settings import Settings, export
 from asof.use_cases import load
-from benchmarks.history import moment, write_history
+from benchmarks.offline.history import last_day, write_history
+from benchmarks.offline.stages import simulate, snapshot, train_version
 from benchmarks.processes import run_json
-from benchmarks.stages import simulate, snapshot
 
 if TYPE_CHECKING:
     from training.scoring.reading import Chunk
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 MONTHS = 2
 TRAINED_ON = 7_043
 ESTIMATORS = ("seed-baseline", "default")
-IN_MEMORY = 3
-"""Chunks of users that the bare model is given: as many as take a second or more."""
-AS_OF = f"{moment(MONTHS - 1).isoformat()}T00:00:00+00:00"
+CHUNKS_IN_MEMORY = 3
+"""For the bare model: enough for a second or more."""
+AS_OF = f"{last_day(MONTHS - 1).isoformat()}T00:00:00+00:00"
 
 
 def measure_scoring(models: Settings, settings: Settings, users: int) -> Iterator[dict[str, Any]]:
-    """One row for each estimator, trained in the database of `models` and scoring the users in that of `settings`.
+    """One row for each estimator, trained in the database of `models`, scoring the users in that of `settings`.
 
-    Raises AssertionError where somebody was not scored.
+    Raises AssertionError if a user was not scored.
     """
     from training.features.materialisation.feature_registry import apply_features
 
@@ -56,12 +56,12 @@ def measure_scoring(models: Settings, settings: Settings, users: int) -> Iterato
 
 
 def _row(settings: Settings, version: str, folder: str, users: int) -> dict[str, Any]:
-    def told(what: str) -> dict[str, Any]:
-        return run_json(settings.environment(), "benchmarks.scoring", what, version, folder)
+    def run(name: str) -> dict[str, Any]:
+        return run_json(settings.environment(), "benchmarks.offline.scoring", name, version, folder)
 
-    first, plain, read, table, parts, second = map(told, ("bare", "sklearn", "reading", "postgres", "parquet", "bare"))
+    first, plain, read, table, parts, second = map(run, ("bare", "sklearn", "reading", "postgres", "parquet", "bare"))
     if not table["users"] == parts["users"] == read["users"] == users:
-        raise AssertionError(f"{users} users, and {table['users']}, {parts['users']}, {read['users']} were seen")
+        raise AssertionError(f"Of {users} users {table['users']}, {parts['users']}, {read['users']} were read.")
     compiled, library = statistics.mean([first["speed"], second["speed"]]), plain["speed"]
     return {
         "compiled /s": round(compiled),
@@ -80,12 +80,8 @@ def _ratios(table: dict[str, Any], parts: dict[str, Any], bare: float) -> str:
 
 
 def _versions(settings: Settings) -> dict[str, str]:
-    """Both estimators, trained on as many simulated users as the real extracts have; neither passes a gate here."""
-    from training.features.datasets.dataset import build_training_set, newest_labelled
+    """Both estimators, trained on as many simulated users as the real extracts have."""
     from training.features.materialisation.feature_registry import apply_features
-    from training.models.evaluation.evaluate import evaluate
-    from training.models.fitting.train import train
-    from training.release.registry.register import register
 
     export(settings)
     with TemporaryDirectory() as folder:
@@ -93,12 +89,7 @@ def _versions(settings: Settings) -> dict[str, str]:
         simulate(settings, extracts, TRAINED_ON)
         snapshot(settings, extracts, TRAINED_ON)
     apply_features(settings)
-    problem, versions = load("churn"), {}
-    for name in ESTIMATORS:
-        service = problem.estimator(name).feature_service
-        rows = build_training_set(settings, problem, newest_labelled(settings, problem), feature_service=service)
-        versions[name] = register(settings, evaluate(settings, train(settings, problem, rows, estimator=name))).version
-    return versions
+    return {name: train_version(settings, name).version for name in ESTIMATORS}
 
 
 def _chunks(settings: Settings, version: str) -> "Iterator[Chunk]":
@@ -114,7 +105,7 @@ def _chunks(settings: Settings, version: str) -> "Iterator[Chunk]":
 
 
 def bare(settings: Settings, version: str, _: str) -> dict[str, float]:
-    """The model as it serves, on typed arrays of all that it takes."""
+    """The compiled model, on typed arrays of its input."""
     from asof.inference.served_model import load_verified
     from training.release.registry.versions import model_version, verified_version
 
@@ -128,7 +119,7 @@ def bare(settings: Settings, version: str, _: str) -> dict[str, float]:
 
 
 def sklearn(settings: Settings, version: str, _: str) -> dict[str, float]:
-    """The fitted pipeline's last step, on one thread, on arrays that the steps before have made."""
+    """The last step of the fitted pipeline, on one thread, on arrays made by the steps before."""
     from asof.features.feature_contract import as_frame
     from training.one_thread import one_thread
     from training.release.registry.versions import load_model, model_version
@@ -143,7 +134,7 @@ def sklearn(settings: Settings, version: str, _: str) -> dict[str, float]:
 
 
 def _in_memory(settings: Settings, version: str) -> Iterator[dict[str, Any]]:
-    """The model's input, chunk by chunk; without the users who lack something, whom nobody may score."""
+    """The model's input, chunk by chunk, without users that lack a feature and cannot be scored."""
     import numpy as np
 
     from asof.features.feature_contract import input_arrays
@@ -151,13 +142,13 @@ def _in_memory(settings: Settings, version: str) -> Iterator[dict[str, Any]]:
 
     problem = load("churn")
     facts = model_version(settings, problem, version).facts
-    for chunk in islice(_chunks(settings, version), IN_MEMORY):
+    for chunk in islice(_chunks(settings, version), CHUNKS_IN_MEMORY):
         whole = ~np.any([column.nulls for column in chunk.found.columns], axis=0)
         yield input_arrays(chunk.found.values(whole), facts.contract, problem.derivations(facts.derived))
 
 
 def reading(settings: Settings, version: str, _: str) -> dict[str, float]:
-    """The features of everybody, and nothing done with them."""
+    """Reading the features of all users."""
     begun = perf_counter()
     done = sum(map(len, _chunks(settings, version)))
     return {"users": done, "speed": done / (perf_counter() - begun)}
@@ -178,7 +169,7 @@ def _scored(settings: Settings, version: str, to: str) -> dict[str, float]:
     return {"users": done.new, "speed": done.new / done.seconds}
 
 
-WORK: dict[str, Callable[[Settings, str, str], dict[str, float]]] = {
+MEASUREMENTS: dict[str, Callable[[Settings, str, str], dict[str, float]]] = {
     "bare": bare,
     "sklearn": sklearn,
     "reading": reading,
@@ -187,19 +178,18 @@ WORK: dict[str, Callable[[Settings, str, str], dict[str, float]]] = {
 }
 
 
-def main(what: str, version: str, folder: str) -> None:
-    # Imports are not what is compared.
+def main(name: str, version: str, folder: str) -> None:
+    # Imports are not measured.
     import feast.infra.offline_stores.contrib.postgres_offline_store.postgres  # noqa: F401
     import mlflow.sklearn  # noqa: F401
 
     settings = Settings()
     export(settings)
-    found = WORK[what](settings, version, folder)
-    print(json.dumps(found | {"peak_mib": _peak_mib()}))
+    print(json.dumps(MEASUREMENTS[name](settings, version, folder) | {"peak_mib": _peak_mib()}))
 
 
 def _peak_mib() -> int:
-    """This program's own peak: getrusage would give that of the parent, too, which has trained the models."""
+    """Of this program: getrusage includes that of the parent, which has trained the models."""
     status = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) // 1024 for line in status if line.startswith("VmHWM:"))
 

@@ -1,8 +1,8 @@
-"""An open loop: requests leave at the moments of a Poisson process, whether the ones before are answered or not.
+"""An open loop: requests are sent at the times of a Poisson process, whether earlier ones are answered or not.
 
-Latency counts from the moment at which a request was meant to leave, so that a service which stalls is charged for all
-that would have come meanwhile (no coordinated omission). Timers of the event loop are good to one millisecond; how late
-requests really left is in the result, and so is latency from the moment at which they did.
+Latency is measured from the time at which a request was due, so that a stall of the service counts for all requests
+that come meanwhile (no coordinated omission). Timers of the event loop are accurate to a millisecond; the result also
+has how late requests were sent, and latencies from the time at which they were.
 """
 
 import asyncio
@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.serving.connection import LOST, Connection, connect
-from benchmarks.serving.samples import UNANSWERED, UNSENT, Samples, percentiles
+from benchmarks.serving.load.connection import LOST, Connection, connect
+from benchmarks.serving.load.samples import UNANSWERED, UNSENT, Samples, percentiles
 
 
 @dataclass(frozen=True)
 class Phase:
-    """So many requests a second for so many seconds."""
+    """`rate` requests a second for some seconds."""
 
     rate: float
     seconds: float
@@ -28,10 +28,10 @@ class Phase:
 
 @dataclass(frozen=True)
 class OpenLoop:
-    """Where to ask, at which rates one after the other, over at most how many connections.
+    """Phases of requests to one URL, over at most `connections`.
 
-    A request that finds them all busy waits for one, on its own time. At the end of a phase those that still wait are
-    given up; the last answers are waited for up to `grace` seconds.
+    A request waits for a free connection, which counts as latency. Those that still wait at the end of a phase are
+    dropped; the last responses may take up to `grace` seconds.
     """
 
     url: str
@@ -41,18 +41,18 @@ class OpenLoop:
 
 
 class _Pool:
-    """The connections, and the requests that wait for one."""
+    """The connections, and the due times of requests that wait for one."""
 
     def __init__(self, plan: OpenLoop, requests: Iterator[bytes]) -> None:
         self._plan, self._requests = plan, requests
         self._idle: list[Connection] = []
         self._open, self._opening = 0, set[asyncio.Task[None]]()
         self.waiting: deque[float] = deque()
-        self.out: dict[Connection, float] = {}
+        self.in_flight: dict[Connection, float] = {}
         self.samples, self.from_sent, self.lags = Samples(), Samples(), list[float]()
 
     def arrive(self, moment: float) -> None:
-        """One request that was meant to leave at this moment."""
+        """Sends a request that is due at this time, or lets it wait for a connection."""
         while self._idle:
             connection = self._idle.pop()
             if connection.alive:
@@ -85,11 +85,11 @@ class _Pool:
             self._idle.append(connection)
 
     def _send(self, connection: Connection, moment: float) -> None:
-        self.out[connection] = moment
+        self.in_flight[connection] = moment
         sent = perf_counter()
 
-        def answered(status: int, _: bytes) -> None:
-            del self.out[connection]
+        def on_response(status: int, _: bytes) -> None:
+            del self.in_flight[connection]
             now = perf_counter()
             self.samples.add(moment, now - moment, status)
             self.from_sent.add(moment, now - sent, status)
@@ -98,9 +98,9 @@ class _Pool:
             else:
                 self._free(connection)
 
-        connection.ask(next(self._requests), answered)
+        connection.send(next(self._requests), on_response)
 
-    def give_up_waiting(self) -> None:
+    def drop_waiting(self) -> None:
         now = perf_counter()
         while self.waiting:
             moment = self.waiting.popleft()
@@ -108,27 +108,27 @@ class _Pool:
 
     async def close(self) -> None:
         until = perf_counter() + self._plan.grace
-        while self.out and perf_counter() < until:
+        while self.in_flight and perf_counter() < until:
             await asyncio.sleep(0.02)
         now = perf_counter()
-        for moment in self.out.values():
+        for moment in self.in_flight.values():
             self.samples.add(moment, now - moment, UNANSWERED)
-        for connection in (*self._idle, *self.out):
+        for connection in (*self._idle, *self.in_flight):
             connection.close()
 
 
 async def open_loop(plan: OpenLoop, requests: Iterator[bytes], seed: int = 1) -> dict[str, Any]:
-    """Drives the phases one after the other; each has its summary and a line for each second of it."""
+    """Runs the phases; each has a summary, and one for each of its seconds."""
     pool, random, bounds = _Pool(plan, requests), np.random.default_rng(seed), list[float]()
     for phase in plan.phases:
         begin = perf_counter()
         bounds.append(begin)
         await _drive(pool, _moments(phase, begin, random))
         await asyncio.sleep(max(0.0, begin + phase.seconds - perf_counter()))
-        pool.give_up_waiting()
+        pool.drop_waiting()
     bounds.append(perf_counter())
     await pool.close()
-    phases = [_told(pool, phase, bounds[place : place + 2]) for place, phase in enumerate(plan.phases)]
+    phases = [_summary(pool, phase, bounds[place : place + 2]) for place, phase in enumerate(plan.phases)]
     return {
         "phases": phases,
         "requests_with_warm_up": len(pool.samples.statuses),
@@ -150,7 +150,7 @@ async def _drive(pool: _Pool, moments: Sequence[float]) -> None:
         pool.arrive(moment)
 
 
-def _told(pool: _Pool, phase: Phase, bounds: Sequence[float]) -> dict[str, Any]:
+def _summary(pool: _Pool, phase: Phase, bounds: Sequence[float]) -> dict[str, Any]:
     begin, end = bounds
     seen, from_sent = pool.samples.between(begin, end), pool.from_sent.between(begin, end).summary()
     return {

@@ -1,32 +1,25 @@
-"""One stage of the offline stream in a process of its own -> its seconds and its peak memory, as a line of JSON.
+"""Runs one offline stage and prints its seconds and its peak memory as a line of JSON.
 
-`python -m benchmarks.stages STAGE FOLDER USERS`, with ASOF_POSTGRES_URL set to a database for this run.
+`python -m benchmarks.offline.stages STAGE FOLDER USERS`, with ASOF_POSTGRES_URL set to a database for this run.
 """
 
 import json
 import resource
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from asof.settings import Settings, export
 from asof.use_cases import load
 
+if TYPE_CHECKING:
+    from training.release.registry.versions import ModelVersion
+
 LAST = date(2024, 2, 29)
 FIRST = date(2024, 1, 31)
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Wall-clock seconds of the call, imports included, and the process's peak resident memory in MiB."""
-
-    stage: str
-    users: int
-    seconds: float
-    peak_mib: float
 
 
 def simulate(_: Settings, folder: Path, users: int) -> None:
@@ -62,6 +55,19 @@ def training_set(settings: Settings, _: Path, users: int) -> None:
         raise AssertionError(f"{len(built.frame)} rows for {users} users")
 
 
+def train_version(settings: Settings, estimator: str) -> "ModelVersion":
+    """A registered version of the churn estimator, trained on the newest labels; no gate has judged it."""
+    from training.features.datasets.dataset import build_training_set, newest_labelled
+    from training.models.evaluation.evaluate import evaluate
+    from training.models.fitting.train import train
+    from training.release.registry.register import register
+
+    use_case = load("churn")
+    service = use_case.estimator(estimator).feature_service
+    rows = build_training_set(settings, use_case, newest_labelled(settings, use_case), feature_service=service)
+    return register(settings, evaluate(settings, train(settings, use_case, rows, estimator=estimator)))
+
+
 STAGES: dict[str, Callable[[Settings, Path, int], None]] = {
     "simulate": simulate,
     "snapshot": snapshot,
@@ -75,9 +81,9 @@ def main(stage: str, folder: str, users: str) -> None:
     export(settings)
     begun = perf_counter()
     STAGES[stage](settings, Path(folder), int(users))
-    seconds = perf_counter() - begun
+    seconds = perf_counter() - begun  # imports included
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps(asdict(Measured(stage, int(users), round(seconds, 2), round(peak)))))
+    print(json.dumps({"stage": stage, "users": int(users), "seconds": round(seconds, 2), "peak_mib": round(peak)}))
 
 
 if __name__ == "__main__":

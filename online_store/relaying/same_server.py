@@ -1,7 +1,6 @@
-"""Few rows from a query into a table of the same database: they never leave the server. A chunk is one transaction.
+"""Transfers few rows within one database, as one chunk, without sending them to the client.
 
-The rows are staged before anything is locked, and while they are, nothing else can be written: the query is the
-source's, which is only read.
+The rows are staged before anything is locked, in a read-only transaction, because the query is the source's.
 """
 
 from typing import Any
@@ -12,22 +11,21 @@ from online_store.pool import PLANNING
 from online_store.relaying.transfer import Transfer
 from online_store.schema.layout import CREATED_TS, EVENT_TS, Layout
 from online_store.schema.names import literal, quoted
-from online_store.writing.upsert import STAGED, hold_table, upsert_staged
+from online_store.writing.upsert import STAGED, lock_table, upsert_staged
 
 SETTINGS = {**PLANNING, "enable_nestloop": "on"}
-"""Of the online store's statements, whatever the source's connection is told."""
+"""For the online store's statements, whatever the settings of the source's connection."""
 
 
 def is_few(source: Connection[Any], transfer: Transfer, rows: int) -> bool:
-    """Whether the planner expects no more than so many rows: never more than it reads, nor more than there are keys."""
+    """Whether the planner expects at most `rows` rows, by those that it reads or by the number of entities."""
     return _most_rows(_plan(source, transfer.query)) <= rows or _plan(source, transfer.entities)["Plan Rows"] <= rows
 
 
-def bring_within(connection: Connection[Any], transfer: Transfer, layout: Layout, *, rows: int) -> int | None:
-    """Brings the rows into the layout's table, and gives how many there were; None, with nothing done, where there are
-    more than `rows`.
+def transfer_within(connection: Connection[Any], transfer: Transfer, layout: Layout, *, rows: int) -> int | None:
+    """Upserts the rows into the layout's table and returns their number; None, with nothing done, if more than `rows`.
 
-    The query is as for `relay`. Raises LayoutMoved, and psycopg.Error, with nothing of the chunk in place.
+    The query is as for `relay`. Raises LayoutChanged and psycopg.Error, with nothing done.
     """
     with connection.transaction() as chunk:
         connection.execute(b"SET TRANSACTION READ WRITE")
@@ -36,7 +34,7 @@ def bring_within(connection: Connection[Any], transfer: Transfer, layout: Layout
             raise Rollback(chunk)
         for name, value in SETTINGS.items():
             connection.execute(f"SET LOCAL {name} = {literal(value)}".encode())
-        hold_table(connection, layout)
+        lock_table(connection, layout)
         upsert_staged(connection, layout)
         return staged
     return None
@@ -45,11 +43,11 @@ def bring_within(connection: Connection[Any], transfer: Transfer, layout: Layout
 def _stage(connection: Connection[Any], query: str, layout: Layout, rows: int) -> int:
     columns = [f"{quoted(each.column)} {each.pg_type}" for each in (*layout.keys, *layout.features)]
     columns += [f"{EVENT_TS} timestamptz", f"{CREATED_TS} timestamptz"]
-    # Not like the table: to look at it would hold it.
+    # Not LIKE the table, which would lock it.
     connection.execute(
         f"CREATE TEMP TABLE {STAGED.removeprefix('pg_temp.')} ({', '.join(columns)}) ON COMMIT DROP".encode()
     )
-    with connection.transaction():  # what it is told ends with it
+    with connection.transaction():  # the setting ends with it
         connection.execute(b"SET TRANSACTION READ ONLY")
         return connection.execute(f"INSERT INTO {STAGED} {query} LIMIT {rows + 1}".encode()).rowcount
 

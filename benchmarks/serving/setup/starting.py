@@ -1,4 +1,4 @@
-"""Two ways to start a peer: servers of others, and our Bento."""
+"""Starts peers: Python modules as servers, and our Bento."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from asof.settings import Settings
-from benchmarks.serving.peer import Started
-from benchmarks.serving.world import OWN_STORE, World
-from benchmarks.stages import LAST
+from benchmarks.offline.stages import LAST
+from benchmarks.serving.setup.peer import Started
+from benchmarks.serving.setup.world import OWN_STORE, World
 from local.ports import any_free_port
 from local.stack import background
 from local.stack.background import Service
@@ -20,7 +19,7 @@ Start = Callable[[World, Path], AbstractContextManager[Started]]
 
 @dataclass(frozen=True)
 class Server:
-    """A Python module with its arguments (host and port are added), and the path that is asked."""
+    """A Python module with its arguments (host and port are added), and the path of requests."""
 
     module: str
     arguments: tuple[str, ...]
@@ -38,8 +37,8 @@ def servers(*makes: Callable[[World], Server]) -> Start:
         try:
             running = []
             for name, server in zip(names, (make(world) for make in makes), strict=True):
-                given = {**world.environment(), **server.environment}
-                service = Service(name, name, server.module, server.arguments, 0, server.path, given)
+                environment = {**world.environment(), **server.environment}
+                service = Service(name, name, server.module, server.arguments, 0, server.path, environment)
                 process = background.launch(service, folder, (host, any_free_port(host)))
                 running.append((process.address + server.path, process.pid))
             yield Started(tuple(url for url, _ in running), tuple(pid for _, pid in running))
@@ -51,12 +50,13 @@ def servers(*makes: Callable[[World], Server]) -> Start:
 
 
 def bento(model: str, *, workers: int = 1, store: str = OWN_STORE) -> Start:
-    """Our own service, as `local.stack.serve` starts it, on the online store of that type."""
+    """Our own service as `local.stack.serve` starts it, with that type of online store."""
 
     @contextmanager
     def start(world: World, folder: Path) -> Iterator[Started]:
-        service = prediction_service(_clocked(world, workers=workers, online_store=store), world.bentos[model])
-        host = world.settings.host
+        clock = datetime(LAST.year, LAST.month, LAST.day, tzinfo=UTC)  # the newest month, whose features are not stale
+        settings = world.settings.model_copy(update={"clock": clock, "workers": workers, "online_store": store})
+        service, host = prediction_service(settings, world.bentos[model]), settings.host
         running = background.launch(service, folder, (host, any_free_port(host)))
         try:
             yield Started((f"{running.address}/predict",), (running.pid,))
@@ -64,9 +64,3 @@ def bento(model: str, *, workers: int = 1, store: str = OWN_STORE) -> Start:
             background.end(service.name, folder)
 
     return start
-
-
-def _clocked(world: World, **update: object) -> Settings:
-    """The service's clock stands at the newest month: its features must not be stale."""
-    clock = datetime(LAST.year, LAST.month, LAST.day, tzinfo=UTC)
-    return world.settings.model_copy(update={"clock": clock, **update})

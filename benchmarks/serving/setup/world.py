@@ -1,7 +1,6 @@
-"""What every peer stands on: the same users, the same features in the online store, the same two models.
+"""The same users, features in the online store and models for all peers.
 
-`prepared(settings)` makes it in a process of its own, so that this one never imports what it measures; `World` says
-where everything lies.
+`prepared(settings)` makes them in a process of its own, so that this one does not import what it measures.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,22 +13,21 @@ from benchmarks.processes import run_json
 
 FOREST, DEFAULT = "forest", "default"
 VARIANTS = ("forest-all", "forest-one", "default")
-"""The models as peers load them: the forest with n_jobs=-1 and with n_jobs=1, and the default one."""
+"""The models as peers load them: the forest with n_jobs=-1 and n_jobs=1, and the default model."""
 
 FEATURE_SERVICES = {FOREST: "churn_v1", DEFAULT: "churn_v2"}
 WIDE_TABLE = "benchmark_wide"
 OWN_STORE, STOCK_STORE = "online_store.store.WideOnlineStore", "postgres"
-"""Feast's types of both online stores: all peers but our service read the stock one."""
+"""Feast's types of the online stores: all peers but our service read the stock one."""
 STREAMFLOW = PROJECT.parent / "shared" / "data" / "streamflow"
 
 
 @dataclass(frozen=True)
 class World:
-    """`models` are MLflow's folders by variant, `imported` the same in BentoML's store; `bentos` the Bentos by model,
-    and `compiled` the file of the compiled model in each, where there is one.
+    """`models` are MLflow's folders by variant, and `imported` the same models' tags in BentoML's store.
 
-    `requests` are files with one JSON body a line, by form; the users are the same, in the same order. `expected` is,
-    for each model, what it says of the first of them.
+    By model: `bentos` are tags, `compiled` the files of compiled models, `expected` the probabilities of the first
+    users. `requests` are files by form, with one JSON body a line, for the same users in the same order.
     """
 
     settings: Settings
@@ -43,7 +41,7 @@ class World:
     expected: Mapping[str, list[float]]
 
     def environment(self) -> dict[str, str]:
-        """What a peer's process needs."""
+        """For the process of a peer."""
         return {**self.settings.environment(), "BENTOML_HOME": str(self.folder / "bentoml"), "PYTHONPATH": str(PROJECT)}
 
     def first(self, form: str, count: int = 3) -> list[bytes]:
@@ -57,12 +55,14 @@ def model_of(variant: str) -> str:
 
 
 def prepared(settings: Settings, folder: Path, *, users: int = 0, variants: Sequence[str] = VARIANTS) -> World:
-    """Loads the extracts, trains the models and builds their Bentos; takes about a minute.
+    """Loads the extracts, trains the models and builds their Bentos, in about a minute.
 
-    The settings of the World name Feast's stock online store; ours holds the same. `users` is how many are
-    simulated (0: the real extracts where they are there, or else as many as they have).
+    The settings of the World name Feast's stock online store; ours has the same features. `users` are simulated (0: the
+    real extracts if they exist, or else as many users as they have).
     """
     settings = settings.model_copy(update={"online_store": STOCK_STORE})
     environment = {**settings.environment(), "BENTOML_HOME": str(folder / "bentoml")}
-    told: dict[str, Any] = run_json(environment, "benchmarks.serving.prepare", str(folder), str(users), *variants)
-    return World(settings=settings, folder=folder, **told)
+    fields: dict[str, Any] = run_json(
+        environment, "benchmarks.serving.setup.prepare", str(folder), str(users), *variants
+    )
+    return World(settings=settings, folder=folder, **fields)

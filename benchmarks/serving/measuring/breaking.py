@@ -1,31 +1,31 @@
-"""Where latency breaks: open loops at shares of the capacity, the tail over minutes, and three times too much."""
+"""Latency under pressure: open loops at shares of the capacity, the tail over minutes, and an overload."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.serving.driven import closed, opened
 from benchmarks.serving.effort import Effort
-from benchmarks.serving.peer import Peer, started
-from benchmarks.serving.rounds import Row
-from benchmarks.serving.usage import memory
-from benchmarks.serving.world import World
+from benchmarks.serving.measuring.driven import closed, opened
+from benchmarks.serving.measuring.rounds import Row
+from benchmarks.serving.measuring.usage import memory
+from benchmarks.serving.setup.peer import Peer, started
+from benchmarks.serving.setup.world import World
 
 SHARES = (0.25, 0.5, 0.75, 0.9, 1.1)
 OVERLOAD = 3.0
 PROBE_RATE, PROBE_SECONDS = 50.0, 12.0
-NORMAL, STEADY = 2.0, 3
-"""A second is normal when its p99 is at most this many times the probe's p99 before; and so must the next two be."""
+NORMAL_FACTOR, NORMAL_SECONDS = 2.0, 3
+"""Latency is normal again in so many seconds in a row with a p99 of at most so many times that of the probes before."""
 
 TAIL_CLIENTS = 8
 FROM_SENT = ("p50_ms_from_sent", "p99_ms_from_sent")
-LEAST_REQUESTS, LONGEST = 60, 4.0
-"""A slow peer gets the time of so many requests, but at most so many times the others'."""
+MIN_REQUESTS, MAX_STRETCH = 60, 4.0
+"""A slow peer gets the time for so many requests, but at most so many times that of the others."""
 
 WARM_UP = (0.5, 0.5)
 
 
 def open_loops(peer: Peer, world: World, capacity: float, effort: Effort) -> list[Row]:
-    """Latency at each share of the capacity (requests a second); a slow peer gets more time, for its few requests."""
+    """Latency at each share of the capacity, in requests a second."""
     with started(peer, world) as running:
         closed(peer, running, world, 1, WARM_UP)
         return [_at(peer, running, world, (share, share * capacity), effort.open_seconds) for share in SHARES]
@@ -33,7 +33,7 @@ def open_loops(peer: Peer, world: World, capacity: float, effort: Effort) -> lis
 
 def _at(peer: Peer, running: Any, world: World, at: tuple[float, float], seconds: float) -> Row:
     share, rate = at
-    long_enough = max(seconds, min(LONGEST * seconds, LEAST_REQUESTS / rate))
+    long_enough = max(seconds, min(MAX_STRETCH * seconds, MIN_REQUESTS / rate))
     result = opened(peer, running, world, [(rate, long_enough)])
     (phase,) = result.pop("phases")
     del phase["timeline"]
@@ -41,7 +41,7 @@ def _at(peer: Peer, running: Any, world: World, at: tuple[float, float], seconds
 
 
 def tail(peer: Peer, world: World, effort: Effort) -> Row:
-    """Eight clients for minutes."""
+    """A closed loop of eight clients for minutes."""
     with started(peer, world) as running:
         before = memory(running.roots)
         row = closed(peer, running, world, TAIL_CLIENTS, (2.0, effort.tail_seconds))
@@ -51,9 +51,9 @@ def tail(peer: Peer, world: World, effort: Effort) -> Row:
 
 
 def overload(peer: Peer, world: World, fullest: Row, effort: Effort) -> Row:
-    """Light probes, the capacity, three times the capacity, and light probes again; p99 of the accepted in each.
+    """p99 of accepted requests with light probes, at the capacity, at three times the capacity, and with probes again.
 
-    `fullest` is the closed loop in which the peer did the most: that is its capacity.
+    `fullest` is the closed loop with the most requests a second: the capacity.
     """
     capacity = fullest["requests_per_second"]
     with started(peer, world) as running:
@@ -89,13 +89,15 @@ def overload(peer: Peer, world: World, fullest: Row, effort: Effort) -> Row:
 
 
 def _seconds_until_normal(timeline: Sequence[Mapping[str, Any]], normal: float) -> int | None:
-    """Whole seconds until the first of several that are all accepted, and fast again. None: never."""
+    """Seconds until all requests are accepted and fast again; None: never."""
     good = [_is_normal(second, normal) for second in timeline]
-    return next((place for place in range(len(good) - STEADY + 1) if all(good[place : place + STEADY])), None)
+    return next(
+        (place for place in range(len(good) - NORMAL_SECONDS + 1) if all(good[place : place + NORMAL_SECONDS])), None
+    )
 
 
 def _is_normal(second: Mapping[str, Any], normal: float) -> bool:
-    return second["requests"] == second["accepted"] and (second["p99_ms"] or 0) <= NORMAL * normal
+    return second["requests"] == second["accepted"] and (second["p99_ms"] or 0) <= NORMAL_FACTOR * normal
 
 
 def _ratio(value: float | None, of: float | None) -> float | None:

@@ -1,7 +1,7 @@
-"""Makes the world of the benchmark, and tells where it lies as a line of JSON.
+"""Prepares the fields of a World, and prints them as a line of JSON.
 
-`python -m benchmarks.serving.prepare FOLDER USERS VARIANT...`, called by `world.prepared`. The forest's probabilities
-do not pass the gate, so versions are bundled without having been in Production.
+`python -m benchmarks.serving.setup.prepare FOLDER USERS VARIANT...`, called by `world.prepared`. The forest does not
+pass the gate, so versions are bundled without having been in Production.
 """
 
 import json
@@ -16,7 +16,8 @@ from asof.inference.runtime import MODEL_ONNX
 from asof.inference.served_model import MLFLOW_FOLDER
 from asof.settings import Settings, export
 from asof.use_cases import load
-from benchmarks.serving.world import (
+from benchmarks.offline.stages import materialise, simulate, snapshot, train_version
+from benchmarks.serving.setup.world import (
     DEFAULT,
     FEATURE_SERVICES,
     FOREST,
@@ -26,7 +27,6 @@ from benchmarks.serving.world import (
     WIDE_TABLE,
     model_of,
 )
-from benchmarks.stages import materialise, simulate, snapshot
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,24 +34,24 @@ if TYPE_CHECKING:
     from training.release.bundling.bundle import Bundle
     from training.release.registry.versions import ModelVersion
 
-AS_MANY = 7_043
-"""Users of the real extracts."""
+REAL_USERS = 7_043
+"""In the real extracts."""
 
 ESTIMATORS = {FOREST: "seed-baseline", DEFAULT: "default"}
 JOBS = {"forest-all": -1, "forest-one": 1}
-CHECKED = 3
+CHECKED_USERS = 3
 Frames = Mapping[str, "pd.DataFrame"]
 
 
 def prepare(settings: Settings, folder: Path, users: int, variants: Sequence[str]) -> dict[str, Any]:
-    """The members of a World that are not known beforehand."""
+    """The fields of a World, but settings and folder."""
     from training.release.bundling.bundle import bundle
 
     extracts = _extracts(settings, folder, users)
     snapshot(settings, extracts, users)
     for store in (OWN_STORE, STOCK_STORE):
         materialise(settings.model_copy(update={"online_store": store}), extracts, users)
-    versions = {model: _version(settings, ESTIMATORS[model]) for model in dict.fromkeys(map(model_of, variants))}
+    versions = {model: train_version(settings, ESTIMATORS[model]) for model in dict.fromkeys(map(model_of, variants))}
     frames = _online_values(settings, versions)
     _write_wide_table(settings, frames[model_of(variants[-1])])
     fitted, expected = _fitted(settings, versions, frames)
@@ -71,24 +71,12 @@ def prepare(settings: Settings, folder: Path, users: int, variants: Sequence[str
 def _extracts(settings: Settings, folder: Path, users: int) -> Path:
     if not users and STREAMFLOW.is_dir():
         return STREAMFLOW
-    simulate(settings, folder / "extracts", users or AS_MANY)
+    simulate(settings, folder / "extracts", users or REAL_USERS)
     return folder / "extracts"
 
 
-def _version(settings: Settings, estimator: str) -> "ModelVersion":
-    from training.features.datasets.dataset import build_training_set, newest_labelled
-    from training.models.evaluation.evaluate import evaluate
-    from training.models.fitting.train import train
-    from training.release.registry.register import register
-
-    problem = load("churn")
-    service = problem.estimator(estimator).feature_service
-    rows = build_training_set(settings, problem, newest_labelled(settings, problem), feature_service=service)
-    return register(settings, evaluate(settings, train(settings, problem, rows, estimator=estimator)))
-
-
 def _online_values(settings: Settings, versions: Mapping[str, "ModelVersion"]) -> Frames:
-    """The models' input as the online store has it, by user: only those of whom no model misses anything."""
+    """The models' input from the online store, by user, of the users that lack no feature."""
     from asof.features.feature_contract import model_frame
     from asof.features.feature_store import feature_store
 
@@ -97,15 +85,15 @@ def _online_values(settings: Settings, versions: Mapping[str, "ModelVersion"]) -
         rows = [{"user_id": user} for user in _users(settings)]
         for model, version in versions.items():
             service = store.get_feature_service(FEATURE_SERVICES[model])
-            found = store.get_online_features(features=service, entity_rows=rows).to_df().set_index("user_id")
-            frames[model] = model_frame(found, version.facts.contract)
+            features = store.get_online_features(features=service, entity_rows=rows).to_df().set_index("user_id")
+            frames[model] = model_frame(features, version.facts.contract)
     chosen = set.intersection(*(set(frame.dropna().index) for frame in frames.values()))
     order = random.Random(1).sample(sorted(chosen), len(chosen))
     return {model: frame.loc[order] for model, frame in frames.items()}
 
 
 def _users(settings: Settings) -> list[str]:
-    """Those of the newest month."""
+    """Of the newest month."""
     import psycopg
 
     newest = "SELECT DISTINCT user_id FROM users WHERE as_of = (SELECT max(as_of) FROM users) ORDER BY user_id"
@@ -114,7 +102,7 @@ def _users(settings: Settings) -> list[str]:
 
 
 def _write_wide_table(settings: Settings, frame: "pd.DataFrame") -> None:
-    """One row a user, all features of it in columns of their own, for the peer that reads no more than that."""
+    """One row for each user with all features as columns, for the peer that only reads it."""
     import psycopg
     from psycopg import sql
 
@@ -137,30 +125,25 @@ def _write_wide_table(settings: Settings, frame: "pd.DataFrame") -> None:
 def _fitted(
     settings: Settings, versions: Mapping[str, "ModelVersion"], frames: Frames
 ) -> tuple[dict[str, Any], dict[str, list[float]]]:
-    """The registered models, and what each says of the first rows."""
+    """The registered models, and the probabilities of each for the first rows."""
     from training.release.registry.versions import load_model
 
     fitted = {model: load_model(settings, version) for model, version in versions.items()}
-    rows = {model: frames[model].head(CHECKED) for model in fitted}
+    rows = {model: frames[model].head(CHECKED_USERS) for model in fitted}
     return fitted, {model: each.predict_proba(rows[model])[:, 1].tolist() for model, each in fitted.items()}
 
 
 def _saved(variant: str, estimator: Any, rows: "pd.DataFrame", folder: Path) -> str:
-    """MLflow's folder of the model, the forest with the variant's number of jobs."""
+    """MLflow's folder of the model, saved as in `training.models.fitting.run_record`; the forest with its n_jobs."""
     if variant in JOBS:
         estimator.set_params(forest__n_jobs=JOBS[variant])
-    return _save(estimator, rows, folder / "models" / variant)
-
-
-def _save(estimator: Any, rows: "pd.DataFrame", path: Path) -> str:
-    """As a user would, and as `training.models.fitting.run_record` does."""
     import mlflow
     from mlflow.models import infer_signature
 
     from asof.trust.trusted_types import TRUSTED_TYPES
     from training.models.fitting.run_record import LIBRARIES
 
-    example = rows.head(CHECKED)
+    path, example = folder / "models" / variant, rows.head(CHECKED_USERS)
     mlflow.sklearn.save_model(
         estimator,
         str(path),
@@ -181,16 +164,16 @@ def _imported(variant: str, path: str) -> str:
         return str(bentoml.mlflow.import_model(f"benchmark_{variant.replace('-', '_')}", path).tag)
 
 
-def _compiled(made: "Bundle") -> str:
-    """The file of the compiled model that is in the Bento; empty where the model did not compile."""
+def _compiled(bundle: "Bundle") -> str:
+    """The file of the compiled model in the Bento; empty if the model did not compile."""
     import bentoml
 
-    path = Path(bentoml.models.get(made.model_tag).path_of(MLFLOW_FOLDER)) / MODEL_ONNX
+    path = Path(bentoml.models.get(bundle.model_tag).path_of(MLFLOW_FOLDER)) / MODEL_ONNX
     return str(path) if path.is_file() else ""
 
 
 def _requests(frames: Frames, folder: Path) -> dict[str, str]:
-    """The same users in each form of request."""
+    """Files with the requests for the same users in each form."""
     users = list(frames[FOREST].index)
     forms: dict[str, list[Any]] = {
         "user": [{"user_id": user} for user in users],
@@ -207,7 +190,7 @@ def _requests(frames: Frames, folder: Path) -> dict[str, str]:
 
 
 def _split(frame: "pd.DataFrame", row: list[Any]) -> dict[str, Any]:
-    """One row in the form that MLflow's server takes fastest."""
+    """In the form that MLflow's server parses fastest."""
     return {"dataframe_split": {"columns": list(frame.columns), "data": [row]}}
 
 
