@@ -28,10 +28,10 @@ def check_tracking_address(uri: str) -> None:
     except Empty:
         trouble = TimeoutError(f"no answer within {PATIENCE:g} seconds")
     if trouble is not None:
-        raise unusable(uri, trouble) from None  # the cause could tell the password
+        raise unusable_tracking(uri, trouble) from None  # the cause could tell the password
 
 
-def unusable(uri: str, trouble: Exception) -> ConfigurationError:
+def unusable_tracking(uri: str, trouble: Exception) -> ConfigurationError:
     """The one sentence: which variable, which address, what is wrong, what to do."""
     reason = _reason(trouble).replace(uri, _without_password(uri))
     mend = "Start MLflow there, correct MLFLOW_TRACKING_URI, or unset it to use the project's own database."

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from asof.errors import ConfigurationError
 from asof.home import private_folder
 from asof.settings import Settings
-from training.tracking.address import check_tracking_address, unusable
+from training.tracking.address import check_tracking_address, unusable_tracking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -70,7 +70,7 @@ def _client(uri: str) -> "MlflowClient":
         client = MlflowClient()
         client.search_experiments(max_results=1)
     except MlflowException as error:
-        raise unusable(uri, error) from None  # the cause could tell the password
+        raise unusable_tracking(uri, error) from None  # the cause could tell the password
     return client
 
 

@@ -94,7 +94,7 @@ def compare(path: Path, sha256: str) -> OnDisk:
     return OnDisk.SAME if now == sha256 else OnDisk.CHANGED
 
 
-def what_is_wrong(load: Load | None, rows: str) -> str:
+def trace_problem(load: Load | None, rows: str) -> str:
     """One sentence where `rows` (in words) cannot be traced to a file; else empty."""
     if load is None:
         return f"No load brought {rows}: somebody wrote past the loader."

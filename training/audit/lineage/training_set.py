@@ -15,11 +15,11 @@ from asof.extract_schema import ExtractSchema
 from asof.model_facts import ModelFacts
 from asof.settings import Settings
 from asof.use_case import FromStore, UseCase
-from training.audit.lineage.loads import Load, Loads, in_utc, what_is_wrong
+from training.audit.lineage.loads import Load, Loads, in_utc, trace_problem
 from training.data.snapshots.known_at import KnownTables, tables_known_at
 from training.features.datasets.dataset import build_training_set
 from training.features.datasets.point_in_time import read_sources
-from training.features.datasets.point_in_time_sql import LABELLED, Form, ViewSource, join
+from training.features.datasets.point_in_time_sql import LABELLED, JoinStrategy, ViewSource, join
 
 BY_TIMES = """
 SELECT as_of, created_at, count(*) FROM ({rows}) AS used WHERE as_of IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2"""
@@ -113,7 +113,7 @@ def _source_rows(
     loads = Loads(tables.connection)
     for source in sources:
         times = replace(source, columns={"as_of": source.time, "created_at": source.created})
-        yield _shares(tables, loads, (source.view, source.name), join((times,), extract, as_of, Form.BY_SET))
+        yield _shares(tables, loads, (source.view, source.name), join((times,), extract, as_of, JoinStrategy.SET_JOIN))
     labels = sql.SQL(LABELLED).format(
         entity=sql.Identifier(extract.entity),
         label=sql.SQL("as_of, created_at"),
@@ -138,5 +138,5 @@ def _broken(sources: Sequence[SourceRows]) -> Iterator[str]:
     for source in sources:
         for share in source.shares:
             rows = f"{source.table} as of {share.as_of}, created at {share.created_at}"
-            if sentence := what_is_wrong(share.load, rows):
+            if sentence := trace_problem(share.load, rows):
                 yield sentence

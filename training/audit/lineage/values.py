@@ -14,7 +14,7 @@ from psycopg.rows import class_row
 
 from asof.settings import Settings
 from training.audit.lineage.answers import Answer
-from training.audit.lineage.loads import Load, Loads, exists, in_utc, what_is_wrong
+from training.audit.lineage.loads import Load, Loads, exists, in_utc, trace_problem
 from training.data.snapshots.tables import Connection
 from training.features.datasets.point_in_time_sql import ViewSource
 
@@ -103,7 +103,7 @@ class _Trail:
         for created in self._versions(source, as_of):
             load = self.loads.of(source.name, as_of, created)
             if load is None or load.load_id <= found.materialised.load_id:
-                broken = what_is_wrong(load, f"{source.name} as of {as_of}, created at {created}")
+                broken = trace_problem(load, f"{source.name} as of {as_of}, created at {created}")
                 return replace(
                     found, created_at=created, load=load, deduced=self._deduced(found.materialised), broken=broken
                 )

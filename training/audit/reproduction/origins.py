@@ -10,7 +10,7 @@ from asof.extract_schema import ExtractSchema
 from asof.settings import Settings
 from training.data.snapshots.known_at import KnownTables, tables_known_at
 from training.features.datasets.point_in_time import read_sources
-from training.features.datasets.point_in_time_sql import Form, join
+from training.features.datasets.point_in_time_sql import JoinStrategy, join
 from training.features.datasets.training_set import TrainingSet
 
 LABEL = """
@@ -46,7 +46,7 @@ def origins(
     )
     names = {"entity": sql.Identifier(extract.entity), "entities": sql.Literal(sorted(set(entities)))}
     with tables_known_at(settings, extract, as_of=now.as_of, known_at=now.known_at) as tables:
-        joined = join(asked, extract, now.as_of, Form.BY_KEY)
+        joined = join(asked, extract, now.as_of, JoinStrategy.INDEX_LOOKUP)
         rows = tables.connection.execute(sql.SQL(VIEWS).format(join=joined, **names)).fetchall()
         labels = tables.connection.execute(
             sql.SQL(LABEL).format(labels=sql.Identifier(extract.labels.name), as_of=sql.Literal(now.as_of), **names)

@@ -11,7 +11,7 @@ from unicodedata import normalize
 
 from asof.errors import DataError
 
-NAME = re.compile(r"(month|labels)_([0-9]{1,4}|[0-9]{4}-[0-9]{2}-[0-9]{2})(?:_r([0-9]{1,4}))?", re.IGNORECASE)
+DELIVERY_NAME = re.compile(r"(month|labels)_([0-9]{1,4}|[0-9]{4}-[0-9]{2}-[0-9]{2})(?:_r([0-9]{1,4}))?", re.IGNORECASE)
 ALMOST = re.compile(r"(month|label)s?[\W_]*\d")
 FORMS = "month_000, month_2024-01-31, labels_000 or month_000_r1"
 
@@ -57,7 +57,9 @@ def find_deliveries(
         named = [_Named(folder, labels=False, described=_needed(first, folder), again=0)]
         strange = [f"{path.name!r} (beside CSV files)" for path in _listed(folder) if _looks_like_one(path)]
     else:
-        matches = {path: match for path in _listed(folder) if path.is_dir() and (match := NAME.fullmatch(path.name))}
+        matches = {
+            path: match for path in _listed(folder) if path.is_dir() and (match := DELIVERY_NAME.fullmatch(path.name))
+        }
         strange = [*_strangers(folder, matches), *_no_days(matches)]
         named = [] if strange else [_named(path, match, first) for path, match in matches.items()]
         strange += [*_twins(named), *_future(named)]
@@ -77,7 +79,7 @@ def first_described(folder: Path, as_of: date) -> date | None:
 
     Of `month_000` it is `as_of`; of a later one every day of `first`'s month would do, and it is the last.
     """
-    match = NAME.fullmatch(folder.name)
+    match = DELIVERY_NAME.fullmatch(folder.name)
     if match and "-" in match[2]:
         return None
     return month_end(as_of, -int(match[2])) if match else as_of
@@ -88,7 +90,7 @@ def delivery_name(folder: Path) -> str:
 
     `month_000`, `Month_0` and `month_2024-01-31` are one name; of any other folder it is the folder's own.
     """
-    match = NAME.fullmatch(folder.name)
+    match = DELIVERY_NAME.fullmatch(folder.name)
     return f"{match[1].casefold()}_r{int(match[3] or 0)}" if match else folder.name
 
 
@@ -164,7 +166,7 @@ def _strangers(folder: Path, taken: Iterable[Path]) -> Iterator[str]:
     for path in _listed(folder):
         if path in taken or (not path.is_dir() and path.name.partition(".")[0] in names):
             continue  # a file beside a folder of its name, as a checksum or the archive that it came in
-        if NAME.fullmatch(path.name):
+        if DELIVERY_NAME.fullmatch(path.name):
             yield f"{path.name!r} (no folder)"
         elif _looks_like_one(path) or (path.is_dir() and any(file.name in files for file in path.glob("*.csv"))):
             yield repr(path.name)

@@ -18,7 +18,7 @@ CHUNK = 8 * 2**20
 """Bytes of text that are read at once."""
 
 
-def copied(
+def copy_rows(
     connection: psycopg.Connection, query: sql.Composable, types: Mapping[str, arrow.DataType]
 ) -> Iterator[arrow.Table]:
     """The rows of `query`, whose columns are those of `types` in that order: bool, numbers or text, each with nulls.

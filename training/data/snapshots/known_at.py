@@ -12,8 +12,8 @@ from psycopg import sql
 from asof.errors import TrainingSetError
 from asof.extract_schema import ExtractSchema
 from asof.settings import Settings
-from training.data.snapshots.owned_tables import refuse_foreign
-from training.data.snapshots.tables import LOCK
+from training.data.snapshots.owned_tables import require_own_tables
+from training.data.snapshots.tables import LOAD_LOCK
 
 PREFIX = "known_at_"
 
@@ -41,9 +41,9 @@ def tables_known_at(
     """
     schema = f"{PREFIX}{uuid.uuid4().hex}"
     with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
-        refuse_foreign(connection, extract)
+        require_own_tables(connection, extract)
         connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (schema,))
-        connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (LOCK,))
+        connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (LOAD_LOCK,))
         _drop_abandoned(connection)
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
         try:

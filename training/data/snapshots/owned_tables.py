@@ -21,26 +21,26 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace AS s
     WHERE (nspname, relname) = (%s, %s))"""
 
 
-def is_there(connection: Connection[TupleRow], table: str) -> bool:
+def table_exists(connection: Connection[TupleRow], table: str) -> bool:
     """Whether there is a table, view or index of that name with its schema, neither of them quoted."""
     return connection.execute(KNOWN, table.split(".")).fetchone() == (True,)
 
 
-def make_absent(connection: Connection[TupleRow], table: str, statements: LiteralString) -> None:
+def create_if_absent(connection: Connection[TupleRow], table: str, statements: LiteralString) -> None:
     """Runs the statements unless the table is there, which they make last; of several processes one does.
 
     Raises ConfigurationError where our role may not make it.
     """
-    if is_there(connection, table):
+    if table_exists(connection, table):
         return
-    with may_make(connection, f"Table {table}"), connection.transaction():
+    with explain_missing_privilege(connection, f"Table {table}"), connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('asof makes ' || %s, 0))", (table,))
-        if not is_there(connection, table):
+        if not table_exists(connection, table):
             connection.execute(statements)
 
 
 @contextmanager
-def may_make(connection: Connection[TupleRow], what: str) -> Iterator[None]:
+def explain_missing_privilege(connection: Connection[TupleRow], what: str) -> Iterator[None]:
     """What needs the right to make `what`. Raises ConfigurationError where our role has it not."""
     try:
         yield
@@ -59,7 +59,7 @@ SELECT relname, obj_description(oid, 'pg_class'), pg_has_role(relowner, 'USAGE')
 WHERE relnamespace = 'public'::regnamespace AND relname = ANY(%s) ORDER BY relname"""
 
 
-def refuse_foreign(connection: Connection[TupleRow], schema: ExtractSchema) -> None:
+def require_own_tables(connection: Connection[TupleRow], schema: ExtractSchema) -> None:
     """Raises ConfigurationError where a table of the schema belongs to another use case, naming both."""
     for table, comment, _ in _comments(connection, schema):
         if comment and comment.startswith(OWNER) and schema.use_case and comment != f"{OWNER}{schema.use_case}":

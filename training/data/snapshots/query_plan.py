@@ -13,7 +13,7 @@ analysed or not and however long the history; one that only gives the order 27 t
 """
 
 
-def finds_by_key(connection: psycopg.Connection, query: sql.Composable) -> bool:
+def uses_key_index(connection: psycopg.Connection, query: sql.Composable) -> bool:
     """Whether each scan that is run once for each entity is cheap: else the work would grow with its square.
 
     A source without an index is so found out, and an index that only gives the order, which is read from its end until

@@ -27,7 +27,7 @@ from training.data.extracts.extract import DeliveredTable, read_extract
 from training.data.extracts.validation import KnownIds
 from training.data.snapshots.append import Times, append
 from training.data.snapshots.provenance import code_version
-from training.data.snapshots.tables import Connection, create_tables, prepare_tables, turn
+from training.data.snapshots.tables import Connection, create_tables, load_transaction, prepare_tables
 
 __all__ = ["Snapshot", "prepare_tables", "take_snapshot"]
 
@@ -69,7 +69,7 @@ def take_snapshot(
     corrected it since. Raises ExtractError where the files break a rule, HistoryError where the load would change what
     was known at some moment or could not count, and ConfigurationError where the tables are not the schema's.
     """
-    with turn(settings) as connection:
+    with load_transaction(settings) as connection:
         # Now is taken in our turn: so a later load is never known earlier.
         times = _times(as_of, known_at)
         create_tables(connection, schema)

@@ -13,7 +13,7 @@ from psycopg.rows import TupleRow
 from asof.errors import ConfigurationError
 from asof.extract_schema import ExtractSchema, Kind, RawTable
 from asof.settings import Settings
-from training.data.snapshots.owned_tables import claim, may_make, refuse_foreign
+from training.data.snapshots.owned_tables import claim, explain_missing_privilege, require_own_tables
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -46,7 +46,7 @@ BEGIN
 END $$
 """
 
-LOCK = 0x41734F66
+LOAD_LOCK = 0x41734F66
 """The key of the advisory lock under which loads take turns ("AsOf")."""
 
 
@@ -55,27 +55,27 @@ def prepare_tables(settings: Settings, schema: ExtractSchema) -> None:
 
     Raises ConfigurationError where a table is there with other columns, or belongs to another use case.
     """
-    with turn(settings) as connection:
+    with load_transaction(settings) as connection:
         create_tables(connection, schema)
 
 
 @contextmanager
-def turn(settings: Settings) -> Iterator[Connection]:
+def load_transaction(settings: Settings) -> Iterator[Connection]:
     """A transaction beside which no other load or preparation runs; an error rolls it back.
 
     So the ids of loads stand in the order of their commits: who has seen one has seen all below it.
     """
     with psycopg.connect(settings.conninfo()) as connection:
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOAD_LOCK,))
         yield connection
 
 
 def create_tables(connection: Connection, schema: ExtractSchema) -> None:
     """The same, inside a turn that is running."""
-    refuse_foreign(connection, schema)
+    require_own_tables(connection, schema)
     tables = (*schema.tables, schema.labels)
     absent = [table for table in tables if not _is_there(connection, table)]
-    with may_make(connection, f"Table public.{absent[0].name if absent else 'loads'}"):
+    with explain_missing_privilege(connection, f"Table public.{absent[0].name if absent else 'loads'}"):
         if absent:
             connection.execute(REFUSE_REWRITE)
         for table in absent:

@@ -18,10 +18,10 @@ from asof.extract_schema import ExtractSchema
 from asof.features.feature_contract import FeatureContract
 from asof.features.feature_store import feature_store, quiet, read_contract
 from asof.settings import Settings
-from training.data.snapshots.copy_query import copied
+from training.data.snapshots.copy_query import copy_rows
 from training.data.snapshots.known_at import KnownTables, tables_known_at
-from training.data.snapshots.query_plan import finds_by_key
-from training.features.datasets.point_in_time_sql import Form, ViewSource, columns, join
+from training.data.snapshots.query_plan import uses_key_index
+from training.features.datasets.point_in_time_sql import JoinStrategy, ViewSource, columns, join
 from training.features.datasets.rows_digest import TYPES
 from training.features.datasets.training_set import column_types
 
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 # For our transaction alone, so that no role or database is altered and nobody has to remember it: indexes where there
 # are any, and sets never joined by nested loops.
 SESSION = {
-    Form.BY_KEY: {
+    JoinStrategy.INDEX_LOOKUP: {
         "enable_seqscan": "off",
         "enable_bitmapscan": "off",
         "max_parallel_workers_per_gather": "0",
         "jit": "off",
     },
-    Form.BY_SET: {"enable_nestloop": "off", "work_mem": "64MB", "jit": "off"},
+    JoinStrategy.SET_JOIN: {"enable_nestloop": "off", "work_mem": "64MB", "jit": "off"},
 }
 
 
@@ -67,10 +67,10 @@ def joined_rows(
     types = column_types(contract, extract.label)
     with tables_known_at(settings, extract, as_of=as_of, known_at=known_at) as tables:
         _check(tables, extract, as_of, known_at)
-        queries = {form: join(sources, extract, as_of, form) for form in Form}
+        queries = {form: join(sources, extract, as_of, form) for form in JoinStrategy}
         rows = _fetch(tables, queries, {name: TYPES[types[name]] for name in columns(sources, extract)})
         _check_classes(rows[extract.label], as_of, known_at)
-        return JoinedRows(rows, contract, queries[Form.BY_KEY].as_string(tables.connection))
+        return JoinedRows(rows, contract, queries[JoinStrategy.INDEX_LOOKUP].as_string(tables.connection))
 
 
 def read_sources(settings: Settings, feature_service: str) -> tuple[FeatureContract, tuple[ViewSource, ...]]:
@@ -105,20 +105,26 @@ def _source(store: "FeatureStore", contract: FeatureContract, view: str) -> View
     )
 
 
-def _fetch(tables: KnownTables, queries: dict[Form, sql.Composed], types: dict[str, arrow.DataType]) -> arrow.Table:
-    with never_quadratic(tables, queries) as query:
-        return arrow.concat_tables(copied(tables.connection, query, types))
+def _fetch(
+    tables: KnownTables, queries: dict[JoinStrategy, sql.Composed], types: dict[str, arrow.DataType]
+) -> arrow.Table:
+    with planned_query(tables, queries) as query:
+        return arrow.concat_tables(copy_rows(tables.connection, query, types))
 
 
 @contextmanager
-def never_quadratic(tables: KnownTables, queries: Mapping[Form, sql.Composed]) -> Iterator[sql.Composed]:
+def planned_query(tables: KnownTables, queries: Mapping[JoinStrategy, sql.Composed]) -> Iterator[sql.Composed]:
     """One of two queries that give the same rows, in a transaction with the planner's settings for it.
 
-    `BY_KEY` where the plan of it looks each entity up through an index, else `BY_SET`.
+    `INDEX_LOOKUP` where the plan of it looks each entity up through an index, else `SET_JOIN`.
     """
     with tables.connection.transaction():
-        _set(tables, SESSION[Form.BY_KEY])
-        form = Form.BY_KEY if finds_by_key(tables.connection, queries[Form.BY_KEY]) else Form.BY_SET
+        _set(tables, SESSION[JoinStrategy.INDEX_LOOKUP])
+        form = (
+            JoinStrategy.INDEX_LOOKUP
+            if uses_key_index(tables.connection, queries[JoinStrategy.INDEX_LOOKUP])
+            else JoinStrategy.SET_JOIN
+        )
     with tables.connection.transaction():
         _set(tables, SESSION[form])
         yield queries[form]

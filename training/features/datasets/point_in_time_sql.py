@@ -1,8 +1,8 @@
-"""Feature views and a moment -> the SQL of their point-in-time join, in two forms that give the same rows.
+"""Feature views and a moment -> the SQL of their point-in-time join, by one of two strategies that give the same rows.
 
-`BY_KEY` asks each view's index for the one row of each labelled entity: the work grows with the entities, not with the
-history, and needs no memory; without an index on (entity, time) it would read a whole source for each entity. `BY_SET`
-sorts what each source holds in the view's ttl, and joins the sets: nothing can make it quadratic.
+`INDEX_LOOKUP` asks each view's index for the one row of each labelled entity: the work grows with the entities, not
+with the history. Without an index on (entity, time) it would read the whole source for each entity. `SET_JOIN` sorts
+what each source holds within the view's ttl and joins the sets: it is never quadratic.
 """
 
 from collections.abc import Mapping
@@ -23,16 +23,16 @@ FROM ({labelled}) AS labelled{views}
 ORDER BY labelled.{entity} COLLATE "C" """
 
 
-class Form(Enum):
+class JoinStrategy(Enum):
     """How one view is joined to the labelled entities."""
 
-    BY_KEY = """
+    INDEX_LOOKUP = """
 LEFT JOIN LATERAL (
     SELECT {columns} FROM {source} AS source
     WHERE {key} = labelled.{entity} AND {timely}
     ORDER BY {newest} LIMIT 1
 ) AS {view} ON true"""
-    BY_SET = """
+    SET_JOIN = """
 LEFT JOIN (
     SELECT DISTINCT ON ({key}) {key} AS {entity}, {columns} FROM {source} AS source
     WHERE {timely}
@@ -62,7 +62,7 @@ def columns(sources: tuple[ViewSource, ...], extract: ExtractSchema) -> list[str
     return [extract.entity, *(name for source in sources for name in source.columns), extract.label]
 
 
-def join(sources: tuple[ViewSource, ...], extract: ExtractSchema, as_of: datetime, form: Form) -> sql.Composed:
+def join(sources: tuple[ViewSource, ...], extract: ExtractSchema, as_of: datetime, form: JoinStrategy) -> sql.Composed:
     """Entity, each feature of each source, label: one row for each entity with a label of `as_of`, by code points.
 
     The features are an entity's newest row up to `as_of` that is not older than the ttl, in its newest version. A
@@ -75,7 +75,7 @@ def join(sources: tuple[ViewSource, ...], extract: ExtractSchema, as_of: datetim
         "as_of": sql.Literal(as_of),
     }
     features = (sql.Identifier(source.view, name) for source in sources for name in source.columns)
-    views = (joined_view(source, sql.Identifier(extract.entity), as_of, form) for source in sources)
+    views = (view_join(source, sql.Identifier(extract.entity), as_of, form) for source in sources)
     return sql.SQL(JOIN).format(
         labelled=sql.SQL(LABELLED).format(**names),
         features=sql.SQL(", ").join(features),
@@ -84,7 +84,7 @@ def join(sources: tuple[ViewSource, ...], extract: ExtractSchema, as_of: datetim
     )
 
 
-def joined_view(source: ViewSource, entity: sql.Identifier, as_of: datetime, form: Form) -> sql.Composed:
+def view_join(source: ViewSource, entity: sql.Identifier, as_of: datetime, form: JoinStrategy) -> sql.Composed:
     """The join of one source to the entities that a query calls `labelled`; it stands there under its view's name."""
     time, created = sql.Identifier("source", source.time), sql.Identifier("source", source.created)
     moment = sql.Literal(as_of)

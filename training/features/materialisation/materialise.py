@@ -16,7 +16,7 @@ from asof.features.feature_definition import definition_of
 from asof.features.feature_store import feature_store, quiet
 from asof.settings import Settings
 from training.features.materialisation.feature_registry import _features
-from training.features.materialisation.watermarks import WHOLE, Brought, make_state
+from training.features.materialisation.watermarks import WHOLE, Watermarks, create_watermark_tables
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
@@ -65,7 +65,7 @@ def materialise(
     """
     moment = as_of or settings.now()
     with feature_store(settings) as store, psycopg.connect(settings.conninfo(), autocommit=True) as connection:
-        make_state(connection)
+        create_watermark_tables(connection)
         stage = _Stage(store, connection, moment, whole)
         dues = [stage.due(view) for view in sorted(store.list_feature_views(), key=lambda view: view.name)]
         done = {due.name: Refresh(due.name, None, 0, 0.0) for due in dues if due.since is None}
@@ -105,8 +105,8 @@ class _Stage:
     whole: bool
 
     @property
-    def brought(self) -> Brought:
-        return Brought(self.connection, str(self.store.config.online_store.type))
+    def brought(self) -> Watermarks:
+        return Watermarks(self.connection, str(self.store.config.online_store.type))
 
     def due(self, view: "FeatureView") -> _Due:
         text = definition_of(view.to_proto().spec)

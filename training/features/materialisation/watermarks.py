@@ -11,7 +11,7 @@ import psycopg
 
 from asof.features.definition_records import FILLED, read_records
 from asof.features.feature_definition import digest_of
-from training.data.snapshots.owned_tables import is_there, make_absent
+from training.data.snapshots.owned_tables import create_if_absent, table_exists
 
 STATE = "public.whole_materialisations_begun"
 CREATE_STATE = """
@@ -45,23 +45,23 @@ WHOLE: Last = (0, datetime.min.replace(tzinfo=UTC))
 """The newest load and moment of a view of which nothing counts: it is read whole."""
 
 
-def make_state(connection: psycopg.Connection) -> None:
+def create_watermark_tables(connection: psycopg.Connection) -> None:
     """Makes the tables in which it stands what the online store was brought to, unless they are there."""
-    make_absent(connection, STATE, CREATE_STATE)
-    make_absent(connection, FILLED, MAKE_DEFINITIONS)
+    create_if_absent(connection, STATE, CREATE_STATE)
+    create_if_absent(connection, FILLED, MAKE_DEFINITIONS)
 
 
-def last_moment(connection: psycopg.Connection) -> datetime | None:
+def materialised_as_of(connection: psycopg.Connection) -> datetime | None:
     """What the online store shows is as of this moment; None where it has never been filled."""
-    if not is_there(connection, "public.materialisations"):
+    if not table_exists(connection, "public.materialisations"):
         return None
     row = connection.execute("SELECT as_of FROM materialisations ORDER BY materialisation_id DESC LIMIT 1").fetchone()
     return row[0] if row else None
 
 
-def forget_store(connection: psycopg.Connection, store: str) -> None:
+def forget_watermarks(connection: psycopg.Connection, store: str) -> None:
     """For an online store of that type whose tables go: whoever takes it again fills it whole."""
-    make_state(connection)
+    create_watermark_tables(connection)
     connection.execute("DELETE FROM whole_materialisations_begun WHERE store = %s", (store,))
     connection.execute("DELETE FROM online_definitions WHERE store = %s", (store,))
     connection.execute(
@@ -70,7 +70,7 @@ def forget_store(connection: psycopg.Connection, store: str) -> None:
 
 
 @dataclass(frozen=True)
-class Brought:
+class Watermarks:
     """The same for the views of one online store, `store` being its type."""
 
     connection: psycopg.Connection

@@ -29,7 +29,7 @@ UNREADABLE = ("CREATED", "GENERATED")
 CHUNK = 400
 """Users read at once: with five views few enough for Feast to read all of them in one query, as for the service."""
 
-ENOUGH = 20_000
+SAMPLE_USERS = 20_000
 """Users compared after each materialisation and in the gate: if no user of so many differs, less than 0.015 % do."""
 
 

@@ -3,7 +3,7 @@
 import psycopg
 
 from asof.settings import Settings
-from training.data.snapshots.owned_tables import make_absent
+from training.data.snapshots.owned_tables import create_if_absent
 from training.features.parity.check import Parity
 from training.features.parity.verdicts import Verdict
 
@@ -27,7 +27,7 @@ INSERT INTO public.parity_checks (use_case, as_of, known_at, population, users, 
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"""
 
 
-def keep(settings: Settings, parity: Parity) -> Parity:
+def record_parity(settings: Settings, parity: Parity) -> Parity:
     """Appends the comparison, and gives it."""
     row = (
         parity.use_case,
@@ -41,6 +41,6 @@ def keep(settings: Settings, parity: Parity) -> Parity:
         parity.verdicts[Verdict.PAST_TTL],
     )
     with psycopg.connect(settings.conninfo()) as connection:
-        make_absent(connection, TABLE, CREATE)
+        create_if_absent(connection, TABLE, CREATE)
         connection.execute(INSERT, row)
     return parity

@@ -14,7 +14,7 @@ from psycopg import sql
 from asof.extract_schema import ExtractSchema
 from asof.features.feature_contract import Feature
 from training.data.snapshots.known_at import KnownTables
-from training.features.parity.verdicts import Held
+from training.features.parity.verdicts import StoredValue
 
 if TYPE_CHECKING:
     from feast import FeatureView
@@ -81,8 +81,8 @@ class OfflineView:
         """The moment before which a row is past the view's ttl; None where the view has none."""
         return self.as_of - self.view.ttl if self.view.ttl else None
 
-    def read(self, users: Sequence[str]) -> list[list[Held]]:
-        """For each feature what is held of each user, in their order; no row at all is `Held()`."""
+    def read(self, users: Sequence[str]) -> list[list[StoredValue]]:
+        """For each feature what is held of each user, in their order; no row at all is `StoredValue()`."""
         rows = {row[0]: row[1:] for row in self.tables.connection.execute(self._query(), (list(users), self.as_of))}
         absent = (None,) * (1 + len(self.features))
         found = [rows.get(user, absent) for user in users]
@@ -103,8 +103,8 @@ class OfflineView:
         )
 
 
-def _held(as_of: datetime | None, value: Any, dtype: str) -> Held:
+def _held(as_of: datetime | None, value: Any, dtype: str) -> StoredValue:
     """A NaN is a null, as in the training set."""
     if value is None or value != value:
-        return Held(as_of)
-    return Held(as_of, PYTHON_TYPES[dtype](value), dtype)
+        return StoredValue(as_of)
+    return StoredValue(as_of, PYTHON_TYPES[dtype](value), dtype)

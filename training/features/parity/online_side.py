@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from asof.features.feature_contract import Feature
-from training.features.parity.verdicts import Held
+from training.features.parity.verdicts import StoredValue
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -25,8 +25,8 @@ class OnlineSide:
     entity: str
     features: Sequence[Feature]
 
-    def read(self, users: Sequence[str]) -> list[list[Held]]:
-        """For each feature what is held of each user, in their order; no row at all is `Held()`."""
+    def read(self, users: Sequence[str]) -> list[list[StoredValue]]:
+        """For each feature what is held of each user, in their order; no row at all is `StoredValue()`."""
         answer = self.store.get_online_features(
             features=[f"{feature.view}:{feature.name}" for feature in self.features],
             entity_rows=[{self.entity: user} for user in users],
@@ -36,22 +36,22 @@ class OnlineSide:
         return [_column(columns[f"{feature.view}__{feature.name}"]) for feature in self.features]
 
 
-def _column(column: Any) -> list[Held]:
+def _column(column: Any) -> list[StoredValue]:
     from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 
     absent = FieldStatus.NOT_FOUND
     return [
-        Held() if status == absent else _held(value, moment)
+        StoredValue() if status == absent else _held(value, moment)
         for value, status, moment in zip(column.values, column.statuses, column.event_timestamps, strict=True)
     ]
 
 
-def _held(proto: Any, moment: Any) -> Held:
+def _held(proto: Any, moment: Any) -> StoredValue:
     """A NaN is a null, as the service reads it."""
     as_of = EPOCH + timedelta(seconds=moment.seconds, microseconds=moment.nanos // 1000)
     field = proto.WhichOneof("val")
     value = getattr(proto, field) if field else None
     if value is None or value != value:
-        return Held(as_of)
+        return StoredValue(as_of)
     name = field.removesuffix("_val")
-    return Held(as_of, value, TYPES.get(name, name.capitalize()))
+    return StoredValue(as_of, value, TYPES.get(name, name.capitalize()))

@@ -18,7 +18,7 @@ from training.data.snapshots.snapshot import prepare_tables
 from training.data.snapshots.tables import Connection
 from training.features.materialisation.feature_registry import apply_features
 from training.features.materialisation.materialise import materialise
-from training.features.materialisation.watermarks import forget_store, last_moment
+from training.features.materialisation.watermarks import forget_watermarks, materialised_as_of
 from training.features.parity.check import CHUNK
 from training.features.parity.online_side import OnlineSide
 from training.features.parity.tally import Column, Example, Tally
@@ -118,7 +118,7 @@ def switch_store(
 
 def _fill(settings: Settings, target: Settings, progress: Callable[[str], None]) -> datetime | None:
     with psycopg.connect(settings.conninfo()) as connection:
-        moment = last_moment(connection)
+        moment = materialised_as_of(connection)
     apply_features(target)
     if moment:
         materialise(target, as_of=moment, whole=True, progress=progress)
@@ -147,7 +147,7 @@ def _choose(file: Path, to: str) -> None:
 
 def _drop(settings: Settings) -> None:
     with psycopg.connect(settings.conninfo()) as connection:
-        forget_store(connection, settings.online_store)
+        forget_watermarks(connection, settings.online_store)
     with feature_store(settings) as store:
         views = store.list_feature_views()
         store.provider.online_store.teardown(store.config, views, store.list_entities())

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from asof.features.feature_contract import Feature
-from training.features.parity.verdicts import Held, Verdict, judge
+from training.features.parity.verdicts import StoredValue, Verdict, judge
 
 EXAMPLES = 3
 """Rows shown of each kind of difference."""
@@ -17,8 +17,8 @@ class Column(NamedTuple):
     """One feature of a chunk of users: what each side holds of each, and the moment before which a row is too old."""
 
     feature: Feature
-    offline: Sequence[Held]
-    online: Sequence[Held]
+    offline: Sequence[StoredValue]
+    online: Sequence[StoredValue]
     oldest: datetime | None
 
 
@@ -88,7 +88,7 @@ class Tally:
             shown.append(_example(user, verdict, column.feature, column.offline[row], column.online[row]))
 
 
-def _example(user: str, verdict: Verdict, feature: Feature, offline: Held, online: Held) -> Example:
+def _example(user: str, verdict: Verdict, feature: Feature, offline: StoredValue, online: StoredValue) -> Example:
     return Example(
         verdict=verdict,
         entity=user,

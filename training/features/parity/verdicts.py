@@ -23,7 +23,7 @@ class Verdict(StrEnum):
     NEWER_ONLINE = "newer online"
 
 
-class Held(NamedTuple):
+class StoredValue(NamedTuple):
     """What one side holds: the moment that its row describes, the value (None: a null), the value's Feast type.
 
     `as_of` is None where there is no row.
@@ -34,7 +34,7 @@ class Held(NamedTuple):
     dtype: str | None = None
 
 
-def judge(offline: Held, online: Held, oldest: datetime | None) -> Verdict:
+def judge(offline: StoredValue, online: StoredValue, oldest: datetime | None) -> Verdict:
     """The verdict on one value.
 
     `offline` is the newest row, and no row at all where it is from before `oldest`, as in Feast's point-in-time join
