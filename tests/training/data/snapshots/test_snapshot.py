@@ -199,7 +199,7 @@ def test_a_user_whom_a_redelivery_leaves_out_is_kept(
     load(extract_files(users=USERS - 2), JANUARY, MARCH)
 
     assert rows_in(database) == before
-    assert "users: 10 rows read, 0 new; 2 known ones left out, and kept" in caplog.messages
+    assert "users: 10 rows read, 0 new; 2 known rows not delivered, kept" in caplog.messages
 
 
 # --- one place, delivered again and again
