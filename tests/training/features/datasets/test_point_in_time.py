@@ -20,7 +20,7 @@ from training.data.snapshots.copy_query import copy_rows
 from training.data.snapshots.known_at import tables_known_at
 from training.data.snapshots.query_plan import uses_key_index
 from training.features.datasets.dataset import build_training_set
-from training.features.datasets.point_in_time import SESSION, joined_rows
+from training.features.datasets.point_in_time import PLANNER_SETTINGS, joined_rows
 from training.features.datasets.point_in_time_sql import JoinStrategy, ViewSource, join
 from training.features.datasets.rows_digest import TYPES
 from training.features.datasets.training_set import frame_of
@@ -92,7 +92,7 @@ SOURCE = ViewSource("loose_fv", "loose", key="user_id", time="as_of", created="c
 def loose(history: History) -> Iterator[psycopg.Connection[Any]]:
     """A table of thirty thousand rows, not analysed and without an index; gone afterwards."""
     with psycopg.connect(history.settings.conninfo()) as connection:
-        for name, value in SESSION[JoinStrategy.INDEX_LOOKUP].items():
+        for name, value in PLANNER_SETTINGS[JoinStrategy.INDEX_LOOKUP].items():
             connection.execute("SELECT set_config(%s, %s, true)", (name, value))
         connection.execute(
             "CREATE TABLE loose AS SELECT coalesce(user_id, n::text) AS user_id, %s::timestamptz AS as_of,"
