@@ -1,4 +1,4 @@
-"""Parity -> a row of the table `parity_checks`: every comparison as a metric over time, for whoever draws or alarms."""
+"""Parity -> a row of the table `parity_checks`, for plots and alerts over time."""
 
 import psycopg
 
@@ -28,7 +28,7 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"""
 
 
 def record_parity(settings: Settings, parity: Parity) -> Parity:
-    """Appends the comparison, and gives it."""
+    """Appends the comparison to the table and returns it."""
     row = (
         parity.use_case,
         parity.as_of,
