@@ -9,9 +9,9 @@ import psycopg
 from asof.features.feature_contract import FeatureContract
 from asof.settings import Settings
 from asof.use_case import FromRequest, UseCase
-from training.data.snapshots.owned_tables import is_there
-from training.features.parity.check import ENOUGH, check_parity, next_step, summary
-from training.features.parity.ledger import keep
+from training.data.snapshots.owned_tables import table_exists
+from training.features.parity.check import SAMPLE_USERS, check_parity, next_step, summary
+from training.features.parity.ledger import record_parity
 from training.features.parity.verdicts import Verdict
 from training.release.gate.criteria import Criterion
 
@@ -60,9 +60,9 @@ def online_store_agrees(settings: Settings, use_case: UseCase, contract: Feature
         as_of=shown.as_of,
         known_at=shown.known_at,
         feature_service=contract.feature_service,
-        sample=ENOUGH,
+        sample=SAMPLE_USERS,
     )
-    keep(settings, parity)
+    record_parity(settings, parity)
     passed = parity.users > 0 and parity.wrong == 0
     figures = {
         "users": parity.users,
@@ -77,7 +77,7 @@ def online_store_agrees(settings: Settings, use_case: UseCase, contract: Feature
 
 def _shown(settings: Settings, views: Sequence[str]) -> Shown | None:
     with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
-        if not is_there(connection, "public.materialisations"):
+        if not table_exists(connection, "public.materialisations"):
             return None
         row = connection.execute(SHOWN, (list(views),)).fetchone()
     return Shown(*row) if row else None
