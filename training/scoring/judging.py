@@ -1,7 +1,7 @@
 """A chunk of users and a model -> Judged: a probability for each, or the code and the words of why there is none.
 
 The verdicts are those of the service: rows that are good are told all at once, every other goes through
-`asof.inference.verdicts.admit`, with the moment of the run for now.
+`asof.inference.verdicts.require_usable`, with the moment of the run for now.
 """
 
 import json
@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from asof.errors import AsOfError, EntityNotFound, MissingFeatures, StaleFeatures
 from asof.features.feature_contract import input_arrays
-from asof.inference.found_columns import FoundColumns
-from asof.inference.ranges import Flag, Trained
+from asof.inference.ranges import Flag, TrainingRanges
 from asof.inference.served_model import ServedModel
-from asof.inference.verdicts import Policy, Reading, admit, judge, timing
+from asof.inference.stored_columns import StoredColumns
+from asof.inference.verdicts import JudgedFeature, Policy, judge, require_usable, timing
 from training.scoring.reading import Chunk
 
 FAILED = AsOfError.code
@@ -48,8 +48,8 @@ def judge_chunk(chunk: Chunk, model: ServedModel, policies: Sequence[Policy], no
     """One row that the model fails at spoils only itself."""
     count = len(chunk)
     judged = Judged(np.full(count, np.nan), [None] * count, [None] * count, [NO_FLAGS] * count)
-    trained = Trained(model.facts)
-    good = chunk.found.all_present(policies, now) & trained.saw_each(chunk.found)
+    trained = TrainingRanges(model.facts)
+    good = chunk.found.all_present(policies, now) & trained.covers_each(chunk.found)
     patterns = _Patterns(chunk.found, policies, now)
     for number in np.flatnonzero(~good).tolist():
         try:
@@ -66,7 +66,7 @@ def _refuse(judged: Judged, number: int, code: str, detail: str) -> None:
     judged.codes[number], judged.details[number], judged.flags[number] = code, detail, None
 
 
-def _probabilities(model: ServedModel, found: FoundColumns, which: NDArray[np.intp]) -> list[float]:
+def _probabilities(model: ServedModel, found: StoredColumns, which: NDArray[np.intp]) -> list[float]:
     return model.runtime.probabilities(input_arrays(found.values(which), model.facts.contract, model.derived))
 
 
@@ -86,28 +86,28 @@ def _ask(judged: Judged, which: NDArray[np.intp], ask: Ask) -> None:
     within = (told >= 0) & (told <= 1)  # nor is a NaN
     judged.probabilities[which[within]] = told[within]
     for number, value in zip(which[~within].tolist(), told[~within].tolist(), strict=True):
-        _refuse(judged, number, FAILED, f"The model gave {value}, which is no probability.")
+        _refuse(judged, number, FAILED, f"The model returned {value}, which is not a probability.")
 
 
 class _Patterns:
     """Users whose nulls, infinite values and moments are alike have the same verdicts: they are judged once."""
 
-    def __init__(self, found: FoundColumns, policies: Sequence[Policy], now: datetime) -> None:
+    def __init__(self, found: StoredColumns, policies: Sequence[Policy], now: datetime) -> None:
         self._found, self._policies, self._now = found, policies, now
         self._missing = np.stack([each.nulls + 2 * (each.infinite & ~each.nulls) for each in found.columns], axis=1)
         self._moments = np.stack([each.moments for each in found.columns], axis=1)
-        self._readings: dict[bytes, list[Reading]] = {}
+        self._readings: dict[bytes, list[JudgedFeature]] = {}
 
     def flags(self, entity: str, number: int) -> list[Flag]:
-        """The flags of a user whom the model may see. Raises as `admit` does."""
+        """The flags of a user whom the model may see. Raises as `require_usable` does."""
         pattern = self._missing[number].tobytes() + self._moments[number].tobytes()
         if pattern not in self._readings:
             row = zip(self._found.row(number), self._policies, strict=True)
             self._readings[pattern] = [judge(found, policy, self._now) for found, policy in row]
-        return [timing(reading) for reading in admit(entity, self._readings[pattern])]
+        return [timing(reading) for reading in require_usable(entity, self._readings[pattern])]
 
 
-def moments_text(found: FoundColumns) -> arrow.Array:
+def moments_text(found: StoredColumns) -> arrow.Array:
     """For each user, as JSON, the oldest moment of each view that has a row of it; most users share theirs."""
     views = found.oldest_moments()
     places = np.zeros(len(found), dtype=np.int64)

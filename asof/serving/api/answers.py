@@ -10,7 +10,7 @@ from asof import __version__
 from asof.features.feature_contract import FeatureContract
 from asof.features.feature_definition import digest_of
 from asof.inference.served_model import ServedModel
-from asof.inference.verdicts import Reading, Verdict, days
+from asof.inference.verdicts import JudgedFeature, Verdict, days
 from asof.model_facts import Lineage
 from asof.serving.features.evidence import ModelIdentity
 from asof.serving.prediction.predictor import identity
@@ -120,7 +120,7 @@ def following_answer(found: "Found", since: datetime | None) -> FollowingAnswer:
     )
 
 
-def feature_answer(reading: Reading) -> FeatureAnswer:
+def feature_answer(reading: JudgedFeature) -> FeatureAnswer:
     """One reading, as GET /features shows it."""
     return FeatureAnswer(
         name=reading.feature.name,

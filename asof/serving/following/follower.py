@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from asof.errors import AsOfError, RegistryUnavailable
-from asof.serving.following.candidates import Candidates
-from asof.serving.following.mlflow_registry import InProduction, Registry
-from asof.serving.following.model_cache import Found, Refusal, Shelf
+from asof.serving.following.candidates import CandidateLoader
+from asof.serving.following.mlflow_registry import MlflowRegistry, ProductionVersion
+from asof.serving.following.model_cache import Found, ModelCache, Refusal
 from asof.serving.following.origin import withdraw
 from asof.serving.following.steps import MOST, PASSING, Refused
 from asof.serving.logs.metrics import FollowMetrics
-from asof.serving.prediction.live import Live
+from asof.serving.prediction.live import LiveModel
 from asof.serving.prediction.memory import settle
 from asof.serving.prediction.predictor import Predictor
 
@@ -30,9 +30,11 @@ TRIES = 3
 
 
 class Follower:
-    """Keeps one worker's Live in step with the registry."""
+    """Keeps one worker's LiveModel in step with the registry."""
 
-    def __init__(self, live: Live, registry: Registry, shelf: Shelf, *, candidates: Candidates) -> None:
+    def __init__(
+        self, live: LiveModel, registry: MlflowRegistry, shelf: ModelCache, *, candidates: CandidateLoader
+    ) -> None:
         self.found = Found()
         self._live, self._registry, self._shelf, self._candidates = live, registry, shelf, candidates
         self._settings = live.worker.settings
@@ -43,7 +45,7 @@ class Follower:
         self._show_served()
         self._tries = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        live.on_return, live.why = self._on_return, self._why
+        live.on_revert, live.reason = self._on_return, self._why
 
     def start(self) -> None:
         """Begins to look; to be called inside the event loop."""
@@ -57,7 +59,7 @@ class Follower:
         await self._registry.close()
 
     async def _run(self) -> None:
-        if self._live.who is None:
+        if self._live.predictor is None:
             await self._resume()
         while True:
             await self._turn()
@@ -73,7 +75,7 @@ class Follower:
         except Exception as error:
             self._in_trouble(error)
 
-    async def _begin_with(self, last: InProduction) -> None:
+    async def _begin_with(self, last: ProductionVersion) -> None:
         try:
             new = await self._candidates.prepared(last)
         except Refused as refused:  # of this copy: the registry may have a good one
@@ -109,7 +111,7 @@ class Follower:
         served = self._live.lineage
         own = [each for each in self.found.refused if each.is_of(served.version, served.run_id)]
         if self._live.previous and any(refusal.at > self._live.since for refusal in own):
-            self._swapped(self._live.go_back(), "returned")
+            self._swapped(self._live.revert(), "returned")
 
     async def _look(self) -> None:
         try:
@@ -128,7 +130,7 @@ class Follower:
     async def _check_origin(self) -> None:
         """A model that was here before the registry was asked may be one of another registry: it goes."""
         run_id = self._live.lineage.run_id
-        if self._live.who is None or run_id in self._known:
+        if self._live.predictor is None or run_id in self._known:
             return
         if await self._registry.has_run(run_id):
             self._known.add(run_id)
@@ -145,8 +147,8 @@ class Follower:
         except Exception as error:
             self._in_trouble(error)
 
-    async def _follow(self, found: InProduction) -> None:
-        if _is(self._live.who, found) or self._shelf.is_refused(found):
+    async def _follow(self, found: ProductionVersion) -> None:
+        if _is(self._live.predictor, found) or self._shelf.is_refused(found):
             return
         async with self._shelf.alone():
             if self._shelf.is_refused(found):  # by the worker that was here before
@@ -156,7 +158,7 @@ class Follower:
             except Refused as refused:
                 self._refuse(found.version, found.run_id, step=refused.step, why=str(refused))
 
-    async def _take_over(self, found: InProduction) -> None:
+    async def _take_over(self, found: ProductionVersion) -> None:
         kept = self._live.previous
         if kept and _is(kept, found):
             await self._candidates.open(kept)
@@ -196,7 +198,7 @@ class Follower:
             logger.exception("It could not be written down that version %s answers.", served.version)
 
     def _show_served(self) -> None:
-        if self._live.who:
+        if self._live.predictor:
             self._served.add(str(self._live.lineage.version))
         for each in self._served:
             self._metrics.serving.labels(each).set(each == str(self._live.lineage.version))
@@ -205,7 +207,7 @@ class Follower:
         """Closes what nobody needs any more, once its last request has its answer, and frees its memory."""
         if dropped:
             await dropped.idle()
-            if all(each.features is not dropped.features for each in self._live.open):
+            if all(each.features is not dropped.features for each in self._live.predictors):
                 await dropped.close()
         del dropped
         settle()
@@ -230,7 +232,11 @@ class Follower:
 
     def _meanwhile(self) -> str:
         """What becomes of requests while nothing new is taken over."""
-        return f"version {self._live.lineage.version} goes on" if self._live.who else "there is no model yet to answer"
+        return (
+            f"version {self._live.lineage.version} goes on"
+            if self._live.predictor
+            else "there is no model yet to answer"
+        )
 
     def _out_of_trouble(self) -> None:
         if self.found.trouble:
@@ -251,6 +257,6 @@ def trouble_of(error: Exception) -> str:
     return f"Following failed ({type(error).__name__}{f': {why}' if why else ''})."
 
 
-def _is(predictor: Predictor | None, found: InProduction) -> bool:
+def _is(predictor: Predictor | None, found: ProductionVersion) -> bool:
     served = predictor.lineage if predictor else None
     return served is not None and (served.version, served.run_id) == (found.version, found.run_id)

@@ -32,7 +32,7 @@ Sink = Callable[[bytes], Awaitable[object]]
 
 
 @dataclass(frozen=True)
-class InProduction:
+class ProductionVersion:
     """A version as the registry tells it: its number, its run, and where MLflow says that its model is."""
 
     version: str
@@ -70,7 +70,7 @@ class _Refusal(BaseModel):
     message: str = ""
 
 
-class Registry:
+class MlflowRegistry:
     """One registered model at one server. The address may hold a password, which is never told.
 
     Raises ConfigurationError where it is none.
@@ -88,7 +88,7 @@ class Registry:
         """Closes the connections."""
         await self._client.aclose()
 
-    async def look(self) -> InProduction | None:
+    async def look(self) -> ProductionVersion | None:
         """The version that the alias `production` names, or None. Raises RegistryUnavailable."""
         asked = {"name": self._name, "alias": ALIAS}
         async with self._within(LOOK_SECONDS):
@@ -101,7 +101,7 @@ class Registry:
             raise self._unavailable(f"answered {status} with what is no version of MLflow's") from None
         if status != 200 or told.name != self._name:
             raise self._unavailable(f"answered {status} for another model")
-        return InProduction(told.version, told.run_id, told.source)
+        return ProductionVersion(told.version, told.run_id, told.source)
 
     async def has_run(self, run_id: str) -> bool:
         """Whether the run is one of this server's. Raises RegistryUnavailable."""
@@ -117,7 +117,7 @@ class Registry:
             raise self._unavailable(f"answered {status} for another run")
         return True
 
-    async def fetch(self, found: InProduction, folder: Path) -> None:
+    async def fetch(self, found: ProductionVersion, folder: Path) -> None:
         """Writes the files of the version's manifest, and no others, into the empty folder.
 
         Raises UntrustedModel where no trusted key signed the manifest, where it is of another run, or where a file is

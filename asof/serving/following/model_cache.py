@@ -19,7 +19,7 @@ from typing import TypeVar
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from asof.files import try_lock, write_whole
-from asof.serving.following.mlflow_registry import NUMBER, RUN, InProduction
+from asof.serving.following.mlflow_registry import NUMBER, RUN, ProductionVersion
 from asof.serving.following.shared_folder import PRODUCTION
 
 KEPT = 3
@@ -47,7 +47,7 @@ class Refusal:
 class Seen:
     """What is in Production, and the moment from which a worker has seen it there."""
 
-    version: InProduction
+    version: ProductionVersion
     since: datetime
 
 
@@ -59,8 +59,8 @@ class _Version(BaseModel):
     source: str = ""
 
     @property
-    def found(self) -> InProduction:
-        return InProduction(self.version, self.run_id, self.source)
+    def found(self) -> ProductionVersion:
+        return ProductionVersion(self.version, self.run_id, self.source)
 
 
 class _Seen(BaseModel):
@@ -68,7 +68,7 @@ class _Seen(BaseModel):
     since: AwareDatetime
 
 
-class Shelf:
+class ModelCache:
     """The shared folder. Its methods read and write small files, but for those of the models."""
 
     def __init__(self, folder: Path) -> None:
@@ -84,7 +84,7 @@ class Shelf:
         with lock:
             yield
 
-    def model(self, found: InProduction) -> Path:
+    def model(self, found: ProductionVersion) -> Path:
         """Where the version's model is to be: there only when it is complete."""
         return self._models / _key(found.version, found.run_id)
 
@@ -95,14 +95,14 @@ class Shelf:
         draft.mkdir()
         return draft
 
-    def keep(self, draft: Path, found: InProduction) -> None:
+    def keep(self, draft: Path, found: ProductionVersion) -> None:
         """The draft is the version's model from now on; the oldest models go. Called alone."""
         draft.rename(self.model(found))
         os.utime(self.model(found))
         for old in sorted(self._models.iterdir(), key=lambda each: each.stat().st_mtime)[:-KEPT]:
             shutil.rmtree(old)
 
-    def forget(self, found: InProduction) -> None:
+    def forget(self, found: ProductionVersion) -> None:
         """The version's files go, so that they are fetched again. Called alone."""
         shutil.rmtree(self.model(found), ignore_errors=True)
 
@@ -118,7 +118,7 @@ class Shelf:
         read = [Refusal(**one | {"at": datetime.fromisoformat(one["at"])}) for one in told]
         return sorted(read, key=lambda refusal: refusal.at)
 
-    def saw(self, found: InProduction) -> None:
+    def saw(self, found: ProductionVersion) -> None:
         """Remembers what is in Production, and since when."""
         seen = self.seen()
         if seen is None or seen.version != found:
@@ -137,13 +137,13 @@ class Shelf:
             os.utime(model)
         write_whole(self._folder / "served.json", json.dumps({"version": version, "run_id": run_id}))
 
-    def served(self) -> InProduction | None:
+    def served(self) -> ProductionVersion | None:
         """The version that answered last, if its model is here."""
         told = _read(self._folder / "served.json", _Version)
         last = told.found if told else None
         return last if last and self.model(last).exists() else None
 
-    def is_refused(self, found: InProduction) -> bool:
+    def is_refused(self, found: ProductionVersion) -> bool:
         """Whether the version was refused since it came into Production: another one in between makes it new again."""
         seen = self.seen()
         since = seen.since if seen and seen.version == found else datetime.now(UTC)
@@ -168,5 +168,5 @@ class Found:
 
     trouble: str = ""
     checked_at: datetime | None = None
-    in_production: InProduction | None = None
+    in_production: ProductionVersion | None = None
     refused: list[Refusal] = field(default_factory=list)

@@ -7,13 +7,13 @@ import asyncio
 import logging
 
 from asof.errors import RegistryUnavailable
-from asof.serving.following.mlflow_registry import Registry
-from asof.serving.prediction.live import Live
+from asof.serving.following.mlflow_registry import MlflowRegistry
+from asof.serving.prediction.live import LiveModel
 
 logger = logging.getLogger("asof.serving")
 
 
-async def check_origin(live: Live, registry: Registry) -> None:
+async def check_origin(live: LiveModel, registry: MlflowRegistry) -> None:
     """Asks until the registry has said it. A model of another registry answers nothing more; the log says why."""
     try:
         known = await _known(live, registry)
@@ -21,11 +21,11 @@ async def check_origin(live: Live, registry: Registry) -> None:
         await registry.close()
     if not known:
         why = await withdraw(live, registry)
-        live.why = lambda: why
+        live.reason = lambda: why
     live.settled = True
 
 
-async def withdraw(live: Live, registry: Registry) -> str:
+async def withdraw(live: LiveModel, registry: MlflowRegistry) -> str:
     """Nobody answers from now on: the model is one of another registry. Gives the sentence that says so."""
     why = registry.stranger(live.lineage.run_id)
     logger.error("%s", why)
@@ -35,7 +35,7 @@ async def withdraw(live: Live, registry: Registry) -> str:
     return why
 
 
-async def _known(live: Live, registry: Registry) -> bool:
+async def _known(live: LiveModel, registry: MlflowRegistry) -> bool:
     while True:
         try:
             return await registry.has_run(live.lineage.run_id)

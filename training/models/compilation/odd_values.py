@@ -2,7 +2,7 @@
 
 A graph takes what scikit-learn's checks refuse, such as an infinite number, and gives some answer. So scikit-learn is
 asked first, with one odd value in an else good row. What it refuses is found out here and goes with the graph as its
-Limits; what it answers, the graph must answer, too.
+InputLimits; what it answers, the graph must answer, too.
 """
 
 import warnings
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from asof.errors import NotCompiled
-from asof.inference.runtime import Limits, Runtime
+from asof.inference.runtime import InputLimits, Runtime
 from asof.trust.golden_rows import TOLERANCE
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ TOO_LARGE = ((1e39, float(np.finfo(np.float32).max)), (np.inf, float(np.finfo(np
 """A number, and the greatest one that a column takes which refuses it: some estimators compute in single precision."""
 
 
-def limits_of(model: "ClassifierMixin", good: pd.DataFrame) -> Limits:
+def limits_of(model: "ClassifierMixin", good: pd.DataFrame) -> InputLimits:
     """What the model refuses; `good` is one row that it takes.
 
     Raises NotCompiled where it refuses a category that it was not trained on: a graph knows none that it must refuse.
@@ -38,7 +38,7 @@ def limits_of(model: "ClassifierMixin", good: pd.DataFrame) -> Limits:
     for value, limit in reversed(TOO_LARGE):
         largest |= dict.fromkeys(_refusing(model, good, numbers, value), limit)
     missing = [*_refusing(model, good, numbers, np.nan), *_refusing(model, good, texts, None)]
-    return Limits(missing, largest)
+    return InputLimits(missing, largest)
 
 
 def compare_odd(model: "ClassifierMixin", runtime: Runtime, good: pd.DataFrame) -> None:

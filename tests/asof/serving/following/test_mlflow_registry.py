@@ -19,14 +19,14 @@ from asof import bounded_http
 from asof.bounded_http import LongAnswer, PackedAnswer
 from asof.errors import ConfigurationError, RegistryUnavailable, UntrustedModel
 from asof.serving.following import mlflow_registry as registry
-from asof.serving.following.mlflow_registry import InProduction, Registry
+from asof.serving.following.mlflow_registry import MlflowRegistry, ProductionVersion
 from doctor import http as doctor
 from training.tracking import address as tracking_address
 
 Result = TypeVar("Result")
 ANSWER = {"model_version": {"name": "m", "version": "3", "run_id": "r", "source": f"models:/m-{'0' * 32}"}}
 VERSION = json.dumps(ANSWER).encode()
-IN_PRODUCTION = InProduction("3", "r", f"models:/m-{'0' * 32}")
+IN_PRODUCTION = ProductionVersion("3", "r", f"models:/m-{'0' * 32}")
 BOMB = gzip.compress(gzip.compress(bytes(32 << 20)))
 """32 MiB in 130 bytes."""
 CODINGS = ["gzip", "gzip, gzip", "GZIP", "deflate", "br", "zstd", "identity, gzip"]
@@ -81,9 +81,9 @@ def serve() -> Iterator[Callable[..., Server]]:
         yield start
 
 
-def asked(server: Server, ask: Callable[[Registry], Awaitable[Result]]) -> Result:
+def asked(server: Server, ask: Callable[[MlflowRegistry], Awaitable[Result]]) -> Result:
     async def run() -> Result:
-        client = Registry(server.address, "m", {})
+        client = MlflowRegistry(server.address, "m", {})
         try:
             return await ask(client)
         finally:
@@ -102,14 +102,14 @@ def plain(body: bytes, *headers: str) -> bytes:
 
 def test_a_plain_answer_is_read_and_nothing_else_is_asked_for(serve: Serve) -> None:
     server = serve(plain(VERSION))
-    assert asked(server, Registry.look) == IN_PRODUCTION
+    assert asked(server, MlflowRegistry.look) == IN_PRODUCTION
     assert b"accept-encoding: identity\r\n" in server.asked.lower()
 
 
 @pytest.mark.parametrize("coding", CODINGS)
 def test_a_packed_answer_is_not_unpacked(serve: Serve, coding: str) -> None:
     with pytest.raises(RegistryUnavailable, match="packed"):
-        asked(serve(packed(coding)), Registry.look)
+        asked(serve(packed(coding)), MlflowRegistry.look)
 
 
 def test_packed_files_of_a_model_are_not_unpacked(serve: Serve, tmp_path: Path) -> None:
@@ -118,11 +118,11 @@ def test_packed_files_of_a_model_are_not_unpacked(serve: Serve, tmp_path: Path) 
 
 
 def test_an_answer_that_calls_itself_plain_is_read(serve: Serve) -> None:
-    assert asked(serve(plain(VERSION, "Content-Encoding: Identity")), Registry.look) == IN_PRODUCTION
+    assert asked(serve(plain(VERSION, "Content-Encoding: Identity")), MlflowRegistry.look) == IN_PRODUCTION
 
 
-@pytest.mark.parametrize("ask", [Registry.look, lambda client: client.fetch(IN_PRODUCTION, Path("nowhere"))])
-def test_an_answer_without_an_end_is_left(serve: Serve, ask: Callable[[Registry], Awaitable[Any]]) -> None:
+@pytest.mark.parametrize("ask", [MlflowRegistry.look, lambda client: client.fetch(IN_PRODUCTION, Path("nowhere"))])
+def test_an_answer_without_an_end_is_left(serve: Serve, ask: Callable[[MlflowRegistry], Awaitable[Any]]) -> None:
     with pytest.raises((RegistryUnavailable, UntrustedModel)):
         asked(serve(then=without_end(head(), b" " * 65536)), ask)
 
@@ -142,7 +142,7 @@ def test_an_answer_that_takes_its_time_is_left(
 ) -> None:
     monkeypatch.setattr(registry, "LOOK_SECONDS", 0.3)
     with pytest.raises(RegistryUnavailable, match=r"within 0\.3 s"):
-        asked(serve(then=without_end(first, piece, 0.01)), Registry.look)
+        asked(serve(then=without_end(first, piece, 0.01)), MlflowRegistry.look)
 
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"])
@@ -150,13 +150,13 @@ def test_nobody_is_followed_elsewhere(serve: Serve, status: str) -> None:
     elsewhere = serve(plain(VERSION))
     redirect = head(f"Location: {elsewhere.address}/", "Content-Length: 0", status=status)
     with pytest.raises(RegistryUnavailable, match=f"answered {status[:3]}"):
-        asked(serve(redirect), Registry.look)
+        asked(serve(redirect), MlflowRegistry.look)
     assert not elsewhere.asked
 
 
 def test_what_is_longer_than_an_answer_of_mlflow_is_not_parsed(serve: Serve) -> None:
     with pytest.raises(RegistryUnavailable, match="no version"):
-        asked(serve(plain(VERSION[:-1] + b" " * registry.MOST_JSON + b"}")), Registry.look)
+        asked(serve(plain(VERSION[:-1] + b" " * registry.MOST_JSON + b"}")), MlflowRegistry.look)
 
 
 @pytest.mark.parametrize("coding", CODINGS)

@@ -13,8 +13,8 @@ import pytest
 
 from asof.errors import ConfigurationError, RegistryUnavailable
 from asof.serving.following.follower import trouble_of
-from asof.serving.following.mlflow_registry import InProduction
-from asof.serving.following.model_cache import KEPT, Refusal, Shelf
+from asof.serving.following.mlflow_registry import ProductionVersion
+from asof.serving.following.model_cache import KEPT, ModelCache, Refusal
 from asof.serving.following.shared_folder import PREFIX, PRODUCTION
 
 HOLD = """
@@ -41,24 +41,24 @@ class Service:
         self.process.communicate(timeout=30)
 
 
-def version(number: int) -> InProduction:
-    return InProduction(str(number), f"{number:032d}", "models:/m-1")
+def version(number: int) -> ProductionVersion:
+    return ProductionVersion(str(number), f"{number:032d}", "models:/m-1")
 
 
-def put(shelf: Shelf, found: InProduction, at: float) -> None:
+def put(shelf: ModelCache, found: ProductionVersion, at: float) -> None:
     """A model that came at that moment."""
     shelf.keep(shelf.draft(), found)
     os.utime(shelf.model(found), (at, at))
 
 
-def refusal(found: InProduction) -> Refusal:
+def refusal(found: ProductionVersion) -> Refusal:
     return Refusal(found.version, found.run_id, "trust", "nobody signed it", at=datetime.now(UTC))
 
 
 @pytest.mark.parametrize("kill", [False, True])
 def test_the_next_service_finds_all_but_the_refusals(kill: bool, tmp_path: Path) -> None:
     before = Service(tmp_path)
-    shelf = Shelf(before.folder)
+    shelf = ModelCache(before.folder)
     put(shelf, version(1), 1)
     shelf.saw(version(2))
     shelf.serves("1", version(1).run_id)
@@ -69,7 +69,7 @@ def test_the_next_service_finds_all_but_the_refusals(kill: bool, tmp_path: Path)
 
     after = Service(tmp_path)
     assert after.folder == before.folder
-    found = Shelf(after.folder)
+    found = ModelCache(after.folder)
     seen, served = found.seen(), found.served()
     assert seen
     assert seen.version == version(2)
@@ -93,7 +93,7 @@ def test_two_services_have_two_folders_and_two_models_too(tmp_path: Path) -> Non
 def test_of_two_that_are_free_the_one_with_the_newest_is_taken(tmp_path: Path) -> None:
     services = [Service(tmp_path) for _ in range(3)]
     for each, moment in zip(services, (1, 3, 2), strict=True):
-        Shelf(each.folder).saw(version(moment))
+        ModelCache(each.folder).saw(version(moment))
         os.utime(each.folder / PRODUCTION, (moment, moment))
     for each in services:
         each.end()
@@ -163,7 +163,7 @@ def test_a_parent_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_half_written_or_not_of_our_writing_is_not_known(name: str, content: bytes, tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path)
+    shelf = ModelCache(tmp_path)
     (tmp_path / name).write_bytes(content)
     assert shelf.seen() is shelf.served() is None
     shelf.saw(version(1))
@@ -171,7 +171,7 @@ def test_what_is_half_written_or_not_of_our_writing_is_not_known(name: str, cont
 
 
 def test_the_model_that_answers_stays_on_the_shelf_however_old_it_is(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path)
+    shelf = ModelCache(tmp_path)
     put(shelf, version(1), 1)
     put(shelf, version(2), 2)
     shelf.serves("1", version(1).run_id)
@@ -183,7 +183,7 @@ def test_the_model_that_answers_stays_on_the_shelf_however_old_it_is(tmp_path: P
 
 
 def test_a_model_that_is_forgotten_is_not_what_answered_last(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path)
+    shelf = ModelCache(tmp_path)
     put(shelf, version(1), 1)
     shelf.serves("1", version(1).run_id)
 

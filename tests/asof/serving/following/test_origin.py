@@ -8,7 +8,7 @@ import pytest
 
 from asof.errors import NotReady, RegistryUnavailable
 from asof.serving.following.origin import check_origin
-from asof.serving.prediction.live import Live
+from asof.serving.prediction.live import LiveModel
 from tests.kits.service.batch import live_with, make_worker, predictor, request
 
 
@@ -36,25 +36,25 @@ class Fake:
         self.closed = True
 
 
-def checked(live: Live, registry: Fake) -> None:
+def checked(live: LiveModel, registry: Fake) -> None:
     asyncio.run(check_origin(live, registry))  # type: ignore[arg-type]
     assert registry.closed
 
 
 @pytest.fixture
-def live() -> Live:
+def live() -> LiveModel:
     live = live_with(predictor(worker=make_worker()), settled=False)
     live.worker.settings = live.worker.settings.model_copy(update={"follow_seconds": 0.001})
     return live
 
 
-def test_a_model_of_the_registry_answers_once_the_registry_has_said_so(live: Live) -> None:
+def test_a_model_of_the_registry_answers_once_the_registry_has_said_so(live: LiveModel) -> None:
     before: list[bool] = []
     checked(live, Fake([True], before=lambda: before.append(live.ready)))
     assert (before, live.ready) == ([False], True)
 
 
-def test_a_model_of_another_registry_never_answers(live: Live) -> None:
+def test_a_model_of_another_registry_never_answers(live: LiveModel) -> None:
     run = live.lineage.run_id
     checked(live, Fake([False]))
     assert not live.ready
@@ -64,7 +64,7 @@ def test_a_model_of_another_registry_never_answers(live: Live) -> None:
 
 
 def test_while_the_registry_is_away_the_model_answers_until_it_is_known_to_be_anothers(
-    live: Live, caplog: pytest.LogCaptureFixture
+    live: LiveModel, caplog: pytest.LogCaptureFixture
 ) -> None:
     away, before = RegistryUnavailable("It does not answer."), list[bool]()
     checked(live, Fake([away, away, False], before=lambda: before.append(live.ready)))
