@@ -20,6 +20,7 @@ from asof.settings import PROJECT, Settings
 from asof.use_cases import load
 from local.stack.serve import serving
 from tests.kits.machine.free_port import free_port
+from tests.kits.machine.terminal import call_flows
 
 JANUARY = datetime(2024, 1, 31, tzinfo=UTC)
 CHURN = load("churn")
@@ -140,7 +141,7 @@ def test_the_same_data_again_is_not_promoted(run: Run, default: dict[str, Any]) 
 def test_an_error_is_one_sentence_and_exit_code_1(
     world: dict[str, str], ingested: dict[str, Any], words: tuple[str, ...], told: str
 ) -> None:
-    done = flows(world, *words)
+    done = call_flows(world, *words, "--json")
     assert done.returncode == 1
     assert told in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
