@@ -39,10 +39,10 @@ class PreparedQueries:
         self._loader: Transformer | None = None
 
     @classmethod
-    async def connect(cls, conninfo: str, **session: str) -> Self:
-        """Connects; `prepare` comes next. `session`: what else PostgreSQL is to set. Raises psycopg.Error."""
+    async def connect(cls, conninfo: str) -> Self:
+        """Connects; `prepare` comes next. Raises psycopg.Error."""
         given = conninfo_to_dict(conninfo).get("options") or ""
-        told = {"client_encoding": "UTF8", "options": options(str(given), **PLANNING, **session)}
+        told = {"client_encoding": "UTF8", "options": options(str(given), **PLANNING)}
         return cls(await AsyncConnection.connect(make_conninfo(conninfo, **told), autocommit=True))
 
     async def prepare(self, name: bytes, query: str, types: Sequence[int] = ()) -> None:

@@ -1,6 +1,5 @@
 """Versions of a registered model: found by number or alias, read, downloaded, verified and loaded."""
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from asof.trust.signed_manifest import VerifiedFolder, verify_folder
 from asof.trust.signing_keys import trusted_keys
 from asof.trust.trusted_types import load_trusted
 from asof.use_case import UseCase
+from training.tracking.artifacts import downloaded
 from training.tracking.client import open_tracking
 
 if TYPE_CHECKING:
@@ -87,23 +87,15 @@ def verified_version(settings: Settings, version: ModelVersion) -> Iterator[Veri
 @contextmanager
 def verified_folder(settings: Settings, uri: str) -> Iterator[VerifiedFolder]:
     """A copy of all that MLflow keeps of a model, for the time of a block. Raises UntrustedModel as `verify_folder`."""
-    open_tracking(settings)
-    import mlflow
-
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
+    with downloaded(settings, uri) as copy:
         yield verify_folder(copy, trusted_keys(settings))
 
 
 @contextmanager
 def model_file(settings: Settings, version: ModelVersion) -> Iterator[Path]:
     """A copy of the version's skops file, for the time of a block. Raises ModelError where it is kept otherwise."""
-    open_tracking(settings)
-    import mlflow
-
     uri = _uri(version.name, version.version)
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
+    with downloaded(settings, uri) as copy:
         yield copy / _skops_file(uri, copy)
 
 
