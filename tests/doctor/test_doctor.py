@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -16,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import SecretStr
 
-from asof.settings import PROJECT, Settings
+from asof.settings import Settings
 from asof.trust.signing_keys import key_id, public_text, signing_key
 from doctor.data.production import way_back
 from doctor.finding import Finding, Severity
