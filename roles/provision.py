@@ -146,8 +146,8 @@ def _passwords(settings: Settings) -> dict[str, SecretStr]:
 def _admin(settings: Settings) -> Settings:
     if settings.admin_postgres_url is None:
         raise ConfigurationError(
-            "ASOF_ADMIN_POSTGRES_URL is not set: set it to postgresql://user:password@host:port/postgres of a superuser, "
-            "or of a user with CREATEROLE and CREATEDB."
+            "ASOF_ADMIN_POSTGRES_URL is not set: set it to postgresql://user:password@host:port/postgres of a "
+            "superuser or of a user with CREATEROLE and CREATEDB."
         )
     admin = settings.model_copy(update={"postgres_url": settings.admin_postgres_url})
     try:
