@@ -10,7 +10,7 @@ from doctor.clocks import clocks_apart
 from doctor.finding import Finding, error, note, warning
 from doctor.given import Given
 from doctor.http import ask, shown
-from training.tracking.address import QUESTION, check_tracking_address
+from training.tracking.address import PROBE, check_tracking_address
 from training.tracking.client import has_registry
 
 
@@ -42,7 +42,7 @@ def served(address: str) -> Iterator[Finding]:
     except ConfigurationError as wrong:
         yield _hosts(address) if "allowed-hosts" in str(wrong) else _away(str(wrong))
         return
-    told = ask(address, QUESTION)
+    told = ask(address, PROBE)
     if told.clock is not None:
         yield from clocks_apart("MLflow", told.clock)
     if told.status == httpx.codes.UNAUTHORIZED:

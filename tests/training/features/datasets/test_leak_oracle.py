@@ -25,7 +25,7 @@ from asof.features.feature_store import feature_store, read_contract
 from asof.settings import Settings, export
 from asof.use_cases import load
 from asof.use_cases.churn.raw_schema import CONTRACTS
-from tests.kits.data.parity import copied
+from tests.kits.data.parity import database_copy
 from training.data.extracts.deliveries import find_deliveries
 from training.data.snapshots.snapshot import prepare_tables, take_snapshot
 from training.features.datasets.dataset import build_training_set
@@ -279,7 +279,7 @@ def empty(settings: Settings) -> Settings:
 
 @pytest.fixture
 def scene(empty: Settings, seed: int, tmp_path: Path) -> Iterator[Scene]:
-    with copied(empty) as settings:
+    with database_copy(empty) as settings:
         settings = settings.model_copy(update={"online_store": STORES[seed % len(STORES)]})
         apply_features(settings)
         yield Scene(settings, tmp_path, Random(seed))

@@ -28,7 +28,7 @@ from doctor.data.definitions import _states, materialising
 from doctor.data.definitions import accepted as shown
 from tests.kits.data.definitions import OFTEN, SUBS, TRIPLED, asked, becomes, redefine, with_query
 from tests.kits.data.history import CHURN, History, moment
-from tests.kits.data.parity import copied
+from tests.kits.data.parity import database_copy
 from tests.kits.models.promotion import always
 from tests.kits.service.serving import register_small_model, registered_contract
 from tests.kits.store.readers import store_of
@@ -52,14 +52,14 @@ def filled(history: History) -> History:
 @pytest.fixture(params=[STOCK, WIDE])
 def settings_of_test(request: pytest.FixtureRequest, filled: History) -> Iterator[Settings]:
     """A database that the test may change, with one kind of store or the other."""
-    with copied(filled.settings) as settings, store_of(request.param):
+    with database_copy(filled.settings) as settings, store_of(request.param):
         yield settings
 
 
 @pytest.fixture
 def one(filled: History) -> Iterator[Settings]:
     """The same with our own store alone."""
-    with copied(filled.settings) as settings, store_of(WIDE):
+    with database_copy(filled.settings) as settings, store_of(WIDE):
         yield settings
 
 

@@ -44,7 +44,7 @@ def in_order(history: History) -> History:
 @pytest.fixture
 def copy(in_order: History) -> Iterator[History]:
     """A copy that a test may damage."""
-    with kit.copied(in_order.settings) as settings:
+    with kit.database_copy(in_order.settings) as settings:
         yield replace(in_order, settings=settings)
 
 

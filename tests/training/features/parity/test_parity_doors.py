@@ -41,7 +41,7 @@ def contract(history: History) -> FeatureContract:
 
 @pytest.fixture
 def copy(history: History, contract: FeatureContract) -> Iterator[History]:
-    with kit.copied(history.settings) as settings:
+    with kit.database_copy(history.settings) as settings:
         yield replace(history, settings=settings)
 
 

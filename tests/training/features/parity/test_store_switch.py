@@ -25,7 +25,7 @@ OURS, STOCK = "online_store.store.WideOnlineStore", "postgres"
 @pytest.fixture
 def stocked(history: History, request: pytest.FixtureRequest) -> History:
     """On the stock store, as of the third of four months."""
-    with kit.copied(history.settings) as settings:
+    with kit.database_copy(history.settings) as settings:
         settings = settings.model_copy(update={"online_store": STOCK})
         apply_features(settings)
         materialise(settings, as_of=moment(history.plan.as_of(2)))
