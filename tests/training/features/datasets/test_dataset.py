@@ -41,8 +41,8 @@ def oracle(history: History, as_of: datetime, known_at: datetime) -> pd.DataFram
         rows = newest(rows_of(history, table), as_of, known_at, TTL.get(table, MONTHLY))
         frame = frame.merge(rows, on="user_id", how="left")
     for plan in PLANS:
-        told = frame[plan].map({True: "yes", False: "no"})
-        frame[plan] = told.where(frame["net_service"] != "No", "not applicable")
+        text = frame[plan].map({True: "yes", False: "no"})
+        frame[plan] = text.where(frame["net_service"] != "No", "not applicable")
     return frame.sort_values("user_id", ignore_index=True)
 
 
@@ -101,7 +101,7 @@ def test_the_same_rows_known_at_another_moment_are_the_same_rows_under_another_f
     assert first.fingerprint != later.fingerprint
 
 
-def test_what_defines_the_rows_is_told_without_anything_random(history: History) -> None:
+def test_what_defines_the_rows_is_reported_without_anything_random(history: History) -> None:
     as_of = moment(history.plan.as_of(0))
     first, again = (build_training_set(history.settings, CHURN, as_of).definition for _ in range(2))
     assert first == again
@@ -138,7 +138,7 @@ def test_the_newest_labelled_month_is_the_last_but_one(history: History) -> None
 
 
 @pytest.mark.parametrize(
-    ("as_of", "known_at", "told"),
+    ("as_of", "known_at", "message"),
     [
         ("2024-01-30", None, "no features as of 2024-01-30"),
         ("2024-04-30", None, "no labels as of 2024-04-30"),
@@ -148,10 +148,10 @@ def test_the_newest_labelled_month_is_the_last_but_one(history: History) -> None
     ],
 )
 def test_a_moment_without_a_training_set_is_refused(
-    history: History, as_of: str, known_at: str | None, told: str
+    history: History, as_of: str, known_at: str | None, message: str
 ) -> None:
     known = pd.Timestamp(known_at, tz="UTC").to_pydatetime() if known_at else None
-    with pytest.raises(TrainingSetError, match=told):
+    with pytest.raises(TrainingSetError, match=message):
         build_training_set(history.settings, CHURN, pd.Timestamp(as_of, tz="UTC").to_pydatetime(), known_at=known)
 
 
@@ -193,8 +193,8 @@ def test_labels_that_were_corrected_down_to_one_class_are_refused_from_then_on(
     first, last = (build_training_set(history.settings, CHURN, as_of, known_at=day) for day in (days[0], days[2]))
     assert 0 < first.labels.mean() < 1
     assert first.rows_digest == last.rows_digest
-    told = rf"Every label is {label} as of {as_of.date()}.*, as known at {days[1].date()}.*: a model needs both"
-    with pytest.raises(TrainingSetError, match=told):
+    message = rf"Every label is {label} as of {as_of.date()}.*, as known at {days[1].date()}.*: a model needs both"
+    with pytest.raises(TrainingSetError, match=message):
         build_training_set(history.settings, CHURN, as_of, known_at=days[1])
 
 

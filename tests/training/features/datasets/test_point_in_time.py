@@ -188,7 +188,7 @@ def test_nulls_empty_texts_and_odd_characters_arrive_as_they_are(history: Histor
     assert rows["b"].to_pylist() == [None, True, False] * 3
 
 
-def test_a_column_that_is_not_of_its_views_type_is_told(history: History) -> None:
+def test_a_column_that_is_not_of_its_views_type_is_reported(history: History) -> None:
     with (
         psycopg.connect(history.settings.conninfo()) as connection,
         pytest.raises(TrainingSetError, match="not of the type that its view gives it"),

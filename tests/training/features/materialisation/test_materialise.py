@@ -125,7 +125,7 @@ def test_before_the_first_snapshot_nothing_is_online(in_either_store: History) -
     assert {each.entities for each in done.refreshes} == {0}
     assert online(in_either_store, users).isna().all(axis=None)
     again = materialise(in_either_store.settings, as_of=first - timedelta(days=1))
-    assert set(refreshed(again).values()) == {None}, "it is told that the store shows this moment"
+    assert set(refreshed(again).values()) == {None}, "the store is known to hold this moment"
     materialise(in_either_store.settings, as_of=first)
     agrees(in_either_store, first)
 

@@ -99,7 +99,7 @@ def test_a_view_that_was_never_materialised_keeps_it_out(copy: History, contract
     assert not criterion(copy, contract).passed
 
 
-def test_where_nothing_was_materialised_the_next_step_is_told(copy: History, contract: FeatureContract) -> None:
+def test_where_nothing_was_materialised_the_next_step_is_reported(copy: History, contract: FeatureContract) -> None:
     with psycopg.connect(copy.settings.conninfo()) as connection:
         connection.execute("DROP TABLE materialisations")
     judged = criterion(copy, contract)
@@ -148,7 +148,7 @@ def test_a_view_that_stayed_behind_is_compared_at_the_moment_of_the_others(
     assert 0 < judged.figures["values_wrong"] <= judged.figures["users"], "May's payments, and nothing else"
 
 
-def test_rows_past_their_ttl_are_told_and_let_it_in(
+def test_rows_past_their_ttl_are_reported_and_let_it_in(
     copy: History, contract: FeatureContract, april: Path, tmp_path: Path, user: str
 ) -> None:
     kit.deliver(copy.settings, april, tmp_path / "may", MAY)
@@ -181,7 +181,7 @@ def damaged(history: History, user: str) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("contract")
-def test_the_command_tells_that_all_is_equal(world: dict[str, str]) -> None:
+def test_the_command_says_that_all_is_equal(world: dict[str, str]) -> None:
     done = flows(world, "parity", "churn", "--json")
     assert done.returncode == 0, done.stderr
     answer = last_json(done)
@@ -191,7 +191,7 @@ def test_the_command_tells_that_all_is_equal(world: dict[str, str]) -> None:
 
 
 @pytest.mark.usefixtures("contract")
-def test_the_command_tells_what_differs_and_what_to_do(world: dict[str, str], history: History, user: str) -> None:
+def test_the_command_says_what_differs_and_what_to_do(world: dict[str, str], history: History, user: str) -> None:
     with damaged(history, user):
         as_json, for_people = flows(world, "parity", "--json"), flows(world, "parity", "churn", "--sample", "400")
     assert (as_json.returncode, for_people.returncode) == (1, 1)
@@ -216,7 +216,7 @@ def test_a_mistake_is_one_sentence(world: dict[str, str]) -> None:
 
 
 @pytest.mark.usefixtures("contract")
-def test_an_ingest_that_leaves_a_difference_tells_it_when_its_work_is_done(
+def test_an_ingest_that_leaves_a_difference_reports_it_when_its_work_is_done(
     world: dict[str, str], history: History, user: str, tmp_path: Path
 ) -> None:
     (tmp_path / "labels_000").mkdir()
@@ -253,8 +253,8 @@ def test_the_differences_are_an_artifact_and_the_run_is_failed(
         flows(world, "parity", "churn", "--json")
     run = prefect(world, "flow-run", "ls", "--flow-name", "parity", "--limit", "1")[0]
     assert run["state_name"] == "Failed"
-    (told,) = prefect(world, "artifact", "inspect", "parity", "--limit", "1")
-    assert "1 of 7,600 values of 400 users differ" in told["description"]
+    (artifact,) = prefect(world, "artifact", "inspect", "parity", "--limit", "1")
+    assert "1 of 7,600 values of 400 users differ" in artifact["description"]
 
 
 def prefect(world: dict[str, str], *words: str) -> Any:

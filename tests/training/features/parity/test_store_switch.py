@@ -102,10 +102,10 @@ def test_the_command_switches_and_says_what_is_to_be_done(stocked: History, tmp_
         command, cwd=PROJECT, env=stocked.settings.environment(), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert (told["before"], told["after"]) == (STOCK, OURS)
-    assert datetime.fromisoformat(told["as_of"]) == moment(stocked.plan.as_of(2))
-    assert "make up" in told["next"]
+    output = json.loads(done.stdout.splitlines()[-1])
+    assert (output["before"], output["after"]) == (STOCK, OURS)
+    assert datetime.fromisoformat(output["as_of"]) == moment(stocked.plan.as_of(2))
+    assert "make up" in output["next"]
     assert file.read_text() == f"ASOF_ONLINE_STORE={OURS}\n"
 
 
