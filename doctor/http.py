@@ -44,7 +44,7 @@ def _asked(address: str, path: str, *, body: Any, bearer: str | None) -> Answer:
         to = url.copy_with(username=None, password=None, raw_path=f"{url.path.rstrip('/')}{path}".encode())
         headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
         method, begun = "GET" if body is None else "POST", datetime.now(UTC)
-        answer = bounded_http.ask(method, to, json=body, auth=auth, headers=headers, seconds=SECONDS)
+        answer = bounded_http.request(method, to, json=body, auth=auth, headers=headers, timeout=SECONDS)
         middle = begun + (datetime.now(UTC) - begun) / 2
     except httpx.HTTPError as error:
         said = str(error).rstrip(".")

@@ -41,7 +41,7 @@ def look_at_room(given: Given) -> Iterator[Finding]:
         folders["PostgreSQL's data"] = postgres.status(given.settings).data
     yield from little_disk(places(folders.items()))
     yield from little_memory(psutil.virtual_memory().available)
-    yield from long_logs(logs(given.settings.answers, given.settings.home / "run"))
+    yield from long_logs(logs(given.settings.answer_log_file, given.settings.home / "run"))
 
 
 def no_folders(told: Mapping[str, Path]) -> Iterator[Finding]:

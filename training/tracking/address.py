@@ -9,8 +9,8 @@ from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
 
-from asof.bounded_http import IDENTITY, MOST
-from asof.errors import ConfigurationError, is_disk_trouble
+from asof.bounded_http import IDENTITY, MAX_BYTES
+from asof.errors import ConfigurationError, is_disk_error
 
 PATIENCE = 3.0
 """Seconds to find out, names looked up and all: no library's own timeout covers the look-up or a dripping answer."""
@@ -35,7 +35,7 @@ def unusable(uri: str, trouble: Exception) -> ConfigurationError:
     """The one sentence: which variable, which address, what is wrong, what to do."""
     reason = _reason(trouble).replace(uri, _without_password(uri))
     mend = "Start MLflow there, correct MLFLOW_TRACKING_URI, or unset it to use the project's own database."
-    if is_disk_trouble(reason):
+    if is_disk_error(reason):
         mend = "Make room on the disk where its database lies."
     return ConfigurationError(f"MLflow cannot be used at {_without_password(uri)}: {reason}. {mend}")
 
@@ -73,7 +73,7 @@ def _ask_server(uri: str) -> None:
     answer = requests.get(
         uri.rstrip("/") + QUESTION, headers=IDENTITY, timeout=PATIENCE, allow_redirects=False, stream=True
     )
-    body = answer.raw.read(MOST, decode_content=False)
+    body = answer.raw.read(MAX_BYTES, decode_content=False)
     match answer.status_code:
         case 200 if "json" in answer.headers.get("Content-Type", ""):
             return

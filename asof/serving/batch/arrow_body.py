@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from asof.errors import InvalidRequest
 from asof.serving.batch.limits import MOST, MOST_BYTES, too_many
-from asof.serving.http.problems import MOST_TEXT, invalid_request
+from asof.serving.http.problems import MAX_TEXT, invalid_request
 
 MOST_VALUES = 200 * MOST
 """Of all columns together, those within lists counted."""
@@ -69,11 +69,11 @@ def _require_plain(schema: Any) -> None:
     if not 0 < len(schema) <= MOST_FIELDS:
         raise _refusal(f"the stream has {len(schema)} columns: send one for each member of an instance")
     if repeated := {name for name, count in Counter(schema.names).items() if count > 1}:
-        raise _refusal(f"the column {min(repeated)!r:.{MOST_TEXT}} occurs twice")
+        raise _refusal(f"the column {min(repeated)!r:.{MAX_TEXT}} occurs twice")
     for field in schema:
         if not _is_plain(field.type):
-            kind = str(field.type)[:MOST_TEXT]
-            raise _refusal(f"the column {field.name!r:.{MOST_TEXT}} is of type {kind}, which is not taken")
+            kind = str(field.type)[:MAX_TEXT]
+            raise _refusal(f"the column {field.name!r:.{MAX_TEXT}} is of type {kind}, which is not taken")
 
 
 def _is_plain(kind: Any) -> bool:

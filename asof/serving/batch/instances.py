@@ -33,11 +33,11 @@ class Document(BaseModel):
 async def read_batch(scope: Scope, receive: Receive) -> tuple[str, bytes]:
     """The kind of the body (JSON or ARROW), and the body; an empty one counts as JSON.
 
-    Raises HTTPException as `strict_json.received` does, and 415 for another kind; ClientDisconnect where the client
+    Raises HTTPException as `strict_json.read_bounded` does, and 415 for another kind; ClientDisconnect where the client
     goes away.
     """
     given = Headers(scope=scope).get("content-type", "")
-    body = await strict_json.received(scope, receive, most=MOST_BYTES, patience=PATIENCE)
+    body = await strict_json.read_bounded(scope, receive, max_bytes=MOST_BYTES, timeout=PATIENCE)
     kind = given.partition(";")[0].strip().lower() if body else JSON
     if kind not in (JSON, ARROW):
         told = given or "without one"

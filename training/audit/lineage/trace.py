@@ -52,7 +52,7 @@ def trace_request(settings: Settings, use_case: UseCase, request_id: str) -> Ans
 
     Raises DataError where the log does not know it, and as `trace_answer` does for a single answer.
     """
-    answers, models = find_answers(settings.answers, use_case, request_id), _models(settings, use_case)
+    answers, models = find_answers(settings.answer_log_file, use_case, request_id), _models(settings, use_case)
     if len(answers) == 1:
         return _trace(settings, answers[0], models)
     chains = tuple(_trace_or_say(settings, answer, models) for answer in answers)

@@ -9,7 +9,7 @@ import pyarrow.compute as compute
 from asof.extract_schema import Kind
 from asof.features import entity_key
 
-LONGEST_TEXT = entity_key.LONGEST
+LONGEST_TEXT = entity_key.MAX_LENGTH
 """Characters that a text may have, as an id."""
 
 SENTENCES: Mapping[Kind, str] = {

@@ -91,7 +91,9 @@ def _id_checks(entity: Column, known: KnownIds | None) -> list[pa.Check]:
 
 
 def _are_ids(texts: "pd.Series[str]") -> "pd.Series[bool]":
-    good = _series(compute.match_substring_regex(arrow.array(texts), entity_key.PLAIN), texts).to_numpy(bool, copy=True)
+    good = _series(compute.match_substring_regex(arrow.array(texts), entity_key.ASCII_KEY), texts).to_numpy(
+        bool, copy=True
+    )
     for place in np.flatnonzero(~good):
         good[place] = entity_key.fault(texts.iloc[place]) is None
     return pd.Series(good, index=texts.index)

@@ -118,7 +118,7 @@ def check_parity(
 
 
 def _misfit(settings: Settings, contracts: Iterable[FeatureContract]) -> str:
-    found = (definition_records(settings, contract).misfit(contract, contract) for contract in contracts)
+    found = (definition_records(settings, contract).mismatch(contract, contract) for contract in contracts)
     return next((each for each in found if each), "")
 
 

@@ -62,7 +62,7 @@ class Users:
         return [row[0] for row in self._rows(DRAWN, salt, number)]
 
     def _rows(self, query: LiteralString, *parameters: object) -> list[Any]:
-        names = {"entity": sql.Identifier(self.extract.entity), "entities": sql.Identifier(self.extract.entities)}
+        names = {"entity": sql.Identifier(self.extract.entity), "entities": sql.Identifier(self.extract.entity_table)}
         return self.tables.connection.execute(sql.SQL(query).format(**names), parameters).fetchall()
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 import numpy as np
 
 from asof.errors import ModelError
-from asof.features.feature_store import misfit
+from asof.features.feature_store import mismatch
 from asof.inference.served_model import ServedModel, load_verified
 from asof.settings import Settings
 from asof.trust.golden_rows import GOLDEN_ROWS, GoldenRows
@@ -30,7 +30,7 @@ def contract_fits(settings: Settings, use_case: UseCase, version: ModelVersion) 
     if isinstance(use_case.source, FromRequest):
         found = contract.difference(use_case.source.contract, "a request")
     else:
-        found = misfit(settings, contract)
+        found = mismatch(settings, contract)
     told = found or f"{len(contract.features)} features, in the same order"
     return Criterion(name, not found, {"features": float(len(contract.features))}, told)
 
@@ -68,9 +68,9 @@ def served_as_evaluated(settings: Settings, use_case: UseCase, version: ModelVer
             golden = GoldenRows.from_json(verified.read(GOLDEN_ROWS))
     except ModelError as error:
         return (Criterion(name, False, {}, str(error)), Criterion(FAST, False, {}, "it does not load"))
-    assert model.proof  # noqa: S101 - a model that was loaded has one
-    figures = {"rows": float(model.proof.rows), "largest_difference": model.proof.largest_difference}
-    reason = f"{model.proof.rows} golden rows, the largest difference {model.proof.largest_difference:.1e}"
+    assert model.golden_rows  # noqa: S101 - a model that was loaded has one
+    figures = {"rows": float(model.golden_rows.rows), "largest_difference": model.golden_rows.largest_difference}
+    reason = f"{model.golden_rows.rows} golden rows, the largest difference {model.golden_rows.largest_difference:.1e}"
     return (Criterion(name, True, figures, reason), fast_enough(model, golden, use_case.gate.latency_seconds))
 
 

@@ -33,7 +33,7 @@ def test_the_pieces_of_a_body_are_joined() -> None:
 
 
 def test_a_body_that_does_not_arrive_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(strict_json, "PATIENCE", 0.01)
+    monkeypatch.setattr(strict_json, "BODY_TIMEOUT", 0.01)
     with pytest.raises(HTTPException, match="did not arrive") as refused:
         read([{"type": "http.request", "body": b"[1", "more_body": True}])
     assert refused.value.status_code == 408
@@ -71,7 +71,7 @@ def test_a_body_in_a_transfer_coding_is_refused(value: bytes) -> None:
     assert refused.value.status_code == 501
 
 
-@pytest.mark.parametrize("length", [strict_json.MOST_BYTES + 1, 10**30])
+@pytest.mark.parametrize("length", [strict_json.MAX_BODY_BYTES + 1, 10**30])
 def test_a_body_that_says_that_it_is_too_long_is_not_waited_for(length: int) -> None:
     with pytest.raises(HTTPException) as refused:
         read([], (b"content-length", b"%d" % length))
@@ -80,5 +80,5 @@ def test_a_body_that_says_that_it_is_too_long_is_not_waited_for(length: int) -> 
 
 def test_a_body_that_is_longer_than_it_says_is_too_long() -> None:
     with pytest.raises(HTTPException) as refused:
-        read([{"type": "http.request", "body": b"1" * (strict_json.MOST_BYTES + 1)}], (b"content-length", b"1"))
+        read([{"type": "http.request", "body": b"1" * (strict_json.MAX_BODY_BYTES + 1)}], (b"content-length", b"1"))
     assert refused.value.status_code == 413
