@@ -18,7 +18,7 @@ from asof.features.feature_contract import Feature
 from asof.inference.stored_columns import StoredColumn, StoredColumns
 from asof.inference.verdicts import StoredRow, Verdict
 from asof.model_facts import ModelFacts
-from asof.use_case import Given
+from asof.use_case import RequestFeature
 
 Flag = Mapping[str, Any]
 
@@ -31,7 +31,7 @@ wrong."""
 class OutsideValue:
     """A value outside the training range from `low` to `high`."""
 
-    feature: Given
+    feature: RequestFeature
     low: float
     high: float
 
@@ -56,7 +56,7 @@ class OutsideValue:
         }
 
 
-def outside_values(features: Sequence[Given], ranges: Mapping[str, tuple[float, float]]) -> list[OutsideValue]:
+def outside_values(features: Sequence[RequestFeature], ranges: Mapping[str, tuple[float, float]]) -> list[OutsideValue]:
     """The values of a request that lie outside their feature's training range (both ends belong to it), to be flagged.
 
     Raises InvalidRequest, listing place and distance, for those more than MAX_RANGES_AWAY widths outside.
@@ -128,7 +128,7 @@ def _in_categories(column: StoredColumn, known: frozenset[str]) -> NDArray[np.bo
 
 
 def _range_flag(feature: Feature, value: float, low: float, high: float) -> Flag:
-    return {**_outside_flag(feature), **OutsideValue(Given(feature.name, value, ""), low, high).flag}
+    return {**_outside_flag(feature), **OutsideValue(RequestFeature(feature.name, value, ""), low, high).flag}
 
 
 def _outside_flag(feature: Feature) -> Flag:

@@ -1,8 +1,8 @@
 """ArrowFormat: an Arrow IPC stream with a row for each instance and a record batch for each chunk.
 
 The columns are the members of the use case's answer and of its evidence (null where the instance has a problem);
-`code`, `status` and `detail` of the problem, and its other members as JSON in `problem`; and in `model`, as JSON, the identity
-of a model other than that in the schema's metadata.
+`code`, `status` and `detail` of the problem, and its other members as JSON in `problem`; and in `model`, as JSON, the
+identity of a model other than that in the schema's metadata.
 """
 
 import io

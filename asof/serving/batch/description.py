@@ -12,7 +12,7 @@ from asof.serving.features.request_input import RequestInput
 from asof.serving.features.store_input import STORE, StoreInput
 from asof.serving.http import openapi
 from asof.serving.http.examples import examples
-from asof.serving.http.problems import BODY
+from asof.serving.http.problems import BODY_STATUSES
 from asof.serving.http.strict_json import JSON
 from asof.use_case import FromStore, UseCase
 
@@ -77,5 +77,5 @@ def _problem_example(use_case: UseCase) -> dict[str, Any]:
 def problems(path: str, use_case: UseCase, source: type[StoreInput | RequestInput]) -> dict[int | str, dict[str, Any]]:
     """The responses with a problem of the whole batch."""
     store = STORE if source is StoreInput else ()
-    errors = (InvalidRequest, TooManyInstances, Overloaded, NotReady, *store, *BODY)
+    errors = (InvalidRequest, TooManyInstances, Overloaded, NotReady, *store, *BODY_STATUSES)
     return openapi.responses(path, *errors, shown=examples(use_case))

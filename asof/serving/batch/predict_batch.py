@@ -84,7 +84,7 @@ class PredictBatch:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         live: LiveModel = self._state.live
         try:
-            with live.worker.batch_limit.one():
+            with live.worker.batch_limit.slot():
                 await self._answer(live, scope, receive, send)
         except (AsOfError, HTTPException) as error:
             await _refuse(live, error, scope, receive=receive, send=send)
@@ -92,7 +92,7 @@ class PredictBatch:
             return
 
     async def _answer(self, live: "LiveModel", scope: Scope, receive: Receive, send: Send) -> None:
-        body = await read_body(scope, receive, most=MAX_BODY_BYTES, patience=BODY_TIMEOUT)
+        body = await read_body(scope, receive, max_bytes=MAX_BODY_BYTES, timeout=BODY_TIMEOUT)
         requests = await self._thread.run(partial(instances, body, self._payload))
         charge(scope, len(requests) - 1)
         new_format = await self._thread.run(partial(answer_format, Headers(scope=scope).get("accept", "")))

@@ -47,6 +47,6 @@ class RequestInput:
             return error
 
     def _read(self, request: BaseModel, trained: TrainingRanges) -> ModelInput:
-        features = self._source.given(request)
+        features = self._source.features(request)
         flags = [each.flag for each in outside_values(features, trained.ranges)]
         return ModelInput({each.name: each.value for each in features}, {"flags": flags})

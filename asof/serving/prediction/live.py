@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from asof.errors import NO_MODEL_YET, NotReady, RequestError, ServingError
 from asof.model_facts import Lineage
-from asof.serving.logs.answer_log import Answering
+from asof.serving.logs.answer_log import AnswerSource
 from asof.serving.prediction.memory import settle
 from asof.serving.prediction.predictor import Prediction, Predictor
 from asof.serving.prediction.worker import Worker
@@ -97,7 +97,7 @@ class LiveModel:
         return tuple(filter(None, (self.predictor, self.previous)))
 
     @property
-    def answer_source(self) -> Answering:
+    def answer_source(self) -> AnswerSource:
         """What the answer log names as the source of a refusal: the predictor, or the worker without one."""
         return self.predictor or self.worker
 

@@ -68,7 +68,7 @@ class Predictor:
 
     async def predict(self, request: BaseModel) -> Prediction:
         """Reads and judges the features, and calls the model. Raises the errors in the source's `problems`."""
-        with self.worker.places.one(), self.in_use():
+        with self.worker.concurrency_limit.slot(), self.in_use():
             model_input = await self.features.read(request, self._trained)
             probability = await self._batcher.submit(model_input.values)
         answer = self.use_case.respond(request, Score(probability, self.model.facts.threshold))
@@ -77,7 +77,7 @@ class Predictor:
     async def judged_features(self, entity: str) -> list[JudgedFeature]:
         """Each feature of one entity in the store. Raises EntityNotFound, and as `predict` does."""
         assert isinstance(self.features, StoreInput)  # noqa: S101 - the route exists only for such use cases
-        with self.worker.places.one(), self.in_use():
+        with self.worker.concurrency_limit.slot(), self.in_use():
             return await self.features.judged_features(entity, self._trained)
 
     async def look_up(self, requests: Sequence[BaseModel]) -> PendingInputs:
