@@ -64,7 +64,7 @@ class StoredColumns:
 
     def moments(self, index: int) -> list[datetime | None]:
         """The moment of each feature of one entity."""
-        return [None if np.isnat(each.moments[index]) else _as_utc(each.moments[index]) for each in self.columns]
+        return [_datetime(each.moments[index]) for each in self.columns]
 
     def distinct_moments(self) -> Mapping[str, Sequence[NDArray[np.datetime64]]]:
         """For each view the different arrays of moments among its features; usually one."""
@@ -128,9 +128,9 @@ def _naive_utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(tzinfo=None)
 
 
-def _as_utc(moment: np.datetime64) -> datetime:
-    naive: datetime = moment.item()
-    return naive.replace(tzinfo=UTC)
+def _datetime(moment: np.datetime64) -> datetime | None:
+    value = moment.item()
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else None
 
 
 def _python_value(value: Any) -> Any:

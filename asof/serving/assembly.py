@@ -48,13 +48,13 @@ def follower_of(live: LiveModel, keys: TrustedKeys) -> "Follower":
     worker = live.worker
     settings, name = worker.settings, worker.lineage.name
     registry = _registry(live, keys)
-    shelf = ModelCache(settings.follow_folder or make_folder(None, name))
+    cache = ModelCache(settings.follow_folder or make_folder(None, name))
 
     def load(folder: Path, run_id: str) -> ServedModel:
         return load_model(folder, worker.use_case, keys, run_id=run_id)
 
-    candidates = CandidateLoader(live, registry, shelf, load=load)
-    return Follower(live, registry, shelf, candidates=candidates)
+    candidates = CandidateLoader(live, registry, cache, load=load)
+    return Follower(live, registry, cache, candidates=candidates)
 
 
 def origin_of(live: LiveModel, keys: TrustedKeys) -> "asyncio.Task[None]":

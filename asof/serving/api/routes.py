@@ -115,12 +115,12 @@ def _add_features(app: FastAPI, use_case: UseCase, entity_key: str) -> None:
         """
         _require_utf8(request.scope, entity_key)
         predictor = _live(request).current
-        readings = await predictor.judged_features(entity)
+        judged = await predictor.judged_features(entity)
         return _json(
             FeaturesAnswer(
                 entity=entity,
                 clock=predictor.worker.settings.now(),
-                features=[feature_answer(reading) for reading in readings],
+                features=[feature_answer(each) for each in judged],
                 request_id=occurrence(request.scope).request_id,
             )
         )
