@@ -5,7 +5,7 @@ from contextlib import ExitStack
 import pytest
 
 from asof.errors import Overloaded
-from asof.serving.http.concurrency_limit import FEWEST, SOON, ConcurrencyLimit
+from asof.serving.http.concurrency_limit import MIN_LIMIT, SLOW_SECONDS, ConcurrencyLimit
 
 
 class Clock:
@@ -39,10 +39,10 @@ def test_no_more_than_the_settings_say() -> None:
 def test_late_answers_make_fewer_places_once_for_all_that_were_under_way() -> None:
     clock = Clock()
     places = ConcurrencyLimit(128, clock)
-    together(places, clock, 100, 2 * SOON)
+    together(places, clock, 100, 2 * SLOW_SECONDS)
     assert places.limit == 64
-    together(places, clock, 60, 2 * SOON)
-    assert places.limit == FEWEST
+    together(places, clock, 60, 2 * SLOW_SECONDS)
+    assert places.limit == MIN_LIMIT
 
 
 def test_a_slow_store_leaves_some_places() -> None:
@@ -50,7 +50,7 @@ def test_a_slow_store_leaves_some_places() -> None:
     places = ConcurrencyLimit(128, clock)
     for _ in range(20):
         together(places, clock, 5, 1.5)
-    assert places.limit == FEWEST
+    assert places.limit == MIN_LIMIT
     few = ConcurrencyLimit(4, clock)
     together(few, clock, 4, 1.5)
     assert few.limit == 4
@@ -59,9 +59,9 @@ def test_a_slow_store_leaves_some_places() -> None:
 def test_quick_answers_bring_them_back_and_no_more() -> None:
     clock = Clock()
     places = ConcurrencyLimit(128, clock)
-    together(places, clock, 100, 2 * SOON)
+    together(places, clock, 100, 2 * SLOW_SECONDS)
     for _ in range(2000):
-        together(places, clock, 1, SOON / 10)
+        together(places, clock, 1, SLOW_SECONDS / 10)
     assert places.limit == 128
 
 
