@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
 unexport MAKEFLAGS MFLAGS RUN FLOWS COMPOSE ARGS DATA AS_OF USE_CASE USERS MONTHS TO FROM
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak test-containers check bench lock serve up down status env simulate ingest inspect retrain promote score history trace rollback bundle secrets image images backup restore sbom audit doctor clean wipe
+.PHONY: help setup demo test soak test-containers check bench lock serve up down status env simulate ingest inspect retrain promote score history trace rollback bundle secrets image images backup restore sbom audit docs doctor clean wipe
 
 help: ## List the targets
 	@echo "AsOf: make TARGET [ARGS='...']"
@@ -125,6 +125,11 @@ audit: setup .venv-audit/.complete ## Ask the advisory database (OSV) about ever
 		--vulnerability-service osv --progress-spinner off --output dist/audit.txt && exit 0; cat dist/audit.txt && exit 1; \
 		echo 'Nothing was audited: pip-audit failed. Check that api.osv.dev can be reached, and try again.' >&2; exit 3
 
+docs: setup .venv-docs/.complete ## Build the documentation into site/; a broken link or anchor fails
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
+	@if grep -rnoE '<(script|img|link|iframe)[^>]* (src|href)="?https?:[^ >]*' site --include='*.html'; then \
+		echo 'A page of the site loads something from another host.' >&2; exit 1; fi
+
 .venv-%/.complete: requirements/%.txt local/environment.sh
 	@rm -f $@
 	@sh local/environment.sh requirements/$*.txt .venv-$* >&2
@@ -136,7 +141,7 @@ doctor: ## Look for what is wrong, with how to fix it; changes nothing [ARGS='--
 
 clean: ## Stop everything; delete .venv and caches (the data in .asof stays)
 	@if [ -x $(RUN) ]; then $(RUN) -m local down; fi
-	rm -rf .venv .venv-audit .venv-serve .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-audit .venv-serve .venv-docs site .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 wipe: ## Stop everything; delete the data of the embedded stack too

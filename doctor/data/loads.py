@@ -13,7 +13,7 @@ from asof.use_case import FromStore, UseCase
 from doctor.finding import Finding, error, listed, note, warning
 from doctor.given import Given
 from doctor.platforms.database import Connection, reading
-from training.data.extracts.deliveries import NAME, first_described
+from training.data.extracts.deliveries import DELIVERY_NAME, first_described
 
 INGEST = "python -m flows ingest"
 LAST = """
@@ -100,7 +100,7 @@ def ingest_again(loads: Sequence[Loaded], use_cases: Iterable[UseCase]) -> str:
     if not loads:
         return INGEST
     last = loads[0]
-    alone = not NAME.fullmatch(last.folder.name)
+    alone = not DELIVERY_NAME.fullmatch(last.folder.name)
     beside = [last, *(each for each in loads if each.folder.parent == last.folder.parent and not alone)]
     days = [first_described(each.folder, each.as_of.astimezone(UTC).date()) for each in beside]
     words = [INGEST, shlex.quote(str(last.folder if alone else last.folder.parent))]

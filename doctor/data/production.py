@@ -15,7 +15,7 @@ from doctor.finding import Finding, error, note
 from doctor.given import Given
 from training.release.promotion.history import Entry
 from training.release.promotion.history_report import HistoryReport
-from training.release.promotion.registry_state import Shown
+from training.release.promotion.registry_state import RegistryState
 from training.release.registry.tags import bento_tag, model_tag
 from training.release.registry.versions import ModelVersion
 from training.tracking.client import has_registry
@@ -40,11 +40,11 @@ def look_at_production(given: Given) -> Iterator[Finding]:
 def _look_at(settings: Settings, use_case: UseCase) -> Generator[Finding, None, ModelVersion | None]:
     """Gives the version in Production; None, too, where it is not the one of the history: it must not be served."""
     from training.release.promotion.history_report import report_history
-    from training.release.promotion.registry_state import read_shown
+    from training.release.promotion.registry_state import read_registry_state
     from training.release.registry.versions import production
     from training.tracking.client import open_tracking
 
-    shown = read_shown(open_tracking(settings), use_case.model_name)
+    shown = read_registry_state(open_tracking(settings), use_case.model_name)
     report = report_history(settings, use_case)
     mend = way_back(settings, use_case, report.entries) if report.mlflow or out_of_step(shown) else ""
     yield from in_step(use_case, shown, mend)
@@ -92,12 +92,12 @@ def _stranger(settings: Settings, use_case: UseCase, entry: Entry) -> str:
     return ""
 
 
-def out_of_step(shown: Shown) -> bool:
+def out_of_step(shown: RegistryState) -> bool:
     """Whether alias and stage name different versions."""
     return bool(shown.stages) and shown.in_production != ({shown.alias} if shown.alias else set())
 
 
-def in_step(use_case: UseCase, shown: Shown, mend: str) -> Iterator[Finding]:
+def in_step(use_case: UseCase, shown: RegistryState, mend: str) -> Iterator[Finding]:
     """The alias and the stage name the same version."""
     if not shown.stages:
         return

@@ -32,7 +32,7 @@ from tests.kits.service.doctor import CHURN, World, healthy_world, load_month
 from training.features.materialisation.feature_registry import apply_features
 from training.features.materialisation.materialise import materialise
 from training.features.parity.check import check_parity
-from training.features.parity.ledger import keep
+from training.features.parity.ledger import record_parity
 from training.release.promotion.history import read_history, reading
 from training.release.promotion.promote import promote, rollback
 from training.tracking.client import open_tracking
@@ -125,10 +125,10 @@ def test_a_month_that_is_loaded_and_not_online_is_told_until_it_is(world: World)
 
 def test_values_that_somebody_wrote_over_are_told_by_the_last_parity_check(world: World) -> None:
     run_sql(world.settings, 'UPDATE online."asof.payments_agg_90d_fv" SET failed_payments_90d = 99')
-    keep(world.settings, check_parity(world.settings, CHURN))
+    record_parity(world.settings, check_parity(world.settings, CHURN))
     assert world.finding("parity:churn").mend.startswith("python -m flows ingest")
     materialise(world.settings, whole=True)
-    keep(world.settings, check_parity(world.settings, CHURN))
+    record_parity(world.settings, check_parity(world.settings, CHURN))
     assert world.findings() == {}
 
 

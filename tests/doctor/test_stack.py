@@ -31,7 +31,7 @@ from doctor.report import for_people, report
 from tests.kits.models.training import SMALL
 from tests.kits.service.serving import facts_of
 from training.release.promotion.history_report import HistoryReport
-from training.release.promotion.registry_state import Shown
+from training.release.promotion.registry_state import RegistryState
 from training.release.registry.tags import bento_tag
 from training.release.registry.versions import ModelVersion
 
@@ -199,9 +199,9 @@ def test_what_the_parity_ledger_says() -> None:
 # --- MLflow ------------------------------------------------------------------------------------------------------
 
 
-def registered(alias: str | None, **stages: str) -> Shown:
+def registered(alias: str | None, **stages: str) -> RegistryState:
     versions = {name.removeprefix("v"): stage for name, stage in stages.items()}
-    return Shown("streamflow_churn", alias, versions, {}, {})
+    return RegistryState("streamflow_churn", alias, versions, {}, {})
 
 
 def test_an_alias_beside_the_stage_is_told_with_the_way_back() -> None:

@@ -21,7 +21,7 @@ from asof.serving.features.store.opening import WIDE, open_reader
 from asof.serving.features.store.wide import WideReader
 from asof.settings import PROJECT, Settings
 from online_store.schema.layout import read_layout
-from online_store.schema.tables import WantedView, settle_view
+from online_store.schema.tables import ViewSchema, apply_view
 from tests.kits.service import serving as kit
 from tests.kits.service.serving import NOW, USER
 from tests.kits.store import readers as both
@@ -136,7 +136,7 @@ def add_again(connection: psycopg.Connection[Any], view: str, feature: str) -> N
     keys, features = ({each.name: each.feast_type for each in kind} for kind in (layout.keys, layout.features))
     without = {name: kind for name, kind in features.items() if name != feature}
     for each in (without, features):
-        settle_view(connection, "online", WantedView("asof", view, keys, each))
+        apply_view(connection, "online", ViewSchema("asof", view, keys, each))
 
 
 OLD, LATER = NOW - timedelta(days=100), NOW + timedelta(days=1)

@@ -1,4 +1,4 @@
-"""A registered version -> who signed its model, or the error that says why nobody counts; only its manifest is read."""
+"""A registered version -> the trusted key that signed its model; only the manifest is downloaded."""
 
 from asof.errors import UntrustedModel
 from asof.settings import Settings
@@ -9,9 +9,9 @@ from training.tracking.artifacts import downloaded
 
 
 def signer_of(settings: Settings, version: ModelVersion) -> str:
-    """The id of the trusted key. The files themselves are compared with the manifest by whoever loads the model.
+    """The id of the trusted key. The files are not compared with the manifest: loading the model does that.
 
-    Raises UntrustedModel where there is no manifest, no trusted key signed it, or it is of another run.
+    Raises UntrustedModel where there is no manifest, where no trusted key signed it, or where it is of another run.
     """
     from mlflow.exceptions import MlflowException
 
@@ -21,7 +21,7 @@ def signer_of(settings: Settings, version: ModelVersion) -> str:
     except (OSError, MlflowException) as error:
         raise UntrustedModel(
             f"MLflow gives no {MANIFEST} of {version.name} version {version.version} ({type(error).__name__}): "
-            "bring its artefacts back, or train and register again."
+            "restore its artifacts, or train and register again."
         ) from error
     manifest, signer = verify_envelope(content, trusted_keys(settings))
     if manifest.run_id != version.run_id:
