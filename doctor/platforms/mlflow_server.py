@@ -9,7 +9,7 @@ from asof.errors import ConfigurationError
 from doctor.finding import Finding, error, note, warning
 from doctor.given import Given
 from doctor.http import ask, shown
-from training.tracking.address import QUESTION, check_tracking_address
+from training.tracking.address import PROBE, check_tracking_address
 from training.tracking.client import has_registry
 
 
@@ -41,7 +41,7 @@ def served(address: str) -> Iterator[Finding]:
     except ConfigurationError as wrong:
         yield _hosts(address) if "allowed-hosts" in str(wrong) else _away(str(wrong))
         return
-    if ask(address, QUESTION).status == httpx.codes.UNAUTHORIZED:
+    if ask(address, PROBE).status == httpx.codes.UNAUTHORIZED:
         yield note(
             "mlflow-password", "MLflow asks for a user and a password.", "MLFLOW_TRACKING_USERNAME, ..._PASSWORD"
         )
