@@ -50,7 +50,7 @@ class Users:
         entity, where = sql.Identifier(self.extract.entity), sql.Composed([])
         if self.after is not None:
             where = sql.SQL(" WHERE {} > {}").format(entity, sql.Literal(self.after))
-        return sql.SQL(USERS).format(entity=entity, entities=sql.Identifier(self.extract.entities), where=where)
+        return sql.SQL(USERS).format(entity=entity, entities=sql.Identifier(self.extract.entity_table), where=where)
 
 
 def user_rows(users: Users, sources: Iterable[ViewSource], as_of: datetime) -> dict[JoinStrategy, sql.Composed]:
