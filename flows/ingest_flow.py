@@ -10,9 +10,10 @@ from prefect import flow, task
 from asof.settings import Moment
 from asof.use_cases import load
 from flows.parity_flow import compare, told
-from flows.runtime.door import RETRIES, default_use_case, open_settings
+from flows.runtime.door import default_use_case, open_settings
 from flows.runtime.extract_files import refuse_foreign_files
 from flows.runtime.progress import log, publish
+from flows.runtime.retries import RETRIES
 from training.data.extracts.deliveries import Delivery, find_deliveries
 from training.data.snapshots.snapshot import Snapshot, prepare_tables, take_snapshot
 from training.features.materialisation.feature_registry import apply_features, check_features
