@@ -8,7 +8,7 @@ import numpy as np
 from asof.use_case import GateBounds
 from training.metrics.classification import Floats, Labels
 from training.release.gate.contest import Contest
-from training.release.gate.criteria import judge
+from training.release.gate.criteria import comparison_criteria
 
 DRAWS = 400
 SIZES = ((605, 2), (605, 8), (605, 15), (605, 30), (605, 590), (60, 30), (7043, 30))
@@ -63,7 +63,7 @@ def passed_by_noise(design: str, rows: int, positives: int, *, draws: int = DRAW
     labels = np.repeat([1, 0], [positives, rows - positives])
     base = positives / rows
     contests = (_contest(design, labels, base, seed) for seed in range(draws))
-    return sum(all(each.passed for each in judge(contest, GateBounds())) for contest in contests)
+    return sum(all(each.passed for each in comparison_criteria(contest, GateBounds())) for contest in contests)
 
 
 def measure_false_promotions() -> Iterator[Mapping[str, Any]]:

@@ -9,7 +9,7 @@ from asof.settings import Settings
 from asof.use_case import FromStore
 from asof.use_cases import load, names
 from roles.access import Tables
-from training.data.snapshots.owned_tables import make_absent
+from training.data.snapshots.owned_tables import create_if_absent
 from training.data.snapshots.snapshot import prepare_tables
 from training.features.materialisation import watermarks
 from training.features.parity import ledger
@@ -34,10 +34,10 @@ def make_tables(settings: Settings) -> None:
     for extract in extracts():
         prepare_tables(settings, extract)
     with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
-        watermarks.make_state(connection)
-        make_absent(connection, history.TABLE, history.CREATE)
-        make_absent(connection, ledger.TABLE, ledger.CREATE)
-        make_absent(connection, scoring.VIEW, scoring.CREATE)
-        make_absent(connection, ACCEPTED, acceptance.CREATE)
+        watermarks.create_watermark_tables(connection)
+        create_if_absent(connection, history.TABLE, history.CREATE)
+        create_if_absent(connection, ledger.TABLE, ledger.CREATE)
+        create_if_absent(connection, scoring.VIEW, scoring.CREATE)
+        create_if_absent(connection, ACCEPTED, acceptance.CREATE)
     with feature_store(settings):  # opening it creates the registry's tables
         pass

@@ -10,7 +10,7 @@ import pyarrow as arrow
 from psycopg import sql
 
 from asof.settings import Settings
-from training.data.snapshots.copy_query import copied
+from training.data.snapshots.copy_query import copy_rows
 
 QUERY = """
 SELECT l.user_id, months_active, monthly_fee, total_paid, paperless_billing, contract_type,
@@ -76,6 +76,6 @@ def joined_by_hand(settings: Settings, *, as_of: str, known_at: str) -> tuple[ar
     """The rows, and the frame made of them."""
     query = sql.SQL(QUERY).format(as_of=sql.Literal(as_of), known_at=sql.Literal(known_at))
     with psycopg.connect(settings.conninfo()) as connection:
-        rows = arrow.concat_tables(copied(connection, query, COLUMNS))
+        rows = arrow.concat_tables(copy_rows(connection, query, COLUMNS))
     kept = {FLAG: pd.BooleanDtype(), COUNT: pd.Int64Dtype()}
     return rows, rows.to_pandas(types_mapper=kept.get)

@@ -38,10 +38,10 @@ class PreparedQueries:
         self._loader: Transformer | None = None
 
     @classmethod
-    async def connect(cls, conninfo: str, **session: str) -> Self:
-        """`session` are further settings. Raises psycopg.Error."""
+    async def connect(cls, conninfo: str) -> Self:
+        """Connects; `prepare` comes next. Raises psycopg.Error."""
         existing = str(conninfo_to_dict(conninfo).get("options") or "")
-        changed = {"client_encoding": "UTF8", "options": options(existing, **PLANNING, **session)}
+        changed = {"client_encoding": "UTF8", "options": options(existing, **PLANNING)}
         return cls(await AsyncConnection.connect(make_conninfo(conninfo, **changed), autocommit=True))
 
     async def prepare(self, name: bytes, query: str, types: Sequence[int] = ()) -> None:

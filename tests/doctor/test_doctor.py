@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,7 +21,6 @@ from asof.settings import PROJECT, Settings
 from asof.trust.signing_keys import key_id, public_text, signing_key
 from doctor.data.production import way_back
 from doctor.finding import Finding, Severity
-from doctor.given import Given
 from doctor.platforms.mlflow_server import served
 from local.embedded_postgres import postgres
 from local.stack import background
@@ -35,7 +33,7 @@ from tests.kits.service.doctor import CHURN, World, healthy_world, load_month
 from training.features.materialisation.feature_registry import apply_features
 from training.features.materialisation.materialise import materialise
 from training.features.parity.check import check_parity
-from training.features.parity.ledger import keep
+from training.features.parity.ledger import record_parity
 from training.release.promotion.history import read_history, reading
 from training.release.promotion.promote import promote, rollback
 from training.tracking.client import open_tracking
@@ -128,10 +126,10 @@ def test_a_month_that_is_loaded_and_not_online_is_told_until_it_is(world: World)
 
 def test_values_that_somebody_wrote_over_are_told_by_the_last_parity_check(world: World) -> None:
     run_sql(world.settings, 'UPDATE online."asof.payments_agg_90d_fv" SET failed_payments_90d = 99')
-    keep(world.settings, check_parity(world.settings, CHURN))
+    record_parity(world.settings, check_parity(world.settings, CHURN))
     assert world.finding("parity:churn").mend.startswith("python -m flows ingest")
     materialise(world.settings, whole=True)
-    keep(world.settings, check_parity(world.settings, CHURN))
+    record_parity(world.settings, check_parity(world.settings, CHURN))
     assert world.findings() == {}
 
 
@@ -260,50 +258,11 @@ def test_an_mlflow_that_refuses_our_name_for_it_takes_it_after_the_mend(tmp_path
         assert list(served(address)) == []
 
 
-# --- this machine ------------------------------------------------------------------------------------------------
-
-
-def test_a_port_that_somebody_else_has_is_told_until_he_is_gone(world: World) -> None:
-    from doctor.machine.ports import look_at_ports
-
-    def names(given: Given) -> list[str]:
-        return [each.name for each in look_at_ports(given) if "ASOF_PORT" in each.name]
-
-    with socket.create_server(("127.0.0.1", 0)) as somebody:
-        settings = world.settings.model_copy(update={"port": somebody.getsockname()[1]})
-        given = replace(world.given, settings=settings)
-        assert names(given) == ["port:ASOF_PORT"]
-        assert names(replace(given, published=frozenset({settings.port}))) == []
-    assert names(given) == []
-
-
-def test_an_env_file_that_others_can_read_is_told_until_the_mend_is_run(world: World, tmp_path: Path) -> None:
-    from doctor.machine.files import look_at_files
-
-    (tmp_path / ".env").write_text("MLFLOW_PASSWORD=hunter2\n")
-    (tmp_path / ".env").chmod(0o644)
-    given = replace(world.given, project=tmp_path)
-    (found,) = look_at_files(given)
-    assert "hunter2" not in repr(found)
-    subprocess.run(shlex.split(found.mend), check=True)
-    assert list(look_at_files(given)) == []
-
-
-def test_an_env_file_that_git_has_is_told(world: World, tmp_path: Path) -> None:
-    from doctor.machine.files import look_at_files
-
-    (tmp_path / ".env").write_text("MLFLOW_PASSWORD=hunter2\n")
-    (tmp_path / ".env").chmod(0o600)
-    for words in ("init -q", "add .env"):
-        subprocess.run(["git", "-C", str(tmp_path), *words.split()], check=True)
-    assert [each.name for each in look_at_files(replace(world.given, project=tmp_path))] == ["tracked:.env"]
-
-
 # --- servers -----------------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def answering(answers: dict[str, tuple[int, Any]], **headers: str) -> Iterator[str]:
+def answering(answers: dict[str, tuple[int, Any]]) -> Iterator[str]:
     """A server that gives these answers."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -311,8 +270,7 @@ def answering(answers: dict[str, tuple[int, Any]], **headers: str) -> Iterator[s
             status, body = answers.get(self.path.partition("?")[0], (404, None))
             content = json.dumps(body).encode()
             self.send_response_only(status)
-            for name, value in {"Content-Length": str(len(content)), **headers}.items():
-                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             with suppress(OSError):
                 self.wfile.write(content)
@@ -324,18 +282,6 @@ def answering(answers: dict[str, tuple[int, Any]], **headers: str) -> Iterator[s
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
-
-
-def test_a_server_whose_clock_is_wrong_is_told() -> None:
-    from doctor.data.service import look_at_service
-
-    model = {"name": kit.NAME, "version": "1", "following": None}
-    answers = {"/livez": (200, None), "/readyz": (200, None), "/model": (200, model)}
-    given = Given(Settings(), {}, PROJECT, Path())
-    with answering(answers, Date="Fri, 27 Nov 2020 12:00:00 GMT") as address:
-        assert [each.name for each in look_at_service(replace(given, service=address))] == [
-            "clock:the prediction service"
-        ]
 
 
 def test_what_answers_html_or_nothing_is_a_finding_and_no_crash(world: World) -> None:

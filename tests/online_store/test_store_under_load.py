@@ -93,7 +93,7 @@ from pathlib import Path
 from asof.settings import Settings
 from online_store.writing import rows, writes
 from tests.kits.store import wide as wide_kit
-from tests.integration import test_wide_store_under_load as load
+from tests.online_store import test_store_under_load as load
 
 left = [15_000]
 encoded = rows.row_encoder

@@ -26,7 +26,7 @@ from tests.kits.machine.roles import FIELDS, PASSWORDS, Town, own_server
 from training.data.snapshots.snapshot import prepare_tables
 from training.features.materialisation.feature_registry import apply_features
 from training.features.materialisation.materialise import materialise
-from training.features.materialisation.watermarks import last_moment
+from training.features.materialisation.watermarks import materialised_as_of
 from training.release.promotion.history import reading, writing
 
 SERVERS = {each.major: each for each in (*wheel_binaries(), *system_binaries())}
@@ -227,7 +227,7 @@ def test_an_installation_of_one_powerful_role_is_taken_over(tmp_path: Path) -> N
         apply_features(town.as_role(INGEST))
         materialise(town.as_role(INGEST))
         with reading(town.as_role(TRAINING)) as connection:
-            assert last_moment(connection) is None
+            assert materialised_as_of(connection) is None
         with town.connect(MLFLOW, "mlflow") as connection:
             connection.execute("DROP TABLE runs")
         with town.connect(SERVING) as connection:

@@ -22,10 +22,10 @@ from asof.inference.found_columns import DTYPES, FoundColumn, FoundColumns
 from asof.inference.policies import Registered, require_same, view_policy
 from asof.inference.verdicts import Policy
 from asof.settings import Settings
-from training.data.snapshots.copy_query import copied
+from training.data.snapshots.copy_query import copy_rows
 from training.data.snapshots.known_at import KnownTables
-from training.features.datasets.point_in_time import never_quadratic, read_sources
-from training.features.datasets.point_in_time_sql import Form, ViewSource, joined_view
+from training.features.datasets.point_in_time import planned_query, read_sources
+from training.features.datasets.point_in_time_sql import JoinStrategy, ViewSource, view_join
 from training.features.datasets.rows_digest import TYPES
 
 MOMENT = "moment of the row"
@@ -57,7 +57,7 @@ class Users:
         return sql.SQL(USERS).format(entity=entity, entities=sql.Identifier(self.extract.entities), where=beyond)
 
 
-def user_rows(users: Users, sources: Iterable[ViewSource], as_of: datetime) -> dict[Form, sql.Composed]:
+def user_rows(users: Users, sources: Iterable[ViewSource], as_of: datetime) -> dict[JoinStrategy, sql.Composed]:
     """Key, then for each source its features and the moment of its row: one row for each user, in two forms.
 
     All of a source's columns are null where it has no row of the user up to `as_of`.
@@ -70,9 +70,9 @@ def user_rows(users: Users, sources: Iterable[ViewSource], as_of: datetime) -> d
             entity=entity,
             columns=sql.SQL(", ").join(columns),
             users=users.listed(),
-            views=sql.SQL("").join(joined_view(each, entity, as_of, form) for each in dated),
+            views=sql.SQL("").join(view_join(each, entity, as_of, form) for each in dated),
         )
-        for form in Form
+        for form in JoinStrategy
     }
 
 
@@ -123,8 +123,8 @@ def read_chunks(
     dtypes = {feature.name: TYPES[feature.dtype] for feature in features.contract.features}
     for source in features.sources:
         types |= {name: dtypes[name] for name in source.columns} | {_moment(source.view): TYPES["UnixTimestamp"]}
-    with never_quadratic(tables, user_rows(users, features.sources, as_of)) as query:
-        for table in _sized(copied(tables.connection, query, types), size):
+    with planned_query(tables, user_rows(users, features.sources, as_of)) as query:
+        for table in _sized(copy_rows(tables.connection, query, types), size):
             yield _chunk(table, features.contract)
 
 

@@ -167,7 +167,7 @@ def test_the_features_are_those_of_a_training_set_of_the_same_moments(
 def test_a_source_without_an_index_gives_the_same_rows(copy_of_scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     moments = []
     for way in (lambda *_: True, lambda *_: False):
-        monkeypatch.setattr("training.features.datasets.point_in_time.finds_by_key", way)
+        monkeypatch.setattr("training.features.datasets.point_in_time.uses_key_index", way)
         moments.append(datetime.now(UTC))
         copy_of_scene.score(known_at=moments[-1])
     by_key, by_set = (

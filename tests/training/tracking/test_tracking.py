@@ -221,7 +221,7 @@ def test_a_wrong_password_of_the_database_is_told(settings: Settings) -> None:
 def test_the_database_of_another_program_is_told_and_left_alone(settings: Settings) -> None:
     with closing(psycopg.connect(settings.conninfo(), autocommit=True)) as connection:
         connection.execute("CREATE TABLE alembic_version (version_num text)")
-        with told(str(settings.database().database), "another program's"):
+        with told(str(settings.database().database), "belongs to another program"):
             open_tracking(tracked_at(settings, settings.sqlalchemy_url("psycopg2")))
         tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
     assert tables == [("alembic_version",)]

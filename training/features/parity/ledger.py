@@ -1,9 +1,9 @@
-"""Parity -> a row of the table `parity_checks`: every comparison as a metric over time, for whoever draws or alarms."""
+"""Parity -> a row of the table `parity_checks`, for plots and alerts over time."""
 
 import psycopg
 
 from asof.settings import Settings
-from training.data.snapshots.owned_tables import make_absent
+from training.data.snapshots.owned_tables import create_if_absent
 from training.features.parity.check import Parity
 from training.features.parity.verdicts import Verdict
 
@@ -27,8 +27,8 @@ INSERT INTO public.parity_checks (use_case, as_of, known_at, population, users, 
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"""
 
 
-def keep(settings: Settings, parity: Parity) -> Parity:
-    """Appends the comparison, and gives it."""
+def record_parity(settings: Settings, parity: Parity) -> Parity:
+    """Appends the comparison to the table and returns it."""
     row = (
         parity.use_case,
         parity.as_of,
@@ -41,6 +41,6 @@ def keep(settings: Settings, parity: Parity) -> Parity:
         parity.verdicts[Verdict.PAST_TTL],
     )
     with psycopg.connect(settings.conninfo()) as connection:
-        make_absent(connection, TABLE, CREATE)
+        create_if_absent(connection, TABLE, CREATE)
         connection.execute(INSERT, row)
     return parity

@@ -280,7 +280,7 @@ def test_a_row_with_the_times_of_a_load_is_found_by_their_number(traced: Traced)
     assert value.load is not None
     assert value.load.in_table == value.load.new_rows + 1
     assert value.broken in chain.broken
-    assert "somebody wrote past the loader" in value.broken
+    assert "others were not written by the loader" in value.broken
     others = [each for each in chain.values if each.table != USAGE]
     assert {each.broken.split(" holds ")[1] for each in others} == {"no row of that moment: others wrote this value."}
     assert any("and" in sentence and USAGE in sentence for sentence in chain.model.broken)

@@ -10,12 +10,12 @@ from asof.features.feature_contract import Feature, FeatureContract
 from tests.kits.models.training import JANUARY, KNOWN_AT
 from training.audit.reproduction.differences import Difference, compare_rows
 from training.features.datasets.rows_digest import rows_digest
-from training.features.datasets.training_set import TrainingSet, canonical, column_types, table_of
+from training.features.datasets.training_set import TrainingSet, canonical_frame, column_types, table_of
 
 CONTRACT = FeatureContract(
     "any", "user_id", tuple(Feature(kind.lower(), "", kind) for kind in ("Float64", "Int64", "Bool", "String"))
 )
-FRAME = canonical(
+FRAME = canonical_frame(
     pd.DataFrame(
         {
             "user_id": ["a", "b", "c"],
@@ -74,7 +74,7 @@ def test_the_same_rows_do_not_differ() -> None:
 
 def test_rows_that_are_gone_or_new_are_told_by_their_label_in_order_with_the_rest() -> None:
     after = changed(2, "int64", 4).drop(index=1)
-    after = canonical(pd.concat([after, FRAME.iloc[:1].assign(user_id="aa")]), CONTRACT, "left")
+    after = canonical_frame(pd.concat([after, FRAME.iloc[:1].assign(user_id="aa")]), CONTRACT, "left")
     found = compare_rows(FRAME, set_of(after))
     assert found.first == (
         Difference("aa", "left", None, True),

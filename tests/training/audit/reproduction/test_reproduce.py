@@ -351,8 +351,8 @@ def test_another_environment_is_named_first_where_the_same_rows_give_another_mod
 ) -> None:
     found = reproduce(settings, OTHER, quick)
     assert found.verdict == (
-        f"The environment is another: version.scikit-learn 1.8.0, now {older_library}. "
-        "The model came out otherwise from the same rows."
+        f"The environment differs: version.scikit-learn 1.8.0, now {older_library}. "
+        "The model came out differently from the same rows."
     )
 
 
@@ -366,7 +366,7 @@ def test_another_model_of_the_same_rows_is_told_with_every_metric_that_differs(
     figures = {each.metric: (each.recorded, each.now) for each in found.metrics}
     assert figures["log_loss"][0] == quick.metrics["log_loss"] != figures["log_loss"][1]
     assert not {"training_seconds", "rows_train", "base_rate"} & figures.keys()
-    assert found.verdict.startswith("The environment is the same. The model came out otherwise")
+    assert found.verdict.startswith("The environment is the same. The model came out differently")
 
 
 def test_a_metric_that_is_off_in_the_last_digit_is_listed(settings: Settings, quick: ModelVersion) -> None:
@@ -408,7 +408,7 @@ def test_a_version_from_before_its_rows_were_kept_is_compared_by_digest(
     found = reproduce(settings, QUICK, version)
     assert found.agrees
     assert agreed(found) == dict.fromkeys([name for name in ALL if name != "artefact"], True)
-    assert [note.split(":")[0] for note in found.not_compared] == ["It is from before the model's digest was recorded"]
+    assert [note.split(":")[0] for note in found.not_compared] == ["The version is older than the model's digest"]
     assert {each.recorded for each in found.environment} == {"not recorded"}
     assert not any(each.changed for each in found.environment)
     user, _ = versions_of(settings, "usage_agg_30d", number=1)
@@ -432,7 +432,7 @@ def test_a_version_from_before_any_digest_is_compared_by_model_and_metrics_and_d
     told = {"fingerprint": None, "rows": None, "definition": None, "model": True, "metrics": True}
     assert agreed(found) == told
     assert not found.agrees
-    assert found.verdict == "What could be compared came out the same, but not everything could."
+    assert found.verdict == "What could be compared is the same, but not everything could be."
 
 
 def test_kept_rows_that_are_not_those_of_the_version_tell_nothing(
@@ -478,7 +478,7 @@ def test_rows_that_no_model_can_be_fitted_on_are_told_all_the_same(settings: Set
     with changed_view(settings, "subs_profile_fv", change):
         found = reproduce(settings, QUICK, quick)
     (told,) = found.not_compared
-    assert told.startswith("There is no model of the rows as they are now. The training side has 0 complete rows and ")
+    assert told.startswith("No model could be fitted on the present rows. The training side has 0 complete rows and ")
     assert " rows subs_profile_fv:monthly_fee is null in all; load what is missing" in told
     assert agreed(found) == dict.fromkeys(ALL, False) | {"artefact": True}
     assert found.greatest_difference is None

@@ -15,7 +15,7 @@ from asof.errors import ExtractError
 from asof.extract_schema import Column, ExtractSchema, Kind, RawTable, Rule
 from asof.use_cases.churn.raw_schema import EXTRACT
 from tests.kits.data.extracts import Edit, Files, edited, extract_files, write
-from training.data.extracts.cell_types import typed
+from training.data.extracts.cell_types import parse_cells
 from training.data.extracts.csv_file import rows_text
 from training.data.extracts.extract import read_extract
 from training.data.extracts.validation import KnownIds
@@ -233,7 +233,7 @@ READINGS: dict[Kind, tuple[dict[str, object], list[str]]] = {
 def test_a_text_is_read_exactly_or_not_at_all(kind: Kind) -> None:
     good, bad = READINGS[kind]
     texts = [*good, *bad, None]
-    read = typed(arrow.chunked_array([arrow.array(texts, arrow.string())]), kind).to_pylist()
+    read = parse_cells(arrow.chunked_array([arrow.array(texts, arrow.string())]), kind).to_pylist()
 
     assert dict(zip(texts, read, strict=True)) == good | dict.fromkeys(bad) | {None: None}
 

@@ -15,7 +15,7 @@ from asof.model_facts import Lineage
 from asof.serving.prediction.predictor import identity
 from tests.kits.service.serving import facts_of
 from training.data.snapshots.provenance import CodeVersion, code_version
-from training.release.bundling.bundle import _lineage
+from training.release.bundling.bundle import _labels
 from training.release.registry.logged_model import LoggedModel
 
 
@@ -158,7 +158,7 @@ def test_an_answer_and_the_labels_of_a_bento_say_that_the_code_was_dirty(dirty: 
     served: Any = SimpleNamespace(facts=facts)
     assert identity(served, lineage)["git_commit"] == told
     logged = LoggedModel("streamflow_churn", "1", "a" * 32, "models:/m-1", facts)
-    assert _lineage(logged)["git_commit"] == told
+    assert _labels(logged)["git_commit"] == told
 
 
 @pytest.mark.parametrize("told", ["5f57a32e", "5f57a32e-dirty", "unknown-dirty"])

@@ -54,7 +54,7 @@ BROKEN: dict[str, tuple[str, Edit, str]] = {
         lambda content: content.replace(b"\n", b",x\n"),
         "row 1, the header: column 'x' is unknown",
     ),
-    "column twice": (PAYMENTS, swap("failed_payments_90d", "user_id"), "column 'user_id' stands there more than once"),
+    "column twice": (PAYMENTS, swap("failed_payments_90d", "user_id"), "column 'user_id' is there more than once"),
     "id twice": (PAYMENTS, _append("0003-ABCDE,0\n"), "user_id: rows 5, 14 (2 in all*unique*row 5 has '0003-ABCDE'"),
     "user twice": ("users", swap("0001-", "0000-"), "column user_id: rows 2, 3 (2 in all*must be unique"),
     "unknown id": (HOURS, swap("0005-", "99-"), "column user_id: row 7 *a user_id of users.csv; row 7 has '99-ABCDE'"),

@@ -261,13 +261,13 @@ def test_a_key_of_two_columns_orders_the_rows() -> None:
 @pytest.mark.parametrize(
     ("column", "feast_type", "told"),
     [
-        (["1"], "Int64", "kept as string, and that is no Int64"),
-        ([2], "Bool", "kept as int64, and that is no Bool"),
-        ([1], "Float64", "kept as int64, and that is no Float64"),
-        ([1.0], "Int64", "kept as double, and that is no Int64"),
-        ([True], "Int64", "kept as bool, and that is no Int64"),
-        (arrow.array([2**63], arrow.uint64()), "Int64", "holds what no Int64 can"),
-        (arrow.array([1], arrow.timestamp("ns")), "UnixTimestamp", "holds what no UnixTimestamp can"),
+        (["1"], "Int64", "is of type string, not Int64"),
+        ([2], "Bool", "is of type int64, not Bool"),
+        ([1], "Float64", "is of type int64, not Float64"),
+        ([1.0], "Int64", "is of type double, not Int64"),
+        ([True], "Int64", "is of type bool, not Int64"),
+        (arrow.array([2**63], arrow.uint64()), "Int64", "value that Int64 cannot hold"),
+        (arrow.array([1], arrow.timestamp("ns")), "UnixTimestamp", "value that UnixTimestamp cannot hold"),
     ],
 )
 def test_a_value_of_another_type_is_refused(column: Any, feast_type: str, told: str) -> None:

@@ -21,7 +21,7 @@ from tests.kits.data.history import CHURN, History, moment
 from tests.kits.service.serving import registered_contract
 from training.features.materialisation.materialise import materialise
 from training.release.gate.criteria import Criterion
-from training.release.gate.parity_criterion import NAME, online_store_agrees
+from training.release.gate.parity_criterion import CRITERION, online_store_agrees
 
 APRIL, MAY, JUNE = (moment(date(2024, *day)) for day in ((4, 30), (5, 31), (6, 30)))
 PAYMENTS, FAILED = "payments_agg_90d_fv", "failed_payments_90d"
@@ -62,7 +62,7 @@ def criterion(history: History, contract: FeatureContract) -> Criterion:
 
 def test_a_store_in_order_lets_a_model_in(copy: History, contract: FeatureContract) -> None:
     judged = criterion(copy, contract)
-    assert (judged.name, judged.passed) == (NAME, True)
+    assert (judged.name, judged.passed) == (CRITERION, True)
     assert judged.figures["users"] == 400
     assert judged.figures["values_wrong"] == judged.figures["differing_users"] == 0
     assert "0 of 6,800 values of 400 users differ, as of 2024-04-30" in judged.reason
@@ -242,7 +242,7 @@ def test_a_retrain_promotes_nothing_beside_a_store_that_differs(
         done = flows(world, "retrain", "churn", "--estimator", "seed-baseline", "--json")
     refused = last_json(done)["promotion"]
     assert refused["promoted"] is False
-    assert [each["name"] for each in refused["criteria"] if not each["passed"]] == [NAME]
+    assert [each["name"] for each in refused["criteria"] if not each["passed"]] == [CRITERION]
     assert len(refused["criteria"]) == 10
 
 
