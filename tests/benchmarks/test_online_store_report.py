@@ -39,17 +39,17 @@ def results() -> dict[str, Any]:
     }
 
 
-def test_what_the_stock_store_is_not_asked_for_is_compared_by_rows_a_second() -> None:
+def test_sizes_without_the_stock_store_are_compared_by_rows_a_second() -> None:
     (million,) = [row for row in summary_rows(results()) if (row["users"], row["of stock"]) == ("1,000,000", "50.0")]
     assert (million["who"], million["of bare's time"]) == ("our store, our engine", "2.00")
 
 
-def test_reads_are_told_as_multiples_of_the_stock_stores() -> None:
+def test_reads_are_multiples_of_the_stock_stores() -> None:
     rows = {row["who"]: row for row in summary_rows(results()) if row["what"] == "read"}
     assert (rows["our array reader"]["of stock"], rows["our array reader"]["of bare's time"]) == ("20.0", "2.00")
 
 
-def test_the_medians_of_the_rounds_count() -> None:
+def test_figures_are_medians_of_the_rounds() -> None:
     told = results()
     told["materialise"] += [run("ours", 1_000, 0.2), run("ours", 1_000, 9.0)]
     assert "| 1,000 | our store, our engine | 10.0 |" in markdown(told)

@@ -99,9 +99,7 @@ TYPES = {
 }
 
 
-def test_each_type_comes_as_it_is_kept_and_its_null_as_a_null(
-    settings: Settings, connection: psycopg.Connection[Any]
-) -> None:
+def test_each_type_is_read_as_written_and_null_as_null(settings: Settings, connection: psycopg.Connection[Any]) -> None:
     layout = settle(connection, "view", **TYPES)
     values = [True, b"\0\xff", 1e300, 0.5, -(2**31), 2**63 - 1, "wörd 😀"]
     nothing = [None] * len(TYPES)
@@ -119,7 +117,7 @@ def test_each_type_comes_as_it_is_kept_and_its_null_as_a_null(
     assert dtypes == [np.dtype(name) for name in ("bool", "O", "float64", "float32", "int32", "int64", "O")]
 
 
-def test_a_nan_is_a_value_unless_it_is_to_be_a_null(settings: Settings, connection: psycopg.Connection[Any]) -> None:
+def test_nan_is_a_value_unless_read_as_null(settings: Settings, connection: psycopg.Connection[Any]) -> None:
     layout = settle(connection, "view", real="DOUBLE", short="FLOAT")
     put(connection, layout, [["a", float("nan"), float("nan"), at(0), None], ["b", 1.0, float("inf"), at(0), None]])
     wanted, keys = [("view", "real"), ("view", "short")], {"user_id": ["a", "b"]}
@@ -134,9 +132,7 @@ def test_a_nan_is_a_value_unless_it_is_to_be_a_null(settings: Settings, connecti
     assert not real.nulls.any()
 
 
-def test_several_views_of_several_keys_are_read_at_once(
-    settings: Settings, connection: psycopg.Connection[Any]
-) -> None:
+def test_views_with_different_keys_are_read_together(settings: Settings, connection: psycopg.Connection[Any]) -> None:
     create_catalogue(connection, SCHEMA)
     orders = apply_view(
         connection, SCHEMA, ViewSchema("shop", "orders", {"shop": "STRING", "order": "INT64"}, {"paid": "BOOL"})
@@ -184,7 +180,7 @@ THERE, ABSENT = [([2, 1], [at(0), at(0)])], [([None, 1], [None, at(0)])]
         ([BOTH, {"a": "INT64", "b": "STRING"}], [THERE, ABSENT]),
     ],
 )
-def test_a_reader_that_is_open_follows_every_change_of_the_tables(
+def test_an_open_reader_follows_every_change_of_the_tables(
     settings: Settings, connection: psycopg.Connection[Any], steps: list[Any], expected: list[Any]
 ) -> None:
     wanted, keys = [("view", "b"), ("view", "a")], {"user_id": ["u"]}
@@ -210,7 +206,7 @@ def test_a_reader_that_is_open_follows_every_change_of_the_tables(
     asyncio.run(read_between())
 
 
-def test_a_table_that_is_keyed_otherwise_is_not_read_by_the_old_key_alone(
+def test_a_table_with_an_added_join_key_is_not_read_by_the_old_one_alone(
     settings: Settings, connection: psycopg.Connection[Any]
 ) -> None:
     keys = {"user_id": ["u"], "shop_id": ["mine"]}
@@ -235,7 +231,7 @@ def test_a_table_that_is_keyed_otherwise_is_not_read_by_the_old_key_alone(
     asyncio.run(read_between())
 
 
-def test_each_feature_keeps_its_own_moment_where_they_were_not_written_together(
+def test_features_written_separately_keep_their_own_timestamps(
     settings: Settings, connection: psycopg.Connection[Any]
 ) -> None:
     layout = settle(connection, "view", a="INT64", b="STRING", c="DOUBLE")
@@ -256,7 +252,7 @@ def test_each_feature_keeps_its_own_moment_where_they_were_not_written_together(
     assert both_ways(settings, wanted[:1], {"user_id": ["whole"]}) == [([None], [None])]  # whatever the column holds
 
 
-def test_what_a_table_does_not_have_is_absent_and_a_view_without_a_table_is_told(
+def test_a_missing_column_is_absent_and_a_missing_table_is_an_error(
     settings: Settings, connection: psycopg.Connection[Any]
 ) -> None:
     with pytest.raises(NoLayout, match="view of project shop has no table"):
@@ -271,7 +267,7 @@ def test_what_a_table_does_not_have_is_absent_and_a_view_without_a_table_is_told
 
 
 @pytest.mark.parametrize("count", [830, 831])
-def test_as_many_features_are_read_at_once_as_postgresql_gives(
+def test_one_query_reads_as_many_features_as_postgresql_allows(
     settings: Settings, connection: psycopg.Connection[Any], count: int
 ) -> None:
     names = [f"f{number}" for number in range(count)]
@@ -284,7 +280,9 @@ def test_as_many_features_are_read_at_once_as_postgresql_gives(
             read_arrays(settings, wanted, {"user_id": ["u"]})
 
 
-def test_what_is_no_scalar_is_left_to_feasts_interface(settings: Settings, connection: psycopg.Connection[Any]) -> None:
+def test_features_that_are_not_scalars_are_left_to_feast(
+    settings: Settings, connection: psycopg.Connection[Any]
+) -> None:
     settle(connection, "view", several="INT64_LIST", when="UNIX_TIMESTAMP", fine="INT64")
     for name in ("several", "when"):
         with pytest.raises(Unsupported, match=f"Feature {name} of view view is a .*Feast"):
@@ -292,9 +290,7 @@ def test_what_is_no_scalar_is_left_to_feasts_interface(settings: Settings, conne
     assert both_ways(settings, [("view", "fine")], {"user_id": ["u"]}) == [([None], [None])]
 
 
-def test_a_moment_that_is_none_is_an_error_of_postgresql(
-    settings: Settings, connection: psycopg.Connection[Any]
-) -> None:
+def test_an_infinite_timestamp_is_a_data_error(settings: Settings, connection: psycopg.Connection[Any]) -> None:
     layout = settle(connection, "view", a="INT64")
     put(connection, layout, [["u", 1, at(0), None]])
     connection.execute(f"UPDATE {layout.full_name} SET event_ts = 'infinity'".encode())
@@ -304,7 +300,7 @@ def test_a_moment_that_is_none_is_an_error_of_postgresql(
 
 
 @pytest.mark.parametrize(("query", "tables"), [(rows_query, 2), (arrays_query, 3)])
-def test_each_table_is_read_by_its_index_however_small_it_was(
+def test_each_table_is_read_by_its_index_even_if_it_was_empty_at_first(
     settings: Settings, connection: psycopg.Connection[Any], query: Callable[..., str], tables: int
 ) -> None:
     """The catalogue as well, which only arrays bring along."""
@@ -329,7 +325,7 @@ def layout_of(connection: psycopg.Connection[Any], view: str) -> Layout:
 
 
 @pytest.mark.parametrize("many", [1, 100])
-def test_lookups_go_on_right_while_the_tables_change(
+def test_lookups_are_right_while_the_tables_change(
     settings: Settings, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch, many: int
 ) -> None:
     """Columns come and go, one that is read among them, a table is made anew: never an error, never a wrong value."""
@@ -364,7 +360,7 @@ def test_lookups_go_on_right_while_the_tables_change(
     assert set(seen) == allowed
 
 
-def test_halves_of_different_layouts_are_asked_for_again(
+def test_halves_with_different_layouts_are_read_again(
     settings: Settings, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The table is changed when one half has been read and the other has not."""
@@ -395,7 +391,7 @@ def test_halves_of_different_layouts_are_asked_for_again(
     assert columns[0].values.dtype == object
 
 
-def test_a_half_that_is_given_up_or_fails_leaves_no_query(
+def test_a_half_that_is_cancelled_or_fails_leaves_no_query(
     settings: Settings, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(connection, settle(connection, "view", a="INT64"), [[f"u{number}", number, at(0), None] for number in range(4)])

@@ -131,7 +131,7 @@ EVERY: dict[str, tuple[str, Any, list[Any]]] = {
 }
 
 
-def test_every_type_is_what_feast_makes_of_it(
+def test_every_type_is_converted_as_feast_does(
     connection: Connection, settings: Settings, tmp_path: Path, feasts_own: list[str]
 ) -> None:
     draw = random.Random(7)
@@ -153,7 +153,7 @@ def test_every_type_is_what_feast_makes_of_it(
     assert not feasts_own
 
 
-def test_what_sql_converts_otherwise_goes_feasts_own_way(
+def test_types_that_sql_converts_differently_are_left_to_feast(
     connection: Connection, settings: Settings, tmp_path: Path, feasts_own: list[str]
 ) -> None:
     """Feast cuts 2.7 to 2, PostgreSQL rounds it to 3; Feast keeps the blanks of character(n), PostgreSQL drops them."""
@@ -168,7 +168,7 @@ def test_what_sql_converts_otherwise_goes_feasts_own_way(
     assert feasts_own == ["facts", "facts"]
 
 
-def test_a_view_that_does_more_than_copy_goes_feasts_own_way(
+def test_a_view_that_does_more_than_copy_is_left_to_feast(
     connection: Connection, settings: Settings, tmp_path: Path, feasts_own: list[str]
 ) -> None:
     connection.execute(b"CREATE TABLE source (user_id text, as_of timestamptz, created timestamptz, n bigint)")
@@ -181,7 +181,7 @@ def test_a_view_that_does_more_than_copy_goes_feasts_own_way(
     assert feasts_own == ["facts"]
 
 
-def test_lists_hold_no_nulls_and_no_lists(
+def test_a_list_that_holds_a_null_or_a_list_fails(
     connection: Connection, settings: Settings, tmp_path: Path, feasts_own: list[str]
 ) -> None:
     """Feast puts an empty value for a null in a list; where it has none (integers), it fails, and so does the job."""
@@ -238,7 +238,7 @@ def test_a_view_without_entities_has_its_newest_row(
     assert not feasts_own
 
 
-def test_of_all_rows_of_a_view_without_entities_the_newest_counts(
+def test_the_newest_of_all_rows_of_a_view_without_entities_wins(
     connection: Connection, settings: Settings, tmp_path: Path
 ) -> None:
     """Feast's own engine fails here: it pulls all rows, and finds no key in them."""
@@ -263,7 +263,7 @@ def test_a_view_with_a_push_source_is_filled_from_its_batch_source(
     assert not feasts_own
 
 
-def test_what_the_offline_stores_connections_are_told_holds(
+def test_the_settings_of_the_offline_stores_connections_are_kept(
     connection: Connection, settings: Settings, tmp_path: Path, feasts_own: list[str]
 ) -> None:
     """`enable_nestloop` off in its `db_schema`; and nothing is written there by a source's query."""
@@ -282,7 +282,7 @@ def test_what_the_offline_stores_connections_are_told_holds(
 
 
 @pytest.mark.parametrize("latest", [True, False])
-def test_of_an_entitys_rows_the_newest_counts(
+def test_the_newest_row_of_an_entity_wins(
     connection: Connection, settings: Settings, tmp_path: Path, feasts_own: list[str], latest: bool
 ) -> None:
     """Whether Feast asks for it or pulls all rows; of two of a moment the one that was created last."""
@@ -298,7 +298,7 @@ def test_of_an_entitys_rows_the_newest_counts(
 
 
 @pytest.mark.parametrize(("latest", "expected"), [(True, 1), (False, 2)])
-def test_a_row_of_unknown_creation_counts_as_in_feast(
+def test_a_row_without_created_timestamp_is_ordered_as_in_feast(
     connection: Connection, settings: Settings, tmp_path: Path, latest: bool, expected: int
 ) -> None:
     """To PostgreSQL, which finds newest rows for Feast, it is the last; to pandas, where Feast pulls all, the first."""
@@ -309,7 +309,7 @@ def test_a_row_of_unknown_creation_counts_as_in_feast(
     assert row["n"] == expected
 
 
-def test_the_offline_store_may_be_elsewhere(
+def test_the_offline_store_may_be_another_database(
     connection: Connection, settings: Settings, tmp_path: Path, feasts_own: list[str]
 ) -> None:
     elsewhere = f"{settings.database().database}_elsewhere"
@@ -326,7 +326,7 @@ def test_the_offline_store_may_be_elsewhere(
     assert not feasts_own
 
 
-def test_a_table_with_more_features_than_the_view_goes_feasts_own_way(
+def test_a_table_with_more_features_than_the_view_is_left_to_feast(
     connection: Connection, settings: Settings, tmp_path: Path, feasts_own: list[str]
 ) -> None:
     """Another process has applied a feature that this one does not know: it is absent, whatever else bears its name."""
@@ -349,7 +349,7 @@ def test_feasts_configuration_knows_the_engine(settings: Settings, tmp_path: Pat
         assert isinstance(store.config.batch_engine, WideComputeEngineConfig)
 
 
-def test_start_and_end_are_feasts(connection: Connection, settings: Settings, tmp_path: Path) -> None:
+def test_start_and_end_are_included_as_in_feast(connection: Connection, settings: Settings, tmp_path: Path) -> None:
     """Both belong to the interval."""
     connection.execute(b"CREATE TABLE source (user_id text, as_of timestamptz, created timestamptz, n bigint)")
     fill(connection, [(f"u{n}", at(n), at(n), n) for n in range(6)])

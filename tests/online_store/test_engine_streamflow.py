@@ -29,7 +29,7 @@ def opened(history: History, name: str, stack: ExitStack) -> Any:
     return store
 
 
-def test_streamflow_is_the_same_by_either_engine_and_in_either_store(history: History) -> None:
+def test_streamflow_is_the_same_with_either_engine_and_store(history: History) -> None:
     """Materialised month by month: the later runs meet rows that are there already."""
     with ExitStack() as stack:
         connection = stack.enter_context(psycopg.connect(history.settings.conninfo(), autocommit=True))

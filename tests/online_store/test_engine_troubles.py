@@ -73,7 +73,7 @@ def die_in_the_third_chunk(settings: Settings, folder: Path) -> None:
         store.materialize(START, END)
 
 
-def test_of_a_chunk_in_which_the_writer_is_killed_nothing_is_there(
+def test_a_killed_writer_leaves_nothing_of_its_chunk(
     connection: Connection, settings: Settings, tmp_path: Path
 ) -> None:
     with kit.open_store(settings, tmp_path, "by_us", rows=ROWS) as store:
@@ -87,7 +87,7 @@ def test_of_a_chunk_in_which_the_writer_is_killed_nothing_is_there(
         assert [row["n"] for row in kit.rows_of(connection, store, "facts")] == list(range(300))
 
 
-def test_where_the_source_fails_midway_all_chunks_before_stay(
+def test_if_the_source_fails_midway_the_chunks_before_stay(
     connection: Connection, settings: Settings, tmp_path: Path
 ) -> None:
     connection.execute("UPDATE source SET x = 1e400 WHERE n = 270")  # no double is as large
@@ -117,7 +117,7 @@ def test_a_row_without_a_key_is_an_error_that_names_the_key(
         assert counted(connection, store) == 5 * ROWS
 
 
-def test_only_what_has_changed_is_touched(connection: Connection, settings: Settings, tmp_path: Path) -> None:
+def test_only_changed_rows_are_touched(connection: Connection, settings: Settings, tmp_path: Path) -> None:
     with kit.open_store(settings, tmp_path, "by_us", rows=ROWS) as store:
         store.apply([USER, view_of()])
         store.materialize(START, END)
@@ -128,7 +128,7 @@ def test_only_what_has_changed_is_touched(connection: Connection, settings: Sett
     assert {user for user in first if first[user] != second[user]} == {"0007", "0107", "0207"}
 
 
-def test_an_older_run_brings_nothing_back(connection: Connection, settings: Settings, tmp_path: Path) -> None:
+def test_an_older_run_restores_nothing(connection: Connection, settings: Settings, tmp_path: Path) -> None:
     connection.execute("INSERT INTO source SELECT user_id, as_of + interval '1 day', created, n + 1000 FROM source")
     with kit.open_store(settings, tmp_path, "by_us", rows=ROWS) as store:
         store.apply([USER, view_of()])
@@ -137,7 +137,9 @@ def test_an_older_run_brings_nothing_back(connection: Connection, settings: Sett
         assert [row["n"] for row in kit.rows_of(connection, store, "facts")] == list(range(1000, 1300))
 
 
-def test_two_at_once_end_with_the_newest_rows(connection: Connection, settings: Settings, tmp_path: Path) -> None:
+def test_two_concurrent_runs_end_with_the_newest_rows(
+    connection: Connection, settings: Settings, tmp_path: Path
+) -> None:
     """Each has other chunks, and some see older rows only: nobody waits for anybody in a circle."""
     connection.execute("INSERT INTO source SELECT user_id, as_of + interval '1 day', created, n + 1000 FROM source")
     failed: list[BaseException] = []
@@ -182,7 +184,7 @@ def _materialise(store: Any, end: datetime) -> None:
     )
 
 
-def test_a_table_that_changes_on_the_way_is_begun_anew(
+def test_a_view_whose_table_changes_meanwhile_is_restarted(
     connection: Connection, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process has dropped a feature and added another while the third chunk was on its way."""
@@ -207,7 +209,7 @@ def test_a_table_that_changes_on_the_way_is_begun_anew(
         assert len(set(seen)) == 2
 
 
-def test_progress_is_told_chunk_by_chunk(connection: Connection, settings: Settings, tmp_path: Path) -> None:
+def test_progress_is_reported_by_chunk(connection: Connection, settings: Settings, tmp_path: Path) -> None:
     told: list[int] = []
 
     class Bar:
@@ -237,7 +239,7 @@ def test_chunks_end_at_rows_and_are_bounded_by_rows_and_bytes(connection: Connec
     assert not list(chunks(connection, "SELECT 1 WHERE false"))
 
 
-def test_whoever_stops_asking_stops_the_source(connection: Connection, settings: Settings) -> None:
+def test_closing_the_generator_cancels_the_source(connection: Connection, settings: Settings) -> None:
     """Nobody waits for the rest of a query that takes hours. (Without that this test takes five minutes.)"""
     slow = "SELECT repeat('x', 100000), CASE WHEN n > 15 THEN pg_sleep(300)::text END FROM generate_series(1, 16) AS n"
     with closing(psycopg.connect(settings.conninfo(), autocommit=True)) as source:
@@ -248,7 +250,7 @@ def test_whoever_stops_asking_stops_the_source(connection: Connection, settings:
         assert connection.execute(query, (source.info.backend_pid,)).fetchone() != ("PgSleep",)
 
 
-def test_an_error_that_is_kept_keeps_no_thread_and_no_query(
+def test_an_error_that_is_referenced_keeps_no_thread_and_no_query(
     connection: Connection, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any) -> None:

@@ -43,7 +43,7 @@ async def echo(queries: PreparedQueries, text: str = "x") -> tuple[str, int]:
 
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("size", [0, 1, 30_000_000])
-def test_questions_and_answers_may_be_of_any_size(settings: Settings, loop: Any, size: int) -> None:
+def test_parameters_and_results_may_be_of_any_size(settings: Settings, loop: Any, size: int) -> None:
     async def use(queries: PreparedQueries) -> list[int]:
         return [len((await echo(queries, "ä" * size))[0]) for _ in range(3)]
 
@@ -51,9 +51,7 @@ def test_questions_and_answers_may_be_of_any_size(settings: Settings, loop: Any,
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_a_connection_that_the_server_closes_while_nobody_asks_is_told_to_the_next_who_asks(
-    settings: Settings, loop: Any
-) -> None:
+def test_a_connection_closed_by_the_server_is_an_error_of_the_next_query(settings: Settings, loop: Any) -> None:
     async def use(queries: PreparedQueries) -> None:
         _, process = await echo(queries)
         with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
@@ -65,7 +63,7 @@ def test_a_connection_that_the_server_closes_while_nobody_asks_is_told_to_the_ne
     run(settings, loop, use)
 
 
-def test_a_connection_may_go_from_one_loop_to_another(settings: Settings) -> None:
+def test_a_connection_may_be_used_in_another_loop(settings: Settings) -> None:
     with asyncio.Runner() as first, asyncio.Runner() as second:
         queries = first.run(PreparedQueries.connect(settings.conninfo()))
         first.run(queries.prepare(ECHO, "SELECT $1::text, pg_backend_pid()", [TEXT]))
@@ -79,7 +77,7 @@ async def long(queries: PreparedQueries) -> None:
         await queries.ask(b"long")
 
 
-def test_a_query_that_is_cancelled_leaves_no_connection(settings: Settings) -> None:
+def test_a_cancelled_query_leaves_no_connection(settings: Settings) -> None:
     async def use(queries: PreparedQueries) -> None:
         _, process = await echo(queries)
         await queries.prepare(b"long", "SELECT pg_sleep(60)")
@@ -93,7 +91,7 @@ def test_a_query_that_is_cancelled_leaves_no_connection(settings: Settings) -> N
     run(settings, asyncio.new_event_loop, use)
 
 
-def test_an_error_of_the_query_is_raised_as_psycopg_has_it_and_harms_no_other(settings: Settings) -> None:
+def test_an_error_of_a_query_is_psycopgs_and_does_not_affect_others(settings: Settings) -> None:
     async def use(queries: PreparedQueries) -> str:
         with pytest.raises(psycopg.errors.UndefinedTable):
             await queries.prepare(b"wrong", "SELECT * FROM nowhere")

@@ -39,7 +39,7 @@ def registered(settings: Settings) -> Settings:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_every_reader_of_both_stores_gives_the_same(registered: Settings, service: str) -> None:
+def test_all_readers_of_both_stores_return_the_same(registered: Settings, service: str) -> None:
     entities = [*KEEPABLE, *NOBODY]
     told = asyncio.run(readers(registered, service).read(entities))
     expected = plain(stored(registered, service, entities))
@@ -70,7 +70,7 @@ def test_entities_may_come_in_any_order_and_twice(registered: Settings, count: i
     assert plain(rows) == plain(by_columns) == plain(expected)
 
 
-def test_an_id_that_is_no_unicode_is_unknown_and_does_not_affect_others(registered: Settings) -> None:
+def test_an_id_with_a_lone_surrogate_is_unknown_and_does_not_affect_others(registered: Settings) -> None:
     contract, entities = kit.registered_contract(registered), ["user-1", "\ud800", "half \udfff", "user-2"]
     reader = wide(registered, contract)
 
@@ -88,7 +88,7 @@ def test_an_id_that_is_no_unicode_is_unknown_and_does_not_affect_others(register
     assert {found.as_of for row in rows[1:3] for found in row} == {None}
 
 
-def test_every_feature_keeps_its_own_moment_as_in_the_stock_store(registered: Settings) -> None:
+def test_every_feature_keeps_its_own_timestamp_as_in_the_stock_store(registered: Settings) -> None:
     """Rows that were written in parts, the later parts from later moments: what Feast's API cannot tell apart."""
     users = [f"apart-{number}" for number in range(60)]
     for seed in range(3):
@@ -106,7 +106,7 @@ def test_every_feature_keeps_its_own_moment_as_in_the_stock_store(registered: Se
     assert all(each == [[found.value for found in row] for row in held] for each in values.values())
 
 
-def test_a_feature_that_came_later_is_absent_from_rows_of_before(registered: Settings) -> None:
+def test_a_later_feature_is_absent_from_earlier_rows(registered: Settings) -> None:
     users = ["before", "after"]
     write_user(registered, *users)
     with psycopg.connect(registered.conninfo(), autocommit=True) as connection:
@@ -198,7 +198,7 @@ async def verdicts(settings: Settings, users: list[str]) -> dict[str, tuple[list
 
 
 @pytest.mark.parametrize(("kind", "table"), [(WIDE, "asof.users_fv"), (WIDE, "wide_layouts"), (STOCK, "asof_users_fv")])
-def test_a_table_that_is_not_there_is_told_and_found_when_it_is(registered: Settings, kind: str, table: str) -> None:
+def test_a_missing_table_is_an_error_until_it_exists(registered: Settings, kind: str, table: str) -> None:
     contract = kit.registered_contract(registered)
 
     async def ask() -> Any:
@@ -226,18 +226,18 @@ def rename(settings: Settings, table: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("service", ["mapped", "numbered", "listed"])
-def test_what_only_feast_itself_does_is_left_to_feast(registered: Settings, service: str) -> None:
+def test_what_only_feast_can_read_is_left_to_feast(registered: Settings, service: str) -> None:
     with store_of(WIDE):
         assert isinstance(open_reader(registered, kit.registered_contract(registered, service)), FeastReader)
 
 
-def test_more_features_than_one_query_gives_are_left_to_feast(registered: Settings) -> None:
+def test_more_features_than_one_query_can_return_are_left_to_feast(registered: Settings) -> None:
     contract = kit.registered_contract(registered)
     assert WideReader.can_read(contract)
     assert not WideReader.can_read(replace(contract, features=contract.features * 60))
 
 
-def test_it_reads_alike_under_the_loop_of_the_service(registered: Settings) -> None:
+def test_it_reads_the_same_in_the_services_event_loop(registered: Settings) -> None:
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -271,7 +271,7 @@ print([name for name in sys.modules if name.startswith(heavy)])
 """
 
 
-def test_a_process_that_looks_up_holds_neither_feast_nor_pandas(registered: Settings) -> None:
+def test_a_serving_process_imports_neither_feast_nor_pandas(registered: Settings) -> None:
     contract = kit.registered_contract(registered)
     write_user(registered, "good")
     done = subprocess.run(

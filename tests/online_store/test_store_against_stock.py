@@ -58,7 +58,9 @@ def one_by_one(store: FeatureStore, view: FeatureView, keys: list[Any]) -> list[
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_every_type_null_and_absence_reads_the_same(stores: Both, settings: Settings, tmp_path: Any, seed: int) -> None:
+def test_every_type_null_and_absence_is_read_the_same(
+    stores: Both, settings: Settings, tmp_path: Any, seed: int
+) -> None:
     draw = random.Random(seed)
     view = view_of_everything(tmp_path, USER)
     for store in stores:
@@ -113,7 +115,7 @@ SCHEMA_OF_FRAME = {
 }  # fmt: skip
 
 
-def test_tables_that_users_push_come_back_the_same_by_every_way(stores: Both, tmp_path: Any) -> None:
+def test_pushed_tables_are_read_the_same_by_every_method(stores: Both, tmp_path: Any) -> None:
     schema = [Field(name=name, dtype=dtype) for name, dtype in SCHEMA_OF_FRAME.items()]
     first = FeatureView(name="first", entities=[USER], schema=schema, source=source(tmp_path))
     second = FeatureView(name="second", entities=[USER], schema=schema[:4], source=source(tmp_path))
@@ -174,7 +176,7 @@ KEYED: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
 
 
 @pytest.mark.parametrize("name", KEYED)
-def test_join_keys_of_every_kind_find_their_rows_and_no_others(stores: Both, tmp_path: Any, name: str) -> None:
+def test_join_keys_of_every_type_find_their_rows_and_no_others(stores: Both, tmp_path: Any, name: str) -> None:
     dtypes, keys = KEYED[name]
     entities = [
         Entity(name=f"{name}_{key}", join_keys=[key], value_type=dtype.to_value_type()) for key, dtype in dtypes.items()
@@ -230,7 +232,7 @@ def test_a_projection_with_a_join_key_map_reads_under_its_own_names(stores: Both
     assert (answers[0]["buyer__n"], answers[0]["seller__n"]) == ([1, 2], [2, None])
 
 
-def test_tens_of_thousands_of_keys_come_back_in_their_order(stores: Both, tmp_path: Any) -> None:
+def test_tens_of_thousands_of_keys_are_returned_in_their_order(stores: Both, tmp_path: Any) -> None:
     view = FeatureView(name="many", entities=[USER], schema=[Field(name="n", dtype=Int64)], source=source(tmp_path))
     for store in stores:
         store.apply([USER, view])
@@ -247,7 +249,7 @@ def test_tens_of_thousands_of_keys_come_back_in_their_order(stores: Both, tmp_pa
     ]
 
 
-def test_moments_are_kept_to_the_microsecond(stores: Both, tmp_path: Any) -> None:
+def test_timestamps_are_kept_to_the_microsecond(stores: Both, tmp_path: Any) -> None:
     view = FeatureView(name="exact", entities=[USER], schema=[Field(name="n", dtype=Int64)], source=source(tmp_path))
     moments = [
         datetime(1, 1, 1, tzinfo=UTC),
