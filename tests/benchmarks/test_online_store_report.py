@@ -1,4 +1,4 @@
-"""The online store's benchmark as it is told: ratios to the stock store and to bare SQL."""
+"""The report of the online store's benchmark: ratios to the stock store and to bare SQL."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def read(reader: str, milliseconds: float) -> dict[str, Any]:
 
 
 def results() -> dict[str, Any]:
-    """The stock store is not asked for the million."""
+    """The stock store is not measured with a million."""
     materialise = [
         run("stock", 1_000, 2.0), run("ours", 1_000, 0.1),
         run("bare-query", 1_000, 0.05), run("bare-copy", 1_000, 0.04),

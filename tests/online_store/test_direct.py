@@ -1,4 +1,4 @@
-"""The direct readers of the wide tables, by row and by array: values, nulls, moments, and what may change meanwhile."""
+"""The direct readers, by row and by array: values, nulls, timestamps, and changes of the tables meanwhile."""
 
 import asyncio
 import contextlib
@@ -67,7 +67,7 @@ def plain(rows: Sequence[Row]) -> list[tuple[list[Any], list[datetime | None]]]:
 
 
 def by_row(columns: Sequence[ReadColumn]) -> list[tuple[list[Any], list[datetime | None]]]:
-    """Arrays as the rows of the same entities, to be compared with what RowReader gives."""
+    """Arrays as rows, to be compared with those of RowReader."""
     rows = []
     for number in range(len(columns[0].nulls)):
         values = [None if each.nulls[number] else each.values[number : number + 1].tolist()[0] for each in columns]
@@ -79,7 +79,7 @@ def by_row(columns: Sequence[ReadColumn]) -> list[tuple[list[Any], list[datetime
 def both_ways(
     settings: Settings, wanted: Wanted, keys: Mapping[str, Sequence[Any]], **options: Any
 ) -> list[tuple[list[Any], list[datetime | None]]]:
-    """What both readers give, which is the same; the array reader also where it asks in halves."""
+    """The result of both readers, which must be equal; of the array reader also with two halves."""
     rows = plain(read_rows(settings, wanted, keys, **options))
     assert by_row(read_arrays(settings, wanted, keys, **options)) == rows
     with pytest.MonkeyPatch.context() as patch:
@@ -167,14 +167,14 @@ def test_a_feature_that_a_row_was_written_without_is_absent_and_not_null(
 
 ONLY_A, BOTH = {"a": "INT64"}, {"a": "INT64", "b": "INT64"}
 THERE, ABSENT = [([2, 1], [at(0), at(0)])], [([None, 1], [None, at(0)])]
-"""What is told of b and a."""
+"""The results for b and a."""
 
 
 @pytest.mark.parametrize(
     ("steps", "expected"),
     [
         ([BOTH, ONLY_A, BOTH], [THERE, ABSENT, ABSENT]),
-        ([BOTH, None, BOTH], [THERE, None, ABSENT]),  # taken away and added again between two lookups
+        ([BOTH, None, BOTH], [THERE, None, ABSENT]),  # dropped and added again between two lookups
         ([ONLY_A, BOTH, "written"], [ABSENT, ABSENT, THERE]),
         ([BOTH, "made anew", "written"], [THERE, [([None, None], [None, None])], THERE]),
         ([BOTH, {"a": "INT64", "b": "STRING"}], [THERE, ABSENT]),
@@ -303,7 +303,7 @@ def test_an_infinite_timestamp_is_a_data_error(settings: Settings, connection: p
 def test_each_table_is_read_by_its_index_even_if_it_was_empty_at_first(
     settings: Settings, connection: psycopg.Connection[Any], query: Callable[..., str], tables: int
 ) -> None:
-    """The catalogue as well, which only arrays bring along."""
+    """Also the catalogue, which only the query for arrays reads."""
     for view in ("empty", "full"):
         settle(connection, view, a="INT64")
     put(connection, layout_of(connection, "full"), [[f"{number:05}", 1, at(0), None] for number in range(2000)])
@@ -328,12 +328,12 @@ def layout_of(connection: psycopg.Connection[Any], view: str) -> Layout:
 def test_lookups_are_right_while_the_tables_change(
     settings: Settings, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch, many: int
 ) -> None:
-    """Columns come and go, one that is read among them, a table is made anew: never an error, never a wrong value."""
+    """Columns are added and dropped, one of them is read, and a table is created again: no error and no wrong value."""
     monkeypatch.setattr(array_reader, "SPLIT_FROM", many)
     for view in ("steady", "moving"):
         put(connection, settle(connection, view, a="INT64", b="INT64"), [["u", 1, 2, at(0), None]])
     wanted = [("steady", "a"), ("moving", "b"), ("moving", "a")]
-    allowed = {(1, 2, 1), (1, None, 1)}  # b may be absent, while it is not there or has come again
+    allowed = {(1, 2, 1), (1, None, 1)}  # b may be absent while it is dropped or after it is added again
     done = threading.Event()
     seen: list[tuple[Any, ...]] = []
 
@@ -363,7 +363,7 @@ def test_lookups_are_right_while_the_tables_change(
 def test_halves_with_different_layouts_are_read_again(
     settings: Settings, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The table is changed when one half has been read and the other has not."""
+    """The table changes after one half is read and before the other."""
     put(connection, settle(connection, "view", a="INT64"), [[f"u{number}", number, at(0), None] for number in range(4)])
     reader, between, asked = ArrayReader(source(settings), [("view", "a"), ("view", "b")]), asyncio.Event(), []
     real = array_reader._read_part
@@ -420,7 +420,7 @@ def test_a_half_that_is_cancelled_or_fails_leaves_no_query(
 
 @contextlib.contextmanager
 def a_server_of_its_own(settings: Settings, folder: Path) -> Iterator[Settings]:
-    """One that may be stopped: nobody else's tests are on it."""
+    """A server of its own that may be stopped."""
     home = settings.model_copy(update={"home": folder, "postgres_url": None})
     try:
         yield postgres.ensure(home)
@@ -441,7 +441,7 @@ async def read_over_a_restart(settings: Settings, reader: RowReader | ArrayReade
     before = str(await reader.read(keys))
     home = settings.model_copy(update={"postgres_url": None})
     await asyncio.to_thread(postgres.stop, home)
-    for _ in range(2):  # a connection that is gone, and one that cannot be made
+    for _ in range(2):  # a lost connection, and one that cannot be made
         await raises_operational(reader.read(keys))
     await asyncio.to_thread(postgres.start, home)
     assert str(await reader.read(keys)) == before
@@ -450,7 +450,7 @@ async def read_over_a_restart(settings: Settings, reader: RowReader | ArrayReade
         query = (
             "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
         )
-        for _ in range(600):  # a server takes its time to see that a connection is closed
+        for _ in range(600):  # the server notices a closed connection only after a while
             if connection.execute(query).fetchone() == (0,):
                 return
             await asyncio.sleep(0.1)

@@ -29,7 +29,7 @@ HELD = 7706
 
 
 def view_of(name: str, source: str = "") -> FeatureView:
-    """`source`: another query than the table of the view's name."""
+    """`source`: a query instead of the table of the view's name."""
     where: dict[str, Any] = {"query": source} if source else {"table": f"source_{name}"}
     return FeatureView(
         name=name,
@@ -93,7 +93,7 @@ def test_views_of_one_call_are_materialised_concurrently(
 
 
 def test_a_failing_view_does_not_affect_others_and_its_error_names_it(connection: Connection, store: Any) -> None:
-    connection.execute("UPDATE source_second SET x = 1e400 WHERE user_id = '0270'")  # no double is as large
+    connection.execute("UPDATE source_second SET x = 1e400 WHERE user_id = '0270'")  # out of the range of double
     with pytest.raises(psycopg.errors.NumericValueOutOfRange) as caught:
         store.materialize(START, END)
     assert any("second" in note for note in caught.value.__notes__)
@@ -139,7 +139,7 @@ def test_few_rows_of_one_database_do_not_leave_its_server(
 def test_more_rows_than_a_chunk_are_chunked_whatever_the_planner_estimated(
     connection: Connection, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It counts on 200 different users where nothing has been counted yet."""
+    """Without statistics it expects 200 distinct users."""
     told: list[int] = []
     real = engine_module.relay
 
@@ -170,7 +170,7 @@ def test_the_planners_estimate_decides(connection: Connection, settings: Setting
 
 
 def test_no_table_is_locked_while_the_source_is_read(connection: Connection, store: Any) -> None:
-    """However long that takes, `feast apply` need not wait, nor whoever waits behind it."""
+    """So that `feast apply` does not wait for the source, nor others behind it."""
     waits = f"SELECT s.*, pg_advisory_xact_lock_shared({HELD})::text AS held FROM source_first AS s"
     store.apply([view_of("first", waits)])
     connection.execute("SELECT pg_advisory_lock(%s)", (HELD,))
@@ -204,7 +204,7 @@ def wait_for(connection: Connection, condition: str) -> None:
 
 
 def die_in_the_second_view(settings: Settings, folder: Path) -> None:
-    """What a child does: it has upserted the view's rows, and not committed."""
+    """Run in a child: killed after the upsert of the view's rows, before the commit."""
     real = same_server.upsert_staged
 
     def upsert(connection: Any, layout: Any) -> int:
@@ -233,7 +233,7 @@ def test_a_killed_writer_leaves_nothing_of_its_view(
 
 
 def test_an_interrupt_does_not_wait_for_the_sources(connection: Connection, store: Any) -> None:
-    """(Without that this test takes five minutes.)"""
+    """(Otherwise this test takes five minutes.)"""
     store.apply([view_of(name, f"SELECT *, pg_sleep(300)::text AS s FROM source_{name}") for name in VIEWS])
 
     def interrupt() -> None:

@@ -1,4 +1,4 @@
-"""Our compute engine when something goes wrong: kills, two at once, sources that fail, tables that change."""
+"""Our compute engine with kills, concurrent runs, failing sources and changing tables."""
 
 import multiprocessing
 import os
@@ -25,7 +25,7 @@ from tests.kits.store.engine import END, START, at
 Connection = psycopg.Connection[Any]
 USER = Entity(name="user", join_keys=["user_id"], value_type=ValueType.STRING)
 ROWS = 50
-"""Of a chunk: six make the table."""
+"""Of a chunk; the table has six chunks."""
 
 
 def view_of(feature: str = "n", dtype: Any = Int64, **more: Any) -> FeatureView:
@@ -58,7 +58,7 @@ def counted(connection: Connection, store: Any) -> int:
 
 
 def die_in_the_third_chunk(settings: Settings, folder: Path) -> None:
-    """What a child does: it has copied the chunk's rows and upserted them, and not committed."""
+    """Run in a child: killed after the upsert of the chunk's rows, before the commit."""
     seen, real = [], relay.upsert_staged
 
     def upsert(*args: Any) -> int:
@@ -90,7 +90,7 @@ def test_a_killed_writer_leaves_nothing_of_its_chunk(
 def test_if_the_source_fails_midway_the_chunks_before_stay(
     connection: Connection, settings: Settings, tmp_path: Path
 ) -> None:
-    connection.execute("UPDATE source SET x = 1e400 WHERE n = 270")  # no double is as large
+    connection.execute("UPDATE source SET x = 1e400 WHERE n = 270")  # out of the range of double
     with kit.open_store(settings, tmp_path, "by_us", rows=ROWS) as store:
         store.apply([USER, view_of("x", Float64)])
         with pytest.raises(psycopg.errors.NumericValueOutOfRange, match="out of range"):
@@ -108,7 +108,7 @@ def test_if_the_source_fails_midway_the_chunks_before_stay(
 def test_a_row_without_a_key_is_an_error_that_names_the_key(
     connection: Connection, settings: Settings, tmp_path: Path
 ) -> None:
-    """To PostgreSQL a null is the greatest key: all chunks but the last are in place."""
+    """In PostgreSQL nulls are last: all chunks but the last are written."""
     connection.execute("UPDATE source SET user_id = NULL WHERE n = 120")
     with kit.open_store(settings, tmp_path, "by_us", rows=ROWS) as store:
         store.apply([USER, view_of()])
@@ -140,7 +140,7 @@ def test_an_older_run_restores_nothing(connection: Connection, settings: Setting
 def test_two_concurrent_runs_end_with_the_newest_rows(
     connection: Connection, settings: Settings, tmp_path: Path
 ) -> None:
-    """Each has other chunks, and some see older rows only: nobody waits for anybody in a circle."""
+    """With different chunks, some of older rows only: no deadlock."""
     connection.execute("INSERT INTO source SELECT user_id, as_of + interval '1 day', created, n + 1000 FROM source")
     failed: list[BaseException] = []
 
@@ -172,7 +172,7 @@ def test_two_concurrent_runs_end_with_the_newest_rows(
 
 
 def _materialise(store: Any, end: datetime) -> None:
-    """As `store.materialize`, without the registry: a file, and no place for two at once."""
+    """As `store.materialize`, without the registry, a file that two processes cannot write at the same time."""
     store._get_provider().materialize_single_feature_view(
         store.config,
         store.get_feature_view("facts"),
@@ -187,7 +187,7 @@ def _materialise(store: Any, end: datetime) -> None:
 def test_a_view_whose_table_changes_meanwhile_is_restarted(
     connection: Connection, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another process has dropped a feature and added another while the third chunk was on its way."""
+    """Another process drops and adds a feature before the third chunk."""
     real, seen = relay.begin_chunk, []
 
     with (
@@ -229,7 +229,7 @@ def test_progress_is_reported_by_chunk(connection: Connection, settings: Setting
 
 
 def test_chunks_end_at_rows_and_are_bounded_by_rows_and_bytes(connection: Connection) -> None:
-    """However long the source is, no more than a chunk is gathered."""
+    """However long the source is, at most one chunk is collected."""
     few = list(chunks(connection, "SELECT n FROM generate_series(1, 95) AS n", rows=30))
     assert [each.rows for each in few] == [30, 30, 30, 5]
     long = "SELECT repeat('x', 300000) FROM generate_series(1, 100)"
@@ -240,7 +240,7 @@ def test_chunks_end_at_rows_and_are_bounded_by_rows_and_bytes(connection: Connec
 
 
 def test_closing_the_generator_cancels_the_source(connection: Connection, settings: Settings) -> None:
-    """Nobody waits for the rest of a query that takes hours. (Without that this test takes five minutes.)"""
+    """The rest of a long query is not waited for. (Otherwise this test takes five minutes.)"""
     slow = "SELECT repeat('x', 100000), CASE WHEN n > 15 THEN pg_sleep(300)::text END FROM generate_series(1, 16) AS n"
     with closing(psycopg.connect(settings.conninfo(), autocommit=True)) as source:
         ahead = relay._prefetched(source, chunks(source, slow, rows=10))

@@ -1,4 +1,4 @@
-"""Binary forms, names and grouping of the wide store, without a server."""
+"""Binary formats, names and the grouping of rows, without a server."""
 
 import struct
 import subprocess
@@ -43,7 +43,7 @@ def test_modules_that_read_without_feast_do_not_import_it() -> None:
 
 
 def loaded(pg_type: str, field: bytes) -> Any:
-    """What psycopg reads of a field's binary form, behind its length."""
+    """The field, after its length, as psycopg decodes it."""
     (length,) = struct.unpack(">i", field[:4])
     assert length == len(field) - 4
     info = psycopg.adapters.types[pg_type.removesuffix("[]")]
@@ -109,7 +109,7 @@ def written(user: str, hour: int, created: int | None = None, **values: int) -> 
 
 
 def told(rows: list[Any]) -> list[tuple[bool, list[int]]]:
-    """Of each group whether it is partial, and each row's first value."""
+    """For each group whether it is partial, and the first value of each row."""
     return [
         (group.partial, [next(iter(row.values.values())).int64_val for row in group.rows])
         for group in group_rows(LAYOUT, rows)

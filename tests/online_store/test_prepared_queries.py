@@ -1,4 +1,4 @@
-"""Prepared queries by libpq's own calls: whatever the size of question and answer, the loop, and the server's mood."""
+"""Prepared queries by libpq calls: large parameters and results, several event loops, and server failures."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -22,7 +22,7 @@ def run(
     loop: Callable[[], asyncio.AbstractEventLoop],
     use: Callable[[PreparedQueries], Coroutine[Any, Any, T]],
 ) -> T:
-    """What `use` gives, of a connection with a query that gives its text back, and the server's process."""
+    """The result of `use`, with a connection, on which a query returns its parameter, and the server's process."""
 
     async def main() -> T:
         queries = await PreparedQueries.connect(settings.conninfo())
@@ -84,7 +84,9 @@ def test_a_cancelled_query_leaves_no_connection(settings: Settings) -> None:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(long(queries), 0.1)
         with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
-            connection.execute("SELECT pg_terminate_backend(%s)", [process])  # it sleeps on, and would not notice
+            connection.execute(
+                "SELECT pg_terminate_backend(%s)", [process]
+            )  # it sleeps, and would not notice
         with pytest.raises(psycopg.OperationalError):
             await echo(queries)
 

@@ -1,4 +1,4 @@
-"""The reader of our own store gives what Feast gives of the same rows in both stores: values, moments, gaps."""
+"""The reader of our store returns what Feast returns from both stores: values, timestamps, and what is missing."""
 
 import asyncio
 import json
@@ -51,7 +51,7 @@ def test_all_readers_of_both_stores_return_the_same(registered: Settings, servic
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 64, 500])
 def test_entities_may_come_in_any_order_and_twice(registered: Settings, count: int) -> None:
-    """Among them ids that hold a NUL, which no user has."""
+    """Including ids with a NUL, which no user has."""
     entities = random.Random(count).choices([*KEEPABLE, *STRANGE], k=count)
     contract = kit.registered_contract(registered, "every_type")
     reader, stock = wide(registered, contract), both.stock(registered, contract)
@@ -89,7 +89,7 @@ def test_an_id_with_a_lone_surrogate_is_unknown_and_does_not_affect_others(regis
 
 
 def test_every_feature_keeps_its_own_timestamp_as_in_the_stock_store(registered: Settings) -> None:
-    """Rows that were written in parts, the later parts from later moments: what Feast's API cannot tell apart."""
+    """Rows written in parts with different timestamps, which Feast's API does not distinguish."""
     users = [f"apart-{number}" for number in range(60)]
     for seed in range(3):
         until = NOW + timedelta(days=200 * seed)
@@ -124,14 +124,14 @@ def test_a_later_feature_is_absent_from_earlier_rows(registered: Settings) -> No
 
 
 def write_user(settings: Settings, *users: str) -> None:
-    """The good user under these names, in both stores."""
+    """Writes the complete user under these names to both stores."""
     for kind in KINDS_OF_STORE:
         with store_of(kind):
             kit.write_users(settings, dict.fromkeys(users, USER), NOW)
 
 
 def add_again(connection: psycopg.Connection[Any], view: str, feature: str) -> None:
-    """Takes the feature away and adds it, as two `feast apply` would."""
+    """Drops and adds the feature, as by two `feast apply`."""
     layout = read_layout(connection, "asof", view, schema="online")
     keys, features = ({each.name: each.feast_type for each in kind} for kind in (layout.keys, layout.features))
     without = {name: kind for name, kind in features.items() if name != feature}
@@ -146,7 +146,7 @@ CASES: dict[str, tuple[dict[str, Any], datetime]] = {
     "null": ({**USER, **WITHOUT}, NOW),
     "absent": ({"users_fv": USER["users_fv"]}, NOW),
     "stale": ({**USER}, OLD),
-    "flagged": ({"payments_agg_90d_fv": USER["payments_agg_90d_fv"]}, OLD),  # beside the good rows of its other views
+    "flagged": ({"payments_agg_90d_fv": USER["payments_agg_90d_fv"]}, OLD),  # with complete rows in the other views
     "future": ({**USER}, LATER),
 }
 VERDICTS = {
@@ -178,7 +178,7 @@ def test_the_verdicts_on_both_stores_are_equal(registered: Settings) -> None:
 
 
 async def verdicts(settings: Settings, users: list[str]) -> dict[str, tuple[list[str], Any, bool]]:
-    """Of each user each feature's verdict, what becomes of the request, and whether all is well by the arrays."""
+    """For each user the verdict of each feature, the outcome of the request, and whether the arrays agree."""
     features = OnlineFeatures(settings, kit.registered_contract(settings))
     await features.start()
     many = await features.find_many(users)

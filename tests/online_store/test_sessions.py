@@ -1,4 +1,4 @@
-"""Settings of a server, a database, a role or the environment that would change values: no session of ours has them."""
+"""Our sessions override settings of a server, database, role or environment that would change values."""
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -72,7 +72,7 @@ Shown = Mapping[str, str]
 
 @pytest.fixture(scope="module")
 def admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[psycopg.Connection]:
-    """A superuser of a server of our own."""
+    """A superuser's connection to a server of its own."""
     with own_server(tmp_path_factory.mktemp("own") / "home") as town, town.as_admin("postgres") as connection:
         connection.execute(f"CREATE ROLE \"{ROLE}\" LOGIN PASSWORD '{PASSWORD}'".encode())
         for name in (DATABASE, "mlflow"):
@@ -82,7 +82,7 @@ def admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[psycopg.Connecti
 
 @pytest.fixture(scope="module")
 def settings(admin: psycopg.Connection, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Those of that role in that database."""
+    """Settings of that role in that database."""
     return _in(DATABASE, admin, tmp_path_factory.mktemp("home"))
 
 
@@ -94,8 +94,8 @@ def _in(database: str, admin: psycopg.Connection, home: Any) -> Settings:
 
 @pytest.fixture(params=[*PLACES, "environment"])
 def place(request: pytest.FixtureRequest, admin: psycopg.Connection, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Where each of them is set wrongly."""
-    with pytest.MonkeyPatch.context() as patch:  # whose variables are put back, whatever the test makes of them
+    """Sets each setting wrongly in one place."""
+    with pytest.MonkeyPatch.context() as patch:  # restores the variables
         if request.param == "environment":
             for name, value in ENVIRONMENT.items():
                 patch.setenv(name, value)
@@ -120,7 +120,7 @@ def _reset(admin: psycopg.Connection, place: str) -> None:
 
 
 def _reload(admin: psycopg.Connection) -> None:
-    """The server tells of each reading of its files by a later time."""
+    """Waits until the server has reloaded its configuration."""
     before = admin.execute("SELECT pg_conf_load_time()").fetchone()
     admin.execute("SELECT pg_reload_conf()")
     while admin.execute("SELECT pg_conf_load_time()").fetchone() == before:
@@ -128,7 +128,7 @@ def _reload(admin: psycopg.Connection) -> None:
 
 
 def _shown(connection: Any) -> Shown:
-    """Every setting of the session, asked as text."""
+    """Every setting of the session, as text."""
     names = [*SESSION, "search_path"]
     cursor = connection.execute("SELECT name, setting FROM pg_settings WHERE name = ANY(%s)", [names])
     return dict(cursor.fetchall())
@@ -215,13 +215,13 @@ def test_feasts_own_online_store_has_the_settings_that_it_relies_on(settings: Se
 def test_values_pass_every_stage_unchanged(
     settings: Settings, admin: psycopg.Connection, tmp_path: Any, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Wrong for the role and in the environment at once."""
+    """With wrong settings for the role and in the environment."""
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     _set_wrongly(admin, PLACES["role"])
     try:
         own = settings.model_copy(update={"online_store": kind})
-        if kind == STOCK:  # which nothing of ours can set for it
+        if kind == STOCK:  # whose session we cannot set
             with pytest.raises(ConfigurationError, match="SET standard_conforming_strings = on"):
                 postgres.ensure(own)
             admin.execute(f"{PLACES['role']} SET standard_conforming_strings = on".encode())

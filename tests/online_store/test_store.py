@@ -1,4 +1,4 @@
-"""The wide store as Feast's users meet it: apply, push, partial rows, errors, versions, teardown.
+"""The store through Feast: apply, push, partial rows, errors, versions, teardown.
 
 What Feast's own tests of online stores ask (sdk/python/tests, universal and integration) is asked here and in
 test_wide_store_against_stock.py, in words of our own: test_write_to_online_store, .._event_check (there of Redis
@@ -54,7 +54,7 @@ def put(store: FeatureStore, view: Any, hour: float, values: dict[str, Value], u
 
 
 def read(store: FeatureStore, view: Any, user: str = "u", features: list[str] | None = None) -> Any:
-    """The hour of the row, and its values in Python."""
+    """The hour of the row, and its Python values."""
     ((moment, values),) = store.provider.online_store.online_read(store.config, view, [entity(user_id=user)], features)
     hour = None if moment is None else (moment - at(0)).total_seconds() / 3600
     return hour, None if values is None else {name: plain(value) for name, value in values.items()}

@@ -1,4 +1,4 @@
-"""The wide store beside Feast's stock one: the same rows into both, and the same answers out, value by value.
+"""Our store compared with Feast's stock store: the same rows written, the same values read.
 
 The stock store writes whatever comes last, so rows come in the order of their moments here; that the wide store keeps
 the newest in any order is in test_wide_store_tables.py.
@@ -43,12 +43,12 @@ def write(stores: Both, view: FeatureView, rows: list[Any]) -> None:
 
 
 def told(value: Value) -> bytes:
-    """A Value's bytes: a NaN is itself, -0.0 is not 0.0, and the two ways to say null are one."""
+    """The bytes of a Value: NaN equals itself, -0.0 is not 0.0, and both forms of null are equal."""
     return b"" if value.WhichOneof("val") == "null_val" else value.SerializeToString(deterministic=True)
 
 
 def one_by_one(store: FeatureStore, view: FeatureView, keys: list[Any]) -> list[Any]:
-    """Moment and value of every feature of every key: asked for alone, also the stock store tells a feature's own."""
+    """Timestamp and value of each feature of each key, read alone: then the stock store returns its own timestamp."""
     found = []
     for feature in view.features:
         answers = store.provider.online_store.online_read(store.config, view, keys, [feature.name])
@@ -88,7 +88,7 @@ def test_every_type_has_been_drawn() -> None:
 
 
 def frame(draw: np.random.Generator, users: list[str]) -> pd.DataFrame:
-    """A table as users push it: nulls in every column."""
+    """A table to push, with nulls in every column."""
     count = len(users)
     columns = {
         "whole": draw.integers(-(10**12), 10**12, count).astype(object),
@@ -153,7 +153,7 @@ async def asked_async(store: FeatureStore, features: Any, entities: list[dict[st
 
 
 def unfolded(proto: Any) -> dict[str, list[Any]]:
-    """Of each feature every value, status and moment."""
+    """For each feature every value, status and timestamp."""
     names = proto.metadata.feature_names.val
     return {
         name: [
@@ -210,7 +210,7 @@ def test_a_view_without_an_entity_has_one_row(stores: Both, tmp_path: Any) -> No
         answers.append(unfolded(response.proto))
     assert answers[0] == answers[1]
     assert [status for _, status, _ in answers[0]["rate"]] == [1, 1]
-    # What is pushed comes without the key, and then the stock store does not find it.
+    # Pushed rows have no key, so that the stock store does not find them.
     stores[0].write_to_online_store("everywhere", pd.DataFrame({"rate": [0.75], "ts": [pd.Timestamp(at(2))]}))
     assert stores[0].get_online_features(["everywhere:rate"], [{"user_id": "a"}]).to_dict()["rate"] == [0.75]
 

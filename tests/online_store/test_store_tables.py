@@ -1,4 +1,4 @@
-"""The wide store's tables and its upsert, by SQL alone."""
+"""The store's tables and the upsert, without Feast."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -93,7 +93,7 @@ def test_more_columns_than_a_table_can_have_are_an_error(connection: Connection)
     settle(connection, "v", a="INT64")
     with pytest.raises(TooManyColumns, match="split it"):
         settle(connection, "v", **{f"f{number}": "INT64" for number in range(1600)})
-    for number in range(3):  # dropped columns count as well
+    for number in range(3):  # dropped columns count too
         features = {f"f{number}_{each}": "BOOL" for each in range(700)}
         if number < 2:
             settle(connection, "v", **features)
@@ -137,7 +137,7 @@ def partly(layout_names: str, given: str) -> Jsonb:
 
 
 def moments(connection: Connection, layout: Any) -> dict[str, Any]:
-    """Of the row of u: each feature's value and hour, or None where it is absent."""
+    """For the row of u: value and hour of each feature, or None where it is absent."""
     row = rows_of(connection, layout)["u"]
     told = {}
     for each in layout.features:
@@ -161,7 +161,9 @@ def test_a_partial_row_keeps_other_features_with_their_timestamps(connection: Co
     assert put(connection, layout, [("u", 0, 0, None, at(3), None, partly("abc", "ab"))], partial=True) == 1
     assert moments(connection, layout) == {"a": (7, 5), "b": (0, 3), "c": (3, 1)}
     assert put(connection, layout, [("u", 0, 0, None, at(2), None, partly("abc", "ab"))], partial=True) == 0
-    assert put(connection, layout, [("u", 4, 5, 6, at(4), None)]) == 1  # whole, between: onto what is older only
+    assert (
+        put(connection, layout, [("u", 4, 5, 6, at(4), None)]) == 1
+    )  # complete, in between: replaces what is older
     assert moments(connection, layout) == {"a": (7, 5), "b": (5, 4), "c": (6, 4)}
     assert put(connection, layout, [("u", 4, 5, 6, at(4), None)]) == 0
     assert put(connection, layout, [("u", 9, 9, 9, at(5), None)]) == 1

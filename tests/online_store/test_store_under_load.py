@@ -1,4 +1,4 @@
-"""The wide store when something happens: a killed writer, a server that starts again, rivals, changes, forks."""
+"""The store with killed writers, server restarts, concurrent writers, changes and forks."""
 
 import asyncio
 import contextlib
@@ -67,7 +67,7 @@ def numbers(answers: list[Any]) -> list[int | None]:
 
 
 def connected(settings: Settings) -> int:
-    """How many others are connected to the database, once those that leave have left."""
+    """The number of other connections to the database, after closed ones have ended."""
     query = (
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
         " AND backend_type = 'client backend'"
@@ -79,14 +79,14 @@ def connected(settings: Settings) -> int:
 
 @contextlib.contextmanager
 def setting(stop: threading.Event) -> Iterator[None]:
-    """Whatever happens, those that wait for it do not wait for ever."""
+    """Ends the processes that wait, even after a failure."""
     try:
         yield
     finally:
         stop.set()
 
 
-# A writer that is stopped in its second chunk: after so many rows it says so, and waits to be killed.
+# A writer that stops in its second chunk, prints a line, and waits to be killed.
 KILLED = """
 import sys, time
 from pathlib import Path
@@ -144,7 +144,7 @@ def test_concurrent_writers_of_the_same_rows_leave_the_newest_of_each(
         users = list(range(3000))
         random.Random(hour).shuffle(users)
         data = rows(users, hour, hour)
-        if hour % 2:  # every other one gives only some of the features, to half of the rows
+        if hour % 2:  # every other one writes only some of the features of half of the rows
             data = [
                 (key, {"n": values["n"]} if place % 2 else values, *rest)
                 for place, (key, values, *rest) in enumerate(data)
@@ -162,7 +162,7 @@ def test_concurrent_writers_of_the_same_rows_leave_the_newest_of_each(
 def test_a_change_of_features_under_load_causes_no_error_and_loses_no_row(
     store: FeatureStore, settings: Settings, tmp_path: Path
 ) -> None:
-    """Readers and writers hold the view as it was, as processes with a cached registry do."""
+    """Readers and writers use the old view, as processes with a cached registry do."""
     view = view_of(tmp_path)
     write(store, view, rows(range(500), 0, 0))
     stop, counts = threading.Event(), {"reads": 0, "writes": 0}
@@ -193,7 +193,7 @@ def test_a_change_of_features_under_load_causes_no_error_and_loses_no_row(
             hour += 1
 
     (tmp_path / "other").mkdir()
-    changer = open_store(settings, tmp_path / "other")  # another process's store: it cannot tell ours
+    changer = open_store(settings, tmp_path / "other")  # as in another process, which cannot notify this one
     with ThreadPoolExecutor(4) as pool:
         running = [pool.submit(each) for each in (reading, reading_at_once, writing)]
         with setting(stop):
@@ -298,7 +298,7 @@ def test_errors_and_cancellations_leave_no_connection(store: FeatureStore, setti
 
     asyncio.run(main())
     soon(lambda: connected(settings) == 0)
-    for _ in range(3):  # loops that nobody closes the store for
+    for _ in range(3):  # event loops in which the store is not closed
         asyncio.run(store.provider.online_store.online_read_async(store.config, view, [entity(user_id="1")]))
     read(store, view, [1])
     disconnect(store)

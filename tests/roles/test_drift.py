@@ -1,4 +1,4 @@
-"""What `flows databases` finds changed it mends; what others have made before it is taken over; passwords rotate."""
+"""`flows databases` corrects changes, adopts an existing installation, and rotates passwords."""
 
 import os
 import subprocess
@@ -69,7 +69,7 @@ DRIFT = [
 
 @pytest.fixture(scope="module")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    """The roles, and the tables of the online store as the ingest role makes them afterwards."""
+    """The roles, and the tables of the online store, which the ingest role has created."""
     with own_server(tmp_path_factory.mktemp("town") / "home") as town:
         make_databases(town.admin)
         apply_features(town.as_role(INGEST))
@@ -77,7 +77,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
 
 
 def _powerful(town: Town) -> Settings:
-    """Settings of a process that logs in as the superuser, as all did before there were roles."""
+    """Settings of a process that connects as the superuser."""
     superuser = town.admin.model_copy(update={"postgres_url": town.admin.admin_postgres_url})
     return superuser.model_copy(update={"postgres_url": SecretStr(superuser.conninfo("asof"))})
 
@@ -185,7 +185,7 @@ def test_a_missing_snapshot_table_is_created_by_the_command(town: Town) -> None:
     prepare_tables(settings, EXTRACT)
 
 
-# Feast leaves its connection open where its registry does not open.
+# Feast leaves a connection open if it cannot open the registry.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_missing_registry_table_is_created_by_the_command(town: Town) -> None:
     with town.as_admin() as connection:

@@ -1,4 +1,4 @@
-"""PostgreSQL's roles, each at its own work through the real doors, and each refused what is not its own."""
+"""PostgreSQL's roles: each can do its work through the real commands, and is denied everything else."""
 
 import asyncio
 from collections.abc import Iterator
@@ -66,7 +66,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
 
 @pytest.fixture(scope="module")
 def ingested(town: Town, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Two months of made-up users, by the ingest role, into our own online store."""
+    """Two months of simulated users, ingested by the ingest role into our online store."""
     settings, folder = town.as_role(INGEST), tmp_path_factory.mktemp("simulated") / "extracts"
     export(settings)
     plan = SimulationPlan(FEBRUARY.date(), users=800, months=2)
@@ -80,7 +80,7 @@ def ingested(town: Town, tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture(scope="module")
 def trained(town: Town, ingested: Settings) -> tuple[ModelVersion, ModelVersion]:
-    """Two versions, by the training role; MLflow's own role keeps them."""
+    """Two versions by the training role, with MLflow under its own role."""
     settings = town.as_role(TRAINING)
     export(settings)
     training_set = build_training_set(settings, CHURN, newest_labelled(settings, CHURN))
@@ -98,7 +98,7 @@ def test_the_ingest_role_has_loaded_applied_materialised_and_compares(ingested: 
 
 @pytest.fixture(scope="module")
 def both_stores(ingested: Settings) -> dict[str, Settings]:
-    """Feast's own store filled as well, by the same role."""
+    """Also with Feast's own store, filled by the same role."""
     stock = ingested.model_copy(update={"online_store": STOCK})
     apply_features(stock)
     materialise(stock, as_of=FEBRUARY, whole=True)
@@ -233,7 +233,7 @@ def test_a_statement_beyond_a_roles_privileges_is_denied(
     town: Town, both_stores: dict[str, Settings], role: str, statement: str, words: str
 ) -> None:
     with town.connect(role) as connection:
-        connection.execute("SET default_transaction_read_only = off")  # as anybody may, so it protects from slips only
+        connection.execute("SET default_transaction_read_only = off")  # any role may, so it only protects from mistakes
         with pytest.raises(DENIED) as refusal:
             connection.execute(statement.encode())
     assert words in str(refusal.value)

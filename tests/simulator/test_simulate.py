@@ -1,4 +1,4 @@
-"""The extracts that the simulator writes: their form, their life from month to month, and what the plan switches on."""
+"""The simulated extracts: format, changes from month to month, and the options of a plan."""
 
 import csv
 import itertools
@@ -47,7 +47,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Simulation:
 
 
 def read(folder: Path, table: RawTable) -> pd.DataFrame:
-    """The typed table, by user id; an empty field is None."""
+    """The typed table by user id; an empty field is None."""
     with (folder / f"{table.name}.csv").open(encoding="utf-8", newline="") as file:
         lines = csv.reader(file)
         assert next(lines) == [column.name for column in table.columns]
@@ -127,7 +127,7 @@ def test_the_chunk_size_does_not_change_the_output(
 
 
 def test_more_months_and_users_do_not_change_the_others(plain: Simulation, tmp_path: Path) -> None:
-    """The demo can be run again a month later, and a benchmark be a larger copy of a test."""
+    """So the demo can be run again a month later, and a benchmark can be a larger copy of a test."""
     larger = simulate(replace(PLAN, users=3500, months=4, last_as_of=date(2024, 4, 30)), tmp_path / "larger")
     longer = content(larger.folder)
     for name, data in content(plain.folder).items():

@@ -1,4 +1,4 @@
-"""What users leave for: the documented hazard, nothing else, and nothing that a feature could know before."""
+"""Users leave by the documented hazard alone, and no feature knows the outcome."""
 
 import json
 from collections.abc import Mapping
@@ -86,7 +86,7 @@ def test_a_model_finds_the_signs_of_the_features_and_is_near_the_best_possible(u
 
 
 def test_no_feature_is_informative_beyond_the_true_probability(usual: Simulation) -> None:
-    """The score of each standardised feature in a logistic model with p as offset: standard normal without a leak."""
+    """The score of each standardised feature in a logistic model with p as offset is standard normal without a leak."""
     for month in range(3):
         found, rows = truth(usual, month), features(usual, month).drop(columns="user_id")
         rows["signup_date"] = pd.to_datetime(rows["signup_date"]).astype("int64")
