@@ -196,10 +196,10 @@ def test_an_open_reader_follows_every_change_of_the_tables(
 
     async def read_between() -> None:
         rows, arrays = RowReader(source(settings), wanted), ArrayReader(source(settings), wanted)
-        for step, told in zip(steps, expected, strict=True):
+        for step, values in zip(steps, expected, strict=True):
             await asyncio.to_thread(change, step)
-            if told is not None:
-                assert plain(await rows.read(keys)) == by_row(await arrays.read(keys)) == told
+            if values is not None:
+                assert plain(await rows.read(keys)) == by_row(await arrays.read(keys)) == values
         await rows.close()
         await arrays.close()
 
@@ -313,11 +313,11 @@ def test_each_table_is_read_by_its_index_even_if_it_was_empty_at_first(
     options = " ".join(f"-c {name}={value}" for name, value in PLANNING.items())
     with psycopg.connect(settings.conninfo(), options=options) as planned:
         planned.execute(f"PREPARE lookup (text[]) AS {query(plan)}".encode())
-        told = "\n".join(line for (line,) in planned.execute("EXPLAIN EXECUTE lookup (ARRAY['x'])"))
-        told += "\n".join(line for (line,) in planned.execute(f"EXPLAIN {check_query(plan)}".encode()))
-    assert told.count("Index Scan using") == tables + 1
-    assert "Nested Loop" in told
-    assert "Seq Scan" not in told
+        plans = "\n".join(line for (line,) in planned.execute("EXPLAIN EXECUTE lookup (ARRAY['x'])"))
+        plans += "\n".join(line for (line,) in planned.execute(f"EXPLAIN {check_query(plan)}".encode()))
+    assert plans.count("Index Scan using") == tables + 1
+    assert "Nested Loop" in plans
+    assert "Seq Scan" not in plans
 
 
 def layout_of(connection: psycopg.Connection[Any], view: str) -> Layout:
@@ -337,9 +337,9 @@ def test_lookups_are_right_while_the_tables_change(
     done = threading.Event()
     seen: list[tuple[Any, ...]] = []
 
-    async def look(reader: Any, told: Callable[[Any], Any]) -> None:
+    async def look(reader: Any, decode: Callable[[Any], Any]) -> None:
         while not done.is_set():
-            ((values, _),) = told(await reader.read({"user_id": ["u"]}))
+            ((values, _),) = decode(await reader.read({"user_id": ["u"]}))
             seen.append(tuple(values))
         await reader.close()
 

@@ -156,7 +156,7 @@ def test_every_type_is_converted_as_feast_does(
 def test_types_that_sql_converts_differently_are_left_to_feast(
     connection: Connection, settings: Settings, tmp_path: Path, feasts_own: list[str]
 ) -> None:
-    """Feast truncates 2.7 to 2, PostgreSQL rounds to 3; Feast keeps the padding of character(n), PostgreSQL does not."""
+    """Feast truncates 2.7 to 2, PostgreSQL rounds to 3; Feast keeps the padding of character(n), SQL does not."""
     connection.execute(
         b"CREATE TABLE source (user_id text, as_of timestamptz, created timestamptz, x numeric, c char(4))"
     )

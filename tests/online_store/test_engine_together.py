@@ -140,12 +140,12 @@ def test_more_rows_than_a_chunk_are_chunked_whatever_the_planner_estimated(
     connection: Connection, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without statistics it expects 200 distinct users."""
-    told: list[int] = []
+    chunk_rows: list[int] = []
     real = engine_module.relay
 
     def watched(*args: Any, **options: Any) -> Iterator[tuple[int, int]]:
         for chunk in real(*args, **options):
-            told.append(chunk[0])
+            chunk_rows.append(chunk[0])
             yield chunk
 
     monkeypatch.setattr(engine_module, "relay", watched)
@@ -153,7 +153,7 @@ def test_more_rows_than_a_chunk_are_chunked_whatever_the_planner_estimated(
     with kit.open_store(settings, tmp_path, "by_us", rows=140) as store:
         store.apply([USER, *map(view_of, VIEWS)])
         store.materialize(START, END, feature_views=["first"])
-        assert told == [140, 140, 20]
+        assert chunk_rows == [140, 140, 20]
         assert counted(connection, store) == [300, 0, 0]
 
 

@@ -210,14 +210,14 @@ def test_a_view_whose_table_changes_meanwhile_is_restarted(
 
 
 def test_progress_is_reported_by_chunk(connection: Connection, settings: Settings, tmp_path: Path) -> None:
-    told: list[int] = []
+    updates: list[int] = []
 
     class Bar:
         def update(self, rows: int) -> None:
-            told.append(rows)
+            updates.append(rows)
 
         def close(self) -> None:
-            told.append(-1)
+            updates.append(-1)
 
     with kit.open_store(settings, tmp_path, "by_us", rows=80) as store:
         store.apply([USER, view_of()])
@@ -225,7 +225,7 @@ def test_progress_is_reported_by_chunk(connection: Connection, settings: Setting
         provider.materialize_single_feature_view(
             store.config, store.get_feature_view("facts"), START, END, store.registry, store.project, lambda _: Bar()
         )
-    assert told == [80, 80, 80, 60, -1]
+    assert updates == [80, 80, 80, 60, -1]
 
 
 def test_chunks_end_at_rows_and_are_bounded_by_rows_and_bytes(connection: Connection) -> None:

@@ -38,8 +38,8 @@ def test_the_repr_of_an_address_has_no_password() -> None:
 def test_modules_that_read_without_feast_do_not_import_it() -> None:
     imports = "; ".join(f"import online_store.{name}" for name in WITHOUT_FEAST.split())
     asked = f"{imports}; import sys; print([name for name in ('feast', 'pandas', 'pyarrow') if name in sys.modules])"
-    told = subprocess.run([sys.executable, "-c", asked], cwd=PROJECT, capture_output=True, text=True, check=True)
-    assert told.stdout == "[]\n"
+    result = subprocess.run([sys.executable, "-c", asked], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
 
 
 def loaded(pg_type: str, field: bytes) -> Any:
@@ -108,7 +108,7 @@ def written(user: str, hour: int, created: int | None = None, **values: int) -> 
     return entity(user_id=user), made, at(hour), None if created is None else at(created)
 
 
-def told(rows: list[Any]) -> list[tuple[bool, list[int]]]:
+def grouped(rows: list[Any]) -> list[tuple[bool, list[int]]]:
     """For each group whether it is partial, and the first value of each row."""
     return [
         (group.partial, [next(iter(row.values.values())).int64_val for row in group.rows])
@@ -117,15 +117,15 @@ def told(rows: list[Any]) -> list[tuple[bool, list[int]]]:
 
 
 def test_of_rows_with_the_same_key_and_features_only_the_winner_is_written() -> None:
-    assert told([written("u", 2, a=1, b=1), written("u", 3, a=2, b=2), written("u", 1, a=3, b=3)]) == [(False, [2])]
-    assert told([written("u", 1, 5, a=1, b=1), written("u", 1, 4, a=2, b=2)]) == [(False, [1])]
-    assert told([written("u", 1, 5, a=1, b=1), written("u", 1, 5, a=2, b=2)]) == [(False, [2])]
+    assert grouped([written("u", 2, a=1, b=1), written("u", 3, a=2, b=2), written("u", 1, a=3, b=3)]) == [(False, [2])]
+    assert grouped([written("u", 1, 5, a=1, b=1), written("u", 1, 4, a=2, b=2)]) == [(False, [1])]
+    assert grouped([written("u", 1, 5, a=1, b=1), written("u", 1, 5, a=2, b=2)]) == [(False, [2])]
 
 
 def test_rows_whose_order_matters_are_in_successive_groups() -> None:
-    assert told([written("u", 2, a=1, b=1), written("u", 3, a=2)]) == [(False, [1]), (True, [2])]
-    assert told([written("u", 1, 5, a=1, b=1), written("u", 1, a=2, b=2)]) == [(False, [1]), (False, [2])]
-    assert told([written("u", 1, a=1), written("w", 1, a=2, b=2), written("x", 1, c=3), written("x", 1)]) == [
+    assert grouped([written("u", 2, a=1, b=1), written("u", 3, a=2)]) == [(False, [1]), (True, [2])]
+    assert grouped([written("u", 1, 5, a=1, b=1), written("u", 1, a=2, b=2)]) == [(False, [1]), (False, [2])]
+    assert grouped([written("u", 1, a=1), written("w", 1, a=2, b=2), written("x", 1, c=3), written("x", 1)]) == [
         (True, [1]),
         (False, [2]),
     ]

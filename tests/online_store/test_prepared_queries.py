@@ -28,17 +28,17 @@ def run(
         queries = await PreparedQueries.connect(settings.conninfo())
         with queries.closed_on_failure():
             await queries.prepare(ECHO, "SELECT $1::text, pg_backend_pid()", [TEXT])
-            told = await use(queries)
+            actual = await use(queries)
         queries.close()
-        return told
+        return actual
 
     with asyncio.Runner(loop_factory=loop) as runner:
         return runner.run(main())
 
 
 async def echo(queries: PreparedQueries, text: str = "x") -> tuple[str, int]:
-    ((told, process),) = queries.rows(await queries.ask(ECHO, text.encode()))
-    return told, process
+    ((actual, process),) = queries.rows(await queries.ask(ECHO, text.encode()))
+    return actual, process
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -67,9 +67,9 @@ def test_a_connection_may_be_used_in_another_loop(settings: Settings) -> None:
     with asyncio.Runner() as first, asyncio.Runner() as second:
         queries = first.run(PreparedQueries.connect(settings.conninfo()))
         first.run(queries.prepare(ECHO, "SELECT $1::text, pg_backend_pid()", [TEXT]))
-        told = [runner.run(echo(queries)) for runner in (first, second, first)]
+        actual = [runner.run(echo(queries)) for runner in (first, second, first)]
         queries.close()
-    assert len(set(told)) == 1
+    assert len(set(actual)) == 1
 
 
 async def long(queries: PreparedQueries) -> None:
@@ -84,9 +84,7 @@ def test_a_cancelled_query_leaves_no_connection(settings: Settings) -> None:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(long(queries), 0.1)
         with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
-            connection.execute(
-                "SELECT pg_terminate_backend(%s)", [process]
-            )  # it sleeps, and would not notice
+            connection.execute("SELECT pg_terminate_backend(%s)", [process])  # it sleeps, and would not notice
         with pytest.raises(psycopg.OperationalError):
             await echo(queries)
 

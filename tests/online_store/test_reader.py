@@ -41,12 +41,12 @@ def registered(settings: Settings) -> Settings:
 @pytest.mark.parametrize("service", SERVICES)
 def test_all_readers_of_both_stores_return_the_same(registered: Settings, service: str) -> None:
     entities = [*KEEPABLE, *NOBODY]
-    told = asyncio.run(readers(registered, service).read(entities))
+    result = asyncio.run(readers(registered, service).read(entities))
     expected = plain(stored(registered, service, entities))
-    for reader, rows in told.items():
+    for reader, rows in result.items():
         assert plain(rows) == expected, reader
-    assert {found.as_of is None for row in told["wide"] for found in row} == {True, False}
-    assert {found.value is None for row in told["wide"] for found in row if found.as_of} == {True, False}
+    assert {found.as_of is None for row in result["wide"] for found in row} == {True, False}
+    assert {found.value is None for row in result["wide"] for found in row if found.as_of} == {True, False}
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 64, 500])
@@ -95,14 +95,14 @@ def test_every_feature_keeps_its_own_timestamp_as_in_the_stock_store(registered:
         until = NOW + timedelta(days=200 * seed)
         rows = both.drawn_rows(registered, seed, users=users, whole=False, until=until)
         both.write(registered, rows)
-    told = asyncio.run(readers(registered, "every_type").read(users))
+    result = asyncio.run(readers(registered, "every_type").read(users))
     held = stored(registered, "every_type", users)
-    assert plain(told["wide"]) == plain(told["wide_columns"]) == plain(held)
+    assert plain(result["wide"]) == plain(result["wide_columns"]) == plain(held)
     moments = [
-        {found.as_of for found in row if found.as_of and found.feature.view == "all types"} for row in told["wide"]
+        {found.as_of for found in row if found.as_of and found.feature.view == "all types"} for row in result["wide"]
     ]
     assert max(map(len, moments)) == 3
-    values = {name: [[found.value for found in row] for row in rows] for name, rows in told.items()}
+    values = {name: [[found.value for found in row] for row in rows] for name, rows in result.items()}
     assert all(each == [[found.value for found in row] for row in held] for each in values.values())
 
 
@@ -116,10 +116,10 @@ def test_a_later_feature_is_absent_from_earlier_rows(registered: Settings) -> No
             "DELETE FROM online.asof_users_fv WHERE feature_name = 'has_family'"
             " AND position('after'::bytea IN entity_key) = 0"
         )
-    told = asyncio.run(readers(registered, "churn_v2").read(users))
-    for reader, rows in told.items():
-        assert plain(rows) == plain(told["stock_by_feast"]), reader
-    absent = [[found.feature.name for found in row if found.as_of is None] for row in told["wide"]]
+    result = asyncio.run(readers(registered, "churn_v2").read(users))
+    for reader, rows in result.items():
+        assert plain(rows) == plain(result["stock_by_feast"]), reader
+    absent = [[found.feature.name for found in row if found.as_of is None] for row in result["wide"]]
     assert absent == [["has_family"], []]
 
 
@@ -163,14 +163,14 @@ ADMITTED = ["good", "flagged"]
 
 def test_the_verdicts_on_both_stores_are_equal(registered: Settings) -> None:
     others = {view: values for view, values in USER.items() if view != "payments_agg_90d_fv"}
-    told = []
+    result = []
     for kind in KINDS_OF_STORE:
         with store_of(kind):
             kit.write_users(registered, {"flagged": others}, NOW)
             for user, (views, moment) in CASES.items():
                 kit.write_users(registered, {user: views}, moment)
-            told.append(asyncio.run(verdicts(registered, list(VERDICTS))))
-    stock, ours = told
+            result.append(asyncio.run(verdicts(registered, list(VERDICTS))))
+    stock, ours = result
     assert ours == stock
     assert {user: set(seen) for user, (seen, _, _) in ours.items()} == VERDICTS
     assert [user for user, (_, outcome, _) in ours.items() if isinstance(outcome, list)] == ADMITTED
@@ -183,7 +183,7 @@ async def verdicts(settings: Settings, users: list[str]) -> dict[str, tuple[list
     await features.start()
     many = await features.find_many(users)
     good = many.all_present(features.policies, NOW).tolist()
-    told = {}
+    result = {}
     for number, user in enumerate(users):
         row = await features.find(user)
         assert list(row) == list(many.row(number))
@@ -192,9 +192,9 @@ async def verdicts(settings: Settings, users: list[str]) -> dict[str, tuple[list
             outcome: Any = [timing(reading) for reading in admit(user, readings)]
         except AsOfError as error:
             outcome = (type(error).__name__, str(error))
-        told[user] = ([reading.verdict.value for reading in readings], outcome, good[number])
+        result[user] = ([reading.verdict.value for reading in readings], outcome, good[number])
     await features.close()
-    return told
+    return result
 
 
 @pytest.mark.parametrize(("kind", "table"), [(WIDE, "asof.users_fv"), (WIDE, "wide_layouts"), (STOCK, "asof_users_fv")])
@@ -241,8 +241,8 @@ def test_it_reads_the_same_in_the_services_event_loop(registered: Settings) -> N
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        told = runner.run(readers(registered, "churn_v2").read(KEEPABLE[:64]))
-    assert plain(told["wide"]) == plain(told["wide_columns"]) == plain(told["stock_by_feast"])
+        result = runner.run(readers(registered, "churn_v2").read(KEEPABLE[:64]))
+    assert plain(result["wide"]) == plain(result["wide_columns"]) == plain(result["stock_by_feast"])
 
 
 SCRIPT = """

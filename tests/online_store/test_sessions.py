@@ -88,8 +88,8 @@ def settings(admin: psycopg.Connection, tmp_path_factory: pytest.TempPathFactory
 
 def _in(database: str, admin: psycopg.Connection, home: Any) -> Settings:
     url = sqlalchemy.URL.create("postgresql", ROLE, PASSWORD, "127.0.0.1", admin.info.port, database)
-    told = SecretStr(url.render_as_string(hide_password=False))
-    return Settings(_env_file=None, home=home, mlflow_tracking_uri=None).model_copy(update={"postgres_url": told})
+    secret = SecretStr(url.render_as_string(hide_password=False))
+    return Settings(_env_file=None, home=home, mlflow_tracking_uri=None).model_copy(update={"postgres_url": secret})
 
 
 @pytest.fixture(params=[*PLACES, "environment"])
@@ -302,12 +302,13 @@ def test_options_of_the_address_are_kept(settings: Settings, options: str) -> No
 
 
 def test_mlflows_address_gets_the_session_once_and_keeps_its_schema(settings: Settings) -> None:
-    given = settings.database().set(drivername="postgresql+psycopg2").update_query_dict({"options": "-csearch_path=x"})
-    told = settings.model_copy(update={"mlflow_tracking_uri": given.render_as_string(hide_password=False)}).tracking_uri
-    again = settings.model_copy(update={"mlflow_tracking_uri": told}).tracking_uri
-    assert again == told
-    assert _wrong(_through_sqlalchemy(told)) == {}
-    assert sqlalchemy.make_url(told).query["options"].startswith("-csearch_path=x -c client_encoding")
+    url = settings.database().set(drivername="postgresql+psycopg2").update_query_dict({"options": "-csearch_path=x"})
+    uri = url.render_as_string(hide_password=False)
+    once = settings.model_copy(update={"mlflow_tracking_uri": uri}).tracking_uri
+    twice = settings.model_copy(update={"mlflow_tracking_uri": once}).tracking_uri
+    assert twice == once
+    assert _wrong(_through_sqlalchemy(once)) == {}
+    assert sqlalchemy.make_url(once).query["options"].startswith("-csearch_path=x -c client_encoding")
 
 
 def test_the_repr_of_a_pools_address_has_no_secret() -> None:

@@ -42,7 +42,7 @@ def write(stores: Both, view: FeatureView, rows: list[Any]) -> None:
         store.provider.online_write_batch(store.config, view, rows, None)
 
 
-def told(value: Value) -> bytes:
+def serialized(value: Value) -> bytes:
     """The bytes of a Value: NaN equals itself, -0.0 is not 0.0, and both forms of null are equal."""
     return b"" if value.WhichOneof("val") == "null_val" else value.SerializeToString(deterministic=True)
 
@@ -53,7 +53,7 @@ def one_by_one(store: FeatureStore, view: FeatureView, keys: list[Any]) -> list[
     for feature in view.features:
         answers = store.provider.online_store.online_read(store.config, view, keys, [feature.name])
         for moment, values in answers:
-            found.append((feature.name, moment, None if values is None else told(values[feature.name])))
+            found.append((feature.name, moment, None if values is None else serialized(values[feature.name])))
     return found
 
 
@@ -157,7 +157,7 @@ def unfolded(proto: Any) -> dict[str, list[Any]]:
     names = proto.metadata.feature_names.val
     return {
         name: [
-            (told(value), status, moment.ToNanoseconds())
+            (serialized(value), status, moment.ToNanoseconds())
             for value, status, moment in zip(each.values, each.statuses, each.event_timestamps, strict=True)
         ]
         for name, each in zip(names, proto.results, strict=True)

@@ -139,7 +139,7 @@ def partly(layout_names: str, given: str) -> Jsonb:
 def moments(connection: Connection, layout: Any) -> dict[str, Any]:
     """For the row of u: value and hour of each feature, or None where it is absent."""
     row = rows_of(connection, layout)["u"]
-    told = {}
+    actual = {}
     for each in layout.features:
         hour: Any = (row["event_ts"] - at(0)).total_seconds() / 3600
         if each.name in (row["apart"] or {}):
@@ -147,8 +147,8 @@ def moments(connection: Connection, layout: Any) -> dict[str, Any]:
             hour = own and (datetime.fromisoformat(own) - at(0)).total_seconds() / 3600
         elif each.since > row["layout"]:
             hour = None
-        told[each.name] = None if hour is None else (row[each.column], hour)
-    return told
+        actual[each.name] = None if hour is None else (row[each.column], hour)
+    return actual
 
 
 def test_a_partial_row_keeps_other_features_with_their_timestamps(connection: Connection) -> None:
@@ -161,9 +161,7 @@ def test_a_partial_row_keeps_other_features_with_their_timestamps(connection: Co
     assert put(connection, layout, [("u", 0, 0, None, at(3), None, partly("abc", "ab"))], partial=True) == 1
     assert moments(connection, layout) == {"a": (7, 5), "b": (0, 3), "c": (3, 1)}
     assert put(connection, layout, [("u", 0, 0, None, at(2), None, partly("abc", "ab"))], partial=True) == 0
-    assert (
-        put(connection, layout, [("u", 4, 5, 6, at(4), None)]) == 1
-    )  # complete, in between: replaces what is older
+    assert put(connection, layout, [("u", 4, 5, 6, at(4), None)]) == 1  # complete, in between: replaces what is older
     assert moments(connection, layout) == {"a": (7, 5), "b": (5, 4), "c": (6, 4)}
     assert put(connection, layout, [("u", 4, 5, 6, at(4), None)]) == 0
     assert put(connection, layout, [("u", 9, 9, 9, at(5), None)]) == 1

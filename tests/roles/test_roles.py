@@ -116,9 +116,9 @@ def test_the_training_role_trains_judges_promotes_rolls_back_and_scores(
     settings, (first, second) = town.as_role(TRAINING), trained
     assert examine(months_known(settings, CHURN.extract, FEBRUARY))
     judged = promote(settings, first, judge=judge_of(settings, CHURN, first), dry_run=True)
-    told = {each.name: each.passed for each in judged.criteria}
-    assert told["online store agrees with the offline store"]
-    assert told["feature contract compatible"]
+    result = {each.name: each.passed for each in judged.criteria}
+    assert result["online store agrees with the offline store"]
+    assert result["feature contract compatible"]
     assert promote(settings, first, judge=always).promoted
     assert promote(settings, second, judge=always).promoted
     assert rollback(settings, CHURN, reason="complaints").version == first.version
@@ -288,6 +288,6 @@ def test_a_new_role_is_denied_what_public_is_denied(town: Town, ingested: Settin
 
 
 def test_no_password_is_in_the_servers_log(town: Town, ingested: Settings) -> None:
-    told = town.log.read_text()
-    assert told.count("PASSWORD 'SCRAM-SHA-256$") >= len(LOGINS)
-    assert not [role for role, password in PASSWORDS.items() if password in told]
+    log = town.log.read_text()
+    assert log.count("PASSWORD 'SCRAM-SHA-256$") >= len(LOGINS)
+    assert not [role for role, password in PASSWORDS.items() if password in log]

@@ -137,12 +137,12 @@ def answers(store: FeatureStore, view: FeatureView, entities: Sequence[dict[str,
     proto = store.get_online_features(names, list(entities)).proto
     return {
         name: [
-            (None if value == NO_MOMENT else value.WhichOneof("val"), _told(value), status, moment.ToJsonString())
+            (None if value == NO_MOMENT else value.WhichOneof("val"), _text(value), status, moment.ToJsonString())
             for value, status, moment in zip(column.values, column.statuses, column.event_timestamps, strict=True)
         ]
         for name, column in zip(proto.metadata.feature_names.val, proto.results, strict=True)
     }
 
 
-def _told(value: Value) -> str:
+def _text(value: Value) -> str:
     return "" if value == NO_MOMENT else str(value)

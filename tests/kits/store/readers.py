@@ -126,13 +126,13 @@ class Readers:
             "stock_by_feast": self.stock_by_feast,
             "wide_by_feast": self.wide_by_feast,
         }
-        told = {name: await reader.read(entities) for name, reader in readers.items()}
+        actual = {name: await reader.read(entities) for name, reader in readers.items()}
         for name in ("wide", "stock_by_feast"):
             columns = await readers[name].read_columns(entities)
-            told[f"{name}_columns"] = [columns.row(number) for number in range(len(entities))]
+            actual[f"{name}_columns"] = [columns.row(number) for number in range(len(entities))]
         for reader in readers.values():
             await reader.close()
-        return told
+        return actual
 
 
 def wide(settings: Settings, contract: FeatureContract) -> WideReader:

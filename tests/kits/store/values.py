@@ -70,13 +70,13 @@ def drawn(feast_type: str, draw: random.Random) -> Value:
 
 
 def _fill(message: Any, field: str, draw: random.Random, depth: int = 2) -> None:
-    told = message.DESCRIPTOR.fields_by_name[field]
-    if told.message_type is None:
-        setattr(message, field, _scalar(field, told.cpp_type, draw))
+    descriptor = message.DESCRIPTOR.fields_by_name[field]
+    if descriptor.message_type is None:
+        setattr(message, field, _scalar(field, descriptor.cpp_type, draw))
         return
     inner = getattr(message, field)
     inner.SetInParent()
-    for each in told.message_type.fields:
+    for each in descriptor.message_type.fields:
         if each.message_type is not None and each.message_type.GetOptions().map_entry:
             if depth and each.message_type.fields_by_name["key"].cpp_type == each.CPPTYPE_STRING:
                 for key in ("a", "b"):
