@@ -20,7 +20,7 @@ from online_store.array_reader import ArrayReader, ReadColumn
 from online_store.errors import NoLayout, Unsupported, WideStoreError
 from online_store.reading.direct_lookup import Source
 from online_store.reading.direct_query import arrays_fit, arrays_query, check_query, make_plan, rows_query
-from online_store.reading.prepared_queries import PLANNING
+from online_store.reading.prepared_queries import LOOKUP_PLANNING
 from online_store.row_reader import Row, RowReader
 from online_store.schema.layout import Layout, read_layout
 from online_store.schema.tables import ViewSchema, apply_view, create_catalogue, drop_views
@@ -310,7 +310,7 @@ def test_each_table_is_read_by_its_index_even_if_it_was_empty_at_first(
     connection.execute(b"VACUUM ANALYZE")
     layouts = [layout_of(connection, view) for view in ("empty", "full")]
     plan = make_plan(layouts, [("empty", "a"), ("full", "a")], nan_is_null=True)
-    options = " ".join(f"-c {name}={value}" for name, value in PLANNING.items())
+    options = " ".join(f"-c {name}={value}" for name, value in LOOKUP_PLANNING.items())
     with psycopg.connect(settings.conninfo(), options=options) as planned:
         planned.execute(f"PREPARE lookup (text[]) AS {query(plan)}".encode())
         plans = "\n".join(line for (line,) in planned.execute("EXPLAIN EXECUTE lookup (ARRAY['x'])"))
