@@ -103,11 +103,7 @@ class WideOnlineStore(OnlineStore):  # type: ignore[misc]
             return rewind(connection, read_layout(connection, project, view, schema=schema), moment)
 
     def online_write_batch(
-        self,
-        config: RepoConfig,
-        table: FeatureView,
-        data: list[FeastRow],
-        progress: Callable[[int], Any] | None,
+        self, config: RepoConfig, table: FeatureView, data: list[FeastRow], progress: Callable[[int], Any] | None
     ) -> None:
         """Raises InvalidValue, NoLayout, and psycopg.Error where the server is down, after the chunks before."""
         self._writer.write(address_of(config), _view(config, table), rows=data, progress=progress)
