@@ -81,9 +81,11 @@ def prefect_api(server: Settings, tmp_path_factory: pytest.TempPathFactory) -> I
     service = prefect_service(server.model_copy(update={"home": folder}))
     port = free_port(14200, service.title)
     running = background.launch(service, folder, ("127.0.0.1", port))
-    background.wait_until_healthy(service, running, folder)
-    yield f"{running.address}/api"
-    background.end(service.name, folder)
+    try:
+        background.wait_until_healthy(service, running, folder)
+        yield f"{running.address}/api"
+    finally:
+        background.end(service.name, folder)
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@
 
 import json
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -17,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import SecretStr
 
-from asof.settings import PROJECT, Settings
+from asof.settings import Settings
 from asof.trust.signing_keys import key_id, public_text, signing_key
 from doctor.data.production import way_back
 from doctor.finding import Finding, Severity
@@ -25,8 +23,9 @@ from doctor.platforms.mlflow_server import served
 from local.embedded_postgres import postgres
 from local.stack import background
 from local.stack.background import Service
-from tests.kits.data.parity import copied
+from tests.kits.data.parity import database_copy
 from tests.kits.machine.free_port import free_port
+from tests.kits.machine.terminal import call_flows, start_flows
 from tests.kits.models.promotion import always
 from tests.kits.service import serving as kit
 from tests.kits.service.doctor import CHURN, World, healthy_world, load_month
@@ -47,7 +46,7 @@ def whole(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> World
 @pytest.fixture
 def world(whole: World) -> Iterator[World]:
     """The same in a database that a test has for itself; MLflow's is shared."""
-    with copied(whole.settings) as settings:
+    with database_copy(whole.settings) as settings:
         yield replace(whole, given=replace(whole.given, settings=settings))
 
 
@@ -299,11 +298,6 @@ def test_a_prefect_server_that_is_well_is_not_talked_of(world: World, prefect_ap
 # --- the command -------------------------------------------------------------------------------------------------
 
 
-def doctor(world: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "flows", "doctor", *words]
-    return subprocess.run(command, cwd=PROJECT, env=world, capture_output=True, text=True, check=False)
-
-
 def test_the_command_tells_json_and_ends_with_0_where_nothing_must_be_mended(
     whole: World, world: World, prefect_api: str, tmp_path: Path
 ) -> None:
@@ -311,7 +305,7 @@ def test_the_command_tells_json_and_ends_with_0_where_nothing_must_be_mended(
 
     own = {"PREFECT_API_URL": prefect_api, "BENTOML_HOME": str(tmp_path), "ASOF_CLOCK": "2026-11-05"}
     environment = {**os.environ, **world.settings.environment(), **own}
-    done = doctor(environment, "--json", "--use-case", "churn")
+    done = start_flows(environment, "doctor", "--json", "--use-case", "churn")
     told = json.loads(done.stdout.splitlines()[-1])
     assert [each for each in told["findings"] if each["severity"] == "error"] == []
     assert (told["well"], done.returncode) == (True, 0)
@@ -325,7 +319,7 @@ def test_the_command_ends_with_1_where_an_address_does_not_answer_and_shows_no_p
     environment = {**os.environ, **world.settings.environment(), "BENTOML_HOME": str(tmp_path)}
     port = kit.free_port()
     address = f"http://ann:hunter2@127.0.0.1:{port}"
-    done = doctor(environment, "--url", address, "--mlflow", address, "--prefect", address)
+    done = call_flows(environment, "doctor", "--url", address, "--mlflow", address, "--prefect", address)
     assert done.returncode == 1
     assert done.stdout.count(f"127.0.0.1:{port}") >= 3
     assert "hunter2" not in done.stdout + done.stderr

@@ -47,6 +47,7 @@ def test_the_demo_goes_from_nothing_to_answers_that_keep_the_contract(newcomer: 
     assert "promoted to Production" in told
 
 
+@pytest.mark.soak
 def test_the_demo_of_the_second_use_case_keeps_its_contract_too(newcomer: Newcomer) -> None:
     told = newcomer.run("make demo USE_CASE=breast_cancer")
     assert told.count("as the contract says") == 4
@@ -70,6 +71,7 @@ def test_the_stack_answers_as_the_readme_shows(newcomer: Newcomer) -> None:
     assert model["name"] == known["model"]["name"]
 
 
+@pytest.mark.soak
 def test_ones_own_extracts_take_the_same_way(newcomer: Newcomer, streamflow: Path) -> None:
     told = newcomer.run(COMMANDS[-1].replace("path/to/extracts", str(streamflow)))
     assert told.count("as the contract says") == 4

@@ -18,7 +18,7 @@ from asof.settings import Settings
 @contextmanager
 def mlflow_template(server: Settings) -> Iterator[str]:
     """The name of a database that has MLflow's tables and no rows, to be copied: its migrations take seconds."""
-    with _database(server, f"asof_test_{uuid.uuid4().hex[:12]}_template") as name:
+    with database(server, f"asof_test_{uuid.uuid4().hex[:12]}_template") as name:
         _migrate(server.sqlalchemy_url("psycopg2", name))
         yield name
 
@@ -28,7 +28,7 @@ def fresh(server: Settings, home: Path, mlflow_template: str = "template1") -> I
     """Settings with a fresh database, a fresh MLflow database and this home; the databases are gone afterwards."""
     name = f"asof_test_{uuid.uuid4().hex[:12]}"
     tracking = f"{name}_mlflow"
-    with _database(server, name), _database(server, tracking, template=mlflow_template):
+    with database(server, name), database(server, tracking, template=mlflow_template):
         url = server.database(name).render_as_string(hide_password=False)
         yield server.model_copy(
             update={
@@ -65,15 +65,22 @@ def _copy(server: Settings, source: str | None, target: str | None) -> None:
     with psycopg.connect(server.conninfo("postgres"), autocommit=True) as connection:
         connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (source,))
         connection.execute(f'DROP DATABASE "{target}" WITH (FORCE)')
-        connection.execute(f'CREATE DATABASE "{target}" TEMPLATE "{source}"')
+        _create(connection, target, source)
 
 
 @contextmanager
-def _database(server: Settings, name: str, template: str = "template1") -> Iterator[str]:
+def database(server: Settings, name: str, template: str | None = "template1") -> Iterator[str]:
+    """A database that is a copy of the template, for the time of a block."""
     with psycopg.connect(server.conninfo("postgres"), autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        _create(connection, name, template)
         yield name
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def _create(connection: psycopg.Connection, name: str | None, template: str | None) -> None:
+    """Commits do not wait for the disk: what a crash of the server loses is a test's."""
+    connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    connection.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
 
 
 def _migrate(uri: str) -> None:
