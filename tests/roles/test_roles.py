@@ -12,7 +12,7 @@ from psycopg import errors
 
 from asof.inference.found_columns import FoundColumns
 from asof.serving.features.store.feast_api import open_feast_reader
-from asof.serving.features.store.opening import STOCK, WIDE, open_reader
+from asof.serving.features.store.opening import WIDE, open_reader
 from asof.settings import Settings, export
 from asof.use_case import Estimator
 from asof.use_cases import load
@@ -23,7 +23,7 @@ from tests.kits.machine.roles import PASSWORDS, Town, own_server
 from tests.kits.models.promotion import always
 from tests.kits.models.training import regression
 from tests.kits.service.serving import registered_contract
-from tests.kits.store.stock import plain
+from tests.kits.store.stock import STOCK, plain
 from training.audit.lineage.trace import trace_version
 from training.data.extracts.deliveries import find_deliveries
 from training.data.snapshots.snapshot import take_snapshot

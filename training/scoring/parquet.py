@@ -4,10 +4,8 @@ The folder given holds one folder for each run, so that another version or momen
 run and its tally up to there: whoever goes on needs no other record. `_SUCCESS` lists the parts with their SHA-256.
 """
 
-import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from typing import Any
 from pyarrow import ArrowException, parquet
 
 from asof.errors import ScoringError
+from asof.files import rename_durably, try_lock
 from training.scoring.results import Results, busy
 from training.scoring.run import Run, Tally
 
@@ -43,7 +42,7 @@ class ParquetPlace:
         part = self.folder / f"part-{self.parts:05}.parquet"
         aside = part.with_name(f".{part.name}")
         parquet.write_table(rows, aside, compression="zstd")
-        _put(aside, part)
+        rename_durably(aside, part)
         self.parts += 1
 
     def finish(self, tally: Tally) -> None:
@@ -55,7 +54,7 @@ class ParquetPlace:
         }
         aside = self.folder / f".{MANIFEST}"
         aside.write_text(json.dumps(told, indent=2) + "\n")
-        _put(aside, self.folder / MANIFEST)
+        rename_durably(aside, self.folder / MANIFEST)
 
 
 @contextmanager
@@ -73,11 +72,10 @@ def in_parquet(target: Path, run: Run, *, any_known_at: bool) -> Iterator[Parque
 @contextmanager
 def _turn(target: Path, run: Run) -> Iterator[None]:
     """A lock of the file system: it ends with its process, however that ends."""
-    with (target / f".{_name(run)}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise busy(run) from None
+    lock = try_lock(target / f".{_name(run)}.lock")
+    if lock is None:
+        raise busy(run)
+    with lock:
         yield
 
 
@@ -125,15 +123,3 @@ def _described(part: Path) -> dict[str, Any]:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     rows = parquet.read_metadata(part).num_rows
     return {"name": part.name, "rows": rows, "bytes": part.stat().st_size, "sha256": digest}
-
-
-def _put(aside: Path, target: Path) -> None:
-    """Renames a file that is whole on the disk; the name is there for good, too."""
-    with aside.open("rb") as file:
-        os.fsync(file.fileno())
-    aside.rename(target)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
+from asof import __version__
 from asof.features.feature_contract import FeatureContract
 from asof.features.feature_definition import digest_of
 from asof.inference.served_model import ServedModel
@@ -69,6 +70,7 @@ class FollowingAnswer(BaseModel):
 class ModelAnswer(ModelIdentity):
     """The whole lineage of the model."""
 
+    asof_version: str = Field(description="The version of AsOf that serves it.", examples=[__version__])
     use_case: str
     estimator: str = Field(examples=["default"])
     threshold: float = Field(examples=[0.31])
@@ -137,6 +139,7 @@ def model_answer(model: ServedModel, lineage: Lineage, following: FollowingAnswe
     facts = model.facts
     return ModelAnswer(
         **identity(model, lineage),
+        asof_version=__version__,
         use_case=facts.use_case,
         estimator=facts.estimator,
         threshold=facts.threshold,

@@ -26,24 +26,20 @@ JSON = "application/json"
 Payload = TypeVar("Payload", bound=BaseModel)
 
 
-async def read_body(scope: Scope, receive: Receive) -> bytes:
-    """Reads at most MOST_BYTES, and only what is called JSON; an absent content type is another type, too.
+async def read_body(scope: Scope, receive: Receive, *, most: int = MOST_BYTES, patience: float = PATIENCE) -> bytes:
+    """A body of at most `most` bytes, within `patience` seconds, that is called JSON; an empty one needs no type.
 
-    Raises HTTPException: 408 where it does not arrive, 413 for a longer body, 415 for another type; ClientDisconnect
-    where the client goes away.
+    Raises HTTPException: 408 where it does not arrive, 413 for a longer one, 415 for another content type or one with a
+    content coding, 501 for a transfer coding other than chunked; ClientDisconnect where the client goes away.
     """
-    body = await received(scope, receive, most=MOST_BYTES, patience=PATIENCE)
+    body = await _received(scope, receive, most, patience)
     if body:
         _require_json(Headers(scope=scope).get("content-type", ""))
     return body
 
 
-async def received(scope: Scope, receive: Receive, *, most: int, patience: float) -> bytes:
-    """A body of at most `most` bytes, within `patience` seconds; what comes after it is left unread.
-
-    Raises HTTPException: 408 where it does not arrive, 413 for a longer one, 415 for one with a content coding, 501 for
-    one with a transfer coding other than chunked; ClientDisconnect.
-    """
+async def _received(scope: Scope, receive: Receive, most: int, patience: float) -> bytes:
+    """The body; what comes after it is left unread."""
     headers = Headers(scope=scope)
     _require_plain(headers)
     if int(headers.get("content-length", 0)) > most:  # a caller that waits for 100 Continue need not send it

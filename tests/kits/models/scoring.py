@@ -196,7 +196,7 @@ class Kill:
     after: bool
 
 
-STEPS = ((PostgresPlace, "_begin"), (PostgresPlace, "_advance"), (parquet_place, "_put"))
+STEPS = ((PostgresPlace, "_begin"), (PostgresPlace, "_advance"), (parquet_place, "rename_durably"))
 """Calls in the middle of a chunk: between its rows and its tally, before the commit, before and after a rename."""
 
 

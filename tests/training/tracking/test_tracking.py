@@ -4,8 +4,6 @@ import os
 import shutil
 import socket
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -18,10 +16,11 @@ import psycopg
 import pytest
 
 from asof.errors import ConfigurationError
-from asof.settings import PROJECT, Settings
+from asof.settings import Settings
 from local.stack import background
 from local.stack.background import Service
 from tests.kits.machine.free_port import free_port
+from tests.kits.machine.terminal import Done, call_flows, start_flows
 from tests.kits.models.training import made_up_set, small_use_case
 from training.models.fitting.train import train
 from training.tracking.address import check_tracking_address
@@ -238,18 +237,24 @@ def test_tables_of_another_mlflow_are_reported_in_its_own_words(settings: Settin
 
 
 @pytest.mark.parametrize(
-    "words",
-    ["retrain churn", "promote churn 1", "rollback churn", "bundle churn", "serve churn", "demo"],
+    ("words", "run"),
+    [
+        ("retrain churn", start_flows),
+        ("promote churn 1", call_flows),
+        ("rollback churn", call_flows),
+        ("bundle churn", call_flows),
+        ("serve churn", call_flows),
+        ("demo", call_flows),
+    ],
 )
 def test_a_command_reports_it_in_one_sentence_before_anything_starts(
-    words: str, settings: Settings, closed_port: int
+    words: str, run: Callable[..., Done], settings: Settings, closed_port: int
 ) -> None:
     address = f"http://ann:secret@127.0.0.1:{closed_port}"
     environment = {**os.environ, **tracked_at(settings, address).environment(), "COLUMNS": "1000"}
     environment.pop("PREFECT_API_URL", None)
     started = time.monotonic()
-    command = [sys.executable, "-m", "flows", *words.split()]
-    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True)
+    done = run(environment, *words.split())
     assert time.monotonic() - started < 100  # MLflow by itself goes on trying for minutes
     assert done.returncode == 1
     (sentence,) = done.stderr.splitlines()

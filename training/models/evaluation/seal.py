@@ -1,9 +1,5 @@
 """An evaluated model in MLflow -> the same, sealed: golden rows beside it, and a signed manifest over all its files."""
 
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from asof.settings import Settings
@@ -12,11 +8,8 @@ from asof.trust.signed_manifest import MANIFEST, sign_folder
 from asof.trust.signing_keys import signing_key
 from training.features.datasets.training_set import TrainingSet, table_of
 from training.metrics.classification import Floats
-from training.tracking.artifacts import log_file
+from training.tracking.artifacts import downloaded, log_file
 from training.tracking.client import open_tracking
-
-if TYPE_CHECKING:
-    pass
 
 MOST = 32
 
@@ -26,13 +19,9 @@ def seal(settings: Settings, model_uri: str, run_id: str, golden: GoldenRows) ->
 
     Signed are the bytes as MLflow gives them back, not those that were sent. The same again signs anew.
     """
-    client = open_tracking(settings)
-    import mlflow
-
-    key = signing_key(settings)
+    client, key = open_tracking(settings), signing_key(settings)
     log_file(client, model_uri, GOLDEN_ROWS, golden.to_json())
-    with tempfile.TemporaryDirectory() as folder:
-        kept = Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=folder))
+    with downloaded(settings, model_uri) as kept:
         log_file(client, model_uri, MANIFEST, sign_folder(kept, run_id, key))
 
 

@@ -1,9 +1,5 @@
 """A training set's rows -> training_set.parquet in its model's run, and back: what a later rebuild is compared with."""
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as arrow
@@ -14,6 +10,7 @@ from asof.model_facts import ModelFacts
 from training.features.datasets.rows_digest import rows_digest
 from training.features.datasets.training_set import TrainingSet, column_types, table_of
 from training.models.fitting.run_record import DEFINITION
+from training.tracking.artifacts import logged_to_run, run_artifact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,15 +22,13 @@ def keep_rows(client: "MlflowClient", run_id: str, training_set: TrainingSet) ->
     """Logs every row, the incomplete ones too: Feast's types as Arrow's
     (`training.features.datasets.rows_digest.TYPES`), zstd."""
     rows = table_of(training_set.frame, training_set.contract, training_set.label)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / ROWS
-        parquet.write_table(rows, path, compression="zstd")
-        client.log_artifact(run_id, str(path))
+    with logged_to_run(client, run_id) as folder:
+        parquet.write_table(rows, folder / ROWS, compression="zstd")
 
 
 def kept_rows(client: "MlflowClient", run_id: str) -> arrow.Table | None:
     """The rows as they were logged; None where the run keeps none."""
-    with _kept(client, run_id, ROWS) as path:
+    with run_artifact(client, run_id, ROWS) as path:
         return parquet.read_table(path) if path else None
 
 
@@ -49,17 +44,6 @@ def are_those(kept: arrow.Table, facts: ModelFacts, label: str) -> bool:
 
 
 def kept_definition(client: "MlflowClient", run_id: str) -> str | None:
-    """The SQL of the rows as `training.models.fitting.run_record.record_definition` logged it; None where the run keeps
-    none."""
-    with _kept(client, run_id, DEFINITION) as path:
+    """The SQL of the rows as `run_record.record_definition` logged it; None where the run keeps none."""
+    with run_artifact(client, run_id, DEFINITION) as path:
         return path.read_text(encoding="utf-8") if path else None
-
-
-@contextmanager
-def _kept(client: "MlflowClient", run_id: str, name: str) -> Iterator[Path | None]:
-    """A copy of the run's artefact for the time of a block, or None where there is no such artefact."""
-    if name not in {each.path for each in client.list_artifacts(run_id)}:
-        yield None
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(client.download_artifacts(run_id, name, folder))

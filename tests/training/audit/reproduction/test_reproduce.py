@@ -1,11 +1,9 @@
 """A version comes out the same whatever was loaded since; and what was tampered with is named, cell by cell."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,11 +18,12 @@ from asof.errors import TrainingSetError
 from asof.features.feature_contract import FeatureContract
 from asof.features.feature_store import feature_store
 from asof.model_facts import Split
-from asof.settings import PROJECT, Settings, export
+from asof.settings import Settings, export
 from asof.use_case import Estimator, FromRequest, UseCase
 from simulator import SimulationPlan, simulate
 from tests.kits.data.extracts import fetch
 from tests.kits.data.history import CHURN, _arrived
+from tests.kits.machine.terminal import call_flows, start_flows
 from tests.kits.models.cancer import CANCER, make
 from tests.kits.models.training import regression
 from training.audit.reproduction.rebuilt import Cell
@@ -503,22 +502,10 @@ def test_breast_cancer_comes_out_the_same_and_a_changed_measurement_is_named(set
     assert agreed(changed)["definition"] is True
 
 
-@dataclass(frozen=True)
-class Door:
-    """`python -m flows` in a process of its own."""
-
-    world: dict[str, str]
-
-    def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "flows", *words]
-        return subprocess.run(command, cwd=PROJECT, env=self.world, capture_output=True, text=True, timeout=300)
-
-
 def test_the_terminal_says_what_agrees_and_the_exit_code_whether_all_does(
     settings: Settings, world: dict[str, str], churn: ModelVersion
 ) -> None:
-    door = Door(world)
-    same = door("reproduce", "churn", "1", "--json")
+    same = start_flows(world, "reproduce", "churn", "1", "--json")
     assert same.returncode == 0, same.stdout + same.stderr
     output = json.loads(same.stdout.splitlines()[-1])
     assert output["agrees"] is True
@@ -526,9 +513,9 @@ def test_the_terminal_says_what_agrees_and_the_exit_code_whether_all_does(
     rows = fetch(settings, "SELECT user_id FROM labels WHERE as_of = '2024-01-31Z' ORDER BY user_id LIMIT 1")
     turn = f"UPDATE labels SET churn_label = NOT churn_label WHERE {THIS} AND created_at <= '2024-02-29Z'"
     with tampered(settings, "labels", turn, rows[0][0]):
-        other = door("reproduce", "churn", "1")
+        other = call_flows(world, "reproduce", "churn", "1")
     assert other.returncode == 1
     assert [word for word in (rows[0][0], "churn_label", "fingerprint", "blas") if word not in other.stdout] == []
-    unknown = door("reproduce", "churn", "99")
+    unknown = call_flows(world, "reproduce", "churn", "99")
     assert unknown.returncode == 1
     assert "has no version '99'" in unknown.stderr

@@ -15,7 +15,7 @@ from asof.model_facts import Lineage
 from asof.serving.prediction.predictor import identity
 from tests.kits.service.serving import facts_of
 from training.data.snapshots.provenance import CodeVersion, code_version
-from training.release.bundling.bundle import _lineage
+from training.release.bundling.bundle import _labels
 from training.release.registry.logged_model import LoggedModel
 
 
@@ -145,7 +145,7 @@ def test_an_answer_and_the_labels_of_a_bento_have_the_dirty_suffix(dirty: bool, 
     served: Any = SimpleNamespace(facts=facts)
     assert identity(served, lineage)["git_commit"] == version
     logged = LoggedModel("streamflow_churn", "1", "a" * 32, "models:/m-1", facts)
-    assert _lineage(logged)["git_commit"] == version
+    assert _labels(logged)["git_commit"] == version
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from asof.serving.features import online_features
 from asof.serving.features.online_features import OnlineFeatures
 from asof.serving.features.store import opening
 from asof.serving.features.store.feast_messages import feast_messages
-from asof.serving.features.store.opening import STOCK, WIDE
+from asof.serving.features.store.opening import WIDE
 from asof.settings import Settings
 from doctor.data.definitions import _states, materialising
 from doctor.data.definitions import accepted as shown
@@ -32,6 +32,7 @@ from tests.kits.data.parity import database_copy
 from tests.kits.models.promotion import always
 from tests.kits.service.serving import register_small_model, registered_contract
 from tests.kits.store.readers import store_of
+from tests.kits.store.stock import STOCK
 from training.features.materialisation.feature_registry import apply_features
 from training.features.materialisation.materialise import BEGINNING, materialise
 from training.features.parity.check import check_parity
@@ -219,7 +220,7 @@ def test_a_policy_that_changes_is_seen_while_running(
 ) -> None:
     contract, user = registered_contract(one), some_user(one)
     if how == "by Feast":
-        monkeypatch.setattr("asof.serving.features.store.opening._direct_reader", lambda *_: None)
+        monkeypatch.setattr("asof.serving.features.store.opening._is_direct", lambda *_: False)
         monkeypatch.setattr("asof.serving.features.store.opening._is_sql", lambda _: False)
 
     def cut(view: Any) -> None:
