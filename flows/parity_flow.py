@@ -12,13 +12,13 @@ from prefect.states import Completed, Failed
 from sqlalchemy.exc import SQLAlchemyError
 
 from asof.errors import AsOfError
-from asof.features.feature_store import misfit
+from asof.features.feature_store import mismatch
 from asof.settings import Moment, Settings
 from asof.use_case import UseCase
 from asof.use_cases import load
 from flows.runtime.door import RETRIES, default_use_case, open_settings
 from flows.runtime.progress import log, publish
-from training.data.snapshots.snapshot import prepare_tables
+from training.data.snapshots.tables import prepare_tables
 from training.features.parity.check import Parity, check_parity, next_step, summary
 from training.features.parity.ledger import record_parity
 from training.features.parity.verdicts import Verdict
@@ -40,7 +40,7 @@ def _misfit_of_production(settings: Settings, problem: UseCase) -> str:
 
     with contextlib.suppress(AsOfError, SQLAlchemyError):
         version = production(settings, problem) if has_registry(settings) else None
-        if version and (found := misfit(settings, version.facts.contract)):
+        if version and (found := mismatch(settings, version.facts.contract)):
             return f"version {version.version}, which is in Production, cannot answer: {found}"
     return ""
 

@@ -179,12 +179,12 @@ def _metrics(version: ModelVersion, fitted: FittedModel | None) -> tuple[MetricD
         now = {**figures_of(fitted).metrics, **search_figures(fitted.search)}
     names = sorted((version.metrics.keys() | now.keys()) - NOT_REPEATABLE)
     pairs = (MetricDiffers(name, version.metrics.get(name), now.get(name)) for name in names)
-    return tuple(each for each in pairs if not _same(each.recorded, each.now))
+    # A NaN differs from itself.
+    return tuple(each for each in pairs if each.recorded != each.now and not _both_nan(each))
 
 
-def _same(recorded: float | None, now: float | None) -> bool:
-    both_nan = recorded is not None and now is not None and np.isnan(recorded) and np.isnan(now)
-    return recorded == now or bool(both_nan)
+def _both_nan(each: MetricDiffers) -> bool:
+    return each.recorded != each.recorded and each.now != each.now
 
 
 def _greatest_difference(facts: ModelFacts, stored: _StoredModel, fitted: FittedModel | None) -> float | None:

@@ -14,8 +14,7 @@ from asof.extract_schema import ExtractSchema
 from asof.features.feature_store import feature_store, registered_features
 from asof.settings import Settings
 from asof.use_case import UseCase
-from training.data.snapshots.snapshot import prepare_tables
-from training.data.snapshots.tables import Connection
+from training.data.snapshots.tables import Connection, prepare_tables
 from training.features.materialisation.feature_registry import apply_features
 from training.features.materialisation.materialise import materialise
 from training.features.materialisation.watermarks import forget_watermarks, materialised_as_of
@@ -65,7 +64,9 @@ def _columns(sides: Sequence[OnlineSide], users: Sequence[str]) -> list[FeatureC
 
 
 def _pages(connection: Connection, extract: ExtractSchema) -> Iterator[list[str]]:
-    query = sql.SQL(USERS_PAGE).format(entity=sql.Identifier(extract.entity), entities=sql.Identifier(extract.entities))
+    query = sql.SQL(USERS_PAGE).format(
+        entity=sql.Identifier(extract.entity), entities=sql.Identifier(extract.entity_table)
+    )
     last = ""
     while page := [row[0] for row in connection.execute(query, (last, USERS_PER_READ))]:
         yield page

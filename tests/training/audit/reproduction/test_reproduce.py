@@ -35,7 +35,7 @@ from training.features.datasets.rows_digest import rows_digest
 from training.features.datasets.training_set import column_types
 from training.features.materialisation.feature_registry import apply_features
 from training.models.evaluation.evaluate import evaluate
-from training.models.fitting.kept_rows import ROWS
+from training.models.fitting.logged_rows import ROWS_FILE
 from training.models.fitting.train import train
 from training.release.registry.register import register
 from training.release.registry.versions import ModelVersion, model_version
@@ -432,13 +432,13 @@ def test_kept_rows_that_are_not_those_of_the_version_are_not_compared(
 ) -> None:
     version = trained(settings, replace(QUICK, model_name="forged"), MARCH_10)
     client = open_tracking(settings)
-    rows = parquet.read_table(client.download_artifacts(version.run_id, ROWS))
+    rows = parquet.read_table(client.download_artifacts(version.run_id, ROWS_FILE))
     user, _ = versions_of(settings, "usage_agg_30d", number=1)
     forged = [rows.slice(1), rows.drop_columns("skips_7d"), rows.take(list(range(rows.num_rows))[::-1])]
     with tampered(settings, "usage_agg_30d", f"DELETE FROM usage_agg_30d WHERE {THIS}", user):
         for each in forged:
-            parquet.write_table(each, tmp_path / ROWS)
-            client.log_artifact(version.run_id, str(tmp_path / ROWS))
+            parquet.write_table(each, tmp_path / ROWS_FILE)
+            client.log_artifact(version.run_id, str(tmp_path / ROWS_FILE))
             found = reproduce(settings, QUICK, version)
             assert found.rebuilt.differences is None
             assert "is not what the version was trained on" in found.rebuilt.not_compared[0]
@@ -479,7 +479,7 @@ def test_rows_that_no_model_can_be_fitted_on_are_reported_all_the_same(settings:
 
 
 def test_the_kept_rows_are_the_training_set_with_its_gaps(settings: Settings, churn: ModelVersion) -> None:
-    path = open_tracking(settings).download_artifacts(churn.run_id, ROWS)
+    path = open_tracking(settings).download_artifacts(churn.run_id, ROWS_FILE)
     rows, contract = parquet.read_table(path), churn.facts.contract
     assert rows["watch_hours_30d"].null_count > 10, "late rows were not there yet"
     assert rows_digest([rows], column_types(contract, "churn_label"), key=["user_id"]) == churn.facts.rows_digest
