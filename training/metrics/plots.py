@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,7 +101,9 @@ def canvas(title: str, x_label: str, y_label: str) -> tuple["Figure", "Axes"]:
     return figure, axes
 
 
-def _unit_square(figure: "Figure", axes: "Axes", *, legend: str) -> bytes:
+def _unit_square(
+    figure: "Figure", axes: "Axes", *, legend: Literal["lower right", "upper right", "upper left"]
+) -> bytes:
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
     axes.legend(loc=legend, frameon=False)
