@@ -42,7 +42,8 @@ def compare_stores(
     """Compares every feature of every view in the online stores of two settings."""
     tally = Tally()
     with ExitStack() as stack:
-        sides = [_side(stack, settings, extract.entity) for settings in (first, second)]
+        stores = [stack.enter_context(feature_store(settings)) for settings in (first, second)]
+        sides = [OnlineSide(store, extract.entity, registered_features(store)) for store in stores]
         connection = stack.enter_context(psycopg.connect(first.conninfo(), autocommit=True))
         for users in _pages(connection, extract):
             tally.add(users, _columns(sides, users))
@@ -51,11 +52,6 @@ def compare_stores(
     values = sum(sum(verdicts.values()) for verdicts in counted)
     equal = sum(verdicts[Verdict.EQUAL] for verdicts in counted)
     return StoreParity(tally.users, values, values - equal, tally.all_examples())
-
-
-def _side(stack: ExitStack, settings: Settings, entity: str) -> OnlineSide:
-    store = stack.enter_context(feature_store(settings))
-    return OnlineSide(store, entity, registered_features(store))
 
 
 def _columns(sides: Sequence[OnlineSide], users: Sequence[str]) -> list[FeatureColumn]:
