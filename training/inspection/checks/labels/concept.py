@@ -1,4 +1,4 @@
-"""Two months with labels -> whether what was true last month still is: last month's model on this month's users."""
+"""Two months with labels -> concept drift: last month's model on this month's entities."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,20 +20,20 @@ from training.one_thread import one_thread
 if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-Places = NDArray[np.int64]
+RowNumbers = NDArray[np.int64]
 
 SPLIT = Split(0.25)
-MOST_ROWS = 10_000
-"""Rows to fit on, and again to score: enough to see what matters."""
-MOST_LEVELS = 50
-FEWEST_OF_A_CLASS = 30
+MAX_ROWS = 10_000
+"""Rows on each side of the split."""
+MAX_LEVELS = 50
+MIN_PER_CLASS = 30
 LARGE_DROP = 0.05
-"""An AUC lower by this much is a change that matters."""
+"""The loss of AUC from which a significant one is a finding."""
 
 
 @dataclass(frozen=True)
-class Carried:
-    """The AUC of last month's model on held-out users of last month and of this one, with 95 % intervals.
+class AucChange:
+    """The AUC of last month's model on held-out entities of last month and of this month, with 95 % intervals.
 
     `error` is the standard error of the difference.
     """
@@ -46,16 +46,16 @@ class Carried:
 
     @property
     def p_value(self) -> float:
-        """The chance of such a loss where the concept has not changed."""
+        """The probability of such a loss if the concept has not changed."""
         return float(stats.norm.sf((self.before - self.after) / self.error)) if self.error > 0 else 1.0
 
 
-def carried_over(pair: Pair) -> Carried | None:
-    """Fits a quick model on last month's users and scores those held out from it, in both months.
+def auc_change(pair: Pair) -> AucChange | None:
+    """Fits a quick model on last month's entities, and scores the held-out ones of both months.
 
-    The users are on the same side in both months. Each month is a sample by itself: a user who leaves has a label once
-    and is not there to be paired, and where users are in both months their scores make the difference surer than the
-    interval says. None without labels of both classes on each side.
+    An entity is on the same side in both months. The months are treated as independent samples, as many entities have a
+    label in one of them only; for the others the interval is wider than it need be. None without labels of both classes
+    on each side.
     """
     months = [month for month in (pair.before, pair.after) if month.label]
     sides = [_sides(month) for month in months]
@@ -72,7 +72,7 @@ def carried_over(pair: Pair) -> Carried | None:
     labels = [_labels(month, rows) for month, (_, rows) in zip(months, sides, strict=True)]
     before, after = (auc_estimate(*each) for each in zip(labels, scores, strict=True))
     errors = [auc_error(auc.value, *np.bincount(of)) for auc, of in zip((before, after), labels, strict=True)]
-    return Carried(
+    return AucChange(
         before.value,
         after.value,
         (before.low, before.high),
@@ -82,58 +82,58 @@ def carried_over(pair: Pair) -> Carried | None:
 
 
 def concept_change(pair: Pair) -> list[Finding]:
-    """`concept:` last month's model knows this month's held-out users clearly worse than last month's."""
-    found = carried_over(pair)
-    if found is None or found.before - found.after < LARGE_DROP or found.p_value > ALARM:
+    """`concept:` last month's model is significantly worse on this month's held-out entities than on last month's."""
+    change = auc_change(pair)
+    if change is None or change.before - change.after < LARGE_DROP or change.p_value > ALARM:
         return []
+    before, after = change.before_interval, change.after_interval
     return [
         Finding(
             f"concept:{pair.after.label}",
             Severity.WARNING,
-            f"A model of {pair.before.as_of.date()} has an AUC of {found.before:.3f} on its own held-out users "
-            f"({found.before_interval[0]:.3f} to {found.before_interval[1]:.3f}) and of {found.after:.3f} on those of "
-            f"{pair.after.as_of.date()} ({found.after_interval[0]:.3f} to {found.after_interval[1]:.3f}): the concept "
-            "has changed, or the labels are not what they were.",
+            f"A model of {pair.before.as_of.date()} has an AUC of {change.before:.3f} ({before[0]:.3f} to {before[1]:.3f}) "
+            f"on its own held-out users and of {change.after:.3f} ({after[0]:.3f} to {after[1]:.3f}) on those of "
+            f"{pair.after.as_of.date()}: the concept has changed, or the labels are defined differently.",
             "Train on the newest month alone and promote it soon; first make sure that its labels are right.",
             {
-                "auc_before": found.before,
-                "auc_after": found.after,
-                "standard_error": found.error,
-                "before_low": found.before_interval[0],
-                "before_high": found.before_interval[1],
-                "after_low": found.after_interval[0],
-                "after_high": found.after_interval[1],
+                "auc_before": change.before,
+                "auc_after": change.after,
+                "standard_error": change.error,
+                "before_low": before[0],
+                "before_high": before[1],
+                "after_low": after[0],
+                "after_high": after[1],
             },
         )
     ]
 
 
-def _both_classes(month: Month, sides: tuple[Places, Places]) -> bool:
+def _both_classes(month: Month, sides: tuple[RowNumbers, RowNumbers]) -> bool:
     counts = [np.bincount(_labels(month, rows), minlength=2).min() for rows in sides]
-    return bool(min(counts) >= FEWEST_OF_A_CLASS)
+    return bool(min(counts) >= MIN_PER_CLASS)
 
 
-def _sides(month: Month) -> tuple[Places, Places]:
-    """Places of the labelled rows, those to fit on and those held out; at most MOST_ROWS each, evenly spaced."""
+def _sides(month: Month) -> tuple[RowNumbers, RowNumbers]:
+    """The labelled rows to fit on and those held out; at most MAX_ROWS each, evenly spaced."""
     rows = np.flatnonzero(~np.isnan(month.numbers(str(month.label))))
-    rows = rows[:: max(1, int(rows.size * SPLIT.share) // MOST_ROWS)]
+    rows = rows[:: max(1, int(rows.size * SPLIT.share) // MAX_ROWS)]
     out = held_out(month.frame.index[rows].to_series(), _labels(month, rows), SPLIT)
-    return rows[~out][:: max(1, int((~out).sum()) // MOST_ROWS)], rows[out]
+    return rows[~out][:: max(1, int((~out).sum()) // MAX_ROWS)], rows[out]
 
 
-def _labels(month: Month, rows: Places) -> Labels:
+def _labels(month: Month, rows: RowNumbers) -> Labels:
     return month.numbers(str(month.label))[rows].astype(np.int64)
 
 
-def _columns(pair: Pair, fit_on: Places) -> list[str]:
-    """A text of many levels is left out, dates (they move by themselves), and what is empty where the model learns."""
-    few = [name for name in pair.features(Kind.TEXT) if len(pair.before.levels(name)) <= MOST_LEVELS]
+def _columns(pair: Pair, fit_on: RowNumbers) -> list[str]:
+    """Feature columns without dates, texts of many levels, and columns that are empty in the rows to fit on."""
+    few = [name for name in pair.features(Kind.TEXT) if len(pair.before.levels(name)) <= MAX_LEVELS]
     columns = [*pair.features(Kind.BOOLEAN, Kind.INTEGER, Kind.NUMBER), *few]
     return [name for name in columns if pair.before.frame[name].iloc[fit_on].notna().any()]
 
 
-def _inputs(month: Month, rows: Places, columns: list[str]) -> pd.DataFrame:
-    """Shape (rows, columns); a level that the model has not seen counts as missing to it."""
+def _inputs(month: Month, rows: RowNumbers, columns: list[str]) -> pd.DataFrame:
+    """Shape (rows, columns). The model treats unknown levels as missing."""
     return month.frame[columns].iloc[rows]
 
 
