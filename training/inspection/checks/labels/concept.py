@@ -91,8 +91,8 @@ def concept_change(pair: Pair) -> list[Finding]:
         Finding(
             f"concept:{pair.after.label}",
             Severity.WARNING,
-            f"A model of {pair.before.as_of.date()} has an AUC of {change.before:.3f} ({before[0]:.3f} to {before[1]:.3f}) "
-            f"on its own held-out users and of {change.after:.3f} ({after[0]:.3f} to {after[1]:.3f}) on those of "
+            f"A model of {pair.before.as_of.date()} has an AUC of {change.before:.3f} "
+            f"({before[0]:.3f} to {before[1]:.3f}) on its own held-out users and of {change.after:.3f} ({after[0]:.3f} to {after[1]:.3f}) on those of "
             f"{pair.after.as_of.date()}: the concept has changed, or the labels are defined differently.",
             "Train on the newest month alone and promote it soon; first make sure that its labels are right.",
             {
