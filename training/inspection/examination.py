@@ -1,6 +1,6 @@
 """Months in order -> Examination: every check on every month, and on every pair of consecutive months."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -137,13 +137,10 @@ def examine(months: Iterable[Month], *, acknowledged: Collection[str] = ()) -> E
     return Examination(tuple(summaries), tuple(ordered), newest)
 
 
-def _findings(*newest: Month) -> Iterator[Finding]:
-    for check in MONTH_CHECKS:
-        yield from check(newest[-1])
-    if len(newest) == 2:
-        pair = pair_of(*newest)
-        for compare in PAIR_CHECKS:
-            yield from compare(pair)
+def _findings(*newest: Month) -> list[Finding]:
+    findings = [finding for check in MONTH_CHECKS for finding in check(newest[-1])]
+    pairs = [pair_of(*newest)] if len(newest) == 2 else []
+    return findings + [finding for pair in pairs for check in PAIR_CHECKS for finding in check(pair)]
 
 
 def _summary(month: Month) -> MonthSummary:

@@ -1,7 +1,6 @@
 """An Examination -> PNG plots of its newest months: changed values, drift, and columns that predict the label."""
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,9 +11,6 @@ from training.inspection.checks.labels.leaks import LEAK_AUC, single_features
 from training.inspection.examination import Examination
 from training.inspection.month import Pair, pair_of, table_of
 from training.metrics.plots import BLUE, GREY, INK, RED, canvas, png
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 MAX_DISTRIBUTIONS = 2
 MAX_BARS = 24
@@ -28,7 +24,9 @@ def pictures(examination: Examination) -> dict[str, bytes]:
         moved = shifts(pair)
         drawn |= {"last month's model": _auc_change(examination), "changed values": _changed_values(pair, examination)}
         drawn |= {"drift": _drift(moved)}
-        drawn |= {name: _distributions(pair, name) for name in _most_drifted(pair, moved)}
+        numbers = [name for name in pair.features(Kind.INTEGER, Kind.NUMBER) if name in moved]
+        furthest = sorted(numbers, key=lambda name: -moved[name].psi.size)[:MAX_DISTRIBUTIONS]
+        drawn |= {name: _distributions(pair, name) for name in furthest}
     drawn["single columns"] = _single_columns(examination)
     return {title: picture for title, picture in drawn.items() if picture}
 
@@ -86,11 +84,6 @@ def _drift(moved: Mapping[str, Shift]) -> bytes | None:
     return _bars("Drift of the inputs", f"PSI (from {LARGE_PSI} on it is large)", sizes, marked=marked, limit=LARGE_PSI)
 
 
-def _most_drifted(pair: Pair, moved: Mapping[str, Shift]) -> list[str]:
-    numbers = [name for name in pair.features(Kind.INTEGER, Kind.NUMBER) if name in moved]
-    return sorted(numbers, key=lambda name: -moved[name].psi.size)[:MAX_DISTRIBUTIONS]
-
-
 def _distributions(pair: Pair, name: str) -> bytes:
     before, after = (values[~np.isnan(values)] for values in pair.numbers(name))
     low, high = np.quantile(np.concatenate([before, after]), [0.001, 0.999])
@@ -135,15 +128,11 @@ def _bars(
     lengths = [values[name] - start for name in names]
     bars = axes.barh(names, lengths, left=start, color=[RED if name in marked else BLUE for name in names])
     axes.bar_label(bars, [f"{values[name]:.3g}" for name in names], padding=3, fontsize=8, color=INK)
-    _colour_names(axes, names, marked)
+    for name, text in zip(names, axes.get_yticklabels(), strict=True):
+        text.set_fontsize(8)
+        text.set_color(RED if name in marked else INK)
     axes.set_xlim(start, start + 1.15 * max(1e-3, *lengths, (limit or start) - start))
     if limit is not None:
         axes.axvline(limit, color=RED, linewidth=0.8, linestyle="--")
     axes.grid(visible=False, axis="y")
     return png(figure)
-
-
-def _colour_names(axes: "Axes", names: Collection[str], marked: Collection[str]) -> None:
-    for name, text in zip(names, axes.get_yticklabels(), strict=True):
-        text.set_fontsize(8)
-        text.set_color(RED if name in marked else INK)

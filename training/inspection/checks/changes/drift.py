@@ -34,7 +34,8 @@ def shifts(pair: Pair) -> Mapping[str, Shift]:
     """
     tests: dict[str, tuple[Effect, Effect | None]] = {}
     for name in pair.features(Kind.TEXT, Kind.BOOLEAN, Kind.INTEGER, Kind.NUMBER):
-        before, after = _rows(pair, name)
+        before, after = pair.numbers(name)
+        before, after = before[pair.before.rows_of(name)], after[pair.after.rows_of(name)]
         if min(before.size, after.size) >= MIN_ROWS:
             tests[name] = _tests(before, after, pair.after.columns[name].kind)
     p_values = {f"{name} {n}": test.p_value for name, both in tests.items() for n, test in enumerate(both) if test}
@@ -48,11 +49,6 @@ def shifts(pair: Pair) -> Mapping[str, Shift]:
 def drift(pair: Pair) -> list[Finding]:
     """`drift:` a column whose distribution has moved significantly; a warning where it has moved far."""
     return [_finding(name, shift) for name, shift in shifts(pair).items() if shift.p_value <= NOTICE]
-
-
-def _rows(pair: Pair, name: str) -> tuple[Floats, Floats]:
-    before, after = pair.numbers(name)
-    return before[pair.before.rows_of(name)], after[pair.after.rows_of(name)]
 
 
 def _tests(before: Floats, after: Floats, kind: Kind) -> tuple[Effect, Effect | None]:

@@ -7,8 +7,7 @@ import numpy as np
 from asof.extract_schema import Kind
 from training.inspection.column_names import window_days
 from training.inspection.finding import Finding, Severity
-from training.inspection.month import Bools, Pair, table_of
-from training.metrics.classification import Floats
+from training.inspection.month import Pair, table_of
 
 MIN_ROWS = 30
 MAX_TRAIT_VALUES = 5
@@ -17,10 +16,15 @@ MAX_TRAIT_VALUES = 5
 
 def changed_shares(pair: Pair) -> Mapping[str, float]:
     """For each feature column the share of changed values, among the entities with a row in both months."""
-    rows = {name: _in_both(pair, name) for name in pair.features() if name in pair.before.columns}
-    return {
-        name: float(_differs(*pair.shared(name))[both].mean()) for name, both in rows.items() if both.sum() >= MIN_ROWS
-    }
+    shares: dict[str, float] = {}
+    for name in pair.features():
+        if name not in pair.before.columns:
+            continue
+        both = pair.before.rows_of(name)[pair.rows_before] & pair.after.rows_of(name)[pair.rows_after]
+        if both.sum() >= MIN_ROWS:
+            before, after = pair.shared(name)
+            shares[name] = float(((before != after) & ~(np.isnan(before) & np.isnan(after)))[both].mean())
+    return shares
 
 
 def unchanged(pair: Pair) -> list[Finding]:
@@ -35,14 +39,6 @@ def unchanged(pair: Pair) -> list[Finding]:
     columns = [name for name, share in shares.items() if share == 0 and table_of(name) not in same]
     measured = [name for name in columns if window_days(name) and _values(pair, name) > 1]
     return [_table(pair, table) for table in tables if table in same] + [_column(pair, name) for name in measured]
-
-
-def _in_both(pair: Pair, name: str) -> Bools:
-    return pair.before.rows_of(name)[pair.rows_before] & pair.after.rows_of(name)[pair.rows_after]
-
-
-def _differs(before: Floats, after: Floats) -> Bools:
-    return np.asarray((before != after) & ~(np.isnan(before) & np.isnan(after)))
 
 
 def _same_table(pair: Pair, table: str, shares: Mapping[str, float]) -> bool:

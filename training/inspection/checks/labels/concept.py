@@ -1,7 +1,6 @@
 """Two months with labels -> concept drift: last month's model on this month's entities."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,9 +15,6 @@ from training.inspection.month import Month, Pair
 from training.metrics.classification import Labels, auc_estimate
 from training.metrics.statistics import ALARM, auc_error
 from training.one_thread import one_thread
-
-if TYPE_CHECKING:
-    from sklearn.ensemble import HistGradientBoostingClassifier
 
 RowNumbers = NDArray[np.int64]
 
@@ -57,21 +53,26 @@ def auc_change(pair: Pair) -> AucChange | None:
     label in one of them only; for the others the interval is wider than it need be. None without labels of both classes
     on each side.
     """
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     months = [month for month in (pair.before, pair.after) if month.label]
     sides = [_sides(month) for month in months]
-    if len(months) < 2 or not all(_both_classes(*each) for each in zip(months, sides, strict=True)):
+    labels = [[_labels(month, rows) for rows in side] for month, side in zip(months, sides, strict=True)]
+    smallest = [np.bincount(each, minlength=2).min() for side in labels for each in side]
+    if len(months) < 2 or min(smallest) < MIN_PER_CLASS:
         return None
     fit_on = sides[0][0]
     columns = _columns(pair, fit_on)
     with one_thread():
-        model = _model().fit(_inputs(pair.before, fit_on, columns), _labels(pair.before, fit_on))
+        model = HistGradientBoostingClassifier(
+            max_iter=60, max_leaf_nodes=8, early_stopping=False, categorical_features="from_dtype", random_state=0
+        ).fit(_inputs(pair.before, fit_on, columns), labels[0][0])
         scores = [
             model.predict_proba(_inputs(month, rows, columns))[:, 1]
             for month, (_, rows) in zip(months, sides, strict=True)
         ]
-    labels = [_labels(month, rows) for month, (_, rows) in zip(months, sides, strict=True)]
-    before, after = (auc_estimate(*each) for each in zip(labels, scores, strict=True))
-    errors = [auc_error(auc.value, *np.bincount(of)) for auc, of in zip((before, after), labels, strict=True)]
+    before, after = (auc_estimate(held_out, score) for (_, held_out), score in zip(labels, scores, strict=True))
+    errors = [auc_error(auc.value, *np.bincount(of)) for auc, (_, of) in zip((before, after), labels, strict=True)]
     return AucChange(
         before.value,
         after.value,
@@ -92,8 +93,9 @@ def concept_change(pair: Pair) -> list[Finding]:
             f"concept:{pair.after.label}",
             Severity.WARNING,
             f"A model of {pair.before.as_of.date()} has an AUC of {change.before:.3f} "
-            f"({before[0]:.3f} to {before[1]:.3f}) on its own held-out users and of {change.after:.3f} ({after[0]:.3f} to {after[1]:.3f}) on those of "
-            f"{pair.after.as_of.date()}: the concept has changed, or the labels are defined differently.",
+            f"({before[0]:.3f} to {before[1]:.3f}) on its own held-out users and of {change.after:.3f} "
+            f"({after[0]:.3f} to {after[1]:.3f}) on those of {pair.after.as_of.date()}: the concept has changed, or "
+            "the labels are defined differently.",
             "Train on the newest month alone and promote it soon; first make sure that its labels are right.",
             {
                 "auc_before": change.before,
@@ -106,11 +108,6 @@ def concept_change(pair: Pair) -> list[Finding]:
             },
         )
     ]
-
-
-def _both_classes(month: Month, sides: tuple[RowNumbers, RowNumbers]) -> bool:
-    counts = [np.bincount(_labels(month, rows), minlength=2).min() for rows in sides]
-    return bool(min(counts) >= MIN_PER_CLASS)
 
 
 def _sides(month: Month) -> tuple[RowNumbers, RowNumbers]:
@@ -135,11 +132,3 @@ def _columns(pair: Pair, fit_on: RowNumbers) -> list[str]:
 def _inputs(month: Month, rows: RowNumbers, columns: list[str]) -> pd.DataFrame:
     """Shape (rows, columns). The model treats unknown levels as missing."""
     return month.frame[columns].iloc[rows]
-
-
-def _model() -> "HistGradientBoostingClassifier":
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    return HistGradientBoostingClassifier(
-        max_iter=60, max_leaf_nodes=8, early_stopping=False, categorical_features="from_dtype", random_state=0
-    )
