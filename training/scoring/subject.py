@@ -1,29 +1,16 @@
-"""What a run scores: the version, the moment, and the loads that are known of it."""
+"""What a run scores: the moment, and the loads that are known of it."""
 
 from datetime import UTC, datetime
 
 import psycopg
 from psycopg import sql
 
-from asof.errors import ModelError, ScoringError
+from asof.errors import ScoringError
 from asof.extract_schema import ExtractSchema
 from asof.settings import Settings
-from asof.use_case import UseCase
 from training.data.snapshots.known_at import tables_known_at
 from training.features.parity.offline_side import newest_moment
-from training.release.registry.versions import ModelVersion, model_version, production
 from training.scoring.run import Run
-
-
-def chosen_version(settings: Settings, use_case: UseCase, version: str | None) -> ModelVersion:
-    """The version with that number, or the one in Production. Raises ModelError where there is none."""
-    chosen = model_version(settings, use_case, version) if version else production(settings, use_case)
-    if chosen is None:
-        raise ModelError(
-            f"No version of {use_case.model_name} is in Production: run `python -m flows retrain {use_case.name}` "
-            "first, or name one with --version."
-        )
-    return chosen
 
 
 def described_moment(

@@ -61,7 +61,9 @@ def promote(
         promoted = bool(criteria) and all(criterion.passed for criterion in criteria) and not dry_run
         if promoted:
             evidence = {"criteria": [_plain(criterion) for criterion in criteria]}
-            model.add(_change(settings, Event.PROMOTED, challenger, previous=previous, reason=reason, evidence=evidence))
+            model.add(
+                _change(settings, Event.PROMOTED, challenger, previous=previous, reason=reason, evidence=evidence)
+            )
         return Promotion(name, version, promoted, previous, criteria)
 
 
