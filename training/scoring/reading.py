@@ -54,7 +54,7 @@ class Users:
         beyond = (
             sql.SQL(" WHERE {} > {}").format(entity, sql.Literal(self.after)) if self.after is not None else sql.SQL("")
         )
-        return sql.SQL(USERS).format(entity=entity, entities=sql.Identifier(self.extract.entities), where=beyond)
+        return sql.SQL(USERS).format(entity=entity, entities=sql.Identifier(self.extract.entity_table), where=beyond)
 
 
 def user_rows(users: Users, sources: Iterable[ViewSource], as_of: datetime) -> dict[Form, sql.Composed]:

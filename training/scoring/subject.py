@@ -42,7 +42,7 @@ def described_moment(
         if moment is None or not _anybody(tables, extract):
             up_to = (as_of or settings.now()).isoformat()
             raise ScoringError(
-                f"There is no snapshot of {extract.entities} up to {up_to}, as known at {known_at.isoformat()}: "
+                f"There is no snapshot of {extract.entity_table} up to {up_to}, as known at {known_at.isoformat()}: "
                 "run `python -m flows ingest`, or take a later moment."
             )
     if known_at < moment:
@@ -76,5 +76,5 @@ def require_unchanged(settings: Settings, held: Run, *, views: str) -> None:
 
 
 def _anybody(tables: KnownTables, extract: ExtractSchema) -> bool:
-    query = sql.SQL("SELECT 1 FROM {} LIMIT 1").format(sql.Identifier(extract.entities))
+    query = sql.SQL("SELECT 1 FROM {} LIMIT 1").format(sql.Identifier(extract.entity_table))
     return tables.connection.execute(query).fetchone() is not None
