@@ -20,7 +20,7 @@ from flows.runtime.door import RETRIES, default_use_case, open_settings
 from flows.runtime.progress import log, publish
 from training.data.snapshots.snapshot import prepare_tables
 from training.features.parity.check import Parity, check_parity, next_step, summary
-from training.features.parity.ledger import keep
+from training.features.parity.ledger import record_parity
 from training.features.parity.verdicts import Verdict
 from training.release.registry.versions import production
 
@@ -30,7 +30,7 @@ def compare(use_case: str, as_of: datetime | None, sample: int | None) -> Parity
     """Both sides of every user, or of a sample; and whether the version in Production takes what is registered."""
     settings, problem = open_settings(), load(use_case)
     prepare_tables(settings, problem.extract)
-    parity = keep(settings, check_parity(settings, problem, as_of=as_of, sample=sample, progress=log.info))
+    parity = record_parity(settings, check_parity(settings, problem, as_of=as_of, sample=sample, progress=log.info))
     return replace(parity, misfit=parity.misfit or _misfit_of_production(settings, problem))
 
 

@@ -15,12 +15,12 @@ from doctor.finding import Finding, error, note
 from doctor.given import Given
 from training.release.promotion.history import Entry
 from training.release.promotion.history_report import HistoryReport
-from training.release.promotion.registry_state import Shown
+from training.release.promotion.registry_state import RegistryState
 from training.release.registry.tags import bento_tag, model_tag
 from training.release.registry.versions import ModelVersion
 from training.tracking.client import has_registry
 
-NOBODY = "asof-doctor-asks-for-nobody"
+NO_USER = "asof-doctor-asks-for-nobody"
 PATIENCE = 5.0
 
 
@@ -40,11 +40,11 @@ def look_at_production(given: Given) -> Iterator[Finding]:
 def _look_at(settings: Settings, use_case: UseCase) -> Generator[Finding, None, ModelVersion | None]:
     """Gives the version in Production; None, too, where it is not the one of the history: it must not be served."""
     from training.release.promotion.history_report import report_history
-    from training.release.promotion.registry_state import read_shown
+    from training.release.promotion.registry_state import read_registry_state
     from training.release.registry.versions import production
     from training.tracking.client import open_tracking
 
-    shown = read_shown(open_tracking(settings), use_case.model_name)
+    shown = read_registry_state(open_tracking(settings), use_case.model_name)
     report = report_history(settings, use_case)
     mend = way_back(settings, use_case, report.entries) if report.mlflow or out_of_step(shown) else ""
     yield from in_step(use_case, shown, mend)
@@ -92,12 +92,12 @@ def _stranger(settings: Settings, use_case: UseCase, entry: Entry) -> str:
     return ""
 
 
-def out_of_step(shown: Shown) -> bool:
+def out_of_step(shown: RegistryState) -> bool:
     """Whether alias and stage name different versions."""
     return bool(shown.stages) and shown.in_production != ({shown.alias} if shown.alias else set())
 
 
-def in_step(use_case: UseCase, shown: Shown, mend: str) -> Iterator[Finding]:
+def in_step(use_case: UseCase, shown: RegistryState, mend: str) -> Iterator[Finding]:
     """The alias and the stage name the same version."""
     if not shown.stages:
         return
@@ -115,7 +115,7 @@ def in_step(use_case: UseCase, shown: Shown, mend: str) -> Iterator[Finding]:
 def told_by_history(use_case: UseCase, report: HistoryReport, mend: str) -> Iterator[Finding]:
     """Whether the history was rewritten, and whether MLflow shows what it says."""
     for sentence in report.findings:
-        backup = "Find out who changed it; a backup of the database tells what it was."
+        backup = "Find out who changed it; a backup of the database has the original."
         yield error(f"history:{use_case.name}", f"The history of {report.model} was rewritten: {sentence}.", backup)
     if report.mlflow and report.entries:
         yield error(f"history-and-mlflow:{use_case.name}", f"{report.model}: {report.mlflow}.", mend)
@@ -161,7 +161,7 @@ def bento_in_step(given: Given, use_case: UseCase, version: ModelVersion) -> Ite
     """
     try:
         keys = trusted_keys(given.settings)
-    except AsOfError:  # told by `trusted`
+    except AsOfError:  # `trusted` reports it
         return
     yield from newest_bento(use_case, version, (_latest(given.bentos, use_case), keys))
 
@@ -195,7 +195,7 @@ async def _ask_store(settings: Settings, version: ModelVersion) -> None:
 
     reader = open_reader(settings, version.facts.contract)
     try:
-        await asyncio.wait_for(reader.read([NOBODY]), PATIENCE)
+        await asyncio.wait_for(reader.read([NO_USER]), PATIENCE)
     except OSError as wrong:
         raise FeatureStoreUnavailable(f"The online store does not answer ({type(wrong).__name__}).") from wrong
     finally:

@@ -1,13 +1,10 @@
 """Adds a key to the file of API keys or removes one; the file is replaced atomically and keeps its comments."""
 
-import fcntl
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 from asof.errors import ConfigurationError
+from asof.files import locked, write_whole
 from asof.serving.access.api_keys import ApiKey, entry_of, line_of, new_key
 from asof.serving.access.key_file import keys_in, read
 
@@ -55,45 +52,10 @@ def list_keys(path: Path) -> tuple[ApiKey, ...]:
 def _edit(path: Path, edited: Callable[[list[str], Sequence[ApiKey]], list[str]]) -> None:
     path = path.resolve()  # what a link names is replaced, not the link
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _turn(path.parent):
+    with locked(path.parent):  # of two changes at once one would be lost
         content = (read(path) if path.exists() else b"") or HEADER.encode()
         lines = edited(content.decode().splitlines(), keys_in(path, content))
-        _replace(path, "\n".join(lines) + "\n")
-
-
-@contextmanager
-def _turn(folder: Path) -> Iterator[None]:
-    """One at a time, or of two changes one would be lost."""
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(number)
-
-
-def _replace(path: Path, text: str) -> None:
-    """By one rename. Mode and owner stay: the service's user must still be able to read it."""
-    draft = NamedTemporaryFile(  # noqa: SIM115
-        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
-    )
-    try:
-        with draft:
-            draft.write(text)
-            _like(path, draft.fileno())
-            draft.flush()
-            os.fsync(draft.fileno())
-        Path(draft.name).replace(path)
-    except BaseException:
-        Path(draft.name).unlink(missing_ok=True)
-        raise
-
-
-def _like(path: Path, number: int) -> None:
-    if not path.exists():
-        os.fchmod(number, MODE)
-        return
-    before = path.stat()
-    with suppress(PermissionError):
-        os.fchown(number, before.st_uid, before.st_gid)
-    os.fchmod(number, before.st_mode & 0o777)
+        mode = (
+            path.stat().st_mode & 0o777 if path.exists() else MODE
+        )  # the service's user must still be able to read it
+        write_whole(path, "\n".join(lines) + "\n", mode=mode, durable=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
+from asof import __version__
 from asof.features.feature_definition import digest_of
 from asof.inference.served_model import ServedModel
 from asof.inference.verdicts import Reading, Verdict, days
@@ -68,6 +69,7 @@ class FollowingAnswer(BaseModel):
 class ModelAnswer(ModelIdentity):
     """The lineage of the model."""
 
+    asof_version: str = Field(description="The version of AsOf that serves it.", examples=[__version__])
     use_case: str
     estimator: str = Field(examples=["default"])
     threshold: float = Field(examples=[0.31])
@@ -140,6 +142,7 @@ def model_answer(model: ServedModel, lineage: Lineage, following: FollowingAnswe
         **vars(facts)
         | identity(model, lineage)
         | {
+            "asof_version": __version__,
             "contract": contract.to_dict()
             | {"definitions": {view: digest_of(text) for view, text in contract.definitions.items()}},
             "contract_digest": contract.digest,

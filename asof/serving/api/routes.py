@@ -101,7 +101,6 @@ def _add_batch(app: FastAPI, use_case: UseCase, source: type[StoreInput | Reques
         summary=f"{use_case.title}, many at once",
         response_model=description.answers_type(use_case, source.evidence),
         responses=success | description.problems(BATCH, use_case, source),
-        openapi_extra=description.arrow_body(),
     )
     route.app = app.state.predict_batch = PredictBatch(app.state, use_case.request)
     app.router.routes.append(route)

@@ -26,24 +26,23 @@ JSON = "application/json"
 Payload = TypeVar("Payload", bound=BaseModel)
 
 
-async def read_body(scope: Scope, receive: Receive) -> bytes:
-    """A body of at most MAX_BODY_BYTES, which must be declared as JSON unless it is empty.
+async def read_body(
+    scope: Scope, receive: Receive, *, max_bytes: int = MAX_BODY_BYTES, timeout: float = BODY_TIMEOUT
+) -> bytes:
+    """A body of at most `max_bytes` that arrives within `timeout` seconds and is declared as JSON unless it is empty.
 
-    Raises HTTPException as `read_bounded` does, and 415 for another or no content type; ClientDisconnect.
+    Raises HTTPException: 408 where it does not arrive, 413 for a longer one, 415 for another content type or for a
+    content coding, 501 for a transfer coding other than chunked; ClientDisconnect.
     """
-    body = await read_bounded(scope, receive, max_bytes=MAX_BODY_BYTES, timeout=BODY_TIMEOUT)
+    body = await _received(scope, receive, max_bytes, timeout)
     content_type = Headers(scope=scope).get("content-type", "")
     if body and content_type.partition(";")[0].strip().lower() != JSON:
         raise HTTPException(415, f"Send the body as Content-Type: {JSON}, not {content_type or 'without one'!r:.100}.")
     return body
 
 
-async def read_bounded(scope: Scope, receive: Receive, *, max_bytes: int, timeout: float) -> bytes:
-    """A body of at most `max_bytes` that arrives within `timeout` seconds; the rest is not read.
-
-    Raises HTTPException: 408 where it does not arrive, 413 for a longer one, 415 for a content coding, 501 for a
-    transfer coding other than chunked; ClientDisconnect.
-    """
+async def _received(scope: Scope, receive: Receive, max_bytes: int, timeout: float) -> bytes:
+    """The body; the rest is not read."""
     headers = Headers(scope=scope)
     _require_identity(headers)
     if int(headers.get("content-length", 0)) > max_bytes:  # before a client that waits for 100 Continue sends it

@@ -218,7 +218,7 @@ def test_a_good_model_under_another_run_is_refused(target: Target, door: Callabl
 @pytest.mark.parametrize(
     ("alter", "message"),
     [
-        (pickle_in_place, "not kept with skops|no model of AsOf"),
+        (pickle_in_place, "not saved with skops|no model of AsOf"),
         (pickle_under_the_models_name, "is not a skops file"),
         (forbidden_type, "types that are not trusted: .*Intruder"),
         (another_model, "golden rows come out differently"),

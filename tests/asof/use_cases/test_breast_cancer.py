@@ -193,7 +193,7 @@ def test_a_champion_whose_rows_were_drawn_from_another_data_set_cannot_be_compar
     settings: Settings, made: Made
 ) -> None:
     champion = replace(made.version, facts=replace(made.version.facts, rows_digest="0" * 64))
-    with pytest.raises(ModelError, match="nobody can tell which of these it has seen"):
+    with pytest.raises(ModelError, match="it is unknown which of these it was trained on"):
         hold_contest(settings, made.version, champion, training_set_for=lambda _: made.training_set)
 
 
@@ -207,8 +207,8 @@ def test_its_rows_are_of_one_moment(settings: Settings) -> None:
     ("change", "message"),
     [
         ({"mean area": None}, "lack the columns mean area"),
-        ({"sample": "same"}, "hold no sample, or the same twice"),
-        ({"benign": True}, "must be False and True, and both"),
+        ({"sample": "same"}, "missing or duplicate values of sample"),
+        ({"benign": True}, "must be both False and True"),
     ],
 )
 def test_rows_that_break_their_contract_are_refused(settings: Settings, change: dict[str, Any], message: str) -> None:

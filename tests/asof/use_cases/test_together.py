@@ -16,7 +16,7 @@ from asof.features.feature_store import registry_tables
 from asof.use_cases import load, refuse_shared
 from flows.ingest_flow import ingest
 from flows.inspect_flow import inspect_folder
-from roles.access import OF_OURSELVES
+from roles.access import OWN_TABLES
 
 KEY = Column("user_id", Kind.TEXT)
 
@@ -120,7 +120,7 @@ def test_a_name_of_another_table_of_ours_is_refused(name: str) -> None:
 
 
 def test_all_other_tables_of_the_schema_are_known() -> None:
-    assert {*OF_OURSELVES, *registry_tables()} == RESERVED_TABLES
+    assert {*OWN_TABLES, *registry_tables()} == RESERVED_TABLES
 
 
 def test_a_table_stands_once_in_an_extract() -> None:

@@ -16,7 +16,7 @@ from training.features.datasets.training_set import TrainingSet
 from training.models.evaluation.evaluate import Evaluation, evaluate
 from training.models.fitting.train import train
 from training.release.gate.contest import BuildSet, hold_contest
-from training.release.gate.criteria import Criterion, judge
+from training.release.gate.criteria import Criterion, comparison_criteria
 from training.release.promotion.history import Entry, read_history, reading
 from training.release.promotion.history_report import HistoryReport, report_history
 from training.release.promotion.promote import Judge, Promotion, promote, rollback
@@ -33,8 +33,8 @@ def set_for(contract: FeatureContract) -> TrainingSet:
 
 
 def by_contest(settings: Settings, challenger: ModelVersion, training_set_for: BuildSet = set_for) -> Judge:
-    """What the gate asks of a challenger's figures alone."""
-    return lambda champion: judge(
+    """The gate's criteria on metrics alone."""
+    return lambda champion: comparison_criteria(
         hold_contest(settings, challenger, champion, training_set_for=training_set_for), GateBounds()
     )
 

@@ -1,1 +1,1 @@
-"""From the version in Production to a Bento."""
+"""A registered model, or the code alone -> a Bento."""

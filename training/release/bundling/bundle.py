@@ -1,4 +1,4 @@
-"""A version, or a run's model -> the model in BentoML's store, and the Bento that serves it. Nothing is made twice."""
+"""A registered version, or a run's model -> the model in BentoML's store, and the Bento that serves it."""
 
 import warnings
 from dataclasses import dataclass
@@ -19,10 +19,7 @@ from training.tracking.client import open_tracking
 
 @dataclass(frozen=True)
 class Bundle:
-    """Tags of BentoML's stores, the run and the registry's version inside, and whether the Bento was built just now.
-
-    `version` is None where the run's model is not registered.
-    """
+    """Tags in BentoML's stores, the model's run and version (None: not registered), and whether this call built it."""
 
     model_tag: str
     bento_tag: str
@@ -34,14 +31,12 @@ class Bundle:
 def bundle(
     settings: Settings, use_case: UseCase, version: ModelVersion | None = None, *, run_id: str | None = None
 ) -> Bundle:
-    """Imports a model and builds its Bento, where they do not exist yet: that of the version, of the run, or else of
-    the version in Production.
+    """Imports the model of the version, the run, or the version in Production, and builds its Bento; neither twice.
 
-    The tags follow from the model and the packaged sources: same input, same tags. `NAME:latest` is this Bento
-    afterwards, even where a newer one exists; only a run's Bento, which may have passed no gate, leaves it as it was.
-    Raises ModelError where nothing is in Production, where the run has no model of ours, or where the model is of
-    another use case or of features that the use case no longer takes; UntrustedModel where its bytes are not what a
-    trusted key has signed.
+    The tags follow from the model and the packaged sources: same input, same tags. `NAME:latest` becomes this Bento,
+    even where a newer one exists; only a run's Bento, which may have passed no gate, does not change it.
+    Raises ModelError where nothing is in Production, where the run has no model of AsOf, or where the model does not
+    fit the use case; UntrustedModel where its files are not those that a trusted key signed.
     """
     chosen = _chosen(settings, use_case, version, run_id)
     use_case.check_model(chosen.facts)
@@ -72,19 +67,19 @@ def _import_model(settings: Settings, model: LoggedModel, keys: TrustedKeys) -> 
 
     if find(bentoml.models, model.tag) is None:
         open_tracking(settings)
-        lineage = _lineage(model)
-        bentoml.mlflow.import_model(model.tag, model.uri, labels=lineage, metadata=lineage)
-    try:  # the very bytes that go into the Bento, whenever they were imported
+        labels = _labels(model)
+        bentoml.mlflow.import_model(model.tag, model.uri, labels=labels, metadata=labels)
+    try:  # the files that go into the Bento, also where they were imported earlier
         verify_folder(Path(bentoml.models.get(model.tag).path_of(MLFLOW_FOLDER)), keys).of_run(model.run_id)
     except UntrustedModel:
         bentoml.models.delete(model.tag)
         raise
 
 
-def _lineage(model: LoggedModel) -> dict[str, str]:
-    """Only text, as BentoML's labels take it; what a model has not is left out."""
+def _labels(model: LoggedModel) -> dict[str, str]:
+    """The lineage as BentoML's labels, which are text; without what the model lacks."""
     facts = model.facts
-    told = {
+    labels = {
         "name": model.name,
         "version": model.version,
         "run_id": model.run_id,
@@ -94,4 +89,4 @@ def _lineage(model: LoggedModel) -> dict[str, str]:
         "as_of": facts.as_of.isoformat(),
         "git_commit": facts.code_version,
     }
-    return {key: value for key, value in told.items() if value}
+    return {key: value for key, value in labels.items() if value}

@@ -1,4 +1,4 @@
-"""A use case -> a Bento of code alone, which serves what is in Production; it takes neither MLflow nor PostgreSQL."""
+"""A use case -> a Bento without a model, which serves what is in Production; building needs no MLflow or PostgreSQL."""
 
 import warnings
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from training.release.registry.tags import code_tag
 
 @dataclass(frozen=True)
 class CodeBundle:
-    """The Bento's tag, and whether it was built just now."""
+    """The Bento's tag, and whether this call built it."""
 
     bento_tag: str
     created: bool
 
 
 def bundle_code(settings: Settings, use_case: UseCase) -> CodeBundle:
-    """Builds the Bento where it does not exist yet; `NAME:latest` stays as it was, where there is one.
+    """Builds the Bento where it does not exist yet; does not change an existing `NAME:latest`.
 
-    The keys that it trusts are those of ASOF_TRUSTED_KEYS, if that is set; else it must be set where the Bento runs.
-    Raises ConfigurationError where that holds no keys.
+    It trusts the keys of ASOF_TRUSTED_KEYS, which must be set where the Bento runs if it is not set here.
+    Raises ConfigurationError where the setting holds no keys.
     """
     keys = public_text(trusted_keys(settings)) if settings.trusted_keys else ""
     with warnings.catch_warnings():

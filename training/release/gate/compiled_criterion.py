@@ -1,4 +1,4 @@
-"""A version -> the criterion of promotion that its compiled model says what scikit-learn says, of all that it saw."""
+"""A version -> the criterion that its compiled model agrees with scikit-learn on its whole training set."""
 
 from asof.errors import ModelError
 from asof.inference.runtime import MODEL_ONNX, Onnx
@@ -7,38 +7,38 @@ from asof.use_case import UseCase
 from training.features.datasets.dataset import build_training_set
 from training.features.datasets.training_set import TrainingSet, frame_of
 from training.models.compilation.agreement import agreement
-from training.models.fitting.kept_rows import are_those, kept_rows
+from training.models.fitting.logged_rows import logged_rows, rows_match
 from training.release.gate.criteria import Criterion
 from training.release.registry.versions import ModelVersion, estimator_in, verified_version
 from training.tracking.client import open_tracking
 
-NAME = "compiled model agrees with scikit-learn"
+CRITERION = "compiled model agrees with scikit-learn"
 
 
 def compiled_agrees(settings: Settings, use_case: UseCase, version: ModelVersion) -> Criterion:
-    """Whether model.onnx gives the estimator's probabilities and labels of every row of the version's training set.
+    """Whether model.onnx gives the estimator's probabilities and labels for every row of the version's training set.
 
-    A version without one passes: scikit-learn serves it.
+    A version without model.onnx passes: scikit-learn serves it.
     """
     try:
         with verified_version(settings, version) as verified:
             if MODEL_ONNX not in verified.manifest.files:
-                return Criterion(NAME, True, {}, "it is not compiled: scikit-learn serves it, the run's tags say why")
+                return Criterion(CRITERION, True, {}, "not compiled: scikit-learn serves it, the run's tags say why")
             runtime, estimator = Onnx(verified.read(MODEL_ONNX)), estimator_in(verified)
     except ModelError as error:
-        return Criterion(NAME, False, {}, str(error))
+        return Criterion(CRITERION, False, {}, str(error))
     features = _training_set(settings, use_case, version).complete().features
     try:
-        agreed = agreement(runtime, estimator, features, threshold=version.facts.threshold)
+        compared = agreement(runtime, estimator, features, threshold=version.facts.threshold)
     except (ValueError, TypeError, KeyError) as error:
-        return Criterion(NAME, False, {}, f"{MODEL_ONNX} does not take a row that scikit-learn takes: {error}")
-    return Criterion(NAME, agreed.holds, agreed.figures, str(agreed))
+        return Criterion(CRITERION, False, {}, f"{MODEL_ONNX} fails on a row that scikit-learn takes: {error}")
+    return Criterion(CRITERION, compared.holds, compared.figures, str(compared))
 
 
 def _training_set(settings: Settings, use_case: UseCase, version: ModelVersion) -> TrainingSet:
-    """Both sides of the version's training set: as its run keeps it, or else built again."""
-    facts, kept = version.facts, kept_rows(open_tracking(settings), version.run_id)
-    if kept is None or not are_those(kept, facts, label := kept.column_names[-1]):
+    """The version's training set: as its run logged it, or else rebuilt."""
+    facts, rows = version.facts, logged_rows(open_tracking(settings), version.run_id)
+    if rows is None or not rows_match(rows, facts, label := rows.column_names[-1]):
         return build_training_set(
             settings,
             use_case,
@@ -47,7 +47,7 @@ def _training_set(settings: Settings, use_case: UseCase, version: ModelVersion) 
             feature_service=facts.contract.feature_service,
         )
     return TrainingSet(
-        frame_of(kept, facts.contract, label),
+        frame_of(rows, facts.contract, label),
         facts.contract,
         label,
         as_of=facts.as_of,

@@ -1,9 +1,8 @@
-"""Contest -> the criteria of promotion that compare figures, each with its figures and its reason.
+"""Contest -> the criteria of promotion that compare metrics, each with its figures and its reason.
 
-A later version is promoted if it is better, not if it is as good: what is in Production is known, and a change costs.
-The AUC must be superior; the log loss need only be non-inferior within a margin, as clinical trials call it. Both
-models are measured on the same rows, and the difference on each row is what varies (`training.metrics.classification`).
-With a class of fewer than FEWEST rows nothing is compared: what so few rows do not show is not known."""
+A later version is promoted only if it is better. Its AUC must be superior, its log loss non-inferior within a margin,
+as in clinical trials. Both models are measured on the same rows, so differences are paired
+(`training.metrics.classification`). With fewer than MIN_ROWS_PER_CLASS rows of a class nothing is compared."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,15 +22,14 @@ from training.metrics.classification import (
 )
 from training.release.gate.contest import Contest
 
-DRAWS = 200
-FEWEST = 15
-"""Held-out rows of each class that a comparison takes."""
-ENOUGH = "enough held-out rows of both classes"
+CALIBRATION_DRAWS = 200
+MIN_ROWS_PER_CLASS = 15
+ENOUGH_ROWS = "enough held-out rows of both classes"
 
 
 @dataclass(frozen=True)
 class Criterion:
-    """One condition of promotion: whether it holds, the figures behind it, and a sentence for people."""
+    """One condition of promotion: whether it holds, its figures, and the reason as a sentence."""
 
     name: str
     passed: bool
@@ -39,16 +37,16 @@ class Criterion:
     reason: str
 
 
-def judge(contest: Contest, bounds: GateBounds) -> tuple[Criterion, ...]:
-    """All that apply: a first version must beat a constant model, a later one the version in Production.
+def comparison_criteria(contest: Contest, bounds: GateBounds) -> tuple[Criterion, ...]:
+    """A first version must beat a constant model, a later one the version in Production.
 
-    Where a class has too few rows, one criterion that says so: the figures of the others would mean nothing.
+    Where a class has too few rows, the only criterion is ENOUGH_ROWS, which fails.
     """
     negatives, positives = np.bincount(contest.labels, minlength=2).tolist()
-    if min(positives, negatives) < FEWEST:
+    if min(positives, negatives) < MIN_ROWS_PER_CLASS:
         return (_too_few(positives, negatives),)
-    applicable = FIRST if contest.champion is None else LATER
-    return tuple(criterion(contest, bounds) for criterion in applicable)
+    rules = FIRST_VERSION_RULES if contest.champion is None else LATER_VERSION_RULES
+    return tuple(rule(contest, bounds) for rule in rules)
 
 
 def better_than_constant(contest: Contest, _: GateBounds) -> Criterion:
@@ -62,40 +60,41 @@ def better_than_constant(contest: Contest, _: GateBounds) -> Criterion:
 
 def better_than_chance(contest: Contest, _: GateBounds) -> Criterion:
     """The lower bound of the AUC's 95 % interval is above 0.5."""
-    found = auc_estimate(contest.labels, contest.challenger)
-    reason = f"AUC between {found.low:.4f} and {found.high:.4f}, chance is 0.5"
-    return Criterion("AUC above chance", found.low > 0.5, {"low": found.low, "high": found.high}, reason)
+    auc = auc_estimate(contest.labels, contest.challenger)
+    reason = f"AUC between {auc.low:.4f} and {auc.high:.4f}, chance is 0.5"
+    return Criterion("AUC above chance", auc.low > 0.5, {"low": auc.low, "high": auc.high}, reason)
 
 
 def better_than_champion(contest: Contest, bounds: GateBounds) -> Criterion:
     """The AUC is above that of the version in Production, by more than the margin at the interval's lower end."""
-    champion = _champion(contest)
+    champion = _champion_or_constant(contest)
     ours, theirs = (auc_estimate(contest.labels, each).value for each in (contest.challenger, champion))
-    found = auc_difference(contest.labels, contest.challenger, champion)
+    difference = auc_difference(contest.labels, contest.challenger, champion)
     reason = (
-        f"AUC {ours:.4f}, in Production {theirs:.4f}; difference {_told(found)}, "
-        f"asked is more than {bounds.auc_margin:+.4f} at the lower end"
+        f"AUC {ours:.4f}, in Production {theirs:.4f}; difference {_interval(difference)}, "
+        f"required: above {bounds.auc_margin:+.4f} at the lower end"
     )
-    figures = _figures(ours, theirs, found)
-    return Criterion("AUC above the version in Production", found.low > bounds.auc_margin, figures, reason)
+    figures = _figures(ours, theirs, difference)
+    return Criterion("AUC above the version in Production", difference.low > bounds.auc_margin, figures, reason)
 
 
 def no_worse_than_champion(contest: Contest, bounds: GateBounds) -> Criterion:
     """The log loss is not above that of the version in Production, but for the margin at the interval's upper end."""
-    ours, theirs = (row_log_loss(contest.labels, each) for each in (contest.challenger, _champion(contest)))
-    found = mean_estimate(contest.labels, ours - theirs)
+    ours, theirs = (row_log_loss(contest.labels, each) for each in (contest.challenger, _champion_or_constant(contest)))
+    difference = mean_estimate(contest.labels, ours - theirs)
     reason = (
-        f"log loss {ours.mean():.4f}, in Production {theirs.mean():.4f}; difference {_told(found)}, "
-        f"asked is less than {bounds.log_loss_margin:+.4f} at the upper end"
+        f"log loss {ours.mean():.4f}, in Production {theirs.mean():.4f}; difference {_interval(difference)}, "
+        f"required: below {bounds.log_loss_margin:+.4f} at the upper end"
     )
-    figures = _figures(float(ours.mean()), float(theirs.mean()), found)
-    return Criterion("log loss no worse than in Production", found.high < bounds.log_loss_margin, figures, reason)
+    figures = _figures(float(ours.mean()), float(theirs.mean()), difference)
+    return Criterion("log loss no worse than in Production", difference.high < bounds.log_loss_margin, figures, reason)
 
 
 def calibrated(contest: Contest, bounds: GateBounds) -> Criterion:
-    """The expected calibration error is within its bound, or within what chance gives a perfectly calibrated model.
+    """The expected calibration error is within its bound, or within the 97.5th percentile for a calibrated model.
 
-    Ten bins of 17 rows are 0.08 off by chance alone, so what these probabilities would show, were they true, is drawn.
+    With 17 rows in each of ten bins a calibrated model has an error of 0.08, so that percentile is simulated: labels
+    are drawn from the probabilities themselves.
     """
     error = calibration_error(contest.labels, contest.challenger)
     chance = _error_by_chance(contest)
@@ -106,32 +105,33 @@ def calibrated(contest: Contest, bounds: GateBounds) -> Criterion:
 
 
 def _error_by_chance(contest: Contest) -> float:
-    generator, told = np.random.default_rng(contest.seed), contest.challenger
-    tenths = bins(told)
-    drawn = ((generator.random(told.size) < told).astype(np.int64) for _ in range(DRAWS))
-    return float(np.percentile([calibration_error(labels, told, tenths) for labels in drawn], 97.5))
+    generator, probabilities = np.random.default_rng(contest.seed), contest.challenger
+    tenths, size = bins(probabilities), probabilities.size
+    drawn = ((generator.random(size) < probabilities).astype(np.int64) for _ in range(CALIBRATION_DRAWS))
+    return float(np.percentile([calibration_error(labels, probabilities, tenths) for labels in drawn], 97.5))
 
 
 def _too_few(positives: int, negatives: int) -> Criterion:
     reason = (
-        f"{positives} positives and {negatives} negatives are held out, at least {FEWEST} of each are needed: "
-        "promote when more labels have come, or hold out a larger share"
+        f"{positives} positives and {negatives} negatives are held out, at least {MIN_ROWS_PER_CLASS} of each are "
+        "needed: promote when there are more labels, or hold out a larger share"
     )
-    return Criterion(ENOUGH, False, {"positives": float(positives), "negatives": float(negatives)}, reason)
+    return Criterion(ENOUGH_ROWS, False, {"positives": float(positives), "negatives": float(negatives)}, reason)
 
 
-def _told(found: Estimate) -> str:
-    return f"{found.value:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
+def _interval(difference: Estimate) -> str:
+    return f"{difference.value:+.4f} ({difference.low:+.4f} to {difference.high:+.4f})"
 
 
-def _figures(ours: float, theirs: float, found: Estimate) -> dict[str, float]:
-    return {"challenger": ours, "champion": theirs, "difference_low": found.low, "difference_high": found.high}
+def _figures(ours: float, theirs: float, difference: Estimate) -> dict[str, float]:
+    ends = {"difference_low": difference.low, "difference_high": difference.high}
+    return {"challenger": ours, "champion": theirs, **ends}
 
 
-def _champion(contest: Contest) -> Floats:
+def _champion_or_constant(contest: Contest) -> Floats:
     return contest.champion if contest.champion is not None else np.full(contest.labels.size, contest.base_rate)
 
 
 Rule = Callable[[Contest, GateBounds], Criterion]
-FIRST: tuple[Rule, ...] = (better_than_constant, better_than_chance, calibrated)
-LATER: tuple[Rule, ...] = (better_than_champion, no_worse_than_champion, calibrated)
+FIRST_VERSION_RULES: tuple[Rule, ...] = (better_than_constant, better_than_chance, calibrated)
+LATER_VERSION_RULES: tuple[Rule, ...] = (better_than_champion, no_worse_than_champion, calibrated)

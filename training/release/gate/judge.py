@@ -1,4 +1,4 @@
-"""A challenger -> the judge of its promotion: given the champion, every criterion with verdict, figures and reason."""
+"""A challenger -> its `Judge`: a function of the champion that gives every criterion of the gate."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -12,12 +12,12 @@ from training.features.datasets.dataset import build_training_set, newest_labell
 from training.features.datasets.training_set import TrainingSet
 from training.release.gate.compiled_criterion import compiled_agrees
 from training.release.gate.contest import hold_contest
-from training.release.gate.criteria import Criterion, judge
+from training.release.gate.criteria import Criterion, comparison_criteria
 from training.release.gate.parity_criterion import store_criteria
 from training.release.gate.serving_criteria import contract_fits, data_checked, served_as_evaluated
 from training.release.registry.versions import ModelVersion
 
-CONTEST = "compared on users whom neither was trained on"
+COMPARED = "compared on users whom neither was trained on"
 
 
 def judge_of(
@@ -25,8 +25,8 @@ def judge_of(
 ) -> Callable[[ModelVersion | None], tuple[Criterion, ...]]:
     """Both are compared at the newest moment that has labels, as known at `known_at` (default: now).
 
-    All criteria are judged, also where an early one fails; a model that does not load is compared with nothing. Raises
-    what `hold_contest` and the platforms raise where nothing can be said.
+    All criteria are evaluated, even where an early one fails; only the comparison needs a model that loads. The judge
+    raises the ModelError of `hold_contest`, and the errors of the platforms.
     """
 
     def criteria(champion: ModelVersion | None) -> tuple[Criterion, ...]:
@@ -36,7 +36,9 @@ def judge_of(
         if served[0].passed and fits.passed:
             compared = _compared(settings, use_case, challenger, champion, moment=moment, known_at=known_at)
         else:
-            compared = (Criterion(CONTEST, False, {}, "it could not answer: see below"),)
+            compared = (
+                Criterion(COMPARED, False, {}, "not compared: the version does not load, or its features do not fit"),
+            )
         facts = challenger.facts
         months = [(facts.as_of, facts.known_at), (moment, known_at)]
         parity = store_criteria(settings, use_case, facts.contract) if fits.passed else ()
@@ -63,20 +65,18 @@ def _compared(
     redefined = _redefined(settings, champion) if champion else ""
     try:
         contest = hold_contest(settings, challenger, None if redefined else champion, training_set_for=rows)
-    except TrainingSetError as error:  # labels of one class, or no complete row
-        return (Criterion(CONTEST, False, {}, str(error)),)
+    except TrainingSetError as error:  # one class only, or no complete row
+        return (Criterion(COMPARED, False, {}, str(error)),)
     positives = float(contest.labels.sum())
     figures = {"rows": float(contest.labels.size), "positives": positives}
-    told = f"{contest.labels.size} rows as of {moment.date()}, {positives:.0f} of them positive{redefined}"
-    return (Criterion(CONTEST, True, figures, told), *judge(contest, use_case.gate))
+    reason = f"{contest.labels.size} rows as of {moment.date()}, {positives:.0f} of them positive{redefined}"
+    return (Criterion(COMPARED, True, figures, reason), *comparison_criteria(contest, use_case.gate))
 
 
 def _redefined(settings: Settings, champion: ModelVersion) -> str:
-    """Why nothing can be compared with the champion, in words; empty where it can.
+    """Why the champion cannot be compared: its feature definitions changed or are not recorded. Empty where it can.
 
-    Of features that are defined otherwise than for it, or in a way that it does not record, it would say something that
-    it never says in Production, where the service refuses to answer with it: the challenger is judged as a first
-    version is.
+    The service refuses to serve such a champion, so the challenger is judged as a first version.
     """
     contract = champion.facts.contract
     registered = registered_contract(settings, contract.feature_service) if contract.views else None
@@ -85,5 +85,5 @@ def _redefined(settings: Settings, champion: ModelVersion) -> str:
     changed = contract.redefined(registered.definitions, definition_records(settings, contract).accepted)
     if not (changed or contract.unrecorded(registered.definitions)):
         return ""
-    found = "; ".join(changed.values()) or "it does not record the definitions of its features"
-    return f"; not compared with version {champion.version}, which cannot answer any more: {found}"
+    reason = "; ".join(changed.values()) or "it does not record the definitions of its features"
+    return f"; not compared with version {champion.version}, which cannot answer any more: {reason}"

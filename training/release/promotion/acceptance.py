@@ -1,6 +1,6 @@
-"""A view that is defined otherwise than for the version in Production -> accepted as the same, for good, by somebody.
+"""Accepting a changed feature definition as equivalent to the one that the version in Production was trained on.
 
-A pair of definitions is accepted and not a view: a third definition has to be accepted again.
+A pair of definitions is accepted, not the view: a third definition has to be accepted again.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from asof.features.feature_definition import changed_lines, digest_of
 from asof.features.feature_store import definition_records, registered_contract
 from asof.settings import Settings
 from asof.use_case import UseCase
-from training.data.snapshots.owned_tables import is_there, make_absent
+from training.data.snapshots.owned_tables import create_if_absent, table_exists
 from training.data.snapshots.provenance import actor
 from training.release.registry.versions import production
 
@@ -40,7 +40,7 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"""  # noqa: S608
 
 @dataclass(frozen=True)
 class Acceptance:
-    """One pair: the digests of the definition that a model was trained on and of another, and the changed lines."""
+    """An accepted pair: the digests of the trained and of the registered definition, and the lines that differ."""
 
     view: str
     trained: str
@@ -54,47 +54,44 @@ class Acceptance:
 
 
 def accept_definition(settings: Settings, use_case: UseCase, view: str, *, reason: str) -> list[Acceptance]:
-    """Accepts how the view is defined now, and what filled it online, as what the version in Production was trained on.
+    """Accepts the view's registered definition, and those it was materialised with, for the version in Production.
 
-    Gives the pairs that were accepted. Raises ModelError where nothing is in Production, where that version does not
-    record its definitions or does not take the view, and where nothing differs.
+    Returns the accepted pairs. Raises ModelError where nothing is in Production, where that version records no
+    definition of the view, and where no definition differs.
     """
     version = production(settings, use_case)
     if version is None:
-        raise ModelError(f"No version of {use_case.model_name} is in Production: there is nothing to accept it for.")
+        raise ModelError(f"No version of {use_case.model_name} is in Production: promote one first.")
     contract = version.facts.contract
     if view not in contract.definitions:
         raise ModelError(
-            f"{version.name} version {version.version} records no definition of {view!r} "
-            f"(of {', '.join(contract.definitions) or 'no view at all: train again'})."
+            f"{version.name} version {version.version} records no definition of {view!r}: "
+            + (f"choose one of {', '.join(contract.definitions)}." if contract.definitions else "train again.")
         )
-    others = _others(settings, contract, view)
+    others = _changed_definitions(settings, contract, view)
     own = contract.definitions[view]
-    who, made = actor(settings), (version.name, version.version, reason)
     with psycopg.connect(settings.conninfo()) as connection:
-        make_absent(connection, ACCEPTED, CREATE)
+        create_if_absent(connection, ACCEPTED, CREATE)
         for other in others:
             pair = (view, digest_of(own), digest_of(other), changed_lines(own, other))
-            connection.execute(INSERT.encode(), (*pair, *made, who))
+            connection.execute(INSERT.encode(), (*pair, version.name, version.version, reason, actor(settings)))
     digests = {digest_of(other) for other in others}
     return [each for each in acceptances(settings) if each.view == view and each.registered in digests]
 
 
 def acceptances(settings: Settings) -> list[Acceptance]:
-    """All of them, the newest first."""
+    """All accepted pairs, the newest first."""
     with psycopg.connect(settings.conninfo()) as connection:
-        if not is_there(connection, ACCEPTED):
+        if not table_exists(connection, ACCEPTED):
             return []
         with connection.cursor(row_factory=class_row(Acceptance)) as cursor:
             return cursor.execute(f"SELECT * FROM {ACCEPTED} ORDER BY accepted_at DESC".encode()).fetchall()  # noqa: S608
 
 
-def _others(settings: Settings, contract: FeatureContract, view: str) -> list[str]:
-    """The definitions that are not yet taken for the contract's. Raises ModelError where there is none."""
-    registered, records = (
-        registered_contract(settings, contract.feature_service),
-        definition_records(settings, contract),
-    )
+def _changed_definitions(settings: Settings, contract: FeatureContract, view: str) -> list[str]:
+    """The definitions that differ from the contract's and are not accepted. Raises ModelError where there is none."""
+    registered = registered_contract(settings, contract.feature_service)
+    records = definition_records(settings, contract)
     if registered is None:
         raise ConfigurationError(
             f"The registry has no feature service {contract.feature_service!r}: run `feast apply`."
@@ -102,7 +99,5 @@ def _others(settings: Settings, contract: FeatureContract, view: str) -> list[st
     known = [registered.definitions.get(view, ""), *records.filled.get(view, ())]
     others = [each for each in dict.fromkeys(known) if each and contract.redefined({view: each}, records.accepted)]
     if not others:
-        raise ModelError(
-            f"{view} is defined as {contract.feature_service} was when the model was trained, or accepted."
-        )
+        raise ModelError(f"{view} has no changed definition: it is as the model was trained, or accepted.")
     return others

@@ -1,6 +1,6 @@
-"""What became of a registered model -> entries of `public.promotions`: append-only, hash-chained, one chain a model.
+"""Promotions and rollbacks of a registered model: append-only, hash-chained entries of `public.promotions`.
 
-An entry is written before the registry is touched: what it says counts, and the registry is brought to it.
+An entry is written before MLflow changes. The history is the source of truth, and MLflow is updated from it.
 """
 
 import hashlib
@@ -17,12 +17,12 @@ from psycopg.rows import TupleRow, class_row
 from psycopg.types.json import Json
 
 from asof.settings import Settings
-from training.data.snapshots.owned_tables import is_there, make_absent
+from training.data.snapshots.owned_tables import create_if_absent, table_exists
 
 Connection = psycopg.Connection[TupleRow]
 
-# `json`, not `jsonb`, which writes numbers in its own way: what was hashed is what is stored. ALWAYS: the triggers
-# hold in a session, too, that has set session_replication_role.
+# `json` stores the text that was hashed; `jsonb` would rewrite its numbers. ALWAYS: the trigger fires in sessions that
+# set session_replication_role, too.
 CREATE = """
 CREATE TABLE public.promotions (
     model text NOT NULL,
@@ -52,7 +52,7 @@ ALTER TABLE public.promotions ENABLE ALWAYS TRIGGER append_only
 
 
 class Event(StrEnum):
-    """What an entry tells of. `undone` takes the entry before it back; `adopted` finds a version in Production."""
+    """`undone` reverts the entry before it; `adopted` records a version that MLflow had in Production already."""
 
     PROMOTED = "promoted"
     ROLLED_BACK = "rolled back"
@@ -62,10 +62,10 @@ class Event(StrEnum):
 
 @dataclass(frozen=True)
 class Change:
-    """What an entry says by itself: `version` is in Production after it (None: nothing is), `previous` was before it.
+    """A change of what is in Production: from version `previous` to `version` (None: nothing is in Production).
 
-    `evidence` is what the decision rests on, as JSON; `fingerprint` that of the version's training set; `bento` the
-    tag of the Bento that serves the version, as the code was then. Both are empty where nobody knows.
+    `evidence` is JSON, such as the gate's criteria. `fingerprint` is that of the version's training set, `bento` the
+    tag of the Bento that serves it; both are empty where they are unknown.
     """
 
     event: Event
@@ -79,7 +79,7 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry(Change):
-    """A row of the table. `previous_hash` is the hash of the model's entry before, empty for the first."""
+    """A row of the table. `previous_hash` is the hash of the model's entry before it, empty for the first."""
 
     model: str
     seq: int
@@ -91,9 +91,9 @@ class Entry(Change):
     @property
     def digest(self) -> str:
         """What `hash` must be: SHA-256 of all other columns, as JSON with sorted keys and the moment in UTC."""
-        told = {name: value for name, value in asdict(self).items() if name != "hash"}
-        told["at"] = self.at.astimezone(UTC).isoformat(timespec="microseconds")
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        columns = {name: value for name, value in asdict(self).items() if name != "hash"}
+        columns["at"] = self.at.astimezone(UTC).isoformat(timespec="microseconds")
+        return hashlib.sha256(json.dumps(columns, sort_keys=True).encode()).hexdigest()
 
 
 TABLE = "public.promotions"
@@ -104,18 +104,18 @@ INSERT = f"INSERT INTO public.promotions ({COLUMNS}) VALUES ({', '.join(['%s'] *
 
 def read_history(connection: Connection, model: str) -> list[Entry]:
     """The model's entries, oldest first; none where there is no table yet."""
-    if not is_there(connection, TABLE):
+    if not table_exists(connection, TABLE):
         return []
     with connection.cursor(row_factory=class_row(Entry)) as cursor:
         return cursor.execute(READ, (model,)).fetchall()
 
 
 def append(connection: Connection, model: str, changes: Sequence[Change], *, who: str) -> list[Entry]:
-    """Adds an entry for each change, all or none, and commits. Raises UniqueViolation where another was quicker."""
+    """Adds an entry for each change in one transaction. Raises UniqueViolation where another process was quicker."""
     head = next(reversed(read_history(connection, model)), None)
     new = []
     for change in changes:
-        head = _sealed(change, model, head, who=who)
+        head = _next_entry(change, model, head, who=who)
         new.append(head)
     with connection.transaction():
         for entry in new:
@@ -126,20 +126,20 @@ def append(connection: Connection, model: str, changes: Sequence[Change], *, who
 
 @contextmanager
 def reading(settings: Settings) -> Iterator[Connection]:
-    """A connection that can change nothing."""
+    """A read-only connection."""
     with psycopg.connect(settings.conninfo(default_transaction_read_only="on"), autocommit=True) as connection:
         yield connection
 
 
 @contextmanager
 def writing(settings: Settings) -> Iterator[Connection]:
-    """A connection on which each statement commits; the table is there."""
+    """An autocommit connection; creates the table if it does not exist."""
     with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
-        make_absent(connection, TABLE, CREATE)
+        create_if_absent(connection, TABLE, CREATE)
         yield connection
 
 
-def _sealed(change: Change, model: str, before: Entry | None, *, who: str) -> Entry:
+def _next_entry(change: Change, model: str, before: Entry | None, *, who: str) -> Entry:
     entry = Entry(
         **vars(change),
         model=model,

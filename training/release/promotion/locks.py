@@ -1,8 +1,7 @@
-"""Who may change what is in Production of a model: turns of one process each, which end with it.
+"""PostgreSQL advisory locks on what is in Production of a model; a lock ends with the process that holds it.
 
-There are two. Promotions of a model take turns from their beginning to their end, so that the second is told before it
-judges for minutes. Whoever changes something, a promotion or a rollback, takes the turn to change for a moment only: a
-rollback never waits for a gate.
+A promotion holds PROMOTION from start to end, so that a second one fails before its gate runs for minutes. CHANGE is
+held only while history and registry change: a rollback never waits for a gate.
 """
 
 from enum import StrEnum
@@ -12,32 +11,32 @@ from psycopg import errors
 from asof.errors import ModelError
 from training.release.promotion.history import Connection
 
-PATIENCE = "1s"
-"""How long a turn is waited for: a change takes less, and the server notices only after a moment that a run is gone."""
+LOCK_TIMEOUT = "1s"
+"""Longer than a change takes, and than the server needs to notice that a killed process is gone."""
 
 KEY = "hashtextextended('asof ' || %s || ' of ' || %s, 0)"
 
 
-class Turn(StrEnum):
-    """What is done by one process at a time."""
+class Lock(StrEnum):
+    """What one process does at a time."""
 
     PROMOTION = "promotion"
     CHANGE = "change"
 
 
-def take(connection: Connection, turn: Turn, model: str) -> None:
-    """Takes the turn for this connection. Raises ModelError where somebody else has it."""
+def acquire(connection: Connection, lock: Lock, model: str) -> None:
+    """Acquires the lock for the connection's session. Raises ModelError where another session holds it."""
     try:
         with connection.transaction():
-            connection.execute(f"SET LOCAL lock_timeout = '{PATIENCE}'")
-            connection.execute(f"SELECT pg_advisory_lock({KEY})", (turn, model))  # the session's: it outlives this
+            connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+            connection.execute(f"SELECT pg_advisory_lock({KEY})", (lock, model))  # of the session, not the transaction
     except errors.LockNotAvailable:
         raise ModelError(
-            f"Another {'promotion' if turn == Turn.PROMOTION else 'promotion or rollback'} of {model} is going on: "
-            "wait until it has ended, look at `python -m flows history`, and try again."
+            f"Another {'promotion' if lock == Lock.PROMOTION else 'promotion or rollback'} of {model} is going on: "
+            "wait for it to end, check `python -m flows history`, and retry."
         ) from None
 
 
-def give_back(connection: Connection, turn: Turn, model: str) -> None:
-    """Lets others have the turn."""
-    connection.execute(f"SELECT pg_advisory_unlock({KEY})", (turn, model))
+def release(connection: Connection, lock: Lock, model: str) -> None:
+    """Releases the lock."""
+    connection.execute(f"SELECT pg_advisory_unlock({KEY})", (lock, model))

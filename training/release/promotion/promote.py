@@ -1,4 +1,4 @@
-"""ModelVersion -> Production: only through the gate, and into the history; and back again."""
+"""ModelVersion -> Production, through the gate and into the history; and rollback."""
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -13,21 +13,20 @@ from asof.trust.signing_keys import trusted_keys
 from asof.use_case import FromStore, UseCase
 from training.release.gate.criteria import Criterion
 from training.release.promotion.history import Change, Event
-from training.release.promotion.locks import Turn
+from training.release.promotion.locks import Lock
 from training.release.promotion.succession import succession
 from training.release.registry.tags import bento_tag, model_tag
 from training.release.registry.versions import ModelVersion, read_version
 
 Judge = Callable[[ModelVersion | None], Sequence[Criterion]]
-"""Gives every criterion of the gate, for the version in Production that the challenger is to replace (None: none)."""
+"""Champion (None: nothing is in Production) -> every criterion of the gate."""
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """What became of a version: `promoted` says that it is in Production now.
+    """The outcome for a version: `promoted` where it is in Production now, `previous` is the one it replaced.
 
-    `previous` is the version that was there before, if any. `criteria` is empty where the gate was not asked: for a
-    version that is in Production already, and for a rollback.
+    `criteria` is empty where no gate was needed: for a version that is in Production already, and for a rollback.
     """
 
     name: str
@@ -45,19 +44,18 @@ def promote(
     reason: str = "passed the gate",
     dry_run: bool = False,
 ) -> Promotion:
-    """Puts the version into Production if every criterion that `judge` gives has passed, and there is one at least.
+    """Puts the version into Production if `judge` gives at least one criterion and all have passed.
 
-    A version that is in Production already stays there. With `dry_run` it judges, and changes nothing at all. Raises
-    ModelError where another promotion of the model is going on, or where what is in Production changed while it judged,
-    as by a rollback, which does not wait for it.
+    A version that is in Production already stays there. `dry_run` judges and changes nothing. Raises ModelError where
+    another promotion of the model is going on, or where a rollback changed the production version while `judge` ran.
     """
     name, version = challenger.name, challenger.version
-    with succession(settings, name, turns=() if dry_run else (Turn.PROMOTION, Turn.CHANGE)) as line:
+    with succession(settings, name, locks=() if dry_run else (Lock.PROMOTION, Lock.CHANGE)) as line:
         previous = line.current
         if previous == version:
             return Promotion(name, version, True, line.predecessor(version))
         champion = read_version(line.client, name, previous) if previous else None
-        with nullcontext() if dry_run else line.meanwhile():
+        with nullcontext() if dry_run else line.unlocked():
             criteria = tuple(judge(champion))
         promoted = bool(criteria) and all(criterion.passed for criterion in criteria) and not dry_run
         if promoted:
@@ -67,21 +65,21 @@ def promote(
 
 
 def rollback(settings: Settings, use_case: UseCase, *, to: str | None = None, reason: str) -> Promotion:
-    """Brings back a version that was in Production before: `to`, or else the one that the current one replaced.
+    """Puts a version back into Production: `to`, or else the one that the current version replaced.
 
-    The reason is kept in the history, and as a tag of the version that leaves. A version that is in Production already
-    stays there, so that the same call with `to` may be repeated. Raises ModelError where there is nothing to go back
-    to, where `to` has never been in Production (only the gate lets a version in for the first time), where the store
-    no longer gives what the version takes, or where another promotion or rollback of the model is going on.
+    The reason is kept in the history, and as a tag of the replaced version. A version that is in Production already
+    stays there, so a call with `to` can be repeated. Raises ModelError where there is no version to go back to, where
+    `to` has never been in Production, where the store or the request no longer gives the version's features, or where
+    another promotion or rollback of the model is going on.
     """
     name = use_case.model_name
-    with succession(settings, name, turns=[Turn.CHANGE]) as line:
+    with succession(settings, name, locks=[Lock.CHANGE]) as line:
         current = line.current
         if current is None:
             raise ModelError(f"No version of {name} is in Production: promote one first.")
         target = to or line.predecessor(current)
         if target is None:
-            raise ModelError(f"{name} version {current} was the first in Production: name the version to go to.")
+            raise ModelError(f"{name} version {current} was the first in Production: name another with --to.")
         version = read_version(line.client, name, target)
         if not line.was_in_production(target):
             raise ModelError(f"{name} version {target} has never been in Production: promote it through the gate.")
@@ -92,12 +90,12 @@ def rollback(settings: Settings, use_case: UseCase, *, to: str | None = None, re
 
 
 def _require_fit(settings: Settings, use_case: UseCase, version: ModelVersion) -> None:
-    """Raises ModelError, naming the features that differ, where the version could no longer answer."""
+    """Raises ModelError, naming the features that differ, where the version could no longer predict."""
     use_case.check_model(version.facts)
-    if isinstance(use_case.source, FromStore) and (found := mismatch(settings, version.facts.contract)):
+    if isinstance(use_case.source, FromStore) and (difference := mismatch(settings, version.facts.contract)):
         raise ModelError(
-            f"{version.name} version {version.version} could not answer any more: {found} "
-            "Or roll back to another version with --to."
+            f"{version.name} version {version.version} could not answer any more: {difference} "
+            "Or choose another version with --to."
         )
 
 
@@ -109,6 +107,6 @@ def _change(
 
 
 def _plain(criterion: Criterion) -> dict[str, Any]:
-    """As JSON, which has neither NumPy's types nor a number that is none."""
+    """Plain data for JSON: no NumPy types, and NaN and infinity as text."""
     figures = {key: float(value) if isfinite(value) else str(value) for key, value in criterion.figures.items()}
     return vars(criterion) | {"passed": bool(criterion.passed), "figures": figures}

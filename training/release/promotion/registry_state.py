@@ -1,8 +1,8 @@
-"""A model's history -> what MLflow shows: stage, tags and alias `production`; and which version holds the alias.
+"""A model's history -> what MLflow shows: stages, tags and the alias `production`.
 
-The history is the truth and MLflow its picture: `align` draws it again wherever they differ, as often as one likes.
-The alias is moved when all else of a version is in place, for it is what is read; the stage is for people, and for
-`models:/NAME/Production`. The tags of the registered model come last: they say that the entry's work is done.
+`synchronize` updates MLflow wherever it differs from the history. Readers follow the alias, so it moves when all else
+of a version is in place; the stage is for people, and for `models:/NAME/Production`. The registered model's tag is set
+last: it marks the entry as done.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ from datetime import UTC
 from functools import partial
 from typing import TYPE_CHECKING
 
-from training.release.promotion.hash_chain import Witness, effective, was_in_production
+from training.release.promotion.hash_chain import EntryReference, effective, was_in_production
 from training.release.promotion.history import Entry, Event
 from training.release.registry.versions import ALIAS, alias_of
 from training.tracking.client import stages_allowed
@@ -23,17 +23,17 @@ STAGE, ARCHIVED, NO_STAGE = "Production", "Archived", "None"
 PROMOTED_AT, PROMOTED_FROM = "promoted_at", "promoted_from"
 ROLLED_BACK_AT, ROLLED_BACK_BECAUSE = "rolled_back_at", "rolled_back_because"
 HISTORY_ENTRY = "history_entry"
-"""Seq and hash of an entry in one tag, so that a process cannot be killed between the two."""
+"""Seq and hash of an entry, in one tag: a kill cannot separate them."""
 
-TOLD = (PROMOTED_AT, PROMOTED_FROM, ROLLED_BACK_AT, ROLLED_BACK_BECAUSE)
-KEYS = (*TOLD, HISTORY_ENTRY)
+EVENT_TAGS = (PROMOTED_AT, PROMOTED_FROM, ROLLED_BACK_AT, ROLLED_BACK_BECAUSE)
+VERSION_TAGS = (*EVENT_TAGS, HISTORY_ENTRY)
 
 Step = Callable[[], object]
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What MLflow shows of a registered model: who holds the alias, stage and tags of each version, its own tags."""
+class RegistryState:
+    """A registered model in MLflow: the version with the alias, each version's stage and tags, the model's own tags."""
 
     name: str
     alias: str | None
@@ -47,21 +47,21 @@ class Shown:
         return {version for version, stage in self.stages.items() if stage == STAGE}
 
     @property
-    def done(self) -> Witness | None:
-        """The last entry whose work was done to its end."""
-        return _witness(self.model_tags)
+    def done(self) -> EntryReference | None:
+        """The last entry that MLflow was fully updated for."""
+        return _reference(self.model_tags)
 
     @property
-    def witnesses(self) -> list[Witness]:
-        """The entries that are named by the tags of the model and of the version that holds the alias."""
-        return [each for tags in (self.model_tags, self.tags.get(self.alias or "", {})) if (each := _witness(tags))]
+    def references(self) -> list[EntryReference]:
+        """The entries that the tags of the model and of the version with the alias name."""
+        return [each for tags in (self.model_tags, self.tags.get(self.alias or "", {})) if (each := _reference(tags))]
 
 
-def read_shown(client: "MlflowClient", name: str) -> Shown:
-    """What MLflow shows now; nothing where the model is not registered."""
+def read_registry_state(client: "MlflowClient", name: str) -> RegistryState:
+    """MLflow's state now; empty where the model is not registered."""
     models = client.search_registered_models(f"name='{name}'")
     versions = {str(each.version): each for each in client.search_model_versions(f"name='{name}'")}
-    return Shown(
+    return RegistryState(
         name,
         alias_of(models),
         stages={number: each.current_stage for number, each in versions.items()},
@@ -70,70 +70,67 @@ def read_shown(client: "MlflowClient", name: str) -> Shown:
     )
 
 
-def align(client: "MlflowClient", shown: Shown, entries: Sequence[Entry]) -> None:
-    """Makes MLflow show what the history says.
-
-    Each step may fail or be the last of a killed process: the next call does what is left.
-    """
+def synchronize(client: "MlflowClient", state: RegistryState, entries: Sequence[Entry]) -> None:
+    """Updates MLflow to the history. Where a step fails or the process is killed, the next call does the rest."""
     with stages_allowed():
-        for step in steps_left(client, shown, entries):
+        for step in pending_steps(client, state, entries):
             step()
 
 
-def difference(shown: Shown, head: Entry) -> str:
-    """In words, why MLflow does not show what the newest entry says, where it does not."""
-    place = f"entry {head.seq} ({head.event}, version {head.version or 'none'} in Production)"
-    if shown.done is None or shown.done.seq < head.seq:
-        return f"the work of {place} is half done"
-    alias, stages = shown.alias or "nothing", ", ".join(sorted(shown.in_production)) or "nothing"
-    return f"MLflow was changed by hand after {place}: alias `production` on {alias}, stage Production on {stages}"
+def describe_difference(state: RegistryState, head: Entry) -> str:
+    """Why MLflow differs from the newest entry: an unfinished update, or a change by hand."""
+    entry = f"entry {head.seq} ({head.event}, version {head.version or 'none'} in Production)"
+    if state.done is None or state.done.seq < head.seq:
+        return f"the work of {entry} is half done"
+    alias, stages = state.alias or "nothing", ", ".join(sorted(state.in_production)) or "nothing"
+    return f"MLflow was changed by hand after {entry}: alias `production` on {alias}, stage Production on {stages}"
 
 
-def steps_left(client: "MlflowClient", shown: Shown, entries: Sequence[Entry]) -> list[Step]:
-    """What is still to be done until MLflow shows what the history says: nothing where there is none."""
-    return list(_steps(client, shown, entries)) if entries else []
+def pending_steps(client: "MlflowClient", state: RegistryState, entries: Sequence[Entry]) -> list[Step]:
+    """The updates that MLflow needs to agree with the history; none for an empty history."""
+    return list(_steps(client, state, entries)) if entries else []
 
 
-def _steps(client: "MlflowClient", shown: Shown, entries: Sequence[Entry]) -> Iterator[Step]:
-    name, head = shown.name, entries[-1]
-    yield from _stages(client, shown, entries)
-    for version in sorted(shown.tags.keys() & {each.version for each in entries}):
-        yield from _tags(client, shown, version, wanted=tags_of(entries, version))
-    if head.version != shown.alias:
+def _steps(client: "MlflowClient", state: RegistryState, entries: Sequence[Entry]) -> Iterator[Step]:
+    name, head = state.name, entries[-1]
+    yield from _stages(client, state, entries)
+    for version in sorted(state.tags.keys() & {each.version for each in entries}):
+        yield from _tags(client, state, version, wanted=expected_tags(entries, version))
+    if head.version != state.alias:
         if head.version:
             yield partial(client.set_registered_model_alias, name, ALIAS, head.version)
         else:
             yield partial(client.delete_registered_model_alias, name, ALIAS)
-    if shown.model_tags.get(HISTORY_ENTRY) != _named(head):
-        yield partial(client.set_registered_model_tag, name, HISTORY_ENTRY, _named(head))
+    if state.model_tags.get(HISTORY_ENTRY) != _entry_tag(head):
+        yield partial(client.set_registered_model_tag, name, HISTORY_ENTRY, _entry_tag(head))
 
 
-def _stages(client: "MlflowClient", shown: Shown, entries: Sequence[Entry]) -> Iterator[Step]:
-    """The version in Production, and no other; a version whose only promotion was undone has no stage, as before."""
-    name, version = shown.name, entries[-1].version
-    for other in sorted(shown.in_production - {version}):
+def _stages(client: "MlflowClient", state: RegistryState, entries: Sequence[Entry]) -> Iterator[Step]:
+    """One version in stage Production. Others are archived, or lose the stage if their only promotion was undone."""
+    name, version = state.name, entries[-1].version
+    for other in sorted(state.in_production - {version}):
         stage = ARCHIVED if was_in_production(entries, other) else NO_STAGE
         if stage == NO_STAGE or version is None:
             yield partial(client.transition_model_version_stage, name, other, stage)
-    if version and shown.in_production != {version}:
+    if version and state.in_production != {version}:
         yield partial(client.transition_model_version_stage, name, version, STAGE, archive_existing_versions=True)
 
 
-def _tags(client: "MlflowClient", shown: Shown, version: str, *, wanted: Mapping[str, str]) -> Iterator[Step]:
-    for key in KEYS:
-        if key in wanted and shown.tags[version].get(key) != wanted[key]:
-            yield partial(client.set_model_version_tag, shown.name, version, key, wanted[key])
-        elif key not in wanted and key in shown.tags[version]:
-            yield partial(client.delete_model_version_tag, shown.name, version, key)
+def _tags(client: "MlflowClient", state: RegistryState, version: str, *, wanted: Mapping[str, str]) -> Iterator[Step]:
+    for key in VERSION_TAGS:
+        if key in wanted and state.tags[version].get(key) != wanted[key]:
+            yield partial(client.set_model_version_tag, state.name, version, key, wanted[key])
+        elif key not in wanted and key in state.tags[version]:
+            yield partial(client.delete_model_version_tag, state.name, version, key)
 
 
-def tags_of(entries: Sequence[Entry], version: str) -> dict[str, str]:
-    """The tags of a version that follow from the entries that stand."""
+def expected_tags(entries: Sequence[Entry], version: str) -> dict[str, str]:
+    """The tags of a version that follow from the effective entries."""
     tags: dict[str, str] = {}
     for entry in effective(entries):
         at = entry.at.astimezone(UTC).isoformat(timespec="seconds")
         if entry.version == version:
-            tags[HISTORY_ENTRY] = _named(entry)
+            tags[HISTORY_ENTRY] = _entry_tag(entry)
             if entry.event == Event.ADOPTED:
                 tags |= entry.evidence.get("tags", {})
             elif entry.event == Event.PROMOTED:
@@ -143,10 +140,10 @@ def tags_of(entries: Sequence[Entry], version: str) -> dict[str, str]:
     return tags
 
 
-def _named(entry: Entry) -> str:
+def _entry_tag(entry: Entry) -> str:
     return f"{entry.seq} {entry.hash}"
 
 
-def _witness(tags: Mapping[str, str]) -> Witness | None:
+def _reference(tags: Mapping[str, str]) -> EntryReference | None:
     seq, _, digest = tags.get(HISTORY_ENTRY, "").partition(" ")
-    return Witness(int(seq), digest) if seq.isdecimal() else None
+    return EntryReference(int(seq), digest) if seq.isdecimal() else None

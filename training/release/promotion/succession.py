@@ -1,8 +1,8 @@
-"""Which version is in Production after which: history and registry of one model, while nobody else changes them.
+"""Which version is in Production after which: history and registry of one model, changed under a lock.
 
-The protocol of every change: take the turn; bring MLflow to the newest entry, which finishes what a killed run left;
-decide; append an entry, which is the decision; bring MLflow to that one. Where MLflow fails, an entry takes it back.
-While a gate judges, a rollback may have the turn: what was there before is asked once more when the entry is appended.
+Every change: acquire the lock; update MLflow to the newest entry, which finishes what a killed process left; append an
+entry, which is the decision; update MLflow to it. Where MLflow fails, a further entry undoes the change. A rollback
+may run while a gate judges, so the version in Production is checked again when the entry is appended.
 """
 
 import logging
@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 from asof.errors import ModelError
 from asof.settings import Settings
 from training.data.snapshots.provenance import actor
-from training.release.promotion.hash_chain import breaks, losses, predecessor, was_in_production
+from training.release.promotion.hash_chain import chain_errors, missing_entries, predecessor, was_in_production
 from training.release.promotion.history import Change, Connection, Entry, Event, append, read_history, reading, writing
-from training.release.promotion.locks import Turn, give_back, take
+from training.release.promotion.locks import Lock, acquire, release
 from training.release.promotion.registry_state import (
+    EVENT_TAGS,
     PROMOTED_AT,
     PROMOTED_FROM,
-    TOLD,
-    Shown,
-    align,
-    difference,
-    read_shown,
-    steps_left,
+    RegistryState,
+    describe_difference,
+    pending_steps,
+    read_registry_state,
+    synchronize,
 )
 from training.release.registry.versions import production_number
 from training.tracking.client import open_tracking
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 class Succession:
-    """One model's history and registry. What it says is read anew each time."""
+    """One model's history and registry; each property reads again."""
 
     def __init__(self, settings: Settings, name: str, connection: Connection) -> None:
         self.name = name
@@ -51,12 +51,12 @@ class Succession:
 
     @property
     def current(self) -> str | None:
-        """The version in Production: what the history says, or the alias where there is none yet."""
+        """The version in Production by the history, or by the alias where there is no history yet."""
         entries = self.entries
         return entries[-1].version if entries else production_number(self.client, self.name)
 
     def predecessor(self, version: str) -> str | None:
-        """The version that this one replaced when it was promoted, or None where it was the first."""
+        """The version that this one replaced when it was promoted; None for the first."""
         return predecessor(self.entries, version)
 
     def was_in_production(self, version: str) -> bool:
@@ -64,115 +64,113 @@ class Succession:
         return was_in_production(self.entries, version)
 
     def add(self, change: Change) -> None:
-        """Appends the entry and brings MLflow to it; where that fails, both are put back and the error goes on.
+        """Appends the entry and updates MLflow; where that fails, undoes both and raises the error.
 
-        Raises ModelError where what is in Production is no longer what the change says was there, and where not all
-        could be put back.
+        Raises ModelError where the version in Production is no longer `change.previous`, or where undoing fails.
         """
-        found = {self.current, production_number(self.client, self.name)}
-        if found != {change.previous}:
+        now = {self.current, production_number(self.client, self.name)}
+        if now != {change.previous}:
             raise ModelError(
-                f"What is in Production of {self.name} has changed meanwhile (it was {change.previous or 'nothing'}, "
-                f"now there is {' or '.join(str(each or 'nothing') for each in found - {change.previous})}): try again."
+                f"The production version of {self.name} has changed meanwhile (it was {change.previous or 'none'}, "
+                f"now it is {' or '.join(str(each or 'none') for each in now - {change.previous})}): try again."
             )
         self._append(change)
         try:
-            self._align()
+            self._synchronize()
         except BaseException as error:
             self._undo(change, error)
             raise
 
-    def settle(self) -> None:
-        """Brings MLflow to the newest entry; or, where MLflow knows what the history does not, adopts what it shows."""
-        shown, entries = read_shown(self.client, self.name), self.entries
-        for finding in breaks(entries):
-            log.warning("The history of %s is broken: %s. See `python -m flows history`.", self.name, finding)
-        if lost := _unknown(shown, entries):
-            self._append(*_adopted(shown, entries, lost))
-            log.warning("Version %s of %s, as MLflow shows it, was adopted: %s.", shown.alias, self.name, lost)
-            self._align()
-        elif steps_left(self.client, shown, entries):
-            log.warning("%s: %s. It is brought to what the history says.", self.name, difference(shown, entries[-1]))
-            self._align()
+    def reconcile(self) -> None:
+        """Updates MLflow to the newest entry; or adopts MLflow's state where the history lacks it."""
+        state, entries = read_registry_state(self.client, self.name), self.entries
+        for error in chain_errors(entries):
+            log.warning("The history of %s is broken: %s. See `python -m flows history`.", self.name, error)
+        if reason := _reason_to_adopt(state, entries):
+            self._append(*_adoptions(state, entries, reason))
+            log.warning("Version %s of %s, as MLflow shows it, was adopted: %s.", state.alias, self.name, reason)
+            self._synchronize()
+        elif pending_steps(self.client, state, entries):
+            log.warning("%s: %s. Updating MLflow.", self.name, describe_difference(state, entries[-1]))
+            self._synchronize()
 
     @contextmanager
-    def meanwhile(self) -> Iterator[None]:
-        """Lets others have the turn to change for a block."""
-        give_back(self._connection, Turn.CHANGE, self.name)
+    def unlocked(self) -> Iterator[None]:
+        """Releases the lock on changes for a block."""
+        release(self._connection, Lock.CHANGE, self.name)
         yield
-        take(self._connection, Turn.CHANGE, self.name)
+        acquire(self._connection, Lock.CHANGE, self.name)
 
     def _append(self, *changes: Change) -> None:
         append(self._connection, self.name, changes, who=self._who)
 
-    def _align(self) -> None:
-        align(self.client, read_shown(self.client, self.name), self.entries)
+    def _synchronize(self) -> None:
+        synchronize(self.client, read_registry_state(self.client, self.name), self.entries)
 
     def _undo(self, change: Change, error: BaseException) -> None:
         try:
-            self._append(_back(self.entries, f"{type(error).__name__}: {error}"))
-            self._align()
-        except Exception as another:
+            self._append(_reverted(self.entries, f"{type(error).__name__}: {error}"))
+            self._synchronize()
+        except Exception as second:
             raise ModelError(
-                f"{self.name} version {change.version} could not be {change.event} ({error}), nor could all be put "
-                f"back ({another}): alias and stage may disagree. The history counts (`python -m flows history`); the "
-                "next promotion or rollback brings MLflow to it."
+                f"{self.name} version {change.version} could not be {change.event} ({error}), and undoing it failed "
+                f"({second}): alias and stage may disagree. See `python -m flows history`; the next promotion or "
+                "rollback updates MLflow."
             ) from error
 
 
 @contextmanager
-def succession(settings: Settings, name: str, *, turns: Sequence[Turn]) -> Iterator[Succession]:
-    """The model's succession while this process has the turns, with MLflow brought to the history; a promotion takes
-    both. Without a turn nothing can be changed.
+def succession(settings: Settings, name: str, *, locks: Sequence[Lock]) -> Iterator[Succession]:
+    """The model's succession while this process holds the locks, with MLflow up to date; read-only without a lock.
 
     Raises ModelError where another promotion or rollback of the model is going on.
     """
-    with writing(settings) if turns else reading(settings) as connection:
-        for turn in turns:
-            take(connection, turn, name)
+    with writing(settings) if locks else reading(settings) as connection:
+        for lock in locks:
+            acquire(connection, lock, name)
         line = Succession(settings, name, connection)
-        if turns:
-            line.settle()
+        if locks:
+            line.reconcile()
         yield line
 
 
-def _unknown(shown: Shown, entries: list[Entry]) -> str:
-    """In words, why the history cannot say what is in Production; empty where it can."""
-    if lost := losses(entries, shown.witnesses):
-        return "; ".join(lost)
+def _reason_to_adopt(state: RegistryState, entries: list[Entry]) -> str:
+    """Why the history does not know what is in Production; empty where it does."""
+    if missing := missing_entries(entries, state.references):
+        return "; ".join(missing)
     if not entries:
-        return "there was no history yet" if shown.alias else ""
+        return "there was no history yet" if state.alias else ""
     version = entries[-1].version
-    return f"version {version} is gone from MLflow" if version and version not in shown.stages else ""
+    return f"version {version} is gone from MLflow" if version and version not in state.stages else ""
 
 
-def _adopted(shown: Shown, entries: list[Entry], why: str) -> list[Change]:
-    """What is in Production, and before it what has been there by its tags and the history does not know.
+def _adoptions(state: RegistryState, entries: list[Entry], reason: str) -> list[Change]:
+    """The version in Production, after those that by their tags were there before and that the history lacks.
 
-    Their tags are kept as evidence, so that they follow from the history from now on.
+    Their tags are kept as evidence, so that `expected_tags` gives them again.
     """
-    known = {shown.alias, *(entry.version for entry in entries)}
-    further = [number for number, tags in shown.tags.items() if PROMOTED_AT in tags and number not in known]
-    line = [*sorted(further, key=lambda number: shown.tags[number][PROMOTED_AT]), shown.alias]
-    return [_adopt(shown, version, why) for version in line]
+    known = {state.alias, *(entry.version for entry in entries)}
+    earlier = [number for number, tags in state.tags.items() if PROMOTED_AT in tags and number not in known]
+    versions = [*sorted(earlier, key=lambda number: state.tags[number][PROMOTED_AT]), state.alias]
+    return [_adoption(state, version, reason) for version in versions]
 
 
-def _adopt(shown: Shown, version: str | None, why: str) -> Change:
-    tags = shown.tags.get(version or "", {})
-    evidence = {"tags": {key: tags[key] for key in TOLD if key in tags}}
-    before, fingerprint = tags.get(PROMOTED_FROM) or None, tags.get("fingerprint", "")
-    return Change(Event.ADOPTED, version, before, reason=why, evidence=evidence, fingerprint=fingerprint)
+def _adoption(state: RegistryState, version: str | None, reason: str) -> Change:
+    tags = state.tags.get(version or "", {})
+    evidence = {"tags": {key: tags[key] for key in EVENT_TAGS if key in tags}}
+    previous, fingerprint = tags.get(PROMOTED_FROM) or None, tags.get("fingerprint", "")
+    return Change(Event.ADOPTED, version, previous, reason=reason, evidence=evidence, fingerprint=fingerprint)
 
 
-def _back(entries: list[Entry], why: str) -> Change:
-    """What takes the newest entry back: the version before it is in Production again."""
+def _reverted(entries: list[Entry], reason: str) -> Change:
+    """The change that undoes the newest entry."""
     head = entries[-1]
     before = next((each for each in reversed(entries[:-1]) if each.version == head.previous), None)
     return Change(
         Event.UNDONE,
         head.previous,
         head.version,
-        reason=why,
+        reason=reason,
         evidence={"undone": head.seq},
         fingerprint=before.fingerprint if before else "",
         bento=before.bento if before else "",

@@ -1,4 +1,4 @@
-"""A registered version, or a run's id -> LoggedModel: which model a bundle is to hold."""
+"""A registered version, or a run's id -> LoggedModel."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LoggedModel:
-    """A model as its run logged it: where MLflow keeps it, and its number in the registry (None: not registered)."""
+    """A model in MLflow: its URI, run and facts, and its number in the registry (None: not registered)."""
 
     name: str
     version: str | None
@@ -28,7 +28,7 @@ class LoggedModel:
 
     @property
     def tag(self) -> str:
-        """Its name in BentoML's store: the same model, the same tag."""
+        """Its tag in BentoML's model store."""
         return model_tag(self.name, self.version, self.run_id)
 
 
@@ -39,25 +39,27 @@ def of_version(version: ModelVersion) -> LoggedModel:
 
 
 def of_run(settings: Settings, use_case: UseCase, run_id: str) -> LoggedModel:
-    """The model that a run logged, whether it was registered or not.
+    """The model that a run logged, registered or not.
 
-    Raises ModelError where there is no such run, where it logged no model, or one that is not of this use case.
+    Raises ModelError where there is no such run, or where it logged no model of this use case.
     """
     client = open_tracking(settings)
     uri = _model_uri(_run(client, run_id))
     import mlflow
 
-    told = (mlflow.models.Model.load(uri).metadata or {}).get("asof")
-    if told is None:
+    metadata = (mlflow.models.Model.load(uri).metadata or {}).get("asof")
+    if metadata is None:
         raise ModelError(f"The model of run {run_id} was not trained by AsOf: train one here.")
-    facts = ModelFacts.from_dict(told)
+    facts = ModelFacts.from_dict(metadata)
     if facts.use_case != use_case.name:
-        raise ModelError(f"The model of run {run_id} is of {facts.use_case!r}, not of {use_case.name!r}: name its own.")
+        raise ModelError(
+            f"The model of run {run_id} is of {facts.use_case!r}, not of {use_case.name!r}: choose another run."
+        )
     return LoggedModel(use_case.model_name, _number(client, use_case, run_id), run_id, uri=uri, facts=facts)
 
 
 def _number(client: "MlflowClient", use_case: UseCase, run_id: str) -> str | None:
-    """The number under which the registry knows the run's model, or None."""
+    """The run's version in the registry, or None."""
     known = client.search_model_versions(f"name='{use_case.model_name}' and run_id='{run_id}'")
     return str(known[0].version) if known else None
 
@@ -71,10 +73,10 @@ def _run(client: "MlflowClient", run_id: str) -> "Run":
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
         raise ModelError(
-            f"MLflow knows no run {run_id!r}: see `python -m flows retrain`, or MLflow's pages."
+            f"MLflow knows no run {run_id!r}: look its id up in MLflow, or run `python -m flows retrain`."
         ) from error
     if run.info.lifecycle_stage != "active":
-        raise ModelError(f"Run {run_id} was deleted: restore it (`mlflow runs restore`), or take another.")
+        raise ModelError(f"Run {run_id} was deleted: restore it (`mlflow runs restore`), or choose another.")
     return run
 
 
@@ -82,5 +84,5 @@ def _model_uri(run: "Run") -> str:
     """The newest model that the run logged."""
     outputs = run.outputs.model_outputs if run.outputs else []
     if not outputs:
-        raise ModelError(f"Run {run.info.run_id} ({run.info.status.lower()}) logged no model: take one that finished.")
+        raise ModelError(f"Run {run.info.run_id} ({run.info.status.lower()}) logged no model: choose a finished run.")
     return f"models:/{max(outputs, key=lambda output: output.step).model_id}"

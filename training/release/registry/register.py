@@ -1,4 +1,4 @@
-"""Evaluation -> ModelVersion in MLflow's registry; and back: versions, the one in Production, their models."""
+"""Evaluation -> ModelVersion in MLflow's registry."""
 
 from typing import TYPE_CHECKING
 
@@ -12,17 +12,16 @@ if TYPE_CHECKING:
 
 
 def register(settings: Settings, evaluation: Evaluation) -> ModelVersion:
-    """Makes a version of the evaluated model, under the use case's `model_name`; once for each run.
+    """Registers the evaluated model under its `model_name`; a run that is registered already keeps its version.
 
-    Raises UntrustedModel where the model is not, to the last byte, what `training.models.evaluation.seal` signed when
-    it was evaluated."""
+    Raises UntrustedModel where its files are not those that `training.models.evaluation.seal` signed."""
     client, name = open_tracking(settings), evaluation.model_name
     with verified_folder(settings, evaluation.model_uri) as verified:
         signer = verified.of_run(evaluation.run_id).signed_by
-    _make_model(client, name)
+    _create_model(client, name)
     if known := client.search_model_versions(f"name='{name}' and run_id='{evaluation.run_id}'"):
         return read_version(client, name, str(known[0].version))
-    made = client.create_model_version(
+    created = client.create_model_version(
         name,
         evaluation.model_uri,
         run_id=evaluation.run_id,
@@ -38,10 +37,10 @@ def register(settings: Settings, evaluation: Evaluation) -> ModelVersion:
             "auc": f"{evaluation.metrics['auc']:.4f}",
         },
     )
-    return read_version(client, name, str(made.version))
+    return read_version(client, name, str(created.version))
 
 
-def _make_model(client: "MlflowClient", name: str) -> None:
+def _create_model(client: "MlflowClient", name: str) -> None:
     from mlflow.exceptions import MlflowException
 
     try:

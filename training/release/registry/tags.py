@@ -1,4 +1,4 @@
-"""A version or a run -> the tags that its model and its Bento have in BentoML's stores: same input, same tags."""
+"""The tags of a model and of its Bento in BentoML's stores: same input, same tags."""
 
 import hashlib
 
@@ -9,23 +9,23 @@ BENTOFILE = PROJECT / "bentofile.yaml"
 
 
 def model_tag(name: str, version: str | None, run_id: str) -> str:
-    """The tag of the model that a run logged; `version` is its number in the registry (None: not registered)."""
+    """The tag of a run's model; `version` is its number in the registry (None: not registered)."""
     number = f"v{version}" if version else "run"
     return f"{name}:{number}-{run_id[:8]}"
 
 
 def bento_tag(model_tag: str, keys: TrustedKeys) -> str:
-    """The tag of the Bento that holds the model, the keys that it trusts, and the sources as they are now."""
+    """The tag of a Bento with this model, these trusted keys, and the current sources."""
     return f"{model_tag}-{_digest(public_text(keys))[:8]}"
 
 
 def code_tag(name: str, keys: str) -> str:
-    """The tag of the Bento that holds no model: the sources as they are now, and the keys' text if it trusts any."""
+    """The tag of a Bento without a model: the current sources, and the trusted keys as text (or empty)."""
     return f"{name}:code-{_digest(keys)[:8]}"
 
 
 def _digest(keys: str) -> str:
-    """SHA-256 over the keys, bentofile.yaml and every file that its allow-list names."""
+    """SHA-256 of the keys, bentofile.yaml and every file that it includes."""
     import yaml
 
     patterns = yaml.safe_load(BENTOFILE.read_text())["include"]

@@ -1,6 +1,5 @@
-"""Versions of a registered model: found by number or alias, read, downloaded, verified and loaded."""
+"""Versions of a registered model, by number or alias: metadata, verified files, and the fitted estimator."""
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from asof.trust.signed_manifest import VerifiedFolder, verify_folder
 from asof.trust.signing_keys import trusted_keys
 from asof.trust.trusted_types import load_trusted
 from asof.use_case import UseCase
+from training.tracking.artifacts import downloaded
 from training.tracking.client import open_tracking
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ ALIAS = "production"
 
 
 def production_number(client: "MlflowClient", name: str) -> str | None:
-    """The number of the version that the alias `production` names, or None."""
+    """The number of the version with the alias `production`, or None."""
     return alias_of(client.search_registered_models(f"name='{name}'"))
 
 
@@ -37,7 +37,7 @@ def alias_of(models: "Sequence[RegisteredModel]") -> str | None:
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """One version of a registered model. `metrics` are those of its search, if any, and of its evaluation."""
+    """One version of a registered model. `metrics` are those of its run: of the evaluation, and of a search."""
 
     name: str
     version: str
@@ -47,38 +47,37 @@ class ModelVersion:
 
 
 def model_version(settings: Settings, use_case: UseCase, version: str) -> ModelVersion:
-    """A registered version of the use case. Raises ModelError where there is none, or where it is not one of ours."""
+    """A registered version of the use case. Raises ModelError where there is none, or where AsOf did not train it."""
     return read_version(open_tracking(settings), use_case.model_name, version)
 
 
 def production(settings: Settings, use_case: UseCase) -> ModelVersion | None:
-    """The version that the alias `production` names, or None."""
+    """The version with the alias `production`, or None."""
     client = open_tracking(settings)
     number = production_number(client, use_case.model_name)
     return read_version(client, use_case.model_name, number) if number else None
 
 
 def load_model(settings: Settings, version: ModelVersion) -> "ClassifierMixin":
-    """The fitted scikit-learn model of a version; nothing is built from it before signature and types are checked.
+    """The fitted scikit-learn estimator of a version; signature and types are checked before anything is built.
 
-    Raises UntrustedModel where its bytes are not what was signed, or where it holds a type that is not trusted;
-    ModelError where it is not kept with skops.
+    Raises UntrustedModel where its files are not those that were signed, or where it holds a type that is not trusted;
+    ModelError where it was not saved with skops.
     """
     with verified_version(settings, version) as verified:
         return estimator_in(verified)
 
 
 def estimator_in(verified: VerifiedFolder) -> "ClassifierMixin":
-    """The fitted model in a folder that was found right. Raises as `load_model` does."""
-    named = f"The model of run {verified.manifest.run_id}"
-    return load_trusted(verified.read(_skops_file(named, verified.folder)))
+    """The fitted estimator in a verified folder. Raises as `load_model` does."""
+    return load_trusted(verified.read(_skops_file(f"The model of run {verified.manifest.run_id}", verified.folder)))
 
 
 @contextmanager
 def verified_version(settings: Settings, version: ModelVersion) -> Iterator[VerifiedFolder]:
-    """A copy of all that MLflow keeps of a version, for the time of a block.
+    """A verified copy of a version's files, for a block.
 
-    Raises UntrustedModel as `verify_folder`, and where it was signed for another run.
+    Raises UntrustedModel as `verify_folder` does, and where they were signed for another run.
     """
     with verified_folder(settings, _uri(version.name, version.version)) as verified:
         yield verified.of_run(version.run_id)
@@ -86,39 +85,31 @@ def verified_version(settings: Settings, version: ModelVersion) -> Iterator[Veri
 
 @contextmanager
 def verified_folder(settings: Settings, uri: str) -> Iterator[VerifiedFolder]:
-    """A copy of all that MLflow keeps of a model, for the time of a block. Raises UntrustedModel as `verify_folder`."""
-    open_tracking(settings)
-    import mlflow
-
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
+    """A verified copy of a model's files, for a block. Raises UntrustedModel as `verify_folder` does."""
+    with downloaded(settings, uri) as copy:
         yield verify_folder(copy, trusted_keys(settings))
 
 
 @contextmanager
 def model_file(settings: Settings, version: ModelVersion) -> Iterator[Path]:
-    """A copy of the version's skops file, for the time of a block. Raises ModelError where it is kept otherwise."""
-    open_tracking(settings)
-    import mlflow
-
+    """A copy of the version's skops file, for a block. Raises ModelError where it was not saved with skops."""
     uri = _uri(version.name, version.version)
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
+    with downloaded(settings, uri) as copy:
         yield copy / _skops_file(uri, copy)
 
 
-def _skops_file(named: str, folder: Path) -> str:
-    """The name of the estimator's file, as MLmodel tells it. Raises ModelError where it is kept otherwise."""
+def _skops_file(model: str, folder: Path) -> str:
+    """The name of the estimator's file, from MLmodel. Raises ModelError where it was not saved with skops."""
     import mlflow
 
     flavour: Mapping[str, Any] = mlflow.models.Model.load(str(folder)).flavors.get("sklearn", {})
     if flavour.get("serialization_format") != "skops":
-        raise ModelError(f"{named} is not kept with skops and could run any code when it is loaded: train it again.")
+        raise ModelError(f"{model} was not saved with skops, so loading it could run any code: train it again.")
     return str(flavour["pickled_model"])
 
 
 def read_version(client: "MlflowClient", name: str, number: str) -> ModelVersion:
-    """A version by its number. Raises ModelError where there is none, or where it is not one of ours."""
+    """A version by its number. Raises ModelError where there is none, or where AsOf did not train it."""
     import mlflow
 
     run_id = _run_id(client, name, number)

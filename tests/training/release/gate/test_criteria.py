@@ -7,7 +7,7 @@ from asof.use_case import GateBounds
 from benchmarks.false_promotions import DESIGNS, passed_by_noise
 from training.metrics.classification import Floats
 from training.release.gate.contest import Contest
-from training.release.gate.criteria import ENOUGH, FEWEST, Criterion, judge
+from training.release.gate.criteria import ENOUGH_ROWS, MIN_ROWS_PER_CLASS, Criterion, comparison_criteria
 
 LABELS = np.array([0, 1] * 200, dtype=np.int64)
 NOISE = np.random.default_rng(0).random(400)
@@ -23,7 +23,7 @@ def scores(signal: float) -> Floats:
 
 def criteria(challenger: Floats, champion: Floats | None = None, **bounds: float) -> dict[str, Criterion]:
     contest = Contest(LABELS, challenger, champion, base_rate=0.5, seed=0)
-    return {criterion.name: criterion for criterion in judge(contest, GateBounds(**bounds))}
+    return {criterion.name: criterion for criterion in comparison_criteria(contest, GateBounds(**bounds))}
 
 
 def verdict(challenger: Floats, champion: Floats | None = None, **bounds: float) -> dict[str, bool]:
@@ -84,7 +84,7 @@ def drawn(told: Floats, seed: int) -> Contest:
 @pytest.mark.parametrize("rows", [170, 1750])
 def test_a_calibrated_model_is_not_refused_for_the_noise_of_few_rows(rows: int) -> None:
     told = np.random.default_rng(1).beta(2, 4, rows)
-    passed = [judge(drawn(told, seed), GateBounds())[-1].passed for seed in range(40)]
+    passed = [comparison_criteria(drawn(told, seed), GateBounds())[-1].passed for seed in range(40)]
     assert sum(passed) >= 36  # 97.5 % of 40 is 39
 
 
@@ -92,10 +92,10 @@ def test_a_model_that_says_too_much_is_refused_and_the_bound_decides() -> None:
     told = np.random.default_rng(1).beta(2, 4, 1750)
     contest = drawn(told, seed=0)
     wild = Contest(contest.labels, np.clip(told + 0.15, 0, 1), None, base_rate=0.5, seed=0)
-    found = judge(wild, GateBounds())[-1]
+    found = comparison_criteria(wild, GateBounds())[-1]
     assert (found.name, found.passed) == (CALIBRATED, False)
     assert found.figures["error"] == pytest.approx(0.15, abs=0.04)
-    assert judge(wild, GateBounds(calibration_error=found.figures["error"]))[-1].passed
+    assert comparison_criteria(wild, GateBounds(calibration_error=found.figures["error"]))[-1].passed
 
 
 def test_of_two_equally_good_models_one_replaces_the_other_in_one_of_forty_draws_or_less() -> None:
@@ -106,7 +106,7 @@ def test_of_two_equally_good_models_one_replaces_the_other_in_one_of_forty_draws
         truth = generator.normal(0, 1, 400)
         labels = (generator.random(400) < 1 / (1 + np.exp(-truth))).astype(np.int64)
         ours, theirs = (1 / (1 + np.exp(-0.5 * (truth + generator.normal(0, 1, 400)))) for _ in range(2))
-        found = judge(Contest(labels, ours, theirs, base_rate=0.5, seed=seed), GateBounds())
+        found = comparison_criteria(Contest(labels, ours, theirs, base_rate=0.5, seed=seed), GateBounds())
         promoted += all(each.passed for each in found)
     assert promoted <= 5  # 1.5 are expected, and more than 5 by chance once in two hundred times
 
@@ -129,26 +129,33 @@ def test_noise_passes_in_one_of_forty_draws_or_less(design: str, rows: int, posi
     assert passed_by_noise(design, rows, positives, draws=DRAWS) <= 5
 
 
-@pytest.mark.parametrize(("positives", "negatives"), [(FEWEST - 1, 600), (600, FEWEST - 1), (0, 40), (40, 0), (0, 0)])
+@pytest.mark.parametrize(
+    ("positives", "negatives"), [(MIN_ROWS_PER_CLASS - 1, 600), (600, MIN_ROWS_PER_CLASS - 1), (0, 40), (40, 0), (0, 0)]
+)
 @pytest.mark.parametrize("against", ["nothing", "champion"])
 def test_a_comparison_takes_so_many_rows_of_each_class(positives: int, negatives: int, against: str) -> None:
     labels = np.repeat([1, 0], [positives, negatives])
     perfect = np.clip(labels.astype(np.float64), 0.01, 0.99)
     champion = np.full(labels.size, 0.5) if against == "champion" else None
-    (found,) = judge(Contest(labels, perfect, champion, base_rate=0.5, seed=0), GateBounds())
-    assert (found.name, found.passed) == (ENOUGH, False)
-    assert f"{positives} positives and {negatives} negatives are held out, at least {FEWEST} of each" in found.reason
+    (found,) = comparison_criteria(Contest(labels, perfect, champion, base_rate=0.5, seed=0), GateBounds())
+    assert (found.name, found.passed) == (ENOUGH_ROWS, False)
+    assert (
+        f"{positives} positives and {negatives} negatives are held out, at least {MIN_ROWS_PER_CLASS} of each"
+        in found.reason
+    )
 
 
-@pytest.mark.parametrize("positives", [FEWEST, 600])
+@pytest.mark.parametrize("positives", [MIN_ROWS_PER_CLASS, 600])
 def test_a_good_model_passes_with_the_fewest_rows_of_a_class(positives: int) -> None:
-    labels = np.repeat([1, 0], [positives, 600 + FEWEST - positives])
+    labels = np.repeat([1, 0], [positives, 600 + MIN_ROWS_PER_CLASS - positives])
     generator = np.random.default_rng(0)
     base = float(labels.mean())
     logit = np.log(base / (1 - base)) + 2.5 * (labels - 0.5) + generator.normal(0, 1, labels.size)
     good, weak = (1 / (1 + np.exp(-each)) for each in (logit, generator.permutation(logit)))
     for champion in (None, weak):
-        assert all(each.passed for each in judge(Contest(labels, good, champion, base, seed=0), GateBounds()))
+        assert all(
+            each.passed for each in comparison_criteria(Contest(labels, good, champion, base, seed=0), GateBounds())
+        )
 
 
 @pytest.mark.parametrize("value", [0.1, 0.5])
@@ -156,4 +163,6 @@ def test_a_model_that_says_the_same_of_everybody_is_never_better(value: float) -
     labels = np.repeat([1, 0], [40, 360])
     same = np.full(labels.size, value)
     for champion in (None, same, np.linspace(0, 1, labels.size)):
-        assert not all(each.passed for each in judge(Contest(labels, same, champion, 0.1, seed=0), GateBounds()))
+        assert not all(
+            each.passed for each in comparison_criteria(Contest(labels, same, champion, 0.1, seed=0), GateBounds())
+        )

@@ -1,8 +1,7 @@
 """The history of a registered model: what it says, that nobody rewrites it unnoticed, and that MLflow follows it."""
 
 import json
-import subprocess
-import sys
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,19 +14,20 @@ import psycopg
 import pytest
 
 from asof.errors import ModelError
-from asof.settings import PROJECT, Settings
+from asof.settings import Settings
 from asof.trust.signing_keys import trusted_keys
 from asof.use_case import FromRequest
 from asof.use_cases import load
+from tests.kits.machine.terminal import Done, call_flows, start_flows
 from tests.kits.models.promotion import GOOD, Registry, always, apply_small_features, evaluated, fresh_registry
 from tests.kits.models.training import SMALL, SMALLER, small_use_case
 from tests.kits.store.wide import soon
 from training.data.snapshots.provenance import actor
 from training.models.evaluation.evaluate import Evaluation
 from training.release.gate.criteria import Criterion
-from training.release.promotion.hash_chain import breaks
+from training.release.promotion.hash_chain import chain_errors
 from training.release.promotion.history import Change, Entry, Event, append, read_history, writing
-from training.release.promotion.locks import Turn, take
+from training.release.promotion.locks import Lock, acquire
 from training.release.promotion.promote import promote
 from training.release.registry.tags import bento_tag
 from training.release.registry.versions import ModelVersion, production_number
@@ -231,8 +231,10 @@ def test_a_tail_that_was_cut_off_and_written_otherwise_is_found(four: Registry) 
 def test_a_fork_is_found(four: Registry) -> None:
     entries = four.history()
     twin = replace(entries[3], reason="another")
-    assert breaks(entries) == []
-    assert breaks([*entries, replace(twin, hash=twin.digest)]) == ["entry 4 is there more than once: the history forks"]
+    assert chain_errors(entries) == []
+    assert chain_errors([*entries, replace(twin, hash=twin.digest)]) == [
+        "entry 4 is there more than once: the history forks"
+    ]
     columns = ", ".join(each.name for each in fields(Entry))
     again = f"INSERT INTO promotions ({columns}) SELECT {columns} FROM promotions WHERE model = %s"
     with psycopg.connect(four.settings.conninfo()) as connection, pytest.raises(psycopg.errors.UniqueViolation):
@@ -297,7 +299,7 @@ def test_an_alias_moved_by_hand_while_the_gate_judges_stops_the_promotion(four: 
         four.client.set_registered_model_alias(four.name, "production", "3")
         return [GOOD]
 
-    with pytest.raises(ModelError, match=r"has changed meanwhile \(it was 2, now there is 3\): try again"):
+    with pytest.raises(ModelError, match=r"has changed meanwhile \(it was 2, now it is 3\): try again"):
         four.put("less", meddling)
     assert len(four.history()) == 4
     assert four.put("less").previous == "2"
@@ -404,7 +406,7 @@ def test_a_rollback_does_not_wait_for_a_gate_and_what_that_judges_is_void(four: 
         assert four.rollback().version == "1"
         return [GOOD]
 
-    with pytest.raises(ModelError, match=r"has changed meanwhile \(it was 2, now there is 1\): try again"):
+    with pytest.raises(ModelError, match=r"has changed meanwhile \(it was 2, now it is 1\): try again"):
         four.put("constant", judge)
     assert four.story()[4:] == [("rolled back", "1", "2")]
     assert four.report().mlflow == ""
@@ -413,7 +415,7 @@ def test_a_rollback_does_not_wait_for_a_gate_and_what_that_judges_is_void(four: 
 @pytest.mark.parametrize("change", [Registry.rollback, partial(Registry.put, estimator="less")])
 def test_a_change_is_told_while_another_is_being_made(four: Registry, change: Callable[[Registry], object]) -> None:
     with writing(four.settings) as connection:
-        take(connection, Turn.CHANGE, four.name)
+        acquire(connection, Lock.CHANGE, four.name)
         with pytest.raises(ModelError, match=r"Another promotion or rollback of .* is going on: wait"):
             change(four)
     assert len(four.history()) == 4
@@ -498,11 +500,10 @@ def test_the_terminal_tells_the_history_and_fails_where_it_is_broken(
     churn.put("less")
     churn.put("default")
 
-    def told(*words: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "flows", "history", "churn", *words]
-        return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    def told(*words: str) -> Done:
+        return call_flows(os.environ, "history", "churn", *words)
 
-    table = told()
+    table = start_flows(os.environ, "history", "churn")
     assert (table.returncode, "intact, 2 entries" in table.stdout, "agrees" in table.stdout) == (0, True, True), table
     found = json.loads(told("--json").stdout.splitlines()[-1])
     assert [each["version"] for each in found["entries"]] == ["1", "2"]

@@ -188,7 +188,7 @@ def test_the_same_rows_under_another_fingerprint_are_compared(registry: Registry
 
 def test_a_version_from_before_rows_were_digested_is_to_be_trained_again(registry: Registry) -> None:
     old = drawn(registry.version("default"), rows_digest="")
-    with pytest.raises(ModelError, match=r"rows not recorded, now \w{12}\): nobody can tell"):
+    with pytest.raises(ModelError, match=r"rows not recorded, now \w{12}\): it is unknown"):
         hold_contest(registry.settings, old, None, training_set_for=set_for)
 
 
