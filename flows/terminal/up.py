@@ -1,7 +1,6 @@
 """A use case -> the stack of this machine, whose prediction service follows what is in Production: `make up`."""
 
-from asof.errors import ServingError
-from asof.serving.prediction.live import NOTHING
+from asof.errors import NO_MODEL_YET, ServingError
 from asof.settings import Settings, export
 from asof.trust.signing_keys import public_text, signing_key, trusted_keys
 from asof.use_case import UseCase
@@ -31,7 +30,7 @@ def check_answers(states: tuple[State, ...], use_case: UseCase) -> str:
     (prediction,) = (state for state in states if state.name == PREDICTION)
     if not prediction.note:
         return ""
-    if prediction.note == NOTHING.format(name=use_case.model_name):
+    if prediction.note == NO_MODEL_YET.format(name=use_case.model_name):
         return (
             f"No version of {use_case.model_name} is in Production yet: the service answers 503 until one is. "
             f"`make demo` or `python -m flows retrain {use_case.name}` makes one."
