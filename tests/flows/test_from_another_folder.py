@@ -27,7 +27,7 @@ with tracked_run(settings, "from elsewhere", "run") as (client, run):
 """
 TABLES = """
 import json, psycopg
-from local import postgres
+from local.embedded_postgres import postgres
 from asof.settings import Settings
 with psycopg.connect(postgres.ensure(Settings()).conninfo("mlflow")) as connection:
     runs = connection.execute("SELECT r.name, e.name FROM runs r JOIN experiments e USING (experiment_id)").fetchall()

@@ -56,15 +56,15 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Look for what is wrong, with how to fix it; exit code 1 if something must be fixed. Changes nothing."""
-    told: dict[str, Any] = {}
+    report: dict[str, Any] = {}
     with account("looking", as_json=as_json) as say:
         from doctor import Addresses, diagnose
-        from doctor.report import for_people as in_a_table
+        from doctor.report import findings_table
         from flows.runtime.progress import log
 
-        told = diagnose(Addresses(url, mlflow, prefect, postgres), use_case, say=log.info)
-        say(told if as_json else in_a_table(told))
-    raise typer.Exit(0 if told["well"] else 1)
+        report = diagnose(Addresses(url, mlflow, prefect, postgres), use_case, progress=log.info)
+        say(report if as_json else findings_table(report))
+    raise typer.Exit(0 if report["well"] else 1)
 
 
 @commands.command()

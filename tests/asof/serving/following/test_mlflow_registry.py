@@ -163,7 +163,7 @@ def test_what_is_longer_than_an_answer_of_mlflow_is_not_parsed(serve: Serve) -> 
 def test_who_asks_once_unpacks_nothing_either(serve: Serve, coding: str) -> None:
     with pytest.raises(PackedAnswer):
         bounded_http.ask("GET", serve(packed(coding)).address, seconds=5)
-    assert "packed" in doctor.ask(serve(packed(coding)).address, "/").trouble
+    assert "packed" in doctor.get(serve(packed(coding)).address, "/").trouble
 
 
 def test_who_asks_once_reads_so_much_and_no_more(serve: Serve) -> None:
