@@ -39,7 +39,7 @@ def _get(address: str, path: str) -> Response:
         url = httpx.URL(address)
         auth = (url.username, url.password) if url.userinfo else None
         to = url.copy_with(username=None, password=None, raw_path=f"{url.path.rstrip('/')}{path}".encode())
-        response = bounded_http.ask("GET", to, auth=auth, seconds=TIMEOUT)
+        response = bounded_http.request("GET", to, auth=auth, timeout=TIMEOUT)
     except httpx.HTTPError as error:
         message = str(error).rstrip(".")
         return Response(0, trouble=type(error).__name__ if "@" in message else message or type(error).__name__)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from asof.errors import ConfigurationError
-from asof.serving.access.guard import Door
+from asof.serving.access.guard import AccessGuard
 from asof.trust.signing_keys import key_id, signing_key, trusted_keys
 from doctor.context import Context
 from doctor.finding import Finding, error, warning
@@ -31,7 +31,7 @@ def check_keys(context: Context) -> Iterator[Finding]:
 def check_api_keys(context: Context) -> Iterator[Finding]:
     """A file of API keys with which the service would not start."""
     try:
-        Door(context.settings).check()
+        AccessGuard(context.settings).check()
     except ConfigurationError as wrong:
         mend = "python -m flows api-keys add NAME --scope predict"  # unsetting ASOF_API_KEYS would open the service
         yield error("api-keys", str(wrong), mend)
