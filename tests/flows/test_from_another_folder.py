@@ -15,9 +15,9 @@ from asof.settings import PROJECT
 
 RUN = """
 import json
-from flows.runtime.door import open_tracked_settings
+from flows.runtime.environment import settings_with_tracking
 from training.tracking.client import tracked_run
-settings = open_tracked_settings()
+settings = settings_with_tracking()
 with tracked_run(settings, "from elsewhere", "run") as (client, run):
     import mlflow
     mlflow.log_text("here", "note.txt")

@@ -1,4 +1,4 @@
-"""What every door does first: settings, a PostgreSQL that answers, and the platforms' own environment."""
+"""Settings of a flow or command, with the servers that it needs; task options of every flow."""
 
 import os
 from http import HTTPStatus
@@ -13,21 +13,21 @@ from training.tracking.address import check_tracking_address
 
 
 def default_use_case() -> str:
-    """The use case of a command or a flow that is given none."""
+    """The use case if a command or flow names none."""
     return Settings().use_case
 
 
-def open_places() -> Settings:
-    """Settings of what needs neither a database nor a server, and starts none: BentoML finds its stores."""
+def settings_without_database() -> Settings:
+    """Settings, with the platforms' folders exported to the environment; starts no server."""
     settings = Settings()
     os.environ.update(settings.platform_folders())
     return settings
 
 
-def open_settings() -> Settings:
-    """Settings once the database is there; the embedded one is started where none is set.
+def settings_with_database() -> Settings:
+    """Settings with a PostgreSQL that answers; the embedded one is started if ASOF_POSTGRES_URL is unset.
 
-    Flows then report to the Prefect server that PREFECT_API_URL names or `make up` runs; else to a temporary one.
+    Exports PREFECT_API_URL if `make up` runs a Prefect server; otherwise flows start a temporary one.
     """
     settings = postgres.ensure(Settings())
     export(settings)
@@ -36,34 +36,34 @@ def open_settings() -> Settings:
     return settings
 
 
-def open_tracked_settings() -> Settings:
-    """The same for whatever needs MLflow, which is asked before anything is computed or Prefect starts.
+def settings_with_tracking() -> Settings:
+    """Settings with a PostgreSQL and an MLflow that answer.
 
-    Raises ConfigurationError where MLflow is not at the address that is set.
+    Raises ConfigurationError if MLflow does not answer at its address, before Prefect starts or work begins.
     """
-    settings = open_settings()
+    settings = settings_with_database()
     check_tracking_address(settings.tracking_uri)
     return settings
 
 
-def is_platform_fault(_task: object, _run: object, state: Any) -> bool:
-    """Whether another try may help: PostgreSQL or MLflow could not be reached, or said that the fault is theirs."""
+def is_transient(_task: object, _run: object, state: Any) -> bool:
+    """Whether to retry a task: PostgreSQL or MLflow could not be reached, or reported an error of its own."""
     import psycopg
     import requests
     import sqlalchemy.exc
 
     fault = state.data
-    if hasattr(fault, "get_http_status_code"):  # MLflow's own, which no flow imports
+    if hasattr(fault, "get_http_status_code"):  # MlflowException, without importing mlflow
         status: int = fault.get_http_status_code()
         return status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
     databases = (psycopg.OperationalError, sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError)
     return isinstance(fault, (ConnectionError, TimeoutError, requests.ConnectionError, requests.Timeout, *databases))
 
 
-RETRIES: dict[str, Any] = {
+TASK_OPTIONS: dict[str, Any] = {
     "retries": 2,
     "retry_delay_seconds": 3,
-    "retry_condition_fn": is_platform_fault,
+    "retry_condition_fn": is_transient,
     "cache_policy": NO_CACHE,
 }
-"""For every task; no cache, for each stage knows itself what is already done."""
+"""Options of every task. No cache, as each stage itself skips work that is already done."""
