@@ -7,7 +7,8 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 
 from asof.use_cases import load
-from flows.runtime.environment import TASK_OPTIONS, default_use_case, settings_with_database
+from flows.runtime.environment import default_use_case, settings_with_database
+from flows.runtime.retries import TASK_OPTIONS
 from training.release.bundling.bundle import Bundle
 from training.release.bundling.bundle import bundle as build_bundle
 

@@ -10,11 +10,13 @@ from prefect import flow, task
 from asof.settings import Moment
 from asof.use_cases import load
 from flows.parity_flow import compare, parity_result
-from flows.runtime.environment import TASK_OPTIONS, default_use_case, settings_with_database
+from flows.runtime.environment import default_use_case, settings_with_database
 from flows.runtime.extract_files import check_extract_files
 from flows.runtime.progress import log, publish_table
+from flows.runtime.retries import TASK_OPTIONS
 from training.data.extracts.deliveries import Delivery, find_deliveries
-from training.data.snapshots.snapshot import Snapshot, prepare_tables, take_snapshot
+from training.data.snapshots.snapshot import Snapshot, take_snapshot
+from training.data.snapshots.tables import prepare_tables
 from training.features.materialisation.feature_registry import apply_features, check_features
 from training.features.materialisation.materialise import Materialisation, materialise
 from training.features.parity.check import SAMPLE_USERS

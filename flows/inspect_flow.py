@@ -10,9 +10,10 @@ from prefect import flow, task
 from asof.settings import Moment, Settings
 from asof.use_case import FromRequest, UseCase
 from asof.use_cases import load
-from flows.runtime.environment import TASK_OPTIONS, default_use_case, settings_with_database
+from flows.runtime.environment import default_use_case, settings_with_database
 from flows.runtime.extract_files import check_extract_files
 from flows.runtime.progress import log, publish_table
+from flows.runtime.retries import TASK_OPTIONS
 from training.data.extracts.deliveries import find_deliveries
 from training.features.datasets.dataset import newest_labelled
 from training.inspection import Examination, examine, months_in, months_known, page, refuse_unacknowledged

@@ -15,9 +15,10 @@ from asof.features.feature_store import mismatch
 from asof.settings import Moment, Settings
 from asof.use_case import UseCase
 from asof.use_cases import load
-from flows.runtime.environment import TASK_OPTIONS, default_use_case, settings_with_database
+from flows.runtime.environment import default_use_case, settings_with_database
 from flows.runtime.progress import log, publish_table
-from training.data.snapshots.snapshot import prepare_tables
+from flows.runtime.retries import TASK_OPTIONS
+from training.data.snapshots.tables import prepare_tables
 from training.features.parity.check import Parity, check_parity, next_step, summary
 from training.features.parity.ledger import record_parity
 from training.release.registry.versions import production

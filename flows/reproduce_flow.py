@@ -6,8 +6,9 @@ from typing import Any
 from prefect import flow, task
 
 from asof.use_cases import load
-from flows.runtime.environment import TASK_OPTIONS, settings_with_database, settings_with_tracking
+from flows.runtime.environment import settings_with_database, settings_with_tracking
 from flows.runtime.progress import log, publish_table
+from flows.runtime.retries import TASK_OPTIONS
 from training.audit.reproduction.reproduce import Reproduction
 from training.audit.reproduction.reproduce import reproduce as build_again
 from training.release.registry.versions import model_version

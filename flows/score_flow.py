@@ -7,8 +7,9 @@ from prefect import flow, task
 
 from asof.settings import Moment
 from asof.use_cases import load
-from flows.runtime.environment import TASK_OPTIONS, default_use_case, settings_with_database, settings_with_tracking
+from flows.runtime.environment import default_use_case, settings_with_database, settings_with_tracking
 from flows.runtime.progress import log, publish_table
+from flows.runtime.retries import TASK_OPTIONS
 from training.scoring.score import POSTGRES, Scoring, score_users
 
 
