@@ -167,7 +167,7 @@ def test_an_oversized_response_is_not_parsed(serve: Serve) -> None:
 def test_a_single_request_refuses_a_compressed_response(serve: Serve, coding: str) -> None:
     with pytest.raises(CompressedResponse):
         bounded_http.request("GET", serve(packed(coding)).address, timeout=5)
-    assert "compressed" in doctor.ask(serve(packed(coding)).address, "/").trouble
+    assert "compressed" in doctor.get(serve(packed(coding)).address, "/").trouble
 
 
 def test_a_single_request_has_a_size_limit(serve: Serve) -> None:

@@ -17,15 +17,14 @@ from feast.types import Float64
 from asof.errors import ConfigurationError, FeatureContractMismatch, FeatureStoreUnavailable, ModelError
 from asof.features.feature_contract import FeatureContract
 from asof.features.feature_store import feature_store, mismatch, quiet
-from asof.inference.policies import Registered
+from asof.inference.policies import RegisteredFeatures
 from asof.serving.features import online_features
 from asof.serving.features.online_features import OnlineFeatures
 from asof.serving.features.store import opening
 from asof.serving.features.store.feast_messages import feast_messages
 from asof.serving.features.store.opening import WIDE
 from asof.settings import Settings
-from doctor.data.definitions import _states, materialising
-from doctor.data.definitions import accepted as shown
+from doctor.data.definitions import _states, check_materialising, list_accepted
 from tests.kits.data.definitions import OFTEN, SUBS, TRIPLED, asked, becomes, redefine, with_query
 from tests.kits.data.history import CHURN, History, moment
 from tests.kits.data.parity import database_copy
@@ -337,7 +336,7 @@ def test_while_the_registry_is_away_what_is_known_is_answered_and_not_for_ever(
 ) -> None:
     user, contract, away = some_user(one), registered_contract(one), asyncio.Event()
 
-    def look(settings: Settings, contract: FeatureContract) -> Registered:
+    def look(settings: Settings, contract: FeatureContract) -> RegisteredFeatures:
         if away.is_set():
             raise FeatureStoreUnavailable("The feature registry cannot be read (OperationalError).")
         return opening.look(settings, contract)
@@ -374,14 +373,14 @@ def test_a_killed_materialisation_is_no_trouble_for_what_comes_after(one: Settin
     """`feast materialize` leaves a view MATERIALIZING where it is killed, and GENERATED where the next one failed."""
     leave_in_state(one, FeatureViewState.MATERIALIZING)
     assert not check_parity(one, CHURN, sample=20).wrong
-    assert SUBS in next(materialising(states_of(one))).found
+    assert SUBS in next(check_materialising(states_of(one))).found
     leave_in_state(one, FeatureViewState.GENERATED)
     with pytest.raises(ConfigurationError, match=f"does not read {SUBS} online .*python -m flows ingest"):
         check_parity(one, CHURN, sample=20)
-    assert SUBS in next(materialising(states_of(one))).found
+    assert SUBS in next(check_materialising(states_of(one))).found
     apply_features(one)
     materialise(one, as_of=april)
-    assert not list(materialising(states_of(one)))
+    assert not list(check_materialising(states_of(one)))
     assert not check_parity(one, CHURN, sample=20).wrong
 
 
@@ -441,8 +440,8 @@ def test_a_change_is_accepted_by_name_for_that_pair_of_definitions(one: Settings
         await becomes(answered)
 
     asked(one, contract, running)
-    (reason,) = shown(acceptances(one))
-    assert "because: a comment" in reason.found
+    (finding,) = list_accepted(acceptances(one))
+    assert "because: a comment" in finding.found
     user = some_user(one)
     fees = asked(one, contract, lambda features: found_while_filled(features, user, one, april))
     assert len(fees) == 1, "nothing is taken away that means the same"
