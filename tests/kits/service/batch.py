@@ -30,7 +30,7 @@ ODD = 666.0
 
 @dataclass
 class MadeUp:
-    """A runtime that returns a thousandth of the mean radius and fails at those in `fails`; `calls`: the rows of each call."""
+    """A runtime that returns a thousandth of the mean radius and fails at those in `fails`; `calls` counts the rows."""
 
     fails: Sequence[float] = ()
     name: str = "made up"
