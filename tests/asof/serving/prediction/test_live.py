@@ -27,7 +27,7 @@ def test_without_a_model_requests_are_refused_and_the_lineage_is_the_workers() -
     assert "retry shortly" in refused(live)
     live.settled = True
     assert not live.ready
-    assert "No version of breast_cancer has been loaded yet. Promote one" in refused(live)
+    assert "No version of breast_cancer has been loaded yet: promote one" in refused(live)
     with pytest.raises(NotReady):
         _ = live.current
     assert live.answer_source is worker
