@@ -1,4 +1,4 @@
-"""A running service follows the production version: good ones are swapped in, bad ones refused, and no request fails."""
+"""A running service follows the production version: good ones are swapped in, bad ones refused; no request fails."""
 
 import base64
 import json
