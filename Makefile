@@ -130,7 +130,7 @@ docs: setup .venv-docs/.complete ## Build the documentation into site/; a broken
 	@if grep -rnoE '<(script|img|link|iframe)[^>]* (src|href)="?https?:[^ >]*' site --include='*.html'; then \
 		echo 'A page of the site loads something from another host.' >&2; exit 1; fi
 
-.venv-%/.complete: requirements/%.txt local/environment.sh
+.venv-%/.complete: requirements/%.txt local/environment.sh | setup
 	@rm -f $@
 	@sh local/environment.sh requirements/$*.txt .venv-$* >&2
 	@touch $@

@@ -39,7 +39,7 @@ def _asked(address: str, path: str) -> Answer:
         url = httpx.URL(address)
         auth = (url.username, url.password) if url.userinfo else None
         to = url.copy_with(username=None, password=None, raw_path=f"{url.path.rstrip('/')}{path}".encode())
-        answer = bounded_http.ask("GET", to, auth=auth, seconds=SECONDS)
+        answer = bounded_http.request("GET", to, auth=auth, timeout=SECONDS)
     except httpx.HTTPError as error:
         said = str(error).rstrip(".")
         return Answer(0, trouble=type(error).__name__ if "@" in said else said or type(error).__name__)

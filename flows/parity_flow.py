@@ -12,7 +12,7 @@ from prefect.states import Completed, Failed
 from sqlalchemy.exc import SQLAlchemyError
 
 from asof.errors import AsOfError
-from asof.features.feature_store import misfit
+from asof.features.feature_store import mismatch
 from asof.settings import Moment, Settings
 from asof.use_case import UseCase
 from asof.use_cases import load
@@ -40,7 +40,7 @@ def _misfit_of_production(settings: Settings, problem: UseCase) -> str:
 
     with contextlib.suppress(AsOfError, SQLAlchemyError):
         version = production(settings, problem) if has_registry(settings) else None
-        if version and (found := misfit(settings, version.facts.contract)):
+        if version and (found := mismatch(settings, version.facts.contract)):
             return f"version {version.version}, which is in Production, cannot answer: {found}"
     return ""
 

@@ -96,12 +96,12 @@ def _chunks(settings: Settings, version: str) -> "Iterator[Chunk]":
     from training.data.snapshots.known_at import tables_known_at
     from training.release.registry.versions import model_version
     from training.scoring.reading import Users, read_chunks, read_features
-    from training.scoring.score import CHUNK
+    from training.scoring.score import CHUNK_USERS
 
     problem, as_of = load("churn"), datetime.fromisoformat(AS_OF)
     features = read_features(settings, model_version(settings, problem, version).facts.contract)
     with tables_known_at(settings, problem.extract, as_of=as_of, known_at=settings.now()) as tables:
-        yield from read_chunks(tables, Users(problem.extract), features, as_of=as_of, size=CHUNK)
+        yield from read_chunks(tables, Users(problem.extract), features, as_of=as_of, size=CHUNK_USERS)
 
 
 def bare(settings: Settings, version: str, _: str) -> dict[str, float]:
@@ -143,8 +143,8 @@ def _in_memory(settings: Settings, version: str) -> Iterator[dict[str, Any]]:
     problem = load("churn")
     facts = model_version(settings, problem, version).facts
     for chunk in islice(_chunks(settings, version), CHUNKS_IN_MEMORY):
-        whole = ~np.any([column.nulls for column in chunk.found.columns], axis=0)
-        yield input_arrays(chunk.found.values(whole), facts.contract, problem.derivations(facts.derived))
+        whole = ~np.any([column.nulls for column in chunk.columns.columns], axis=0)
+        yield input_arrays(chunk.columns.values(whole), facts.contract, problem.derivations(facts.derived))
 
 
 def reading(settings: Settings, version: str, _: str) -> dict[str, float]:

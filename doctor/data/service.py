@@ -55,7 +55,7 @@ def ready(address: str, answer: Answer) -> Iterator[Finding]:
     told = answer.body if isinstance(answer.body, dict) else {}
     detail = told.get("detail") or answer.trouble or "it says no more"
     found = f"{shown(address)} is not ready ({answer.status or 'no answer'}): {detail}"
-    yield error("service-not-ready", found, 'See "When something is wrong" in docs/operating.md for this problem.')
+    yield error("service-not-ready", found, "Look the code up in docs/troubleshooting.md.")
 
 
 def following(model: Answer) -> Iterator[Finding]:

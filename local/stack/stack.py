@@ -87,7 +87,7 @@ def surroundings(settings: Settings) -> dict[str, str]:
     """
     if postgres.is_embedded(settings):
         settings = postgres.attach(settings)
-    known = settings.environment() if settings.postgres_url else settings.places()
+    known = settings.environment() if settings.postgres_url else settings.platform_folders()
     return known | prefect_address(settings) | _registry_address(settings)
 
 

@@ -23,7 +23,7 @@ from doctor.platforms.mlflow_server import served
 from local.embedded_postgres import postgres
 from local.stack import background
 from local.stack.background import Service
-from tests.kits.data.parity import copied
+from tests.kits.data.parity import database_copy
 from tests.kits.machine.free_port import free_port
 from tests.kits.machine.terminal import call_flows, start_flows
 from tests.kits.models.promotion import always
@@ -46,7 +46,7 @@ def whole(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> World
 @pytest.fixture
 def world(whole: World) -> Iterator[World]:
     """The same in a database that a test has for itself; MLflow's is shared."""
-    with copied(whole.settings) as settings:
+    with database_copy(whole.settings) as settings:
         yield replace(whole, given=replace(whole.given, settings=settings))
 
 

@@ -287,7 +287,7 @@ def test_as_many_features_are_read_at_once_as_postgresql_gives(
 def test_what_is_no_scalar_is_left_to_feasts_interface(settings: Settings, connection: psycopg.Connection[Any]) -> None:
     settle(connection, "view", several="INT64_LIST", when="UNIX_TIMESTAMP", fine="INT64")
     for name in ("several", "when"):
-        with pytest.raises(Unsupported, match=f"Feature {name} of view is a .*Feast"):
+        with pytest.raises(Unsupported, match=f"Feature {name} of view view is a .*Feast"):
             read_rows(settings, [("view", name)], {"user_id": ["u"]})
     assert both_ways(settings, [("view", "fine")], {"user_id": ["u"]}) == [([None], [None])]
 

@@ -6,7 +6,7 @@ import sys
 from asof.settings import PROJECT
 
 FIRST_FIT = """
-from training.models.fitting.fit import one_thread
+from training.one_thread import one_thread
 with one_thread():
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.linear_model import LogisticRegression

@@ -1,1 +1,1 @@
-"""Every user of a moment -> a probability, or the reason why there is none: from the snapshots, judged as online."""
+"""Batch scoring from the snapshots: for every user a probability, or why there is none, as the service would answer."""

@@ -1,7 +1,7 @@
-"""A chunk of users and a model -> Judged: a probability for each, or the code and the words of why there is none.
+"""A chunk of users and a model -> Outcomes: for each a probability, or the error code and detail.
 
-The verdicts are those of the service: rows that are good are told all at once, every other goes through
-`asof.inference.verdicts.admit`, with the moment of the run for now.
+The verdicts are those of the service: rows without a null, stale or unusual value are predicted at once, every other
+goes through `asof.inference.verdicts.admit`, with the run's `as_of` as the current time.
 """
 
 import json
@@ -23,19 +23,20 @@ from asof.inference.verdicts import Policy, Reading, admit, judge, timing
 from training.scoring.reading import Chunk
 
 FAILED = AsOfError.code
-"""The code of a row at which the model fails, as the service answers it."""
+"""The code of a row for which the model fails, as the service answers it."""
 REFUSALS = (EntityNotFound, MissingFeatures, StaleFeatures)
 NO_FLAGS = "[]"
 
 Texts = list[str | None]
-Ask = Callable[[NDArray[np.intp]], list[float]]
-"""The model's probabilities for the rows of these numbers."""
+Predict = Callable[[NDArray[np.intp]], list[float]]
+"""Row numbers -> the model's probabilities."""
 
 
 @dataclass(frozen=True)
-class Judged:
-    """For n users: probabilities (NaN where there is a code), codes with their details, flags as JSON (None where
-    there is a code).
+class Outcomes:
+    """For n users: probabilities, shape (n,), and flags as JSON; or an error code with its detail.
+
+    Where there is a code, the probability is NaN and flags are None.
     """
 
     probabilities: NDArray[np.float64]
@@ -44,87 +45,87 @@ class Judged:
     flags: Texts
 
 
-def judge_chunk(chunk: Chunk, model: ServedModel, policies: Sequence[Policy], now: datetime) -> Judged:
-    """One row that the model fails at spoils only itself."""
+def judge_chunk(chunk: Chunk, model: ServedModel, policies: Sequence[Policy], now: datetime) -> Outcomes:
+    """The outcome of every user; a row for which the model fails affects no other row."""
     count = len(chunk)
-    judged = Judged(np.full(count, np.nan), [None] * count, [None] * count, [NO_FLAGS] * count)
+    outcomes = Outcomes(np.full(count, np.nan), [None] * count, [None] * count, [NO_FLAGS] * count)
     trained = Trained(model.facts)
-    good = chunk.found.all_present(policies, now) & trained.saw_each(chunk.found)
-    patterns = _Patterns(chunk.found, policies, now)
-    for number in np.flatnonzero(~good).tolist():
+    valid = chunk.columns.all_present(policies, now) & trained.saw_each(chunk.columns)
+    patterns = _Patterns(chunk.columns, policies, now)
+    for number in np.flatnonzero(~valid).tolist():
         try:
-            untimely = patterns.flags(chunk.entities[number].as_py(), number)
-            judged.flags[number] = json.dumps([*untimely, *trained.flags(chunk.found.row(number))])
-            good[number] = True
+            flags = patterns.flags(chunk.entities[number].as_py(), number)
+            outcomes.flags[number] = json.dumps([*flags, *trained.flags(chunk.columns.row(number))])
+            valid[number] = True
         except REFUSALS as error:
-            _refuse(judged, number, error.code, str(error))
-    _ask(judged, np.flatnonzero(good), lambda which: _probabilities(model, chunk.found, which))
-    return judged
+            _refuse(outcomes, number, error.code, str(error))
+    _predict(outcomes, np.flatnonzero(valid), lambda rows: _probabilities(model, chunk.columns, rows))
+    return outcomes
 
 
-def _refuse(judged: Judged, number: int, code: str, detail: str) -> None:
-    judged.codes[number], judged.details[number], judged.flags[number] = code, detail, None
+def _refuse(outcomes: Outcomes, number: int, code: str, detail: str) -> None:
+    outcomes.codes[number], outcomes.details[number], outcomes.flags[number] = code, detail, None
 
 
-def _probabilities(model: ServedModel, found: FoundColumns, which: NDArray[np.intp]) -> list[float]:
-    return model.runtime.probabilities(input_arrays(found.values(which), model.facts.contract, model.derived))
+def _probabilities(model: ServedModel, columns: FoundColumns, rows: NDArray[np.intp]) -> list[float]:
+    return model.runtime.probabilities(input_arrays(columns.values(rows), model.facts.contract, model.derived))
 
 
-def _ask(judged: Judged, which: NDArray[np.intp], ask: Ask) -> None:
-    """All at once; where that fails, one half after the other, until the row that is to blame stands alone."""
-    if not which.size:
+def _predict(outcomes: Outcomes, rows: NDArray[np.intp], predict: Predict) -> None:
+    """Predicts all rows at once; where that fails, each half, down to the single rows that fail."""
+    if not rows.size:
         return
     try:
-        told = np.asarray(ask(which), dtype=np.float64)
-    except Exception as error:  # the model may raise whatever it likes
-        if which.size == 1:
-            _refuse(judged, int(which[0]), FAILED, f"The model failed ({type(error).__name__}): {error}")
+        values = np.asarray(predict(rows), dtype=np.float64)
+    except Exception as error:  # a model may raise any
+        if rows.size == 1:
+            _refuse(outcomes, int(rows[0]), FAILED, f"The model failed ({type(error).__name__}): {error}")
             return
-        for half in np.array_split(which, 2):
-            _ask(judged, half, ask)
+        for half in np.array_split(rows, 2):
+            _predict(outcomes, half, predict)
         return
-    within = (told >= 0) & (told <= 1)  # nor is a NaN
-    judged.probabilities[which[within]] = told[within]
-    for number, value in zip(which[~within].tolist(), told[~within].tolist(), strict=True):
-        _refuse(judged, number, FAILED, f"The model gave {value}, which is no probability.")
+    valid = (values >= 0) & (values <= 1)  # false for NaN
+    outcomes.probabilities[rows[valid]] = values[valid]
+    for number, value in zip(rows[~valid].tolist(), values[~valid].tolist(), strict=True):
+        _refuse(outcomes, number, FAILED, f"The model gave {value}, which is no probability.")
 
 
 class _Patterns:
-    """Users whose nulls, infinite values and moments are alike have the same verdicts: they are judged once."""
+    """Caches verdicts: users with the same nulls, infinite values and moments share them."""
 
-    def __init__(self, found: FoundColumns, policies: Sequence[Policy], now: datetime) -> None:
-        self._found, self._policies, self._now = found, policies, now
-        self._missing = np.stack([each.nulls + 2 * (each.infinite & ~each.nulls) for each in found.columns], axis=1)
-        self._moments = np.stack([each.moments for each in found.columns], axis=1)
+    def __init__(self, columns: FoundColumns, policies: Sequence[Policy], now: datetime) -> None:
+        self._columns, self._policies, self._now = columns, policies, now
+        self._missing = np.stack([each.nulls + 2 * (each.infinite & ~each.nulls) for each in columns.columns], axis=1)
+        self._moments = np.stack([each.moments for each in columns.columns], axis=1)
         self._readings: dict[bytes, list[Reading]] = {}
 
     def flags(self, entity: str, number: int) -> list[Flag]:
-        """The flags of a user whom the model may see. Raises as `admit` does."""
+        """The flags on the timing of a user's values. Raises as `admit` does."""
         pattern = self._missing[number].tobytes() + self._moments[number].tobytes()
         if pattern not in self._readings:
-            row = zip(self._found.row(number), self._policies, strict=True)
-            self._readings[pattern] = [judge(found, policy, self._now) for found, policy in row]
+            row = zip(self._columns.row(number), self._policies, strict=True)
+            self._readings[pattern] = [judge(value, policy, self._now) for value, policy in row]
         return [timing(reading) for reading in admit(entity, self._readings[pattern])]
 
 
-def moments_text(found: FoundColumns) -> arrow.Array:
-    """For each user, as JSON, the oldest moment of each view that has a row of it; most users share theirs."""
-    views = found.oldest_moments()
-    places = np.zeros(len(found), dtype=np.int64)
+def moments_text(columns: FoundColumns) -> arrow.Array:
+    """For each user the oldest moment of each view with a row of it, as JSON; each distinct text is made once."""
+    views = columns.oldest_moments()
+    groups = np.zeros(len(columns), dtype=np.int64)
     for moments in views.values():
-        kinds, place = np.unique(moments, return_inverse=True)
-        places = np.unique(places * len(kinds) + place, return_inverse=True)[1]  # small numbers again
-    _, firsts = np.unique(places, return_index=True)
-    texts = [_told({view: moments[first] for view, moments in views.items()}) for first in firsts]
-    return arrow.array(texts, arrow.large_string()).take(arrow.array(places))
+        distinct, codes = np.unique(moments, return_inverse=True)
+        groups = np.unique(groups * len(distinct) + codes, return_inverse=True)[1]  # renumbered from 0
+    _, firsts = np.unique(groups, return_index=True)
+    texts = [_json({view: moments[first] for view, moments in views.items()}) for first in firsts]
+    return arrow.array(texts, arrow.large_string()).take(arrow.array(groups))
 
 
-def _told(moments: Mapping[str, Any]) -> str:
+def _json(moments: Mapping[str, Any]) -> str:
     known = {view: moment.item().replace(tzinfo=UTC) for view, moment in moments.items() if not np.isnat(moment)}
     return json.dumps({view: moment.isoformat().replace("+00:00", "Z") for view, moment in known.items()})
 
 
-def refusals(judged: Judged) -> dict[str, int]:
-    """How many users got each code."""
-    codes, counts = np.unique([code for code in judged.codes if code], return_counts=True)
+def refusals(outcomes: Outcomes) -> dict[str, int]:
+    """The number of users for each error code."""
+    codes, counts = np.unique([code for code in outcomes.codes if code], return_counts=True)
     return dict(zip(codes.tolist(), counts.tolist(), strict=True))

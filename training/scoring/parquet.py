@@ -1,7 +1,7 @@
-"""Results -> a folder of Parquet parts, each written aside and then renamed; the last file is the manifest.
+"""Scores -> a folder of Parquet parts for each run, each written to a temporary file and renamed.
 
-The folder given holds one folder for each run, so that another version or moment lies beside it. Each part carries the
-run and its tally up to there: whoever goes on needs no other record. `_SUCCESS` lists the parts with their SHA-256.
+Each part has the run and its tally so far in its metadata, which is all that resuming needs. `_SUCCESS`, written last,
+lists the parts with their SHA-256.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from pyarrow import ArrowException, parquet
 
 from asof.errors import ScoringError
 from asof.files import rename_durably, try_lock
-from training.scoring.results import Results, busy
+from training.scoring.results import ScoredChunk, already_running
 from training.scoring.run import Run, Tally
 
 MANIFEST = "_SUCCESS"
@@ -25,8 +25,8 @@ RUN, TALLY = b"asof.run", b"asof.tally"
 
 
 @dataclass
-class ParquetPlace:
-    """A run in a folder of its own."""
+class ParquetWriter:
+    """A `ScoreWriter` to the run's own folder."""
 
     folder: Path
     run: Run
@@ -34,9 +34,9 @@ class ParquetPlace:
     complete: bool
     parts: int
 
-    def write(self, results: Results) -> None:
-        rows = results.rows.replace_schema_metadata(
-            {RUN: json.dumps(self.run.to_dict()), TALLY: json.dumps(results.tally.to_dict())}
+    def write(self, chunk: ScoredChunk) -> None:
+        rows = chunk.rows.replace_schema_metadata(
+            {RUN: json.dumps(self.run.to_dict()), TALLY: json.dumps(chunk.tally.to_dict())}
         )
         self.folder.mkdir(parents=True, exist_ok=True)
         part = self.folder / f"part-{self.parts:05}.parquet"
@@ -46,27 +46,29 @@ class ParquetPlace:
         self.parts += 1
 
     def finish(self, tally: Tally) -> None:
-        told = {
+        manifest = {
             "run": self.run.to_dict(),
             "tally": tally.to_dict(),
             "finished_at": datetime.now(UTC).isoformat(),
-            "parts": [_described(part) for part in _parts(self.folder)],
+            "parts": [_part_entry(part) for part in _parts(self.folder)],
         }
         aside = self.folder / f".{MANIFEST}"
-        aside.write_text(json.dumps(told, indent=2) + "\n")
+        aside.write_text(json.dumps(manifest, indent=2) + "\n")
         rename_durably(aside, self.folder / MANIFEST)
 
 
 @contextmanager
-def in_parquet(target: Path, run: Run, *, any_known_at: bool) -> Iterator[ParquetPlace]:
-    """An `Opener`. Nothing is written before the first chunk but the folder and a lock file."""
+def in_parquet(target: Path, run: Run, *, any_known_at: bool) -> Iterator[ParquetWriter]:
+    """An `OpenWriter`. Before the first chunk only the folder and a lock file are created."""
     if target.exists() and not target.is_dir():
         raise ScoringError(f"{target} is a file: name a folder with --to, or `postgres`.")
     target.mkdir(parents=True, exist_ok=True)
     with _turn(target, run):
-        found = sorted(target.glob(f"{_name(run)}-known-at-*")) if any_known_at else [target / _own_name(run)]
-        held = [each for each in map(_held, filter(_parts, found)) if each.run.of_its_day or not any_known_at]
-        yield held[-1] if held else ParquetPlace(target / _own_name(run), run, Tally(), complete=False, parts=0)
+        folders = sorted(target.glob(f"{_name(run)}-known-at-*")) if any_known_at else [target / _own_name(run)]
+        earlier = [
+            each for each in map(_resumed, filter(_parts, folders)) if each.run.known_at_start or not any_known_at
+        ]
+        yield earlier[-1] if earlier else ParquetWriter(target / _own_name(run), run, Tally(), complete=False, parts=0)
 
 
 @contextmanager
@@ -74,30 +76,30 @@ def _turn(target: Path, run: Run) -> Iterator[None]:
     """A lock of the file system: it ends with its process, however that ends."""
     lock = try_lock(target / f".{_name(run)}.lock")
     if lock is None:
-        raise busy(run)
+        raise already_running(run)
     with lock:
         yield
 
 
-def _held(folder: Path) -> ParquetPlace:
-    """What a run has left there. A part that was not renamed was never there. Raises ScoringError where one is gone."""
+def _resumed(folder: Path) -> ParquetWriter:
+    """The writer of an earlier run, after its last renamed part. Raises ScoringError where a part is gone."""
     manifest, metadata = folder / MANIFEST, [_metadata(part) for part in _parts(folder)]
-    told = {key: json.loads(metadata[-1].metadata[key]) for key in (RUN, TALLY)}
+    last = {key: json.loads(metadata[-1].metadata[key]) for key in (RUN, TALLY)}
     complete = manifest.exists()
-    tally = Tally(**(json.loads(manifest.read_text())["tally"] if complete else told[TALLY]))
+    tally = Tally(**(json.loads(manifest.read_text())["tally"] if complete else last[TALLY]))
     if (rows := sum(each.num_rows for each in metadata)) != tally.scored:
         raise ScoringError(
-            f"The parts in {folder} hold {rows} users, and {tally.scored} were scored: a part is gone. Bring it back, "
+            f"The parts in {folder} hold {rows} users, and {tally.scored} were scored: a part is gone. Restore it, "
             "or delete the folder and score again."
         )
-    return ParquetPlace(folder, Run.from_dict(told[RUN]), tally, complete=complete, parts=len(metadata))
+    return ParquetWriter(folder, Run.from_dict(last[RUN]), tally, complete=complete, parts=len(metadata))
 
 
 def _metadata(part: Path) -> Any:
     try:
         return parquet.read_metadata(part)
     except (ArrowException, OSError) as error:
-        raise ScoringError(f"{part} cannot be read ({error}): bring it back, or delete its folder.") from error
+        raise ScoringError(f"{part} cannot be read ({error}): restore it, or delete its folder.") from error
 
 
 def _parts(folder: Path) -> list[Path]:
@@ -114,11 +116,11 @@ def _own_name(run: Run) -> str:
 
 
 def _stamp(moment: datetime) -> str:
-    """Of one length, so that names are in the order of their moments."""
+    """Of fixed length, so that names sort by their moments."""
     return f"{moment.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
 
 
-def _described(part: Path) -> dict[str, Any]:
+def _part_entry(part: Path) -> dict[str, Any]:
     with part.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     rows = parquet.read_metadata(part).num_rows

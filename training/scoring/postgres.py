@@ -1,7 +1,7 @@
-"""Results -> the tables `scored_users` and `scoring_runs`, read as one by the view `scores`.
+"""Scores -> the tables `scored_users` and `scoring_runs`, which the view `scores` joins.
 
-Each chunk and the tally of its run are one transaction. What is the same for all users of a run stands there once. No
-foreign key leads to it: the check of one takes longer than the rest of a row, and a run's row is written first.
+Each chunk is written with its run's tally in one transaction. There is no foreign key: checking it would take longer
+than the rest of a row, and a run's row is written first.
 """
 
 import io
@@ -18,11 +18,11 @@ from pyarrow import csv
 
 from asof.settings import Settings
 from training.data.snapshots.owned_tables import create_if_absent
-from training.scoring.results import OF_THE_RUN, SCHEMA, Results, busy
+from training.scoring.results import RUN_COLUMNS, SCHEMA, ScoredChunk, already_running
 from training.scoring.run import Run, Tally
 
-PATIENCE = "3s"
-"""How long a turn is waited for: the server notices only after a moment that a killed run is gone."""
+LOCK_TIMEOUT = "3s"
+"""Longer than the server needs to notice that a killed run is gone."""
 
 VIEW = "public.scores"
 CREATE = """
@@ -50,30 +50,30 @@ SELECT scoring_run, entity, probability, label, code, detail, flags, moments, mo
     threshold, as_of, known_at, scored_at
 FROM public.scored_users JOIN public.scoring_runs USING (scoring_run)"""
 LOCK = "SELECT pg_advisory_lock(hashtextextended('asof scoring of ' || %s, 0))"
-FIND = """
+FIND_RUN = """
 SELECT * FROM public.scoring_runs WHERE (model, version, run_id, as_of) = (%s, %s, %s, %s)
 AND (known_at = %s OR %s AND known_at = begun_at)
 ORDER BY known_at DESC LIMIT 1"""
-NEW = [each.name for each in fields(Run)]
-PROGRESS = [each.name for each in fields(Tally)]
-BEGIN = sql.SQL("INSERT INTO public.scoring_runs ({}) VALUES ({}) RETURNING scoring_run").format(
-    sql.SQL(", ").join(map(sql.Identifier, NEW)), sql.SQL(", ").join(map(sql.Placeholder, NEW))
+RUN_FIELDS = [each.name for each in fields(Run)]
+TALLY_FIELDS = [each.name for each in fields(Tally)]
+INSERT_RUN = sql.SQL("INSERT INTO public.scoring_runs ({}) VALUES ({}) RETURNING scoring_run").format(
+    sql.SQL(", ").join(map(sql.Identifier, RUN_FIELDS)), sql.SQL(", ").join(map(sql.Placeholder, RUN_FIELDS))
 )
-ADVANCE = sql.SQL(
+UPDATE_RUN = sql.SQL(
     "UPDATE public.scoring_runs SET {}, state = %(state)s, changed_at = clock_timestamp() "
     "WHERE scoring_run = %(scoring_run)s"
 ).format(
-    sql.SQL(", ").join(sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in PROGRESS)
+    sql.SQL(", ").join(sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in TALLY_FIELDS)
 )
-OF_A_USER = [name for name in SCHEMA.names if name not in OF_THE_RUN]
+USER_COLUMNS = [name for name in SCHEMA.names if name not in RUN_COLUMNS]
 COPY = sql.SQL("COPY public.scored_users (scoring_run, {}) FROM STDIN (FORMAT csv)").format(
-    sql.SQL(", ").join(map(sql.Identifier, OF_A_USER))
+    sql.SQL(", ").join(map(sql.Identifier, USER_COLUMNS))
 )
 
 
 @dataclass
-class PostgresPlace:
-    """A run in the two tables, on a connection that holds its turn. `number` is None until its first chunk is kept."""
+class PostgresWriter:
+    """A `ScoreWriter` on a connection that holds the run's lock. `number` is None until its first chunk is written."""
 
     connection: psycopg.Connection
     run: Run
@@ -81,56 +81,56 @@ class PostgresPlace:
     complete: bool
     number: int | None = None
 
-    def write(self, results: Results) -> None:
+    def write(self, chunk: ScoredChunk) -> None:
         with self.connection.transaction():
             if self.number is None:
                 self.number = self._begin()
             with self.connection.cursor().copy(COPY) as copy:
-                copy.write(_csv(results.rows, self.number))
-            self._advance(results.tally, "unfinished")
+                copy.write(_csv(chunk.rows, self.number))
+            self._advance(chunk.tally, "unfinished")
 
     def finish(self, tally: Tally) -> None:
         self._advance(tally, "complete")
 
     def _begin(self) -> int:
-        row = self.connection.execute(BEGIN, vars(self.run)).fetchone()
+        row = self.connection.execute(INSERT_RUN, vars(self.run)).fetchone()
         assert row  # noqa: S101 - RETURNING gives one
         return int(row[0])
 
     def _advance(self, tally: Tally, state: str) -> None:
         values = vars(tally) | {"refused": Jsonb(tally.refused), "state": state, "scoring_run": self.number}
-        self.connection.execute(ADVANCE, values)
+        self.connection.execute(UPDATE_RUN, values)
 
 
 @contextmanager
-def in_postgres(settings: Settings, run: Run, *, any_known_at: bool) -> Iterator[PostgresPlace]:
-    """An `Opener`. Nothing is written before the first chunk but the empty tables."""
+def in_postgres(settings: Settings, run: Run, *, any_known_at: bool) -> Iterator[PostgresWriter]:
+    """An `OpenWriter`. Before the first chunk only the empty tables are created."""
     with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
-        _take_turn(connection, run)
+        _lock(connection, run)
         create_if_absent(connection, VIEW, CREATE)
         with connection.cursor(row_factory=dict_row) as cursor:
-            found = cursor.execute(FIND, (*run.subject, run.known_at, any_known_at)).fetchone()
-        if found is None:
-            yield PostgresPlace(connection, run, Tally(), complete=False)
+            row = cursor.execute(FIND_RUN, (*run.key, run.known_at, any_known_at)).fetchone()
+        if row is None:
+            yield PostgresWriter(connection, run, Tally(), complete=False)
         else:
-            held = Run(**{name: found[name] for name in NEW})
-            tally = Tally(**{name: found[name] for name in PROGRESS})
-            yield PostgresPlace(connection, held, tally, found["state"] == "complete", found["scoring_run"])
+            earlier = Run(**{name: row[name] for name in RUN_FIELDS})
+            tally = Tally(**{name: row[name] for name in TALLY_FIELDS})
+            yield PostgresWriter(connection, earlier, tally, row["state"] == "complete", row["scoring_run"])
 
 
-def _take_turn(connection: psycopg.Connection, run: Run) -> None:
-    """An advisory lock of the session: it ends with its process, however that ends."""
+def _lock(connection: psycopg.Connection, run: Run) -> None:
+    """An advisory lock of the session, which ends with the process."""
     try:
         with connection.transaction():
-            connection.execute(f"SET LOCAL lock_timeout = '{PATIENCE}'")
+            connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
             connection.execute(LOCK, (run.title,))
     except errors.LockNotAvailable:
-        raise busy(run) from None
+        raise already_running(run) from None
 
 
 def _csv(rows: arrow.Table, number: int) -> bytes:
-    """As COPY reads it: texts are quoted and nulls are not; a double is the shortest text that reads back as it."""
-    whole = rows.select(OF_A_USER).add_column(0, "scoring_run", arrow.repeat(number, len(rows)))
+    """CSV for COPY: texts are quoted, nulls are not, and doubles round-trip."""
+    whole = rows.select(USER_COLUMNS).add_column(0, "scoring_run", arrow.repeat(number, len(rows)))
     text = io.BytesIO()
     csv.write_csv(whole, text, csv.WriteOptions(include_header=False))
     return text.getvalue()

@@ -1,7 +1,7 @@
-"""A generator -> the same items, made by a thread of their own while the one before is worked on.
+"""A generator -> the same items, produced ahead by a thread.
 
-PostgreSQL's answers, ONNX Runtime and Arrow work outside of Python's lock: a chain of such threads reads, scores and
-writes at once, and holds no more than a few chunks.
+PostgreSQL's client, ONNX Runtime and Arrow release the GIL, so a chain of such threads reads, scores and writes at the
+same time, with a few chunks in memory.
 """
 
 import threading
@@ -12,27 +12,28 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 
-DEPTH = 2
-"""Items that may wait. More would smooth nothing: each stage takes about as long for every chunk."""
+QUEUE_SIZE = 2
+"""Items that wait for the consumer. A longer queue gains nothing: each chunk takes about the same time."""
 
 
 @dataclass(frozen=True)
-class _Ended:
-    """The thread has ended, by itself or by an error."""
+class _End:
+    """The last item of the queue, with the error that ended the generator."""
 
     error: BaseException | None = None
 
 
-def ahead(items: Generator[Item, None, None]) -> Generator[Item, None, None]:
-    """Raises here what `items` raises there. Closed early, it has `items` closed by their thread and waits for that:
-    a connection that they use is never used by two threads.
+def prefetch(items: Generator[Item, None, None]) -> Generator[Item, None, None]:
+    """Yields the items and raises the error of `items`.
+
+    Closed early, it waits for the thread to close `items`, so that one thread alone uses the connection of `items`.
     """
-    made: Queue[Item | _Ended] = Queue(DEPTH)
+    queue: Queue[Item | _End] = Queue(QUEUE_SIZE)
     stopped = threading.Event()
-    thread = threading.Thread(target=_make, args=(items, made, stopped), daemon=True)
+    thread = threading.Thread(target=_produce, args=(items, queue, stopped), daemon=True)
     thread.start()
     try:
-        while not isinstance(item := made.get(), _Ended):
+        while not isinstance(item := queue.get(), _End):
             yield item
         if item.error:
             raise item.error
@@ -41,22 +42,22 @@ def ahead(items: Generator[Item, None, None]) -> Generator[Item, None, None]:
         thread.join()
 
 
-def _make(items: Generator[Item, None, None], made: "Queue[Item | _Ended]", stopped: threading.Event) -> None:
-    ended = _Ended()
+def _produce(items: Generator[Item, None, None], queue: "Queue[Item | _End]", stopped: threading.Event) -> None:
+    end = _End()
     try:
         for item in items:
-            if not _handed_on(item, made, stopped):
+            if not _put(item, queue, stopped):
                 items.close()
-    except BaseException as error:  # whatever it is, it is raised where the items are taken
-        ended = _Ended(error)
-    _handed_on(ended, made, stopped)
+    except BaseException as error:  # raised by `prefetch`
+        end = _End(error)
+    _put(end, queue, stopped)
 
 
-def _handed_on(item: Item | _Ended, made: "Queue[Item | _Ended]", stopped: threading.Event) -> bool:
-    """False where nobody takes items any more."""
+def _put(item: Item | _End, queue: "Queue[Item | _End]", stopped: threading.Event) -> bool:
+    """Waits for room in the queue; False where the consumer has stopped."""
     while not stopped.is_set():
         try:
-            made.put(item, timeout=0.1)
+            queue.put(item, timeout=0.1)
         except Full:
             continue
         return True

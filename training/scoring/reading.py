@@ -1,6 +1,6 @@
-"""Snapshot tables -> chunks of users with what is held of each feature, streamed: memory does not grow with the users.
+"""Snapshot tables -> chunks of users with their feature values, in constant memory.
 
-One COPY gives all of them, so that a run sees the tables as they were at one moment, whatever is loaded meanwhile.
+A single COPY reads all users, so that loads during the run make no difference.
 """
 
 import hashlib
@@ -29,12 +29,9 @@ from training.features.datasets.point_in_time_sql import JoinStrategy, ViewSourc
 from training.features.datasets.rows_digest import TYPES
 
 MOMENT = "moment of the row"
-"""The column of a view's join that tells what its row describes; no feature has blanks in its name."""
-
+"""The column of a view's timestamp. No feature has a space in its name."""
 
 USERS = "SELECT DISTINCT {entity} FROM {entities}{where} ORDER BY {entity}"
-
-
 ROWS = """
 SELECT labelled.{entity}, {columns}
 FROM ({users}) AS labelled{views}
@@ -43,24 +40,23 @@ ORDER BY labelled.{entity}"""
 
 @dataclass(frozen=True)
 class Users:
-    """Every user beyond the key `after` of whom the entity table has a row; which are seen, the search path tells."""
+    """Every user of the entity table with a key above `after`; the search path selects the snapshot."""
 
     extract: ExtractSchema
     after: str | None = None
 
-    def listed(self) -> sql.Composed:
+    def query(self) -> sql.Composed:
         """Their keys in order."""
-        entity = sql.Identifier(self.extract.entity)
-        beyond = (
-            sql.SQL(" WHERE {} > {}").format(entity, sql.Literal(self.after)) if self.after is not None else sql.SQL("")
-        )
-        return sql.SQL(USERS).format(entity=entity, entities=sql.Identifier(self.extract.entities), where=beyond)
+        entity, where = sql.Identifier(self.extract.entity), sql.Composed([])
+        if self.after is not None:
+            where = sql.SQL(" WHERE {} > {}").format(entity, sql.Literal(self.after))
+        return sql.SQL(USERS).format(entity=entity, entities=sql.Identifier(self.extract.entity_table), where=where)
 
 
 def user_rows(users: Users, sources: Iterable[ViewSource], as_of: datetime) -> dict[JoinStrategy, sql.Composed]:
-    """Key, then for each source its features and the moment of its row: one row for each user, in two forms.
+    """The query of a row for each user, by form: the key, then for each source its features and its row's timestamp.
 
-    All of a source's columns are null where it has no row of the user up to `as_of`.
+    A source's columns are null where it has no row of the user up to `as_of`.
     """
     dated = [replace(each, ttl=0, columns={**each.columns, MOMENT: each.time}) for each in sources]
     entity = sql.Identifier(users.extract.entity)
@@ -69,7 +65,7 @@ def user_rows(users: Users, sources: Iterable[ViewSource], as_of: datetime) -> d
         form: sql.SQL(ROWS).format(
             entity=entity,
             columns=sql.SQL(", ").join(columns),
-            users=users.listed(),
+            users=users.query(),
             views=sql.SQL("").join(view_join(each, entity, as_of, form) for each in dated),
         )
         for form in JoinStrategy
@@ -77,7 +73,7 @@ def user_rows(users: Users, sources: Iterable[ViewSource], as_of: datetime) -> d
 
 
 @dataclass(frozen=True)
-class ScoredFeatures:
+class FeatureSources:
     """The contract of a model, the sources of its views, and the policy of each feature in the contract's order."""
 
     contract: FeatureContract
@@ -86,14 +82,15 @@ class ScoredFeatures:
 
     @property
     def views(self) -> str:
-        """The digest of what is read, and of how it is judged."""
+        """The digest of the sources and policies."""
         return hashlib.sha256(repr((self.sources, self.policies)).encode()).hexdigest()
 
 
-def read_features(settings: Settings, contract: FeatureContract) -> ScoredFeatures:
-    """Raises FeatureContractMismatch where the registry has other features than the model takes.
+def read_features(settings: Settings, contract: FeatureContract) -> FeatureSources:
+    """The sources and policies that are registered for the contract.
 
-    Raises TrainingSetError where it does not know the model's feature service.
+    Raises FeatureContractMismatch where the registered features differ from the contract, TrainingSetError where its
+    feature service is not registered.
     """
     registered, sources = read_sources(settings, contract.feature_service)
     accepted = definition_records(settings, contract).accepted
@@ -101,24 +98,24 @@ def read_features(settings: Settings, contract: FeatureContract) -> ScoredFeatur
     with feature_store(settings) as store:
         views = {name: store.get_feature_view(name) for name in contract.views}
     policies = {name: view_policy(view.ttl, view.tags) for name, view in views.items()}
-    return ScoredFeatures(contract, sources, [policies[feature.view] for feature in contract.features])
+    return FeatureSources(contract, sources, [policies[feature.view] for feature in contract.features])
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some users: their keys, and what is held of them, in the same order."""
+    """Some users: their keys, and their feature values in the same order."""
 
     entities: arrow.Array
-    found: FoundColumns
+    columns: FoundColumns
 
     def __len__(self) -> int:
         return len(self.entities)
 
 
 def read_chunks(
-    tables: KnownTables, users: Users, features: ScoredFeatures, *, as_of: datetime, size: int
+    tables: KnownTables, users: Users, features: FeatureSources, *, as_of: datetime, size: int
 ) -> Iterator[Chunk]:
-    """All users in order, `size` at a time. Raises TrainingSetError for a value that is not of its feature's type."""
+    """All users in order, `size` in a chunk. Raises TrainingSetError for a value that is not of its feature's type."""
     types = {users.extract.entity: TYPES["String"]}
     dtypes = {feature.name: TYPES[feature.dtype] for feature in features.contract.features}
     for source in features.sources:
@@ -133,15 +130,15 @@ def _moment(view: str) -> str:
 
 
 def _sized(tables: Iterable[arrow.Table], size: int) -> Iterator[arrow.Table]:
-    """The same rows cut anew, `size` in each table but the last: so a run that goes on cuts them at the same places."""
-    left: arrow.Table | None = None
+    """The same rows, `size` in each table but the last, so that a resumed run has the same chunks."""
+    rest: arrow.Table | None = None
     for table in tables:
-        whole = table if left is None else arrow.concat_tables([left, table])
-        cut = len(whole) - len(whole) % size
-        yield from (whole.slice(start, size).combine_chunks() for start in range(0, cut, size))
-        left = whole.slice(cut)
-    if left is not None and len(left):
-        yield left.combine_chunks()
+        rows = table if rest is None else arrow.concat_tables([rest, table])
+        end = len(rows) - len(rows) % size
+        yield from (rows.slice(start, size).combine_chunks() for start in range(0, end, size))
+        rest = rows.slice(end)
+    if rest is not None and len(rest):
+        yield rest.combine_chunks()
 
 
 def _chunk(table: arrow.Table, contract: FeatureContract) -> Chunk:
@@ -155,15 +152,15 @@ def _array(table: arrow.Table, name: str) -> arrow.Array:
 
 
 def _moments(values: arrow.Array) -> NDArray[np.datetime64]:
-    """In UTC, NaT for none."""
-    told: NDArray[np.datetime64] = values.to_numpy(zero_copy_only=False).astype("datetime64[us]", copy=False)
-    return told
+    """In UTC; NaT for null."""
+    moments: NDArray[np.datetime64] = values.to_numpy(zero_copy_only=False).astype("datetime64[us]", copy=False)
+    return moments
 
 
 def _column(values: arrow.Array, feature: Feature, moments: NDArray[np.datetime64]) -> FoundColumn:
-    """A NaN is a null, as the service reads it."""
+    """NaN counts as null, as in the service."""
     nulls: NDArray[np.bool_] = values.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
     dtype = DTYPES.get(feature.dtype, "object")
     filled = values if dtype == "object" else values.fill_null(np.zeros((), dtype).item())
-    given: NDArray[Any] = filled.to_numpy(zero_copy_only=False)
-    return FoundColumn(given.astype(dtype, copy=False), nulls, moments)
+    array: NDArray[Any] = filled.to_numpy(zero_copy_only=False)
+    return FoundColumn(array.astype(dtype, copy=False), nulls, moments)

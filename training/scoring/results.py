@@ -1,4 +1,4 @@
-"""A judged chunk -> its rows as they are kept, in PostgreSQL and in Parquet alike."""
+"""The rows of a scored chunk, in PostgreSQL and in Parquet alike, and the interface of what writes them."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import pyarrow as arrow
 from pyarrow import compute
 
 from asof.errors import ScoringError
-from training.scoring.judging import NO_FLAGS, Judged, moments_text, refusals
+from training.scoring.judging import NO_FLAGS, Outcomes, moments_text, refusals
 from training.scoring.reading import Chunk
 from training.scoring.run import Run, Tally
 
@@ -34,71 +34,72 @@ SCHEMA = arrow.schema(
         arrow.field("scored_at", TIME, nullable=False),
     ]
 )
-"""One row for each user. `flags` and `moments` (of each view that has a row of the user) are JSON."""
-OF_THE_RUN = ("model", "version", "run_id", "fingerprint", "threshold", "as_of", "known_at")
+"""A row for each user. `flags` and `moments` (of each view that has a row of the user) are JSON."""
+RUN_COLUMNS = ("model", "version", "run_id", "fingerprint", "threshold", "as_of", "known_at")
 
 
 @dataclass(frozen=True)
-class Results:
-    """The rows of one chunk, in SCHEMA, and the tally of the run with them."""
+class ScoredChunk:
+    """The rows of a chunk, in SCHEMA, and the run's tally up to it."""
 
     rows: arrow.Table
     tally: Tally
 
 
-def results(run: Run, chunk: Chunk, judged: Judged, before: Tally) -> Results:
+def scored_chunk(run: Run, chunk: Chunk, outcomes: Outcomes, before: Tally) -> ScoredChunk:
     """`before` is the tally of the run without this chunk."""
-    answered = ~np.isnan(judged.probabilities)
-    probabilities = arrow.array(judged.probabilities, mask=~answered)
+    answered = ~np.isnan(outcomes.probabilities)
+    probabilities = arrow.array(outcomes.probabilities, mask=~answered)
     columns = {
         "entity": chunk.entities,
         "probability": probabilities,
         "label": compute.greater_equal(probabilities, run.threshold),
-        "code": judged.codes,
-        "detail": judged.details,
-        "flags": judged.flags,
-        "moments": moments_text(chunk.found),
+        "code": outcomes.codes,
+        "detail": outcomes.details,
+        "flags": outcomes.flags,
+        "moments": moments_text(chunk.columns),
         **{
             name: arrow.repeat(arrow.scalar(getattr(run, name), SCHEMA.field(name).type), len(chunk))
-            for name in OF_THE_RUN
+            for name in RUN_COLUMNS
         },
         "scored_at": arrow.repeat(arrow.scalar(datetime.now(UTC), TIME), len(chunk)),
     }
-    flagged = sum(each is not None and each != NO_FLAGS for each in judged.flags)
+    flagged = sum(each is not None and each != NO_FLAGS for each in outcomes.flags)
     tally = before.plus(
-        answered=int(answered.sum()), flagged=flagged, refused=refusals(judged), last=chunk.entities[-1].as_py()
+        answered=int(answered.sum()), flagged=flagged, refused=refusals(outcomes), last=chunk.entities[-1].as_py()
     )
-    return Results(arrow.table(columns, SCHEMA), tally)
+    return ScoredChunk(arrow.table(columns, SCHEMA), tally)
 
 
-class Place(Protocol):
-    """A run of its own in a place of results; nobody else writes it meanwhile.
+class ScoreWriter(Protocol):
+    """Writes the scores of `run`, an earlier run that is resumed or a new one, under a lock.
 
-    `run` is the one that goes on, or the new one; `tally` is how far it had come when it was opened.
+    `tally` is the run's tally when the writer was opened.
     """
 
     run: Run
     tally: Tally
     complete: bool
 
-    def write(self, results: Results) -> None:
-        """Keeps one chunk and the new tally, both or none."""
+    def write(self, chunk: ScoredChunk) -> None:
+        """Writes a chunk and the new tally, both or none."""
 
     def finish(self, tally: Tally) -> None:
         """Marks the run as complete."""
 
 
-class Opener(Protocol):
-    """`any_known_at`: go on with the newest run of this model and moment that is `of_its_day`, if there is one.
+class OpenWriter(Protocol):
+    """Opens the writer of a run, or of an equal one that was begun earlier.
 
-    Raises ScoringError where another process is at a run of the same model and moment.
+    With `any_known_at` that is the newest run of the model and `as_of` with `known_at_start`. Raises ScoringError where
+    another process is scoring the same model and moment.
     """
 
-    def __call__(self, run: Run, *, any_known_at: bool) -> AbstractContextManager[Place]: ...
+    def __call__(self, run: Run, *, any_known_at: bool) -> AbstractContextManager[ScoreWriter]: ...
 
 
-def busy(run: Run) -> ScoringError:
-    """The error where another process is at the same."""
+def already_running(run: Run) -> ScoringError:
+    """The error where another process is scoring the same model and moment."""
     return ScoringError(
-        f"Another run is scoring {run.title}: wait until it has ended, and run the command again to see what it did."
+        f"Another run is scoring {run.title}: wait for it to end, then run the command again to see its result."
     )

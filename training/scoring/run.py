@@ -1,4 +1,4 @@
-"""Run and Tally: which model scores which moment, and how far it has come. Both are kept with the results."""
+"""Run and Tally: which model scores which moment, and its progress. Both are stored with the scores."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -9,12 +9,11 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Run:
-    """One model's scores of every user as of a moment, as known at another.
+    """A model's scores of every user as of `as_of`, with what was known at `known_at`.
 
-    `model` and `version` are those of the registry, `run_id` and `fingerprint` of its training; `threshold` is the
-    probability from which the label is true. `loads` were there that count as known by then, `views` is the digest of
-    the sources and policies that were registered: both tell whether a run that goes on would read the same. `who` began
-    it, at `begun_at`, with the code of `git_commit`.
+    `run_id` and `fingerprint` are those of the training; from `threshold` on a label is true. `loads` is the number of
+    loads known at `known_at`, `views` the digest of the registered sources and policies: a run is resumed only where
+    both are unchanged. `who` began it at `begun_at`, with the code of `git_commit`.
     """
 
     use_case: str
@@ -33,22 +32,22 @@ class Run:
     begun_at: datetime
 
     @property
-    def subject(self) -> tuple[str, str, str, datetime]:
-        """What makes it another run, besides `known_at`: a registry that was made anew gives its numbers once more."""
+    def key(self) -> tuple[str, str, str, datetime]:
+        """Identifies a run, with `known_at`. `run_id` is in it because a recreated registry reuses version numbers."""
         return self.model, self.version, self.run_id, self.as_of
 
     @property
     def title(self) -> str:
-        """For people, without the moment up to which rows were known."""
+        """Model, version and `as_of`, for messages and as the name of the lock."""
         return f"{self.model} version {self.version} as of {self.as_of.astimezone(UTC).isoformat()}"
 
     @property
-    def of_its_day(self) -> bool:
-        """Whether no moment of knowledge was named: it is what was known when the run was begun."""
+    def known_at_start(self) -> bool:
+        """Whether the run was begun without a `known_at`: with what was known at its start."""
         return self.known_at == self.begun_at
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, as a Parquet part keeps it."""
+        """Plain data for JSON."""
         return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in vars(self).items()}
 
     @classmethod
@@ -60,9 +59,9 @@ class Run:
 
 @dataclass(frozen=True)
 class Tally:
-    """How far a run has come: so many users are `scored`, up to the key `last` in the order of keys.
+    """A run's progress: the number of users `scored`, up to the key `last` in the order of keys.
 
-    `answered` got a probability, `flagged` of them with flags; the others were refused, by code.
+    `answered` of them got a probability, `flagged` of these with flags; `refused` counts the others by error code.
     """
 
     scored: int = 0
@@ -83,5 +82,5 @@ class Tally:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, as kept with the results."""
+        """Plain data for JSON."""
         return asdict(self)

@@ -9,8 +9,8 @@ from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
 
-from asof.bounded_http import IDENTITY, MOST
-from asof.errors import ConfigurationError, is_disk_trouble
+from asof.bounded_http import IDENTITY, MAX_BYTES
+from asof.errors import ConfigurationError, is_disk_error
 
 CHECK_TIMEOUT = 3.0
 """Seconds for the whole check: no library's timeout covers the name lookup or a slow trickle of bytes."""
@@ -35,7 +35,7 @@ def unusable_tracking(uri: str, failure: Exception) -> ConfigurationError:
     """The error that names the address without its password, the reason, and what to do."""
     reason = _reason(failure).replace(uri, _without_password(uri))
     remedy = "Start MLflow there, correct MLFLOW_TRACKING_URI, or unset it to use the project's own database."
-    if is_disk_trouble(reason):
+    if is_disk_error(reason):
         remedy = "Free space on the disk of its database."
     return ConfigurationError(f"MLflow cannot be used at {_without_password(uri)}: {reason}. {remedy}")
 
@@ -73,7 +73,7 @@ def _probe_server(uri: str) -> None:
     response = requests.get(
         uri.rstrip("/") + PROBE, headers=IDENTITY, timeout=CHECK_TIMEOUT, allow_redirects=False, stream=True
     )
-    body = response.raw.read(MOST, decode_content=False)
+    body = response.raw.read(MAX_BYTES, decode_content=False)
     match response.status_code:
         case 200 if "json" in response.headers.get("Content-Type", ""):
             return

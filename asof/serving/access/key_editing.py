@@ -1,11 +1,11 @@
-"""A key added to the file, or taken out of it: the file is replaced whole, and comments stay where they are."""
+"""Adds a key to the file of API keys or removes one; the file is replaced atomically and keeps its comments."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from asof.errors import ConfigurationError
 from asof.files import locked, write_whole
-from asof.serving.access.api_keys import ApiKey, line_of, made, new_key
+from asof.serving.access.api_keys import ApiKey, entry_of, line_of, new_key
 from asof.serving.access.key_file import keys_in, read
 
 MODE = 0o640
@@ -13,16 +13,16 @@ HEADER = "# Who may ask the prediction service: name, scopes (predict,admin), SH
 
 
 def add_key(path: Path, name: str, scopes: Sequence[str], expires: str | None = None) -> tuple[ApiKey, str]:
-    """A new key in the file, which is made where there is none; and the key itself, which is kept nowhere.
+    """Adds a key to the file, which is created if needed; returns its entry, and the key, which is stored nowhere.
 
-    Raises ConfigurationError where the name is taken, a part cannot be, or the file is no file of keys.
+    Raises ConfigurationError where the name is taken, a part is invalid, or the file is no file of keys.
     """
     key = new_key()
-    added = made(name, scopes, key, expires)
+    added = entry_of(name, scopes, key, expires)
 
     def edited(lines: list[str], keys: Sequence[ApiKey]) -> list[str]:
         if any(each.name == name for each in keys):
-            raise ConfigurationError(f"There is a key {name} in {path}: remove it, or give the new one another name.")
+            raise ConfigurationError(f"There is a key {name} in {path}: remove it, or choose another name.")
         return [*lines, line_of(added)]
 
     _edit(path, edited)
@@ -30,18 +30,18 @@ def add_key(path: Path, name: str, scopes: Sequence[str], expires: str | None = 
 
 
 def remove_key(path: Path, name: str) -> ApiKey:
-    """Takes the key out. Raises ConfigurationError where there is none of this name."""
-    taken: list[ApiKey] = []
+    """Removes the key and returns its entry. Raises ConfigurationError where there is no key of that name."""
+    removed: list[ApiKey] = []
 
     def edited(lines: list[str], keys: Sequence[ApiKey]) -> list[str]:
-        taken.extend(each for each in keys if each.name == name)
-        if not taken:
-            told = ", ".join(each.name for each in keys) or "none"
-            raise ConfigurationError(f"There is no key {name} in {path}: it holds {told}.")
+        removed.extend(each for each in keys if each.name == name)
+        if not removed:
+            known = ", ".join(each.name for each in keys) or "none"
+            raise ConfigurationError(f"There is no key {name} in {path}; there are: {known}.")
         return [line for line in lines if line.partition("#")[0].split()[:1] != [name]]
 
     _edit(path, edited)
-    return taken[0]
+    return removed[0]
 
 
 def list_keys(path: Path) -> tuple[ApiKey, ...]:

@@ -12,7 +12,7 @@ from asof.serving.features.request_input import RequestInput
 from asof.serving.features.store_input import STORE, StoreInput
 from asof.serving.http import openapi
 from asof.serving.http.examples import examples
-from asof.serving.http.problems import BODY
+from asof.serving.http.problems import BODY_STATUSES
 from asof.serving.http.strict_json import JSON
 from asof.use_case import FromStore, UseCase
 
@@ -77,5 +77,5 @@ def _refused(use_case: UseCase) -> dict[str, Any]:
 def problems(path: str, use_case: UseCase, source: type[StoreInput | RequestInput]) -> dict[int | str, dict[str, Any]]:
     """The problems of a batch as a whole."""
     store = STORE if source is StoreInput else ()
-    kinds = (InvalidRequest, TooManyInstances, Overloaded, NotReady, *store, *BODY)
+    kinds = (InvalidRequest, TooManyInstances, Overloaded, NotReady, *store, *BODY_STATUSES)
     return openapi.responses(path, *kinds, shown=examples(use_case))

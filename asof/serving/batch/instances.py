@@ -30,7 +30,7 @@ class Document(BaseModel):
 
 async def read_batch(scope: Scope, receive: Receive) -> bytes:
     """The body. Raises what `strict_json.read_body` does."""
-    return await strict_json.read_body(scope, receive, most=MOST_BYTES, patience=PATIENCE)
+    return await strict_json.read_body(scope, receive, max_bytes=MOST_BYTES, timeout=PATIENCE)
 
 
 def instances(body: bytes, payload: type[BaseModel]) -> list[Instance]:

@@ -84,7 +84,7 @@ class PredictBatch:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         live: Live = self._state.live
         try:
-            with live.worker.batches.one():
+            with live.worker.batches.slot():
                 await self._answer(live, scope, receive, send)
         except (AsOfError, HTTPException) as error:
             await _refuse(live, error, scope, receive=receive, send=send)

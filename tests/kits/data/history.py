@@ -97,7 +97,7 @@ def scene(history: History, tmp_path_factory: pytest.TempPathFactory) -> "Scene"
 @pytest.fixture
 def copy_of_scene(scene: "Scene") -> "Iterator[Scene]":
     """The same in a database that a test has for itself."""
-    from tests.kits.data.parity import copied
+    from tests.kits.data.parity import database_copy
 
-    with copied(scene.settings) as settings:
+    with database_copy(scene.settings) as settings:
         yield replace(scene, settings=settings)

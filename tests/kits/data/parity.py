@@ -25,7 +25,7 @@ FEATURES = 19
 
 
 @contextmanager
-def copied(settings: Settings) -> Iterator[Settings]:
+def database_copy(settings: Settings) -> Iterator[Settings]:
     """The same database once more, registry and online store included; gone afterwards."""
     name = f"asof_test_{uuid.uuid4().hex[:12]}"
     with database(settings, name, settings.database().database):

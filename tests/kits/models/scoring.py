@@ -31,9 +31,9 @@ from tests.kits.data import parity as parity_kit
 from tests.kits.machine.kill import WARM, told
 from tests.kits.service import serving as serving_kit
 from training.release.registry.versions import ModelVersion, verified_version
-from training.scoring import parquet as parquet_place
-from training.scoring.judging import Judged, judge_chunk
-from training.scoring.postgres import PostgresPlace
+from training.scoring import parquet as parquet_writer
+from training.scoring.judging import Outcomes, judge_chunk
+from training.scoring.postgres import PostgresWriter
 from training.scoring.reading import Chunk
 from training.scoring.score import Scoring, score_users
 
@@ -196,7 +196,7 @@ class Kill:
     after: bool
 
 
-STEPS = ((PostgresPlace, "_begin"), (PostgresPlace, "_advance"), (parquet_place, "rename_durably"))
+STEPS = ((PostgresWriter, "_begin"), (PostgresWriter, "_advance"), (parquet_writer, "rename_durably"))
 """Calls in the middle of a chunk: between its rows and its tally, before the commit, before and after a rename."""
 
 
@@ -249,8 +249,8 @@ def watch_inputs(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
     """Every user's feature values as they are read from now on."""
     seen: dict[str, dict[str, Any]] = {}
 
-    def watched(chunk: Chunk, *args: Any) -> Judged:
-        rows = (chunk.found.row(number) for number in range(len(chunk)))
+    def watched(chunk: Chunk, *args: Any) -> Outcomes:
+        rows = (chunk.columns.row(number) for number in range(len(chunk)))
         values = ({each.feature.name: each.value for each in row} for row in rows)
         seen.update(zip(chunk.entities.to_pylist(), values, strict=True))
         return judge_chunk(chunk, *args)

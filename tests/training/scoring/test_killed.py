@@ -17,8 +17,8 @@ from tests.kits.models import scoring as kit
 from tests.kits.models.scoring import AS_OF, CHUNK, CHURN, Kill, Scene, begun, timeless
 from training.data.snapshots.snapshot import take_snapshot
 from training.scoring.parquet import MANIFEST
-from training.scoring.postgres import PostgresPlace
-from training.scoring.reading import ScoredFeatures, read_features
+from training.scoring.postgres import PostgresWriter
+from training.scoring.reading import FeatureSources, read_features
 
 TO_POSTGRES, TO_PARQUET = "postgres", "parquet"
 
@@ -118,7 +118,7 @@ def test_a_run_does_not_go_on_with_other_policies_than_it_was_begun_with(
 ) -> None:
     stopped(copy_of_scene, TO_POSTGRES)
 
-    def lenient(*given: Any) -> ScoredFeatures:
+    def lenient(*given: Any) -> FeatureSources:
         features = read_features(*given)
         return replace(features, policies=[Policy(None, refuses=False) for _ in features.policies])
 
@@ -229,14 +229,14 @@ def test_nobody_can_be_scored_twice_in_one_run(copy_of_scene: Scene) -> None:
 
 
 def test_rows_and_tally_of_a_chunk_are_kept_together(copy_of_scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    advance = PostgresPlace._advance
+    advance = PostgresWriter._advance
 
-    def fails(place: PostgresPlace, *given: Any) -> None:
+    def fails(place: PostgresWriter, *given: Any) -> None:
         if place.tally.scored == 0 and given[0].scored > CHUNK:
             raise OSError("the disk is full")
         advance(place, *given)
 
-    monkeypatch.setattr(PostgresPlace, "_advance", fails)
+    monkeypatch.setattr(PostgresWriter, "_advance", fails)
     with pytest.raises(ScoringError, match=f"disk is full.*: {CHUNK} users are scored and kept"):
         copy_of_scene.score()
     assert len(kit.kept(copy_of_scene.settings)) == CHUNK

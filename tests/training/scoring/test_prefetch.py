@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from training.scoring.prefetch import DEPTH, ahead
+from training.scoring.prefetch import QUEUE_SIZE, prefetch
 
 
 def test_items_come_in_order_and_from_another_thread() -> None:
@@ -14,7 +14,7 @@ def test_items_come_in_order_and_from_another_thread() -> None:
         for number in range(20):
             yield number, threading.get_ident()
 
-    made = list(ahead(items()))
+    made = list(prefetch(items()))
     assert [number for number, _ in made] == list(range(20))
     assert threading.get_ident() not in {thread for _, thread in made}
 
@@ -24,7 +24,7 @@ def test_an_error_is_raised_after_the_items_before_it() -> None:
         yield 1
         raise ArithmeticError("broken")
 
-    made = ahead(items())
+    made = prefetch(items())
     assert next(made) == 1
     with pytest.raises(ArithmeticError, match="broken"):
         next(made)
@@ -36,15 +36,15 @@ def test_no_more_are_made_than_may_wait() -> None:
     def items() -> Generator[int, None, None]:
         for number in range(100):
             begun.append(number)
-            if number == DEPTH + 1:
+            if number == QUEUE_SIZE + 1:
                 reached.set()
             yield number
 
-    with closing(ahead(items())) as made:
+    with closing(prefetch(items())) as made:
         next(made)
         assert reached.wait(60)
         assert not threading.Event().wait(0.3)
-        assert len(begun) == DEPTH + 2  # one is taken, two wait, one waits to wait
+        assert len(begun) == QUEUE_SIZE + 2  # one is taken, two wait, one waits to wait
 
 
 def test_closed_early_the_generator_is_closed_by_its_own_thread_and_waited_for() -> None:
@@ -58,7 +58,7 @@ def test_closed_early_the_generator_is_closed_by_its_own_thread_and_waited_for()
         finally:
             used.append(threading.get_ident())
 
-    made = ahead(items())
+    made = prefetch(items())
     next(made)
     made.close()
     assert len(used) < 100

@@ -51,7 +51,7 @@ def trace_request(settings: Settings, use_case: UseCase, request_id: str) -> Ans
 
     Raises DataError if the log does not have it, and for a single answer as `trace_answer` does.
     """
-    answers, models = find_answers(settings.answers, use_case, request_id), _models(settings, use_case)
+    answers, models = find_answers(settings.answer_log_file, use_case, request_id), _models(settings, use_case)
     if len(answers) == 1:
         return _trace(settings, answers[0], models)
     chains = tuple(_trace_or_report(settings, answer, models) for answer in answers)

@@ -14,7 +14,7 @@ from training.audit.reproduction.differences import Difference, Differences, com
 from training.audit.reproduction.origins import Origin, origins
 from training.features.datasets.dataset import fingerprint
 from training.features.datasets.training_set import TrainingSet, frame_of
-from training.models.fitting.kept_rows import are_those, kept_definition, kept_rows
+from training.models.fitting.logged_rows import logged_definition, logged_rows, rows_match
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -78,7 +78,7 @@ def compare_sets(settings: Settings, use_case: UseCase, recorded: Recorded, now:
 
 def _changed_lines(recorded: Recorded, now: TrainingSet, missing: list[str]) -> tuple[str, ...]:
     lines = _diff(_contract_lines(recorded.facts.contract), _contract_lines(now.contract))
-    kept = kept_definition(recorded.client, recorded.run_id)
+    kept = logged_definition(recorded.client, recorded.run_id)
     if kept is None and now.definition:
         missing.append("The run keeps no training_set.sql: only the features of the definition were compared.")
         return lines
@@ -96,11 +96,11 @@ def _diff(then: list[str], now: list[str]) -> tuple[str, ...]:
 
 
 def _differences(recorded: Recorded, now: TrainingSet, missing: list[str]) -> Differences | None:
-    kept, facts = kept_rows(recorded.client, recorded.run_id), recorded.facts
+    kept, facts = logged_rows(recorded.client, recorded.run_id), recorded.facts
     if kept is None:
         missing.append("The run keeps no training_set.parquet: the cells were not compared.")
         return None
-    if not are_those(kept, facts, now.label):
+    if not rows_match(kept, facts, now.label):
         missing.append("The run's training_set.parquet is not what the version was trained on: it was not compared.")
         return None
     return compare_rows(frame_of(kept, facts.contract, now.label), now)

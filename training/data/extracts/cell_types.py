@@ -9,7 +9,7 @@ import pyarrow.compute as compute
 from asof.extract_schema import Kind
 from asof.features import entity_key
 
-MAX_TEXT_LENGTH = entity_key.LONGEST
+MAX_TEXT_LENGTH = entity_key.MAX_LENGTH
 """In characters: the same for every text as for an id."""
 
 KIND_RULES: Mapping[Kind, str] = {

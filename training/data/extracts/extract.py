@@ -49,7 +49,7 @@ def read_extract(
         checked = check_table(text.cells, table, known)
         delivery.append(DeliveredTable(table, checked.values, text.sha256))
         findings.extend(checked.findings)
-        if table.name == schema.entities:
+        if table.name == schema.entity_table:
             known = KnownIds(text.cells[schema.entity], f"a {schema.entity} of {table.name}.csv")
     if findings:
         raise ExtractError(findings)
@@ -61,7 +61,7 @@ def _tables_to_read(folder: Path, schema: ExtractSchema, part: Part) -> list[Raw
     labels = [schema.labels] if part is not Part.FEATURES and _file(folder, schema.labels).exists() else []
     if part is Part.LABELS or (labels and not any(_file(folder, table).exists() for table in schema.tables)):
         return [schema.labels]
-    return sorted(schema.tables, key=lambda table: table.name != schema.entities) + labels
+    return sorted(schema.tables, key=lambda table: table.name != schema.entity_table) + labels
 
 
 def _file(folder: Path, table: RawTable) -> Path:

@@ -92,7 +92,8 @@ def _id_checks(entity: Column, known: KnownIds | None) -> list[pa.Check]:
 
 
 def _are_ids(texts: "pd.Series[str]") -> "pd.Series[bool]":
-    good = _series(compute.match_substring_regex(arrow.array(texts), entity_key.PLAIN), texts).to_numpy(bool, copy=True)
+    plain = compute.match_substring_regex(arrow.array(texts), entity_key.ASCII_KEY)
+    good = _series(plain, texts).to_numpy(bool, copy=True)
     for row in np.flatnonzero(~good):
         good[row] = entity_key.fault(texts.iloc[row]) is None
     return pd.Series(good, index=texts.index)

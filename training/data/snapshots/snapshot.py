@@ -115,13 +115,17 @@ def _times(as_of: datetime, known_at: datetime | None) -> Times:
 def _stored_ids(connection: Connection, schema: ExtractSchema, times: Times) -> KnownIds:
     """The ids of the known entities of that moment, which a label delivery may refer to."""
     query = sql.SQL("SELECT DISTINCT {} FROM {} WHERE as_of = %s AND created_at <= %s").format(
-        sql.Identifier(schema.entity), sql.Identifier("public", schema.entities)
+        sql.Identifier(schema.entity), sql.Identifier("public", schema.entity_table)
     )
     ids = [row[0] for row in connection.execute(query, (times.as_of, times.known_at))]
     where = f"as of {times.as_of.isoformat()}, known at {times.known_at.isoformat()}"
     if not ids:
-        raise ExtractError([f"{schema.labels.name}.csv: table {schema.entities} has no rows {where}: load them first"])
-    return KnownIds(arrow.chunked_array([arrow.array(ids)]), f"a {schema.entity} of table {schema.entities} {where}")
+        raise ExtractError(
+            [f"{schema.labels.name}.csv: table {schema.entity_table} has no rows {where}: load them first"]
+        )
+    return KnownIds(
+        arrow.chunked_array([arrow.array(ids)]), f"a {schema.entity} of table {schema.entity_table} {where}"
+    )
 
 
 def _changed(

@@ -135,7 +135,7 @@ def newest_labelled_month(settings: Settings, extract: ExtractSchema, known_at: 
     known = known_at or datetime.now(UTC)
     with tables_known_at(settings, extract, as_of=known, known_at=known) as tables:
         query = sql.SQL("SELECT max(as_of) FROM {} WHERE as_of IN (SELECT as_of FROM {})").format(
-            sql.Identifier(extract.entities), sql.Identifier(extract.labels.name)
+            sql.Identifier(extract.entity_table), sql.Identifier(extract.labels.name)
         )
         row = tables.connection.execute(query).fetchone()
     if not row or row[0] is None:
@@ -146,7 +146,7 @@ def newest_labelled_month(settings: Settings, extract: ExtractSchema, known_at: 
 
 def _require_rows(tables: KnownTables, extract: ExtractSchema, as_of: datetime, known_at: datetime) -> None:
     moment = _moment(as_of, known_at)
-    if not _holds(tables, extract.entities, as_of):
+    if not _holds(tables, extract.entity_table, as_of):
         raise TrainingSetError(f"There are no features {moment}: ingest that month first.")
     if not _holds(tables, extract.labels.name, as_of):
         raise TrainingSetError(f"There are no labels {moment}: ingest them when the month is over, or go a month back.")

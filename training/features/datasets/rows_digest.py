@@ -60,55 +60,43 @@ def rows_digest(chunks: Iterable[arrow.Table], types: Mapping[str, str], *, key:
     `key` (text by code points, as Python sorts it). Raises TrainingSetError if they do not, if a key is null or
     duplicate, and if a value is not of its type.
     """
-    digest = _RowsDigest(types, key=key)
+    columns = {name: _Column(types[name]) for name in sorted(types)}
+    count, last = 0, None
     for chunk in chunks:
-        digest.update(chunk)
-    return digest.hexdigest()
+        if chunk.num_rows:
+            values = {name: _typed(chunk[name], name, column.feast_type) for name, column in columns.items()}
+            last = _check_order({name: values[name] for name in key}, last)
+            for name, column in columns.items():
+                column.update(values[name])
+            count += chunk.num_rows
+    parts = [FORMAT, str(count), str(len(key)), *key]
+    for name, column in columns.items():
+        parts += [name, column.feast_type, *column.digests()]
+    whole = hashlib.sha256()
+    for part in parts:
+        text = part.encode()
+        whole.update(len(text).to_bytes(8, "little") + text)
+    return whole.hexdigest()
 
 
-class _RowsDigest:
-    """`rows_digest`, updated chunk by chunk."""
-
-    def __init__(self, types: Mapping[str, str], *, key: Sequence[str]) -> None:
-        self._key, self._rows = tuple(key), 0
-        self._last: list[arrow.Array] | None = None
-        self._columns = {name: _Column(types[name]) for name in sorted(types)}
-
-    def update(self, chunk: arrow.Table) -> None:
-        if not chunk.num_rows:
-            return
-        columns = {name: _typed(chunk[name], name, column.feast_type) for name, column in self._columns.items()}
-        self._check_order([columns[name] for name in self._key])
-        for name, column in self._columns.items():
-            column.update(columns[name])
-        self._rows += chunk.num_rows
-
-    def hexdigest(self) -> str:
-        parts = [FORMAT, str(self._rows), str(len(self._key)), *self._key]
-        for name, column in self._columns.items():
-            parts += [name, column.feast_type, *column.digests()]
-        whole = hashlib.sha256()
-        for part in parts:
-            text = part.encode()
-            whole.update(len(text).to_bytes(8, "little") + text)
-        return whole.hexdigest()
-
-    def _check_order(self, keys: list[arrow.Array]) -> None:
-        if any(each.null_count for each in keys):
-            raise TrainingSetError(f"A row has no {' and '.join(self._key)}: each row needs its key.")
-        if self._last is not None:
-            keys = [arrow.concat_arrays([last, each]) for last, each in zip(self._last, keys, strict=True)]
-        ascends = np.zeros(len(keys[0]) - 1, dtype=bool)
-        ties = ~ascends
-        for each in keys:
-            ascends |= ties & _numpy(compute.less(each[:-1], each[1:]))
-            ties &= _numpy(compute.equal(each[:-1], each[1:]))
-        if not ascends.all():
-            wrong = int(np.argmin(ascends))
-            row = ", ".join(f"{name} {each[wrong + 1]}" for name, each in zip(self._key, keys, strict=True))
-            fault = "comes twice" if ties[wrong] else "is out of order"
-            raise TrainingSetError(f"The row of {row} {fault}: rows must ascend by {' and '.join(self._key)}.")
-        self._last = [each[-1:] for each in keys]
+def _check_order(keys: Mapping[str, arrow.Array], last: Mapping[str, arrow.Array] | None) -> Mapping[str, arrow.Array]:
+    """Returns the last key. Raises TrainingSetError unless the keys ascend from that of the chunk before."""
+    names = " and ".join(keys)
+    if any(each.null_count for each in keys.values()):
+        raise TrainingSetError(f"A row has no {names}: each row needs its key.")
+    if last is not None:
+        keys = {name: arrow.concat_arrays([last[name], each]) for name, each in keys.items()}
+    ascends = np.zeros(len(next(iter(keys.values()))) - 1, dtype=bool)
+    ties = ~ascends
+    for each in keys.values():
+        ascends |= ties & _numpy(compute.less(each[:-1], each[1:]))
+        ties &= _numpy(compute.equal(each[:-1], each[1:]))
+    if not ascends.all():
+        wrong = int(np.argmin(ascends))
+        row = ", ".join(f"{name} {each[wrong + 1]}" for name, each in keys.items())
+        fault = "comes twice" if ties[wrong] else "is out of order"
+        raise TrainingSetError(f"The row of {row} {fault}: rows must ascend by {names}.")
+    return {name: each[-1:] for name, each in keys.items()}
 
 
 class _Column:

@@ -79,22 +79,23 @@ class Watermarks:
 
     def last(self, view: str, definition: str, moment: datetime) -> Watermark:
         """The view's watermark; NO_WATERMARK if it must be read whole."""
-        last = self.connection.execute(
-            "SELECT load_id, as_of, definition FROM materialisations WHERE view = %s AND coalesce(store, %s) = %s"
-            " AND view NOT IN (SELECT view FROM whole_materialisations_begun WHERE store = %s)"
-            " ORDER BY materialisation_id DESC LIMIT 1",
-            (view, self.store, self.store, self.store),
-        ).fetchone()
-        return (last[0], last[1]) if last and last[2] == definition and last[1] <= moment else NO_WATERMARK
+        begun = "SELECT FROM whole_materialisations_begun WHERE view = %s AND store = %s"
+        interrupted = self.connection.execute(begun, (view, self.store)).fetchone() is not None
+        last = self._newest(view)
+        usable = last and last[2] == definition and last[1] <= moment and not interrupted
+        return last[:2] if last and usable else NO_WATERMARK
 
     def as_of(self, view: str) -> datetime | None:
         """The moment of the view's online rows, whatever their definition; None if it was never materialised."""
-        row = self.connection.execute(
-            "SELECT as_of FROM materialisations WHERE view = %s AND coalesce(store, %s) = %s"
+        last = self._newest(view)
+        return last[1] if last else None
+
+    def _newest(self, view: str) -> tuple[int, datetime, str] | None:
+        return self.connection.execute(
+            "SELECT load_id, as_of, definition FROM materialisations WHERE view = %s AND coalesce(store, %s) = %s"
             " ORDER BY materialisation_id DESC LIMIT 1",
             (view, self.store, self.store),
         ).fetchone()
-        return row[0] if row else None
 
     def new_rows(self, table: str, last: Watermark, moment: datetime) -> tuple[datetime | None, int]:
         """The oldest moment with rows newer than `last` (None: none), and the newest load, both up to `moment`."""

@@ -117,7 +117,7 @@ def check_parity(
 
 
 def _misfit(settings: Settings, contracts: Iterable[FeatureContract]) -> str:
-    misfits = (definition_records(settings, contract).misfit(contract, contract) for contract in contracts)
+    misfits = (definition_records(settings, contract).mismatch(contract, contract) for contract in contracts)
     return next(filter(None, misfits), "")
 
 

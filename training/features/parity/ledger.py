@@ -24,22 +24,13 @@ CREATE TABLE public.parity_checks (
 INSERT = """
 INSERT INTO public.parity_checks (use_case, as_of, known_at, population, users, differing_users, differing_at_most,
     values_wrong, values_past_ttl)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"""
+VALUES (%(use_case)s, %(as_of)s, %(known_at)s, %(population)s, %(users)s, %(differing_users)s, %(differing_at_most)s,
+    %(wrong)s, %(past_ttl)s)"""
 
 
 def record_parity(settings: Settings, parity: Parity) -> Parity:
     """Appends the comparison to the table and returns it."""
-    row = (
-        parity.use_case,
-        parity.as_of,
-        parity.known_at,
-        parity.population,
-        parity.users,
-        parity.differing_users,
-        parity.differing_at_most,
-        parity.wrong,
-        parity.verdicts[Verdict.PAST_TTL],
-    )
+    row = vars(parity) | {"wrong": parity.wrong, "past_ttl": parity.verdicts[Verdict.PAST_TTL]}
     with psycopg.connect(settings.conninfo()) as connection:
         create_if_absent(connection, TABLE, CREATE)
         connection.execute(INSERT, row)

@@ -63,7 +63,7 @@ class Users:
         return [row[0] for row in self._rows(SAMPLE, salt, number)]
 
     def _rows(self, query: LiteralString, *parameters: object) -> list[Any]:
-        names = {"entity": sql.Identifier(self.extract.entity), "entities": sql.Identifier(self.extract.entities)}
+        names = {"entity": sql.Identifier(self.extract.entity), "entities": sql.Identifier(self.extract.entity_table)}
         return self.tables.connection.execute(sql.SQL(query).format(**names), parameters).fetchall()
 
 

@@ -65,7 +65,9 @@ def _columns(sides: Sequence[OnlineSide], users: Sequence[str]) -> list[FeatureC
 
 
 def _pages(connection: Connection, extract: ExtractSchema) -> Iterator[list[str]]:
-    query = sql.SQL(USERS_PAGE).format(entity=sql.Identifier(extract.entity), entities=sql.Identifier(extract.entities))
+    query = sql.SQL(USERS_PAGE).format(
+        entity=sql.Identifier(extract.entity), entities=sql.Identifier(extract.entity_table)
+    )
     last = ""
     while page := [row[0] for row in connection.execute(query, (last, USERS_PER_READ))]:
         yield page

@@ -83,20 +83,19 @@ class Tally:
 
     def _add_example(self, user: str, verdict: Verdict, column: FeatureColumn, row: int) -> None:
         examples = self.examples.setdefault(verdict, [])
-        if len(examples) < EXAMPLES_PER_VERDICT:
-            examples.append(_example(user, verdict, column.feature, column.offline[row], column.online[row]))
-
-
-def _example(user: str, verdict: Verdict, feature: Feature, offline: StoredValue, online: StoredValue) -> Example:
-    return Example(
-        verdict=verdict,
-        entity=user,
-        view=feature.view,
-        feature=feature.name,
-        offline=offline.value,
-        online=online.value,
-        offline_type=offline.dtype,
-        online_type=online.dtype,
-        offline_as_of=offline.as_of and offline.as_of.astimezone(UTC),
-        online_as_of=online.as_of,
-    )
+        if len(examples) == EXAMPLES_PER_VERDICT:
+            return
+        offline, online = column.offline[row], column.online[row]
+        example = Example(
+            verdict=verdict,
+            entity=user,
+            view=column.feature.view,
+            feature=column.feature.name,
+            offline=offline.value,
+            online=online.value,
+            offline_type=offline.dtype,
+            online_type=online.dtype,
+            offline_as_of=offline.as_of and offline.as_of.astimezone(UTC),
+            online_as_of=online.as_of,
+        )
+        examples.append(example)

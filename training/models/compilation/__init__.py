@@ -1,1 +1,1 @@
-"""Parts of scikit-learn as ONNX nodes that compute in double precision, where skl2onnx has them in single only."""
+"""A fitted scikit-learn classifier as an ONNX graph in double precision."""

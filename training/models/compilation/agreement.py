@@ -1,4 +1,4 @@
-"""A compiled model beside the estimator that it was made of -> Agreement: whether both say the same of every row."""
+"""A compiled model and its estimator -> Agreement: whether both give the same probabilities and labels."""
 
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -14,13 +14,12 @@ from training.one_thread import one_thread
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
 
-AT_ONCE = 4096
-"""Rows of one call."""
+BATCH_ROWS = 4096
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of so many rows: the largest difference of probability, and the labels that differ at the threshold."""
+    """Number of rows, largest difference of probability, and number of labels that differ at the threshold."""
 
     rows: int
     largest_difference: float
@@ -28,11 +27,11 @@ class Agreement:
 
     @property
     def holds(self) -> bool:
-        return self.largest_difference <= TOLERANCE and not self.flipped  # a NaN is no agreement, either
+        return self.largest_difference <= TOLERANCE and not self.flipped  # false for NaN, too
 
     @property
     def figures(self) -> dict[str, float]:
-        """The same as a criterion's figures."""
+        """The fields as figures of a criterion."""
         return {name: float(value) for name, value in asdict(self).items()}
 
     def __str__(self) -> str:
@@ -40,17 +39,17 @@ class Agreement:
 
 
 def agreement(runtime: Runtime, estimator: "ClassifierMixin", features: pd.DataFrame, *, threshold: float) -> Agreement:
-    """Asks both for every row; `features` is the model's input, shape (rows, columns)."""
+    """Compares both on every row; `features` is the model's input, shape (rows, columns)."""
     with one_thread():
-        told: Floats = estimator.predict_proba(features)[:, 1]
+        expected: Floats = estimator.predict_proba(features)[:, 1]
     compiled = run(runtime, features)
-    flipped = int(((told >= threshold) != (compiled >= threshold)).sum())
-    return Agreement(len(features), float(np.abs(told - compiled).max()), flipped)
+    flipped = int(((expected >= threshold) != (compiled >= threshold)).sum())
+    return Agreement(len(features), float(np.abs(expected - compiled).max()), flipped)
 
 
 def run(runtime: Runtime, features: pd.DataFrame) -> Floats:
-    """The probability of each row, shape (rows,)."""
-    parts = (features.iloc[start : start + AT_ONCE] for start in range(0, len(features), AT_ONCE))
+    """The compiled model's probabilities, shape (rows,)."""
+    parts = (features.iloc[start : start + BATCH_ROWS] for start in range(0, len(features), BATCH_ROWS))
     return np.concatenate(
         [runtime.probabilities({str(name): part[name].to_numpy() for name in part}) for part in parts]
     )

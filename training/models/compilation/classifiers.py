@@ -1,7 +1,7 @@
-"""Classifiers of two classes -> ONNX nodes in double precision: regression, trees, forests and boosting.
+"""Binary classifiers -> ONNX nodes in double precision: logistic regression, trees, forests and boosting.
 
-Trees are summed in scikit-learn's order, and from its start, so that equal votes stay equal to the last digit: a
-threshold is one of the values that a model gives, and a digit decides on which side of it a row falls.
+Trees are summed in scikit-learn's order, so that probabilities are equal to the last digit: a threshold is one of a
+model's probabilities, and the last digit decides on which side of it a row falls.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from asof.errors import NotCompiled
 from training.models.compilation.graph import TREES, Graph
 
 LESS_OR_EQUAL = 0
-"""The comparison of every node, as the operator counts them."""
+"""The code of a node's comparison in the operator TreeEnsemble."""
 
 
 @dataclass(frozen=True)
 class Tree:
-    """A tree's nodes in scikit-learn's order, each array of shape (nodes,). `left` of a leaf is never looked at.
+    """A tree's nodes in scikit-learn's order, each array of shape (nodes,). Only `leaf` and `value` matter for a leaf.
 
-    A row goes to the left where its feature is not above the threshold, or is missing and `missing_left` says so.
+    A row goes left where its feature is at most the threshold, or is missing and `missing_left` is true.
     """
 
     leaf: NDArray[np.bool_]
@@ -37,56 +37,56 @@ class Tree:
 def regression(graph: Graph) -> None:
     """LogisticRegression: the sigmoid of a weighted sum.
 
-    scikit-learn refuses infinite numbers, also where a transformer made them. The sum minus itself is 0, and makes an
-    infinite one NaN, which is no answer.
+    scikit-learn refuses infinite numbers, even from a transformer. Adding the sum minus itself, which is 0, makes an
+    infinite sum NaN.
     """
     weights, start = graph.part.coef_.T, graph.part.intercept_.reshape(1, -1)
     total = graph.node("Add", graph.node("MatMul", graph.numbers(), weights), start)
     finite = graph.node("Add", total, graph.node("Sub", total, total))
-    graph.give_probabilities(_sigmoid(graph, finite))
+    graph.output_probabilities(_sigmoid(graph, finite))
 
 
 def tree(graph: Graph) -> None:
     """DecisionTreeClassifier: the share of class 1 in a row's leaf."""
-    graph.give_probabilities(_summed(graph, _single(graph), [_grown(graph.part)]))
+    graph.output_probabilities(_summed(graph, _single(graph), [_tree_of(graph.part)]))
 
 
 def forest(graph: Graph) -> None:
     """RandomForestClassifier and ExtraTreesClassifier: the mean of their trees."""
-    trees = [_grown(each) for each in graph.part.estimators_]
+    trees = [_tree_of(each) for each in graph.part.estimators_]
     total = _summed(graph, _single(graph), trees)
-    graph.give_probabilities(graph.node("Div", total, np.array(float(len(trees)))))
+    graph.output_probabilities(graph.node("Div", total, np.array(float(len(trees)))))
 
 
 def boosting(graph: Graph) -> None:
-    """HistGradientBoostingClassifier: the sigmoid of the base value and what each tree adds.
+    """HistGradientBoostingClassifier: the sigmoid of the baseline plus the sum of the trees.
 
-    Raises NotCompiled where it takes categories.
+    Raises NotCompiled where it has categorical features.
     """
     if getattr(graph.part, "is_categorical_", None) is not None:
         raise NotCompiled("HistGradientBoostingClassifier with categorical features")
-    trees = [_boosted(predictor.nodes) for (predictor,) in graph.part._predictors]
+    trees = [_boosted_tree(predictor.nodes) for (predictor,) in graph.part._predictors]
     base = float(graph.part._baseline_prediction.item())
-    first = Tree(**{**vars(trees[0]), "value": base + trees[0].value})  # what the sum begins with
-    graph.give_probabilities(_sigmoid(graph, _summed(graph, graph.numbers(), [first, *trees[1:]])))
+    first = Tree(**{**vars(trees[0]), "value": base + trees[0].value})  # the sum starts with the baseline
+    graph.output_probabilities(_sigmoid(graph, _summed(graph, graph.numbers(), [first, *trees[1:]])))
 
 
 def _sigmoid(graph: Graph, value: str) -> str:
-    """As SciPy's `expit`: 1 / (1 + exp(-x)). The operator of the name loses digits."""
+    """1 / (1 + exp(-x)), as SciPy's `expit`; the operator Sigmoid loses digits."""
     one = np.array(1.0)
     return graph.node("Div", one, graph.node("Add", one, graph.node("Exp", graph.node("Neg", value))))
 
 
 def _single(graph: Graph) -> str:
-    """Trees take their features in single precision and compare them with thresholds in double."""
+    """The features rounded to single precision, as trees take them; thresholds stay in double."""
     from onnx import TensorProto
 
     single = graph.node("Cast", graph.numbers(), to=TensorProto.FLOAT)
     return graph.node("Cast", single, to=TensorProto.DOUBLE)
 
 
-def _grown(fitted: Any) -> Tree:
-    """Of one that scikit-learn's tree builder has grown."""
+def _tree_of(fitted: Any) -> Tree:
+    """The nodes of a fitted DecisionTreeClassifier."""
     nodes = fitted.tree_
     return Tree(
         leaf=nodes.children_left < 0,
@@ -99,8 +99,8 @@ def _grown(fitted: Any) -> Tree:
     )
 
 
-def _boosted(nodes: NDArray[Any]) -> Tree:
-    """Of the record array that histogram boosting keeps."""
+def _boosted_tree(nodes: NDArray[Any]) -> Tree:
+    """The nodes of one of HistGradientBoostingClassifier's trees, a record array."""
     return Tree(
         leaf=nodes["is_leaf"].astype(bool),
         feature=nodes["feature_idx"],
@@ -113,12 +113,12 @@ def _boosted(nodes: NDArray[Any]) -> Tree:
 
 
 def _summed(graph: Graph, numbers: str, trees: Sequence[Tree]) -> str:
-    """The sum of the trees' leaves, one after the other; shape (rows, 1)."""
+    """The sum of the trees' leaves in order, shape (rows, 1)."""
     from onnx import numpy_helper
 
     parts, inner, leaves = [], 0, 0
     for each in trees:
-        parts.append(_numbered(each, inner, leaves))
+        parts.append(_attributes(each, inner, leaves))
         inner, leaves = inner + parts[-1]["nodes_splits"].size, leaves + parts[-1]["leaf_weights"].size
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     tensors = {name: numpy_helper.from_array(joined.pop(name)) for name in ("nodes_splits", "leaf_weights")}
@@ -129,28 +129,28 @@ def _summed(graph: Graph, numbers: str, trees: Sequence[Tree]) -> str:
     )
 
 
-def _numbered(grown: Tree, inner: int, leaves: int) -> dict[str, NDArray[Any]]:
-    """The operator's attributes for one tree: inner nodes and leaves are numbered apart, on from those before it."""
-    if grown.leaf[0]:  # a tree of one leaf: a node both of whose ways lead there
-        grown = _with_root(grown)
-    number = np.where(grown.leaf, leaves + np.cumsum(grown.leaf) - 1, inner + np.cumsum(~grown.leaf) - 1)
-    nodes = ~grown.leaf
-    left, right = grown.left[nodes], grown.right[nodes]
+def _attributes(tree: Tree, inner: int, leaves: int) -> dict[str, NDArray[Any]]:
+    """TreeEnsemble's attributes for one tree, which follows `inner` nodes and `leaves` of earlier trees."""
+    if tree.leaf[0]:  # a single leaf: the operator needs a node above it
+        tree = _with_root(tree)
+    number = np.where(tree.leaf, leaves + np.cumsum(tree.leaf) - 1, inner + np.cumsum(~tree.leaf) - 1)
+    nodes = ~tree.leaf
+    left, right = tree.left[nodes], tree.right[nodes]
     return {
         "tree_roots": number[:1],
-        "nodes_featureids": grown.feature[nodes],
-        "nodes_splits": grown.threshold[nodes].astype(np.float64),
+        "nodes_featureids": tree.feature[nodes],
+        "nodes_splits": tree.threshold[nodes].astype(np.float64),
         "nodes_truenodeids": number[left],
-        "nodes_trueleafs": grown.leaf[left].astype(np.int64),
+        "nodes_trueleafs": tree.leaf[left].astype(np.int64),
         "nodes_falsenodeids": number[right],
-        "nodes_falseleafs": grown.leaf[right].astype(np.int64),
-        "nodes_missing_value_tracks_true": grown.missing_left[nodes].astype(np.int64),
-        "leaf_weights": grown.value[grown.leaf].astype(np.float64),
-        "leaf_targetids": np.zeros(int(grown.leaf.sum()), dtype=np.int64),
+        "nodes_falseleafs": tree.leaf[right].astype(np.int64),
+        "nodes_missing_value_tracks_true": tree.missing_left[nodes].astype(np.int64),
+        "leaf_weights": tree.value[tree.leaf].astype(np.float64),
+        "leaf_targetids": np.zeros(int(tree.leaf.sum()), dtype=np.int64),
     }
 
 
-def _with_root(grown: Tree) -> Tree:
+def _with_root(tree: Tree) -> Tree:
     return Tree(
         leaf=np.array([False, True]),
         feature=np.zeros(2, dtype=np.int64),
@@ -158,5 +158,5 @@ def _with_root(grown: Tree) -> Tree:
         left=np.ones(2, dtype=np.int64),
         right=np.ones(2, dtype=np.int64),
         missing_left=np.zeros(2, dtype=bool),
-        value=np.repeat(grown.value[:1], 2),
+        value=np.repeat(tree.value[:1], 2),
     )

@@ -1,4 +1,4 @@
-"""Transformers of columns -> ONNX nodes in double precision, by the formulas of scikit-learn and SciPy."""
+"""Transformers of columns -> ONNX nodes in double precision, with the formulas of scikit-learn and SciPy."""
 
 from typing import Any
 
@@ -10,27 +10,24 @@ from training.models.compilation.graph import Graph
 
 
 def one_hot(graph: Graph) -> None:
-    """OneHotEncoder: a category is compared with each that was seen; one that was not gives zeros.
+    """OneHotEncoder: a column for each category; an unknown one gives zeros.
 
-    Raises NotCompiled where it groups rare categories, or takes what is no text.
+    Raises NotCompiled where it groups rare categories, or where a category is not text.
     """
     from onnx import TensorProto
 
     encoder = graph.part
     if encoder._infrequent_enabled:
         raise NotCompiled("OneHotEncoder groups infrequent categories")
-    found = []
-    for at, (column, seen) in enumerate(zip(graph.columns(), encoder.categories_, strict=True)):
-        if not all(isinstance(category, str) for category in seen):
+    drop_idx, parts = encoder.drop_idx_, []
+    for index, (column, categories) in enumerate(zip(graph.columns(), encoder.categories_, strict=True)):
+        if not all(isinstance(category, str) for category in categories):
             raise NotCompiled("OneHotEncoder takes something else than text")
-        kept = np.delete(seen, encoder.drop_idx_[at]) if _drops(encoder.drop_idx_, at) else seen
-        found.append(graph.node("Equal", column, kept.reshape(1, -1).astype(object)))
-    together = graph.node("Concat", *found, axis=1) if len(found) > 1 else found[0]
-    graph.give(graph.node("Cast", together, to=TensorProto.DOUBLE))
-
-
-def _drops(drop_idx: NDArray[np.object_] | None, at: int) -> bool:
-    return drop_idx is not None and drop_idx[at] is not None
+        if drop_idx is not None and drop_idx[index] is not None:
+            categories = np.delete(categories, drop_idx[index])
+        parts.append(graph.node("Equal", column, categories.reshape(1, -1).astype(object)))
+    together = graph.node("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
+    graph.output(graph.node("Cast", together, to=TensorProto.DOUBLE))
 
 
 def impute(graph: Graph) -> None:
@@ -44,19 +41,19 @@ def impute(graph: Graph) -> None:
     if not plain or imputer.add_indicator:
         raise NotCompiled("SimpleImputer of something else than NaN by numbers")
     numbers = graph.numbers()
-    graph.give(graph.node("Where", graph.node("IsNaN", numbers), filled.reshape(1, -1), numbers))
+    graph.output(graph.node("Where", graph.node("IsNaN", numbers), filled.reshape(1, -1), numbers))
 
 
 def scale(graph: Graph) -> None:
     """StandardScaler."""
-    graph.give(_scaled(graph, graph.numbers(), graph.part))
+    graph.output(_scaled(graph, graph.numbers(), graph.part))
 
 
 def power(graph: Graph) -> None:
     """PowerTransformer by Yeo and Johnson: with m = log(1 + |x|) it is expm1(e m) / e, or m where e is 0.
 
-    The exponent e is lambda for x >= 0; below, it is 2 - lambda, and the sign is turned (`scipy.stats.yeojohnson`).
-    Raises NotCompiled for the one of Box and Cox.
+    The exponent e is lambda for x >= 0, else 2 - lambda, with the sign inverted (`scipy.stats.yeojohnson`).
+    Raises NotCompiled for Box-Cox.
     """
     transformer = graph.part
     if transformer.method != "yeo-johnson":
@@ -70,11 +67,11 @@ def power(graph: Graph) -> None:
     if not (above.all() and below.all()):
         size = graph.node("Where", graph.node("Equal", exponent, np.array(0.0)), logarithm, size)
     signed = graph.node("Mul", size, graph.node("Sign", numbers))
-    graph.give(_scaled(graph, signed, transformer._scaler) if transformer.standardize else signed)
+    graph.output(_scaled(graph, signed, transformer._scaler) if transformer.standardize else signed)
 
 
 def _without_tiny(exponents: NDArray[np.float64]) -> NDArray[np.float64]:
-    """SciPy takes what is smaller than the distance of 1 to the next number for 0."""
+    """Zero for exponents below the machine epsilon, as SciPy does."""
     return np.where(np.abs(exponents) < np.spacing(1.0), 0.0, exponents).reshape(1, -1)
 
 

@@ -1,4 +1,4 @@
-"""A fitted scikit-learn classifier -> CompiledModel: the same as an ONNX graph, found to say the same of every row."""
+"""A fitted scikit-learn classifier -> CompiledModel: an ONNX graph that agrees with it on every row."""
 
 import json
 import logging
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CompiledModel:
-    """The file model.onnx, what runs it, and how it agreed with its estimator."""
+    """The content of model.onnx, its runtime, and its agreement with the estimator."""
 
     content: bytes
     runtime: Onnx
@@ -31,40 +31,40 @@ class CompiledModel:
 
 
 def compile_model(model: "ClassifierMixin", features: pd.DataFrame, *, threshold: float) -> CompiledModel:
-    """`features` are all rows on which both must agree, as the model takes them. Same model, same bytes.
+    """Compiles a model; `features` are the rows on which both must agree. The same model gives the same bytes.
 
-    Raises NotCompiled where it does not convert, or where graph and estimator do not say the same: probabilities within
-    `asof.trust.golden_rows.TOLERANCE`, labels at the threshold, and what they refuse.
+    Raises NotCompiled where it does not convert, or where graph and estimator disagree: on probabilities by more than
+    `asof.trust.golden_rows.TOLERANCE`, on labels at the threshold, or on the values that they refuse.
     """
     if list(model.classes_) != [0, 1]:
         raise NotCompiled(f"its classes are {list(model.classes_)}, not 0 and 1")
-    graph, good = convert(model, features), features.iloc[:1]
+    graph, valid_row = convert(model, features), features.iloc[:1]
     with one_thread():
-        limits = limits_of(model, good)
+        limits = limits_of(model, valid_row)
         graph.metadata_props.add(key=LIMITS, value=json.dumps(asdict(limits), sort_keys=True))
         content = graph.SerializeToString(deterministic=True)
         runtime = _loaded(content)
-        compare_odd(model, runtime, good)
-    agreed = agreement(runtime, model, features, threshold=threshold)
-    if not agreed.holds:
-        raise NotCompiled(f"the graph does not say the same: {agreed}")
-    return CompiledModel(content, runtime, agreed)
+        compare_odd(model, runtime, valid_row)
+    compared = agreement(runtime, model, features, threshold=threshold)
+    if not compared.holds:
+        raise NotCompiled(f"the graph disagrees with scikit-learn: {compared}")
+    return CompiledModel(content, runtime, compared)
 
 
 def _loaded(content: bytes) -> Onnx:
     try:
         return Onnx(content)
-    except ModelError as error:  # skl2onnx has converted it to what ONNX Runtime does not have in double
+    except ModelError as error:  # an operator that ONNX Runtime does not have in double
         raise NotCompiled(f"its graph does not run: {error}") from error
 
 
 logger = logging.getLogger("asof.training")
 
 
-def keep_compiled(client: "MlflowClient", trained: TrainedModel) -> Runtime | None:
-    """Compiles the model and compares it on all rows of both sides; gives what will serve it, None for scikit-learn.
+def log_compiled(client: "MlflowClient", trained: TrainedModel) -> Runtime | None:
+    """Compiles the model on all rows of both sides and logs model.onnx; returns its runtime, None where none compiled.
 
-    The run's tag `runtime` tells which it is; `compiled` how well both agree, or `not_compiled` why they do not.
+    The run's tag `runtime` names what will serve the model, `compiled` has the agreement, `not_compiled` the reason.
     """
     rows = pd.concat([trained.train_side.features, trained.held_out.features], ignore_index=True)
     try:

@@ -1,7 +1,7 @@
-"""A fitted scikit-learn classifier -> the same as an ONNX graph, in double precision.
+"""A fitted scikit-learn classifier -> an ONNX graph in double precision, by skl2onnx with converters of our own.
 
-skl2onnx converts, with our own parts (`training.models.compilation`) where its own are in single precision: there a
-probability is off by 1e-7, a split on a value is off by a whole leaf, and equal votes are no longer equal."""
+skl2onnx's own converters are in single precision: probabilities differ by 1e-7, and a row near a split falls into
+another leaf."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 
 def convert(model: "ClassifierMixin", features: pd.DataFrame) -> "ModelProto":
-    """The ONNX graph of a model that takes such features.
+    """The ONNX graph of a model with these feature columns.
 
-    It has one input of shape (rows, 1) for each column, by its name and in their order: text as string, numbers as
-    double. Raises NotCompiled where a part of the model has no counterpart.
+    It has an input of shape (rows, 1) for each column, with its name and in their order: text as string, numbers as
+    double. Raises NotCompiled where skl2onnx cannot convert a part of the model.
     """
     from skl2onnx import convert_sklearn
     from skl2onnx.common.data_types import DoubleTensorType, StringTensorType
 
-    active, converters = _without_idle_steps(model), _converters()
+    active, converters = _without_passthrough(model), _converters()
     types = {True: StringTensorType, False: DoubleTensorType}
     inputs = [(str(name), types[features[name].dtype == object]([None, 1])) for name in features]
     try:
@@ -43,13 +43,13 @@ def convert(model: "ClassifierMixin", features: pd.DataFrame) -> "ModelProto":
     except NotCompiled:
         raise
     except Exception as error:  # skl2onnx raises many types, of its own and of Python's
-        told = str(error).strip().partition("\n")[0]
-        raise NotCompiled(f"skl2onnx does not convert it ({type(error).__name__}: {told})") from error
+        reason = str(error).strip().partition("\n")[0]
+        raise NotCompiled(f"skl2onnx does not convert it ({type(error).__name__}: {reason})") from error
     return _with_opsets(_named(_only_probabilities(converted), [name for name, _ in inputs]))
 
 
-def _without_idle_steps(model: "ClassifierMixin") -> "ClassifierMixin":
-    """The pipeline without its steps "passthrough", which skl2onnx does not know."""
+def _without_passthrough(model: "ClassifierMixin") -> "ClassifierMixin":
+    """The pipeline without its "passthrough" steps, which skl2onnx does not support."""
     from sklearn.pipeline import Pipeline
 
     if not isinstance(model, Pipeline):
@@ -83,7 +83,7 @@ def _converter(part: Callable[[Graph], None]) -> Callable[..., None]:
 
 
 def _shape(operator: Any) -> None:
-    """Type and shape of what a part gives: skl2onnx expects single precision of some."""
+    """Sets the type and shape of a part's outputs, where skl2onnx would use single precision."""
     from skl2onnx.common.data_types import DoubleTensorType, Int64TensorType
     from sklearn.base import is_classifier
 
@@ -92,12 +92,12 @@ def _shape(operator: Any) -> None:
         types = [Int64TensorType([rows]), DoubleTensorType([rows, 2])]
     else:
         types = [DoubleTensorType([rows, len(part.get_feature_names_out())])]
-    for output, told in zip(operator.outputs, types, strict=True):
-        output.type = told
+    for output, type_ in zip(operator.outputs, types, strict=True):
+        output.type = type_
 
 
 def _only_probabilities(converted: "ModelProto") -> "ModelProto":
-    """Without the label, which the threshold decides, and what only the label needs."""
+    """The graph without its label output, and without the nodes that only the label needs."""
     graph = converted.graph
     output = next(each for each in graph.output if each.name == PROBABILITIES)
     needed, kept = {PROBABILITIES}, []
@@ -106,27 +106,27 @@ def _only_probabilities(converted: "ModelProto") -> "ModelProto":
             needed.update(node.input)
             kept.append(node)
     initializers = [each for each in graph.initializer if each.name in needed]
-    for part, left in ((graph.output, [output]), (graph.node, kept[::-1]), (graph.initializer, initializers)):
-        left = [type(each).FromString(each.SerializeToString()) for each in left]
-        del part[:]
-        part.extend(left)
+    for field, items in ((graph.output, [output]), (graph.node, kept[::-1]), (graph.initializer, initializers)):
+        copies = [type(each).FromString(each.SerializeToString()) for each in items]
+        del field[:]
+        field.extend(copies)
     return converted
 
 
 def _named(converted: "ModelProto", names: Sequence[str]) -> "ModelProto":
-    """The inputs by the columns' own names: skl2onnx allows no spaces."""
+    """The graph with the columns' names for its inputs: skl2onnx replaces spaces."""
     if len(converted.graph.input) != len(names):
-        raise NotCompiled("skl2onnx leaves inputs out")
+        raise NotCompiled("skl2onnx drops inputs")
     new = dict(zip((each.name for each in converted.graph.input), names, strict=True))
-    for given, name in zip(converted.graph.input, names, strict=True):
-        given.name = name
+    for column, name in zip(converted.graph.input, names, strict=True):
+        column.name = name
     for node in converted.graph.node:
         node.input[:] = [new.get(each, each) for each in node.input]
     return converted
 
 
 def _with_opsets(converted: "ModelProto") -> "ModelProto":
-    """Declares the version that knows our trees, where there are any; skl2onnx has the domains in a random order."""
+    """The graph with the opset of our trees, if it has any, and its domains sorted: skl2onnx's order is random."""
     from onnx import helper
 
     versions = {each.domain: each.version for each in converted.opset_import}

@@ -1,4 +1,4 @@
-"""What the converters share: a few lines over skl2onnx's container, which keeps nodes and constants by name."""
+"""Graph: adds nodes and constants to skl2onnx's container, for our converters."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,16 +12,13 @@ if TYPE_CHECKING:
 
 TREES = "ai.onnx.ml"
 OPSETS = {"": 21, TREES: 3}
-"""What skl2onnx is told."""
+"""The target opsets for skl2onnx."""
 TREES_IN_DOUBLE = 5
-"""The first version of that domain with trees that also give double; skl2onnx does not know it yet."""
+"""The first version of that domain with trees in double precision; skl2onnx does not know it yet."""
 
 
 class Graph:
-    """The nodes of one part of a model. Values are names of tensors, of shape (rows, columns) if nothing else is said.
-
-    `part` is the fitted estimator or transformer.
-    """
+    """The nodes of `part`, a fitted estimator or transformer. Values are names of tensors of shape (rows, columns)."""
 
     def __init__(self, scope: "Scope", operator: "Operator", container: "ModelComponentContainer") -> None:
         self.part = operator.raw_operator
@@ -29,7 +26,7 @@ class Graph:
         self._scope, self._operator, self._container = scope, operator, container
 
     def constant(self, values: Any) -> str:
-        """A constant of the values' own type and shape."""
+        """The name of a constant with the type and shape of the values."""
         from onnx import helper
 
         array = np.asarray(values)
@@ -39,17 +36,17 @@ class Graph:
         return name
 
     def node(self, kind: str, *inputs: str | NDArray[Any], domain: str = "", **attributes: Any) -> str:
-        """One operation; arrays among its inputs become constants. Gives the name of what comes out."""
+        """Adds an operation and returns the name of its output; arrays among its inputs become constants."""
         output = str(self._scope.get_unique_variable_name(kind.lower()))
         self._add(kind, inputs, output, domain=domain, **attributes)
         return output
 
-    def give(self, value: str, place: int = 0) -> None:
-        """The value is what this part gives, at that place of its outputs."""
-        self._add("Identity", [value], self._operator.outputs[place].full_name)
+    def output(self, value: str, index: int = 0) -> None:
+        """Makes the value an output of this part."""
+        self._add("Identity", [value], self._operator.outputs[index].full_name)
 
     def numbers(self) -> str:
-        """All inputs side by side as one tensor of double."""
+        """All inputs as one tensor of double."""
         from onnx import TensorProto
 
         doubles = [
@@ -58,19 +55,20 @@ class Graph:
         ]
         return self.node("Concat", *doubles, axis=1) if len(doubles) > 1 else doubles[0]
 
-    def give_probabilities(self, positive: str) -> None:
-        """Label and both probabilities, from that of class 1, shape (rows, 1)."""
+    def output_probabilities(self, positive: str) -> None:
+        """Makes label and probabilities the outputs; `positive` is the probability of class 1, shape (rows, 1)."""
         both = self.node("Concat", self.node("Sub", np.array(1.0), positive), positive, axis=1)
-        self.give(self.node("ArgMax", both, axis=1, keepdims=0), place=0)
-        self.give(both, place=1)
+        self.output(self.node("ArgMax", both, axis=1, keepdims=0))
+        self.output(both, index=1)
 
     def columns(self) -> list[str]:
-        """Each column of the inputs by itself, shape (rows, 1)."""
-        found = []
+        """Each column of the inputs, shape (rows, 1)."""
+        columns: list[str] = []
         for name, each in zip(self.inputs, self._operator.inputs, strict=True):
             width = each.type.shape[1]
-            found += [self.node("Gather", name, np.array([at]), axis=1) for at in range(width)] if width > 1 else [name]
-        return found
+            single = (self.node("Gather", name, np.array([index]), axis=1) for index in range(width))
+            columns += single if width > 1 else [name]
+        return columns
 
     def _add(
         self, kind: str, inputs: Sequence[str | NDArray[Any]], output: str, domain: str = "", **attributes: Any

@@ -1,8 +1,7 @@
-"""A model beside its graph at values that no row of training holds: what both must answer alike, or refuse alike.
+"""Missing, infinite and unknown values -> what a model refuses, and whether its graph agrees on the rest.
 
-A graph takes what scikit-learn's checks refuse, such as an infinite number, and gives some answer. So scikit-learn is
-asked first, with one odd value in an else good row. What it refuses is found out here and goes with the graph as its
-Limits; what it answers, the graph must answer, too.
+scikit-learn's checks refuse values, such as infinity, for which a graph gives some number. So scikit-learn predicts
+rows with one odd value first. What it refuses goes with the graph as its Limits; on the rest both must agree.
 """
 
 import warnings
@@ -22,68 +21,70 @@ if TYPE_CHECKING:
 UNSEEN = "\x00 never seen"
 """A category that no model was trained on."""
 TOO_LARGE = ((1e39, float(np.finfo(np.float32).max)), (np.inf, float(np.finfo(np.float64).max)))
-"""A number, and the greatest one that a column takes which refuses it: some estimators compute in single precision."""
+"""Pairs of a number and of the limit of a column that refuses it; some estimators compute in single precision."""
 
 
-def limits_of(model: "ClassifierMixin", good: pd.DataFrame) -> Limits:
-    """What the model refuses; `good` is one row that it takes.
+def limits_of(model: "ClassifierMixin", valid_row: pd.DataFrame) -> Limits:
+    """The values that the model refuses; `valid_row` is one row that it takes.
 
-    Raises NotCompiled where it refuses a category that it was not trained on: a graph knows none that it must refuse.
+    Raises NotCompiled where it refuses unknown categories, which Limits cannot express.
     """
-    numbers = [str(name) for name in good if good[name].dtype != object]
-    texts = [str(name) for name in good if name not in numbers]
-    if strict := _refusing(model, good, texts, UNSEEN):
+    numbers = [str(name) for name in valid_row if valid_row[name].dtype != object]
+    texts = [str(name) for name in valid_row if name not in numbers]
+    if strict := _refusing(model, valid_row, texts, UNSEEN):
         raise NotCompiled(f"it refuses new categories of {', '.join(strict)}: see OneHotEncoder's handle_unknown")
     largest: dict[str, float] = {}
     for value, limit in reversed(TOO_LARGE):
-        largest |= dict.fromkeys(_refusing(model, good, numbers, value), limit)
-    missing = [*_refusing(model, good, numbers, np.nan), *_refusing(model, good, texts, None)]
+        largest |= dict.fromkeys(_refusing(model, valid_row, numbers, value), limit)
+    missing = [*_refusing(model, valid_row, numbers, np.nan), *_refusing(model, valid_row, texts, None)]
     return Limits(missing, largest)
 
 
-def compare_odd(model: "ClassifierMixin", runtime: Runtime, good: pd.DataFrame) -> None:
-    """Raises NotCompiled where both do not answer, or refuse, the same odd value of a column."""
-    for name, value, row in _odd_rows(good):
-        told, compiled = _answer(model, row), _compiled_answer(runtime, row)
-        if not _same(told, compiled):
-            raise NotCompiled(f"where {name} is {value!r}, scikit-learn gives {told} and the graph {compiled}")
+def compare_odd(model: "ClassifierMixin", runtime: Runtime, valid_row: pd.DataFrame) -> None:
+    """Raises NotCompiled where model and graph differ on an odd value of a column."""
+    for name, value, row in _odd_rows(valid_row):
+        expected, compiled = _probability(model, row), _compiled_probability(runtime, row)
+        if not _same(expected, compiled):
+            raise NotCompiled(f"where {name} is {value!r}, scikit-learn gives {expected} and the graph {compiled}")
 
 
-def _same(told: float | None, compiled: float | None) -> bool:
-    if told is None or compiled is None:
-        return told is compiled
-    return abs(told - compiled) <= TOLERANCE
+def _same(expected: float | None, compiled: float | None) -> bool:
+    if expected is None or compiled is None:
+        return expected is compiled
+    return abs(expected - compiled) <= TOLERANCE
 
 
-def _odd_rows(good: pd.DataFrame) -> Iterator[tuple[str, Any, pd.DataFrame]]:
-    for name in map(str, good):
-        numeric = good[name].dtype != object
+def _odd_rows(valid_row: pd.DataFrame) -> Iterator[tuple[str, Any, pd.DataFrame]]:
+    for name in map(str, valid_row):
+        numeric = valid_row[name].dtype != object
         for value in (np.nan, -1e39, 1e39, -np.inf, np.inf) if numeric else (UNSEEN, None):
-            yield name, value, _with(good, [name], value)
+            yield name, value, _with(valid_row, [name], value)
 
 
-def _refusing(model: "ClassifierMixin", good: pd.DataFrame, names: list[str], value: Any) -> list[str]:
-    """The columns in which the model refuses the value: mostly all or none, so these are asked about first."""
-    if not names or _answer(model, _with(good, names, value)) is not None:
+def _refusing(model: "ClassifierMixin", valid_row: pd.DataFrame, names: list[str], value: Any) -> list[str]:
+    """The columns in which the model refuses the value; it is usually all or none, so all are tried first."""
+    if not names or _probability(model, _with(valid_row, names, value)) is not None:
         return []
-    return [name for name in names if _answer(model, _with(good, [name], value)) is None]
+    return [name for name in names if _probability(model, _with(valid_row, [name], value)) is None]
 
 
-def _with(good: pd.DataFrame, names: list[str], value: Any) -> pd.DataFrame:
-    return good.assign(**{name: pd.Series([value], index=good.index, dtype=good[name].dtype) for name in names})
+def _with(valid_row: pd.DataFrame, names: list[str], value: Any) -> pd.DataFrame:
+    return valid_row.assign(
+        **{name: pd.Series([value], index=valid_row.index, dtype=valid_row[name].dtype) for name in names}
+    )
 
 
-def _answer(model: "ClassifierMixin", row: pd.DataFrame) -> float | None:
-    """The probability of one row; None where the model refuses it."""
+def _probability(model: "ClassifierMixin", row: pd.DataFrame) -> float | None:
+    """The probability of a row; None where the model refuses it."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of numbers that are too large; the answer tells
+        warnings.simplefilter("ignore")  # overflow of large numbers
         try:
             return float(model.predict_proba(row)[0, 1])
         except (ValueError, TypeError):
             return None
 
 
-def _compiled_answer(runtime: Runtime, row: pd.DataFrame) -> float | None:
+def _compiled_probability(runtime: Runtime, row: pd.DataFrame) -> float | None:
     try:
         return runtime.probabilities({str(name): row[name].to_numpy() for name in row})[0]
     except (ValueError, TypeError):

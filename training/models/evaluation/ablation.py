@@ -1,15 +1,15 @@
-"""FittedModel -> Ablations: what each derived column is worth, by fitting once more without it."""
+"""FittedModel -> Ablations: the gain of each derived column, against a model fitted without it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from training.metrics.classification import Floats, auc_difference, mean_estimate, row_log_loss
-from training.models.fitting.fit import FittedModel, fit, found, positive
+from training.models.fitting.fit import FittedModel, best_estimator, fit, positive_probabilities
 
 
 @dataclass(frozen=True)
 class Gain:
-    """How much better a figure of the held-out side is with the column than without, and its 95 % interval."""
+    """How much better a held-out metric is with the column than without it, with its 95 % interval."""
 
     figure: str
     value: float
@@ -17,14 +17,14 @@ class Gain:
     high: float
 
     @property
-    def shows(self) -> bool:
-        """Whether the interval leaves out zero: the rows can tell a difference."""
+    def significant(self) -> bool:
+        """Whether the interval excludes zero."""
         return self.low > 0 or self.high < 0
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """One derived column and what it gains, by figure (`auc`, `log_loss`: a gain is a smaller loss)."""
+    """The gains of one derived column in `auc` and `log_loss` (a gain is a smaller loss)."""
 
     column: str
     gains: tuple[Gain, ...]
@@ -32,16 +32,16 @@ class Ablation:
     @property
     def verdict(self) -> str:
         """One sentence for the model card."""
-        if not any(gain.shows for gain in self.gains):
+        if not any(gain.significant for gain in self.gains):
             return "Nothing that these held-out rows can show."
-        told = [f"{gain.figure} {'gains' if gain.value > 0 else 'loses'}" for gain in self.gains if gain.shows]
-        return f"A difference that these held-out rows show: {', '.join(told)}."
+        changes = [f"{gain.figure} {'gains' if gain.value > 0 else 'loses'}" for gain in self.gains if gain.significant]
+        return f"A difference that these held-out rows show: {', '.join(changes)}."
 
 
 def ablate(fitted: FittedModel, probabilities: Floats) -> tuple[Ablation, ...]:
-    """One for each derived column; `probabilities` are the model's own on the held-out side, shape (rows,).
+    """One for each derived column; `probabilities` are the model's on the held-out side, shape (rows,).
 
-    The search, where the estimator is one, is done again without the column. Differences are paired: of the same rows.
+    A search is repeated without the column. Differences are paired by row.
     """
     return tuple(Ablation(column, _gains(fitted, probabilities, column)) for column in fitted.facts.derived)
 
@@ -57,16 +57,16 @@ def metrics_of(ablations: tuple[Ablation, ...]) -> Mapping[str, float]:
 
 
 def _gains(fitted: FittedModel, probabilities: Floats, column: str) -> tuple[Gain, ...]:
-    labels, without = fitted.held_out.labels, _without(fitted, column)
+    labels, without = fitted.held_out.labels, _probabilities_without(fitted, column)
     saved = row_log_loss(labels, without) - row_log_loss(labels, probabilities)
     gains = {"auc": auc_difference(labels, probabilities, without), "log_loss": mean_estimate(labels, saved)}
     return tuple(Gain(figure, each.value, each.low, each.high) for figure, each in gains.items())
 
 
-def _without(fitted: FittedModel, column: str) -> Floats:
-    """The held-out probabilities of the same estimator, fitted without the column."""
+def _probabilities_without(fitted: FittedModel, column: str) -> Floats:
+    """Held-out probabilities of the same estimator fitted without the column, shape (rows,)."""
     kept = {name: compute for name, compute in fitted.train_side.derived.items() if name != column}
     train_side, held_out = (replace(side, derived=kept) for side in (fitted.train_side, fitted.held_out))
     chosen = fitted.use_case.estimator(fitted.estimator)
-    model = found(fit(chosen, train_side, fitted.facts.random_state))
-    return positive(model, held_out)
+    model = best_estimator(fit(chosen, train_side, fitted.facts.random_state))
+    return positive_probabilities(model, held_out)

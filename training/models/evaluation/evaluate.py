@@ -1,4 +1,4 @@
-"""TrainedModel -> Evaluation: figures, pictures and the model card from rows that the model has never seen."""
+"""TrainedModel -> Evaluation: metrics, plots and the model card from the held-out rows."""
 
 import time
 from collections.abc import Mapping
@@ -22,11 +22,11 @@ from training.metrics.classification import (
     row_log_loss,
 )
 from training.models.compilation.agreement import run
-from training.models.compilation.compile import keep_compiled
+from training.models.compilation.compile import log_compiled
 from training.models.evaluation.ablation import Ablation, ablate, metrics_of
 from training.models.evaluation.model_card import model_card
 from training.models.evaluation.seal import golden_rows, seal
-from training.models.fitting.fit import FittedModel, positive
+from training.models.fitting.fit import FittedModel, positive_probabilities
 from training.models.fitting.train import TrainedModel
 from training.one_thread import one_thread
 from training.tracking.artifacts import logged_to_run
@@ -35,19 +35,17 @@ from training.tracking.client import open_tracking
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-REPEATS = 3
-SHUFFLED_ROWS = 2000
-"""Permutation importance: shuffles of each feature, and the most rows that it looks at."""
+IMPORTANCE_REPEATS = 3
+IMPORTANCE_ROWS = 2000
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What the held-out side says of a model. `probabilities` has the shape (held-out rows,).
+    """Held-out metrics of a model, its probabilities, shape (held-out rows,), and its confusion matrix.
 
-    `metrics` are those of `training.metrics.classification.measure`, with `auc_low`, `auc_high` and the like for the 95
-    % intervals, `recall_CLASS` at the threshold for both classes, what derived columns gain
-    (`training.models.evaluation.ablation`), the numbers of rows, and `training_seconds`. `matrix` is that of
-    `training.metrics.classification.confusion` at the threshold."""
+    `metrics` are those of `training.metrics.classification.measure`, the ends of 95 % intervals (`auc_low`, `auc_high`
+    ...), `recall_CLASS` at the threshold, the gains of `training.models.evaluation.ablation`, row counts, and
+    `training_seconds`. `matrix` is that of `training.metrics.classification.confusion` at the threshold."""
 
     metrics: Mapping[str, float]
     probabilities: Floats
@@ -57,7 +55,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The figures of a model that a run holds. `labels` and `probabilities` have the shape (held-out rows,)."""
+    """An evaluated model of a run. `labels` and `probabilities` have the shape (held-out rows,)."""
 
     model_name: str
     run_id: str
@@ -69,10 +67,10 @@ class Evaluation:
 
 
 def evaluate(settings: Settings, trained: TrainedModel) -> Evaluation:
-    """Scores the held-out rows and logs metrics, the confusion matrix, plots and the model card to the model's run.
+    """Predicts the held-out rows and logs metrics, the confusion matrix, plots and the model card to the model's run.
 
-    Ends by compiling and sealing the model: what is served says of some of these rows is kept with it, and all of it
-    is signed. The figures are scikit-learn's; a compiled model says the same.
+    Then compiles the model and seals it: golden rows of what will be served are logged beside it, and all its files
+    are signed. The metrics are scikit-learn's, with which a compiled model agrees.
     """
     client, side, figures = open_tracking(settings), trained.held_out, figures_of(trained)
     metrics, probabilities, matrix = figures.metrics, figures.probabilities, figures.matrix
@@ -89,7 +87,7 @@ def evaluate(settings: Settings, trained: TrainedModel) -> Evaluation:
     _log(client, trained.run_id, metrics, pictures=pictures, card=card)
     counts = {"classes": list(trained.use_case.classes), "counts_by_true_class_and_answer": matrix.tolist()}
     client.log_dict(trained.run_id, counts, "confusion_matrix.json")
-    served = keep_compiled(client, trained)
+    served = log_compiled(client, trained)
     golden = golden_rows(side, run(served, side.features) if served else probabilities)
     seal(settings, trained.model_uri, trained.run_id, golden)
     return Evaluation(
@@ -104,8 +102,8 @@ def evaluate(settings: Settings, trained: TrainedModel) -> Evaluation:
 
 
 def figures_of(fitted: FittedModel) -> Figures:
-    """Scores the held-out rows; nothing is logged."""
-    probabilities = positive(fitted.model, fitted.held_out)
+    """Predicts the held-out rows; nothing is logged."""
+    probabilities = positive_probabilities(fitted.model, fitted.held_out)
     ablations = ablate(fitted, probabilities)
     matrix = confusion(fitted.held_out.labels, probabilities >= fitted.facts.threshold)
     metrics = {**_metrics(fitted, probabilities), **_recalls(fitted, matrix), **metrics_of(ablations)}
@@ -127,18 +125,18 @@ def _metrics(fitted: FittedModel, probabilities: Floats) -> dict[str, float]:
 
 
 def _intervals(labels: Labels, probabilities: Floats) -> dict[str, float]:
-    """Those of the gate; left out where too few rows are there for one."""
-    found = {
+    """The 95 % intervals that the gate uses; without those that have too few rows."""
+    estimates = {
         "auc": auc_estimate(labels, probabilities),
         "log_loss": mean_estimate(labels, row_log_loss(labels, probabilities)),
         "brier": mean_estimate(labels, (probabilities - labels) ** 2),
     }
-    ends = {f"{name}_{end}": getattr(each, end) for name, each in found.items() for end in ("low", "high")}
+    ends = {f"{name}_{end}": getattr(each, end) for name, each in estimates.items() for end in ("low", "high")}
     return {name: value for name, value in ends.items() if isfinite(value)}
 
 
 def _recalls(fitted: FittedModel, matrix: NDArray[np.int64]) -> dict[str, float]:
-    """Of the rows of each class, the share that got this answer."""
+    """The recall of each class at the threshold."""
     return {
         f"recall_{name.replace(' ', '_')}": float(matrix[code, code] / matrix[code].sum())
         for code, name in enumerate(fitted.use_case.classes)
@@ -146,20 +144,20 @@ def _recalls(fitted: FittedModel, matrix: NDArray[np.int64]) -> dict[str, float]
 
 
 def _importance(trained: TrainedModel) -> dict[str, float]:
-    """How much AUC is lost when a column's values are shuffled among the held-out rows, the greatest first."""
+    """Permutation importance of each column: the loss of AUC on the held-out rows, the greatest first."""
     from sklearn.inspection import permutation_importance
 
     features, labels = trained.held_out.features, trained.held_out.labels
-    found = permutation_importance(
+    result = permutation_importance(
         trained.model,
         features,
         labels,
         scoring="roc_auc",
-        n_repeats=REPEATS,
-        max_samples=min(1.0, SHUFFLED_ROWS / labels.size),
+        n_repeats=IMPORTANCE_REPEATS,
+        max_samples=min(1.0, IMPORTANCE_ROWS / labels.size),
         random_state=trained.facts.random_state,
     )
-    losses = dict(zip(features.columns, map(float, found.importances_mean), strict=True))
+    losses = dict(zip(features.columns, map(float, result.importances_mean), strict=True))
     return dict(sorted(losses.items(), key=lambda each: -each[1]))
 
 

@@ -1,4 +1,4 @@
-"""TrainedModel, figures and pictures -> the model card: one HTML page that needs nothing but itself."""
+"""TrainedModel, metrics and plots -> the model card: one self-contained HTML page."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -25,11 +25,14 @@ def model_card(
     ablations: Sequence[Ablation],
     pictures: Mapping[str, bytes],
 ) -> str:
-    """The page as HTML text; the PNG pictures are inside it as data URIs."""
+    """The page as HTML; `pictures` are PNG files, embedded as data URIs."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     template = Environment(
-        loader=PackageLoader("training", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("training.models.evaluation", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
     ).get_template("model_card.html")
     return template.render(
         trained=trained,
@@ -50,7 +53,7 @@ def model_card(
 
 
 def _rows(metrics: Mapping[str, float]) -> list[tuple[str, float, str]]:
-    """Title, value and 95 % interval (or nothing) of each figure."""
+    """Title, value and 95 % interval (or an empty text) of each metric."""
     return [
         (
             title,
@@ -62,6 +65,6 @@ def _rows(metrics: Mapping[str, float]) -> list[tuple[str, float, str]]:
 
 
 def _about(use_case: str) -> str:
-    """The use case's own words on purpose and limits: `model_card.html` in its folder; empty where there is none."""
+    """Purpose and limits from the use case's own `model_card.html`; empty where it has none."""
     page = files(f"asof.use_cases.{use_case}") / "model_card.html"
     return page.read_text(encoding="utf-8") if page.is_file() else ""

@@ -1,4 +1,4 @@
-"""An evaluated model in MLflow -> the same, sealed: golden rows beside it, and a signed manifest over all its files."""
+"""Sealing an evaluated model in MLflow: golden rows beside it, and a signed manifest of all its files."""
 
 import numpy as np
 
@@ -11,13 +11,13 @@ from training.metrics.classification import Floats
 from training.tracking.artifacts import downloaded, log_file
 from training.tracking.client import open_tracking
 
-MOST = 32
+MAX_GOLDEN_ROWS = 32
 
 
 def seal(settings: Settings, model_uri: str, run_id: str, golden: GoldenRows) -> None:
-    """Logs the golden rows to the model `models:/ID`, then signs all that MLflow keeps of it.
+    """Logs the golden rows to the model `models:/ID`, then signs all its files, as downloaded from MLflow.
 
-    Signed are the bytes as MLflow gives them back, not those that were sent. The same again signs anew.
+    A second call replaces both.
     """
     client, key = open_tracking(settings), signing_key(settings)
     log_file(client, model_uri, GOLDEN_ROWS, golden.to_json())
@@ -26,8 +26,8 @@ def seal(settings: Settings, model_uri: str, run_id: str, golden: GoldenRows) ->
 
 
 def golden_rows(side: TrainingSet, probabilities: Floats) -> GoldenRows:
-    """Rows at even distances in the order of their probability, the lowest and the highest included."""
+    """Rows at equal steps in the order of their probability, including the lowest and the highest."""
     order = np.argsort(probabilities, kind="stable")
-    picked = order[np.unique(np.linspace(0, order.size - 1, MOST).round().astype(int))]
+    picked = order[np.unique(np.linspace(0, order.size - 1, MAX_GOLDEN_ROWS).round().astype(int))]
     rows = table_of(side.frame, side.contract, side.label).select(side.contract.names).take(picked)
     return GoldenRows(rows.to_pylist(), probabilities[picked].tolist())

@@ -1,4 +1,4 @@
-"""A fitted model and its facts -> what MLflow keeps of the run: parameters, tags, tables and the model itself."""
+"""A fitted model and its facts -> parameters, tags, metrics and artifacts of its MLflow run."""
 
 import platform
 import time
@@ -15,29 +15,29 @@ if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
 
 LIBRARIES = ("scikit-learn", "skops", "numpy", "pandas")
-"""What the artefact needs in order to be loaded, in the very versions that made it."""
-DEFINITION = "training_set.sql"
+"""What loading the model requires, in the versions that saved it."""
+DEFINITION_FILE = "training_set.sql"
 
 
 def record_run(client: "MlflowClient", run_id: str, facts: ModelFacts, *, model: "ClassifierMixin") -> None:
-    """Parameters (every hyper-parameter that is a plain value), tags and feature_schema.json."""
+    """Logs parameters (with every hyper-parameter that is a plain value), tags and feature_schema.json."""
     from mlflow.entities import Param, RunTag
 
     params = [Param(name, str(value)) for name, value in _params(facts, model).items()]
-    for start in range(0, len(params), 100):  # MLflow takes a hundred at once
+    for start in range(0, len(params), 100):  # MLflow's limit for one call
         client.log_batch(run_id, params=params[start : start + 100])
     client.log_batch(run_id, tags=[RunTag(name, value) for name, value in _tags(facts).items()])
     client.log_dict(run_id, facts.contract.to_dict(), "feature_schema.json")
 
 
 def record_definition(client: "MlflowClient", run_id: str, definition: str) -> None:
-    """The SQL of the training set as training_set.sql: with the facts and the rows it gives the fingerprint again."""
+    """Logs the SQL of the training set, from which the fingerprint can be computed again."""
     if definition:
-        client.log_text(run_id, definition, DEFINITION)
+        client.log_text(run_id, definition, DEFINITION_FILE)
 
 
 def record_search(client: "MlflowClient", run_id: str, fitted: "ClassifierMixin") -> None:
-    """What a search tried, how each candidate did and which one it chose; nothing where there was no search.
+    """Logs the candidates of a search, their scores and the best one; nothing for a plain estimator.
 
     Parameters `search.scoring`, `search.folds` and `best.*`; the metric `best_cv_score`; `cv_mean` and `cv_std`, whose
     step is the candidate's row in candidates.csv.
@@ -59,7 +59,7 @@ def record_search(client: "MlflowClient", run_id: str, fitted: "ClassifierMixin"
 
 
 def search_figures(fitted: "ClassifierMixin") -> dict[str, float]:
-    """The metrics of a search as a run tells them, of several steps the last one; nothing where there was no search."""
+    """The metrics of a search as MLflow gives them, each at its last step; empty for a plain estimator."""
     if not hasattr(fitted, "cv_results_"):
         return {}
     means, deviations = (fitted.cv_results_[name][-1] for name in ("mean_test_score", "std_test_score"))
@@ -67,10 +67,9 @@ def search_figures(fitted: "ClassifierMixin") -> dict[str, float]:
 
 
 def record_model(model: "ClassifierMixin", facts: ModelFacts, *, example: pd.DataFrame) -> str:
-    """Saves the model into the active run and gives its URI; `example` is some rows of its input.
+    """Logs the model to the active run and returns its URI; `example` is some rows of its input.
 
-    The file is written by skops, and read back with our own list of trusted types before it counts as saved. The
-    signature knows two types, double and string.
+    skops saves it, and MLflow loads it back with our trusted types. The signature has two types, double and string.
     """
     import mlflow
     from mlflow.models import infer_signature
@@ -118,7 +117,7 @@ def _tags(facts: ModelFacts) -> dict[str, str]:
 
 
 def environment() -> dict[str, str]:
-    """What may change a model of the same rows: versions, the machine, and what multiplies its matrices."""
+    """What may change a model of the same rows: library versions, the machine and its BLAS."""
     return {
         "version.python": platform.python_version(),
         **{f"version.{library}": version(library) for library in (*LIBRARIES, "scipy", "mlflow", "feast")},
@@ -128,9 +127,9 @@ def environment() -> dict[str, str]:
 
 
 def _blas() -> str:
-    """Each BLAS that is loaded, with the processor whose kernels it chose: another one sums in another order."""
+    """Each loaded BLAS with the processor architecture of its kernels, which decides the order of its sums."""
     from threadpoolctl import threadpool_info
 
-    found = (each for each in threadpool_info() if each["user_api"] == "blas")
-    told = {f"{each['internal_api']} {each['version']} {each.get('architecture', '')}".strip() for each in found}
-    return ", ".join(sorted(told))
+    libraries = (each for each in threadpool_info() if each["user_api"] == "blas")
+    names = {f"{each['internal_api']} {each['version']} {each.get('architecture', '')}".strip() for each in libraries}
+    return ", ".join(sorted(names))

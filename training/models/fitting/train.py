@@ -1,4 +1,4 @@
-"""TrainingSet -> TrainedModel: fitted on the training side, saved with skops, logged to MLflow with its facts."""
+"""TrainingSet -> TrainedModel: fitted on the training side and logged to MLflow as a run."""
 
 from dataclasses import dataclass
 
@@ -6,14 +6,14 @@ from asof.settings import Settings
 from asof.use_case import UseCase
 from training.features.datasets.training_set import TrainingSet
 from training.models.fitting.fit import FittedModel, check_estimator, divide, fit_model
-from training.models.fitting.kept_rows import keep_rows
+from training.models.fitting.logged_rows import log_rows
 from training.models.fitting.run_record import record_definition, record_model, record_run, record_search
 from training.tracking.client import tracked_run
 
 
 @dataclass(frozen=True)
 class TrainedModel(FittedModel):
-    """A fitted model, and where MLflow keeps it."""
+    """A fitted model, its run and its URI in MLflow."""
 
     run_id: str
     model_uri: str
@@ -27,9 +27,9 @@ def train(
     estimator: str | None = None,
     random_state: int = 42,
 ) -> TrainedModel:
-    """Fits the estimator (default: the use case's) on the rows that are not held out, and logs it as a new run.
+    """Fits the estimator (default: the use case's) on the training side, and logs it as a new run.
 
-    Raises ConfigurationError for an unknown estimator or an MLflow that does not answer, TrainingSetError as
+    Raises ConfigurationError for an unknown estimator or an unreachable MLflow, TrainingSetError as
     `training.models.fitting.fit.divide` does, and ModelError for an estimator that the service could not serve.
     """
     sides = divide(use_case, training_set, estimator=estimator)
@@ -38,7 +38,7 @@ def train(
         fitted = fit_model(sides, random_state=random_state)
         record_run(client, run_id, fitted.facts, model=fitted.model)
         record_definition(client, run_id, training_set.definition)
-        keep_rows(client, run_id, training_set)
+        log_rows(client, run_id, training_set)
         record_search(client, run_id, fitted.search)
         model_uri = record_model(fitted.model, fitted.facts, example=fitted.held_out.features.head(3))
     return TrainedModel(**vars(fitted), run_id=run_id, model_uri=model_uri)

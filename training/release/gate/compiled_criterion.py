@@ -7,7 +7,7 @@ from asof.use_case import UseCase
 from training.features.datasets.dataset import build_training_set
 from training.features.datasets.training_set import TrainingSet, frame_of
 from training.models.compilation.agreement import agreement
-from training.models.fitting.kept_rows import are_those, kept_rows
+from training.models.fitting.logged_rows import logged_rows, rows_match
 from training.release.gate.criteria import Criterion
 from training.release.registry.versions import ModelVersion, estimator_in, verified_version
 from training.tracking.client import open_tracking
@@ -37,8 +37,8 @@ def compiled_agrees(settings: Settings, use_case: UseCase, version: ModelVersion
 
 def _training_set(settings: Settings, use_case: UseCase, version: ModelVersion) -> TrainingSet:
     """The version's training set: as its run logged it, or else rebuilt."""
-    facts, kept = version.facts, kept_rows(open_tracking(settings), version.run_id)
-    if kept is None or not are_those(kept, facts, label := kept.column_names[-1]):
+    facts, rows = version.facts, logged_rows(open_tracking(settings), version.run_id)
+    if rows is None or not rows_match(rows, facts, label := rows.column_names[-1]):
         return build_training_set(
             settings,
             use_case,
@@ -47,7 +47,7 @@ def _training_set(settings: Settings, use_case: UseCase, version: ModelVersion) 
             feature_service=facts.contract.feature_service,
         )
     return TrainingSet(
-        frame_of(kept, facts.contract, label),
+        frame_of(rows, facts.contract, label),
         facts.contract,
         label,
         as_of=facts.as_of,

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from asof.errors import InvalidRequest
 from asof.serving.batch.instances import MOST_MARKS, instances
 from asof.serving.batch.limits import MOST
-from asof.serving.http.strict_json import MOST_MEMBERS
+from asof.serving.http.strict_json import MAX_MEMBERS
 from asof.use_cases import load
 from asof.use_cases.breast_cancer.data import NAMES
 
@@ -32,9 +32,9 @@ def test_as_many_instances_as_are_taken_may_name_each_measurement() -> None:
 
 
 def test_an_object_of_more_members_than_any_body_needs_is_refused() -> None:
-    members = ",".join(f'"{number}":1' for number in range(MOST_MEMBERS + 1))
+    members = ",".join(f'"{number}":1' for number in range(MAX_MEMBERS + 1))
     for text in (f"{{{members}}}", f'{{"measurements": {{{members}}}}}'):
-        with pytest.raises(InvalidRequest, match=f"more than {MOST_MEMBERS}"):
+        with pytest.raises(InvalidRequest, match=f"more than {MAX_MEMBERS}"):
             instances(body(text), CANCER)
 
 

@@ -14,7 +14,7 @@ import pytest
 import skops.io
 from pyarrow import parquet
 
-from asof.errors import ModelError, TrainingSetError
+from asof.errors import TrainingSetError
 from asof.features.feature_contract import FeatureContract
 from asof.features.feature_store import feature_store
 from asof.model_facts import Split
@@ -35,7 +35,7 @@ from training.features.datasets.rows_digest import rows_digest
 from training.features.datasets.training_set import column_types
 from training.features.materialisation.feature_registry import apply_features
 from training.models.evaluation.evaluate import evaluate
-from training.models.fitting.kept_rows import ROWS
+from training.models.fitting.logged_rows import ROWS_FILE
 from training.models.fitting.train import train
 from training.release.registry.register import register
 from training.release.registry.versions import ModelVersion, model_version
@@ -178,15 +178,17 @@ USAGE = ("watch_hours_30d", "unique_devices_30d", "skips_7d", "rebuffer_events_7
 THIS = "user_id = %s AND as_of = '2024-01-31Z'"
 
 
-def test_an_updated_value_is_named_with_the_row_that_holds_it(settings: Settings, quick: ModelVersion) -> None:
+def test_one_updated_bit_is_named_with_the_row_that_holds_it(settings: Settings, quick: ModelVersion) -> None:
     user, (created_at,) = versions_of(settings, "usage_agg_30d", number=1, place=3)
     then = row_of(settings, "usage_agg_30d", user, created_at)["watch_hours_30d"]
-    change = f"UPDATE usage_agg_30d SET watch_hours_30d = watch_hours_30d + 0.5 WHERE {THIS}"
-    with tampered(settings, "usage_agg_30d", change, user):
+    changed = float(np.nextafter(then, 1e9))
+    with tampered(
+        settings, "usage_agg_30d", f"UPDATE usage_agg_30d SET watch_hours_30d = %s WHERE {THIS}", changed, user
+    ):
         found = reproduce(settings, QUICK, quick)
     (cell,) = cells(found)
     assert (cell.entity, cell.column, cell.source) == (user, "watch_hours_30d", "usage_agg_30d_fv")
-    assert (cell.then, cell.now) == (then, then + 0.5)
+    assert (cell.then, cell.now) == (then, changed)
     assert (cell.as_of, cell.created_at) == (JANUARY, created_at)
     assert cell.loaded_at is not None
     assert agreed(found)["rows"] is agreed(found)["fingerprint"] is found.agrees is False
@@ -194,15 +196,6 @@ def test_an_updated_value_is_named_with_the_row_that_holds_it(settings: Settings
     assert found.verdict.startswith("The rows are not those")
     assert found.rebuilt.differences is not None
     assert found.rebuilt.differences.cells_changed == {"watch_hours_30d": 1}
-
-
-def test_one_bit_of_one_value_is_enough(settings: Settings, quick: ModelVersion) -> None:
-    user, (created_at,) = versions_of(settings, "usage_agg_30d", number=1)
-    then = row_of(settings, "usage_agg_30d", user, created_at)["watch_hours_30d"]
-    change = f"UPDATE usage_agg_30d SET watch_hours_30d = %s WHERE {THIS}"
-    with tampered(settings, "usage_agg_30d", change, float(np.nextafter(then, 1e9)), user):
-        (cell,) = cells(reproduce(settings, QUICK, quick))
-    assert (cell.entity, cell.then, cell.now) == (user, then, np.nextafter(then, 1e9))
 
 
 def test_a_deleted_row_leaves_its_views_cells_empty(settings: Settings, quick: ModelVersion) -> None:
@@ -335,7 +328,7 @@ def older_library(settings: Settings, quick: ModelVersion) -> Iterator[str]:
     client.set_tag(quick.run_id, "version.scikit-learn", present)
 
 
-def test_another_environment_is_told_and_is_no_failure(
+def test_another_environment_is_reported_and_is_no_failure(
     settings: Settings, quick: ModelVersion, older_library: str
 ) -> None:
     found = reproduce(settings, QUICK, quick)
@@ -355,7 +348,7 @@ def test_another_environment_is_named_first_where_the_same_rows_give_another_mod
     )
 
 
-def test_another_model_of_the_same_rows_is_told_with_every_metric_that_differs(
+def test_another_model_of_the_same_rows_is_reported_with_every_metric_that_differs(
     settings: Settings, quick: ModelVersion
 ) -> None:
     found = reproduce(settings, OTHER, quick)
@@ -428,30 +421,30 @@ def test_a_version_from_before_any_digest_is_compared_by_model_and_metrics_and_d
     settings: Settings, quick: ModelVersion
 ) -> None:
     found = reproduce(settings, QUICK, older(settings, quick, without={"model_digest", "rows_digest"}))
-    told = {"fingerprint": None, "rows": None, "definition": None, "model": True, "metrics": True}
-    assert agreed(found) == told
+    expected = {"fingerprint": None, "rows": None, "definition": None, "model": True, "metrics": True}
+    assert agreed(found) == expected
     assert not found.agrees
     assert found.verdict == "What could be compared is the same, but not everything could be."
 
 
-def test_kept_rows_that_are_not_those_of_the_version_tell_nothing(
+def test_kept_rows_that_are_not_those_of_the_version_are_not_compared(
     settings: Settings, churn: ModelVersion, tmp_path: Path
 ) -> None:
     version = trained(settings, replace(QUICK, model_name="forged"), MARCH_10)
     client = open_tracking(settings)
-    rows = parquet.read_table(client.download_artifacts(version.run_id, ROWS))
+    rows = parquet.read_table(client.download_artifacts(version.run_id, ROWS_FILE))
     user, _ = versions_of(settings, "usage_agg_30d", number=1)
     forged = [rows.slice(1), rows.drop_columns("skips_7d"), rows.take(list(range(rows.num_rows))[::-1])]
     with tampered(settings, "usage_agg_30d", f"DELETE FROM usage_agg_30d WHERE {THIS}", user):
         for each in forged:
-            parquet.write_table(each, tmp_path / ROWS)
-            client.log_artifact(version.run_id, str(tmp_path / ROWS))
+            parquet.write_table(each, tmp_path / ROWS_FILE)
+            client.log_artifact(version.run_id, str(tmp_path / ROWS_FILE))
             found = reproduce(settings, QUICK, version)
             assert found.rebuilt.differences is None
             assert "is not what the version was trained on" in found.rebuilt.not_compared[0]
 
 
-def test_a_model_file_that_was_exchanged_is_told(settings: Settings, churn: ModelVersion) -> None:
+def test_a_model_file_that_was_exchanged_is_reported(settings: Settings, churn: ModelVersion) -> None:
     version = trained(settings, replace(QUICK, model_name="exchanged"), MARCH_10)
     client = open_tracking(settings)
     (output,) = client.get_run(version.run_id).outputs.model_outputs
@@ -467,7 +460,7 @@ def test_a_model_file_that_was_exchanged_is_told(settings: Settings, churn: Mode
     assert found.greatest_difference > 0
 
 
-def test_rows_that_no_model_can_be_fitted_on_are_told_all_the_same(settings: Settings, quick: ModelVersion) -> None:
+def test_rows_that_no_model_can_be_fitted_on_are_reported_all_the_same(settings: Settings, quick: ModelVersion) -> None:
     """A null in every row: none is complete."""
 
     def change(view: Any) -> None:
@@ -476,9 +469,9 @@ def test_rows_that_no_model_can_be_fitted_on_are_told_all_the_same(settings: Set
 
     with changed_view(settings, "subs_profile_fv", change):
         found = reproduce(settings, QUICK, quick)
-    (told,) = found.not_compared
-    assert told.startswith("No model could be fitted on the present rows. The training side has 0 complete rows and ")
-    assert " rows subs_profile_fv:monthly_fee is null in all; load what is missing" in told
+    (note,) = found.not_compared
+    assert note.startswith("No model could be fitted on the present rows. The training side has 0 complete rows and ")
+    assert " rows subs_profile_fv:monthly_fee is null in all; load what is missing" in note
     assert agreed(found) == dict.fromkeys(ALL, False) | {"artefact": True}
     assert found.greatest_difference is None
     assert {(each.column, each.now) for each in cells(found)} == {("monthly_fee", None)}
@@ -486,16 +479,11 @@ def test_rows_that_no_model_can_be_fitted_on_are_told_all_the_same(settings: Set
 
 
 def test_the_kept_rows_are_the_training_set_with_its_gaps(settings: Settings, churn: ModelVersion) -> None:
-    path = open_tracking(settings).download_artifacts(churn.run_id, ROWS)
+    path = open_tracking(settings).download_artifacts(churn.run_id, ROWS_FILE)
     rows, contract = parquet.read_table(path), churn.facts.contract
     assert rows["watch_hours_30d"].null_count > 10, "late rows were not there yet"
     assert rows_digest([rows], column_types(contract, "churn_label"), key=["user_id"]) == churn.facts.rows_digest
     assert parquet.read_metadata(path).row_group(0).column(1).compression == "ZSTD"
-
-
-def test_an_unknown_version_is_told_with_those_there_are(settings: Settings, quick: ModelVersion) -> None:
-    with pytest.raises(ModelError, match=r"quick has no version '99'; it has: \[1\]"):
-        model_version(settings, QUICK, "99")
 
 
 def test_breast_cancer_comes_out_the_same_and_a_changed_measurement_is_named(settings: Settings) -> None:
@@ -519,9 +507,9 @@ def test_the_terminal_says_what_agrees_and_the_exit_code_whether_all_does(
 ) -> None:
     same = start_flows(world, "reproduce", "churn", "1", "--json")
     assert same.returncode == 0, same.stdout + same.stderr
-    told = json.loads(same.stdout.splitlines()[-1])
-    assert told["agrees"] is True
-    assert {check["check"] for check in told["checks"]} == set(ALL)
+    output = json.loads(same.stdout.splitlines()[-1])
+    assert output["agrees"] is True
+    assert {check["check"] for check in output["checks"]} == set(ALL)
     rows = fetch(settings, "SELECT user_id FROM labels WHERE as_of = '2024-01-31Z' ORDER BY user_id LIMIT 1")
     turn = f"UPDATE labels SET churn_label = NOT churn_label WHERE {THIS} AND created_at <= '2024-02-29Z'"
     with tampered(settings, "labels", turn, rows[0][0]):

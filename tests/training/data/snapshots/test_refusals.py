@@ -134,7 +134,7 @@ def test_a_folder_that_is_not_there_is_refused(january: Settings, tmp_path: Path
         take_snapshot(january, EXTRACT, tmp_path / "nowhere", as_of=FEBRUARY)
 
 
-def test_all_findings_of_all_files_are_told_at_once(january: Settings, tmp_path: Path) -> None:
+def test_all_findings_of_all_files_are_reported_at_once(january: Settings, tmp_path: Path) -> None:
     files = edited(
         extract_files(month=1),
         users=lambda content: content.replace(b"True", b"yes", 1).replace(b"Female", b"F", 1),
@@ -172,7 +172,7 @@ def test_labels_of_a_month_whose_extract_is_not_there_are_refused(january: Setti
         take_snapshot(january, EXTRACT, folder, as_of=FEBRUARY)
 
 
-def test_a_column_that_is_wrong_throughout_is_told_in_one_sentence(january: Settings, tmp_path: Path) -> None:
+def test_a_column_that_is_wrong_throughout_is_reported_in_one_sentence(january: Settings, tmp_path: Path) -> None:
     many = edited(extract_files(users=2_000), usage_agg_30d=lambda content: content.replace(b".125,", b"h,"))
     folder = write(tmp_path / "extract", many)
 

@@ -483,7 +483,7 @@ def test_a_table_of_one_use_case_takes_no_rows_of_another(load: Loader, database
     take_snapshot(database, CHURN.extract, folder, as_of=JANUARY)
 
 
-def test_a_use_case_of_other_columns_is_told_whose_the_table_is_and_not_to_alter_it(database: Settings) -> None:
+def test_a_foreign_table_of_other_columns_is_named_without_advice_to_alter_it(database: Settings) -> None:
     prepare_tables(database, CHURN.extract)
     other = replace(RETENTION, labels=RawTable("labels", (Column("customer", Kind.TEXT), Column("left", Kind.BOOLEAN))))
 

@@ -1,4 +1,4 @@
-"""Our join in both of its forms beside Feast's own, and the look at the plan that chooses between them."""
+"""Both strategies of our join compared with Feast's join, and the choice between them by the query plan."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -48,8 +48,8 @@ def feasts_own(history: History, as_of: datetime, *, known_at: datetime, service
 
 
 @pytest.fixture(params=list(JoinStrategy))
-def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> JoinStrategy:
-    """Either form, whichever the plan would have chosen."""
+def strategy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> JoinStrategy:
+    """Either strategy, whichever the plan would have chosen."""
     monkeypatch.setattr(
         "training.features.datasets.point_in_time.uses_key_index", lambda *_: request.param is JoinStrategy.INDEX_LOOKUP
     )
@@ -59,8 +59,8 @@ def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Joi
 
 @pytest.mark.parametrize("service", ["churn_v1", "churn_v2"])
 @pytest.mark.parametrize(("as_of", "known_at"), MOMENTS)
-def test_both_forms_give_what_feasts_own_join_gives(
-    history: History, form: JoinStrategy, service: str, as_of: str, known_at: str
+def test_both_strategies_give_what_feasts_own_join_gives(
+    history: History, strategy: JoinStrategy, service: str, as_of: str, known_at: str
 ) -> None:
     described, known = (datetime.fromisoformat(day).replace(tzinfo=UTC) for day in (as_of, known_at))
     joined = joined_rows(history.settings, EXTRACT, described, known_at=known, feature_service=service)
@@ -70,11 +70,11 @@ def test_both_forms_give_what_feasts_own_join_gives(
     pd.testing.assert_frame_equal(ours, theirs[ours.columns].astype(ours.dtypes))
 
 
-def test_both_forms_are_one_set_under_one_fingerprint(history: History, form: JoinStrategy) -> None:
+def test_both_strategies_are_one_set_under_one_fingerprint(history: History, strategy: JoinStrategy) -> None:
     built = build_training_set(history.settings, CHURN, JANUARY, known_at=moment(history.plan.as_of(3)))
     known = build_training_set(history.settings, CHURN, JANUARY, known_at=moment(history.plan.as_of(3)))
     assert built.fingerprint == known.fingerprint
-    assert "LATERAL" in built.definition, "one text defines the rows, whichever form fetched them"
+    assert "LATERAL" in built.definition, "one text defines the rows, whichever strategy fetched them"
 
 
 def test_feasts_historical_reads_never_join_by_nested_loops(history: History) -> None:
@@ -105,8 +105,8 @@ def loose(history: History) -> Iterator[psycopg.Connection[Any]]:
         connection.rollback()
 
 
-def query(form: JoinStrategy = JoinStrategy.INDEX_LOOKUP, *, ttl: int = 0) -> sql.Composed:
-    return join((replace(SOURCE, ttl=ttl),), EXTRACT, JANUARY, form)
+def query(strategy: JoinStrategy = JoinStrategy.INDEX_LOOKUP, *, ttl: int = 0) -> sql.Composed:
+    return join((replace(SOURCE, ttl=ttl),), EXTRACT, JANUARY, strategy)
 
 
 def rows(connection: psycopg.Connection[Any], asked: sql.Composed) -> dict[str, tuple[float | None, bool]]:
@@ -142,7 +142,7 @@ def test_an_index_that_only_gives_the_order_is_no_help(loose: psycopg.Connection
     assert not uses_key_index(loose, query())
 
 
-def test_both_forms_find_the_same_in_any_source(loose: psycopg.Connection[Any]) -> None:
+def test_both_strategies_find_the_same_in_any_source(loose: psycopg.Connection[Any]) -> None:
     by_set = rows(loose, query(JoinStrategy.SET_JOIN))
     loose.execute("CREATE INDEX ON loose (user_id, as_of, created_at)")
     by_key = rows(loose, query())
@@ -150,14 +150,14 @@ def test_both_forms_find_the_same_in_any_source(loose: psycopg.Connection[Any]) 
     assert len({x for x, _ in by_key.values()} - {None}) > 300
 
 
-@pytest.mark.parametrize("form", list(JoinStrategy))
+@pytest.mark.parametrize("strategy", list(JoinStrategy))
 def test_a_value_is_taken_up_to_its_ttl_and_not_a_second_longer(
-    loose: psycopg.Connection[Any], form: JoinStrategy
+    loose: psycopg.Connection[Any], strategy: JoinStrategy
 ) -> None:
     loose.execute("UPDATE loose SET as_of = as_of - interval '10 days'")
     loose.execute("CREATE INDEX ON loose (user_id, as_of, created_at)")
-    assert len({x for x, _ in rows(loose, query(form, ttl=864_000)).values()} - {None}) > 300
-    assert {x for x, _ in rows(loose, query(form, ttl=863_999)).values()} == {None}
+    assert len({x for x, _ in rows(loose, query(strategy, ttl=864_000)).values()} - {None}) > 300
+    assert {x for x, _ in rows(loose, query(strategy, ttl=863_999)).values()} == {None}
 
 
 def test_the_newest_version_of_a_label_counts(loose: psycopg.Connection[Any]) -> None:
@@ -188,10 +188,10 @@ def test_nulls_empty_texts_and_odd_characters_arrive_as_they_are(history: Histor
     assert rows["b"].to_pylist() == [None, True, False] * 3
 
 
-def test_a_column_that_is_not_of_its_views_type_is_told(history: History) -> None:
+def test_a_column_that_is_not_of_its_views_type_is_reported(history: History) -> None:
     with (
         psycopg.connect(history.settings.conninfo()) as connection,
-        pytest.raises(TrainingSetError, match="not of the type that its view gives it"),
+        pytest.raises(TrainingSetError, match="not of the type declared by its view"),
     ):
         list(copy_rows(connection, sql.SQL("SELECT 1.5::float8"), {"n": TYPES["Int64"]}))
 

@@ -42,7 +42,7 @@ def contract(history: History) -> FeatureContract:
 
 @pytest.fixture
 def copy(history: History, contract: FeatureContract) -> Iterator[History]:
-    with kit.copied(history.settings) as settings:
+    with kit.database_copy(history.settings) as settings:
         yield replace(history, settings=settings)
 
 
@@ -100,7 +100,7 @@ def test_a_view_that_was_never_materialised_keeps_it_out(copy: History, contract
     assert not criterion(copy, contract).passed
 
 
-def test_where_nothing_was_materialised_the_next_step_is_told(copy: History, contract: FeatureContract) -> None:
+def test_where_nothing_was_materialised_the_next_step_is_reported(copy: History, contract: FeatureContract) -> None:
     with psycopg.connect(copy.settings.conninfo()) as connection:
         connection.execute("DROP TABLE materialisations")
     judged = criterion(copy, contract)
@@ -149,7 +149,7 @@ def test_a_view_that_stayed_behind_is_compared_at_the_moment_of_the_others(
     assert 0 < judged.figures["values_wrong"] <= judged.figures["users"], "May's payments, and nothing else"
 
 
-def test_rows_past_their_ttl_are_told_and_let_it_in(
+def test_rows_past_their_ttl_are_reported_and_let_it_in(
     copy: History, contract: FeatureContract, april: Path, tmp_path: Path, user: str
 ) -> None:
     kit.deliver(copy.settings, april, tmp_path / "may", MAY)
@@ -187,7 +187,7 @@ def test_the_command_tells_that_all_is_equal(world: dict[str, str]) -> None:
 
 
 @pytest.mark.usefixtures("contract")
-def test_the_command_tells_what_differs_and_what_to_do(world: dict[str, str], history: History, user: str) -> None:
+def test_the_command_says_what_differs_and_what_to_do(world: dict[str, str], history: History, user: str) -> None:
     with damaged(history, user):
         as_json, for_people = (
             call_flows(world, "parity", "--json"),
@@ -215,7 +215,7 @@ def test_a_mistake_is_one_sentence(world: dict[str, str]) -> None:
 
 
 @pytest.mark.usefixtures("contract")
-def test_an_ingest_that_leaves_a_difference_tells_it_when_its_work_is_done(
+def test_an_ingest_that_leaves_a_difference_reports_it_when_its_work_is_done(
     world: dict[str, str], history: History, user: str, tmp_path: Path
 ) -> None:
     (tmp_path / "labels_000").mkdir()
@@ -252,8 +252,8 @@ def test_the_differences_are_an_artifact_and_the_run_is_failed(
         call_flows(world, "parity", "churn", "--json")
     run = prefect(world, "flow-run", "ls", "--flow-name", "parity", "--limit", "1")[0]
     assert run["state_name"] == "Failed"
-    (told,) = prefect(world, "artifact", "inspect", "parity", "--limit", "1")
-    assert "1 of 7,600 values of 400 users differ" in told["description"]
+    (artifact,) = prefect(world, "artifact", "inspect", "parity", "--limit", "1")
+    assert "1 of 7,600 values of 400 users differ" in artifact["description"]
 
 
 def prefect(world: dict[str, str], *words: str) -> Any:

@@ -175,7 +175,7 @@ def test_every_row_is_compared_and_not_only_the_odd_ones(monkeypatch: pytest.Mon
     another = pipeline(regression())
     monkeypatch.setattr("training.models.compilation.compile.convert", lambda _, features: convert(another, features))
     monkeypatch.setattr("training.models.compilation.compile.compare_odd", lambda *_: None)
-    with pytest.raises(NotCompiled, match="the graph does not say the same: 600 rows"):
+    with pytest.raises(NotCompiled, match="the graph disagrees with scikit-learn: 600 rows"):
         compile_model(boosting(), FEATURES, threshold=0.5)
 
 

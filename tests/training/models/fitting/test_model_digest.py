@@ -44,7 +44,7 @@ def linear() -> Any:
 KINDS: dict[str, Callable[[], Any]] = {"forest": forest, "boosting": boosting, "linear": linear}
 
 IN_A_PROCESS = """
-from tests.unit import test_model_digest as kit
+from tests.training.models.fitting import test_model_digest as kit
 with kit.one_thread():
     print(kit.digests())
 """

@@ -1,21 +1,23 @@
-"""Every command in README, CONTRIBUTING and docs/ exists: targets of make; commands, options of `python -m flows`.
+"""What the documents name exists: targets of make, commands and options of `python -m flows`, files.
 
 Blocks marked `sh` are run as they stand by test_readme.py, test_docs.py and test_adding_a_use_case.py. Blocks marked
 `shell` need Docker, a superuser or a server that is not here; tests/containers and tests/integration run such commands.
 """
 
+import contextlib
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 from typer.main import get_command
 
 from asof.settings import PROJECT
 from flows.__main__ import door
 
-PAGES = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / "docs").glob("*.md"))]
+PAGES = [*sorted(PROJECT.glob("*.md")), *sorted((PROJECT / "docs").glob("*.md"))]
 TARGETS = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
 BEFORE = r"(?:`|^|\| |\$\(|=\S+ |exec worker-training |&& )"
 COMMAND = re.compile(BEFORE + r"(make|python -m flows) ([^`#\n|)]+)", re.MULTILINE)
@@ -34,7 +36,8 @@ def test_the_commands_of_a_page_exist(page: Path) -> None:
             targets = [word for word in words if "=" not in word and not word.startswith("-")]
             assert set(targets) <= TARGETS, words
         else:
-            parse(words)
+            with contextlib.suppress(typer.Exit):  # of --version
+                parse(words)
 
 
 def parse(words: list[str]) -> None:
@@ -46,6 +49,14 @@ def parse(words: list[str]) -> None:
             return
         name, command, words = command.resolve_command(context, [*context._protected_args, *context.args])
         words = [name, *words]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_files_that_a_page_names_exist(page: Path) -> None:
+    named = re.findall(r"`((?:[a-z_]+/)+[\w.]*)`", page.read_text())
+    roots = [PROJECT / name for name in ("", "asof", "asof/serving", "training", "online_store", "flows")]
+    ours = [name for name in named if not name.startswith(("asof/use_cases/wine", "data/", "dist/"))]
+    assert [name for name in ours if not any((root / name).exists() for root in roots)] == []
 
 
 def test_the_pages_hold_commands() -> None:

@@ -1,0 +1,48 @@
+"""A training set's rows as an artifact of the model's run, training_set.parquet: a rebuild is compared with it."""
+
+from typing import TYPE_CHECKING
+
+import pyarrow as arrow
+from pyarrow import parquet
+
+from asof.errors import TrainingSetError
+from asof.model_facts import ModelFacts
+from training.features.datasets.rows_digest import rows_digest
+from training.features.datasets.training_set import TrainingSet, column_types, table_of
+from training.models.fitting.run_record import DEFINITION_FILE
+from training.tracking.artifacts import logged_to_run, run_artifact
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+ROWS_FILE = "training_set.parquet"
+
+
+def log_rows(client: "MlflowClient", run_id: str, training_set: TrainingSet) -> None:
+    """Logs every row, incomplete ones too, in the Arrow types of `training.features.datasets.rows_digest.TYPES`."""
+    rows = table_of(training_set.frame, training_set.contract, training_set.label)
+    with logged_to_run(client, run_id) as folder:
+        parquet.write_table(rows, folder / ROWS_FILE, compression="zstd")
+
+
+def logged_rows(client: "MlflowClient", run_id: str) -> arrow.Table | None:
+    """The rows, or None where the run has no such artifact."""
+    with run_artifact(client, run_id, ROWS_FILE) as path:
+        return parquet.read_table(path) if path else None
+
+
+def rows_match(rows: arrow.Table, facts: ModelFacts, label: str) -> bool:
+    """Whether the rows have the digest of those that the model was trained on."""
+    types = column_types(facts.contract, label)
+    try:
+        return set(types) <= {*rows.column_names} and (
+            rows_digest([rows], types, key=[facts.contract.entity]) == facts.rows_digest
+        )
+    except TrainingSetError:
+        return False
+
+
+def logged_definition(client: "MlflowClient", run_id: str) -> str | None:
+    """The SQL of the training set, or None where the run has no such artifact."""
+    with run_artifact(client, run_id, DEFINITION_FILE) as path:
+        return path.read_text(encoding="utf-8") if path else None
