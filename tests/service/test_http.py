@@ -102,7 +102,7 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
 
 def _ready(client: httpx.Client) -> bool:
     """Whether the worker that takes a new connection is ready: each of them answers 503 until it is."""
-    return httpx.get(client.base_url.join("/readyz")).status_code == 200
+    return httpx.get(client.base_url.join("/readyz"), verify=False).status_code == 200
 
 
 @pytest.fixture(scope="module")

@@ -251,7 +251,7 @@ class Faults:
     """A registry between the service and MLflow; `fault(path)` may give status and body in place of MLflow's answer."""
 
     def __init__(self, behind: str) -> None:
-        self.behind = behind
+        self._client = httpx.Client(base_url=behind, timeout=10, verify=False)
         self.fault: Callable[[str], tuple[int, bytes] | None] = lambda path: None
         self.asked: list[str] = []
         self.released = threading.Event()
@@ -272,7 +272,7 @@ class Faults:
         told = self.fault(path)
         if told:
             return told
-        answer = httpx.get(f"{self.behind}{path}", timeout=10)
+        answer = self._client.get(path)
         return answer.status_code, answer.content
 
 
