@@ -19,7 +19,16 @@ from asof.trust.signing_keys import trusted_keys
 from asof.use_case import FromRequest
 from asof.use_cases import load
 from tests.kits.machine.terminal import Done, call_flows, start_flows
-from tests.kits.models.promotion import GOOD, Registry, always, apply_small_features, evaluated, fresh_registry
+from tests.kits.models.promotion import (
+    GOOD,
+    Registry,
+    always,
+    apply_small_features,
+    evaluated,
+    fresh_registry,
+    keep,
+    restore,
+)
 from tests.kits.models.training import SMALL, SMALLER, small_use_case
 from tests.kits.store.wide import soon
 from training.data.snapshots.provenance import actor
@@ -41,9 +50,8 @@ def evaluations(settings: Settings) -> dict[str, Evaluation]:
     return evaluated(settings)
 
 
-@pytest.fixture
-def registry(settings: Settings, evaluations: dict[str, Evaluation]) -> Registry:
-    """Versions 1 (`less`), 2 (`default`) and 3 (`constant`) of a model of the test's own, none in Production."""
+def three(settings: Settings, evaluations: dict[str, Evaluation]) -> Registry:
+    """Versions 1 (`less`), 2 (`default`) and 3 (`constant`) of a model, none in Production."""
     registry = fresh_registry(settings, evaluations)
     for estimator in ("less", "default", "constant"):
         registry.version(estimator)
@@ -51,12 +59,26 @@ def registry(settings: Settings, evaluations: dict[str, Evaluation]) -> Registry
 
 
 @pytest.fixture
-def four(registry: Registry) -> Registry:
+def registry(settings: Settings, evaluations: dict[str, Evaluation]) -> Registry:
+    """The three versions of a model of the test's own."""
+    return three(settings, evaluations)
+
+
+@pytest.fixture(scope="module")
+def changed(settings: Settings, evaluations: dict[str, Evaluation]) -> Registry:
     """The same after four changes: 1, 2, 3 and back to 2 in Production."""
+    registry = three(settings, evaluations)
     for estimator in ("less", "default", "constant"):
         registry.put(estimator)
     registry.rollback()
+    keep(registry)
     return registry
+
+
+@pytest.fixture
+def four(changed: Registry) -> Registry:
+    """That model, as it was after the four changes."""
+    return restore(changed)
 
 
 def test_an_entry_says_who_put_which_version_where_when_and_on_what_evidence(registry: Registry) -> None:
