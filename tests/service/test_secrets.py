@@ -73,7 +73,7 @@ class Heard:
 
 
 @pytest.fixture(scope="module")
-def user(settings: Settings) -> Iterator[tuple[Settings, str]]:
+def user(settings: Settings, small_model: "SmallModel") -> Iterator[tuple[Settings, str]]:
     """A login role with a random password, and settings that use it."""
     name, password = f"secrets_{secrets.token_hex(4)}", secrets.token_urlsafe(24)
     with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
