@@ -90,5 +90,5 @@ def _told(settings: Settings, problem: UseCase, examination: Examination, page_a
 def _rows(examination: Examination) -> list[dict[str, Any]]:
     return [
         {"severity": str(each.finding.severity), "finding": each.finding.name, "acknowledged": each.acknowledged}
-        for each in examination.seen
+        for each in examination.findings
     ]

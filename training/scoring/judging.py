@@ -59,16 +59,18 @@ def judge_chunk(chunk: Chunk, model: ServedModel, policies: Sequence[Policy], no
             valid[number] = True
         except REFUSALS as error:
             _refuse(outcomes, number, error.code, str(error))
-    _predict(outcomes, np.flatnonzero(valid), lambda rows: _probabilities(model, chunk.columns, rows))
+
+    def predict(rows: NDArray[np.intp]) -> list[float]:
+        return model.runtime.probabilities(
+            input_arrays(chunk.columns.values(rows), model.facts.contract, model.derived)
+        )
+
+    _predict(outcomes, np.flatnonzero(valid), predict)
     return outcomes
 
 
 def _refuse(outcomes: Outcomes, number: int, code: str, detail: str) -> None:
     outcomes.codes[number], outcomes.details[number], outcomes.flags[number] = code, detail, None
-
-
-def _probabilities(model: ServedModel, columns: FoundColumns, rows: NDArray[np.intp]) -> list[float]:
-    return model.runtime.probabilities(input_arrays(columns.values(rows), model.facts.contract, model.derived))
 
 
 def _predict(outcomes: Outcomes, rows: NDArray[np.intp], predict: Predict) -> None:
