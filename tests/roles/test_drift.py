@@ -23,7 +23,7 @@ from roles import provision
 from roles.access import INGEST, MLFLOW, OWNER, PREFECT, SERVING, TRAINING
 from roles.provision import make_databases, wrong_grants
 from tests.kits.machine.roles import FIELDS, PASSWORDS, Town, own_server
-from training.data.snapshots.snapshot import prepare_tables
+from training.data.snapshots.tables import prepare_tables
 from training.features.materialisation.feature_registry import apply_features
 from training.features.materialisation.materialise import materialise
 from training.features.materialisation.watermarks import materialised_as_of

@@ -11,7 +11,7 @@ import pytest
 from feast import FeatureStore
 
 from asof.features.feature_store import feature_store
-from online_store.relaying import within
+from online_store.relaying import same_server
 from tests.kits.data.history import CHURN, History, moment
 from tests.kits.data.parity import database_copy
 from tests.kits.service.serving import USER, write_users
@@ -204,7 +204,7 @@ def test_where_one_view_fails_the_others_are_kept_and_finished(
     materialise(history.settings, as_of=april)
     users = list(offline(history, april).index)
     before = online(history, users)
-    real = within.upsert_staged
+    real = same_server.upsert_staged
 
     def upsert(connection: Any, layout: Any) -> int:
         if layout.view == "payments_agg_90d_fv":
@@ -212,7 +212,7 @@ def test_where_one_view_fails_the_others_are_kept_and_finished(
         return real(connection, layout)
 
     with monkeypatch.context() as patch:
-        patch.setattr(within, "upsert_staged", upsert)
+        patch.setattr(same_server, "upsert_staged", upsert)
         with pytest.raises(ConnectionError) as caught:
             materialise(history.settings, as_of=april, whole=True)
     assert any("payments_agg_90d_fv" in note for note in caught.value.__notes__)
