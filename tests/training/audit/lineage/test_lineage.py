@@ -325,7 +325,7 @@ def test_the_history_of_promotions_is_reported_and_must_name_the_same_training_s
     assert [(entry.seq, entry.who) for entry in chain.promotions] == [(1, "ann"), (2, "ann")]
     assert chain.broken == ()
     (sentence,) = contradicted.broken
-    assert sentence.startswith(f"Entry 4 of the history says that version {number} has the fingerprint other")
+    assert sentence.startswith(f"Entry 4 of the history has fingerprint other for version {number}")
 
 
 def test_an_answer_that_contradicts_the_registry_is_reported(traced: Traced, tmp_path: Path) -> None:
