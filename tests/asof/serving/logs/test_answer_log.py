@@ -228,7 +228,7 @@ def test_an_unknown_id_is_an_error_with_the_searched_files(opened: Opened, tmp_p
     answered(opened(path), "8c5f2a")
     with pytest.raises(DataError, match=f"No answer 8c5f of churn is known: looked in {path}"):
         find_answer(path, CHURN, "8c5f")
-    with pytest.raises(DataError, match="one of churn"):
+    with pytest.raises(DataError, match="answered by churn"):
         find_answer(path, load("breast_cancer"), "8c5f2a")
 
 
