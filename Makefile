@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
 unexport MAKEFLAGS MFLAGS RUN FLOWS COMPOSE ARGS DATA AS_OF USE_CASE USERS MONTHS TO FROM
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-containers check bench lock serve up down status env simulate ingest inspect retrain promote score history trace rollback bundle secrets image images backup restore sbom audit doctor clean wipe
+.PHONY: help setup demo test soak test-containers check bench lock serve up down status env simulate ingest inspect retrain promote score history trace rollback bundle secrets image images backup restore sbom audit docs doctor clean wipe
 
 help: ## List the targets
 	@echo "AsOf: make TARGET [ARGS='...']"
@@ -29,7 +29,10 @@ demo: setup ## The main job on simulated data, or: DATA=folder AS_OF=2024-01-31 
 		$(if $(USERS),--users '$(USERS)') $(if $(MONTHS),--months '$(MONTHS)') $(ARGS)
 
 test: setup ## Run the tests, two files at a time [ARGS='tests/training/release -n 0']
-	$(RUN) -m pytest -n 2 --dist loadfile $(ARGS)
+	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+soak: setup ## Run the long tests: nightly, and before a release
+	$(RUN) -m pytest -m soak $(ARGS)
 
 test-containers: setup ## Build the stack of docker-compose.yml, bring it up, try it, tear it down [ARGS='--stack FOLDER']
 	$(RUN) -m pytest tests/containers -q -p no:cacheprovider $(ARGS)
@@ -109,24 +112,36 @@ restore: ## Put them into an empty stack [FROM=folder]
 image: setup ## Build the image of a Bento: of code alone, or ARGS='--bento NAME:VERSION' [ASOF_BASE_IMAGE=]
 	$(FLOWS) image $(ARGS)
 
-sbom: setup .venv-audit/.complete ## Write the bill of materials and the licences of the image's packages to dist/
-	@$(RUN) -m local sbom $(ARGS)
+sbom: setup .venv-audit/.complete .venv-serve/.complete ## Write the bill of materials and the licences of the image's packages to dist/
+	@mkdir -p dist
+	@.venv-audit/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o dist/sbom.cdx.json .venv-serve/bin/python
+	@.venv-audit/bin/pip-licenses --python .venv-serve/bin/python --with-system --format csv --output-file dist/licences.csv
+	@echo 'Copyleft or unknown licences, of all in dist/licences.csv:'
+	@grep -iE '[^a-z](A?GPL|LGPL|MPL|EPL|CDDL|EUPL|OSL|SSPL|UNKNOWN|(General|Mozilla) Public)' dist/licences.csv || echo none
 
-audit: setup .venv-audit/.complete ## Ask the advisory database (OSV) about every lock: exit code 1 if it knows something, 3 if it is away
-	@$(RUN) -m local audit $(ARGS)
+audit: setup .venv-audit/.complete ## Ask the advisory database (OSV) about every lock: Error 1 if it has advisories, Error 3 if it cannot be asked
+	@mkdir -p dist && rm -f dist/audit.txt
+	@.venv-audit/bin/pip-audit $(patsubst %,-r %,$(wildcard requirements/*.txt)) --require-hashes --disable-pip --strict \
+		--vulnerability-service osv --progress-spinner off --output dist/audit.txt && exit 0; cat dist/audit.txt && exit 1; \
+		echo 'Nothing was audited: pip-audit failed. Check that api.osv.dev can be reached, and try again.' >&2; exit 3
 
-.venv-audit/.complete: requirements/audit.txt local/tools.sh
+docs: setup .venv-docs/.complete ## Build the documentation into site/; a broken link or anchor fails
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
+	@if grep -rnoE '<(script|img|link|iframe)[^>]* (src|href)="?https?:[^ >]*' site --include='*.html'; then \
+		echo 'A page of the site loads something from another host.' >&2; exit 1; fi
+
+.venv-%/.complete: requirements/%.txt local/environment.sh | setup
 	@rm -f $@
-	@sh local/tools.sh >&2
+	@sh local/environment.sh requirements/$*.txt .venv-$* >&2
 	@touch $@
 
-doctor: ## Look for what is wrong, and tell what mends it; changes nothing [ARGS='--url http://host:3000']
+doctor: ## Look for what is wrong, with how to fix it; changes nothing [ARGS='--url http://host:3000']
 	@if [ ! -x $(RUN) ]; then echo 'There is no .venv here: `make setup` makes it.' >&2; exit 1; fi
 	$(FLOWS) doctor $(ARGS)
 
 clean: ## Stop everything; delete .venv and caches (the data in .asof stays)
 	@if [ -x $(RUN) ]; then $(RUN) -m local down; fi
-	rm -rf .venv .venv-audit .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-audit .venv-serve .venv-docs site .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 wipe: ## Stop everything; delete the data of the embedded stack too

@@ -1,3 +1,3 @@
-"""The shared room: all that is needed both to train and to serve, and nothing else."""
+"""What both training and serving need (features, trust, use cases, settings, inference), and the service."""
 
 __version__ = "0.1.0"

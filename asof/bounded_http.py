@@ -1,7 +1,6 @@
-"""Answers of servers that are not ours: as they are, never packed, and no longer and no slower than they may be.
+"""HTTP responses of servers that are not ours, bounded in bytes and in seconds, and never compressed.
 
-httpx unpacks an answer before anybody can count its bytes, and what was packed twice grows a millionfold: so nothing
-packed is asked for, and none is read.
+httpx decompresses a response before its bytes can be counted, and one compressed twice grows a millionfold.
 """
 
 import time
@@ -10,39 +9,41 @@ from typing import Any
 import httpx
 
 IDENTITY = {"Accept-Encoding": "identity"}
-MOST = 1_000_000
-"""Bytes of an answer, unless its reader says otherwise."""
+MAX_BYTES = 1_000_000
+"""Of a response, unless its reader sets another limit."""
 
 
-class PackedAnswer(httpx.DecodingError):
-    """The answer has a content coding, which was not asked for."""
+class CompressedResponse(httpx.DecodingError):
+    """The response has a content coding, although none was accepted."""
 
 
-class LongAnswer(httpx.DecodingError):
-    """The answer is longer than its reader takes."""
+class OversizedResponse(httpx.DecodingError):
+    """The response is longer than its reader accepts."""
 
 
 def require_identity(response: httpx.Response) -> None:
-    """Raises PackedAnswer. To be called before the body is read, and that as `iter_raw` gives it."""
+    """Raises CompressedResponse. Call it before reading the body, and read that by `iter_raw`."""
     coding = response.headers.get("content-encoding", "").strip()
     if coding.lower() not in ("", "identity"):
-        raise PackedAnswer(f"it sends its answer packed ({coding:.40}), which was not asked for")
+        raise CompressedResponse(f"it sent a compressed response ({coding:.40}), which was not accepted")
 
 
-def ask(method: str, url: httpx.URL | str, *, seconds: float, most: int = MOST, **options: Any) -> httpx.Response:
-    """One request -> the whole answer; `options` are httpx's. Blocks.
+def request(
+    method: str, url: httpx.URL | str, *, timeout: float, max_bytes: int = MAX_BYTES, **options: Any
+) -> httpx.Response:
+    """One request -> the whole response, within `timeout` seconds; `options` are httpx's. Blocks.
 
-    Raises httpx.HTTPError: also PackedAnswer, LongAnswer, and ReadTimeout for one that drips past its seconds;
-    httpx.InvalidURL.
+    Raises httpx.InvalidURL, and httpx.HTTPError: also CompressedResponse, OversizedResponse, and ReadTimeout where the
+    body is still arriving after the timeout.
     """
-    until, body = time.monotonic() + seconds, bytearray()
+    deadline, body = time.monotonic() + timeout, bytearray()
     headers = {**options.pop("headers", {}), **IDENTITY}
-    with httpx.stream(method, url, headers=headers, timeout=seconds, **options) as response:
+    with httpx.stream(method, url, headers=headers, timeout=timeout, **options) as response:
         require_identity(response)
-        for piece in response.iter_raw():
-            body += piece
-            if len(body) > most:
-                raise LongAnswer(f"its answer is longer than {most} bytes")
-            if time.monotonic() > until:
-                raise httpx.ReadTimeout(f"no whole answer within {seconds:g} seconds")
+        for chunk in response.iter_raw():
+            body += chunk
+            if len(body) > max_bytes:
+                raise OversizedResponse(f"its response is longer than {max_bytes} bytes")
+            if time.monotonic() > deadline:
+                raise httpx.ReadTimeout(f"no complete response within {timeout:g} seconds")
     return httpx.Response(response.status_code, headers=response.headers, content=bytes(body))

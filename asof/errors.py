@@ -1,32 +1,5 @@
 """Every error that AsOf raises on purpose. No HTTP and no platform here: `asof.serving.http.problems` translates.
 
-AsOfError
-├── ConfigurationError        a setting is missing, malformed or contradicts another
-├── DataError                 data is not what it must be; nothing was changed
-│   ├── ExtractError          a file of an extract breaks a rule of its table
-│   ├── HistoryError          a load would rewrite what was already known
-│   ├── InspectionError       the data checks found errors that nobody has acknowledged
-│   └── TrainingSetError      no features, no labels, or labels of one class at this moment
-├── ModelError                a model, version or Bento is absent, does not load or is of another use case
-│   ├── NotCompiled           it has no counterpart in ONNX that says the same: scikit-learn serves it
-│   └── UntrustedModel        its bytes are not what a trusted key has signed, or it holds a type that is not trusted
-├── ScoringError              a batch of scores cannot begin or go on; what is written stays, the same call goes on
-├── RegistryUnavailable       MLflow did not say what is in Production, or did not give its files
-├── RequestError              the caller's fault
-│   ├── Unauthenticated       no API key that counts
-│   ├── Forbidden             the API key has not the scope that the address takes
-│   ├── InvalidRequest        a malformed body, a wrong type, an unknown field
-│   ├── TooManyInstances      a batch of more instances than the service takes
-│   ├── EntityNotFound        no feature view knows this entity
-│   └── MissingFeatures       the entity is known, a required feature is null, infinite or absent
-└── ServingError              our fault, or the platform's; worth another try
-    ├── StaleFeatures         a feature is older than its view allows, and the view refuses
-    ├── FeatureStoreUnavailable
-    │   └── FeatureContractMismatch   the registry's features are not those of the model
-    ├── NotReady              the service has not yet found out which model it is to serve
-    ├── Overloaded
-    └── TooManyRequests       an API key asks more often than it may
-
 Each message names the thing and the next step.
 """
 
@@ -35,9 +8,16 @@ from typing import Any, ClassVar
 
 
 class AsOfError(Exception):
-    """The root of the tree; `code` names the kind of error for programs: in problem documents and batches of scores."""
+    """The root of the tree; `code` names the kind of error for programs, in problem documents and batch results.
+
+    `extra` are further members of the problem document.
+    """
 
     code: ClassVar[str] = "internal-error"
+
+    def __init__(self, message: str, **extra: Any) -> None:
+        self.extra: Mapping[str, Any] = extra
+        super().__init__(message)
 
 
 class ConfigurationError(AsOfError):
@@ -49,7 +29,7 @@ class DataError(AsOfError):
 
 
 class ExtractError(DataError):
-    """A file of an extract breaks a rule of its table; `findings` holds one sentence for each."""
+    """A file of an extract breaks a rule of its table; `findings` has one sentence for each violation."""
 
     def __init__(self, findings: Sequence[str]) -> None:
         self.findings = tuple(findings)
@@ -57,11 +37,11 @@ class ExtractError(DataError):
 
 
 class HistoryError(DataError):
-    """A load would rewrite what was already known."""
+    """A load would rewrite rows that were already known."""
 
 
 class InspectionError(DataError):
-    """The data checks found errors that the use case has not acknowledged; `names` are those of the findings."""
+    """The data checks found errors that the use case has not acknowledged; `names` are the names of the findings."""
 
     def __init__(self, message: str, names: Sequence[str]) -> None:
         self.names = tuple(names)
@@ -69,7 +49,7 @@ class InspectionError(DataError):
 
 
 class TrainingSetError(DataError):
-    """No training set can be built for this moment."""
+    """No training set can be built for this moment: no features, no labels, or labels of one class."""
 
 
 class ModelError(AsOfError):
@@ -77,37 +57,33 @@ class ModelError(AsOfError):
 
 
 class NotCompiled(ModelError):
-    """A model has no counterpart in ONNX that says the same: scikit-learn serves it. The message is a reason."""
+    """A model has no ONNX version that predicts the same: scikit-learn serves it. The message is the reason."""
 
 
 class UntrustedModel(ModelError):
-    """A model's bytes are not what a trusted key has signed, or it holds a type that is not trusted."""
+    """A model's bytes are not what a trusted key signed, or it contains a type that is not trusted."""
 
 
 class ScoringError(AsOfError):
-    """A batch of scores cannot begin, or cannot go on; what is written stays, and the same call goes on from there."""
+    """A scoring run cannot start or continue. What is written stays; the same call continues from there."""
 
 
 class RegistryUnavailable(AsOfError):
-    """MLflow did not say what is in Production, or did not give a version's files; the same may succeed later."""
+    """MLflow did not report the production version or did not send a version's files; a retry may succeed."""
 
 
 class RequestError(AsOfError):
-    """The caller's fault. `extra` goes into the problem document as it stands."""
-
-    def __init__(self, message: str, **extra: Any) -> None:
-        self.extra: Mapping[str, Any] = extra
-        super().__init__(message)
+    """The caller's fault."""
 
 
 class Unauthenticated(RequestError):
-    """The request brings no API key, or none that counts."""
+    """The API key is missing or invalid."""
 
     code = "unauthenticated"
 
 
 class Forbidden(RequestError):
-    """The API key has not the scope that the address takes."""
+    """The API key lacks the scope that the path requires."""
 
     code = "forbidden"
 
@@ -119,7 +95,7 @@ class InvalidRequest(RequestError):
 
 
 class TooManyInstances(RequestError):
-    """A batch of more instances than the service takes."""
+    """A batch of more instances than the service accepts."""
 
     code = "too-many-instances"
 
@@ -137,21 +113,16 @@ class MissingFeatures(RequestError):
 
 
 class ServingError(AsOfError):
-    """Our fault, or the platform's: the same request may succeed later."""
+    """Our fault or a platform's: a retry may succeed."""
 
     retry_after: int = 1
-    """Seconds to wait, as told in Retry-After."""
-
-    def __init__(self, message: str, **extra: Any) -> None:
-        self.extra: Mapping[str, Any] = extra
-        super().__init__(message)
+    """Seconds, the value of Retry-After."""
 
 
 class StaleFeatures(ServingError):
-    """A feature is older than its view allows, and the view's policy is to refuse."""
+    """A feature is older than its view allows, and the view's policy is `refuse`."""
 
     code = "stale-features"
-
     retry_after = 60
 
 
@@ -162,15 +133,14 @@ class FeatureStoreUnavailable(ServingError):
 
 
 class FeatureContractMismatch(FeatureStoreUnavailable):
-    """The registry's features are not those that the model was trained on: a prediction would be a guess."""
+    """The registered features are not those that the model was trained on."""
 
     code = "feature-contract-mismatch"
-
     retry_after = 30
 
 
 class NotReady(ServingError):
-    """The service follows the registry and has not yet found out which model it is to serve."""
+    """The service follows the registry and does not know yet which version is in production."""
 
     code = "not-ready"
 
@@ -182,7 +152,7 @@ class Overloaded(ServingError):
 
 
 class TooManyRequests(ServingError):
-    """An API key asks more often than it may."""
+    """An API key exceeds its request rate."""
 
     code = "too-many-requests"
 
@@ -191,9 +161,9 @@ class TooManyRequests(ServingError):
         self.retry_after = retry_after
 
 
-WORDS = ("No space left on device", "Disk quota exceeded", "Read-only file system", "database or disk is full")
+DISK_ERRORS = ("No space left on device", "Disk quota exceeded", "Read-only file system", "database or disk is full")
 
 
-def is_disk_trouble(error: object) -> bool:
-    """By the words of the error, through whichever library it came."""
-    return any(words in str(error) for words in WORDS)
+def is_disk_error(error: object) -> bool:
+    """Whether the message of an error, raised by any library, is about a full or read-only disk."""
+    return any(text in str(error) for text in DISK_ERRORS)

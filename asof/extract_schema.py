@@ -1,4 +1,4 @@
-"""What an extract must look like, as data: from it come the checks, the tables in PostgreSQL and the documents."""
+"""The schema of an extract: from it come the checks of its files and the tables in PostgreSQL."""
 
 import re
 from collections import Counter
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TABLE_NAME = re.compile(r"[a-z_][a-z0-9_]{0,45}")
-"""PostgreSQL cuts longer names off, an index's among them (`..._as_of_created_at`), and folds capitals where a name is
-not quoted: two names would be one."""
-OURS = frozenset(
+"""PostgreSQL truncates longer names (`..._as_of_created_at` of an index among them) and folds capitals in names that
+are not quoted: two names could become one."""
+RESERVED_TABLES = frozenset(
     {
         *("loads", "materialisations", "whole_materialisations_begun", "parity_checks", "promotions"),
         *("scoring_runs", "scored_users", "scores", "online_definitions", "accepted_definitions"),
@@ -29,7 +29,7 @@ OURS = frozenset(
 
 
 class Kind(StrEnum):
-    """The kind of a raw column."""
+    """The type of a raw column."""
 
     TEXT = "text"
     INTEGER = "integer"
@@ -40,7 +40,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Column:
-    """One raw column: its kind, whether it may be empty, its range (both ends included), its allowed values."""
+    """One raw column; `minimum` and `maximum` are included, `allowed` are the values of a text (empty: any)."""
 
     name: str
     kind: Kind
@@ -52,10 +52,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule across columns: `holds` takes the typed frame (n rows) and gives n booleans; `text` is its sentence.
+    """A rule across columns, described by `text`: `holds` maps a frame of n rows to n booleans; NA counts as broken.
 
-    In the frame, text is pandas' `string`, integers `Int64`, numbers `float64`, booleans `boolean`, dates
-    `datetime64[ms]`; an empty cell is missing. Only rows that could be read entirely are there. NA means "broken".
+    The frame has the rows of which every cell could be read. Its types: text is `string`, integers `Int64`, numbers
+    `float64`, booleans `boolean`, dates `datetime64[ms]`; an empty cell is missing.
     """
 
     text: str
@@ -67,7 +67,7 @@ class Rule:
 class RawTable:
     """One file of an extract, `NAME.csv`, and one append-only table, keyed by (entity, as_of, created_at).
 
-    Raises ConfigurationError for a name that cannot be a table's.
+    Raises ConfigurationError for a name that no table can have.
     """
 
     name: str
@@ -77,23 +77,23 @@ class RawTable:
     def __post_init__(self) -> None:
         if not TABLE_NAME.fullmatch(self.name):
             raise ConfigurationError(
-                f"Raw table {self.name!r}: a name has up to 46 small letters, digits and underscores; rename it."
+                f"Raw table {self.name!r}: a name has up to 46 lowercase letters, digits and underscores. Rename it."
             )
-        if self.name in OURS:
-            raise ConfigurationError(f"Raw table {self.name!r}: AsOf or Feast has a table of that name; rename it.")
+        if self.name in RESERVED_TABLES:
+            raise ConfigurationError(f"Raw table {self.name!r}: AsOf or Feast has a table of that name. Rename it.")
 
 
 @dataclass(frozen=True)
 class ExtractSchema:
-    """All files of one extract. `entity` is the first column of each; its known values are those of `entities`.
+    """All files of one extract, keyed by the column `entity`, the first of each file.
 
-    `labels` may come with the extract or later, in a folder of its own. `use_case` is the use case to which the tables
-    belong, filled in by `UseCase.extract`; empty: whose they are is not looked at. Raises ConfigurationError where two
-    tables have one name.
+    The table `entity_table` lists all entities; rows of other tables must refer to them. `labels`, with the boolean
+    column `label`, come with the extract or later in a folder of their own. `use_case` owns the tables, and is set by
+    `UseCase.extract`; empty: ownership is not checked. Raises ConfigurationError where two tables have one name.
     """
 
     entity: str
-    entities: str
+    entity_table: str
     tables: tuple[RawTable, ...]
     labels: RawTable
     label: str
@@ -102,4 +102,4 @@ class ExtractSchema:
     def __post_init__(self) -> None:
         names = Counter(table.name for table in (*self.tables, self.labels))
         if twice := [name for name, times in names.items() if times > 1]:
-            raise ConfigurationError(f"An extract has each raw table once, and {', '.join(twice)} twice: rename one.")
+            raise ConfigurationError(f"Two raw tables of an extract are named {', '.join(twice)}. Rename one of them.")

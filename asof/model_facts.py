@@ -1,4 +1,4 @@
-"""ModelFacts: what travels inside a model's own folder, written when it is trained, read when it is served."""
+"""ModelFacts: the metadata in a model's folder, written by training and read by the service."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -8,15 +8,15 @@ from typing import Any, Self
 from asof.features.feature_contract import FeatureContract
 
 DIRTY = "-dirty"
-"""What follows a commit where files differed from it."""
+"""Suffix of a commit where files differed from it."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Which rows are held out from training: about `share` of them (0 to 1).
+    """The rows held out from training: about `share` of them (0 to 1).
 
-    Without a seed, a hash of its key alone decides over a row, so that it is on the same side in every month. With a
-    seed, the rows are drawn, stratified by label: exact shares for a small data set that does not grow.
+    Without a seed, the hash of its key assigns a row, so that it is on the same side in every month. With a seed, rows
+    are drawn, stratified by label: exact shares for a small data set that does not grow.
     """
 
     share: float = 0.25
@@ -25,15 +25,15 @@ class Split:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """How a model came to be, and how it is to be used.
+    """How a model was trained, and how to use it.
 
-    `threshold` is the probability from which the answer is positive; `fingerprint` the SHA-256 of its training set and
-    of all that defined it; `rows_digest` that of its rows alone, empty where none was recorded; `as_of` the moment of
-    its features and labels; `known_at` the moment up to which rows were known; `model_digest` the SHA-256 of the fitted
-    model itself (`training.models.fitting.model_digest`), empty where none was recorded. `derived` names the columns
-    that are computed from the features before the model sees them; `ranges` holds the smallest and the greatest value
-    of each numeric feature among the rows that it was fitted on, `categories` the values of each categorical one, where
-    they were few enough to keep."""
+    `threshold` is the probability from which the answer is positive. `as_of` is the moment of its features and labels,
+    `known_at` the moment up to which rows were known. `fingerprint` is the SHA-256 of the training set and its
+    definition, `rows_digest` that of its rows, `model_digest` that of the fitted model
+    (`training.models.fitting.model_digest`); the last two are empty where they were not recorded. `derived` names the
+    columns computed from the features. `ranges` has the minimum and maximum of each numeric feature in the training
+    rows, `categories` the values of each categorical one, unless they are too many.
+    """
 
     use_case: str
     estimator: str
@@ -54,7 +54,7 @@ class ModelFacts:
 
     @property
     def code_version(self) -> str:
-        """The commit of the code that trained it, with `-dirty` where files differed from it or nothing is known."""
+        """The commit of the training code, with `-dirty` where files differed from it or it is unknown."""
         return f"{self.git_commit}{DIRTY}" if self.git_dirty else self.git_commit
 
     def to_dict(self) -> dict[str, Any]:
@@ -64,14 +64,14 @@ class ModelFacts:
             "known_at": self.known_at.isoformat(),
             "contract": self.contract.to_dict(),
             "derived": list(self.derived),
-            "ranges": {name: list(ends) for name, ends in self.ranges.items()},
+            "ranges": {name: list(bounds) for name, bounds in self.ranges.items()},
             "categories": {name: list(values) for name, values in self.categories.items()},
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of `to_dict`; what a model from before a field's time lacks has that field's default."""
-        read = {
+        """The inverse of `to_dict`; a field that an older model lacks gets its default."""
+        parsed = {
             "as_of": datetime.fromisoformat(data["as_of"]),
             "known_at": datetime.fromisoformat(data["known_at"]),
             "contract": FeatureContract.from_dict(data["contract"]),
@@ -80,14 +80,14 @@ class ModelFacts:
             "ranges": {name: (low, high) for name, (low, high) in data.get("ranges", {}).items()},
             "categories": {name: tuple(values) for name, values in data.get("categories", {}).items()},
         }
-        return cls(**(dict(data) | read))
+        return cls(**(dict(data) | parsed))
 
 
 @dataclass(frozen=True)
 class Lineage:
-    """Where a served model comes from: its name and version in the registry, its run, and the Bento that serves it.
+    """A served model's name and version in the registry, its run, and the Bento that serves it.
 
-    `version` is None where the model is not registered; `run_id` is empty where there is no model yet.
+    `version` is None where it is not registered; `run_id` is empty where there is no model yet.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A PostgreSQL address for each library that reads one, with the session that we rely on (`online_store.session`)."""
+"""PostgreSQL URLs for each library that reads one, with our session settings (`online_store.session`)."""
 
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
@@ -9,30 +9,29 @@ from online_store.session import options
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
-LIBPQ = ("postgresql", "postgresql+psycopg", "postgresql+psycopg2")
-"""The drivers that take libpq's parameters."""
+LIBPQ_DRIVERS = ("postgresql", "postgresql+psycopg", "postgresql+psycopg2")
+"""The drivers that accept libpq's parameters."""
 SCHEMA = "public"
-"""Where our tables and those of Feast's registry are, whatever search path a role has."""
+"""Holds our tables and those of Feast's registry, whatever search path a role has."""
 
 
 def read_url(text: str, refusal: str) -> "URL":
-    """The address. Raises ConfigurationError with that refusal, which does not quote the address."""
+    """The URL. Raises ConfigurationError with the message `refusal`, which does not quote it: it has a password."""
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
     try:
         url = make_url(text)
-    except (ArgumentError, ValueError):  # which quotes what it could not read, and that may be the password
+    except (ArgumentError, ValueError):
         raise ConfigurationError(refusal) from None
-    if not url.drivername.startswith("postgresql") or not (url.host and url.database):
-        raise ConfigurationError(refusal)
-    if "\0" in f"{url.username}{url.password}{url.database}":  # where libpq's string would end
+    truncated = "\0" in f"{url.username}{url.password}{url.database}"  # where libpq's string ends
+    if truncated or not (url.drivername.startswith("postgresql") and url.host and url.database):
         raise ConfigurationError(refusal)
     return url
 
 
 def conninfo_of(url: "URL", **session: str) -> str:
-    """An address for libpq, which takes no `+` for a space, as SQLAlchemy writes one; SQLAlchemy reads it as well.
+    """The URL for libpq, which reads no `+` as a space; SQLAlchemy reads it as well.
 
     Raises ConfigurationError where libpq does not know a parameter.
     """
@@ -43,20 +42,20 @@ def conninfo_of(url: "URL", **session: str) -> str:
     text = f"{bare}?{urlencode(with_session(url, **session).query, doseq=True, quote_via=quote)}"
     try:
         conninfo_to_dict(text)
-    except ProgrammingError:  # which quotes what it could not read
-        raise ConfigurationError("ASOF_POSTGRES_URL holds a parameter that libpq does not know.") from None
+    except ProgrammingError:  # quotes its input
+        raise ConfigurationError("ASOF_POSTGRES_URL has a parameter that libpq does not know. Remove it.") from None
     return text
 
 
 def with_session(url: "URL", **session: str) -> "URL":
-    """The address with our session after the options that it has; an address that has the session stays as it is."""
-    given = url.query.get("options", "")
-    told = options(given if isinstance(given, str) else " ".join(given), **session)
-    return url.update_query_dict({"client_encoding": "UTF8", "options": told})
+    """The URL with our session settings after its own options; idempotent."""
+    own = url.query.get("options", "")
+    merged = options(own if isinstance(own, str) else " ".join(own), **session)
+    return url.update_query_dict({"client_encoding": "UTF8", "options": merged})
 
 
 def address_with_session(text: str) -> str:
-    """The same for an address that is not ours, which may be of any kind; who opens it says what is wrong with it."""
+    """The same for MLflow's address, which may be of any kind; a malformed one is left for MLflow to refuse."""
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
@@ -66,4 +65,4 @@ def address_with_session(text: str) -> str:
         url = make_url(text)
     except (ArgumentError, ValueError):
         return text
-    return with_session(url).render_as_string(hide_password=False) if url.drivername in LIBPQ else text
+    return with_session(url).render_as_string(hide_password=False) if url.drivername in LIBPQ_DRIVERS else text

@@ -1,1 +1,1 @@
-"""The speed of the main job beside its peers, in one run on one machine: `make bench`."""
+"""Benchmarks of the main job beside its peers: `python -m benchmarks`, described in README.md."""

@@ -1,6 +1,7 @@
-"""The data checks on clean simulated months, where every alarm is a false one: `python -m benchmarks.false_alarms`.
+"""The data checks on clean simulated months, where every alarm is false.
 
-Three months of each seed, labels of two: every check runs. `python -m benchmarks.false_alarms SEEDS USERS`.
+`python -m benchmarks.false_alarms [SEEDS [USERS ...]]`: three months for each seed, with labels of two, so that every
+check runs.
 """
 
 import json
@@ -26,7 +27,7 @@ BUILT_IN = {
     "filled-without-count:support_agg_90d.ticket_avg_resolution_hrs_90d",
     "unchanged:usage_agg_30d.unique_devices_30d",
 }
-"""Facts of the simulated business itself, told as `info`: true in every month, and so no false alarm."""
+"""Findings of severity `info` that are true in every simulated month, and so no false alarms."""
 
 
 def main(seeds: str = str(SEEDS), *users: str) -> None:
@@ -38,13 +39,13 @@ def _measured(users: int, seeds: int) -> dict[str, Any]:
     alarms, notes = Counter[str](), Counter[str]()
     alarmed = noted = 0
     for examination in _examinations(users, seeds):
-        found = {each.finding.name: each.finding.severity for each in examination.findings}
-        false = [name for name, severity in found.items() if severity is not Severity.INFO]
-        beside = [name for name, severity in found.items() if severity is Severity.INFO and name not in BUILT_IN]
+        findings = {each.finding.name: each.finding.severity for each in examination.findings}
+        false = [name for name, severity in findings.items() if severity is not Severity.INFO]
+        other = [name for name, severity in findings.items() if severity is Severity.INFO and name not in BUILT_IN]
         alarms.update(false)
-        notes.update(beside)
+        notes.update(other)
         alarmed += bool(false)
-        noted += bool(beside)
+        noted += bool(other)
     return {
         "users": users,
         "seeds": seeds,

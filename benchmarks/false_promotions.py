@@ -1,4 +1,4 @@
-"""How often the gate promotes a model that is no better, by held-out rows and positives: 2.5 % are expected."""
+"""How often the gate promotes a model that is not better, by held-out rows and positives; 2.5 % are expected."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -17,7 +17,7 @@ Scores = tuple[Floats, Floats | None]
 
 
 def _noise(labels: Labels, generator: np.random.Generator) -> Scores:
-    """Features that have nothing to do with the label, and nothing in Production."""
+    """Features independent of the label, and no model in Production."""
     return generator.normal(0, 0.3, labels.size), None
 
 
@@ -36,7 +36,7 @@ def _noise_for_constant(labels: Labels, generator: np.random.Generator) -> Score
 
 
 def _equally_good(labels: Labels, generator: np.random.Generator) -> Scores:
-    """Both know the same of the truth, each with a noise of its own."""
+    """The same information in both, each with noise of its own."""
     truth = generator.normal(0, 1, labels.size) + labels
     one, other = 0.5 * (truth + generator.normal(0, 1, (2, labels.size)) - 0.5)
     return one, other
@@ -55,11 +55,11 @@ DESIGNS: Mapping[str, Callable[[Labels, np.random.Generator], Scores]] = {
     "a constant for noise of two values": _constant_for_tied,
     "as good as in Production": _equally_good,
 }
-"""Labels -> the log odds of challenger and champion, above those of the base rate."""
+"""From labels to the log odds of challenger and champion, relative to the base rate."""
 
 
 def passed_by_noise(design: str, rows: int, positives: int, *, draws: int = DRAWS) -> int:
-    """In how many of the draws every criterion is met; seeded."""
+    """The number of draws in which every criterion is met; seeded."""
     labels = np.repeat([1, 0], [positives, rows - positives])
     base = positives / rows
     contests = (_contest(design, labels, base, seed) for seed in range(draws))

@@ -1,4 +1,4 @@
-"""A module in a process of its own: its last line of stdout is its result."""
+"""Runs a module in a process of its own; its result is its last line of stdout."""
 
 import json
 import os
@@ -10,13 +10,13 @@ from typing import Any
 from asof.settings import PROJECT
 
 
-def run_json(environment: Mapping[str, str], module: str, *words: str) -> dict[str, Any]:
-    """Runs `python -m module words` from the project and reads the JSON in its last line.
+def run_json(environment: Mapping[str, str], module: str, *arguments: str) -> dict[str, Any]:
+    """The JSON in the last line of `python -m module arguments`; its stderr is passed through.
 
-    Raises subprocess.CalledProcessError where it fails; what it says on stderr is passed through.
+    Raises subprocess.CalledProcessError.
     """
     done = subprocess.run(
-        [sys.executable, "-m", module, *words],
+        [sys.executable, "-m", module, *arguments],
         cwd=PROJECT,
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,

@@ -1,6 +1,6 @@
-"""What is wrong with a checkout, its stack or given addresses -> Findings, each with what mends it.
+"""What is wrong with a checkout, its stack or given addresses -> Findings, each with how to fix it.
 
-    told = diagnose(Addresses(service="http://10.0.0.7:3000"))
+    report = diagnose(Addresses(service="http://10.0.0.7:3000"))
 
 One file holds one kind of check: what was seen goes into a small dataclass, and a pure function says what is wrong with
 it. Nothing here starts, changes or keeps anything, and each question has an end after a few seconds.

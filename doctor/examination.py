@@ -1,4 +1,4 @@
-"""Every check, in order -> Findings, the gravest first. A check that cannot be made is a finding, never a crash."""
+"""Every check, in order -> Findings, the most severe first. A check that fails itself is a finding, never a crash."""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -11,18 +11,11 @@ from doctor.data.production import look_at_production
 from doctor.data.service import look_at_served_version, look_at_service
 from doctor.finding import Finding, warning
 from doctor.given import Given
-from doctor.machine.disk_and_memory import look_at_room
-from doctor.machine.files import look_at_files
+from doctor.machine.docker import look_at_docker
 from doctor.machine.keys import look_at_api_keys, look_at_keys
-from doctor.machine.modules import look_at_modules
-from doctor.machine.packages import look_at_packages
-from doctor.machine.ports import look_at_ports
 from doctor.machine.variables import look_at_variables
-from doctor.platforms.compose import look_at_compose
-from doctor.platforms.database import look_at_connection, look_at_database
-from doctor.platforms.docker import look_at_docker
+from doctor.platforms.database import look_at_connection, look_at_database, look_at_grants
 from doctor.platforms.feast_file import look_at_feast_file
-from doctor.platforms.grants import look_at_grants
 from doctor.platforms.leftovers import look_at_leftovers, look_at_prefects_database, look_at_prefects_file
 from doctor.platforms.mlflow_server import look_at_mlflow, look_at_tracking
 from doctor.platforms.prefect_server import look_at_prefect
@@ -32,16 +25,10 @@ Say = Callable[[str], object]
 
 BY_ITSELF: dict[str, Look] = {
     "variables": look_at_variables,
-    "Python and packages": look_at_packages,
-    "files with secrets": look_at_files,
     "keys": look_at_keys,
     "API keys": look_at_api_keys,
-    "disk and memory": look_at_room,
-    "ports": look_at_ports,
     "feature_store.yaml": look_at_feast_file,
-    "names of modules": look_at_modules,
     "Docker": look_at_docker,
-    "containers": look_at_compose,
     "the prediction service": look_at_service,
     "MLflow": look_at_mlflow,
     "Prefect": look_at_prefect,
@@ -65,7 +52,7 @@ SERVED: dict[str, Look] = {"the version that is served": look_at_served_version}
 
 
 def examine(given: Given, say: Say = lambda _: None) -> list[Finding]:
-    """Looks at everything that can be reached. `say` is told what is being looked at."""
+    """Checks everything that can be reached. `say` gets the title of each check."""
     found = [*given.wrong, *_looked(BY_ITSELF, given, say)]
     entrance = list(_looked(CONNECTION, given, say))
     found += entrance
@@ -90,14 +77,14 @@ def _look(title: str, look: Look, given: Given, say: Say) -> list[Finding]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found.extend(look(given))
-    except Exception as trouble:  # whatever it is: the other checks are to be made
+    except Exception as trouble:  # the other checks must still run
         found.append(could_not_look(title, trouble))
     return found
 
 
 def could_not_look(title: str, trouble: Exception) -> Finding:
-    """A check that failed itself; its first line, for a later one may hold what was read."""
+    """A check that failed itself; the first line of its error only, as a later one may quote data."""
     said = next(iter(str(trouble).splitlines()), "")
     told = f"{type(trouble).__name__}{f': {said}' if said and '://' not in said else ''}"
-    mend = "Mend first what else is told here; if it stays, the doctor is at fault, or does not know this version."
-    return warning(f"could-not-look:{title}", f"Could not look at {title}: {told}", mend)
+    mend = "Fix the other findings first. If this one stays, report it as a bug of the doctor."
+    return warning(f"could-not-look:{title}", f"The check of {title} failed: {told}", mend)

@@ -1,15 +1,15 @@
-"""Finding: one thing that a check has to say, how much it matters, and what mends it."""
+"""Finding: one thing that a check has to say, how much it matters, and how to fix it."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """How much a finding matters, the gravest first.
+    """How much a finding matters, the most severe first.
 
     error    something does not work, or gives wrong answers: exit code 1
-    warning  it works, and will not for long, or not for everybody
-    note     a fact to know; what could be looked at and is not there
+    warning  it works now, but not for long or not in every case
+    note     a fact to know, or what could not be checked
     """
 
     ERROR = "error"
@@ -18,13 +18,13 @@ class Severity(StrEnum):
 
     @property
     def rank(self) -> int:
-        """0 for the gravest."""
+        """0 for the most severe."""
         return list(Severity).index(self)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """`name` is stable, KIND or KIND:place; `found` is a sentence, `mend` a command or another; a note may lack it."""
+    """`name` is stable, KIND or KIND:place; `found` is a sentence, `mend` how to fix it; a note may lack it."""
 
     name: str
     severity: Severity
@@ -33,12 +33,12 @@ class Finding:
 
 
 def error(name: str, found: str, mend: str) -> Finding:
-    """Something must be mended."""
+    """Something must be fixed."""
     return Finding(name, Severity.ERROR, found, mend)
 
 
 def warning(name: str, found: str, mend: str) -> Finding:
-    """Something should be mended."""
+    """Something should be fixed."""
     return Finding(name, Severity.WARNING, found, mend)
 
 

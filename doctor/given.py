@@ -1,12 +1,13 @@
-"""What the doctor is told -> Given: settings, variables, addresses. Nothing is started, and no address is asked."""
+"""Settings, variables and addresses -> Given, the input of every check. Starts nothing and sends no request."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
+from dotenv import dotenv_values
 from pydantic import SecretStr, ValidationError
 from sqlalchemy.exc import ArgumentError
 
@@ -15,14 +16,13 @@ from asof.settings import PROJECT, Settings
 from asof.use_case import UseCase
 from asof.use_cases import load, names
 from doctor.finding import Finding, error
-from doctor.published import Published, published, variables_of
 from local.embedded_postgres import postgres
 from local.stack import background, stack
 
 
 @dataclass(frozen=True)
 class Addresses:
-    """Addresses on the command line, which count before the settings; None: the settings', or what runs here."""
+    """Addresses on the command line, which override the settings. None: the settings', or what runs here."""
 
     service: str | None = None
     mlflow: str | None = None
@@ -34,8 +34,8 @@ class Addresses:
 class Given:
     """All that checks need. `service`, `mlflow` and `prefect` are addresses of HTTP, None where nothing is there.
 
-    `embedded` says that PostgreSQL is ours; `settings.postgres_url` is None while it does not run. `published` are the
-    ports of the compose stack, `bearer` is the key for its service. `wrong` are findings made on the way here.
+    `embedded` says that PostgreSQL is ours; `settings.postgres_url` is None while it does not run. `wrong` are findings
+    made on the way here.
     """
 
     settings: Settings
@@ -47,35 +47,32 @@ class Given:
     mlflow: str | None = None
     prefect: str | None = None
     use_cases: tuple[UseCase, ...] = ()
-    published: frozenset[int] = frozenset()
-    bearer: str | None = field(default=None, repr=False)
     wrong: tuple[Finding, ...] = field(default=(), repr=False)
 
     @property
     def file(self) -> Mapping[str, str]:
-        """The variables of the project's `.env`; none where there is no such file."""
-        return variables_of(self.project / ".env")
+        """The variables of the project's `.env`; none where there is no such file, or it is not in UTF-8."""
+        try:
+            return {name: value or "" for name, value in dotenv_values(self.project / ".env").items()}
+        except UnicodeDecodeError:
+            return {}
 
 
 def given_by(addresses: Addresses, *, use_case: str | None = None) -> Given:
-    """Settings and addresses of this checkout, with what the command line says in their place."""
+    """Settings and addresses of this checkout, overridden by the command line."""
     settings, wrong = read_settings()
     use_cases, broken = read_use_cases([use_case] if use_case else names())
     settings, embedded, unread = _found_server(settings.model_copy(update=_updates(addresses)))
-    compose = published(PROJECT, os.environ)
-    ours = compose if addresses == Addresses() else Published()
     return Given(
         settings,
         dict(os.environ),
         PROJECT,
         settings.bentoml_home,
         embedded=embedded,
-        service=addresses.service or _running("prediction", settings) or ours.service,
-        mlflow=_mlflow(settings) or _running("mlflow", settings) or ours.mlflow,
-        prefect=_prefect(addresses, settings) or ours.prefect,
+        service=addresses.service or _running("prediction", settings),
+        mlflow=_mlflow(settings) or _running("mlflow", settings),
+        prefect=_prefect(addresses, settings),
         use_cases=use_cases,
-        published=compose.ports,
-        bearer=ours.key if not _running("prediction", settings) else None,
         wrong=wrong + unread + broken,
     )
 
@@ -90,34 +87,36 @@ def read_use_cases(wanted: Sequence[str]) -> tuple[tuple[UseCase, ...], tuple[Fi
         except ConfigurationError as broken:
             if name not in names():
                 raise
-            mend = f"Until then no command works for {name}, and nothing else here tells of it."
+            mend = f"Correct it: no command works for {name}, and the other checks leave it out."
             wrong.append(error(f"use-case:{name}", str(broken), mend))
     return tuple(found), tuple(wrong)
 
 
 def read_settings() -> tuple[Settings, tuple[Finding, ...]]:
-    """The settings; where values cannot be read, their defaults, and a finding for each."""
+    """The settings; where values or `.env` cannot be read, the defaults, and a finding for each."""
     try:
-        return _settings(), ()
+        return _settings(Settings)
+    except UnicodeDecodeError:
+        file = Settings.model_config["env_file"]
+        found = f"{file} is not in UTF-8, and no command can read it. The other checks ran without it."
+        settings, wrong = _settings(partial(Settings, _env_file=None))
+        return settings, (error("env-file", found, "Write it as UTF-8: iconv -f latin1 -t utf-8"), *wrong)
+
+
+def _settings(read: Callable[..., Settings]) -> tuple[Settings, tuple[Finding, ...]]:
+    try:
+        return read(), ()
     except ValidationError as refused:
         bad = {str(each["loc"][0]): each["msg"] for each in refused.errors(include_input=False, include_url=False)}
     fields = {known.validation_alias or name: (name, known) for name, known in Settings.model_fields.items()}
     wrong = tuple(_malformed(_variable(name), message) for name, message in bad.items())
-    return _settings(**{fields[name][0]: fields[name][1].default for name in bad}), wrong
-
-
-def _settings(**told: Any) -> Settings:
-    """Without the file `.env` where it is no text, which `variables` tells."""
-    try:
-        return Settings(**told)
-    except UnicodeDecodeError:
-        return Settings(_env_file=None, **told)
+    return read(**{fields[name][0]: fields[name][1].default for name in bad}), wrong
 
 
 def _malformed(name: str, message: str) -> Finding:
     return error(
         f"setting:{name}",
-        f"{name} cannot be read: {message}. What follows was looked at with its default.",
+        f"{name} cannot be read: {message}. The other checks ran with its default.",
         "Correct it in the environment or in .env; .env.example shows each setting with its meaning.",
     )
 
@@ -176,7 +175,7 @@ def with_user(address: str, user: str, password: str) -> str:
 
 
 def _running(name: str, settings: Settings) -> str | None:
-    """None, too, where ASOF_HOME is no folder, which `room` tells."""
+    """None, too, where ASOF_HOME is not a folder."""
     try:
         running = background.find(name, stack.run_folder(settings))
     except OSError:

@@ -1,8 +1,7 @@
-"""One GET -> status, body, and how far the server's clock is from ours; or why there is no answer."""
+"""One GET -> status and body, or why there is no answer."""
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from queue import Empty, Queue
 from threading import Thread
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import httpx
 
 from asof import bounded_http
-from doctor.clocks import seconds_ahead
 
 SECONDS = 5.0
 """For a whole answer: no timeout of the client covers the look-up of a name, or an answer that drips."""
@@ -22,37 +20,32 @@ class Answer:
 
     status: int
     body: Any = None
-    clock: float | None = None
     trouble: str = ""
     text: str = ""
 
 
-def ask(address: str, path: str, *, body: Any = None, bearer: str | None = None) -> Answer:
-    """GET, or with a body POST, for addresses that only read. A user and password in the address are used, not told."""
+def ask(address: str, path: str) -> Answer:
+    """One GET. A user and a password in the address are used, and not shown."""
     answers: Queue[Answer] = Queue()
-    Thread(target=lambda: answers.put(_asked(address, path, body=body, bearer=bearer)), daemon=True).start()
+    Thread(target=lambda: answers.put(_asked(address, path)), daemon=True).start()
     try:
         return answers.get(timeout=SECONDS + 0.5)
     except Empty:
         return Answer(0, trouble=f"no whole answer within {SECONDS:g} seconds")
 
 
-def _asked(address: str, path: str, *, body: Any, bearer: str | None) -> Answer:
+def _asked(address: str, path: str) -> Answer:
     try:
         url = httpx.URL(address)
         auth = (url.username, url.password) if url.userinfo else None
         to = url.copy_with(username=None, password=None, raw_path=f"{url.path.rstrip('/')}{path}".encode())
-        headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
-        method, begun = "GET" if body is None else "POST", datetime.now(UTC)
-        answer = bounded_http.ask(method, to, json=body, auth=auth, headers=headers, seconds=SECONDS)
-        middle = begun + (datetime.now(UTC) - begun) / 2
+        answer = bounded_http.request("GET", to, auth=auth, timeout=SECONDS)
     except httpx.HTTPError as error:
         said = str(error).rstrip(".")
         return Answer(0, trouble=type(error).__name__ if "@" in said else said or type(error).__name__)
     except (httpx.InvalidURL, ValueError):  # which quotes what it could not read, and that may be the password
         return Answer(0, trouble="it cannot be read as an address")
-    clock = seconds_ahead(answer.headers.get("Date"), middle)
-    return Answer(answer.status_code, _json(answer), text=answer.text, clock=clock)
+    return Answer(answer.status_code, _json(answer), text=answer.text)
 
 
 def shown(address: str) -> str:

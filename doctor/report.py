@@ -1,4 +1,4 @@
-"""Findings -> what `doctor` says: one JSON object, or a table for people."""
+"""Findings -> the output of `doctor`: one JSON object, or a table."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -14,7 +14,7 @@ from doctor.given import Addresses, given_by
 def diagnose(
     addresses: Addresses, use_case: str | None = None, *, say: Callable[[str], None] = lambda _: None
 ) -> dict[str, Any]:
-    """Looks at everything, names each check to `say`, and gives the report."""
+    """Runs every check, passes the title of each to `say`, and returns the report."""
     begun = perf_counter()
     given = given_by(addresses, use_case=use_case)
     if given.settings.postgres_url is not None:
@@ -23,7 +23,7 @@ def diagnose(
 
 
 def report(findings: Sequence[Finding], seconds: float) -> dict[str, Any]:
-    """All of it as plain data; `well` says that nothing must be mended."""
+    """All of it as plain data; `well` is true where nothing must be fixed."""
     counts = {f"{kind}s": sum(each.severity is kind for each in findings) for kind in Severity}
     return {
         "well": counts["errors"] == 0,
@@ -34,13 +34,13 @@ def report(findings: Sequence[Finding], seconds: float) -> dict[str, Any]:
 
 
 def for_people(told: dict[str, Any]) -> dict[str, Any]:
-    """The same in two columns, with the mend below what was found."""
+    """The same in two columns, each finding with its fix below."""
     numbers = [f"{told[name]} {name if told[name] != 1 else name[:-1]}" for name in ("errors", "warnings", "notes")]
     rows = [
         {"severity": each["severity"], "finding": "\n".join([each["found"], *_mend(each), ""])}
         for each in told["findings"]
     ]
-    verdict = "nothing must be mended" if told["well"] else "something must be mended"
+    verdict = "nothing must be fixed" if told["well"] else "something must be fixed"
     return {"doctor": f"{verdict}: {', '.join(numbers)}", "seconds": str(told["seconds"]), "findings": rows}
 
 

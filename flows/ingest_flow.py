@@ -17,7 +17,7 @@ from training.data.extracts.deliveries import Delivery, find_deliveries
 from training.data.snapshots.snapshot import Snapshot, prepare_tables, take_snapshot
 from training.features.materialisation.feature_registry import apply_features, check_features
 from training.features.materialisation.materialise import Materialisation, materialise
-from training.features.parity.check import ENOUGH
+from training.features.parity.check import SAMPLE_USERS
 
 
 @task(name="take-snapshot", **RETRIES)
@@ -78,5 +78,5 @@ def ingest(
     return {
         "deliveries": [{"folder": d.name, **asdict(s)} for d, s in zip(deliveries, snapshots, strict=True)],
         "online": asdict(online),
-        "parity": told(compare(use_case, online_as_of, ENOUGH)),
+        "parity": told(compare(use_case, online_as_of, SAMPLE_USERS)),
     }

@@ -12,7 +12,7 @@ from prefect.states import Completed, Failed
 from sqlalchemy.exc import SQLAlchemyError
 
 from asof.errors import AsOfError
-from asof.features.feature_store import misfit
+from asof.features.feature_store import mismatch
 from asof.settings import Moment, Settings
 from asof.use_case import UseCase
 from asof.use_cases import load
@@ -20,7 +20,7 @@ from flows.runtime.door import RETRIES, default_use_case, open_settings
 from flows.runtime.progress import log, publish
 from training.data.snapshots.snapshot import prepare_tables
 from training.features.parity.check import Parity, check_parity, next_step, summary
-from training.features.parity.ledger import keep
+from training.features.parity.ledger import record_parity
 from training.features.parity.verdicts import Verdict
 from training.release.registry.versions import production
 
@@ -30,7 +30,7 @@ def compare(use_case: str, as_of: datetime | None, sample: int | None) -> Parity
     """Both sides of every user, or of a sample; and whether the version in Production takes what is registered."""
     settings, problem = open_settings(), load(use_case)
     prepare_tables(settings, problem.extract)
-    parity = keep(settings, check_parity(settings, problem, as_of=as_of, sample=sample, progress=log.info))
+    parity = record_parity(settings, check_parity(settings, problem, as_of=as_of, sample=sample, progress=log.info))
     return replace(parity, misfit=parity.misfit or _misfit_of_production(settings, problem))
 
 
@@ -40,7 +40,7 @@ def _misfit_of_production(settings: Settings, problem: UseCase) -> str:
 
     with contextlib.suppress(AsOfError, SQLAlchemyError):
         version = production(settings, problem) if has_registry(settings) else None
-        if version and (found := misfit(settings, version.facts.contract)):
+        if version and (found := mismatch(settings, version.facts.contract)):
             return f"version {version.version}, which is in Production, cannot answer: {found}"
     return ""
 

@@ -3,12 +3,9 @@
 import json
 import shlex
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Column, Table
 
 from asof.errors import AsOfError
 from asof.settings import PROJECT, Settings
@@ -16,9 +13,6 @@ from local.embedded_postgres import postgres
 from local.report import print_states
 from local.stack import stack
 from local.stack.stack_secrets import make_secrets
-from local.supply.audit import DatabaseAway, locks
-from local.supply.audit import audit as audit_locks
-from local.supply.sbom import write_sbom
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -61,38 +55,6 @@ def secrets() -> None:
     """Make the secrets of docker-compose.yml that `.env` lacks; none is shown or replaced."""
     made = make_secrets(PROJECT)
     typer.echo(f"Made: {', '.join(made)}." if made else "Every secret is there: nothing was made.")
-
-
-@app.command()
-def sbom(
-    folder: Annotated[Path, typer.Argument(help="Where sbom.cdx.json and licences.csv go.")] = PROJECT / "dist",
-) -> None:
-    """Write the bill of materials (CycloneDX) and the licences of the prediction image's packages."""
-    found = write_sbom(folder)
-    table = Table("package", "version", Column("licence", overflow="fold"), "look at")
-    for each in found:
-        table.add_row(each.package, each.version, each.licence, each.flag)
-    Console().print(table)
-    flagged = ", ".join(f"{each.package} ({each.flag})" for each in found if each.flag)
-    typer.echo(f"{len(found)} packages; to look at: {flagged or 'none'}. Written to {folder}.")
-
-
-@app.command()
-def audit() -> None:
-    """Ask the advisory database about every lock: exit code 1 if it knows something, 3 if it is away."""
-    files = locks()
-    try:
-        found = audit_locks(files)
-    except DatabaseAway as error:
-        typer.echo(f"{error}", err=True)
-        raise typer.Exit(3) from error
-    table = Table("package", "version", "advisory", "fixed in", Column("locks", overflow="fold"))
-    for each in found:
-        table.add_row(each.package, each.version, each.advisory, ", ".join(each.fixed) or "-", ", ".join(each.locks))
-    if found:
-        Console().print(table)
-    typer.echo(f"{len(found)} advisories against {', '.join(file.name for file in files)}.")
-    raise typer.Exit(1 if found else 0)
 
 
 if __name__ == "__main__":

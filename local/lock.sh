@@ -24,3 +24,4 @@ lock pyproject.toml --extra flows -c requirements/dev.txt -o requirements/flows.
 lock --group pyproject.toml:mlflow -c requirements/dev.txt -o requirements/mlflow.txt
 lock --group pyproject.toml:build -c requirements/dev.txt -o requirements/build.txt
 lock --group pyproject.toml:audit -o requirements/audit.txt
+lock --group pyproject.toml:docs -o requirements/docs.txt

@@ -1,8 +1,7 @@
-"""A Feast online store of our own: one wide typed table for each feature view, COPY in, array reads out.
+"""A Feast online store: one wide, typed table per feature view, written by COPY and read as arrays.
 
-Any Feast project takes it with `type: online_store.store.WideOnlineStore` under `online_store` in feature_store.yaml.
-`store` and `engine` are what Feast loads; `array_reader` and `row_reader` read without Feast, for a serving process
-that has no room for it. Only what speaks Feast's language imports Feast (store, engine, schema.wanted, schema.values,
-writing.rows, writing.writes, reading.keys, reading.reads, relaying.sessions, relaying.transfer, relaying.within); all
-else needs psycopg alone, or NumPy.
+A Feast project uses it with `type: online_store.store.WideOnlineStore` under `online_store` in feature_store.yaml.
+Feast loads `store` and `engine`. `array_reader` and `row_reader` read without Feast, to keep a serving process small.
+Feast is imported only in store, engine, schema.feast_view, schema.values, writing.rows, writing.writes, reading.keys,
+reading.reads, relaying.sessions, relaying.transfer and relaying.same_server; the rest needs psycopg, or NumPy.
 """

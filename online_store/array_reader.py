@@ -1,4 +1,4 @@
-"""Many entities' features as NumPy's arrays, of several views in one round trip: no protobuf, no object of a number."""
+"""Features of many entities as NumPy arrays, from several views in one round trip, without Feast or protobuf."""
 
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
@@ -7,44 +7,43 @@ from typing import Any
 import numpy as np
 from psycopg.pq.abc import PGresult
 
-from online_store.errors import LayoutMoved
-from online_store.reading.columns import Answer, Columns, Places, ReadColumn, in_order
+from online_store.errors import LayoutChanged
+from online_store.reading.columns import ArraysResult, Columns, Positions, ReadColumn, sorted_positions
 from online_store.reading.direct_lookup import ATTEMPTS, DirectLookup, Source
-from online_store.reading.direct_query import Plan, arrays_query
+from online_store.reading.direct_query import LookupPlan, arrays_query
 from online_store.reading.prepared_queries import PreparedQueries
 
 __all__ = ["ArrayReader", "ReadColumn"]
 
-MANY = 100
-"""Keys from which on a second connection is worth its while."""
+SPLIT_FROM = 100
+"""The number of keys from which a lookup is split over two connections."""
 
 
 class ArrayReader:
-    """Reads the same features of the tables of a project again and again; one lookup at a time.
+    """Reads the same features again and again, one lookup at a time.
 
-    Many keys are asked for in two halves at the same time, each on a connection of its own: it is the server that takes
-    long.
+    Many keys are looked up in two halves at the same time, because most of the time is the server's.
     """
 
-    def __init__(self, source: Source, wanted: Sequence[tuple[str, str]], *, nan_is_null: bool = False) -> None:
-        """`wanted` names view and feature, in the order of what `read` gives."""
-        self._lookups = [DirectLookup(source, wanted, _Form, nan_is_null=nan_is_null) for _ in range(2)]
+    def __init__(self, source: Source, features: Sequence[tuple[str, str]], *, nan_is_null: bool = False) -> None:
+        """`features` are pairs of view and feature, in the order of the columns that `read` returns."""
+        self._lookups = [DirectLookup(source, features, _ArraysQuery, nan_is_null=nan_is_null) for _ in range(2)]
 
     async def read(self, keys: Mapping[str, Sequence[Any]]) -> list[ReadColumn]:
-        """`keys` holds for each join key the value of each of n entities; gives each feature, of n values.
+        """A column of n values for each feature; `keys` has n values for each join key.
 
-        Raises psycopg.Error, NoLayout and NotOffered as `DirectLookup.ask` does.
+        Raises psycopg.Error, NoLayout and Unsupported as `DirectLookup.read` does.
         """
-        order = in_order(next(iter(keys.values())))
-        parts = np.array_split(order, len(self._lookups)) if len(order) >= MANY else [order]
+        order = sorted_positions(next(iter(keys.values())))
+        parts = np.array_split(order, len(self._lookups)) if len(order) >= SPLIT_FROM else [order]
         for _ in range(ATTEMPTS):
             columns = Columns(len(order))
-            lookups = zip(self._lookups, parts, strict=False)
-            asking = [_ask(lookup, keys, part, columns=columns) for lookup, part in lookups]
-            await (asking[0] if len(asking) == 1 else _all(asking))
+            halves = zip(self._lookups, parts, strict=False)
+            reads = [_read_part(lookup, keys, part, columns=columns) for lookup, part in halves]
+            await (reads[0] if len(reads) == 1 else _all(reads))
             if columns.agree:
-                return columns.finished()
-        raise LayoutMoved("The tables change faster than they can be read.")
+                return columns.result()
+        raise LayoutChanged("The tables change faster than they can be read.")
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -52,28 +51,28 @@ class ArrayReader:
             await lookup.close()
 
 
-class _Form:
-    """The query for arrays; what its one row means, `Columns` says."""
+class _ArraysQuery:
+    """The query for arrays; `Columns` decodes its one row."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: LookupPlan) -> None:
         self.query, self._plan = arrays_query(plan), plan
 
-    def read(self, prepared: PreparedQueries, result: PGresult, count: int) -> tuple[Answer, bool]:  # noqa: ARG002
+    def decode(self, prepared: PreparedQueries, result: PGresult, count: int) -> tuple[ArraysResult, bool]:  # noqa: ARG002
         if int.from_bytes(result.get_value(0, 0) or b"") != len(self._plan.parts):
-            raise LayoutMoved("The tables have changed: read their layouts again.")
-        return Answer(self._plan, result, prepared.loader), True
+            raise LayoutChanged("The tables have changed: read their layouts again.")
+        return ArraysResult(self._plan, result, prepared.loader), True
 
 
-async def _ask(
-    lookup: DirectLookup[Answer], keys: Mapping[str, Sequence[Any]], part: Places, *, columns: Columns
+async def _read_part(
+    lookup: DirectLookup[ArraysResult], keys: Mapping[str, Sequence[Any]], part: Positions, *, columns: Columns
 ) -> None:
-    places = part.tolist()
-    answer = await lookup.ask({name: [each[place] for place in places] for name, each in keys.items()})
-    columns.take(answer, part)
+    positions = part.tolist()
+    result = await lookup.read({name: [values[position] for position in positions] for name, values in keys.items()})
+    columns.add(result, part)
 
 
-async def _all(asking: Sequence[Coroutine[Any, Any, None]]) -> None:
-    """At the same time; each has ended when this ends."""
-    for told in await asyncio.gather(*asking, return_exceptions=True):
-        if isinstance(told, BaseException):
-            raise told
+async def _all(reads: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Runs them at the same time, each to its end even if another fails."""
+    for result in await asyncio.gather(*reads, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result

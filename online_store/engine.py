@@ -1,15 +1,16 @@
-"""A Feast compute engine for materialising into our online store: set in feature_store.yaml as
+"""A Feast compute engine for materialisation into our online store. In feature_store.yaml:
 
     batch_engine:
       type: online_store.engine.WideComputeEngine
 
-Feast's own engine, which this one is, makes a Python object of each value: for a million users that takes minutes and
-gigabytes. Where the offline store is PostgreSQL and a view takes its source's rows as they are, this engine has
-PostgreSQL hand the rows on in binary form (`relay.py`), 20,000 at a time, or as many as Feast's own setting
-`materialization.online_write_batch_size` says; no more than that, and both stores in one database: they do not even
-leave the server (`within.py`). Everything else goes Feast's own way.
+Feast's local engine makes a Python object of each value, which takes minutes and gigabytes for a million users. Where
+the offline store is PostgreSQL and a view takes its source's rows unchanged, this engine transfers the rows in binary
+form (`relaying/relay.py`), 20,000 at a time or Feast's `materialization.online_write_batch_size`. If there are at most
+that many and both stores are in one database, the rows do not leave the server (`relaying/same_server.py`). Everything
+else is done by Feast's local engine, from which this one is derived.
 
-Views that are materialised by one call go side by side. One that fails fails alone; its error has a note that names it.
+The views of one call are materialised concurrently. A failure of one does not affect the others; a note on its error
+names the view.
 """
 
 import contextlib
@@ -28,18 +29,18 @@ from feast.repo_config import FeastConfigBaseModel
 from pydantic import Field
 
 from online_store.errors import NoLayout
-from online_store.relaying.relay import ROWS, relay
+from online_store.relaying.relay import CHUNK_ROWS, relay
+from online_store.relaying.same_server import is_few, transfer_within
 from online_store.relaying.sessions import Session, Transfers
-from online_store.relaying.transfer import Job, Transfer, is_plain, transfer_of
-from online_store.relaying.within import bring_within, is_few
+from online_store.relaying.transfer import RetrievalJob, Transfer, is_plain, transfer_of
+from online_store.schema.feast_view import view_name
 from online_store.schema.layout import Layout, read_layout
-from online_store.schema.wanted import view_name
 from online_store.store import WideOnlineStore, schema_of
 
 
 class WideComputeEngineConfig(FeastConfigBaseModel):  # type: ignore[misc]
-    """`backend` is Feast's own engine's: what it computes with. `at_once`: so many views go side by side, each on two
-    connections at most.
+    """`backend` is that of Feast's local engine. `at_once` views are materialised concurrently, each on at most two
+    connections.
     """
 
     type: Literal["online_store.engine.WideComputeEngine"] = "online_store.engine.WideComputeEngine"
@@ -48,56 +49,56 @@ class WideComputeEngineConfig(FeastConfigBaseModel):  # type: ignore[misc]
 
 
 class WideComputeEngine(LocalComputeEngine):  # type: ignore[misc]
-    """Feast's local engine, with a short way from PostgreSQL into our store."""
+    """Feast's local engine, with a direct transfer from PostgreSQL into our store."""
 
     @property
     def supports_batch(self) -> bool:
-        """Feast hands over all views of a call at once."""
+        """Feast passes all views of a call together."""
         return True
 
     @property
     def applies_materialization(self) -> bool:
-        """What Feast hands over in a list is noted here, in its registry, while other views are still on their way."""
+        """Tasks that come in a list are recorded in Feast's registry here, while other views are still running."""
         return True
 
     def materialize(
         self, registry: BaseRegistry, tasks: MaterializationTask | Sequence[MaterializationTask], **kwargs: Any
     ) -> list[LocalMaterializationJob]:
-        """A job for each task, in their order; an error is its job's."""
-        alone = isinstance(tasks, MaterializationTask)
-        given = [tasks] if alone else tasks
+        """A job for each task, in their order, with its error if it failed."""
+        is_single = isinstance(tasks, MaterializationTask)
+        task_list = [tasks] if is_single else tasks
         with Transfers(self.repo_config, self.repo_config.batch_engine.at_once) as transfers:
-            begun = [self._begin(registry, task, transfers) for task in given]
+            started = [self._start(registry, task, transfers) for task in task_list]
             jobs = []
-            for task, each in zip(given, begun, strict=True):
-                job = self._ended(registry, task, each, **kwargs)
-                jobs.append(job if alone else self._noted(registry, task, job))
-        for task, job in zip(given, jobs, strict=True):
+            for task, transferred in zip(task_list, started, strict=True):
+                job = self._finish(registry, task, transferred, **kwargs)
+                jobs.append(job if is_single else self._record(registry, task, job))
+        for task, job in zip(task_list, jobs, strict=True):
             if error := job.error():
                 error.add_note(f"This was the materialisation of feature view {task.feature_view.name}.")
         return jobs
 
-    def _begin(self, registry: BaseRegistry, task: MaterializationTask, transfers: Transfers) -> "Future[bool]":
-        """What tells whether our way was the right one. Feast's registry is asked here, not in a thread."""
-        begun: Future[bool] = Future()
+    def _start(self, registry: BaseRegistry, task: MaterializationTask, transfers: Transfers) -> "Future[bool]":
+        """The future says whether the task could be transferred. Feast's registry is not read in a thread."""
+        future: Future[bool] = Future()
         try:
             if self._is_ours(task):
                 job = self._retrieval(registry, task)
                 return transfers.begin(lambda session: self._transfer(session, task, job))
-            begun.set_result(False)
-        except Exception as error:  # whatever it is, it is the job's, as in Feast's engine
-            begun.set_exception(error)
-        return begun
+            future.set_result(False)
+        except Exception as error:  # any error is the job's, as in Feast's engine
+            future.set_exception(error)
+        return future
 
-    def _ended(
-        self, registry: BaseRegistry, task: MaterializationTask, begun: "Future[bool]", **kwargs: Any
+    def _finish(
+        self, registry: BaseRegistry, task: MaterializationTask, transferred: "Future[bool]", **kwargs: Any
     ) -> LocalMaterializationJob:
         try:
-            return self._job(task) if begun.result() else self._materialize_one(registry, task, **kwargs)
+            return self._job(task) if transferred.result() else self._materialize_one(registry, task, **kwargs)
         except Exception as error:
             return self._job(task, error)
 
-    def _noted(
+    def _record(
         self, registry: BaseRegistry, task: MaterializationTask, job: LocalMaterializationJob
     ) -> LocalMaterializationJob:
         if job.error():
@@ -115,34 +116,35 @@ class WideComputeEngine(LocalComputeEngine):  # type: ignore[misc]
             and is_plain(task.feature_view)
         )
 
-    def _transfer(self, session: Session, task: MaterializationTask, job: Job) -> bool:
-        """False where only Feast's own way does it right."""
+    def _transfer(self, session: Session, task: MaterializationTask, job: RetrievalJob) -> bool:
+        """False where only Feast's own way gives the right rows."""
         near = session.source if session.is_one_database else session.target
+        versioning = bool(self.repo_config.registry.enable_online_feature_view_versioning)
+        view = view_name(task.feature_view, versioning=versioning)
         try:
-            layout = read_layout(near, task.project, self._table(task), schema=schema_of(self.repo_config))
+            layout = read_layout(near, task.project, view, schema=schema_of(self.repo_config))
         except NoLayout:
-            return False  # the store says what is to be done
+            return False  # the store raises it, with what to do
         transfer = transfer_of(session.source, job, layout, task.feature_view)
         if transfer is None:
             return False
-        self._tell(session, task, self._brought(session, transfer, layout))
+        self._report(session, task, self._chunks(session, transfer, layout))
         return True
 
-    def _brought(self, session: Session, transfer: Transfer, layout: Layout) -> Generator[int, None, None]:
-        """Each chunk's rows."""
-        if session.is_one_database and is_few(session.source, transfer, self._rows()):
-            brought = bring_within(session.source, transfer, layout, rows=self._rows())
-            if brought is not None:
-                yield brought
+    def _chunks(self, session: Session, transfer: Transfer, layout: Layout) -> Generator[int, None, None]:
+        """The number of rows of each chunk, once it is written."""
+        most = self.repo_config.materialization_config.online_write_batch_size or CHUNK_ROWS
+        if session.is_one_database and is_few(session.source, transfer, most):
+            written = transfer_within(session.source, transfer, layout, rows=most)
+            if written is not None:
+                yield written
                 return
-        with contextlib.closing(
-            relay(session.source, transfer.query, session.target, layout, rows=self._rows())
-        ) as chunks:
+        with contextlib.closing(relay(session.source, transfer.query, session.target, layout, rows=most)) as chunks:
             for rows, _ in chunks:
                 yield rows
 
-    def _retrieval(self, registry: BaseRegistry, task: MaterializationTask) -> Job:
-        """What Feast's engine would read, as its configuration says: each entity's newest row, or all of them."""
+    def _retrieval(self, registry: BaseRegistry, task: MaterializationTask) -> RetrievalJob:
+        """What Feast's engine would read, as configured: each entity's newest row, or all rows."""
         columns = LocalFeatureBuilder(registry, task, backend=self._backend).get_column_info(task.feature_view)
         job = create_offline_store_retrieval_job(
             task.feature_view.source,
@@ -151,12 +153,11 @@ class WideComputeEngine(LocalComputeEngine):  # type: ignore[misc]
             start_time=task.start_time,
             end_time=task.end_time,
         )
-        return Job(job.to_sql(), columns, unique=self.repo_config.materialization_config.pull_latest_features)
+        return RetrievalJob(job.to_sql(), columns, unique=self.repo_config.materialization_config.pull_latest_features)
 
-    def _tell(self, session: Session, task: MaterializationTask, chunks: Generator[int, None, None]) -> None:
+    def _report(self, session: Session, task: MaterializationTask, chunks: Generator[int, None, None]) -> None:
         with contextlib.closing(chunks), contextlib.ExitStack() as stack:
-            # How many rows there will be, nobody knows before they are there.
-            bar = task.tqdm_builder(None) if task.tqdm_builder else None
+            bar = task.tqdm_builder(None) if task.tqdm_builder else None  # the total is unknown
             if bar is not None:
                 stack.enter_context(contextlib.closing(bar))
             for rows in chunks:
@@ -164,13 +165,6 @@ class WideComputeEngine(LocalComputeEngine):  # type: ignore[misc]
                     bar.update(rows)
                 if session.stopped:
                     break
-
-    def _table(self, task: MaterializationTask) -> str:
-        versioning = self.repo_config.registry.enable_online_feature_view_versioning
-        return view_name(task.feature_view, versioning=bool(versioning))
-
-    def _rows(self) -> int:
-        return self.repo_config.materialization_config.online_write_batch_size or ROWS
 
     def _job(self, task: MaterializationTask, error: Exception | None = None) -> LocalMaterializationJob:
         return LocalMaterializationJob(

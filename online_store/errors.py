@@ -1,42 +1,53 @@
-"""What can go wrong in the store, beside what PostgreSQL itself says.
+"""Errors of the store, besides those of PostgreSQL.
 
 WideStoreError
-├── NoLayout            the view has no table: nobody has run `feast apply` with this store
-├── LayoutMoved         the table has changed since its layout was read: read it again
-├── TooManyColumns      more features than a table of PostgreSQL can hold
-├── UnfitValue          a value that its column cannot hold
-└── NotOffered          what this store leaves to others
+├── NoLayout            the view has no table: run `feast apply` with this store
+├── LayoutChanged       the table has changed since its layout was read; the store reads it again
+├── TooManyColumns      more features than a PostgreSQL table can hold
+├── InvalidValue        a value that its column cannot hold
+└── Unsupported         a part of Feast's interface that this store does not implement
 
-Unreachable is no child of it, but of psycopg.OperationalError: whoever handles a server that is away, handles it as
-well.
+Unreachable is a psycopg.OperationalError, so that code which handles a server that is down handles it too.
 """
 
 from psycopg import OperationalError
+from psycopg import errors as pg
 
 
 class WideStoreError(Exception):
-    """The root: says the thing and the next step."""
+    """The base class."""
 
 
 class NoLayout(WideStoreError):
-    """A feature view without a table."""
+    """The feature view has no table."""
 
 
-class LayoutMoved(WideStoreError):
-    """The table is not as it was when its layout was read. The store itself reads it again, once."""
+class LayoutChanged(WideStoreError):
+    """The table has changed since its layout was read."""
 
 
 class TooManyColumns(WideStoreError):
-    """A feature view wider than a table can be."""
+    """The feature view is wider than a table can be."""
 
 
-class UnfitValue(WideStoreError, ValueError):
-    """A value of another kind than declared, or one that the column's type cannot hold."""
+class InvalidValue(WideStoreError, ValueError):
+    """The value is of another type than declared, or out of the range of its column."""
 
 
-class NotOffered(WideStoreError, NotImplementedError):
-    """A part of Feast's interface that this store does not have."""
+class Unsupported(WideStoreError, NotImplementedError):
+    """The store does not implement this part of Feast's interface."""
 
 
 class Unreachable(OperationalError):
-    """No connection was to be had, for as long as a caller is willing to wait."""
+    """No connection could be made, or none became free, within the timeout."""
+
+
+LAYOUT_ERRORS = (
+    LayoutChanged,
+    pg.UndefinedColumn,
+    pg.UndefinedTable,
+    pg.UndefinedFunction,
+    pg.DatatypeMismatch,
+    pg.FeatureNotSupported,  # "cached plan must not change result type"
+)
+"""What a statement written for an old layout can raise."""

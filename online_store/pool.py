@@ -1,11 +1,9 @@
-"""Connections: an address in, a bounded number of them out, shared by threads, or by the tasks of one event loop.
+"""Connection pools: one for threads, one for the tasks of an event loop, each with a bounded number of connections.
 
-Of our own rather than psycopg_pool's: no thread and no task runs behind the caller's back. There, `asyncio.run` may
-wait for ever for a worker that swallows its cancellation while it connects; a fork loses the threads; and a server
-that cannot be reached is told as a time-out. Here whoever needs a connection makes it, and gets PostgreSQL's own words
-when that fails.
-
-Once a pool has reached its server it is patient: a server that starts again costs its callers some waiting.
+psycopg_pool is not used because its threads and tasks run behind the caller: `asyncio.run` can hang on a worker that
+swallows its cancellation while it connects, a fork loses the threads, and an unreachable server is reported as a
+timeout. Here the caller that needs a connection makes it, and gets PostgreSQL's own error. A pool that has reached its
+server before retries until the timeout, so that a restart of the server costs callers only some waiting.
 """
 
 import asyncio
@@ -13,25 +11,26 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from psycopg import AsyncConnection, AsyncRawCursor, Connection, OperationalError, RawCursor
 from psycopg import errors as pg
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 
-from online_store.errors import Unreachable
+from online_store.errors import LAYOUT_ERRORS, Unreachable
 from online_store.reading.parameters import register
 from online_store.session import options
 
-PATIENCE = 10.0
-"""Seconds that a caller waits for a connection: longer than a server takes to start again."""
-PAUSE = 0.05
+CONNECT_TIMEOUT = 10.0
+"""Seconds that a caller waits for a connection: longer than a server takes to restart."""
+RETRY_INTERVAL = 0.05
+ATTEMPTS = 5
 
 PLANNING = {
-    # Planning takes longer than a lookup: it is done once. The one way that is good at any size is by index.
+    # Planning takes longer than a lookup, so it is done once. Only a plan by index is good at any table size.
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
@@ -39,146 +38,164 @@ PLANNING = {
     "jit": "off",
 }
 
-AnyConnection = Connection[Any] | AsyncConnection[Any]
+AnyConnection = TypeVar("AnyConnection", bound=Connection[Any] | AsyncConnection[Any])
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where the store is, in libpq's words, and how many connections it may have at the same time."""
+    """Where the store is, as libpq's parameters, and the number of connections that it may use at a time."""
 
     parts: tuple[tuple[str, Any], ...] = field(repr=False)
-    most: int
+    max_connections: int
 
     @property
     def conninfo(self) -> str:
         """For libpq."""
         session = {"client_encoding": "UTF8", "options": options(**PLANNING)}
-        # A host that does not answer would be waited for for two minutes.
-        return make_conninfo(**dict(self.parts), **session, connect_timeout=math.ceil(PATIENCE))
+        # Without a timeout, a host that does not answer blocks for two minutes.
+        return make_conninfo(**dict(self.parts), **session, connect_timeout=math.ceil(CONNECT_TIMEOUT))
 
 
-def is_lost(error: OperationalError) -> bool:
-    """Whether a second attempt makes sense: not where somebody has cancelled it, or no connection was to be had."""
-    return not isinstance(error, (pg.QueryCanceled, Unreachable))
-
-
-class ThreadPool:
-    """For callers that block."""
-
+class _Pool(Generic[AnyConnection]):
     def __init__(self, address: Address) -> None:
-        self._address, self._idle, self._reached = address, list[Connection[Any]](), False
-        self._free = threading.Semaphore(address.most)
-
-    @contextlib.contextmanager
-    def connection(self) -> Iterator[Connection[Any]]:
-        """A connection outside of any transaction. Raises Unreachable."""
-        if not self._free.acquire(timeout=PATIENCE):
-            raise _none_is_free(self._address)
-        try:
-            connection = self._take() or self._connect()
-            try:
-                yield connection
-            finally:
-                _put_back(connection, self._idle)
-        finally:
-            self._free.release()
+        self._address, self._reached = address, False
+        self._idle: list[AnyConnection] = []
 
     def drop(self) -> None:
-        """Closes those that nobody uses: where one is lost, the others are as well."""
+        """Closes the idle connections; also after the event loop is closed."""
         while connection := self._take():
             connection.pgconn.finish()
 
-    def _take(self) -> Connection[Any] | None:
+    def _take(self) -> AnyConnection | None:
         try:
             return self._idle.pop()
         except IndexError:
             return None
 
-    def _connect(self) -> Connection[Any]:
-        until = time.monotonic() + PATIENCE
-        while True:
-            try:
-                connection = Connection[Any].connect(self._address.conninfo, autocommit=True, cursor_factory=RawCursor)
-                break
-            except OperationalError as error:
-                if not self._reached or time.monotonic() > until:
-                    raise Unreachable(str(error)) from error
-                time.sleep(PAUSE)
+    def _put_back(self, connection: AnyConnection) -> None:
+        """Closes at once what is lost or in the middle of a transaction, so that the server ends its session."""
+        if connection.pgconn.transaction_status == TransactionStatus.IDLE and not connection.pgconn.pipeline_status:
+            self._idle.append(connection)
+        else:
+            connection.pgconn.finish()
+
+    def _connected(self, connection: AnyConnection) -> AnyConnection:
         self._reached = True
-        _prepare(connection)
+        register(connection)
+        # Statements are prepared on request only: those on a staging table are different each time.
+        connection.prepare_threshold = 2**31
         return connection
 
+    def _raise_unless_retried(self, error: OperationalError, deadline: float) -> None:
+        if not self._reached or time.monotonic() > deadline:
+            raise Unreachable(str(error)) from error
 
-class LoopPool:
-    """The same for the tasks of one event loop."""
+    def _exhausted(self) -> Unreachable:
+        return Unreachable(
+            f"None of {self._address.max_connections} connections became free in {CONNECT_TIMEOUT:g} s: raise max_conn"
+            " or send fewer requests."
+        )
+
+
+class ThreadPool(_Pool[Connection[Any]]):
+    """For callers that block."""
 
     def __init__(self, address: Address) -> None:
-        self._address, self._idle, self._reached = address, list[AsyncConnection[Any]](), False
-        self._closed = False
-        self._free = asyncio.Semaphore(address.most)
+        super().__init__(address)
+        self._free = threading.Semaphore(address.max_connections)
 
-    @contextlib.asynccontextmanager
-    async def connection(self) -> AsyncIterator[AsyncConnection[Any]]:
-        """A connection outside of any transaction. Raises Unreachable."""
+    @contextlib.contextmanager
+    def connection(self) -> Iterator[Connection[Any]]:
+        """A connection outside any transaction. Raises Unreachable."""
+        if not self._free.acquire(timeout=CONNECT_TIMEOUT):
+            raise self._exhausted()
         try:
-            async with asyncio.timeout(PATIENCE):  # wait_for may keep a cancellation to itself
-                await self._free.acquire()
-        except TimeoutError:
-            raise _none_is_free(self._address) from None
-        try:
-            connection = self._idle.pop() if self._idle else await self._connect()
+            connection = self._take() or self._connect()
             try:
                 yield connection
             finally:
-                _put_back(connection, self._idle)
+                self._put_back(connection)
+        finally:
+            self._free.release()
+
+    def _connect(self) -> Connection[Any]:
+        deadline = time.monotonic() + CONNECT_TIMEOUT
+        while True:
+            try:
+                return self._connected(
+                    Connection[Any].connect(self._address.conninfo, autocommit=True, cursor_factory=RawCursor)
+                )
+            except OperationalError as error:
+                self._raise_unless_retried(error, deadline)
+                time.sleep(RETRY_INTERVAL)
+
+
+class LoopPool(_Pool[AsyncConnection[Any]]):
+    """For the tasks of one event loop."""
+
+    def __init__(self, address: Address) -> None:
+        super().__init__(address)
+        self._free, self._closed = asyncio.Semaphore(address.max_connections), False
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection[Any]]:
+        """A connection outside any transaction. Raises Unreachable."""
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):  # wait_for may swallow a cancellation
+                await self._free.acquire()
+        except TimeoutError:
+            raise self._exhausted() from None
+        try:
+            connection = self._take() or await self._connect()
+            try:
+                yield connection
+            finally:
+                self._put_back(connection)
                 if self._closed:
                     self.drop()
         finally:
             self._free.release()
 
     def close(self) -> None:
-        """Closes those that nobody uses, and the others when they are given back."""
+        """Closes the idle connections now, and the others when they are put back."""
         self._closed = True
         self.drop()
 
-    def drop(self) -> None:
-        """Closes those that nobody uses; also when the loop is closed."""
-        while self._idle:
-            connection = self._idle.pop()  # held by name until it is closed, or it would warn of being left open
-            connection.pgconn.finish()
-
     async def _connect(self) -> AsyncConnection[Any]:
-        until = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + CONNECT_TIMEOUT
         while True:
             try:
-                connection = await AsyncConnection[Any].connect(
-                    self._address.conninfo, autocommit=True, cursor_factory=AsyncRawCursor
+                return self._connected(
+                    await AsyncConnection[Any].connect(
+                        self._address.conninfo, autocommit=True, cursor_factory=AsyncRawCursor
+                    )
                 )
-                break
             except OperationalError as error:
-                if not self._reached or time.monotonic() > until:
-                    raise Unreachable(str(error)) from error
-                await asyncio.sleep(PAUSE)
-        self._reached = True
-        _prepare(connection)
-        return connection
+                self._raise_unless_retried(error, deadline)
+                await asyncio.sleep(RETRY_INTERVAL)
 
 
-def _prepare(connection: AnyConnection) -> None:
-    register(connection)
-    # Only what asks for it is prepared: statements on a staging table are others each time.
-    connection.prepare_threshold = 2**31
+def attempts(
+    pool: ThreadPool | LoopPool, forget_layouts: Callable[[], None]
+) -> Iterator[contextlib.AbstractContextManager[None]]:
+    """Contexts in which to try the same work, until one succeeds and the caller returns; the last raises all errors.
+
+    The others suppress a changed layout, after `forget_layouts`, and a lost connection, after closing the idle ones:
+    where one is lost, the others are too. A cancelled query and Unreachable are raised at once.
+    """
+    for left in reversed(range(ATTEMPTS)):
+        yield _attempt(pool, forget_layouts, is_last=not left)
 
 
-def _put_back(connection: AnyConnection, idle: list[Any]) -> None:
-    """Closes what is lost, or was left in the middle of something, at once: the server then forgets it."""
-    if connection.pgconn.transaction_status == TransactionStatus.IDLE and not connection.pgconn.pipeline_status:
-        idle.append(connection)
-    else:
-        connection.pgconn.finish()
-
-
-def _none_is_free(address: Address) -> Unreachable:
-    return Unreachable(
-        f"None of {address.most} connections came free in {PATIENCE:g} s: raise max_conn, or ask for less."
-    )
+@contextlib.contextmanager
+def _attempt(pool: ThreadPool | LoopPool, forget_layouts: Callable[[], None], *, is_last: bool) -> Iterator[None]:
+    try:
+        yield
+    except LAYOUT_ERRORS:
+        forget_layouts()
+        if is_last:
+            raise
+    except OperationalError as error:
+        if is_last or isinstance(error, (pg.QueryCanceled, Unreachable)):
+            raise
+        pool.drop()

@@ -1,7 +1,7 @@
-"""The pools of one store: one for threads, and one for each event loop.
+"""The connection pools of one store: one for threads, and one for each event loop.
 
-They belong to the process that made them: after a fork the child makes its own, and leaves the parent's alone. The pool
-of a loop that is closed goes with it.
+They belong to the process that made them: after a fork the child makes its own and leaves the parent's alone. The pool
+of a closed loop is dropped.
 """
 
 import asyncio
@@ -11,8 +11,8 @@ from typing import Any
 
 from online_store.pool import Address, LoopPool, ThreadPool
 
-_LEFT: list[Any] = []
-"""Pools of a parent process: kept, because to collect them would end the sessions that the parent still uses."""
+_INHERITED: list[Any] = []
+"""Pools of a parent process, kept alive: collecting them would end sessions that the parent still uses."""
 
 
 class Pools:
@@ -43,7 +43,7 @@ class Pools:
             return self._loops[key]
 
     def close(self) -> None:
-        """Closes what threads do not use just now, and what closed loops have left."""
+        """Closes the idle connections of threads and those of closed loops."""
         with self._lock:
             self._leave_parent()
             for pool in self._threads.values():
@@ -51,7 +51,7 @@ class Pools:
             self._drop_closed()
 
     def close_loop(self) -> None:
-        """Closes what the tasks of the running event loop use, as soon as they do not."""
+        """Closes the connections of the running event loop, those in use when they are put back."""
         loop = asyncio.get_running_loop()
         with self._lock:
             self._leave_parent()
@@ -71,5 +71,5 @@ class Pools:
 
     def _leave_parent(self) -> None:
         if self._process != os.getpid():
-            _LEFT.append((self._threads, self._loops))
+            _INHERITED.append((self._threads, self._loops))
             self._process, self._threads, self._loops = os.getpid(), {}, {}

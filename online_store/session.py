@@ -1,8 +1,8 @@
-"""What a session with PostgreSQL must be set to, so that values are read as they were written.
+"""Session settings with which PostgreSQL returns values as they were written.
 
-A server, a database, a role and libpq's variables may set each of these otherwise, and most of them change values
-without an error: text in another encoding, moments in another zone, floats with fewer digits, "NULL" for a null. Under
-a stricter isolation a transaction does not see what it has waited for.
+A server, database, role or libpq variable may set each of these differently, and most of them would change values
+without an error: text in another encoding, timestamps in another zone, floats with fewer digits, "NULL" for a null.
+Under a stricter isolation level a transaction does not see rows that it has waited for.
 """
 
 import os
@@ -27,19 +27,21 @@ VARIABLES = {
     "PGDATESTYLE": SESSION["DateStyle"],
     "PGTZ": SESSION["TimeZone"],
 }
-"""libpq sends these to the server after the options of a connection string, so they win over it."""
+"""libpq sends these after the options of a connection string, so they override it."""
 
 
-def options(given: str = "", **more: str) -> str:
-    """libpq's `options`: those given, then the session's, then `more`. The last one of a name counts.
+def options(existing: str = "", **extra: str) -> str:
+    """libpq's `options`: the existing ones, then SESSION, then `extra`. The last value of a setting wins.
 
-    Sets VARIABLES in this process's environment where they differ: no connection string wins over them.
+    Sets VARIABLES in the environment of this process where they differ, because no connection string overrides them.
     """
     for name, value in VARIABLES.items():
         if os.environ.get(name) != value:
             os.environ[name] = value
-    ours = _switches(SESSION)
-    return " ".join(filter(None, (given if ours in given else f"{given} {ours}".strip(), _switches(more))))
+    session = _switches(SESSION)
+    return " ".join(
+        filter(None, (existing if session in existing else f"{existing} {session}".strip(), _switches(extra)))
+    )
 
 
 def _switches(settings: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Who may do what in PostgreSQL: login roles and databases made, grants compared with what they should be, and mended.
+"""PostgreSQL roles, databases and grants: created, compared with what they should be, and corrected.
 
-`access.py` says it, the other files make it so. The door is `python -m flows databases`.
+`access.py` declares them. The command is `python -m flows databases`.
 """

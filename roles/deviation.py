@@ -1,4 +1,4 @@
-"""Deviation: something that is not as it should be, in words, with the statement that mends it."""
+"""Deviations from what `access.py` declares, each with the statement that corrects it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ Connection = AnyConnection[Any]
 
 @dataclass(frozen=True)
 class Deviation:
-    """`mend` is None where no statement of ours does it: a table is made by its stage."""
+    """`fix` is None for a missing table, which its stage creates."""
 
-    words: str
-    mend: sql.Composed | None
+    description: str
+    fix: sql.Composed | None
 
 
-def mend(connection: Connection, deviations: Iterable[Deviation]) -> list[str]:
-    """Runs the statements, all or none; gives all words."""
-    found = [*deviations]
+def correct(connection: Connection, deviations: Iterable[Deviation]) -> list[str]:
+    """Executes the fixes in one transaction; returns all descriptions."""
+    pending = [*deviations]
     with connection.transaction():
-        for each in found:
-            if each.mend is not None:
-                connection.execute(each.mend)
-    return [each.words for each in found]
+        for each in pending:
+            if each.fix is not None:
+                connection.execute(each.fix)
+    return [each.description for each in pending]

@@ -1,6 +1,6 @@
-"""What roles and PUBLIC have been granted, compared with what they should have.
+"""Compares the privileges of our roles and PUBLIC with those that they should have.
 
-Asked are our own roles and PUBLIC; other roles, and what they own, are left alone.
+Other roles, and what they own, are ignored.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from roles.access import (
 )
 from roles.deviation import Connection, Deviation
 
-# Each has kind, name, owner, grantee (0: PUBLIC), privilege, and whether it may be passed on.
+# Columns: kind, name, owner, grantor, grantee (0: PUBLIC), privilege, and whether it is grantable.
 ON_DATABASES = """
 SELECT 'DATABASE' kind, quote_ident(datname) name, datdba owner, acl.*
 FROM pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba))) acl WHERE datallowconn"""
@@ -47,7 +47,7 @@ DEFAULTS = f"""
 SELECT 'DEFAULT' kind, quote_ident(nspname) name, defaclrole owner, acl.*
 FROM pg_default_acl JOIN pg_namespace schema ON schema.oid = defaclnamespace, aclexplode(defaclacl) acl
 WHERE defaclobjtype = 'r' AND pg_get_userbyid(defaclrole) = '{INGEST}'"""  # noqa: S608 - a constant
-OF_OURS = """
+OF_OUR_ROLES = """
 SELECT kind, name, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(grantee)::text END, privilege_type,
     is_grantable
 FROM ({}) granted WHERE grantee <> owner AND (grantee = 0 OR pg_get_userbyid(grantee) = ANY('{{{}}}'))"""
@@ -56,67 +56,65 @@ SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname = 
 
 
 def wrong_on_databases(connection: Connection, *, close_others: bool = False) -> Iterator[Deviation]:
-    """On our databases, and of our roles on others; with `close_others` PUBLIC's CONNECT to those, too."""
-    told = {
+    """On our databases, and of our roles on others; with `close_others` also CONNECT of PUBLIC on others."""
+    granted = {
         each
         for each in _granted(connection, ON_DATABASES)
         if each.name in DATABASES or each.role != PUBLIC or (close_others and each.privilege == "CONNECT")
     }
-    yield from _differences(told, set(on_databases()))
+    yield from _differences(granted, set(on_databases()))
 
 
 def wrong_in_asof(connection: Connection, tables: Tables) -> Iterator[Deviation]:
-    """On schemas and tables of database `asof`, and on those to come."""
+    """On schemas and tables of database `asof`, and on future tables."""
     online = [name for (name,) in connection.execute(ONLINE_TABLES).fetchall()]
-    there = _there(connection)
-    wanted = {each for each in in_asof(tables, online) if each.kind != "TABLE" or each.name in there}
+    existing = _relations(connection)
+    wanted = {each for each in in_asof(tables, online) if each.kind != "TABLE" or each.name in existing}
     yield from (
         Deviation(f"Table public.{table} is absent", None)
-        for table in sorted(tables.readers_and_writers())
-        if f"public.{table}" not in there
+        for table in sorted(tables.privileges())
+        if f"public.{table}" not in existing
     )
     yield from _differences(_granted(connection, INSIDE), wanted)
     yield from _differences(_granted(connection, DEFAULTS), set(in_future()))
 
 
 def wrong_in_sister(connection: Connection, owner: str) -> Iterator[Deviation]:
-    """On everything in the database of MLflow or of Prefect."""
+    """In the database of MLflow or of Prefect."""
     yield from _differences(_granted(connection, INSIDE), set(in_sister(owner)))
 
 
 def _granted(connection: Connection, query: str) -> set[Grant]:
-    statement = OF_OURS.format(query, ",".join(ROLES))
+    statement = OF_OUR_ROLES.format(query, ",".join(ROLES))
     return {Grant(*row) for row in connection.execute(statement.encode()).fetchall()}
 
 
-def _there(connection: Connection) -> set[str]:
+def _relations(connection: Connection) -> set[str]:
     query = b"SELECT format('%I.%I', nspname, relname) FROM pg_class JOIN pg_namespace s ON s.oid = relnamespace"
     return {name for (name,) in connection.execute(query).fetchall()}
 
 
 def _differences(granted: set[Grant], wanted: set[Grant]) -> Iterator[Deviation]:
-    """What is too much first: a grant that may be passed on is taken back whole, and given anew without that."""
+    """REVOKE first: a grant that is wrongly grantable is revoked, and granted again without the option."""
     for sign, verb, differing in (("has", "REVOKE", granted - wanted), ("lacks", "GRANT", wanted - granted)):
-        in_order = sorted(differing, key=lambda each: (_apart(each), each.privilege))
-        for one, privileges in groupby(in_order, key=_apart):
+        in_order = sorted(differing, key=lambda each: (_without_privilege(each), each.privilege))
+        for grant, privileges in groupby(in_order, key=_without_privilege):
             listed = ", ".join(each.privilege for each in privileges)
-            yield Deviation(f"{one.role} {sign} {_told(one, listed)}", _statement(one, listed, verb=verb))
+            yield Deviation(f"{grant.role} {sign} {_description(grant, listed)}", _statement(grant, listed, verb=verb))
 
 
-def _apart(grant: Grant) -> Grant:
-    """The same for all privileges of a role on a thing."""
+def _without_privilege(grant: Grant) -> Grant:
+    """Equal for all privileges of a role on an object."""
     return grant._replace(privilege="")
 
 
-def _told(grant: Grant, privileges: str) -> str:
-    place = (
-        f"tables to come in schema {grant.name}" if grant.kind == "DEFAULT" else f"{grant.kind.lower()} {grant.name}"
-    )
-    return f"{privileges} on {place}{', and may pass it on' if grant.passes_on else ''}"
+def _description(grant: Grant, privileges: str) -> str:
+    place = f"future tables in schema {grant.name}" if grant.kind == "DEFAULT" else f"{grant.kind.lower()} {grant.name}"
+    return f"{privileges} on {place}{', with grant option' if grant.grantable else ''}"
 
 
 def _statement(grant: Grant, privileges: str, *, verb: str) -> sql.Composed:
-    """The names come quoted from PostgreSQL, or are our own."""
+    """Names are quoted by PostgreSQL, or our own constants."""
     begin, thing = "", f"{grant.kind} {grant.name}"
     if grant.kind == "DEFAULT":
         begin, thing = f"ALTER DEFAULT PRIVILEGES FOR ROLE {INGEST} IN SCHEMA {grant.name} ", "TABLES"

@@ -1,4 +1,4 @@
-"""The roles themselves: without power over the server, members of nothing, their passwords sent as SCRAM verifiers."""
+"""The roles: without attributes or memberships, and with passwords that are sent as SCRAM verifiers."""
 
 from collections.abc import Iterator, Mapping
 
@@ -15,7 +15,7 @@ ATTRIBUTES = {
     "rolreplication": "REPLICATION",
     "rolbypassrls": "BYPASSRLS",
 }
-"""What none of the roles may be."""
+"""Attributes that none of the roles may have."""
 
 HAS = f"SELECT rolname, rolcanlogin, {', '.join(ATTRIBUTES)} FROM pg_roles WHERE rolname = ANY(%s)"  # noqa: S608
 MEMBER_OF = """
@@ -28,24 +28,23 @@ WHERE pg_roles.oid = setrole AND pg_database.oid = setdatabase AND datname = %s"
 
 
 def known_roles(connection: Connection) -> set[str]:
-    """Those of our roles that are there."""
+    """Our roles that exist."""
     return {name for (name,) in connection.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", [[*ROLES]])}
 
 
 def absent_roles(connection: Connection) -> Iterator[Deviation]:
-    """Those that are not."""
+    """Our roles that do not exist."""
     for role in sorted({*ROLES} - known_roles(connection)):
         login = sql.SQL("NOLOGIN" if role == OWNER else "LOGIN")
         yield Deviation(f"Role {role} is absent", sql.SQL("CREATE ROLE {} {}").format(sql.Identifier(role), login))
 
 
 def wrong_roles(connection: Connection) -> Iterator[Deviation]:
-    """Attributes that a role may not have, and memberships."""
+    """Wrong attributes, and memberships."""
     for role, can_login, *has in connection.execute(HAS, [[*ROLES]]):
-        wrong = [word for word, held in zip(ATTRIBUTES.values(), has, strict=True) if held]
-        words = [f"NO{word}" for word in wrong]
+        words = [f"NO{word}" for word, held in zip(ATTRIBUTES.values(), has, strict=True) if held]
         if can_login == (role == OWNER):
-            wrong, words = [*wrong, "LOGIN"], [*words, "NOLOGIN" if can_login else "LOGIN"]
+            words.append("NOLOGIN" if can_login else "LOGIN")
         if words:
             change = sql.SQL("ALTER ROLE {} ").format(sql.Identifier(role)) + sql.SQL(" ".join(words))
             yield Deviation(f"Role {role} is not {' '.join(words)}", change)
@@ -55,18 +54,18 @@ def wrong_roles(connection: Connection) -> Iterator[Deviation]:
 
 
 def wrong_settings(connection: Connection) -> Iterator[Deviation]:
-    """What a role's sessions in database `asof` should begin with, and do not."""
-    found = set(connection.execute(SET_FOR, [ASOF]).fetchall())
+    """Default settings of a role in database `asof` that are missing."""
+    existing = set(connection.execute(SET_FOR, [ASOF]).fetchall())
     for role in known_roles(connection) & SETTINGS.keys():
         for name, value in SETTINGS[role].items():
-            if (role, f"{name}={value}") not in found:
+            if (role, f"{name}={value}") not in existing:
                 parts = (sql.Identifier(role), sql.Identifier(ASOF), sql.Identifier(name), sql.Literal(value))
                 change = sql.SQL("ALTER ROLE {} IN DATABASE {} SET {} TO {}").format(*parts)
                 yield Deviation(f"Role {role} does not begin with {name} = {value}", change)
 
 
 def set_passwords(connection: Connection, passwords: Mapping[str, SecretStr]) -> None:
-    """Sets them all anew. What is sent, and may be logged by the server, is the verifier, which is not the password."""
+    """Sends only the verifiers, which the server may log."""
     for role, password in passwords.items():
         verifier = connection.pgconn.encrypt_password(
             password.get_secret_value().encode(), role.encode(), b"scram-sha-256"
@@ -77,7 +76,7 @@ def set_passwords(connection: Connection, passwords: Mapping[str, SecretStr]) ->
 
 
 def join_roles(connection: Connection) -> None:
-    """A user who is no superuser has to be a member of the roles in whose name he makes tables and grants."""
+    """Grants the roles to the current user, who without being a superuser needs them to create tables and to grant."""
     row = connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
     if row != (True,):
         for role in ROLES:

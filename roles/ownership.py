@@ -1,4 +1,4 @@
-"""Whose a thing is: relations, functions and types of a schema that another role owns than should."""
+"""Databases, schemas, relations, functions and types with a wrong owner."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from psycopg import sql
 from roles.access import DATABASES, INGEST, ONLINE, OWNER, Tables
 from roles.deviation import Connection, Deviation
 
-# Sequences of a column and members of an extension follow what they belong to.
+# Sequences of a column and members of an extension have the owner of what they belong to.
 BELONGS = (
     "EXISTS (SELECT FROM pg_depend WHERE classid = {}::regclass AND objid = {}.oid AND deptype IN ('a', 'i', 'e'))"
 )
@@ -33,26 +33,25 @@ SCHEMA = "SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = %s"
 
 
 def wrong_owners(connection: Connection, tables: Tables) -> Iterator[Deviation]:
-    """In database `asof`: the tables of `public` are the owner's, the online store is the ingest role's."""
-    names = [*tables.readers_and_writers()]
+    """In database `asof`: OWNER owns the tables of `public`, and the ingest role the online store."""
+    names = [*tables.privileges()]
     yield from _owned_by_others(connection, "public", OWNER, names)
     row = connection.execute(SCHEMA, [ONLINE]).fetchone()
+    parts = map(sql.Identifier, (ONLINE, INGEST))
     if row is None:
-        parts = map(sql.Identifier, (ONLINE, INGEST))
         yield Deviation(f"Schema {ONLINE} is absent", sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(*parts))
     elif row != (INGEST,):
-        parts = map(sql.Identifier, (ONLINE, INGEST))
         yield Deviation(f"Schema {ONLINE} is {row[0]}'s", sql.SQL("ALTER SCHEMA {} OWNER TO {}").format(*parts))
     yield from _owned_by_others(connection, ONLINE, INGEST, None)
 
 
 def wrong_owners_in_sister(connection: Connection, owner: str) -> Iterator[Deviation]:
-    """In the databases of MLflow and Prefect everything in `public` is their role's."""
+    """In the databases of MLflow and Prefect, whose roles own everything in `public`."""
     yield from _owned_by_others(connection, "public", owner, None)
 
 
 def wrong_databases(connection: Connection) -> Iterator[Deviation]:
-    """Databases of ours that are somebody else's, or keep another time than UTC."""
+    """Our databases with another owner or time zone."""
     for name, owner, in_utc in connection.execute(DATABASE, [[*DATABASES]]).fetchall():
         if owner != DATABASES[name]:
             parts = map(sql.Identifier, (name, DATABASES[name]))
@@ -63,8 +62,8 @@ def wrong_databases(connection: Connection) -> Iterator[Deviation]:
 
 
 def _owned_by_others(connection: Connection, schema: str, owner: str, names: list[str] | None) -> Iterator[Deviation]:
-    """Of all things of a schema, or of these tables and our own functions."""
-    found = connection.execute(OTHERS, {"schema": schema, "owner": owner, "names": names}).fetchall()
-    for kind, name in found:
+    """Of all objects of a schema, or only of the named tables and our own functions."""
+    rows = connection.execute(OTHERS, {"schema": schema, "owner": owner, "names": names}).fetchall()
+    for kind, name in rows:
         change = sql.SQL(f"ALTER {kind} {name} OWNER TO ") + sql.Identifier(owner)
         yield Deviation(f"{kind.capitalize()} {name} is not {owner}'s", change)

@@ -1,4 +1,4 @@
-"""Which tables database `asof` holds besides the online store, and how they are made: each stage makes its own."""
+"""The tables of schema `public` in database `asof`, which their stages create."""
 
 import psycopg
 
@@ -9,35 +9,35 @@ from asof.settings import Settings
 from asof.use_case import FromStore
 from asof.use_cases import load, names
 from roles.access import Tables
-from training.data.snapshots.owned_tables import make_absent
+from training.data.snapshots.owned_tables import create_if_absent
 from training.data.snapshots.snapshot import prepare_tables
-from training.features.materialisation import watermarks as brought
+from training.features.materialisation import watermarks
 from training.features.parity import ledger
 from training.release.promotion import acceptance, history
 from training.scoring import postgres as scoring
 
 
 def extracts() -> list[ExtractSchema]:
-    """Those of all use cases that have some."""
+    """Of all use cases that have them."""
     use_cases = (load(name) for name in names())
     return [use_case.extract for use_case in use_cases if isinstance(use_case.source, FromStore)]
 
 
 def wanted_tables() -> Tables:
-    """The names of the tables in schema `public`."""
+    """Their names."""
     snapshots = (table.name for extract in extracts() for table in (*extract.tables, extract.labels))
     return Tables(tuple(dict.fromkeys(snapshots)), registry_tables())
 
 
 def make_tables(settings: Settings) -> None:
-    """Makes those that are absent, as the role of these settings."""
+    """Creates the missing ones, as the role of these settings."""
     for extract in extracts():
         prepare_tables(settings, extract)
     with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
-        brought.make_state(connection)
-        make_absent(connection, history.TABLE, history.CREATE)
-        make_absent(connection, ledger.TABLE, ledger.CREATE)
-        make_absent(connection, scoring.VIEW, scoring.CREATE)
-        make_absent(connection, ACCEPTED, acceptance.CREATE)
-    with feature_store(settings):  # Feast makes the registry's tables when it opens it
+        watermarks.create_watermark_tables(connection)
+        create_if_absent(connection, history.TABLE, history.CREATE)
+        create_if_absent(connection, ledger.TABLE, ledger.CREATE)
+        create_if_absent(connection, scoring.VIEW, scoring.CREATE)
+        create_if_absent(connection, ACCEPTED, acceptance.CREATE)
+    with feature_store(settings):  # opening it creates the registry's tables
         pass

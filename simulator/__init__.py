@@ -1,9 +1,9 @@
-"""Monthly StreamFlow extracts of any size, with the truth known.
+"""Simulates monthly StreamFlow extracts of any size, with a known truth.
 
     plan = SimulationPlan(last_as_of=month_end_before(today))
     simulation = simulate(plan, folder, progress=print)
 
-Parameters are explained at `SimulationPlan`, the folders at `simulator.extracts`, the hazard at `simulator.hazard`.
+See `SimulationPlan` for the parameters, `simulator.extracts` for the folders, and `simulator.hazard` for the hazard.
 """
 
 from asof.use_cases.churn.raw_schema import EXTRACT

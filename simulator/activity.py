@@ -1,4 +1,4 @@
-"""Profile, last month's Activity, draws -> this month's Activity: what a user did, and how that came about."""
+"""What users do in a month, from their Profile, the Activity of the month before and random draws."""
 
 from dataclasses import dataclass
 
@@ -12,17 +12,17 @@ WINDOW = 3
 HOURS_SPREAD = 6.0
 """Standard deviation of watch hours between users and months: the unit of SimulationPlan.drift."""
 PERSISTENCE, SURPRISE = 0.6, 3.4
-"""Watch hours wander around the user's usual level: first-order autoregression, hours."""
+"""Coefficient and standard deviation (hours) of the first-order autoregression of watch hours."""
 REBUFFERS = np.array([2.5, 2.1, 2.3])
-"""A week, by net service, on an average line."""
+"""Per week on an average line, by net service."""
 
 
 @dataclass(frozen=True)
 class Activity:
     """One row for each slot, shape (rows,); `failed` and `tickets` have a column for each month of the window.
 
-    `hours_before` is last month's watch_hours, NaN for a user who was not there; `deviation` is this month's distance
-    from the usual hours.
+    `hours_before` are the watch hours of the month before, NaN for a new user; `deviation` is the distance of this
+    month's hours from the user's usual hours.
     """
 
     hours: Floats
@@ -44,10 +44,10 @@ def nothing_yet(rows: int) -> Activity:
 
 
 def next_month(users: Profile, last: Activity, draws: Draws, drift: float) -> Activity:
-    """One month of every user; a user in the first month inherits nothing from the slot's last one.
+    """One month of every user; a new user inherits nothing from the slot's previous one.
 
-    `drift` is how far the inputs have moved since the first month: watch hours are so many standard deviations lower,
-    and rebuffers more by the factor exp(drift / 2).
+    `drift` is the change of the inputs since the first month: watch hours are lower by so many standard deviations, and
+    rebuffers higher by the factor exp(drift / 2).
     """
     new = users.months_active == 1
     deviation = PERSISTENCE * np.where(new, 0.0, last.deviation) + SURPRISE * draws.normal("hours")
@@ -69,6 +69,6 @@ def next_month(users: Profile, last: Activity, draws: Draws, drift: float) -> Ac
 
 
 def _slide(window: Ints, newest: Ints, new: Bools) -> Ints:
-    """The window one month on: shape (rows, WINDOW); of a new user nothing older is known."""
+    """The window a month later, shape (rows, WINDOW); zero before the sign-up."""
     kept = np.where(new[:, None], 0, window[:, 1:])
     return np.column_stack([kept, newest])

@@ -1,8 +1,8 @@
-"""(seed, month, name, slot) -> a random number, the same in whichever chunk the slot is drawn.
+"""Random numbers by seed, month, name and slot, independent of the chunk in which a slot is drawn.
 
-NumPy's Philox is a counter-based generator (Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011):
-one key for each seed, month and name, one position for each slot. Nothing is shared between two names, so that the
-draw of the label cannot be correlated with the draw of a feature, and a new draw moves no old one.
+NumPy's Philox is a counter-based generator (Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011): each
+seed, month and name has a key, and each slot a position. Names share nothing, so that the draw of the label is not
+correlated with that of a feature, and a new draw does not change others.
 """
 
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 DOUBLES_PER_COUNT = 4  # Philox 4x64 yields four 64-bit words for each value of its counter
-MOST_EVENTS = 200  # where the tail of a Poisson variable is cut off
+MAX_EVENTS = 200  # the tail of a Poisson variable is cut off here
 
 
 @dataclass(frozen=True)
 class Draws:
-    """The draws of one month for the slots `first` to `first + rows`; every answer has the shape (rows,)."""
+    """The draws of one month for the slots `first` to `first + rows`; every result has the shape (rows,)."""
 
     seed: int
     month: int
@@ -36,7 +36,7 @@ class Draws:
         return generator.random(skip + self.rows)[skip:]
 
     def normal(self, name: str) -> Floats:
-        """Standard normal, by Box and Muller: a fixed number of uniforms for each slot."""
+        """Standard normal, by Box and Muller, which needs a fixed number of uniforms for each slot."""
         radius = np.sqrt(-2 * np.log1p(-self.uniform(f"{name}/radius")))
         return np.asarray(radius * np.cos(2 * np.pi * self.uniform(f"{name}/angle")))
 
@@ -54,7 +54,7 @@ class Draws:
         u, rates = self.uniform(name), np.broadcast_to(np.asarray(rate, dtype=np.float64), (self.rows,))
         count, mass = np.zeros(self.rows, dtype=np.int64), np.exp(-rates)
         cumulated = mass.copy()
-        for events in range(1, MOST_EVENTS):
+        for events in range(1, MAX_EVENTS):
             above = u >= cumulated
             if not above.any():
                 break

@@ -1,9 +1,9 @@
-"""Rows and the fall of watch hours -> the probability that a user leaves in the coming month.
+"""The probability that a user leaves in the coming month.
 
-    logit(p) = intercept + sum of coefficient * input + noise,   noise ~ Normal(0, NOISE), new in each month
+    logit(p) = intercept + sum of coefficient * input + noise,   noise ~ Normal(0, NOISE), independent in each month
 
-Every input but `hours_fallen` can be computed from the month's own extract; that one needs the month before as well.
-The noise is what no extract shows: it keeps even a perfect model from the true probability.
+Every input but `hours_fallen` can be computed from the extract of the month; that one also needs the month before. The
+noise is in no extract, so that even a perfect model does not know the true probability.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ NOISE = 0.5
 
 @dataclass(frozen=True)
 class Hazard:
-    """A logistic hazard by month: log odds where every input is zero, and what one unit of each input adds."""
+    """A logistic hazard by month: log odds with all inputs zero, and the change for one unit of each input."""
 
     name: str
     intercept: float
@@ -28,7 +28,7 @@ class Hazard:
 
     def logit(self, inputs: Mapping[str, Floats]) -> Floats:
         """The log odds without the noise, shape (rows,)."""
-        # One after another: np.sum would add in an order that depends on the number of rows.
+        # Not np.sum, whose order of additions depends on the number of rows.
         terms = (weight * inputs[name] for name, weight in self.coefficients.items())
         return np.asarray(sum(terms, start=self.intercept))
 
@@ -75,16 +75,16 @@ CHANGED = Hazard(
         "paperless": -0.30,
     },
 )
-"""After the change of concept: a rival's family offer draws families away, whatever their contract and age."""
+"""After the change of concept: a competitor's offer attracts families, whatever their contract and age."""
 
 
 def hours_fallen(now: Floats, before: Floats) -> Floats:
-    """Hours by which watching fell since the month before, shape (rows,); 0 where it rose or there was none."""
+    """Decrease of watch hours since the month before, shape (rows,); 0 after an increase or without that month."""
     return np.round(np.nan_to_num(np.maximum(before - now, 0.0), nan=0.0), 2)
 
 
 def hazard_inputs(rows: Rows, fallen: Floats) -> dict[str, Floats]:
-    """The inputs by name, each of shape (rows,): yes is 1; the fee in tens from 65; watch hours from 30."""
+    """The inputs by name, each of shape (rows,): flags as 0 and 1, the fee in tens above 65, watch hours above 30."""
     inputs = {
         "one_year": rows["contract_type"] == "One year",
         "two_year": rows["contract_type"] == "Two year",

@@ -1,4 +1,4 @@
-"""SimulationPlan, a range of slots -> one Month after another: what was observed, and then who left."""
+"""Simulates the months of a range of slots: what is observed in each, and then who leaves."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from simulator.plan import SimulationPlan
 from simulator.profile import opening, renewed
 
 WARM_UP = 12
-"""Months lived before the first one written: the mix of new and old users has settled by then."""
+"""Simulated months before the first one written, after which the mix of new and old users is stable."""
 
 
 @dataclass(frozen=True)
 class Month:
     """One month of the slots of `draws`, every array of shape (rows,). `index` counts from the first extract.
 
-    `rows` are the true values; `probability` is that of leaving in the month after, `left` what came of it.
+    `rows` are the true values; `probability` is that of leaving in the month after, `left` the outcome.
     """
 
     index: int
@@ -34,13 +34,12 @@ class Month:
 
 
 def hazard_in(plan: SimulationPlan, month: int) -> Hazard:
-    """The hazard of the month."""
     changed = plan.concept_change_month is not None and month >= plan.concept_change_month
     return CHANGED if changed else USUAL
 
 
-def live_through(plan: SimulationPlan, first: int, rows: int) -> Iterator[Month]:
-    """The months of the slots `first` to `first + rows`, in order; the same whatever the range that a slot is in."""
+def simulate_months(plan: SimulationPlan, first: int, rows: int) -> Iterator[Month]:
+    """The months of the slots `first` to `first + rows`, in order; a slot is the same in any range."""
     left, activity, users = np.zeros(rows, dtype=bool), nothing_yet(rows), None
     for index in range(-WARM_UP, plan.months):
         draws, as_of = Draws(plan.seed, index + WARM_UP, first, rows), plan.as_of(index)
@@ -54,7 +53,7 @@ def live_through(plan: SimulationPlan, first: int, rows: int) -> Iterator[Month]
 
 
 def _outcome(hazard: Hazard, draws: Draws, index: int, rows: Rows, fallen: Floats) -> Month:
-    """Who leaves is drawn last, from draws that nothing else uses: no feature can know it but through the hazard."""
+    """Who leaves is drawn last, from draws of their own: features depend on it only through the hazard."""
     logit, noise = hazard.logit(hazard_inputs(rows, fallen)), NOISE * draws.normal("noise")
     probability = 1 / (1 + np.exp(-(logit + noise)))
     left = draws.chance("left", probability)

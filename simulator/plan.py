@@ -1,31 +1,31 @@
-"""What to simulate: SimulationPlan, checked when it is made, and the folders that follow from it."""
+"""What to simulate: SimulationPlan, validated on creation, and the folders that it implies."""
 
 import calendar
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 from asof.errors import ConfigurationError
-from simulator.profile import MOST_USERS
+from simulator.profile import MAX_USERS
 
-MOST_MONTHS = 240
+MAX_MONTHS = 240
 
 
 def month_end_before(today: date) -> date:
-    """The last month end that lies before `today`."""
+    """The last month end before `today`."""
     return today.replace(day=1) - timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class SimulationPlan:
-    """Everything that decides the bytes written. Raises ConfigurationError, naming the parameter that is wrong.
+    """All parameters that determine the output. Raises ConfigurationError for a parameter out of its range.
 
-    last_as_of            a month end, that of the newest extract
-    users                 rows in every month: as many sign up as have left
+    last_as_of            the month end of the newest extract
+    users                 rows in every month: users who leave are replaced
     months                extracts to write, as of consecutive month ends
-    late_share            share of the rows of usage, payments and support that come a month late, with the redelivery
-    correction_share      share of the same rows whose first delivery counts something twice; the redelivery is right
-    drift                 by how many standard deviations watch hours fall each month after the first; rebuffers rise
-                          by the factor exp(drift / 2) each month
+    late_share            share of the rows of usage, payments and support that arrive only with the redelivery
+    correction_share      share of the same rows with a value that is too high until the redelivery
+    drift                 standard deviations by which watch hours fall in each month after the first; rebuffers rise
+                          by the factor exp(drift / 2)
     concept_change_month  from this month on (0 is the first) users leave for other reasons; None: never
     """
 
@@ -39,8 +39,8 @@ class SimulationPlan:
     concept_change_month: int | None = None
 
     def __post_init__(self) -> None:
-        _within("users", self.users, 1, MOST_USERS)
-        _within("months", self.months, 1, MOST_MONTHS)
+        _within("users", self.users, 1, MAX_USERS)
+        _within("months", self.months, 1, MAX_MONTHS)
         _within("late_share", self.late_share, 0, 1)
         _within("correction_share", self.correction_share, 0, 1)
         _within("drift", self.drift, -1, 1)
@@ -55,14 +55,14 @@ class SimulationPlan:
         return self.late_share > 0 or self.correction_share > 0
 
     def as_of(self, month: int) -> date:
-        """The month end that month `month` describes; the months before the first, below 0, are never written."""
+        """The month end of a month; those below 0 are simulated but not written."""
         return _month_end(self.last_as_of, month - self.months + 1)
 
     def deliveries(self) -> tuple[str, ...]:
-        """The folders: every month, and for each but the newest what arrives with the next: labels, redelivery."""
-        over = range(self.months - 1)
-        redeliveries = [f"month_{month:03}_r1" for month in over if self.redelivers]
-        return (*(f"month_{m:03}" for m in range(self.months)), *(f"labels_{m:03}" for m in over), *redeliveries)
+        """The folders: every month, and for each but the newest labels and redelivery."""
+        months = [f"month_{month:03}" for month in range(self.months)]
+        labels = [f"labels_{month:03}" for month in range(self.months - 1)]
+        return (*months, *labels, *(f"{name}_r1" for name in months[:-1] if self.redelivers))
 
 
 def _within(parameter: str, value: float, least: float, most: float) -> None:

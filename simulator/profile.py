@@ -1,6 +1,6 @@
-"""Draws of the month of sign-up -> Profile: who a user is and what was subscribed to; only age and bill change.
+"""Who a user is and what is subscribed to, drawn in the month of sign-up; only age and bill change later.
 
-A slot is a place in the business that one user after another fills: whoever leaves is followed by a new user.
+A slot holds one user at a time: a user who leaves is replaced by a new one.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -14,10 +14,10 @@ from simulator.draws import Bools, Draws, Floats, Ints
 
 NO_NET = NET_SERVICES.index(NO_INTERNET)
 BASE_FEE = np.array([45.0, 70.0, 20.0])
-"""By net service, in the order of NET_SERVICES; each streaming plan and each extra adds to it."""
+"""By net service, in the order of NET_SERVICES, without streaming plans and extras."""
 EXTRAS = np.array([[0.40, 0.30, 0.20, 0.10], [0.15, 0.25, 0.30, 0.30], [0.78, 0.22, 0.0, 0.0]])
 """Shares of none, one, two and three extras, by net service."""
-MOST_USERS = 100_000_000
+MAX_USERS = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class Market:
 
 
 STOCK = Market((0.56, 0.21, 0.23), ((0.32, 0.56, 0.12), (0.387, 0.376, 0.237), (0.37, 0.263, 0.367)))
-"""Those who are there when the simulation begins, much like the public Telco sample."""
+"""The users at the start of the simulation, similar to the public Telco sample."""
 ARRIVALS = Market((0.912, 0.064, 0.024), ((0.27, 0.68, 0.05), (0.387, 0.43, 0.183), (0.37, 0.27, 0.36)))
-"""Those who sign up. Few take a long contract, but those who do stay: the stock remains about as it was."""
+"""New users. Few have long contracts, but those stay, so that the stock remains about the same."""
 EXIT_RATES = np.array([0.13, 0.04, 0.02])
-"""By contract: the monthly share that leaves, from which the ages of STOCK follow."""
-OLDEST = 60
-"""Months that the business has existed when the simulation begins: nobody is older."""
+"""Monthly share that leaves, by contract, which determines the ages of STOCK."""
+MAX_AGE = 60
+"""In months, at the start of the simulation."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,10 @@ class Profile:
 
 
 def opening(draws: Draws, as_of: date) -> Profile:
-    """The users of the very first month: contracts as in STOCK, ages that follow from EXIT_RATES, older bills lower."""
+    """The users of the first month: contracts of STOCK, ages by EXIT_RATES, and lower bills in the past."""
     contract = draws.choice("contract", STOCK.contracts)
     stay = np.log1p(-EXIT_RATES[contract])
-    reached = -np.expm1(stay * OLDEST)
+    reached = -np.expm1(stay * MAX_AGE)
     age = 1 + np.floor(np.log1p(-draws.uniform("age") * reached) / stay).astype(np.int64)
     users = _sign_up(draws, as_of, contract, STOCK)
     paid = users.fee * age * (1 - 0.0015 * age * draws.uniform("paid"))
@@ -81,12 +81,12 @@ def opening(draws: Draws, as_of: date) -> Profile:
 
 
 def arrivals(draws: Draws, as_of: date) -> Profile:
-    """Users who signed up in the month that ends with `as_of`, one for each slot; the first bill is paid."""
+    """Users who signed up in the month of `as_of`, one for each slot, with the first bill paid."""
     return _sign_up(draws, as_of, draws.choice("contract", ARRIVALS.contracts), ARRIVALS)
 
 
 def renewed(users: Profile, left: Bools, draws: Draws, as_of: date) -> Profile:
-    """A month later: who left is replaced by an arrival, who stayed is a month older and has paid one more bill."""
+    """A month later: users who left are replaced, the others are a month older and have paid one more bill."""
     stayed = replace(users, months_active=users.months_active + 1, paid=users.paid + users.fee)
     return _choose(left, arrivals(draws, as_of), stayed)
 
@@ -98,7 +98,7 @@ def _sign_up(draws: Draws, as_of: date, contract: Ints, market: Market) -> Profi
     family = draws.chance("family", 0.48)
     fee = _fee(draws, net, tv.astype(np.int64) + movies)
     return Profile(
-        number=draws.month * MOST_USERS + draws.first + np.arange(draws.rows),
+        number=draws.month * MAX_USERS + draws.first + np.arange(draws.rows),
         signup_day=_day_of(np.full(draws.rows, np.datetime64(as_of, "M")), draws.uniform("signup_day")),
         months_active=np.ones(draws.rows, dtype=np.int64),
         male=draws.chance("male", 0.505),
@@ -128,11 +128,11 @@ def _fee(draws: Draws, net: Ints, plans: Ints) -> Ints:
 
 
 def _day_of(month: NDArray[np.datetime64], share: Floats) -> NDArray[np.datetime64]:
-    """A day of the calendar month, from the share of the month that has passed."""
+    """A day of the calendar month, by the share of the month before it."""
     start, end = month.astype("M8[D]"), (month + 1).astype("M8[D]")
     return np.asarray(start + np.floor(share * (end - start).astype(np.int64)).astype("m8[D]"))
 
 
 def _choose(mask: Bools, chosen: Profile, otherwise: Profile) -> Profile:
-    """Slot by slot: the row of `chosen` where the mask is set, or else that of `otherwise`."""
+    """By slot: `chosen` where the mask is set, else `otherwise`."""
     return Profile(*(np.where(mask, getattr(chosen, f.name), getattr(otherwise, f.name)) for f in fields(Profile)))

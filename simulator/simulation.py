@@ -1,4 +1,4 @@
-"""SimulationPlan, folder -> Simulation: monthly StreamFlow extracts on disk, with the truth beside them."""
+"""Writes the extracts of a SimulationPlan to a folder, with the truth beside them."""
 
 import json
 import os
@@ -12,22 +12,22 @@ from asof.errors import ConfigurationError
 from asof.use_cases.churn.raw_schema import EXTRACT
 from simulator.extracts import write_month
 from simulator.hazard import CHANGED, NOISE, USUAL
-from simulator.months import hazard_in, live_through
+from simulator.months import hazard_in, simulate_months
 from simulator.plan import SimulationPlan
 
 FORMAT = 1
-"""To be raised when the same plan gives other bytes than before."""
+"""To be increased when the same plan gives different bytes."""
 PLAN_FILE = Path("truth") / "plan.json"
 
 Progress = Callable[[int, int], None]
-"""Takes rows done and rows in all; one row is one user in one month."""
+"""Called with rows done and the total; a row is one user in one month."""
 
 
 @dataclass(frozen=True)
 class Simulation:
-    """What lies in `folder`. `leaving_rates` has the share that left for each month, the newest included.
+    """The contents of `folder`. `leaving_rates` are the shares of users that leave, for every month.
 
-    `written` is False where the folder held the same plan already and was left alone.
+    `written` is False if the folder already had the output of the same plan.
     """
 
     plan: SimulationPlan
@@ -39,15 +39,15 @@ class Simulation:
 def simulate(
     plan: SimulationPlan, folder: Path, *, progress: Progress | None = None, chunk_rows: int = 65_536
 ) -> Simulation:
-    """Writes every delivery of the plan below `folder`, which must be absent, empty or hold this very plan.
+    """Writes all deliveries of the plan to `folder`, which must be absent, empty or have the output of the same plan.
 
-    `chunk_rows` users are in memory at a time; it changes no byte of the output. All is written into a folder beside
-    the target that takes its name at the end: a run that fails leaves nothing. Raises ConfigurationError where the
-    folder holds something else.
+    `chunk_rows` users are in memory at a time, without an effect on the output. It is written to a temporary folder
+    that is renamed at the end, so that a failed run leaves nothing. Raises ConfigurationError where the folder has
+    other contents.
     """
     folder = folder.resolve()
     if _occupied(folder):
-        return _standing(plan, folder)
+        return _existing(plan, folder)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     partial.mkdir(parents=True)
     try:
@@ -63,7 +63,7 @@ def _write(plan: SimulationPlan, folder: Path, progress: Progress, chunk_rows: i
     left, done = [0] * plan.months, 0
     for first in range(0, plan.users, chunk_rows):
         rows = min(chunk_rows, plan.users - first)
-        for month in live_through(plan, first, rows):
+        for month in simulate_months(plan, first, rows):
             write_month(month, plan, folder)
             left[month.index] += int(month.left.sum())
             done += rows
@@ -77,7 +77,7 @@ def _occupied(folder: Path) -> bool:
     return folder.exists() and any(folder.iterdir())
 
 
-def _standing(plan: SimulationPlan, folder: Path) -> Simulation:
+def _existing(plan: SimulationPlan, folder: Path) -> Simulation:
     try:
         document = json.loads((folder / PLAN_FILE).read_text(encoding="utf-8"))
         rates = tuple(month["leaving_rate"] for month in document["months"])

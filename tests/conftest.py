@@ -10,7 +10,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as drawn
 
 from asof.settings import PROJECT, Settings
-from tests.kits.machine.databases import fresh
+from tests.kits.machine.databases import fresh, mlflow_template
 from tests.kits.machine.free_port import apart, free_port
 
 # How long one example takes says more of who else uses the machine than of the code.
@@ -27,6 +27,15 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what 
 pytest_plugins = ["tests.kits.data.history", "tests.kits.service.small_model"]
 
 STREAMFLOW = PROJECT.parent / "shared" / "data" / "streamflow"
+
+
+SLOW = ("journeys", "service", "training", "local", "online_store")
+"""Folders whose files come first, so that both processes of `make test` end together."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    folders = [PROJECT / "tests" / name for name in SLOW]
+    items.sort(key=lambda item: [not item.path.is_relative_to(folder) for folder in folders])
 
 
 @pytest.fixture(scope="session")
@@ -48,10 +57,17 @@ def _own_environment() -> Iterator[None]:
     os.environ.update(before | bentoml)
 
 
+@pytest.fixture(scope="session")
+def mlflow_tables(server: Settings) -> Iterator[str]:
+    """The database with MLflow's tables that every module's own is copied from."""
+    with mlflow_template(server) as name:
+        yield name
+
+
 @pytest.fixture(scope="module")
-def settings(server: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def settings(server: Settings, mlflow_tables: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Settings with a fresh database, a fresh MLflow database and a fresh home; all gone afterwards."""
-    with fresh(server, tmp_path_factory.mktemp("home")) as settings:
+    with fresh(server, tmp_path_factory.mktemp("home"), mlflow_tables) as settings:
         yield settings
 
 
@@ -65,9 +81,11 @@ def prefect_api(server: Settings, tmp_path_factory: pytest.TempPathFactory) -> I
     service = prefect_service(server.model_copy(update={"home": folder}))
     port = free_port(14200, service.title)
     running = background.launch(service, folder, ("127.0.0.1", port))
-    background.wait_until_healthy(service, running, folder)
-    yield f"{running.address}/api"
-    background.end(service.name, folder)
+    try:
+        background.wait_until_healthy(service, running, folder)
+        yield f"{running.address}/api"
+    finally:
+        background.end(service.name, folder)
 
 
 @pytest.fixture(scope="module")

@@ -1,1 +1,1 @@
-"""What a model takes from Feast: the contract, the registry, definitions, and entity keys."""
+"""The features of a model in Feast: contract, definitions, feature store, entity keys."""

@@ -1,9 +1,8 @@
-"""FeatureContract: which features a model takes, in which order and of which type; and the input that it takes.
+"""FeatureContract: the features of a model with their order and types; and how their values become the model's input.
 
-Read from a Feast FeatureService when a training set is built, or from the use case where the features come in the
-request; stored with the model, and compared with the registry or the use case when the model is served. `input_arrays`
-is the one place where values become the model's input, for training and for serving alike. The frames that scikit-learn
-takes are made of these arrays; pandas is loaded for them alone.
+A contract is read from a Feast FeatureService when a training set is built, or from the use case where the features
+come in the request. It is stored with the model, and compared with the registry or the use case when that is served.
+`input_arrays` makes the model's input, in training and in serving alike. pandas is imported for frames alone.
 """
 
 import hashlib
@@ -21,10 +20,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Compute = Callable[[Mapping[str, NDArray[Any]]], NDArray[np.float64]]
-"""A derived column: takes the features by name, each of shape (rows,), numbers as float64; gives (rows,)."""
+"""A derived column, shape (rows,), from the features by name, each of shape (rows,), numbers as float64."""
 
-Accepted = Set[frozenset[str]]
-"""Pairs of definitions' digests that somebody has accepted as the same."""
+AcceptedDefinitions = Set[frozenset[str]]
+"""Pairs of digests of definitions that `flows accept-definition` declared equivalent."""
 
 CATEGORICAL = "String"
 """The one Feast type that reaches a model as a category; every other type reaches it as float64."""
@@ -32,10 +31,7 @@ CATEGORICAL = "String"
 
 @dataclass(frozen=True)
 class Feature:
-    """One feature: its name, its Feast type (`Float64`, `String`, ...), and the feature view that holds it.
-
-    `view` is empty where it comes in the request.
-    """
+    """One feature: its name, its feature view (empty: it comes in the request), its Feast type (`Float64`, ...)."""
 
     name: str
     view: str
@@ -43,16 +39,16 @@ class Feature:
 
     @property
     def categorical(self) -> bool:
-        """Whether the model takes it as a category (text), not as a number."""
+        """Whether it is a category (text) for the model, not a number."""
         return self.dtype == CATEGORICAL
 
 
 @dataclass(frozen=True)
 class FeatureContract:
-    """The features of one FeatureService, in the order that the model takes them; `entity` is the join key.
+    """The features of one FeatureService, in the model's order; `entity` is the join key.
 
     `feature_service` is empty where the features come in the request; `entity` is then the key of a training row.
-    `definitions` holds the text of each view's definition (`asof.features.feature_definition`).
+    `definitions` has the text of each view's definition (`asof.features.feature_definition`).
     """
 
     feature_service: str
@@ -82,34 +78,33 @@ class FeatureContract:
         """SHA-256 of the canonical JSON: equal where the contracts are equal."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
 
-    def difference(self, given: Self, giver: str = "the registry", *, accepted: Accepted = frozenset()) -> str:
-        """What differs between this contract of a model and what `giver` gives, in words; empty where nothing does.
-
-        `accepted` are pairs of definitions' digests that count as the same.
-        """
-        unrecorded = self.unrecorded(given.definitions)
-        ours, theirs = ({f"{f.view}:{f.name} ({f.dtype})".lstrip(":") for f in side.features} for side in (self, given))
+    def difference(
+        self, source: Self, source_name: str = "the registry", *, accepted: AcceptedDefinitions = frozenset()
+    ) -> str:
+        """How the contract of a feature source differs from this one of a model; empty where it does not."""
+        unrecorded = self.unrecorded(source.definitions)
+        ours, theirs = ({f"{f.view}:{f.name} ({f.dtype})".lstrip(":") for f in one.features} for one in (self, source))
         parts = [
             f"only the model has {', '.join(sorted(ours - theirs))}" if ours - theirs else "",
-            f"only {giver} has {', '.join(sorted(theirs - ours))}" if theirs - ours else "",
-            f"the entity is {given.entity!r}, not {self.entity!r}" if given.entity != self.entity else "",
-            "" if ours != theirs or self.features == given.features else "the order of the features",
-            *self.redefined(given.definitions, accepted).values(),
+            f"only {source_name} has {', '.join(sorted(theirs - ours))}" if theirs - ours else "",
+            f"the entity is {source.entity!r}, not {self.entity!r}" if source.entity != self.entity else "",
+            "" if ours != theirs or self.features == source.features else "the order of the features",
+            *self.redefined(source.definitions, accepted).values(),
             f"the model does not record the definition of {', '.join(unrecorded)}" if unrecorded else "",
         ]
-        return "; ".join(part for part in parts if part)
+        return "; ".join(filter(None, parts))
 
-    def redefined(self, definitions: Mapping[str, str], accepted: Accepted = frozenset()) -> dict[str, str]:
-        """The views that are defined otherwise than for the model, each with the changed lines; by the view's name."""
-        found = {}
+    def redefined(self, definitions: Mapping[str, str], accepted: AcceptedDefinitions = frozenset()) -> dict[str, str]:
+        """The views whose definition is not the model's, each with a text of the changed lines."""
+        changed = {}
         for view in self.views:
             own, now = self.definitions.get(view), definitions.get(view)
-            if own is not None and now is not None and not _same(own, now, accepted):
-                found[view] = f"{view} is defined otherwise ({changed_lines(own, now)})"
-        return found
+            if own is not None and now is not None and not _equivalent(own, now, accepted):
+                changed[view] = f"{view} is defined otherwise ({changed_lines(own, now)})"
+        return changed
 
     def unrecorded(self, definitions: Mapping[str, str]) -> list[str]:
-        """The views whose definition the model does not record: it was trained before definitions were recorded."""
+        """The views whose definition an older model does not record."""
         return [view for view in self.views if view in definitions and view not in self.definitions]
 
     def to_dict(self) -> dict[str, Any]:
@@ -123,7 +118,7 @@ class FeatureContract:
         return cls(data["feature_service"], data["entity"], features, data.get("definitions", {}))
 
 
-def _same(one: str, other: str, accepted: Accepted) -> bool:
+def _equivalent(one: str, other: str, accepted: AcceptedDefinitions) -> bool:
     digests = frozenset({digest_of(one), digest_of(other)})
     return len(digests) == 1 or digests in accepted
 
@@ -131,10 +126,10 @@ def _same(one: str, other: str, accepted: Accepted) -> bool:
 def input_arrays(
     columns: "Mapping[str, ArrayLike] | pd.DataFrame", contract: FeatureContract, derived: Mapping[str, Compute]
 ) -> dict[str, NDArray[Any]]:
-    """The model's input by name, each of shape (rows,): the features in the contract's order, then what is derived.
+    """The model's input by name, each of shape (rows,): the features in the contract's order, then derived columns.
 
-    Numbers are float64, a missing one NaN and a truth 0 or 1; categories are objects, a missing one stays what it is:
-    verdicts and training decide what becomes of such a row. Raises KeyError where a feature is not among the columns.
+    Numbers and booleans are float64, a missing one is NaN. Categories are objects, a missing one stays as it is:
+    verdicts and training decide about such a row. Raises KeyError where a feature is not among the columns.
     """
     arrays: dict[str, NDArray[Any]] = {
         feature.name: np.asarray(columns[feature.name], dtype=object if feature.categorical else np.float64)
@@ -151,15 +146,12 @@ def row_arrays(
 
 
 def model_frame(values: "pd.DataFrame", contract: FeatureContract) -> "pd.DataFrame":
-    """The features as the model takes them, as `input_arrays` gives them: shape (rows, features)."""
+    """The features as a frame of `input_arrays`, shape (rows, features). Raises KeyError for an absent one."""
     return model_input(values, contract, {})
 
 
 def model_input(values: "pd.DataFrame", contract: FeatureContract, derived: Mapping[str, Compute]) -> "pd.DataFrame":
-    """The model's input, as `input_arrays` gives it: shape (rows, features + derived).
-
-    Raises KeyError where a feature of the contract is not a column of `values`.
-    """
+    """The model's input as a frame of `input_arrays`, shape (rows, features + derived); KeyError as there."""
     return as_frame(input_arrays(values, contract, derived)).set_axis(values.index)
 
 

@@ -21,29 +21,33 @@ from online_store.session import options
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
     from feast.feature_service import FeatureService
-    from pydantic import ValidationError
 
 REPOSITORY = PROJECT / "feature_repo"
 
 
 def configuration(settings: Settings) -> dict[str, Any]:
-    """feature_repo/feature_store.yaml with its variables filled in. Raises ConfigurationError as below.
+    """feature_repo/feature_store.yaml with its variables substituted. Raises ConfigurationError without a PostgreSQL.
 
-    Values go into what was read, not into the text of the file: nothing in a password can be taken for YAML.
+    Values are substituted after parsing, so that nothing in a password is read as YAML.
     """
     import yaml
 
     values = settings.feast() | {"ASOF_FEAST_SESSION": options()}
-    raw: dict[str, Any] = _filled(yaml.safe_load((REPOSITORY / "feature_store.yaml").read_text()), values)
+    raw: dict[str, Any] = _substituted(yaml.safe_load((REPOSITORY / "feature_store.yaml").read_text()), values)
     return raw
 
 
+def _substituted(node: Any, values: Mapping[str, str]) -> Any:
+    if isinstance(node, Mapping):
+        return {name: _substituted(each, values) for name, each in node.items()}
+    return Template(node).safe_substitute(values) if isinstance(node, str) else node
+
+
 def open_feature_store(settings: Settings, *, registry_ttl: int = 60) -> "FeatureStore":
-    """Opens the store: one connection to the registry, none yet to the stores.
+    """Opens the store with one connection to the registry, and none yet to the offline and online store.
 
     `registry_ttl` is the seconds after which the registry is read again (0: never). Raises ConfigurationError where
-    no PostgreSQL is set, Feast refuses the configuration, or the registry's tables are absent and our role may not make
-    them.
+    no PostgreSQL is set, Feast refuses the configuration, or the registry lacks a table that our role may not create.
     """
     from feast import FeatureStore, RepoConfig
     from pydantic import ValidationError
@@ -52,42 +56,36 @@ def open_feature_store(settings: Settings, *, registry_ttl: int = 60) -> "Featur
     raw["registry"]["cache_ttl_seconds"] = registry_ttl
     try:
         config = RepoConfig(**raw, repo_path=REPOSITORY)
-    except ValidationError as error:  # which quotes what it was given, the password among it
-        raise _misfitting(settings, error) from None
+    except ValidationError as error:  # quotes its input, a password among it
+        fields = ", ".join(sorted({".".join(map(str, each["loc"])) for each in error.errors()}))
+        raise ConfigurationError(
+            f"Feast refuses feature_repo/feature_store.yaml with ASOF_ONLINE_STORE={settings.online_store}: "
+            f"correct {fields}."
+        ) from None
     store = FeatureStore(config=config)
-    with _may_make_the_registry():
-        _ = store.registry  # opened when it is first asked for
+    _open_registry(store)
     return store
 
 
-def _misfitting(settings: Settings, error: "ValidationError") -> ConfigurationError:
-    fields = ", ".join(sorted({".".join(map(str, each["loc"])) for each in error.errors()}))
-    return ConfigurationError(
-        f"Feast refuses feature_repo/feature_store.yaml with ASOF_ONLINE_STORE={settings.online_store}: "
-        f"correct {fields}."
-    )
-
-
-@contextlib.contextmanager
-def _may_make_the_registry() -> Iterator[None]:
-    """Feast makes the registry's tables that are absent. Raises ConfigurationError where our role may not."""
+def _open_registry(store: "FeatureStore") -> None:
+    """Feast opens the registry at first use, and creates its absent tables then."""
     from psycopg.errors import InsufficientPrivilege, ReadOnlySqlTransaction
     from sqlalchemy.exc import DBAPIError
 
     try:
-        yield
-    except DBAPIError as refusal:
-        if not isinstance(refusal.orig, InsufficientPrivilege | ReadOnlySqlTransaction):
+        _ = store.registry
+    except DBAPIError as error:
+        if not isinstance(error.orig, InsufficientPrivilege | ReadOnlySqlTransaction):
             raise
         raise ConfigurationError(
-            f"Feast's registry lacks a table or a grant ({refusal.orig.diag.message_primary}): "
+            f"Feast's registry lacks a table or a grant ({error.orig.diag.message_primary}): "
             "run `python -m flows databases`."
         ) from None
 
 
 @contextlib.contextmanager
 def feature_store(settings: Settings) -> Iterator["FeatureStore"]:
-    """The store for the time of a block; Feast itself leaves its connections open until they are collected."""
+    """The store for a `with` block; Feast itself leaves connections open until garbage collection."""
     store = open_feature_store(settings)
     try:
         yield store
@@ -96,9 +94,9 @@ def feature_store(settings: Settings) -> Iterator["FeatureStore"]:
 
 
 def close(store: "FeatureStore") -> None:
-    """Closes the connections to the registry and to the online store; for the latter Feast has no public way.
+    """Closes the connections to the registry and to the online store, for which Feast has no public method.
 
-    Its own PostgreSQL store keeps one connection; ours (`online_store/`) keeps a pool, and closes it itself.
+    Feast's PostgreSQL store keeps one connection; ours (`online_store/`) keeps a pool with a method `disconnect`.
     """
     for engine in {store.registry.read_engine, store.registry.write_engine}:
         engine.dispose()
@@ -110,7 +108,7 @@ def close(store: "FeatureStore") -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps Feast's prints and bars out of our output, and one warning of its own making (it hands pandas psycopg)."""
+    """Suppresses Feast's prints and progress bars, and a warning that it causes (it passes psycopg to pandas)."""
     with (
         Path(os.devnull).open("w") as nowhere,
         contextlib.redirect_stdout(nowhere),
@@ -121,15 +119,8 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def _filled(told: Any, values: Mapping[str, str]) -> Any:
-    """The same with its variables replaced, in mappings of mappings."""
-    if isinstance(told, Mapping):
-        return {name: _filled(each, values) for name, each in told.items()}
-    return Template(told).safe_substitute(values) if isinstance(told, str) else told
-
-
 def registered_contract(settings: Settings, service: str) -> FeatureContract | None:
-    """The contract of that FeatureService as it is registered now, or None where it is not, or not whole."""
+    """The contract of that FeatureService as it is registered now; None where it, or a view of it, is not."""
     from feast.errors import FeastObjectNotFoundException
 
     with feature_store(settings) as store:
@@ -139,28 +130,25 @@ def registered_contract(settings: Settings, service: str) -> FeatureContract | N
             return None
 
 
-def misfit(settings: Settings, contract: FeatureContract) -> str:
-    """What keeps a model with `contract` from an answer, in words with the next step; empty where nothing does.
+def mismatch(settings: Settings, contract: FeatureContract) -> str:
+    """Why a model with `contract` must not answer, with the next step; empty where it may.
 
-    It is compared with what is registered now and with what filled the online store.
+    It is compared with the registered definitions and with those that filled the online store.
     """
     registered = registered_contract(settings, contract.feature_service)
     if registered is None:
         return f"the feature store knows no feature service {contract.feature_service!r}. {APPLY}"
-    return definition_records(settings, contract).misfit(contract, registered)
+    return definition_records(settings, contract).mismatch(contract, registered)
 
 
 def definition_records(settings: Settings, contract: FeatureContract) -> DefinitionRecords:
-    """What filled the views of a contract in the online store that is configured, and what was accepted."""
+    """The records of the contract's views in the configured online store."""
     with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
         return read_records(connection, configuration(settings)["online_store"]["type"], contract.views)
 
 
 def read_contract(store: "FeatureStore", service: "FeatureService") -> FeatureContract:
-    """The contract of a registered FeatureService: every feature of its projections with view and type.
-
-    Raises ConfigurationError where it takes a view that no model can take.
-    """
+    """The contract of a registered FeatureService. Raises ConfigurationError where it takes an unsupported view."""
     views = {each.name: _view(store, each.name) for each in service.feature_view_projections}
     require_takeable(service, views)
     features = tuple(
@@ -179,27 +167,27 @@ def read_contract(store: "FeatureStore", service: "FeatureService") -> FeatureCo
 
 
 def _view(store: "FeatureStore", name: str) -> "FeatureView":
-    """The view of that name, also one that is no plain FeatureView. Raises FeastObjectNotFoundException."""
+    """The view of that name, of any type. Raises FeastObjectNotFoundException."""
     from feast.errors import FeatureViewNotFoundException
 
     try:
         return store.get_feature_view(name)
     except FeatureViewNotFoundException:
         others = store.registry.list_all_feature_views(store.project)
-        found = next((view for view in others if view.name == name), None)
-        if found is None:
-            raise
-        return found
+        for view in others:
+            if view.name == name:
+                return view
+        raise
 
 
 def registry_tables() -> tuple[str, ...]:
-    """The names of the tables of Feast's SQL registry."""
+    """The tables of Feast's SQL registry."""
     from feast.infra.registry.sql import metadata
 
     return tuple(metadata.tables)
 
 
 def registered_features(store: "FeatureStore") -> tuple[Feature, ...]:
-    """Every feature of every registered feature view, by view and then in the view's order."""
+    """The features of all registered feature views, sorted by view."""
     views = sorted(store.list_feature_views(), key=lambda view: view.name)
     return tuple(Feature(field.name, view.name, str(field.dtype)) for view in views for field in view.features)

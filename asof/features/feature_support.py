@@ -1,40 +1,41 @@
-"""Feast's feature views -> ConfigurationError for those that no model can take, naming the view and the next step."""
+"""Refuses the feature views that AsOf does not support, with a ConfigurationError that names view and next step."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from asof.errors import ConfigurationError
 
-PLAIN = "FeatureView"
-INSTEAD = {
+SUPPORTED = "FeatureView"
+ALTERNATIVES = {
     "OnDemandFeatureView": "compute it in the SQL of a source, or as a derived column of the use case",
     "StreamFeatureView": "materialise a FeatureView from a table that the stream fills",
 }
-ELSE = "use a FeatureView on a table or a query of PostgreSQL"
+ALTERNATIVE = "use a FeatureView on a table or a query of PostgreSQL"
 NO_ENTITY = "__dummy"
 """Feast's entity of a view without one."""
 
 
 def require_takeable(service: Any, views: Mapping[str, Any]) -> None:
-    """Raises ConfigurationError where a feature service takes a view that is not read by one entity's key.
+    """Raises ConfigurationError where a feature service takes a view that is not keyed by one entity.
 
-    `views` are Feast's objects by name; one that is not among them is left to the caller.
+    `views` are Feast's objects by name; the caller checks whether one is absent.
     """
-    for view in (views[name] for name in _names(service) if name in views):
-        _require_kind(view, f"Feature service {service.name!r} takes ")
+    names = (projection.name for projection in service.feature_view_projections)
+    for view in (views[name] for name in names if name in views):
+        _require_feature_view(view, f"Feature service {service.name!r} takes ")
         entities = _entities(view)
         if len(entities) != 1:
-            told = f"by {', '.join(entities) or 'no entity'}"
+            keys = ", ".join(entities) or "no entity"
             raise ConfigurationError(
-                f"Feature service {service.name!r} takes feature view {view.name!r}, which is keyed {told}: a model's "
-                "views are keyed by one entity. Leave it out of the service, or key it by the service's entity."
+                f"Feature service {service.name!r} takes feature view {view.name!r}, which is keyed by {keys}: a "
+                "model's views are keyed by one entity. Leave it out of the service, or key it by the service's entity."
             )
 
 
 def require_readable(views: Iterable[Any]) -> None:
-    """Raises ConfigurationError for a view that no ingest can fill from PostgreSQL."""
+    """Raises ConfigurationError for a view that `flows ingest` cannot fill from PostgreSQL."""
     for view in views:
-        _require_kind(view, "feature_repo/ defines ")
+        _require_feature_view(view, "feature_repo/ defines ")
         if not _entities(view) or type(view.batch_source).__name__ != "PostgreSQLSource":
             what = f"a {type(view.batch_source).__name__}" if _entities(view) else "no entity"
             raise ConfigurationError(
@@ -43,18 +44,15 @@ def require_readable(views: Iterable[Any]) -> None:
             )
 
 
-def _require_kind(view: Any, told: str) -> None:
+def _require_feature_view(view: Any, subject: str) -> None:
     kind = type(view).__name__
-    if kind != PLAIN or view.source_views:
-        what = "a view of other views" if kind == PLAIN else f"{kind}"
+    if kind != SUPPORTED or view.source_views:
+        what = "a view of other views" if kind == SUPPORTED else kind
+        alternative = ALTERNATIVES.get(kind, ALTERNATIVE)
         raise ConfigurationError(
-            f"{told}{what} {view.name!r}, which cannot be read point in time here: {INSTEAD.get(kind, ELSE)}."
+            f"{subject}{what} {view.name!r}, which cannot be read point in time here: {alternative}."
         )
 
 
 def _entities(view: Any) -> list[str]:
     return [name for name in view.entities if name != NO_ENTITY]
-
-
-def _names(service: Any) -> list[str]:
-    return [projection.name for projection in service.feature_view_projections]

@@ -30,7 +30,7 @@ def view_policy(ttl: timedelta | None, tags: Mapping[str, str]) -> Policy:
 
 def require_same(contract: FeatureContract, registered: Registered) -> None:
     """Raises FeatureContractMismatch where the features that are registered, or online, are not those of the model."""
-    if difference := registered.records.misfit(contract, registered.contract):
+    if difference := registered.records.mismatch(contract, registered.contract):
         raise FeatureContractMismatch(
             f"Feature service {contract.feature_service!r} is not what the model was trained on: {difference}",
             difference=difference,

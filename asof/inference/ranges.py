@@ -19,7 +19,7 @@ from asof.features.feature_contract import Feature
 from asof.inference.found_columns import FoundColumn, FoundColumns
 from asof.inference.verdicts import FoundRow, Verdict
 from asof.model_facts import ModelFacts
-from asof.use_case import Given
+from asof.use_case import RequestFeature
 
 Flag = Mapping[str, Any]
 
@@ -31,7 +31,7 @@ FARTHEST = 10.0
 class Outside:
     """A value outside the training range from `low` to `high`."""
 
-    given: Given
+    given: RequestFeature
     low: float
     high: float
 
@@ -56,7 +56,7 @@ class Outside:
         }
 
 
-def outside(given: Sequence[Given], ranges: Mapping[str, tuple[float, float]]) -> list[Outside]:
+def outside(given: Sequence[RequestFeature], ranges: Mapping[str, tuple[float, float]]) -> list[Outside]:
     """The values of a request that lie outside their feature's training range (both ends belong to it), to be flagged.
 
     Raises InvalidRequest for those that lie more than FARTHEST ranges outside, naming each place and how far it is.
@@ -129,7 +129,7 @@ def _among(column: FoundColumn, seen: frozenset[str]) -> NDArray[np.bool_]:
 
 
 def _number_flag(feature: Feature, value: float, low: float, high: float) -> Flag:
-    return {**_named(feature), **Outside(Given(feature.name, value, ""), low, high).flag}
+    return {**_named(feature), **Outside(RequestFeature(feature.name, value, ""), low, high).flag}
 
 
 def _named(feature: Feature) -> Flag:

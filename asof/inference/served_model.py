@@ -17,7 +17,7 @@ from asof.errors import ModelError
 from asof.features.feature_contract import Compute, input_arrays, row_arrays
 from asof.inference.runtime import MODEL_ONNX, Onnx, Runtime, ScikitLearn
 from asof.model_facts import ModelFacts
-from asof.trust.golden_rows import GOLDEN_ROWS, GoldenRows, Proof
+from asof.trust.golden_rows import GOLDEN_ROWS, GoldenRows, GoldenRowsCheck
 from asof.trust.signed_manifest import VerifiedFolder, verify_folder
 from asof.trust.signing_keys import TrustedKeys
 from asof.trust.trusted_types import load_trusted
@@ -32,15 +32,15 @@ logger = logging.getLogger("asof.serving")
 class ServedModel:
     """A fitted classifier with its facts, what runs it, and how to compute the derived columns that it takes.
 
-    `signed_by` is the id of the key that signed it; `proof` how the golden rows came out (None: it was not loaded, but
-    made here).
+    `signed_by` is the id of the key that signed it; `golden_rows` how the golden rows came out (None: it was not
+    loaded, but made here).
     """
 
     runtime: Runtime
     facts: ModelFacts
     derived: Mapping[str, Compute]
     signed_by: str = ""
-    proof: Proof | None = None
+    golden_rows: GoldenRowsCheck | None = None
 
     @property
     def blocking(self) -> bool:
@@ -79,7 +79,7 @@ def load_verified(verified: VerifiedFolder, use_case: UseCase) -> ServedModel:
     use_case.check_model(facts)
     runtime = _runtime(verified, flavour["pickled_model"])
     model = ServedModel(runtime, facts, use_case.derivations(facts.derived), verified.signed_by)
-    return replace(model, proof=GoldenRows.from_json(verified.read(GOLDEN_ROWS)).prove(model))
+    return replace(model, golden_rows=GoldenRows.from_json(verified.read(GOLDEN_ROWS)).check(model))
 
 
 def _runtime(verified: VerifiedFolder, skops_file: str) -> Runtime:

@@ -1,4 +1,4 @@
-"""A use case's name and a model's tag -> the Bento service. The only file of this room that knows BentoML.
+"""The BentoML service of a use case and perhaps a model. The only file of `asof.serving` that imports BentoML.
 
 BentoML reads a service class's annotations at run time: no `from __future__ import annotations` here.
 """
@@ -7,8 +7,7 @@ import asyncio
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,66 +22,65 @@ from starlette.middleware import Middleware
 
 from asof import use_cases
 from asof.errors import AsOfError
-from asof.serving.access.guard import Door
-from asof.serving.api.fast_lane import FastLane
-from asof.serving.api.load_shedding import Turnstile
-from asof.serving.api.metric_paths import Endpoints, OwnPaths
+from asof.serving.access.guard import AccessGuard
+from asof.serving.api.load_shedding import LoadShedding
+from asof.serving.api.metric_paths import EndpointToPath, PathToEndpoint
+from asof.serving.api.predict import FastLane
 from asof.serving.api.routes import BATCH, PREDICT, create_app
-from asof.serving.http.boundary import Boundary
+from asof.serving.http.boundary import Boundary, Readiness
 from asof.serving.http.openapi import document
-from asof.serving.http.readiness import Readiness
 from asof.serving.logs.access_log import AccessLog
-from asof.serving.logs.json_log import write_log
+from asof.serving.logs.json_log import configure_logging
 from asof.settings import Settings, log_format
 from asof.trust.signing_keys import trusted_keys
 from asof.use_case import FromStore, UseCase
 
 if TYPE_CHECKING:
-    from asof.serving.assembly import Stored
+    from asof.serving.assembly import StoredModel
 
-# BentoML's timeout keeps every request's objects alive until it has run out, so it is short; but it answers in a format
-# of its own, so it is longer than anything that we wait for.
 TIMEOUT = 10.0
+"""Seconds, BentoML's timeout. It keeps each request's objects alive until it has elapsed, so it is short; it answers in
+a format of its own, so it is longer than our own timeouts."""
 
 
-class OursFirst(bentoml.Service[Any]):  # type: ignore[misc]
-    """BentoML's service with our layers around its own, but for its metrics; and a turnstile around all.
+class AsOfService(bentoml.Service[Any]):  # type: ignore[misc]
+    """BentoML's service with our layers around its own, except for its metrics.
 
-    BentoML puts what is added behind its spans, its log and its timeout.
+    BentoML would put added middleware behind its spans, its log and its timeout.
     """
 
     def to_asgi(self, is_main: bool = True) -> Any:
-        """The application. The fast lane is closed where BentoML's `tracing.sample_rate` picks what to trace."""
+        """The application. It has no fast lane where BentoML's `tracing.sample_rate` selects requests to trace."""
         app = super().to_asgi(is_main)
-        app.router.redirect_slashes = False  # with the Host that the caller names, and by http
+        app.router.redirect_slashes = False  # it would redirect to the Host that the caller names, and to http
         layers = {layer.cls: layer for layer in app.user_middleware}
         ours = [layers.pop(Boundary), layers.pop(FastLane)]
         if BentoMLContainer.tracing.sample_rate.get():
             ours.pop()
-        theirs, place = list(layers.values()), list(layers).index(OpenTelemetryMiddleware)
-        counted = [Middleware(Endpoints), *theirs[:place], Middleware(OwnPaths)]
+        theirs, first_span = list(layers.values()), list(layers).index(OpenTelemetryMiddleware)
+        metrics = [Middleware(PathToEndpoint), *theirs[:first_span], Middleware(EndpointToPath)]
         ((mounted, _, _),) = self.mount_apps
-        app.user_middleware = [*counted, *ours, *theirs[place:], Middleware(Readiness, state=mounted.state)]
+        app.user_middleware = [*metrics, *ours, *theirs[first_span:], Middleware(Readiness, state=mounted.state)]
         for route in app.router.routes:
-            if getattr(route, "app", None) is mounted:  # Starlette's mounts take no path with a line break in it
+            if getattr(route, "app", None) is mounted:  # Starlette's mounts do not match a line break in a path
                 route.path_regex = re.compile(route.path_regex.pattern, re.DOTALL)
-        turnstile = Turnstile(app, path=PREDICT, state=mounted.state)
-        return mounted.state.door.before(turnstile, ours[0].kwargs["access_log"])
+        shedding = LoadShedding(app, path=PREDICT, state=mounted.state)
+        return mounted.state.guard.wrap(shedding, ours[0].kwargs["access_log"])
 
     @cached_property
     def openapi_spec(self) -> Any:
-        """What /docs.json tells."""
+        """The content of /docs.json."""
         ((mounted, _, _),) = self.mount_apps
         version = (self.bento and self.bento.tag.version) or "of the checkout"
-        described = document(mounted, mounted.state.use_case, version)
-        return mounted.state.door.described(bentoml_cattr.structure(described, OpenAPISpecification))
+        specification = document(mounted, mounted.state.use_case, version)
+        return mounted.state.guard.describe(bentoml_cattr.structure(specification, OpenAPISpecification))
 
 
 class Arguments(BaseModel):
-    """What a Bento is built with: `bentoml build --arg use_case=churn --arg model=streamflow_churn:TAG`.
+    """The arguments of a Bento: `bentoml build --arg use_case=churn --arg model=streamflow_churn:TAG`.
 
-    Without a use case it is that of ASOF_USE_CASE, and the Bento keeps it; without a model the service follows the
-    registry. `trusted_keys` are the public keys whose models it loads, unless ASOF_TRUSTED_KEYS names others.
+    The default use case is that of ASOF_USE_CASE at build time. Without a model the service follows the registry.
+    `trusted_keys` are the public keys whose models it loads, unless ASOF_TRUSTED_KEYS names others.
     """
 
     use_case: str = Field(default_factory=lambda: Settings().use_case)
@@ -90,41 +88,44 @@ class Arguments(BaseModel):
     trusted_keys: str = ""
 
 
-def make_service(arguments: Arguments, surroundings: Callable[[], Mapping[str, str]] = dict) -> "bentoml.Service[Any]":
-    """The service of one use case, with one model of the BentoML store or with none of its own.
+def make_service(arguments: Arguments, defaults: Callable[[], Mapping[str, str]] = dict) -> "bentoml.Service[Any]":
+    """The service of one use case, with a model of the BentoML store or none of its own.
 
-    `surroundings` are variables of the machine that it starts on; those that are set already count before them.
+    `defaults` returns environment variables that are set at the start, unless they are set already.
     """
-    write_log(log_format())
+    configure_logging(log_format())
     settings = _settings(arguments)
     use_case = use_cases.load(arguments.use_case)
-    _keep(arguments)
+    _save_use_case(arguments)
     app = create_app(use_case)
-    app.state.use_case, app.state.door = use_case, Door(settings)
+    app.state.use_case, app.state.guard = use_case, AccessGuard(settings)
 
     class PredictionService:
-        """Predictions with all that they rest on; see /docs.json."""
+        """Predictions with their lineage and evidence; see /docs.json."""
 
         stored = bentoml.models.BentoModel(arguments.model) if arguments.model else None
 
         def __init__(self) -> None:
-            # Imported here: the process that starts the workers needs none of it, and would start it twice as slowly.
+            # Imported here: the process that starts the workers does not need it, and starts twice as fast without.
             from asof.serving.assembly import assemble
             from asof.serving.prediction.worker import Worker
 
             self.keys = trusted_keys(settings, arguments.trusted_keys)
-            worker = Worker(settings, use_case, bento=_bento())
+            context = bentoml.server_context
+            worker = Worker(settings, use_case, bento=f"{context.bento_name}:{context.bento_version}")
             self.origin: asyncio.Task[None] | None = None
-            self.live = app.state.live = assemble(worker, _own(self.stored), self.keys)
+            self.live = app.state.live = assemble(worker, _stored_model(self.stored), self.keys)
 
         @bentoml.on_deployment  # type: ignore[untyped-decorator]
         @staticmethod
         def deploy() -> None:
-            """Once, before the workers start."""
-            with _one_sentence():
-                os.environ.update({**surroundings(), **os.environ})
-                app.state.door.check()
+            """Runs once, before the workers start."""
+            try:
+                os.environ.update({**defaults(), **os.environ})
+                app.state.guard.check()
                 _prepare(_settings(arguments), arguments, use_case)
+            except AsOfError as error:  # BentoML would print a traceback
+                sys.exit(str(error))
 
         @bentoml.on_startup  # type: ignore[untyped-decorator]
         async def start(self) -> None:
@@ -148,7 +149,7 @@ def make_service(arguments: Arguments, surroundings: Callable[[], Mapping[str, s
             await self.live.close()
 
     service: bentoml.Service[PredictionService] = bentoml.service(
-        service_class=OursFirst,
+        service_class=AsOfService,
         name=use_case.model_name,
         workers=settings.workers,
         traffic={"timeout": TIMEOUT},
@@ -161,24 +162,24 @@ def make_service(arguments: Arguments, surroundings: Callable[[], Mapping[str, s
 
 
 def _settings(arguments: Arguments) -> Settings:
-    """A service without a model follows: there is nothing else that it could answer with."""
+    """The settings; a service without a model follows the registry in any case."""
     settings = Settings()
     return settings if arguments.model else settings.model_copy(update={"follow": "production"})
 
 
-def _own(model: bentoml.Model | None) -> "Stored | None":
-    from asof.serving.assembly import Stored
+def _stored_model(model: bentoml.Model | None) -> "StoredModel | None":
+    from asof.serving.assembly import StoredModel
 
     if model is None:
         return None
-    told = model.info.metadata
-    return Stored(Path(model.path), told.get("version"), told["run_id"])
+    metadata = model.info.metadata
+    return StoredModel(Path(model.path), metadata.get("version"), metadata["run_id"])
 
 
 def _prepare(settings: Settings, arguments: Arguments, use_case: UseCase) -> None:
-    """The environment of workers that follow names the folder that they share.
+    """Creates the folder that following workers share, and names it in their environment.
 
-    Raises ConfigurationError where something is not set: said once, and not by each worker again and again.
+    Raises ConfigurationError where something is not set: once, before each worker would.
     """
     from asof.serving.following.shared_folder import make_folder
 
@@ -189,21 +190,7 @@ def _prepare(settings: Settings, arguments: Arguments, use_case: UseCase) -> Non
         os.environ["ASOF_FOLLOW_FOLDER"] = str(make_folder(settings.follow_folder, use_case.model_name))
 
 
-def _keep(arguments: Arguments) -> None:
-    """The Bento that is being built keeps the use case, also where the command that builds it names none."""
-    given = BentoMLContainer.bento_arguments.get()
-    BentoMLContainer.bento_arguments.set({**given, "use_case": arguments.use_case})
-
-
-@contextmanager
-def _one_sentence() -> Iterator[None]:
-    """An error of ours ends `bentoml serve` with its sentence: BentoML would show a traceback."""
-    try:
-        yield
-    except AsOfError as error:
-        sys.exit(str(error))
-
-
-def _bento() -> str:
-    context = bentoml.server_context
-    return f"{context.bento_name}:{context.bento_version}"
+def _save_use_case(arguments: Arguments) -> None:
+    """Adds the use case to the arguments that a Bento keeps, for the case that it is the default."""
+    saved = BentoMLContainer.bento_arguments.get()
+    BentoMLContainer.bento_arguments.set({**saved, "use_case": arguments.use_case})

@@ -1,4 +1,4 @@
-"""A worker's parts, put together when it starts: the model that answers, and who follows the registry for it."""
+"""Puts a worker's parts together when it starts: the model that answers, and the follower of the registry."""
 
 import asyncio
 from dataclasses import dataclass, replace
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Stored:
-    """A model in a Bento: its folder, and where it comes from (`version` is None where it is not registered)."""
+class StoredModel:
+    """A model in a Bento; `version` is None where it is not registered."""
 
     folder: Path
     version: str | None
     run_id: str
 
 
-def assemble(worker: Worker, own: Stored | None, keys: TrustedKeys) -> Live:
-    """The Bento's own model, if it has one, live; not settled where a registry has a say in which one is to answer.
+def assemble(worker: Worker, stored: StoredModel | None, keys: TrustedKeys) -> Live:
+    """A Live with the Bento's model, if it has one; not settled where the registry may name another one.
 
     Raises what `load_model` raises.
     """
     settled = not worker.settings.knows_registry
-    if own is None:
+    if stored is None:
         return Live(worker, settled=settled)
-    model = load_model(own.folder, worker.use_case, keys, run_id=own.run_id)
-    lineage = replace(worker.lineage, version=own.version, run_id=own.run_id)
+    model = load_model(stored.folder, worker.use_case, keys, run_id=stored.run_id)
+    lineage = replace(worker.lineage, version=stored.version, run_id=stored.run_id)
     return Live(worker, Predictor(model, lineage, worker), settled=settled)
 
 
 def follower_of(live: Live, keys: TrustedKeys) -> "Follower":
-    """Imported here: who does not follow needs no client of HTTP."""
+    """The follower of the registry. Imported here: a service that does not follow needs no HTTP client."""
     from asof.serving.following.candidates import Candidates
     from asof.serving.following.follower import Follower
     from asof.serving.following.model_cache import Shelf
@@ -58,7 +58,7 @@ def follower_of(live: Live, keys: TrustedKeys) -> "Follower":
 
 
 def origin_of(live: Live, keys: TrustedKeys) -> "asyncio.Task[None]":
-    """Asks the registry whether the model is one of its own; to be called inside the event loop."""
+    """Starts to ask the registry whether it has the model; call it inside the event loop."""
     from asof.serving.following.origin import check_origin
 
     return asyncio.create_task(check_origin(live, _registry(live, keys)))

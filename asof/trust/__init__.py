@@ -1,1 +1,1 @@
-"""Signed manifests, trusted types and golden rows: what makes a model safe to load."""
+"""What makes a model safe to load: signed manifest, trusted types, golden rows."""

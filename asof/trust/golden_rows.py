@@ -1,7 +1,7 @@
-"""Held-out rows with the probabilities that the model gave them when it was evaluated: what it must still say.
+"""Golden rows: held-out rows with the probabilities that the model predicted when it was evaluated.
 
-They lie in the model's folder and are signed with it. Whoever loads the model asks it again: another library, another
-processor, or another formula of a derived column shows before the first user is scored.
+They are in the model's folder and signed with it. Each load of the model predicts them again, so that another library,
+processor or formula of a derived column is noticed before the first user is scored.
 """
 
 import json
@@ -13,18 +13,18 @@ from asof.errors import ModelError
 
 GOLDEN_ROWS = "asof_golden_rows.json"
 TOLERANCE = 1e-6
-"""The largest difference of probability (0 to 1) that counts as the same."""
+"""The largest accepted difference of a probability (0 to 1)."""
 
 
-class Predicts(Protocol):
-    """What gives probabilities (0 to 1), one for each row of feature values by name."""
+class ProbabilityModel(Protocol):
+    """Predicts probabilities (0 to 1) of n rows of feature values by name."""
 
     def probabilities(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[float]: ...
 
 
 @dataclass(frozen=True)
-class Proof:
-    """So many golden rows were asked again; the largest difference between then and now."""
+class GoldenRowsCheck:
+    """The number of golden rows, and the largest difference between their probabilities then and now."""
 
     rows: int
     largest_difference: float
@@ -32,18 +32,18 @@ class Proof:
 
 @dataclass(frozen=True)
 class GoldenRows:
-    """Feature values by name, without the entities that they are of; and the probability of each row."""
+    """Feature values by name, without their entities, and the probability of each row."""
 
     rows: Sequence[Mapping[str, Any]]
     probabilities: Sequence[float]
 
     def to_json(self) -> bytes:
-        """The file's content; a float keeps its last digit."""
+        """The file's content, with floats in full precision."""
         return json.dumps(asdict(self), indent=1).encode()
 
     @classmethod
     def from_json(cls, content: bytes) -> Self:
-        """The inverse of `to_json`. Raises ModelError where the content is something else, or holds no row."""
+        """The inverse of `to_json`. Raises ModelError for other content, or no rows."""
         try:
             golden = cls(**json.loads(content))
         except (ValueError, TypeError) as error:
@@ -52,19 +52,16 @@ class GoldenRows:
             raise ModelError(f"{GOLDEN_ROWS} holds no golden rows with a probability each: train again.")
         return golden
 
-    def prove(self, model: Predicts) -> Proof:
-        """Asks the model for all rows at once, and for the first alone.
-
-        Raises ModelError where it says something else than it said then, by more than TOLERANCE.
-        """
+    def check(self, model: ProbabilityModel) -> GoldenRowsCheck:
+        """Predicts all rows at once, and the first alone. Raises ModelError for a difference above TOLERANCE."""
         now = [*model.probabilities(self.rows), *model.probabilities(self.rows[:1])]
-        told = [*self.probabilities, *self.probabilities[:1]]
-        differences = [abs(one - other) for one, other in zip(now, told, strict=True)]
-        # `not <=` and not `>`: a NaN is a difference, too.
-        if wrong := [place for place, difference in enumerate(differences) if not difference <= TOLERANCE]:
-            place = wrong[0]
+        then = [*self.probabilities, *self.probabilities[:1]]
+        differences = [abs(one - other) for one, other in zip(now, then, strict=True)]
+        # `not <=`, since NaN is a difference, too.
+        if wrong := [row for row, difference in enumerate(differences) if not difference <= TOLERANCE]:
             raise ModelError(
                 f"{len(wrong)} of {len(now)} golden rows come out differently than when the model was evaluated, the "
-                f"first as {now[place]:.6f} and then as {told[place]:.6f}: same libraries? same derived columns?"
+                f"first as {now[wrong[0]]:.6f} instead of {then[wrong[0]]:.6f}: compare the versions of libraries and "
+                "the code of derived columns, or train again."
             )
-        return Proof(len(self.rows), max(differences))
+        return GoldenRowsCheck(len(self.rows), max(differences))

@@ -1,11 +1,10 @@
-"""A model's folder -> its signed manifest, and back: which bytes make up the model, on whose word.
+"""The signed manifest of a model's folder: its run, and every file with size and SHA-256.
 
-The manifest names the run and every file with size and SHA-256. It is signed with Ed25519 in a DSSE envelope (Dead
-Simple Signing Envelope 1.0, as in-toto and sigstore use it), and lies in the folder itself.
+It is signed with Ed25519 in a DSSE envelope (Dead Simple Signing Envelope 1.0, as in-toto and sigstore use it), and is
+a file of the folder itself.
 """
 
 import base64
-import binascii
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -22,12 +21,12 @@ if TYPE_CHECKING:
 MANIFEST = "asof_manifest.json"
 PAYLOAD_TYPE = "application/vnd.asof.model-manifest+json"
 NOT_LISTED = {MANIFEST, "registered_model_meta"}
-"""The manifest itself, and what MLflow adds to each copy that it makes of a registered version; we never read it."""
+"""The manifest itself, and what MLflow adds to each download of a registered version, which we never read."""
 
 
 @dataclass(frozen=True)
 class FileDigest:
-    """Size in bytes and SHA-256 of one file."""
+    """A file's size in bytes and SHA-256."""
 
     size: int
     sha256: str
@@ -35,7 +34,7 @@ class FileDigest:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The run that a model comes from, and its files by their path in the folder."""
+    """A model's run, and its files by their path in the folder."""
 
     run_id: str
     files: Mapping[str, FileDigest]
@@ -43,14 +42,14 @@ class Manifest:
 
 @dataclass(frozen=True)
 class VerifiedFolder:
-    """A folder that held what its manifest says, when it was looked at."""
+    """A folder whose content matched its manifest when it was verified."""
 
     folder: Path
     manifest: Manifest
     signed_by: str
 
     def of_run(self, run_id: str) -> Self:
-        """The same folder. Raises UntrustedModel where it was signed for another run: a good model in a wrong place."""
+        """Itself. Raises UntrustedModel where it was signed for another run: a good model in the wrong place."""
         if self.manifest.run_id != run_id:
             raise UntrustedModel(
                 f"{self.folder} holds the model of run {self.manifest.run_id}, not of run {run_id}: register it again."
@@ -58,20 +57,20 @@ class VerifiedFolder:
         return self
 
     def read(self, name: str) -> bytes:
-        """The bytes of one file, compared with the manifest once more: they may have changed since.
+        """The content of a file, compared with the manifest again, since it may have changed.
 
-        Raises UntrustedModel where they have, or where the manifest does not list the file.
+        Raises UntrustedModel where it has, or where the manifest does not list the file.
         """
-        told = self.manifest.files.get(name)
-        content = (self.folder / name).read_bytes() if told else b""
-        if told != FileDigest(len(content), hashlib.sha256(content).hexdigest()):
+        signed = self.manifest.files.get(name)
+        content = (self.folder / name).read_bytes() if signed else b""
+        if signed != FileDigest(len(content), hashlib.sha256(content).hexdigest()):
             raise UntrustedModel(f"{name} in {self.folder} is not what was signed: train and register again.")
         return content
 
 
 def sign_folder(folder: Path, run_id: str, key: "Ed25519PrivateKey") -> bytes:
-    """The envelope of a manifest over all files that are in the folder now."""
-    manifest = Manifest(run_id, {name: _digest(path) for name, path in _files(folder) if name not in NOT_LISTED})
+    """The envelope with the manifest of all files in the folder."""
+    manifest = Manifest(run_id, {name: _digest(path) for name, path in _files(folder)})
     payload = json.dumps(asdict(manifest), sort_keys=True).encode()
     signature = {"keyid": key_id(key.public_key()), "sig": _text(key.sign(_signed_text(payload)))}
     envelope = {"payloadType": PAYLOAD_TYPE, "payload": _text(payload), "signatures": [signature]}
@@ -81,40 +80,41 @@ def sign_folder(folder: Path, run_id: str, key: "Ed25519PrivateKey") -> bytes:
 def verify_envelope(content: bytes, keys: TrustedKeys) -> tuple[Manifest, str]:
     """The manifest in an envelope, and the id of the trusted key that signed it.
 
-    Raises UntrustedModel where no trusted key did, or where it is no such envelope.
+    Raises UntrustedModel where no trusted key signed it, or where it is not such an envelope.
     """
     try:
         envelope = json.loads(content)
         payload = base64.b64decode(envelope["payload"], validate=True)
-        told = [(each["keyid"], base64.b64decode(each["sig"], validate=True)) for each in envelope["signatures"]]
-    except (ValueError, KeyError, TypeError, binascii.Error) as error:
+        signatures = [(each["keyid"], base64.b64decode(each["sig"], validate=True)) for each in envelope["signatures"]]
+    except (ValueError, KeyError, TypeError) as error:  # binascii.Error is a ValueError
         raise UntrustedModel(f"{MANIFEST} is no signed manifest: train and register again.") from error
-    signers = [signer for signer, signature in told if _is_signed(payload, signature, keys, signer)]
+    signers = [signer for signer, signature in signatures if _is_signed(payload, signature, keys, signer)]
     if envelope.get("payloadType") != PAYLOAD_TYPE or not signers:
-        named = ", ".join(str(signer) for signer, _ in told) or "nobody"
+        named = ", ".join(str(signer) for signer, _ in signatures) or "nobody"
         raise UntrustedModel(
-            f"The model is signed by {named}, and trusted are {', '.join(sorted(keys))}: set ASOF_TRUSTED_KEYS, "
-            "or train and register again."
+            f"The model is signed by {named}, but the trusted keys are {', '.join(sorted(keys))}: set "
+            "ASOF_TRUSTED_KEYS, or train and register again."
         )
     return _manifest(json.loads(payload)), signers[0]
 
 
 def verify_folder(folder: Path, keys: TrustedKeys) -> VerifiedFolder:
-    """The folder, once signature, sizes and digests are found right. Nothing in it is interpreted before.
+    """Verifies signature, sizes and digests, before anything in the folder is interpreted.
 
-    Raises UntrustedModel where no trusted key signed it, where a file is changed or absent, or where there is a file
-    or a link that the manifest does not list.
+    Raises UntrustedModel where no trusted key signed it, where a file was changed or is absent, or where there is a
+    file or a link that the manifest does not list.
     """
     path = folder / MANIFEST
     if not path.is_file():
-        raise UntrustedModel(f"{folder} holds no {MANIFEST}: nobody signed this model. Train and register again.")
+        raise UntrustedModel(f"{folder} has no {MANIFEST}: the model is not signed. Train and register again.")
     manifest, signer = verify_envelope(path.read_bytes(), keys)
-    found = {name: file for name, file in _files(folder) if name not in NOT_LISTED}
-    wrong = sorted(found.keys() ^ manifest.files.keys())
-    wrong += [name for name, file in found.items() if name not in wrong and _digest(file) != manifest.files[name]]
+    files = dict(_files(folder))
+    wrong = sorted(files.keys() ^ manifest.files.keys())
+    wrong += [name for name, file in files.items() if name not in wrong and _digest(file) != manifest.files[name]]
     if wrong:
         raise UntrustedModel(
-            f"{folder} is not what was signed: {', '.join(wrong[:5])} changed, came or went. Train and register again."
+            f"{folder} is not what was signed: {', '.join(wrong[:5])} changed, added or removed. "
+            "Train and register again."
         )
     return VerifiedFolder(folder, manifest, signer)
 
@@ -133,23 +133,25 @@ def _is_signed(payload: bytes, signature: bytes, keys: TrustedKeys, signer: str)
 
 def _signed_text(payload: bytes) -> bytes:
     """DSSE's pre-authentication encoding: the type is signed with the content."""
-    kind = PAYLOAD_TYPE.encode()
-    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+    payload_type = PAYLOAD_TYPE.encode()
+    return b"DSSEv1 %d %b %d %b" % (len(payload_type), payload_type, len(payload), payload)
 
 
-def _manifest(told: Mapping[str, Any]) -> Manifest:
-    """From a payload that was found signed; a path that leads out of the folder is refused all the same."""
-    files = {name: FileDigest(**digest) for name, digest in told["files"].items()}
-    if strange := [name for name in files if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts]:
-        raise UntrustedModel(f"{MANIFEST} names {strange[0]!r}, which lies outside the model's folder.")
-    return Manifest(told["run_id"], files)
+def _manifest(payload: Mapping[str, Any]) -> Manifest:
+    """The manifest of a signed payload; even there a path must not leave the folder."""
+    files = {name: FileDigest(**digest) for name, digest in payload["files"].items()}
+    for name in files:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise UntrustedModel(f"{MANIFEST} names {name!r}, which lies outside the model's folder.")
+    return Manifest(payload["run_id"], files)
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Each file below the folder by its path in it; a link counts as a file, and what it points to is not followed."""
+    """Each file to list by its path in the folder; a link is listed itself, and not followed."""
     for path in sorted(folder.rglob("*")):
-        if path.is_symlink() or not path.is_dir():
-            yield path.relative_to(folder).as_posix(), path
+        name = path.relative_to(folder).as_posix()
+        if name not in NOT_LISTED and (path.is_symlink() or not path.is_dir()):
+            yield name, path
 
 
 def _digest(path: Path) -> FileDigest:

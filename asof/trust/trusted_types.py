@@ -1,8 +1,8 @@
-"""The types that a model file may hold besides skops' own defaults. This list is the project's, never the artefact's.
+"""The types that a model file may contain besides skops' own defaults. The list is the project's, never the artefact's.
 
-skops writes and reads scikit-learn's public estimators and NumPy arrays by itself; compiled and private parts of the
-libraries have to be named here. A file that holds any other type is refused, before anything of it is built. Training
-asks the same list before it fits, so that a model which the service could not load is not trained.
+skops trusts scikit-learn's public estimators and NumPy arrays; compiled and private parts of the libraries are listed
+here. A file with any other type is refused before an object of it is built. Training checks the same list before it
+fits, so that no model is trained that the service could not load.
 """
 
 import zipfile
@@ -13,7 +13,7 @@ from asof.errors import UntrustedModel
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
 
-# Plain Python objects, of which loading restores the attributes and runs nothing.
+# Plain Python objects: loading restores their attributes and runs no code.
 PLAIN = (
     "numpy.dtype",  # SimpleImputer and KBinsDiscretizer: the type of their columns
     "sklearn.calibration._CalibratedClassifier",
@@ -23,8 +23,8 @@ PLAIN = (
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
     "sklearn.utils._bunch.Bunch",  # VotingClassifier and StackingClassifier: their parts by name
 )
-# Compiled parts. Their arrays hold places in other arrays, which nothing checks: a crafted one can read beyond its end
-# and stop the process, though it runs no code. What is loaded is signed by a trusted key
+# Compiled objects. Their arrays have unchecked indices into other arrays: a crafted one runs no code, but can read
+# beyond an array's end and crash the process. Only files signed by a trusted key are loaded
 # (`asof.trust.signed_manifest`).
 COMPILED = (
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
@@ -39,9 +39,9 @@ TRUSTED_TYPES: tuple[str, ...] = PLAIN + COMPILED
 
 
 def untrusted_types(content: bytes) -> list[str]:
-    """The types in the bytes of a skops file that are not on the list, sorted; nothing of the file is built.
+    """The types in a skops file that are not on the list, sorted; no object is built.
 
-    Raises BadZipFile, KeyError or ValueError where it is no such file.
+    Raises BadZipFile, KeyError or ValueError where it is no skops file.
     """
     import skops.io
 
@@ -49,19 +49,16 @@ def untrusted_types(content: bytes) -> list[str]:
 
 
 def load_trusted(content: bytes) -> "ClassifierMixin":
-    """The estimator in the bytes of a skops file.
-
-    Raises UntrustedModel where it is no such file, or holds a type that is not on the list; the types are named.
-    """
+    """The estimator in a skops file. Raises UntrustedModel where it is none, or has types that are not on the list."""
     import skops.io
 
     try:
         untrusted = untrusted_types(content)
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise UntrustedModel(f"The model's file is none of skops' ({error}): train it again.") from error
+        raise UntrustedModel(f"The model's file is not a skops file ({error}): train again.") from error
     if untrusted:
         raise UntrustedModel(
-            f"The model holds types that are not trusted: {', '.join(untrusted)}. "
+            f"The model contains types that are not trusted: {', '.join(untrusted)}. "
             "Train without them, or add them to asof/trust/trusted_types.py after a review."
         )
     return skops.io.loads(content, trusted=list(TRUSTED_TYPES))

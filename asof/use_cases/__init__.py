@@ -11,23 +11,23 @@ from asof.use_case import FromStore, UseCase
 
 
 def names() -> list[str]:
-    """The use cases that this checkout or Bento holds."""
+    """The use cases of this checkout or Bento."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
 
 
 def load(name: str) -> UseCase:
-    """The use case of that name.
+    """The use case in the folder `name`.
 
-    Raises ConfigurationError, naming those that exist; where its folder does not import, with the file and the error;
-    and where it has another name than its folder, or shares a raw table or a registered model with another use case
-    here: each would take the other's rows or versions for its own.
+    Raises ConfigurationError where there is none; where its folder cannot be imported, with file and error; where it
+    is named differently; and where it shares a raw table or a registered model with another use case here, since each
+    would take the other's rows or versions for its own.
     """
     if name not in names():
         raise ConfigurationError(
             f"There is no use case {name!r}; there are: {', '.join(names())}. "
-            "One more is a folder of asof/use_cases: see docs/adding-a-use-case.md."
+            "To add a folder to asof/use_cases, see docs/adding-a-use-case.md."
         )
-    use_case = _imported(name)
+    use_case = _import(name)
     if use_case.name != name:
         raise ConfigurationError(
             f"The use case in asof/use_cases/{name} is named {use_case.name!r}: set name={name!r} in its __init__.py."
@@ -51,31 +51,31 @@ def refuse_shared(one: UseCase, other: UseCase) -> None:
         )
 
 
-def _imported(name: str) -> UseCase:
-    try:
-        found = importlib.import_module(f"{__name__}.{name}")
-    except (Exception, SystemExit) as error:  # whatever its author wrote there
-        raise ConfigurationError(
-            f"Use case {name!r} does not import: {_place(error, name)}: {_said(error)}. Correct that file, or move its "
-            "folder out of asof/use_cases."
-        ) from error
-    use_case = getattr(found, "USE_CASE", None)
-    if not isinstance(use_case, UseCase):
-        raise ConfigurationError(
-            f"Use case {name!r} has no UseCase named USE_CASE: define it in {_shown(Path(found.__file__ or name))}."
-        )
-    return use_case
-
-
 def others(name: str) -> Iterator[UseCase]:
-    """The other use cases here, without those that do not import: their own commands say why."""
+    """The other use cases here, without those that cannot be imported: their own commands report why."""
     for other in names():
         if other != name:
             try:
-                use_case = _imported(other)
+                use_case = _import(other)
             except ConfigurationError:
                 continue
             yield use_case
+
+
+def _import(name: str) -> UseCase:
+    try:
+        module = importlib.import_module(f"{__name__}.{name}")
+    except (Exception, SystemExit) as error:  # the folder's code may raise anything
+        raise ConfigurationError(
+            f"Use case {name!r} does not import: {_location(error, name)}: {_summary(error)}. Correct that file, or "
+            "move its folder out of asof/use_cases."
+        ) from error
+    use_case = getattr(module, "USE_CASE", None)
+    if not isinstance(use_case, UseCase):
+        raise ConfigurationError(
+            f"Use case {name!r} has no UseCase named USE_CASE: define it in {_relative(Path(module.__file__ or name))}."
+        )
+    return use_case
 
 
 def _tables(use_case: UseCase) -> set[str]:
@@ -85,22 +85,22 @@ def _tables(use_case: UseCase) -> set[str]:
     return {table.name for table in (*extract.tables, extract.labels)}
 
 
-def _place(error: BaseException, name: str) -> str:
-    """The file and line of a use case that the error comes from, or at least the folder."""
+def _location(error: BaseException, name: str) -> str:
+    """The file and line of a use case that raised the error, or at least its folder."""
     if isinstance(error, SyntaxError) and error.filename:
-        return f"{_shown(Path(error.filename))}:{error.lineno}"
-    files = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
-    ours = [(file, line) for file, line in files if file != Path(__file__) and any(map(file.is_relative_to, __path__))]
-    return f"{_shown(ours[-1][0])}:{ours[-1][1]}" if ours else str(_shown(Path(__path__[0], name)))
+        return f"{_relative(Path(error.filename))}:{error.lineno}"
+    frames = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    ours = [(file, line) for file, line in frames if file != Path(__file__) and any(map(file.is_relative_to, __path__))]
+    return f"{_relative(ours[-1][0])}:{ours[-1][1]}" if ours else str(_relative(Path(__path__[0], name)))
 
 
-def _shown(path: Path) -> Path:
-    """From the project's folder on."""
-    above = Path(__path__[0]).parents[1]
-    return path.relative_to(above) if path.is_relative_to(above) else path
+def _relative(path: Path) -> Path:
+    """The path in the project's folder."""
+    project = Path(__path__[0]).parents[1]
+    return path.relative_to(project) if path.is_relative_to(project) else path
 
 
-def _said(error: BaseException) -> str:
-    """The kind of error and its first line, unless that holds an address, which may hold a password."""
+def _summary(error: BaseException) -> str:
+    """The error's type and first line, which is left out where it has a URL and so perhaps a password."""
     line = next(iter(str(error).splitlines()), "")
     return f"{type(error).__name__}: {line}" if line and "://" not in line else type(error).__name__

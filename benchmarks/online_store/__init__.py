@@ -1,1 +1,1 @@
-"""Our online store and its engine beside Feast's stock store and bare SQL, in one run on one machine."""
+"""Our online store and its engine beside Feast's and bare SQL."""

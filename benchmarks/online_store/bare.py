@@ -1,7 +1,7 @@
-"""The same values as plainly as SQL can: Feast's own query for each view into a staging table, and one upsert.
+"""The peers in bare SQL: for each view, rows into a staging table and one upsert.
 
-The tables have a key, the features as the source has them, and both times; nothing else. One peer runs the query into
-the staging table; the other COPYs rows that were read and written to a file before the clock runs.
+The tables have only the key, the features as in the source, and both timestamps. One peer fills the staging table by
+Feast's own query; the other by COPY of the same rows, which are written to a file before the clock starts.
 """
 
 import contextlib
@@ -28,9 +28,9 @@ BLOCK = 1 << 18
 
 @dataclass(frozen=True)
 class Table:
-    """A view's table: its full name and its columns."""
+    """A view's table."""
 
-    place: str
+    name: str
     columns: tuple[str, ...]
 
     @property
@@ -41,34 +41,34 @@ class Table:
 def open_bare(
     settings: Settings, peer: Peer, stack: contextlib.ExitStack
 ) -> Callable[[datetime, datetime], Callable[[], None]]:
-    """Makes the peer's tables; gives what prepares a run between two moments, which gives what is timed."""
+    """Creates the peer's tables; returns a function from the start and end of a run to the function that is timed."""
     store = open_peer(settings, PEERS[STOCK])
     connection = stack.enter_context(psycopg.connect(settings.conninfo(), autocommit=True))
     folder = Path(stack.enter_context(TemporaryDirectory()))
     connection.execute("SET enable_nestloop = off")  # as for Feast: see feature_store.yaml
     views = sorted(store.list_feature_views(), key=lambda view: str(view.name))
-    tables = [_made(connection, peer, store, view) for view in views]
+    tables = [_create_table(connection, peer, store, view) for view in views]
 
     def prepare(since: datetime, until: datetime) -> Callable[[], None]:
         queries = [_query(store, view, since, until) for view in views]
         if peer.name != PREPARED:
-            return lambda: _each(_select, connection, zip(tables, queries, strict=True))
-        files = [_kept(connection, query, folder / str(number)) for number, query in enumerate(queries)]
-        return lambda: _each(_copy, connection, zip(tables, files, strict=True))
+            return lambda: _load_all(_select, connection, zip(tables, queries, strict=True))
+        files = [_export(connection, query, folder / str(number)) for number, query in enumerate(queries)]
+        return lambda: _load_all(_copy, connection, zip(tables, files, strict=True))
 
     return prepare
 
 
-def _each(bring: Callable[..., None], connection: Connection, parts: Iterable[tuple[Table, Any]]) -> None:
-    for table, rows in parts:
-        bring(connection, table, rows)
+def _load_all(load: Callable[..., None], connection: Connection, tables: Iterable[tuple[Table, Any]]) -> None:
+    for table, rows in tables:
+        load(connection, table, rows)
 
 
-def _made(connection: Connection, peer: Peer, store: "FeatureStore", view: "FeatureView") -> Table:
+def _create_table(connection: Connection, peer: Peer, store: "FeatureStore", view: "FeatureView") -> Table:
     table = Table(f"{peer.schema}.{view.name}", (KEY, *(each.name for each in view.features), *TIMES))
     query = _query(store, view, datetime(2020, 1, 1), datetime(2020, 1, 1))  # noqa: DTZ001 - of no rows
-    connection.execute(f"CREATE TABLE {table.place} AS {query} WITH NO DATA".encode())
-    connection.execute(f"ALTER TABLE {table.place} ADD PRIMARY KEY ({KEY})".encode())
+    connection.execute(f"CREATE TABLE {table.name} AS {query} WITH NO DATA".encode())
+    connection.execute(f"ALTER TABLE {table.name} ADD PRIMARY KEY ({KEY})".encode())
     return table
 
 
@@ -86,7 +86,7 @@ def _query(store: "FeatureStore", view: "FeatureView", since: datetime, until: d
     return str(job.to_sql())
 
 
-def _kept(connection: Connection, query: str, file: Path) -> Path:
+def _export(connection: Connection, query: str, file: Path) -> Path:
     with (
         file.open("wb") as into,
         connection.cursor() as cursor,
@@ -98,7 +98,7 @@ def _kept(connection: Connection, query: str, file: Path) -> Path:
 
 def _copy(connection: Connection, table: Table, file: Path) -> None:
     with connection.transaction():
-        _stage(connection, f"SELECT {table.listed} FROM {table.place} WITH NO DATA")
+        _stage(connection, f"SELECT {table.listed} FROM {table.name} WITH NO DATA")
         copy_in = f"COPY {STAGED} FROM STDIN (FORMAT binary)".encode()
         with file.open("rb") as rows, connection.cursor() as cursor, cursor.copy(copy_in) as copy:
             while block := rows.read(BLOCK):
@@ -117,8 +117,8 @@ def _stage(connection: Connection, query: str) -> None:
 
 
 def _upsert(connection: Connection, table: Table) -> None:
-    taken = ", ".join(f"{each} = excluded.{each}" for each in table.columns if each != KEY)
+    changed = ", ".join(f"{each} = excluded.{each}" for each in table.columns if each != KEY)
     connection.execute(
-        f"INSERT INTO {table.place} ({table.listed}) SELECT {table.listed} FROM {STAGED}"
-        f" ON CONFLICT ({KEY}) DO UPDATE SET {taken}".encode()
+        f"INSERT INTO {table.name} ({table.listed}) SELECT {table.listed} FROM {STAGED}"
+        f" ON CONFLICT ({KEY}) DO UPDATE SET {changed}".encode()
     )

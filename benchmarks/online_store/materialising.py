@@ -1,8 +1,8 @@
-"""One peer materialises StreamFlow's five views in a process of its own -> seconds and peak memory, as a line of JSON.
+"""Materialises StreamFlow's five views with one peer, and prints seconds and peak memory as a line of JSON.
 
-`python -m benchmarks.online_store.materialising PEER`, with ASOF_POSTGRES_URL set to a database of `write_world`'s.
-Three runs: into empty tables; the same once more, when nothing is new; and one day on, when one user in a hundred has
-new rows. Imports are not counted, but their memory is: it is what the process takes.
+`python -m benchmarks.online_store.materialising PEER`, with ASOF_POSTGRES_URL set to a database filled by
+`write_world`. Three runs: into empty tables; the same again, with nothing new; and one day later, when one user in a
+hundred has new rows. The time of imports is not counted, but their memory is in the peak.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from benchmarks.online_store.peers import PEERS, Peer, make_tables, open_peer
 from benchmarks.online_store.world import BEGINNING, NEWEST, NEXT
 
 Prepare = Callable[[datetime, datetime], Callable[[], None]]
-"""Two moments in, what is timed out."""
+"""From the start and end of a run to the function that is timed."""
 
 RUNS = (("whole", BEGINNING, NEWEST), ("again", BEGINNING, NEWEST), ("one in a hundred", NEXT, NEXT))
 VIEWS = 5
@@ -39,34 +39,32 @@ def main(name: str) -> None:
     export(settings)
     with contextlib.ExitStack() as stack:
         connection = stack.enter_context(psycopg.connect(settings.conninfo(), autocommit=True))
-        _start_anew(connection, peer)
+        _recreate_schema(connection, peer)
         spent: list[float] = []
         prepare = _feast(settings, peer, spent) if peer.online else open_bare(settings, peer, stack)
-        told: dict[str, Any] = {"rows": VIEWS * _one(connection, USERS)}
+        result: dict[str, Any] = {"rows": VIEWS * _one(connection, USERS)}
         for title, since, until in RUNS:
             run = prepare(since, until)
             first = _one(connection, "SELECT pg_current_xact_id()::text::bigint")
             begun = perf_counter()
             run()
-            told[title] = {"seconds": round(perf_counter() - begun, 3), "touched": _touched(connection, peer, first)}
-            told.setdefault("engine_s", round(sum(spent), 3))
-            told.setdefault("peak_mib", round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
-    print(json.dumps(told))
+            result[title] = {"seconds": round(perf_counter() - begun, 3), "touched": _touched(connection, peer, first)}
+            result.setdefault("engine_s", round(sum(spent), 3))
+            result.setdefault("peak_mib", round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+    print(json.dumps(result))
 
 
 def _feast(settings: Settings, peer: Peer, spent: list[float]) -> Prepare:
-    """`spent` gets the seconds in the engine, which may note itself what it has done: the others are Feast's, for its
-    registry.
-    """
+    """`spent` receives the seconds in the engine; the rest of a run is Feast's work in its registry."""
     store = open_peer(settings, peer)
     make_tables(store)
     engine = store._get_provider().batch_engine
     materialise = engine.materialize
 
-    def timed(*words: Any, **options: Any) -> Any:
+    def timed(*args: Any, **options: Any) -> Any:
         begun = perf_counter()
         try:
-            return materialise(*words, **options)
+            return materialise(*args, **options)
         finally:
             spent.append(perf_counter() - begun)
 
@@ -82,15 +80,15 @@ def _feast(settings: Settings, peer: Peer, spent: list[float]) -> Prepare:
     return prepare
 
 
-def _start_anew(connection: psycopg.Connection[Any], peer: Peer) -> None:
+def _recreate_schema(connection: psycopg.Connection[Any], peer: Peer) -> None:
     schema = sql.Identifier(peer.schema)
     connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(schema))
     connection.execute(sql.SQL("CREATE SCHEMA {}").format(schema))
-    connection.execute("CHECKPOINT")  # what others have written is not to be paid for here
+    connection.execute("CHECKPOINT")  # so that this run does not pay for earlier writes
 
 
 def _touched(connection: psycopg.Connection[Any], peer: Peer, since: int) -> int:
-    """Rows of the peer's tables that were written by that transaction or later ones."""
+    """Rows of the peer's tables written since that transaction."""
     query = "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND relnamespace = %s::regnamespace"
     tables = [table for (table,) in connection.execute(query, (peer.schema,)) if "wide_layouts" not in table]
     return sum(
@@ -99,8 +97,8 @@ def _touched(connection: psycopg.Connection[Any], peer: Peer, since: int) -> int
 
 
 def _one(connection: psycopg.Connection[Any], query: str) -> int:
-    (found,) = connection.execute(query.encode()).fetchone() or (0,)
-    return int(found)
+    (value,) = connection.execute(query.encode()).fetchone() or (0,)
+    return int(value)
 
 
 if __name__ == "__main__":

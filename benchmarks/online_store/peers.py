@@ -1,4 +1,4 @@
-"""Who is measured, and how each of Feast's configurations is opened."""
+"""The peers, and how Feast is opened with the store and engine of each."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,10 @@ STOCK, FEAST_ENGINE, OURS, QUERY, PREPARED = "stock", "feast-engine", "ours", "b
 
 @dataclass(frozen=True)
 class Peer:
-    """One way from PostgreSQL into an online table: `slow` ones make a Python object of each value.
+    """A way from PostgreSQL into an online table, in a schema of its own.
 
-    `online` and `engine` are Feast's types; a peer without them is SQL by hand. Each has a schema of its own.
+    `online` and `engine` are Feast's types; a peer without them is bare SQL. A `slow` peer makes a Python object of
+    each value.
     """
 
     name: str
@@ -44,7 +45,7 @@ PEERS = {
 
 
 def open_peer(settings: Settings, peer: Peer) -> "FeatureStore":
-    """Feast with this peer's store and engine; everything else is as in feature_store.yaml."""
+    """Feast with the peer's store and engine, and everything else from feature_store.yaml."""
     from feast import FeatureStore, RepoConfig
 
     raw: dict[str, Any] = configuration(settings)
@@ -54,7 +55,7 @@ def open_peer(settings: Settings, peer: Peer) -> "FeatureStore":
 
 
 def make_tables(store: "FeatureStore") -> None:
-    """What `feast apply` does to the online store."""
+    """What `feast apply` does in the online store."""
     views, entities = store.list_feature_views(), store.list_entities()
     with quiet():
         store._get_provider().update_infra(

@@ -1,4 +1,4 @@
-"""Results -> a picture: rows a second by peer and size, and milliseconds of a read by reader and size."""
+"""Plots rows a second by peer and size, and milliseconds of a read by reader and size."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

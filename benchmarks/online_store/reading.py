@@ -1,8 +1,8 @@
-"""One reader asks for all features of random users, in a process of its own -> milliseconds, as a line of JSON.
+"""Reads all features of random users with one reader, and prints milliseconds as a line of JSON.
 
-`python -m benchmarks.online_store.reading READER USERS ENTITIES SECONDS`, with ASOF_POSTGRES_URL set to a database in
-which the stock store and ours are filled. Feast's answers are not turned into dictionaries or frames on the clock. The
-digest is of what a reader says of the same hundred users: all readers must say the same.
+`python -m benchmarks.online_store.reading READER ENTITIES SECONDS`, with ASOF_POSTGRES_URL set to a database in which
+the stock store and ours are filled. Feast's responses are not converted to dictionaries on the clock. The digest is of
+the values of the same hundred users, and must be equal for all readers.
 """
 
 import asyncio
@@ -25,31 +25,30 @@ if TYPE_CHECKING:
     from feast import FeatureStore
 
 WIDE_TABLE = "bench_wide.everything"
-LEAST = 5
-"""Calls that are timed, however long they take."""
+MIN_CALLS = 5
 
 
 @dataclass(frozen=True)
-class Asker:
-    """`ask` takes users and gives an answer; `told` makes of that a list of values for each feature."""
+class FeatureReader:
+    """`read` is timed; `values` converts its response to a list of values for each feature."""
 
-    ask: Callable[[Sequence[str]], Awaitable[Any]]
-    told: Callable[[Any], dict[str, list[Any]]]
+    read: Callable[[Sequence[str]], Awaitable[Any]]
+    values: Callable[[Any], dict[str, list[Any]]]
 
 
-async def measure(asker: Asker, users: Sequence[str], *, entities: int, seconds: float) -> dict[str, Any]:
+async def measure(reader: FeatureReader, users: Sequence[str], *, entities: int, seconds: float) -> dict[str, Any]:
     """The median and the 99th percentile of calls for that many random users."""
     draw = random.Random(5)
-    answer = asker.told(await asker.ask(sorted(users)[:100]))
-    digest = hashlib.sha256(json.dumps(answer, sort_keys=True).encode()).hexdigest()
-    asked = [draw.sample(users, entities) for _ in range(20)]
-    for each in asked[:3]:
-        await asker.ask(each)
+    values = reader.values(await reader.read(sorted(users)[:100]))
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+    samples = [draw.sample(users, entities) for _ in range(20)]
+    for each in samples[:3]:
+        await reader.read(each)
     times, until = list[float](), perf_counter() + seconds
-    while len(times) < LEAST or perf_counter() < until:
-        each = asked[len(times) % len(asked)]
+    while len(times) < MIN_CALLS or perf_counter() < until:
+        each = samples[len(times) % len(samples)]
         begun = perf_counter()
-        await asker.ask(each)
+        await reader.read(each)
         times.append(perf_counter() - begun)
     p99 = sorted(times)[int(0.99 * len(times))] if len(times) >= 100 else None
     return {
@@ -60,93 +59,92 @@ async def measure(asker: Asker, users: Sequence[str], *, entities: int, seconds:
     }
 
 
-def feast_asker(peer: str, *, awaited: bool) -> Callable[[Settings], Asker]:
-    def opened(settings: Settings) -> Asker:
+def feast_reader(peer: str, *, awaited: bool) -> Callable[[Settings], FeatureReader]:
+    def opened(settings: Settings) -> FeatureReader:
         store = open_peer(settings, PEERS[peer])
-        names = [f"{view}:{feature}" for view, feature in wanted(store)]
+        names = [f"{view}:{feature}" for view, feature in all_features(store)]
         store.get_online_features(names, [{"user_id": "nobody"}])  # reads the registry
 
-        async def ask(users: Sequence[str]) -> Any:
+        async def read(users: Sequence[str]) -> Any:
             rows = {"user_id": list(users)}
             if awaited:
                 return await store.get_online_features_async(names, rows)
             return store.get_online_features(names, rows)
 
-        return Asker(ask, lambda answer: {name: told for name, told in answer.to_dict().items() if name != "user_id"})
+        return FeatureReader(
+            read, lambda response: {name: each for name, each in response.to_dict().items() if name != "user_id"}
+        )
 
     return opened
 
 
-def array_asker(settings: Settings) -> Asker:
+def arrays(settings: Settings) -> FeatureReader:
     from online_store.array_reader import ArrayReader
     from online_store.reading.direct_lookup import Source
 
     store = open_peer(settings, PEERS[OURS])
-    pairs = wanted(store)
+    pairs = all_features(store)
     reader = ArrayReader(Source(settings.conninfo(), PEERS[OURS].schema, store.project), pairs)
 
-    async def ask(users: Sequence[str]) -> Any:
+    async def read(users: Sequence[str]) -> Any:
         return await reader.read({"user_id": users})
 
-    def told(answer: Any) -> dict[str, list[Any]]:
+    def values(response: Any) -> dict[str, list[Any]]:
         return {
             feature: [
                 None if null or moment != moment else value
                 for value, null, moment in zip(each.values.tolist(), each.nulls, each.moments, strict=True)
             ]
-            for (_, feature), each in zip(pairs, answer, strict=True)
+            for (_, feature), each in zip(pairs, response, strict=True)
         }
 
-    return Asker(ask, told)
+    return FeatureReader(read, values)
 
 
-def table_asker(settings: Settings) -> Asker:
+def wide_table(settings: Settings) -> FeatureReader:
     connection = psycopg.connect(settings.conninfo(), autocommit=True, prepare_threshold=0)
     query = f"SELECT * FROM {WIDE_TABLE} WHERE user_id = ANY(%s)".encode()
 
-    async def ask(users: Sequence[str]) -> Any:
-        return users, connection.execute(query, (list(users),), binary=True)
-
-    def told(answer: Any) -> dict[str, list[Any]]:
-        users, cursor = answer
-        names = [column.name for column in cursor.description]
-        by_user = {row[0]: dict(zip(names, row, strict=True)) for row in cursor.fetchall()}
-        return {name: [by_user[user][name] for user in users] for name in names[1:]}
-
-    async def ask_for_all(users: Sequence[str]) -> Any:
-        users, cursor = await ask(users)
+    async def read(users: Sequence[str]) -> Any:
+        cursor = connection.execute(query, (list(users),), binary=True)
         cursor.fetchall()
         cursor.scroll(0, mode="absolute")
         return users, cursor
 
-    return Asker(ask_for_all, told)
+    def values(response: Any) -> dict[str, list[Any]]:
+        users, cursor = response
+        names = [column.name for column in cursor.description]
+        by_user = {row[0]: dict(zip(names, row, strict=True)) for row in cursor.fetchall()}
+        return {name: [by_user[user][name] for user in users] for name in names[1:]}
+
+    return FeatureReader(read, values)
 
 
-def wanted(store: "FeatureStore") -> list[tuple[str, str]]:
-    """Every feature of every view."""
+def all_features(store: "FeatureStore") -> list[tuple[str, str]]:
+    """View and feature, for all features of all views."""
     views = sorted(store.list_feature_views(), key=lambda view: str(view.name))
     return [(view.name, field.name) for view in views for field in view.features]
 
 
-READERS: dict[str, tuple[str, Callable[[Settings], Asker]]] = {
-    "stock": ("Feast's stock store", feast_asker(STOCK, awaited=False)),
-    "stock-async": ("Feast's stock store, async", feast_asker(STOCK, awaited=True)),
-    "ours": ("our store through Feast", feast_asker(OURS, awaited=False)),
-    "ours-async": ("our store through Feast, async", feast_asker(OURS, awaited=True)),
-    "arrays": ("our array reader", array_asker),
-    "wide-select": ("bare: one SELECT of one wide table", table_asker),
+READERS: dict[str, tuple[str, Callable[[Settings], FeatureReader]]] = {
+    "stock": ("Feast's stock store", feast_reader(STOCK, awaited=False)),
+    "stock-async": ("Feast's stock store, async", feast_reader(STOCK, awaited=True)),
+    "ours": ("our store through Feast", feast_reader(OURS, awaited=False)),
+    "ours-async": ("our store through Feast, async", feast_reader(OURS, awaited=True)),
+    "arrays": ("our array reader", arrays),
+    "wide-select": ("bare: one SELECT of one wide table", wide_table),
 }
 
 
 def make_wide_table(settings: Settings) -> None:
-    """All features of our store's tables in one, for the bare SELECT; and statistics for everybody."""
+    """Joins all features of our store's tables in one table, for the bare SELECT; runs VACUUM ANALYZE."""
     store = open_peer(settings, PEERS[OURS])
     views = sorted(str(view.name) for view in store.list_feature_views())
     tables = " JOIN ".join(
         f'{PEERS[OURS].schema}."{store.project}.{view}" AS "{view}"' + (" USING (user_id)" if place else "")
         for place, view in enumerate(views)
     )
-    features = ", ".join(f'"{view}"."{feature}"' for view, feature in wanted(store))
+    features = ", ".join(f'"{view}"."{feature}"' for view, feature in all_features(store))
     with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
         connection.execute(b"DROP SCHEMA IF EXISTS bench_wide CASCADE")
         connection.execute(b"CREATE SCHEMA bench_wide")
@@ -162,8 +160,7 @@ def main(reader: str, entities: str, seconds: str) -> None:
         users = [user for (user,) in connection.execute(f"SELECT user_id FROM {WIDE_TABLE}".encode())]
 
     async def run() -> dict[str, Any]:
-        asker = READERS[reader][1](settings)
-        return await measure(asker, users, entities=int(entities), seconds=float(seconds))
+        return await measure(READERS[reader][1](settings), users, entities=int(entities), seconds=float(seconds))
 
     print(json.dumps(asyncio.run(run())))
 

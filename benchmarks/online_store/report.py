@@ -1,4 +1,4 @@
-"""Results -> Markdown, ratios first, and rows for the terminal."""
+"""The results as Markdown, ratios first, and as rows for the terminal."""
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,6 +6,7 @@ from typing import Any
 
 from benchmarks.online_store.peers import PEERS, PREPARED, QUERY, STOCK
 from benchmarks.online_store.reading import READERS
+from benchmarks.reporting import machine_line, markdown_table, short
 
 Results = dict[str, Any]
 RUNS = {"again": "nothing new, s", "one in a hundred": "1 in 100 new, s"}
@@ -15,32 +16,30 @@ MATERIALISE = (
     "peak MiB", *RUNS.values(), "rows touched: whole, nothing new, 1 in 100",
 )  # fmt: skip
 READS = ("users asked for", "who", "times faster than stock", "of the bare SELECT's time", "p50 ms", "p99 ms", "calls")
-SHOWN = ("what", "users", "who", "of stock", "of bare's time", "median", "peak MiB")
+SUMMARY = ("what", "users", "who", "of stock", "of bare's time", "median", "peak MiB")
 
 
 def summary_rows(results: Results) -> list[dict[str, Any]]:
     """One row for each peer and size, as wide as a terminal."""
     rows = []
     for users, who, rate, by_query, _, _, seconds, _, peak, *_ in _materialise(results["materialise"]):
-        told = ("materialise", users, who, rate, by_query, f"{seconds} s", peak)
-        rows.append(dict(zip(SHOWN, told, strict=True)))
+        cells = ("materialise", users, who, rate, by_query, f"{seconds} s", peak)
+        rows.append(dict(zip(SUMMARY, cells, strict=True)))
     for entities, who, faster, bare, median, *_ in _reads(results["reads"]):
-        told = ("read", entities, who, faster, bare, f"{median} ms", "-")
-        rows.append(dict(zip(SHOWN, told, strict=True)))
+        cells = ("read", entities, who, faster, bare, f"{median} ms", "-")
+        rows.append(dict(zip(SUMMARY, cells, strict=True)))
     return rows
 
 
-def written(results: Results) -> str:
-    """The Markdown."""
-    machine, effort = results["machine"], results["effort"]
-    where = f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}"
+def markdown(results: Results) -> str:
+    effort = results["effort"]
     parts = [
-        f"{where}; commit {machine['commit'][:8]}{' and changes' if machine['dirty'] else ''}, {machine['date']};"
-        f" load before {machine['load_before']:.2f}; {effort['rounds']} rounds, medians",
-        "## Materialise StreamFlow's five views\n\n" + _table(MATERIALISE, _materialise(results["materialise"])),
+        f"{machine_line(results['machine'])}; {effort['rounds']} rounds, medians",
+        "## Materialise StreamFlow's five views\n\n"
+        + markdown_table(MATERIALISE, _materialise(results["materialise"])),
         f"With more than {effort['most_slow']:,} users, the stock store's rows/s are those of that many."
-        " What is not in the engine is Feast's registry, where it notes each view twice: our engine does the second.",
-        "## Read all features of random users\n\n" + _table(READS, _reads(results["reads"])),
+        " The rest is Feast's registry, in which each view is recorded twice; our engine does the second one itself.",
+        "## Read all features of random users\n\n" + markdown_table(READS, _reads(results["reads"])),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -55,25 +54,25 @@ def _materialise(runs: Sequence[Mapping[str, Any]]) -> Iterator[list[Any]]:
         for name, peer in PEERS.items():
             if (name, users) not in rates:
                 continue
-            mine = [run for run in runs if run["peer"] == name and run["users"] == users]
+            own = [run for run in runs if run["peer"] == name and run["users"] == users]
             yield [
                 f"{users:,}",
                 peer.title,
-                _short(rates[name, users] / rates[STOCK, stock]) if stock else "-",
-                *(_short(seconds[name, users] / seconds[bare, users]) for bare in (QUERY, PREPARED)),
-                _short(rates[name, users]),
-                _short(seconds[name, users]),
-                _short(statistics.median(run["engine_s"] for run in mine)) if peer.online else "-",
-                max(run["peak_mib"] for run in mine),
-                *(_short(_of(runs, mine[0], title)) for title in RUNS),
-                " / ".join(f"{mine[-1][title]['touched']:,}" for title in ("whole", *RUNS)),
+                short(rates[name, users] / rates[STOCK, stock]) if stock else "-",
+                *(short(seconds[name, users] / seconds[bare, users]) for bare in (QUERY, PREPARED)),
+                short(rates[name, users]),
+                short(seconds[name, users]),
+                short(statistics.median(run["engine_s"] for run in own)) if peer.online else "-",
+                max(run["peak_mib"] for run in own),
+                *(short(_of(runs, own[0], title)) for title in RUNS),
+                " / ".join(f"{own[-1][title]['touched']:,}" for title in ("whole", *RUNS)),
             ]
 
 
 def _of(runs: Sequence[Mapping[str, Any]], like: Mapping[str, Any], title: str) -> float:
-    """The median of the seconds of one peer's runs at one size."""
-    mine = (run[title]["seconds"] for run in runs if run["peer"] == like["peer"] and run["users"] == like["users"])
-    return statistics.median(mine)
+    """The median of the seconds of one peer at one size."""
+    own = (run for run in runs if (run["peer"], run["users"]) == (like["peer"], like["users"]))
+    return float(statistics.median(run[title]["seconds"] for run in own))
 
 
 def medians(runs: Sequence[Mapping[str, Any]]) -> dict[tuple[str, int], float]:
@@ -88,24 +87,14 @@ def _reads(runs: Sequence[Mapping[str, Any]]) -> Iterator[list[Any]]:
     times = medians(runs)
     for entities in sorted({run["entities"] for run in runs}):
         for reader, (title, _) in READERS.items():
-            mine = [run for run in runs if (run["reader"], run["entities"]) == (reader, entities)]
-            tails = [run["p99_ms"] for run in mine if run["p99_ms"]]
+            own = [run for run in runs if (run["reader"], run["entities"]) == (reader, entities)]
+            tails = [run["p99_ms"] for run in own if run["p99_ms"]]
             yield [
                 f"{entities:,}",
                 title,
-                _short(times["stock", entities] / times[reader, entities]),
-                _short(times[reader, entities] / times["wide-select", entities]),
-                _short(times[reader, entities]),
-                _short(statistics.median(tails)) if tails else "-",
-                sum(run["calls"] for run in mine),
+                short(times["stock", entities] / times[reader, entities]),
+                short(times[reader, entities] / times["wide-select", entities]),
+                short(times[reader, entities]),
+                short(statistics.median(tails)) if tails else "-",
+                sum(run["calls"] for run in own),
             ]
-
-
-def _short(value: float) -> str:
-    """Three digits."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def _table(columns: Sequence[str], rows: Iterator[list[Any]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)

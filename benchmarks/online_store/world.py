@@ -1,4 +1,4 @@
-"""Two months of StreamFlow's snapshots in PostgreSQL, and a later day on which one user in a hundred has new rows."""
+"""Writes two months of StreamFlow snapshots, and a later day on which one user in a hundred has new rows."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,13 +7,13 @@ from psycopg import sql
 
 from asof.settings import Settings, export
 from asof.use_cases import load
-from benchmarks.history import moment, write_history
+from benchmarks.offline.history import last_day, write_history
 
 MONTHS = 2
 BEGINNING = datetime(2020, 1, 1, tzinfo=UTC)
-NEWEST = datetime.combine(moment(MONTHS - 1), datetime.min.time(), UTC)
+NEWEST = datetime.combine(last_day(MONTHS - 1), datetime.min.time(), UTC)
 NEXT = NEWEST + timedelta(days=1)
-"""Up to NEWEST every user has rows; from NEXT on, one in a hundred has others."""
+"""Every user has rows up to NEWEST; one in a hundred has rows of NEXT."""
 
 CHANGED = """
 INSERT INTO {table} ({entity}, as_of, created_at, {columns})
@@ -22,7 +22,7 @@ WHERE as_of < {newest} AND abs(hashtext({entity})) % 100 = 0 ORDER BY {entity}, 
 
 
 def write_world(settings: Settings, users: int) -> None:
-    """Fills the database, and registers StreamFlow's features."""
+    """Fills the database and registers the features."""
     from training.features.materialisation.feature_registry import apply_features
 
     export(settings)

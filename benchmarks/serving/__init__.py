@@ -1,1 +1,1 @@
-"""The serving path beside its peers, in one run on one machine: `make bench ARGS=serving`."""
+"""`POST /predict` beside its peers: throughput, latency, memory and start."""

@@ -1,8 +1,8 @@
-"""The ceiling of all: the model alone, in this process, one row after the other -> a line of JSON.
+"""The model alone, in this process, one row after the other; prints a line of JSON.
 
 `python -m benchmarks.serving.bare_model FOLDER REQUESTS SECONDS COMPILED`: MLflow's folder of the model, the file of
-its requests, and that of the compiled model (empty: none). "On an array" is the model's last step on rows that the
-steps before have made already; "compiled" is all steps, as the service runs them.
+its requests, and the file of the compiled model (empty: none). "array" is the model's last step on rows prepared by the
+steps before; "compiled" is all steps, as the service runs them.
 """
 
 import json
@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from asof.inference.runtime import Onnx
-from benchmarks.serving.samples import percentiles
+from benchmarks.serving.load.samples import percentiles
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,7 @@ ROWS = 200
 
 
 def measure(folder: str, requests: str, seconds: float, compiled: str) -> dict[str, Any]:
-    """Predictions a second on a one-row frame, on a one-row array, and of the compiled model."""
+    """Predictions a second on a one-row frame, on a one-row array, and with the compiled model."""
     import mlflow
     import pandas as pd
 
@@ -34,20 +34,20 @@ def measure(folder: str, requests: str, seconds: float, compiled: str) -> dict[s
     tables = [json.loads(line)["dataframe_split"] for line in lines]
     whole = pd.DataFrame([table["data"][0] for table in tables], columns=tables[0]["columns"])
     arrays = pipeline[:-1].transform(whole)
-    places = range(len(whole))
-    told = {
-        "frame": _timed(pipeline.predict_proba, [whole[place : place + 1] for place in places], seconds),
-        "array": _timed(pipeline[-1].predict_proba, [arrays[place : place + 1] for place in places], seconds),
+    numbers = range(len(whole))
+    results = {
+        "frame": _timed(pipeline.predict_proba, [whole[number : number + 1] for number in numbers], seconds),
+        "array": _timed(pipeline[-1].predict_proba, [arrays[number : number + 1] for number in numbers], seconds),
     }
     if compiled:
         onnx = Onnx(Path(compiled).read_bytes())
-        told["compiled"] = _timed(onnx.probabilities, [_arrays(whole, place) for place in places], seconds)
-    return told
+        results["compiled"] = _timed(onnx.probabilities, [_row(whole, number) for number in numbers], seconds)
+    return results
 
 
-def _arrays(whole: "pd.DataFrame", place: int) -> dict[str, "NDArray[Any]"]:
-    """One row, as the service hands it to the model."""
-    return {name: whole[name].to_numpy()[place : place + 1] for name in map(str, whole)}
+def _row(whole: "pd.DataFrame", number: int) -> dict[str, "NDArray[Any]"]:
+    """One row as the service passes it to the model."""
+    return {name: whole[name].to_numpy()[number : number + 1] for name in map(str, whole)}
 
 
 def _timed(predict: Callable[[Any], Any], rows: list[Any], seconds: float) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""POST /predict/batch: users a second over HTTP, in both forms, beside one request for each; and what it costs those.
+"""POST /predict/batch: users a second in JSON and Arrow, beside one request for each user.
 
-Ten thousand users a batch, one client, one worker. The one-by-one figure is 32 clients of /predict on the same worker.
+Ten thousand users a batch, one client, one worker; the single requests are from 32 clients on the same worker. Also the
+latency of single requests while batches are running.
 """
 
 import http.client
@@ -17,11 +18,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from asof.settings import Settings
-from benchmarks.serving.catalogue import ASOF, catalogue
-from benchmarks.serving.driven import closed
-from benchmarks.serving.peer import Peer, Started, started
-from benchmarks.serving.usage import memory
-from benchmarks.serving.world import World, prepared
+from benchmarks.serving.measuring.driven import closed
+from benchmarks.serving.measuring.usage import memory
+from benchmarks.serving.setup.catalogue import ASOF, catalogue
+from benchmarks.serving.setup.peer import Peer, Started, started
+from benchmarks.serving.setup.world import World, prepared
 
 USERS, ROUNDS = 10_000, 5
 WINDOW = (1.0, 4.0)
@@ -51,7 +52,7 @@ def _of_peer(peer: Peer, running: Started, world: World) -> Iterator[Row]:
     one_by_one = closed(peer, running, world, 32, WINDOW)["requests_per_second"]
     alone = closed(peer, running, world, 1, WINDOW)
     for form, accept in FORMS.items():
-        _post(running.urls[0], body, accept)  # what is imported and connected once
+        _post(running.urls[0], body, accept)  # warm-up
         rounds = [_post(running.urls[0], body, accept) for _ in range(ROUNDS)]
         beside = _beside(peer, running, world, lambda accept=accept: _post(running.urls[0], body, accept))
         rate = USERS / statistics.median(seconds for seconds, _, _ in rounds)
@@ -69,7 +70,7 @@ def _of_peer(peer: Peer, running: Started, world: World) -> Iterator[Row]:
 
 
 def _beside(peer: Peer, running: Started, world: World, batch: Callable[[], Any]) -> Row:
-    """One client of /predict, while another sends batch after batch."""
+    """One client of /predict while another sends batches."""
     stop = Event()
 
     def many() -> None:
@@ -85,17 +86,17 @@ def _beside(peer: Peer, running: Started, world: World, batch: Callable[[], Any]
 
 
 def _post(predict: str, body: bytes, accept: str) -> tuple[float, float, int]:
-    """Seconds to the last byte and to the first one, and the bytes of the answer. Raises OSError where it is no 200."""
+    """Seconds to the last byte and to the first, and the size of the response. Raises OSError unless it is a 200."""
     parts = urlsplit(predict)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
     try:
         begun = perf_counter()
         connection.request("POST", f"{parts.path}/batch", body, {"Content-Type": "application/json", "Accept": accept})
-        answer = connection.getresponse()
+        response = connection.getresponse()
         first = perf_counter() - begun
-        size = sum(iter(lambda: len(answer.read(2**16)), 0))
-        if answer.status != http.HTTPStatus.OK:
-            raise OSError(f"/predict/batch answers {answer.status}")
+        size = sum(iter(lambda: len(response.read(2**16)), 0))
+        if response.status != http.HTTPStatus.OK:
+            raise OSError(f"/predict/batch answers {response.status}")
         return perf_counter() - begun, first, size
     finally:
         connection.close()

@@ -1,4 +1,4 @@
-"""How long to measure, and what."""
+"""How long to measure, and which peers."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,9 @@ CLIENTS = (1, 8, 32, 128)
 
 @dataclass(frozen=True)
 class Effort:
-    """Rounds and seconds of the closed loops, seconds of the others; `only` names peers (empty: all).
+    """Rounds and seconds of the closed loops, seconds of the other loads; `only` names peers (empty: all).
 
-    A slow peer gets up to `most_seconds` to warm up and as many to be counted, and `slow_rounds` rounds.
+    A slow peer gets up to `most_seconds` of warm-up and of measurement, and `slow_rounds` rounds.
     """
 
     rounds: int = 3

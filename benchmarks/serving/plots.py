@@ -1,4 +1,4 @@
-"""Results -> pictures: requests a second by peer, and latency against the rate that was offered."""
+"""Plots requests a second by peer, and latency by offered rate."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +37,7 @@ def draw(results: dict[str, Any], into: Path) -> None:
 
 
 def _throughput(axes: "Axes", rows: list[dict[str, Any]]) -> None:
-    """A bar for each peer at 32 clients, or at the nearest number that was measured."""
+    """A bar for each peer at 32 clients, or the nearest measured number."""
     loops = [min(row["loops"], key=lambda loop: abs(loop["clients"] - CLIENTS)) for row in rows]
     rates = [loop["requests_per_second"] for loop in loops]
     bars = axes.barh([row["title"] for row in rows], rates, color=[COLOURS[row["kind"]] for row in rows])
@@ -53,7 +53,7 @@ def _latency(axes: "Axes", title: str, rows: list[dict[str, Any]]) -> None:
     axes.set(
         title=title.replace(", ", "\n", 1),
         xlabel="requests a second offered",
-        ylabel="from the intended moment",
+        ylabel="ms from the due time",
         yscale="log",
     )
     axes.legend()

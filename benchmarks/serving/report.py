@@ -1,26 +1,27 @@
-"""Results -> Markdown, ratios first, and rows for the terminal."""
+"""The results as Markdown, ratios first, and as rows for the terminal."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from benchmarks.serving.catalogue import ASOF, EMPTY, USUAL, USUAL_ONE
-from benchmarks.serving.connection import LOST
-from benchmarks.serving.samples import UNANSWERED, UNSENT
+from benchmarks.reporting import machine_line, markdown_table, short
+from benchmarks.serving.load.connection import LOST
+from benchmarks.serving.load.samples import UNANSWERED, UNSENT
+from benchmarks.serving.setup.catalogue import ASOF, EMPTY, USUAL, USUAL_ONE
 
 Results = dict[str, Any]
-OF = {
+REFERENCES = {
     USUAL: "of usual, n_jobs=-1",
     USUAL_ONE: "of usual, n_jobs=1",
     EMPTY: "of empty BentoML",
     ASOF: "of AsOf, forest",
 }
-MEANINGS = {str(LOST): "connection lost", str(UNANSWERED): "unanswered", str(UNSENT): "no connection free"}
-TOO_FEW = {"p99_ms": 100, "p999_ms": 1000}
-"""A percentile of fewer requests than this is a dash: it would be the greatest of them, by another name."""
+STATUSES = {str(LOST): "connection lost", str(UNANSWERED): "unanswered", str(UNSENT): "no connection free"}
+MIN_REQUESTS = {"p99_ms": 100, "p999_ms": 1000}
+"""A percentile of fewer requests is a dash: it would be their maximum."""
 
 LATENCIES = {"p50_ms": "p50 ms", "p99_ms": "p99 ms", "p999_ms": "p99.9 ms"}
 COSTS = ("errors", "CPU s per 1,000", "PostgreSQL's", "the load's share of a core")
-LOOP_COLUMNS = ("peer", "clients", *OF.values(), "requests/s", *LATENCIES.values(), *COSTS)
+LOOP_COLUMNS = ("peer", "clients", *REFERENCES.values(), "requests/s", *LATENCIES.values(), *COSTS)
 START_COLUMNS = ("peer", "s to the first answer", "MiB a worker", "MiB in all")
 BARE_COLUMNS = ("model", "rows", "predictions/s", "p50 ms", "p99 ms")
 OPEN_COSTS = ("shed", "failed", "sent late by, p99 ms")
@@ -29,53 +30,46 @@ OPEN_COLUMNS = ("peer", "of its capacity", "offered/s", "accepted/s", *LATENCIES
 
 def summary_rows(results: Results) -> list[dict[str, Any]]:
     """One row for each peer and number of clients, as wide as a terminal."""
-    shown = ("peer", "clients", *OF.values(), "requests/s", "p50 ms", "p99 ms")
+    shown = ("peer", "clients", *REFERENCES.values(), "requests/s", "p50 ms", "p99 ms")
     rows = (dict(zip(LOOP_COLUMNS, row, strict=True)) for row in _loops(results))
     return [{name: row[name] for name in shown} for row in rows]
 
 
-def written(results: Results) -> str:
-    """The Markdown."""
+def markdown(results: Results) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in results["machine"]["versions"].items())
     parts = [
-        _machine(results["machine"]),
-        "## Closed loops\n\n" + _table(LOOP_COLUMNS, _loops(results)),
-        "## Start and memory\n\n" + _table(START_COLUMNS, _starts(results)),
-        "## The model alone\n\n" + _table(BARE_COLUMNS, _bare(results)),
-        "## Open loops\n\n" + _table(OPEN_COLUMNS, _open(results)),
+        f"{machine_line(results['machine'])}; {versions}",
+        "## Closed loops\n\n" + markdown_table(LOOP_COLUMNS, _loops(results)),
+        "## Start and memory\n\n" + markdown_table(START_COLUMNS, _starts(results)),
+        "## The model alone\n\n" + markdown_table(BARE_COLUMNS, _bare(results)),
+        "## Open loops\n\n" + markdown_table(OPEN_COLUMNS, _open(results)),
     ]
     for name, title in (("tail", "The tail"), ("overload", "Three times the capacity")):
         if name in results:
-            parts.append(f"## {title}\n\n" + _table(("figure", "value"), _plain(results[name])))
+            parts.append(f"## {title}\n\n" + markdown_table(("figure", "value"), _plain(results[name])))
     return "\n\n".join(parts) + "\n"
 
 
 def is_known(row: Mapping[str, Any], name: str) -> bool:
-    """Whether there are enough requests behind a percentile."""
-    return bool(row["accepted"] >= TOO_FEW.get(name, 1))
-
-
-def _machine(told: Mapping[str, Any]) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
-    commit = f"commit {told['commit'][:8]}{' and changes' if told['dirty'] else ''}"
-    where = f"{told['processor']}, {told['cores']} cores, {told['system']}, Python {told['python']}"
-    return f"{where}; {versions}; {commit}, {told['date']}; load before {told['load_before']:.2f}"
+    """Whether there are enough requests for a percentile."""
+    return bool(row["accepted"] >= MIN_REQUESTS.get(name, 1))
 
 
 def _loops(results: Results) -> Iterator[list[Any]]:
     every = [(row, loop) for row in results["closed"] for loop in row["loops"]]
     rates = {(row["name"], loop["clients"]): loop["requests_per_second"] for row, loop in every}
     for row, loop in every:
-        rate, clients = loop["requests_per_second"] or None, loop["clients"]  # nothing came in time: no rate
+        rate, clients = loop["requests_per_second"] or None, loop["clients"]  # 0: no rate
         yield [
             row["title"],
             clients,
-            *(_ratio(rate, rates.get((name, clients))) for name in OF),
-            _short(rate),
+            *(_ratio(rate, rates.get((name, clients))) for name in REFERENCES),
+            short(rate),
             *(_percentile(loop, name) for name in LATENCIES),
             _errors(loop["errors"], loop["requests"]),
-            _short(loop["cpu_s_per_1000"]),
-            _short(loop["postgres_cpu_s_per_1000"]),
-            _short(loop["generator"]["share_of_a_core"]),
+            short(loop["cpu_s_per_1000"]),
+            short(loop["postgres_cpu_s_per_1000"]),
+            short(loop["generator"]["share_of_a_core"]),
         ]
 
 
@@ -86,48 +80,36 @@ def _starts(results: Results) -> Iterator[list[Any]]:
 
 def _bare(results: Results) -> Iterator[list[Any]]:
     for variant, kinds in results["bare"].items():
-        for kind, told in kinds.items():
-            yield [variant, kind, told["requests_per_second"], told["p50_ms"], told["p99_ms"]]
+        for kind, row in kinds.items():
+            yield [variant, kind, row["requests_per_second"], row["p50_ms"], row["p99_ms"]]
 
 
 def _open(results: Results) -> Iterator[list[Any]]:
     titles = {row["name"]: row["title"] for row in results["closed"]}
     for row in results["open"]:
-        rates = (row["share"], _short(row["rate"]), _short(row["accepted_per_second"]))
+        rates = (row["share"], short(row["rate"]), short(row["accepted_per_second"]))
         percentiles = (_percentile(row, name) for name in LATENCIES)
         yield [titles[row["name"]], *rates, *percentiles, row["shed"], row["failed"], row["lag"]["p99_ms"]]
 
 
-def _plain(told: Mapping[str, Any]) -> Iterator[list[Any]]:
-    for name, value in told.items():
+def _plain(row: Mapping[str, Any]) -> Iterator[list[Any]]:
+    for name, value in row.items():
         if name == "errors":
-            yield [name, _errors(value, told["requests"])]
+            yield [name, _errors(value, row["requests"])]
         elif isinstance(value, dict):
-            yield from ([f"{name}: {part}", found] for part, found in value.items())
+            yield from ([f"{name}: {part}", each] for part, each in value.items())
         elif not isinstance(value, list):
             yield [name, value]
 
 
 def _errors(errors: Mapping[str, int], requests: int) -> str:
-    told = ", ".join(f"{count} x {MEANINGS.get(status, status)}" for status, count in errors.items())
-    return f"{told} of {requests}" if told else "0"
+    counts = ", ".join(f"{count} x {STATUSES.get(status, status)}" for status, count in errors.items())
+    return f"{counts} of {requests}" if counts else "0"
 
 
 def _percentile(row: Mapping[str, Any], name: str) -> str:
-    return _short(row[name]) if is_known(row, name) else "-"
+    return short(row[name]) if is_known(row, name) else "-"
 
 
 def _ratio(rate: float | None, of: float | None) -> str:
-    return _short(rate / of) if rate and of else "-"
-
-
-def _short(value: float | None) -> str:
-    """Three digits."""
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def _table(columns: Sequence[str], rows: Iterator[list[Any]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
+    return short(rate / of) if rate and of else "-"

@@ -1,4 +1,4 @@
-"""The whole measurement, and what it leaves: serving.json, serving.md and plots in a folder."""
+"""The whole measurement; it writes serving.json, serving.md and plots to a folder."""
 
 import json
 import os
@@ -8,26 +8,26 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from asof.settings import Settings
-from benchmarks.serving.breaking import open_loops, overload, tail
-from benchmarks.serving.catalogue import ASOF, EMPTY, USUAL, catalogue
+from benchmarks.reporting import machine
 from benchmarks.serving.effort import Effort
-from benchmarks.serving.machine import described
+from benchmarks.serving.measuring.breaking import open_loops, overload, tail
+from benchmarks.serving.measuring.rounds import Progress, bare_models, closed_loops
 from benchmarks.serving.plots import draw
-from benchmarks.serving.report import Results, summary_rows, written
-from benchmarks.serving.rounds import Progress, bare_models, closed_loops
-from benchmarks.serving.world import prepared
+from benchmarks.serving.report import Results, markdown, summary_rows
+from benchmarks.serving.setup.catalogue import ASOF, EMPTY, USUAL, catalogue
+from benchmarks.serving.setup.world import prepared
 
 
 def measure_serving(settings: Settings, into: Path, effort: Effort, progress: Progress) -> list[dict[str, Any]]:
-    """Measures every peer that the effort names, writes the results, and gives the rows for the terminal."""
+    """Measures the peers of the effort, writes the results, and returns the rows for the terminal."""
     with TemporaryDirectory() as folder:
         progress("users, features and both models")
-        results: Results = {"machine": described(), "effort": vars(effort)}
-        for part, found in _measured(settings, Path(folder), effort, progress):
-            results[part] = found
+        results: Results = {"machine": machine(), "effort": vars(effort)}
+        for part, rows in _measured(settings, Path(folder), effort, progress):
+            results[part] = rows
             into.mkdir(parents=True, exist_ok=True)
             (into / "serving.json").write_text(json.dumps(results, indent=1))
-    (into / "serving.md").write_text(written(results))
+    (into / "serving.md").write_text(markdown(results))
     draw(results, into)
     return summary_rows(results)
 

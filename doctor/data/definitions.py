@@ -39,10 +39,10 @@ def materialising(states: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def accepted(each: Sequence[Acceptance]) -> Iterator[Finding]:
-    """Definitions that somebody has accepted as the same."""
+    """Definitions that were accepted as equivalent."""
     for one in each[:MOST]:
         found = (
-            f"{one.view} counts as what {one.model} version {one.version} was trained on ({one.changes}): accepted by "
+            f"{one.view} is accepted as what {one.model} version {one.version} was trained on ({one.changes}): by "
             f"{one.who} at {one.accepted_at:%Y-%m-%d %H:%M}, because: {one.reason}"
         )
         yield note(f"accepted-definition:{one.view}", found)
@@ -57,9 +57,9 @@ def _states(connection: Connection) -> dict[str, str]:
 
 
 def unapplied(names: list[str]) -> Iterator[Finding]:
-    """What was changed in feature_repo/ and does not count yet."""
+    """What was changed in feature_repo/ and is not applied yet."""
     if names:
-        found = f"feature_repo/ defines otherwise than is registered: {listed(names)}."
+        found = f"feature_repo/ differs from what is registered: {listed(names)}."
         yield warning(
             "unapplied", found, 'eval "$(make -s env)" && cd feature_repo && feast apply  (an ingest does it too)'
         )

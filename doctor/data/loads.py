@@ -13,7 +13,7 @@ from asof.use_case import FromStore, UseCase
 from doctor.finding import Finding, error, listed, note, warning
 from doctor.given import Given
 from doctor.platforms.database import Connection, reading
-from training.data.extracts.deliveries import NAME, first_described
+from training.data.extracts.deliveries import DELIVERY_NAME, first_described
 
 INGEST = "python -m flows ingest"
 LAST = """
@@ -26,7 +26,7 @@ FROM (SELECT *, as_of > %(as_of)s AND loaded_at < %(finished)s AS passed FROM pu
 WHERE (load_id > %(load)s OR as_of > %(as_of)s) AND as_of <= %(now)s
     AND coalesce((files -> %(file)s ->> 'new_rows')::bigint, 0) > 0
 """
-"""`passed`: it was loaded already, and the store was told to show an earlier moment."""
+"""`passed`: it was loaded already, and the store was filled as of an earlier moment."""
 LOADED = "SELECT folder, as_of, known_at, files FROM public.loads ORDER BY load_id DESC"
 
 
@@ -100,7 +100,7 @@ def ingest_again(loads: Sequence[Loaded], use_cases: Iterable[UseCase]) -> str:
     if not loads:
         return INGEST
     last = loads[0]
-    alone = not NAME.fullmatch(last.folder.name)
+    alone = not DELIVERY_NAME.fullmatch(last.folder.name)
     beside = [last, *(each for each in loads if each.folder.parent == last.folder.parent and not alone)]
     days = [first_described(each.folder, each.as_of.astimezone(UTC).date()) for each in beside]
     words = [INGEST, shlex.quote(str(last.folder if alone else last.folder.parent))]
@@ -111,17 +111,17 @@ def ingest_again(loads: Sequence[Loaded], use_cases: Iterable[UseCase]) -> str:
 
 
 def behind(shown: Sequence[Shown], again: str) -> Iterator[Finding]:
-    """Loads that the online store has not seen."""
+    """Loads that are not online."""
     late = [
         f"{each.view.name} ({each.unseen})" if each.as_of else f"{each.view.name} (all)"
         for each in shown
         if each.unseen
     ]
     if late:
-        found = f"The online store is behind the snapshots; views with loads that it has not seen: {listed(late)}."
+        found = f"The online store is behind the snapshots; views with loads that are not online: {listed(late)}."
         yield error("behind", found, f"{again}  (loads nothing twice, and writes online what is new)")
     if earlier := [each.view.name for each in shown if each.passed]:
-        found = f"Views that were told to show a moment before the newest snapshot (--online-as-of): {listed(earlier)}."
+        found = f"Views filled as of a moment before the newest snapshot (--online-as-of): {listed(earlier)}."
         yield warning("earlier-moment", found, f"{again}  shows the newest again.")
 
 
@@ -130,7 +130,7 @@ def outdated(shown: Iterable[Shown], now: datetime) -> Iterator[Finding]:
     for each in shown:
         if each.newest is None or not each.view.ttl or now - each.newest <= each.view.ttl:
             continue
-        age, what = now - each.newest, "answers 503 for everybody" if each.view.refuses else "flags everybody"
+        age, what = now - each.newest, "answers 503 to every request" if each.view.refuses else "flags every answer"
         found = (
             f"The newest row of {each.view.name} is {age.days} days old (ttl {each.view.ttl.days}): the service {what}."
         )
@@ -141,9 +141,9 @@ def outdated(shown: Iterable[Shown], now: datetime) -> Iterator[Finding]:
 
 
 def interrupted(views: list[str], again: str) -> Iterator[Finding]:
-    """A view that was being written anew when its process ended: some of its users are not found."""
+    """A view whose rewriting was interrupted: some of its users are not found."""
     if views:
-        found = f"Writing {listed(views)} anew has begun and has not ended: users of it may be missing online."
+        found = f"The rewriting of {listed(views)} did not finish: users may be missing online."
         yield error("interrupted", found, f"Unless an ingest runs now: {again}")
 
 

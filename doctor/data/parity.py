@@ -47,7 +47,7 @@ def judged(use_case: str, last: Compared) -> Iterator[Finding]:
     elif last.values_past_ttl:
         found = f"{last.values_past_ttl:,} values online were older than their view's ttl {when}."
         yield warning(
-            f"parity:{use_case}", found, f"Deliver newer rows; python -m flows parity {use_case} tells whose."
+            f"parity:{use_case}", found, f"Deliver newer rows; python -m flows parity {use_case} names the users."
         )
     elif not last.users:
         yield note(f"parity:{use_case}", f"There was nothing to compare online and offline {when}.")

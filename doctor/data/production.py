@@ -20,7 +20,7 @@ from training.release.registry.tags import bento_tag, model_tag
 from training.release.registry.versions import ModelVersion
 from training.tracking.client import has_registry
 
-NOBODY = "asof-doctor-asks-for-nobody"
+NO_USER = "asof-doctor-asks-for-nobody"
 PATIENCE = 5.0
 
 
@@ -115,7 +115,7 @@ def in_step(use_case: UseCase, shown: RegistryState, mend: str) -> Iterator[Find
 def told_by_history(use_case: UseCase, report: HistoryReport, mend: str) -> Iterator[Finding]:
     """Whether the history was rewritten, and whether MLflow shows what it says."""
     for sentence in report.findings:
-        backup = "Find out who changed it; a backup of the database tells what it was."
+        backup = "Find out who changed it; a backup of the database has the original."
         yield error(f"history:{use_case.name}", f"The history of {report.model} was rewritten: {sentence}.", backup)
     if report.mlflow and report.entries:
         yield error(f"history-and-mlflow:{use_case.name}", f"{report.model}: {report.mlflow}.", mend)
@@ -161,7 +161,7 @@ def bento_in_step(given: Given, use_case: UseCase, version: ModelVersion) -> Ite
     """
     try:
         keys = trusted_keys(given.settings)
-    except AsOfError:  # told by `trusted`
+    except AsOfError:  # `trusted` reports it
         return
     yield from newest_bento(use_case, version, (_latest(given.bentos, use_case), keys))
 
@@ -195,7 +195,7 @@ async def _ask_store(settings: Settings, version: ModelVersion) -> None:
 
     reader = open_reader(settings, version.facts.contract)
     try:
-        await asyncio.wait_for(reader.read([NOBODY]), PATIENCE)
+        await asyncio.wait_for(reader.read([NO_USER]), PATIENCE)
     except OSError as wrong:
         raise FeatureStoreUnavailable(f"The online store does not answer ({type(wrong).__name__}).") from wrong
     finally:

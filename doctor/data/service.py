@@ -1,10 +1,9 @@
-"""The prediction service at its address -> ready, of our clock, and with the model that is in Production."""
+"""The prediction service at its address -> ready, and with the model that is in Production."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from doctor.clocks import clocks_apart
 from doctor.finding import Finding, error, note, warning
 from doctor.given import Given
 from doctor.http import Answer, ask, shown
@@ -25,47 +24,45 @@ def look_at_service(given: Given) -> Iterator[Finding]:
     yield from living(given.service, alive)
     if alive.status == 200:
         yield from ready(given.service, ask(given.service, "/readyz"))
-        yield from following(ask(given.service, "/model", bearer=given.bearer))
+        yield from following(ask(given.service, "/model"))
 
 
 def look_at_served_version(given: Given) -> Iterator[Finding]:
     """What the service answers with beside what the registry has in Production."""
     if given.service is None or not (given.mlflow or given.settings.postgres_url):
         return
-    told = ask(given.service, "/model", bearer=given.bearer)
-    if told.status != 200 or not isinstance(told.body, dict):  # told by `following`
+    told = ask(given.service, "/model")
+    if told.status != 200 or not isinstance(told.body, dict):  # `following` reports it
         return
     name = str(told.body.get("name"))
     yield from served_version(told.body, _of_server(given.mlflow, name) if given.mlflow else _of_database(given, name))
 
 
 def living(address: str, alive: Answer) -> Iterator[Finding]:
-    """Whether anything answers, and by which clock."""
+    """Whether anything answers."""
     if alive.status == 0:
         mend = "`make status` and the logs in ASOF_HOME/run, or `docker-compose ps`; correct --url if it is elsewhere."
         yield error("service", f"Nothing answers at {shown(address)}: {alive.trouble}.", mend)
     elif alive.status != 200:
-        found = f"{shown(address)}/livez answers {alive.status}: that is no service of ours, or it is about to end."
+        found = f"{shown(address)}/livez answers {alive.status}: it is not an AsOf service, or it is shutting down."
         yield error("service", found, "`make status`, or correct the address (ASOF_PORT, --url).")
-    if alive.clock is not None:
-        yield from clocks_apart("the prediction service", alive.clock)
 
 
 def ready(address: str, answer: Answer) -> Iterator[Finding]:
-    """The problem that /readyz tells is in /predict too; 503 without one is BentoML's own."""
+    """/predict answers with the same problem as /readyz; 503 without one is BentoML's own."""
     if answer.status == 200:
         return
     told = answer.body if isinstance(answer.body, dict) else {}
     detail = told.get("detail") or answer.trouble or "it says no more"
     found = f"{shown(address)} is not ready ({answer.status or 'no answer'}): {detail}"
-    yield error("service-not-ready", found, 'See "When something is wrong" in docs/operating.md for this problem.')
+    yield error("service-not-ready", found, "Look the code up in docs/troubleshooting.md.")
 
 
 def following(model: Answer) -> Iterator[Finding]:
-    """What GET /model says of itself, or that we are not let in."""
+    """What GET /model says of itself, or that it requires a key."""
     if model.status in (401, 403):
         yield note(
-            "service-key", f"GET /model wants a bearer key ({model.status}): which model it serves was not looked at."
+            "service-key", f"GET /model requires an API key ({model.status}): the served version was not checked."
         )
         return
     if model.status != 200 or not isinstance(model.body, dict):
@@ -75,7 +72,7 @@ def following(model: Answer) -> Iterator[Finding]:
         return
     told = model.body.get("following") or {"registry": "ok", "refused": []}
     if told["registry"] != "ok":
-        found = f"The service follows the registry and cannot ask it: {told['registry']}"
+        found = f"The service follows the registry and cannot reach it: {told['registry']}"
         yield warning("following", found, "Start MLflow, or correct ASOF_REGISTRY_URL of the service.")
     for refusal in told["refused"]:
         if told.get("in_production") == refusal["version"]:
@@ -93,14 +90,14 @@ def served_version(model: Mapping[str, Any], in_production: str | None) -> Itera
         return
     found = f"The service answers with version {serves} of {name}; in Production is version {in_production}."
     if model.get("following"):
-        yield warning("served-version", found, "Wait ASOF_FOLLOW_SECONDS; GET /model tells what it refused, and why.")
+        yield warning("served-version", found, "Wait ASOF_FOLLOW_SECONDS; GET /model shows what it refused, and why.")
     else:
         mend = "`make up` starts one that follows  (in containers: ASOF_FOLLOW=production, or a new image)"
         yield error("served-version", found, mend)
 
 
 def _of_server(address: str, name: str) -> str | None:
-    """The version in Production as MLflow's server tells it; None where it does not."""
+    """The version in Production by MLflow's server; None where it does not answer."""
     query = urlencode({"name": name, "alias": ALIAS})
     told = ask(address, f"/api/2.0/mlflow/registered-models/alias?{query}")
     return str(told.body["model_version"]["version"]) if told.status == 200 and told.body else None

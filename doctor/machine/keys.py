@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from asof.errors import ConfigurationError
-from asof.serving.access.guard import Door
+from asof.serving.access.guard import AccessGuard
 from asof.trust.signing_keys import key_id, signing_key, trusted_keys
 from doctor.finding import Finding, error, warning
 from doctor.given import Given
@@ -32,7 +32,7 @@ def look_at_keys(given: Given) -> Iterator[Finding]:
 def look_at_api_keys(given: Given) -> Iterator[Finding]:
     """What stops a service at its start."""
     try:
-        Door(given.settings).check()
+        AccessGuard(given.settings).check()
     except ConfigurationError as wrong:
         mend = "python -m flows api-keys add NAME --scope predict"  # not to unset it: then all may ask
         yield error("api-keys", str(wrong), mend)

@@ -1,4 +1,4 @@
-"""PostgreSQL -> does it let us in, of which version, with which sessions, how planned, by which clock, how full."""
+"""PostgreSQL -> is access granted; version, sessions, planner, clock, connections, roles and their grants."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,15 +10,19 @@ from psycopg.rows import TupleRow, class_row
 
 from asof.errors import ConfigurationError
 from asof.settings import Settings
-from doctor.clocks import clocks_apart
 from doctor.finding import Finding, error, note, warning
 from doctor.given import Given
 from local.embedded_postgres.databases import MLFLOW, session_trouble
+from roles.access import ROLES
+from roles.provision import wrong_grants
 
 OLDEST = 140000
 """CREATE OR REPLACE TRIGGER came with PostgreSQL 14."""
 
 READ_ONLY = {"default_transaction_read_only": "on", "statement_timeout": "5000", "lock_timeout": "2000"}
+CLOCKS_APART = 5.0
+"""Seconds."""
+GRANTS_SHOWN = 3
 Connection = psycopg.Connection[TupleRow]
 
 SEEN = """
@@ -43,7 +47,7 @@ REFUSALS = {
 
 @dataclass(frozen=True)
 class Seen:
-    """What one database tells of itself and its server; `clock` is its Unix time, later minus ours."""
+    """What one database reports of itself and its server. `clock` is its Unix time minus ours, in seconds."""
 
     name: str
     role: str
@@ -63,11 +67,11 @@ def reading(settings: Settings, name: str | None = None) -> Iterator[Connection]
 
 
 def look_at_connection(given: Given) -> Iterator[Finding]:
-    """Whether we are let in: without that nothing of the store can be looked at."""
+    """Whether a connection can be opened: without one nothing of the store can be checked."""
     if given.settings.postgres_url is None:
         what = "The embedded PostgreSQL does not run" if given.embedded else "There is no address of PostgreSQL"
-        found = f"{what}: nothing that is kept in it was looked at."
-        yield note("postgres-stopped", found, "make up  (or any command that needs it: it starts by itself)")
+        found = f"{what}: its contents were not checked."
+        yield note("postgres-stopped", found, "make up  (commands that need it start it, too)")
         return
     try:
         with reading(given.settings):
@@ -86,7 +90,7 @@ def refused(address: str, reason: str) -> Finding:
     else:
         mend = next((mend for words, mend in REFUSALS.items() if words in told), "")
     fallback = "Start it, correct ASOF_POSTGRES_URL, or unset it to use the embedded one."
-    return error("postgres", f"PostgreSQL at {address} does not let us in: {told}.", mend or fallback)
+    return error("postgres", f"PostgreSQL at {address} refuses the connection: {told}.", mend or fallback)
 
 
 def look_at_database(given: Given) -> Iterator[Finding]:
@@ -106,9 +110,11 @@ def judged(seen: Seen) -> Iterator[Finding]:
         yield error("postgres-version", found, "Upgrade the server (pg_upgrade, or dump and restore).")
     yield from planned(seen)
     if seen.connections > 0.8 * seen.most_connections:
-        found = f"{seen.connections} of {seen.most_connections} connections are taken: the next ones are refused."
+        found = f"{seen.connections} of {seen.most_connections} connections are in use: further ones will be refused."
         yield warning("connections", found, "End idle clients, lower ASOF_WORKERS, or raise max_connections.")
-    yield from clocks_apart("PostgreSQL", seen.clock)
+    if abs(seen.clock) >= CLOCKS_APART:
+        found = f"The clock of PostgreSQL is {seen.clock:+,.0f} s from this machine's: ages and `known_at` are wrong."
+        yield error("clock:PostgreSQL", found, "Synchronise both with NTP: timedatectl set-ntp true")
 
 
 def sessions(settings: Settings, name: str | None) -> Iterator[Finding]:
@@ -124,8 +130,8 @@ def planned(seen: Seen) -> Iterator[Finding]:
         return
     whom = f"ROLE {seen.role}" if "user" in seen.nestloop_source else f"DATABASE {seen.name}"
     found = (
-        f"enable_nestloop is off for all that we do (by {seen.nestloop_source}): feature_store.yaml switches it off "
-        "for Feast's joins alone, and other reads are planned worse by it."
+        f"enable_nestloop is off for every session (set by {seen.nestloop_source}): feature_store.yaml switches it off "
+        "for Feast's joins alone; other reads get worse plans."
     )
     yield warning("planner", found, f"ALTER {whom} RESET enable_nestloop")
 
@@ -137,6 +143,24 @@ def way_there(host: str, sslmode: str) -> Iterator[Finding]:
     found = f"ASOF_POSTGRES_SSLMODE={sslmode} and PostgreSQL is at {host}: what is read and written may pass in clear."
     mend = "Set ASOF_POSTGRES_SSLMODE=require (or verify-full), or keep to a private network."
     yield (note if host.isalnum() and not host.isdigit() else warning)("sslmode", found, mend)
+
+
+def look_at_grants(given: Given) -> Iterator[Finding]:
+    """Nothing where none of the roles exists, or where another database than theirs is checked."""
+    with reading(given.settings) as connection:
+        row = connection.execute(
+            "SELECT current_database(), count(*) FROM pg_roles WHERE rolname = ANY(%s)", (list(ROLES),)
+        ).fetchone()
+    if row and row[0] == "asof" and row[1]:
+        yield from deviating(wrong_grants(given.settings))
+
+
+def deviating(words: list[str]) -> Iterator[Finding]:
+    """What differs from `roles/access.py`: one finding, as one command corrects all of it."""
+    if words:
+        more = f"; and {len(words) - GRANTS_SHOWN} more" if len(words) > GRANTS_SHOWN else ""
+        found = f"PostgreSQL's roles are not as they should be: {'; '.join(words[:GRANTS_SHOWN])}{more}."
+        yield error("grants", found, "python -m flows databases  (in containers: docker-compose up databases)")
 
 
 def _seen(settings: Settings) -> Seen:

@@ -1,11 +1,7 @@
-"""What killed processes leave in PostgreSQL; what grows without end; and triggers that somebody switched off."""
+"""What killed processes leave in PostgreSQL; what keeps growing; and disabled triggers."""
 
-import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+from collections.abc import Iterator
 from pathlib import Path
-
-from psycopg import errors
 
 from doctor.finding import Finding, error, listed, note, warning
 from doctor.given import Given
@@ -16,8 +12,6 @@ MB = 1_000_000
 LARGE = 1_000 * MB
 """Bytes of Prefect's database that deserve a look: one flow run with its events is about 0.1 MB."""
 IDLE_MINUTES = 15
-GROWING = ("events", "log", "flow_run")
-"""Tables of Prefect's that grow with each run."""
 
 LEAKED = """
 SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE starts_with(tablename, 'feast_entity_df_') ORDER BY 1
@@ -36,13 +30,10 @@ SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND state LI
 UNGUARDED = """
 SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = 'append_only' AND tgenabled = 'D' ORDER BY 1
 """
-LARGEST = """
-SELECT relname, pg_total_relation_size(oid) FROM pg_class WHERE relkind = 'r' ORDER BY 2 DESC LIMIT 3
-"""
 
 
 def look_at_leftovers(given: Given) -> Iterator[Finding]:
-    """What is left behind, and who holds what up."""
+    """Every check on what killed or idle sessions leave."""
     with reading(given.settings) as connection:
         names = [[row[0] for row in connection.execute(query)] for query in (LEAKED, UNGUARDED)]
         abandoned = [row[0] for row in connection.execute(ABANDONED, (PREFIX,))]
@@ -57,8 +48,7 @@ def look_at_prefects_file(given: Given) -> Iterator[Finding]:
     """How large Prefect's database has become where it is SQLite in PREFECT_HOME."""
     file = Path(given.environment.get("PREFECT_HOME") or given.settings.home / "prefect") / "prefect.db"
     if file.is_file():
-        size = sum(each.stat().st_size for each in file.parent.glob("prefect.db*"))
-        yield from grown(str(file), size, _rows(file) if size >= LARGE else {})
+        yield from grown(str(file), sum(each.stat().st_size for each in file.parent.glob("prefect.db*")))
 
 
 def look_at_prefects_database(given: Given) -> Iterator[Finding]:
@@ -68,14 +58,8 @@ def look_at_prefects_database(given: Given) -> Iterator[Finding]:
             "SELECT pg_database_size(datname) FROM pg_database"
             " WHERE datname = 'prefect' AND has_database_privilege(datname, 'CONNECT')"
         ).fetchone()
-    if size is None or size[0] < LARGE:
-        return
-    try:
-        with reading(given.settings, "prefect") as connection:
-            largest = {name: int(each) // MB for name, each in connection.execute(LARGEST)}
-    except errors.OperationalError:
-        largest = {}
-    yield from grown("`prefect` (largest tables, MB)", int(size[0]), largest)
+    if size:
+        yield from grown("`prefect`", int(size[0]))
 
 
 def leaked_tables(names: list[str]) -> Iterator[Finding]:
@@ -93,38 +77,22 @@ def abandoned_schemas(names: list[str]) -> Iterator[Finding]:
 
 
 def idle_transactions(pids: list[str]) -> Iterator[Finding]:
-    """Somebody who holds locks and old rows and does nothing."""
+    """Sessions that hold locks and old rows and do nothing."""
     if pids:
         found = f"Sessions {listed(pids)} have been idle in a transaction for over {IDLE_MINUTES} minutes."
         yield warning("idle-transactions", found, f"End these clients, or SELECT pg_terminate_backend({pids[0]}).")
 
 
 def unguarded_tables(tables: list[str]) -> Iterator[Finding]:
-    """Tables that can be rewritten: a training set of an old moment may come out otherwise."""
+    """Tables that can be rewritten: a training set of an old moment may not come out the same."""
     if tables:
-        found = f"The trigger that refuses UPDATE and DELETE is switched off on {listed(tables)}."
+        found = f"The trigger that refuses UPDATE and DELETE is disabled on {listed(tables)}."
         mend = "; ".join(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER append_only" for table in tables)
         yield error("append-only", found, mend)
 
 
-def grown(where: str, size: int, rows: Mapping[str, int]) -> Iterator[Finding]:
+def grown(where: str, size: int) -> Iterator[Finding]:
     """Prefect keeps every run, log and event; by itself it deletes old events only."""
-    if size < LARGE:
-        return
-    largest = ", ".join(f"{name} {count:,}" for name, count in rows.items())
-    found = f"Prefect's database {where} has grown to {size / MB:,.0f} MB{f' ({largest})' if largest else ''}."
-    mend = (
-        "Let the server delete old runs: PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED=events,flow_runs and start it anew."
-    )
-    yield warning("prefect-database", found, mend)
-
-
-def _rows(file: Path) -> dict[str, int]:
-    """The number of rows of Prefect's largest tables; none where they cannot be read."""
-    newest = "SELECT max(rowid) FROM {}"  # to count the rows of a large table takes long
-    try:
-        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=2)) as connection:
-            rows = {each: connection.execute(newest.format(each)).fetchone()[0] for each in GROWING}
-    except sqlite3.Error:
-        return {}
-    return {name: count or 0 for name, count in rows.items()}
+    if size >= LARGE:
+        mend = "Let Prefect's server delete old runs: PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED=events,flow_runs"
+        yield warning("prefect-database", f"Prefect's database {where} has grown to {size / MB:,.0f} MB.", mend)

@@ -1,4 +1,4 @@
-"""MLflow -> does it answer, to our name for it, in our version; and is there a registry in its database."""
+"""MLflow -> does it answer, under the host name in use, in our version; and does its database have a registry."""
 
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -6,11 +6,10 @@ from importlib.metadata import version
 import httpx
 
 from asof.errors import ConfigurationError
-from doctor.clocks import clocks_apart
 from doctor.finding import Finding, error, note, warning
 from doctor.given import Given
 from doctor.http import ask, shown
-from training.tracking.address import QUESTION, check_tracking_address
+from training.tracking.address import PROBE, check_tracking_address
 from training.tracking.client import has_registry
 
 
@@ -21,7 +20,7 @@ def look_at_mlflow(given: Given) -> Iterator[Finding]:
 
 
 def look_at_tracking(given: Given) -> Iterator[Finding]:
-    """Every check on MLflow's database, where it is told to use one without a server."""
+    """Every check on MLflow's database, where it is used without a server."""
     uri = given.settings.tracking_uri
     if uri.startswith("http"):
         return
@@ -42,10 +41,7 @@ def served(address: str) -> Iterator[Finding]:
     except ConfigurationError as wrong:
         yield _hosts(address) if "allowed-hosts" in str(wrong) else _away(str(wrong))
         return
-    told = ask(address, QUESTION)
-    if told.clock is not None:
-        yield from clocks_apart("MLflow", told.clock)
-    if told.status == httpx.codes.UNAUTHORIZED:
+    if ask(address, PROBE).status == httpx.codes.UNAUTHORIZED:
         yield note(
             "mlflow-password", "MLflow asks for a user and a password.", "MLFLOW_TRACKING_USERNAME, ..._PASSWORD"
         )

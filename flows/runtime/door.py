@@ -20,7 +20,7 @@ def default_use_case() -> str:
 def open_places() -> Settings:
     """Settings of what needs neither a database nor a server, and starts none: BentoML finds its stores."""
     settings = Settings()
-    os.environ.update(settings.places())
+    os.environ.update(settings.platform_folders())
     return settings
 
 

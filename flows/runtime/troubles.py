@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from asof.errors import AsOfError, is_disk_trouble
+from asof.errors import AsOfError, is_disk_error
 from asof.settings import Settings
 from local.embedded_postgres import postgres
 
@@ -25,9 +25,9 @@ def disk_trouble(error: BaseException) -> str | None:
 
     None as well for an error of ours that tells it by itself.
     """
-    if isinstance(error, AsOfError) and is_disk_trouble(error):
+    if isinstance(error, AsOfError) and is_disk_error(error):
         return None
-    troubles = [each for each in _chain(error) if is_disk_trouble(each)]
+    troubles = [each for each in _chain(error) if is_disk_error(each)]
     if not troubles:
         return None
     found = troubles[-1]  # libraries wrap what the system said

@@ -160,7 +160,7 @@ def _questions(account: Account, settings: Settings, problem: UseCase, extracts:
 
 def _newest_month(extracts: Extracts, problem: UseCase) -> Path:
     deliveries = find_deliveries(extracts.folder, first=extracts.first)
-    return [each.folder for each in deliveries if (each.folder / f"{problem.extract.entities}.csv").exists()][-1]
+    return [each.folder for each in deliveries if (each.folder / f"{problem.extract.entity_table}.csv").exists()][-1]
 
 
 def _ask(client: httpx.Client, question: Question) -> httpx.Response:
@@ -171,6 +171,8 @@ def _tell_answer(say: Callable[[str], None], question: Question, answer: httpx.R
     kept = question.is_answered_by(answer.status_code, answer.json())
     say("")
     say(f"{question.title}: POST /predict {shorten(question.body, 200, placeholder=' ...')}")
-    verdict = "as the contract says" if kept else f"but the contract says {question.status} with {dict(question.holds)}"
+    verdict = (
+        "as the contract says" if kept else f"but the contract says {question.status} with {dict(question.members)}"
+    )
     say(f"HTTP {answer.status_code}, {verdict}")
     say(json.dumps(answer.json(), indent=2))

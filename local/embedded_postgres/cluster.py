@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 
 from asof.errors import ConfigurationError
+from asof.files import write_whole
 from local.embedded_postgres.binaries import Binaries
 from local.embedded_postgres.system_account import Account, make_open_folder
 
@@ -94,11 +95,7 @@ class Cluster:
             return file.read_text()
         if self.major is not None:
             raise ConfigurationError(f"{file} is missing, and {self.data} cannot be opened without it: restore it.")
-        draft = file.with_suffix(".new")
-        draft.unlink(missing_ok=True)
-        draft.touch(mode=0o600)
-        draft.write_text(secrets.token_hex(24))
-        draft.rename(file)
+        write_whole(file, secrets.token_hex(24))
         return file.read_text()
 
     def create(self, binaries: Binaries) -> None:

@@ -8,7 +8,7 @@ from psycopg import errors, sql
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
-from asof.errors import ConfigurationError, is_disk_trouble
+from asof.errors import ConfigurationError, is_disk_error
 from asof.settings import Settings
 from online_store.session import SESSION
 
@@ -49,7 +49,7 @@ def _create_and_connect(settings: Settings, name: str | None, refusal: psycopg.O
         make_database(settings, str(url.database))
         return psycopg.connect(settings.conninfo(name))
     except psycopg.OperationalError as trouble:
-        if full := next((each for each in (trouble, refusal) if is_disk_trouble(each)), None):
+        if full := next((each for each in (trouble, refusal) if is_disk_error(each)), None):
             raise ConfigurationError(
                 f"The disk of PostgreSQL at {address} takes nothing more ({reason(full)}): make room there."
             ) from None

@@ -4,7 +4,6 @@ With ASOF_POSTGRES_URL set that server is used and nothing is embedded. Without 
 loopback; a second start attaches to it, and after a crash it comes back with its data.
 """
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -17,6 +16,7 @@ from pydantic import SecretStr
 from sqlalchemy.engine import URL, make_url
 
 from asof.errors import ConfigurationError
+from asof.files import locked
 from asof.home import prepare_home, private_file, private_folder
 from asof.settings import Settings
 from local.embedded_postgres.binaries import Binaries, find_binaries, within_reach
@@ -127,8 +127,7 @@ def _least_to_enter(home: Path) -> Path:
 @contextmanager
 def _locked(settings: Settings) -> Iterator[Cluster]:
     home = private_folder(settings.home.resolve())
-    with private_file(home / "postgres.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(private_file(home / "postgres.lock")):
         cluster = _cluster(settings)
         if cluster.place.parent == home:
             cluster.account.be_let_through(home)

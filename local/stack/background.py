@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 
 from asof.errors import ConfigurationError
-from asof.home import private_file
+from asof.files import write_whole
 from asof.settings import environment_of_servers
 
 ADDRESS = "{address}"
@@ -75,10 +75,10 @@ def launch(service: Service, folder: Path, address: tuple[str, int]) -> Running:
     given = {name: value.replace(ADDRESS, draft.address) for name, value in service.environment.items()}
     words = ["-m", service.module, *service.arguments, "--host", host, "--port", str(port)]
     file = record_file(service.name, folder)
-    _write(file, draft)  # so that a process whose starter is killed now is found by its mark
+    write_whole(file, json.dumps(asdict(draft)))  # so that a process whose starter is killed now is found by its mark
     pid = _spawn(words, {**environment_of_servers(), **given, MARK: draft.mark}, log_file(service.name, folder))
     running = replace(draft, pid=pid)
-    _write(file, running)
+    write_whole(file, json.dumps(asdict(running)))
     return running
 
 
@@ -173,12 +173,6 @@ def _spawn(words: Sequence[str], environment: Mapping[str, str], log: Path) -> i
     return os.posix_spawn(
         shell[0], [*shell, str(log.parent), str(log), sys.executable, *words], environment, setsid=True
     )
-
-
-def _write(file: Path, running: Running) -> None:
-    draft = private_file(file.with_suffix(".new"))
-    draft.write_text(json.dumps(asdict(running)))
-    draft.replace(file)
 
 
 def _recorded(name: str, folder: Path) -> Running | None:

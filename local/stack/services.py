@@ -57,7 +57,7 @@ def _all(settings: Settings) -> dict[str, str]:
     One that is unset is told as empty, whatever the environment of whoever starts the service says.
     """
     values = {name: getattr(settings, name) for name in type(settings).model_fields if name != "mlflow_tracking_uri"}
-    values["answer_log"] = settings.answers
+    values["answer_log"] = settings.answer_log_file
     told = {f"ASOF_{name.upper()}": "" if value is None else _text(value) for name, value in values.items()}
     return {name: value for name, value in told.items() if name not in NOT_FOR_SERVERS} | settings.environment()
 

@@ -5,7 +5,6 @@ ends only what `up` started. Records and logs lie in `home/run`, the models that
 `home/following`.
 """
 
-import fcntl
 import logging
 import re
 import shutil
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from asof import files
 from asof.home import private_file, private_folder
 from asof.settings import Settings, export
 from local.embedded_postgres import postgres
@@ -87,7 +87,7 @@ def surroundings(settings: Settings) -> dict[str, str]:
     """
     if postgres.is_embedded(settings):
         settings = postgres.attach(settings)
-    known = settings.environment() if settings.postgres_url else settings.places()
+    known = settings.environment() if settings.postgres_url else settings.platform_folders()
     return known | prefect_address(settings) | _registry_address(settings)
 
 
@@ -196,6 +196,5 @@ def locked(settings: Settings) -> Iterator[Path]:
     """The folder of records, while nobody else starts or ends anything in it."""
     folder = run_folder(settings)
     private_folder(folder)
-    with private_file(folder / "stack.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with files.locked(private_file(folder / "stack.lock")):
         yield folder

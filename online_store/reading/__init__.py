@@ -1,1 +1,1 @@
-"""Rows out of tables: for Feast as protobufs (`reads`), for the serving path as they are (`direct_lookup`)."""
+"""Reading rows: for Feast as protobuf values (`reads`), without Feast as they are (`direct_lookup`)."""

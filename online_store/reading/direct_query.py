@@ -1,24 +1,24 @@
-"""The two queries that read several feature views in one round trip: layouts in, their text out.
+"""The SQL that reads several feature views in one round trip, without Feast.
 
-Both take one array for each join key, and look every view's rows up by its primary key.
+Both queries take one array for each join key, and look up the rows of each view by primary key.
 
-- `rows_query`: a row for each key, with all features of all views beside each other. Cheapest for few.
-- `arrays_query`: one row, of arrays: each feature of the keys that the view knows. Cheapest for many: nobody makes a
-  row or a Python object of a number. It also tells whether the layouts hold, as `check_query` does, at the same moment.
+- `rows_query` returns a row for each key, with all features of all views side by side. Cheapest for few keys.
+- `arrays_query` returns one row of arrays: each feature for the keys that the view has. Cheapest for many keys, because
+  no Python object is made of a number. It also returns the result of `check_query`, from the same snapshot.
 
-Both tell of each view's row its moment, and of an exceptional one [layout, apart], which `moments.py` reads: that some
-of its features are absent, or have moments of their own.
+Both return the timestamp of each row and, for an exceptional one, [layout, apart]: some features are absent or have
+timestamps of their own, which `moments.py` decodes.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from online_store.errors import NotOffered
-from online_store.schema.layout import APART, EVENT_TS, LAYOUT, Column, Layout, catalogue
+from online_store.errors import Unsupported
+from online_store.schema.layout import EVENT_TS, LAYOUT, OWN_MOMENTS, Column, Layout, catalogue
 from online_store.schema.names import literal, quoted
 
-ZEROS = {
+NULL_PLACEHOLDERS = {
     "bool": "false",
     "bytea": "''::bytea",
     "float4": "0::float4",
@@ -27,23 +27,21 @@ ZEROS = {
     "int8": "0::int8",
     "text": "''",
 }
-"""The types that are read, and what stands in an array where there is no value: so NumPy finds each element."""
-
-
-MOST_FIELDS = 1664
-"""PostgreSQL's limit of what a query gives."""
+"""The types that can be read, with what replaces a null in an array, so that all its elements have the same size."""
+MAX_RESULT_COLUMNS = 1664
+"""PostgreSQL's limit for a query."""
 
 
 def arrays_fit(views: int, features: int) -> bool:
-    """Whether so many can be read by one `arrays_query`."""
-    return 1 + 4 * views + 2 * features <= MOST_FIELDS
+    """Whether one `arrays_query` can return so many."""
+    return 1 + 4 * views + 2 * features <= MAX_RESULT_COLUMNS
 
 
 @dataclass(frozen=True)
 class ViewPart:
-    """One view of a lookup: its layout, and the features that are read of it, by the place that each has in the answer.
+    """One view of a lookup: its layout, and the features to read, each with its position in the result.
 
-    `features` holds only those that the table has; the others are absent everywhere.
+    `features` are those that the table has; the others are absent for every entity.
     """
 
     layout: Layout
@@ -51,13 +49,13 @@ class ViewPart:
 
     @property
     def newest(self) -> int:
-        """The layout of the newest feature read: a row from before lacks something."""
+        """The layout of the newest feature: a row of an older one lacks something."""
         return max((column.since for _, column in self.features), default=0)
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is read: the views, how many features are asked for, and the join keys as (name, PostgreSQL's type)."""
+class LookupPlan:
+    """The views to read, and the number of requested features."""
 
     parts: tuple[ViewPart, ...]
     width: int
@@ -65,7 +63,7 @@ class Plan:
 
     @cached_property
     def keys(self) -> list[tuple[str, str]]:
-        """The arrays that the query takes, in their order."""
+        """Name and PostgreSQL type of the join keys, in the order of the query's parameters."""
         return list(dict.fromkeys((key.name, key.pg_type) for part in self.parts for key in part.layout.keys))
 
     @cached_property
@@ -75,101 +73,94 @@ class Plan:
 
     @cached_property
     def complete(self) -> bool:
-        """Whether the tables have all that is asked for."""
+        """Whether the tables have all requested features."""
         return sum(len(part.features) for part in self.parts) == self.width
 
 
-def make_plan(layouts: Sequence[Layout], wanted: Sequence[tuple[str, str]], *, nan_is_null: bool) -> Plan:
-    """`wanted` names view and feature. Raises NotOffered where a feature is neither a number nor a text or the like."""
+def make_plan(layouts: Sequence[Layout], features: Sequence[tuple[str, str]], *, nan_is_null: bool) -> LookupPlan:
+    """`features` are pairs of view and feature. Raises Unsupported for a type that is not in NULL_PLACEHOLDERS."""
     parts = []
     for layout in layouts:
-        named = [(place, layout.feature(name)) for place, (view, name) in enumerate(wanted) if view == layout.view]
-        features = tuple((place, column) for place, column in named if column is not None)
-        for _, column in features:
-            if column.wrapped or column.pg_type not in ZEROS:
-                raise NotOffered(
-                    f"Feature {column.name} of {layout.view} is a {column.feast_type}: read through Feast."
+        named = [
+            (position, layout.feature(name)) for position, (view, name) in enumerate(features) if view == layout.view
+        ]
+        present = tuple((position, column) for position, column in named if column is not None)
+        for _, column in present:
+            if column.wrapped or column.pg_type not in NULL_PLACEHOLDERS:
+                raise Unsupported(
+                    f"Feature {column.name} of view {layout.view} is a {column.feast_type}: read it through Feast."
                 )
-        parts.append(ViewPart(layout, features))
-    return Plan(tuple(parts), len(wanted), nan_is_null)
+        parts.append(ViewPart(layout, present))
+    return LookupPlan(tuple(parts), len(features), nan_is_null)
 
 
-def rows_query(plan: Plan) -> str:
-    """Gives `width` values, then each view's moment, then each view's exception, then the key's place (from 1)."""
+def rows_query(plan: LookupPlan) -> str:
+    """Columns: `width` values, then each view's timestamp, each view's exception, and the key's number (from 1)."""
     values = ["NULL"] * plan.width
     for number, part in enumerate(plan.parts):
-        for place, column in part.features:
-            values[place] = _value(plan, number, column)
+        for position, column in part.features:
+            name = f"v{number}.{quoted(column.column)}"
+            values[position] = f"NULLIF({name}, 'NaN')" if plan.nan_is_null and column.is_float else name
     moments = [f"v{number}.{EVENT_TS}" for number in range(len(plan.parts))]
     exceptions = [_exception(number, part) for number, part in enumerate(plan.parts)]
     joins = [f"LEFT JOIN {_join(plan, number)}" for number in range(len(plan.parts))]
     selected = ", ".join([*values, *moments, *exceptions, "given.place::int4"])
-    return f"SELECT {selected} FROM {_given(plan)} {' '.join(joins)}"
+    return f"SELECT {selected} FROM {_keys(plan)} {' '.join(joins)}"
 
 
-def arrays_query(plan: Plan) -> str:
-    """Gives what `check_query` does; of each view places (of the keys found, from 1), moments, places of exceptions,
-    exceptions; then for each feature values, a NaN as it is, and the places of its nulls. What would be an empty array
-    is null.
+def arrays_query(plan: LookupPlan) -> str:
+    """Columns: that of `check_query`; for each view the numbers of the keys found (from 1), timestamps, numbers of
+    exceptional rows, exceptions, then for each feature values (NaN included) and the numbers of nulls. An empty array
+    is returned as null.
     """
     parts = [f"({_arrays(plan, number)}) AS a{number}" for number in range(len(plan.parts))]
     return f"SELECT * FROM ({check_query(plan)}) AS held, {', '.join(parts)}"
 
 
-def check_query(plan: Plan) -> str:
-    """Gives how many of the tables are as they were when the plan was made.
-
-    No two states of any table ever share a version.
-    """
+def check_query(plan: LookupPlan) -> str:
+    """Counts the tables that still have the layout of the plan. No two states of any table share a version."""
     layouts = [part.layout for part in plan.parts]
-    views, versions = (
-        ", ".join(literal(each.view) for each in layouts),
-        ", ".join(str(each.version) for each in layouts),
-    )
+    views = ", ".join(literal(each.view) for each in layouts)
+    versions = ", ".join(str(each.version) for each in layouts)
     where = f"project = {literal(layouts[0].project)} AND view IN ({views}) AND layout IN ({versions})"
     return f"SELECT count(*) FROM {catalogue(layouts[0].schema)} WHERE {where}"
 
 
-def _arrays(plan: Plan, number: int) -> str:
-    part, place = plan.parts[number], "given.place::int4"
+def _arrays(plan: LookupPlan, number: int) -> str:
+    part, position = plan.parts[number], "given.place::int4"
     exception, exceptional = _exception(number, part), _is_exceptional(number, part)
     arrays = [
-        f"array_agg({place})",
+        f"array_agg({position})",
         f"array_agg(v{number}.{EVENT_TS})",
-        f"array_agg({place}) FILTER (WHERE {exceptional})",
+        f"array_agg({position}) FILTER (WHERE {exceptional})",
         f"array_agg({exception}) FILTER (WHERE {exceptional})",
     ]
     for _, column in part.features:
         value = f"v{number}.{quoted(column.column)}"
-        arrays.append(f"array_agg(coalesce({value}, {ZEROS[column.pg_type]}))")
-        arrays.append(f"array_agg({place}) FILTER (WHERE {value} IS NULL)")
+        arrays.append(f"array_agg(coalesce({value}, {NULL_PLACEHOLDERS[column.pg_type]}))")
+        arrays.append(f"array_agg({position}) FILTER (WHERE {value} IS NULL)")
     named = ", ".join(f"{array} AS c{which}" for which, array in enumerate(arrays))
-    return f"SELECT {named} FROM {_given(plan)} JOIN {_join(plan, number)}"
+    return f"SELECT {named} FROM {_keys(plan)} JOIN {_join(plan, number)}"
 
 
-def _given(plan: Plan) -> str:
+def _keys(plan: LookupPlan) -> str:
     arrays = ", ".join(f"${number}::{pg_type}[]" for number, (_, pg_type) in enumerate(plan.keys, 1))
     names = ", ".join(f"k{number}" for number in range(len(plan.keys)))
     return f"unnest({arrays}) WITH ORDINALITY AS given ({names}, place)"
 
 
-def _join(plan: Plan, number: int) -> str:
+def _join(plan: LookupPlan, number: int) -> str:
     layout, keys = plan.parts[number].layout, plan.keys
     same = (f"v{number}.{quoted(key.column)} = given.k{keys.index((key.name, key.pg_type))}" for key in layout.keys)
-    return f"{layout.place} AS v{number} ON {' AND '.join(same)}"
-
-
-def _value(plan: Plan, number: int, column: Column) -> str:
-    name = f"v{number}.{quoted(column.column)}"
-    return f"NULLIF({name}, 'NaN')" if plan.nan_is_null and column.is_float else name
+    return f"{layout.full_name} AS v{number} ON {' AND '.join(same)}"
 
 
 def _is_exceptional(number: int, part: ViewPart) -> str:
-    # A row of a later layout than ours may be another table's of the same name: keyed otherwise, or of another type.
+    # A row of a later layout may be of a new table of the same name, with other keys or types.
     layout, newer = f"v{number}.{LAYOUT}", f"v{number}.{LAYOUT} > {part.layout.version}"
-    return f"{layout} < {part.newest} OR {newer} OR v{number}.{APART} IS NOT NULL"
+    return f"{layout} < {part.newest} OR {newer} OR v{number}.{OWN_MOMENTS} IS NOT NULL"
 
 
 def _exception(number: int, part: ViewPart) -> str:
-    exception = f"jsonb_build_array(v{number}.{LAYOUT}, v{number}.{APART})"
+    exception = f"jsonb_build_array(v{number}.{LAYOUT}, v{number}.{OWN_MOMENTS})"
     return f"CASE WHEN {_is_exceptional(number, part)} THEN {exception} END"

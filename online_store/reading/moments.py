@@ -1,4 +1,4 @@
-"""Moments as PostgreSQL sends them, and as features have them: in most rows one for all, in some one for each."""
+"""Timestamps as PostgreSQL sends them and as features have them: one for a whole row, or one for each feature."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -10,39 +10,39 @@ from numpy.typing import NDArray
 from psycopg import DataError
 
 from online_store.reading.direct_query import ViewPart
+from online_store.writing.copy_format import EPOCH
 
-START = datetime(2000, 1, 1, tzinfo=UTC)
-"""Where PostgreSQL counts from, in microseconds."""
-LIMIT = 2**62
-"""Beyond lie its infinities alone."""
+INFINITE = 2**62
+"""Microseconds beyond which PostgreSQL has only its infinities."""
 MOMENT = np.dtype("datetime64[us]")
 
 
 @lru_cache(maxsize=4096)
 def as_datetime(microseconds: int) -> datetime:
-    """In UTC. Raises psycopg.DataError for what no datetime can be."""
+    """In UTC. Raises psycopg.DataError for what a datetime cannot hold."""
     try:
-        return START + timedelta(microseconds=microseconds)
+        return EPOCH + timedelta(microseconds=microseconds)
     except OverflowError as error:
         raise DataError("A row's moment is beyond what Python's datetime can hold.") from error
 
 
 def as_datetime64(microseconds: NDArray[np.int64]) -> NDArray[np.datetime64]:
-    """In UTC, shape as given. Raises psycopg.DataError for an infinite one."""
-    if microseconds.size and not -LIMIT < microseconds.min() <= microseconds.max() < LIMIT:
+    """In UTC, of the same shape. Raises psycopg.DataError for an infinite timestamp."""
+    if microseconds.size and not -INFINITE < microseconds.min() <= microseconds.max() < INFINITE:
         raise DataError("A row's moment is beyond what NumPy's datetime64 can hold.")
-    return np.datetime64(START.replace(tzinfo=None), "us") + microseconds.astype("timedelta64[us]")
+    return np.datetime64(EPOCH.replace(tzinfo=None), "us") + microseconds.astype("timedelta64[us]")
 
 
 def own_moments(part: ViewPart, exception: Sequence[Any]) -> Iterator[tuple[int, datetime | None]]:
-    """Of a row that is exceptional, the features read that do not have the row's moment: each one's place and its own
-    moment, or None where the row lacks it.
+    """The features of an exceptional row that do not share its timestamp: position, and own timestamp or None (absent).
+
+    `exception` is [layout, apart] of the row.
     """
     layout: int = exception[0]
-    apart: Mapping[str, str | None] = exception[1] or {}
-    for place, column in part.features:
-        if column.name in apart:
-            told = apart[column.name]
-            yield place, None if told is None else datetime.fromisoformat(told).astimezone(UTC)
+    own: Mapping[str, str | None] = exception[1] or {}
+    for position, column in part.features:
+        if column.name in own:
+            moment = own[column.name]
+            yield position, None if moment is None else datetime.fromisoformat(moment).astimezone(UTC)
         elif column.since > layout:
-            yield place, None
+            yield position, None

@@ -1,8 +1,10 @@
-"""Arrays of keys as parameters of a query, in binary form and of one type each, whatever is in them.
+"""Arrays of keys as query parameters, in PostgreSQL's binary form.
 
-psycopg would choose int2[], int4[] or int8[] by the greatest number in the list, and so prepare one query three times.
+`KeyArray` is a parameter for psycopg, which would otherwise choose int2[], int4[] or int8[] by the largest number in
+the list and so prepare one query three times. `nullable_array` is a parameter for libpq.
 """
 
+import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +12,9 @@ from psycopg.abc import AdaptContext
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
-from online_store.writing.copy_format import array
+from online_store.errors import Unsupported
+from online_store.schema.column_types import OIDS
+from online_store.writing.copy_format import NULL, array, encoder
 
 ARRAY_OIDS: Mapping[str, int] = {
     "bool": 1000,
@@ -22,10 +26,14 @@ ARRAY_OIDS: Mapping[str, int] = {
     "float8": 1022,
     "timestamptz": 1185,
 }
+DIRECT_KEY_TYPES: Mapping[str, type] = {"bool": bool, "bytea": bytes, "int4": int, "int8": int, "text": str}
+"""The types of keys that can be looked up without Feast, with their Python types."""
+
+_array_header = struct.Struct("!iiIii").pack  # dimensions, has nulls, element type, length, first index
 
 
 class KeyArray:
-    """An array of one type of keys, encoded."""
+    """An encoded array of keys of one type."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -34,21 +42,43 @@ class KeyArray:
 _CLASSES: Mapping[str, type[KeyArray]] = {name: type(f"KeyArray_{name}", (KeyArray,), {}) for name in ARRAY_OIDS}
 
 
+class _KeyArrayDumper(Dumper):
+    format = Format.BINARY
+
+    def dump(self, obj: KeyArray) -> bytes:
+        return obj.data
+
+
 def key_array(pg_type: str, keys: Sequence[Any]) -> KeyArray:
-    """Raises struct.error, OverflowError or ValueError where a key cannot be of that type."""
+    """Raises struct.error, OverflowError or ValueError for a key that the type cannot hold."""
     return _CLASSES[pg_type](array(pg_type, keys))
 
 
 def register(context: AdaptContext) -> None:
-    """Teaches a connection these parameters."""
+    """Registers KeyArray with a connection."""
     for name, each in _CLASSES.items():
         dumper = type(f"Dumper_{name}", (_KeyArrayDumper,), {"oid": ARRAY_OIDS[name]})
         assert context.adapters is not None  # noqa: S101 - a connection has them
         context.adapters.register_dumper(each, dumper)
 
 
-class _KeyArrayDumper(Dumper):
-    format = Format.BINARY
+def direct_array_oid(pg_type: str) -> int:
+    """The OID of the array type. Raises Unsupported for keys that only Feast's interface can look up."""
+    if pg_type not in DIRECT_KEY_TYPES:
+        raise Unsupported(f"Keys of PostgreSQL type {pg_type} cannot be looked up directly: read through Feast.")
+    return ARRAY_OIDS[pg_type]
 
-    def dump(self, obj: KeyArray) -> bytes:
-        return obj.data
+
+def nullable_array(pg_type: str, keys: Sequence[Any]) -> bytes:
+    """The keys, each one that no row can have (wrong type, NUL, lone surrogate) as a null, which matches nothing."""
+    encode, python_type = encoder(pg_type), DIRECT_KEY_TYPES[pg_type]
+
+    def element(key: Any) -> bytes:
+        if not isinstance(key, python_type) or isinstance(key, bool) is not (python_type is bool):
+            return NULL
+        try:
+            return encode(key)
+        except (ValueError, struct.error):
+            return NULL
+
+    return _array_header(1, 1, OIDS[pg_type], len(keys), 1) + b"".join([element(key) for key in keys])

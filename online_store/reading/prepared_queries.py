@@ -1,8 +1,7 @@
-"""Prepared queries on one PostgreSQL connection, asked by libpq's own calls: a third of the time of a cursor.
+"""Prepared queries on one PostgreSQL connection, executed by libpq calls, in a third of the time of a cursor.
 
-The connection lives outside any transaction and serves nothing but these. A prepared statement belongs to its
-connection, and the planner is told what to do when that begins, so a pooler that hands out a connection for each
-transaction (pgbouncer's default) cannot stand between.
+The connection is used for nothing else, outside any transaction. Statements and planner settings belong to the session,
+so a pooler that assigns a connection per transaction (pgbouncer's default) cannot be used in between.
 """
 
 import asyncio
@@ -20,8 +19,8 @@ from psycopg.pq.abc import PGresult
 from online_store.session import options
 
 PLANNING = {
-    # Planning takes longer than the lookup: it is done once. The one way that is good at any size is key by key, by
-    # index; but an empty table would be read whole, and go on being read so when it is full.
+    # Planning takes longer than the lookup, so it is done once. Only a nested loop by index is good at any table size:
+    # for an empty table the planner would choose a sequential scan, and keep it when the table is full.
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
     "enable_bitmapscan": "off",
@@ -32,45 +31,45 @@ PLANNING = {
 
 
 class PreparedQueries:
-    """A connection for prepared queries. Whatever goes wrong, close it: it may be in the middle of an answer."""
+    """A connection for prepared queries. Close it after any error: it may be in the middle of a result."""
 
     def __init__(self, connection: AsyncConnection[Any]) -> None:
         self.connection, self._libpq = connection, connection.pgconn
         self._loader: Transformer | None = None
 
     @classmethod
-    async def connect(cls, conninfo: str, **session: str) -> Self:
-        """Connects; `prepare` comes next. `session`: what else PostgreSQL is to set. Raises psycopg.Error."""
-        given = conninfo_to_dict(conninfo).get("options") or ""
-        told = {"client_encoding": "UTF8", "options": options(str(given), **PLANNING, **session)}
-        return cls(await AsyncConnection.connect(make_conninfo(conninfo, **told), autocommit=True))
+    async def connect(cls, conninfo: str) -> Self:
+        """Connects; `prepare` comes next. Raises psycopg.Error."""
+        existing = str(conninfo_to_dict(conninfo).get("options") or "")
+        changed = {"client_encoding": "UTF8", "options": options(existing, **PLANNING)}
+        return cls(await AsyncConnection.connect(make_conninfo(conninfo, **changed), autocommit=True))
 
     async def prepare(self, name: bytes, query: str, types: Sequence[int] = ()) -> None:
-        """Prepares the query; `types` are the numbers of its parameters' types. Raises psycopg.Error."""
+        """`types` are the OIDs of the parameters. Raises psycopg.Error."""
         self._libpq.send_prepare(name, query.encode(), types)
         await self._result()
 
     async def ask(self, name: bytes, *parameters: bytes) -> PGresult:
-        """The answer. `parameters` are in PostgreSQL's binary form. Raises psycopg.Error."""
+        """Executes the query; `parameters` are in PostgreSQL's binary format. Raises psycopg.Error."""
         formats = [Format.BINARY] * len(parameters)
         self._libpq.send_query_prepared(name, parameters, formats, Format.BINARY)
         return await self._result()
 
-    def rows(self, answer: PGresult) -> list[tuple[Any, ...]]:
-        """All rows of an answer, with Python's values as the connection's adapters make them."""
-        self.loader.set_pgresult(answer)
-        return self.loader.load_rows(0, answer.ntuples, tuple)
+    def rows(self, result: PGresult) -> list[tuple[Any, ...]]:
+        """All rows as Python values, by the connection's adapters."""
+        self.loader.set_pgresult(result)
+        return self.loader.load_rows(0, result.ntuples, tuple)
 
     @property
     def loader(self) -> Transformer:
-        """What makes Python's values of PostgreSQL's, by the connection's adapters as they are at its first use."""
+        """Uses the adapters that the connection has at its first use."""
         if self._loader is None:
             self._loader = adapt.Transformer(self.connection)
         return self._loader
 
     @contextmanager
     def closed_on_failure(self) -> Iterator[None]:
-        """Closes the connection where the block does not end well, or is cancelled."""
+        """Closes the connection if the block raises or is cancelled."""
         try:
             yield
         except BaseException:
@@ -78,15 +77,15 @@ class PreparedQueries:
             raise
 
     def close(self) -> None:
-        """At once, whatever the server does; a query that is under way goes unanswered."""
+        """At once, without waiting for a query that is running."""
         self._libpq.finish()
 
     async def _result(self) -> PGresult:
-        """Sends what is to be sent and waits for the last result; the one before its end mark is the answer."""
+        """Sends what is buffered, and waits for the last result before the end mark."""
         loop, socket = asyncio.get_running_loop(), self._libpq.socket
         while self._libpq.flush():
             await _readiness(loop.add_writer, loop.remove_writer, socket)
-        answer: PGresult | None = None
+        last: PGresult | None = None
         while True:
             while self._libpq.is_busy():
                 await _readiness(loop.add_reader, loop.remove_reader, socket)
@@ -94,16 +93,16 @@ class PreparedQueries:
             result = self._libpq.get_result()
             if result is None:
                 break
-            answer = result
-        if answer is None or self._libpq.status == ConnStatus.BAD:
+            last = result
+        if last is None or self._libpq.status == ConnStatus.BAD:
             raise OperationalError("The server closed the connection.")
-        if answer.status not in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
-            raise error_from_result(answer)
-        return answer
+        if last.status not in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
+            raise error_from_result(last)
+        return last
 
 
 async def _readiness(add: Callable[..., Any], remove: Callable[[int], Any], socket: int) -> None:
-    """Each time anew: uvloop gives up a socket with an error after it has told of it once."""
+    """Registers again each time, because uvloop drops a socket with an error after reporting it once."""
     ready = asyncio.Event()
     add(socket, ready.set)
     try:

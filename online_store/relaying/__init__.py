@@ -1,1 +1,1 @@
-"""A materialisation from PostgreSQL to PostgreSQL, without a look at the values."""
+"""Materialisation from PostgreSQL to PostgreSQL without decoding the values."""

@@ -1,7 +1,7 @@
-"""Rows from one PostgreSQL straight to another, in COPY's binary form: a query in, counts of rows out, chunk by chunk.
+"""Transfers rows from one PostgreSQL to another by binary COPY: a query in, the number of rows of each chunk out.
 
-No value is looked at on the way. The server sends a message for each row, so a chunk ends where a row does. A chunk is
-gathered before its transaction begins: however long the source takes, no lock waits for it.
+Values are not decoded. The server sends one message per row, so a chunk ends at a row. A chunk is collected before its
+transaction begins, so that no lock is held while the source is slow.
 """
 
 import struct
@@ -19,75 +19,71 @@ from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
 from online_store.schema.layout import Layout
+from online_store.writing.copy_format import HEADER, TRAILER
 from online_store.writing.upsert import begin_chunk, copy_statement, upsert_staged
 
-ROWS = 20_000
-"""Of a chunk, unless it is full before."""
+CHUNK_ROWS, CHUNK_BYTES = 20_000, 8_000_000
+"""A chunk ends at either; the bytes are checked every BATCH_ROWS rows."""
+BATCH_ROWS = 64
+CANCEL_TIMEOUT = 5.0
+"""Seconds for cancelling a query."""
 
-BYTES, BATCH = 8_000_000, 64
-"""Bytes after which a chunk is full, and the rows after which that is looked at."""
-
-PATIENCE = 5.0
-"""Seconds to tell a server that its answer is not wanted any more."""
-
-SIGNATURE = b"PGCOPY\n\xff\r\n\0"
-HEADER = SIGNATURE + struct.pack("!ii", 0, 0)
-END = b"\xff\xff"
+SIGNATURE = HEADER[:11]
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Whole rows: how many, and their bytes in order."""
+    """Whole rows, encoded, in order."""
 
     rows: int
     blocks: tuple[bytes, ...]
 
 
 def relay(
-    source: Connection[Any], query: str, target: Connection[Any], layout: Layout, *, rows: int = ROWS
+    source: Connection[Any], query: str, target: Connection[Any], layout: Layout, *, rows: int = CHUNK_ROWS
 ) -> Generator[tuple[int, int], None, None]:
-    """Brings the query's rows into the layout's table; gives each chunk's rows, and how many of them changed something.
+    """Upserts the query's rows into the layout's table; yields rows and changed rows of each chunk.
 
-    The query gives the staging table's columns in their order and types, and each key once. `target` is in autocommit:
-    a chunk is one transaction. Raises psycopg.Error, with all chunks before in place and nothing of this one.
+    The query returns the columns of the staging table, in their order and types, and each key once. `target` is in
+    autocommit mode: a chunk is one transaction. Raises psycopg.Error, after all chunks before are committed.
     """
-    # Closed by us: an error's traceback would keep it, and its thread, for as long as somebody keeps the error.
-    with closing(_ahead(source, chunks(source, query, rows=rows))) as gathered:
-        for chunk in gathered:
-            yield chunk.rows, _bring(target, layout, chunk)
+    # Closed here, because the traceback of an error would keep the generator and its thread alive.
+    with closing(_prefetched(source, chunks(source, query, rows=rows))) as prefetched:
+        for chunk in prefetched:
+            yield chunk.rows, _upsert(target, layout, chunk)
 
 
-def _bring(target: Connection[Any], layout: Layout, chunk: Chunk) -> int:
+def _upsert(target: Connection[Any], layout: Layout, chunk: Chunk) -> int:
     with target.transaction():
         begin_chunk(target, layout)
         with target.cursor() as cursor, cursor.copy(copy_statement(layout)) as copy:
-            for block in (HEADER, *chunk.blocks, END):
+            for block in (HEADER, *chunk.blocks, TRAILER):
                 copy.write(block)
         return upsert_staged(target, layout)
 
 
-def _ahead(source: Connection[Any], coming: Iterator[Chunk]) -> Generator[Chunk, None, None]:
-    """The same chunks; while one is being worked on, a thread gathers the next, and the source's server works, too."""
+def _prefetched(source: Connection[Any], source_chunks: Iterator[Chunk]) -> Generator[Chunk, None, None]:
+    """The same chunks; a thread collects the next one while the caller works on one."""
     with ThreadPoolExecutor(1, thread_name_prefix="relay") as thread:
         try:
-            following = thread.submit(next, coming, None)
+            following = thread.submit(next, source_chunks, None)
             while (chunk := following.result()) is not None:
-                following = thread.submit(next, coming, None)
+                following = thread.submit(next, source_chunks, None)
                 yield chunk
-        except BaseException:  # also where nobody asks for more: the source's server must not go on for nobody
-            with suppress(Error):  # a server that is gone needs not be told
-                source.cancel_safe(timeout=PATIENCE)
+        except BaseException:  # GeneratorExit included: the query must not go on when its rows are no longer wanted
+            with suppress(Error):  # the server may be gone
+                source.cancel_safe(timeout=CANCEL_TIMEOUT)
             raise
 
 
-def chunks(source: Connection[Any], query: str, *, rows: int = ROWS) -> Iterator[Chunk]:
-    """The query's rows, at most so many in one chunk. Raises psycopg.Error."""
+def chunks(source: Connection[Any], query: str, *, rows: int = CHUNK_ROWS) -> Iterator[Chunk]:
+    """The query's rows, at most `rows` in a chunk. Raises psycopg.Error."""
     messages = _messages(source, query)
     blocks, count, size = list[bytes](), 0, 0
-    while batch := list(islice(messages, min(BATCH, rows - count))):
+    while batch := list(islice(messages, min(BATCH_ROWS, rows - count))):
         blocks.append(b"".join(batch))
         count, size = count + len(batch), size + len(blocks[-1])
-        if count == rows or size >= BYTES:
+        if count == rows or size >= CHUNK_BYTES:
             yield Chunk(count, tuple(blocks))
             blocks, count, size = [], 0, 0
     if count:
@@ -95,18 +91,18 @@ def chunks(source: Connection[Any], query: str, *, rows: int = ROWS) -> Iterator
 
 
 def _messages(source: Connection[Any], query: str) -> Iterator[Any]:
-    """A message for each row; by libpq's own calls, because a cursor's take twice as long."""
+    """A message for each row, by libpq calls, because a cursor takes twice as long."""
     libpq = source.pgconn
     libpq.send_query(f"COPY ({query}) TO STDOUT (FORMAT binary)".encode())
     _expect(_result(libpq), ExecStatus.COPY_OUT)
     first = True
     while (message := _message(libpq)) is not None:
-        if first:  # it bears the header, too
+        if first:  # includes the header
             first, message = False, message[_header(message) :]
-        if message and message != END:
+        if message and message != TRAILER:
             yield message
     _expect(_result(libpq), ExecStatus.COMMAND_OK)
-    while _result(libpq) is not None:  # only then the connection is free again
+    while _result(libpq) is not None:  # until then the connection is busy
         pass
 
 
@@ -130,7 +126,7 @@ def _result(libpq: PGconn) -> PGresult | None:
 
 
 def _wait(libpq: PGconn, events: int = POLLIN) -> None:
-    """Until the server has sent something; the interpreter can be interrupted meanwhile."""
+    """Until the server has sent something; a signal can interrupt it."""
     waiting = poll()
     waiting.register(libpq.socket, events)
     waiting.poll()
@@ -139,15 +135,15 @@ def _wait(libpq: PGconn, events: int = POLLIN) -> None:
 
 def _expect(result: PGresult | None, status: ExecStatus) -> None:
     if result is None:
-        raise OperationalError("The source's server closed the connection.")
+        raise OperationalError("The source closed the connection.")
     if result.status != status:
         raise error_from_result(result)
 
 
 def _header(message: Any) -> int:
-    """The header's length. Raises ValueError where this is not COPY's binary form."""
+    """The length of the header. Raises ValueError if this is not a binary COPY."""
     if bytes(message[: len(SIGNATURE)]) != SIGNATURE:
-        raise ValueError("The source's server does not send COPY's binary form.")
+        raise ValueError("The source does not send a binary COPY.")
     start = len(SIGNATURE) + 4
     (extension,) = struct.unpack("!i", message[start : start + 4])
     return start + 4 + int(extension)

@@ -1,10 +1,10 @@
-"""What a materialisation reads: a feature view and Feast's retrieval job in, one query for the transfer out, or None.
+"""The query of a materialisation: a feature view and Feast's retrieval job in, one query for the transfer out, or None.
 
-None says that only Feast's own way does it right: a view that transforms, aggregates, filters or validates, a table
-with other features than the view, a column of a type that SQL does not convert as Feast does.
+None means that only Feast's own way gives the right rows: the view transforms, aggregates, filters or validates, its
+table has other features, or SQL does not convert a column's type as Feast does.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +18,20 @@ from online_store.relaying.casts import feature_cast, key_cast, moment_cast
 from online_store.schema.layout import Column, Layout
 from online_store.schema.names import literal, quoted
 
-BEYOND = ("aggregations", "enable_validation", "feature_transformation", "filter", "offline", "source_views")
-"""What a view may have that the relay does not do."""
+UNSUPPORTED_FIELDS = (
+    "aggregations",
+    "enable_validation",
+    "feature_transformation",
+    "filter",
+    "offline",
+    "source_views",
+)
+"""Parts of a view that only Feast's engine handles."""
 
 
 @dataclass(frozen=True)
-class Job:
-    """Feast's retrieval job: its SQL, the names of its columns' parts, and whether it gives each entity once."""
+class RetrievalJob:
+    """Feast's retrieval job: its SQL, the roles of its columns, and whether it returns each entity once."""
 
     sql: str
     columns: ColumnInfo
@@ -33,26 +40,23 @@ class Job:
 
 @dataclass(frozen=True)
 class Transfer:
-    """The query of the staged columns, and one that gives no fewer entities than it, for the planner to count."""
+    """The query of the staging table's columns, and one of at least its entities, for the planner to estimate."""
 
     query: str
     entities: str
 
 
 def is_plain(view: FeatureView) -> bool:
-    """Whether rows of the view's source are the view's rows, and PostgreSQL has them."""
+    """Whether the view takes the rows of a PostgreSQL source unchanged."""
     if type(view) is not FeatureView or not view.online or not isinstance(view.source, PostgreSQLSource):
         return False
-    if any(getattr(view, each, None) for each in BEYOND):
+    if any(getattr(view, each, None) for each in UNSUPPORTED_FIELDS):
         return False
     return not any(field.vector_index for field in view.features)
 
 
-def transfer_of(source: Connection[Any], job: Job, layout: Layout, view: FeatureView) -> Transfer | None:
-    """What brings the job's rows into the layout's table. Runs it for no rows, to see its types.
-
-    Raises psycopg.Error.
-    """
+def transfer_of(source: Connection[Any], job: RetrievalJob, layout: Layout, view: FeatureView) -> Transfer | None:
+    """Runs the job's SQL with LIMIT 0, for its types. Raises psycopg.Error."""
     if {each.name for each in layout.features} != {field.name for field in view.features}:
         return None
     types = _types(source, job.sql)
@@ -60,8 +64,8 @@ def transfer_of(source: Connection[Any], job: Job, layout: Layout, view: Feature
         return None
     sources = {(job.columns.field_mapping or {}).get(name, name): name for name in types}
     casts = [
-        *(_key(each, sources, types) for each in layout.keys),
-        *(_feature(each, sources, types) for each in layout.features),
+        *(_cast(key_cast, each, sources, types) for each in layout.keys),
+        *(_cast(feature_cast, each, sources, types) for each in layout.features),
         _moment(job.columns.ts_col, types),
         _moment(job.columns.created_ts_col, types) if job.columns.created_ts_col else "NULL::timestamptz",
     ]
@@ -78,29 +82,26 @@ def _types(source: Connection[Any], sql: str) -> Mapping[str, int] | None:
     return types if len(types) == len(described) else None
 
 
-def _key(key: Column, sources: Mapping[str, str], types: Mapping[str, int]) -> str | None:
-    if key.name == DUMMY_ENTITY_ID:
+def _cast(
+    cast: Callable[[str, int, str], str | None], column: Column, sources: Mapping[str, str], types: Mapping[str, int]
+) -> str | None:
+    if column.name == DUMMY_ENTITY_ID:
         return f"{literal(DUMMY_ENTITY_VAL)}::text"
-    name = sources.get(key.name)
-    return key_cast(f"q.{quoted(name)}", types[name], key.feast_type) if name else None
-
-
-def _feature(feature: Column, sources: Mapping[str, str], types: Mapping[str, int]) -> str | None:
-    name = sources.get(feature.name)
-    return feature_cast(f"q.{quoted(name)}", types[name], feature.feast_type) if name else None
+    name = sources.get(column.name)
+    return cast(f"q.{quoted(name)}", types[name], column.feast_type) if name else None
 
 
 def _moment(name: str, types: Mapping[str, int]) -> str | None:
     return moment_cast(f"q.{quoted(name)}", types[name]) if name in types else None
 
 
-def _entities(job: Job, source: PostgreSQLSource) -> str:
+def _entities(job: RetrievalJob, source: PostgreSQLSource) -> str:
     keys = ", ".join(quoted(each) for each in job.columns.join_keys)
     return f"SELECT DISTINCT {keys} FROM {source.get_table_query_string()} AS every" if keys else "SELECT"
 
 
-def _once(job: Job) -> str:
-    """Each entity's newest row; as in Feast, a created timestamp that is not known is the oldest."""
+def _once(job: RetrievalJob) -> str:
+    """Each entity's newest row; as in Feast, an unknown created timestamp is the oldest."""
     if job.unique:
         return job.sql
     keys = [f"every.{quoted(each)}" for each in job.columns.join_keys]

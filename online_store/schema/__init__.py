@@ -1,1 +1,1 @@
-"""Feature views and their tables: names, types, layouts, and how tables are made and changed."""
+"""Feature views and their tables: names, types, layouts, and the statements that create and change tables."""

@@ -1,4 +1,4 @@
-"""Feast's types and PostgreSQL's: the name of a Feast ValueType in, the type of the column out."""
+"""The PostgreSQL type of a column for each Feast ValueType."""
 
 from collections.abc import Mapping
 
@@ -25,18 +25,18 @@ OIDS: Mapping[str, int] = {
     "float8": 701,
     "timestamptz": 1184,
 }
-"""PostgreSQL's numbers for these types, which never change; the binary form of an array names its element's."""
+"""Fixed in PostgreSQL; the binary format of an array contains its element's OID."""
 
 LIST = "_LIST"
 
 
 def postgres_type(feast_type: str) -> str:
-    """A scalar type, an array (`int8[]`), or bytea for whatever is kept as the bytes of a whole Value."""
+    """A scalar type, an array (`int8[]`), or bytea for serialized Values."""
     if feast_type in SCALARS:
         return SCALARS[feast_type]
     return "bytea" if is_wrapped(feast_type) else f"{SCALARS[feast_type.removesuffix(LIST)]}[]"
 
 
 def is_wrapped(feast_type: str) -> bool:
-    """Whether a column holds serialized Values: sets, maps, structs, JSON, UUIDs, decimals and whatever Feast adds."""
+    """Whether the column holds serialized Values: sets, maps, structs, JSON, UUIDs, decimals, and what Feast adds."""
     return feast_type.removesuffix(LIST) not in SCALARS

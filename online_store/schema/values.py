@@ -1,7 +1,7 @@
-"""Feast's Values and the columns: a Value in, a field of a COPY out; a column's Python value in, a Value out.
+"""Converts Feast's Values to fields of a COPY, and Python values of columns to Values.
 
-A column has the type that the feature is declared with. A number of another kind is taken where nothing is lost by it;
-everything else is refused with the view, the feature and the kind.
+A column has the feature's declared type. A number of another type is converted if that loses nothing; anything else
+raises InvalidValue with the view, the feature and the type.
 """
 
 import functools
@@ -12,10 +12,10 @@ from typing import Any
 
 from feast.protos.feast.types.Value_pb2 import Value
 
-from online_store.errors import UnfitValue
+from online_store.errors import InvalidValue
 from online_store.schema.column_types import LIST
 from online_store.schema.layout import Column
-from online_store.writing.copy_format import NULL, encoder, sized
+from online_store.writing.copy_format import NULL, encoder, length_prefixed
 
 NUMBERS = frozenset({"int32_val", "int64_val", "float_val", "double_val", "unix_timestamp_val"})
 ALIKE = {"PDF_BYTES": "BYTES", "IMAGE_BYTES": "BYTES"}
@@ -25,19 +25,19 @@ Maker = Callable[[Any], Value]
 
 
 def kind_of(feast_type: str) -> str:
-    """The name of the field in which a Value of that type keeps it: int64_val, string_list_val, ..."""
+    """The field of a Value for that type: int64_val, string_list_val, ..."""
     return f"{ALIKE.get(feast_type, feast_type).lower()}_val"
 
 
 def is_null(value: Value) -> bool:
-    """Whether the Value holds nothing."""
+    """Whether the Value is empty."""
     return value.WhichOneof("val") in (None, "null_val")
 
 
 def field_writer(column: Column, view: str) -> Writer:
-    """What makes a field of a COPY of a feature's Value. It raises UnfitValue."""
+    """A function that encodes a feature's Value as a field of a COPY. It raises InvalidValue."""
     if column.wrapped:
-        return lambda value: NULL if is_null(value) else sized(value.SerializeToString(deterministic=True))
+        return lambda value: NULL if is_null(value) else length_prefixed(value.SerializeToString(deterministic=True))
     expected, encode = kind_of(column.feast_type), encoder(column.pg_type)
     is_list = column.feast_type.endswith(LIST)
 
@@ -46,25 +46,25 @@ def field_writer(column: Column, view: str) -> Writer:
         if kind is None or kind == "null_val":
             return NULL
         try:
-            held = getattr(value, kind)
+            content = getattr(value, kind)
             if kind != expected:
-                held = _converted(held, kind, expected)
+                content = _converted(content, kind, expected)
             elif is_list:
-                held = held.val
-            return encode(held)
+                content = content.val
+            return encode(content)
         except (ValueError, OverflowError, struct.error) as error:
-            raise UnfitValue(
+            raise InvalidValue(
                 f"Feature {column.name} of view {view} is declared {column.feast_type}, and its column cannot hold this"
-                f" {kind}: {error or 'another kind'}."
+                f" {kind}: {error or 'of another type'}."
             ) from error
 
     return write
 
 
 def value_maker(column: Column) -> Maker:
-    """What makes a Value of what PostgreSQL gives for the column; None becomes the empty Value."""
+    """A function that makes a Value of the column's Python value; None becomes the empty Value."""
     if column.wrapped:
-        return lambda held: Value() if held is None else Value.FromString(held)
+        return lambda content: Value() if content is None else Value.FromString(content)
     kind = kind_of(column.feast_type)
     if column.feast_type.endswith(LIST):
         return functools.partial(_list_value, kind)
@@ -72,56 +72,56 @@ def value_maker(column: Column) -> Maker:
 
 
 def key_value(column: Column, value: Value) -> Any:
-    """A join key as its column has it, in Python, timestamps as seconds. Raises ValueError where it cannot be there."""
+    """A join key as a Python value, timestamps as seconds. Raises ValueError where the column cannot hold it."""
     kind = value.WhichOneof("val")
     if kind in (None, "null_val"):
         raise ValueError("it is null")
     if column.wrapped:
         return value.SerializeToString(deterministic=True)
-    held, expected = getattr(value, kind), kind_of(column.feast_type)
-    return held if kind == expected else _converted(held, kind, expected)
+    content, expected = getattr(value, kind), kind_of(column.feast_type)
+    return content if kind == expected else _converted(content, kind, expected)
 
 
-def _converted(held: Any, kind: str, expected: str) -> Any:
-    """The number, or the list of numbers, as one of another kind, where that is the same number."""
+def _converted(content: Any, kind: str, expected: str) -> Any:
+    """The number, or the list of numbers, in another type. Raises ValueError where it would not be equal."""
     if kind.endswith("_list_val") and expected.endswith("_list_val"):
         kind, expected = (each.replace("_list_val", "_val") for each in (kind, expected))
         if {kind, expected} <= NUMBERS:
-            return [_number(each, expected) for each in held.val]
+            return [_number(each, expected) for each in content.val]
     if {kind, expected} <= NUMBERS:
-        return _number(held, expected)
-    raise ValueError(f"it is no {expected}")
+        return _number(content, expected)
+    raise ValueError(f"it is not {expected}")
 
 
-def _number(held: float, expected: str) -> float:
+def _number(number: float, expected: str) -> float:
     if expected not in ("float_val", "double_val"):
-        if held != int(held):
-            raise ValueError(f"{held} is not whole")
-        return int(held)
-    real = float(held)
+        if number != int(number):
+            raise ValueError(f"{number} is not an integer")
+        return int(number)
+    real = float(number)
     kept = struct.unpack(">f", struct.pack(">f", real))[0] if expected == "float_val" else real
-    if kept != held and not math.isnan(kept):
-        raise ValueError(f"{held} would lose digits")
+    if kept != number and not math.isnan(kept):
+        raise ValueError(f"{number} would lose digits")
     return real
 
 
-def _list_value(kind: str, held: Any) -> Value:
+def _list_value(kind: str, content: Any) -> Value:
     value = Value()
-    if held is not None:
-        each = getattr(value, kind)
-        each.SetInParent()  # an empty list is not null
-        each.val.extend(held)
+    if content is not None:
+        field = getattr(value, kind)
+        field.SetInParent()  # an empty list is not null
+        field.val.extend(content)
     return value
 
 
+# Written out because a keyword by name is faster than one from a dictionary; None gives the empty Value.
 _SCALAR_MAKERS: Mapping[str, Maker] = {
-    "bool_val": lambda held: Value(bool_val=held),
-    "bytes_val": lambda held: Value(bytes_val=held),
-    "double_val": lambda held: Value(double_val=held),
-    "float_val": lambda held: Value(float_val=held),
-    "int32_val": lambda held: Value(int32_val=held),
-    "int64_val": lambda held: Value(int64_val=held),
-    "string_val": lambda held: Value(string_val=held),
-    "unix_timestamp_val": lambda held: Value(unix_timestamp_val=held),
+    "bool_val": lambda content: Value(bool_val=content),
+    "bytes_val": lambda content: Value(bytes_val=content),
+    "double_val": lambda content: Value(double_val=content),
+    "float_val": lambda content: Value(float_val=content),
+    "int32_val": lambda content: Value(int32_val=content),
+    "int64_val": lambda content: Value(int64_val=content),
+    "string_val": lambda content: Value(string_val=content),
+    "unix_timestamp_val": lambda content: Value(unix_timestamp_val=content),
 }
-"""Protobuf takes a None in a keyword for nothing: the empty Value."""

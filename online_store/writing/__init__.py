@@ -1,1 +1,1 @@
-"""Rows into tables: COPY into a staging table, and one upsert for each chunk."""
+"""Writing rows: COPY into a staging table, and one upsert for each chunk."""

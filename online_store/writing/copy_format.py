@@ -1,7 +1,7 @@
-"""PostgreSQL's binary forms: Python values in, the fields of a binary COPY out, each behind its length.
+"""Encodes Python values as length-prefixed fields of a binary COPY.
 
-Written here because psycopg's own dumpers choose by the Python value and know no timestamp outside of a datetime's
-years; a column here has one type, and a timestamp is what PostgreSQL makes of it: microseconds since 2000, in 64 bits.
+psycopg's dumpers are not used because they choose a type by the Python value, and have no timestamps outside the range
+of datetime. Here each column has one type, and a timestamp is 64 bits: microseconds since 2000, as in PostgreSQL.
 """
 
 import json
@@ -15,12 +15,12 @@ from online_store.schema.column_types import OIDS
 NULL = b"\xff\xff\xff\xff"
 HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 TRAILER = b"\xff\xff"
-BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
+EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 FIRST_SECOND, LAST_SECOND = -210_866_803_200, 9_224_318_015_999
-"""What a timestamptz can hold, in seconds since 1970."""
+"""The range of timestamptz, in seconds since 1970."""
 NOT_A_TIME = -(2**63)
-"""What Feast writes for a NaT, and what PostgreSQL calls -infinity: the same 64 bits."""
+"""Feast's value for NaT and PostgreSQL's for -infinity: the same 64 bits."""
 
 Encoder = Callable[[Any], bytes]
 _INT4, _INT8, _FLOAT4, _FLOAT8 = (struct.Struct(form).pack for form in (">ii", ">iq", ">if", ">id"))
@@ -29,19 +29,18 @@ _ARRAY = struct.Struct(">iiiii").pack
 
 
 def encoder(pg_type: str) -> Encoder:
-    """Encodes a value of that type, NULL not among them.
+    """A function that encodes a value other than NULL; timestamps are seconds since 1970.
 
-    It raises struct.error, OverflowError or ValueError for what the type cannot hold. Timestamps are seconds since
-    1970.
+    It raises struct.error, OverflowError or ValueError for what the type cannot hold.
     """
     if pg_type.endswith("[]"):
         element = pg_type.removesuffix("[]")
-        return lambda values: sized(array(element, values))
+        return lambda values: length_prefixed(array(element, values))
     return _ENCODERS[pg_type]
 
 
 def array(element: str, values: Sequence[Any]) -> bytes:
-    """An array of one dimension in binary form, without its length: what a parameter of a query is."""
+    """A one-dimensional array, not length-prefixed: the form of a query parameter."""
     if not len(values):
         return struct.pack(">iii", 0, 0, OIDS[element])
     encode = _ENCODERS[element]
@@ -49,43 +48,43 @@ def array(element: str, values: Sequence[Any]) -> bytes:
 
 
 def row(count: int, fields: Sequence[bytes]) -> bytes:
-    """One row of a COPY, of so many fields; some may come joined already."""
+    """One row of a COPY with `count` fields, some of which may be joined already."""
     return _COUNT(count) + b"".join(fields)
 
 
-def moment(value: datetime) -> bytes:
-    """A timestamptz to the microsecond; a moment without a zone is UTC."""
+def timestamp(value: datetime) -> bytes:
+    """A timestamptz; a naive datetime is UTC."""
     aware = value.replace(tzinfo=UTC) if value.tzinfo is None else value
-    return _INT8(8, (aware - BEGINNING) // MICROSECOND)
+    return _INT8(8, (aware - EPOCH) // MICROSECOND)
 
 
 def jsonb(value: Any) -> bytes:
-    """A jsonb, of the only version there is."""
-    return sized(b"\x01" + json.dumps(value).encode())
+    """Version 1 of jsonb, the only one."""
+    return length_prefixed(b"\x01" + json.dumps(value).encode())
 
 
-def sized(data: bytes) -> bytes:
-    """The bytes behind their length."""
+def length_prefixed(data: bytes) -> bytes:
+    """The bytes after their length in four bytes."""
     return _LENGTH(len(data)) + data
 
 
 def _text(value: str) -> bytes:
     if "\x00" in value:
-        raise ValueError("PostgreSQL keeps no NUL in a text")
-    return sized(value.encode())
+        raise ValueError("PostgreSQL's text cannot contain NUL")
+    return length_prefixed(value.encode())
 
 
 def _seconds(value: int) -> bytes:
     if value == NOT_A_TIME:
         return _INT8(8, NOT_A_TIME)
     if not FIRST_SECOND <= value <= LAST_SECOND:
-        raise OverflowError(f"{value} seconds since 1970 is no moment that PostgreSQL keeps")
-    return _INT8(8, (value - int(BEGINNING.timestamp())) * 1_000_000)
+        raise OverflowError(f"{value} seconds since 1970 is out of the range of timestamptz")
+    return _INT8(8, (value - int(EPOCH.timestamp())) * 1_000_000)
 
 
 _ENCODERS: Mapping[str, Encoder] = {
     "bool": lambda value: b"\x00\x00\x00\x01\x01" if value else b"\x00\x00\x00\x01\x00",
-    "bytea": sized,
+    "bytea": length_prefixed,
     "float4": lambda value: _FLOAT4(4, value),
     "float8": lambda value: _FLOAT8(8, value),
     "int4": lambda value: _INT4(4, value),

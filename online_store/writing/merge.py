@@ -1,35 +1,38 @@
-"""The statement that merges rows feature by feature: for partial rows, and for whole ones onto rows that stand apart.
+"""The statement that merges rows feature by feature: partial rows, and complete ones into rows with own timestamps.
 
-`apart` of a row says for which features its event_ts does not speak: {feature: that feature's own moment, or null
-where it is absent}. A staged partial row uses the same form to say which features it does not give. Each feature is
-taken where it is newer than what the row holds; the row's event_ts becomes the greatest moment of all, and every other
-stands apart.
+The column `apart` of a row holds the features that do not share its event_ts: {feature: its own timestamp, or null
+where it is absent}. A staged partial row has a null there for each feature that it lacks. A staged feature replaces an
+older one; the row's event_ts becomes the latest timestamp of all features, and `apart` has those that differ.
 """
 
-from online_store.schema.layout import APART, CREATED_TS, EVENT_TS, LAYOUT, Column, Layout
+from online_store.schema.layout import CREATED_TS, EVENT_TS, LAYOUT, OWN_MOMENTS, Column, Layout
 from online_store.schema.names import literal, quoted
 
 
-def merge_statement(layout: Layout, staged: str, *, onto_apart: bool = False) -> str:
-    """INSERT .. ON CONFLICT for the rows of `staged`; with `onto_apart` whole rows, only onto rows that stand apart, or
-    that lack features which came after them.
+def merge_statement(layout: Layout, staged: str, *, only_exceptional: bool = False) -> str:
+    """INSERT .. ON CONFLICT for the rows of `staged`.
+
+    With `only_exceptional` these are complete rows, merged only into rows with own timestamps or without later
+    features.
     """
-    keys = ", ".join(quoted(each.column) for each in layout.keys)
+    keys = [quoted(each.column) for each in layout.keys]
     values = [*(quoted(each.column) for each in layout.features), EVENT_TS, CREATED_TS]
-    given = [*values, "NULL::jsonb" if onto_apart else APART]
-    which = f" WHERE EXISTS (SELECT FROM {layout.place} AS held WHERE {_same_key(layout)})" if onto_apart else ""
-    targets = ", ".join([keys, *values, APART, LAYOUT])
+    selected = [*keys, *values, "NULL::jsonb" if only_exceptional else OWN_MOMENTS]
+    which = (
+        f" WHERE EXISTS (SELECT FROM {layout.full_name} AS held WHERE {_same_key(layout)})" if only_exceptional else ""
+    )
+    changed = ", ".join([*values, LAYOUT, OWN_MOMENTS])
     return (
-        f"INSERT INTO {layout.place} AS held ({targets})"
-        f" SELECT {', '.join([keys, *given])}, {layout.version} FROM {staged} AS staged{which} ORDER BY {keys}"
-        f" ON CONFLICT ({keys}) DO UPDATE SET ({', '.join([*values, LAYOUT, APART])}) = (SELECT {_merged(layout)})"
+        f"INSERT INTO {layout.full_name} AS held ({', '.join([*keys, *values, OWN_MOMENTS, LAYOUT])})"
+        f" SELECT {', '.join(selected)}, {layout.version} FROM {staged} AS staged{which} ORDER BY {', '.join(keys)}"
+        f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET ({changed}) = (SELECT {_merged(layout)})"
         f" WHERE (SELECT {_something_changes(layout)})"
     )
 
 
 def _same_key(layout: Layout) -> str:
     keys = " AND ".join(f"held.{quoted(each.column)} = staged.{quoted(each.column)}" for each in layout.keys)
-    return f"(held.{APART} IS NOT NULL OR held.{LAYOUT} < {layout.newest}) AND {keys}"
+    return f"(held.{OWN_MOMENTS} IS NOT NULL OR held.{LAYOUT} < {layout.newest}) AND {keys}"
 
 
 def _merged(layout: Layout) -> str:
@@ -60,14 +63,14 @@ def _something_changes(layout: Layout) -> str:
         f" OR held.{column} IS DISTINCT FROM excluded.{column} OR created.later)"
         for number, column in enumerate(quoted(each.column) for each in layout.features)
     )
-    # The same values of the same moment, created later, count: or what was created between the two would replace them.
+    # A later created_ts alone is a change: otherwise a row created between the two would replace this one.
     latest = f"greatest(excluded.{CREATED_TS}, held.{CREATED_TS}) IS DISTINCT FROM held.{CREATED_TS}"
     created = f"(SELECT excluded.{EVENT_TS} = held.{EVENT_TS} AND {latest} AS later) AS created"
     return " OR ".join(f"({each})" for each in changes) + f" FROM {_steps(layout)}, {created}"
 
 
 def _steps(layout: Layout) -> str:
-    """For each feature: the moment that the row holds (null: absent), whether it is taken, the moment that it gets."""
+    """For each feature: its current timestamp (null: absent), whether it is replaced, and its new timestamp."""
     numbered = list(enumerate(layout.features))
     was = ", ".join(f"{_held_moment(each)} AS f{number}" for number, each in numbered)
     takes = ", ".join(f"{_is_taken(each, number)} AS f{number}" for number, each in numbered)
@@ -81,16 +84,16 @@ def _steps(layout: Layout) -> str:
 def _held_moment(feature: Column) -> str:
     name = literal(feature.name)
     return (
-        f"CASE WHEN held.{APART} ? {name} THEN (held.{APART} ->> {name})::timestamptz"
+        f"CASE WHEN held.{OWN_MOMENTS} ? {name} THEN (held.{OWN_MOMENTS} ->> {name})::timestamptz"
         f" WHEN held.{LAYOUT} >= {feature.since} THEN held.{EVENT_TS} END"
     )
 
 
 def _is_taken(feature: Column, number: int) -> str:
-    """Given, and not older. The row's created_ts speaks only for features of the row's own moment."""
-    given = f"(excluded.{APART} ? {literal(feature.name)}) IS NOT TRUE"
+    """Present and not older. created_ts decides a tie only for features that share the row's event_ts."""
+    present = f"(excluded.{OWN_MOMENTS} ? {literal(feature.name)}) IS NOT TRUE"
     tie = (
         f"excluded.{EVENT_TS} = was.f{number} AND (was.f{number} <> held.{EVENT_TS}"
         f" OR (excluded.{CREATED_TS} >= held.{CREATED_TS}) IS NOT FALSE)"
     )
-    return f"({given} AND (was.f{number} IS NULL OR excluded.{EVENT_TS} > was.f{number} OR {tie}))"
+    return f"({present} AND (was.f{number} IS NULL OR excluded.{EVENT_TS} > was.f{number} OR {tie}))"

@@ -1,7 +1,7 @@
-"""Rows to write: Feast's rows in, groups out of which each is one upsert: distinct keys, and all whole or all partial.
+"""Groups Feast's rows, for one upsert a group: with distinct keys, and either all complete or all partial.
 
-The order of rows that share a key is kept as if they were written one by one. Of those that give the same features only
-the one that would win is kept; others go into a later group.
+The result is as if rows with the same key were written one after another. Of those with the same features only the one
+that wins is kept; others go into a later group.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,19 +18,19 @@ from online_store.schema.values import field_writer
 from online_store.writing import copy_format
 from online_store.writing.copy_format import NULL
 
-Written = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
-"""A row as Feast hands it in: entity key, values, event and created timestamps."""
+FeastRow = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
+"""Entity key, values, event and created timestamps."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row to write: its key and its timestamps encoded. `given` is None where all features are given."""
+    """A row with its key and its timestamps encoded. `present` are the features that it has; None: all."""
 
     key: bytes
     values: Mapping[str, Value]
     event_ts: bytes
     created_ts: bytes
-    given: frozenset[str] | None
+    present: frozenset[str] | None
 
 
 @dataclass(frozen=True)
@@ -41,21 +41,20 @@ class Group:
     rows: Sequence[Row]
 
 
-def groups(layout: Layout, written: Iterable[Written]) -> list[Group]:
-    """Raises UnfitValue for a key that cannot be one."""
+def group_rows(layout: Layout, rows: Iterable[FeastRow]) -> list[Group]:
+    """Raises InvalidValue for an invalid key."""
     names = frozenset(each.name for each in layout.features)
     waves: list[dict[Key, Row]] = []
     last: dict[Key, int] = {}
-    for entity, values, event_ts, created_ts in written:
-        given = names & values.keys()
-        if not given:
+    for entity, values, event_ts, created_ts in rows:
+        present = names & values.keys()
+        if not present:
             continue
         key, fields = key_fields(layout, entity)
-        # Where a source's row has none, Feast hands on pandas' NaT, which does not equal itself.
-        created = NULL
-        if created_ts is not None and created_ts == created_ts:
-            created = copy_format.moment(created_ts)
-        row = Row(fields, values, copy_format.moment(event_ts), created, None if len(given) == len(names) else given)
+        # Without a created timestamp, Feast passes None or pandas' NaT, which does not equal itself.
+        created = NULL if created_ts is None or created_ts != created_ts else copy_format.timestamp(created_ts)
+        event = copy_format.timestamp(event_ts)
+        row = Row(fields, values, event, created, None if len(present) == len(names) else present)
         wave = last.get(key)
         if wave is not None and _comparable(waves[wave][key], row):
             waves[wave][key] = _winner(waves[wave][key], row)
@@ -64,48 +63,44 @@ def groups(layout: Layout, written: Iterable[Written]) -> list[Group]:
         if wave == len(waves):
             waves.append({})
         waves[wave][key] = row
-    return [group for wave in waves for group in _by_kind(wave.values())]
+    return [group for wave in waves for group in _by_completeness(wave.values())]
 
 
-def encoded(layout: Layout) -> Callable[[Row], bytes]:
-    """What makes of a row one of a COPY into the staging table. It raises UnfitValue."""
+def row_encoder(layout: Layout) -> Callable[[Row], bytes]:
+    """A function that encodes a row for the COPY into the staging table. It raises InvalidValue."""
     columns = [(each.name, field_writer(each, layout.view)) for each in layout.features]
     count = len(layout.keys) + len(columns) + 2
     null = Value()
 
-    def whole(row: Row) -> bytes:
+    def complete(row: Row) -> bytes:
         values = row.values
         fields = [write(values[name]) for name, write in columns]
         return copy_format.row(count, [row.key, *fields, row.event_ts, row.created_ts])
 
     def partial(row: Row) -> bytes:
         fields = [write(row.values.get(name, null)) for name, write in columns]
-        absent = copy_format.jsonb({name: None for name, _ in columns if name not in (row.given or ())})
+        absent = copy_format.jsonb({name: None for name, _ in columns if name not in (row.present or ())})
         return copy_format.row(count + 1, [row.key, *fields, row.event_ts, row.created_ts, absent])
 
-    return lambda row: whole(row) if row.given is None else partial(row)
+    return lambda row: complete(row) if row.present is None else partial(row)
 
 
 def _comparable(one: Row, other: Row) -> bool:
     """Whether it is known which of two rows wins, whatever the table holds."""
-    return one.given == other.given and (one.created_ts == NULL) == (other.created_ts == NULL)
+    return one.present == other.present and (one.created_ts == NULL) == (other.created_ts == NULL)
 
 
 def _winner(one: Row, other: Row) -> Row:
-    """The later row wins unless it is older."""
+    """The other, unless it is older."""
     return one if _age(other) < _age(one) else other
 
 
-def _age(row: Row) -> tuple[int, int]:
-    return _number(row.event_ts), _number(row.created_ts)
+def _age(row: Row) -> tuple[int, ...]:
+    return tuple(int.from_bytes(field[4:], "big", signed=True) for field in (row.event_ts, row.created_ts))
 
 
-def _number(field: bytes) -> int:
-    return int.from_bytes(field[4:], "big", signed=True)
-
-
-def _by_kind(rows: Iterable[Row]) -> list[Group]:
-    kinds: dict[bool, list[Row]] = {}
+def _by_completeness(rows: Iterable[Row]) -> list[Group]:
+    groups: dict[bool, list[Row]] = {}
     for row in rows:
-        kinds.setdefault(row.given is not None, []).append(row)
-    return [Group(partial, found) for partial, found in kinds.items()]
+        groups.setdefault(row.present is not None, []).append(row)
+    return [Group(partial, each) for partial, each in groups.items()]

@@ -1,7 +1,7 @@
-"""What Feast writes: rows in, chunks of them in the table, each chunk one transaction or none.
+"""Feast's writes: rows in chunks, each chunk in one transaction.
 
-A chunk that meets a changed table or a lost connection is written again from its beginning: what was written twice is
-as if it were written once.
+A chunk that meets a changed table or a lost connection is written again from its start: writing rows twice has the same
+result as writing them once.
 """
 
 import logging
@@ -9,105 +9,97 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from psycopg import Connection, OperationalError
+from psycopg import Connection
 
-from online_store.errors import LayoutMoved, UnfitValue
-from online_store.pool import Address, ThreadPool, is_lost
+from online_store.errors import InvalidValue, LayoutChanged
+from online_store.pool import Address, ThreadPool, attempts
 from online_store.pools import Pools
-from online_store.reading.lookup import MOVED
 from online_store.schema.layout import Layout
-from online_store.schema.layouts import KnownLayouts, View
+from online_store.schema.layout_cache import LayoutCache, ViewKey
 from online_store.writing.copy_format import HEADER, TRAILER
-from online_store.writing.rows import Group, Written, encoded, groups
+from online_store.writing.rows import FeastRow, Group, group_rows, row_encoder
 from online_store.writing.upsert import STAGED, begin_chunk, copy_statement, upsert_staged
 
 logger = logging.getLogger("online_store")
 
-CHUNK = 10_000
-"""Rows of a transaction at most."""
-BUFFER = 1 << 20
-"""Bytes that are gathered before they are sent."""
-ATTEMPTS = 5
+CHUNK_ROWS = 10_000
+"""At most, in one transaction."""
+BUFFER_BYTES = 1 << 20
+"""Collected before they are sent."""
 
 
 class Writer:
-    """Writes by the pools and the layouts that it is given."""
+    """Thread-safe, as its pools and its layouts are."""
 
-    def __init__(self, pools: Pools, layouts: KnownLayouts) -> None:
+    def __init__(self, pools: Pools, layouts: LayoutCache) -> None:
         self._pools, self._layouts = pools, layouts
-        self._told: set[tuple[View, str]] = set()
+        self._reported: set[tuple[ViewKey, str]] = set()
 
     def write(
-        self, address: Address, view: View, *, rows: Sequence[Written], progress: Callable[[int], Any] | None
+        self, address: Address, view: ViewKey, *, rows: Sequence[FeastRow], progress: Callable[[int], Any] | None
     ) -> None:
-        """Calls `progress` with the number of rows of each chunk that is in the table.
+        """Calls `progress` with the number of rows of each chunk after its commit.
 
-        Raises NoLayout, UnfitValue, and psycopg.Error where the server is away.
+        Raises NoLayout, InvalidValue, and psycopg.Error where the server is down.
         """
-        left = iter(rows)
-        while chunk := list(islice(left, CHUNK)):
+        remaining = iter(rows)
+        while chunk := list(islice(remaining, CHUNK_ROWS)):
             self._write_chunk(address, view, chunk)
             if progress is not None:
                 progress(len(chunk))
 
-    def _write_chunk(self, address: Address, view: View, chunk: Sequence[Written]) -> None:
+    def _write_chunk(self, address: Address, view: ViewKey, chunk: Sequence[FeastRow]) -> None:
         pool = self._pools.for_threads(address)
-        for left in reversed(range(ATTEMPTS)):
-            try:
-                with pool.connection() as connection:
-                    layout = self._layouts.get(connection, view)
-                    self._tell_unknown(view, layout, chunk[0])
-                    _write_groups(connection, layout, groups(layout, chunk))
-                    return
-            except (LayoutMoved, *MOVED):
-                self._layouts.forget(view)
-                if not left:
-                    raise
-            except UnfitValue:
-                if not left or self._is_current(pool, view):
-                    raise
-            except OperationalError as error:
-                if not (left and is_lost(error)):
-                    raise
-                pool.drop()
+        for attempt in attempts(pool, lambda: self._layouts.forget(view)):
+            with attempt:
+                try:
+                    with pool.connection() as connection:
+                        layout = self._layouts.get(connection, view)
+                        self._report_unknown(view, layout, chunk[0])
+                        _write_groups(connection, layout, group_rows(layout, chunk))
+                        return
+                except InvalidValue as error:
+                    if self._is_current(pool, view):
+                        raise
+                    raise LayoutChanged(f"The table of view {view[2]} has changed.") from error
 
-    def _is_current(self, pool: ThreadPool, view: View) -> bool:
-        """Whether the layout that a value did not fit is still the table's; reads it again."""
+    def _is_current(self, pool: ThreadPool, view: ViewKey) -> bool:
+        """Whether the cached layout is still the table's; reads it again."""
         with pool.connection() as connection:
-            before = self._layouts.get(connection, view)
+            cached = self._layouts.get(connection, view)
             self._layouts.forget(view)
-            return self._layouts.get(connection, view) == before
+            return self._layouts.get(connection, view) == cached
 
-    def _tell_unknown(self, view: View, layout: Layout, row: Written) -> None:
-        """Once for each: a writer that has not heard of a change yet still gives what was dropped."""
-        for name in row[1].keys() - {each.name for each in layout.features} - {each.name for each in layout.keys}:
-            if (view, name) not in self._told:
-                self._told.add((view, name))
+    def _report_unknown(self, view: ViewKey, layout: Layout, row: FeastRow) -> None:
+        """Logs each feature once: a writer that has not heard of a change yet still sends what was dropped."""
+        for name in row[1].keys() - {each.name for each in (*layout.features, *layout.keys)}:
+            if (view, name) not in self._reported:
+                self._reported.add((view, name))
                 logger.warning("View %s has no feature %s in the online store: its values are left out.", view[2], name)
 
 
-def _write_groups(connection: Connection[Any], layout: Layout, of_chunk: Sequence[Group]) -> None:
-    """One transaction. Raises LayoutMoved and UnfitValue."""
+def _write_groups(connection: Connection[Any], layout: Layout, groups: Sequence[Group]) -> None:
+    """In one transaction. Raises LayoutChanged and InvalidValue."""
     with connection.transaction():
-        for group in of_chunk:
-            # Of several groups only each one's keys are in order: no other may write meanwhile.
-            begin_chunk(connection, layout, partial=group.partial, alone=len(of_chunk) > 1)
+        for group in groups:
+            # Keys are in order only within a group: with several, other writers must wait to avoid a deadlock.
+            begin_chunk(connection, layout, partial=group.partial, exclusive=len(groups) > 1)
             with connection.cursor().copy(copy_statement(layout, partial=group.partial)) as copy:
                 for buffer in _buffers(layout, group):
                     copy.write(buffer)
             upsert_staged(connection, layout, partial=group.partial)
-            if len(of_chunk) > 1:
+            if len(groups) > 1:
                 connection.execute(f"DROP TABLE {STAGED}".encode())
 
 
 def _buffers(layout: Layout, group: Group) -> Iterator[bytes]:
-    encode = encoded(layout)
-    gathered, size = [HEADER], len(HEADER)
+    encode = row_encoder(layout)
+    parts, size = [HEADER], len(HEADER)
     for row in group.rows:
         data = encode(row)
-        gathered.append(data)
+        parts.append(data)
         size += len(data)
-        if size >= BUFFER:
-            yield b"".join(gathered)
-            gathered, size = [], 0
-    yield b"".join([*gathered, TRAILER])
+        if size >= BUFFER_BYTES:
+            yield b"".join(parts)
+            parts, size = [], 0
+    yield b"".join([*parts, TRAILER])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from asof.errors import ConfigurationError
-from asof.home import UNUSABLE, prepare_home, private_file, private_folder
+from asof.home import RESERVED_CHARACTERS, prepare_home, private_file, private_folder
 from asof.settings import Settings
 
 
@@ -59,7 +59,7 @@ def test_what_an_owner_may_not_do_stays_so_and_what_was_written_stays(tmp_path: 
     assert private_file(tmp_path / "new").read_bytes() == b""
 
 
-@pytest.mark.parametrize("bad", [*sorted(UNUSABLE), "\n", "\x7f"])
+@pytest.mark.parametrize("bad", [*sorted(RESERVED_CHARACTERS), "\n", "\x7f"])
 def test_a_path_that_not_every_platform_can_have_is_named_before_it_is_made(tmp_path: Path, bad: str) -> None:
     with pytest.raises(ConfigurationError, match="set ASOF_HOME to a folder without it") as raised:
         prepare_home(home(tmp_path / f"ho{bad}me"))
@@ -70,7 +70,9 @@ def test_a_path_that_not_every_platform_can_have_is_named_before_it_is_made(tmp_
 @pytest.mark.parametrize("below", ["file", "file/home", "/proc/home", "/dev/null/home"])
 def test_a_home_that_cannot_be_is_told_with_the_next_step(tmp_path: Path, below: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigurationError, match=r"cannot be written \(.+\): make room or change its owner") as raised:
+    with pytest.raises(
+        ConfigurationError, match=r"cannot be written \(.+\): free disk space, change its owner"
+    ) as raised:
         prepare_home(home(tmp_path / below))
     assert str(tmp_path / below) in str(raised.value)
 

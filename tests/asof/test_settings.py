@@ -48,9 +48,11 @@ def test_what_bentoml_keeps_lies_below_the_home_unless_another_place_is_set(
 ) -> None:
     monkeypatch.delenv("BENTOML_HOME", raising=False)
     one, other = (settings(home=tmp_path / name, postgres_url=URL) for name in ("one", "other"))
-    assert one.environment()["BENTOML_HOME"] == one.places()["BENTOML_HOME"] == str(tmp_path / "one" / "bentoml")
+    assert (
+        one.environment()["BENTOML_HOME"] == one.platform_folders()["BENTOML_HOME"] == str(tmp_path / "one" / "bentoml")
+    )
     assert other.bentoml_home == tmp_path / "other" / "bentoml"
-    assert settings(mlflow_tracking_uri="http://mlflow").places()["MLFLOW_TRACKING_URI"] == "http://mlflow"
+    assert settings(mlflow_tracking_uri="http://mlflow").platform_folders()["MLFLOW_TRACKING_URI"] == "http://mlflow"
     monkeypatch.setenv("BENTOML_HOME", "/elsewhere")
     assert one.environment()["BENTOML_HOME"] == "/elsewhere"
 

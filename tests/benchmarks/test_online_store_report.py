@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from benchmarks.online_store.report import summary_rows, written
+from benchmarks.online_store.report import markdown, summary_rows
 
 MACHINE = {
     "processor": "p", "cores": 2, "system": "s", "python": "3", "commit": "c" * 40, "dirty": False, "date": "d",
@@ -52,4 +52,4 @@ def test_reads_are_told_as_multiples_of_the_stock_stores() -> None:
 def test_the_medians_of_the_rounds_count() -> None:
     told = results()
     told["materialise"] += [run("ours", 1_000, 0.2), run("ours", 1_000, 9.0)]
-    assert "| 1,000 | our store, our engine | 10.0 |" in written(told)
+    assert "| 1,000 | our store, our engine | 10.0 |" in markdown(told)

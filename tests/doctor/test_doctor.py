@@ -2,9 +2,6 @@
 
 import json
 import shlex
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -18,24 +15,24 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import SecretStr
 
-from asof.settings import PROJECT, Settings
+from asof.settings import Settings
 from asof.trust.signing_keys import key_id, public_text, signing_key
 from doctor.data.production import way_back
 from doctor.finding import Finding, Severity
-from doctor.given import Given
 from doctor.platforms.mlflow_server import served
 from local.embedded_postgres import postgres
 from local.stack import background
 from local.stack.background import Service
-from tests.kits.data.parity import copied
+from tests.kits.data.parity import database_copy
 from tests.kits.machine.free_port import free_port
+from tests.kits.machine.terminal import call_flows, start_flows
 from tests.kits.models.promotion import always
 from tests.kits.service import serving as kit
 from tests.kits.service.doctor import CHURN, World, healthy_world, load_month
 from training.features.materialisation.feature_registry import apply_features
 from training.features.materialisation.materialise import materialise
 from training.features.parity.check import check_parity
-from training.features.parity.ledger import keep
+from training.features.parity.ledger import record_parity
 from training.release.promotion.history import read_history, reading
 from training.release.promotion.promote import promote, rollback
 from training.tracking.client import open_tracking
@@ -49,7 +46,7 @@ def whole(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> World
 @pytest.fixture
 def world(whole: World) -> Iterator[World]:
     """The same in a database that a test has for itself; MLflow's is shared."""
-    with copied(whole.settings) as settings:
+    with database_copy(whole.settings) as settings:
         yield replace(whole, given=replace(whole.given, settings=settings))
 
 
@@ -128,10 +125,10 @@ def test_a_month_that_is_loaded_and_not_online_is_told_until_it_is(world: World)
 
 def test_values_that_somebody_wrote_over_are_told_by_the_last_parity_check(world: World) -> None:
     run_sql(world.settings, 'UPDATE online."asof.payments_agg_90d_fv" SET failed_payments_90d = 99')
-    keep(world.settings, check_parity(world.settings, CHURN))
+    record_parity(world.settings, check_parity(world.settings, CHURN))
     assert world.finding("parity:churn").mend.startswith("python -m flows ingest")
     materialise(world.settings, whole=True)
-    keep(world.settings, check_parity(world.settings, CHURN))
+    record_parity(world.settings, check_parity(world.settings, CHURN))
     assert world.findings() == {}
 
 
@@ -260,50 +257,11 @@ def test_an_mlflow_that_refuses_our_name_for_it_takes_it_after_the_mend(tmp_path
         assert list(served(address)) == []
 
 
-# --- this machine ------------------------------------------------------------------------------------------------
-
-
-def test_a_port_that_somebody_else_has_is_told_until_he_is_gone(world: World) -> None:
-    from doctor.machine.ports import look_at_ports
-
-    def names(given: Given) -> list[str]:
-        return [each.name for each in look_at_ports(given) if "ASOF_PORT" in each.name]
-
-    with socket.create_server(("127.0.0.1", 0)) as somebody:
-        settings = world.settings.model_copy(update={"port": somebody.getsockname()[1]})
-        given = replace(world.given, settings=settings)
-        assert names(given) == ["port:ASOF_PORT"]
-        assert names(replace(given, published=frozenset({settings.port}))) == []
-    assert names(given) == []
-
-
-def test_an_env_file_that_others_can_read_is_told_until_the_mend_is_run(world: World, tmp_path: Path) -> None:
-    from doctor.machine.files import look_at_files
-
-    (tmp_path / ".env").write_text("MLFLOW_PASSWORD=hunter2\n")
-    (tmp_path / ".env").chmod(0o644)
-    given = replace(world.given, project=tmp_path)
-    (found,) = look_at_files(given)
-    assert "hunter2" not in repr(found)
-    subprocess.run(shlex.split(found.mend), check=True)
-    assert list(look_at_files(given)) == []
-
-
-def test_an_env_file_that_git_has_is_told(world: World, tmp_path: Path) -> None:
-    from doctor.machine.files import look_at_files
-
-    (tmp_path / ".env").write_text("MLFLOW_PASSWORD=hunter2\n")
-    (tmp_path / ".env").chmod(0o600)
-    for words in ("init -q", "add .env"):
-        subprocess.run(["git", "-C", str(tmp_path), *words.split()], check=True)
-    assert [each.name for each in look_at_files(replace(world.given, project=tmp_path))] == ["tracked:.env"]
-
-
 # --- servers -----------------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def answering(answers: dict[str, tuple[int, Any]], **headers: str) -> Iterator[str]:
+def answering(answers: dict[str, tuple[int, Any]]) -> Iterator[str]:
     """A server that gives these answers."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -311,8 +269,7 @@ def answering(answers: dict[str, tuple[int, Any]], **headers: str) -> Iterator[s
             status, body = answers.get(self.path.partition("?")[0], (404, None))
             content = json.dumps(body).encode()
             self.send_response_only(status)
-            for name, value in {"Content-Length": str(len(content)), **headers}.items():
-                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             with suppress(OSError):
                 self.wfile.write(content)
@@ -324,18 +281,6 @@ def answering(answers: dict[str, tuple[int, Any]], **headers: str) -> Iterator[s
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
-
-
-def test_a_server_whose_clock_is_wrong_is_told() -> None:
-    from doctor.data.service import look_at_service
-
-    model = {"name": kit.NAME, "version": "1", "following": None}
-    answers = {"/livez": (200, None), "/readyz": (200, None), "/model": (200, model)}
-    given = Given(Settings(), {}, PROJECT, Path())
-    with answering(answers, Date="Fri, 27 Nov 2020 12:00:00 GMT") as address:
-        assert [each.name for each in look_at_service(replace(given, service=address))] == [
-            "clock:the prediction service"
-        ]
 
 
 def test_what_answers_html_or_nothing_is_a_finding_and_no_crash(world: World) -> None:
@@ -353,11 +298,6 @@ def test_a_prefect_server_that_is_well_is_not_talked_of(world: World, prefect_ap
 # --- the command -------------------------------------------------------------------------------------------------
 
 
-def doctor(world: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "flows", "doctor", *words]
-    return subprocess.run(command, cwd=PROJECT, env=world, capture_output=True, text=True, check=False)
-
-
 def test_the_command_tells_json_and_ends_with_0_where_nothing_must_be_mended(
     whole: World, world: World, prefect_api: str, tmp_path: Path
 ) -> None:
@@ -365,7 +305,7 @@ def test_the_command_tells_json_and_ends_with_0_where_nothing_must_be_mended(
 
     own = {"PREFECT_API_URL": prefect_api, "BENTOML_HOME": str(tmp_path), "ASOF_CLOCK": "2026-11-05"}
     environment = {**os.environ, **world.settings.environment(), **own}
-    done = doctor(environment, "--json", "--use-case", "churn")
+    done = start_flows(environment, "doctor", "--json", "--use-case", "churn")
     told = json.loads(done.stdout.splitlines()[-1])
     assert [each for each in told["findings"] if each["severity"] == "error"] == []
     assert (told["well"], done.returncode) == (True, 0)
@@ -379,7 +319,7 @@ def test_the_command_ends_with_1_where_an_address_does_not_answer_and_shows_no_p
     environment = {**os.environ, **world.settings.environment(), "BENTOML_HOME": str(tmp_path)}
     port = kit.free_port()
     address = f"http://ann:hunter2@127.0.0.1:{port}"
-    done = doctor(environment, "--url", address, "--mlflow", address, "--prefect", address)
+    done = call_flows(environment, "doctor", "--url", address, "--mlflow", address, "--prefect", address)
     assert done.returncode == 1
     assert done.stdout.count(f"127.0.0.1:{port}") >= 3
     assert "hunter2" not in done.stdout + done.stderr

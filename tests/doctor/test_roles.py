@@ -10,8 +10,7 @@ from asof.use_cases import load
 from doctor.data.loads import look_at_loads
 from doctor.data.parity import look_at_parity
 from doctor.given import Given
-from doctor.platforms.database import look_at_connection, look_at_database
-from doctor.platforms.grants import look_at_grants
+from doctor.platforms.database import look_at_connection, look_at_database, look_at_grants
 from doctor.platforms.leftovers import look_at_leftovers
 from roles.provision import make_databases
 from tests.kits.machine.roles import Town, own_server

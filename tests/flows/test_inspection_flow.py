@@ -1,8 +1,6 @@
 """The terminal's `inspect`, and retraining that stops on what the data checks find: with real Prefect runs."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -14,10 +12,11 @@ import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
 from asof.errors import InspectionError
-from asof.settings import PROJECT, Settings
+from asof.settings import Settings
 from asof.use_case import UseCase
 from asof.use_cases import load
 from simulator import SimulationPlan, simulate
+from tests.kits.machine.terminal import call_flows, start_flows
 from tests.kits.models.training import regression
 from training.data.extracts.deliveries import find_deliveries
 from training.data.snapshots.snapshot import take_snapshot
@@ -95,15 +94,10 @@ def test_a_month_without_errors_is_trained_on(loaded: dict[str, str], monkeypatc
     assert [each for each in result["inspection"] if each["severity"] != "info"] == []
 
 
-def run(world: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "flows", "inspect", *words]
-    return subprocess.run(command, cwd=PROJECT, env=world, capture_output=True, text=True)
-
-
 def test_the_terminal_tells_the_findings_and_fails_where_one_stops_training(
     loaded: dict[str, str], tmp_path: Path
 ) -> None:
-    done = run(loaded, "2024-02-29", "--json", "--page", str(tmp_path / "page.html"))
+    done = start_flows(loaded, "inspect", "2024-02-29", "--json", "--page", str(tmp_path / "page.html"))
     assert done.returncode == 1, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["stops"] == [FUTURE]
@@ -114,7 +108,7 @@ def test_the_terminal_tells_the_findings_and_fails_where_one_stops_training(
 
 def test_a_folder_is_checked_before_it_is_loaded(world: dict[str, str], broken: Path, tmp_path: Path) -> None:
     nowhere = {**world, "ASOF_POSTGRES_URL": "postgresql://nobody:nothing@127.0.0.1:1/none"}
-    done = run(nowhere, str(broken), "--as-of", "2024-01-31", "--page", str(tmp_path / "page.html"))
+    done = call_flows(nowhere, "inspect", str(broken), "--as-of", "2024-01-31", "--page", str(tmp_path / "page.html"))
     assert done.returncode == 1, done.stderr
     assert FUTURE in done.stdout
     assert f"stops training  {FUTURE}" in done.stdout
@@ -122,6 +116,6 @@ def test_a_folder_is_checked_before_it_is_loaded(world: dict[str, str], broken: 
 
 
 def test_what_is_neither_a_folder_nor_a_moment_is_told(world: dict[str, str]) -> None:
-    done = run(world, "yesterday")
+    done = call_flows(world, "inspect", "yesterday")
     assert done.returncode == 1
     assert "yesterday is neither a folder of extracts nor a moment" in " ".join(done.stderr.split())

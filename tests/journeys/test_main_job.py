@@ -20,6 +20,7 @@ from asof.settings import PROJECT, Settings
 from asof.use_cases import load
 from local.stack.serve import serving
 from tests.kits.machine.free_port import free_port
+from tests.kits.machine.terminal import Done, call_flows, start_flows
 
 JANUARY = datetime(2024, 1, 31, tzinfo=UTC)
 CHURN = load("churn")
@@ -40,22 +41,22 @@ CRITERIA = (
 Run = Callable[..., dict[str, Any]]
 
 
-def flows(world: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "flows", *words, "--json"]
-    return subprocess.run(command, cwd=PROJECT, env=world, capture_output=True, text=True)
+def result_of(done: Done) -> dict[str, Any]:
+    assert done.returncode == 0, done.stderr[-4000:]
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
 @pytest.fixture(scope="module")
 def run(world: dict[str, str]) -> Run:
-    """Runs one command of the terminal door and gives its JSON."""
+    """Runs one command of the terminal door in a process of its own and gives its JSON."""
+    return lambda *words: result_of(start_flows(world, *words, "--json"))
 
-    def command(*words: str) -> dict[str, Any]:
-        done = flows(world, *words)
-        assert done.returncode == 0, done.stderr[-4000:]
-        result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        return result
 
-    return command
+@pytest.fixture(scope="module")
+def again(world: dict[str, str]) -> Run:
+    """The same in this process, once a command has been run in one of its own."""
+    return lambda *words: result_of(call_flows(world, *words, "--json"))
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +66,8 @@ def ingested(run: Run, streamflow: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def baseline(run: Run, ingested: dict[str, Any]) -> dict[str, Any]:
-    return run("retrain", "churn", "--as-of", "2024-01-31", "--estimator", "seed-baseline")
+def baseline(again: Run, ingested: dict[str, Any]) -> dict[str, Any]:
+    return again("retrain", "churn", "--as-of", "2024-01-31", "--estimator", "seed-baseline")
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +87,10 @@ def test_the_month_is_loaded_whole(ingested: dict[str, Any]) -> None:
     assert delivery["new_rows"] == dict.fromkeys(tables, 7043)
 
 
-def test_the_same_extract_again_changes_nothing(run: Run, ingested: dict[str, Any], streamflow: Path) -> None:
-    again = run("ingest", str(streamflow / "month_000"), "--as-of", "2024-01-31")
-    assert {new for each in again["deliveries"] for new in each["new_rows"].values()} == {0}
-    assert {view["since"] for view in again["online"]["refreshes"]} == {None}
+def test_the_same_extract_again_changes_nothing(again: Run, ingested: dict[str, Any], streamflow: Path) -> None:
+    done = again("ingest", str(streamflow / "month_000"), "--as-of", "2024-01-31")
+    assert {new for each in done["deliveries"] for new in each["new_rows"].values()} == {0}
+    assert {view["since"] for view in done["online"]["refreshes"]} == {None}
 
 
 def test_no_user_without_internet_is_recorded_as_streaming(settings: Settings, ingested: dict[str, Any]) -> None:
@@ -115,13 +116,13 @@ def test_the_default_estimator_goes_into_production(default: dict[str, Any]) -> 
     assert {each["passed"] for each in default["promotion"]["criteria"]} == {True}
 
 
-def test_the_same_data_again_is_not_promoted(run: Run, default: dict[str, Any]) -> None:
-    again = run("retrain", "churn", "--as-of", "2024-01-31")
-    assert again["version"]["metrics"]["auc"] == default["version"]["metrics"]["auc"]
-    first, second = (each["version"]["facts"] for each in (default, again))
+def test_the_same_data_again_is_not_promoted(again: Run, default: dict[str, Any]) -> None:
+    done = again("retrain", "churn", "--as-of", "2024-01-31")
+    assert done["version"]["metrics"]["auc"] == default["version"]["metrics"]["auc"]
+    first, second = (each["version"]["facts"] for each in (default, done))
     assert second["rows_digest"] == first["rows_digest"]
     assert second["fingerprint"] != first["fingerprint"], "known at another moment"
-    assert again["promotion"]["promoted"] is False
+    assert done["promotion"]["promoted"] is False
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ def test_the_same_data_again_is_not_promoted(run: Run, default: dict[str, Any]) 
 def test_an_error_is_one_sentence_and_exit_code_1(
     world: dict[str, str], ingested: dict[str, Any], words: tuple[str, ...], told: str
 ) -> None:
-    done = flows(world, *words)
+    done = call_flows(world, *words, "--json")
     assert done.returncode == 1
     assert told in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
@@ -203,10 +204,10 @@ def _ask_all(address: str, users: "pd.Series[str]") -> list[float]:
 
 
 @pytest.fixture(scope="module")
-def retrained(run: Run, default: dict[str, Any], streamflow: Path) -> dict[str, Any]:
+def retrained(again: Run, default: dict[str, Any], streamflow: Path) -> dict[str, Any]:
     """Asked for by the last tests only: it moves the online store on."""
-    run("ingest", str(streamflow), "--as-of", "2024-01-31")
-    return run("retrain", "churn")
+    again("ingest", str(streamflow), "--as-of", "2024-01-31")
+    return again("retrain", "churn")
 
 
 def test_in_february_a_retrained_model_replaces_januarys(
@@ -227,18 +228,23 @@ def test_in_february_a_retrained_model_replaces_januarys(
 
 
 def test_a_rollback_brings_the_version_before_back_and_a_promotion_undoes_it(
-    run: Run, world: dict[str, str], retrained: dict[str, Any], default: dict[str, Any], baseline: dict[str, Any]
+    run: Run,
+    again: Run,
+    world: dict[str, str],
+    retrained: dict[str, Any],
+    default: dict[str, Any],
+    baseline: dict[str, Any],
 ) -> None:
     number = retrained["version"]["version"]
     assert run("rollback", "churn", "--reason", "a test")["version"] == default["version"]["version"]
     judged = run("promote", "churn", number, "--dry-run")
     assert (judged["promoted"], judged["dry_run"], judged["previous"]) == (False, True, default["version"]["version"])
     assert {each["name"]: each["passed"] for each in judged["criteria"]} == dict.fromkeys(CRITERIA, True)
-    assert run("promote", "churn", number)["promoted"] is True
-    refused = flows(world, "promote", "churn", baseline["version"]["version"])
+    assert again("promote", "churn", number)["promoted"] is True
+    refused = call_flows(world, "promote", "churn", baseline["version"]["version"], "--json")
     assert refused.returncode == 1
     assert json.loads(refused.stdout.splitlines()[-1])["promoted"] is False
-    assert [each["event"] for each in run("history", "churn")["entries"]] == [
+    assert [each["event"] for each in again("history", "churn")["entries"]] == [
         "promoted",
         "promoted",
         "rolled back",

@@ -3,8 +3,6 @@
 import hashlib
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -18,12 +16,13 @@ import pyarrow as pa
 import pytest
 
 from asof.features.feature_contract import FeatureContract
-from asof.serving.batch.instances import ARROW
+from asof.serving.batch.answer_forms import ARROW
 from asof.serving.features.evidence import StoreEvidence, prediction_type
-from asof.settings import PROJECT, Settings, export
+from asof.settings import Settings, export
 from asof.use_case import Estimator
 from asof.use_cases import load
 from tests.kits.data.extracts import extract_files, write
+from tests.kits.machine.terminal import Done, call_flows, start_flows
 from tests.kits.models.scoring import kept
 from tests.kits.models.training import regression
 from tests.kits.service import serving as kit
@@ -74,10 +73,11 @@ class Served:
     answers: Path
     log: Path
 
-    def trace(self, *words: str, text: str = "") -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, **self.settings.environment(), "ASOF_ANSWER_LOG": str(self.answers)}
-        command = [sys.executable, "-m", "flows", "trace", "churn", *words]
-        return subprocess.run(command, cwd=PROJECT, env=environment, input=text, capture_output=True, text=True)
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, **self.settings.environment(), "ASOF_ANSWER_LOG": str(self.answers)}
+
+    def trace(self, *words: str, text: str = "") -> Done:
+        return call_flows(self.environment(), "trace", "churn", *words, text=text)
 
     def predict(self, user: str, request_id: str) -> httpx.Response:
         return self.client.post("/predict", json={"user_id": user}, headers={"X-Request-ID": request_id})
@@ -153,7 +153,7 @@ def test_refused_requests_are_logged_with_the_code_of_their_problem(
 def test_an_answer_is_traced_by_its_request_id_to_the_files(
     served: Served, answered: dict[str, httpx.Response]
 ) -> None:
-    run = served.trace("good", "--json")
+    run = start_flows(served.environment(), "trace", "churn", "good", "--json")
     assert run.returncode == 0, run.stdout + run.stderr
     found = json.loads(run.stdout.splitlines()[-1])
     assert found["broken"] == []

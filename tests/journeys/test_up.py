@@ -186,7 +186,7 @@ def test_a_version_in_production_that_is_refused_is_an_error_of_up_and_a_good_on
     follow.promote(up.settings, bad)
     fresh_folder = {"follow_folder": tmp_path / "nothing"}
     begun = time.monotonic()
-    with pytest.raises(ServingError, match=f"Version {bad.version} is in Production, and is refused: .*nobody signed"):
+    with pytest.raises(ServingError, match=f"Version {bad.version} is in Production, and is refused: .*is not signed"):
         up.up(**fresh_folder)
     assert time.monotonic() - begun < background.START_SECONDS / 2
     (state,) = (each for each in stack.states(up.settings) if each.name == PREDICTION)

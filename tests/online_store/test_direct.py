@@ -17,13 +17,13 @@ from asof.settings import Settings
 from local.embedded_postgres import postgres
 from online_store import array_reader
 from online_store.array_reader import ArrayReader, ReadColumn
-from online_store.errors import NoLayout, NotOffered, WideStoreError
+from online_store.errors import NoLayout, Unsupported, WideStoreError
 from online_store.reading.direct_lookup import Source
 from online_store.reading.direct_query import arrays_fit, arrays_query, check_query, make_plan, rows_query
 from online_store.reading.prepared_queries import PLANNING
 from online_store.row_reader import Row, RowReader
 from online_store.schema.layout import Layout, read_layout
-from online_store.schema.tables import WantedView, drop_views, make_catalogue, settle_view
+from online_store.schema.tables import ViewSchema, apply_view, create_catalogue, drop_views
 from tests.kits.store.wide import SCHEMA, at, put, settle
 
 T = TypeVar("T")
@@ -83,7 +83,7 @@ def both_ways(
     rows = plain(read_rows(settings, wanted, keys, **options))
     assert by_row(read_arrays(settings, wanted, keys, **options)) == rows
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(array_reader, "MANY", 1)
+        patch.setattr(array_reader, "SPLIT_FROM", 1)
         assert by_row(read_arrays(settings, wanted, keys, **options)) == rows
     return rows
 
@@ -137,11 +137,11 @@ def test_a_nan_is_a_value_unless_it_is_to_be_a_null(settings: Settings, connecti
 def test_several_views_of_several_keys_are_read_at_once(
     settings: Settings, connection: psycopg.Connection[Any]
 ) -> None:
-    make_catalogue(connection, SCHEMA)
-    orders = settle_view(
-        connection, SCHEMA, WantedView("shop", "orders", {"shop": "STRING", "order": "INT64"}, {"paid": "BOOL"})
+    create_catalogue(connection, SCHEMA)
+    orders = apply_view(
+        connection, SCHEMA, ViewSchema("shop", "orders", {"shop": "STRING", "order": "INT64"}, {"paid": "BOOL"})
     )
-    shops = settle_view(connection, SCHEMA, WantedView("shop", "shops", {"shop": "STRING"}, {"size": "INT32"}))
+    shops = apply_view(connection, SCHEMA, ViewSchema("shop", "shops", {"shop": "STRING"}, {"size": "INT32"}))
     put(connection, orders, [["x", 1, True, at(0), None], ["x", 2, False, at(1), None], ["y", 1, None, at(2), None]])
     put(connection, shops, [["x", 10, at(3), None], ["z", 30, at(4), None]])
     keys = {"order": [1, 2, 1, True, 2**70, "1"], "shop": ["x", "x", "y", "x", "z", None]}
@@ -217,8 +217,8 @@ def test_a_table_that_is_keyed_otherwise_is_not_read_by_the_old_key_alone(
     put(connection, settle(connection, "view", a="INT64"), [["u", 1, at(0), None]])
 
     def key_anew() -> None:
-        both = WantedView("shop", "view", {"user_id": "STRING", "shop_id": "STRING"}, {"a": "INT64"})
-        layout = settle_view(connection, SCHEMA, both)
+        both = ViewSchema("shop", "view", {"user_id": "STRING", "shop_id": "STRING"}, {"a": "INT64"})
+        layout = apply_view(connection, SCHEMA, both)
         put(connection, layout, [["u", "mine", 2, at(0), None], ["u", "other", 3, at(0), None]])
 
     async def read_between() -> None:
@@ -251,7 +251,7 @@ def test_each_feature_keeps_its_own_moment_where_they_were_not_written_together(
     ]
     assert both_ways(settings, wanted[:1], {"user_id": ["whole"]}) == [([1], [at(0)])]
     connection.execute(
-        f"UPDATE {layout.place} SET apart = jsonb_build_object('a', NULL) WHERE user_id = 'whole'".encode()
+        f"UPDATE {layout.full_name} SET apart = jsonb_build_object('a', NULL) WHERE user_id = 'whole'".encode()
     )
     assert both_ways(settings, wanted[:1], {"user_id": ["whole"]}) == [([None], [None])]  # whatever the column holds
 
@@ -287,7 +287,7 @@ def test_as_many_features_are_read_at_once_as_postgresql_gives(
 def test_what_is_no_scalar_is_left_to_feasts_interface(settings: Settings, connection: psycopg.Connection[Any]) -> None:
     settle(connection, "view", several="INT64_LIST", when="UNIX_TIMESTAMP", fine="INT64")
     for name in ("several", "when"):
-        with pytest.raises(NotOffered, match=f"Feature {name} of view is a .*Feast"):
+        with pytest.raises(Unsupported, match=f"Feature {name} of view view is a .*Feast"):
             read_rows(settings, [("view", name)], {"user_id": ["u"]})
     assert both_ways(settings, [("view", "fine")], {"user_id": ["u"]}) == [([None], [None])]
 
@@ -297,7 +297,7 @@ def test_a_moment_that_is_none_is_an_error_of_postgresql(
 ) -> None:
     layout = settle(connection, "view", a="INT64")
     put(connection, layout, [["u", 1, at(0), None]])
-    connection.execute(f"UPDATE {layout.place} SET event_ts = 'infinity'".encode())
+    connection.execute(f"UPDATE {layout.full_name} SET event_ts = 'infinity'".encode())
     for read in (read_rows, read_arrays):
         with pytest.raises(psycopg.DataError, match="moment"):
             read(settings, [("view", "a")], {"user_id": ["u"]})
@@ -333,7 +333,7 @@ def test_lookups_go_on_right_while_the_tables_change(
     settings: Settings, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch, many: int
 ) -> None:
     """Columns come and go, one that is read among them, a table is made anew: never an error, never a wrong value."""
-    monkeypatch.setattr(array_reader, "MANY", many)
+    monkeypatch.setattr(array_reader, "SPLIT_FROM", many)
     for view in ("steady", "moving"):
         put(connection, settle(connection, view, a="INT64", b="INT64"), [["u", 1, 2, at(0), None]])
     wanted = [("steady", "a"), ("moving", "b"), ("moving", "a")]
@@ -370,7 +370,7 @@ def test_halves_of_different_layouts_are_asked_for_again(
     """The table is changed when one half has been read and the other has not."""
     put(connection, settle(connection, "view", a="INT64"), [[f"u{number}", number, at(0), None] for number in range(4)])
     reader, between, asked = ArrayReader(source(settings), [("view", "a"), ("view", "b")]), asyncio.Event(), []
-    real = array_reader._ask
+    real = array_reader._read_part
 
     async def ask(lookup: Any, keys: Any, part: Any, *, columns: Any) -> None:
         if lookup is reader._lookups[1]:
@@ -387,8 +387,8 @@ def test_halves_of_different_layouts_are_asked_for_again(
         finally:
             await reader.close()
 
-    monkeypatch.setattr(array_reader, "MANY", 1)
-    monkeypatch.setattr(array_reader, "_ask", ask)
+    monkeypatch.setattr(array_reader, "SPLIT_FROM", 1)
+    monkeypatch.setattr(array_reader, "_read_part", ask)
     columns = asyncio.run(read())
     assert asked == [(2, True), (2, False), (2, True), (2, True)]
     assert [each.nulls.all() for each in columns] == [True, True]
@@ -399,14 +399,14 @@ def test_a_half_that_is_given_up_or_fails_leaves_no_query(
     settings: Settings, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(connection, settle(connection, "view", a="INT64"), [[f"u{number}", number, at(0), None] for number in range(4)])
-    monkeypatch.setattr(array_reader, "MANY", 1)
+    monkeypatch.setattr(array_reader, "SPLIT_FROM", 1)
     keys = {"user_id": ["u3", "u0", "nobody", "u1"]}
 
     async def read() -> list[Any]:
         reader = ArrayReader(source(settings), [("view", "a")])
         before = by_row(await reader.read(keys))
         with connection.transaction():
-            connection.execute(b"LOCK TABLE " + layout_of(connection, "view").place.encode())
+            connection.execute(b"LOCK TABLE " + layout_of(connection, "view").full_name.encode())
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(reader.read(keys), 0.5)
         assert by_row(await reader.read(keys)) == before

@@ -17,7 +17,7 @@ from feast.types import Float64
 
 import online_store.engine as engine_module
 from asof.settings import Settings
-from online_store.relaying import within
+from online_store.relaying import same_server
 from tests.kits.store import engine as kit
 from tests.kits.store.engine import END, START
 
@@ -157,14 +157,14 @@ def test_more_rows_than_a_chunk_go_in_chunks_whatever_the_planner_thought(
 
 def test_the_planners_count_decides(connection: Connection, settings: Settings) -> None:
     connection.execute("ANALYZE source_first")
-    transfer = within.Transfer("SELECT * FROM source_first", "SELECT DISTINCT user_id FROM source_first")
-    assert within.is_few(connection, transfer, 300)
-    assert not within.is_few(connection, transfer, 299)
+    transfer = same_server.Transfer("SELECT * FROM source_first", "SELECT DISTINCT user_id FROM source_first")
+    assert same_server.is_few(connection, transfer, 300)
+    assert not same_server.is_few(connection, transfer, 299)
     connection.execute(
         "INSERT INTO source_first SELECT user_id, as_of - interval '1 day', created, x FROM source_first"
     )
     connection.execute("ANALYZE source_first")
-    assert within.is_few(connection, transfer, 300), "two rows of each user, and 300 users"
+    assert same_server.is_few(connection, transfer, 300), "two rows of each user, and 300 users"
 
 
 def test_no_table_is_held_while_the_source_is_read(connection: Connection, store: Any) -> None:
@@ -203,7 +203,7 @@ def wait_for(connection: Connection, condition: str) -> None:
 
 def die_in_the_second_view(settings: Settings, folder: Path) -> None:
     """What a child does: it has upserted the view's rows, and not committed."""
-    real = within.upsert_staged
+    real = same_server.upsert_staged
 
     def upsert(connection: Any, layout: Any) -> int:
         changed = real(connection, layout)
@@ -211,7 +211,7 @@ def die_in_the_second_view(settings: Settings, folder: Path) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return changed
 
-    within.upsert_staged = upsert
+    same_server.upsert_staged = upsert
     with kit.open_store(settings, folder, "by_us") as store:
         store._get_provider().batch_engine.repo_config.batch_engine.at_once = 1
         store.materialize(START, END)

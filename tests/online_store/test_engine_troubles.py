@@ -233,7 +233,7 @@ def test_chunks_end_at_rows_and_are_bounded_by_rows_and_bytes(connection: Connec
     long = "SELECT repeat('x', 300000) FROM generate_series(1, 100)"
     gathered = list(chunks(connection, long))
     assert sum(each.rows for each in gathered) == 100
-    assert max(sum(map(len, each.blocks)) for each in gathered) <= relay.BYTES + relay.BATCH * 300_100
+    assert max(sum(map(len, each.blocks)) for each in gathered) <= relay.CHUNK_BYTES + relay.BATCH_ROWS * 300_100
     assert not list(chunks(connection, "SELECT 1 WHERE false"))
 
 
@@ -241,7 +241,7 @@ def test_whoever_stops_asking_stops_the_source(connection: Connection, settings:
     """Nobody waits for the rest of a query that takes hours. (Without that this test takes five minutes.)"""
     slow = "SELECT repeat('x', 100000), CASE WHEN n > 15 THEN pg_sleep(300)::text END FROM generate_series(1, 16) AS n"
     with closing(psycopg.connect(settings.conninfo(), autocommit=True)) as source:
-        ahead = relay._ahead(source, chunks(source, slow, rows=10))
+        ahead = relay._prefetched(source, chunks(source, slow, rows=10))
         assert next(ahead).rows == 10
         ahead.close()
         query = "SELECT wait_event FROM pg_stat_activity WHERE pid = %s"

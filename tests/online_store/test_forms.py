@@ -18,21 +18,21 @@ from asof.settings import PROJECT
 from online_store.pool import Address
 from online_store.reading.direct_lookup import Source
 from online_store.schema.layout import Column, Layout
-from online_store.schema.names import LONGEST, fitting, literal, quoted, table_name
-from online_store.writing.copy_format import FIRST_SECOND, LAST_SECOND, NULL, encoder, moment
-from online_store.writing.rows import groups
+from online_store.schema.names import MAX_NAME_BYTES, fit_name, literal, quoted, table_name
+from online_store.writing.copy_format import FIRST_SECOND, LAST_SECOND, NULL, encoder, timestamp
+from online_store.writing.rows import group_rows
 from tests.kits.store.values import entity
 from tests.kits.store.wide import at
 
 WITHOUT_FEAST = (
     "array_reader errors pool pools row_reader reading.lookup reading.parameters schema.column_types schema.layout"
-    " schema.layouts schema.names schema.tables writing.copy_format writing.merge writing.upsert"
+    " schema.layout_cache schema.names schema.tables writing.copy_format writing.merge writing.upsert"
 )
 
 
 def test_an_address_is_not_shown() -> None:
     assert "secret" not in repr(Source("password=secret", "online", "shop"))
-    assert "secret" not in repr(Address((("password", "secret"),), most=1))
+    assert "secret" not in repr(Address((("password", "secret"),), max_connections=1))
 
 
 def test_who_reads_without_feast_imports_no_feast() -> None:
@@ -63,13 +63,13 @@ def test_psycopg_reads_what_is_encoded(numbers: list[int], texts: list[str]) -> 
 @given(st.datetimes(timezones=st.just(UTC)))
 def test_moments_are_those_of_psycopg_to_the_microsecond(when: datetime) -> None:
     dumper = Transformer().get_dumper(when, PyFormat.BINARY)
-    assert moment(when)[4:] == dumper.dump(when)
-    assert moment(when.replace(tzinfo=None)) == moment(when)
+    assert timestamp(when)[4:] == dumper.dump(when)
+    assert timestamp(when.replace(tzinfo=None)) == timestamp(when)
 
 
 def test_moments_of_any_zone_are_one() -> None:
     there = at(0).astimezone(timezone(timedelta(hours=5, minutes=30)))
-    assert moment(there) == moment(at(0))
+    assert timestamp(there) == timestamp(at(0))
 
 
 @pytest.mark.parametrize(
@@ -85,10 +85,10 @@ def test_what_a_type_cannot_hold_is_refused(pg_type: str, value: Any) -> None:
 @given(st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1), st.text(min_size=1))
 def test_names_fit_and_stay_apart(one: str, other: str) -> None:
     for name in (one, one * 80):
-        assert len(fitting(name).encode()) <= LONGEST
-        assert fitting(name, taken={name}) != name
+        assert len(fit_name(name).encode()) <= MAX_NAME_BYTES
+        assert fit_name(name, taken={name}) != name
     assert (table_name(one, other) == table_name(other, one)) == (f"{one}.{other}" == f"{other}.{one}")
-    assert fitting("xmin") != "xmin"
+    assert fit_name("xmin") != "xmin"
 
 
 def test_quotes_do_not_end_a_name_or_a_text() -> None:
@@ -112,7 +112,7 @@ def told(rows: list[Any]) -> list[tuple[bool, list[int]]]:
     """Of each group whether it is partial, and each row's first value."""
     return [
         (group.partial, [next(iter(row.values.values())).int64_val for row in group.rows])
-        for group in groups(LAYOUT, rows)
+        for group in group_rows(LAYOUT, rows)
     ]
 
 

@@ -1,4 +1,4 @@
-"""The reader of our own store gives what the readers of Feast's store give, of the same rows: values, moments, gaps."""
+"""The reader of our own store gives what Feast gives of the same rows in both stores: values, moments, gaps."""
 
 import asyncio
 import json
@@ -21,12 +21,12 @@ from asof.serving.features.store.opening import WIDE, open_reader
 from asof.serving.features.store.wide import WideReader
 from asof.settings import PROJECT, Settings
 from online_store.schema.layout import read_layout
-from online_store.schema.tables import WantedView, settle_view
+from online_store.schema.tables import ViewSchema, apply_view
 from tests.kits.service import serving as kit
 from tests.kits.service.serving import NOW, USER
 from tests.kits.store import readers as both
-from tests.kits.store.readers import KEEPABLE, KINDS_OF_STORE, STRANGE, readers, store_of, wide
-from tests.kits.store.stock import NOBODY, plain
+from tests.kits.store.readers import KEEPABLE, KINDS_OF_STORE, STRANGE, readers, store_of, stored, wide
+from tests.kits.store.stock import NOBODY, STOCK, plain
 
 SERVICES = ["churn_v1", "churn_v2", "every_type"]
 
@@ -34,17 +34,15 @@ SERVICES = ["churn_v1", "churn_v2", "every_type"]
 @pytest.fixture(scope="module")
 def registered(settings: Settings) -> Settings:
     both.register(settings)
-    with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
-        for view in both.views_and_kinds(settings):
-            connection.execute(f'TRUNCATE online."asof_{view}"')
     both.write(settings, both.drawn_rows(settings, 1))
     return settings
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_reader_of_both_stores_gives_the_same(registered: Settings, service: str) -> None:
-    told = asyncio.run(readers(registered, service).read([*KEEPABLE, *NOBODY]))
-    expected = plain(told["stock"])
+    entities = [*KEEPABLE, *NOBODY]
+    told = asyncio.run(readers(registered, service).read(entities))
+    expected = plain(stored(registered, service, entities))
     for reader, rows in told.items():
         assert plain(rows) == expected, reader
     assert {found.as_of is None for row in told["wide"] for found in row} == {True, False}
@@ -53,7 +51,7 @@ def test_every_reader_of_both_stores_gives_the_same(registered: Settings, servic
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 64, 500])
 def test_entities_may_come_in_any_order_and_twice(registered: Settings, count: int) -> None:
-    """Among them ids that are no Unicode or hold a NUL, which are nobody's and harm no other."""
+    """Among them ids that hold a NUL, which no user has."""
     entities = random.Random(count).choices([*KEEPABLE, *STRANGE], k=count)
     contract = kit.registered_contract(registered, "every_type")
     reader, stock = wide(registered, contract), both.stock(registered, contract)
@@ -72,6 +70,24 @@ def test_entities_may_come_in_any_order_and_twice(registered: Settings, count: i
     assert plain(rows) == plain(by_columns) == plain(expected)
 
 
+def test_an_id_that_is_no_unicode_is_unknown_and_does_not_affect_others(registered: Settings) -> None:
+    contract, entities = kit.registered_contract(registered), ["user-1", "\ud800", "half \udfff", "user-2"]
+    reader = wide(registered, contract)
+
+    async def read() -> Any:
+        try:
+            columns = await reader.read_columns(entities)
+            by_columns = [columns.row(number) for number in range(len(entities))]
+            return await reader.read(entities), by_columns, await reader.read(["user-1", "user-2"])
+        finally:
+            await reader.close()
+
+    rows, by_columns, alone = asyncio.run(read())
+    assert plain(rows) == plain(by_columns)
+    assert plain([rows[0], rows[3]]) == plain(alone)
+    assert {found.as_of for row in rows[1:3] for found in row} == {None}
+
+
 def test_every_feature_keeps_its_own_moment_as_in_the_stock_store(registered: Settings) -> None:
     """Rows that were written in parts, the later parts from later moments: what Feast's API cannot tell apart."""
     users = [f"apart-{number}" for number in range(60)]
@@ -80,14 +96,14 @@ def test_every_feature_keeps_its_own_moment_as_in_the_stock_store(registered: Se
         rows = both.drawn_rows(registered, seed, users=users, whole=False, until=until)
         both.write(registered, rows)
     told = asyncio.run(readers(registered, "every_type").read(users))
-    expected = plain(told["stock"])
-    assert plain(told["wide"]) == plain(told["wide_columns"]) == expected
+    held = stored(registered, "every_type", users)
+    assert plain(told["wide"]) == plain(told["wide_columns"]) == plain(held)
     moments = [
         {found.as_of for found in row if found.as_of and found.feature.view == "all types"} for row in told["wide"]
     ]
     assert max(map(len, moments)) == 3
     values = {name: [[found.value for found in row] for row in rows] for name, rows in told.items()}
-    assert all(each == values["stock"] for each in values.values())
+    assert all(each == [[found.value for found in row] for row in held] for each in values.values())
 
 
 def test_a_feature_that_came_later_is_absent_from_rows_of_before(registered: Settings) -> None:
@@ -102,7 +118,7 @@ def test_a_feature_that_came_later_is_absent_from_rows_of_before(registered: Set
         )
     told = asyncio.run(readers(registered, "churn_v2").read(users))
     for reader, rows in told.items():
-        assert plain(rows) == plain(told["stock"]), reader
+        assert plain(rows) == plain(told["stock_by_feast"]), reader
     absent = [[found.feature.name for found in row if found.as_of is None] for row in told["wide"]]
     assert absent == [["has_family"], []]
 
@@ -120,7 +136,7 @@ def add_again(connection: psycopg.Connection[Any], view: str, feature: str) -> N
     keys, features = ({each.name: each.feast_type for each in kind} for kind in (layout.keys, layout.features))
     without = {name: kind for name, kind in features.items() if name != feature}
     for each in (without, features):
-        settle_view(connection, "online", WantedView("asof", view, keys, each))
+        apply_view(connection, "online", ViewSchema("asof", view, keys, each))
 
 
 OLD, LATER = NOW - timedelta(days=100), NOW + timedelta(days=1)
@@ -181,13 +197,12 @@ async def verdicts(settings: Settings, users: list[str]) -> dict[str, tuple[list
     return told
 
 
-@pytest.mark.parametrize("name", ["users_fv", "wide_layouts"])
-def test_a_table_that_is_not_there_is_told_and_found_when_it_is(registered: Settings, name: str) -> None:
+@pytest.mark.parametrize(("kind", "table"), [(WIDE, "asof.users_fv"), (WIDE, "wide_layouts"), (STOCK, "asof_users_fv")])
+def test_a_table_that_is_not_there_is_told_and_found_when_it_is(registered: Settings, kind: str, table: str) -> None:
     contract = kit.registered_contract(registered)
-    table = {"users_fv": "asof.users_fv"}.get(name, name)
 
     async def ask() -> Any:
-        with store_of(WIDE):
+        with store_of(kind):
             features = OnlineFeatures(registered, contract)
             await features.start()
             before = await features.find("user-1"), (await features.find_many(["user-1"])).row(0)
@@ -227,7 +242,7 @@ def test_it_reads_alike_under_the_loop_of_the_service(registered: Settings) -> N
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         told = runner.run(readers(registered, "churn_v2").read(KEEPABLE[:64]))
-    assert plain(told["wide"]) == plain(told["wide_columns"]) == plain(told["stock"])
+    assert plain(told["wide"]) == plain(told["wide_columns"]) == plain(told["stock_by_feast"])
 
 
 SCRIPT = """

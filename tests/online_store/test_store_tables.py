@@ -10,9 +10,9 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from asof.settings import Settings
-from online_store.errors import LayoutMoved, NoLayout, TooManyColumns
+from online_store.errors import LayoutChanged, NoLayout, TooManyColumns
 from online_store.schema.layout import read_layout
-from online_store.schema.tables import WantedView, drop_views, rewind, settle_view, views_of
+from online_store.schema.tables import ViewSchema, apply_view, drop_views, list_views, rewind
 from tests.kits.store.wide import SCHEMA, at, put, rows_of, settle, soon
 
 Connection = psycopg.Connection[Any]
@@ -75,7 +75,7 @@ def test_a_changed_type_starts_its_column_anew(connection: Connection) -> None:
 def test_other_join_keys_start_the_table_anew(connection: Connection) -> None:
     first = settle(connection, "v", a="INT64")
     put(connection, first, [("u", 1, at(0), None)])
-    second = settle_view(connection, SCHEMA, WantedView("shop", "v", {"user_id": "INT64"}, {"a": "INT64"}))
+    second = apply_view(connection, SCHEMA, ViewSchema("shop", "v", {"user_id": "INT64"}, {"a": "INT64"}))
     assert not rows_of(connection, second)
     assert second.keys[0].pg_type == "int8"
 
@@ -85,7 +85,7 @@ def test_a_view_that_is_dropped_takes_only_its_own_table(connection: Connection)
     kept = settle(connection, "w", a="INT64")
     drop_views(connection, SCHEMA, "another project", ["v"])
     drop_views(connection, SCHEMA, "shop", ["v", "never there"])
-    assert views_of(connection, SCHEMA, "shop") == ["w"]
+    assert list_views(connection, SCHEMA, "shop") == ["w"]
     assert not rows_of(connection, kept)
 
 
@@ -210,7 +210,7 @@ def test_what_stood_apart_does_not_speak_for_a_feature_of_the_same_name(connecti
 def test_a_rewind_and_a_writer_never_wait_for_each_other(settings: Settings, connection: Connection) -> None:
     layout = settle(connection, "v", a="INT64")
     put(connection, layout, [("a", 1, at(5), None), ("b", 1, at(5), None)])
-    change = f"UPDATE {layout.place} SET a = 2 WHERE user_id = "
+    change = f"UPDATE {layout.full_name} SET a = 2 WHERE user_id = "
     with ThreadPoolExecutor(1) as thread, psycopg.connect(settings.conninfo()) as writer:
         writer.execute(f"{change}'b'".encode())
         rewinding = thread.submit(rewind, connection, layout, at(1))
@@ -225,9 +225,9 @@ def test_a_rewind_and_a_writer_never_wait_for_each_other(settings: Settings, con
 def test_whoever_writes_with_an_old_layout_is_told(connection: Connection) -> None:
     old = settle(connection, "v", a="INT64")
     settle(connection, "v", a="INT64", b="INT64")
-    with pytest.raises(LayoutMoved):
+    with pytest.raises(LayoutChanged):
         put(connection, old, [("u", 1, at(0), None)])
     drop_views(connection, SCHEMA, "shop", ["v"])
-    with pytest.raises(LayoutMoved):
+    with pytest.raises(LayoutChanged):
         put(connection, old, [("u", 1, at(0), None)])
     assert settle(connection, "v", a="INT64").version > old.version

@@ -96,7 +96,7 @@ from tests.kits.store import wide as wide_kit
 from tests.integration import test_wide_store_under_load as load
 
 left = [15_000]
-encoded = rows.encoded
+encoded = rows.row_encoder
 def counted(layout):
     encode = encoded(layout)
     def counting(row):
@@ -106,7 +106,7 @@ def counted(layout):
             time.sleep(60)
         return encode(row)
     return counting
-writes.encoded, writes.BUFFER = counted, 1000
+writes.row_encoder, writes.BUFFER_BYTES = counted, 1000
 folder = Path(sys.argv[1])
 store = wide_kit.open_store(Settings(), folder)
 load.write(store, load.view_of(folder), load.rows(range(25_000), 2, 2))
@@ -309,7 +309,7 @@ def test_no_connection_is_left_behind_by_errors_and_cancellations(
 @pytest.mark.parametrize("steps", range(5))
 def test_whoever_is_cancelled_while_a_connection_comes_free_stops(settings: Settings, steps: int) -> None:
     async def main() -> None:
-        one = LoopPool(Address((("conninfo", settings.conninfo()),), most=1))
+        one = LoopPool(Address((("conninfo", settings.conninfo()),), max_connections=1))
 
         async def take() -> None:
             async with one.connection():
@@ -331,7 +331,7 @@ def test_whoever_is_cancelled_while_a_connection_comes_free_stops(settings: Sett
 
 
 def test_a_connection_in_use_while_its_loops_are_closed_is_closed_when_it_comes_back(settings: Settings) -> None:
-    pools, address = Pools(), Address((("conninfo", settings.conninfo()),), most=1)
+    pools, address = Pools(), Address((("conninfo", settings.conninfo()),), max_connections=1)
 
     async def main() -> None:
         async with pools.for_loop(address).connection() as connection:
@@ -343,9 +343,9 @@ def test_a_connection_in_use_while_its_loops_are_closed_is_closed_when_it_comes_
 
 
 def test_a_host_that_does_not_answer_is_not_waited_for_for_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "PATIENCE", 1.0)
+    monkeypatch.setattr(pool, "CONNECT_TIMEOUT", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        address = Address((("host", "127.0.0.1"), ("port", silent.getsockname()[1])), most=1)
+        address = Address((("host", "127.0.0.1"), ("port", silent.getsockname()[1])), max_connections=1)
         with pytest.raises(Unreachable, match="timeout"), pool.ThreadPool(address).connection():
             pass
 

@@ -16,19 +16,19 @@ import sys
 from pathlib import Path
 import bentoml
 from fastapi import FastAPI
-from asof.serving.access.guard import Door
+from asof.serving.access.guard import AccessGuard
 from asof.serving.logs.access_log import AccessLog
-from asof.serving.app import OursFirst
+from asof.serving.app import AsOfService
 from asof.serving.http.boundary import Boundary
-from asof.serving.api.fast_lane import FastLane
+from asof.serving.api.predict import FastLane
 from asof.settings import Settings
 
-@bentoml.service(service_class=OursFirst, name="layers")
+@bentoml.service(service_class=AsOfService, name="layers")
 class Layers:
     pass
 
 app = FastAPI()
-app.state.door = Door(Settings(_env_file=None, api_keys=Path(sys.argv[1]) if sys.argv[1:] else None))
+app.state.guard = AccessGuard(Settings(_env_file=None, api_keys=Path(sys.argv[1]) if sys.argv[1:] else None))
 Layers.mount_asgi_app(app)
 Layers.add_asgi_middleware(Boundary, access_log=AccessLog(on=False))
 Layers.add_asgi_middleware(FastLane, lanes={"/predict": app})
@@ -58,7 +58,7 @@ def layers(folder: Path, *keys: str, **tracing: float) -> list[str]:
     return found
 
 
-OURS = ["Turnstile", "Endpoints", "RunnerTrafficMetricsMiddleware", "OwnPaths", "Boundary"]
+OURS = ["LoadShedding", "PathToEndpoint", "RunnerTrafficMetricsMiddleware", "EndpointToPath", "Boundary"]
 
 
 def test_ours_stand_around_bentomls_spans_and_timeout_and_within_its_metrics(tmp_path: Path) -> None:
@@ -77,4 +77,4 @@ def test_there_is_no_fast_lane_past_the_spans_where_a_share_of_all_requests_is_t
 def test_the_entrance_stands_before_all_where_keys_are_set(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text("# nobody")
-    assert layers(tmp_path, str(keys))[:6] == ["Entrance", *OURS]
+    assert layers(tmp_path, str(keys))[:6] == ["Authentication", *OURS]

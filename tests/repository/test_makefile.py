@@ -2,7 +2,9 @@
 
 import os
 import re
+import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -93,7 +95,35 @@ def test_the_example_file_names_every_setting_with_its_default_and_its_meaning()
 
 
 def test_no_lock_names_a_host() -> None:
-    for lock in ("audit.txt", "dev.txt", "serve.txt"):
+    for lock in ("audit.txt", "dev.txt", "docs.txt", "serve.txt"):
         text = (PROJECT / "requirements" / lock).read_text()
         assert "--hash=sha256:" in text
         assert not re.search(r"://|index-url|find-links|trusted-host", text)
+
+
+@pytest.mark.parametrize(
+    ("tool", "error"),
+    [
+        ("exit 0", ""),
+        ('for file; do :; done; echo "bad 2 GHSA-1 3" > "$file"; exit 1', "Error 1"),
+        ("echo 'ConnectionError: Max retries exceeded' >&2; exit 1", "Error 3"),
+    ],
+    ids=["no advisories", "an advisory", "the database is away"],
+)
+def test_an_audit_that_could_not_be_made_is_no_good_news(tmp_path: Path, tool: str, error: str) -> None:
+    shutil.copytree(PROJECT / "requirements", tmp_path / "requirements")
+    for path in (".venv/.complete", ".venv-audit/.complete", ".venv-audit/bin/pip-audit", "dist/audit.txt"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(f"#!/bin/sh\n{tool}\n")
+    (tmp_path / ".venv-audit/bin/pip-audit").chmod(0o755)
+    words = ["make", "-f", PROJECT / "Makefile", "-o", ".venv/.complete", "-o", ".venv-audit/.complete", "audit"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode == 0, error in done.stderr) == (not error, True), done.stderr
+    assert ("GHSA-1" in done.stdout) == (error == "Error 1")
+    assert ("Nothing was audited" in done.stderr) == (error == "Error 3")
+
+
+def test_the_image_installs_what_serves_and_none_of_what_trains() -> None:
+    names = set(re.findall(r"^([a-z0-9-]+)==", (PROJECT / "requirements" / "serve.txt").read_text(), re.MULTILINE))
+    assert {"bentoml", "feast", "onnxruntime", "psycopg", "scikit-learn"} <= names
+    assert not {"mlflow", "prefect", "dask", "mypy", "pytest", "pip", "uv"} & names

@@ -26,7 +26,7 @@ from tests.kits.machine.roles import FIELDS, PASSWORDS, Town, own_server
 from training.data.snapshots.snapshot import prepare_tables
 from training.features.materialisation.feature_registry import apply_features
 from training.features.materialisation.materialise import materialise
-from training.features.materialisation.watermarks import last_moment
+from training.features.materialisation.watermarks import materialised_as_of
 from training.release.promotion.history import reading, writing
 
 SERVERS = {each.major: each for each in (*wheel_binaries(), *system_binaries())}
@@ -36,7 +36,7 @@ DRIFT = [
     (f"GRANT INSERT, DELETE ON {TABLE} TO {SERVING}", f"{SERVING} has DELETE, INSERT on table {TABLE}"),
     (f"GRANT UPDATE (monthly_fee) ON {TABLE} TO {SERVING}", f"{SERVING} has UPDATE (monthly_fee) on table {TABLE}"),
     (f"GRANT SELECT ON {TABLE} TO {TRAINING} WITH GRANT OPTION",
-     f"{TRAINING} has SELECT on table {TABLE}, and may pass it on"),
+     f"{TRAINING} has SELECT on table {TABLE}, with grant option"),
     (f"REVOKE SELECT ON {TABLE} FROM {SERVING}", f"{SERVING} lacks SELECT on table {TABLE}"),
     ("GRANT SELECT ON users TO PUBLIC", "PUBLIC has SELECT on table public.users"),
     (f"GRANT UPDATE ON promotions TO {TRAINING}", f"{TRAINING} has UPDATE on table public.promotions"),
@@ -46,7 +46,7 @@ DRIFT = [
     ("GRANT TEMPORARY ON DATABASE asof TO PUBLIC", "PUBLIC has TEMPORARY on database asof"),
     (f"GRANT CONNECT ON DATABASE mlflow TO {SERVING}", f"{SERVING} has CONNECT on database mlflow"),
     (f"REVOKE CONNECT ON DATABASE asof FROM {TRAINING} CASCADE; GRANT CONNECT ON DATABASE asof TO {TRAINING}"
-     " WITH GRANT OPTION", f"{TRAINING} has CONNECT on database asof, and may pass it on"),
+     " WITH GRANT OPTION", f"{TRAINING} has CONNECT on database asof, with grant option"),
     (f"ALTER ROLE {SERVING} CREATEDB BYPASSRLS", f"Role {SERVING} is not NOCREATEDB NOBYPASSRLS"),
     (f"ALTER ROLE {OWNER} LOGIN", f"Role {OWNER} is not NOLOGIN"),
     (f"GRANT {OWNER} TO {INGEST}", f"Role {INGEST} is a member of {OWNER}"),
@@ -60,7 +60,7 @@ DRIFT = [
     (f"ALTER DATABASE asof OWNER TO {INGEST}", f"Database asof is {INGEST}'s"),
     ("ALTER DATABASE asof SET timezone TO 'Europe/Berlin'", "Database asof is not set to UTC"),
     (f"ALTER DEFAULT PRIVILEGES FOR ROLE {INGEST} IN SCHEMA online REVOKE SELECT ON TABLES FROM {SERVING}",
-     f"{SERVING} lacks SELECT on tables to come in schema online"),
+     f"{SERVING} lacks SELECT on future tables in schema online"),
     (f"GRANT EXECUTE ON FUNCTION pg_read_file(text) TO {SERVING}",
      f"{SERVING} has EXECUTE on routine pg_read_file(text)"),
     ("DROP TABLE parity_checks", "Table public.parity_checks is absent"),
@@ -89,7 +89,7 @@ def test_what_was_changed_by_hand_is_told_and_mended(town: Town, change: str, wo
     with town.as_admin() as connection:
         connection.execute(change.encode())
     assert words in wrong_grants(asked)
-    assert words in make_databases(town.admin).mended
+    assert words in make_databases(town.admin).corrected
     assert wrong_grants(asked) == []
 
 
@@ -98,7 +98,7 @@ def test_what_an_owner_sets_for_his_database_does_not_hold_the_admin_up(town: To
         connection.execute("CREATE TABLE mine (); GRANT SELECT ON mine TO PUBLIC")
         for setting in ("default_transaction_read_only = on", f"role = {PREFECT}", "search_path = mine"):
             connection.execute(f"ALTER DATABASE {PREFECT} SET {setting}".encode())
-    assert make_databases(town.admin).mended == ("PUBLIC has SELECT on table public.mine",)
+    assert make_databases(town.admin).corrected == ("PUBLIC has SELECT on table public.mine",)
     with town.as_admin() as connection:
         connection.execute(f"ALTER DATABASE {PREFECT} RESET ALL".encode())
     make_databases(town.admin)
@@ -122,7 +122,7 @@ def test_a_grant_of_another_role_is_told_with_the_way_to_take_it_back(town: Town
         with pytest.raises(ConfigurationError, match="REVOKE it after SET ROLE"):
             make_databases(town.admin)
         connection.execute(f"SET ROLE dba; REVOKE SELECT ON public.users FROM {SERVING}; RESET ROLE".encode())
-    assert make_databases(town.admin).mended == ()
+    assert make_databases(town.admin).corrected == ()
 
 
 def test_a_name_that_a_role_gives_is_no_statement_of_the_admins(town: Town) -> None:
@@ -135,19 +135,19 @@ def test_a_name_that_a_role_gives_is_no_statement_of_the_admins(town: Town) -> N
         connection.execute(f"CREATE SCHEMA {OWNER}".encode())
         connection.execute(f"GRANT ALL ON SCHEMA {OWNER} TO {OWNER}".encode())
         connection.execute(f"CREATE TABLE {OWNER}.parity_checks ()".encode())
-    assert any("intruder" in words for words in make_databases(town.admin).mended)
-    assert make_databases(town.admin).mended == ()
+    assert any("intruder" in words for words in make_databases(town.admin).corrected)
+    assert make_databases(town.admin).corrected == ()
     with town.as_admin() as connection:
         assert connection.execute("SELECT FROM pg_roles WHERE rolname = 'intruder'").fetchall() == []
 
 
 def test_again_there_is_nothing_to_mend(town: Town) -> None:
-    assert make_databases(town.admin).mended == ()
+    assert make_databases(town.admin).corrected == ()
 
 
 def test_the_others_databases_are_closed_only_on_demand(town: Town) -> None:
     town.connect(SERVING, "postgres").close()
-    assert "PUBLIC has CONNECT on database postgres" in make_databases(town.admin, close_others=True).mended
+    assert "PUBLIC has CONNECT on database postgres" in make_databases(town.admin, close_others=True).corrected
     with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
         town.connect(SERVING, "postgres")
 
@@ -181,7 +181,7 @@ def test_a_table_that_an_extract_brings_later_is_made_by_the_command(town: Town)
         connection.execute("DROP TABLE support_agg_90d")
     with pytest.raises(ConfigurationError, match=r"support_agg_90d is not in database asof.*python -m flows databases"):
         prepare_tables(settings, EXTRACT)
-    assert "Table public.support_agg_90d is absent" in make_databases(town.admin).mended
+    assert "Table public.support_agg_90d is absent" in make_databases(town.admin).corrected
     prepare_tables(settings, EXTRACT)
 
 
@@ -193,13 +193,13 @@ def test_a_table_that_a_new_feast_brings_is_made_by_the_command(town: Town) -> N
     for role in (INGEST, SERVING):
         with pytest.raises(ConfigurationError, match=r"registry lacks a table .*python -m flows databases"):
             open_feature_store(town.as_role(role))
-    assert "Table public.saved_datasets is absent" in make_databases(town.admin).mended
+    assert "Table public.saved_datasets is absent" in make_databases(town.admin).corrected
     close(open_feature_store(town.as_role(SERVING)))
 
 
 def test_whoever_may_not_is_told_to_let_an_admin_do_it(town: Town) -> None:
     url = SecretStr(town.as_role(MLFLOW, "mlflow").conninfo())
-    with pytest.raises(ConfigurationError, match="User mlflow may not do all of it"):
+    with pytest.raises(ConfigurationError, match="User mlflow lacks a privilege"):
         make_databases(town.admin.model_copy(update={"admin_postgres_url": url}))
 
 
@@ -227,7 +227,7 @@ def test_an_installation_of_one_powerful_role_is_taken_over(tmp_path: Path) -> N
         apply_features(town.as_role(INGEST))
         materialise(town.as_role(INGEST))
         with reading(town.as_role(TRAINING)) as connection:
-            assert last_moment(connection) is None
+            assert materialised_as_of(connection) is None
         with town.connect(MLFLOW, "mlflow") as connection:
             connection.execute("DROP TABLE runs")
         with town.connect(SERVING) as connection:
@@ -246,10 +246,10 @@ def test_an_admin_need_not_be_a_superuser(tmp_path: Path, binaries: Binaries) ->
             update={"admin_postgres_url": SecretStr(url.render_as_string(hide_password=False))}
         )
         make_databases(boss)
-        assert make_databases(boss).mended == ()
+        assert make_databases(boss).corrected == ()
         apply_features(town.as_role(INGEST))
         assert wrong_grants(town.as_role(SERVING)) == []
-        with pytest.raises(ConfigurationError, match="a superuser has to: PUBLIC has CONNECT on database postgres"):
+        with pytest.raises(ConfigurationError, match="superuser can correct: PUBLIC has CONNECT on database postgres"):
             make_databases(boss, close_others=True)
 
 

@@ -12,7 +12,7 @@ from psycopg import errors
 
 from asof.inference.found_columns import FoundColumns
 from asof.serving.features.store.feast_api import open_feast_reader
-from asof.serving.features.store.opening import STOCK, WIDE, open_reader
+from asof.serving.features.store.opening import WIDE, open_reader
 from asof.settings import Settings, export
 from asof.use_case import Estimator
 from asof.use_cases import load
@@ -23,7 +23,7 @@ from tests.kits.machine.roles import PASSWORDS, Town, own_server
 from tests.kits.models.promotion import always
 from tests.kits.models.training import regression
 from tests.kits.service.serving import registered_contract
-from tests.kits.store.stock import plain
+from tests.kits.store.stock import STOCK, plain
 from training.audit.lineage.trace import trace_version
 from training.data.extracts.deliveries import find_deliveries
 from training.data.snapshots.snapshot import take_snapshot
@@ -31,7 +31,7 @@ from training.features.datasets.dataset import build_training_set, newest_labell
 from training.features.materialisation.feature_registry import apply_features
 from training.features.materialisation.materialise import materialise
 from training.features.parity.check import check_parity
-from training.features.parity.ledger import keep
+from training.features.parity.ledger import record_parity
 from training.features.parity.store_switch import compare_stores
 from training.inspection.examination import examine
 from training.inspection.gather import months_known
@@ -92,7 +92,7 @@ def trained(town: Town, ingested: Settings) -> tuple[ModelVersion, ModelVersion]
 
 
 def test_the_ingest_role_has_loaded_applied_materialised_and_compares(ingested: Settings) -> None:
-    parity = keep(ingested, check_parity(ingested, CHURN, as_of=FEBRUARY))
+    parity = record_parity(ingested, check_parity(ingested, CHURN, as_of=FEBRUARY))
     assert (parity.users > 700, parity.wrong) == (True, 0)
 
 
@@ -124,7 +124,7 @@ def test_the_training_role_trains_judges_promotes_rolls_back_and_scores(
     assert rollback(settings, CHURN, reason="complaints").version == first.version
     assert report_history(settings, CHURN).intact
     assert not trace_version(settings, CHURN, first.version).broken
-    assert keep(settings, check_parity(settings, CHURN, as_of=FEBRUARY)).wrong == 0
+    assert record_parity(settings, check_parity(settings, CHURN, as_of=FEBRUARY)).wrong == 0
     scored = score_users(settings, CHURN, as_of=FEBRUARY)
     with town.connect(TRAINING) as connection:
         assert connection.execute("SELECT count(*) FROM scores").fetchone() == (scored.tally.scored,)

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from asof.serving.http.strict_json import MOST_BYTES
+from asof.serving.http.strict_json import MAX_BODY_BYTES
 from asof.settings import Settings
 from tests.kits.service import serving as kit
 from tests.kits.service.serving import NOW, USER
@@ -163,7 +163,7 @@ LONG = {
     "an address": (b"GET /%b HTTP/1.1\r\nHost: x\r\n\r\n" % (b"a" * 9000), 414, "address-too-long"),
     "a header": (b"GET / HTTP/1.1\r\nX: %b\r\n\r\n" % (b"a" * 33000), 431, "headers-too-large"),
     "many headers": (b"GET / HTTP/1.1\r\n" + b"X: abc\r\n" * 5000 + b"\r\n", 431, "headers-too-large"),
-    "a body": (post("/predict", body=b" " * (MOST_BYTES + 1)), 413, "body-too-large"),
+    "a body": (post("/predict", body=b" " * (MAX_BODY_BYTES + 1)), 413, "body-too-large"),
     "a body that waits": (
         b"POST /predict HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 99999999\r\n" + JSON + b"\r\n",
         413,
@@ -198,7 +198,7 @@ def test_a_socket_hears_the_documented_limits(service: Service, sent: bytes, sta
 
 
 def test_a_body_of_the_greatest_length_is_taken(service: Service) -> None:
-    body = GOOD["/predict"] + b" " * (MOST_BYTES - len(GOOD["/predict"]))
+    body = GOOD["/predict"] + b" " * (MAX_BODY_BYTES - len(GOOD["/predict"]))
     whole, waiting = post("/predict", body=body), post("/predict", b"Expect: 100-continue\r\n", body=body)
     assert service.hears(whole)[0].status_code == 200
     head, _, _ = waiting.partition(b"\r\n\r\n")

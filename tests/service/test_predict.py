@@ -15,6 +15,7 @@ import pandas as pd
 import psutil
 import pytest
 
+import asof
 from asof.features.feature_contract import model_frame
 from asof.features.feature_definition import digest_of
 from asof.serving.features.evidence import StoreEvidence, prediction_type
@@ -333,7 +334,7 @@ def test_the_model_tells_its_lineage(service: httpx.Client, small_model: "SmallM
     assert (model["fingerprint"], model["rows_digest"]) == ("f" * 64, "d" * 64)
     assert (model["use_case"], model["estimator"], model["random_state"]) == ("churn", "small", 7)
     assert model["known_at"] == "2026-03-30T00:00:00Z"
-    assert model["runtime"] == "onnx"
+    assert (model["runtime"], model["asof_version"]) == ("onnx", asof.__version__)
 
 
 def test_health_tells_store_model_and_clock(service: httpx.Client, small_model: "SmallModel") -> None:

@@ -6,10 +6,10 @@
 import pytest
 
 from asof.settings import Settings
-from benchmarks.serving.catalogue import ASOF, EMPTY, USUAL, catalogue
-from benchmarks.serving.driven import closed
-from benchmarks.serving.peer import started
-from benchmarks.serving.world import World, prepared
+from benchmarks.serving.measuring.driven import closed
+from benchmarks.serving.setup.catalogue import ASOF, EMPTY, USUAL, catalogue
+from benchmarks.serving.setup.peer import started
+from benchmarks.serving.setup.world import World, prepared
 
 USERS, CLIENTS = 500, 8
 WARM_UP, SECONDS = 1.0, 2.0

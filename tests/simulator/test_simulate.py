@@ -17,8 +17,8 @@ from asof.errors import ConfigurationError
 from asof.extract_schema import Column, Kind, RawTable
 from asof.use_cases.churn.raw_schema import EXTRACT, NO_INTERNET, PAYMENTS, SUBSCRIPTIONS, SUPPORT, USAGE, USERS
 from simulator import Simulation, SimulationPlan, month_end_before, simulate
-from simulator.profile import MOST_USERS
-from simulator.user_ids import user_ids
+from simulator.observation import user_ids
+from simulator.profile import MAX_USERS
 from training.data.extracts.deliveries import find_deliveries
 from training.data.extracts.extract import read_extract
 from training.data.extracts.validation import KnownIds
@@ -101,7 +101,7 @@ def test_user_ids_look_like_the_real_ones(plain: Simulation) -> None:
 
 
 def test_no_two_users_of_any_month_share_an_id() -> None:
-    numbers = (np.arange(12)[:, None] * MOST_USERS + np.arange(20_000)).ravel()
+    numbers = (np.arange(12)[:, None] * MAX_USERS + np.arange(20_000)).ravel()
     assert len(np.unique(user_ids(numbers))) == len(numbers)
 
 

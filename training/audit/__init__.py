@@ -1,1 +1,1 @@
-"""Where a version or an answer comes from, and whether it can be built again."""
+"""Read-only audits of a version or an answer: lineage and reproduction."""

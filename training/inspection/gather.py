@@ -58,10 +58,10 @@ def _delivered(deliveries: list[Delivery], schema: ExtractSchema) -> Month:
     tables: dict[str, list[arrow.Table]] = {}
 
     def known() -> KnownIds:
-        if schema.entities not in tables:
+        if schema.entity_table not in tables:
             raise DataError(f"{deliveries[0].folder} has labels without the extract of their month: add that extract.")
-        ids = arrow.concat_tables(tables[schema.entities])[schema.entity]
-        return KnownIds(ids, f"a {schema.entity} of {schema.entities}.csv")
+        ids = arrow.concat_tables(tables[schema.entity_table])[schema.entity]
+        return KnownIds(ids, f"a {schema.entity} of {schema.entity_table}.csv")
 
     for each in deliveries:
         for part in read_extract(each.folder, schema, known, each.part):
@@ -70,8 +70,10 @@ def _delivered(deliveries: list[Delivery], schema: ExtractSchema) -> Month:
 
 
 def _moments(tables: KnownTables, schema: ExtractSchema) -> list[datetime]:
-    """The two newest moments of the table of entities."""
-    query = sql.SQL("SELECT DISTINCT as_of FROM {} ORDER BY as_of DESC LIMIT 2").format(sql.Identifier(schema.entities))
+    """The two newest moments of the entity table."""
+    query = sql.SQL("SELECT DISTINCT as_of FROM {} ORDER BY as_of DESC LIMIT 2").format(
+        sql.Identifier(schema.entity_table)
+    )
     return [moment.astimezone(UTC) for (moment,) in tables.connection.execute(query)]
 
 

@@ -99,7 +99,7 @@ def month_of(schema: ExtractSchema, as_of: datetime, tables: Mapping[str, Sequen
     Columns of `tables` are those of `training.data.extracts.extract`; the labels may be absent or empty.
     """
     parts = {table.name: _part(tables[table.name]) for table in schema.tables}
-    entities = parts[schema.entities].index.rename(schema.entity)
+    entities = parts[schema.entity_table].index.rename(schema.entity)
     known = {table.name: table for table in schema.tables}
     if any(each.num_rows for each in tables.get(schema.labels.name, ())):
         parts[schema.labels.name] = _part(tables[schema.labels.name])

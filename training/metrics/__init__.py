@@ -1,1 +1,1 @@
-"""Metrics, statistics and plots."""
+"""Metrics of a classifier, statistical tests, and plots."""

@@ -1,8 +1,8 @@
-"""Labels and probabilities -> figures and their 95 % intervals. Pure functions; nothing is drawn at random.
+"""Labels and probabilities -> metrics and their 95 % confidence intervals, without random numbers.
 
-`labels` are 0 or 1 and `probabilities` those of the positive class, both of shape (rows,), here and below. Every
-interval takes the number of rows of each class as given, and keeps its level (2.5 % on either side) where one of them
-is rare: `python -m benchmarks gate` counts how often.
+`labels` are 0 or 1 and `probabilities` those of the positive class, both of shape (rows,), in all functions. The
+intervals are conditional on the number of rows of each class and keep their coverage (2.5 % on either side) for a rare
+class: measured by `python -m benchmarks gate`.
 """
 
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ Labels = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 BINS = 10
-LEVEL = 0.975
-"""Of one end of an interval."""
+QUANTILE = 0.975
+"""Of either end of a 95 % interval."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure and its 95 % interval; the ends are infinite where too few rows are there to tell."""
+    """A value and its 95 % interval, which is infinite if there are too few rows."""
 
     value: float
     low: float
@@ -30,7 +30,7 @@ class Estimate:
 
 
 def measure(labels: Labels, probabilities: Floats, threshold: float) -> dict[str, float]:
-    """Every figure of one model on one set of rows: ranking, probabilities, and decisions at 0.5 and at `threshold`."""
+    """All metrics of one model on one set of rows: ranking, probabilities, and decisions at 0.5 and at `threshold`."""
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     return {
@@ -50,41 +50,40 @@ def _decisions(labels: Labels, positive: NDArray[np.bool_], suffix: str) -> dict
     from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
     precision, recall, f1, _ = precision_recall_fscore_support(labels, positive, average="binary", zero_division=0.0)
-    figures = {"precision": precision, "recall": recall, "f1": f1, "accuracy": accuracy_score(labels, positive)}
-    return {f"{name}_{suffix}": float(value) for name, value in figures.items()}
+    metrics = {"precision": precision, "recall": recall, "f1": f1, "accuracy": accuracy_score(labels, positive)}
+    return {f"{name}_{suffix}": float(value) for name, value in metrics.items()}
 
 
 def confusion(labels: Labels, positive: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """How often each class got which answer: shape (2, 2), a row for each true class, a column for each answer."""
+    """The confusion matrix, shape (2, 2): a row for each true class, a column for each predicted one."""
     return np.bincount(2 * labels + positive, minlength=4).reshape(2, 2)
 
 
 def row_log_loss(labels: Labels, probabilities: Floats) -> Floats:
-    """The log loss of each row, shape (rows,); probabilities are kept one machine epsilon away from 0 and 1."""
+    """The log loss of each row, shape (rows,); probabilities are clipped by one machine epsilon at 0 and 1."""
     epsilon = np.finfo(np.float64).eps
-    kept = np.clip(probabilities, epsilon, 1 - epsilon)
-    return np.asarray(-np.log(np.where(labels == 1, kept, 1 - kept)), dtype=np.float64)
+    clipped = np.clip(probabilities, epsilon, 1 - epsilon)
+    return np.asarray(-np.log(np.where(labels == 1, clipped, 1 - clipped)), dtype=np.float64)
 
 
 def bins(probabilities: Floats) -> list[NDArray[np.int64]]:
-    """The rows in ten bins of equal size (to one row), by rising probability; ties keep the order of the rows."""
+    """The row numbers in ten bins of equal size (to one row), by ascending probability; ties keep their order."""
     order = np.argsort(probabilities, kind="stable")
     return [rows for rows in np.array_split(order, BINS) if rows.size]
 
 
 def calibration_error(
-    labels: Labels, probabilities: Floats, tenths: Sequence[NDArray[np.int64]] | None = None
+    labels: Labels, probabilities: Floats, groups: Sequence[NDArray[np.int64]] | None = None
 ) -> float:
-    """Expected calibration error over ten bins of equal size (default: `bins`, which sorts).
-
-    The mean over the bins, weighted by their rows, of |share of positives - mean probability|.
+    """Expected calibration error: the mean over bins (default: `bins`), weighted by their rows, of
+    |share of positives - mean probability|.
     """
-    rest = labels - probabilities
-    return float(sum(abs(rest[rows].sum()) for rows in tenths or bins(probabilities)) / labels.size)
+    residuals = labels - probabilities
+    return float(sum(abs(residuals[rows].sum()) for rows in groups or bins(probabilities)) / labels.size)
 
 
 def best_threshold(labels: Labels, probabilities: Floats) -> float:
-    """The probability from which to say yes for the greatest F1; of equally good ones the lowest."""
+    """The threshold with the greatest F1; the lowest of several."""
     from sklearn.metrics import precision_recall_curve
 
     precision, recall, thresholds = precision_recall_curve(labels, probabilities)
@@ -95,8 +94,8 @@ def best_threshold(labels: Labels, probabilities: Floats) -> float:
 def auc_estimate(labels: Labels, probabilities: Floats) -> Estimate:
     """The AUC, with the score interval of Newcombe (Statistics in Medicine 25, 2006, method 5).
 
-    It holds all values that the AUC found does not reject, each with the error that it would have itself. So it lies
-    within 0 and 1, has a width where the AUC is 0 or 1, and excludes 0.5 where Mann and Whitney's test does.
+    It contains all values that the observed AUC does not reject, each with its own standard error. So it is within 0
+    and 1, not empty for an AUC of 0 or 1, and excludes 0.5 if the Mann-Whitney test does.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -106,11 +105,11 @@ def auc_estimate(labels: Labels, probabilities: Floats) -> Estimate:
 
 
 def _score_bound(auc: float, positives: int, negatives: int) -> float:
-    """The smallest AUC that does not reject the one found."""
+    """The smallest AUC that the observed one does not reject."""
     from scipy.optimize import brentq
     from scipy.stats import norm
 
-    z, others = float(norm.ppf(LEVEL)), (positives + negatives) / 2 - 1
+    z, others = float(norm.ppf(QUANTILE)), (positives + negatives) / 2 - 1
 
     def excess(low: float) -> float:
         spread = low * (1 - low) * (1 + others * (1 - low) / (2 - low) + others * low / (1 + low))
@@ -120,11 +119,11 @@ def _score_bound(auc: float, positives: int, negatives: int) -> float:
 
 
 def auc_difference(labels: Labels, ours: Floats, theirs: Floats) -> Estimate:
-    """By how much the AUC of `ours` is above that of `theirs` on the same rows.
+    """The AUC of `ours` minus that of `theirs` on the same rows.
 
-    As DeLong, DeLong and Clarke-Pearson (Biometrics 44, 1988): what varies is the share of the other class that each
-    row beats under the one and under the other. Without an order by class both shares vary alike, so the class that
-    varies less here counts as the other one: fifteen rows that are all in one leaf of a tree do not vary at all.
+    DeLong, DeLong and Clarke-Pearson (Biometrics 44, 1988): the variance is that of the share of the other class which
+    each row beats. For unrelated scores it is equal in both classes, so the greater one is used for both: fifteen rows
+    in a single leaf of a tree show no variance at all.
     """
     samples = [one - other for one, other in zip(_above(labels, ours), _above(labels, theirs), strict=True)]
     value, sizes = float(samples[0].mean()), np.array([sample.size for sample in samples])
@@ -136,7 +135,7 @@ def auc_difference(labels: Labels, ours: Floats, theirs: Floats) -> Estimate:
 
 
 def mean_estimate(labels: Labels, values: Floats) -> Estimate:
-    """The mean of one value of each row, shape (rows,), such as its log loss or the difference of two."""
+    """The mean of `values`, shape (rows,), such as log losses or the differences of two."""
     share = float(labels.mean())
     return _estimate(float(values.mean()), share * values[labels == 1], (1 - share) * values[labels == 0])
 
@@ -144,8 +143,8 @@ def mean_estimate(labels: Labels, values: Floats) -> Estimate:
 def _estimate(value: float, *samples: Floats) -> Estimate:
     """A sum of the means of independent samples: Welch's t interval, corrected for skewness by Hall.
 
-    Without the correction (Journal of the Royal Statistical Society B 54, 1992) a few large losses, which are mostly
-    not among the rows, are overlooked three times as often as they may be.
+    Without the correction (Journal of the Royal Statistical Society B 54, 1992) the interval misses three times as
+    often as it should, because a sample mostly lacks the few large losses.
     """
     if min(sample.size for sample in samples) < 2:
         return Estimate(value, -inf, inf)
@@ -164,11 +163,11 @@ def _quantile(squares: Floats, sizes: NDArray[np.int64]) -> float:
 
     if not squares.sum() > 0:
         return 0.0
-    return float(t.ppf(LEVEL, squares.sum() ** 2 / (squares**2 / (sizes - 1)).sum()))
+    return float(t.ppf(QUANTILE, squares.sum() ** 2 / (squares**2 / (sizes - 1)).sum()))
 
 
 def _unskewed(quantile: float, skewness: float) -> float:
-    """The quantile of a studentised mean of that skewness, from that of a symmetric one: Hall's transformation."""
+    """Hall's transformation: the quantile of a studentised mean of that skewness, from that of a symmetric one."""
     if abs(skewness) < 1e-6:
         return quantile
     return float(3 / skewness * (np.cbrt(1 + skewness * (quantile - skewness / 6)) - 1))
@@ -180,6 +179,6 @@ def _above(labels: Labels, probabilities: Floats) -> tuple[Floats, Floats]:
 
     positive, negative = probabilities[labels == 1], probabilities[labels == 0]
     ranks = rankdata(probabilities)  # a tie counts half
-    beaten = (ranks[labels == 1] - rankdata(positive)) / negative.size
-    beats = 1 - (ranks[labels == 0] - rankdata(negative)) / positive.size
-    return beaten, beats
+    negatives_below = (ranks[labels == 1] - rankdata(positive)) / negative.size
+    positives_above = 1 - (ranks[labels == 0] - rankdata(negative)) / positive.size
+    return negatives_below, positives_above

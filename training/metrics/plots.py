@@ -1,4 +1,4 @@
-"""Labels, probabilities and figures -> PNG pictures, drawn on Figure objects: no pyplot, no global state."""
+"""Labels, probabilities and metrics -> PNG images, drawn on Figure objects without pyplot's global state."""
 
 import io
 from collections.abc import Mapping
@@ -13,23 +13,21 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST = 20
-"""Bars that one picture of importance holds."""
-
+MAX_BARS = 20
 INK, BLUE, GREY, RED = "#1f2933", "#2166ac", "#9aa5b1", "#b2182b"
 
 
 def roc(labels: Labels, probabilities: Floats, metrics: Mapping[str, float]) -> bytes:
-    """The ROC curve, with chance and the chosen threshold."""
+    """The ROC curve, with the diagonal and the chosen threshold."""
     from sklearn.metrics import roc_curve
 
     figure, axes = canvas("ROC curve, held-out rows", "False positive rate", "True positive rate (recall)")
-    wrong, right, thresholds = roc_curve(labels, probabilities, drop_intermediate=False)
+    false_positive, true_positive, thresholds = roc_curve(labels, probabilities, drop_intermediate=False)
     bounds = f"95 % interval {metrics['auc_low']:.3f} to {metrics['auc_high']:.3f}"
-    axes.plot(wrong, right, color=BLUE, label=f"AUC {metrics['auc']:.3f} ({bounds})")
+    axes.plot(false_positive, true_positive, color=BLUE, label=f"AUC {metrics['auc']:.3f} ({bounds})")
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="chance, AUC 0.5")
     at = int(np.searchsorted(-thresholds, -metrics["threshold"], side="right")) - 1
-    axes.plot(wrong[at], right[at], "o", color=RED, label=f"threshold {metrics['threshold']:.3f}")
+    axes.plot(false_positive[at], true_positive[at], "o", color=RED, label=f"threshold {metrics['threshold']:.3f}")
     _unit_square(axes)
     axes.legend(loc="lower right", frameon=False)
     return png(figure)
@@ -69,7 +67,7 @@ def calibration(labels: Labels, probabilities: Floats, metrics: Mapping[str, flo
 
 
 def confusion_matrix(matrix: NDArray[np.int64], classes: tuple[str, str]) -> bytes:
-    """How many rows of each class got which answer; the colour is the share of the class."""
+    """The confusion matrix; the colour is the share of the true class."""
     figure, axes = canvas("Confusion matrix at the threshold, held-out rows", "Answer", "True class")
     axes.imshow(matrix / matrix.sum(axis=1, keepdims=True), cmap="Blues", vmin=0, vmax=1.6)
     for (true, answer), count in np.ndenumerate(matrix):
@@ -82,9 +80,9 @@ def confusion_matrix(matrix: NDArray[np.int64], classes: tuple[str, str]) -> byt
 
 
 def importance(losses: Mapping[str, float]) -> bytes:
-    """How much AUC each column carries, the most important at the top."""
+    """Permutation importance in AUC, the most important column at the top."""
     figure, axes = canvas("Permutation importance, held-out rows", "AUC lost when the column is shuffled", "")
-    names = list(losses)[:MOST][::-1]
+    names = list(losses)[:MAX_BARS][::-1]
     values = [losses[name] for name in names]
     bars = axes.barh(names, values, color=[BLUE if value > 0 else GREY for value in values])
     axes.bar_label(bars, fmt="{:z.3f}", padding=3, fontsize=8, color=INK)
@@ -94,15 +92,15 @@ def importance(losses: Mapping[str, float]) -> bytes:
     return png(figure)
 
 
-def canvas(title: str, across: str, up: str) -> tuple["Figure", "Axes"]:
-    """A figure with one pair of axes, in the style of all our pictures."""
+def canvas(title: str, x_label: str, y_label: str) -> tuple["Figure", "Axes"]:
+    """A figure with one pair of axes, in the style of all plots."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4.8), layout="constrained")
     axes = figure.subplots()
     axes.set_title(title, color=INK, loc="left")
-    axes.set_xlabel(across)
-    axes.set_ylabel(up)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
     axes.grid(color="#e4e7eb", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -115,7 +113,7 @@ def _unit_square(axes: "Axes") -> None:
 
 
 def png(figure: "Figure") -> bytes:
-    """The figure as the bytes of a PNG picture."""
+    """The figure as the bytes of a PNG image."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure)

@@ -1,8 +1,7 @@
-"""Samples -> p-values and intervals that know how many rows there are, and corrections for many columns at once.
+"""Samples -> effect sizes, p-values and intervals, and Holm's correction for many columns.
 
-A statistical check speaks up where chance is ruled out at NOTICE (then it is a fact, worth an `info`), and gives the
-alarm where chance is ruled out at ALARM and the effect is large enough to matter. Both hold for all columns of a
-check together, by Holm's method.
+A check reports a finding of severity `info` if its p-value is below NOTICE, and an alarm if it is below ALARM and the
+effect is large enough to matter. Both levels hold for all columns of a check together.
 """
 
 from collections.abc import Mapping
@@ -20,17 +19,14 @@ BINS = 10
 
 @dataclass(frozen=True)
 class Effect:
-    """How large it is, and the chance of one at least as large where there is none."""
+    """An effect size and its p-value."""
 
     size: float
     p_value: float
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """p-values adjusted for their number: below a level, the chance of any false one among them is below it too.
-
-    Holm, Scandinavian Journal of Statistics 6 (1979).
-    """
+    """p-values adjusted to control the family-wise error rate. Holm, Scandinavian Journal of Statistics 6 (1979)."""
     adjusted, worst = {}, 0.0
     for rank, (name, value) in enumerate(sorted(p_values.items(), key=lambda each: each[1])):
         worst = max(worst, min(1.0, value * (len(p_values) - rank)))
@@ -39,11 +35,11 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 
 def psi(before: Floats, after: Floats, *, levels: bool) -> Effect:
-    """The population stability index of two samples, over their values (`levels`) or tenths of both; NaN is a bin.
+    """The population stability index of two samples, binned by value (`levels`) or by deciles of both; NaN is a bin.
 
-    Where both samples come from one population, PSI is about (1/n + 1/m) times a chi-squared variable with one degree
-    less than there are bins: Yurdakul and Naranjo, Journal of Risk Model Validation 14(4) (2020). The known limits 0.1
-    and 0.25 ignore n and m. Entities in both samples make it smaller than that, so the test errs on the quiet side.
+    For samples of one population, PSI is about (1/n + 1/m) times a chi-squared variable with one degree of freedom less
+    than bins: Yurdakul and Naranjo, Journal of Risk Model Validation 14(4) (2020). The usual limits 0.1 and 0.25 ignore
+    n and m. Entities in both samples make it smaller, so the test is conservative.
     """
     counts = _counts(before, after, levels=levels)
     if counts.shape[1] < 2:
@@ -54,15 +50,12 @@ def psi(before: Floats, after: Floats, *, levels: bool) -> Effect:
 
 
 def kolmogorov_smirnov(before: Floats, after: Floats) -> Effect:
-    """The greatest distance between two distribution functions, without NaN; the p-value is the asymptotic one.
-
-    Ties make the test err on the quiet side.
-    """
+    """The two-sample Kolmogorov-Smirnov test without NaN, with the asymptotic p-value; ties make it conservative."""
     first, second = before[~np.isnan(before)], after[~np.isnan(after)]
     if not (first.size and second.size):
         return Effect(0.0, 1.0)
-    found = stats.ks_2samp(first, second, method="asymp")
-    return Effect(float(found.statistic), float(found.pvalue))
+    result = stats.ks_2samp(first, second, method="asymp")
+    return Effect(float(result.statistic), float(result.pvalue))
 
 
 def two_shares(before: Floats, after: Floats) -> Effect:
@@ -83,7 +76,7 @@ def correlation_interval(correlation: float, rows: int, *, alpha: float = ALARM)
 
 
 def auc(positive: Floats, negative: Floats) -> float:
-    """The chance that a positive lies above a negative, a tie counting half."""
+    """The area under the ROC curve: the probability that a positive is above a negative, ties as half."""
     ranks = stats.rankdata(np.concatenate([positive, negative]))
     above = ranks[: positive.size].sum() - positive.size * (positive.size + 1) / 2
     return float(above / (positive.size * negative.size))
@@ -102,16 +95,16 @@ def share_low(hits: int, rows: int, *, alpha: float) -> float:
 
 
 def binned(values: Floats, edges_from: Floats) -> NDArray[np.int64]:
-    """The tenth of `edges_from` in which each value lies, 0 upwards; equal values share a bin; NaN is the last bin."""
+    """The decile of `edges_from` that holds each value, from 0; equal values share a bin; NaN is the last bin."""
     known = edges_from[~np.isnan(edges_from)]
     edges = np.unique(np.quantile(known, np.arange(1, BINS) / BINS)) if known.size else np.empty(0)
     return np.where(np.isnan(values), edges.size + 1, np.searchsorted(edges, values, side="left")).astype(np.int64)
 
 
 def _counts(before: Floats, after: Floats, *, levels: bool) -> Floats:
-    """How often each bin occurs, shape (2, bins that occur)."""
+    """The number of values in each bin that is not empty, shape (2, bins)."""
     both = np.concatenate([before, after])
     codes = np.nan_to_num(both, nan=-1.0) if levels else binned(both, both)
-    _, places = np.unique(codes, return_inverse=True)
-    parts = (places[: before.size], places[before.size :])
-    return np.stack([np.bincount(part, minlength=places.max() + 1) for part in parts]).astype(np.float64)
+    _, occurring = np.unique(codes, return_inverse=True)
+    parts = (occurring[: before.size], occurring[before.size :])
+    return np.stack([np.bincount(part, minlength=occurring.max() + 1) for part in parts]).astype(np.float64)

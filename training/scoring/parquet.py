@@ -4,10 +4,8 @@ Each part has the run and its tally so far in its metadata, which is all that re
 lists the parts with their SHA-256.
 """
 
-import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from typing import Any
 from pyarrow import ArrowException, parquet
 
 from asof.errors import ScoringError
+from asof.files import rename_durably, try_lock
 from training.scoring.results import ScoredChunk, already_running
 from training.scoring.run import Run, Tally
 
@@ -43,7 +42,7 @@ class ParquetWriter:
         part = self.folder / f"part-{self.parts:05}.parquet"
         aside = part.with_name(f".{part.name}")
         parquet.write_table(rows, aside, compression="zstd")
-        _put(aside, part)
+        rename_durably(aside, part)
         self.parts += 1
 
     def finish(self, tally: Tally) -> None:
@@ -55,7 +54,7 @@ class ParquetWriter:
         }
         aside = self.folder / f".{MANIFEST}"
         aside.write_text(json.dumps(manifest, indent=2) + "\n")
-        _put(aside, self.folder / MANIFEST)
+        rename_durably(aside, self.folder / MANIFEST)
 
 
 @contextmanager
@@ -75,11 +74,10 @@ def in_parquet(target: Path, run: Run, *, any_known_at: bool) -> Iterator[Parque
 @contextmanager
 def _turn(target: Path, run: Run) -> Iterator[None]:
     """A lock of the file system: it ends with its process, however that ends."""
-    with (target / f".{_name(run)}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise already_running(run) from None
+    lock = try_lock(target / f".{_name(run)}.lock")
+    if lock is None:
+        raise already_running(run)
+    with lock:
         yield
 
 
@@ -127,15 +125,3 @@ def _part_entry(part: Path) -> dict[str, Any]:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     rows = parquet.read_metadata(part).num_rows
     return {"name": part.name, "rows": rows, "bytes": part.stat().st_size, "sha256": digest}
-
-
-def _put(aside: Path, target: Path) -> None:
-    """Renames a file that is whole on the disk; the name is there for good, too."""
-    with aside.open("rb") as file:
-        os.fsync(file.fileno())
-    aside.rename(target)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

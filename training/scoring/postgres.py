@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 from pyarrow import csv
 
 from asof.settings import Settings
-from training.data.snapshots.owned_tables import make_absent
+from training.data.snapshots.owned_tables import create_if_absent
 from training.scoring.results import RUN_COLUMNS, SCHEMA, ScoredChunk, already_running
 from training.scoring.run import Run, Tally
 
@@ -107,7 +107,7 @@ def in_postgres(settings: Settings, run: Run, *, any_known_at: bool) -> Iterator
     """An `OpenWriter`. Before the first chunk only the empty tables are created."""
     with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
         _lock(connection, run)
-        make_absent(connection, VIEW, CREATE)
+        create_if_absent(connection, VIEW, CREATE)
         with connection.cursor(row_factory=dict_row) as cursor:
             row = cursor.execute(FIND_RUN, (*run.key, run.known_at, any_known_at)).fetchone()
         if row is None:

@@ -22,10 +22,10 @@ from asof.inference.found_columns import DTYPES, FoundColumn, FoundColumns
 from asof.inference.policies import Registered, require_same, view_policy
 from asof.inference.verdicts import Policy
 from asof.settings import Settings
-from training.data.snapshots.copy_query import copied
+from training.data.snapshots.copy_query import copy_rows
 from training.data.snapshots.known_at import KnownTables
-from training.features.datasets.point_in_time import never_quadratic, read_sources
-from training.features.datasets.point_in_time_sql import Form, ViewSource, joined_view
+from training.features.datasets.point_in_time import planned_query, read_sources
+from training.features.datasets.point_in_time_sql import JoinStrategy, ViewSource, view_join
 from training.features.datasets.rows_digest import TYPES
 
 MOMENT = "moment of the row"
@@ -50,10 +50,10 @@ class Users:
         entity, where = sql.Identifier(self.extract.entity), sql.Composed([])
         if self.after is not None:
             where = sql.SQL(" WHERE {} > {}").format(entity, sql.Literal(self.after))
-        return sql.SQL(USERS).format(entity=entity, entities=sql.Identifier(self.extract.entities), where=where)
+        return sql.SQL(USERS).format(entity=entity, entities=sql.Identifier(self.extract.entity_table), where=where)
 
 
-def user_rows(users: Users, sources: Iterable[ViewSource], as_of: datetime) -> dict[Form, sql.Composed]:
+def user_rows(users: Users, sources: Iterable[ViewSource], as_of: datetime) -> dict[JoinStrategy, sql.Composed]:
     """The query of a row for each user, by form: the key, then for each source its features and its row's timestamp.
 
     A source's columns are null where it has no row of the user up to `as_of`.
@@ -66,9 +66,9 @@ def user_rows(users: Users, sources: Iterable[ViewSource], as_of: datetime) -> d
             entity=entity,
             columns=sql.SQL(", ").join(columns),
             users=users.query(),
-            views=sql.SQL("").join(joined_view(each, entity, as_of, form) for each in dated),
+            views=sql.SQL("").join(view_join(each, entity, as_of, form) for each in dated),
         )
-        for form in Form
+        for form in JoinStrategy
     }
 
 
@@ -120,8 +120,8 @@ def read_chunks(
     dtypes = {feature.name: TYPES[feature.dtype] for feature in features.contract.features}
     for source in features.sources:
         types |= {name: dtypes[name] for name in source.columns} | {_moment(source.view): TYPES["UnixTimestamp"]}
-    with never_quadratic(tables, user_rows(users, features.sources, as_of)) as query:
-        for table in _sized(copied(tables.connection, query, types), size):
+    with planned_query(tables, user_rows(users, features.sources, as_of)) as query:
+        for table in _sized(copy_rows(tables.connection, query, types), size):
             yield _chunk(table, features.contract)
 
 

@@ -24,11 +24,11 @@ def described_moment(
         raise ScoringError(f"known_at {known_at.isoformat()} lies in the future: choose an earlier --known-at.")
     with tables_known_at(settings, extract, as_of=as_of or settings.now(), known_at=known_at) as tables:
         moment = as_of or newest_moment(tables, extract)
-        users = sql.SQL("SELECT 1 FROM {} LIMIT 1").format(sql.Identifier(extract.entities))
+        users = sql.SQL("SELECT 1 FROM {} LIMIT 1").format(sql.Identifier(extract.entity_table))
         if moment is None or tables.connection.execute(users).fetchone() is None:
             up_to = (as_of or settings.now()).isoformat()
             raise ScoringError(
-                f"There is no snapshot of {extract.entities} up to {up_to}, as known at {known_at.isoformat()}: "
+                f"There is no snapshot of {extract.entity_table} up to {up_to}, as known at {known_at.isoformat()}: "
                 "run `python -m flows ingest`, or choose a later moment."
             )
     if known_at < moment:

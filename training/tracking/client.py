@@ -1,4 +1,4 @@
-"""Settings -> MLflow, opened: the one place that sets its global state, and that finds out soon if it is not there."""
+"""Settings -> an MLflow client. The only place that sets MLflow's global state."""
 
 import importlib
 import logging
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from asof.errors import ConfigurationError
 from asof.home import private_folder
 from asof.settings import Settings
-from training.tracking.address import check_tracking_address, unusable
+from training.tracking.address import check_tracking_address, unusable_tracking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,11 +30,11 @@ def open_tracking(settings: Settings) -> "MlflowClient":
     MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # it misses pip, and so may an environment
+    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # warns about a missing pip
     mlflow.set_tracking_uri(settings.tracking_uri)
     mlflow.set_registry_uri(settings.tracking_uri)
     with warnings.catch_warnings():
-        # MLflow warns of itself: of a loader that SQLAlchemy 2.1 deprecates, and of a type hint in its own agents.
+        # About MLflow's own code: a loader that SQLAlchemy 2.1 deprecates, and a type hint of its agents.
         warnings.filterwarnings("ignore", "The ``noload`` loader strategy", DeprecationWarning)
         warnings.filterwarnings("ignore", ".*Any type hint is inferred as AnyType", UserWarning)
         importlib.import_module("mlflow.pyfunc")
@@ -48,21 +48,21 @@ def tracked_run(settings: Settings, experiment: str, name: str) -> Iterator[tupl
     import mlflow
     from mlflow.environment_variables import MLFLOW_RUN_ID
 
-    MLFLOW_RUN_ID.unset()  # else MLflow goes on with somebody else's run
+    MLFLOW_RUN_ID.unset()  # MLflow would resume that run
     with mlflow.start_run(experiment_id=_experiment(client, settings, experiment), run_name=name) as run:
         yield client, run.info.run_id
 
 
 @contextmanager
 def stages_allowed() -> Iterator[None]:
-    """Silences MLflow's notice that stages are deprecated: people who read them are why we still set them."""
+    """Silences MLflow's warning that stages are deprecated; they are set for clients that still read them."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*(stage|latest_versions).*deprecated", category=FutureWarning)
         yield
 
 
 def _client(uri: str) -> "MlflowClient":
-    """A client that has had an answer: a refused password or another program's tables show only now."""
+    """A client, after one request: a refused password or another program's tables show only then."""
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
@@ -70,30 +70,30 @@ def _client(uri: str) -> "MlflowClient":
         client = MlflowClient()
         client.search_experiments(max_results=1)
     except MlflowException as error:
-        raise unusable(uri, error) from None  # the cause could tell the password
+        raise unusable_tracking(uri, error) from None  # the cause may contain the password
     return client
 
 
 def _experiment(client: "MlflowClient", settings: Settings, name: str) -> str:
-    """The id of the experiment, made if it is new. A server keeps artefacts itself; a database leaves them to us."""
+    """The id of the experiment, created if it is new; without a server its artifacts are in the home folder."""
     from mlflow.exceptions import MlflowException
 
-    if found := client.get_experiment_by_name(name):
-        return str(found.experiment_id)
-    artefacts = settings.home.absolute() / "artifacts"
+    if experiment := client.get_experiment_by_name(name):
+        return str(experiment.experiment_id)
+    artifacts = settings.home.absolute() / "artifacts"
     served = settings.tracking_uri.startswith("http")
     if not served:
-        private_folder(artefacts)
+        private_folder(artifacts)
     try:
-        return str(client.create_experiment(name, artifact_location=None if served else artefacts.as_uri()))
+        return str(client.create_experiment(name, artifact_location=None if served else artifacts.as_uri()))
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-        return str(client.get_experiment_by_name(name).experiment_id)  # another process was quicker
+        return str(client.get_experiment_by_name(name).experiment_id)  # by another process
 
 
 def has_registry(settings: Settings) -> bool:
-    """Whether MLflow answers and has its tables, which its client would make."""
+    """Whether MLflow answers and has its tables; a client would create them."""
     try:
         check_tracking_address(settings.tracking_uri)
     except ConfigurationError:
@@ -104,7 +104,7 @@ def has_registry(settings: Settings) -> bool:
 
     url = sqlalchemy.make_url(settings.tracking_uri)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-        return False  # to connect would make the file
+        return False  # connecting would create the file
     engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool)
     with engine.connect() as connection:
         return sqlalchemy.inspect(connection).has_table("registered_models")

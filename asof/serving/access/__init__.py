@@ -1,1 +1,1 @@
-"""Who may ask, how often, and how long a request's head may be: all that is decided before a request is looked at."""
+"""Access control before a request is read: API keys, scopes, rates, limits of request line and headers."""

@@ -1,6 +1,6 @@
-"""The outermost layer where API keys are set: who has no key that counts, or asks too often, takes no place.
+"""The outermost layer where API keys are set: an unauthorised or too frequent request reaches no other layer.
 
-It stands before BentoML's own addresses, the turnstile and the metrics too. The body of who is refused is not read.
+It is outside of BentoML's own paths, load shedding and metrics, too. The body of a refused request is not read.
 """
 
 import math
@@ -15,21 +15,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from asof.errors import AsOfError, Forbidden, TooManyRequests, Unauthenticated
 from asof.serving.access.api_keys import ApiKey, find
 from asof.serving.access.key_file import KeyFile
-from asof.serving.access.rate_limits import CHARGE, Rates
-from asof.serving.access.scopes import OPEN, sufficient
-from asof.serving.http.boundary import HEADER, occurrence, problem_response, request_id_of
+from asof.serving.access.rate_limits import CHARGE, RateLimiter
+from asof.serving.access.scopes import OPEN, scopes_for
+from asof.serving.http.boundary import REQUEST_ID, occurrence, problem_response, request_id_of
 from asof.serving.http.problems import describe
 from asof.serving.logs.access_log import KEY, AccessLog
 
 AUTHORIZATION, SCHEME = b"authorization", b"bearer"
-UNTOLD = "Send one header `Authorization: Bearer KEY`, with a key of this service."
 
 
-class Entrance:
-    """An application around the whole one; without `rates` a key may ask as often as it likes."""
+class Authentication:
+    """ASGI application around the whole service; without `rates` the frequency of requests is not limited."""
 
     def __init__(
-        self, app: ASGIApp, *, keys: KeyFile, rates: Rates | None, access_log: AccessLog, refused: Counter
+        self, app: ASGIApp, *, keys: KeyFile, rates: RateLimiter | None, access_log: AccessLog, refused: Counter
     ) -> None:
         self.app, self._keys, self._rates = app, keys, rates
         self._access_log, self._refused = access_log, refused
@@ -37,7 +36,7 @@ class Entrance:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" or scope["path"] in OPEN:
             await self.app(scope, receive, send)
-        elif scope["type"] == "websocket":  # no address takes one
+        elif scope["type"] == "websocket":  # supported by no path
             await send({"type": "websocket.close", "code": 1008})
         else:
             begun = perf_counter()
@@ -49,38 +48,38 @@ class Entrance:
                 await self.app(scope, receive, send)
 
     def _admit(self, scope: Scope) -> None:
-        """Raises Unauthenticated, Forbidden or TooManyRequests; notes the key's name in the request's state."""
+        """Sets the key's name in the request's state. Raises Unauthenticated, Forbidden or TooManyRequests."""
         key, state = self._key(scope["headers"]), scope.setdefault("state", {})
         state[KEY] = key.name
-        wanted = sufficient(scope["path"])
-        if not key.scopes & wanted:
-            (scope_,) = wanted
-            raise Forbidden(f"{scope['path']} takes a key of scope {scope_}, and {key.name} has none.", scope=scope_)
+        required = scopes_for(scope["path"])
+        if not key.scopes & required:
+            (missing,) = required
+            message = f"{scope['path']} requires a key with the scope {missing}, which {key.name} lacks."
+            raise Forbidden(message, scope=missing)
         if self._rates:
             if seconds := self._rates.take(key.name):
-                raise TooManyRequests(
-                    f"{key.name} asks more often than a key may: try again later.", retry_after=math.ceil(seconds)
-                )
-            state[CHARGE] = partial(self._rates.owe, key.name)
+                message = f"{key.name} exceeds its request rate; retry after the given delay."
+                raise TooManyRequests(message, retry_after=math.ceil(seconds))
+            state[CHARGE] = partial(self._rates.charge, key.name)
 
     def _key(self, headers: Iterable[tuple[bytes, bytes]]) -> ApiKey:
-        given = [value for name, value in headers if name == AUTHORIZATION]
-        scheme, _, secret = given[0].partition(b" ") if len(given) == 1 else (b"", b"", b"")
+        values = [value for name, value in headers if name == AUTHORIZATION]
+        scheme, _, secret = values[0].partition(b" ") if len(values) == 1 else (b"", b"", b"")
         if scheme.lower() != SCHEME:
-            raise Unauthenticated(UNTOLD)
+            raise Unauthenticated("Send one header `Authorization: Bearer KEY` with a key of this service.")
         key = find(secret.strip(), self._keys.keys)
         if key is None:
-            raise Unauthenticated("No key of this service is like the one that was sent: it may have been removed.")
+            raise Unauthenticated("The API key is unknown to this service, or was removed: request a new one.")
         if key.has_expired(datetime.now(UTC)):
-            raise Unauthenticated(f"The key {key.name} has ended ({key.expires}): ask for another.")
+            raise Unauthenticated(f"The key {key.name} has expired ({key.expires}): request a new one.")
         return key
 
     async def _refuse(self, error: AsOfError, scope: Scope, receive: Receive, *, send: Send, begun: float) -> None:
-        """The problem, a count and, but for a flood of one key's, a line in the access log."""
-        own_id = request_id_of(scope)
-        scope.setdefault("state", {})["request_id"] = own_id
+        """Sends the problem and counts it. It is logged unless it is one of many requests of one key."""
+        request_id = request_id_of(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
         document, headers = describe(error, occurrence(scope))
         self._refused.labels(document.code).inc()
-        await problem_response(document, {**headers, HEADER: own_id})(scope, receive, send)
+        await problem_response(document, {**headers, REQUEST_ID: request_id})(scope, receive, send)
         if not isinstance(error, TooManyRequests):
-            self._access_log.finished(scope, own_id, status=document.status, begun=begun)
+            self._access_log.finished(scope, request_id, status=document.status, begun=begun)

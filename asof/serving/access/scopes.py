@@ -1,18 +1,18 @@
-"""An address -> the scopes of which a key needs one. What is not named here is an administrator's.
+"""The scopes of API keys, and those that a path requires; a path that is not listed requires `admin`.
 
-Scopes do not hold each other: what scrapes /metrics need not be able to ask about users.
+Scopes do not include each other: a key that scrapes /metrics need not read users.
 """
 
 PREDICT, ADMIN = "predict", "admin"
 SCOPES = frozenset({PREDICT, ADMIN})
 
 OPEN = frozenset({"/healthz", "/livez", "/readyz"})
-"""Probes have no key, and learn nothing but yes or no."""
+"""Probes need no key."""
 
 _PREDICT, _ADMIN = frozenset({PREDICT}), frozenset({ADMIN})
 _BY_PATH = {"/predict": _PREDICT, "/predict/batch": _PREDICT, "/docs.json": SCOPES}
 
 
-def sufficient(path: str) -> frozenset[str]:
-    """Any of these opens the address; every key has one at least."""
+def scopes_for(path: str) -> frozenset[str]:
+    """Any one of these is sufficient; every key has at least one scope."""
     return _BY_PATH.get(path) or (_PREDICT if path.startswith("/features/") else _ADMIN)

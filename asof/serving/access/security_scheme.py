@@ -1,30 +1,27 @@
-"""An OpenAPI document -> the same with the security scheme, and with what the entrance may answer at each address."""
+"""Adds the security scheme to an OpenAPI document, and to each path the scopes and problems of authentication."""
 
 from typing import Any
 
 from asof.errors import Forbidden, TooManyRequests, Unauthenticated
-from asof.serving.access.scopes import OPEN, sufficient
+from asof.serving.access.scopes import OPEN, scopes_for
 from asof.serving.http.openapi import responses
 
 SCHEME = "apiKey"
 METHODS = ("get", "post", "put", "delete", "patch", "head", "options", "trace")
 
 
-class Described:
-    """In place of BentoML's own specification, which has no word for security."""
+class SecuredSpecification:
+    """In place of BentoML's specification class, which has no field for security."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self._document = document
 
     def asdict(self) -> dict[str, Any]:
-        components = {**self._document.get("components", {}), "securitySchemes": {SCHEME: _scheme()}}
+        description = "A key of this service, as printed by `python -m flows api-keys add`."
+        scheme = {"type": "http", "scheme": "bearer", "description": description}
+        components = {**self._document.get("components", {}), "securitySchemes": {SCHEME: scheme}}
         paths = {path: _item(path, item) for path, item in self._document["paths"].items()}
         return {**self._document, "components": components, "paths": paths}
-
-
-def _scheme() -> dict[str, str]:
-    told = "A key of this service, as `python -m flows api-keys add` printed it once."
-    return {"type": "http", "scheme": "bearer", "description": told}
 
 
 def _item(path: str, item: dict[str, Any]) -> dict[str, Any]:
@@ -34,21 +31,21 @@ def _item(path: str, item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _operation(path: str, operation: dict[str, Any]) -> dict[str, Any]:
-    scopes = " or ".join(sorted(sufficient(path)))
-    told = "\n\n".join(filter(None, (operation.get("description"), f"Takes a key of scope {scopes}.")))
-    merged = {str(status): answer for status, answer in operation["responses"].items()}
-    for status, answer in responses(path, Unauthenticated, Forbidden, TooManyRequests).items():
-        merged[str(status)] = _merged(merged.get(str(status)), answer)
-    return {**operation, "description": told, "security": [{SCHEME: []}], "responses": merged}
+    requirement = f"Requires a key with the scope {' or '.join(sorted(scopes_for(path)))}."
+    description = "\n\n".join(filter(None, (operation.get("description"), requirement)))
+    merged = {str(status): response for status, response in operation["responses"].items()}
+    for status, response in responses(path, Unauthenticated, Forbidden, TooManyRequests).items():
+        merged[str(status)] = _merged(merged.get(str(status)), response)
+    return {**operation, "description": description, "security": [{SCHEME: []}], "responses": merged}
 
 
-def _merged(before: dict[str, Any] | None, answer: dict[str, Any]) -> dict[str, Any]:
-    """Both with their examples."""
-    if not before or not before.get("content"):
-        return answer
-    content = dict(before["content"])
-    for kind, form in answer["content"].items():
-        earlier = content.get(kind, {})
-        content[kind] = {**form, **earlier, "examples": {**earlier.get("examples", {}), **form["examples"]}}
-    told = dict.fromkeys([*before["description"].split("; "), *answer["description"].split("; ")])
-    return {**before, "description": "; ".join(told), "content": content}
+def _merged(existing: dict[str, Any] | None, added: dict[str, Any]) -> dict[str, Any]:
+    """One response with the titles and examples of both."""
+    if not existing or not existing.get("content"):
+        return added
+    content = dict(existing["content"])
+    for media_type, body in added["content"].items():
+        own = content.get(media_type, {})
+        content[media_type] = {**body, **own, "examples": {**own.get("examples", {}), **body["examples"]}}
+    titles = dict.fromkeys([*existing["description"].split("; "), *added["description"].split("; ")])
+    return {**existing, "description": "; ".join(titles), "content": content}

@@ -1,1 +1,1 @@
-"""The routes of the service and its answers."""
+"""The routes of the service and their answers."""

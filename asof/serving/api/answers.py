@@ -1,4 +1,4 @@
-"""The JSON that the service answers with, as pydantic models: from them comes the OpenAPI description."""
+"""The answers of the service as pydantic models, which also describe them in the OpenAPI document."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
-from asof.features.feature_contract import FeatureContract
+from asof import __version__
 from asof.features.feature_definition import digest_of
 from asof.inference.served_model import ServedModel
 from asof.inference.verdicts import Reading, Verdict, days
@@ -32,23 +32,23 @@ class FeatureAnswer(BaseModel):
 
 
 class FeaturesAnswer(BaseModel):
-    """The smoke check of the online store."""
+    """The features of one entity in the online store."""
 
     entity: str
-    clock: datetime = Field(description="The moment that ages are measured against.")
+    clock: datetime = Field(description="The moment from which ages are measured.")
     features: list[FeatureAnswer]
     request_id: str
 
 
 class GoldenRowsAnswer(BaseModel):
-    """How far the model's answers are from those that it gave when it was evaluated."""
+    """How far the model's probabilities are from those of its evaluation."""
 
     rows: int = Field(examples=[32])
     largest_difference: float = Field(description="Of a probability, 0 to 1.", examples=[0.0])
 
 
 class RefusedAnswer(BaseModel):
-    """A version that was in Production and that the service did not take, or gave up again."""
+    """A production version that the service did not adopt, or gave up again."""
 
     version: str = Field(examples=["4"])
     step: str = Field(description="trust, fetch, load, features, or answers: it failed requests.", examples=["trust"])
@@ -57,42 +57,45 @@ class RefusedAnswer(BaseModel):
 
 
 class FollowingAnswer(BaseModel):
-    """How the worker that answers stands to the registry."""
+    """What the answering worker knows of the registry."""
 
-    registry: str = Field(description="ok, or what is wrong with it, or with what it said.", examples=["ok"])
-    checked_at: datetime | None = Field(description="When it last answered; null: not yet.")
-    in_production: str | None = Field(description="The version that it named then; null: none.", examples=["3"])
-    serving_since: datetime | None = Field(description="When the model that answers came to be the one; null: none.")
+    registry: str = Field(description="ok, or what is wrong with the registry or its response.", examples=["ok"])
+    checked_at: datetime | None = Field(description="When the registry last responded; null: not yet.")
+    in_production: str | None = Field(description="The production version at that time; null: none.", examples=["3"])
+    serving_since: datetime | None = Field(description="When the answering model was put into service; null: none.")
     refused: list[RefusedAnswer]
 
 
 class ModelAnswer(ModelIdentity):
-    """The whole lineage of the model."""
+    """The lineage of the model."""
 
+    asof_version: str = Field(description="The version of AsOf that serves it.", examples=[__version__])
     use_case: str
     estimator: str = Field(examples=["default"])
     threshold: float = Field(examples=[0.31])
-    known_at: datetime = Field(description="Training rows learned of after this moment were left out.")
-    rows_digest: str = Field(description="SHA-256 of the rows of its training set alone; empty: not recorded.")
-    model_digest: str = Field(description="SHA-256 of the fitted model itself; empty: not recorded.")
+    known_at: datetime = Field(description="Rows that became known after this moment were not used for training.")
+    rows_digest: str = Field(description="SHA-256 of the rows of its training set; empty: not recorded.")
+    model_digest: str = Field(description="SHA-256 of the fitted model; empty: not recorded.")
     random_state: int
-    git_dirty: bool = Field(description="Whether the training code had changes that were not committed.")
+    git_dirty: bool = Field(description="Whether the training code had uncommitted changes.")
     contract: dict[str, Any] = Field(
-        description="The features that it takes, in order, with view and type; a digest of each view's definition."
+        description="Its features in order, with view and type, and a digest of each view's definition."
     )
     contract_digest: str
     signed_by: str = Field(description="The id of the key that signed its files.", examples=["2b8f0c5d7a914e36"])
-    golden_rows: GoldenRowsAnswer | None = Field(description="Rows of its evaluation, asked again when it was loaded.")
-    derived: list[str] = Field(description="The columns that are computed from the features for it.", examples=[[]])
+    golden_rows: GoldenRowsAnswer | None = Field(
+        description="Held-out rows of its evaluation, predicted again when it was loaded."
+    )
+    derived: list[str] = Field(description="The columns that are computed from its features.", examples=[[]])
     ranges: dict[str, tuple[float, float]] = Field(
-        description="The smallest and the greatest value of each numeric feature that it was trained on."
+        description="Minimum and maximum of each numeric feature in the training rows."
     )
     categories: dict[str, tuple[str, ...]] = Field(
-        description="The values of each categorical feature that it was trained on, where they are few enough to keep.",
+        description="The values of each categorical feature in the training rows, unless they are too many.",
         examples=[{"contract_type": ("Month-to-month", "One year", "Two year")}],
     )
     runtime: str = Field(description="What computes its probabilities: onnx, where it is compiled, or scikit-learn.")
-    following: FollowingAnswer | None = Field(description="null: it serves its Bento's own model for ever.")
+    following: FollowingAnswer | None = Field(description="null: it serves its Bento's own model and does not follow.")
 
 
 class Health(BaseModel):
@@ -103,12 +106,12 @@ class Health(BaseModel):
     model: str
     version: str | None = Field(examples=["3"])
     bento: str
-    clock: datetime = Field(description="The moment that the service takes for now.")
+    clock: datetime = Field(description="The moment that the service uses as now.")
     replaying: bool = Field(description="Whether the clock is set by ASOF_CLOCK.")
 
 
 def following_answer(found: "Found", since: datetime | None) -> FollowingAnswer:
-    """What a following worker knows of the registry; its model answers since then (None: it has none)."""
+    """What a following worker knows of the registry; its model answers since `since` (None: it has none)."""
     return FollowingAnswer(
         registry=found.trouble or "ok",
         checked_at=found.checked_at,
@@ -119,7 +122,7 @@ def following_answer(found: "Found", since: datetime | None) -> FollowingAnswer:
 
 
 def feature_answer(reading: Reading) -> FeatureAnswer:
-    """One reading, as GET /features shows it."""
+    """One reading for GET /features."""
     return FeatureAnswer(
         name=reading.feature.name,
         view=reading.feature.view,
@@ -133,30 +136,19 @@ def feature_answer(reading: Reading) -> FeatureAnswer:
 
 
 def model_answer(model: ServedModel, lineage: Lineage, following: FollowingAnswer | None) -> ModelAnswer:
-    """What GET /model tells."""
-    facts = model.facts
+    """The answer of GET /model, with digests in place of definitions: callers may not see the queries."""
+    facts, contract = model.facts, model.facts.contract
     return ModelAnswer(
-        **identity(model, lineage),
-        use_case=facts.use_case,
-        estimator=facts.estimator,
-        threshold=facts.threshold,
-        known_at=facts.known_at,
-        rows_digest=facts.rows_digest,
-        model_digest=facts.model_digest,
-        random_state=facts.random_state,
-        git_dirty=facts.git_dirty,
-        contract=_without_texts(facts.contract),
-        contract_digest=facts.contract.digest,
-        signed_by=model.signed_by,
-        golden_rows=GoldenRowsAnswer(**asdict(model.proof)) if model.proof else None,
-        derived=list(facts.derived),
-        ranges=dict(facts.ranges),
-        categories=dict(facts.categories),
-        runtime=model.runtime.name,
-        following=following,
+        **vars(facts)
+        | identity(model, lineage)
+        | {
+            "asof_version": __version__,
+            "contract": contract.to_dict()
+            | {"definitions": {view: digest_of(text) for view, text in contract.definitions.items()}},
+            "contract_digest": contract.digest,
+            "signed_by": model.signed_by,
+            "golden_rows": GoldenRowsAnswer(**asdict(model.golden_rows)) if model.golden_rows else None,
+            "runtime": model.runtime.name,
+            "following": following,
+        }
     )
-
-
-def _without_texts(contract: FeatureContract) -> dict[str, Any]:
-    """A query may tell more of a database than callers may know."""
-    return contract.to_dict() | {"definitions": {view: digest_of(text) for view, text in contract.definitions.items()}}

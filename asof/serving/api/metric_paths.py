@@ -1,6 +1,6 @@
-"""A request's path -> the endpoint that BentoML's metrics name: one for all users, and one for all that is not there.
+"""The paths in BentoML's metrics: one label for the features of all users, and one for all unknown paths.
 
-BentoML keeps about twenty series for each path that it has ever seen, and a path may name a user, or be anything.
+BentoML keeps about twenty time series for each path that was ever requested, and a path may contain any id or text.
 """
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -9,36 +9,36 @@ FEATURES, OTHER = "/features/", "(other)"
 KNOWN = frozenset(
     {"/", "/docs.json", "/health", "/healthz", "/livez", "/metrics", "/model", "/predict", "/predict/batch", "/readyz"}
 )
-OWN_PATH = "asof.path"
-"""Where in a scope the request's own path stands meanwhile."""
+REQUEST_PATH = "asof.path"
+"""The member of a scope with the path that was requested."""
 
 
 def endpoint(path: str) -> str:
-    """What is counted together."""
+    """The label of a path."""
     if path in KNOWN:
         return path
     return f"{FEATURES}..." if path.startswith(FEATURES) else OTHER
 
 
-class Endpoints:
-    """ASGI middleware: what is behind it sees endpoints for paths, up to `OwnPaths`."""
+class PathToEndpoint:
+    """ASGI middleware that replaces paths by their labels, until `EndpointToPath` restores them."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan" and scope["path"] not in KNOWN:
-            scope = {**scope, "path": endpoint(scope["path"]), OWN_PATH: scope["path"]}
+            scope = {**scope, "path": endpoint(scope["path"]), REQUEST_PATH: scope["path"]}
         await self.app(scope, receive, send)
 
 
-class OwnPaths:
-    """ASGI middleware: what is behind it sees paths again."""
+class EndpointToPath:
+    """ASGI middleware that restores the requested path."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if OWN_PATH in scope:
-            scope = {**scope, "path": scope[OWN_PATH]}
+        if REQUEST_PATH in scope:
+            scope = {**scope, "path": scope[REQUEST_PATH]}
         await self.app(scope, receive, send)

@@ -1,9 +1,12 @@
-"""POST /predict, from the bytes of a request to those of its answer: the path that everybody waits for.
+"""POST /predict, from the bytes of a request to those of its answer.
 
-It is plain ASGI. FastAPI only describes it (`asof.serving.api.routes`): its dependencies, exit stacks and second
-validation of a finished answer take longer than all that is done here."""
+It is plain ASGI, and FastAPI only describes it (`asof.serving.api.routes`): FastAPI's dependencies, exit stacks and
+second validation of the answer take longer than all that is done here. So do BentoML's layers around every request,
+which `FastLane` bypasses.
+"""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 from pydantic_core import to_json
@@ -11,7 +14,7 @@ from starlette.datastructures import State
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from asof.errors import AsOfError
 from asof.serving.http.boundary import explain, occurrence, problem_response
@@ -22,9 +25,32 @@ if TYPE_CHECKING:
     from asof.serving.prediction.live import Live
     from asof.serving.prediction.predictor import Prediction, Predictor
 
+TRACEPARENT = b"traceparent"
+"""The header of W3C's Trace Context: OpenTelemetry reads from it whether the caller traces the request."""
+
+
+class FastLane:
+    """ASGI middleware: POST to a path of `lanes` goes directly to its endpoint, unless the caller traces it.
+
+    OpenTelemetry creates three spans for each request, traced or not, and BentoML's timeout keeps the objects of a
+    request alive until it has elapsed, for the garbage collector to visit. A prediction has deadlines of its own.
+    """
+
+    def __init__(self, app: ASGIApp, *, lanes: Mapping[str, ASGIApp]) -> None:
+        self.app, self.lanes = app, lanes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        direct = (
+            scope["type"] == "http"
+            and scope["path"] in self.lanes
+            and scope["method"] == "POST"
+            and all(name != TRACEPARENT for name, _ in scope["headers"])
+        )
+        await (self.lanes[scope["path"]] if direct else self.app)(scope, receive, send)
+
 
 class Predict:
-    """One address; `state.live` must be set before its first request. `payload` is what it takes."""
+    """The endpoint; `state.live` must be set before the first request. `payload` is the request's type."""
 
     def __init__(self, state: State, payload: type[BaseModel]) -> None:
         self._state, self._payload = state, payload
@@ -41,23 +67,24 @@ class Predict:
 
     async def _answer(self, live: "Live", scope: Scope, receive: Receive) -> Response:
         request = parse(await read_body(scope, receive), self._payload)
-        predictor, made = await live.predict(request)
+        predictor, prediction = await live.predict(request)
         request_id = occurrence(scope).request_id
         predictor.worker.metrics.predicted.inc()
         entity = getattr(request, predictor.model.facts.contract.entity, None)
-        predictor.worker.answer_log.answered(request_id, predictor, entity=entity, evidence=made.evidence)
-        return Response(_text(predictor, made, request_id), media_type=JSON)
+        predictor.worker.answer_log.answered(request_id, predictor, entity=entity, evidence=prediction.evidence)
+        return Response(_body(predictor, prediction, request_id), media_type=JSON)
 
 
-def _text(predictor: "Predictor", made: "Prediction", request_id: str) -> bytes:
-    """The answer that `prediction_type` describes, in its order; made of valid parts, it is not validated again."""
-    told: dict[str, Any] = {
-        **made.answer.model_dump(),
-        "model": identity(predictor.model, predictor.lineage),
-        "request_id": request_id,
-        **made.evidence,
-    }
-    return to_json(told)
+def _body(predictor: "Predictor", prediction: "Prediction", request_id: str) -> bytes:
+    """The members of `prediction_type` in its order; made of valid parts, they are not validated again."""
+    return to_json(
+        {
+            **prediction.answer.model_dump(),
+            "model": identity(predictor.model, predictor.lineage),
+            "request_id": request_id,
+            **prediction.evidence,
+        }
+    )
 
 
 def _refuse(live: "Live", error: AsOfError | HTTPException, scope: Scope) -> Response:

@@ -1,4 +1,4 @@
-"""A use case -> the FastAPI app with its addresses. The predictor comes later, when a worker starts."""
+"""The FastAPI app of a use case with all of its routes. The predictor is set later, when a worker starts."""
 
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,37 +26,32 @@ from asof.serving.features.store_input import LOOKUP, StoreInput
 from asof.serving.http import openapi
 from asof.serving.http.boundary import explain, occurrence, problem_response
 from asof.serving.http.examples import examples
-from asof.serving.http.problems import BODY, invalid_request
-from asof.use_case import FromRequest, FromStore, UseCase
+from asof.serving.http.problems import BODY_STATUSES, invalid_request
+from asof.use_case import FromStore, UseCase
 
 if TYPE_CHECKING:
     from asof.serving.prediction.live import Live
 
 PREDICT, BATCH = "/predict", "/predict/batch"
 STATIC = "static_content"
-"""Where BentoML has Swagger UI."""
+"""BentoML's path of Swagger UI."""
 
 
 def create_app(use_case: UseCase) -> FastAPI:
-    """The app; `app.state.predict` and `app.state.predict_batch` are the addresses of predictions alone.
+    """The app, with the endpoints of predictions as `app.state.predict` and `app.state.predict_batch`.
 
-    Before its first request, `app.state.live` must be set, and `app.state.follower` if it follows.
+    Before its first request, `app.state.live` must be set, and `app.state.follower` if the service follows.
     """
     app = FastAPI(title=use_case.title, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    match use_case.source:
-        case FromStore(extract):
-            _add_predict(app, use_case, StoreInput)
-            _add_batch(app, use_case, StoreInput)
-            _add_features(app, use_case, extract.entity)
-        case FromRequest():
-            _add_predict(app, use_case, RequestInput)
-            _add_batch(app, use_case, RequestInput)
-    none_yet = openapi.responses("/model", NotReady)
-    app.add_api_route(
-        "/model", _model, summary="Where the model comes from", response_model=ModelAnswer, responses=none_yet
-    )
-    unready: dict[int | str, dict[str, Any]] = {503: {"model": Health}}
-    app.add_api_route("/health", _health, summary="Can it predict now?", response_model=Health, responses=unready)
+    source = StoreInput if isinstance(use_case.source, FromStore) else RequestInput
+    _add_predict(app, use_case, source)
+    _add_batch(app, use_case, source)
+    if isinstance(use_case.source, FromStore):
+        _add_features(app, use_case, use_case.source.extract.entity)
+    not_ready = openapi.responses("/model", NotReady)
+    app.add_api_route("/model", _model, summary="The model's lineage", response_model=ModelAnswer, responses=not_ready)
+    unavailable: dict[int | str, dict[str, Any]] = {503: {"model": Health}}
+    app.add_api_route("/health", _health, summary="Can it predict now?", response_model=Health, responses=unavailable)
     app.add_api_route("/", partial(_page, use_case.title), include_in_schema=False)
     app.add_exception_handler(AsOfError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
@@ -70,13 +65,13 @@ def _live(request: Request) -> "Live":
 
 
 def _json(document: BaseModel, status: int = 200) -> Response:
-    """Pydantic's own JSON: FastAPI would validate the finished answer once more."""
+    """By pydantic: FastAPI would validate the answer again."""
     return Response(document.model_dump_json(), status, media_type="application/json")
 
 
 def _add_predict(app: FastAPI, use_case: UseCase, source: type[StoreInput | RequestInput]) -> None:
     async def described(body: use_case.request) -> None:  # type: ignore[name-defined]
-        """Takes each feature from where it comes, checks that the model may see it, and asks the model."""
+        """Reads the features, checks whether the model may use them, and predicts."""
 
     success: dict[int | str, Any] = {200: {"content": {"application/json": {"example": prediction_example(use_case)}}}}
     route = APIRoute(
@@ -86,7 +81,8 @@ def _add_predict(app: FastAPI, use_case: UseCase, source: type[StoreInput | Requ
         name="predict",
         summary=use_case.title,
         response_model=prediction_type(use_case, source.evidence),
-        responses=success | openapi.responses(PREDICT, *source.problems, NotReady, *BODY, shown=examples(use_case)),
+        responses=success
+        | openapi.responses(PREDICT, *source.problems, NotReady, *BODY_STATUSES, shown=examples(use_case)),
     )
     route.app = app.state.predict = Predict(app.state, use_case.request)
     app.router.routes.append(route)
@@ -94,7 +90,7 @@ def _add_predict(app: FastAPI, use_case: UseCase, source: type[StoreInput | Requ
 
 def _add_batch(app: FastAPI, use_case: UseCase, source: type[StoreInput | RequestInput]) -> None:
     async def described(body: description.batch_type(use_case)) -> None:  # type: ignore[valid-type]
-        """An answer or a problem of its own for each instance, in their order, streamed; as JSON, or as Arrow IPC."""
+        """An answer or a problem for each instance, in their order, streamed as JSON or Arrow IPC."""
 
     success: dict[int | str, Any] = {200: description.success(use_case)}
     route = APIRoute(
@@ -105,7 +101,6 @@ def _add_batch(app: FastAPI, use_case: UseCase, source: type[StoreInput | Reques
         summary=f"{use_case.title}, many at once",
         response_model=description.answers_type(use_case, source.evidence),
         responses=success | description.problems(BATCH, use_case, source),
-        openapi_extra=description.arrow_body(),
     )
     route.app = app.state.predict_batch = PredictBatch(app.state, use_case.request)
     app.router.routes.append(route)
@@ -113,10 +108,10 @@ def _add_batch(app: FastAPI, use_case: UseCase, source: type[StoreInput | Reques
 
 def _add_features(app: FastAPI, use_case: UseCase, entity_key: str) -> None:
     async def features(request: Request, entity: Annotated[EntityKey, Path(alias=entity_key)]) -> Response:
-        """What the online store holds of one entity: value, moment, age and verdict of each feature.
+        """The features of one entity in the online store: value, moment, age and verdict of each.
 
-        The id is all that follows `/features/`, percent-encoded; a `/` in it may stand as it is. Clients and proxies
-        resolve `.` and `..` in addresses: these ids are asked for by POST.
+        The id is the rest of the path after `/features/`, percent-encoded, except that `/` need not be encoded. Clients
+        and proxies resolve `.` and `..` in paths: send these ids to POST /predict.
         """
         _require_utf8(request.scope, entity_key)
         predictor = _live(request).current
@@ -143,7 +138,7 @@ def _add_features(app: FastAPI, use_case: UseCase, entity_key: str) -> None:
 
 
 class Rest(Convertor[str]):
-    """All that is left of a path, whatever it holds."""
+    """The rest of a path, with any characters."""
 
     regex = r"[\s\S]+"
 
@@ -155,7 +150,7 @@ class Rest(Convertor[str]):
 
 
 def _require_utf8(scope: Scope, name: str) -> None:
-    """Raises InvalidRequest: uvicorn puts U+FFFD for bytes that are no UTF-8, and that would be another id."""
+    """Raises InvalidRequest for a path that is not UTF-8: uvicorn's replacement by U+FFFD would be another id."""
     try:
         unquote(scope["raw_path"].decode("ascii"), errors="strict")
     except UnicodeDecodeError:
@@ -165,7 +160,7 @@ def _require_utf8(scope: Scope, name: str) -> None:
 
 
 async def _page(title: str) -> Response:
-    """Swagger UI, out of what BentoML brings: it asks no other server."""
+    """Swagger UI from BentoML's static files, without another server."""
     return get_swagger_ui_html(
         openapi_url="docs.json",
         title=title,
@@ -176,9 +171,9 @@ async def _page(title: str) -> Response:
 
 
 async def _model(request: Request) -> Response:
-    """Name, version and run of the model, its training set, and the features that it takes.
+    """Name, version and run of the model, its training set and features.
 
-    Where there is no model yet, the problem has a member `following`, as the answer would.
+    Where there is no model yet, the problem has the member `following`, too.
     """
     live, follower = _live(request), getattr(request.app.state, "follower", None)
     following = following_answer(follower.found, live.since if live.who else None) if follower else None
@@ -188,9 +183,9 @@ async def _model(request: Request) -> Response:
 
 
 async def _health(request: Request) -> Response:
-    """Really asks the online store, where it is needed; 503 where a prediction cannot be made."""
+    """Reads from the online store, if the model needs it; 503 where no prediction can be made."""
     live = _live(request)
-    worker, lineage = live.worker, live.lineage
+    settings, lineage = live.worker.settings, live.lineage
     status = 200 if live.ready else 503
     try:
         store = await live.current.check()
@@ -204,14 +199,14 @@ async def _health(request: Request) -> Response:
         model=lineage.name,
         version=lineage.version,
         bento=lineage.bento,
-        clock=worker.settings.now(),
-        replaying=worker.settings.clock is not None,
+        clock=settings.now(),
+        replaying=settings.clock is not None,
     )
     return _json(health, status)
 
 
 async def _on_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, AsOfError | HTTPException)  # noqa: S101 - Starlette's type of a handler is wider
+    assert isinstance(error, AsOfError | HTTPException)  # noqa: S101 - Starlette declares any exception
     return problem_response(*explain(error, request.scope))
 
 

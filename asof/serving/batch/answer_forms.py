@@ -5,10 +5,11 @@ from typing import Protocol
 
 from pydantic_core import to_json
 
-from asof.serving.batch.instances import ARROW
 from asof.serving.batch.outcomes import Item
 from asof.serving.http.strict_json import JSON
 from asof.serving.prediction.predictor import Predictor, identity
+
+ARROW = "application/vnd.apache.arrow.stream"
 
 
 class Form(Protocol):

@@ -16,7 +16,7 @@ import pyarrow as pa
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from asof.serving.batch.instances import ARROW
+from asof.serving.batch.answer_forms import ARROW
 from asof.serving.batch.outcomes import Item
 from asof.serving.features.evidence import Evidence
 from asof.serving.prediction.predictor import Predictor, identity

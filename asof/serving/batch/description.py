@@ -5,18 +5,16 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from asof.errors import EntityNotFound, InvalidRequest, NotReady, Overloaded, TooManyInstances
-from asof.serving.batch.instances import ARROW
+from asof.serving.batch.answer_forms import ARROW
 from asof.serving.batch.limits import MOST
 from asof.serving.features.evidence import Evidence, ModelIdentity, prediction_example
 from asof.serving.features.request_input import RequestInput
 from asof.serving.features.store_input import STORE, StoreInput
 from asof.serving.http import openapi
 from asof.serving.http.examples import examples
-from asof.serving.http.problems import BODY
+from asof.serving.http.problems import BODY_STATUSES
 from asof.serving.http.strict_json import JSON
 from asof.use_case import FromStore, UseCase
-
-STREAM = {"type": "string", "format": "binary"}
 
 
 class InstanceProblem(BaseModel):
@@ -39,7 +37,7 @@ class Refused(BaseModel):
 
 
 def batch_type(use_case: UseCase) -> type[BaseModel]:
-    """What is taken as JSON: whatever an instance is, it is answered by itself."""
+    """What is taken: whatever an instance is, it is answered by itself."""
     other = Annotated[Any, Field(description="Anything else gets a problem of its own.")]
     kind: Any = list[use_case.request | other]  # type: ignore[name-defined]
     field = Field(min_length=1, description=f"Each as POST /predict takes it; at most {MOST} (413).")
@@ -65,7 +63,8 @@ def success(use_case: UseCase) -> dict[str, Any]:
     whole = prediction_example(use_case)
     common = {name: whole.pop(name) for name in Evidence.model_fields}
     example = common | {"predictions": [whole, {"problem": _refused(use_case)}]}
-    stream = {"schema": STREAM, "example": "One row for each instance: the answer's members, code, status, detail."}
+    row = "One row for each instance: the answer's members, code, status, detail."
+    stream = {"schema": {"type": "string", "format": "binary"}, "example": row}
     return {"content": {JSON: {"example": example}, ARROW: stream}}
 
 
@@ -78,10 +77,5 @@ def _refused(use_case: UseCase) -> dict[str, Any]:
 def problems(path: str, use_case: UseCase, source: type[StoreInput | RequestInput]) -> dict[int | str, dict[str, Any]]:
     """The problems of a batch as a whole."""
     store = STORE if source is StoreInput else ()
-    kinds = (InvalidRequest, TooManyInstances, Overloaded, NotReady, *store, *BODY)
+    kinds = (InvalidRequest, TooManyInstances, Overloaded, NotReady, *store, *BODY_STATUSES)
     return openapi.responses(path, *kinds, shown=examples(use_case))
-
-
-def arrow_body() -> dict[str, Any]:
-    """What is taken besides JSON."""
-    return {"requestBody": {"content": {ARROW: {"schema": STREAM}}}}

@@ -3,18 +3,16 @@
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope
 
 from asof.errors import InvalidRequest
 from asof.serving.batch.limits import MOST, MOST_BYTES, too_many
 from asof.serving.http import strict_json
-from asof.serving.http.strict_json import JSON, validated
+from asof.serving.http.strict_json import validated
 
-ARROW = "application/vnd.apache.arrow.stream"
 MOST_MARKS = 100 * MOST
-"""Commas and opening brackets of a body in JSON. Small values are many times their text in memory, and no other thread
+"""Commas and opening brackets of a body. Small values are many times their text in memory, and no other thread
 runs while a long list of them is read."""
 PATIENCE = 15.0
 """Seconds for a body to arrive; a worker that ends waits as long for whoever is still sending."""
@@ -23,35 +21,28 @@ Instance = BaseModel | InvalidRequest
 
 
 class Document(BaseModel):
-    """What every batch in JSON is; its instances are looked at one by one."""
+    """What every batch is; its instances are looked at one by one."""
 
     model_config = ConfigDict(extra="forbid")
 
     instances: list[Any] = Field(min_length=1)
 
 
-async def read_batch(scope: Scope, receive: Receive) -> tuple[str, bytes]:
-    """The kind of the body (JSON or ARROW), and the body; an empty one counts as JSON.
-
-    Raises HTTPException as `strict_json.received` does, and 415 for another kind; ClientDisconnect where the client
-    goes away.
-    """
-    given = Headers(scope=scope).get("content-type", "")
-    body = await strict_json.received(scope, receive, most=MOST_BYTES, patience=PATIENCE)
-    kind = given.partition(";")[0].strip().lower() if body else JSON
-    if kind not in (JSON, ARROW):
-        told = given or "without one"
-        raise HTTPException(415, f"Send the body as Content-Type: {JSON} or {ARROW}, not {told!r:.100}.")
-    return kind, body
+async def read_batch(scope: Scope, receive: Receive) -> bytes:
+    """The body. Raises what `strict_json.read_body` does."""
+    return await strict_json.read_body(scope, receive, max_bytes=MOST_BYTES, timeout=PATIENCE)
 
 
-def instances(kind: str, body: bytes, payload: type[BaseModel]) -> list[Instance]:
+def instances(body: bytes, payload: type[BaseModel]) -> list[Instance]:
     """The instances, in order. Blocks: to be called in a thread.
 
     Raises InvalidRequest where the body is no such document or holds none, TooManyInstances for more than MOST,
     HTTPException 413 for more than MOST_MARKS.
     """
-    data = _from_arrow(body) if kind == ARROW else _from_json(body)
+    if (marks := sum(map(body.count, (b",", b"[", b"{")))) > MOST_MARKS:
+        rule = f"The body has {marks} commas and brackets, and {MOST_MARKS} are taken at most"
+        raise HTTPException(413, f"{rule}: send at most {MOST} instances at once.")
+    data = strict_json.parse(body, Document).instances
     if len(data) > MOST:
         raise too_many(len(data))
     return [_instance(each, payload) for each in data]
@@ -63,17 +54,3 @@ def _instance(data: Any, payload: type[BaseModel]) -> Instance:
     except InvalidRequest as error:
         error.__cause__ = error.__context__ = None  # with the traceback it keeps all that pydantic found
         return error.with_traceback(None)
-
-
-def _from_json(body: bytes) -> list[Any]:
-    if (marks := sum(map(body.count, (b",", b"[", b"{")))) > MOST_MARKS:
-        rule = f"The body has {marks} commas and brackets, and {MOST_MARKS} are taken at most"
-        raise HTTPException(413, f"{rule}: send at most {MOST} instances at once.")
-    return strict_json.parse(body, Document).instances
-
-
-def _from_arrow(body: bytes) -> list[dict[str, Any]]:
-    """Imported here: pyarrow is half as large as all the rest of a worker."""
-    from asof.serving.batch.arrow_body import read_rows
-
-    return read_rows(body)

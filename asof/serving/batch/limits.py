@@ -1,4 +1,4 @@
-"""How much a batch may hold, in whatever form."""
+"""How much a batch may hold."""
 
 from asof.errors import TooManyInstances
 

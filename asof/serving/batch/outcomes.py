@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from asof.errors import AsOfError
 from asof.inference.served_model import ServedModel
 from asof.serving.features.inputs import Inputs
-from asof.serving.http.problems import BY_STATUS, FAILED, Occurrence, Problem, describe, problem
+from asof.serving.http.problems import BY_STATUS, INTERNAL_ERROR, Occurrence, Problem, describe, problem
 from asof.serving.prediction.predictor import Prediction, Predictor, checked, identity
 from asof.use_case import Score
 
@@ -102,4 +102,4 @@ def _is_failure(outcome: Outcome) -> bool:
 def _document(error: Exception, occurrence: Occurrence) -> Problem:
     if isinstance(error, AsOfError):
         return describe(error, occurrence)[0]
-    return problem(BY_STATUS[500], FAILED, occurrence)
+    return problem(BY_STATUS[500], INTERNAL_ERROR, occurrence)

@@ -84,7 +84,7 @@ class PredictBatch:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         live: Live = self._state.live
         try:
-            with live.worker.batches.one():
+            with live.worker.batches.slot():
                 await self._answer(live, scope, receive, send)
         except (AsOfError, HTTPException) as error:
             await _refuse(live, error, scope, receive=receive, send=send)
@@ -104,8 +104,8 @@ class PredictBatch:
         predictor.worker.metrics.batches.labels(OK if whole else GONE).inc()
 
     async def _asked(self, scope: Scope, receive: Receive) -> list[Instance]:
-        kind, body = await read_batch(scope, receive)
-        return await self._aside.run(lambda: instances(kind, body, self._payload))
+        body = await read_batch(scope, receive)
+        return await self._aside.run(partial(instances, body, self._payload))
 
     async def _pieces(self, batch: Batch, telling: Telling, asked: Sequence[Instance]) -> AsyncGenerator[bytes, None]:
         done = 0

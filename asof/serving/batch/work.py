@@ -43,8 +43,7 @@ class Aside:
 logger = logging.getLogger("asof.serving")
 
 CHUNK = 1000
-"""Instances. Where the rows of Feast's stock store are decoded, a chunk holds the event loop up for 70 ms: a quarter of
-it would take a sixth more CPU."""
+"""Instances that are looked up by one query and scored by one call."""
 
 Judge = Callable[[], Inputs]
 

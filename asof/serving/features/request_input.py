@@ -51,6 +51,6 @@ class RequestInput:
             return error
 
     def _read(self, request: BaseModel, trained: Trained) -> Input:
-        given = self._source.given(request)
+        given = self._source.features(request)
         flags = [each.flag for each in outside(given, trained.ranges)]
         return Input({each.name: each.value for each in given}, {"flags": flags})

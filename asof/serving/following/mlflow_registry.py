@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 from pydantic import BaseModel, Field, ValidationError
 
-from asof.bounded_http import IDENTITY, MOST, PackedAnswer, require_identity
+from asof.bounded_http import IDENTITY, MAX_BYTES, CompressedResponse, require_identity
 from asof.errors import ConfigurationError, RegistryUnavailable, UntrustedModel
 from asof.trust.signed_manifest import MANIFEST, verify_envelope
 from asof.trust.signing_keys import TrustedKeys
@@ -106,7 +106,7 @@ class Registry:
     async def has_run(self, run_id: str) -> bool:
         """Whether the run is one of this server's. Raises RegistryUnavailable."""
         async with self._within(LOOK_SECONDS):
-            status, body = await self._read("/api/2.0/mlflow/runs/get", {"run_id": run_id}, most=MOST)
+            status, body = await self._read("/api/2.0/mlflow/runs/get", {"run_id": run_id}, most=MAX_BYTES)
         if _is_absent(status, body):
             return False
         try:
@@ -128,7 +128,7 @@ class Registry:
             raise UntrustedModel(f"The registry has {found.source!r} for it, which is no logged model: register again.")
         path = f"/ajax-api/2.0/mlflow/logged-models/{model[1]}/artifacts/files"
         async with self._within(FETCH_SECONDS):
-            status, envelope = await self._read(path, {"artifact_file_path": MANIFEST}, most=MOST)
+            status, envelope = await self._read(path, {"artifact_file_path": MANIFEST}, most=MAX_BYTES)
             self._check(status, envelope, MANIFEST)
             manifest, _ = await asyncio.to_thread(verify_envelope, envelope, self._keys)
             if manifest.run_id != found.run_id:
@@ -146,7 +146,7 @@ class Registry:
 
             status, length = await self._get(path, {"artifact_file_path": name}, sink=write, most=size)
         if status != 200:
-            self._check(status, file.read_bytes()[:MOST], name)
+            self._check(status, file.read_bytes()[:MAX_BYTES], name)
         if length > size:
             raise UntrustedModel(f"{name} is longer than the {size} bytes that were signed: train and register again.")
 
@@ -171,7 +171,7 @@ class Registry:
                     await sink(chunk)
                     if length > most:
                         break
-        except PackedAnswer as packed:
+        except CompressedResponse as packed:
             raise self._unavailable(f"is of no use: {packed}") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._unavailable(f"does not answer ({type(error).__name__})") from None

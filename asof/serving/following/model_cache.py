@@ -6,7 +6,6 @@ folder is kept (`asof.serving.following.shared_folder`), the next service finds 
 """
 
 import asyncio
-import fcntl
 import json
 import os
 import shutil
@@ -19,6 +18,7 @@ from typing import TypeVar
 
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
+from asof.files import try_lock, write_whole
 from asof.serving.following.mlflow_registry import NUMBER, RUN, InProduction
 from asof.serving.following.shared_folder import PRODUCTION
 
@@ -79,9 +79,9 @@ class Shelf:
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
         """No other worker is in here at the same time; the lock of one that is killed is free again."""
-        with (self._folder / "lock").open("a") as lock:
-            while not _locked(lock.fileno()):
-                await asyncio.sleep(0.05)
+        while not (lock := try_lock(self._folder / "lock")):
+            await asyncio.sleep(0.05)
+        with lock:
             yield
 
     def model(self, found: InProduction) -> Path:
@@ -110,7 +110,7 @@ class Shelf:
         """Tells all workers. The version's files go, so that it can come back with others."""
         shutil.rmtree(self._models / _key(refusal.version, refusal.run_id), ignore_errors=True)
         number = f"{refusal.at.timestamp():.6f}-{os.getpid()}"
-        _write(self._refused / f"{number}.json", json.dumps(asdict(refusal), default=datetime.isoformat))
+        write_whole(self._refused / f"{number}.json", json.dumps(asdict(refusal), default=datetime.isoformat))
 
     def refusals(self) -> list[Refusal]:
         """All of them, in the order of their making."""
@@ -123,7 +123,7 @@ class Shelf:
         seen = self.seen()
         if seen is None or seen.version != found:
             told = {"version": asdict(found), "since": datetime.now(UTC).isoformat()}
-            _write(self._folder / PRODUCTION, json.dumps(told))
+            write_whole(self._folder / PRODUCTION, json.dumps(told))
 
     def seen(self) -> Seen | None:
         """What any of the workers last saw in Production, or None."""
@@ -135,7 +135,7 @@ class Shelf:
         model = self._models / _key(version, run_id)
         if model.exists():
             os.utime(model)
-        _write(self._folder / "served.json", json.dumps({"version": version, "run_id": run_id}))
+        write_whole(self._folder / "served.json", json.dumps({"version": version, "run_id": run_id}))
 
     def served(self) -> InProduction | None:
         """The version that answered last, if its model is here."""
@@ -154,26 +154,12 @@ def _key(version: str, run_id: str) -> str:
     return f"{version}-{run_id}"
 
 
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def _read(path: Path, form: type[Form]) -> Form | None:
     """None where it is absent, was being written when the machine lost its power, or is not of our writing."""
     try:
         return form.model_validate_json(path.read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
-
-
-def _write(path: Path, text: str) -> None:
-    draft = path.with_suffix(f".{os.getpid()}")
-    draft.write_text(text)
-    draft.replace(path)
 
 
 @dataclass

@@ -5,7 +5,6 @@ it leaves there the next one takes up. Two services at once, of one model or of 
 """
 
 import atexit
-import fcntl
 import itertools
 import os
 import shutil
@@ -16,6 +15,7 @@ from typing import TextIO
 import psutil
 
 from asof.errors import ConfigurationError
+from asof.files import try_lock
 
 PRODUCTION = "production.json"
 """What was last seen in Production."""
@@ -77,13 +77,7 @@ def _new(parent: Path) -> tuple[Path, TextIO]:
 
 def _lock(folder: Path) -> TextIO | None:
     """An open file that keeps others out of the folder; None where another process has it."""
-    lock = (folder / "owner").open("a")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        return None
-    return lock
+    return try_lock(folder / "owner")
 
 
 def _written(folder: Path) -> float:

@@ -1,1 +1,1 @@
-"""HTTP as the service speaks it: problem documents, strict JSON, limits, OpenAPI."""
+"""The HTTP of the service: problem documents, strict JSON, limits, OpenAPI."""

@@ -1,6 +1,6 @@
-"""A layer around BentoML's own addresses too: every request gets an id and a line in the log, every error a problem.
+"""Middleware around BentoML's own paths too: every request gets an id and a log line, every error a problem document.
 
-BentoML answers an unknown path, a wrong method and an unready probe in plain text, and an exception as a bare 500.
+BentoML answers an unknown path, a wrong method and a failed probe in plain text, and an exception as a bare 500.
 """
 
 import logging
@@ -9,43 +9,46 @@ import re
 from collections.abc import Mapping
 from time import perf_counter
 from types import MappingProxyType
+from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from asof.errors import AsOfError
+from asof.errors import AsOfError, NotReady, ServingError
 from asof.serving.http.problems import (
-    BODY,
+    BODY_STATUSES,
     BY_STATUS,
-    FAILED,
+    INTERNAL_ERROR,
     MEDIA_TYPE,
     Occurrence,
     Problem,
     describe,
-    kind_of_status,
     problem,
+    problem_type_of_status,
 )
 from asof.serving.logs.access_log import AccessLog
 
 logger = logging.getLogger("asof.serving")
 
-HEADER, RAW_HEADER = "X-Request-ID", b"x-request-id"
-OF_THE_TEXT = frozenset({"content-type", "content-length"})
+REQUEST_ID, RAW_REQUEST_ID = "X-Request-ID", b"x-request-id"
+VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+READYZ = "/readyz"
+REPLACED_HEADERS = frozenset({"content-type", "content-length"})
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
-OF_BENTOML = frozenset({(429, "application/json"), (504, "application/json")})
-"""How BentoML's own limits answer."""
-SANE = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+BENTOML_ERRORS = frozenset({(429, "application/json"), (504, "application/json")})
+"""The responses of BentoML's own limits."""
 
 
-def request_id(given: str) -> str:
-    """What a caller gives as X-Request-ID where it is sane, else a new id."""
-    return given if SANE.fullmatch(given) else os.urandom(16).hex()
+def request_id_of(scope: Scope) -> str:
+    """The caller's X-Request-ID where it is valid, else a new id."""
+    own = next((value.decode("latin-1") for name, value in scope["headers"] if name == RAW_REQUEST_ID), "")
+    return own if VALID_REQUEST_ID.fullmatch(own) else os.urandom(16).hex()
 
 
 def occurrence(scope: Scope) -> Occurrence:
-    """The path and the id of the request that `scope` belongs to."""
+    """The path and the id of a request that has passed `Boundary`."""
     return Occurrence(scope["path"], scope["state"]["request_id"])
 
 
@@ -55,28 +58,25 @@ def problem_response(document: Problem, headers: dict[str, str] | None = None) -
     return Response(body, document.status, headers, MEDIA_TYPE)
 
 
-def plain_problem(status: int, scope: Scope) -> Problem:
-    """The document for an error of which only the status is known."""
-    kind = kind_of_status(status)
-    if status == 500:
-        detail = FAILED
-    else:
-        detail = f"{scope['method']} {scope['path']}: see /docs.json for what this service answers."
-    return problem(kind, detail, occurrence(scope))
-
-
 def explain(error: AsOfError | HTTPException, scope: Scope) -> tuple[Problem, dict[str, str]]:
-    """The document for an error on the way to an answer, and the headers that go with it."""
+    """The document of an error raised by an endpoint, and its headers."""
     if isinstance(error, AsOfError):
         return describe(error, occurrence(scope))
     headers = dict(error.headers or {})
-    if error.status_code in BODY:
+    if error.status_code in BODY_STATUSES:
         return problem(BY_STATUS[error.status_code], error.detail, occurrence(scope)), headers
-    return plain_problem(error.status_code, scope), headers
+    return _plain_problem(error.status_code, scope), headers
+
+
+def _plain_problem(status: int, scope: Scope) -> Problem:
+    """The document of an error of which only the status is known."""
+    usage = f"{scope['method']} {scope['path']}: see /docs.json for what this service answers."
+    detail = INTERNAL_ERROR if status == 500 else usage
+    return problem(problem_type_of_status(status), detail, occurrence(scope))
 
 
 class Boundary:
-    """ASGI middleware: X-Request-ID in and out, plain error texts and exceptions into problems, each request logged."""
+    """ASGI middleware: sets X-Request-ID, logs each request, turns plain error texts and exceptions into problems."""
 
     def __init__(self, app: ASGIApp, *, access_log: AccessLog) -> None:
         self.app, self._access_log = app, access_log
@@ -85,19 +85,19 @@ class Boundary:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        begun, own_id = perf_counter(), request_id_of(scope)
-        scope.setdefault("state", {})["request_id"] = own_id
-        answer = _Answer(scope, receive, send)
+        begun, request_id = perf_counter(), request_id_of(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+        response = _Response(scope, receive, send)
         try:
-            await self.app(scope, receive, answer.send)
+            await self.app(scope, receive, response.send)
         except Exception:
-            logger.exception("Request %s to %r failed", own_id, scope["path"])
-            if not answer.status:
-                await answer.replace(500)
-        self._access_log.finished(scope, own_id, status=answer.status, begun=begun)
+            logger.exception("Request %s to %r failed", request_id, scope["path"])
+            if not response.status:
+                await response.replace(500)
+        self._access_log.finished(scope, request_id, status=response.status, begun=begun)
 
 
-class _Answer:
+class _Response:
     """One response on its way out."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,24 +111,44 @@ class _Answer:
             await self._pass(message)
 
     async def replace(self, status: int, headers: Mapping[str, str] = NO_HEADERS) -> None:
-        """Sends a problem document in place of what the application says, with all headers that are not the text's."""
+        """Sends a problem document in place of the application's text, with its other headers."""
         self._replaced = True
-        kept = {name: value for name, value in headers.items() if name not in OF_THE_TEXT}
-        response = problem_response(plain_problem(status, self.scope), kept)
+        kept = {name: value for name, value in headers.items() if name not in REPLACED_HEADERS}
+        response = problem_response(_plain_problem(status, self.scope), kept)
         await response(self.scope, self.receive, self._pass)
 
     async def _pass(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            MutableHeaders(scope=message)[HEADER] = self.scope["state"]["request_id"]
+            MutableHeaders(scope=message)[REQUEST_ID] = self.scope["state"]["request_id"]
         await self._send(message)
 
 
-def request_id_of(scope: Scope) -> str:
-    """The id of a request that is not yet in its scope."""
-    return request_id(next((value.decode("latin-1") for name, value in scope["headers"] if name == RAW_HEADER), ""))
-
-
 def _is_plain_error(message: Message) -> bool:
-    kind = Headers(scope=message).get("content-type", "").partition(";")[0]
-    return message["status"] >= 400 and (kind == "text/plain" or (message["status"], kind) in OF_BENTOML)
+    media_type = Headers(scope=message).get("content-type", "").partition(";")[0]
+    plain = media_type == "text/plain" or (message["status"], media_type) in BENTOML_ERRORS
+    return message["status"] >= 400 and plain
+
+
+class Readiness:
+    """ASGI middleware: GET /readyz with the reason for a 503, which BentoML's own does not report.
+
+    It reads from the feature store, if the model needs it. `state.live` must be set before the first request.
+    """
+
+    def __init__(self, app: ASGIApp, *, state: Any) -> None:
+        self.app, self._state = app, state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == READYZ and scope["method"] in ("GET", "HEAD"):
+            response = await self._respond(scope)
+            await response(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _respond(self, scope: Scope) -> Response:
+        try:
+            await self._state.live.turn().predictor.check()
+        except ServingError as error:
+            return problem_response(*explain(NotReady(str(error), **error.extra), scope))
+        return PlainTextResponse("\n")

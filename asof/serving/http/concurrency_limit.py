@@ -1,8 +1,8 @@
-"""How many requests a worker takes at once: as many as it answers soon, at most what the settings say.
+"""An adaptive limit of the requests that a worker serves at once.
 
-More requests than a worker can answer do not make it faster, they only wait, all of them. So the number follows the
-seconds that a request takes: it rises a little with each quick one and falls by a share when one is slow (additive
-increase, multiplicative decrease; Chiu and Jain, Computer Networks and ISDN Systems 17, 1989).
+More requests than a worker can answer only wait. So the limit follows their latency: it rises a little with each fast
+request and falls by a factor when one is slow (additive increase, multiplicative decrease; Chiu and Jain, Computer
+Networks and ISDN Systems 17, 1989).
 """
 
 import time
@@ -11,48 +11,48 @@ from contextlib import contextmanager
 
 from asof.errors import Overloaded
 
-SOON = 0.2
-"""Seconds after which an answer is late."""
-FEWEST = 32
-"""Never fewer: a store that is slow, and not the worker, must not keep the worker idle."""
+SLOW_SECONDS = 0.2
+"""A request that takes longer is slow; one that takes less than half of it is fast."""
+MIN_LIMIT = 32
+"""Not less: a slow store, rather than the worker, must not keep the worker idle."""
 RISE, FALL = 0.1, 0.5
 
-TEXT = "This worker has as many requests as it can answer soon: try again."
+AT_CAPACITY = "This worker is at capacity; retry after the given delay."
 
 
-class Places:
-    """One for each worker; `most` is the greatest number of requests at once."""
+class ConcurrencyLimit:
+    """One for each worker; `maximum` is the upper bound of the limit."""
 
-    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._most, self._fewest, self._clock = most, min(FEWEST, most), clock
-        self._limit = float(most)
-        self._taken, self._fell_at = 0, 0.0
+    def __init__(self, maximum: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._maximum, self._minimum, self._clock = maximum, min(MIN_LIMIT, maximum), clock
+        self._limit = float(maximum)
+        self._in_flight, self._fell_at = 0, 0.0
 
     @property
     def limit(self) -> int:
-        """How many there are now."""
+        """The current limit."""
         return int(self._limit)
 
     @property
     def full(self) -> bool:
-        return self._taken >= self.limit
+        return self._in_flight >= self.limit
 
     @contextmanager
-    def one(self) -> Iterator[None]:
-        """A request's place for the time of a block. Raises Overloaded where all are taken."""
+    def slot(self) -> Iterator[None]:
+        """A `with` block for one request. Raises Overloaded where the limit is reached."""
         if self.full:
-            raise Overloaded(TEXT)
-        self._taken += 1
+            raise Overloaded(AT_CAPACITY)
+        self._in_flight += 1
         begun = self._clock()
         try:
             yield
         finally:
-            self._taken -= 1
+            self._in_flight -= 1
             self._adapt(begun, self._clock())
 
     def _adapt(self, begun: float, now: float) -> None:
-        """Falls once for all the requests that were under way at the same time."""
-        if now - begun < SOON / 2:
-            self._limit = min(self._limit + RISE, self._most)
-        elif now - begun > SOON and begun >= self._fell_at:
-            self._limit, self._fell_at = max(self._limit * FALL, self._fewest), now
+        """Falls once for all requests that were in flight together."""
+        if now - begun < SLOW_SECONDS / 2:
+            self._limit = min(self._limit + RISE, self._maximum)
+        elif now - begun > SLOW_SECONDS and begun >= self._fell_at:
+            self._limit, self._fell_at = max(self._limit * FALL, self._minimum), now

@@ -1,4 +1,4 @@
-"""A use case -> what its description shows: its own model, feature and id, in place of another's."""
+"""Examples for the OpenAPI document of a use case, with its own model, features and id."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,25 +38,25 @@ class Examples:
         }
 
     @property
-    def untimely(self) -> Mapping[str, Any]:
-        """A stale feature out of the store."""
+    def stale(self) -> Mapping[str, Any]:
+        """A stale feature of the store."""
         return {**self.named("STALE"), "age_days": 61.5, "max_age_days": 45.0}
 
     @property
     def outside(self) -> Mapping[str, Any]:
-        """A feature of the request that is not like what the model was trained on."""
-        away = {"value": 30.0, "trained_from": 6.98, "trained_to": 28.1, "ranges_away": 0.09}
-        return {"feature": self.feature, "verdict": "OUTSIDE", **away}
+        """A feature of the request outside the range of the training rows."""
+        distance = {"value": 30.0, "trained_from": 6.98, "trained_to": 28.1, "ranges_away": 0.09}
+        return {"feature": self.feature, "verdict": "OUTSIDE", **distance}
 
     @property
     def evidence(self) -> Mapping[str, Any]:
-        """What every answer holds besides the use case's own."""
+        """The members of every answer besides the use case's own."""
         common = {"model": self.model, "request_id": REQUEST_ID}
         if self.view is None:
             return {**common, "flags": [self.outside]}
         moments = {self.feature: "2023-12-31T00:00:00Z", self.other: "2024-02-29T00:00:00Z"}
         as_of = {self.view: min(moments.values())}
-        return {**common, "as_of": as_of, "as_of_features": moments, "flags": [self.untimely]}
+        return {**common, "as_of": as_of, "as_of_features": moments, "flags": [self.stale]}
 
     def named(self, verdict: str) -> Mapping[str, Any]:
         """A feature with a verdict."""
@@ -64,12 +64,12 @@ class Examples:
 
 
 def examples(use_case: UseCase) -> Examples:
-    """The use case's own: the id of its request's example, a column of its extracts or a feature of its contract."""
+    """The use case's examples, from its request's example and the columns of its extracts or of its contract."""
     if isinstance(use_case.source, FromRequest):
         return Examples(use_case.model_name, *use_case.source.contract.names[:2])
     extract = use_case.source.extract
     request = use_case.request.model_json_schema().get("examples", [{}])[0]
-    (_, table, feature), (_, _, other) = (2 * _columns(extract))[:2]
+    (table, feature), (_, other) = (2 * _columns(extract))[:2]
     return Examples(
         use_case.model_name,
         feature=feature,
@@ -80,12 +80,12 @@ def examples(use_case: UseCase) -> Examples:
     )
 
 
-def _columns(extract: ExtractSchema) -> list[tuple[bool, str, str]]:
-    """Table and name of each column, those with numbers first."""
-    every = [(table.name, column) for table in extract.tables for column in table.columns[1:]]
-    named = [(column.kind not in NUMERIC, table, column.name) for table, column in every]
-    return sorted(named, key=lambda each: each[0]) or [(True, extract.entities, "a_feature")]
+def _columns(extract: ExtractSchema) -> list[tuple[str, str]]:
+    """Table and name of each column, numeric ones first."""
+    columns = [(table.name, column) for table in extract.tables for column in table.columns[1:]]
+    columns.sort(key=lambda each: each[1].kind not in NUMERIC)
+    return [(table, column.name) for table, column in columns] or [(extract.entity_table, "a_feature")]
 
 
 NO_USE_CASE = Examples("a_model", "a_feature", "another", "a_view", "an-id", "a_feature_service")
-"""For what is the same in all of them."""
+"""For responses that are the same in all use cases."""

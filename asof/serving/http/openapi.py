@@ -1,4 +1,4 @@
-"""The OpenAPI document of a service; the problems of each address have examples that the real table makes."""
+"""The OpenAPI document of a service; examples of problems are made by the table that makes the real ones."""
 
 import importlib
 import inspect
@@ -24,21 +24,21 @@ from asof.errors import (
     TooManyRequests,
     Unauthenticated,
 )
-from asof.serving.http.concurrency_limit import TEXT
+from asof.serving.http.concurrency_limit import AT_CAPACITY
 from asof.serving.http.examples import NO_USE_CASE, REQUEST_ID, Examples, examples
-from asof.serving.http.problems import BY_STATUS, MEDIA_TYPE, Kind, Occurrence, Problem, describe, kind_of, problem
+from asof.serving.http.problems import BY_STATUS, MEDIA_TYPE, Occurrence, Problem, describe, problem
 from asof.use_case import UseCase
 
 MISSING_BODY = {"at": "body", "rule": "Field required"}
 
 
 def samples(shown: Examples) -> tuple[AsOfError, ...]:
-    """One error of each kind that a request may meet."""
-    entity, missing, untimely = shown.entity, shown.named("NULL"), shown.untimely
+    """One error of each type that a request may cause."""
+    entity, missing, stale = shown.entity, shown.named("NULL"), shown.stale
     return (
-        Unauthenticated("Send one header `Authorization: Bearer KEY`, with a key of this service."),
-        Forbidden("/model takes a key of scope admin, and crm has none.", scope="admin"),
-        InvalidRequest("body: Field required. See /docs.json for what is taken.", errors=[MISSING_BODY]),
+        Unauthenticated("Send one header `Authorization: Bearer KEY` with a key of this service."),
+        Forbidden("/model requires a key with the scope admin, which crm lacks.", scope="admin"),
+        InvalidRequest("body: Field required. See /docs.json for the schema.", errors=[MISSING_BODY]),
         TooManyInstances(
             "The batch holds 12000 instances: send at most 10000 at once.", limit=10_000, instances=12_000
         ),
@@ -46,61 +46,51 @@ def samples(shown: Examples) -> tuple[AsOfError, ...]:
         MissingFeatures(
             f"{entity!r} is known, but {shown.feature} is null.", entity=entity, missing_features=[missing]
         ),
-        StaleFeatures(f"{shown.feature} is older than its view allows.", entity=entity, stale_features=[untimely]),
+        StaleFeatures(f"{shown.feature} is older than its view allows.", entity=entity, stale_features=[stale]),
         FeatureContractMismatch(
             f"Feature service {shown.feature_service!r} is not what the model was trained on.", difference="..."
         ),
         FeatureStoreUnavailable("The online store did not answer within 1.5 s: try again."),
-        NotReady("The version in Production is not known yet: try again."),
-        Overloaded(TEXT),
-        TooManyRequests("crm asks more often than a key may: try again later.", retry_after=1),
+        NotReady("The production version is not known yet; retry shortly."),
+        Overloaded(AT_CAPACITY),
+        TooManyRequests("crm exceeds its request rate; retry after the given delay.", retry_after=1),
     )
 
 
 def responses(
     path: str, *kinds: type[AsOfError] | int, shown: Examples = NO_USE_CASE
 ) -> dict[int | str, dict[str, Any]]:
-    """For each status: a problem document, with one example for each kind of problem."""
+    """OpenAPI's responses by status, with an example of each error or bare status in `kinds`, and of a 500."""
     where = Occurrence(path, REQUEST_ID)
-    ours = [(kind_of(sample), describe(sample, where)[0]) for sample in samples(shown) if type(sample) in kinds]
-    statuses = [kind for kind in (*kinds, 500) if isinstance(kind, int)]
-    bare = [(BY_STATUS[status], problem(BY_STATUS[status], "...", where)) for status in statuses]
-    grouped: defaultdict[int, list[tuple[Kind, Problem]]] = defaultdict(list)
-    for kind, document in ours + bare:
-        grouped[kind.status].append((kind, document))
-    return {status: _response(documents) for status, documents in sorted(grouped.items())}
+    ours = [describe(sample, where)[0] for sample in samples(shown) if type(sample) in kinds]
+    bare = [problem(BY_STATUS[status], "...", where) for status in (*kinds, 500) if isinstance(status, int)]
+    by_status: defaultdict[int, list[Problem]] = defaultdict(list)
+    for document in ours + bare:
+        by_status[document.status].append(document)
+    return {status: _response(documents) for status, documents in sorted(by_status.items())}
 
 
 def problem_example(kind: type[AsOfError], use_case: UseCase) -> Problem:
-    """The document of an error that a request of this use case may meet."""
+    """The document of an error of that type that a request of this use case may cause."""
     (error,) = (sample for sample in samples(examples(use_case)) if type(sample) is kind)
     return describe(error, Occurrence("", REQUEST_ID))[0]
 
 
 def document(app: FastAPI, use_case: UseCase, version: str) -> dict[str, Any]:
-    """The OpenAPI document of a service: its own addresses, and those that BentoML adds for machines.
+    """The OpenAPI document of a service: its own paths, and those that BentoML adds for probes and metrics.
 
-    BentoML's own document shows the README of the repository, and contacts of BentoML.
+    BentoML's own document would show the README of the repository and BentoML's contacts.
     """
-    described = get_openapi(
-        title=use_case.title, version=version, description=_description(use_case), routes=app.routes
-    )
-    return {**described, "servers": [{"url": "."}], "paths": described["paths"] | _of_machines()}
-
-
-def _description(use_case: UseCase) -> str:
-    said = inspect.getdoc(importlib.import_module(f"{use_cases.__name__}.{use_case.name}")) or use_case.title
-    return f"{said}\n\nUse case `{use_case.name}`, model `{use_case.model_name}`; GET /model says where it comes from."
-
-
-def _of_machines() -> dict[str, Any]:
-    unready = {"503": responses("/readyz", 503)[503]}
-    return {
+    about = inspect.getdoc(importlib.import_module(f"{use_cases.__name__}.{use_case.name}")) or use_case.title
+    about += f"\n\nUse case `{use_case.name}`, model `{use_case.model_name}`; GET /model returns its lineage."
+    described = get_openapi(title=use_case.title, version=version, description=about, routes=app.routes)
+    probes = {
         "/livez": _probe("Is the process alive?"),
-        "/healthz": _probe("As /livez, under an older name."),
-        "/readyz": _probe("Can it predict now?", unready),
+        "/healthz": _probe("The former name of /livez."),
+        "/readyz": _probe("Can it predict now?", {"503": responses("/readyz", 503)[503]}),
         "/metrics": _probe("Metrics for Prometheus."),
     }
+    return {**described, "servers": [{"url": "."}], "paths": described["paths"] | probes}
 
 
 def _probe(summary: str, others: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -108,10 +98,7 @@ def _probe(summary: str, others: dict[str, Any] | None = None) -> dict[str, Any]
     return {"get": {"summary": summary, "responses": {"200": success, **(others or {})}}}
 
 
-def _response(documents: list[tuple[Kind, Problem]]) -> dict[str, Any]:
-    examples = {
-        kind.code: {"summary": kind.title, "value": document.model_dump(exclude_none=True)}
-        for kind, document in documents
-    }
-    content = {"schema": Problem.model_json_schema(), "examples": examples}
-    return {"description": "; ".join(kind.title for kind, _ in documents), "content": {MEDIA_TYPE: content}}
+def _response(documents: list[Problem]) -> dict[str, Any]:
+    shown = {one.code: {"summary": one.title, "value": one.model_dump(exclude_none=True)} for one in documents}
+    content = {"schema": Problem.model_json_schema(), "examples": shown}
+    return {"description": "; ".join(one.title for one in documents), "content": {MEDIA_TYPE: content}}

@@ -1,6 +1,6 @@
-"""A request body -> a validated payload, or a refusal: bounded in size, JSON in name and in fact.
+"""A request's body -> a validated payload: bounded in size and time, and strict JSON.
 
-FastAPI reads a body of any length, and Python's JSON takes NaN, Infinity and repeated keys.
+FastAPI reads a body of any length, and Python's `json` accepts NaN, Infinity and repeated keys.
 """
 
 import asyncio
@@ -16,103 +16,97 @@ from starlette.types import Receive, Scope
 
 from asof.serving.http.problems import NOT_JSON, invalid_request
 
-MOST_BYTES = 64 * 1024
-PATIENCE = 5.0
-"""Seconds for a body to arrive; nobody else in the fast lane looks at the time, and BentoML beside it only later."""
-MOST_MEMBERS = 10_000
-"""Of one object. Pydantic tells each that is unknown, and no other thread runs meanwhile."""
+MAX_BODY_BYTES = 64 * 1024
+BODY_TIMEOUT = 5.0
+"""Seconds. The fast lane has no other timeout, and BentoML's is longer."""
+MAX_MEMBERS = 10_000
+"""Of one object. Pydantic reports each unknown one, and blocks all threads meanwhile."""
 JSON = "application/json"
 
 Payload = TypeVar("Payload", bound=BaseModel)
 
 
-async def read_body(scope: Scope, receive: Receive) -> bytes:
-    """Reads at most MOST_BYTES, and only what is called JSON; an absent content type is another type, too.
+async def read_body(
+    scope: Scope, receive: Receive, *, max_bytes: int = MAX_BODY_BYTES, timeout: float = BODY_TIMEOUT
+) -> bytes:
+    """A body of at most `max_bytes` that arrives within `timeout` seconds and is declared as JSON unless it is empty.
 
-    Raises HTTPException: 408 where it does not arrive, 413 for a longer body, 415 for another type; ClientDisconnect
-    where the client goes away.
+    Raises HTTPException: 408 where it does not arrive, 413 for a longer one, 415 for another content type or for a
+    content coding, 501 for a transfer coding other than chunked; ClientDisconnect.
     """
-    body = await received(scope, receive, most=MOST_BYTES, patience=PATIENCE)
-    if body:
-        _require_json(Headers(scope=scope).get("content-type", ""))
+    body = await _received(scope, receive, max_bytes, timeout)
+    content_type = Headers(scope=scope).get("content-type", "")
+    if body and content_type.partition(";")[0].strip().lower() != JSON:
+        raise HTTPException(415, f"Send the body as Content-Type: {JSON}, not {content_type or 'without one'!r:.100}.")
     return body
 
 
-async def received(scope: Scope, receive: Receive, *, most: int, patience: float) -> bytes:
-    """A body of at most `most` bytes, within `patience` seconds; what comes after it is left unread.
-
-    Raises HTTPException: 408 where it does not arrive, 413 for a longer one, 415 for one with a content coding, 501 for
-    one with a transfer coding other than chunked; ClientDisconnect.
-    """
+async def _received(scope: Scope, receive: Receive, max_bytes: int, timeout: float) -> bytes:
+    """The body; the rest is not read."""
     headers = Headers(scope=scope)
-    _require_plain(headers)
-    if int(headers.get("content-length", 0)) > most:  # a caller that waits for 100 Continue need not send it
-        raise _too_long(most)
+    _require_identity(headers)
+    if int(headers.get("content-length", 0)) > max_bytes:  # before a client that waits for 100 Continue sends it
+        raise _too_long(max_bytes)
     try:
-        async with asyncio.timeout(patience):
-            return b"".join([piece async for piece in _pieces(receive, most)])
+        async with asyncio.timeout(timeout):
+            return b"".join([chunk async for chunk in _chunks(receive, max_bytes)])
     except TimeoutError:
-        raise HTTPException(408, f"The body did not arrive within {patience:g} s: send it again.") from None
+        raise HTTPException(408, f"The body did not arrive within {timeout:g} s: send it again.") from None
 
 
 def parse(body: bytes, payload: type[Payload]) -> Payload:
-    """The payload in a body that is JSON by RFC 8259 with distinct keys. Raises InvalidRequest, naming the places."""
+    """The payload of a body in JSON (RFC 8259) with distinct keys. Raises InvalidRequest, naming the places."""
     if not body:
         raise invalid_request([{"type": "missing", "loc": ("body",), "msg": "Field required"}])
     try:
-        data = _data(body)
+        data = _load(body)
     except json.JSONDecodeError as error:
         raise invalid_request([{"type": NOT_JSON, "loc": ("body", error.pos), "ctx": {"error": error.msg}}]) from error
     return validated(data, payload)
 
 
 def validated(data: Any, payload: type[Payload]) -> Payload:
-    """The payload in what a body holds. Raises InvalidRequest, naming the places."""
+    """The payload of parsed JSON. Raises InvalidRequest, naming the places."""
     try:
         return payload.model_validate(data, from_attributes=True)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)
-        raise invalid_request({**each, "loc": ("body", *each["loc"])} for each in found) from error
+        errors = error.errors(include_url=False, include_input=False)
+        raise invalid_request({**each, "loc": ("body", *each["loc"])} for each in errors) from error
 
 
-async def _pieces(receive: Receive, most: int) -> AsyncIterator[bytes]:
-    left, more = most, True
+async def _chunks(receive: Receive, max_bytes: int) -> AsyncIterator[bytes]:
+    size, more = 0, True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
-        piece, more = message.get("body", b""), message.get("more_body", False)
-        left -= len(piece)
-        if left < 0:
-            raise _too_long(most)
-        yield piece
+        chunk, more = message.get("body", b""), message.get("more_body", False)
+        size += len(chunk)
+        if size > max_bytes:
+            raise _too_long(max_bytes)
+        yield chunk
 
 
-def _too_long(most: int) -> HTTPException:
-    return HTTPException(413, f"The body is longer than {most} bytes.")
+def _too_long(max_bytes: int) -> HTTPException:
+    return HTTPException(413, f"The body is longer than {max_bytes} bytes.")
 
 
-def _require_plain(headers: Headers) -> None:
-    """A packed body has a size that its bytes do not tell, so none is unpacked."""
-    if coded := _codings(headers, "content-encoding") - {"identity"}:
-        text = f"Send the body as it is, without Content-Encoding: {', '.join(sorted(coded)):.100}."
+def _require_identity(headers: Headers) -> None:
+    """Refuses compressed bodies: their length does not bound what they decompress to."""
+    if codings := _codings(headers, "content-encoding") - {"identity"}:
+        text = f"Send the body as it is, without Content-Encoding: {', '.join(sorted(codings)):.100}."
         raise HTTPException(415, text, {"Accept-Encoding": "identity"})
-    if coded := _codings(headers, "transfer-encoding") - {"chunked", "identity"}:
-        text = f"Send the body plain or chunked, without Transfer-Encoding: {', '.join(sorted(coded)):.100}."
+    if codings := _codings(headers, "transfer-encoding") - {"chunked", "identity"}:
+        text = f"Send the body plain or chunked, without Transfer-Encoding: {', '.join(sorted(codings)):.100}."
         raise HTTPException(501, text)
 
 
 def _codings(headers: Headers, name: str) -> set[str]:
-    every = (coding.strip().lower() for value in headers.getlist(name) for coding in value.split(","))
-    return set(filter(None, every))
+    codings = (coding.strip().lower() for value in headers.getlist(name) for coding in value.split(","))
+    return set(filter(None, codings))
 
 
-def _require_json(given: str) -> None:
-    if given.partition(";")[0].strip().lower() != JSON:
-        raise HTTPException(415, f"Send the body as Content-Type: {JSON}, not {given or 'without one'!r:.100}.")
-
-
-def _data(body: bytes) -> Any:
+def _load(body: bytes) -> Any:
     try:
         return json.loads(body.decode(), parse_constant=_refuse, object_pairs_hook=_distinct)
     except json.JSONDecodeError:
@@ -126,8 +120,8 @@ def _refuse(constant: str) -> None:
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(pairs) > MOST_MEMBERS:
-        raise ValueError(f"an object has {len(pairs)} members, more than {MOST_MEMBERS}")
+    if len(pairs) > MAX_MEMBERS:
+        raise ValueError(f"an object has {len(pairs)} members, more than {MAX_MEMBERS}")
     members = dict(pairs)
     if len(members) < len(pairs):
         raise ValueError("a key occurs twice in one object")

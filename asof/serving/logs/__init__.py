@@ -1,1 +1,1 @@
-"""Access log, answer log and metrics."""
+"""Access log, answer log, JSON logs and metrics."""

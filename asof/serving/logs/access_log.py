@@ -1,4 +1,4 @@
-"""Each request -> one line of JSON on standard output: when, who, what, the status, the milliseconds."""
+"""The access log: one line of JSON on standard output for each request."""
 
 import sys
 from datetime import UTC, datetime
@@ -7,27 +7,27 @@ from time import perf_counter
 from pydantic_core import to_json
 from starlette.types import Scope
 
-from asof.serving.logs.json_lines import Lines
+from asof.serving.logs.json_lines import JsonLines
 
-SILENT = frozenset({"/healthz", "/livez", "/metrics", "/readyz"})
-"""Addresses that machines ask every few seconds."""
+NOT_LOGGED = frozenset({"/healthz", "/livez", "/metrics", "/readyz"})
+"""Paths that are requested every few seconds."""
 
 KEY = "key"
-"""Where in a request's state the name of its API key stands."""
+"""The member of a request's state with the name of its API key."""
 
 
 class AccessLog:
-    """One for each worker; `on` says whether anything is written."""
+    """One for each worker; nothing is written unless `on`."""
 
     def __init__(self, *, on: bool) -> None:
-        self._lines = Lines(_print) if on else None
+        self._lines = JsonLines(_print) if on else None
 
     def finished(self, scope: Scope, request_id: str, *, status: int, begun: float) -> None:
-        """`begun` is the value of `perf_counter` when the request came."""
-        if self._lines is None or scope["path"] in SILENT:
+        """Logs a request; `begun` is the value of `perf_counter` when it arrived."""
+        if self._lines is None or scope["path"] in NOT_LOGGED:
             return
         key = scope.get("state", {}).get(KEY)
-        told = {
+        record = {
             "at": datetime.now(UTC).isoformat(),
             "request_id": request_id,
             "client": scope["client"][0] if scope.get("client") else None,
@@ -37,7 +37,7 @@ class AccessLog:
             "status": status,
             "ms": round((perf_counter() - begun) * 1000, 3),
         }
-        self._lines.add(to_json(told).decode())
+        self._lines.add(to_json(record).decode())
 
 
 def _print(lines: str) -> None:

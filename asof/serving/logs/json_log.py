@@ -1,6 +1,6 @@
-"""Whatever this process says -> lines of JSON on standard output: log records, warnings, uncaught errors, bare text.
+"""Logs as lines of JSON on standard output: log records, warnings, uncaught errors, text on standard error.
 
-The fields of a line: at, level, logger, message, and exception and stack where there are any.
+A line has the members at, level, logger, message, and exception and stack where there are any.
 """
 
 import io
@@ -15,65 +15,65 @@ from pydantic_core import to_json
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a record."""
+    """One object for each record."""
 
     def format(self, record: logging.LogRecord) -> str:
-        told = {
+        members = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(),
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
         }
         if record.exc_info and record.exc_info[0]:
-            told["exception"] = self.formatException(record.exc_info)
+            members["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
-            told["stack"] = self.formatStack(record.stack_info)
-        return to_json({name: _written(text) for name, text in told.items()}).decode()
+            members["stack"] = self.formatStack(record.stack_info)
+        return to_json({name: _escaped(text) for name, text in members.items()}).decode()
 
 
-def _written(text: str) -> str:
-    """The same, with half characters, as in names of files that are no UTF-8, written out: JSON has none."""
+def _escaped(text: str) -> str:
+    """Escapes lone surrogates, as in non-UTF-8 file names, which JSON cannot represent."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-class _Own(threading.local):
-    """What one thread has written of a line that is not ended, and whether it is logging."""
+class _ThreadState(threading.local):
+    """A thread's text of an unfinished line, and whether it is logging."""
 
     text = ""
     logging = False
 
 
 class LoggedText(io.TextIOBase):
-    """A stream whose text becomes records of the logger `name`, one for each write of a thread that ends a line."""
+    """A stream whose text becomes records of the logger `name`, one for each write that ends a line."""
 
     def __init__(self, name: str) -> None:
         self._logger = logging.getLogger(name)
-        self._own = _Own()
+        self._thread = _ThreadState()
 
     def writable(self) -> bool:
         return True
 
     def write(self, text: str) -> int:
-        self._own.text += text
+        self._thread.text += text
         if text.endswith("\n"):
             self.flush()
         return len(text)
 
     def flush(self) -> None:
-        own = self._own
-        text, own.text = own.text.strip("\n"), ""
-        if text and not own.logging:  # logging itself complains here when it cannot write
-            own.logging = True
+        thread = self._thread
+        text, thread.text = thread.text.strip("\n"), ""
+        if text and not thread.logging:  # logging writes to standard error when it fails
+            thread.logging = True
             self._logger.error("%s", text)
-            own.logging = False
+            thread.logging = False
 
 
-def write_log(form: str) -> None:
-    """`json`: as above, from now on, in this process; `text`: as BentoML and Python do it.
+def configure_logging(log_format: str) -> None:
+    """`json`: JSON lines in this process from now on; `text`: as BentoML and Python do it.
 
     BentoML, circus and uvicorn keep their levels; each record is written once.
     """
-    if form != "json":
+    if log_format != "json":
         return
     logging.config.dictConfig(
         {

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from asof.errors import NotReady, RequestError, ServingError
 from asof.model_facts import Lineage
-from asof.serving.logs.answer_log import Answering
+from asof.serving.logs.answer_log import AnswerSource
 from asof.serving.prediction.memory import settle
 from asof.serving.prediction.predictor import Prediction, Predictor
 from asof.serving.prediction.worker import Worker
@@ -102,7 +102,7 @@ class Live:
         return tuple(filter(None, (self.who, self.previous)))
 
     @property
-    def answering(self) -> Answering:
+    def answering(self) -> AnswerSource:
         """Whom an answer log names for a refusal: the model, or else the worker that has none."""
         return self.who or self.worker
 

@@ -91,7 +91,7 @@ class Predictor:
 
     @contextlib.contextmanager
     def _place(self) -> Iterator[None]:
-        with self.worker.places.one(), self.in_use():
+        with self.worker.concurrency_limit.slot(), self.in_use():
             yield
 
     @contextlib.contextmanager

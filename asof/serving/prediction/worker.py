@@ -1,7 +1,7 @@
 """What all models of one worker share: the use case, its settings, what it counts and logs, the places for requests."""
 
 from asof.model_facts import Lineage
-from asof.serving.http.concurrency_limit import Places
+from asof.serving.http.concurrency_limit import ConcurrencyLimit
 from asof.serving.logs.answer_log import AnswerLog
 from asof.serving.logs.metrics import Metrics
 from asof.settings import Settings
@@ -21,4 +21,4 @@ class Worker:
         self.settings, self.use_case, self.metrics = settings, use_case, Metrics()
         self.lineage = Lineage(use_case.model_name, None, "", bento)
         self.answer_log = AnswerLog(settings.answer_log)
-        self.places, self.batches = Places(settings.max_in_flight), Places(BATCHES)
+        self.concurrency_limit, self.batches = ConcurrencyLimit(settings.max_in_flight), ConcurrencyLimit(BATCHES)

@@ -5,14 +5,14 @@ from asof.use_case import FromRequest, UseCase
 from asof.use_cases.breast_cancer.data import AS_OF, CLASSES, CONTRACT, LABEL, rows
 from asof.use_cases.breast_cancer.estimators import ESTIMATORS
 from asof.use_cases.breast_cancer.features import DERIVED
-from asof.use_cases.breast_cancer.payloads import BreastCancerAnswer, BreastCancerRequest, given, respond
+from asof.use_cases.breast_cancer.payloads import BreastCancerAnswer, BreastCancerRequest, features, respond
 from asof.use_cases.breast_cancer.questions import questions
 
 USE_CASE = UseCase(
     name="breast_cancer",
     model_name="breast_cancer",
     title="Breast cancer: benign or malignant",
-    source=FromRequest(CONTRACT, LABEL, AS_OF, rows=rows, given=given),
+    source=FromRequest(CONTRACT, LABEL, AS_OF, rows=rows, features=features),
     classes=CLASSES,
     estimators=ESTIMATORS,
     request=BreastCancerRequest,

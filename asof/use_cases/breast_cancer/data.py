@@ -1,4 +1,4 @@
-"""The data set, as scikit-learn ships it: 569 masses, 30 measurements of each, and what each was found to be.
+"""The data set of scikit-learn: 569 masses with 30 measurements and a diagnosis each.
 
 Wolberg, Street and Mangasarian, Breast Cancer Wisconsin (Diagnostic), November 1995.
 """
@@ -32,10 +32,7 @@ NAMES = (
     *(f"{quantity} error" for quantity in QUANTITIES),
     *(f"worst {quantity}" for quantity in QUANTITIES),
 )
-"""The documented order.
-
-Of each quantity first the mean over the nuclei of a mass, then the standard error, then the mean of the three largest.
-"""
+"""In the documented order: means over the nuclei of a mass, their standard errors, and means of the three largest."""
 
 EXAMPLE = (
     *(17.99, 10.38, 122.8, 1001.0, 0.1184, 0.2776, 0.3001, 0.1471, 0.2419, 0.07871),
@@ -43,13 +40,13 @@ EXAMPLE = (
     *(25.38, 17.33, 184.6, 2019.0, 0.1622, 0.6656, 0.7119, 0.2654, 0.4601, 0.1189),
 )
 EXAMPLE_CLASS = "malignant"
-"""The first mass of the data set, and what it was."""
+"""The first mass of the data set and its diagnosis."""
 
 CONTRACT = FeatureContract("", KEY, tuple(Feature(name, "", "Float64") for name in NAMES))
 
 
 def rows() -> "pd.DataFrame":
-    """Key, measurements and label: shape (569, 32), in the data set's own order."""
+    """Key, measurements and label: shape (569, 32), in the data set's order."""
     from sklearn.datasets import load_breast_cancer
 
     loaded = load_breast_cancer(as_frame=True)

@@ -1,4 +1,4 @@
-"""The ways to fit a model of breast cancer; scikit-learn is imported when one is built, and the service builds none."""
+"""The estimators of breast cancer. scikit-learn is imported when one is built; the service builds none."""
 
 from typing import TYPE_CHECKING
 
@@ -10,10 +10,9 @@ if TYPE_CHECKING:
 
 
 def default(_: FeatureContract, random_state: int) -> "ClassifierMixin":
-    """Logistic regression on standardised columns; of three strengths of its penalty the best in five folds.
+    """Logistic regression on standardised columns; the best of three penalties in a five-fold cross-validation.
 
-    Log loss chooses: the answer gives probabilities, and it charges for those that are off. Accuracy cannot tell 0.1
-    from 1 (0.9824 both).
+    Selected by log loss, since the answer contains probabilities. Accuracy cannot distinguish 0.1 from 1 (0.9824 both).
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV, StratifiedKFold

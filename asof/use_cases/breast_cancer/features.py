@@ -1,4 +1,4 @@
-"""What is computed from the measurements before the model sees them: one function, for training and for serving."""
+"""Columns derived from the measurements, in training and in serving alike."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,11 +1,11 @@
-"""What breast cancer takes and answers over HTTP."""
+"""The request and the answer of breast cancer."""
 
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
-from asof.use_case import Given, Score
+from asof.use_case import RequestFeature, Score
 from asof.use_cases.breast_cancer.data import CLASSES, EXAMPLE, EXAMPLE_CLASS, NAMES
 
 Measurement = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
@@ -13,9 +13,9 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 def _named(name: str, **fields: Any) -> type[BaseModel]:
-    """A model whose members bear names that need not be Python's; no other member is taken."""
+    """A model of these members, whose names may contain blanks; others are forbidden."""
     config = ConfigDict(extra="forbid", serialize_by_alias=True)
-    members: Any = {key.replace(" ", "_"): (kind, Field(alias=key)) for key, kind in fields.items()}
+    members: Any = {key.replace(" ", "_"): (type_, Field(alias=key)) for key, type_ in fields.items()}
     model: type[BaseModel] = create_model(name, __config__=config, **members)
     return model
 
@@ -38,18 +38,18 @@ class BreastCancerRequest(BaseModel):
     def _one_of_the_two(self) -> Self:
         if (self.features is None) is (self.measurements is None):
             raise PydanticCustomError("one_of_two", "Give either features or measurements, and not both")
-        if not any(each.value for each in given(self)):
+        if not any(each.value for each in features(self)):
             raise PydanticCustomError("nothing_measured", "Every measurement is zero: nothing was measured")
         return self
 
 
-def given(request: BreastCancerRequest) -> list[Given]:
+def features(request: BreastCancerRequest) -> list[RequestFeature]:
     """Each measurement with its place in the body."""
     if request.measurements is not None:
         values: dict[str, float] = request.measurements.model_dump()
-        return [Given(name, values[name], f"measurements.{name}") for name in NAMES]
+        return [RequestFeature(name, values[name], f"measurements.{name}") for name in NAMES]
     pairs = zip(NAMES, request.features or (), strict=True)
-    return [Given(name, value, f"features.{number}") for number, (name, value) in enumerate(pairs)]
+    return [RequestFeature(name, value, f"features.{number}") for number, (name, value) in enumerate(pairs)]
 
 
 class BreastCancerAnswer(BaseModel):

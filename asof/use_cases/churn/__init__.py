@@ -20,9 +20,9 @@ USE_CASE = UseCase(
     acknowledged=(
         # signup_date counts months as days: 72 months "signed up" 36 days before the newest. churn_v2 leaves it out.
         "contradiction:subscriptions.months_active~users.signup_date",
-        # The extract of February repeats January's subscriptions. They are still the best that is known of a user.
+        # The extract of February repeats January's subscriptions. They are still the latest known of a user.
         "stands-still:subscriptions.months_active",
-        # February's labels have nothing to do with January's: the concept changed, and each month is trained by itself.
+        # February's labels are unrelated to January's: the concept changed, and each month is trained by itself.
         "labels-unrelated:labels.churn_label",
     ),
 )

@@ -1,4 +1,4 @@
-"""What StreamFlow churn takes and answers over HTTP."""
+"""The request and the answer of StreamFlow churn."""
 
 from pydantic import BaseModel, ConfigDict, Field
 

@@ -1,4 +1,4 @@
-"""What the demo asks the service, with what the contract promises: users are taken from the month's own extract."""
+"""The demo's requests and the answers that the contract promises; users are taken from the month's extract."""
 
 import csv
 import json
@@ -8,11 +8,11 @@ from pathlib import Path
 from asof.use_case import Question
 from asof.use_cases.churn.raw_schema import NO_INTERNET, SUBSCRIPTIONS
 
-NOBODY = "0000-NOBODY"
+UNKNOWN_USER = "0000-NOBODY"
 
 
 def questions(month: Path | None) -> list[Question]:
-    """A known user, one without internet, an unknown one, and a body that is malformed."""
+    """A known user, one without internet, an unknown one, and a malformed body."""
     assert month  # noqa: S101 - churn's features come from extracts
     with (month / f"{SUBSCRIPTIONS.name}.csv").open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
@@ -21,7 +21,7 @@ def questions(month: Path | None) -> list[Question]:
     return [
         Question("A known user", _body(online), 200, {"user_id": online}),
         Question("A user without internet", _body(offline), 200, {"user_id": offline}),
-        Question("An unknown user", _body(NOBODY), 404, {"code": "entity-not-found"}),
+        Question("An unknown user", _body(UNKNOWN_USER), 404, {"code": "entity-not-found"}),
         Question("A malformed body", json.dumps({"user": online}), 422, {"code": "invalid-request"}),
     ]
 

@@ -1,4 +1,4 @@
-"""The StreamFlow extracts: six CSV files a month, one row for each user in each."""
+"""The StreamFlow extracts: six CSV files a month, each with one row per user."""
 
 from typing import TYPE_CHECKING
 
@@ -79,7 +79,7 @@ LABELS = RawTable("labels", (USER_ID, Column("churn_label", Kind.BOOLEAN)))
 
 EXTRACT = ExtractSchema(
     entity="user_id",
-    entities="users",
+    entity_table="users",
     tables=(USERS, SUBSCRIPTIONS, USAGE, PAYMENTS, SUPPORT),
     labels=LABELS,
     label="churn_label",

@@ -1,1 +1,1 @@
-"""What is measured: each peer as its own documentation tells to write and to start it."""
+"""The code of the peers, each written and started as its own documentation says."""

@@ -1,4 +1,4 @@
-"""A ceiling: a Starlette route that does nothing but answer, under uvicorn."""
+"""Ceiling: an empty Starlette route under uvicorn."""
 
 from starlette.applications import Starlette
 from starlette.requests import Request

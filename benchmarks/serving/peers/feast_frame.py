@@ -1,4 +1,4 @@
-"""A user's features through Feast's SDK, as the one-row frame that a model takes."""
+"""Features of users through Feast's SDK, as a frame for the model."""
 
 import os
 
@@ -10,7 +10,7 @@ from asof.settings import PROJECT
 
 
 class FeastFrame:
-    """The store is opened, and the feature service fetched, once; the model's own signature says columns and types."""
+    """Opens the store and fetches the feature service once; columns and types are those of the model's signature."""
 
     def __init__(self, model: PyFuncModel) -> None:
         self._store = FeatureStore(repo_path=str(PROJECT / "feature_repo"))
@@ -19,9 +19,9 @@ class FeastFrame:
         self._columns = schema.input_names()
         self._numbers = [column.name for column in schema if column.type.name == "double"]
 
-    def of(self, users: list[str]) -> pd.DataFrame:
-        """One row a user, in this order."""
+    def read(self, users: list[str]) -> pd.DataFrame:
+        """One row for each user, in this order."""
         rows = [{"user_id": user} for user in users]
         frame = self._store.get_online_features(features=self._service, entity_rows=rows).to_df()
-        given: pd.DataFrame = frame[self._columns].astype(dict.fromkeys(self._numbers, "float64"))
-        return given
+        typed: pd.DataFrame = frame[self._columns].astype(dict.fromkeys(self._numbers, "float64"))
+        return typed

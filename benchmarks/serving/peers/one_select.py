@@ -1,4 +1,4 @@
-"""A ceiling: a Starlette route under uvicorn that reads one wide row by a prepared statement, and answers with it."""
+"""Ceiling: a Starlette route under uvicorn that returns one wide row, read by a prepared statement."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from asof.settings import Settings
-from benchmarks.serving.world import WIDE_TABLE
+from benchmarks.serving.setup.world import WIDE_TABLE
 
 CONNECTIONS = 4
 QUERY = f"SELECT * FROM {WIDE_TABLE} WHERE user_id = %s"
@@ -18,9 +18,9 @@ QUERY = f"SELECT * FROM {WIDE_TABLE} WHERE user_id = %s"
 
 @asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
-    given = {"autocommit": True, "prepare_threshold": 0}  # prepared from the first time on
+    options = {"autocommit": True, "prepare_threshold": 0}  # prepared from the first execution on
     pool = AsyncConnectionPool(
-        Settings().conninfo(), min_size=CONNECTIONS, max_size=CONNECTIONS, kwargs=given, open=False
+        Settings().conninfo(), min_size=CONNECTIONS, max_size=CONNECTIONS, kwargs=options, open=False
     )
     async with pool:
         app.state.pool = pool

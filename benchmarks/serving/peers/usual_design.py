@@ -1,6 +1,6 @@
-"""The usual design: FastAPI, Feast's SDK and MLflow's pyfunc model, all loaded at start; a plain `def` endpoint.
+"""The usual design: FastAPI, Feast's SDK and MLflow's pyfunc model, loaded at start.
 
-Feast's SDK blocks, so the endpoint is `def` and FastAPI runs it in its threads, as its documentation tells.
+Feast's SDK blocks, so the endpoint is a plain `def`, which FastAPI runs in its threads as its documentation says.
 """
 
 import os
@@ -30,5 +30,5 @@ app = FastAPI(lifespan=lifespan)
 
 @app.post("/predict")
 def predict(user: User) -> dict[str, float]:
-    frame = app.state.features.of([user.user_id])
+    frame = app.state.features.read([user.user_id])
     return {"probability": float(app.state.model.predict(frame)[0, 1])}

@@ -55,7 +55,7 @@ def doctor(
     use_case: Annotated[str | None, typer.Option(help="Look at this one only; default: all.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Look for what is wrong, and tell what mends it; exit code 1 if something must be mended. Changes nothing."""
+    """Look for what is wrong, with how to fix it; exit code 1 if something must be fixed. Changes nothing."""
     told: dict[str, Any] = {}
     with account("looking", as_json=as_json) as say:
         from doctor import Addresses, diagnose

@@ -15,14 +15,14 @@ from asof.inference.ranges import Trained, outside
 from asof.inference.verdicts import FoundRow
 from asof.model_facts import ModelFacts
 from asof.serving.features.evidence import StoredOutsideFlag, UnseenCategoryFlag
-from asof.use_case import Given
+from asof.use_case import RequestFeature
 from tests.kits.service.serving import NOW, facts_of
 
 RANGES = {"area": (100.0, 200.0), "constant": (5.0, 5.0)}
 
 
 def away(value: float, name: str = "area") -> list[float]:
-    return [each.ranges_away for each in outside([Given(name, value, "features.3")], RANGES)]
+    return [each.ranges_away for each in outside([RequestFeature(name, value, "features.3")], RANGES)]
 
 
 @pytest.mark.parametrize("value", [100.0, 150.0, 200.0])
@@ -62,7 +62,11 @@ def test_a_feature_without_a_range_is_not_judged() -> None:
 
 
 def test_every_far_value_is_named() -> None:
-    far = [Given("area", 1e6, "features.0"), Given("constant", 0.0, "features.1"), Given("area", 150.0, "features.2")]
+    far = [
+        RequestFeature("area", 1e6, "features.0"),
+        RequestFeature("constant", 0.0, "features.1"),
+        RequestFeature("area", 150.0, "features.2"),
+    ]
     with pytest.raises(InvalidRequest) as refusal:
         outside(far, RANGES)
     assert [error["at"] for error in refusal.value.extra["errors"]] == ["body.features.0", "body.features.1"]

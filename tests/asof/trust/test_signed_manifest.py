@@ -102,7 +102,7 @@ def test_a_file_that_changes_after_the_look_is_not_read(folder: Path) -> None:
 
 def test_a_folder_without_a_manifest_is_signed_by_nobody(folder: Path) -> None:
     (folder / MANIFEST).unlink()
-    with pytest.raises(UntrustedModel, match="nobody signed"):
+    with pytest.raises(UntrustedModel, match="is not signed"):
         verify_folder(folder, KEYS)
 
 
@@ -110,7 +110,7 @@ def test_a_strangers_signature_does_not_count_whatever_name_it_goes_by(folder: P
     envelope = json.loads(sign_folder(folder, "run-1", STRANGER))
     for signer in (key_id(STRANGER.public_key()), *KEYS):
         envelope["signatures"][0]["keyid"] = signer
-        with pytest.raises(UntrustedModel, match=r"is signed by .*, and trusted are"):
+        with pytest.raises(UntrustedModel, match=r"is signed by .*, but the trusted keys are"):
             verify_envelope(json.dumps(envelope).encode(), KEYS)
 
 
@@ -187,7 +187,9 @@ def test_the_setting_counts_then_the_bento_then_our_own_key(own: Settings) -> No
 @pytest.mark.parametrize("text", ["nonsense", "AAAA", "!!!"])
 def test_a_trusted_key_that_is_none_is_told_and_not_quoted(own: Settings, text: str) -> None:
     """It may be the private key."""
-    with pytest.raises(ConfigurationError, match="ASOF_TRUSTED_KEYS holds what is no public Ed25519 key") as caught:
+    with pytest.raises(
+        ConfigurationError, match="ASOF_TRUSTED_KEYS has a value that is no public Ed25519 key"
+    ) as caught:
         trusted_keys(own.model_copy(update={"trusted_keys": text}))
     assert text not in str(caught.value)
 
@@ -202,5 +204,5 @@ def test_a_signing_key_of_another_kind_or_none_at_all_is_told(own: Settings, tmp
         signing_key(named)
     pem = generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     path.write_bytes(pem)
-    with pytest.raises(ConfigurationError, match="another kind of key"):
+    with pytest.raises(ConfigurationError, match="is not an Ed25519 key"):
         signing_key(named)

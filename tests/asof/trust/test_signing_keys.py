@@ -48,7 +48,7 @@ def test_a_file_and_a_text_contradict_each_other(tmp_path: Path) -> None:
         ("not base64!", "base64 -w0"),
         ("not ASCII: é", "base64 -w0"),
         (base64.b64encode(b"no key at all").decode(), "cannot be read"),
-        (base64.b64encode(pem(ec.generate_private_key(ec.SECP256R1()))).decode(), "another kind of key"),
+        (base64.b64encode(pem(ec.generate_private_key(ec.SECP256R1()))).decode(), "is not an Ed25519 key"),
     ],
 )
 def test_a_text_that_is_no_such_key_is_not_quoted(tmp_path: Path, text: str, told: str) -> None:

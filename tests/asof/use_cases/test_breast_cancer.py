@@ -207,8 +207,8 @@ def test_its_rows_are_of_one_moment(settings: Settings) -> None:
     ("change", "told"),
     [
         ({"mean area": None}, "lack the columns mean area"),
-        ({"sample": "same"}, "hold no sample, or the same twice"),
-        ({"benign": True}, "must be False and True, and both"),
+        ({"sample": "same"}, "missing or duplicate values of sample"),
+        ({"benign": True}, "must be both False and True"),
     ],
 )
 def test_rows_that_break_their_contract_are_refused(settings: Settings, change: dict[str, Any], told: str) -> None:

@@ -11,12 +11,12 @@ import pytest
 
 import asof.use_cases
 from asof.errors import ConfigurationError, DataError, ExtractError
-from asof.extract_schema import OURS, Column, ExtractSchema, Kind, RawTable
+from asof.extract_schema import RESERVED_TABLES, Column, ExtractSchema, Kind, RawTable
 from asof.features.feature_store import registry_tables
 from asof.use_cases import load, refuse_shared
 from flows.ingest_flow import ingest
 from flows.inspect_flow import inspect_folder
-from roles.access import OF_OURSELVES
+from roles.access import OWN_TABLES
 
 KEY = Column("user_id", Kind.TEXT)
 
@@ -52,7 +52,7 @@ MODEL = ("streamflow_churn", "retention")
 TABLES = (
     ('RawTable(\n    "', 'RawTable(\n    "retention_'),
     ('RawTable("', 'RawTable("retention_'),
-    ('entities="users"', 'entities="retention_users"'),
+    ('entity_table="users"', 'entities="retention_users"'),
 )
 
 
@@ -108,7 +108,7 @@ def test_use_cases_without_tables_have_none_in_common() -> None:
     "name", ["Users", "LABELS", "", "my table", "1users", "us-ers", "na\xefve", "a" * 47, "users;", "users\n"]
 )
 def test_a_name_that_postgresql_would_change_or_cut_off_is_refused(name: str) -> None:
-    with pytest.raises(ConfigurationError, match="up to 46 small letters"):
+    with pytest.raises(ConfigurationError, match="up to 46 lowercase letters"):
         RawTable(name, (KEY,))
     assert RawTable("a" * 46, (KEY,)).name == "a" * 46
 
@@ -120,7 +120,7 @@ def test_a_name_of_another_table_of_ours_is_refused(name: str) -> None:
 
 
 def test_all_other_tables_of_the_schema_are_known() -> None:
-    assert {*OF_OURSELVES, *registry_tables()} == OURS
+    assert {*OWN_TABLES, *registry_tables()} == RESERVED_TABLES
 
 
 def test_a_table_stands_once_in_an_extract() -> None:

@@ -1,8 +1,10 @@
 """A simulated history with late rows and corrections, in PostgreSQL and in Feast."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ import pytest
 from asof.settings import Settings, export
 from asof.use_cases import load
 from simulator import SimulationPlan, simulate
+from tests.kits.machine.databases import copy_features, fresh
 from training.data.extracts.deliveries import Delivery, find_deliveries
 
 if TYPE_CHECKING:
@@ -43,21 +46,44 @@ def _arrived(delivery: Delivery) -> Delivery:
     return replace(delivery, known_at=delivery.known_at + late)
 
 
-@pytest.fixture(scope="module")
-def history(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> History:
+@pytest.fixture(scope="session")
+def loaded(
+    server: Settings, mlflow_tables: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], History]]:
+    """Gives the history that is made once for each type of online store; to be copied."""
+    with ExitStack() as databases:
+
+        @cache
+        def load_once(online_store: str) -> History:
+            home = tmp_path_factory.mktemp("loaded-once")
+            of_store = server.model_copy(update={"online_store": online_store})
+            return _load(databases.enter_context(fresh(of_store, home, mlflow_tables)), home / "extracts")
+
+        yield load_once
+
+
+def _load(settings: Settings, folder: Path) -> History:
     """Four months of 400 users; a tenth of the rows late, a tenth corrected."""
     from training.data.snapshots.snapshot import take_snapshot
     from training.features.materialisation.feature_registry import apply_features
 
     export(settings)
     plan = SimulationPlan(date(2024, 4, 30), users=400, months=4, late_share=0.1, correction_share=0.1)
-    folder = tmp_path_factory.mktemp("simulated") / "extracts"
     simulate(plan, folder)
     history = History(settings, folder, plan)
     for each in history.deliveries:
         take_snapshot(settings, CHURN.extract, each.folder, as_of=each.as_of, known_at=each.known_at)
     apply_features(settings)
     return history
+
+
+@pytest.fixture(scope="module")
+def history(settings: Settings, loaded: Callable[[str], History]) -> History:
+    """Four months of 400 users in the module's own database; the folder is everybody's, and not to be changed."""
+    origin = loaded(settings.online_store)
+    copy_features(origin.settings, settings)
+    export(settings)
+    return replace(origin, settings=settings)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +97,7 @@ def scene(history: History, tmp_path_factory: pytest.TempPathFactory) -> "Scene"
 @pytest.fixture
 def copy_of_scene(scene: "Scene") -> "Iterator[Scene]":
     """The same in a database that a test has for itself."""
-    from tests.kits.data.parity import copied
+    from tests.kits.data.parity import database_copy
 
-    with copied(scene.settings) as settings:
+    with database_copy(scene.settings) as settings:
         yield replace(scene, settings=settings)

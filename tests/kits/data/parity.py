@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from asof.settings import Settings
 from asof.use_cases import load
+from tests.kits.machine.databases import database
 from training.data.snapshots.snapshot import take_snapshot
 from training.features.parity.check import Parity
 from training.features.parity.verdicts import Verdict
@@ -24,14 +25,12 @@ FEATURES = 19
 
 
 @contextmanager
-def copied(settings: Settings) -> Iterator[Settings]:
+def database_copy(settings: Settings) -> Iterator[Settings]:
     """The same database once more, registry and online store included; gone afterwards."""
-    source, name = settings.database().database, f"asof_test_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(settings.conninfo("postgres"), autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{source}"')
+    name = f"asof_test_{uuid.uuid4().hex[:12]}"
+    with database(settings, name, settings.database().database):
         url = settings.database(name).render_as_string(hide_password=False)
         yield settings.model_copy(update={"postgres_url": SecretStr(url)})
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 def overwrite(settings: Settings, view: str, feature: str, user: str, **value: Any) -> None:

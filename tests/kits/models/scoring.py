@@ -196,7 +196,7 @@ class Kill:
     after: bool
 
 
-STEPS = ((PostgresWriter, "_begin"), (PostgresWriter, "_advance"), (parquet_writer, "_put"))
+STEPS = ((PostgresWriter, "_begin"), (PostgresWriter, "_advance"), (parquet_writer, "rename_durably"))
 """Calls in the middle of a chunk: between its rows and its tally, before the commit, before and after a rename."""
 
 

@@ -121,14 +121,14 @@ def rows_of(connection: psycopg.Connection[Any], store: FeatureStore, view: str)
     columns = [f'"{each.column}"' for each in (*layout.keys, *layout.features) if each.pg_type != "timestamptz"]
     moments = [each.column for each in layout.features if each.pg_type == "timestamptz"]
     columns += [f'NULLIF("{each}", \'-infinity\') AS "{each}"' for each in moments]
-    query = f"SELECT {', '.join([*columns, 'event_ts', 'created_ts', 'apart'])} FROM {layout.place} ORDER BY {keys}"
+    query = f"SELECT {', '.join([*columns, 'event_ts', 'created_ts', 'apart'])} FROM {layout.full_name} ORDER BY {keys}"
     return connection.cursor(row_factory=dict_row).execute(query.encode()).fetchall()
 
 
 def versions_of(connection: psycopg.Connection[Any], store: FeatureStore, view: str) -> dict[Any, str]:
     """For each key (the first of them) which transaction wrote its row."""
     layout = read_layout(connection, store.project, view, schema=store.config.online_store.db_schema)
-    return dict(connection.execute(f'SELECT "{layout.keys[0].column}", xmin::text FROM {layout.place}').fetchall())
+    return dict(connection.execute(f'SELECT "{layout.keys[0].column}", xmin::text FROM {layout.full_name}').fetchall())
 
 
 def answers(store: FeatureStore, view: FeatureView, entities: Sequence[dict[str, Any]]) -> Any:

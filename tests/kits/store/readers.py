@@ -1,4 +1,4 @@
-"""The same random rows in Feast's PostgreSQL store and in ours, written through Feast, and every reader of both."""
+"""The same random rows in Feast's PostgreSQL store and in ours, written through Feast, and all that reads them."""
 
 import contextlib
 import random
@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
+from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 
@@ -15,15 +17,14 @@ from asof.features.feature_contract import FeatureContract
 from asof.features.feature_store import configuration, feature_store
 from asof.inference.verdicts import FoundRow
 from asof.serving.features.store.feast_api import FeastReader, open_feast_reader
-from asof.serving.features.store.opening import STOCK, WIDE, open_reader
+from asof.serving.features.store.opening import WIDE, open_reader
 from asof.serving.features.store.reader import EntityReader
-from asof.serving.features.store.stock import StockReader
 from asof.serving.features.store.wide import WideReader
 from asof.settings import Settings
 from tests.kits.service import serving as kit
 from tests.kits.service.serving import NOW, USER
 from tests.kits.store import stock as stock_kit
-from tests.kits.store.stock import KINDS, STRANGE_IDS, USERS, drawn_value
+from tests.kits.store.stock import KINDS, STOCK, STRANGE_IDS, USERS, drawn_value
 
 KINDS_OF_STORE = (STOCK, WIDE)
 KEEPABLE = [user for user in USERS if "\0" not in user]
@@ -112,10 +113,8 @@ def keepable(kind: str, draw: random.Random) -> Value:
 
 @dataclass(frozen=True)
 class Readers:
-    """All that can read a contract: directly, and through Feast."""
+    """All that can read a contract: our store directly, and both stores through Feast."""
 
-    contract: FeatureContract
-    stock: StockReader
     wide: WideReader
     stock_by_feast: FeastReader
     wide_by_feast: FeastReader
@@ -123,13 +122,12 @@ class Readers:
     async def read(self, entities: Sequence[str]) -> dict[str, list[FoundRow]]:
         """What each gives, by its name, from fresh connections; and by `_columns` what the arrays hold."""
         readers: dict[str, EntityReader] = {
-            "stock": self.stock,
             "wide": self.wide,
             "stock_by_feast": self.stock_by_feast,
             "wide_by_feast": self.wide_by_feast,
         }
         told = {name: await reader.read(entities) for name, reader in readers.items()}
-        for name in ("stock", "wide"):
+        for name in ("wide", "stock_by_feast"):
             columns = await readers[name].read_columns(entities)
             told[f"{name}_columns"] = [columns.row(number) for number in range(len(entities))]
         for reader in readers.values():
@@ -144,18 +142,42 @@ def wide(settings: Settings, contract: FeatureContract) -> WideReader:
     return reader
 
 
-def stock(settings: Settings, contract: FeatureContract) -> StockReader:
+def stock(settings: Settings, contract: FeatureContract) -> FeastReader:
     with store_of(STOCK):
-        return stock_kit.stock(settings, contract)
+        reader = open_reader(settings, contract)
+    assert isinstance(reader, FeastReader)
+    return reader
+
+
+def stored(settings: Settings, service: str, users: Sequence[str]) -> list[FoundRow]:
+    """What the tables of Feast's store hold, by SQL: each value with its own moment, unlike in Feast's answers."""
+    contract = kit.registered_contract(settings, service)
+    held: dict[tuple[str, str, bytes], tuple[Any, datetime]] = {}
+    with psycopg.connect(settings.conninfo()) as connection:
+        for view in contract.views:
+            query = f'SELECT feature_name, entity_key, value, event_ts FROM online."asof_{view}"'
+            for feature, key, value, moment in connection.execute(query.encode()):
+                held[view, feature, key] = _plain(value), moment
+    rows = []
+    for user in users:
+        key = serialize_entity_key(EntityKey(join_keys=[contract.entity], entity_values=[Value(string_val=user)]), 3)
+        found = [held.get((each.view, each.name, key), (None, None)) for each in contract.features]
+        rows.append(FoundRow(contract.features, [value for value, _ in found], [moment for _, moment in found]))
+    return rows
+
+
+def _plain(value: bytes) -> Any:
+    message = Value.FromString(value)
+    kind = message.WhichOneof("val")
+    held = getattr(message, kind) if kind else None
+    return held if held == held else None
 
 
 def readers(settings: Settings, service: str) -> Readers:
     contract = kit.registered_contract(settings, service)
-    by_feast = []
-    for kind in KINDS_OF_STORE:
-        with store_of(kind):
-            by_feast.append(open_feast_reader(settings, contract))
-    return Readers(contract, stock(settings, contract), wide(settings, contract), *by_feast)
+    with store_of(WIDE):
+        wide_by_feast = open_feast_reader(settings, contract)
+    return Readers(wide(settings, contract), stock(settings, contract), wide_by_feast)
 
 
-STRANGE = [*STRANGE_IDS, "\ud800", "half \udfff", *stock_kit.NOBODY]
+STRANGE = [*STRANGE_IDS, *stock_kit.NOBODY]

@@ -1,30 +1,23 @@
-"""Random rows in Feast's own online tables, of every type and every gap, and both readers of them."""
+"""Feature views of every type, and random values, ordinary and awkward, of each of them."""
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import psycopg
 from feast import Entity, FeatureService, FeatureView, Field, ValueType
-from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import Array, Bool, Float32, Float64, Int32, Int64, String
 
-from asof.features.feature_contract import FeatureContract
 from asof.features.feature_store import feature_store
 from asof.inference.verdicts import FoundRow
-from asof.serving.features.store.feast_api import FeastReader, open_feast_reader
-from asof.serving.features.store.opening import open_reader
-from asof.serving.features.store.stock import StockReader
 from asof.settings import Settings, export
-from tests.kits.service import serving as kit
-from tests.kits.service.serving import NOW, USER
 from training.features.materialisation.feature_registry import apply_features
 
+STOCK = "postgres"
+"""The `type` of Feast's own PostgreSQL online store in feature_store.yaml."""
 STRANGE_IDS = [
     "", " ", "o'brien", '"quoted"', "back\\slash", "new\nline", "nul\0inside", "NULL", "{1,2}", "007", "1e3",
     "Ünïcode-用户-😀", "é", "e\u0301", "x" * 100_000,
@@ -42,7 +35,7 @@ KINDS = {
 
 
 def register(settings: Settings) -> None:
-    """StreamFlow's features, and views of every type of which one is projected by another name; random rows in all."""
+    """StreamFlow's features, and views of every type of which one is projected by another name."""
     export(settings)
     apply_features(settings)
     columns = "customer text, order_id bigint, paid boolean, clicks bigint[], as_of timestamptz"
@@ -88,13 +81,6 @@ def register(settings: Settings) -> None:
     ]
     with feature_store(settings) as store:
         store.apply([customer, order, source, *views, by_number, listed, *services])
-    fill(settings, ["all types", "Renamed", "partly"], "customer")
-    fill(settings, list(USER), "user_id")
-
-
-def key(join_key: str, entity: str) -> bytes:
-    whole: bytes = serialize_entity_key(EntityKey(join_keys=[join_key], entity_values=[Value(string_val=entity)]), 3)
-    return whole
 
 
 def drawn_value(kind: str, draw: random.Random) -> Value:
@@ -110,61 +96,6 @@ def drawn_value(kind: str, draw: random.Random) -> Value:
         "string_val": ["", "no", "not applicable", "ünïcode", "long " * 500, draw.choice(STRANGE_IDS)],
     }
     return Value() if draw.random() < 0.1 else Value(**{kind: draw.choice(choices[kind])})
-
-
-def fill(settings: Settings, views: Sequence[str], join_key: str) -> None:
-    """Random rows: whole views absent, features absent, features that nobody asks for, values of every kind."""
-    draw = random.Random(11)
-    with feature_store(settings) as store:
-        kinds = {view: {each.name: _kind(each) for each in store.get_feature_view(view).features} for view in views}
-    rows: dict[str, list[Any]] = {view: [] for view in views}
-    for user in USERS:
-        for view in views:
-            if draw.random() < 0.1:
-                continue
-            moment = NOW - timedelta(seconds=draw.randint(-(10**6), 10**7), microseconds=draw.randint(0, 10**6))
-            for feature, kind in {**kinds[view], "of_an_older_view": "int64_val"}.items():
-                if draw.random() < 0.95:
-                    value = drawn_value(kind, draw).SerializeToString()
-                    rows[view].append((key(join_key, user), feature, value, moment))
-    with psycopg.connect(settings.conninfo(), autocommit=True) as connection, connection.cursor() as cursor:
-        for view, each in rows.items():
-            cursor.executemany(
-                f'INSERT INTO online."asof_{view}" (entity_key, feature_name, value, event_ts) VALUES (%s, %s, %s, %s)',
-                each,
-            )
-
-
-def _kind(feature: Field) -> str:
-    return next(kind for kind, dtype in KINDS.items() if dtype == feature.dtype)
-
-
-@dataclass(frozen=True)
-class Both:
-    """The same contract's readers: ours, and Feast's."""
-
-    contract: FeatureContract
-    stock: StockReader
-    feast: FeastReader
-
-    async def read(self, entities: Sequence[str]) -> tuple[list[FoundRow], list[FoundRow]]:
-        """What both give, from fresh connections."""
-        try:
-            return await self.stock.read(entities), await self.feast.read(entities)
-        finally:
-            await self.stock.close()
-            await self.feast.close()
-
-
-def stock(settings: Settings, contract: FeatureContract) -> StockReader:
-    reader = open_reader(settings, contract)
-    assert isinstance(reader, StockReader)
-    return reader
-
-
-def both(settings: Settings, service: str) -> Both:
-    contract = kit.registered_contract(settings, service)
-    return Both(contract, stock(settings, contract), open_feast_reader(settings, contract))
 
 
 def plain(rows: Sequence[FoundRow]) -> list[Any]:

@@ -11,7 +11,7 @@ from feast import FeatureStore, RepoConfig
 
 from asof.settings import Settings
 from online_store.schema.layout import Layout
-from online_store.schema.tables import WantedView, make_catalogue, settle_view
+from online_store.schema.tables import ViewSchema, apply_view, create_catalogue
 from online_store.store import WideOnlineStore
 from online_store.writing.upsert import begin_chunk, copy_statement, upsert_staged
 
@@ -29,8 +29,8 @@ def at(hours: float) -> datetime:
 
 def settle(connection: psycopg.Connection[Any], view: str, **features: str) -> Layout:
     """A view of one text key `user_id`, and these features with their Feast types."""
-    make_catalogue(connection, SCHEMA)
-    return settle_view(connection, SCHEMA, WantedView("shop", view, {"user_id": "STRING"}, features))
+    create_catalogue(connection, SCHEMA)
+    return apply_view(connection, SCHEMA, ViewSchema("shop", view, {"user_id": "STRING"}, features))
 
 
 def put(
@@ -50,7 +50,7 @@ def put(
 def rows_of(connection: psycopg.Connection[Any], layout: Layout) -> dict[str, Mapping[str, Any]]:
     """Every row by its key."""
     cursor = connection.cursor(row_factory=psycopg.rows.dict_row)
-    rows = cursor.execute(f"SELECT *, xmin::text FROM {layout.place}".encode()).fetchall()
+    rows = cursor.execute(f"SELECT *, xmin::text FROM {layout.full_name}".encode()).fetchall()
     return {row["user_id"]: row for row in rows}
 
 

@@ -154,7 +154,7 @@ def swapped(folder: Path) -> None:
 
 
 BAD = {
-    "unsigned": (Variant(sealed=False), "trust", "nobody signed"),
+    "unsigned": (Variant(sealed=False), "trust", "is not signed"),
     "signed by a stranger": (Variant(tamper=signed_by_a_stranger), "trust", "signed by"),
     "signed for another run": (Variant(signed_for="0" * 32), "trust", "not of run"),
     "a flipped byte": (Variant(tamper=flipped), "trust", "model.skops"),

@@ -26,10 +26,6 @@ from training.tracking.client import open_tracking
 if TYPE_CHECKING:
     from tests.kits.service.small_model import SmallModel
 
-MOMENTS = 50
-DEATHS = 10
-"""Every so many moments a worker of the service is killed, too."""
-
 
 @dataclass(frozen=True)
 class Service:
@@ -81,12 +77,13 @@ def kill(pids: list[int]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.parametrize("chosen", [slice(1, 4, 2), pytest.param(slice(None), marks=pytest.mark.soak)], ids=str)
 def test_both_workers_killed_at_each_step_of_a_fetch_come_back_to_what_is_in_production(
-    service: Service, small_model: "SmallModel"
+    service: Service, small_model: "SmallModel", chosen: slice
 ) -> None:
     """At the manifest, at the first and the last file; and a little after that one, while it is loaded and swapped."""
     files = len(_files_of(service, small_model, seed=50))
-    for step in (0, 1, files - 1, files, files + 2):
+    for step in (0, 1, files - 1, files, files + 2)[chosen]:
         new = follow.publish(service.settings, small_model.contract, Variant(seed=51 + step))
         calls, died = count(), []
 
@@ -116,18 +113,22 @@ def _files_of(service: Service, small_model: "SmallModel", seed: int) -> list[st
     return [path for path in service.faults.asked if "artifacts/files" in path]
 
 
-def test_killed_at_random_moments_registry_history_and_service_agree_after_one_rerun(service: Service) -> None:
+@pytest.mark.parametrize(("moments", "deaths"), [(4, 2), pytest.param(50, 10, marks=pytest.mark.soak)])
+def test_killed_at_random_moments_registry_history_and_service_agree_after_one_rerun(
+    service: Service, moments: int, deaths: int
+) -> None:
+    """Every so many moments a worker of the service is killed, too."""
     draw, half_done = random.Random(7), 0
-    for moment in range(MOMENTS):
+    for moment in range(moments):
         version, other = service.versions[moment % 3], service.versions[(moment + 1) % 3]
         with begun(service.settings, [Bring(other), Bring(version)] * 20) as (_, pipe):
             for _ in range(draw.randrange(1, 12)):
                 pipe.recv()
             time.sleep(draw.uniform(0, 0.05))
-        if moment % DEATHS == DEATHS - 1:
+        if moment % deaths == deaths - 1:
             kill(draw.sample(follow.workers(service.log), 1))
         half_done += bool(report_history(service.settings, load("churn")).mlflow)
         Bring(version)(service.settings)
         service.agrees(version)
-    assert half_done >= MOMENTS // 10  # else the moments say nothing
+    assert half_done >= moments // 10  # else the moments say nothing
     service.agrees(version, in_a_row=12)

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -18,9 +16,9 @@ from pyarrow import parquet
 
 from asof.errors import ConfigurationError, FeatureContractMismatch, ModelError, ScoringError, TrainingSetError
 from asof.features.feature_contract import FeatureContract
-from asof.settings import PROJECT
 from asof.use_cases import load
 from tests.kits.data.history import History
+from tests.kits.machine.terminal import call_flows, start_flows
 from tests.kits.models import scoring as kit
 from tests.kits.models.scoring import AS_OF, CHURN, MAY, NEWCOMER, Scene, of, timeless
 from tests.kits.service import serving as serving_kit
@@ -167,7 +165,7 @@ def test_the_features_are_those_of_a_training_set_of_the_same_moments(
 def test_a_source_without_an_index_gives_the_same_rows(copy_of_scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     moments = []
     for way in (lambda *_: True, lambda *_: False):
-        monkeypatch.setattr("training.features.datasets.point_in_time.finds_by_key", way)
+        monkeypatch.setattr("training.features.datasets.point_in_time.uses_key_index", way)
         moments.append(datetime.now(UTC))
         copy_of_scene.score(known_at=moments[-1])
     by_key, by_set = (
@@ -284,10 +282,10 @@ def test_a_use_case_whose_features_come_in_the_request_has_nobody_to_score(copy_
 def test_the_command_scores_and_tells_what_came_of_it(scene: Scene, world: dict[str, str], tmp_path: Path) -> None:
     apply_features(scene.settings)
     words = ["score", "churn", "--as-of", "2024-06-15", "--version", scene.versions["churn_v2"].version]
-    command = [sys.executable, "-m", "flows", *words, "--to", str(tmp_path / "out"), "--json"]
+    words += ["--to", str(tmp_path / "out"), "--json"]
     told = []
-    for _ in range(2):
-        done = subprocess.run(command, cwd=PROJECT, env=world, capture_output=True, text=True, timeout=600)
+    for score in (start_flows, call_flows):
+        done = score(world, *words)
         assert done.returncode == 0, done.stdout + done.stderr
         told.append(json.loads(done.stdout.splitlines()[-1]))
     first, again = told

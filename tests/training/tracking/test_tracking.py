@@ -1,11 +1,9 @@
-"""A wrong MLFLOW_TRACKING_URI is told at once, with the name of the setting and without the password."""
+"""A wrong MLFLOW_TRACKING_URI is reported at once, with the name of the setting and without the password."""
 
 import os
 import shutil
 import socket
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -18,10 +16,11 @@ import psycopg
 import pytest
 
 from asof.errors import ConfigurationError
-from asof.settings import PROJECT, Settings
+from asof.settings import Settings
 from local.stack import background
 from local.stack.background import Service
 from tests.kits.machine.free_port import free_port
+from tests.kits.machine.terminal import Done, call_flows, start_flows
 from tests.kits.models.training import made_up_set, small_use_case
 from training.models.fitting.train import train
 from training.tracking.address import check_tracking_address
@@ -29,7 +28,7 @@ from training.tracking.client import open_tracking
 
 
 @contextmanager
-def told(*words: str) -> Iterator[None]:
+def unusable(*words: str) -> Iterator[None]:
     """The block raises one sentence within ten seconds; it names the setting and holds the words, but no password."""
     started = time.monotonic()
     with pytest.raises(ConfigurationError) as caught:
@@ -96,11 +95,11 @@ def answering(status: int, kind: str, body: bytes, *, pause: float = 0.0) -> Ite
     ],
 )
 @pytest.mark.parametrize("kind", ["silent", "closed"])
-def test_an_mlflow_that_is_away_is_told_within_five_seconds(
+def test_an_mlflow_that_is_away_is_reported_within_five_seconds(
     address: str, kind: str, silent_port: int, closed_port: int
 ) -> None:
     port = silent_port if kind == "silent" else closed_port
-    with told(f"127.0.0.1:{port}"):
+    with unusable(f"127.0.0.1:{port}"):
         train(tracked_at(Settings(), address.format(port)), small_use_case("away"), made_up_set(200))
 
 
@@ -128,37 +127,37 @@ def test_an_mlflow_that_is_away_is_told_within_five_seconds(
         (f"sqlite:///{__file__}", __file__, "not a database"),
     ],
 )
-def test_an_address_that_cannot_be_mlflows_is_told_with_the_reason(
+def test_an_address_that_cannot_be_mlflows_is_reported_with_the_reason(
     address: str, shown: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with told(shown, why):
+    with unusable(shown, why):
         open_tracking(tracked_at(Settings(), address))
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("status", "kind"), [(404, "text/plain"), (200, "text/html"), (302, "text/html")])
-def test_a_server_that_is_not_mlflow_is_told(status: int, kind: str) -> None:
-    with answering(status, kind, b"OK") as address, told(address, "as MLflow does", str(status)):
+def test_a_server_that_is_not_mlflow_is_reported(status: int, kind: str) -> None:
+    with answering(status, kind, b"OK") as address, unusable(address, "as MLflow does", str(status)):
         open_tracking(tracked_at(Settings(), address))
 
 
-def test_a_refused_password_is_told(settings: Settings) -> None:
-    with answering(401, "text/plain", b"") as address, told("http://***@127.0.0.1", "password", "401"):
+def test_a_refused_password_is_reported(settings: Settings) -> None:
+    with answering(401, "text/plain", b"") as address, unusable("http://***@127.0.0.1", "password", "401"):
         open_tracking(tracked_at(settings, address.replace("//", "//ann:secret@")))
 
 
-def test_a_password_that_mlflow_knows_from_elsewhere_is_told_when_it_is_refused(settings: Settings) -> None:
+def test_a_password_that_mlflow_knows_from_elsewhere_is_reported_when_it_is_refused(settings: Settings) -> None:
     with answering(401, "text/plain", b"") as address:
         with pytest.raises(ConfigurationError):
             open_tracking(tracked_at(settings, address))  # its first request imports all of Feast, a plug-in of MLflow
-        with told(address, "401"):
+        with unusable(address, "401"):
             open_tracking(tracked_at(settings, address))
 
 
 def test_an_answer_that_drips_does_not_hold_us_up() -> None:
     body = b" " * 100
-    with answering(200, "application/json", body, pause=0.2) as address, told(address, "within 3 seconds"):
+    with answering(200, "application/json", body, pause=0.2) as address, unusable(address, "within 3 seconds"):
         check_tracking_address(address)
 
 
@@ -166,7 +165,7 @@ def test_a_look_up_of_names_that_hangs_does_not_hold_us_up(monkeypatch: pytest.M
     real = socket.getaddrinfo
     fault: Callable[..., Any] = lambda *given, **more: time.sleep(6) or real(*given, **more)  # noqa: E731
     monkeypatch.setattr(socket, "getaddrinfo", fault)
-    with told("http://nowhere.invalid", "within 3 seconds"):
+    with unusable("http://nowhere.invalid", "within 3 seconds"):
         check_tracking_address("http://nowhere.invalid")
 
 
@@ -187,9 +186,9 @@ def mlflow_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     background.end(service.name, folder)
 
 
-def test_a_server_that_refuses_our_name_for_it_is_told_though_its_health_answers(mlflow_port: int) -> None:
+def test_a_server_that_refuses_our_name_for_it_is_reported_though_its_health_answers(mlflow_port: int) -> None:
     assert background.asked("localhost", mlflow_port, "/health").status == 200
-    with told(f"http://localhost:{mlflow_port}", "403", "--allowed-hosts"):
+    with unusable(f"http://localhost:{mlflow_port}", "403", "--allowed-hosts"):
         open_tracking(tracked_at(Settings(), f"http://localhost:{mlflow_port}"))
 
 
@@ -207,49 +206,55 @@ def test_addresses_that_are_right_are_taken_for_runs_and_versions(
         assert (client.tracking_uri, mlflow.get_registry_uri()) == (uri, uri)
 
 
-def test_a_database_that_does_not_exist_is_told(settings: Settings) -> None:
-    with told("no_such_database", "does not exist"):
+def test_a_database_that_does_not_exist_is_reported(settings: Settings) -> None:
+    with unusable("no_such_database", "does not exist"):
         open_tracking(tracked_at(settings, settings.sqlalchemy_url("psycopg2", "no_such_database")))
 
 
-def test_a_wrong_password_of_the_database_is_told(settings: Settings) -> None:
+def test_a_wrong_password_of_the_database_is_reported(settings: Settings) -> None:
     url = settings.database().set(drivername="postgresql+psycopg2", password="secret")
-    with told(f"{url.host}:{url.port}", "password authentication failed"):
+    with unusable(f"{url.host}:{url.port}", "password authentication failed"):
         open_tracking(tracked_at(settings, url.render_as_string(hide_password=False)))
 
 
-def test_the_database_of_another_program_is_told_and_left_alone(settings: Settings) -> None:
+def test_the_database_of_another_program_is_reported_and_left_alone(settings: Settings) -> None:
     with closing(psycopg.connect(settings.conninfo(), autocommit=True)) as connection:
         connection.execute("CREATE TABLE alembic_version (version_num text)")
-        with told(str(settings.database().database), "another program's"):
+        with unusable(str(settings.database().database), "belongs to another program"):
             open_tracking(tracked_at(settings, settings.sqlalchemy_url("psycopg2")))
         tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
     assert tables == [("alembic_version",)]
 
 
-def test_tables_of_another_mlflow_are_told_in_its_own_words(settings: Settings, tmp_path: Path) -> None:
+def test_tables_of_another_mlflow_are_reported_in_its_own_words(settings: Settings, tmp_path: Path) -> None:
     open_tracking(tracked_at(settings, f"sqlite:///{tmp_path}/new.db"))
     old = shutil.copy(tmp_path / "new.db", tmp_path / "old.db")
     with closing(sqlite3.connect(old)) as database:
         database.execute("UPDATE alembic_version SET version_num = '451aebb31d03'")
         database.commit()
-    with told(str(old), "out-of-date database schema"):
+    with unusable(str(old), "out-of-date database schema"):
         open_tracking(tracked_at(settings, f"sqlite:///{old}"))
 
 
 @pytest.mark.parametrize(
-    "words",
-    ["retrain churn", "promote churn 1", "rollback churn", "bundle churn", "serve churn", "demo"],
+    ("words", "run"),
+    [
+        ("retrain churn", start_flows),
+        ("promote churn 1", call_flows),
+        ("rollback churn", call_flows),
+        ("bundle churn", call_flows),
+        ("serve churn", call_flows),
+        ("demo", call_flows),
+    ],
 )
 def test_a_command_tells_it_in_one_sentence_before_anything_starts(
-    words: str, settings: Settings, closed_port: int
+    words: str, run: Callable[..., Done], settings: Settings, closed_port: int
 ) -> None:
     address = f"http://ann:secret@127.0.0.1:{closed_port}"
     environment = {**os.environ, **tracked_at(settings, address).environment(), "COLUMNS": "1000"}
     environment.pop("PREFECT_API_URL", None)
     started = time.monotonic()
-    command = [sys.executable, "-m", "flows", *words.split()]
-    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True)
+    done = run(environment, *words.split())
     assert time.monotonic() - started < 100  # MLflow by itself goes on trying for minutes
     assert done.returncode == 1
     (sentence,) = done.stderr.splitlines()

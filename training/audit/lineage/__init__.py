@@ -1,1 +1,1 @@
-"""From a version or an answer back to its origin: code, training set, loads, files. Everything here only reads."""
+"""Lineage of a version or an answer: code, training set, loads and files. Read-only."""

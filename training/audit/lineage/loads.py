@@ -1,4 +1,4 @@
-"""The table `loads` -> which load brought a table's rows of two given times, from which file, and what became of it."""
+"""The table `loads` -> the load that added a table's rows of given as_of and created_at, its file, and its state."""
 
 import hashlib
 from collections.abc import Mapping
@@ -11,17 +11,18 @@ from typing import Any
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from training.data.snapshots.owned_tables import table_exists
 from training.data.snapshots.tables import Connection
 
-BROUGHT = """
+LOADED_FILES = """
 SELECT load_id, folder, as_of, known_at, loaded_at, code_version, name AS file, facts ->> 'sha256' AS sha256,
        (facts ->> 'rows')::bigint AS rows, (facts ->> 'new_rows')::bigint AS new_rows
 FROM public.loads, jsonb_each(files) AS each(name, facts) WHERE (facts ->> 'new_rows')::bigint > 0"""
-IN_TABLE = "SELECT count(*) FROM {} WHERE as_of = {} AND created_at = {}"
+COUNT_ROWS = "SELECT count(*) FROM {} WHERE as_of = {} AND created_at = {}"
 
 
 class OnDisk(StrEnum):
-    """What is at a file's place now, beside the SHA-256 that was recorded when it was loaded."""
+    """A loaded file as it is now, compared with the SHA-256 recorded at the load."""
 
     SAME = "same"
     CHANGED = "changed"
@@ -30,11 +31,11 @@ class OnDisk(StrEnum):
 
 @dataclass(frozen=True)
 class Load:
-    """One file as one load read it: `rows` are in it, `new_rows` of them were added to the table.
+    """One file of one load: it has `rows`, of which `new_rows` were added to the table.
 
-    `known_at` is the `created_at` of these rows, `loaded_at` the moment when they really came, both in UTC;
-    `code_version` the commit that loaded them. `in_table` rows of these times are in the table now: more or fewer than
-    `new_rows`, and somebody wrote past the loader.
+    `known_at` is the `created_at` of these rows, `loaded_at` the real time of the load, both in UTC; `code_version` the
+    commit that loaded them. `in_table` rows of these times are in the table now; it differs from `new_rows` only if
+    rows were changed without the loader.
     """
 
     load_id: int
@@ -52,55 +53,43 @@ class Load:
 
 
 class Loads:
-    """All loads that brought rows, by table and times: of one table no two loads bring rows of the same times."""
+    """All loads that added rows, by table and times, which are unique for each table."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._loads: Mapping[tuple[str, datetime, datetime], dict[str, Any]] = {}
-        if exists(connection, "loads"):
+        if table_exists(connection, "public.loads"):
             with connection.cursor(row_factory=dict_row) as cursor:
-                rows = cursor.execute(BROUGHT).fetchall()
+                rows = cursor.execute(LOADED_FILES).fetchall()
             self._loads = {(row["file"].removesuffix(".csv"), row["as_of"], row["known_at"]): row for row in rows}
 
     def of(self, table: str, as_of: datetime, created_at: datetime) -> Load | None:
-        """The load that brought the table's rows of these times; None: none is recorded."""
+        """The load that added the table's rows of these times; None if none is recorded."""
         if not (row := self._loads.get((table, as_of, created_at))):
             return None
-        query = sql.SQL(IN_TABLE).format(sql.Identifier("public", table), sql.Literal(as_of), sql.Literal(created_at))
+        query = sql.SQL(COUNT_ROWS).format(sql.Identifier("public", table), sql.Literal(as_of), sql.Literal(created_at))
         (in_table,) = self._connection.execute(query).fetchone() or (0,)
-        told: dict[str, Any] = {
-            name: in_utc(value) if isinstance(value, datetime) else value for name, value in row.items()
+        fields: dict[str, Any] = {
+            name: value.astimezone(UTC) if isinstance(value, datetime) else value for name, value in row.items()
         }
-        return Load(**told, in_table=in_table, on_disk=compare(Path(row["folder"]) / row["file"], row["sha256"]))
-
-
-def exists(connection: Connection, table: str) -> bool:
-    """Whether the schema `public` has the table."""
-    return connection.execute("SELECT to_regclass(%s)", (f"public.{table}",)).fetchone() != (None,)
-
-
-def in_utc(moment: datetime) -> datetime:
-    """The same moment; the database gives it in the zone of the session."""
-    return moment.astimezone(UTC)
+        return Load(**fields, in_table=in_table, on_disk=compare(Path(row["folder"]) / row["file"], row["sha256"]))
 
 
 def compare(path: Path, sha256: str) -> OnDisk:
-    """A file beside the digest that was recorded of it; one that we may not read is as good as gone."""
+    """Compares a file with its recorded digest; GONE if it cannot be read."""
     try:
         with path.open("rb") as file:
-            now = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return OnDisk.GONE
-    return OnDisk.SAME if now == sha256 else OnDisk.CHANGED
+    return OnDisk.SAME if digest == sha256 else OnDisk.CHANGED
 
 
-def what_is_wrong(load: Load | None, rows: str) -> str:
-    """One sentence where `rows` (in words) cannot be traced to a file; else empty."""
+def trace_problem(load: Load | None, rows: str) -> str:
+    """Why `rows` (a description) cannot be traced to a file; empty if they can."""
     if load is None:
-        return f"No load brought {rows}: somebody wrote past the loader."
+        return f"No load brought {rows}: they were not written by the loader."
     if load.in_table != load.new_rows:
-        return (
-            f"Load {load.load_id} brought {load.new_rows} rows like {rows}, and {load.in_table} are there: "
-            "somebody wrote past the loader."
-        )
+        added = f"Load {load.load_id} added {load.new_rows} rows of {rows}, and {load.in_table} are in the table"
+        return f"{added}: others were not written by the loader, or were deleted."
     return ""

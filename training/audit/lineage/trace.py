@@ -1,4 +1,4 @@
-"""What somebody asks about, a version or an answer -> its chain. The one door of this folder."""
+"""A version or an answer -> its lineage. The entry point of this folder."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,16 +15,15 @@ from training.release.registry.logged_model import of_run, of_version
 from training.release.registry.versions import model_version
 
 Models = Callable[[str], VersionChain]
-"""The chain of a run's model."""
+"""From a run's id to the lineage of its model."""
 
 
 @dataclass(frozen=True)
 class AnswerChain:
-    """An answer, the origin of each of its values, and the whole chain of the model that gave it.
+    """An answer, the origin of each of its values, and the lineage of its model.
 
-    `values` is empty where the features came in the request, or where nothing was predicted; `model` is None where
-    there was none, or MLflow does not know it. `broken` says in sentences which links do not hold, the model's among
-    them.
+    `values` is empty if the features came in the request, or nothing was predicted; `model` is None if there was none
+    or MLflow does not know it. `broken` has one sentence for each broken link, those of the model included.
     """
 
     answer: Answer
@@ -35,7 +34,7 @@ class AnswerChain:
 
 @dataclass(frozen=True)
 class AnswerChains:
-    """Several answers of one request id, the oldest first; `broken` are the broken links of all."""
+    """Several answers with one request id, oldest first; `broken` has the broken links of all."""
 
     request_id: str
     answers: tuple[AnswerChain, ...]
@@ -43,26 +42,26 @@ class AnswerChains:
 
 
 def trace_version(settings: Settings, use_case: UseCase, version: str) -> VersionChain:
-    """The chain of a registered version. Raises ModelError where there is none."""
+    """The lineage of a registered version. Raises ModelError if there is none."""
     return version_chain(settings, use_case, of_version(model_version(settings, use_case, version)))
 
 
 def trace_request(settings: Settings, use_case: UseCase, request_id: str) -> AnswerChain | AnswerChains:
-    """The chain of the answer that the service logged, or of each, where callers used the id more than once.
+    """The lineage of a logged answer, or of all if the id was used repeatedly.
 
-    Raises DataError where the log does not know it, and as `trace_answer` does for a single answer.
+    Raises DataError if the log does not have it, and for a single answer as `trace_answer` does.
     """
-    answers, models = find_answers(settings.answers, use_case, request_id), _models(settings, use_case)
+    answers, models = find_answers(settings.answer_log_file, use_case, request_id), _models(settings, use_case)
     if len(answers) == 1:
         return _trace(settings, answers[0], models)
-    chains = tuple(_trace_or_say(settings, answer, models) for answer in answers)
+    chains = tuple(_trace_or_report(settings, answer, models) for answer in answers)
     return AnswerChains(request_id, chains, tuple(dict.fromkeys(broken for each in chains for broken in each.broken)))
 
 
 def trace_answer(settings: Settings, use_case: UseCase, answer: Answer) -> AnswerChain:
-    """The chain of an answer. The model is found by its run, which names its very bytes; its number comes second.
+    """The lineage of an answer. The model is identified by its run, not by its version number.
 
-    Raises ModelError where MLflow does not know the run, or where the service had no model.
+    Raises ModelError if MLflow does not know the run, or the service had no model.
     """
     return _trace(settings, answer, _models(settings, use_case))
 
@@ -75,12 +74,12 @@ def _trace(settings: Settings, answer: Answer, models: Models) -> AnswerChain:
     if not answer.run_id:
         raise ModelError(f"{answer.request_id} got a {answer.status} ({answer.code}): the service had no model yet.")
     model = models(answer.run_id)
-    values, trouble = _values(settings, answer, model.training_set.feature_service)
-    broken = (*_contradictions(answer, model), *trouble, *(each.broken for each in values if each.broken))
+    values, errors = _values(settings, answer, model.training_set.feature_service)
+    broken = (*_contradictions(answer, model), *errors, *(each.broken for each in values if each.broken))
     return AnswerChain(answer, values, model, broken=(*broken, *model.broken))
 
 
-def _trace_or_say(settings: Settings, answer: Answer, models: Models) -> AnswerChain:
+def _trace_or_report(settings: Settings, answer: Answer, models: Models) -> AnswerChain:
     try:
         return _trace(settings, answer, models)
     except ModelError as error:
@@ -99,6 +98,6 @@ def _values(settings: Settings, answer: Answer, service: str) -> tuple[tuple[Val
 
 def _contradictions(answer: Answer, model: VersionChain) -> Iterator[str]:
     if answer.version != model.version:
-        yield f"The answer names version {answer.version}, and MLflow has its run as version {model.version}."
+        yield f"The answer names version {answer.version}, but in MLflow its run is version {model.version}."
     if answer.fingerprint not in ("", model.training_set.fingerprint):
-        yield f"The answer names the training set {answer.fingerprint}: it is not that of its model."
+        yield f"The answer names the training set {answer.fingerprint}, which is not that of its model."

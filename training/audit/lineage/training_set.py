@@ -1,12 +1,12 @@
-"""A version's facts -> the origin of its training set: the loads that brought its rows, or the use case's own data set.
+"""A version's facts -> the origin of its training set: the loads of its rows, or the use case's own data set.
 
-Which rows it was made of is asked of the training set's own join, as the tables were known then: a load whose rows were
-all corrected before, or that came later, is not among them. `training.audit.reproduction` proves that the rows are the
-same."""
+The rows are those of the training set's join, as the tables were known then, without corrected rows or later loads.
+`training.audit.reproduction` proves that the rows are the same.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from psycopg import sql
 
@@ -15,19 +15,19 @@ from asof.extract_schema import ExtractSchema
 from asof.model_facts import ModelFacts
 from asof.settings import Settings
 from asof.use_case import FromStore, UseCase
-from training.audit.lineage.loads import Load, Loads, in_utc, what_is_wrong
+from training.audit.lineage.loads import Load, Loads, trace_problem
 from training.data.snapshots.known_at import KnownTables, tables_known_at
 from training.features.datasets.dataset import build_training_set
 from training.features.datasets.point_in_time import read_sources
-from training.features.datasets.point_in_time_sql import LABELLED, Form, ViewSource, join
+from training.features.datasets.point_in_time_sql import LABELLED, JoinStrategy, ViewSource, join
 
-BY_TIMES = """
+COUNT_BY_TIMES = """
 SELECT as_of, created_at, count(*) FROM ({rows}) AS used WHERE as_of IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2"""
 
 
 @dataclass(frozen=True)
 class Share:
-    """So many rows of a training set have these two times, in UTC; `load` brought them (None: none is recorded)."""
+    """The number of a training set's rows with these times, in UTC, and their load (None: not recorded)."""
 
     as_of: datetime
     created_at: datetime
@@ -37,7 +37,7 @@ class Share:
 
 @dataclass(frozen=True)
 class SourceRows:
-    """The rows that one feature view, or the labels' table, gave to a training set."""
+    """The rows of a training set that came from one feature view or the labels' table."""
 
     source: str
     table: str
@@ -46,9 +46,9 @@ class SourceRows:
 
 @dataclass(frozen=True)
 class SetOrigin:
-    """`rows` is the number of labelled rows now. `sources` is empty where the rows come from no database.
+    """`rows` is the number of labelled rows now. `sources` is empty if the rows come from no database.
 
-    `broken` says in sentences what could not be traced; `deduced` what is concluded, and not recorded.
+    `broken` has one sentence for each part that could not be traced, `deduced` for what is inferred, not recorded.
     """
 
     fingerprint: str
@@ -64,8 +64,8 @@ class SetOrigin:
 
 
 def set_origin(settings: Settings, use_case: UseCase, facts: ModelFacts) -> SetOrigin:
-    """Where the rows came from that the model was trained on."""
-    found = SetOrigin(
+    """The origin of the rows that the model was trained on."""
+    origin = SetOrigin(
         fingerprint=facts.fingerprint,
         rows_digest=facts.rows_digest,
         as_of=facts.as_of,
@@ -79,41 +79,41 @@ def set_origin(settings: Settings, use_case: UseCase, facts: ModelFacts) -> SetO
     )
     try:
         if isinstance(use_case.source, FromStore):
-            return _from_store(settings, use_case.source.extract, facts, found)
-        return _own(settings, use_case, facts, found)
+            return _from_store(settings, use_case.source.extract, facts, origin)
+        return _own(settings, use_case, facts, origin)
     except TrainingSetError as error:
-        return replace(found, broken=(str(error),))
+        return replace(origin, broken=(str(error),))
 
 
-def _own(settings: Settings, use_case: UseCase, facts: ModelFacts, found: SetOrigin) -> SetOrigin:
-    """The use case's data set has no loads: it is the same as then, or it is not."""
+def _own(settings: Settings, use_case: UseCase, facts: ModelFacts, origin: SetOrigin) -> SetOrigin:
+    """A use case's own data set has no loads: only whether it has changed is known."""
     now = build_training_set(settings, use_case, facts.as_of, known_at=facts.known_at)
-    changed = f"The use case's own data set has the digest {now.rows_digest} now: it is not that of then."
+    changed = f"The use case's own data set has changed: its digest is {now.rows_digest} now."
     same = now.rows_digest == facts.rows_digest
-    return replace(found, rows=len(now.frame), broken=() if same else (changed,))
+    return replace(origin, rows=len(now.frame), broken=() if same else (changed,))
 
 
-def _from_store(settings: Settings, extract: ExtractSchema, facts: ModelFacts, found: SetOrigin) -> SetOrigin:
+def _from_store(settings: Settings, extract: ExtractSchema, facts: ModelFacts, origin: SetOrigin) -> SetOrigin:
     contract, sources = read_sources(settings, facts.contract.feature_service)
-    deduced = ["The rows are those that the training set's join gives now, of what was known then."]
+    deduced = ["The rows are those that the training set's join returns now, as known then."]
     if contract != facts.contract:
-        deduced.append(f"{contract.feature_service} is defined otherwise now: its views are asked as they are now.")
+        deduced.append(f"{contract.feature_service} is defined otherwise now: its present views were read.")
     with tables_known_at(settings, extract, as_of=facts.as_of, known_at=facts.known_at) as tables:
         rows = tuple(_source_rows(tables, extract, facts.as_of, sources))
     labelled = sum(share.rows for share in rows[-1].shares)
     if not labelled:
-        raise TrainingSetError(f"There are no labels as of {facts.as_of} known at {facts.known_at} any more.")
-    return replace(found, rows=labelled, sources=rows, deduced=tuple(deduced), broken=tuple(_broken(rows)))
+        raise TrainingSetError(f"The labels as of {facts.as_of}, known at {facts.known_at}, are no longer there.")
+    return replace(origin, rows=labelled, sources=rows, deduced=tuple(deduced), broken=tuple(_broken(rows)))
 
 
 def _source_rows(
     tables: KnownTables, extract: ExtractSchema, as_of: datetime, sources: Sequence[ViewSource]
 ) -> Iterator[SourceRows]:
-    """Of each view, and last of the labels."""
+    """Those of each view, then those of the labels."""
     loads = Loads(tables.connection)
     for source in sources:
         times = replace(source, columns={"as_of": source.time, "created_at": source.created})
-        yield _shares(tables, loads, (source.view, source.name), join((times,), extract, as_of, Form.BY_SET))
+        yield _shares(tables, loads, (source.view, source.name), join((times,), extract, as_of, JoinStrategy.SET_JOIN))
     labels = sql.SQL(LABELLED).format(
         entity=sql.Identifier(extract.entity),
         label=sql.SQL("as_of, created_at"),
@@ -127,9 +127,10 @@ def _shares(tables: KnownTables, loads: Loads, name: tuple[str, str], rows: sql.
     view, table = name
     with tables.connection.transaction():
         tables.connection.execute("SET LOCAL enable_nestloop = off")  # as in `training.features.datasets.point_in_time`
-        found = tables.connection.execute(sql.SQL(BY_TIMES).format(rows=rows)).fetchall()
+        counts = tables.connection.execute(sql.SQL(COUNT_BY_TIMES).format(rows=rows)).fetchall()
     shares = (
-        Share(in_utc(as_of), in_utc(created), count, loads.of(table, as_of, created)) for as_of, created, count in found
+        Share(as_of.astimezone(UTC), created_at.astimezone(UTC), count, loads.of(table, as_of, created_at))
+        for as_of, created_at, count in counts
     )
     return SourceRows(view, table, tuple(shares))
 
@@ -138,5 +139,5 @@ def _broken(sources: Sequence[SourceRows]) -> Iterator[str]:
     for source in sources:
         for share in source.shares:
             rows = f"{source.table} as of {share.as_of}, created at {share.created_at}"
-            if sentence := what_is_wrong(share.load, rows):
+            if sentence := trace_problem(share.load, rows):
                 yield sentence

@@ -1,4 +1,4 @@
-"""A logged model -> its whole chain: registry, promotions, run and code, signature, training set."""
+"""A logged model -> its lineage: registry, promotions, run and code, signature, training set."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from training.tracking.client import open_tracking
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-ENVIRONMENT = ("machine", "blas")
+ENVIRONMENT_TAGS = ("machine", "blas")
 
 
 @dataclass(frozen=True)
 class Training:
-    """The run that made the model; `environment` are the libraries, the machine and its BLAS, as far as recorded."""
+    """The run of the model; `environment` has the recorded libraries, machine and BLAS."""
 
     run_id: str
     started_at: datetime
@@ -36,7 +36,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Signature:
-    """The key that signed all files of the model as MLflow gives them now, and their number."""
+    """The key that signed the model's files as they are in MLflow now, and their number."""
 
     signed_by: str
     files: int
@@ -44,10 +44,10 @@ class Signature:
 
 @dataclass(frozen=True)
 class VersionChain:
-    """`version` is None where the model is not registered, `signature` where its bytes are not to be trusted.
+    """`version` is None if the model is not registered, `signature` if its files are not to be trusted.
 
-    `promotions` are the entries of the history that name the version, oldest first. `broken` says in sentences which
-    links of the chain do not hold.
+    `promotions` are the entries of the history that name the version, oldest first. `broken` has one sentence for each
+    broken link.
     """
 
     name: str
@@ -60,18 +60,18 @@ class VersionChain:
 
 
 def version_chain(settings: Settings, use_case: UseCase, model: LoggedModel) -> VersionChain:
-    """Follows a model of the use case back to the files that its training set came from."""
-    told = _promotions(settings, model)
+    """The lineage of a model down to the files of its training set."""
+    promotions = _promotions(settings, model)
     signature, untrusted = _signature(settings, model)
     training_set = set_origin(settings, use_case, model.facts)
     return VersionChain(
         model.name,
         model.version,
-        promotions=told,
+        promotions=promotions,
         training=_training(open_tracking(settings).get_run(model.run_id), model),
         signature=signature,
         training_set=training_set,
-        broken=(*untrusted, *_contradictions(told, model), *training_set.broken),
+        broken=(*untrusted, *_contradictions(promotions, model), *training_set.broken),
     )
 
 
@@ -88,7 +88,7 @@ def _training(run: "Run", model: LoggedModel) -> Training:
         environment={
             name.removeprefix("version."): value
             for name, value in sorted(tags.items())
-            if name.startswith("version.") or name in ENVIRONMENT
+            if name.startswith("version.") or name in ENVIRONMENT_TAGS
         },
     )
 
@@ -96,24 +96,24 @@ def _training(run: "Run", model: LoggedModel) -> Training:
 def _signature(settings: Settings, model: LoggedModel) -> tuple[Signature | None, tuple[str, ...]]:
     try:
         with verified_folder(settings, model.uri) as verified:
-            found = verified.of_run(model.run_id)
-            return Signature(found.signed_by, len(found.manifest.files)), ()
+            signed = verified.of_run(model.run_id)
+            return Signature(signed.signed_by, len(signed.manifest.files)), ()
     except (ModelError, ConfigurationError) as error:
         return None, (str(error),)
 
 
 def _promotions(settings: Settings, model: LoggedModel) -> tuple[Entry, ...]:
-    """The entries of the history that brought the version into Production or took it out, oldest first."""
+    """The history's entries that put the version into Production or replaced it, oldest first."""
     with reading(settings) as connection:
         entries = read_history(connection, model.name) if model.version else []
     return tuple(entry for entry in entries if model.version in (entry.version, entry.previous))
 
 
-def _contradictions(told: tuple[Entry, ...], model: LoggedModel) -> Iterator[str]:
-    """Entries that say the version was made from another training set."""
-    for entry in told:
+def _contradictions(promotions: tuple[Entry, ...], model: LoggedModel) -> Iterator[str]:
+    """Entries that name another training set for the version."""
+    for entry in promotions:
         if entry.version == model.version and entry.fingerprint not in ("", model.facts.fingerprint):
             yield (
-                f"Entry {entry.seq} of the history says that version {entry.version} has the fingerprint "
-                f"{entry.fingerprint}: it is not the one that was {entry.event}."
+                f"Entry {entry.seq} of the history has fingerprint {entry.fingerprint} for version {entry.version}: "
+                f"this is not the version that was {entry.event}."
             )

@@ -1,1 +1,1 @@
-"""A registered version built and trained again: whether rows, definition, metrics and model come out the same."""
+"""Rebuilds and retrains a registered version, and compares rows, definition, metrics and model."""

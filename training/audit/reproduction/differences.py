@@ -1,4 +1,4 @@
-"""The rows that a model was trained on, beside those that the database gives now -> Differences, cell by cell."""
+"""The rows that a model was trained on, and those built now -> Differences, cell by cell."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,15 +11,14 @@ from numpy.typing import NDArray
 
 from training.features.datasets.training_set import TrainingSet
 
-FIRST = 20
-"""Differences that are told one by one."""
+MAX_LISTED = 20
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One cell that came out differently; None is a missing value.
+    """One cell that differs; None is a missing value.
 
-    Of a row that is gone or new only the label's cell is told: it is None now, or was None then.
+    For a row that is gone or new only the label's cell is listed, as None now or None then.
     """
 
     entity: str
@@ -30,7 +29,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Differences:
-    """How many rows differ and, of those on both sides, how many cells of which column; the first by entity, column."""
+    """Counts of rows that differ and, for those on both sides, of cells by column; the first by entity and column."""
 
     rows_gone: int
     rows_new: int
@@ -40,10 +39,9 @@ class Differences:
 
 
 def compare_rows(then: pd.DataFrame, now: TrainingSet) -> Differences:
-    """`then` is as canonical as the other's frame (`training.features.datasets.training_set`); a column that only one
-    has is left out.
+    """`then` is a canonical frame (`training.features.datasets.training_set`); columns of only one side are ignored.
 
-    Two numbers differ where their bits do, as in the rows' digest.
+    Floats are compared bit by bit, as in the rows' digest.
     """
     key, label = now.contract.entity, now.label
     old, new = then.set_index(key), now.frame.set_index(key)
@@ -56,7 +54,7 @@ def compare_rows(then: pd.DataFrame, now: TrainingSet) -> Differences:
         rows_new=len(new.index.difference(shared)),
         rows_changed=len(changed),
         cells_changed={str(name): int(count) for name, count in changed.sum().items() if count},
-        first=tuple(islice(_told(old, new, changed, label), FIRST)),
+        first=tuple(islice(_listed(old, new, changed, label), MAX_LISTED)),
     )
 
 
@@ -74,8 +72,8 @@ def _differ(old: "pd.Series[Any]", new: "pd.Series[Any]") -> NDArray[np.bool_]:
     return result
 
 
-def _told(old: pd.DataFrame, new: pd.DataFrame, changed: pd.DataFrame, label: str) -> Iterator[Difference]:
-    """Every difference, in order."""
+def _listed(old: pd.DataFrame, new: pd.DataFrame, changed: pd.DataFrame, label: str) -> Iterator[Difference]:
+    """Every difference, by entity and column."""
     for entity in old.index.symmetric_difference(new.index).union(changed.index):
         columns = [name for name in changed if changed.at[entity, name]] if entity in changed.index else [label]
         for column in columns:
@@ -84,7 +82,7 @@ def _told(old: pd.DataFrame, new: pd.DataFrame, changed: pd.DataFrame, label: st
 
 
 def _plain(value: Any) -> Any:
-    """A cell as Python has it; None where it is missing."""
+    """A cell as a Python value; None if it is missing."""
     if pd.isna(value):
         return None
     return value.item() if isinstance(value, np.generic) else value

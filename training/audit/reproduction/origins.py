@@ -1,4 +1,4 @@
-"""Entities of a training set -> Origins: which row of the database gives each view's values now, and when it came."""
+"""Entities of a training set -> Origins: the database row of each view's present values, and when it was loaded."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -8,9 +8,9 @@ from psycopg import sql
 
 from asof.extract_schema import ExtractSchema
 from asof.settings import Settings
-from training.data.snapshots.known_at import KnownTables, tables_known_at
+from training.data.snapshots.known_at import tables_known_at
 from training.features.datasets.point_in_time import read_sources
-from training.features.datasets.point_in_time_sql import Form, join
+from training.features.datasets.point_in_time_sql import JoinStrategy, join
 from training.features.datasets.training_set import TrainingSet
 
 LABEL = """
@@ -22,10 +22,7 @@ LOADS = "SELECT as_of, known_at, max(loaded_at) FROM public.loads GROUP BY as_of
 
 @dataclass(frozen=True)
 class Origin:
-    """Both times of a row, in UTC, and when a load brought rows of these times; None where no load is recorded.
-
-    A `created_at` in the past says when the row should have been known, `loaded_at` when it really came.
-    """
+    """Both times of a row, in UTC, and when it was really loaded; None if no load of these times is recorded."""
 
     as_of: datetime
     created_at: datetime
@@ -35,32 +32,28 @@ class Origin:
 def origins(
     settings: Settings, extract: ExtractSchema, now: TrainingSet, *, entities: Iterable[str]
 ) -> Mapping[tuple[str, str], Origin]:
-    """By entity and feature view, or the labels' table, the row whose values `now` holds; none where there is no row.
+    """By entity and feature view (or labels' table), the row whose values `now` holds; absent if there is none.
 
-    It is the training set's own join, asked for times instead of values.
+    From the training set's own join, with the times selected instead of the values.
     """
     _, sources = read_sources(settings, now.contract.feature_service)
-    asked = tuple(
-        replace(source, columns={f"as_of {place}": source.time, f"created_at {place}": source.created})
-        for place, source in enumerate(sources)
+    times = tuple(
+        replace(source, columns={f"as_of {number}": source.time, f"created_at {number}": source.created})
+        for number, source in enumerate(sources)
     )
     names = {"entity": sql.Identifier(extract.entity), "entities": sql.Literal(sorted(set(entities)))}
     with tables_known_at(settings, extract, as_of=now.as_of, known_at=now.known_at) as tables:
-        joined = join(asked, extract, now.as_of, Form.BY_KEY)
+        joined = join(times, extract, now.as_of, JoinStrategy.INDEX_LOOKUP)
         rows = tables.connection.execute(sql.SQL(VIEWS).format(join=joined, **names)).fetchall()
         labels = tables.connection.execute(
             sql.SQL(LABEL).format(labels=sql.Identifier(extract.labels.name), as_of=sql.Literal(now.as_of), **names)
         ).fetchall()
-        loaded = _loaded(tables)
+        loads = tables.connection.execute(LOADS).fetchall()
+    loaded = {(as_of, known_at): loaded_at.astimezone(UTC) for as_of, known_at, loaded_at in loads}
     views = ((row[0], source.view, *row[1 + 2 * n : 3 + 2 * n]) for row in rows for n, source in enumerate(sources))
-    of_labels = ((entity, extract.labels.name, *times) for entity, *times in labels)
+    of_labels = ((entity, extract.labels.name, as_of, created) for entity, as_of, created in labels)
     return {
         (entity, view): Origin(as_of.astimezone(UTC), created.astimezone(UTC), loaded.get((as_of, created)))
         for entity, view, as_of, created in (*views, *of_labels)
         if as_of is not None
     }
-
-
-def _loaded(tables: KnownTables) -> Mapping[tuple[datetime, datetime], datetime]:
-    rows = tables.connection.execute(LOADS).fetchall()
-    return {(as_of, known_at): loaded_at.astimezone(UTC) for as_of, known_at, loaded_at in rows}

@@ -1,4 +1,4 @@
-"""A version and its training set built again -> Rebuilt: whether rows and definition agree, and what does not."""
+"""A version and its rebuilt training set -> Rebuilt: whether rows and definition agree, and how they differ."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cell(Difference):
-    """A differing cell, and the row of `source` (a feature view, or the labels' table) that gives its value now.
+    """A differing cell, and the times (see `Origin`) of the row of `source` that has its present value.
 
-    The times are those of `training.audit.reproduction.origins`; None where no row gives a value, or where the rows
-    come from no database."""
+    `source` is a feature view or the labels' table. The times are None if there is no row, or no database.
+    """
 
     source: str
     as_of: datetime | None
@@ -35,10 +35,10 @@ class Cell(Difference):
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """`rows_agree` and `definition_agrees` are None where the version recorded too little to tell.
+    """`rows_agree` and `definition_agrees` are None if the version recorded too little to compare.
 
-    `definition` holds the changed lines of the feature contract and of the SQL, `-` as they were, `+` as they are now.
-    `differences`, the first of which are Cells, is None where the rows agree, or where those of then are not there.
+    `definition` holds the changed lines of the feature contract and of the SQL, `-` for then, `+` for now.
+    `differences`, listed as Cells, is None if the rows agree, or if those of then are not kept.
     """
 
     rows_agree: bool | None
@@ -50,7 +50,7 @@ class Rebuilt:
 
 @dataclass(frozen=True)
 class Recorded:
-    """What a version keeps of its training set: its facts, and its run's artefacts through the client."""
+    """What a version keeps of its training set: its facts, and its run's artifacts."""
 
     client: "MlflowClient"
     run_id: str
@@ -58,12 +58,12 @@ class Recorded:
 
 
 def compare_sets(settings: Settings, use_case: UseCase, recorded: Recorded, now: TrainingSet) -> Rebuilt:
-    """Compares by digest; where these differ, looks for the lines, cells and rows behind it."""
+    """Compares digests; if they differ, finds the lines, cells and rows that cause it."""
     facts = recorded.facts
     if not facts.rows_digest:
-        return Rebuilt(None, None, (), None, not_compared=("It is from before the rows' digest was recorded.",))
+        return Rebuilt(None, None, (), None, not_compared=("The version is older than the rows' digest.",))
     rows_agree = facts.rows_digest == now.rows_digest
-    # The definition is compared by itself: under today's, the rows of then would have this fingerprint.
+    # Compares only the definition: with today's, the rows of then would have this fingerprint.
     expected = fingerprint(
         facts.rows_digest, now.contract, as_of=now.as_of, known_at=now.known_at, definition=now.definition
     )
@@ -77,7 +77,7 @@ def compare_sets(settings: Settings, use_case: UseCase, recorded: Recorded, now:
 
 
 def _changed_lines(recorded: Recorded, now: TrainingSet, missing: list[str]) -> tuple[str, ...]:
-    lines = _diff(_told(recorded.facts.contract), _told(now.contract))
+    lines = _diff(_contract_lines(recorded.facts.contract), _contract_lines(now.contract))
     kept = logged_definition(recorded.client, recorded.run_id)
     if kept is None and now.definition:
         missing.append("The run keeps no training_set.sql: only the features of the definition were compared.")
@@ -85,7 +85,7 @@ def _changed_lines(recorded: Recorded, now: TrainingSet, missing: list[str]) -> 
     return lines + _diff((kept or "").splitlines(), now.definition.splitlines())
 
 
-def _told(contract: FeatureContract) -> list[str]:
+def _contract_lines(contract: FeatureContract) -> list[str]:
     features = (f"{each.view}:{each.name} {each.dtype}".lstrip(":") for each in contract.features)
     return [f"service {contract.feature_service}", f"entity {contract.entity}", *features]
 
@@ -98,25 +98,25 @@ def _diff(then: list[str], now: list[str]) -> tuple[str, ...]:
 def _differences(recorded: Recorded, now: TrainingSet, missing: list[str]) -> Differences | None:
     kept, facts = logged_rows(recorded.client, recorded.run_id), recorded.facts
     if kept is None:
-        missing.append("The run keeps no training_set.parquet: which cells differ cannot be told.")
+        missing.append("The run keeps no training_set.parquet: the cells were not compared.")
         return None
     if not rows_match(kept, facts, now.label):
-        missing.append("The run's training_set.parquet is not what the version was trained on: it can tell nothing.")
+        missing.append("The run's training_set.parquet is not what the version was trained on: it was not compared.")
         return None
     return compare_rows(frame_of(kept, facts.contract, now.label), now)
 
 
 def _cells(settings: Settings, use_case: UseCase, now: TrainingSet, first: Iterable[Difference]) -> tuple[Cell, ...]:
     sources = {feature.name: feature.view for feature in now.contract.features}
-    found: Mapping[tuple[str, str], Origin] = {}
+    rows: Mapping[tuple[str, str], Origin] = {}
     if isinstance(use_case.source, FromStore):
         extract = use_case.source.extract
         sources[extract.label] = extract.labels.name
-        found = origins(settings, extract, now, entities=[each.entity for each in first])
-    return tuple(_cell(each, sources.get(each.column, ""), found) for each in first)
+        rows = origins(settings, extract, now, entities=[each.entity for each in first])
+    return tuple(_cell(each, sources.get(each.column, ""), rows) for each in first)
 
 
-def _cell(each: Difference, source: str, found: Mapping[tuple[str, str], Origin]) -> Cell:
-    origin = found.get((each.entity, source))
+def _cell(each: Difference, source: str, rows: Mapping[tuple[str, str], Origin]) -> Cell:
+    origin = rows.get((each.entity, source))
     times = (origin.as_of, origin.created_at, origin.loaded_at) if origin else (None, None, None)
     return Cell(each.entity, each.column, each.then, each.now, source, *times)

@@ -1,6 +1,6 @@
-"""ModelVersion -> Reproduction: its rows built again as they were known then, its model fitted again, both compared.
+"""ModelVersion -> Reproduction: its rows rebuilt as known then, its model refitted, and both compared.
 
-Nothing is registered, and MLflow gets no run: what comes out is no candidate.
+Nothing is registered or logged to MLflow: the result is not a candidate.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,14 +14,14 @@ from asof.model_facts import ModelFacts
 from asof.settings import Settings
 from asof.trust.trusted_types import load_trusted
 from asof.use_case import UseCase
-from training.audit.reproduction.environment import Drift, environment_drift
 from training.audit.reproduction.rebuilt import Rebuilt, Recorded, compare_sets
+from training.data.snapshots.provenance import code_version
 from training.features.datasets.dataset import build_training_set
 from training.features.datasets.training_set import TrainingSet
 from training.models.evaluation.evaluate import figures_of
 from training.models.fitting.fit import FittedModel, divide, fit_model
 from training.models.fitting.model_digest import file_digest
-from training.models.fitting.run_record import search_figures
+from training.models.fitting.run_record import environment, search_figures
 from training.one_thread import one_thread
 from training.release.registry.versions import ModelVersion, model_file
 from training.tracking.client import open_tracking
@@ -29,13 +29,13 @@ from training.tracking.client import open_tracking
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
 
-TIMES = {"training_seconds"}
-"""Metrics that no second run repeats."""
+NOT_REPEATABLE = {"training_seconds"}
+NOT_RECORDED = "not recorded"
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that must come out the same. `agrees` is None where the version recorded too little to tell."""
+    """One comparison. `agrees` is None if the version recorded too little for it."""
 
     check: str
     agrees: bool | None
@@ -45,7 +45,7 @@ class Check:
 
 @dataclass(frozen=True)
 class MetricDiffers:
-    """A metric that is not the same to the last digit; None where there is none of the name."""
+    """A metric that differs in any digit; None if it is missing."""
 
     metric: str
     recorded: float | None
@@ -53,12 +53,22 @@ class MetricDiffers:
 
 
 @dataclass(frozen=True)
-class Reproduction:
-    """What came out the same and what did not; `agrees` only if every check does.
+class Drift:
+    """One fact of the environment, as recorded and as it is now; one that was not recorded has not changed."""
 
-    `greatest_difference` is the greatest one between both models' probabilities of the same held-out rows, as these are
-    now; None where they cannot be compared. `not_compared` says what could not be compared of the model, and why;
-    `rebuilt.not_compared` what of the training set.
+    name: str
+    recorded: str
+    now: str
+    changed: bool
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """The comparison of a version with its reproduction; `agrees` if every check does.
+
+    `greatest_difference` is the maximum between both models' probabilities for the present held-out rows; None if they
+    cannot be compared. `not_compared` says what was not compared of the model, and why, `rebuilt.not_compared` what of
+    the training set.
     """
 
     name: str
@@ -74,39 +84,39 @@ class Reproduction:
 
 
 @dataclass(frozen=True)
-class _Kept:
-    """The model as MLflow keeps it, and its digest."""
+class _StoredModel:
+    """The model in MLflow, and its digest."""
 
     model: "ClassifierMixin"
     digest: str
 
 
 def reproduce(settings: Settings, use_case: UseCase, version: ModelVersion) -> Reproduction:
-    """Builds the version's training set from the database as known then, fits its estimator on it, and compares.
+    """Builds the version's training set as known then, fits its estimator on it, and compares both.
 
-    Raises TrainingSetError where there is no such set any more, ModelError where a derived column is gone or the
-    version's file is not to be trusted, ConfigurationError where the estimator is gone.
+    Raises TrainingSetError if there is no such set any more, ModelError if a derived column is gone or the version's
+    file is not to be trusted, ConfigurationError if the estimator is gone.
     """
-    client, facts, problem = open_tracking(settings), version.facts, _as_trained(use_case, version.facts)
+    client, facts, recipe = open_tracking(settings), version.facts, _as_trained(use_case, version.facts)
     service = facts.contract.feature_service
-    now = build_training_set(settings, problem, facts.as_of, known_at=facts.known_at, feature_service=service)
-    rebuilt = compare_sets(settings, problem, Recorded(client, version.run_id, facts), now)
-    kept, fitted, missing = _kept(settings, version), None, []
+    now = build_training_set(settings, recipe, facts.as_of, known_at=facts.known_at, feature_service=service)
+    rebuilt = compare_sets(settings, recipe, Recorded(client, version.run_id, facts), now)
+    stored, fitted, missing = _stored_model(settings, version), None, []
     try:
-        fitted = fit_model(divide(problem, now), random_state=facts.random_state)
+        fitted = fit_model(divide(recipe, now), random_state=facts.random_state)
     except TrainingSetError as error:
-        missing.append(f"There is no model of the rows as they are now. {error}")
+        missing.append(f"No model could be fitted on the present rows. {error}")
     if not facts.model_digest:
-        missing.append("It is from before the model's digest was recorded: that of the artefact is taken for it.")
+        missing.append("The version is older than the model's digest: that of its artifact was compared.")
     metrics = _metrics(version, fitted)
-    checks = (*_set_checks(facts, now, rebuilt), *_model_checks(facts, kept, fitted), _metrics_check(metrics))
-    drift = environment_drift(client.get_run(version.run_id).data.tags)
+    checks = (*_set_checks(facts, now, rebuilt), *_model_checks(facts, stored, fitted), _metrics_check(metrics))
+    drift = _environment_drift(client.get_run(version.run_id).data.tags)
     return Reproduction(
         version.name,
         version.version,
         agrees=all(check.agrees for check in checks),
         verdict=_verdict(checks, rebuilt, drift),
-        greatest_difference=_greatest_difference(facts, kept, fitted),
+        greatest_difference=_greatest_difference(facts, stored, fitted),
         checks=checks,
         rebuilt=rebuilt,
         metrics=metrics,
@@ -115,8 +125,19 @@ def reproduce(settings: Settings, use_case: UseCase, version: ModelVersion) -> R
     )
 
 
+def _environment_drift(tags: Mapping[str, str]) -> tuple[Drift, ...]:
+    """Versions of libraries, machine, BLAS and code; to be called after fitting, which loads BLAS."""
+    code = code_version()
+    present = environment() | {"git_commit": code.commit, "git_dirty": str(code.dirty).lower()}
+    recorded = {name: tags.get(name, NOT_RECORDED) for name in present}
+    return tuple(
+        Drift(name, recorded[name], now, changed=recorded[name] not in (now, NOT_RECORDED))
+        for name, now in present.items()
+    )
+
+
 def _as_trained(use_case: UseCase, facts: ModelFacts) -> UseCase:
-    """The use case with the split, the derived columns and the feature service that the version was trained with."""
+    """The use case with the split, derived columns and feature service of the version."""
     chosen = replace(use_case.estimator(facts.estimator), feature_service=facts.contract.feature_service)
     return replace(
         use_case,
@@ -127,25 +148,24 @@ def _as_trained(use_case: UseCase, facts: ModelFacts) -> UseCase:
     )
 
 
-def _kept(settings: Settings, version: ModelVersion) -> _Kept:
+def _stored_model(settings: Settings, version: ModelVersion) -> _StoredModel:
     with model_file(settings, version) as path:
-        return _Kept(load_trusted(path.read_bytes()), file_digest(path))
+        return _StoredModel(load_trusted(path.read_bytes()), file_digest(path))
 
 
 def _set_checks(facts: ModelFacts, now: TrainingSet, rebuilt: Rebuilt) -> Iterable[Check]:
-    told = rebuilt.rows_agree is not None
-    whole = facts.fingerprint == now.fingerprint if told else None
-    yield Check("fingerprint", whole, facts.fingerprint, now.fingerprint)
+    same = None if rebuilt.rows_agree is None else facts.fingerprint == now.fingerprint
+    yield Check("fingerprint", same, facts.fingerprint, now.fingerprint)
     yield Check("rows", rebuilt.rows_agree, facts.rows_digest, now.rows_digest)
     lines = f"{len(rebuilt.definition)} changed lines" if rebuilt.definition else ""
     yield Check("definition", rebuilt.definition_agrees, "", lines)
 
 
-def _model_checks(facts: ModelFacts, kept: _Kept, fitted: FittedModel | None) -> Iterable[Check]:
-    recorded, now = facts.model_digest or kept.digest, fitted.facts.model_digest if fitted else ""
+def _model_checks(facts: ModelFacts, stored: _StoredModel, fitted: FittedModel | None) -> Iterable[Check]:
+    recorded, now = facts.model_digest or stored.digest, fitted.facts.model_digest if fitted else ""
     yield Check("model", recorded == now, recorded, now)
     if facts.model_digest:
-        yield Check("artefact", kept.digest == facts.model_digest, facts.model_digest, kept.digest)
+        yield Check("artefact", stored.digest == facts.model_digest, facts.model_digest, stored.digest)
 
 
 def _metrics_check(metrics: tuple[MetricDiffers, ...]) -> Check:
@@ -153,11 +173,11 @@ def _metrics_check(metrics: tuple[MetricDiffers, ...]) -> Check:
 
 
 def _metrics(version: ModelVersion, fitted: FittedModel | None) -> tuple[MetricDiffers, ...]:
-    """Those that differ; all of them where there is no model to measure."""
+    """The metrics that differ; all if no model was fitted."""
     now: Mapping[str, float] = {}
     if fitted:
         now = {**figures_of(fitted).metrics, **search_figures(fitted.search)}
-    names = sorted((version.metrics.keys() | now.keys()) - TIMES)
+    names = sorted((version.metrics.keys() | now.keys()) - NOT_REPEATABLE)
     pairs = (MetricDiffers(name, version.metrics.get(name), now.get(name)) for name in names)
     return tuple(each for each in pairs if not _same(each.recorded, each.now))
 
@@ -167,30 +187,30 @@ def _same(recorded: float | None, now: float | None) -> bool:
     return recorded == now or bool(both_nan)
 
 
-def _greatest_difference(facts: ModelFacts, kept: _Kept, fitted: FittedModel | None) -> float | None:
+def _greatest_difference(facts: ModelFacts, stored: _StoredModel, fitted: FittedModel | None) -> float | None:
     if fitted is None or fitted.facts.contract != facts.contract:
         return None
     with one_thread():
-        then, now = (model.predict_proba(fitted.held_out.features)[:, 1] for model in (kept.model, fitted.model))
+        then, now = (model.predict_proba(fitted.held_out.features)[:, 1] for model in (stored.model, fitted.model))
     return float(np.abs(then - now).max())
 
 
 def _verdict(checks: Iterable[Check], rebuilt: Rebuilt, drift: Iterable[Drift]) -> str:
-    """One sentence for each thing that does not agree, the likeliest cause first."""
+    """One sentence for each disagreement, the likeliest cause first."""
     agrees = {check.check: check.agrees for check in checks}
     if all(agrees.values()):
         return "It comes out the same: rows, definition, metrics and model."
     if rebuilt.differences and not any(vars(rebuilt.differences).values()):
-        agrees["rows"] = None  # only the features are others: every cell of those that are left is the same
+        agrees["rows"] = None  # all common cells are the same: only the columns differ
     changed = ", ".join(f"{each.name} {each.recorded}, now {each.now}" for each in drift if each.changed)
     sentences = {
         "artefact": "The model in MLflow is not the one that was trained.",
         "rows": "The rows are not those that it was trained on.",
         "definition": "The features or their SQL are defined otherwise now.",
     }
-    told = [sentence for name, sentence in sentences.items() if agrees.get(name) is False]
+    verdict = [sentence for name, sentence in sentences.items() if agrees.get(name) is False]
     if agrees["rows"] is not False and not (agrees["model"] and agrees["metrics"]):
         what = "metrics" if agrees["model"] else "model"
-        told += [f"The environment is another: {changed}." if changed else "The environment is the same."]
-        told += [f"The {what} came out otherwise{' from the same rows' if agrees['rows'] else ''}."]
-    return " ".join(told) or "What could be compared came out the same, but not everything could."
+        verdict += [f"The environment differs: {changed}." if changed else "The environment is the same."]
+        verdict += [f"The {what} came out differently{' from the same rows' if agrees['rows'] else ''}."]
+    return " ".join(verdict) or "What could be compared is the same, but not everything could be."

@@ -1,1 +1,1 @@
-"""Deliveries of CSV files: found, read and validated."""
+"""Deliveries of CSV files: which there are, their typed rows, and validation."""

@@ -1,4 +1,4 @@
-"""Text -> typed values, for each Kind of raw column; null where the text is not of that kind."""
+"""Text columns of a CSV file -> typed columns, one parser for each Kind of raw column."""
 
 from collections.abc import Callable, Mapping
 from datetime import date
@@ -9,27 +9,27 @@ import pyarrow.compute as compute
 from asof.extract_schema import Kind
 from asof.features import entity_key
 
-LONGEST_TEXT = entity_key.LONGEST
-"""Characters that a text may have, as an id."""
+MAX_TEXT_LENGTH = entity_key.MAX_LENGTH
+"""In characters: the same for every text as for an id."""
 
-SENTENCES: Mapping[Kind, str] = {
-    Kind.TEXT: f"must be text of at most {LONGEST_TEXT} characters, without blanks at its ends",
+KIND_RULES: Mapping[Kind, str] = {
+    Kind.TEXT: f"must be text of at most {MAX_TEXT_LENGTH} characters, without blanks at its ends",
     Kind.INTEGER: "must be a whole number of at most 18 digits",
     Kind.NUMBER: "must be a finite number, with a point",
     Kind.BOOLEAN: "must be True or False",
     Kind.DATE: "must be a date as in 2024-01-31",
 }
-"""What a text must be in order to be of a kind."""
+"""What a cell of each kind must be, as findings say it."""
 
 
-def typed(text: arrow.ChunkedArray, kind: Kind) -> arrow.ChunkedArray:
+def parse_cells(text: arrow.ChunkedArray, kind: Kind) -> arrow.ChunkedArray:
     """n values of string, int64, float64, bool or date32; null where the text is null or not of the kind."""
-    return _READERS[kind](text)
+    return _PARSERS[kind](text)
 
 
 def _text(text: arrow.ChunkedArray) -> arrow.ChunkedArray:
     trimmed = compute.equal(compute.utf8_trim_whitespace(text), text)
-    return _only(text, compute.and_(trimmed, compute.less_equal(compute.utf8_length(text), LONGEST_TEXT)))
+    return _null_unless(compute.and_(trimmed, compute.less_equal(compute.utf8_length(text), MAX_TEXT_LENGTH)), text)
 
 
 def _integer(text: arrow.ChunkedArray) -> arrow.ChunkedArray:
@@ -39,7 +39,7 @@ def _integer(text: arrow.ChunkedArray) -> arrow.ChunkedArray:
 
 def _number(text: arrow.ChunkedArray) -> arrow.ChunkedArray:
     numbers = _matching(text, r"^-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$").cast(arrow.float64())
-    return _only(numbers, compute.is_finite(numbers))
+    return _null_unless(compute.is_finite(numbers), numbers)
 
 
 def _boolean(text: arrow.ChunkedArray) -> arrow.ChunkedArray:
@@ -47,7 +47,7 @@ def _boolean(text: arrow.ChunkedArray) -> arrow.ChunkedArray:
 
 
 def _date(text: arrow.ChunkedArray) -> arrow.ChunkedArray:
-    # Arrow's own strptime makes 3 March of 31 February. Days repeat: each is read once.
+    # Not Arrow's strptime, which turns 31 February into 3 March. Days repeat, so each distinct one is parsed once.
     coded = _matching(text, r"^\d{4}-\d\d-\d\d$").combine_chunks().dictionary_encode()
     days = arrow.array([_day(day) for day in coded.dictionary.to_pylist()], arrow.date32())
     return arrow.chunked_array([days.take(coded.indices)])
@@ -61,14 +61,14 @@ def _day(text: str) -> date | None:
 
 
 def _matching(text: arrow.ChunkedArray, pattern: str) -> arrow.ChunkedArray:
-    return _only(text, compute.match_substring_regex(text, pattern))
+    return _null_unless(compute.match_substring_regex(text, pattern), text)
 
 
-def _only(values: arrow.ChunkedArray, good: arrow.ChunkedArray) -> arrow.ChunkedArray:
-    return compute.if_else(good, values, None)
+def _null_unless(valid: arrow.ChunkedArray, values: arrow.ChunkedArray) -> arrow.ChunkedArray:
+    return compute.if_else(valid, values, None)
 
 
-_READERS: Mapping[Kind, Callable[[arrow.ChunkedArray], arrow.ChunkedArray]] = {
+_PARSERS: Mapping[Kind, Callable[[arrow.ChunkedArray], arrow.ChunkedArray]] = {
     Kind.TEXT: _text,
     Kind.INTEGER: _integer,
     Kind.NUMBER: _number,

@@ -1,4 +1,4 @@
-"""A folder of CSV files -> DeliveredTables, typed and checked; or an ExtractError with the findings of all files."""
+"""A folder of CSV files -> its tables, typed and validated; or an ExtractError with the findings of all files."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from training.data.extracts.validation import KnownIds, check_table
 
 @dataclass(frozen=True)
 class DeliveredTable:
-    """One table of a delivery: its typed rows in the file's order, and the SHA-256 of the file."""
+    """One table of a delivery: its typed rows in file order, and the SHA-256 of the file."""
 
     table: RawTable
     rows: arrow.Table
@@ -30,13 +30,13 @@ class DeliveredTable:
 def read_extract(
     folder: Path, schema: ExtractSchema, stored: Callable[[], KnownIds], part: Part = Part.WHOLE
 ) -> tuple[DeliveredTable, ...]:
-    """Reads and checks a part of a delivery; the whole is every table of the schema, and the labels where they are
+    """Reads and validates a part of a delivery. The whole is every table of the schema and the labels if they are
     there, or the labels alone.
 
-    Ids must be those of the file of entities. Where the labels are read alone, `stored` is asked for the ids, and in
-    no other case. Raises ExtractError.
+    Ids must be among those of the entities' file. Only if the labels come alone are they compared with `stored()`.
+    Raises ExtractError.
     """
-    tables = _delivered(folder, schema, part)
+    tables = _tables_to_read(folder, schema, part)
     known = stored() if tables == [schema.labels] else None
     delivery: list[DeliveredTable] = []
     findings: list[str] = []
@@ -49,19 +49,19 @@ def read_extract(
         checked = check_table(text.cells, table, known)
         delivery.append(DeliveredTable(table, checked.values, text.sha256))
         findings.extend(checked.findings)
-        if table.name == schema.entities:
+        if table.name == schema.entity_table:
             known = KnownIds(text.cells[schema.entity], f"a {schema.entity} of {table.name}.csv")
     if findings:
         raise ExtractError(findings)
     return tuple(delivery)
 
 
-def _delivered(folder: Path, schema: ExtractSchema, part: Part) -> list[RawTable]:
-    """The tables to read, the entities first."""
+def _tables_to_read(folder: Path, schema: ExtractSchema, part: Part) -> list[RawTable]:
+    """The entities' table first."""
     labels = [schema.labels] if part is not Part.FEATURES and _file(folder, schema.labels).exists() else []
     if part is Part.LABELS or (labels and not any(_file(folder, table).exists() for table in schema.tables)):
         return [schema.labels]
-    return sorted(schema.tables, key=lambda table: table.name != schema.entities) + labels
+    return sorted(schema.tables, key=lambda table: table.name != schema.entity_table) + labels
 
 
 def _file(folder: Path, table: RawTable) -> Path:

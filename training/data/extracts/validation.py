@@ -1,7 +1,7 @@
-"""The cells of one file as text -> CheckedTable: typed values, and one sentence for each rule that is broken.
+"""The text cells of one file -> CheckedTable: typed values, and one finding for each rule that is broken.
 
-Two pandera schemas are made from the RawTable. The first sees text: cells that must not be empty, kinds, unique ids,
-known ids. The second sees the typed rows that could be read entirely: ranges, allowed values, rules across columns.
+Two pandera schemas are derived from the RawTable. The first validates the text: empty cells, kinds, unique ids, known
+ids. The second validates the typed rows that were parsed completely: ranges, allowed values, rules across columns.
 """
 
 from collections.abc import Callable
@@ -18,8 +18,8 @@ from pandera.config import ValidationDepth, config_context
 
 from asof.extract_schema import Column, Kind, RawTable, Rule
 from asof.features import entity_key
-from training.data.extracts.cell_types import SENTENCES, typed
-from training.data.extracts.csv_file import FIRST_ROW, rows_text
+from training.data.extracts.cell_types import KIND_RULES, parse_cells
+from training.data.extracts.csv_file import FIRST_DATA_ROW, rows_text
 
 PANDAS_TYPES = {
     arrow.string(): pd.StringDtype("pyarrow"),
@@ -30,7 +30,7 @@ PANDAS_TYPES = {
 
 @dataclass(frozen=True)
 class KnownIds:
-    """The ids that rows may have, as text, and in words what such an id is."""
+    """The ids that rows may have, as text; `what` describes such an id in a finding."""
 
     ids: arrow.ChunkedArray
     what: str
@@ -38,34 +38,35 @@ class KnownIds:
 
 @dataclass(frozen=True)
 class CheckedTable:
-    """The typed rows in the file's order, and the findings; the values count only where there are no findings."""
+    """The typed rows in file order, and the findings; the values are valid only if there are no findings."""
 
     values: arrow.Table
     findings: tuple[str, ...]
 
 
 def check_table(cells: arrow.Table, table: RawTable, known: KnownIds | None) -> CheckedTable:
-    """Types and checks every row; the first column is the id, which must be among `known` where that is given."""
-    values = arrow.table({column.name: typed(cells[column.name], column.kind) for column in table.columns})
+    """Parses and validates every row. The first column is the id, which must be among `known` unless that is None."""
+    values = arrow.table({column.name: parse_cells(cells[column.name], column.kind) for column in table.columns})
     findings = [
         *_findings(_text_schema(table, known), _frame(cells)),
-        *_findings(_value_schema(table), _frame(values)[_readable(cells, values, table)]),
+        *_findings(_value_schema(table), _frame(values)[_parsed_rows(cells, values, table)]),
     ]
     return CheckedTable(values, tuple(f"{table.name}.csv: {finding}" for finding in findings))
 
 
 def _frame(table: arrow.Table) -> pd.DataFrame:
-    """As pandas, with the types that the rules of `asof.extract_schema` are promised."""
+    """As pandas, with the types that `asof.extract_schema` documents for its rules."""
     rows: pd.DataFrame = table.to_pandas(types_mapper=PANDAS_TYPES.get, date_as_object=False)
     return rows
 
 
-def _readable(cells: arrow.Table, values: arrow.Table, table: RawTable) -> NDArray[np.bool_]:
-    readable = np.ones(cells.num_rows, dtype=np.bool_)
+def _parsed_rows(cells: arrow.Table, values: arrow.Table, table: RawTable) -> NDArray[np.bool_]:
+    """n booleans: whether every cell of the row is of its kind, or null where that is allowed."""
+    parsed = np.ones(cells.num_rows, dtype=np.bool_)
     for column in table.columns:
         may_be_null = compute.and_(compute.is_null(cells[column.name]), column.nullable)
-        readable &= compute.or_(compute.is_valid(values[column.name]), may_be_null).to_numpy()
-    return readable
+        parsed &= compute.or_(compute.is_valid(values[column.name]), may_be_null).to_numpy()
+    return parsed
 
 
 def _text_schema(table: RawTable, known: KnownIds | None) -> pa.DataFrameSchema:
@@ -75,7 +76,7 @@ def _text_schema(table: RawTable, known: KnownIds | None) -> pa.DataFrameSchema:
 
 
 def _text_checks(column: Column) -> list[pa.Check]:
-    checks = [_check(SENTENCES[column.kind], lambda text: _is_of_kind(text, column))]
+    checks = [_check(KIND_RULES[column.kind], lambda text: _is_of_kind(text, column))]
     if not column.nullable:
         checks.append(_check("must not be empty", lambda text: text.notna(), ignore_na=False))
     return checks
@@ -91,22 +92,23 @@ def _id_checks(entity: Column, known: KnownIds | None) -> list[pa.Check]:
 
 
 def _are_ids(texts: "pd.Series[str]") -> "pd.Series[bool]":
-    good = _series(compute.match_substring_regex(arrow.array(texts), entity_key.PLAIN), texts).to_numpy(bool, copy=True)
-    for place in np.flatnonzero(~good):
-        good[place] = entity_key.fault(texts.iloc[place]) is None
+    plain = compute.match_substring_regex(arrow.array(texts), entity_key.ASCII_KEY)
+    good = _series(plain, texts).to_numpy(bool, copy=True)
+    for row in np.flatnonzero(~good):
+        good[row] = entity_key.fault(texts.iloc[row]) is None
     return pd.Series(good, index=texts.index)
 
 
 def _is_of_kind(text: "pd.Series[str]", column: Column) -> "pd.Series[bool]":
-    return _series(typed(arrow.chunked_array(arrow.array(text)), column.kind).is_valid(), text)
+    return _series(parse_cells(arrow.chunked_array(arrow.array(text)), column.kind).is_valid(), text)
 
 
 def _is_in(ids: "pd.Series[str]", known: arrow.ChunkedArray) -> "pd.Series[bool]":
     return _series(compute.is_in(arrow.array(ids), value_set=known), ids)
 
 
-def _series(answers: arrow.Array | arrow.ChunkedArray, like: "pd.Series[str]") -> "pd.Series[bool]":
-    return pd.Series(answers.to_numpy(zero_copy_only=False), index=like.index)
+def _series(mask: arrow.Array | arrow.ChunkedArray, like: "pd.Series[str]") -> "pd.Series[bool]":
+    return pd.Series(mask.to_numpy(zero_copy_only=False), index=like.index)
 
 
 def _value_schema(table: RawTable) -> pa.DataFrameSchema:
@@ -127,22 +129,21 @@ def _value_checks(column: Column) -> list[pa.Check]:
 
 
 def _rule_check(rule: Rule) -> pa.Check:
-    # Unlike a range, a rule sees nulls too; where it gives no answer, it does not hold.
+    # Unlike a range, a rule is applied to nulls too; where its result is null, it does not hold.
     def holds(rows: pd.DataFrame) -> "pd.Series[bool]":
         return rule.holds(rows).astype("boolean").fillna(value=False)
 
     return _check(rule.text, holds, ignore_na=False, title=", ".join(rule.columns))
 
 
-def _check(sentence: str, holds: Callable[[Any], Any], **options: Any) -> pa.Check:
-    # pandera describes each failing cell by an object of its own: minutes for a column that is wrong throughout.
-    # The mask of failing rows that comes with the error is all that a sentence needs.
-    return pa.Check(holds, error=sentence, n_failure_cases=1, **options)
+def _check(rule: str, holds: Callable[[Any], Any], **options: Any) -> pa.Check:
+    # pandera makes an object for each failing cell: minutes for a column that is all wrong. The mask is enough here.
+    return pa.Check(holds, error=rule, n_failure_cases=1, **options)
 
 
 def _findings(schema: pa.DataFrameSchema, rows: pd.DataFrame) -> list[str]:
     try:
-        # Whatever PANDERA_VALIDATION_ENABLED and PANDERA_VALIDATION_DEPTH say: an unchecked extract is never loaded.
+        # Overrides PANDERA_VALIDATION_ENABLED and PANDERA_VALIDATION_DEPTH: an unvalidated extract is never loaded.
         with config_context(validation_enabled=True, validation_depth=ValidationDepth.SCHEMA_AND_DATA):
             schema.validate(rows, lazy=True)
     except pa.errors.SchemaErrors as errors:
@@ -155,9 +156,9 @@ def _finding(error: pa.errors.SchemaError, rows: pd.DataFrame) -> str:
     where = f"column{'s' if len(columns) > 1 else ''} {', '.join(columns)}"
     if error.check_output is None:
         return f"{where}: {error.check.error}: the rule itself failed: {str(error).splitlines()[0]}"
-    # The mask lacks the rows whose cell is null, where the check is not asked about those.
+    # The mask lacks the rows that the check ignores because their cell is null.
     failing = rows.loc[error.check_output.index[~error.check_output.astype(bool)], columns]
-    numbers = failing.index.to_numpy() + FIRST_ROW
+    numbers = failing.index.to_numpy() + FIRST_DATA_ROW
     return f"{where}: {rows_text(numbers)}: {error.check.error}; row {numbers[0]} has {_example(failing.iloc[0])}"
 
 

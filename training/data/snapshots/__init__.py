@@ -1,1 +1,1 @@
-"""Append-only snapshot tables with two times, and who loaded what."""
+"""Append-only tables with two times (as_of, created_at), and the record of each load."""

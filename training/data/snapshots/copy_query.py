@@ -1,7 +1,7 @@
-"""A query -> its rows as Arrow tables, a chunk at a time: neither the server nor the client holds the result twice.
+"""A query -> its rows as Arrow tables, in chunks, by COPY and Arrow's CSV reader.
 
-COPY's text and Arrow's reader take a tenth of the time and memory of a driver that makes a Python object of each cell.
-Numbers survive it: PostgreSQL writes the shortest text that reads back as the same double, and Arrow reads it exactly.
+That takes a tenth of the time and memory of a driver that makes a Python object for each cell. Numbers are exact:
+PostgreSQL writes the shortest text that reads back as the same double.
 """
 
 import io
@@ -14,23 +14,22 @@ from pyarrow import csv
 
 from asof.errors import TrainingSetError
 
-CHUNK = 8 * 2**20
-"""Bytes of text that are read at once."""
+CHUNK_BYTES = 8 * 2**20
 
 
-def copied(
+def copy_rows(
     connection: psycopg.Connection, query: sql.Composable, types: Mapping[str, arrow.DataType]
 ) -> Iterator[arrow.Table]:
-    """The rows of `query`, whose columns are those of `types` in that order: bool, numbers or text, each with nulls.
+    """The rows of `query`, whose columns are those of `types` in that order: bool, numbers or text, all nullable.
 
-    Raises TrainingSetError where a value is not of its type.
+    Raises TrainingSetError if a value is not of its type.
     """
     with connection.cursor() as cursor, cursor.copy(sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(query)) as rows:
         text, size = io.BytesIO(), 0
         for row in rows:
             text.write(row)
             size += len(row)
-            if size > CHUNK:
+            if size > CHUNK_BYTES:
                 yield _table(text, types)
                 text, size = io.BytesIO(), 0
         if size:
@@ -46,8 +45,7 @@ def _table(text: io.BytesIO, types: Mapping[str, arrow.DataType]) -> arrow.Table
             csv.ParseOptions(newlines_in_values=True),
             csv.ConvertOptions(
                 column_types=dict(types),
-                # An empty cell is null, a quoted empty one is an empty text.
-                null_values=[""],
+                null_values=[""],  # a quoted empty cell is an empty text
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=False,
                 true_values=["t"],
@@ -55,4 +53,4 @@ def _table(text: io.BytesIO, types: Mapping[str, arrow.DataType]) -> arrow.Table
             ),
         )
     except arrow.ArrowInvalid as error:
-        raise TrainingSetError(f"A feature's column is not of the type that its view gives it: {error}") from None
+        raise TrainingSetError(f"A feature's column is not of the type declared by its view: {error}") from None

@@ -1,4 +1,4 @@
-"""The snapshot tables as they were known on a day: a schema of views that is read in their place."""
+"""The snapshot tables as they were known at a moment: a temporary schema of views with the tables' names."""
 
 import contextlib
 import uuid
@@ -12,15 +12,15 @@ from psycopg import sql
 from asof.errors import TrainingSetError
 from asof.extract_schema import ExtractSchema
 from asof.settings import Settings
-from training.data.snapshots.owned_tables import refuse_foreign
-from training.data.snapshots.tables import LOCK
+from training.data.snapshots.owned_tables import require_own_tables
+from training.data.snapshots.tables import LOAD_LOCK
 
 PREFIX = "known_at_"
 
 
 @dataclass(frozen=True)
 class KnownTables:
-    """A schema with one view for each snapshot table; a connection whose search path begins with it."""
+    """A schema with one view for each snapshot table, and a connection whose search path begins with it."""
 
     schema: str
     connection: psycopg.Connection
@@ -30,20 +30,18 @@ class KnownTables:
 def tables_known_at(
     settings: Settings, extract: ExtractSchema, *, as_of: datetime, known_at: datetime
 ) -> Iterator[KnownTables]:
-    """Only rows learned by `known_at` that describe a moment up to `as_of`; gone when the block ends.
+    """Views of the rows with `created_at` up to `known_at` and `as_of` up to that moment; dropped after the block.
 
-    Feast's own `filter_by_created_timestamp` compares created_at with the entity row's event timestamp, which is
-    `as_of` here: it would hide every snapshot that arrived after the day that it describes. The cut is therefore made
-    underneath, for all sources alike.
-    A load that is running is waited for: its rows may have been known before `known_at`. A schema left behind by a
-    killed process is dropped by the next call. Raises ConfigurationError where a table is another use case's,
-    TrainingSetError where one is not there.
+    Feast's `filter_by_created_timestamp` is no replacement: it compares created_at with the entity row's event
+    timestamp, which is `as_of` here, and would hide every snapshot that arrived after the day that it describes.
+    Waits for a running load, whose rows may be known before `known_at`, and drops the schemas of killed processes.
+    Raises ConfigurationError if a table belongs to another use case, TrainingSetError if one is missing.
     """
     schema = f"{PREFIX}{uuid.uuid4().hex}"
     with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
-        refuse_foreign(connection, extract)
+        require_own_tables(connection, extract)
         connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (schema,))
-        connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (LOCK,))
+        connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (LOAD_LOCK,))
         _drop_abandoned(connection)
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
         try:
@@ -69,7 +67,7 @@ def _make_view(connection: psycopg.Connection, schema: str, table: str, *, as_of
 
 
 def _drop_abandoned(connection: psycopg.Connection) -> None:
-    """Drops those of our role's schemas whose process no longer holds their advisory lock."""
+    """Drops our role's schemas whose advisory lock is free, so whose process has ended."""
     ours = "SELECT nspname FROM pg_namespace WHERE starts_with(nspname, %s) AND pg_has_role(nspowner, 'USAGE')"
     rows = connection.execute(ours, (PREFIX,)).fetchall()
     for (schema,) in rows:

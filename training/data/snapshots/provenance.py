@@ -1,6 +1,6 @@
-"""The git commit of this checkout -> CodeVersion: which code made a load, a model or a Bento.
+"""Which code made a load, a model or a Bento, and who ran it.
 
-A container has no git: its image was told the version when it was built (deploy/flows/Dockerfile).
+A container has no git: its image holds the version in a file (deploy/flows/Dockerfile).
 """
 
 import getpass
@@ -13,15 +13,15 @@ from asof.model_facts import DIRTY
 from asof.settings import PROJECT, Settings
 
 UNKNOWN = "unknown"
-TOLD = ".code-version"
-"""The file that an image has in place of `.git`."""
-STATUS = ("status", "--porcelain", "--untracked-files=normal", "--ignore-submodules=none")
-"""Everything that differs from the commit, whatever the user's configuration of git leaves out."""
+VERSION_FILE = ".code-version"
+"""What an image has in place of `.git`."""
+GIT_STATUS = ("status", "--porcelain", "--untracked-files=normal", "--ignore-submodules=none")
+"""Everything that differs from the commit, whatever the user's git configuration leaves out."""
 
 
 @dataclass(frozen=True)
 class CodeVersion:
-    """`commit` is the full hash, or `unknown`; `dirty` says that files differ from it, or that nobody can tell."""
+    """`commit` is the full hash, or `unknown`; `dirty`: files differ from it, or that cannot be known."""
 
     commit: str
     dirty: bool
@@ -31,25 +31,25 @@ class CodeVersion:
 
 
 def code_version() -> CodeVersion:
-    """The version of the running code; `unknown` and dirty where there is no git or no repository of our own.
+    """The version of the running code; `unknown` and dirty without git or a repository of our own.
 
-    Files that git neither tracks nor ignores make it dirty too: a new module takes part in what runs.
+    Untracked files make it dirty too, since a new module may be part of what runs.
     """
     try:
-        return CodeVersion(_git("rev-parse", "--verify", "HEAD"), dirty=bool(_git(*STATUS)))
+        return CodeVersion(_git("rev-parse", "--verify", "HEAD"), dirty=bool(_git(*GIT_STATUS)))
     except (OSError, subprocess.SubprocessError):
-        return _told()
+        return _version_from_file()
 
 
-def _told() -> CodeVersion:
-    file = PROJECT / TOLD
-    told = file.read_text().strip() if file.is_file() and not (PROJECT / ".git").exists() else ""
-    commit = told.removesuffix(DIRTY) or UNKNOWN
-    return CodeVersion(commit, dirty=told.endswith(DIRTY) or commit == UNKNOWN)
+def _version_from_file() -> CodeVersion:
+    file = PROJECT / VERSION_FILE
+    version = file.read_text().strip() if file.is_file() and not (PROJECT / ".git").exists() else ""
+    commit = version.removesuffix(DIRTY) or UNKNOWN
+    return CodeVersion(commit, dirty=version.endswith(DIRTY) or commit == UNKNOWN)
 
 
 def _git(*arguments: str) -> str:
-    # The repository is named outright: a folder further up, or what GIT_DIR and the like name in a hook, is not ours.
+    # Explicit, since a repository further up, or that of GIT_DIR in a hook, is not ours.
     repository = (f"--git-dir={PROJECT / '.git'}", f"--work-tree={PROJECT}")
     command = ["git", "--no-optional-locks", *repository, *arguments]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
@@ -58,7 +58,7 @@ def _git(*arguments: str) -> str:
 
 
 def actor(settings: Settings) -> str:
-    """Who acts, for the history: as set, or else the user of the system and the host."""
+    """The actor recorded in the history: ASOF_ACTOR, or else the system's user@host."""
     if settings.actor:
         return settings.actor
     try:

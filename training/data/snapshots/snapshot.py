@@ -1,11 +1,11 @@
-"""extract -> dated rows in PostgreSQL (Snapshot).
+"""An extract's folder -> dated rows in PostgreSQL (Snapshot).
 
-In comes a folder: the schema's CSV files, with the labels or without, or the labels alone (a label delivery). Out come
-rows in append-only tables: `as_of` is the moment that they describe, `created_at` the load's `known_at`. A file that is
-what was loaded last from its place is not loaded again; nor is one from a place that is new, as where the extracts were
-moved, if it is what was loaded last under its delivery's name. Of any other only what differs from the newest known
-version of (entity, as_of) is added: a changed file adds corrections, and so does one that brings older values back. A
-user whom a redelivery leaves out is kept: absence is no value, and nothing is taken back.
+A folder holds the schema's CSV files, with or without the labels, or the labels alone (a label delivery). Its rows go
+to append-only tables: `as_of` is the moment that they describe, `created_at` the load's `known_at`.
+
+A file is skipped if its bytes are those last loaded from this path or, for a path not loaded before, under this name of
+a delivery. From any other file only the rows are added that differ from the newest known version of (entity, as_of): a
+changed file adds corrections, even if it restores older values. An entity that a redelivery leaves out keeps its rows.
 """
 
 import os
@@ -26,22 +26,25 @@ from training.data.extracts.deliveries import Part, delivery_name
 from training.data.extracts.extract import DeliveredTable, read_extract
 from training.data.extracts.validation import KnownIds
 from training.data.snapshots.append import Times, append
+from training.data.snapshots.owned_tables import table_exists
 from training.data.snapshots.provenance import code_version
-from training.data.snapshots.tables import Connection, create_tables, prepare_tables, turn
+from training.data.snapshots.tables import Connection, create_tables, load_transaction, prepare_tables
 
 __all__ = ["Snapshot", "prepare_tables", "take_snapshot"]
 
-LOADED = """
+LOADED_FILES = """
 SELECT folder, file, facts ->> 'sha256', known_at
 FROM public.loads, jsonb_each(files) AS each(file, facts) WHERE as_of = %s
 ORDER BY load_id"""
 
+ANY_LOAD = "SELECT FROM public.loads LIMIT 1"
+
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What one load did: rows read and rows added for each table, the SHA-256 of each file.
+    """One load: the rows read and added for each table, and the SHA-256 of each file.
 
-    `load_id` is its row in the table `loads`; None where each file was what was loaded last.
+    `load_id` is its row in the table `loads`; None if every file was skipped.
     """
 
     as_of: datetime
@@ -61,20 +64,18 @@ def take_snapshot(
     known_at: datetime | None = None,
     part: Part = Part.WHOLE,
 ) -> Snapshot:
-    """Checks a part of the extract in `folder` and loads it, entirely or not at all, in one transaction; loads take
-    turns.
+    """Validates a part of the extract in `folder` and loads it in one transaction, serialised with other loads.
 
-    `known_at` is the real now unless given; for a backfill it is given, and may equal `as_of`. A file that has the
-    bytes that were loaded last, from its place or under its name, adds nothing, even where another delivery has
-    corrected it since. Raises ExtractError where the files break a rule, HistoryError where the load would change what
-    was known at some moment or could not count, and ConfigurationError where the tables are not the schema's.
+    `known_at` defaults to the present; for a backfill it may equal `as_of`. An unchanged file adds nothing, even if
+    another delivery has corrected it since. Raises ExtractError if the files break a rule, HistoryError if the load
+    would change what was known at some moment, ConfigurationError if the tables are not the schema's.
     """
-    with turn(settings) as connection:
-        # Now is taken in our turn: so a later load is never known earlier.
+    with load_transaction(settings) as connection:
+        # The present is read within the lock, so that a later load is never known earlier.
         times = _times(as_of, known_at)
         create_tables(connection, schema)
         delivery = read_extract(folder, schema, lambda: _stored_ids(connection, schema, times), part)
-        # The planner joins new rows, of which it has no statistics, in nested loops: hours instead of seconds.
+        # Without statistics of the new rows the planner picks nested loops: hours instead of seconds.
         connection.execute("SET LOCAL enable_nestloop = off")
         changed = _changed(connection, folder, times, delivery)
         added = {each.table.name: append(connection, each.table, each.rows, times) for each in changed}
@@ -86,15 +87,13 @@ def take_snapshot(
             files={each.file: each.sha256 for each in delivery},
             load_id=None,
         )
-        return _recorded(connection, snapshot, folder) if changed else snapshot
+        return _record(connection, snapshot, folder) if changed else snapshot
 
 
 def anything_loaded(settings: Settings) -> bool:
-    """Whether the table `loads` is there and has a row."""
+    """Whether the table `loads` exists and has a row."""
     with psycopg.connect(settings.conninfo()) as connection:
-        if connection.execute("SELECT to_regclass('public.loads')").fetchone() == (None,):
-            return False
-        return connection.execute("SELECT EXISTS (SELECT FROM public.loads)").fetchone() == (True,)
+        return table_exists(connection, "public.loads") and connection.execute(ANY_LOAD).fetchone() is not None
 
 
 def _times(as_of: datetime, known_at: datetime | None) -> Times:
@@ -102,64 +101,67 @@ def _times(as_of: datetime, known_at: datetime | None) -> Times:
     known_at = known_at or now
     for name, moment in {"as_of": as_of, "known_at": known_at}.items():
         if moment.tzinfo is None:
-            raise HistoryError(f"{name} {moment.isoformat()} has no time zone: give one, UTC for example.")
+            raise HistoryError(f"{name} {moment.isoformat()} has no time zone: give one, such as UTC.")
     if known_at > now:
         raise HistoryError(f"known_at {known_at.isoformat()} lies in the future: give the moment of the delivery.")
     if known_at < as_of:
         raise HistoryError(
-            f"known_at {known_at.isoformat()} lies before as_of {as_of.isoformat()}: a state cannot be known before "
-            "it is there. Give the moment of the delivery, or a smaller as_of."
+            f"known_at {known_at.isoformat()} lies before as_of {as_of.isoformat()}: give the moment of the delivery, "
+            "or an earlier as_of."
         )
     return Times(as_of.astimezone(UTC), known_at.astimezone(UTC))
 
 
 def _stored_ids(connection: Connection, schema: ExtractSchema, times: Times) -> KnownIds:
-    """The entities known of that moment: those that a label delivery may name."""
+    """The ids of the known entities of that moment, which a label delivery may refer to."""
     query = sql.SQL("SELECT DISTINCT {} FROM {} WHERE as_of = %s AND created_at <= %s").format(
-        sql.Identifier(schema.entity), sql.Identifier("public", schema.entities)
+        sql.Identifier(schema.entity), sql.Identifier("public", schema.entity_table)
     )
     ids = [row[0] for row in connection.execute(query, (times.as_of, times.known_at))]
     where = f"as of {times.as_of.isoformat()}, known at {times.known_at.isoformat()}"
     if not ids:
-        raise ExtractError([f"{schema.labels.name}.csv: table {schema.entities} has no rows {where}: load them first"])
-    return KnownIds(arrow.chunked_array([arrow.array(ids)]), f"a {schema.entity} of table {schema.entities} {where}")
+        raise ExtractError(
+            [f"{schema.labels.name}.csv: table {schema.entity_table} has no rows {where}: load them first"]
+        )
+    return KnownIds(
+        arrow.chunked_array([arrow.array(ids)]), f"a {schema.entity} of table {schema.entity_table} {where}"
+    )
 
 
 def _changed(
     connection: Connection, folder: Path, times: Times, delivery: Sequence[DeliveredTable]
 ) -> list[DeliveredTable]:
-    """The files that are not what was loaded last. Raises HistoryError where one could not count."""
+    """The files that differ from those last loaded. Raises HistoryError if one would be older than what it corrects."""
     last = _loaded_last(connection, folder, times)
     changed = [each for each in delivery if each.file not in last or last[each.file][0] != each.sha256]
     for each in changed:
         if each.file in last and (newer := last[each.file][1].astimezone(UTC)) > times.known_at:
             raise HistoryError(
-                f"{folder / each.file} has changed, was loaded last as known at {newer.isoformat()}, and would now "
-                f"count as known before that, at {times.known_at.isoformat()}: load it as known now (without "
-                "--backfill). Nothing was loaded."
+                f"{folder / each.file} has changed since it was loaded as known at {newer.isoformat()}, which is after "
+                f"{times.known_at.isoformat()}. Load it as known now (without --backfill); nothing was loaded."
             )
     return changed
 
 
 def _loaded_last(connection: Connection, folder: Path, times: Times) -> dict[str, tuple[str, datetime]]:
-    """Of each file its SHA-256 and known_at: of its place, or else of its delivery's name, wherever that was found."""
-    place, name = _place(folder), delivery_name(Path(_place(folder)))
-    here: dict[str, tuple[str, datetime]] = {}
-    anywhere: dict[str, tuple[str, datetime]] = {}
-    for found, file, sha256, known_at in connection.execute(LOADED, (times.as_of,)):
-        if found == place:
-            here[file] = sha256, known_at
-        if delivery_name(Path(found)) == name:
-            anywhere[file] = sha256, known_at
-    return anywhere | here
+    """SHA-256 and known_at by file: as last loaded from this path, or else under this delivery's name."""
+    path, name = _path(folder), delivery_name(Path(_path(folder)))
+    by_path: dict[str, tuple[str, datetime]] = {}
+    by_name: dict[str, tuple[str, datetime]] = {}
+    for loaded, file, sha256, known_at in connection.execute(LOADED_FILES, (times.as_of,)):
+        if loaded == path:
+            by_path[file] = sha256, known_at
+        if delivery_name(Path(loaded)) == name:
+            by_name[file] = sha256, known_at
+    return by_name | by_path
 
 
-def _place(folder: Path) -> str:
-    """A delivery's name: where it is found, and not what a link there points to today."""
+def _path(folder: Path) -> str:
+    """The absolute path of a delivery; a link keeps its own name, whatever it points to today."""
     return os.path.abspath(folder)  # noqa: PTH100 - `resolve` follows links
 
 
-def _recorded(connection: Connection, snapshot: Snapshot, folder: Path) -> Snapshot:
+def _record(connection: Connection, snapshot: Snapshot, folder: Path) -> Snapshot:
     files = {
         file: {"sha256": sha256, "rows": snapshot.rows[table], "new_rows": snapshot.new_rows[table]}
         for table, (file, sha256) in zip(snapshot.rows, snapshot.files.items(), strict=True)
@@ -167,6 +169,6 @@ def _recorded(connection: Connection, snapshot: Snapshot, folder: Path) -> Snaps
     cursor = connection.execute(
         "INSERT INTO public.loads (folder, as_of, known_at, code_version, files) "
         "VALUES (%s, %s, %s, %s, %s) RETURNING load_id",
-        (_place(folder), snapshot.as_of, snapshot.known_at, str(code_version()), Jsonb(files)),
+        (_path(folder), snapshot.as_of, snapshot.known_at, str(code_version()), Jsonb(files)),
     )
     return replace(snapshot, load_id=next(cursor)[0])

@@ -1,6 +1,6 @@
-"""ExtractSchema -> the append-only two-time tables in PostgreSQL's schema `public`, and the table `loads`.
+"""ExtractSchema -> append-only tables with two times in PostgreSQL's schema `public`, and the table `loads`.
 
-A row is keyed by (entity, as_of, created_at): the moment that it describes, and the moment that we learned it.
+A row is keyed by (entity, as_of, created_at): the moment that it describes, and the moment when it was known.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from psycopg.rows import TupleRow
 from asof.errors import ConfigurationError
 from asof.extract_schema import ExtractSchema, Kind, RawTable
 from asof.settings import Settings
-from training.data.snapshots.owned_tables import claim, may_make, refuse_foreign
+from training.data.snapshots.owned_tables import claim_tables, explain_missing_privilege, require_own_tables
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -46,36 +46,36 @@ BEGIN
 END $$
 """
 
-LOCK = 0x41734F66
-"""The key of the advisory lock under which loads take turns ("AsOf")."""
+LOAD_LOCK = 0x41734F66
+"""Key of the advisory lock that serialises loads ("AsOf")."""
 
 
 def prepare_tables(settings: Settings, schema: ExtractSchema) -> None:
-    """Creates the tables that are absent. Safe to repeat, and to run by several processes at once.
+    """Creates the missing tables. Safe to repeat, and for several processes at once.
 
-    Raises ConfigurationError where a table is there with other columns, or belongs to another use case.
+    Raises ConfigurationError if a table has other columns, or belongs to another use case.
     """
-    with turn(settings) as connection:
+    with load_transaction(settings) as connection:
         create_tables(connection, schema)
 
 
 @contextmanager
-def turn(settings: Settings) -> Iterator[Connection]:
-    """A transaction beside which no other load or preparation runs; an error rolls it back.
+def load_transaction(settings: Settings) -> Iterator[Connection]:
+    """A transaction, serialised with every other load; an error rolls it back.
 
-    So the ids of loads stand in the order of their commits: who has seen one has seen all below it.
+    So loads are committed in the order of their ids: a reader that sees one sees all before it.
     """
     with psycopg.connect(settings.conninfo()) as connection:
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOAD_LOCK,))
         yield connection
 
 
 def create_tables(connection: Connection, schema: ExtractSchema) -> None:
-    """The same, inside a turn that is running."""
-    refuse_foreign(connection, schema)
+    """As `prepare_tables`, within a `load_transaction`."""
+    require_own_tables(connection, schema)
     tables = (*schema.tables, schema.labels)
-    absent = [table for table in tables if not _is_there(connection, table)]
-    with may_make(connection, f"Table public.{absent[0].name if absent else 'loads'}"):
+    absent = [table for table in tables if not _has_table(connection, table)]
+    with explain_missing_privilege(connection, f"Table public.{absent[0].name if absent else 'loads'}"):
         if absent:
             connection.execute(REFUSE_REWRITE)
         for table in absent:
@@ -83,30 +83,30 @@ def create_tables(connection: Connection, schema: ExtractSchema) -> None:
         if not _columns(connection, "loads"):
             connection.execute(CREATE_LOADS)
             _make_append_only(connection, "loads")
-    claim(connection, schema)
+    claim_tables(connection, schema)
 
 
 def value_types(table: RawTable) -> dict[str, str]:
-    """The columns that an extract brings, with their PostgreSQL types."""
+    """The columns of an extract's file, with their PostgreSQL types."""
     return {column.name: SQL_TYPES[column.kind] for column in table.columns}
 
 
-def declared(types: Mapping[str, str]) -> sql.Composed:
+def column_definitions(types: Mapping[str, str]) -> sql.Composed:
     """Columns with their types, as in `CREATE TABLE`."""
     return sql.SQL(", ").join(sql.Identifier(name) + sql.SQL(" ") + sql.SQL(types[name]) for name in types)
 
 
-def _is_there(connection: Connection, table: RawTable) -> bool:
-    found = _columns(connection, table.name)
-    wanted = value_types(table) | TIMES
-    if found and found != wanted:
-        names = sorted({name for name, _ in found.items() ^ wanted.items()})
+def _has_table(connection: Connection, table: RawTable) -> bool:
+    actual = _columns(connection, table.name)
+    expected = value_types(table) | TIMES
+    if actual and actual != expected:
+        names = sorted({name for name, _ in actual.items() ^ expected.items()})
         raise ConfigurationError(
             f"Table public.{table.name} is not the schema's: {', '.join(names)} differ. If another program or checkout "
-            "made it, rename the raw table, or set ASOF_POSTGRES_URL to a database of AsOf's own. If the extract has "
+            "created it, rename the raw table, or set ASOF_POSTGRES_URL to another database. If the extract has "
             "changed, ALTER TABLE it by hand."
         )
-    return bool(found)
+    return bool(actual)
 
 
 def _columns(connection: Connection, table: str) -> dict[str, str]:
@@ -118,14 +118,14 @@ def _create(connection: Connection, table: RawTable) -> None:
     entity, *others = value_types(table).items()
     names = {
         "table": sql.Identifier("public", table.name),
-        "columns": declared(dict([entity, *TIMES.items(), *others])),
+        "columns": column_definitions(dict([entity, *TIMES.items(), *others])),
         "entity": sql.Identifier(entity[0]),
         "index": sql.Identifier(f"{table.name}_as_of_created_at"),
     }
     connection.execute(
         sql.SQL("CREATE TABLE {table} ({columns}, PRIMARY KEY ({entity}, as_of, created_at))").format(**names)
     )
-    # What Feast's reads of a span of time need, and a load: the primary key begins with the entity.
+    # For Feast's reads of a time span, and for loads: the primary key begins with the entity.
     connection.execute(sql.SQL("CREATE INDEX {index} ON {table} (as_of, created_at)").format(**names))
     _make_append_only(connection, table.name)
 

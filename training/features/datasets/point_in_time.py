@@ -1,7 +1,7 @@
-"""The labelled entities of a moment -> their rows with features and label, joined point in time by PostgreSQL.
+"""The labelled entities of a moment -> their rows with features and label, by point-in-time join in PostgreSQL.
 
-Feast's registry says what the features are; the join's text is ours. Feast's own takes thirteen times as long on a
-million users, and quadratic time where the planner expects few rows: here the plan is looked at before it is run.
+The features are defined in Feast's registry; the SQL of the join is ours. Feast's takes thirteen times as long for a
+million users, and quadratic time if the planner expects few rows: ours looks at the plan before it runs the query.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,34 +18,33 @@ from asof.extract_schema import ExtractSchema
 from asof.features.feature_contract import FeatureContract
 from asof.features.feature_store import feature_store, quiet, read_contract
 from asof.settings import Settings
-from training.data.snapshots.copy_query import copied
+from training.data.snapshots.copy_query import copy_rows
 from training.data.snapshots.known_at import KnownTables, tables_known_at
-from training.data.snapshots.query_plan import finds_by_key
-from training.features.datasets.point_in_time_sql import Form, ViewSource, columns, join
+from training.data.snapshots.query_plan import uses_key_index
+from training.features.datasets.point_in_time_sql import JoinStrategy, ViewSource, columns, join
 from training.features.datasets.rows_digest import TYPES
 from training.features.datasets.training_set import column_types
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
-# For our transaction alone, so that no role or database is altered and nobody has to remember it: indexes where there
-# are any, and sets never joined by nested loops.
-SESSION = {
-    Form.BY_KEY: {
+# For one transaction each: use indexes, and never join sets by nested loops.
+PLANNER_SETTINGS = {
+    JoinStrategy.INDEX_LOOKUP: {
         "enable_seqscan": "off",
         "enable_bitmapscan": "off",
         "max_parallel_workers_per_gather": "0",
         "jit": "off",
     },
-    Form.BY_SET: {"enable_nestloop": "off", "work_mem": "64MB", "jit": "off"},
+    JoinStrategy.SET_JOIN: {"enable_nestloop": "off", "work_mem": "64MB", "jit": "off"},
 }
 
 
 @dataclass(frozen=True)
 class JoinedRows:
-    """Key, features in the contract's order and label, one row for each entity in the order of the keys' code points.
+    """Key, features in the contract's order and label: one row for each entity, ordered by the keys' code points.
 
-    `definition` is the SQL that defines them, the same on every machine.
+    `definition` is the SQL of the rows, the same on every machine.
     """
 
     rows: arrow.Table
@@ -58,25 +57,24 @@ def joined_rows(
 ) -> JoinedRows:
     """Key, features and label of every labelled entity as of one moment, as they were known at another.
 
-    The features are joined point in time: an entity's newest value not after `as_of` and not older than its view's
-    ttl. Labels are those of `as_of` itself. The same call gives the same rows at any later time, whatever has been
-    loaded since. Raises TrainingSetError where nothing was known of `as_of` at `known_at`, where it has no labels, or
+    A feature is the entity's newest value not after `as_of` and not older than its view's ttl; labels are those of
+    `as_of` itself. Raises TrainingSetError if nothing was known of `as_of` at `known_at`, or if it has no labels or
     labels of one class.
     """
     contract, sources = read_sources(settings, feature_service)
     types = column_types(contract, extract.label)
     with tables_known_at(settings, extract, as_of=as_of, known_at=known_at) as tables:
-        _check(tables, extract, as_of, known_at)
-        queries = {form: join(sources, extract, as_of, form) for form in Form}
+        _require_rows(tables, extract, as_of, known_at)
+        queries = {strategy: join(sources, extract, as_of, strategy) for strategy in JoinStrategy}
         rows = _fetch(tables, queries, {name: TYPES[types[name]] for name in columns(sources, extract)})
-        _check_classes(rows[extract.label], as_of, known_at)
-        return JoinedRows(rows, contract, queries[Form.BY_KEY].as_string(tables.connection))
+        _require_both_classes(rows[extract.label], as_of, known_at)
+        return JoinedRows(rows, contract, queries[JoinStrategy.INDEX_LOOKUP].as_string(tables.connection))
 
 
 def read_sources(settings: Settings, feature_service: str) -> tuple[FeatureContract, tuple[ViewSource, ...]]:
-    """A feature service as Feast's registry has it, and what its views read.
+    """The contract of a feature service in Feast's registry, and the sources of its views.
 
-    Raises TrainingSetError where the registry does not know it, or one of its views.
+    Raises TrainingSetError if the service or one of its views is not registered.
     """
     from feast.errors import FeastObjectNotFoundException
 
@@ -105,23 +103,26 @@ def _source(store: "FeatureStore", contract: FeatureContract, view: str) -> View
     )
 
 
-def _fetch(tables: KnownTables, queries: dict[Form, sql.Composed], types: dict[str, arrow.DataType]) -> arrow.Table:
-    with never_quadratic(tables, queries) as query:
-        return arrow.concat_tables(copied(tables.connection, query, types))
+def _fetch(
+    tables: KnownTables, queries: dict[JoinStrategy, sql.Composed], types: dict[str, arrow.DataType]
+) -> arrow.Table:
+    with planned_query(tables, queries) as query:
+        return arrow.concat_tables(copy_rows(tables.connection, query, types))
 
 
 @contextmanager
-def never_quadratic(tables: KnownTables, queries: Mapping[Form, sql.Composed]) -> Iterator[sql.Composed]:
-    """One of two queries that give the same rows, in a transaction with the planner's settings for it.
+def planned_query(tables: KnownTables, queries: Mapping[JoinStrategy, sql.Composed]) -> Iterator[sql.Composed]:
+    """One of two equivalent queries, in a transaction with its PLANNER_SETTINGS.
 
-    `BY_KEY` where the plan of it looks each entity up through an index, else `BY_SET`.
+    `INDEX_LOOKUP` if the planner looks each entity up through an index, else `SET_JOIN`: never quadratic.
     """
+    lookup = JoinStrategy.INDEX_LOOKUP
     with tables.connection.transaction():
-        _set(tables, SESSION[Form.BY_KEY])
-        form = Form.BY_KEY if finds_by_key(tables.connection, queries[Form.BY_KEY]) else Form.BY_SET
+        _set(tables, PLANNER_SETTINGS[lookup])
+        strategy = lookup if uses_key_index(tables.connection, queries[lookup]) else JoinStrategy.SET_JOIN
     with tables.connection.transaction():
-        _set(tables, SESSION[form])
-        yield queries[form]
+        _set(tables, PLANNER_SETTINGS[strategy])
+        yield queries[strategy]
 
 
 def _set(tables: KnownTables, settings: dict[str, str]) -> None:
@@ -130,14 +131,11 @@ def _set(tables: KnownTables, settings: dict[str, str]) -> None:
 
 
 def newest_labelled_month(settings: Settings, extract: ExtractSchema, known_at: datetime | None = None) -> datetime:
-    """The newest moment that had both features and labels at `known_at` (default: now).
-
-    Raises TrainingSetError where there was none.
-    """
+    """As `training.features.datasets.dataset.newest_labelled`, for features from the store."""
     known = known_at or datetime.now(UTC)
     with tables_known_at(settings, extract, as_of=known, known_at=known) as tables:
         query = sql.SQL("SELECT max(as_of) FROM {} WHERE as_of IN (SELECT as_of FROM {})").format(
-            sql.Identifier(extract.entities), sql.Identifier(extract.labels.name)
+            sql.Identifier(extract.entity_table), sql.Identifier(extract.labels.name)
         )
         row = tables.connection.execute(query).fetchone()
     if not row or row[0] is None:
@@ -146,16 +144,16 @@ def newest_labelled_month(settings: Settings, extract: ExtractSchema, known_at: 
     return moment
 
 
-def _check(tables: KnownTables, extract: ExtractSchema, as_of: datetime, known_at: datetime) -> None:
+def _require_rows(tables: KnownTables, extract: ExtractSchema, as_of: datetime, known_at: datetime) -> None:
     moment = _moment(as_of, known_at)
-    if not _holds(tables, extract.entities, as_of):
+    if not _holds(tables, extract.entity_table, as_of):
         raise TrainingSetError(f"There are no features {moment}: ingest that month first.")
     if not _holds(tables, extract.labels.name, as_of):
         raise TrainingSetError(f"There are no labels {moment}: ingest them when the month is over, or go a month back.")
 
 
-def _check_classes(labels: arrow.ChunkedArray, as_of: datetime, known_at: datetime) -> None:
-    """Of the labels as they are after all corrections; those that were corrected are still in the table."""
+def _require_both_classes(labels: arrow.ChunkedArray, as_of: datetime, known_at: datetime) -> None:
+    """For the labels after all corrections, unlike those in the table."""
     if len(classes := labels.unique()) == 1:
         moment = _moment(as_of, known_at)
         raise TrainingSetError(f"Every label is {classes[0]} {moment}: a model needs both; check that month's labels.")

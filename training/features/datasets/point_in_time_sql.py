@@ -1,8 +1,8 @@
-"""Feature views and a moment -> the SQL of their point-in-time join, in two forms that give the same rows.
+"""Feature views and a moment -> the SQL of their point-in-time join, by one of two strategies that give the same rows.
 
-`BY_KEY` asks each view's index for the one row of each labelled entity: the work grows with the entities, not with the
-history, and needs no memory; without an index on (entity, time) it would read a whole source for each entity. `BY_SET`
-sorts what each source holds in the view's ttl, and joins the sets: nothing can make it quadratic.
+`INDEX_LOOKUP` asks each view's index for the one row of each labelled entity: the work grows with the entities, not
+with the history. Without an index on (entity, time) it would read the whole source for each entity. `SET_JOIN` sorts
+what each source holds within the view's ttl and joins the sets: it is never quadratic.
 """
 
 from collections.abc import Mapping
@@ -23,16 +23,16 @@ FROM ({labelled}) AS labelled{views}
 ORDER BY labelled.{entity} COLLATE "C" """
 
 
-class Form(Enum):
-    """How one view is joined to the labelled entities."""
+class JoinStrategy(Enum):
+    """How a view is joined to the labelled entities: the SQL template of each way."""
 
-    BY_KEY = """
+    INDEX_LOOKUP = """
 LEFT JOIN LATERAL (
     SELECT {columns} FROM {source} AS source
     WHERE {key} = labelled.{entity} AND {timely}
     ORDER BY {newest} LIMIT 1
 ) AS {view} ON true"""
-    BY_SET = """
+    SET_JOIN = """
 LEFT JOIN (
     SELECT DISTINCT ON ({key}) {key} AS {entity}, {columns} FROM {source} AS source
     WHERE {timely}
@@ -42,9 +42,9 @@ LEFT JOIN (
 
 @dataclass(frozen=True)
 class ViewSource:
-    """What a feature view reads: `text` is a table or a query in brackets, and `key`, `time`, `created` and the values
-    of `columns` (by feature) are columns of it. `ttl` is in seconds; 0: a value never grows too old.
-    `name` is the source's own in Feast: the table whose rows it reads, as the table `loads` has it.
+    """The source of a feature view: `text` is a table or a query in brackets; `key`, `time`, `created` and the values
+    of `columns` (by feature) are its columns. `ttl` is in seconds, 0 for none. `name` is the source's name in Feast,
+    by which the table `loads` records its rows.
     """
 
     view: str
@@ -58,15 +58,17 @@ class ViewSource:
 
 
 def columns(sources: tuple[ViewSource, ...], extract: ExtractSchema) -> list[str]:
-    """The names of the join's columns, in order."""
+    """The column names of `join`, in order."""
     return [extract.entity, *(name for source in sources for name in source.columns), extract.label]
 
 
-def join(sources: tuple[ViewSource, ...], extract: ExtractSchema, as_of: datetime, form: Form) -> sql.Composed:
-    """Entity, each feature of each source, label: one row for each entity with a label of `as_of`, by code points.
+def join(
+    sources: tuple[ViewSource, ...], extract: ExtractSchema, as_of: datetime, strategy: JoinStrategy
+) -> sql.Composed:
+    """Entity, features of each source, label: one row for each entity with a label of `as_of`, by code points.
 
-    The features are an entity's newest row up to `as_of` that is not older than the ttl, in its newest version. A
-    feature is absent (null) where there is no such row.
+    The features are those of the entity's newest row up to `as_of` and within the ttl, in its newest version; null if
+    there is none.
     """
     names = {
         "entity": sql.Identifier(extract.entity),
@@ -75,7 +77,7 @@ def join(sources: tuple[ViewSource, ...], extract: ExtractSchema, as_of: datetim
         "as_of": sql.Literal(as_of),
     }
     features = (sql.Identifier(source.view, name) for source in sources for name in source.columns)
-    views = (joined_view(source, sql.Identifier(extract.entity), as_of, form) for source in sources)
+    views = (view_join(source, sql.Identifier(extract.entity), as_of, strategy) for source in sources)
     return sql.SQL(JOIN).format(
         labelled=sql.SQL(LABELLED).format(**names),
         features=sql.SQL(", ").join(features),
@@ -84,8 +86,8 @@ def join(sources: tuple[ViewSource, ...], extract: ExtractSchema, as_of: datetim
     )
 
 
-def joined_view(source: ViewSource, entity: sql.Identifier, as_of: datetime, form: Form) -> sql.Composed:
-    """The join of one source to the entities that a query calls `labelled`; it stands there under its view's name."""
+def view_join(source: ViewSource, entity: sql.Identifier, as_of: datetime, strategy: JoinStrategy) -> sql.Composed:
+    """The join of one source, under its view's name, to the entities that a query calls `labelled`."""
     time, created = sql.Identifier("source", source.time), sql.Identifier("source", source.created)
     moment = sql.Literal(as_of)
     timely = [sql.SQL("{} <= {}").format(time, moment)]
@@ -95,10 +97,10 @@ def joined_view(source: ViewSource, entity: sql.Identifier, as_of: datetime, for
         sql.SQL("{} AS {}").format(sql.Identifier("source", column), sql.Identifier(name))
         for name, column in source.columns.items()
     )
-    return sql.SQL(form.value).format(
+    return sql.SQL(strategy.value).format(
         entity=entity,
         view=sql.Identifier(source.view),
-        source=sql.SQL(source.text),  # as its owner wrote it in feature_repo/
+        source=sql.SQL(source.text),  # as in feature_repo/
         key=sql.Identifier("source", source.key),
         columns=sql.SQL(", ").join(columns),
         timely=sql.SQL(" AND ").join(timely),

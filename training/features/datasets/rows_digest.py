@@ -1,27 +1,26 @@
-"""Typed rows in chunks -> one SHA-256 over every cell: the same on every machine, and in whatever order rows are kept.
+"""Typed rows in chunks -> one SHA-256 over every cell, the same on every machine and for any chunking.
 
-The canonical form, `asof rows 1`. Rows are put in one order, ascending by their key, which no two may share: what is
-hashed is then a function of the set of rows, and a collision is one of SHA-256 itself. Row digests combined by xor or
-addition would need no order, but fall to linear algebra and to generalised birthdays (Bellare and Micciancio, A New
-Paradigm for Collision-free Hashing, EUROCRYPT 1997; Wagner, A Generalized Birthday Problem, CRYPTO 2002), and sorted
-row digests cost a hash and 32 bytes of memory for each row.
+The canonical form, `asof rows 1`. Rows ascend by their unique key: what is hashed is then a function of the set of
+rows, and a collision is one of SHA-256 itself. Row digests combined by xor or addition would need no order, but are
+broken by linear algebra and the generalised birthday attack (Bellare and Micciancio, EUROCRYPT 1997; Wagner, CRYPTO
+2002), and sorted row digests cost a hash and 32 bytes of memory for each row.
 
-Each column is hashed on its own, as streams that do not depend on how the rows came in chunks:
+Each column is hashed on its own, as streams that do not depend on the chunks:
 
     presence   one byte a row: 1, or 0 for null; a null's own bytes below are zeros, or no bytes
     values     Bool         one byte, 0 or 1
                Int64        8 bytes, two's complement, little-endian
-               Float64      8 bytes, IEEE 754 binary64, little-endian: -0.0 is not 0.0; every NaN is 7ff8000000000000,
-                            because its payload is no value, and it is not null
+               Float64      8 bytes, IEEE 754 binary64, little-endian: -0.0 is not 0.0; every NaN is 7ff8000000000000
+                            whatever its payload, and is not null
                UnixTimestamp  Int64 of microseconds since 1970-01-01 UTC; a time without a zone is taken as UTC
-               String       the UTF-8 bytes of all rows, one after the other, as they are: no normalisation, since a
-                            model takes the two spellings of an e with an accent for two categories
+               String       the UTF-8 bytes of all rows, one after the other, without normalisation: to a model the
+                            two encodings of an accented letter are two categories
     lengths    String only: the number of bytes of each, as Int64
 
-The digest is SHA-256 over a head (`asof rows 1`, the number of rows, the names of the key) and, for each column in the
-order of its name, the name, its Feast type and the SHA-256 of each stream. Each text here is preceded by its length, so
-that no two sets give the same bytes. What a library calls the type that it keeps a column in (object or str, Int64 or
-int64, an Arrow dictionary or plain text) is not part of it: the Feast type is.
+The digest is SHA-256 over a header (`asof rows 1`, the number of rows, the names of the key) and, for each column in
+the order of its name, the name, its Feast type and the SHA-256 of each stream. Each text here is preceded by its
+length, so that no two sets give the same bytes. A library's own type of a column (object or str, Int64 or int64, an
+Arrow dictionary or plain text) is not part of it.
 """
 
 import hashlib
@@ -43,79 +42,65 @@ TYPES: dict[str, arrow.DataType] = {
     "String": arrow.large_string(),
     "UnixTimestamp": arrow.timestamp("us", "UTC"),
 }
-"""Feast's types that a training set can hold, and what holds each in Arrow."""
-KEPT_AS: dict[str, Callable[[arrow.DataType], bool]] = {
+"""The Arrow type for each Feast type that a training set can hold."""
+ACCEPTED_TYPES: dict[str, Callable[[arrow.DataType], bool]] = {
     "Bool": arrow.types.is_boolean,
     "Int64": arrow.types.is_integer,
     "Float64": arrow.types.is_floating,
-    "String": lambda kept: arrow.types.is_string(kept) or arrow.types.is_large_string(kept),
+    "String": lambda each: arrow.types.is_string(each) or arrow.types.is_large_string(each),
     "UnixTimestamp": arrow.types.is_timestamp,
 }
-"""Whether an Arrow type holds such values, in whatever width; an all-null column may have Arrow's type null."""
+"""Whether a column of an Arrow type can hold the values, in any width; an all-null column may be of Arrow's null."""
 
 
 def rows_digest(chunks: Iterable[arrow.Table], types: Mapping[str, str], *, key: Sequence[str]) -> str:
     """SHA-256 over all rows of all chunks: 64 hexadecimal digits. Memory is that of one chunk.
 
-    `types` gives each column's Feast type; a chunk's other columns are left out. The chunks, and the rows in each,
-    ascend by `key` (text by its code points, as Python sorts it). Raises TrainingSetError where they do not, where a
-    key is null or comes twice, and where a value is not of its type. A sorted table of any size is one chunk.
+    `types` has each column's Feast type; a chunk's other columns are ignored. The rows of all chunks must ascend by
+    `key` (text by code points, as Python sorts it). Raises TrainingSetError if they do not, if a key is null or
+    duplicate, and if a value is not of its type.
     """
-    digest = RowsDigest(types, key=key)
+    columns = {name: _Column(types[name]) for name in sorted(types)}
+    count, last = 0, None
     for chunk in chunks:
-        digest.update(chunk)
-    return digest.hexdigest()
+        if chunk.num_rows:
+            values = {name: _typed(chunk[name], name, column.feast_type) for name, column in columns.items()}
+            last = _check_order({name: values[name] for name in key}, last)
+            for name, column in columns.items():
+                column.update(values[name])
+            count += chunk.num_rows
+    parts = [FORMAT, str(count), str(len(key)), *key]
+    for name, column in columns.items():
+        parts += [name, column.feast_type, *column.digests()]
+    whole = hashlib.sha256()
+    for part in parts:
+        text = part.encode()
+        whole.update(len(text).to_bytes(8, "little") + text)
+    return whole.hexdigest()
 
 
-class RowsDigest:
-    """The same, fed as the rows come."""
-
-    def __init__(self, types: Mapping[str, str], *, key: Sequence[str]) -> None:
-        self._key, self._rows = tuple(key), 0
-        self._last: list[arrow.Array] | None = None
-        self._columns = {name: _Column(types[name]) for name in sorted(types)}
-
-    def update(self, chunk: arrow.Table) -> None:
-        """Takes the next rows."""
-        if not chunk.num_rows:
-            return
-        columns = {name: _typed(chunk[name], name, column.feast_type) for name, column in self._columns.items()}
-        self._check_order([columns[name] for name in self._key])
-        for name, column in self._columns.items():
-            column.update(columns[name])
-        self._rows += chunk.num_rows
-
-    def hexdigest(self) -> str:
-        """The digest of all rows so far."""
-        parts = [FORMAT, str(self._rows), str(len(self._key)), *self._key]
-        for name, column in self._columns.items():
-            parts += [name, column.feast_type, *column.digests()]
-        whole = hashlib.sha256()
-        for part in parts:
-            text = part.encode()
-            whole.update(len(text).to_bytes(8, "little") + text)
-        return whole.hexdigest()
-
-    def _check_order(self, keys: list[arrow.Array]) -> None:
-        if any(each.null_count for each in keys):
-            raise TrainingSetError(f"A row has no {' and '.join(self._key)}: nobody could tell which row it is.")
-        if self._last is not None:
-            keys = [arrow.concat_arrays([last, each]) for last, each in zip(self._last, keys, strict=True)]
-        ascends = np.zeros(len(keys[0]) - 1, dtype=bool)
-        ties = ~ascends
-        for each in keys:
-            ascends |= ties & _numpy(compute.less(each[:-1], each[1:]))
-            ties &= _numpy(compute.equal(each[:-1], each[1:]))
-        if not ascends.all():
-            wrong = int(np.argmin(ascends))
-            told = ", ".join(f"{name} {each[wrong + 1]}" for name, each in zip(self._key, keys, strict=True))
-            what = "comes twice" if ties[wrong] else "is out of order"
-            raise TrainingSetError(f"The row of {told} {what}: rows must ascend by {' and '.join(self._key)}.")
-        self._last = [each[-1:] for each in keys]
+def _check_order(keys: Mapping[str, arrow.Array], last: Mapping[str, arrow.Array] | None) -> Mapping[str, arrow.Array]:
+    """Returns the last key. Raises TrainingSetError unless the keys ascend from that of the chunk before."""
+    names = " and ".join(keys)
+    if any(each.null_count for each in keys.values()):
+        raise TrainingSetError(f"A row has no {names}: each row needs its key.")
+    if last is not None:
+        keys = {name: arrow.concat_arrays([last[name], each]) for name, each in keys.items()}
+    ascends = np.zeros(len(next(iter(keys.values()))) - 1, dtype=bool)
+    ties = ~ascends
+    for each in keys.values():
+        ascends |= ties & _numpy(compute.less(each[:-1], each[1:]))
+        ties &= _numpy(compute.equal(each[:-1], each[1:]))
+    if not ascends.all():
+        wrong = int(np.argmin(ascends))
+        row = ", ".join(f"{name} {each[wrong + 1]}" for name, each in keys.items())
+        fault = "comes twice" if ties[wrong] else "is out of order"
+        raise TrainingSetError(f"The row of {row} {fault}: rows must ascend by {names}.")
+    return {name: each[-1:] for name, each in keys.items()}
 
 
 class _Column:
-    """The streams of one column, each a SHA-256 that grows."""
+    """The running SHA-256 of each stream of one column."""
 
     def __init__(self, feast_type: str) -> None:
         self.feast_type = feast_type
@@ -140,14 +125,14 @@ class _Column:
 
 
 def _typed(column: arrow.ChunkedArray, name: str, feast_type: str) -> arrow.Array:
-    """One array of the type's own Arrow type. Raises TrainingSetError where that would change a value."""
-    kept = column.type.value_type if arrow.types.is_dictionary(column.type) else column.type
-    if not (KEPT_AS[feast_type](kept) or arrow.types.is_null(kept)):
-        raise TrainingSetError(f"{name} is kept as {kept}, and that is no {feast_type}.")
+    """The column as one array of TYPES[feast_type]. Raises TrainingSetError if that would change a value."""
+    actual = column.type.value_type if arrow.types.is_dictionary(column.type) else column.type
+    if not (ACCEPTED_TYPES[feast_type](actual) or arrow.types.is_null(actual)):
+        raise TrainingSetError(f"Column {name} is of type {actual}, not {feast_type}.")
     try:
         return column.cast(TYPES[feast_type]).combine_chunks()
     except arrow.ArrowInvalid as error:
-        raise TrainingSetError(f"{name} holds what no {feast_type} can: {error}") from None
+        raise TrainingSetError(f"Column {name} has a value that {feast_type} cannot hold: {error}") from None
 
 
 def _numpy(values: arrow.Array) -> NDArray[Any]:
@@ -160,7 +145,7 @@ def _little_endian(values: arrow.Array) -> NDArray[np.int64]:
 
 
 def _text(values: arrow.Array) -> memoryview:
-    """The bytes of all strings, one after the other; a null has none, whatever lies in its place in the buffer."""
+    """The bytes of all strings, one after the other; none for a null, whatever its place in the buffer holds."""
     present = values.drop_null() if values.null_count else values
     _, offsets, data = present.buffers()
     ends = np.frombuffer(offsets, dtype=np.int64)[present.offset : present.offset + len(present) + 1]

@@ -1,4 +1,4 @@
-"""Which rows are held out: decided by the entity alone, or drawn once where the data set does not grow."""
+"""Which rows are held out: by a hash of the entity, or drawn at random if the data set does not grow."""
 
 import hashlib
 
@@ -10,18 +10,18 @@ from asof.errors import TrainingSetError
 from asof.model_facts import Split
 
 SALT = b"asof-split-47:"
-"""The best balanced of the salts 1 to 100: on the real January, the Mahalanobis distance between both sides' means of
-label and churn_v2 features is the smallest (rerandomisation: Morgan and Rubin, Annals of Statistics 40, 2012)."""
+"""The best balanced of 100 salts: on the real January data, the Mahalanobis distance between both sides' means of label
+and churn_v2 features is the smallest (rerandomisation: Morgan and Rubin, Annals of Statistics 40, 2012)."""
 
 
 def held_out(entities: "pd.Series[str]", labels: NDArray[np.int64], split: Split) -> NDArray[np.bool_]:
-    """n booleans: whether each of n rows is held out. Raises TrainingSetError where too few are there to draw from."""
+    """n booleans: whether each of n rows is held out. Raises TrainingSetError if there are too few to draw from."""
     return _hashed(entities, split.share) if split.seed is None else _drawn(labels, split.share, split.seed)
 
 
 def _hashed(entities: "pd.Series[str]", share: float) -> NDArray[np.bool_]:
-    """An entity is held out where the first eight bytes of SHA-256 over its key, as a fraction of 2^64, lie below
-    `share`: no seed, no state, no dependence on the other entities.
+    """An entity is held out if the first eight bytes of SHA-256 over its key, as a fraction of 2^64, are below `share`:
+    independent of any state and of the other entities.
     """
     return np.array([_fraction(entity) < share for entity in entities], dtype=np.bool_)
 
@@ -31,14 +31,12 @@ def _fraction(entity: str) -> float:
 
 
 def _drawn(labels: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
-    """scikit-learn's train_test_split, stratified: the same rows in the same order give the same sides."""
+    """scikit-learn's train_test_split, stratified; deterministic for the same rows in the same order."""
     from sklearn.model_selection import train_test_split
 
     rows = np.arange(labels.size)
     try:
         _, out = train_test_split(rows, test_size=share, stratify=labels, random_state=seed)
     except ValueError as error:
-        raise TrainingSetError(
-            f"{labels.size} rows cannot be divided with both labels on both sides: {error}"
-        ) from None
+        raise TrainingSetError(f"{labels.size} rows cannot be split with both labels on both sides: {error}") from None
     return np.isin(rows, out)

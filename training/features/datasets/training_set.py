@@ -1,4 +1,4 @@
-"""TrainingSet: the rows that a model learns from and is measured on, and what they are as of."""
+"""TrainingSet: the rows for training and evaluation, with their moments, contract and digests."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,7 +15,7 @@ from training.features.datasets.rows_digest import TYPES
 from training.features.datasets.split import held_out
 
 FRAME_TYPES = {"Bool": "boolean", "Int64": "Int64", "Float64": "float64", "String": "object"}
-"""Feast's types as columns of a TrainingSet's frame: each can hold a missing value without changing its type."""
+"""The pandas type of a TrainingSet's column for each Feast type; all hold missing values."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class TrainingSet:
     """One row per entity, sorted by entity: entity key, features in the contract's order, label (bool).
 
     `as_of` is the moment that features and labels describe, `known_at` the moment up to which rows were known.
-    `rows_digest` is a SHA-256 over every cell, `fingerprint` one over that and over all that defined the rows; both are
-    those of the whole set, also on a part of it. `definition` is the SQL of the rows, empty where they come from no
-    database. `derived` are the columns that the use case computes from the features.
+    `rows_digest` is a SHA-256 over every cell, `fingerprint` one over that and the definition of the rows; a part of a
+    set keeps those of the whole. `definition` is the SQL of the rows, empty if they come from no database. `derived`
+    are the columns that the use case computes from the features.
     """
 
     frame: pd.DataFrame
@@ -55,12 +55,12 @@ class TrainingSet:
 
     def complete(self) -> "TrainingSet":
         """Only the rows that the service would score: no feature missing or infinite."""
-        given = model_frame(self.frame, self.contract)
-        good = given.notna() & ~given.isin([np.inf, -np.inf])
-        return self._rows(good.all(axis="columns").to_numpy())
+        features = model_frame(self.frame, self.contract)
+        finite = features.notna() & ~features.isin([np.inf, -np.inf])
+        return self._rows(finite.all(axis="columns").to_numpy())
 
     def split(self, split: Split) -> "tuple[TrainingSet, TrainingSet]":
-        """The training side and the held-out side."""
+        """The training rows and the held-out rows."""
         out = held_out(self.entities, self.labels, split)
         return self._rows(~out), self._rows(out)
 
@@ -74,23 +74,23 @@ def column_types(contract: FeatureContract, label: str) -> dict[str, str]:
     return {contract.entity: "String", **features, label: "Bool"}
 
 
-def canonical(rows: pd.DataFrame, contract: FeatureContract, label: str) -> pd.DataFrame:
-    """One order of rows and columns, one type for each column, whatever a library or driver made of them."""
+def canonical_frame(rows: pd.DataFrame, contract: FeatureContract, label: str) -> pd.DataFrame:
+    """Rows sorted by entity, columns in the contract's order with the types of FRAME_TYPES."""
     types = {feature.name: FRAME_TYPES[feature.dtype] for feature in contract.features}
     frame = rows[[contract.entity, *types, label]].astype({contract.entity: "object", **types, label: "bool"})
-    if frame[contract.entity].is_monotonic_increasing:  # as PostgreSQL gives them: sorting again takes seconds
+    if frame[contract.entity].is_monotonic_increasing:  # PostgreSQL has sorted them; again takes seconds
         return frame.reset_index(drop=True)
     return frame.sort_values(contract.entity, kind="stable", ignore_index=True)
 
 
 def frame_of(rows: arrow.Table, contract: FeatureContract, label: str) -> pd.DataFrame:
-    """Typed rows as a frame. A Float64's null and its NaN are the same there: a missing value."""
-    kept = {arrow.bool_(): pd.BooleanDtype(), arrow.int64(): pd.Int64Dtype()}
-    return canonical(rows.to_pandas(types_mapper=kept.get), contract, label)
+    """Typed rows as a canonical frame, in which both a Float64's null and its NaN are missing values."""
+    types = {arrow.bool_(): pd.BooleanDtype(), arrow.int64(): pd.Int64Dtype()}
+    return canonical_frame(rows.to_pandas(types_mapper=types.get), contract, label)
 
 
 def table_of(frame: pd.DataFrame, contract: FeatureContract, label: str) -> arrow.Table:
-    """A canonical frame as typed rows; every missing value is null."""
+    """A canonical frame as typed rows, every missing value null."""
     types = column_types(contract, label)
     schema = arrow.schema({name: TYPES[feast_type] for name, feast_type in types.items()})
     return arrow.Table.from_pandas(frame, schema, preserve_index=False)

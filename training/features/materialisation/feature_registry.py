@@ -1,4 +1,4 @@
-"""feature_repo/ -> Feast's registry: what is defined, checked, applied, and what is not applied yet."""
+"""feature_repo/ -> Feast's registry: definitions are checked, applied, and compared with what is registered."""
 
 import contextlib
 import sys
@@ -15,56 +15,57 @@ if TYPE_CHECKING:
 
 
 def apply_features(settings: Settings) -> None:
-    """Registers what feature_repo/ defines, as `feast apply` does; objects that are no longer defined are removed.
+    """Registers the definitions of feature_repo/ and removes all others, as `feast apply` does.
 
     Raises ConfigurationError as `check_features` does.
     """
     from feast.repo_operations import extract_objects_for_apply_delete
 
-    with feature_store(settings) as store, defined_features() as found:
-        apply, delete, _, _ = extract_objects_for_apply_delete(store.project, store.registry, found)
+    with feature_store(settings) as store, defined_features() as defined:
+        apply, delete, _, _ = extract_objects_for_apply_delete(store.project, store.registry, defined)
         store.apply(apply, objects_to_delete=delete, partial=False)
 
 
 def check_features() -> None:
-    """Raises ConfigurationError where feature_repo/ defines a view or a service that cannot be used here."""
+    """Raises ConfigurationError if feature_repo/ defines a view or a service that AsOf does not support."""
     with defined_features():
         pass
 
 
 @contextlib.contextmanager
 def defined_features() -> "Iterator[RepoContents]":
-    """What feature_repo/ defines, checked; in its folder and silently for the time of a block."""
+    """The checked definitions of feature_repo/. During the block the working directory is that folder."""
     from feast.repo_operations import parse_repo
 
     with contextlib.chdir(REPOSITORY), _importable(str(REPOSITORY)), quiet():
-        found = parse_repo(REPOSITORY)
-        require_readable(found.feature_views)
-        views = [*found.feature_views, *found.on_demand_feature_views, *found.stream_feature_views]
-        for service in found.feature_services:
+        defined = parse_repo(REPOSITORY)
+        require_readable(defined.feature_views)
+        views = [*defined.feature_views, *defined.on_demand_feature_views, *defined.stream_feature_views]
+        for service in defined.feature_services:
             require_takeable(service, {view.name: view for view in views})
-        yield found
+        yield defined
 
 
 def unapplied_features(settings: Settings) -> list[str]:
-    """The views and services that `apply_features` would change in the registry, by name; nothing is changed here.
+    """The names of the views and services that `apply_features` would change; nothing is changed here.
 
-    Feast's own difference (`feast plan`) is never empty: it compares what only applying fills in.
+    `feast plan` is no replacement: its difference is never empty, since it compares what only applying fills in.
     """
-    with feature_store(settings) as store, defined_features() as found:
-        wanted = _told([*found.feature_views, *found.feature_services])
-        known = _told([*store.list_feature_views(), *store.list_feature_services()])
+    with feature_store(settings) as store, defined_features() as defined:
+        wanted = _definitions([*defined.feature_views, *defined.feature_services])
+        known = _definitions([*store.list_feature_views(), *store.list_feature_services()])
     return sorted(name for name in wanted.keys() | known.keys() if wanted.get(name) != known.get(name))
 
 
-def _features(view: "FeatureView") -> list[list[str]]:
+def feature_types(view: "FeatureView") -> list[list[str]]:
+    """Name and Feast type of each feature."""
     return [[field.name, str(field.dtype)] for field in view.features]
 
 
-def _told(objects: "Iterable[FeatureView | FeatureService]") -> dict[str, Any]:
-    """What our code reads of each view and service."""
+def _definitions(objects: "Iterable[FeatureView | FeatureService]") -> dict[str, Any]:
+    """What AsOf uses of each view and service."""
     return {
-        each.name: (_features(each), each.entities, _source(each.batch_source), each.ttl, dict(each.tags))
+        each.name: (feature_types(each), each.entities, _source(each.batch_source), each.ttl, dict(each.tags))
         if hasattr(each, "batch_source")
         else [(part.name, [str(field) for field in part.features]) for part in each.feature_view_projections]
         for each in objects

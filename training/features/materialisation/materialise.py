@@ -1,4 +1,4 @@
-"""Snapshot -> online store: each entity's newest row as of a moment, and only where something new was loaded."""
+"""Snapshot -> online store: each entity's newest row as of a moment, for views with new rows."""
 
 import hashlib
 import json
@@ -15,21 +15,20 @@ from asof.errors import ConfigurationError
 from asof.features.feature_definition import definition_of
 from asof.features.feature_store import feature_store, quiet
 from asof.settings import Settings
-from training.features.materialisation.feature_registry import _features
-from training.features.materialisation.watermarks import WHOLE, Brought, make_state
+from training.features.materialisation.feature_registry import feature_types
+from training.features.materialisation.watermarks import NO_WATERMARK, Watermarks, create_watermark_tables
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
-
 
 BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Refresh:
-    """One view's part: the oldest moment read again (None: nothing was new), entities written, and seconds.
+    """One view: the oldest moment read (None: nothing was new), the entities written, and the seconds it took.
 
-    Views that are read from the same moment are read by one call, side by side: the seconds are those of the call.
+    Views that are read from the same moment share one call and its seconds.
     """
 
     view: str
@@ -40,7 +39,7 @@ class Refresh:
 
 @dataclass(frozen=True)
 class Materialisation:
-    """The online store after the stage: what it shows is as of `as_of`."""
+    """The state of the online store: the values are as of `as_of`."""
 
     as_of: datetime
     refreshes: tuple[Refresh, ...]
@@ -53,19 +52,18 @@ def materialise(
     whole: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Materialisation:
-    """Brings every feature view of the online store to the newest snapshot as of a moment (default: now).
+    """Materialises the newest snapshot as of a moment (default: now) of every feature view into the online store.
 
-    A view is read again from the oldest moment for which rows were loaded since its last time, so that late rows and
-    corrections arrive too, and not at all where nothing was loaded. It is read whole the first time, when its
-    definition has changed, when the moment lies before the last one, when it was to be read whole and that did not end,
-    or with `whole`: what others have written into the online store of a later moment, or of the same, gives way then.
-    Rows of a later moment go where the store showed one: of an entity of which nothing was known, none is left.
-    Where a view fails, others that were read beside it are kept and noted; the error has a note that names it.
-    Raises ConfigurationError where a view has to be written again, and nothing was loaded under its source's name.
+    A view is read from the oldest moment with rows loaded since its last materialisation, so late rows and corrections
+    arrive too; it is skipped if there are none. It is read whole the first time, if its definition has changed, if the
+    moment is before the last one, if reading it whole was interrupted, or with `whole`. Then the rows replace whatever
+    others wrote for the same or a later moment, and rows of a later moment are removed.
+    If a view fails, the others are kept and recorded; the error has a note that names the view.
+    Raises ConfigurationError if a view has to be rewritten and nothing was loaded under its source's name.
     """
     moment = as_of or settings.now()
     with feature_store(settings) as store, psycopg.connect(settings.conninfo(), autocommit=True) as connection:
-        make_state(connection)
+        create_watermark_tables(connection)
         stage = _Stage(store, connection, moment, whole)
         dues = [stage.due(view) for view in sorted(store.list_feature_views(), key=lambda view: view.name)]
         done = {due.name: Refresh(due.name, None, 0, 0.0) for due in dues if due.since is None}
@@ -78,10 +76,10 @@ def materialise(
 
 @dataclass(frozen=True)
 class _Due:
-    """What is to be read of a view: from when (None: nothing is new), up to which load, and whether all of it.
+    """What is to be read of a view: from `since` (None: nothing is new) up to load `newest`; `whole`: all of it.
 
-    `text` is its definition as a model's contract has it, `definition` a digest of all that decides what is online.
-    `back` says that the store shows a later moment than it is to show.
+    `text` is its definition as in a model's contract, `definition` a digest of all that determines the online values.
+    `back`: the store holds a later moment than the requested one.
     """
 
     view: "FeatureView"
@@ -99,46 +97,48 @@ class _Due:
 
 @dataclass(frozen=True)
 class _Stage:
+    """One materialisation into one online store."""
+
     store: "FeatureStore"
     connection: psycopg.Connection
     moment: datetime
     whole: bool
 
     @property
-    def brought(self) -> Brought:
-        return Brought(self.connection, str(self.store.config.online_store.type))
+    def watermarks(self) -> Watermarks:
+        return Watermarks(self.connection, str(self.store.config.online_store.type))
 
     def due(self, view: "FeatureView") -> _Due:
         text = definition_of(view.to_proto().spec)
-        definition = _digest(self.brought.store, _features(view), text)
-        redefined = self.brought.redefined(view.name, text)
-        last = WHOLE if self.whole or redefined else self.brought.last(view.name, definition, self.moment)
+        definition = _digest(self.watermarks.store, feature_types(view), text)
+        redefined = self.watermarks.redefined(view.name, text)
+        last = NO_WATERMARK if self.whole or redefined else self.watermarks.last(view.name, definition, self.moment)
         source = view.batch_source.name
-        since, newest = self.brought.unseen(source, last, self.moment)
-        shown = self.brought.shown(view.name)
-        back = shown is not None and shown > self.moment
+        since, newest = self.watermarks.new_rows(source, last, self.moment)
+        current = self.watermarks.as_of(view.name)
+        back = current is not None and current > self.moment
         if since is None and (back or self.whole):
-            since = self.moment  # there is nothing to read, and what the store holds must go
+            since = self.moment  # nothing to read, but what the store holds must be removed
         if since is None and redefined:
             raise ConfigurationError(
                 f"{view.name} is defined otherwise than its rows online, and no rows of {source!r} were loaded up to "
-                f"{self.moment.isoformat()} to write it again. Name its source after the table that it reads."
+                f"{self.moment.isoformat()} to rewrite it. Name its source after the table that it reads."
             )
-        return _Due(view, text, definition, since=since, newest=newest, whole=last == WHOLE, back=back)
+        return _Due(view, text, definition, since=since, newest=newest, whole=last == NO_WATERMARK, back=back)
 
     def refresh(self, dues: Sequence[_Due], since: datetime) -> list[Refresh]:
-        """Those that are due from one moment; where one fails, each by itself: Feast does not say which are done."""
+        """Reads views from one moment in one call; if that fails, one by one: Feast does not say which are done."""
         for due in dues:
             if due.whole:
-                self.brought.begin_anew(due.name)
-                self._make_room(due)
-            self.brought.begin(due.name, due.text, due.view.batch_source.name)
+                self.watermarks.begin_whole(due.name)
+                self._clear(due)
+            self.watermarks.begin(due.name, due.text, due.view.batch_source.name)
         try:
             return self._read(dues, since)
         except Exception as error:
             if len(dues) == 1:
                 raise
-            return self._read_apart(dues, since, error)
+            return self._read_singly(dues, since, error)
 
     def _read(self, dues: Sequence[_Due], since: datetime) -> list[Refresh]:
         begun = perf_counter()
@@ -146,11 +146,11 @@ class _Stage:
             self.store.materialize(since, self.moment, feature_views=[due.name for due in dues])
         entities = [self._entities(due.view, since) for due in dues]
         for due, count in zip(dues, entities, strict=True):
-            self.brought.finish(due.name, due.definition, self.moment, load=due.newest, entities=count)
+            self.watermarks.finish(due.name, due.definition, self.moment, load=due.newest, entities=count)
         seconds = perf_counter() - begun
         return [Refresh(due.name, since, count, seconds) for due, count in zip(dues, entities, strict=True)]
 
-    def _read_apart(self, dues: Sequence[_Due], since: datetime, error: Exception) -> list[Refresh]:
+    def _read_singly(self, dues: Sequence[_Due], since: datetime, error: Exception) -> list[Refresh]:
         done, failed = list[Refresh](), list[Exception]()
         for due in dues:
             try:
@@ -161,13 +161,13 @@ class _Stage:
             raise failed[0] from error
         return done
 
-    def _make_room(self, due: _Due) -> None:
-        """Our own store lets no older value replace a newer one: it has to be told that this one is to win.
+    def _clear(self, due: _Due) -> None:
+        """Removes rows that the next write would not replace.
 
-        Any other would keep the later rows of entities that are not written now, so it is emptied of the view. So is
-        each where another definition wrote the rows: an entity of which this one has no row would else keep its values.
+        Our own store keeps the newer of two values, unless it is rewound. Any other would keep later rows of entities
+        that are not written now. After a change of definition all rows are removed from either.
         """
-        redefined = self.brought.redefined(due.name, due.text)
+        redefined = self.watermarks.redefined(due.name, due.text)
         store, config = self.store.provider.online_store, self.store.config
         if rewind := getattr(store, "rewind", None):
             rewind(config, due.view, BEGINNING if redefined else self.moment)
@@ -175,7 +175,7 @@ class _Stage:
             for delete, keep in ([due.view], []), ([], [due.view]):
                 store.update(config, delete, keep, [], [], partial=True)
         if redefined:
-            self.brought.cleared(due.name)
+            self.watermarks.cleared(due.name)
 
     def _entities(self, view: "FeatureView", since: datetime) -> int:
         key = self.store.get_entity(view.entities[0]).join_key
@@ -186,6 +186,6 @@ class _Stage:
         return int(count)
 
 
-def _digest(*told: Any) -> str:
-    """Of what decides a view's values online. Not of Feast's specification: that holds the time of each apply."""
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+def _digest(*parts: Any) -> str:
+    """SHA-256 of what determines a view's online values. Feast's own specification changes with every apply."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

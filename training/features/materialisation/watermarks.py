@@ -1,7 +1,7 @@
-"""What the online store was brought to: each view, to which moment, load and definition; kept in PostgreSQL.
+"""Up to which moment, load and definition each view of the online store was materialised; kept in PostgreSQL.
 
-`online_definitions` holds each definition by which rows of a view that are online may have been written: one, or two
-while a view is written whole by another, and after such a time that did not come to its end.
+`online_definitions` holds the definitions that may have written a view's online rows: one, or two while a view is
+rewritten by another definition, and after that was interrupted.
 """
 
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ import psycopg
 
 from asof.features.definition_records import FILLED, read_records
 from asof.features.feature_definition import digest_of
-from training.data.snapshots.owned_tables import is_there, make_absent
+from training.data.snapshots.owned_tables import create_if_absent, table_exists
 
-STATE = "public.whole_materialisations_begun"
-CREATE_STATE = """
+WATERMARKS = "public.whole_materialisations_begun"
+CREATE_WATERMARKS = """
 CREATE TABLE IF NOT EXISTS materialisations (
     materialisation_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     view text NOT NULL,
@@ -26,9 +26,9 @@ CREATE TABLE IF NOT EXISTS materialisations (
 );
 ALTER TABLE materialisations ADD COLUMN IF NOT EXISTS store text;
 CREATE TABLE IF NOT EXISTS whole_materialisations_begun (view text, store text, PRIMARY KEY (view, store))"""
-"""What each type of online store was brought to; rows of before that column count for any, their definition decides."""
+"""By type of online store; rows from before the column `store` apply to any, and their definition decides."""
 
-MAKE_DEFINITIONS = f"""
+CREATE_DEFINITIONS = f"""
 CREATE TABLE {FILLED} (
     view text NOT NULL,
     store text NOT NULL,
@@ -40,28 +40,29 @@ CREATE TABLE {FILLED} (
     PRIMARY KEY (view, store, digest)
 )"""
 
-Last = tuple[int, datetime]
-WHOLE: Last = (0, datetime.min.replace(tzinfo=UTC))
-"""The newest load and moment of a view of which nothing counts: it is read whole."""
+Watermark = tuple[int, datetime]
+"""The newest load and the moment that the online store holds of a view."""
+NO_WATERMARK: Watermark = (0, datetime.min.replace(tzinfo=UTC))
+"""Of a view that must be read whole."""
 
 
-def make_state(connection: psycopg.Connection) -> None:
-    """Makes the tables in which it stands what the online store was brought to, unless they are there."""
-    make_absent(connection, STATE, CREATE_STATE)
-    make_absent(connection, FILLED, MAKE_DEFINITIONS)
+def create_watermark_tables(connection: psycopg.Connection) -> None:
+    """Creates the tables of watermarks and online definitions unless they exist."""
+    create_if_absent(connection, WATERMARKS, CREATE_WATERMARKS)
+    create_if_absent(connection, FILLED, CREATE_DEFINITIONS)
 
 
-def last_moment(connection: psycopg.Connection) -> datetime | None:
-    """What the online store shows is as of this moment; None where it has never been filled."""
-    if not is_there(connection, "public.materialisations"):
+def materialised_as_of(connection: psycopg.Connection) -> datetime | None:
+    """The moment of the last materialisation; None if there was none."""
+    if not table_exists(connection, "public.materialisations"):
         return None
     row = connection.execute("SELECT as_of FROM materialisations ORDER BY materialisation_id DESC LIMIT 1").fetchone()
     return row[0] if row else None
 
 
-def forget_store(connection: psycopg.Connection, store: str) -> None:
-    """For an online store of that type whose tables go: whoever takes it again fills it whole."""
-    make_state(connection)
+def forget_watermarks(connection: psycopg.Connection, store: str) -> None:
+    """For an online store of that type whose tables are dropped: the next materialisation is whole."""
+    create_watermark_tables(connection)
     connection.execute("DELETE FROM whole_materialisations_begun WHERE store = %s", (store,))
     connection.execute("DELETE FROM online_definitions WHERE store = %s", (store,))
     connection.execute(
@@ -70,33 +71,34 @@ def forget_store(connection: psycopg.Connection, store: str) -> None:
 
 
 @dataclass(frozen=True)
-class Brought:
-    """The same for the views of one online store, `store` being its type."""
+class Watermarks:
+    """The watermarks of the views of one online store, `store` being its type."""
 
     connection: psycopg.Connection
     store: str
 
-    def last(self, view: str, definition: str, moment: datetime) -> Last:
-        """The newest load and moment that the store shows already; WHOLE where the view has to be read anew."""
-        last = self.connection.execute(
-            "SELECT load_id, as_of, definition FROM materialisations WHERE view = %s AND coalesce(store, %s) = %s"
-            " AND view NOT IN (SELECT view FROM whole_materialisations_begun WHERE store = %s)"
-            " ORDER BY materialisation_id DESC LIMIT 1",
-            (view, self.store, self.store, self.store),
-        ).fetchone()
-        return (last[0], last[1]) if last and last[2] == definition and last[1] <= moment else WHOLE
+    def last(self, view: str, definition: str, moment: datetime) -> Watermark:
+        """The view's watermark; NO_WATERMARK if it must be read whole."""
+        begun = "SELECT FROM whole_materialisations_begun WHERE view = %s AND store = %s"
+        interrupted = self.connection.execute(begun, (view, self.store)).fetchone() is not None
+        last = self._newest(view)
+        usable = last and last[2] == definition and last[1] <= moment and not interrupted
+        return last[:2] if last and usable else NO_WATERMARK
 
-    def shown(self, view: str) -> datetime | None:
-        """As of when the store shows the view, whatever its definition; None where it was never filled."""
-        row = self.connection.execute(
-            "SELECT as_of FROM materialisations WHERE view = %s AND coalesce(store, %s) = %s"
+    def as_of(self, view: str) -> datetime | None:
+        """The moment of the view's online rows, whatever their definition; None if it was never materialised."""
+        last = self._newest(view)
+        return last[1] if last else None
+
+    def _newest(self, view: str) -> tuple[int, datetime, str] | None:
+        return self.connection.execute(
+            "SELECT load_id, as_of, definition FROM materialisations WHERE view = %s AND coalesce(store, %s) = %s"
             " ORDER BY materialisation_id DESC LIMIT 1",
             (view, self.store, self.store),
         ).fetchone()
-        return row[0] if row else None
 
-    def unseen(self, table: str, last: Last, moment: datetime) -> tuple[datetime | None, int]:
-        """The oldest moment with rows that came after `last`, and the newest load up to the moment."""
+    def new_rows(self, table: str, last: Watermark, moment: datetime) -> tuple[datetime | None, int]:
+        """The oldest moment with rows newer than `last` (None: none), and the newest load, both up to `moment`."""
         row = self.connection.execute(
             "SELECT min(as_of) FILTER (WHERE load_id > %s OR as_of > %s), coalesce(max(load_id), 0) FROM loads"
             " WHERE as_of <= %s AND coalesce((files -> %s ->> 'new_rows')::bigint, 0) > 0",
@@ -105,7 +107,7 @@ class Brought:
         return row or (None, 0)
 
     def begin(self, view: str, text: str, source: str) -> None:
-        """Rows of the view are about to be written by the definition of that text, of a source as it is registered."""
+        """Records that the definition `text` is about to write rows, and when its source was registered."""
         self.connection.execute(
             "INSERT INTO online_definitions (view, store, digest, definition, source, source_registered) VALUES"
             " (%s, %s, %s, %s, %s,"
@@ -115,25 +117,25 @@ class Brought:
         )
 
     def redefined(self, view: str, text: str) -> bool:
-        """Whether rows that are online may have been written by a definition that is not accepted as the same."""
+        """Whether online rows may have been written by another definition that is not accepted as equivalent."""
         records, own = read_records(self.connection, self.store, [view]), digest_of(text)
         if (view, own) in records.interrupted:
             return True
         others = (digest_of(each) for each in records.filled.get(view, ()))
         return any(other != own and frozenset({own, other}) not in records.accepted for other in others)
 
-    def begin_anew(self, view: str) -> None:
-        """What is told of the view is not true until it is finished: where it never is, the next time is whole, too."""
+    def begin_whole(self, view: str) -> None:
+        """Invalidates the view's watermark until `finish`: if that is never reached, the next time is whole, too."""
         self.connection.execute(
             "INSERT INTO whole_materialisations_begun VALUES (%s, %s) ON CONFLICT DO NOTHING", (view, self.store)
         )
 
     def cleared(self, view: str) -> None:
-        """No row of the view is online any more."""
+        """Records that no row of the view is online."""
         self.connection.execute("DELETE FROM online_definitions WHERE view = %s AND store = %s", (view, self.store))
 
     def finish(self, view: str, definition: str, moment: datetime, *, load: int, entities: int) -> None:
-        """The store shows the view as of the moment, up to the load."""
+        """Records that the store holds the view as of the moment, up to the load."""
         with self.connection.transaction():
             self.connection.execute(
                 "DELETE FROM whole_materialisations_begun WHERE view = %s AND store = %s", (view, self.store)

@@ -1,1 +1,1 @@
-"""The online store beside the snapshots: whether the service sees what a training set would be made of."""
+"""Comparison of the online store with the snapshots, value by value."""

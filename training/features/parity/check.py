@@ -1,7 +1,7 @@
-"""Snapshots and online store -> Parity: whether both hold the same of each user, feature by feature.
+"""Snapshots and online store -> Parity: whether both hold the same values for each user and feature.
 
-The offline side is what a training set would be made of, the online side what the service would see. Both are read in
-chunks of users: memory does not grow with their number.
+The offline side is what a training set would hold, the online side what the service would read. Both are read in chunks
+of users, so memory does not grow with their number.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,29 +17,29 @@ from asof.use_case import UseCase
 from training.data.snapshots.known_at import KnownTables, tables_known_at
 from training.features.parity.offline_side import OfflineView, Users, newest_moment
 from training.features.parity.online_side import OnlineSide
-from training.features.parity.tally import Column, Example, FeatureParity, Tally
+from training.features.parity.tally import Example, FeatureColumn, FeatureParity, Tally
 from training.features.parity.verdicts import Verdict, upper_bound
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
 
-UNREADABLE = ("CREATED", "GENERATED")
+UNREADABLE_STATES = ("CREATED", "GENERATED")
 """Feast's states of a view in which it refuses a lookup."""
 
-CHUNK = 400
-"""Users read at once: with five views few enough for Feast to read all of them in one query, as for the service."""
+USERS_PER_READ = 400
+"""With five views few enough for Feast to read all of them in one query, as for the service."""
 
-ENOUGH = 20_000
-"""Users compared after each materialisation and in the gate: if no user of so many differs, less than 0.015 % do."""
+SAMPLE_USERS = 20_000
+"""Compared after each materialisation and in the gate: if none of them differs, less than 0.015 % of all users do."""
 
 
 @dataclass(frozen=True)
 class Parity:
     """The comparison of `users` users (of `population`) as of `as_of`, as known at `known_at`.
 
-    `differing_users` have at least one value that differs. With a confidence of 95 % no greater share of the population
-    does than `differing_at_most`; where everybody was compared it is the share itself. `misfit` says where what filled
-    the online store was defined otherwise than what is registered, with the next step; empty where nothing was.
+    `differing_users` have at least one value that differs. `differing_at_most` is an upper bound of their share of the
+    population (95 % confidence), or the share itself if all were compared. `misfit` names a view whose online rows
+    were written by a definition other than the registered one, with the next step; empty if there is none.
     """
 
     use_case: str
@@ -55,7 +55,7 @@ class Parity:
 
     @property
     def verdicts(self) -> Mapping[Verdict, int]:
-        """How many values got each verdict, every verdict named."""
+        """The number of values with each verdict, zeros included."""
         return {verdict: sum(each.verdicts[verdict] for each in self.features) for verdict in Verdict}
 
     @property
@@ -65,12 +65,12 @@ class Parity:
 
     @property
     def agrees(self) -> bool:
-        """Whether something was compared, and nothing differs."""
+        """Whether anything was compared, and nothing differs."""
         return self.users > 0 and self.differences == 0 and not self.misfit
 
     @property
     def wrong(self) -> int:
-        """Differences without those past their ttl: how old a row may be, the service judges itself, by its clock."""
+        """Differences other than rows past their ttl, which the service itself refuses or flags by its clock."""
         return self.differences - self.verdicts[Verdict.PAST_TTL]
 
 
@@ -84,12 +84,11 @@ def check_parity(
     sample: int | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Parity:
-    """Compares both as of the newest moment up to `as_of` (default: now) of which there is a snapshot.
+    """Compares both as of the newest snapshot up to `as_of` (default: now), as known at `known_at` (default: now).
 
-    Only rows known at `known_at` (default: now) count. A view's ttl is applied at the moment of that snapshot: what is
-    told does not depend on the day of the check. Compared are the features of `feature_service` (default: those of all
-    estimators of the use case), of all users of that moment or of `sample` of them, drawn by a hash of moment and user.
-    Where there is no snapshot no user is compared.
+    A view's ttl is applied at the moment of that snapshot, so the result does not depend on the day of the check.
+    Compared are the features of `feature_service` (default: those of all estimators of the use case), for all users of
+    that moment or `sample` of them, drawn by a hash of moment and user; no user if there is no snapshot.
     """
     limit, known = as_of or settings.now(), known_at or datetime.now(UTC)
     services = [feature_service] if feature_service else _services(use_case)
@@ -112,14 +111,14 @@ def check_parity(
         differing_users=tally.differing_users,
         differing_at_most=_at_most(tally, whole=drawn is None),
         features=tally.features(),
-        examples=tally.shown(),
+        examples=tally.all_examples(),
         misfit=_misfit(settings, contracts),
     )
 
 
 def _misfit(settings: Settings, contracts: Iterable[FeatureContract]) -> str:
-    found = (definition_records(settings, contract).misfit(contract, contract) for contract in contracts)
-    return next((each for each in found if each), "")
+    misfits = (definition_records(settings, contract).mismatch(contract, contract) for contract in contracts)
+    return next(filter(None, misfits), "")
 
 
 def _at_most(tally: Tally, *, whole: bool) -> float:
@@ -134,24 +133,26 @@ def _services(use_case: UseCase) -> list[str]:
 
 def _chunks(users: Users, drawn: int | None, moment: datetime) -> Iterator[list[str]]:
     if drawn is None:
-        yield from users.pages(CHUNK)
+        yield from users.pages(USERS_PER_READ)
     else:
-        # With the moment in the hash each month draws users of its own, and the same month the same ones again.
+        # The moment in the hash makes each month draw other users, and the same month the same users again.
         chosen = users.draw(drawn, f"asof-parity:{moment.astimezone(UTC).isoformat()}:")
-        yield from (chosen[start : start + CHUNK] for start in range(0, len(chosen), CHUNK))
+        yield from (chosen[start : start + USERS_PER_READ] for start in range(0, len(chosen), USERS_PER_READ))
 
 
 @dataclass(frozen=True)
 class _Sides:
+    """The same features of both sides."""
+
     online: OnlineSide
     views: Sequence[OfflineView]
 
-    def read(self, users: Sequence[str]) -> list[Column]:
+    def read(self, users: Sequence[str]) -> list[FeatureColumn]:
         online = dict(zip(self.online.features, self.online.read(users), strict=True))
         return [
-            Column(feature, held, online[feature], view.oldest)
+            FeatureColumn(feature, offline, online[feature], view.oldest)
             for view in self.views
-            for feature, held in zip(view.features, view.read(users), strict=True)
+            for feature, offline in zip(view.features, view.read(users), strict=True)
         ]
 
 
@@ -168,9 +169,9 @@ def _sides(
 
 
 def _readable(store: "FeatureStore", name: str) -> "FeatureView":
-    """Raises ConfigurationError where Feast would not read the view online."""
+    """Raises ConfigurationError if Feast would not read the view online."""
     view = store.get_feature_view(name)
-    if view.state.name in UNREADABLE:
+    if view.state.name in UNREADABLE_STATES:
         raise ConfigurationError(
             f"Feast does not read {name} online ({view.state.name}): a materialisation of it has failed or was killed. "
             "Run `python -m flows ingest`."
@@ -179,37 +180,35 @@ def _readable(store: "FeatureStore", name: str) -> "FeatureView":
 
 
 def summary(parity: Parity) -> str:
-    """How much was compared, and how much differs; of a sample also how far that reaches."""
+    """How many values were compared and differ; for a sample also the upper bound for the population."""
     values = sum(parity.verdicts.values())
-    told = f"{parity.differences:,} of {values:,} values of {parity.users:,} users differ"
+    text = f"{parity.differences:,} of {values:,} values of {parity.users:,} users differ"
     if past := parity.verdicts[Verdict.PAST_TTL]:
-        told += f", {past:,} of them past their ttl"
+        text += f", {past:,} of them past their ttl"
     if parity.users < parity.population:
-        told += f"; with 95 % confidence no more than {parity.differing_at_most:.3%} of {parity.population:,} users do"
-    return f"{told}, as of {_told(parity.as_of)} as known at {_told(parity.known_at)}"
+        text += f"; with 95 % confidence no more than {parity.differing_at_most:.3%} of {parity.population:,} users do"
+    return f"{text}, as of {_minute(parity.as_of)} as known at {_minute(parity.known_at)}"
 
 
 def next_step(parity: Parity) -> str:
-    """What to do where something differs; an empty sentence where nothing does."""
+    """What to do if something differs; empty if nothing does."""
     if not parity.users:
-        return (
-            f"There is no snapshot up to {_told(parity.as_of)}, so nothing was compared: run `python -m flows ingest`."
-        )
+        return f"There is no snapshot up to {_minute(parity.as_of)} to compare with: run `python -m flows ingest`."
     if parity.misfit:
         return f"{parity.misfit[:1].upper()}{parity.misfit[1:]}"
     if parity.wrong:
         return (
-            "Run `python -m flows ingest`: it writes online what was loaded or defined since its last time. What "
-            "differs after that was written by somebody else, or was lost: `python -m flows ingest --whole` writes "
-            "every view anew. A store that is to show another moment is compared with --as-of."
+            "Run `python -m flows ingest`, which writes what was loaded or defined since the last materialisation. If "
+            "values still differ, others wrote or deleted them: `python -m flows ingest --whole` rewrites every view. "
+            "To compare a store that holds another moment, use --as-of."
         )
     if parity.differences:
         return (
-            "The newest rows of these users are older than their view's ttl, and still read as present: deliver newer "
-            "ones. Until then the service refuses or flags them, as the view's tag `staleness` says."
+            "The newest rows of these users are older than their view's ttl: deliver newer ones. Until then the "
+            "service refuses or flags them, as set by the view's tag `staleness`."
         )
     return ""
 
 
-def _told(moment: datetime) -> str:
+def _minute(moment: datetime) -> str:
     return moment.isoformat(timespec="minutes")

@@ -1,9 +1,9 @@
-"""Parity -> a row of the table `parity_checks`: every comparison as a metric over time, for whoever draws or alarms."""
+"""Parity -> a row of the table `parity_checks`, for plots and alerts over time."""
 
 import psycopg
 
 from asof.settings import Settings
-from training.data.snapshots.owned_tables import make_absent
+from training.data.snapshots.owned_tables import create_if_absent
 from training.features.parity.check import Parity
 from training.features.parity.verdicts import Verdict
 
@@ -24,23 +24,14 @@ CREATE TABLE public.parity_checks (
 INSERT = """
 INSERT INTO public.parity_checks (use_case, as_of, known_at, population, users, differing_users, differing_at_most,
     values_wrong, values_past_ttl)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"""
+VALUES (%(use_case)s, %(as_of)s, %(known_at)s, %(population)s, %(users)s, %(differing_users)s, %(differing_at_most)s,
+    %(wrong)s, %(past_ttl)s)"""
 
 
-def keep(settings: Settings, parity: Parity) -> Parity:
-    """Appends the comparison, and gives it."""
-    row = (
-        parity.use_case,
-        parity.as_of,
-        parity.known_at,
-        parity.population,
-        parity.users,
-        parity.differing_users,
-        parity.differing_at_most,
-        parity.wrong,
-        parity.verdicts[Verdict.PAST_TTL],
-    )
+def record_parity(settings: Settings, parity: Parity) -> Parity:
+    """Appends the comparison to the table and returns it."""
+    row = vars(parity) | {"wrong": parity.wrong, "past_ttl": parity.verdicts[Verdict.PAST_TTL]}
     with psycopg.connect(settings.conninfo()) as connection:
-        make_absent(connection, TABLE, CREATE)
+        create_if_absent(connection, TABLE, CREATE)
         connection.execute(INSERT, row)
     return parity

@@ -1,4 +1,4 @@
-"""Both sides' values, one chunk of users after another -> counts of verdicts, and a few examples of each difference."""
+"""Both sides' values, chunk by chunk -> counts of verdicts, and a few examples of each kind of difference."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,24 +7,23 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from asof.features.feature_contract import Feature
-from training.features.parity.verdicts import Held, Verdict, judge
+from training.features.parity.verdicts import StoredValue, Verdict, judge
 
-EXAMPLES = 3
-"""Rows shown of each kind of difference."""
+EXAMPLES_PER_VERDICT = 3
 
 
-class Column(NamedTuple):
-    """One feature of a chunk of users: what each side holds of each, and the moment before which a row is too old."""
+class FeatureColumn(NamedTuple):
+    """One feature of a chunk of users on both sides, and the moment before which a row is past its ttl."""
 
     feature: Feature
-    offline: Sequence[Held]
-    online: Sequence[Held]
+    offline: Sequence[StoredValue]
+    online: Sequence[StoredValue]
     oldest: datetime | None
 
 
 @dataclass(frozen=True)
 class FeatureParity:
-    """One feature: how many users' values got each verdict, every verdict named."""
+    """The number of values of one feature with each verdict, zeros included."""
 
     view: str
     feature: str
@@ -34,7 +33,7 @@ class FeatureParity:
 
 @dataclass(frozen=True)
 class Example:
-    """One difference, with what both sides hold; a side without a row has no `as_of`, a null no type."""
+    """One difference, with the values of both sides; a side without a row has no `as_of`, a null no type."""
 
     verdict: Verdict
     entity: str
@@ -50,54 +49,53 @@ class Example:
 
 @dataclass
 class Tally:
-    """What has been counted so far: users, those with a difference, verdicts by feature, examples by verdict."""
+    """Running counts: users, those with a difference, verdicts by feature; and examples by verdict."""
 
     users: int = 0
     differing_users: int = 0
     verdicts: dict[Feature, Counter[Verdict]] = field(default_factory=dict)
     examples: dict[Verdict, list[Example]] = field(default_factory=dict)
 
-    def add(self, users: Sequence[str], columns: Sequence[Column]) -> None:
-        """Counts one chunk."""
+    def add(self, users: Sequence[str], columns: Sequence[FeatureColumn]) -> None:
+        """Adds one chunk."""
         differing: set[int] = set()
         for column in columns:
             sides = zip(column.offline, column.online, strict=True)
             verdicts = [judge(offline, online, column.oldest) for offline, online in sides]
             self.verdicts.setdefault(column.feature, Counter()).update(verdicts)
-            found = [row for row, verdict in enumerate(verdicts) if verdict is not Verdict.EQUAL]
-            differing.update(found)
-            for row in found:
-                self._show(users[row], verdicts[row], column, row)
+            for row, verdict in enumerate(verdicts):
+                if verdict is not Verdict.EQUAL:
+                    differing.add(row)
+                    self._add_example(users[row], verdict, column, row)
         self.users += len(users)
         self.differing_users += len(differing)
 
     def features(self) -> tuple[FeatureParity, ...]:
-        """In the order in which they came."""
+        """The counts by feature, in the order of the columns."""
         return tuple(
             FeatureParity(feature.view, feature.name, feature.dtype, {each: counted[each] for each in Verdict})
             for feature, counted in self.verdicts.items()
         )
 
-    def shown(self) -> tuple[Example, ...]:
-        """The examples, those of a kind together."""
+    def all_examples(self) -> tuple[Example, ...]:
+        """The examples, ordered by verdict."""
         return tuple(example for verdict in Verdict for example in self.examples.get(verdict, []))
 
-    def _show(self, user: str, verdict: Verdict, column: Column, row: int) -> None:
-        shown = self.examples.setdefault(verdict, [])
-        if len(shown) < EXAMPLES:
-            shown.append(_example(user, verdict, column.feature, column.offline[row], column.online[row]))
-
-
-def _example(user: str, verdict: Verdict, feature: Feature, offline: Held, online: Held) -> Example:
-    return Example(
-        verdict=verdict,
-        entity=user,
-        view=feature.view,
-        feature=feature.name,
-        offline=offline.value,
-        online=online.value,
-        offline_type=offline.dtype,
-        online_type=online.dtype,
-        offline_as_of=offline.as_of and offline.as_of.astimezone(UTC),
-        online_as_of=online.as_of,
-    )
+    def _add_example(self, user: str, verdict: Verdict, column: FeatureColumn, row: int) -> None:
+        examples = self.examples.setdefault(verdict, [])
+        if len(examples) == EXAMPLES_PER_VERDICT:
+            return
+        offline, online = column.offline[row], column.online[row]
+        example = Example(
+            verdict=verdict,
+            entity=user,
+            view=column.feature.view,
+            feature=column.feature.name,
+            offline=offline.value,
+            online=online.value,
+            offline_type=offline.dtype,
+            online_type=online.dtype,
+            offline_as_of=offline.as_of and offline.as_of.astimezone(UTC),
+            online_as_of=online.as_of,
+        )
+        examples.append(example)

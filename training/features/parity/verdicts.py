@@ -1,7 +1,4 @@
-"""What the offline and the online side hold of one feature of one user -> a verdict; and how far a sample reaches.
-
-Pure: no store, no clock.
-"""
+"""The offline and the online value of one feature of one user -> a verdict; and the upper bound from a sample."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -23,23 +20,20 @@ class Verdict(StrEnum):
     NEWER_ONLINE = "newer online"
 
 
-class Held(NamedTuple):
-    """What one side holds: the moment that its row describes, the value (None: a null), the value's Feast type.
-
-    `as_of` is None where there is no row.
-    """
+class StoredValue(NamedTuple):
+    """What one side holds: the row's moment (None: there is no row), the value (None: a null), and its Feast type."""
 
     as_of: datetime | None = None
     value: Any = None
     dtype: str | None = None
 
 
-def judge(offline: Held, online: Held, oldest: datetime | None) -> Verdict:
+def judge(offline: StoredValue, online: StoredValue, oldest: datetime | None) -> Verdict:
     """The verdict on one value.
 
-    `offline` is the newest row, and no row at all where it is from before `oldest`, as in Feast's point-in-time join
-    (None: any age). Feast's online store knows no age: a row from before `oldest` that it still holds is PAST_TTL. A
-    null and no row are two things; a null beside a value is a value on one side only.
+    An `offline` row from before `oldest` (None: any age) is as none, as in Feast's point-in-time join. Feast's online
+    store ignores the ttl: a row from before `oldest` that it holds is PAST_TTL. A null differs from a value, and from
+    a missing row.
     """
     if offline.as_of is None or _expired(offline.as_of, oldest):
         return _without_offline(online.as_of, oldest)
@@ -71,11 +65,11 @@ def _expired(moment: datetime, oldest: datetime | None) -> bool:
 
 
 def upper_bound(differing: int, users: int) -> float:
-    """With a confidence of 95 %, no greater share of all users differs, where `differing` of `users` drawn ones do.
+    """Upper bound, with 95 % confidence, of the share of all users that differ if `differing` of `users` drawn ones do.
 
-    The one-sided exact bound of Clopper and Pearson (Biometrika 26, 1934); where none differs it is close to 3 / users,
-    the rule of three (Hanley and Lippman-Hand, JAMA 249, 1983). Users are drawn and not values, for the values of one
-    user differ together. Drawn without replacement the true bound is a little smaller.
+    The one-sided exact bound of Clopper and Pearson (Biometrika 26, 1934); if none differs it is close to 3 / users
+    (Hanley and Lippman-Hand, JAMA 249, 1983). Users are drawn, not values, because a user's values differ together.
+    Drawing without replacement makes the true bound a little smaller.
     """
     from scipy.stats import beta
 

@@ -1,11 +1,9 @@
 """TrainedModel -> Evaluation: metrics, plots and the model card from the held-out rows."""
 
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +29,7 @@ from training.models.evaluation.seal import golden_rows, seal
 from training.models.fitting.fit import FittedModel, positive_probabilities
 from training.models.fitting.train import TrainedModel
 from training.one_thread import one_thread
+from training.tracking.artifacts import logged_to_run
 from training.tracking.client import open_tracking
 
 if TYPE_CHECKING:
@@ -170,7 +169,6 @@ def _log(
     now = int(time.time() * 1000)
     client.log_batch(run_id, metrics=[Metric(name, value, now, 0) for name, value in metrics.items()])
     client.log_text(run_id, card, "model_card.html")
-    with tempfile.TemporaryDirectory() as folder:
+    with logged_to_run(client, run_id, "plots") as folder:
         for name, picture in pictures.items():
-            (Path(folder) / f"{name}.png").write_bytes(picture)
-        client.log_artifacts(run_id, folder, "plots")
+            (folder / f"{name}.png").write_bytes(picture)

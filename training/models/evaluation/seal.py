@@ -1,8 +1,5 @@
 """Sealing an evaluated model in MLflow: golden rows beside it, and a signed manifest of all its files."""
 
-import tempfile
-from pathlib import Path
-
 import numpy as np
 
 from asof.settings import Settings
@@ -11,7 +8,7 @@ from asof.trust.signed_manifest import MANIFEST, sign_folder
 from asof.trust.signing_keys import signing_key
 from training.features.datasets.training_set import TrainingSet, table_of
 from training.metrics.classification import Floats
-from training.tracking.artifacts import log_file
+from training.tracking.artifacts import downloaded, log_file
 from training.tracking.client import open_tracking
 
 MAX_GOLDEN_ROWS = 32
@@ -22,13 +19,9 @@ def seal(settings: Settings, model_uri: str, run_id: str, golden: GoldenRows) ->
 
     A second call replaces both.
     """
-    client = open_tracking(settings)
-    import mlflow
-
-    key = signing_key(settings)
+    client, key = open_tracking(settings), signing_key(settings)
     log_file(client, model_uri, GOLDEN_ROWS, golden.to_json())
-    with tempfile.TemporaryDirectory() as folder:
-        kept = Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=folder))
+    with downloaded(settings, model_uri) as kept:
         log_file(client, model_uri, MANIFEST, sign_folder(kept, run_id, key))
 
 

@@ -1,9 +1,5 @@
 """A training set's rows as an artifact of the model's run, training_set.parquet: a rebuild is compared with it."""
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as arrow
@@ -14,6 +10,7 @@ from asof.model_facts import ModelFacts
 from training.features.datasets.rows_digest import rows_digest
 from training.features.datasets.training_set import TrainingSet, column_types, table_of
 from training.models.fitting.run_record import DEFINITION_FILE
+from training.tracking.artifacts import logged_to_run, run_artifact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,15 +21,13 @@ ROWS_FILE = "training_set.parquet"
 def log_rows(client: "MlflowClient", run_id: str, training_set: TrainingSet) -> None:
     """Logs every row, incomplete ones too, in the Arrow types of `training.features.datasets.rows_digest.TYPES`."""
     rows = table_of(training_set.frame, training_set.contract, training_set.label)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / ROWS_FILE
-        parquet.write_table(rows, path, compression="zstd")
-        client.log_artifact(run_id, str(path))
+    with logged_to_run(client, run_id) as folder:
+        parquet.write_table(rows, folder / ROWS_FILE, compression="zstd")
 
 
 def logged_rows(client: "MlflowClient", run_id: str) -> arrow.Table | None:
     """The rows, or None where the run has no such artifact."""
-    with _downloaded(client, run_id, ROWS_FILE) as path:
+    with run_artifact(client, run_id, ROWS_FILE) as path:
         return parquet.read_table(path) if path else None
 
 
@@ -49,15 +44,5 @@ def rows_match(rows: arrow.Table, facts: ModelFacts, label: str) -> bool:
 
 def logged_definition(client: "MlflowClient", run_id: str) -> str | None:
     """The SQL of the training set, or None where the run has no such artifact."""
-    with _downloaded(client, run_id, DEFINITION_FILE) as path:
+    with run_artifact(client, run_id, DEFINITION_FILE) as path:
         return path.read_text(encoding="utf-8") if path else None
-
-
-@contextmanager
-def _downloaded(client: "MlflowClient", run_id: str, name: str) -> Iterator[Path | None]:
-    """A copy of the run's artifact, for a block; None where there is no such artifact."""
-    if name not in {each.path for each in client.list_artifacts(run_id)}:
-        yield None
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(client.download_artifacts(run_id, name, folder))

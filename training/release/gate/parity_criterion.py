@@ -8,9 +8,9 @@ import psycopg
 from asof.features.feature_contract import FeatureContract
 from asof.settings import Settings
 from asof.use_case import UseCase
-from training.data.snapshots.owned_tables import is_there
-from training.features.parity.check import ENOUGH, check_parity, next_step, summary
-from training.features.parity.ledger import keep
+from training.data.snapshots.owned_tables import table_exists
+from training.features.parity.check import SAMPLE_USERS, check_parity, next_step, summary
+from training.features.parity.ledger import record_parity
 from training.features.parity.verdicts import Verdict
 from training.release.gate.criteria import Criterion
 
@@ -43,9 +43,9 @@ def online_store_agrees(settings: Settings, use_case: UseCase, contract: Feature
         as_of=as_of,
         known_at=known_at,
         feature_service=contract.feature_service,
-        sample=ENOUGH,
+        sample=SAMPLE_USERS,
     )
-    keep(settings, parity)
+    record_parity(settings, parity)
     passed = parity.users > 0 and parity.wrong == 0
     figures = {
         "users": parity.users,
@@ -60,7 +60,7 @@ def online_store_agrees(settings: Settings, use_case: UseCase, contract: Feature
 
 def _last_materialisation(settings: Settings, views: Sequence[str]) -> tuple[datetime, datetime] | None:
     with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
-        if not is_there(connection, "public.materialisations"):
+        if not table_exists(connection, "public.materialisations"):
             return None
         row: tuple[datetime, datetime] | None = connection.execute(LAST_MATERIALISATION, (list(views),)).fetchone()
     return row

@@ -11,7 +11,7 @@ from datetime import datetime
 import numpy as np
 
 from asof.errors import ModelError
-from asof.features.feature_store import misfit
+from asof.features.feature_store import mismatch
 from asof.inference.served_model import ServedModel, load_verified
 from asof.settings import Settings
 from asof.trust.golden_rows import GOLDEN_ROWS, GoldenRows
@@ -29,11 +29,11 @@ def contract_fits(settings: Settings, use_case: UseCase, version: ModelVersion) 
     """Whether the feature store, or the request, gives exactly the features of the version's contract."""
     name, contract = "feature contract compatible", version.facts.contract
     if isinstance(use_case.source, FromRequest):
-        mismatch = contract.difference(use_case.source.contract, "a request")
+        difference = contract.difference(use_case.source.contract, "a request")
     else:
-        mismatch = misfit(settings, contract)
-    reason = mismatch or f"{len(contract.features)} features, in the same order"
-    return Criterion(name, not mismatch, {"features": float(len(contract.features))}, reason)
+        difference = mismatch(settings, contract)
+    reason = difference or f"{len(contract.features)} features, in the same order"
+    return Criterion(name, not difference, {"features": float(len(contract.features))}, reason)
 
 
 def data_checked(
@@ -69,9 +69,9 @@ def served_as_evaluated(settings: Settings, use_case: UseCase, version: ModelVer
             golden = GoldenRows.from_json(verified.read(GOLDEN_ROWS))
     except ModelError as error:
         return (Criterion(name, False, {}, str(error)), Criterion(LATENCY, False, {}, "the version does not load"))
-    assert model.proof  # noqa: S101 - load_verified sets it
-    figures = {"rows": float(model.proof.rows), "largest_difference": model.proof.largest_difference}
-    reason = f"{model.proof.rows} golden rows, the largest difference {model.proof.largest_difference:.1e}"
+    assert model.golden_rows  # noqa: S101 - load_verified sets it
+    figures = {"rows": float(model.golden_rows.rows), "largest_difference": model.golden_rows.largest_difference}
+    reason = f"{model.golden_rows.rows} golden rows, the largest difference {model.golden_rows.largest_difference:.1e}"
     return (Criterion(name, True, figures, reason), fast_enough(model, golden, use_case.gate.latency_seconds))
 
 

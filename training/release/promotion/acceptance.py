@@ -16,7 +16,7 @@ from asof.features.feature_definition import changed_lines, digest_of
 from asof.features.feature_store import definition_records, registered_contract
 from asof.settings import Settings
 from asof.use_case import UseCase
-from training.data.snapshots.owned_tables import is_there, make_absent
+from training.data.snapshots.owned_tables import create_if_absent, table_exists
 from training.data.snapshots.provenance import actor
 from training.release.registry.versions import require_production
 
@@ -69,7 +69,7 @@ def accept_definition(settings: Settings, use_case: UseCase, view: str, *, reaso
     others = _changed_definitions(settings, contract, view)
     own = contract.definitions[view]
     with psycopg.connect(settings.conninfo()) as connection:
-        make_absent(connection, ACCEPTED, CREATE)
+        create_if_absent(connection, ACCEPTED, CREATE)
         for other in others:
             pair = (view, digest_of(own), digest_of(other), changed_lines(own, other))
             connection.execute(INSERT.encode(), (*pair, version.name, version.version, reason, actor(settings)))
@@ -80,7 +80,7 @@ def accept_definition(settings: Settings, use_case: UseCase, view: str, *, reaso
 def acceptances(settings: Settings) -> list[Acceptance]:
     """All accepted pairs, the newest first."""
     with psycopg.connect(settings.conninfo()) as connection:
-        if not is_there(connection, ACCEPTED):
+        if not table_exists(connection, ACCEPTED):
             return []
         with connection.cursor(row_factory=class_row(Acceptance)) as cursor:
             return cursor.execute(f"SELECT * FROM {ACCEPTED} ORDER BY accepted_at DESC".encode()).fetchall()  # noqa: S608

@@ -17,7 +17,7 @@ from psycopg.rows import TupleRow, class_row
 from psycopg.types.json import Json
 
 from asof.settings import Settings
-from training.data.snapshots.owned_tables import is_there, make_absent
+from training.data.snapshots.owned_tables import create_if_absent, table_exists
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -104,7 +104,7 @@ INSERT = f"INSERT INTO public.promotions ({COLUMNS}) VALUES ({', '.join(['%s'] *
 
 def read_history(connection: Connection, model: str) -> list[Entry]:
     """The model's entries, oldest first; none where there is no table yet."""
-    if not is_there(connection, TABLE):
+    if not table_exists(connection, TABLE):
         return []
     with connection.cursor(row_factory=class_row(Entry)) as cursor:
         return cursor.execute(READ, (model,)).fetchall()
@@ -135,7 +135,7 @@ def reading(settings: Settings) -> Iterator[Connection]:
 def writing(settings: Settings) -> Iterator[Connection]:
     """An autocommit connection; creates the table if it does not exist."""
     with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
-        make_absent(connection, TABLE, CREATE)
+        create_if_absent(connection, TABLE, CREATE)
         yield connection
 
 

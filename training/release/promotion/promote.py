@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Any
 
 from asof.errors import ModelError
-from asof.features.feature_store import misfit
+from asof.features.feature_store import mismatch
 from asof.settings import Settings
 from asof.trust.signing_keys import trusted_keys
 from asof.use_case import FromStore, UseCase
@@ -95,9 +95,9 @@ def rollback(settings: Settings, use_case: UseCase, *, to: str | None = None, re
 def _require_fit(settings: Settings, use_case: UseCase, version: ModelVersion) -> None:
     """Raises ModelError, naming the features that differ, where the version could no longer predict."""
     use_case.check_model(version.facts)
-    if isinstance(use_case.source, FromStore) and (mismatch := misfit(settings, version.facts.contract)):
+    if isinstance(use_case.source, FromStore) and (difference := mismatch(settings, version.facts.contract)):
         raise ModelError(
-            f"{version.name} version {version.version} could not answer any more: {mismatch} "
+            f"{version.name} version {version.version} could not answer any more: {difference} "
             "Or choose another version with --to."
         )
 

@@ -1,14 +1,11 @@
 """A registered version -> the trusted key that signed its model; only the manifest is downloaded."""
 
-import tempfile
-from pathlib import Path
-
 from asof.errors import UntrustedModel
 from asof.settings import Settings
 from asof.trust.signed_manifest import MANIFEST, verify_envelope
 from asof.trust.signing_keys import trusted_keys
 from training.release.registry.versions import ModelVersion
-from training.tracking.client import open_tracking
+from training.tracking.artifacts import downloaded
 
 
 def signer_of(settings: Settings, version: ModelVersion) -> str:
@@ -16,18 +13,16 @@ def signer_of(settings: Settings, version: ModelVersion) -> str:
 
     Raises UntrustedModel where there is no manifest, where no trusted key signed it, or where it is of another run.
     """
-    open_tracking(settings)
-    import mlflow
+    from mlflow.exceptions import MlflowException
 
-    uri = f"models:/{version.name}/{version.version}/{MANIFEST}"
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            content = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder)).read_bytes()
-        except (OSError, mlflow.MlflowException) as error:
-            raise UntrustedModel(
-                f"MLflow gives no {MANIFEST} of {version.name} version {version.version} ({type(error).__name__}): "
-                "restore its artifacts, or train and register again."
-            ) from error
+    try:
+        with downloaded(settings, f"models:/{version.name}/{version.version}/{MANIFEST}") as path:
+            content = path.read_bytes()
+    except (OSError, MlflowException) as error:
+        raise UntrustedModel(
+            f"MLflow gives no {MANIFEST} of {version.name} version {version.version} ({type(error).__name__}): "
+            "restore its artifacts, or train and register again."
+        ) from error
     manifest, signer = verify_envelope(content, trusted_keys(settings))
     if manifest.run_id != version.run_id:
         raise UntrustedModel(f"The manifest is of run {manifest.run_id}, not of {version.run_id}: register it again.")

@@ -1,6 +1,5 @@
 """Versions of a registered model, by number or alias: metadata, verified files, and the fitted estimator."""
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from asof.trust.signed_manifest import VerifiedFolder, verify_folder
 from asof.trust.signing_keys import trusted_keys
 from asof.trust.trusted_types import load_trusted
 from asof.use_case import UseCase
+from training.tracking.artifacts import downloaded
 from training.tracking.client import open_tracking
 
 if TYPE_CHECKING:
@@ -95,23 +95,15 @@ def verified_version(settings: Settings, version: ModelVersion) -> Iterator[Veri
 @contextmanager
 def verified_folder(settings: Settings, uri: str) -> Iterator[VerifiedFolder]:
     """A verified copy of a model's files, for a block. Raises UntrustedModel as `verify_folder` does."""
-    open_tracking(settings)
-    import mlflow
-
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
+    with downloaded(settings, uri) as copy:
         yield verify_folder(copy, trusted_keys(settings))
 
 
 @contextmanager
 def model_file(settings: Settings, version: ModelVersion) -> Iterator[Path]:
     """A copy of the version's skops file, for a block. Raises ModelError where it was not saved with skops."""
-    open_tracking(settings)
-    import mlflow
-
     uri = _uri(version.name, version.version)
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
+    with downloaded(settings, uri) as copy:
         yield copy / _skops_file(uri, copy)
 
 

@@ -62,6 +62,8 @@ class FeastReader:
     async def read(self, entities: Sequence[str]) -> list[FoundRow]:
         from feast.infra.provider import get_provider
 
+        if not entities:  # which Feast refuses
+            return []
         provider, self._provider = self._provider or get_provider(self._store.config), None
         try:
             response = await self._ask(provider, entities)

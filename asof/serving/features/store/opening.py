@@ -3,7 +3,7 @@
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asof.errors import FeatureStoreUnavailable
 from asof.features.feature_contract import FeatureContract
@@ -11,17 +11,14 @@ from asof.features.feature_store import configuration
 from asof.inference.policies import Registered, require_same
 from asof.postgres_url import conninfo_of
 from asof.serving.features.store.reader import EntityReader
-from asof.serving.features.store.values import SCALARS
 from asof.settings import Settings
-
-if TYPE_CHECKING:
-    from asof.serving.features.store.stock import StockReader
-    from asof.serving.features.store.wide import WideReader
 
 logger = logging.getLogger("asof.serving")
 
-STOCK, WIDE = "postgres", "online_store.store.WideOnlineStore"
-"""The `type` of Feast's own PostgreSQL online store in feature_store.yaml, and that of ours."""
+WIDE = "online_store.store.WideOnlineStore"
+"""The `type` of our online store in feature_store.yaml."""
+SCALARS = {"Bool", "Float32", "Float64", "Int32", "Int64", "String"}
+"""The Feast types that are read without Feast."""
 
 Opener = Callable[[Settings, FeatureContract], EntityReader]
 """Blocks: opens the store for one contract. Raises FeatureStoreUnavailable or FeatureContractMismatch."""
@@ -58,15 +55,18 @@ def _readable() -> Iterator[None]:
 
 def _open_directly(raw: Mapping[str, Any], contract: FeatureContract) -> EntityReader | None:
     """None where only Feast itself gives these features right."""
-    make = _direct_reader(raw, contract)
-    if make is None or any(feature.dtype not in SCALARS for feature in contract.features):
+    if not _is_direct(raw, contract):
+        return None
+    from asof.serving.features.store.wide import WideReader
+
+    if not WideReader.can_read(contract):
         return None
     registered = _read_registry(raw, contract)
     if registered.beyond:
         logger.info("Features are read through Feast: %s.", registered.beyond)
         return None
     require_same(contract, registered)
-    return make(raw, contract, registered.policies)
+    return WideReader(raw, contract, registered.policies)
 
 
 def _read_registry(raw: Mapping[str, Any], contract: FeatureContract) -> Registered:
@@ -76,19 +76,10 @@ def _read_registry(raw: Mapping[str, Any], contract: FeatureContract) -> Registe
     return read_registry(address, raw["project"], contract.feature_service, store=store)
 
 
-def _direct_reader(raw: Mapping[str, Any], contract: FeatureContract) -> "type[StockReader | WideReader] | None":
-    """What reads this online store without Feast, where its registry is one that we can read as well."""
-    if not _is_sql(raw["registry"]):
-        return None
-    if raw["online_store"]["type"] == STOCK:
-        from asof.serving.features.store.stock import StockReader
-
-        return StockReader
-    if raw["online_store"]["type"] == WIDE:
-        from asof.serving.features.store.wide import WideReader
-
-        return WideReader if WideReader.can_read(contract) else None
-    return None
+def _is_direct(raw: Mapping[str, Any], contract: FeatureContract) -> bool:
+    """Whether our reader can read this registry, this online store, and features of these types."""
+    is_ours = _is_sql(raw["registry"]) and raw["online_store"]["type"] == WIDE
+    return is_ours and all(feature.dtype in SCALARS for feature in contract.features)
 
 
 def _open_feast(settings: Settings, contract: FeatureContract) -> EntityReader:

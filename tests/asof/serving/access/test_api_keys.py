@@ -14,7 +14,7 @@ from asof.errors import ConfigurationError
 from asof.serving.access import api_keys
 from asof.serving.access.api_keys import find, new_key, parse
 from asof.serving.access.key_editing import add_key, list_keys, remove_key
-from asof.serving.access.key_file import LOOK_SECONDS, KeyFile
+from asof.serving.access.key_file import REFRESH_SECONDS, KeyFile
 
 HASH, OTHER = "ab" * 32, "cd" * 32
 
@@ -54,10 +54,10 @@ def test_a_line_is_a_name_scopes_a_hash_and_perhaps_an_end() -> None:
         (f"crm predict, {HASH}", "line 1: scopes"),
         (f"crm predict {HASH[:-1]}", "line 1: a SHA-256"),
         ("crm predict asof_MBg8JK_OEsMVWxI-NnNSd3sbvKGFdx5RNJxI2Bb-RDc", "line 1: a SHA-256"),
-        (f"crm predict {HASH} soon", "line 1: a key ends"),
-        (f"crm predict {HASH} 2027-02-30", "line 1: a key ends"),
-        (f"crm predict {HASH}\ncrm admin {OTHER}", "a name stands there twice"),
-        (f"crm predict {HASH}\nops admin {HASH}", "a SHA-256 stands there twice"),
+        (f"crm predict {HASH} soon", "line 1: a key expires"),
+        (f"crm predict {HASH} 2027-02-30", "line 1: a key expires"),
+        (f"crm predict {HASH}\ncrm admin {OTHER}", "a name occurs twice"),
+        (f"crm predict {HASH}\nops admin {HASH}", "a SHA-256 occurs twice"),
         ("", "empty"),
         ("\n \n", "empty"),
     ],
@@ -84,7 +84,7 @@ def test_a_key_ends_after_a_day_or_at_a_moment(expires: str, ends: datetime) -> 
 @pytest.mark.parametrize("expires", ["2027-01-31 10:00", "2027-01-31#10:00", "2027-01-31\n10:00"])
 def test_an_end_that_is_not_one_word_is_refused_before_it_breaks_the_file(tmp_path: Path, expires: str) -> None:
     add_key(tmp_path / "keys", "crm", ["predict"])
-    with pytest.raises(ConfigurationError, match="a key ends on"):
+    with pytest.raises(ConfigurationError, match="a key expires on"):
         add_key(tmp_path / "keys", "ops", ["admin"], expires)
     assert [key.name for key in list_keys(tmp_path / "keys")] == ["crm"]
 
@@ -207,7 +207,7 @@ def test_a_change_is_noticed_within_a_second_however_it_is_made(tmp_path: Path, 
         other.replace(file)
     os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert names(keys) == ["crm"]
-    clock.now += LOOK_SECONDS
+    clock.now += REFRESH_SECONDS
     assert names(keys) == ["ops"]
 
 
@@ -219,7 +219,7 @@ def test_the_file_is_looked_at_once_a_second_whoever_asks(file: Path, monkeypatc
     keys = KeyFile(file, clock)
     monkeypatch.setattr(key_file, "read", lambda path: looks.append(path) or path.read_bytes())
     for _ in range(100):
-        clock.now += LOOK_SECONDS / 20
+        clock.now += REFRESH_SECONDS / 20
         names(keys)
     assert len(looks) in (4, 5)
 
@@ -239,14 +239,14 @@ def test_a_file_that_breaks_later_changes_nothing_and_is_told_of_once(
         file.write_text("" if harm == "empty" else "crm predict half-a-li")
     with caplog.at_level(logging.WARNING, "asof.serving"):
         for _ in range(5):
-            clock.now += LOOK_SECONDS
+            clock.now += REFRESH_SECONDS
             assert names(keys) == ["crm"]
     assert len(caplog.records) == 1
     assert str(file) in caplog.text
     if harm == "a folder":
         file.rmdir()
     file.write_text("# nobody\n")
-    clock.now += LOOK_SECONDS
+    clock.now += REFRESH_SECONDS
     assert names(keys) == []
 
 

@@ -1,4 +1,4 @@
-"""The entrance, asked as an ASGI server asks it: who is refused reads nothing, takes no place, and leaves a trace."""
+"""Authentication as ASGI: a refused request reads no body, reaches no application, and is logged."""
 
 import asyncio
 import json
@@ -9,21 +9,21 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 from starlette.types import Message, Receive, Scope, Send
 
-from asof.serving.access.authentication import Entrance
+from asof.serving.access.authentication import Authentication
 from asof.serving.access.key_editing import add_key
 from asof.serving.access.key_file import KeyFile
-from asof.serving.access.rate_limits import Rates
+from asof.serving.access.rate_limits import RateLimiter
 from asof.serving.logs.access_log import AccessLog
 
 
-class Door:
-    """An entrance with one key, and what came of asking."""
+class Guarded:
+    """An application behind Authentication, with one key."""
 
-    def __init__(self, folder: Path, *scopes: str, rates: Rates | None = None) -> None:
+    def __init__(self, folder: Path, *scopes: str, rates: RateLimiter | None = None) -> None:
         self.key = add_key(folder / "keys", "crm", scopes or ["predict"])[1]
         self.refused = Counter("refused", "", ["code"], registry=CollectorRegistry())
-        self.let_in: list[Scope] = []
-        self.entrance = Entrance(
+        self.admitted: list[Scope] = []
+        self.authentication = Authentication(
             self._application,
             keys=KeyFile(folder / "keys"),
             rates=rates,
@@ -32,7 +32,7 @@ class Door:
         )
 
     async def _application(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.let_in.append(scope)
+        self.admitted.append(scope)
 
     def ask(self, path: str, *keys: str | None, kind: str = "http") -> list[Message]:
         sent: list[Message] = []
@@ -45,76 +45,76 @@ class Door:
 
         headers = [(b"authorization", f"Bearer {key}".encode()) for key in keys if key]
         scope = {"type": kind, "method": "POST", "path": path, "headers": headers, "client": ("127.0.0.1", 1)}
-        asyncio.run(self.entrance(scope, receive, send))
+        asyncio.run(self.authentication(scope, receive, send))
         return sent
 
     def counted(self, code: str) -> float:
         return self.refused.labels(code)._value.get()
 
 
-def told(sent: list[Message]) -> dict[str, Any]:
+def problem(sent: list[Message]) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(sent[1]["body"])
     assert sent[0]["status"] == document["status"]
     return document
 
 
 def test_who_has_a_key_comes_in_with_its_name(tmp_path: Path) -> None:
-    door = Door(tmp_path)
-    assert door.ask("/predict", door.key) == []
-    assert door.let_in[0]["state"] == {"key": "crm"}
+    guarded = Guarded(tmp_path)
+    assert guarded.ask("/predict", guarded.key) == []
+    assert guarded.admitted[0]["state"] == {"key": "crm"}
 
 
 @pytest.mark.parametrize(
     ("path", "key", "code"), [("/predict", None, "unauthenticated"), ("/predict", "x", "unauthenticated")]
 )
 def test_who_has_none_does_not(tmp_path: Path, path: str, key: str | None, code: str) -> None:
-    door = Door(tmp_path)
-    assert told(door.ask(path, key))["code"] == code
-    assert (door.let_in, door.counted(code)) == ([], 1)
+    guarded = Guarded(tmp_path)
+    assert problem(guarded.ask(path, key))["code"] == code
+    assert (guarded.admitted, guarded.counted(code)) == ([], 1)
 
 
 @pytest.mark.parametrize("path", ["/livez/", "/livez/../model", "//livez", "/LIVEZ", "/readyzx"])
 def test_what_only_looks_like_a_probe_is_none(tmp_path: Path, path: str) -> None:
-    door = Door(tmp_path)
-    assert told(door.ask(path, None))["code"] == "unauthenticated"
-    assert told(door.ask(path, door.key))["code"] == "forbidden"
+    guarded = Guarded(tmp_path)
+    assert problem(guarded.ask(path, None))["code"] == "unauthenticated"
+    assert problem(guarded.ask(path, guarded.key))["code"] == "forbidden"
 
 
 def test_two_headers_are_none_even_with_the_same_key(tmp_path: Path) -> None:
-    door = Door(tmp_path)
-    assert told(door.ask("/predict", door.key, door.key))["code"] == "unauthenticated"
+    guarded = Guarded(tmp_path)
+    assert problem(guarded.ask("/predict", guarded.key, guarded.key))["code"] == "unauthenticated"
 
 
 def test_a_refusal_leaves_a_line_with_the_name_and_never_the_key(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    door = Door(tmp_path)
-    document = told(door.ask("/model", door.key))
+    guarded = Guarded(tmp_path)
+    document = problem(guarded.ask("/model", guarded.key))
     line = json.loads(capsys.readouterr().out)
     assert (document["code"], document["scope"]) == ("forbidden", "admin")
     assert (line["key"], line["status"], line["request_id"]) == ("crm", 403, document["request_id"])
-    assert door.key not in json.dumps([line, document])
+    assert guarded.key not in json.dumps([line, document])
 
 
 def test_a_flood_of_one_key_leaves_no_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    door = Door(tmp_path, rates=Rates(0.5, 2, lambda: 7.0))
-    sent = [door.ask("/predict", door.key) for _ in range(4)]
+    guarded = Guarded(tmp_path, rates=RateLimiter(0.5, 2, lambda: 7.0))
+    sent = [guarded.ask("/predict", guarded.key) for _ in range(4)]
     assert [len(messages) for messages in sent] == [0, 0, 2, 2]
-    assert told(sent[2])["code"] == "too-many-requests"
+    assert problem(sent[2])["code"] == "too-many-requests"
     assert (b"retry-after", b"2") in sent[2][0]["headers"]
-    assert (door.counted("too-many-requests"), capsys.readouterr().out) == (2, "")
+    assert (guarded.counted("too-many-requests"), capsys.readouterr().out) == (2, "")
 
 
 def test_what_a_batch_is_charged_counts_for_the_key(tmp_path: Path) -> None:
-    rates = Rates(1, 10, lambda: 7.0)
-    door = Door(tmp_path, rates=rates)
-    door.ask("/predict/batch", door.key)
-    door.let_in[0]["state"]["charge"](99)
+    rates = RateLimiter(1, 10, lambda: 7.0)
+    guarded = Guarded(tmp_path, rates=rates)
+    guarded.ask("/predict/batch", guarded.key)
+    guarded.admitted[0]["state"]["charge"](99)
     assert rates.take("crm") == 91
 
 
 def test_probes_come_in_without_a_key_and_websockets_never_do(tmp_path: Path) -> None:
-    door = Door(tmp_path)
-    assert door.ask("/livez", None) == []
-    assert door.ask("/predict", door.key, kind="websocket") == [{"type": "websocket.close", "code": 1008}]
-    assert [scope["path"] for scope in door.let_in] == ["/livez"]
+    guarded = Guarded(tmp_path)
+    assert guarded.ask("/livez", None) == []
+    assert guarded.ask("/predict", guarded.key, kind="websocket") == [{"type": "websocket.close", "code": 1008}]
+    assert [scope["path"] for scope in guarded.admitted] == ["/livez"]

@@ -1,4 +1,4 @@
-"""BoundedHead under a real uvicorn: trailers are bounded as heads are, and every refusal of the parser is a problem."""
+"""Header limits under a real uvicorn: trailers are bounded as headers are; each refusal of the parser is a problem."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ import uvicorn
 from prometheus_client import CollectorRegistry, Counter
 from starlette.types import Receive, Scope, Send
 
-from asof.serving.access.header_limits import MOST_HEAD, BoundedHead
+from asof.serving.access.header_limits import MAX_HEAD_BYTES, BoundedHeadProtocol
 from local.ports import any_free_port
 
 CHUNKED = b"POST %s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -42,7 +42,7 @@ async def _echo(receive: Receive, send: Send) -> None:
 def talk(with_server: Talk) -> bytes:
     async def run() -> bytes:
         port = any_free_port("127.0.0.1")
-        config = uvicorn.Config(_application, port=port, http=BoundedHead, lifespan="off", log_level="critical")
+        config = uvicorn.Config(_application, port=port, http=BoundedHeadProtocol, lifespan="off", log_level="critical")
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve())
         while not server.started:
@@ -61,7 +61,7 @@ def talk(with_server: Talk) -> bytes:
 @pytest.fixture(autouse=True)
 def _counted(monkeypatch: pytest.MonkeyPatch) -> None:
     refused = Counter("refused", "", ["code"], registry=CollectorRegistry())
-    monkeypatch.setattr(BoundedHead, "refused", refused, raising=False)
+    monkeypatch.setattr(BoundedHeadProtocol, "refused", refused, raising=False)
 
 
 @pytest.mark.parametrize("path", [b"/read", b"/answered-already"])
@@ -88,7 +88,7 @@ def test_a_trailer_that_is_too_long_gets_a_problem_while_its_body_is_waited_for(
 
 def test_a_short_trailer_and_bodies_in_any_pieces_come_in() -> None:
     """Each packet ends in the middle of a head or of a chunk's length, and is longer than a head may be."""
-    body = b"b" * (2 * MOST_HEAD)
+    body = b"b" * (2 * MAX_HEAD_BYTES)
     whole = b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
     chunk = b"%x\r\n%b\r\n" % (len(body), body)
     requests = [whole] * 3 + [CHUNKED % b"/read" + chunk * 3 + b"0\r\nX-Sum: 1\r\n\r\n"]

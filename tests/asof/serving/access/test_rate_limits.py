@@ -2,7 +2,7 @@
 
 import pytest
 
-from asof.serving.access.rate_limits import CHARGE, Rates, charge
+from asof.serving.access.rate_limits import CHARGE, RateLimiter, charge
 
 
 class Clock:
@@ -14,7 +14,7 @@ class Clock:
         return self.now
 
 
-def taken(rates: Rates, name: str = "crm") -> int:
+def taken(rates: RateLimiter, name: str = "crm") -> int:
     """How many requests come in at this moment."""
     count = 0
     while rates.take(name) == 0:
@@ -24,7 +24,7 @@ def taken(rates: Rates, name: str = "crm") -> int:
 
 def test_a_bucket_is_full_at_first_and_fills_by_its_rate_up_to_its_burst() -> None:
     clock = Clock()
-    rates = Rates(4, 10, clock)
+    rates = RateLimiter(4, 10, clock)
     assert taken(rates) == 10
     clock.now += 1
     assert taken(rates) == 4
@@ -34,7 +34,7 @@ def test_a_bucket_is_full_at_first_and_fills_by_its_rate_up_to_its_burst() -> No
 
 def test_a_refusal_says_how_long_to_wait_and_takes_nothing() -> None:
     clock = Clock()
-    rates = Rates(4, 1, clock)
+    rates = RateLimiter(4, 1, clock)
     assert taken(rates) == 1
     assert rates.take("crm") == pytest.approx(0.25)
     clock.now += 0.2
@@ -44,15 +44,15 @@ def test_a_refusal_says_how_long_to_wait_and_takes_nothing() -> None:
 
 
 def test_one_key_takes_nothing_from_another() -> None:
-    rates = Rates(4, 3, Clock())
+    rates = RateLimiter(4, 3, Clock())
     assert (taken(rates, "crm"), taken(rates, "ops")) == (3, 3)
 
 
 def test_what_a_batch_owes_must_come_in_before_its_key_does() -> None:
     clock = Clock()
-    rates = Rates(10, 20, clock)
+    rates = RateLimiter(10, 20, clock)
     assert rates.take("crm") == 0
-    rates.owe("crm", 99)
+    rates.charge("crm", 99)
     assert rates.take("crm") == pytest.approx(8.1)  # 20 - 100 are left, and 1 is needed
     clock.now += 8.1001
     assert taken(rates) == 1
@@ -60,7 +60,7 @@ def test_what_a_batch_owes_must_come_in_before_its_key_does() -> None:
 
 def test_over_a_long_time_a_key_gets_no_more_than_its_rate() -> None:
     clock = Clock()
-    rates, count = Rates(3, 6, clock), 0
+    rates, count = RateLimiter(3, 6, clock), 0
     for _ in range(1000):
         clock.now += 0.1
         count += taken(rates)
@@ -68,7 +68,7 @@ def test_over_a_long_time_a_key_gets_no_more_than_its_rate() -> None:
 
 
 def test_a_share_below_one_request_still_lets_one_in() -> None:
-    assert taken(Rates(0.1, 0.2, Clock())) == 1
+    assert taken(RateLimiter(0.1, 0.2, Clock())) == 1
 
 
 def test_only_a_request_whose_key_is_charged_is_charged() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from asof.serving.api.fast_lane import FastLane
+from asof.serving.api.predict import FastLane
 
 
 def noting(name: str, taken: list[str]) -> ASGIApp:

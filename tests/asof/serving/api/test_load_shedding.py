@@ -10,8 +10,8 @@ from starlette.datastructures import State
 from starlette.types import Message, Receive, Scope, Send
 
 from asof.errors import Overloaded
-from asof.serving.api.load_shedding import Turnstile
-from asof.serving.http.concurrency_limit import TEXT
+from asof.serving.api.load_shedding import LoadShedding
+from asof.serving.http.concurrency_limit import AT_CAPACITY
 from asof.serving.http.problems import MEDIA_TYPE, Occurrence, describe
 
 REQUEST: Scope = {
@@ -27,7 +27,7 @@ class Worker:
     """What the turnstile asks of a worker, and tells it."""
 
     def __init__(self, *, full: bool) -> None:
-        self.places = SimpleNamespace(full=full)
+        self.concurrency_limit = SimpleNamespace(full=full)
         self.told: list[Any] = []
         self.metrics = SimpleNamespace(shed=SimpleNamespace(inc=lambda: self.told.append("shed")))
         self.answer_log = SimpleNamespace(refused=lambda *words, **facts: self.told.append((words, facts)))
@@ -47,7 +47,7 @@ def asked(scope: Scope, worker: Worker | None) -> list[Message]:
         sent.append(message)
 
     live = SimpleNamespace(live=SimpleNamespace(worker=worker, answering="who")) if worker else SimpleNamespace()
-    turnstile = Turnstile(application, path="/predict", state=State(vars(live)))
+    turnstile = LoadShedding(application, path="/predict", state=State(vars(live)))
     asyncio.run(turnstile(scope, receive, send))
     return sent
 
@@ -55,7 +55,7 @@ def asked(scope: Scope, worker: Worker | None) -> list[Message]:
 def test_a_refusal_is_the_problem_that_the_contract_promises() -> None:
     worker = Worker(full=True)
     start, body = asked(REQUEST, worker)
-    document, headers = describe(Overloaded(TEXT), Occurrence("/predict", "8c5f2a"))
+    document, headers = describe(Overloaded(AT_CAPACITY), Occurrence("/predict", "8c5f2a"))
     told = {name.decode(): value.decode() for name, value in start["headers"]}
     assert start["status"] == 429
     assert json.loads(body["body"]) == document.model_dump(exclude_none=True)

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from asof.errors import InvalidRequest
 from asof.serving.batch.instances import MOST_MARKS, instances
 from asof.serving.batch.limits import MOST
-from asof.serving.http.strict_json import JSON, MOST_MEMBERS
+from asof.serving.http.strict_json import MAX_MEMBERS
 from asof.use_cases import load
 from asof.use_cases.breast_cancer.data import NAMES
 
@@ -22,24 +22,24 @@ def body(*texts: str) -> bytes:
 @pytest.mark.parametrize("text", ["1", "[]", "{}"])
 def test_more_commas_and_brackets_than_instances_have_are_refused_before_they_are_read(text: str) -> None:
     with pytest.raises(HTTPException, match=f"commas and brackets, and {MOST_MARKS} are taken at most") as refused:
-        instances(JSON, body(*[text] * (MOST_MARKS + 1)), CHURN)
+        instances(body(*[text] * (MOST_MARKS + 1)), CHURN)
     assert refused.value.status_code == 413
 
 
 def test_as_many_instances_as_are_taken_may_name_each_measurement() -> None:
     named = json.dumps({"measurements": dict.fromkeys(NAMES, 1.25)})
-    assert all(isinstance(each, CANCER) for each in instances(JSON, body(*[named] * MOST), CANCER))
+    assert all(isinstance(each, CANCER) for each in instances(body(*[named] * MOST), CANCER))
 
 
 def test_an_object_of_more_members_than_any_body_needs_is_refused() -> None:
-    members = ",".join(f'"{number}":1' for number in range(MOST_MEMBERS + 1))
+    members = ",".join(f'"{number}":1' for number in range(MAX_MEMBERS + 1))
     for text in (f"{{{members}}}", f'{{"measurements": {{{members}}}}}'):
-        with pytest.raises(InvalidRequest, match=f"more than {MOST_MEMBERS}"):
-            instances(JSON, body(text), CANCER)
+        with pytest.raises(InvalidRequest, match=f"more than {MAX_MEMBERS}"):
+            instances(body(text), CANCER)
 
 
 def test_a_refusal_keeps_nothing_of_what_led_to_it() -> None:
-    (refused,) = instances(JSON, body('{"a": 1, "b": 2}'), CHURN)
+    (refused,) = instances(body('{"a": 1, "b": 2}'), CHURN)
     assert isinstance(refused, InvalidRequest)
     assert len(refused.extra["errors"]) == 3
     assert (refused.__traceback__, refused.__cause__, refused.__context__) == (None, None, None)

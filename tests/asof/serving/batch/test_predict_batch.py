@@ -1,18 +1,15 @@
 """POST /predict/batch without a server: what is sent, and which thread does what takes long."""
 
 import asyncio
-import io
 import json
 import threading
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from starlette.datastructures import State
 
 from asof.serving.batch import predict_batch
-from asof.serving.batch.answer_forms import form_kind
-from asof.serving.batch.instances import ARROW
+from asof.serving.batch.answer_forms import ARROW, form_kind
 from asof.serving.batch.predict_batch import PredictBatch
 from asof.serving.batch.work import CHUNK
 from asof.serving.http.strict_json import JSON
@@ -49,13 +46,11 @@ def test_a_batch_is_one_document_under_the_requests_id() -> None:
     assert len(told["predictions"]) == 1
 
 
-def test_an_arrow_stream_without_a_column_is_the_callers_fault() -> None:
-    sink, empty = io.BytesIO(), pa.table({"features": [[1.0]] * 3}).select([])
-    with pa.ipc.new_stream(sink, empty.schema) as writer:
-        writer.write(empty)
-    status, body = sent(sink.getvalue(), kind=ARROW)
-    assert status == 422
-    assert json.loads(body)["code"] == "invalid-request"
+def test_an_arrow_body_is_refused_with_the_type_that_is_accepted() -> None:
+    status, body = sent(b"ARROW?", kind=ARROW)
+    document = json.loads(body)
+    assert (status, document["code"]) == (415, "unsupported-media-type")
+    assert document["detail"] == f"Send the body as Content-Type: {JSON}, not {ARROW!r}."
 
 
 @pytest.mark.parametrize("pause", [0.04, 60.0], ids=["a little at a time", "nothing"])

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from asof import bounded_http
-from asof.bounded_http import LongAnswer, PackedAnswer
+from asof.bounded_http import CompressedResponse, OversizedResponse
 from asof.errors import ConfigurationError, RegistryUnavailable, UntrustedModel
 from asof.serving.following import mlflow_registry as registry
 from asof.serving.following.mlflow_registry import InProduction, Registry
@@ -108,12 +108,12 @@ def test_a_plain_answer_is_read_and_nothing_else_is_asked_for(serve: Serve) -> N
 
 @pytest.mark.parametrize("coding", CODINGS)
 def test_a_packed_answer_is_not_unpacked(serve: Serve, coding: str) -> None:
-    with pytest.raises(RegistryUnavailable, match="packed"):
+    with pytest.raises(RegistryUnavailable, match="compressed"):
         asked(serve(packed(coding)), Registry.look)
 
 
 def test_packed_files_of_a_model_are_not_unpacked(serve: Serve, tmp_path: Path) -> None:
-    with pytest.raises(RegistryUnavailable, match="packed"):
+    with pytest.raises(RegistryUnavailable, match="compressed"):
         asked(serve(packed("gzip, gzip")), lambda client: client.fetch(IN_PRODUCTION, tmp_path))
 
 
@@ -161,13 +161,13 @@ def test_what_is_longer_than_an_answer_of_mlflow_is_not_parsed(serve: Serve) -> 
 
 @pytest.mark.parametrize("coding", CODINGS)
 def test_who_asks_once_unpacks_nothing_either(serve: Serve, coding: str) -> None:
-    with pytest.raises(PackedAnswer):
-        bounded_http.ask("GET", serve(packed(coding)).address, seconds=5)
-    assert "packed" in doctor.ask(serve(packed(coding)).address, "/").trouble
+    with pytest.raises(CompressedResponse):
+        bounded_http.request("GET", serve(packed(coding)).address, timeout=5)
+    assert "compressed" in doctor.ask(serve(packed(coding)).address, "/").trouble
 
 
 def test_who_asks_once_reads_so_much_and_no_more(serve: Serve) -> None:
-    with pytest.raises(LongAnswer):
+    with pytest.raises(OversizedResponse):
         bounded_http.ask("GET", serve(then=without_end(head(), b" " * 65536)).address, seconds=5)
 
 

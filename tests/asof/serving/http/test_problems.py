@@ -5,7 +5,7 @@ import pytest
 from asof import errors
 from asof.serving.http.examples import NO_USE_CASE
 from asof.serving.http.openapi import samples
-from asof.serving.http.problems import Occurrence, describe, invalid_request, kind_of_status, problem
+from asof.serving.http.problems import Occurrence, describe, invalid_request, problem, problem_type_of_status
 
 WHERE = Occurrence("/predict", "id-1")
 
@@ -73,4 +73,4 @@ def test_a_flood_of_findings_is_cut() -> None:
 
 @pytest.mark.parametrize(("status", "code"), [(404, "not-found"), (405, "method-not-allowed"), (409, "conflict")])
 def test_a_bare_status_has_a_code(status: int, code: str) -> None:
-    assert problem(kind_of_status(status), "x", WHERE).code == code
+    assert problem(problem_type_of_status(status), "x", WHERE).code == code

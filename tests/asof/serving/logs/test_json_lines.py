@@ -1,15 +1,15 @@
-"""Lines that are written together, and none of them lost."""
+"""JsonLines that are written together, and none of them lost."""
 
 import asyncio
 
-from asof.serving.logs.json_lines import Lines
+from asof.serving.logs.json_lines import JsonLines
 
 
 def test_the_lines_of_one_round_take_one_write() -> None:
     written: list[str] = []
 
     async def answer() -> None:
-        lines = Lines(written.append)
+        lines = JsonLines(written.append)
         for number in range(3):
             lines.add(str(number))
         assert written == []
@@ -23,7 +23,7 @@ def test_the_lines_of_one_round_take_one_write() -> None:
 
 def test_outside_a_loop_each_is_written_at_once() -> None:
     written: list[str] = []
-    lines = Lines(written.append)
+    lines = JsonLines(written.append)
     lines.add("0")
     lines.add("1")
     assert written == ["0", "1"]

@@ -8,8 +8,8 @@ from asof.settings import PROJECT
 
 SAYS = """
 import logging, sys, threading, warnings
-from asof.serving.logs.json_log import write_log
-write_log(sys.argv[1])
+from asof.serving.logs.json_log import configure_logging
+configure_logging(sys.argv[1])
 logging.getLogger("bentoml.serve").setLevel("INFO")
 logging.getLogger("bentoml.serve").info("listening on %s", 3000)
 logging.getLogger("uvicorn.error").error("two\\nlines", extra={"odd": object()})
@@ -56,8 +56,8 @@ def test_records_warnings_bare_text_and_uncaught_errors_are_lines_of_json() -> N
 
 AT_ONCE = """
 import sys, threading
-from asof.serving.logs.json_log import write_log
-write_log("json")
+from asof.serving.logs.json_log import configure_logging
+configure_logging("json")
 def say(number):
     for line in range(200):
         print(f"thread {number} line {line}", file=sys.stderr)

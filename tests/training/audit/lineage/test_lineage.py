@@ -1,4 +1,4 @@
-"""From a version or an answer back to the loads and files: what is told is compared with the files themselves."""
+"""From a version or an answer back to the loads and files: compared with the files themselves."""
 
 import contextlib
 import hashlib
@@ -82,9 +82,9 @@ def one_answer(settings: Settings, request_id: str) -> AnswerChain:
 
 
 def log_answer(
-    path: Path, version: ModelVersion, told: tuple[str, str, datetime], own: Mapping[str, datetime] | None = None
+    path: Path, version: ModelVersion, answer: tuple[str, str, datetime], own: Mapping[str, datetime] | None = None
 ) -> None:
-    request_id, user, as_of = told
+    request_id, user, as_of = answer
     lineage = Lineage(version.name, version.version, version.run_id, "quick:v1-made-up")
     predictor: Any = type("Stub", (), {"use_case": QUICK, "lineage": lineage})
     evidence: dict[str, Any] = {"as_of": dict.fromkeys(version.facts.contract.views, as_of), "flags": []}
@@ -151,7 +151,7 @@ def test_a_training_set_is_traced_to_the_very_loads_that_brought_its_rows(
     assert any(share.as_of < as_of for share in shares) is (as_of == FEBRUARY)
 
 
-def test_a_version_tells_its_code_environment_signature_and_training_set(traced: Traced) -> None:
+def test_a_version_has_its_code_environment_signature_and_training_set(traced: Traced) -> None:
     chain, facts = traced.chain(), traced.version.facts
     assert (chain.name, chain.version, chain.promotions) == ("quick", traced.version.version, ())
     assert (chain.training.run_id, chain.training.git_commit, chain.training.git_dirty) == (
@@ -244,7 +244,7 @@ def _redelivered(month: Path, folder: Path, user: str) -> Path:
 
 @contextlib.contextmanager
 def past_the_loader(settings: Settings, user: str, created_at: datetime) -> Iterator[None]:
-    """A row of January that no load brought, as whoever has the database's password can write it; gone afterwards."""
+    """A row of January that no load brought, written with the database's password; gone afterwards."""
     copy = (
         f"INSERT INTO {USAGE} SELECT %s, as_of, %s, watch_hours_30d, avg_session_mins_7d, unique_devices_30d, 99,"
         f" rebuffer_events_7d FROM {USAGE} WHERE as_of = '2024-01-31Z' ORDER BY user_id LIMIT 1"
@@ -280,7 +280,7 @@ def test_a_row_with_the_times_of_a_load_is_found_by_their_number(traced: Traced)
     assert value.load is not None
     assert value.load.in_table == value.load.new_rows + 1
     assert value.broken in chain.broken
-    assert "somebody wrote past the loader" in value.broken
+    assert "others were not written by the loader" in value.broken
     others = [each for each in chain.values if each.table != USAGE]
     assert {each.broken.split(" holds ")[1] for each in others} == {"no row of that moment: others wrote this value."}
     assert any("and" in sentence and USAGE in sentence for sentence in chain.model.broken)
@@ -310,7 +310,7 @@ def test_values_of_one_view_that_differ_in_age_are_each_traced_to_their_own_row(
     assert "usage_agg_30d_fv as of 2024-03-04 00:00: skips_7d" in shown(chain)
 
 
-def test_the_history_of_promotions_is_told_and_must_name_the_same_training_set(traced: Traced) -> None:
+def test_the_history_of_promotions_is_reported_and_must_name_the_same_training_set(traced: Traced) -> None:
     number, mine = traced.version.version, traced.version.facts.fingerprint
     ours = [Change(Event.PROMOTED, number, None, "better", fingerprint=mine)]
     ours += [Change(Event.PROMOTED, "99", number, "better", fingerprint="theirs")]
@@ -328,14 +328,14 @@ def test_the_history_of_promotions_is_told_and_must_name_the_same_training_set(t
     assert sentence.startswith(f"Entry 4 of the history says that version {number} has the fingerprint other")
 
 
-def test_an_answer_that_contradicts_the_registry_is_told(traced: Traced, tmp_path: Path) -> None:
+def test_an_answer_that_contradicts_the_registry_is_reported(traced: Traced, tmp_path: Path) -> None:
     """A saved answer carries the fingerprint, and no time."""
     user = fetch(traced.settings, f"SELECT min(user_id) FROM {USAGE} WHERE as_of = '2024-01-31Z'")[0][0]
     model = {"name": "quick", "version": traced.version.version, "run_id": traced.version.run_id, "bento": "quick:1"}
-    told: dict[str, Any] = {"user_id": user, "flags": [], "request_id": "1f", "model": model}
-    told["as_of"] = dict.fromkeys(traced.version.facts.contract.views, "2024-01-31T00:00:00Z")
+    payload: dict[str, Any] = {"user_id": user, "flags": [], "request_id": "1f", "model": model}
+    payload["as_of"] = dict.fromkeys(traced.version.facts.contract.views, "2024-01-31T00:00:00Z")
     saved = tmp_path / "answer.json"
-    saved.write_text(json.dumps(told | {"model": model | {"fingerprint": traced.version.facts.fingerprint}}))
+    saved.write_text(json.dumps(payload | {"model": model | {"fingerprint": traced.version.facts.fingerprint}}))
     good = follow(traced.settings, QUICK, str(saved))
     assert good.broken == ()
     assert isinstance(good, AnswerChain)
@@ -343,7 +343,7 @@ def test_an_answer_that_contradicts_the_registry_is_told(traced: Traced, tmp_pat
     pasted = follow(traced.settings, QUICK, saved.read_text())
     assert isinstance(pasted, AnswerChain)
     assert pasted.values == good.values
-    saved.write_text(json.dumps(told | {"model": model | {"version": "41", "fingerprint": "f" * 64}}))
+    saved.write_text(json.dumps(payload | {"model": model | {"version": "41", "fingerprint": "f" * 64}}))
     version, fingerprint = follow(traced.settings, QUICK, str(saved)).broken
     assert "version 41" in version
     assert "f" * 64 in fingerprint
@@ -391,7 +391,7 @@ def test_every_answer_of_a_request_id_that_came_twice_is_traced(traced: Traced) 
         ("no-such-request", DataError, "No answer no-such-request of churn is known: looked in "),
     ],
 )
-def test_what_is_not_known_is_told_with_where_it_was_looked_for(
+def test_what_is_not_known_is_reported_with_where_it_was_looked_for(
     traced: Traced, what: str, error: type[Exception], words: str
 ) -> None:
     with pytest.raises(error, match=words):
@@ -439,7 +439,7 @@ def test_people_see_every_digest_whole(traced: Traced) -> None:
     assert text.strip().endswith("no link of this chain is broken")
 
 
-def test_the_data_set_of_a_use_case_without_extracts_is_the_same_or_it_is_told(settings: Settings) -> None:
+def test_the_data_set_of_a_use_case_without_extracts_is_the_same_or_it_is_reported(settings: Settings) -> None:
     made = make(settings)
     chain = trace_version(settings, CANCER, made.version.version)
     assert (chain.training_set.rows, chain.training_set.sources, chain.broken) == (569, (), ())

@@ -1,4 +1,4 @@
-"""Two sets of rows, cell by cell: what the rows' digest tells apart is found, and nothing else."""
+"""Two sets of rows, cell by cell: whatever changes the rows' digest is listed, and nothing else."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from asof.features.feature_contract import Feature, FeatureContract
 from tests.kits.models.training import JANUARY, KNOWN_AT
 from training.audit.reproduction.differences import Difference, compare_rows
 from training.features.datasets.rows_digest import rows_digest
-from training.features.datasets.training_set import TrainingSet, canonical, column_types, table_of
+from training.features.datasets.training_set import TrainingSet, canonical_frame, column_types, table_of
 
 CONTRACT = FeatureContract(
     "any", "user_id", tuple(Feature(kind.lower(), "", kind) for kind in ("Float64", "Int64", "Bool", "String"))
 )
-FRAME = canonical(
+FRAME = canonical_frame(
     pd.DataFrame(
         {
             "user_id": ["a", "b", "c"],
@@ -72,9 +72,9 @@ def test_the_same_rows_do_not_differ() -> None:
     assert not any(vars(compare_rows(FRAME.copy(), set_of(FRAME))).values())
 
 
-def test_rows_that_are_gone_or_new_are_told_by_their_label_in_order_with_the_rest() -> None:
+def test_rows_that_are_gone_or_new_are_reported_by_their_label_in_order_with_the_rest() -> None:
     after = changed(2, "int64", 4).drop(index=1)
-    after = canonical(pd.concat([after, FRAME.iloc[:1].assign(user_id="aa")]), CONTRACT, "left")
+    after = canonical_frame(pd.concat([after, FRAME.iloc[:1].assign(user_id="aa")]), CONTRACT, "left")
     found = compare_rows(FRAME, set_of(after))
     assert found.first == (
         Difference("aa", "left", None, True),
@@ -84,7 +84,7 @@ def test_rows_that_are_gone_or_new_are_told_by_their_label_in_order_with_the_res
     assert (found.rows_gone, found.rows_new, found.rows_changed) == (1, 1, 1)
 
 
-def test_only_the_first_are_told_and_all_are_counted() -> None:
+def test_only_the_first_are_reported_and_all_are_counted() -> None:
     users = [f"{number:03}" for number in range(300)]
     frame = pd.concat([FRAME.iloc[:1]] * 300, ignore_index=True).assign(user_id=users)
     found = compare_rows(frame, set_of(frame.assign(float64=1.0, string="y")))

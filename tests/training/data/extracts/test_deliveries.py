@@ -187,9 +187,9 @@ def test_a_folder_of_csv_files_is_one_delivery(tmp_path: Path) -> None:
     assert find_deliveries(tmp_path, first=date(2024, 1, 31)) == [Delivery(tmp_path, moment("2024-01-31"), None)]
 
 
-@pytest.mark.parametrize(("names", "told"), [((), "holds no month_000"), (("month_000",), "--as-of")])
-def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, names: tuple[str, ...], told: str) -> None:
-    with pytest.raises(DataError, match=told):
+@pytest.mark.parametrize(("names", "message"), [((), "holds no month_000"), (("month_000",), "--as-of")])
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, names: tuple[str, ...], message: str) -> None:
+    with pytest.raises(DataError, match=message):
         find_deliveries(make(tmp_path, *names))
 
 

@@ -15,18 +15,18 @@ from asof.errors import ExtractError
 from asof.extract_schema import Column, ExtractSchema, Kind, RawTable, Rule
 from asof.use_cases.churn.raw_schema import EXTRACT
 from tests.kits.data.extracts import Edit, Files, edited, extract_files, write
-from training.data.extracts.cell_types import typed
+from training.data.extracts.cell_types import parse_cells
 from training.data.extracts.csv_file import rows_text
 from training.data.extracts.extract import read_extract
 from training.data.extracts.validation import KnownIds
 
 
-def _nobody() -> KnownIds:
+def _no_ids() -> KnownIds:
     raise AssertionError("the ids of the database are for label deliveries only")
 
 
 def _rows(folder: Path, files: Files, schema: ExtractSchema = EXTRACT) -> dict[str, list[dict[str, object]]]:
-    delivery = read_extract(write(folder, files), schema, _nobody)
+    delivery = read_extract(write(folder, files), schema, _no_ids)
     return {part.table.name: part.rows.to_pylist() for part in delivery}
 
 
@@ -152,9 +152,9 @@ OTHERS: dict[str, tuple[Edit, str]] = {
 def test_another_separator_encoding_or_first_line_is_named_and_what_to_do(
     tmp_path: Path, other: str, file: str
 ) -> None:
-    edit, told = OTHERS[other]
+    edit, message = OTHERS[other]
 
-    with pytest.raises(ExtractError, match=told) as refusal:
+    with pytest.raises(ExtractError, match=message) as refusal:
         _rows(tmp_path / "extract", edited(extract_files(), **{file: edit}))
 
     assert [finding.split(":")[0] for finding in refusal.value.findings] == [f"{file}.csv"]
@@ -233,7 +233,7 @@ READINGS: dict[Kind, tuple[dict[str, object], list[str]]] = {
 def test_a_text_is_read_exactly_or_not_at_all(kind: Kind) -> None:
     good, bad = READINGS[kind]
     texts = [*good, *bad, None]
-    read = typed(arrow.chunked_array([arrow.array(texts, arrow.string())]), kind).to_pylist()
+    read = parse_cells(arrow.chunked_array([arrow.array(texts, arrow.string())]), kind).to_pylist()
 
     assert dict(zip(texts, read, strict=True)) == good | dict.fromkeys(bad) | {None: None}
 
@@ -246,5 +246,5 @@ def test_a_text_is_read_exactly_or_not_at_all(kind: Kind) -> None:
         (range(2, 9), "rows 2, 3, 4, 5, 6, ... (7 in all; the header is row 1)"),
     ],
 )
-def test_row_numbers_are_told_as_the_first_five_and_their_count(rows: range, text: str) -> None:
+def test_row_numbers_are_reported_as_the_first_five_and_their_count(rows: range, text: str) -> None:
     assert rows_text(rows) == text

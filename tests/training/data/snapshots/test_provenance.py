@@ -63,14 +63,6 @@ def test_a_folder_inside_someone_elses_repository_has_no_version(
     assert code_version() == CodeVersion("unknown", dirty=True)
 
 
-def test_the_repository_of_a_running_hook_is_not_taken_for_ours(
-    repository: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("GIT_DIR", str(tmp_path_factory.mktemp("other") / ".git"))
-
-    assert len(code_version().commit) == 40
-
-
 def test_without_git_the_version_is_unknown(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(repository))
 
@@ -109,9 +101,13 @@ def test_a_changed_submodule_makes_it_dirty(
     assert code_version().dirty
 
 
-def test_the_index_of_a_running_hook_is_not_taken_for_ours(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GIT_INDEX_FILE", str(repository / ".git" / "next-index"))
-    assert not code_version().dirty
+@pytest.mark.parametrize("variable", ["GIT_DIR", "GIT_INDEX_FILE"])
+def test_the_repository_of_a_running_hook_is_ignored(
+    repository: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    commit = _git(repository, "rev-parse", "HEAD")
+    monkeypatch.setenv(variable, str(tmp_path_factory.mktemp("other") / ".git"))
+    assert code_version() == CodeVersion(commit, dirty=False)
 
 
 def test_a_worktree_has_a_version_of_its_own(
@@ -141,38 +137,37 @@ def test_where_git_refuses_nothing_is_known(
     assert code_version() == CodeVersion("unknown", dirty=True)
 
 
-@pytest.mark.parametrize("told", ["", "unknown", "-dirty"])
-def test_an_image_that_was_not_told_its_version_is_of_an_unknown_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str
-) -> None:
-    (tmp_path / ".code-version").write_text(f"{told}\n")
-    monkeypatch.setattr(training.data.snapshots.provenance, "PROJECT", tmp_path)
-    assert code_version() == CodeVersion("unknown", dirty=True)
-
-
-@pytest.mark.parametrize(("dirty", "told"), [(False, "c" * 40), (True, f"{'c' * 40}-dirty")])
-def test_an_answer_and_the_labels_of_a_bento_say_that_the_code_was_dirty(dirty: bool, told: str) -> None:
+@pytest.mark.parametrize(("dirty", "version"), [(False, "c" * 40), (True, f"{'c' * 40}-dirty")])
+def test_an_answer_and_the_labels_of_a_bento_have_the_dirty_suffix(dirty: bool, version: str) -> None:
     facts = replace(facts_of(FeatureContract("churn_v2", "user_id", ())), git_dirty=dirty)
-    assert facts.code_version == told
+    assert facts.code_version == version
     lineage = Lineage("streamflow_churn", "1", "a" * 32, "streamflow_churn:v1")
     served: Any = SimpleNamespace(facts=facts)
-    assert identity(served, lineage)["git_commit"] == told
+    assert identity(served, lineage)["git_commit"] == version
     logged = LoggedModel("streamflow_churn", "1", "a" * 32, "models:/m-1", facts)
-    assert _labels(logged)["git_commit"] == told
+    assert _labels(logged)["git_commit"] == version
 
 
-@pytest.mark.parametrize("told", ["5f57a32e", "5f57a32e-dirty", "unknown-dirty"])
-def test_an_image_says_the_version_that_it_was_built_of(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("", CodeVersion("unknown", dirty=True)),
+        ("unknown", CodeVersion("unknown", dirty=True)),
+        ("-dirty", CodeVersion("unknown", dirty=True)),
+        ("unknown-dirty", CodeVersion("unknown", dirty=True)),
+        ("5f57a32e", CodeVersion("5f57a32e", dirty=False)),
+        ("5f57a32e-dirty", CodeVersion("5f57a32e", dirty=True)),
+    ],
+)
+def test_an_image_has_the_version_of_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, expected: CodeVersion
 ) -> None:
-    (tmp_path / ".code-version").write_text(f"{told}\n")
+    (tmp_path / ".code-version").write_text(f"{content}\n")
     monkeypatch.setattr(training.data.snapshots.provenance, "PROJECT", tmp_path)
-
-    assert str(code_version()) == told
-    assert code_version().dirty is told.endswith("-dirty")
+    assert code_version() == expected
 
 
-def test_a_checkout_is_not_what_a_file_says(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkout_ignores_the_version_file(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (repository / ".code-version").write_text("5f57a32e\n")
     monkeypatch.setenv("PATH", str(repository))
 

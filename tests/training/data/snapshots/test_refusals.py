@@ -54,7 +54,7 @@ BROKEN: dict[str, tuple[str, Edit, str]] = {
         lambda content: content.replace(b"\n", b",x\n"),
         "row 1, the header: column 'x' is unknown",
     ),
-    "column twice": (PAYMENTS, swap("failed_payments_90d", "user_id"), "column 'user_id' stands there more than once"),
+    "column twice": (PAYMENTS, swap("failed_payments_90d", "user_id"), "column 'user_id' is there more than once"),
     "id twice": (PAYMENTS, _append("0003-ABCDE,0\n"), "user_id: rows 5, 14 (2 in all*unique*row 5 has '0003-ABCDE'"),
     "user twice": ("users", swap("0001-", "0000-"), "column user_id: rows 2, 3 (2 in all*must be unique"),
     "unknown id": (HOURS, swap("0005-", "99-"), "column user_id: row 7 *a user_id of users.csv; row 7 has '99-ABCDE'"),
@@ -134,7 +134,7 @@ def test_a_folder_that_is_not_there_is_refused(january: Settings, tmp_path: Path
         take_snapshot(january, EXTRACT, tmp_path / "nowhere", as_of=FEBRUARY)
 
 
-def test_all_findings_of_all_files_are_told_at_once(january: Settings, tmp_path: Path) -> None:
+def test_all_findings_of_all_files_are_reported_at_once(january: Settings, tmp_path: Path) -> None:
     files = edited(
         extract_files(month=1),
         users=lambda content: content.replace(b"True", b"yes", 1).replace(b"Female", b"F", 1),
@@ -172,7 +172,7 @@ def test_labels_of_a_month_whose_extract_is_not_there_are_refused(january: Setti
         take_snapshot(january, EXTRACT, folder, as_of=FEBRUARY)
 
 
-def test_a_column_that_is_wrong_throughout_is_told_in_one_sentence(january: Settings, tmp_path: Path) -> None:
+def test_a_column_that_is_wrong_throughout_is_reported_in_one_sentence(january: Settings, tmp_path: Path) -> None:
     many = edited(extract_files(users=2_000), usage_agg_30d=lambda content: content.replace(b".125,", b"h,"))
     folder = write(tmp_path / "extract", many)
 

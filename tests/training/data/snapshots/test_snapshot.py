@@ -22,7 +22,7 @@ from asof.use_cases.churn.raw_schema import EXTRACT
 from tests.kits.data.extracts import TABLES, USERS, Files, contents, edited, extract_files, fetch, swap, write
 from training.data.extracts.deliveries import find_deliveries
 from training.data.snapshots.snapshot import Snapshot, prepare_tables, take_snapshot
-from training.data.snapshots.tables import turn
+from training.data.snapshots.tables import load_transaction
 from training.features.datasets.dataset import newest_labelled
 from training.inspection import months_known
 
@@ -199,7 +199,7 @@ def test_a_user_whom_a_redelivery_leaves_out_is_kept(
     load(extract_files(users=USERS - 2), JANUARY, MARCH)
 
     assert rows_in(database) == before
-    assert "users: 10 rows read, 0 new; 2 known ones left out, and kept" in caplog.messages
+    assert "users: 10 rows read, 0 new; 2 known rows not delivered, kept" in caplog.messages
 
 
 # --- one place, delivered again and again
@@ -483,7 +483,7 @@ def test_a_table_of_one_use_case_takes_no_rows_of_another(load: Loader, database
     take_snapshot(database, CHURN.extract, folder, as_of=JANUARY)
 
 
-def test_a_use_case_of_other_columns_is_told_whose_the_table_is_and_not_to_alter_it(database: Settings) -> None:
+def test_a_foreign_table_of_other_columns_is_named_without_advice_to_alter_it(database: Settings) -> None:
     prepare_tables(database, CHURN.extract)
     other = replace(RETENTION, labels=RawTable("labels", (Column("customer", Kind.TEXT), Column("left", Kind.BOOLEAN))))
 
@@ -573,7 +573,7 @@ def test_a_load_that_breaks_off_in_the_middle_loads_nothing(
 
 def test_a_load_waits_for_the_one_that_is_running(load: Loader, database: Settings) -> None:
     with ThreadPoolExecutor(1) as pool:
-        with turn(database):
+        with load_transaction(database):
             waiting = pool.submit(load, extract_files(), JANUARY)
             with pytest.raises(TimeoutError):
                 waiting.result(timeout=0.5)

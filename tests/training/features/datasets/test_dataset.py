@@ -41,8 +41,8 @@ def oracle(history: History, as_of: datetime, known_at: datetime) -> pd.DataFram
         rows = newest(rows_of(history, table), as_of, known_at, TTL.get(table, MONTHLY))
         frame = frame.merge(rows, on="user_id", how="left")
     for plan in PLANS:
-        told = frame[plan].map({True: "yes", False: "no"})
-        frame[plan] = told.where(frame["net_service"] != "No", "not applicable")
+        text = frame[plan].map({True: "yes", False: "no"})
+        frame[plan] = text.where(frame["net_service"] != "No", "not applicable")
     return frame.sort_values("user_id", ignore_index=True)
 
 
@@ -101,7 +101,7 @@ def test_the_same_rows_known_at_another_moment_are_the_same_rows_under_another_f
     assert first.fingerprint != later.fingerprint
 
 
-def test_what_defines_the_rows_is_told_without_anything_random(history: History) -> None:
+def test_what_defines_the_rows_is_reported_without_anything_random(history: History) -> None:
     as_of = moment(history.plan.as_of(0))
     first, again = (build_training_set(history.settings, CHURN, as_of).definition for _ in range(2))
     assert first == again
@@ -127,18 +127,12 @@ def test_one_changed_cell_changes_the_fingerprint(history: History) -> None:
     assert (as_before.fingerprint, as_before.rows_digest) == (january.fingerprint, january.rows_digest)
 
 
-def test_rows_are_unique_and_in_one_order(history: History) -> None:
-    built = build_training_set(history.settings, CHURN, moment(history.plan.as_of(0)))
-    assert built.entities.is_monotonic_increasing
-    assert built.entities.is_unique
-
-
 def test_the_newest_labelled_month_is_the_last_but_one(history: History) -> None:
     assert newest_labelled(history.settings, CHURN) == moment(history.plan.as_of(2))
 
 
 @pytest.mark.parametrize(
-    ("as_of", "known_at", "told"),
+    ("as_of", "known_at", "message"),
     [
         ("2024-01-30", None, "no features as of 2024-01-30"),
         ("2024-04-30", None, "no labels as of 2024-04-30"),
@@ -148,28 +142,11 @@ def test_the_newest_labelled_month_is_the_last_but_one(history: History) -> None
     ],
 )
 def test_a_moment_without_a_training_set_is_refused(
-    history: History, as_of: str, known_at: str | None, told: str
+    history: History, as_of: str, known_at: str | None, message: str
 ) -> None:
     known = pd.Timestamp(known_at, tz="UTC").to_pydatetime() if known_at else None
-    with pytest.raises(TrainingSetError, match=told):
+    with pytest.raises(TrainingSetError, match=message):
         build_training_set(history.settings, CHURN, pd.Timestamp(as_of, tz="UTC").to_pydatetime(), known_at=known)
-
-
-def test_labels_of_one_class_are_refused(history: History) -> None:
-    as_of = moment(history.plan.as_of(0)) - timedelta(days=31)
-    with psycopg.connect(history.settings.conninfo()) as connection:
-        connection.execute(
-            "INSERT INTO users SELECT DISTINCT ON (user_id) (jsonb_populate_record(u, jsonb_build_object("
-            " 'as_of', %s::timestamptz, 'created_at', %s::timestamptz))).* FROM users u ORDER BY user_id",
-            (as_of, as_of),
-        )
-        connection.execute(
-            "INSERT INTO labels (user_id, as_of, created_at, churn_label)"
-            " SELECT user_id, as_of, created_at, true FROM users WHERE as_of = %s",
-            (as_of,),
-        )
-    with pytest.raises(TrainingSetError, match="Every label is True"):
-        build_training_set(history.settings, CHURN, as_of)
 
 
 @pytest.mark.parametrize(("months", "label"), [(2, False), (3, True)])
@@ -193,17 +170,12 @@ def test_labels_that_were_corrected_down_to_one_class_are_refused_from_then_on(
     first, last = (build_training_set(history.settings, CHURN, as_of, known_at=day) for day in (days[0], days[2]))
     assert 0 < first.labels.mean() < 1
     assert first.rows_digest == last.rows_digest
-    told = rf"Every label is {label} as of {as_of.date()}.*, as known at {days[1].date()}.*: a model needs both"
-    with pytest.raises(TrainingSetError, match=told):
+    message = rf"Every label is {label} as of {as_of.date()}.*, as known at {days[1].date()}.*: a model needs both"
+    with pytest.raises(TrainingSetError, match=message):
         build_training_set(history.settings, CHURN, as_of, known_at=days[1])
 
 
-def test_nothing_is_left_behind(history: History) -> None:
-    build_training_set(history.settings, CHURN, moment(history.plan.as_of(0)))
-    assert _left_behind(history.settings) == []
-
-
-def test_what_a_killed_run_left_behind_is_cleared_by_the_next(history: History) -> None:
+def test_nothing_is_left_behind_not_even_by_a_killed_run(history: History) -> None:
     with psycopg.connect(history.settings.conninfo(), autocommit=True) as connection:
         connection.execute("CREATE SCHEMA known_at_abandoned CREATE VIEW users AS SELECT 1 AS one")
     build_training_set(history.settings, CHURN, moment(history.plan.as_of(0)))

@@ -11,7 +11,7 @@ import pytest
 from tests.kits.models.training import SMALL
 from training.features.datasets.dataset import fingerprint
 from training.features.datasets.rows_digest import rows_digest
-from training.features.datasets.training_set import canonical, column_types, frame_of, table_of
+from training.features.datasets.training_set import canonical_frame, column_types, frame_of, table_of
 
 PARTS: dict[str, Any] = {
     "rows_digest": "0" * 64,
@@ -65,7 +65,7 @@ def frame() -> pd.DataFrame:
 
 
 def digest(rows: pd.DataFrame) -> str:
-    table = table_of(canonical(rows, SMALL, "left"), SMALL, "left")
+    table = table_of(canonical_frame(rows, SMALL, "left"), SMALL, "left")
     return rows_digest([table], column_types(SMALL, "left"), key=["user_id"])
 
 
@@ -83,7 +83,7 @@ def test_how_pandas_keeps_a_frames_columns_does_not_change_the_digest() -> None:
 
 
 def test_rows_become_a_frame_and_rows_again() -> None:
-    rows = table_of(canonical(frame(), SMALL, "left"), SMALL, "left")
+    rows = table_of(canonical_frame(frame(), SMALL, "left"), SMALL, "left")
     back = frame_of(rows, SMALL, "left")
-    pd.testing.assert_frame_equal(back, canonical(frame(), SMALL, "left"))
+    pd.testing.assert_frame_equal(back, canonical_frame(frame(), SMALL, "left"))
     assert table_of(back, SMALL, "left").equals(rows)

@@ -25,7 +25,7 @@ from asof.features.feature_store import feature_store, read_contract
 from asof.settings import Settings, export
 from asof.use_cases import load
 from asof.use_cases.churn.raw_schema import CONTRACTS
-from tests.kits.data.parity import copied
+from tests.kits.data.parity import database_copy
 from training.data.extracts.deliveries import find_deliveries
 from training.data.snapshots.snapshot import prepare_tables, take_snapshot
 from training.features.datasets.dataset import build_training_set
@@ -49,7 +49,7 @@ Content = dict[str, dict[str, Row]]
 
 
 class Event(NamedTuple):
-    """A row of a user, delivered: what it describes, and when it was known; `number` tells which of two came later."""
+    """A row of a user, delivered: what it describes, and when it was known; `number` orders two that came later."""
 
     as_of: datetime
     known_at: datetime
@@ -86,12 +86,12 @@ class Oracle:
 
     def cells(self, user: str, as_of: datetime, known_at: datetime, *, ttl: bool) -> dict[str, tuple[Any, Any]]:
         """By feature the value and the moment that it describes; a feature of which nothing is known is left out."""
-        told: dict[str, tuple[Any, Any]] = {}
+        values: dict[str, tuple[Any, Any]] = {}
         for table in EXTRACT.tables:
             event = self.newest(table.name, user, as_of, known_at)
             if event and not (ttl and event.as_of < as_of - TTL.get(table.name, timedelta(days=45))):
-                told |= {name: (value, event.as_of) for name, value in features_of(event.row).items()}
-        return told
+                values |= {name: (value, event.as_of) for name, value in features_of(event.row).items()}
+        return values
 
     def labels(self, as_of: datetime, known_at: datetime) -> dict[str, bool]:
         """Of each user who has one of that very moment."""
@@ -176,28 +176,28 @@ class Scene:
         pool = [content(self.luck, users, labels=inside) for _ in range(2)]
         numbers = sorted({1, self.luck.randrange(2, 10), self.luck.randrange(10, 13)})
         names = {f"month_{month:03}" + (f"_r{n}" if n else ""): n for n in (0, *numbers)}
-        given = {name: self.luck.choice(pool) for name in names}
+        contents = {name: self.luck.choice(pool) for name in names}
         if not inside:
             names[f"labels_{month:03}"] = 0
-            given[f"labels_{month:03}"] = {"labels": content(self.luck, users, labels=True)["labels"]}
-        for name in self.luck.sample(list(given), len(given)):
-            write(root / name, given[name])
-        self.ingest(root, names, given, as_of=as_of, backfill=month < MONTHS / 2)
+            contents[f"labels_{month:03}"] = {"labels": content(self.luck, users, labels=True)["labels"]}
+        for name in self.luck.sample(list(contents), len(contents)):
+            write(root / name, contents[name])
+        self.ingest(root, names, contents, as_of=as_of, backfill=month < MONTHS / 2)
         back_and_forth = f"month_{month:03}"
         for each in (*pool, pool[0]):
             write(root / back_and_forth, each)
-            self.ingest(root, names, given | {back_and_forth: each}, as_of=as_of, backfill=False)
+            self.ingest(root, names, contents | {back_and_forth: each}, as_of=as_of, backfill=False)
 
-    def ingest(self, root: Path, names: dict[str, int], given: dict[str, Content], **told: Any) -> None:
-        as_of, months = told["as_of"], list[int]()
+    def ingest(self, root: Path, names: dict[str, int], contents: dict[str, Content], **times: Any) -> None:
+        as_of, months = times["as_of"], list[int]()
         first = self.month_end(0).date()
-        for each in find_deliveries(root, first=first, backfill=told["backfill"]):
+        for each in find_deliveries(root, first=first, backfill=times["backfill"]):
             done = take_snapshot(
                 self.settings, EXTRACT, each.folder, as_of=each.as_of, known_at=each.known_at, part=each.part
             )
             assert each.as_of == as_of
-            known = {table: self.known(names[each.folder.name], table, done.known_at, **told) for table in TABLES}
-            came = {table: rows for table, rows in given[each.folder.name].items() if table in done.rows}
+            known = {table: self.known(names[each.folder.name], table, done.known_at, **times) for table in TABLES}
+            came = {table: rows for table, rows in contents[each.folder.name].items() if table in done.rows}
             assert {known[table] for table in came} == {done.known_at}
             months += [names[each.folder.name]] if "users" in came else []
             self.oracle.deliver(str(each.folder), came, as_of, known)
@@ -255,15 +255,15 @@ class Scene:
             names = sorted({(each.view, each.name) for contract in contracts for each in contract.features})
             asked = [f"{view}:{name}" for view, name in names]
             answer = store.get_online_features(asked, [{"user_id": user} for user in USERS])
-        told = answer.to_dict(include_event_timestamps=True)
+        online = answer.to_dict(include_event_timestamps=True)
         now = datetime.now(UTC)
         for number, user in enumerate(USERS):
             expected = self.oracle.cells(user, as_of, now, ttl=False)
             for _, name in names:
                 value, moment = expected.get(name, (None, None))
-                assert told[name][number] == value, f"{name} of {user} as of {as_of}"
+                assert online[name][number] == value, f"{name} of {user} as of {as_of}"
                 if moment:
-                    seconds = told[f"{name}__ts"][number]
+                    seconds = online[f"{name}__ts"][number]
                     assert datetime.fromtimestamp(seconds, UTC) == moment, f"{name} of {user} as of {as_of}"
         return len(USERS) * len(names)
 
@@ -279,7 +279,7 @@ def empty(settings: Settings) -> Settings:
 
 @pytest.fixture
 def scene(empty: Settings, seed: int, tmp_path: Path) -> Iterator[Scene]:
-    with copied(empty) as settings:
+    with database_copy(empty) as settings:
         settings = settings.model_copy(update={"online_store": STORES[seed % len(STORES)]})
         apply_features(settings)
         yield Scene(settings, tmp_path, Random(seed))

@@ -1,6 +1,6 @@
 """Random histories against an oracle of a few lines: nothing known later, and nothing of a later moment, is ever seen.
 
-Each value tells its own two times, so that a leak is seen in the value itself, not only in a difference.
+Each value holds its own two times, so that a leak is seen in the value itself, not only in a difference.
 """
 
 import itertools
@@ -49,8 +49,8 @@ users = st.lists(
 numbers = itertools.count()
 
 
-def told(kind: str, version: Version, luck: int) -> Any:
-    """A value that tells its version, but for the kinds that cannot; now and then a null."""
+def value_of(kind: str, version: Version, luck: int) -> Any:
+    """A value that identifies its version, except for the kinds that cannot; sometimes a null."""
     if luck % 7 == 0:
         return None
     place = 100 * AS_OF.index(version[0]) + CREATED.index(version[1])
@@ -66,7 +66,7 @@ def written(drawn: list[dict[str, list[Version]]]) -> dict[str, Rows]:
         rows = history.setdefault(table.name, {})
         for number, user in enumerate(drawn):
             for version in user[table.name]:
-                values = {each.name: told(each.kind, version, next(luck)) for each in table.columns[1:]}
+                values = {each.name: value_of(each.kind, version, next(luck)) for each in table.columns[1:]}
                 rows[f"{example:04}-{number:02}", *version] = values
     for values in history["labels"].values():
         values["churn_label"] = values["churn_label"] is True  # a label is never null
@@ -111,14 +111,14 @@ def oracle(history: Mapping[str, Rows], known: datetime, names: list[str]) -> di
 
 
 def plain(built: TrainingSet, users: set[str]) -> dict[str, tuple[dict[str, Any], bool]]:
-    """What the training set holds of some users, as `oracle` tells it."""
+    """What the training set holds of some users, as `oracle` gives it."""
     frame = built.frame[built.frame["user_id"].isin(users)].astype(object)
     rows = frame.where(frame.notna(), None).to_dict("records")
     return {row["user_id"]: ({name: row[name] for name in built.contract.names}, row["churn_label"]) for row in rows}
 
 
 def versions_in(values: Mapping[str, Any], known: datetime) -> Iterator[Version]:
-    """The versions that the values tell, each checked."""
+    """The versions that the values identify, each checked."""
     for name in ("months_active", "failed_payments_90d", "watch_hours_30d", "contract_type"):
         if (place := values.get(name)) is not None:
             as_of, created_at = AS_OF[int(place) // 100], CREATED[int(place) % 100]

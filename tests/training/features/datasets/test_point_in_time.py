@@ -1,4 +1,4 @@
-"""Our join in both of its forms beside Feast's own, and the look at the plan that chooses between them."""
+"""Both strategies of our join compared with Feast's join, and the choice between them by the query plan."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,12 +16,12 @@ from asof.features.feature_store import feature_store, quiet
 from asof.settings import Settings
 from tests.kits.data.history import CHURN, History, moment
 from tests.kits.machine.databases import fresh
-from training.data.snapshots.copy_query import copied
+from training.data.snapshots.copy_query import copy_rows
 from training.data.snapshots.known_at import tables_known_at
-from training.data.snapshots.query_plan import finds_by_key
+from training.data.snapshots.query_plan import uses_key_index
 from training.features.datasets.dataset import build_training_set
-from training.features.datasets.point_in_time import SESSION, joined_rows
-from training.features.datasets.point_in_time_sql import Form, ViewSource, join
+from training.features.datasets.point_in_time import PLANNER_SETTINGS, joined_rows
+from training.features.datasets.point_in_time_sql import JoinStrategy, ViewSource, join
 from training.features.datasets.rows_digest import TYPES
 from training.features.datasets.training_set import frame_of
 
@@ -47,20 +47,20 @@ def feasts_own(history: History, as_of: datetime, *, known_at: datetime, service
         return frame
 
 
-@pytest.fixture(params=list(Form))
-def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Form:
-    """Either form, whichever the plan would have chosen."""
+@pytest.fixture(params=list(JoinStrategy))
+def strategy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> JoinStrategy:
+    """Either strategy, whichever the plan would have chosen."""
     monkeypatch.setattr(
-        "training.features.datasets.point_in_time.finds_by_key", lambda *_: request.param is Form.BY_KEY
+        "training.features.datasets.point_in_time.uses_key_index", lambda *_: request.param is JoinStrategy.INDEX_LOOKUP
     )
-    chosen: Form = request.param
+    chosen: JoinStrategy = request.param
     return chosen
 
 
 @pytest.mark.parametrize("service", ["churn_v1", "churn_v2"])
 @pytest.mark.parametrize(("as_of", "known_at"), MOMENTS)
-def test_both_forms_give_what_feasts_own_join_gives(
-    history: History, form: Form, service: str, as_of: str, known_at: str
+def test_both_strategies_give_what_feasts_own_join_gives(
+    history: History, strategy: JoinStrategy, service: str, as_of: str, known_at: str
 ) -> None:
     described, known = (datetime.fromisoformat(day).replace(tzinfo=UTC) for day in (as_of, known_at))
     joined = joined_rows(history.settings, EXTRACT, described, known_at=known, feature_service=service)
@@ -70,11 +70,11 @@ def test_both_forms_give_what_feasts_own_join_gives(
     pd.testing.assert_frame_equal(ours, theirs[ours.columns].astype(ours.dtypes))
 
 
-def test_both_forms_are_one_set_under_one_fingerprint(history: History, form: Form) -> None:
+def test_both_strategies_are_one_set_under_one_fingerprint(history: History, strategy: JoinStrategy) -> None:
     built = build_training_set(history.settings, CHURN, JANUARY, known_at=moment(history.plan.as_of(3)))
     known = build_training_set(history.settings, CHURN, JANUARY, known_at=moment(history.plan.as_of(3)))
     assert built.fingerprint == known.fingerprint
-    assert "LATERAL" in built.definition, "one text defines the rows, whichever form fetched them"
+    assert "LATERAL" in built.definition, "one text defines the rows, whichever strategy fetched them"
 
 
 def test_feasts_historical_reads_never_join_by_nested_loops(history: History) -> None:
@@ -92,7 +92,7 @@ SOURCE = ViewSource("loose_fv", "loose", key="user_id", time="as_of", created="c
 def loose(history: History) -> Iterator[psycopg.Connection[Any]]:
     """A table of thirty thousand rows, not analysed and without an index; gone afterwards."""
     with psycopg.connect(history.settings.conninfo()) as connection:
-        for name, value in SESSION[Form.BY_KEY].items():
+        for name, value in PLANNER_SETTINGS[JoinStrategy.INDEX_LOOKUP].items():
             connection.execute("SELECT set_config(%s, %s, true)", (name, value))
         connection.execute(
             "CREATE TABLE loose AS SELECT coalesce(user_id, n::text) AS user_id, %s::timestamptz AS as_of,"
@@ -105,22 +105,22 @@ def loose(history: History) -> Iterator[psycopg.Connection[Any]]:
         connection.rollback()
 
 
-def query(form: Form = Form.BY_KEY, *, ttl: int = 0) -> sql.Composed:
-    return join((replace(SOURCE, ttl=ttl),), EXTRACT, JANUARY, form)
+def query(strategy: JoinStrategy = JoinStrategy.INDEX_LOOKUP, *, ttl: int = 0) -> sql.Composed:
+    return join((replace(SOURCE, ttl=ttl),), EXTRACT, JANUARY, strategy)
 
 
 def rows(connection: psycopg.Connection[Any], asked: sql.Composed) -> dict[str, tuple[float | None, bool]]:
     types = {"user_id": TYPES["String"], "x": TYPES["Float64"], "churn_label": TYPES["Bool"]}
-    found = [row for each in copied(connection, asked, types) for row in each.to_pylist()]
+    found = [row for each in copy_rows(connection, asked, types) for row in each.to_pylist()]
     return {row["user_id"]: (row["x"], row["churn_label"]) for row in found}
 
 
 def test_a_source_without_an_index_is_not_read_once_for_each_entity(loose: psycopg.Connection[Any]) -> None:
-    assert not finds_by_key(loose, query())
+    assert not uses_key_index(loose, query())
     loose.execute("CREATE INDEX ON loose (user_id, as_of, created_at)")
-    assert finds_by_key(loose, query()), "also before PostgreSQL has looked at the table"
+    assert uses_key_index(loose, query()), "also before PostgreSQL has looked at the table"
     loose.execute("ANALYZE loose")
-    assert finds_by_key(loose, query())
+    assert uses_key_index(loose, query())
 
 
 def test_a_long_history_is_still_looked_up(loose: psycopg.Connection[Any]) -> None:
@@ -132,30 +132,32 @@ def test_a_long_history_is_still_looked_up(loose: psycopg.Connection[Any]) -> No
     )
     loose.execute("CREATE INDEX ON loose (user_id, as_of, created_at)")
     loose.execute("ANALYZE loose")
-    assert finds_by_key(loose, query())
+    assert uses_key_index(loose, query())
 
 
 def test_an_index_that_only_gives_the_order_is_no_help(loose: psycopg.Connection[Any]) -> None:
     loose.execute("CREATE INDEX ON loose (as_of, created_at)")
-    assert not finds_by_key(loose, query())
+    assert not uses_key_index(loose, query())
     loose.execute("ANALYZE loose")
-    assert not finds_by_key(loose, query())
+    assert not uses_key_index(loose, query())
 
 
-def test_both_forms_find_the_same_in_any_source(loose: psycopg.Connection[Any]) -> None:
-    by_set = rows(loose, query(Form.BY_SET))
+def test_both_strategies_find_the_same_in_any_source(loose: psycopg.Connection[Any]) -> None:
+    by_set = rows(loose, query(JoinStrategy.SET_JOIN))
     loose.execute("CREATE INDEX ON loose (user_id, as_of, created_at)")
     by_key = rows(loose, query())
     assert by_key == by_set
     assert len({x for x, _ in by_key.values()} - {None}) > 300
 
 
-@pytest.mark.parametrize("form", list(Form))
-def test_a_value_is_taken_up_to_its_ttl_and_not_a_second_longer(loose: psycopg.Connection[Any], form: Form) -> None:
+@pytest.mark.parametrize("strategy", list(JoinStrategy))
+def test_a_value_is_taken_up_to_its_ttl_and_not_a_second_longer(
+    loose: psycopg.Connection[Any], strategy: JoinStrategy
+) -> None:
     loose.execute("UPDATE loose SET as_of = as_of - interval '10 days'")
     loose.execute("CREATE INDEX ON loose (user_id, as_of, created_at)")
-    assert len({x for x, _ in rows(loose, query(form, ttl=864_000)).values()} - {None}) > 300
-    assert {x for x, _ in rows(loose, query(form, ttl=863_999)).values()} == {None}
+    assert len({x for x, _ in rows(loose, query(strategy, ttl=864_000)).values()} - {None}) > 300
+    assert {x for x, _ in rows(loose, query(strategy, ttl=863_999)).values()} == {None}
 
 
 def test_the_newest_version_of_a_label_counts(loose: psycopg.Connection[Any]) -> None:
@@ -179,26 +181,26 @@ def test_nulls_empty_texts_and_odd_characters_arrive_as_they_are(history: Histor
             flag = [None, True, False][number % 3]
             connection.execute("INSERT INTO odd VALUES (%s, %s, %s, %s)", (2**62 + number, text, value, flag))
         types = {"n": TYPES["Int64"], "t": TYPES["String"], "f": TYPES["Float64"], "b": TYPES["Bool"]}
-        (rows,) = copied(connection, sql.SQL("SELECT * FROM odd ORDER BY n"), types)
+        (rows,) = copy_rows(connection, sql.SQL("SELECT * FROM odd ORDER BY n"), types)
     assert rows["n"].to_pylist() == [2**62 + number for number in range(9)]
     assert rows["t"].to_pylist() == values
     assert [repr(value) for value in rows["f"].to_pylist()] == [repr(value) for value in numbers]
     assert rows["b"].to_pylist() == [None, True, False] * 3
 
 
-def test_a_column_that_is_not_of_its_views_type_is_told(history: History) -> None:
+def test_a_column_that_is_not_of_its_views_type_is_reported(history: History) -> None:
     with (
         psycopg.connect(history.settings.conninfo()) as connection,
-        pytest.raises(TrainingSetError, match="not of the type that its view gives it"),
+        pytest.raises(TrainingSetError, match="not of the type declared by its view"),
     ):
-        list(copied(connection, sql.SQL("SELECT 1.5::float8"), {"n": TYPES["Int64"]}))
+        list(copy_rows(connection, sql.SQL("SELECT 1.5::float8"), {"n": TYPES["Int64"]}))
 
 
 def test_a_long_result_comes_in_chunks(history: History) -> None:
     """Ninety megabytes, of which none of the tables holds more than nine."""
     with psycopg.connect(history.settings.conninfo()) as connection:
         long = sql.SQL("SELECT repeat('x', 900) FROM generate_series(1, 100000)")
-        sizes = [(each.num_rows, each.nbytes) for each in copied(connection, long, {"t": TYPES["String"]})]
+        sizes = [(each.num_rows, each.nbytes) for each in copy_rows(connection, long, {"t": TYPES["String"]})]
     assert sum(rows for rows, _ in sizes) == 100_000
     assert len(sizes) > 9
     assert max(size for _, size in sizes) < 9.5e6

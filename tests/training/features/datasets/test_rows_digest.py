@@ -185,12 +185,12 @@ def test_columns_that_change_places_by_name_change_it() -> None:
 
 @given(rows(), st.integers(1, 4), st.permutations(list(COLUMNS)), st.permutations(list(COLUMNS)))
 def test_chunks_and_the_order_of_columns_do_not_change_it(
-    found: list[Row], size: int, kept: list[str], told: list[str]
+    found: list[Row], size: int, kept: list[str], typed: list[str]
 ) -> None:
     whole = table(found).select(kept)
     chunks = [whole.slice(start, size) for start in range(0, len(found), size)]
     empty = whole.slice(0, 0)
-    types = {name: COLUMNS[name] for name in told}
+    types = {name: COLUMNS[name] for name in typed}
     assert rows_digest([empty, *chunks, empty], types, key=KEY) == digest(found)
     assert rows_digest([arrow.concat_tables(chunks)], types, key=KEY) == digest(found)
 
@@ -259,19 +259,19 @@ def test_a_key_of_two_columns_orders_the_rows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "feast_type", "told"),
+    ("column", "feast_type", "message"),
     [
-        (["1"], "Int64", "kept as string, and that is no Int64"),
-        ([2], "Bool", "kept as int64, and that is no Bool"),
-        ([1], "Float64", "kept as int64, and that is no Float64"),
-        ([1.0], "Int64", "kept as double, and that is no Int64"),
-        ([True], "Int64", "kept as bool, and that is no Int64"),
-        (arrow.array([2**63], arrow.uint64()), "Int64", "holds what no Int64 can"),
-        (arrow.array([1], arrow.timestamp("ns")), "UnixTimestamp", "holds what no UnixTimestamp can"),
+        (["1"], "Int64", "is of type string, not Int64"),
+        ([2], "Bool", "is of type int64, not Bool"),
+        ([1], "Float64", "is of type int64, not Float64"),
+        ([1.0], "Int64", "is of type double, not Int64"),
+        ([True], "Int64", "is of type bool, not Int64"),
+        (arrow.array([2**63], arrow.uint64()), "Int64", "value that Int64 cannot hold"),
+        (arrow.array([1], arrow.timestamp("ns")), "UnixTimestamp", "value that UnixTimestamp cannot hold"),
     ],
 )
-def test_a_value_of_another_type_is_refused(column: Any, feast_type: str, told: str) -> None:
-    with pytest.raises(TrainingSetError, match=told):
+def test_a_value_of_another_type_is_refused(column: Any, feast_type: str, message: str) -> None:
+    with pytest.raises(TrainingSetError, match=message):
         rows_digest([arrow.table({"k": ["a"], "x": column})], {"k": "String", "x": feast_type}, key=["k"])
 
 

@@ -31,6 +31,6 @@ def test_with_a_seed_the_rows_are_those_of_scikit_learns_stratified_split() -> N
     assert LABELS[drawn].mean() == LABELS[~drawn].mean() == 0.2
 
 
-def test_too_few_rows_to_draw_from_are_told() -> None:
-    with pytest.raises(TrainingSetError, match="3 rows cannot be divided"):
+def test_too_few_rows_to_draw_from_are_reported() -> None:
+    with pytest.raises(TrainingSetError, match="3 rows cannot be split"):
         held_out(KEYS[:3], np.array([0, 0, 1]), Split(0.3, seed=42))

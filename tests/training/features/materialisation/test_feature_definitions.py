@@ -16,22 +16,23 @@ from feast.types import Float64
 
 from asof.errors import ConfigurationError, FeatureContractMismatch, FeatureStoreUnavailable, ModelError
 from asof.features.feature_contract import FeatureContract
-from asof.features.feature_store import feature_store, misfit, quiet
+from asof.features.feature_store import feature_store, mismatch, quiet
 from asof.inference.policies import Registered
 from asof.serving.features import online_features
 from asof.serving.features.online_features import OnlineFeatures
 from asof.serving.features.store import opening
 from asof.serving.features.store.feast_messages import feast_messages
-from asof.serving.features.store.opening import STOCK, WIDE
+from asof.serving.features.store.opening import WIDE
 from asof.settings import Settings
 from doctor.data.definitions import _states, materialising
 from doctor.data.definitions import accepted as shown
 from tests.kits.data.definitions import OFTEN, SUBS, TRIPLED, asked, becomes, redefine, with_query
 from tests.kits.data.history import CHURN, History, moment
-from tests.kits.data.parity import copied
+from tests.kits.data.parity import database_copy
 from tests.kits.models.promotion import always
 from tests.kits.service.serving import register_small_model, registered_contract
 from tests.kits.store.readers import store_of
+from tests.kits.store.stock import STOCK
 from training.features.materialisation.feature_registry import apply_features
 from training.features.materialisation.materialise import BEGINNING, materialise
 from training.features.parity.check import check_parity
@@ -52,14 +53,14 @@ def filled(history: History) -> History:
 @pytest.fixture(params=[STOCK, WIDE])
 def settings_of_test(request: pytest.FixtureRequest, filled: History) -> Iterator[Settings]:
     """A database that the test may change, with one kind of store or the other."""
-    with copied(filled.settings) as settings, store_of(request.param):
+    with database_copy(filled.settings) as settings, store_of(request.param):
         yield settings
 
 
 @pytest.fixture
 def one(filled: History) -> Iterator[Settings]:
     """The same with our own store alone."""
-    with copied(filled.settings) as settings, store_of(WIDE):
+    with database_copy(filled.settings) as settings, store_of(WIDE):
         yield settings
 
 
@@ -110,12 +111,12 @@ def test_a_feature_that_means_something_else_is_refused_while_running_after_a_re
         return fee, seen, await refusal(features, words="- monthly_fee")
 
     fee, seen, refilled = asked(settings, contract, running)
-    for told in (seen, refilled, asked(settings, contract, refusal), misfit(settings, contract)):
-        assert SUBS in told
-        assert "- monthly_fee | + monthly_fee * 3 AS monthly_fee" in told
-        assert f"accept-definition {SUBS}" in told
+    for reason in (seen, refilled, asked(settings, contract, refusal), mismatch(settings, contract)):
+        assert SUBS in reason
+        assert "- monthly_fee | + monthly_fee * 3 AS monthly_fee" in reason
+        assert f"accept-definition {SUBS}" in reason
     trained_on_it = registered_contract(settings)
-    assert misfit(settings, trained_on_it) == ""
+    assert mismatch(settings, trained_on_it) == ""
     assert asked(settings, trained_on_it, lambda features: fee_of(features, user)) == pytest.approx(3 * fee)
 
 
@@ -131,16 +132,16 @@ def test_rows_that_another_definition_has_written_count_whatever_the_registry_sa
         redefine(settings, change=TRIPLED)
         await asyncio.to_thread(materialise, settings, as_of=april)
         await asyncio.to_thread(apply_features, settings)
-        told = await refusal(features, words="rows of")
+        reason = await refusal(features, words="rows of")
         assert registered_contract(settings) == contract
         await asyncio.to_thread(materialise, settings, as_of=april)
 
         await becomes(lambda: answers(features, user))
-        return fee, told, await fee_of(features, user)
+        return fee, reason, await fee_of(features, user)
 
-    before, told, after = asked(settings, contract, running)
-    assert f"rows of {SUBS} that are online were written when {SUBS} is defined otherwise" in told
-    assert "python -m flows ingest" in told
+    before, reason, after = asked(settings, contract, running)
+    assert f"rows of {SUBS} that are online were written when {SUBS} is defined otherwise" in reason
+    assert "python -m flows ingest" in reason
     assert before == after
 
 
@@ -158,15 +159,15 @@ def test_rows_that_feast_itself_wrote_while_the_view_was_defined_otherwise_are_w
     async def running(features: OnlineFeatures) -> tuple[str, float]:
         await refusal(features, user)
         await asyncio.to_thread(apply_features, settings)
-        told = await refusal(features, user, "was defined otherwise for a time")
+        reason = await refusal(features, user, "was defined otherwise for a time")
         await asyncio.to_thread(materialise, settings, as_of=april)
         await becomes(lambda: answers(features, user))
-        return told, await fee_of(features, user)
+        return reason, await fee_of(features, user)
 
-    told, after = asked(settings, contract, running)
-    assert f"{SUBS} was defined otherwise for a time" in told
-    assert "Run `python -m flows ingest`" in told
-    assert (after, misfit(settings, contract)) == (before, "")
+    reason, after = asked(settings, contract, running)
+    assert f"{SUBS} was defined otherwise for a time" in reason
+    assert "Run `python -m flows ingest`" in reason
+    assert (after, mismatch(settings, contract)) == (before, "")
     apply_features(settings)
     assert materialise(settings, as_of=april).refreshes[0].since is None, "and not each time from now on"
 
@@ -203,10 +204,10 @@ def test_a_refill_that_was_killed_leaves_rows_of_both(
             materialise(one, as_of=april)
     changed = registered_contract(one)
     apply_features(one)
-    assert f"rows of {SUBS} that are online" in misfit(one, contract)
-    assert misfit(one, changed)
+    assert f"rows of {SUBS} that are online" in mismatch(one, contract)
+    assert mismatch(one, changed)
     materialise(one, as_of=april)
-    assert misfit(one, contract) == ""
+    assert mismatch(one, contract) == ""
 
 
 def killed(*_: Any, **__: Any) -> None:
@@ -219,7 +220,7 @@ def test_a_policy_that_changes_is_seen_while_running(
 ) -> None:
     contract, user = registered_contract(one), some_user(one)
     if how == "by Feast":
-        monkeypatch.setattr("asof.serving.features.store.opening._direct_reader", lambda *_: None)
+        monkeypatch.setattr("asof.serving.features.store.opening._is_direct", lambda *_: False)
         monkeypatch.setattr("asof.serving.features.store.opening._is_sql", lambda _: False)
 
     def cut(view: Any) -> None:
@@ -315,8 +316,8 @@ def test_a_view_that_a_model_does_not_take_is_no_matter_of_its(one: Settings, ap
     contract = registered_contract(one, "churn_v1")
     redefine(one, "users_fv", tagged_as_new)
     materialise(one, as_of=april)
-    assert misfit(one, contract) == ""
-    assert "users_fv" in misfit(
+    assert mismatch(one, contract) == ""
+    assert "users_fv" in mismatch(
         one, replace(registered_contract(one), definitions=contract.definitions | {"users_fv": ""})
     )
 
@@ -327,7 +328,7 @@ def tagged_as_new(view: Any) -> None:
 
 def test_a_model_that_does_not_record_its_definitions_is_trained_again(one: Settings) -> None:
     before = replace(registered_contract(one), definitions={})
-    assert "the model does not record the definition of subs_profile_fv" in misfit(one, before)
+    assert "the model does not record the definition of subs_profile_fv" in mismatch(one, before)
     assert FeatureContract.from_dict({**before.to_dict(), "definitions": {}}) == before
 
 
@@ -440,11 +441,11 @@ def test_a_change_is_accepted_by_name_for_that_pair_of_definitions(one: Settings
         await becomes(answered)
 
     asked(one, contract, running)
-    (told,) = shown(acceptances(one))
-    assert "because: a comment" in told.found
+    (reason,) = shown(acceptances(one))
+    assert "because: a comment" in reason.found
     user = some_user(one)
     fees = asked(one, contract, lambda features: found_while_filled(features, user, one, april))
     assert len(fees) == 1, "nothing is taken away that means the same"
-    assert misfit(one, contract) == ""
+    assert mismatch(one, contract) == ""
     redefine(one, change=TRIPLED)
-    assert "monthly_fee * 3" in misfit(one, contract)
+    assert "monthly_fee * 3" in mismatch(one, contract)

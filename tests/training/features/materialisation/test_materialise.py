@@ -11,9 +11,9 @@ import pytest
 from feast import FeatureStore
 
 from asof.features.feature_store import feature_store
-from online_store.relaying import within
+from online_store.relaying import same_server
 from tests.kits.data.history import CHURN, History, moment
-from tests.kits.data.parity import copied
+from tests.kits.data.parity import database_copy
 from tests.kits.service.serving import USER, write_users
 from training.features.materialisation.feature_registry import apply_features
 from training.features.materialisation.materialise import Materialisation, materialise
@@ -106,7 +106,7 @@ def test_an_earlier_moment_brings_the_old_values_back(history: History) -> None:
 @pytest.fixture(params=["online_store.store.WideOnlineStore", "postgres"], ids=["wide", "stock"])
 def in_either_store(history: History, request: pytest.FixtureRequest) -> Iterator[History]:
     """The history in a database of its own, with the newest month online."""
-    with copied(history.settings) as settings:
+    with database_copy(history.settings) as settings:
         settings = settings.model_copy(update={"online_store": request.param})
         apply_features(settings)
         materialise(settings, as_of=moment(history.plan.as_of(3)))
@@ -125,7 +125,7 @@ def test_before_the_first_snapshot_nothing_is_online(in_either_store: History) -
     assert {each.entities for each in done.refreshes} == {0}
     assert online(in_either_store, users).isna().all(axis=None)
     again = materialise(in_either_store.settings, as_of=first - timedelta(days=1))
-    assert set(refreshed(again).values()) == {None}, "it is told that the store shows this moment"
+    assert set(refreshed(again).values()) == {None}, "the store is known to hold this moment"
     materialise(in_either_store.settings, as_of=first)
     agrees(in_either_store, first)
 
@@ -158,7 +158,7 @@ def test_a_view_whose_first_snapshot_came_later_is_empty_beside_views_that_are_n
 
 
 def test_written_anew_before_the_first_snapshot_what_others_wrote_goes_too(history: History) -> None:
-    with copied(history.settings) as settings:
+    with database_copy(history.settings) as settings:
         apply_features(settings)
         user, first = everybody(history)[0], moment(history.plan.as_of(0))
         write_users(settings, {user: {"usage_agg_30d_fv": USER["usage_agg_30d_fv"]}}, first)
@@ -204,7 +204,7 @@ def test_where_one_view_fails_the_others_are_kept_and_finished(
     materialise(history.settings, as_of=april)
     users = list(offline(history, april).index)
     before = online(history, users)
-    real = within.upsert_staged
+    real = same_server.upsert_staged
 
     def upsert(connection: Any, layout: Any) -> int:
         if layout.view == "payments_agg_90d_fv":
@@ -212,7 +212,7 @@ def test_where_one_view_fails_the_others_are_kept_and_finished(
         return real(connection, layout)
 
     with monkeypatch.context() as patch:
-        patch.setattr(within, "upsert_staged", upsert)
+        patch.setattr(same_server, "upsert_staged", upsert)
         with pytest.raises(ConnectionError) as caught:
             materialise(history.settings, as_of=april, whole=True)
     assert any("payments_agg_90d_fv" in note for note in caught.value.__notes__)

@@ -44,7 +44,7 @@ def in_order(history: History) -> History:
 @pytest.fixture
 def copy(in_order: History) -> Iterator[History]:
     """A copy that a test may damage."""
-    with kit.copied(in_order.settings) as settings:
+    with kit.database_copy(in_order.settings) as settings:
         yield replace(in_order, settings=settings)
 
 
@@ -274,7 +274,7 @@ def test_the_same_moment_draws_the_same_users(in_order: History) -> None:
         assert set(users.draw(1000, "May")) == {user for page in users.pages(7) for user in page}
 
 
-def test_a_sample_tells_how_far_it_reaches(copy: History, april: Path) -> None:
+def test_a_sample_has_an_upper_bound(copy: History, april: Path) -> None:
     damaged = [str(user) for user in pd.read_csv(april / "users.csv")["user_id"].head(40)]
     for user in damaged:
         kit.overwrite(copy.settings, "users_fv", "has_family", user)

@@ -18,6 +18,7 @@ from asof.features.feature_contract import FeatureContract
 from asof.settings import PROJECT, Settings
 from tests.kits.data import parity as kit
 from tests.kits.data.history import CHURN, History, moment
+from tests.kits.machine.terminal import Done, call_flows, start_flows
 from tests.kits.service.serving import registered_contract
 from training.features.materialisation.materialise import materialise
 from training.release.gate.criteria import Criterion
@@ -41,7 +42,7 @@ def contract(history: History) -> FeatureContract:
 
 @pytest.fixture
 def copy(history: History, contract: FeatureContract) -> Iterator[History]:
-    with kit.copied(history.settings) as settings:
+    with kit.database_copy(history.settings) as settings:
         yield replace(history, settings=settings)
 
 
@@ -99,7 +100,7 @@ def test_a_view_that_was_never_materialised_keeps_it_out(copy: History, contract
     assert not criterion(copy, contract).passed
 
 
-def test_where_nothing_was_materialised_the_next_step_is_told(copy: History, contract: FeatureContract) -> None:
+def test_where_nothing_was_materialised_the_next_step_is_reported(copy: History, contract: FeatureContract) -> None:
     with psycopg.connect(copy.settings.conninfo()) as connection:
         connection.execute("DROP TABLE materialisations")
     judged = criterion(copy, contract)
@@ -148,7 +149,7 @@ def test_a_view_that_stayed_behind_is_compared_at_the_moment_of_the_others(
     assert 0 < judged.figures["values_wrong"] <= judged.figures["users"], "May's payments, and nothing else"
 
 
-def test_rows_past_their_ttl_are_told_and_let_it_in(
+def test_rows_past_their_ttl_are_reported_and_let_it_in(
     copy: History, contract: FeatureContract, april: Path, tmp_path: Path, user: str
 ) -> None:
     kit.deliver(copy.settings, april, tmp_path / "may", MAY)
@@ -161,12 +162,7 @@ def test_rows_past_their_ttl_are_told_and_let_it_in(
     assert f"{judged.figures['values_past_ttl']} of them past their ttl" in judged.reason
 
 
-def flows(world: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "flows", *words]
-    return subprocess.run(command, cwd=PROJECT, env=world, capture_output=True, text=True)
-
-
-def last_json(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+def last_json(done: Done) -> dict[str, Any]:
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer
 
@@ -182,7 +178,7 @@ def damaged(history: History, user: str) -> Iterator[None]:
 
 @pytest.mark.usefixtures("contract")
 def test_the_command_tells_that_all_is_equal(world: dict[str, str]) -> None:
-    done = flows(world, "parity", "churn", "--json")
+    done = start_flows(world, "parity", "churn", "--json")
     assert done.returncode == 0, done.stderr
     answer = last_json(done)
     assert (answer["agrees"], answer["users"], answer["differences"], answer["next"]) == (True, 400, 0, "")
@@ -191,9 +187,12 @@ def test_the_command_tells_that_all_is_equal(world: dict[str, str]) -> None:
 
 
 @pytest.mark.usefixtures("contract")
-def test_the_command_tells_what_differs_and_what_to_do(world: dict[str, str], history: History, user: str) -> None:
+def test_the_command_says_what_differs_and_what_to_do(world: dict[str, str], history: History, user: str) -> None:
     with damaged(history, user):
-        as_json, for_people = flows(world, "parity", "--json"), flows(world, "parity", "churn", "--sample", "400")
+        as_json, for_people = (
+            call_flows(world, "parity", "--json"),
+            call_flows(world, "parity", "churn", "--sample", "400"),
+        )
     assert (as_json.returncode, for_people.returncode) == (1, 1)
     (example,) = last_json(as_json)["examples"]
     assert (example["entity"], example["verdict"], example["online"]) == (user, "unequal", example["offline"] + 1)
@@ -209,27 +208,27 @@ def test_the_command_tells_what_differs_and_what_to_do(world: dict[str, str], hi
 
 
 def test_a_mistake_is_one_sentence(world: dict[str, str]) -> None:
-    done = flows(world, "parity", "chrun")
+    done = call_flows(world, "parity", "chrun")
     assert done.returncode == 1
     assert "ConfigurationError: There is no use case 'chrun'" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.usefixtures("contract")
-def test_an_ingest_that_leaves_a_difference_tells_it_when_its_work_is_done(
+def test_an_ingest_that_leaves_a_difference_reports_it_when_its_work_is_done(
     world: dict[str, str], history: History, user: str, tmp_path: Path
 ) -> None:
     (tmp_path / "labels_000").mkdir()
     shutil.copy(history.folder / "labels_000" / "labels.csv", tmp_path / "labels_000")
     words = ("ingest", str(tmp_path), "--as-of", str(history.plan.as_of(0)), "--json")
     with damaged(history, user):
-        done = flows(world, *words)
+        done = call_flows(world, *words)
     assert done.returncode == 1
     answer = last_json(done)
     assert answer["deliveries"][0]["folder"] == "labels_000"
     assert (answer["parity"]["wrong"], answer["parity"]["users"]) == (1, 400)
     assert "ingest --whole" in " ".join(done.stderr.split())
-    again = flows(world, *words)
+    again = call_flows(world, *words)
     assert again.returncode == 0, again.stderr
     assert last_json(again)["parity"]["agrees"] is True
 
@@ -239,7 +238,7 @@ def test_a_retrain_promotes_nothing_beside_a_store_that_differs(
     world: dict[str, str], history: History, user: str
 ) -> None:
     with damaged(history, user):
-        done = flows(world, "retrain", "churn", "--estimator", "seed-baseline", "--json")
+        done = call_flows(world, "retrain", "churn", "--estimator", "seed-baseline", "--json")
     refused = last_json(done)["promotion"]
     assert refused["promoted"] is False
     assert [each["name"] for each in refused["criteria"] if not each["passed"]] == [CRITERION]
@@ -250,11 +249,11 @@ def test_the_differences_are_an_artifact_and_the_run_is_failed(
     world: dict[str, str], history: History, contract: FeatureContract, user: str
 ) -> None:
     with damaged(history, user):
-        flows(world, "parity", "churn", "--json")
+        call_flows(world, "parity", "churn", "--json")
     run = prefect(world, "flow-run", "ls", "--flow-name", "parity", "--limit", "1")[0]
     assert run["state_name"] == "Failed"
-    (told,) = prefect(world, "artifact", "inspect", "parity", "--limit", "1")
-    assert "1 of 7,600 values of 400 users differ" in told["description"]
+    (artifact,) = prefect(world, "artifact", "inspect", "parity", "--limit", "1")
+    assert "1 of 7,600 values of 400 users differ" in artifact["description"]
 
 
 def prefect(world: dict[str, str], *words: str) -> Any:

@@ -25,7 +25,7 @@ OURS, STOCK = "online_store.store.WideOnlineStore", "postgres"
 @pytest.fixture
 def stocked(history: History, request: pytest.FixtureRequest) -> History:
     """On the stock store, as of the third of four months."""
-    with kit.copied(history.settings) as settings:
+    with kit.database_copy(history.settings) as settings:
         settings = settings.model_copy(update={"online_store": STOCK})
         apply_features(settings)
         materialise(settings, as_of=moment(history.plan.as_of(2)))
@@ -102,10 +102,10 @@ def test_the_command_switches_and_says_what_is_to_be_done(stocked: History, tmp_
         command, cwd=PROJECT, env=stocked.settings.environment(), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert (told["before"], told["after"]) == (STOCK, OURS)
-    assert datetime.fromisoformat(told["as_of"]) == moment(stocked.plan.as_of(2))
-    assert "make up" in told["next"]
+    output = json.loads(done.stdout.splitlines()[-1])
+    assert (output["before"], output["after"]) == (STOCK, OURS)
+    assert datetime.fromisoformat(output["as_of"]) == moment(stocked.plan.as_of(2))
+    assert "make up" in output["next"]
     assert file.read_text() == f"ASOF_ONLINE_STORE={OURS}\n"
 
 

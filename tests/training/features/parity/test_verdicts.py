@@ -5,16 +5,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from scipy.stats import binom
 
-from training.features.parity.verdicts import Held, Verdict, judge, upper_bound
+from training.features.parity.verdicts import StoredValue, Verdict, judge, upper_bound
 
 MARCH = datetime(2024, 3, 31, tzinfo=UTC)
 FEBRUARY = datetime(2024, 2, 29, tzinfo=UTC)
 JANUARY = datetime(2024, 1, 31, tzinfo=UTC)
 OLDEST = MARCH - timedelta(days=45)
 
-NOTHING = Held()
-THREE, FOUR = Held(MARCH, 3, "Int64"), Held(MARCH, 4, "Int64")
-NULL = Held(MARCH)
+NOTHING = StoredValue()
+THREE, FOUR = StoredValue(MARCH, 3, "Int64"), StoredValue(MARCH, 4, "Int64")
+NULL = StoredValue(MARCH)
 
 
 @pytest.mark.parametrize(
@@ -24,30 +24,30 @@ NULL = Held(MARCH)
         (NULL, NULL, Verdict.EQUAL),
         (NOTHING, NOTHING, Verdict.EQUAL),
         (THREE, FOUR, Verdict.UNEQUAL),
-        (THREE, Held(MARCH, 3.0, "Float64"), Verdict.OTHER_TYPE),
-        (Held(MARCH, True, "Bool"), Held(MARCH, 1, "Int64"), Verdict.OTHER_TYPE),
+        (THREE, StoredValue(MARCH, 3.0, "Float64"), Verdict.OTHER_TYPE),
+        (StoredValue(MARCH, True, "Bool"), StoredValue(MARCH, 1, "Int64"), Verdict.OTHER_TYPE),
         (THREE, NOTHING, Verdict.ONLY_OFFLINE),
         (THREE, NULL, Verdict.ONLY_OFFLINE),
         (NULL, NOTHING, Verdict.ONLY_OFFLINE),
         (NULL, THREE, Verdict.ONLY_ONLINE),
         (NOTHING, THREE, Verdict.ONLY_ONLINE),
         (NOTHING, NULL, Verdict.ONLY_ONLINE),
-        (THREE, Held(FEBRUARY, 3, "Int64"), Verdict.OLDER_ONLINE),
-        (THREE, Held(JANUARY, 3, "Int64"), Verdict.OLDER_ONLINE),
-        (Held(FEBRUARY, 3, "Int64"), THREE, Verdict.NEWER_ONLINE),
-        (Held(JANUARY, 3, "Int64"), Held(JANUARY, 3, "Int64"), Verdict.PAST_TTL),
-        (NOTHING, Held(JANUARY, 3, "Int64"), Verdict.PAST_TTL),
-        (Held(JANUARY, 3, "Int64"), NOTHING, Verdict.EQUAL),
-        (Held(JANUARY, 3, "Int64"), THREE, Verdict.ONLY_ONLINE),
-        (Held(OLDEST, 3, "Int64"), Held(OLDEST, 3, "Int64"), Verdict.EQUAL),
+        (THREE, StoredValue(FEBRUARY, 3, "Int64"), Verdict.OLDER_ONLINE),
+        (THREE, StoredValue(JANUARY, 3, "Int64"), Verdict.OLDER_ONLINE),
+        (StoredValue(FEBRUARY, 3, "Int64"), THREE, Verdict.NEWER_ONLINE),
+        (StoredValue(JANUARY, 3, "Int64"), StoredValue(JANUARY, 3, "Int64"), Verdict.PAST_TTL),
+        (NOTHING, StoredValue(JANUARY, 3, "Int64"), Verdict.PAST_TTL),
+        (StoredValue(JANUARY, 3, "Int64"), NOTHING, Verdict.EQUAL),
+        (StoredValue(JANUARY, 3, "Int64"), THREE, Verdict.ONLY_ONLINE),
+        (StoredValue(OLDEST, 3, "Int64"), StoredValue(OLDEST, 3, "Int64"), Verdict.EQUAL),
     ],
 )
-def test_each_pair_has_its_verdict(offline: Held, online: Held, expected: Verdict) -> None:
+def test_each_pair_has_its_verdict(offline: StoredValue, online: StoredValue, expected: Verdict) -> None:
     assert judge(offline, online, OLDEST) is expected
 
 
 def test_a_view_without_a_ttl_knows_no_age() -> None:
-    old = Held(JANUARY, 3, "Int64")
+    old = StoredValue(JANUARY, 3, "Int64")
     assert judge(old, old, None) is Verdict.EQUAL
 
 

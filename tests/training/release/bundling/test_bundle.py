@@ -17,7 +17,7 @@ from asof.errors import ModelError, UntrustedModel
 from asof.features.feature_contract import model_frame
 from asof.inference.served_model import load_model
 from asof.settings import Settings, export
-from asof.trust.golden_rows import Proof
+from asof.trust.golden_rows import GoldenRowsCheck
 from asof.trust.signing_keys import public_text, trusted_keys
 from asof.use_cases import load
 from tests.kits.service import serving as kit
@@ -133,7 +133,7 @@ def test_the_imported_model_scores_as_the_registered_one(settings: Settings, ver
     frame = model_frame(pd.DataFrame(rows), served.facts.contract)
     registered = kit.fit_small_model(version.facts.contract).predict_proba(frame)[:, 1].tolist()
     assert served.probabilities(rows) == pytest.approx(registered, abs=1e-9)
-    assert served.proof == Proof(20, pytest.approx(0, abs=1e-12))
+    assert served.golden_rows == GoldenRowsCheck(20, pytest.approx(0, abs=1e-12))
     assert [served.probabilities([row])[0] for row in rows] == pytest.approx(registered, abs=1e-9)
     assert (served.runtime.name, served.blocking) == ("onnx", False)
 

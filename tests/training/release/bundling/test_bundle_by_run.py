@@ -123,7 +123,7 @@ def test_a_model_that_is_not_ours_is_refused(settings: Settings, made: Made) -> 
     ("change", "told"),
     [
         ({"derived": {}}, "takes mean radius x mean texture, which breast_cancer no longer computes"),
-        ({"source": None}, "takes other features than a request of breast_cancer now gives"),
+        ({"source": None}, "takes other features than a request of breast_cancer now has"),
     ],
 )
 def test_a_model_that_takes_what_the_code_no_longer_gives_is_not_bundled(

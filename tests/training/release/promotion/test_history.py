@@ -1,8 +1,7 @@
 """The history of a registered model: what it says, that nobody rewrites it unnoticed, and that MLflow follows it."""
 
 import json
-import subprocess
-import sys
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,10 +14,11 @@ import psycopg
 import pytest
 
 from asof.errors import ModelError
-from asof.settings import PROJECT, Settings
+from asof.settings import Settings
 from asof.trust.signing_keys import trusted_keys
 from asof.use_case import FromRequest
 from asof.use_cases import load
+from tests.kits.machine.terminal import Done, call_flows, start_flows
 from tests.kits.models.promotion import GOOD, Registry, always, apply_small_features, evaluated, fresh_registry
 from tests.kits.models.training import SMALL, SMALLER, small_use_case
 from tests.kits.store.wide import soon
@@ -500,11 +500,10 @@ def test_the_terminal_tells_the_history_and_fails_where_it_is_broken(
     churn.put("less")
     churn.put("default")
 
-    def told(*words: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "flows", "history", "churn", *words]
-        return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    def told(*words: str) -> Done:
+        return call_flows(os.environ, "history", "churn", *words)
 
-    table = told()
+    table = start_flows(os.environ, "history", "churn")
     assert (table.returncode, "intact, 2 entries" in table.stdout, "agrees" in table.stdout) == (0, True, True), table
     found = json.loads(told("--json").stdout.splitlines()[-1])
     assert [each["version"] for each in found["entries"]] == ["1", "2"]

@@ -12,7 +12,8 @@ from tests.kits.machine.kill import Act, Kill, begun, fail_at_the_alias, told
 from tests.kits.models.promotion import Registry, evaluated, fresh_registry
 from training.models.evaluation.evaluate import Evaluation
 
-MOMENTS = 50
+AFTER = pytest.mark.parametrize("after", [False, pytest.param(True, marks=pytest.mark.soak)], ids=["before", "after"])
+"""What a step has changed is there before the next one, when it is committed too; so `after` is for the long run."""
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def until_the_next_second() -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@AFTER
 @pytest.mark.parametrize("what", ["promotion", "rollback"])
 def test_killed_at_each_step_a_rerun_finishes_it(registry: Registry, what: str, after: bool) -> None:
     act, version = (Act(registry.name, "3"), "3") if what == "promotion" else (Act(registry.name, to="1"), "1")
@@ -80,7 +81,7 @@ def test_killed_at_each_step_a_rerun_finishes_it(registry: Registry, what: str, 
     assert agree(registry) == version
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@AFTER
 def test_killed_while_a_promotion_that_failed_is_taken_back_a_rerun_finishes_one_or_the_other(
     registry: Registry, after: bool
 ) -> None:
@@ -100,7 +101,7 @@ def test_killed_while_a_promotion_that_failed_is_taken_back_a_rerun_finishes_one
     assert ways == {("promoted",), ("promoted", "undone", "promoted")}
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@AFTER
 def test_killed_at_each_step_of_an_adoption_a_rerun_finishes_it(
     settings: Settings, evaluations: dict[str, Evaluation], after: bool
 ) -> None:
@@ -125,13 +126,14 @@ def test_killed_at_each_step_of_an_adoption_a_rerun_finishes_it(
     assert step > 10
 
 
-def test_killed_at_random_moments_a_rerun_makes_registry_and_history_agree(registry: Registry) -> None:
+@pytest.mark.parametrize("moments", [6, pytest.param(50, marks=pytest.mark.soak)])
+def test_killed_at_random_moments_a_rerun_makes_registry_and_history_agree(registry: Registry, moments: int) -> None:
     """A child goes round promotions and rollbacks; it is killed a random while after a random one of its steps."""
     draw = random.Random(5)
     name = registry.name
     round_ = [Act(name, "3"), Act(name), Act(name, "1"), Act(name, to="2"), Act(name, "1"), Act(name)]
     half_done = 0
-    for moment in range(MOMENTS):
+    for moment in range(moments):
         acts = list(islice(cycle(round_), moment % len(round_), moment % len(round_) + 50))
         with begun(registry.settings, acts) as (_, pipe):
             for _ in range(draw.randrange(1, 10)):
@@ -145,7 +147,7 @@ def test_killed_at_random_moments_a_rerun_makes_registry_and_history_agree(regis
                 told(pipe)
         Act(name, version)(registry.settings)
         assert agree(registry) == version, moment
-    assert half_done >= MOMENTS // 10  # else the moments say nothing
+    assert half_done >= moments // 10  # else the moments say nothing
 
 
 def test_many_at_once_are_one_after_the_other_or_told(registry: Registry) -> None:

@@ -17,13 +17,13 @@ def test_the_messages_come_alone_and_leave_nothing_behind() -> None:
     told = run("""
 import sys
 from asof.serving.features.store.feast_messages import feast_messages
-found = feast_messages()
-nobody = found.entity_key(join_keys=["user_id"], entity_values=[found.value(string_val="x")])
-print(found.serialize_entity_key(nobody, 3).hex())
+view = feast_messages().feature_view()
+view.spec.name = "users_fv"
+print(view.SerializeToString().hex())
 print([name for name in sys.modules if name.split(".")[0] in ("feast", "pandas", "numpy", "pyarrow", "sqlalchemy")])
 """)
-    key = b"\x01\0\0\0\x02\0\0\0\x07\0\0\0user_id\x02\0\0\0\x01\0\0\0x"
-    assert told.splitlines() == [key.hex(), "[]"]
+    view = b"\x0a\x0a\x0a\x08users_fv"
+    assert told.splitlines() == [view.hex(), "[]"]
 
 
 def test_feast_is_whole_for_whoever_imports_it_at_the_same_time_or_afterwards() -> None:
@@ -40,7 +40,7 @@ def whole():
 
 def messages():
     start.wait()
-    seen.append(feast_messages.__wrapped__().value(int64_val=7).int64_val == 7)
+    seen.append(feast_messages.__wrapped__().value_types.Value("INT64") == 4)
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what Feast and its own imports say when they are imported
@@ -48,7 +48,7 @@ with warnings.catch_warnings():
     for each in threads: each.start()
     for each in threads: each.join()
     import feast
-    from feast.protos.feast.types.Value_pb2 import Value
-print(len(seen), all(seen), feast.protos.__name__, feast.infra.__name__, Value is feast_messages().value)
+    from feast.protos.feast.core.Entity_pb2 import Entity
+print(len(seen), all(seen), feast.protos.__name__, feast.infra.__name__, Entity is feast_messages().entity)
 """)
     assert told.splitlines() == ["6 True feast.protos feast.infra True"]

@@ -1,0 +1,1 @@
+"""Speed and memory of the offline stages, of training sets and of scoring."""

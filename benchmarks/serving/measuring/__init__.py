@@ -1,0 +1,1 @@
+"""Closed and open loops of load on a running peer."""

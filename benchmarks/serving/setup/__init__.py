@@ -1,0 +1,1 @@
+"""Data and models for all peers, and how each peer is started."""

@@ -1,0 +1,66 @@
+"""Docker and compose on this machine -> versions and set-ups that cannot build the images."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from doctor.finding import Finding, note, warning
+from doctor.given import Given
+
+OLDEST_ENGINE, OLDEST_COMPOSE = (20, 10), (1, 29)
+COMMAND_TIMEOUT = 8
+"""Seconds."""
+
+
+@dataclass(frozen=True)
+class Docker:
+    """`engine` and `compose` are versions, empty where there is none or it does not answer."""
+
+    program: Path
+    engine: str = ""
+    compose: str = ""
+    buildx: bool = False
+
+
+def look_at_docker(given: Given) -> Iterator[Finding]:
+    """Every check on Docker; nothing where it is not installed, as only images need it."""
+    if program := shutil.which("docker"):
+        docker = Docker(
+            Path(program) if "/snap/" in program else Path(program).resolve(),
+            engine=run("docker", "version", "--format", "{{.Server.Version}}"),
+            compose=run("docker", "compose", "version", "--short") or run("docker-compose", "version", "--short"),
+            buildx=bool(run("docker", "buildx", "version")),
+        )
+        yield from judged(docker, given.environment)
+
+
+def judged(docker: Docker, environment: Mapping[str, str]) -> Iterator[Finding]:
+    """What would fail with it."""
+    home, temporary = environment.get("HOME", ""), environment.get("TMPDIR", "/tmp")  # noqa: S108 - compared, not used
+    if "/snap/" in str(docker.program) and not (home and temporary.startswith(home)):
+        found = f"Docker is a snap, which cannot see {temporary}: `bentoml containerize` ends in `no such file`."
+        yield warning("snap-docker", found, 'mkdir -p "$HOME/tmp" && export TMPDIR="$HOME/tmp"')
+    if docker.engine and _number(docker.engine) < OLDEST_ENGINE:
+        yield warning("docker-version", f"Docker is {docker.engine}; our images need 20.10 or newer.", "Upgrade it.")
+    if docker.compose and _number(docker.compose) < OLDEST_COMPOSE:
+        found = f"compose is {docker.compose}; docker-compose.yml needs 1.29 or newer."
+        yield warning("compose-version", found, "Install docker-compose 1.29, or the plug-in `docker compose`.")
+    if docker.engine and not docker.buildx and environment.get("DOCKER_BUILDKIT") != "0":
+        found = "Docker has no buildx, and DOCKER_BUILDKIT is not 0: a build that asks for BuildKit fails."
+        yield note("buildkit", found, "export DOCKER_BUILDKIT=0")
+
+
+def run(*words: str) -> str:
+    """What a command prints, stripped; empty where it fails, is absent or takes too long."""
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=COMMAND_TIMEOUT, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])

@@ -1,0 +1,34 @@
+"""What a Feast feature view needs of the store: names and types."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from feast import Entity
+from feast.infra.online_stores.helpers import compute_versioned_name
+from feast.value_type import ValueType
+
+from online_store.errors import WideStoreError
+from online_store.reading.keys import ENTITYLESS
+from online_store.schema.tables import ViewSchema
+
+
+def view_name(view: Any, *, versioning: bool) -> str:
+    """The view's name in the catalogue; with Feast's versioning, each version is a view of its own."""
+    return str(compute_versioned_name(view, versioning))
+
+
+def view_schema(project: str, name: str, *, view: Any, entities: Iterable[Entity]) -> ViewSchema:
+    """Raises WideStoreError where the types of the join keys are unknown."""
+    keys = {each.name: each.dtype.to_value_type().name for each in view.entity_columns}
+    features = {each.name: each.dtype.to_value_type().name for each in view.features}
+    return ViewSchema(project, name, keys or _join_keys(view, entities), features)
+
+
+def _join_keys(view: Any, entities: Iterable[Entity]) -> dict[str, str]:
+    """For a view that Feast has not inferred yet (`apply` does), or that has no entity."""
+    known = {each.name: each for each in entities}
+    missing = [name for name in view.entities if name not in known and name != "__dummy"]
+    if missing:
+        raise WideStoreError(f"View {view.name} is keyed by unknown entities {missing}: apply them together with it.")
+    keys = {known[name].join_key: known[name].value_type for name in view.entities if name in known}
+    return {name: kind.name for name, kind in keys.items() if kind != ValueType.UNKNOWN} or {ENTITYLESS: "STRING"}

@@ -1,0 +1,46 @@
+"""Every block of commands in docs/ (`sh`, `python` and `sql`), run page by page after a demo, as a reader types it."""
+
+import re
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from asof.settings import PROJECT
+from simulator import SimulationPlan, month_end_before
+from tests.kits.machine.newcomer import Newcomer
+
+pytestmark = pytest.mark.soak
+
+BLOCK = re.compile(r"^```(sh|python|sql)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+PAGES = [page for page in sorted((PROJECT / "docs").glob("*.md")) if BLOCK.search(page.read_text())]
+PAGES.remove(PROJECT / "docs" / "adding-a-use-case.md")  # test_adding_a_use_case.py
+IN_SHELL = {
+    "sh": "{}",
+    "python": "python - <<'END'\n{}END\n",
+    "sql": "eval \"$(make -s env)\"\npython - <<'END'\nimport os, psycopg\n"
+    'psycopg.connect(os.environ["ASOF_POSTGRES_URL"]).execute("""{}""")\nEND\n',
+}
+FIRST = str(SimulationPlan(month_end_before(datetime.now(UTC).date())).as_of(0))
+"""What `month_000` of the simulated extracts describes."""
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
+    """After `make demo`, with .venv activated."""
+    reader = Newcomer(tmp_path_factory.mktemp("reader"))
+    reader.environment["PATH"] = f"{PROJECT / '.venv' / 'bin'}:{reader.environment['PATH']}"
+    reader.run("make demo")
+    yield reader
+    reader.run(f"{sys.executable} -m local wipe")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_commands_of_a_page_succeed(page: Path, reader: Newcomer, tmp_path: Path) -> None:
+    """In one shell, so that a variable that one block sets is there in the next; files go to a folder of the test."""
+    script = "\n".join(IN_SHELL[language].format(block) for language, block in BLOCK.findall(page.read_text()))
+    script = re.sub(r"data/\w+|answer\.json|(?<==)api-keys", lambda name: str(tmp_path / name[0]), script)
+    reader.run("make up")
+    reader.run(script.replace("2024-01-31", FIRST))

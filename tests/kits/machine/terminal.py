@@ -1,0 +1,61 @@
+"""The terminal's commands: in a process of their own, as people start them, or in this one, which takes no seconds."""
+
+import os
+import signal
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import mlflow  # noqa: F401 - else its loggers would write to a runner's streams, which are closed later
+from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
+from typer.testing import CliRunner
+
+from asof.settings import PROJECT
+from flows.__main__ import door
+
+Done = subprocess.CompletedProcess[str]
+
+
+def start_flows(environment: Mapping[str, str], *words: str) -> Done:
+    """`python -m flows WORDS` in a process of its own."""
+    command = [sys.executable, "-m", "flows", *words]
+    return subprocess.run(command, cwd=PROJECT, env=dict(environment), capture_output=True, text=True)
+
+
+def call_flows(environment: Mapping[str, str], *words: str, text: str = "") -> Done:
+    """The same in this process, with `text` on standard input; what would be a traceback is raised.
+
+    Not for commands that build or find Bentos, which BentoML looks for in one place for the life of a process.
+    """
+    with _only(environment), _signals_kept(), warnings.catch_warnings(action="ignore"):
+        result = CliRunner().invoke(door, list(words), input=text)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Done(words, result.exit_code, result.stdout, result.stderr)
+
+
+@contextmanager
+def _only(environment: Mapping[str, str]) -> Iterator[None]:
+    """For a block these are all variables; what the block sets is gone afterwards. Flows report where they say."""
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(environment)
+    try:
+        api = {PREFECT_API_URL: environment.get("PREFECT_API_URL"), PREFECT_LOGGING_TO_API_ENABLED: False}
+        with temporary_settings(api):
+            yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
