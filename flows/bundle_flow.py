@@ -7,7 +7,8 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 
 from asof.use_cases import load
-from flows.runtime.door import RETRIES, default_use_case, open_settings
+from flows.runtime.door import default_use_case, open_settings
+from flows.runtime.retries import RETRIES
 from training.release.bundling.bundle import Bundle
 from training.release.bundling.bundle import bundle as build_bundle
 

@@ -10,9 +10,10 @@ from prefect import flow, task
 from asof.settings import Moment, Settings
 from asof.use_case import FromRequest, UseCase
 from asof.use_cases import load
-from flows.runtime.door import RETRIES, default_use_case, open_settings
+from flows.runtime.door import default_use_case, open_settings
 from flows.runtime.extract_files import refuse_foreign_files
 from flows.runtime.progress import log, publish
+from flows.runtime.retries import RETRIES
 from training.data.extracts.deliveries import find_deliveries
 from training.features.datasets.dataset import newest_labelled
 from training.inspection import Examination, examine, months_in, months_known, page, refuse_unacknowledged

@@ -16,9 +16,10 @@ from asof.features.feature_store import mismatch
 from asof.settings import Moment, Settings
 from asof.use_case import UseCase
 from asof.use_cases import load
-from flows.runtime.door import RETRIES, default_use_case, open_settings
+from flows.runtime.door import default_use_case, open_settings
 from flows.runtime.progress import log, publish
-from training.data.snapshots.snapshot import prepare_tables
+from flows.runtime.retries import RETRIES
+from training.data.snapshots.tables import prepare_tables
 from training.features.parity.check import Parity, check_parity, next_step, summary
 from training.features.parity.ledger import record_parity
 from training.features.parity.verdicts import Verdict

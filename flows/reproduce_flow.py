@@ -6,8 +6,9 @@ from typing import Any
 from prefect import flow, task
 
 from asof.use_cases import load
-from flows.runtime.door import RETRIES, open_settings, open_tracked_settings
+from flows.runtime.door import open_settings, open_tracked_settings
 from flows.runtime.progress import log, publish
+from flows.runtime.retries import RETRIES
 from training.audit.reproduction.reproduce import Reproduction
 from training.audit.reproduction.reproduce import reproduce as build_again
 from training.release.registry.versions import model_version

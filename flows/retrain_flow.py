@@ -9,8 +9,9 @@ from prefect import flow, task
 from asof.settings import Moment
 from asof.use_cases import load
 from flows.inspect_flow import inspect_month
-from flows.runtime.door import RETRIES, default_use_case, open_settings, open_tracked_settings
+from flows.runtime.door import default_use_case, open_settings, open_tracked_settings
 from flows.runtime.progress import log, publish
+from flows.runtime.retries import RETRIES
 from training.features.datasets.dataset import build_training_set, newest_labelled
 from training.models.evaluation.evaluate import evaluate
 from training.models.fitting.train import train

@@ -7,8 +7,9 @@ from prefect import flow, task
 
 from asof.settings import Moment
 from asof.use_cases import load
-from flows.runtime.door import RETRIES, default_use_case, open_settings, open_tracked_settings
+from flows.runtime.door import default_use_case, open_settings, open_tracked_settings
 from flows.runtime.progress import log, publish
+from flows.runtime.retries import RETRIES
 from training.scoring.score import POSTGRES, Scoring, score_users
 
 

@@ -77,8 +77,7 @@ def way_back(settings: Settings, use_case: UseCase, entries: Sequence[Entry]) ->
 
 def _stranger(settings: Settings, use_case: UseCase, entry: Entry) -> str:
     """Why MLflow's version of that number is not the one that the entry brought into Production; empty: it is."""
-    from training.release.registry.signer import signer_of
-    from training.release.registry.versions import read_version
+    from training.release.registry.versions import read_version, signer_of
     from training.tracking.client import open_tracking
 
     try:
@@ -125,7 +124,7 @@ def told_by_history(use_case: UseCase, report: HistoryReport, mend: str) -> Iter
 
 def trusted(settings: Settings, version: ModelVersion) -> Iterator[Finding]:
     """Whether a service with our trusted keys would load it."""
-    from training.release.registry.signer import signer_of
+    from training.release.registry.versions import signer_of
 
     name = f"signature:{version.name}"
     try:

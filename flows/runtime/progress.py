@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from prefect.artifacts import create_table_artifact
 from rich.status import Status
 
 log = logging.getLogger("asof.progress")
@@ -38,4 +37,6 @@ class _Beside(logging.Handler):
 
 def publish(key: str, rows: Iterable[Mapping[str, Any]], description: str) -> None:
     """One table; what JSON does not know (a moment, say) becomes text."""
+    from prefect.artifacts import create_table_artifact
+
     create_table_artifact(key=key, table=json.loads(json.dumps(list(rows), default=str)), description=description)

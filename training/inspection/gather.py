@@ -70,10 +70,9 @@ def _delivered(deliveries: list[Delivery], schema: ExtractSchema) -> Month:
 
 
 def _moments(tables: KnownTables, schema: ExtractSchema) -> list[datetime]:
-    """The two newest moments of the entity table."""
-    query = sql.SQL("SELECT DISTINCT as_of FROM {} ORDER BY as_of DESC LIMIT 2").format(
-        sql.Identifier(schema.entity_table)
-    )
+    """The two newest moments of the table of entities."""
+    table = sql.Identifier(schema.entity_table)
+    query = sql.SQL("SELECT DISTINCT as_of FROM {} ORDER BY as_of DESC LIMIT 2").format(table)
     return [moment.astimezone(UTC) for (moment,) in tables.connection.execute(query)]
 
 

@@ -52,7 +52,7 @@ MODEL = ("streamflow_churn", "retention")
 TABLES = (
     ('RawTable(\n    "', 'RawTable(\n    "retention_'),
     ('RawTable("', 'RawTable("retention_'),
-    ('entity_table="users"', 'entities="retention_users"'),
+    ('entity_table="users"', 'entity_table="retention_users"'),
 )
 
 

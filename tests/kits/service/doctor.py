@@ -14,7 +14,8 @@ from simulator import SimulationPlan, simulate
 from tests.kits.models.promotion import always
 from tests.kits.service import serving as kit
 from training.data.extracts.deliveries import Delivery, find_deliveries
-from training.data.snapshots.snapshot import prepare_tables, take_snapshot
+from training.data.snapshots.snapshot import take_snapshot
+from training.data.snapshots.tables import prepare_tables
 from training.features.materialisation.feature_registry import apply_features
 from training.features.materialisation.materialise import materialise
 from training.features.parity.check import check_parity
