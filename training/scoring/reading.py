@@ -55,7 +55,7 @@ class Users:
 
 
 def user_rows(users: Users, sources: Iterable[ViewSource], as_of: datetime) -> dict[JoinStrategy, sql.Composed]:
-    """The query of a row for each user, by strategy: the key, then for each source its features and its row's timestamp.
+    """The query of a row for each user, by strategy: key, then each source's features and timestamp.
 
     A source's columns are null where it has no row of the user up to `as_of`.
     """
