@@ -52,7 +52,7 @@ MODEL = ("streamflow_churn", "retention")
 TABLES = (
     ('RawTable(\n    "', 'RawTable(\n    "retention_'),
     ('RawTable("', 'RawTable("retention_'),
-    ('entity_table="users"', 'entities="retention_users"'),
+    ('entity_table="users"', 'entity_table="retention_users"'),
 )
 
 
@@ -125,7 +125,7 @@ def test_all_other_tables_of_the_schema_are_known() -> None:
 
 def test_a_table_stands_once_in_an_extract() -> None:
     table = RawTable("users", (KEY,))
-    with pytest.raises(ConfigurationError, match="users twice"):
+    with pytest.raises(ConfigurationError, match="are named users"):
         ExtractSchema("user_id", "users", (table,), table, "churn")
 
 
