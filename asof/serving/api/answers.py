@@ -117,7 +117,7 @@ def following_answer(found: "Found", since: datetime | None) -> FollowingAnswer:
         checked_at=found.checked_at,
         in_production=found.in_production.version if found.in_production else None,
         serving_since=since,
-        refused=[RefusedAnswer(version=r.version, step=r.step, why=r.why, at=r.at) for r in found.refused],
+        refused=[RefusedAnswer(**vars(refusal)) for refusal in found.refused],
     )
 
 
