@@ -9,6 +9,8 @@ from mkdocs.structure.files import File, Files
 OUTSIDE = (
     "CHANGELOG.md",
     "CONTRIBUTING.md",
+    "LICENSE",
+    "README.md",
     "SECURITY.md",
     "benchmarks/README.md",
     "benchmarks/online_store.png",

@@ -1,4 +1,4 @@
-"""The feature services: which features a model takes. A use case names one; nobody repeats its list."""
+"""The feature services: the features of each model. A use case refers to one by name."""
 
 from feast import FeatureService
 from streamflow_views import payments_agg_90d_fv, subs_profile_fv, support_agg_90d_fv, usage_agg_30d_fv, users_fv

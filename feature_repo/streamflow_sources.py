@@ -1,15 +1,14 @@
-"""Where the features come from: the append-only snapshot tables, with both of their times.
+"""The sources of the features: the append-only snapshot tables, with both of their times.
 
-Tables are named without a schema, so that a reader can put a schema of its own first on the search path:
-`training.features.datasets.point_in_time` does so to see the tables as they were known on an earlier day.
+Tables are named without a schema, so that `training.data.snapshots.known_at` can put its own schema first on the search
+path, to read them as they were known at an earlier moment.
 """
 
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
 
 TIMES = {"timestamp_field": "as_of", "created_timestamp_column": "created_at"}
 
-# "Not applicable" is a value: a user without internet has no streaming plan. A plan that is empty for any other
-# reason stays NULL, and is missing.
+# "Not applicable" is a value: a user without internet has no streaming plan. Any other empty plan stays NULL (missing).
 PLAN = """CASE WHEN net_service = 'No' THEN 'not applicable' WHEN {0} THEN 'yes' WHEN NOT {0} THEN 'no' END AS {0}"""
 
 SUBSCRIPTIONS = f"""

@@ -1,8 +1,8 @@
 """The feature views, shared by every model that needs them.
 
-A view's `ttl` is the greatest age at which its values may be used, offline and online. Its tag `staleness` says what
-the service does beyond that: `refuse` answers 503, `flag` answers with a verdict. Extracts come monthly: a value is
-up to 31 days old when the next one arrives, and two weeks are allowed for it to be late.
+A view's `ttl` is the greatest age at which its values may be used, offline and online. Its tag `staleness` sets what
+the service does beyond that: `refuse` answers 503, `flag` answers with a verdict. Extracts come monthly: a value is up
+to 31 days old when the next one arrives, which may be two weeks late.
 """
 
 from datetime import timedelta

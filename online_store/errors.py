@@ -1,33 +1,23 @@
-"""Errors of the store, besides those of PostgreSQL.
-
-WideStoreError
-├── NoLayout            the view has no table: run `feast apply` with this store
-├── LayoutChanged       the table has changed since its layout was read; the store reads it again
-├── TooManyColumns      more features than a PostgreSQL table can hold
-├── InvalidValue        a value that its column cannot hold
-└── Unsupported         a part of Feast's interface that this store does not implement
-
-Unreachable is a psycopg.OperationalError, so that code which handles a server that is down handles it too.
-"""
+"""Errors of the store, besides those of PostgreSQL."""
 
 from psycopg import OperationalError
 from psycopg import errors as pg
 
 
 class WideStoreError(Exception):
-    """The base class."""
+    """The base class of all but Unreachable."""
 
 
 class NoLayout(WideStoreError):
-    """The feature view has no table."""
+    """The feature view has no table: run `feast apply` with this store."""
 
 
 class LayoutChanged(WideStoreError):
-    """The table has changed since its layout was read."""
+    """The table has changed since its layout was read; the store reads it again."""
 
 
 class TooManyColumns(WideStoreError):
-    """The feature view is wider than a table can be."""
+    """The feature view is wider than a PostgreSQL table can be."""
 
 
 class InvalidValue(WideStoreError, ValueError):
@@ -39,7 +29,7 @@ class Unsupported(WideStoreError, NotImplementedError):
 
 
 class Unreachable(OperationalError):
-    """No connection could be made, or none became free, within the timeout."""
+    """No connection could be made, or none became free, within the timeout; handled as a server that is down."""
 
 
 LAYOUT_ERRORS = (

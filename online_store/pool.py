@@ -22,21 +22,12 @@ from psycopg.pq import TransactionStatus
 
 from online_store.errors import LAYOUT_ERRORS, Unreachable
 from online_store.reading.parameters import register
-from online_store.session import options
+from online_store.session import PLANNING, options
 
 CONNECT_TIMEOUT = 10.0
 """Seconds that a caller waits for a connection: longer than a server takes to restart."""
 RETRY_INTERVAL = 0.05
 ATTEMPTS = 5
-
-PLANNING = {
-    # Planning takes longer than a lookup, so it is done once. Only a plan by index is good at any table size.
-    "plan_cache_mode": "force_generic_plan",
-    "enable_seqscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "jit": "off",
-}
 
 AnyConnection = TypeVar("AnyConnection", bound=Connection[Any] | AsyncConnection[Any])
 

@@ -22,6 +22,16 @@ SESSION = {
     "default_transaction_isolation": "read committed",
 }
 
+PLANNING = {
+    # Planning takes longer than a lookup, so it is done once. Only a plan by index is good at any table size.
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
+}
+"""For lookups by key."""
+
 VARIABLES = {
     "PGCLIENTENCODING": SESSION["client_encoding"],
     "PGDATESTYLE": SESSION["DateStyle"],

@@ -103,24 +103,14 @@ class WideOnlineStore(OnlineStore):  # type: ignore[misc]
             return rewind(connection, read_layout(connection, project, view, schema=schema), moment)
 
     def online_write_batch(
-        self,
-        config: RepoConfig,
-        table: FeatureView,
-        data: list[FeastRow],
-        progress: Callable[[int], Any] | None,
+        self, config: RepoConfig, table: FeatureView, data: list[FeastRow], progress: Callable[[int], Any] | None
     ) -> None:
         """Raises InvalidValue, NoLayout, and psycopg.Error where the server is down, after the chunks before."""
         self._writer.write(address_of(config), _view(config, table), rows=data, progress=progress)
 
-    async def online_write_batch_async(
-        self,
-        config: RepoConfig,
-        table: FeatureView,
-        data: list[FeastRow],
-        progress: Callable[[int], Any] | None,
-    ) -> None:
+    async def online_write_batch_async(self, *args: Any, **kwargs: Any) -> None:
         """In a thread, because most of it is CPU time. A cancellation does not interrupt a chunk."""
-        await asyncio.to_thread(self.online_write_batch, config, table, data, progress)
+        await asyncio.to_thread(self.online_write_batch, *args, **kwargs)
 
     def online_read(
         self,
@@ -144,31 +134,17 @@ class WideOnlineStore(OnlineStore):  # type: ignore[misc]
         request = ViewRequest(_view(config, table), entity_keys, requested_features or None)
         return (await self._reader.read_async(address_of(config), [request]))[0]
 
-    def _read_features_per_fv(
-        self,
-        config: RepoConfig,
-        grouped_refs: list[Any],
-        join_key_values: dict[str, Any],
-        entity_name_to_join_key_map: dict[str, str],
-        *response: Any,
-    ) -> None:
-        """Reads all views in one round trip."""
-        requests = _requests(config, grouped_refs, (join_key_values, entity_name_to_join_key_map))
+    def _read_features_per_fv(self, config: RepoConfig, grouped_refs: list[Any], *args: Any) -> None:
+        """Reads all views in one round trip. `args` are two of the entities and three of the response."""
+        requests = _requests(config, grouped_refs, *args[:2])
         rows = self._reader.read(address_of(config), [each.request for each in requests])
-        _populate(grouped_refs, requests, rows=rows, response=response)
+        _populate(grouped_refs, requests, rows, *args[2:])
 
-    async def _read_features_per_fv_async(
-        self,
-        config: RepoConfig,
-        grouped_refs: list[Any],
-        join_key_values: dict[str, Any],
-        entity_name_to_join_key_map: dict[str, str],
-        *response: Any,
-    ) -> None:
+    async def _read_features_per_fv_async(self, config: RepoConfig, grouped_refs: list[Any], *args: Any) -> None:
         """The same for an event loop."""
-        requests = _requests(config, grouped_refs, (join_key_values, entity_name_to_join_key_map))
+        requests = _requests(config, grouped_refs, *args[:2])
         rows = await self._reader.read_async(address_of(config), [each.request for each in requests])
-        _populate(grouped_refs, requests, rows=rows, response=response)
+        _populate(grouped_refs, requests, rows, *args[2:])
 
     def retrieve_online_documents(self, *_: Any, **__: Any) -> NoReturn:
         """Raises Unsupported."""
@@ -230,9 +206,7 @@ class _Request(NamedTuple):
     length: int
 
 
-def _requests(
-    config: RepoConfig, grouped_refs: list[Any], entities: tuple[dict[str, Any], dict[str, str]]
-) -> list[_Request]:
+def _requests(config: RepoConfig, grouped_refs: list[Any], *entities: Any) -> list[_Request]:
     requests: list[_Request] = []
     known: dict[Any, tuple[list[EntityKey], Any, int]] = {}
     for table, requested in grouped_refs:
@@ -245,14 +219,8 @@ def _requests(
     return requests
 
 
-def _populate(
-    grouped_refs: list[Any],
-    requests: list[_Request],
-    *,
-    rows: list[list[FeatureRow]],
-    response: tuple[Any, ...],
-) -> None:
-    """By Feast's own function."""
+def _populate(grouped_refs: list[Any], requests: list[_Request], rows: list[list[FeatureRow]], *response: Any) -> None:
+    """Fills the response by Feast's own function."""
     proto, full_feature_names, with_versions = response
     for (table, requested), each, view_rows in zip(grouped_refs, requests, rows, strict=True):
         utils._populate_response_from_feature_data(

@@ -8,18 +8,7 @@ from itertools import groupby
 
 from psycopg import sql
 
-from roles.access import (
-    DATABASES,
-    INGEST,
-    PUBLIC,
-    ROLES,
-    Grant,
-    Tables,
-    in_asof,
-    in_future,
-    in_sister,
-    on_databases,
-)
+from roles.access import DATABASES, INGEST, PUBLIC, ROLES, Grant, Tables, in_asof, in_future, in_sister, on_databases
 from roles.deviation import Connection, Deviation
 
 # Columns: kind, name, owner, grantor, grantee (0: PUBLIC), privilege, and whether it is grantable.

@@ -24,12 +24,7 @@ from roles.tables import make_tables, wanted_tables
 TRIGRAMS = "pg_trgm"
 """An extension of Prefect's server, which its role can create itself where the server has it."""
 
-SESSION = {
-    "search_path": "pg_catalog",
-    "role": "none",
-    "default_transaction_read_only": "off",
-    "lock_timeout": "60s",
-}
+SESSION = {"search_path": "pg_catalog", "role": "none", "default_transaction_read_only": "off", "lock_timeout": "60s"}
 """The settings of the admin's sessions, whatever the defaults of a database."""
 
 

@@ -10,7 +10,7 @@ from asof.use_case import FromStore
 from asof.use_cases import load, names
 from roles.access import Tables
 from training.data.snapshots.owned_tables import create_if_absent
-from training.data.snapshots.snapshot import prepare_tables
+from training.data.snapshots.tables import prepare_tables
 from training.features.materialisation import watermarks
 from training.features.parity import ledger
 from training.release.promotion import acceptance, history

@@ -98,10 +98,10 @@ def _chunks(settings: Settings, version: str) -> "Iterator[Chunk]":
     from training.scoring.reading import Users, read_chunks, read_features
     from training.scoring.score import CHUNK_USERS
 
-    problem, as_of = load("churn"), datetime.fromisoformat(AS_OF)
-    features = read_features(settings, model_version(settings, problem, version).facts.contract)
-    with tables_known_at(settings, problem.extract, as_of=as_of, known_at=settings.now()) as tables:
-        yield from read_chunks(tables, Users(problem.extract), features, as_of=as_of, size=CHUNK_USERS)
+    use_case, as_of = load("churn"), datetime.fromisoformat(AS_OF)
+    features = read_features(settings, model_version(settings, use_case, version).facts.contract)
+    with tables_known_at(settings, use_case.extract, as_of=as_of, known_at=settings.now()) as tables:
+        yield from read_chunks(tables, Users(use_case.extract), features, as_of=as_of, size=CHUNK_USERS)
 
 
 def bare(settings: Settings, version: str, _: str) -> dict[str, float]:
@@ -109,9 +109,9 @@ def bare(settings: Settings, version: str, _: str) -> dict[str, float]:
     from asof.inference.served_model import load_verified
     from training.release.registry.versions import model_version, verified_version
 
-    problem = load("churn")
-    with verified_version(settings, model_version(settings, problem, version)) as verified:
-        model = load_verified(verified, problem)
+    use_case = load("churn")
+    with verified_version(settings, model_version(settings, use_case, version)) as verified:
+        model = load_verified(verified, use_case)
     arrays = list(_in_memory(settings, version))
     begun = perf_counter()
     done = sum(len(model.runtime.probabilities(each)) for each in arrays)
@@ -140,11 +140,11 @@ def _in_memory(settings: Settings, version: str) -> Iterator[dict[str, Any]]:
     from asof.features.feature_contract import input_arrays
     from training.release.registry.versions import model_version
 
-    problem = load("churn")
-    facts = model_version(settings, problem, version).facts
+    use_case = load("churn")
+    facts = model_version(settings, use_case, version).facts
     for chunk in islice(_chunks(settings, version), CHUNKS_IN_MEMORY):
         whole = ~np.any([column.nulls for column in chunk.columns.columns], axis=0)
-        yield input_arrays(chunk.columns.values(whole), facts.contract, problem.derivations(facts.derived))
+        yield input_arrays(chunk.columns.values(whole), facts.contract, use_case.derivations(facts.derived))
 
 
 def reading(settings: Settings, version: str, _: str) -> dict[str, float]:

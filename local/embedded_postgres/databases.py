@@ -51,7 +51,7 @@ def _create_and_connect(settings: Settings, name: str | None, refusal: psycopg.O
     except psycopg.OperationalError as trouble:
         if full := next((each for each in (trouble, refusal) if is_disk_error(each)), None):
             raise ConfigurationError(
-                f"The disk of PostgreSQL at {address} takes nothing more ({reason(full)}): make room there."
+                f"The disk of PostgreSQL at {address} cannot be written ({reason(full)}): make room there."
             ) from None
         raise ConfigurationError(
             f"PostgreSQL at {address} does not let us in: {reason(refusal)}. "

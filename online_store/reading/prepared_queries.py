@@ -16,18 +16,10 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ConnStatus, ExecStatus, Format
 from psycopg.pq.abc import PGresult
 
-from online_store.session import options
+from online_store.session import PLANNING, options
 
-PLANNING = {
-    # Planning takes longer than the lookup, so it is done once. Only a nested loop by index is good at any table size:
-    # for an empty table the planner would choose a sequential scan, and keep it when the table is full.
-    "plan_cache_mode": "force_generic_plan",
-    "enable_seqscan": "off",
-    "enable_bitmapscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "jit": "off",
-}
+LOOKUP_PLANNING = {**PLANNING, "enable_bitmapscan": "off"}
+"""Only a nested loop by index: for an empty table the planner would choose another scan, and keep it later."""
 
 
 class PreparedQueries:
@@ -41,7 +33,7 @@ class PreparedQueries:
     async def connect(cls, conninfo: str) -> Self:
         """Connects; `prepare` comes next. Raises psycopg.Error."""
         existing = str(conninfo_to_dict(conninfo).get("options") or "")
-        changed = {"client_encoding": "UTF8", "options": options(existing, **PLANNING)}
+        changed = {"client_encoding": "UTF8", "options": options(existing, **LOOKUP_PLANNING)}
         return cls(await AsyncConnection.connect(make_conninfo(conninfo, **changed), autocommit=True))
 
     async def prepare(self, name: bytes, query: str, types: Sequence[int] = ()) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 from psycopg import Connection, Rollback
 
-from online_store.pool import PLANNING
 from online_store.relaying.transfer import Transfer
 from online_store.schema.layout import CREATED_TS, EVENT_TS, Layout
 from online_store.schema.names import literal, quoted
+from online_store.session import PLANNING
 from online_store.writing.upsert import STAGED, lock_table, upsert_staged
 
 SETTINGS = {**PLANNING, "enable_nestloop": "on"}

@@ -1,4 +1,4 @@
-"""The online store's benchmark as it is told: ratios to the stock store and to bare SQL."""
+"""The report of the online store's benchmark: ratios to the stock store and to bare SQL."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def read(reader: str, milliseconds: float) -> dict[str, Any]:
 
 
 def results() -> dict[str, Any]:
-    """The stock store is not asked for the million."""
+    """The stock store is not measured with a million."""
     materialise = [
         run("stock", 1_000, 2.0), run("ours", 1_000, 0.1),
         run("bare-query", 1_000, 0.05), run("bare-copy", 1_000, 0.04),
@@ -39,17 +39,17 @@ def results() -> dict[str, Any]:
     }
 
 
-def test_what_the_stock_store_is_not_asked_for_is_compared_by_rows_a_second() -> None:
+def test_sizes_without_the_stock_store_are_compared_by_rows_a_second() -> None:
     (million,) = [row for row in summary_rows(results()) if (row["users"], row["of stock"]) == ("1,000,000", "50.0")]
     assert (million["who"], million["of bare's time"]) == ("our store, our engine", "2.00")
 
 
-def test_reads_are_told_as_multiples_of_the_stock_stores() -> None:
+def test_reads_are_multiples_of_the_stock_stores() -> None:
     rows = {row["who"]: row for row in summary_rows(results()) if row["what"] == "read"}
     assert (rows["our array reader"]["of stock"], rows["our array reader"]["of bare's time"]) == ("20.0", "2.00")
 
 
-def test_the_medians_of_the_rounds_count() -> None:
+def test_figures_are_medians_of_the_rounds() -> None:
     told = results()
     told["materialise"] += [run("ours", 1_000, 0.2), run("ours", 1_000, 9.0)]
     assert "| 1,000 | our store, our engine | 10.0 |" in markdown(told)

@@ -17,9 +17,9 @@ from pydantic import SecretStr
 
 from asof.settings import Settings
 from asof.trust.signing_keys import key_id, public_text, signing_key
-from doctor.data.production import way_back
+from doctor.data.production import restore_command
 from doctor.finding import Finding, Severity
-from doctor.platforms.mlflow_server import served
+from doctor.platforms.mlflow_server import check_server
 from local.embedded_postgres import postgres
 from local.stack import background
 from local.stack.background import Service
@@ -47,7 +47,7 @@ def whole(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> World
 def world(whole: World) -> Iterator[World]:
     """The same in a database that a test has for itself; MLflow's is shared."""
     with database_copy(whole.settings) as settings:
-        yield replace(whole, given=replace(whole.given, settings=settings))
+        yield replace(whole, context=replace(whole.context, settings=settings))
 
 
 def run_sql(settings: Settings, statement: str) -> None:
@@ -84,13 +84,13 @@ def test_what_is_wrong_with_a_database_goes_away_by_its_statement(world: World, 
 
 
 def test_a_schema_of_a_killed_training_is_a_note_while_nobody_holds_it(world: World) -> None:
-    from doctor.platforms.leftovers import look_at_leftovers
+    from doctor.platforms.leftovers import check_leftovers
 
     run_sql(world.settings, "CREATE SCHEMA known_at_1")
-    assert [each.name for each in look_at_leftovers(world.given)] == ["abandoned-schemas"]
+    assert [each.name for each in check_leftovers(world.context)] == ["abandoned-schemas"]
     with psycopg.connect(world.settings.conninfo(), autocommit=True) as owner:
         owner.execute("SELECT pg_advisory_lock(hashtextextended('known_at_1', 0))")
-        assert list(look_at_leftovers(world.given)) == []
+        assert list(check_leftovers(world.context)) == []
 
 
 def test_a_password_that_is_refused_is_told_and_not_shown(world: World) -> None:
@@ -205,17 +205,20 @@ def test_no_rollback_is_advised_to_a_version_that_is_not_the_one_of_the_history(
     stranger = Ed25519PrivateKey.generate().public_key()
     others = whole.settings.model_copy(update={"trusted_keys": public_text({key_id(stranger): stranger})})
     other_run = replace(head, bento=f"{kit.NAME}:v{head.version}-00000000-1c0ffee1")
-    assert "rollback churn --to" in way_back(whole.settings, CHURN, [*before, head])
+    assert "rollback churn --to" in restore_command(whole.settings, CHURN, [*before, head])
     mends = [
-        way_back(whole.settings, CHURN, [*before, other_run]),
-        way_back(others, CHURN, [*before, head]),
-        way_back(whole.settings, CHURN, [*before, replace(head, version="4711")]),
+        restore_command(whole.settings, CHURN, [*before, other_run]),
+        restore_command(others, CHURN, [*before, head]),
+        restore_command(whole.settings, CHURN, [*before, replace(head, version="4711")]),
     ]
     for mend, why in zip(mends, ("it is of run", "signed by", "no version '4711'"), strict=True):
         assert why in mend
         assert "restore MLflow's database" in mend
         assert "rollback" not in mend
-    nothing = [way_back(whole.settings, CHURN, []), way_back(whole.settings, CHURN, [replace(head, version=None)])]
+    nothing = [
+        restore_command(whole.settings, CHURN, []),
+        restore_command(whole.settings, CHURN, [replace(head, version=None)]),
+    ]
     assert all("python -m flows retrain churn" in mend and "rollback" not in mend for mend in nothing)
 
 
@@ -250,11 +253,11 @@ def test_an_mlflow_that_refuses_our_name_for_it_takes_it_after_the_mend(tmp_path
     port = free_port(15150, "MLflow")
     address = f"http://localhost:{port}"
     with mlflow_that_allows(f"127.0.0.1:{port}", tmp_path, port):
-        (found,) = served(address)
+        (found,) = check_server(address)
     assert (found.name, found.severity) == ("mlflow-allowed-hosts", Severity.ERROR)
     words = found.mend.split()
     with mlflow_that_allows(words[words.index("--allowed-hosts") + 1], tmp_path, port):
-        assert list(served(address)) == []
+        assert list(check_server(address)) == []
 
 
 # --- servers -----------------------------------------------------------------------------------------------------

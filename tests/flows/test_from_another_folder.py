@@ -15,9 +15,9 @@ from asof.settings import PROJECT
 
 RUN = """
 import json
-from flows.runtime.door import open_tracked_settings
+from flows.runtime.environment import settings_with_tracking
 from training.tracking.client import tracked_run
-settings = open_tracked_settings()
+settings = settings_with_tracking()
 with tracked_run(settings, "from elsewhere", "run") as (client, run):
     import mlflow
     mlflow.log_text("here", "note.txt")
@@ -27,7 +27,7 @@ with tracked_run(settings, "from elsewhere", "run") as (client, run):
 """
 TABLES = """
 import json, psycopg
-from local import postgres
+from local.embedded_postgres import postgres
 from asof.settings import Settings
 with psycopg.connect(postgres.ensure(Settings()).conninfo("mlflow")) as connection:
     runs = connection.execute("SELECT r.name, e.name FROM runs r JOIN experiments e USING (experiment_id)").fetchall()

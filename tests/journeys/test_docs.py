@@ -32,9 +32,11 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
     """After `make demo`, with .venv activated."""
     reader = Newcomer(tmp_path_factory.mktemp("reader"))
     reader.environment["PATH"] = f"{PROJECT / '.venv' / 'bin'}:{reader.environment['PATH']}"
-    reader.run("make demo")
-    yield reader
-    reader.run(f"{sys.executable} -m local wipe")
+    try:
+        reader.run("make demo")
+        yield reader
+    finally:
+        reader.run(f"{sys.executable} -m local wipe")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

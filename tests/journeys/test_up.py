@@ -17,7 +17,7 @@ import pytest
 from asof.errors import ConfigurationError, ServingError
 from asof.settings import Settings, export
 from asof.use_cases import load
-from flows.terminal.up import bring_up, check_answers
+from flows.terminal.up import check_ready, start_stack
 from local.stack import background, stack
 from local.stack.services import PREDICTION
 from local.stack.stack import State
@@ -72,8 +72,8 @@ class Stack:
 
     def up(self, **changed: object) -> State:
         """`make up`, with the service's state afterwards."""
-        states = bring_up(self.settings.model_copy(update=changed), CHURN)
-        assert check_answers(states, CHURN) == ""
+        states = start_stack(self.settings.model_copy(update=changed), CHURN)
+        assert check_ready(self.settings, states, CHURN) == ""
         return next(state for state in states if state.name == PREDICTION)
 
     @property
@@ -170,8 +170,8 @@ def test_while_mlflow_is_away_a_start_serves_what_answered_last(up: Stack) -> No
     background.end(PREDICTION, up.folder)
     away = up.settings.model_copy(update={"mlflow_tracking_uri": "http://127.0.0.1:9"})
     background.end("mlflow", up.folder)
-    states = bring_up(away, CHURN)
-    assert check_answers(states, CHURN) == ""
+    states = start_stack(away, CHURN)
+    assert check_ready(away, states, CHURN) == ""
     assert up.model == before
     assert "does not answer" in follow.following(up.client)["registry"]
     assert up.up().running

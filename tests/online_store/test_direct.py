@@ -1,4 +1,4 @@
-"""The direct readers of the wide tables, by row and by array: values, nulls, moments, and what may change meanwhile."""
+"""The direct readers, by row and by array: values, nulls, timestamps, and changes of the tables meanwhile."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ from online_store.array_reader import ArrayReader, ReadColumn
 from online_store.errors import NoLayout, Unsupported, WideStoreError
 from online_store.reading.direct_lookup import Source
 from online_store.reading.direct_query import arrays_fit, arrays_query, check_query, make_plan, rows_query
-from online_store.reading.prepared_queries import PLANNING
+from online_store.reading.prepared_queries import LOOKUP_PLANNING
 from online_store.row_reader import Row, RowReader
 from online_store.schema.layout import Layout, read_layout
 from online_store.schema.tables import ViewSchema, apply_view, create_catalogue, drop_views
@@ -67,7 +67,7 @@ def plain(rows: Sequence[Row]) -> list[tuple[list[Any], list[datetime | None]]]:
 
 
 def by_row(columns: Sequence[ReadColumn]) -> list[tuple[list[Any], list[datetime | None]]]:
-    """Arrays as the rows of the same entities, to be compared with what RowReader gives."""
+    """Arrays as rows, to be compared with those of RowReader."""
     rows = []
     for number in range(len(columns[0].nulls)):
         values = [None if each.nulls[number] else each.values[number : number + 1].tolist()[0] for each in columns]
@@ -79,7 +79,7 @@ def by_row(columns: Sequence[ReadColumn]) -> list[tuple[list[Any], list[datetime
 def both_ways(
     settings: Settings, wanted: Wanted, keys: Mapping[str, Sequence[Any]], **options: Any
 ) -> list[tuple[list[Any], list[datetime | None]]]:
-    """What both readers give, which is the same; the array reader also where it asks in halves."""
+    """The result of both readers, which must be equal; of the array reader also with two halves."""
     rows = plain(read_rows(settings, wanted, keys, **options))
     assert by_row(read_arrays(settings, wanted, keys, **options)) == rows
     with pytest.MonkeyPatch.context() as patch:
@@ -99,9 +99,7 @@ TYPES = {
 }
 
 
-def test_each_type_comes_as_it_is_kept_and_its_null_as_a_null(
-    settings: Settings, connection: psycopg.Connection[Any]
-) -> None:
+def test_each_type_is_read_as_written_and_null_as_null(settings: Settings, connection: psycopg.Connection[Any]) -> None:
     layout = settle(connection, "view", **TYPES)
     values = [True, b"\0\xff", 1e300, 0.5, -(2**31), 2**63 - 1, "wörd 😀"]
     nothing = [None] * len(TYPES)
@@ -119,7 +117,7 @@ def test_each_type_comes_as_it_is_kept_and_its_null_as_a_null(
     assert dtypes == [np.dtype(name) for name in ("bool", "O", "float64", "float32", "int32", "int64", "O")]
 
 
-def test_a_nan_is_a_value_unless_it_is_to_be_a_null(settings: Settings, connection: psycopg.Connection[Any]) -> None:
+def test_nan_is_a_value_unless_read_as_null(settings: Settings, connection: psycopg.Connection[Any]) -> None:
     layout = settle(connection, "view", real="DOUBLE", short="FLOAT")
     put(connection, layout, [["a", float("nan"), float("nan"), at(0), None], ["b", 1.0, float("inf"), at(0), None]])
     wanted, keys = [("view", "real"), ("view", "short")], {"user_id": ["a", "b"]}
@@ -134,9 +132,7 @@ def test_a_nan_is_a_value_unless_it_is_to_be_a_null(settings: Settings, connecti
     assert not real.nulls.any()
 
 
-def test_several_views_of_several_keys_are_read_at_once(
-    settings: Settings, connection: psycopg.Connection[Any]
-) -> None:
+def test_views_with_different_keys_are_read_together(settings: Settings, connection: psycopg.Connection[Any]) -> None:
     create_catalogue(connection, SCHEMA)
     orders = apply_view(
         connection, SCHEMA, ViewSchema("shop", "orders", {"shop": "STRING", "order": "INT64"}, {"paid": "BOOL"})
@@ -171,20 +167,20 @@ def test_a_feature_that_a_row_was_written_without_is_absent_and_not_null(
 
 ONLY_A, BOTH = {"a": "INT64"}, {"a": "INT64", "b": "INT64"}
 THERE, ABSENT = [([2, 1], [at(0), at(0)])], [([None, 1], [None, at(0)])]
-"""What is told of b and a."""
+"""The results for b and a."""
 
 
 @pytest.mark.parametrize(
     ("steps", "expected"),
     [
         ([BOTH, ONLY_A, BOTH], [THERE, ABSENT, ABSENT]),
-        ([BOTH, None, BOTH], [THERE, None, ABSENT]),  # taken away and added again between two lookups
+        ([BOTH, None, BOTH], [THERE, None, ABSENT]),  # dropped and added again between two lookups
         ([ONLY_A, BOTH, "written"], [ABSENT, ABSENT, THERE]),
         ([BOTH, "made anew", "written"], [THERE, [([None, None], [None, None])], THERE]),
         ([BOTH, {"a": "INT64", "b": "STRING"}], [THERE, ABSENT]),
     ],
 )
-def test_a_reader_that_is_open_follows_every_change_of_the_tables(
+def test_an_open_reader_follows_every_change_of_the_tables(
     settings: Settings, connection: psycopg.Connection[Any], steps: list[Any], expected: list[Any]
 ) -> None:
     wanted, keys = [("view", "b"), ("view", "a")], {"user_id": ["u"]}
@@ -200,17 +196,17 @@ def test_a_reader_that_is_open_follows_every_change_of_the_tables(
 
     async def read_between() -> None:
         rows, arrays = RowReader(source(settings), wanted), ArrayReader(source(settings), wanted)
-        for step, told in zip(steps, expected, strict=True):
+        for step, values in zip(steps, expected, strict=True):
             await asyncio.to_thread(change, step)
-            if told is not None:
-                assert plain(await rows.read(keys)) == by_row(await arrays.read(keys)) == told
+            if values is not None:
+                assert plain(await rows.read(keys)) == by_row(await arrays.read(keys)) == values
         await rows.close()
         await arrays.close()
 
     asyncio.run(read_between())
 
 
-def test_a_table_that_is_keyed_otherwise_is_not_read_by_the_old_key_alone(
+def test_a_table_with_an_added_join_key_is_not_read_by_the_old_one_alone(
     settings: Settings, connection: psycopg.Connection[Any]
 ) -> None:
     keys = {"user_id": ["u"], "shop_id": ["mine"]}
@@ -235,7 +231,7 @@ def test_a_table_that_is_keyed_otherwise_is_not_read_by_the_old_key_alone(
     asyncio.run(read_between())
 
 
-def test_each_feature_keeps_its_own_moment_where_they_were_not_written_together(
+def test_features_written_separately_keep_their_own_timestamps(
     settings: Settings, connection: psycopg.Connection[Any]
 ) -> None:
     layout = settle(connection, "view", a="INT64", b="STRING", c="DOUBLE")
@@ -256,7 +252,7 @@ def test_each_feature_keeps_its_own_moment_where_they_were_not_written_together(
     assert both_ways(settings, wanted[:1], {"user_id": ["whole"]}) == [([None], [None])]  # whatever the column holds
 
 
-def test_what_a_table_does_not_have_is_absent_and_a_view_without_a_table_is_told(
+def test_a_missing_column_is_absent_and_a_missing_table_is_an_error(
     settings: Settings, connection: psycopg.Connection[Any]
 ) -> None:
     with pytest.raises(NoLayout, match="view of project shop has no table"):
@@ -271,7 +267,7 @@ def test_what_a_table_does_not_have_is_absent_and_a_view_without_a_table_is_told
 
 
 @pytest.mark.parametrize("count", [830, 831])
-def test_as_many_features_are_read_at_once_as_postgresql_gives(
+def test_one_query_reads_as_many_features_as_postgresql_allows(
     settings: Settings, connection: psycopg.Connection[Any], count: int
 ) -> None:
     names = [f"f{number}" for number in range(count)]
@@ -284,7 +280,9 @@ def test_as_many_features_are_read_at_once_as_postgresql_gives(
             read_arrays(settings, wanted, {"user_id": ["u"]})
 
 
-def test_what_is_no_scalar_is_left_to_feasts_interface(settings: Settings, connection: psycopg.Connection[Any]) -> None:
+def test_features_that_are_not_scalars_are_left_to_feast(
+    settings: Settings, connection: psycopg.Connection[Any]
+) -> None:
     settle(connection, "view", several="INT64_LIST", when="UNIX_TIMESTAMP", fine="INT64")
     for name in ("several", "when"):
         with pytest.raises(Unsupported, match=f"Feature {name} of view view is a .*Feast"):
@@ -292,9 +290,7 @@ def test_what_is_no_scalar_is_left_to_feasts_interface(settings: Settings, conne
     assert both_ways(settings, [("view", "fine")], {"user_id": ["u"]}) == [([None], [None])]
 
 
-def test_a_moment_that_is_none_is_an_error_of_postgresql(
-    settings: Settings, connection: psycopg.Connection[Any]
-) -> None:
+def test_an_infinite_timestamp_is_a_data_error(settings: Settings, connection: psycopg.Connection[Any]) -> None:
     layout = settle(connection, "view", a="INT64")
     put(connection, layout, [["u", 1, at(0), None]])
     connection.execute(f"UPDATE {layout.full_name} SET event_ts = 'infinity'".encode())
@@ -304,24 +300,24 @@ def test_a_moment_that_is_none_is_an_error_of_postgresql(
 
 
 @pytest.mark.parametrize(("query", "tables"), [(rows_query, 2), (arrays_query, 3)])
-def test_each_table_is_read_by_its_index_however_small_it_was(
+def test_each_table_is_read_by_its_index_even_if_it_was_empty_at_first(
     settings: Settings, connection: psycopg.Connection[Any], query: Callable[..., str], tables: int
 ) -> None:
-    """The catalogue as well, which only arrays bring along."""
+    """Also the catalogue, which only the query for arrays reads."""
     for view in ("empty", "full"):
         settle(connection, view, a="INT64")
     put(connection, layout_of(connection, "full"), [[f"{number:05}", 1, at(0), None] for number in range(2000)])
     connection.execute(b"VACUUM ANALYZE")
     layouts = [layout_of(connection, view) for view in ("empty", "full")]
     plan = make_plan(layouts, [("empty", "a"), ("full", "a")], nan_is_null=True)
-    options = " ".join(f"-c {name}={value}" for name, value in PLANNING.items())
+    options = " ".join(f"-c {name}={value}" for name, value in LOOKUP_PLANNING.items())
     with psycopg.connect(settings.conninfo(), options=options) as planned:
         planned.execute(f"PREPARE lookup (text[]) AS {query(plan)}".encode())
-        told = "\n".join(line for (line,) in planned.execute("EXPLAIN EXECUTE lookup (ARRAY['x'])"))
-        told += "\n".join(line for (line,) in planned.execute(f"EXPLAIN {check_query(plan)}".encode()))
-    assert told.count("Index Scan using") == tables + 1
-    assert "Nested Loop" in told
-    assert "Seq Scan" not in told
+        plans = "\n".join(line for (line,) in planned.execute("EXPLAIN EXECUTE lookup (ARRAY['x'])"))
+        plans += "\n".join(line for (line,) in planned.execute(f"EXPLAIN {check_query(plan)}".encode()))
+    assert plans.count("Index Scan using") == tables + 1
+    assert "Nested Loop" in plans
+    assert "Seq Scan" not in plans
 
 
 def layout_of(connection: psycopg.Connection[Any], view: str) -> Layout:
@@ -329,21 +325,21 @@ def layout_of(connection: psycopg.Connection[Any], view: str) -> Layout:
 
 
 @pytest.mark.parametrize("many", [1, 100])
-def test_lookups_go_on_right_while_the_tables_change(
+def test_lookups_are_right_while_the_tables_change(
     settings: Settings, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch, many: int
 ) -> None:
-    """Columns come and go, one that is read among them, a table is made anew: never an error, never a wrong value."""
+    """Columns are added and dropped, one of them is read, and a table is created again: no error and no wrong value."""
     monkeypatch.setattr(array_reader, "SPLIT_FROM", many)
     for view in ("steady", "moving"):
         put(connection, settle(connection, view, a="INT64", b="INT64"), [["u", 1, 2, at(0), None]])
     wanted = [("steady", "a"), ("moving", "b"), ("moving", "a")]
-    allowed = {(1, 2, 1), (1, None, 1)}  # b may be absent, while it is not there or has come again
+    allowed = {(1, 2, 1), (1, None, 1)}  # b may be absent while it is dropped or after it is added again
     done = threading.Event()
     seen: list[tuple[Any, ...]] = []
 
-    async def look(reader: Any, told: Callable[[Any], Any]) -> None:
+    async def look(reader: Any, decode: Callable[[Any], Any]) -> None:
         while not done.is_set():
-            ((values, _),) = told(await reader.read({"user_id": ["u"]}))
+            ((values, _),) = decode(await reader.read({"user_id": ["u"]}))
             seen.append(tuple(values))
         await reader.close()
 
@@ -364,10 +360,10 @@ def test_lookups_go_on_right_while_the_tables_change(
     assert set(seen) == allowed
 
 
-def test_halves_of_different_layouts_are_asked_for_again(
+def test_halves_with_different_layouts_are_read_again(
     settings: Settings, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The table is changed when one half has been read and the other has not."""
+    """The table changes after one half is read and before the other."""
     put(connection, settle(connection, "view", a="INT64"), [[f"u{number}", number, at(0), None] for number in range(4)])
     reader, between, asked = ArrayReader(source(settings), [("view", "a"), ("view", "b")]), asyncio.Event(), []
     real = array_reader._read_part
@@ -395,7 +391,7 @@ def test_halves_of_different_layouts_are_asked_for_again(
     assert columns[0].values.dtype == object
 
 
-def test_a_half_that_is_given_up_or_fails_leaves_no_query(
+def test_a_half_that_is_cancelled_or_fails_leaves_no_query(
     settings: Settings, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(connection, settle(connection, "view", a="INT64"), [[f"u{number}", number, at(0), None] for number in range(4)])
@@ -424,7 +420,7 @@ def test_a_half_that_is_given_up_or_fails_leaves_no_query(
 
 @contextlib.contextmanager
 def a_server_of_its_own(settings: Settings, folder: Path) -> Iterator[Settings]:
-    """One that may be stopped: nobody else's tests are on it."""
+    """A server of its own that may be stopped."""
     home = settings.model_copy(update={"home": folder, "postgres_url": None})
     try:
         yield postgres.ensure(home)
@@ -445,7 +441,7 @@ async def read_over_a_restart(settings: Settings, reader: RowReader | ArrayReade
     before = str(await reader.read(keys))
     home = settings.model_copy(update={"postgres_url": None})
     await asyncio.to_thread(postgres.stop, home)
-    for _ in range(2):  # a connection that is gone, and one that cannot be made
+    for _ in range(2):  # a lost connection, and one that cannot be made
         await raises_operational(reader.read(keys))
     await asyncio.to_thread(postgres.start, home)
     assert str(await reader.read(keys)) == before
@@ -454,7 +450,7 @@ async def read_over_a_restart(settings: Settings, reader: RowReader | ArrayReade
         query = (
             "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
         )
-        for _ in range(600):  # a server takes its time to see that a connection is closed
+        for _ in range(600):  # the server notices a closed connection only after a while
             if connection.execute(query).fetchone() == (0,):
                 return
             await asyncio.sleep(0.1)

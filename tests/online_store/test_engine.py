@@ -1,4 +1,4 @@
-"""Our compute engine against Feast's: the same rows in our store, the same answers as the stock store."""
+"""Our compute engine compared with Feast's: the same rows in our store, the same results as from the stock store."""
 
 import math
 import random
@@ -37,7 +37,7 @@ def connection(settings: Settings) -> Iterator[psycopg.Connection[Any]]:
 
 @pytest.fixture
 def feasts_own(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The views that our engine has left to Feast's own way."""
+    """The views that our engine leaves to Feast's."""
     left: list[str] = []
     real = LocalComputeEngine._materialize_one
 
@@ -66,7 +66,7 @@ def compared(
     entities: Sequence[dict[str, Any]],
     used: Sequence[Entity] = (USER,),
 ) -> list[dict[str, Any]]:
-    """Materialises into all three; the rows that our engine wrote, which are those that Feast's wrote."""
+    """Materialises into all three; returns the rows that our engine wrote, which must equal those of Feast's."""
     for store in stores.every:
         store.apply([*used, view])
         store.materialize(START, END)
@@ -86,7 +86,7 @@ def compared(
 
 
 def _next_to(ours: Any, theirs: Any, column: str) -> bool:
-    """Arrow, in Feast's own way, does not round a numeric to the nearest double; PostgreSQL does."""
+    """PostgreSQL rounds a numeric to the nearest double; Arrow, which Feast uses, does not."""
     return column == "exact" and abs(ours - theirs) <= math.ulp(theirs)
 
 
@@ -131,7 +131,7 @@ EVERY: dict[str, tuple[str, Any, list[Any]]] = {
 }
 
 
-def test_every_type_is_what_feast_makes_of_it(
+def test_every_type_is_converted_as_feast_does(
     connection: Connection, settings: Settings, tmp_path: Path, feasts_own: list[str]
 ) -> None:
     draw = random.Random(7)
@@ -143,7 +143,7 @@ def test_every_type_is_what_feast_makes_of_it(
     rows = []
     for number in range(4 * most):
         row = [values[number % len(values)] for _, _, values in EVERY.values()]
-        # The first rows have every value and no null; in the others one in three is null.
+        # The first rows have all values and no nulls; in the others a third is null.
         rows.append([None if number > most and draw.random() < 0.3 else each for each in row])
     fill(connection, [(f"u{n}", at(n), at(n + 1), *row) for n, row in enumerate(rows)])
     view = view_of({name: dtype for name, (_, dtype, _) in EVERY.items()})
@@ -153,10 +153,10 @@ def test_every_type_is_what_feast_makes_of_it(
     assert not feasts_own
 
 
-def test_what_sql_converts_otherwise_goes_feasts_own_way(
+def test_types_that_sql_converts_differently_are_left_to_feast(
     connection: Connection, settings: Settings, tmp_path: Path, feasts_own: list[str]
 ) -> None:
-    """Feast cuts 2.7 to 2, PostgreSQL rounds it to 3; Feast keeps the blanks of character(n), PostgreSQL drops them."""
+    """Feast truncates 2.7 to 2, PostgreSQL rounds to 3; Feast keeps the padding of character(n), SQL does not."""
     connection.execute(
         b"CREATE TABLE source (user_id text, as_of timestamptz, created timestamptz, x numeric, c char(4))"
     )
@@ -168,7 +168,7 @@ def test_what_sql_converts_otherwise_goes_feasts_own_way(
     assert feasts_own == ["facts", "facts"]
 
 
-def test_a_view_that_does_more_than_copy_goes_feasts_own_way(
+def test_a_view_that_does_more_than_copy_is_left_to_feast(
     connection: Connection, settings: Settings, tmp_path: Path, feasts_own: list[str]
 ) -> None:
     connection.execute(b"CREATE TABLE source (user_id text, as_of timestamptz, created timestamptz, n bigint)")
@@ -181,10 +181,10 @@ def test_a_view_that_does_more_than_copy_goes_feasts_own_way(
     assert feasts_own == ["facts"]
 
 
-def test_lists_hold_no_nulls_and_no_lists(
+def test_a_list_that_holds_a_null_or_a_list_fails(
     connection: Connection, settings: Settings, tmp_path: Path, feasts_own: list[str]
 ) -> None:
-    """Feast puts an empty value for a null in a list; where it has none (integers), it fails, and so does the job."""
+    """Feast replaces a null in a list by an empty value; for integers there is none, and the job fails."""
     connection.execute(
         b"CREATE TABLE source (user_id text, as_of timestamptz, created timestamptz,"
         b" t text[], b bool[], f float8[], n int8[])"
@@ -212,7 +212,7 @@ def test_several_keys_mapped_names_and_no_created_column(
 ) -> None:
     connection.execute(b'CREATE TABLE source ("Shop" int, item varchar(9), paid boolean, sold bigint, at timestamp)')
     rows = [(n % 3, f"i{n % 5}", n % 2 == 0, n, at(24 + n % 7).replace(tzinfo=None)) for n in range(100)]
-    fill(connection, [row for row in rows if row[3] % 35 < 15])  # each pair of keys and moments once
+    fill(connection, [row for row in rows if row[3] % 35 < 15])  # each pair of key and timestamp once
     shop = Entity(name="shop", join_keys=["shop_id"], value_type=ValueType.INT64)
     item = Entity(name="item", join_keys=["item"], value_type=ValueType.STRING)
     mapping = {"Shop": "shop_id", "sold": "number", "at": "event_timestamp"}
@@ -238,10 +238,10 @@ def test_a_view_without_entities_has_its_newest_row(
     assert not feasts_own
 
 
-def test_of_all_rows_of_a_view_without_entities_the_newest_counts(
+def test_the_newest_of_all_rows_of_a_view_without_entities_wins(
     connection: Connection, settings: Settings, tmp_path: Path
 ) -> None:
-    """Feast's own engine fails here: it pulls all rows, and finds no key in them."""
+    """Feast's engine fails here: it pulls all rows, which have no key."""
     connection.execute(b"CREATE TABLE source (rate float8, as_of timestamptz, created date)")
     fill(connection, [(n / 2, at(n), date(2026, 1, 3)) for n in range(10)])
     with kit.open_store(settings, tmp_path, "by_us", latest=False) as store:
@@ -263,10 +263,10 @@ def test_a_view_with_a_push_source_is_filled_from_its_batch_source(
     assert not feasts_own
 
 
-def test_what_the_offline_stores_connections_are_told_holds(
+def test_the_settings_of_the_offline_stores_connections_are_kept(
     connection: Connection, settings: Settings, tmp_path: Path, feasts_own: list[str]
 ) -> None:
-    """`enable_nestloop` off in its `db_schema`; and nothing is written there by a source's query."""
+    """`enable_nestloop` is off by its `db_schema`, and a source's query cannot write."""
     connection.execute(b"CREATE TABLE source (n bigint)")
     query = (
         "SELECT 'u' AS user_id, timestamptz '2026-02-01' AS as_of, timestamptz '2026-02-01' AS created,"
@@ -282,10 +282,10 @@ def test_what_the_offline_stores_connections_are_told_holds(
 
 
 @pytest.mark.parametrize("latest", [True, False])
-def test_of_an_entitys_rows_the_newest_counts(
+def test_the_newest_row_of_an_entity_wins(
     connection: Connection, settings: Settings, tmp_path: Path, feasts_own: list[str], latest: bool
 ) -> None:
-    """Whether Feast asks for it or pulls all rows; of two of a moment the one that was created last."""
+    """Whether Feast pulls the newest or all rows; of two with the same timestamp the one created last."""
     connection.execute(b"CREATE TABLE source (user_id text, as_of timestamptz, created timestamptz, n bigint)")
     draw = random.Random(3)
     rows = [(f"u{n % 40}", at(draw.randint(0, 5)), at(100 + n), n) for n in range(400)]
@@ -298,10 +298,10 @@ def test_of_an_entitys_rows_the_newest_counts(
 
 
 @pytest.mark.parametrize(("latest", "expected"), [(True, 1), (False, 2)])
-def test_a_row_of_unknown_creation_counts_as_in_feast(
+def test_a_row_without_created_timestamp_is_ordered_as_in_feast(
     connection: Connection, settings: Settings, tmp_path: Path, latest: bool, expected: int
 ) -> None:
-    """To PostgreSQL, which finds newest rows for Feast, it is the last; to pandas, where Feast pulls all, the first."""
+    """In PostgreSQL, which pulls the newest rows, it is the last; in pandas, if Feast pulls all rows, the first."""
     connection.execute(b"CREATE TABLE source (user_id text, as_of timestamptz, created timestamptz, n bigint)")
     fill(connection, [("u", at(1), None, 1), ("u", at(1), at(5), 2)])
     with kit.open_stores(settings, tmp_path, latest=latest) as stores:
@@ -309,7 +309,7 @@ def test_a_row_of_unknown_creation_counts_as_in_feast(
     assert row["n"] == expected
 
 
-def test_the_offline_store_may_be_elsewhere(
+def test_the_offline_store_may_be_another_database(
     connection: Connection, settings: Settings, tmp_path: Path, feasts_own: list[str]
 ) -> None:
     elsewhere = f"{settings.database().database}_elsewhere"
@@ -326,10 +326,10 @@ def test_the_offline_store_may_be_elsewhere(
     assert not feasts_own
 
 
-def test_a_table_with_more_features_than_the_view_goes_feasts_own_way(
+def test_a_table_with_more_features_than_the_view_is_left_to_feast(
     connection: Connection, settings: Settings, tmp_path: Path, feasts_own: list[str]
 ) -> None:
-    """Another process has applied a feature that this one does not know: it is absent, whatever else bears its name."""
+    """A feature that another process has applied is absent, even if a column of the source has its name."""
     connection.execute(b"CREATE TABLE source (user_id text, as_of timestamptz, created timestamptz, n bigint)")
     fill(connection, [("u", at(1), at(1), 5)])
     with kit.open_store(settings, tmp_path, "by_us") as store:
@@ -349,8 +349,8 @@ def test_feasts_configuration_knows_the_engine(settings: Settings, tmp_path: Pat
         assert isinstance(store.config.batch_engine, WideComputeEngineConfig)
 
 
-def test_start_and_end_are_feasts(connection: Connection, settings: Settings, tmp_path: Path) -> None:
-    """Both belong to the interval."""
+def test_start_and_end_are_included_as_in_feast(connection: Connection, settings: Settings, tmp_path: Path) -> None:
+    """Both are in the interval."""
     connection.execute(b"CREATE TABLE source (user_id text, as_of timestamptz, created timestamptz, n bigint)")
     fill(connection, [(f"u{n}", at(n), at(n), n) for n in range(6)])
     with kit.open_stores(settings, tmp_path) as stores:

@@ -1,4 +1,4 @@
-"""StreamFlow's five views, late rows and corrections included: our engine beside Feast's and the stock store."""
+"""StreamFlow's five views, with late rows and corrections, by both engines and in both stores."""
 
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from tests.kits.store import engine as kit
 
 
 def opened(history: History, name: str, stack: ExitStack) -> Any:
-    """With tables in the peer's schema, closed with the stack."""
+    """With tables in the peer's schema; closed with the stack."""
     store = open_peer(history.settings, PEERS[name])
     with psycopg.connect(history.settings.conninfo(), autocommit=True) as connection:
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {PEERS[name].schema}".encode())
@@ -29,8 +29,8 @@ def opened(history: History, name: str, stack: ExitStack) -> Any:
     return store
 
 
-def test_streamflow_is_the_same_by_either_engine_and_in_either_store(history: History) -> None:
-    """Materialised month by month: the later runs meet rows that are there already."""
+def test_streamflow_is_the_same_with_either_engine_and_store(history: History) -> None:
+    """Materialised month by month, so that later runs meet existing rows."""
     with ExitStack() as stack:
         connection = stack.enter_context(psycopg.connect(history.settings.conninfo(), autocommit=True))
         stock, by_feast, ours = (opened(history, name, stack) for name in (STOCK, FEAST_ENGINE, OURS))

@@ -29,7 +29,7 @@ HELD = 7706
 
 
 def view_of(name: str, source: str = "") -> FeatureView:
-    """`source`: another query than the table of the view's name."""
+    """`source`: a query instead of the table of the view's name."""
     where: dict[str, Any] = {"query": source} if source else {"table": f"source_{name}"}
     return FeatureView(
         name=name,
@@ -76,7 +76,9 @@ def forbidden(*_: Any, **__: Any) -> None:
     raise AssertionError("not this way")
 
 
-def test_views_of_one_call_go_side_by_side(connection: Connection, store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_views_of_one_call_are_materialised_concurrently(
+    connection: Connection, store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     met, real = threading.Barrier(2), engine_module.read_layout
 
     def read(*args: Any, **options: Any) -> Any:
@@ -90,8 +92,8 @@ def test_views_of_one_call_go_side_by_side(connection: Connection, store: Any, m
     assert noted(store) == [1, 1, 1]
 
 
-def test_one_view_fails_alone_and_its_error_names_it(connection: Connection, store: Any) -> None:
-    connection.execute("UPDATE source_second SET x = 1e400 WHERE user_id = '0270'")  # no double is as large
+def test_a_failing_view_does_not_affect_others_and_its_error_names_it(connection: Connection, store: Any) -> None:
+    connection.execute("UPDATE source_second SET x = 1e400 WHERE user_id = '0270'")  # out of the range of double
     with pytest.raises(psycopg.errors.NumericValueOutOfRange) as caught:
         store.materialize(START, END)
     assert any("second" in note for note in caught.value.__notes__)
@@ -102,7 +104,7 @@ def test_one_view_fails_alone_and_its_error_names_it(connection: Connection, sto
     assert counted(connection, store) == [300, 300, 300]
 
 
-def test_what_feasts_registry_does_not_take_is_the_views_error(
+def test_an_error_of_feasts_registry_is_the_views_error(
     connection: Connection, store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = store.registry.apply_materialization
@@ -134,16 +136,16 @@ def test_few_rows_of_one_database_do_not_leave_its_server(
     assert kit.versions_of(connection, store, "first") == after, "nothing older replaces it"
 
 
-def test_more_rows_than_a_chunk_go_in_chunks_whatever_the_planner_thought(
+def test_more_rows_than_a_chunk_are_chunked_whatever_the_planner_estimated(
     connection: Connection, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It counts on 200 different users where nothing has been counted yet."""
-    told: list[int] = []
+    """Without statistics it expects 200 distinct users."""
+    chunk_rows: list[int] = []
     real = engine_module.relay
 
     def watched(*args: Any, **options: Any) -> Iterator[tuple[int, int]]:
         for chunk in real(*args, **options):
-            told.append(chunk[0])
+            chunk_rows.append(chunk[0])
             yield chunk
 
     monkeypatch.setattr(engine_module, "relay", watched)
@@ -151,11 +153,11 @@ def test_more_rows_than_a_chunk_go_in_chunks_whatever_the_planner_thought(
     with kit.open_store(settings, tmp_path, "by_us", rows=140) as store:
         store.apply([USER, *map(view_of, VIEWS)])
         store.materialize(START, END, feature_views=["first"])
-        assert told == [140, 140, 20]
+        assert chunk_rows == [140, 140, 20]
         assert counted(connection, store) == [300, 0, 0]
 
 
-def test_the_planners_count_decides(connection: Connection, settings: Settings) -> None:
+def test_the_planners_estimate_decides(connection: Connection, settings: Settings) -> None:
     connection.execute("ANALYZE source_first")
     transfer = same_server.Transfer("SELECT * FROM source_first", "SELECT DISTINCT user_id FROM source_first")
     assert same_server.is_few(connection, transfer, 300)
@@ -167,8 +169,8 @@ def test_the_planners_count_decides(connection: Connection, settings: Settings) 
     assert same_server.is_few(connection, transfer, 300), "two rows of each user, and 300 users"
 
 
-def test_no_table_is_held_while_the_source_is_read(connection: Connection, store: Any) -> None:
-    """However long that takes, `feast apply` need not wait, nor whoever waits behind it."""
+def test_no_table_is_locked_while_the_source_is_read(connection: Connection, store: Any) -> None:
+    """So that `feast apply` does not wait for the source, nor others behind it."""
     waits = f"SELECT s.*, pg_advisory_xact_lock_shared({HELD})::text AS held FROM source_first AS s"
     store.apply([view_of("first", waits)])
     connection.execute("SELECT pg_advisory_lock(%s)", (HELD,))
@@ -202,7 +204,7 @@ def wait_for(connection: Connection, condition: str) -> None:
 
 
 def die_in_the_second_view(settings: Settings, folder: Path) -> None:
-    """What a child does: it has upserted the view's rows, and not committed."""
+    """Run in a child: killed after the upsert of the view's rows, before the commit."""
     real = same_server.upsert_staged
 
     def upsert(connection: Any, layout: Any) -> int:
@@ -217,7 +219,7 @@ def die_in_the_second_view(settings: Settings, folder: Path) -> None:
         store.materialize(START, END)
 
 
-def test_of_a_view_in_which_the_writer_is_killed_nothing_is_there(
+def test_a_killed_writer_leaves_nothing_of_its_view(
     connection: Connection, store: Any, settings: Settings, tmp_path: Path
 ) -> None:
     child = multiprocessing.get_context("spawn").Process(target=die_in_the_second_view, args=(settings, tmp_path))
@@ -230,8 +232,8 @@ def test_of_a_view_in_which_the_writer_is_killed_nothing_is_there(
     assert counted(connection, store) == [300, 300, 300]
 
 
-def test_whoever_interrupts_it_does_not_wait_for_the_sources(connection: Connection, store: Any) -> None:
-    """(Without that this test takes five minutes.)"""
+def test_an_interrupt_does_not_wait_for_the_sources(connection: Connection, store: Any) -> None:
+    """(Otherwise this test takes five minutes.)"""
     store.apply([view_of(name, f"SELECT *, pg_sleep(300)::text AS s FROM source_{name}") for name in VIEWS])
 
     def interrupt() -> None:

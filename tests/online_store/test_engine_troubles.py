@@ -1,4 +1,4 @@
-"""Our compute engine when something goes wrong: kills, two at once, sources that fail, tables that change."""
+"""Our compute engine with kills, concurrent runs, failing sources and changing tables."""
 
 import multiprocessing
 import os
@@ -25,7 +25,7 @@ from tests.kits.store.engine import END, START, at
 Connection = psycopg.Connection[Any]
 USER = Entity(name="user", join_keys=["user_id"], value_type=ValueType.STRING)
 ROWS = 50
-"""Of a chunk: six make the table."""
+"""Of a chunk; the table has six chunks."""
 
 
 def view_of(feature: str = "n", dtype: Any = Int64, **more: Any) -> FeatureView:
@@ -58,7 +58,7 @@ def counted(connection: Connection, store: Any) -> int:
 
 
 def die_in_the_third_chunk(settings: Settings, folder: Path) -> None:
-    """What a child does: it has copied the chunk's rows and upserted them, and not committed."""
+    """Run in a child: killed after the upsert of the chunk's rows, before the commit."""
     seen, real = [], relay.upsert_staged
 
     def upsert(*args: Any) -> int:
@@ -73,7 +73,7 @@ def die_in_the_third_chunk(settings: Settings, folder: Path) -> None:
         store.materialize(START, END)
 
 
-def test_of_a_chunk_in_which_the_writer_is_killed_nothing_is_there(
+def test_a_killed_writer_leaves_nothing_of_its_chunk(
     connection: Connection, settings: Settings, tmp_path: Path
 ) -> None:
     with kit.open_store(settings, tmp_path, "by_us", rows=ROWS) as store:
@@ -87,10 +87,10 @@ def test_of_a_chunk_in_which_the_writer_is_killed_nothing_is_there(
         assert [row["n"] for row in kit.rows_of(connection, store, "facts")] == list(range(300))
 
 
-def test_where_the_source_fails_midway_all_chunks_before_stay(
+def test_if_the_source_fails_midway_the_chunks_before_stay(
     connection: Connection, settings: Settings, tmp_path: Path
 ) -> None:
-    connection.execute("UPDATE source SET x = 1e400 WHERE n = 270")  # no double is as large
+    connection.execute("UPDATE source SET x = 1e400 WHERE n = 270")  # out of the range of double
     with kit.open_store(settings, tmp_path, "by_us", rows=ROWS) as store:
         store.apply([USER, view_of("x", Float64)])
         with pytest.raises(psycopg.errors.NumericValueOutOfRange, match="out of range"):
@@ -108,7 +108,7 @@ def test_where_the_source_fails_midway_all_chunks_before_stay(
 def test_a_row_without_a_key_is_an_error_that_names_the_key(
     connection: Connection, settings: Settings, tmp_path: Path
 ) -> None:
-    """To PostgreSQL a null is the greatest key: all chunks but the last are in place."""
+    """In PostgreSQL nulls are last: all chunks but the last are written."""
     connection.execute("UPDATE source SET user_id = NULL WHERE n = 120")
     with kit.open_store(settings, tmp_path, "by_us", rows=ROWS) as store:
         store.apply([USER, view_of()])
@@ -117,7 +117,7 @@ def test_a_row_without_a_key_is_an_error_that_names_the_key(
         assert counted(connection, store) == 5 * ROWS
 
 
-def test_only_what_has_changed_is_touched(connection: Connection, settings: Settings, tmp_path: Path) -> None:
+def test_only_changed_rows_are_touched(connection: Connection, settings: Settings, tmp_path: Path) -> None:
     with kit.open_store(settings, tmp_path, "by_us", rows=ROWS) as store:
         store.apply([USER, view_of()])
         store.materialize(START, END)
@@ -128,7 +128,7 @@ def test_only_what_has_changed_is_touched(connection: Connection, settings: Sett
     assert {user for user in first if first[user] != second[user]} == {"0007", "0107", "0207"}
 
 
-def test_an_older_run_brings_nothing_back(connection: Connection, settings: Settings, tmp_path: Path) -> None:
+def test_an_older_run_restores_nothing(connection: Connection, settings: Settings, tmp_path: Path) -> None:
     connection.execute("INSERT INTO source SELECT user_id, as_of + interval '1 day', created, n + 1000 FROM source")
     with kit.open_store(settings, tmp_path, "by_us", rows=ROWS) as store:
         store.apply([USER, view_of()])
@@ -137,8 +137,10 @@ def test_an_older_run_brings_nothing_back(connection: Connection, settings: Sett
         assert [row["n"] for row in kit.rows_of(connection, store, "facts")] == list(range(1000, 1300))
 
 
-def test_two_at_once_end_with_the_newest_rows(connection: Connection, settings: Settings, tmp_path: Path) -> None:
-    """Each has other chunks, and some see older rows only: nobody waits for anybody in a circle."""
+def test_two_concurrent_runs_end_with_the_newest_rows(
+    connection: Connection, settings: Settings, tmp_path: Path
+) -> None:
+    """With different chunks, some of older rows only: no deadlock."""
     connection.execute("INSERT INTO source SELECT user_id, as_of + interval '1 day', created, n + 1000 FROM source")
     failed: list[BaseException] = []
 
@@ -170,7 +172,7 @@ def test_two_at_once_end_with_the_newest_rows(connection: Connection, settings: 
 
 
 def _materialise(store: Any, end: datetime) -> None:
-    """As `store.materialize`, without the registry: a file, and no place for two at once."""
+    """As `store.materialize`, without the registry, a file that two processes cannot write at the same time."""
     store._get_provider().materialize_single_feature_view(
         store.config,
         store.get_feature_view("facts"),
@@ -182,10 +184,10 @@ def _materialise(store: Any, end: datetime) -> None:
     )
 
 
-def test_a_table_that_changes_on_the_way_is_begun_anew(
+def test_a_view_whose_table_changes_meanwhile_is_restarted(
     connection: Connection, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another process has dropped a feature and added another while the third chunk was on its way."""
+    """Another process drops and adds a feature before the third chunk."""
     real, seen = relay.begin_chunk, []
 
     with (
@@ -207,15 +209,15 @@ def test_a_table_that_changes_on_the_way_is_begun_anew(
         assert len(set(seen)) == 2
 
 
-def test_progress_is_told_chunk_by_chunk(connection: Connection, settings: Settings, tmp_path: Path) -> None:
-    told: list[int] = []
+def test_progress_is_reported_by_chunk(connection: Connection, settings: Settings, tmp_path: Path) -> None:
+    updates: list[int] = []
 
     class Bar:
         def update(self, rows: int) -> None:
-            told.append(rows)
+            updates.append(rows)
 
         def close(self) -> None:
-            told.append(-1)
+            updates.append(-1)
 
     with kit.open_store(settings, tmp_path, "by_us", rows=80) as store:
         store.apply([USER, view_of()])
@@ -223,11 +225,11 @@ def test_progress_is_told_chunk_by_chunk(connection: Connection, settings: Setti
         provider.materialize_single_feature_view(
             store.config, store.get_feature_view("facts"), START, END, store.registry, store.project, lambda _: Bar()
         )
-    assert told == [80, 80, 80, 60, -1]
+    assert updates == [80, 80, 80, 60, -1]
 
 
 def test_chunks_end_at_rows_and_are_bounded_by_rows_and_bytes(connection: Connection) -> None:
-    """However long the source is, no more than a chunk is gathered."""
+    """However long the source is, at most one chunk is collected."""
     few = list(chunks(connection, "SELECT n FROM generate_series(1, 95) AS n", rows=30))
     assert [each.rows for each in few] == [30, 30, 30, 5]
     long = "SELECT repeat('x', 300000) FROM generate_series(1, 100)"
@@ -237,8 +239,8 @@ def test_chunks_end_at_rows_and_are_bounded_by_rows_and_bytes(connection: Connec
     assert not list(chunks(connection, "SELECT 1 WHERE false"))
 
 
-def test_whoever_stops_asking_stops_the_source(connection: Connection, settings: Settings) -> None:
-    """Nobody waits for the rest of a query that takes hours. (Without that this test takes five minutes.)"""
+def test_closing_the_generator_cancels_the_source(connection: Connection, settings: Settings) -> None:
+    """The rest of a long query is not waited for. (Otherwise this test takes five minutes.)"""
     slow = "SELECT repeat('x', 100000), CASE WHEN n > 15 THEN pg_sleep(300)::text END FROM generate_series(1, 16) AS n"
     with closing(psycopg.connect(settings.conninfo(), autocommit=True)) as source:
         ahead = relay._prefetched(source, chunks(source, slow, rows=10))
@@ -248,7 +250,7 @@ def test_whoever_stops_asking_stops_the_source(connection: Connection, settings:
         assert connection.execute(query, (source.info.backend_pid,)).fetchone() != ("PgSleep",)
 
 
-def test_an_error_that_is_kept_keeps_no_thread_and_no_query(
+def test_an_error_that_is_referenced_keeps_no_thread_and_no_query(
     connection: Connection, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any) -> None:

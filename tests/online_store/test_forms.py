@@ -1,4 +1,4 @@
-"""Binary forms, names and grouping of the wide store, without a server."""
+"""Binary formats, names and the grouping of rows, without a server."""
 
 import struct
 import subprocess
@@ -30,20 +30,20 @@ WITHOUT_FEAST = (
 )
 
 
-def test_an_address_is_not_shown() -> None:
+def test_the_repr_of_an_address_has_no_password() -> None:
     assert "secret" not in repr(Source("password=secret", "online", "shop"))
     assert "secret" not in repr(Address((("password", "secret"),), max_connections=1))
 
 
-def test_who_reads_without_feast_imports_no_feast() -> None:
+def test_modules_that_read_without_feast_do_not_import_it() -> None:
     imports = "; ".join(f"import online_store.{name}" for name in WITHOUT_FEAST.split())
     asked = f"{imports}; import sys; print([name for name in ('feast', 'pandas', 'pyarrow') if name in sys.modules])"
-    told = subprocess.run([sys.executable, "-c", asked], cwd=PROJECT, capture_output=True, text=True, check=True)
-    assert told.stdout == "[]\n"
+    result = subprocess.run([sys.executable, "-c", asked], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
 
 
 def loaded(pg_type: str, field: bytes) -> Any:
-    """What psycopg reads of a field's binary form, behind its length."""
+    """The field, after its length, as psycopg decodes it."""
     (length,) = struct.unpack(">i", field[:4])
     assert length == len(field) - 4
     info = psycopg.adapters.types[pg_type.removesuffix("[]")]
@@ -61,13 +61,13 @@ def test_psycopg_reads_what_is_encoded(numbers: list[int], texts: list[str]) -> 
 
 
 @given(st.datetimes(timezones=st.just(UTC)))
-def test_moments_are_those_of_psycopg_to_the_microsecond(when: datetime) -> None:
+def test_timestamps_equal_those_of_psycopg_to_the_microsecond(when: datetime) -> None:
     dumper = Transformer().get_dumper(when, PyFormat.BINARY)
     assert timestamp(when)[4:] == dumper.dump(when)
     assert timestamp(when.replace(tzinfo=None)) == timestamp(when)
 
 
-def test_moments_of_any_zone_are_one() -> None:
+def test_timestamps_of_any_zone_are_equal() -> None:
     there = at(0).astimezone(timezone(timedelta(hours=5, minutes=30)))
     assert timestamp(there) == timestamp(at(0))
 
@@ -77,13 +77,13 @@ def test_moments_of_any_zone_are_one() -> None:
     [("int4", 2**31), ("int8", 2**63), ("float4", 1e300), ("text", "\0"), ("timestamptz", FIRST_SECOND - 1),
      ("timestamptz", LAST_SECOND + 1), ("text[]", ["a", "\0"])],
 )  # fmt: skip
-def test_what_a_type_cannot_hold_is_refused(pg_type: str, value: Any) -> None:
+def test_a_value_out_of_range_is_an_error(pg_type: str, value: Any) -> None:
     with pytest.raises((ValueError, OverflowError, struct.error)):
         encoder(pg_type)(value)
 
 
 @given(st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1), st.text(min_size=1))
-def test_names_fit_and_stay_apart(one: str, other: str) -> None:
+def test_names_fit_and_stay_distinct(one: str, other: str) -> None:
     for name in (one, one * 80):
         assert len(fit_name(name).encode()) <= MAX_NAME_BYTES
         assert fit_name(name, taken={name}) != name
@@ -108,24 +108,24 @@ def written(user: str, hour: int, created: int | None = None, **values: int) -> 
     return entity(user_id=user), made, at(hour), None if created is None else at(created)
 
 
-def told(rows: list[Any]) -> list[tuple[bool, list[int]]]:
-    """Of each group whether it is partial, and each row's first value."""
+def grouped(rows: list[Any]) -> list[tuple[bool, list[int]]]:
+    """For each group whether it is partial, and the first value of each row."""
     return [
         (group.partial, [next(iter(row.values.values())).int64_val for row in group.rows])
         for group in group_rows(LAYOUT, rows)
     ]
 
 
-def test_of_rows_that_give_the_same_only_the_winner_is_written() -> None:
-    assert told([written("u", 2, a=1, b=1), written("u", 3, a=2, b=2), written("u", 1, a=3, b=3)]) == [(False, [2])]
-    assert told([written("u", 1, 5, a=1, b=1), written("u", 1, 4, a=2, b=2)]) == [(False, [1])]
-    assert told([written("u", 1, 5, a=1, b=1), written("u", 1, 5, a=2, b=2)]) == [(False, [2])]
+def test_of_rows_with_the_same_key_and_features_only_the_winner_is_written() -> None:
+    assert grouped([written("u", 2, a=1, b=1), written("u", 3, a=2, b=2), written("u", 1, a=3, b=3)]) == [(False, [2])]
+    assert grouped([written("u", 1, 5, a=1, b=1), written("u", 1, 4, a=2, b=2)]) == [(False, [1])]
+    assert grouped([written("u", 1, 5, a=1, b=1), written("u", 1, 5, a=2, b=2)]) == [(False, [2])]
 
 
-def test_rows_whose_order_matters_come_in_groups_one_after_the_other() -> None:
-    assert told([written("u", 2, a=1, b=1), written("u", 3, a=2)]) == [(False, [1]), (True, [2])]
-    assert told([written("u", 1, 5, a=1, b=1), written("u", 1, a=2, b=2)]) == [(False, [1]), (False, [2])]
-    assert told([written("u", 1, a=1), written("w", 1, a=2, b=2), written("x", 1, c=3), written("x", 1)]) == [
+def test_rows_whose_order_matters_are_in_successive_groups() -> None:
+    assert grouped([written("u", 2, a=1, b=1), written("u", 3, a=2)]) == [(False, [1]), (True, [2])]
+    assert grouped([written("u", 1, 5, a=1, b=1), written("u", 1, a=2, b=2)]) == [(False, [1]), (False, [2])]
+    assert grouped([written("u", 1, a=1), written("w", 1, a=2, b=2), written("x", 1, c=3), written("x", 1)]) == [
         (True, [1]),
         (False, [2]),
     ]

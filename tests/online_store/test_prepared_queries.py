@@ -1,4 +1,4 @@
-"""Prepared queries by libpq's own calls: whatever the size of question and answer, the loop, and the server's mood."""
+"""Prepared queries by libpq calls: large parameters and results, several event loops, and server failures."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -22,28 +22,28 @@ def run(
     loop: Callable[[], asyncio.AbstractEventLoop],
     use: Callable[[PreparedQueries], Coroutine[Any, Any, T]],
 ) -> T:
-    """What `use` gives, of a connection with a query that gives its text back, and the server's process."""
+    """The result of `use`, with a connection, on which a query returns its parameter, and the server's process."""
 
     async def main() -> T:
         queries = await PreparedQueries.connect(settings.conninfo())
         with queries.closed_on_failure():
             await queries.prepare(ECHO, "SELECT $1::text, pg_backend_pid()", [TEXT])
-            told = await use(queries)
+            actual = await use(queries)
         queries.close()
-        return told
+        return actual
 
     with asyncio.Runner(loop_factory=loop) as runner:
         return runner.run(main())
 
 
 async def echo(queries: PreparedQueries, text: str = "x") -> tuple[str, int]:
-    ((told, process),) = queries.rows(await queries.ask(ECHO, text.encode()))
-    return told, process
+    ((actual, process),) = queries.rows(await queries.ask(ECHO, text.encode()))
+    return actual, process
 
 
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("size", [0, 1, 30_000_000])
-def test_questions_and_answers_may_be_of_any_size(settings: Settings, loop: Any, size: int) -> None:
+def test_parameters_and_results_may_be_of_any_size(settings: Settings, loop: Any, size: int) -> None:
     async def use(queries: PreparedQueries) -> list[int]:
         return [len((await echo(queries, "ä" * size))[0]) for _ in range(3)]
 
@@ -51,9 +51,7 @@ def test_questions_and_answers_may_be_of_any_size(settings: Settings, loop: Any,
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_a_connection_that_the_server_closes_while_nobody_asks_is_told_to_the_next_who_asks(
-    settings: Settings, loop: Any
-) -> None:
+def test_a_connection_closed_by_the_server_is_an_error_of_the_next_query(settings: Settings, loop: Any) -> None:
     async def use(queries: PreparedQueries) -> None:
         _, process = await echo(queries)
         with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
@@ -65,13 +63,13 @@ def test_a_connection_that_the_server_closes_while_nobody_asks_is_told_to_the_ne
     run(settings, loop, use)
 
 
-def test_a_connection_may_go_from_one_loop_to_another(settings: Settings) -> None:
+def test_a_connection_may_be_used_in_another_loop(settings: Settings) -> None:
     with asyncio.Runner() as first, asyncio.Runner() as second:
         queries = first.run(PreparedQueries.connect(settings.conninfo()))
         first.run(queries.prepare(ECHO, "SELECT $1::text, pg_backend_pid()", [TEXT]))
-        told = [runner.run(echo(queries)) for runner in (first, second, first)]
+        actual = [runner.run(echo(queries)) for runner in (first, second, first)]
         queries.close()
-    assert len(set(told)) == 1
+    assert len(set(actual)) == 1
 
 
 async def long(queries: PreparedQueries) -> None:
@@ -79,21 +77,21 @@ async def long(queries: PreparedQueries) -> None:
         await queries.ask(b"long")
 
 
-def test_a_query_that_is_cancelled_leaves_no_connection(settings: Settings) -> None:
+def test_a_cancelled_query_leaves_no_connection(settings: Settings) -> None:
     async def use(queries: PreparedQueries) -> None:
         _, process = await echo(queries)
         await queries.prepare(b"long", "SELECT pg_sleep(60)")
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(long(queries), 0.1)
         with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
-            connection.execute("SELECT pg_terminate_backend(%s)", [process])  # it sleeps on, and would not notice
+            connection.execute("SELECT pg_terminate_backend(%s)", [process])  # it sleeps, and would not notice
         with pytest.raises(psycopg.OperationalError):
             await echo(queries)
 
     run(settings, asyncio.new_event_loop, use)
 
 
-def test_an_error_of_the_query_is_raised_as_psycopg_has_it_and_harms_no_other(settings: Settings) -> None:
+def test_an_error_of_a_query_is_psycopgs_and_does_not_affect_others(settings: Settings) -> None:
     async def use(queries: PreparedQueries) -> str:
         with pytest.raises(psycopg.errors.UndefinedTable):
             await queries.prepare(b"wrong", "SELECT * FROM nowhere")

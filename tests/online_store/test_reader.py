@@ -1,4 +1,4 @@
-"""The reader of our own store gives what Feast gives of the same rows in both stores: values, moments, gaps."""
+"""The reader of our store returns what Feast returns from both stores: values, timestamps, and what is missing."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from asof.errors import AsOfError, FeatureStoreUnavailable
-from asof.inference.verdicts import admit, judge, timing
+from asof.inference.verdicts import judge, require_usable, timing
 from asof.serving.features.online_features import OnlineFeatures
 from asof.serving.features.store.feast_api import FeastReader
 from asof.serving.features.store.opening import WIDE, open_reader
@@ -39,19 +39,19 @@ def registered(settings: Settings) -> Settings:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_every_reader_of_both_stores_gives_the_same(registered: Settings, service: str) -> None:
+def test_all_readers_of_both_stores_return_the_same(registered: Settings, service: str) -> None:
     entities = [*KEEPABLE, *NOBODY]
-    told = asyncio.run(readers(registered, service).read(entities))
+    result = asyncio.run(readers(registered, service).read(entities))
     expected = plain(stored(registered, service, entities))
-    for reader, rows in told.items():
+    for reader, rows in result.items():
         assert plain(rows) == expected, reader
-    assert {found.as_of is None for row in told["wide"] for found in row} == {True, False}
-    assert {found.value is None for row in told["wide"] for found in row if found.as_of} == {True, False}
+    assert {found.as_of is None for row in result["wide"] for found in row} == {True, False}
+    assert {found.value is None for row in result["wide"] for found in row if found.as_of} == {True, False}
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 64, 500])
 def test_entities_may_come_in_any_order_and_twice(registered: Settings, count: int) -> None:
-    """Among them ids that hold a NUL, which no user has."""
+    """Including ids with a NUL, which no user has."""
     entities = random.Random(count).choices([*KEEPABLE, *STRANGE], k=count)
     contract = kit.registered_contract(registered, "every_type")
     reader, stock = wide(registered, contract), both.stock(registered, contract)
@@ -70,7 +70,7 @@ def test_entities_may_come_in_any_order_and_twice(registered: Settings, count: i
     assert plain(rows) == plain(by_columns) == plain(expected)
 
 
-def test_an_id_that_is_no_unicode_is_unknown_and_does_not_affect_others(registered: Settings) -> None:
+def test_an_id_with_a_lone_surrogate_is_unknown_and_does_not_affect_others(registered: Settings) -> None:
     contract, entities = kit.registered_contract(registered), ["user-1", "\ud800", "half \udfff", "user-2"]
     reader = wide(registered, contract)
 
@@ -88,25 +88,25 @@ def test_an_id_that_is_no_unicode_is_unknown_and_does_not_affect_others(register
     assert {found.as_of for row in rows[1:3] for found in row} == {None}
 
 
-def test_every_feature_keeps_its_own_moment_as_in_the_stock_store(registered: Settings) -> None:
-    """Rows that were written in parts, the later parts from later moments: what Feast's API cannot tell apart."""
+def test_every_feature_keeps_its_own_timestamp_as_in_the_stock_store(registered: Settings) -> None:
+    """Rows written in parts with different timestamps, which Feast's API does not distinguish."""
     users = [f"apart-{number}" for number in range(60)]
     for seed in range(3):
         until = NOW + timedelta(days=200 * seed)
         rows = both.drawn_rows(registered, seed, users=users, whole=False, until=until)
         both.write(registered, rows)
-    told = asyncio.run(readers(registered, "every_type").read(users))
+    result = asyncio.run(readers(registered, "every_type").read(users))
     held = stored(registered, "every_type", users)
-    assert plain(told["wide"]) == plain(told["wide_columns"]) == plain(held)
+    assert plain(result["wide"]) == plain(result["wide_columns"]) == plain(held)
     moments = [
-        {found.as_of for found in row if found.as_of and found.feature.view == "all types"} for row in told["wide"]
+        {found.as_of for found in row if found.as_of and found.feature.view == "all types"} for row in result["wide"]
     ]
     assert max(map(len, moments)) == 3
-    values = {name: [[found.value for found in row] for row in rows] for name, rows in told.items()}
+    values = {name: [[found.value for found in row] for row in rows] for name, rows in result.items()}
     assert all(each == [[found.value for found in row] for row in held] for each in values.values())
 
 
-def test_a_feature_that_came_later_is_absent_from_rows_of_before(registered: Settings) -> None:
+def test_a_later_feature_is_absent_from_earlier_rows(registered: Settings) -> None:
     users = ["before", "after"]
     write_user(registered, *users)
     with psycopg.connect(registered.conninfo(), autocommit=True) as connection:
@@ -116,22 +116,22 @@ def test_a_feature_that_came_later_is_absent_from_rows_of_before(registered: Set
             "DELETE FROM online.asof_users_fv WHERE feature_name = 'has_family'"
             " AND position('after'::bytea IN entity_key) = 0"
         )
-    told = asyncio.run(readers(registered, "churn_v2").read(users))
-    for reader, rows in told.items():
-        assert plain(rows) == plain(told["stock_by_feast"]), reader
-    absent = [[found.feature.name for found in row if found.as_of is None] for row in told["wide"]]
+    result = asyncio.run(readers(registered, "churn_v2").read(users))
+    for reader, rows in result.items():
+        assert plain(rows) == plain(result["stock_by_feast"]), reader
+    absent = [[found.feature.name for found in row if found.as_of is None] for row in result["wide"]]
     assert absent == [["has_family"], []]
 
 
 def write_user(settings: Settings, *users: str) -> None:
-    """The good user under these names, in both stores."""
+    """Writes the complete user under these names to both stores."""
     for kind in KINDS_OF_STORE:
         with store_of(kind):
             kit.write_users(settings, dict.fromkeys(users, USER), NOW)
 
 
 def add_again(connection: psycopg.Connection[Any], view: str, feature: str) -> None:
-    """Takes the feature away and adds it, as two `feast apply` would."""
+    """Drops and adds the feature, as by two `feast apply`."""
     layout = read_layout(connection, "asof", view, schema="online")
     keys, features = ({each.name: each.feast_type for each in kind} for kind in (layout.keys, layout.features))
     without = {name: kind for name, kind in features.items() if name != feature}
@@ -146,7 +146,7 @@ CASES: dict[str, tuple[dict[str, Any], datetime]] = {
     "null": ({**USER, **WITHOUT}, NOW),
     "absent": ({"users_fv": USER["users_fv"]}, NOW),
     "stale": ({**USER}, OLD),
-    "flagged": ({"payments_agg_90d_fv": USER["payments_agg_90d_fv"]}, OLD),  # beside the good rows of its other views
+    "flagged": ({"payments_agg_90d_fv": USER["payments_agg_90d_fv"]}, OLD),  # with complete rows in the other views
     "future": ({**USER}, LATER),
 }
 VERDICTS = {
@@ -163,14 +163,14 @@ ADMITTED = ["good", "flagged"]
 
 def test_the_verdicts_on_both_stores_are_equal(registered: Settings) -> None:
     others = {view: values for view, values in USER.items() if view != "payments_agg_90d_fv"}
-    told = []
+    result = []
     for kind in KINDS_OF_STORE:
         with store_of(kind):
             kit.write_users(registered, {"flagged": others}, NOW)
             for user, (views, moment) in CASES.items():
                 kit.write_users(registered, {user: views}, moment)
-            told.append(asyncio.run(verdicts(registered, list(VERDICTS))))
-    stock, ours = told
+            result.append(asyncio.run(verdicts(registered, list(VERDICTS))))
+    stock, ours = result
     assert ours == stock
     assert {user: set(seen) for user, (seen, _, _) in ours.items()} == VERDICTS
     assert [user for user, (_, outcome, _) in ours.items() if isinstance(outcome, list)] == ADMITTED
@@ -178,41 +178,41 @@ def test_the_verdicts_on_both_stores_are_equal(registered: Settings) -> None:
 
 
 async def verdicts(settings: Settings, users: list[str]) -> dict[str, tuple[list[str], Any, bool]]:
-    """Of each user each feature's verdict, what becomes of the request, and whether all is well by the arrays."""
+    """For each user the verdict of each feature, the outcome of the request, and whether the arrays agree."""
     features = OnlineFeatures(settings, kit.registered_contract(settings))
     await features.start()
-    many = await features.find_many(users)
+    many = await features.lookup_many(users)
     good = many.all_present(features.policies, NOW).tolist()
-    told = {}
+    result = {}
     for number, user in enumerate(users):
-        row = await features.find(user)
+        row = await features.lookup(user)
         assert list(row) == list(many.row(number))
         readings = [judge(found, policy, NOW) for found, policy in zip(row, features.policies, strict=True)]
         try:
-            outcome: Any = [timing(reading) for reading in admit(user, readings)]
+            outcome: Any = [timing(reading) for reading in require_usable(user, readings)]
         except AsOfError as error:
             outcome = (type(error).__name__, str(error))
-        told[user] = ([reading.verdict.value for reading in readings], outcome, good[number])
+        result[user] = ([reading.verdict.value for reading in readings], outcome, good[number])
     await features.close()
-    return told
+    return result
 
 
 @pytest.mark.parametrize(("kind", "table"), [(WIDE, "asof.users_fv"), (WIDE, "wide_layouts"), (STOCK, "asof_users_fv")])
-def test_a_table_that_is_not_there_is_told_and_found_when_it_is(registered: Settings, kind: str, table: str) -> None:
+def test_a_missing_table_is_an_error_until_it_exists(registered: Settings, kind: str, table: str) -> None:
     contract = kit.registered_contract(registered)
 
     async def ask() -> Any:
         with store_of(kind):
             features = OnlineFeatures(registered, contract)
             await features.start()
-            before = await features.find("user-1"), (await features.find_many(["user-1"])).row(0)
+            before = await features.lookup("user-1"), (await features.lookup_many(["user-1"])).row(0)
             try:
                 rename(registered, table, "elsewhere")
-                for lookup in (features.find("user-1"), features.find_many(["user-1"])):
+                for lookup in (features.lookup("user-1"), features.lookup_many(["user-1"])):
                     with pytest.raises(FeatureStoreUnavailable, match=r"\((NoLayout|UndefinedTable)\)"):
                         await lookup
                 rename(registered, "elsewhere", table)
-                return before, (await features.find("user-1"), (await features.find_many(["user-1"])).row(0))
+                return before, (await features.lookup("user-1"), (await features.lookup_many(["user-1"])).row(0))
             finally:
                 await features.close()
 
@@ -226,23 +226,23 @@ def rename(settings: Settings, table: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("service", ["mapped", "numbered", "listed"])
-def test_what_only_feast_itself_does_is_left_to_feast(registered: Settings, service: str) -> None:
+def test_what_only_feast_can_read_is_left_to_feast(registered: Settings, service: str) -> None:
     with store_of(WIDE):
         assert isinstance(open_reader(registered, kit.registered_contract(registered, service)), FeastReader)
 
 
-def test_more_features_than_one_query_gives_are_left_to_feast(registered: Settings) -> None:
+def test_more_features_than_one_query_can_return_are_left_to_feast(registered: Settings) -> None:
     contract = kit.registered_contract(registered)
     assert WideReader.can_read(contract)
     assert not WideReader.can_read(replace(contract, features=contract.features * 60))
 
 
-def test_it_reads_alike_under_the_loop_of_the_service(registered: Settings) -> None:
+def test_it_reads_the_same_in_the_services_event_loop(registered: Settings) -> None:
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        told = runner.run(readers(registered, "churn_v2").read(KEEPABLE[:64]))
-    assert plain(told["wide"]) == plain(told["wide_columns"]) == plain(told["stock_by_feast"])
+        result = runner.run(readers(registered, "churn_v2").read(KEEPABLE[:64]))
+    assert plain(result["wide"]) == plain(result["wide_columns"]) == plain(result["stock_by_feast"])
 
 
 SCRIPT = """
@@ -260,9 +260,9 @@ opening.configuration = lambda settings: (raw := configuration(settings)) | {
 async def main():
     features = OnlineFeatures(Settings(), FeatureContract.from_dict(json.loads(sys.argv[1])))
     await features.start()
-    print(type(features.opened.reader).__name__)
-    print(sum(found.as_of is not None for found in await features.find("good")))
-    print(sum(found.as_of is not None for found in (await features.find_many(["good"])).row(0)))
+    print(type(features._require_open().reader).__name__)
+    print(sum(found.as_of is not None for found in await features.lookup("good")))
+    print(sum(found.as_of is not None for found in (await features.lookup_many(["good"])).row(0)))
     await features.close()
 
 asyncio.run(main())
@@ -271,7 +271,7 @@ print([name for name in sys.modules if name.startswith(heavy)])
 """
 
 
-def test_a_process_that_looks_up_holds_neither_feast_nor_pandas(registered: Settings) -> None:
+def test_a_serving_process_imports_neither_feast_nor_pandas(registered: Settings) -> None:
     contract = kit.registered_contract(registered)
     write_user(registered, "good")
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Settings of a server, a database, a role or the environment that would change values: no session of ours has them."""
+"""Our sessions override settings of a server, database, role or environment that would change values."""
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from asof.errors import ConfigurationError
 from asof.features.feature_store import feature_store
 from asof.settings import Settings
 from asof.use_cases import load
-from doctor.platforms.database import sessions
+from doctor.platforms.database import check_sessions
 from local.embedded_postgres import postgres
 from local.embedded_postgres.databases import session_trouble
 from online_store.pool import Address, ThreadPool
@@ -72,7 +72,7 @@ Shown = Mapping[str, str]
 
 @pytest.fixture(scope="module")
 def admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[psycopg.Connection]:
-    """A superuser of a server of our own."""
+    """A superuser's connection to a server of its own."""
     with own_server(tmp_path_factory.mktemp("own") / "home") as town, town.as_admin("postgres") as connection:
         connection.execute(f"CREATE ROLE \"{ROLE}\" LOGIN PASSWORD '{PASSWORD}'".encode())
         for name in (DATABASE, "mlflow"):
@@ -82,20 +82,20 @@ def admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[psycopg.Connecti
 
 @pytest.fixture(scope="module")
 def settings(admin: psycopg.Connection, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Those of that role in that database."""
+    """Settings of that role in that database."""
     return _in(DATABASE, admin, tmp_path_factory.mktemp("home"))
 
 
 def _in(database: str, admin: psycopg.Connection, home: Any) -> Settings:
     url = sqlalchemy.URL.create("postgresql", ROLE, PASSWORD, "127.0.0.1", admin.info.port, database)
-    told = SecretStr(url.render_as_string(hide_password=False))
-    return Settings(_env_file=None, home=home, mlflow_tracking_uri=None).model_copy(update={"postgres_url": told})
+    secret = SecretStr(url.render_as_string(hide_password=False))
+    return Settings(_env_file=None, home=home, mlflow_tracking_uri=None).model_copy(update={"postgres_url": secret})
 
 
 @pytest.fixture(params=[*PLACES, "environment"])
 def place(request: pytest.FixtureRequest, admin: psycopg.Connection, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Where each of them is set wrongly."""
-    with pytest.MonkeyPatch.context() as patch:  # whose variables are put back, whatever the test makes of them
+    """Sets each setting wrongly in one place."""
+    with pytest.MonkeyPatch.context() as patch:  # restores the variables
         if request.param == "environment":
             for name, value in ENVIRONMENT.items():
                 patch.setenv(name, value)
@@ -120,7 +120,7 @@ def _reset(admin: psycopg.Connection, place: str) -> None:
 
 
 def _reload(admin: psycopg.Connection) -> None:
-    """The server tells of each reading of its files by a later time."""
+    """Waits until the server has reloaded its configuration."""
     before = admin.execute("SELECT pg_conf_load_time()").fetchone()
     admin.execute("SELECT pg_reload_conf()")
     while admin.execute("SELECT pg_conf_load_time()").fetchone() == before:
@@ -128,7 +128,7 @@ def _reload(admin: psycopg.Connection) -> None:
 
 
 def _shown(connection: Any) -> Shown:
-    """Every setting of the session, asked as text."""
+    """Every setting of the session, as text."""
     names = [*SESSION, "search_path"]
     cursor = connection.execute("SELECT name, setting FROM pg_settings WHERE name = ANY(%s)", [names])
     return dict(cursor.fetchall())
@@ -189,7 +189,7 @@ def _wrong(shown: Shown) -> dict[str, str]:
     return {name: shown[name] for name, value in WANTED.items() if shown[name].replace(" ", "") != value}
 
 
-def test_every_connection_has_our_session_wherever_another_is_set(
+def test_every_connection_has_our_session_settings_wherever_others_are_set(
     settings: Settings, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with psycopg.connect(
@@ -205,23 +205,23 @@ def test_every_connection_has_our_session_wherever_another_is_set(
         assert (name, found.get("search_path", "public").split(",")[0]) == (name, "public")
 
 
-def test_feasts_own_online_store_has_what_it_relies_on(settings: Settings, place: str) -> None:
+def test_feasts_own_online_store_has_the_settings_that_it_relies_on(settings: Settings, place: str) -> None:
     found = _of_store(settings, STOCK, "online_store")
     assert {name for name in _wrong(found) if name in ("client_encoding", "DateStyle", "TimeZone")} == set()
     assert found["search_path"] == "online,public"
 
 
 @pytest.mark.parametrize("kind", [STOCK, WIDE])
-def test_values_go_through_every_stage_as_they_were_delivered(
+def test_values_pass_every_stage_unchanged(
     settings: Settings, admin: psycopg.Connection, tmp_path: Any, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Wrong for the role and in the environment at once."""
+    """With wrong settings for the role and in the environment."""
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     _set_wrongly(admin, PLACES["role"])
     try:
         own = settings.model_copy(update={"online_store": kind})
-        if kind == STOCK:  # which nothing of ours can set for it
+        if kind == STOCK:  # whose session we cannot set
             with pytest.raises(ConfigurationError, match="SET standard_conforming_strings = on"):
                 postgres.ensure(own)
             admin.execute(f"{PLACES['role']} SET standard_conforming_strings = on".encode())
@@ -262,7 +262,7 @@ def test_values_go_through_every_stage_as_they_were_delivered(
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "WIN1252"])
-def test_a_database_in_another_encoding_is_refused_before_anything_is_loaded(
+def test_a_database_in_another_encoding_is_an_error_before_anything_is_loaded(
     admin: psycopg.Connection, tmp_path: Any, encoding: str
 ) -> None:
     name = f"in_{encoding.lower()}"
@@ -271,18 +271,18 @@ def test_a_database_in_another_encoding_is_refused_before_anything_is_loaded(
     with pytest.raises(ConfigurationError, match=f"Database {name} is encoded in {encoding}") as raised:
         postgres.ensure(own)
     assert f"CREATE DATABASE {name}_utf8 TEMPLATE template0 ENCODING 'UTF8'" in str(raised.value)
-    (finding,) = sessions(own, None)
+    (finding,) = check_sessions(own, None)
     assert (finding.name, encoding in finding.found) == (f"session:{name}", True)
 
 
-def test_mlflows_database_in_another_encoding_is_refused(admin: psycopg.Connection, settings: Settings) -> None:
+def test_another_encoding_of_mlflows_database_is_an_error(admin: psycopg.Connection, settings: Settings) -> None:
     admin.execute("DROP DATABASE mlflow WITH (FORCE)")
     admin.execute(f"CREATE DATABASE mlflow OWNER \"{ROLE}\" TEMPLATE template0 ENCODING 'LATIN1'".encode())
     with pytest.raises(ConfigurationError, match="Database mlflow is encoded in LATIN1"):
         postgres.ensure(settings)
 
 
-def test_a_pooler_that_drops_what_we_set_is_refused(settings: Settings) -> None:
+def test_a_pooler_that_drops_our_settings_is_an_error(settings: Settings) -> None:
     dropped = make_conninfo(settings.conninfo(), options="-c extra_float_digits=0 -c array_nulls=off")
     with psycopg.connect(dropped) as connection:
         trouble = session_trouble(connection)
@@ -291,7 +291,7 @@ def test_a_pooler_that_drops_what_we_set_is_refused(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("options", ["-c statement_timeout=7s", "-cstatement_timeout=7s -c TimeZone=Asia/Kolkata"])
-def test_options_of_the_address_stay_beside_the_session(settings: Settings, options: str) -> None:
+def test_options_of_the_address_are_kept(settings: Settings, options: str) -> None:
     url = settings.database().update_query_dict({"options": options})
     own = settings.model_copy(update={"postgres_url": SecretStr(url.render_as_string(hide_password=False))})
     for uri in (own.tracking_uri, own.feast()["ASOF_FEAST_REGISTRY_URL"]):
@@ -301,14 +301,15 @@ def test_options_of_the_address_stay_beside_the_session(settings: Settings, opti
         assert _wrong(_shown(connection)) == {}
 
 
-def test_an_address_of_mlflow_gets_the_session_once_and_keeps_its_schema(settings: Settings) -> None:
-    given = settings.database().set(drivername="postgresql+psycopg2").update_query_dict({"options": "-csearch_path=x"})
-    told = settings.model_copy(update={"mlflow_tracking_uri": given.render_as_string(hide_password=False)}).tracking_uri
-    again = settings.model_copy(update={"mlflow_tracking_uri": told}).tracking_uri
-    assert again == told
-    assert _wrong(_through_sqlalchemy(told)) == {}
-    assert sqlalchemy.make_url(told).query["options"].startswith("-csearch_path=x -c client_encoding")
+def test_mlflows_address_gets_the_session_once_and_keeps_its_schema(settings: Settings) -> None:
+    url = settings.database().set(drivername="postgresql+psycopg2").update_query_dict({"options": "-csearch_path=x"})
+    uri = url.render_as_string(hide_password=False)
+    once = settings.model_copy(update={"mlflow_tracking_uri": uri}).tracking_uri
+    twice = settings.model_copy(update={"mlflow_tracking_uri": once}).tracking_uri
+    assert twice == once
+    assert _wrong(_through_sqlalchemy(once)) == {}
+    assert sqlalchemy.make_url(once).query["options"].startswith("-csearch_path=x -c client_encoding")
 
 
-def test_an_address_of_a_pool_is_no_secret_in_its_repr() -> None:
+def test_the_repr_of_a_pools_address_has_no_secret() -> None:
     assert "hush" not in repr(Address((("password", "hush"),), 1))

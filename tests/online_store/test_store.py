@@ -1,4 +1,4 @@
-"""The wide store as Feast's users meet it: apply, push, partial rows, errors, versions, teardown.
+"""The store through Feast: apply, push, partial rows, errors, versions, teardown.
 
 What Feast's own tests of online stores ask (sdk/python/tests, universal and integration) is asked here and in
 test_wide_store_against_stock.py, in words of our own: test_write_to_online_store, .._event_check (there of Redis
@@ -54,7 +54,7 @@ def put(store: FeatureStore, view: Any, hour: float, values: dict[str, Value], u
 
 
 def read(store: FeatureStore, view: Any, user: str = "u", features: list[str] | None = None) -> Any:
-    """The hour of the row, and its values in Python."""
+    """The hour of the row, and its Python values."""
     ((moment, values),) = store.provider.online_store.online_read(store.config, view, [entity(user_id=user)], features)
     hour = None if moment is None else (moment - at(0)).total_seconds() / 3600
     return hour, None if values is None else {name: plain(value) for name, value in values.items()}
@@ -89,7 +89,7 @@ def test_an_older_event_never_replaces_a_newer_one(store: FeatureStore, tmp_path
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_rows_of_one_key_in_one_batch_are_as_if_written_one_by_one(
+def test_rows_of_one_key_in_one_batch_have_the_result_of_single_writes(
     store: FeatureStore, tmp_path: Path, seed: int
 ) -> None:
     together, alone = view_of(tmp_path, "together", a=Int64, b=Int64), view_of(tmp_path, "alone", a=Int64, b=Int64)
@@ -109,7 +109,7 @@ def test_rows_of_one_key_in_one_batch_are_as_if_written_one_by_one(
             assert read(store, together, user, features) == read(store, alone, user, features)
 
 
-def test_the_moment_of_a_row_is_that_of_the_oldest_value_asked_for(store: FeatureStore, tmp_path: Path) -> None:
+def test_the_timestamp_of_a_row_is_that_of_the_oldest_requested_value(store: FeatureStore, tmp_path: Path) -> None:
     view = view_of(tmp_path, a=Int64, b=Int64, c=Int64)
     store.apply([USER, view])
     put(store, view, 1, {"a": whole(1), "b": whole(2)})
@@ -124,7 +124,9 @@ def test_the_moment_of_a_row_is_that_of_the_oldest_value_asked_for(store: Featur
     assert read(store, view) == (1, {"a": 9, "b": 2, "c": None})
 
 
-def test_added_features_are_absent_until_written_and_dropped_ones_are_gone(store: FeatureStore, tmp_path: Path) -> None:
+def test_added_features_are_absent_until_written_and_dropped_ones_disappear(
+    store: FeatureStore, tmp_path: Path
+) -> None:
     old = view_of(tmp_path, a=Int64, b=Int64)
     store.apply([USER, old])
     put(store, old, 1, {"a": whole(1), "b": whole(2)})
@@ -155,7 +157,7 @@ def test_a_feature_that_another_process_drops_and_adds_again_is_absent_at_once(
     disconnect(other)
 
 
-def test_views_that_are_deleted_take_only_their_own_rows_and_come_back_empty(
+def test_a_deleted_view_loses_only_its_own_rows_and_is_empty_when_applied_again(
     store: FeatureStore, tmp_path: Path
 ) -> None:
     first, second = view_of(tmp_path, "first", a=Int64), view_of(tmp_path, "second", a=Int64)
@@ -218,7 +220,7 @@ def test_push_stream_views_and_on_demand_views_are_written(store: FeatureStore, 
     assert (asked["n"], asked["s"], asked["twice"]) == ([3], [4], [6])
 
 
-def test_what_is_materialised_from_a_file_is_read_with_its_moments(store: FeatureStore, tmp_path: Path) -> None:
+def test_rows_materialised_from_a_file_are_read_with_their_timestamps(store: FeatureStore, tmp_path: Path) -> None:
     path = tmp_path / "driven.parquet"
     hours = pd.Series([pd.Timestamp(at(hour)) for hour in (1, 2, 3)])
     pd.DataFrame({"user_id": ["a", "a", "b"], "n": [1, 2, None], "ts": hours, "made": hours}).to_parquet(path)
@@ -258,7 +260,7 @@ def test_asynchronous_writes_and_reads_do_the_same(store: FeatureStore, tmp_path
         (UnixTimestamp, Value(int64_val=7), 7),
     ],
 )
-def test_numbers_of_another_kind_are_taken_where_nothing_is_lost(
+def test_numbers_of_another_type_are_converted_if_lossless(
     store: FeatureStore, tmp_path: Path, dtype: Any, value: Value, held: Any
 ) -> None:
     view = view_of(tmp_path, a=dtype)
@@ -283,7 +285,7 @@ def test_numbers_of_another_kind_are_taken_where_nothing_is_lost(
         (UnixTimestamp, Value(unix_timestamp_val=2**60), "out of the range"),
     ],
 )
-def test_what_a_column_cannot_hold_is_named_and_nothing_of_its_chunk_is_written(
+def test_an_invalid_value_is_named_and_nothing_of_its_chunk_is_written(
     store: FeatureStore, tmp_path: Path, dtype: Any, value: Value, words: str
 ) -> None:
     view = view_of(tmp_path, a=dtype)
@@ -294,7 +296,9 @@ def test_what_a_column_cannot_hold_is_named_and_nothing_of_its_chunk_is_written(
     assert read(store, view, "good") == (None, None)
 
 
-def test_of_a_chunk_of_whole_and_partial_rows_all_is_written_or_nothing(store: FeatureStore, tmp_path: Path) -> None:
+def test_a_chunk_of_complete_and_partial_rows_is_written_as_a_whole_or_not_at_all(
+    store: FeatureStore, tmp_path: Path
+) -> None:
     view = view_of(tmp_path, a=Int64, b=Int64)
     store.apply([USER, view])
     both, only_a = {"a": whole(1), "b": whole(2)}, {"a": whole(3)}
@@ -308,7 +312,7 @@ def test_of_a_chunk_of_whole_and_partial_rows_all_is_written_or_nothing(store: F
 
 
 @pytest.mark.parametrize("key", [{"user_id": 7}, {"user_id": "a\0b"}, {"user_id": Value()}, {"other": "a"}])
-def test_a_key_that_cannot_be_one_is_named_in_writing_and_not_found_in_reading(
+def test_an_invalid_key_is_an_error_in_writing_and_not_found_in_reading(
     store: FeatureStore, tmp_path: Path, key: dict[str, Any]
 ) -> None:
     view = view_of(tmp_path, a=Int64)
@@ -321,7 +325,7 @@ def test_a_key_that_cannot_be_one_is_named_in_writing_and_not_found_in_reading(
     assert [moment for moment, _ in found] == [None, at(1)]
 
 
-def test_keys_that_fit_only_since_the_view_is_keyed_otherwise_are_found_at_once(
+def test_keys_that_are_valid_since_a_change_of_join_keys_are_found_at_once(
     settings: Settings, store: FeatureStore, tmp_path: Path
 ) -> None:
     view, key, ours = view_of(tmp_path, a=Int64), [entity(user_id=2**40)], store.provider.online_store
@@ -370,7 +374,7 @@ def test_views_keyed_by_different_entities_are_read_together(store: FeatureStore
     assert asyncio.run(main()) == asked
 
 
-def test_views_wider_together_than_one_answer_can_be(store: FeatureStore, tmp_path: Path) -> None:
+def test_views_that_are_together_wider_than_one_result(store: FeatureStore, tmp_path: Path) -> None:
     views = [view_of(tmp_path, f"w{n}", **{f"w{n}_{each}": Int64 for each in range(700)}) for n in range(3)]
     store.apply([USER, *views, FeatureService(name="all", features=views)])
     for number, view in enumerate(views):
@@ -381,7 +385,7 @@ def test_views_wider_together_than_one_answer_can_be(store: FeatureStore, tmp_pa
         store.apply([USER, view_of(tmp_path, "wider", **{f"f{each}": Int64 for each in range(1600)})])
 
 
-def test_versions_of_a_view_are_kept_apart(settings: Settings, tmp_path: Path) -> None:
+def test_versions_of_a_view_are_separate(settings: Settings, tmp_path: Path) -> None:
     store = open_store(settings, tmp_path, registry={"enable_online_feature_view_versioning": True})
     online = store.provider.online_store
     views = []
@@ -406,14 +410,14 @@ def test_versions_of_a_view_are_kept_apart(settings: Settings, tmp_path: Path) -
     disconnect(store)
 
 
-def test_a_search_by_vectors_is_declined(store: FeatureStore, tmp_path: Path) -> None:
+def test_vector_search_is_unsupported(store: FeatureStore, tmp_path: Path) -> None:
     view = view_of(tmp_path, a=Array(Float32))
     store.apply([USER, view])
     with pytest.raises(Unsupported, match="type: postgres"):
         store.provider.online_store.retrieve_online_documents(store.config, view, ["a"], [1.0], 2)
 
 
-def test_the_stock_stores_tables_of_the_same_project_stay_as_they_are(
+def test_the_stock_stores_tables_of_the_same_project_are_not_changed(
     settings: Settings, store: FeatureStore, tmp_path: Path
 ) -> None:
     (tmp_path / "stock").mkdir()

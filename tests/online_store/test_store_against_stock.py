@@ -1,4 +1,4 @@
-"""The wide store beside Feast's stock one: the same rows into both, and the same answers out, value by value.
+"""Our store compared with Feast's stock store: the same rows written, the same values read.
 
 The stock store writes whatever comes last, so rows come in the order of their moments here; that the wide store keeps
 the newest in any order is in test_wide_store_tables.py.
@@ -42,23 +42,25 @@ def write(stores: Both, view: FeatureView, rows: list[Any]) -> None:
         store.provider.online_write_batch(store.config, view, rows, None)
 
 
-def told(value: Value) -> bytes:
-    """A Value's bytes: a NaN is itself, -0.0 is not 0.0, and the two ways to say null are one."""
+def serialized(value: Value) -> bytes:
+    """The bytes of a Value: NaN equals itself, -0.0 is not 0.0, and both forms of null are equal."""
     return b"" if value.WhichOneof("val") == "null_val" else value.SerializeToString(deterministic=True)
 
 
 def one_by_one(store: FeatureStore, view: FeatureView, keys: list[Any]) -> list[Any]:
-    """Moment and value of every feature of every key: asked for alone, also the stock store tells a feature's own."""
+    """Timestamp and value of each feature of each key, read alone: then the stock store returns its own timestamp."""
     found = []
     for feature in view.features:
         answers = store.provider.online_store.online_read(store.config, view, keys, [feature.name])
         for moment, values in answers:
-            found.append((feature.name, moment, None if values is None else told(values[feature.name])))
+            found.append((feature.name, moment, None if values is None else serialized(values[feature.name])))
     return found
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_every_type_null_and_absence_reads_the_same(stores: Both, settings: Settings, tmp_path: Any, seed: int) -> None:
+def test_every_type_null_and_absence_is_read_the_same(
+    stores: Both, settings: Settings, tmp_path: Any, seed: int
+) -> None:
     draw = random.Random(seed)
     view = view_of_everything(tmp_path, USER)
     for store in stores:
@@ -86,7 +88,7 @@ def test_every_type_has_been_drawn() -> None:
 
 
 def frame(draw: np.random.Generator, users: list[str]) -> pd.DataFrame:
-    """A table as users push it: nulls in every column."""
+    """A table to push, with nulls in every column."""
     count = len(users)
     columns = {
         "whole": draw.integers(-(10**12), 10**12, count).astype(object),
@@ -113,7 +115,7 @@ SCHEMA_OF_FRAME = {
 }  # fmt: skip
 
 
-def test_tables_that_users_push_come_back_the_same_by_every_way(stores: Both, tmp_path: Any) -> None:
+def test_pushed_tables_are_read_the_same_by_every_method(stores: Both, tmp_path: Any) -> None:
     schema = [Field(name=name, dtype=dtype) for name, dtype in SCHEMA_OF_FRAME.items()]
     first = FeatureView(name="first", entities=[USER], schema=schema, source=source(tmp_path))
     second = FeatureView(name="second", entities=[USER], schema=schema[:4], source=source(tmp_path))
@@ -151,11 +153,11 @@ async def asked_async(store: FeatureStore, features: Any, entities: list[dict[st
 
 
 def unfolded(proto: Any) -> dict[str, list[Any]]:
-    """Of each feature every value, status and moment."""
+    """For each feature every value, status and timestamp."""
     names = proto.metadata.feature_names.val
     return {
         name: [
-            (told(value), status, moment.ToNanoseconds())
+            (serialized(value), status, moment.ToNanoseconds())
             for value, status, moment in zip(each.values, each.statuses, each.event_timestamps, strict=True)
         ]
         for name, each in zip(names, proto.results, strict=True)
@@ -174,7 +176,7 @@ KEYED: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
 
 
 @pytest.mark.parametrize("name", KEYED)
-def test_join_keys_of_every_kind_find_their_rows_and_no_others(stores: Both, tmp_path: Any, name: str) -> None:
+def test_join_keys_of_every_type_find_their_rows_and_no_others(stores: Both, tmp_path: Any, name: str) -> None:
     dtypes, keys = KEYED[name]
     entities = [
         Entity(name=f"{name}_{key}", join_keys=[key], value_type=dtype.to_value_type()) for key, dtype in dtypes.items()
@@ -208,7 +210,7 @@ def test_a_view_without_an_entity_has_one_row(stores: Both, tmp_path: Any) -> No
         answers.append(unfolded(response.proto))
     assert answers[0] == answers[1]
     assert [status for _, status, _ in answers[0]["rate"]] == [1, 1]
-    # What is pushed comes without the key, and then the stock store does not find it.
+    # Pushed rows have no key, so that the stock store does not find them.
     stores[0].write_to_online_store("everywhere", pd.DataFrame({"rate": [0.75], "ts": [pd.Timestamp(at(2))]}))
     assert stores[0].get_online_features(["everywhere:rate"], [{"user_id": "a"}]).to_dict()["rate"] == [0.75]
 
@@ -230,7 +232,7 @@ def test_a_projection_with_a_join_key_map_reads_under_its_own_names(stores: Both
     assert (answers[0]["buyer__n"], answers[0]["seller__n"]) == ([1, 2], [2, None])
 
 
-def test_tens_of_thousands_of_keys_come_back_in_their_order(stores: Both, tmp_path: Any) -> None:
+def test_tens_of_thousands_of_keys_are_returned_in_their_order(stores: Both, tmp_path: Any) -> None:
     view = FeatureView(name="many", entities=[USER], schema=[Field(name="n", dtype=Int64)], source=source(tmp_path))
     for store in stores:
         store.apply([USER, view])
@@ -247,7 +249,7 @@ def test_tens_of_thousands_of_keys_come_back_in_their_order(stores: Both, tmp_pa
     ]
 
 
-def test_moments_are_kept_to_the_microsecond(stores: Both, tmp_path: Any) -> None:
+def test_timestamps_are_kept_to_the_microsecond(stores: Both, tmp_path: Any) -> None:
     view = FeatureView(name="exact", entities=[USER], schema=[Field(name="n", dtype=Int64)], source=source(tmp_path))
     moments = [
         datetime(1, 1, 1, tzinfo=UTC),

@@ -1,4 +1,4 @@
-"""The wide store's tables and its upsert, by SQL alone."""
+"""The store's tables and the upsert, without Feast."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +25,7 @@ def connection(settings: Settings) -> Iterator[psycopg.Connection[Any]]:
         connection.execute(f'DROP SCHEMA IF EXISTS "{SCHEMA}" CASCADE'.encode())
 
 
-def test_a_table_is_made_as_wanted_and_read_back(connection: Connection) -> None:
+def test_a_table_is_created_as_declared_and_its_layout_read_back(connection: Connection) -> None:
     layout = settle(
         connection, 'a "view" of 100%', n="INT64", names="STRING_LIST", event_ts="DOUBLE", odd="MAP", ctid="BOOL"
     )
@@ -36,7 +36,7 @@ def test_a_table_is_made_as_wanted_and_read_back(connection: Connection) -> None
     assert rows_of(connection, layout)["u"]["layout"] == layout.version
 
 
-def test_names_that_are_too_long_for_postgresql_stay_apart(connection: Connection) -> None:
+def test_names_too_long_for_postgresql_stay_distinct(connection: Connection) -> None:
     long = "ü" * 100
     first, second = (settle(connection, f"{long}{end}", **{f"{long}a": "INT64", f"{long}b": "INT64"}) for end in "ab")
     assert first.table != second.table
@@ -44,7 +44,7 @@ def test_names_that_are_too_long_for_postgresql_stay_apart(connection: Connectio
     assert not rows_of(connection, second)
 
 
-def test_what_was_never_applied_is_named(connection: Connection) -> None:
+def test_a_view_that_was_never_applied_is_named(connection: Connection) -> None:
     with pytest.raises(NoLayout, match="feast apply"):
         read_layout(connection, "shop", "nowhere", schema=SCHEMA)
     settle(connection, "v", n="INT64")
@@ -52,7 +52,7 @@ def test_what_was_never_applied_is_named(connection: Connection) -> None:
         read_layout(connection, "shop", "nowhere", schema=SCHEMA)
 
 
-def test_columns_come_and_go_and_rows_stay(connection: Connection) -> None:
+def test_rows_stay_when_columns_are_added_and_dropped(connection: Connection) -> None:
     first = settle(connection, "v", a="INT64", b="STRING")
     put(connection, first, [("u", 1, "x", at(0), None)])
     before = rows_of(connection, first)["u"]
@@ -64,7 +64,7 @@ def test_columns_come_and_go_and_rows_stay(connection: Connection) -> None:
     assert settle(connection, "v", a="INT64", c="BOOL") == second
 
 
-def test_a_changed_type_starts_its_column_anew(connection: Connection) -> None:
+def test_a_changed_type_empties_the_column(connection: Connection) -> None:
     first = settle(connection, "v", a="INT64", b="INT64")
     put(connection, first, [("u", 1, 2, at(0), None)])
     second = settle(connection, "v", a="INT64", b="STRING")
@@ -72,7 +72,7 @@ def test_a_changed_type_starts_its_column_anew(connection: Connection) -> None:
     assert second.features[1].since == second.version
 
 
-def test_other_join_keys_start_the_table_anew(connection: Connection) -> None:
+def test_changed_join_keys_empty_the_table(connection: Connection) -> None:
     first = settle(connection, "v", a="INT64")
     put(connection, first, [("u", 1, at(0), None)])
     second = apply_view(connection, SCHEMA, ViewSchema("shop", "v", {"user_id": "INT64"}, {"a": "INT64"}))
@@ -80,7 +80,7 @@ def test_other_join_keys_start_the_table_anew(connection: Connection) -> None:
     assert second.keys[0].pg_type == "int8"
 
 
-def test_a_view_that_is_dropped_takes_only_its_own_table(connection: Connection) -> None:
+def test_dropping_a_view_drops_only_its_own_table(connection: Connection) -> None:
     settle(connection, "v", a="INT64")
     kept = settle(connection, "w", a="INT64")
     drop_views(connection, SCHEMA, "another project", ["v"])
@@ -89,11 +89,11 @@ def test_a_view_that_is_dropped_takes_only_its_own_table(connection: Connection)
     assert not rows_of(connection, kept)
 
 
-def test_more_columns_than_a_table_has_are_refused(connection: Connection) -> None:
+def test_more_columns_than_a_table_can_have_are_an_error(connection: Connection) -> None:
     settle(connection, "v", a="INT64")
     with pytest.raises(TooManyColumns, match="split it"):
         settle(connection, "v", **{f"f{number}": "INT64" for number in range(1600)})
-    for number in range(3):  # dropped columns count as well
+    for number in range(3):  # dropped columns count too
         features = {f"f{number}_{each}": "BOOL" for each in range(700)}
         if number < 2:
             settle(connection, "v", **features)
@@ -111,7 +111,7 @@ def test_an_older_row_never_replaces_a_newer_one(connection: Connection) -> None
 @pytest.mark.parametrize(
     ("held", "given", "taken"), [(5, 6, True), (5, 5, True), (5, 4, False), (5, None, True), (None, 1, True)]
 )
-def test_equal_moments_are_told_by_when_they_were_created(
+def test_created_timestamps_decide_between_equal_event_timestamps(
     connection: Connection, held: float | None, given: float | None, taken: bool
 ) -> None:
     layout = settle(connection, "v", a="INT64")
@@ -120,7 +120,7 @@ def test_equal_moments_are_told_by_when_they_were_created(
     assert rows_of(connection, layout)["u"]["a"] == (2 if taken else 1)
 
 
-def test_rows_that_would_stay_as_they_are_are_not_touched(connection: Connection) -> None:
+def test_unchanged_rows_are_not_touched(connection: Connection) -> None:
     layout = settle(connection, "v", a="DOUBLE", b="STRING_LIST")
     rows = [("u", float("nan"), ["x"], at(0), at(1)), ("w", None, None, at(0), None)]
     assert put(connection, layout, rows) == 2
@@ -137,9 +137,9 @@ def partly(layout_names: str, given: str) -> Jsonb:
 
 
 def moments(connection: Connection, layout: Any) -> dict[str, Any]:
-    """Of the row of u: each feature's value and hour, or None where it is absent."""
+    """For the row of u: value and hour of each feature, or None where it is absent."""
     row = rows_of(connection, layout)["u"]
-    told = {}
+    actual = {}
     for each in layout.features:
         hour: Any = (row["event_ts"] - at(0)).total_seconds() / 3600
         if each.name in (row["apart"] or {}):
@@ -147,11 +147,11 @@ def moments(connection: Connection, layout: Any) -> dict[str, Any]:
             hour = own and (datetime.fromisoformat(own) - at(0)).total_seconds() / 3600
         elif each.since > row["layout"]:
             hour = None
-        told[each.name] = None if hour is None else (row[each.column], hour)
-    return told
+        actual[each.name] = None if hour is None else (row[each.column], hour)
+    return actual
 
 
-def test_a_partial_row_keeps_the_rest_with_its_own_moment(connection: Connection) -> None:
+def test_a_partial_row_keeps_other_features_with_their_timestamps(connection: Connection) -> None:
     layout = settle(connection, "v", a="INT64", b="INT64", c="INT64")
     put(connection, layout, [("u", 1, 2, 3, at(1), None)])
     put(connection, layout, [("u", 7, None, None, at(5), None, partly("abc", "a"))], partial=True)
@@ -161,14 +161,14 @@ def test_a_partial_row_keeps_the_rest_with_its_own_moment(connection: Connection
     assert put(connection, layout, [("u", 0, 0, None, at(3), None, partly("abc", "ab"))], partial=True) == 1
     assert moments(connection, layout) == {"a": (7, 5), "b": (0, 3), "c": (3, 1)}
     assert put(connection, layout, [("u", 0, 0, None, at(2), None, partly("abc", "ab"))], partial=True) == 0
-    assert put(connection, layout, [("u", 4, 5, 6, at(4), None)]) == 1  # whole, between: onto what is older only
+    assert put(connection, layout, [("u", 4, 5, 6, at(4), None)]) == 1  # complete, in between: replaces what is older
     assert moments(connection, layout) == {"a": (7, 5), "b": (5, 4), "c": (6, 4)}
     assert put(connection, layout, [("u", 4, 5, 6, at(4), None)]) == 0
     assert put(connection, layout, [("u", 9, 9, 9, at(5), None)]) == 1
     assert rows_of(connection, layout)["u"]["apart"] is None
 
 
-def test_a_partial_row_of_somebody_new_has_the_rest_absent(connection: Connection) -> None:
+def test_a_partial_row_of_a_new_key_has_other_features_absent(connection: Connection) -> None:
     layout = settle(connection, "v", a="INT64", b="INT64")
     put(connection, layout, [("u", 7, None, at(5), None, partly("ab", "a"))], partial=True)
     assert moments(connection, layout) == {"a": (7, 5), "b": None}
@@ -177,7 +177,7 @@ def test_a_partial_row_of_somebody_new_has_the_rest_absent(connection: Connectio
     assert rows_of(connection, layout)["u"]["apart"] is None
 
 
-def test_a_feature_that_came_later_is_filled_by_older_rows_which_replace_nothing(connection: Connection) -> None:
+def test_a_later_feature_is_filled_by_older_rows_which_replace_nothing(connection: Connection) -> None:
     put(connection, settle(connection, "v", a="INT64"), [("u", 7, at(5), None)])
     layout = settle(connection, "v", a="INT64", b="INT64")
     assert put(connection, layout, [("u", 1, 2, at(3), None)]) == 1
@@ -187,7 +187,7 @@ def test_a_feature_that_came_later_is_filled_by_older_rows_which_replace_nothing
     assert moments(connection, layout) == {"a": (7, 5), "b": (2, 3)}
 
 
-def test_of_equal_values_of_a_moment_the_last_creation_is_kept(connection: Connection) -> None:
+def test_the_latest_created_timestamp_of_equal_values_is_kept(connection: Connection) -> None:
     layout = settle(connection, "v", a="INT64", b="INT64")
     only_a = partly("ab", "a")
     for value, created, changed in ((1, 1, 1), (1, 3, 1), (2, 2, 0), (1, 3, 0), (4, 4, 1)):
@@ -196,7 +196,7 @@ def test_of_equal_values_of_a_moment_the_last_creation_is_kept(connection: Conne
     assert moments(connection, layout) == {"a": (4, 5), "b": None}
 
 
-def test_what_stood_apart_does_not_speak_for_a_feature_of_the_same_name(connection: Connection) -> None:
+def test_own_timestamps_of_a_dropped_feature_do_not_apply_to_a_new_one_of_its_name(connection: Connection) -> None:
     layout = settle(connection, "v", a="INT64", b="INT64")
     put(connection, layout, [("u", 1, 2, at(1), None)])
     put(connection, layout, [("u", 7, None, at(5), None, partly("ab", "a"))], partial=True)
@@ -207,7 +207,7 @@ def test_what_stood_apart_does_not_speak_for_a_feature_of_the_same_name(connecti
     assert moments(connection, layout) == {"a": (7, 5), "b": ("x", 2)}
 
 
-def test_a_rewind_and_a_writer_never_wait_for_each_other(settings: Settings, connection: Connection) -> None:
+def test_a_rewind_and_a_writer_do_not_deadlock(settings: Settings, connection: Connection) -> None:
     layout = settle(connection, "v", a="INT64")
     put(connection, layout, [("a", 1, at(5), None), ("b", 1, at(5), None)])
     change = f"UPDATE {layout.full_name} SET a = 2 WHERE user_id = "
@@ -222,7 +222,7 @@ def test_a_rewind_and_a_writer_never_wait_for_each_other(settings: Settings, con
     assert rows_of(connection, layout) == {}
 
 
-def test_whoever_writes_with_an_old_layout_is_told(connection: Connection) -> None:
+def test_writing_with_an_old_layout_is_an_error(connection: Connection) -> None:
     old = settle(connection, "v", a="INT64")
     settle(connection, "v", a="INT64", b="INT64")
     with pytest.raises(LayoutChanged):

@@ -1,4 +1,4 @@
-"""The wide store when something happens: a killed writer, a server that starts again, rivals, changes, forks."""
+"""The store with killed writers, server restarts, concurrent writers, changes and forks."""
 
 import asyncio
 import contextlib
@@ -67,7 +67,7 @@ def numbers(answers: list[Any]) -> list[int | None]:
 
 
 def connected(settings: Settings) -> int:
-    """How many others are connected to the database, once those that leave have left."""
+    """The number of other connections to the database, after closed ones have ended."""
     query = (
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
         " AND backend_type = 'client backend'"
@@ -79,21 +79,21 @@ def connected(settings: Settings) -> int:
 
 @contextlib.contextmanager
 def setting(stop: threading.Event) -> Iterator[None]:
-    """Whatever happens, those that wait for it do not wait for ever."""
+    """Ends the processes that wait, even after a failure."""
     try:
         yield
     finally:
         stop.set()
 
 
-# A writer that is stopped in its second chunk: after so many rows it says so, and waits to be killed.
+# A writer that stops in its second chunk, prints a line, and waits to be killed.
 KILLED = """
 import sys, time
 from pathlib import Path
 from asof.settings import Settings
 from online_store.writing import rows, writes
 from tests.kits.store import wide as wide_kit
-from tests.integration import test_wide_store_under_load as load
+from tests.online_store import test_store_under_load as load
 
 left = [15_000]
 encoded = rows.row_encoder
@@ -113,7 +113,7 @@ load.write(store, load.view_of(folder), load.rows(range(25_000), 2, 2))
 """
 
 
-def test_a_killed_writer_leaves_whole_chunks_and_writing_again_completes_them(
+def test_a_killed_writer_leaves_whole_chunks_and_a_second_run_completes_them(
     store: FeatureStore, settings: Settings, tmp_path: Path
 ) -> None:
     view = view_of(tmp_path)
@@ -135,7 +135,7 @@ def test_a_killed_writer_leaves_whole_chunks_and_writing_again_completes_them(
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_writers_of_the_same_rows_at_once_leave_the_newest_of_each(
+def test_concurrent_writers_of_the_same_rows_leave_the_newest_of_each(
     store: FeatureStore, tmp_path: Path, order: int
 ) -> None:
     view = view_of(tmp_path)
@@ -144,7 +144,7 @@ def test_writers_of_the_same_rows_at_once_leave_the_newest_of_each(
         users = list(range(3000))
         random.Random(hour).shuffle(users)
         data = rows(users, hour, hour)
-        if hour % 2:  # every other one gives only some of the features, to half of the rows
+        if hour % 2:  # every other one writes only some of the features of half of the rows
             data = [
                 (key, {"n": values["n"]} if place % 2 else values, *rest)
                 for place, (key, values, *rest) in enumerate(data)
@@ -159,10 +159,10 @@ def test_writers_of_the_same_rows_at_once_leave_the_newest_of_each(
     assert {moment for moment, _ in answers} == {at(8)}
 
 
-def test_a_change_of_features_under_load_costs_no_error_and_no_row(
+def test_a_change_of_features_under_load_causes_no_error_and_loses_no_row(
     store: FeatureStore, settings: Settings, tmp_path: Path
 ) -> None:
-    """Readers and writers hold the view as it was, as processes with a cached registry do."""
+    """Readers and writers use the old view, as processes with a cached registry do."""
     view = view_of(tmp_path)
     write(store, view, rows(range(500), 0, 0))
     stop, counts = threading.Event(), {"reads": 0, "writes": 0}
@@ -193,7 +193,7 @@ def test_a_change_of_features_under_load_costs_no_error_and_no_row(
             hour += 1
 
     (tmp_path / "other").mkdir()
-    changer = open_store(settings, tmp_path / "other")  # another process's store: it cannot tell ours
+    changer = open_store(settings, tmp_path / "other")  # as in another process, which cannot notify this one
     with ThreadPoolExecutor(4) as pool:
         running = [pool.submit(each) for each in (reading, reading_at_once, writing)]
         with setting(stop):
@@ -208,7 +208,7 @@ def test_a_change_of_features_under_load_costs_no_error_and_no_row(
     assert numbers(read(store, view, range(500), ["n"])) == [counts["writes"]] * 500
 
 
-def test_two_at_once_may_apply(settings: Settings, tmp_path: Path) -> None:
+def test_two_concurrent_applies_succeed(settings: Settings, tmp_path: Path) -> None:
     stores = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -222,7 +222,7 @@ def test_two_at_once_may_apply(settings: Settings, tmp_path: Path) -> None:
         disconnect(each)
 
 
-def test_a_reader_meanwhile_is_never_in_the_way_of_a_view_that_is_dropped(store: FeatureStore, tmp_path: Path) -> None:
+def test_a_reader_does_not_deadlock_with_the_drop_of_a_view(store: FeatureStore, tmp_path: Path) -> None:
     kept, dropped = view_of(tmp_path, "kept"), view_of(tmp_path, "dropped", m=Int64)
     stop = threading.Event()
 
@@ -242,7 +242,7 @@ def test_a_reader_meanwhile_is_never_in_the_way_of_a_view_that_is_dropped(store:
         running.result()
 
 
-def test_connections_that_are_lost_cost_no_call(store: FeatureStore, settings: Settings, tmp_path: Path) -> None:
+def test_lost_connections_cause_no_error(store: FeatureStore, settings: Settings, tmp_path: Path) -> None:
     view = view_of(tmp_path)
     write(store, view, rows(range(10), 1, 1))
 
@@ -271,9 +271,7 @@ def test_connections_that_are_lost_cost_no_call(store: FeatureStore, settings: S
     asyncio.run(main())
 
 
-def test_no_connection_is_left_behind_by_errors_and_cancellations(
-    store: FeatureStore, settings: Settings, tmp_path: Path
-) -> None:
+def test_errors_and_cancellations_leave_no_connection(store: FeatureStore, settings: Settings, tmp_path: Path) -> None:
     view = view_of(tmp_path)
     write(store, view, rows(range(2000), 1, 1))
     bad = [(entity(user_id="u"), {"n": Value(string_val="x")}, at(1), None)]
@@ -300,14 +298,14 @@ def test_no_connection_is_left_behind_by_errors_and_cancellations(
 
     asyncio.run(main())
     soon(lambda: connected(settings) == 0)
-    for _ in range(3):  # loops that nobody closes the store for
+    for _ in range(3):  # event loops in which the store is not closed
         asyncio.run(store.provider.online_store.online_read_async(store.config, view, [entity(user_id="1")]))
     read(store, view, [1])
     disconnect(store)
 
 
 @pytest.mark.parametrize("steps", range(5))
-def test_whoever_is_cancelled_while_a_connection_comes_free_stops(settings: Settings, steps: int) -> None:
+def test_a_cancellation_while_a_connection_becomes_free_is_kept(settings: Settings, steps: int) -> None:
     async def main() -> None:
         one = LoopPool(Address((("conninfo", settings.conninfo()),), max_connections=1))
 
@@ -330,7 +328,7 @@ def test_whoever_is_cancelled_while_a_connection_comes_free_stops(settings: Sett
     asyncio.run(main())
 
 
-def test_a_connection_in_use_while_its_loops_are_closed_is_closed_when_it_comes_back(settings: Settings) -> None:
+def test_a_connection_in_use_while_its_pool_is_closed_is_closed_when_put_back(settings: Settings) -> None:
     pools, address = Pools(), Address((("conninfo", settings.conninfo()),), max_connections=1)
 
     async def main() -> None:
@@ -342,7 +340,7 @@ def test_a_connection_in_use_while_its_loops_are_closed_is_closed_when_it_comes_
     asyncio.run(main())
 
 
-def test_a_host_that_does_not_answer_is_not_waited_for_for_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_that_does_not_respond_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "CONNECT_TIMEOUT", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = Address((("host", "127.0.0.1"), ("port", silent.getsockname()[1])), max_connections=1)
@@ -350,7 +348,7 @@ def test_a_host_that_does_not_answer_is_not_waited_for_for_minutes(monkeypatch: 
             pass
 
 
-def test_a_process_that_forks_and_its_child_both_go_on(store: FeatureStore, tmp_path: Path) -> None:
+def test_parent_and_child_work_after_a_fork(store: FeatureStore, tmp_path: Path) -> None:
     view = view_of(tmp_path)
     write(store, view, rows(["u"], 1, 1))
     child = os.fork()
@@ -371,7 +369,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_a_server_that_starts_again_costs_readers_and_writers_no_error(tmp_path: Path) -> None:
+def test_a_restart_of_the_server_causes_no_error_of_readers_and_writers(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home", postgres_url=None, postgres_port=_free_port(), mlflow_tracking_uri=None)
     try:
         started = postgres.ensure(settings)

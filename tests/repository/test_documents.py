@@ -15,7 +15,7 @@ import typer
 from typer.main import get_command
 
 from asof.settings import PROJECT
-from flows.__main__ import door
+from flows.__main__ import app
 
 PAGES = [*sorted(PROJECT.glob("*.md")), *sorted((PROJECT / "docs").glob("*.md"))]
 TARGETS = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
@@ -42,7 +42,7 @@ def test_the_commands_of_a_page_exist(page: Path) -> None:
 
 def parse(words: list[str]) -> None:
     """Raises what the command line raises for an unknown command or option, or a missing argument."""
-    command, context = get_command(door), None
+    command, context = get_command(app), None
     while True:
         context = command.make_context(words[0], [*words] if context is None else words[1:], parent=context)
         if not hasattr(command, "resolve_command"):
@@ -64,3 +64,18 @@ def test_the_pages_hold_commands() -> None:
     found = [each for page in PAGES for each in commands(page)]
     assert len(found) > 90
     assert {words[0] for program, words in found if program == "python -m flows"} >= {"retrain", "trace", "databases"}
+
+
+def test_the_messages_of_troubleshooting_are_those_of_the_code() -> None:
+    folders = ("asof", "doctor", "flows", "local", "online_store", "roles", "training")
+    code = "\n".join(file.read_text() for folder in folders for file in (PROJECT / folder).rglob("*.py"))
+    code = re.sub(r"\{.*?\}", "...", re.sub(r'"\s*\n\s*f?"', "", code))  # f-strings over several lines as one text
+    symptoms = [
+        row.split("|")[1]
+        for row in (PROJECT / "docs" / "troubleshooting.md").read_text().splitlines()[2:]
+        if "|" in row
+    ]
+    messages = [text for symptom in symptoms for text in re.findall(r"`(.+?)`", symptom) if " " in text]
+    pieces = [piece.strip() for text in messages for piece in re.split(r"\.\.\.|\d+", text)]
+    assert len(pieces) > 12
+    assert [piece for piece in pieces if piece not in code] == []

@@ -1,4 +1,4 @@
-"""What `flows databases` finds changed it mends; what others have made before it is taken over; passwords rotate."""
+"""`flows databases` corrects changes, adopts an existing installation, and rotates passwords."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ from roles import provision
 from roles.access import INGEST, MLFLOW, OWNER, PREFECT, SERVING, TRAINING
 from roles.provision import make_databases, wrong_grants
 from tests.kits.machine.roles import FIELDS, PASSWORDS, Town, own_server
-from training.data.snapshots.snapshot import prepare_tables
+from training.data.snapshots.tables import prepare_tables
 from training.features.materialisation.feature_registry import apply_features
 from training.features.materialisation.materialise import materialise
 from training.features.materialisation.watermarks import materialised_as_of
@@ -69,7 +69,7 @@ DRIFT = [
 
 @pytest.fixture(scope="module")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    """The roles, and the tables of the online store as the ingest role makes them afterwards."""
+    """The roles, and the tables of the online store, which the ingest role has created."""
     with own_server(tmp_path_factory.mktemp("town") / "home") as town:
         make_databases(town.admin)
         apply_features(town.as_role(INGEST))
@@ -77,13 +77,13 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
 
 
 def _powerful(town: Town) -> Settings:
-    """Settings of a process that logs in as the superuser, as all did before there were roles."""
+    """Settings of a process that connects as the superuser."""
     superuser = town.admin.model_copy(update={"postgres_url": town.admin.admin_postgres_url})
     return superuser.model_copy(update={"postgres_url": SecretStr(superuser.conninfo("asof"))})
 
 
 @pytest.mark.parametrize(("change", "words"), DRIFT)
-def test_what_was_changed_by_hand_is_told_and_mended(town: Town, change: str, words: str) -> None:
+def test_manual_changes_are_reported_and_corrected(town: Town, change: str, words: str) -> None:
     asked = town.as_role(TRAINING)
     assert wrong_grants(asked) == []
     with town.as_admin() as connection:
@@ -93,7 +93,7 @@ def test_what_was_changed_by_hand_is_told_and_mended(town: Town, change: str, wo
     assert wrong_grants(asked) == []
 
 
-def test_what_an_owner_sets_for_his_database_does_not_hold_the_admin_up(town: Town) -> None:
+def test_database_defaults_set_by_an_owner_do_not_affect_the_admin(town: Town) -> None:
     with town.connect(PREFECT, PREFECT) as connection:
         connection.execute("CREATE TABLE mine (); GRANT SELECT ON mine TO PUBLIC")
         for setting in ("default_transaction_read_only = on", f"role = {PREFECT}", "search_path = mine"):
@@ -104,7 +104,7 @@ def test_what_an_owner_sets_for_his_database_does_not_hold_the_admin_up(town: To
     make_databases(town.admin)
 
 
-def test_whoever_holds_the_lock_of_the_command_is_told_of(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_held_lock_is_reported_as_a_lock_timeout(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     shorter = provision.SESSION | {"lock_timeout": "1s"}
     monkeypatch.setattr(provision, "SESSION", shorter)
     with town.as_admin("postgres") as connection:
@@ -113,7 +113,7 @@ def test_whoever_holds_the_lock_of_the_command_is_told_of(town: Town, monkeypatc
             make_databases(town.admin)
 
 
-def test_a_grant_of_another_role_is_told_with_the_way_to_take_it_back(town: Town) -> None:
+def test_a_grant_by_another_role_is_reported_with_how_to_revoke_it(town: Town) -> None:
     with town.as_admin() as connection:
         connection.execute(
             "CREATE ROLE dba; GRANT USAGE ON SCHEMA public TO dba; GRANT SELECT ON users TO dba WITH GRANT OPTION"
@@ -125,7 +125,7 @@ def test_a_grant_of_another_role_is_told_with_the_way_to_take_it_back(town: Town
     assert make_databases(town.admin).corrected == ()
 
 
-def test_a_name_that_a_role_gives_is_no_statement_of_the_admins(town: Town) -> None:
+def test_object_names_chosen_by_a_role_are_not_executed_as_sql(town: Town) -> None:
     with town.connect(INGEST) as connection:
         connection.execute('CREATE SCHEMA "x GRANT SELECT ON TABLES TO PUBLIC; CREATE ROLE intruder; --"')
         connection.execute(
@@ -141,11 +141,11 @@ def test_a_name_that_a_role_gives_is_no_statement_of_the_admins(town: Town) -> N
         assert connection.execute("SELECT FROM pg_roles WHERE rolname = 'intruder'").fetchall() == []
 
 
-def test_again_there_is_nothing_to_mend(town: Town) -> None:
+def test_a_second_run_corrects_nothing(town: Town) -> None:
     assert make_databases(town.admin).corrected == ()
 
 
-def test_the_others_databases_are_closed_only_on_demand(town: Town) -> None:
+def test_other_databases_are_closed_only_on_request(town: Town) -> None:
     town.connect(SERVING, "postgres").close()
     assert "PUBLIC has CONNECT on database postgres" in make_databases(town.admin, close_others=True).corrected
     with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
@@ -163,7 +163,7 @@ def test_a_password_is_rotated_by_the_same_command(town: Town) -> None:
     town.connect(SERVING).close()
 
 
-def test_a_view_that_is_applied_later_may_be_served(town: Town) -> None:
+def test_a_view_that_is_applied_later_can_be_served(town: Town) -> None:
     settings = town.as_role(INGEST)
     with feature_store(settings) as store, quiet():
         source = PostgreSQLSource(name="later", table="users", timestamp_field="as_of")
@@ -175,7 +175,7 @@ def test_a_view_that_is_applied_later_may_be_served(town: Town) -> None:
     assert wrong_grants(settings) == []
 
 
-def test_a_table_that_an_extract_brings_later_is_made_by_the_command(town: Town) -> None:
+def test_a_missing_snapshot_table_is_created_by_the_command(town: Town) -> None:
     settings = town.as_role(INGEST)
     with town.as_admin() as connection:
         connection.execute("DROP TABLE support_agg_90d")
@@ -185,9 +185,9 @@ def test_a_table_that_an_extract_brings_later_is_made_by_the_command(town: Town)
     prepare_tables(settings, EXTRACT)
 
 
-# Feast leaves its connection open where its registry does not open.
+# Feast leaves a connection open if it cannot open the registry.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_table_that_a_new_feast_brings_is_made_by_the_command(town: Town) -> None:
+def test_a_missing_registry_table_is_created_by_the_command(town: Town) -> None:
     with town.as_admin() as connection:
         connection.execute("DROP TABLE saved_datasets")
     for role in (INGEST, SERVING):
@@ -197,20 +197,20 @@ def test_a_table_that_a_new_feast_brings_is_made_by_the_command(town: Town) -> N
     close(open_feature_store(town.as_role(SERVING)))
 
 
-def test_whoever_may_not_is_told_to_let_an_admin_do_it(town: Town) -> None:
+def test_a_user_without_the_privileges_is_an_error(town: Town) -> None:
     url = SecretStr(town.as_role(MLFLOW, "mlflow").conninfo())
     with pytest.raises(ConfigurationError, match="User mlflow lacks a privilege"):
         make_databases(town.admin.model_copy(update={"admin_postgres_url": url}))
 
 
-def test_without_the_roles_there_is_nothing_wrong(tmp_path: Path) -> None:
+def test_without_the_roles_nothing_is_reported(tmp_path: Path) -> None:
     with own_server(tmp_path / "home") as town:
         with town.as_admin("postgres") as connection:
             connection.execute("CREATE DATABASE asof")
         assert wrong_grants(_powerful(town)) == []
 
 
-def test_an_installation_of_one_powerful_role_is_taken_over(tmp_path: Path) -> None:
+def test_an_installation_with_one_powerful_role_is_adopted(tmp_path: Path) -> None:
     with own_server(tmp_path / "home") as town:
         with town.as_admin("postgres") as connection:
             connection.execute("CREATE DATABASE asof")
@@ -237,7 +237,7 @@ def test_an_installation_of_one_powerful_role_is_taken_over(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("binaries", SERVERS.values(), ids=map(str, SERVERS))
-def test_an_admin_need_not_be_a_superuser(tmp_path: Path, binaries: Binaries) -> None:
+def test_the_admin_need_not_be_a_superuser(tmp_path: Path, binaries: Binaries) -> None:
     with own_server(tmp_path / "home", binaries) as town:
         with town.as_admin("postgres") as connection:
             connection.execute("CREATE ROLE boss LOGIN CREATEDB CREATEROLE PASSWORD 'boss'")

@@ -1,4 +1,4 @@
-"""PostgreSQL's roles, each at its own work through the real doors, and each refused what is not its own."""
+"""PostgreSQL's roles: each can do its work through the real commands, and is denied everything else."""
 
 import asyncio
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from asof.inference.found_columns import FoundColumns
+from asof.inference.stored_columns import StoredColumns
 from asof.serving.features.store.feast_api import open_feast_reader
 from asof.serving.features.store.opening import WIDE, open_reader
 from asof.settings import Settings, export
@@ -66,7 +66,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
 
 @pytest.fixture(scope="module")
 def ingested(town: Town, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Two months of made-up users, by the ingest role, into our own online store."""
+    """Two months of simulated users, ingested by the ingest role into our online store."""
     settings, folder = town.as_role(INGEST), tmp_path_factory.mktemp("simulated") / "extracts"
     export(settings)
     plan = SimulationPlan(FEBRUARY.date(), users=800, months=2)
@@ -80,7 +80,7 @@ def ingested(town: Town, tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture(scope="module")
 def trained(town: Town, ingested: Settings) -> tuple[ModelVersion, ModelVersion]:
-    """Two versions, by the training role; MLflow's own role keeps them."""
+    """Two versions by the training role, with MLflow under its own role."""
     settings = town.as_role(TRAINING)
     export(settings)
     training_set = build_training_set(settings, CHURN, newest_labelled(settings, CHURN))
@@ -98,14 +98,14 @@ def test_the_ingest_role_has_loaded_applied_materialised_and_compares(ingested: 
 
 @pytest.fixture(scope="module")
 def both_stores(ingested: Settings) -> dict[str, Settings]:
-    """Feast's own store filled as well, by the same role."""
+    """Also with Feast's own store, filled by the same role."""
     stock = ingested.model_copy(update={"online_store": STOCK})
     apply_features(stock)
     materialise(stock, as_of=FEBRUARY, whole=True)
     return {WIDE: ingested, STOCK: stock}
 
 
-def test_it_fills_feasts_own_store_as_well(both_stores: dict[str, Settings]) -> None:
+def test_the_ingest_role_also_fills_feasts_own_store(both_stores: dict[str, Settings]) -> None:
     compared = compare_stores(both_stores[WIDE], both_stores[STOCK], CHURN.extract)
     assert (compared.users > 700, compared.differences) == (True, 0)
 
@@ -116,9 +116,9 @@ def test_the_training_role_trains_judges_promotes_rolls_back_and_scores(
     settings, (first, second) = town.as_role(TRAINING), trained
     assert examine(months_known(settings, CHURN.extract, FEBRUARY))
     judged = promote(settings, first, judge=judge_of(settings, CHURN, first), dry_run=True)
-    told = {each.name: each.passed for each in judged.criteria}
-    assert told["online store agrees with the offline store"]
-    assert told["feature contract compatible"]
+    result = {each.name: each.passed for each in judged.criteria}
+    assert result["online store agrees with the offline store"]
+    assert result["feature contract compatible"]
     assert promote(settings, first, judge=always).promoted
     assert promote(settings, second, judge=always).promoted
     assert rollback(settings, CHURN, reason="complaints").version == first.version
@@ -130,7 +130,7 @@ def test_the_training_role_trains_judges_promotes_rolls_back_and_scores(
         assert connection.execute("SELECT count(*) FROM scores").fetchone() == (scored.tally.scored,)
 
 
-def test_a_scratch_schema_of_another_role_is_left_alone(town: Town, ingested: Settings) -> None:
+def test_a_temporary_schema_of_another_role_is_not_dropped(town: Town, ingested: Settings) -> None:
     with town.connect(INGEST) as connection:
         connection.execute("CREATE SCHEMA known_at_abandoned")
     check_parity(town.as_role(TRAINING), CHURN, as_of=FEBRUARY)
@@ -147,7 +147,7 @@ def users(ingested: Settings) -> list[str]:
 
 
 @pytest.mark.parametrize("store", [WIDE, STOCK])
-def test_the_serving_role_reads_whatever_the_service_reads(
+def test_the_serving_role_reads_all_that_the_service_reads(
     town: Town, both_stores: dict[str, Settings], users: list[str], store: str
 ) -> None:
     settings = town.as_role(SERVING).model_copy(update={"online_store": store})
@@ -165,7 +165,7 @@ def test_the_serving_role_reads_whatever_the_service_reads(
     direct, through_feast, columns = asyncio.run(found())
     assert plain(direct) == plain(through_feast)
     assert all(any(value is not None for value in each.values) for each in direct)
-    assert isinstance(columns, FoundColumns)
+    assert isinstance(columns, StoredColumns)
 
 
 DENIED, READ_ONLY = errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction
@@ -229,9 +229,11 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("role", "statement", "words"), REFUSALS)
-def test_a_role_is_refused(town: Town, both_stores: dict[str, Settings], role: str, statement: str, words: str) -> None:
+def test_a_statement_beyond_a_roles_privileges_is_denied(
+    town: Town, both_stores: dict[str, Settings], role: str, statement: str, words: str
+) -> None:
     with town.connect(role) as connection:
-        connection.execute("SET default_transaction_read_only = off")  # as anybody may, so it protects from slips only
+        connection.execute("SET default_transaction_read_only = off")  # any role may, so it only protects from mistakes
         with pytest.raises(DENIED) as refusal:
             connection.execute(statement.encode())
     assert words in str(refusal.value)
@@ -246,12 +248,12 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize(("role", "database"), FOREIGN)
-def test_a_role_does_not_enter_the_database_of_another(town: Town, role: str, database: str) -> None:
+def test_a_role_cannot_connect_to_the_database_of_another(town: Town, role: str, database: str) -> None:
     with pytest.raises(psycopg.OperationalError, match=f'permission denied for database "{database}"'):
         town.connect(role, database)
 
 
-def test_the_serving_role_begins_read_only_with_a_limit(town: Town, ingested: Settings) -> None:
+def test_the_serving_role_is_read_only_with_a_statement_timeout_by_default(town: Town, ingested: Settings) -> None:
     with town.connect(SERVING) as connection, pytest.raises(READ_ONLY):
         connection.execute(f"DELETE FROM {WIDE_TABLE}".encode())
     with town.connect(SERVING) as connection:
@@ -266,7 +268,7 @@ def test_the_owner_cannot_log_in(town: Town) -> None:
         psycopg.connect(url.render_as_string(hide_password=False))
 
 
-def test_no_role_has_power_over_the_server(town: Town) -> None:
+def test_no_role_has_server_attributes(town: Town) -> None:
     with town.as_admin() as connection:
         powers = connection.execute(
             "SELECT bool_or(rolsuper OR rolcreatedb OR rolcreaterole OR rolreplication OR rolbypassrls)"
@@ -276,7 +278,7 @@ def test_no_role_has_power_over_the_server(town: Town) -> None:
     assert powers == (False,)
 
 
-def test_what_everybody_is_refused_is_refused_to_the_next_role_too(town: Town, ingested: Settings) -> None:
+def test_a_new_role_is_denied_what_public_is_denied(town: Town, ingested: Settings) -> None:
     with town.as_admin() as connection:
         connection.execute("CREATE ROLE stranger LOGIN PASSWORD 'stranger'")
     for database in ("asof", "mlflow", "prefect"):
@@ -286,6 +288,6 @@ def test_what_everybody_is_refused_is_refused_to_the_next_role_too(town: Town, i
 
 
 def test_no_password_is_in_the_servers_log(town: Town, ingested: Settings) -> None:
-    told = town.log.read_text()
-    assert told.count("PASSWORD 'SCRAM-SHA-256$") >= len(LOGINS)
-    assert not [role for role, password in PASSWORDS.items() if password in told]
+    log = town.log.read_text()
+    assert log.count("PASSWORD 'SCRAM-SHA-256$") >= len(LOGINS)
+    assert not [role for role, password in PASSWORDS.items() if password in log]

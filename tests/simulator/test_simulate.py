@@ -1,4 +1,4 @@
-"""The extracts that the simulator writes: their form, their life from month to month, and what the plan switches on."""
+"""The simulated extracts: format, changes from month to month, and the options of a plan."""
 
 import csv
 import itertools
@@ -47,7 +47,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Simulation:
 
 
 def read(folder: Path, table: RawTable) -> pd.DataFrame:
-    """The typed table, by user id; an empty field is None."""
+    """The typed table by user id; an empty field is None."""
     with (folder / f"{table.name}.csv").open(encoding="utf-8", newline="") as file:
         lines = csv.reader(file)
         assert next(lines) == [column.name for column in table.columns]
@@ -90,7 +90,7 @@ def test_the_files_are_plain_lines_of_ascii_with_nothing_quoted(faulty: Simulati
         assert data.isascii(), name
 
 
-def test_numbers_are_spelled_with_their_decimals(plain: Simulation) -> None:
+def test_numbers_have_their_decimals(plain: Simulation) -> None:
     rows = pd.read_csv(plain.folder / "month_000" / "subscriptions.csv", dtype=str)
     assert rows["monthly_fee"].str.fullmatch(r"\d+\.\d\d").all()
     assert rows["total_paid"].str.fullmatch(r"\d+\.\d\d").all()
@@ -100,7 +100,7 @@ def test_user_ids_look_like_the_real_ones(plain: Simulation) -> None:
     assert read(plain.folder / "month_000", USERS).index.str.fullmatch(r"\d{4}-[A-Z]{5}").all()
 
 
-def test_no_two_users_of_any_month_share_an_id() -> None:
+def test_user_ids_are_unique_over_all_months() -> None:
     numbers = (np.arange(12)[:, None] * MAX_USERS + np.arange(20_000)).ravel()
     assert len(np.unique(user_ids(numbers))) == len(numbers)
 
@@ -110,7 +110,7 @@ def test_about_22_percent_have_no_internet(plain: Simulation) -> None:
     assert 0.19 < rows["net_service"].eq(NO_INTERNET).mean() < 0.24
 
 
-def test_the_same_plan_gives_the_same_bytes_and_another_seed_others(plain: Simulation, tmp_path: Path) -> None:
+def test_the_same_plan_gives_the_same_bytes_and_another_seed_different_ones(plain: Simulation, tmp_path: Path) -> None:
     again = simulate(PLAN, tmp_path / "again")
     other = simulate(replace(PLAN, seed=8), tmp_path / "other")
     assert content(again.folder) == content(plain.folder)
@@ -118,7 +118,7 @@ def test_the_same_plan_gives_the_same_bytes_and_another_seed_others(plain: Simul
 
 
 @pytest.mark.parametrize(("users", "chunk_rows"), [(25, 1), (2000, 997)])
-def test_the_size_of_the_chunks_changes_no_byte(
+def test_the_chunk_size_does_not_change_the_output(
     faulty: Simulation, tmp_path: Path, users: int, chunk_rows: int
 ) -> None:
     chunked = simulate(replace(FAULTY, users=users), tmp_path / "chunked", chunk_rows=chunk_rows)
@@ -126,15 +126,15 @@ def test_the_size_of_the_chunks_changes_no_byte(
     assert content(chunked.folder) == whole
 
 
-def test_a_month_more_and_users_more_leave_the_others_as_they_are(plain: Simulation, tmp_path: Path) -> None:
-    """The demo can be run again a month later, and a benchmark be a larger copy of a test."""
+def test_more_months_and_users_do_not_change_the_others(plain: Simulation, tmp_path: Path) -> None:
+    """So the demo can be run again a month later, and a benchmark can be a larger copy of a test."""
     larger = simulate(replace(PLAN, users=3500, months=4, last_as_of=date(2024, 4, 30)), tmp_path / "larger")
     longer = content(larger.folder)
     for name, data in content(plain.folder).items():
         assert longer[name].startswith(data), name
 
 
-def test_labels_are_what_the_truth_says_and_the_newest_month_has_none(plain: Simulation) -> None:
+def test_labels_equal_the_truth_and_the_newest_month_has_none(plain: Simulation) -> None:
     for month in range(2):
         labels = pd.read_csv(plain.folder / f"labels_{month:03}" / "labels.csv")
         expected = truth(plain, f"month_{month:03}.csv")
@@ -144,7 +144,7 @@ def test_labels_are_what_the_truth_says_and_the_newest_month_has_none(plain: Sim
     assert not list((plain.folder / "month_002").glob("*label*"))
 
 
-def test_the_stream_finds_and_accepts_every_delivery(faulty: Simulation) -> None:
+def test_ingestion_finds_and_accepts_every_delivery(faulty: Simulation) -> None:
     names, ids = [], [read(path, USERS).index for path in sorted(faulty.folder.glob("month_???"))]
     known = KnownIds(pa.chunked_array([pa.array(ids[0].union(ids[1]), pa.string())]), "a user")
     for delivery in find_deliveries(faulty.folder, first=FAULTY.as_of(0), backfill=True):
@@ -159,7 +159,7 @@ def test_without_faults_nothing_is_delivered_twice(plain: Simulation) -> None:
     assert folders == {"month_000", "month_001", "month_002", "labels_000", "labels_001", "truth"}
 
 
-def test_who_left_is_gone_next_month_and_as_many_new_users_came(plain: Simulation) -> None:
+def test_users_who_left_are_replaced_by_new_ones_next_month(plain: Simulation) -> None:
     for month in range(2):
         before = truth(plain, f"month_{month:03}.csv")
         after = read(plain.folder / f"month_{month + 1:03}", SUBSCRIPTIONS)
@@ -170,7 +170,7 @@ def test_who_left_is_gone_next_month_and_as_many_new_users_came(plain: Simulatio
         assert new["months_active"].eq(1).all()
 
 
-def test_who_stays_is_a_month_older_has_paid_one_more_fee_and_is_otherwise_the_same(plain: Simulation) -> None:
+def test_users_who_stay_are_a_month_older_and_have_paid_one_more_fee(plain: Simulation) -> None:
     before, after = (read(plain.folder / f"month_{month:03}", SUBSCRIPTIONS) for month in range(2))
     stayed = after.index.intersection(before.index)
     before, after = before.loc[stayed], after.loc[stayed]
@@ -199,7 +199,7 @@ def test_usage_follows_the_user_from_month_to_month_and_no_column_is_constant(pl
     assert (after.nunique() > 2).all()
 
 
-def test_the_fall_of_watch_hours_in_the_truth_is_that_of_the_extracts(plain: Simulation) -> None:
+def test_hours_fallen_in_the_truth_equal_those_of_the_extracts(plain: Simulation) -> None:
     before, after = (read(plain.folder / f"month_{month:03}", USAGE)["watch_hours_30d"] for month in range(2))
     fallen = (before.reindex(after.index) - after).astype(float).clip(lower=0).fillna(0)
     assert np.allclose(truth(plain, "month_001.csv")["hours_fallen"], fallen)
@@ -215,7 +215,7 @@ def test_late_rows_are_absent_at_first_and_present_a_month_later(faulty: Simulat
         assert 60 < len(found) < 140
 
 
-def test_corrections_differ_exactly_where_the_truth_says(faulty: Simulation) -> None:
+def test_corrections_differ_exactly_as_in_the_truth(faulty: Simulation) -> None:
     for month, table in itertools.product(range(2), AGGREGATES):
         first = read(faulty.folder / f"month_{month:03}", table)
         again = read(faulty.folder / f"month_{month:03}_r1", table).loc[first.index]
@@ -241,7 +241,7 @@ def test_faults_touch_neither_the_users_nor_their_subscriptions_nor_the_truth(
     assert struck["month_000_r1/usage_agg_30d.csv"] == clean["month_000/usage_agg_30d.csv"]
 
 
-def test_a_folder_with_the_same_plan_is_left_alone(plain: Simulation) -> None:
+def test_a_folder_with_the_same_plan_is_not_changed(plain: Simulation) -> None:
     stamp = (plain.folder / "month_000" / "users.csv").stat().st_mtime_ns
     again = simulate(PLAN, plain.folder)
     assert plain.written
@@ -249,14 +249,14 @@ def test_a_folder_with_the_same_plan_is_left_alone(plain: Simulation) -> None:
     assert (plain.folder / "month_000" / "users.csv").stat().st_mtime_ns == stamp
 
 
-def test_a_folder_with_another_plan_is_refused(plain: Simulation) -> None:
+def test_a_folder_with_another_plan_is_an_error(plain: Simulation) -> None:
     before = content(plain.folder)
     with pytest.raises(ConfigurationError, match="another simulation"):
         simulate(replace(PLAN, drift=0.1), plain.folder)
     assert content(plain.folder) == before
 
 
-def test_a_folder_from_which_a_file_is_missing_is_refused(tmp_path: Path) -> None:
+def test_a_folder_with_a_missing_file_is_an_error(tmp_path: Path) -> None:
     simulation = simulate(replace(PLAN, users=5), tmp_path / "extracts")
     (simulation.folder / "labels_000" / "labels.csv").unlink()
     with pytest.raises(ConfigurationError, match="another simulation"):
@@ -264,7 +264,7 @@ def test_a_folder_from_which_a_file_is_missing_is_refused(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "truth/plan.json"])
-def test_a_folder_with_foreign_files_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_folder_with_other_files_is_an_error(tmp_path: Path, name: str) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("[]")
     with pytest.raises(ConfigurationError, match="holds other files"):
@@ -272,7 +272,7 @@ def test_a_folder_with_foreign_files_is_refused(tmp_path: Path, name: str) -> No
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / name]
 
 
-def test_an_empty_folder_is_filled_and_a_file_is_refused(tmp_path: Path) -> None:
+def test_an_empty_folder_is_filled_and_a_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
     assert simulate(replace(PLAN, users=5), tmp_path / "empty").written
@@ -280,7 +280,7 @@ def test_an_empty_folder_is_filled_and_a_file_is_refused(tmp_path: Path) -> None
         simulate(PLAN, tmp_path / "file")
 
 
-def test_a_run_that_is_interrupted_leaves_nothing(tmp_path: Path) -> None:
+def test_an_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
     def interrupt(done: int, total: int) -> None:
         if done > 500:
             assert any(tmp_path.rglob("*.csv"))

@@ -1,4 +1,4 @@
-"""What users leave for: the documented hazard, nothing else, and nothing that a feature could know before."""
+"""Users leave by the documented hazard alone, and no feature knows the outcome."""
 
 import json
 from collections.abc import Mapping
@@ -57,7 +57,7 @@ def test_the_documented_hazard_gives_the_log_odds_of_the_truth_from_the_extracts
     assert np.allclose(1 / (1 + np.exp(-expected["logit"] - expected["noise"])), expected["true_probability"])
 
 
-def test_a_fifth_leaves_each_month_and_the_business_stays_as_it_is(usual: Simulation) -> None:
+def test_a_fifth_leaves_each_month_and_the_distribution_is_stable(usual: Simulation) -> None:
     assert all(0.15 < rate < 0.30 for rate in usual.leaving_rates)
     first, last = features(usual, 0), features(usual, 2)
     numbers = first.select_dtypes("number").columns
@@ -67,7 +67,7 @@ def test_a_fifth_leaves_each_month_and_the_business_stays_as_it_is(usual: Simula
     assert (mixes[0] - mixes[1]).abs().max() < 0.01
 
 
-def test_a_model_of_the_features_finds_the_signs_and_comes_near_the_ceiling(usual: Simulation) -> None:
+def test_a_model_finds_the_signs_of_the_features_and_is_near_the_best_possible(usual: Simulation) -> None:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -85,8 +85,8 @@ def test_a_model_of_the_features_finds_the_signs_and_comes_near_the_ceiling(usua
     assert reached > auc(later["left"], later["logit"]) - 0.005
 
 
-def test_given_the_true_probability_no_feature_knows_who_left(usual: Simulation) -> None:
-    """The score of each standardised feature in a logistic model with p as offset: standard normal without a leak."""
+def test_no_feature_is_informative_beyond_the_true_probability(usual: Simulation) -> None:
+    """The score of each standardised feature in a logistic model with p as offset is standard normal without a leak."""
     for month in range(3):
         found, rows = truth(usual, month), features(usual, month).drop(columns="user_id")
         rows["signup_date"] = pd.to_datetime(rows["signup_date"]).astype("int64")
@@ -98,7 +98,7 @@ def test_given_the_true_probability_no_feature_knows_who_left(usual: Simulation)
         assert z.abs().max() < 4, z.abs().nlargest(3)
 
 
-def test_drift_moves_the_inputs_and_not_the_reasons(usual: Simulation, tmp_path: Path) -> None:
+def test_drift_changes_the_inputs_and_not_the_hazard(usual: Simulation, tmp_path: Path) -> None:
     drifted = simulate(replace(PLAN, drift=0.5), tmp_path / "drifted")
     assert features(drifted, 0).equals(features(usual, 0))
     still, moved = features(usual, 2), features(drifted, 2)

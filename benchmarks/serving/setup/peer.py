@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic, sleep
@@ -31,7 +32,7 @@ class Peer:
     """`kind` is usual, part, guide, ceiling or asof.
 
     `start(world, folder)` starts it, with its logs in the folder, without waiting until it is ready. `forms` are those
-    of the requests to its URLs. `probability` reads a probability of `model` from a response; None: there is no model.
+    of the requests to its URLs. `probability` reads the prediction of `model` (empty: none) from a response.
     """
 
     name: str
@@ -40,7 +41,7 @@ class Peer:
     start: Callable[[World, Path], AbstractContextManager[Started]]
     forms: tuple[str, ...] = ("user",)
     model: str = ""
-    probability: Callable[[Any], float] | None = None
+    probability: Callable[[Any], float] = itemgetter("probability")
 
 
 @contextmanager
@@ -74,7 +75,7 @@ def _log_ends(folder: Path) -> str:
 
 
 def _check(peer: Peer, world: World, url: str) -> None:
-    if peer.probability is None:
+    if not peer.model:
         return
     expected = world.expected[peer.model]
     for body, probability in zip(world.first(peer.forms[-1], len(expected)), expected, strict=True):

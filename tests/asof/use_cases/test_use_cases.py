@@ -13,8 +13,8 @@ import asof.use_cases
 from asof.errors import ConfigurationError
 from asof.settings import PROJECT
 from asof.use_cases import load, names
+from doctor.context import read_use_cases
 from doctor.finding import Severity
-from doctor.given import read_use_cases
 
 BROKEN = {
     "SyntaxError": ("USE_CASE = (\n", r"__init__\.py:1: SyntaxError: '\(' was never closed"),

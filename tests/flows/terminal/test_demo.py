@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from asof.errors import ConfigurationError
 from asof.use_case import FromStore, UseCase
 from asof.use_cases import load
-from flows.__main__ import door
+from flows.__main__ import app
 from flows.terminal import demo
 
 
@@ -30,7 +30,7 @@ def telecom(monkeypatch: pytest.MonkeyPatch) -> UseCase:
     source = FromStore(replace(churn.source.extract, tables=churn.source.extract.tables[:2]))
     telecom = replace(churn, name="telecom", source=source)
     monkeypatch.setattr(demo, "load", lambda name: telecom if name == "telecom" else load(name))
-    monkeypatch.setattr(demo, "open_tracked_settings", reached)
+    monkeypatch.setattr(demo, "settings_with_tracking", reached)
     return telecom
 
 
@@ -65,7 +65,7 @@ def test_extracts_of_ones_own_are_taken(telecom: UseCase, tmp_path: Path) -> Non
     ],
 )
 def test_an_unknown_use_case_is_one_sentence_however_it_was_named(words: list[str], given: dict[str, str]) -> None:
-    done = CliRunner().invoke(door, words, env=given)
+    done = CliRunner().invoke(app, words, env=given)
     assert done.exit_code == 1
     told = " ".join(done.output.split())
     assert "There is no use case 'telecom'; there are: breast_cancer, churn." in told

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the test's own, on which `flows databases` has made the roles: nobody else's are touched."""
+"""A PostgreSQL server of its own, on which `flows databases` has created the roles."""
 
 import os
 from collections.abc import Iterator
@@ -23,13 +23,13 @@ FIELDS = {role: f"{role.removeprefix('asof_')}_password" for role in LOGINS}
 
 @dataclass(frozen=True)
 class Town:
-    """The server: `admin` holds the superuser's address and the five passwords, as the environment would."""
+    """The server; `admin` has the superuser's address and the five passwords."""
 
     admin: Settings
     log: Path
 
     def as_role(self, role: str, database: str = "asof") -> Settings:
-        """Settings of a process that logs in as that role, and MLflow in its own database."""
+        """Settings of a process that connects as that role, with MLflow in its own database."""
         mlflow = self._url("mlflow", "mlflow").set(drivername="postgresql+psycopg2")
         return self.admin.model_copy(
             update={
@@ -41,7 +41,7 @@ class Town:
         )
 
     def connect(self, role: str, database: str = "asof") -> psycopg.Connection[Any]:
-        """As that role; statements commit by themselves."""
+        """As that role, in autocommit mode."""
         return psycopg.connect(self.as_role(role, database).conninfo(), autocommit=True)
 
     def as_admin(self, database: str = "asof") -> psycopg.Connection[Any]:
@@ -50,7 +50,7 @@ class Town:
         return psycopg.connect(settings.conninfo(database), autocommit=True)
 
     def environment(self, role: str) -> dict[str, str]:
-        """The variables of such a process."""
+        """The environment of such a process."""
         return self.as_role(role).environment()
 
     def _url(self, role: str, database: str) -> URL:
@@ -61,7 +61,7 @@ class Town:
 
 @contextmanager
 def own_server(folder: Path, binaries: Binaries | None = None) -> Iterator[Town]:
-    """A fresh embedded server that logs every statement; gone afterwards. No role is made on it yet.
+    """A temporary embedded server that logs every statement, without the roles.
 
     What a test tells the platforms by the environment is forgotten at the end, too.
     """

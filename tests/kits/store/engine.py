@@ -1,4 +1,4 @@
-"""Three online stores of the same features: Feast's stock one, and ours, filled by Feast's engine and by our engine."""
+"""Three online stores of the same features: Feast's stock store, and ours filled by Feast's engine and by ours."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,13 +29,13 @@ timestamptz for UTC in a process that has imported pandera, as ours have."""
 
 
 def at(hours: float) -> datetime:
-    """A moment, counted from the start of 2026."""
+    """Hours after the start of 2026."""
     return START + timedelta(hours=hours)
 
 
 @dataclass(frozen=True)
 class Stores:
-    """Each with a registry and a schema of its own."""
+    """Each has its own registry and schema."""
 
     stock: FeatureStore
     by_feast: FeatureStore
@@ -48,7 +48,7 @@ class Stores:
 
 @contextmanager
 def open_stores(settings: Settings, folder: Path, *, latest: bool = True, zone: str = "UTC") -> Iterator[Stores]:
-    """`latest`: Feast pulls each entity's newest row only. `zone`: of our engine's source."""
+    """`latest`: Feast pulls only each entity's newest row. `zone`: the time zone of our engine's source."""
     with (
         open_store(settings, folder, "stock", online="postgres", engine="local", latest=latest) as stock,
         open_store(settings, folder, "by_feast", engine="local", latest=latest) as by_feast,
@@ -70,7 +70,7 @@ def open_store(
     offline: str | None = None,
     zone: str = "UTC",
 ) -> Iterator[FeatureStore]:
-    """`rows`: of one chunk; `offline`: another database that has the sources."""
+    """`rows`: of one chunk; `offline`: another database with the sources."""
     url = settings.database()
     server = {
         "host": url.host,
@@ -111,7 +111,7 @@ def engine_of(store: FeatureStore) -> WideComputeEngine:
 
 
 def rows_of(connection: psycopg.Connection[Any], store: FeatureStore, view: str) -> list[dict[str, Any]]:
-    """All columns of the view's wide table but the layout's number, in the order of the keys.
+    """All columns of the view's table except the layout, in key order.
 
     Feast makes a moment of its own of a null moment, where another value of the column is none: our store keeps that as
     -infinity, and our engine keeps the null.
@@ -126,23 +126,23 @@ def rows_of(connection: psycopg.Connection[Any], store: FeatureStore, view: str)
 
 
 def versions_of(connection: psycopg.Connection[Any], store: FeatureStore, view: str) -> dict[Any, str]:
-    """For each key (the first of them) which transaction wrote its row."""
+    """The transaction that wrote each row, by its first key."""
     layout = read_layout(connection, store.project, view, schema=store.config.online_store.db_schema)
     return dict(connection.execute(f'SELECT "{layout.keys[0].column}", xmin::text FROM {layout.full_name}').fetchall())
 
 
 def answers(store: FeatureStore, view: FeatureView, entities: Sequence[dict[str, Any]]) -> Any:
-    """What Feast answers for these entities: values with their types, statuses, moments."""
+    """Feast's response for these entities: values with types, statuses, timestamps."""
     names = [f"{view.name}:{field.name}" for field in view.features]
     proto = store.get_online_features(names, list(entities)).proto
     return {
         name: [
-            (None if value == NO_MOMENT else value.WhichOneof("val"), _told(value), status, moment.ToJsonString())
+            (None if value == NO_MOMENT else value.WhichOneof("val"), _text(value), status, moment.ToJsonString())
             for value, status, moment in zip(column.values, column.statuses, column.event_timestamps, strict=True)
         ]
         for name, column in zip(proto.metadata.feature_names.val, proto.results, strict=True)
     }
 
 
-def _told(value: Value) -> str:
+def _text(value: Value) -> str:
     return "" if value == NO_MOMENT else str(value)

@@ -1,4 +1,4 @@
-"""The same random rows in Feast's PostgreSQL store and in ours, written through Feast, and all that reads them."""
+"""The same random rows in Feast's PostgreSQL store and in ours, written through Feast, and the readers of both."""
 
 import contextlib
 import random
@@ -15,7 +15,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 
 from asof.features.feature_contract import FeatureContract
 from asof.features.feature_store import configuration, feature_store
-from asof.inference.verdicts import FoundRow
+from asof.inference.verdicts import StoredRow
 from asof.serving.features.store.feast_api import FeastReader, open_feast_reader
 from asof.serving.features.store.opening import WIDE, open_reader
 from asof.serving.features.store.reader import EntityReader
@@ -28,7 +28,7 @@ from tests.kits.store.stock import KINDS, STOCK, STRANGE_IDS, USERS, drawn_value
 
 KINDS_OF_STORE = (STOCK, WIDE)
 KEEPABLE = [user for user in USERS if "\0" not in user]
-"""The users that PostgreSQL can keep under a text of their own."""
+"""The users whose ids PostgreSQL's text can hold."""
 OF_EACH_TYPE = ["all types", "Renamed", "partly"]
 
 Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
@@ -36,7 +36,7 @@ Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 
 @contextlib.contextmanager
 def store_of(kind: str) -> Iterator[None]:
-    """While the block runs, feature_store.yaml names that type of online store."""
+    """Sets the type of the online store in feature_store.yaml."""
 
     def changed(settings: Settings) -> dict[str, Any]:
         raw = configuration(settings)
@@ -49,7 +49,7 @@ def store_of(kind: str) -> Iterator[None]:
 
 
 def register(settings: Settings) -> None:
-    """StreamFlow's views and views of every type, with tables in both stores and no rows in the former."""
+    """Registers StreamFlow's views and views of every type, with empty tables in both stores."""
     with store_of(STOCK):
         stock_kit.register(settings)
     with store_of(WIDE):
@@ -57,13 +57,13 @@ def register(settings: Settings) -> None:
 
 
 def apply_all(settings: Settings) -> None:
-    """All that is registered, so that the online store that is configured makes its tables."""
+    """Applies all registered objects, so that the configured online store creates its tables."""
     with feature_store(settings) as store:
         store.apply([*store.list_entities(), *store.list_feature_views()])
 
 
 def write(settings: Settings, rows: Mapping[str, Sequence[Row]]) -> None:
-    """Into both stores, through Feast, view by view."""
+    """Writes to both stores through Feast, view by view."""
     for kind in KINDS_OF_STORE:
         with store_of(kind), feature_store(settings) as store:
             for view, each in rows.items():
@@ -71,7 +71,7 @@ def write(settings: Settings, rows: Mapping[str, Sequence[Row]]) -> None:
 
 
 def views_and_kinds(settings: Settings) -> dict[str, tuple[str, dict[str, str]]]:
-    """Each view's join key, and the kinds of its features by name."""
+    """The join key of each view, and the types of its features by name."""
     with feature_store(settings) as store:
         views = [store.get_feature_view(name) for name in (*USER, *OF_EACH_TYPE)]
     kinds = {dtype: kind for kind, dtype in KINDS.items()}
@@ -84,7 +84,7 @@ def views_and_kinds(settings: Settings) -> dict[str, tuple[str, dict[str, str]]]
 def drawn_rows(
     settings: Settings, seed: int, *, users: Sequence[str] = KEEPABLE, whole: bool = True, until: datetime = NOW
 ) -> dict[str, list[Row]]:
-    """Rows of most users in every view, with awkward values; `whole`: each has all features of its view, else some.
+    """Rows of most users in every view, with edge cases; `whole`: with all features of the view, else some.
 
     They are of the four months before `until`, and some of the twelve days after it.
     """
@@ -105,7 +105,7 @@ def drawn_rows(
 
 
 def keepable(kind: str, draw: random.Random) -> Value:
-    """A value that PostgreSQL can keep in a column: no text with a NUL."""
+    """A value that PostgreSQL can store: no text with a NUL."""
     while "\0" in (value := drawn_value(kind, draw)).string_val:
         pass
     return value
@@ -113,26 +113,26 @@ def keepable(kind: str, draw: random.Random) -> Value:
 
 @dataclass(frozen=True)
 class Readers:
-    """All that can read a contract: our store directly, and both stores through Feast."""
+    """The readers of a contract: of our store directly, and of both stores through Feast."""
 
     wide: WideReader
     stock_by_feast: FeastReader
     wide_by_feast: FeastReader
 
-    async def read(self, entities: Sequence[str]) -> dict[str, list[FoundRow]]:
-        """What each gives, by its name, from fresh connections; and by `_columns` what the arrays hold."""
+    async def read(self, entities: Sequence[str]) -> dict[str, list[StoredRow]]:
+        """The result of each by its name, with new connections; those of the arrays by `_columns`."""
         readers: dict[str, EntityReader] = {
             "wide": self.wide,
             "stock_by_feast": self.stock_by_feast,
             "wide_by_feast": self.wide_by_feast,
         }
-        told = {name: await reader.read(entities) for name, reader in readers.items()}
+        actual = {name: await reader.read(entities) for name, reader in readers.items()}
         for name in ("wide", "stock_by_feast"):
             columns = await readers[name].read_columns(entities)
-            told[f"{name}_columns"] = [columns.row(number) for number in range(len(entities))]
+            actual[f"{name}_columns"] = [columns.row(number) for number in range(len(entities))]
         for reader in readers.values():
             await reader.close()
-        return told
+        return actual
 
 
 def wide(settings: Settings, contract: FeatureContract) -> WideReader:
@@ -149,8 +149,8 @@ def stock(settings: Settings, contract: FeatureContract) -> FeastReader:
     return reader
 
 
-def stored(settings: Settings, service: str, users: Sequence[str]) -> list[FoundRow]:
-    """What the tables of Feast's store hold, by SQL: each value with its own moment, unlike in Feast's answers."""
+def stored(settings: Settings, service: str, users: Sequence[str]) -> list[StoredRow]:
+    """The tables of Feast's store in SQL: each value with its own timestamp, unlike in Feast's responses."""
     contract = kit.registered_contract(settings, service)
     held: dict[tuple[str, str, bytes], tuple[Any, datetime]] = {}
     with psycopg.connect(settings.conninfo()) as connection:
@@ -162,7 +162,7 @@ def stored(settings: Settings, service: str, users: Sequence[str]) -> list[Found
     for user in users:
         key = serialize_entity_key(EntityKey(join_keys=[contract.entity], entity_values=[Value(string_val=user)]), 3)
         found = [held.get((each.view, each.name, key), (None, None)) for each in contract.features]
-        rows.append(FoundRow(contract.features, [value for value, _ in found], [moment for _, moment in found]))
+        rows.append(StoredRow(contract.features, [value for value, _ in found], [moment for _, moment in found]))
     return rows
 
 

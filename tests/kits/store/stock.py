@@ -1,4 +1,4 @@
-"""Feature views of every type, and random values, ordinary and awkward, of each of them."""
+"""Feature views of every type, and random values of each, including edge cases."""
 
 import random
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import Array, Bool, Float32, Float64, Int32, Int64, String
 
 from asof.features.feature_store import feature_store
-from asof.inference.verdicts import FoundRow
+from asof.inference.verdicts import StoredRow
 from asof.settings import Settings, export
 from training.features.materialisation.feature_registry import apply_features
 
@@ -35,7 +35,7 @@ KINDS = {
 
 
 def register(settings: Settings) -> None:
-    """StreamFlow's features, and views of every type of which one is projected by another name."""
+    """Registers StreamFlow's features, and views of every type, one of them under another name."""
     export(settings)
     apply_features(settings)
     columns = "customer text, order_id bigint, paid boolean, clicks bigint[], as_of timestamptz"
@@ -84,7 +84,7 @@ def register(settings: Settings) -> None:
 
 
 def drawn_value(kind: str, draw: random.Random) -> Value:
-    """A value of that kind: an ordinary one, or one of the awkward."""
+    """A value of that type: an ordinary one or an edge case."""
     numbers = [0, 1, -1, 2**31 - 1, -(2**31), draw.randint(-1000, 1000)]
     reals = [0.0, -0.0, 0.1, 1e300, float("inf"), float("-inf"), float("nan"), draw.gauss(0, 1)]
     choices: dict[str, list[Any]] = {
@@ -98,6 +98,6 @@ def drawn_value(kind: str, draw: random.Random) -> Value:
     return Value() if draw.random() < 0.1 else Value(**{kind: draw.choice(choices[kind])})
 
 
-def plain(rows: Sequence[FoundRow]) -> list[Any]:
-    """With the type of each value: 1, 1.0 and True are not the same here."""
+def plain(rows: Sequence[StoredRow]) -> list[Any]:
+    """With the type of each value, because 1, 1.0 and True are equal."""
     return [[(found.feature, type(found.value), found.value, found.as_of) for found in row] for row in rows]

@@ -1,4 +1,4 @@
-"""Random Values of every kind that Feast has, and a view with a feature of each."""
+"""Random Values of every Feast type, and a view with a feature of each."""
 
 import random
 from datetime import timedelta
@@ -22,7 +22,7 @@ FEAST_TYPES = {
     for each in ValueType
     if each not in WITHOUT_FIELDS
 }
-"""Every type that a Field can have, by the name of its ValueType."""
+"""Every type of a Field, by the name of its ValueType."""
 
 NUMBERS = [0, 1, -1, 2**31 - 1, -(2**31)]
 TEXTS = ["", " ", "o'brien", "back\\\\slash", "new\nline", "NULL", "{1,2}", '"', "Ünïcode-用户-😀", "long " * 500]
@@ -36,32 +36,32 @@ SCALARS: dict[str, list[Any]] = {
     "string": TEXTS,
     "unix_timestamp": [0, -1, 1_767_225_600, -62_135_596_801, 253_402_300_800, -(2**63)],
 }
-"""The awkward ones of each; moments before year 1, after 9999, and Feast's NaT among them."""
+"""Edge cases of each type, among them timestamps before year 1, after 9999, and Feast's NaT."""
 
 
 def source(folder: Path) -> FileSource:
-    """A source that Feast asks only whether it is there."""
+    """A source of which Feast checks only that it exists."""
     path = folder / "rows.parquet"
     pd.DataFrame({"ts": [pd.Timestamp("2026-01-01", tz="UTC")]}).to_parquet(path)
     return FileSource(path=str(path), timestamp_field="ts")
 
 
 def view_of_everything(folder: Path, user: Entity) -> FeatureView:
-    """A feature of each type, named by it."""
+    """A feature of each type, with its name."""
     schema = [Field(name=name.lower(), dtype=dtype) for name, dtype in FEAST_TYPES.items()]
     schema.append(Field(name="user_id", dtype=String))
     return FeatureView(name="everything", entities=[user], ttl=timedelta(0), schema=schema, source=source(folder))
 
 
 def entity(**keys: Any) -> EntityKey:
-    """An entity key; the kinds of its values follow from Python's types."""
+    """An entity key; the types of its values follow from Python's types."""
     kinds = {bool: "bool_val", int: "int64_val", str: "string_val", bytes: "bytes_val"}
     values = [each if isinstance(each, Value) else Value(**{kinds[type(each)]: each}) for each in keys.values()]
     return EntityKey(join_keys=list(keys), entity_values=values)
 
 
 def drawn(feast_type: str, draw: random.Random) -> Value:
-    """A Value of that type: a null in one of seven, awkward ones often."""
+    """A Value of that type: null in one of seven cases, and often an edge case."""
     if draw.random() < 0.15:
         return draw.choice([Value(), Value(null_val=0)])
     value = Value()
@@ -70,13 +70,13 @@ def drawn(feast_type: str, draw: random.Random) -> Value:
 
 
 def _fill(message: Any, field: str, draw: random.Random, depth: int = 2) -> None:
-    told = message.DESCRIPTOR.fields_by_name[field]
-    if told.message_type is None:
-        setattr(message, field, _scalar(field, told.cpp_type, draw))
+    descriptor = message.DESCRIPTOR.fields_by_name[field]
+    if descriptor.message_type is None:
+        setattr(message, field, _scalar(field, descriptor.cpp_type, draw))
         return
     inner = getattr(message, field)
     inner.SetInParent()
-    for each in told.message_type.fields:
+    for each in descriptor.message_type.fields:
         if each.message_type is not None and each.message_type.GetOptions().map_entry:
             if depth and each.message_type.fields_by_name["key"].cpp_type == each.CPPTYPE_STRING:
                 for key in ("a", "b"):

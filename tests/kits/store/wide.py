@@ -1,4 +1,4 @@
-"""Rows for the wide store's tables, by SQL and by Feast; Feast projects on the wide and on the stock store."""
+"""Rows for our store's tables, by SQL and by Feast; Feast projects with our store and with the stock store."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,18 +17,18 @@ from online_store.writing.upsert import begin_chunk, copy_statement, upsert_stag
 
 SCHEMA = "wide %s schema"
 PLAIN = "both_stores"
-"""A schema whose name the stock store can take: it goes into a search path unquoted."""
+"""A schema for the stock store, which uses the name unquoted in a search path."""
 WIDE = "online_store.store.WideOnlineStore"
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def at(hours: float) -> datetime:
-    """A moment, counted from the start of 2026."""
+    """Hours after the start of 2026."""
     return START + timedelta(hours=hours)
 
 
 def settle(connection: psycopg.Connection[Any], view: str, **features: str) -> Layout:
-    """A view of one text key `user_id`, and these features with their Feast types."""
+    """Creates or changes a view with the text key `user_id` and these features with their Feast types."""
     create_catalogue(connection, SCHEMA)
     return apply_view(connection, SCHEMA, ViewSchema("shop", view, {"user_id": "STRING"}, features))
 
@@ -36,7 +36,7 @@ def settle(connection: psycopg.Connection[Any], view: str, **features: str) -> L
 def put(
     connection: psycopg.Connection[Any], layout: Layout, rows: Sequence[Sequence[Any]], *, partial: bool = False
 ) -> int:
-    """One chunk, rows as the staging table has them; how many rows were new or changed."""
+    """Upserts a chunk of rows as in the staging table; returns how many were inserted or updated."""
     columns = [*(each.pg_type for each in (*layout.keys, *layout.features)), "timestamptz", "timestamptz"]
     with connection.transaction():
         begin_chunk(connection, layout, partial=partial)
@@ -48,14 +48,14 @@ def put(
 
 
 def rows_of(connection: psycopg.Connection[Any], layout: Layout) -> dict[str, Mapping[str, Any]]:
-    """Every row by its key."""
+    """All rows by key."""
     cursor = connection.cursor(row_factory=psycopg.rows.dict_row)
     rows = cursor.execute(f"SELECT *, xmin::text FROM {layout.full_name}".encode()).fetchall()
     return {row["user_id"]: row for row in rows}
 
 
 def open_store(settings: Settings, folder: Path, **online_store: Any) -> FeatureStore:
-    """A Feast project with a registry in the folder; what is given replaces fields of the online store."""
+    """A Feast project with a registry in the folder; `online_store` replaces fields of its configuration."""
     url = settings.database()
     where = {
         "host": url.host,
@@ -80,7 +80,7 @@ def open_store(settings: Settings, folder: Path, **online_store: Any) -> Feature
 
 
 def both_stores(settings: Settings, folder: Path) -> tuple[FeatureStore, FeatureStore]:
-    """The wide store and Feast's stock one, with the same project, in one schema."""
+    """Our store and Feast's stock store, with the same project, in one schema."""
     for name in ("wide", "stock"):
         (folder / name).mkdir()
     stock = open_store(settings, folder / "stock", type="postgres", db_schema=PLAIN)
@@ -88,7 +88,7 @@ def both_stores(settings: Settings, folder: Path) -> tuple[FeatureStore, Feature
 
 
 def disconnect(store: FeatureStore) -> None:
-    """Closes the online store's connections: ours by its method, those of the stock store one by one."""
+    """Closes the connections of the online store."""
     online = store.provider.online_store
     if isinstance(online, WideOnlineStore):
         online.disconnect()
@@ -97,7 +97,7 @@ def disconnect(store: FeatureStore) -> None:
 
 
 def soon(holds: Callable[[], bool]) -> None:
-    """Waits until it holds, for a minute at most."""
+    """Waits until the condition holds, for at most a minute."""
     until = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < until

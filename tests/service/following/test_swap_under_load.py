@@ -82,6 +82,7 @@ def test_promotions_a_bad_model_and_a_rollback_under_load(
             follow.wait_for(client, first, log, in_a_row=12)
             with follow.load_on(client, clients=CLIENTS) as answers:
                 _tell(story, settings, plot, good | {"bad": bad}, log)
+                follow.wait_for(client, good[names[-1]].version, log, in_a_row=12)
             refusals = follow.metric(client, 'asof_refused_versions_total{step="load"}')
     assert refusals >= 1
     _judge(story, answers, bad)

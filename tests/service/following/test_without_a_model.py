@@ -315,4 +315,4 @@ def test_the_command_needs_no_server_and_starts_none(built: CodeBundle, tmp_path
     assert not (tmp_path / "home").exists()
     both = subprocess.run([*command, "--run-id", "0" * 32], env=bare, capture_output=True, text=True, timeout=600)
     assert both.returncode == 1
-    assert "leave one of the two out" in both.stderr
+    assert "exclude each other" in both.stderr

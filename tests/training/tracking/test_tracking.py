@@ -247,7 +247,7 @@ def test_tables_of_another_mlflow_are_reported_in_its_own_words(settings: Settin
         ("demo", call_flows),
     ],
 )
-def test_a_command_tells_it_in_one_sentence_before_anything_starts(
+def test_a_command_reports_it_in_one_sentence_before_anything_starts(
     words: str, run: Callable[..., Done], settings: Settings, closed_port: int
 ) -> None:
     address = f"http://ann:secret@127.0.0.1:{closed_port}"

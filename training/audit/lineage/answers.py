@@ -66,7 +66,7 @@ def _search(log: Path, request_id: str) -> tuple[list[Answer], list[str]]:
     """The answers with that id, or of a batch's instances under it; and the files searched, with their errors."""
     answers: list[Answer] = []
     searched: list[str] = []
-    for path in _files(log):
+    for path in sorted(path for path in log.parent.glob(f"{log.name}*") if path.is_file()):
         try:
             for answer in _answers(path, request_id):
                 answers.append(answer)  # noqa: PERF402 - keeps those before an error in the file
@@ -108,10 +108,6 @@ def _answers(path: Path, request_id: str) -> Iterator[Answer]:
 def _has_id(answer: Answer, request_id: str) -> bool:
     batch, _, instance = answer.request_id.rpartition(":")
     return answer.request_id == request_id or (batch == request_id and instance.isdecimal())
-
-
-def _files(log: Path) -> list[Path]:
-    return sorted(path for path in log.parent.glob(f"{log.name}*") if path.is_file())
 
 
 def _parsed(line: bytes, found_in: str) -> Answer | None:

@@ -109,7 +109,8 @@ def reproduce(settings: Settings, use_case: UseCase, version: ModelVersion) -> R
     if not facts.model_digest:
         missing.append("The version is older than the model's digest: that of its artifact was compared.")
     metrics = _metrics(version, fitted)
-    checks = (*_set_checks(facts, now, rebuilt), *_model_checks(facts, stored, fitted), _metrics_check(metrics))
+    same_metrics = Check("metrics", not metrics, "", f"{len(metrics)} differ" if metrics else "")
+    checks = (*_set_checks(facts, now, rebuilt), *_model_checks(facts, stored, fitted), same_metrics)
     drift = _environment_drift(client.get_run(version.run_id).data.tags)
     return Reproduction(
         version.name,
@@ -168,10 +169,6 @@ def _model_checks(facts: ModelFacts, stored: _StoredModel, fitted: FittedModel |
         yield Check("artefact", stored.digest == facts.model_digest, facts.model_digest, stored.digest)
 
 
-def _metrics_check(metrics: tuple[MetricDiffers, ...]) -> Check:
-    return Check("metrics", not metrics, "", f"{len(metrics)} differ" if metrics else "")
-
-
 def _metrics(version: ModelVersion, fitted: FittedModel | None) -> tuple[MetricDiffers, ...]:
     """The metrics that differ; all if no model was fitted."""
     now: Mapping[str, float] = {}
@@ -179,12 +176,8 @@ def _metrics(version: ModelVersion, fitted: FittedModel | None) -> tuple[MetricD
         now = {**figures_of(fitted).metrics, **search_figures(fitted.search)}
     names = sorted((version.metrics.keys() | now.keys()) - NOT_REPEATABLE)
     pairs = (MetricDiffers(name, version.metrics.get(name), now.get(name)) for name in names)
-    return tuple(each for each in pairs if not _same(each.recorded, each.now))
-
-
-def _same(recorded: float | None, now: float | None) -> bool:
-    both_nan = recorded is not None and now is not None and np.isnan(recorded) and np.isnan(now)
-    return recorded == now or bool(both_nan)
+    differing = (each for each in pairs if each.recorded != each.now)
+    return tuple(each for each in differing if each.recorded == each.recorded or each.now == each.now)  # not both NaN
 
 
 def _greatest_difference(facts: ModelFacts, stored: _StoredModel, fitted: FittedModel | None) -> float | None:

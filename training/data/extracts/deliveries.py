@@ -57,21 +57,21 @@ def find_deliveries(
     look like a delivery but are not one.
     """
     if any(folder.glob("*.csv")):
-        found = [_DeliveryFolder(folder, labels=False, day=_required(first, folder), redelivery=0)]
+        folders = [_DeliveryFolder(folder, labels=False, day=_required(first, folder), redelivery=0)]
         invalid = [f"{path.name!r} (beside CSV files)" for path in _visible(folder) if _looks_like_delivery(path)]
     else:
         matches = {p: match for p in _visible(folder) if p.is_dir() and (match := DELIVERY_NAME.fullmatch(p.name))}
         invalid = [*_misnamed(folder, matches), *_invalid_dates(matches)]
-        found = [] if invalid else [_parsed(path, match, first) for path, match in matches.items()]
-        invalid += [*_duplicates(found), *_future(found)]
+        folders = [] if invalid else [_parsed(path, match, first) for path, match in matches.items()]
+        invalid += [*_duplicates(folders), *_future(folders)]
     if invalid:
         raise DataError(
-            f"{folder} holds what looks like a delivery and is none: {', '.join(invalid)}. A delivery is a folder of "
-            f"CSV files named {NAME_EXAMPLES}: rename these, or move them away. Nothing was loaded."
+            f"{folder} holds what looks like a delivery but is not one: {', '.join(invalid)}. A delivery is a folder "
+            f"of CSV files named {NAME_EXAMPLES}: rename these, or move them away. Nothing was loaded."
         )
-    if not found:
+    if not folders:
         raise DataError(f"{folder} holds no {NAME_EXAMPLES}: is it the right folder?")
-    parts = [part for each in found for part in each.parts(labels, backfill=backfill)]
+    parts = [part for each in folders for part in each.parts(labels, backfill=backfill)]
     return [delivery for _, delivery in sorted(parts, key=lambda part: part[0])]
 
 
@@ -173,15 +173,15 @@ def _invalid_dates(matches: dict[Path, re.Match[str]]) -> Iterator[str]:
             yield f"{path.name!r} (no such day)"
 
 
-def _duplicates(found: Iterable[_DeliveryFolder]) -> Iterator[str]:
+def _duplicates(folders: Iterable[_DeliveryFolder]) -> Iterator[str]:
     seen: dict[tuple[bool, date, int], Path] = {}
-    for each in found:
+    for each in folders:
         if (other := seen.setdefault((each.labels, each.day, each.redelivery), each.folder)) != each.folder:
             yield f"{each.folder.name!r} (the same as {other.name!r})"
 
 
-def _future(found: Iterable[_DeliveryFolder]) -> Iterator[str]:
-    for each in found:
+def _future(folders: Iterable[_DeliveryFolder]) -> Iterator[str]:
+    for each in folders:
         if each.as_of > datetime.now(UTC):
             yield f"{each.folder.name!r} (as of {each.day}, which is in the future)"
 

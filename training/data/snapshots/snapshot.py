@@ -28,9 +28,7 @@ from training.data.extracts.validation import KnownIds
 from training.data.snapshots.append import Times, append
 from training.data.snapshots.owned_tables import table_exists
 from training.data.snapshots.provenance import code_version
-from training.data.snapshots.tables import Connection, create_tables, load_transaction, prepare_tables
-
-__all__ = ["Snapshot", "prepare_tables", "take_snapshot"]
+from training.data.snapshots.tables import Connection, create_tables, load_transaction
 
 LOADED_FILES = """
 SELECT folder, file, facts ->> 'sha256', known_at

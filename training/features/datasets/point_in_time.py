@@ -66,7 +66,9 @@ def joined_rows(
     with tables_known_at(settings, extract, as_of=as_of, known_at=known_at) as tables:
         _require_rows(tables, extract, as_of, known_at)
         queries = {strategy: join(sources, extract, as_of, strategy) for strategy in JoinStrategy}
-        rows = _fetch(tables, queries, {name: TYPES[types[name]] for name in columns(sources, extract)})
+        arrow_types = {name: TYPES[types[name]] for name in columns(sources, extract)}
+        with planned_query(tables, queries) as query:
+            rows = arrow.concat_tables(copy_rows(tables.connection, query, arrow_types))
         _require_both_classes(rows[extract.label], as_of, known_at)
         return JoinedRows(rows, contract, queries[JoinStrategy.INDEX_LOOKUP].as_string(tables.connection))
 
@@ -101,13 +103,6 @@ def _source(store: "FeatureStore", contract: FeatureContract, view: str) -> View
         columns={name: columns.get(name, name) for name in features},
         name=source.name,
     )
-
-
-def _fetch(
-    tables: KnownTables, queries: dict[JoinStrategy, sql.Composed], types: dict[str, arrow.DataType]
-) -> arrow.Table:
-    with planned_query(tables, queries) as query:
-        return arrow.concat_tables(copy_rows(tables.connection, query, types))
 
 
 @contextmanager

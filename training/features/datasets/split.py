@@ -23,11 +23,8 @@ def _hashed(entities: "pd.Series[str]", share: float) -> NDArray[np.bool_]:
     """An entity is held out if the first eight bytes of SHA-256 over its key, as a fraction of 2^64, are below `share`:
     independent of any state and of the other entities.
     """
-    return np.array([_fraction(entity) < share for entity in entities], dtype=np.bool_)
-
-
-def _fraction(entity: str) -> float:
-    return int.from_bytes(hashlib.sha256(SALT + entity.encode()).digest()[:8], "big") / 2**64
+    digests = (hashlib.sha256(SALT + entity.encode()).digest() for entity in entities)
+    return np.array([int.from_bytes(digest[:8], "big") / 2**64 < share for digest in digests], dtype=np.bool_)
 
 
 def _drawn(labels: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:

@@ -64,22 +64,22 @@ def materialise(
     moment = as_of or settings.now()
     with feature_store(settings) as store, psycopg.connect(settings.conninfo(), autocommit=True) as connection:
         create_watermark_tables(connection)
-        stage = _Stage(store, connection, moment, whole)
-        dues = [stage.due(view) for view in sorted(store.list_feature_views(), key=lambda view: view.name)]
-        done = {due.name: Refresh(due.name, None, 0, 0.0) for due in dues if due.since is None}
-        for since in sorted({due.since for due in dues if due.since is not None}):
-            together = [due for due in dues if due.since == since]
-            progress(", ".join(due.name for due in together))
-            done |= {each.view: each for each in stage.refresh(together, since)}
-    return Materialisation(moment, tuple(done[due.name] for due in dues))
+        materialiser = _Materialiser(store, connection, moment, whole)
+        plans = [materialiser.plan(view) for view in sorted(store.list_feature_views(), key=lambda view: view.name)]
+        done = {plan.name: Refresh(plan.name, None, 0, 0.0) for plan in plans if plan.since is None}
+        for since in sorted({plan.since for plan in plans if plan.since is not None}):
+            batch = [plan for plan in plans if plan.since == since]
+            progress(", ".join(plan.name for plan in batch))
+            done |= {each.view: each for each in materialiser.refresh(batch, since)}
+    return Materialisation(moment, tuple(done[plan.name] for plan in plans))
 
 
 @dataclass(frozen=True)
-class _Due:
+class _ViewPlan:
     """What is to be read of a view: from `since` (None: nothing is new) up to load `newest`; `whole`: all of it.
 
     `text` is its definition as in a model's contract, `definition` a digest of all that determines the online values.
-    `back`: the store holds a later moment than the requested one.
+    `moves_back`: the store holds a later moment than the requested one.
     """
 
     view: "FeatureView"
@@ -88,7 +88,7 @@ class _Due:
     since: datetime | None
     newest: int
     whole: bool
-    back: bool
+    moves_back: bool
 
     @property
     def name(self) -> str:
@@ -96,7 +96,7 @@ class _Due:
 
 
 @dataclass(frozen=True)
-class _Stage:
+class _Materialiser:
     """One materialisation into one online store."""
 
     store: "FeatureStore"
@@ -108,7 +108,7 @@ class _Stage:
     def watermarks(self) -> Watermarks:
         return Watermarks(self.connection, str(self.store.config.online_store.type))
 
-    def due(self, view: "FeatureView") -> _Due:
+    def plan(self, view: "FeatureView") -> _ViewPlan:
         text = definition_of(view.to_proto().spec)
         definition = _digest(self.watermarks.store, feature_types(view), text)
         redefined = self.watermarks.redefined(view.name, text)
@@ -116,66 +116,68 @@ class _Stage:
         source = view.batch_source.name
         since, newest = self.watermarks.new_rows(source, last, self.moment)
         current = self.watermarks.as_of(view.name)
-        back = current is not None and current > self.moment
-        if since is None and (back or self.whole):
+        moves_back = current is not None and current > self.moment
+        if since is None and (moves_back or self.whole):
             since = self.moment  # nothing to read, but what the store holds must be removed
         if since is None and redefined:
             raise ConfigurationError(
                 f"{view.name} is defined otherwise than its rows online, and no rows of {source!r} were loaded up to "
                 f"{self.moment.isoformat()} to rewrite it. Name its source after the table that it reads."
             )
-        return _Due(view, text, definition, since=since, newest=newest, whole=last == NO_WATERMARK, back=back)
+        return _ViewPlan(
+            view, text, definition, since=since, newest=newest, whole=last == NO_WATERMARK, moves_back=moves_back
+        )
 
-    def refresh(self, dues: Sequence[_Due], since: datetime) -> list[Refresh]:
+    def refresh(self, plans: Sequence[_ViewPlan], since: datetime) -> list[Refresh]:
         """Reads views from one moment in one call; if that fails, one by one: Feast does not say which are done."""
-        for due in dues:
-            if due.whole:
-                self.watermarks.begin_whole(due.name)
-                self._clear(due)
-            self.watermarks.begin(due.name, due.text, due.view.batch_source.name)
+        for plan in plans:
+            if plan.whole:
+                self.watermarks.begin_whole(plan.name)
+                self._clear(plan)
+            self.watermarks.begin(plan.name, plan.text, plan.view.batch_source.name)
         try:
-            return self._read(dues, since)
+            return self._read(plans, since)
         except Exception as error:
-            if len(dues) == 1:
+            if len(plans) == 1:
                 raise
-            return self._read_singly(dues, since, error)
+            return self._read_singly(plans, since, error)
 
-    def _read(self, dues: Sequence[_Due], since: datetime) -> list[Refresh]:
+    def _read(self, plans: Sequence[_ViewPlan], since: datetime) -> list[Refresh]:
         begun = perf_counter()
         with quiet():
-            self.store.materialize(since, self.moment, feature_views=[due.name for due in dues])
-        entities = [self._entities(due.view, since) for due in dues]
-        for due, count in zip(dues, entities, strict=True):
-            self.watermarks.finish(due.name, due.definition, self.moment, load=due.newest, entities=count)
+            self.store.materialize(since, self.moment, feature_views=[plan.name for plan in plans])
+        entities = [self._entities(plan.view, since) for plan in plans]
+        for plan, count in zip(plans, entities, strict=True):
+            self.watermarks.finish(plan.name, plan.definition, self.moment, load=plan.newest, entities=count)
         seconds = perf_counter() - begun
-        return [Refresh(due.name, since, count, seconds) for due, count in zip(dues, entities, strict=True)]
+        return [Refresh(plan.name, since, count, seconds) for plan, count in zip(plans, entities, strict=True)]
 
-    def _read_singly(self, dues: Sequence[_Due], since: datetime, error: Exception) -> list[Refresh]:
+    def _read_singly(self, plans: Sequence[_ViewPlan], since: datetime, error: Exception) -> list[Refresh]:
         done, failed = list[Refresh](), list[Exception]()
-        for due in dues:
+        for plan in plans:
             try:
-                done += self._read([due], since)
+                done += self._read([plan], since)
             except Exception as own:
                 failed.append(own)
         if failed:
             raise failed[0] from error
         return done
 
-    def _clear(self, due: _Due) -> None:
+    def _clear(self, plan: _ViewPlan) -> None:
         """Removes rows that the next write would not replace.
 
         Our own store keeps the newer of two values, unless it is rewound. Any other would keep later rows of entities
         that are not written now. After a change of definition all rows are removed from either.
         """
-        redefined = self.watermarks.redefined(due.name, due.text)
+        redefined = self.watermarks.redefined(plan.name, plan.text)
         store, config = self.store.provider.online_store, self.store.config
         if rewind := getattr(store, "rewind", None):
-            rewind(config, due.view, BEGINNING if redefined else self.moment)
-        elif redefined or due.back:
-            for delete, keep in ([due.view], []), ([], [due.view]):
+            rewind(config, plan.view, BEGINNING if redefined else self.moment)
+        elif redefined or plan.moves_back:
+            for delete, keep in ([plan.view], []), ([], [plan.view]):
                 store.update(config, delete, keep, [], [], partial=True)
         if redefined:
-            self.watermarks.cleared(due.name)
+            self.watermarks.cleared(plan.name)
 
     def _entities(self, view: "FeatureView", since: datetime) -> int:
         key = self.store.get_entity(view.entities[0]).join_key

@@ -4,7 +4,7 @@ The offline side is what a training set would hold, the online side what the ser
 of users, so memory does not grow with their number.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -91,17 +91,20 @@ def check_parity(
     that moment or `sample` of them, drawn by a hash of moment and user; no user if there is no snapshot.
     """
     limit, known = as_of or settings.now(), known_at or datetime.now(UTC)
-    services = [feature_service] if feature_service else _services(use_case)
+    every = sorted({estimator.feature_service for estimator in use_case.estimators.values()})
+    services = [feature_service] if feature_service else every
     with tables_known_at(settings, use_case.extract, as_of=limit, known_at=known) as tables:
         users, moment = Users(tables, use_case.extract), newest_moment(tables, use_case.extract) or limit
         population = users.count()
         drawn = sample if sample and sample < population else None
         with feature_store(settings) as store:
             contracts = [read_contract(store, store.get_feature_service(name)) for name in services]
-            sides, tally = _sides(store, tables, contracts, moment), Tally()
+            (online, views), tally = _sides(store, tables, contracts, moment), Tally()
             for chunk in _chunks(users, drawn, moment):
-                tally.add(chunk, sides.read(chunk))
+                tally.add(chunk, _columns(online, views, chunk))
                 progress(f"{tally.users:,} of {drawn or population:,} users compared")
+    whole = drawn is None and tally.users > 0
+    mismatches = (definition_records(settings, contract).mismatch(contract, contract) for contract in contracts)
     return Parity(
         use_case=use_case.name,
         as_of=moment.astimezone(UTC),
@@ -109,26 +112,13 @@ def check_parity(
         population=population,
         users=tally.users,
         differing_users=tally.differing_users,
-        differing_at_most=_at_most(tally, whole=drawn is None),
+        differing_at_most=(
+            tally.differing_users / tally.users if whole else upper_bound(tally.differing_users, tally.users)
+        ),
         features=tally.features(),
         examples=tally.all_examples(),
-        misfit=_misfit(settings, contracts),
+        misfit=next(filter(None, mismatches), ""),
     )
-
-
-def _misfit(settings: Settings, contracts: Iterable[FeatureContract]) -> str:
-    misfits = (definition_records(settings, contract).mismatch(contract, contract) for contract in contracts)
-    return next(filter(None, misfits), "")
-
-
-def _at_most(tally: Tally, *, whole: bool) -> float:
-    if whole and tally.users:
-        return tally.differing_users / tally.users
-    return upper_bound(tally.differing_users, tally.users)
-
-
-def _services(use_case: UseCase) -> list[str]:
-    return sorted({estimator.feature_service for estimator in use_case.estimators.values()})
 
 
 def _chunks(users: Users, drawn: int | None, moment: datetime) -> Iterator[list[str]]:
@@ -140,32 +130,25 @@ def _chunks(users: Users, drawn: int | None, moment: datetime) -> Iterator[list[
         yield from (chosen[start : start + USERS_PER_READ] for start in range(0, len(chosen), USERS_PER_READ))
 
 
-@dataclass(frozen=True)
-class _Sides:
-    """The same features of both sides."""
-
-    online: OnlineSide
-    views: Sequence[OfflineView]
-
-    def read(self, users: Sequence[str]) -> list[FeatureColumn]:
-        online = dict(zip(self.online.features, self.online.read(users), strict=True))
-        return [
-            FeatureColumn(feature, offline, online[feature], view.oldest)
-            for view in self.views
-            for feature, offline in zip(view.features, view.read(users), strict=True)
-        ]
+def _columns(online: OnlineSide, views: Sequence[OfflineView], users: Sequence[str]) -> list[FeatureColumn]:
+    values = dict(zip(online.features, online.read(users), strict=True))
+    return [
+        FeatureColumn(feature, offline, values[feature], view.oldest)
+        for view in views
+        for feature, offline in zip(view.features, view.read(users), strict=True)
+    ]
 
 
 def _sides(
     store: "FeatureStore", tables: KnownTables, contracts: Sequence[FeatureContract], moment: datetime
-) -> _Sides:
+) -> tuple[OnlineSide, list[OfflineView]]:
     (entity,) = {contract.entity for contract in contracts}
     features: tuple[Feature, ...] = tuple(dict.fromkeys(each for contract in contracts for each in contract.features))
     views = [
         OfflineView(tables, _readable(store, name), entity, [each for each in features if each.view == name], moment)
         for name in dict.fromkeys(each.view for each in features)
     ]
-    return _Sides(OnlineSide(store, entity, features), views)
+    return OnlineSide(store, entity, features), views
 
 
 def _readable(store: "FeatureStore", name: str) -> "FeatureView":

@@ -14,8 +14,7 @@ from asof.extract_schema import ExtractSchema
 from asof.features.feature_store import feature_store, registered_features
 from asof.settings import Settings
 from asof.use_case import UseCase
-from training.data.snapshots.snapshot import prepare_tables
-from training.data.snapshots.tables import Connection
+from training.data.snapshots.tables import Connection, prepare_tables
 from training.features.materialisation.feature_registry import apply_features
 from training.features.materialisation.materialise import materialise
 from training.features.materialisation.watermarks import forget_watermarks, materialised_as_of
@@ -43,7 +42,8 @@ def compare_stores(
     """Compares every feature of every view in the online stores of two settings."""
     tally = Tally()
     with ExitStack() as stack:
-        sides = [_side(stack, settings, extract.entity) for settings in (first, second)]
+        stores = [stack.enter_context(feature_store(settings)) for settings in (first, second)]
+        sides = [OnlineSide(store, extract.entity, registered_features(store)) for store in stores]
         connection = stack.enter_context(psycopg.connect(first.conninfo(), autocommit=True))
         for users in _pages(connection, extract):
             tally.add(users, _columns(sides, users))
@@ -52,11 +52,6 @@ def compare_stores(
     values = sum(sum(verdicts.values()) for verdicts in counted)
     equal = sum(verdicts[Verdict.EQUAL] for verdicts in counted)
     return StoreParity(tally.users, values, values - equal, tally.all_examples())
-
-
-def _side(stack: ExitStack, settings: Settings, entity: str) -> OnlineSide:
-    store = stack.enter_context(feature_store(settings))
-    return OnlineSide(store, entity, registered_features(store))
 
 
 def _columns(sides: Sequence[OnlineSide], users: Sequence[str]) -> list[FeatureColumn]:

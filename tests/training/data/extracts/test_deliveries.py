@@ -144,7 +144,7 @@ def test_a_folder_with_the_files_of_a_delivery_is_named_whatever_it_is_called(tm
     write_csv(tmp_path / "month_000", "users", "usage")
     write_csv(tmp_path / "february", "usage")
     write_csv(tmp_path / "truth", "month_000")
-    with pytest.raises(DataError, match=r"is none: 'february'\. A delivery"):
+    with pytest.raises(DataError, match=r"not one: 'february'\. A delivery"):
         find_deliveries(tmp_path, first=date(2024, 1, 31))
 
 

@@ -21,8 +21,8 @@ from asof.use_cases import load as load_use_case
 from asof.use_cases.churn.raw_schema import EXTRACT
 from tests.kits.data.extracts import TABLES, USERS, Files, contents, edited, extract_files, fetch, swap, write
 from training.data.extracts.deliveries import find_deliveries
-from training.data.snapshots.snapshot import Snapshot, prepare_tables, take_snapshot
-from training.data.snapshots.tables import load_transaction
+from training.data.snapshots.snapshot import Snapshot, take_snapshot
+from training.data.snapshots.tables import load_transaction, prepare_tables
 from training.features.datasets.dataset import newest_labelled
 from training.inspection import months_known
 

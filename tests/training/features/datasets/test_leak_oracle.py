@@ -27,7 +27,8 @@ from asof.use_cases import load
 from asof.use_cases.churn.raw_schema import CONTRACTS
 from tests.kits.data.parity import database_copy
 from training.data.extracts.deliveries import find_deliveries
-from training.data.snapshots.snapshot import prepare_tables, take_snapshot
+from training.data.snapshots.snapshot import take_snapshot
+from training.data.snapshots.tables import prepare_tables
 from training.features.datasets.dataset import build_training_set
 from training.features.materialisation.feature_registry import apply_features
 from training.features.materialisation.materialise import materialise

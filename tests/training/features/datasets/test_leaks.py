@@ -17,7 +17,7 @@ from psycopg import sql
 
 from asof.settings import Settings, export
 from asof.use_cases import load
-from training.data.snapshots.snapshot import prepare_tables
+from training.data.snapshots.tables import prepare_tables
 from training.features.datasets.dataset import build_training_set
 from training.features.datasets.training_set import TrainingSet
 from training.features.materialisation.feature_registry import apply_features

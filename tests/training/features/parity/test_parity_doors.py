@@ -177,7 +177,7 @@ def damaged(history: History, user: str) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("contract")
-def test_the_command_tells_that_all_is_equal(world: dict[str, str]) -> None:
+def test_the_command_says_that_all_is_equal(world: dict[str, str]) -> None:
     done = start_flows(world, "parity", "churn", "--json")
     assert done.returncode == 0, done.stderr
     answer = last_json(done)
