@@ -79,7 +79,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
 def test_while_the_stack_is_down_each_says_what_is_missing_and_which_command_makes_it(checkout: Checkout) -> None:
     for command in (("apply",), ("materialize-incremental", "2024-01-31T00:00:00")):
         told = checkout.refused("feast", *command, cwd=REPOSITORY)
-        assert told == "feast: the project's PostgreSQL does not run, `make up` starts it."
+        assert told == "feast: the project's PostgreSQL is not running. Start it with `make up`."
     assert checkout.refused("mlflow", "experiments", "search").startswith("mlflow: the project's PostgreSQL")
     assert "make up" in checkout.refused("bentoml", "serve", "--port", str(kit.free_port()))
     for words in (("feast", "--help"), ("mlflow", "--version"), ("prefect", "version"), ("bentoml", "list")):
@@ -89,7 +89,7 @@ def test_while_the_stack_is_down_each_says_what_is_missing_and_which_command_mak
 
 def test_a_setting_that_cannot_be_read_is_one_sentence(checkout: Checkout) -> None:
     wrong = Checkout(checkout.home, {**checkout.given, "ASOF_PORT": "none"})
-    assert wrong.refused("feast", "apply") == "feast: the project's settings cannot be read, `make doctor` says why."
+    assert wrong.refused("feast", "apply") == "feast: the project's settings are invalid. See `make doctor`."
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def up(checkout: Checkout) -> Checkout:
     """The same, up; its preferred port for MLflow is somebody else's."""
     with socket.create_server(("127.0.0.1", int(checkout.given["ASOF_MLFLOW_PORT"]))):
         told = checkout.done("python", "-m", "flows", "up")
-    assert "is taken; the MLflow UI takes" in told
+    assert "is in use; the MLflow UI uses" in told
     assert "No version of streamflow_churn is in Production yet" in " ".join(told.split())
     assert (checkout.home / "asof").stat().st_mode & 0o077 == 0
     return checkout
