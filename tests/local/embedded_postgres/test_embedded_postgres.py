@@ -229,8 +229,8 @@ def test_with_a_url_given_nothing_is_embedded(
     server: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PREFECT_HOME", raising=False)
-    given = server.model_copy(update={"home": tmp_path / "home"})
-    assert postgres.ensure(given).postgres_url == server.postgres_url
+    settings = server.model_copy(update={"home": tmp_path / "home"})
+    assert postgres.ensure(settings).postgres_url == server.postgres_url
     assert [path.name for path in (tmp_path / "home").iterdir()] == ["prefect"]
 
 
@@ -269,8 +269,8 @@ def test_a_database_that_is_absent_is_made_in_utc(server: Settings) -> None:
     url = server.database(name).render_as_string(hide_password=False)
     with psycopg.connect(server.conninfo("postgres"), autocommit=True) as admin:
         try:
-            given = postgres.ensure(server.model_copy(update={"postgres_url": SecretStr(url)}))
-            with psycopg.connect(given.conninfo()) as connection:
+            settings = postgres.ensure(server.model_copy(update={"postgres_url": SecretStr(url)}))
+            with psycopg.connect(settings.conninfo()) as connection:
                 assert connection.info.dbname == name
         finally:
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)")

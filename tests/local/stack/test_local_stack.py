@@ -24,18 +24,18 @@ import argparse, http.server, json, subprocess, sys
 options = argparse.ArgumentParser()
 for name in ("--host", "--port", "--fail", "--settled"):
     options.add_argument(name)
-given = options.parse_args()
-if given.fail:
-    sys.exit(f"tiny server: {given.fail}")
+options = options.parse_args()
+if options.fail:
+    sys.exit(f"tiny server: {options.fail}")
 class Unready(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(503)
         self.end_headers()
-        self.wfile.write(json.dumps({"detail": given.settled, "settled": True}).encode())
+        self.wfile.write(json.dumps({"detail": options.settled, "settled": True}).encode())
 
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-handler = Unready if given.settled else http.server.SimpleHTTPRequestHandler
-http.server.HTTPServer((given.host, int(given.port)), handler).serve_forever()
+handler = Unready if options.settled else http.server.SimpleHTTPRequestHandler
+http.server.HTTPServer((options.host, int(options.port)), handler).serve_forever()
 """
 
 
