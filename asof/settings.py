@@ -3,9 +3,9 @@
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from asof.errors import ConfigurationError
@@ -30,10 +30,8 @@ def _of_project(path: Path) -> Path:
     return PROJECT / path
 
 
-def _role_password(role: str) -> Any:
-    description = f"For `flows databases` only: the password of PostgreSQL's role {role}."
-    return Field(None, description=description)
-
+ProjectPath = Annotated[Path, AfterValidator(_of_project)]
+"""A path; a relative one is in the project's folder."""
 
 PLATFORM_DEFAULTS = {
     "BENTOML_DO_NOT_TRACK": "true",
@@ -63,7 +61,7 @@ NOT_FOR_SERVERS = frozenset(
 
 
 class Settings(BaseSettings):
-    """Every setting, its default and a description; `.env.example` lists the same.
+    """Every setting with its default and description; `.env.example` lists the same.
 
     The `.env` file and relative paths are resolved in the project's folder, wherever a command is started. A Bento has
     no `.env` file: its service is configured by environment variables alone.
@@ -76,99 +74,85 @@ class Settings(BaseSettings):
         extra="ignore",
         frozen=True,
         populate_by_name=True,
+        use_attribute_docstrings=True,
     )
 
-    home: Annotated[Path, AfterValidator(_of_project)] = Field(
-        PROJECT / ".asof",
-        description="Where the embedded stack keeps its data, logs and artefacts; a relative one is the project's.",
-    )
-    use_case: str = Field("churn", description="The use case of a command that names none: a folder of asof/use_cases.")
-    postgres_url: SecretStr | None = Field(
-        None, description="postgresql://user:password@host:port/database; unset: the embedded PostgreSQL."
-    )
-    postgres_sslmode: str | None = Field(
-        None, description="libpq's sslmode; default: disable on loopback, else require."
-    )
-    postgres_port: int = Field(5433, description="The embedded PostgreSQL's port; if it is taken, the next free one.")
-    online_store: str = Field(
-        "online_store.store.WideOnlineStore",
-        description="Feast's `type` of the online store; `postgres` is Feast's own. Change it by `flows switch-store`.",
-    )
-    mlflow_tracking_uri: str | None = Field(
-        None,
-        validation_alias="MLFLOW_TRACKING_URI",
-        description="MLflow's tracking URI, not a relative one; unset: database `mlflow` on the same PostgreSQL.",
-    )
-    signing_key: Annotated[Path, AfterValidator(_of_project)] | None = Field(
-        None,
-        description="The Ed25519 key file (PEM) that signs models; unset: one in ASOF_HOME, created when needed.",
-    )
-    signing_key_text: SecretStr | None = Field(
-        None, description="The same key as text, in place of the file: its PEM in base64, on one line."
-    )
-    trusted_keys: str | None = Field(
-        None, description="The public keys whose models are loaded, as `flows keys` prints them; unset: the Bento's."
-    )
-    host: str = Field("127.0.0.1", description="The address that the background servers listen on.")
-    port: int = Field(3000, description="The prediction service's port.")
-    mlflow_port: int = Field(5050, description="The MLflow UI's port.")
-    prefect_port: int = Field(4200, description="The Prefect server's port.")
-    clock: Moment | None = Field(None, description="The moment that the service uses as now; unset: the current time.")
-    lookup_timeout: float = Field(1.5, gt=0, description="Seconds that one feature lookup may take.")
-    features_seconds: float = Field(
-        5.0,
-        gt=0,
-        description="Seconds between two reads of Feast's registry by the service, which adopts its changes.",
-    )
-    max_in_flight: int = Field(128, gt=0, description="Requests that one worker accepts at once; more get a 429.")
-    api_keys: Annotated[Path, AfterValidator(_of_project)] | None = Field(
-        None, description="The file of API keys (`flows api-keys add`) that requests need; unset: no key is needed."
-    )
-    rate_per_key: float | None = Field(
-        None,
-        gt=0,
-        description="Requests per second and API key; each instance of a batch is one. Unset: no limit.",
-    )
-    rate_burst: int | None = Field(
-        None, gt=0, description="Requests that an API key may make at once; unset: as many as in two seconds."
-    )
-    workers: int = Field(1, gt=0, description="Processes of the prediction service.")
-    access_log: bool = Field(True, description="Whether each request is logged as a line of JSON on standard output.")
-    log_format: Literal["text", "json"] = Field(
-        "text", description="How the prediction service logs; the image sets `json`, one object a line."
-    )
-    base_image: str | None = Field(
-        None, description="The image that `make image` builds on, by tag or digest; unset: bentofile.yaml's."
-    )
-    actor: str | None = Field(None, description="Who promotes and rolls back, for the history; unset: user@host.")
-    answer_log: Annotated[Path, AfterValidator(_of_project)] | None = Field(
-        None,
-        description="The file to which each answer is logged; unset: none, but `make up` sets one in ASOF_HOME.",
-    )
-    follow: Literal["production"] | None = Field(
-        None,
-        description="`production`: the service follows the production version; unset: its Bento's model, if any.",
-    )
-    registry_url: SecretStr | None = Field(
-        None, description="http://user:password@host:port of the MLflow to follow; default: MLFLOW_TRACKING_URI."
-    )
-    follow_seconds: float = Field(2.0, gt=0, description="Seconds between two checks of the followed registry.")
-    probation_seconds: float = Field(
-        60.0, ge=0, description="Seconds after a swap in which the previous model answers where the new one fails."
-    )
-    follow_folder: Annotated[Path, AfterValidator(_of_project)] | None = Field(
-        None,
-        description="Where a following service keeps models for its next start; unset: nowhere; `make up` sets one.",
-    )
-
-    admin_postgres_url: SecretStr | None = Field(
-        None, description="For `flows databases` only: a superuser's postgresql://user:password@host:port/postgres."
-    )
-    ingest_password: SecretStr | None = _role_password("asof_ingest")
-    training_password: SecretStr | None = _role_password("asof_training")
-    serving_password: SecretStr | None = _role_password("asof_serving")
-    mlflow_password: SecretStr | None = _role_password("mlflow")
-    prefect_password: SecretStr | None = _role_password("prefect")
+    home: ProjectPath = PROJECT / ".asof"
+    """Where the embedded stack keeps its data, logs and artefacts; a relative one is the project's."""
+    use_case: str = "churn"
+    """The use case of a command that names none: a folder of asof/use_cases."""
+    postgres_url: SecretStr | None = None
+    """postgresql://user:password@host:port/database; unset: the embedded PostgreSQL."""
+    postgres_sslmode: str | None = None
+    """libpq's sslmode; default: disable on loopback, else require."""
+    postgres_port: int = 5433
+    """The embedded PostgreSQL's port; if it is taken, the next free one."""
+    online_store: str = "online_store.store.WideOnlineStore"
+    """Feast's `type` of the online store; `postgres` is Feast's own. Change it by `flows switch-store`."""
+    mlflow_tracking_uri: str | None = Field(None, validation_alias="MLFLOW_TRACKING_URI")
+    """MLflow's tracking URI, not a relative one; unset: database `mlflow` on the same PostgreSQL."""
+    signing_key: ProjectPath | None = None
+    """The Ed25519 key file (PEM) that signs models; unset: one in ASOF_HOME, created when needed."""
+    signing_key_text: SecretStr | None = None
+    """The same key as text, in place of the file: its PEM in base64, on one line."""
+    trusted_keys: str | None = None
+    """The public keys whose models are loaded, as `flows keys` prints them; unset: the Bento's."""
+    host: str = "127.0.0.1"
+    """The address that the background servers listen on."""
+    port: int = 3000
+    """The prediction service's port."""
+    mlflow_port: int = 5050
+    """The MLflow UI's port."""
+    prefect_port: int = 4200
+    """The Prefect server's port."""
+    clock: Moment | None = None
+    """The moment that the service uses as now; unset: the current time."""
+    lookup_timeout: PositiveFloat = 1.5
+    """Seconds that one feature lookup may take."""
+    features_seconds: PositiveFloat = 5.0
+    """Seconds between two reads of Feast's registry by the service, which adopts its changes."""
+    max_in_flight: PositiveInt = 128
+    """Requests that one worker accepts at once; more get a 429."""
+    api_keys: ProjectPath | None = None
+    """The file of API keys (`flows api-keys add`) that requests need; unset: no key is needed."""
+    rate_per_key: PositiveFloat | None = None
+    """Requests per second and API key; each instance of a batch is one. Unset: no limit."""
+    rate_burst: PositiveInt | None = None
+    """Requests that an API key may make at once; unset: as many as in two seconds."""
+    workers: PositiveInt = 1
+    """Processes of the prediction service."""
+    access_log: bool = True
+    """Whether each request is logged as a line of JSON on standard output."""
+    log_format: Literal["text", "json"] = "text"
+    """How the prediction service logs; the image sets `json`, one object a line."""
+    base_image: str | None = None
+    """The image that `make image` builds on, by tag or digest; unset: bentofile.yaml's."""
+    actor: str | None = None
+    """Who promotes and rolls back, for the history; unset: user@host."""
+    answer_log: ProjectPath | None = None
+    """The file to which each answer is logged; unset: none, but `make up` sets one in ASOF_HOME."""
+    follow: Literal["production"] | None = None
+    """`production`: the service follows the production version; unset: its Bento's model, if any."""
+    registry_url: SecretStr | None = None
+    """http://user:password@host:port of the MLflow to follow; default: MLFLOW_TRACKING_URI."""
+    follow_seconds: PositiveFloat = 2.0
+    """Seconds between two checks of the followed registry."""
+    probation_seconds: NonNegativeFloat = 60.0
+    """Seconds after a swap in which the previous model answers where the new one fails."""
+    follow_folder: ProjectPath | None = None
+    """Where a following service keeps models for its next start; unset: nowhere; `make up` sets one."""
+    admin_postgres_url: SecretStr | None = None
+    """For `flows databases` only: a superuser's postgresql://user:password@host:port/postgres."""
+    ingest_password: SecretStr | None = None
+    """For `flows databases` only: the password of PostgreSQL's role asof_ingest."""
+    training_password: SecretStr | None = None
+    """For `flows databases` only: the password of PostgreSQL's role asof_training."""
+    serving_password: SecretStr | None = None
+    """For `flows databases` only: the password of PostgreSQL's role asof_serving."""
+    mlflow_password: SecretStr | None = None
+    """For `flows databases` only: the password of PostgreSQL's role mlflow."""
+    prefect_password: SecretStr | None = None
+    """For `flows databases` only: the password of PostgreSQL's role prefect."""
 
     def now(self) -> datetime:
         """`clock`, or else the current time in UTC."""

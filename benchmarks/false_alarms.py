@@ -39,7 +39,7 @@ def _measured(users: int, seeds: int) -> dict[str, Any]:
     alarms, notes = Counter[str](), Counter[str]()
     alarmed = noted = 0
     for examination in _examinations(users, seeds):
-        findings = {each.finding.name: each.finding.severity for each in examination.seen}
+        findings = {each.finding.name: each.finding.severity for each in examination.findings}
         false = [name for name, severity in findings.items() if severity is not Severity.INFO]
         other = [name for name, severity in findings.items() if severity is Severity.INFO and name not in BUILT_IN]
         alarms.update(false)

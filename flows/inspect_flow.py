@@ -92,5 +92,5 @@ def _write_page(settings: Settings, problem: UseCase, examination: Examination, 
 def _rows(examination: Examination) -> list[dict[str, Any]]:
     return [
         {"severity": str(each.finding.severity), "finding": each.finding.name, "acknowledged": each.acknowledged}
-        for each in examination.seen
+        for each in examination.findings
     ]

@@ -29,10 +29,10 @@ def fault(text: str) -> str | None:
         return "an id must not be empty"
     if len(text) > MAX_LENGTH:
         return f"an id must have at most {MAX_LENGTH} characters, this one has {len(text)}"
-    if found := _CONTROL.search(text):
-        return f"an id must not contain control characters, this one has U+{ord(found[0]):04X}"
-    if found := _SURROGATE.search(text):
-        return f"an id must be Unicode text, this one has the lone surrogate U+{ord(found[0]):04X}"
+    if match := _CONTROL.search(text):
+        return f"an id must not contain control characters, this one has U+{ord(match[0]):04X}"
+    if match := _SURROGATE.search(text):
+        return f"an id must be Unicode text, this one has the lone surrogate U+{ord(match[0]):04X}"
     if text != text.strip():
         return "an id must not begin or end with a blank"
     return None

@@ -90,7 +90,7 @@ def verify_envelope(content: bytes, keys: TrustedKeys) -> tuple[Manifest, str]:
         raise UntrustedModel(f"{MANIFEST} is no signed manifest: train and register again.") from error
     signers = [signer for signer, signature in signatures if _is_signed(payload, signature, keys, signer)]
     if envelope.get("payloadType") != PAYLOAD_TYPE or not signers:
-        named = ", ".join(str(signer) for signer, _ in signatures) or "nobody"
+        named = ", ".join(str(signer) for signer, _ in signatures) or "no key"
         raise UntrustedModel(
             f"The model is signed by {named}, but the trusted keys are {', '.join(sorted(keys))}: set "
             "ASOF_TRUSTED_KEYS, or train and register again."

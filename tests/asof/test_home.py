@@ -1,4 +1,4 @@
-"""ASOF_HOME: for its owner alone whatever the umask is, or one sentence."""
+"""ASOF_HOME: accessible to its owner only, whatever the umask, or an error with the next step."""
 
 import os
 import stat
@@ -35,7 +35,7 @@ def test_a_new_home_is_its_owners_and_prefect_finds_its_folder(tmp_path: Path) -
     assert mode(tmp_path / "a" / "home") == 0o700
 
 
-def test_an_old_home_is_closed_and_what_is_in_it(tmp_path: Path) -> None:
+def test_an_existing_home_is_restricted_with_its_content(tmp_path: Path) -> None:
     for name in ("run", "prefect", "extracts"):
         (tmp_path / name).mkdir()
     for name in ("postgres.lock", "prefect/prefect.db", "extracts/users.csv"):
@@ -60,7 +60,7 @@ def test_what_an_owner_may_not_do_stays_so_and_what_was_written_stays(tmp_path: 
 
 
 @pytest.mark.parametrize("bad", [*sorted(RESERVED_CHARACTERS), "\n", "\x7f"])
-def test_a_path_that_not_every_platform_can_have_is_named_before_it_is_made(tmp_path: Path, bad: str) -> None:
+def test_a_path_that_a_platform_rejects_is_an_error_before_it_is_created(tmp_path: Path, bad: str) -> None:
     with pytest.raises(ConfigurationError, match="set ASOF_HOME to a folder without it") as raised:
         prepare_home(home(tmp_path / f"ho{bad}me"))
     assert repr(bad) in str(raised.value)
@@ -68,7 +68,7 @@ def test_a_path_that_not_every_platform_can_have_is_named_before_it_is_made(tmp_
 
 
 @pytest.mark.parametrize("below", ["file", "file/home", "/proc/home", "/dev/null/home"])
-def test_a_home_that_cannot_be_is_told_with_the_next_step(tmp_path: Path, below: str) -> None:
+def test_an_unusable_home_is_an_error_with_the_next_step(tmp_path: Path, below: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(
         ConfigurationError, match=r"cannot be written \(.+\): free disk space, change its owner"
@@ -86,7 +86,7 @@ def test_prefects_home_is_made_where_it_is_set(tmp_path: Path, monkeypatch: pyte
         prepare_home(home(tmp_path / "home"))
 
 
-def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(**_: object) -> object:
         return open("/dev/full", "wb")  # noqa: PTH123 - as tempfile gives one
 

@@ -1,4 +1,4 @@
-"""Passwords and names with characters that mean something to YAML, addresses, shells or libpq: as they are, or not."""
+"""Passwords and names with characters that are special in YAML, URLs, shells or libpq."""
 
 import os
 import shlex
@@ -146,8 +146,8 @@ def test_commands_take_it_and_show_it_nowhere(worst: Settings, tmp_path: Path, p
     }
     ended = {name: done.returncode for name, done in runs.items() if name != "doctor"}
     assert set(ended.values()) == {0}, {name: done.stderr[-2000:] for name, done in runs.items()}
-    told = {name: done.stdout + done.stderr for name, done in runs.items()}
-    assert leaks({"the password": WORST + ENCODED, "its end": ENCODED}, told | files(worst.home)) == []
+    output = {name: done.stdout + done.stderr for name, done in runs.items()}
+    assert leaks({"the password": WORST + ENCODED, "its end": ENCODED}, output | files(worst.home)) == []
 
 
 def _exports(settings: Settings) -> str:
@@ -179,6 +179,6 @@ def test_a_configuration_that_cannot_be_is_told_without_it(worst: Settings, chan
 
 
 def _open(settings: Settings) -> str:
-    told = settings.conninfo() + settings.tracking_uri
+    addresses = settings.conninfo() + settings.tracking_uri
     open_feature_store(settings)
-    return told
+    return addresses

@@ -1,4 +1,4 @@
-"""Settings: what the environment says, what follows from it, and what other processes are told."""
+"""Settings: environment variables, values derived from them, and the environment of other processes."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -101,23 +101,23 @@ def test_the_password_shows_in_no_repr_and_reaches_other_processes_whole() -> No
     found = settings(postgres_url=URL)
     assert "p@ss" not in repr(found)
     assert "p%40ss" not in repr(found)
-    told = found.environment()
-    assert yaml.safe_load(told["ASOF_FEAST_PASSWORD"]) == "p@ss"
-    registry = yaml.safe_load(told["ASOF_FEAST_REGISTRY_URL"])
+    environment = found.environment()
+    assert yaml.safe_load(environment["ASOF_FEAST_PASSWORD"]) == "p@ss"
+    registry = yaml.safe_load(environment["ASOF_FEAST_REGISTRY_URL"])
     assert registry.startswith("postgresql+psycopg://someone:p%40ss@db.example:6000/features?")
 
 
 def test_a_password_with_a_space_reaches_libpq() -> None:
-    told = conninfo_to_dict(settings(postgres_url="postgresql://someone:p%20+s@db.example/features").conninfo())
-    assert told["password"] == "p +s"
+    parameters = conninfo_to_dict(settings(postgres_url="postgresql://someone:p%20+s@db.example/features").conninfo())
+    assert parameters["password"] == "p +s"
 
 
 def test_no_platform_reports_home_unless_the_user_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("BENTOML_DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY", "PREFECT_SERVER_ANALYTICS_ENABLED", "DO_NOT_TRACK")
     for name in names:
         monkeypatch.delenv(name, raising=False)
-    told = settings(postgres_url=URL).environment()
-    assert [told[name] for name in names] == ["true", "true", "false", "1"]
+    environment = settings(postgres_url=URL).environment()
+    assert [environment[name] for name in names] == ["true", "true", "false", "1"]
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "false")
     assert settings(postgres_url=URL).environment()["MLFLOW_DISABLE_TELEMETRY"] == "false"
 
@@ -137,8 +137,8 @@ def test_an_address_of_mlflow_that_takes_no_session_stays_as_it_is(uri: str) -> 
 
 def test_an_address_of_mlflow_by_socket_gets_the_session() -> None:
     given = "postgresql+psycopg2:///mlflow?host=/run/postgresql"
-    told = make_url(settings(mlflow_tracking_uri=given).tracking_uri)
-    assert (told.database, told.query["host"], told.query["client_encoding"]) == ("mlflow", "/run/postgresql", "UTF8")
+    url = make_url(settings(mlflow_tracking_uri=given).tracking_uri)
+    assert (url.database, url.query["host"], url.query["client_encoding"]) == ("mlflow", "/run/postgresql", "UTF8")
 
 
 @pytest.mark.parametrize(("name", "value"), [("port", "many"), ("max_in_flight", 0), ("lookup_timeout", -1)])
@@ -156,5 +156,5 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_other_processes_are_told_one_place_for_runs_and_versions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_REGISTRY_URI", "sqlite:///registry.db")
-    told = settings(postgres_url=URL, mlflow_tracking_uri="http://mlflow.example").environment()
-    assert told["MLFLOW_TRACKING_URI"] == told["MLFLOW_REGISTRY_URI"] == "http://mlflow.example"
+    environment = settings(postgres_url=URL, mlflow_tracking_uri="http://mlflow.example").environment()
+    assert environment["MLFLOW_TRACKING_URI"] == environment["MLFLOW_REGISTRY_URI"] == "http://mlflow.example"

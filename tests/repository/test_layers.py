@@ -1,4 +1,4 @@
-"""Which layer of the service stands around which: a fast lane behind BentoML's spans would be none."""
+"""The order of the service's layers: a fast lane behind BentoML's spans would be none."""
 
 import json
 import os
@@ -74,7 +74,7 @@ def test_there_is_no_fast_lane_past_the_spans_where_a_share_of_all_requests_is_t
     assert layers(tmp_path, sample_rate=rate)[:6] == [*OURS, "OpenTelemetryMiddleware"]
 
 
-def test_the_entrance_stands_before_all_where_keys_are_set(tmp_path: Path) -> None:
+def test_authentication_is_the_outermost_layer_where_keys_are_set(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text("# nobody")
     assert layers(tmp_path, str(keys))[:6] == ["Authentication", *OURS]

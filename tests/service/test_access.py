@@ -1,4 +1,4 @@
-"""Who may ask a served Bento of two workers, how often, and how long a request may be."""
+"""API keys, rate limits and header limits of a served Bento with two workers."""
 
 import json
 import os
@@ -67,17 +67,17 @@ def guarded(
     folder = tmp_path_factory.mktemp("guarded")
     file = folder / "keys" / "api-keys"
     keys = {name: add_key(file, name, scopes)[1] for name, scopes in {"crm": [PREDICT], "ops": [ADMIN]}.items()}
-    told = {"ASOF_API_KEYS": str(file), "ASOF_WORKERS": "2", "ASOF_CLOCK": NOW.isoformat()}
-    with kit.serving(settings, small_model.bundle.bento_tag, folder, **told) as client:
+    variables = {"ASOF_API_KEYS": str(file), "ASOF_WORKERS": "2", "ASOF_CLOCK": NOW.isoformat()}
+    with kit.serving(settings, small_model.bundle.bento_tag, folder, **variables) as client:
         kit.eventually(lambda: client.get("/readyz").status_code == 200, 60, folder / "log")
         yield Guarded(client, file, folder / "log", keys)
 
 
 def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
-    told: dict[str, Any] = answer.json()
-    assert (told["code"], told["request_id"]) == (code, answer.headers["x-request-id"])
-    return told
+    document: dict[str, Any] = answer.json()
+    assert (document["code"], document["request_id"]) == (code, answer.headers["x-request-id"])
+    return document
 
 
 @pytest.mark.parametrize("path", PROBES)
@@ -87,7 +87,7 @@ def test_probes_are_asked_without_a_key(guarded: Guarded, path: str) -> None:
 
 @pytest.mark.parametrize(("method", "path"), [*OF_CALLERS, *OF_ADMINISTRATORS, ("GET", "/docs.json")])
 @pytest.mark.parametrize("key", [None, "guessed", "", "asof_" + "A" * 43])
-def test_without_a_key_that_counts_nothing_is_told(guarded: Guarded, method: str, path: str, key: str | None) -> None:
+def test_without_a_valid_key_nothing_is_shown(guarded: Guarded, method: str, path: str, key: str | None) -> None:
     answer = guarded.ask(method, path, key)
     problem(answer, 401, "unauthenticated")
     assert answer.headers["www-authenticate"] == "Bearer"
@@ -104,15 +104,15 @@ def test_who_may_predict_gets_predictions_and_who_administers_does_not(
 @pytest.mark.parametrize(("method", "path"), OF_ADMINISTRATORS)
 def test_everything_else_is_for_administrators(guarded: Guarded, method: str, path: str) -> None:
     assert guarded.ask(method, path, "ops").status_code not in (401, 403)
-    told = problem(guarded.ask(method, path, "crm"), 403, "forbidden")
-    assert told["scope"] == "admin"
-    assert "admin" in told["detail"]
+    document = problem(guarded.ask(method, path, "crm"), 403, "forbidden")
+    assert document["scope"] == "admin"
+    assert "admin" in document["detail"]
 
 
 @pytest.mark.parametrize("header", ["Basic {}", "{}", "Bearer", "Bearer {} x", "Bearer {}x"])
 def test_another_scheme_or_another_form_is_no_key(guarded: Guarded, header: str) -> None:
-    told = {"Authorization": header.format(guarded.keys["crm"])}
-    problem(guarded.client.post("/predict", json=BODIES["/predict"], headers=told), 401, "unauthenticated")
+    headers = {"Authorization": header.format(guarded.keys["crm"])}
+    problem(guarded.client.post("/predict", json=BODIES["/predict"], headers=headers), 401, "unauthenticated")
 
 
 def test_two_keys_in_one_request_are_none(guarded: Guarded) -> None:
@@ -121,24 +121,26 @@ def test_two_keys_in_one_request_are_none(guarded: Guarded) -> None:
 
 
 def test_the_scheme_is_known_in_any_case(guarded: Guarded) -> None:
-    told = {"Authorization": f"bEARER {guarded.keys['crm']}"}
-    assert guarded.client.post("/predict", json=BODIES["/predict"], headers=told).status_code == 200
+    headers = {"Authorization": f"bEARER {guarded.keys['crm']}"}
+    assert guarded.client.post("/predict", json=BODIES["/predict"], headers=headers).status_code == 200
 
 
 def test_the_description_tells_of_keys_at_each_address_but_the_probes(guarded: Guarded) -> None:
     for key in ("crm", "ops"):
-        told = guarded.ask("GET", "/docs.json", key).json()
-    (name, scheme), *others = told["components"]["securitySchemes"].items()
+        document = guarded.ask("GET", "/docs.json", key).json()
+    (name, scheme), *others = document["components"]["securitySchemes"].items()
     assert (scheme["type"], scheme["scheme"], others) == ("http", "bearer", [])
-    for path, item in told["paths"].items():
+    for path, item in document["paths"].items():
         for operation in item.values():
             secured = operation.get("security") == [{name: []}]
             assert secured is (path not in PROBES), path
             if secured:
                 assert {"401", "403", "429"} <= operation["responses"].keys()
-    limits = told["paths"]["/predict"]["post"]["responses"]["429"]["content"]["application/problem+json"]["examples"]
+    limits = document["paths"]["/predict"]["post"]["responses"]["429"]["content"]["application/problem+json"][
+        "examples"
+    ]
     assert limits.keys() == {"overloaded", "too-many-requests"}
-    assert "scope predict" in told["paths"]["/predict"]["post"]["description"]
+    assert "scope predict" in document["paths"]["/predict"]["post"]["description"]
 
 
 def test_the_log_names_keys_and_refusals_are_counted(guarded: Guarded) -> None:
@@ -146,15 +148,15 @@ def test_the_log_names_keys_and_refusals_are_counted(guarded: Guarded) -> None:
     guarded.predict(None)
     time.sleep(0.2)
     lines = [json.loads(line) for line in guarded.log.read_text().splitlines() if line.startswith('{"at"')]
-    told = {(line["path"], line["status"], line.get("key")) for line in lines}
-    assert {("/predict", 200, "crm"), ("/predict", 401, None), ("/model", 403, "crm")} <= told
+    logged = {(line["path"], line["status"], line.get("key")) for line in lines}
+    assert {("/predict", 200, "crm"), ("/predict", 401, None), ("/model", 403, "crm")} <= logged
     text = guarded.ask("GET", "/metrics", "ops").text
     counted = [line for line in text.splitlines() if line.startswith("asof_refused_requests_total{")]
     assert {"unauthenticated", "forbidden"} <= {line.partition('code="')[2].partition('"')[0] for line in counted}
     assert not any(key in guarded.log.read_text() + text for key in guarded.keys.values())
 
 
-def test_keys_are_rotated_under_load_and_nobody_is_refused_who_has_one_that_counts(guarded: Guarded) -> None:
+def test_keys_are_rotated_under_load_without_refusing_a_valid_key(guarded: Guarded) -> None:
     """The steps of docs/security.md: a new key, the caller changes over, the old one goes."""
     guarded.add("old", PREDICT)
     time.sleep(TAKEN_OVER)
@@ -210,9 +212,9 @@ def test_a_key_ends_at_its_moment_without_a_change_of_the_file(guarded: Guarded)
 
 
 @pytest.mark.parametrize("harm", ["broken", "empty", "gone"])
-def test_a_file_that_breaks_opens_no_door_and_closes_none(guarded: Guarded, harm: str) -> None:
+def test_an_invalid_file_of_keys_changes_no_access(guarded: Guarded, harm: str) -> None:
     before = guarded.file.read_bytes()
-    told = guarded.log.read_text().count("Keeping the previous keys")
+    warnings_before = guarded.log.read_text().count("Keeping the previous keys")
     try:
         if harm == "gone":
             guarded.file.unlink()
@@ -225,7 +227,7 @@ def test_a_file_that_breaks_opens_no_door_and_closes_none(guarded: Guarded, harm
                     "/predict", json=BODIES["/predict"], headers=_closing(guarded, "crm")
                 ).is_success
                 problem(guarded.predict(None), 401, "unauthenticated")
-        assert guarded.log.read_text().count("Keeping the previous keys") - told in (1, 2)  # once a worker
+        assert guarded.log.read_text().count("Keeping the previous keys") - warnings_before in (1, 2)  # once a worker
     finally:
         guarded.file.write_bytes(before)
         until = time.monotonic() + TAKEN_OVER
@@ -284,8 +286,8 @@ def test_a_head_that_is_too_long_is_a_problem_and_the_connection_is_closed(
     head, _, body = _raw(guarded, pieces).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 %d " % status), head[:200]
     assert b"connection: close" in head
-    told = json.loads(body)
-    assert (told["status"], told["type"]) == (status, f"urn:asof:problem:{told['code']}")
+    document = json.loads(body)
+    assert (document["status"], document["type"]) == (status, f"urn:asof:problem:{document['code']}")
     assert guarded.client.get("/livez").status_code == 200
 
 
@@ -326,9 +328,14 @@ def test_an_address_that_takes_no_body_does_not_keep_one(guarded: Guarded, path:
 def test_a_worker_grants_a_key_its_share(
     settings: Settings, small_model: "SmallModel", guarded: Guarded, tmp_path: Path
 ) -> None:
-    told = {"ASOF_API_KEYS": str(guarded.file), "ASOF_RATE_PER_KEY": "2", "ASOF_RATE_BURST": "10", "ASOF_WORKERS": "2"}
-    told["ASOF_CLOCK"] = NOW.isoformat()
-    with kit.serving(settings, small_model.bundle.bento_tag, tmp_path, **told) as client:
+    variables = {
+        "ASOF_API_KEYS": str(guarded.file),
+        "ASOF_RATE_PER_KEY": "2",
+        "ASOF_RATE_BURST": "10",
+        "ASOF_WORKERS": "2",
+    }
+    variables["ASOF_CLOCK"] = NOW.isoformat()
+    with kit.serving(settings, small_model.bundle.bento_tag, tmp_path, **variables) as client:
         kit.eventually(lambda: client.get("/readyz").status_code == 200, 60, tmp_path / "log")
         limited = Guarded(client, guarded.file, tmp_path / "log", guarded.keys)
         answers = [limited.predict("crm") for _ in range(12)]
@@ -350,17 +357,17 @@ def test_a_worker_grants_a_key_its_share(
 
 
 @pytest.mark.parametrize(
-    ("variables", "told"),
+    ("variables", "message"),
     [
         ({"ASOF_API_KEYS": "/nonexistent/keys"}, "ASOF_API_KEYS /nonexistent/keys cannot be read"),
         ({"ASOF_RATE_PER_KEY": "5"}, "set ASOF_API_KEYS too"),
     ],
 )
-def test_a_service_that_cannot_keep_its_door_does_not_start(
-    settings: Settings, small_model: "SmallModel", variables: dict[str, str], told: str
+def test_a_service_with_invalid_access_settings_does_not_start(
+    settings: Settings, small_model: "SmallModel", variables: dict[str, str], message: str
 ) -> None:
     words = [sys.executable, "-m", "bentoml", "serve", small_model.bundle.bento_tag, "--port", str(kit.free_port())]
     environment = {**os.environ, **settings.environment(), **variables}
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode != 0
-    assert told in done.stdout + done.stderr
+    assert message in done.stdout + done.stderr

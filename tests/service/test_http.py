@@ -1,4 +1,4 @@
-"""What a socket hears of a served Bento of two workers: limits, codings, ids, refusals, and its description."""
+"""A served Bento with two workers over a socket: limits, codings, ids, refusals, and its OpenAPI document."""
 
 import json
 import os
@@ -143,12 +143,6 @@ def test_a_packed_body_in_chunks_is_refused(service: Service, path: str) -> None
         501,
         "not-implemented",
     )
-
-
-@pytest.mark.parametrize("value", [b"identity", b"IDENTITY", b""])
-def test_a_body_as_it_is_may_say_so(service: Service, value: bytes) -> None:
-    (answer,) = service.hears(post("/predict", b"Content-Encoding: %b\r\n" % value))
-    assert answer.status_code == 200
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("POST", "/nothing", 404), ("GET", "/predict", 405)])

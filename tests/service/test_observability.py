@@ -1,4 +1,4 @@
-"""What the fast path still tells of itself: metrics, one line of JSON a request, and traces for those who ask."""
+"""The fast path is observable: metrics, one log line of JSON per request, and traces for callers who trace."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""No secret is told: a real service and the terminal door, with random secrets, through good and bad days."""
+"""No secret is shown: a real service and the commands, with random secrets, in success and in failure."""
 
 import base64
 import contextlib
@@ -58,8 +58,8 @@ class Heard:
         for headers in offered:
             answers = [client.get(path, headers=headers, params={"key": keys[0]}) for path in ADDRESSES]
             for path in ("/predict", "/predict/batch"):
-                told = [*headers, ("Content-Type", "application/json")]
-                answers += [client.post(path, content=body, headers=told) for body in BODIES]
+                sent_headers = [*headers, ("Content-Type", "application/json")]
+                answers += [client.post(path, content=body, headers=sent_headers) for body in BODIES]
             for number, answer in enumerate(answers):
                 place = f"answer {number} of {answer.request.url.path} on {day}"
                 self.places[place] = self.places.get(place, "") + f"{answer.headers}{answer.text}"
@@ -173,13 +173,13 @@ def test_a_setting_that_cannot_be_read_is_not_quoted(
 ) -> None:
     """Each secret where the library that reads it quotes what it could not read."""
     heard, variables = _heard(user, tmp_path)
-    told = heard.secrets
-    (tmp_path / "wrong-keys").write_text("crm predict " + told["caller's key"] + "\n")
+    secrets = heard.secrets
+    (tmp_path / "wrong-keys").write_text("crm predict " + secrets["caller's key"] + "\n")
     bad = {
         "ASOF_POSTGRES_URL": f"postgresql://asof:x@127.0.0.1:{user[1]}@127.0.0.1:5432/asof",
-        "ASOF_REGISTRY_URL": "http://mlflow:" + told["the registry's password"] + "/x@127.0.0.1:5000",
+        "ASOF_REGISTRY_URL": "http://mlflow:" + secrets["the registry's password"] + "/x@127.0.0.1:5000",
         "ASOF_API_KEYS": str(tmp_path / "wrong-keys"),
-        "ASOF_SIGNING_KEY_TEXT": "!" + told["the signing key"],
+        "ASOF_SIGNING_KEY_TEXT": "!" + secrets["the signing key"],
     }
     environment = {**os.environ, **user[0].environment(), **variables, wrong: bad[wrong]}
     heard.places["the service"] = _started(small_model.bundle.bento_tag, tmp_path, environment)
@@ -197,10 +197,10 @@ def test_a_bento_holds_no_secret_of_whoever_built_it(small_model: "SmallModel", 
     name, _, version = small_model.bundle.bento_tag.partition(":")
     home = Path(os.environ["BENTOML_HOME"])
     pem = (settings.home / "keys" / "signing.pem").read_text()
-    told = {"PostgreSQL's password": settings.database().password or "", "the key": pem.splitlines()[1]}
+    secrets = {"PostgreSQL's password": settings.database().password or "", "the key": pem.splitlines()[1]}
     found = files(home / "bentos" / name / version, home / "models")
     assert len(found) > 10
-    assert leaks(told, found) == []
+    assert leaks(secrets, found) == []
 
 
 def _serving(folder: Path) -> list[int]:

@@ -1,10 +1,9 @@
-"""Data checks with findings: months of extracts in, an Examination out, and a page for people.
+"""Data checks: months of extracts -> an Examination with findings, and a page that shows it.
 
     examination = examine(months_in(folder, use_case.extract, first=day), acknowledged=use_case.acknowledged)
     refuse_unacknowledged(examination, use_case)
 
-One file holds one kind of check, a pure function of a Month or of a Pair of months, written against the extract's
-schema: none knows a table or column by its name.
+Checks are pure functions of a Month or of a Pair of months, and know a column only by the extract's schema.
 """
 
 from training.inspection.examination import Examination, examine, refuse_unacknowledged

@@ -1,7 +1,4 @@
-"""What a column's name tells by convention: its words, its window (`..._30d`), whether it is an average.
-
-The checks that look at names treat every schema alike: none knows a column by its name.
-"""
+"""Conventions in column names, in any schema: words, the window (`..._30d`), summaries such as averages."""
 
 import re
 
@@ -9,9 +6,8 @@ from training.inspection.month import table_of
 
 WINDOW = re.compile(r"_(\d+)d$")
 SUMMARIES = frozenset({"avg", "average", "mean", "median", "max", "min", "longest", "shortest", "first", "last"})
-"""Words for figures that do not exist where there is nothing to summarise; a sum or a count does: 0."""
-PER_DAY = {"days": 1, "hours": 24, "hrs": 24, "minutes": 1440, "mins": 1440, "seconds": 86_400, "secs": 86_400}
-"""How many of a unit fit into a day."""
+"""Words for statistics that are undefined for no values, unlike a sum or a count, which is 0."""
+UNITS_PER_DAY = {"days": 1, "hours": 24, "hrs": 24, "minutes": 1440, "mins": 1440, "seconds": 86_400, "secs": 86_400}
 
 
 def words(name: str) -> frozenset[str]:
@@ -20,21 +16,21 @@ def words(name: str) -> frozenset[str]:
 
 
 def window_days(name: str) -> int | None:
-    """Days of the window that the column is measured over, where its name ends in one (`_30d`)."""
+    """The length of the column's window in days, where its name ends in one (`_30d`)."""
     match = WINDOW.search(name)
     return int(match[1]) if match else None
 
 
 def summarised(name: str) -> frozenset[str]:
-    """What an average (or the like) is taken of: the words beside; empty where the name speaks of none."""
+    """The words for what a summary is taken of; empty where the name has no summary."""
     own = words(name)
-    units = {unit.removesuffix("s") for unit in PER_DAY}
+    units = {unit.removesuffix("s") for unit in UNITS_PER_DAY}
     days = window_days(name)
     return own - SUMMARIES - units - {f"{days}d"} if own & SUMMARIES else frozenset()
 
 
-def most_in_window(name: str) -> float | None:
-    """The most that an amount of time can reach within its window: 720 for `..._hours_30d`."""
+def max_in_window(name: str) -> float | None:
+    """The largest possible amount of time within the column's window: 720 for `..._hours_30d`."""
     days = window_days(name)
-    unit = next((unit for unit in PER_DAY if unit.removesuffix("s") in words(name)), None)
-    return days * PER_DAY[unit] if days and unit else None
+    unit = next((unit for unit in UNITS_PER_DAY if unit.removesuffix("s") in words(name)), None)
+    return days * UNITS_PER_DAY[unit] if days and unit else None

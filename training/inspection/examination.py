@@ -1,6 +1,6 @@
-"""Months in their order -> Examination: every check on every month, and on every month beside the one before."""
+"""Months in order -> Examination: every check on every month, and on every pair of consecutive months."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -9,25 +9,24 @@ import numpy as np
 
 from asof.errors import InspectionError
 from asof.use_case import UseCase
-from training.inspection.checks.backwards import going_back
-from training.inspection.checks.concept import concept_change
-from training.inspection.checks.constant import constant_columns
-from training.inspection.checks.coverage import missing_rows
-from training.inspection.checks.dates import impossible_dates
-from training.inspection.checks.drift import drift
-from training.inspection.checks.duplicates import duplicated_columns
-from training.inspection.checks.entities import other_entities
-from training.inspection.checks.filled import filled_without_count
-from training.inspection.checks.labels import label_agreement, label_rate
-from training.inspection.checks.leaks import leak_suspects
-from training.inspection.checks.nulls import null_rules
-from training.inspection.checks.tenure import contradicting_tenures, standing_still
-from training.inspection.checks.unchanged import unchanged
-from training.inspection.checks.units import changed_units, impossible_amounts
+from training.inspection.checks.changes.backwards import going_back
+from training.inspection.checks.changes.drift import drift
+from training.inspection.checks.changes.entities import other_entities
+from training.inspection.checks.changes.tenure import contradicting_tenures, standing_still
+from training.inspection.checks.changes.unchanged import unchanged
+from training.inspection.checks.labels.agreement import label_agreement, label_rate
+from training.inspection.checks.labels.concept import concept_change
+from training.inspection.checks.labels.leaks import leak_suspects
+from training.inspection.checks.values.completeness import constant_columns, missing_rows
+from training.inspection.checks.values.dates import impossible_dates
+from training.inspection.checks.values.duplicates import duplicated_columns
+from training.inspection.checks.values.filled import filled_without_count
+from training.inspection.checks.values.nulls import null_rules
+from training.inspection.checks.values.units import changed_units, impossible_amounts
 from training.inspection.finding import Finding, Severity
 from training.inspection.month import Month, Pair, pair_of
 
-ON_ONE_MONTH: tuple[Callable[[Month], list[Finding]], ...] = (
+MONTH_CHECKS: tuple[Callable[[Month], list[Finding]], ...] = (
     missing_rows,
     constant_columns,
     null_rules,
@@ -38,7 +37,7 @@ ON_ONE_MONTH: tuple[Callable[[Month], list[Finding]], ...] = (
     duplicated_columns,
     leak_suspects,
 )
-ON_TWO_MONTHS: tuple[Callable[[Pair], list[Finding]], ...] = (
+PAIR_CHECKS: tuple[Callable[[Pair], list[Finding]], ...] = (
     other_entities,
     unchanged,
     standing_still,
@@ -52,8 +51,8 @@ ON_TWO_MONTHS: tuple[Callable[[Pair], list[Finding]], ...] = (
 
 
 @dataclass(frozen=True)
-class Outline:
-    """One month that was examined: its entities, how many have a label, and the rate of positives (None: no labels)."""
+class MonthSummary:
+    """A month: its number of entities and of labels, and the share of positive labels (None: no labels)."""
 
     as_of: datetime
     entities: int
@@ -62,10 +61,10 @@ class Outline:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A finding, the moments of the months where it was made, and whether the use case has acknowledged it.
+class FindingRecord:
+    """A finding, the months that have it, and whether the use case has acknowledged it.
 
-    The sentence and its figures are those of the newest of these months.
+    Sentence and figures are those of the newest of these months.
     """
 
     finding: Finding
@@ -74,33 +73,35 @@ class Seen:
 
     @property
     def stops(self) -> bool:
-        """Whether it keeps a model from being trained."""
+        """Whether it stops training."""
         return self.finding.severity is Severity.ERROR and not self.acknowledged
 
 
 @dataclass(frozen=True)
 class Examination:
-    """What the checks have to say of the months, the gravest first; each finding once, by its name.
+    """The findings of all months by name, the most severe first.
 
-    `newest` are the last two months themselves, the older first, for pictures.
+    `newest` are the last two months, the older first, for plots.
     """
 
-    months: tuple[Outline, ...]
-    seen: tuple[Seen, ...]
+    months: tuple[MonthSummary, ...]
+    findings: tuple[FindingRecord, ...]
     newest: tuple[Month, ...] = field(repr=False)
 
     @property
-    def stopping(self) -> tuple[Seen, ...]:
-        """The errors that nobody has acknowledged."""
-        return tuple(each for each in self.seen if each.stops)
+    def stopping(self) -> tuple[FindingRecord, ...]:
+        """The unacknowledged errors."""
+        return tuple(each for each in self.findings if each.stops)
 
     @property
-    def alarms(self) -> tuple[Seen, ...]:
-        """Errors and warnings that nobody has acknowledged."""
-        return tuple(each for each in self.seen if each.finding.severity is not Severity.INFO and not each.acknowledged)
+    def alarms(self) -> tuple[FindingRecord, ...]:
+        """The unacknowledged errors and warnings."""
+        return tuple(
+            each for each in self.findings if each.finding.severity is not Severity.INFO and not each.acknowledged
+        )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, as JSON knows it."""
+        """Plain data for JSON."""
         return {
             "months": [asdict(month) | {"as_of": month.as_of.isoformat()} for month in self.months],
             "findings": [
@@ -113,53 +114,51 @@ class Examination:
                     "to do": each.finding.advice,
                     "evidence": dict(each.finding.figures),
                 }
-                for each in self.seen
+                for each in self.findings
             ],
         }
 
 
 def examine(months: Iterable[Month], *, acknowledged: Collection[str] = ()) -> Examination:
-    """Runs every check on months of one schema, the oldest first; no more than two of them are held at a time."""
-    found: dict[str, list[tuple[datetime, Finding]]] = {}
-    outlines: list[Outline] = []
+    """Runs every check on months of one schema, the oldest first; keeps two of them in memory."""
+    by_name: dict[str, list[tuple[datetime, Finding]]] = {}
+    summaries: list[MonthSummary] = []
     newest: tuple[Month, ...] = ()
     for month in months:
         newest = (*newest[-1:], month)
-        outlines.append(_outline(month))
+        summaries.append(_summary(month))
         for finding in _findings(*newest):
-            found.setdefault(finding.name, []).append((month.as_of, finding))
-    seen = [
-        Seen(each[-1][1], tuple(moment for moment, _ in each), name in acknowledged) for name, each in found.items()
+            by_name.setdefault(finding.name, []).append((month.as_of, finding))
+    records = [
+        FindingRecord(each[-1][1], tuple(moment for moment, _ in each), name in acknowledged)
+        for name, each in by_name.items()
     ]
-    ordered = sorted(seen, key=lambda each: (each.finding.severity.rank, each.acknowledged))
-    return Examination(tuple(outlines), tuple(ordered), newest)
+    ordered = sorted(records, key=lambda each: (each.finding.severity.rank, each.acknowledged))
+    return Examination(tuple(summaries), tuple(ordered), newest)
 
 
-def _findings(*newest: Month) -> Iterator[Finding]:
-    for check in ON_ONE_MONTH:
-        yield from check(newest[-1])
-    if len(newest) == 2:
-        pair = pair_of(*newest)
-        for compare in ON_TWO_MONTHS:
-            yield from compare(pair)
+def _findings(*newest: Month) -> list[Finding]:
+    findings = [finding for check in MONTH_CHECKS for finding in check(newest[-1])]
+    pairs = [pair_of(*newest)] if len(newest) == 2 else []
+    return findings + [finding for pair in pairs for check in PAIR_CHECKS for finding in check(pair)]
 
 
-def _outline(month: Month) -> Outline:
+def _summary(month: Month) -> MonthSummary:
     labels = month.numbers(month.label) if month.label else np.empty(0)
     known = labels[~np.isnan(labels)]
-    return Outline(month.as_of, len(month.frame), known.size, float(known.mean()) if known.size else None)
+    return MonthSummary(month.as_of, len(month.frame), known.size, float(known.mean()) if known.size else None)
 
 
 def refuse_unacknowledged(examination: Examination, use_case: UseCase) -> None:
-    """Raises InspectionError, naming each finding that stops and what to do about it."""
+    """Raises InspectionError, with sentence and advice of each finding that stops training."""
     if not (stopping := examination.stopping):
         return
     moment = examination.months[-1].as_of.date()
-    told = "\n".join(f"- {each.finding.name}: {each.finding.sentence} {each.finding.advice}" for each in stopping)
+    lines = "\n".join(f"- {each.finding.name}: {each.finding.sentence} {each.finding.advice}" for each in stopping)
     raise InspectionError(
-        f"The data checks stop the training as of {moment}; nothing was trained.\n{told}\n"
-        f"Put the data right and load it again; or, where a finding is known and harmless, add its name to "
+        f"The data checks stop the training as of {moment}; nothing was trained.\n{lines}\n"
+        f"Correct the data and load it again; or, where a finding is known and harmless, add its name to "
         f"`acknowledged` in asof/use_cases/{use_case.name}/__init__.py, with a comment that says why. "
-        f"`python -m flows inspect {moment}` shows all of it, with pictures.",
+        f"`python -m flows inspect {moment}` shows all findings, with plots.",
         [each.finding.name for each in stopping],
     )

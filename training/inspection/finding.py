@@ -1,4 +1,4 @@
-"""Finding: one thing that a check has to say of the data, and how much it matters."""
+"""Finding: the result of a data check, and its severity."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,11 +6,11 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """How much a finding matters, the gravest first.
+    """In descending order.
 
-    error    training on these rows would be wrong, or nobody can tell that it is right: stops training
-    warning  something is probably not as it should be: look at it
-    info     a fact of the data that whoever models it must know; no alarm
+    error    training on these rows would be wrong, or cannot be shown to be right: stops training
+    warning  something is probably wrong: look at it
+    info     a fact that matters for modelling; no alarm
     """
 
     ERROR = "error"
@@ -19,7 +19,7 @@ class Severity(StrEnum):
 
     @property
     def rank(self) -> int:
-        """0 for the gravest."""
+        """0 for `error`."""
         return list(Severity).index(self)
 
 
@@ -27,7 +27,7 @@ class Severity(StrEnum):
 class Finding:
     """`name` is stable, `KIND:table.column` or `KIND:table`: a use case acknowledges a finding by it.
 
-    `sentence` says what was found, `advice` what to do; `figures` are the evidence behind the sentence.
+    `sentence` states the problem, `advice` the next step; `figures` are the evidence.
     """
 
     name: str
@@ -38,10 +38,10 @@ class Finding:
 
     @property
     def kind(self) -> str:
-        """What kind of finding it is: the name up to the colon."""
+        """The name up to the colon."""
         return self.name.partition(":")[0]
 
     @property
-    def place(self) -> str:
-        """The table or column that it is about."""
+    def subject(self) -> str:
+        """The table or column: the name after the colon."""
         return self.name.partition(":")[2]

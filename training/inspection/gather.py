@@ -1,4 +1,4 @@
-"""A folder of extracts, or the snapshots as they were known at a moment -> Months."""
+"""A folder of extracts, or the snapshots as known at a moment -> Months."""
 
 import io
 from collections.abc import Iterator
@@ -28,9 +28,9 @@ ARROW_TYPES = {
 
 
 def months_in(folder: Path, schema: ExtractSchema, *, first: date | None = None) -> Iterator[Month]:
-    """Every month of the folder, the oldest first, labels and redeliveries included; `first` as in find_deliveries.
+    """Every month of the folder, the oldest first, with its labels and redeliveries; `first` as in find_deliveries.
 
-    Raises DataError where there is none, or a month has labels alone; ExtractError where a file breaks a rule.
+    Raises DataError where there is no month, or one with labels only; ExtractError where a file breaks a rule.
     """
     deliveries = find_deliveries(folder, first=first, backfill=True, labels=schema.labels.name)
     for as_of in sorted({each.as_of for each in deliveries}):
@@ -40,9 +40,9 @@ def months_in(folder: Path, schema: ExtractSchema, *, first: date | None = None)
 def months_known(
     settings: Settings, schema: ExtractSchema, as_of: datetime, *, known_at: datetime | None = None
 ) -> list[Month]:
-    """The month of that moment and the one before it, as they were known at another (default: now).
+    """The month of `as_of` and the one before it, as known at `known_at` (default: now).
 
-    Raises TrainingSetError where nothing was known of `as_of`.
+    Raises TrainingSetError where there is no snapshot of `as_of`.
     """
     known = known_at or datetime.now(UTC)
     with tables_known_at(settings, schema, as_of=as_of, known_at=known) as tables:
@@ -59,7 +59,7 @@ def _delivered(deliveries: list[Delivery], schema: ExtractSchema) -> Month:
 
     def known() -> KnownIds:
         if schema.entity_table not in tables:
-            raise DataError(f"{deliveries[0].folder} brings labels of a month that is not there.")
+            raise DataError(f"{deliveries[0].folder} has labels without the extract of their month: add that extract.")
         ids = arrow.concat_tables(tables[schema.entity_table])[schema.entity]
         return KnownIds(ids, f"a {schema.entity} of {schema.entity_table}.csv")
 
@@ -70,10 +70,9 @@ def _delivered(deliveries: list[Delivery], schema: ExtractSchema) -> Month:
 
 
 def _moments(tables: KnownTables, schema: ExtractSchema) -> list[datetime]:
-    """The two newest moments that the table of entities knows."""
-    query = sql.SQL("SELECT DISTINCT as_of FROM {} ORDER BY as_of DESC LIMIT 2").format(
-        sql.Identifier(schema.entity_table)
-    )
+    """The two newest moments of the table of entities."""
+    table = sql.Identifier(schema.entity_table)
+    query = sql.SQL("SELECT DISTINCT as_of FROM {} ORDER BY as_of DESC LIMIT 2").format(table)
     return [moment.astimezone(UTC) for (moment,) in tables.connection.execute(query)]
 
 
@@ -83,7 +82,7 @@ def _snapshot(tables: KnownTables, schema: ExtractSchema, as_of: datetime) -> Mo
 
 
 def _rows(tables: KnownTables, table: RawTable, as_of: datetime) -> arrow.Table:
-    """The newest known row of each entity. Through COPY: Python objects would need ten times the memory."""
+    """The newest row of each entity, through COPY: Python objects would need ten times the memory."""
     entity = sql.Identifier(table.columns[0].name)
     query = sql.SQL(
         "COPY (SELECT DISTINCT ON ({entity}) {columns} FROM {table} WHERE as_of = {as_of}"

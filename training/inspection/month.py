@@ -18,12 +18,11 @@ Codes = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Month:
-    """`frame` has a row per entity (its index, of n rows, named as the key) and a column `table.column` per raw column
-    but the key.
+    """`frame` has a row for each of n entities (its index) and a column `table.column` for each raw column but the key.
 
-    Text is categorical, dates are datetime64[s], all else is float64 (yes is 1); what is missing is NaN. `columns`
-    tells of each what the schema says, `label` is the label's, None where the month has no labels. `present` has for
-    each table the entities with a row in it, shape (n,).
+    Text is categorical, dates are datetime64[s], all else is float64 (true is 1); missing values are NaN. `columns`
+    are their columns of the schema; `label` is the label's name, None where the month has no labels. `present` has for
+    each table whether an entity has a row in it, shape (n,).
     """
 
     as_of: datetime
@@ -33,27 +32,27 @@ class Month:
     present: Mapping[str, Bools]
 
     def features(self, *kinds: Kind) -> list[str]:
-        """The columns of these kinds (default: of every kind) but the label's."""
+        """The columns of these kinds (default: every kind) without the label."""
         chosen = kinds or tuple(Kind)
         return [name for name, column in self.columns.items() if column.kind in chosen and name != self.label]
 
     def numbers(self, name: str) -> Floats:
-        """A column as float64, shape (n,): text as the code of its category, dates as days since 1970; NaN is none."""
+        """A column as float64, shape (n,): text as category codes, dates as days since 1970, NaN for missing."""
         return _numbers(self.frame[name])
 
     def levels(self, name: str) -> list[str]:
-        """What the codes of a text or boolean column stand for."""
+        """The values of a text or boolean column in the order of their codes."""
         values = self.frame[name]
         return [str(level) for level in values.cat.categories] if _is_text(values) else ["False", "True"]
 
     def rows_of(self, name: str) -> Bools:
-        """The entities that have a row in the column's table, shape (n,)."""
+        """Whether an entity has a row in the column's table, shape (n,)."""
         return self.present[table_of(name)]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A month and the one before it; `rows_before` and `rows_after` are the places of the entities in both."""
+    """A month and the one before it; `rows_before` and `rows_after` are the row numbers of the entities in both."""
 
     before: Month
     after: Month
@@ -66,11 +65,11 @@ class Pair:
         return (self.after.as_of - self.before.as_of).total_seconds() / 86_400
 
     def features(self, *kinds: Kind) -> list[str]:
-        """The columns of these kinds but the label's."""
+        """The columns of these kinds without the label."""
         return self.after.features(*kinds)
 
     def numbers(self, name: str) -> tuple[Floats, Floats]:
-        """The column before and after, each month's rows in its own order; text with codes that mean the same."""
+        """The column before and after, each in its month's order of rows; text has the same codes in both."""
         before, after = self.before.frame[name], self.after.frame[name]
         if _is_text(before):
             levels = before.cat.categories.union(after.cat.categories)
@@ -78,7 +77,7 @@ class Pair:
         return _numbers(before), _numbers(after)
 
     def shared(self, name: str) -> tuple[Floats, Floats]:
-        """The same, of the entities in both months, side by side."""
+        """The column before and after, for the entities in both months, in one order."""
         before, after = self.numbers(name)
         return before[self.rows_before], after[self.rows_after]
 
@@ -90,14 +89,14 @@ def table_of(name: str) -> str:
 
 def pair_of(before: Month, after: Month) -> Pair:
     """Two months of one schema, the earlier first."""
-    places = before.frame.index.get_indexer(after.frame.index)
-    return Pair(before, after, places[places >= 0].astype(np.int64), np.flatnonzero(places >= 0))
+    rows = before.frame.index.get_indexer(after.frame.index)
+    return Pair(before, after, rows[rows >= 0].astype(np.int64), np.flatnonzero(rows >= 0))
 
 
 def month_of(schema: ExtractSchema, as_of: datetime, tables: Mapping[str, Sequence[arrow.Table]]) -> Month:
-    """Typed rows by table, as delivered one after another: the newest row of an entity counts.
+    """A month of typed rows by table, in the order of deliveries: the last row of an entity is used.
 
-    Columns of `tables` are those of `training.data.extracts.extract`; the labels may be absent, or have no rows.
+    Columns of `tables` are those of `training.data.extracts.extract`; the labels may be absent or empty.
     """
     parts = {table.name: _part(tables[table.name]) for table in schema.tables}
     entities = parts[schema.entity_table].index.rename(schema.entity)

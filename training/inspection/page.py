@@ -1,14 +1,14 @@
-"""An Examination -> one HTML page that needs nothing but itself."""
+"""An Examination -> a self-contained HTML page."""
 
 import base64
 
-from training.inspection.examination import Examination, Seen
+from training.inspection.examination import Examination, FindingRecord
 from training.inspection.finding import Severity
 from training.inspection.pictures import pictures
 
 
 def page(examination: Examination, title: str) -> str:
-    """The page as HTML text: findings by severity, pictures of the newest months, what an acknowledgement is."""
+    """The page as HTML: findings by severity, and plots of the newest months."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     template = Environment(
@@ -19,9 +19,9 @@ def page(examination: Examination, title: str) -> str:
         examination=examination,
         counts={severity: len(_of(examination, severity)) for severity in Severity},
         groups=[(severity, _of(examination, severity)) for severity in Severity if _of(examination, severity)],
-        pictures={name: base64.b64encode(drawn).decode() for name, drawn in pictures(examination).items()},
+        pictures={name: base64.b64encode(png).decode() for name, png in pictures(examination).items()},
     )
 
 
-def _of(examination: Examination, severity: Severity) -> list[Seen]:
-    return [each for each in examination.seen if each.finding.severity is severity]
+def _of(examination: Examination, severity: Severity) -> list[FindingRecord]:
+    return [each for each in examination.findings if each.finding.severity is severity]

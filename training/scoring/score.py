@@ -21,7 +21,7 @@ from asof.use_case import UseCase
 from training.data.snapshots.known_at import tables_known_at
 from training.data.snapshots.provenance import actor, code_version
 from training.data.snapshots.query_plan import expected_rows
-from training.release.registry.versions import verified_version
+from training.release.registry.versions import model_version, require_production, verified_version
 from training.scoring.judging import Outcomes, judge_chunk
 from training.scoring.parquet import in_parquet
 from training.scoring.postgres import in_postgres
@@ -29,7 +29,7 @@ from training.scoring.prefetch import prefetch
 from training.scoring.reading import Chunk, FeatureSources, Users, read_chunks, read_features
 from training.scoring.results import OpenWriter, ScoreWriter, scored_chunk
 from training.scoring.run import Run, Tally
-from training.scoring.subject import chosen_version, described_moment, loads_seen, require_unchanged
+from training.scoring.subject import described_moment, loads_seen, require_unchanged
 
 CHUNK_USERS = 20_000
 """Users in a chunk: about 10 MB, and two seconds of a big forest."""
@@ -71,7 +71,7 @@ def score_users(
     FeatureContractMismatch, TrainingSetError or ConfigurationError where it cannot begin. Written chunks stay.
     """
     extract = use_case.extract
-    scored_by = chosen_version(settings, use_case, version)
+    scored_by = model_version(settings, use_case, version) if version else require_production(settings, use_case)
     with verified_version(settings, scored_by) as verified:
         model = load_verified(verified, use_case)
     features = read_features(settings, scored_by.facts.contract)

@@ -1,29 +1,16 @@
-"""What a run scores: the version, the moment, and the loads that are known of it."""
+"""What a run scores: the moment, and the loads that are known of it."""
 
 from datetime import UTC, datetime
 
 import psycopg
 from psycopg import sql
 
-from asof.errors import ModelError, ScoringError
+from asof.errors import ScoringError
 from asof.extract_schema import ExtractSchema
 from asof.settings import Settings
-from asof.use_case import UseCase
-from training.data.snapshots.known_at import KnownTables, tables_known_at
+from training.data.snapshots.known_at import tables_known_at
 from training.features.parity.offline_side import newest_moment
-from training.release.registry.versions import ModelVersion, model_version, production
 from training.scoring.run import Run
-
-
-def chosen_version(settings: Settings, use_case: UseCase, version: str | None) -> ModelVersion:
-    """The version with that number, or the one in Production. Raises ModelError where there is none."""
-    chosen = model_version(settings, use_case, version) if version else production(settings, use_case)
-    if chosen is None:
-        raise ModelError(
-            f"No version of {use_case.model_name} is in Production: run `python -m flows retrain {use_case.name}` "
-            "first, or name one with --version."
-        )
-    return chosen
 
 
 def described_moment(
@@ -37,7 +24,8 @@ def described_moment(
         raise ScoringError(f"known_at {known_at.isoformat()} lies in the future: choose an earlier --known-at.")
     with tables_known_at(settings, extract, as_of=as_of or settings.now(), known_at=known_at) as tables:
         moment = as_of or newest_moment(tables, extract)
-        if moment is None or not _has_users(tables, extract):
+        users = sql.SQL("SELECT 1 FROM {} LIMIT 1").format(sql.Identifier(extract.entity_table))
+        if moment is None or tables.connection.execute(users).fetchone() is None:
             up_to = (as_of or settings.now()).isoformat()
             raise ScoringError(
                 f"There is no snapshot of {extract.entity_table} up to {up_to}, as known at {known_at.isoformat()}: "
@@ -71,8 +59,3 @@ def require_unchanged(settings: Settings, run: Run, *, views: str) -> None:
             f"was begun, {' and '.join(changes)}, so the remaining users would be scored on other data. Begin "
             "another with --known-at, or delete it: its rows in scored_users and scoring_runs, or its folder."
         )
-
-
-def _has_users(tables: KnownTables, extract: ExtractSchema) -> bool:
-    query = sql.SQL("SELECT 1 FROM {} LIMIT 1").format(sql.Identifier(extract.entity_table))
-    return tables.connection.execute(query).fetchone() is not None

@@ -59,7 +59,7 @@ class AccessGuard:
         if self._settings.api_keys:
             return KeyFile(self._settings.api_keys)
         if self._settings.rate_per_key:
-            raise ConfigurationError("ASOF_RATE_PER_KEY limits API keys, but there are none: set ASOF_API_KEYS, too.")
+            raise ConfigurationError("ASOF_RATE_PER_KEY limits API keys: set ASOF_API_KEYS too.")
         return None
 
     def _rates(self) -> RateLimiter | None:

@@ -1,4 +1,4 @@
-"""What a prediction rests on, beside the use case's own answer: pydantic models, from which comes the OpenAPI text."""
+"""The evidence in an answer, beside the use case's own members: pydantic models, which OpenAPI describes."""
 
 from datetime import datetime
 from typing import Any

@@ -8,22 +8,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from asof import use_cases
-from asof.errors import (
-    AsOfError,
-    EntityNotFound,
-    FeatureContractMismatch,
-    FeatureStoreUnavailable,
-    Forbidden,
-    InvalidRequest,
-    MissingFeatures,
-    NotReady,
-    Overloaded,
-    StaleFeatures,
-    TooManyInstances,
-    TooManyRequests,
-    Unauthenticated,
-)
+from asof import errors, use_cases
+from asof.errors import AsOfError
 from asof.serving.http.concurrency_limit import AT_CAPACITY
 from asof.serving.http.examples import NO_USE_CASE, REQUEST_ID, Examples, examples
 from asof.serving.http.problems import BY_STATUS, MEDIA_TYPE, Occurrence, Problem, describe, problem
@@ -36,24 +22,24 @@ def samples(shown: Examples) -> tuple[AsOfError, ...]:
     """One error of each type that a request may cause."""
     entity, missing, stale = shown.entity, shown.named("NULL"), shown.stale
     return (
-        Unauthenticated("Send one header `Authorization: Bearer KEY` with a key of this service."),
-        Forbidden("/model requires a key with the scope admin, which crm lacks.", scope="admin"),
-        InvalidRequest("body: Field required. See /docs.json for the schema.", errors=[MISSING_BODY]),
-        TooManyInstances(
+        errors.Unauthenticated("Send one header `Authorization: Bearer KEY` with a key of this service."),
+        errors.Forbidden("/model requires a key with the scope admin, which crm lacks.", scope="admin"),
+        errors.InvalidRequest("body: Field required. See /docs.json for the schema.", errors=[MISSING_BODY]),
+        errors.TooManyInstances(
             "The batch holds 12000 instances: send at most 10000 at once.", limit=10_000, instances=12_000
         ),
-        EntityNotFound(f"No feature view knows {entity!r}: check the id, or load it.", entity=entity),
-        MissingFeatures(
+        errors.EntityNotFound(f"No feature view knows {entity!r}: check the id, or load it.", entity=entity),
+        errors.MissingFeatures(
             f"{entity!r} is known, but {shown.feature} is null.", entity=entity, missing_features=[missing]
         ),
-        StaleFeatures(f"{shown.feature} is older than its view allows.", entity=entity, stale_features=[stale]),
-        FeatureContractMismatch(
+        errors.StaleFeatures(f"{shown.feature} is older than its view allows.", entity=entity, stale_features=[stale]),
+        errors.FeatureContractMismatch(
             f"Feature service {shown.feature_service!r} is not what the model was trained on.", difference="..."
         ),
-        FeatureStoreUnavailable("The online store did not answer within 1.5 s: try again."),
-        NotReady("The production version is not known yet; retry shortly."),
-        Overloaded(AT_CAPACITY),
-        TooManyRequests("crm exceeds its request rate; retry after the given delay.", retry_after=1),
+        errors.FeatureStoreUnavailable("The online store did not answer within 1.5 s: try again."),
+        errors.NotReady("The production version is not known yet; retry shortly."),
+        errors.Overloaded(AT_CAPACITY),
+        errors.TooManyRequests("crm exceeds its request rate; retry after the given delay.", retry_after=1),
     )
 
 

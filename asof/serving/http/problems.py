@@ -2,28 +2,14 @@
 
 import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from asof.errors import (
-    AsOfError,
-    EntityNotFound,
-    FeatureContractMismatch,
-    FeatureStoreUnavailable,
-    Forbidden,
-    InvalidRequest,
-    MissingFeatures,
-    NotReady,
-    Overloaded,
-    ServingError,
-    StaleFeatures,
-    TooManyInstances,
-    TooManyRequests,
-    Unauthenticated,
-)
+from asof import errors
+from asof.errors import AsOfError, InvalidRequest, ServingError
 
 MEDIA_TYPE = "application/problem+json"
 NOT_JSON = "json_invalid"
@@ -34,12 +20,11 @@ MAX_ERRORS, MAX_TEXT = 20, 120
 
 @dataclass(frozen=True)
 class ProblemType:
-    """A problem type: HTTP status, stable code, title, and headers of each response."""
+    """A problem type: HTTP status, stable code, title."""
 
     status: int
     code: str
     title: str
-    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def type(self) -> str:
@@ -48,38 +33,38 @@ class ProblemType:
 
 
 BY_ERROR: Mapping[type[AsOfError], ProblemType] = {
-    Unauthenticated: ProblemType(
-        401, Unauthenticated.code, "Missing or invalid API key", {"WWW-Authenticate": "Bearer"}
-    ),
-    Forbidden: ProblemType(403, Forbidden.code, "The API key lacks the required scope"),
-    InvalidRequest: ProblemType(422, InvalidRequest.code, "The request is invalid"),
-    TooManyInstances: ProblemType(413, TooManyInstances.code, "The batch has too many instances"),
-    EntityNotFound: ProblemType(404, EntityNotFound.code, "No feature view knows this entity"),
-    MissingFeatures: ProblemType(
-        422, MissingFeatures.code, "A feature that the model needs is null, infinite or absent"
-    ),
-    StaleFeatures: ProblemType(503, StaleFeatures.code, "A feature is stale"),
-    FeatureContractMismatch: ProblemType(
-        503, FeatureContractMismatch.code, "The registered features are not the model's"
-    ),
-    FeatureStoreUnavailable: ProblemType(503, FeatureStoreUnavailable.code, "The feature store does not answer"),
-    NotReady: ProblemType(503, NotReady.code, "The service is not ready"),
-    Overloaded: ProblemType(429, Overloaded.code, "Too many requests are in flight"),
-    TooManyRequests: ProblemType(429, TooManyRequests.code, "The API key exceeds its request rate"),
+    error: ProblemType(status, error.code, title)
+    for error, status, title in (
+        (errors.Unauthenticated, 401, "Missing or invalid API key"),
+        (errors.Forbidden, 403, "The API key lacks the required scope"),
+        (errors.InvalidRequest, 422, "The request is invalid"),
+        (errors.TooManyInstances, 413, "The batch has too many instances"),
+        (errors.EntityNotFound, 404, "No feature view knows this entity"),
+        (errors.MissingFeatures, 422, "A feature that the model needs is null, infinite or absent"),
+        (errors.StaleFeatures, 503, "A feature is stale"),
+        (errors.FeatureContractMismatch, 503, "The registered features are not the model's"),
+        (errors.FeatureStoreUnavailable, 503, "The feature store does not answer"),
+        (errors.NotReady, 503, "The service is not ready"),
+        (errors.Overloaded, 429, "Too many requests are in flight"),
+        (errors.TooManyRequests, 429, "The API key exceeds its request rate"),
+    )
 }
 
 BY_STATUS: Mapping[int, ProblemType] = {
-    400: ProblemType(400, "malformed-request", "The request is not valid HTTP/1.1"),
-    404: ProblemType(404, "not-found", "There is nothing at this path"),
-    405: ProblemType(405, "method-not-allowed", "This path does not support this method"),
-    408: ProblemType(408, "body-too-slow", "The body did not arrive in time"),
-    413: ProblemType(413, "body-too-large", "The body is too large"),
-    414: ProblemType(414, "address-too-long", "The address is too long"),
-    415: ProblemType(415, "unsupported-media-type", "This path does not support this media type"),
-    431: ProblemType(431, "headers-too-large", "The headers are too large"),
-    500: ProblemType(500, "internal-error", "An internal error of the service"),
-    501: ProblemType(501, "not-implemented", "The transfer coding of the body is not supported"),
-    503: ProblemType(503, "not-ready", "The service is not ready"),
+    status: ProblemType(status, code, title)
+    for status, code, title in (
+        (400, "malformed-request", "The request is not valid HTTP/1.1"),
+        (404, "not-found", "There is nothing at this path"),
+        (405, "method-not-allowed", "This path does not support this method"),
+        (408, "body-too-slow", "The body did not arrive in time"),
+        (413, "body-too-large", "The body is too large"),
+        (414, "address-too-long", "The address is too long"),
+        (415, "unsupported-media-type", "This path does not support this media type"),
+        (431, "headers-too-large", "The headers are too large"),
+        (500, "internal-error", "An internal error of the service"),
+        (501, "not-implemented", "The transfer coding of the body is not supported"),
+        (503, "not-ready", "The service is not ready"),
+    )
 }
 
 BODY_STATUSES = (408, 413, 415, 501)
@@ -133,7 +118,7 @@ def describe(error: AsOfError, occurrence: Occurrence) -> tuple[Problem, dict[st
     kind = problem_type(error)
     if kind.status == 500:
         return problem(kind, INTERNAL_ERROR, occurrence), {}
-    headers = dict(kind.headers)
+    headers = {"WWW-Authenticate": "Bearer"} if kind.status == 401 else {}
     if isinstance(error, ServingError):
         headers["Retry-After"] = str(error.retry_after)
     return problem(kind, str(error), occurrence, error.extra), headers

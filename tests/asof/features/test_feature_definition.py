@@ -28,8 +28,8 @@ def spec(query: str = QUERY, **changed: Any) -> Any:
     source.timestamp_field = changed.get("time", "as_of")
     source.created_timestamp_column = changed.get("created", "created_at")
     source.field_mapping.update(changed.get("columns", {}))
-    told = {"name": source.name, "query": query, "table": changed.get("table", "")}
-    source.custom_options.configuration = json.dumps(told).encode()
+    options = {"name": source.name, "query": query, "table": changed.get("table", "")}
+    source.custom_options.configuration = json.dumps(options).encode()
     return view
 
 

@@ -216,7 +216,7 @@ def test_a_good_model_under_another_run_is_refused(target: Target, door: Callabl
 
 
 @pytest.mark.parametrize(
-    ("alter", "told"),
+    ("alter", "message"),
     [
         (pickle_in_place, "not saved with skops|no model of AsOf"),
         (pickle_under_the_models_name, "is not a skops file"),
@@ -228,14 +228,14 @@ def test_a_good_model_under_another_run_is_refused(target: Target, door: Callabl
     ],
 )
 def test_harm_that_was_signed_with_our_own_key_is_refused_all_the_same(
-    target: Target, alter: Callable[[Target], None], told: str
+    target: Target, alter: Callable[[Target], None], message: str
 ) -> None:
     alter(target)
     target.sign()
-    with pytest.raises(ModelError, match=told):
+    with pytest.raises(ModelError, match=message):
         in_the_service(target)
     if alter in (pickle_in_place, pickle_under_the_models_name, forbidden_type):
-        with pytest.raises(ModelError, match=told):  # the rest shows when the gate loads it as the service does
+        with pytest.raises(ModelError, match=message):  # the rest shows when the gate loads it as the service does
             at_the_gate(target)
     assert not target.harm.exists()
 
@@ -257,8 +257,8 @@ def test_a_model_without_golden_rows_is_refused(target: Target) -> None:
 
 def test_a_model_that_says_nothing_where_a_number_belongs_is_refused(target: Target) -> None:
     golden = GoldenRows.from_json((target.folder / GOLDEN_ROWS).read_bytes())
-    told = [float("nan"), *golden.probabilities[1:]]
-    (target.folder / GOLDEN_ROWS).write_bytes(GoldenRows(golden.rows, told).to_json())
+    probabilities = [float("nan"), *golden.probabilities[1:]]
+    (target.folder / GOLDEN_ROWS).write_bytes(GoldenRows(golden.rows, probabilities).to_json())
     target.sign()
     with pytest.raises(ModelError, match="2 of 33 golden rows come out differently"):
         in_the_service(target)

@@ -1,4 +1,4 @@
-"""The key that signs, as a file or as text; and that no server gets it."""
+"""The signing key as a file or as text, trusted keys, and that no server gets the secrets."""
 
 import base64
 import os
@@ -13,9 +13,12 @@ from pydantic import SecretStr
 
 from asof.errors import ConfigurationError
 from asof.settings import NOT_FOR_SERVERS, Settings
-from asof.trust.signing_keys import public_text, signing_key, trusted_keys
+from asof.trust.signing_keys import key_id, public_text, signing_key, trusted_keys
 from local.stack import background, services
 from local.stack.background import Service
+
+KEY, STRANGER = Ed25519PrivateKey.generate().public_key(), Ed25519PrivateKey.generate().public_key()
+KEYS = {key_id(KEY): KEY}
 
 
 def pem(key: Any = None) -> bytes:
@@ -23,8 +26,14 @@ def pem(key: Any = None) -> bytes:
 
 
 def settings(tmp_path: Path, text: str | None = None, **more: Any) -> Settings:
-    told = SecretStr(text) if text is not None else None
-    return Settings(_env_file=None, home=tmp_path, signing_key_text=told, trusted_keys=None, **more)
+    secret = SecretStr(text) if text is not None else None
+    return Settings(_env_file=None, home=tmp_path, signing_key_text=secret, trusted_keys=None, **more)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Settings:
+    """Without a key yet."""
+    return settings(tmp_path / "home")
 
 
 def test_a_key_as_text_signs_as_the_same_key_in_a_file_does(tmp_path: Path) -> None:
@@ -43,7 +52,7 @@ def test_a_file_and_a_text_contradict_each_other(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("not base64!", "base64 -w0"),
         ("not ASCII: é", "base64 -w0"),
@@ -51,17 +60,27 @@ def test_a_file_and_a_text_contradict_each_other(tmp_path: Path) -> None:
         (base64.b64encode(pem(ec.generate_private_key(ec.SECP256R1()))).decode(), "is not an Ed25519 key"),
     ],
 )
-def test_a_text_that_is_no_such_key_is_not_quoted(tmp_path: Path, text: str, told: str) -> None:
-    with pytest.raises(ConfigurationError, match=told) as raised:
+def test_a_text_that_is_no_such_key_is_not_quoted(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message) as raised:
         signing_key(settings(tmp_path, text))
     assert "ASOF_SIGNING_KEY_TEXT" in str(raised.value)
     assert text not in str(raised.value)
 
 
-def test_what_stands_among_the_trusted_keys_is_not_quoted(tmp_path: Path) -> None:
-    text = base64.b64encode(pem()).decode()
-    with pytest.raises(ConfigurationError, match="no public Ed25519 key") as raised:
-        trusted_keys(Settings(_env_file=None, home=tmp_path, trusted_keys=f"{text},é"))
+def test_a_key_file_that_is_absent_or_of_another_type_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "key.pem"
+    with pytest.raises(ConfigurationError, match=r"key\.pem cannot be read"):
+        signing_key(settings(tmp_path, signing_key=file))
+    file.write_bytes(pem(ec.generate_private_key(ec.SECP256R1())))
+    with pytest.raises(ConfigurationError, match="is not an Ed25519 key"):
+        signing_key(settings(tmp_path, signing_key=file))
+
+
+@pytest.mark.parametrize("text", ["nonsense", "AAAA", "!!!", base64.b64encode(pem()).decode(), "é"])
+def test_an_invalid_trusted_key_is_refused_and_not_quoted(own: Settings, text: str) -> None:
+    """It may be the private key."""
+    with pytest.raises(ConfigurationError, match=r"ASOF_TRUSTED_KEYS .* is no public Ed25519 key") as raised:
+        trusted_keys(own.model_copy(update={"trusted_keys": f"{public_text(KEYS)},{text}"}))
     assert text not in str(raised.value)
 
 
@@ -70,7 +89,7 @@ def test_the_text_shows_in_no_repr(tmp_path: Path) -> None:
     assert text not in repr(settings(tmp_path, text))
 
 
-def test_no_server_is_told_what_signs_or_makes_roles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_server_gets_the_secrets_that_sign_or_create_roles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither by the settings nor by the environment of whoever starts it."""
     bento = tmp_path / "bentos" / "b" / "1"
     bento.mkdir(parents=True)
@@ -110,3 +129,35 @@ def test_a_service_is_told_what_is_unset_too(tmp_path: Path, monkeypatch: pytest
         for name, value in service.environment.items():
             monkeypatch.setenv(name, value)
         assert Settings(_env_file=None).api_keys == keys
+
+
+def test_a_machine_without_a_key_makes_one_that_only_its_owner_can_read(own: Settings) -> None:
+    assert key_id(signing_key(own).public_key()) == key_id(signing_key(own).public_key())
+    files = list((own.home / "keys").iterdir())
+    assert [file.name for file in files] == ["signing.pem"]
+    assert files[0].stat().st_mode & 0o777 == 0o600
+    assert (own.home / "keys").stat().st_mode & 0o777 == 0o700
+
+
+def test_processes_that_need_a_first_key_at_once_get_the_same_one(own: Settings) -> None:
+    readers = []
+    for _ in range(8):
+        read, write = os.pipe()
+        if os.fork() == 0:
+            os.write(write, key_id(signing_key(own).public_key()).encode())
+            os._exit(0)
+        os.close(write)
+        readers.append(read)
+    assert {os.read(read, 100).decode() for read in readers} == {key_id(signing_key(own).public_key())}
+
+
+def test_trusted_keys_come_from_the_setting_then_the_bento_then_our_own_key(own: Settings) -> None:
+    with pytest.raises(ConfigurationError, match=r"set ASOF_TRUSTED_KEYS to what `python -m flows keys` prints"):
+        trusted_keys(own)
+    text = public_text(KEYS)
+    assert trusted_keys(own, text).keys() == KEYS.keys()
+    ours = key_id(signing_key(own).public_key())
+    assert trusted_keys(own).keys() == {ours}
+    assert trusted_keys(own, text).keys() == KEYS.keys()
+    named = own.model_copy(update={"trusted_keys": f"{public_text({'': STRANGER})}, {text}"})
+    assert trusted_keys(named, text).keys() == {key_id(STRANGER), *KEYS}

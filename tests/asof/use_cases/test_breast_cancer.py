@@ -120,8 +120,8 @@ def test_mlflow_has_the_confusion_matrix_and_the_recall_of_each_class(
 ) -> None:
     labels, answers = made.evaluation.labels, made.evaluation.probabilities >= 0.5
     matrix = confusion_matrix(labels, answers)
-    told = json.loads(artefact("confusion_matrix.json"))
-    assert told == {"classes": ["malignant", "benign"], "counts_by_true_class_and_answer": matrix.tolist()}
+    document = json.loads(artefact("confusion_matrix.json"))
+    assert document == {"classes": ["malignant", "benign"], "counts_by_true_class_and_answer": matrix.tolist()}
     assert run.metrics["recall_malignant"] == matrix[0, 0] / matrix[0].sum()
     assert run.metrics["recall_benign"] == matrix[1, 1] / matrix[1].sum()
     assert run.metrics.items() >= made.evaluation.metrics.items()
@@ -204,19 +204,19 @@ def test_its_rows_are_of_one_moment(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"mean area": None}, "lack the columns mean area"),
         ({"sample": "same"}, "missing or duplicate values of sample"),
         ({"benign": True}, "must be both False and True"),
     ],
 )
-def test_rows_that_break_their_contract_are_refused(settings: Settings, change: dict[str, Any], told: str) -> None:
+def test_rows_that_break_their_contract_are_refused(settings: Settings, change: dict[str, Any], message: str) -> None:
     assert isinstance(CANCER.source, FromRequest)
     whole = CANCER.source.rows()
     broken = whole.assign(**change).dropna(axis="columns")
     crafted = replace(CANCER, source=replace(CANCER.source, rows=lambda: broken))
-    with pytest.raises(TrainingSetError, match=told):
+    with pytest.raises(TrainingSetError, match=message):
         build_training_set(settings, crafted, CANCER.source.as_of)
 
 

@@ -103,4 +103,4 @@ def examined(break_it: Break | None = None, *, rows: int = ROWS, seed: int = 0) 
 
 def found(examination: Examination) -> dict[str, str]:
     """Name -> severity of everything that was found."""
-    return {each.finding.name: str(each.finding.severity) for each in examination.seen}
+    return {each.finding.name: str(each.finding.severity) for each in examination.findings}

@@ -1,4 +1,4 @@
-"""For tests of scoring: what the service says of each user, runs in processes that are killed, and what they leave."""
+"""For tests of scoring: the service's outcome for each user, and runs in processes that are killed."""
 
 import asyncio
 import json
@@ -47,8 +47,8 @@ AT_ONCE = 50
 
 
 @dataclass(frozen=True)
-class Told:
-    """What is said of one user, by the service or in a row of scores."""
+class Outcome:
+    """The outcome for one user, of the service or of a row of scores."""
 
     probability: float | None = None
     label: bool | None = None
@@ -118,37 +118,37 @@ def served(settings: Settings, version: ModelVersion) -> ServedModel:
         return load_verified(verified, CHURN)
 
 
-def online(settings: Settings, version: ModelVersion, users: Sequence[str], now: datetime) -> dict[str, Told]:
-    """What POST /predict's predictor says of each user, with the clock at `now`."""
+def online(settings: Settings, version: ModelVersion, users: Sequence[str], now: datetime) -> dict[str, Outcome]:
+    """The outcome of POST /predict's predictor for each user, with the clock at `now`."""
     own = settings.model_copy(update={"clock": now, "lookup_timeout": 30.0})
     lineage = Lineage(version.name, version.version, version.run_id, "none:1")
 
-    async def main() -> dict[str, Told]:
+    async def main() -> dict[str, Outcome]:
         predictor = Predictor(served(settings, version), lineage, Worker(own, CHURN, bento="none:1"))
         await predictor.start()
         try:
-            told: list[Told] = []
+            outcomes: list[Outcome] = []
             for start in range(0, len(users), AT_ONCE):
                 some = users[start : start + AT_ONCE]
-                told += await asyncio.gather(*(_asked(predictor, user) for user in some))
-            return dict(zip(users, told, strict=True))
+                outcomes += await asyncio.gather(*(_asked(predictor, user) for user in some))
+            return dict(zip(users, outcomes, strict=True))
         finally:
             await predictor.close()
 
     return asyncio.run(main())
 
 
-async def _asked(predictor: Predictor, user: str) -> Told:
+async def _asked(predictor: Predictor, user: str) -> Outcome:
     try:
-        given = await predictor.predict(CHURN.request(user_id=user))
+        prediction = await predictor.predict(CHURN.request(user_id=user))
     except Exception as error:
-        return Told(code=error.code, detail=str(error))
-    answer, evidence = given.answer.model_dump(), given.evidence
-    return Told(answer["probability"], answer["churn"], evidence["flags"], evidence["as_of"])
+        return Outcome(code=error.code, detail=str(error))
+    answer, evidence = prediction.answer.model_dump(), prediction.evidence
+    return Outcome(answer["probability"], answer["churn"], evidence["flags"], evidence["as_of"])
 
 
 def kept(settings: Settings) -> list[dict[str, Any]]:
-    """Every row of the table `scores`, by run and user."""
+    """Every row of the view `scores`, by run and user."""
     with psycopg.connect(settings.conninfo(), row_factory=dict_row) as connection:
         return connection.execute("SELECT * FROM scores ORDER BY scoring_run, entity").fetchall()
 
@@ -159,10 +159,10 @@ def runs(settings: Settings) -> list[dict[str, Any]]:
         return connection.execute("SELECT * FROM scoring_runs ORDER BY scoring_run").fetchall()
 
 
-def of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Told]:
-    """Rows as the service says them, by user."""
+def of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Outcome]:
+    """The outcomes in rows of scores, by user."""
     return {
-        row["entity"]: Told(
+        row["entity"]: Outcome(
             row["probability"],
             row["label"],
             row["flags"],
@@ -176,10 +176,10 @@ def of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Told]:
 
 def parts(folder: Path) -> list[list[dict[str, Any]]]:
     """The rows of each part of the one run in the folder, in order, JSON read."""
-    told = [parquet.read_table(part).to_pylist() for part in sorted(folder.glob("*/part-*.parquet"))]
+    tables = [parquet.read_table(part).to_pylist() for part in sorted(folder.glob("*/part-*.parquet"))]
     return [
         [row | {name: row[name] and json.loads(row[name]) for name in ("flags", "moments")} for row in rows]
-        for rows in told
+        for rows in tables
     ]
 
 
@@ -201,9 +201,9 @@ STEPS = ((PostgresWriter, "_begin"), (PostgresWriter, "_advance"), (parquet_writ
 
 
 def perform(settings: Settings, arguments: Mapping[str, Any], pipe: Connection, kill: Kill | None) -> None:
-    """What a child does: scores, and tells each step on the pipe before it takes it."""
+    """The child process: scores, and sends each step on the pipe before it takes it."""
     _watch(pipe, kill)
-    score_users(settings, CHURN, chunk=CHUNK, **arguments, progress=lambda said: pipe.send(said))
+    score_users(settings, CHURN, chunk=CHUNK, **arguments, progress=pipe.send)
     pipe.send("end")
 
 
@@ -232,7 +232,7 @@ def _watch(pipe: Connection, kill: Kill | None) -> None:
 def begun(
     settings: Settings, arguments: Mapping[str, Any], kill: Kill | None = None
 ) -> Iterator[tuple[BaseProcess, Connection]]:
-    """A child that scores, and the pipe on which it tells its steps; it is gone when the block ends."""
+    """A child process that scores, and the pipe with its steps; it is killed when the block ends."""
     ours, theirs = WARM.Pipe(duplex=False)
     child = WARM.Process(target=perform, args=(settings, arguments, theirs, kill))
     child.start()
@@ -246,7 +246,7 @@ def begun(
 
 
 def watch_inputs(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
-    """Every user's feature values as they are read from now on."""
+    """Every user's feature values, recorded as they are read from now on."""
     seen: dict[str, dict[str, Any]] = {}
 
     def watched(chunk: Chunk, *args: Any) -> Outcomes:

@@ -8,14 +8,14 @@ from typing import Any
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from asof.inference.ranges import Trained
+from asof.inference.ranges import TrainingRanges
 from asof.inference.served_model import ServedModel
 from asof.model_facts import Lineage, ModelFacts
 from asof.serving.batch.instances import Instance
 from asof.serving.batch.outcomes import Answered
-from asof.serving.batch.work import Aside, Batch
-from asof.serving.features.inputs import Inputs
-from asof.serving.prediction.live import Live
+from asof.serving.batch.work import Batch, BatchThread
+from asof.serving.features.inputs import ModelInputs
+from asof.serving.prediction.live import LiveModel
 from asof.serving.prediction.predictor import Predictor
 from asof.serving.prediction.worker import Worker
 from asof.settings import Settings
@@ -49,9 +49,9 @@ def make_worker() -> Worker:
     return Worker(Settings(answer_log=None), CANCER, bento="breast_cancer:v1")
 
 
-def live_with(own: Predictor, *, settled: bool = True) -> Live:
-    """A Live that begins with this model."""
-    return Live(own.worker, own, settled=settled)
+def live_with(own: Predictor, *, settled: bool = True) -> LiveModel:
+    """A LiveModel that begins with this model."""
+    return LiveModel(own.worker, own, settled=settled)
 
 
 def predictor(version: str = "1", *fails: float, worker: Worker | None = None) -> Predictor:
@@ -86,14 +86,14 @@ class Looking:
         self.evidence = of.features.evidence
         self.lookups = 0
 
-    async def read_many(self, requests: Sequence[BaseModel], trained: Trained) -> Callable[[], Inputs]:
+    async def look_up(self, requests: Sequence[BaseModel], trained: TrainingRanges) -> Callable[[], ModelInputs]:
         self.lookups += 1
         if error := self._trouble(self.lookups):
             raise error
-        return await self._own.read_many(requests, trained)
+        return await self._own.look_up(requests, trained)
 
 
-async def answered(live: Live, instances: Sequence[Instance]) -> list[Answered]:
+async def answered(live: LiveModel, instances: Sequence[Instance]) -> list[Answered]:
     """All outcomes of a batch."""
-    batch = Batch(live, Aside(), request_id="8c5f2a")
+    batch = Batch(live, BatchThread(), request_id="8c5f2a")
     return [each async for chunk in batch.chunks(instances) for each in chunk]

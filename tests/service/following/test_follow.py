@@ -180,7 +180,7 @@ def test_a_version_with_other_features_than_the_stores_never_answers(service: Fo
 
 
 def _is_refused(service: Following, bad: ModelVersion, *, step: str, why: str) -> None:
-    """The version before goes on, GET /model, log and metric tell it, and nobody asks a second time."""
+    """The previous version keeps serving; GET /model, log and metric report the refusal; it is not tried again."""
     service.takes(service.first)
     series = f'asof_refused_versions_total{{step="{step}"}}'
     before = follow.metric(service.client, series)
@@ -278,7 +278,7 @@ def test_with_nothing_in_production_the_service_goes_on_and_says_so(service: Fol
     follow.withdraw(service.settings)
     kit.eventually(lambda: follow.following(service.client)["in_production"] is None, 30, service.log)
     assert follow.served(service.client) == service.first.version
-    assert f"No version is in Production: version {service.first.version} goes on" in service.log.read_text()
+    assert f"No version is in Production: version {service.first.version} keeps serving" in service.log.read_text()
     service.takes(service.second)
 
 

@@ -63,7 +63,7 @@ def test_without_a_registry_the_service_starts_with_its_own_model_and_says_so(
             kit.eventually(lambda: _is_ready(client), 60, tmp_path / "log")
             assert follow.served(client) == small_model.bundle.version
             assert "answered 500" in follow.following(client)["registry"]
-            assert f"Version {small_model.bundle.version} goes on" in (tmp_path / "log").read_text()
+            assert f"Version {small_model.bundle.version} keeps serving" in (tmp_path / "log").read_text()
         assert _folders() == before
 
 

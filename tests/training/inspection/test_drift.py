@@ -4,13 +4,13 @@ import pandas as pd
 import pytest
 
 from tests.kits.data.inspection import ROWS, Break, Frames, months
-from training.inspection.checks.drift import drift
+from training.inspection.checks.changes.drift import drift
 from training.inspection.month import pair_of
 from training.metrics.statistics import NOTICE, kolmogorov_smirnov, psi
 
 
 def moved(break_it: Break, *, rows: int = ROWS) -> dict[str, str]:
-    return {each.place: str(each.severity) for each in drift(pair_of(*months(break_it, rows=rows)))}
+    return {each.subject: str(each.severity) for each in drift(pair_of(*months(break_it, rows=rows)))}
 
 
 def spent_times(factor: float) -> Break:

@@ -7,14 +7,14 @@ import pytest
 
 from asof.extract_schema import Column, Kind, RawTable
 from tests.kits.data.inspection import GYM, MEMBERS, MONTHS, ROWS, VISITS, Break, Frames, gym, months, typed_month
-from training.inspection.checks.duplicates import MOST_LEVELS, SOME, duplicated_columns
+from training.inspection.checks.values.duplicates import FIRST_ROWS, MAX_LEVELS, duplicated_columns
 from training.inspection.month import Month
 
 LINE, FLAGS = "members.bonus~visits.spent", "members.region~members.online"
 
 
 def duplicated(break_it: Break, *, rows: int = ROWS) -> list[str]:
-    return [each.place for each in duplicated_columns(months(break_it, rows=rows)[1])]
+    return [each.subject for each in duplicated_columns(months(break_it, rows=rows)[1])]
 
 
 def bonus_of_spent(times: float, *, noise: float = 0.0, until: int = ROWS, known: int = 1) -> Break:
@@ -30,7 +30,7 @@ def bonus_of_spent(times: float, *, noise: float = 0.0, until: int = ROWS, known
 
 
 def both_zero_at_first(_: Frames, after: Frames) -> None:
-    after["visits"].loc[: SOME - 1, "spent"] = 0.0
+    after["visits"].loc[: FIRST_ROWS - 1, "spent"] = 0.0
     after["members"]["bonus"] = 3 * after["visits"]["spent"]
 
 
@@ -64,7 +64,7 @@ def test_a_straight_line_is_found_whichever_way_it_runs_and_wherever_it_begins(b
 
 @pytest.mark.parametrize(
     "break_it",
-    [bonus_of_spent(3, noise=0.05), bonus_of_spent(3, until=SOME), bonus_of_spent(3, known=2), one_outlier],
+    [bonus_of_spent(3, noise=0.05), bonus_of_spent(3, until=FIRST_ROWS), bonus_of_spent(3, known=2), one_outlier],
     ids=["nearly", "at first", "where known", "one outlier"],
 )
 def test_what_is_on_a_line_nearly_or_at_first_or_where_known_is_not_the_same(break_it: Break) -> None:
@@ -82,5 +82,5 @@ def test_flags_that_are_hardly_ever_set_agree_by_chance(members: int, expected: 
 
 
 def test_texts_of_few_levels_are_compared_and_no_others() -> None:
-    told = {levels: [each.place for each in duplicated_columns(towns(levels))] for levels in (3, MOST_LEVELS + 1)}
-    assert told == {3: ["members.region~members.town"], MOST_LEVELS + 1: []}
+    told = {levels: [each.subject for each in duplicated_columns(towns(levels))] for levels in (3, MAX_LEVELS + 1)}
+    assert told == {3: ["members.region~members.town"], MAX_LEVELS + 1: []}

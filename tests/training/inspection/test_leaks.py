@@ -8,7 +8,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from tests.kits.data.inspection import ROWS, Frames, months
-from training.inspection.checks.leaks import leak_suspects, single_features
+from training.inspection.checks.labels.leaks import leak_suspects, single_features
 from training.inspection.month import Month
 from training.metrics.statistics import ALARM, auc_error
 
@@ -17,7 +17,7 @@ Leak = tuple[str, str]
 
 
 def leaked(change: Change, *, rows: int = ROWS) -> list[Leak]:
-    return [(each.place, str(each.severity)) for each in leak_suspects(one(change, rows=rows))]
+    return [(each.subject, str(each.severity)) for each in leak_suspects(one(change, rows=rows))]
 
 
 def one(change: Change, *, rows: int = ROWS) -> Month:

@@ -69,6 +69,6 @@ def test_a_finding_of_several_months_has_the_figures_of_the_newest() -> None:
     frames = [gym(number, rows=ROWS) for number in (0, 1)]
     for late, each in zip((20, 10), frames, strict=True):
         each["visits"] = each["visits"].iloc[late:]
-    seen = examine(month(each, number) for number, each in enumerate(frames)).seen
-    (rows,) = (each for each in seen if each.finding.name == "missing-rows:visits")
+    findings = examine(month(each, number) for number, each in enumerate(frames)).findings
+    (rows,) = (each for each in findings if each.finding.name == "missing-rows:visits")
     assert (rows.months, rows.finding.figures["without_a_row"]) == (MONTHS, 10)

@@ -35,7 +35,7 @@ def test_what_was_not_known_yet_is_not_checked(history: History) -> None:
     late = months_known(history.settings, CHURN.extract, as_of, known_at=over + timedelta(days=3))
     missing = [examine(months).months[-1].labels for months in (early, late)]
     assert missing == [0, 400]
-    kinds = [{each.finding.name for each in examine(months[-1:]).seen} for months in (early, late)]
+    kinds = [{each.finding.name for each in examine(months[-1:]).findings} for months in (early, late)]
     assert "missing-rows:usage_agg_30d" in kinds[0]
     assert "missing-rows:usage_agg_30d" not in kinds[1]
 

@@ -24,7 +24,7 @@ def real(streamflow: Path) -> Examination:
 
 @pytest.fixture(scope="module")
 def told(real: Examination) -> Mapping[str, Finding]:
-    return {each.finding.name: each.finding for each in real.seen}
+    return {each.finding.name: each.finding for each in real.findings}
 
 
 def test_plans_are_null_exactly_for_the_users_without_internet(told: Mapping[str, Finding]) -> None:
@@ -87,14 +87,14 @@ def test_the_concept_changed(told: Mapping[str, Finding]) -> None:
 
 
 def test_the_errors_of_the_real_extracts_are_acknowledged_and_no_others(real: Examination) -> None:
-    errors = {each.finding.name for each in real.seen if each.finding.severity == "error"}
+    errors = {each.finding.name for each in real.findings if each.finding.severity == "error"}
     assert errors == set(CHURN.acknowledged)
     assert real.stopping == ()
 
 
 def test_the_page_shows_every_finding_and_needs_nothing_but_itself(real: Examination) -> None:
     html = page(real, "<StreamFlow>")
-    assert [each.finding.name for each in real.seen if f">{each.finding.name}<" not in html] == []
+    assert [each.finding.name for each in real.findings if f">{each.finding.name}<" not in html] == []
     assert html.count("data:image/png;base64,") == 7
     assert "http" not in html
     assert "&lt;StreamFlow&gt;" in html

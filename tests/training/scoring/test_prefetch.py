@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from training.scoring.prefetch import QUEUE_SIZE, prefetch
+from training.scoring.prefetch import ITEMS_AHEAD, prefetch
 
 
 def test_items_come_in_order_and_from_another_thread() -> None:
@@ -36,7 +36,7 @@ def test_no_more_are_made_than_may_wait() -> None:
     def items() -> Generator[int, None, None]:
         for number in range(100):
             begun.append(number)
-            if number == QUEUE_SIZE + 1:
+            if number == ITEMS_AHEAD:
                 reached.set()
             yield number
 
@@ -44,7 +44,7 @@ def test_no_more_are_made_than_may_wait() -> None:
         next(made)
         assert reached.wait(60)
         assert not threading.Event().wait(0.3)
-        assert len(begun) == QUEUE_SIZE + 2  # one is taken, two wait, one waits to wait
+        assert len(begun) == ITEMS_AHEAD + 1  # one is taken, the others wait
 
 
 def test_closed_early_the_generator_is_closed_by_its_own_thread_and_waited_for() -> None:

@@ -43,19 +43,15 @@ def compile_model(model: "ClassifierMixin", features: pd.DataFrame, *, threshold
         limits = limits_of(model, valid_row)
         graph.metadata_props.add(key=LIMITS, value=json.dumps(asdict(limits), sort_keys=True))
         content = graph.SerializeToString(deterministic=True)
-        runtime = _loaded(content)
+        try:
+            runtime = Onnx(content)
+        except ModelError as error:  # an operator that ONNX Runtime does not have in double
+            raise NotCompiled(f"its graph does not run: {error}") from error
         compare_odd(model, runtime, valid_row)
     compared = agreement(runtime, model, features, threshold=threshold)
     if not compared.holds:
         raise NotCompiled(f"the graph disagrees with scikit-learn: {compared}")
     return CompiledModel(content, runtime, compared)
-
-
-def _loaded(content: bytes) -> Onnx:
-    try:
-        return Onnx(content)
-    except ModelError as error:  # an operator that ONNX Runtime does not have in double
-        raise NotCompiled(f"its graph does not run: {error}") from error
 
 
 logger = logging.getLogger("asof.training")

@@ -75,11 +75,7 @@ def _converters() -> dict[type, Callable[..., None]]:
         ExtraTreesClassifier: classifiers.forest,
         HistGradientBoostingClassifier: classifiers.boosting,
     }
-    return {kind: _converter(part) for kind, part in parts.items()}
-
-
-def _converter(part: Callable[[Graph], None]) -> Callable[..., None]:
-    return lambda scope, operator, container: part(Graph(scope, operator, container))
+    return {type_: lambda *converted, add=add: add(Graph(*converted)) for type_, add in parts.items()}
 
 
 def _shape(operator: Any) -> None:

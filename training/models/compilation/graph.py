@@ -48,9 +48,10 @@ class Graph:
     def numbers(self) -> str:
         """All inputs as one tensor of double."""
         from onnx import TensorProto
+        from skl2onnx.common.data_types import DoubleTensorType
 
         doubles = [
-            self.node("Cast", name, to=TensorProto.DOUBLE) if not _double(each) else name
+            name if isinstance(each.type, DoubleTensorType) else self.node("Cast", name, to=TensorProto.DOUBLE)
             for name, each in zip(self.inputs, self._operator.inputs, strict=True)
         ]
         return self.node("Concat", *doubles, axis=1) if len(doubles) > 1 else doubles[0]
@@ -83,9 +84,3 @@ class Graph:
             name=self._scope.get_unique_operator_name(kind),
             **attributes,
         )
-
-
-def _double(variable: Any) -> bool:
-    from skl2onnx.common.data_types import DoubleTensorType
-
-    return isinstance(variable.type, DoubleTensorType)

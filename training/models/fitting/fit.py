@@ -197,7 +197,8 @@ def _out_of_fold(model: "ClassifierMixin", side: TrainingSet, random_state: int)
 
 
 def _facts(sides: Sides, *, threshold: float, random_state: int, digest: str) -> ModelFacts:
-    code, side = code_version(), sides.train_side
+    code, side, features = code_version(), sides.train_side, sides.train_side.features
+    categories = {name: tuple(sorted(features[name].unique())) for name in side.contract.categories}
     return ModelFacts(
         use_case=sides.use_case.name,
         estimator=sides.estimator,
@@ -213,19 +214,6 @@ def _facts(sides: Sides, *, threshold: float, random_state: int, digest: str) ->
         git_dirty=code.dirty,
         split=sides.use_case.split,
         derived=tuple(side.derived),
-        ranges=_ranges(side),
-        categories=_categories(side),
+        ranges={name: (float(features[name].min()), float(features[name].max())) for name in side.contract.numeric},
+        categories={name: values for name, values in categories.items() if len(values) <= MAX_CATEGORIES},
     )
-
-
-def _ranges(side: TrainingSet) -> dict[str, tuple[float, float]]:
-    """Minimum and maximum of each numeric feature of the contract."""
-    features = side.features
-    return {name: (float(features[name].min()), float(features[name].max())) for name in side.contract.numeric}
-
-
-def _categories(side: TrainingSet) -> dict[str, tuple[str, ...]]:
-    """The categories of each categorical feature of the contract, sorted."""
-    features = side.features
-    distinct = {name: sorted(features[name].unique()) for name in side.contract.categories}
-    return {name: tuple(values) for name, values in distinct.items() if len(values) <= MAX_CATEGORIES}

@@ -4,7 +4,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from asof.errors import ModelError, UntrustedModel
+from asof.errors import UntrustedModel
 from asof.inference.served_model import MLFLOW_FOLDER
 from asof.settings import Settings
 from asof.trust.signed_manifest import verify_folder
@@ -13,7 +13,7 @@ from asof.use_case import UseCase
 from training.release.bundling.bento_build import build, find, latest, make_latest
 from training.release.registry.logged_model import LoggedModel, of_run, of_version
 from training.release.registry.tags import bento_tag
-from training.release.registry.versions import ModelVersion, production
+from training.release.registry.versions import ModelVersion, require_production
 from training.tracking.client import open_tracking
 
 
@@ -56,10 +56,7 @@ def bundle(
 def _chosen(settings: Settings, use_case: UseCase, version: ModelVersion | None, run_id: str | None) -> LoggedModel:
     if run_id:
         return of_run(settings, use_case, run_id)
-    version = version or production(settings, use_case)
-    if version is None:
-        raise ModelError(f"No version of {use_case.model_name} is in Production: run `python -m flows retrain` first.")
-    return of_version(version)
+    return of_version(version or require_production(settings, use_case))
 
 
 def _import_model(settings: Settings, model: LoggedModel, keys: TrustedKeys) -> None:

@@ -7,13 +7,13 @@ from asof.errors import TrainingSetError
 from asof.features.feature_contract import FeatureContract
 from asof.features.feature_store import definition_records, registered_contract
 from asof.settings import Settings
-from asof.use_case import UseCase
+from asof.use_case import FromStore, UseCase
 from training.features.datasets.dataset import build_training_set, newest_labelled
 from training.features.datasets.training_set import TrainingSet
 from training.release.gate.compiled_criterion import compiled_agrees
 from training.release.gate.contest import hold_contest
 from training.release.gate.criteria import Criterion, comparison_criteria
-from training.release.gate.parity_criterion import store_criteria
+from training.release.gate.parity_criterion import online_store_agrees
 from training.release.gate.serving_criteria import contract_fits, data_checked, served_as_evaluated
 from training.release.registry.versions import ModelVersion
 
@@ -41,7 +41,8 @@ def judge_of(
             )
         facts = challenger.facts
         months = [(facts.as_of, facts.known_at), (moment, known_at)]
-        parity = store_criteria(settings, use_case, facts.contract) if fits.passed else ()
+        stored = fits.passed and isinstance(use_case.source, FromStore)
+        parity = (online_store_agrees(settings, use_case, facts.contract),) if stored else ()
         compiled = compiled_agrees(settings, use_case, challenger)
         return (*compared, fits, *parity, *data_checked(settings, use_case, months), *served, compiled)
 

@@ -7,7 +7,7 @@ import psycopg
 
 from asof.features.feature_contract import FeatureContract
 from asof.settings import Settings
-from asof.use_case import FromRequest, UseCase
+from asof.use_case import UseCase
 from training.data.snapshots.owned_tables import table_exists
 from training.features.parity.check import SAMPLE_USERS, check_parity, next_step, summary
 from training.features.parity.ledger import record_parity
@@ -24,13 +24,6 @@ WITH last AS (
 )
 SELECT as_of, (SELECT max(known_at) FROM loads WHERE load_id <= (SELECT max(load_id) FROM last))
 FROM last ORDER BY materialisation_id DESC LIMIT 1"""
-
-
-def store_criteria(settings: Settings, use_case: UseCase, contract: FeatureContract) -> tuple[Criterion, ...]:
-    """The criteria on the online store; none where the features come in the request."""
-    if isinstance(use_case.source, FromRequest):
-        return ()
-    return (online_store_agrees(settings, use_case, contract),)
 
 
 def online_store_agrees(settings: Settings, use_case: UseCase, contract: FeatureContract) -> Criterion:

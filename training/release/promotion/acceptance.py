@@ -18,7 +18,7 @@ from asof.settings import Settings
 from asof.use_case import UseCase
 from training.data.snapshots.owned_tables import create_if_absent, table_exists
 from training.data.snapshots.provenance import actor
-from training.release.registry.versions import production
+from training.release.registry.versions import require_production
 
 CREATE = f"""
 CREATE TABLE {ACCEPTED} (
@@ -59,9 +59,7 @@ def accept_definition(settings: Settings, use_case: UseCase, view: str, *, reaso
     Returns the accepted pairs. Raises ModelError where nothing is in Production, where that version records no
     definition of the view, and where no definition differs.
     """
-    version = production(settings, use_case)
-    if version is None:
-        raise ModelError(f"No version of {use_case.model_name} is in Production: promote one first.")
+    version = require_production(settings, use_case)
     contract = version.facts.contract
     if view not in contract.definitions:
         raise ModelError(

@@ -8,7 +8,7 @@ from training.release.promotion.history import Entry, Event
 
 @dataclass(frozen=True)
 class EntryReference:
-    """Seq and hash of an entry, as MLflow's tags keep them: whoever changes the table cannot change these."""
+    """Seq and hash of an entry, as MLflow's tags keep them, which a change of the table does not reach."""
 
     seq: int
     hash: str

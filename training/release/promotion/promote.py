@@ -12,6 +12,7 @@ from asof.settings import Settings
 from asof.trust.signing_keys import trusted_keys
 from asof.use_case import FromStore, UseCase
 from training.release.gate.criteria import Criterion
+from training.release.promotion.hash_chain import predecessor, was_in_production
 from training.release.promotion.history import Change, Event
 from training.release.promotion.locks import Lock
 from training.release.promotion.succession import succession
@@ -50,17 +51,19 @@ def promote(
     another promotion of the model is going on, or where a rollback changed the production version while `judge` ran.
     """
     name, version = challenger.name, challenger.version
-    with succession(settings, name, locks=() if dry_run else (Lock.PROMOTION, Lock.CHANGE)) as line:
-        previous = line.current
+    with succession(settings, name, locks=() if dry_run else (Lock.PROMOTION, Lock.CHANGE)) as model:
+        previous = model.current
         if previous == version:
-            return Promotion(name, version, True, line.predecessor(version))
-        champion = read_version(line.client, name, previous) if previous else None
-        with nullcontext() if dry_run else line.unlocked():
+            return Promotion(name, version, True, predecessor(model.entries, version))
+        champion = read_version(model.client, name, previous) if previous else None
+        with nullcontext() if dry_run else model.unlocked():
             criteria = tuple(judge(champion))
         promoted = bool(criteria) and all(criterion.passed for criterion in criteria) and not dry_run
         if promoted:
             evidence = {"criteria": [_plain(criterion) for criterion in criteria]}
-            line.add(_change(settings, Event.PROMOTED, challenger, previous=previous, reason=reason, evidence=evidence))
+            model.add(
+                _change(settings, Event.PROMOTED, challenger, previous=previous, reason=reason, evidence=evidence)
+            )
         return Promotion(name, version, promoted, previous, criteria)
 
 
@@ -73,19 +76,19 @@ def rollback(settings: Settings, use_case: UseCase, *, to: str | None = None, re
     another promotion or rollback of the model is going on.
     """
     name = use_case.model_name
-    with succession(settings, name, locks=[Lock.CHANGE]) as line:
-        current = line.current
+    with succession(settings, name, locks=[Lock.CHANGE]) as model:
+        current = model.current
         if current is None:
             raise ModelError(f"No version of {name} is in Production: promote one first.")
-        target = to or line.predecessor(current)
+        target = to or predecessor(model.entries, current)
         if target is None:
             raise ModelError(f"{name} version {current} was the first in Production: name another with --to.")
-        version = read_version(line.client, name, target)
-        if not line.was_in_production(target):
+        version = read_version(model.client, name, target)
+        if not was_in_production(model.entries, target):
             raise ModelError(f"{name} version {target} has never been in Production: promote it through the gate.")
         if target != current:
             _require_fit(settings, use_case, version)
-            line.add(_change(settings, Event.ROLLED_BACK, version, previous=current, reason=reason, evidence={}))
+            model.add(_change(settings, Event.ROLLED_BACK, version, previous=current, reason=reason, evidence={}))
         return Promotion(name, target, True, current)
 
 

@@ -47,11 +47,6 @@ class RegistryState:
         return {version for version, stage in self.stages.items() if stage == STAGE}
 
     @property
-    def done(self) -> EntryReference | None:
-        """The last entry that MLflow was fully updated for."""
-        return _reference(self.model_tags)
-
-    @property
     def references(self) -> list[EntryReference]:
         """The entries that the tags of the model and of the version with the alias name."""
         return [each for tags in (self.model_tags, self.tags.get(self.alias or "", {})) if (each := _reference(tags))]
@@ -80,7 +75,8 @@ def synchronize(client: "MlflowClient", state: RegistryState, entries: Sequence[
 def describe_difference(state: RegistryState, head: Entry) -> str:
     """Why MLflow differs from the newest entry: an unfinished update, or a change by hand."""
     entry = f"entry {head.seq} ({head.event}, version {head.version or 'none'} in Production)"
-    if state.done is None or state.done.seq < head.seq:
+    done = _reference(state.model_tags)
+    if done is None or done.seq < head.seq:
         return f"the work of {entry} is half done"
     alias, stages = state.alias or "nothing", ", ".join(sorted(state.in_production)) or "nothing"
     return f"MLflow was changed by hand after {entry}: alias `production` on {alias}, stage Production on {stages}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from asof.errors import ModelError
 from asof.settings import Settings
 from training.data.snapshots.provenance import actor
-from training.release.promotion.hash_chain import chain_errors, missing_entries, predecessor, was_in_production
+from training.release.promotion.hash_chain import chain_errors, missing_entries
 from training.release.promotion.history import Change, Connection, Entry, Event, append, read_history, reading, writing
 from training.release.promotion.locks import Lock, acquire, release
 from training.release.promotion.registry_state import (
@@ -54,14 +54,6 @@ class Succession:
         """The version in Production by the history, or by the alias where there is no history yet."""
         entries = self.entries
         return entries[-1].version if entries else production_number(self.client, self.name)
-
-    def predecessor(self, version: str) -> str | None:
-        """The version that this one replaced when it was promoted; None for the first."""
-        return predecessor(self.entries, version)
-
-    def was_in_production(self, version: str) -> bool:
-        """Whether the version has been in Production before."""
-        return was_in_production(self.entries, version)
 
     def add(self, change: Change) -> None:
         """Appends the entry and updates MLflow; where that fails, undoes both and raises the error.
@@ -128,10 +120,10 @@ def succession(settings: Settings, name: str, *, locks: Sequence[Lock]) -> Itera
     with writing(settings) if locks else reading(settings) as connection:
         for lock in locks:
             acquire(connection, lock, name)
-        line = Succession(settings, name, connection)
+        model = Succession(settings, name, connection)
         if locks:
-            line.reconcile()
-        yield line
+            model.reconcile()
+        yield model
 
 
 def _reason_to_adopt(state: RegistryState, entries: list[Entry]) -> str:

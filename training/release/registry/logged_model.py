@@ -55,13 +55,9 @@ def of_run(settings: Settings, use_case: UseCase, run_id: str) -> LoggedModel:
         raise ModelError(
             f"The model of run {run_id} is of {facts.use_case!r}, not of {use_case.name!r}: choose another run."
         )
-    return LoggedModel(use_case.model_name, _number(client, use_case, run_id), run_id, uri=uri, facts=facts)
-
-
-def _number(client: "MlflowClient", use_case: UseCase, run_id: str) -> str | None:
-    """The run's version in the registry, or None."""
-    known = client.search_model_versions(f"name='{use_case.model_name}' and run_id='{run_id}'")
-    return str(known[0].version) if known else None
+    versions = client.search_model_versions(f"name='{use_case.model_name}' and run_id='{run_id}'")
+    number = str(versions[0].version) if versions else None
+    return LoggedModel(use_case.model_name, number, run_id, uri=uri, facts=facts)
 
 
 def _run(client: "MlflowClient", run_id: str) -> "Run":

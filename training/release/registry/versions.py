@@ -58,6 +58,15 @@ def production(settings: Settings, use_case: UseCase) -> ModelVersion | None:
     return read_version(client, use_case.model_name, number) if number else None
 
 
+def require_production(settings: Settings, use_case: UseCase) -> ModelVersion:
+    """The version with the alias `production`. Raises ModelError where there is none."""
+    if version := production(settings, use_case):
+        return version
+    raise ModelError(
+        f"No version of {use_case.model_name} is in Production: run `python -m flows retrain {use_case.name}` first."
+    )
+
+
 def load_model(settings: Settings, version: ModelVersion) -> "ClassifierMixin":
     """The fitted scikit-learn estimator of a version; signature and types are checked before anything is built.
 

@@ -1,4 +1,4 @@
-"""The file of API keys: what stands in it, how it is changed, and when a worker notices."""
+"""The file of API keys: its format, its changes, and when a worker notices them."""
 
 import hashlib
 import hmac
@@ -20,7 +20,7 @@ HASH, OTHER = "ab" * 32, "cd" * 32
 
 
 class Clock:
-    """Moves when told."""
+    """A clock that the test advances."""
 
     now = 100.0
 
@@ -45,7 +45,7 @@ def test_a_line_is_a_name_scopes_a_hash_and_perhaps_an_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("crm predict", "line 1 has 2 words"),
         (f"crm predict {HASH} 2027-01-31 x", "line 1 has 5 words"),
@@ -62,8 +62,8 @@ def test_a_line_is_a_name_scopes_a_hash_and_perhaps_an_end() -> None:
         ("\n \n", "empty"),
     ],
 )
-def test_what_cannot_be_is_told_with_its_line_and_without_its_words(text: str, told: str) -> None:
-    with pytest.raises(ConfigurationError, match=told) as raised:
+def test_an_invalid_line_is_reported_by_number_and_not_quoted(text: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message) as raised:
         parse(text.encode())
     assert "asof_" not in str(raised.value)
 
@@ -89,7 +89,7 @@ def test_an_end_that_is_not_one_word_is_refused_before_it_breaks_the_file(tmp_pa
     assert [key.name for key in list_keys(tmp_path / "keys")] == ["crm"]
 
 
-def test_a_file_that_was_made_for_a_mount_and_is_empty_takes_its_first_key(tmp_path: Path) -> None:
+def test_an_empty_file_created_for_a_mount_can_get_its_first_key(tmp_path: Path) -> None:
     (tmp_path / "keys").touch(mode=0o604)
     add_key(tmp_path / "keys", "crm", ["predict"])
     assert [key.name for key in list_keys(tmp_path / "keys")] == ["crm"]
@@ -101,7 +101,7 @@ def test_bytes_that_are_no_text_are_refused() -> None:
         parse(b"crm predict \xff")
 
 
-def test_comments_alone_let_nobody_in() -> None:
+def test_a_file_of_comments_has_no_keys() -> None:
     assert parse(b"# nobody\n") == ()
 
 
@@ -116,9 +116,7 @@ def test_a_key_has_256_random_bits_and_is_found_by_its_hash_alone() -> None:
 
 
 @pytest.mark.parametrize("which", [0, 1, 2, None])
-def test_every_hash_is_compared_in_constant_time_whichever_it_is(
-    which: int | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_hash_is_compared_in_constant_time(which: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [new_key() for _ in range(3)]
     keys = parse("".join(f"k{n} predict {api_keys.digest(t.encode())}\n" for n, t in enumerate(texts)).encode())
     compared = []
@@ -133,7 +131,7 @@ def test_every_hash_is_compared_in_constant_time_whichever_it_is(
     assert compared == [(64, 64)] * 3
 
 
-def test_a_key_counts_through_its_last_day_or_up_to_its_moment() -> None:
+def test_a_key_is_valid_through_its_last_day_or_until_its_moment() -> None:
     day, moment = parse(f"day predict {HASH} 2027-01-31\nmoment predict {OTHER} 2027-01-31T12:00:00+02:00\n".encode())
     last = datetime(2027, 1, 31, 23, 59, 59, tzinfo=UTC)
     assert (day.has_expired(last), day.has_expired(last + timedelta(seconds=1))) == (False, True)
@@ -141,7 +139,7 @@ def test_a_key_counts_through_its_last_day_or_up_to_its_moment() -> None:
     assert (moment.has_expired(noon - timedelta(seconds=1)), moment.has_expired(noon)) == (False, True)
 
 
-def test_a_key_that_is_added_is_nowhere_but_in_the_answer(file: Path) -> None:
+def test_a_new_key_is_returned_and_not_stored(file: Path) -> None:
     added, key = add_key(file, "crm", ["predict", "admin"], "2027-01-31")
     assert key not in file.read_text()
     assert file.stat().st_mode & 0o777 == 0o640
@@ -150,7 +148,7 @@ def test_a_key_that_is_added_is_nowhere_but_in_the_answer(file: Path) -> None:
     assert [each.name for each in file.parent.iterdir()] == ["keys"]
 
 
-def test_what_people_wrote_beside_the_keys_stays_and_so_do_mode_and_link(tmp_path: Path) -> None:
+def test_comments_mode_and_link_of_the_file_are_kept(tmp_path: Path) -> None:
     real, link = tmp_path / "real", tmp_path / "keys"
     real.write_text(f"# ours\ncrm   predict {HASH}   # Ann's\n")
     real.chmod(0o644)
@@ -162,7 +160,7 @@ def test_what_people_wrote_beside_the_keys_stays_and_so_do_mode_and_link(tmp_pat
 
 
 @pytest.mark.parametrize("change", ["add", "remove"])
-def test_what_cannot_be_changed_is_told_and_left_as_it_is(file: Path, change: str) -> None:
+def test_an_impossible_change_is_an_error_and_leaves_the_file(file: Path, change: str) -> None:
     file.write_text(f"crm predict {HASH}\n")
     with pytest.raises(ConfigurationError, match="There is a key crm" if change == "add" else "no key ops"):
         add_key(file, "crm", ["predict"]) if change == "add" else remove_key(file, "ops")
@@ -176,7 +174,7 @@ def test_a_file_that_is_broken_is_not_written_over(file: Path) -> None:
     assert file.read_text() == "half a li"
 
 
-def test_of_keys_that_are_added_at_once_none_is_lost(file: Path) -> None:
+def test_keys_added_concurrently_are_all_kept(file: Path) -> None:
     threads = [threading.Thread(target=add_key, args=(file, f"k{n}", ["predict"])) for n in range(20)]
     for thread in threads:
         thread.start()
@@ -211,7 +209,7 @@ def test_a_change_is_noticed_within_a_second_however_it_is_made(tmp_path: Path, 
     assert names(keys) == ["ops"]
 
 
-def test_the_file_is_looked_at_once_a_second_whoever_asks(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_is_read_once_a_second(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from asof.serving.access import key_file
 
     clock, looks = Clock(), []
@@ -225,7 +223,7 @@ def test_the_file_is_looked_at_once_a_second_whoever_asks(file: Path, monkeypatc
 
 
 @pytest.mark.parametrize("harm", ["broken", "empty", "gone", "a folder"])
-def test_a_file_that_breaks_later_changes_nothing_and_is_told_of_once(
+def test_a_file_that_becomes_invalid_keeps_the_previous_keys_and_warns_once(
     file: Path, harm: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = Clock()

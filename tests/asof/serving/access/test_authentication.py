@@ -58,7 +58,7 @@ def problem(sent: list[Message]) -> dict[str, Any]:
     return document
 
 
-def test_who_has_a_key_comes_in_with_its_name(tmp_path: Path) -> None:
+def test_a_request_with_a_key_is_admitted_with_its_name(tmp_path: Path) -> None:
     guarded = Guarded(tmp_path)
     assert guarded.ask("/predict", guarded.key) == []
     assert guarded.admitted[0]["state"] == {"key": "crm"}
@@ -67,25 +67,25 @@ def test_who_has_a_key_comes_in_with_its_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "key", "code"), [("/predict", None, "unauthenticated"), ("/predict", "x", "unauthenticated")]
 )
-def test_who_has_none_does_not(tmp_path: Path, path: str, key: str | None, code: str) -> None:
+def test_a_request_without_a_valid_key_is_refused(tmp_path: Path, path: str, key: str | None, code: str) -> None:
     guarded = Guarded(tmp_path)
     assert problem(guarded.ask(path, key))["code"] == code
     assert (guarded.admitted, guarded.counted(code)) == ([], 1)
 
 
 @pytest.mark.parametrize("path", ["/livez/", "/livez/../model", "//livez", "/LIVEZ", "/readyzx"])
-def test_what_only_looks_like_a_probe_is_none(tmp_path: Path, path: str) -> None:
+def test_a_path_similar_to_a_probe_needs_a_key(tmp_path: Path, path: str) -> None:
     guarded = Guarded(tmp_path)
     assert problem(guarded.ask(path, None))["code"] == "unauthenticated"
     assert problem(guarded.ask(path, guarded.key))["code"] == "forbidden"
 
 
-def test_two_headers_are_none_even_with_the_same_key(tmp_path: Path) -> None:
+def test_two_headers_are_refused_even_with_the_same_key(tmp_path: Path) -> None:
     guarded = Guarded(tmp_path)
     assert problem(guarded.ask("/predict", guarded.key, guarded.key))["code"] == "unauthenticated"
 
 
-def test_a_refusal_leaves_a_line_with_the_name_and_never_the_key(
+def test_a_refusal_is_logged_with_the_name_and_never_the_key(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     guarded = Guarded(tmp_path)
@@ -96,7 +96,7 @@ def test_a_refusal_leaves_a_line_with_the_name_and_never_the_key(
     assert guarded.key not in json.dumps([line, document])
 
 
-def test_a_flood_of_one_key_leaves_no_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_too_many_requests_of_one_key_are_not_logged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     guarded = Guarded(tmp_path, rates=RateLimiter(0.5, 2, lambda: 7.0))
     sent = [guarded.ask("/predict", guarded.key) for _ in range(4)]
     assert [len(messages) for messages in sent] == [0, 0, 2, 2]
@@ -105,7 +105,7 @@ def test_a_flood_of_one_key_leaves_no_lines(tmp_path: Path, capsys: pytest.Captu
     assert (guarded.counted("too-many-requests"), capsys.readouterr().out) == (2, "")
 
 
-def test_what_a_batch_is_charged_counts_for_the_key(tmp_path: Path) -> None:
+def test_a_batch_is_charged_to_its_key(tmp_path: Path) -> None:
     rates = RateLimiter(1, 10, lambda: 7.0)
     guarded = Guarded(tmp_path, rates=rates)
     guarded.ask("/predict/batch", guarded.key)
@@ -113,7 +113,7 @@ def test_what_a_batch_is_charged_counts_for_the_key(tmp_path: Path) -> None:
     assert rates.take("crm") == 91
 
 
-def test_probes_come_in_without_a_key_and_websockets_never_do(tmp_path: Path) -> None:
+def test_probes_need_no_key_and_websockets_are_refused(tmp_path: Path) -> None:
     guarded = Guarded(tmp_path)
     assert guarded.ask("/livez", None) == []
     assert guarded.ask("/predict", guarded.key, kind="websocket") == [{"type": "websocket.close", "code": 1008}]

@@ -94,19 +94,19 @@ def test_a_short_trailer_and_bodies_in_any_pieces_come_in() -> None:
     requests = [whole] * 3 + [CHUNKED % b"/read" + chunk * 3 + b"0\r\nX-Sum: 1\r\n\r\n"]
 
     async def send_pieces(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
-        sent, told = b"".join(requests), b""
+        sent, received = b"".join(requests), b""
         cuts = [10 + len(whole) * number for number in range(4)]
         cuts += [cuts[-1] - 10 + len(CHUNKED % b"/read") + 2 + len(chunk) * number for number in range(4)]
         for begin, end in zip([0, *cuts], [*cuts, len(sent)], strict=True):
             writer.write(sent[begin:end])
             await writer.drain()
             await asyncio.sleep(0.05)
-        while told.count(b"\r\n\r\nok") < len(requests):
+        while received.count(b"\r\n\r\nok") < len(requests):
             piece = await reader.read(65536)
             if not piece:
                 break
-            told += piece
-        return told
+            received += piece
+        return received
 
     assert talk(send_pieces).count(b"HTTP/1.1 200 OK") == len(requests)
 

@@ -1,4 +1,4 @@
-"""How often a key may ask: a bucket that fills by the clock."""
+"""Rate limits: token buckets that refill with the clock."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from asof.serving.access.rate_limits import CHARGE, RateLimiter, charge
 
 
 class Clock:
-    """Moves when told."""
+    """A clock that the test advances."""
 
     now = 50.0
 
@@ -22,7 +22,7 @@ def taken(rates: RateLimiter, name: str = "crm") -> int:
     return count
 
 
-def test_a_bucket_is_full_at_first_and_fills_by_its_rate_up_to_its_burst() -> None:
+def test_a_bucket_starts_full_and_refills_at_its_rate_up_to_its_burst() -> None:
     clock = Clock()
     rates = RateLimiter(4, 10, clock)
     assert taken(rates) == 10
@@ -32,7 +32,7 @@ def test_a_bucket_is_full_at_first_and_fills_by_its_rate_up_to_its_burst() -> No
     assert taken(rates) == 10
 
 
-def test_a_refusal_says_how_long_to_wait_and_takes_nothing() -> None:
+def test_a_refusal_returns_the_delay_and_takes_no_token() -> None:
     clock = Clock()
     rates = RateLimiter(4, 1, clock)
     assert taken(rates) == 1
@@ -43,12 +43,12 @@ def test_a_refusal_says_how_long_to_wait_and_takes_nothing() -> None:
     assert rates.take("crm") == 0
 
 
-def test_one_key_takes_nothing_from_another() -> None:
+def test_keys_have_separate_buckets() -> None:
     rates = RateLimiter(4, 3, Clock())
     assert (taken(rates, "crm"), taken(rates, "ops")) == (3, 3)
 
 
-def test_what_a_batch_owes_must_come_in_before_its_key_does() -> None:
+def test_the_debt_of_a_batch_is_repaid_before_its_key_is_admitted_again() -> None:
     clock = Clock()
     rates = RateLimiter(10, 20, clock)
     assert rates.take("crm") == 0
@@ -67,11 +67,11 @@ def test_over_a_long_time_a_key_gets_no_more_than_its_rate() -> None:
     assert count == pytest.approx(6 + 3 * 100, abs=2)
 
 
-def test_a_share_below_one_request_still_lets_one_in() -> None:
+def test_a_burst_below_one_request_still_admits_one() -> None:
     assert taken(RateLimiter(0.1, 0.2, Clock())) == 1
 
 
-def test_only_a_request_whose_key_is_charged_is_charged() -> None:
+def test_only_a_request_with_a_rate_limited_key_is_charged() -> None:
     charged: list[int] = []
     charge({"state": {}}, 5)
     charge({"state": {CHARGE: charged.append}}, 5)

@@ -1,4 +1,4 @@
-"""A refusal at the door is the refusal that the contract promises, and only where there is no place."""
+"""A refused request gets the documented problem, and only at capacity."""
 
 import asyncio
 import json
@@ -24,13 +24,13 @@ REQUEST: Scope = {
 
 
 class Worker:
-    """What the turnstile asks of a worker, and tells it."""
+    """The members of a worker that LoadShedding uses."""
 
     def __init__(self, *, full: bool) -> None:
         self.concurrency_limit = SimpleNamespace(full=full)
-        self.told: list[Any] = []
-        self.metrics = SimpleNamespace(shed=SimpleNamespace(inc=lambda: self.told.append("shed")))
-        self.answer_log = SimpleNamespace(refused=lambda *words, **facts: self.told.append((words, facts)))
+        self.calls: list[Any] = []
+        self.metrics = SimpleNamespace(shed=SimpleNamespace(inc=lambda: self.calls.append("shed")))
+        self.answer_log = SimpleNamespace(refused=lambda *words, **facts: self.calls.append((words, facts)))
 
 
 def asked(scope: Scope, worker: Worker | None) -> list[Message]:
@@ -38,7 +38,7 @@ def asked(scope: Scope, worker: Worker | None) -> list[Message]:
     sent: list[Message] = []
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "let in"})
+        await send({"type": "admitted"})
 
     async def receive() -> Message:
         raise AssertionError("a refusal reads no body")
@@ -47,8 +47,8 @@ def asked(scope: Scope, worker: Worker | None) -> list[Message]:
         sent.append(message)
 
     live = SimpleNamespace(live=SimpleNamespace(worker=worker, answering="who")) if worker else SimpleNamespace()
-    turnstile = LoadShedding(application, path="/predict", state=State(vars(live)))
-    asyncio.run(turnstile(scope, receive, send))
+    layer = LoadShedding(application, path="/predict", state=State(vars(live)))
+    asyncio.run(layer(scope, receive, send))
     return sent
 
 
@@ -56,26 +56,26 @@ def test_a_refusal_is_the_problem_that_the_contract_promises() -> None:
     worker = Worker(full=True)
     start, body = asked(REQUEST, worker)
     document, headers = describe(Overloaded(AT_CAPACITY), Occurrence("/predict", "8c5f2a"))
-    told = {name.decode(): value.decode() for name, value in start["headers"]}
+    sent_headers = {name.decode(): value.decode() for name, value in start["headers"]}
     assert start["status"] == 429
     assert json.loads(body["body"]) == document.model_dump(exclude_none=True)
-    assert told["content-type"] == MEDIA_TYPE
-    assert told["content-length"] == str(len(body["body"]))
-    assert told["x-request-id"] == "8c5f2a"
-    assert told["retry-after"] == headers["Retry-After"]
+    assert sent_headers["content-type"] == MEDIA_TYPE
+    assert sent_headers["content-length"] == str(len(body["body"]))
+    assert sent_headers["x-request-id"] == "8c5f2a"
+    assert sent_headers["retry-after"] == headers["Retry-After"]
 
 
 def test_a_refusal_is_counted_and_logged() -> None:
     worker = Worker(full=True)
     asked(REQUEST, worker)
-    assert worker.told == ["shed", (("8c5f2a", "who"), {"status": 429, "code": "overloaded", "entity": None})]
+    assert worker.calls == ["shed", (("8c5f2a", "who"), {"status": 429, "code": "overloaded", "entity": None})]
 
 
 @pytest.mark.parametrize("scope", [REQUEST | {"path": "/health"}, {"type": "lifespan"}])
-def test_probes_and_other_addresses_always_come_in(scope: Scope) -> None:
-    assert asked(scope, Worker(full=True)) == [{"type": "let in"}]
+def test_probes_and_other_paths_are_never_refused(scope: Scope) -> None:
+    assert asked(scope, Worker(full=True)) == [{"type": "admitted"}]
 
 
-def test_where_there_is_a_place_or_no_worker_yet_everybody_comes_in() -> None:
-    assert asked(REQUEST, Worker(full=False)) == [{"type": "let in"}]
-    assert asked(REQUEST, None) == [{"type": "let in"}]
+def test_below_the_limit_or_without_a_worker_requests_are_admitted() -> None:
+    assert asked(REQUEST, Worker(full=False)) == [{"type": "admitted"}]
+    assert asked(REQUEST, None) == [{"type": "admitted"}]

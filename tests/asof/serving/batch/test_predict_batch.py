@@ -9,9 +9,9 @@ import pytest
 from starlette.datastructures import State
 
 from asof.serving.batch import predict_batch
-from asof.serving.batch.answer_forms import ARROW, form_kind
+from asof.serving.batch.answer_formats import ARROW, answer_format
 from asof.serving.batch.predict_batch import PredictBatch
-from asof.serving.batch.work import CHUNK
+from asof.serving.batch.work import CHUNK_SIZE
 from asof.serving.http.strict_json import JSON
 from tests.kits.service.batch import CANCER, live_with, predictor, request
 
@@ -55,9 +55,9 @@ def test_an_arrow_body_is_refused_with_the_type_that_is_accepted() -> None:
 
 @pytest.mark.parametrize("pause", [0.04, 60.0], ids=["a little at a time", "nothing"])
 def test_who_does_not_read_is_given_up_and_the_answer_has_no_end(pause: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    many = json.dumps({"instances": [1] * 5 * CHUNK}).encode()
-    assert len(json.loads(sent(many)[1])["predictions"]) == 5 * CHUNK
-    monkeypatch.setattr(predict_batch, "PATIENCE", 0.1)
+    many = json.dumps({"instances": [1] * 5 * CHUNK_SIZE}).encode()
+    assert len(json.loads(sent(many)[1])["predictions"]) == 5 * CHUNK_SIZE
+    monkeypatch.setattr(predict_batch, "SEND_TIMEOUT", 0.1)
     given_up = sent(many, pause=pause)[1]
     with pytest.raises(json.JSONDecodeError):
         json.loads(given_up)
@@ -69,9 +69,9 @@ def test_the_form_is_chosen_and_imported_beside_the_event_loop(accept: str, monk
 
     def watched(given: str) -> Any:
         threads.append(threading.current_thread().name)
-        return form_kind(given)
+        return answer_format(given)
 
-    monkeypatch.setattr(predict_batch, "form_kind", watched)
+    monkeypatch.setattr(predict_batch, "answer_format", watched)
     assert sent(json.dumps({"instances": [1]}).encode(), accept=accept)[0] == 200
     (thread,) = threads
     assert thread.startswith("batch")

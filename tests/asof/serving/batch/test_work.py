@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from asof.errors import FeatureStoreUnavailable, InvalidRequest, NotReady
-from asof.serving.batch.work import CHUNK, Aside, Batch
-from asof.serving.prediction.live import Live
+from asof.serving.batch.work import CHUNK_SIZE, Batch, BatchThread
+from asof.serving.prediction.live import LiveModel
 from asof.serving.prediction.predictor import Prediction, Predictor
 from tests.kits.service.batch import ODD, Looking, MadeUp, answered, live_with, predictor, request
 
@@ -16,7 +16,7 @@ INVALID = InvalidRequest("body: no such thing.", errors=[])
 AWAY = FeatureStoreUnavailable("The online store is away: try again.")
 
 
-def ask(live: Live, instances: list[Any]) -> list[Any]:
+def ask(live: LiveModel, instances: list[Any]) -> list[Any]:
     """Of each instance a probability of the made-up model, or the exception."""
     return [_told(each.outcome) for each in asyncio.run(answered(live, instances))]
 
@@ -37,9 +37,9 @@ def calls(of: Predictor) -> list[int]:
 
 def test_outcomes_come_in_the_order_of_the_instances_chunk_by_chunk() -> None:
     by = predictor()
-    radii = [float(number % 900) for number in range(2 * CHUNK + 7)]
+    radii = [float(number % 900) for number in range(2 * CHUNK_SIZE + 7)]
     assert ask(live_with(by), [request(radius) for radius in radii]) == [radius / 1000 for radius in radii]
-    assert calls(by) == [CHUNK, CHUNK, 7]
+    assert calls(by) == [CHUNK_SIZE, CHUNK_SIZE, 7]
 
 
 def test_the_row_that_a_model_fails_at_is_tried_alone_and_all_others_are_answered(
@@ -81,10 +81,10 @@ def test_a_store_that_is_away_at_the_beginning_refuses_the_whole() -> None:
 def test_a_store_that_fails_later_is_the_outcome_of_all_that_are_left_and_is_not_asked_again() -> None:
     by = predictor()
     found = looking(by, trouble=lambda number: AWAY if number == 2 else None)
-    instances: list[Any] = [request(5.0)] * (3 * CHUNK)
+    instances: list[Any] = [request(5.0)] * (3 * CHUNK_SIZE)
     instances[-1] = INVALID
     told = ask(live_with(by), instances)
-    assert told == [0.005] * CHUNK + [AWAY] * (2 * CHUNK - 1) + [INVALID]
+    assert told == [0.005] * CHUNK_SIZE + [AWAY] * (2 * CHUNK_SIZE - 1) + [INVALID]
     assert found.lookups == 2
 
 
@@ -93,9 +93,9 @@ def test_what_nobody_expected_later_costs_only_what_is_left_and_is_logged_once(
 ) -> None:
     by = predictor()
     looking(by, trouble=lambda number: ZeroDivisionError() if number == 2 else None)
-    told = ask(live_with(by), [request(5.0)] * (CHUNK + 3))
-    assert told[:CHUNK] == [0.005] * CHUNK
-    assert [type(each) for each in told[CHUNK:]] == [ZeroDivisionError] * 3
+    told = ask(live_with(by), [request(5.0)] * (CHUNK_SIZE + 3))
+    assert told[:CHUNK_SIZE] == [0.005] * CHUNK_SIZE
+    assert [type(each) for each in told[CHUNK_SIZE:]] == [ZeroDivisionError] * 3
     (record,) = caplog.records
     assert "3 instances" in record.getMessage()
 
@@ -106,7 +106,7 @@ def test_the_batch_that_begins_before_a_swap_is_answered_to_its_end_by_the_model
 
     async def run() -> list[str | None]:
         versions = []
-        async for chunk in Batch(live, Aside(), request_id="8c5f2a").chunks([request(5.0)] * (3 * CHUNK)):
+        async for chunk in Batch(live, BatchThread(), request_id="8c5f2a").chunks([request(5.0)] * (3 * CHUNK_SIZE)):
             if live.current is old:
                 live.swap(new)
             versions += [each.predictor.lineage.version for each in chunk]
@@ -116,7 +116,7 @@ def test_the_batch_that_begins_before_a_swap_is_answered_to_its_end_by_the_model
     assert not calls(new)
 
 
-def swapped(new: Predictor, old: Predictor) -> Live:
+def swapped(new: Predictor, old: Predictor) -> LiveModel:
     live = live_with(old)
     live.swap(new, probation_seconds=60)
     return live
@@ -129,7 +129,7 @@ def test_in_a_probation_what_the_new_model_fails_at_is_answered_by_the_one_befor
     new = predictor("2", ODD, worker=old.worker)
     live = swapped(new, old)
     returned: list[str] = []
-    live.on_return = lambda failed, why: returned.append(why)
+    live.on_revert = lambda failed, why: returned.append(why)
     made = asyncio.run(answered(live, [request(5.0), request(ODD), INVALID, request(6.0)]))
     assert [_told(each.outcome) for each in made] == [0.005, 0.666, INVALID, 0.006]
     assert [each.predictor.lineage.version for each in made] == ["2", "1", "2", "2"]
@@ -169,14 +169,14 @@ def test_after_the_probation_nobody_stands_by() -> None:
 
 def test_nobody_answers_before_it_is_known_who_is_to() -> None:
     with pytest.raises(NotReady):
-        Batch(live_with(predictor(), settled=False), Aside(), request_id="8c5f2a")
+        Batch(live_with(predictor(), settled=False), BatchThread(), request_id="8c5f2a")
 
 
 def test_a_model_is_in_use_until_its_batch_has_ended() -> None:
     by = predictor()
 
     async def run() -> tuple[bool, bool]:
-        chunks = Batch(live_with(by), Aside(), request_id="8c5f2a").chunks([request(5.0)] * (2 * CHUNK))
+        chunks = Batch(live_with(by), BatchThread(), request_id="8c5f2a").chunks([request(5.0)] * (2 * CHUNK_SIZE))
         await anext(chunks)
         idle = asyncio.create_task(by.idle())
         await asyncio.wait({idle}, timeout=0.2)
@@ -192,22 +192,22 @@ def test_a_batch_that_is_given_up_leaves_no_lookup_halfway() -> None:
     by = predictor()
     ended: list[int] = []
     found = looking(by)
-    read = found.read_many
+    read = found.look_up
 
     async def slow(requests: Any, trained: Any) -> Any:
         await asyncio.sleep(0.05)
         ended.append(len(requests))
         return await read(requests, trained)
 
-    found.read_many = slow  # type: ignore[method-assign]
+    found.look_up = slow  # type: ignore[method-assign]
 
     async def run() -> None:
-        chunks = Batch(live_with(by), Aside(), request_id="8c5f2a").chunks([request(5.0)] * (4 * CHUNK))
+        chunks = Batch(live_with(by), BatchThread(), request_id="8c5f2a").chunks([request(5.0)] * (4 * CHUNK_SIZE))
         await anext(chunks)
         await chunks.aclose()
 
     asyncio.run(run())
-    assert ended == [CHUNK, CHUNK], "the one that was under way ended, and no other began"
+    assert ended == [CHUNK_SIZE, CHUNK_SIZE], "the one that was under way ended, and no other began"
 
 
 @pytest.fixture(autouse=True)

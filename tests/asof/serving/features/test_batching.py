@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from asof.serving.features.batching import MOST, Batcher
+from asof.serving.features.batching import MAX_BATCH_SIZE, Batcher
 
 
 class Doubler:
@@ -32,10 +32,10 @@ def test_each_item_gets_its_own_result_in_few_calls() -> None:
         batcher: Batcher[int | None, int] = Batcher(work)
         first = asyncio.create_task(batcher.submit(1000))
         await asyncio.sleep(0.001)
-        results = await asyncio.gather(*(batcher.submit(number) for number in range(MOST + 6)))
-        assert results == [2 * number for number in range(MOST + 6)]
+        results = await asyncio.gather(*(batcher.submit(number) for number in range(MAX_BATCH_SIZE + 6)))
+        assert results == [2 * number for number in range(MAX_BATCH_SIZE + 6)]
         assert await first == 2000
-        assert work.batches == [1, MOST, 6]
+        assert work.batches == [1, MAX_BATCH_SIZE, 6]
 
     asyncio.run(main())
 
@@ -58,7 +58,7 @@ def test_too_few_results_are_an_error_and_not_a_wait_for_ever() -> None:
         return numbers[1:]
 
     async def main() -> None:
-        with pytest.raises(RuntimeError, match="1 items gave 0 results"):
+        with pytest.raises(RuntimeError, match="0 results for 1 items"):
             await asyncio.wait_for(Batcher(forgetful).submit(1), timeout=60)
 
     asyncio.run(main())

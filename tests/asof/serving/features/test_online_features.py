@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from asof.errors import ConfigurationError, FeatureContractMismatch, FeatureStoreUnavailable
 from asof.features.feature_contract import Feature, FeatureContract
 from asof.features.feature_store import feature_store
-from asof.inference.ranges import Trained
+from asof.inference.ranges import TrainingRanges
 from asof.serving.features.online_features import OnlineFeatures
 from asof.serving.features.store.opening import WIDE
 from asof.serving.features.store_input import StoreInput
@@ -54,7 +54,7 @@ async def refusal(features: OnlineFeatures) -> FeatureStoreUnavailable:
     async with asyncio.timeout(LONGEST):
         while True:
             try:
-                await features.find("good")
+                await features.lookup("good")
             except FeatureStoreUnavailable as error:
                 if "is being opened" not in str(error):
                     return error
@@ -112,7 +112,7 @@ def with_features(
 
 def test_values_moments_and_absences_are_told_apart(settings: Settings, contract: FeatureContract) -> None:
     async def ask(features: OnlineFeatures) -> list[dict[str, Any]]:
-        asked = [await features.find(user) for user in ("good", "strange", "partial", "nobody")]
+        asked = [await features.lookup(user) for user in ("good", "strange", "partial", "nobody")]
         return [{found.feature.name: (found.value, found.as_of) for found in one} for one in asked]
 
     good, strange, partial, nobody = with_features(settings, contract, ask)
@@ -126,7 +126,7 @@ def test_values_moments_and_absences_are_told_apart(settings: Settings, contract
 
 def test_many_at_once_each_get_their_own_values(settings: Settings, contract: FeatureContract) -> None:
     async def ask(features: OnlineFeatures) -> list[Any]:
-        return await asyncio.gather(*(features.find(user) for user in [*MANY, "nobody", *MANY]))
+        return await asyncio.gather(*(features.lookup(user) for user in [*MANY, "nobody", *MANY]))
 
     found = with_features(settings, contract, ask)
     for user, one in zip([*MANY, "nobody", *MANY], found, strict=True):
@@ -176,13 +176,13 @@ def test_a_registry_that_is_not_the_models_is_refused_with_the_difference(
 
 def test_a_lost_connection_costs_no_request(settings: Settings, contract: FeatureContract) -> None:
     async def ask(features: OnlineFeatures) -> Any:
-        before = await features.find("good")
+        before = await features.lookup("good")
         with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
-        return before, await asyncio.gather(*(features.find("good") for _ in range(20)))
+        return before, await asyncio.gather(*(features.lookup("good") for _ in range(20)))
 
     before, after = with_features(settings, contract, ask)
     assert after == [before] * 20
@@ -190,13 +190,13 @@ def test_a_lost_connection_costs_no_request(settings: Settings, contract: Featur
 
 def test_a_slow_store_is_given_up_in_time_and_used_again(settings: Settings, contract: FeatureContract) -> None:
     async def ask(features: OnlineFeatures) -> None:
-        await features.find("good")
+        await features.lookup("good")
         with psycopg.connect(settings.conninfo()) as blocker, impatient(features):
             blocker.execute('LOCK TABLE online.asof_users_fv, online."asof.users_fv" IN ACCESS EXCLUSIVE MODE')
             async with asyncio.timeout(LONGEST):  # the lock is kept until all have been given up
-                outcomes = await asyncio.gather(*(features.find("good") for _ in range(5)), return_exceptions=True)
+                outcomes = await asyncio.gather(*(features.lookup("good") for _ in range(5)), return_exceptions=True)
             assert {type(outcome) for outcome in outcomes} == {FeatureStoreUnavailable}
-        assert len((await features.find("good")).values) == len(contract.features)
+        assert len((await features.lookup("good")).values) == len(contract.features)
 
     with_features(settings, contract, ask)
 
@@ -243,15 +243,15 @@ def test_a_server_that_hangs_is_given_up_in_time_and_used_again(settings: Settin
             export(behind)
             features = OnlineFeatures(behind, contract)
             await features.start()
-            before = await features.find("good")
+            before = await features.lookup("good")
             gate.open.clear()
             with impatient(features):
                 for _ in range(2):  # a connection that hangs, and one that cannot be made
                     with pytest.raises(FeatureStoreUnavailable, match=r"within 0\.3 s"):
                         async with asyncio.timeout(9):  # psycopg by itself waits 10 s for the end of what is cancelled
-                            await features.find("good")
+                            await features.lookup("good")
             gate.open.set()
-            assert await features.find("good") == before
+            assert await features.lookup("good") == before
             await features.close()
 
     try:
@@ -267,14 +267,14 @@ def test_no_connection_is_left_behind(settings: Settings, contract: FeatureContr
         features = OnlineFeatures(settings, contract)
         await features.start()
         for _ in range(3):
-            await features.find("good")
+            await features.lookup("good")
         with psycopg.connect(settings.conninfo()) as blocker, impatient(features):
             blocker.execute('LOCK TABLE online.asof_users_fv, online."asof.users_fv" IN ACCESS EXCLUSIVE MODE')
             with pytest.raises(FeatureStoreUnavailable):
-                await features.find("good")
-        await asyncio.gather(*(features.find("good") for _ in range(20)))
+                await features.lookup("good")
+        await asyncio.gather(*(features.lookup("good") for _ in range(20)))
         await connected(settings, kept)
-        late = asyncio.create_task(features.find("good"))
+        late = asyncio.create_task(features.lookup("good"))
         await asyncio.sleep(0)
         await features.close()
         await asyncio.wait({late})
@@ -310,13 +310,13 @@ def test_an_answer_is_as_old_as_its_oldest_value_and_names_what_was_written_apar
     """Whichever feature of the view comes last: `/predict` and a batch of it say the same."""
     kit.write_users(settings, {which: USER, "whole": USER}, NOW - timedelta(days=4))
     _write_one(settings, which, NOW)
-    metrics, trained = Metrics(), Trained(kit.facts_of(contract))
+    metrics, trained = Metrics(), TrainingRanges(kit.facts_of(contract))
 
     async def ask(features: OnlineFeatures) -> tuple[Any, Any]:
         by = StoreInput(settings.model_copy(update={"clock": NOW}), features, metrics)
         requests = [ChurnRequest(user_id=user) for user in (which, "whole")]
         return [(await by.read(each, trained)).evidence for each in requests], (
-            await by.read_many(requests, trained)
+            await by.look_up(requests, trained)
         )().told
 
     singles, many = with_features(settings, contract, ask)
@@ -349,7 +349,7 @@ def test_a_store_that_is_not_there_is_told(settings: Settings, contract: Feature
         features = OnlineFeatures(nowhere, contract)
         features.start()
         with pytest.raises(FeatureStoreUnavailable, match="is being opened"):
-            await features.find("good")
+            await features.lookup("good")
         with pytest.raises(FeatureStoreUnavailable, match="registry cannot be read"):
             raise await refusal(features)
         await features.close()

@@ -1,4 +1,4 @@
-"""The boundary: what an application or BentoML says of an error in its own format leaves as a problem."""
+"""The boundary: errors in the formats of an application or of BentoML become problem documents."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""How many requests a worker takes at once, by how soon it answers them."""
+"""The concurrency limit follows the latency of requests."""
 
 from contextlib import ExitStack
 
@@ -9,7 +9,7 @@ from asof.serving.http.concurrency_limit import MIN_LIMIT, SLOW_SECONDS, Concurr
 
 
 class Clock:
-    """Seconds that pass when the test says so."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -18,55 +18,53 @@ class Clock:
         return self.now
 
 
-def together(places: ConcurrencyLimit, clock: Clock, count: int, seconds: float) -> None:
-    """So many requests at the same time, each of so many seconds."""
+def serve(limit: ConcurrencyLimit, clock: Clock, count: int, seconds: float) -> None:
+    """`count` concurrent requests of `seconds` each."""
     with ExitStack() as stack:
         for _ in range(count):
-            stack.enter_context(places.slot())
+            stack.enter_context(limit.slot())
         clock.now += seconds
 
 
-def test_no_more_than_the_settings_say() -> None:
-    places = ConcurrencyLimit(2, Clock())
-    with places.slot(), places.slot():
-        assert places.full
-        with pytest.raises(Overloaded, match="try again"), places.slot():
+def test_a_request_above_the_limit_is_refused() -> None:
+    limit = ConcurrencyLimit(2, Clock())
+    with limit.slot(), limit.slot():
+        assert limit.full
+        with pytest.raises(Overloaded, match="retry"), limit.slot():
             pass
-    with places.slot():
-        assert not places.full
+    with limit.slot():
+        assert not limit.full
 
 
-def test_late_answers_make_fewer_places_once_for_all_that_were_under_way() -> None:
+def test_slow_requests_lower_the_limit_once_for_all_that_were_in_flight_together() -> None:
     clock = Clock()
-    places = ConcurrencyLimit(128, clock)
-    together(places, clock, 100, 2 * SLOW_SECONDS)
-    assert places.limit == 64
-    together(places, clock, 60, 2 * SLOW_SECONDS)
-    assert places.limit == MIN_LIMIT
+    limit = ConcurrencyLimit(128, clock)
+    serve(limit, clock, 100, 2 * SLOW_SECONDS)
+    assert limit.limit == 64
+    serve(limit, clock, 60, 2 * SLOW_SECONDS)
+    assert limit.limit == MIN_LIMIT
 
 
-def test_a_slow_store_leaves_some_places() -> None:
+@pytest.mark.parametrize(("maximum", "minimum"), [(128, MIN_LIMIT), (4, 4)])
+def test_a_slow_store_lowers_the_limit_to_its_minimum(maximum: int, minimum: int) -> None:
     clock = Clock()
-    places = ConcurrencyLimit(128, clock)
+    limit = ConcurrencyLimit(maximum, clock)
     for _ in range(20):
-        together(places, clock, 5, 1.5)
-    assert places.limit == MIN_LIMIT
-    few = ConcurrencyLimit(4, clock)
-    together(few, clock, 4, 1.5)
-    assert few.limit == 4
+        serve(limit, clock, 4, 1.5)
+    assert limit.limit == minimum
 
 
-def test_quick_answers_bring_them_back_and_no_more() -> None:
+def test_fast_requests_raise_the_limit_to_its_maximum() -> None:
     clock = Clock()
-    places = ConcurrencyLimit(128, clock)
-    together(places, clock, 100, 2 * SLOW_SECONDS)
+    limit = ConcurrencyLimit(128, clock)
+    serve(limit, clock, 100, 2 * SLOW_SECONDS)
     for _ in range(2000):
-        together(places, clock, 1, SLOW_SECONDS / 10)
-    assert places.limit == 128
+        serve(limit, clock, 1, SLOW_SECONDS / 10)
+    assert limit.limit == 128
 
 
-def test_a_request_that_fails_gives_its_place_back() -> None:
-    places = ConcurrencyLimit(1, Clock())
-    with pytest.raises(ZeroDivisionError), places.slot():
+def test_a_request_that_fails_releases_its_slot() -> None:
+    limit = ConcurrencyLimit(1, Clock())
+    with pytest.raises(ZeroDivisionError), limit.slot():
         raise ZeroDivisionError
-    assert not places.full
+    assert not limit.full

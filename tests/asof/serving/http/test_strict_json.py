@@ -26,18 +26,18 @@ def read(messages: Sequence[Message], *headers: tuple[bytes, bytes], timeout: fl
     return asyncio.run(read_body(scope, receive, timeout=timeout))
 
 
-def test_the_pieces_of_a_body_are_joined() -> None:
+def test_the_chunks_of_a_body_are_joined() -> None:
     pieces = [{"type": "http.request", "body": b"[1", "more_body": True}, {"type": "http.request", "body": b"]"}]
     assert read(pieces) == b"[1]"
 
 
-def test_a_body_that_does_not_arrive_is_not_waited_for_for_ever() -> None:
+def test_a_body_that_does_not_arrive_times_out() -> None:
     with pytest.raises(HTTPException, match="did not arrive") as refused:
         read([{"type": "http.request", "body": b"[1", "more_body": True}], timeout=0.01)
     assert refused.value.status_code == 408
 
 
-def test_a_client_that_goes_away_gets_no_answer() -> None:
+def test_a_disconnect_of_the_client_is_raised() -> None:
     with pytest.raises(ClientDisconnect):
         read([{"type": "http.request", "body": b"[1", "more_body": True}, {"type": "http.disconnect"}])
 
@@ -70,7 +70,7 @@ def test_a_body_in_a_transfer_coding_is_refused(value: bytes) -> None:
 
 
 @pytest.mark.parametrize("length", [MAX_BODY_BYTES + 1, 10**30])
-def test_a_body_that_says_that_it_is_too_long_is_not_waited_for(length: int) -> None:
+def test_a_body_that_is_declared_too_long_is_not_read(length: int) -> None:
     with pytest.raises(HTTPException) as refused:
         read([], (b"content-length", b"%d" % length))
     assert refused.value.status_code == 413

@@ -59,7 +59,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_a_line_tells_who_when_and_which_model_and_nothing_of_the_values(opened: Opened, tmp_path: Path) -> None:
+def test_a_line_has_entity_time_and_model_but_no_values(opened: Opened, tmp_path: Path) -> None:
     before = datetime.now(UTC)
     answered(opened(tmp_path / "answers.jsonl"), "8c5f2a")
     (line,) = lines(tmp_path / "answers.jsonl")
@@ -99,7 +99,7 @@ def test_eight_threads_and_two_workers_leave_one_whole_line_for_each_request(ope
     assert sorted(line["request_id"] for line in lines(tmp_path / "answers.jsonl")) == sorted(ids)
 
 
-def test_its_folder_is_made(opened: Opened, tmp_path: Path) -> None:
+def test_its_folder_is_created(opened: Opened, tmp_path: Path) -> None:
     answered(opened(tmp_path / "new" / "folder" / "answers.jsonl"), "1")
     assert len(lines(tmp_path / "new" / "folder" / "answers.jsonl")) == 1
 
@@ -114,7 +114,7 @@ def test_it_is_its_owners_whatever_the_umask_is(opened: Opened, tmp_path: Path, 
     assert stat.S_IMODE((tmp_path / "answers.jsonl").stat().st_mode) == 0o600
 
 
-def test_what_cannot_be_written_is_told_once_and_fails_nothing(
+def test_a_failure_to_write_is_logged_once_and_fails_no_request(
     opened: Opened, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "folder" / "answers.jsonl"
@@ -206,7 +206,7 @@ def test_a_batch_that_was_sent_twice_under_one_id_has_two_answers_at_each_place(
     assert [each.entity for each in find_answers(path, CHURN, "8c5f2a")] == ["alone"]
 
 
-def test_what_is_no_answer_in_the_log_or_beside_it_hides_none(opened: Opened, tmp_path: Path) -> None:
+def test_invalid_lines_and_files_hide_no_answer(opened: Opened, tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     answered(opened(path), "kept")
     with path.open("ab") as file:
@@ -221,7 +221,7 @@ def test_what_is_no_answer_in_the_log_or_beside_it_hides_none(opened: Opened, tm
         find_answer(path, CHURN, "never")
 
 
-def test_an_id_that_is_not_there_is_told_with_the_files_that_were_searched(opened: Opened, tmp_path: Path) -> None:
+def test_an_unknown_id_is_an_error_with_the_searched_files(opened: Opened, tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     with pytest.raises(DataError, match=rf"{path}, which is not there.*ASOF_ANSWER_LOG"):
         find_answer(path, CHURN, "8c5f2a")

@@ -37,18 +37,18 @@ def _said(form: str) -> tuple[list[str], int]:
 
 def test_records_warnings_bare_text_and_uncaught_errors_are_lines_of_json() -> None:
     lines, code = _said("json")
-    told = [json.loads(line) for line in lines]
+    records = [json.loads(line) for line in lines]
     assert code == 1
-    assert all(list(each)[:4] == ["at", "level", "logger", "message"] for each in told)
-    seen = {each["message"]: (each["level"], each["logger"]) for each in told}
+    assert all(list(each)[:4] == ["at", "level", "logger", "message"] for each in records)
+    seen = {each["message"]: (each["level"], each["logger"]) for each in records}
     assert seen["listening on 3000"] == ("INFO", "bentoml.serve")
     assert seen["two\nlines"] == ("ERROR", "uvicorn.error")
     assert seen[r"a file \udce9.csv"] == ("ERROR", "asof")
-    assert next(each["stack"] for each in told if each["logger"] == "asof").startswith("Stack")
+    assert next(each["stack"] for each in records if each["logger"] == "asof").startswith("Stack")
     assert seen["Error: from click"] == seen["half a line"] == ("ERROR", "stderr")
     assert seen["uncaught"] == ("CRITICAL", "python")
     assert any("DeprecationWarning: old" in message for message in seen)
-    raised = {each["message"]: each["exception"] for each in told if "exception" in each}
+    raised = {each["message"]: each["exception"] for each in records if "exception" in each}
     assert "ZeroDivisionError" in raised["it failed"]
     assert "RuntimeError: uncaught" in raised["uncaught"]
     assert sum("KeyError: 'absent'" in line for line in lines) >= 1
@@ -68,8 +68,8 @@ threads = [threading.Thread(target=say, args=(number,)) for number in range(4)]
 
 def test_no_line_is_lost_of_threads_that_write_at_once() -> None:
     done = subprocess.run([sys.executable, "-c", AT_ONCE], cwd=PROJECT, capture_output=True, text=True, check=True)
-    told = sorted(json.loads(line)["message"] for line in done.stdout.splitlines())
-    assert told == sorted(f"thread {number} line {line}" for number in range(4) for line in range(200))
+    messages = sorted(json.loads(line)["message"] for line in done.stdout.splitlines())
+    assert messages == sorted(f"thread {number} line {line}" for number in range(4) for line in range(200))
 
 
 def test_each_record_is_written_once() -> None:

@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 
 from asof.errors import NotReady
-from asof.serving.prediction.live import Live
+from asof.serving.prediction.live import LiveModel
 from tests.kits.service.batch import ODD, live_with, make_worker, predictor, request
 
 
-def ask(live: Live, radius: float = 5.0) -> str | None:
+def ask(live: LiveModel, radius: float = 5.0) -> str | None:
     """The version that answers."""
     return asyncio.run(live.predict(request(radius)))[0].lineage.version
 
 
-def refused(live: Live) -> str:
+def refused(live: LiveModel) -> str:
     with pytest.raises(NotReady) as caught:
         ask(live)
     return str(caught.value)
@@ -23,47 +23,47 @@ def refused(live: Live) -> str:
 
 def test_without_a_model_nobody_answers_and_what_is_told_is_the_workers() -> None:
     worker = make_worker()
-    live = Live(worker, settled=False)
+    live = LiveModel(worker, settled=False)
     assert "try again" in refused(live)
     live.settled = True
     assert not live.ready
-    assert "No version of breast_cancer has been taken over yet: promote one" in refused(live)
+    assert "No version of breast_cancer has been loaded yet. Promote one" in refused(live)
     with pytest.raises(NotReady):
         _ = live.current
-    assert live.answering is worker
+    assert live.answer_source is worker
     assert (live.lineage.name, live.lineage.version, live.lineage.run_id) == ("breast_cancer", None, "")
     assert live.lineage.bento == "breast_cancer:v1"
-    assert live.open == ()
+    assert live.predictors == ()
     live.start()
     asyncio.run(live.close())
 
 
 def test_why_nobody_answers_may_carry_more() -> None:
-    assert Live(make_worker()).not_ready(following="...").extra == {"settled": True, "following": "..."}
+    assert LiveModel(make_worker()).not_ready(following="...").extra == {"settled": True, "following": "..."}
 
 
 def test_the_first_model_answers_when_it_is_settled_and_has_nobody_behind_it() -> None:
     worker = make_worker()
-    live, first = Live(worker, settled=False), predictor("1", ODD, worker=worker)
+    live, first = LiveModel(worker, settled=False), predictor("1", ODD, worker=worker)
     assert live.swap(first, probation_seconds=60) is None
     assert "try again" in refused(live)
     live.settled = True
     assert live.ready
     assert ask(live) == "1"
-    assert live.answering is live.current is first
-    assert live.turn().standby is None
+    assert live.answer_source is live.current is first
+    assert live.select().standby is None
     with pytest.raises(ValueError, match="cannot bear"):
         ask(live, ODD)
 
 
 def test_from_the_second_on_there_is_one_to_go_back_to() -> None:
     worker = make_worker()
-    live: Any = Live(worker)
+    live: Any = LiveModel(worker)
     first, second, third = (predictor(version, worker=worker) for version in "123")
     assert [live.swap(each) for each in (first, second, third)] == [None, None, first]
-    assert live.open == (third, second)
-    assert live.go_back() is third
-    assert live.open == (second,)
+    assert live.predictors == (third, second)
+    assert live.revert() is third
+    assert live.predictors == (second,)
     assert ask(live) == "2"
 
 

@@ -17,7 +17,7 @@ from feast.types import Float64
 from asof.errors import ConfigurationError, FeatureContractMismatch, FeatureStoreUnavailable, ModelError
 from asof.features.feature_contract import FeatureContract
 from asof.features.feature_store import feature_store, mismatch, quiet
-from asof.inference.policies import Registered
+from asof.inference.policies import RegisteredFeatures
 from asof.serving.features import online_features
 from asof.serving.features.online_features import OnlineFeatures
 from asof.serving.features.store import opening
@@ -76,7 +76,7 @@ def some_user(settings: Settings) -> str:
 
 
 async def fee_of(features: OnlineFeatures, user: str) -> float:
-    row = await features.find(user)
+    row = await features.lookup(user)
     return float(next(each.value for each in row if each.feature.name == "monthly_fee"))
 
 
@@ -85,14 +85,14 @@ async def refusal(features: OnlineFeatures, user: str = "nobody", words: str = "
 
     async def refused() -> bool:
         try:
-            await features.find(user)
+            await features.lookup(user)
         except FeatureStoreUnavailable as error:
             return isinstance(error, FeatureContractMismatch) and bool(re.search(words, str(error)))
         return False
 
     await becomes(refused)
     with pytest.raises(FeatureContractMismatch) as caught:
-        await features.find_many([user])
+        await features.lookup_many([user])
     return str(caught.value)
 
 
@@ -186,7 +186,7 @@ def test_no_row_of_a_former_definition_stays_online(settings_of_test: Settings, 
     materialise(settings, as_of=april)
 
     async def ask(features: OnlineFeatures) -> set[Any]:
-        row = await features.find(user)
+        row = await features.lookup(user)
         return {each.value for each in row if each.feature.view == SUBS}
 
     assert asked(settings, registered_contract(settings), ask) == {None}
@@ -229,7 +229,7 @@ def test_a_policy_that_changes_is_seen_while_running(
         place = contract.names.index("monthly_fee")
         before = features.policies[place]
         assert (before.max_age, before.refuses) == (timedelta(days=45), True)
-        fee, many = await fee_of(features, user), await features.find_many([user])
+        fee, many = await fee_of(features, user), await features.lookup_many([user])
         redefine(one, change=cut)
 
         async def seen() -> bool:
@@ -237,7 +237,7 @@ def test_a_policy_that_changes_is_seen_while_running(
 
         await becomes(seen)
         assert await fee_of(features, user) == fee
-        assert (await features.find_many([user])).row(0).values == many.row(0).values
+        assert (await features.lookup_many([user])).row(0).values == many.row(0).values
 
     asked(one, contract, running)
 
@@ -304,7 +304,7 @@ def test_whatever_changes_under_a_running_service_is_seen(
     one: Settings, change: Callable[[Settings], None], words: str
 ) -> None:
     async def running(features: OnlineFeatures) -> str:
-        await features.find("nobody")
+        await features.lookup("nobody")
         await asyncio.to_thread(change, one)
         return await refusal(features, words=words)
 
@@ -336,19 +336,19 @@ def test_while_the_registry_is_away_what_is_known_is_answered_and_not_for_ever(
 ) -> None:
     user, contract, away = some_user(one), registered_contract(one), asyncio.Event()
 
-    def look(settings: Settings, contract: FeatureContract) -> Registered:
+    def look(settings: Settings, contract: FeatureContract) -> RegisteredFeatures:
         if away.is_set():
             raise FeatureStoreUnavailable("The feature registry cannot be read (OperationalError).")
         return opening.look(settings, contract)
 
     async def main() -> None:
-        features = OnlineFeatures(one.model_copy(update={"features_seconds": OFTEN}), contract, look=look)
+        features = OnlineFeatures(one.model_copy(update={"features_seconds": OFTEN}), contract, read_registry=look)
         await features.start()
         fee = await fee_of(features, user)
         away.set()
         await asyncio.sleep(10 * OFTEN)
         assert await fee_of(features, user) == fee
-        monkeypatch.setattr(online_features, "MAX_LOOK_AGE", 0.0)
+        monkeypatch.setattr(online_features, "MAX_REGISTRY_AGE", 0.0)
 
         async def given_up() -> bool:
             with contextlib.suppress(FeatureStoreUnavailable):
@@ -434,7 +434,7 @@ def test_a_change_is_accepted_by_name_for_that_pair_of_definitions(one: Settings
 
         async def answered() -> bool:
             with contextlib.suppress(FeatureContractMismatch):
-                return bool(await features.find("nobody"))
+                return bool(await features.lookup("nobody"))
             return False
 
         await becomes(answered)

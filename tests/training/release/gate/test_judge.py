@@ -139,7 +139,7 @@ def test_an_error_in_the_data_keeps_a_version_out_until_it_is_acknowledged(
     from training.inspection import Finding, Severity, examination
 
     bad = Finding("leak:usage.watch_hours", Severity.ERROR, "it tells the label", "leave it out", {})
-    monkeypatch.setattr(examination, "ON_ONE_MONTH", (*examination.ON_ONE_MONTH, lambda month: [bad]))
+    monkeypatch.setattr(examination, "MONTH_CHECKS", (*examination.MONTH_CHECKS, lambda month: [bad]))
     found = judged(history.settings, USE_CASE, older)
     assert failed(found) >= {CHECKED}
     assert "leak:usage.watch_hours" in found[CHECKED].reason

@@ -31,7 +31,7 @@ def test_the_registry_is_read_as_feast_reads_it(registered: Settings, service: s
     read = read_registry(registered.conninfo(), configuration(registered)["project"], service, store=WIDE)
     assert read.contract == contract
     assert read.policies == open_feast_reader(registered, contract).policies
-    assert not read.beyond
+    assert not read.feast_only
 
 
 def test_the_stock_online_store_is_read_through_feast(registered: Settings) -> None:

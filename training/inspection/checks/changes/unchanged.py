@@ -1,4 +1,4 @@
-"""Two months -> tables and columns that are last month's."""
+"""Two months -> tables and columns that repeat last month's values."""
 
 from collections.abc import Mapping
 
@@ -7,29 +7,31 @@ import numpy as np
 from asof.extract_schema import Kind
 from training.inspection.column_names import window_days
 from training.inspection.finding import Finding, Severity
-from training.inspection.month import Bools, Pair, table_of
-from training.metrics.classification import Floats
+from training.inspection.month import Pair, table_of
 
-FEWEST_ROWS = 30
-TRAIT = 5
-"""A measurement of up to so many values may be a habit that nobody changes in a month; one of more is not."""
+MIN_ROWS = 30
+MAX_TRAIT_VALUES = 5
+"""A column with more distinct values is expected to change within a month."""
 
 
 def changed_shares(pair: Pair) -> Mapping[str, float]:
-    """For each feature column the share of the entities with a row in both months whose value is another."""
-    rows = {name: _in_both(pair, name) for name in pair.features() if name in pair.before.columns}
-    return {
-        name: float(_differs(*pair.shared(name))[both].mean())
-        for name, both in rows.items()
-        if both.sum() >= FEWEST_ROWS
-    }
+    """For each feature column the share of changed values, among the entities with a row in both months."""
+    shares: dict[str, float] = {}
+    for name in pair.features():
+        if name not in pair.before.columns:
+            continue
+        both = pair.before.rows_of(name)[pair.rows_before] & pair.after.rows_of(name)[pair.rows_after]
+        if both.sum() >= MIN_ROWS:
+            before, after = pair.shared(name)
+            shares[name] = float(((before != after) & ~(np.isnan(before) & np.isnan(after)))[both].mean())
+    return shares
 
 
 def unchanged(pair: Pair) -> list[Finding]:
-    """`unchanged:` a whole table as it was, for the same entities; or a column that is measured anew each month.
+    """`unchanged:` a whole table with the same entities and values; or a column that is measured each month.
 
-    A trait (a birthday, a price) may stay as it is for everybody, and does not count. That a column is measured anew
-    is told by its name: the window `_30d`. A window longer than the time between the months reaches into both.
+    Other columns (a birthday, a price) may rightly stay the same. A column is measured each month if its name ends in a
+    window (`_30d`).
     """
     shares = changed_shares(pair)
     tables = dict.fromkeys(table_of(name) for name in shares)
@@ -37,14 +39,6 @@ def unchanged(pair: Pair) -> list[Finding]:
     columns = [name for name, share in shares.items() if share == 0 and table_of(name) not in same]
     measured = [name for name in columns if window_days(name) and _values(pair, name) > 1]
     return [_table(pair, table) for table in tables if table in same] + [_column(pair, name) for name in measured]
-
-
-def _in_both(pair: Pair, name: str) -> Bools:
-    return pair.before.rows_of(name)[pair.rows_before] & pair.after.rows_of(name)[pair.rows_after]
-
-
-def _differs(before: Floats, after: Floats) -> Bools:
-    return np.asarray((before != after) & ~(np.isnan(before) & np.isnan(after)))
 
 
 def _same_table(pair: Pair, table: str, shares: Mapping[str, float]) -> bool:
@@ -74,9 +68,9 @@ def _column(pair: Pair, name: str) -> Finding:
     values = _values(pair, name)
     return Finding(
         f"unchanged:{name}",
-        Severity.WARNING if values > TRAIT else Severity.INFO,
+        Severity.WARNING if values > MAX_TRAIT_VALUES else Severity.INFO,
         f"{name} is measured over {window_days(name)} days, and not one of the {pair.rows_after.size:,} entities in "
         f"both months has another of its {values:,} values {pair.days:.0f} days later.",
-        "Ask whether it is computed anew each month: if not, it is a trait or a copy, and tells nothing of this month.",
+        "Ask whether it is computed each month: a copy or a constant has no information on this month.",
         {"entities": float(pair.rows_after.size), "values": float(values)},
     )

@@ -1,4 +1,4 @@
-"""A month -> dates that cannot be: from after the moment that the month describes, or before anybody's records."""
+"""A month -> impossible dates: after the month's `as_of`, before 1900, or zero."""
 
 import numpy as np
 
@@ -6,19 +6,19 @@ from asof.extract_schema import Kind
 from training.inspection.finding import Finding, Severity
 from training.inspection.month import Bools, Month
 
-ANCIENT = np.datetime64("1900-01-02").astype("datetime64[D]").astype(int)
-"""Up to 1900-01-01, which spreadsheets and databases give for no date at all."""
+FIRST_DAY = np.datetime64("1900-01-02").astype("datetime64[D]").astype(int)
+"""In days since 1970. Spreadsheets and databases give 1900-01-01 for no date."""
 
 
 def impossible_dates(month: Month) -> list[Finding]:
     """`impossible-date:` a date after `as_of`, before 1900, or 1970-01-01 (zero as a date)."""
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for name in month.features(Kind.DATE):
         days = month.numbers(name)
-        late, ancient, zero = days > np.floor(month.as_of.timestamp() / 86_400), days < ANCIENT, days == 0
+        late, ancient, zero = days > np.floor(month.as_of.timestamp() / 86_400), days < FIRST_DAY, days == 0
         if (late | ancient | zero).any():
-            found.append(_finding(month, name, late=late, ancient=ancient, zero=zero))
-    return found
+            findings.append(_finding(month, name, late=late, ancient=ancient, zero=zero))
+    return findings
 
 
 def _finding(month: Month, name: str, *, late: Bools, ancient: Bools, zero: Bools) -> Finding:
@@ -28,12 +28,12 @@ def _finding(month: Month, name: str, *, late: Bools, ancient: Bools, zero: Bool
         "before_1900": "before 1900-01-02",
         "zero": "1970-01-01, which is zero as a date",
     }
-    told = "; ".join(f"{count:,} {words[what]}" for what, count in counts.items() if count)
+    problems = "; ".join(f"{count:,} {words[what]}" for what, count in counts.items() if count)
     return Finding(
         f"impossible-date:{name}",
         Severity.ERROR,
-        f"{name} holds dates that cannot be: {told}.",
-        "Check the moment that the extract is loaded as of; a value from after it is knowledge of the future. A date "
-        "that is planned may lie there: acknowledge it.",
+        f"{name} holds impossible dates: {problems}.",
+        "Check the `as_of` that the extract is loaded with; a later value is knowledge of the future. Where the column "
+        "has planned dates, acknowledge it.",
         {what: float(count) for what, count in counts.items()},
     )

@@ -1,4 +1,4 @@
-"""Two months -> what their labels have to do with each other: the rate, and the entities that both label."""
+"""Two months with labels -> changes of the label rate, and repeated or unrelated labels."""
 
 from dataclasses import dataclass
 
@@ -9,16 +9,16 @@ from training.inspection.month import Month, Pair
 from training.metrics.classification import Floats
 from training.metrics.statistics import ALARM, NOTICE, correlation_interval, two_shares
 
-LARGE_SHIFT = 0.02
-"""A change of the label rate from which it is an alarm, if chance is ruled out."""
-RELATED = 0.1
-"""Labels of consecutive months that are about the same thing correlate by more than this."""
-FEWEST_OF_A_CLASS = 30
+LARGE_RATE_CHANGE = 0.02
+"""The change of the label rate from which a significant one is a warning."""
+MIN_CORRELATION = 0.1
+"""Labels of consecutive months are expected to correlate at least by this."""
+MIN_PER_CLASS = 30
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """The entities with labels in both months: how many, the share of equal labels and what chance would make it."""
+    """The entities with labels in both months: the share of equal labels, that share by chance, and the correlation."""
 
     entities: int
     share: float
@@ -29,14 +29,14 @@ class Agreement:
 
 
 def label_rate(pair: Pair) -> list[Finding]:
-    """`label-rate:` the share of positives has moved by more than chance would."""
+    """`label-rate:` the share of positives has changed significantly."""
     if (name := _label(pair)) is None:
         return []
     before, after = (_known(month) for month in (pair.before, pair.after))
     moved = two_shares(before, after)
     if moved.p_value > NOTICE:
         return []
-    alarming = moved.p_value <= ALARM and abs(moved.size) >= LARGE_SHIFT
+    alarming = moved.p_value <= ALARM and abs(moved.size) >= LARGE_RATE_CHANGE
     return [
         Finding(
             f"label-rate:{name}",
@@ -52,27 +52,27 @@ def label_rate(pair: Pair) -> list[Finding]:
 def label_agreement(pair: Pair) -> list[Finding]:
     """`labels-repeated:` last month's labels again; `labels-unrelated:` labels that agree no better than by chance.
 
-    Silent where an entity has one label at most (who has left is gone), and where the rows are too few to tell.
+    Nothing where entities have one label at most, or where there are too few rows.
     """
-    name, found = _label(pair), agreement(pair)
-    if name is None or found is None:
+    name, agreed = _label(pair), agreement(pair)
+    if name is None or agreed is None:
         return []
-    if found.share == 1:
-        return [_repeated(name, found)]
-    if found.low <= 0 <= found.high < RELATED:
-        return [_unrelated(name, found)]
+    if agreed.share == 1:
+        return [_repeated(name, agreed)]
+    if agreed.low <= 0 <= agreed.high < MIN_CORRELATION:
+        return [_unrelated(name, agreed)]
     return []
 
 
 def agreement(pair: Pair) -> Agreement | None:
-    """How the labels of the entities in both months agree; None where they are too few, or of one class."""
+    """The agreement of the labels in both months; None where a class has too few rows."""
     if (name := _label(pair)) is None:
         return None
     before, after = pair.shared(name)
     both = ~(np.isnan(before) | np.isnan(after))
     before, after = before[both], after[both]
     classes = [(each == value).sum() for each in (before, after) for value in (0, 1)]
-    if min(classes) < FEWEST_OF_A_CLASS:
+    if min(classes) < MIN_PER_CLASS:
         return None
     first, second = before.mean(), after.mean()
     correlation = float(np.corrcoef(before, after)[0, 1])
@@ -90,28 +90,28 @@ def _known(month: Month) -> Floats:
     return values[~np.isnan(values)]
 
 
-def _figures(found: Agreement) -> dict[str, float]:
-    return {name: float(getattr(found, name)) for name in found.__dataclass_fields__}
+def _figures(agreed: Agreement) -> dict[str, float]:
+    return {name: float(getattr(agreed, name)) for name in agreed.__dataclass_fields__}
 
 
-def _repeated(name: str, found: Agreement) -> Finding:
+def _repeated(name: str, agreed: Agreement) -> Finding:
     return Finding(
         f"labels-repeated:{name}",
         Severity.ERROR,
-        f"All {found.entities:,} entities with labels in both months have the same label in both (by chance "
-        f"{found.by_chance:.2%} would): these are another month's labels.",
+        f"All {agreed.entities:,} entities with labels in both months have the same label in both (by chance "
+        f"{agreed.by_chance:.2%} would): these are another month's labels.",
         "Load the labels of this month as of this month.",
-        _figures(found),
+        _figures(agreed),
     )
 
 
-def _unrelated(name: str, found: Agreement) -> Finding:
+def _unrelated(name: str, agreed: Agreement) -> Finding:
     return Finding(
         f"labels-unrelated:{name}",
         Severity.ERROR,
-        f"The labels of the {found.entities:,} entities in both months agree in {found.share:.2%}, by chance "
-        f"{found.by_chance:.2%} would; correlation {found.correlation:.3f} ({found.low:.3f} to {found.high:.3f}).",
-        "Check that these labels belong to these entities and to this month: shuffled labels look like this. Else the "
-        "concept has changed, and nothing that was learned before holds.",
-        _figures(found),
+        f"The labels of the {agreed.entities:,} entities in both months agree in {agreed.share:.2%}, by chance "
+        f"{agreed.by_chance:.2%} would; correlation {agreed.correlation:.3f} ({agreed.low:.3f} to {agreed.high:.3f}).",
+        "Check that these labels belong to these entities and to this month: shuffled labels look like this. Otherwise "
+        "the concept has changed, and earlier models no longer hold.",
+        _figures(agreed),
     )

@@ -1,4 +1,4 @@
-"""Two months -> inputs that are distributed otherwise than they were."""
+"""Two months -> feature columns whose distribution has changed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,16 +10,13 @@ from training.metrics.classification import Floats
 from training.metrics.statistics import ALARM, NOTICE, Effect, holm, kolmogorov_smirnov, psi
 
 LARGE_PSI, LARGE_DISTANCE = 0.1, 0.1
-"""PSI by the usual rule of thumb (Siddiqi, Credit Risk Scorecards, 2006); the distance of two distributions."""
-FEWEST_ROWS = 100
+"""PSI by the usual rule of thumb (Siddiqi, Credit Risk Scorecards, 2006); Kolmogorov-Smirnov distance."""
+MIN_ROWS = 100
 
 
 @dataclass(frozen=True)
 class Shift:
-    """How far one column has moved, and how sure that is; `p_value` is adjusted for all columns and both tests.
-
-    A text has no order, and so no `distance`.
-    """
+    """The drift of a column; `p_value` is adjusted for all columns and both tests. Text has no `distance`."""
 
     psi: Effect
     distance: Effect | None
@@ -31,14 +28,15 @@ class Shift:
 
 
 def shifts(pair: Pair) -> Mapping[str, Shift]:
-    """PSI and Kolmogorov-Smirnov for every feature column in both months but dates, which move by themselves.
+    """PSI and Kolmogorov-Smirnov distance of every feature column but dates, which move with time.
 
-    Rows that are missing from a table are another finding: only those that are there are compared.
+    Entities without a row in the table are left out.
     """
     tests: dict[str, tuple[Effect, Effect | None]] = {}
     for name in pair.features(Kind.TEXT, Kind.BOOLEAN, Kind.INTEGER, Kind.NUMBER):
-        before, after = _rows(pair, name)
-        if min(before.size, after.size) >= FEWEST_ROWS:
+        before, after = pair.numbers(name)
+        before, after = before[pair.before.rows_of(name)], after[pair.after.rows_of(name)]
+        if min(before.size, after.size) >= MIN_ROWS:
             tests[name] = _tests(before, after, pair.after.columns[name].kind)
     p_values = {f"{name} {n}": test.p_value for name, both in tests.items() for n, test in enumerate(both) if test}
     adjusted = holm(p_values)
@@ -49,13 +47,8 @@ def shifts(pair: Pair) -> Mapping[str, Shift]:
 
 
 def drift(pair: Pair) -> list[Finding]:
-    """`drift:` a column whose distribution has moved by more than chance would; an alarm where it has moved far."""
+    """`drift:` a column whose distribution has moved significantly; a warning where it has moved far."""
     return [_finding(name, shift) for name, shift in shifts(pair).items() if shift.p_value <= NOTICE]
-
-
-def _rows(pair: Pair, name: str) -> tuple[Floats, Floats]:
-    before, after = pair.numbers(name)
-    return before[pair.before.rows_of(name)], after[pair.after.rows_of(name)]
 
 
 def _tests(before: Floats, after: Floats, kind: Kind) -> tuple[Effect, Effect | None]:
@@ -72,7 +65,7 @@ def _finding(name: str, shift: Shift) -> Finding:
         f"drift:{name}",
         Severity.WARNING if alarming else Severity.INFO,
         f"{name} has moved {far}: PSI {shift.psi.size:.3f}{distance} (p {shift.p_value:.1g} after Holm).",
-        "Look whether the world has changed or the way of measuring; a model of last month sees other inputs than it "
+        "Find out whether the world has changed or the measurement; a model of last month gets other inputs than it "
         "was trained on.",
         figures | ({"distance": shift.distance.size} if shift.distance else {}),
     )

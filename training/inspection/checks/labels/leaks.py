@@ -1,4 +1,4 @@
-"""A month with labels -> features that know too much: one column alone that gives the label away."""
+"""A month with labels -> leaking features: a single column that predicts the label too well."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,27 +11,27 @@ from training.inspection.month import Bools, Codes, Month
 from training.metrics.classification import Floats
 from training.metrics.statistics import ALARM, auc, auc_error, binned, share_low
 
-TOO_GOOD = 0.9
-"""The AUC that no honest feature of behaviour reaches alone; the lower bound of the interval must lie above it."""
-CERTAIN = 0.95
-"""The share of the rarer label from which a single value gives it away, likewise."""
-MOST_LEVELS = 50
-FEWEST_OF_A_CLASS = 30
+LEAK_AUC = 0.9
+"""A column leaks where the lower bound of its AUC is above this."""
+LEAK_SHARE = 0.95
+"""A value leaks where the lower bound of its share of the rarer label is above this."""
+MAX_LEVELS = 50
+MIN_PER_CLASS = 30
 
 
 @dataclass(frozen=True)
 class SingleFeature:
-    """What one column alone says of the label: its AUC, and the lower bound for all columns together."""
+    """The AUC of a single column, and its lower bound, adjusted for all columns."""
 
     auc: float
     low: float
 
 
 def single_features(month: Month) -> Mapping[str, SingleFeature]:
-    """Each column as a model of its own, the better of two: its order, and the label rate of its tenths or levels.
+    """Each column as a model: the better AUC of its order, and of the label rate of its tenths or levels.
 
-    Rates are taken from every other row and tried on the rest; nulls are a level, so that a pattern of nulls counts.
-    Empty without labels, or with too few of one class.
+    Rates are estimated on every second row and scored on the rest; null is a level. Empty without labels, or where a
+    class has too few.
     """
     labels, known = _labels(month)
     if labels is None:
@@ -42,20 +42,22 @@ def single_features(month: Month) -> Mapping[str, SingleFeature]:
 
 
 def leak_suspects(month: Month) -> list[Finding]:
-    """`leak:` a column that ranks the labels nearly perfectly, or one value that only one label has."""
+    """`leak:` a column that ranks the labels nearly perfectly, or a value that nearly always has the rarer label."""
     labels, known = _labels(month)
     if labels is None:
         return []
-    found = [_too_good(name, single) for name, single in single_features(month).items() if single.low > TOO_GOOD]
-    named = {finding.place for finding in found}
-    tell_tale = (_tell_tale(month, name, labels, known) for name in month.features() if name not in named)
-    return found + [finding for finding in tell_tale if finding]
+    findings = [
+        _leaking_column(name, single) for name, single in single_features(month).items() if single.low > LEAK_AUC
+    ]
+    named = {finding.subject for finding in findings}
+    values = (_leaking_value(month, name, labels, known) for name in month.features() if name not in named)
+    return findings + [finding for finding in values if finding]
 
 
 def _labels(month: Month) -> tuple[Floats | None, Bools]:
     labels = month.numbers(month.label) if month.label else np.full(len(month.frame), np.nan)
     known = ~np.isnan(labels)
-    enough = min((labels == 1).sum(), (labels == 0).sum()) >= FEWEST_OF_A_CLASS
+    enough = min((labels == 1).sum(), (labels == 0).sum()) >= MIN_PER_CLASS
     return (labels[known] if enough else None), known
 
 
@@ -82,14 +84,14 @@ def _by_rates(codes: Codes, labels: Floats) -> float:
 
 
 def _codes(values: Floats) -> Codes:
-    """Levels of a column of few, tenths of any other; null is one more."""
+    """The codes of the levels of a column, or of its tenths if it has many; null is one more."""
     levels = np.unique(values[~np.isnan(values)])
-    if levels.size > MOST_LEVELS:
+    if levels.size > MAX_LEVELS:
         return binned(values, values)
     return np.where(np.isnan(values), levels.size, np.searchsorted(levels, values)).astype(np.int64)
 
 
-def _too_good(name: str, single: SingleFeature) -> Finding:
+def _leaking_column(name: str, single: SingleFeature) -> Finding:
     return Finding(
         f"leak:{name}",
         Severity.ERROR,
@@ -100,14 +102,14 @@ def _too_good(name: str, single: SingleFeature) -> Finding:
     )
 
 
-def _tell_tale(month: Month, name: str, labels: Floats, known: Bools) -> Finding | None:
+def _leaking_value(month: Month, name: str, labels: Floats, known: Bools) -> Finding | None:
     values = month.numbers(name)[known]
     rarer = labels == (1.0 if labels.mean() < 0.5 else 0.0)
     codes = _codes(values)
     rows, hits = np.bincount(codes), np.bincount(codes, rarer)
     lows = [share_low(int(hit), int(n), alpha=ALARM / rows.size) for hit, n in zip(hits, rows, strict=True)]
     worst = int(np.argmax(lows))
-    if lows[worst] <= CERTAIN:
+    if lows[worst] <= LEAK_SHARE:
         return None
     example = values[codes == worst][0]
     shown = "null" if np.isnan(example) else str(month.frame[name].to_numpy()[known][codes == worst][0])

@@ -1,4 +1,4 @@
-"""Counts of time since a date: whether the unit is one that exists, and whether they advance as time does."""
+"""Counts of time since a date: whether a unit of time fits them, and whether they advance between two months."""
 
 from dataclasses import dataclass
 
@@ -10,19 +10,19 @@ from training.inspection.month import Month, Pair
 from training.metrics.classification import Floats
 
 UNITS = {"day": 1.0, "week": 7.0, "month": 365.25 / 12, "year": 365.25}
-CONCORDANT = 0.98
-"""Goodman and Kruskal's gamma (JASA 49, 1954) from which a count is one of time since a date: it grows with its age."""
-FITS = 0.95
-SLACK = 1.5
-"""Units by which a count may differ from the usual: begun or completed ones, and months of unequal length."""
-FEWEST_ROWS, FEWEST_VALUES = 100, 5
-SAMPLE = 1_000
-"""Rows of which every two are compared."""
+MIN_GAMMA = 0.98
+"""Goodman and Kruskal's gamma (JASA 49, 1954) from which a column counts time since a date: it grows with its age."""
+MIN_FITTING = 0.95
+UNIT_TOLERANCE = 1.5
+"""Units by which a count may differ from the median: begun or completed ones, and months of unequal length."""
+MIN_ROWS, MIN_VALUES = 100, 5
+GAMMA_ROWS = 1_000
+"""Rows of which every pair is compared."""
 
 
 @dataclass(frozen=True)
 class Tenure:
-    """An integer column that counts time since a date column. `share` of the rows fit the unit that fits best."""
+    """An integer column that counts time since a date column. A `share` of its rows fits the best `unit`."""
 
     count: str
     date: str
@@ -32,24 +32,24 @@ class Tenure:
 
     @property
     def fits(self) -> bool:
-        return self.share >= FITS
+        return self.share >= MIN_FITTING
 
 
 def tenures(month: Month) -> list[Tenure]:
-    """Every pair of an integer and a date column, found by their values, where the one counts time since the other."""
+    """The pairs of an integer and a date column where, by their values, the one counts time since the other."""
     pairs = [(count, date) for date in month.features(Kind.DATE) for count in month.features(Kind.INTEGER)]
     return [tenure for count, date in pairs if (tenure := _tenure(month, count, date))]
 
 
 def contradicting_tenures(month: Month) -> list[Finding]:
-    """`contradiction:` a count grows with the age of a date, and no unit of time makes both true."""
+    """`contradiction:` a count grows with the age of a date, and no unit of time fits both."""
     return [_contradiction(month, tenure) for tenure in tenures(month) if not tenure.fits]
 
 
 def standing_still(pair: Pair) -> list[Finding]:
-    """`stands-still:` time has passed between the months, and a count of time has not advanced by half of it.
+    """`stands-still:` on average a count of time has not advanced by half of the time between the months.
 
-    Of a count whose unit nobody knows, only that it has not advanced for anybody.
+    A count whose unit is unknown must have advanced for at least one entity.
     """
     return [finding for tenure in tenures(pair.after) if (finding := _still(pair, tenure))]
 
@@ -58,11 +58,11 @@ def _tenure(month: Month, count: str, date: str) -> Tenure | None:
     counts, days = month.numbers(count), month.numbers(date)
     known = ~(np.isnan(counts) | np.isnan(days))
     counts, age = counts[known], month.as_of.timestamp() / 86_400 - days[known]
-    step = max(1, counts.size // SAMPLE)
+    step = max(1, counts.size // GAMMA_ROWS)
     some, ages = counts[::step], age[::step]
-    if counts.size < FEWEST_ROWS or min(np.unique(some).size, np.unique(ages).size) < FEWEST_VALUES:
+    if counts.size < MIN_ROWS or min(np.unique(some).size, np.unique(ages).size) < MIN_VALUES:
         return None
-    if (gamma := _gamma(some, ages)) < CONCORDANT:
+    if (gamma := _gamma(some, ages)) < MIN_GAMMA:
         return None
     shares = {unit: _fit(counts - age / days) for unit, days in UNITS.items()}
     best = max(shares, key=lambda unit: shares[unit])
@@ -70,12 +70,12 @@ def _tenure(month: Month, count: str, date: str) -> Tenure | None:
 
 
 def _fit(differences: Floats) -> float:
-    """The share of the rows whose difference is that of most rows: a month that is late is off by the same for all."""
-    return float((abs(differences - np.median(differences)) <= SLACK).mean())
+    """The share of rows near the median difference, which is not 0 where a whole month is late."""
+    return float((abs(differences - np.median(differences)) <= UNIT_TOLERANCE).mean())
 
 
 def _gamma(first: Floats, second: Floats) -> float:
-    """Concordant less discordant pairs, as a share of those that are not tied."""
+    """Concordant minus discordant pairs, as a share of the untied pairs."""
     order = np.sign(first[:, None] - first) * np.sign(second[:, None] - second)
     untied = np.count_nonzero(order)
     return float(order.sum() / untied) if untied else 0.0
@@ -84,18 +84,18 @@ def _gamma(first: Floats, second: Floats) -> float:
 def _contradiction(month: Month, tenure: Tenure) -> Finding:
     counts, days = month.numbers(tenure.count), month.numbers(tenure.date)
     age = np.nanmax(days) - days  # against the newest date, whatever the unit is meant to be
-    most, spread, as_days = np.nanmax(counts), np.nanmax(age), float((counts == age).mean())
+    greatest, spread, as_days = np.nanmax(counts), np.nanmax(age), float((counts == age).mean())
     aside = f" In {as_days:.0%} of the rows the count is exactly the days before the newest date." if as_days else ""
     return Finding(
         f"contradiction:{tenure.count}~{tenure.date}",
         Severity.ERROR,
         f"{tenure.count} counts time since {tenure.date} (it grows with its age in {(1 + tenure.gamma) / 2:.1%} of the "
-        f"pairs of rows), yet no unit of time makes both true: it reaches {most:.0f} while the dates lie "
+        f"pairs of rows), yet no unit of time fits both: it reaches {greatest:.0f} while the dates lie "
         f"within {spread:.0f} days; the {tenure.unit}, which fits best, fits {tenure.share:.1%} of the rows.{aside}",
-        "One of the two is in the wrong unit: ask their owner, and use neither for a feature that needs their sense.",
+        "One of the two is wrong or in another unit: ask their owner, and use neither as a feature until then.",
         {
             "gamma": tenure.gamma,
-            "greatest_count": float(most),
+            "greatest_count": float(greatest),
             "days_between_dates": float(spread),
             "best_share": tenure.share,
             "share_counted_as_days": as_days,
@@ -107,7 +107,7 @@ def _still(pair: Pair, tenure: Tenure) -> Finding | None:
     before, after = pair.shared(tenure.count)
     advanced = (after - before)[~np.isnan(after - before)]
     expected = pair.days / UNITS[tenure.unit] if tenure.fits else None
-    if advanced.size < FEWEST_ROWS or advanced.size * (expected or 1) < FEWEST_ROWS:
+    if advanced.size < MIN_ROWS or advanced.size * (expected or 1) < MIN_ROWS:
         return None
     if (advanced.mean() >= expected / 2) if expected else (advanced > 0).any():
         return None
@@ -118,7 +118,7 @@ def _still(pair: Pair, tenure: Tenure) -> Finding | None:
         Severity.ERROR,
         f"{tenure.count} counts time since {tenure.date} and should advance {units} in the {pair.days:.0f} days "
         f"between the months; for {not_advanced:,} of the {advanced.size:,} entities in both it has not.",
-        "The extract repeats the last one's values: have it delivered again, or its features are a month old.",
+        "The extract repeats last month's values: ask for a new one, or its features are a month old.",
         {
             "entities": float(advanced.size),
             "not_advanced": float(not_advanced),

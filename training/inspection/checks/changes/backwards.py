@@ -1,31 +1,31 @@
-"""Two months -> counts of time that have gone back for some entities."""
+"""Two months -> counts of time that decreased for some entities."""
 
 import numpy as np
 
 from asof.extract_schema import Kind
-from training.inspection.checks.tenure import tenures
+from training.inspection.checks.changes.tenure import tenures
 from training.inspection.finding import Finding, Severity
 from training.inspection.month import Bools, Pair
 from training.metrics.classification import Floats
 
-FEWEST_ROWS = 100
-STEADY = 0.8
-"""The share of the entities whose values grow by one and the same step, from which a column counts time."""
-FEW = 0.01
-"""Up to this share may have begun again; more is a fault of the extract."""
+MIN_ROWS = 100
+MIN_SAME_STEP = 0.8
+"""A column counts time where at least this share of its values grows by the same step."""
+ERROR_SHARE = 0.01
+"""Up to this share may have restarted; more is an error of the extract."""
 
 
 def going_back(pair: Pair) -> list[Finding]:
     """`goes-back:` a count of time is smaller than a month before, for entities whose date has not moved.
 
-    A count is found by its values: it counts time since a date column, or grows by the same step for most entities.
+    A column is such a count if it is a Tenure, or if it grows by the same step for most entities.
     """
-    found = (_going_back(pair, name, moved) for name, moved in _counts(pair).items())
-    return [finding for finding in found if finding]
+    findings = (_going_back(pair, name, moved) for name, moved in _counts(pair).items())
+    return [finding for finding in findings if finding]
 
 
 def _counts(pair: Pair) -> dict[str, Bools]:
-    """Each count with the entities in both months that have begun again by its date."""
+    """Each count, and for the entities in both months whether its date has moved."""
     never = np.zeros(pair.rows_after.size, dtype=np.bool_)
     steady = {name: never for name in pair.features(Kind.INTEGER, Kind.NUMBER) if _is_steady(*pair.shared(name))}
     dated = {each.count: each.date for month in (pair.before, pair.after) for each in tenures(month)}
@@ -35,10 +35,10 @@ def _counts(pair: Pair) -> dict[str, Bools]:
 def _is_steady(before: Floats, after: Floats) -> bool:
     steps = np.round(after - before, 6)
     steps = steps[~np.isnan(steps)]
-    if steps.size < FEWEST_ROWS:
+    if steps.size < MIN_ROWS:
         return False
     values, counts = np.unique(steps, return_counts=True)
-    return bool(values[counts.argmax()] > 0 and counts.max() >= STEADY * steps.size)
+    return bool(values[counts.argmax()] > 0 and counts.max() >= MIN_SAME_STEP * steps.size)
 
 
 def _going_back(pair: Pair, name: str, moved: Bools) -> Finding | None:
@@ -52,9 +52,9 @@ def _going_back(pair: Pair, name: str, moved: Bools) -> Finding | None:
     share = back.sum() / both.sum()
     return Finding(
         f"goes-back:{name}",
-        Severity.ERROR if share > FEW else Severity.WARNING,
+        Severity.ERROR if share > ERROR_SHARE else Severity.WARNING,
         f"{name} counts time and has gone back for {int(back.sum()):,} of {int(both.sum()):,} entities in both months: "
         f"of {entity} it was {first}, {pair.days:.0f} days later.",
-        "Ask whether months were exchanged or ids given to others; who has begun again needs a new date as well.",
+        "Ask whether months were swapped or ids reused; an entity that restarts needs a new date as well.",
         {"entities": float(both.sum()), "gone_back": float(back.sum())},
     )

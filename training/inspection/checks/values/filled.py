@@ -1,4 +1,4 @@
-"""A month -> averages that are filled where there is nothing to average."""
+"""A month -> averages that have a value where there is nothing to average."""
 
 import numpy as np
 
@@ -10,13 +10,12 @@ from training.metrics.statistics import kolmogorov_smirnov
 
 
 def filled_without_count(month: Month) -> list[Finding]:
-    """`filled-without-count:` a summary by its name (`..._avg_...`) with a value although its count is zero.
+    """`filled-without-count:` a summary by its name (`..._avg_...`) with a value other than 0 where its count is 0.
 
-    The count is the integer column that shares a word with it, and the window where both have one. A zero is no
-    value here: it may stand for nothing.
+    The count is the first integer column that shares a word with it, and the window where both have one.
     """
-    found = (_filled(month, name, count) for name in month.features(Kind.NUMBER) for count in _counts(month, name))
-    return [finding for finding in found if finding]
+    filled = (_filled(month, name, count) for name in month.features(Kind.NUMBER) for count in _counts(month, name))
+    return [finding for finding in filled if finding]
 
 
 def _counts(month: Month, name: str) -> list[str]:
@@ -38,6 +37,6 @@ def _filled(month: Month, name: str, count: str) -> Finding | None:
         Severity.INFO,
         f"{name} is filled in {int(made_up.sum()):,} of the {int(without.sum()):,} rows where {count} is 0; these "
         f"values are at most {distance:.3f} away from those of the other rows (Kolmogorov-Smirnov).",
-        "Do not read it as a measurement: leave it out of the features, or make it null where the count is zero.",
+        "These values are no measurements: leave the column out of the features, or make it null where the count is 0.",
         {"rows_without": float(without.sum()), "filled": float(made_up.sum()), "distance": distance},
     )

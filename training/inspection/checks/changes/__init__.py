@@ -1,0 +1,1 @@
+"""Checks of a month against the one before it: entities, unchanged values, counts of time, drift."""

@@ -1,0 +1,134 @@
+"""Two months with labels -> concept drift: last month's model on this month's entities."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from asof.extract_schema import Kind
+from asof.model_facts import Split
+from training.features.datasets.split import held_out
+from training.inspection.finding import Finding, Severity
+from training.inspection.month import Month, Pair
+from training.metrics.classification import Labels, auc_estimate
+from training.metrics.statistics import ALARM, auc_error
+from training.one_thread import one_thread
+
+RowNumbers = NDArray[np.int64]
+
+SPLIT = Split(0.25)
+MAX_ROWS = 10_000
+"""Rows on each side of the split."""
+MAX_LEVELS = 50
+MIN_PER_CLASS = 30
+LARGE_DROP = 0.05
+"""The loss of AUC from which a significant one is a finding."""
+
+
+@dataclass(frozen=True)
+class AucChange:
+    """The AUC of last month's model on held-out entities of last month and of this month, with 95 % intervals.
+
+    `error` is the standard error of the difference.
+    """
+
+    before: float
+    after: float
+    before_interval: tuple[float, float]
+    after_interval: tuple[float, float]
+    error: float
+
+    @property
+    def p_value(self) -> float:
+        """The probability of such a loss if the concept has not changed."""
+        return float(stats.norm.sf((self.before - self.after) / self.error)) if self.error > 0 else 1.0
+
+
+def auc_change(pair: Pair) -> AucChange | None:
+    """Fits a quick model on last month's entities, and scores the held-out ones of both months.
+
+    An entity is on the same side in both months. The months are treated as independent samples, as many entities have a
+    label in one of them only; for the others the interval is wider than it need be. None without labels of both classes
+    on each side.
+    """
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    months = [month for month in (pair.before, pair.after) if month.label]
+    sides = [_sides(month) for month in months]
+    labels = [[_labels(month, rows) for rows in side] for month, side in zip(months, sides, strict=True)]
+    smallest = [np.bincount(each, minlength=2).min() for side in labels for each in side]
+    if len(months) < 2 or min(smallest) < MIN_PER_CLASS:
+        return None
+    fit_on = sides[0][0]
+    columns = _columns(pair, fit_on)
+    with one_thread():
+        model = HistGradientBoostingClassifier(
+            max_iter=60, max_leaf_nodes=8, early_stopping=False, categorical_features="from_dtype", random_state=0
+        ).fit(_inputs(pair.before, fit_on, columns), labels[0][0])
+        scores = [
+            model.predict_proba(_inputs(month, rows, columns))[:, 1]
+            for month, (_, rows) in zip(months, sides, strict=True)
+        ]
+    before, after = (auc_estimate(held_out, score) for (_, held_out), score in zip(labels, scores, strict=True))
+    errors = [auc_error(auc.value, *np.bincount(of)) for auc, (_, of) in zip((before, after), labels, strict=True)]
+    return AucChange(
+        before.value,
+        after.value,
+        (before.low, before.high),
+        after_interval=(after.low, after.high),
+        error=float(np.linalg.norm(errors)),
+    )
+
+
+def concept_change(pair: Pair) -> list[Finding]:
+    """`concept:` last month's model is significantly worse on this month's held-out entities than on last month's."""
+    change = auc_change(pair)
+    if change is None or change.before - change.after < LARGE_DROP or change.p_value > ALARM:
+        return []
+    before, after = change.before_interval, change.after_interval
+    return [
+        Finding(
+            f"concept:{pair.after.label}",
+            Severity.WARNING,
+            f"A model of {pair.before.as_of.date()} has an AUC of {change.before:.3f} "
+            f"({before[0]:.3f} to {before[1]:.3f}) on its own held-out users and of {change.after:.3f} "
+            f"({after[0]:.3f} to {after[1]:.3f}) on those of {pair.after.as_of.date()}: the concept has changed, or "
+            "the labels are defined differently.",
+            "Train on the newest month alone and promote it soon; first make sure that its labels are right.",
+            {
+                "auc_before": change.before,
+                "auc_after": change.after,
+                "standard_error": change.error,
+                "before_low": before[0],
+                "before_high": before[1],
+                "after_low": after[0],
+                "after_high": after[1],
+            },
+        )
+    ]
+
+
+def _sides(month: Month) -> tuple[RowNumbers, RowNumbers]:
+    """The labelled rows to fit on and those held out; at most MAX_ROWS each, evenly spaced."""
+    rows = np.flatnonzero(~np.isnan(month.numbers(str(month.label))))
+    rows = rows[:: max(1, int(rows.size * SPLIT.share) // MAX_ROWS)]
+    out = held_out(month.frame.index[rows].to_series(), _labels(month, rows), SPLIT)
+    return rows[~out][:: max(1, int((~out).sum()) // MAX_ROWS)], rows[out]
+
+
+def _labels(month: Month, rows: RowNumbers) -> Labels:
+    return month.numbers(str(month.label))[rows].astype(np.int64)
+
+
+def _columns(pair: Pair, fit_on: RowNumbers) -> list[str]:
+    """Feature columns without dates, texts of many levels, and columns that are empty in the rows to fit on."""
+    few = [name for name in pair.features(Kind.TEXT) if len(pair.before.levels(name)) <= MAX_LEVELS]
+    columns = [*pair.features(Kind.BOOLEAN, Kind.INTEGER, Kind.NUMBER), *few]
+    return [name for name in columns if pair.before.frame[name].iloc[fit_on].notna().any()]
+
+
+def _inputs(month: Month, rows: RowNumbers, columns: list[str]) -> pd.DataFrame:
+    """Shape (rows, columns). The model treats unknown levels as missing."""
+    return month.frame[columns].iloc[rows]
