@@ -145,7 +145,7 @@ class NotReady(ServingError):
     code = "not-ready"
 
 
-NO_MODEL_YET = "No version of {name} has been loaded yet. Promote one, and see GET /model."
+NO_MODEL_YET = "No version of {name} has been loaded yet: promote one, and see GET /model."
 """The text of a NotReady before the first promotion."""
 
 

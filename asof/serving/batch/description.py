@@ -30,7 +30,7 @@ class InstanceProblem(BaseModel):
     )
 
 
-class RefusedItem(BaseModel):
+class Refused(BaseModel):
     """An instance that has no answer."""
 
     problem: InstanceProblem
@@ -53,7 +53,7 @@ def answers_type(use_case: UseCase, evidence: type[Evidence]) -> type[BaseModel]
     name = use_case.answer.__name__
     members: Any = {"model": model, **rest}
     item = create_model(f"{name}Item", __base__=use_case.answer, **members)
-    items: Any = list[item | RefusedItem]
+    items: Any = list[item | Refused]
     predictions: Any = (items, Field(description="In the order of the instances."))
     return create_model(f"{name}Batch", __base__=Evidence, predictions=predictions)
 

@@ -1,4 +1,4 @@
-"""A value is judged by its distance from what the model was trained on, before the model is asked."""
+"""Values are compared with the training ranges before the model is called."""
 
 from dataclasses import replace
 from typing import Any
@@ -26,7 +26,7 @@ def away(value: float, name: str = "area") -> list[float]:
 
 
 @pytest.mark.parametrize("value", [100.0, 150.0, 200.0])
-def test_the_range_has_both_its_ends(value: float) -> None:
+def test_both_ends_belong_to_the_range(value: float) -> None:
     assert away(value) == []
 
 
@@ -43,7 +43,7 @@ def test_a_value_farther_outside_is_refused_with_place_name_and_distance(value: 
 
 
 @pytest.mark.parametrize("value", [1e308, -1e308, 5e-324])
-def test_the_greatest_numbers_are_judged_too(value: float) -> None:
+def test_the_greatest_floats_are_refused(value: float) -> None:
     if abs(value) < 1:
         assert away(value) == [1.0]
     else:
@@ -51,13 +51,13 @@ def test_the_greatest_numbers_are_judged_too(value: float) -> None:
             away(value)
 
 
-def test_where_training_knew_one_value_any_other_is_refused() -> None:
+def test_with_a_single_training_value_any_other_is_refused() -> None:
     assert away(5.0, "constant") == []
     with pytest.raises(InvalidRequest, match="constant must lie within"):
         away(5.1, "constant")
 
 
-def test_a_feature_without_a_range_is_not_judged() -> None:
+def test_a_feature_without_a_range_is_not_compared() -> None:
     assert away(1e300, "unknown") == []
 
 
@@ -91,7 +91,7 @@ def row(**values: Any) -> StoredRow:
     return StoredRow(FEATURES, [(GOOD | values)[each.name] for each in FEATURES], [NOW] * len(FEATURES))
 
 
-def test_stored_values_like_those_of_training_raise_no_flag() -> None:
+def test_stored_values_within_the_training_ranges_get_no_flag() -> None:
     for each in (row(), row(fee=20.0), row(fee=120.0, months=72), row(plan="month", months=1)):
         assert TrainingRanges(FACTS).covers(each.values)
         assert TrainingRanges(FACTS).flags(each) == []
@@ -130,7 +130,7 @@ def test_a_stored_number_outside_is_flagged_at_any_distance_with_its_place(
 
 
 @pytest.mark.parametrize("value", ["five years", "", "Year", "year "])
-def test_a_stored_category_that_training_never_had_is_flagged(value: str) -> None:
+def test_a_stored_category_unknown_to_training_is_flagged(value: str) -> None:
     found = row(plan=value)
     assert not TrainingRanges(FACTS).covers(found.values)
     (flag,) = TrainingRanges(FACTS).flags(found)
@@ -138,7 +138,7 @@ def test_a_stored_category_that_training_never_had_is_flagged(value: str) -> Non
     assert UnseenCategoryFlag.model_validate(flag).model_dump_json() == to_json(flag).decode()
 
 
-def test_a_model_from_before_ranges_or_categories_flags_nothing() -> None:
+def test_a_model_without_ranges_or_categories_flags_nothing() -> None:
     told = FACTS.to_dict()
     del told["ranges"], told["categories"]
     trained = TrainingRanges(ModelFacts.from_dict(told))
@@ -158,7 +158,7 @@ ROWS = st.builds(
 
 
 @given(st.lists(ROWS, min_size=1, max_size=5))
-def test_many_are_judged_as_each_alone_and_a_missing_value_is_not(rows: list[StoredRow]) -> None:
+def test_columns_are_compared_as_rows_are_and_missing_values_are_not(rows: list[StoredRow]) -> None:
     trained = TrainingRanges(FACTS)
     saw = trained.covers_each(StoredColumns.from_rows(FEATURES, rows)).tolist()
     assert saw == [trained.flags(each) == [] for each in rows]

@@ -1,4 +1,4 @@
-"""What arrays say of many entities is what rows say of each."""
+"""StoredColumns give the same results as a StoredRow of each entity."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -54,23 +54,23 @@ def rows(draw: st.DrawFn) -> StoredRow:
 
 
 @given(st.lists(rows(), min_size=1, max_size=5))
-def test_columns_hold_the_rows_that_they_were_made_of(given_rows: list[StoredRow]) -> None:
-    columns = StoredColumns.from_rows(FEATURES, given_rows)
-    assert len(columns) == len(given_rows)
-    for number, row in enumerate(given_rows):
+def test_rows_survive_the_conversion_to_columns(drawn: list[StoredRow]) -> None:
+    columns = StoredColumns.from_rows(FEATURES, drawn)
+    assert len(columns) == len(drawn)
+    for number, row in enumerate(drawn):
         again = columns.row(number)
         assert [*again] == [*row]
         assert [type(value) for value in again.values] == [type(value) for value in row.values]
 
 
 @given(st.lists(rows(), min_size=1, max_size=5))
-def test_what_is_good_among_many_is_what_is_good_alone(given_rows: list[StoredRow]) -> None:
+def test_all_present_agrees_with_that_of_rows(drawn: list[StoredRow]) -> None:
     policies = [POLICIES[feature.view] for feature in FEATURES]
-    columns = StoredColumns.from_rows(FEATURES, given_rows)
-    assert columns.all_present(policies, NOW).tolist() == [all_present(row, policies, NOW) for row in given_rows]
+    columns = StoredColumns.from_rows(FEATURES, drawn)
+    assert columns.all_present(policies, NOW).tolist() == [all_present(row, policies, NOW) for row in drawn]
 
 
-def test_the_values_of_some_entities_are_given_by_feature() -> None:
+def test_values_of_some_entities_by_feature() -> None:
     moment = [NOW] * len(FEATURES)
     made = [StoredRow(FEATURES, [True, number, 0.5, 0.25, "yes", [number]], moment) for number in range(4)]
     values = StoredColumns.from_rows(FEATURES, made).values([1, 3])
@@ -80,10 +80,10 @@ def test_the_values_of_some_entities_are_given_by_feature() -> None:
 
 
 @given(st.lists(rows(), min_size=1, max_size=5))
-def test_the_oldest_moment_of_a_view_is_that_of_each_row(given_rows: list[StoredRow]) -> None:
-    columns = StoredColumns.from_rows(FEATURES, given_rows)
+def test_oldest_moments_agree_with_those_of_rows(drawn: list[StoredRow]) -> None:
+    columns = StoredColumns.from_rows(FEATURES, drawn)
     oldest = columns.oldest_moments()
-    for number, row in enumerate(given_rows):
+    for number, row in enumerate(drawn):
         assert columns.moments(number) == row.moments
         told = {view: moments[number].item() for view, moments in oldest.items() if not np.isnat(moments[number])}
         expected = row_moments(row.features, row.moments)["as_of"]

@@ -1,4 +1,4 @@
-"""What is told of many entities at once is what is told of each alone, whatever the store holds of it."""
+"""Inputs of many entities equal those of each alone, for any stored values."""
 
 import asyncio
 from collections.abc import Sequence
@@ -40,8 +40,8 @@ VALUES: list[st.SearchStrategy[Any]] = [
 MOMENTS = st.sampled_from([NOW - timedelta(days=10)] * 6 + [NOW - timedelta(days=60), NOW + timedelta(days=1), None])
 
 
-class Held:
-    """OnlineFeatures that hold these rows, by entity."""
+class FakeFeatures:
+    """OnlineFeatures with these rows by entity."""
 
     contract = FeatureContract("churn_v2", "user_id", FEATURES)
     policies = POLICIES
@@ -49,7 +49,7 @@ class Held:
     def __init__(self, rows: dict[str, StoredRow]) -> None:
         self._rows = rows
 
-    async def find(self, entity: str) -> StoredRow:
+    async def lookup(self, entity: str) -> StoredRow:
         return self._rows[entity]
 
     async def lookup_many(self, entities: Sequence[str]) -> StoredColumns:
@@ -76,16 +76,16 @@ async def alone(by: StoreInput, request: ChurnRequest) -> ModelInput | tuple[typ
     try:
         return await by.read(request, TRAINED)
     except AsOfError as error:
-        return told(error)
+        return described(error)
 
 
-def told(error: AsOfError) -> tuple[type, str, Any]:
+def described(error: AsOfError) -> tuple[type, str, Any]:
     return type(error), str(error), vars(error)
 
 
 @given(st.lists(rows() | good, min_size=1, max_size=6))
 def test_many_are_judged_as_each_alone(found: list[StoredRow]) -> None:
-    held: Any = Held({str(number): row for number, row in enumerate(found)})
+    held: Any = FakeFeatures({str(number): row for number, row in enumerate(found)})
     by = StoreInput(Settings(clock=NOW), held, METRICS)
     requests = [ChurnRequest(user_id=str(number)) for number in range(len(found))]
 
@@ -93,15 +93,15 @@ def test_many_are_judged_as_each_alone(found: list[StoredRow]) -> None:
         return [await alone(by, each) for each in requests], (await by.look_up(requests, TRAINED))()
 
     singles, many = asyncio.run(ask())
-    admitted = [place for place, each in enumerate(singles) if isinstance(each, ModelInput)]
-    assert list(many.admitted) == admitted
+    accepted = [place for place, each in enumerate(singles) if isinstance(each, ModelInput)]
+    assert list(many.accepted) == accepted
     for place, single in enumerate(singles):
         if isinstance(single, ModelInput):
-            row = admitted.index(place)
-            assert many.told[place] == single.evidence
+            row = accepted.index(place)
+            assert many.judged[place] == single.evidence
             assert {name: values[row] for name, values in many.values.items()} == single.values
         else:
-            assert told(many.told[place]) == single
+            assert described(many.judged[place]) == single
 
 
 def test_rows_of_a_batch_have_the_oldest_moment_of_each_view_and_their_own_where_they_differ() -> None:
@@ -111,10 +111,10 @@ def test_rows_of_a_batch_have_the_oldest_moment_of_each_view_and_their_own_where
     found = {
         str(number): StoredRow(FEATURES, values, moments) for number, moments in enumerate([alike, written, alike])
     }
-    held: Any = Held(found)
+    held: Any = FakeFeatures(found)
     by = StoreInput(Settings(clock=NOW), held, METRICS)
     many = asyncio.run(by.look_up([ChurnRequest(user_id=user) for user in found], TRAINED))()
     as_of = dict.fromkeys(("subs", "users", "usage"), NOW - day)
-    assert many.told[0] == many.told[2] == {"as_of": as_of, "flags": []}
-    assert many.told[0] is many.told[2], "what many rows share is made once"
-    assert many.told[1] == {"as_of": as_of, "as_of_features": {"months": NOW - day, "plan": NOW}, "flags": []}
+    assert many.judged[0] == many.judged[2] == {"as_of": as_of, "flags": []}
+    assert many.judged[0] is many.judged[2], "rows with equal moments share one object"
+    assert many.judged[1] == {"as_of": as_of, "as_of_features": {"months": NOW - day, "plan": NOW}, "flags": []}

@@ -1,4 +1,4 @@
-"""Who answers: nobody yet, the first model, the second with the first behind it."""
+"""The live model: none yet, the first one, and a second one with the first as standby."""
 
 import asyncio
 from typing import Any
@@ -21,13 +21,13 @@ def refused(live: LiveModel) -> str:
     return str(caught.value)
 
 
-def test_without_a_model_nobody_answers_and_what_is_told_is_the_workers() -> None:
+def test_without_a_model_requests_are_refused_and_the_lineage_is_the_workers() -> None:
     worker = make_worker()
     live = LiveModel(worker, settled=False)
-    assert "try again" in refused(live)
+    assert "retry shortly" in refused(live)
     live.settled = True
     assert not live.ready
-    assert "No version of breast_cancer has been loaded yet. Promote one" in refused(live)
+    assert "No version of breast_cancer has been loaded yet: promote one" in refused(live)
     with pytest.raises(NotReady):
         _ = live.current
     assert live.answer_source is worker
@@ -38,25 +38,25 @@ def test_without_a_model_nobody_answers_and_what_is_told_is_the_workers() -> Non
     asyncio.run(live.close())
 
 
-def test_why_nobody_answers_may_carry_more() -> None:
+def test_a_refusal_may_have_further_members() -> None:
     assert LiveModel(make_worker()).not_ready(following="...").extra == {"settled": True, "following": "..."}
 
 
-def test_the_first_model_answers_when_it_is_settled_and_has_nobody_behind_it() -> None:
+def test_the_first_model_answers_once_it_is_settled_and_has_no_standby() -> None:
     worker = make_worker()
     live, first = LiveModel(worker, settled=False), predictor("1", ODD, worker=worker)
     assert live.swap(first, probation_seconds=60) is None
-    assert "try again" in refused(live)
+    assert "retry shortly" in refused(live)
     live.settled = True
     assert live.ready
     assert ask(live) == "1"
     assert live.answer_source is live.current is first
     assert live.select().standby is None
-    with pytest.raises(ValueError, match="cannot bear"):
+    with pytest.raises(ValueError, match="fails at"):
         ask(live, ODD)
 
 
-def test_from_the_second_on_there_is_one_to_go_back_to() -> None:
+def test_a_swap_after_the_first_can_be_reverted() -> None:
     worker = make_worker()
     live: Any = LiveModel(worker)
     first, second, third = (predictor(version, worker=worker) for version in "123")
@@ -67,9 +67,9 @@ def test_from_the_second_on_there_is_one_to_go_back_to() -> None:
     assert ask(live) == "2"
 
 
-def test_a_model_of_its_own_waits_until_it_is_settled() -> None:
+def test_the_bentos_own_model_waits_until_it_is_settled() -> None:
     own = predictor()
     live = live_with(own, settled=False)
-    assert "try again" in refused(live)
+    assert "retry shortly" in refused(live)
     assert live.current is own
     assert live.lineage is own.lineage

@@ -1,4 +1,4 @@
-"""The history of a registered model: what it says, that nobody rewrites it unnoticed, and that MLflow follows it."""
+"""The history of a registered model: its entries, the detection of changes, and the updates of MLflow."""
 
 import json
 import os
@@ -154,7 +154,7 @@ def test_a_version_without_a_single_criterion_stays_out(registry: Registry) -> N
     assert registry.story() == []
 
 
-# --- nobody rewrites it ------------------------------------------------------------------------------------------
+# --- changes are detected -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_after_its_tail_was_cut_off_what_mlflow_shows_is_adopted_and_the_loss_st
     assert four.rollback().version == "1"
 
 
-# --- MLflow follows it -------------------------------------------------------------------------------------------
+# --- updates of MLflow --------------------------------------------------------------------------------------------
 
 
 def test_an_alias_that_was_moved_by_hand_is_put_back_and_both_versions_are_named(
@@ -328,7 +328,7 @@ def test_an_alias_moved_by_hand_while_the_gate_judges_stops_the_promotion(four: 
 
 
 def test_a_change_that_came_first_stops_the_promotion_even_without_the_lock(four: Registry) -> None:
-    """The turn is lost where PostgreSQL ends its session, as in a restart: another can have it then."""
+    """The lock is lost when PostgreSQL ends the session, as in a restart; another process can then acquire it."""
 
     def disturbed(champion: ModelVersion | None) -> list[Criterion]:
         with psycopg.connect(four.settings.conninfo("postgres"), autocommit=True) as connection:

@@ -148,7 +148,7 @@ def test_a_champion_is_never_scored_on_users_that_it_was_trained_on(registry: Re
 
 
 def drawn(version: ModelVersion, **facts: Any) -> ModelVersion:
-    """The version, as if its held-out rows had been drawn and not told by their key."""
+    """The version, as if its held-out rows had been drawn and not split by key."""
     return replace(version, facts=replace(version.facts, split=Split(0.25, seed=7), **facts))
 
 
