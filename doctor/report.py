@@ -37,12 +37,11 @@ def findings_table(report: dict[str, Any]) -> dict[str, Any]:
     """The report in two columns, with the fix below each finding."""
     numbers = [f"{report[name]} {name if report[name] != 1 else name[:-1]}" for name in ("errors", "warnings", "notes")]
     rows = [
-        {"severity": each["severity"], "finding": "\n".join([each["found"], *_mend(each), ""])}
+        {
+            "severity": each["severity"],
+            "finding": f"{each['found']}\n" + (f"-> {each['mend']}\n" if each["mend"] else ""),
+        }
         for each in report["findings"]
     ]
     verdict = "nothing must be fixed" if report["well"] else "something must be fixed"
     return {"doctor": f"{verdict}: {', '.join(numbers)}", "seconds": str(report["seconds"]), "findings": rows}
-
-
-def _mend(finding: dict[str, Any]) -> list[str]:
-    return [f"-> {finding['mend']}"] if finding["mend"] else []

@@ -145,10 +145,7 @@ def check_interrupted(views: list[str], again: str) -> Iterator[Finding]:
 
 
 def _has_files(use_case: UseCase, files: Collection[str]) -> bool:
-    if not isinstance(use_case.source, FromStore):
-        return False
-    extract = use_case.extract
-    return any(f"{table.name}.csv" in files for table in (*extract.tables, extract.labels))
+    return isinstance(use_case.source, FromStore) and any(name in files for name in use_case.extract.file_names)
 
 
 def _online_view(connection: Connection, view: View, context: Context) -> OnlineView:

@@ -78,8 +78,7 @@ def restore_command(settings: Settings, use_case: UseCase, entries: Sequence[Ent
 
 def _why_different(settings: Settings, use_case: UseCase, entry: Entry) -> str:
     """Why the version in MLflow is not the one that the entry promoted; empty if it is."""
-    from training.release.registry.signer import signer_of
-    from training.release.registry.versions import read_version
+    from training.release.registry.versions import read_version, signer_of
     from training.tracking.client import open_tracking
 
     try:
@@ -126,7 +125,7 @@ def check_history(use_case: UseCase, report: HistoryReport, mend: str) -> Iterat
 
 def check_signature(settings: Settings, version: ModelVersion) -> Iterator[Finding]:
     """Whether a service with our trusted keys would load the version."""
-    from training.release.registry.signer import signer_of
+    from training.release.registry.versions import signer_of
 
     name = f"signature:{version.name}"
     try:

@@ -47,11 +47,11 @@ def check_server(address: str) -> Iterator[Finding]:
     yield from check_version(_version(address), version("mlflow"))
 
 
-def check_version(theirs: str, ours: str) -> Iterator[Finding]:
+def check_version(server: str, client: str) -> Iterator[Finding]:
     """Whether server and client have the same minor version, as their APIs may differ."""
-    if theirs and theirs.split(".")[:2] != ours.split(".")[:2]:
-        found = f"MLflow's server is {theirs}, the client here {ours}."
-        mend = f"Run the server with version {ours} (and `mlflow db upgrade` on its database)."
+    if server and server.split(".")[:2] != client.split(".")[:2]:
+        found = f"MLflow's server is {server}, the client here {client}."
+        mend = f"Run the server with version {client} (and `mlflow db upgrade` on its database)."
         yield warning("mlflow-version", found, mend)
 
 

@@ -43,8 +43,8 @@ def unreachable(address: str, reason: str, *, set_by: Mapping[str, str]) -> Find
     return error("prefect", f"No Prefect server answers at {redacted(address)} ({reason}): flows cannot start.", mend)
 
 
-def check_version(theirs: str, ours: str) -> Iterator[Finding]:
+def check_version(server: str, client: str) -> Iterator[Finding]:
     """Client and server of different minor versions refuse each other's requests."""
-    if theirs and theirs.split(".")[:2] != ours.split(".")[:2]:
-        found = f"Prefect's server is {theirs}, the client here {ours}."
-        yield warning("prefect-version", found, f"Run the server with version {ours}.")
+    if server and server.split(".")[:2] != client.split(".")[:2]:
+        found = f"Prefect's server is {server}, the client here {client}."
+        yield warning("prefect-version", found, f"Run the server with version {client}.")

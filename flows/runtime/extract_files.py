@@ -12,22 +12,17 @@ from training.data.extracts.deliveries import Delivery
 def check_extract_files(use_case: UseCase, folder: Path, deliveries: Iterable[Delivery]) -> None:
     """Raises DataError if no file belongs to the use case; the message names the use case that they belong to."""
     files = {path.name for each in deliveries for path in each.folder.glob("*.csv")}
-    expected = _files(use_case)
-    if files & expected:
+    expected = use_case.extract.file_names
+    if not files.isdisjoint(expected):
         return
-    owners = [other.name for other in others(use_case.name) if files & _files(other)]
+    with_files = (each for each in others(use_case.name) if isinstance(each.source, FromStore))
+    owners = [each.name for each in with_files if not files.isdisjoint(each.extract.file_names)]
     step = f"use --use-case {' or '.join(owners)}" if owners else "use --use-case or another folder"
     raise DataError(
         f"{folder} holds no file of use case {use_case.name!r} ({_listed(expected)}), but {_listed(files)}: {step}."
     )
 
 
-def _files(use_case: UseCase) -> set[str]:
-    if not isinstance(use_case.source, FromStore):
-        return set()
-    extract = use_case.extract
-    return {f"{table.name}.csv" for table in (*extract.tables, extract.labels)}
-
-
-def _listed(files: set[str]) -> str:
-    return ", ".join([*sorted(files)[:6], *(["..."] if len(files) > 6 else [])]) or "no CSV file"
+def _listed(files: Iterable[str]) -> str:
+    names = sorted(files)
+    return ", ".join([*names[:6], *(["..."] if len(names) > 6 else [])]) or "no CSV file"

@@ -82,11 +82,10 @@ def _check_simulated(problem: UseCase) -> None:
 
     if not isinstance(problem.source, FromStore) or problem.source.extract is EXTRACT:
         return
-    extract = problem.source.extract
-    tables = ", ".join(f"{table.name}.csv" for table in (*extract.tables, extract.labels))
+    files = ", ".join(problem.source.extract.file_names)
     raise ConfigurationError(
         f"There is no simulator for {problem.name}. Use your own extracts: make demo USE_CASE={problem.name} "
-        f"DATA=folder AS_OF=2024-01-31. The folder holds month_000, month_001, ... of {tables}."
+        f"DATA=folder AS_OF=2024-01-31. The folder holds month_000, month_001, ... of {files}."
     )
 
 

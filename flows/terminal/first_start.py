@@ -5,19 +5,15 @@ They run at each `up` and skip work that is done. Options can also be set by env
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from flows.runtime.environment import default_use_case, settings_with_database, settings_with_tracking
+from flows.terminal.options import DAY
 from flows.terminal.output import run_command
 
-if TYPE_CHECKING:
-    from simulator import SimulationPlan
-
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-
-DAY = ["%Y-%m-%d"]
 
 
 @app.command()
@@ -39,7 +35,10 @@ def ingest(
         elif anything_loaded(settings):
             emit({"next": f"No extract in {folder}, and extracts are loaded already: nothing was done."})
         else:
-            plan = _simulate(settings.home / "extracts", users, months)
+            from simulator import SimulationPlan, month_end_before, simulate
+
+            plan = SimulationPlan(month_end_before(datetime.now(UTC).date()), users=users, months=months)
+            simulate(plan, settings.home / "extracts")
             emit(_summary(flow(str(settings.home / "extracts"), plan.as_of(0), backfill=True)))
 
 
@@ -62,14 +61,6 @@ def _summary(done: dict[str, Any]) -> dict[str, Any]:
     """The result of the `ingest` flow in one line of a log."""
     new = {each["folder"]: sum(each["new_rows"].values()) for each in done["deliveries"]}
     return {"new_rows": new, "parity": done["parity"]["summary"], "next": done["parity"]["next"]}
-
-
-def _simulate(folder: Path, users: int, months: int) -> "SimulationPlan":
-    from simulator import SimulationPlan, month_end_before, simulate
-
-    plan = SimulationPlan(month_end_before(datetime.now(UTC).date()), users=users, months=months)
-    simulate(plan, folder)
-    return plan
 
 
 if __name__ == "__main__":

@@ -31,8 +31,13 @@ KnownAt = Annotated[
 First = Annotated[datetime | None, typer.Option("--as-of", formats=DAY, help="The `as_of` date of month_000.")]
 
 
+def print_hint(text: str) -> None:
+    """Prints on stderr, without line breaks."""
+    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 def exit_with(next_step: str, *, failed: bool) -> None:
     """Prints the next step, if any, on stderr and exits; exit code 1 if `failed`."""
     if next_step:
-        Console(stderr=True).print(next_step, markup=False, highlight=False, soft_wrap=True)
+        print_hint(next_step)
     raise typer.Exit(1 if failed else 0)

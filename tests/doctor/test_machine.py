@@ -28,28 +28,28 @@ def only(found: object) -> Finding:
 # --- variables ---------------------------------------------------------------------------------------------------
 
 
-def test_a_name_that_nobody_reads_is_told_with_the_nearest_that_somebody_does() -> None:
+def test_a_name_that_nobody_reads_is_reported_with_the_nearest_that_somebody_does() -> None:
     found = only(check_names({".env": {"ASOF_POSTGRES_UR": "x"}}, known_names(PROJECT)))
     assert "ASOF_POSTGRES_UR is set in .env" in found.found
     assert "Did you mean ASOF_POSTGRES_URL?" in found.mend
 
 
-def test_a_name_that_is_like_no_other_is_told_without_a_guess() -> None:
+def test_a_name_that_is_like_no_other_is_reported_without_a_guess() -> None:
     assert "Did you mean" not in only(check_names({".env": {"ASOF_XYZZY": "x"}}, known_names(PROJECT))).mend
 
 
 def test_every_setting_and_what_we_tell_our_processes_is_known() -> None:
     settings = Settings(postgres_url="postgresql://u:p@127.0.0.1/d")  # type: ignore[arg-type]
-    told = {**settings.environment(), "ASOF_STARTED_AS": "x", "asof_port": "1"}
+    variables = {**settings.environment(), "ASOF_STARTED_AS": "x", "asof_port": "1"}
     example = [
         line[1:].partition("=")[0] for line in (PROJECT / ".env.example").read_text().splitlines() if "=" in line
     ]
-    assert list(check_names({"": told | dict.fromkeys(example, "x")}, known_names(PROJECT))) == []
+    assert list(check_names({"": variables | dict.fromkeys(example, "x")}, known_names(PROJECT))) == []
 
 
-def test_python_variables_that_slow_or_mix_are_told() -> None:
-    told = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": "/elsewhere", "PYTHONHOME": ""}
-    assert [each.mend for each in check_python_variables(told, PROJECT)] == [
+def test_python_variables_that_slow_or_mix_are_reported() -> None:
+    variables = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": "/elsewhere", "PYTHONHOME": ""}
+    assert [each.mend for each in check_python_variables(variables, PROJECT)] == [
         "unset PYTHONDONTWRITEBYTECODE",
         "unset PYTHONPATH",
     ]
@@ -57,7 +57,7 @@ def test_python_variables_that_slow_or_mix_are_told() -> None:
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
-def test_a_proxy_that_would_get_our_own_requests_is_told(name: str) -> None:
+def test_a_proxy_that_would_get_our_own_requests_is_reported(name: str) -> None:
     assert "NO_PROXY=localhost,127.0.0.1" in only(check_proxy({name: "http://proxy:3128"})).mend
     assert only(check_proxy({name: "http://proxy:3128", "NO_PROXY": "localhost"})).severity is Severity.ERROR
     for exempt in ("*", "localhost, 127.0.0.1,.corp"):
@@ -65,7 +65,7 @@ def test_a_proxy_that_would_get_our_own_requests_is_told(name: str) -> None:
     assert list(check_proxy({"HTTPS_PROXY": "http://proxy:3128"})) == []
 
 
-def test_an_env_file_that_is_no_text_is_told_and_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_env_file_that_is_no_text_is_reported_and_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_bytes(b"ASOF_PORT=1\nASOF_ACTOR=Jos\xe9\n")
     monkeypatch.setitem(Settings.model_config, "env_file", file)
@@ -103,7 +103,7 @@ def test_a_user_of_the_variables_is_taken_unless_the_address_names_one() -> None
 # --- keys ----------------------------------------------------------------------------------------------
 
 
-def test_a_signer_whom_nobody_here_trusts_is_told() -> None:
+def test_a_signer_whom_nobody_here_trusts_is_reported() -> None:
     assert "flows keys" in only(check_signer("aa", {"bb"})).mend
     assert list(check_signer("aa", {"aa", "bb"})) == list(check_signer("", {"bb"})) == []
 
@@ -111,7 +111,7 @@ def test_a_signer_whom_nobody_here_trusts_is_told() -> None:
 # --- Docker ------------------------------------------------------------------------------------------------------
 
 
-def test_docker_as_a_snap_is_told_unless_its_temporary_folder_is_at_home() -> None:
+def test_docker_as_a_snap_is_reported_unless_its_temporary_folder_is_at_home() -> None:
     docker = replace(HEALTHY, program=Path("/snap/bin/docker"))
     assert "TMPDIR" in only(check_versions(docker, {"HOME": "/home/ann"})).mend
     assert list(check_versions(docker, {"HOME": "/home/ann", "TMPDIR": "/home/ann/tmp"})) == []
@@ -130,7 +130,7 @@ def test_what_is_wrong_with_docker(docker: Docker, name: str) -> None:
     assert only(check_versions(docker, {})).name == name
 
 
-def test_docker_that_fits_is_not_talked_of() -> None:
+def test_docker_that_fits_gives_no_finding() -> None:
     assert list(check_versions(HEALTHY, {})) == []
     old = replace(HEALTHY, engine="20.10.24+dfsg1", compose="1.29.2", buildx=False)
     assert list(check_versions(old, {"DOCKER_BUILDKIT": "0"})) == []
@@ -139,8 +139,8 @@ def test_docker_that_fits_is_not_talked_of() -> None:
 # --- nothing is made, and no secret is quoted ----------------------------------------------------------------------
 
 
-def context_with(tmp_path: Path, **told: object) -> Context:
-    settings = Settings(_env_file=None, home=tmp_path).model_copy(update=told)
+def context_with(tmp_path: Path, **changed: object) -> Context:
+    settings = Settings(_env_file=None, home=tmp_path).model_copy(update=changed)
     return Context(settings, {}, PROJECT, tmp_path)
 
 
@@ -157,7 +157,7 @@ def test_a_parameter_that_libpq_does_not_know_is_an_error_and_not_quoted(tmp_pat
     assert (found.severity, "secret" in found.found) == (Severity.ERROR, False)
 
 
-def test_api_keys_that_stop_a_service_at_its_start_are_told(tmp_path: Path) -> None:
+def test_api_keys_that_stop_a_service_at_its_start_are_reported(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     assert "cannot be read" in only(check_api_keys(context_with(tmp_path, api_keys=file))).found
     file.write_text("# none yet\n")

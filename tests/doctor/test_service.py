@@ -30,7 +30,7 @@ def context(settings: Settings, small_model: "SmallModel") -> Context:
     return Context(settings, {}, PROJECT, Path())
 
 
-def test_a_service_is_told_where_it_is_behind_without_its_store_or_gone(
+def test_a_service_is_reported_where_it_is_behind_without_its_store_or_gone(
     settings: Settings, small_model: "SmallModel", context: Context, tmp_path: Path
 ) -> None:
     client = open_tracking(settings)

@@ -56,7 +56,7 @@ def names(found: Iterable[Finding]) -> list[str]:
 # --- PostgreSQL --------------------------------------------------------------------------------------------------
 
 
-def test_a_database_that_is_right_is_not_talked_of() -> None:
+def test_a_database_that_is_right_gives_no_finding() -> None:
     assert list(database.check_server(GOOD)) == []
 
 
@@ -90,7 +90,7 @@ def test_each_refusal_of_postgresql_has_its_mend(reason: str, mend: str) -> None
     assert mend in found.mend
 
 
-def test_a_way_in_clear_over_a_network_is_told() -> None:
+def test_a_way_in_clear_over_a_network_is_reported() -> None:
     assert only(database.check_encryption("db.example", "disable")).severity is Severity.WARNING
     assert only(database.check_encryption("postgres", "disable")).severity is Severity.NOTE
     assert (
@@ -100,7 +100,7 @@ def test_a_way_in_clear_over_a_network_is_told() -> None:
     )
 
 
-def test_what_is_left_behind_is_told_with_the_statement() -> None:
+def test_what_is_left_behind_is_reported_with_the_statement() -> None:
     assert "DROP TABLE public.a, public.b" in only(leftovers.leaked_tables(["public.a", "public.b"])).mend
     assert only(leftovers.abandoned_schemas(["known_at_1"])).severity is Severity.NOTE
     assert "pg_terminate_backend(7)" in only(leftovers.idle_transactions(["7", "8"])).mend
@@ -109,14 +109,14 @@ def test_what_is_left_behind_is_told_with_the_statement() -> None:
         assert list(check([])) == []
 
 
-def test_grants_that_deviate_are_told_together() -> None:
+def test_grants_that_deviate_are_reported_together() -> None:
     found = only(database.report_grants(["one", "two", "three", "four"]))
     assert (found.severity, found.mend.split("  ")[0]) == (Severity.ERROR, "python -m flows databases")
     assert found.found.endswith("one; two; three; and 1 more.")
     assert list(database.report_grants([])) == []
 
 
-def test_a_prefect_database_that_has_grown_is_told() -> None:
+def test_a_prefect_database_that_has_grown_is_reported() -> None:
     found = only(leftovers.check_size("prefect.db", 3 * leftovers.MAX_PREFECT_BYTES))
     assert "3,000 MB" in found.found
     assert "DB_VACUUM" in found.mend
@@ -142,7 +142,7 @@ def test_what_bites_in_a_feature_store_file() -> None:
     assert names(feast_file.check_settings({**FILE, "materialization": {}})) == ["pull-latest"]
 
 
-def test_an_online_store_that_is_behind_is_told() -> None:
+def test_an_online_store_that_is_behind_is_reported() -> None:
     found = only(loads.check_behind([ONLINE, replace(ONLINE, unseen=2)], "ingest it"))
     assert (found.severity, found.mend.split("  ")[0]) == (Severity.ERROR, "ingest it")
     assert "usage_fv (2)" in found.found
@@ -171,10 +171,10 @@ def test_an_ingest_is_to_be_repeated_as_it_was_given(
         for name, as_of in folders
     ]
     where = parent / "january" if folders[0][0] == "january" else parent
-    told = loads.repeat_ingest(done, [load("breast_cancer"), load("churn")])
-    assert told.startswith(f"python -m flows ingest '{where}'")
-    assert told.endswith(f"{command} --use-case churn")
-    assert ("--as-of" in told, "--backfill" in told) == ("--as-of" in command, "--backfill" in command)
+    repeated = loads.repeat_ingest(done, [load("breast_cancer"), load("churn")])
+    assert repeated.startswith(f"python -m flows ingest '{where}'")
+    assert repeated.endswith(f"{command} --use-case churn")
+    assert ("--as-of" in repeated, "--backfill" in repeated) == ("--as-of" in command, "--backfill" in command)
 
 
 def test_where_nothing_is_loaded_the_command_is_the_plain_one() -> None:
@@ -182,7 +182,7 @@ def test_where_nothing_is_loaded_the_command_is_the_plain_one() -> None:
     assert only(loads.check_interrupted(["users_fv"], "ingest it")).mend == "Unless an ingest runs now: ingest it"
 
 
-def test_views_whose_newest_row_is_older_than_their_ttl_are_told() -> None:
+def test_views_whose_newest_row_is_older_than_their_ttl_are_reported() -> None:
     old = replace(ONLINE, newest=NOW - timedelta(days=46))
     assert only(loads.check_age([old], NOW)).severity is Severity.ERROR
     lenient = replace(old, view=replace(VIEW, refuses=False))
@@ -207,7 +207,7 @@ def registered(alias: str | None, **stages: str) -> RegistryState:
     return RegistryState("streamflow_churn", alias, versions, {}, {})
 
 
-def test_an_alias_beside_the_stage_is_told_with_the_way_back() -> None:
+def test_an_alias_beside_the_stage_is_reported_with_the_way_back() -> None:
     found = only(check_alias(CHURN, registered("2", v1="Production", v2="None"), "back"))
     assert "alias `production` is on 2, stage Production on 1" in found.found
     assert found.mend == "back"
@@ -216,26 +216,26 @@ def test_an_alias_beside_the_stage_is_told_with_the_way_back() -> None:
     assert list(check_alias(CHURN, registered(None), "")) == []
 
 
-def test_a_bento_that_is_not_of_the_version_in_production_is_told() -> None:
+def test_a_bento_that_is_not_of_the_version_in_production_is_reported() -> None:
     key = Ed25519PrivateKey.from_private_bytes(bytes(32)).public_key()
     keys = {key_id(key): key}
     version = ModelVersion("streamflow_churn", "2", "abcdef0123456789", facts_of(SMALL), {})
     there = bento_tag("streamflow_churn:v2-abcdef01", keys).partition(":")[2]
 
-    def told(newest: str | None) -> list[Severity]:
+    def severities(newest: str | None) -> list[Severity]:
         return [each.severity for each in check_newest_bento(CHURN, version, (newest, keys))]
 
-    assert told(there) == told("code-12345678") == []
+    assert severities(there) == severities("code-12345678") == []
     for other in (None, "v2-abcdef01-00000000", "v1-abcdef01-00000000", "v2-00000000-00000000"):
-        assert told(other) == [Severity.NOTE]
+        assert severities(other) == [Severity.NOTE]
 
 
-def test_a_rewritten_history_is_told() -> None:
-    told = HistoryReport("streamflow_churn", False, ("entry 2 is missing",), "", ())
-    assert "entry 2 is missing" in only(check_history(CHURN, told, "")).found
+def test_a_rewritten_history_is_reported() -> None:
+    history = HistoryReport("streamflow_churn", False, ("entry 2 is missing",), "", ())
+    assert "entry 2 is missing" in only(check_history(CHURN, history, "")).found
 
 
-def test_servers_of_another_minor_version_are_told() -> None:
+def test_servers_of_another_minor_version_are_reported() -> None:
     assert only(mlflow_server.check_version("3.16.0", "3.17.2")).name == "mlflow-version"
     assert (
         list(mlflow_server.check_version("3.17.9", "3.17.2")) == list(mlflow_server.check_version("", "3.17.2")) == []
@@ -246,14 +246,14 @@ def test_servers_of_another_minor_version_are_told() -> None:
 # --- Prefect -----------------------------------------------------------------------------------------------------
 
 
-def test_a_prefect_address_where_nobody_answers_is_told_by_how_it_was_set() -> None:
+def test_a_prefect_address_where_nobody_answers_is_reported_by_how_it_was_set() -> None:
     by_variable = prefect_server.unreachable("http://ann:secret@h:4200", "refused", set_by={"PREFECT_API_URL": "x"})
     assert "unset PREFECT_API_URL" in by_variable.mend
     assert "secret" not in by_variable.found
     assert "unset" not in prefect_server.unreachable("http://h:4200", "refused", set_by={}).mend
 
 
-def test_a_prefect_address_without_api_is_told() -> None:
+def test_a_prefect_address_without_api_is_reported() -> None:
     assert (
         only(prefect_server.check_api_path("http://ann:secret@h:4200/")).mend
         == "export PREFECT_API_URL=http://h:4200/api"
@@ -277,23 +277,23 @@ def test_a_service_that_wants_a_key_is_a_note() -> None:
     assert only(service.check_following(Response(401))).severity is Severity.NOTE
 
 
-def test_a_version_that_the_service_refuses_is_told() -> None:
+def test_a_version_that_the_service_refuses_is_reported() -> None:
     refusal = {"version": "4", "step": "trust", "why": "no trusted key", "at": "now"}
-    told = {"following": {"registry": "ok", "in_production": "4", "refused": [refusal]}}
-    found = only(service.check_following(Response(200, told | {"use_case": "churn"})))
+    model = {"following": {"registry": "ok", "in_production": "4", "refused": [refusal]}}
+    found = only(service.check_following(Response(200, model | {"use_case": "churn"})))
     assert "refused version 4" in found.found
     assert "flows rollback churn --to VERSION" in found.mend, "without it, a rollback goes one version too far"
-    gone = {"following": {**told["following"], "in_production": "5"}}
+    gone = {"following": {**model["following"], "in_production": "5"}}
     assert (
         list(service.check_following(Response(200, gone)))
         == list(service.check_following(Response(200, {"following": None})))
         == []
     )
-    away = {"following": {**told["following"], "registry": "refused", "refused": []}}
+    away = {"following": {**model["following"], "registry": "refused", "refused": []}}
     assert only(service.check_following(Response(200, away))).name == "following"
 
 
-def test_another_version_than_the_one_in_production_is_told() -> None:
+def test_another_version_than_the_one_in_production_is_reported() -> None:
     model = {"name": "streamflow_churn", "version": "1", "use_case": "churn", "following": None}
     assert only(service.compare_versions(model, "2")).mend.startswith("`make up` starts a service that follows")
     assert only(service.compare_versions({**model, "following": {"registry": "ok"}}, "2")).severity is Severity.WARNING
@@ -314,8 +314,8 @@ def test_an_answer_that_drips_does_not_hold_the_doctor_up(monkeypatch: pytest.Mo
     monkeypatch.setattr(http, "TIMEOUT", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as server:
         Thread(target=_drip, args=(server,), daemon=True).start()
-        told = get(f"http://127.0.0.1:{server.getsockname()[1]}", "/livez")
-    assert (told.status, told.trouble) == (0, "no complete response within 0.5 seconds")
+        response = get(f"http://127.0.0.1:{server.getsockname()[1]}", "/livez")
+    assert (response.status, response.trouble) == (0, "no complete response within 0.5 seconds")
 
 
 def _drip(server: socket.socket) -> None:
@@ -329,9 +329,9 @@ def _drip(server: socket.socket) -> None:
 
 def test_errors_alone_make_it_unwell() -> None:
     kinds = [Finding(str(each), each, "Found.", "mend it") for each in Severity]
-    told = report(kinds, 1.23)
-    assert (told["well"], told["errors"], told["warnings"], told["notes"]) == (False, 1, 1, 1)
+    summary = report(kinds, 1.23)
+    assert (summary["well"], summary["errors"], summary["warnings"], summary["notes"]) == (False, 1, 1, 1)
     assert report(kinds[1:], 1.0)["well"]
-    rows = findings_table(told)["findings"]
+    rows = findings_table(summary)["findings"]
     assert [row["severity"] for row in rows] == ["error", "warning", "note"]
     assert rows[0]["finding"] == "Found.\n-> mend it\n"

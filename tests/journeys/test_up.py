@@ -79,8 +79,8 @@ class Stack:
     @property
     def model(self) -> tuple[str, str]:
         """Version and run of what answers."""
-        told = follow.predict(self.client).json()["model"]
-        return told["version"], told["run_id"]
+        model = follow.predict(self.client).json()["model"]
+        return model["version"], model["run_id"]
 
 
 @pytest.fixture(scope="module")
@@ -205,13 +205,13 @@ def test_a_service_that_knows_a_registry_refuses_a_model_whose_run_that_has_not(
     follow.withdraw(up.settings)
     variables = {"ASOF_REGISTRY_URL": mlflow, "ASOF_FOLLOW": follows, "ASOF_CLOCK": kit.NOW.isoformat()}
     with kit.serving(up.settings, strangers.bento, tmp_path, **variables) as client:
-        told = f"has no run {strangers.run_id}"
-        kit.eventually(lambda: told in client.get("/readyz").text, 60, tmp_path / "log")
+        reason = f"has no run {strangers.run_id}"
+        kit.eventually(lambda: reason in client.get("/readyz").text, 60, tmp_path / "log")
         answer = follow.predict(client)
         assert (answer.status_code, answer.json()["code"]) == (503, "not-ready")
-        assert told in answer.json()["detail"]
+        assert reason in answer.json()["detail"]
         assert client.get("/livez").status_code == 200
-        assert (tmp_path / "log").read_text().count(told) == 1
+        assert (tmp_path / "log").read_text().count(reason) == 1
         assert len(follow.workers(tmp_path / "log")) == 1
 
 

@@ -32,6 +32,7 @@ MOMENT = "moment of the row"
 """The column of a view's timestamp. No feature has a space in its name."""
 
 USERS = "SELECT DISTINCT {entity} FROM {entities}{where} ORDER BY {entity}"
+# `labelled` is the alias that `view_join` joins the views to.
 ROWS = """
 SELECT labelled.{entity}, {columns}
 FROM ({users}) AS labelled{views}
@@ -54,7 +55,7 @@ class Users:
 
 
 def user_rows(users: Users, sources: Iterable[ViewSource], as_of: datetime) -> dict[JoinStrategy, sql.Composed]:
-    """The query of a row for each user, by form: the key, then for each source its features and its row's timestamp.
+    """The query of a row for each user, by strategy: key, then each source's features and timestamp.
 
     A source's columns are null where it has no row of the user up to `as_of`.
     """
@@ -62,13 +63,13 @@ def user_rows(users: Users, sources: Iterable[ViewSource], as_of: datetime) -> d
     entity = sql.Identifier(users.extract.entity)
     columns = [sql.Identifier(each.view, name) for each in dated for name in each.columns]
     return {
-        form: sql.SQL(ROWS).format(
+        strategy: sql.SQL(ROWS).format(
             entity=entity,
             columns=sql.SQL(", ").join(columns),
             users=users.query(),
-            views=sql.SQL("").join(view_join(each, entity, as_of, form) for each in dated),
+            views=sql.SQL("").join(view_join(each, entity, as_of, strategy) for each in dated),
         )
-        for form in JoinStrategy
+        for strategy in JoinStrategy
     }
 
 

@@ -117,7 +117,7 @@ def following_answer(state: "FollowState", since: datetime | None) -> FollowingA
         checked_at=state.checked_at,
         in_production=state.in_production.version if state.in_production else None,
         serving_since=since,
-        refused=[RefusedAnswer(version=r.version, step=r.step, why=r.why, at=r.at) for r in state.refused],
+        refused=[RefusedAnswer(**vars(refusal)) for refusal in state.refused],
     )
 
 

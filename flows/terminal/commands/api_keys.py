@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from asof.errors import ConfigurationError
 from asof.serving.access.api_keys import ApiKey
 from asof.serving.access.key_editing import add_key, list_keys, remove_key
 from asof.settings import Settings
-from flows.terminal.options import Json
+from flows.terminal.options import Json, print_hint
 from flows.terminal.output import run_command
 
 commands = typer.Typer(no_args_is_help=True, help=__doc__)
@@ -39,9 +38,8 @@ def add(
             emit({**_row(added), "key": key})
         else:
             typer.echo(key)
-            _hint(
-                f"Scopes: {', '.join(sorted(added.scopes))}. Store the key now; send it as `Authorization: Bearer KEY`."
-            )
+            scopes = ", ".join(sorted(added.scopes))
+            print_hint(f"Scopes: {scopes}. Store the key now and send it as `Authorization: Bearer KEY`.")
 
 
 @commands.command("list")
@@ -67,7 +65,3 @@ def _file(option: Path | None) -> Path:
 
 def _row(key: ApiKey) -> dict[str, Any]:
     return {"name": key.name, "scopes": ", ".join(sorted(key.scopes)), "expires": key.expires or ""}
-
-
-def _hint(text: str) -> None:
-    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)

@@ -125,7 +125,7 @@ def test_all_other_tables_of_the_schema_are_known() -> None:
 
 def test_a_table_stands_once_in_an_extract() -> None:
     table = RawTable("users", (KEY,))
-    with pytest.raises(ConfigurationError, match="users twice"):
+    with pytest.raises(ConfigurationError, match="are named users"):
         ExtractSchema("user_id", "users", (table,), table, "churn")
 
 

@@ -28,15 +28,17 @@ def test_the_last_line_of_stdout_is_one_json_object(capsys: pytest.CaptureFixtur
 def test_people_get_tables(capsys: pytest.CaptureFixture[str]) -> None:
     with run_command("working") as emit:
         emit({"version": "3", "criteria": [{"name": "AUC", "passed": True}]})
-    told = capsys.readouterr().out
-    assert [word for word in ("version", "3", "criteria", "AUC", "True") if word not in told] == []
+    output = capsys.readouterr().out
+    assert [word for word in ("version", "3", "criteria", "AUC", "True") if word not in output] == []
 
 
 def test_people_get_digests_and_moments_in_short_and_numbers_in_full() -> None:
     moment = datetime(2024, 1, 31, 0, 0, 0, 5, tzinfo=UTC)
-    told = abbreviate({"rows": [{"digest": "a" * 64, "value": 0.1 + 0.2, "when": moment, "gone": None}], "name": "abc"})
+    table = abbreviate(
+        {"rows": [{"digest": "a" * 64, "value": 0.1 + 0.2, "when": moment, "gone": None}], "name": "abc"}
+    )
     row = {"digest": "a" * 12, "value": "0.30000000000000004", "when": "2024-01-31 00:00:00", "gone": ""}
-    assert told == {"rows": [row], "name": "abc"}
+    assert table == {"rows": [row], "name": "abc"}
 
 
 def test_several_sentences_stand_below_each_other(capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,7 +101,7 @@ def _unusable(cause: Exception) -> Exception:
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "expected"),
     [
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/there/artifacts/model.skops"), "/there/artifacts/model"),
         (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "/there/part"), "/there/part"),
@@ -113,14 +115,14 @@ def _unusable(cause: Exception) -> Exception:
     ],
     ids=str,
 )
-def test_a_full_disk_is_told_with_its_path_and_no_address_is_blamed(
-    error: Exception, told: str, capsys: pytest.CaptureFixture[str]
+def test_a_full_disk_is_reported_with_its_path_and_no_address_is_blamed(
+    error: Exception, expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = _told(error, capsys)
-    assert told in said
-    assert "The disk of /" in said or "The disk of PostgreSQL" in said
-    assert "make room there, then run the command again" in said
-    assert "address" not in said
+    output = _told(error, capsys)
+    assert expected in output
+    assert "The disk of /" in output or "The disk of PostgreSQL" in output
+    assert "make room there, then run the command again" in output
+    assert "address" not in output
 
 
 def test_where_writing_tells_no_path_the_fullest_disk_is_named(capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,12 +132,12 @@ def test_where_writing_tells_no_path_the_fullest_disk_is_named(capsys: pytest.Ca
     assert "The disk of /" in _told(full.value, capsys)
 
 
-def test_a_temporary_prefect_server_that_does_not_start_is_told_with_what_to_do(
+def test_a_temporary_prefect_server_that_does_not_start_is_reported_with_what_to_do(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    said = _told(RuntimeError("Timed out while attempting to connect to ephemeral Prefect API server."), capsys)
-    assert "Prefect's temporary server did not start" in said
-    assert "`make up`" in said
+    output = _told(RuntimeError("Timed out while attempting to connect to ephemeral Prefect API server."), capsys)
+    assert "Prefect's temporary server did not start" in output
+    assert "`make up`" in output
 
 
 def test_an_error_of_another_kind_stays_a_traceback() -> None:

@@ -18,6 +18,7 @@ class Newcomer:
         foreign = re.compile("ASOF_|MLFLOW_|PREFECT_|BENTOML_|MAKE|MFLAGS")
         inherited = {name: value for name, value in os.environ.items() if not foreign.match(name)}
         own = {"ASOF_HOME": str(home / "asof"), "BENTOML_HOME": str(home / "bentoml")}
+        own["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "600"  # other tests may keep the machine busy
         self.port = ports["ASOF_PORT"]
         self.environment = {**inherited, **own, **{name: str(port) for name, port in ports.items()}}
 

@@ -39,11 +39,11 @@ def call_flows(environment: Mapping[str, str], *words: str, text: str = "") -> D
 @contextmanager
 def _only(environment: Mapping[str, str]) -> Iterator[None]:
     """For a block these are all variables; what the block sets is gone afterwards. Flows report where they say."""
-    before = dict(os.environ)
+    before, given = dict(os.environ), dict(environment)
     os.environ.clear()
-    os.environ.update(environment)
+    os.environ.update(given)
     try:
-        api = {PREFECT_API_URL: environment.get("PREFECT_API_URL"), PREFECT_LOGGING_TO_API_ENABLED: False}
+        api = {PREFECT_API_URL: given.get("PREFECT_API_URL"), PREFECT_LOGGING_TO_API_ENABLED: False}
         with temporary_settings(api):
             yield
     finally:

@@ -113,7 +113,7 @@ def _files_of(service: Service, small_model: "SmallModel", seed: int) -> list[st
     return [path for path in service.faults.asked if "artifacts/files" in path]
 
 
-@pytest.mark.parametrize(("moments", "deaths"), [(4, 2), pytest.param(50, 10, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(("moments", "deaths"), [(3, 3), pytest.param(50, 10, marks=pytest.mark.soak)])
 def test_killed_at_random_moments_registry_history_and_service_agree_after_one_rerun(
     service: Service, moments: int, deaths: int
 ) -> None:

@@ -325,7 +325,7 @@ def test_the_history_of_promotions_is_reported_and_must_name_the_same_training_s
     assert [(entry.seq, entry.who) for entry in chain.promotions] == [(1, "ann"), (2, "ann")]
     assert chain.broken == ()
     (sentence,) = contradicted.broken
-    assert sentence.startswith(f"Entry 4 of the history says that version {number} has the fingerprint other")
+    assert sentence.startswith(f"Entry 4 of the history has fingerprint other for version {number}")
 
 
 def test_an_answer_that_contradicts_the_registry_is_reported(traced: Traced, tmp_path: Path) -> None:
@@ -448,7 +448,7 @@ def test_the_data_set_of_a_use_case_without_extracts_is_the_same_or_it_is_report
     fewer: Callable[[], pd.DataFrame] = lambda: source.rows().head(500)  # noqa: E731
     changed = trace_version(settings, replace(CANCER, source=replace(source, rows=fewer)), made.version.version)
     (sentence,) = changed.broken
-    assert "own data set has the digest" in sentence
+    assert "own data set has changed" in sentence
 
 
 def test_real_months_are_traced_to_the_real_files(settings: Settings, streamflow: Path) -> None:

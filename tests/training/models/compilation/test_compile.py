@@ -1,4 +1,4 @@
-"""A fitted classifier compiled: what its graph says of rows and of odd values, and what does not compile."""
+"""Compiled classifiers: probabilities of rows and of odd values, and models that do not compile."""
 
 import subprocess
 import sys
