@@ -103,3 +103,8 @@ class ExtractSchema:
         names = Counter(table.name for table in (*self.tables, self.labels))
         if twice := [name for name, times in names.items() if times > 1]:
             raise ConfigurationError(f"Two raw tables of an extract are named {', '.join(twice)}. Rename one of them.")
+
+    @property
+    def file_names(self) -> tuple[str, ...]:
+        """Names of all files, the labels' last."""
+        return tuple(f"{table.name}.csv" for table in (*self.tables, self.labels))

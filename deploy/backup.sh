@@ -1,17 +1,17 @@
 #!/bin/sh
-# A running stack in, a new folder out: every database, MLflow's artefacts, the keys, and the SHA-256 of each file.
+# Backs up a running stack into a new folder: every database, MLflow's artefacts, the keys, and the SHA-256 of each file.
 #   sh deploy/backup.sh FOLDER      COMPOSE='docker-compose -p name' ENV_FILE=.env KEYS=.keys
 #
-# The order is that of the references: history and loads (asof) before the versions that they name (mlflow) before their
-# files. What is registered or promoted meanwhile is in the later parts only, where the next promotion puts it right.
+# The order follows the references: history and loads (asof), then the versions that they name (mlflow), then their
+# files. What is registered or promoted meanwhile is only in the later parts; the next promotion corrects that.
 set -eu
 [ $# = 1 ] || { echo "usage: sh deploy/backup.sh FOLDER" >&2; exit 2; }
 cd "$(dirname "$0")/.."
 compose=${COMPOSE:-docker-compose}
 umask 077
 mkdir -p "$(dirname "$1")"
-mkdir "$1" # never into one that is there
-trap 'echo "backup: not complete, do not use $1" >&2' EXIT
+mkdir "$1" # fails if it exists
+trap 'echo "backup: incomplete, do not use $1" >&2' EXIT
 
 for database in asof mlflow prefect; do
     echo "backup: database $database"

@@ -1,24 +1,24 @@
 #!/bin/sh
-# A folder of deploy/backup.sh and an empty stack in, PostgreSQL and MLflow's artefacts as they were out.
+# Restores PostgreSQL and MLflow's artefacts from a folder of deploy/backup.sh into an empty stack.
 #   sh deploy/restore.sh FOLDER     COMPOSE='docker-compose -p name' ENV_FILE=.env KEYS=.keys
 #
-# Roles and grants are not in the backup: `python -m flows databases` makes them, before and after. Then `up -d`.
+# Roles and grants are not in the backup: `python -m flows databases` creates them, before and after. Then `up -d`.
 set -eu
 [ $# = 1 ] || { echo "usage: sh deploy/restore.sh FOLDER" >&2; exit 2; }
 cd "$(dirname "$0")/.."
 compose=${COMPOSE:-docker-compose} env=${ENV_FILE:-.env} keys=${KEYS:-.keys}
 fail() { echo "restore: $*" >&2; exit 1; }
-postgres() { # as the superuser; words are the command
+postgres() { # runs a command as the superuser
     # shellcheck disable=SC2016
     $compose exec -T postgres sh -c 'PGPASSWORD=$POSTGRES_PASSWORD exec "$@"' sh "$@"
 }
 
-(cd "$1" && sha256sum --quiet -c SHA256SUMS) || fail "$1 is not what was backed up: nothing was changed."
+(cd "$1" && sha256sum --quiet -c SHA256SUMS) || fail "the checksums of $1 do not match: nothing was changed."
 if [ ! -e "$env" ]; then
     (umask 077 && cp "$1/env" "$env")
 fi
-for name in SIGNING_KEY_TEXT TRUSTED_KEYS MLFLOW_ADMIN_PASSWORD; do # these belong to what is in the databases
-    [ "$(grep "^$name=" "$env")" = "$(grep "^$name=" "$1/env")" ] || fail "$name in $env is not the backup's: take that of $1/env."
+for name in SIGNING_KEY_TEXT TRUSTED_KEYS MLFLOW_ADMIN_PASSWORD; do # the databases depend on these
+    [ "$(grep "^$name=" "$env")" = "$(grep "^$name=" "$1/env")" ] || fail "$name in $env differs from the backup: copy it from $1/env."
 done
 if [ -f "$1/api-keys" ] && [ ! -e "$keys/api-keys" ]; then
     mkdir -p "$keys" && cp "$1/api-keys" "$keys/api-keys" && chmod 644 "$keys/api-keys"

@@ -1,13 +1,13 @@
-"""What is wrong with a checkout, its stack or given addresses -> Findings, each with how to fix it.
+"""Checks of a checkout, its stack or remote servers; each problem is reported as a Finding with its fix.
 
     report = diagnose(Addresses(service="http://10.0.0.7:3000"))
 
-One file holds one kind of check: what was seen goes into a small dataclass, and a pure function says what is wrong with
-it. Nothing here starts, changes or keeps anything, and each question has an end after a few seconds.
+Each module holds the checks of one subject: it reads the state into a small dataclass, and a pure function returns the
+findings. Checks are read-only and every request has a timeout.
 """
 
+from doctor.context import Addresses, Context
 from doctor.finding import Finding, Severity
-from doctor.given import Addresses, Given
 from doctor.report import diagnose
 
-__all__ = ["Addresses", "Finding", "Given", "Severity", "diagnose"]
+__all__ = ["Addresses", "Context", "Finding", "Severity", "diagnose"]

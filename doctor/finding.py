@@ -1,15 +1,15 @@
-"""Finding: one thing that a check has to say, how much it matters, and how to fix it."""
+"""Finding: a problem or a fact that a check reports, its severity and its fix."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """How much a finding matters, the most severe first.
+    """Most severe first.
 
     error    something does not work, or gives wrong answers: exit code 1
-    warning  it works now, but not for long or not in every case
-    note     a fact to know, or what could not be checked
+    warning  works now, but not in every case or not for long
+    note     a fact, or what could not be checked
     """
 
     ERROR = "error"
@@ -24,7 +24,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """`name` is stable, KIND or KIND:place; `found` is a sentence, `mend` how to fix it; a note may lack it."""
+    """`name` is stable: KIND or KIND:place. `found` states the problem, `mend` the fix (a note may have none)."""
 
     name: str
     severity: Severity
@@ -33,21 +33,21 @@ class Finding:
 
 
 def error(name: str, found: str, mend: str) -> Finding:
-    """Something must be fixed."""
+    """A finding that must be fixed."""
     return Finding(name, Severity.ERROR, found, mend)
 
 
 def warning(name: str, found: str, mend: str) -> Finding:
-    """Something should be fixed."""
+    """A finding that should be fixed."""
     return Finding(name, Severity.WARNING, found, mend)
 
 
 def note(name: str, found: str, mend: str = "") -> Finding:
-    """Something to know."""
+    """A finding for information."""
     return Finding(name, Severity.NOTE, found, mend)
 
 
 def listed(names: list[str], most: int = 5) -> str:
-    """The first few names, and how many more there are."""
+    """The first names, and the number of the others."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

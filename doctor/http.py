@@ -1,4 +1,4 @@
-"""One GET -> status and body, or why there is no answer."""
+"""GET requests of the checks, with a timeout for the whole response."""
 
 import re
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ import httpx
 
 from asof import bounded_http
 
-SECONDS = 5.0
-"""For a whole answer: no timeout of the client covers the look-up of a name, or an answer that drips."""
+TIMEOUT = 5.0
+"""Seconds for the whole response; the client's own timeouts cover neither DNS nor a slow body."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What came back. `status` is 0 where nothing did: `trouble` says why. `body` is `text` as JSON, or None."""
+class Response:
+    """`status` is 0 if no response came; `trouble` says why. `body` is `text` parsed as JSON, or None."""
 
     status: int
     body: Any = None
@@ -24,37 +24,37 @@ class Answer:
     text: str = ""
 
 
-def ask(address: str, path: str) -> Answer:
-    """One GET. A user and a password in the address are used, and not shown."""
-    answers: Queue[Answer] = Queue()
-    Thread(target=lambda: answers.put(_asked(address, path)), daemon=True).start()
+def get(address: str, path: str) -> Response:
+    """One GET request. Credentials in the address are sent and never quoted."""
+    responses: Queue[Response] = Queue()
+    Thread(target=lambda: responses.put(_get(address, path)), daemon=True).start()
     try:
-        return answers.get(timeout=SECONDS + 0.5)
+        return responses.get(timeout=TIMEOUT + 0.5)
     except Empty:
-        return Answer(0, trouble=f"no whole answer within {SECONDS:g} seconds")
+        return Response(0, trouble=f"no complete response within {TIMEOUT:g} seconds")
 
 
-def _asked(address: str, path: str) -> Answer:
+def _get(address: str, path: str) -> Response:
     try:
         url = httpx.URL(address)
         auth = (url.username, url.password) if url.userinfo else None
         to = url.copy_with(username=None, password=None, raw_path=f"{url.path.rstrip('/')}{path}".encode())
-        answer = bounded_http.request("GET", to, auth=auth, timeout=SECONDS)
+        response = bounded_http.request("GET", to, auth=auth, timeout=TIMEOUT)
     except httpx.HTTPError as error:
-        said = str(error).rstrip(".")
-        return Answer(0, trouble=type(error).__name__ if "@" in said else said or type(error).__name__)
-    except (httpx.InvalidURL, ValueError):  # which quotes what it could not read, and that may be the password
-        return Answer(0, trouble="it cannot be read as an address")
-    return Answer(answer.status_code, _json(answer), text=answer.text)
+        message = str(error).rstrip(".")
+        return Response(0, trouble=type(error).__name__ if "@" in message else message or type(error).__name__)
+    except (httpx.InvalidURL, ValueError):  # its message may quote the password
+        return Response(0, trouble="it cannot be read as an address")
+    return Response(response.status_code, _json(response), text=response.text)
 
 
-def shown(address: str) -> str:
-    """The address without what stands before an `@`: a malformed one may hold the password anywhere before it."""
+def redacted(address: str) -> str:
+    """The address without credentials: everything before `@` goes, as a malformed address may hold them anywhere."""
     return re.sub(r"^([\w+]+://)?.*@", r"\1", address, flags=re.DOTALL)
 
 
-def _json(answer: httpx.Response) -> Any:
+def _json(response: httpx.Response) -> Any:
     try:
-        return answer.json()
+        return response.json()
     except ValueError:
         return None

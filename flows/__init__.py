@@ -1,1 +1,1 @@
-"""Prefect's room: pages of calls, no logic. `python -m flows --help` is the terminal door."""
+"""The Prefect flows and the command line (`python -m flows --help`); the logic is in `training`."""

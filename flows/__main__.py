@@ -1,6 +1,6 @@
-"""AsOf's command line: each command runs one flow or stage and prints its result.
+"""AsOf: each command runs a flow or a stage and prints its result.
 
-Tables go to stdout and progress to stderr; with `--json` the last line of stdout is one JSON object.
+Results go to stdout and progress to stderr; with `--json` the last line of stdout is one JSON object.
 """
 
 from typing import Annotated
@@ -10,14 +10,14 @@ import typer
 from asof import __version__
 from flows.terminal.commands import api_keys, data, machine, models, serving
 
-door = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 for group in (machine, data, models, serving):
-    door.add_typer(group.commands)
-door.add_typer(api_keys.commands, name="api-keys")
+    app.add_typer(group.commands)
+app.add_typer(api_keys.commands, name="api-keys")
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"asof {__version__}")
         raise typer.Exit
 
@@ -27,9 +27,9 @@ Version = Annotated[
 ]
 
 
-@door.callback(help=__doc__)
+@app.callback(help=__doc__)
 def main(version: Version = False) -> None: ...
 
 
 if __name__ == "__main__":
-    door()
+    app()

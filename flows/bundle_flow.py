@@ -1,4 +1,4 @@
-"""Production version, or a run's model -> BentoML store -> Bento."""
+"""The `bundle` flow: builds the Bento of the version in Production or of a run's model."""
 
 from dataclasses import asdict
 from typing import Any
@@ -7,21 +7,19 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 
 from asof.use_cases import load
-from flows.runtime.door import default_use_case, open_settings
-from flows.runtime.retries import RETRIES
+from flows.runtime.environment import default_use_case, settings_with_database
+from flows.runtime.retries import TASK_OPTIONS
 from training.release.bundling.bundle import Bundle
 from training.release.bundling.bundle import bundle as build_bundle
 
 
-@task(name="bundle", **RETRIES)
+@task(name="bundle", **TASK_OPTIONS)
 def bundle_model(use_case: str, run_id: str | None) -> Bundle:
-    """The version in Production, or the run's model, as a Bento."""
-    return build_bundle(open_settings(), load(use_case), run_id=run_id)
+    """Builds the Bento of the version in Production or of the run's model."""
+    return build_bundle(settings_with_database(), load(use_case), run_id=run_id)
 
 
-@flow(
-    name="bundle", description="The version in Production, or the model of a run, as a Bento; nothing is built twice."
-)
+@flow(name="bundle", description="Builds the Bento of the version in Production or of a run, unless it exists.")
 def bundle(use_case: str | None = None, run_id: str | None = None) -> dict[str, Any]:
     """Imports the model into the BentoML store and builds its Bento."""
     use_case = use_case or default_use_case()

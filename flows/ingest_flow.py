@@ -1,4 +1,4 @@
-"""Extracts -> dated snapshots -> online store."""
+"""The `ingest` flow: extracts -> dated snapshots -> online store."""
 
 from dataclasses import asdict
 from datetime import date, datetime
@@ -9,11 +9,11 @@ from prefect import flow, task
 
 from asof.settings import Moment
 from asof.use_cases import load
-from flows.parity_flow import compare, told
-from flows.runtime.door import default_use_case, open_settings
-from flows.runtime.extract_files import refuse_foreign_files
-from flows.runtime.progress import log, publish
-from flows.runtime.retries import RETRIES
+from flows.parity_flow import compare, parity_result
+from flows.runtime.environment import default_use_case, settings_with_database
+from flows.runtime.extract_files import check_extract_files
+from flows.runtime.progress import log, publish_table
+from flows.runtime.retries import TASK_OPTIONS
 from training.data.extracts.deliveries import Delivery, find_deliveries
 from training.data.snapshots.snapshot import Snapshot, take_snapshot
 from training.data.snapshots.tables import prepare_tables
@@ -22,12 +22,12 @@ from training.features.materialisation.materialise import Materialisation, mater
 from training.features.parity.check import SAMPLE_USERS
 
 
-@task(name="take-snapshot", **RETRIES)
+@task(name="take-snapshot", **TASK_OPTIONS)
 def take(use_case: str, delivery: Delivery) -> Snapshot:
-    """One delivery into the append-only tables."""
+    """Loads a delivery into the append-only tables."""
     log.info("%s as of %s", delivery.name, delivery.as_of.date())
     return take_snapshot(
-        open_settings(),
+        settings_with_database(),
         load(use_case).extract,
         delivery.folder,
         as_of=delivery.as_of,
@@ -36,16 +36,16 @@ def take(use_case: str, delivery: Delivery) -> Snapshot:
     )
 
 
-@task(name="materialise", **RETRIES)
+@task(name="materialise", **TASK_OPTIONS)
 def refresh_online_store(use_case: str, as_of: datetime | None, whole: bool) -> Materialisation:
-    """The feature definitions into the registry, the newest rows into the online store."""
-    settings = open_settings()
+    """Applies the feature definitions and materialises the newest rows."""
+    settings = settings_with_database()
     prepare_tables(settings, load(use_case).extract)
     apply_features(settings)
     return materialise(settings, as_of=as_of, whole=whole, progress=log.info)
 
 
-@flow(name="ingest", description="Extracts into dated snapshots, and the newest rows into the online store.")
+@flow(name="ingest", description="Loads extracts into dated snapshots and materialises the online store.")
 def ingest(
     folder: str,
     first_as_of: date | None = None,
@@ -54,20 +54,19 @@ def ingest(
     use_case: str | None = None,
     whole: bool = False,
 ) -> dict[str, Any]:
-    """Loads every delivery in a folder that is not loaded yet, then brings the online store up to date.
+    """Loads every delivery in a folder that is not loaded yet, then materialises the online store.
 
-    With `whole` every view is written anew, whatever it holds.
+    `whole` rewrites every view. Afterwards the store is compared with the snapshots. A difference does not fail the
+    run, as the loads stay valid: the result and the artifact `parity` report it, and the gate refuses models.
 
-    What the store then holds is compared with the snapshots. The run does not fail where they differ, for its work is
-    done and stays: the result and the artifact `parity` tell it, and the gate lets no model in. Raises
-    ConfigurationError where the use case takes its features in the request, or as `check_features` does.
+    Raises ConfigurationError if the use case has no feature store, or as `check_features` does.
     """
     use_case = use_case or default_use_case()
     problem = load(use_case)
-    labels = problem.extract.labels.name  # before anything is looked for: there may be nothing to ingest
+    labels = problem.extract.labels.name  # raises before anything is read
     check_features()
     deliveries = find_deliveries(Path(folder), first=first_as_of, backfill=backfill, labels=labels)
-    refuse_foreign_files(problem, Path(folder), deliveries)
+    check_extract_files(problem, Path(folder), deliveries)
     snapshots = [take(use_case, each) for each in deliveries]
     online = refresh_online_store(use_case, online_as_of, whole)
     loads = [
@@ -75,10 +74,10 @@ def ingest(
         for delivery, snapshot in zip(deliveries, snapshots, strict=True)
         for (table, rows), new in zip(snapshot.rows.items(), snapshot.new_rows.values(), strict=True)
     ]
-    publish("ingest", loads, "Rows read and rows that were new")
-    publish("materialise", map(asdict, online.refreshes), f"Online store as of {online.as_of}")
+    publish_table("ingest", loads, "Rows read and rows that were new")
+    publish_table("materialise", map(asdict, online.refreshes), f"Online store as of {online.as_of}")
     return {
         "deliveries": [{"folder": d.name, **asdict(s)} for d, s in zip(deliveries, snapshots, strict=True)],
         "online": asdict(online),
-        "parity": told(compare(use_case, online_as_of, SAMPLE_USERS)),
+        "parity": parity_result(compare(use_case, online_as_of, SAMPLE_USERS)),
     }

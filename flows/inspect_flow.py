@@ -1,4 +1,4 @@
-"""Extracts or snapshots -> findings: what the data checks have to say, and a page with pictures."""
+"""The `inspect` flow: data checks on extracts or snapshots, and a page with charts."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
@@ -10,75 +10,77 @@ from prefect import flow, task
 from asof.settings import Moment, Settings
 from asof.use_case import FromRequest, UseCase
 from asof.use_cases import load
-from flows.runtime.door import default_use_case, open_settings
-from flows.runtime.extract_files import refuse_foreign_files
-from flows.runtime.progress import log, publish
-from flows.runtime.retries import RETRIES
+from flows.runtime.environment import default_use_case, settings_with_database
+from flows.runtime.extract_files import check_extract_files
+from flows.runtime.progress import log, publish_table
+from flows.runtime.retries import TASK_OPTIONS
 from training.data.extracts.deliveries import find_deliveries
 from training.features.datasets.dataset import newest_labelled
 from training.inspection import Examination, examine, months_in, months_known, page, refuse_unacknowledged
 from training.inspection.month import Month
 
 
-@task(name="inspect-month", **RETRIES)
+@task(name="inspect-month", **TASK_OPTIONS)
 def inspect_month(use_case: str, as_of: datetime, known_at: datetime | None) -> list[dict[str, Any]]:
-    """Checks the month, publishes a row for each finding, and refuses errors that nobody has acknowledged.
+    """Checks the month and publishes a row for each finding; empty if the use case has no feature store.
 
-    Where the features come in the request there is no month: the rows are the use case's own.
+    Raises InspectionError on errors that the use case has not acknowledged.
     """
-    settings, problem = open_settings(), load(use_case)
+    settings, problem = settings_with_database(), load(use_case)
     if isinstance(problem.source, FromRequest):
         return []
     log.info("checking the data as of %s", as_of.date())
-    examination = _examined(problem, months_known(settings, problem.extract, as_of, known_at=known_at))
+    examination = _examine(problem, months_known(settings, problem.extract, as_of, known_at=known_at))
     rows = _rows(examination)
-    publish("inspection", rows, f"Data checks of {use_case} as of {as_of.date()}")
+    publish_table("inspection", rows, f"Data checks of {use_case} as of {as_of.date()}")
     refuse_unacknowledged(examination, problem)
     return rows
 
 
-@task(name="inspect-snapshots", **RETRIES)
+@task(name="inspect-snapshots", **TASK_OPTIONS)
 def inspect_snapshots(use_case: str, as_of: datetime, known_at: datetime | None, page_at: str | None) -> dict[str, Any]:
-    """Checks the month and writes the page; refuses nothing."""
-    settings, problem = open_settings(), load(use_case)
+    """Checks the month and writes the page."""
+    settings, problem = settings_with_database(), load(use_case)
     months = months_known(settings, problem.extract, as_of, known_at=known_at)
-    return _told(settings, problem, _examined(problem, months), page_at)
+    return _write_page(settings, problem, _examine(problem, months), page_at)
 
 
-@flow(name="inspect", description="The data checks on one month of the snapshots, beside the month before.")
+@flow(name="inspect", description="Checks the data of one month of the snapshots against the previous month.")
 def inspect(
     use_case: str | None = None,
     as_of: Moment | None = None,
     known_at: Moment | None = None,
     page_at: str | None = None,
 ) -> dict[str, Any]:
-    """Findings as of a moment (default: the newest that has labels), and where the page is."""
+    """Returns the findings as of a moment (default: the newest with labels) and the path of the page."""
     use_case = use_case or default_use_case()
-    moment = as_of or newest_labelled(open_settings(), load(use_case))
-    found = inspect_snapshots(use_case, moment, known_at, page_at)
-    publish("inspection", found["findings"], f"Data checks of {use_case} as of {moment.date()}: {found['page']}")
-    return found
+    moment = as_of or newest_labelled(settings_with_database(), load(use_case))
+    result = inspect_snapshots(use_case, moment, known_at, page_at)
+    publish_table(
+        "inspection", result["findings"], f"Data checks of {use_case} as of {moment.date()}: {result['page']}"
+    )
+    return result
 
 
 def inspect_folder(use_case: str, folder: Path, first: date | None, page_at: str | None) -> dict[str, Any]:
-    """The same for every month in a folder of extracts, before they are loaded: no server is needed."""
+    """The same for every month in a folder of extracts; needs no server."""
     problem = load(use_case)
-    refuse_foreign_files(problem, folder, find_deliveries(folder, first=first, labels=problem.extract.labels.name))
-    return _told(Settings(), problem, _examined(problem, months_in(folder, problem.extract, first=first)), page_at)
+    check_extract_files(problem, folder, find_deliveries(folder, first=first, labels=problem.extract.labels.name))
+    return _write_page(Settings(), problem, _examine(problem, months_in(folder, problem.extract, first=first)), page_at)
 
 
-def _examined(problem: UseCase, months: Iterable[Month]) -> Examination:
-    return examine(_watched(months), acknowledged=problem.acknowledged)
+def _examine(problem: UseCase, months: Iterable[Month]) -> Examination:
+    return examine(_log_each(months), acknowledged=problem.acknowledged)
 
 
-def _watched(months: Iterable[Month]) -> Iterator[Month]:
+def _log_each(months: Iterable[Month]) -> Iterator[Month]:
     for month in months:
         log.info("%s, %d entities", month.as_of.date(), len(month.frame))
         yield month
 
 
-def _told(settings: Settings, problem: UseCase, examination: Examination, page_at: str | None) -> dict[str, Any]:
-    log.info("drawing the page")
+def _write_page(settings: Settings, problem: UseCase, examination: Examination, page_at: str | None) -> dict[str, Any]:
+    log.info("writing the page")
     newest = examination.months[-1].as_of.date()
     path = Path(page_at) if page_at else settings.home / "inspections" / f"{problem.name}-{newest}.html"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The month's work in one run: ingest, retrain, bundle."""
+"""The `monthly` flow: ingest, retrain and bundle in one run."""
 
 from datetime import date
 from typing import Any
@@ -7,15 +7,15 @@ from prefect import flow
 from prefect.deployments import run_deployment
 
 from asof.errors import AsOfError
-from flows.runtime.door import default_use_case
+from flows.runtime.environment import default_use_case
 
 
-@flow(name="monthly", description="Ingest what has arrived, train on the newest labels, promote if better, bundle.")
+@flow(name="monthly", description="Ingests new extracts, retrains, promotes if the gate passes, and bundles.")
 def monthly(folder: str, first_as_of: date | None = None, use_case: str | None = None) -> dict[str, str]:
-    """Everything from new extracts to a Bento; what is already loaded or built is not done again.
+    """Runs the stages in order; returns the name of each stage's run.
 
-    Each stage is a run of its own deployment, so that its worker does it, as the database role that may; the run that
-    fails names itself, and none comes after it.
+    Each stage runs as its own deployment, because workers have different database roles. Raises AsOfError at the first
+    stage that fails.
     """
     use_case = use_case or default_use_case()
     first = str(first_as_of) if first_as_of else None
@@ -27,9 +27,9 @@ def monthly(folder: str, first_as_of: date | None = None, use_case: str | None =
 
 
 def _stage(name: str, **parameters: Any) -> str:
-    """The name of the stage's run, when it is completed. Raises AsOfError where it is not."""
+    """The name of the completed run. Raises AsOfError if it did not complete."""
     run: Any = run_deployment(f"{name}/{name}", parameters=parameters)
     if run.state is None or not run.state.is_completed():
-        told = run.state.message if run.state else "no state"
-        raise AsOfError(f"Stage {name} did not complete, see its run {run.name} in Prefect: {told}.")
+        reason = run.state.message if run.state else "no state"
+        raise AsOfError(f"Stage {name} did not complete ({reason}). See its run {run.name} in Prefect.")
     return str(run.name)

@@ -1,4 +1,4 @@
-"""A registered version -> its training set and its model once more, beside what was recorded."""
+"""The `reproduce` flow: rebuilds a version's training set and model, and compares them with the record."""
 
 from dataclasses import asdict
 from typing import Any
@@ -6,30 +6,32 @@ from typing import Any
 from prefect import flow, task
 
 from asof.use_cases import load
-from flows.runtime.door import open_settings, open_tracked_settings
-from flows.runtime.progress import log, publish
-from flows.runtime.retries import RETRIES
+from flows.runtime.environment import settings_with_database, settings_with_tracking
+from flows.runtime.progress import log, publish_table
+from flows.runtime.retries import TASK_OPTIONS
 from training.audit.reproduction.reproduce import Reproduction
 from training.audit.reproduction.reproduce import reproduce as build_again
 from training.release.registry.versions import model_version
 
 
-@task(name="reproduce", **RETRIES)
+@task(name="reproduce", **TASK_OPTIONS)
 def reproduce_version(use_case: str, version: str) -> Reproduction:
-    """The version's rows and model again; nothing is logged or registered."""
-    settings, problem = open_settings(), load(use_case)
-    found = model_version(settings, problem, version)
-    log.info("training set as of %s, as known at %s", found.facts.as_of.date(), found.facts.known_at)
-    return build_again(settings, problem, found)
+    """Rebuilds the training set and the model; nothing is logged or registered."""
+    settings, problem = settings_with_database(), load(use_case)
+    recorded = model_version(settings, problem, version)
+    log.info("training set as of %s, as known at %s", recorded.facts.as_of.date(), recorded.facts.known_at)
+    return build_again(settings, problem, recorded)
 
 
-@flow(name="reproduce", description="Whether a registered version comes out the same, and if not, what differs.")
+@flow(name="reproduce", description="Rebuilds a registered version and reports what differs.")
 def reproduce(use_case: str, version: str) -> dict[str, Any]:
-    """Builds and trains the version again from the database as known then, and compares."""
-    open_tracked_settings()
-    found = reproduce_version(use_case, version)
-    differences = found.rebuilt.differences
-    publish("reproduction", map(asdict, found.checks), f"{found.name} version {found.version}: {found.verdict}")
-    publish("reproduction-environment", map(asdict, found.environment), "as recorded, and now")
-    publish("reproduction-rows", map(asdict, differences.first if differences else ()), "the first differing cells")
-    return asdict(found)
+    """Rebuilds the version from the database as known then, and compares."""
+    settings_with_tracking()
+    result = reproduce_version(use_case, version)
+    differences = result.rebuilt.differences
+    publish_table(
+        "reproduction", map(asdict, result.checks), f"{result.name} version {result.version}: {result.verdict}"
+    )
+    publish_table("reproduction-environment", map(asdict, result.environment), "Recorded and current environment")
+    publish_table("reproduction-rows", map(asdict, differences.first if differences else ()), "First differing cells")
+    return asdict(result)

@@ -1,4 +1,4 @@
-"""Snapshots -> training set -> model -> registry -> promotion."""
+"""The `retrain` and `promote` flows: snapshots -> training set -> model -> registry -> promotion."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -9,9 +9,9 @@ from prefect import flow, task
 from asof.settings import Moment
 from asof.use_cases import load
 from flows.inspect_flow import inspect_month
-from flows.runtime.door import default_use_case, open_settings, open_tracked_settings
-from flows.runtime.progress import log, publish
-from flows.runtime.retries import RETRIES
+from flows.runtime.environment import default_use_case, settings_with_database, settings_with_tracking
+from flows.runtime.progress import log, publish_table
+from flows.runtime.retries import TASK_OPTIONS
 from training.features.datasets.dataset import build_training_set, newest_labelled
 from training.models.evaluation.evaluate import evaluate
 from training.models.fitting.train import train
@@ -22,10 +22,10 @@ from training.release.registry.register import register
 from training.release.registry.versions import ModelVersion, model_version
 
 
-@task(name="train-version", **RETRIES)
+@task(name="train-version", **TASK_OPTIONS)
 def train_version(use_case: str, as_of: datetime, known_at: datetime | None, estimator: str | None) -> ModelVersion:
-    """Training set, fit, evaluation and registration: one new version."""
-    settings, problem = open_settings(), load(use_case)
+    """Builds the training set, fits, evaluates and registers a new version."""
+    settings, problem = settings_with_database(), load(use_case)
     service = problem.estimator(estimator).feature_service
     log.info("training set as of %s", as_of.date())
     training_set = build_training_set(settings, problem, as_of, known_at=known_at, feature_service=service)
@@ -35,25 +35,25 @@ def train_version(use_case: str, as_of: datetime, known_at: datetime | None, est
     return register(settings, evaluate(settings, trained))
 
 
-@task(name="promote", **RETRIES)
+@task(name="promote", **TASK_OPTIONS)
 def promote_version(use_case: str, version: str, known_at: datetime | None = None, dry_run: bool = False) -> Promotion:
-    """The version into Production, if it passes the gate as of what was known at a moment (default: now)."""
-    settings, problem = open_settings(), load(use_case)
+    """Promotes the version if it passes the gate on the data known at `known_at` (default: now)."""
+    settings, problem = settings_with_database(), load(use_case)
     challenger = model_version(settings, problem, version)
     log.info("judging version %s", version)
     judge = judge_of(settings, problem, challenger, known_at=known_at)
     return pass_gate(settings, challenger, judge=judge, dry_run=dry_run)
 
 
-@flow(name="promote", description="One registered version into Production, if it passes the gate.")
+@flow(name="promote", description="Promotes a registered version if it passes the gate.")
 def promote(use_case: str, version: str, dry_run: bool = False) -> dict[str, Any]:
-    """Judges it, beside the version in Production, and promotes it if every criterion is met and it is no dry run."""
+    """Compares it with the version in Production; promotes it if every criterion is met and `dry_run` is false."""
     outcome = promote_version(use_case, version, None, dry_run)
-    publish("promotion", map(asdict, outcome.criteria), f"promoted: {outcome.promoted}, dry run: {dry_run}")
+    publish_table("promotion", map(asdict, outcome.criteria), f"promoted: {outcome.promoted}, dry run: {dry_run}")
     return asdict(outcome) | {"dry_run": dry_run}
 
 
-@flow(name="retrain", description="A new version from the snapshots, promoted only if it is better.")
+@flow(name="retrain", description="Trains a new version from the snapshots and promotes it if it passes the gate.")
 def retrain(
     use_case: str | None = None,
     as_of: Moment | None = None,
@@ -61,20 +61,20 @@ def retrain(
     estimator: str | None = None,
     promotion: bool = True,
 ) -> dict[str, Any]:
-    """Trains as of a moment (default: the newest that has labels), registers, and promotes through the gate.
+    """Trains as of a moment (default: the newest with labels), registers, and promotes through the gate.
 
-    Refuses to train where the data checks find errors that the use case has not acknowledged (InspectionError).
+    Raises InspectionError if the data checks find errors that the use case has not acknowledged.
     """
     use_case = use_case or default_use_case()
-    settings = open_tracked_settings()
+    settings = settings_with_tracking()
     moment = as_of or newest_labelled(settings, load(use_case), known_at)
     checks = inspect_month(use_case, moment, known_at)
     version = train_version(use_case, moment, known_at, estimator)
     outcome = promote_version(use_case, version.version, known_at) if promotion else None
     metrics = [{"metric": name, "value": value} for name, value in version.metrics.items()]
-    publish("evaluation", metrics, f"{version.name} version {version.version}")
+    publish_table("evaluation", metrics, f"{version.name} version {version.version}")
     if outcome:
-        publish("promotion", map(asdict, outcome.criteria), f"promoted: {outcome.promoted}")
+        publish_table("promotion", map(asdict, outcome.criteria), f"promoted: {outcome.promoted}")
     return {
         "inspection": checks,
         "version": asdict(version),

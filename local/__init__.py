@@ -1,1 +1,1 @@
-"""What Docker would do: the embedded PostgreSQL, and the stack in the background."""
+"""The stack without Docker: the embedded PostgreSQL and servers in the background."""

@@ -1,4 +1,4 @@
-"""The terminal door to the local stack, which `flows up` starts: `python -m local env | down | status | secrets`."""
+"""Manage the local stack that `python -m flows up` starts."""
 
 import json
 import shlex
@@ -20,14 +20,14 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pret
 @app.command()
 def env(
     running: Annotated[
-        bool, typer.Option("--running", help="As one JSON object, of what runs already; starts nothing.")
+        bool, typer.Option("--running", help="Print one JSON object for the servers that are running; start nothing.")
     ] = False,
 ) -> None:
-    """Print `export NAME=value` lines, once PostgreSQL answers: eval "$(make -s env)"."""
+    """Start PostgreSQL if needed and print `export NAME=value` lines: eval "$(make -s env)"."""
     if running:
-        typer.echo(json.dumps(stack.surroundings(Settings())))
+        typer.echo(json.dumps(stack.platform_environment(Settings())))
         return
-    for name, value in stack.surroundings(postgres.ensure(Settings())).items():
+    for name, value in stack.platform_environment(postgres.ensure(Settings())).items():
         typer.echo(f"export {name}={shlex.quote(value)}")
 
 
@@ -39,22 +39,22 @@ def down() -> None:
 
 @app.command()
 def status() -> None:
-    """Tell what runs, where, and under which process number."""
+    """Show the state, address and pid of each server."""
     print_states(stack.states(Settings()))
 
 
 @app.command()
 def wipe() -> None:
-    """Stop everything and delete what the stack keeps: the embedded database, artefacts, flow runs, logs."""
+    """Stop everything and delete the data of the stack: embedded database, artefacts, flow runs, logs."""
     stack.wipe(Settings())
-    typer.echo("Stopped; the embedded stack's data is gone.")
+    typer.echo("Stopped everything and deleted the data of the embedded stack.")
 
 
 @app.command()
 def secrets() -> None:
-    """Make the secrets of docker-compose.yml that `.env` lacks; none is shown or replaced."""
+    """Create the secrets for docker-compose.yml that are missing in `.env`; none is shown or replaced."""
     made = make_secrets(PROJECT)
-    typer.echo(f"Made: {', '.join(made)}." if made else "Every secret is there: nothing was made.")
+    typer.echo(f"Created: {', '.join(made)}." if made else "No secret is missing.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A preferred TCP port in, that port or the next free one out; or any free one."""
+"""Free TCP ports: a preferred one or the next, or any."""
 
 import logging
 import socket
@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 
 
 def is_free(host: str, port: int) -> bool:
-    """Whether nobody answers at this address and we could listen on it."""
+    """Whether nothing listens on the port and we can bind it."""
     with socket.socket() as probe:
         probe.settimeout(1)
         if probe.connect_ex((host, port)) == 0:
@@ -26,7 +26,7 @@ def is_free(host: str, port: int) -> bool:
 
 
 def any_free_port(host: str) -> int:
-    """A port that nobody listens on, as the system chooses it."""
+    """A free port, chosen by the system."""
     with socket.socket() as probe:
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]
@@ -34,14 +34,14 @@ def any_free_port(host: str) -> int:
 
 
 def free_ports(host: str, preferred: int, what: str) -> Iterator[int]:
-    """Yields the free ports from `preferred` upwards, and says so where it is not the preferred one.
+    """Yields free ports from `preferred` upwards, with a warning for any other port than the preferred one.
 
-    Raises ConfigurationError after a hundred taken ones.
+    Raises ConfigurationError after ATTEMPTS ports.
     """
     last = min(preferred + ATTEMPTS, 65536)
     for port in range(preferred, last):
         if is_free(host, port):
             if port != preferred:
-                logger.warning("Port %d is taken; %s takes %d.", preferred, what, port)
+                logger.warning("Port %d is in use; %s uses %d.", preferred, what, port)
             yield port
-    raise ConfigurationError(f"No free port for {what} from {preferred} to {last - 1} on {host}: set another one.")
+    raise ConfigurationError(f"No free port for {what} from {preferred} to {last - 1} on {host}. Set another port.")

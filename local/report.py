@@ -1,4 +1,4 @@
-"""States of the stack -> a table for people."""
+"""Prints the states of the stack as a table."""
 
 from collections.abc import Iterable
 
@@ -9,9 +9,9 @@ from local.stack.stack import State
 
 
 def print_states(states: Iterable[State]) -> None:
-    """One line for each part: what it does, where, and under which process number."""
+    """One row for each server: state, address and pid."""
     table = Table("", Column("state", overflow="fold"), "address", "pid")
     for state in states:
-        word = "\n".join(filter(None, ("running", state.note))) if state.running else state.note or "stopped"
-        table.add_row(state.name, word, state.address, str(state.pid or ""))
+        text = "\n".join(filter(None, ("running", state.note))) if state.running else state.note or "stopped"
+        table.add_row(state.name, text, state.address, str(state.pid or ""))
     Console().print(table)

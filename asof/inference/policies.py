@@ -1,4 +1,4 @@
-"""The staleness policy of each view, and the check that registered features are those of the model."""
+"""Registered features with the staleness policies of their views, and their comparison with a model's contract."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,25 +11,25 @@ from asof.inference.verdicts import Policy
 
 
 @dataclass(frozen=True)
-class Registered:
-    """A feature service as registered, the policy of each of its views, and the records of how these were defined.
+class RegisteredFeatures:
+    """A feature service as registered, the policy of each of its views, and the records of their definitions.
 
-    Two that are equal give the same answers. `beyond` says what a plain lookup by the entity's key would not do right.
+    Equal objects give equal answers. `feast_only` names what only Feast itself can look up; empty: our reader can, too.
     """
 
     contract: FeatureContract
     policies: Mapping[str, Policy]
     records: DefinitionRecords = field(default_factory=DefinitionRecords)
-    beyond: str = ""
+    feast_only: str = ""
 
 
 def view_policy(ttl: timedelta | None, tags: Mapping[str, str]) -> Policy:
-    """Feast's own rule: no ttl, or one of zero, sets no limit. Only `staleness: flag` makes a view lenient."""
+    """A view's policy. As in Feast, a ttl of zero is no limit; the tag `staleness: flag` flags instead of refusing."""
     return Policy(max_age=ttl or None, refuses=tags.get("staleness") != "flag")
 
 
-def require_same(contract: FeatureContract, registered: Registered) -> None:
-    """Raises FeatureContractMismatch where the features that are registered, or online, are not those of the model."""
+def require_same(contract: FeatureContract, registered: RegisteredFeatures) -> None:
+    """Raises FeatureContractMismatch where the registered or materialised features differ from the model's."""
     if difference := registered.records.mismatch(contract, registered.contract):
         raise FeatureContractMismatch(
             f"Feature service {contract.feature_service!r} is not what the model was trained on: {difference}",

@@ -1,8 +1,8 @@
-"""A model's folder, as BentoML keeps it -> the loaded model and its facts, without MLflow.
+"""A model's folder in BentoML's store -> the loaded model and its facts, without MLflow.
 
-`bentoml.mlflow.import_model` puts MLflow's own folder under `mlflow_model/`: the file MLmodel tells the format, the
-estimator's file and, under `metadata: asof:`, the ModelFacts; model.onnx, where it is, the same model compiled. The
-manifest lists them all and is signed.
+`bentoml.mlflow.import_model` copies MLflow's folder to `mlflow_model/`. Its file MLmodel names the format, the
+estimator's file and, under `metadata: asof:`, the ModelFacts; model.onnx, where present, is the compiled model. The
+signed manifest lists all files.
 """
 
 import logging
@@ -30,7 +30,7 @@ logger = logging.getLogger("asof.serving")
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A fitted classifier with its facts, what runs it, and how to compute the derived columns that it takes.
+    """A fitted classifier with its facts, its runtime, and the functions of its derived columns.
 
     `signed_by` is the id of the key that signed it; `golden_rows` how the golden rows came out (None: it was not
     loaded, but made here).
@@ -52,32 +52,32 @@ class ServedModel:
         return self.runtime.probabilities(row_arrays(rows, self.facts.contract, self.derived))
 
     def probabilities_of(self, values: Mapping[str, ArrayLike]) -> list[float]:
-        """The same for n rows given as arrays: each feature's values by its name, of shape (n,)."""
+        """The same for n rows as arrays: each feature's values by its name, of shape (n,)."""
         return self.runtime.probabilities(input_arrays(values, self.facts.contract, self.derived))
 
 
 def load_model(folder: Path, use_case: UseCase, keys: TrustedKeys, *, run_id: str) -> ServedModel:
-    """Loads what BentoML's `folder` of a model holds, once its signature and every byte are found right.
+    """The model in a `folder` of BentoML's store, after its signature and every byte have been verified.
 
-    Raises UntrustedModel where they are not, or where it is the model of another run; and what `load_verified` raises.
+    Raises UntrustedModel where they are wrong or it is the model of another run; and what `load_verified` raises.
     """
     return load_verified(verify_folder(folder / MLFLOW_FOLDER, keys).of_run(run_id), use_case)
 
 
 def load_verified(verified: VerifiedFolder, use_case: UseCase) -> ServedModel:
-    """Loads MLflow's folder of a model and asks it the golden rows.
+    """The model in a verified MLflow folder, after it has predicted the golden rows.
 
-    Raises UntrustedModel where it holds a type that is not trusted; ModelError where it is no model of ours, takes what
-    the use case does not give, or answers otherwise than when it was evaluated.
+    Raises UntrustedModel where it contains a type that is not trusted; ModelError where it is not a model of AsOf,
+    takes columns that the use case does not provide, or predicts otherwise than when it was evaluated.
     """
-    description = _description(verified)
-    flavour = description.get("flavors", {}).get("sklearn", {})
-    told = (description.get("metadata") or {}).get("asof")
-    if told is None or flavour.get("serialization_format") != "skops":
+    mlmodel = _mlmodel(verified)
+    flavor = mlmodel.get("flavors", {}).get("sklearn", {})
+    metadata = (mlmodel.get("metadata") or {}).get("asof")
+    if metadata is None or flavor.get("serialization_format") != "skops":
         raise ModelError(f"{verified.folder} holds no model of AsOf: train and bundle again.")
-    facts = ModelFacts.from_dict(told)
+    facts = ModelFacts.from_dict(metadata)
     use_case.check_model(facts)
-    runtime = _runtime(verified, flavour["pickled_model"])
+    runtime = _runtime(verified, flavor["pickled_model"])
     model = ServedModel(runtime, facts, use_case.derivations(facts.derived), verified.signed_by)
     return replace(model, golden_rows=GoldenRows.from_json(verified.read(GOLDEN_ROWS)).check(model))
 
@@ -91,8 +91,8 @@ def _runtime(verified: VerifiedFolder, skops_file: str) -> Runtime:
     return ScikitLearn(load_trusted(verified.read(skops_file)))
 
 
-def _description(verified: VerifiedFolder) -> dict[str, Any]:
+def _mlmodel(verified: VerifiedFolder) -> dict[str, Any]:
     import yaml
 
-    description: dict[str, Any] = yaml.safe_load(verified.read("MLmodel"))
-    return description
+    mlmodel: dict[str, Any] = yaml.safe_load(verified.read("MLmodel"))
+    return mlmodel

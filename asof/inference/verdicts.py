@@ -1,7 +1,7 @@
-"""What was found for an entity -> a verdict on each feature, and the decision whether the model may see them.
+"""Stored features of an entity -> a verdict on each of them, and the decision whether the model may use them.
 
-Feast answers with whatever row it holds: it does not enforce a view's ttl online, and it calls a null PRESENT. So
-presence, null and age are decided here, from the value and its moment. Pure: no store, no clock, no HTTP.
+Feast does not enforce a view's ttl online, and it reports a null as PRESENT. So presence, null and age are decided
+here, from the value and its moment. No I/O, no clock.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from asof.features.feature_contract import Feature
 
 
 class Verdict(StrEnum):
-    """The verdict on one feature of one entity; OUTSIDE: of the training range."""
+    """The verdict on one feature of one entity; OUTSIDE: outside the training range."""
 
     PRESENT = "PRESENT"
     NULL = "NULL"
@@ -34,15 +34,15 @@ UNTIMELY = (Verdict.STALE, Verdict.FUTURE)
 
 @dataclass(frozen=True)
 class Policy:
-    """How old a view's values may be (None: any age), and whether a value outside that is refused or flagged."""
+    """How old a view's values may be (None: any age), and whether older or future ones are refused or only flagged."""
 
     max_age: timedelta | None
     refuses: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What the online store holds of one feature: its value (None: a null), and the moment that it describes.
+class StoredFeature:
+    """One feature of an entity in the online store: its value (None: a null), and the moment that it describes.
 
     `as_of` is None where the view has no row of the entity, or the row lacks the feature.
     """
@@ -53,23 +53,23 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class FoundRow:
-    """What the online store holds of one entity: of each feature in turn its value and its moment, as in `Found`.
+class StoredRow:
+    """One entity in the online store: value and moment of each feature, as in `StoredFeature`.
 
-    Most requests need no more than these three; a Found of each feature is made where somebody looks at them singly.
+    Most requests need only these sequences; iterating creates the StoredFeatures.
     """
 
     features: Sequence[Feature]
     values: Sequence[Any]
     moments: Sequence[datetime | None]
 
-    def __iter__(self) -> Iterator[Found]:
-        return map(Found, self.features, self.values, self.moments)
+    def __iter__(self) -> Iterator[StoredFeature]:
+        return map(StoredFeature, self.features, self.values, self.moments)
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """One feature with its verdict; `age` is None where there is no row, and negative where it is from the future."""
+class JudgedFeature:
+    """One feature with its verdict; `age` is None where there is no row, and negative for a moment in the future."""
 
     feature: Feature
     value: Any
@@ -79,8 +79,8 @@ class Reading:
     policy: Policy
 
 
-def all_present(row: FoundRow, policies: Iterable[Policy], now: datetime) -> bool:
-    """Whether every feature's verdict is PRESENT, told without making a Reading of each. `policies` are theirs."""
+def all_present(row: StoredRow, policies: Iterable[Policy], now: datetime) -> bool:
+    """Whether all verdicts are PRESENT, without making JudgedFeatures. `policies` are in the features' order."""
     if None in row.values or inf in row.values or -inf in row.values:
         return False
     for moment, policy in zip(row.moments, policies, strict=True):
@@ -89,12 +89,10 @@ def all_present(row: FoundRow, policies: Iterable[Policy], now: datetime) -> boo
     return True
 
 
-def judge(found: Found, policy: Policy, now: datetime) -> Reading:
-    """The verdict on one feature. A null stays NULL at any age: it is missing before it is old. An infinite number is
-    no measurement, and no model takes it: it counts as missing.
-    """
-    age = None if found.as_of is None else now - found.as_of
-    return Reading(found.feature, found.value, found.as_of, age, _verdict(found.value, age, policy), policy)
+def judge(stored: StoredFeature, policy: Policy, now: datetime) -> JudgedFeature:
+    """The verdict on one feature. A null is NULL at any age. An infinite number is missing: no model takes it."""
+    age = None if stored.as_of is None else now - stored.as_of
+    return JudgedFeature(stored.feature, stored.value, stored.as_of, age, _verdict(stored.value, age, policy), policy)
 
 
 def _verdict(value: Any, age: timedelta | None, policy: Policy) -> Verdict:
@@ -112,55 +110,55 @@ def _verdict(value: Any, age: timedelta | None, policy: Policy) -> Verdict:
 
 
 def row_moments(features: Sequence[Feature], moments: Sequence[datetime | None]) -> dict[str, Mapping[str, datetime]]:
-    """The members of an answer that say how old its values are; features without a moment are left out.
+    """The members of an answer with the moments of its values; features without a moment are left out.
 
-    `as_of`: the oldest moment of each view. `as_of_features`, absent where all features of each view share theirs: the
-    moment of each feature of the other views, by its name.
+    `as_of`: the oldest moment of each view. `as_of_features`: the moment of each feature of the views whose features
+    differ in it; absent where there is no such view.
     """
     oldest: dict[str, datetime] = {}
     differing: set[str] = set()
     for feature, moment in zip(features, moments, strict=True):
         if moment is None:
             continue
-        known = oldest.setdefault(feature.view, moment)
-        if moment is not known and moment != known:
+        first = oldest.setdefault(feature.view, moment)
+        if moment is not first and moment != first:
             differing.add(feature.view)
-            oldest[feature.view] = min(moment, known)
+            oldest[feature.view] = min(moment, first)
     if not differing:
         return {"as_of": oldest}
-    own = {
+    by_feature = {
         feature.name: moment
         for feature, moment in zip(features, moments, strict=True)
         if moment is not None and feature.view in differing
     }
-    return {"as_of": oldest, "as_of_features": own}
+    return {"as_of": oldest, "as_of_features": by_feature}
 
 
-def require_known(entity: str, readings: Iterable[Reading]) -> None:
+def require_known(entity: str, features: Iterable[JudgedFeature]) -> None:
     """Raises EntityNotFound where no view has a row of the entity."""
-    if all(reading.verdict is Verdict.NOT_FOUND for reading in readings):
+    if all(feature.verdict is Verdict.NOT_FOUND for feature in features):
         raise EntityNotFound(f"No feature view knows {entity!r}: {next_step(entity)}", entity=entity)
 
 
-def admit(entity: str, readings: Sequence[Reading]) -> list[Reading]:
-    """The readings to be flagged in the answer, where the model may see them all.
+def require_usable(entity: str, features: Sequence[JudgedFeature]) -> list[JudgedFeature]:
+    """Checks that the model may use the features; returns those to be flagged in the answer.
 
-    Raises EntityNotFound, MissingFeatures or StaleFeatures, in this order: what waiting cannot cure comes first.
+    Raises EntityNotFound, MissingFeatures or StaleFeatures, in this order.
     """
-    require_known(entity, readings)
-    if missing := [reading for reading in readings if reading.verdict in MISSING]:
+    require_known(entity, features)
+    if missing := [feature for feature in features if feature.verdict in MISSING]:
         text = f"{entity!r} is known, but {_listed(missing)}: load the missing values."
-        raise MissingFeatures(text, entity=entity, missing_features=[_named(reading) for reading in missing])
-    untimely = [reading for reading in readings if reading.verdict in UNTIMELY]
-    if refused := [reading for reading in untimely if reading.policy.refuses]:
+        raise MissingFeatures(text, entity=entity, missing_features=[_named(feature) for feature in missing])
+    untimely = [feature for feature in features if feature.verdict in UNTIMELY]
+    if refused := [feature for feature in untimely if feature.policy.refuses]:
         text = f"The features of {entity!r} are not of this moment: {_listed(refused)}. {_next_step(refused)}"
-        raise StaleFeatures(text, entity=entity, stale_features=[timing(reading) for reading in refused])
+        raise StaleFeatures(text, entity=entity, stale_features=[timing(feature) for feature in refused])
     return untimely
 
 
-def timing(reading: Reading) -> dict[str, Any]:
-    """Which feature, what is wrong with it, and by how many days."""
-    return _named(reading) | {"age_days": days(reading.age), "max_age_days": days(reading.policy.max_age)}
+def timing(judged: JudgedFeature) -> dict[str, Any]:
+    """The feature, its verdict, its age and its view's limit in days."""
+    return _named(judged) | {"age_days": days(judged.age), "max_age_days": days(judged.policy.max_age)}
 
 
 def days(span: timedelta | None) -> float | None:
@@ -168,15 +166,15 @@ def days(span: timedelta | None) -> float | None:
     return None if span is None else round(span / timedelta(days=1), 3)
 
 
-def _named(reading: Reading) -> dict[str, Any]:
-    return {"feature": reading.feature.name, "view": reading.feature.view, "verdict": reading.verdict.value}
+def _named(judged: JudgedFeature) -> dict[str, Any]:
+    return {"feature": judged.feature.name, "view": judged.feature.view, "verdict": judged.verdict.value}
 
 
-def _listed(readings: Iterable[Reading]) -> str:
-    return ", ".join(f"{reading.feature.name} is {_WORDS[reading.verdict]}" for reading in readings)
+def _listed(features: Iterable[JudgedFeature]) -> str:
+    return ", ".join(f"{each.feature.name} is {_DESCRIPTIONS[each.verdict]}" for each in features)
 
 
-_WORDS = {
+_DESCRIPTIONS = {
     Verdict.NULL: "null",
     Verdict.INFINITE: "infinite",
     Verdict.NOT_FOUND: "not found",
@@ -185,7 +183,7 @@ _WORDS = {
 }
 
 
-def _next_step(readings: Iterable[Reading]) -> str:
-    if any(reading.verdict is Verdict.FUTURE for reading in readings):
+def _next_step(features: Iterable[JudgedFeature]) -> str:
+    if any(feature.verdict is Verdict.FUTURE for feature in features):
         return "Set ASOF_CLOCK to the moment of the newest snapshot or later."
     return "Materialise a newer snapshot."

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asof.inference.served_model import ServedModel, load_model
-from asof.serving.prediction.live import Live
+from asof.serving.prediction.live import LiveModel
 from asof.serving.prediction.predictor import Predictor
 from asof.serving.prediction.worker import Worker
 from asof.trust.signing_keys import TrustedKeys
 
 if TYPE_CHECKING:
     from asof.serving.following.follower import Follower
-    from asof.serving.following.mlflow_registry import Registry
+    from asof.serving.following.mlflow_registry import MlflowRegistry
 
 
 @dataclass(frozen=True)
@@ -25,46 +25,46 @@ class StoredModel:
     run_id: str
 
 
-def assemble(worker: Worker, stored: StoredModel | None, keys: TrustedKeys) -> Live:
-    """A Live with the Bento's model, if it has one; not settled where the registry may name another one.
+def assemble(worker: Worker, stored: StoredModel | None, keys: TrustedKeys) -> LiveModel:
+    """A LiveModel with the Bento's model, if it has one; not settled where the registry may name another one.
 
     Raises what `load_model` raises.
     """
     settled = not worker.settings.knows_registry
     if stored is None:
-        return Live(worker, settled=settled)
+        return LiveModel(worker, settled=settled)
     model = load_model(stored.folder, worker.use_case, keys, run_id=stored.run_id)
     lineage = replace(worker.lineage, version=stored.version, run_id=stored.run_id)
-    return Live(worker, Predictor(model, lineage, worker), settled=settled)
+    return LiveModel(worker, Predictor(model, lineage, worker), settled=settled)
 
 
-def follower_of(live: Live, keys: TrustedKeys) -> "Follower":
+def follower_of(live: LiveModel, keys: TrustedKeys) -> "Follower":
     """The follower of the registry. Imported here: a service that does not follow needs no HTTP client."""
-    from asof.serving.following.candidates import Candidates
+    from asof.serving.following.candidates import CandidateLoader
     from asof.serving.following.follower import Follower
-    from asof.serving.following.model_cache import Shelf
+    from asof.serving.following.model_cache import ModelCache
     from asof.serving.following.shared_folder import make_folder
 
     worker = live.worker
     settings, name = worker.settings, worker.lineage.name
     registry = _registry(live, keys)
-    shelf = Shelf(settings.follow_folder or make_folder(None, name))
+    cache = ModelCache(settings.follow_folder or make_folder(None, name))
 
     def load(folder: Path, run_id: str) -> ServedModel:
         return load_model(folder, worker.use_case, keys, run_id=run_id)
 
-    candidates = Candidates(live, registry, shelf, load=load)
-    return Follower(live, registry, shelf, candidates=candidates)
+    candidates = CandidateLoader(live, registry, cache, load=load)
+    return Follower(live, registry, cache, candidates=candidates)
 
 
-def origin_of(live: Live, keys: TrustedKeys) -> "asyncio.Task[None]":
+def origin_of(live: LiveModel, keys: TrustedKeys) -> "asyncio.Task[None]":
     """Starts to ask the registry whether it has the model; call it inside the event loop."""
     from asof.serving.following.origin import check_origin
 
     return asyncio.create_task(check_origin(live, _registry(live, keys)))
 
 
-def _registry(live: Live, keys: TrustedKeys) -> "Registry":
-    from asof.serving.following.mlflow_registry import Registry
+def _registry(live: LiveModel, keys: TrustedKeys) -> "MlflowRegistry":
+    from asof.serving.following.mlflow_registry import MlflowRegistry
 
-    return Registry(live.worker.settings.registry, live.worker.lineage.name, keys)
+    return MlflowRegistry(live.worker.settings.registry, live.worker.lineage.name, keys)

@@ -1,6 +1,6 @@
-"""A virtual environment -> the same without what no service opens: `python trim.py /app/.venv`, in the image's build.
+"""Deletes files that no service uses from a virtual environment: `python trim.py /app/.venv`, in the image's build.
 
-Only files go, no package does: `pip freeze` says the same before and after.
+No package is removed: `pip freeze` prints the same before and after.
 """
 
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 UNUSED = (
     "**/tests",
     "**/*.pyi",  # types, for editors
-    "**/*.pxd",  # sources, for whoever compiles against them
+    "**/*.pxd",  # sources, for compiling against them
     "**/*.pyx",
     "**/*.h",
     "**/*.hpp",
@@ -27,13 +27,13 @@ UNUSED = (
 
 
 def trim(packages: Path) -> int:
-    """Deletes what is unused, and returns how many bytes that were."""
+    """Deletes unused files; returns their size in bytes."""
     found = {path for pattern in UNUSED for path in packages.glob(pattern)}
     return sum(_delete(path) for path in sorted(found, reverse=True))
 
 
 def _delete(path: Path) -> int:
-    """Files inside of a folder come before it, so nothing is counted twice."""
+    """Deletes a file or folder; returns its size in bytes. Files come before their folder, so none is counted twice."""
     if not path.is_dir():
         size = path.stat().st_size
         path.unlink()
@@ -45,4 +45,4 @@ def _delete(path: Path) -> int:
 
 if __name__ == "__main__":
     for folder in Path(sys.argv[1]).glob("lib/python3*/site-packages"):
-        print(f"Deleted {trim(folder) / 1e6:.0f} MB that no service opens.")
+        print(f"Deleted {trim(folder) / 1e6:.0f} MB of files that no service uses.")

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Variables in, MLflow's server with basic auth out. The address of the database holds a password: it goes by the
-# environment and by a file that only we can read, never by an argument.
+# Starts MLflow's server with basic auth. The database URL contains a password, so it is passed by the environment and by
+# a private file, never as an argument.
 set -eu
 : "${MLFLOW_BACKEND_STORE_URI:?}" "${MLFLOW_AUTH_ADMIN_PASSWORD:?}" "${MLFLOW_FLASK_SERVER_SECRET_KEY:?}"
 
@@ -15,7 +15,7 @@ authorization_function = readers:authorise
 auth_cache_ttl_seconds = 60
 INI
 
-# One worker: it alone keeps the cache of passwords, so that a new one counts at once. No helper processes for jobs.
+# One worker, as each has its own password cache and a new password must be valid at once. No job processes.
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_BASIC_AUTH_FAIL_CLOSED=true
 exec mlflow server --app-name basic-auth --host 0.0.0.0 --port 5000 --workers 1 \
     --serve-artifacts --artifacts-destination /var/lib/mlflow \

@@ -1,6 +1,6 @@
-"""A request to MLflow -> whose it is, or its refusal: basic auth, and users who may only read.
+"""MLflow's basic auth, plus users that may only read.
 
-Without workspaces MLflow lets every user make experiments and models (3.17), whatever `default_permission` says.
+Without workspaces MLflow (3.17) lets every user create experiments and models, whatever `default_permission` says.
 """
 
 from flask import Response, make_response, request
@@ -8,12 +8,16 @@ from mlflow.server.auth import authenticate_request_basic_auth
 from werkzeug.datastructures import Authorization
 
 READERS = frozenset({"serving"})
-READING = frozenset({"GET", "HEAD", "OPTIONS"})
+READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def authorise() -> Authorization | Response:
-    """MLflow's `authorization_function`: its own basic auth first, then 403 where a reader would write."""
-    told = authenticate_request_basic_auth()
-    if isinstance(told, Authorization) and told.username in READERS and request.method not in READING:
-        return make_response(f"{told.username} may only read.", 403)
-    return told
+    """MLflow's `authorization_function`: its own basic auth, then 403 for writes of a read-only user."""
+    authorization = authenticate_request_basic_auth()
+    if (
+        isinstance(authorization, Authorization)
+        and authorization.username in READERS
+        and request.method not in READ_METHODS
+    ):
+        return make_response(f"{authorization.username} may only read.", 403)
+    return authorization

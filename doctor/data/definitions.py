@@ -1,51 +1,51 @@
-"""feature_repo/ and Feast's registry -> definitions that are not applied, not finished, accepted or not supported."""
+"""Checks of the feature definitions in feature_repo/ and in Feast's registry."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
 from asof.errors import ConfigurationError
 from asof.serving.features.store.feast_messages import feast_messages
+from doctor.context import Context
 from doctor.data.loads import registered_views
 from doctor.finding import Finding, error, listed, note, warning
-from doctor.given import Given
-from doctor.platforms.database import Connection, reading
+from doctor.platforms.database import Connection, read_only
 from training.release.promotion.acceptance import Acceptance, acceptances
 
 INTERRUPTED = ("MATERIALIZING", "GENERATED")
-"""Feast's states of a view that is being materialised, or was when its writer was killed or failed."""
-MOST = 5
-"""Acceptances that are shown, the newest first."""
+"""Feast's states of a view during a materialisation; they remain if the process is killed."""
+MAX_ACCEPTANCES = 5
+"""Acceptances that are reported, newest first."""
 
 
-def look_at_definitions(given: Given) -> Iterator[Finding]:
-    """Whether `feast apply` would change anything. Feast is only opened on a registry that has its tables."""
-    with reading(given.settings) as connection:
+def check_definitions(context: Context) -> Iterator[Finding]:
+    """Unapplied, unfinished, accepted and unsupported definitions. Feast is opened only if its tables exist."""
+    with read_only(context.settings) as connection:
         if not registered_views(connection):
             return
-        yield from materialising(_states(connection))
-        yield from accepted(acceptances(given.settings))
+        yield from check_materialising(_states(connection))
+        yield from list_accepted(acceptances(context.settings))
     from training.features.materialisation.feature_registry import unapplied_features
 
     try:
-        yield from unapplied(unapplied_features(given.settings))
+        yield from check_unapplied(unapplied_features(context.settings))
     except ConfigurationError as wrong:
         yield error("unsupported-features", str(wrong), "Change feature_repo/; an ingest begins with the same check.")
 
 
-def materialising(states: Mapping[str, str]) -> Iterator[Finding]:
-    """Views that a materialisation has begun to write and not finished."""
+def check_materialising(states: Mapping[str, str]) -> Iterator[Finding]:
+    """Views whose materialisation has started and not finished."""
     if stuck := [view for view, state in states.items() if state in INTERRUPTED]:
-        found = f"Feast's registry has views that are being materialised, or whose writer was killed: {listed(stuck)}."
+        found = f"Views are being materialised, or their materialisation was killed: {listed(stuck)}."
         yield warning("materialising", found, "Unless a materialisation runs now: python -m flows ingest")
 
 
-def accepted(each: Sequence[Acceptance]) -> Iterator[Finding]:
-    """Definitions that were accepted as equivalent."""
-    for one in each[:MOST]:
+def list_accepted(accepted: Sequence[Acceptance]) -> Iterator[Finding]:
+    """Definitions that were accepted as equivalent; the newest ones."""
+    for each in accepted[:MAX_ACCEPTANCES]:
         found = (
-            f"{one.view} is accepted as what {one.model} version {one.version} was trained on ({one.changes}): by "
-            f"{one.who} at {one.accepted_at:%Y-%m-%d %H:%M}, because: {one.reason}"
+            f"{each.view} is accepted as what {each.model} version {each.version} was trained on ({each.changes}): by "
+            f"{each.who} at {each.accepted_at:%Y-%m-%d %H:%M}, because: {each.reason}"
         )
-        yield note(f"accepted-definition:{one.view}", found)
+        yield note(f"accepted-definition:{each.view}", found)
 
 
 def _states(connection: Connection) -> dict[str, str]:
@@ -56,10 +56,9 @@ def _states(connection: Connection) -> dict[str, str]:
     return {view.spec.name: names[view.meta.state].name for view in views}
 
 
-def unapplied(names: list[str]) -> Iterator[Finding]:
-    """What was changed in feature_repo/ and is not applied yet."""
+def check_unapplied(names: list[str]) -> Iterator[Finding]:
+    """Changes in feature_repo/ that are not applied."""
     if names:
         found = f"feature_repo/ differs from what is registered: {listed(names)}."
-        yield warning(
-            "unapplied", found, 'eval "$(make -s env)" && cd feature_repo && feast apply  (an ingest does it too)'
-        )
+        mend = 'eval "$(make -s env)" && cd feature_repo && feast apply  (an ingest does it too)'
+        yield warning("unapplied", found, mend)

@@ -1,4 +1,4 @@
-"""Loads, materialisations, feature views -> is the online store behind the snapshots, or are all values too old."""
+"""Checks of the online store against the loads: views that are behind, interrupted or too old."""
 
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -10,29 +10,29 @@ from psycopg import sql
 
 from asof.serving.features.store.feast_messages import feast_messages
 from asof.use_case import FromStore, UseCase
+from doctor.context import Context
 from doctor.finding import Finding, error, listed, note, warning
-from doctor.given import Given
-from doctor.platforms.database import Connection, reading
+from doctor.platforms.database import Connection, read_only
 from training.data.extracts.deliveries import DELIVERY_NAME, first_described
 
 INGEST = "python -m flows ingest"
-LAST = """
+LAST_MATERIALISATION = """
 SELECT as_of, load_id, finished_at FROM public.materialisations WHERE view = %s AND coalesce(store, %s) = %s
 ORDER BY materialisation_id DESC LIMIT 1
 """
-UNSEEN = """
+UNSEEN_LOADS = """
 SELECT count(*) FILTER (WHERE passed IS NOT TRUE), count(*) FILTER (WHERE passed)
 FROM (SELECT *, as_of > %(as_of)s AND loaded_at < %(finished)s AS passed FROM public.loads) loads
 WHERE (load_id > %(load)s OR as_of > %(as_of)s) AND as_of <= %(now)s
     AND coalesce((files -> %(file)s ->> 'new_rows')::bigint, 0) > 0
 """
-"""`passed`: it was loaded already, and the store was filled as of an earlier moment."""
-LOADED = "SELECT folder, as_of, known_at, files FROM public.loads ORDER BY load_id DESC"
+"""`passed`: loaded before the materialisation, which was as of an earlier moment."""
+LOADS = "SELECT folder, as_of, known_at, files FROM public.loads ORDER BY load_id DESC"
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A load as the table `loads` has it."""
+class Load:
+    """A row of the table `loads`."""
 
     folder: Path
     as_of: datetime
@@ -42,7 +42,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class View:
-    """A registered feature view; `refuses` says that the service answers 503 where its values are older than `ttl`."""
+    """A registered feature view; `refuses`: the service answers 503 if values are older than `ttl`."""
 
     name: str
     source: str
@@ -51,10 +51,10 @@ class View:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What the online store shows of a view: as of when (None: never filled), and its newest row's moment.
+class OnlineView:
+    """Content of a view in the online store: `as_of` its materialisation (None: never), `newest` its newest row.
 
-    `unseen` counts loads that came after, `passed` those of later moments that were there already.
+    `unseen` is the number of loads after the materialisation, `passed` of earlier loads with a later `as_of`.
     """
 
     view: View
@@ -64,115 +64,109 @@ class Shown:
     newest: datetime | None
 
 
-def look_at_loads(given: Given) -> Iterator[Finding]:
-    """Every check on what is loaded and what is online."""
-    if not any(hasattr(each.source, "extract") for each in given.use_cases):
+def check_loads(context: Context) -> Iterator[Finding]:
+    """What is loaded and what is online."""
+    if not any(hasattr(each.source, "extract") for each in context.use_cases):
         return
-    with reading(given.settings) as connection:
-        if not _has(connection, "public.loads"):
+    with read_only(context.settings) as connection:
+        if not _has_table(connection, "public.loads"):
             yield note("nothing-loaded", "No extract is loaded yet.", "python -m flows ingest  (or `make demo`)")
             return
         views = registered_views(connection)
         if not views:
             yield error("no-features", "The registry holds no feature view.", "python -m flows ingest")
-        shown = [_shown(connection, view, given) for view in views if _has(connection, f"public.{view.source}")]
-        begun = _begun(connection, given.settings.online_store)
-        again = ingest_again([Loaded(Path(row[0]), *row[1:]) for row in connection.execute(LOADED)], given.use_cases)
-    yield from interrupted(begun, again)
-    yield from behind(shown, again)
-    yield from outdated(shown, given.settings.now())
+        online = [
+            _online_view(connection, view, context) for view in views if _has_table(connection, f"public.{view.source}")
+        ]
+        unfinished = _unfinished(connection, context.settings.online_store)
+        again = repeat_ingest([Load(Path(row[0]), *row[1:]) for row in connection.execute(LOADS)], context.use_cases)
+    yield from check_interrupted(unfinished, again)
+    yield from check_behind(online, again)
+    yield from check_age(online, context.settings.now())
 
 
 def registered_views(connection: Connection) -> list[View]:
-    """The views in Feast's SQL registry, read without Feast; none where nothing was ever applied."""
-    if not _has(connection, "feature_views"):
+    """The views in Feast's SQL registry, read without Feast; empty before the first `feast apply`."""
+    if not _has_table(connection, "feature_views"):
         return []
-    found = connection.execute("SELECT feature_view_proto FROM feature_views ORDER BY feature_view_name", binary=True)
-    specs = [feast_messages().feature_view.FromString(row[0]).spec for row in found]
+    rows = connection.execute("SELECT feature_view_proto FROM feature_views ORDER BY feature_view_name", binary=True)
+    specs = [feast_messages().feature_view.FromString(row[0]).spec for row in rows]
     return [
         View(each.name, each.batch_source.name, each.ttl.ToTimedelta(), each.tags.get("staleness") != "flag")
         for each in specs
     ]
 
 
-def ingest_again(loads: Sequence[Loaded], use_cases: Iterable[UseCase]) -> str:
-    """The command that ingests once more what was loaded last; `loads` are the newest first."""
+def repeat_ingest(loads: Sequence[Load], use_cases: Iterable[UseCase]) -> str:
+    """The command that repeats the last ingest; `loads` are sorted newest first."""
     if not loads:
         return INGEST
     last = loads[0]
-    alone = not DELIVERY_NAME.fullmatch(last.folder.name)
-    beside = [last, *(each for each in loads if each.folder.parent == last.folder.parent and not alone)]
+    single = not DELIVERY_NAME.fullmatch(last.folder.name)
+    beside = [last, *(each for each in loads if each.folder.parent == last.folder.parent and not single)]
     days = [first_described(each.folder, each.as_of.astimezone(UTC).date()) for each in beside]
-    words = [INGEST, shlex.quote(str(last.folder if alone else last.folder.parent))]
+    words = [INGEST, shlex.quote(str(last.folder if single else last.folder.parent))]
     words += [f"--as-of {min(firsts)}"] if (firsts := [day for day in days if day]) else []
     words += ["--backfill"] if last.known_at.astimezone(UTC).time() == time.min else []
     words += [f"--use-case {each.name}" for each in use_cases if _has_files(each, last.files)]
     return " ".join(words)
 
 
-def behind(shown: Sequence[Shown], again: str) -> Iterator[Finding]:
-    """Loads that are not online."""
-    late = [
-        f"{each.view.name} ({each.unseen})" if each.as_of else f"{each.view.name} (all)"
-        for each in shown
-        if each.unseen
-    ]
-    if late:
-        found = f"The online store is behind the snapshots; views with loads that are not online: {listed(late)}."
-        yield error("behind", found, f"{again}  (loads nothing twice, and writes online what is new)")
-    if earlier := [each.view.name for each in shown if each.passed]:
-        found = f"Views filled as of a moment before the newest snapshot (--online-as-of): {listed(earlier)}."
-        yield warning("earlier-moment", found, f"{again}  shows the newest again.")
+def check_behind(online: Sequence[OnlineView], again: str) -> Iterator[Finding]:
+    """Views that miss loads."""
+    behind = [f"{each.view.name} ({each.unseen if each.as_of else 'all'})" for each in online if each.unseen]
+    if behind:
+        found = (
+            f"The online store is behind the snapshots; views with loads that are not materialised: {listed(behind)}."
+        )
+        yield error("behind", found, f"{again}  (adds only what is new)")
+    if earlier := [each.view.name for each in online if each.passed]:
+        found = f"Views materialised as of an earlier moment than the newest snapshot: {listed(earlier)}."
+        yield warning("earlier-moment", found, f"{again}  (materialises the newest)")
 
 
-def outdated(shown: Iterable[Shown], now: datetime) -> Iterator[Finding]:
-    """Views whose newest row is older than their ttl: the service refuses or flags every user."""
-    for each in shown:
+def check_age(online: Iterable[OnlineView], now: datetime) -> Iterator[Finding]:
+    """Views whose newest row is older than their ttl: the service refuses or flags every answer."""
+    for each in online:
         if each.newest is None or not each.view.ttl or now - each.newest <= each.view.ttl:
             continue
         age, what = now - each.newest, "answers 503 to every request" if each.view.refuses else "flags every answer"
-        found = (
-            f"The newest row of {each.view.name} is {age.days} days old (ttl {each.view.ttl.days}): the service {what}."
-        )
-        mend = (
-            f"Ingest a newer month into {each.view.source}, or serve an old one with ASOF_CLOCK={each.newest:%Y-%m-%d}."
-        )
+        name, source, ttl = each.view.name, each.view.source, each.view.ttl.days
+        found = f"The newest row of {name} is {age.days} days old (ttl {ttl}): the service {what}."
+        mend = f"Ingest a newer month into {source}, or serve an old one with ASOF_CLOCK={each.newest:%Y-%m-%d}."
         yield (error if each.view.refuses else warning)(f"outdated:{each.view.name}", found, mend)
 
 
-def interrupted(views: list[str], again: str) -> Iterator[Finding]:
-    """A view whose rewriting was interrupted: some of its users are not found."""
+def check_interrupted(views: list[str], again: str) -> Iterator[Finding]:
+    """Views whose full rewrite was interrupted: some users are not found."""
     if views:
-        found = f"The rewriting of {listed(views)} did not finish: users may be missing online."
+        found = f"The full rewrite of {listed(views)} did not finish: users may be missing online."
         yield error("interrupted", found, f"Unless an ingest runs now: {again}")
 
 
 def _has_files(use_case: UseCase, files: Collection[str]) -> bool:
-    if not isinstance(use_case.source, FromStore):
-        return False
-    extract = use_case.extract
-    return any(f"{table.name}.csv" in files for table in (*extract.tables, extract.labels))
+    return isinstance(use_case.source, FromStore) and any(name in files for name in use_case.extract.file_names)
 
 
-def _shown(connection: Connection, view: View, given: Given) -> Shown:
-    store, now = given.settings.online_store, given.settings.now()
+def _online_view(connection: Connection, view: View, context: Context) -> OnlineView:
+    store, now = context.settings.online_store, context.settings.now()
     last = None
-    if _has(connection, "public.materialisations"):
-        last = connection.execute(LAST, (view.name, store, store)).fetchone()
+    if _has_table(connection, "public.materialisations"):
+        last = connection.execute(LAST_MATERIALISATION, (view.name, store, store)).fetchone()
     as_of, load, finished = last or (None, 0, None)
-    told = {"as_of": as_of or now, "load": load, "finished": finished, "now": now, "file": f"{view.source}.csv"}
-    unseen, passed = connection.execute(UNSEEN, told).fetchone() or (0, 0)
+    parameters = {"as_of": as_of or now, "load": load, "finished": finished, "now": now, "file": f"{view.source}.csv"}
+    unseen, passed = connection.execute(UNSEEN_LOADS, parameters).fetchone() or (0, 0)
     query = sql.SQL("SELECT max(as_of) FROM {} WHERE as_of <= %s").format(sql.Identifier("public", view.source))
     newest = connection.execute(query, (as_of or now,)).fetchone() or (None,)
-    return Shown(view, as_of, int(unseen), int(passed), newest[0])
+    return OnlineView(view, as_of, int(unseen), int(passed), newest[0])
 
 
-def _begun(connection: Connection, store: str) -> list[str]:
-    if not _has(connection, "public.whole_materialisations_begun"):
+def _unfinished(connection: Connection, store: str) -> list[str]:
+    if not _has_table(connection, "public.whole_materialisations_begun"):
         return []
     query = "SELECT view FROM public.whole_materialisations_begun WHERE store = %s ORDER BY 1"
     return [row[0] for row in connection.execute(query, (store,))]
 
 
-def _has(connection: Connection, table: str) -> bool:
+def _has_table(connection: Connection, table: str) -> bool:
     return connection.execute("SELECT to_regclass(%s)", (table,)).fetchone() != (None,)

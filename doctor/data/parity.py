@@ -1,4 +1,4 @@
-"""The ledger `parity_checks` -> did the online store agree with the snapshots when they were compared last."""
+"""Check of the last parity check of each use case, from the table `parity_checks`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,19 +6,19 @@ from datetime import datetime
 
 from psycopg.rows import class_row
 
+from doctor.context import Context
 from doctor.finding import Finding, error, note, warning
-from doctor.given import Given
-from doctor.platforms.database import reading
+from doctor.platforms.database import read_only
 
-NEWEST = """
+LAST_CHECK = """
 SELECT checked_at, users, differing_users, values_wrong, values_past_ttl FROM public.parity_checks
 WHERE use_case = %s ORDER BY checked_at DESC LIMIT 1
 """
 
 
 @dataclass(frozen=True)
-class Compared:
-    """The newest row of a use case: how many users were compared and differed, values that are wrong or too old."""
+class ParityCheck:
+    """The newest row of a use case: users compared and differing, values wrong and older than their ttl."""
 
     checked_at: datetime
     users: int
@@ -27,27 +27,26 @@ class Compared:
     values_past_ttl: int
 
 
-def look_at_parity(given: Given) -> Iterator[Finding]:
-    """Every check on the ledger."""
-    with reading(given.settings) as connection:
+def check_parity(context: Context) -> Iterator[Finding]:
+    """The last comparison of each use case."""
+    with read_only(context.settings) as connection:
         if connection.execute("SELECT to_regclass('public.parity_checks')").fetchone() == (None,):
             return
-        for use_case in given.use_cases:
-            with connection.cursor(row_factory=class_row(Compared)) as cursor:
-                if row := cursor.execute(NEWEST, (use_case.name,)).fetchone():
-                    yield from judged(use_case.name, row)
+        for use_case in context.use_cases:
+            with connection.cursor(row_factory=class_row(ParityCheck)) as cursor:
+                if row := cursor.execute(LAST_CHECK, (use_case.name,)).fetchone():
+                    yield from check_last(use_case.name, row)
 
 
-def judged(use_case: str, last: Compared) -> Iterator[Finding]:
-    """What the last comparison says."""
-    when = f"when they were compared last ({last.checked_at:%Y-%m-%d %H:%M})"
+def check_last(use_case: str, last: ParityCheck) -> Iterator[Finding]:
+    """The finding on a comparison."""
+    when = f"at the last parity check ({last.checked_at:%Y-%m-%d %H:%M})"
     if last.values_wrong:
-        found = f"{last.values_wrong:,} values online were not those of the snapshots {when}."
+        found = f"{last.values_wrong:,} online values differed from the snapshots {when}."
         yield error(f"parity:{use_case}", found, f"python -m flows ingest, then python -m flows parity {use_case}")
     elif last.values_past_ttl:
-        found = f"{last.values_past_ttl:,} values online were older than their view's ttl {when}."
-        yield warning(
-            f"parity:{use_case}", found, f"Deliver newer rows; python -m flows parity {use_case} names the users."
-        )
+        found = f"{last.values_past_ttl:,} online values were older than their view's ttl {when}."
+        mend = f"Deliver newer rows; python -m flows parity {use_case} names the users."
+        yield warning(f"parity:{use_case}", found, mend)
     elif not last.users:
-        yield note(f"parity:{use_case}", f"There was nothing to compare online and offline {when}.")
+        yield note(f"parity:{use_case}", f"There was nothing to compare {when}.")

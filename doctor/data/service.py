@@ -1,90 +1,89 @@
-"""The prediction service at its address -> ready, and with the model that is in Production."""
+"""Checks of the prediction service: is it ready, and does it serve the version in Production."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
+from doctor.context import Context
 from doctor.finding import Finding, error, note, warning
-from doctor.given import Given
-from doctor.http import Answer, ask, shown
+from doctor.http import Response, get, redacted
 from training.release.registry.versions import ALIAS, production_number
 from training.tracking.client import has_registry
 
 
-def look_at_service(given: Given) -> Iterator[Finding]:
-    """Every check on a service by itself."""
-    if given.service is None:
+def check_service(context: Context) -> Iterator[Finding]:
+    """Whether the service is up and ready, and what it refused."""
+    if context.service is None:
         yield note(
             "service-stopped",
-            "The prediction service does not run here.",
-            "make up, or docker-compose up -d; or name one that runs elsewhere: --url",
+            "The prediction service is not running here.",
+            "make up, or docker-compose up -d; for a service elsewhere use --url.",
         )
         return
-    alive = ask(given.service, "/livez")
-    yield from living(given.service, alive)
+    alive = get(context.service, "/livez")
+    yield from check_alive(context.service, alive)
     if alive.status == 200:
-        yield from ready(given.service, ask(given.service, "/readyz"))
-        yield from following(ask(given.service, "/model"))
+        yield from check_ready(context.service, get(context.service, "/readyz"))
+        yield from check_following(get(context.service, "/model"))
 
 
-def look_at_served_version(given: Given) -> Iterator[Finding]:
-    """What the service answers with beside what the registry has in Production."""
-    if given.service is None or not (given.mlflow or given.settings.postgres_url):
+def check_served_version(context: Context) -> Iterator[Finding]:
+    """The served version against the one in Production."""
+    if context.service is None or not (context.mlflow or context.settings.postgres_url):
         return
-    told = ask(given.service, "/model")
-    if told.status != 200 or not isinstance(told.body, dict):  # `following` reports it
+    model = get(context.service, "/model")
+    if model.status != 200 or not isinstance(model.body, dict):  # `check_following` reports it
         return
-    name = str(told.body.get("name"))
-    yield from served_version(told.body, _of_server(given.mlflow, name) if given.mlflow else _of_database(given, name))
+    name, server = str(model.body.get("name")), context.mlflow
+    in_production = _version_by_server(server, name) if server else _version_by_database(context, name)
+    yield from compare_versions(model.body, in_production)
 
 
-def living(address: str, alive: Answer) -> Iterator[Finding]:
-    """Whether anything answers."""
+def check_alive(address: str, alive: Response) -> Iterator[Finding]:
+    """Whether the service answers."""
     if alive.status == 0:
-        mend = "`make status` and the logs in ASOF_HOME/run, or `docker-compose ps`; correct --url if it is elsewhere."
-        yield error("service", f"Nothing answers at {shown(address)}: {alive.trouble}.", mend)
+        mend = "See `make status` and the logs in ASOF_HOME/run, or `docker-compose ps`; or correct --url."
+        yield error("service", f"Nothing answers at {redacted(address)}: {alive.trouble}.", mend)
     elif alive.status != 200:
-        found = f"{shown(address)}/livez answers {alive.status}: it is not an AsOf service, or it is shutting down."
-        yield error("service", found, "`make status`, or correct the address (ASOF_PORT, --url).")
+        found = f"{redacted(address)}/livez answers {alive.status}: not an AsOf service, or shutting down."
+        yield error("service", found, "See `make status`, or correct the address (ASOF_PORT, --url).")
 
 
-def ready(address: str, answer: Answer) -> Iterator[Finding]:
-    """/predict answers with the same problem as /readyz; 503 without one is BentoML's own."""
-    if answer.status == 200:
+def check_ready(address: str, readyz: Response) -> Iterator[Finding]:
+    """The problem document of /readyz, which /predict would answer too."""
+    if readyz.status == 200:
         return
-    told = answer.body if isinstance(answer.body, dict) else {}
-    detail = told.get("detail") or answer.trouble or "it says no more"
-    found = f"{shown(address)} is not ready ({answer.status or 'no answer'}): {detail}"
+    problem = readyz.body if isinstance(readyz.body, dict) else {}
+    detail = problem.get("detail") or readyz.trouble or "no details"
+    found = f"{redacted(address)} is not ready ({readyz.status or 'no answer'}): {detail}"
     yield error("service-not-ready", found, "Look the code up in docs/troubleshooting.md.")
 
 
-def following(model: Answer) -> Iterator[Finding]:
-    """What GET /model says of itself, or that it requires a key."""
+def check_following(model: Response) -> Iterator[Finding]:
+    """What GET /model reports about the registry and refused versions."""
     if model.status in (401, 403):
-        yield note(
-            "service-key", f"GET /model requires an API key ({model.status}): the served version was not checked."
-        )
+        found = f"GET /model requires an API key ({model.status}): the served version was not checked."
+        yield note("service-key", found)
         return
     if model.status != 200 or not isinstance(model.body, dict):
-        yield warning(
-            "service-model", f"GET /model answers {model.status or 'nothing'}.", "`make status`, and its log."
-        )
+        found = f"GET /model answers {model.status or 'nothing'}."
+        yield warning("service-model", found, "See `make status` and the log of the service.")
         return
-    told = model.body.get("following") or {"registry": "ok", "refused": []}
-    if told["registry"] != "ok":
-        found = f"The service follows the registry and cannot reach it: {told['registry']}"
+    following = model.body.get("following") or {"registry": "ok", "refused": []}
+    if following["registry"] != "ok":
+        found = f"The service cannot reach the registry that it follows: {following['registry']}"
         yield warning("following", found, "Start MLflow, or correct ASOF_REGISTRY_URL of the service.")
-    for refusal in told["refused"]:
-        if told.get("in_production") == refusal["version"]:
-            found = f"Version {refusal['version']} is refused by the service (step {refusal['step']}): {refusal['why']}"
+    for refusal in following["refused"]:
+        if following.get("in_production") == refusal["version"]:
+            found = f"The service refused version {refusal['version']} (step {refusal['step']}): {refusal['why']}"
             name = model.body.get("use_case")
-            back = f"go back to a version that `python -m flows history {name}` names: "
-            mend = f"Train again, or {back}python -m flows rollback {name} --to VERSION; until then it serves another."
+            rollback = f"python -m flows rollback {name} --to VERSION (versions: `python -m flows history {name}`)"
+            mend = f"Train again, or {rollback}. Until then it serves another version."
             yield error("refused-version", found, mend)
 
 
-def served_version(model: Mapping[str, Any], in_production: str | None) -> Iterator[Finding]:
-    """Another version than the one in Production answers."""
+def compare_versions(model: Mapping[str, Any], in_production: str | None) -> Iterator[Finding]:
+    """Whether the service answers with the version in Production."""
     serves, name = model.get("version"), model.get("name")
     if in_production is None or serves == in_production:
         return
@@ -92,20 +91,20 @@ def served_version(model: Mapping[str, Any], in_production: str | None) -> Itera
     if model.get("following"):
         yield warning("served-version", found, "Wait ASOF_FOLLOW_SECONDS; GET /model shows what it refused, and why.")
     else:
-        mend = "`make up` starts one that follows  (in containers: ASOF_FOLLOW=production, or a new image)"
+        mend = "`make up` starts a service that follows the registry  (in containers: ASOF_FOLLOW=production)"
         yield error("served-version", found, mend)
 
 
-def _of_server(address: str, name: str) -> str | None:
-    """The version in Production by MLflow's server; None where it does not answer."""
+def _version_by_server(address: str, name: str) -> str | None:
+    """The version in Production; None if MLflow does not answer."""
     query = urlencode({"name": name, "alias": ALIAS})
-    told = ask(address, f"/api/2.0/mlflow/registered-models/alias?{query}")
-    return str(told.body["model_version"]["version"]) if told.status == 200 and told.body else None
+    alias = get(address, f"/api/2.0/mlflow/registered-models/alias?{query}")
+    return str(alias.body["model_version"]["version"]) if alias.status == 200 and alias.body else None
 
 
-def _of_database(given: Given, name: str) -> str | None:
-    if not has_registry(given.settings):
+def _version_by_database(context: Context, name: str) -> str | None:
+    if not has_registry(context.settings):
         return None
     from training.tracking.client import open_tracking
 
-    return production_number(open_tracking(given.settings), name)
+    return production_number(open_tracking(context.settings), name)

@@ -1,4 +1,4 @@
-"""Docker and compose on this machine -> versions and set-ups that cannot build the images."""
+"""Checks of Docker and compose: versions and setups that cannot build our images."""
 
 import re
 import shutil
@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from doctor.context import Context
 from doctor.finding import Finding, note, warning
-from doctor.given import Given
 
 OLDEST_ENGINE, OLDEST_COMPOSE = (20, 10), (1, 29)
 COMMAND_TIMEOUT = 8
@@ -17,7 +17,7 @@ COMMAND_TIMEOUT = 8
 
 @dataclass(frozen=True)
 class Docker:
-    """`engine` and `compose` are versions, empty where there is none or it does not answer."""
+    """`engine` and `compose` are versions, empty if not installed or not answering."""
 
     program: Path
     engine: str = ""
@@ -25,8 +25,8 @@ class Docker:
     buildx: bool = False
 
 
-def look_at_docker(given: Given) -> Iterator[Finding]:
-    """Every check on Docker; nothing where it is not installed, as only images need it."""
+def check_docker(context: Context) -> Iterator[Finding]:
+    """No findings if Docker is not installed, as only images need it."""
     if program := shutil.which("docker"):
         docker = Docker(
             Path(program) if "/snap/" in program else Path(program).resolve(),
@@ -34,14 +34,14 @@ def look_at_docker(given: Given) -> Iterator[Finding]:
             compose=run("docker", "compose", "version", "--short") or run("docker-compose", "version", "--short"),
             buildx=bool(run("docker", "buildx", "version")),
         )
-        yield from judged(docker, given.environment)
+        yield from check_versions(docker, context.environment)
 
 
-def judged(docker: Docker, environment: Mapping[str, str]) -> Iterator[Finding]:
-    """What would fail with it."""
+def check_versions(docker: Docker, environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Findings on versions and setup."""
     home, temporary = environment.get("HOME", ""), environment.get("TMPDIR", "/tmp")  # noqa: S108 - compared, not used
     if "/snap/" in str(docker.program) and not (home and temporary.startswith(home)):
-        found = f"Docker is a snap, which cannot see {temporary}: `bentoml containerize` ends in `no such file`."
+        found = f"Docker is a snap and cannot read {temporary}: `bentoml containerize` fails with `no such file`."
         yield warning("snap-docker", found, 'mkdir -p "$HOME/tmp" && export TMPDIR="$HOME/tmp"')
     if docker.engine and _number(docker.engine) < OLDEST_ENGINE:
         yield warning("docker-version", f"Docker is {docker.engine}; our images need 20.10 or newer.", "Upgrade it.")
@@ -53,10 +53,10 @@ def judged(docker: Docker, environment: Mapping[str, str]) -> Iterator[Finding]:
         yield note("buildkit", found, "export DOCKER_BUILDKIT=0")
 
 
-def run(*words: str) -> str:
-    """What a command prints, stripped; empty where it fails, is absent or takes too long."""
+def run(*command: str) -> str:
+    """The stripped output of a command; empty if it fails, is missing or takes too long."""
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=COMMAND_TIMEOUT, check=False)  # noqa: S603
+        done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_TIMEOUT, check=False)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

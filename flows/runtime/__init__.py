@@ -1,1 +1,1 @@
-"""What every flow and command needs: settings, progress, signals, errors in one sentence."""
+"""Shared by flows and commands: settings with running servers, progress, error messages."""

@@ -1,4 +1,4 @@
-"""Whether the files of a folder are those of the use case that was named, before anything is made of them."""
+"""Checks that a folder holds extracts of the use case."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,25 +9,20 @@ from asof.use_cases import others
 from training.data.extracts.deliveries import Delivery
 
 
-def refuse_foreign_files(use_case: UseCase, folder: Path, deliveries: Iterable[Delivery]) -> None:
-    """Raises DataError where no file is one of the use case's, naming the use case whose files they are."""
+def check_extract_files(use_case: UseCase, folder: Path, deliveries: Iterable[Delivery]) -> None:
+    """Raises DataError if no file belongs to the use case; the message names the use case that they belong to."""
     files = {path.name for each in deliveries for path in each.folder.glob("*.csv")}
-    wanted = _files(use_case)
-    if files & wanted:
+    expected = use_case.extract.file_names
+    if not files.isdisjoint(expected):
         return
-    whose = [other.name for other in others(use_case.name) if files & _files(other)]
-    step = f"give --use-case {' or '.join(whose)}" if whose else "give --use-case, or the right folder"
+    with_files = (each for each in others(use_case.name) if isinstance(each.source, FromStore))
+    owners = [each.name for each in with_files if not files.isdisjoint(each.extract.file_names)]
+    step = f"use --use-case {' or '.join(owners)}" if owners else "use --use-case or another folder"
     raise DataError(
-        f"{folder} holds no file of use case {use_case.name!r} ({_listed(wanted)}), but {_listed(files)}: {step}."
+        f"{folder} holds no file of use case {use_case.name!r} ({_listed(expected)}), but {_listed(files)}: {step}."
     )
 
 
-def _files(use_case: UseCase) -> set[str]:
-    if not isinstance(use_case.source, FromStore):
-        return set()
-    extract = use_case.extract
-    return {f"{table.name}.csv" for table in (*extract.tables, extract.labels)}
-
-
-def _listed(files: set[str]) -> str:
-    return ", ".join([*sorted(files)[:6], *(["..."] if len(files) > 6 else [])]) or "no CSV file"
+def _listed(files: Iterable[str]) -> str:
+    names = sorted(files)
+    return ", ".join([*names[:6], *(["..."] if len(names) > 6 else [])]) or "no CSV file"

@@ -1,4 +1,4 @@
-"""Where long work stands: tasks say it on one logger; a terminal shows the newest line beside its spinner."""
+"""Progress of long tasks: logged to `asof.progress`, shown beside the spinner; results as Prefect artifacts."""
 
 import json
 import logging
@@ -13,9 +13,9 @@ log.propagate = False  # Prefect gives the root logger a console of its own
 
 
 @contextmanager
-def shown(status: Status, doing: str) -> Iterator[None]:
-    """Shows each line of the logger behind the words `doing` for the time of a block."""
-    handler = _Beside(status, doing)
+def show_progress(status: Status, doing: str) -> Iterator[None]:
+    """Shows each log record after `doing` in the status line while the block runs."""
+    handler = _StatusHandler(status, doing)
     level = log.level
     log.setLevel(logging.INFO)
     log.addHandler(handler)
@@ -26,7 +26,7 @@ def shown(status: Status, doing: str) -> Iterator[None]:
         log.setLevel(level)
 
 
-class _Beside(logging.Handler):
+class _StatusHandler(logging.Handler):
     def __init__(self, status: Status, doing: str) -> None:
         super().__init__()
         self.status, self.doing = status, doing
@@ -35,8 +35,8 @@ class _Beside(logging.Handler):
         self.status.update(f"{self.doing} ... {record.getMessage()}")
 
 
-def publish(key: str, rows: Iterable[Mapping[str, Any]], description: str) -> None:
-    """One table; what JSON does not know (a moment, say) becomes text."""
+def publish_table(key: str, rows: Iterable[Mapping[str, Any]], description: str) -> None:
+    """Creates a table artifact; values without a JSON type become strings."""
     from prefect.artifacts import create_table_artifact
 
     create_table_artifact(key=key, table=json.loads(json.dumps(list(rows), default=str)), description=description)

@@ -1,4 +1,4 @@
-"""When a task is tried again: on a platform's fault, never on an error of our own or of a use case's code."""
+"""Task options of every flow: retries on errors of a platform, never on errors of AsOf or of a use case."""
 
 from http import HTTPStatus
 from typing import Any
@@ -6,24 +6,24 @@ from typing import Any
 from prefect.cache_policies import NO_CACHE
 
 
-def is_platform_fault(_task: object, _run: object, state: Any) -> bool:
-    """Whether another try may help: PostgreSQL or MLflow could not be reached, or said that the fault is theirs."""
+def is_transient(_task: object, _run: object, state: Any) -> bool:
+    """Whether to retry a task: PostgreSQL or MLflow could not be reached, or reported an error of its own."""
     import psycopg
     import requests
     import sqlalchemy.exc
 
     fault = state.data
-    if hasattr(fault, "get_http_status_code"):  # MLflow's own, which no flow imports
+    if hasattr(fault, "get_http_status_code"):  # MlflowException, without importing mlflow
         status: int = fault.get_http_status_code()
         return status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
     databases = (psycopg.OperationalError, sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError)
     return isinstance(fault, (ConnectionError, TimeoutError, requests.ConnectionError, requests.Timeout, *databases))
 
 
-RETRIES: dict[str, Any] = {
+TASK_OPTIONS: dict[str, Any] = {
     "retries": 2,
     "retry_delay_seconds": 3,
-    "retry_condition_fn": is_platform_fault,
+    "retry_condition_fn": is_transient,
     "cache_policy": NO_CACHE,
 }
-"""For every task; no cache, for each stage knows itself what is already done."""
+"""No cache, as each stage itself skips work that is already done."""

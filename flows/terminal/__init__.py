@@ -1,1 +1,1 @@
-"""The terminal: `python -m flows COMMAND`."""
+"""The command line: `python -m flows COMMAND`."""

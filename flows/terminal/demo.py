@@ -1,4 +1,4 @@
-"""The main job from nothing to answers over HTTP, told as it goes: `make demo`."""
+"""From extracts to answers over HTTP, printing each stage: `make demo`."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -17,15 +17,15 @@ from asof.errors import ConfigurationError
 from asof.settings import Settings
 from asof.use_case import FromStore, Question, UseCase
 from asof.use_cases import load
-from flows.runtime.door import open_tracked_settings
-from flows.runtime.progress import shown
+from flows.runtime.environment import settings_with_tracking
+from flows.runtime.progress import show_progress
 from local.stack.serve import serving
 from training.data.extracts.deliveries import find_deliveries
 
 
 @dataclass(frozen=True)
 class Extracts:
-    """What the demo works on; `clock` is the moment that the service takes for now (None: the real one)."""
+    """Input of the demo; `clock` is the service's current time (None: the real one)."""
 
     folder: Path
     first: date | None
@@ -34,127 +34,124 @@ class Extracts:
 
 
 @dataclass(frozen=True)
-class Account:
-    """Prints each stage with its seconds."""
+class Stages:
+    """Runs stages and prints each with its duration."""
 
     console: Console
 
     @contextmanager
-    def stage(self, title: str) -> Iterator[Callable[[str], None]]:
-        """Runs a stage; what it says is printed below its title and seconds when it ends."""
+    def run(self, title: str) -> Iterator[Callable[[str], None]]:
+        """Runs a block as a stage; the lines that it echoes are printed below its title when it ends."""
         lines: list[str] = []
         begun = perf_counter()
-        with self.console.status(f"{title} ...") as status, shown(status, title):
+        with self.console.status(f"{title} ...") as status, show_progress(status, title):
             yield lines.append
         self.console.print(f"[bold green]{title}[/]  [dim]{perf_counter() - begun:.1f} s[/]")
         for line in lines:
             self.console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
 
 
-def demo(console: Console, use_case: str, given: Extracts | None, *, users: int, months: int) -> bool:
-    """From data to answers over HTTP; whether each answer keeps the contract.
+def demo(console: Console, use_case: str, extracts: Extracts | None, *, users: int, months: int) -> bool:
+    """Runs all stages; returns whether every answer is as expected.
 
-    Raises ConfigurationError where extracts are given to a use case that has none, or are needed and not given.
+    Raises ConfigurationError if the use case takes no extracts, or needs extracts that cannot be simulated.
     """
-    account, problem, begun = Account(console), load(use_case), perf_counter()
-    if given is None:
+    stages, problem, begun = Stages(console), load(use_case), perf_counter()
+    if extracts is None:
         _check_simulated(problem)
-    with account.stage("PostgreSQL") as say:
-        settings = open_tracked_settings()
-        say(settings.database().render_as_string())
-    extracts = None
-    if given or isinstance(problem.source, FromStore):
-        extracts = _ingest(account, problem, given or _simulated(account, settings, users, months))
-    bento = _train_and_bundle(account, problem)
-    kept = _questions(account, settings, problem, extracts, bento)
-    following = f"make up ARGS={use_case}"
-    console.print(f"\n[bold]{perf_counter() - begun:.0f} s[/] in all.  Next: [bold]{following}[/].")
-    return kept
+    with stages.run("PostgreSQL") as echo:
+        settings = settings_with_tracking()
+        echo(settings.database().render_as_string())
+    if extracts or isinstance(problem.source, FromStore):
+        extracts = _ingest(stages, problem, extracts or _simulate(stages, settings, users, months))
+    bento = _train_and_bundle(stages, problem)
+    passed = _ask_questions(stages, settings, problem, extracts, bento)
+    console.print(f"\n[bold]{perf_counter() - begun:.0f} s[/] in all.  Next: [bold]make up ARGS={use_case}[/].")
+    return passed
 
 
-def given_extracts(folder: Path, first: date | None) -> Extracts:
-    """The user's own extracts, as of `first` and the month ends after it; the service's clock stands at the newest."""
+def user_extracts(folder: Path, first: date | None) -> Extracts:
+    """The user's extracts; `first` is the `as_of` of month_000. The service's clock is set to the newest month."""
     newest = max(each.as_of for each in find_deliveries(folder, first=first))
     return Extracts(folder, first, backfill=False, clock=newest)
 
 
 def _check_simulated(problem: UseCase) -> None:
-    """Raises ConfigurationError, saying what is needed, where the simulator does not know the use case's tables."""
+    """Raises ConfigurationError if the simulator does not know the use case's tables."""
     from simulator import EXTRACT
 
     if not isinstance(problem.source, FromStore) or problem.source.extract is EXTRACT:
         return
-    extract = problem.source.extract
-    tables = ", ".join(f"{table.name}.csv" for table in (*extract.tables, extract.labels))
+    files = ", ".join(problem.source.extract.file_names)
     raise ConfigurationError(
-        f"Nothing simulates extracts of {problem.name}: give yours, make demo USE_CASE={problem.name} DATA=folder "
-        f"AS_OF=2024-01-31. The folder holds month_000, month_001, ... of {tables}."
+        f"There is no simulator for {problem.name}. Use your own extracts: make demo USE_CASE={problem.name} "
+        f"DATA=folder AS_OF=2024-01-31. The folder holds month_000, month_001, ... of {files}."
     )
 
 
-def _simulated(account: Account, settings: Settings, users: int, months: int) -> Extracts:
+def _simulate(stages: Stages, settings: Settings, users: int, months: int) -> Extracts:
     from simulator import SimulationPlan, month_end_before, simulate
 
-    with account.stage("Simulated extracts") as say:
+    with stages.run("Simulated extracts") as echo:
         plan = SimulationPlan(month_end_before(datetime.now(UTC).date()), users=users, months=months)
         folder = settings.home / "extracts" / f"{users}-users-{months}-months-until-{plan.last_as_of}"
         simulate(plan, folder)
-        say(f"{folder}, the first as of {plan.as_of(0)}")
+        echo(f"{folder}, the first as of {plan.as_of(0)}")
     return Extracts(folder, plan.as_of(0), backfill=True, clock=None)
 
 
-def _ingest(account: Account, problem: UseCase, extracts: Extracts) -> Extracts:
+def _ingest(stages: Stages, problem: UseCase, extracts: Extracts) -> Extracts:
     from flows.ingest_flow import ingest
 
-    with account.stage("Snapshots and online store") as say:
+    with stages.run("Snapshots and online store") as echo:
         result = ingest(str(extracts.folder), extracts.first, extracts.backfill, use_case=problem.name)
         for delivery in result["deliveries"]:
             rows, new = sum(delivery["rows"].values()), sum(delivery["new_rows"].values())
-            say(f"{delivery['folder']:16} as of {delivery['as_of']:%Y-%m-%d}  {rows:>9,} rows, {new:,} new")
+            echo(f"{delivery['folder']:16} as of {delivery['as_of']:%Y-%m-%d}  {rows:>9,} rows, {new:,} new")
         for view in result["online"]["refreshes"]:
-            say(f"{view['view']:35} {view['entities']:>9,} entities, {view['seconds']:.1f} s")
-        say(f"{result['parity']['summary']}. {result['parity']['next']}")
+            echo(f"{view['view']:35} {view['entities']:>9,} entities, {view['seconds']:.1f} s")
+        echo(f"{result['parity']['summary']}. {result['parity']['next']}")
     return extracts
 
 
-def _train_and_bundle(account: Account, problem: UseCase) -> str:
+def _train_and_bundle(stages: Stages, problem: UseCase) -> str:
     from flows.bundle_flow import bundle
     from flows.retrain_flow import retrain
 
-    with account.stage("Training, evaluation and promotion") as say:
-        _tell_version(say, retrain(problem.name))
-    with account.stage("Bundle") as say:
+    with stages.run("Training, evaluation and promotion") as echo:
+        _print_version(echo, retrain(problem.name))
+    with stages.run("Bundle") as echo:
         built: dict[str, Any] = bundle(problem.name)
-        say(f"bento {built['bento_tag']}, model {built['model_tag']}")
+        echo(f"bento {built['bento_tag']}, model {built['model_tag']}")
     return str(built["bento_tag"])
 
 
-def _tell_version(say: Callable[[str], None], result: dict[str, Any]) -> None:
+def _print_version(echo: Callable[[str], None], result: dict[str, Any]) -> None:
     version, outcome = result["version"], result["promotion"]
     for finding in result["inspection"]:
         if finding["severity"] != "info":
-            say(f"{finding['severity']}: {finding['finding']}{', acknowledged' if finding['acknowledged'] else ''}")
+            echo(f"{finding['severity']}: {finding['finding']}{', acknowledged' if finding['acknowledged'] else ''}")
     metrics = version["metrics"]
-    say(f"{version['name']} version {version['version']}, run {version['run_id']}")
-    say(f"features and labels as of {version['facts']['as_of']}, training set {version['facts']['fingerprint'][:16]}")
+    echo(f"{version['name']} version {version['version']}, run {version['run_id']}")
+    echo(f"features and labels as of {version['facts']['as_of']}, training set {version['facts']['fingerprint'][:16]}")
     for name in ("auc", "average_precision", "log_loss", "brier", "calibration_error"):
-        say(f"{name:20} {metrics[name]:.4f}")
-    say("promoted to Production" if outcome["promoted"] else f"not promoted; version {outcome['previous']} stays")
+        echo(f"{name:20} {metrics[name]:.4f}")
+    echo("promoted to Production" if outcome["promoted"] else f"not promoted; version {outcome['previous']} stays")
     for criterion in outcome["criteria"]:
-        say(f"{'passed' if criterion['passed'] else 'failed'}: {criterion['name']}: {criterion['reason']}")
+        echo(f"{'passed' if criterion['passed'] else 'failed'}: {criterion['name']}: {criterion['reason']}")
 
 
-def _questions(account: Account, settings: Settings, problem: UseCase, extracts: Extracts | None, bento: str) -> bool:
+def _ask_questions(stages: Stages, settings: Settings, problem: UseCase, extracts: Extracts | None, bento: str) -> bool:
     clock = extracts.clock if extracts else None
-    with account.stage("Service") as say:
-        open_here = {"clock": clock, "api_keys": None, "rate_per_key": None, "host": "127.0.0.1"}
-        clocked = settings.model_copy(update=open_here)
+    with stages.run("Service") as echo:
+        local_only = {"clock": clock, "api_keys": None, "rate_per_key": None, "host": "127.0.0.1"}
+        clocked = settings.model_copy(update=local_only)
         with serving(clocked, bento) as address, httpx.Client(base_url=address, timeout=10) as client:
-            say(f"{address} serves {bento}" + (f", its clock at {clock}" if clock else ""))
+            echo(f"{address} serves {bento}" + (f", its clock at {clock}" if clock else ""))
             questions = problem.questions(_newest_month(extracts, problem) if extracts else None)
             answers = [(question, _ask(client, question)) for question in questions]
             for question, answer in answers:
-                _tell_answer(say, question, answer)
+                _print_answer(echo, question, answer)
     return all(question.is_answered_by(answer.status_code, answer.json()) for question, answer in answers)
 
 
@@ -167,12 +164,12 @@ def _ask(client: httpx.Client, question: Question) -> httpx.Response:
     return client.post("/predict", content=question.body, headers={"Content-Type": "application/json"})
 
 
-def _tell_answer(say: Callable[[str], None], question: Question, answer: httpx.Response) -> None:
-    kept = question.is_answered_by(answer.status_code, answer.json())
-    say("")
-    say(f"{question.title}: POST /predict {shorten(question.body, 200, placeholder=' ...')}")
+def _print_answer(echo: Callable[[str], None], question: Question, answer: httpx.Response) -> None:
+    passed = question.is_answered_by(answer.status_code, answer.json())
+    echo("")
+    echo(f"{question.title}: POST /predict {shorten(question.body, 200, placeholder=' ...')}")
     verdict = (
-        "as the contract says" if kept else f"but the contract says {question.status} with {dict(question.members)}"
+        "as the contract says" if passed else f"but the contract says {question.status} with {dict(question.members)}"
     )
-    say(f"HTTP {answer.status_code}, {verdict}")
-    say(json.dumps(answer.json(), indent=2))
+    echo(f"HTTP {answer.status_code}, {verdict}")
+    echo(json.dumps(answer.json(), indent=2))

@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.runtime.door import default_use_case
+from flows.runtime.environment import default_use_case
 
 DAY, MOMENT = ["%Y-%m-%d"], ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 
-UseCaseName = Annotated[str, typer.Argument(help="The use case: a folder of asof/use_cases.")]
+UseCaseName = Annotated[str, typer.Argument(help="The use case: a folder in asof/use_cases.")]
 
 DefaultUseCase = Annotated[
     str, typer.Argument(default_factory=default_use_case, help="The use case; default: ASOF_USE_CASE.")
@@ -18,19 +18,26 @@ DefaultUseCase = Annotated[
 
 UseCaseOption = Annotated[str, typer.Option(default_factory=default_use_case, help="Default: ASOF_USE_CASE.")]
 
-Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object, the last line of stdout.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on the last line of stdout.")]
 
-AsOf = Annotated[datetime | None, typer.Option(formats=MOMENT, help="The moment described, UTC; default: the newest.")]
-
-KnownAt = Annotated[
-    datetime | None, typer.Option(formats=MOMENT, help="Only what was known by then, UTC; default: now.")
+AsOf = Annotated[
+    datetime | None, typer.Option(formats=MOMENT, help="The moment that the data describes, UTC; default: the newest.")
 ]
 
-First = Annotated[datetime | None, typer.Option("--as-of", formats=DAY, help="The day that month_000 describes.")]
+KnownAt = Annotated[
+    datetime | None, typer.Option(formats=MOMENT, help="Use only what was known at this moment, UTC; default: now.")
+]
+
+First = Annotated[datetime | None, typer.Option("--as-of", formats=DAY, help="The `as_of` date of month_000.")]
+
+
+def print_hint(text: str) -> None:
+    """Prints on stderr, without line breaks."""
+    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def exit_with(next_step: str, *, failed: bool) -> None:
-    """Tells what to do, if anything; exit code 1 where something failed."""
+    """Prints the next step, if any, on stderr and exits; exit code 1 if `failed`."""
     if next_step:
-        Console(stderr=True).print(next_step, markup=False, highlight=False, soft_wrap=True)
+        print_hint(next_step)
     raise typer.Exit(1 if failed else 0)

@@ -1,14 +1,17 @@
-"""What a command tells: a spinner while it works (stderr), then its result for people or as JSON (stdout)."""
+"""Output of a command: a spinner on stderr, then the result on stdout as tables or as one JSON object."""
 
 import dataclasses
 import json
 import os
 import re
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
+from types import FrameType
 from typing import Any
 
 import typer
@@ -16,47 +19,64 @@ from rich.console import Console
 from rich.table import Table
 
 from asof.errors import AsOfError
-from flows.runtime.progress import shown
-from flows.runtime.signals import end_orderly
-from flows.runtime.troubles import machine_trouble
+from flows.runtime.machine_errors import explain_machine_error
+from flows.runtime.progress import show_progress
 
-Say = Callable[[Any], None]
+Emit = Callable[[Any], None]
 DIGEST = re.compile("[0-9a-f]{40,64}")
 
 
 @contextmanager
-def account(doing: str, *, as_json: bool = False, quiet: bool = False) -> Iterator[Say]:
-    """Runs a block that calls `say(result)` once; an error of ours becomes one sentence and exit code 1.
+def run_command(doing: str, *, as_json: bool = False, quiet: bool = False) -> Iterator[Emit]:
+    """Runs the block of a command, which calls `emit(result)`; prints the result when the block ends.
 
-    So does a trouble of the machine, through whichever library it is told.
+    An AsOfError or an error of the machine becomes a message on stderr and exit code 1.
     """
-    end_orderly()
+    _exit_on_signals()
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
-    _hush_deprecations()
+    _hide_deprecations()
     results: list[Any] = []
     errors = Console(stderr=True)
     try:
         with nullcontext() if quiet else _spinner(errors, doing):
             yield results.append
     except Exception as error:
-        told = machine_trouble(error) or (str(error) if isinstance(error, AsOfError) else "")
-        if not told:
+        message = explain_machine_error(error) or (str(error) if isinstance(error, AsOfError) else "")
+        if not message:
             raise
         errors.print(f"[bold red]error:[/] {type(error).__name__}:", end=" ")
-        errors.print(told, markup=False, highlight=False)
+        errors.print(message, markup=False, highlight=False)
         raise typer.Exit(1) from error
     for result in results:
-        tell(plain(result), as_json=as_json)
+        _render(to_plain(result), as_json=as_json)
 
 
 @contextmanager
 def _spinner(console: Console, doing: str) -> Iterator[None]:
-    with console.status(f"{doing} ...") as status, shown(status, doing):
+    with console.status(f"{doing} ...") as status, show_progress(status, doing):
         yield
 
 
-def _hush_deprecations() -> None:
-    """The platforms deprecate each other's interfaces; that is news for us, and noise for who runs a command."""
+def _exit_on_signals() -> None:
+    """Makes the first SIGTERM or SIGHUP raise SystemExit; a second one kills the process.
+
+    Prefect stops its temporary server when the interpreter exits, which a signal's default action skips. A signal
+    that is ignored (`nohup`) or already handled is left alone.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _exit)
+
+
+def _exit(number: int, _: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    raise SystemExit(128 + number)
+
+
+def _hide_deprecations() -> None:
+    """Hides deprecation warnings, which the platforms cause in each other."""
     show = warnings.showwarning
 
     def show_others(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
@@ -66,25 +86,25 @@ def _hush_deprecations() -> None:
     warnings.showwarning = show_others
 
 
-def tell(result: Any, *, as_json: bool) -> None:
-    """One line of JSON, or tables for people."""
+def _render(result: Any, *, as_json: bool) -> None:
+    """Prints one line of JSON, or tables."""
     if as_json:
         sys.stdout.write(json.dumps(result, default=str) + "\n")
     else:
-        _print(Console(), result)
+        _print_tables(Console(), result)
 
 
-def plain(result: Any) -> Any:
-    """Dataclasses as mappings, so that a result is one JSON object."""
+def to_plain(result: Any) -> Any:
+    """A dataclass as a dictionary; anything else unchanged."""
     return dataclasses.asdict(result) if dataclasses.is_dataclass(result) and not isinstance(result, type) else result
 
 
-def shortened(value: Any) -> Any:
-    """The same result for people: twelve digits of a digest, every one of a number, a moment to the second."""
+def abbreviate(value: Any) -> Any:
+    """The result for a table: 12 digits of digests, datetimes to the second, floats in full."""
     if isinstance(value, Mapping):
-        return {key: shortened(each) for key, each in value.items()}
+        return {key: abbreviate(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [shortened(each) for each in value]
+        return [abbreviate(each) for each in value]
     if isinstance(value, float):
         return repr(value)
     if value is None:
@@ -94,13 +114,13 @@ def shortened(value: Any) -> Any:
     return value[:12] if isinstance(value, str) and DIGEST.fullmatch(value) else value
 
 
-def _print(console: Console, result: Mapping[str, Any], title: str | None = None) -> None:
-    facts = {key: value for key, value in result.items() if not _is_rows(value) and not isinstance(value, Mapping)}
-    if facts:
-        console.print(_table(title, ["", ""], [[key, _cell(value)] for key, value in facts.items()], header=False))
+def _print_tables(console: Console, result: Mapping[str, Any], title: str | None = None) -> None:
+    scalars = {key: value for key, value in result.items() if not _is_rows(value) and not isinstance(value, Mapping)}
+    if scalars:
+        console.print(_table(title, ["", ""], [[key, _cell(value)] for key, value in scalars.items()], header=False))
     for key, value in result.items():
         if isinstance(value, Mapping):
-            _print(console, value, key)
+            _print_tables(console, value, key)
         elif _is_rows(value):
             names = list(value[0])
             console.print(_table(key, names, [[_cell(row[name]) for name in names] for row in value]))
@@ -113,7 +133,7 @@ def _is_rows(value: Any) -> bool:
 def _table(title: str | None, names: list[str], rows: list[list[str]], *, header: bool = True) -> Table:
     table = Table(title=title, title_justify="left", show_header=header, box=None, pad_edge=False)
     for name in names:
-        table.add_column(name, overflow="fold")  # what is to be copied must be there whole
+        table.add_column(name, overflow="fold")  # values may be copied, so never cut them
     for row in rows:
         table.add_row(*row)
     return table

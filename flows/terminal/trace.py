@@ -1,4 +1,4 @@
-"""The terminal's side of `trace`: what is asked about, and its chain as a tree for people."""
+"""`flows trace`: finds the subject of a trace and prints its chain as a tree."""
 
 import sys
 from collections.abc import Iterable
@@ -19,32 +19,32 @@ from training.audit.lineage.values import ValueOrigin
 from training.audit.lineage.version import VersionChain
 from training.release.promotion.history import Entry
 
-WIDEST = 10_000
+CONSOLE_WIDTH = 10_000
 FILE = {OnDisk.SAME: "the file is the same", OnDisk.CHANGED: "the file has changed", OnDisk.GONE: "the file is gone"}
 
 
 Chain = AnswerChain | AnswerChains | VersionChain
 
 
-def follow(settings: Settings, use_case: UseCase, what: str) -> Chain:
-    """A number is a version, or else a request id; `-` is an answer on stdin, a file's path the answer in it.
+def trace(settings: Settings, use_case: UseCase, subject: str) -> Chain:
+    """The chain of a version (a number), a request id, or an answer: JSON text, a file that holds it, `-` for stdin.
 
-    An answer itself is taken, too.
+    A number that is no version is a request id. Raises ModelError or DataError if there is no such subject.
     """
-    if what.isascii() and what.isdecimal():
-        return _numbered(settings, use_case, what)
-    if what == "-":
+    if subject.isascii() and subject.isdecimal():
+        return _numbered(settings, use_case, subject)
+    if subject == "-":
         return trace_answer(settings, use_case, read_answer(sys.stdin.read(), use_case, "stdin"))
-    if what.lstrip().startswith(("{", "[")):
-        return trace_answer(settings, use_case, read_answer(what, use_case, "the argument"))
-    if (path := Path(what)).is_file():
+    if subject.lstrip().startswith(("{", "[")):
+        return trace_answer(settings, use_case, read_answer(subject, use_case, "the argument"))
+    if (path := Path(subject)).is_file():
         text = path.read_text(encoding="utf-8", errors="replace")
-        return trace_answer(settings, use_case, read_answer(text, use_case, what))
-    return trace_request(settings, use_case, what)
+        return trace_answer(settings, use_case, read_answer(text, use_case, subject))
+    return trace_request(settings, use_case, subject)
 
 
 def _numbered(settings: Settings, use_case: UseCase, number: str) -> Chain:
-    """Clients may name their requests by numbers. Raises ModelError where it is neither, and tells both places."""
+    """A version, else a request id, as clients may use numbers. Raises ModelError if it is neither."""
     try:
         return trace_version(settings, use_case, number)
     except ModelError as no_version:
@@ -54,9 +54,9 @@ def _numbered(settings: Settings, use_case: UseCase, number: str) -> Chain:
             raise ModelError(f"{no_version} {no_answer}") from None
 
 
-def show(chain: Chain) -> None:
-    """On stdout, every line whole however narrow the terminal is: a digest is there to be copied."""
-    console = Console(width=WIDEST, highlight=False)
+def print_chain(chain: Chain) -> None:
+    """Prints the chain without line breaks, so that digests can be copied."""
+    console = Console(width=CONSOLE_WIDTH, highlight=False)
     if isinstance(chain, AnswerChains):
         console.print(Text(f"{len(chain.answers)} answers of the request id {chain.request_id}, the oldest first"))
     for each in chain.answers if isinstance(chain, AnswerChains) else (chain,):
@@ -64,7 +64,7 @@ def show(chain: Chain) -> None:
 
 
 def _tree(chain: AnswerChain | VersionChain) -> Tree:
-    """The whole chain; what does not hold stands below it, once more."""
+    """The chain, followed by a list of its broken links."""
     if isinstance(chain, AnswerChain):
         top = Tree(f"answer {chain.answer.request_id}", guide_style="dim")
         _answer(top, chain.answer)
@@ -84,11 +84,11 @@ def _tree(chain: AnswerChain | VersionChain) -> Tree:
 
 
 def _answer(top: Tree, answer: Answer) -> None:
-    given = f"given {answer.at:%Y-%m-%d %H:%M:%S} UTC" if answer.at else "it does not say when it was given"
+    answered = f"answered {answer.at:%Y-%m-%d %H:%M:%S} UTC" if answer.at else "without a time"
     outcome = "a prediction" if not answer.code else f"refused: {answer.code}"
     flags = [f"flagged: {', '.join(answer.flags)}"] if answer.flags else []
     entity = f"of {answer.entity}" if answer.entity is not None else "features in the request"
-    _leaves(top, [f"{outcome} ({answer.status}), {entity}, {given}", *flags, f"found in {answer.found_in}"])
+    _leaves(top, [f"{outcome} ({answer.status}), {entity}, {answered}", *flags, f"found in {answer.found_in}"])
 
 
 def _value(top: Tree, value: ValueOrigin) -> None:
@@ -154,7 +154,7 @@ def _share(top: Tree, share: Share) -> None:
     if share.load:
         _load(node, share.load)
     else:
-        _branch(node, "no load brought them", "red")
+        _branch(node, "no load contains them", "red")
 
 
 def _load(top: Tree, load: Load) -> None:
@@ -168,7 +168,7 @@ def _name(chain: VersionChain) -> str:
 
 
 def _branch(top: Tree, text: str, style: str = "") -> Tree:
-    """As it stands: a user's id may hold what rich takes for markup."""
+    """Adds plain text: an entity may contain rich markup."""
     return top.add(Text(text, style=style))
 
 

@@ -1,7 +1,6 @@
-"""A use case -> the stack of this machine, whose prediction service follows what is in Production: `make up`."""
+"""Starts the stack of this machine for a use case: `make up`."""
 
 from asof.errors import ServingError
-from asof.serving.prediction.live import NOTHING
 from asof.settings import Settings, export
 from asof.trust.signing_keys import public_text, signing_key, trusted_keys
 from asof.use_case import UseCase
@@ -10,12 +9,14 @@ from local.stack import stack
 from local.stack.services import PREDICTION
 from local.stack.stack import State
 from training.release.bundling.code_bundle import bundle_code
+from training.release.registry.versions import production_number
+from training.tracking.client import has_registry, open_tracking
 
 
-def bring_up(settings: Settings, use_case: UseCase) -> tuple[State, ...]:
-    """Starts what does not run yet. The service is a Bento of the code as it is now, without a model.
+def start_stack(settings: Settings, use_case: UseCase) -> tuple[State, ...]:
+    """Starts the servers that are not running. The service is a Bento of the current code without a model.
 
-    Raises ConfigurationError where a server does not come up.
+    Raises ConfigurationError if a server does not come up.
     """
     settings = postgres.ensure(settings)
     export(settings)
@@ -23,24 +24,25 @@ def bring_up(settings: Settings, use_case: UseCase) -> tuple[State, ...]:
     return stack.up(settings.model_copy(update={"trusted_keys": _trusted(settings)}), bento)
 
 
-def check_answers(states: tuple[State, ...], use_case: UseCase) -> str:
-    """The next step where nothing is in Production yet, else nothing.
+def check_ready(settings: Settings, states: tuple[State, ...], use_case: UseCase) -> str:
+    """The next step if no version is in Production yet, otherwise empty.
 
-    Raises ServingError where something is, and does not answer.
+    Raises ServingError if the service is not ready for another reason.
     """
     (prediction,) = (state for state in states if state.name == PREDICTION)
     if not prediction.note:
         return ""
-    if prediction.note == NOTHING.format(name=use_case.model_name):
+    settings = postgres.ensure(settings)
+    if has_registry(settings) and production_number(open_tracking(settings), use_case.model_name) is None:
         return (
             f"No version of {use_case.model_name} is in Production yet: the service answers 503 until one is. "
-            f"`make demo` or `python -m flows retrain {use_case.name}` makes one."
+            f"Run `make demo` or `python -m flows retrain {use_case.name}` to train one."
         )
-    raise ServingError(f"The prediction service runs, and answers 503: {prediction.note}")
+    raise ServingError(f"The prediction service is running but not ready: {prediction.note}")
 
 
 def _trusted(settings: Settings) -> str:
-    """What the service is told: the file of our own key is made where nothing has been signed yet."""
+    """The public keys that the service trusts; our signing key is created if no key is set."""
     if not settings.trusted_keys:
         signing_key(settings)
     return public_text(trusted_keys(settings))

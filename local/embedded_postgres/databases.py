@@ -1,7 +1,4 @@
-"""The databases on a PostgreSQL server: does it answer, are ours there, do sessions read what was written.
-
-Nothing here knows whether the server is embedded or somebody else's.
-"""
+"""Checks and creates our databases on a PostgreSQL server, embedded or not."""
 
 import psycopg
 from psycopg import errors, sql
@@ -19,10 +16,10 @@ Connection = psycopg.Connection[TupleRow]
 
 
 def check_databases(settings: Settings) -> None:
-    """Makes the named database, and `mlflow` where MLflow's address needs it, if they are absent and we may.
+    """Creates the database of the settings, and `mlflow` if MLflow uses it, unless they exist.
 
-    Raises ConfigurationError where the server does not answer, a database cannot be made, or its sessions would change
-    values (its encoding, or a pooler that drops settings).
+    Raises ConfigurationError if the server does not answer, a database cannot be created, or its sessions would change
+    values (by its encoding, or by a pooler that drops settings).
     """
     _require(settings, None)
     if settings.online_store == STOCK:
@@ -51,21 +48,21 @@ def _create_and_connect(settings: Settings, name: str | None, refusal: psycopg.O
     except psycopg.OperationalError as trouble:
         if full := next((each for each in (trouble, refusal) if is_disk_error(each)), None):
             raise ConfigurationError(
-                f"The disk of PostgreSQL at {address} takes nothing more ({reason(full)}): make room there."
+                f"The disk of PostgreSQL at {address} cannot be written ({reason(full)}): make room there."
             ) from None
         raise ConfigurationError(
-            f"PostgreSQL at {address} does not let us in: {reason(refusal)}. "
+            f"PostgreSQL at {address} refuses the connection: {reason(refusal)}. "
             "Start it, correct the address, or unset ASOF_POSTGRES_URL to use the embedded one."
         ) from None
     except errors.InsufficientPrivilege:
         raise ConfigurationError(
-            f"The database is absent from PostgreSQL at {address}, and user {url.username} may not create it: "
-            f"let its owner run CREATE DATABASE {url.database}."
+            f"The database does not exist in PostgreSQL at {address}, and user {url.username} may not create it: "
+            f"let an administrator run CREATE DATABASE {url.database}."
         ) from None
 
 
 def make_database(settings: Settings, name: str) -> bool:
-    """Makes the database unless it is there, and tells which; one process at a time, since PostgreSQL refuses two."""
+    """Creates the database unless it exists; returns whether it did. A lock serialises concurrent callers."""
     database = sql.Identifier(name)
     with psycopg.connect(settings.conninfo("postgres"), autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(hashtext('asof create database'))")
@@ -77,7 +74,7 @@ def make_database(settings: Settings, name: str) -> bool:
 
 
 def _require_standard_strings(settings: Settings) -> None:
-    """Feast's own online store connects without our options, and psycopg's lists of bytes are wrong without these."""
+    """Feast's own online store connects without our session options, and psycopg's byte lists need this one."""
     name = "standard_conforming_strings"
     with psycopg.connect(make_conninfo(settings.conninfo(), options="")) as connection:
         if connection.info.parameter_status(name) != "on":
@@ -88,19 +85,22 @@ def _require_standard_strings(settings: Settings) -> None:
 
 
 def session_trouble(connection: Connection) -> tuple[str, str] | None:
-    """Why a connection of ours would change values on their way, and the next step."""
+    """Why a connection would change values, and the next step; None if it does not."""
     name, encoding = connection.info.dbname, connection.info.parameter_status("server_encoding")
     if encoding != "UTF8":
         statement = f"CREATE DATABASE {name}_utf8 TEMPLATE template0 ENCODING 'UTF8'"
-        return f"Database {name} is encoded in {encoding}, which cannot keep every text", f"{statement}, and load there"
+        return (
+            f"Database {name} is encoded in {encoding}, which cannot store every text",
+            f"{statement}, and load there",
+        )
     query = "SELECT name, setting FROM pg_settings WHERE name = ANY(%s)"
     found = {name: setting.replace(" ", "") for name, setting in connection.execute(query, [[*SESSION]])}
     if wrong := [each for each, wanted in SESSION.items() if found[each] != wanted.replace(" ", "")]:
-        trouble = f"Sessions in database {name} do not keep what our connections set: {', '.join(wrong)}"
-        return trouble, "connect to PostgreSQL itself, or let the pooler in between pass `options` on"
+        trouble = f"Sessions in database {name} lose settings of our connections: {', '.join(wrong)}"
+        return trouble, "connect to PostgreSQL directly, or make the pooler forward `options`"
     return None
 
 
 def reason(error: psycopg.Error) -> str:
-    """The first line of libpq's message; it never holds the password."""
+    """The first line of libpq's message, which never contains the password."""
     return str(error).splitlines()[0].removeprefix("connection failed: ").rstrip(".")

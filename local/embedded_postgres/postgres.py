@@ -1,7 +1,6 @@
-"""The PostgreSQL that everything runs on: Settings in, Settings with a server that answers out.
+"""The PostgreSQL server of the settings: the one of ASOF_POSTGRES_URL, or else an embedded one on loopback.
 
-With ASOF_POSTGRES_URL set that server is used and nothing is embedded. Without it, a server of our own listens on
-loopback; a second start attaches to it, and after a crash it comes back with its data.
+A second start attaches to the running server; after a crash it starts again with its data.
 """
 
 import hashlib
@@ -19,8 +18,8 @@ from asof.errors import ConfigurationError
 from asof.files import locked
 from asof.home import prepare_home, private_file, private_folder
 from asof.settings import Settings
-from local.embedded_postgres.binaries import Binaries, find_binaries, within_reach
-from local.embedded_postgres.cluster import HOST, PASSWORD_FILE, SHELF, USER, Cluster
+from local.embedded_postgres.binaries import Binaries, find_binaries, reachable_binaries
+from local.embedded_postgres.cluster import HOST, PASSWORD_FILE, SHARED_FOLDER, USER, Cluster
 from local.embedded_postgres.databases import check_databases
 from local.embedded_postgres.system_account import account_for
 from local.ports import free_ports, is_free
@@ -28,7 +27,7 @@ from local.ports import free_ports, is_free
 
 @dataclass(frozen=True)
 class Server:
-    """The embedded server: where it listens, its data, its programs; `url` and `port` only while it runs."""
+    """State of the embedded server; `url`, `port` and `pid` are None if it is not running."""
 
     running: bool
     url: SecretStr | None
@@ -39,10 +38,10 @@ class Server:
 
 
 def ensure(settings: Settings) -> Settings:
-    """The same settings with the URL of a PostgreSQL that answers and holds our databases; the home is there, too.
+    """Settings with the URL of a PostgreSQL that answers and has our databases; creates ASOF_HOME.
 
-    Raises ConfigurationError where ASOF_HOME cannot be used, ASOF_POSTGRES_URL names a server that does not answer, or
-    ours does not start.
+    Raises ConfigurationError if ASOF_HOME is unusable, the server of ASOF_POSTGRES_URL does not answer, or the embedded
+    one does not start.
     """
     prepare_home(settings)
     if is_embedded(settings):
@@ -53,19 +52,19 @@ def ensure(settings: Settings) -> Settings:
 
 
 def attach(settings: Settings) -> Settings:
-    """The settings with the embedded server's URL, or without one while it does not run; starts nothing.
+    """Settings with the embedded server's URL, or None if it is not running; starts nothing.
 
-    A database of its own on our server stays the one that is meant.
+    A database that `postgres_url` names on the embedded server is kept.
     """
     url = status(settings).url
     if settings.postgres_url and url:
-        meant = make_url(url.get_secret_value()).set(database=settings.database().database)
-        url = SecretStr(meant.render_as_string(hide_password=False))
+        named = make_url(url.get_secret_value()).set(database=settings.database().database)
+        url = SecretStr(named.render_as_string(hide_password=False))
     return settings.model_copy(update={"postgres_url": url})
 
 
 def is_embedded(settings: Settings) -> bool:
-    """Whether our own server is meant: no URL is set, or the one that `make env` printed for it."""
+    """Whether the settings use the embedded server: no URL, or the one that `make env` printed."""
     if settings.postgres_url is None:
         return True
     secret, url = settings.home.resolve() / PASSWORD_FILE, settings.database()
@@ -73,52 +72,54 @@ def is_embedded(settings: Settings) -> bool:
 
 
 def start(settings: Settings, binaries: Binaries | None = None) -> Server:
-    """Starts the embedded server, or attaches to the running one; `binaries`: use these programs.
+    """Starts the embedded server unless it is running; `binaries` overrides the programs.
 
-    Two callers at once get the same server. Raises ConfigurationError with the end of its log where it does not start.
+    Concurrent callers get the same server. Raises ConfigurationError with the end of its log if it does not start.
     """
     with _locked(settings) as cluster:
         if cluster.pid is None:
-            found = within_reach(binaries or find_binaries(cluster.major), cluster.account, SHELF)
+            found = reachable_binaries(binaries or find_binaries(cluster.major), cluster.account, SHARED_FOLDER)
             cluster.create(found)
             _launch(cluster, found, settings.postgres_port)
         return _describe(cluster)
 
 
 def stop(settings: Settings) -> Server:
-    """Stops the embedded server, if it runs; its data stays."""
+    """Stops the embedded server; its data stays."""
     with _locked(settings) as cluster:
-        cluster.halt()
+        cluster.stop()
         return _describe(cluster)
 
 
 def status(settings: Settings) -> Server:
-    """What is known of the embedded server; starts and changes nothing."""
+    """State of the embedded server; changes nothing."""
     return _describe(_cluster(settings))
 
 
 def remove(settings: Settings) -> None:
     """Stops the embedded server and deletes its data and its password."""
     with _locked(settings) as cluster:
-        cluster.halt("immediate")
-        shutil.rmtree(cluster.place, ignore_errors=True)
+        cluster.stop("immediate")
+        shutil.rmtree(cluster.folder, ignore_errors=True)
         cluster.password_file.unlink(missing_ok=True)
 
 
 def _cluster(settings: Settings) -> Cluster:
     home = settings.home.resolve()
-    inside, outside = home / "postgres", SHELF / hashlib.sha256(str(home).encode()).hexdigest()[:12]
+    inside, outside = home / "postgres", SHARED_FOLDER / hashlib.sha256(str(home).encode()).hexdigest()[:12]
     account = account_for(inside)
-    reached = account.uid is None or account.can_enter(_least_to_enter(home))
+    reached = account.uid is None or account.can_enter(_nearest_foreign_folder(home))
     if (inside / "data").is_dir() and not reached:
-        raise ConfigurationError(f"{inside} holds data, but the user that runs PostgreSQL can no longer enter {home}.")
+        raise ConfigurationError(
+            f"{inside} holds data, but the user that runs PostgreSQL cannot enter {home}: restore its permissions."
+        )
     if (inside / "data").is_dir() or (reached and not (outside / "data").is_dir()):
         return Cluster(home, inside, account)
     return Cluster(home, outside, account_for(outside))
 
 
-def _least_to_enter(home: Path) -> Path:
-    """The folder that the server's user must be able to enter by itself: through a home of ours it is let."""
+def _nearest_foreign_folder(home: Path) -> Path:
+    """The folder that the server's user must be able to enter; our own home is opened for it."""
     if home.is_dir() and home.stat().st_uid != os.geteuid():
         return home
     return next(each for each in home.parents if each.is_dir())
@@ -129,21 +130,21 @@ def _locked(settings: Settings) -> Iterator[Cluster]:
     home = private_folder(settings.home.resolve())
     with locked(private_file(home / "postgres.lock")):
         cluster = _cluster(settings)
-        if cluster.place.parent == home:
-            cluster.account.be_let_through(home)
+        if cluster.folder.parent == home:
+            cluster.account.allow_through(home)
         yield cluster
 
 
 def _launch(cluster: Cluster, binaries: Binaries, preferred: int) -> None:
-    """After a crash the old port comes first: whoever used the server will look for it there."""
+    """Starts the server on a free port; after a crash first on its old port, which clients know."""
     if cluster.port and is_free(HOST, cluster.port):
         preferred = cluster.port
     for port in free_ports(HOST, preferred, "the embedded PostgreSQL"):
         if cluster.launch(binaries, port):
             return
-        if is_free(HOST, port):  # so the port was not the trouble
+        if is_free(HOST, port):  # the port was not the problem
             break
-    raise ConfigurationError(f"The embedded PostgreSQL did not start. {cluster.log} ends:\n{cluster.last_words()}")
+    raise ConfigurationError(f"The embedded PostgreSQL did not start. {cluster.log} ends:\n{cluster.log_tail()}")
 
 
 def _describe(cluster: Cluster) -> Server:

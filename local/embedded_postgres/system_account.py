@@ -1,6 +1,6 @@
-"""Which system user runs the embedded PostgreSQL, and what that user can reach.
+"""The system user that runs the embedded PostgreSQL, and the files that it can reach.
 
-PostgreSQL refuses to run as root. Root therefore starts it as `postgres`, or else `nobody`; anybody else as themselves.
+PostgreSQL refuses to run as root, so root starts it as `postgres` or `nobody`; other users run it themselves.
 """
 
 import os
@@ -16,22 +16,22 @@ CANDIDATES = ("postgres", "nobody")
 
 @dataclass(frozen=True)
 class Account:
-    """A system user to run commands as; `uid` None means ourselves."""
+    """A system user to run commands as; `uid` None is the current user."""
 
     uid: int | None = None
     gid: int | None = None
 
     def run(self, *words: str | Path) -> "subprocess.CompletedProcess[str]":
-        """Runs a command as this user, from `/`, without our environment (PGPORT and the like must not reach it)."""
-        become = (
+        """Runs a command as this user in `/`, without variables such as PGPORT."""
+        prefix = (
             ()
             if self.uid is None
             else ("setpriv", f"--reuid={self.uid}", f"--regid={self.gid}", "--clear-groups", "--")
         )
-        keep = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+        kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
         return subprocess.run(  # noqa: S603 - a list of words of our own, no shell
-            [*become, *map(str, words)],
-            env={**keep, "LC_ALL": "C"},
+            [*prefix, *map(str, words)],
+            env={**kept, "LC_ALL": "C"},
             cwd="/",
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -41,37 +41,37 @@ class Account:
         )
 
     def can_enter(self, folder: Path) -> bool:
-        """Whether this user can reach what lies in an existing folder."""
+        """Whether this user can enter an existing folder."""
         return self.run("test", "-x", folder).returncode == 0
 
     def make_folder(self, folder: Path) -> None:
-        """Makes a folder that only this user (and root) can read; one that exists is left as it is."""
+        """Creates a folder that only this user (and root) can read, unless it exists."""
         if folder.is_dir():
             return
         folder.mkdir(mode=0o700)
         self.own(folder)
 
-    def be_let_through(self, home: Path) -> None:
-        """A home of root's, which only root reads, may be passed by this user's group: the data lies in it."""
+    def allow_through(self, home: Path) -> None:
+        """Lets this user's group pass through root's private home to the data in it."""
         if self.gid is not None and home.stat().st_uid == os.geteuid():
             os.chown(home, -1, self.gid)
             home.chmod(0o710)
 
     def own(self, path: Path) -> None:
-        """Hands a file or folder that we have just made to this user."""
+        """Makes this user the owner of a file or folder that we created."""
         if self.uid is not None and self.gid is not None:
             os.chown(path, self.uid, self.gid)
 
 
-def account_for(place: Path) -> Account:
-    """The user to run a server at this place: ourselves, or for root the owner of the place, `postgres` or `nobody`.
+def account_for(folder: Path) -> Account:
+    """The user to run a server in this folder: the current one, or for root the folder's owner, `postgres` or `nobody`.
 
-    Raises ConfigurationError where root finds none.
+    Raises ConfigurationError if root finds none.
     """
     if os.geteuid() != 0:
         return Account()
-    if place.is_dir() and place.stat().st_uid != 0:
-        return Account(place.stat().st_uid, place.stat().st_gid)
+    if folder.is_dir() and folder.stat().st_uid != 0:
+        return Account(folder.stat().st_uid, folder.stat().st_gid)
     for name in CANDIDATES:
         try:
             entry = pwd.getpwnam(name)
@@ -79,12 +79,12 @@ def account_for(place: Path) -> Account:
             continue
         return Account(entry.pw_uid, entry.pw_gid)
     raise ConfigurationError(
-        f"PostgreSQL does not run as root and there is no user {' or '.join(CANDIDATES)}: add one."
+        f"PostgreSQL does not run as root, and there is no user {' or '.join(CANDIDATES)}: add one."
     )
 
 
 def make_open_folder(folder: Path) -> None:
-    """Makes a folder that everybody can enter, outside of any home; one that exists is left as it is."""
+    """Creates a folder that every user can enter, unless it exists."""
     if not folder.is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o755)

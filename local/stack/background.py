@@ -1,8 +1,7 @@
-"""One server process in the background: started, found again, waited for, ended.
+"""Server processes in the background: start, find, wait until healthy, end.
 
-In comes a Service and the folder for records and logs; out comes a Running. A record `NAME.json` holds the process's
-number and a random mark that stands in the environment of that process and of its children: a number can be reused by
-somebody else's process, the mark not.
+The record `NAME.json` of a process holds its pid and a random mark, which is also in the environment of the process
+and of its children. A pid may be reused by another process, the mark is not.
 """
 
 import hashlib
@@ -32,9 +31,9 @@ STOP_SECONDS = 15
 
 @dataclass(frozen=True)
 class Service:
-    """A server to run: a Python module and arguments (host and port are added); `health` answers 200 once ready.
+    """A server to run: a Python module with arguments (host and port are added) and the path of its health check.
 
-    ADDRESS in a value of `environment` becomes the address that it gets.
+    ADDRESS in a value of `environment` is replaced by the server's address.
     """
 
     name: str
@@ -47,14 +46,14 @@ class Service:
 
     @property
     def purpose(self) -> str:
-        """A digest of all that makes a running one still the right one."""
-        told = json.dumps([self.module, self.arguments, dict(self.environment)], sort_keys=True)
-        return hashlib.sha256(told.encode()).hexdigest()
+        """A digest of module, arguments and environment: a running server with another one must be restarted."""
+        text = json.dumps([self.module, self.arguments, dict(self.environment)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Running:
-    """A process of ours; `host` and `port` are where it can be reached."""
+    """A running server; clients connect to `host` and `port`."""
 
     pid: int
     host: str
@@ -68,104 +67,104 @@ class Running:
 
 
 def launch(service: Service, folder: Path, address: tuple[str, int]) -> Running:
-    """Starts the process in a session of its own and records it; does not wait until it answers."""
+    """Starts the process in its own session and records it; does not wait until it answers."""
     host, port = address
     reached = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 - compared, not listened on
     draft = Running(0, reached, port, secrets.token_hex(8), service.purpose)
-    given = {name: value.replace(ADDRESS, draft.address) for name, value in service.environment.items()}
+    environment = {name: value.replace(ADDRESS, draft.address) for name, value in service.environment.items()}
     words = ["-m", service.module, *service.arguments, "--host", host, "--port", str(port)]
     file = record_file(service.name, folder)
-    write_whole(file, json.dumps(asdict(draft)))  # so that a process whose starter is killed now is found by its mark
-    pid = _spawn(words, {**environment_of_servers(), **given, MARK: draft.mark}, log_file(service.name, folder))
+    write_whole(file, json.dumps(asdict(draft)))  # if we are killed now, the mark still finds the process
+    pid = _spawn(words, {**environment_of_servers(), **environment, MARK: draft.mark}, log_file(service.name, folder))
     running = replace(draft, pid=pid)
     write_whole(file, json.dumps(asdict(running)))
     return running
 
 
 def find(name: str, folder: Path) -> Running | None:
-    """The recorded process, if it still runs and still is ours."""
+    """The recorded process, if it is still running."""
     running = _recorded(name, folder)
-    return running if running and running.pid in _marked(running.mark) else None
+    return running if running and running.pid in _processes(running.mark) else None
 
 
 def wait_until_healthy(service: Service, running: Running, folder: Path) -> None:
-    """Returns when the health address answers 200, or that waiting is of no use.
+    """Waits until the health check answers 200, or answers that waiting is of no use.
 
-    Raises ConfigurationError with the log's end where it does not.
+    Raises ConfigurationError with the end of the log if the server stops or does not answer in START_SECONDS.
     """
     deadline = time.monotonic() + START_SECONDS
-    absences = 0  # one may be the instant in which the shell turns into the server
+    absences = 0  # a single one may be the moment when the shell execs the server
     while absences < 3:
-        alive = running.pid in _marked(running.mark)
-        answer = asked(running.host, running.port, service.health)
-        if alive and (answer.status == http.HTTPStatus.OK or answer.settled):
+        alive = running.pid in _processes(running.mark)
+        health = get_health(running.host, running.port, service.health)
+        if alive and (health.status == http.HTTPStatus.OK or health.settled):
             return
         if time.monotonic() > deadline:
-            raise _failure(service, folder, f"does not answer at {running.address}{service.health}: {answer.why}")
+            raise _failure(service, folder, f"does not answer at {running.address}{service.health}: {health.reason}")
         absences = 0 if alive else absences + 1
         time.sleep(0.2)
     raise _failure(service, folder, "stopped while starting")
 
 
 def end(name: str, folder: Path) -> bool:
-    """Ends the recorded process, if it is ours, and children that it left behind; says whether there were any."""
+    """Ends the recorded process and its children; returns whether any was running."""
     running = _recorded(name, folder)
-    if running is None or not (pids := _marked(running.mark)):
+    if running is None or not (pids := _processes(running.mark)):
         return False
     _signal([running.pid] if running.pid in pids else pids, signal.SIGTERM)
-    if not _all_gone(running.mark):
-        _signal(_marked(running.mark), signal.SIGKILL)
+    if not _wait_until_gone(running.mark):
+        _signal(_processes(running.mark), signal.SIGKILL)
     return True
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The status of a health address (0: none came); why it is not 200, and whether waiting changes nothing."""
+class Health:
+    """Result of a health check: status (0: no response), why it is not 200, and whether waiting is of no use."""
 
     status: int
-    why: str = ""
+    reason: str = ""
     settled: bool = False
 
 
-def asked(host: str, port: int, path: str) -> Answer:
-    """What GET answers; our own service says in a problem document why it is not ready."""
+def get_health(host: str, port: int, path: str) -> Health:
+    """Runs a health check; our own service explains in a problem document why it is not ready."""
     connection = http.client.HTTPConnection(host, port, timeout=5)
     try:
         connection.request("GET", path)
         response = connection.getresponse()
         body = response.read()
     except (OSError, http.client.HTTPException) as error:
-        return Answer(0, f"{type(error).__name__}")
+        return Health(0, f"{type(error).__name__}")
     finally:
         connection.close()
     if response.status == http.HTTPStatus.OK:
-        return Answer(response.status)
-    return _unwell(response.status, body)
+        return Health(response.status)
+    return _problem(response.status, body)
 
 
-def _unwell(status: int, body: bytes) -> Answer:
+def _problem(status: int, body: bytes) -> Health:
     try:
-        told = json.loads(body)
-        return Answer(status, str(told["detail"]), told.get("settled", False))
+        problem = json.loads(body)
+        return Health(status, str(problem["detail"]), problem.get("settled", False))
     except (ValueError, TypeError, KeyError):
-        return Answer(status, f"HTTP {status}")
+        return Health(status, f"HTTP {status}")
 
 
 def record_file(name: str, folder: Path) -> Path:
-    """Where the process is recorded."""
+    """The record of the process."""
     return folder / f"{name}.json"
 
 
 def log_file(name: str, folder: Path) -> Path:
-    """Where the process writes what it has to say."""
+    """The log of the process."""
     return folder / f"{name}.log"
 
 
 def _spawn(words: Sequence[str], environment: Mapping[str, str], log: Path) -> int:
-    """Runs Python in the log's folder, where no package of this checkout hides the Bento's own; returns its number.
+    """Starts Python in the log's folder, where no package of this checkout hides the Bento's own; returns the pid.
 
-    A shell turns into the server once it has opened the log, so no parent has to wait for anything. What the server
-    writes, its log and Prefect's database among it, is for its owner alone.
+    A shell opens the log and execs the server, so that no parent has to wait. The umask makes every file that the
+    server writes readable by its owner only.
     """
     if log.is_file():
         log.replace(log.with_suffix(".log.old"))
@@ -182,8 +181,8 @@ def _recorded(name: str, folder: Path) -> Running | None:
         return None
 
 
-def _marked(mark: str) -> tuple[int, ...]:
-    """The processes that bear the mark; a zombie has no environment any more and does not count."""
+def _processes(mark: str) -> tuple[int, ...]:
+    """The pids of processes with the mark in their environment; zombies have none."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
@@ -198,9 +197,9 @@ def _signal(pids: Iterable[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
-def _all_gone(mark: str) -> bool:
+def _wait_until_gone(mark: str) -> bool:
     deadline = time.monotonic() + STOP_SECONDS
-    while _marked(mark):
+    while _processes(mark):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""A Bento -> its image, by `bentoml containerize` and the engine that is here."""
+"""Builds the image of a Bento with `bentoml containerize` and the installed container engine."""
 
 import os
 import shutil
@@ -11,16 +11,16 @@ from asof.errors import ConfigurationError
 
 IMAGE = "asof-prediction"
 ENGINES = ("docker", "podman", "buildah")
-"""In the order in which they are looked for."""
+"""In order of preference."""
 
-# Docker keeps the health check; the OCI format, which the others write by default, has no place for one.
-HEALTH_CHECK = {"BUILDAH_FORMAT": "docker"}
-CLASSIC = {"DOCKER_BUILDKIT": "0"}
+# The OCI format, the default of the other engines, has no health check.
+DOCKER_FORMAT = {"BUILDAH_FORMAT": "docker"}
+NO_BUILDKIT = {"DOCKER_BUILDKIT": "0"}
 
 
 @dataclass(frozen=True)
 class Image:
-    """The Bento inside, the image's names, and the engine whose store holds it."""
+    """An image: its Bento, its names, and the engine that stores it."""
 
     bento: str
     names: tuple[str, ...]
@@ -28,51 +28,52 @@ class Image:
 
 
 def containerize(bento: str, base: str | None = None, *, name: str | None = None, engine: str | None = None) -> Image:
-    """Builds the image of a Bento `name:version`; what the engine tells goes to stderr.
+    """Builds the image of a Bento `name:version`; the engine's output goes to stderr.
 
-    Its names are `asof-prediction:VERSION` and `asof-prediction:latest`, or `name` alone. `base` replaces the base
-    image of bentofile.yaml. Raises ConfigurationError where there is no engine, where it does not answer, or where it
-    does not build.
+    The image gets the names `asof-prediction:VERSION` and `asof-prediction:latest`, or only `name`. `base` replaces the
+    base image of bentofile.yaml. Raises ConfigurationError if there is no engine, it does not answer or it fails.
     """
     chosen = engine or _first_engine()
-    _ask(chosen)
+    _check_engine(chosen)
     names = (name,) if name else (f"{IMAGE}:{bento.partition(':')[2]}", f"{IMAGE}:latest")
-    words = ["containerize", bento, "--backend", chosen, *(word for each in names for word in ("--image-tag", each))]
+    command = ["containerize", bento, "--backend", chosen, *(word for each in names for word in ("--image-tag", each))]
     if base:
-        words += ["--opt", f"build-arg=BASE_IMAGE={base}"]
+        command += ["--opt", f"build-arg=BASE_IMAGE={base}"]
     # BentoML 1.4.36 and later read a Bento's template only from below the working folder (bentoml/BentoML#5566).
-    done = subprocess.run(  # noqa: S603 - a list of words of our own, no shell
-        [sys.executable, "-m", "bentoml", *words],
+    process = subprocess.run(  # noqa: S603 - a list of command of our own, no shell
+        [sys.executable, "-m", "bentoml", *command],
         env={**environment(chosen), **os.environ},
         cwd=tempfile.gettempdir(),
         stdout=sys.stderr,
         check=False,
     )
-    if done.returncode:
-        raise ConfigurationError(f"{chosen} did not build the image of {bento}: what it said stands above.")
+    if process.returncode:
+        raise ConfigurationError(f"{chosen} failed to build the image of {bento}; see its output above.")
     return Image(bento, names, chosen)
 
 
 def environment(engine: str) -> dict[str, str]:
-    """What the engine needs, unless the caller's environment says otherwise."""
+    """Variables for the engine; those of the caller's environment override them."""
     if engine != "docker":
-        return {**HEALTH_CHECK, **CLASSIC}
-    return {} if _succeeds("docker", "buildx", "version") else CLASSIC
+        return {**DOCKER_FORMAT, **NO_BUILDKIT}
+    return {} if _succeeds("docker", "buildx", "version") else NO_BUILDKIT
 
 
 def _first_engine() -> str:
-    found = next(filter(shutil.which, ENGINES), None)
-    if found is None:
-        raise ConfigurationError("No container engine is here: install Docker, Podman or Buildah.")
-    return found
+    engine = next(filter(shutil.which, ENGINES), None)
+    if engine is None:
+        raise ConfigurationError("No container engine was found: install Docker, Podman or Buildah.")
+    return engine
 
 
-def _ask(engine: str) -> None:
+def _check_engine(engine: str) -> None:
     if shutil.which(engine) is None:
-        raise ConfigurationError(f"{engine} is not installed; this knows {', '.join(ENGINES)}.")
+        raise ConfigurationError(f"{engine} is not installed. Supported engines: {', '.join(ENGINES)}.")
     if not _succeeds(engine, "info"):
-        raise ConfigurationError(f"{engine} is installed, but does not answer: start it, then `{engine} info` tells.")
+        raise ConfigurationError(
+            f"{engine} is installed but does not answer. Start it, then check with `{engine} info`."
+        )
 
 
-def _succeeds(*words: str) -> bool:
-    return subprocess.run(words, capture_output=True, check=False).returncode == 0  # noqa: S603
+def _succeeds(*command: str) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0  # noqa: S603

@@ -1,4 +1,4 @@
-"""A built Bento served for a while: in the background of a block, or in the foreground of a terminal."""
+"""Serves a Bento: in the background of a `with` block, or in the foreground."""
 
 import os
 import sys
@@ -16,9 +16,9 @@ from local.stack.services import prediction_service
 
 @contextmanager
 def serving(settings: Settings, bento: str) -> Iterator[str]:
-    """The address of a service that is ready to predict, in an empty folder; it ends with the block.
+    """Yields the address of a ready service, which ends with the block.
 
-    Raises ConfigurationError, with the end of its log, where it does not come up.
+    Raises ConfigurationError with the end of its log if it does not come up.
     """
     service = prediction_service(settings, bento)
     with TemporaryDirectory(prefix="asof-serve-") as name:
@@ -32,7 +32,7 @@ def serving(settings: Settings, bento: str) -> Iterator[str]:
 
 
 def serve_in_foreground(settings: Settings, bento: str) -> None:
-    """Turns this process into `bentoml serve`, until it is interrupted."""
+    """Replaces this process by `bentoml serve`."""
     service = prediction_service(settings, bento)
     where = ("--host", settings.host, "--port", str(_port(settings, service)))
     os.chdir(settings.home)

@@ -1,4 +1,4 @@
-"""Settings in, the background servers out: MLflow UI, Prefect server, prediction service."""
+"""The servers of the stack as Services: MLflow UI, Prefect server, prediction service."""
 
 from datetime import datetime
 
@@ -13,9 +13,9 @@ NAMES = ("mlflow", "prefect", PREDICTION)
 
 
 def mlflow_service(settings: Settings) -> Service | None:
-    """The MLflow UI on our tracking database; None where MLFLOW_TRACKING_URI names a server already.
+    """The MLflow UI on our tracking database; None if MLFLOW_TRACKING_URI is a server.
 
-    The address goes by the environment: it holds the password, and arguments can be read by everybody.
+    The database URL is passed by the environment, as every user can read arguments and it contains the password.
     """
     if settings.tracking_uri.startswith("http"):
         return None
@@ -31,7 +31,7 @@ def mlflow_service(settings: Settings) -> Service | None:
 
 def prefect_service(settings: Settings) -> Service:
     """The Prefect server with its scheduler, on SQLite in PREFECT_HOME."""
-    # Without PREFECT_UI_API_URL the UI asks port 4200, whatever the port (3.8.8).
+    # Without PREFECT_UI_API_URL the UI uses port 4200, whatever the server's port (3.8.8).
     environment = {
         "PREFECT_HOME": settings.environment()["PREFECT_HOME"],
         "PREFECT_API_URL": f"{ADDRESS}/api",
@@ -42,24 +42,26 @@ def prefect_service(settings: Settings) -> Service:
 
 
 def prediction_service(settings: Settings, bento: str) -> Service:
-    """The prediction service from a built Bento `name:version`. Raises ConfigurationError where it does not exist."""
+    """The prediction service of a Bento `name:version`. Raises ConfigurationError if the Bento does not exist."""
     name, _, version = bento.partition(":")
-    folder = settings.bentoml_home / "bentos"  # asking BentoML's command costs two seconds
+    folder = settings.bentoml_home / "bentos"  # BentoML's command would take two seconds
     if not version or not (folder / name / version).is_dir():
         raise ConfigurationError(f"There is no Bento {bento} in {folder}: `python -m flows bundle` builds it.")
     words = ("serve", bento)
-    return Service(PREDICTION, "the prediction service", "bentoml", words, settings.port, "/readyz", _all(settings))
+    return Service(
+        PREDICTION, "the prediction service", "bentoml", words, settings.port, "/readyz", _environment(settings)
+    )
 
 
-def _all(settings: Settings) -> dict[str, str]:
-    """Every setting that a server may see, as a variable: it runs from the Bento, which holds no .env file.
+def _environment(settings: Settings) -> dict[str, str]:
+    """Every setting that a server may see, as variables, because a Bento has no .env file.
 
-    One that is unset is told as empty, whatever the environment of whoever starts the service says.
+    An unset setting becomes an empty variable, so that the caller's environment has no effect.
     """
     values = {name: getattr(settings, name) for name in type(settings).model_fields if name != "mlflow_tracking_uri"}
     values["answer_log"] = settings.answer_log_file
-    told = {f"ASOF_{name.upper()}": "" if value is None else _text(value) for name, value in values.items()}
-    return {name: value for name, value in told.items() if name not in NOT_FOR_SERVERS} | settings.environment()
+    variables = {f"ASOF_{name.upper()}": "" if value is None else _text(value) for name, value in values.items()}
+    return {name: value for name, value in variables.items() if name not in NOT_FOR_SERVERS} | settings.environment()
 
 
 def _text(value: object) -> str:

@@ -1,8 +1,7 @@
-"""PostgreSQL, the MLflow UI, the Prefect server and the prediction service, kept running in the background.
+"""PostgreSQL, the MLflow UI, the Prefect server and the prediction service in the background.
 
-In come Settings, out come States: what runs, where, under which process number. `up` twice starts nothing twice; `down`
-ends only what `up` started. Records and logs lie in `home/run`, the models that the service has fetched in
-`home/following`.
+`up` starts only what is not running, `down` ends only what `up` started. Records and logs are in `home/run`, the models
+that the service has fetched in `home/following`.
 """
 
 import logging
@@ -29,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class State:
-    """One part of the stack; `note` says why it does not run, or runs and does not answer."""
+    """State of a server; `note` says why it is not running or not ready."""
 
     name: str
     running: bool
@@ -39,26 +38,28 @@ class State:
 
 
 def up(settings: Settings, bento: str) -> tuple[State, ...]:
-    """Starts what does not run yet, and waits until all of it answers.
+    """Starts the servers that are not running and waits until all answer.
 
-    The prediction service follows the registry: MLflow's server of ours, or the one that MLFLOW_TRACKING_URI names. It
-    starts again where the Bento or a setting changed. Where the registry has no model for it, it runs, and its note
-    says why. Raises ConfigurationError with the end of the log of the server that does not come up; that one is ended,
-    the others go on.
+    The prediction service follows the registry of our MLflow server, or of MLFLOW_TRACKING_URI. It is restarted if the
+    Bento or a setting changed. Without a model in the registry it runs, and its note says why it is not ready.
+
+    Raises ConfigurationError with the end of the log if a server does not come up; that one is ended, others go on.
     """
     settings = postgres.ensure(settings)
     export(settings)
     with locked(settings) as folder:
         servers = [each for each in (mlflow_service(settings), prefect_service(settings)) if each is not None]
         for each in [_start(server, folder, settings.host) for server in servers]:
-            _wait(each, folder)  # before the prediction service starts, which asks one of them
-        prediction = _apart(prediction_service(_following(settings), bento), folder, settings.bentoml_home)
+            _wait(each, folder)  # the prediction service asks MLflow when it starts
+        prediction = _with_own_home(
+            prediction_service(_follow_settings(settings), bento), folder, settings.bentoml_home
+        )
         _wait(_start(prediction, folder, settings.host), folder)
     return states(settings)
 
 
 def down(settings: Settings) -> tuple[str, ...]:
-    """Ends what `up` started, and the embedded PostgreSQL last; returns the names of what was ended."""
+    """Ends what `up` started, the embedded PostgreSQL last; returns the names of the ended servers."""
     with locked(settings) as folder:
         ended = [name for name in reversed(NAMES) if background.end(name, folder)]
     if postgres.status(settings).running:
@@ -68,7 +69,7 @@ def down(settings: Settings) -> tuple[str, ...]:
 
 
 def wipe(settings: Settings) -> None:
-    """Ends everything and deletes what the stack keeps in `home`; what others put there stays, and so does `home`."""
+    """Ends everything and deletes the data of the stack in `home`; other files and `home` itself stay."""
     down(settings)
     postgres.remove(settings)
     for name in ("artifacts", "bentoml", "following", "prefect", "run"):
@@ -76,14 +77,14 @@ def wipe(settings: Settings) -> None:
 
 
 def states(settings: Settings) -> tuple[State, ...]:
-    """What runs at this moment."""
+    """The current state of every server."""
     return (_database(settings), *(_state(name, settings) for name in NAMES))
 
 
-def surroundings(settings: Settings) -> dict[str, str]:
-    """The environment of a command that is to see the stack as it runs now; starts nothing.
+def platform_environment(settings: Settings) -> dict[str, str]:
+    """Variables with which a platform's command uses the running stack; starts nothing.
 
-    Without PostgreSQL it names the places alone.
+    Without a running PostgreSQL they name only the platforms' folders.
     """
     if postgres.is_embedded(settings):
         settings = postgres.attach(settings)
@@ -92,19 +93,19 @@ def surroundings(settings: Settings) -> dict[str, str]:
 
 
 def prefect_address(settings: Settings) -> dict[str, str]:
-    """PREFECT_API_URL of our Prefect server while it runs; without it, flows start a temporary one."""
+    """PREFECT_API_URL of our Prefect server if it is running; otherwise empty, and flows start a temporary one."""
     running = background.find("prefect", run_folder(settings))
     return {"PREFECT_API_URL": f"{running.address}/api"} if running else {}
 
 
 def _registry_address(settings: Settings) -> dict[str, str]:
-    """ASOF_REGISTRY_URL of our MLflow server while it runs: a service asks it, and MLflow itself the database."""
-    running = _own_mlflow(settings)
+    """ASOF_REGISTRY_URL of our MLflow server if it is running."""
+    running = _local_mlflow(settings)
     return {"ASOF_REGISTRY_URL": running.address} if running else {}
 
 
-def _own_mlflow(settings: Settings) -> Running | None:
-    """None, too, where one of ours still runs and MLFLOW_TRACKING_URI names another server by now."""
+def _local_mlflow(settings: Settings) -> Running | None:
+    """Our MLflow server; None if it is not running or MLFLOW_TRACKING_URI names another server."""
     if (settings.mlflow_tracking_uri or "").startswith("http"):
         return None
     return background.find("mlflow", run_folder(settings))
@@ -112,7 +113,7 @@ def _own_mlflow(settings: Settings) -> Running | None:
 
 @dataclass(frozen=True)
 class _Started:
-    """A service with its process, and whether that was started just now."""
+    """A service, its process, and whether that was started by this call."""
 
     service: Service
     running: Running
@@ -120,12 +121,12 @@ class _Started:
 
 
 def _start(service: Service, folder: Path, host: str) -> _Started:
-    """The service as it runs already, or started now; called with the lock held."""
+    """Returns the running service, or starts it. The caller holds the lock."""
     running = background.find(service.name, folder)
     if running and running.purpose == service.purpose:
         return _Started(service, running, new=False)
     if running:
-        logger.warning("Code or settings of %s changed: it starts again.", service.title)
+        logger.warning("Code or settings of %s changed: restarting it.", service.title)
     background.end(service.name, folder)
     claimed = {other.port for name in NAMES if (other := background.find(name, folder))}
     port = next(port for port in free_ports(host, service.port, service.title) if port not in claimed)
@@ -133,7 +134,7 @@ def _start(service: Service, folder: Path, host: str) -> _Started:
 
 
 def _wait(started: _Started, folder: Path) -> None:
-    """Until it answers, or says that waiting is of no use; a new one that does neither is ended."""
+    """Waits until the service is healthy; ends a new one that does not become so."""
     try:
         background.wait_until_healthy(started.service, started.running, folder)
     except BaseException:
@@ -142,17 +143,17 @@ def _wait(started: _Started, folder: Path) -> None:
         raise
 
 
-def _following(settings: Settings) -> Settings:
-    """As the prediction service of the stack is set: what it has fetched is there for its next start."""
-    ours = _own_mlflow(settings)
+def _follow_settings(settings: Settings) -> Settings:
+    """Settings of the stack's prediction service, which keeps fetched models for its next start."""
+    mlflow = _local_mlflow(settings)
     update = {"follow": "production", "follow_folder": settings.follow_folder or settings.home.resolve() / "following"}
-    return settings.model_copy(update=update | ({"registry_url": SecretStr(ours.address)} if ours else {}))
+    return settings.model_copy(update=update | ({"registry_url": SecretStr(mlflow.address)} if mlflow else {}))
 
 
-def _apart(service: Service, folder: Path, stores: Path) -> Service:
-    """The service with a BENTOML_HOME of its own, whose stores are the common ones.
+def _with_own_home(service: Service, folder: Path, stores: Path) -> Service:
+    """The service with its own BENTOML_HOME that links to the shared stores.
 
-    A starting BentoML service empties HOME/prometheus_multiproc_dir, where one that runs keeps its metrics.
+    A starting BentoML service empties BENTOML_HOME/prometheus_multiproc_dir, which holds the metrics of running ones.
     """
     home = folder / "bentoml"
     home.mkdir(exist_ok=True)
@@ -165,16 +166,16 @@ def _apart(service: Service, folder: Path, stores: Path) -> Service:
 def _state(name: str, settings: Settings) -> State:
     running = background.find(name, run_folder(settings))
     if running:
-        return State(name, True, running.address, running.pid, _unready(running) if name == PREDICTION else "")
+        return State(name, True, running.address, running.pid, _not_ready_reason(running) if name == PREDICTION else "")
     if name == "mlflow" and (address := settings.mlflow_tracking_uri or "").startswith("http"):
-        shown = re.sub("//.*@", "//", address)  # without a name and a password
+        shown = re.sub("//.*@", "//", address)  # without credentials
         return State(name, False, shown, note="not ours: MLFLOW_TRACKING_URI")
     return State(name, False)
 
 
-def _unready(running: Running) -> str:
-    """Why the prediction service does not answer; empty where it does."""
-    return background.asked(running.host, running.port, "/readyz").why
+def _not_ready_reason(running: Running) -> str:
+    """Why the prediction service is not ready; empty if it is."""
+    return background.get_health(running.host, running.port, "/readyz").reason
 
 
 def _database(settings: Settings) -> State:
@@ -187,13 +188,13 @@ def _database(settings: Settings) -> State:
 
 
 def run_folder(settings: Settings) -> Path:
-    """Where records and logs lie."""
+    """The folder of records and logs."""
     return settings.home.resolve() / "run"
 
 
 @contextmanager
 def locked(settings: Settings) -> Iterator[Path]:
-    """The folder of records, while nobody else starts or ends anything in it."""
+    """The run folder, locked against other processes that start or end servers."""
     folder = run_folder(settings)
     private_folder(folder)
     with files.locked(private_file(folder / "stack.lock")):

@@ -1,7 +1,6 @@
-"""The secrets that docker-compose.yml asks for: what is missing is made and appended to `.env`; nothing is replaced.
+"""Creates the secrets that docker-compose.yml needs and `.env` lacks; existing ones are never replaced.
 
-In comes the project's folder, out come the names of what was made. No name begins with ASOF_, and none is a setting:
-`.env` is read for commands of this checkout too, which go on as before.
+No name is a setting (ASOF_), because commands of this checkout read `.env` too.
 """
 
 import base64
@@ -34,36 +33,36 @@ Makers = Mapping[str, Callable[[], str]]
 
 
 def make_secrets(project: Path) -> tuple[str, ...]:
-    """Makes what `.env` and `.keys/api-keys` lack. Raises ConfigurationError where one cannot do without the other."""
+    """Adds what `.env` and `.keys/api-keys` lack; returns the names. Raises ConfigurationError if they do not match."""
     file, keys = project / ".env", project / ".keys" / "api-keys"
-    there = dict(LINE.findall(file.read_text())) if file.exists() else {}
+    existing = dict(LINE.findall(file.read_text())) if file.exists() else {}
     makers: Makers = {
         **dict.fromkeys(PASSWORDS, _password),
         "SIGNING_KEY_TEXT": _signing_key,
         "API_KEY": lambda: _api_key(keys, "curl", "predict"),
         "METRICS_KEY": lambda: _api_key(keys, "prometheus", "admin"),
     }
-    made = {name: make() for name, make in makers.items() if name not in there}
-    if "TRUSTED_KEYS" not in there:
-        made["TRUSTED_KEYS"] = _public_key((there | made)["SIGNING_KEY_TEXT"])
+    made = {name: make() for name, make in makers.items() if name not in existing}
+    if "TRUSTED_KEYS" not in existing:
+        made["TRUSTED_KEYS"] = _public_key((existing | made)["SIGNING_KEY_TEXT"])
     _append(file, made)
     return tuple(made)
 
 
 def _password() -> str:
-    """Of letters, digits, `-` and `_`: it stands in addresses, and `$` would be compose's."""
+    """A password that is safe in URLs and has no `$`, which compose would expand."""
     return secrets.token_urlsafe(BITS // 8)
 
 
 def _signing_key() -> str:
-    """As ASOF_SIGNING_KEY_TEXT takes it: the PEM in base64."""
+    """A new key in the format of ASOF_SIGNING_KEY_TEXT: its PEM in base64."""
     from asof.trust.signing_keys import new_pem
 
     return base64.b64encode(new_pem()).decode()
 
 
 def _public_key(text: str) -> str:
-    """As ASOF_TRUSTED_KEYS takes it."""
+    """The public key in the format of ASOF_TRUSTED_KEYS."""
     from pydantic import SecretStr
 
     from asof.settings import Settings
@@ -75,7 +74,7 @@ def _public_key(text: str) -> str:
 
 
 def _api_key(keys: Path, name: str, scope: str) -> str:
-    """A new key, whose hash alone is in the file; the service's user, whoever that is, must be able to read it."""
+    """Adds a new key to the file, which the service's user must be able to read; it holds only hashes."""
     from asof.serving.access.key_editing import HEADER, add_key
 
     keys.parent.mkdir(exist_ok=True)
@@ -86,12 +85,12 @@ def _api_key(keys: Path, name: str, scope: str) -> str:
         return add_key(keys, name, [scope])[1]
     except ConfigurationError as error:
         raise ConfigurationError(
-            f"{error} Its text is not in .env any more: `python -m flows api-keys remove {name}`, then again."
+            f"{error} Its text is missing in .env: run `python -m flows api-keys remove {name}`, then try again."
         ) from None
 
 
 def _append(file: Path, made: Mapping[str, str]) -> None:
-    """Nobody else may read the file, before the first secret is in it."""
+    """Appends to the file, which is readable by its owner only before a secret is written."""
     descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, MODE)
     with os.fdopen(descriptor, "a+") as opened:
         os.fchmod(opened.fileno(), MODE)
@@ -99,5 +98,5 @@ def _append(file: Path, made: Mapping[str, str]) -> None:
             opened.seek(0)
             text = opened.read()
             begin = "" if not text else "\n" if text.endswith("\n") else "\n\n"
-            opened.write(begin + "# Secrets of docker-compose.yml, by `make secrets`.\n")
+            opened.write(begin + "# Secrets of docker-compose.yml, created by `make secrets`.\n")
             opened.writelines(f"{name}={value}\n" for name, value in made.items())

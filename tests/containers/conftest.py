@@ -31,8 +31,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if ACCOUNT:
         terminalreporter.section("account")
-        for what, told in ACCOUNT.items():
-            terminalreporter.write_line(f"{what:45} {told}")
+        for what, text in ACCOUNT.items():
+            terminalreporter.write_line(f"{what:45} {text}")
 
 
 @pytest.fixture(scope="session")
@@ -42,12 +42,12 @@ def say(request: pytest.FixtureRequest) -> Say:
     reporter, capture = plugin("terminalreporter"), plugin("capturemanager")
     begun = time.monotonic()
 
-    def told(words: str) -> None:
+    def record(words: str) -> None:
         with capture.global_and_fixture_disabled():
             reporter.write_line(f"  [{time.monotonic() - begun:5.0f} s] {words}")
             reporter.flush()
 
-    return told
+    return record
 
 
 @pytest.fixture(scope="session")

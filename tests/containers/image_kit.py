@@ -38,9 +38,9 @@ class Container:
         return [*done.stdout.splitlines(), *done.stderr.splitlines()]
 
     def state(self) -> dict[str, Any]:
-        told = json.loads(docker("inspect", self.name))[0]["State"]
-        assert isinstance(told, dict)
-        return told
+        state = json.loads(docker("inspect", self.name))[0]["State"]
+        assert isinstance(state, dict)
+        return state
 
     def inside(self, *words: str) -> str:
         return docker("exec", self.name, *words)
@@ -60,9 +60,14 @@ class Container:
 def running(image: str, settings: Settings, **variables: str) -> Iterator[Container]:
     """A container without rights; gone after the block."""
     container = Container(f"asof-test-image-{uuid.uuid4().hex[:8]}", free_port())
-    told = {**settings.environment(), **variables, "BENTOML_PORT": str(container.port), "BENTOML_HOST": "127.0.0.1"}
-    given = [word for name, value in told.items() if name != "ASOF_HOME" for word in ("-e", f"{name}={value}")]
-    docker("run", "-d", "--name", container.name, *CONFINED, *given, image)
+    environment = {
+        **settings.environment(),
+        **variables,
+        "BENTOML_PORT": str(container.port),
+        "BENTOML_HOST": "127.0.0.1",
+    }
+    options = [word for name, value in environment.items() if name != "ASOF_HOME" for word in ("-e", f"{name}={value}")]
+    docker("run", "-d", "--name", container.name, *CONFINED, *options, image)
     try:
         yield container
     finally:

@@ -48,8 +48,8 @@ def commit() -> str:
 
 
 def size(image: str) -> str:
-    (told,) = json.loads(run("docker", "image", "inspect", image))
-    return f"{told['Size'] / 1e6:,.0f} MB"
+    (image_info,) = json.loads(run("docker", "image", "inspect", image))
+    return f"{image_info['Size'] / 1e6:,.0f} MB"
 
 
 def remove(images: tuple[str, ...]) -> None:

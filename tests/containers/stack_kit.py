@@ -69,9 +69,9 @@ class Stack:
     @property
     def variables(self) -> dict[str, str]:
         """What a shell has in which compose is called; nothing of the caller's own .env."""
-        told = json.loads((self.folder / "variables.json").read_text())
+        variables = json.loads((self.folder / "variables.json").read_text())
         folders = {"EXTRACTS": str(self.folder / "extracts"), "API_KEYS_FOLDER": str(self.keys)}
-        return {**os.environ, **self.images, **told, **folders, "DOCKER_BUILDKIT": "0"}
+        return {**os.environ, **self.images, **variables, **folders, "DOCKER_BUILDKIT": "0"}
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -98,8 +98,8 @@ class Stack:
 
     def inside(self, service: str, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """A command in the service's container, whether it succeeds or not."""
-        told = [word for name, value in variables.items() for word in ("-e", f"{name}={value}")]
-        command = ["docker", "exec", *told, self.container(service), *words]
+        options = [word for name, value in variables.items() for word in ("-e", f"{name}={value}")]
+        command = ["docker", "exec", *options, self.container(service), *words]
         return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
     def python(self, service: str, program: str) -> subprocess.CompletedProcess[str]:
@@ -144,7 +144,7 @@ class Stack:
 
     def state(self, services: Sequence[str] = LONG_RUNNING) -> dict[str, tuple[str, str]]:
         """Each service's container and when it was started."""
-        return {each: (told["Id"], told["State"]["StartedAt"]) for each in services for told in [self.inspect(each)]}
+        return {each: (state["Id"], state["State"]["StartedAt"]) for each in services for state in [self.inspect(each)]}
 
     def down(self) -> None:
         self.compose("down", "--volumes", "--remove-orphans", "--timeout", "20", COMPOSE_PROFILES="monitoring")

@@ -16,7 +16,7 @@ def test_one_up_ends_with_a_prediction_of_the_version_in_production(stack: Stack
 
 def test_every_job_is_done_and_everything_else_is_healthy(stack: Stack) -> None:
     jobs = {each: stack.inspect(each)["State"] for each in JOBS}
-    assert {each: told["ExitCode"] for each, told in jobs.items()} == dict.fromkeys(JOBS, 0)
+    assert {each: state["ExitCode"] for each, state in jobs.items()} == dict.fromkeys(JOBS, 0)
     stack.wait_until_healthy()
 
 
@@ -29,15 +29,15 @@ def test_a_request_without_a_key_or_with_one_of_another_scope_is_refused(stack: 
 
 
 def test_a_second_up_changes_nothing(stack: Stack) -> None:
-    before, told = stack.state(), _told(stack)
+    before, counts = stack.state(), _record_counts(stack)
 
     stack.compose("up", "-d")
 
     assert stack.state() == before
-    assert _told(stack) == told
+    assert _record_counts(stack) == counts
 
 
-def _told(stack: Stack) -> dict[str, str]:
+def _record_counts(stack: Stack) -> dict[str, str]:
     """How much there is of everything that a job could make twice."""
     counts = {each: stack.sql("asof", f"SELECT count(*) FROM {each}") for each in ("loads", "users", "promotions")}
     for database, table in (("mlflow", "runs"), ("mlflow", "users"), ("mlflow", "model_versions")):

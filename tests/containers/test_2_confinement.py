@@ -41,8 +41,8 @@ def test_from_inside_it_is_an_ordinary_user_without_capabilities_who_can_write_t
         "for folder in ('/', '/etc', '/usr', sysconfig.get_path('purelib'), os.getcwd()):\n"
         "    try: open(folder + '/written', 'w').close()\n"
         "    except OSError as error: refused.append(error.strerror)\n"
-        "told = [status[name] for name in ('CapEff', 'CapBnd', 'NoNewPrivs')]\n"
-        "print(json.dumps([os.getuid(), *told, os.getcwd(), refused]))"
+        "values = [status[name] for name in ('CapEff', 'CapBnd', 'NoNewPrivs')]\n"
+        "print(json.dumps([os.getuid(), *values, os.getcwd(), refused]))"
     )
     done = stack.python(service, program)
     assert done.returncode == 0, done.stderr
@@ -55,9 +55,9 @@ def test_from_inside_it_is_an_ordinary_user_without_capabilities_who_can_write_t
 
 
 def test_postgresql_itself_runs_as_its_own_user(stack: Stack) -> None:
-    told = stack.inside("postgres", "sh", "-c", "grep -h -E '^(Uid|CapEff):' /proc/1/status").stdout.split()
-    assert int(told[1]) > 0
-    assert int(told[-1], 16) == 0
+    values = stack.inside("postgres", "sh", "-c", "grep -h -E '^(Uid|CapEff):' /proc/1/status").stdout.split()
+    assert int(values[1]) > 0
+    assert int(values[-1], 16) == 0
 
 
 def test_every_port_is_bound_to_loopback(stack: Stack) -> None:

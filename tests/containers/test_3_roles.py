@@ -10,7 +10,7 @@ from tests.containers.stack_kit import Stack
 
 TRY = """
 import json, os, sys, psycopg
-url, told = os.environ["ASOF_POSTGRES_URL"], {}
+url, outcomes = os.environ["ASOF_POSTGRES_URL"], {}
 for database, statement in json.loads(sys.argv[1]):
     try:
         address = url.rpartition("/")[0] + "/" + database + "?sslmode=disable"
@@ -18,10 +18,10 @@ for database, statement in json.loads(sys.argv[1]):
             connection.execute("BEGIN READ WRITE")  # for a role whose transactions begin as READ ONLY
             connection.execute(statement)
             connection.execute("ROLLBACK")
-        told[statement] = "done"
+        outcomes[statement] = "done"
     except psycopg.Error as error:
-        told[statement] = str(error).splitlines()[0]
-print(json.dumps(told))
+        outcomes[statement] = str(error).splitlines()[0]
+print(json.dumps(outcomes))
 """
 DENIED = "permission denied"
 OF_SERVING = {
@@ -65,13 +65,15 @@ def test_a_role_does_its_work_and_is_refused_everything_else(
     asked = [("asof", statement) for statement in expected] + [(other, f"SELECT '{other}'") for other in ELSEWHERE]
     done = stack.inside(service, "python", "-c", TRY, json.dumps(asked))
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    outcomes = json.loads(done.stdout)
 
-    wrong = {statement: told[statement] for statement, words in expected.items() if words not in told[statement]}
+    wrong = {
+        statement: outcomes[statement] for statement, words in expected.items() if words not in outcomes[statement]
+    }
     assert not wrong
-    assert all(DENIED in told[f"SELECT '{other}'"] for other in ELSEWHERE), told
+    assert all(DENIED in outcomes[f"SELECT '{other}'"] for other in ELSEWHERE), outcomes
     stack.account[f"refused to the role of {service}"] = (
-        f"{sum(each != 'done' for each in told.values())} of {len(told)}"
+        f"{sum(each != 'done' for each in outcomes.values())} of {len(outcomes)}"
     )
 
 

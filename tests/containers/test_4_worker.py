@@ -20,8 +20,8 @@ def _runs(stack: Stack, flow: str) -> dict[str, str]:
 def test_the_monthly_deployment_is_done_by_the_workers_whose_roles_may(stack: Stack, say: Say) -> None:
     for each in ("month_002", "labels_001"):
         shutil.copytree(stack.folder / "staged" / each, stack.folder / "extracts" / each, dirs_exist_ok=True)
-    told = json.dumps({"first_as_of": stack.variables["FIRST_AS_OF"]})
-    words = ("prefect", "deployment", "run", "monthly/monthly", "--params", told, "--flow-run-name", "third-month")
+    params = json.dumps({"first_as_of": stack.variables["FIRST_AS_OF"]})
+    words = ("prefect", "deployment", "run", "monthly/monthly", "--params", params, "--flow-run-name", "third-month")
     done = stack.inside("worker-training", *words)
     assert done.returncode == 0, done.stderr
 

@@ -47,7 +47,7 @@ class Caller(threading.Thread):
 
     def __init__(self, address: str, headers: dict[str, str], user: str) -> None:
         super().__init__()
-        self.told: Counter[int] = Counter()
+        self.statuses: Counter[int] = Counter()
         self.last, self.end = 0.0, ""
         self._ask = lambda: httpx.post(f"{address}/predict", json={"user_id": user}, headers=headers, timeout=30)
 
@@ -55,7 +55,7 @@ class Caller(threading.Thread):
         while not self.end:
             self.last = time.monotonic()
             try:
-                self.told[self._ask().status_code] += 1
+                self.statuses[self._ask().status_code] += 1
             except httpx.HTTPError as error:
                 self.end = type(error).__name__
 
@@ -68,7 +68,7 @@ def test_a_stop_under_load_answers_all_that_was_asked_before(stack: Stack) -> No
     for each in callers:
         each.start()
     try:
-        until(lambda: sum(each.told[200] for each in callers) > 20 * CALLERS, "there is load")
+        until(lambda: sum(each.statuses[200] for each in callers) > 20 * CALLERS, "there is load")
         begun = time.monotonic()
         stack.compose("stop", "prediction")  # after stop_grace_period it would be killed, and end with 137
         seconds, exit_code = time.monotonic() - begun, stack.inspect("prediction")["State"]["ExitCode"]
@@ -78,13 +78,13 @@ def test_a_stop_under_load_answers_all_that_was_asked_before(stack: Stack) -> No
         stack.compose("start", "prediction")
         stack.account["ready after a start of the service"] = f"{stack.wait_until_ready():.1f} s"
 
-    told = sum((each.told for each in callers), Counter[int]())
+    statuses = sum((each.statuses for each in callers), Counter[int]())
     ends = Counter(each.end for each in callers)
     in_flight = [each for each in callers if each.last < begun]
     stack.account["stop under load"] = (
-        f"{seconds:.1f} s, exit code {exit_code}; {told.total()} answers, of what was in flight {len(in_flight)} lost; "
+        f"{seconds:.1f} s, exit code {exit_code}; {statuses.total()} answers, {len(in_flight)} in flight lost; "
         f"then nobody was there any more: {dict(ends)}"
     )
-    assert set(told) == {200}
+    assert set(statuses) == {200}
     assert not in_flight
     assert exit_code in (0, 143)

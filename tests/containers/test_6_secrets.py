@@ -59,11 +59,11 @@ def test_nothing_that_is_said_or_kept_holds_a_secret(stack: Stack) -> None:
 
 @pytest.mark.parametrize("image", IMAGES)
 def test_no_layer_of_an_image_holds_a_secret(stack: Stack, image: str) -> None:
-    told = {
+    outputs = {
         "history": run("docker", "history", "--no-trunc", image),
         "configuration": run("docker", "image", "inspect", image),
     }
-    assert leaks(stack.secrets, told) == []
+    assert leaks(stack.secrets, outputs) == []
     patterns = "\n".join(stack.secrets.values())
     words = ["docker", "run", "--rm", "-i", "--user", "0", "--entrypoint", "grep", image, "-rlF", "-f", "-", *FOLDERS]
     done = subprocess.run(words, input=patterns, capture_output=True, text=True, check=False)

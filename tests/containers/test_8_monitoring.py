@@ -59,9 +59,9 @@ def _is_up(client: httpx.Client) -> bool:
 
 
 def _found(client: httpx.Client, query: str) -> list[Any]:
-    told = client.get("/query", params={"query": query}).json()
-    assert told["status"] == "success", (query, told)
-    return list(told["data"]["result"])
+    result = client.get("/query", params={"query": query}).json()
+    assert result["status"] == "success", (query, result)
+    return list(result["data"]["result"])
 
 
 def test_promtool_finds_nothing_wrong(stack: Stack, prometheus: httpx.Client) -> None:

@@ -17,9 +17,9 @@ from pydantic import SecretStr
 
 from asof.settings import Settings
 from asof.trust.signing_keys import key_id, public_text, signing_key
-from doctor.data.production import way_back
+from doctor.data.production import restore_command
 from doctor.finding import Finding, Severity
-from doctor.platforms.mlflow_server import served
+from doctor.platforms.mlflow_server import check_server
 from local.embedded_postgres import postgres
 from local.stack import background
 from local.stack.background import Service
@@ -47,7 +47,7 @@ def whole(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> World
 def world(whole: World) -> Iterator[World]:
     """The same in a database that a test has for itself; MLflow's is shared."""
     with database_copy(whole.settings) as settings:
-        yield replace(whole, given=replace(whole.given, settings=settings))
+        yield replace(whole, context=replace(whole.context, settings=settings))
 
 
 def run_sql(settings: Settings, statement: str) -> None:
@@ -84,23 +84,23 @@ def test_what_is_wrong_with_a_database_goes_away_by_its_statement(world: World, 
 
 
 def test_a_schema_of_a_killed_training_is_a_note_while_nobody_holds_it(world: World) -> None:
-    from doctor.platforms.leftovers import look_at_leftovers
+    from doctor.platforms.leftovers import check_leftovers
 
     run_sql(world.settings, "CREATE SCHEMA known_at_1")
-    assert [each.name for each in look_at_leftovers(world.given)] == ["abandoned-schemas"]
+    assert [each.name for each in check_leftovers(world.context)] == ["abandoned-schemas"]
     with psycopg.connect(world.settings.conninfo(), autocommit=True) as owner:
         owner.execute("SELECT pg_advisory_lock(hashtextextended('known_at_1', 0))")
-        assert list(look_at_leftovers(world.given)) == []
+        assert list(check_leftovers(world.context)) == []
 
 
-def test_a_password_that_is_refused_is_told_and_not_shown(world: World) -> None:
+def test_a_password_that_is_refused_is_reported_and_not_shown(world: World) -> None:
     url = world.settings.database().set(password="hunter2").render_as_string(hide_password=False)
     found = world.findings(settings=world.settings.model_copy(update={"postgres_url": SecretStr(url)}))
     assert found["postgres"].mend == "Correct user and password in ASOF_POSTGRES_URL."
     assert "hunter2" not in repr(found)
 
 
-def test_an_encryption_that_the_server_has_not_is_told_with_the_setting(world: World) -> None:
+def test_an_encryption_that_the_server_has_not_is_reported_with_the_setting(world: World) -> None:
     demanding = world.settings.model_copy(update={"postgres_sslmode": "require"})
     assert "ASOF_POSTGRES_SSLMODE=disable" in world.findings(settings=demanding)["postgres"].mend
 
@@ -116,14 +116,14 @@ def test_a_postgresql_that_does_not_run_is_a_note_and_is_not_started(tmp_path: P
 # --- the store ---------------------------------------------------------------------------------------------------
 
 
-def test_a_month_that_is_loaded_and_not_online_is_told_until_it_is(world: World) -> None:
+def test_a_month_that_is_loaded_and_not_online_is_reported_until_it_is(world: World) -> None:
     load_month(world.settings, world.left)
     assert world.finding("behind").mend.startswith("python -m flows ingest")
     materialise(world.settings)  # as the last step of an ingest
     assert world.findings() == {}
 
 
-def test_values_that_somebody_wrote_over_are_told_by_the_last_parity_check(world: World) -> None:
+def test_values_that_somebody_wrote_over_are_reported_by_the_last_parity_check(world: World) -> None:
     run_sql(world.settings, 'UPDATE online."asof.payments_agg_90d_fv" SET failed_payments_90d = 99')
     record_parity(world.settings, check_parity(world.settings, CHURN))
     assert world.finding("parity:churn").mend.startswith("python -m flows ingest")
@@ -132,7 +132,7 @@ def test_values_that_somebody_wrote_over_are_told_by_the_last_parity_check(world
     assert world.findings() == {}
 
 
-def test_a_view_that_is_applied_with_other_features_is_told_twice_and_mended_by_applying_the_old_one(
+def test_a_view_that_is_applied_with_other_features_is_reported_twice_and_mended_by_applying_the_old_one(
     world: World,
 ) -> None:
     from feast import FeatureView, Field
@@ -160,7 +160,7 @@ def test_a_view_that_is_applied_with_other_features_is_told_twice_and_mended_by_
     assert world.findings() == {}
 
 
-def test_an_online_table_that_is_gone_is_told(world: World) -> None:
+def test_an_online_table_that_is_gone_is_reported(world: World) -> None:
     run_sql(world.settings, 'DROP TABLE online."asof.users_fv"')
     found = world.finding("contract:churn")
     assert found.mend == "python -m flows ingest --whole"
@@ -172,7 +172,7 @@ def test_an_online_table_that_is_gone_is_told(world: World) -> None:
 # --- MLflow ------------------------------------------------------------------------------------------------------
 
 
-def test_an_alias_that_was_moved_by_hand_is_told_and_goes_back_by_the_mend(whole: World) -> None:
+def test_an_alias_that_was_moved_by_hand_is_reported_and_goes_back_by_the_mend(whole: World) -> None:
     second, _ = kit.register_small_model(whole.settings, whole.version.facts.contract)
     open_tracking(whole.settings).set_registered_model_alias(kit.NAME, "production", second.version)
     found = whole.findings()
@@ -205,21 +205,24 @@ def test_no_rollback_is_advised_to_a_version_that_is_not_the_one_of_the_history(
     stranger = Ed25519PrivateKey.generate().public_key()
     others = whole.settings.model_copy(update={"trusted_keys": public_text({key_id(stranger): stranger})})
     other_run = replace(head, bento=f"{kit.NAME}:v{head.version}-00000000-1c0ffee1")
-    assert "rollback churn --to" in way_back(whole.settings, CHURN, [*before, head])
+    assert "rollback churn --to" in restore_command(whole.settings, CHURN, [*before, head])
     mends = [
-        way_back(whole.settings, CHURN, [*before, other_run]),
-        way_back(others, CHURN, [*before, head]),
-        way_back(whole.settings, CHURN, [*before, replace(head, version="4711")]),
+        restore_command(whole.settings, CHURN, [*before, other_run]),
+        restore_command(others, CHURN, [*before, head]),
+        restore_command(whole.settings, CHURN, [*before, replace(head, version="4711")]),
     ]
     for mend, why in zip(mends, ("it is of run", "signed by", "no version '4711'"), strict=True):
         assert why in mend
         assert "restore MLflow's database" in mend
         assert "rollback" not in mend
-    nothing = [way_back(whole.settings, CHURN, []), way_back(whole.settings, CHURN, [replace(head, version=None)])]
+    nothing = [
+        restore_command(whole.settings, CHURN, []),
+        restore_command(whole.settings, CHURN, [replace(head, version=None)]),
+    ]
     assert all("python -m flows retrain churn" in mend and "rollback" not in mend for mend in nothing)
 
 
-def test_a_model_that_no_trusted_key_signed_is_told_until_its_key_is_trusted(whole: World) -> None:
+def test_a_model_that_no_trusted_key_signed_is_reported_until_its_key_is_trusted(whole: World) -> None:
     stranger = Ed25519PrivateKey.generate().public_key()
     other = public_text({key_id(stranger): stranger})
     found = whole.findings(settings=whole.settings.model_copy(update={"trusted_keys": other}))
@@ -250,11 +253,11 @@ def test_an_mlflow_that_refuses_our_name_for_it_takes_it_after_the_mend(tmp_path
     port = free_port(15150, "MLflow")
     address = f"http://localhost:{port}"
     with mlflow_that_allows(f"127.0.0.1:{port}", tmp_path, port):
-        (found,) = served(address)
+        (found,) = check_server(address)
     assert (found.name, found.severity) == ("mlflow-allowed-hosts", Severity.ERROR)
     words = found.mend.split()
     with mlflow_that_allows(words[words.index("--allowed-hosts") + 1], tmp_path, port):
-        assert list(served(address)) == []
+        assert list(check_server(address)) == []
 
 
 # --- servers -----------------------------------------------------------------------------------------------------
@@ -291,7 +294,7 @@ def test_what_answers_html_or_nothing_is_a_finding_and_no_crash(world: World) ->
     assert set(gone) == {"service", "mlflow", "prefect"}
 
 
-def test_a_prefect_server_that_is_well_is_not_talked_of(world: World, prefect_api: str) -> None:
+def test_a_prefect_server_that_is_well_gives_no_finding(world: World, prefect_api: str) -> None:
     assert world.findings(prefect=prefect_api.removesuffix("/api")) == {}
 
 
@@ -306,9 +309,9 @@ def test_the_command_tells_json_and_ends_with_0_where_nothing_must_be_mended(
     own = {"PREFECT_API_URL": prefect_api, "BENTOML_HOME": str(tmp_path), "ASOF_CLOCK": "2026-11-05"}
     environment = {**os.environ, **world.settings.environment(), **own}
     done = start_flows(environment, "doctor", "--json", "--use-case", "churn")
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert [each for each in told["findings"] if each["severity"] == "error"] == []
-    assert (told["well"], done.returncode) == (True, 0)
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert [each for each in report["findings"] if each["severity"] == "error"] == []
+    assert (report["well"], done.returncode) == (True, 0)
 
 
 def test_the_command_ends_with_1_where_an_address_does_not_answer_and_shows_no_password(

@@ -1,4 +1,4 @@
-"""The doctor's checks on variables, keys and Docker, on facts that are given."""
+"""The doctor's checks on variables, keys and Docker, on facts that are context."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,13 +7,13 @@ import pytest
 from pydantic import SecretStr
 
 from asof.settings import PROJECT, Settings
+from doctor.context import Addresses, Context, read_context, read_settings, with_user
 from doctor.finding import Finding, Severity
-from doctor.given import Addresses, Given, given_by, read_settings, with_user
-from doctor.machine.docker import Docker, judged
-from doctor.machine.keys import look_at_api_keys, signer_is_trusted
-from doctor.machine.variables import hindrances, known_names, proxies, unknown_names
-from doctor.platforms.database import look_at_connection
-from doctor.platforms.mlflow_server import look_at_tracking
+from doctor.machine.docker import Docker, check_versions
+from doctor.machine.keys import check_api_keys, check_signer
+from doctor.machine.variables import check_names, check_proxy, check_python_variables, known_names
+from doctor.platforms.database import check_connection
+from doctor.platforms.mlflow_server import check_tracking
 
 HEALTHY = Docker(Path("/usr/bin/docker"), engine="27.1.0", compose="2.29.1", buildx=True)
 
@@ -28,47 +28,50 @@ def only(found: object) -> Finding:
 # --- variables ---------------------------------------------------------------------------------------------------
 
 
-def test_a_name_that_nobody_reads_is_told_with_the_nearest_that_somebody_does() -> None:
-    found = only(unknown_names({".env": {"ASOF_POSTGRES_UR": "x"}}, known_names(PROJECT)))
+def test_a_name_that_nobody_reads_is_reported_with_the_nearest_that_somebody_does() -> None:
+    found = only(check_names({".env": {"ASOF_POSTGRES_UR": "x"}}, known_names(PROJECT)))
     assert "ASOF_POSTGRES_UR is set in .env" in found.found
     assert "Did you mean ASOF_POSTGRES_URL?" in found.mend
 
 
-def test_a_name_that_is_like_no_other_is_told_without_a_guess() -> None:
-    assert "Did you mean" not in only(unknown_names({".env": {"ASOF_XYZZY": "x"}}, known_names(PROJECT))).mend
+def test_a_name_that_is_like_no_other_is_reported_without_a_guess() -> None:
+    assert "Did you mean" not in only(check_names({".env": {"ASOF_XYZZY": "x"}}, known_names(PROJECT))).mend
 
 
 def test_every_setting_and_what_we_tell_our_processes_is_known() -> None:
     settings = Settings(postgres_url="postgresql://u:p@127.0.0.1/d")  # type: ignore[arg-type]
-    told = {**settings.environment(), "ASOF_STARTED_AS": "x", "asof_port": "1"}
+    variables = {**settings.environment(), "ASOF_STARTED_AS": "x", "asof_port": "1"}
     example = [
         line[1:].partition("=")[0] for line in (PROJECT / ".env.example").read_text().splitlines() if "=" in line
     ]
-    assert list(unknown_names({"": told | dict.fromkeys(example, "x")}, known_names(PROJECT))) == []
+    assert list(check_names({"": variables | dict.fromkeys(example, "x")}, known_names(PROJECT))) == []
 
 
-def test_python_variables_that_slow_or_mix_are_told() -> None:
-    told = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": "/elsewhere", "PYTHONHOME": ""}
-    assert [each.mend for each in hindrances(told, PROJECT)] == ["unset PYTHONDONTWRITEBYTECODE", "unset PYTHONPATH"]
-    assert list(hindrances({"PYTHONPATH": str(PROJECT)}, PROJECT)) == []
+def test_python_variables_that_slow_or_mix_are_reported() -> None:
+    variables = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": "/elsewhere", "PYTHONHOME": ""}
+    assert [each.mend for each in check_python_variables(variables, PROJECT)] == [
+        "unset PYTHONDONTWRITEBYTECODE",
+        "unset PYTHONPATH",
+    ]
+    assert list(check_python_variables({"PYTHONPATH": str(PROJECT)}, PROJECT)) == []
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
-def test_a_proxy_that_would_get_our_own_requests_is_told(name: str) -> None:
-    assert "NO_PROXY=localhost,127.0.0.1" in only(proxies({name: "http://proxy:3128"})).mend
-    assert only(proxies({name: "http://proxy:3128", "NO_PROXY": "localhost"})).severity is Severity.ERROR
+def test_a_proxy_that_would_get_our_own_requests_is_reported(name: str) -> None:
+    assert "NO_PROXY=localhost,127.0.0.1" in only(check_proxy({name: "http://proxy:3128"})).mend
+    assert only(check_proxy({name: "http://proxy:3128", "NO_PROXY": "localhost"})).severity is Severity.ERROR
     for exempt in ("*", "localhost, 127.0.0.1,.corp"):
-        assert list(proxies({name: "http://proxy:3128", "no_proxy": exempt})) == []
-    assert list(proxies({"HTTPS_PROXY": "http://proxy:3128"})) == []
+        assert list(check_proxy({name: "http://proxy:3128", "no_proxy": exempt})) == []
+    assert list(check_proxy({"HTTPS_PROXY": "http://proxy:3128"})) == []
 
 
-def test_an_env_file_that_is_no_text_is_told_and_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_env_file_that_is_no_text_is_reported_and_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_bytes(b"ASOF_PORT=1\nASOF_ACTOR=Jos\xe9\n")
     monkeypatch.setitem(Settings.model_config, "env_file", file)
     monkeypatch.delenv("ASOF_PORT", raising=False)
     settings, wrong = read_settings()
-    assert (settings.port, Given(settings, {}, tmp_path, tmp_path).file) == (3000, {})
+    assert (settings.port, Context(settings, {}, tmp_path, tmp_path).file) == (3000, {})
     assert (only(wrong).name, only(wrong).severity) == ("env-file", Severity.ERROR)
 
 
@@ -85,8 +88,8 @@ def test_a_setting_that_cannot_be_read_is_a_finding_and_the_rest_goes_on(monkeyp
     "address", ["hunter2", "mysql://u:hunter2@h/d", "postgresql://u:hunter2@h", "postgresql://h:hunter2/d"]
 )
 def test_an_address_that_cannot_be_read_is_a_finding_without_its_password(address: str, tmp_path: Path) -> None:
-    given = given_by(Addresses(postgres=address), use_case="churn")
-    found = [*given.wrong, *look_at_connection(given)]
+    context = read_context(Addresses(postgres=address), use_case="churn")
+    found = [*context.wrong, *check_connection(context)]
     assert "postgres" in [each.name for each in found]
     assert "hunter2" not in repr(found)
 
@@ -100,19 +103,19 @@ def test_a_user_of_the_variables_is_taken_unless_the_address_names_one() -> None
 # --- keys ----------------------------------------------------------------------------------------------
 
 
-def test_a_signer_whom_nobody_here_trusts_is_told() -> None:
-    assert "flows keys" in only(signer_is_trusted("aa", {"bb"})).mend
-    assert list(signer_is_trusted("aa", {"aa", "bb"})) == list(signer_is_trusted("", {"bb"})) == []
+def test_a_signer_whom_nobody_here_trusts_is_reported() -> None:
+    assert "flows keys" in only(check_signer("aa", {"bb"})).mend
+    assert list(check_signer("aa", {"aa", "bb"})) == list(check_signer("", {"bb"})) == []
 
 
 # --- Docker ------------------------------------------------------------------------------------------------------
 
 
-def test_docker_as_a_snap_is_told_unless_its_temporary_folder_is_at_home() -> None:
+def test_docker_as_a_snap_is_reported_unless_its_temporary_folder_is_at_home() -> None:
     docker = replace(HEALTHY, program=Path("/snap/bin/docker"))
-    assert "TMPDIR" in only(judged(docker, {"HOME": "/home/ann"})).mend
-    assert list(judged(docker, {"HOME": "/home/ann", "TMPDIR": "/home/ann/tmp"})) == []
-    assert list(judged(HEALTHY, {"HOME": "/home/ann"})) == []
+    assert "TMPDIR" in only(check_versions(docker, {"HOME": "/home/ann"})).mend
+    assert list(check_versions(docker, {"HOME": "/home/ann", "TMPDIR": "/home/ann/tmp"})) == []
+    assert list(check_versions(HEALTHY, {"HOME": "/home/ann"})) == []
 
 
 @pytest.mark.parametrize(
@@ -124,38 +127,38 @@ def test_docker_as_a_snap_is_told_unless_its_temporary_folder_is_at_home() -> No
     ],
 )
 def test_what_is_wrong_with_docker(docker: Docker, name: str) -> None:
-    assert only(judged(docker, {})).name == name
+    assert only(check_versions(docker, {})).name == name
 
 
-def test_docker_that_fits_is_not_talked_of() -> None:
-    assert list(judged(HEALTHY, {})) == []
+def test_docker_that_fits_gives_no_finding() -> None:
+    assert list(check_versions(HEALTHY, {})) == []
     old = replace(HEALTHY, engine="20.10.24+dfsg1", compose="1.29.2", buildx=False)
-    assert list(judged(old, {"DOCKER_BUILDKIT": "0"})) == []
+    assert list(check_versions(old, {"DOCKER_BUILDKIT": "0"})) == []
 
 
 # --- nothing is made, and no secret is quoted ----------------------------------------------------------------------
 
 
-def given_with(tmp_path: Path, **told: object) -> Given:
-    settings = Settings(_env_file=None, home=tmp_path).model_copy(update=told)
-    return Given(settings, {}, PROJECT, tmp_path)
+def context_with(tmp_path: Path, **changed: object) -> Context:
+    settings = Settings(_env_file=None, home=tmp_path).model_copy(update=changed)
+    return Context(settings, {}, PROJECT, tmp_path)
 
 
 def test_a_file_of_mlflows_that_is_absent_is_not_made(tmp_path: Path) -> None:
     file = tmp_path / "mlflow.db"
-    given = given_with(tmp_path, mlflow_tracking_uri=f"sqlite:///{file}")
-    assert only(look_at_tracking(given)).name == "mlflow-empty"
+    context = context_with(tmp_path, mlflow_tracking_uri=f"sqlite:///{file}")
+    assert only(check_tracking(context)).name == "mlflow-empty"
     assert not file.exists()
 
 
 def test_a_parameter_that_libpq_does_not_know_is_an_error_and_not_quoted(tmp_path: Path) -> None:
     url = SecretStr("postgresql://ann:pw@127.0.0.1:1/asof?secret=1")
-    found = only(look_at_connection(given_with(tmp_path, postgres_url=url)))
+    found = only(check_connection(context_with(tmp_path, postgres_url=url)))
     assert (found.severity, "secret" in found.found) == (Severity.ERROR, False)
 
 
-def test_api_keys_that_stop_a_service_at_its_start_are_told(tmp_path: Path) -> None:
+def test_api_keys_that_stop_a_service_at_its_start_are_reported(tmp_path: Path) -> None:
     file = tmp_path / "keys"
-    assert "cannot be read" in only(look_at_api_keys(given_with(tmp_path, api_keys=file))).found
+    assert "cannot be read" in only(check_api_keys(context_with(tmp_path, api_keys=file))).found
     file.write_text("# none yet\n")
-    assert list(look_at_api_keys(given_with(tmp_path, api_keys=file))) == []
+    assert list(check_api_keys(context_with(tmp_path, api_keys=file))) == []

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from asof.settings import PROJECT, Settings
-from doctor.data.service import look_at_served_version, look_at_service
-from doctor.given import Given
+from doctor.context import Context
+from doctor.data.service import check_served_version, check_service
 from tests.kits.service import serving as kit
 from tests.kits.service.following import mlflow_server
 from training.tracking.client import open_tracking
@@ -18,39 +18,39 @@ if TYPE_CHECKING:
     from tests.kits.service.small_model import SmallModel
 
 
-def names(given: Given) -> list[str]:
-    return [each.name for look in (look_at_service, look_at_served_version) for each in look(given)]
+def names(context: Context) -> list[str]:
+    return [each.name for check in (check_service, check_served_version) for each in check(context)]
 
 
 @pytest.fixture
-def given(settings: Settings, small_model: "SmallModel") -> Given:
+def context(settings: Settings, small_model: "SmallModel") -> Context:
     """The bundled version is in Production."""
     client = open_tracking(settings)
     client.set_registered_model_alias(kit.NAME, "production", small_model.bundle.version)
-    return Given(settings, {}, PROJECT, Path())
+    return Context(settings, {}, PROJECT, Path())
 
 
-def test_a_service_is_told_where_it_is_behind_without_its_store_or_gone(
-    settings: Settings, small_model: "SmallModel", given: Given, tmp_path: Path
+def test_a_service_is_reported_where_it_is_behind_without_its_store_or_gone(
+    settings: Settings, small_model: "SmallModel", context: Context, tmp_path: Path
 ) -> None:
     client = open_tracking(settings)
     with kit.serving(settings, small_model.bundle.bento_tag, tmp_path) as http:
         kit.eventually(lambda: http.get("/readyz").status_code == 200, 60, tmp_path / "log")
-        given = replace(given, service=str(http.base_url))
-        assert names(given) == []
+        context = replace(context, service=str(http.base_url))
+        assert names(context) == []
 
         second, _ = kit.register_small_model(settings, small_model.contract)
         client.set_registered_model_alias(kit.NAME, "production", second.version)
-        assert names(given) == ["served-version"]
+        assert names(context) == ["served-version"]
         with mlflow_server(settings, tmp_path) as server:
-            assert names(replace(given, mlflow=server.address)) == ["served-version"]
+            assert names(replace(context, mlflow=server.address)) == ["served-version"]
         client.set_registered_model_alias(kit.NAME, "production", small_model.bundle.version)
-        assert names(given) == []
+        assert names(context) == []
 
         with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
             connection.execute("ALTER SCHEMA online RENAME TO elsewhere")
-            assert names(given) == ["service-not-ready"]
+            assert names(context) == ["service-not-ready"]
             connection.execute("ALTER SCHEMA elsewhere RENAME TO online")
         kit.eventually(lambda: http.get("/readyz").status_code == 200, 60, tmp_path / "log")
-        assert names(given) == []
-    assert names(given) == ["service"]
+        assert names(context) == []
+    assert names(context) == ["service"]

@@ -18,16 +18,15 @@ from asof.trust.signing_keys import key_id
 from asof.use_cases import load
 from doctor import http
 from doctor.data import loads, parity, service
-from doctor.data.loads import Shown as Online
-from doctor.data.loads import View
-from doctor.data.parity import Compared
-from doctor.data.production import in_step, newest_bento, told_by_history
-from doctor.examination import could_not_look
+from doctor.data.loads import OnlineView, View
+from doctor.data.parity import ParityCheck
+from doctor.data.production import check_alias, check_history, check_newest_bento
+from doctor.examination import check_failed
 from doctor.finding import Finding, Severity
-from doctor.http import Answer, ask, shown
+from doctor.http import Response, get, redacted
 from doctor.platforms import database, feast_file, leftovers, mlflow_server, prefect_server
-from doctor.platforms.database import Seen
-from doctor.report import for_people, report
+from doctor.platforms.database import DatabaseState
+from doctor.report import findings_table, report
 from tests.kits.models.training import SMALL
 from tests.kits.service.serving import facts_of
 from training.release.promotion.history_report import HistoryReport
@@ -37,9 +36,9 @@ from training.release.registry.versions import ModelVersion
 
 NOW = datetime(2026, 11, 27, tzinfo=UTC)
 CHURN = load("churn")
-GOOD = Seen("asof", "ann", 150004, "on", "default", 5, 100, 0.01)
+GOOD = DatabaseState("asof", "ann", 150004, "on", "default", 5, 100, 0.01)
 VIEW = View("usage_fv", "usage", timedelta(days=45), refuses=True)
-ONLINE = Online(VIEW, NOW, 0, 0, NOW - timedelta(days=10))
+ONLINE = OnlineView(VIEW, NOW, 0, 0, NOW - timedelta(days=10))
 FILE = yaml.safe_load((PROJECT / "feature_repo" / "feature_store.yaml").read_text())
 PASSWORD = "postgresql://ann:secret@db/asof"
 
@@ -57,8 +56,8 @@ def names(found: Iterable[Finding]) -> list[str]:
 # --- PostgreSQL --------------------------------------------------------------------------------------------------
 
 
-def test_a_database_that_is_right_is_not_talked_of() -> None:
-    assert list(database.judged(GOOD)) == []
+def test_a_database_that_is_right_gives_no_finding() -> None:
+    assert list(database.check_server(GOOD)) == []
 
 
 @pytest.mark.parametrize(
@@ -71,7 +70,7 @@ def test_a_database_that_is_right_is_not_talked_of() -> None:
     ],
 )
 def test_what_is_wrong_with_a_database(changed: dict[str, object], name: str) -> None:
-    assert names(database.judged(replace(GOOD, **changed))) == [name]  # type: ignore[arg-type]
+    assert names(database.check_server(replace(GOOD, **changed))) == [name]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -86,18 +85,22 @@ def test_what_is_wrong_with_a_database(changed: dict[str, object], name: str) ->
     ],
 )
 def test_each_refusal_of_postgresql_has_its_mend(reason: str, mend: str) -> None:
-    found = database.refused("db:5432", reason)
+    found = database.connection_refused("db:5432", reason)
     assert (found.name, found.severity) == ("postgres", Severity.ERROR)
     assert mend in found.mend
 
 
-def test_a_way_in_clear_over_a_network_is_told() -> None:
-    assert only(database.way_there("db.example", "disable")).severity is Severity.WARNING
-    assert only(database.way_there("postgres", "disable")).severity is Severity.NOTE
-    assert list(database.way_there("db.example", "require")) == list(database.way_there("127.0.0.1", "disable")) == []
+def test_a_way_in_clear_over_a_network_is_reported() -> None:
+    assert only(database.check_encryption("db.example", "disable")).severity is Severity.WARNING
+    assert only(database.check_encryption("postgres", "disable")).severity is Severity.NOTE
+    assert (
+        list(database.check_encryption("db.example", "require"))
+        == list(database.check_encryption("127.0.0.1", "disable"))
+        == []
+    )
 
 
-def test_what_is_left_behind_is_told_with_the_statement() -> None:
+def test_what_is_left_behind_is_reported_with_the_statement() -> None:
     assert "DROP TABLE public.a, public.b" in only(leftovers.leaked_tables(["public.a", "public.b"])).mend
     assert only(leftovers.abandoned_schemas(["known_at_1"])).severity is Severity.NOTE
     assert "pg_terminate_backend(7)" in only(leftovers.idle_transactions(["7", "8"])).mend
@@ -106,46 +109,46 @@ def test_what_is_left_behind_is_told_with_the_statement() -> None:
         assert list(check([])) == []
 
 
-def test_grants_that_deviate_are_told_together() -> None:
-    found = only(database.deviating(["one", "two", "three", "four"]))
+def test_grants_that_deviate_are_reported_together() -> None:
+    found = only(database.report_grants(["one", "two", "three", "four"]))
     assert (found.severity, found.mend.split("  ")[0]) == (Severity.ERROR, "python -m flows databases")
     assert found.found.endswith("one; two; three; and 1 more.")
-    assert list(database.deviating([])) == []
+    assert list(database.report_grants([])) == []
 
 
-def test_a_prefect_database_that_has_grown_is_told() -> None:
-    found = only(leftovers.grown("prefect.db", 3 * leftovers.LARGE))
+def test_a_prefect_database_that_has_grown_is_reported() -> None:
+    found = only(leftovers.check_size("prefect.db", 3 * leftovers.MAX_PREFECT_BYTES))
     assert "3,000 MB" in found.found
     assert "DB_VACUUM" in found.mend
-    assert list(leftovers.grown("prefect.db", 1_000_000)) == []
+    assert list(leftovers.check_size("prefect.db", 1_000_000)) == []
 
 
 # --- Feast -------------------------------------------------------------------------------------------------------
 
 
 def test_our_own_feature_store_file_is_right() -> None:
-    assert list(feast_file.judged(FILE)) == []
+    assert list(feast_file.check_settings(FILE)) == []
 
 
 def test_what_bites_in_a_feature_store_file() -> None:
     offline = {**FILE["offline_store"], "db_schema": "public"}
-    assert "enable_nestloop=off" in only(feast_file.judged({**FILE, "offline_store": offline})).mend
+    assert "enable_nestloop=off" in only(feast_file.check_settings({**FILE, "offline_store": offline})).mend
     for store in ("offline_store", "online_store"):
         without = {name: value for name, value in FILE[store].items() if name != "sslmode"}
-        assert names(feast_file.judged({**FILE, store: without})) == [f"feast-sslmode:{store}"]
+        assert names(feast_file.check_settings({**FILE, store: without})) == [f"feast-sslmode:{store}"]
     for seconds in (0, 86400):
         changed = {**FILE, "registry": {**FILE["registry"], "cache_ttl_seconds": seconds}}
-        assert names(feast_file.judged(changed)) == ["registry-cache"]
-    assert names(feast_file.judged({**FILE, "materialization": {}})) == ["pull-latest"]
+        assert names(feast_file.check_settings(changed)) == ["registry-cache"]
+    assert names(feast_file.check_settings({**FILE, "materialization": {}})) == ["pull-latest"]
 
 
-def test_an_online_store_that_is_behind_is_told() -> None:
-    found = only(loads.behind([ONLINE, replace(ONLINE, unseen=2)], "ingest it"))
+def test_an_online_store_that_is_behind_is_reported() -> None:
+    found = only(loads.check_behind([ONLINE, replace(ONLINE, unseen=2)], "ingest it"))
     assert (found.severity, found.mend.split("  ")[0]) == (Severity.ERROR, "ingest it")
     assert "usage_fv (2)" in found.found
-    assert "usage_fv (all)" in only(loads.behind([replace(ONLINE, as_of=None, unseen=3)], "")).found
-    assert only(loads.behind([replace(ONLINE, passed=1)], "")).severity is Severity.WARNING
-    assert list(loads.behind([ONLINE], "")) == []
+    assert "usage_fv (all)" in only(loads.check_behind([replace(ONLINE, as_of=None, unseen=3)], "")).found
+    assert only(loads.check_behind([replace(ONLINE, passed=1)], "")).severity is Severity.WARNING
+    assert list(loads.check_behind([ONLINE], "")) == []
 
 
 @pytest.mark.parametrize(
@@ -161,39 +164,39 @@ def test_an_online_store_that_is_behind_is_told() -> None:
 def test_an_ingest_is_to_be_repeated_as_it_was_given(
     folders: list[tuple[str, str]], known_at: str, command: str
 ) -> None:
-    parent, files = Path("/data/our extracts"), {"users.csv": {}}
+    parent, files = Path("/data/our extracts"), {"users.csv"}
     known = datetime.fromisoformat(known_at).replace(tzinfo=UTC)
     done = [
-        loads.Loaded(parent / name, datetime.fromisoformat(as_of).replace(tzinfo=UTC), known, files)
+        loads.Load(parent / name, datetime.fromisoformat(as_of).replace(tzinfo=UTC), known, files)
         for name, as_of in folders
     ]
     where = parent / "january" if folders[0][0] == "january" else parent
-    told = loads.ingest_again(done, [load("breast_cancer"), load("churn")])
-    assert told.startswith(f"python -m flows ingest '{where}'")
-    assert told.endswith(f"{command} --use-case churn")
-    assert ("--as-of" in told, "--backfill" in told) == ("--as-of" in command, "--backfill" in command)
+    repeated = loads.repeat_ingest(done, [load("breast_cancer"), load("churn")])
+    assert repeated.startswith(f"python -m flows ingest '{where}'")
+    assert repeated.endswith(f"{command} --use-case churn")
+    assert ("--as-of" in repeated, "--backfill" in repeated) == ("--as-of" in command, "--backfill" in command)
 
 
 def test_where_nothing_is_loaded_the_command_is_the_plain_one() -> None:
-    assert loads.ingest_again([], [load("churn")]) == "python -m flows ingest"
-    assert only(loads.interrupted(["users_fv"], "ingest it")).mend == "Unless an ingest runs now: ingest it"
+    assert loads.repeat_ingest([], [load("churn")]) == "python -m flows ingest"
+    assert only(loads.check_interrupted(["users_fv"], "ingest it")).mend == "Unless an ingest runs now: ingest it"
 
 
-def test_views_whose_newest_row_is_older_than_their_ttl_are_told() -> None:
+def test_views_whose_newest_row_is_older_than_their_ttl_are_reported() -> None:
     old = replace(ONLINE, newest=NOW - timedelta(days=46))
-    assert only(loads.outdated([old], NOW)).severity is Severity.ERROR
+    assert only(loads.check_age([old], NOW)).severity is Severity.ERROR
     lenient = replace(old, view=replace(VIEW, refuses=False))
-    assert only(loads.outdated([lenient], NOW)).severity is Severity.WARNING
+    assert only(loads.check_age([lenient], NOW)).severity is Severity.WARNING
     endless = replace(old, view=replace(VIEW, ttl=timedelta()))
-    assert list(loads.outdated([ONLINE, endless, replace(ONLINE, newest=None)], NOW)) == []
+    assert list(loads.check_age([ONLINE, endless, replace(ONLINE, newest=None)], NOW)) == []
 
 
 def test_what_the_parity_ledger_says() -> None:
-    good = Compared(NOW, 100, 0, 0, 0)
-    assert list(parity.judged("churn", good)) == []
-    assert only(parity.judged("churn", replace(good, values_wrong=3))).severity is Severity.ERROR
-    assert only(parity.judged("churn", replace(good, values_past_ttl=3))).severity is Severity.WARNING
-    assert only(parity.judged("churn", replace(good, users=0))).severity is Severity.NOTE
+    good = ParityCheck(NOW, 100, 0, 0, 0)
+    assert list(parity.check_last("churn", good)) == []
+    assert only(parity.check_last("churn", replace(good, values_wrong=3))).severity is Severity.ERROR
+    assert only(parity.check_last("churn", replace(good, values_past_ttl=3))).severity is Severity.WARNING
+    assert only(parity.check_last("churn", replace(good, users=0))).severity is Severity.NOTE
 
 
 # --- MLflow ------------------------------------------------------------------------------------------------------
@@ -204,108 +207,115 @@ def registered(alias: str | None, **stages: str) -> RegistryState:
     return RegistryState("streamflow_churn", alias, versions, {}, {})
 
 
-def test_an_alias_beside_the_stage_is_told_with_the_way_back() -> None:
-    found = only(in_step(CHURN, registered("2", v1="Production", v2="None"), "back"))
+def test_an_alias_beside_the_stage_is_reported_with_the_way_back() -> None:
+    found = only(check_alias(CHURN, registered("2", v1="Production", v2="None"), "back"))
     assert "alias `production` is on 2, stage Production on 1" in found.found
     assert found.mend == "back"
-    assert list(in_step(CHURN, registered("2", v1="Archived", v2="Production"), "")) == []
-    assert names(in_step(CHURN, registered(None, v1="None"), "")) == ["nothing-in-production:churn"]
-    assert list(in_step(CHURN, registered(None), "")) == []
+    assert list(check_alias(CHURN, registered("2", v1="Archived", v2="Production"), "")) == []
+    assert names(check_alias(CHURN, registered(None, v1="None"), "")) == ["nothing-in-production:churn"]
+    assert list(check_alias(CHURN, registered(None), "")) == []
 
 
-def test_a_bento_that_is_not_of_the_version_in_production_is_told() -> None:
+def test_a_bento_that_is_not_of_the_version_in_production_is_reported() -> None:
     key = Ed25519PrivateKey.from_private_bytes(bytes(32)).public_key()
     keys = {key_id(key): key}
     version = ModelVersion("streamflow_churn", "2", "abcdef0123456789", facts_of(SMALL), {})
     there = bento_tag("streamflow_churn:v2-abcdef01", keys).partition(":")[2]
 
-    def told(newest: str | None) -> list[Severity]:
-        return [each.severity for each in newest_bento(CHURN, version, (newest, keys))]
+    def severities(newest: str | None) -> list[Severity]:
+        return [each.severity for each in check_newest_bento(CHURN, version, (newest, keys))]
 
-    assert told(there) == told("code-12345678") == []
+    assert severities(there) == severities("code-12345678") == []
     for other in (None, "v2-abcdef01-00000000", "v1-abcdef01-00000000", "v2-00000000-00000000"):
-        assert told(other) == [Severity.NOTE]
+        assert severities(other) == [Severity.NOTE]
 
 
-def test_a_rewritten_history_is_told() -> None:
-    told = HistoryReport("streamflow_churn", False, ("entry 2 is missing",), "", ())
-    assert "entry 2 is missing" in only(told_by_history(CHURN, told, "")).found
+def test_a_rewritten_history_is_reported() -> None:
+    history = HistoryReport("streamflow_churn", False, ("entry 2 is missing",), "", ())
+    assert "entry 2 is missing" in only(check_history(CHURN, history, "")).found
 
 
-def test_servers_of_another_minor_version_are_told() -> None:
-    assert only(mlflow_server.same_version("3.16.0", "3.17.2")).name == "mlflow-version"
-    assert list(mlflow_server.same_version("3.17.9", "3.17.2")) == list(mlflow_server.same_version("", "3.17.2")) == []
-    assert only(prefect_server.same_version("3.9.0", "3.8.8")).name == "prefect-version"
+def test_servers_of_another_minor_version_are_reported() -> None:
+    assert only(mlflow_server.check_version("3.16.0", "3.17.2")).name == "mlflow-version"
+    assert (
+        list(mlflow_server.check_version("3.17.9", "3.17.2")) == list(mlflow_server.check_version("", "3.17.2")) == []
+    )
+    assert only(prefect_server.check_version("3.9.0", "3.8.8")).name == "prefect-version"
 
 
 # --- Prefect -----------------------------------------------------------------------------------------------------
 
 
-def test_a_prefect_address_where_nobody_answers_is_told_by_how_it_was_set() -> None:
-    by_variable = prefect_server.away("http://ann:secret@h:4200", "refused", set_by={"PREFECT_API_URL": "x"})
+def test_a_prefect_address_where_nobody_answers_is_reported_by_how_it_was_set() -> None:
+    by_variable = prefect_server.unreachable("http://ann:secret@h:4200", "refused", set_by={"PREFECT_API_URL": "x"})
     assert "unset PREFECT_API_URL" in by_variable.mend
     assert "secret" not in by_variable.found
-    assert "unset" not in prefect_server.away("http://h:4200", "refused", set_by={}).mend
+    assert "unset" not in prefect_server.unreachable("http://h:4200", "refused", set_by={}).mend
 
 
-def test_a_prefect_address_without_api_is_told() -> None:
+def test_a_prefect_address_without_api_is_reported() -> None:
     assert (
-        only(prefect_server.ends_in_api("http://ann:secret@h:4200/")).mend == "export PREFECT_API_URL=http://h:4200/api"
+        only(prefect_server.check_api_path("http://ann:secret@h:4200/")).mend
+        == "export PREFECT_API_URL=http://h:4200/api"
     )
-    assert list(prefect_server.ends_in_api("http://h:4200/api")) == list(prefect_server.ends_in_api("")) == []
+    assert list(prefect_server.check_api_path("http://h:4200/api")) == list(prefect_server.check_api_path("")) == []
 
 
 # --- the service -------------------------------------------------------------------------------------------------
 
 
 def test_what_a_service_tells_of_itself() -> None:
-    assert only(service.living("http://h:1", Answer(0, trouble="refused"))).severity is Severity.ERROR
-    assert only(service.living("http://h:1", Answer(404))).name == "service"
-    assert list(service.living("http://h:1", Answer(200))) == []
+    assert only(service.check_alive("http://h:1", Response(0, trouble="refused"))).severity is Severity.ERROR
+    assert only(service.check_alive("http://h:1", Response(404))).name == "service"
+    assert list(service.check_alive("http://h:1", Response(200))) == []
     problem = {"detail": "The online store does not answer."}
-    assert "online store" in only(service.ready("http://h:1", Answer(503, problem))).found
-    assert list(service.ready("http://h:1", Answer(200))) == []
+    assert "online store" in only(service.check_ready("http://h:1", Response(503, problem))).found
+    assert list(service.check_ready("http://h:1", Response(200))) == []
 
 
 def test_a_service_that_wants_a_key_is_a_note() -> None:
-    assert only(service.following(Answer(401))).severity is Severity.NOTE
+    assert only(service.check_following(Response(401))).severity is Severity.NOTE
 
 
-def test_a_version_that_the_service_refuses_is_told() -> None:
+def test_a_version_that_the_service_refuses_is_reported() -> None:
     refusal = {"version": "4", "step": "trust", "why": "no trusted key", "at": "now"}
-    told = {"following": {"registry": "ok", "in_production": "4", "refused": [refusal]}}
-    found = only(service.following(Answer(200, told | {"use_case": "churn"})))
-    assert "Version 4 is refused" in found.found
+    model = {"following": {"registry": "ok", "in_production": "4", "refused": [refusal]}}
+    found = only(service.check_following(Response(200, model | {"use_case": "churn"})))
+    assert "refused version 4" in found.found
     assert "flows rollback churn --to VERSION" in found.mend, "without it, a rollback goes one version too far"
-    gone = {"following": {**told["following"], "in_production": "5"}}
-    assert list(service.following(Answer(200, gone))) == list(service.following(Answer(200, {"following": None}))) == []
-    away = {"following": {**told["following"], "registry": "refused", "refused": []}}
-    assert only(service.following(Answer(200, away))).name == "following"
+    gone = {"following": {**model["following"], "in_production": "5"}}
+    assert (
+        list(service.check_following(Response(200, gone)))
+        == list(service.check_following(Response(200, {"following": None})))
+        == []
+    )
+    away = {"following": {**model["following"], "registry": "refused", "refused": []}}
+    assert only(service.check_following(Response(200, away))).name == "following"
 
 
-def test_another_version_than_the_one_in_production_is_told() -> None:
+def test_another_version_than_the_one_in_production_is_reported() -> None:
     model = {"name": "streamflow_churn", "version": "1", "use_case": "churn", "following": None}
-    assert only(service.served_version(model, "2")).mend.startswith("`make up` starts one that follows")
-    assert only(service.served_version({**model, "following": {"registry": "ok"}}, "2")).severity is Severity.WARNING
-    assert list(service.served_version(model, "1")) == list(service.served_version(model, None)) == []
+    assert only(service.compare_versions(model, "2")).mend.startswith("`make up` starts a service that follows")
+    assert only(service.compare_versions({**model, "following": {"registry": "ok"}}, "2")).severity is Severity.WARNING
+    assert list(service.compare_versions(model, "1")) == list(service.compare_versions(model, None)) == []
 
 
 # --- telling -----------------------------------------------------------------------------------------------------
 
 
 def test_no_password_of_an_address_is_shown() -> None:
-    assert shown("http://ann:secret@h:1/x") == "http://h:1/x"
-    assert shown("ann:sec://ret@h") == "h"
-    assert "secret" not in could_not_look("a check", ValueError(f"bad {PASSWORD}")).found
-    assert ask("http://ann:secret/x@h:1", "/livez").trouble == "it cannot be read as an address"
+    assert redacted("http://ann:secret@h:1/x") == "http://h:1/x"
+    assert redacted("ann:sec://ret@h") == "h"
+    assert "secret" not in check_failed("a check", ValueError(f"bad {PASSWORD}")).found
+    assert get("http://ann:secret/x@h:1", "/livez").trouble == "it cannot be read as an address"
 
 
 def test_an_answer_that_drips_does_not_hold_the_doctor_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "SECONDS", 0.5)
+    monkeypatch.setattr(http, "TIMEOUT", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as server:
         Thread(target=_drip, args=(server,), daemon=True).start()
-        told = ask(f"http://127.0.0.1:{server.getsockname()[1]}", "/livez")
-    assert (told.status, told.trouble) == (0, "no whole answer within 0.5 seconds")
+        response = get(f"http://127.0.0.1:{server.getsockname()[1]}", "/livez")
+    assert (response.status, response.trouble) == (0, "no complete response within 0.5 seconds")
 
 
 def _drip(server: socket.socket) -> None:
@@ -319,9 +329,9 @@ def _drip(server: socket.socket) -> None:
 
 def test_errors_alone_make_it_unwell() -> None:
     kinds = [Finding(str(each), each, "Found.", "mend it") for each in Severity]
-    told = report(kinds, 1.23)
-    assert (told["well"], told["errors"], told["warnings"], told["notes"]) == (False, 1, 1, 1)
+    summary = report(kinds, 1.23)
+    assert (summary["well"], summary["errors"], summary["warnings"], summary["notes"]) == (False, 1, 1, 1)
     assert report(kinds[1:], 1.0)["well"]
-    rows = for_people(told)["findings"]
+    rows = findings_table(summary)["findings"]
     assert [row["severity"] for row in rows] == ["error", "warning", "note"]
     assert rows[0]["finding"] == "Found.\n-> mend it\n"

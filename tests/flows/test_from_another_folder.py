@@ -15,9 +15,9 @@ from asof.settings import PROJECT
 
 RUN = """
 import json
-from flows.runtime.door import open_tracked_settings
+from flows.runtime.environment import settings_with_tracking
 from training.tracking.client import tracked_run
-settings = open_tracked_settings()
+settings = settings_with_tracking()
 with tracked_run(settings, "from elsewhere", "run") as (client, run):
     import mlflow
     mlflow.log_text("here", "note.txt")
@@ -27,7 +27,7 @@ with tracked_run(settings, "from elsewhere", "run") as (client, run):
 """
 TABLES = """
 import json, psycopg
-from local import postgres
+from local.embedded_postgres import postgres
 from asof.settings import Settings
 with psycopg.connect(postgres.ensure(Settings()).conninfo("mlflow")) as connection:
     runs = connection.execute("SELECT r.name, e.name FROM runs r JOIN experiments e USING (experiment_id)").fetchall()
@@ -44,10 +44,10 @@ class Checkout:
     project: Path
     elsewhere: Path
 
-    def run(self, *words: str, given: Mapping[str, str] | None = None) -> str:
-        """What a Python command says, started elsewhere without a variable of ours but for those given."""
+    def run(self, *words: str, variables: Mapping[str, str] | None = None) -> str:
+        """What a Python command says, started elsewhere, with no AsOf, MLflow or Prefect variable but these."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-        environment = {**kept, "PYTHONPATH": str(self.project), **(given or {})}
+        environment = {**kept, "PYTHONPATH": str(self.project), **(variables or {})}
         command = [sys.executable, *words]
         done = subprocess.run(command, cwd=self.elsewhere, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
@@ -74,8 +74,8 @@ def test_runs_and_versions_go_to_the_projects_own_database_from_whatever_folder(
         "MLFLOW_EXPERIMENT_ID": "12345",
         "MLFLOW_RUN_ID": "0" * 32,
     }
-    for given in ({}, hostile):
-        registry, artefacts, name = json.loads(checkout.run("-W", "ignore", "-c", RUN, given=given))
+    for variables in ({}, hostile):
+        registry, artefacts, name = json.loads(checkout.run("-W", "ignore", "-c", RUN, variables=variables))
         assert registry.startswith("postgresql+psycopg2://")
         assert "/mlflow?" in registry
         assert artefacts.startswith((checkout.project / ".asof" / "artifacts").as_uri())
@@ -93,5 +93,5 @@ def test_the_projects_own_env_file_counts_from_whatever_folder(checkout: Checkou
     (checkout.elsewhere / ".env").write_text("MLFLOW_TRACKING_URI=sqlite:////srv/foreign.db\nASOF_PORT=3002\n")
     tell = "from asof.settings import Settings as S; print(S().tracking_uri, S().home, S().port)"
     assert checkout.run("-c", tell).split() == ["sqlite:////srv/own.db", str(checkout.project / "kept"), "3001"]
-    given = {"MLFLOW_TRACKING_URI": "http://mlflow.example", "ASOF_HOME": "/srv/kept"}
-    assert checkout.run("-c", tell, given=given).split() == ["http://mlflow.example", "/srv/kept", "3001"]
+    variables = {"MLFLOW_TRACKING_URI": "http://mlflow.example", "ASOF_HOME": "/srv/kept"}
+    assert checkout.run("-c", tell, variables=variables).split() == ["http://mlflow.example", "/srv/kept", "3001"]

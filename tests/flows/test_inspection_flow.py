@@ -99,9 +99,9 @@ def test_the_terminal_tells_the_findings_and_fails_where_one_stops_training(
 ) -> None:
     done = start_flows(loaded, "inspect", "2024-02-29", "--json", "--page", str(tmp_path / "page.html"))
     assert done.returncode == 1, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert told["stops"] == [FUTURE]
-    (finding,) = (each for each in told["findings"] if each["severity"] == "error")
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert report["stops"] == [FUTURE]
+    (finding,) = (each for each in report["findings"] if each["severity"] == "error")
     assert finding["evidence"] == {"after_as_of": 1.0, "before_1900": 0.0, "zero": 0.0}
     assert FUTURE in (tmp_path / "page.html").read_text()
 
@@ -115,7 +115,7 @@ def test_a_folder_is_checked_before_it_is_loaded(world: dict[str, str], broken: 
     assert (tmp_path / "page.html").is_file()
 
 
-def test_what_is_neither_a_folder_nor_a_moment_is_told(world: dict[str, str]) -> None:
+def test_what_is_neither_a_folder_nor_a_moment_is_reported(world: dict[str, str]) -> None:
     done = call_flows(world, "inspect", "yesterday")
     assert done.returncode == 1
     assert "yesterday is neither a folder of extracts nor a moment" in " ".join(done.stderr.split())

@@ -10,7 +10,7 @@ from prefect import flow, task
 from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
 from asof.errors import DataError, ModelError
-from flows.runtime.retries import RETRIES
+from flows.runtime.retries import TASK_OPTIONS
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ from flows.runtime.retries import RETRIES
 def test_only_a_platforms_fault_is_tried_again(prefect_api: str, fault: Exception, tries: int) -> None:
     calls = []
 
-    @task(**RETRIES | {"retry_delay_seconds": 0})
+    @task(**TASK_OPTIONS | {"retry_delay_seconds": 0})
     def stage() -> None:
         calls.append(fault)
         raise fault

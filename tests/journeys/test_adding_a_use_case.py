@@ -59,7 +59,7 @@ def test_the_new_folder_keeps_the_projects_own_rules(with_wine: Path, world: dic
 
 
 def test_the_new_use_case_is_trained_promoted_bundled_and_served(with_wine: Path, world: dict[str, str]) -> None:
-    told = run(with_wine, f"{sys.executable} -m flows demo --use-case wine", world)
-    assert told.count("as the contract says") == 4
-    assert "promoted to Production" in told
-    assert re.search(r"serves wine:v1-", told)
+    output = run(with_wine, f"{sys.executable} -m flows demo --use-case wine", world)
+    assert output.count("as the contract says") == 4
+    assert "promoted to Production" in output
+    assert re.search(r"serves wine:v1-", output)

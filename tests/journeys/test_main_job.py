@@ -126,7 +126,7 @@ def test_the_same_data_again_is_not_promoted(again: Run, default: dict[str, Any]
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("retrain", "churn", "--as-of", "2020-01-31"), "TrainingSetError: There are no features as of 2020-01-31"),
         (("retrain", "chrun"), "ConfigurationError: There is no use case 'chrun'; there are: breast_cancer, churn"),
@@ -139,11 +139,11 @@ def test_the_same_data_again_is_not_promoted(again: Run, default: dict[str, Any]
     ],
 )
 def test_an_error_is_one_sentence_and_exit_code_1(
-    world: dict[str, str], ingested: dict[str, Any], words: tuple[str, ...], told: str
+    world: dict[str, str], ingested: dict[str, Any], words: tuple[str, ...], message: str
 ) -> None:
     done = call_flows(world, *words, "--json")
     assert done.returncode == 1
-    assert told in " ".join(done.stderr.split())
+    assert message in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
 
@@ -221,8 +221,8 @@ def test_in_february_a_retrained_model_replaces_januarys(
     compared = outcome["criteria"][1]["figures"]
     assert compared["champion"] == pytest.approx(0.49, abs=0.03)
     assert compared["challenger"] > 0.6
-    told = [each for entry in run("history", "churn")["entries"] for each in entry["evidence"].get("criteria", [])]
-    champions = [each["figures"]["champion"] for each in told if each["name"].startswith("AUC above the version")]
+    criteria = [each for entry in run("history", "churn")["entries"] for each in entry["evidence"].get("criteria", [])]
+    champions = [each["figures"]["champion"] for each in criteria if each["name"].startswith("AUC above the version")]
     assert len(champions) == 1
     assert max(champions) < 0.9
 

@@ -42,17 +42,17 @@ def test_the_readme_names_these_commands() -> None:
 
 
 def test_the_demo_goes_from_nothing_to_answers_that_keep_the_contract(newcomer: Newcomer) -> None:
-    told = newcomer.run("make demo")
-    assert told.count("as the contract says") == 4
-    assert "promoted to Production" in told
+    output = newcomer.run("make demo")
+    assert output.count("as the contract says") == 4
+    assert "promoted to Production" in output
 
 
 @pytest.mark.soak
 def test_the_demo_of_the_second_use_case_keeps_its_contract_too(newcomer: Newcomer) -> None:
-    told = newcomer.run("make demo USE_CASE=breast_cancer")
-    assert told.count("as the contract says") == 4
-    assert "promoted to Production" in told
-    assert "Snapshots" not in told
+    output = newcomer.run("make demo USE_CASE=breast_cancer")
+    assert output.count("as the contract says") == 4
+    assert "promoted to Production" in output
+    assert "Snapshots" not in output
 
 
 def test_the_stack_answers_as_the_readme_shows(newcomer: Newcomer) -> None:
@@ -73,6 +73,6 @@ def test_the_stack_answers_as_the_readme_shows(newcomer: Newcomer) -> None:
 
 @pytest.mark.soak
 def test_ones_own_extracts_take_the_same_way(newcomer: Newcomer, streamflow: Path) -> None:
-    told = newcomer.run(COMMANDS[-1].replace("path/to/extracts", str(streamflow)))
-    assert told.count("as the contract says") == 4
-    assert "its clock at 2024-02-29" in told
+    output = newcomer.run(COMMANDS[-1].replace("path/to/extracts", str(streamflow)))
+    assert output.count("as the contract says") == 4
+    assert "its clock at 2024-02-29" in output

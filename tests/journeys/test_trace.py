@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 from asof.features.feature_contract import FeatureContract
-from asof.serving.batch.answer_forms import ARROW
+from asof.serving.batch.answer_formats import ARROW
 from asof.serving.features.evidence import StoreEvidence, prediction_type
 from asof.settings import Settings, export
 from asof.use_case import Estimator
@@ -118,9 +118,9 @@ def answered(served: Served) -> dict[str, httpx.Response]:
 
 
 def lines(served: Served) -> dict[str, dict[str, Any]]:
-    told = [json.loads(line) for line in served.answers.read_text().splitlines()]
-    assert len({line["request_id"] for line in told}) == len(told)
-    return {line["request_id"]: line for line in told}
+    lines = [json.loads(line) for line in served.answers.read_text().splitlines()]
+    assert len({line["request_id"] for line in lines}) == len(lines)
+    return {line["request_id"]: line for line in lines}
 
 
 def test_each_request_leaves_one_whole_line_and_none_fails_where_it_cannot(
@@ -146,8 +146,10 @@ def test_refused_requests_are_logged_with_the_code_of_their_problem(
     served: Served, answered: dict[str, httpx.Response]
 ) -> None:
     found = lines(served)
-    told = [(found[name]["status"], found[name]["code"], found[name]["entity"]) for name in ("unknown", "malformed")]
-    assert told == [(404, "entity-not-found", "nobody"), (422, "invalid-request", None)]
+    outcomes = [
+        (found[name]["status"], found[name]["code"], found[name]["entity"]) for name in ("unknown", "malformed")
+    ]
+    assert outcomes == [(404, "entity-not-found", "nobody"), (422, "invalid-request", None)]
 
 
 def test_an_answer_is_traced_by_its_request_id_to_the_files(
@@ -161,9 +163,9 @@ def test_an_answer_is_traced_by_its_request_id_to_the_files(
     identity = answered["good"].json()["model"]
     assert found["model"]["training_set"]["fingerprint"] == identity["fingerprint"]
     assert found["model"]["training"]["git_commit"] == identity["git_commit"]
-    told = served.client.get("/model").json()
-    assert found["model"]["training"]["model_digest"] == told["model_digest"]
-    assert found["model"]["training_set"]["contract_digest"] == told["contract_digest"]
+    model = served.client.get("/model").json()
+    assert found["model"]["training"]["model_digest"] == model["model_digest"]
+    assert found["model"]["training_set"]["contract_digest"] == model["contract_digest"]
     for value in found["values"]:
         path = served.extract / value["load"]["file"]
         assert value["load"]["folder"] == str(served.extract.resolve())

@@ -17,7 +17,7 @@ import pytest
 from asof.errors import ConfigurationError, ServingError
 from asof.settings import Settings, export
 from asof.use_cases import load
-from flows.terminal.up import bring_up, check_answers
+from flows.terminal.up import check_ready, start_stack
 from local.stack import background, stack
 from local.stack.services import PREDICTION
 from local.stack.stack import State
@@ -72,15 +72,15 @@ class Stack:
 
     def up(self, **changed: object) -> State:
         """`make up`, with the service's state afterwards."""
-        states = bring_up(self.settings.model_copy(update=changed), CHURN)
-        assert check_answers(states, CHURN) == ""
+        states = start_stack(self.settings.model_copy(update=changed), CHURN)
+        assert check_ready(self.settings, states, CHURN) == ""
         return next(state for state in states if state.name == PREDICTION)
 
     @property
     def model(self) -> tuple[str, str]:
         """Version and run of what answers."""
-        told = follow.predict(self.client).json()["model"]
-        return told["version"], told["run_id"]
+        model = follow.predict(self.client).json()["model"]
+        return model["version"], model["run_id"]
 
 
 @pytest.fixture(scope="module")
@@ -170,8 +170,8 @@ def test_while_mlflow_is_away_a_start_serves_what_answered_last(up: Stack) -> No
     background.end(PREDICTION, up.folder)
     away = up.settings.model_copy(update={"mlflow_tracking_uri": "http://127.0.0.1:9"})
     background.end("mlflow", up.folder)
-    states = bring_up(away, CHURN)
-    assert check_answers(states, CHURN) == ""
+    states = start_stack(away, CHURN)
+    assert check_ready(away, states, CHURN) == ""
     assert up.model == before
     assert "does not answer" in follow.following(up.client)["registry"]
     assert up.up().running
@@ -205,13 +205,13 @@ def test_a_service_that_knows_a_registry_refuses_a_model_whose_run_that_has_not(
     follow.withdraw(up.settings)
     variables = {"ASOF_REGISTRY_URL": mlflow, "ASOF_FOLLOW": follows, "ASOF_CLOCK": kit.NOW.isoformat()}
     with kit.serving(up.settings, strangers.bento, tmp_path, **variables) as client:
-        told = f"has no run {strangers.run_id}"
-        kit.eventually(lambda: told in client.get("/readyz").text, 60, tmp_path / "log")
+        reason = f"has no run {strangers.run_id}"
+        kit.eventually(lambda: reason in client.get("/readyz").text, 60, tmp_path / "log")
         answer = follow.predict(client)
         assert (answer.status_code, answer.json()["code"]) == (503, "not-ready")
-        assert told in answer.json()["detail"]
+        assert reason in answer.json()["detail"]
         assert client.get("/livez").status_code == 200
-        assert (tmp_path / "log").read_text().count(told) == 1
+        assert (tmp_path / "log").read_text().count(reason) == 1
         assert len(follow.workers(tmp_path / "log")) == 1
 
 

@@ -28,10 +28,10 @@ if [ "$1" = version ]; then echo '"27.0.1"'; else cp env/docker/Dockerfile "$KEP
 
 @dataclass(frozen=True)
 class Checkout:
-    """This checkout with a home of its own; `given` stands for what its `.env` may say."""
+    """This checkout with a home of its own; `variables` stands for what its `.env` may say."""
 
     home: Path
-    given: dict[str, str]
+    variables: dict[str, str]
 
     def run(self, *words: str, cwd: Path = PROJECT, **more: str) -> "subprocess.CompletedProcess[str]":
         """A command as it is typed in a new shell."""
@@ -45,7 +45,7 @@ class Checkout:
 
     def environment(self, more: dict[str, str]) -> dict[str, str]:
         bare = {"PATH": os.environ["PATH"], "HOME": str(self.home / "user"), "ASOF_HOME": str(self.home / "asof")}
-        return bare | self.given | more
+        return bare | self.variables | more
 
     @property
     def settings(self) -> Settings:
@@ -78,8 +78,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
 
 def test_while_the_stack_is_down_each_says_what_is_missing_and_which_command_makes_it(checkout: Checkout) -> None:
     for command in (("apply",), ("materialize-incremental", "2024-01-31T00:00:00")):
-        told = checkout.refused("feast", *command, cwd=REPOSITORY)
-        assert told == "feast: the project's PostgreSQL does not run, `make up` starts it."
+        message = checkout.refused("feast", *command, cwd=REPOSITORY)
+        assert message == "feast: the project's PostgreSQL is not running. Start it with `make up`."
     assert checkout.refused("mlflow", "experiments", "search").startswith("mlflow: the project's PostgreSQL")
     assert "make up" in checkout.refused("bentoml", "serve", "--port", str(kit.free_port()))
     for words in (("feast", "--help"), ("mlflow", "--version"), ("prefect", "version"), ("bentoml", "list")):
@@ -88,17 +88,17 @@ def test_while_the_stack_is_down_each_says_what_is_missing_and_which_command_mak
 
 
 def test_a_setting_that_cannot_be_read_is_one_sentence(checkout: Checkout) -> None:
-    wrong = Checkout(checkout.home, {**checkout.given, "ASOF_PORT": "none"})
-    assert wrong.refused("feast", "apply") == "feast: the project's settings cannot be read, `make doctor` says why."
+    wrong = Checkout(checkout.home, {**checkout.variables, "ASOF_PORT": "none"})
+    assert wrong.refused("feast", "apply") == "feast: the project's settings are invalid. See `make doctor`."
 
 
 @pytest.fixture(scope="module")
 def up(checkout: Checkout) -> Checkout:
     """The same, up; its preferred port for MLflow is somebody else's."""
-    with socket.create_server(("127.0.0.1", int(checkout.given["ASOF_MLFLOW_PORT"]))):
-        told = checkout.done("python", "-m", "flows", "up")
-    assert "is taken; the MLflow UI takes" in told
-    assert "No version of streamflow_churn is in Production yet" in " ".join(told.split())
+    with socket.create_server(("127.0.0.1", int(checkout.variables["ASOF_MLFLOW_PORT"]))):
+        output = checkout.done("python", "-m", "flows", "up")
+    assert "is in use; the MLflow UI uses" in output
+    assert "No version of streamflow_churn is in Production yet" in " ".join(output.split())
     assert (checkout.home / "asof").stat().st_mode & 0o077 == 0
     return checkout
 
@@ -110,12 +110,12 @@ def test_up_twice_starts_nothing_twice(up: Checkout) -> None:
     assert {state.name: state for state in stack.states(up.settings)} == states
     assert _get(f"{states['mlflow'].address}/health") == b"OK"
     interface = json.loads(_get(f"{states['prefect'].address}/ui-settings"))
-    address = f"http://127.0.0.1:{up.given['ASOF_PREFECT_PORT']}/api"
+    address = f"http://127.0.0.1:{up.variables['ASOF_PREFECT_PORT']}/api"
     assert interface["api_url"] == address
-    told = up.done("python", "-m", "local", "env")
-    assert f"export PREFECT_API_URL={address}\n" in told
-    assert f"export BENTOML_HOME={up.home / 'asof' / 'bentoml'}\n" in told
-    assert f"export ASOF_REGISTRY_URL={states['mlflow'].address}\n" in told
+    output = up.done("python", "-m", "local", "env")
+    assert f"export PREFECT_API_URL={address}\n" in output
+    assert f"export BENTOML_HOME={up.home / 'asof' / 'bentoml'}\n" in output
+    assert f"export ASOF_REGISTRY_URL={states['mlflow'].address}\n" in output
 
 
 def test_feast_finds_the_registry_and_the_stores(up: Checkout) -> None:
@@ -134,11 +134,11 @@ def test_mlflow_and_prefect_find_the_projects_servers(up: Checkout) -> None:
 
 
 def test_bentoml_build_gives_a_bento_of_code_alone_that_keeps_its_use_case(up: Checkout) -> None:
-    for name, given in (("churn", {}), ("breast_cancer", {"ASOF_USE_CASE": "breast_cancer"})):
-        up.done("bentoml", "build", "--version", f"of-{name}", **given)
+    for name, variables in (("churn", {}), ("breast_cancer", {"ASOF_USE_CASE": "breast_cancer"})):
+        up.done("bentoml", "build", "--version", f"of-{name}", **variables)
         (bento,) = (up.home / "asof" / "bentoml" / "bentos").glob(f"*/of-{name}")
-        told = yaml.safe_load((bento / "bento.yaml").read_text())
-        assert (told["args"], told["models"]) == ({"use_case": name}, [])
+        bento_yaml = yaml.safe_load((bento / "bento.yaml").read_text())
+        assert (bento_yaml["args"], bento_yaml["models"]) == ({"use_case": name}, [])
         assert not (bento / "src" / "training").exists()
 
 
@@ -165,9 +165,9 @@ def test_bentoml_serve_follows_what_is_in_production(up: Checkout, tmp_path: Pat
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
             kit.eventually(lambda: client.get("/readyz").json().get("settled") is True, 60, tmp_path / "log")
-            told = client.get("/model").json()
-            assert told["detail"].startswith("No version of streamflow_churn has been taken over yet: promote one")
-            assert told["following"]["registry"] == "ok"
+            model = client.get("/model").json()
+            assert model["detail"].startswith("No version of streamflow_churn has been loaded yet: promote one")
+            assert model["following"]["registry"] == "ok"
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(30)

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from asof.errors import AsOfError, FeatureStoreUnavailable
-from asof.inference.verdicts import admit, judge, timing
+from asof.inference.verdicts import judge, require_usable, timing
 from asof.serving.features.online_features import OnlineFeatures
 from asof.serving.features.store.feast_api import FeastReader
 from asof.serving.features.store.opening import WIDE, open_reader
@@ -181,15 +181,15 @@ async def verdicts(settings: Settings, users: list[str]) -> dict[str, tuple[list
     """For each user the verdict of each feature, the outcome of the request, and whether the arrays agree."""
     features = OnlineFeatures(settings, kit.registered_contract(settings))
     await features.start()
-    many = await features.find_many(users)
+    many = await features.lookup_many(users)
     good = many.all_present(features.policies, NOW).tolist()
     result = {}
     for number, user in enumerate(users):
-        row = await features.find(user)
+        row = await features.lookup(user)
         assert list(row) == list(many.row(number))
         readings = [judge(found, policy, NOW) for found, policy in zip(row, features.policies, strict=True)]
         try:
-            outcome: Any = [timing(reading) for reading in admit(user, readings)]
+            outcome: Any = [timing(reading) for reading in require_usable(user, readings)]
         except AsOfError as error:
             outcome = (type(error).__name__, str(error))
         result[user] = ([reading.verdict.value for reading in readings], outcome, good[number])
@@ -205,14 +205,14 @@ def test_a_missing_table_is_an_error_until_it_exists(registered: Settings, kind:
         with store_of(kind):
             features = OnlineFeatures(registered, contract)
             await features.start()
-            before = await features.find("user-1"), (await features.find_many(["user-1"])).row(0)
+            before = await features.lookup("user-1"), (await features.lookup_many(["user-1"])).row(0)
             try:
                 rename(registered, table, "elsewhere")
-                for lookup in (features.find("user-1"), features.find_many(["user-1"])):
+                for lookup in (features.lookup("user-1"), features.lookup_many(["user-1"])):
                     with pytest.raises(FeatureStoreUnavailable, match=r"\((NoLayout|UndefinedTable)\)"):
                         await lookup
                 rename(registered, "elsewhere", table)
-                return before, (await features.find("user-1"), (await features.find_many(["user-1"])).row(0))
+                return before, (await features.lookup("user-1"), (await features.lookup_many(["user-1"])).row(0))
             finally:
                 await features.close()
 
@@ -260,9 +260,9 @@ opening.configuration = lambda settings: (raw := configuration(settings)) | {
 async def main():
     features = OnlineFeatures(Settings(), FeatureContract.from_dict(json.loads(sys.argv[1])))
     await features.start()
-    print(type(features.opened.reader).__name__)
-    print(sum(found.as_of is not None for found in await features.find("good")))
-    print(sum(found.as_of is not None for found in (await features.find_many(["good"])).row(0)))
+    print(type(features._require_open().reader).__name__)
+    print(sum(found.as_of is not None for found in await features.lookup("good")))
+    print(sum(found.as_of is not None for found in (await features.lookup_many(["good"])).row(0)))
     await features.close()
 
 asyncio.run(main())

@@ -16,7 +16,7 @@ from asof.errors import ConfigurationError
 from asof.features.feature_store import feature_store
 from asof.settings import Settings
 from asof.use_cases import load
-from doctor.platforms.database import sessions
+from doctor.platforms.database import check_sessions
 from local.embedded_postgres import postgres
 from local.embedded_postgres.databases import session_trouble
 from online_store.pool import Address, ThreadPool
@@ -271,7 +271,7 @@ def test_a_database_in_another_encoding_is_an_error_before_anything_is_loaded(
     with pytest.raises(ConfigurationError, match=f"Database {name} is encoded in {encoding}") as raised:
         postgres.ensure(own)
     assert f"CREATE DATABASE {name}_utf8 TEMPLATE template0 ENCODING 'UTF8'" in str(raised.value)
-    (finding,) = sessions(own, None)
+    (finding,) = check_sessions(own, None)
     assert (finding.name, encoding in finding.found) == (f"session:{name}", True)
 
 

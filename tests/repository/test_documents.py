@@ -15,7 +15,7 @@ import typer
 from typer.main import get_command
 
 from asof.settings import PROJECT
-from flows.__main__ import door
+from flows.__main__ import app
 
 PAGES = [*sorted(PROJECT.glob("*.md")), *sorted((PROJECT / "docs").glob("*.md"))]
 TARGETS = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
@@ -42,7 +42,7 @@ def test_the_commands_of_a_page_exist(page: Path) -> None:
 
 def parse(words: list[str]) -> None:
     """Raises what the command line raises for an unknown command or option, or a missing argument."""
-    command, context = get_command(door), None
+    command, context = get_command(app), None
     while True:
         context = command.make_context(words[0], [*words] if context is None else words[1:], parent=context)
         if not hasattr(command, "resolve_command"):

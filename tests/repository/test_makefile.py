@@ -45,8 +45,8 @@ def test_each_stage_is_a_call_of_the_same_word_with_the_arguments_given() -> Non
 
 
 def test_the_demo_passes_its_variables_on_as_options() -> None:
-    given = _make("--dry-run", "demo", "DATA=my folder", "AS_OF=2024-01-31", "USE_CASE=churn", "USERS=9", "MONTHS=2")
-    line = " ".join(given.replace("\\\n", " ").split())
+    commands = _make("--dry-run", "demo", "DATA=my folder", "AS_OF=2024-01-31", "USE_CASE=churn", "USERS=9", "MONTHS=2")
+    line = " ".join(commands.replace("\\\n", " ").split())
     assert "flows demo --use-case 'churn' --data 'my folder' --as-of '2024-01-31' --users '9' --months '2'" in line
 
 

@@ -9,11 +9,11 @@ from asof import __version__, use_cases
 from asof.serving.api.routes import create_app
 from asof.serving.http.openapi import document
 from asof.settings import PROJECT
-from flows.__main__ import door
+from flows.__main__ import app
 
 
 def test_the_terminal_prints_it() -> None:
-    done = CliRunner().invoke(door, ["--version"])
+    done = CliRunner().invoke(app, ["--version"])
     assert (done.exit_code, done.stdout) == (0, f"asof {__version__}\n")
 
 

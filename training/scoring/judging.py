@@ -1,7 +1,7 @@
 """A chunk of users and a model -> Outcomes: for each a probability, or the error code and detail.
 
 The verdicts are those of the service: rows without a null, stale or unusual value are predicted at once, every other
-goes through `asof.inference.verdicts.admit`, with the run's `as_of` as the current time.
+goes through `asof.inference.verdicts.require_usable`, with the run's `as_of` as the current time.
 """
 
 import json
@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from asof.errors import AsOfError, EntityNotFound, MissingFeatures, StaleFeatures
 from asof.features.feature_contract import input_arrays
-from asof.inference.found_columns import FoundColumns
-from asof.inference.ranges import Flag, Trained
+from asof.inference.ranges import Flag, TrainingRanges
 from asof.inference.served_model import ServedModel
-from asof.inference.verdicts import Policy, Reading, admit, judge, timing
+from asof.inference.stored_columns import StoredColumns
+from asof.inference.verdicts import JudgedFeature, Policy, judge, require_usable, timing
 from training.scoring.reading import Chunk
 
 FAILED = AsOfError.code
@@ -49,8 +49,8 @@ def judge_chunk(chunk: Chunk, model: ServedModel, policies: Sequence[Policy], no
     """The outcome of every user; a row for which the model fails affects no other row."""
     count = len(chunk)
     outcomes = Outcomes(np.full(count, np.nan), [None] * count, [None] * count, [NO_FLAGS] * count)
-    trained = Trained(model.facts)
-    valid = chunk.columns.all_present(policies, now) & trained.saw_each(chunk.columns)
+    trained = TrainingRanges(model.facts)
+    valid = chunk.columns.all_present(policies, now) & trained.covers_each(chunk.columns)
     patterns = _Patterns(chunk.columns, policies, now)
     for number in np.flatnonzero(~valid).tolist():
         try:
@@ -89,28 +89,28 @@ def _predict(outcomes: Outcomes, rows: NDArray[np.intp], predict: Predict) -> No
     valid = (values >= 0) & (values <= 1)  # false for NaN
     outcomes.probabilities[rows[valid]] = values[valid]
     for number, value in zip(rows[~valid].tolist(), values[~valid].tolist(), strict=True):
-        _refuse(outcomes, number, FAILED, f"The model gave {value}, which is no probability.")
+        _refuse(outcomes, number, FAILED, f"The model returned {value}, which is not a probability.")
 
 
 class _Patterns:
     """Caches verdicts: users with the same nulls, infinite values and moments share them."""
 
-    def __init__(self, columns: FoundColumns, policies: Sequence[Policy], now: datetime) -> None:
+    def __init__(self, columns: StoredColumns, policies: Sequence[Policy], now: datetime) -> None:
         self._columns, self._policies, self._now = columns, policies, now
         self._missing = np.stack([each.nulls + 2 * (each.infinite & ~each.nulls) for each in columns.columns], axis=1)
         self._moments = np.stack([each.moments for each in columns.columns], axis=1)
-        self._readings: dict[bytes, list[Reading]] = {}
+        self._readings: dict[bytes, list[JudgedFeature]] = {}
 
     def flags(self, entity: str, number: int) -> list[Flag]:
-        """The flags on the timing of a user's values. Raises as `admit` does."""
+        """The flags on the timing of a user's values. Raises as `require_usable` does."""
         pattern = self._missing[number].tobytes() + self._moments[number].tobytes()
         if pattern not in self._readings:
             row = zip(self._columns.row(number), self._policies, strict=True)
             self._readings[pattern] = [judge(value, policy, self._now) for value, policy in row]
-        return [timing(reading) for reading in admit(entity, self._readings[pattern])]
+        return [timing(reading) for reading in require_usable(entity, self._readings[pattern])]
 
 
-def moments_text(columns: FoundColumns) -> arrow.Array:
+def moments_text(columns: StoredColumns) -> arrow.Array:
     """For each user the oldest moment of each view with a row of it, as JSON; each distinct text is made once."""
     views = columns.oldest_moments()
     groups = np.zeros(len(columns), dtype=np.int64)

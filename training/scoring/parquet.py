@@ -40,9 +40,9 @@ class ParquetWriter:
         )
         self.folder.mkdir(parents=True, exist_ok=True)
         part = self.folder / f"part-{self.parts:05}.parquet"
-        aside = part.with_name(f".{part.name}")
-        parquet.write_table(rows, aside, compression="zstd")
-        rename_durably(aside, part)
+        temporary = part.with_name(f".{part.name}")
+        parquet.write_table(rows, temporary, compression="zstd")
+        rename_durably(temporary, part)
         self.parts += 1
 
     def finish(self, tally: Tally) -> None:
@@ -52,9 +52,9 @@ class ParquetWriter:
             "finished_at": datetime.now(UTC).isoformat(),
             "parts": [_part_entry(part) for part in _parts(self.folder)],
         }
-        aside = self.folder / f".{MANIFEST}"
-        aside.write_text(json.dumps(manifest, indent=2) + "\n")
-        rename_durably(aside, self.folder / MANIFEST)
+        temporary = self.folder / f".{MANIFEST}"
+        temporary.write_text(json.dumps(manifest, indent=2) + "\n")
+        rename_durably(temporary, self.folder / MANIFEST)
 
 
 @contextmanager
@@ -63,22 +63,14 @@ def in_parquet(target: Path, run: Run, *, any_known_at: bool) -> Iterator[Parque
     if target.exists() and not target.is_dir():
         raise ScoringError(f"{target} is a file: name a folder with --to, or `postgres`.")
     target.mkdir(parents=True, exist_ok=True)
-    with _turn(target, run):
+    if (lock := try_lock(target / f".{_name(run)}.lock")) is None:
+        raise already_running(run)
+    with lock:
         folders = sorted(target.glob(f"{_name(run)}-known-at-*")) if any_known_at else [target / _own_name(run)]
         earlier = [
             each for each in map(_resumed, filter(_parts, folders)) if each.run.known_at_start or not any_known_at
         ]
         yield earlier[-1] if earlier else ParquetWriter(target / _own_name(run), run, Tally(), complete=False, parts=0)
-
-
-@contextmanager
-def _turn(target: Path, run: Run) -> Iterator[None]:
-    """A lock of the file system: it ends with its process, however that ends."""
-    lock = try_lock(target / f".{_name(run)}.lock")
-    if lock is None:
-        raise already_running(run)
-    with lock:
-        yield
 
 
 def _resumed(folder: Path) -> ParquetWriter:

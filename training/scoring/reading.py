@@ -18,8 +18,8 @@ from asof.extract_schema import ExtractSchema
 from asof.features.definition_records import DefinitionRecords
 from asof.features.feature_contract import Feature, FeatureContract
 from asof.features.feature_store import definition_records, feature_store
-from asof.inference.found_columns import DTYPES, FoundColumn, FoundColumns
-from asof.inference.policies import Registered, require_same, view_policy
+from asof.inference.policies import RegisteredFeatures, require_same, view_policy
+from asof.inference.stored_columns import DTYPES, StoredColumn, StoredColumns
 from asof.inference.verdicts import Policy
 from asof.settings import Settings
 from training.data.snapshots.copy_query import copy_rows
@@ -32,6 +32,7 @@ MOMENT = "moment of the row"
 """The column of a view's timestamp. No feature has a space in its name."""
 
 USERS = "SELECT DISTINCT {entity} FROM {entities}{where} ORDER BY {entity}"
+# `labelled` is the alias that `view_join` joins the views to.
 ROWS = """
 SELECT labelled.{entity}, {columns}
 FROM ({users}) AS labelled{views}
@@ -54,7 +55,7 @@ class Users:
 
 
 def user_rows(users: Users, sources: Iterable[ViewSource], as_of: datetime) -> dict[JoinStrategy, sql.Composed]:
-    """The query of a row for each user, by form: the key, then for each source its features and its row's timestamp.
+    """The query of a row for each user, by strategy: key, then each source's features and timestamp.
 
     A source's columns are null where it has no row of the user up to `as_of`.
     """
@@ -62,13 +63,13 @@ def user_rows(users: Users, sources: Iterable[ViewSource], as_of: datetime) -> d
     entity = sql.Identifier(users.extract.entity)
     columns = [sql.Identifier(each.view, name) for each in dated for name in each.columns]
     return {
-        form: sql.SQL(ROWS).format(
+        strategy: sql.SQL(ROWS).format(
             entity=entity,
             columns=sql.SQL(", ").join(columns),
             users=users.query(),
-            views=sql.SQL("").join(view_join(each, entity, as_of, form) for each in dated),
+            views=sql.SQL("").join(view_join(each, entity, as_of, strategy) for each in dated),
         )
-        for form in JoinStrategy
+        for strategy in JoinStrategy
     }
 
 
@@ -94,7 +95,7 @@ def read_features(settings: Settings, contract: FeatureContract) -> FeatureSourc
     """
     registered, sources = read_sources(settings, contract.feature_service)
     accepted = definition_records(settings, contract).accepted
-    require_same(contract, Registered(registered, {}, DefinitionRecords(accepted=accepted)))
+    require_same(contract, RegisteredFeatures(registered, {}, DefinitionRecords(accepted=accepted)))
     with feature_store(settings) as store:
         views = {name: store.get_feature_view(name) for name in contract.views}
     policies = {name: view_policy(view.ttl, view.tags) for name, view in views.items()}
@@ -106,7 +107,7 @@ class Chunk:
     """Some users: their keys, and their feature values in the same order."""
 
     entities: arrow.Array
-    columns: FoundColumns
+    columns: StoredColumns
 
     def __len__(self) -> int:
         return len(self.entities)
@@ -144,7 +145,7 @@ def _sized(tables: Iterable[arrow.Table], size: int) -> Iterator[arrow.Table]:
 def _chunk(table: arrow.Table, contract: FeatureContract) -> Chunk:
     moments = {view: _moments(_array(table, _moment(view))) for view in contract.views}
     columns = [_column(_array(table, feature.name), feature, moments[feature.view]) for feature in contract.features]
-    return Chunk(_array(table, table.column_names[0]), FoundColumns(contract.features, columns))
+    return Chunk(_array(table, table.column_names[0]), StoredColumns(contract.features, columns))
 
 
 def _array(table: arrow.Table, name: str) -> arrow.Array:
@@ -157,10 +158,10 @@ def _moments(values: arrow.Array) -> NDArray[np.datetime64]:
     return moments
 
 
-def _column(values: arrow.Array, feature: Feature, moments: NDArray[np.datetime64]) -> FoundColumn:
+def _column(values: arrow.Array, feature: Feature, moments: NDArray[np.datetime64]) -> StoredColumn:
     """NaN counts as null, as in the service."""
     nulls: NDArray[np.bool_] = values.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
     dtype = DTYPES.get(feature.dtype, "object")
     filled = values if dtype == "object" else values.fill_null(np.zeros((), dtype).item())
     array: NDArray[Any] = filled.to_numpy(zero_copy_only=False)
-    return FoundColumn(array.astype(dtype, copy=False), nulls, moments)
+    return StoredColumn(array.astype(dtype, copy=False), nulls, moments)

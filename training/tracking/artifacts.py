@@ -1,4 +1,4 @@
-"""Files in MLflow: copies of what it keeps of a model or a run, and what is added to them."""
+"""Downloads and uploads of artifacts of models and runs in MLflow."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def downloaded(settings: Settings, uri: str) -> Iterator[Path]:
-    """A copy of a model or of one of its files (`models:/...`), for the time of a block.
+    """A copy of a model or of one of its files (`models:/...`), for a block.
 
     Raises MlflowException or OSError where there is none.
     """
@@ -28,7 +28,7 @@ def downloaded(settings: Settings, uri: str) -> Iterator[Path]:
 
 @contextmanager
 def run_artifact(client: "MlflowClient", run_id: str, name: str) -> Iterator[Path | None]:
-    """A copy of a run's artefact for the time of a block, or None where there is no such artefact."""
+    """A copy of a run's artifact, for a block; None where there is no such artifact."""
     if name not in {each.path for each in client.list_artifacts(run_id)}:
         yield None
         return
@@ -38,14 +38,14 @@ def run_artifact(client: "MlflowClient", run_id: str, name: str) -> Iterator[Pat
 
 @contextmanager
 def logged_to_run(client: "MlflowClient", run_id: str, folder: str | None = None) -> Iterator[Path]:
-    """A temporary folder: the files that the block writes there are logged to the run, in `folder` of its artefacts."""
+    """A temporary folder; what the block writes there is logged to the run, in `folder` of its artifacts."""
     with TemporaryDirectory() as drafts:
         yield Path(drafts)
         client.log_artifacts(run_id, drafts, folder)
 
 
 def log_file(client: "MlflowClient", model_uri: str, name: str, content: bytes) -> None:
-    """Adds a file to all that MLflow keeps of the model `models:/ID`."""
+    """Logs a file to the model `models:/ID`."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_bytes(content)

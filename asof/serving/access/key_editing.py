@@ -9,7 +9,7 @@ from asof.serving.access.api_keys import ApiKey, entry_of, line_of, new_key
 from asof.serving.access.key_file import keys_in, read
 
 MODE = 0o640
-HEADER = "# Who may ask the prediction service: name, scopes (predict,admin), SHA-256 of the key, last day in UTC."
+HEADER = "# API keys of the prediction service: name, scopes (predict,admin), SHA-256 of the key, last day in UTC."
 
 
 def add_key(path: Path, name: str, scopes: Sequence[str], expires: str | None = None) -> tuple[ApiKey, str]:
@@ -50,12 +50,11 @@ def list_keys(path: Path) -> tuple[ApiKey, ...]:
 
 
 def _edit(path: Path, edited: Callable[[list[str], Sequence[ApiKey]], list[str]]) -> None:
-    path = path.resolve()  # what a link names is replaced, not the link
+    path = path.resolve()  # replaces the target of a link
     path.parent.mkdir(parents=True, exist_ok=True)
-    with locked(path.parent):  # of two changes at once one would be lost
-        content = (read(path) if path.exists() else b"") or HEADER.encode()
+    with locked(path.parent):  # concurrent changes would overwrite each other
+        exists = path.exists()
+        content = (read(path) if exists else b"") or HEADER.encode()
         lines = edited(content.decode().splitlines(), keys_in(path, content))
-        mode = (
-            path.stat().st_mode & 0o777 if path.exists() else MODE
-        )  # the service's user must still be able to read it
+        mode = path.stat().st_mode & 0o777 if exists else MODE  # the service's user may keep reading it
         write_whole(path, "\n".join(lines) + "\n", mode=mode, durable=True)

@@ -9,13 +9,13 @@ from pydantic import BaseModel, Field
 from asof import __version__
 from asof.features.feature_definition import digest_of
 from asof.inference.served_model import ServedModel
-from asof.inference.verdicts import Reading, Verdict, days
+from asof.inference.verdicts import JudgedFeature, Verdict, days
 from asof.model_facts import Lineage
 from asof.serving.features.evidence import ModelIdentity
 from asof.serving.prediction.predictor import identity
 
 if TYPE_CHECKING:
-    from asof.serving.following.model_cache import Found
+    from asof.serving.following.model_cache import FollowState
 
 
 class FeatureAnswer(BaseModel):
@@ -110,28 +110,28 @@ class Health(BaseModel):
     replaying: bool = Field(description="Whether the clock is set by ASOF_CLOCK.")
 
 
-def following_answer(found: "Found", since: datetime | None) -> FollowingAnswer:
+def following_answer(state: "FollowState", since: datetime | None) -> FollowingAnswer:
     """What a following worker knows of the registry; its model answers since `since` (None: it has none)."""
     return FollowingAnswer(
-        registry=found.trouble or "ok",
-        checked_at=found.checked_at,
-        in_production=found.in_production.version if found.in_production else None,
+        registry=state.error or "ok",
+        checked_at=state.checked_at,
+        in_production=state.in_production.version if state.in_production else None,
         serving_since=since,
-        refused=[RefusedAnswer(version=r.version, step=r.step, why=r.why, at=r.at) for r in found.refused],
+        refused=[RefusedAnswer(**vars(refusal)) for refusal in state.refused],
     )
 
 
-def feature_answer(reading: Reading) -> FeatureAnswer:
-    """One reading for GET /features."""
+def feature_answer(judged: JudgedFeature) -> FeatureAnswer:
+    """A feature of an entity for the response of the features' route."""
     return FeatureAnswer(
-        name=reading.feature.name,
-        view=reading.feature.view,
-        value=reading.value,
-        verdict=reading.verdict,
-        as_of=reading.as_of,
-        age_days=days(reading.age),
-        max_age_days=days(reading.policy.max_age),
-        staleness="refuse" if reading.policy.refuses else "flag",
+        name=judged.feature.name,
+        view=judged.feature.view,
+        value=judged.value,
+        verdict=judged.verdict,
+        as_of=judged.as_of,
+        age_days=days(judged.age),
+        max_age_days=days(judged.policy.max_age),
+        staleness="refuse" if judged.policy.refuses else "flag",
     )
 
 

@@ -15,7 +15,7 @@ from asof.serving.http.concurrency_limit import AT_CAPACITY
 from asof.serving.http.problems import Occurrence, describe
 
 if TYPE_CHECKING:
-    from asof.serving.prediction.live import Live
+    from asof.serving.prediction.live import LiveModel
 
 PLACEHOLDER = "REQUEST-ID"
 """Stands for the request's id in the prepared document."""
@@ -33,17 +33,19 @@ class LoadShedding:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] == self.path:
-            live: Live | None = getattr(self._state, "live", None)
+            live: LiveModel | None = getattr(self._state, "live", None)
             if live and live.worker.concurrency_limit.full:
                 await self._refuse(live, request_id_of(scope), send)
                 return
         await self.app(scope, receive, send)
 
-    async def _refuse(self, live: "Live", request_id: str, send: Send) -> None:
+    async def _refuse(self, live: "LiveModel", request_id: str, send: Send) -> None:
         raw_id, status = request_id.encode(), self._document.status
         body = self._before + raw_id + self._after
         headers = [*self._headers, (b"content-length", b"%d" % len(body)), (RAW_REQUEST_ID, raw_id)]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
         live.worker.metrics.shed.inc()
-        live.worker.answer_log.refused(request_id, live.answering, status=status, code=self._document.code, entity=None)
+        live.worker.answer_log.refused(
+            request_id, live.answer_source, status=status, code=self._document.code, entity=None
+        )

@@ -22,7 +22,7 @@ from asof.serving.http.strict_json import JSON, parse, read_body
 from asof.serving.prediction.predictor import identity
 
 if TYPE_CHECKING:
-    from asof.serving.prediction.live import Live
+    from asof.serving.prediction.live import LiveModel
     from asof.serving.prediction.predictor import Prediction, Predictor
 
 TRACEPARENT = b"traceparent"
@@ -56,7 +56,7 @@ class Predict:
         self._state, self._payload = state, payload
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        live: Live = self._state.live
+        live: LiveModel = self._state.live
         try:
             response = await self._answer(live, scope, receive)
         except (AsOfError, HTTPException) as error:
@@ -65,7 +65,7 @@ class Predict:
             return
         await response(scope, receive, send)
 
-    async def _answer(self, live: "Live", scope: Scope, receive: Receive) -> Response:
+    async def _answer(self, live: "LiveModel", scope: Scope, receive: Receive) -> Response:
         request = parse(await read_body(scope, receive), self._payload)
         predictor, prediction = await live.predict(request)
         request_id = occurrence(scope).request_id
@@ -87,12 +87,12 @@ def _body(predictor: "Predictor", prediction: "Prediction", request_id: str) -> 
     )
 
 
-def _refuse(live: "Live", error: AsOfError | HTTPException, scope: Scope) -> Response:
+def _refuse(live: "LiveModel", error: AsOfError | HTTPException, scope: Scope) -> Response:
     document, headers = explain(error, scope)
     live.worker.metrics.predictions.labels(document.code).inc()
     live.worker.answer_log.refused(
         document.request_id,
-        live.answering,
+        live.answer_source,
         status=document.status,
         code=document.code,
         entity=getattr(document, "entity", None),

@@ -30,7 +30,7 @@ from asof.serving.http.problems import BODY_STATUSES, invalid_request
 from asof.use_case import FromStore, UseCase
 
 if TYPE_CHECKING:
-    from asof.serving.prediction.live import Live
+    from asof.serving.prediction.live import LiveModel
 
 PREDICT, BATCH = "/predict", "/predict/batch"
 STATIC = "static_content"
@@ -59,8 +59,8 @@ def create_app(use_case: UseCase) -> FastAPI:
     return app
 
 
-def _live(request: Request) -> "Live":
-    live: Live = request.app.state.live
+def _live(request: Request) -> "LiveModel":
+    live: LiveModel = request.app.state.live
     return live
 
 
@@ -115,12 +115,12 @@ def _add_features(app: FastAPI, use_case: UseCase, entity_key: str) -> None:
         """
         _require_utf8(request.scope, entity_key)
         predictor = _live(request).current
-        readings = await predictor.readings(entity)
+        judged = await predictor.judged_features(entity)
         return _json(
             FeaturesAnswer(
                 entity=entity,
                 clock=predictor.worker.settings.now(),
-                features=[feature_answer(reading) for reading in readings],
+                features=[feature_answer(each) for each in judged],
                 request_id=occurrence(request.scope).request_id,
             )
         )
@@ -176,10 +176,10 @@ async def _model(request: Request) -> Response:
     Where there is no model yet, the problem has the member `following`, too.
     """
     live, follower = _live(request), getattr(request.app.state, "follower", None)
-    following = following_answer(follower.found, live.since if live.who else None) if follower else None
-    if live.who is None:
+    following = following_answer(follower.state, live.since if live.predictor else None) if follower else None
+    if live.predictor is None:
         raise live.not_ready(following=following)
-    return _json(model_answer(live.who.model, live.who.lineage, following))
+    return _json(model_answer(live.predictor.model, live.predictor.lineage, following))
 
 
 async def _health(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""POST /predict/batch: many instances -> an answer or a problem of its own for each, streamed chunk by chunk.
+"""POST /predict/batch: many instances, each answered by a prediction or a problem, streamed in chunks.
 
-instances (the body) -> inputs (what the model may see) -> outcomes (predictions and errors) -> items -> bytes.
+Body -> instances -> model inputs -> outcomes (predictions and errors) -> items of the answer -> bytes.
 """

@@ -1,12 +1,12 @@
-"""What POST /predict/batch takes and answers, for the OpenAPI description."""
+"""The request and response types of POST /predict/batch, for the OpenAPI document."""
 
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from asof.errors import EntityNotFound, InvalidRequest, NotReady, Overloaded, TooManyInstances
-from asof.serving.batch.answer_forms import ARROW
-from asof.serving.batch.limits import MOST
+from asof.serving.batch.answer_formats import ARROW
+from asof.serving.batch.instances import MAX_INSTANCES
 from asof.serving.features.evidence import Evidence, ModelIdentity, prediction_example
 from asof.serving.features.request_input import RequestInput
 from asof.serving.features.store_input import STORE, StoreInput
@@ -37,45 +37,45 @@ class Refused(BaseModel):
 
 
 def batch_type(use_case: UseCase) -> type[BaseModel]:
-    """What is taken: whatever an instance is, it is answered by itself."""
+    """The request: an instance may be any JSON value, and is answered by itself."""
     other = Annotated[Any, Field(description="Anything else gets a problem of its own.")]
-    kind: Any = list[use_case.request | other]  # type: ignore[name-defined]
-    field = Field(min_length=1, description=f"Each as POST /predict takes it; at most {MOST} (413).")
+    instances: Any = list[use_case.request | other]  # type: ignore[name-defined]
+    field = Field(min_length=1, description=f"Each as POST /predict takes it; at most {MAX_INSTANCES} (413).")
     config = ConfigDict(extra="forbid")
-    return create_model(f"{use_case.request.__name__}Batch", __config__=config, instances=(kind, field))
+    return create_model(f"{use_case.request.__name__}Batch", __config__=config, instances=(instances, field))
 
 
 def answers_type(use_case: UseCase, evidence: type[Evidence]) -> type[BaseModel]:
-    """What is answered as JSON."""
+    """The response in JSON."""
     rest = {name: (field.annotation, field) for name, field in evidence.model_fields.items()}
     rest = {name: each for name, each in rest.items() if name not in Evidence.model_fields}
     model = (ModelIdentity | None, Field(None, description="Who answered, where it is not the batch's model."))
     name = use_case.answer.__name__
     members: Any = {"model": model, **rest}
     item = create_model(f"{name}Item", __base__=use_case.answer, **members)
-    kind: Any = list[item | Refused]
-    predictions: Any = (kind, Field(description="In the order of the instances."))
+    items: Any = list[item | Refused]
+    predictions: Any = (items, Field(description="In the order of the instances."))
     return create_model(f"{name}Batch", __base__=Evidence, predictions=predictions)
 
 
 def success(use_case: UseCase) -> dict[str, Any]:
-    """The description of a 200."""
-    whole = prediction_example(use_case)
-    common = {name: whole.pop(name) for name in Evidence.model_fields}
-    example = common | {"predictions": [whole, {"problem": _refused(use_case)}]}
+    """The description of the response with status 200."""
+    item = prediction_example(use_case)
+    common = {name: item.pop(name) for name in Evidence.model_fields}
+    example = common | {"predictions": [item, {"problem": _problem_example(use_case)}]}
     row = "One row for each instance: the answer's members, code, status, detail."
     stream = {"schema": {"type": "string", "format": "binary"}, "example": row}
     return {"content": {JSON: {"example": example}, ARROW: stream}}
 
 
-def _refused(use_case: UseCase) -> dict[str, Any]:
-    kind = EntityNotFound if isinstance(use_case.source, FromStore) else InvalidRequest
-    document = openapi.problem_example(kind, use_case)
+def _problem_example(use_case: UseCase) -> dict[str, Any]:
+    error = EntityNotFound if isinstance(use_case.source, FromStore) else InvalidRequest
+    document = openapi.problem_example(error, use_case)
     return document.model_dump(exclude_none=True, include={"status", "detail", "code", "errors", "entity"})
 
 
 def problems(path: str, use_case: UseCase, source: type[StoreInput | RequestInput]) -> dict[int | str, dict[str, Any]]:
-    """The problems of a batch as a whole."""
+    """The responses with a problem of the whole batch."""
     store = STORE if source is StoreInput else ()
-    kinds = (InvalidRequest, TooManyInstances, Overloaded, NotReady, *store, *BODY_STATUSES)
-    return openapi.responses(path, *kinds, shown=examples(use_case))
+    errors = (InvalidRequest, TooManyInstances, Overloaded, NotReady, *store, *BODY_STATUSES)
+    return openapi.responses(path, *errors, shown=examples(use_case))

@@ -1,50 +1,44 @@
-"""The body of a batch -> its instances: each a valid payload of the use case, or the refusal that it gets by itself."""
+"""A batch's body -> its instances: each a valid payload of the use case, or the error that refuses it."""
 
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
-from starlette.types import Receive, Scope
 
-from asof.errors import InvalidRequest
-from asof.serving.batch.limits import MOST, MOST_BYTES, too_many
-from asof.serving.http import strict_json
-from asof.serving.http.strict_json import validated
+from asof.errors import InvalidRequest, TooManyInstances
+from asof.serving.http.strict_json import parse, validated
 
-MOST_MARKS = 100 * MOST
-"""Commas and opening brackets of a body. Small values are many times their text in memory, and no other thread
-runs while a long list of them is read."""
-PATIENCE = 15.0
-"""Seconds for a body to arrive; a worker that ends waits as long for whoever is still sending."""
+MAX_INSTANCES = 10_000
+MAX_BODY_BYTES = 16 * 2**20
+"""Ten thousand instances of thirty named numbers are 12 MB of JSON."""
+MAX_DELIMITERS = 100 * MAX_INSTANCES
+"""Commas and opening brackets of a body: small values take many times their text in memory, and parsing a long list of
+them blocks all threads."""
 
 Instance = BaseModel | InvalidRequest
 
 
-class Document(BaseModel):
-    """What every batch is; its instances are looked at one by one."""
+class BatchDocument(BaseModel):
+    """The form of every batch; the instances are validated one by one."""
 
     model_config = ConfigDict(extra="forbid")
 
     instances: list[Any] = Field(min_length=1)
 
 
-async def read_batch(scope: Scope, receive: Receive) -> bytes:
-    """The body. Raises what `strict_json.read_body` does."""
-    return await strict_json.read_body(scope, receive, max_bytes=MOST_BYTES, timeout=PATIENCE)
-
-
 def instances(body: bytes, payload: type[BaseModel]) -> list[Instance]:
-    """The instances, in order. Blocks: to be called in a thread.
+    """The instances, in order. Blocks: call it in a thread.
 
-    Raises InvalidRequest where the body is no such document or holds none, TooManyInstances for more than MOST,
-    HTTPException 413 for more than MOST_MARKS.
+    Raises InvalidRequest where the body is not a BatchDocument, TooManyInstances for more than MAX_INSTANCES,
+    HTTPException 413 for more than MAX_DELIMITERS.
     """
-    if (marks := sum(map(body.count, (b",", b"[", b"{")))) > MOST_MARKS:
-        rule = f"The body has {marks} commas and brackets, and {MOST_MARKS} are taken at most"
-        raise HTTPException(413, f"{rule}: send at most {MOST} instances at once.")
-    data = strict_json.parse(body, Document).instances
-    if len(data) > MOST:
-        raise too_many(len(data))
+    if (delimiters := sum(map(body.count, (b",", b"[", b"{")))) > MAX_DELIMITERS:
+        rule = f"The body has {delimiters} commas and brackets; at most {MAX_DELIMITERS} are allowed"
+        raise HTTPException(413, f"{rule}. Send at most {MAX_INSTANCES} instances at once.")
+    data = parse(body, BatchDocument).instances
+    if len(data) > MAX_INSTANCES:
+        text = f"The batch holds {len(data)} instances: send at most {MAX_INSTANCES} at once."
+        raise TooManyInstances(text, limit=MAX_INSTANCES, instances=len(data))
     return [_instance(each, payload) for each in data]
 
 
@@ -52,5 +46,5 @@ def _instance(data: Any, payload: type[BaseModel]) -> Instance:
     try:
         return validated(data, payload)
     except InvalidRequest as error:
-        error.__cause__ = error.__context__ = None  # with the traceback it keeps all that pydantic found
+        error.__cause__ = error.__context__ = None  # these and the traceback would keep all of pydantic's errors alive
         return error.with_traceback(None)

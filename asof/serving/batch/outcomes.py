@@ -1,4 +1,4 @@
-"""Requests with their inputs -> a prediction or an exception for each. It blocks: to be called in a thread."""
+"""The outcome of each instance of a batch, a prediction or an exception, and its item in the answer. Blocks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,24 +9,43 @@ from pydantic import BaseModel
 
 from asof.errors import AsOfError
 from asof.inference.served_model import ServedModel
-from asof.serving.features.inputs import Inputs
+from asof.serving.features.inputs import Evidence, ModelInputs
 from asof.serving.http.problems import BY_STATUS, INTERNAL_ERROR, Occurrence, Problem, describe, problem
 from asof.serving.prediction.predictor import Prediction, Predictor, checked, identity
 from asof.use_case import Score
 
 Outcome = Prediction | Exception
+Item = Mapping[str, Any]
+
+OK = "ok"
+COMMON = {"type", "title", "instance", "request_id"}
+"""Members of a problem document that an item omits: they follow from its code or are those of the whole answer."""
 
 
-def outcomes(predictor: Predictor, requests: Sequence[BaseModel], inputs: Inputs) -> list[Outcome]:
-    """What the predictor says of each of n requests; whatever is no AsOfError is a failure of the model."""
-    scores = iter(scored(predictor.model, inputs.values, len(inputs.admitted)))
+@dataclass(frozen=True)
+class Answered:
+    """The outcome of one instance and the predictor that answered it."""
+
+    predictor: Predictor
+    outcome: Outcome
+
+    @property
+    def failure(self) -> Exception | None:
+        """The exception of a model that failed; None for a prediction or an AsOfError."""
+        failed = isinstance(self.outcome, Exception) and not isinstance(self.outcome, AsOfError)
+        return self.outcome if failed else None  # type: ignore[return-value]
+
+
+def outcomes(predictor: Predictor, requests: Sequence[BaseModel], inputs: ModelInputs) -> list[Outcome]:
+    """The outcome of each of n requests; any exception other than an AsOfError is a failure of the model."""
+    scores = iter(scored(predictor.model, inputs.values, len(inputs.accepted)))
     return [
-        told if isinstance(told, Exception) else _prediction(predictor, request, next(scores), told)
-        for request, told in zip(requests, inputs.told, strict=True)
+        judged if isinstance(judged, Exception) else _prediction(predictor, request, next(scores), judged)
+        for request, judged in zip(requests, inputs.judged, strict=True)
     ]
 
 
-def _prediction(predictor: Predictor, request: BaseModel, score: float | Exception, evidence: Any) -> Outcome:
+def _prediction(predictor: Predictor, request: BaseModel, score: float | Exception, evidence: Evidence) -> Outcome:
     if isinstance(score, Exception):
         return score
     try:
@@ -37,8 +56,7 @@ def _prediction(predictor: Predictor, request: BaseModel, score: float | Excepti
 
 
 def scored(model: ServedModel, values: Mapping[str, NDArray[Any]], count: int) -> list[float | Exception]:
-    """A probability or an exception for each of `count` rows. Where they fail together, each half is tried by itself,
-    down to the single row: one odd row costs its batch a few calls more."""
+    """A probability or an exception for each of `count` rows. Where a call fails, its halves are scored separately."""
     if not count:
         return []
     try:
@@ -52,51 +70,21 @@ def scored(model: ServedModel, values: Mapping[str, NDArray[Any]], count: int) -
     return scored(model, first, half) + scored(model, second, count - half)
 
 
-Item = Mapping[str, Any]
-
-
-OK = "ok"
-
-
-COMMON = {"type", "title", "instance", "request_id"}
-"""Members of a problem document that its code and the whole answer tell."""
-
-
-@dataclass(frozen=True)
-class Answered:
-    """The outcome of one instance, and the predictor that it is of."""
-
-    predictor: Predictor
-    outcome: Outcome
-
-
-def item(answered: Answered, standard: Predictor, occurrence: Occurrence) -> Item:
-    """What POST /predict answers, but for what is common to the batch.
-
-    `model` is there only where another than the `standard` predictor answered.
-    """
+def item(answered: Answered, default: Predictor, occurrence: Occurrence) -> Item:
+    """The answer of POST /predict without the members common to the batch; `model` only where it is not `default`'s."""
     outcome = answered.outcome
     if not isinstance(outcome, Prediction):
         return {"problem": _document(outcome, occurrence).model_dump(exclude_none=True, exclude=COMMON)}
-    told = outcome.answer.model_dump()
-    if answered.predictor is not standard:
-        told["model"] = identity(answered.predictor.model, answered.predictor.lineage)
-    return {**told, **outcome.evidence}
+    members = outcome.answer.model_dump()
+    if answered.predictor is not default:
+        members["model"] = identity(answered.predictor.model, answered.predictor.lineage)
+    return {**members, **outcome.evidence}
 
 
-def code_of(told: Item) -> str:
+def code_of(item: Item) -> str:
     """`ok`, or the problem's code."""
-    code: str = told["problem"]["code"] if "problem" in told else OK
+    code: str = item["problem"]["code"] if "problem" in item else OK
     return code
-
-
-def failures(every: Sequence[Answered]) -> list[int]:
-    """The places of those at which the model failed, which is nobody's fault but ours."""
-    return [place for place, each in enumerate(every) if _is_failure(each.outcome)]
-
-
-def _is_failure(outcome: Outcome) -> bool:
-    return isinstance(outcome, Exception) and not isinstance(outcome, AsOfError)
 
 
 def _document(error: Exception, occurrence: Occurrence) -> Problem:

@@ -1,7 +1,6 @@
-"""POST /predict/batch, from the bytes of a request to those of its answer, in plain ASGI as `asof.serving.api.predict`
-is.
+"""POST /predict/batch in plain ASGI, as `asof.serving.api.predict`.
 
-Nothing is sent before the first chunk is answered: what refuses the whole batch is a problem with a status of its own.
+Nothing is sent before the first chunk is answered: an error that refuses the whole batch has a status of its own.
 """
 
 import asyncio
@@ -20,140 +19,141 @@ from starlette.types import Receive, Scope, Send
 
 from asof.errors import AsOfError
 from asof.serving.access.rate_limits import charge
-from asof.serving.batch.answer_forms import Form, form_kind
-from asof.serving.batch.instances import Instance, instances, read_batch
+from asof.serving.batch.answer_formats import AnswerFormat, answer_format
+from asof.serving.batch.instances import MAX_BODY_BYTES, Instance, instances
 from asof.serving.batch.outcomes import OK, Answered, Item, code_of, item
-from asof.serving.batch.work import Aside, Batch
+from asof.serving.batch.work import Batch, BatchThread
 from asof.serving.http.boundary import explain, occurrence, problem_response
 from asof.serving.http.problems import Occurrence
+from asof.serving.http.strict_json import read_body
 from asof.serving.logs.answer_log import Facts, Line, answer_facts
 from asof.serving.prediction.predictor import Prediction, Predictor
 
 if TYPE_CHECKING:
-    from asof.serving.prediction.live import Live
+    from asof.serving.prediction.live import LiveModel
+
+DISCONNECTED = "gone"
+"""The code, in the metrics, of a batch whose client did not read all of it."""
+BODY_TIMEOUT = 15.0
+"""Seconds for a body to arrive; a worker that shuts down waits as long."""
+SEND_TIMEOUT = 60.0
+"""Seconds that sending may wait for the client, over all chunks: a slow reader occupies one of few slots."""
 
 
-class Telling:
-    """Tells one batch, chunk by chunk; `piece` may be called in a thread."""
+class BatchEncoder:
+    """Encodes one batch's answer chunk by chunk; `encode` may be called in a thread."""
 
-    def __init__(self, form: Form, standard: Predictor, occurrence: Occurrence) -> None:
-        """`standard` is the predictor that the answer names as the batch's."""
-        self._form, self._standard, self._occurrence = form, standard, occurrence
-        self._told = 0
+    def __init__(self, encoding: AnswerFormat, default: Predictor, occurrence: Occurrence) -> None:
+        """`default` is the predictor that the answer names for the whole batch."""
+        self._format, self._default, self._occurrence = encoding, default, occurrence
+        self._done = 0
 
-    def piece(self, chunk: Sequence[Answered], asked: Sequence[Instance]) -> tuple[bytes, Callable[[], None]]:
-        """The bytes of the answers to `asked`; and what writes their lines, to be called in the event loop."""
-        items = [item(each, self._standard, self._occurrence) for each in chunk]
-        worker = self._standard.worker
+    def encode(self, chunk: Sequence[Answered], requests: Sequence[Instance]) -> tuple[bytes, Callable[[], None]]:
+        """The bytes of the answers to `requests`, and a function that logs them, to be called in the event loop."""
+        items = [item(each, self._default, self._occurrence) for each in chunk]
+        worker = self._default.worker
         for code, count in Counter(map(code_of, items)).items():
             worker.metrics.batch_users.labels(code).inc(count)
-        write = worker.answer_log.batch(lambda: self._lines(chunk, asked, items))
-        piece = self._form.piece(items)
-        self._told += len(chunk)
-        return piece, write
+        log = worker.answer_log.batch(lambda: self._lines(chunk, requests, items))
+        encoded = self._format.chunk(items)
+        self._done += len(chunk)
+        return encoded, log
 
-    def _lines(self, chunk: Sequence[Answered], asked: Sequence[Instance], items: Sequence[Item]) -> list[Line]:
-        whole, first = self._occurrence.request_id, self._told
+    def _lines(self, chunk: Sequence[Answered], requests: Sequence[Instance], items: Sequence[Item]) -> list[Line]:
         return [
-            (f"{whole}:{first + place}", each.predictor, _facts(each, request, told))
-            for place, (each, request, told) in enumerate(zip(chunk, asked, items, strict=True))
+            (f"{self._occurrence.request_id}:{number}", answered.predictor, _facts(answered, request, item))
+            for number, (answered, request, item) in enumerate(zip(chunk, requests, items, strict=True), self._done)
         ]
 
 
-def _facts(answered: Answered, request: Instance, told: Item) -> Facts:
+def _facts(answered: Answered, request: Instance, item: Item) -> Facts:
     if isinstance(answered.outcome, Prediction):
         entity = getattr(request, answered.predictor.model.facts.contract.entity, None)
         return answer_facts(entity, answered.outcome.evidence)
-    problem = told["problem"]
+    problem = item["problem"]
     return {"status": problem["status"], "code": problem["code"], "entity": problem.get("entity")}
 
 
-GONE = "gone"
-"""The outcome of a batch whose client did not read it to its end."""
-PATIENCE = 60.0
-"""Seconds that a client is waited for, over all chunks: whoever reads a little now and then must not keep a place from
-others either."""
-
-
 class PredictBatch:
-    """One address; `state.live` must be set before its first request. `payload` is what one instance is."""
+    """The ASGI application of the path; `state.live` must be set before the first request."""
 
     def __init__(self, state: State, payload: type[BaseModel]) -> None:
-        self._state, self._payload, self._aside = state, payload, Aside()
+        """`payload` is the type of an instance."""
+        self._state, self._payload, self._thread = state, payload, BatchThread()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        live: Live = self._state.live
+        live: LiveModel = self._state.live
         try:
-            with live.worker.batches.slot():
+            with live.worker.batch_limit.slot():
                 await self._answer(live, scope, receive, send)
         except (AsOfError, HTTPException) as error:
             await _refuse(live, error, scope, receive=receive, send=send)
         except ClientDisconnect:
             return
 
-    async def _answer(self, live: "Live", scope: Scope, receive: Receive, send: Send) -> None:
-        asked = await self._asked(scope, receive)
-        charge(scope, len(asked) - 1)
-        kind = await self._aside.run(partial(form_kind, Headers(scope=scope).get("accept", "")))
+    async def _answer(self, live: "LiveModel", scope: Scope, receive: Receive, send: Send) -> None:
+        body = await read_body(scope, receive, max_bytes=MAX_BODY_BYTES, timeout=BODY_TIMEOUT)
+        requests = await self._thread.run(partial(instances, body, self._payload))
+        charge(scope, len(requests) - 1)
+        new_format = await self._thread.run(partial(answer_format, Headers(scope=scope).get("accept", "")))
         where = occurrence(scope)
-        batch = Batch(live, self._aside, request_id=where.request_id)
-        predictor = batch.turn.predictor
-        form = kind(predictor, where.request_id)
-        async with contextlib.aclosing(self._pieces(batch, Telling(form, predictor, where), asked)) as pieces:
-            whole = await _stream(pieces, form, receive, send)
-        predictor.worker.metrics.batches.labels(OK if whole else GONE).inc()
+        batch = Batch(live, self._thread, request_id=where.request_id)
+        predictor = batch.assigned.predictor
+        encoding = new_format(predictor, where.request_id)
+        encoder = BatchEncoder(encoding, predictor, where)
+        async with contextlib.aclosing(self._encoded(batch, encoder, requests)) as chunks:
+            complete = await _stream(chunks, encoding, receive, send)
+        predictor.worker.metrics.batches.labels(OK if complete else DISCONNECTED).inc()
 
-    async def _asked(self, scope: Scope, receive: Receive) -> list[Instance]:
-        body = await read_batch(scope, receive)
-        return await self._aside.run(partial(instances, body, self._payload))
-
-    async def _pieces(self, batch: Batch, telling: Telling, asked: Sequence[Instance]) -> AsyncGenerator[bytes, None]:
+    async def _encoded(
+        self, batch: Batch, encoder: BatchEncoder, requests: Sequence[Instance]
+    ) -> AsyncGenerator[bytes, None]:
         done = 0
-        async with contextlib.aclosing(batch.chunks(asked)) as chunks:
+        async with contextlib.aclosing(batch.chunks(requests)) as chunks:
             async for chunk in chunks:
-                part = asked[done : done + len(chunk)]
-                piece, write = await self._aside.run(partial(telling.piece, chunk, part))
-                write()
+                part = requests[done : done + len(chunk)]
+                encoded, log = await self._thread.run(partial(encoder.encode, chunk, part))
+                log()
                 done += len(chunk)
-                yield piece
+                yield encoded
 
 
-async def _stream(pieces: AsyncGenerator[bytes, None], form: Form, receive: Receive, send: Send) -> bool:
-    """Sends it all; False where the client went away, or did not read. Raises what the first chunk raises."""
-    gone = asyncio.create_task(_disconnected(receive))
+async def _stream(chunks: AsyncGenerator[bytes, None], encoding: AnswerFormat, receive: Receive, send: Send) -> bool:
+    """Sends the answer; False where the client disconnects or reads too slowly. Raises what the first chunk raises."""
+    disconnected = asyncio.create_task(_disconnected(receive))
     try:
-        first = form.head() + await anext(pieces)
-        headers = [(b"content-type", form.media_type.encode())]
+        first = encoding.head() + await anext(chunks)
+        headers = [(b"content-type", encoding.media_type.encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        reader = _Reader(send)
-        await reader.take(first)
-        async for piece in pieces:
-            if gone.done():
+        body = _BodySender(send)
+        await body.send(first)
+        async for chunk in chunks:
+            if disconnected.done():
                 return False
-            await reader.take(piece)
-        await send({"type": "http.response.body", "body": form.tail()})
+            await body.send(chunk)
+        await send({"type": "http.response.body", "body": encoding.tail()})
     except ClientDisconnect:
-        return False  # without an end the answer does not look like a whole one
+        return False  # without its tail the answer is recognisably incomplete
     finally:
-        gone.cancel()
+        disconnected.cancel()
     return True
 
 
-class _Reader:
-    """The client of one answer, with the patience that is left for it."""
+class _BodySender:
+    """Sends a body's chunks within SEND_TIMEOUT in all."""
 
     def __init__(self, send: Send) -> None:
-        self._send, self._left = send, PATIENCE
+        self._send, self._seconds_left = send, SEND_TIMEOUT
 
-    async def take(self, piece: bytes) -> None:
-        """Raises ClientDisconnect where the patience is over."""
-        begun = time.monotonic()
+    async def send(self, chunk: bytes) -> None:
+        """Raises ClientDisconnect after the timeout."""
+        started = time.monotonic()
         try:
-            async with asyncio.timeout(self._left):
-                await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+            async with asyncio.timeout(self._seconds_left):
+                await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
         except TimeoutError:
             raise ClientDisconnect from None
-        self._left -= time.monotonic() - begun
+        self._seconds_left -= time.monotonic() - started
 
 
 async def _disconnected(receive: Receive) -> None:
@@ -162,11 +162,11 @@ async def _disconnected(receive: Receive) -> None:
 
 
 async def _refuse(
-    live: "Live", error: AsOfError | HTTPException, scope: Scope, *, receive: Receive, send: Send
+    live: "LiveModel", error: AsOfError | HTTPException, scope: Scope, *, receive: Receive, send: Send
 ) -> None:
     document, headers = explain(error, scope)
     live.worker.metrics.batches.labels(document.code).inc()
     live.worker.answer_log.refused(
-        document.request_id, live.answering, status=document.status, code=document.code, entity=None
+        document.request_id, live.answer_source, status=document.status, code=document.code, entity=None
     )
     await problem_response(document, headers)(scope, receive, send)

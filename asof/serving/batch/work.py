@@ -1,7 +1,7 @@
-"""A batch at work: instances -> chunks of answered instances, one after another.
+"""Processes a batch in chunks: looks up, scores, and lets the standby answer what the model fails at.
 
-While one chunk is scored in a thread, the store looks up the next; between two steps the event loop answers others. All
-of a batch is answered by the predictor that was live when it came.
+While one chunk is scored in a thread, the next is looked up; between two steps the event loop answers other requests.
+The whole batch is answered by the predictor that was live on its arrival.
 """
 
 import asyncio
@@ -16,58 +16,52 @@ from pydantic import BaseModel
 
 from asof.errors import InvalidRequest, ServingError
 from asof.serving.batch.instances import Instance
-from asof.serving.batch.outcomes import Answered, Outcome, failures, outcomes
-from asof.serving.features.inputs import Inputs
-from asof.serving.prediction.live import Live
+from asof.serving.batch.outcomes import Answered, outcomes
+from asof.serving.features.inputs import PendingInputs
+from asof.serving.prediction.live import LiveModel
 from asof.serving.prediction.predictor import Prediction, Predictor
-
-Result = TypeVar("Result")
-
-
-SWITCH = 0.001
-"""Seconds after which the event loop gets the interpreter from the thread. By Python's default, 5 ms, whoever waits for
-a prediction waits so long several times over."""
-
-
-class Aside:
-    """One thread, however many batches there are: single predictions need the other processors."""
-
-    def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, "batch", sys.setswitchinterval, (SWITCH,))
-
-    async def run(self, work: Callable[[], Result]) -> Result:
-        """The work's result. Raises whatever it raises."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-
 
 logger = logging.getLogger("asof.serving")
 
-CHUNK = 1000
-"""Instances that are looked up by one query and scored by one call."""
+Result = TypeVar("Result")
 
-Judge = Callable[[], Inputs]
+CHUNK_SIZE = 1000
+"""Instances that are looked up by one query and scored by one call."""
+SWITCH_SECONDS = 0.001
+"""Python's thread switch interval. With the default of 5 ms, a single prediction waits several times that long."""
+
+
+class BatchThread:
+    """One thread for all batches: single predictions need the other processors."""
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(1, "batch", sys.setswitchinterval, (SWITCH_SECONDS,))
+
+    async def run(self, work: Callable[[], Result]) -> Result:
+        """The result of `work()` in the thread. Raises what it raises."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
 
 class Batch:
-    """One request for many. What refuses its first chunk is raised; what goes wrong later is an outcome."""
+    """One batch request. An error that refuses its first chunk is raised; a later one is an outcome of instances."""
 
-    def __init__(self, live: Live, aside: Aside, *, request_id: str) -> None:
+    def __init__(self, live: LiveModel, thread: BatchThread, *, request_id: str) -> None:
         """Raises NotReady."""
-        self.turn = live.turn()
-        self._live, self._aside, self._request_id = live, aside, request_id
+        self.assigned = live.select()
+        self._live, self._thread, self._request_id = live, thread, request_id
         self._first_failure: Exception | None = None
         self._failed = 0
 
     async def chunks(self, instances: Sequence[Instance]) -> AsyncGenerator[list[Answered], None]:
-        """The instances' outcomes, in their order, chunk by chunk.
+        """The instances' outcomes, in order, chunk by chunk.
 
-        Raises what the store raises where it cannot look the first chunk up. Where it fails later, that is the outcome
-        of every instance that is left.
+        Raises the store's error where the first chunk cannot be looked up; a later one is the outcome of all remaining
+        instances.
         """
-        parts = [instances[start : start + CHUNK] for start in range(0, len(instances), CHUNK)]
+        parts = [instances[start : start + CHUNK_SIZE] for start in range(0, len(instances), CHUNK_SIZE)]
         done = 0
         try:
-            with self._in_use():
+            with self._predictors_in_use():
                 async with contextlib.aclosing(self._answers(parts)) as answers:
                     async for answered in answers:
                         done += 1
@@ -76,79 +70,75 @@ class Batch:
             if not done:
                 raise
             for part in parts[done:]:
-                yield self._left(part, error)
+                yield self._unanswered(part, error)
         finally:
             self._log_failures()
 
     @contextlib.contextmanager
-    def _in_use(self) -> Iterator[None]:
-        """Nobody closes the features of those who may be asked."""
+    def _predictors_in_use(self) -> Iterator[None]:
+        """Keeps the features of both predictors open."""
         with contextlib.ExitStack() as stack:
-            for each in filter(None, (self.turn.predictor, self.turn.standby)):
+            for each in filter(None, (self.assigned.predictor, self.assigned.standby)):
                 stack.enter_context(each.in_use())
             yield
 
     async def _answers(self, parts: Sequence[Sequence[Instance]]) -> AsyncGenerator[list[Answered], None]:
-        ahead = asyncio.create_task(self._look_up(parts[0]))
+        lookup = asyncio.create_task(self._look_up(parts[0]))
         try:
-            for part, after in zip(parts, [*parts[1:], []], strict=True):
-                judge = await ahead
-                ahead = asyncio.create_task(self._look_up(after))
-                yield await self._answered(part, judge)
+            for part, next_part in zip(parts, [*parts[1:], []], strict=True):
+                pending = await lookup
+                lookup = asyncio.create_task(self._look_up(next_part))
+                yield await self._answered(part, pending)
         finally:
-            await asyncio.wait({ahead})  # it has a deadline of its own, and the connection is good only after its end
-            ahead.exception()
+            await asyncio.wait({lookup})  # it has a timeout; the connection is usable only after its end
+            lookup.exception()
 
-    async def _look_up(self, part: Sequence[Instance]) -> Judge | None:
+    async def _look_up(self, part: Sequence[Instance]) -> PendingInputs | None:
         valid = _valid(part)
-        return await self.turn.predictor.read_many(valid) if valid else None
+        return await self.assigned.predictor.look_up(valid) if valid else None
 
-    async def _answered(self, part: Sequence[Instance], judge: Judge | None) -> list[Answered]:
-        asked = iter(await self._ask(_valid(part), judge) if judge else ())
-        predictor = self.turn.predictor
-        return [Answered(predictor, each) if isinstance(each, InvalidRequest) else next(asked) for each in part]
+    async def _answered(self, part: Sequence[Instance], pending: PendingInputs | None) -> list[Answered]:
+        answers = iter(await self._predict(_valid(part), pending) if pending else ())
+        predictor = self.assigned.predictor
+        return [Answered(predictor, each) if isinstance(each, InvalidRequest) else next(answers) for each in part]
 
-    async def _ask(self, requests: Sequence[BaseModel], judge: Judge) -> list[Answered]:
-        made = await self._asked(self.turn.predictor, requests, judge)
-        self.turn.answered(sum(isinstance(each.outcome, Prediction) for each in made))
-        failed = failures(made)
-        standby = self.turn.standby
+    async def _predict(self, requests: Sequence[BaseModel], pending: PendingInputs) -> list[Answered]:
+        answers = await self._score(self.assigned.predictor, requests, pending)
+        self.assigned.record_answers(_predictions(answers))
+        failed = [index for index, each in enumerate(answers) if each.failure]
+        standby = self.assigned.standby
         if failed and standby:
-            others = await self._stand_by(standby, [requests[place] for place in failed])
-            self._blame(made[failed[-1]].outcome, others)
-            for place, each in zip(failed, others, strict=True):
-                made[place] = each
-        return self._noted(made)
+            others = await self._from_standby(standby, [requests[index] for index in failed])
+            error = answers[failed[-1]].failure
+            if error and (count := _predictions(others)):  # what both fail at does not count against the new model
+                self._live.record_failures(self.assigned, error, count)
+            for index, each in zip(failed, others, strict=True):
+                answers[index] = each
+        return self._noted(answers)
 
-    async def _stand_by(self, standby: Predictor, requests: Sequence[BaseModel]) -> list[Answered]:
+    async def _from_standby(self, standby: Predictor, requests: Sequence[BaseModel]) -> list[Answered]:
         try:
-            judge = await standby.read_many(requests)
+            pending = await standby.look_up(requests)
         except ServingError as error:
             return [Answered(standby, error)] * len(requests)
-        return await self._asked(standby, requests, judge)
+        return await self._score(standby, requests, pending)
 
-    def _blame(self, error: Outcome, others: Sequence[Answered]) -> None:
-        """What both cannot do is no fault of the new one."""
-        count = sum(isinstance(each.outcome, Prediction) for each in others)
-        if count and isinstance(error, Exception):
-            self._live.blame(self.turn, error, count)
+    async def _score(
+        self, predictor: Predictor, requests: Sequence[BaseModel], pending: PendingInputs
+    ) -> list[Answered]:
+        every = await self._thread.run(lambda: outcomes(predictor, requests, pending()))
+        return [Answered(predictor, each) for each in every]
 
-    async def _asked(self, predictor: Predictor, requests: Sequence[BaseModel], judge: Judge) -> list[Answered]:
-        made = await self._aside.run(lambda: outcomes(predictor, requests, judge()))
-        return [Answered(predictor, each) for each in made]
+    def _unanswered(self, part: Sequence[Instance], error: Exception) -> list[Answered]:
+        every = (each if isinstance(each, InvalidRequest) else error for each in part)
+        return self._noted([Answered(self.assigned.predictor, each) for each in every])
 
-    def _left(self, part: Sequence[Instance], error: Exception) -> list[Answered]:
-        outcomes = (each if isinstance(each, InvalidRequest) else error for each in part)
-        return self._noted([Answered(self.turn.predictor, each) for each in outcomes])
-
-    def _noted(self, made: list[Answered]) -> list[Answered]:
-        """Keeps of all failures their number and the first, for one line in the log."""
-        failed = failures(made)
-        if failed and self._first_failure is None:
-            first = made[failed[0]].outcome
-            self._first_failure = first if isinstance(first, Exception) else None
-        self._failed += len(failed)
-        return made
+    def _noted(self, answers: list[Answered]) -> list[Answered]:
+        """Counts the failures and keeps the first, for one line in the log."""
+        failures = [each.failure for each in answers if each.failure]
+        self._first_failure = self._first_failure or next(iter(failures), None)
+        self._failed += len(failures)
+        return answers
 
     def _log_failures(self) -> None:
         if self._first_failure:
@@ -162,3 +152,7 @@ class Batch:
 
 def _valid(part: Sequence[Instance]) -> list[BaseModel]:
     return [each for each in part if isinstance(each, BaseModel)]
+
+
+def _predictions(answers: Sequence[Answered]) -> int:
+    return sum(isinstance(each.outcome, Prediction) for each in answers)

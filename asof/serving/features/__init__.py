@@ -1,1 +1,1 @@
-"""The features of a prediction: looked up in the store or taken from the request, then judged."""
+"""Model inputs: features looked up in the online store or taken from the request, then judged."""

@@ -1,7 +1,7 @@
-"""Items that arrive one by one -> results, by as few calls as possible.
+"""Dynamic batching: concurrent single requests are merged into few calls.
 
-A lookup and a model's call take about as long for one row as for twenty. So one batch runs at a time, and what arrives
-meanwhile is the next batch: nobody waits for a batch to fill, and the more arrive, the cheaper each becomes.
+A lookup or a model's call takes about as long for twenty rows as for one. So one batch runs at a time, and the items
+that arrive meanwhile are the next batch: no item waits for a batch to fill.
 """
 
 import asyncio
@@ -11,11 +11,11 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-MOST = 64
+MAX_BATCH_SIZE = 64
 
 
 class Batcher(Generic[Item, Result]):
-    """`work` takes n items and gives n results, or exceptions in their place; it never runs twice at once."""
+    """`work` returns for n items n results or exceptions. Only one call of it runs at a time."""
 
     def __init__(self, work: Callable[[Sequence[Item]], Awaitable[Sequence[Result | Exception]]]) -> None:
         self._work = work
@@ -23,7 +23,7 @@ class Batcher(Generic[Item, Result]):
         self._running: asyncio.Task[None] | None = None
 
     async def submit(self, item: Item) -> Result:
-        """The item's result. Raises the item's exception, or what the whole batch raised."""
+        """The item's result. Raises the item's exception, or that of the whole batch."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._running is None or self._running.done():
@@ -32,7 +32,7 @@ class Batcher(Generic[Item, Result]):
 
     async def _run(self) -> None:
         while self._waiting:
-            batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+            batch, self._waiting = self._waiting[:MAX_BATCH_SIZE], self._waiting[MAX_BATCH_SIZE:]
             outcomes = await self._outcomes([item for item, _ in batch])
             for (_, future), outcome in zip(batch, outcomes, strict=True):
                 _settle(future, outcome)
@@ -41,14 +41,14 @@ class Batcher(Generic[Item, Result]):
         try:
             outcomes = await self._work(items)
             if len(outcomes) != len(items):
-                raise RuntimeError(f"{len(items)} items gave {len(outcomes)} results")  # noqa: TRY301
+                raise RuntimeError(f"{len(outcomes)} results for {len(items)} items")  # noqa: TRY301
         except Exception as error:
             return [error] * len(items)
         return outcomes
 
 
 def _settle(future: "asyncio.Future[Result]", outcome: Result | Exception) -> None:
-    if future.done():  # whoever asked no longer waits
+    if future.done():  # the caller was cancelled
         return
     if isinstance(outcome, Exception):
         future.set_exception(outcome)

@@ -1,4 +1,4 @@
-"""What a prediction rests on, beside the use case's own answer: pydantic models, from which comes the OpenAPI text."""
+"""The evidence in an answer, beside the use case's own members: pydantic models, which OpenAPI describes."""
 
 from datetime import datetime
 from typing import Any
@@ -11,15 +11,15 @@ from asof.use_case import UseCase
 
 
 class ModelIdentity(BaseModel):
-    """Which model answered, and from what it was made."""
+    """The model that answered, and its lineage."""
 
     name: str = Field(description="The model's name in the registry.")
     version: str | None = Field(description="Its version in the registry; null: not registered.", examples=["3"])
     run_id: str = Field(description="The MLflow run that trained it.", examples=[RUN])
     bento: str = Field(description="The Bento that serves it.")
-    fingerprint: str = Field(description="SHA-256 of its training set and of all that defined it.")
+    fingerprint: str = Field(description="SHA-256 of its training set and of everything that defined it.")
     feature_service: str | None = Field(
-        description="The Feast FeatureService that it takes; null: the features come in the request."
+        description="The Feast FeatureService of its features; null: they come in the request."
     )
     as_of: datetime = Field(description="The moment of its training features and labels.")
     git_commit: str = Field(
@@ -29,14 +29,14 @@ class ModelIdentity(BaseModel):
 
 
 class Evidence(BaseModel):
-    """What every prediction rests on."""
+    """The evidence of every prediction."""
 
     model: ModelIdentity
     request_id: str = Field(description="The same as in the header X-Request-ID.", examples=["8c5f2a"])
 
 
 class UntimelyFlag(BaseModel):
-    """A feature whose value is not of this moment, under a view that flags and does not refuse."""
+    """A stale or future feature of a view whose policy is to flag."""
 
     feature: str
     view: str
@@ -46,21 +46,22 @@ class UntimelyFlag(BaseModel):
 
 
 class StoredOutsideFlag(BaseModel):
-    """A stored number that is used although the model has seen none like it."""
+    """A stored number outside the training range, used nevertheless."""
 
     feature: str
     view: str
     verdict: Verdict = Field(examples=["OUTSIDE"])
     value: float = Field(examples=[240.0])
-    trained_from: float = Field(description="The smallest value that the model was trained on.", examples=[18.25])
-    trained_to: float = Field(description="The greatest one.", examples=[118.75])
+    trained_from: float = Field(description="The minimum of the training set.", examples=[18.25])
+    trained_to: float = Field(description="The maximum of the training set.", examples=[118.75])
     ranges_away: float | None = Field(
-        description="The distance from it, in widths of that range; null: training knew a single value.", examples=[1.2]
+        description="The distance from it, in widths of that range; null: the training set has a single value.",
+        examples=[1.2],
     )
 
 
 class UnseenCategoryFlag(BaseModel):
-    """A stored category that is used although the model was trained on none of that name."""
+    """A stored category that is not in the training set, used nevertheless."""
 
     feature: str
     view: str
@@ -69,7 +70,7 @@ class UnseenCategoryFlag(BaseModel):
 
 
 class StoreEvidence(Evidence):
-    """For features out of the store: the moments of their values."""
+    """Evidence of features from the store: the moments of their values, and flags."""
 
     as_of: dict[str, datetime] = Field(
         description="For each feature view, the moment that its values describe; the oldest, where they differ."
@@ -81,27 +82,27 @@ class StoreEvidence(Evidence):
         "where each view has one moment.",
     )
     flags: list[UntimelyFlag | StoredOutsideFlag | UnseenCategoryFlag] = Field(
-        description="Values that are used although they are not of this moment, or unlike all that the model knows.",
+        description="Values that were used although they are stale, from the future, or outside the training set.",
         examples=[[]],
     )
 
 
 class OutsideFlag(BaseModel):
-    """A value that is used although the model has seen none like it."""
+    """A value outside the training range, used nevertheless."""
 
     feature: str
     verdict: Verdict = Field(examples=["OUTSIDE"])
     value: float = Field(examples=[30.0])
-    trained_from: float = Field(description="The smallest value that the model was trained on.", examples=[6.98])
-    trained_to: float = Field(description="The greatest one.", examples=[28.1])
+    trained_from: float = Field(description="The minimum of the training set.", examples=[6.98])
+    trained_to: float = Field(description="The maximum of the training set.", examples=[28.1])
     ranges_away: float = Field(description="The distance from it, in widths of that range.", examples=[0.09])
 
 
 class RequestEvidence(Evidence):
-    """For features in the request: where they leave what the model was trained on."""
+    """Evidence of features in the request: flags of values outside the training range."""
 
     flags: list[OutsideFlag] = Field(
-        description="Values that are used although they lie outside what the model was trained on.", examples=[[]]
+        description="Values that were used although they are outside the training range.", examples=[[]]
     )
 
 

@@ -1,4 +1,4 @@
-"""Input: what the model is asked with, and what that rests on, wherever the features come from."""
+"""ModelInput: a model's feature values with their evidence, from the online store or from the request."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,73 +9,76 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asof.errors import AsOfError
-from asof.inference.found_columns import FoundColumns
-from asof.inference.verdicts import FoundRow, row_moments
-
-
-@dataclass(frozen=True)
-class Input:
-    """The features' values by name, and the members of the answer that tell of them (`flags`, `as_of`)."""
-
-    values: Mapping[str, Any]
-    evidence: Mapping[str, Any]
-
+from asof.inference.stored_columns import StoredColumns
+from asof.inference.verdicts import StoredRow, row_moments
 
 Evidence = Mapping[str, Any]
-
-
-Judge = Callable[[int, FoundRow], Evidence]
+"""The members of an answer on its features: `flags` and, from the store, `as_of`."""
+JudgeRow = Callable[[int, StoredRow], Evidence]
+"""The evidence for the row of an index. Raises an AsOfError where the model may not use the row."""
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """Of n instances: `told` has the evidence of each, or the error that refuses it.
+class ModelInput:
+    """One instance: its feature values by name, and their evidence."""
 
-    `values` are the features by name of those that the model may see, each of shape (len(admitted),), without nulls;
-    `admitted` are their places among the n, in order.
+    values: Mapping[str, Any]
+    evidence: Evidence
+
+
+@dataclass(frozen=True)
+class ModelInputs:
+    """n instances: `judged` has the evidence of each, or the error that refuses it.
+
+    `accepted` are the indices of those with evidence, in order; `values` are their features by name, each of shape
+    (len(accepted),), without nulls.
     """
 
-    told: Sequence[Evidence | AsOfError]
+    judged: Sequence[Evidence | AsOfError]
     values: Mapping[str, NDArray[Any]]
-    admitted: Sequence[int]
+    accepted: Sequence[int]
 
 
-def admit_found(found: FoundColumns, good: NDArray[np.bool_], judge: Judge) -> Inputs:
-    """Inputs out of a store. `good` are the rows with nothing to tell; `judge` gives evidence or raises for another."""
-    shared = iter(_evidence(found, good))
-    told = [next(shared) if fine else _judged(place, found, judge) for place, fine in enumerate(good.tolist())]
-    admitted = _admitted(told)
-    return Inputs(told, found.values(admitted), admitted)
+PendingInputs = Callable[[], ModelInputs]
+"""Inputs that have been looked up; the call judges them, and may be made in any thread."""
 
 
-def admit_given(read: Iterable[Input | AsOfError], names: Sequence[str]) -> Inputs:
-    """Inputs that came in the request, each already judged; `names` are the features'."""
-    every = list(read)
-    inputs = [each for each in every if isinstance(each, Input)]
+def stored_inputs(columns: StoredColumns, good: NDArray[np.bool_], judge: JudgeRow) -> ModelInputs:
+    """Inputs from a store. `good`, shape (n,), are the rows without a finding; `judge` decides about the others."""
+    of_good = iter(_good_evidence(columns, good))
+    judged = [next(of_good) if each else _judged(index, columns, judge) for index, each in enumerate(good.tolist())]
+    accepted = _accepted(judged)
+    return ModelInputs(judged, columns.values(accepted), accepted)
+
+
+def request_inputs(results: Iterable[ModelInput | AsOfError], names: Sequence[str]) -> ModelInputs:
+    """Inputs from requests, judged already; `names` are the features'."""
+    every = list(results)
+    inputs = [each for each in every if isinstance(each, ModelInput)]
     values: dict[str, NDArray[Any]] = {name: np.array([each.values[name] for each in inputs]) for name in names}
-    told = [each.evidence if isinstance(each, Input) else each for each in every]
-    return Inputs(told, values, _admitted(told))
+    judged = [each.evidence if isinstance(each, ModelInput) else each for each in every]
+    return ModelInputs(judged, values, _accepted(judged))
 
 
-def _judged(place: int, found: FoundColumns, judge: Judge) -> Evidence | AsOfError:
+def _judged(index: int, columns: StoredColumns, judge: JudgeRow) -> Evidence | AsOfError:
     try:
-        return judge(place, found.row(place))
+        return judge(index, columns.row(index))
     except AsOfError as error:
         return error
 
 
-def _admitted(told: Sequence[Evidence | AsOfError]) -> list[int]:
-    return [place for place, each in enumerate(told) if not isinstance(each, AsOfError)]
+def _accepted(judged: Sequence[Evidence | AsOfError]) -> list[int]:
+    return [index for index, each in enumerate(judged) if not isinstance(each, AsOfError)]
 
 
-def _evidence(found: FoundColumns, good: NDArray[np.bool_]) -> list[Evidence]:
-    """The evidence of the good rows; rows of the same moments share one."""
-    moments = chain.from_iterable(found.distinct_moments().values())
+def _good_evidence(columns: StoredColumns, good: NDArray[np.bool_]) -> list[Evidence]:
+    """The evidence of the good rows; rows with equal moments share one object."""
+    moments = chain.from_iterable(columns.distinct_moments().values())
+    keys = zip(*(each[good].astype("int64").tolist() for each in moments), strict=True)
     shared: dict[tuple[int, ...], Evidence] = {}
     rows = []
-    keys = zip(*(each[good].astype("int64").tolist() for each in moments), strict=True)
-    for place, key in zip(np.flatnonzero(good).tolist(), keys, strict=True):
+    for index, key in zip(np.flatnonzero(good).tolist(), keys, strict=True):
         if key not in shared:
-            shared[key] = {**row_moments(found.features, found.moments(place)), "flags": []}
+            shared[key] = {**row_moments(columns.features, columns.moments(index)), "flags": []}
         rows.append(shared[key])
     return rows

@@ -1,19 +1,19 @@
-"""A request that holds the features -> the model's input, each value near what the model was trained on."""
+"""Model input from the features in a request, each value near the training range."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from pydantic import BaseModel
 
 from asof.errors import InvalidRequest, Overloaded
-from asof.inference.ranges import Trained, outside
+from asof.inference.ranges import TrainingRanges, outside_values
 from asof.serving.features.evidence import RequestEvidence
-from asof.serving.features.inputs import Input, Inputs, admit_given
+from asof.serving.features.inputs import ModelInput, PendingInputs, request_inputs
 from asof.use_case import FromRequest
 
 
 class RequestInput:
-    """The features of a use case, as its requests give them."""
+    """The source of features that come in the request. There is nothing to open, close or check."""
 
     evidence = RequestEvidence
     problems = (InvalidRequest, Overloaded)
@@ -22,35 +22,31 @@ class RequestInput:
         self._source = source
 
     def start(self) -> "asyncio.Future[None]":
-        """There is nothing to open."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         done.set_result(None)
         return done
 
     async def close(self) -> None:
-        """There is nothing to close."""
+        pass
 
     async def check(self) -> str:
-        """There is nothing to ask."""
         return "not used: the features come in the request"
 
-    async def read(self, request: BaseModel, trained: Trained) -> Input:
-        """The values of the request. Raises InvalidRequest where one lies too far from the training range."""
+    async def read(self, request: BaseModel, trained: TrainingRanges) -> ModelInput:
+        """The values of the request. Raises InvalidRequest where one is too far outside its training range."""
         return self._read(request, trained)
 
-    async def read_many(self, requests: Sequence[BaseModel], trained: Trained) -> Callable[[], Inputs]:
-        """The values of each request, judged as `read` does when the result is called, in whatever thread."""
-        return lambda: admit_given(
-            (self._read_or_refuse(each, trained) for each in requests), self._source.contract.names
-        )
+    async def look_up(self, requests: Sequence[BaseModel], trained: TrainingRanges) -> PendingInputs:
+        """The values of each request, to be judged as `read` does."""
+        return lambda: request_inputs((self._result(each, trained) for each in requests), self._source.contract.names)
 
-    def _read_or_refuse(self, request: BaseModel, trained: Trained) -> Input | InvalidRequest:
+    def _result(self, request: BaseModel, trained: TrainingRanges) -> ModelInput | InvalidRequest:
         try:
             return self._read(request, trained)
         except InvalidRequest as error:
             return error
 
-    def _read(self, request: BaseModel, trained: Trained) -> Input:
-        given = self._source.features(request)
-        flags = [each.flag for each in outside(given, trained.ranges)]
-        return Input({each.name: each.value for each in given}, {"flags": flags})
+    def _read(self, request: BaseModel, trained: TrainingRanges) -> ModelInput:
+        features = self._source.features(request)
+        flags = [each.flag for each in outside_values(features, trained.ranges)]
+        return ModelInput({each.name: each.value for each in features}, {"flags": flags})

@@ -1,7 +1,7 @@
-"""A request that names an entity -> the model's input from the online store, each feature there and of this moment."""
+"""Model input from the online store for the entity in a request, each feature present and timely."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -16,35 +16,35 @@ from asof.errors import (
     Overloaded,
     StaleFeatures,
 )
-from asof.inference.ranges import Flag, Trained
+from asof.inference.ranges import Flag, TrainingRanges
 from asof.inference.verdicts import (
-    FoundRow,
-    Reading,
+    JudgedFeature,
+    StoredRow,
     Verdict,
-    admit,
     all_present,
     judge,
     require_known,
+    require_usable,
     row_moments,
     timing,
 )
 from asof.serving.features.evidence import StoreEvidence
-from asof.serving.features.inputs import Evidence, Input, Inputs, admit_found
+from asof.serving.features.inputs import Evidence, ModelInput, PendingInputs, stored_inputs
 from asof.serving.features.online_features import OnlineFeatures
 from asof.serving.logs.metrics import Metrics
 from asof.settings import Settings
 
 PROBE = "asof-readiness-probe"
-"""An entity that nobody has: looking it up takes the whole way to the online store and back."""
+"""A key that no entity has: its lookup exercises the whole path to the online store."""
 
 STORE = (FeatureContractMismatch, FeatureStoreUnavailable)
 LOOKUP = (EntityNotFound, *STORE, Overloaded)
 
 
 class StoreInput:
-    """Features in the online store, for every model that takes them. `start` and `close` it inside the event loop.
+    """The source of features in the online store, for all models that take them.
 
-    `trained` is what the model was trained on that is to be asked.
+    Call `start` and `close` inside the event loop. `trained` are the training ranges of the model to be called.
     """
 
     evidence = StoreEvidence
@@ -54,68 +54,68 @@ class StoreInput:
         self._settings, self._features, self._metrics = settings, features, metrics
 
     def start(self) -> "asyncio.Future[None]":
-        """Begins to open the feature store; done when it is open. Raises ConfigurationError if none is set."""
+        """Starts to open the store; the future is done when it is open. Raises ConfigurationError if none is set."""
         return self._features.start()
 
     async def close(self) -> None:
         await self._features.close()
 
     async def check(self) -> str:
-        """Really asks the online store. Raises FeatureStoreUnavailable or FeatureContractMismatch."""
-        await self._features.find(PROBE)
+        """Makes a lookup. Raises FeatureStoreUnavailable or FeatureContractMismatch."""
+        await self._features.lookup(PROBE)
         return "ok"
 
-    async def read(self, request: BaseModel, trained: Trained) -> Input:
-        """Looks the entity's features up and judges them.
+    async def read(self, request: BaseModel, trained: TrainingRanges) -> ModelInput:
+        """Looks up the entity's features and judges them.
 
         Raises EntityNotFound, MissingFeatures, StaleFeatures, FeatureStoreUnavailable or FeatureContractMismatch.
         """
         entity: str = getattr(request, self._features.contract.entity)
-        row = await self._find(entity)
+        row = await self._lookup(entity)
         now = self._settings.now()
-        fine = all_present(row, self._features.policies, now) and trained.saw_like(row.values)
+        good = all_present(row, self._features.policies, now) and trained.covers(row.values)
         values = {feature.name: value for feature, value in zip(row.features, row.values, strict=True)}
-        return Input(values, _evidence(row) if fine else self._judge(entity, row, trained, now=now))
+        return ModelInput(values, _evidence(row) if good else self._evidence(entity, row, trained, now=now))
 
-    async def read_many(self, requests: Sequence[BaseModel], trained: Trained) -> Callable[[], Inputs]:
-        """Looks the features of all up; they are judged as `read` does when the result is called, in whatever thread.
+    async def look_up(self, requests: Sequence[BaseModel], trained: TrainingRanges) -> PendingInputs:
+        """Looks up the features of all entities, to be judged as `read` does.
 
         Raises FeatureStoreUnavailable or FeatureContractMismatch.
         """
         entities: list[str] = [getattr(request, self._features.contract.entity) for request in requests]
-        found = await self._features.find_many(entities)
+        columns = await self._features.lookup_many(entities)
         now, policies = self._settings.now(), self._features.policies
-        return lambda: admit_found(
-            found,
-            found.all_present(policies, now) & trained.saw_each(found),
-            lambda place, row: self._judge(entities[place], row, trained, now=now),
+        return lambda: stored_inputs(
+            columns,
+            columns.all_present(policies, now) & trained.covers_each(columns),
+            lambda index, row: self._evidence(entities[index], row, trained, now=now),
         )
 
-    async def readings(self, entity: str, trained: Trained) -> list[Reading]:
-        """Each feature of one entity with its verdict, good or not. Raises EntityNotFound and as `check` does."""
-        row = await self._find(entity)
-        readings = self._judged(row, self._settings.now())
-        require_known(entity, readings)
+    async def judged_features(self, entity: str, trained: TrainingRanges) -> list[JudgedFeature]:
+        """Each feature of one entity with its verdict. Raises EntityNotFound and as `check` does."""
+        row = await self._lookup(entity)
+        features = self._judged(row, self._settings.now())
+        require_known(entity, features)
         outside = {flag["feature"] for flag in trained.flags(row)}
-        return [_marked(each) if each.feature.name in outside else each for each in readings]
+        return [_with_range(each) if each.feature.name in outside else each for each in features]
 
-    def _judge(self, entity: str, row: FoundRow, trained: Trained, *, now: datetime) -> Evidence:
+    def _evidence(self, entity: str, row: StoredRow, trained: TrainingRanges, *, now: datetime) -> Evidence:
         """Raises EntityNotFound, MissingFeatures or StaleFeatures."""
-        untimely = [timing(reading) for reading in admit(entity, self._judged(row, now))]
+        untimely = [timing(feature) for feature in require_usable(entity, self._judged(row, now))]
         return _evidence(row, [*untimely, *trained.flags(row)])
 
-    async def _find(self, entity: str) -> FoundRow:
+    async def _lookup(self, entity: str) -> StoredRow:
         with self._metrics.lookup_seconds.time():
-            return await self._features.find(entity)
+            return await self._features.lookup(entity)
 
-    def _judged(self, row: FoundRow, now: datetime) -> list[Reading]:
-        return [judge(found, policy, now) for found, policy in zip(row, self._features.policies, strict=True)]
+    def _judged(self, row: StoredRow, now: datetime) -> list[JudgedFeature]:
+        return [judge(stored, policy, now) for stored, policy in zip(row, self._features.policies, strict=True)]
 
 
-def _evidence(row: FoundRow, flags: Sequence[Flag] = ()) -> Evidence:
+def _evidence(row: StoredRow, flags: Sequence[Flag] = ()) -> Evidence:
     return {**row_moments(row.features, row.moments), "flags": [*flags]}
 
 
-def _marked(reading: Reading) -> Reading:
-    """One verdict for each feature: what is wrong with its presence or its moment comes first."""
-    return replace(reading, verdict=Verdict.OUTSIDE) if reading.verdict is Verdict.PRESENT else reading
+def _with_range(judged: JudgedFeature) -> JudgedFeature:
+    """OUTSIDE in place of PRESENT; another verdict takes precedence."""
+    return replace(judged, verdict=Verdict.OUTSIDE) if judged.verdict is Verdict.PRESENT else judged

@@ -1,1 +1,1 @@
-"""The service follows the version in Production: registry, local cache, hot swap."""
+"""Follows the production version of the registry: polling, a local model cache, hot swaps."""

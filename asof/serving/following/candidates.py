@@ -1,4 +1,4 @@
-"""A version of the registry -> a predictor that can answer: fetched, verified, loaded, proven, its features open."""
+"""Prepares a version of the registry to answer: fetched, verified, loaded, golden rows predicted, features open."""
 
 import asyncio
 import logging
@@ -9,81 +9,80 @@ from pathlib import Path
 from asof.errors import FeatureStoreUnavailable
 from asof.inference.served_model import MLFLOW_FOLDER, ServedModel
 from asof.serving.features.store_input import StoreInput
-from asof.serving.following.mlflow_registry import InProduction, Registry
-from asof.serving.following.model_cache import Shelf
-from asof.serving.following.steps import PASSING, Refused, readable, step
-from asof.serving.prediction.live import Live
-from asof.serving.prediction.predictor import Predictor, Source
+from asof.serving.following.mlflow_registry import MlflowRegistry, ProductionVersion
+from asof.serving.following.model_cache import ModelCache
+from asof.serving.following.steps import TRANSIENT, VersionRefused, step, wait_for_features
+from asof.serving.prediction.live import LiveModel
+from asof.serving.prediction.predictor import FeatureSource, Predictor
 
 logger = logging.getLogger("asof.serving")
 
 LOAD_SECONDS = 120.0
 
 
-class Candidates:
-    """Those who may be the next to answer for one worker. `load` reads the folder of a run's model, and blocks."""
+class CandidateLoader:
+    """Loads the next predictors of one worker. `load(folder, run_id)` loads a model; it blocks."""
 
     def __init__(
-        self, live: Live, registry: Registry, shelf: Shelf, *, load: Callable[[Path, str], ServedModel]
+        self, live: LiveModel, registry: MlflowRegistry, cache: ModelCache, *, load: Callable[[Path, str], ServedModel]
     ) -> None:
-        self._live, self._registry, self._shelf, self._load = live, registry, shelf, load
+        self._live, self._registry, self._cache, self._load = live, registry, cache, load
 
-    async def prepared(self, found: InProduction) -> Predictor:
-        """The version, fetched where no worker has done so yet; every byte verified, the golden rows asked.
+    async def load(self, version: ProductionVersion) -> Predictor:
+        """The version's predictor, from the cache or the registry. An unusable cached copy is fetched again.
 
-        A copy that is of no use is fetched anew, where it is known from where: it says nothing of the version. To be
-        called alone. Raises Refused, or what says nothing of the version.
+        The caller holds the cache's lock. Raises VersionRefused, or a transient error.
         """
-        model = await self._copy(found)
+        model = await self._load_cached(version)
         if model is None:
-            await self._fetch(found)
-            model = await self._loaded(found)
+            await self._fetch(version)
+            model = await self._load_model(version)
         worker = self._live.worker
-        lineage = replace(worker.lineage, version=found.version, run_id=found.run_id)
+        lineage = replace(worker.lineage, version=version.version, run_id=version.run_id)
         return Predictor(model, lineage, worker, features=self._shared_features(model))
 
-    async def _copy(self, found: InProduction) -> ServedModel | None:
-        """The model that is on the shelf already, or None."""
-        if not self._shelf.model(found).exists():
+    async def _load_cached(self, version: ProductionVersion) -> ServedModel | None:
+        """The cached model, or None. Raises VersionRefused only where it cannot be fetched again."""
+        if not self._cache.model(version).exists():
             return None
         try:
-            return await self._loaded(found)
-        except Refused as refused:
-            if not found.source:
+            return await self._load_model(version)
+        except VersionRefused as refused:
+            if not version.source:
                 raise
-            logger.warning("The copy of version %s is of no use, it is fetched again: %s", found.version, refused)
-            await asyncio.to_thread(self._shelf.forget, found)
+            logger.warning("The cached copy of version %s is unusable; fetching it again: %s", version.version, refused)
+            await asyncio.to_thread(self._cache.remove, version)
             return None
 
-    async def _fetch(self, found: InProduction) -> None:
-        with step("fetch", passing=PASSING):
-            draft = await asyncio.to_thread(self._shelf.draft)
+    async def _fetch(self, version: ProductionVersion) -> None:
+        with step("fetch", transient=TRANSIENT):
+            draft = await asyncio.to_thread(self._cache.draft)
             (draft / MLFLOW_FOLDER).mkdir()
-            await self._registry.fetch(found, draft / MLFLOW_FOLDER)
-            await asyncio.to_thread(self._shelf.keep, draft, found)
+            await self._registry.fetch(version, draft / MLFLOW_FOLDER)
+            await asyncio.to_thread(self._cache.add, draft, version)
 
-    async def _loaded(self, found: InProduction) -> ServedModel:
+    async def _load_model(self, version: ProductionVersion) -> ServedModel:
         with step("load"):
             async with asyncio.timeout(LOAD_SECONDS):
-                return await asyncio.to_thread(self._load, self._shelf.model(found), found.run_id)
+                return await asyncio.to_thread(self._load, self._cache.model(version), version.run_id)
 
-    def _shared_features(self, model: ServedModel) -> Source | None:
-        """The open store of a model that takes the same features, if there is one."""
-        for each in self._live.open:
+    def _shared_features(self, model: ServedModel) -> FeatureSource | None:
+        """The open feature source of another predictor with the same contract, if there is one."""
+        for each in self._live.predictors:
             if isinstance(each.features, StoreInput) and each.model.facts.contract == model.facts.contract:
                 return each.features
         return None
 
-    async def open(self, new: Predictor) -> None:
-        """Waits until its features can be read. Raises Refused where the store has others than the model takes."""
-        if self._live.who and new.features is self._live.who.features:
+    async def open_features(self, new: Predictor) -> None:
+        """Waits until its features can be read. Raises VersionRefused where the store has other features."""
+        if self._live.predictor and new.features is self._live.predictor.features:
             return
-        own = all(new.features is not each.features for each in self._live.open)
+        own = all(new.features is not each.features for each in self._live.predictors)
         if own:
             new.start()
         try:
-            with step("features", passing=(FeatureStoreUnavailable,)):
-                await readable(new)
+            with step("features", transient=(FeatureStoreUnavailable,)):
+                await wait_for_features(new)
         except BaseException:
             if own:
                 await new.close()

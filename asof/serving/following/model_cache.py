@@ -1,75 +1,59 @@
-"""What the workers of one service share: the models that they have fetched, and the versions that one has refused.
+"""The folder that the workers of one service share: fetched models, and refused versions.
 
-Files in a folder that only we can read. One worker at a time takes a new version over: it fetches, loads and proves it,
-and the next finds the files there, or the refusal. What is written is written under another name and renamed. Where the
-folder is kept (`asof.serving.following.shared_folder`), the next service finds all but the refusals.
+One worker at a time loads a new version; the next ones find its files, or its refusal. Files are replaced atomically.
+If the folder is kept (`asof.serving.following.shared_folder`), the next service reuses all but the refusals.
 """
 
 import asyncio
-import json
 import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import AwareDatetime, BaseModel, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from asof.files import try_lock, write_whole
-from asof.serving.following.mlflow_registry import NUMBER, RUN, InProduction
+from asof.serving.following.mlflow_registry import ProductionVersion, VersionId
 from asof.serving.following.shared_folder import PRODUCTION
 
-KEPT = 3
-"""Models on the shelf; the one that came, or answered, the longest ago goes first."""
+MAX_MODELS = 3
+"""Models in the cache; the one fetched or served least recently is removed first."""
+SERVED = "served.json"
 
-Form = TypeVar("Form", bound=BaseModel)
+Record = TypeVar("Record", bound=BaseModel)
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """Which version was refused at which step (`trust`, `fetch`, `load`, `features`, `answers`), why and when."""
+class Refusal(VersionId):
+    """A version that failed at `step` (`trust`, `fetch`, `load`, `features`, `answers`)."""
 
-    version: str
-    run_id: str
     step: str
     why: str
-    at: datetime
-
-    def is_of(self, version: str | None, run_id: str) -> bool:
-        """Whether it is this version that was refused."""
-        return (self.version, self.run_id) == (version, run_id)
+    at: AwareDatetime
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What is in Production, and the moment from which a worker has seen it there."""
+class SeenInProduction(BaseModel):
+    """The production version, and the moment when a worker first saw it."""
 
-    version: InProduction
-    since: datetime
-
-
-class _Version(BaseModel):
-    """A version as it is written down; number and run become a folder's name."""
-
-    version: str = Field(pattern=NUMBER)
-    run_id: str = Field(pattern=RUN)
-    source: str = ""
-
-    @property
-    def found(self) -> InProduction:
-        return InProduction(self.version, self.run_id, self.source)
-
-
-class _Seen(BaseModel):
-    version: _Version
+    version: ProductionVersion
     since: AwareDatetime
 
 
-class Shelf:
-    """The shared folder. Its methods read and write small files, but for those of the models."""
+@dataclass
+class FollowState:
+    """What this worker knows of the registry, for GET /model. `error` is empty while it can follow."""
+
+    error: str = ""
+    checked_at: datetime | None = None
+    in_production: ProductionVersion | None = None
+    refused: list[Refusal] = field(default_factory=list)
+
+
+class ModelCache:
+    """The shared folder. `draft`, `add` and `remove` require the lock."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._models, self._refused = folder, folder / "models", folder / "refused"
@@ -77,96 +61,78 @@ class Shelf:
             each.mkdir(exist_ok=True)
 
     @asynccontextmanager
-    async def alone(self) -> AsyncIterator[None]:
-        """No other worker is in here at the same time; the lock of one that is killed is free again."""
+    async def lock(self) -> AsyncIterator[None]:
+        """Excludes the other workers; the lock of a killed one is released."""
         while not (lock := try_lock(self._folder / "lock")):
             await asyncio.sleep(0.05)
         with lock:
             yield
 
-    def model(self, found: InProduction) -> Path:
-        """Where the version's model is to be: there only when it is complete."""
-        return self._models / _key(found.version, found.run_id)
+    def model(self, version: VersionId) -> Path:
+        """The folder of the version's model; it exists only when it is complete."""
+        return self._models / version.key
 
     def draft(self) -> Path:
-        """An empty folder to fetch into. Called alone: what a killed worker left half-way goes."""
+        """An empty folder to fetch into, in place of one that a killed worker left."""
         draft = self._folder / "draft"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir()
         return draft
 
-    def keep(self, draft: Path, found: InProduction) -> None:
-        """The draft is the version's model from now on; the oldest models go. Called alone."""
-        draft.rename(self.model(found))
-        os.utime(self.model(found))
-        for old in sorted(self._models.iterdir(), key=lambda each: each.stat().st_mtime)[:-KEPT]:
+    def add(self, draft: Path, version: VersionId) -> None:
+        """Makes the draft the version's model, and removes the oldest models."""
+        draft.rename(self.model(version))
+        os.utime(self.model(version))
+        for old in sorted(self._models.iterdir(), key=lambda each: each.stat().st_mtime)[:-MAX_MODELS]:
             shutil.rmtree(old)
 
-    def forget(self, found: InProduction) -> None:
-        """The version's files go, so that they are fetched again. Called alone."""
-        shutil.rmtree(self.model(found), ignore_errors=True)
+    def remove(self, version: VersionId) -> None:
+        """Removes the version's model, so that it is fetched again."""
+        shutil.rmtree(self.model(version), ignore_errors=True)
 
     def refuse(self, refusal: Refusal) -> None:
-        """Tells all workers. The version's files go, so that it can come back with others."""
-        shutil.rmtree(self._models / _key(refusal.version, refusal.run_id), ignore_errors=True)
-        number = f"{refusal.at.timestamp():.6f}-{os.getpid()}"
-        write_whole(self._refused / f"{number}.json", json.dumps(asdict(refusal), default=datetime.isoformat))
+        """Records a refusal for all workers, and removes the version's model: it may return with other files."""
+        self.remove(refusal)
+        name = f"{refusal.at.timestamp():.6f}-{os.getpid()}.json"
+        write_whole(self._refused / name, refusal.model_dump_json())
 
     def refusals(self) -> list[Refusal]:
-        """All of them, in the order of their making."""
-        told = [json.loads(path.read_text()) for path in self._refused.glob("*.json")]
-        read = [Refusal(**one | {"at": datetime.fromisoformat(one["at"])}) for one in told]
-        return sorted(read, key=lambda refusal: refusal.at)
+        """All refusals, oldest first."""
+        records = [Refusal.model_validate_json(path.read_bytes()) for path in self._refused.glob("*.json")]
+        return sorted(records, key=lambda refusal: refusal.at)
 
-    def saw(self, found: InProduction) -> None:
-        """Remembers what is in Production, and since when."""
+    def is_refused(self, version: ProductionVersion) -> bool:
+        """Whether it was refused since it became the production version; another one in between resets that."""
         seen = self.seen()
-        if seen is None or seen.version != found:
-            told = {"version": asdict(found), "since": datetime.now(UTC).isoformat()}
-            write_whole(self._folder / PRODUCTION, json.dumps(told))
+        since = seen.since if seen and seen.version == version else datetime.now(UTC)
+        return any(refusal.key == version.key and refusal.at >= since for refusal in self.refusals())
 
-    def seen(self) -> Seen | None:
-        """What any of the workers last saw in Production, or None."""
-        told = _read(self._folder / PRODUCTION, _Seen)
-        return Seen(told.version.found, told.since) if told else None
+    def record_seen(self, version: ProductionVersion) -> None:
+        """Records the production version, and since when it is."""
+        seen = self.seen()
+        if seen is None or seen.version != version:
+            seen = SeenInProduction(version=version, since=datetime.now(UTC))
+            write_whole(self._folder / PRODUCTION, seen.model_dump_json())
 
-    def serves(self, version: str, run_id: str) -> None:
-        """Remembers which version answers now."""
-        model = self._models / _key(version, run_id)
-        if model.exists():
-            os.utime(model)
-        write_whole(self._folder / "served.json", json.dumps({"version": version, "run_id": run_id}))
+    def seen(self) -> SeenInProduction | None:
+        """The production version that any worker saw last, or None."""
+        return _read(self._folder / PRODUCTION, SeenInProduction)
 
-    def served(self) -> InProduction | None:
+    def record_served(self, version: VersionId) -> None:
+        """Records which version answers now."""
+        if self.model(version).exists():
+            os.utime(self.model(version))
+        write_whole(self._folder / SERVED, version.model_dump_json(include={"version", "run_id"}))
+
+    def served(self) -> ProductionVersion | None:
         """The version that answered last, if its model is here."""
-        told = _read(self._folder / "served.json", _Version)
-        last = told.found if told else None
+        last = _read(self._folder / SERVED, ProductionVersion)
         return last if last and self.model(last).exists() else None
 
-    def is_refused(self, found: InProduction) -> bool:
-        """Whether the version was refused since it came into Production: another one in between makes it new again."""
-        seen = self.seen()
-        since = seen.since if seen and seen.version == found else datetime.now(UTC)
-        return any(refusal.is_of(found.version, found.run_id) and refusal.at >= since for refusal in self.refusals())
 
-
-def _key(version: str, run_id: str) -> str:
-    return f"{version}-{run_id}"
-
-
-def _read(path: Path, form: type[Form]) -> Form | None:
-    """None where it is absent, was being written when the machine lost its power, or is not of our writing."""
+def _read(path: Path, kind: type[Record]) -> Record | None:
+    """The file's record; None where it is absent, incomplete after a power failure, or of an unknown form."""
     try:
-        return form.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(path.read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
-
-
-@dataclass
-class Found:
-    """What this worker knows of the registry, for GET /model. `trouble` is empty while all is well."""
-
-    trouble: str = ""
-    checked_at: datetime | None = None
-    in_production: InProduction | None = None
-    refused: list[Refusal] = field(default_factory=list)

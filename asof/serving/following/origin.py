@@ -1,46 +1,46 @@
-"""A service that does not follow, but knows a registry -> whether its model is one of that registry's.
+"""For a service that knows a registry but does not follow it: is its model one of that registry's?
 
-Until the registry has answered for the first time nobody does; while it is away the model answers.
+Until the first response of the registry no model answers; while the registry is unavailable, the model answers.
 """
 
 import asyncio
 import logging
 
 from asof.errors import RegistryUnavailable
-from asof.serving.following.mlflow_registry import Registry
-from asof.serving.prediction.live import Live
+from asof.serving.following.mlflow_registry import MlflowRegistry
+from asof.serving.prediction.live import LiveModel
 
 logger = logging.getLogger("asof.serving")
 
 
-async def check_origin(live: Live, registry: Registry) -> None:
-    """Asks until the registry has said it. A model of another registry answers nothing more; the log says why."""
+async def check_origin(live: LiveModel, registry: MlflowRegistry) -> None:
+    """Retries until the registry has responded. Withdraws a model of another registry; the log says why."""
     try:
-        known = await _known(live, registry)
+        known = await _is_known(live, registry)
     finally:
         await registry.close()
     if not known:
-        why = await withdraw(live, registry)
-        live.why = lambda: why
+        reason = await withdraw(live, registry)
+        live.reason = lambda: reason
     live.settled = True
 
 
-async def withdraw(live: Live, registry: Registry) -> str:
-    """Nobody answers from now on: the model is one of another registry. Gives the sentence that says so."""
-    why = registry.stranger(live.lineage.run_id)
-    logger.error("%s", why)
+async def withdraw(live: LiveModel, registry: MlflowRegistry) -> str:
+    """Withdraws a model that is not of this registry; returns the reason in a sentence."""
+    reason = registry.foreign_model(live.lineage.run_id)
+    logger.error("%s", reason)
     for each in live.withdraw():
         await each.idle()
         await each.close()
-    return why
+    return reason
 
 
-async def _known(live: Live, registry: Registry) -> bool:
+async def _is_known(live: LiveModel, registry: MlflowRegistry) -> bool:
     while True:
         try:
             return await registry.has_run(live.lineage.run_id)
-        except RegistryUnavailable as away:
+        except RegistryUnavailable as error:
             if not live.settled:
-                logger.warning("%s Whether run %s is one of its own is not known.", away, live.lineage.run_id)
+                logger.warning("%s Whether it has run %s is not known yet.", error, live.lineage.run_id)
             live.settled = True
         await asyncio.sleep(live.worker.settings.follow_seconds)

@@ -1,4 +1,4 @@
-"""The steps that a version takes before it answers -> Refused at the one that it failed, with the reason."""
+"""The steps that a version must pass before it answers; VersionRefused at the first that fails."""
 
 import asyncio
 from collections.abc import Iterator
@@ -14,47 +14,48 @@ from asof.errors import (
 from asof.serving.prediction.predictor import Predictor
 
 OPEN_SECONDS = 30.0
-MOST = 1000
-"""Characters of a reason."""
+MAX_REASON_LENGTH = 1000
 
-PASSING = (RegistryUnavailable, FeatureStoreUnavailable, OSError)
-"""Errors that say nothing of a version: the same may succeed later."""
+TRANSIENT = (RegistryUnavailable, FeatureStoreUnavailable, OSError)
+"""Errors that do not depend on the version: a retry may succeed."""
 
 
-class Refused(Exception):
+class VersionRefused(Exception):
     """A version failed a step; the text says why."""
 
     def __init__(self, step: str, error: Exception) -> None:
         self.step = step
-        super().__init__((str(error) if isinstance(error, AsOfError) else repr(error))[:MOST])
+        super().__init__((str(error) if isinstance(error, AsOfError) else repr(error))[:MAX_REASON_LENGTH])
 
 
 @contextmanager
-def step(name: str, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Whatever is raised in the block refuses the version at this step, but for what says nothing of it."""
+def step(name: str, transient: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Raises VersionRefused for any error of the block other than a transient one."""
     try:
         yield
     except UntrustedModel as error:
-        raise Refused("trust", error) from error
+        raise VersionRefused("trust", error) from error
     except FeatureContractMismatch as error:
-        raise Refused(name, error) from error
-    except passing:
+        raise VersionRefused(name, error) from error
+    except transient:
         raise
     except Exception as error:
-        raise Refused(name, error) from error
+        raise VersionRefused(name, error) from error
 
 
-async def readable(new: Predictor) -> None:
-    """Returns when its features can be read. Raises FeatureStoreUnavailable after OPEN_SECONDS; a mismatch at once."""
+async def wait_for_features(new: Predictor) -> None:
+    """Returns when its features can be read. Raises FeatureContractMismatch, or FeatureStoreUnavailable after
+    OPEN_SECONDS.
+    """
     loop = asyncio.get_running_loop()
-    until = loop.time() + OPEN_SECONDS
+    deadline = loop.time() + OPEN_SECONDS
     while True:
         try:
             await new.check()
         except FeatureContractMismatch:
             raise
         except FeatureStoreUnavailable:
-            if loop.time() > until:
+            if loop.time() > deadline:
                 raise
             await asyncio.sleep(0.2)
         else:

@@ -148,7 +148,7 @@ class Readiness:
 
     async def _respond(self, scope: Scope) -> Response:
         try:
-            await self._state.live.turn().predictor.check()
+            await self._state.live.select().predictor.check()
         except ServingError as error:
             return problem_response(*explain(NotReady(str(error), **error.extra), scope))
         return PlainTextResponse("\n")

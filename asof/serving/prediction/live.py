@@ -1,7 +1,7 @@
-"""The model that answers, and the one before it, which takes over where the new one fails at what it could do.
+"""The model that answers, and the previous one, which stands by during the new one's probation.
 
-A request takes the model that is live when it comes and keeps it to its end. In the seconds after a swap a request that
-makes the new model fail is answered by the one before: nobody is refused while it shows whether the new one is good.
+A request is assigned the model that is live when it arrives. For some seconds after a swap, requests at which the new
+model fails are answered by the previous one; where it fails too often, the swap is reverted.
 """
 
 import logging
@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from asof.errors import NotReady, RequestError, ServingError
+from asof.errors import NO_MODEL_YET, NotReady, RequestError, ServingError
 from asof.model_facts import Lineage
 from asof.serving.logs.answer_log import AnswerSource
 from asof.serving.prediction.memory import settle
@@ -22,15 +22,14 @@ from asof.serving.prediction.worker import Worker
 
 logger = logging.getLogger("asof.serving")
 
-FEWEST, SHARE = 3, 0.01
-"""A new model goes once it failed at so many requests, and at more than this share of its own, which the one before it
-answered. One odd row does not undo a promotion; a model that fails at one request in a hundred is worse than its
-predecessor, whatever the gate said."""
+MIN_FAILURES, MAX_FAILURE_RATE = 3, 0.01
+"""A swap is reverted after at least so many failures, and more than this share of the new model's requests, which the
+previous model answered: one odd row does not undo a promotion."""
 
 
 @dataclass
 class Probation:
-    """The time after a swap: until when (monotonic seconds), which model stands by, and how the new one does."""
+    """The time after a swap: its end (monotonic seconds), the previous model, and the new one's results."""
 
     until: float
     standby: Predictor
@@ -44,144 +43,142 @@ class Probation:
     @property
     def lost(self) -> bool:
         """Whether the new model failed too often."""
-        return self.failed >= FEWEST and self.failed > SHARE * (self.failed + self.answered)
+        return self.failed >= MIN_FAILURES and self.failed > MAX_FAILURE_RATE * (self.failed + self.answered)
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """Who answers a request, or all of a batch: who was live when it came, and the probation of that moment."""
+class Assignment:
+    """The predictor of one request or batch, and the probation, both as they were on its arrival."""
 
     predictor: Predictor
     probation: Probation | None
 
     @property
     def standby(self) -> Predictor | None:
-        """Who answers what the predictor fails at; None where there is no probation, or its time is over."""
+        """The predictor for requests at which the assigned one fails; None without a probation, or after its end."""
         return None if self.probation is None or self.probation.over else self.probation.standby
 
-    def answered(self, count: int = 1) -> None:
-        """Counts what the predictor could answer."""
+    def record_answers(self, count: int = 1) -> None:
         if self.probation:
             self.probation.answered += count
 
 
-NOTHING = "No version of {name} has been taken over yet: promote one, and see GET /model."
+class LiveModel:
+    """The model of a worker; `predictor` is None where there is none yet. `since` is the moment of the last swap.
 
-
-class Live:
-    """`who` answers: None where the worker begins without a model. `since` is the moment of the last swap.
-
-    `settled` is False until it is known which model is to answer; `why` says why none does, where more is known than
-    `NOTHING`.
+    `settled`: it is known which model is to answer. `reason()` says why there is none, where more is known than
+    NO_MODEL_YET; `on_revert` is called with the failed predictor and the reason.
     """
 
-    def __init__(self, worker: Worker, own: Predictor | None = None, *, settled: bool = True) -> None:
-        self.worker, self.who = worker, own
+    def __init__(self, worker: Worker, predictor: Predictor | None = None, *, settled: bool = True) -> None:
+        self.worker, self.predictor = worker, predictor
         self.previous: Predictor | None = None
         self.settled = settled
-        self.why: Callable[[], str] = str
+        self.reason: Callable[[], str] = str
         self.since = datetime.now(UTC)
-        self.on_return: Callable[[Predictor, str], None] | None = None
+        self.on_revert: Callable[[Predictor, str], None] | None = None
         self._probation: Probation | None = None
 
     @property
     def ready(self) -> bool:
-        """Whether it is known which model is to answer, and that one is here."""
-        return self.settled and self.who is not None
+        """Whether it is known which model is to answer, and that model is loaded."""
+        return self.settled and self.predictor is not None
 
     @property
     def current(self) -> Predictor:
-        """Who answers. Raises NotReady where nobody does."""
-        if self.who is None:
+        """The predictor. Raises NotReady where there is none."""
+        if self.predictor is None:
             raise self.not_ready()
-        return self.who
+        return self.predictor
 
     @property
-    def open(self) -> tuple[Predictor, ...]:
-        """The models at hand: the one that answers, and the one before it."""
-        return tuple(filter(None, (self.who, self.previous)))
+    def predictors(self) -> tuple[Predictor, ...]:
+        """The predictor and the previous one, as far as there are any."""
+        return tuple(filter(None, (self.predictor, self.previous)))
 
     @property
-    def answering(self) -> AnswerSource:
-        """Whom an answer log names for a refusal: the model, or else the worker that has none."""
-        return self.who or self.worker
+    def answer_source(self) -> AnswerSource:
+        """What the answer log names as the source of a refusal: the predictor, or the worker without one."""
+        return self.predictor or self.worker
 
     @property
     def lineage(self) -> Lineage:
-        """That of the model, or else of the worker that has none."""
-        return self.answering.lineage
+        """That of the predictor, or of the worker without one."""
+        return self.answer_source.lineage
 
     def start(self) -> None:
-        """Begins to open what the features come from. Raises ConfigurationError if that is not set."""
-        for each in self.open:
+        """Starts to open the features' source. Raises ConfigurationError where it is not set."""
+        for each in self.predictors:
             each.start().add_done_callback(lambda _: settle())
 
     async def predict(self, request: BaseModel) -> tuple[Predictor, Prediction]:
-        """The prediction, and the predictor that made it. Raises NotReady, and what `Predictor.predict` does.
+        """The prediction and its predictor. Raises NotReady, and what `Predictor.predict` raises.
 
-        A failure counts against a new model only where the one before it can answer: what both cannot do is no fault
-        of the new one.
+        A failure counts against a new model only where the previous one answers the same request.
         """
-        turn = self.turn()
+        assigned = self.select()
         try:
-            made = await turn.predictor.predict(request)
+            prediction = await assigned.predictor.predict(request)
         except (RequestError, ServingError):
             raise
         except Exception as error:
-            standby = turn.standby
+            standby = assigned.standby
             if standby is None:
                 raise
-            made = await standby.predict(request)
-            self.blame(turn, error)
-            return standby, made
-        turn.answered()
-        return turn.predictor, made
+            prediction = await standby.predict(request)
+            self.record_failures(assigned, error)
+            return standby, prediction
+        assigned.record_answers()
+        return assigned.predictor, prediction
 
-    def turn(self) -> Turn:
-        """Who answers what comes now. Raises NotReady."""
-        if self.who is None or not self.settled:
+    def select(self) -> Assignment:
+        """The assignment of a request that arrives now. Raises NotReady."""
+        if self.predictor is None or not self.settled:
             raise self.not_ready()
-        return Turn(self.who, self._probation)
+        return Assignment(self.predictor, self._probation)
 
     def not_ready(self, **extra: Any) -> NotReady:
-        """Why nobody answers. The problem document gets `extra`, and `settled`: that waiting alone is of no use."""
+        """The error while there is no model. Its problem document has `settled` (false: retry shortly) and `extra`."""
         if self.settled:
-            why = self.why() or NOTHING.format(name=self.worker.lineage.name)
+            text = self.reason() or NO_MODEL_YET.format(name=self.worker.lineage.name)
         else:
-            why = "Nobody has said yet which model is in Production: try again."
-        return NotReady(why, settled=self.settled, **extra)
+            text = "The production version is not known yet; retry shortly."
+        return NotReady(text, settled=self.settled, **extra)
 
     def swap(self, new: Predictor, *, probation_seconds: float = 0) -> Predictor | None:
-        """The new one answers from the next request on; gives the one that is not needed any more."""
+        """Makes the new predictor live; returns the one that is no longer needed."""
         dropped = self.previous if self.previous is not new else None
-        self.previous, self.who, self.since = self.who, new, datetime.now(UTC)
+        self.previous, self.predictor, self.since = self.predictor, new, datetime.now(UTC)
         until = time.monotonic() + probation_seconds
         self._probation = Probation(until, self.previous) if self.previous and probation_seconds else None
         return dropped
 
-    def go_back(self) -> Predictor:
-        """The one before answers again; gives the one that goes."""
+    def revert(self) -> Predictor:
+        """Makes the previous predictor live again; returns the one that it replaces."""
         dropped = self.current
-        assert self.previous is not None  # noqa: S101 - asked only where one stands by
-        self.who, self.previous = self.previous, None
+        assert self.previous is not None  # noqa: S101 - callers check it
+        self.predictor, self.previous = self.previous, None
         self.since, self._probation = datetime.now(UTC), None
         return dropped
 
     def withdraw(self) -> tuple[Predictor, ...]:
-        """Nobody answers from the next request on; gives the models that are not needed any more."""
-        dropped = self.open
-        self.who, self.previous, self._probation = None, None, None
+        """Leaves no model live; returns the predictors that are no longer needed."""
+        dropped = self.predictors
+        self.predictor, self.previous, self._probation = None, None, None
         return dropped
 
     async def close(self) -> None:
-        """Closes what the features of both come from."""
-        for each in {predictor.features for predictor in self.open}:
+        """Closes the features' sources."""
+        for each in {predictor.features for predictor in self.predictors}:
             await each.close()
 
-    def blame(self, turn: Turn, error: Exception, count: int = 1) -> None:
-        """The predictor failed at `count` requests, the last by `error`, and the one that stood by answered them."""
-        probation, failed = turn.probation, turn.predictor
-        assert probation is not None  # noqa: S101 - without one nobody stands by
+    def record_failures(self, assigned: Assignment, error: Exception, count: int = 1) -> None:
+        """Records `count` failures of the assigned predictor, the last by `error`, which the standby answered.
+
+        Reverts the swap where that is too many.
+        """
+        probation, failed = assigned.probation, assigned.predictor
+        assert probation is not None  # noqa: S101 - without one there is no standby
         probation.failed += count
         logger.warning(
             "Version %s failed at %s, version %s answered.",
@@ -191,7 +188,7 @@ class Live:
             exc_info=error,
         )
         if probation is self._probation and probation.lost:
-            asked = probation.failed + probation.answered
-            self.go_back()
-            if self.on_return:
-                self.on_return(failed, f"it failed at {probation.failed} of {asked} requests, the last by {error!r}")
+            total = probation.failed + probation.answered
+            self.revert()
+            if self.on_revert:
+                self.on_revert(failed, f"it failed at {probation.failed} of {total} requests, the last by {error!r}")

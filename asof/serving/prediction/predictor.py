@@ -1,19 +1,19 @@
-"""A request of the use case -> its answer, with what it rests on. No HTTP, no BentoML."""
+"""A request of the use case -> its answer, with the evidence for it. No HTTP, no BentoML."""
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
 
-from asof.inference.ranges import Trained
+from asof.inference.ranges import TrainingRanges
 from asof.inference.served_model import ServedModel
-from asof.inference.verdicts import Reading
+from asof.inference.verdicts import JudgedFeature
 from asof.model_facts import Lineage
 from asof.serving.features.batching import Batcher
-from asof.serving.features.inputs import Inputs
+from asof.serving.features.inputs import PendingInputs
 from asof.serving.features.online_features import OnlineFeatures
 from asof.serving.features.request_input import RequestInput
 from asof.serving.features.store_input import StoreInput
@@ -21,31 +21,33 @@ from asof.serving.prediction.worker import Worker
 from asof.use_case import FromRequest, FromStore, Score
 
 Row = Mapping[str, Any]
-Source = StoreInput | RequestInput
+FeatureSource = StoreInput | RequestInput
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The use case's answer, and the members of the whole answer that tell of the features behind it."""
+    """The use case's answer, and the further members on the features behind it."""
 
     answer: BaseModel
     evidence: Mapping[str, Any]
 
 
 class Predictor:
-    """One model with its features. `start` and `close` it inside the event loop.
+    """A model with the source of its features. Call `start` and `close` inside the event loop.
 
-    `features` are those of another model that takes the same ones out of the same store.
+    `features`: the source of another predictor whose model takes the same features, to share it.
     """
 
-    def __init__(self, model: ServedModel, lineage: Lineage, worker: Worker, *, features: Source | None = None) -> None:
+    def __init__(
+        self, model: ServedModel, lineage: Lineage, worker: Worker, *, features: FeatureSource | None = None
+    ) -> None:
         self.use_case, self.model, self.lineage, self.worker = worker.use_case, model, lineage, worker
-        self.features = features or self._open_features()
-        self._trained = Trained(model.facts)
+        self.features = features or self._feature_source()
+        self._trained = TrainingRanges(model.facts)
         self._batcher: Batcher[Row, float] = Batcher(self._score)
         self._in_flight = 0
 
-    def _open_features(self) -> Source:
+    def _feature_source(self) -> FeatureSource:
         match self.use_case.source:
             case FromStore():
                 features = OnlineFeatures(self.worker.settings, self.model.facts.contract)
@@ -54,49 +56,44 @@ class Predictor:
                 return RequestInput(source)
 
     def start(self) -> "asyncio.Future[None]":
-        """Begins to open what the features come from; done when that is open. Raises ConfigurationError if unset."""
+        """Starts to open the features' source; the result is done when it is open. Raises ConfigurationError."""
         return self.features.start()
 
     async def close(self) -> None:
         await self.features.close()
 
     async def check(self) -> str:
-        """How the feature store is. Raises FeatureStoreUnavailable or FeatureContractMismatch where it is needed."""
+        """The state of the feature store. Raises FeatureStoreUnavailable or FeatureContractMismatch."""
         return await self.features.check()
 
     async def predict(self, request: BaseModel) -> Prediction:
-        """Reads the features, judges them, and asks the model. Raises what the input's `problems` name."""
-        with self._place():
-            read = await self.features.read(request, self._trained)
-            probability = await self._batcher.submit(read.values)
+        """Reads and judges the features, and calls the model. Raises the errors in the source's `problems`."""
+        with self.worker.concurrency_limit.slot(), self.in_use():
+            model_input = await self.features.read(request, self._trained)
+            probability = await self._batcher.submit(model_input.values)
         answer = self.use_case.respond(request, Score(probability, self.model.facts.threshold))
-        return Prediction(answer, read.evidence)
+        return Prediction(answer, model_input.evidence)
 
-    async def readings(self, entity: str) -> list[Reading]:
-        """Each feature of one entity, where there is a store. Raises EntityNotFound, and as `predict` does."""
-        assert isinstance(self.features, StoreInput)  # noqa: S101 - asked only at an address that such use cases have
-        with self._place():
-            return await self.features.readings(entity, self._trained)
+    async def judged_features(self, entity: str) -> list[JudgedFeature]:
+        """Each feature of one entity in the store. Raises EntityNotFound, and as `predict` does."""
+        assert isinstance(self.features, StoreInput)  # noqa: S101 - the route exists only for such use cases
+        with self.worker.concurrency_limit.slot(), self.in_use():
+            return await self.features.judged_features(entity, self._trained)
 
-    async def read_many(self, requests: Sequence[BaseModel]) -> Callable[[], Inputs]:
-        """What the model is to be asked with for many requests. Raises what a lookup of the features raises."""
-        return await self.features.read_many(requests, self._trained)
+    async def look_up(self, requests: Sequence[BaseModel]) -> PendingInputs:
+        """The model inputs of many requests, to be judged in a thread. Raises what a lookup of the features raises."""
+        return await self.features.look_up(requests, self._trained)
 
     async def _score(self, rows: Sequence[Row]) -> Sequence[float | Exception]:
-        """A compiled model here and now; another in a thread: it takes 20 ms, and the loop must go on answering."""
+        """Calls a compiled model directly, any other in a thread: its 20 ms would block the event loop."""
         self.worker.metrics.batch_size.observe(len(rows))
         if self.model.blocking:
             return await asyncio.to_thread(_score_each, self.model, rows)
         return _score_each(self.model, rows)
 
     @contextlib.contextmanager
-    def _place(self) -> Iterator[None]:
-        with self.worker.concurrency_limit.slot(), self.in_use():
-            yield
-
-    @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
-        """Counts as in flight for the time of a block."""
+        """Counts the block as a request in flight."""
         self._in_flight += 1
         try:
             yield
@@ -104,13 +101,13 @@ class Predictor:
             self._in_flight -= 1
 
     async def idle(self) -> None:
-        """Waits until no request is in flight; none may come any more."""
+        """Waits until no request is in flight; no new one may be assigned."""
         while self._in_flight:
             await asyncio.sleep(0.05)
 
 
 def _score_each(model: ServedModel, rows: Sequence[Row]) -> Sequence[float | Exception]:
-    """A probability or an exception for each row: where the batch fails, each row is tried alone."""
+    """A probability or an exception for each row: where the batch fails, each row is scored alone."""
     try:
         return [checked(probability) for probability in model.probabilities(rows)]
     except Exception as error:
@@ -118,9 +115,9 @@ def _score_each(model: ServedModel, rows: Sequence[Row]) -> Sequence[float | Exc
 
 
 def checked(probability: float) -> float:
-    """The probability. Raises ArithmeticError where it is none."""
-    if not 0 <= probability <= 1:  # nor is a NaN one
-        raise ArithmeticError(f"The model gave {probability}, which is no probability.")
+    """The probability. Raises ArithmeticError where it is not between 0 and 1."""
+    if not 0 <= probability <= 1:  # a NaN is not
+        raise ArithmeticError(f"The model returned {probability}, which is not a probability.")
     return probability
 
 

@@ -1,1 +1,1 @@
-"""One module for each group of commands."""
+"""The commands, grouped by subject."""

@@ -9,33 +9,33 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from flows.runtime.door import open_settings
-from flows.terminal.for_people import for_people, moment
+from flows.runtime.environment import settings_with_database
 from flows.terminal.options import MOMENT, AsOf, DefaultUseCase, First, Json, KnownAt, UseCaseOption, exit_with
-from flows.terminal.output import account
+from flows.terminal.output import run_command
+from flows.terminal.tables import inspection_table, parity_table, parse_moment
 
 commands = typer.Typer()
 
 STORES = {"wide": "online_store.store.WideOnlineStore"}
-"""Names that are shorter than Feast's."""
+"""Short names of online stores."""
 
 
 @commands.command()
 def simulate(
-    folder: Annotated[Path, typer.Argument(help="Where the extracts go.")] = Path("data/extracts"),
+    folder: Annotated[Path, typer.Argument(help="Output folder.")] = Path("data/extracts"),
     users: Annotated[int, typer.Option(min=1)] = 7043,
     months: Annotated[int, typer.Option(min=1, help="Up to the last month end.")] = 6,
     seed: int = 42,
     late_share: Annotated[float, typer.Option(help="Share of rows that arrive a month late.")] = 0.0,
     correction_share: Annotated[float, typer.Option(help="Share of rows that are corrected a month later.")] = 0.0,
-    drift: Annotated[float, typer.Option(help="Shift of the inputs from month to month.")] = 0.0,
+    drift: Annotated[float, typer.Option(help="Shift of the features from month to month.")] = 0.0,
     concept_change_month: Annotated[
-        int | None, typer.Option(help="From this month on, churn has other causes.")
+        int | None, typer.Option(help="First month in which churn has other causes.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write monthly StreamFlow extracts, with the truth beside them."""
-    with account("simulating", as_json=as_json, quiet=True) as say:
+    """Write simulated monthly StreamFlow extracts and their ground truth."""
+    with run_command("simulating", as_json=as_json, quiet=True) as emit:
         from simulator import SimulationPlan, month_end_before
         from simulator import simulate as stage
 
@@ -52,56 +52,62 @@ def simulate(
         with Progress(console=Console(stderr=True), transient=True) as bar:
             rows = bar.add_task("simulating")
             done = stage(plan, folder, progress=lambda done, total: bar.update(rows, completed=done, total=total))
-        say({**asdict(done), "next": f"python -m flows ingest {folder} --as-of {plan.as_of(0)} --backfill"})
+        emit({**asdict(done), "next": f"python -m flows ingest {folder} --as-of {plan.as_of(0)} --backfill"})
 
 
 @commands.command()
 def inspect(
     use_case: UseCaseOption,
     what: Annotated[
-        str | None, typer.Argument(metavar="EXTRACTS|AS_OF", help="A folder, or a loaded month; default: the newest.")
+        str | None,
+        typer.Argument(metavar="EXTRACTS|AS_OF", help="A folder of extracts, or a loaded month; default: the newest."),
     ] = None,
     as_of: First = None,
     known_at: KnownAt = None,
-    page: Annotated[Path | None, typer.Option(help="Where the HTML page goes; default: ASOF_HOME/inspections.")] = None,
+    page: Annotated[
+        Path | None, typer.Option(help="The HTML page to write; default: one in ASOF_HOME/inspections.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check the data: findings, and a page with pictures. Exit code 1 if one of them would stop training."""
-    found: dict[str, Any] = {}
-    with account("inspecting", as_json=as_json) as say:
+    """Check the data and write a page with charts. Exit code 1 if a finding would stop training."""
+    result: dict[str, Any] = {}
+    with run_command("inspecting", as_json=as_json) as emit:
         from flows.inspect_flow import inspect as flow
         from flows.inspect_flow import inspect_folder
 
-        place, told = Path(what or ""), str(page) if page else None
-        if what and place.is_dir():
-            found = inspect_folder(use_case, place, as_of.date() if as_of else None, told)
+        folder, page_path = Path(what or ""), str(page) if page else None
+        if what and folder.is_dir():
+            result = inspect_folder(use_case, folder, as_of.date() if as_of else None, page_path)
         else:
-            open_settings()
-            found = flow(use_case, moment(what) if what else None, known_at, told)
-        say(found if as_json else for_people(found))
-    raise typer.Exit(1 if found["stops"] else 0)
+            settings_with_database()
+            result = flow(use_case, parse_moment(what) if what else None, known_at, page_path)
+        emit(result if as_json else inspection_table(result))
+    raise typer.Exit(1 if result["stops"] else 0)
 
 
 @commands.command()
 def ingest(
     use_case: UseCaseOption,
-    folder: Annotated[Path, typer.Argument(help="month_000, labels_000, ... or one extract.")] = Path("data/extracts"),
+    folder: Annotated[Path, typer.Argument(help="Holds month_000, labels_000, ... or is one extract.")] = Path(
+        "data/extracts"
+    ),
     as_of: First = None,
-    backfill: Annotated[bool, typer.Option(help="Each counts as known when it could have been, not from now.")] = False,
+    backfill: Annotated[
+        bool, typer.Option(help="Set `known_at` of each extract to its earliest possible moment, not to now.")
+    ] = False,
     online_as_of: Annotated[
-        datetime | None, typer.Option(formats=MOMENT, help="What the online store shows, UTC; default: the newest.")
+        datetime | None, typer.Option(formats=MOMENT, help="Materialise as of this moment, UTC; default: the newest.")
     ] = None,
-    whole: Annotated[bool, typer.Option("--whole", help="Write every view anew, over what others wrote.")] = False,
+    whole: Annotated[bool, typer.Option("--whole", help="Rewrite every view in the online store.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Load extracts into dated snapshots and bring the online store up to date."""
-    with account("ingesting", as_json=as_json) as say:
-        open_settings()
+    """Load extracts into dated snapshots and materialise the online store."""
+    with run_command("ingesting", as_json=as_json) as emit:
+        settings_with_database()
         from flows.ingest_flow import ingest as flow
-        from flows.parity_flow import narrow
 
         result = flow(str(folder), as_of.date() if as_of else None, backfill, online_as_of, use_case, whole)
-        say(result if as_json else {**result, "parity": narrow(result["parity"])})
+        emit(result if as_json else {**result, "parity": parity_table(result["parity"])})
     failed = result["parity"]["wrong"] > 0 or bool(result["parity"]["misfit"])
     exit_with(result["parity"]["next"], failed=failed)
 
@@ -110,39 +116,38 @@ def ingest(
 def parity(
     use_case: DefaultUseCase,
     as_of: AsOf = None,
-    sample: Annotated[int | None, typer.Option(min=1, help="So many users, drawn by a hash; default: all.")] = None,
+    sample: Annotated[int | None, typer.Option(min=1, help="Number of users, chosen by hash; default: all.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare the online store with the snapshots, feature by feature; exit code 1 where anything differs."""
-    with account("comparing", as_json=as_json) as say:
-        open_settings()
-        from flows.parity_flow import narrow
+    """Compare the online store with the snapshots, feature by feature. Exit code 1 if anything differs."""
+    with run_command("comparing", as_json=as_json) as emit:
+        settings_with_database()
         from flows.parity_flow import parity as flow
 
         result: Any = flow(use_case, as_of, sample, return_state=True).result(raise_on_failure=False)
         if isinstance(result, Exception):
             raise result
-        say(result if as_json else narrow(result))
+        emit(result if as_json else parity_table(result))
     exit_with(result["next"], failed=not result["agrees"])
 
 
 @commands.command("switch-store")
 def switch_store(
     use_case: UseCaseOption,
-    to: Annotated[str, typer.Argument(metavar="wide|postgres|TYPE", help="Ours, Feast's own, or a `type` of Feast's.")],
-    drop: Annotated[bool, typer.Option("--drop", help="Delete the tables of the store in use until now.")] = False,
+    to: Annotated[str, typer.Argument(metavar="wide|postgres|TYPE", help="Our store, Feast's own, or a Feast `type`.")],
+    drop: Annotated[bool, typer.Option("--drop", help="Delete the tables of the previous store.")] = False,
     file: Annotated[
-        Path | None, typer.Option(help="Where ASOF_ONLINE_STORE is set; default: the project's .env.")
+        Path | None, typer.Option(help="The file that sets ASOF_ONLINE_STORE; default: the project's .env.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Fill another online store, compare it with the one in use, and use it from now on; exit code 1 if they differ."""
-    with account("switching", as_json=as_json) as say:
+    """Switch to another online store: fill it, compare it, then use it. Exit code 1 if the stores differ."""
+    with run_command("switching", as_json=as_json) as emit:
         from asof.settings import PROJECT
         from asof.use_cases import load
         from flows.runtime.progress import log
         from training.features.parity.store_switch import switch_store as stage
 
-        settings, problem, target = open_settings(), load(use_case), STORES.get(to, to)
+        settings, problem, target = settings_with_database(), load(use_case), STORES.get(to, to)
         done = stage(settings, problem, target, file=file or PROJECT / ".env", drop=drop, progress=log.info)
-        say({**asdict(done), "next": "Start the services anew (`make up`): they still read the store of before."})
+        emit({**asdict(done), "next": "Restart the services (`make up`): they still read the previous store."})

@@ -1,4 +1,4 @@
-"""Commands that bring the stack up and look after it."""
+"""Commands that start, set up and check the stack."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +8,7 @@ from rich.console import Console
 
 from asof.settings import Settings
 from flows.terminal.options import DefaultUseCase, First, Json, UseCaseOption, exit_with
-from flows.terminal.output import account
+from flows.terminal.output import run_command
 
 commands = typer.Typer()
 
@@ -16,61 +16,65 @@ commands = typer.Typer()
 @commands.command()
 def demo(
     use_case: UseCaseOption,
-    data: Annotated[Path | None, typer.Option(exists=True, help="Your extracts; default: simulated ones.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(exists=True, help="Folder of your extracts; default: simulated ones.")
+    ] = None,
     as_of: First = None,
     users: Annotated[int, typer.Option(min=400, help="Simulated users.")] = 7043,
     months: Annotated[int, typer.Option(min=2, help="Simulated months, up to the last month end.")] = 6,
 ) -> None:
-    """The main job from extracts to answers over HTTP; exit code 0 only if each answer is what the contract says."""
-    kept = False
-    with account("starting", quiet=True):
+    """Run everything from extracts to answers over HTTP. Exit code 0 only if every answer is as expected."""
+    passed = False
+    with run_command("starting", quiet=True):
         from flows.terminal.demo import demo as run
-        from flows.terminal.demo import given_extracts
+        from flows.terminal.demo import user_extracts
 
-        given = given_extracts(data, as_of.date() if as_of else None) if data else None
-        kept = run(Console(), use_case, given, users=users, months=months)
-    raise typer.Exit(0 if kept else 1)
+        extracts = user_extracts(data, as_of.date() if as_of else None) if data else None
+        passed = run(Console(), use_case, extracts, users=users, months=months)
+    raise typer.Exit(0 if passed else 1)
 
 
 @commands.command()
 def databases(
     close_others: Annotated[
-        bool, typer.Option("--close-others", help="Nobody may connect to the server's other databases unasked either.")
+        bool, typer.Option("--close-others", help="Also revoke CONNECT from PUBLIC on the server's other databases.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Make PostgreSQL's roles, databases and grants, mend what differs, and set the passwords."""
-    with account("looking", as_json=as_json) as say:
+    """Create or correct PostgreSQL's roles, databases and grants, and set the passwords."""
+    with run_command("looking", as_json=as_json) as emit:
         from roles.provision import make_databases
 
-        say(make_databases(Settings(), close_others=close_others))
+        emit(make_databases(Settings(), close_others=close_others))
 
 
 @commands.command()
 def doctor(
-    url: Annotated[str | None, typer.Option(help="A prediction service; default: the one of `make up`.")] = None,
+    url: Annotated[
+        str | None, typer.Option(help="The prediction service's address; default: that of `make up`.")
+    ] = None,
     mlflow: Annotated[str | None, typer.Option(help="MLflow's address; default: MLFLOW_TRACKING_URI.")] = None,
     prefect: Annotated[str | None, typer.Option(help="Prefect's address; default: PREFECT_API_URL.")] = None,
     postgres: Annotated[str | None, typer.Option(help="postgresql://...; default: ASOF_POSTGRES_URL.")] = None,
-    use_case: Annotated[str | None, typer.Option(help="Look at this one only; default: all.")] = None,
+    use_case: Annotated[str | None, typer.Option(help="Check only this use case; default: all.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Look for what is wrong, with how to fix it; exit code 1 if something must be fixed. Changes nothing."""
-    told: dict[str, Any] = {}
-    with account("looking", as_json=as_json) as say:
+    """Report what is wrong and how to fix it. Exit code 1 if something must be fixed. Changes nothing."""
+    report: dict[str, Any] = {}
+    with run_command("looking", as_json=as_json) as emit:
         from doctor import Addresses, diagnose
-        from doctor.report import for_people as in_a_table
+        from doctor.report import findings_table
         from flows.runtime.progress import log
 
-        told = diagnose(Addresses(url, mlflow, prefect, postgres), use_case, say=log.info)
-        say(told if as_json else in_a_table(told))
-    raise typer.Exit(0 if told["well"] else 1)
+        report = diagnose(Addresses(url, mlflow, prefect, postgres), use_case, progress=log.info)
+        emit(report if as_json else findings_table(report))
+    raise typer.Exit(0 if report["well"] else 1)
 
 
 @commands.command()
 def keys() -> None:
-    """Print the public key of this machine's signing key: ASOF_TRUSTED_KEYS of whoever builds or serves elsewhere."""
-    with account("reading the key", quiet=True):
+    """Print the public key of this machine's signing key, for ASOF_TRUSTED_KEYS on other machines."""
+    with run_command("reading the key", quiet=True):
         from asof.trust.signing_keys import key_id, public_text, signing_key
 
         key = signing_key(Settings()).public_key()
@@ -79,15 +83,15 @@ def keys() -> None:
 
 @commands.command()
 def up(use_case: DefaultUseCase) -> None:
-    """Start PostgreSQL, MLflow, Prefect and the prediction service, which follows what is in Production."""
+    """Start PostgreSQL, MLflow, Prefect and a prediction service that follows the registry."""
     next_step = ""
-    with account("starting"):
+    with run_command("starting"):
         from asof.use_cases import load
-        from flows.terminal.up import bring_up, check_answers
+        from flows.terminal.up import check_ready, start_stack
         from local.report import print_states
 
-        problem = load(use_case)
-        states = bring_up(Settings(), problem)
+        settings, problem = Settings(), load(use_case)
+        states = start_stack(settings, problem)
         print_states(states)
-        next_step = check_answers(states, problem)
+        next_step = check_ready(settings, states, problem)
     exit_with(next_step, failed=False)

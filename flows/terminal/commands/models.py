@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from flows.runtime.door import open_settings, open_tracked_settings
-from flows.terminal.for_people import without_figures
+from flows.runtime.environment import settings_with_database, settings_with_tracking
 from flows.terminal.options import AsOf, DefaultUseCase, Json, KnownAt, UseCaseName, UseCaseOption
-from flows.terminal.output import account, shortened
+from flows.terminal.output import abbreviate, run_command
+from flows.terminal.tables import promotion_table
 
 commands = typer.Typer()
 
@@ -19,47 +19,47 @@ def retrain(
     use_case: DefaultUseCase,
     as_of: AsOf = None,
     known_at: KnownAt = None,
-    estimator: Annotated[str | None, typer.Option(help="One of the use case's estimators; default: `default`.")] = None,
-    promotion: Annotated[bool, typer.Option("--promote/--no-promote", help="Promote it if it is better.")] = True,
+    estimator: Annotated[str | None, typer.Option(help="An estimator of the use case; default: `default`.")] = None,
+    promotion: Annotated[bool, typer.Option("--promote/--no-promote", help="Promote it if it passes the gate.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Build a training set as of a moment, train, evaluate, register, and promote if it is better."""
-    with account("training", as_json=as_json) as say:
-        open_tracked_settings()
+    """Build a training set, train, evaluate, register, and promote if the version passes the gate."""
+    with run_command("training", as_json=as_json) as emit:
+        settings_with_tracking()
         from flows.retrain_flow import retrain as flow
 
         result = flow(use_case, as_of, known_at, estimator, promotion)
-        say(result if as_json else {**result, "promotion": without_figures(result["promotion"])})
+        emit(result if as_json else {**result, "promotion": promotion_table(result["promotion"])})
 
 
 @commands.command()
 def promote(
     use_case: UseCaseName,
     version: str,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge it, and change nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Evaluate the criteria and change nothing.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Promote one registered version, if it passes the gate. Exit code 1 if it does not."""
-    with account("comparing", as_json=as_json) as say:
-        open_tracked_settings()
+    """Promote a registered version if it passes the gate. Exit code 1 if it does not."""
+    with run_command("comparing", as_json=as_json) as emit:
+        settings_with_tracking()
         from flows.retrain_flow import promote as flow
 
         outcome = flow(use_case, version, dry_run)
-        say(outcome if as_json else without_figures(outcome))
+        emit(outcome if as_json else promotion_table(outcome))
     passed = outcome["promoted"] or all(each["passed"] for each in outcome["criteria"])
     raise typer.Exit(0 if passed else 1)
 
 
 @commands.command()
 def reproduce(use_case: UseCaseName, version: str, as_json: Json = False) -> None:
-    """Build and train a version again from the database as known then; exit code 0 only if it comes out the same."""
-    with account("reproducing", as_json=as_json) as say:
-        open_tracked_settings()
+    """Rebuild a version from the database as known then, and compare. Exit code 0 only if it is the same."""
+    with run_command("reproducing", as_json=as_json) as emit:
+        settings_with_tracking()
         from flows.reproduce_flow import reproduce as flow
 
-        found = flow(use_case, version)
-        say(found if as_json else shortened(found))
-    raise typer.Exit(0 if found["agrees"] else 1)
+        result = flow(use_case, version)
+        emit(result if as_json else abbreviate(result))
+    raise typer.Exit(0 if result["agrees"] else 1)
 
 
 @commands.command()
@@ -67,82 +67,90 @@ def score(
     use_case: DefaultUseCase,
     as_of: AsOf = None,
     known_at: KnownAt = None,
-    version: Annotated[str | None, typer.Option(help="Of the registry; default: the one in Production.")] = None,
-    to: Annotated[str, typer.Option(metavar="postgres|FOLDER", help="The table `scores`, or Parquet.")] = "postgres",
+    version: Annotated[str | None, typer.Option(help="A registered version; default: the one in Production.")] = None,
+    to: Annotated[
+        str, typer.Option(metavar="postgres|FOLDER", help="The table `scores`, or a folder of Parquet files.")
+    ] = "postgres",
     as_json: Json = False,
 ) -> None:
-    """Score every user as of a moment; run again after a kill, it goes on where it was."""
-    with account("scoring", as_json=as_json) as say:
-        open_tracked_settings()
+    """Score every user as of a moment. After an interruption, the same command continues."""
+    with run_command("scoring", as_json=as_json) as emit:
+        settings_with_tracking()
         from flows.score_flow import score as flow
 
-        place = to if to == "postgres" else str(Path(to).resolve())
-        done = flow(use_case, as_of, known_at, version, place)
-        say(done if as_json else shortened(done))
+        target = to if to == "postgres" else str(Path(to).resolve())
+        done = flow(use_case, as_of, known_at, version, target)
+        emit(done if as_json else abbreviate(done))
 
 
 @commands.command()
 def trace(
     use_case: UseCaseName,
     what: Annotated[
-        str, typer.Argument(metavar="VERSION|REQUEST_ID|FILE|-", help="A number, an id, or a saved answer (-: stdin).")
+        str,
+        typer.Argument(
+            metavar="VERSION|REQUEST_ID|FILE|-", help="A version, a request id, or a saved answer (-: stdin)."
+        ),
     ],
     as_json: Json = False,
 ) -> None:
-    """Where an answer or a version comes from, down to the files; exit code 1 where a link of the chain is broken."""
-    with account("tracing", as_json=as_json) as say:
+    """Trace an answer or a version to its source files. Exit code 1 if a link of the chain is broken."""
+    with run_command("tracing", as_json=as_json) as emit:
         from asof.use_cases import load
-        from flows.terminal.trace import follow, show
+        from flows.terminal.trace import print_chain
+        from flows.terminal.trace import trace as stage
 
-        found = follow(open_tracked_settings(), load(use_case), what)
+        result = stage(settings_with_tracking(), load(use_case), what)
         if as_json:
-            say(found)
+            emit(result)
     if not as_json:
-        show(found)
-    raise typer.Exit(1 if found.broken else 0)
+        print_chain(result)
+    raise typer.Exit(1 if result.broken else 0)
 
 
 @commands.command()
 def rollback(
     use_case: DefaultUseCase,
-    to: Annotated[str | None, typer.Option(help="The version; default: the one before.")] = None,
-    reason: Annotated[str, typer.Option(help="Recorded with the version.")] = "rolled back by hand",
+    to: Annotated[str | None, typer.Option(help="The version; default: the previous one.")] = None,
+    reason: Annotated[str, typer.Option(help="Recorded in the history.")] = "rolled back by hand",
     as_json: Json = False,
 ) -> None:
-    """Bring the version back that was in Production before; a service that follows the registry takes it over."""
-    with account("rolling back", as_json=as_json) as say:
+    """Promote the previous version again; services that follow the registry switch to it."""
+    with run_command("rolling back", as_json=as_json) as emit:
         from asof.use_cases import load
         from training.release.promotion.promote import rollback as stage
 
-        done = stage(open_settings(), load(use_case), to=to, reason=reason)
-        say(asdict(done) | {"next": "A service that follows the registry takes it over within seconds."})
+        done = stage(settings_with_database(), load(use_case), to=to, reason=reason)
+        emit(asdict(done) | {"next": "Services that follow the registry switch within seconds."})
 
 
 @commands.command("accept-definition")
 def accept_definition(
-    view: Annotated[str, typer.Argument(help="The feature view that is defined otherwise, and means the same.")],
-    reason: Annotated[str, typer.Option(help="Why; it is recorded.")],
+    view: Annotated[
+        str, typer.Argument(help="The feature view whose definition changed without changing its meaning.")
+    ],
+    reason: Annotated[str, typer.Option(help="The reason, which is recorded.")],
     use_case: UseCaseOption,
     as_json: Json = False,
 ) -> None:
-    """Accept how a view is defined now as what the version in Production was trained on; services go on with it."""
-    with account("accepting", as_json=as_json) as say:
+    """Accept a view's current definition as equivalent to the one that the version in Production was trained on."""
+    with run_command("accepting", as_json=as_json) as emit:
         from asof.use_cases import load
         from training.release.promotion.acceptance import accept_definition as stage
 
         problem = load(use_case)
-        found = stage(open_tracked_settings(), problem, view, reason=reason)
-        say({"accepted": [asdict(each) for each in found]})
+        result = stage(settings_with_tracking(), problem, view, reason=reason)
+        emit({"accepted": [asdict(each) for each in result]})
 
 
 @commands.command()
 def history(use_case: DefaultUseCase, as_json: Json = False) -> None:
-    """Who was in Production, since when and why; exit code 1 if anybody has rewritten it."""
-    with account("reading", as_json=as_json) as say:
+    """Show which versions were in Production, since when and why. Exit code 1 if the history was rewritten."""
+    with run_command("reading", as_json=as_json) as emit:
         from asof.use_cases import load
-        from flows.terminal.for_people import history_for_people
+        from flows.terminal.tables import history_table
         from training.release.promotion.history_report import report_history
 
-        report = report_history(open_settings(), load(use_case))
-        say(report if as_json else history_for_people(report))
+        report = report_history(settings_with_database(), load(use_case))
+        emit(report if as_json else history_table(report))
     raise typer.Exit(0 if report.intact else 1)

@@ -1,4 +1,4 @@
-"""Commands that bundle a model, build its image and serve it."""
+"""Commands that build a Bento, build its image and serve it."""
 
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from asof.errors import ConfigurationError
-from flows.runtime.door import open_places, open_settings, open_tracked_settings
+from flows.runtime.environment import settings_with_database, settings_with_tracking, settings_without_database
 from flows.terminal.options import DefaultUseCase, Json
-from flows.terminal.output import account
+from flows.terminal.output import run_command
 
 commands = typer.Typer()
 
@@ -17,65 +17,65 @@ commands = typer.Typer()
 def bundle(
     use_case: DefaultUseCase,
     run_id: Annotated[
-        str | None, typer.Option(help="The MLflow run whose model it holds; default: Production's.")
+        str | None, typer.Option(help="The MLflow run of the model; default: the version in Production.")
     ] = None,
     without_model: Annotated[
-        bool, typer.Option("--without-model", help="The code alone: it serves what is in Production, from MLflow.")
+        bool, typer.Option("--without-model", help="Code only: it serves the version in Production from MLflow.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Build the Bento of the version in Production, of the model of one run, or of no model."""
-    with account("bundling", as_json=as_json) as say:
+    """Build a Bento of the version in Production, of the model of a run, or of code only."""
+    with run_command("bundling", as_json=as_json) as emit:
         if without_model:
-            say(_bundle_code(use_case, run_id))
+            emit(_bundle_code(use_case, run_id))
         else:
-            open_tracked_settings()
+            settings_with_tracking()
             from flows.bundle_flow import bundle as flow
 
-            say(flow(use_case, run_id))
+            emit(flow(use_case, run_id))
 
 
 def _bundle_code(use_case: str, run_id: str | None) -> Any:
-    """Neither a database nor Prefect is needed, and none is started."""
+    """Builds a Bento of code only, without a database or Prefect."""
     from asof.use_cases import load
     from training.release.bundling.code_bundle import bundle_code
 
     if run_id:
-        raise ConfigurationError("A run's model, or --without-model: leave one of the two out.")
-    return asdict(bundle_code(open_places(), load(use_case)))
+        raise ConfigurationError("--run-id and --without-model exclude each other: use one of them.")
+    return asdict(bundle_code(settings_without_database(), load(use_case)))
 
 
 @commands.command()
 def image(
     use_case: DefaultUseCase,
-    bento: Annotated[
-        str | None, typer.Option(help="As name:version; default: the code alone, built if needed.")
-    ] = None,
+    bento: Annotated[str | None, typer.Option(help="As name:version; default: code only, built if needed.")] = None,
     name: Annotated[
         str | None, typer.Option(help="As name:tag; default: asof-prediction:VERSION and asof-prediction:latest.")
     ] = None,
-    engine: Annotated[str | None, typer.Option(help="docker, podman or buildah; default: the first there is.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="docker, podman or buildah; default: the first that is installed.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Build the image of a Bento, on ASOF_BASE_IMAGE."""
-    with account("building", as_json=as_json, quiet=True) as say:
+    """Build the image of a Bento; its base image is ASOF_BASE_IMAGE."""
+    with run_command("building", as_json=as_json, quiet=True) as emit:
         from local.stack.image import containerize
 
-        base = open_places().base_image
-        say(asdict(containerize(bento or _bundle_code(use_case, None)["bento_tag"], base, name=name, engine=engine)))
+        base = settings_without_database().base_image
+        emit(asdict(containerize(bento or _bundle_code(use_case, None)["bento_tag"], base, name=name, engine=engine)))
 
 
 @commands.command()
 def serve(
     use_case: DefaultUseCase,
-    port: Annotated[int | None, typer.Option(help="Default: ASOF_PORT, or the next free one.")] = None,
+    port: Annotated[int | None, typer.Option(help="Default: ASOF_PORT, or the next free port.")] = None,
 ) -> None:
     """Serve the Bento of the version in Production, in the foreground."""
-    with account("bundling", quiet=True):
+    with run_command("bundling", quiet=True):
         from asof.use_cases import load
         from local.stack.serve import serve_in_foreground
         from training.release.bundling.bundle import bundle as stage
 
-        settings = open_settings()
+        settings = settings_with_database()
         built = stage(settings, load(use_case))
     serve_in_foreground(settings.model_copy(update={"port": port or settings.port}), built.bento_tag)

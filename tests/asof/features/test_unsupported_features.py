@@ -20,8 +20,8 @@ from asof.errors import ConfigurationError
 from asof.features.feature_store import REPOSITORY, feature_store, quiet
 from asof.features.feature_support import require_readable, require_takeable
 from asof.settings import Settings, export
-from doctor.data.definitions import look_at_definitions
-from doctor.given import Given
+from doctor.context import Context
+from doctor.data.definitions import check_definitions
 from flows.ingest_flow import ingest
 from training.features.datasets.point_in_time import read_sources
 from training.features.materialisation.feature_registry import apply_features
@@ -137,7 +137,7 @@ def test_an_on_demand_view_in_a_service_is_named_before_anything_is_loaded(
         ingest.fn(str(tmp_path / "no extracts are looked for"))
     with pytest.raises(ConfigurationError, match=words):
         apply_features(settings)
-    (found,) = (each for each in look_at_definitions(Given(settings, {}, tmp_path, tmp_path)))
+    (found,) = (each for each in check_definitions(Context(settings, {}, tmp_path, tmp_path)))
     assert (found.name, "of_a_year" in found.found) == ("unsupported-features", True)
 
 

@@ -1,4 +1,4 @@
-"""A value is judged by its distance from what the model was trained on, before the model is asked."""
+"""Values are compared with the training ranges before the model is called."""
 
 from dataclasses import replace
 from typing import Any
@@ -10,9 +10,9 @@ from pydantic_core import to_json
 
 from asof.errors import InvalidRequest
 from asof.features.feature_contract import Feature, FeatureContract
-from asof.inference.found_columns import FoundColumns
-from asof.inference.ranges import Trained, outside
-from asof.inference.verdicts import FoundRow
+from asof.inference.ranges import TrainingRanges, outside_values
+from asof.inference.stored_columns import StoredColumns
+from asof.inference.verdicts import StoredRow
 from asof.model_facts import ModelFacts
 from asof.serving.features.evidence import StoredOutsideFlag, UnseenCategoryFlag
 from asof.use_case import RequestFeature
@@ -22,11 +22,11 @@ RANGES = {"area": (100.0, 200.0), "constant": (5.0, 5.0)}
 
 
 def away(value: float, name: str = "area") -> list[float]:
-    return [each.ranges_away for each in outside([RequestFeature(name, value, "features.3")], RANGES)]
+    return [each.ranges_away for each in outside_values([RequestFeature(name, value, "features.3")], RANGES)]
 
 
 @pytest.mark.parametrize("value", [100.0, 150.0, 200.0])
-def test_the_range_has_both_its_ends(value: float) -> None:
+def test_both_ends_belong_to_the_range(value: float) -> None:
     assert away(value) == []
 
 
@@ -43,7 +43,7 @@ def test_a_value_farther_outside_is_refused_with_place_name_and_distance(value: 
 
 
 @pytest.mark.parametrize("value", [1e308, -1e308, 5e-324])
-def test_the_greatest_numbers_are_judged_too(value: float) -> None:
+def test_the_greatest_floats_are_refused(value: float) -> None:
     if abs(value) < 1:
         assert away(value) == [1.0]
     else:
@@ -51,13 +51,13 @@ def test_the_greatest_numbers_are_judged_too(value: float) -> None:
             away(value)
 
 
-def test_where_training_knew_one_value_any_other_is_refused() -> None:
+def test_with_a_single_training_value_any_other_is_refused() -> None:
     assert away(5.0, "constant") == []
     with pytest.raises(InvalidRequest, match="constant must lie within"):
         away(5.1, "constant")
 
 
-def test_a_feature_without_a_range_is_not_judged() -> None:
+def test_a_feature_without_a_range_is_not_compared() -> None:
     assert away(1e300, "unknown") == []
 
 
@@ -68,7 +68,7 @@ def test_every_far_value_is_named() -> None:
         RequestFeature("area", 150.0, "features.2"),
     ]
     with pytest.raises(InvalidRequest) as refusal:
-        outside(far, RANGES)
+        outside_values(far, RANGES)
     assert [error["at"] for error in refusal.value.extra["errors"]] == ["body.features.0", "body.features.1"]
 
 
@@ -87,14 +87,14 @@ FACTS = replace(
 GOOD = {"fee": 70.0, "months": 12, "senior": False, "plan": "year", "unjudged": 1e300}
 
 
-def row(**values: Any) -> FoundRow:
-    return FoundRow(FEATURES, [(GOOD | values)[each.name] for each in FEATURES], [NOW] * len(FEATURES))
+def row(**values: Any) -> StoredRow:
+    return StoredRow(FEATURES, [(GOOD | values)[each.name] for each in FEATURES], [NOW] * len(FEATURES))
 
 
-def test_stored_values_like_those_of_training_raise_no_flag() -> None:
+def test_stored_values_within_the_training_ranges_get_no_flag() -> None:
     for each in (row(), row(fee=20.0), row(fee=120.0, months=72), row(plan="month", months=1)):
-        assert Trained(FACTS).saw_like(each.values)
-        assert Trained(FACTS).flags(each) == []
+        assert TrainingRanges(FACTS).covers(each.values)
+        assert TrainingRanges(FACTS).flags(each) == []
 
 
 @pytest.mark.parametrize(
@@ -113,8 +113,8 @@ def test_a_stored_number_outside_is_flagged_at_any_distance_with_its_place(
     feature: str, value: float, away: float | None
 ) -> None:
     found = row(**{feature: value})
-    assert not Trained(FACTS).saw_like(found.values)
-    (flag,) = Trained(FACTS).flags(found)
+    assert not TrainingRanges(FACTS).covers(found.values)
+    (flag,) = TrainingRanges(FACTS).flags(found)
     low, high = FACTS.ranges[feature]
     assert flag == {
         "feature": feature,
@@ -130,19 +130,19 @@ def test_a_stored_number_outside_is_flagged_at_any_distance_with_its_place(
 
 
 @pytest.mark.parametrize("value", ["five years", "", "Year", "year "])
-def test_a_stored_category_that_training_never_had_is_flagged(value: str) -> None:
+def test_a_stored_category_unknown_to_training_is_flagged(value: str) -> None:
     found = row(plan=value)
-    assert not Trained(FACTS).saw_like(found.values)
-    (flag,) = Trained(FACTS).flags(found)
+    assert not TrainingRanges(FACTS).covers(found.values)
+    (flag,) = TrainingRanges(FACTS).flags(found)
     assert flag == {"feature": "plan", "view": "subs", "verdict": "OUTSIDE", "category": value}
     assert UnseenCategoryFlag.model_validate(flag).model_dump_json() == to_json(flag).decode()
 
 
-def test_a_model_from_before_ranges_or_categories_flags_nothing() -> None:
+def test_a_model_without_ranges_or_categories_flags_nothing() -> None:
     told = FACTS.to_dict()
     del told["ranges"], told["categories"]
-    trained = Trained(ModelFacts.from_dict(told))
-    assert trained.saw_like(row(fee=1e300, plan="five years").values)
+    trained = TrainingRanges(ModelFacts.from_dict(told))
+    assert trained.covers(row(fee=1e300, plan="five years").values)
     assert trained.flags(row(fee=1e300, plan="five years")) == []
     assert ModelFacts.from_dict(FACTS.to_dict()) == FACTS
 
@@ -158,10 +158,10 @@ ROWS = st.builds(
 
 
 @given(st.lists(ROWS, min_size=1, max_size=5))
-def test_many_are_judged_as_each_alone_and_a_missing_value_is_not(rows: list[FoundRow]) -> None:
-    trained = Trained(FACTS)
-    saw = trained.saw_each(FoundColumns.from_rows(FEATURES, rows)).tolist()
+def test_columns_are_compared_as_rows_are_and_missing_values_are_not(rows: list[StoredRow]) -> None:
+    trained = TrainingRanges(FACTS)
+    saw = trained.covers_each(StoredColumns.from_rows(FEATURES, rows)).tolist()
     assert saw == [trained.flags(each) == [] for each in rows]
     assert all(
-        trained.saw_like(each.values) == fine for each, fine in zip(rows, saw, strict=True) if None not in each.values
+        trained.covers(each.values) == fine for each, fine in zip(rows, saw, strict=True) if None not in each.values
     )

@@ -1,4 +1,4 @@
-"""Each feature gets one verdict, and the model sees only what may be used."""
+"""Each feature gets one verdict, and the model gets only usable features."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from asof.errors import EntityNotFound, MissingFeatures, StaleFeatures
 from asof.features.feature_contract import Feature
 from asof.inference.verdicts import (
-    Found,
-    FoundRow,
+    JudgedFeature,
     Policy,
-    Reading,
+    StoredFeature,
+    StoredRow,
     Verdict,
-    admit,
     all_present,
     judge,
     require_known,
+    require_usable,
     row_moments,
 )
 
@@ -30,9 +30,9 @@ FEE = Feature("monthly_fee", "subs_profile_fv", "Float64")
 INSTANT = timedelta(microseconds=1)
 
 
-def read(value: object = 1.0, age: timedelta | None = timedelta(0), policy: Policy = REFUSE) -> Reading:
+def read(value: object = 1.0, age: timedelta | None = timedelta(0), policy: Policy = REFUSE) -> JudgedFeature:
     as_of = None if age is None else NOW - age
-    return judge(Found(FEE, value, as_of), policy, NOW)
+    return judge(StoredFeature(FEE, value, as_of), policy, NOW)
 
 
 @pytest.mark.parametrize(
@@ -65,30 +65,30 @@ def test_a_verdict_follows_from_value_age_and_policy(
 
 def test_an_entity_without_any_row_is_unknown_and_named() -> None:
     with pytest.raises(EntityNotFound, match="'nobody'") as caught:
-        admit("nobody", [read(None, None), read(None, None)])
+        require_usable("nobody", [read(None, None), read(None, None)])
     assert caught.value.extra == {"entity": "nobody"}
 
 
-def test_one_row_makes_an_entity_known_even_if_it_holds_a_null() -> None:
+def test_a_row_makes_an_entity_known_even_with_a_null() -> None:
     require_known("somebody", [read(None, None), read(None)])
 
 
 @pytest.mark.parametrize(("age", "verdict"), [(timedelta(0), "NULL"), (None, "NOT_FOUND")])
 def test_a_missing_feature_is_listed_with_its_view(age: timedelta | None, verdict: str) -> None:
     with pytest.raises(MissingFeatures) as caught:
-        admit("somebody", [read(), read(None, age)])
+        require_usable("somebody", [read(), read(None, age)])
     assert caught.value.extra["missing_features"] == [
         {"feature": "monthly_fee", "view": "subs_profile_fv", "verdict": verdict}
     ]
 
 
 @pytest.mark.parametrize(("age", "verdict"), [(timedelta(days=60), "STALE"), (timedelta(days=-1), "FUTURE")])
-def test_an_untimely_feature_is_refused_or_flagged_as_its_view_says(age: timedelta, verdict: str) -> None:
-    flagged = admit("somebody", [read(), read(age=age, policy=FLAG)])
+def test_an_untimely_feature_is_refused_or_flagged_by_its_views_policy(age: timedelta, verdict: str) -> None:
+    flagged = require_usable("somebody", [read(), read(age=age, policy=FLAG)])
     assert [reading.verdict for reading in flagged] == [verdict]
 
     with pytest.raises(StaleFeatures) as caught:
-        admit("somebody", [read(age=age, policy=FLAG), read(age=age)])
+        require_usable("somebody", [read(age=age, policy=FLAG), read(age=age)])
     assert caught.value.extra["stale_features"] == [
         {
             "feature": "monthly_fee",
@@ -100,20 +100,20 @@ def test_an_untimely_feature_is_refused_or_flagged_as_its_view_says(age: timedel
     ]
 
 
-def test_stale_and_future_values_have_words_of_their_own() -> None:
+def test_stale_and_future_values_have_different_messages() -> None:
     with pytest.raises(StaleFeatures, match=r"older than its view allows\. Materialise"):
-        admit("somebody", [read(age=timedelta(days=60))])
+        require_usable("somebody", [read(age=timedelta(days=60))])
     with pytest.raises(StaleFeatures, match=r"after the service's clock\. Set ASOF_CLOCK"):
-        admit("somebody", [read(age=timedelta(days=-60))])
+        require_usable("somebody", [read(age=timedelta(days=-60))])
 
 
-def test_what_waiting_cannot_cure_is_told_first() -> None:
+def test_missing_features_are_reported_before_stale_ones() -> None:
     with pytest.raises(MissingFeatures):
-        admit("somebody", [read(age=timedelta(days=60)), read(None)])
+        require_usable("somebody", [read(age=timedelta(days=60)), read(None)])
 
 
-def test_good_features_raise_no_flag() -> None:
-    assert admit("somebody", [read(), read(policy=FLAG)]) == []
+def test_good_features_get_no_flag() -> None:
+    assert require_usable("somebody", [read(), read(policy=FLAG)]) == []
 
 
 AGES = st.sampled_from([None, timedelta(0), INSTANT, -INSTANT, MONTH, MONTH + INSTANT, timedelta(days=4000)])
@@ -131,15 +131,15 @@ def test_a_row_is_all_present_where_each_of_its_features_is(
     drawn: list[tuple[object, timedelta | None, Policy]],
 ) -> None:
     values = [None if age is None else value for value, age, _ in drawn]
-    row = FoundRow([FEE] * len(drawn), values, [None if age is None else NOW - age for _, age, _ in drawn])
+    row = StoredRow([FEE] * len(drawn), values, [None if age is None else NOW - age for _, age, _ in drawn])
     policies = [policy for *_, policy in drawn]
     verdicts = {judge(found, policy, NOW).verdict for found, policy in zip(row, policies, strict=True)}
     assert all_present(row, policies, NOW) == (verdicts <= {Verdict.PRESENT})
 
 
-def test_a_row_gives_a_found_for_each_feature() -> None:
-    row = FoundRow([FEE, FEE], [1.0, None], [NOW, None])
-    assert list(row) == [Found(FEE, 1.0, NOW), Found(FEE, None, None)]
+def test_a_row_iterates_over_its_features() -> None:
+    row = StoredRow([FEE, FEE], [1.0, None], [NOW, None])
+    assert list(row) == [StoredFeature(FEE, 1.0, NOW), StoredFeature(FEE, None, None)]
 
 
 TOTAL, HOURS = Feature("total_paid", "subs_profile_fv", "Float64"), Feature("watch_hours_30d", "usage_fv", "Float64")
@@ -158,7 +158,7 @@ EARLIER, EARLIEST = NOW - timedelta(days=4), NOW - timedelta(days=40)
     ],
     ids=["all alike", "views differ", "first older", "last older", "and another view", "one absent"],
 )
-def test_a_view_is_as_old_as_its_oldest_value(
+def test_a_view_has_the_moment_of_its_oldest_value(
     moments: tuple[datetime | None, ...], as_of: tuple[datetime, ...], own: tuple[datetime, ...] | None
 ) -> None:
     told = row_moments([FEE, TOTAL, HOURS], moments)
@@ -168,7 +168,7 @@ def test_a_view_is_as_old_as_its_oldest_value(
     assert told == expected
 
 
-def test_of_three_moments_in_one_view_the_oldest_counts_wherever_it_stands() -> None:
+def test_the_oldest_of_three_moments_in_a_view_is_reported_in_any_order() -> None:
     features = [Feature(name, "subs_profile_fv", "Float64") for name in "abc"]
     for moments in permutations((NOW, EARLIER, EARLIEST)):
         told = row_moments(features, moments)
@@ -178,13 +178,13 @@ def test_of_three_moments_in_one_view_the_oldest_counts_wherever_it_stands() -> 
         }
 
 
-def test_a_value_alone_is_stale_or_future_though_its_view_is_not() -> None:
-    row = FoundRow([FEE, TOTAL, HOURS], [1.0, 2.0, 3.0], [NOW, NOW - timedelta(days=60), NOW + INSTANT])
+def test_a_single_value_is_stale_or_future_although_its_view_is_not() -> None:
+    row = StoredRow([FEE, TOTAL, HOURS], [1.0, 2.0, 3.0], [NOW, NOW - timedelta(days=60), NOW + INSTANT])
     assert [judge(found, FLAG, NOW).verdict for found in row] == [Verdict.PRESENT, Verdict.STALE, Verdict.FUTURE]
     assert not all_present(row, [FLAG] * 3, NOW)
 
 
-def test_an_infinite_value_is_named_among_those_that_are_missing() -> None:
+def test_an_infinite_value_is_listed_as_missing() -> None:
     with pytest.raises(MissingFeatures, match="monthly_fee is infinite") as caught:
-        admit("somebody", [read(inf), read(None)])
+        require_usable("somebody", [read(inf), read(None)])
     assert [each["verdict"] for each in caught.value.extra["missing_features"]] == ["INFINITE", "NULL"]

@@ -125,7 +125,7 @@ def test_all_other_tables_of_the_schema_are_known() -> None:
 
 def test_a_table_stands_once_in_an_extract() -> None:
     table = RawTable("users", (KEY,))
-    with pytest.raises(ConfigurationError, match="users twice"):
+    with pytest.raises(ConfigurationError, match="are named users"):
         ExtractSchema("user_id", "users", (table,), table, "churn")
 
 
@@ -140,15 +140,15 @@ def test_the_files_of_another_use_case_are_told_by_its_name(checkout: Checkout, 
     checkout.copy("retention", RENAMED, MODEL, *TABLES)
     for name in files:
         (folder / "month_000" / f"{name}.csv").touch()
-    with pytest.raises(DataError, match=r"no file of use case 'churn' \(labels.csv, .*give --use-case retention"):
+    with pytest.raises(DataError, match=r"no file of use case 'churn' \(labels.csv, .*use --use-case retention"):
         inspect_folder("churn", folder, date(2024, 1, 31), None)
-    with pytest.raises(DataError, match="give --use-case retention"):
+    with pytest.raises(DataError, match="use --use-case retention"):
         ingest.fn(str(folder), date(2024, 1, 31))
 
 
 def test_files_of_no_use_case_are_named(folder: Path) -> None:
     (folder / "month_000" / "Users.csv").touch()
-    with pytest.raises(DataError, match=r"no file of use case 'churn' .*, but Users\.csv: give --use-case, or"):
+    with pytest.raises(DataError, match=r"no file of use case 'churn' .*, but Users\.csv: use --use-case or"):
         inspect_folder("churn", folder, date(2024, 1, 31), None)
 
 

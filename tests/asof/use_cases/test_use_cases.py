@@ -13,8 +13,8 @@ import asof.use_cases
 from asof.errors import ConfigurationError
 from asof.settings import PROJECT
 from asof.use_cases import load, names
+from doctor.context import read_use_cases
 from doctor.finding import Severity
-from doctor.given import read_use_cases
 
 BROKEN = {
     "SyntaxError": ("USE_CASE = (\n", r"__init__\.py:1: SyntaxError: '\(' was never closed"),
@@ -81,7 +81,7 @@ def test_the_doctor_finds_it_and_looks_at_the_others(write: Write) -> None:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The code alone, with a third use case that does not import."""
     folder = tmp_path_factory.mktemp("checkout")
-    for room in ("asof", "flows", "training", "local", "roles", "online_store", "feature_repo", "simulator"):
+    for room in ("asof", "doctor", "flows", "training", "local", "roles", "online_store", "feature_repo", "simulator"):
         shutil.copytree(PROJECT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
     third = folder / "asof" / "use_cases" / "third"
     third.mkdir()

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from asof.errors import ConfigurationError
 from asof.use_case import FromStore, UseCase
 from asof.use_cases import load
-from flows.__main__ import door
+from flows.__main__ import app
 from flows.terminal import demo
 
 
@@ -30,7 +30,7 @@ def telecom(monkeypatch: pytest.MonkeyPatch) -> UseCase:
     source = FromStore(replace(churn.source.extract, tables=churn.source.extract.tables[:2]))
     telecom = replace(churn, name="telecom", source=source)
     monkeypatch.setattr(demo, "load", lambda name: telecom if name == "telecom" else load(name))
-    monkeypatch.setattr(demo, "open_tracked_settings", reached)
+    monkeypatch.setattr(demo, "settings_with_tracking", reached)
     return telecom
 
 
@@ -49,13 +49,13 @@ def test_what_is_simulated_and_what_comes_in_the_request_need_none(telecom: UseC
 
 
 def test_extracts_of_ones_own_are_taken(telecom: UseCase, tmp_path: Path) -> None:
-    given = demo.Extracts(tmp_path, None, backfill=False, clock=None)
+    extracts = demo.Extracts(tmp_path, None, backfill=False, clock=None)
     with pytest.raises(Reached):
-        demo.demo(Console(), "telecom", given, users=100, months=2)
+        demo.demo(Console(), "telecom", extracts, users=100, months=2)
 
 
 @pytest.mark.parametrize(
-    ("words", "given"),
+    ("words", "environment"),
     [
         (["demo"], {"ASOF_USE_CASE": "telecom"}),
         (["demo", "--use-case", "telecom"], {}),
@@ -64,9 +64,11 @@ def test_extracts_of_ones_own_are_taken(telecom: UseCase, tmp_path: Path) -> Non
         (["accept-definition", "users_fv", "--reason", "why"], {"ASOF_USE_CASE": "telecom"}),
     ],
 )
-def test_an_unknown_use_case_is_one_sentence_however_it_was_named(words: list[str], given: dict[str, str]) -> None:
-    done = CliRunner().invoke(door, words, env=given)
+def test_an_unknown_use_case_is_one_sentence_however_it_was_named(
+    words: list[str], environment: dict[str, str]
+) -> None:
+    done = CliRunner().invoke(app, words, env=environment)
     assert done.exit_code == 1
-    told = " ".join(done.output.split())
-    assert "There is no use case 'telecom'; there are: breast_cancer, churn." in told
-    assert "docs/adding-a-use-case.md" in told
+    output = " ".join(done.output.split())
+    assert "There is no use case 'telecom'; there are: breast_cancer, churn." in output
+    assert "docs/adding-a-use-case.md" in output

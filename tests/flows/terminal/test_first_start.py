@@ -29,8 +29,8 @@ def _job(world: dict[str, str], *words: str, **variables: str) -> dict[str, Any]
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return told
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
 def _loads(settings: Settings) -> list[tuple[Any, ...]]:

@@ -63,7 +63,7 @@ def asked(settings: Settings, contract: FeatureContract, ask: Callable[[OnlineFe
 
 async def _is_opened_or_refused(features: OnlineFeatures) -> bool:
     try:
-        await features.find("nobody")
+        await features.lookup("nobody")
     except FeatureContractMismatch:
         return True
     except FeatureStoreUnavailable:

@@ -42,10 +42,10 @@ def files(*folders: Path) -> dict[str, str]:
 
 def command_lines(pids: Iterable[int]) -> str:
     """What `ps` tells everybody of the processes and of all that come from them."""
-    told = []
+    commands = []
     for pid in pids:
         parent = psutil.Process(pid)
         for each in (parent, *parent.children(recursive=True)):
             with suppress(psutil.NoSuchProcess):  # one that has just ended, or that nobody has waited for
-                told.append(" ".join(each.cmdline()))
-    return "\n".join(told)
+                commands.append(" ".join(each.cmdline()))
+    return "\n".join(commands)

@@ -13,7 +13,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, te
 from typer.testing import CliRunner
 
 from asof.settings import PROJECT
-from flows.__main__ import door
+from flows.__main__ import app
 
 Done = subprocess.CompletedProcess[str]
 
@@ -30,7 +30,7 @@ def call_flows(environment: Mapping[str, str], *words: str, text: str = "") -> D
     Not for commands that build or find Bentos, which BentoML looks for in one place for the life of a process.
     """
     with _only(environment), _signals_kept(), warnings.catch_warnings(action="ignore"):
-        result = CliRunner().invoke(door, list(words), input=text)
+        result = CliRunner().invoke(app, list(words), input=text)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Done(words, result.exit_code, result.stdout, result.stderr)
@@ -39,11 +39,11 @@ def call_flows(environment: Mapping[str, str], *words: str, text: str = "") -> D
 @contextmanager
 def _only(environment: Mapping[str, str]) -> Iterator[None]:
     """For a block these are all variables; what the block sets is gone afterwards. Flows report where they say."""
-    before = dict(os.environ)
+    before, given = dict(os.environ), dict(environment)
     os.environ.clear()
-    os.environ.update(environment)
+    os.environ.update(given)
     try:
-        api = {PREFECT_API_URL: environment.get("PREFECT_API_URL"), PREFECT_LOGGING_TO_API_ENABLED: False}
+        api = {PREFECT_API_URL: given.get("PREFECT_API_URL"), PREFECT_LOGGING_TO_API_ENABLED: False}
         with temporary_settings(api):
             yield
     finally:

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import psycopg
 from mlflow import MlflowClient
+from sqlalchemy.engine import make_url
 
 from asof.features.feature_contract import FeatureContract
 from asof.settings import Settings, export
@@ -17,7 +19,7 @@ from training.models.evaluation.evaluate import Evaluation, evaluate
 from training.models.fitting.train import train
 from training.release.gate.contest import BuildSet, hold_contest
 from training.release.gate.criteria import Criterion, comparison_criteria
-from training.release.promotion.history import Entry, read_history, reading
+from training.release.promotion.history import Entry, read_history, reading, writing
 from training.release.promotion.history_report import HistoryReport, report_history
 from training.release.promotion.promote import Judge, Promotion, promote, rollback
 from training.release.registry.register import register
@@ -100,6 +102,45 @@ def fresh_registry(settings: Settings, evaluations: Mapping[str, Evaluation]) ->
     """A registered model of the test's own, without a version."""
     use_case = small_use_case(f"model_{uuid.uuid4().hex[:8]}")
     return Registry(settings, use_case, evaluations, open_tracking(settings))
+
+
+MLFLOW_TABLES = (
+    "registered_models",
+    "registered_model_tags",
+    "registered_model_aliases",
+    "model_versions",
+    "model_version_tags",
+)
+"""Where MLflow keeps what a promotion changes; each table after those that it refers to."""
+
+
+def keep(registry: Registry) -> None:
+    """Keeps the model's rows of the history and of MLflow beside the tables, for `restore`."""
+    with writing(registry.settings) as history, _mlflow(registry) as mlflow:
+        for connection, tables in ((history, {"promotions": "model"}), (mlflow, dict.fromkeys(MLFLOW_TABLES, "name"))):
+            connection.execute("CREATE SCHEMA kept")
+            for table, column in tables.items():
+                rows = f"SELECT * FROM public.{table} WHERE {column} = '{registry.name}'"
+                connection.execute(f"CREATE TABLE kept.{table} AS {rows}")
+
+
+def restore(registry: Registry) -> Registry:
+    """The registry as it was kept: in a fraction of the time that making it takes."""
+    with writing(registry.settings) as connection, connection.transaction():
+        connection.execute("ALTER TABLE promotions DISABLE TRIGGER append_only")
+        connection.execute("DELETE FROM promotions WHERE model = %s", [registry.name])
+        connection.execute("INSERT INTO promotions SELECT * FROM kept.promotions")
+        connection.execute("ALTER TABLE promotions ENABLE ALWAYS TRIGGER append_only")
+    with _mlflow(registry) as connection:
+        for table in reversed(MLFLOW_TABLES):
+            connection.execute(f"DELETE FROM {table} WHERE name = %s", [registry.name])
+        for table in MLFLOW_TABLES:
+            connection.execute(f"INSERT INTO {table} SELECT * FROM kept.{table}")
+    return registry
+
+
+def _mlflow(registry: Registry) -> psycopg.Connection[Any]:
+    return psycopg.connect(registry.settings.conninfo(make_url(registry.settings.tracking_uri).database))
 
 
 def evaluated(settings: Settings) -> dict[str, Evaluation]:

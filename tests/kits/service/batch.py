@@ -1,4 +1,4 @@
-"""What tests of batches stand on: predictors of breast cancer with a made-up model, and requests for them."""
+"""For tests of batches: predictors of breast cancer with a made-up model, and requests for them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,14 +8,14 @@ from typing import Any
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from asof.inference.ranges import Trained
+from asof.inference.ranges import TrainingRanges
 from asof.inference.served_model import ServedModel
 from asof.model_facts import Lineage, ModelFacts
 from asof.serving.batch.instances import Instance
 from asof.serving.batch.outcomes import Answered
-from asof.serving.batch.work import Aside, Batch
-from asof.serving.features.inputs import Inputs
-from asof.serving.prediction.live import Live
+from asof.serving.batch.work import Batch, BatchThread
+from asof.serving.features.inputs import PendingInputs
+from asof.serving.prediction.live import LiveModel
 from asof.serving.prediction.predictor import Predictor
 from asof.serving.prediction.worker import Worker
 from asof.settings import Settings
@@ -30,7 +30,7 @@ ODD = 666.0
 
 @dataclass
 class MadeUp:
-    """A runtime that gives a thousandth of the mean radius, and raises where one is in `fails`; it counts its calls."""
+    """A runtime that returns a thousandth of the mean radius and fails at those in `fails`; `calls` counts the rows."""
 
     fails: Sequence[float] = ()
     name: str = "made up"
@@ -41,7 +41,7 @@ class MadeUp:
         radii: list[float] = arrays["mean radius"].tolist()
         self.calls.append(len(radii))
         if odd := [radius for radius in radii if radius in self.fails]:
-            raise ValueError(f"the model cannot bear {odd[0]}")
+            raise ValueError(f"the model fails at {odd[0]}")
         return [radius / 1000 for radius in radii]
 
 
@@ -49,13 +49,13 @@ def make_worker() -> Worker:
     return Worker(Settings(answer_log=None), CANCER, bento="breast_cancer:v1")
 
 
-def live_with(own: Predictor, *, settled: bool = True) -> Live:
-    """A Live that begins with this model."""
-    return Live(own.worker, own, settled=settled)
+def live_with(own: Predictor, *, settled: bool = True) -> LiveModel:
+    """A LiveModel with this predictor."""
+    return LiveModel(own.worker, own, settled=settled)
 
 
 def predictor(version: str = "1", *fails: float, worker: Worker | None = None) -> Predictor:
-    """One whose model fails at these radii."""
+    """A predictor whose model fails at these radii."""
     facts = ModelFacts(
         use_case="breast_cancer",
         estimator="made up",
@@ -78,22 +78,22 @@ def request(radius: float) -> BreastCancerRequest:
     return BreastCancerRequest(features=[radius, *EXAMPLE[1:]])
 
 
-class Looking:
-    """Features as they come in a request, after a lookup that may fail: `trouble(n)` is raised by the n-th, from 1."""
+class LookupFeatures:
+    """A predictor's features after a lookup that may fail: `error(n)` is raised by the n-th, from 1."""
 
-    def __init__(self, of: Predictor, trouble: Callable[[int], Exception | None] = lambda number: None) -> None:
-        self._own, self._trouble = of.features, trouble
+    def __init__(self, of: Predictor, error: Callable[[int], Exception | None] = lambda number: None) -> None:
+        self._own, self._error = of.features, error
         self.evidence = of.features.evidence
         self.lookups = 0
 
-    async def read_many(self, requests: Sequence[BaseModel], trained: Trained) -> Callable[[], Inputs]:
+    async def look_up(self, requests: Sequence[BaseModel], trained: TrainingRanges) -> PendingInputs:
         self.lookups += 1
-        if error := self._trouble(self.lookups):
+        if error := self._error(self.lookups):
             raise error
-        return await self._own.read_many(requests, trained)
+        return await self._own.look_up(requests, trained)
 
 
-async def answered(live: Live, instances: Sequence[Instance]) -> list[Answered]:
+async def answered(live: LiveModel, instances: Sequence[Instance]) -> list[Answered]:
     """All outcomes of a batch."""
-    batch = Batch(live, Aside(), request_id="8c5f2a")
+    batch = Batch(live, BatchThread(), request_id="8c5f2a")
     return [each async for chunk in batch.chunks(instances) for each in chunk]

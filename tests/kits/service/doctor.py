@@ -7,9 +7,9 @@ from typing import Any
 
 from asof.settings import PROJECT, Settings, export
 from asof.use_cases import load
+from doctor.context import Context
 from doctor.examination import examine
 from doctor.finding import Finding, Severity
-from doctor.given import Given
 from simulator import SimulationPlan, simulate
 from tests.kits.models.promotion import always
 from tests.kits.service import serving as kit
@@ -34,17 +34,17 @@ OF_THE_MACHINE = ("docker", "compose", "snap", "variable:", "proxy")
 class World:
     """Two months loaded and online, a third still in its folder; a version in Production."""
 
-    given: Given
+    context: Context
     left: Delivery
     version: ModelVersion
 
     @property
     def settings(self) -> Settings:
-        return self.given.settings
+        return self.context.settings
 
     def findings(self, **changed: Any) -> dict[str, Finding]:
         """Errors and warnings by name, without those of the machine."""
-        found = examine(replace(self.given, **changed))
+        found = examine(replace(self.context, **changed))
         return {
             each.name: each
             for each in found
@@ -78,5 +78,5 @@ def healthy_world(settings: Settings, folder: Path, bentos: Path) -> World:
     record_parity(settings, check_parity(settings, CHURN))
     version, _ = kit.register_small_model(settings, kit.registered_contract(settings))
     promote(settings, version, judge=always)
-    given = Given(settings, {}, PROJECT, bentos, use_cases=(CHURN,))
-    return World(given, months[-1], version)
+    context = Context(settings, {}, PROJECT, bentos, use_cases=(CHURN,))
+    return World(context, months[-1], version)

@@ -1,4 +1,4 @@
-"""What tests of a following service stand on: an MLflow server, variants of the small model, a load, and faults."""
+"""For tests of a following service: an MLflow server, variants of the small model, load, and faults."""
 
 import asyncio
 import contextlib
@@ -35,7 +35,7 @@ Alter = Callable[[Path], None]
 
 @dataclass(frozen=True)
 class MlflowServer:
-    """A real MLflow server on the tracking database of the tests; it can go away and come back."""
+    """A real MLflow server on the tracking database of the tests; it can be stopped and started."""
 
     service: Service
     folder: Path
@@ -55,7 +55,7 @@ class MlflowServer:
 
 @contextlib.contextmanager
 def mlflow_server(settings: Settings, folder: Path) -> Iterator[MlflowServer]:
-    """The server, running; it ends with the block."""
+    """Runs the server for the block."""
     service = mlflow_service(settings)
     assert service
     server = MlflowServer(service, folder, free_port(15050, service.title))
@@ -83,7 +83,7 @@ class Variant:
 
 
 def publish(settings: Settings, contract: FeatureContract, variant: Variant = Variant()) -> ModelVersion:
-    """Trains, logs, seals and registers a variant of the small model; gives the version, not yet in Production."""
+    """Trains, logs, seals and registers a variant of the small model; returns the version, not yet promoted."""
     import mlflow
 
     taken = variant.contract or contract
@@ -129,12 +129,12 @@ def _folder(model_id: str) -> Path:
 
 
 def promote(settings: Settings, version: ModelVersion) -> None:
-    """Into Production, whatever a gate would say."""
+    """Promotes the version without a gate."""
     pass_gate(settings, version, judge=always)
 
 
 def withdraw(settings: Settings) -> None:
-    """Nothing is in Production any more."""
+    """Removes the alias of the production version."""
     open_tracking(settings).delete_registered_model_alias(kit.NAME, ALIAS)
 
 
@@ -148,18 +148,18 @@ def served(client: httpx.Client) -> str:
 
 
 def following(client: httpx.Client) -> dict[str, Any]:
-    """What the worker that answers says of the registry."""
-    told: dict[str, Any] = client.get("/model").json()["following"]
-    return told
+    """The member `following` of GET /model."""
+    state: dict[str, Any] = client.get("/model").json()["following"]
+    return state
 
 
 def wait_for(client: httpx.Client, version: str, log: Path, *, in_a_row: int = 1, seconds: float = 30) -> float:
-    """Seconds until the version answers so many times in a row, each time over a connection of its own."""
+    """Seconds until the version answers `in_a_row` consecutive requests over separate connections."""
     begun, row = time.monotonic(), 0
 
     def holds() -> bool:
         nonlocal row
-        with httpx.Client(base_url=client.base_url, timeout=60) as fresh:  # any worker may accept it
+        with httpx.Client(base_url=client.base_url, timeout=60, verify=False) as fresh:  # any worker may accept it
             try:
                 answer = predict(fresh)  # one that is not ready yet predicts nothing
             except httpx.TransportError:  # it was killed
@@ -183,7 +183,7 @@ def metric(client: httpx.Client, name: str) -> float:
 
 
 def workers(log: Path) -> list[int]:
-    """The numbers of the worker processes of the service that writes this log."""
+    """The process ids of the workers of the service that writes this log."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
@@ -205,7 +205,7 @@ class Answered:
 
 @dataclass
 class Load:
-    """What some clients were answered meanwhile, in the order of the answers."""
+    """The answers to some clients, in order."""
 
     answers: list[Answered] = field(default_factory=list)
 
@@ -220,7 +220,7 @@ class Load:
 
 @contextlib.contextmanager
 def load_on(client: httpx.Client, *, clients: int = 2, user: str = "good") -> Iterator[Load]:
-    """Asks without a pause from a thread of its own, until the block ends."""
+    """Sends requests without a pause from another thread until the block ends."""
     load, stop = Load(), threading.Event()
     base_url = client.base_url
 
@@ -248,10 +248,10 @@ def load_on(client: httpx.Client, *, clients: int = 2, user: str = "good") -> It
 
 
 class Faults:
-    """A registry between the service and MLflow; `fault(path)` may give status and body in place of MLflow's answer."""
+    """A proxy of MLflow; `fault(path)` may return status and body in place of MLflow's response."""
 
     def __init__(self, behind: str) -> None:
-        self.behind = behind
+        self._client = httpx.Client(base_url=behind, timeout=10, verify=False)
         self.fault: Callable[[str], tuple[int, bytes] | None] = lambda path: None
         self.asked: list[str] = []
         self.released = threading.Event()
@@ -269,10 +269,10 @@ class Faults:
 
     def answer(self, path: str) -> tuple[int, bytes]:
         self.asked.append(path)
-        told = self.fault(path)
-        if told:
-            return told
-        answer = httpx.get(f"{self.behind}{path}", timeout=10)
+        fault = self.fault(path)
+        if fault:
+            return fault
+        answer = self._client.get(path)
         return answer.status_code, answer.content
 
 

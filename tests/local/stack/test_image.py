@@ -105,7 +105,7 @@ def test_without_an_engine_the_message_says_which_are_known(tmp_path: Path, monk
 def test_an_engine_that_does_not_run_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _engine(tmp_path, "docker", "exit 1")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ConfigurationError, match="docker is installed, but does not answer"):
+    with pytest.raises(ConfigurationError, match="docker is installed but does not answer"):
         containerize("name:tag")
 
 

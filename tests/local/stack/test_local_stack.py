@@ -24,18 +24,18 @@ import argparse, http.server, json, subprocess, sys
 options = argparse.ArgumentParser()
 for name in ("--host", "--port", "--fail", "--settled"):
     options.add_argument(name)
-given = options.parse_args()
-if given.fail:
-    sys.exit(f"tiny server: {given.fail}")
+options = options.parse_args()
+if options.fail:
+    sys.exit(f"tiny server: {options.fail}")
 class Unready(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(503)
         self.end_headers()
-        self.wfile.write(json.dumps({"detail": given.settled, "settled": True}).encode())
+        self.wfile.write(json.dumps({"detail": options.settled, "settled": True}).encode())
 
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-handler = Unready if given.settled else http.server.SimpleHTTPRequestHandler
-http.server.HTTPServer((given.host, int(given.port)), handler).serve_forever()
+handler = Unready if options.settled else http.server.SimpleHTTPRequestHandler
+http.server.HTTPServer((options.host, int(options.port)), handler).serve_forever()
 """
 
 
@@ -78,7 +78,7 @@ def test_a_server_whose_starter_was_killed_before_it_wrote_down_the_number_is_en
     (run / "tiny.json").write_text(json.dumps(asdict(replace(running, pid=0))))
     assert background.find("tiny", run) is None
     assert background.end("tiny", run)
-    assert background.asked("127.0.0.1", tiny.port, "/").status == 0
+    assert background.get_health("127.0.0.1", tiny.port, "/").status == 0
 
 
 def test_a_process_that_only_has_the_same_number_is_left_alone(run: Path, tiny: Service) -> None:
@@ -102,8 +102,8 @@ def test_a_server_that_says_that_waiting_is_of_no_use_is_not_waited_for(run: Pat
     unready = replace(tiny, arguments=("--settled", "promote one"))
     running = background.launch(unready, run, ("127.0.0.1", tiny.port))
     background.wait_until_healthy(unready, running, run)
-    answer = background.asked("127.0.0.1", tiny.port, "/")
-    assert answer == background.Answer(503, "promote one", settled=True)
+    answer = background.get_health("127.0.0.1", tiny.port, "/")
+    assert answer == background.Health(503, "promote one", settled=True)
 
 
 def test_a_bento_is_served_by_its_whole_name_and_never_as_the_newest(

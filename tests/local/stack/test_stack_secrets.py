@@ -23,11 +23,11 @@ def _read(folder: Path) -> dict[str, str]:
 
 def test_all_that_compose_asks_for_is_made_and_no_two_are_alike(tmp_path: Path) -> None:
     made = make_secrets(tmp_path)
-    told = _read(tmp_path)
+    secrets = _read(tmp_path)
 
-    assert set(told) == set(made) >= set(re.findall(r"\$\{(\w+):\?", COMPOSE))
-    assert len(set(told.values())) == len(told)
-    assert all(len(value) >= 32 for value in told.values())
+    assert set(secrets) == set(made) >= set(re.findall(r"\$\{(\w+):\?", COMPOSE))
+    assert len(set(secrets.values())) == len(secrets)
+    assert all(len(value) >= 32 for value in secrets.values())
     assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
 
 
@@ -50,23 +50,23 @@ def test_what_is_there_stays_and_only_what_is_missing_is_appended(tmp_path: Path
 
 def test_the_public_key_is_that_of_the_signing_key(tmp_path: Path) -> None:
     make_secrets(tmp_path)
-    told = _read(tmp_path)
+    secrets = _read(tmp_path)
     settings = Settings.model_construct(
-        signing_key=None, signing_key_text=SecretStr(told["SIGNING_KEY_TEXT"]), trusted_keys=None
+        signing_key=None, signing_key_text=SecretStr(secrets["SIGNING_KEY_TEXT"]), trusted_keys=None
     )
 
-    assert public_text(trusted_keys(settings)) == told["TRUSTED_KEYS"]
+    assert public_text(trusted_keys(settings)) == secrets["TRUSTED_KEYS"]
     assert signing_key(settings).sign(b"anything")
 
 
 def test_the_service_knows_the_api_keys_by_their_hashes_alone(tmp_path: Path) -> None:
     make_secrets(tmp_path)
-    told, file = _read(tmp_path), tmp_path / ".keys" / "api-keys"
+    secrets, file = _read(tmp_path), tmp_path / ".keys" / "api-keys"
 
     lines = [line.split() for line in file.read_text().splitlines() if not line.startswith("#")]
     assert lines == [
-        ["curl", "predict", digest(told["API_KEY"].encode())],
-        ["prometheus", "admin", digest(told["METRICS_KEY"].encode())],
+        ["curl", "predict", digest(secrets["API_KEY"].encode())],
+        ["prometheus", "admin", digest(secrets["METRICS_KEY"].encode())],
     ]
     assert file.stat().st_mode & 0o777 == 0o644
 

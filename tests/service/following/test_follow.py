@@ -1,4 +1,4 @@
-"""A running service follows what is in Production: it takes what is good, refuses what is not, and drops no request."""
+"""A running service follows the production version: good ones are swapped in, bad ones refused; no request fails."""
 
 import base64
 import json
@@ -41,7 +41,7 @@ def mlflow(
 
 @dataclass(frozen=True)
 class Following:
-    """A running service, its registry, and good versions; `first` is in Production when it starts."""
+    """A running service, its registry, and good versions; `first` is in production when it starts."""
 
     client: httpx.Client
     log: Path
@@ -55,7 +55,7 @@ class Following:
         follow.promote(self.settings, version)
 
     def takes(self, version: ModelVersion) -> float:
-        """Promotes a good version, and waits until it answers; gives the seconds."""
+        """Promotes a good version and waits until it answers; returns the seconds."""
         self.promote(version)
         return follow.wait_for(self.client, version.version, self.log)
 
@@ -75,7 +75,7 @@ def service(
             yield Following(client, folder / "log", faults, settings, contract, first, second)
 
 
-def test_it_begins_with_what_is_in_production_and_not_with_what_it_was_built_with(service: Following) -> None:
+def test_it_starts_with_the_production_version_in_place_of_its_bentos_own(service: Following) -> None:
     model = service.client.get("/model").json()
     assert (model["version"], model["run_id"]) == (service.first.version, service.first.run_id)
     assert model["following"]["registry"] == "ok"
@@ -85,7 +85,7 @@ def test_it_begins_with_what_is_in_production_and_not_with_what_it_was_built_wit
     assert follow.predict(service.client).json()["model"]["run_id"] == service.first.run_id
 
 
-def test_a_promotion_is_followed_and_no_request_fails_meanwhile(service: Following) -> None:
+def test_a_promotion_is_followed_without_a_failed_request(service: Following) -> None:
     service.takes(service.first)
     with follow.load_on(service.client) as load:
         service.takes(service.second)
@@ -97,7 +97,7 @@ def test_a_promotion_is_followed_and_no_request_fails_meanwhile(service: Followi
     assert follow.metric(service.client, f'asof_serving_workers{{version="{service.first.version}"}}') == 0
 
 
-def test_back_to_the_one_before_takes_no_fetch(service: Following) -> None:
+def test_a_rollback_to_the_previous_version_fetches_nothing(service: Following) -> None:
     service.takes(service.first)
     service.takes(service.second)
     service.faults.asked.clear()
@@ -109,13 +109,13 @@ def test_back_to_the_one_before_takes_no_fetch(service: Following) -> None:
     assert [path for path in service.faults.asked if "artifacts" in path] == []
 
 
-def test_the_password_of_the_registry_is_told_nowhere(service: Following) -> None:
+def test_the_password_of_the_registry_is_neither_logged_nor_shown(service: Following) -> None:
     assert "secret" not in service.log.read_text()
     assert "secret" not in service.client.get("/model").text
 
 
 def pickled(folder: Path) -> None:
-    """As MLflow keeps a model that is no skops file."""
+    """As MLflow stores a model with cloudpickle."""
     description = yaml.safe_load((folder / "MLmodel").read_text())
     description["flavors"]["sklearn"] |= {"serialization_format": "cloudpickle", "pickled_model": "model.pkl"}
     (folder / "MLmodel").write_text(yaml.safe_dump(description))
@@ -149,7 +149,7 @@ def signed_by_a_stranger(folder: Path) -> None:
 
 
 def swapped(folder: Path) -> None:
-    """Another good file of ours, in the place of the one that was signed."""
+    """Replaces the signed file by another valid one."""
     skops.io.dump(LogisticRegression().fit([[0.0], [1.0]], [0, 1]), folder / "model.skops")
 
 
@@ -168,26 +168,26 @@ BAD = {
 
 
 @pytest.mark.parametrize("bad", BAD)
-def test_a_version_that_fails_a_step_never_answers_and_says_why(service: Following, bad: str) -> None:
+def test_a_version_that_fails_a_step_never_answers_and_the_reason_is_reported(service: Following, bad: str) -> None:
     variant, step, why = BAD[bad]
     _is_refused(service, follow.publish(service.settings, service.contract, variant), step=step, why=why)
 
 
-def test_a_version_with_other_features_than_the_stores_never_answers(service: Following) -> None:
+def test_a_version_with_other_features_than_the_store_never_answers(service: Following) -> None:
     variant = Variant(contract=replace(service.contract, features=service.contract.features[:-1]))
     bad = follow.publish(service.settings, service.contract, variant)
     _is_refused(service, bad, step="features", why="only the registry has")
 
 
 def _is_refused(service: Following, bad: ModelVersion, *, step: str, why: str) -> None:
-    """The version before goes on, GET /model, log and metric tell it, and nobody asks a second time."""
+    """The previous version keeps serving; GET /model, log and metric report the refusal; it is not tried again."""
     service.takes(service.first)
     series = f'asof_refused_versions_total{{step="{step}"}}'
     before = follow.metric(service.client, series)
     with follow.load_on(service.client, clients=1) as load:
         service.promote(bad)
         kit.eventually(lambda: bad.version in _refused(service.client), 30, service.log)
-        _two_looks(service)
+        _two_polls(service)
     assert (load.failed, load.versions) == ([], {service.first.version})
     refusal = _refused(service.client)[bad.version]
     assert refusal["step"] == step
@@ -201,19 +201,19 @@ def _refused(client: httpx.Client) -> dict[str, Any]:
     return {each["version"]: each for each in follow.following(client)["refused"]}
 
 
-def _two_looks(service: Following) -> None:
-    """Waits until the service has looked at the registry at least twice more."""
+def _two_polls(service: Following) -> None:
+    """Waits for two more polls of the registry."""
     looks = 'asof_registry_looks_total{outcome="found"}'
     before = follow.metric(service.client, looks)
     kit.eventually(lambda: follow.metric(service.client, looks) > before + 2, 30, service.log)
 
 
-def test_a_refused_version_is_tried_again_once_another_was_in_production(service: Following) -> None:
+def test_a_refused_version_is_tried_again_after_another_was_in_production(service: Following) -> None:
     again = follow.publish(service.settings, service.contract, Variant(seed=13, sealed=False))
     service.promote(again)
     kit.eventually(lambda: again.version in _refused(service.client), 30, service.log)
     follow.seal_again(service.settings, again)
-    _two_looks(service)
+    _two_polls(service)
     assert follow.served(service.client) != again.version
     service.takes(service.second)
     service.takes(again)
@@ -234,7 +234,7 @@ def test_a_refused_version_is_tried_again_once_another_was_in_production(service
         (200, follow.naming("7", name="another")),
     ],
 )
-def test_a_registry_that_answers_nonsense_changes_nothing_and_is_told(
+def test_an_invalid_response_of_the_registry_is_reported_and_changes_nothing(
     service: Following, answer: tuple[int, bytes]
 ) -> None:
     service.takes(service.first)
@@ -247,7 +247,7 @@ def test_a_registry_that_answers_nonsense_changes_nothing_and_is_told(
     assert follow.following(service.client)["registry"] == "ok"
 
 
-def test_a_version_that_is_nowhere_is_refused(service: Following) -> None:
+def test_a_version_without_files_is_refused(service: Following) -> None:
     service.takes(service.first)
     service.faults.fault = lambda path: (200, follow.naming("7777")) if "alias" in path else None
     kit.eventually(lambda: "7777" in _refused(service.client), 30, service.log)
@@ -258,8 +258,8 @@ def test_a_version_that_is_nowhere_is_refused(service: Following) -> None:
 
 
 @pytest.mark.parametrize("fault", ["500", "hang"])
-def test_a_registry_that_fails_at_the_files_is_asked_again(service: Following, fault: str) -> None:
-    """What was half fetched never answers."""
+def test_a_failed_download_is_retried(service: Following, fault: str) -> None:
+    """A partly fetched model never answers."""
     service.takes(service.first)
     third = follow.publish(service.settings, service.contract, Variant(seed=14))
     faults = {"500": lambda path: (500, b"away"), "hang": service.faults.hang}
@@ -273,16 +273,16 @@ def test_a_registry_that_fails_at_the_files_is_asked_again(service: Following, f
     follow.wait_for(service.client, third.version, service.log)
 
 
-def test_with_nothing_in_production_the_service_goes_on_and_says_so(service: Following) -> None:
+def test_with_no_production_version_the_service_keeps_serving_and_logs_it(service: Following) -> None:
     service.takes(service.first)
     follow.withdraw(service.settings)
     kit.eventually(lambda: follow.following(service.client)["in_production"] is None, 30, service.log)
     assert follow.served(service.client) == service.first.version
-    assert f"No version is in Production: version {service.first.version} goes on" in service.log.read_text()
+    assert f"No version is in Production: version {service.first.version} keeps serving" in service.log.read_text()
     service.takes(service.second)
 
 
-def test_mlflow_may_go_and_come_back(service: Following, mlflow: MlflowServer) -> None:
+def test_mlflow_may_stop_and_start(service: Following, mlflow: MlflowServer) -> None:
     service.takes(service.first)
     before = service.log.read_text()
     mlflow.stop()
@@ -296,17 +296,17 @@ def test_mlflow_may_go_and_come_back(service: Following, mlflow: MlflowServer) -
     assert [told.count("The registry at http"), told.count("The registry answers")] == [1, 1]
 
 
-def test_a_version_that_fails_at_live_rows_goes_and_no_request_fails(service: Following) -> None:
-    """Its golden rows hold no user without internet, and it raises for one."""
+def test_a_version_that_fails_at_live_rows_is_reverted_and_no_request_fails(service: Following) -> None:
+    """It raises for a user without internet, and its golden rows have none."""
     service.takes(service.first)
     bad = follow.publish(service.settings, service.contract, Variant(seed=15, unknown="error"))
     with follow.load_on(service.client, clients=1) as load, ExitStack() as later:
         service.takes(bad)
         hard = later.enter_context(follow.load_on(service.client, user="no-internet"))  # it is gone a moment after
         kit.eventually(lambda: bad.version in _refused(service.client), 30, service.log)
-        _two_looks(service)
+        _two_polls(service)
         back = time.monotonic()
-        _two_looks(service)
+        _two_polls(service)
     assert load.failed == hard.failed == []
     assert hard.versions == {service.first.version}
     assert load.versions == {service.first.version, bad.version}
@@ -316,13 +316,13 @@ def test_a_version_that_fails_at_live_rows_goes_and_no_request_fails(service: Fo
     service.takes(service.second)
 
 
-def test_a_batch_that_a_new_version_fails_at_in_part_is_answered_whole_and_held_against_it(service: Following) -> None:
+def test_failures_in_a_batch_are_answered_by_the_standby_and_count_against_the_new_version(service: Following) -> None:
     service.takes(service.second)
     bad = follow.publish(service.settings, service.contract, Variant(seed=16, unknown="error"))
     service.takes(bad)
 
     def ask(*users: str) -> tuple[dict[str, Any], list[str]]:
-        """The answer, and the version that answered each."""
+        """The answer, and the version that answered each item."""
         told = service.client.post("/predict/batch", json={"instances": [{"user_id": user} for user in users]}).json()
         return told, [item.get("model", told["model"])["version"] for item in told["predictions"]]
 

@@ -1,4 +1,4 @@
-"""Load on a following service: promotions, a bad model and a rollback, and no request notices."""
+"""A following service under load: promotions, a bad model and a rollback, and no request fails."""
 
 import time
 from collections.abc import Callable
@@ -27,13 +27,13 @@ AGREED = 8.0
 
 @dataclass
 class Story:
-    """Which version was in Production, from when (monotonic seconds); a bad one counts as the one before."""
+    """The production versions with their start (monotonic seconds); a bad one is recorded as the previous one."""
 
     begun: float = field(default_factory=time.monotonic)
     turns: list[tuple[float, float, str]] = field(default_factory=list)
 
     def turn(self, at: float, version: str, act: Callable[[], object]) -> None:
-        """At so many seconds of the story, the act that brings the version into Production."""
+        """At some second of the story, the call that makes the version the production version."""
         time.sleep(max(0.0, self.begun + at - time.monotonic()))
         before = time.monotonic()
         act()
@@ -51,7 +51,7 @@ class Story:
 
 SHORT = ((2, "b"), (6, "bad"), (9, "rollback"), (11, "c"), (20, "end"))
 MINUTE = ((6, "b"), (17, "bad"), (28, "rollback"), (34, "c"), (46, "d"), (60, "end"))
-"""What happens at which second."""
+"""The events by second."""
 
 
 @pytest.mark.parametrize("plot", [SHORT, pytest.param(MINUTE, marks=pytest.mark.soak)], ids=["short", "a minute"])

@@ -1,4 +1,4 @@
-"""A Bento of code alone: it is ready with the first good version in Production, and keeps what it has seen."""
+"""A Bento without a model: ready with the first good production version, whose cached copy survives restarts."""
 
 import json
 import os
@@ -37,7 +37,7 @@ FOLLOWING = {"ASOF_FOLLOW": "production", "ASOF_FOLLOW_SECONDS": "0.2", "ASOF_CL
 
 @pytest.fixture(scope="module")
 def built(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> CodeBundle:
-    """Built where there is nothing but the sources."""
+    """Built from the sources alone."""
     kit.bentoml_home(tmp_path_factory)
     return bundle_code(Settings(home=tmp_path_factory.mktemp("bare"), trusted_keys=None), load("churn"))
 
@@ -83,7 +83,7 @@ def _is_not_ready(answer: httpx.Response) -> dict[str, Any]:
 
 
 def _answers_typed(client: httpx.Client, tag: str, trouble: str, detail: str = "promote one") -> None:
-    """What every address says while there is no model."""
+    """The response of every path while there is no model."""
     for answer in (
         follow.predict(client),
         client.post("/predict/batch", json={"instances": [{"user_id": "good"}]}),
@@ -159,10 +159,10 @@ def test_it_is_ready_with_the_first_good_version_and_a_restart_without_mlflow_lo
         assert follow.served(client) == good.version
 
 
-def test_what_answered_last_goes_on_after_a_restart_where_the_version_in_production_is_refused(
+def test_the_last_served_version_resumes_after_a_restart_where_the_production_version_is_refused(
     settings: Settings, contract: FeatureContract, built: CodeBundle, mlflow: MlflowServer, tmp_path: Path
 ) -> None:
-    """The refusal itself is not taken over: other keys, or other code, may take the version."""
+    """The refusal itself is not reused: other keys or other code may accept the version."""
     variables = _variables(settings, mlflow.address, tmp_path / "kept")
     good, unsigned = (follow.publish(settings, contract, each) for each in (Variant(33), Variant(34, sealed=False)))
     follow.promote(settings, good)
@@ -177,10 +177,10 @@ def test_what_answered_last_goes_on_after_a_restart_where_the_version_in_product
             _kill(log)
 
 
-def test_the_kept_folder_is_no_way_to_another_model_than_the_registrys(
+def test_the_kept_folder_cannot_introduce_another_model_than_the_registrys(
     settings: Settings, contract: FeatureContract, built: CodeBundle, mlflow: MlflowServer, tmp_path: Path
 ) -> None:
-    """An older model, signed as well, in the newer one's place; and notes that this release cannot read."""
+    """An older, also signed model in place of the newer one; and records that this release cannot read."""
     variables = _variables(settings, mlflow.address, tmp_path / "kept")
     older, newer = (follow.publish(settings, contract, Variant(seed)) for seed in (36, 37))
     log = _folder(tmp_path, "first") / "log"
@@ -211,7 +211,7 @@ def test_the_kept_folder_is_no_way_to_another_model_than_the_registrys(
         follow.wait_for(client, newer.version, log)
 
 
-def test_without_a_registry_and_without_anything_seen_it_stays_not_ready_and_says_so_once(
+def test_without_a_registry_or_a_cached_model_it_is_not_ready_and_logs_it_once(
     settings: Settings, contract: FeatureContract, built: CodeBundle, tmp_path: Path
 ) -> None:
     variables = _variables(settings, "http://127.0.0.1:9", tmp_path / "kept")
@@ -228,15 +228,15 @@ def test_without_a_registry_and_without_anything_seen_it_stays_not_ready_and_say
 def test_two_services_in_one_folder_do_not_disturb_each_other(
     settings: Settings, contract: FeatureContract, built: CodeBundle, mlflow: MlflowServer, tmp_path: Path
 ) -> None:
-    """The second trusts nobody whom we know: it refuses what the first one serves."""
+    """The second trusts other keys, and refuses the version that the first one serves."""
     good = follow.publish(settings, contract, Variant(35))
     follow.promote(settings, good)
     one = _variables(settings, mlflow.address, tmp_path / "kept")
-    stranger = {"ASOF_TRUSTED_KEYS": public_text({"": Ed25519PrivateKey.generate().public_key()})}
+    other_keys = {"ASOF_TRUSTED_KEYS": public_text({"": Ed25519PrivateKey.generate().public_key()})}
     folders = [_folder(tmp_path, name) for name in ("one", "other")]
     with (
         kit.serving(settings, built.bento_tag, folders[0], **one) as client,
-        kit.serving(settings, built.bento_tag, folders[1], **one | stranger) as other,
+        kit.serving(settings, built.bento_tag, folders[1], **one | other_keys) as other,
     ):
         follow.wait_for(client, good.version, folders[0] / "log")
         kit.eventually(lambda: "is refused (trust)" in (folders[1] / "log").read_text(), 30, folders[1] / "log")
@@ -255,7 +255,7 @@ def test_two_services_in_one_folder_do_not_disturb_each_other(
         ({"ASOF_FOLLOW_FOLDER": "/proc/nowhere"}, "ASOF_FOLLOW_FOLDER cannot be used"),
     ],
 )
-def test_what_is_not_set_is_told_at_the_start_which_then_ends(
+def test_a_missing_setting_ends_the_start_with_a_message(
     settings: Settings, built: CodeBundle, changed: dict[str, str], told: str, tmp_path: Path
 ) -> None:
     variables = _variables(settings, "http://127.0.0.1:9", tmp_path / "kept")
@@ -267,7 +267,7 @@ def test_what_is_not_set_is_told_at_the_start_which_then_ends(
     assert "Traceback" not in done.stderr
 
 
-def test_features_in_the_request_go_the_same_way(
+def test_a_use_case_with_features_in_the_request_follows_too(
     settings: Settings, built: CodeBundle, mlflow: MlflowServer, tmp_path: Path
 ) -> None:
     """Without PostgreSQL and Feast."""
@@ -286,7 +286,7 @@ def test_features_in_the_request_go_the_same_way(
         assert client.post("/predict/batch", json={"instances": [body]}).status_code == 200
 
 
-def test_the_same_sources_give_the_same_tag_nothing_is_built_twice_and_latest_stays(
+def test_equal_sources_give_the_same_tag_without_a_second_build_and_latest_stays(
     settings: Settings, contract: FeatureContract, built: CodeBundle, tmp_path: Path
 ) -> None:
     bare, churn = Settings(home=tmp_path, trusted_keys=None), load("churn")
@@ -315,4 +315,4 @@ def test_the_command_needs_no_server_and_starts_none(built: CodeBundle, tmp_path
     assert not (tmp_path / "home").exists()
     both = subprocess.run([*command, "--run-id", "0" * 32], env=bare, capture_output=True, text=True, timeout=600)
     assert both.returncode == 1
-    assert "leave one of the two out" in both.stderr
+    assert "exclude each other" in both.stderr

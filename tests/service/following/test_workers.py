@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FOLLOWING = {"ASOF_FOLLOW": "production", "ASOF_FOLLOW_SECONDS": "0.5", "ASOF_CLOCK": kit.NOW.isoformat()}
 AGREE = 12
-"""So many answers in a row, each over a connection of its own: one worker alone gives them once in 4096 times."""
+"""Consecutive answers over separate connections: the chance that one of two workers gives them all is 1 in 4096."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -42,10 +42,10 @@ def _folders() -> set[Path]:
     return set(Path(tempfile.gettempdir()).glob("asof-following-*"))
 
 
-def test_without_a_registry_the_service_starts_with_its_own_model_and_says_so(
+def test_without_a_registry_the_service_starts_with_its_own_model_and_logs_it(
     settings: Settings, small_model: "SmallModel", tmp_path: Path
 ) -> None:
-    """Until then it is not ready, and predicts nothing. Its folder goes with it."""
+    """Until then it is not ready and predicts nothing. Its folder is removed at its end."""
     with follow.faulty("http://127.0.0.1:9") as faults:
         faults.fault = lambda path: faults.hang(path) or (500, b"")
         variables = FOLLOWING | {"ASOF_REGISTRY_URL": faults.address}
@@ -63,7 +63,7 @@ def test_without_a_registry_the_service_starts_with_its_own_model_and_says_so(
             kit.eventually(lambda: _is_ready(client), 60, tmp_path / "log")
             assert follow.served(client) == small_model.bundle.version
             assert "answered 500" in follow.following(client)["registry"]
-            assert f"Version {small_model.bundle.version} goes on" in (tmp_path / "log").read_text()
+            assert f"Version {small_model.bundle.version} keeps serving" in (tmp_path / "log").read_text()
         assert _folders() == before
 
 

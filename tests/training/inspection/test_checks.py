@@ -1,4 +1,4 @@
-"""Each data check speaks up about a month that is broken in one way, and says nothing about its clean twin."""
+"""Each data check finds a month that is broken in one way, and finds nothing in a clean one."""
 
 from collections.abc import Callable, Iterator
 

@@ -1,4 +1,4 @@
-"""Inputs that moved are told by what is sure for all columns together, and are an alarm where they also moved far."""
+"""Drift is a finding where it is significant for all columns together, and a warning where it is also large."""
 
 import pandas as pd
 import pytest

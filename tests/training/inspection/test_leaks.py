@@ -1,4 +1,4 @@
-"""What one column alone says of the labels: found whatever its shape, and believed only where rows are enough."""
+"""Single columns that predict the label: found in any shape, and only where there are enough rows."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What has been found stops a training where it is an error that nobody has acknowledged, and nowhere else."""
+"""Unacknowledged errors, and no other findings, stop the training."""
 
 from collections.abc import Collection
 

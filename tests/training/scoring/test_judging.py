@@ -12,9 +12,9 @@ import pyarrow as arrow
 import pytest
 
 from asof.features.feature_contract import Feature, FeatureContract
-from asof.inference.found_columns import FoundColumns
 from asof.inference.served_model import ServedModel
-from asof.inference.verdicts import FoundRow, Policy
+from asof.inference.stored_columns import StoredColumns
+from asof.inference.verdicts import Policy, StoredRow
 from tests.kits.service.serving import facts_of
 from training.scoring.judging import judge_chunk, moments_text, refusals
 from training.scoring.reading import Chunk
@@ -42,9 +42,9 @@ class Odd:
 def chunk(hours: Sequence[float | None], ages: Sequence[int | None] = ()) -> Chunk:
     """A user for each: the age in days of what is known of the support, None where there is no row."""
     moments = [NOW if age is None else NOW - timedelta(days=age) for age in ages] or [NOW] * len(hours)
-    rows = [FoundRow(FEATURES, [value, 1], [NOW, moment]) for value, moment in zip(hours, moments, strict=True)]
+    rows = [StoredRow(FEATURES, [value, 1], [NOW, moment]) for value, moment in zip(hours, moments, strict=True)]
     entities = arrow.array([f"user-{number}" for number in range(len(rows))], arrow.large_string())
-    return Chunk(entities, FoundColumns.from_rows(FEATURES, rows))
+    return Chunk(entities, StoredColumns.from_rows(FEATURES, rows))
 
 
 def model(runtime: Odd) -> ServedModel:
@@ -69,7 +69,7 @@ def test_one_row_that_the_model_fails_at_spoils_only_itself(at: int) -> None:
 def test_what_is_no_probability_is_told_of_its_row(odd: float) -> None:
     judged = judge_chunk(chunk([0.25, odd, 1.0]), model(Odd()), POLICIES, NOW)
     assert judged.codes == [None, "internal-error", None]
-    assert judged.details[1] == f"The model gave {odd}, which is no probability."
+    assert judged.details[1] == f"The model returned {odd}, which is not a probability."
     assert judged.probabilities[[0, 2]].tolist() == [0.25, 1.0]
 
 
@@ -97,7 +97,7 @@ def test_users_alike_in_what_they_lack_are_told_each_by_name() -> None:
 
 def test_each_user_is_told_the_moment_of_each_view_that_has_a_row() -> None:
     rows = [(NOW, None), (NOW, NOW), (NOW - timedelta(microseconds=1), None), (None, None), (NOW, None)]
-    found = FoundColumns.from_rows(FEATURES, [FoundRow(FEATURES, [1.0, 1], list(moments)) for moments in rows])
+    found = StoredColumns.from_rows(FEATURES, [StoredRow(FEATURES, [1.0, 1], list(moments)) for moments in rows])
     assert moments_text(found).to_pylist() == [
         '{"usage": "2026-03-31T00:00:00Z"}',
         '{"usage": "2026-03-31T00:00:00Z", "support": "2026-03-31T00:00:00Z"}',
@@ -110,7 +110,7 @@ def test_each_user_is_told_the_moment_of_each_view_that_has_a_row() -> None:
 def test_a_view_whose_values_differ_in_age_is_as_old_as_the_oldest() -> None:
     features = (FEATURES[0], Feature("clicks", "usage", "Int64"))
     rows = [(NOW, NOW), (NOW - timedelta(days=4), NOW), (NOW, NOW - timedelta(days=4)), (None, NOW)]
-    found = FoundColumns.from_rows(features, [FoundRow(features, [1.0, 1], list(moments)) for moments in rows])
+    found = StoredColumns.from_rows(features, [StoredRow(features, [1.0, 1], list(moments)) for moments in rows])
     assert [json.loads(each)["usage"][:10] for each in moments_text(found).to_pylist()] == [
         "2026-03-31",
         "2026-03-27",

@@ -35,7 +35,7 @@ def written(scene: Scene, to: str) -> list[dict[str, Any]]:
 
 
 def wiped(scene: Scene, to: str, folder: Path) -> str:
-    """Where a run begins anew."""
+    """An empty target for a new run."""
     if to == TO_PARQUET:
         return str(folder / str(len(list(folder.iterdir()))))
     with psycopg.connect(scene.settings.conninfo()) as connection:

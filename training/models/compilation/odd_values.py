@@ -1,7 +1,7 @@
 """Missing, infinite and unknown values -> what a model refuses, and whether its graph agrees on the rest.
 
 scikit-learn's checks refuse values, such as infinity, for which a graph gives some number. So scikit-learn predicts
-rows with one odd value first. What it refuses goes with the graph as its Limits; on the rest both must agree.
+rows with one odd value first. What it refuses goes with the graph as its InputLimits; on the rest both must agree.
 """
 
 import warnings
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from asof.errors import NotCompiled
-from asof.inference.runtime import Limits, Runtime
+from asof.inference.runtime import InputLimits, Runtime
 from asof.trust.golden_rows import TOLERANCE
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ TOO_LARGE = ((1e39, float(np.finfo(np.float32).max)), (np.inf, float(np.finfo(np
 """Pairs of a number and of the limit of a column that refuses it; some estimators compute in single precision."""
 
 
-def limits_of(model: "ClassifierMixin", valid_row: pd.DataFrame) -> Limits:
+def limits_of(model: "ClassifierMixin", valid_row: pd.DataFrame) -> InputLimits:
     """The values that the model refuses; `valid_row` is one row that it takes.
 
-    Raises NotCompiled where it refuses unknown categories, which Limits cannot express.
+    Raises NotCompiled where it refuses unknown categories, which InputLimits cannot express.
     """
     numbers = [str(name) for name in valid_row if valid_row[name].dtype != object]
     texts = [str(name) for name in valid_row if name not in numbers]
@@ -37,7 +37,7 @@ def limits_of(model: "ClassifierMixin", valid_row: pd.DataFrame) -> Limits:
     for value, limit in reversed(TOO_LARGE):
         largest |= dict.fromkeys(_refusing(model, valid_row, numbers, value), limit)
     missing = [*_refusing(model, valid_row, numbers, np.nan), *_refusing(model, valid_row, texts, None)]
-    return Limits(missing, largest)
+    return InputLimits(missing, largest)
 
 
 def compare_odd(model: "ClassifierMixin", runtime: Runtime, valid_row: pd.DataFrame) -> None:

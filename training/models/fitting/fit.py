@@ -98,11 +98,7 @@ def fit_model(sides: Sides, *, random_state: int) -> FittedModel:
     if threshold is None:
         threshold = best_threshold(side.labels, _out_of_fold(model, side, random_state))
     return FittedModel(
-        use_case,
-        sides.estimator,
-        side,
-        sides.held_out,
-        dropped=sides.dropped,
+        **vars(sides),
         model=model,
         search=search,
         facts=_facts(sides, threshold=threshold, random_state=random_state, digest=model_digest(model)),

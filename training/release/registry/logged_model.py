@@ -34,8 +34,7 @@ class LoggedModel:
 
 def of_version(version: ModelVersion) -> LoggedModel:
     """The model of a registered version."""
-    uri = f"models:/{version.name}/{version.version}"
-    return LoggedModel(version.name, version.version, version.run_id, uri=uri, facts=version.facts)
+    return LoggedModel(version.name, version.version, version.run_id, uri=version.uri, facts=version.facts)
 
 
 def of_run(settings: Settings, use_case: UseCase, run_id: str) -> LoggedModel:

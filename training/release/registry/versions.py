@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asof.errors import ModelError
+from asof.errors import ModelError, UntrustedModel
 from asof.model_facts import ModelFacts
 from asof.settings import Settings
-from asof.trust.signed_manifest import VerifiedFolder, verify_folder
+from asof.trust.signed_manifest import MANIFEST, VerifiedFolder, verify_envelope, verify_folder
 from asof.trust.signing_keys import trusted_keys
 from asof.trust.trusted_types import load_trusted
 from asof.use_case import UseCase
@@ -44,6 +44,11 @@ class ModelVersion:
     run_id: str
     facts: ModelFacts
     metrics: Mapping[str, float]
+
+    @property
+    def uri(self) -> str:
+        """Its address in MLflow."""
+        return f"models:/{self.name}/{self.version}"
 
 
 def model_version(settings: Settings, use_case: UseCase, version: str) -> ModelVersion:
@@ -88,7 +93,7 @@ def verified_version(settings: Settings, version: ModelVersion) -> Iterator[Veri
 
     Raises UntrustedModel as `verify_folder` does, and where they were signed for another run.
     """
-    with verified_folder(settings, _uri(version.name, version.version)) as verified:
+    with verified_folder(settings, version.uri) as verified:
         yield verified.of_run(version.run_id)
 
 
@@ -99,12 +104,32 @@ def verified_folder(settings: Settings, uri: str) -> Iterator[VerifiedFolder]:
         yield verify_folder(copy, trusted_keys(settings))
 
 
+def signer_of(settings: Settings, version: ModelVersion) -> str:
+    """The id of the trusted key. The files are not compared with the manifest: loading the model does that.
+
+    Raises UntrustedModel where there is no manifest, where no trusted key signed it, or where it is of another run.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        with downloaded(settings, f"{version.uri}/{MANIFEST}") as path:
+            content = path.read_bytes()
+    except (OSError, MlflowException) as error:
+        raise UntrustedModel(
+            f"MLflow gives no {MANIFEST} of {version.name} version {version.version} ({type(error).__name__}): "
+            "restore its artifacts, or train and register again."
+        ) from error
+    manifest, signer = verify_envelope(content, trusted_keys(settings))
+    if manifest.run_id != version.run_id:
+        raise UntrustedModel(f"The manifest is of run {manifest.run_id}, not of {version.run_id}: register it again.")
+    return signer
+
+
 @contextmanager
 def model_file(settings: Settings, version: ModelVersion) -> Iterator[Path]:
     """A copy of the version's skops file, for a block. Raises ModelError where it was not saved with skops."""
-    uri = _uri(version.name, version.version)
-    with downloaded(settings, uri) as copy:
-        yield copy / _skops_file(uri, copy)
+    with downloaded(settings, version.uri) as copy:
+        yield copy / _skops_file(version.uri, copy)
 
 
 def _skops_file(model: str, folder: Path) -> str:
@@ -122,7 +147,7 @@ def read_version(client: "MlflowClient", name: str, number: str) -> ModelVersion
     import mlflow
 
     run_id = _run_id(client, name, number)
-    facts = (mlflow.models.Model.load(_uri(name, number)).metadata or {}).get("asof")
+    facts = (mlflow.models.Model.load(f"models:/{name}/{number}").metadata or {}).get("asof")
     if facts is None or not run_id:
         raise ModelError(f"{name} version {number} was not trained by AsOf: train and register one here.")
     metrics = dict(client.get_run(run_id).data.metrics)
@@ -140,7 +165,3 @@ def _run_id(client: "MlflowClient", name: str, number: str) -> str | None:
         known = sorted(int(each.version) for each in client.search_model_versions(f"name='{name}'"))
         raise ModelError(f"{name} has no version {number!r}; it has: {known or 'none yet'}.") from error
     return run_id
-
-
-def _uri(name: str, number: str) -> str:
-    return f"models:/{name}/{number}"

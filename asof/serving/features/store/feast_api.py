@@ -1,6 +1,6 @@
-"""Any online store, through Feast's own API: slower by a hundred megabytes and some milliseconds, and always right.
+"""Reads any online store through Feast's API, at the cost of a hundred megabytes and some milliseconds.
 
-Feast's provider keeps one connection, which never recovers when it is lost: a provider that failed is thrown away. The
+Feast's provider has one connection, which does not recover after it is lost: a provider that failed is discarded. The
 registry is read when the store is opened, never by a lookup.
 """
 
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from asof.errors import FeatureStoreUnavailable
 from asof.features.feature_contract import FeatureContract
 from asof.features.feature_store import close, definition_records, feature_store, open_feature_store, read_contract
-from asof.inference.found_columns import FoundColumns
-from asof.inference.policies import Registered, require_same, view_policy
-from asof.inference.verdicts import FoundRow, Policy
-from asof.serving.features.store.reader import lacking
+from asof.inference.policies import RegisteredFeatures, require_same, view_policy
+from asof.inference.stored_columns import StoredColumns
+from asof.inference.verdicts import Policy, StoredRow
+from asof.serving.features.store.reader import missing_in_registry
 from asof.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,24 +27,24 @@ logger = logging.getLogger("asof.serving")
 
 
 def open_feast_reader(settings: Settings, contract: FeatureContract) -> "FeastReader":
-    """Blocks: imports Feast and reads the registry. Raises FeatureContractMismatch, and whatever Feast does."""
+    """Imports Feast and reads the registry; blocks. Raises FeatureContractMismatch, and what Feast raises."""
     store = open_feature_store(settings, registry_ttl=0)
     try:
         service, registered = _read_registry(settings, store, contract.feature_service)
     finally:
-        close(store)  # what was read is kept; nothing is read again
+        close(store)  # the service that was read stays valid
     require_same(contract, registered)
     return FeastReader(store, service, contract=contract, policies=registered.policies)
 
 
-def look_by_feast(settings: Settings, service: str) -> Registered:
-    """Blocks: what is registered of a feature service. Raises as `open_feast_reader` does."""
+def read_registered_by_feast(settings: Settings, service: str) -> RegisteredFeatures:
+    """The registered features of a service; blocks. Raises as `open_feast_reader` does."""
     with feature_store(settings) as store:
         return _read_registry(settings, store, service)[1]
 
 
 class FeastReader:
-    """An EntityReader of whatever store feature_store.yaml names."""
+    """An EntityReader of the store in feature_store.yaml."""
 
     def __init__(
         self,
@@ -59,10 +59,10 @@ class FeastReader:
         self._provider: Provider | None = None
         self._closed = False
 
-    async def read(self, entities: Sequence[str]) -> list[FoundRow]:
+    async def read(self, entities: Sequence[str]) -> list[StoredRow]:
         from feast.infra.provider import get_provider
 
-        if not entities:  # which Feast refuses
+        if not entities:  # Feast refuses an empty list
             return []
         provider, self._provider = self._provider or get_provider(self._store.config), None
         try:
@@ -74,10 +74,10 @@ class FeastReader:
             await _disconnect(provider)
         else:
             self._provider = provider
-        return [_found(response.proto, row, self._contract) for row in range(len(entities))]
+        return [_stored_row(response.proto, row, self._contract) for row in range(len(entities))]
 
-    async def read_columns(self, entities: Sequence[str]) -> FoundColumns:
-        return FoundColumns.from_rows(self._contract.features, await self.read(entities))
+    async def read_columns(self, entities: Sequence[str]) -> StoredColumns:
+        return StoredColumns.from_rows(self._contract.features, await self.read(entities))
 
     async def close(self) -> None:
         self._closed = True
@@ -96,13 +96,13 @@ class FeastReader:
             )
         except Error:
             raise
-        except Exception as error:  # each store has errors of its own
+        except Exception as error:  # each store has its own errors
             logger.exception("Feast failed at a lookup.")
             raise FeatureStoreUnavailable(f"The online store failed ({type(error).__name__}): try again.") from error
 
 
 async def _disconnect(provider: "Provider | None") -> None:
-    """Closes the store's connections. Feast's own PostgreSQL store does not close its one; for that it has no way."""
+    """Closes the store's connections, also that of Feast's PostgreSQL store, whose `close` leaves it open."""
     if provider is None:
         return
     store = provider.online_store
@@ -112,7 +112,7 @@ async def _disconnect(provider: "Provider | None") -> None:
         await connection.close()
 
 
-def _read_registry(settings: Settings, store: "FeatureStore", name: str) -> "tuple[FeatureService, Registered]":
+def _read_registry(settings: Settings, store: "FeatureStore", name: str) -> "tuple[FeatureService, RegisteredFeatures]":
     from feast.errors import FeastObjectNotFoundException
 
     try:
@@ -120,13 +120,13 @@ def _read_registry(settings: Settings, store: "FeatureStore", name: str) -> "tup
         contract = read_contract(store, service)
         views = [store.get_feature_view(view) for view in contract.views]
     except FeastObjectNotFoundException as error:
-        raise lacking(error) from error
+        raise missing_in_registry(error) from error
     policies = {view.name: view_policy(view.ttl, view.tags) for view in views}
-    return service, Registered(contract, policies, definition_records(settings, contract))
+    return service, RegisteredFeatures(contract, policies, definition_records(settings, contract))
 
 
-def _found(proto: Any, row: int, contract: FeatureContract) -> FoundRow:
-    """One row of Feast's answer in our terms. A NaN is a null: no model input may be one unnoticed."""
+def _stored_row(proto: Any, row: int, contract: FeatureContract) -> StoredRow:
+    """A row of Feast's response. A NaN becomes a null, so that no model gets one unnoticed."""
     from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
     from feast.type_map import feast_value_type_to_python_type
 
@@ -135,7 +135,7 @@ def _found(proto: Any, row: int, contract: FeatureContract) -> FoundRow:
     for feature in contract.features:
         column = columns[feature.name]
         value = feast_value_type_to_python_type(column.values[row])
-        there = column.statuses[row] != FieldStatus.NOT_FOUND
+        exists = column.statuses[row] != FieldStatus.NOT_FOUND
         values.append(value if value == value else None)
-        moments.append(column.event_timestamps[row].ToDatetime(tzinfo=UTC) if there else None)
-    return FoundRow(contract.features, values, moments)
+        moments.append(column.event_timestamps[row].ToDatetime(tzinfo=UTC) if exists else None)
+    return StoredRow(contract.features, values, moments)

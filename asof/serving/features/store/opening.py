@@ -1,50 +1,55 @@
-"""feature_repo/feature_store.yaml and a model's contract -> the fastest reader that gives Feast's answers."""
+"""Opens the online store of feature_store.yaml for a feature contract, with the fastest suitable reader."""
 
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asof.errors import FeatureStoreUnavailable
 from asof.features.feature_contract import FeatureContract
 from asof.features.feature_store import configuration
-from asof.inference.policies import Registered, require_same
+from asof.inference.policies import RegisteredFeatures, require_same
 from asof.postgres_url import conninfo_of
 from asof.serving.features.store.reader import EntityReader
 from asof.settings import Settings
 
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
 logger = logging.getLogger("asof.serving")
 
 WIDE = "online_store.store.WideOnlineStore"
-"""The `type` of our online store in feature_store.yaml."""
+"""The `type` of our own online store in feature_store.yaml."""
 SCALARS = {"Bool", "Float32", "Float64", "Int32", "Int64", "String"}
-"""The Feast types that are read without Feast."""
+"""The Feast types that our reader supports."""
 
-Opener = Callable[[Settings, FeatureContract], EntityReader]
-"""Blocks: opens the store for one contract. Raises FeatureStoreUnavailable or FeatureContractMismatch."""
-Look = Callable[[Settings, FeatureContract], Registered]
-"""Blocks: what is registered of a contract's feature service now. Raises as an Opener does."""
+OpenReader = Callable[[Settings, FeatureContract], EntityReader]
+ReadRegistry = Callable[[Settings, FeatureContract], RegisteredFeatures]
 
 
 def open_reader(settings: Settings, contract: FeatureContract) -> EntityReader:
-    """Blocks: reads the registry. Raises FeatureStoreUnavailable or FeatureContractMismatch."""
-    with _readable():
-        return _open_directly(configuration(settings), contract) or _open_feast(settings, contract)
+    """A reader for the contract's features; blocks. Raises FeatureStoreUnavailable or FeatureContractMismatch."""
+    with _registry_errors():
+        if reader := _wide_reader(configuration(settings), contract):
+            return reader
+        from asof.serving.features.store.feast_api import open_feast_reader
+
+        return open_feast_reader(settings, contract)
 
 
-def look(settings: Settings, contract: FeatureContract) -> Registered:
-    """Blocks: reads the registry and nothing else. Raises FeatureStoreUnavailable or FeatureContractMismatch."""
-    with _readable():
-        raw = configuration(settings)
-        if _is_sql(raw["registry"]):
-            return _read_registry(raw, contract)
-        from asof.serving.features.store.feast_api import look_by_feast
+def read_registered(settings: Settings, contract: FeatureContract) -> RegisteredFeatures:
+    """The contract's feature service as it is registered now; blocks. Raises as `open_reader` does."""
+    with _registry_errors():
+        store = configuration(settings)
+        if _is_sql(store["registry"]):
+            return _read_sql_registry(store, contract)
+        from asof.serving.features.store.feast_api import read_registered_by_feast
 
-        return look_by_feast(settings, contract.feature_service)
+        return read_registered_by_feast(settings, contract.feature_service)
 
 
 @contextlib.contextmanager
-def _readable() -> Iterator[None]:
+def _registry_errors() -> Iterator[None]:
     try:
         yield
     except FeatureStoreUnavailable:
@@ -53,56 +58,39 @@ def _readable() -> Iterator[None]:
         raise FeatureStoreUnavailable(f"The feature registry cannot be read ({type(error).__name__}).") from error
 
 
-def _open_directly(raw: Mapping[str, Any], contract: FeatureContract) -> EntityReader | None:
-    """None where only Feast itself gives these features right."""
-    if not _is_direct(raw, contract):
+def _wide_reader(store: Mapping[str, Any], contract: FeatureContract) -> EntityReader | None:
+    """Our own reader; None where only Feast can look these features up."""
+    is_ours = _is_sql(store["registry"]) and store["online_store"]["type"] == WIDE
+    if not is_ours or any(feature.dtype not in SCALARS for feature in contract.features):
         return None
     from asof.serving.features.store.wide import WideReader
 
     if not WideReader.can_read(contract):
         return None
-    registered = _read_registry(raw, contract)
-    if registered.beyond:
-        logger.info("Features are read through Feast: %s.", registered.beyond)
+    registered = _read_sql_registry(store, contract)
+    if registered.feast_only:
+        logger.info("Features are read through Feast: %s.", registered.feast_only)
         return None
     require_same(contract, registered)
-    return WideReader(raw, contract, registered.policies)
+    return WideReader(store, contract, registered.policies)
 
 
-def _read_registry(raw: Mapping[str, Any], contract: FeatureContract) -> Registered:
+def _read_sql_registry(store: Mapping[str, Any], contract: FeatureContract) -> RegisteredFeatures:
     from asof.serving.features.store.feast_registry import read_registry
 
-    address, store = _conninfo(raw["registry"]), raw["online_store"]["type"]
-    return read_registry(address, raw["project"], contract.feature_service, store=store)
-
-
-def _is_direct(raw: Mapping[str, Any], contract: FeatureContract) -> bool:
-    """Whether our reader can read this registry, this online store, and features of these types."""
-    is_ours = _is_sql(raw["registry"]) and raw["online_store"]["type"] == WIDE
-    return is_ours and all(feature.dtype in SCALARS for feature in contract.features)
-
-
-def _open_feast(settings: Settings, contract: FeatureContract) -> EntityReader:
-    from asof.serving.features.store.feast_api import open_feast_reader
-
-    return open_feast_reader(settings, contract)
+    conninfo, online_store = conninfo_of(_registry_url(store["registry"])), store["online_store"]["type"]
+    return read_registry(conninfo, store["project"], contract.feature_service, store=online_store)
 
 
 def _is_sql(registry: Any) -> bool:
-    """Whether the registry is Feast's own on PostgreSQL, with one online table for each view."""
-    from sqlalchemy.engine import make_url
-
+    """Whether it is Feast's SQL registry on PostgreSQL, without versions of views."""
     if not isinstance(registry, Mapping) or registry.get("registry_type") != "sql":
         return False
-    on_postgres = make_url(_address(registry)).get_backend_name() == "postgresql"
+    on_postgres = _registry_url(registry).get_backend_name() == "postgresql"
     return on_postgres and not registry.get("enable_online_feature_view_versioning")
 
 
-def _address(registry: Mapping[str, Any]) -> str:
-    return str(registry.get("read_path") or registry["path"])
-
-
-def _conninfo(registry: Mapping[str, Any]) -> str:
+def _registry_url(registry: Mapping[str, Any]) -> "URL":
     from sqlalchemy.engine import make_url
 
-    return conninfo_of(make_url(_address(registry)))
+    return make_url(str(registry.get("read_path") or registry["path"]))

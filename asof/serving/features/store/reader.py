@@ -1,32 +1,32 @@
-"""EntityReader: what every way to an online store has in common, and what is checked before one is used."""
+"""EntityReader: the interface of all readers of an online store."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from asof.errors import FeatureContractMismatch
-from asof.inference.found_columns import FoundColumns
-from asof.inference.verdicts import FoundRow, Policy
+from asof.inference.stored_columns import StoredColumns
+from asof.inference.verdicts import Policy, StoredRow
 
 
 class EntityReader(Protocol):
-    """An online store that is ready to be asked, and the policy of each view. One lookup at a time."""
+    """An open online store, and the policy of each view. One lookup at a time."""
 
     policies: Mapping[str, Policy]
 
-    async def read(self, entities: Sequence[str]) -> list[FoundRow]:
-        """What the store holds of each entity, in their order; an entity may be named twice.
+    async def read(self, entities: Sequence[str]) -> list[StoredRow]:
+        """The features of each entity, in the order of `entities`, which may repeat.
 
-        Raises psycopg.OperationalError where the connection was lost: the next call is made on a fresh one. Raises
-        another psycopg.Error, or FeatureStoreUnavailable, where it would not help to ask again.
+        Raises psycopg.OperationalError where the connection was lost; the next call uses a new one. Raises another
+        psycopg.Error, or FeatureStoreUnavailable, where a retry would not help.
         """
 
-    async def read_columns(self, entities: Sequence[str]) -> FoundColumns:
+    async def read_columns(self, entities: Sequence[str]) -> StoredColumns:
         """The same for many entities, as arrays."""
 
     async def close(self) -> None:
-        """Closes the connection, and that of a lookup which is under way when that has ended."""
+        """Closes the connection; that of a running lookup at its end."""
 
 
-def lacking(what: object) -> FeatureContractMismatch:
-    """The error for something that the registry should hold and does not."""
+def missing_in_registry(what: object) -> FeatureContractMismatch:
+    """The error for an object that the model needs and the registry lacks."""
     return FeatureContractMismatch(f"The registry lacks what the model needs ({what}): run `feast apply`.")

@@ -1,24 +1,39 @@
-"""Our own online store (`online_store/`), read without Feast: one round trip for all entities and views."""
+"""Reads our own online store (`online_store/`) without Feast: one query for all entities and views."""
 
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from psycopg.conninfo import make_conninfo
+
 from asof.errors import FeatureStoreUnavailable
 from asof.features.feature_contract import FeatureContract
-from asof.inference.found_columns import FoundColumn, FoundColumns
-from asof.inference.verdicts import FoundRow, Policy
-from asof.serving.features.store.addresses import store_conninfo, store_schema
+from asof.inference.stored_columns import StoredColumn, StoredColumns
+from asof.inference.verdicts import Policy, StoredRow
 from online_store.array_reader import ArrayReader
 from online_store.errors import WideStoreError
 from online_store.reading.direct_lookup import Source
 from online_store.reading.direct_query import arrays_fit
 from online_store.row_reader import RowReader
 
-Read = TypeVar("Read")
+Result = TypeVar("Result")
+
+OPTIONS = {
+    "host": "host",
+    "port": "port",
+    "dbname": "database",
+    "user": "user",
+    "password": "password",
+    "sslmode": "sslmode",
+    "sslkey": "sslkey_path",
+    "sslcert": "sslcert_path",
+    "sslrootcert": "sslrootcert_path",
+    "keepalives_idle": "keepalives_idle",
+}
+"""libpq's connection options -> those of the online store in feature_store.yaml."""
 
 
 class WideReader:
-    """An EntityReader of the tables of our own store; connects when it is first asked, for few and for many apart."""
+    """An EntityReader of our own store; `read` and `read_columns` have their own connections, opened when needed."""
 
     def __init__(
         self, configuration: Mapping[str, Any], contract: FeatureContract, policies: Mapping[str, Policy]
@@ -26,32 +41,44 @@ class WideReader:
         self.policies = policies
         self._contract = contract
         store = configuration["online_store"]
-        source = Source(store_conninfo(store), store_schema(store), configuration["project"])
+        source = Source(_conninfo(store), _schema(store), configuration["project"])
         wanted = [(feature.view, feature.name) for feature in contract.features]
         self._rows = RowReader(source, wanted, nan_is_null=True)
         self._arrays = ArrayReader(source, wanted, nan_is_null=True)
 
     @staticmethod
     def can_read(contract: FeatureContract) -> bool:
-        """Whether one query can give so many features; else Feast asks view by view."""
+        """Whether one query can return so many features; Feast queries view by view."""
         return arrays_fit(len(contract.views), len(contract.features))
 
-    async def read(self, entities: Sequence[str]) -> list[FoundRow]:
-        rows = await _told(self._rows.read({self._contract.entity: entities}))
-        return [FoundRow(self._contract.features, values, moments) for values, moments in rows]
+    async def read(self, entities: Sequence[str]) -> list[StoredRow]:
+        rows = await _checked(self._rows.read({self._contract.entity: entities}))
+        return [StoredRow(self._contract.features, values, moments) for values, moments in rows]
 
-    async def read_columns(self, entities: Sequence[str]) -> FoundColumns:
-        columns = await _told(self._arrays.read({self._contract.entity: entities}))
-        found = [FoundColumn(each.values, each.nulls, each.moments) for each in columns]
-        return FoundColumns(self._contract.features, found)
+    async def read_columns(self, entities: Sequence[str]) -> StoredColumns:
+        columns = await _checked(self._arrays.read({self._contract.entity: entities}))
+        stored = [StoredColumn(each.values, each.nulls, each.moments) for each in columns]
+        return StoredColumns(self._contract.features, stored)
 
     async def close(self) -> None:
         await self._rows.close()
         await self._arrays.close()
 
 
-async def _told(reading: Awaitable[Read]) -> Read:
+def _conninfo(store: Mapping[str, Any]) -> str:
+    """As in Feast (`feast/infra/utils/postgres/connection_utils.py`), with its defaults."""
+    settings = {"sslmode": "require", **store}
+    return make_conninfo("", **{option: settings.get(name) for option, name in OPTIONS.items()})
+
+
+def _schema(store: Mapping[str, Any]) -> str:
+    """The schema of the tables. As in Feast, the default is `public`, and the user's name in place of an empty one."""
+    schema: str = store.get("db_schema", "public") or store["user"]
+    return schema.strip()
+
+
+async def _checked(result: Awaitable[Result]) -> Result:
     try:
-        return await reading
+        return await result
     except WideStoreError as error:
         raise FeatureStoreUnavailable(f"The online store failed ({type(error).__name__}): {error}") from error

@@ -1,4 +1,4 @@
-"""A body is read as instances, and no body of the greatest length takes memory or time out of proportion."""
+"""A body is parsed into instances; memory and time stay proportionate for every body of the maximum size."""
 
 import json
 
@@ -6,8 +6,7 @@ import pytest
 from starlette.exceptions import HTTPException
 
 from asof.errors import InvalidRequest
-from asof.serving.batch.instances import MOST_MARKS, instances
-from asof.serving.batch.limits import MOST
+from asof.serving.batch.instances import MAX_DELIMITERS, MAX_INSTANCES, instances
 from asof.serving.http.strict_json import MAX_MEMBERS
 from asof.use_cases import load
 from asof.use_cases.breast_cancer.data import NAMES
@@ -20,25 +19,25 @@ def body(*texts: str) -> bytes:
 
 
 @pytest.mark.parametrize("text", ["1", "[]", "{}"])
-def test_more_commas_and_brackets_than_instances_have_are_refused_before_they_are_read(text: str) -> None:
-    with pytest.raises(HTTPException, match=f"commas and brackets, and {MOST_MARKS} are taken at most") as refused:
-        instances(body(*[text] * (MOST_MARKS + 1)), CHURN)
+def test_too_many_commas_and_brackets_are_refused_before_parsing(text: str) -> None:
+    with pytest.raises(HTTPException, match=f"commas and brackets; at most {MAX_DELIMITERS} are allowed") as refused:
+        instances(body(*[text] * (MAX_DELIMITERS + 1)), CHURN)
     assert refused.value.status_code == 413
 
 
-def test_as_many_instances_as_are_taken_may_name_each_measurement() -> None:
+def test_the_maximum_of_instances_may_name_each_measurement() -> None:
     named = json.dumps({"measurements": dict.fromkeys(NAMES, 1.25)})
-    assert all(isinstance(each, CANCER) for each in instances(body(*[named] * MOST), CANCER))
+    assert all(isinstance(each, CANCER) for each in instances(body(*[named] * MAX_INSTANCES), CANCER))
 
 
-def test_an_object_of_more_members_than_any_body_needs_is_refused() -> None:
+def test_an_object_with_too_many_members_is_refused() -> None:
     members = ",".join(f'"{number}":1' for number in range(MAX_MEMBERS + 1))
     for text in (f"{{{members}}}", f'{{"measurements": {{{members}}}}}'):
         with pytest.raises(InvalidRequest, match=f"more than {MAX_MEMBERS}"):
             instances(body(text), CANCER)
 
 
-def test_a_refusal_keeps_nothing_of_what_led_to_it() -> None:
+def test_a_refusal_has_no_cause_context_or_traceback() -> None:
     (refused,) = instances(body('{"a": 1, "b": 2}'), CHURN)
     assert isinstance(refused, InvalidRequest)
     assert len(refused.extra["errors"]) == 3

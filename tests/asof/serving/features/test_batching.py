@@ -1,15 +1,15 @@
-"""What arrives while a batch runs is the next batch, and each item gets its own result."""
+"""Items that arrive while a batch runs form the next batch, and each gets its own result."""
 
 import asyncio
 from collections.abc import Sequence
 
 import pytest
 
-from asof.serving.features.batching import MOST, Batcher
+from asof.serving.features.batching import MAX_BATCH_SIZE, Batcher
 
 
 class Doubler:
-    """Doubles numbers, slowly; fails on a batch that holds a None, and in the place of a negative number."""
+    """Doubles numbers slowly; fails for a batch with a None, and for each negative number."""
 
     def __init__(self) -> None:
         self.batches: list[int] = []
@@ -32,10 +32,10 @@ def test_each_item_gets_its_own_result_in_few_calls() -> None:
         batcher: Batcher[int | None, int] = Batcher(work)
         first = asyncio.create_task(batcher.submit(1000))
         await asyncio.sleep(0.001)
-        results = await asyncio.gather(*(batcher.submit(number) for number in range(MOST + 6)))
-        assert results == [2 * number for number in range(MOST + 6)]
+        results = await asyncio.gather(*(batcher.submit(number) for number in range(MAX_BATCH_SIZE + 6)))
+        assert results == [2 * number for number in range(MAX_BATCH_SIZE + 6)]
         assert await first == 2000
-        assert work.batches == [1, MOST, 6]
+        assert work.batches == [1, MAX_BATCH_SIZE, 6]
 
     asyncio.run(main())
 
@@ -53,25 +53,25 @@ def test_a_failing_item_fails_alone_and_a_failing_batch_fails_together() -> None
     asyncio.run(main())
 
 
-def test_too_few_results_are_an_error_and_not_a_wait_for_ever() -> None:
+def test_too_few_results_are_an_error() -> None:
     async def forgetful(numbers: Sequence[int]) -> Sequence[int]:
         return numbers[1:]
 
     async def main() -> None:
-        with pytest.raises(RuntimeError, match="1 items gave 0 results"):
+        with pytest.raises(RuntimeError, match="0 results for 1 items"):
             await asyncio.wait_for(Batcher(forgetful).submit(1), timeout=60)
 
     asyncio.run(main())
 
 
-def test_one_that_stops_waiting_does_not_disturb_the_others() -> None:
+def test_a_cancelled_item_does_not_affect_the_others() -> None:
     async def main() -> None:
         batcher: Batcher[int | None, int] = Batcher(Doubler())
-        impatient, patient = asyncio.create_task(batcher.submit(1)), asyncio.create_task(batcher.submit(2))
+        cancelled, other = asyncio.create_task(batcher.submit(1)), asyncio.create_task(batcher.submit(2))
         await asyncio.sleep(0.001)
-        impatient.cancel()
-        assert await asyncio.wait_for(patient, timeout=60) == 4
+        cancelled.cancel()
+        assert await asyncio.wait_for(other, timeout=60) == 4
         with pytest.raises(asyncio.CancelledError):
-            await impatient
+            await cancelled
 
     asyncio.run(main())

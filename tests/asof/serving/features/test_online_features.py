@@ -1,4 +1,4 @@
-"""What Feast's online store holds, in our terms; and what happens when it cannot be trusted."""
+"""Lookups in both online stores, and what happens when the store or the registry fails."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from asof.errors import ConfigurationError, FeatureContractMismatch, FeatureStoreUnavailable
 from asof.features.feature_contract import Feature, FeatureContract
 from asof.features.feature_store import feature_store
-from asof.inference.ranges import Trained
+from asof.inference.ranges import TrainingRanges
 from asof.serving.features.online_features import OnlineFeatures
 from asof.serving.features.store.opening import WIDE
 from asof.serving.features.store_input import StoreInput
@@ -42,7 +42,7 @@ def settings(settings: Settings) -> Settings:
 
 @contextlib.contextmanager
 def impatient(features: OnlineFeatures) -> Iterator[None]:
-    """Within the block a lookup is soon given up."""
+    """Within the block lookups have a short timeout."""
     patient = features._settings
     features._settings = patient.model_copy(update={"lookup_timeout": 0.3})
     yield
@@ -50,11 +50,11 @@ def impatient(features: OnlineFeatures) -> Iterator[None]:
 
 
 async def refusal(features: OnlineFeatures) -> FeatureStoreUnavailable:
-    """What a lookup raises when an attempt to open the store has ended."""
+    """What a lookup raises after an attempt to open the store."""
     async with asyncio.timeout(LONGEST):
         while True:
             try:
-                await features.find("good")
+                await features.lookup("good")
             except FeatureStoreUnavailable as error:
                 if "is being opened" not in str(error):
                     return error
@@ -88,10 +88,10 @@ WAYS = [("directly", WIDE), ("through Feast", WIDE), ("through Feast", STOCK)]
 
 @pytest.fixture(params=WAYS, ids=str, autouse=True)
 def way(request: pytest.FixtureRequest, contract: FeatureContract, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Whatever holds, holds for every way to both stores."""
+    """Each test runs for every reader of both stores."""
     how, kind = request.param
     if how == "through Feast":
-        monkeypatch.setattr("asof.serving.features.store.opening._is_direct", lambda *_: False)
+        monkeypatch.setattr("asof.serving.features.store.opening._wide_reader", lambda *_: None)
     with store_of(kind):
         yield how, kind
 
@@ -110,9 +110,9 @@ def with_features(
     return asyncio.run(main())
 
 
-def test_values_moments_and_absences_are_told_apart(settings: Settings, contract: FeatureContract) -> None:
+def test_values_moments_and_missing_features_are_distinguished(settings: Settings, contract: FeatureContract) -> None:
     async def ask(features: OnlineFeatures) -> list[dict[str, Any]]:
-        asked = [await features.find(user) for user in ("good", "strange", "partial", "nobody")]
+        asked = [await features.lookup(user) for user in ("good", "strange", "partial", "nobody")]
         return [{found.feature.name: (found.value, found.as_of) for found in one} for one in asked]
 
     good, strange, partial, nobody = with_features(settings, contract, ask)
@@ -124,9 +124,9 @@ def test_values_moments_and_absences_are_told_apart(settings: Settings, contract
     assert set(nobody.values()) == {(None, None)}
 
 
-def test_many_at_once_each_get_their_own_values(settings: Settings, contract: FeatureContract) -> None:
+def test_concurrent_lookups_return_their_own_values(settings: Settings, contract: FeatureContract) -> None:
     async def ask(features: OnlineFeatures) -> list[Any]:
-        return await asyncio.gather(*(features.find(user) for user in [*MANY, "nobody", *MANY]))
+        return await asyncio.gather(*(features.lookup(user) for user in [*MANY, "nobody", *MANY]))
 
     found = with_features(settings, contract, ask)
     for user, one in zip([*MANY, "nobody", *MANY], found, strict=True):
@@ -161,7 +161,7 @@ def test_ttl_and_staleness_come_from_the_registry(settings: Settings, contract: 
         (lambda c: replace(c, feature_service="churn_v9"), "churn_v9.*feast apply"),
     ],
 )
-def test_a_registry_that_is_not_the_models_is_refused_with_the_difference(
+def test_a_registry_that_differs_from_the_model_is_refused_with_the_difference(
     settings: Settings, contract: FeatureContract, change: Callable[[FeatureContract], FeatureContract], words: str
 ) -> None:
     async def main() -> None:
@@ -174,35 +174,37 @@ def test_a_registry_that_is_not_the_models_is_refused_with_the_difference(
     asyncio.run(main())
 
 
-def test_a_lost_connection_costs_no_request(settings: Settings, contract: FeatureContract) -> None:
+def test_a_lost_connection_fails_no_request(settings: Settings, contract: FeatureContract) -> None:
     async def ask(features: OnlineFeatures) -> Any:
-        before = await features.find("good")
+        before = await features.lookup("good")
         with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
-        return before, await asyncio.gather(*(features.find("good") for _ in range(20)))
+        return before, await asyncio.gather(*(features.lookup("good") for _ in range(20)))
 
     before, after = with_features(settings, contract, ask)
     assert after == [before] * 20
 
 
-def test_a_slow_store_is_given_up_in_time_and_used_again(settings: Settings, contract: FeatureContract) -> None:
+def test_a_lookup_in_a_slow_store_times_out_and_the_next_succeeds(
+    settings: Settings, contract: FeatureContract
+) -> None:
     async def ask(features: OnlineFeatures) -> None:
-        await features.find("good")
+        await features.lookup("good")
         with psycopg.connect(settings.conninfo()) as blocker, impatient(features):
             blocker.execute('LOCK TABLE online.asof_users_fv, online."asof.users_fv" IN ACCESS EXCLUSIVE MODE')
             async with asyncio.timeout(LONGEST):  # the lock is kept until all have been given up
-                outcomes = await asyncio.gather(*(features.find("good") for _ in range(5)), return_exceptions=True)
+                outcomes = await asyncio.gather(*(features.lookup("good") for _ in range(5)), return_exceptions=True)
             assert {type(outcome) for outcome in outcomes} == {FeatureStoreUnavailable}
-        assert len((await features.find("good")).values) == len(contract.features)
+        assert len((await features.lookup("good")).values) == len(contract.features)
 
     with_features(settings, contract, ask)
 
 
 class Gate:
-    """A way to PostgreSQL that can be shut: what comes in then stays where it is, as when a network hangs."""
+    """A proxy to PostgreSQL that can stop forwarding, like a network that hangs."""
 
     def __init__(self, host: str, port: int) -> None:
         self._server = (host, port)
@@ -212,7 +214,7 @@ class Gate:
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[int]:
-        """Gives the port."""
+        """Returns the port."""
         server = await asyncio.start_server(self._pass, "127.0.0.1", 0)
         yield server.sockets[0].getsockname()[1]
         server.close()
@@ -232,7 +234,9 @@ class Gate:
                 writer.write(data)
 
 
-def test_a_server_that_hangs_is_given_up_in_time_and_used_again(settings: Settings, contract: FeatureContract) -> None:
+def test_a_lookup_at_a_server_that_hangs_times_out_and_the_next_succeeds(
+    settings: Settings, contract: FeatureContract
+) -> None:
     url = settings.database()
     gate = Gate(url.host or "", url.port or 5432)
 
@@ -243,15 +247,15 @@ def test_a_server_that_hangs_is_given_up_in_time_and_used_again(settings: Settin
             export(behind)
             features = OnlineFeatures(behind, contract)
             await features.start()
-            before = await features.find("good")
+            before = await features.lookup("good")
             gate.open.clear()
             with impatient(features):
                 for _ in range(2):  # a connection that hangs, and one that cannot be made
                     with pytest.raises(FeatureStoreUnavailable, match=r"within 0\.3 s"):
                         async with asyncio.timeout(9):  # psycopg by itself waits 10 s for the end of what is cancelled
-                            await features.find("good")
+                            await features.lookup("good")
             gate.open.set()
-            assert await features.find("good") == before
+            assert await features.lookup("good") == before
             await features.close()
 
     try:
@@ -260,21 +264,21 @@ def test_a_server_that_hangs_is_given_up_in_time_and_used_again(settings: Settin
         export(settings)
 
 
-def test_no_connection_is_left_behind(settings: Settings, contract: FeatureContract, way: tuple[str, str]) -> None:
+def test_no_connection_is_leaked(settings: Settings, contract: FeatureContract, way: tuple[str, str]) -> None:
     kept = 2 if way == ("through Feast", WIDE) else 1  # a pool begins with one more than it is asked for
 
     async def main() -> None:
         features = OnlineFeatures(settings, contract)
         await features.start()
         for _ in range(3):
-            await features.find("good")
+            await features.lookup("good")
         with psycopg.connect(settings.conninfo()) as blocker, impatient(features):
             blocker.execute('LOCK TABLE online.asof_users_fv, online."asof.users_fv" IN ACCESS EXCLUSIVE MODE')
             with pytest.raises(FeatureStoreUnavailable):
-                await features.find("good")
-        await asyncio.gather(*(features.find("good") for _ in range(20)))
+                await features.lookup("good")
+        await asyncio.gather(*(features.lookup("good") for _ in range(20)))
         await connected(settings, kept)
-        late = asyncio.create_task(features.find("good"))
+        late = asyncio.create_task(features.lookup("good"))
         await asyncio.sleep(0)
         await features.close()
         await asyncio.wait({late})
@@ -284,7 +288,7 @@ def test_no_connection_is_left_behind(settings: Settings, contract: FeatureContr
 
 
 async def connected(settings: Settings, count: int) -> None:
-    """Waits until no more are connected to the database: a server takes its time to see that one is gone."""
+    """Waits until so many are connected to the database: the server notices a closed connection late."""
     for _ in range(10 * LONGEST):
         if connections(settings) <= count:
             return
@@ -293,7 +297,7 @@ async def connected(settings: Settings, count: int) -> None:
 
 
 def connections(settings: Settings) -> int:
-    """How many others are connected to the database."""
+    """The number of other connections to the database."""
     with psycopg.connect(settings.conninfo()) as connection:
         query = (
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -304,20 +308,20 @@ def connections(settings: Settings) -> int:
 
 
 @pytest.mark.parametrize("which", ["total_paid", "net_service", "monthly_fee"])
-def test_an_answer_is_as_old_as_its_oldest_value_and_names_what_was_written_apart(
+def test_an_answer_has_the_oldest_moment_of_a_view_and_those_of_features_that_differ(
     settings: Settings, contract: FeatureContract, way: tuple[str, str], which: str
 ) -> None:
-    """Whichever feature of the view comes last: `/predict` and a batch of it say the same."""
+    """For each feature of the view; `/predict` and a batch agree."""
     kit.write_users(settings, {which: USER, "whole": USER}, NOW - timedelta(days=4))
     _write_one(settings, which, NOW)
-    metrics, trained = Metrics(), Trained(kit.facts_of(contract))
+    metrics, trained = Metrics(), TrainingRanges(kit.facts_of(contract))
 
     async def ask(features: OnlineFeatures) -> tuple[Any, Any]:
         by = StoreInput(settings.model_copy(update={"clock": NOW}), features, metrics)
         requests = [ChurnRequest(user_id=user) for user in (which, "whole")]
         return [(await by.read(each, trained)).evidence for each in requests], (
-            await by.read_many(requests, trained)
-        )().told
+            await by.look_up(requests, trained)
+        )().judged
 
     singles, many = with_features(settings, contract, ask)
     assert many == singles
@@ -341,7 +345,7 @@ def _write_one(settings: Settings, feature: str, as_of: datetime) -> None:
         store.provider.online_write_batch(store.config, view, [(key, row, as_of, None)], None)
 
 
-def test_a_store_that_is_not_there_is_told(settings: Settings, contract: FeatureContract) -> None:
+def test_a_missing_store_is_reported(settings: Settings, contract: FeatureContract) -> None:
     missing = settings.database("asof_is_not_there").render_as_string(hide_password=False)
     nowhere = settings.model_copy(update={"postgres_url": SecretStr(missing)})
 
@@ -349,7 +353,7 @@ def test_a_store_that_is_not_there_is_told(settings: Settings, contract: Feature
         features = OnlineFeatures(nowhere, contract)
         features.start()
         with pytest.raises(FeatureStoreUnavailable, match="is being opened"):
-            await features.find("good")
+            await features.lookup("good")
         with pytest.raises(FeatureStoreUnavailable, match="registry cannot be read"):
             raise await refusal(features)
         await features.close()

@@ -1,4 +1,4 @@
-"""A registry, or what stands at its address, that sends more than was asked for: packed, endless, slow, elsewhere."""
+"""A server at the registry's address whose responses are compressed, endless, slow or redirected."""
 
 import asyncio
 import contextlib
@@ -19,14 +19,14 @@ from asof import bounded_http
 from asof.bounded_http import CompressedResponse, OversizedResponse
 from asof.errors import ConfigurationError, RegistryUnavailable, UntrustedModel
 from asof.serving.following import mlflow_registry as registry
-from asof.serving.following.mlflow_registry import InProduction, Registry
+from asof.serving.following.mlflow_registry import MlflowRegistry, ProductionVersion
 from doctor import http as doctor
 from training.tracking import address as tracking_address
 
 Result = TypeVar("Result")
 ANSWER = {"model_version": {"name": "m", "version": "3", "run_id": "r", "source": f"models:/m-{'0' * 32}"}}
 VERSION = json.dumps(ANSWER).encode()
-IN_PRODUCTION = InProduction("3", "r", f"models:/m-{'0' * 32}")
+IN_PRODUCTION = ProductionVersion(version="3", run_id="r", source=ANSWER["model_version"]["source"])
 BOMB = gzip.compress(gzip.compress(bytes(32 << 20)))
 """32 MiB in 130 bytes."""
 CODINGS = ["gzip", "gzip, gzip", "GZIP", "deflate", "br", "zstd", "identity, gzip"]
@@ -46,7 +46,7 @@ def without_end(first: bytes, piece: bytes, pause: float = 0) -> Iterator[bytes]
 
 
 class Server(socketserver.ThreadingTCPServer):
-    """Sends the pieces to each connection, and closes it."""
+    """Sends these bytes to each connection, and closes it."""
 
     daemon_threads = True
     asked = b""
@@ -81,9 +81,9 @@ def serve() -> Iterator[Callable[..., Server]]:
         yield start
 
 
-def asked(server: Server, ask: Callable[[Registry], Awaitable[Result]]) -> Result:
+def asked(server: Server, ask: Callable[[MlflowRegistry], Awaitable[Result]]) -> Result:
     async def run() -> Result:
-        client = Registry(server.address, "m", {})
+        client = MlflowRegistry(server.address, "m", {})
         try:
             return await ask(client)
         finally:
@@ -100,29 +100,33 @@ def plain(body: bytes, *headers: str) -> bytes:
     return head(f"Content-Length: {len(body)}", *headers) + body
 
 
-def test_a_plain_answer_is_read_and_nothing_else_is_asked_for(serve: Serve) -> None:
+def test_an_uncompressed_response_is_read_and_requested(serve: Serve) -> None:
     server = serve(plain(VERSION))
-    assert asked(server, Registry.look) == IN_PRODUCTION
+    assert asked(server, MlflowRegistry.production_version) == IN_PRODUCTION
     assert b"accept-encoding: identity\r\n" in server.asked.lower()
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-def test_a_packed_answer_is_not_unpacked(serve: Serve, coding: str) -> None:
+def test_a_compressed_response_is_refused(serve: Serve, coding: str) -> None:
     with pytest.raises(RegistryUnavailable, match="compressed"):
-        asked(serve(packed(coding)), Registry.look)
+        asked(serve(packed(coding)), MlflowRegistry.production_version)
 
 
-def test_packed_files_of_a_model_are_not_unpacked(serve: Serve, tmp_path: Path) -> None:
+def test_compressed_files_of_a_model_are_refused(serve: Serve, tmp_path: Path) -> None:
     with pytest.raises(RegistryUnavailable, match="compressed"):
         asked(serve(packed("gzip, gzip")), lambda client: client.fetch(IN_PRODUCTION, tmp_path))
 
 
-def test_an_answer_that_calls_itself_plain_is_read(serve: Serve) -> None:
-    assert asked(serve(plain(VERSION, "Content-Encoding: Identity")), Registry.look) == IN_PRODUCTION
+def test_a_response_with_the_coding_identity_is_read(serve: Serve) -> None:
+    assert (
+        asked(serve(plain(VERSION, "Content-Encoding: Identity")), MlflowRegistry.production_version) == IN_PRODUCTION
+    )
 
 
-@pytest.mark.parametrize("ask", [Registry.look, lambda client: client.fetch(IN_PRODUCTION, Path("nowhere"))])
-def test_an_answer_without_an_end_is_left(serve: Serve, ask: Callable[[Registry], Awaitable[Any]]) -> None:
+@pytest.mark.parametrize(
+    "ask", [MlflowRegistry.production_version, lambda client: client.fetch(IN_PRODUCTION, Path("nowhere"))]
+)
+def test_an_endless_response_is_abandoned(serve: Serve, ask: Callable[[MlflowRegistry], Awaitable[Any]]) -> None:
     with pytest.raises((RegistryUnavailable, UntrustedModel)):
         asked(serve(then=without_end(head(), b" " * 65536)), ask)
 
@@ -137,51 +141,51 @@ def test_an_answer_without_an_end_is_left(serve: Serve, ask: Callable[[Registry]
     ],
     ids=["drips", "goes on to say 100", "has headers without an end", "drips in chunks"],
 )
-def test_an_answer_that_takes_its_time_is_left(
+def test_a_slow_response_is_abandoned(
     serve: Serve, first: bytes, piece: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "LOOK_SECONDS", 0.3)
+    monkeypatch.setattr(registry, "POLL_TIMEOUT", 0.3)
     with pytest.raises(RegistryUnavailable, match=r"within 0\.3 s"):
-        asked(serve(then=without_end(first, piece, 0.01)), Registry.look)
+        asked(serve(then=without_end(first, piece, 0.01)), MlflowRegistry.production_version)
 
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"])
-def test_nobody_is_followed_elsewhere(serve: Serve, status: str) -> None:
+def test_a_redirect_is_not_followed(serve: Serve, status: str) -> None:
     elsewhere = serve(plain(VERSION))
     redirect = head(f"Location: {elsewhere.address}/", "Content-Length: 0", status=status)
     with pytest.raises(RegistryUnavailable, match=f"answered {status[:3]}"):
-        asked(serve(redirect), Registry.look)
+        asked(serve(redirect), MlflowRegistry.production_version)
     assert not elsewhere.asked
 
 
-def test_what_is_longer_than_an_answer_of_mlflow_is_not_parsed(serve: Serve) -> None:
-    with pytest.raises(RegistryUnavailable, match="no version"):
-        asked(serve(plain(VERSION[:-1] + b" " * registry.MOST_JSON + b"}")), Registry.look)
+def test_an_oversized_response_is_not_parsed(serve: Serve) -> None:
+    with pytest.raises(RegistryUnavailable, match="no valid model version"):
+        asked(serve(plain(VERSION[:-1] + b" " * registry.MAX_JSON_BYTES + b"}")), MlflowRegistry.production_version)
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-def test_who_asks_once_unpacks_nothing_either(serve: Serve, coding: str) -> None:
+def test_a_single_request_refuses_a_compressed_response(serve: Serve, coding: str) -> None:
     with pytest.raises(CompressedResponse):
         bounded_http.request("GET", serve(packed(coding)).address, timeout=5)
-    assert "compressed" in doctor.ask(serve(packed(coding)).address, "/").trouble
+    assert "compressed" in doctor.get(serve(packed(coding)).address, "/").trouble
 
 
-def test_who_asks_once_reads_so_much_and_no_more(serve: Serve) -> None:
+def test_a_single_request_has_a_size_limit(serve: Serve) -> None:
     with pytest.raises(OversizedResponse):
-        bounded_http.ask("GET", serve(then=without_end(head(), b" " * 65536)).address, seconds=5)
+        bounded_http.request("GET", serve(then=without_end(head(), b" " * 65536)).address, timeout=5)
 
 
-def test_who_asks_once_waits_so_long_and_no_longer(serve: Serve) -> None:
+def test_a_single_request_has_a_time_limit(serve: Serve) -> None:
     with pytest.raises(httpx.ReadTimeout):
-        bounded_http.ask("GET", serve(then=without_end(head(), b" ", 0.01)).address, seconds=0.3)
+        bounded_http.request("GET", serve(then=without_end(head(), b" ", 0.01)).address, timeout=0.3)
 
 
-def test_who_asks_once_gets_all_of_a_good_answer(serve: Serve) -> None:
-    answer = bounded_http.ask("GET", serve(plain(VERSION)).address, seconds=5)
+def test_a_single_request_returns_a_whole_response(serve: Serve) -> None:
+    answer = bounded_http.request("GET", serve(plain(VERSION)).address, timeout=5)
     assert (answer.status_code, answer.json()) == (200, ANSWER)
 
 
-def test_an_address_of_mlflow_that_sends_a_packed_refusal_is_not_unpacked(serve: Serve) -> None:
+def test_a_compressed_refusal_of_a_tracking_server_is_not_decompressed(serve: Serve) -> None:
     server = serve(packed("gzip, gzip", status="403 Forbidden"))
     with pytest.raises(ConfigurationError, match="status 403"):
         tracking_address.check_tracking_address(server.address)

@@ -1,4 +1,4 @@
-"""The folder of a following service: what the next one finds there, and that two never have the same."""
+"""The folder of a following service: the next service reuses it, and two services never share one."""
 
 import asyncio
 import errno
@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from asof.errors import ConfigurationError, RegistryUnavailable
-from asof.serving.following.follower import trouble_of
-from asof.serving.following.mlflow_registry import InProduction
-from asof.serving.following.model_cache import KEPT, Refusal, Shelf
+from asof.serving.following.follower import follow_error
+from asof.serving.following.mlflow_registry import ProductionVersion
+from asof.serving.following.model_cache import MAX_MODELS, ModelCache, Refusal
 from asof.serving.following.shared_folder import PREFIX, PRODUCTION
 
 HOLD = """
@@ -27,7 +27,7 @@ sys.stdin.read()
 
 
 class Service:
-    """A process that has a folder as long as it lives."""
+    """A process that holds a folder while it runs."""
 
     def __init__(self, parent: Path | str, name: str = "churn") -> None:
         command = [sys.executable, "-c", HOLD, str(parent), name]
@@ -41,48 +41,49 @@ class Service:
         self.process.communicate(timeout=30)
 
 
-def version(number: int) -> InProduction:
-    return InProduction(str(number), f"{number:032d}", "models:/m-1")
+def version(number: int) -> ProductionVersion:
+    return ProductionVersion(version=str(number), run_id=f"{number:032d}", source="models:/m-1")
 
 
-def put(shelf: Shelf, found: InProduction, at: float) -> None:
-    """A model that came at that moment."""
-    shelf.keep(shelf.draft(), found)
-    os.utime(shelf.model(found), (at, at))
+def put(cache: ModelCache, added: ProductionVersion, at: float) -> None:
+    """Adds a model with that modification time."""
+    cache.add(cache.draft(), added)
+    os.utime(cache.model(added), (at, at))
 
 
-def refusal(found: InProduction) -> Refusal:
-    return Refusal(found.version, found.run_id, "trust", "nobody signed it", at=datetime.now(UTC))
+def refusal(refused: ProductionVersion) -> Refusal:
+    now = datetime.now(UTC)
+    return Refusal(version=refused.version, run_id=refused.run_id, step="trust", why="not signed", at=now)
 
 
 @pytest.mark.parametrize("kill", [False, True])
-def test_the_next_service_finds_all_but_the_refusals(kill: bool, tmp_path: Path) -> None:
+def test_the_next_service_reuses_all_but_the_refusals(kill: bool, tmp_path: Path) -> None:
     before = Service(tmp_path)
-    shelf = Shelf(before.folder)
-    put(shelf, version(1), 1)
-    shelf.saw(version(2))
-    shelf.serves("1", version(1).run_id)
-    shelf.refuse(refusal(version(2)))
-    assert shelf.is_refused(version(2))
-    (shelf.draft() / "half").touch()
+    cache = ModelCache(before.folder)
+    put(cache, version(1), 1)
+    cache.record_seen(version(2))
+    cache.record_served(version(1))
+    cache.refuse(refusal(version(2)))
+    assert cache.is_refused(version(2))
+    (cache.draft() / "half").touch()
     before.end(kill=kill)
 
     after = Service(tmp_path)
     assert after.folder == before.folder
-    found = Shelf(after.folder)
-    seen, served = found.seen(), found.served()
+    reused = ModelCache(after.folder)
+    seen, served = reused.seen(), reused.served()
     assert seen
     assert seen.version == version(2)
     assert served
     assert (served.version, served.run_id) == ("1", version(1).run_id)
-    assert found.model(served).is_dir()
-    assert found.refusals() == []
-    assert not found.is_refused(version(2))
+    assert reused.model(served).is_dir()
+    assert reused.refusals() == []
+    assert not reused.is_refused(version(2))
     assert not (after.folder / "draft").exists()
     after.end()
 
 
-def test_two_services_have_two_folders_and_two_models_too(tmp_path: Path) -> None:
+def test_services_have_separate_folders_for_each_model(tmp_path: Path) -> None:
     services = [Service(tmp_path), Service(tmp_path), Service(tmp_path, "cancer")]
     assert [each.folder for each in services] == [tmp_path / place for place in ("churn/0", "churn/1", "cancer/0")]
     assert all(each.folder.stat().st_mode & 0o777 == 0o700 for each in services)
@@ -90,10 +91,10 @@ def test_two_services_have_two_folders_and_two_models_too(tmp_path: Path) -> Non
         each.end()
 
 
-def test_of_two_that_are_free_the_one_with_the_newest_is_taken(tmp_path: Path) -> None:
+def test_the_free_folder_with_the_newest_record_is_reused(tmp_path: Path) -> None:
     services = [Service(tmp_path) for _ in range(3)]
     for each, moment in zip(services, (1, 3, 2), strict=True):
-        Shelf(each.folder).saw(version(moment))
+        ModelCache(each.folder).record_seen(version(moment))
         os.utime(each.folder / PRODUCTION, (moment, moment))
     for each in services:
         each.end()
@@ -104,7 +105,7 @@ def test_of_two_that_are_free_the_one_with_the_newest_is_taken(tmp_path: Path) -
         each.end()
 
 
-def test_without_a_parent_the_folder_goes_with_the_service_or_with_the_next_one() -> None:
+def test_a_temporary_folder_is_removed_by_its_service_or_by_the_next_one() -> None:
     ended, killed = Service(""), Service("")
     assert ended.folder != killed.folder
     assert ended.folder.name.startswith(f"{PREFIX}{ended.process.pid}-")
@@ -115,7 +116,7 @@ def test_without_a_parent_the_folder_goes_with_the_service_or_with_the_next_one(
     assert not killed.folder.exists()
 
 
-def test_a_file_among_the_folders_is_left_alone(tmp_path: Path) -> None:
+def test_a_file_among_the_folders_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "churn").mkdir()
     (tmp_path / "churn" / ".DS_Store").touch()
     service = Service(tmp_path)
@@ -123,7 +124,7 @@ def test_a_file_among_the_folders_is_left_alone(tmp_path: Path) -> None:
     service.end()
 
 
-def test_what_others_put_into_the_temporary_folder_stops_no_service(
+def test_files_of_others_in_the_temporary_folder_do_not_stop_a_service(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
@@ -133,11 +134,11 @@ def test_what_others_put_into_the_temporary_folder_stops_no_service(
     service.end()
 
 
-def test_what_the_system_refuses_is_told_by_its_own_word() -> None:
+def test_an_os_error_is_reported_in_the_words_of_the_system() -> None:
     full = OSError(errno.ENOSPC, "No space left on device", "/kept/production.json.7")
-    assert trouble_of(full) == "Following failed (OSError: No space left on device)."
-    assert trouble_of(KeyError("x")) == "Following failed (KeyError)."
-    assert trouble_of(RegistryUnavailable("The registry is away.")) == "The registry is away."
+    assert follow_error(full) == "Following failed (OSError: No space left on device)."
+    assert follow_error(KeyError("x")) == "Following failed (KeyError)."
+    assert follow_error(RegistryUnavailable("The registry is away.")) == "The registry is away."
 
 
 def test_a_parent_that_cannot_be_used_is_named(tmp_path: Path) -> None:
@@ -162,34 +163,34 @@ def test_a_parent_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         b'{"version": {"version": "1", "run_id": "a", "source": ""}, "since": "2026-10-31T00:00:00"}',
     ],
 )
-def test_what_is_half_written_or_not_of_our_writing_is_not_known(name: str, content: bytes, tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path)
+def test_an_incomplete_or_unknown_record_is_ignored(name: str, content: bytes, tmp_path: Path) -> None:
+    cache = ModelCache(tmp_path)
     (tmp_path / name).write_bytes(content)
-    assert shelf.seen() is shelf.served() is None
-    shelf.saw(version(1))
-    assert shelf.seen()
+    assert cache.seen() is cache.served() is None
+    cache.record_seen(version(1))
+    assert cache.seen()
 
 
-def test_the_model_that_answers_stays_on_the_shelf_however_old_it_is(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path)
-    put(shelf, version(1), 1)
-    put(shelf, version(2), 2)
-    shelf.serves("1", version(1).run_id)
-    for number in range(3, KEPT + 2):
-        put(shelf, version(number), number)
-    assert shelf.served()
-    assert not shelf.model(version(2)).exists()
-    assert len(list((tmp_path / "models").iterdir())) == KEPT
+def test_the_served_model_stays_in_the_cache_however_old_it_is(tmp_path: Path) -> None:
+    cache = ModelCache(tmp_path)
+    put(cache, version(1), 1)
+    put(cache, version(2), 2)
+    cache.record_served(version(1))
+    for number in range(3, MAX_MODELS + 2):
+        put(cache, version(number), number)
+    assert cache.served()
+    assert not cache.model(version(2)).exists()
+    assert len(list((tmp_path / "models").iterdir())) == MAX_MODELS
 
 
-def test_a_model_that_is_forgotten_is_not_what_answered_last(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path)
-    put(shelf, version(1), 1)
-    shelf.serves("1", version(1).run_id)
+def test_a_removed_model_is_not_the_served_one(tmp_path: Path) -> None:
+    cache = ModelCache(tmp_path)
+    put(cache, version(1), 1)
+    cache.record_served(version(1))
 
     async def forget() -> None:
-        async with shelf.alone():
-            shelf.forget(version(1))
+        async with cache.lock():
+            cache.remove(version(1))
 
     asyncio.run(forget())
-    assert shelf.served() is None
+    assert cache.served() is None

@@ -1,4 +1,4 @@
-"""A service that knows a registry and does not follow it: whose model it may answer with, and what is said if not."""
+"""A service that knows a registry but does not follow it serves only a model of that registry."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,13 +8,13 @@ import pytest
 
 from asof.errors import NotReady, RegistryUnavailable
 from asof.serving.following.origin import check_origin
-from asof.serving.prediction.live import Live
+from asof.serving.prediction.live import LiveModel
 from tests.kits.service.batch import live_with, make_worker, predictor, request
 
 
 @dataclass
 class Fake:
-    """A registry that gives these answers one after the other; before each, `seen` is told."""
+    """A registry that returns or raises `answers` in order, and calls `before` each time."""
 
     answers: list[bool | Exception]
     before: Callable[[], object] = lambda: None
@@ -29,32 +29,32 @@ class Fake:
             raise answer
         return answer
 
-    def stranger(self, run_id: str) -> str:
+    def foreign_model(self, run_id: str) -> str:
         return f"no run {run_id}"
 
     async def close(self) -> None:
         self.closed = True
 
 
-def checked(live: Live, registry: Fake) -> None:
+def checked(live: LiveModel, registry: Fake) -> None:
     asyncio.run(check_origin(live, registry))  # type: ignore[arg-type]
     assert registry.closed
 
 
 @pytest.fixture
-def live() -> Live:
+def live() -> LiveModel:
     live = live_with(predictor(worker=make_worker()), settled=False)
     live.worker.settings = live.worker.settings.model_copy(update={"follow_seconds": 0.001})
     return live
 
 
-def test_a_model_of_the_registry_answers_once_the_registry_has_said_so(live: Live) -> None:
+def test_a_model_of_the_registry_answers_once_the_registry_confirms_it(live: LiveModel) -> None:
     before: list[bool] = []
     checked(live, Fake([True], before=lambda: before.append(live.ready)))
     assert (before, live.ready) == ([False], True)
 
 
-def test_a_model_of_another_registry_never_answers(live: Live) -> None:
+def test_a_model_of_another_registry_never_answers(live: LiveModel) -> None:
     run = live.lineage.run_id
     checked(live, Fake([False]))
     assert not live.ready
@@ -63,11 +63,11 @@ def test_a_model_of_another_registry_never_answers(live: Live) -> None:
     assert refused.value.extra["settled"] is True
 
 
-def test_while_the_registry_is_away_the_model_answers_until_it_is_known_to_be_anothers(
-    live: Live, caplog: pytest.LogCaptureFixture
+def test_while_the_registry_is_unavailable_the_model_answers_until_it_is_known_to_be_foreign(
+    live: LiveModel, caplog: pytest.LogCaptureFixture
 ) -> None:
     away, before = RegistryUnavailable("It does not answer."), list[bool]()
     checked(live, Fake([away, away, False], before=lambda: before.append(live.ready)))
     assert (before, live.ready) == ([False, True, True], False)
     (warning,) = (each.getMessage() for each in caplog.records if each.levelname == "WARNING")
-    assert warning.startswith("It does not answer. Whether run")
+    assert warning.startswith("It does not answer. Whether it has run")

@@ -223,12 +223,12 @@ def test_invalid_lines_and_files_hide_no_answer(opened: Opened, tmp_path: Path) 
 
 def test_an_unknown_id_is_an_error_with_the_searched_files(opened: Opened, tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
-    with pytest.raises(DataError, match=rf"{path}, which is not there.*ASOF_ANSWER_LOG"):
+    with pytest.raises(DataError, match=rf"{path}, which does not exist.*ASOF_ANSWER_LOG"):
         find_answer(path, CHURN, "8c5f2a")
     answered(opened(path), "8c5f2a")
     with pytest.raises(DataError, match=f"No answer 8c5f of churn is known: looked in {path}"):
         find_answer(path, CHURN, "8c5f")
-    with pytest.raises(DataError, match="one of churn"):
+    with pytest.raises(DataError, match="answered by churn"):
         find_answer(path, load("breast_cancer"), "8c5f2a")
 
 

@@ -1,4 +1,4 @@
-"""Who answers: nobody yet, the first model, the second with the first behind it."""
+"""The live model: none yet, the first one, and a second one with the first as standby."""
 
 import asyncio
 from typing import Any
@@ -6,70 +6,70 @@ from typing import Any
 import pytest
 
 from asof.errors import NotReady
-from asof.serving.prediction.live import Live
+from asof.serving.prediction.live import LiveModel
 from tests.kits.service.batch import ODD, live_with, make_worker, predictor, request
 
 
-def ask(live: Live, radius: float = 5.0) -> str | None:
+def ask(live: LiveModel, radius: float = 5.0) -> str | None:
     """The version that answers."""
     return asyncio.run(live.predict(request(radius)))[0].lineage.version
 
 
-def refused(live: Live) -> str:
+def refused(live: LiveModel) -> str:
     with pytest.raises(NotReady) as caught:
         ask(live)
     return str(caught.value)
 
 
-def test_without_a_model_nobody_answers_and_what_is_told_is_the_workers() -> None:
+def test_without_a_model_requests_are_refused_and_the_lineage_is_the_workers() -> None:
     worker = make_worker()
-    live = Live(worker, settled=False)
-    assert "try again" in refused(live)
+    live = LiveModel(worker, settled=False)
+    assert "retry shortly" in refused(live)
     live.settled = True
     assert not live.ready
-    assert "No version of breast_cancer has been taken over yet: promote one" in refused(live)
+    assert "No version of breast_cancer has been loaded yet: promote one" in refused(live)
     with pytest.raises(NotReady):
         _ = live.current
-    assert live.answering is worker
+    assert live.answer_source is worker
     assert (live.lineage.name, live.lineage.version, live.lineage.run_id) == ("breast_cancer", None, "")
     assert live.lineage.bento == "breast_cancer:v1"
-    assert live.open == ()
+    assert live.predictors == ()
     live.start()
     asyncio.run(live.close())
 
 
-def test_why_nobody_answers_may_carry_more() -> None:
-    assert Live(make_worker()).not_ready(following="...").extra == {"settled": True, "following": "..."}
+def test_a_refusal_may_have_further_members() -> None:
+    assert LiveModel(make_worker()).not_ready(following="...").extra == {"settled": True, "following": "..."}
 
 
-def test_the_first_model_answers_when_it_is_settled_and_has_nobody_behind_it() -> None:
+def test_the_first_model_answers_once_it_is_settled_and_has_no_standby() -> None:
     worker = make_worker()
-    live, first = Live(worker, settled=False), predictor("1", ODD, worker=worker)
+    live, first = LiveModel(worker, settled=False), predictor("1", ODD, worker=worker)
     assert live.swap(first, probation_seconds=60) is None
-    assert "try again" in refused(live)
+    assert "retry shortly" in refused(live)
     live.settled = True
     assert live.ready
     assert ask(live) == "1"
-    assert live.answering is live.current is first
-    assert live.turn().standby is None
-    with pytest.raises(ValueError, match="cannot bear"):
+    assert live.answer_source is live.current is first
+    assert live.select().standby is None
+    with pytest.raises(ValueError, match="fails at"):
         ask(live, ODD)
 
 
-def test_from_the_second_on_there_is_one_to_go_back_to() -> None:
+def test_a_swap_after_the_first_can_be_reverted() -> None:
     worker = make_worker()
-    live: Any = Live(worker)
+    live: Any = LiveModel(worker)
     first, second, third = (predictor(version, worker=worker) for version in "123")
     assert [live.swap(each) for each in (first, second, third)] == [None, None, first]
-    assert live.open == (third, second)
-    assert live.go_back() is third
-    assert live.open == (second,)
+    assert live.predictors == (third, second)
+    assert live.revert() is third
+    assert live.predictors == (second,)
     assert ask(live) == "2"
 
 
-def test_a_model_of_its_own_waits_until_it_is_settled() -> None:
+def test_the_bentos_own_model_waits_until_it_is_settled() -> None:
     own = predictor()
     live = live_with(own, settled=False)
-    assert "try again" in refused(live)
+    assert "retry shortly" in refused(live)
     assert live.current is own
     assert live.lineage is own.lineage

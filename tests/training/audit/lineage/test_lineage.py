@@ -20,8 +20,8 @@ from asof.model_facts import Lineage
 from asof.serving.logs.answer_log import AnswerLog
 from asof.settings import Settings, export
 from asof.use_case import Estimator
-from flows.terminal.output import plain
-from flows.terminal.trace import Chain, follow, show
+from flows.terminal.output import to_plain
+from flows.terminal.trace import Chain, print_chain, trace
 from tests.kits.data.extracts import fetch
 from tests.kits.data.history import CHURN, History
 from tests.kits.models.cancer import CANCER, make
@@ -270,7 +270,7 @@ def test_a_row_that_was_written_past_the_loader_is_a_broken_link(traced: Traced)
     assert [share.rows for share in usage.shares if share.load is None] == [1]
     assert set(chain.broken) == {value.broken}
     assert value.broken.startswith(f"No load brought {USAGE} as of 2024-01-31")
-    assert "no load brought them" in shown(chain)
+    assert "no load contains them" in shown(chain)
 
 
 def test_a_row_with_the_times_of_a_load_is_found_by_their_number(traced: Traced) -> None:
@@ -325,7 +325,7 @@ def test_the_history_of_promotions_is_reported_and_must_name_the_same_training_s
     assert [(entry.seq, entry.who) for entry in chain.promotions] == [(1, "ann"), (2, "ann")]
     assert chain.broken == ()
     (sentence,) = contradicted.broken
-    assert sentence.startswith(f"Entry 4 of the history says that version {number} has the fingerprint other")
+    assert sentence.startswith(f"Entry 4 of the history has fingerprint other for version {number}")
 
 
 def test_an_answer_that_contradicts_the_registry_is_reported(traced: Traced, tmp_path: Path) -> None:
@@ -336,15 +336,15 @@ def test_an_answer_that_contradicts_the_registry_is_reported(traced: Traced, tmp
     payload["as_of"] = dict.fromkeys(traced.version.facts.contract.views, "2024-01-31T00:00:00Z")
     saved = tmp_path / "answer.json"
     saved.write_text(json.dumps(payload | {"model": model | {"fingerprint": traced.version.facts.fingerprint}}))
-    good = follow(traced.settings, QUICK, str(saved))
+    good = trace(traced.settings, QUICK, str(saved))
     assert good.broken == ()
     assert isinstance(good, AnswerChain)
     assert all("does not say when" in each.deduced for each in good.values)
-    pasted = follow(traced.settings, QUICK, saved.read_text())
+    pasted = trace(traced.settings, QUICK, saved.read_text())
     assert isinstance(pasted, AnswerChain)
     assert pasted.values == good.values
     saved.write_text(json.dumps(payload | {"model": model | {"version": "41", "fingerprint": "f" * 64}}))
-    version, fingerprint = follow(traced.settings, QUICK, str(saved)).broken
+    version, fingerprint = trace(traced.settings, QUICK, str(saved)).broken
     assert "version 41" in version
     assert "f" * 64 in fingerprint
 
@@ -370,7 +370,7 @@ def test_every_answer_of_a_request_id_that_came_twice_is_traced(traced: Traced) 
     log.close()
     for user in users:
         log_answer(traced.log, traced.version, ("again", user, JANUARY))
-    chains = follow(traced.settings, QUICK, "again")
+    chains = trace(traced.settings, QUICK, "again")
     assert isinstance(chains, AnswerChains)
     refused, *answers = chains.answers
     assert (refused.model, refused.values, refused.broken) == (None, (), chains.broken)
@@ -381,7 +381,7 @@ def test_every_answer_of_a_request_id_that_came_twice_is_traced(traced: Traced) 
     text = shown(chains)
     assert text.startswith("3 answers of the request id again, the oldest first")
     assert 0 < text.index(f"of {users[0]}, given") < text.index(f"of {users[1]}, given")
-    assert len(json.loads(json.dumps(plain(chains), default=str))["answers"]) == 3
+    assert len(json.loads(json.dumps(to_plain(chains), default=str))["answers"]) == 3
 
 
 @pytest.mark.parametrize(
@@ -395,32 +395,32 @@ def test_what_is_not_known_is_reported_with_where_it_was_looked_for(
     traced: Traced, what: str, error: type[Exception], words: str
 ) -> None:
     with pytest.raises(error, match=words):
-        follow(traced.settings, QUICK, what)
+        trace(traced.settings, QUICK, what)
 
 
 def test_a_request_id_of_digits_is_traced_where_no_version_has_that_number(traced: Traced) -> None:
     user = fetch(traced.settings, f"SELECT min(user_id) FROM {USAGE} WHERE as_of = '2024-01-31Z'")[0][0]
     expected = traced.answer("20261125", user)
-    assert follow(traced.settings, QUICK, "20261125") == expected
+    assert trace(traced.settings, QUICK, "20261125") == expected
     with pytest.raises(ModelError, match=r"no version '78'.*No answer 78 of churn is known: looked in"):
-        follow(traced.settings, QUICK, "78")
+        trace(traced.settings, QUICK, "78")
 
 
 def test_a_file_that_is_no_text_is_no_answer(traced: Traced, tmp_path: Path) -> None:
     (tmp_path / "answer.json").write_bytes(b"\xff\xfe")
     with pytest.raises(DataError, match="holds no answer of churn"):
-        follow(traced.settings, QUICK, str(tmp_path / "answer.json"))
+        trace(traced.settings, QUICK, str(tmp_path / "answer.json"))
 
 
 @pytest.mark.parametrize("text", ['{"predictions": "%s"}', '\n[{"user_id": "%s"}]', '{"%s'])
 def test_a_text_that_is_no_answer_is_no_path_either(traced: Traced, text: str) -> None:
     with pytest.raises(DataError, match="the argument holds no answer of churn"):
-        follow(traced.settings, QUICK, text % ("a" * 300))
+        trace(traced.settings, QUICK, text % ("a" * 300))
 
 
 def shown(chain: Chain) -> str:
     with contextlib.redirect_stdout(io.StringIO()) as text:
-        show(chain)
+        print_chain(chain)
     return text.getvalue()
 
 
@@ -448,7 +448,7 @@ def test_the_data_set_of_a_use_case_without_extracts_is_the_same_or_it_is_report
     fewer: Callable[[], pd.DataFrame] = lambda: source.rows().head(500)  # noqa: E731
     changed = trace_version(settings, replace(CANCER, source=replace(source, rows=fewer)), made.version.version)
     (sentence,) = changed.broken
-    assert "own data set has the digest" in sentence
+    assert "own data set has changed" in sentence
 
 
 def test_real_months_are_traced_to_the_real_files(settings: Settings, streamflow: Path) -> None:

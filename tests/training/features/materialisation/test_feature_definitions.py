@@ -17,15 +17,14 @@ from feast.types import Float64
 from asof.errors import ConfigurationError, FeatureContractMismatch, FeatureStoreUnavailable, ModelError
 from asof.features.feature_contract import FeatureContract
 from asof.features.feature_store import feature_store, mismatch, quiet
-from asof.inference.policies import Registered
+from asof.inference.policies import RegisteredFeatures
 from asof.serving.features import online_features
 from asof.serving.features.online_features import OnlineFeatures
 from asof.serving.features.store import opening
 from asof.serving.features.store.feast_messages import feast_messages
 from asof.serving.features.store.opening import WIDE
 from asof.settings import Settings
-from doctor.data.definitions import _states, materialising
-from doctor.data.definitions import accepted as shown
+from doctor.data.definitions import _states, check_materialising, list_accepted
 from tests.kits.data.definitions import OFTEN, SUBS, TRIPLED, asked, becomes, redefine, with_query
 from tests.kits.data.history import CHURN, History, moment
 from tests.kits.data.parity import database_copy
@@ -77,7 +76,7 @@ def some_user(settings: Settings) -> str:
 
 
 async def fee_of(features: OnlineFeatures, user: str) -> float:
-    row = await features.find(user)
+    row = await features.lookup(user)
     return float(next(each.value for each in row if each.feature.name == "monthly_fee"))
 
 
@@ -86,14 +85,14 @@ async def refusal(features: OnlineFeatures, user: str = "nobody", words: str = "
 
     async def refused() -> bool:
         try:
-            await features.find(user)
+            await features.lookup(user)
         except FeatureStoreUnavailable as error:
             return isinstance(error, FeatureContractMismatch) and bool(re.search(words, str(error)))
         return False
 
     await becomes(refused)
     with pytest.raises(FeatureContractMismatch) as caught:
-        await features.find_many([user])
+        await features.lookup_many([user])
     return str(caught.value)
 
 
@@ -187,7 +186,7 @@ def test_no_row_of_a_former_definition_stays_online(settings_of_test: Settings, 
     materialise(settings, as_of=april)
 
     async def ask(features: OnlineFeatures) -> set[Any]:
-        row = await features.find(user)
+        row = await features.lookup(user)
         return {each.value for each in row if each.feature.view == SUBS}
 
     assert asked(settings, registered_contract(settings), ask) == {None}
@@ -220,7 +219,7 @@ def test_a_policy_that_changes_is_seen_while_running(
 ) -> None:
     contract, user = registered_contract(one), some_user(one)
     if how == "by Feast":
-        monkeypatch.setattr("asof.serving.features.store.opening._is_direct", lambda *_: False)
+        monkeypatch.setattr("asof.serving.features.store.opening._wide_reader", lambda *_: None)
         monkeypatch.setattr("asof.serving.features.store.opening._is_sql", lambda _: False)
 
     def cut(view: Any) -> None:
@@ -230,7 +229,7 @@ def test_a_policy_that_changes_is_seen_while_running(
         place = contract.names.index("monthly_fee")
         before = features.policies[place]
         assert (before.max_age, before.refuses) == (timedelta(days=45), True)
-        fee, many = await fee_of(features, user), await features.find_many([user])
+        fee, many = await fee_of(features, user), await features.lookup_many([user])
         redefine(one, change=cut)
 
         async def seen() -> bool:
@@ -238,7 +237,7 @@ def test_a_policy_that_changes_is_seen_while_running(
 
         await becomes(seen)
         assert await fee_of(features, user) == fee
-        assert (await features.find_many([user])).row(0).values == many.row(0).values
+        assert (await features.lookup_many([user])).row(0).values == many.row(0).values
 
     asked(one, contract, running)
 
@@ -305,7 +304,7 @@ def test_whatever_changes_under_a_running_service_is_seen(
     one: Settings, change: Callable[[Settings], None], words: str
 ) -> None:
     async def running(features: OnlineFeatures) -> str:
-        await features.find("nobody")
+        await features.lookup("nobody")
         await asyncio.to_thread(change, one)
         return await refusal(features, words=words)
 
@@ -337,19 +336,19 @@ def test_while_the_registry_is_away_what_is_known_is_answered_and_not_for_ever(
 ) -> None:
     user, contract, away = some_user(one), registered_contract(one), asyncio.Event()
 
-    def look(settings: Settings, contract: FeatureContract) -> Registered:
+    def look(settings: Settings, contract: FeatureContract) -> RegisteredFeatures:
         if away.is_set():
             raise FeatureStoreUnavailable("The feature registry cannot be read (OperationalError).")
         return opening.look(settings, contract)
 
     async def main() -> None:
-        features = OnlineFeatures(one.model_copy(update={"features_seconds": OFTEN}), contract, look=look)
+        features = OnlineFeatures(one.model_copy(update={"features_seconds": OFTEN}), contract, read_registry=look)
         await features.start()
         fee = await fee_of(features, user)
         away.set()
         await asyncio.sleep(10 * OFTEN)
         assert await fee_of(features, user) == fee
-        monkeypatch.setattr(online_features, "MAX_LOOK_AGE", 0.0)
+        monkeypatch.setattr(online_features, "MAX_REGISTRY_AGE", 0.0)
 
         async def given_up() -> bool:
             with contextlib.suppress(FeatureStoreUnavailable):
@@ -374,14 +373,14 @@ def test_a_killed_materialisation_is_no_trouble_for_what_comes_after(one: Settin
     """`feast materialize` leaves a view MATERIALIZING where it is killed, and GENERATED where the next one failed."""
     leave_in_state(one, FeatureViewState.MATERIALIZING)
     assert not check_parity(one, CHURN, sample=20).wrong
-    assert SUBS in next(materialising(states_of(one))).found
+    assert SUBS in next(check_materialising(states_of(one))).found
     leave_in_state(one, FeatureViewState.GENERATED)
     with pytest.raises(ConfigurationError, match=f"does not read {SUBS} online .*python -m flows ingest"):
         check_parity(one, CHURN, sample=20)
-    assert SUBS in next(materialising(states_of(one))).found
+    assert SUBS in next(check_materialising(states_of(one))).found
     apply_features(one)
     materialise(one, as_of=april)
-    assert not list(materialising(states_of(one)))
+    assert not list(check_materialising(states_of(one)))
     assert not check_parity(one, CHURN, sample=20).wrong
 
 
@@ -435,14 +434,14 @@ def test_a_change_is_accepted_by_name_for_that_pair_of_definitions(one: Settings
 
         async def answered() -> bool:
             with contextlib.suppress(FeatureContractMismatch):
-                return bool(await features.find("nobody"))
+                return bool(await features.lookup("nobody"))
             return False
 
         await becomes(answered)
 
     asked(one, contract, running)
-    (reason,) = shown(acceptances(one))
-    assert "because: a comment" in reason.found
+    (finding,) = list_accepted(acceptances(one))
+    assert "because: a comment" in finding.found
     user = some_user(one)
     fees = asked(one, contract, lambda features: found_while_filled(features, user, one, april))
     assert len(fees) == 1, "nothing is taken away that means the same"

@@ -1,4 +1,4 @@
-"""A fitted classifier compiled: what its graph says of rows and of odd values, and what does not compile."""
+"""Compiled classifiers: probabilities of rows and of odd values, and models that do not compile."""
 
 import subprocess
 import sys
@@ -261,11 +261,11 @@ def test_a_missing_category_is_not_the_category_none() -> None:
 def test_a_big_graph_is_not_for_the_event_loop_and_a_small_one_is(monkeypatch: pytest.MonkeyPatch) -> None:
     content = compile_model(boosting(), FEATURES, threshold=0.5).content
     assert not Onnx(content).blocking
-    monkeypatch.setattr(serving, "LARGE", len(content) - 1)
+    monkeypatch.setattr(serving, "BLOCKING_BYTES", len(content) - 1)
     assert Onnx(content).blocking
 
 
 def test_a_category_that_is_no_text_is_refused() -> None:
     row = ROWS.frame[SMALL.names].iloc[0].to_dict() | {"plan": 3}
-    with pytest.raises(TypeError, match="plan is 3, which is no text"):
+    with pytest.raises(TypeError, match="plan is 3, which is not a string"):
         compile_model(boosting(), FEATURES, threshold=0.5).runtime.probabilities(row_arrays([row], SMALL, {}))

@@ -30,7 +30,7 @@ def made(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 @pytest.fixture(scope="module")
 def unregistered(settings: Settings, made: Made) -> TrainedModel:
-    """Another run, with another model, that nobody registered."""
+    """Another run, whose model is not registered."""
     trained = train(settings, CANCER, made.training_set, random_state=7)
     evaluate(settings, trained)
     return trained

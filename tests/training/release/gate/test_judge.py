@@ -210,7 +210,7 @@ def test_bytes_that_were_altered_are_a_failed_criterion_and_no_error(
 
 
 def signed_again(settings: Settings, made: Made, files: Path) -> None:
-    """As by somebody inside, who has the key."""
+    """Signed again with our key, as an insider could."""
     (files / MANIFEST).write_bytes(sign_folder(files, made.version.run_id, signing_key(settings)))
 
 

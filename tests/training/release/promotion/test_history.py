@@ -1,4 +1,4 @@
-"""The history of a registered model: what it says, that nobody rewrites it unnoticed, and that MLflow follows it."""
+"""The history of a registered model: its entries, the detection of changes, and the updates of MLflow."""
 
 import json
 import os
@@ -19,7 +19,16 @@ from asof.trust.signing_keys import trusted_keys
 from asof.use_case import FromRequest
 from asof.use_cases import load
 from tests.kits.machine.terminal import Done, call_flows, start_flows
-from tests.kits.models.promotion import GOOD, Registry, always, apply_small_features, evaluated, fresh_registry
+from tests.kits.models.promotion import (
+    GOOD,
+    Registry,
+    always,
+    apply_small_features,
+    evaluated,
+    fresh_registry,
+    keep,
+    restore,
+)
 from tests.kits.models.training import SMALL, SMALLER, small_use_case
 from tests.kits.store.wide import soon
 from training.data.snapshots.provenance import actor
@@ -41,9 +50,8 @@ def evaluations(settings: Settings) -> dict[str, Evaluation]:
     return evaluated(settings)
 
 
-@pytest.fixture
-def registry(settings: Settings, evaluations: dict[str, Evaluation]) -> Registry:
-    """Versions 1 (`less`), 2 (`default`) and 3 (`constant`) of a model of the test's own, none in Production."""
+def three(settings: Settings, evaluations: dict[str, Evaluation]) -> Registry:
+    """Versions 1 (`less`), 2 (`default`) and 3 (`constant`) of a model, none in Production."""
     registry = fresh_registry(settings, evaluations)
     for estimator in ("less", "default", "constant"):
         registry.version(estimator)
@@ -51,12 +59,26 @@ def registry(settings: Settings, evaluations: dict[str, Evaluation]) -> Registry
 
 
 @pytest.fixture
-def four(registry: Registry) -> Registry:
+def registry(settings: Settings, evaluations: dict[str, Evaluation]) -> Registry:
+    """The three versions of a model of the test's own."""
+    return three(settings, evaluations)
+
+
+@pytest.fixture(scope="module")
+def changed(settings: Settings, evaluations: dict[str, Evaluation]) -> Registry:
     """The same after four changes: 1, 2, 3 and back to 2 in Production."""
+    registry = three(settings, evaluations)
     for estimator in ("less", "default", "constant"):
         registry.put(estimator)
     registry.rollback()
+    keep(registry)
     return registry
+
+
+@pytest.fixture
+def four(changed: Registry) -> Registry:
+    """That model, as it was after the four changes."""
+    return restore(changed)
 
 
 def test_an_entry_says_who_put_which_version_where_when_and_on_what_evidence(registry: Registry) -> None:
@@ -132,7 +154,7 @@ def test_a_version_without_a_single_criterion_stays_out(registry: Registry) -> N
     assert registry.story() == []
 
 
-# --- nobody rewrites it ------------------------------------------------------------------------------------------
+# --- changes are detected -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -258,7 +280,7 @@ def test_after_its_tail_was_cut_off_what_mlflow_shows_is_adopted_and_the_loss_st
     assert four.rollback().version == "1"
 
 
-# --- MLflow follows it -------------------------------------------------------------------------------------------
+# --- updates of MLflow --------------------------------------------------------------------------------------------
 
 
 def test_an_alias_that_was_moved_by_hand_is_put_back_and_both_versions_are_named(
@@ -306,7 +328,7 @@ def test_an_alias_moved_by_hand_while_the_gate_judges_stops_the_promotion(four: 
 
 
 def test_a_change_that_came_first_stops_the_promotion_even_without_the_lock(four: Registry) -> None:
-    """The turn is lost where PostgreSQL ends its session, as in a restart: another can have it then."""
+    """The lock is lost when PostgreSQL ends the session, as in a restart; another process can then acquire it."""
 
     def disturbed(champion: ModelVersion | None) -> list[Criterion]:
         with psycopg.connect(four.settings.conninfo("postgres"), autocommit=True) as connection:
@@ -392,7 +414,7 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(four: Registry
     judged: list[bool] = []
 
     def judge(champion: ModelVersion | None) -> list[Criterion]:
-        with pytest.raises(ModelError, match=r"Another promotion of .* is going on: wait until it has ended"):
+        with pytest.raises(ModelError, match=r"Another promotion of .* is going on: wait for it to end"):
             four.put("constant", lambda champion: judged.append(True) or [GOOD])
         return [GOOD]
 

@@ -148,7 +148,7 @@ def test_a_champion_is_never_scored_on_users_that_it_was_trained_on(registry: Re
 
 
 def drawn(version: ModelVersion, **facts: Any) -> ModelVersion:
-    """The version, as if its held-out rows had been drawn and not told by their key."""
+    """The version, as if its held-out rows had been drawn and not split by key."""
     return replace(version, facts=replace(version.facts, split=Split(0.25, seed=7), **facts))
 
 
@@ -246,7 +246,7 @@ def test_a_failure_on_the_way_leaves_everything_as_it_was(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, step: str, after: bool, champion: str | None
 ) -> None:
     if champion:
-        registry.promote(champion)
+        registry.put(champion)
     registry.version("default")
     before = registry.state()
     monkeypatch.setattr(MlflowClient, step, fails_once(getattr(MlflowClient, step), after=after))
@@ -265,7 +265,7 @@ def test_a_failure_that_cannot_be_undone_is_told_and_the_next_rollback_or_promot
     registry: Registry, champion: str | None
 ) -> None:
     if champion:
-        registry.promote(champion)
+        registry.put(champion)
     registry.version("default")
     before, entries = registry.state(), len(registry.history())
     with pytest.MonkeyPatch.context() as broken:
@@ -284,8 +284,8 @@ def test_a_failure_that_cannot_be_undone_is_told_and_the_next_rollback_or_promot
 
 
 def test_a_rollback_brings_back_the_version_before(registry: Registry) -> None:
-    registry.promote("less")
-    registry.promote("default")
+    registry.put("less")
+    registry.put("default")
     outcome = registry.rollback(reason="complaints")
     assert (outcome.promoted, outcome.version, outcome.previous) == (True, "1", "2")
     assert registry.stages() == {"1": "Production", "2": "Archived"}
@@ -296,8 +296,8 @@ def test_a_rollback_brings_back_the_version_before(registry: Registry) -> None:
 
 
 def test_a_rollback_goes_no_further_back_than_the_first_version(registry: Registry) -> None:
-    registry.promote("less")
-    registry.promote("default")
+    registry.put("less")
+    registry.put("default")
     registry.rollback(reason="complaints")
     before = registry.state()
     with pytest.raises(ModelError, match="version 1 was the first in Production"):
@@ -306,8 +306,8 @@ def test_a_rollback_goes_no_further_back_than_the_first_version(registry: Regist
 
 
 def test_a_rollback_to_a_named_version_may_be_repeated(registry: Registry) -> None:
-    registry.promote("less")
-    registry.promote("default")
+    registry.put("less")
+    registry.put("default")
     registry.rollback(to="1", reason="complaints")
     before = registry.state()
     assert registry.rollback(to="1", reason="complaints").version == "1"

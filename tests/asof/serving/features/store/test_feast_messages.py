@@ -1,4 +1,4 @@
-"""Feast's messages are had without Feast, and Feast itself is none the worse for it."""
+"""Feast's messages are loaded without Feast, whose own import stays intact."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ def run(script: str) -> str:
     return done.stdout
 
 
-def test_the_messages_come_alone_and_leave_nothing_behind() -> None:
+def test_messages_are_loaded_without_feast_in_sys_modules() -> None:
     told = run("""
 import sys
 from asof.serving.features.store.feast_messages import feast_messages
@@ -26,7 +26,7 @@ print([name for name in sys.modules if name.split(".")[0] in ("feast", "pandas",
     assert told.splitlines() == [view.hex(), "[]"]
 
 
-def test_feast_is_whole_for_whoever_imports_it_at_the_same_time_or_afterwards() -> None:
+def test_feast_is_complete_when_imported_concurrently_or_later() -> None:
     told = run("""
 import sys, threading, warnings
 sys.setswitchinterval(1e-5)

@@ -1,4 +1,4 @@
-"""The registry read by SQL is the one that Feast reads, and what decides whether the store is read without Feast."""
+"""The registry read by SQL equals the one read by Feast; it decides whether the store is read without Feast."""
 
 import contextlib
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ def test_the_registry_is_read_as_feast_reads_it(registered: Settings, service: s
     read = read_registry(registered.conninfo(), configuration(registered)["project"], service, store=WIDE)
     assert read.contract == contract
     assert read.policies == open_feast_reader(registered, contract).policies
-    assert not read.beyond
+    assert not read.feast_only
 
 
 def test_the_stock_online_store_is_read_through_feast(registered: Settings) -> None:
@@ -56,7 +56,9 @@ def test_another_online_store_is_read_through_feast(registered: Settings, monkey
         ("DROP TABLE feature_services", "the table 'feature_services'"),
     ],
 )
-def test_what_the_registry_lacks_is_named_with_the_next_step(registered: Settings, removal: str, words: str) -> None:
+def test_an_object_missing_in_the_registry_is_named_with_the_next_step(
+    registered: Settings, removal: str, words: str
+) -> None:
     contract = kit.registered_contract(registered)
     with another_database(registered) as copied:
         with psycopg.connect(copied.conninfo()) as connection:
@@ -65,7 +67,7 @@ def test_what_the_registry_lacks_is_named_with_the_next_step(registered: Setting
             open_reader(copied, contract)
 
 
-def test_a_feature_that_its_view_no_longer_has_is_named(registered: Settings) -> None:
+def test_a_feature_missing_in_its_view_is_named(registered: Settings) -> None:
     contract = kit.registered_contract(registered)
     with another_database(registered) as copied:
         with psycopg.connect(copied.conninfo()) as connection:
@@ -83,7 +85,7 @@ def test_a_feature_that_its_view_no_longer_has_is_named(registered: Settings) ->
 
 @contextlib.contextmanager
 def another_database(settings: Settings) -> Iterator[Settings]:
-    """A copy of the database, for as long as the block runs."""
+    """A copy of the database for the block."""
     name = settings.database().database
     copied = settings.database(f"{name}_copy")
     with psycopg.connect(settings.conninfo("postgres"), autocommit=True) as connection:

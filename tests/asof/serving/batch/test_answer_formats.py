@@ -1,4 +1,4 @@
-"""An answer in pieces is one document, and what is told of an instance is what it would be told alone."""
+"""An answer in chunks is one document, and each item equals the answer to a single prediction."""
 
 import io
 import json
@@ -14,11 +14,11 @@ import pytest
 from asof.errors import EntityNotFound
 from asof.features.feature_contract import Feature, FeatureContract
 from asof.inference.verdicts import row_moments
-from asof.serving.batch.answer_forms import Form, JsonForm
-from asof.serving.batch.arrow_answer import ArrowForm
+from asof.serving.batch.answer_formats import AnswerFormat, JsonFormat
+from asof.serving.batch.arrow_format import ArrowFormat
 from asof.serving.batch.instances import Instance
 from asof.serving.batch.outcomes import Answered
-from asof.serving.batch.predict_batch import Telling
+from asof.serving.batch.predict_batch import BatchEncoder
 from asof.serving.http.problems import Occurrence
 from asof.serving.prediction.predictor import Prediction, Predictor
 from asof.serving.prediction.worker import Worker
@@ -39,10 +39,10 @@ FLAG = {
 }
 
 
-def told(standard: Predictor, form: Form, *chunks: list[Answered]) -> bytes:
-    telling = Telling(form, standard, WHERE)
+def encoded(standard: Predictor, form: AnswerFormat, *chunks: list[Answered]) -> bytes:
+    encoder = BatchEncoder(form, standard, WHERE)
     asked: list[Instance] = [request(5.0)]
-    return form.head() + b"".join(telling.piece(each, asked * len(each))[0] for each in chunks) + form.tail()
+    return form.head() + b"".join(encoder.encode(each, asked * len(each))[0] for each in chunks) + form.tail()
 
 
 def made(by: Predictor, probability: float, **evidence: Any) -> Answered:
@@ -51,17 +51,17 @@ def made(by: Predictor, probability: float, **evidence: Any) -> Answered:
 
 @pytest.fixture
 def outcomes() -> tuple[Predictor, list[Answered]]:
-    """A good one, one with a flag, one of another model, one refused, one that failed."""
+    """A prediction, one with a flag, one of another model, a refusal, and a failure."""
     standard, other = predictor("2"), predictor("1")
     unknown = EntityNotFound("No feature view knows 'nobody'.", entity="nobody")
     errors = [Answered(standard, each) for each in (unknown, ZeroDivisionError("secret"))]
     return standard, [made(standard, 0.75), made(standard, 0.25, flags=[FLAG]), made(other, 0.5), *errors]
 
 
-def test_the_pieces_of_chunks_are_one_document(outcomes: tuple[Predictor, list[Answered]]) -> None:
+def test_encoded_chunks_are_one_document(outcomes: tuple[Predictor, list[Answered]]) -> None:
     standard, every = outcomes
-    whole = json.loads(told(standard, JsonForm(standard, "8c5f2a"), every))
-    parts = json.loads(told(standard, JsonForm(standard, "8c5f2a"), every[:2], every[2:3], every[3:]))
+    whole = json.loads(encoded(standard, JsonFormat(standard, "8c5f2a"), every))
+    parts = json.loads(encoded(standard, JsonFormat(standard, "8c5f2a"), every[:2], every[2:3], every[3:]))
     assert parts == whole
     assert (whole["model"]["version"], whole["request_id"]) == ("2", "8c5f2a")
     first, flagged, others, unknown, failed = whole["predictions"]
@@ -85,8 +85,8 @@ def test_arrow_has_a_row_for_each_instance_and_a_batch_for_each_chunk(
     outcomes: tuple[Predictor, list[Answered]],
 ) -> None:
     standard, every = outcomes
-    stream = told(standard, ArrowForm(standard, "8c5f2a"), every[:2], every[2:])
-    items = json.loads(told(standard, JsonForm(standard, "8c5f2a"), every))["predictions"]
+    stream = encoded(standard, ArrowFormat(standard, "8c5f2a"), every[:2], every[2:])
+    items = json.loads(encoded(standard, JsonFormat(standard, "8c5f2a"), every))["predictions"]
     with pa.ipc.open_stream(io.BytesIO(stream)) as reader:
         batches = list(reader)
     assert [each.num_rows for each in batches] == [2, 3]
@@ -102,40 +102,40 @@ def test_arrow_has_a_row_for_each_instance_and_a_batch_for_each_chunk(
 def test_outcomes_are_counted_by_their_codes(outcomes: tuple[Predictor, list[Answered]]) -> None:
     standard, every = outcomes
     before = counted(standard)
-    told(standard, JsonForm(standard, "8c5f2a"), every, every)
+    encoded(standard, JsonFormat(standard, "8c5f2a"), every, every)
     found = {code: count - before[code] for code, count in counted(standard).items()}
     assert found == {"ok": 6, "entity-not-found": 2, "internal-error": 2}
 
 
 def counted(predictor: Predictor) -> dict[str, float]:
-    """What this process has counted so far, in other tests as well."""
+    """The counters of this process, which other tests use as well."""
     counter = predictor.worker.metrics.batch_users
     return {code: counter.labels(code)._value.get() for code in ("ok", "entity-not-found", "internal-error")}
 
 
-def test_each_instance_has_a_line_under_its_place_in_the_whole_batch(tmp_path: Path) -> None:
+def test_each_instance_has_a_log_line_with_its_position_in_the_batch(tmp_path: Path) -> None:
     log = tmp_path / "answers.jsonl"
     standard = predictor(worker=Worker(Settings(answer_log=log), CANCER, bento="breast_cancer:v1"))
-    telling = Telling(JsonForm(standard, "8c5f2a"), standard, WHERE)
+    encoder = BatchEncoder(JsonFormat(standard, "8c5f2a"), standard, WHERE)
     for count in (2, 1):
-        _, write = telling.piece([made(standard, 0.5)] * count, [request(5.0)] * count)
+        _, write = encoder.encode([made(standard, 0.5)] * count, [request(5.0)] * count)
         write()
     standard.worker.answer_log.close()
     ids = [json.loads(line)["request_id"] for line in log.read_text().splitlines()]
     assert ids == ["8c5f2a:0", "8c5f2a:1", "8c5f2a:2"]
 
 
-def test_a_use_case_whose_answer_has_no_type_in_arrow_is_told_where_to_add_it(
+def test_an_answer_without_an_arrow_type_is_refused_with_the_place_to_add_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     odd = predictor()
     answer = SimpleNamespace(model_fields={"strange": SimpleNamespace(annotation=complex)})
     monkeypatch.setattr(odd, "use_case", SimpleNamespace(answer=answer))
-    with pytest.raises(TypeError, match=r"add it to asof/serving/batch/arrow_form\.py"):
-        ArrowForm(odd, "8c5f2a")
+    with pytest.raises(TypeError, match=r"add it to asof/serving/batch/arrow_format\.py"):
+        ArrowFormat(odd, "8c5f2a")
 
 
-def test_the_moments_of_features_are_told_where_those_of_a_view_differ_in_json_and_in_arrow() -> None:
+def test_moments_of_features_are_in_json_and_arrow_where_those_of_a_view_differ() -> None:
     churn = load("churn")
     contract = FeatureContract(
         "churn_v2", "user_id", (Feature("fee", "subs", "Float64"), Feature("paid", "subs", "Float64"))
@@ -149,12 +149,12 @@ def test_the_moments_of_features_are_told_where_those_of_a_view_differ_in_json_a
     ]
     chunk = [Answered(standard, Prediction(answer, each)) for each in evidence]
 
-    alike, differing = json.loads(told(standard, JsonForm(standard, "8c5f2a"), chunk))["predictions"]
+    alike, differing = json.loads(encoded(standard, JsonFormat(standard, "8c5f2a"), chunk))["predictions"]
     assert (alike["as_of"], "as_of_features" in alike) == ({"subs": "2024-03-04T00:00:00Z"}, False)
     assert differing["as_of"] == {"subs": "2024-02-29T00:00:00Z"}
     assert differing["as_of_features"] == {"fee": "2024-03-04T00:00:00Z", "paid": "2024-02-29T00:00:00Z"}
 
-    stream = told(standard, ArrowForm(standard, "8c5f2a"), chunk)
+    stream = encoded(standard, ArrowFormat(standard, "8c5f2a"), chunk)
     with pa.ipc.open_stream(io.BytesIO(stream)) as reader:
         found = reader.read_all().to_pylist()
     assert [row["as_of"] for row in found] == [{"subs": march}, {"subs": february}]

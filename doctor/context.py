@@ -1,4 +1,4 @@
-"""Settings, variables and addresses -> Given, the input of every check. Starts nothing and sends no request."""
+"""Context: the settings, variables and addresses that every check reads. No server is started or asked."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ from local.stack import background, stack
 
 @dataclass(frozen=True)
 class Addresses:
-    """Addresses on the command line, which override the settings. None: the settings', or what runs here."""
+    """Addresses from the command line; they override the settings. None: from the settings or `make up`."""
 
     service: str | None = None
     mlflow: str | None = None
@@ -31,11 +31,11 @@ class Addresses:
 
 
 @dataclass(frozen=True)
-class Given:
-    """All that checks need. `service`, `mlflow` and `prefect` are addresses of HTTP, None where nothing is there.
+class Context:
+    """Input of every check. `service`, `mlflow` and `prefect` are HTTP addresses, None if there is no server.
 
-    `embedded` says that PostgreSQL is ours; `settings.postgres_url` is None while it does not run. `wrong` are findings
-    made on the way here.
+    `embedded`: the embedded PostgreSQL is used; while it does not run, `settings.postgres_url` is None. `wrong` holds
+    the findings on the settings and use cases themselves.
     """
 
     settings: Settings
@@ -51,19 +51,19 @@ class Given:
 
     @property
     def file(self) -> Mapping[str, str]:
-        """The variables of the project's `.env`; none where there is no such file, or it is not in UTF-8."""
+        """The variables of the project's `.env`; empty if it is absent or not UTF-8."""
         try:
             return {name: value or "" for name, value in dotenv_values(self.project / ".env").items()}
         except UnicodeDecodeError:
             return {}
 
 
-def given_by(addresses: Addresses, *, use_case: str | None = None) -> Given:
-    """Settings and addresses of this checkout, overridden by the command line."""
+def read_context(addresses: Addresses, *, use_case: str | None = None) -> Context:
+    """The context of this checkout, with the addresses of the command line."""
     settings, wrong = read_settings()
     use_cases, broken = read_use_cases([use_case] if use_case else names())
-    settings, embedded, unread = _found_server(settings.model_copy(update=_updates(addresses)))
-    return Given(
+    settings, embedded, unreadable = _with_database(settings.model_copy(update=_updates(addresses)))
+    return Context(
         settings,
         dict(os.environ),
         PROJECT,
@@ -73,12 +73,12 @@ def given_by(addresses: Addresses, *, use_case: str | None = None) -> Given:
         mlflow=_mlflow(settings) or _running("mlflow", settings),
         prefect=_prefect(addresses, settings),
         use_cases=use_cases,
-        wrong=wrong + unread + broken,
+        wrong=wrong + unreadable + broken,
     )
 
 
 def read_use_cases(wanted: Sequence[str]) -> tuple[tuple[UseCase, ...], tuple[Finding, ...]]:
-    """Those that import, and a finding for each other. Raises ConfigurationError for one that is not there."""
+    """The use cases that import, and a finding for each that does not. Raises ConfigurationError if one is unknown."""
     found: list[UseCase] = []
     wrong: list[Finding] = []
     for name in wanted:
@@ -93,7 +93,7 @@ def read_use_cases(wanted: Sequence[str]) -> tuple[tuple[UseCase, ...], tuple[Fi
 
 
 def read_settings() -> tuple[Settings, tuple[Finding, ...]]:
-    """The settings; where values or `.env` cannot be read, the defaults, and a finding for each."""
+    """The settings, and a finding for each value that cannot be read; its default is used instead."""
     try:
         return _settings(Settings)
     except UnicodeDecodeError:
@@ -106,8 +106,8 @@ def read_settings() -> tuple[Settings, tuple[Finding, ...]]:
 def _settings(read: Callable[..., Settings]) -> tuple[Settings, tuple[Finding, ...]]:
     try:
         return read(), ()
-    except ValidationError as refused:
-        bad = {str(each["loc"][0]): each["msg"] for each in refused.errors(include_input=False, include_url=False)}
+    except ValidationError as invalid:
+        bad = {str(each["loc"][0]): each["msg"] for each in invalid.errors(include_input=False, include_url=False)}
     fields = {known.validation_alias or name: (name, known) for name, known in Settings.model_fields.items()}
     wrong = tuple(_malformed(_variable(name), message) for name, message in bad.items())
     return read(**{fields[name][0]: fields[name][1].default for name in bad}), wrong
@@ -126,35 +126,30 @@ def _variable(name: str) -> str:
 
 
 def _updates(addresses: Addresses) -> dict[str, object]:
-    told: dict[str, object] = {}
-    if addresses.postgres:
-        told["postgres_url"] = SecretStr(addresses.postgres)
-    if addresses.mlflow:
-        told["mlflow_tracking_uri"] = addresses.mlflow
-    return told
+    updates = {
+        "postgres_url": SecretStr(addresses.postgres) if addresses.postgres else None,
+        "mlflow_tracking_uri": addresses.mlflow,
+    }
+    return {name: value for name, value in updates.items() if value}
 
 
-def _found_server(settings: Settings) -> tuple[Settings, bool, tuple[Finding, ...]]:
-    """Settings with the embedded server's URL while it runs, whether it is meant, and what cannot be read of either."""
+def _with_database(settings: Settings) -> tuple[Settings, bool, tuple[Finding, ...]]:
+    """Settings with the URL of the embedded server if that is used and runs; whether it is used; findings."""
     try:
         embedded = postgres.is_embedded(settings)
         return (postgres.attach(settings) if embedded else settings), embedded, ()
-    except (
-        ConfigurationError,
-        ArgumentError,
-        ValueError,
-    ) as wrong:  # SQLAlchemy quotes what it could not read: a password
-        said = (
-            str(wrong) if isinstance(wrong, ConfigurationError) else "ASOF_POSTGRES_URL cannot be read as an address."
-        )
-    mend = "It reads postgresql://user:password@host:port/database; unset, the embedded PostgreSQL is used."
-    return settings.model_copy(update={"postgres_url": None}), False, (error("postgres", said, mend),)
+    except ConfigurationError as wrong:
+        found = str(wrong)
+    except (ArgumentError, ValueError):  # the message of SQLAlchemy quotes the URL with its password
+        found = "ASOF_POSTGRES_URL cannot be read as an address."
+    mend = "Write it as postgresql://user:password@host:port/database, or unset it to use the embedded PostgreSQL."
+    return settings.model_copy(update={"postgres_url": None}), False, (error("postgres", found, mend),)
 
 
 def _prefect(addresses: Addresses, settings: Settings) -> str | None:
-    told = addresses.prefect or os.environ.get("PREFECT_API_URL") or _running("prefect", settings)
+    address = addresses.prefect or os.environ.get("PREFECT_API_URL") or _running("prefect", settings)
     user, _, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
-    return with_user(told.rstrip("/").removesuffix("/api"), user, password) if told else None
+    return with_user(address.rstrip("/").removesuffix("/api"), user, password) if address else None
 
 
 def _mlflow(settings: Settings) -> str | None:
@@ -167,7 +162,7 @@ def _mlflow(settings: Settings) -> str | None:
 
 
 def with_user(address: str, user: str, password: str) -> str:
-    """The address with the user whom the platform's own client takes from its variables, unless it names one itself."""
+    """The address with these credentials, as the platform's client would use; unchanged if it has its own."""
     if not user or "@" in address:
         return address
     scheme, colon, rest = address.partition("://")
@@ -175,7 +170,7 @@ def with_user(address: str, user: str, password: str) -> str:
 
 
 def _running(name: str, settings: Settings) -> str | None:
-    """None, too, where ASOF_HOME is not a folder."""
+    """The address of a server of `make up`; None if it does not run or ASOF_HOME is not a folder."""
     try:
         running = background.find(name, stack.run_folder(settings))
     except OSError:

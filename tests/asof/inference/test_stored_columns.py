@@ -1,4 +1,4 @@
-"""What arrays say of many entities is what rows say of each."""
+"""StoredColumns give the same results as a StoredRow of each entity."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asof.features.feature_contract import Feature
-from asof.inference.found_columns import FoundColumns
-from asof.inference.verdicts import FoundRow, Policy, all_present, row_moments
+from asof.inference.stored_columns import StoredColumns
+from asof.inference.verdicts import Policy, StoredRow, all_present, row_moments
 
 NOW = datetime(2026, 3, 31, tzinfo=UTC)
 FEATURES = [
@@ -44,48 +44,48 @@ AGES = st.sampled_from(
 
 
 @st.composite
-def rows(draw: st.DrawFn) -> FoundRow:
+def rows(draw: st.DrawFn) -> StoredRow:
     moments = [draw(st.none() | AGES) for _ in FEATURES]
     values = [
         None if moment is None else draw(st.none() | VALUES[each.dtype])
         for each, moment in zip(FEATURES, moments, strict=True)
     ]
-    return FoundRow(FEATURES, values, [None if age is None else NOW - age for age in moments])
+    return StoredRow(FEATURES, values, [None if age is None else NOW - age for age in moments])
 
 
 @given(st.lists(rows(), min_size=1, max_size=5))
-def test_columns_hold_the_rows_that_they_were_made_of(given_rows: list[FoundRow]) -> None:
-    columns = FoundColumns.from_rows(FEATURES, given_rows)
-    assert len(columns) == len(given_rows)
-    for number, row in enumerate(given_rows):
+def test_rows_survive_the_conversion_to_columns(drawn: list[StoredRow]) -> None:
+    columns = StoredColumns.from_rows(FEATURES, drawn)
+    assert len(columns) == len(drawn)
+    for number, row in enumerate(drawn):
         again = columns.row(number)
         assert [*again] == [*row]
         assert [type(value) for value in again.values] == [type(value) for value in row.values]
 
 
 @given(st.lists(rows(), min_size=1, max_size=5))
-def test_what_is_good_among_many_is_what_is_good_alone(given_rows: list[FoundRow]) -> None:
+def test_all_present_agrees_with_that_of_rows(drawn: list[StoredRow]) -> None:
     policies = [POLICIES[feature.view] for feature in FEATURES]
-    columns = FoundColumns.from_rows(FEATURES, given_rows)
-    assert columns.all_present(policies, NOW).tolist() == [all_present(row, policies, NOW) for row in given_rows]
+    columns = StoredColumns.from_rows(FEATURES, drawn)
+    assert columns.all_present(policies, NOW).tolist() == [all_present(row, policies, NOW) for row in drawn]
 
 
-def test_the_values_of_some_entities_are_given_by_feature() -> None:
+def test_values_of_some_entities_by_feature() -> None:
     moment = [NOW] * len(FEATURES)
-    made = [FoundRow(FEATURES, [True, number, 0.5, 0.25, "yes", [number]], moment) for number in range(4)]
-    values = FoundColumns.from_rows(FEATURES, made).values([1, 3])
+    made = [StoredRow(FEATURES, [True, number, 0.5, 0.25, "yes", [number]], moment) for number in range(4)]
+    values = StoredColumns.from_rows(FEATURES, made).values([1, 3])
     assert values["months"].tolist() == [1, 3]
     assert values["clicks"].tolist() == [[1], [3]]
     assert values["plan"].tolist() == ["yes", "yes"]
 
 
 @given(st.lists(rows(), min_size=1, max_size=5))
-def test_the_oldest_moment_of_a_view_is_that_of_each_row(given_rows: list[FoundRow]) -> None:
-    columns = FoundColumns.from_rows(FEATURES, given_rows)
+def test_oldest_moments_agree_with_those_of_rows(drawn: list[StoredRow]) -> None:
+    columns = StoredColumns.from_rows(FEATURES, drawn)
     oldest = columns.oldest_moments()
-    for number, row in enumerate(given_rows):
+    for number, row in enumerate(drawn):
         assert columns.moments(number) == row.moments
         told = {view: moments[number].item() for view, moments in oldest.items() if not np.isnat(moments[number])}
         expected = row_moments(row.features, row.moments)["as_of"]
         assert told == {view: moment.replace(tzinfo=None) for view, moment in expected.items()}
-    assert all(len(each) == 1 for each in FoundColumns.from_rows(FEATURES, []).distinct_moments().values())
+    assert all(len(each) == 1 for each in StoredColumns.from_rows(FEATURES, []).distinct_moments().values())
