@@ -51,7 +51,7 @@ class StoredColumns:
 
     @classmethod
     def from_rows(cls, features: Sequence[Feature], rows: Sequence[StoredRow]) -> Self:
-        """The same as n FoundRows of these features."""
+        """The columns of n StoredRows of these features."""
         return cls(features, [_column(feature, index, rows) for index, feature in enumerate(features)])
 
     def __len__(self) -> int:
