@@ -20,8 +20,8 @@ from psycopg import errors as pg
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 
+from online_store.encoding.parameters import register
 from online_store.errors import LAYOUT_ERRORS, Unreachable
-from online_store.reading.parameters import register
 from online_store.session import PLANNING, options
 
 CONNECT_TIMEOUT = 10.0

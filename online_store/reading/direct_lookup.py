@@ -14,9 +14,9 @@ from typing import Any, Generic, Protocol, TypeVar
 from psycopg.pq.abc import PGresult
 from psycopg.types.numeric import Int8BinaryLoader
 
+from online_store.encoding.parameters import direct_array_oid, nullable_array
 from online_store.errors import LAYOUT_ERRORS, LayoutChanged, WideStoreError
 from online_store.reading.direct_query import LookupPlan, check_query, make_plan
-from online_store.reading.parameters import direct_array_oid, nullable_array
 from online_store.reading.prepared_queries import PreparedQueries
 from online_store.schema.layout import read_layout_async
 

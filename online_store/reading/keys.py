@@ -7,14 +7,13 @@ from typing import Any
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 
+from online_store.encoding.copy_format import encoder
 from online_store.errors import InvalidValue
 from online_store.reading.lookup import Key
+from online_store.schema.feast_view import ENTITYLESS
 from online_store.schema.layout import Column, Layout
 from online_store.schema.values import key_value
-from online_store.writing.copy_format import encoder
 
-ENTITYLESS = "__dummy_id"
-"""Feast's join key of views without entities; on-demand views without entities leave out even this one."""
 ENCODING_ERRORS = (ValueError, OverflowError, struct.error)
 
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from online_store.encoding.copy_format import NOT_A_TIME
+from online_store.encoding.parameters import KeyArray, key_array
 from online_store.errors import LayoutChanged
-from online_store.reading.parameters import KeyArray, key_array
 from online_store.schema.layout import EVENT_TS, LAYOUT, OWN_MOMENTS, Column, Layout
 from online_store.schema.names import quoted
-from online_store.writing.copy_format import NOT_A_TIME
 
 MAX_COLUMNS = 1600
 """PostgreSQL returns at most 1,664 columns."""

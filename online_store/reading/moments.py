@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from psycopg import DataError
 
+from online_store.encoding.copy_format import EPOCH
 from online_store.reading.direct_query import ViewPart
-from online_store.writing.copy_format import EPOCH
 
 INFINITE = 2**62
 """Microseconds beyond which PostgreSQL has only its infinities."""

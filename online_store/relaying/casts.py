@@ -7,7 +7,7 @@ null to floats), SQL keeps them. NaN is not a value to Feast and becomes null; l
 
 from collections.abc import Collection, Mapping
 
-from online_store.schema.column_types import postgres_type
+from online_store.encoding.column_types import postgres_type
 
 BOOL, BYTEA, INT8, INT2, INT4, TEXT, FLOAT4, FLOAT8 = 16, 17, 20, 21, 23, 25, 700, 701
 VARCHAR, DATE, TIMESTAMP, TIMESTAMPTZ, NUMERIC = 1043, 1082, 1114, 1184, 1700

@@ -18,8 +18,8 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
+from online_store.encoding.copy_format import HEADER, TRAILER
 from online_store.schema.layout import Layout
-from online_store.writing.copy_format import HEADER, TRAILER
 from online_store.writing.upsert import begin_chunk, copy_statement, upsert_staged
 
 CHUNK_ROWS, CHUNK_BYTES = 20_000, 8_000_000

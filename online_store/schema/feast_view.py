@@ -8,8 +8,10 @@ from feast.infra.online_stores.helpers import compute_versioned_name
 from feast.value_type import ValueType
 
 from online_store.errors import WideStoreError
-from online_store.reading.keys import ENTITYLESS
 from online_store.schema.tables import ViewSchema
+
+ENTITYLESS = "__dummy_id"
+"""Feast's join key of views without entities; on-demand views without entities leave out even this one."""
 
 
 def view_name(view: Any, *, versioning: bool) -> str:

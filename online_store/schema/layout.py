@@ -12,8 +12,8 @@ from typing import Any
 from psycopg import AsyncConnection, Connection
 from psycopg.errors import InvalidSchemaName, UndefinedTable
 
+from online_store.encoding.column_types import is_wrapped, postgres_type
 from online_store.errors import NoLayout
-from online_store.schema.column_types import is_wrapped, postgres_type
 from online_store.schema.names import literal, quoted
 
 CATALOGUE = "wide_layouts"

@@ -12,10 +12,10 @@ from typing import Any
 
 from feast.protos.feast.types.Value_pb2 import Value
 
+from online_store.encoding.column_types import LIST
+from online_store.encoding.copy_format import NULL, encoder, length_prefixed
 from online_store.errors import InvalidValue
-from online_store.schema.column_types import LIST
 from online_store.schema.layout import Column
-from online_store.writing.copy_format import NULL, encoder, length_prefixed
 
 NUMBERS = frozenset({"int32_val", "int64_val", "float_val", "double_val", "unix_timestamp_val"})
 ALIKE = {"PDF_BYTES": "BYTES", "IMAGE_BYTES": "BYTES"}

@@ -11,12 +11,12 @@ from datetime import datetime
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 
+from online_store.encoding import copy_format
+from online_store.encoding.copy_format import NULL
 from online_store.reading.keys import key_fields
 from online_store.reading.lookup import Key
 from online_store.schema.layout import Layout
 from online_store.schema.values import field_writer
-from online_store.writing import copy_format
-from online_store.writing.copy_format import NULL
 
 FeastRow = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 """Entity key, values, event and created timestamps."""

@@ -11,12 +11,12 @@ from typing import Any
 
 from psycopg import Connection
 
+from online_store.encoding.copy_format import HEADER, TRAILER
 from online_store.errors import InvalidValue, LayoutChanged
 from online_store.pool import Address, ThreadPool, attempts
 from online_store.pools import Pools
 from online_store.schema.layout import Layout
 from online_store.schema.layout_cache import LayoutCache, ViewKey
-from online_store.writing.copy_format import HEADER, TRAILER
 from online_store.writing.rows import FeastRow, Group, group_rows, row_encoder
 from online_store.writing.upsert import STAGED, begin_chunk, copy_statement, upsert_staged
 

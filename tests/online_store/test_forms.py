@@ -15,11 +15,11 @@ from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq import Format
 
 from asof.settings import PROJECT
+from online_store.encoding.copy_format import FIRST_SECOND, LAST_SECOND, NULL, encoder, timestamp
 from online_store.pool import Address
 from online_store.reading.direct_lookup import Source
 from online_store.schema.layout import Column, Layout
 from online_store.schema.names import MAX_NAME_BYTES, fit_name, literal, quoted, table_name
-from online_store.writing.copy_format import FIRST_SECOND, LAST_SECOND, NULL, encoder, timestamp
 from online_store.writing.rows import group_rows
 from tests.kits.store.values import entity
 from tests.kits.store.wide import at

@@ -14,6 +14,10 @@ BREAKS = {
     "Rooms: data flows one way": ("simulator/plan.py", "import local.ports"),
     "asof: what both streams share lies below the service": ("asof/features/entity_key.py", "import asof.serving.http"),
     "training: from extracts to a Bento": ("training/data/extracts/deliveries.py", "import training.audit"),
+    "online_store: layers": (
+        "online_store/pool.py",
+        "import online_store.reading",
+    ),
     "The offline stream does not import the service": ("training/metrics/plots.py", "import asof.serving.logs"),
     "Each platform only in its rooms": ("local/ports.py", "import mlflow"),
     "Use cases never import each other": ("asof/use_cases/churn/payloads.py", "import asof.use_cases.breast_cancer"),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from online_store.schema.column_types import OIDS
+from online_store.encoding.column_types import OIDS
 
 NULL = b"\xff\xff\xff\xff"
 HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)

@@ -12,9 +12,9 @@ from psycopg.abc import AdaptContext
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
+from online_store.encoding.column_types import OIDS
+from online_store.encoding.copy_format import NULL, array, encoder
 from online_store.errors import Unsupported
-from online_store.schema.column_types import OIDS
-from online_store.writing.copy_format import NULL, array, encoder
 
 ARRAY_OIDS: Mapping[str, int] = {
     "bool": 1000,
