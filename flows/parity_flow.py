@@ -39,8 +39,8 @@ def _misfit_of_production(settings: Settings, problem: UseCase) -> str:
 
     with contextlib.suppress(AsOfError, SQLAlchemyError):
         version = production(settings, problem) if has_registry(settings) else None
-        if version and (found := mismatch(settings, version.facts.contract)):
-            return f"version {version.version}, which is in Production, cannot answer: {found}"
+        if version and (reason := mismatch(settings, version.facts.contract)):
+            return f"version {version.version}, which is in Production, cannot answer: {reason}"
     return ""
 
 

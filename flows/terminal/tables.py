@@ -19,13 +19,13 @@ def parse_moment(text: str) -> datetime:
         raise DataError(f"{text} is neither a folder of extracts nor a moment such as 2024-01-31.") from None
 
 
-def inspection_table(found: Mapping[str, Any]) -> dict[str, Any]:
+def inspection_table(result: Mapping[str, Any]) -> dict[str, Any]:
     """The result of the `inspect` flow, without the evidence."""
-    months = [month | {"label_rate": _percent(month["label_rate"])} for month in found["months"]]
-    findings = [{"severity": _severity(each), "finding": _description(each)} for each in found["findings"]]
+    months = [month | {"label_rate": _percent(month["label_rate"])} for month in result["months"]]
+    findings = [{"severity": _severity(each), "finding": _description(each)} for each in result["findings"]]
     return {
-        "page": found["page"],
-        "stops training": ", ".join(found["stops"]) or "nothing",
+        "page": result["page"],
+        "stops training": ", ".join(result["stops"]) or "nothing",
         "months": months,
         "findings": findings,
     }

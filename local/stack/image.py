@@ -60,10 +60,10 @@ def environment(engine: str) -> dict[str, str]:
 
 
 def _first_engine() -> str:
-    found = next(filter(shutil.which, ENGINES), None)
-    if found is None:
+    engine = next(filter(shutil.which, ENGINES), None)
+    if engine is None:
         raise ConfigurationError("No container engine was found: install Docker, Podman or Buildah.")
-    return found
+    return engine
 
 
 def _check_engine(engine: str) -> None:

@@ -166,7 +166,7 @@ def test_bentoml_serve_follows_what_is_in_production(up: Checkout, tmp_path: Pat
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
             kit.eventually(lambda: client.get("/readyz").json().get("settled") is True, 60, tmp_path / "log")
             model = client.get("/model").json()
-            assert model["detail"].startswith("No version of streamflow_churn has been loaded yet. Promote one")
+            assert model["detail"].startswith("No version of streamflow_churn has been loaded yet: promote one")
             assert model["following"]["registry"] == "ok"
     finally:
         os.killpg(process.pid, signal.SIGTERM)

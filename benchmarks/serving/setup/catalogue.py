@@ -70,7 +70,7 @@ def _guides() -> list[Peer]:
         "batchable-one",
         f"BentoML batchable + Feast SDK, {ONE[1]}",
         "guide",
-        servers(_bentoml("bentoml_guide:Batchable", "forest-one")),
+        servers(_bentoml("bentoml_batchable:Batchable", "forest-one")),
         ("users",),
         model=FOREST,
         probability=lambda response: response[0],

@@ -46,7 +46,7 @@ def asked(scope: Scope, worker: Worker | None) -> list[Message]:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    live = SimpleNamespace(live=SimpleNamespace(worker=worker, answering="who")) if worker else SimpleNamespace()
+    live = SimpleNamespace(live=SimpleNamespace(worker=worker, answer_source="who")) if worker else SimpleNamespace()
     layer = LoadShedding(application, path="/predict", state=State(vars(live)))
     asyncio.run(layer(scope, receive, send))
     return sent

@@ -91,7 +91,7 @@ def way(request: pytest.FixtureRequest, contract: FeatureContract, monkeypatch: 
     """Each test runs for every reader of both stores."""
     how, kind = request.param
     if how == "through Feast":
-        monkeypatch.setattr("asof.serving.features.store.opening._is_direct", lambda *_: False)
+        monkeypatch.setattr("asof.serving.features.store.opening._wide_reader", lambda *_: None)
     with store_of(kind):
         yield how, kind
 

@@ -414,7 +414,7 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(four: Registry
     judged: list[bool] = []
 
     def judge(champion: ModelVersion | None) -> list[Criterion]:
-        with pytest.raises(ModelError, match=r"Another promotion of .* is going on: wait until it has ended"):
+        with pytest.raises(ModelError, match=r"Another promotion of .* is going on: wait for it to end"):
             four.put("constant", lambda champion: judged.append(True) or [GOOD])
         return [GOOD]
 
