@@ -1,5 +1,6 @@
 """The terminal's commands: in a process of their own, as people start them, or in this one, which takes no seconds."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import mlflow  # noqa: F401 - else its loggers would write to a runner's streams, which are closed later
+from prefect.logging.configuration import setup_logging
 from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 from typer.testing import CliRunner
 
@@ -29,7 +31,8 @@ def call_flows(environment: Mapping[str, str], *words: str, text: str = "") -> D
 
     Not for commands that build or find Bentos, which BentoML looks for in one place for the life of a process.
     """
-    with _only(environment), _signals_kept(), warnings.catch_warnings(action="ignore"):
+    setup_logging()  # Prefect's loggers take the streams of now, and not the runner's, which are closed later
+    with _only(environment), _process_kept(), warnings.catch_warnings(action="ignore"):
         result = CliRunner().invoke(app, list(words), input=text)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -52,10 +55,14 @@ def _only(environment: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def _signals_kept() -> Iterator[None]:
+def _process_kept() -> Iterator[None]:
+    """Nothing is logged, as a command lets Prefect log nothing; signals end this process as before."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
         yield
     finally:
+        logging.disable(disabled)
         for number, handler in before.items():
             signal.signal(number, handler)
