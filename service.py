@@ -23,7 +23,7 @@ def stack_environment() -> Mapping[str, str]:
         return {}
     from local.stack import stack
 
-    return stack.surroundings(Settings())
+    return stack.platform_environment(Settings())
 
 
 service = make_service(bentoml.use_arguments(Arguments), stack_environment)

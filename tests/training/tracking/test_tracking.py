@@ -187,7 +187,7 @@ def mlflow_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 def test_a_server_that_refuses_our_name_for_it_is_reported_though_its_health_answers(mlflow_port: int) -> None:
-    assert background.asked("localhost", mlflow_port, "/health").status == 200
+    assert background.get_health("localhost", mlflow_port, "/health").status == 200
     with unusable(f"http://localhost:{mlflow_port}", "403", "--allowed-hosts"):
         open_tracking(tracked_at(Settings(), f"http://localhost:{mlflow_port}"))
 

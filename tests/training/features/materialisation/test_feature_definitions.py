@@ -339,7 +339,7 @@ def test_while_the_registry_is_away_what_is_known_is_answered_and_not_for_ever(
     def look(settings: Settings, contract: FeatureContract) -> RegisteredFeatures:
         if away.is_set():
             raise FeatureStoreUnavailable("The feature registry cannot be read (OperationalError).")
-        return opening.look(settings, contract)
+        return opening.read_registered(settings, contract)
 
     async def main() -> None:
         features = OnlineFeatures(one.model_copy(update={"features_seconds": OFTEN}), contract, read_registry=look)
