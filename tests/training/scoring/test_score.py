@@ -134,7 +134,7 @@ def test_a_number_that_a_new_registry_gives_once_more_is_another_run(
     first = copy_of_scene.score(to=place)
     other = replace(copy_of_scene.versions["churn_v1"], version=version.version)
     served = kit.served(copy_of_scene.settings, copy_of_scene.versions["churn_v1"])
-    monkeypatch.setattr("training.scoring.score.require_production", lambda *_: other)
+    monkeypatch.setattr("training.scoring.score.model_version", lambda *_: other)
     monkeypatch.setattr("training.scoring.score.verified_version", lambda *_: nullcontext())
     monkeypatch.setattr("training.scoring.score.load_verified", lambda *_: served)
     second = copy_of_scene.score(to=place)
