@@ -380,7 +380,7 @@ def test_every_answer_of_a_request_id_that_came_twice_is_traced(traced: Traced) 
     assert [(each.values, each.model) for each in answers] == [(each.values, each.model) for each in alone]
     text = shown(chains)
     assert text.startswith("3 answers of the request id again, the oldest first")
-    assert 0 < text.index(f"of {users[0]}, given") < text.index(f"of {users[1]}, given")
+    assert 0 < text.index(f"of {users[0]}, answered") < text.index(f"of {users[1]}, answered")
     assert len(json.loads(json.dumps(to_plain(chains), default=str))["answers"]) == 3
 
 

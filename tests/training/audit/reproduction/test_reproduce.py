@@ -471,7 +471,7 @@ def test_rows_that_no_model_can_be_fitted_on_are_reported_all_the_same(settings:
         found = reproduce(settings, QUICK, quick)
     (note,) = found.not_compared
     assert note.startswith("No model could be fitted on the present rows. The training side has 0 complete rows and ")
-    assert " rows subs_profile_fv:monthly_fee is null in all; load what is missing" in note
+    assert " rows subs_profile_fv:monthly_fee is null in all; load the missing rows" in note
     assert agreed(found) == dict.fromkeys(ALL, False) | {"artefact": True}
     assert found.greatest_difference is None
     assert {(each.column, each.now) for each in cells(found)} == {("monthly_fee", None)}
