@@ -64,6 +64,10 @@ class UntrustedModel(ModelError):
     """A model's bytes are not what a trusted key signed, or it contains a type that is not trusted."""
 
 
+class UnknownSigner(UntrustedModel):
+    """No trusted key signed the model."""
+
+
 class ScoringError(AsOfError):
     """A scoring run cannot start or continue. What is written stays; the same call continues from there."""
 

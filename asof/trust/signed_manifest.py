@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Self
 
-from asof.errors import UntrustedModel
+from asof.errors import UnknownSigner, UntrustedModel
 from asof.trust.signing_keys import TrustedKeys, key_id
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def verify_envelope(content: bytes, keys: TrustedKeys) -> tuple[Manifest, str]:
     signers = [signer for signer, signature in signatures if _is_signed(payload, signature, keys, signer)]
     if envelope.get("payloadType") != PAYLOAD_TYPE or not signers:
         named = ", ".join(str(signer) for signer, _ in signatures) or "no key"
-        raise UntrustedModel(
+        raise UnknownSigner(
             f"The model is signed by {named}, but the trusted keys are {', '.join(sorted(keys))}: set "
             "ASOF_TRUSTED_KEYS, or train and register again."
         )

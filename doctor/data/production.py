@@ -6,7 +6,14 @@ from pathlib import Path
 
 import psycopg
 
-from asof.errors import AsOfError, ConfigurationError, FeatureStoreUnavailable, ModelError, UntrustedModel
+from asof.errors import (
+    AsOfError,
+    ConfigurationError,
+    FeatureStoreUnavailable,
+    ModelError,
+    UnknownSigner,
+    UntrustedModel,
+)
 from asof.features.definition_records import FILL, RETRAIN
 from asof.settings import Settings
 from asof.trust.signing_keys import TrustedKeys, trusted_keys
@@ -212,7 +219,7 @@ def _features_command(use_case: UseCase, wrong: Exception) -> str:
 
 
 def _trust_command(wrong: UntrustedModel) -> str:
-    if "trusted are" in str(wrong):
+    if isinstance(wrong, UnknownSigner):
         known = "add its public key to ASOF_TRUSTED_KEYS (`python -m flows keys` where it was trained)"
         return f"If you know whose key that is, {known}. Otherwise train again."
     return "Train and register again."
