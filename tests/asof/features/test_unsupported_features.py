@@ -131,7 +131,7 @@ def test_an_on_demand_view_in_a_service_is_named_before_anything_is_loaded(
     words = "'yearly_v1' takes OnDemandFeatureView 'of_a_year'"
     repository = shutil.copytree(REPOSITORY, tmp_path / "feature_repo")
     (repository / "on_demand_of_a_test.py").write_text(ON_DEMAND)
-    for module in ("asof.features.feature_store", "training.features.materialisation.materialise"):
+    for module in ("asof.features.feature_store", "training.features.materialisation.feature_registry"):
         monkeypatch.setattr(f"{module}.REPOSITORY", repository)
     with pytest.raises(ConfigurationError, match=words):
         ingest.fn(str(tmp_path / "no extracts are looked for"))
