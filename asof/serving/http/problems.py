@@ -68,7 +68,7 @@ BY_STATUS: Mapping[int, ProblemType] = {
 }
 
 BODY_STATUSES = (408, 413, 415, 501)
-"""Of bodies that are refused before they are parsed; whoever raises the HTTPException gives the detail."""
+"""Of bodies that are refused before they are parsed; the HTTPException has the detail."""
 
 
 class Problem(BaseModel):
