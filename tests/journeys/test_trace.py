@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 from asof.features.feature_contract import FeatureContract
-from asof.serving.batch.answer_formats import ARROW
+from asof.serving.batch.outcomes import ARROW
 from asof.serving.features.evidence import StoreEvidence, prediction_type
 from asof.settings import Settings, export
 from asof.use_case import Estimator

@@ -5,11 +5,9 @@ from typing import Protocol
 
 from pydantic_core import to_json
 
-from asof.serving.batch.outcomes import Item
+from asof.serving.batch.outcomes import ARROW, Item
 from asof.serving.http.strict_json import JSON
 from asof.serving.prediction.predictor import Predictor, identity
-
-ARROW = "application/vnd.apache.arrow.stream"
 
 
 class AnswerFormat(Protocol):

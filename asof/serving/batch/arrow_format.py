@@ -16,8 +16,7 @@ import pyarrow as pa
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from asof.serving.batch.answer_formats import ARROW
-from asof.serving.batch.outcomes import Item
+from asof.serving.batch.outcomes import ARROW, Item
 from asof.serving.features.evidence import Evidence
 from asof.serving.prediction.predictor import Predictor, identity
 

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from asof.errors import EntityNotFound, InvalidRequest, NotReady, Overloaded, TooManyInstances
-from asof.serving.batch.answer_formats import ARROW
 from asof.serving.batch.instances import MAX_INSTANCES
+from asof.serving.batch.outcomes import ARROW
 from asof.serving.features.evidence import Evidence, ModelIdentity, prediction_example
 from asof.serving.features.request_input import RequestInput
 from asof.serving.features.store_input import STORE, StoreInput

@@ -9,7 +9,8 @@ import pytest
 from starlette.datastructures import State
 
 from asof.serving.batch import predict_batch
-from asof.serving.batch.answer_formats import ARROW, answer_format
+from asof.serving.batch.answer_formats import answer_format
+from asof.serving.batch.outcomes import ARROW
 from asof.serving.batch.predict_batch import PredictBatch
 from asof.serving.batch.work import CHUNK_SIZE
 from asof.serving.http.strict_json import JSON
