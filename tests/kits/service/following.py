@@ -257,6 +257,9 @@ class Faults:
         self.released = threading.Event()
         self.address = ""
 
+    def close(self) -> None:
+        self._client.close()
+
     def hang(self, path: str) -> None:
         """A fault: no answer before `release`."""
         self.released.wait(60)
@@ -300,6 +303,7 @@ def faulty(behind: str) -> Iterator[Faults]:
         yield faults
         faults.release()
         server.shutdown()
+        faults.close()
 
 
 def naming(version: str, **changed: Any) -> bytes:

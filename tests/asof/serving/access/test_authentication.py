@@ -69,8 +69,9 @@ def test_a_request_with_a_key_is_admitted_with_its_name(tmp_path: Path) -> None:
 )
 def test_a_request_without_a_valid_key_is_refused(tmp_path: Path, path: str, key: str | None, code: str) -> None:
     guarded = Guarded(tmp_path)
+    before = guarded.counted(code)  # metrics of one process share a file where BentoML was imported
     assert problem(guarded.ask(path, key))["code"] == code
-    assert (guarded.admitted, guarded.counted(code)) == ([], 1)
+    assert (guarded.admitted, guarded.counted(code) - before) == ([], 1)
 
 
 @pytest.mark.parametrize("path", ["/livez/", "/livez/../model", "//livez", "/LIVEZ", "/readyzx"])
@@ -98,11 +99,12 @@ def test_a_refusal_is_logged_with_the_name_and_never_the_key(
 
 def test_too_many_requests_of_one_key_are_not_logged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     guarded = Guarded(tmp_path, rates=RateLimiter(0.5, 2, lambda: 7.0))
+    before = guarded.counted("too-many-requests")
     sent = [guarded.ask("/predict", guarded.key) for _ in range(4)]
     assert [len(messages) for messages in sent] == [0, 0, 2, 2]
     assert problem(sent[2])["code"] == "too-many-requests"
     assert (b"retry-after", b"2") in sent[2][0]["headers"]
-    assert (guarded.counted("too-many-requests"), capsys.readouterr().out) == (2, "")
+    assert (guarded.counted("too-many-requests") - before, capsys.readouterr().out) == (2, "")
 
 
 def test_a_batch_is_charged_to_its_key(tmp_path: Path) -> None:
