@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asof.errors import DataError
 from flows.terminal.output import abbreviate
 from training.features.parity.verdicts import Verdict
-from training.release.promotion.history import Entry
-from training.release.promotion.history_report import HistoryReport
+
+if TYPE_CHECKING:
+    from training.release.promotion.history import Entry
+    from training.release.promotion.history_report import HistoryReport
 
 
 def parse_moment(text: str) -> datetime:
@@ -52,7 +54,7 @@ def promotion_table(outcome: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return {**outcome, "criteria": shown}
 
 
-def history_table(report: HistoryReport) -> dict[str, Any]:
+def history_table(report: "HistoryReport") -> dict[str, Any]:
     """The promotion history, without evidence and with short hashes."""
     summary = {
         "model": report.model,
@@ -62,7 +64,7 @@ def history_table(report: HistoryReport) -> dict[str, Any]:
     return summary | ({"entries": [_row(entry) for entry in report.entries]} if report.entries else {})
 
 
-def _row(entry: Entry) -> dict[str, Any]:
+def _row(entry: "Entry") -> dict[str, Any]:
     names = ("seq", "event", "version", "previous", "at", "who", "reason", "bento", "hash")
     return {name: abbreviate(getattr(entry, name)) for name in names}
 

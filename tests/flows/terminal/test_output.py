@@ -71,6 +71,15 @@ def test_progress_stands_beside_the_spinner_while_it_turns() -> None:
     assert log.level == logging.NOTSET
 
 
+def test_a_warning_stays_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    with run_command("working", as_json=True) as emit:
+        log.warning("No server is [running].")
+        emit({})
+    out, err = capsys.readouterr()
+    assert out == "{}\n"
+    assert "No server is [running].\n" in err
+
+
 @pytest.mark.parametrize(
     ("status", "answer", "kept"),
     [
@@ -130,14 +139,6 @@ def test_where_writing_tells_no_path_the_fullest_disk_is_named(capsys: pytest.Ca
         Path("/dev/full").write_text("a")
     assert full.value.filename is None
     assert "The disk of /" in _told(full.value, capsys)
-
-
-def test_a_temporary_prefect_server_that_does_not_start_is_reported_with_what_to_do(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    output = _told(RuntimeError("Timed out while attempting to connect to ephemeral Prefect API server."), capsys)
-    assert "Prefect's temporary server did not start" in output
-    assert "`make up`" in output
 
 
 def test_an_error_of_another_kind_stays_a_traceback() -> None:
