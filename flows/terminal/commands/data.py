@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from flows.runtime.environment import settings_with_database
-from flows.terminal.options import MOMENT, AsOf, DefaultUseCase, First, Json, KnownAt, UseCaseOption, exit_with
+from flows.terminal.options import DAY, MOMENT, AsOf, DefaultUseCase, First, Json, KnownAt, UseCaseOption, exit_with
 from flows.terminal.output import run_command
 from flows.terminal.tables import inspection_table, parity_table, parse_moment
 
@@ -24,7 +24,10 @@ STORES = {"wide": "online_store.store.WideOnlineStore"}
 def simulate(
     folder: Annotated[Path, typer.Argument(help="Output folder.")] = Path("data/extracts"),
     users: Annotated[int, typer.Option(min=1)] = 7043,
-    months: Annotated[int, typer.Option(min=1, help="Up to the last month end.")] = 6,
+    months: Annotated[int, typer.Option(min=1, help="Number of months, the last one included.")] = 6,
+    until: Annotated[
+        datetime | None, typer.Option(formats=DAY, help="The last month end; default: the one before today.")
+    ] = None,
     seed: int = 42,
     late_share: Annotated[float, typer.Option(help="Share of rows that arrive a month late.")] = 0.0,
     correction_share: Annotated[float, typer.Option(help="Share of rows that are corrected a month later.")] = 0.0,
@@ -40,7 +43,7 @@ def simulate(
         from simulator import simulate as stage
 
         plan = SimulationPlan(
-            month_end_before(datetime.now(UTC).date()),
+            until.date() if until else month_end_before(datetime.now(UTC).date()),
             users=users,
             months=months,
             seed=seed,
