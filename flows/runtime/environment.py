@@ -23,7 +23,7 @@ def settings_without_database() -> Settings:
 def settings_with_database() -> Settings:
     """Settings with a PostgreSQL that answers; the embedded one is started if ASOF_POSTGRES_URL is unset.
 
-    Exports PREFECT_API_URL if `make up` runs a Prefect server; otherwise flows start a temporary one.
+    Exports PREFECT_API_URL if `make up` runs a Prefect server and no other is set.
     """
     settings = postgres.ensure(Settings())
     export(settings)
@@ -35,7 +35,7 @@ def settings_with_database() -> Settings:
 def settings_with_tracking() -> Settings:
     """Settings with a PostgreSQL and an MLflow that answer.
 
-    Raises ConfigurationError if MLflow does not answer at its address, before Prefect starts or work begins.
+    Raises ConfigurationError if MLflow does not answer at its address, before work begins.
     """
     settings = settings_with_database()
     check_tracking_address(settings.tracking_uri)

@@ -1,4 +1,4 @@
-"""Messages for errors of the machine that libraries raise in many forms: a full disk, a Prefect that does not start."""
+"""Messages for errors of the machine that libraries raise in many forms, such as a full disk."""
 
 import os
 import shutil
@@ -13,9 +13,6 @@ from local.embedded_postgres import postgres
 
 def explain_machine_error(error: BaseException) -> str | None:
     """The problem and the next step; None for any other error."""
-    if isinstance(error, RuntimeError) and "ephemeral Prefect" in str(error):
-        place = Settings().prefect_home
-        return f"Prefect's temporary server did not start on its database in {place}: run `make up`, then try again."
     if isinstance(error, AsOfError) and is_disk_error(error):
         return None  # its message already says so
     causes = [each for each in _chain(error) if is_disk_error(each)]

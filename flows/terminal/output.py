@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import re
 import signal
 import sys
@@ -33,7 +32,6 @@ def run_command(doing: str, *, as_json: bool = False, quiet: bool = False) -> It
     An AsOfError or an error of the machine becomes a message on stderr and exit code 1.
     """
     _exit_on_signals()
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     _hide_deprecations()
     results: list[Any] = []
     errors = Console(stderr=True)
@@ -60,7 +58,7 @@ def _spinner(console: Console, doing: str) -> Iterator[None]:
 def _exit_on_signals() -> None:
     """Makes the first SIGTERM or SIGHUP raise SystemExit; a second one kills the process.
 
-    Prefect stops its temporary server when the interpreter exits, which a signal's default action skips. A signal
+    A signal's default action skips what ends a run in MLflow, a service of the demo or a temporary folder. A signal
     that is ignored (`nohup`) or already handled is left alone.
     """
     if threading.current_thread() is not threading.main_thread():

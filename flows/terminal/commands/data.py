@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from flows.runtime.environment import settings_with_database
+from flows.runtime.runs import choose_run
 from flows.terminal.options import DAY, MOMENT, AsOf, DefaultUseCase, First, Json, KnownAt, UseCaseOption, exit_with
 from flows.terminal.output import run_command
 from flows.terminal.tables import inspection_table, parity_table, parse_moment
@@ -75,15 +76,15 @@ def inspect(
     """Check the data and write a page with charts. Exit code 1 if a finding would stop training."""
     result: dict[str, Any] = {}
     with run_command("inspecting", as_json=as_json) as emit:
-        from flows.inspect_flow import inspect as flow
-        from flows.inspect_flow import inspect_folder
+        from flows.stages.inspect import inspect as stage
+        from flows.stages.inspect import inspect_folder
 
         folder, page_path = Path(what or ""), str(page) if page else None
         if what and folder.is_dir():
             result = inspect_folder(use_case, folder, as_of.date() if as_of else None, page_path)
         else:
             settings_with_database()
-            result = flow(use_case, parse_moment(what) if what else None, known_at, page_path)
+            result = choose_run()(stage, use_case, parse_moment(what) if what else None, known_at, page_path)
         emit(result if as_json else inspection_table(result))
     raise typer.Exit(1 if result["stops"] else 0)
 
@@ -107,9 +108,10 @@ def ingest(
     """Load extracts into dated snapshots and materialise the online store."""
     with run_command("ingesting", as_json=as_json) as emit:
         settings_with_database()
-        from flows.ingest_flow import ingest as flow
+        from flows.stages.ingest import ingest as stage
 
-        result = flow(str(folder), as_of.date() if as_of else None, backfill, online_as_of, use_case, whole)
+        first = as_of.date() if as_of else None
+        result = choose_run()(stage, str(folder), first, backfill, online_as_of, use_case, whole)
         emit(result if as_json else {**result, "parity": parity_table(result["parity"])})
     failed = result["parity"]["wrong"] > 0 or bool(result["parity"]["misfit"])
     exit_with(result["parity"]["next"], failed=failed)
@@ -125,11 +127,9 @@ def parity(
     """Compare the online store with the snapshots, feature by feature. Exit code 1 if anything differs."""
     with run_command("comparing", as_json=as_json) as emit:
         settings_with_database()
-        from flows.parity_flow import parity as flow
+        from flows.stages.parity import parity as stage
 
-        result: Any = flow(use_case, as_of, sample, return_state=True).result(raise_on_failure=False)
-        if isinstance(result, Exception):
-            raise result
+        result = choose_run()(stage, use_case, as_of, sample)
         emit(result if as_json else parity_table(result))
     exit_with(result["next"], failed=not result["agrees"])
 

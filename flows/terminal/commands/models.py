@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from flows.runtime.environment import settings_with_database, settings_with_tracking
+from flows.runtime.runs import choose_run
 from flows.terminal.options import AsOf, DefaultUseCase, Json, KnownAt, UseCaseName, UseCaseOption
 from flows.terminal.output import abbreviate, run_command
 from flows.terminal.tables import promotion_table
@@ -26,9 +27,9 @@ def retrain(
     """Build a training set, train, evaluate, register, and promote if the version passes the gate."""
     with run_command("training", as_json=as_json) as emit:
         settings_with_tracking()
-        from flows.retrain_flow import retrain as flow
+        from flows.stages.retrain import retrain as stage
 
-        result = flow(use_case, as_of, known_at, estimator, promotion)
+        result = choose_run()(stage, use_case, as_of, known_at, estimator, promotion)
         emit(result if as_json else {**result, "promotion": promotion_table(result["promotion"])})
 
 
@@ -42,9 +43,9 @@ def promote(
     """Promote a registered version if it passes the gate. Exit code 1 if it does not."""
     with run_command("comparing", as_json=as_json) as emit:
         settings_with_tracking()
-        from flows.retrain_flow import promote as flow
+        from flows.stages.retrain import promote as stage
 
-        outcome = flow(use_case, version, dry_run)
+        outcome = choose_run()(stage, use_case, version, dry_run)
         emit(outcome if as_json else promotion_table(outcome))
     passed = outcome["promoted"] or all(each["passed"] for each in outcome["criteria"])
     raise typer.Exit(0 if passed else 1)
@@ -55,9 +56,9 @@ def reproduce(use_case: UseCaseName, version: str, as_json: Json = False) -> Non
     """Rebuild a version from the database as known then, and compare. Exit code 0 only if it is the same."""
     with run_command("reproducing", as_json=as_json) as emit:
         settings_with_tracking()
-        from flows.reproduce_flow import reproduce as flow
+        from flows.stages.reproduce import reproduce as stage
 
-        result = flow(use_case, version)
+        result = choose_run()(stage, use_case, version)
         emit(result if as_json else abbreviate(result))
     raise typer.Exit(0 if result["agrees"] else 1)
 
@@ -76,10 +77,10 @@ def score(
     """Score every user as of a moment. After an interruption, the same command continues."""
     with run_command("scoring", as_json=as_json) as emit:
         settings_with_tracking()
-        from flows.score_flow import score as flow
+        from flows.stages.score import score as stage
 
         target = to if to == "postgres" else str(Path(to).resolve())
-        done = flow(use_case, as_of, known_at, version, target)
+        done = choose_run()(stage, use_case, as_of, known_at, version, target)
         emit(done if as_json else abbreviate(done))
 
 

@@ -7,6 +7,7 @@ import typer
 
 from asof.errors import ConfigurationError
 from flows.runtime.environment import settings_with_database, settings_with_tracking, settings_without_database
+from flows.runtime.runs import choose_run
 from flows.terminal.options import DefaultUseCase, Json
 from flows.terminal.output import run_command
 
@@ -30,9 +31,9 @@ def bundle(
             emit(_bundle_code(use_case, run_id))
         else:
             settings_with_tracking()
-            from flows.bundle_flow import bundle as flow
+            from flows.stages.bundle import bundle as stage
 
-            emit(flow(use_case, run_id))
+            emit(choose_run()(stage, use_case, run_id))
 
 
 def _bundle_code(use_case: str, run_id: str | None) -> Any:
