@@ -44,7 +44,9 @@ def test_an_empty_list_of_schedules_stops_the_month(prefect_world: dict[str, str
     before, schedule, _ = text.partition("    schedules:")
     assert schedule
     (tmp_path / "stopped.yaml").write_text(before + "    schedules: []\n")
-    prefect(prefect_world, "--no-prompt", "deploy", "--name", "monthly", "--prefect-file", str(tmp_path / "stopped.yaml"))
+    prefect(
+        prefect_world, "--no-prompt", "deploy", "--name", "monthly", "--prefect-file", str(tmp_path / "stopped.yaml")
+    )
     found = json.loads(prefect(prefect_world, "deployment", "ls", "--output", "json"))
     assert {each["name"] for each in found} == DEPLOYMENTS
     assert not [each["name"] for each in found if each["schedules"]]
