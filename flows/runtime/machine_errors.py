@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from asof.errors import AsOfError, is_disk_error
-from asof.settings import Settings
-from local.embedded_postgres import postgres
 
 
 def explain_machine_error(error: BaseException) -> str | None:
@@ -34,6 +32,9 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def _location(error: BaseException) -> str:
     if isinstance(error, OSError):
         return str(error.filename or _fullest_folder())
+    from asof.settings import Settings
+    from local.embedded_postgres import postgres
+
     settings = Settings()
     if not type(error).__module__.startswith("psycopg"):
         scheme, _, file = (settings.mlflow_tracking_uri or "").partition(":///")
@@ -45,6 +46,8 @@ def _location(error: BaseException) -> str:
 
 def _fullest_folder() -> Path:
     """Of the folders that we write to, the one with the least free space: a write error has no path."""
+    from asof.settings import Settings
+
     folders = [Settings().home, Path(tempfile.gettempdir()), Path.cwd()]
     there = [folder for folder in folders if os.access(folder, os.X_OK)]
     return min(there, key=lambda folder: shutil.disk_usage(folder).free)

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from pydantic import validate_call
-
 from flows.runtime.progress import log
 
 Parameters = ParamSpec("Parameters")
@@ -53,4 +51,6 @@ def choose_run() -> Run:
 
 def run_directly(stage: Stage, /, *args: Any, **options: Any) -> dict[str, Any]:
     """Calls the stage, with its parameters validated as Prefect does."""
+    from pydantic import validate_call
+
     return validate_call(stage)(*args, **options)

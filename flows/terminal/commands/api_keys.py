@@ -11,7 +11,6 @@ import typer
 from asof.errors import ConfigurationError
 from asof.serving.access.api_keys import ApiKey
 from asof.serving.access.key_editing import add_key, list_keys, remove_key
-from asof.settings import Settings
 from flows.terminal.options import Json, print_hint
 from flows.terminal.output import run_command
 from flows.terminal.screens.machine import keys_screen, removed_screen
@@ -58,6 +57,8 @@ def remove(name: str, file: File = None, as_json: Json = False) -> None:
 
 
 def _file(option: Path | None) -> Path:
+    from asof.settings import Settings
+
     path = option or Settings().api_keys
     if path is None:
         raise ConfigurationError("ASOF_API_KEYS is not set. Set it to the file of API keys, or pass --file.")

@@ -243,7 +243,7 @@ def test_paths_are_whole_on_a_line_of_their_own() -> None:
 
 
 def test_words_give_way_the_widest_first_and_none_is_cut_needlessly() -> None:
-    assert fitted([40, 30, 50], [True, True, False], 80) == [26, 26, 50]
+    assert fitted([40, 30, 50], [True, True, False], 80) == [28, 28, 50]
     assert fitted([10, 20], [True, True], 80) == [10, 20]
     assert fitted([90, 90], [True, True], 10) == [12, 12]
 
