@@ -84,9 +84,10 @@ def _exact(value: Any) -> Any:
 
 
 def scoring_screen(done: Mapping[str, Any]) -> Screen:
-    speed = f" in {done['seconds']:.1f} s, {done['users_per_second']:,} users/s" if done["new"] else ""
+    answered = {each["outcome"]: each["users"] for each in done["outcomes"]}
+    speed = f" in {done['seconds']:.1f} s, {done['users_per_second']:,} users/s" if done["new"] else "; nothing to do"
     return Screen(
-        f"{done['done']}{speed}.".capitalize(),
+        f"{answered['scored']:,} of {count(done['users'], 'user')} scored{speed}.",
         {
             "model": f"{done['model']} version {done['version']}",
             "as of": done["as_of"],

@@ -158,7 +158,7 @@ SCREENS: dict[str, tuple[Callable[[Any], Screen], dict[str, Any]]] = {
     "score": (
         scoring_screen,
         {
-            "done": "7,043 users scored",
+            "users": 7043,
             "seconds": 0.41,
             "users_per_second": 17178,
             "new": 7043,
