@@ -12,26 +12,39 @@ from asof.settings import PROJECT
 COMMAND = """
 import sys, time
 from pathlib import Path
+import typer
 from flows.terminal.output import run_command
 
-with run_command("working"):
-    try:
-        print("begun", flush=True)
-        time.sleep(600)
-    finally:
-        Path(sys.argv[1]).write_text("ended")
+def main(ended: Path):
+    with run_command("working", kept="The first half is kept."):
+        try:
+            print("begun", flush=True)
+            time.sleep(600)
+        finally:
+            ended.write_text("ended")
+
+typer.run(main)
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
-def test_a_signal_lets_a_command_end_what_it_has_begun(tmp_path: Path, number: signal.Signals) -> None:
-    ours = signal.signal(number, signal.SIG_DFL)  # under `nohup` the command would inherit that SIGHUP is ignored
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_signal_lets_a_command_end_what_it_has_begun_and_say_what_is_kept(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    default = signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL
+    ours = signal.signal(number, default)  # under `nohup` the command would inherit that SIGHUP is ignored
     with subprocess.Popen(
-        [sys.executable, "-c", COMMAND, str(tmp_path / "ended")], cwd=PROJECT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", COMMAND, str(tmp_path / "ended")],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as command:
         signal.signal(number, ours)
         assert command.stdout
         assert command.stdout.readline() == "begun\n"
         command.send_signal(number)
-        assert command.wait(60) == 128 + number
+        _, errors = command.communicate(timeout=60)
+        assert command.returncode == 128 + number
+    assert errors.splitlines()[-1] == "interrupted while working: The first half is kept."
     assert (tmp_path / "ended").read_text() == "ended"

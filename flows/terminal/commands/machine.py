@@ -8,6 +8,7 @@ from rich.console import Console
 
 from flows.terminal.options import DefaultUseCase, First, Json, UseCaseOption, exit_with
 from flows.terminal.output import run_command
+from flows.terminal.screens.machine import databases_screen, findings_screen
 
 commands = typer.Typer()
 
@@ -45,7 +46,7 @@ def databases(
         from asof.settings import Settings
         from roles.provision import make_databases
 
-        emit(make_databases(Settings(), close_others=close_others))
+        emit(make_databases(Settings(), close_others=close_others), databases_screen)
 
 
 @commands.command()
@@ -63,11 +64,10 @@ def doctor(
     report: dict[str, Any] = {}
     with run_command("looking", as_json=as_json) as emit:
         from doctor import Addresses, diagnose
-        from doctor.report import findings_table
         from flows.runtime.progress import log
 
         report = diagnose(Addresses(url, mlflow, prefect, postgres), use_case, progress=log.info)
-        emit(report if as_json else findings_table(report))
+        emit(report, findings_screen)
     raise typer.Exit(0 if report["well"] else 1)
 
 
