@@ -5,9 +5,9 @@ A layout here may be outdated: the tables report that (LAYOUT_ERRORS), and the c
 
 from typing import Any
 
-from psycopg import AsyncConnection, Connection
+from psycopg import Connection
 
-from online_store.schema.layout import Layout, read_layout, read_layout_async
+from online_store.schema.layout import Layout, read_layout
 
 ViewKey = tuple[str, str, str]
 """Schema, project and view."""
@@ -24,13 +24,6 @@ class LayoutCache:
         schema, project, name = view
         if (layout := self._layouts.get(view)) is None:
             layout = self._layouts[view] = read_layout(connection, project, name, schema=schema)
-        return layout
-
-    async def get_async(self, connection: AsyncConnection[Any], view: ViewKey) -> Layout:
-        """The same for an event loop."""
-        schema, project, name = view
-        if (layout := self._layouts.get(view)) is None:
-            layout = self._layouts[view] = await read_layout_async(connection, project, name, schema=schema)
         return layout
 
     def forget(self, view: ViewKey) -> None:
