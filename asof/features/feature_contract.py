@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import TypeAdapter
 
 from asof.features.feature_definition import changed_lines, digest_of
 
@@ -114,8 +115,7 @@ class FeatureContract:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The inverse of `to_dict`."""
-        features = tuple(Feature(**each) for each in data["features"])
-        return cls(data["feature_service"], data["entity"], features, data.get("definitions", {}))
+        return TypeAdapter(cls).validate_python(data)
 
 
 def _equivalent(one: str, other: str, accepted: AcceptedDefinitions) -> bool:
