@@ -73,7 +73,9 @@ class StoredColumns:
         distinct: dict[str, list[NDArray[np.datetime64]]] = {}
         for feature, column in zip(self.features, self.columns, strict=True):
             arrays = distinct.setdefault(feature.view, [])
-            if not any(_equal(column.moments, each) for each in arrays):
+            if not any(
+                each is column.moments or np.array_equal(each, column.moments, equal_nan=True) for each in arrays
+            ):
                 arrays.append(column.moments)
         return distinct
 
@@ -120,10 +122,6 @@ def _timely(moments: NDArray[np.datetime64], policy: Policy, now: datetime) -> N
     if policy.max_age is not None:
         timely &= moments >= moment - np.timedelta64(policy.max_age)
     return timely
-
-
-def _equal(one: NDArray[np.datetime64], other: NDArray[np.datetime64]) -> bool:
-    return one is other or np.array_equal(one.view(np.int64), other.view(np.int64))  # as integers NaT equals NaT
 
 
 def _naive_utc(moment: datetime) -> datetime:

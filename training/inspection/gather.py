@@ -50,7 +50,11 @@ def months_known(
             raise TrainingSetError(
                 f"There are no features as of {as_of.isoformat()}, as known at {known.isoformat()}: ingest that month."
             )
-        return [_snapshot(tables, schema, moment) for moment in sorted(moments)]
+        every = (*schema.tables, schema.labels)
+        return [
+            month_of(schema, moment, {table.name: [_rows(tables, table, moment)] for table in every})
+            for moment in sorted(moments)
+        ]
 
 
 def _delivered(deliveries: list[Delivery], schema: ExtractSchema) -> Month:
@@ -73,11 +77,6 @@ def _moments(tables: KnownTables, schema: ExtractSchema) -> list[datetime]:
     table = sql.Identifier(schema.entity_table)
     query = sql.SQL("SELECT DISTINCT as_of FROM {} ORDER BY as_of DESC LIMIT 2").format(table)
     return [moment.astimezone(UTC) for (moment,) in tables.connection.execute(query)]
-
-
-def _snapshot(tables: KnownTables, schema: ExtractSchema, as_of: datetime) -> Month:
-    rows = {table.name: [_rows(tables, table, as_of)] for table in (*schema.tables, schema.labels)}
-    return month_of(schema, as_of, rows)
 
 
 def _rows(tables: KnownTables, table: RawTable, as_of: datetime) -> arrow.Table:

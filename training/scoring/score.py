@@ -120,11 +120,9 @@ class _Scorer:
                         scored = scored_chunk(writer.run, chunk, outcomes, tally)
                         writer.write(scored)
                         tally = scored.tally
-                        progress(
-                            _progress_line(
-                                tally, expected, (tally.scored - writer.tally.scored) / (perf_counter() - begun)
-                            )
-                        )
+                        speed = (tally.scored - writer.tally.scored) / (perf_counter() - begun)
+                        of = f" of about {expected:,}" if expected >= tally.scored else ""
+                        progress(f"{tally.scored:,}{of} users scored, {speed:,.0f} users/s")
                 writer.finish(tally)
             except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as error:
                 raise _stopped(tally, error) from error
@@ -145,11 +143,6 @@ class _Scorer:
             left = expected_rows(tables.connection, users.query())
             for chunk in read_chunks(tables, users, self.features, as_of=run.as_of, size=self.chunk):
                 yield left, chunk
-
-
-def _progress_line(tally: Tally, expected: int, speed: float) -> str:
-    of = f" of about {expected:,}" if expected >= tally.scored else ""
-    return f"{tally.scored:,}{of} users scored, {speed:,.0f} users/s"
 
 
 def _stopped(tally: Tally, error: Exception) -> ScoringError:
