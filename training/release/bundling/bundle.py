@@ -11,9 +11,9 @@ from asof.trust.signed_manifest import verify_folder
 from asof.trust.signing_keys import TrustedKeys, public_text, trusted_keys
 from asof.use_case import UseCase
 from training.release.bundling.bento_build import build, find, latest, make_latest
-from training.release.registry.logged_model import LoggedModel, of_run, of_version
+from training.release.registry.logged_model import of_run
 from training.release.registry.tags import bento_tag
-from training.release.registry.versions import ModelVersion, require_production
+from training.release.registry.versions import LoggedModel, ModelVersion, require_production
 from training.tracking.client import open_tracking
 
 
@@ -38,10 +38,7 @@ def bundle(
     Raises ModelError where nothing is in Production, where the run has no model of AsOf, or where the model does not
     fit the use case; UntrustedModel where its files are not those that a trusted key signed.
     """
-    if run_id:
-        chosen = of_run(settings, use_case, run_id)
-    else:
-        chosen = of_version(version or require_production(settings, use_case))
+    chosen = of_run(settings, use_case, run_id) if run_id else version or require_production(settings, use_case)
     use_case.check_model(chosen.facts)
     keys = trusted_keys(settings)
     with warnings.catch_warnings():
