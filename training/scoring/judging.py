@@ -18,7 +18,7 @@ from asof.errors import AsOfError, EntityNotFound, MissingFeatures, StaleFeature
 from asof.inference.ranges import Flag, TrainingRanges
 from asof.inference.served_model import ServedModel, scored
 from asof.inference.stored_columns import StoredColumns
-from asof.inference.verdicts import JudgedFeature, Policy, judge, require_usable, timing
+from asof.inference.verdicts import JudgedFeature, Policy, require_usable, timing
 from training.scoring.reading import Chunk
 
 FAILED = AsOfError.code
@@ -83,8 +83,7 @@ class _Patterns:
         """The flags on the timing of a user's values. Raises as `require_usable` does."""
         pattern = self._missing[number].tobytes() + self._moments[number].tobytes()
         if pattern not in self._readings:
-            row = zip(self._columns.row(number), self._policies, strict=True)
-            self._readings[pattern] = [judge(value, policy, self._now) for value, policy in row]
+            self._readings[pattern] = self._columns.row(number).judged(self._policies, self._now)
         return [timing(reading) for reading in require_usable(entity, self._readings[pattern])]
 
 
