@@ -16,8 +16,7 @@ from online_store.errors import Unsupported
 from online_store.pool import Address, Pools
 from online_store.reading.reads import FeatureRow, Reader, ViewRequest
 from online_store.schema.feast_view import view_schema
-from online_store.schema.layout import read_layout
-from online_store.schema.layout_cache import LayoutCache, ViewKey
+from online_store.schema.layout import LayoutCache, ViewKey, read_layout
 from online_store.schema.tables import apply_view, create_catalogue, drop_views, list_views, rewind
 from online_store.writing.rows import FeastRow
 from online_store.writing.writes import Writer

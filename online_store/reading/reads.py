@@ -20,8 +20,7 @@ from online_store.pool import Address, Pools, attempts
 from online_store.reading.direct_query import MAX_RESULT_COLUMNS, LookupPlan, ViewPart, checked_rows_query
 from online_store.reading.keys import find_key
 from online_store.reading.moments import own_moments
-from online_store.schema.layout import Column, Layout
-from online_store.schema.layout_cache import LayoutCache, ViewKey
+from online_store.schema.layout import Column, Layout, LayoutCache, ViewKey
 from online_store.schema.values import Maker, value_maker
 
 MAX_QUERIES = 1000

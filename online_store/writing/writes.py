@@ -14,8 +14,7 @@ from psycopg import Connection
 from online_store.encoding.copy_format import HEADER, TRAILER
 from online_store.errors import InvalidValue, LayoutChanged
 from online_store.pool import Address, Pool, Pools, attempts
-from online_store.schema.layout import Layout
-from online_store.schema.layout_cache import LayoutCache, ViewKey
+from online_store.schema.layout import Layout, LayoutCache, ViewKey
 from online_store.writing.rows import FeastRow, Group, group_rows, row_encoder
 from online_store.writing.upsert import STAGED, begin_chunk, copy_statement, upsert_staged
 

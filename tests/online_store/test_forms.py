@@ -26,7 +26,7 @@ from tests.kits.store.wide import at
 
 WITHOUT_FEAST = (
     "array_reader errors pool row_reader reading.direct_query encoding.parameters encoding.column_types schema.layout"
-    " schema.layout_cache schema.names schema.tables encoding.copy_format writing.merge writing.upsert"
+    " schema.names schema.tables encoding.copy_format writing.merge writing.upsert"
 )
 
 
