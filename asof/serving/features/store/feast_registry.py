@@ -6,7 +6,6 @@ The tables and messages are those of Feast 0.67 (`feast/infra/registry/sql.py`).
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -48,7 +47,7 @@ def read_registry(conninfo: str, project: str, service: str, *, store: str) -> R
     keys = {entity.spec.join_key for entity in entities.values()}
     definitions = {name: definition_of(view) for name, view in views.items()}
     contract = FeatureContract(service, next(iter(keys), ""), tuple(_features(spec.features, views)), definitions)
-    policies = {name: view_policy(_ttl(view), view.tags) for name, view in views.items()}
+    policies = {name: view_policy(view.ttl.ToTimedelta(), view.tags) for name, view in views.items()}
     return RegisteredFeatures(contract, policies, records, feast_only=_feast_only(spec, views, keys))
 
 
@@ -87,11 +86,6 @@ def _features(projections: Sequence[Any], views: Mapping[str, Any]) -> Iterable[
 def _type(feature: Any) -> str:
     name: str = feast_messages().value_types.Name(feature.value_type)
     return TYPES.get(name, name)
-
-
-def _ttl(view: Any) -> timedelta:
-    ttl: timedelta = view.ttl.ToTimedelta()
-    return ttl
 
 
 def _feast_only(service: Any, views: Mapping[str, Any], keys: set[str]) -> str:
