@@ -20,7 +20,7 @@ from asof.settings import PROJECT, Settings
 from online_store.session import options
 
 if TYPE_CHECKING:
-    from feast import FeatureStore, FeatureView
+    from feast import FeatureStore
     from feast.feature_service import FeatureService
 
 REPOSITORY = PROJECT / "feature_repo"
@@ -167,7 +167,15 @@ def definition_records(settings: Settings, contract: FeatureContract) -> Definit
 
 def read_contract(store: "FeatureStore", service: "FeatureService") -> FeatureContract:
     """The contract of a registered FeatureService. Raises ConfigurationError where it takes an unsupported view."""
-    views = {each.name: _view(store, each.name) for each in service.feature_view_projections}
+    from feast.errors import FeatureViewNotFoundException
+
+    names, every = (
+        [each.name for each in service.feature_view_projections],
+        {each.name: each for each in store.registry.list_all_feature_views(store.project)},
+    )
+    if absent := [name for name in names if name not in every]:
+        raise FeatureViewNotFoundException(absent[0], store.project)
+    views = {name: every[name] for name in names}
     require_takeable(service, views)
     features = tuple(
         Feature(field.name, projection.name, str(field.dtype))
@@ -182,20 +190,6 @@ def read_contract(store: "FeatureStore", service: "FeatureService") -> FeatureCo
         )
     definitions = {name: definition_of(view.to_proto().spec) for name, view in views.items()}
     return FeatureContract(service.name, keys.pop(), features, definitions)
-
-
-def _view(store: "FeatureStore", name: str) -> "FeatureView":
-    """The view of that name, of any type. Raises FeastObjectNotFoundException."""
-    from feast.errors import FeatureViewNotFoundException
-
-    try:
-        return store.get_feature_view(name)
-    except FeatureViewNotFoundException:
-        others = store.registry.list_all_feature_views(store.project)
-        for view in others:
-            if view.name == name:
-                return view
-        raise
 
 
 def registry_tables() -> tuple[str, ...]:

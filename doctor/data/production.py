@@ -23,7 +23,7 @@ from doctor.finding import Finding, error, note
 from training.release.promotion.history import Entry
 from training.release.promotion.history_report import HistoryReport
 from training.release.promotion.registry_state import RegistryState
-from training.release.registry.tags import bento_tag, model_tag
+from training.release.registry.tags import bento_tag
 from training.release.registry.versions import ModelVersion
 from training.tracking.client import has_registry
 
@@ -93,8 +93,7 @@ def _why_different(settings: Settings, use_case: UseCase, entry: Entry) -> str:
         signer_of(settings, version)
     except (ModelError, ConfigurationError) as wrong:
         return str(wrong)
-    tag = model_tag(version.name, version.version, version.run_id)
-    if entry.bento and not entry.bento.startswith(f"{tag}-"):
+    if entry.bento and not entry.bento.startswith(f"{version.tag}-"):
         return f"it is of run {version.run_id}, but the history names {entry.bento}"
     return ""
 
@@ -180,15 +179,14 @@ def check_newest_bento(
     """`store`: the newest Bento's version, or None, and the keys that a new one would trust."""
     newest, keys = store
     name, mend = f"bento:{use_case.name}", f"python -m flows bundle {use_case.name}, for an image or `make serve`"
-    model = model_tag(version.name, version.version, version.run_id)
     if newest is None:
         yield note(name, f"No Bento of {version.name} is built yet.", mend)
     elif newest.startswith("code-"):  # without a model: it serves the version in Production
         return
-    elif not f"{version.name}:{newest}".startswith(f"{model}-"):
+    elif not f"{version.name}:{newest}".startswith(f"{version.tag}-"):
         found = f"The newest Bento is {version.name}:{newest}; in Production is version {version.version}."
         yield note(name, found, mend)
-    elif f"{version.name}:{newest}" != bento_tag(model, keys):
+    elif f"{version.name}:{newest}" != bento_tag(version.tag, keys):
         found = f"The newest Bento, {version.name}:{newest}, was built from other sources or trusted keys."
         yield note(name, found, mend)
 

@@ -21,8 +21,8 @@ def start_stack(settings: Settings, use_case: UseCase) -> tuple[State, ...]:
     """
     settings = postgres.ensure(settings)
     export(settings)
-    bento = bundle_code(settings, use_case).bento_tag
-    return stack.up(settings.model_copy(update={"trusted_keys": _trusted(settings)}), bento)
+    trusting = settings.model_copy(update={"trusted_keys": _trusted(settings)})
+    return stack.up(trusting, lambda: bundle_code(settings, use_case).bento_tag)
 
 
 def check_ready(settings: Settings, states: tuple[State, ...], use_case: UseCase) -> str:

@@ -111,7 +111,7 @@ def test_a_folder_is_checked_before_it_is_loaded(world: dict[str, str], broken: 
     done = call_flows(nowhere, "inspect", str(broken), "--as-of", "2024-01-31", "--page", str(tmp_path / "page.html"))
     assert done.returncode == 1, done.stderr
     assert FUTURE in done.stdout
-    assert f"stops training  {FUTURE}" in done.stdout
+    assert f"Training would stop: {FUTURE}." in done.stdout
     assert (tmp_path / "page.html").is_file()
 
 

@@ -10,8 +10,7 @@ from asof.settings import Settings
 from asof.use_case import UseCase
 from training.audit.lineage.training_set import SetOrigin, set_origin
 from training.release.promotion.history import Entry, read_history, reading
-from training.release.registry.logged_model import LoggedModel
-from training.release.registry.versions import verified_folder
+from training.release.registry.versions import LoggedModel, verified_folder
 from training.tracking.registry_tables import open_registry
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,19 +37,32 @@ def alias_of(models: "Sequence[RegisteredModel]") -> str | None:
 
 
 @dataclass(frozen=True)
-class ModelVersion:
-    """One version of a registered model. `metrics` are those of its run: of the evaluation, and of a search."""
+class LoggedModel:
+    """A model in MLflow: its run and facts, and its number in the registry (None: not registered)."""
 
     name: str
-    version: str
+    version: str | None
     run_id: str
     facts: ModelFacts
-    metrics: Mapping[str, float]
+    model_id: str = field(default="", kw_only=True)
 
     @property
     def uri(self) -> str:
         """Its address in MLflow."""
-        return f"models:/{self.name}/{self.version}"
+        return f"models:/{self.model_id or f'{self.name}/{self.version}'}"
+
+    @property
+    def tag(self) -> str:
+        """Its tag in BentoML's model store."""
+        return f"{self.name}:{f'v{self.version}' if self.version else 'run'}-{self.run_id[:8]}"
+
+
+@dataclass(frozen=True)
+class ModelVersion(LoggedModel):
+    """One version of a registered model. `metrics` are those of its run: of the evaluation, and of a search."""
+
+    version: str
+    metrics: Mapping[str, float]
 
 
 def model_version(settings: Settings, use_case: UseCase, version: str) -> ModelVersion:
