@@ -176,6 +176,7 @@ def test_the_model_card_needs_nothing_but_itself(artefact: Callable[[str], Path]
     assert evaluation.facts.fingerprint in page
     assert f"<code>{evaluation.facts.rows_digest}</code>" in page
     assert "13 rows that lack a feature" in page
+    assert "<td>hours</td><td></td>" in page  # this feature has no description
 
 
 def test_registration_names_the_version_in_the_model_card_and_describes_it(
