@@ -184,7 +184,7 @@ def _recorded(name: str, folder: Path) -> Running | None:
 def _is_alive(running: Running) -> bool:
     """Whether the process with the recorded pid has the mark; a zombie has none."""
     with suppress(psutil.Error):
-        return psutil.Process(running.pid).environ().get(MARK) == running.mark
+        return bool(psutil.Process(running.pid).environ().get(MARK) == running.mark)
     return False
 
 
