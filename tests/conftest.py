@@ -23,6 +23,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # what is started by default must not m
     for name in ("port", "mlflow_port", "prefect_port"):
         os.environ[f"ASOF_{name.upper()}"] = str(apart(Settings.model_fields[name].default))
 
+# The processes of `make test` share the cores; BLAS and OpenMP read this when they are loaded, which is later.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what is to run in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
