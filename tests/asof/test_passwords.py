@@ -22,7 +22,7 @@ from asof.features.feature_store import REPOSITORY, feature_store, open_feature_
 from asof.serving.features.store.opening import open_reader
 from asof.settings import Settings
 from local.embedded_postgres import postgres
-from online_store.pool import ThreadPool
+from online_store.pool import Pool
 from online_store.store import address_of
 from tests.kits.data.extracts import extract_files, write
 from tests.kits.machine.roles import own_server
@@ -107,7 +107,7 @@ def test_every_connection_to_postgresql_accepts_it(
         assert of_feast.registry.path == store.config.registry.path
         with _get_conn(store.config.offline_store) as connection:
             assert connection.info.user == _name(secret)
-        pool = ThreadPool(address_of(store.config))
+        pool = Pool(address_of(store.config))
         with pool.connection() as connection:
             assert connection.info.password == secret
         pool.drop()
@@ -123,9 +123,9 @@ def worst(admin: psycopg.Connection, tmp_path_factory: pytest.TempPathFactory) -
     return settings
 
 
-def _environment(settings: Settings, **own: str) -> dict[str, str]:
+def _environment(settings: Settings) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ASOF_", "MLFLOW_", "PREFECT_"))}
-    return kept | settings.environment() | own
+    return kept | settings.environment()
 
 
 def _run(settings: Settings, words: list[str], folder: Path) -> "subprocess.CompletedProcess[str]":
@@ -136,9 +136,9 @@ def _tool(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
 
 
-def test_commands_accept_it_and_show_it_nowhere(worst: Settings, tmp_path: Path, prefect_api: str) -> None:
+def test_commands_accept_it_and_show_it_nowhere(worst: Settings, tmp_path: Path) -> None:
     write(tmp_path / "data" / "month_000", extract_files(300))
-    environment = _environment(worst, PREFECT_API_URL=prefect_api)
+    environment = _environment(worst)
     exported = f"eval {shlex.quote(_exports(worst))}; {_tool('feast')} entities list"
     ingest = ("ingest", str(tmp_path / "data"), "--as-of", "2024-01-31", "--backfill")
     runs = {

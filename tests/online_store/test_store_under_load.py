@@ -4,14 +4,12 @@ import asyncio
 import contextlib
 import os
 import random
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +19,14 @@ from feast import Entity, FeatureStore, FeatureView, Field, ValueType
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import Int64, String
 
-from asof.settings import PROJECT, Settings
+from asof.settings import Settings
 from local.embedded_postgres import postgres
 from online_store import pool
 from online_store.errors import Unreachable
-from online_store.pool import Address, LoopPool
-from online_store.pools import Pools
+from online_store.pool import Address
+from online_store.schema.layout import Layout
+from online_store.writing import writes
+from tests.kits.machine.kill import WARM
 from tests.kits.store.values import entity, source
 from tests.kits.store.wide import SCHEMA, at, disconnect, open_store, soon
 
@@ -86,31 +86,24 @@ def setting(stop: threading.Event) -> Iterator[None]:
         stop.set()
 
 
-# A writer that stops in its second chunk, prints a line, and waits to be killed.
-KILLED = """
-import sys, time
-from pathlib import Path
-from asof.settings import Settings
-from online_store.writing import rows, writes
-from tests.kits.store import wide as wide_kit
-from tests.online_store import test_store_under_load as load
+def stop_in_the_second_chunk(settings: Settings, folder: Path, pipe: Connection) -> None:
+    """Run in a child: says on the pipe when it has stopped, and waits to be killed."""
+    left, encoded = [15_000], writes.row_encoder
 
-left = [15_000]
-encoded = rows.row_encoder
-def counted(layout):
-    encode = encoded(layout)
-    def counting(row):
-        left[0] -= 1
-        if not left[0]:
-            print("now", flush=True)
-            time.sleep(60)
-        return encode(row)
-    return counting
-writes.row_encoder, writes.BUFFER_BYTES = counted, 1000
-folder = Path(sys.argv[1])
-store = wide_kit.open_store(Settings(), folder)
-load.write(store, load.view_of(folder), load.rows(range(25_000), 2, 2))
-"""
+    def counted(layout: Layout) -> Any:
+        encode = encoded(layout)
+
+        def counting(row: Any) -> Any:
+            left[0] -= 1
+            if not left[0]:
+                pipe.send("stopped")
+                threading.Event().wait()
+            return encode(row)
+
+        return counting
+
+    writes.row_encoder, writes.BUFFER_BYTES = counted, 1000  # type: ignore[assignment]
+    write(open_store(settings, folder), view_of(folder), rows(range(25_000), 2, 2))
 
 
 def test_a_killed_writer_leaves_whole_chunks_and_a_second_run_completes_them(
@@ -118,12 +111,13 @@ def test_a_killed_writer_leaves_whole_chunks_and_a_second_run_completes_them(
 ) -> None:
     view = view_of(tmp_path)
     write(store, view, rows(range(0, 25_000, 5000), 1, 1))
-    command = [sys.executable, "-c", KILLED, str(tmp_path)]
-    environment = {**os.environ, **settings.environment()}
-    with subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, text=True) as writer:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == "now\n"
-        writer.send_signal(signal.SIGKILL)
+    ours, theirs = WARM.Pipe(duplex=False)
+    writer = WARM.Process(target=stop_in_the_second_chunk, args=(settings, tmp_path, theirs))
+    writer.start()
+    theirs.close()
+    assert ours.recv() == "stopped"
+    writer.kill()
+    writer.join()
     soon(lambda: numbers(read(store, view, [10_000])) == [1])
     assert numbers(read(store, view, range(10_000))) == [2] * 10_000
     assert set(numbers(read(store, view, range(10_000, 25_000)))) == {None, 1}
@@ -287,7 +281,7 @@ def test_errors_and_cancellations_leave_no_connection(store: FeatureStore, setti
             blocker.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE".encode())
             waiting = [asyncio.create_task(online.online_read_async(store.config, view, keys)) for _ in range(12)]
             await asyncio.sleep(0.5)
-            assert connected(settings) <= 5 + 5 + 1
+            assert connected(settings) <= 5 + 1
             for each in waiting:
                 each.cancel()
             outcomes = await asyncio.gather(*waiting, return_exceptions=True)
@@ -304,47 +298,11 @@ def test_errors_and_cancellations_leave_no_connection(store: FeatureStore, setti
     disconnect(store)
 
 
-@pytest.mark.parametrize("steps", range(5))
-def test_a_cancellation_while_a_connection_becomes_free_is_kept(settings: Settings, steps: int) -> None:
-    async def main() -> None:
-        one = LoopPool(Address((("conninfo", settings.conninfo()),), max_connections=1))
-
-        async def take() -> None:
-            async with one.connection():
-                await asyncio.sleep(0)
-
-        await take()
-        async with one.connection():
-            waiting = asyncio.create_task(take())
-            await asyncio.sleep(0.01)
-        for _ in range(steps):
-            await asyncio.sleep(0)
-        if waiting.cancel():
-            with pytest.raises(asyncio.CancelledError):
-                await waiting
-        await take()
-        one.drop()
-
-    asyncio.run(main())
-
-
-def test_a_connection_in_use_while_its_pool_is_closed_is_closed_when_put_back(settings: Settings) -> None:
-    pools, address = Pools(), Address((("conninfo", settings.conninfo()),), max_connections=1)
-
-    async def main() -> None:
-        async with pools.for_loop(address).connection() as connection:
-            pools.close_loop()
-            await connection.execute("SELECT")
-        assert connection.closed
-
-    asyncio.run(main())
-
-
 def test_a_host_that_does_not_respond_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "CONNECT_TIMEOUT", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = Address((("host", "127.0.0.1"), ("port", silent.getsockname()[1])), max_connections=1)
-        with pytest.raises(Unreachable, match="timeout"), pool.ThreadPool(address).connection():
+        with pytest.raises(Unreachable, match="timeout"), pool.Pool(address).connection():
             pass
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from asof.errors import NO_MODEL_YET, NotReady, RequestError, ServingError
+from asof.errors import NotReady, RequestError, ServingError
 from asof.model_facts import Lineage
 from asof.serving.logs.answer_log import AnswerSource
 from asof.serving.prediction.memory import settle
@@ -70,8 +70,8 @@ class Assignment:
 class LiveModel:
     """The model of a worker; `predictor` is None where there is none yet. `since` is the moment of the last swap.
 
-    `settled`: it is known which model is to answer. `reason()` says why there is none, where more is known than
-    NO_MODEL_YET; `on_revert` is called with the failed predictor and the reason.
+    `settled`: it is known which model is to answer. `reason()` says why there is none, where more is known than that
+    none was promoted; `on_revert` is called with the failed predictor and the reason.
     """
 
     def __init__(self, worker: Worker, predictor: Predictor | None = None, *, settled: bool = True) -> None:
@@ -163,7 +163,8 @@ class LiveModel:
     def not_ready(self, **extra: Any) -> NotReady:
         """The error while there is no model. Its problem document has `settled` (false: retry shortly) and `extra`."""
         if self.settled:
-            text = self.reason() or NO_MODEL_YET.format(name=self.worker.lineage.name)
+            name = self.worker.lineage.name
+            text = self.reason() or f"No version of {name} has been loaded yet: promote one, and see GET /model."
         else:
             text = "The production version is not known yet; retry shortly."
         return NotReady(text, settled=self.settled, **extra)

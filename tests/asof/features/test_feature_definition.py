@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from asof.features.feast_messages import feast_messages
 from asof.features.feature_contract import Feature, FeatureContract
 from asof.features.feature_definition import changed_lines, definition_of, digest_of
-from asof.serving.features.store.feast_messages import feast_messages
 
 QUERY = """
 SELECT user_id, as_of, monthly_fee,

@@ -14,6 +14,9 @@ TITLES = {
     "brier": "Brier score",
     "calibration_error": "Expected calibration error (ten equal bins)",
 }
+MODEL_CARD = "model_card.html"
+"""The artifact of the run, and our template."""
+UNREGISTERED = "<b>not registered</b>"
 DECISION_TITLES = {"precision": "Precision", "recall": "Recall", "f1": "F1", "accuracy": "Accuracy"}
 
 
@@ -28,14 +31,16 @@ def model_card(
     """The page as HTML; `pictures` are PNG files, embedded as data URIs."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
+    own = files(f"asof.use_cases.{trained.facts.use_case}") / MODEL_CARD  # purpose and limits
     template = Environment(
         loader=PackageLoader("training.models.evaluation", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
-    ).get_template("model_card.html")
+    ).get_template(MODEL_CARD)
     return template.render(
         trained=trained,
+        unregistered=UNREGISTERED,
         facts=trained.facts,
         summary=trained.use_case.estimator(trained.estimator).summary,
         metrics=metrics,
@@ -48,8 +53,13 @@ def model_card(
         importance=importance,
         ablations=ablations,
         pictures={name: base64.b64encode(picture).decode() for name, picture in pictures.items()},
-        about=_about(trained.facts.use_case),
+        about=own.read_text(encoding="utf-8") if own.is_file() else "",
     )
+
+
+def with_version(card: str, version: str) -> str:
+    """The card of a model that is registered now."""
+    return card.replace(UNREGISTERED, f"<b>version {version}</b>")
 
 
 def _rows(metrics: Mapping[str, float]) -> list[tuple[str, float, str]]:
@@ -62,9 +72,3 @@ def _rows(metrics: Mapping[str, float]) -> list[tuple[str, float, str]]:
         )
         for name, title in TITLES.items()
     ]
-
-
-def _about(use_case: str) -> str:
-    """Purpose and limits from the use case's own `model_card.html`; empty where it has none."""
-    page = files(f"asof.use_cases.{use_case}") / "model_card.html"
-    return page.read_text(encoding="utf-8") if page.is_file() else ""

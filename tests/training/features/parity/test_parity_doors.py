@@ -246,13 +246,13 @@ def test_a_retrain_promotes_nothing_beside_a_store_that_differs(
 
 
 def test_the_differences_are_an_artifact_and_the_run_is_failed(
-    world: dict[str, str], history: History, contract: FeatureContract, user: str
+    prefect_world: dict[str, str], history: History, contract: FeatureContract, user: str
 ) -> None:
     with damaged(history, user):
-        call_flows(world, "parity", "churn", "--json")
-    run = prefect(world, "flow-run", "ls", "--flow-name", "parity", "--limit", "1")[0]
+        call_flows(prefect_world, "parity", "churn", "--json")
+    run = prefect(prefect_world, "flow-run", "ls", "--flow-name", "parity", "--limit", "1")[0]
     assert run["state_name"] == "Failed"
-    (artifact,) = prefect(world, "artifact", "inspect", "parity", "--limit", "1")
+    (artifact,) = prefect(prefect_world, "artifact", "inspect", "parity", "--limit", "1")
     assert "1 of 7,600 values of 400 users differ" in artifact["description"]
 
 

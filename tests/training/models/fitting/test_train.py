@@ -21,10 +21,14 @@ from tests.kits.models.training import made_up_set, small_use_case
 from training.features.datasets.training_set import TrainingSet
 from training.models.evaluation.evaluate import Evaluation, evaluate
 from training.models.fitting.train import TrainedModel, train
+from training.release.registry.register import register
 from training.release.registry.versions import verified_folder
 from training.tracking.client import open_tracking
 
 USE_CASE = small_use_case("made_up")
+
+
+NOT_COMPILED = "it refuses new categories of plan: see OneHotEncoder's handle_unknown"
 
 
 def with_gaps() -> TrainingSet:
@@ -67,8 +71,13 @@ def test_rows_that_lack_a_feature_are_left_out_and_counted(trained: TrainedModel
     assert evaluation.metrics["rows_dropped"] == 13
 
 
-def test_two_runs_give_the_same_metrics_to_the_last_digit(settings: Settings, evaluation: Evaluation) -> None:
+def test_two_runs_give_the_same_metrics_to_the_last_digit_and_print_nothing(
+    settings: Settings, evaluation: Evaluation, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
     again = evaluate(settings, train(settings, USE_CASE, with_gaps()))
+    assert capfd.readouterr() == ("", "")
+    assert f"Scikit-learn will serve the model of run {again.run_id}" in caplog.text
+    assert NOT_COMPILED in caplog.text
     assert again.run_id != evaluation.run_id
     assert {**again.metrics, "training_seconds": 0} == {**evaluation.metrics, "training_seconds": 0}
     assert again.facts.threshold == evaluation.facts.threshold
@@ -109,6 +118,22 @@ def test_the_run_tells_how_it_came_to_be(settings: Settings, trained: TrainedMod
     assert run.data.tags["git_commit"] == trained.facts.git_commit
     assert run.data.tags["git_dirty"] in ("true", "false")
     assert run.data.tags["version.scikit-learn"]
+
+
+def test_the_experiment_describes_itself_and_the_run_names_its_data_set(
+    settings: Settings, trained: TrainedModel
+) -> None:
+    run = open_tracking(settings).get_run(trained.run_id)
+    tags = open_tracking(settings).get_experiment(run.info.experiment_id).tags
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
+    assert USE_CASE.title in tags["mlflow.note.content"]
+    (used,) = run.inputs.dataset_inputs
+    assert (used.dataset.name, used.dataset.digest) == (
+        f"{USE_CASE.name} as of 2024-01-31",
+        trained.facts.fingerprint[:12],
+    )
+    assert json.loads(used.dataset.profile) == {"num_rows": 800}
+    assert json.loads(used.dataset.source) == {"uri": f"runs:/{trained.run_id}/training_set.parquet"}
 
 
 def test_the_facts_come_back_from_the_models_own_folder(settings: Settings, trained: TrainedModel) -> None:
@@ -153,25 +178,29 @@ def test_the_model_card_needs_nothing_but_itself(artefact: Callable[[str], Path]
     assert "13 rows that lack a feature" in page
 
 
-def test_a_model_that_does_not_compile_is_sealed_without_a_graph_and_the_run_and_the_log_tell_why(
-    settings: Settings, caplog: pytest.LogCaptureFixture
+def test_registration_names_the_version_in_the_model_card_and_describes_it(
+    settings: Settings, evaluation: Evaluation, artefact: Callable[[str], Path]
+) -> None:
+    assert "not registered" in artefact("model_card.html").read_text()
+    for _ in range(2):  # the second time it is registered already
+        version = register(settings, evaluation)
+        page = artefact("model_card.html").read_text()
+        assert f"<b>version {version.version}</b>" in page
+        assert "not registered" not in page
+    described = open_tracking(settings).get_model_version(version.name, version.version).description
+    assert f"AUC {evaluation.metrics['auc']:.3f}" in described
+
+
+def test_a_model_that_does_not_compile_is_sealed_without_a_graph_and_its_run_says_why(
+    settings: Settings, trained: TrainedModel, evaluation: Evaluation
 ) -> None:
     """The encoder of this one refuses plans that it was not trained on."""
-    made = train(settings, USE_CASE, made_up_set())
-    evaluate(settings, made)
-    tags = open_tracking(settings).get_run(made.run_id).data.tags
+    tags = open_tracking(settings).get_run(trained.run_id).data.tags
     assert tags["runtime"] == "scikit-learn"
-    assert tags["not_compiled"] == "it refuses new categories of plan: see OneHotEncoder's handle_unknown"
+    assert tags["not_compiled"] == NOT_COMPILED
     assert "compiled" not in tags
-    assert f"Scikit-learn will serve the model of run {made.run_id}" in caplog.text
-    assert tags["not_compiled"] in caplog.text
-    with verified_folder(settings, made.model_uri) as verified:
+    with verified_folder(settings, trained.model_uri) as verified:
         assert MODEL_ONNX not in verified.manifest.files
-
-
-def test_nothing_is_printed(settings: Settings, capfd: pytest.CaptureFixture[str]) -> None:
-    evaluate(settings, train(settings, USE_CASE, made_up_set()))
-    assert capfd.readouterr() == ("", "")
 
 
 def test_a_fit_that_fails_leaves_a_failed_run(settings: Settings) -> None:
