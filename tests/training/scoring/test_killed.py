@@ -196,7 +196,7 @@ def end(scene: Scene, which: str) -> None:
 
 
 @pytest.mark.parametrize("loss", [end_reading, end_writing])
-def test_a_server_that_is_lost_midway_is_told_and_the_same_command_goes_on(
+def test_a_server_lost_midway_is_reported_and_the_same_command_continues(
     copy_of_scene: Scene, loss: Callable[[Scene], None]
 ) -> None:
     scene, chunk = copy_of_scene, 20
@@ -219,7 +219,7 @@ def test_a_server_that_is_lost_midway_is_told_and_the_same_command_goes_on(
     assert entities == scene.everybody()
 
 
-def test_nobody_can_be_scored_twice_in_one_run(copy_of_scene: Scene) -> None:
+def test_a_user_cannot_be_scored_twice_in_one_run(copy_of_scene: Scene) -> None:
     copy_of_scene.score()
     with (
         psycopg.connect(copy_of_scene.settings.conninfo()) as connection,

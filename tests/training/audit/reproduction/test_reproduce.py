@@ -207,7 +207,7 @@ def test_a_deleted_row_leaves_its_views_cells_empty(settings: Settings, quick: M
     assert {(each.entity, each.as_of, each.created_at, each.loaded_at) for each in found} == {(user, None, None, None)}
 
 
-def test_a_deleted_correction_brings_the_older_version_back(settings: Settings, quick: ModelVersion) -> None:
+def test_a_deleted_correction_restores_the_older_version(settings: Settings, quick: ModelVersion) -> None:
     user, (first, corrected) = versions_of(settings, "usage_agg_30d", number=2)
     rows = [row_of(settings, "usage_agg_30d", user, each) for each in (first, corrected)]
     change = f"DELETE FROM usage_agg_30d WHERE {THIS} AND created_at = %s"
@@ -221,7 +221,7 @@ def test_a_deleted_correction_brings_the_older_version_back(settings: Settings, 
     assert {(each.as_of, each.created_at) for each in found} == {(JANUARY, first)}
 
 
-def test_a_backdated_row_is_named_and_that_no_load_brought_it(settings: Settings, quick: ModelVersion) -> None:
+def test_a_backdated_row_is_named_with_no_load_of_its_own(settings: Settings, quick: ModelVersion) -> None:
     user, (created_at,) = versions_of(settings, "payments_agg_90d", number=1)
     then = row_of(settings, "payments_agg_90d", user, created_at)["failed_payments_90d"]
     backdated = created_at + timedelta(days=1)
@@ -239,7 +239,7 @@ def test_a_row_that_is_learned_after_the_version_changes_nothing(settings: Setti
         assert reproduce(settings, QUICK, quick).agrees
 
 
-def test_a_label_that_is_gone_or_new_or_turned_is_named(settings: Settings, quick: ModelVersion) -> None:
+def test_a_deleted_new_or_flipped_label_is_named(settings: Settings, quick: ModelVersion) -> None:
     user, (created_at,) = versions_of(settings, "labels", number=1)
     label = row_of(settings, "labels", user, created_at)["churn_label"]
     with tampered(settings, "labels", f"DELETE FROM labels WHERE {THIS}", user):
