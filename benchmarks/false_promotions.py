@@ -23,7 +23,7 @@ def _noise(labels: Labels, generator: np.random.Generator) -> Scores:
 
 def _tied(labels: Labels, generator: np.random.Generator) -> Scores:
     """The same from a tree of two leaves."""
-    return 0.5 * (generator.random(labels.size) < 0.1), None
+    return np.where(generator.random(labels.size) < 0.1, 0.5, 0.0), None
 
 
 def _noise_for_noise(labels: Labels, generator: np.random.Generator) -> Scores:
@@ -44,7 +44,7 @@ def _equally_good(labels: Labels, generator: np.random.Generator) -> Scores:
 
 def _constant_for_tied(labels: Labels, generator: np.random.Generator) -> Scores:
     """The tree of two leaves is in Production; by chance all rows of a rare class are in one of them."""
-    return np.zeros(labels.size), 0.5 * (generator.random(labels.size) < 0.1)
+    return np.zeros(labels.size), np.where(generator.random(labels.size) < 0.1, 0.5, 0.0)
 
 
 DESIGNS: Mapping[str, Callable[[Labels, np.random.Generator], Scores]] = {

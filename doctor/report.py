@@ -1,4 +1,4 @@
-"""The output of `flows doctor`: one JSON object or a table."""
+"""The report of `flows doctor` as JSON data."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -31,17 +31,3 @@ def report(findings: Sequence[Finding], seconds: float) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         "findings": [asdict(each) | {"severity": str(each.severity)} for each in findings],
     }
-
-
-def findings_table(report: dict[str, Any]) -> dict[str, Any]:
-    """The report in two columns, with the fix below each finding."""
-    numbers = [f"{report[name]} {name if report[name] != 1 else name[:-1]}" for name in ("errors", "warnings", "notes")]
-    rows = [
-        {
-            "severity": each["severity"],
-            "finding": f"{each['found']}\n" + (f"-> {each['mend']}\n" if each["mend"] else ""),
-        }
-        for each in report["findings"]
-    ]
-    verdict = "nothing must be fixed" if report["well"] else "something must be fixed"
-    return {"doctor": f"{verdict}: {', '.join(numbers)}", "seconds": str(report["seconds"]), "findings": rows}

@@ -92,15 +92,17 @@ def prefect_api(server: Settings, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture(scope="module")
-def world(settings: Settings, prefect_api: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of a process that sees this module's databases, Prefect server and BentoML store."""
+def world(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a process that sees this module's databases and BentoML store; it runs without Prefect."""
     bentoml_home = tmp_path_factory.mktemp("bentoml")
-    own = {
-        "PREFECT_API_URL": prefect_api,
-        "PREFECT_HOME": str(settings.home / "prefect"),
-        "BENTOML_HOME": str(bentoml_home),
-    }
+    own = {"PREFECT_HOME": str(settings.home / "prefect"), "BENTOML_HOME": str(bentoml_home)}
     return {**os.environ, **settings.environment(), **own}
+
+
+@pytest.fixture(scope="module")
+def prefect_world(world: dict[str, str], prefect_api: str) -> dict[str, str]:
+    """The same, with flow runs on a Prefect server."""
+    return {**world, "PREFECT_API_URL": prefect_api}
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import os
 import statistics
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
@@ -19,10 +20,10 @@ from urllib.parse import urlsplit
 
 from asof.settings import Settings
 from benchmarks.serving.measuring.driven import closed
-from benchmarks.serving.measuring.usage import memory
 from benchmarks.serving.setup.catalogue import ASOF, catalogue
 from benchmarks.serving.setup.peer import Peer, Started, started
 from benchmarks.serving.setup.world import World, prepared
+from benchmarks.usage import memory
 
 USERS, ROUNDS = 10_000, 5
 WINDOW = (1.0, 4.0)
@@ -54,7 +55,7 @@ def _of_peer(peer: Peer, running: Started, world: World) -> Iterator[Row]:
     for form, accept in FORMS.items():
         _post(running.urls[0], body, accept)  # warm-up
         rounds = [_post(running.urls[0], body, accept) for _ in range(ROUNDS)]
-        beside = _beside(peer, running, world, lambda accept=accept: _post(running.urls[0], body, accept))
+        beside = _beside(peer, running, world, partial(_post, running.urls[0], body, accept))
         rate = USERS / statistics.median(seconds for seconds, _, _ in rounds)
         yield {
             "peer": peer.title,

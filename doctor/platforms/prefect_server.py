@@ -11,7 +11,7 @@ from doctor.http import get, redacted
 def check_prefect(context: Context) -> Iterator[Finding]:
     """The server of PREFECT_API_URL, --prefect or `make up`."""
     if context.prefect is None:
-        found = "No Prefect server is running: each flow starts a temporary one, which takes ten seconds."
+        found = "No Prefect server is running: runs are not recorded."
         yield note("prefect-stopped", found, "make up")
         return
     yield from check_api_path(context.environment.get("PREFECT_API_URL", ""))
@@ -35,9 +35,9 @@ def check_api_path(url: str) -> Iterator[Finding]:
 
 
 def unreachable(address: str, reason: str, *, set_by: Mapping[str, str]) -> Finding:
-    """Flows with a server's address do not start a temporary one."""
+    """Flows with a server's address do not run without it."""
     if set_by.get("PREFECT_API_URL"):
-        mend = "make up, or unset PREFECT_API_URL (flows then start a temporary server)."
+        mend = "make up, or unset PREFECT_API_URL (commands then run without Prefect)."
     else:
         mend = "make up, or correct --prefect."
     return error("prefect", f"No Prefect server answers at {redacted(address)} ({reason}): flows cannot start.", mend)

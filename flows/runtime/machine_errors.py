@@ -1,4 +1,4 @@
-"""Messages for errors of the machine that libraries raise in many forms: a full disk, a Prefect that does not start."""
+"""Messages for errors of the machine that libraries raise in many forms, such as a full disk."""
 
 import os
 import shutil
@@ -7,15 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from asof.errors import AsOfError, is_disk_error
-from asof.settings import Settings
-from local.embedded_postgres import postgres
 
 
 def explain_machine_error(error: BaseException) -> str | None:
     """The problem and the next step; None for any other error."""
-    if isinstance(error, RuntimeError) and "ephemeral Prefect" in str(error):
-        place = Settings().prefect_home
-        return f"Prefect's temporary server did not start on its database in {place}: run `make up`, then try again."
     if isinstance(error, AsOfError) and is_disk_error(error):
         return None  # its message already says so
     causes = [each for each in _chain(error) if is_disk_error(each)]
@@ -37,6 +32,9 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def _location(error: BaseException) -> str:
     if isinstance(error, OSError):
         return str(error.filename or _fullest_folder())
+    from asof.settings import Settings
+    from local.embedded_postgres import postgres
+
     settings = Settings()
     if not type(error).__module__.startswith("psycopg"):
         scheme, _, file = (settings.mlflow_tracking_uri or "").partition(":///")
@@ -48,6 +46,8 @@ def _location(error: BaseException) -> str:
 
 def _fullest_folder() -> Path:
     """Of the folders that we write to, the one with the least free space: a write error has no path."""
+    from asof.settings import Settings
+
     folders = [Settings().home, Path(tempfile.gettempdir()), Path.cwd()]
     there = [folder for folder in folders if os.access(folder, os.X_OK)]
     return min(there, key=lambda folder: shutil.disk_usage(folder).free)

@@ -1,11 +1,10 @@
-"""Progress of long tasks: logged to `asof.progress`, shown beside the spinner; results as Prefect artifacts."""
+"""Progress of long tasks: logged to `asof.progress`, shown beside the spinner."""
 
-import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
+from rich.console import Console
 from rich.status import Status
 
 log = logging.getLogger("asof.progress")
@@ -14,7 +13,7 @@ log.propagate = False  # Prefect gives the root logger a console of its own
 
 @contextmanager
 def show_progress(status: Status, doing: str) -> Iterator[None]:
-    """Shows each log record after `doing` in the status line while the block runs."""
+    """Shows each log record after `doing` in the status line while the block runs; a warning stays, on stderr."""
     handler = _StatusHandler(status, doing)
     level = log.level
     log.setLevel(logging.INFO)
@@ -32,11 +31,13 @@ class _StatusHandler(logging.Handler):
         self.status, self.doing = status, doing
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.status.update(f"{self.doing} ... {record.getMessage()}")
+        if record.levelno >= logging.WARNING:
+            self._print(record.getMessage())
+        else:
+            self.status.update(f"{self.doing} ... {record.getMessage()}")
 
-
-def publish_table(key: str, rows: Iterable[Mapping[str, Any]], description: str) -> None:
-    """Creates a table artifact; values without a JSON type become strings."""
-    from prefect.artifacts import create_table_artifact
-
-    create_table_artifact(key=key, table=json.loads(json.dumps(list(rows), default=str)), description=description)
+    def _print(self, line: str) -> None:
+        """Prints a line that stays, on stderr; a spinner would be torn by it."""
+        self.status.stop()
+        Console(stderr=True).print(line, markup=False, highlight=False, soft_wrap=True)
+        self.status.start()

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from textwrap import shorten
@@ -19,6 +19,7 @@ from asof.use_case import FromStore, Question, UseCase
 from asof.use_cases import load
 from flows.runtime.environment import settings_with_tracking
 from flows.runtime.progress import show_progress
+from flows.runtime.runs import Run, choose_run, run_directly
 from local.stack.serve import serving
 from training.data.extracts.deliveries import find_deliveries
 
@@ -35,9 +36,10 @@ class Extracts:
 
 @dataclass(frozen=True)
 class Stages:
-    """Runs stages and prints each with its duration."""
+    """Runs stages and prints each with its duration; `call` runs a stage of `flows.stages`."""
 
     console: Console
+    call: Run = run_directly
 
     @contextmanager
     def run(self, title: str) -> Iterator[Callable[[str], None]]:
@@ -61,6 +63,7 @@ def demo(console: Console, use_case: str, extracts: Extracts | None, *, users: i
         _check_simulated(problem)
     with stages.run("PostgreSQL") as echo:
         settings = settings_with_tracking()
+        stages = replace(stages, call=choose_run())
         echo(settings.database().render_as_string())
     if extracts or isinstance(problem.source, FromStore):
         extracts = _ingest(stages, problem, extracts or _simulate(stages, settings, users, months))
@@ -101,10 +104,10 @@ def _simulate(stages: Stages, settings: Settings, users: int, months: int) -> Ex
 
 
 def _ingest(stages: Stages, problem: UseCase, extracts: Extracts) -> Extracts:
-    from flows.ingest_flow import ingest
+    from flows.stages.ingest import ingest
 
     with stages.run("Snapshots and online store") as echo:
-        result = ingest(str(extracts.folder), extracts.first, extracts.backfill, use_case=problem.name)
+        result = stages.call(ingest, str(extracts.folder), extracts.first, extracts.backfill, use_case=problem.name)
         for delivery in result["deliveries"]:
             rows, new = sum(delivery["rows"].values()), sum(delivery["new_rows"].values())
             echo(f"{delivery['folder']:16} as of {delivery['as_of']:%Y-%m-%d}  {rows:>9,} rows, {new:,} new")
@@ -115,13 +118,13 @@ def _ingest(stages: Stages, problem: UseCase, extracts: Extracts) -> Extracts:
 
 
 def _train_and_bundle(stages: Stages, problem: UseCase) -> str:
-    from flows.bundle_flow import bundle
-    from flows.retrain_flow import retrain
+    from flows.stages.bundle import bundle
+    from flows.stages.retrain import retrain
 
     with stages.run("Training, evaluation and promotion") as echo:
-        _print_version(echo, retrain(problem.name))
+        _print_version(echo, stages.call(retrain, problem.name))
     with stages.run("Bundle") as echo:
-        built: dict[str, Any] = bundle(problem.name)
+        built = stages.call(bundle, problem.name)
         echo(f"bento {built['bento_tag']}, model {built['model_tag']}")
     return str(built["bento_tag"])
 

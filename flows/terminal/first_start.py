@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from flows.runtime.environment import default_use_case, settings_with_database, settings_with_tracking
+from flows.runtime.runs import choose_run
 from flows.terminal.options import DAY
 from flows.terminal.output import run_command
 
@@ -26,12 +27,12 @@ def ingest(
     """Load the folder's extracts; if it has none and nothing is loaded yet, load simulated ones."""
     with run_command("ingesting", as_json=True) as emit:
         settings = settings_with_database()
-        from flows.ingest_flow import ingest as flow
+        from flows.stages.ingest import ingest as stage
         from training.data.extracts.deliveries import anything_delivered
         from training.data.snapshots.snapshot import anything_loaded
 
         if anything_delivered(folder):
-            emit(_summary(flow(str(folder), first.date() if first else None)))
+            emit(_summary(choose_run()(stage, str(folder), first.date() if first else None)))
         elif anything_loaded(settings):
             emit({"next": f"No extract in {folder}, and extracts are loaded already: nothing was done."})
         else:
@@ -39,7 +40,7 @@ def ingest(
 
             plan = SimulationPlan(month_end_before(datetime.now(UTC).date()), users=users, months=months)
             simulate(plan, settings.home / "extracts")
-            emit(_summary(flow(str(settings.home / "extracts"), plan.as_of(0), backfill=True)))
+            emit(_summary(choose_run()(stage, str(settings.home / "extracts"), plan.as_of(0), backfill=True)))
 
 
 @app.command()
@@ -48,11 +49,11 @@ def train(use_case: Annotated[str, typer.Option(default_factory=default_use_case
     with run_command("training", as_json=True) as emit:
         settings = settings_with_tracking()
         from asof.use_cases import load
-        from flows.retrain_flow import retrain as flow
+        from flows.stages.retrain import retrain as stage
         from training.release.registry.versions import production
 
         current = production(settings, load(use_case))
-        done = {"promoted": True, "version": current.version} if current else flow(use_case)["promotion"]
+        done = {"promoted": True, "version": current.version} if current else choose_run()(stage, use_case)["promotion"]
         emit(done)
     raise typer.Exit(0 if done["promoted"] else 1)
 

@@ -1,11 +1,12 @@
 """Options that several commands share."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from asof.errors import DataError
 from flows.runtime.environment import default_use_case
 
 DAY, MOMENT = ["%Y-%m-%d"], ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
@@ -29,6 +30,14 @@ KnownAt = Annotated[
 ]
 
 First = Annotated[datetime | None, typer.Option("--as-of", formats=DAY, help="The `as_of` date of month_000.")]
+
+
+def parse_moment(text: str) -> datetime:
+    """The UTC datetime in an argument that is not a folder. Raises DataError if it is neither."""
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC)
+    except ValueError:
+        raise DataError(f"{text} is neither a folder of extracts nor a moment such as 2024-01-31.") from None
 
 
 def print_hint(text: str) -> None:

@@ -1,54 +1,92 @@
-"""Output of a command: a spinner on stderr, then the result on stdout as tables or as one JSON object."""
+"""Output of a command: a spinner on stderr, then the result on stdout as a screen or as one JSON object."""
 
 import dataclasses
 import json
-import os
-import re
 import signal
 import sys
 import threading
+import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from datetime import datetime
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from asof.errors import AsOfError
+from asof.settings import PROJECT
 from flows.runtime.machine_errors import explain_machine_error
 from flows.runtime.progress import show_progress
+from flows.terminal.screens.screen import Screen, print_screen
 
-Emit = Callable[[Any], None]
-DIGEST = re.compile("[0-9a-f]{40,64}")
+NOTHING_CHANGED = "Nothing was changed."
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as of shells."""
+
+
+MakeScreen = Callable[[Any], Screen]
+
+
+class Emit(Protocol):
+    """Takes the result, as JSON data or a dataclass of it, and what makes its screen (None: it is printed as JSON)."""
+
+    def __call__(self, result: Any, screen: MakeScreen | None = None, /) -> None: ...
 
 
 @contextmanager
-def run_command(doing: str, *, as_json: bool = False, quiet: bool = False) -> Iterator[Emit]:
-    """Runs the block of a command, which calls `emit(result)`; prints the result when the block ends.
+def run_command(
+    doing: str, *, as_json: bool = False, quiet: bool = False, kept: str = NOTHING_CHANGED
+) -> Iterator[Emit]:
+    """Runs the block of a command, which calls `emit(result, screen)`; prints the result when the block ends.
 
-    An AsOfError or an error of the machine becomes a message on stderr and exit code 1.
+    An AsOfError or an error of the machine becomes a message on stderr and exit code 1; an interruption a line that
+    says what is `kept`, and exit code 130 or that of the signal; any other error our frames of its traceback.
     """
     _exit_on_signals()
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     _hide_deprecations()
-    results: list[Any] = []
+    results: list[tuple[Any, MakeScreen | None]] = []
     errors = Console(stderr=True)
     try:
         with nullcontext() if quiet else _spinner(errors, doing):
-            yield results.append
+            yield lambda result, screen=None: results.append((to_plain(result), screen))
+    except (KeyboardInterrupt, SystemExit) as interruption:
+        errors.print(f"interrupted while {doing}: {kept}", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(_exit_code(interruption)) from None
+    except typer.Exit:
+        raise
     except Exception as error:
-        message = explain_machine_error(error) or (str(error) if isinstance(error, AsOfError) else "")
-        if not message:
-            raise
-        errors.print(f"[bold red]error:[/] {type(error).__name__}:", end=" ")
-        errors.print(message, markup=False, highlight=False)
+        _print_error(errors, error)
         raise typer.Exit(1) from error
-    for result in results:
-        _render(to_plain(result), as_json=as_json)
+    for result, screen in results:
+        _print_result(result, screen, as_json=as_json)
+
+
+def _exit_code(interruption: BaseException) -> int:
+    return (
+        interruption.code
+        if isinstance(interruption, SystemExit) and isinstance(interruption.code, int)
+        else INTERRUPTED
+    )
+
+
+def _print_error(console: Console, error: Exception) -> None:
+    message = explain_machine_error(error) or (str(error) if isinstance(error, AsOfError) else "")
+    if message:
+        console.print(f"[bold red]error:[/] {type(error).__name__}:", end=" ")
+        console.print(message, markup=False, highlight=False)
+        return
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if _is_ours(each.filename)]
+    lines = [*traceback.format_list(frames), *traceback.format_exception_only(error)]
+    console.print("".join(lines), markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        "This is a bug in AsOf, or an error that it should explain: report it with these lines.", soft_wrap=True
+    )
+
+
+def _is_ours(file: str) -> bool:
+    return file.startswith(str(PROJECT)) and "site-packages" not in file
 
 
 @contextmanager
@@ -60,8 +98,7 @@ def _spinner(console: Console, doing: str) -> Iterator[None]:
 def _exit_on_signals() -> None:
     """Makes the first SIGTERM or SIGHUP raise SystemExit; a second one kills the process.
 
-    Prefect stops its temporary server when the interpreter exits, which a signal's default action skips. A signal
-    that is ignored (`nohup`) or already handled is left alone.
+    A signal that is ignored (`nohup`) or already handled is left alone.
     """
     if threading.current_thread() is not threading.main_thread():
         return
@@ -86,60 +123,13 @@ def _hide_deprecations() -> None:
     warnings.showwarning = show_others
 
 
-def _render(result: Any, *, as_json: bool) -> None:
-    """Prints one line of JSON, or tables."""
-    if as_json:
+def _print_result(result: Any, screen: MakeScreen | None, *, as_json: bool) -> None:
+    if as_json or screen is None:
         sys.stdout.write(json.dumps(result, default=str) + "\n")
     else:
-        _print_tables(Console(), result)
+        print_screen(Console(), screen(result))
 
 
 def to_plain(result: Any) -> Any:
     """A dataclass as a dictionary; anything else unchanged."""
     return dataclasses.asdict(result) if dataclasses.is_dataclass(result) and not isinstance(result, type) else result
-
-
-def abbreviate(value: Any) -> Any:
-    """The result for a table: 12 digits of digests, datetimes to the second, floats in full."""
-    if isinstance(value, Mapping):
-        return {key: abbreviate(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [abbreviate(each) for each in value]
-    if isinstance(value, float):
-        return repr(value)
-    if value is None:
-        return ""
-    if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M:%S}"
-    return value[:12] if isinstance(value, str) and DIGEST.fullmatch(value) else value
-
-
-def _print_tables(console: Console, result: Mapping[str, Any], title: str | None = None) -> None:
-    scalars = {key: value for key, value in result.items() if not _is_rows(value) and not isinstance(value, Mapping)}
-    if scalars:
-        console.print(_table(title, ["", ""], [[key, _cell(value)] for key, value in scalars.items()], header=False))
-    for key, value in result.items():
-        if isinstance(value, Mapping):
-            _print_tables(console, value, key)
-        elif _is_rows(value):
-            names = list(value[0])
-            console.print(_table(key, names, [[_cell(row[name]) for name in names] for row in value]))
-
-
-def _is_rows(value: Any) -> bool:
-    return isinstance(value, Sequence) and bool(value) and isinstance(value[0], Mapping)
-
-
-def _table(title: str | None, names: list[str], rows: list[list[str]], *, header: bool = True) -> Table:
-    table = Table(title=title, title_justify="left", show_header=header, box=None, pad_edge=False)
-    for name in names:
-        table.add_column(name, overflow="fold")  # values may be copied, so never cut them
-    for row in rows:
-        table.add_row(*row)
-    return table
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return "\n".join(map(_cell, value))
-    return f"{value:.4f}" if isinstance(value, float) else str(value)

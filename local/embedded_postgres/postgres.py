@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from pydantic import SecretStr
-from sqlalchemy.engine import URL, make_url
 
 from asof.errors import ConfigurationError
 from asof.files import locked
@@ -20,7 +20,6 @@ from asof.home import prepare_home, private_file, private_folder
 from asof.settings import Settings
 from local.embedded_postgres.binaries import Binaries, find_binaries, reachable_binaries
 from local.embedded_postgres.cluster import HOST, PASSWORD_FILE, SHARED_FOLDER, USER, Cluster
-from local.embedded_postgres.databases import check_databases
 from local.embedded_postgres.system_account import account_for
 from local.ports import free_ports, is_free
 
@@ -43,6 +42,8 @@ def ensure(settings: Settings) -> Settings:
     Raises ConfigurationError if ASOF_HOME is unusable, the server of ASOF_POSTGRES_URL does not answer, or the embedded
     one does not start.
     """
+    from local.embedded_postgres.databases import check_databases
+
     prepare_home(settings)
     if is_embedded(settings):
         start(settings)
@@ -58,6 +59,8 @@ def attach(settings: Settings) -> Settings:
     """
     url = status(settings).url
     if settings.postgres_url and url:
+        from sqlalchemy.engine import make_url
+
         named = make_url(url.get_secret_value()).set(database=settings.database().database)
         url = SecretStr(named.render_as_string(hide_password=False))
     return settings.model_copy(update={"postgres_url": url})
@@ -151,6 +154,5 @@ def _describe(cluster: Cluster) -> Server:
     pid = cluster.pid
     if pid is None:
         return Server(False, None, None, None, cluster.data, cluster.programs)
-    url = URL.create("postgresql", USER, cluster.password(), HOST, cluster.port, USER)
-    secret = SecretStr(url.render_as_string(hide_password=False))
+    secret = SecretStr(f"postgresql://{USER}:{quote(cluster.password(), safe='')}@{HOST}:{cluster.port}/{USER}")
     return Server(True, secret, cluster.port, pid, cluster.data, cluster.programs)

@@ -93,7 +93,7 @@ def platform_environment(settings: Settings) -> dict[str, str]:
 
 
 def prefect_address(settings: Settings) -> dict[str, str]:
-    """PREFECT_API_URL of our Prefect server if it is running; otherwise empty, and flows start a temporary one."""
+    """PREFECT_API_URL of our Prefect server if it is running, otherwise empty."""
     running = background.find("prefect", run_folder(settings))
     return {"PREFECT_API_URL": f"{running.address}/api"} if running else {}
 

@@ -26,7 +26,7 @@ from doctor.finding import Finding, Severity
 from doctor.http import Response, get, redacted
 from doctor.platforms import database, feast_file, leftovers, mlflow_server, prefect_server
 from doctor.platforms.database import DatabaseState
-from doctor.report import findings_table, report
+from doctor.report import report
 from tests.kits.models.training import SMALL
 from tests.kits.service.serving import facts_of
 from training.release.promotion.history_report import HistoryReport
@@ -332,6 +332,4 @@ def test_errors_alone_make_it_unwell() -> None:
     summary = report(kinds, 1.23)
     assert (summary["well"], summary["errors"], summary["warnings"], summary["notes"]) == (False, 1, 1, 1)
     assert report(kinds[1:], 1.0)["well"]
-    rows = findings_table(summary)["findings"]
-    assert [row["severity"] for row in rows] == ["error", "warning", "note"]
-    assert rows[0]["finding"] == "Found.\n-> mend it\n"
+    assert [each["severity"] for each in summary["findings"]] == ["error", "warning", "note"]

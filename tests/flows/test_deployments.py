@@ -17,9 +17,9 @@ DEPLOYMENTS = {each["name"] for each in yaml.safe_load((PROJECT / "prefect.yaml"
 
 
 @pytest.fixture(scope="module")
-def deployed(world: dict[str, str]) -> None:
-    prefect(world, "work-pool", "create", "asof", "--type", "process")
-    prefect(world, "--no-prompt", "deploy", "--all")
+def deployed(prefect_world: dict[str, str]) -> None:
+    prefect(prefect_world, "work-pool", "create", "asof", "--type", "process")
+    prefect(prefect_world, "--no-prompt", "deploy", "--all")
 
 
 def prefect(world: dict[str, str], *words: str) -> str:
@@ -31,36 +31,38 @@ def prefect(world: dict[str, str], *words: str) -> str:
 
 
 @pytest.mark.usefixtures("deployed")
-def test_every_deployment_registers_and_the_month_is_scheduled(world: dict[str, str]) -> None:
-    found = json.loads(prefect(world, "deployment", "ls", "--output", "json"))
+def test_every_deployment_registers_and_the_month_is_scheduled(prefect_world: dict[str, str]) -> None:
+    found = json.loads(prefect(prefect_world, "deployment", "ls", "--output", "json"))
     assert {each["name"] for each in found} == DEPLOYMENTS
     scheduled = {each["name"] for each in found if each["schedules"]}
     assert scheduled == {"monthly"}
 
 
 @pytest.mark.usefixtures("deployed")
-def test_an_empty_list_of_schedules_stops_the_month(world: dict[str, str], tmp_path: Path) -> None:
+def test_an_empty_list_of_schedules_stops_the_month(prefect_world: dict[str, str], tmp_path: Path) -> None:
     text = (PROJECT / "prefect.yaml").read_text()
     before, schedule, _ = text.partition("    schedules:")
     assert schedule
     (tmp_path / "stopped.yaml").write_text(before + "    schedules: []\n")
-    prefect(world, "--no-prompt", "deploy", "--name", "monthly", "--prefect-file", str(tmp_path / "stopped.yaml"))
-    found = json.loads(prefect(world, "deployment", "ls", "--output", "json"))
+    prefect(
+        prefect_world, "--no-prompt", "deploy", "--name", "monthly", "--prefect-file", str(tmp_path / "stopped.yaml")
+    )
+    found = json.loads(prefect(prefect_world, "deployment", "ls", "--output", "json"))
     assert {each["name"] for each in found} == DEPLOYMENTS
     assert not [each["name"] for each in found if each["schedules"]]
 
 
 @pytest.mark.usefixtures("deployed")
-def test_a_worker_runs_the_ingest_deployment(world: dict[str, str], settings: Settings, tmp_path: Path) -> None:
+def test_a_worker_runs_the_ingest_deployment(prefect_world: dict[str, str], settings: Settings, tmp_path: Path) -> None:
     plan = SimulationPlan(date(2024, 2, 29), users=30, months=2)
     simulate(plan, tmp_path / "extracts")
     parameters = {"folder": str(tmp_path / "extracts"), "first_as_of": str(plan.as_of(0)), "backfill": True}
     name = ("--flow-run-name", "two-months")
-    prefect(world, "deployment", "run", "ingest/ingest", *name, "--params", json.dumps(parameters))
-    prefect(world, "worker", "start", "--pool", "asof", "--run-once")
-    runs = json.loads(prefect(world, "flow-run", "ls", "--flow-name", "ingest", "--output", "json"))
+    prefect(prefect_world, "deployment", "run", "ingest/ingest", *name, "--params", json.dumps(parameters))
+    prefect(prefect_world, "worker", "start", "--pool", "asof", "--run-once")
+    runs = json.loads(prefect(prefect_world, "flow-run", "ls", "--flow-name", "ingest", "--output", "json"))
     assert [run["state_name"] for run in runs if run["name"] == "two-months"] == ["Completed"]
-    artifacts = json.loads(prefect(world, "artifact", "ls", "--output", "json"))
+    artifacts = json.loads(prefect(prefect_world, "artifact", "ls", "--output", "json"))
     assert {"ingest", "materialise"} <= {each["key"] for each in artifacts}
     with psycopg.connect(settings.conninfo()) as connection:
         counts = connection.execute("SELECT count(*), count(DISTINCT as_of) FROM users").fetchone()

@@ -1,44 +1,50 @@
-"""A command that is ended by a signal leaves no server of Prefect's behind."""
+"""A command that is ended by a signal still ends what it has begun."""
 
-import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import psutil
 import pytest
 
-from asof.settings import PROJECT, Settings
-from tests.kits.data.extracts import extract_files, write
+from asof.settings import PROJECT
 
-SERVER = "prefect.server.api.server:create_app"
+COMMAND = """
+import sys, time
+from pathlib import Path
+import typer
+from flows.terminal.output import run_command
+
+def main(ended: Path):
+    with run_command("working", kept="The first half is kept."):
+        try:
+            print("begun", flush=True)
+            time.sleep(600)
+        finally:
+            ended.write_text("ended")
+
+typer.run(main)
+"""
 
 
-def _temporary_server(parent: int) -> psutil.Process:
-    """Prefect's, once the command has started it."""
-    while True:
-        for child in psutil.Process(parent).children(recursive=True):
-            if SERVER in child.cmdline():
-                return child
-        time.sleep(0.05)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
-def test_it_ends_with_its_command(settings: Settings, tmp_path: Path, number: signal.Signals) -> None:
-    write(tmp_path / "data" / "month_000", extract_files())
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    ours = signal.signal(number, signal.SIG_DFL)  # under `nohup` the command would inherit that SIGHUP is ignored
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_signal_lets_a_command_end_what_it_has_begun_and_say_what_is_kept(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    default = signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL
+    ours = signal.signal(number, default)  # under `nohup` the command would inherit that SIGHUP is ignored
     with subprocess.Popen(
-        [sys.executable, "-m", "flows", "ingest", str(tmp_path / "data"), "--as-of", "2024-01-31"],
+        [sys.executable, "-c", COMMAND, str(tmp_path / "ended")],
         cwd=PROJECT,
-        env=environment | settings.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as command:
         signal.signal(number, ours)
-        server = _temporary_server(command.pid)
+        assert command.stdout
+        assert command.stdout.readline() == "begun\n"
         command.send_signal(number)
-        assert command.wait(60) != 0
-    assert not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
+        _, errors = command.communicate(timeout=60)
+        assert command.returncode == 128 + number
+    assert errors.splitlines()[-1] == "interrupted while working: The first half is kept."
+    assert (tmp_path / "ended").read_text() == "ended"

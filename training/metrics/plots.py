@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ def roc(labels: Labels, probabilities: Floats, metrics: Mapping[str, float]) -> 
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="chance, AUC 0.5")
     at = int(np.searchsorted(-thresholds, -metrics["threshold"], side="right")) - 1
     axes.plot(false_positive[at], true_positive[at], "o", color=RED, label=f"threshold {metrics['threshold']:.3f}")
-    return _unit_square(figure, axes, legend="lower right")
+    return _unit_square(figure, axes)
 
 
 def precision_recall(labels: Labels, probabilities: Floats, metrics: Mapping[str, float]) -> bytes:
@@ -43,7 +43,7 @@ def precision_recall(labels: Labels, probabilities: Floats, metrics: Mapping[str
     axes.axhline(metrics["base_rate"], color=GREY, linestyle="--", label=f"base rate {metrics['base_rate']:.3f}")
     label = f"threshold {metrics['threshold']:.3f}, F1 {metrics['f1_at_threshold']:.3f}"
     axes.plot(metrics["recall_at_threshold"], metrics["precision_at_threshold"], "o", color=RED, label=label)
-    return _unit_square(figure, axes, legend="upper right")
+    return _unit_square(figure, axes)
 
 
 def calibration(labels: Labels, probabilities: Floats, metrics: Mapping[str, float]) -> bytes:
@@ -57,7 +57,7 @@ def calibration(labels: Labels, probabilities: Floats, metrics: Mapping[str, flo
     label = f"tenths of the rows, expected calibration error {metrics['calibration_error']:.3f}"
     axes.errorbar(predicted, observed, yerr=margin, fmt="o-", color=BLUE, ecolor=BLUE, capsize=3, label=label)
     axes.axhline(metrics["base_rate"], color=GREY, linestyle=":", label=f"base rate {metrics['base_rate']:.3f}")
-    return _unit_square(figure, axes, legend="upper left")
+    return _unit_square(figure, axes)
 
 
 def confusion_matrix(matrix: NDArray[np.int64], classes: tuple[str, str]) -> bytes:
@@ -101,12 +101,11 @@ def canvas(title: str, x_label: str, y_label: str) -> tuple["Figure", "Axes"]:
     return figure, axes
 
 
-def _unit_square(
-    figure: "Figure", axes: "Axes", *, legend: Literal["lower right", "upper right", "upper left"]
-) -> bytes:
+def _unit_square(figure: "Figure", axes: "Axes") -> bytes:
+    """The legend is below the axes, where it covers no curve."""
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
-    axes.legend(loc=legend, frameon=False)
+    figure.legend(loc="outside lower center", frameon=False, fontsize=9)
     return png(figure)
 
 

@@ -42,14 +42,19 @@ def open_tracking(settings: Settings) -> "MlflowClient":
 
 
 @contextmanager
-def tracked_run(settings: Settings, experiment: str, name: str) -> Iterator[tuple["MlflowClient", str]]:
-    """A new run, active for the block: the client and the run's id. An error in the block marks the run as failed."""
+def tracked_run(
+    settings: Settings, experiment: str, name: str, *, about: str = ""
+) -> Iterator[tuple["MlflowClient", str]]:
+    """A new run, active for the block: the client and the run's id. An error in the block marks the run as failed.
+
+    `about` describes the experiment, if it is new.
+    """
     client = open_tracking(settings)
     import mlflow
     from mlflow.environment_variables import MLFLOW_RUN_ID
 
     MLFLOW_RUN_ID.unset()  # MLflow would resume that run
-    with mlflow.start_run(experiment_id=_experiment(client, settings, experiment), run_name=name) as run:
+    with mlflow.start_run(experiment_id=_experiment(client, settings, experiment, about), run_name=name) as run:
         yield client, run.info.run_id
 
 
@@ -74,8 +79,11 @@ def _client(uri: str) -> "MlflowClient":
     return client
 
 
-def _experiment(client: "MlflowClient", settings: Settings, name: str) -> str:
-    """The id of the experiment, created if it is new; without a server its artifacts are in the home folder."""
+def _experiment(client: "MlflowClient", settings: Settings, name: str, about: str) -> str:
+    """The id of the experiment, created if it is new; without a server its artifacts are in the home folder.
+
+    MLflow's page of it opens on its runs and models, not on traces.
+    """
     from mlflow.exceptions import MlflowException
 
     if experiment := client.get_experiment_by_name(name):
@@ -84,8 +92,9 @@ def _experiment(client: "MlflowClient", settings: Settings, name: str) -> str:
     served = settings.tracking_uri.startswith("http")
     if not served:
         private_folder(artifacts)
+    tags = {"mlflow.experimentKind": "custom_model_development", "mlflow.note.content": about}
     try:
-        return str(client.create_experiment(name, artifact_location=None if served else artifacts.as_uri()))
+        return str(client.create_experiment(name, None if served else artifacts.as_uri(), tags))
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise

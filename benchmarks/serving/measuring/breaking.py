@@ -6,9 +6,9 @@ from typing import Any
 from benchmarks.serving.effort import Effort
 from benchmarks.serving.measuring.driven import closed, opened
 from benchmarks.serving.measuring.rounds import Row
-from benchmarks.serving.measuring.usage import memory
 from benchmarks.serving.setup.peer import Peer, started
 from benchmarks.serving.setup.world import World
+from benchmarks.usage import memory
 
 SHARES = (0.25, 0.5, 0.75, 0.9, 1.1)
 OVERLOAD = 3.0

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.processes import run_json
-from benchmarks.serving.measuring.usage import cpu_seconds, postgres_roots
 from benchmarks.serving.setup.peer import Peer, Started
 from benchmarks.serving.setup.world import World
+from benchmarks.usage import cpu_seconds, postgres_roots
 
 GRACE = 20.0
 """Seconds to wait for the last responses: a queue of 128 at nine responses a second takes 14."""

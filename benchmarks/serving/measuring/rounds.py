@@ -9,9 +9,9 @@ from asof.errors import AsOfError
 from benchmarks.processes import run_json
 from benchmarks.serving.effort import Effort
 from benchmarks.serving.measuring.driven import closed
-from benchmarks.serving.measuring.usage import memory
 from benchmarks.serving.setup.peer import Peer, started
 from benchmarks.serving.setup.world import World, model_of
+from benchmarks.usage import memory
 
 SLOW_RATE, MAX_SLOW_CLIENTS = 60.0, 32
 """A peer of fewer requests a second is slow: more clients wait so long that only the usual design is measured, once."""

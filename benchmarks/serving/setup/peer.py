@@ -12,8 +12,8 @@ from time import monotonic, sleep
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.serving.measuring.usage import is_alive
 from benchmarks.serving.setup.world import World
+from benchmarks.usage import is_alive
 
 START_TIMEOUT = 120
 

@@ -11,9 +11,9 @@ import typer
 from asof.errors import ConfigurationError
 from asof.serving.access.api_keys import ApiKey
 from asof.serving.access.key_editing import add_key, list_keys, remove_key
-from asof.settings import Settings
 from flows.terminal.options import Json, print_hint
 from flows.terminal.output import run_command
+from flows.terminal.screens.machine import keys_screen, removed_screen
 
 commands = typer.Typer(no_args_is_help=True, help=__doc__)
 
@@ -46,17 +46,19 @@ def add(
 def list_(file: File = None, as_json: Json = False) -> None:
     """List names, scopes and expiry dates; keys and hashes are not shown."""
     with run_command("reading", as_json=as_json, quiet=True) as emit:
-        emit({"keys": [_row(key) for key in list_keys(_file(file))]})
+        emit({"keys": [_row(key) for key in list_keys(_file(file))]}, keys_screen)
 
 
 @commands.command()
 def remove(name: str, file: File = None, as_json: Json = False) -> None:
     """Remove a key; running services refuse it within a second."""
     with run_command("removing", as_json=as_json, quiet=True) as emit:
-        emit({"removed": remove_key(_file(file), name).name})
+        emit({"removed": remove_key(_file(file), name).name}, removed_screen)
 
 
 def _file(option: Path | None) -> Path:
+    from asof.settings import Settings
+
     path = option or Settings().api_keys
     if path is None:
         raise ConfigurationError("ASOF_API_KEYS is not set. Set it to the file of API keys, or pass --file.")

@@ -10,9 +10,27 @@ from rich.console import Console
 from rich.progress import Progress
 
 from flows.runtime.environment import settings_with_database
-from flows.terminal.options import MOMENT, AsOf, DefaultUseCase, First, Json, KnownAt, UseCaseOption, exit_with
+from flows.runtime.runs import choose_run
+from flows.terminal.options import (
+    DAY,
+    MOMENT,
+    AsOf,
+    DefaultUseCase,
+    First,
+    Json,
+    KnownAt,
+    UseCaseOption,
+    exit_with,
+    parse_moment,
+)
 from flows.terminal.output import run_command
-from flows.terminal.tables import inspection_table, parity_table, parse_moment
+from flows.terminal.screens.data import (
+    ingest_screen,
+    inspection_screen,
+    parity_screen,
+    simulation_screen,
+    switch_screen,
+)
 
 commands = typer.Typer()
 
@@ -24,7 +42,10 @@ STORES = {"wide": "online_store.store.WideOnlineStore"}
 def simulate(
     folder: Annotated[Path, typer.Argument(help="Output folder.")] = Path("data/extracts"),
     users: Annotated[int, typer.Option(min=1)] = 7043,
-    months: Annotated[int, typer.Option(min=1, help="Up to the last month end.")] = 6,
+    months: Annotated[int, typer.Option(min=1, help="Number of months, the last one included.")] = 6,
+    until: Annotated[
+        datetime | None, typer.Option(formats=DAY, help="The last month end; default: the one before today.")
+    ] = None,
     seed: int = 42,
     late_share: Annotated[float, typer.Option(help="Share of rows that arrive a month late.")] = 0.0,
     correction_share: Annotated[float, typer.Option(help="Share of rows that are corrected a month later.")] = 0.0,
@@ -40,7 +61,7 @@ def simulate(
         from simulator import simulate as stage
 
         plan = SimulationPlan(
-            month_end_before(datetime.now(UTC).date()),
+            until.date() if until else month_end_before(datetime.now(UTC).date()),
             users=users,
             months=months,
             seed=seed,
@@ -52,7 +73,8 @@ def simulate(
         with Progress(console=Console(stderr=True), transient=True) as bar:
             rows = bar.add_task("simulating")
             done = stage(plan, folder, progress=lambda done, total: bar.update(rows, completed=done, total=total))
-        emit({**asdict(done), "next": f"python -m flows ingest {folder} --as-of {plan.as_of(0)} --backfill"})
+        next_step = f"python -m flows ingest {folder} --as-of {plan.as_of(0)} --backfill"
+        emit({**asdict(done), "next": next_step}, simulation_screen)
 
 
 @commands.command()
@@ -72,16 +94,16 @@ def inspect(
     """Check the data and write a page with charts. Exit code 1 if a finding would stop training."""
     result: dict[str, Any] = {}
     with run_command("inspecting", as_json=as_json) as emit:
-        from flows.inspect_flow import inspect as flow
-        from flows.inspect_flow import inspect_folder
+        from flows.stages.inspect import inspect as stage
+        from flows.stages.inspect import inspect_folder
 
         folder, page_path = Path(what or ""), str(page) if page else None
         if what and folder.is_dir():
             result = inspect_folder(use_case, folder, as_of.date() if as_of else None, page_path)
         else:
             settings_with_database()
-            result = flow(use_case, parse_moment(what) if what else None, known_at, page_path)
-        emit(result if as_json else inspection_table(result))
+            result = choose_run()(stage, use_case, parse_moment(what) if what else None, known_at, page_path)
+        emit(result, inspection_screen)
     raise typer.Exit(1 if result["stops"] else 0)
 
 
@@ -102,12 +124,15 @@ def ingest(
     as_json: Json = False,
 ) -> None:
     """Load extracts into dated snapshots and materialise the online store."""
-    with run_command("ingesting", as_json=as_json) as emit:
+    with run_command(
+        "ingesting", as_json=as_json, kept="Loaded deliveries are kept; the same command loads the others."
+    ) as emit:
         settings_with_database()
-        from flows.ingest_flow import ingest as flow
+        from flows.stages.ingest import ingest as stage
 
-        result = flow(str(folder), as_of.date() if as_of else None, backfill, online_as_of, use_case, whole)
-        emit(result if as_json else {**result, "parity": parity_table(result["parity"])})
+        first = as_of.date() if as_of else None
+        result = choose_run()(stage, str(folder), first, backfill, online_as_of, use_case, whole)
+        emit(result, ingest_screen)
     failed = result["parity"]["wrong"] > 0 or bool(result["parity"]["misfit"])
     exit_with(result["parity"]["next"], failed=failed)
 
@@ -122,12 +147,10 @@ def parity(
     """Compare the online store with the snapshots, feature by feature. Exit code 1 if anything differs."""
     with run_command("comparing", as_json=as_json) as emit:
         settings_with_database()
-        from flows.parity_flow import parity as flow
+        from flows.stages.parity import parity as stage
 
-        result: Any = flow(use_case, as_of, sample, return_state=True).result(raise_on_failure=False)
-        if isinstance(result, Exception):
-            raise result
-        emit(result if as_json else parity_table(result))
+        result = choose_run()(stage, use_case, as_of, sample)
+        emit(result, parity_screen)
     exit_with(result["next"], failed=not result["agrees"])
 
 
@@ -150,4 +173,5 @@ def switch_store(
 
         settings, problem, target = settings_with_database(), load(use_case), STORES.get(to, to)
         done = stage(settings, problem, target, file=file or PROJECT / ".env", drop=drop, progress=log.info)
-        emit({**asdict(done), "next": "Restart the services (`make up`): they still read the previous store."})
+        next_step = "restart the services (`make up`): they still read the previous store."
+        emit({**asdict(done), "next": next_step}, switch_screen)

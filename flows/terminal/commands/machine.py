@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from asof.settings import Settings
 from flows.terminal.options import DefaultUseCase, First, Json, UseCaseOption, exit_with
 from flows.terminal.output import run_command
+from flows.terminal.screens.machine import databases_screen, findings_screen
 
 commands = typer.Typer()
 
@@ -43,9 +43,10 @@ def databases(
 ) -> None:
     """Create or correct PostgreSQL's roles, databases and grants, and set the passwords."""
     with run_command("looking", as_json=as_json) as emit:
+        from asof.settings import Settings
         from roles.provision import make_databases
 
-        emit(make_databases(Settings(), close_others=close_others))
+        emit(make_databases(Settings(), close_others=close_others), databases_screen)
 
 
 @commands.command()
@@ -63,11 +64,10 @@ def doctor(
     report: dict[str, Any] = {}
     with run_command("looking", as_json=as_json) as emit:
         from doctor import Addresses, diagnose
-        from doctor.report import findings_table
         from flows.runtime.progress import log
 
         report = diagnose(Addresses(url, mlflow, prefect, postgres), use_case, progress=log.info)
-        emit(report if as_json else findings_table(report))
+        emit(report, findings_screen)
     raise typer.Exit(0 if report["well"] else 1)
 
 
@@ -75,6 +75,7 @@ def doctor(
 def keys() -> None:
     """Print the public key of this machine's signing key, for ASOF_TRUSTED_KEYS on other machines."""
     with run_command("reading the key", quiet=True):
+        from asof.settings import Settings
         from asof.trust.signing_keys import key_id, public_text, signing_key
 
         key = signing_key(Settings()).public_key()
@@ -86,6 +87,7 @@ def up(use_case: DefaultUseCase) -> None:
     """Start PostgreSQL, MLflow, Prefect and a prediction service that follows the registry."""
     next_step = ""
     with run_command("starting"):
+        from asof.settings import Settings
         from asof.use_cases import load
         from flows.terminal.up import check_ready, start_stack
         from local.report import print_states

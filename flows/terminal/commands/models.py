@@ -7,9 +7,18 @@ from typing import Annotated
 import typer
 
 from flows.runtime.environment import settings_with_database, settings_with_tracking
+from flows.runtime.runs import choose_run
 from flows.terminal.options import AsOf, DefaultUseCase, Json, KnownAt, UseCaseName, UseCaseOption
-from flows.terminal.output import abbreviate, run_command
-from flows.terminal.tables import promotion_table
+from flows.terminal.output import run_command
+from flows.terminal.screens.models import (
+    acceptance_screen,
+    history_screen,
+    promotion_screen,
+    reproduction_screen,
+    retrain_screen,
+    rollback_screen,
+    scoring_screen,
+)
 
 commands = typer.Typer()
 
@@ -24,12 +33,14 @@ def retrain(
     as_json: Json = False,
 ) -> None:
     """Build a training set, train, evaluate, register, and promote if the version passes the gate."""
-    with run_command("training", as_json=as_json) as emit:
+    with run_command(
+        "training", as_json=as_json, kept="Nothing was promoted; a run that was begun is marked as failed in MLflow."
+    ) as emit:
         settings_with_tracking()
-        from flows.retrain_flow import retrain as flow
+        from flows.stages.retrain import retrain as stage
 
-        result = flow(use_case, as_of, known_at, estimator, promotion)
-        emit(result if as_json else {**result, "promotion": promotion_table(result["promotion"])})
+        result = choose_run()(stage, use_case, as_of, known_at, estimator, promotion)
+        emit(result, retrain_screen)
 
 
 @commands.command()
@@ -40,12 +51,14 @@ def promote(
     as_json: Json = False,
 ) -> None:
     """Promote a registered version if it passes the gate. Exit code 1 if it does not."""
-    with run_command("comparing", as_json=as_json) as emit:
+    with run_command(
+        "comparing", as_json=as_json, kept="A promotion that was begun is completed by the next one."
+    ) as emit:
         settings_with_tracking()
-        from flows.retrain_flow import promote as flow
+        from flows.stages.retrain import promote as stage
 
-        outcome = flow(use_case, version, dry_run)
-        emit(outcome if as_json else promotion_table(outcome))
+        outcome = choose_run()(stage, use_case, version, dry_run)
+        emit(outcome, promotion_screen)
     passed = outcome["promoted"] or all(each["passed"] for each in outcome["criteria"])
     raise typer.Exit(0 if passed else 1)
 
@@ -55,10 +68,10 @@ def reproduce(use_case: UseCaseName, version: str, as_json: Json = False) -> Non
     """Rebuild a version from the database as known then, and compare. Exit code 0 only if it is the same."""
     with run_command("reproducing", as_json=as_json) as emit:
         settings_with_tracking()
-        from flows.reproduce_flow import reproduce as flow
+        from flows.stages.reproduce import reproduce as stage
 
-        result = flow(use_case, version)
-        emit(result if as_json else abbreviate(result))
+        result = choose_run()(stage, use_case, version)
+        emit(result, reproduction_screen)
     raise typer.Exit(0 if result["agrees"] else 1)
 
 
@@ -74,13 +87,15 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Score every user as of a moment. After an interruption, the same command continues."""
-    with run_command("scoring", as_json=as_json) as emit:
+    with run_command(
+        "scoring", as_json=as_json, kept="Scored users are kept; the same command scores the others."
+    ) as emit:
         settings_with_tracking()
-        from flows.score_flow import score as flow
+        from flows.stages.score import score as stage
 
         target = to if to == "postgres" else str(Path(to).resolve())
-        done = flow(use_case, as_of, known_at, version, target)
-        emit(done if as_json else abbreviate(done))
+        done = choose_run()(stage, use_case, as_of, known_at, version, target)
+        emit(done, scoring_screen)
 
 
 @commands.command()
@@ -121,7 +136,7 @@ def rollback(
         from training.release.promotion.promote import rollback as stage
 
         done = stage(settings_with_database(), load(use_case), to=to, reason=reason)
-        emit(asdict(done) | {"next": "Services that follow the registry switch within seconds."})
+        emit(asdict(done) | {"next": "services that follow the registry switch within seconds."}, rollback_screen)
 
 
 @commands.command("accept-definition")
@@ -140,7 +155,7 @@ def accept_definition(
 
         problem = load(use_case)
         result = stage(settings_with_tracking(), problem, view, reason=reason)
-        emit({"accepted": [asdict(each) for each in result]})
+        emit({"accepted": [asdict(each) for each in result]}, acceptance_screen)
 
 
 @commands.command()
@@ -148,9 +163,8 @@ def history(use_case: DefaultUseCase, as_json: Json = False) -> None:
     """Show which versions were in Production, since when and why. Exit code 1 if the history was rewritten."""
     with run_command("reading", as_json=as_json) as emit:
         from asof.use_cases import load
-        from flows.terminal.tables import history_table
         from training.release.promotion.history_report import report_history
 
         report = report_history(settings_with_database(), load(use_case))
-        emit(report if as_json else history_table(report))
+        emit(report, history_screen)
     raise typer.Exit(0 if report.intact else 1)

@@ -7,8 +7,10 @@ import typer
 
 from asof.errors import ConfigurationError
 from flows.runtime.environment import settings_with_database, settings_with_tracking, settings_without_database
+from flows.runtime.runs import choose_run
 from flows.terminal.options import DefaultUseCase, Json
 from flows.terminal.output import run_command
+from flows.terminal.screens.models import bundle_screen, image_screen
 
 commands = typer.Typer()
 
@@ -27,12 +29,12 @@ def bundle(
     """Build a Bento of the version in Production, of the model of a run, or of code only."""
     with run_command("bundling", as_json=as_json) as emit:
         if without_model:
-            emit(_bundle_code(use_case, run_id))
+            emit(_bundle_code(use_case, run_id), bundle_screen)
         else:
             settings_with_tracking()
-            from flows.bundle_flow import bundle as flow
+            from flows.stages.bundle import bundle as stage
 
-            emit(flow(use_case, run_id))
+            emit(choose_run()(stage, use_case, run_id), bundle_screen)
 
 
 def _bundle_code(use_case: str, run_id: str | None) -> Any:
@@ -62,7 +64,8 @@ def image(
         from local.stack.image import containerize
 
         base = settings_without_database().base_image
-        emit(asdict(containerize(bento or _bundle_code(use_case, None)["bento_tag"], base, name=name, engine=engine)))
+        tag = bento or _bundle_code(use_case, None)["bento_tag"]
+        emit(containerize(tag, base, name=name, engine=engine), image_screen)
 
 
 @commands.command()

@@ -22,7 +22,7 @@ from asof.features.feature_support import require_readable, require_takeable
 from asof.settings import Settings, export
 from doctor.context import Context
 from doctor.data.definitions import check_definitions
-from flows.ingest_flow import ingest
+from flows.stages.ingest import ingest
 from training.features.datasets.point_in_time import read_sources
 from training.features.materialisation.feature_registry import apply_features
 
@@ -134,7 +134,7 @@ def test_an_on_demand_view_in_a_service_is_named_before_anything_is_loaded(
     for module in ("asof.features.feature_store", "training.features.materialisation.feature_registry"):
         monkeypatch.setattr(f"{module}.REPOSITORY", repository)
     with pytest.raises(ConfigurationError, match=words):
-        ingest.fn(str(tmp_path / "no extracts are looked for"))
+        ingest(str(tmp_path / "no extracts are looked for"))
     with pytest.raises(ConfigurationError, match=words):
         apply_features(settings)
     (found,) = (each for each in check_definitions(Context(settings, {}, tmp_path, tmp_path)))

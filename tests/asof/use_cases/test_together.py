@@ -14,8 +14,8 @@ from asof.errors import ConfigurationError, DataError, ExtractError
 from asof.extract_schema import RESERVED_TABLES, Column, ExtractSchema, Kind, RawTable
 from asof.features.feature_store import registry_tables
 from asof.use_cases import load, refuse_shared
-from flows.ingest_flow import ingest
-from flows.inspect_flow import inspect_folder
+from flows.stages.ingest import ingest
+from flows.stages.inspect import inspect_folder
 from roles.access import OWN_TABLES
 
 KEY = Column("user_id", Kind.TEXT)
@@ -143,7 +143,7 @@ def test_the_files_of_another_use_case_are_told_by_its_name(checkout: Checkout, 
     with pytest.raises(DataError, match=r"no file of use case 'churn' \(labels.csv, .*use --use-case retention"):
         inspect_folder("churn", folder, date(2024, 1, 31), None)
     with pytest.raises(DataError, match="use --use-case retention"):
-        ingest.fn(str(folder), date(2024, 1, 31))
+        ingest(str(folder), date(2024, 1, 31))
 
 
 def test_files_of_no_use_case_are_named(folder: Path) -> None:

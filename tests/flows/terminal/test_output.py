@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import sqlite3
-from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -16,7 +15,8 @@ from rich.console import Console
 from asof.errors import ConfigurationError, DataError
 from asof.use_case import Question
 from flows.runtime.progress import log, show_progress
-from flows.terminal.output import abbreviate, run_command
+from flows.terminal.output import run_command
+from flows.terminal.screens.screen import Screen
 
 
 def test_the_last_line_of_stdout_is_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:
@@ -25,26 +25,10 @@ def test_the_last_line_of_stdout_is_one_json_object(capsys: pytest.CaptureFixtur
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"rows": 3, "nested": {"metric": 0.5}}
 
 
-def test_people_get_tables(capsys: pytest.CaptureFixture[str]) -> None:
+def test_people_get_a_screen(capsys: pytest.CaptureFixture[str]) -> None:
     with run_command("working") as emit:
-        emit({"version": "3", "criteria": [{"name": "AUC", "passed": True}]})
-    output = capsys.readouterr().out
-    assert [word for word in ("version", "3", "criteria", "AUC", "True") if word not in output] == []
-
-
-def test_people_get_digests_and_moments_in_short_and_numbers_in_full() -> None:
-    moment = datetime(2024, 1, 31, 0, 0, 0, 5, tzinfo=UTC)
-    table = abbreviate(
-        {"rows": [{"digest": "a" * 64, "value": 0.1 + 0.2, "when": moment, "gone": None}], "name": "abc"}
-    )
-    row = {"digest": "a" * 12, "value": "0.30000000000000004", "when": "2024-01-31 00:00:00", "gone": ""}
-    assert table == {"rows": [row], "name": "abc"}
-
-
-def test_several_sentences_stand_below_each_other(capsys: pytest.CaptureFixture[str]) -> None:
-    with run_command("working") as emit:
-        emit({"notes": ["one thing", "another"]})
-    assert [line.split()[-2:] for line in capsys.readouterr().out.splitlines()] == [["one", "thing"], ["another"]]
+        emit({"version": "3"}, lambda result: Screen(f"Version {result['version']} is in Production."))
+    assert capsys.readouterr().out == "Version 3 is in Production.\n"
 
 
 def test_an_error_of_ours_is_a_sentence_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,9 +40,15 @@ def test_an_error_of_ours_is_a_sentence_and_exit_code_1(capsys: pytest.CaptureFi
     assert "error: DataError: users.csv is [empty]: deliver it again." in err
 
 
-def test_an_error_that_is_not_ours_keeps_its_traceback() -> None:
-    with pytest.raises(ZeroDivisionError), run_command("working"):
-        raise ZeroDivisionError
+def test_a_bug_shows_our_frames_alone_and_asks_for_a_report(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as exit_, run_command("working"):
+        json.loads("{[red]")
+    assert exit_.value.exit_code == 1
+    err = capsys.readouterr().err
+    assert 'json.loads("{[red]")' in err
+    assert "json.decoder.JSONDecodeError: Expecting property name" in err
+    assert f"json{os.sep}decoder.py" not in err
+    assert "report it with these lines" in err
 
 
 def test_progress_stands_beside_the_spinner_while_it_turns() -> None:
@@ -69,6 +59,15 @@ def test_progress_stands_beside_the_spinner_while_it_turns() -> None:
     log.info("month_005")
     assert status.status == "ingesting ... month_004"
     assert log.level == logging.NOTSET
+
+
+def test_a_warning_stays_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    with run_command("working", as_json=True) as emit:
+        log.warning("No server is [running].")
+        emit({})
+    out, err = capsys.readouterr()
+    assert out == "{}\n"
+    assert "No server is [running].\n" in err
 
 
 @pytest.mark.parametrize(
@@ -86,7 +85,7 @@ def test_an_answer_keeps_the_promise_only_with_its_status_and_members(
     assert Question("A user", "{}", 200, {"user_id": "a"}).is_answered_by(status, answer) is kept
 
 
-def _told(error: Exception, capsys: pytest.CaptureFixture[str]) -> str:
+def _printed(error: Exception, capsys: pytest.CaptureFixture[str]) -> str:
     with pytest.raises(typer.Exit) as ended, run_command("working"):
         raise error
     assert ended.value.exit_code == 1
@@ -118,7 +117,7 @@ def _unusable(cause: Exception) -> Exception:
 def test_a_full_disk_is_reported_with_its_path_and_no_address_is_blamed(
     error: Exception, expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    output = _told(error, capsys)
+    output = _printed(error, capsys)
     assert expected in output
     assert "The disk of /" in output or "The disk of PostgreSQL" in output
     assert "make room there, then run the command again" in output
@@ -129,17 +128,9 @@ def test_where_writing_tells_no_path_the_fullest_disk_is_named(capsys: pytest.Ca
     with pytest.raises(OSError, match="No space left") as full:
         Path("/dev/full").write_text("a")
     assert full.value.filename is None
-    assert "The disk of /" in _told(full.value, capsys)
+    assert "The disk of /" in _printed(full.value, capsys)
 
 
-def test_a_temporary_prefect_server_that_does_not_start_is_reported_with_what_to_do(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    output = _told(RuntimeError("Timed out while attempting to connect to ephemeral Prefect API server."), capsys)
-    assert "Prefect's temporary server did not start" in output
-    assert "`make up`" in output
-
-
-def test_an_error_of_another_kind_stays_a_traceback() -> None:
-    with pytest.raises(OSError, match="Permission denied"), run_command("working"):
-        raise OSError(errno.EACCES, os.strerror(errno.EACCES), "/there")
+def test_an_error_of_another_kind_is_no_full_disk(capsys: pytest.CaptureFixture[str]) -> None:
+    output = _printed(OSError(errno.EACCES, os.strerror(errno.EACCES), "/there"), capsys)
+    assert "PermissionError: [Errno 13] Permission denied: '/there'" in output

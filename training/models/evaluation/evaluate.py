@@ -24,7 +24,7 @@ from training.metrics.classification import (
 from training.models.compilation.agreement import run
 from training.models.compilation.compile import log_compiled
 from training.models.evaluation.ablation import Ablation, ablate, metrics_of
-from training.models.evaluation.model_card import model_card
+from training.models.evaluation.model_card import MODEL_CARD, model_card
 from training.models.evaluation.seal import golden_rows, seal
 from training.models.fitting.fit import FittedModel, positive_probabilities
 from training.models.fitting.train import TrainedModel
@@ -168,7 +168,7 @@ def _log(
 
     now = int(time.time() * 1000)
     client.log_batch(run_id, metrics=[Metric(name, value, now, 0) for name, value in metrics.items()])
-    client.log_text(run_id, card, "model_card.html")
+    client.log_text(run_id, card, MODEL_CARD)
     with logged_to_run(client, run_id, "plots") as folder:
         for name, picture in pictures.items():
             (folder / f"{name}.png").write_bytes(picture)

@@ -14,6 +14,9 @@ TITLES = {
     "brier": "Brier score",
     "calibration_error": "Expected calibration error (ten equal bins)",
 }
+MODEL_CARD = "model_card.html"
+"""The artifact of the run, and our template."""
+UNREGISTERED = "<b>not registered</b>"
 DECISION_TITLES = {"precision": "Precision", "recall": "Recall", "f1": "F1", "accuracy": "Accuracy"}
 
 
@@ -33,9 +36,10 @@ def model_card(
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
-    ).get_template("model_card.html")
+    ).get_template(MODEL_CARD)
     return template.render(
         trained=trained,
+        unregistered=UNREGISTERED,
         facts=trained.facts,
         summary=trained.use_case.estimator(trained.estimator).summary,
         metrics=metrics,
@@ -52,6 +56,11 @@ def model_card(
     )
 
 
+def with_version(card: str, version: str) -> str:
+    """The card of a model that is registered now."""
+    return card.replace(UNREGISTERED, f"<b>version {version}</b>")
+
+
 def _rows(metrics: Mapping[str, float]) -> list[tuple[str, float, str]]:
     """Title, value and 95 % interval (or an empty text) of each metric."""
     return [
@@ -66,5 +75,5 @@ def _rows(metrics: Mapping[str, float]) -> list[tuple[str, float, str]]:
 
 def _about(use_case: str) -> str:
     """Purpose and limits from the use case's own `model_card.html`; empty where it has none."""
-    page = files(f"asof.use_cases.{use_case}") / "model_card.html"
+    page = files(f"asof.use_cases.{use_case}") / MODEL_CARD
     return page.read_text(encoding="utf-8") if page.is_file() else ""

@@ -1,5 +1,6 @@
 """A training set's rows as an artifact of the model's run, training_set.parquet: a rebuild is compared with it."""
 
+import json
 from typing import TYPE_CHECKING
 
 import pyarrow as arrow
@@ -16,13 +17,24 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 ROWS_FILE = "training_set.parquet"
+DIGEST_LENGTH = 12
+"""As many characters of a digest as the terminal shows."""
 
 
-def log_rows(client: "MlflowClient", run_id: str, training_set: TrainingSet) -> None:
-    """Logs every row, incomplete ones too, in the Arrow types of `training.features.datasets.rows_digest.TYPES`."""
+def log_rows(client: "MlflowClient", run_id: str, training_set: TrainingSet, *, name: str) -> None:
+    """Logs every row, incomplete ones too, in the Arrow types of `training.features.datasets.rows_digest.TYPES`.
+
+    They are the run's data set of that name, whose digest is the beginning of the fingerprint.
+    """
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
     rows = table_of(training_set.frame, training_set.contract, training_set.label)
     with logged_to_run(client, run_id) as folder:
         parquet.write_table(rows, folder / ROWS_FILE, compression="zstd")
+    source, profile = json.dumps({"uri": f"runs:/{run_id}/{ROWS_FILE}"}), json.dumps({"num_rows": rows.num_rows})
+    digest = training_set.fingerprint[:DIGEST_LENGTH]
+    dataset = Dataset(name, digest, source_type="run", source=source, profile=profile)
+    client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
 
 
 def logged_rows(client: "MlflowClient", run_id: str) -> arrow.Table | None:

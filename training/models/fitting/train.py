@@ -34,11 +34,12 @@ def train(
     """
     sides = divide(use_case, training_set, estimator=estimator)
     check_estimator(sides, random_state=random_state)
-    with tracked_run(settings, use_case.model_name, sides.estimator) as (client, run_id):
+    about = f"{use_case.title}: the runs that trained {use_case.model_name} (use case {use_case.name})."
+    with tracked_run(settings, use_case.model_name, sides.estimator, about=about) as (client, run_id):
         fitted = fit_model(sides, random_state=random_state)
         record_run(client, run_id, fitted.facts, model=fitted.model)
         record_definition(client, run_id, training_set.definition)
-        log_rows(client, run_id, training_set)
+        log_rows(client, run_id, training_set, name=f"{use_case.name} as of {training_set.as_of.date()}")
         record_search(client, run_id, fitted.search)
         model_uri = record_model(fitted.model, fitted.facts, example=fitted.held_out.features.head(3))
     return TrainedModel(**vars(fitted), run_id=run_id, model_uri=model_uri)

@@ -4,11 +4,14 @@ from typing import TYPE_CHECKING
 
 from asof.settings import Settings
 from training.models.evaluation.evaluate import Evaluation
+from training.models.evaluation.model_card import MODEL_CARD, with_version
 from training.release.registry.versions import ModelVersion, read_version, verified_folder
+from training.tracking.artifacts import run_artifact
 from training.tracking.client import open_tracking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion as MlflowModelVersion
 
 
 def register(settings: Settings, evaluation: Evaluation) -> ModelVersion:
@@ -19,25 +22,38 @@ def register(settings: Settings, evaluation: Evaluation) -> ModelVersion:
     with verified_folder(settings, evaluation.model_uri) as verified:
         signer = verified.of_run(evaluation.run_id).signed_by
     _create_model(client, name)
-    if known := client.search_model_versions(f"name='{name}' and run_id='{evaluation.run_id}'"):
-        return read_version(client, name, str(known[0].version))
-    created = client.create_model_version(
-        name,
+    known = client.search_model_versions(f"name='{name}' and run_id='{evaluation.run_id}'")
+    number = str((known[0] if known else _create_version(client, evaluation, signer)).version)
+    _name_in_model_card(client, evaluation.run_id, number)
+    return read_version(client, name, number)
+
+
+def _create_version(client: "MlflowClient", evaluation: Evaluation, signer: str) -> "MlflowModelVersion":
+    metrics, facts = evaluation.metrics, evaluation.facts
+    return client.create_model_version(
+        evaluation.model_name,
         evaluation.model_uri,
         run_id=evaluation.run_id,
         model_id=evaluation.model_uri.removeprefix("models:/"),
         tags={
-            "estimator": evaluation.facts.estimator,
-            "feature_service": evaluation.facts.contract.feature_service,
-            "as_of": evaluation.facts.as_of.isoformat(),
-            "fingerprint": evaluation.facts.fingerprint,
-            "rows_digest": evaluation.facts.rows_digest,
-            "model_digest": evaluation.facts.model_digest,
+            "estimator": facts.estimator,
+            "feature_service": facts.contract.feature_service,
+            "as_of": facts.as_of.isoformat(),
+            "fingerprint": facts.fingerprint,
+            "rows_digest": facts.rows_digest,
+            "model_digest": facts.model_digest,
             "signed_by": signer,
-            "auc": f"{evaluation.metrics['auc']:.4f}",
+            "auc": f"{metrics['auc']:.4f}",
         },
+        description=f"Estimator {facts.estimator}, features and labels as of {facts.as_of.date()}: "
+        f"AUC {metrics['auc']:.3f} on {metrics['rows_held_out']:,.0f} held-out rows. See {MODEL_CARD} of its run.",
     )
-    return read_version(client, name, str(created.version))
+
+
+def _name_in_model_card(client: "MlflowClient", run_id: str, number: str) -> None:
+    with run_artifact(client, run_id, MODEL_CARD) as card:
+        if card:
+            client.log_text(run_id, with_version(card.read_text(encoding="utf-8"), number), MODEL_CARD)
 
 
 def _create_model(client: "MlflowClient", name: str) -> None:

@@ -245,13 +245,13 @@ def test_a_retrain_promotes_nothing_beside_a_store_that_differs(
 
 
 def test_the_differences_are_an_artifact_and_the_run_is_failed(
-    world: dict[str, str], history: History, contract: FeatureContract, user: str
+    prefect_world: dict[str, str], history: History, contract: FeatureContract, user: str
 ) -> None:
     with damaged(history, user):
-        call_flows(world, "parity", "churn", "--json")
-    run = newest(world, "flow_runs", sort="START_TIME_DESC", flows={"name": {"any_": ["parity"]}})
+        call_flows(prefect_world, "parity", "churn", "--json")
+    run = newest(prefect_world, "flow_runs", sort="START_TIME_DESC", flows={"name": {"any_": ["parity"]}})
     assert run["state_name"] == "Failed"
-    artifact = newest(world, "artifacts", sort="CREATED_DESC", artifacts={"key": {"any_": ["parity"]}})
+    artifact = newest(prefect_world, "artifacts", sort="CREATED_DESC", artifacts={"key": {"any_": ["parity"]}})
     assert "1 of 7,600 values of 400 users differ" in artifact["description"]
 
 

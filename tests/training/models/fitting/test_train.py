@@ -21,6 +21,7 @@ from tests.kits.models.training import made_up_set, small_use_case
 from training.features.datasets.training_set import TrainingSet
 from training.models.evaluation.evaluate import Evaluation, evaluate
 from training.models.fitting.train import TrainedModel, train
+from training.release.registry.register import register
 from training.release.registry.versions import verified_folder
 from training.tracking.client import open_tracking
 
@@ -119,6 +120,22 @@ def test_the_run_records_its_origin(settings: Settings, trained: TrainedModel, e
     assert run.data.tags["version.scikit-learn"]
 
 
+def test_the_experiment_describes_itself_and_the_run_names_its_data_set(
+    settings: Settings, trained: TrainedModel
+) -> None:
+    run = open_tracking(settings).get_run(trained.run_id)
+    tags = open_tracking(settings).get_experiment(run.info.experiment_id).tags
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
+    assert USE_CASE.title in tags["mlflow.note.content"]
+    (used,) = run.inputs.dataset_inputs
+    assert (used.dataset.name, used.dataset.digest) == (
+        f"{USE_CASE.name} as of 2024-01-31",
+        trained.facts.fingerprint[:12],
+    )
+    assert json.loads(used.dataset.profile) == {"num_rows": 800}
+    assert json.loads(used.dataset.source) == {"uri": f"runs:/{trained.run_id}/training_set.parquet"}
+
+
 def test_the_facts_come_back_from_the_models_own_folder(settings: Settings, trained: TrainedModel) -> None:
     open_tracking(settings)
     import mlflow
@@ -159,6 +176,19 @@ def test_the_model_card_needs_nothing_but_itself(artefact: Callable[[str], Path]
     assert evaluation.facts.fingerprint in page
     assert f"<code>{evaluation.facts.rows_digest}</code>" in page
     assert "13 rows that lack a feature" in page
+
+
+def test_registration_names_the_version_in_the_model_card_and_describes_it(
+    settings: Settings, evaluation: Evaluation, artefact: Callable[[str], Path]
+) -> None:
+    assert "not registered" in artefact("model_card.html").read_text()
+    for _ in range(2):  # the second time it is registered already
+        version = register(settings, evaluation)
+        page = artefact("model_card.html").read_text()
+        assert f"<b>version {version.version}</b>" in page
+        assert "not registered" not in page
+    described = open_tracking(settings).get_model_version(version.name, version.version).description
+    assert f"AUC {evaluation.metrics['auc']:.3f}" in described
 
 
 def test_a_model_that_does_not_compile_is_sealed_without_a_graph_and_its_run_says_why(

@@ -1,20 +1,19 @@
-"""The `reproduce` flow: rebuilds a version's training set and model, and compares them with the record."""
+"""The stage `reproduce`: rebuilds a version's training set and model, and compares them with the record."""
 
 from dataclasses import asdict
 from typing import Any
 
-from prefect import flow, task
-
 from asof.use_cases import load
+from flows.runtime.artifacts import publish_table
 from flows.runtime.environment import settings_with_database, settings_with_tracking
-from flows.runtime.progress import log, publish_table
-from flows.runtime.retries import TASK_OPTIONS
+from flows.runtime.progress import log
+from flows.runtime.runs import step
 from training.audit.reproduction.reproduce import Reproduction
 from training.audit.reproduction.reproduce import reproduce as build_again
 from training.release.registry.versions import model_version
 
 
-@task(name="reproduce", **TASK_OPTIONS)
+@step("reproduce")
 def reproduce_version(use_case: str, version: str) -> Reproduction:
     """Rebuilds the training set and the model; nothing is logged or registered."""
     settings, problem = settings_with_database(), load(use_case)
@@ -23,7 +22,6 @@ def reproduce_version(use_case: str, version: str) -> Reproduction:
     return build_again(settings, problem, recorded)
 
 
-@flow(name="reproduce", description="Rebuilds a registered version and reports what differs.")
 def reproduce(use_case: str, version: str) -> dict[str, Any]:
     """Rebuilds the version from the database as known then, and compares."""
     settings_with_tracking()

@@ -1,13 +1,10 @@
-"""The `parity` flow: compares the online store with the snapshots, feature by feature."""
+"""The stage `parity`: compares the online store with the snapshots, feature by feature."""
 
 import contextlib
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
-from prefect import flow, task
-from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
 from sqlalchemy.exc import SQLAlchemyError
 
 from asof.errors import AsOfError
@@ -15,16 +12,17 @@ from asof.features.feature_store import mismatch
 from asof.settings import Moment, Settings
 from asof.use_case import UseCase
 from asof.use_cases import load
+from flows.runtime.artifacts import publish_table
 from flows.runtime.environment import default_use_case, settings_with_database
-from flows.runtime.progress import log, publish_table
-from flows.runtime.retries import TASK_OPTIONS
+from flows.runtime.progress import log
+from flows.runtime.runs import step
 from training.data.snapshots.tables import prepare_tables
 from training.features.parity.check import Parity, check_parity, next_step, summary
 from training.features.parity.ledger import record_parity
 from training.release.registry.versions import production
 
 
-@task(name="parity", **TASK_OPTIONS)
+@step("parity")
 def compare(use_case: str, as_of: datetime | None, sample: int | None) -> Parity:
     """Compares all users or a sample, records the result, and checks the registered features of the model."""
     settings, problem = settings_with_database(), load(use_case)
@@ -55,10 +53,6 @@ def parity_result(parity: Parity) -> dict[str, Any]:
     return {**asdict(parity), **facts, **texts, "features": features}
 
 
-@flow(name="parity", description="Compares the online store with the snapshots, feature by feature.")
-def parity(use_case: str | None = None, as_of: Moment | None = None, sample: int | None = None) -> State[Any]:
-    """Compares all users or a sample; the run fails if anything differs."""
-    use_case = use_case or default_use_case()
-    compared = compare(use_case, as_of, sample)
-    outcome = Completed if compared.agrees else Failed
-    return outcome(message=summary(compared), data=parity_result(compared))
+def parity(use_case: str | None = None, as_of: Moment | None = None, sample: int | None = None) -> dict[str, Any]:
+    """Compares all users or a sample."""
+    return parity_result(compare(use_case or default_use_case(), as_of, sample))

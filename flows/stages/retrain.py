@@ -1,17 +1,16 @@
-"""The `retrain` and `promote` flows: snapshots -> training set -> model -> registry -> promotion."""
+"""The stages `retrain` and `promote`: snapshots -> training set -> model -> registry -> promotion."""
 
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from prefect import flow, task
-
 from asof.settings import Moment
 from asof.use_cases import load
-from flows.inspect_flow import inspect_month
+from flows.runtime.artifacts import publish_table
 from flows.runtime.environment import default_use_case, settings_with_database, settings_with_tracking
-from flows.runtime.progress import log, publish_table
-from flows.runtime.retries import TASK_OPTIONS
+from flows.runtime.progress import log
+from flows.runtime.runs import step
+from flows.stages.inspect import inspect_month
 from training.features.datasets.dataset import build_training_set, newest_labelled
 from training.models.evaluation.evaluate import evaluate
 from training.models.fitting.train import train
@@ -22,7 +21,7 @@ from training.release.registry.register import register
 from training.release.registry.versions import ModelVersion, model_version
 
 
-@task(name="train-version", **TASK_OPTIONS)
+@step("train-version")
 def train_version(use_case: str, as_of: datetime, known_at: datetime | None, estimator: str | None) -> ModelVersion:
     """Builds the training set, fits, evaluates and registers a new version."""
     settings, problem = settings_with_database(), load(use_case)
@@ -35,7 +34,7 @@ def train_version(use_case: str, as_of: datetime, known_at: datetime | None, est
     return register(settings, evaluate(settings, trained))
 
 
-@task(name="promote", **TASK_OPTIONS)
+@step("promote")
 def promote_version(use_case: str, version: str, known_at: datetime | None = None, dry_run: bool = False) -> Promotion:
     """Promotes the version if it passes the gate on the data known at `known_at` (default: now)."""
     settings, problem = settings_with_database(), load(use_case)
@@ -45,7 +44,6 @@ def promote_version(use_case: str, version: str, known_at: datetime | None = Non
     return pass_gate(settings, challenger, judge=judge, dry_run=dry_run)
 
 
-@flow(name="promote", description="Promotes a registered version if it passes the gate.")
 def promote(use_case: str, version: str, dry_run: bool = False) -> dict[str, Any]:
     """Compares it with the version in Production; promotes it if every criterion is met and `dry_run` is false."""
     outcome = promote_version(use_case, version, None, dry_run)
@@ -53,7 +51,6 @@ def promote(use_case: str, version: str, dry_run: bool = False) -> dict[str, Any
     return asdict(outcome) | {"dry_run": dry_run}
 
 
-@flow(name="retrain", description="Trains a new version from the snapshots and promotes it if it passes the gate.")
 def retrain(
     use_case: str | None = None,
     as_of: Moment | None = None,

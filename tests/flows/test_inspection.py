@@ -1,4 +1,4 @@
-"""The terminal's `inspect`, and retraining that stops on what the data checks find: with real Prefect runs."""
+"""The terminal's `inspect`, and retraining that stops on what the data checks find."""
 
 import json
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ from asof.errors import InspectionError
 from asof.settings import Settings
 from asof.use_case import UseCase
 from asof.use_cases import load
+from flows.runtime.prefect_runs import run_flow
 from simulator import SimulationPlan, simulate
 from tests.kits.machine.terminal import call_flows, start_flows
 from tests.kits.models.training import regression
@@ -40,17 +41,15 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def loaded(settings: Settings, broken: Path, world: dict[str, str], prefect_api: str) -> Iterator[dict[str, str]]:
-    """Those months loaded, in an environment where flows see them."""
+def loaded(settings: Settings, broken: Path, world: dict[str, str]) -> Iterator[dict[str, str]]:
+    """Those months loaded, in an environment where stages see them."""
     with pytest.MonkeyPatch.context() as environment:
         for name, value in world.items():
             environment.setenv(name, value)
         for each in find_deliveries(broken, first=date(2024, 1, 31), backfill=True):
             take_snapshot(settings, CHURN.extract, each.folder, as_of=each.as_of, known_at=each.known_at)
         apply_features(settings)
-        own = {PREFECT_API_URL: prefect_api, PREFECT_LOGGING_TO_API_ENABLED: False}
-        with temporary_settings(own):
-            yield world
+        yield world
 
 
 def use(monkeypatch: pytest.MonkeyPatch, acknowledged: tuple[str, ...]) -> None:
@@ -61,24 +60,25 @@ def use(monkeypatch: pytest.MonkeyPatch, acknowledged: tuple[str, ...]) -> None:
     def load_it(_: str) -> UseCase:
         return case
 
-    for module in ("flows.retrain_flow", "flows.inspect_flow"):
+    for module in ("flows.stages.retrain", "flows.stages.inspect"):
         monkeypatch.setattr(f"{module}.load", load_it)
 
 
 def test_retraining_stops_on_an_error_and_goes_on_once_it_is_acknowledged(
-    settings: Settings, loaded: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    settings: Settings, loaded: dict[str, str], prefect_api: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows.retrain_flow import retrain
+    from flows.stages.retrain import retrain
 
     as_of = datetime(2024, 2, 29, tzinfo=UTC)
     use(monkeypatch, acknowledged=())
-    with pytest.raises(InspectionError, match="1 after 2024-02-29") as refused:
-        retrain("churn", as_of)
+    own = {PREFECT_API_URL: prefect_api, PREFECT_LOGGING_TO_API_ENABLED: False}
+    with temporary_settings(own), pytest.raises(InspectionError, match="1 after 2024-02-29") as refused:
+        run_flow(retrain, "churn", as_of)
     assert refused.value.names == (FUTURE,)
     assert "asof/use_cases/churn/__init__.py" in str(refused.value)
     assert open_tracking(settings).get_experiment_by_name(CHURN.model_name) is None
     asked = {"artifacts": {"key": {"any_": ["inspection"]}}}
-    assert FUTURE in httpx.post(f"{loaded['PREFECT_API_URL']}/artifacts/filter", json=asked).text
+    assert FUTURE in httpx.post(f"{prefect_api}/artifacts/filter", json=asked).text
 
     use(monkeypatch, acknowledged=(FUTURE,))
     result = retrain("churn", as_of, promotion=False)
@@ -87,7 +87,7 @@ def test_retraining_stops_on_an_error_and_goes_on_once_it_is_acknowledged(
 
 
 def test_a_month_without_errors_is_trained_on(loaded: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows.retrain_flow import retrain
+    from flows.stages.retrain import retrain
 
     use(monkeypatch, acknowledged=())
     result = retrain("churn", datetime(2024, 1, 31, tzinfo=UTC), promotion=False)

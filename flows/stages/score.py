@@ -1,19 +1,18 @@
-"""The `score` flow: scores every user, into PostgreSQL or a folder of Parquet files."""
+"""The stage `score`: scores every user, into PostgreSQL or a folder of Parquet files."""
 
 from dataclasses import asdict
 from typing import Any
 
-from prefect import flow, task
-
 from asof.settings import Moment
 from asof.use_cases import load
+from flows.runtime.artifacts import publish_table
 from flows.runtime.environment import default_use_case, settings_with_database, settings_with_tracking
-from flows.runtime.progress import log, publish_table
-from flows.runtime.retries import TASK_OPTIONS
+from flows.runtime.progress import log
+from flows.runtime.runs import step
 from training.scoring.score import POSTGRES, Scoring, score_users
 
 
-@task(name="score", **TASK_OPTIONS)
+@step("score")
 def score_all(use_case: str, as_of: Moment | None, known_at: Moment | None, version: str | None, to: str) -> Scoring:
     """Scores every user, or those that an interrupted run left."""
     return score_users(
@@ -45,7 +44,6 @@ def scoring_result(scoring: Scoring) -> dict[str, Any]:
     }
 
 
-@flow(name="score", description="Scores every user with one version; continues an interrupted run.")
 def score(
     use_case: str | None = None,
     as_of: Moment | None = None,

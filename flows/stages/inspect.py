@@ -1,26 +1,25 @@
-"""The `inspect` flow: data checks on extracts or snapshots, and a page with charts."""
+"""The stage `inspect`: data checks on extracts or snapshots, and a page with charts."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, task
-
 from asof.settings import Moment, Settings
 from asof.use_case import FromRequest, UseCase
 from asof.use_cases import load
+from flows.runtime.artifacts import publish_table
 from flows.runtime.environment import default_use_case, settings_with_database
 from flows.runtime.extract_files import check_extract_files
-from flows.runtime.progress import log, publish_table
-from flows.runtime.retries import TASK_OPTIONS
+from flows.runtime.progress import log
+from flows.runtime.runs import step
 from training.data.extracts.deliveries import find_deliveries
 from training.features.datasets.dataset import newest_labelled
 from training.inspection import Examination, examine, months_in, months_known, page, refuse_unacknowledged
 from training.inspection.month import Month
 
 
-@task(name="inspect-month", **TASK_OPTIONS)
+@step("inspect-month")
 def inspect_month(use_case: str, as_of: datetime, known_at: datetime | None) -> list[dict[str, Any]]:
     """Checks the month and publishes a row for each finding; empty if the use case has no feature store.
 
@@ -37,7 +36,7 @@ def inspect_month(use_case: str, as_of: datetime, known_at: datetime | None) -> 
     return rows
 
 
-@task(name="inspect-snapshots", **TASK_OPTIONS)
+@step("inspect-snapshots")
 def inspect_snapshots(use_case: str, as_of: datetime, known_at: datetime | None, page_at: str | None) -> dict[str, Any]:
     """Checks the month and writes the page."""
     settings, problem = settings_with_database(), load(use_case)
@@ -45,7 +44,6 @@ def inspect_snapshots(use_case: str, as_of: datetime, known_at: datetime | None,
     return _write_page(settings, problem, _examine(problem, months), page_at)
 
 
-@flow(name="inspect", description="Checks the data of one month of the snapshots against the previous month.")
 def inspect(
     use_case: str | None = None,
     as_of: Moment | None = None,

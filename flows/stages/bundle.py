@@ -1,28 +1,25 @@
-"""The `bundle` flow: builds the Bento of the version in Production or of a run's model."""
+"""The stage `bundle`: builds the Bento of the version in Production or of a run's model."""
 
 from dataclasses import asdict
 from typing import Any
 
-from prefect import flow, task
-from prefect.artifacts import create_markdown_artifact
-
 from asof.use_cases import load
+from flows.runtime.artifacts import publish_text
 from flows.runtime.environment import default_use_case, settings_with_database
-from flows.runtime.retries import TASK_OPTIONS
+from flows.runtime.runs import step
 from training.release.bundling.bundle import Bundle
 from training.release.bundling.bundle import bundle as build_bundle
 
 
-@task(name="bundle", **TASK_OPTIONS)
+@step("bundle")
 def bundle_model(use_case: str, run_id: str | None) -> Bundle:
     """Builds the Bento of the version in Production or of the run's model."""
     return build_bundle(settings_with_database(), load(use_case), run_id=run_id)
 
 
-@flow(name="bundle", description="Builds the Bento of the version in Production or of a run, unless it exists.")
 def bundle(use_case: str | None = None, run_id: str | None = None) -> dict[str, Any]:
     """Imports the model into the BentoML store and builds its Bento."""
     use_case = use_case or default_use_case()
     built = bundle_model(use_case, run_id)
-    create_markdown_artifact(key="bundle", markdown=f"`bentoml serve {built.bento_tag}`")
+    publish_text("bundle", f"`bentoml serve {built.bento_tag}`")
     return asdict(built)

@@ -1,19 +1,18 @@
-"""The `ingest` flow: extracts -> dated snapshots -> online store."""
+"""The stage `ingest`: extracts -> dated snapshots -> online store."""
 
 from dataclasses import asdict
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, task
-
 from asof.settings import Moment
 from asof.use_cases import load
-from flows.parity_flow import compare, parity_result
+from flows.runtime.artifacts import publish_table
 from flows.runtime.environment import default_use_case, settings_with_database
 from flows.runtime.extract_files import check_extract_files
-from flows.runtime.progress import log, publish_table
-from flows.runtime.retries import TASK_OPTIONS
+from flows.runtime.progress import log
+from flows.runtime.runs import step
+from flows.stages.parity import compare, parity_result
 from training.data.extracts.deliveries import Delivery, find_deliveries
 from training.data.snapshots.snapshot import Snapshot, take_snapshot
 from training.data.snapshots.tables import prepare_tables
@@ -22,7 +21,7 @@ from training.features.materialisation.materialise import Materialisation, mater
 from training.features.parity.check import SAMPLE_USERS
 
 
-@task(name="take-snapshot", **TASK_OPTIONS)
+@step("take-snapshot")
 def take(use_case: str, delivery: Delivery) -> Snapshot:
     """Loads a delivery into the append-only tables."""
     log.info("%s as of %s", delivery.name, delivery.as_of.date())
@@ -36,7 +35,7 @@ def take(use_case: str, delivery: Delivery) -> Snapshot:
     )
 
 
-@task(name="materialise", **TASK_OPTIONS)
+@step("materialise")
 def refresh_online_store(use_case: str, as_of: datetime | None, whole: bool) -> Materialisation:
     """Applies the feature definitions and materialises the newest rows."""
     settings = settings_with_database()
@@ -45,7 +44,6 @@ def refresh_online_store(use_case: str, as_of: datetime | None, whole: bool) -> 
     return materialise(settings, as_of=as_of, whole=whole, progress=log.info)
 
 
-@flow(name="ingest", description="Loads extracts into dated snapshots and materialises the online store.")
 def ingest(
     folder: str,
     first_as_of: date | None = None,

@@ -1,0 +1,39 @@
+"""Screens of the commands that set up and check the stack."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flows.terminal.screens.screen import Screen, count
+
+
+def databases_screen(done: Mapping[str, Any]) -> Screen:
+    corrected = [{"change": each} for each in done["corrected"]]
+    headline = (
+        f"Made {count(len(corrected), 'change')}."
+        if corrected
+        else "Nothing to do: roles, databases and grants are right."
+    )
+    return Screen(headline, {"passwords set": ", ".join(done["passwords"])}, {"Changes": corrected})
+
+
+def findings_screen(report: Mapping[str, Any]) -> Screen:
+    """The findings of the doctor, with the fix below each."""
+    numbers = [count(report[f"{name}s"], name) for name in ("error", "warning", "note")]
+    verdict = "Nothing must be fixed" if report["well"] else "Something must be fixed"
+    rows = [
+        {
+            "severity": each["severity"],
+            "finding": f"{each['found']}\n" + (f"-> {each['mend']}\n" if each["mend"] else ""),
+        }
+        for each in report["findings"]
+    ]
+    headline = f"{verdict}: {', '.join(numbers)}, in {report['seconds']} s."
+    return Screen(headline, tables={"Findings": rows}, well=report["well"])
+
+
+def keys_screen(listed: Mapping[str, Any]) -> Screen:
+    return Screen(f"{count(len(listed['keys']), 'API key')}.", tables={"Keys": listed["keys"]})
+
+
+def removed_screen(done: Mapping[str, Any]) -> Screen:
+    return Screen(f"Removed {done['removed']}: running services refuse it within a second.")
