@@ -505,7 +505,7 @@ def test_breast_cancer_comes_out_the_same_and_a_changed_measurement_is_named(set
 def test_the_command_reports_what_agrees_and_its_exit_code_whether_all_does(
     settings: Settings, world: dict[str, str], quick: ModelVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.reproduce_flow.load", lambda _: QUICK)
+    monkeypatch.setattr("flows.stages.reproduce.load", lambda _: QUICK)
     same = call_flows(world, "reproduce", "churn", quick.version, "--json")
     assert same.returncode == 0, same.stdout + same.stderr
     output = json.loads(same.stdout.splitlines()[-1])

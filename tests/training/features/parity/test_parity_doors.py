@@ -15,9 +15,11 @@ import pytest
 
 from asof.features.feature_contract import FeatureContract
 from asof.settings import Settings
+from asof.use_case import Estimator
 from tests.kits.data import parity as kit
 from tests.kits.data.history import CHURN, History, moment
 from tests.kits.machine.terminal import Done, call_flows
+from tests.kits.models.training import regression
 from tests.kits.service.serving import registered_contract
 from training.features.materialisation.materialise import materialise
 from training.release.gate.criteria import Criterion
@@ -234,10 +236,12 @@ def test_an_ingest_that_leaves_a_difference_reports_it_when_its_work_is_done(
 
 @pytest.mark.usefixtures("contract")
 def test_a_retrain_promotes_nothing_beside_a_store_that_differs(
-    world: dict[str, str], history: History, user: str
+    world: dict[str, str], history: History, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    quick = Estimator("churn_v2", regression, "a logistic regression")
+    monkeypatch.setattr("flows.stages.retrain.load", lambda _: replace(CHURN, estimators={"default": quick}))
     with damaged(history, user):
-        done = call_flows(world, "retrain", "churn", "--estimator", "seed-baseline", "--json")
+        done = call_flows(world, "retrain", "churn", "--json")
     refused = last_json(done)["promotion"]
     assert refused["promoted"] is False
     assert [each["name"] for each in refused["criteria"] if not each["passed"]] == [CRITERION]
