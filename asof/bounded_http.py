@@ -4,9 +4,14 @@ httpx decompresses a response before its bytes can be counted, and one compresse
 """
 
 import time
-from typing import Any
+from collections.abc import Callable
+from queue import Empty, Queue
+from threading import Thread
+from typing import Any, TypeVar
 
 import httpx
+
+Result = TypeVar("Result")
 
 IDENTITY = {"Accept-Encoding": "identity"}
 MAX_BYTES = 1_000_000
@@ -47,3 +52,16 @@ def request(
             if time.monotonic() > deadline:
                 raise httpx.ReadTimeout(f"no complete response within {timeout:g} seconds")
     return httpx.Response(response.status_code, headers=response.headers, content=bytes(body))
+
+
+def within(seconds: float, work: Callable[[], Result]) -> Result:
+    """The result of `work`, which raises nothing, in a thread. Raises TimeoutError.
+
+    No library's timeout covers the name lookup or a slow trickle of bytes.
+    """
+    results: Queue[Result] = Queue()
+    Thread(target=lambda: results.put(work()), daemon=True).start()
+    try:
+        return results.get(timeout=seconds)
+    except Empty:
+        raise TimeoutError(f"no complete response within {seconds:g} seconds") from None

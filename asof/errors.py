@@ -149,10 +149,6 @@ class NotReady(ServingError):
     code = "not-ready"
 
 
-NO_MODEL_YET = "No version of {name} has been loaded yet: promote one, and see GET /model."
-"""The text of a NotReady before the first promotion."""
-
-
 class Overloaded(ServingError):
     """More requests are in flight than the service accepts."""
 

@@ -1,9 +1,11 @@
 """ModelFacts: the metadata in a model's folder, written by training and read by the service."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
+
+from pydantic import TypeAdapter
 
 from asof.features.feature_contract import FeatureContract
 
@@ -59,28 +61,13 @@ class ModelFacts:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as stored under `metadata: asof:` in the MLmodel file."""
-        return asdict(self) | {
-            "as_of": self.as_of.isoformat(),
-            "known_at": self.known_at.isoformat(),
-            "contract": self.contract.to_dict(),
-            "derived": list(self.derived),
-            "ranges": {name: list(bounds) for name, bounds in self.ranges.items()},
-            "categories": {name: list(values) for name, values in self.categories.items()},
-        }
+        plain: dict[str, Any] = TypeAdapter(ModelFacts).dump_python(self, mode="json")
+        return plain
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The inverse of `to_dict`; a field that an older model lacks gets its default."""
-        parsed = {
-            "as_of": datetime.fromisoformat(data["as_of"]),
-            "known_at": datetime.fromisoformat(data["known_at"]),
-            "contract": FeatureContract.from_dict(data["contract"]),
-            "split": Split(**data.get("split", {})),
-            "derived": tuple(data.get("derived", ())),
-            "ranges": {name: (low, high) for name, (low, high) in data.get("ranges", {}).items()},
-            "categories": {name: tuple(values) for name, values in data.get("categories", {}).items()},
-        }
-        return cls(**(dict(data) | parsed))
+        return TypeAdapter(cls).validate_python(data)
 
 
 @dataclass(frozen=True)

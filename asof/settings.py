@@ -18,19 +18,11 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).resolve().parents[1]
 
 
-def _aware(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-Moment = Annotated[datetime, AfterValidator(_aware)]
+Moment = Annotated[
+    datetime, AfterValidator(lambda each: each.astimezone(UTC) if each.tzinfo else each.replace(tzinfo=UTC))
+]
 """A point in time in UTC; a value without a zone is read as UTC."""
-
-
-def _of_project(path: Path) -> Path:
-    return PROJECT / path
-
-
-ProjectPath = Annotated[Path, AfterValidator(_of_project)]
+ProjectPath = Annotated[Path, AfterValidator(lambda path: PROJECT / path)]
 """A path; a relative one is in the project's folder."""
 
 PLATFORM_DEFAULTS = {

@@ -62,7 +62,10 @@ def read_context(addresses: Addresses, *, use_case: str | None = None) -> Contex
     """The context of this checkout, with the addresses of the command line."""
     settings, wrong = read_settings()
     use_cases, broken = read_use_cases([use_case] if use_case else names())
-    settings, embedded, unreadable = _with_database(settings.model_copy(update=_updates(addresses)))
+    postgres_url = SecretStr(addresses.postgres) if addresses.postgres else settings.postgres_url
+    uri = addresses.mlflow or settings.mlflow_tracking_uri
+    settings = settings.model_copy(update={"postgres_url": postgres_url, "mlflow_tracking_uri": uri})
+    settings, embedded, unreadable = _with_database(settings)
     return Context(
         settings,
         dict(os.environ),
@@ -109,28 +112,13 @@ def _settings(read: Callable[..., Settings]) -> tuple[Settings, tuple[Finding, .
     except ValidationError as invalid:
         bad = {str(each["loc"][0]): each["msg"] for each in invalid.errors(include_input=False, include_url=False)}
     fields = {known.validation_alias or name: (name, known) for name, known in Settings.model_fields.items()}
-    wrong = tuple(_malformed(_variable(name), message) for name, message in bad.items())
-    return read(**{fields[name][0]: fields[name][1].default for name in bad}), wrong
-
-
-def _malformed(name: str, message: str) -> Finding:
-    return error(
-        f"setting:{name}",
-        f"{name} cannot be read: {message}. The other checks ran with its default.",
-        "Correct it in the environment or in .env; .env.example shows each setting with its meaning.",
-    )
-
-
-def _variable(name: str) -> str:
-    return name if name.isupper() else f"ASOF_{name.upper()}"
-
-
-def _updates(addresses: Addresses) -> dict[str, object]:
-    updates = {
-        "postgres_url": SecretStr(addresses.postgres) if addresses.postgres else None,
-        "mlflow_tracking_uri": addresses.mlflow,
-    }
-    return {name: value for name, value in updates.items() if value}
+    mend = "Correct it in the environment or in .env; .env.example shows each setting with its meaning."
+    wrong = []
+    for name, message in bad.items():
+        variable = name if name.isupper() else f"ASOF_{name.upper()}"
+        found = f"{variable} cannot be read: {message}. The other checks ran with its default."
+        wrong.append(error(f"setting:{variable}", found, mend))
+    return read(**{fields[name][0]: fields[name][1].default for name in bad}), tuple(wrong)
 
 
 def _with_database(settings: Settings) -> tuple[Settings, bool, tuple[Finding, ...]]:

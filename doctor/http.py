@@ -2,8 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from queue import Empty, Queue
-from threading import Thread
 from typing import Any
 
 import httpx
@@ -11,7 +9,7 @@ import httpx
 from asof import bounded_http
 
 TIMEOUT = 5.0
-"""Seconds for the whole response; the client's own timeouts cover neither DNS nor a slow body."""
+"""Seconds for the whole response."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +24,10 @@ class Response:
 
 def get(address: str, path: str) -> Response:
     """One GET request. Credentials in the address are sent and never quoted."""
-    responses: Queue[Response] = Queue()
-    Thread(target=lambda: responses.put(_get(address, path)), daemon=True).start()
     try:
-        return responses.get(timeout=TIMEOUT + 0.5)
-    except Empty:
-        return Response(0, trouble=f"no complete response within {TIMEOUT:g} seconds")
+        return bounded_http.within(TIMEOUT, lambda: _get(address, path))
+    except TimeoutError as error:
+        return Response(0, trouble=str(error))
 
 
 def _get(address: str, path: str) -> Response:

@@ -33,7 +33,6 @@ from online_store.relaying.relay import CHUNK_ROWS, relay
 from online_store.relaying.same_server import is_few, transfer_within
 from online_store.relaying.sessions import Session, Transfers
 from online_store.relaying.transfer import RetrievalJob, Transfer, is_plain, transfer_of
-from online_store.schema.feast_view import view_name
 from online_store.schema.layout import Layout, read_layout
 from online_store.store import WideOnlineStore, schema_of
 
@@ -119,10 +118,8 @@ class WideComputeEngine(LocalComputeEngine):  # type: ignore[misc]
     def _transfer(self, session: Session, task: MaterializationTask, job: RetrievalJob) -> bool:
         """False where only Feast's own way gives the right rows."""
         near = session.source if session.is_one_database else session.target
-        versioning = bool(self.repo_config.registry.enable_online_feature_view_versioning)
-        view = view_name(task.feature_view, versioning=versioning)
         try:
-            layout = read_layout(near, task.project, view, schema=schema_of(self.repo_config))
+            layout = read_layout(near, task.project, task.feature_view.name, schema=schema_of(self.repo_config))
         except NoLayout:
             return False  # the store raises it, with what to do
         transfer = transfer_of(session.source, job, layout, task.feature_view)

@@ -1,7 +1,6 @@
 """Feast's interface to the store: `type: online_store.store.WideOnlineStore`, with the fields of `type: postgres`."""
 
 import asyncio
-import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, NoReturn
@@ -14,19 +13,17 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.repo_config import RepoConfig
 
 from online_store.errors import Unsupported
-from online_store.pool import Address
-from online_store.pools import Pools
+from online_store.pool import Address, Pools
 from online_store.reading.reads import FeatureRow, Reader, ViewRequest
-from online_store.schema.feast_view import view_name, view_schema
-from online_store.schema.layout import read_layout
-from online_store.schema.layout_cache import LayoutCache, ViewKey
+from online_store.schema.feast_view import view_schema
+from online_store.schema.layout import LayoutCache, ViewKey, read_layout
 from online_store.schema.tables import apply_view, create_catalogue, drop_views, list_views, rewind
 from online_store.writing.rows import FeastRow
 from online_store.writing.writes import Writer
 
 
 class WideOnlineStoreConfig(PostgreSQLConfig):  # type: ignore[misc]
-    """`db_schema` has the tables; `max_conn` limits the connections of a process, and those of each event loop in it.
+    """`db_schema` has the tables; `max_conn` limits the connections of a process.
 
     Connections are made on demand and kept; `min_conn` and `conn_type` have no effect.
     """
@@ -36,8 +33,6 @@ class WideOnlineStoreConfig(PostgreSQLConfig):  # type: ignore[misc]
 
 class WideOnlineStore(OnlineStore):  # type: ignore[misc]
     """One wide typed table for each feature view."""
-
-    _versioned_read_supported = True
 
     def __init__(self) -> None:
         self._pools, self._layouts = Pools(), LayoutCache()
@@ -56,26 +51,18 @@ class WideOnlineStore(OnlineStore):  # type: ignore[misc]
         entities_to_keep: Sequence[Entity],
         partial: bool,  # noqa: ARG002 - views in neither list are not changed anyway
     ) -> None:
-        """Creates, changes and drops tables. Raises TooManyColumns, WideStoreError."""
-        schema, versioning = schema_of(config), _versioning(config)
-        wanted = [
-            view_schema(config.project, view_name(view, versioning=versioning), view=view, entities=entities_to_keep)
-            for view in tables_to_keep
-        ]
-        with self._pools.for_threads(address_of(config)).connection() as connection:
+        """Creates, changes and drops tables. Raises TooManyColumns, WideStoreError, Unsupported."""
+        if config.registry.enable_online_feature_view_versioning:
+            raise Unsupported("This store keeps no versions of views: use Feast's `type: postgres`.")
+        schema = schema_of(config)
+        wanted = [view_schema(config.project, view, entities_to_keep) for view in tables_to_keep]
+        with self._pools.get(address_of(config)).connection() as connection:
             create_catalogue(connection, schema)
-            existing = list_views(connection, schema, config.project)
-            kept = {each.view for each in wanted}  # a view may have the name of another one's version
-            deleted = [view.name for view in tables_to_delete]
-            dropped = [
-                name
-                for name in existing
-                if name not in kept and any(_is_of(name, view, versioning) for view in deleted)
-            ]
+            dropped = {view.name for view in tables_to_delete} - {each.view for each in wanted}
             drop_views(connection, schema, config.project, dropped)
             for each in wanted:
                 apply_view(connection, schema, each)
-        for name in (*dropped, *kept):
+        for name in (*dropped, *(each.view for each in wanted)):
             self._layouts.forget((schema, config.project, name))
 
     def teardown(
@@ -84,9 +71,9 @@ class WideOnlineStore(OnlineStore):  # type: ignore[misc]
         tables: Sequence[FeatureView],  # noqa: ARG002 - not all kinds of views; the whole project is dropped
         entities: Sequence[Entity],  # noqa: ARG002
     ) -> None:
-        """Drops all tables of the project, and closes the connections of threads."""
+        """Drops all tables of the project, and closes the connections."""
         schema = schema_of(config)
-        with self._pools.for_threads(address_of(config)).connection() as connection:
+        with self._pools.get(address_of(config)).connection() as connection:
             views = list_views(connection, schema, config.project)
             drop_views(connection, schema, config.project, views)
         for name in views:
@@ -99,7 +86,7 @@ class WideOnlineStore(OnlineStore):  # type: ignore[misc]
         Not part of Feast's interface, in which no write replaces a newer value by an older one. Raises NoLayout.
         """
         schema, project, view = _view(config, table)
-        with self._pools.for_threads(address_of(config)).connection() as connection:
+        with self._pools.get(address_of(config)).connection() as connection:
             return rewind(connection, read_layout(connection, project, view, schema=schema), moment)
 
     def online_write_batch(
@@ -123,28 +110,25 @@ class WideOnlineStore(OnlineStore):  # type: ignore[misc]
         request = ViewRequest(_view(config, table), entity_keys, requested_features or None)
         return self._reader.read(address_of(config), [request])[0]
 
-    async def online_read_async(
-        self,
-        config: RepoConfig,
-        table: FeatureView,
-        entity_keys: list[EntityKey],
-        requested_features: list[str] | None = None,
-    ) -> list[FeatureRow]:
-        """The same for an event loop."""
-        request = ViewRequest(_view(config, table), entity_keys, requested_features or None)
-        return (await self._reader.read_async(address_of(config), [request]))[0]
+    async def online_read_async(self, *args: Any, **kwargs: Any) -> list[FeatureRow]:
+        """The same in a thread, because most of it is CPU time."""
+        return await asyncio.to_thread(self.online_read, *args, **kwargs)
 
     def _read_features_per_fv(self, config: RepoConfig, grouped_refs: list[Any], *args: Any) -> None:
-        """Reads all views in one round trip. `args` are two of the entities and three of the response."""
+        """Reads all views in one round trip, and fills the response by Feast's own function.
+
+        `args` are two of the entities and three of the response.
+        """
         requests = _requests(config, grouped_refs, *args[:2])
         rows = self._reader.read(address_of(config), [each.request for each in requests])
-        _populate(grouped_refs, requests, rows, *args[2:])
+        proto, full_feature_names, with_versions = args[2:]
+        for (table, requested), each, view_rows in zip(grouped_refs, requests, rows, strict=True):
+            utils._populate_response_from_feature_data(
+                requested, view_rows, each.positions, proto, full_feature_names, table, each.length, with_versions
+            )
 
-    async def _read_features_per_fv_async(self, config: RepoConfig, grouped_refs: list[Any], *args: Any) -> None:
-        """The same for an event loop."""
-        requests = _requests(config, grouped_refs, *args[:2])
-        rows = await self._reader.read_async(address_of(config), [each.request for each in requests])
-        _populate(grouped_refs, requests, rows, *args[2:])
+    async def _read_features_per_fv_async(self, *args: Any) -> None:
+        await asyncio.to_thread(self._read_features_per_fv, *args)
 
     def retrieve_online_documents(self, *_: Any, **__: Any) -> NoReturn:
         """Raises Unsupported."""
@@ -153,12 +137,11 @@ class WideOnlineStore(OnlineStore):  # type: ignore[misc]
     retrieve_online_documents_v2 = retrieve_online_documents
 
     def disconnect(self) -> None:
-        """Closes the connections of threads; the next use opens new ones."""
+        """Closes the idle connections; the next use opens new ones."""
         self._pools.close()
 
     async def close(self) -> None:
-        """Closes the connections of the running event loop too."""
-        self._pools.close_loop()
+        """As `disconnect`."""
         self.disconnect()
 
 
@@ -185,17 +168,8 @@ def schema_of(config: RepoConfig) -> str:
     return str(config.online_store.db_schema or config.online_store.user).strip()
 
 
-def _versioning(config: RepoConfig) -> bool:
-    return bool(config.registry.enable_online_feature_view_versioning)
-
-
 def _view(config: RepoConfig, table: FeatureView) -> ViewKey:
-    return schema_of(config), config.project, view_name(table, versioning=_versioning(config))
-
-
-def _is_of(name: str, view: str, versioning: bool) -> bool:
-    """Whether the name is that of the view or of one of its versions."""
-    return name == view or (versioning and re.fullmatch(re.escape(view) + r"_v\d+", name) is not None)
+    return schema_of(config), config.project, table.name
 
 
 class _Request(NamedTuple):
@@ -217,12 +191,3 @@ def _requests(config: RepoConfig, grouped_refs: list[Any], *entities: Any) -> li
         keys, positions, length = known[join_keys]
         requests.append(_Request(ViewRequest(_view(config, table), keys, requested), positions, length))
     return requests
-
-
-def _populate(grouped_refs: list[Any], requests: list[_Request], rows: list[list[FeatureRow]], *response: Any) -> None:
-    """Fills the response by Feast's own function."""
-    proto, full_feature_names, with_versions = response
-    for (table, requested), each, view_rows in zip(grouped_refs, requests, rows, strict=True):
-        utils._populate_response_from_feature_data(
-            requested, view_rows, each.positions, proto, full_feature_names, table, each.length, with_versions
-        )

@@ -40,6 +40,7 @@ OF_OUR_ROLES = """
 SELECT kind, name, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(grantee)::text END, privilege_type,
     is_grantable
 FROM ({}) granted WHERE grantee <> owner AND (grantee = 0 OR pg_get_userbyid(grantee) = ANY('{{{}}}'))"""
+RELATIONS = "SELECT format('%I.%I', nspname, relname) FROM pg_class JOIN pg_namespace s ON s.oid = relnamespace"
 ONLINE_TABLES = """
 SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname = 'online' ORDER BY 1"""
 
@@ -57,7 +58,7 @@ def wrong_on_databases(connection: Connection, *, close_others: bool = False) ->
 def wrong_in_asof(connection: Connection, tables: Tables) -> Iterator[Deviation]:
     """On schemas and tables of database `asof`, and on future tables."""
     online = [name for (name,) in connection.execute(ONLINE_TABLES).fetchall()]
-    existing = _relations(connection)
+    existing = {name for (name,) in connection.execute(RELATIONS).fetchall()}
     wanted = {each for each in in_asof(tables, online) if each.kind != "TABLE" or each.name in existing}
     yield from (
         Deviation(f"Table public.{table} is absent", None)
@@ -76,11 +77,6 @@ def wrong_in_sister(connection: Connection, owner: str) -> Iterator[Deviation]:
 def _granted(connection: Connection, query: str) -> set[Grant]:
     statement = OF_OUR_ROLES.format(query, ",".join(ROLES))
     return {Grant(*row) for row in connection.execute(statement.encode()).fetchall()}
-
-
-def _relations(connection: Connection) -> set[str]:
-    query = b"SELECT format('%I.%I', nspname, relname) FROM pg_class JOIN pg_namespace s ON s.oid = relnamespace"
-    return {name for (name,) in connection.execute(query).fetchall()}
 
 
 def _differences(granted: set[Grant], wanted: set[Grant]) -> Iterator[Deviation]:

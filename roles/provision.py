@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from asof.errors import ConfigurationError
 from asof.settings import Settings
 from local.embedded_postgres.databases import make_database, reason
-from roles.access import ASOF, DATABASES, INGEST, MLFLOW, OWNER, PREFECT, SERVING, TRAINING
+from roles.access import ASOF, DATABASES, LOGINS, MLFLOW, OWNER, PREFECT
 from roles.deviation import Connection, Deviation, correct
 from roles.grants import wrong_in_asof, wrong_in_sister, wrong_on_databases
 from roles.logins import absent_roles, join_roles, known_roles, set_passwords, wrong_roles, wrong_settings
@@ -123,19 +123,10 @@ def _extension(connection: Connection) -> Iterator[Deviation]:
 
 
 def _passwords(settings: Settings) -> dict[str, SecretStr]:
-    passwords = {
-        INGEST: settings.ingest_password,
-        TRAINING: settings.training_password,
-        SERVING: settings.serving_password,
-        MLFLOW: settings.mlflow_password,
-        PREFECT: settings.prefect_password,
-    }
-    absent = [
-        f"ASOF_{role.removeprefix('asof_').upper()}_PASSWORD" for role, password in passwords.items() if not password
-    ]
-    if absent:
+    fields = {role: f"{role.removeprefix('asof_')}_password" for role in LOGINS}
+    if absent := [f"ASOF_{name.upper()}" for name in fields.values() if not getattr(settings, name)]:
         raise ConfigurationError(f"Not set: {', '.join(absent)}. Set a password for each role.")
-    return {role: password for role, password in passwords.items() if password}
+    return {role: getattr(settings, name) for role, name in fields.items()}
 
 
 def _admin(settings: Settings) -> Settings:

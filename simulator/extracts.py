@@ -58,18 +58,20 @@ class Fault:
 
 def write_month(month: Month, plan: SimulationPlan, folder: Path) -> None:
     """Appends one month of one range of slots to the files below `folder`."""
-    name, is_over = f"{month.index:03}", month.index < plan.months - 1
+    index, is_over = f"{month.index:03}", month.index < plan.months - 1
     faults = {fault.table: fault for fault in _faults(month.rows, month.draws, plan)} if plan.redelivers else {}
     for table in EXTRACT.tables:
-        first = _first_delivery(month.rows, faults[table]) if table in faults else month.rows
-        _append_table(folder / f"month_{name}", table, first)
+        first = month.rows
+        if fault := faults.get(table):  # without late rows and with wrong values
+            first = {name: values[~fault.late] for name, values in {**first, fault.column: fault.delivered}.items()}
+        _append_table(folder / f"month_{index}", table, first)
         if plan.redelivers and is_over:
-            _append_table(folder / f"month_{name}_r1", table, month.rows)
+            _append_table(folder / f"month_{index}_r1", table, month.rows)
     if faults:
-        append_csv(folder / "truth" / f"injected_{name}.csv", _injected(month.rows, faults.values()))
+        append_csv(folder / "truth" / f"injected_{index}.csv", _injected(month.rows, faults.values()))
     if is_over:
-        _append_table(folder / f"labels_{name}", EXTRACT.labels, {**month.rows, EXTRACT.label: month.left})
-    append_csv(folder / "truth" / f"month_{name}.csv", _truth(month))
+        _append_table(folder / f"labels_{index}", EXTRACT.labels, {**month.rows, EXTRACT.label: month.left})
+    append_csv(folder / "truth" / f"month_{index}.csv", _truth(month))
 
 
 def append_csv(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
@@ -120,11 +122,6 @@ def _faults(rows: Rows, draws: Draws, plan: SimulationPlan) -> Iterator[Fault]:
         surplus = np.round(1 + 9 * draws.uniform(f"{table.name}/surplus"), 2) if table is USAGE else 1
         delivered = np.round(np.where(corrected, rows[column] + surplus, rows[column]), 2)
         yield Fault(table, column, late, corrected, delivered.astype(rows[column].dtype))
-
-
-def _first_delivery(rows: Rows, fault: Fault) -> Rows:
-    """The table as it first arrives: without late rows and with wrong values; shape (rows - late,)."""
-    return {name: values[~fault.late] for name, values in {**rows, fault.column: fault.delivered}.items()}
 
 
 def _injected(rows: Rows, faults: Iterable[Fault]) -> Rows:

@@ -48,17 +48,14 @@ def digest_of(definition: str) -> str:
 def changed_lines(before: str, now: str) -> str:
     """The removed (`-`) and added (`+`) lines, as one line of bounded length."""
     changed = [line for line in difflib.ndiff(_lines(before), _lines(now)) if line[0] in "-+"]
-    more = f" | and {len(changed) - MAX_LINES} more" if len(changed) > MAX_LINES else ""
-    return " | ".join(f"{line[0]} {_shortened(line[2:])}" for line in changed[:MAX_LINES]) + more
+    shown = [line if len(line) <= MAX_LINE_LENGTH else f"{line[:MAX_LINE_LENGTH]}…" for line in changed[:MAX_LINES]]
+    more = [f"and {len(changed) - MAX_LINES} more"] if len(changed) > MAX_LINES else []
+    return " | ".join([*shown, *more])
 
 
 def _lines(definition: str) -> list[str]:
     """The lines, with one for each column of a query."""
     return [line.strip().rstrip(",") for line in re.split(r"(?<=,)\s|\n", definition) if line.strip()]
-
-
-def _shortened(line: str) -> str:
-    return line if len(line) <= MAX_LINE_LENGTH else f"{line[: MAX_LINE_LENGTH - 1]}…"
 
 
 def _type(column: Any) -> str:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from asof.errors import ConfigurationError
+from asof.errors import ConfigurationError, FeatureContractMismatch
 from asof.features.definition_records import APPLY, DefinitionRecords, read_records
+from asof.features.feast_registry import RegisteredService, read_service, registry_conninfo
 from asof.features.feature_contract import Feature, FeatureContract
 from asof.features.feature_definition import definition_of
 from asof.features.feature_support import require_takeable
@@ -19,7 +20,7 @@ from asof.settings import PROJECT, Settings
 from online_store.session import options
 
 if TYPE_CHECKING:
-    from feast import FeatureStore, FeatureView
+    from feast import FeatureStore
     from feast.feature_service import FeatureService
 
 REPOSITORY = PROJECT / "feature_repo"
@@ -119,8 +120,25 @@ def quiet() -> Iterator[None]:
         yield
 
 
+def registered_service(settings: Settings, service: str) -> RegisteredService | None:
+    """That feature service, read without importing Feast; None where only Feast can read it, or say what is missing."""
+    store = configuration(settings)
+    if (conninfo := registry_conninfo(store["registry"])) is None:
+        return None
+    try:
+        with psycopg.connect(conninfo) as connection:
+            connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
+            found = read_service(connection, store["project"], service)
+            plain = found.is_plain
+    except (FeatureContractMismatch, psycopg.Error):
+        return None
+    return found if plain else None
+
+
 def registered_contract(settings: Settings, service: str) -> FeatureContract | None:
     """The contract of that FeatureService as it is registered now; None where it, or a view of it, is not."""
+    if found := registered_service(settings, service):
+        return found.contract
     from feast.errors import FeastObjectNotFoundException
 
     with feature_store(settings) as store:
@@ -149,7 +167,15 @@ def definition_records(settings: Settings, contract: FeatureContract) -> Definit
 
 def read_contract(store: "FeatureStore", service: "FeatureService") -> FeatureContract:
     """The contract of a registered FeatureService. Raises ConfigurationError where it takes an unsupported view."""
-    views = {each.name: _view(store, each.name) for each in service.feature_view_projections}
+    from feast.errors import FeatureViewNotFoundException
+
+    names, every = (
+        [each.name for each in service.feature_view_projections],
+        {each.name: each for each in store.registry.list_all_feature_views(store.project)},
+    )
+    if absent := [name for name in names if name not in every]:
+        raise FeatureViewNotFoundException(absent[0], store.project)
+    views = {name: every[name] for name in names}
     require_takeable(service, views)
     features = tuple(
         Feature(field.name, projection.name, str(field.dtype))
@@ -164,20 +190,6 @@ def read_contract(store: "FeatureStore", service: "FeatureService") -> FeatureCo
         )
     definitions = {name: definition_of(view.to_proto().spec) for name, view in views.items()}
     return FeatureContract(service.name, keys.pop(), features, definitions)
-
-
-def _view(store: "FeatureStore", name: str) -> "FeatureView":
-    """The view of that name, of any type. Raises FeastObjectNotFoundException."""
-    from feast.errors import FeatureViewNotFoundException
-
-    try:
-        return store.get_feature_view(name)
-    except FeatureViewNotFoundException:
-        others = store.registry.list_all_feature_views(store.project)
-        for view in others:
-            if view.name == name:
-                return view
-        raise
 
 
 def registry_tables() -> tuple[str, ...]:

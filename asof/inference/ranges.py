@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from asof.errors import InvalidRequest
 from asof.features.feature_contract import Feature
-from asof.inference.stored_columns import StoredColumn, StoredColumns
+from asof.inference.stored_columns import StoredColumns
 from asof.inference.verdicts import StoredRow, Verdict
 from asof.model_facts import ModelFacts
 from asof.use_case import RequestFeature
@@ -104,7 +104,8 @@ class TrainingRanges:
             values = columns.columns[index].values.astype(np.float64, copy=False)
             covered &= (values >= low) & (values <= high) | columns.columns[index].nulls
         for index, known in self._categories:
-            covered &= _in_categories(columns.columns[index], known)
+            column = columns.columns[index]
+            covered &= np.fromiter((value in known for value in column.values.tolist()), bool) | column.nulls
         return covered
 
     def flags(self, row: StoredRow) -> list[Flag]:
@@ -120,11 +121,6 @@ class TrainingRanges:
             if row.values[index] is not None and row.values[index] not in known
         )
         return [*ranges, *categories]
-
-
-def _in_categories(column: StoredColumn, known: frozenset[str]) -> NDArray[np.bool_]:
-    values = column.values.tolist()
-    return np.fromiter((value in known for value in values), bool, len(values)) | column.nulls
 
 
 def _range_flag(feature: Feature, value: float, low: float, high: float) -> Flag:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from asof.errors import ModelError
 from asof.features.feature_contract import Compute, input_arrays, row_arrays
@@ -54,6 +54,28 @@ class ServedModel:
     def probabilities_of(self, values: Mapping[str, ArrayLike]) -> list[float]:
         """The same for n rows as arrays: each feature's values by its name, of shape (n,)."""
         return self.runtime.probabilities(input_arrays(values, self.facts.contract, self.derived))
+
+
+def scored(model: ServedModel, values: Mapping[str, NDArray[Any]], count: int) -> list[float | Exception]:
+    """A probability or an exception for each of `count` rows. Where a call fails, its halves are scored separately."""
+    if not count:
+        return []
+    try:
+        return [checked(probability) for probability in model.probabilities_of(values)]
+    except Exception as error:  # a model may raise any
+        if count == 1:
+            return [error]
+    half = count // 2
+    first = {name: each[:half] for name, each in values.items()}
+    second = {name: each[half:] for name, each in values.items()}
+    return scored(model, first, half) + scored(model, second, count - half)
+
+
+def checked(probability: float) -> float:
+    """The probability. Raises ArithmeticError where it is not between 0 and 1."""
+    if not 0 <= probability <= 1:  # a NaN is not
+        raise ArithmeticError(f"The model returned {probability}, which is not a probability.")
+    return probability
 
 
 def load_model(folder: Path, use_case: UseCase, keys: TrustedKeys, *, run_id: str) -> ServedModel:

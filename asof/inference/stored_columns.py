@@ -59,19 +59,23 @@ class StoredColumns:
 
     def row(self, index: int) -> StoredRow:
         """The features of one entity, as Python objects."""
-        values = [None if each.nulls[index] else _python_value(each.values[index]) for each in self.columns]
-        return StoredRow(self.features, values, self.moments(index))
+        values = ((None if each.nulls[index] else each.values[index]) for each in self.columns)
+        plain = [each.item() if isinstance(each, np.generic) else each for each in values]
+        return StoredRow(self.features, plain, self.moments(index))
 
     def moments(self, index: int) -> list[datetime | None]:
         """The moment of each feature of one entity."""
-        return [_datetime(each.moments[index]) for each in self.columns]
+        moments = (each.moments[index].item() for each in self.columns)
+        return [moment.replace(tzinfo=UTC) if moment else None for moment in moments]
 
     def distinct_moments(self) -> Mapping[str, Sequence[NDArray[np.datetime64]]]:
         """For each view the different arrays of moments among its features; usually one."""
         distinct: dict[str, list[NDArray[np.datetime64]]] = {}
         for feature, column in zip(self.features, self.columns, strict=True):
             arrays = distinct.setdefault(feature.view, [])
-            if not any(_equal(column.moments, each) for each in arrays):
+            if not any(
+                each is column.moments or np.array_equal(each, column.moments, equal_nan=True) for each in arrays
+            ):
                 arrays.append(column.moments)
         return distinct
 
@@ -120,18 +124,5 @@ def _timely(moments: NDArray[np.datetime64], policy: Policy, now: datetime) -> N
     return timely
 
 
-def _equal(one: NDArray[np.datetime64], other: NDArray[np.datetime64]) -> bool:
-    return one is other or np.array_equal(one.view(np.int64), other.view(np.int64))  # as integers NaT equals NaT
-
-
 def _naive_utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(tzinfo=None)
-
-
-def _datetime(moment: np.datetime64) -> datetime | None:
-    value = moment.item()
-    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else None
-
-
-def _python_value(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value

@@ -4,7 +4,7 @@ Feast does not enforce a view's ttl online, and it reports a null as PRESENT. So
 here, from the value and its moment. No I/O, no clock.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -41,30 +41,20 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredFeature:
-    """One feature of an entity in the online store: its value (None: a null), and the moment that it describes.
-
-    `as_of` is None where the view has no row of the entity, or the row lacks the feature.
-    """
-
-    feature: Feature
-    value: Any
-    as_of: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
 class StoredRow:
-    """One entity in the online store: value and moment of each feature, as in `StoredFeature`.
+    """One entity in the online store: value (None: a null) and moment of each feature.
 
-    Most requests need only these sequences; iterating creates the StoredFeatures.
+    A moment is None where the view has no row of the entity, or the row lacks the feature.
     """
 
     features: Sequence[Feature]
     values: Sequence[Any]
     moments: Sequence[datetime | None]
 
-    def __iter__(self) -> Iterator[StoredFeature]:
-        return map(StoredFeature, self.features, self.values, self.moments)
+    def judged(self, policies: Iterable[Policy], now: datetime) -> "list[JudgedFeature]":
+        """Each feature with its verdict; `policies` are in the features' order."""
+        columns = zip(self.features, self.values, self.moments, policies, strict=True)
+        return [judge(*each, now) for each in columns]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +79,10 @@ def all_present(row: StoredRow, policies: Iterable[Policy], now: datetime) -> bo
     return True
 
 
-def judge(stored: StoredFeature, policy: Policy, now: datetime) -> JudgedFeature:
+def judge(feature: Feature, value: Any, as_of: datetime | None, policy: Policy, now: datetime) -> JudgedFeature:
     """The verdict on one feature. A null is NULL at any age. An infinite number is missing: no model takes it."""
-    age = None if stored.as_of is None else now - stored.as_of
-    return JudgedFeature(stored.feature, stored.value, stored.as_of, age, _verdict(stored.value, age, policy), policy)
+    age = None if as_of is None else now - as_of
+    return JudgedFeature(feature, value, as_of, age, _verdict(value, age, policy), policy)
 
 
 def _verdict(value: Any, age: timedelta | None, policy: Policy) -> Verdict:

@@ -23,7 +23,7 @@ from doctor.finding import Finding, error, note
 from training.release.promotion.history import Entry
 from training.release.promotion.history_report import HistoryReport
 from training.release.promotion.registry_state import RegistryState
-from training.release.registry.tags import bento_tag, model_tag
+from training.release.registry.tags import bento_tag
 from training.release.registry.versions import ModelVersion
 from training.tracking.client import has_registry
 
@@ -49,9 +49,9 @@ def _check_registry(settings: Settings, use_case: UseCase) -> Generator[Finding,
     from training.release.promotion.history_report import report_history
     from training.release.promotion.registry_state import read_registry_state
     from training.release.registry.versions import production
-    from training.tracking.client import open_tracking
+    from training.tracking.registry_tables import open_registry
 
-    state = read_registry_state(open_tracking(settings), use_case.model_name)
+    state = read_registry_state(open_registry(settings), use_case.model_name)
     report = report_history(settings, use_case)
     mend = restore_command(settings, use_case, report.entries) if report.mlflow or alias_differs(state) else ""
     yield from check_alias(use_case, state, mend)
@@ -86,15 +86,14 @@ def restore_command(settings: Settings, use_case: UseCase, entries: Sequence[Ent
 def _why_different(settings: Settings, use_case: UseCase, entry: Entry) -> str:
     """Why the version in MLflow is not the one that the entry promoted; empty if it is."""
     from training.release.registry.versions import read_version, signer_of
-    from training.tracking.client import open_tracking
+    from training.tracking.registry_tables import open_registry
 
     try:
-        version = read_version(open_tracking(settings), use_case.model_name, entry.version or "")
+        version = read_version(open_registry(settings), use_case.model_name, entry.version or "")
         signer_of(settings, version)
     except (ModelError, ConfigurationError) as wrong:
         return str(wrong)
-    tag = model_tag(version.name, version.version, version.run_id)
-    if entry.bento and not entry.bento.startswith(f"{tag}-"):
+    if entry.bento and not entry.bento.startswith(f"{version.tag}-"):
         return f"it is of run {version.run_id}, but the history names {entry.bento}"
     return ""
 
@@ -180,15 +179,14 @@ def check_newest_bento(
     """`store`: the newest Bento's version, or None, and the keys that a new one would trust."""
     newest, keys = store
     name, mend = f"bento:{use_case.name}", f"python -m flows bundle {use_case.name}, for an image or `make serve`"
-    model = model_tag(version.name, version.version, version.run_id)
     if newest is None:
         yield note(name, f"No Bento of {version.name} is built yet.", mend)
     elif newest.startswith("code-"):  # without a model: it serves the version in Production
         return
-    elif not f"{version.name}:{newest}".startswith(f"{model}-"):
+    elif not f"{version.name}:{newest}".startswith(f"{version.tag}-"):
         found = f"The newest Bento is {version.name}:{newest}; in Production is version {version.version}."
         yield note(name, found, mend)
-    elif f"{version.name}:{newest}" != bento_tag(model, keys):
+    elif f"{version.name}:{newest}" != bento_tag(version.tag, keys):
         found = f"The newest Bento, {version.name}:{newest}, was built from other sources or trusted keys."
         yield note(name, found, mend)
 

@@ -25,7 +25,7 @@ NOT_A_TIME = -(2**63)
 Encoder = Callable[[Any], bytes]
 _INT4, _INT8, _FLOAT4, _FLOAT8 = (struct.Struct(form).pack for form in (">ii", ">iq", ">if", ">id"))
 _LENGTH, _COUNT = (struct.Struct(form).pack for form in (">i", ">h"))
-_ARRAY = struct.Struct(">iiiii").pack
+_ARRAY = struct.Struct(">iiiii").pack  # dimensions, may have nulls, element type, length, first index
 
 
 def encoder(pg_type: str) -> Encoder:
@@ -39,12 +39,12 @@ def encoder(pg_type: str) -> Encoder:
     return _ENCODERS[pg_type]
 
 
-def array(element: str, values: Sequence[Any]) -> bytes:
-    """A one-dimensional array, not length-prefixed: the form of a query parameter."""
+def array(element: str, values: Sequence[Any], encode: Encoder | None = None) -> bytes:
+    """A one-dimensional array, not length-prefixed: the form of a query parameter. `encode` may give NULL."""
     if not len(values):
         return struct.pack(">iii", 0, 0, OIDS[element])
-    encode = _ENCODERS[element]
-    return _ARRAY(1, 0, OIDS[element], len(values), 1) + b"".join([encode(value) for value in values])
+    encode = encode or _ENCODERS[element]
+    return _ARRAY(1, 1, OIDS[element], len(values), 1) + b"".join([encode(value) for value in values])
 
 
 def row(count: int, fields: Sequence[bytes]) -> bytes:

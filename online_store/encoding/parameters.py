@@ -12,7 +12,6 @@ from psycopg.abc import AdaptContext
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
-from online_store.encoding.column_types import OIDS
 from online_store.encoding.copy_format import NULL, array, encoder
 from online_store.errors import Unsupported
 
@@ -28,8 +27,6 @@ ARRAY_OIDS: Mapping[str, int] = {
 }
 DIRECT_KEY_TYPES: Mapping[str, type] = {"bool": bool, "bytea": bytes, "int4": int, "int8": int, "text": str}
 """The types of keys that can be looked up without Feast, with their Python types."""
-
-_array_header = struct.Struct("!iiIii").pack  # dimensions, has nulls, element type, length, first index
 
 
 class KeyArray:
@@ -50,8 +47,9 @@ class _KeyArrayDumper(Dumper):
 
 
 def key_array(pg_type: str, keys: Sequence[Any]) -> KeyArray:
-    """Raises struct.error, OverflowError or ValueError for a key that the type cannot hold."""
-    return _CLASSES[pg_type](array(pg_type, keys))
+    """The keys, None as a null. Raises struct.error, OverflowError or ValueError for one that the type cannot hold."""
+    encode = encoder(pg_type)
+    return _CLASSES[pg_type](array(pg_type, keys, lambda key: NULL if key is None else encode(key)))
 
 
 def register(context: AdaptContext) -> None:
@@ -81,4 +79,4 @@ def nullable_array(pg_type: str, keys: Sequence[Any]) -> bytes:
         except (ValueError, struct.error):
             return NULL
 
-    return _array_header(1, 1, OIDS[pg_type], len(keys), 1) + b"".join([element(key) for key in keys])
+    return array(pg_type, keys, element)

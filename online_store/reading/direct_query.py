@@ -1,8 +1,9 @@
-"""The SQL that reads several feature views in one round trip, without Feast.
+"""The SQL that reads several feature views in one round trip.
 
 Both queries take one array for each join key, and look up the rows of each view by primary key.
 
-- `rows_query` returns a row for each key, with all features of all views side by side. Cheapest for few keys.
+- `rows_query` returns a row for each key, with all features of all views side by side. Cheapest for few keys, and what
+  Feast's interface needs.
 - `arrays_query` returns one row of arrays: each feature for the keys that the view has. Cheapest for many keys, because
   no Python object is made of a number. It also returns the result of `check_query`, from the same snapshot.
 
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from online_store.encoding.copy_format import NOT_A_TIME
 from online_store.errors import Unsupported
 from online_store.schema.layout import EVENT_TS, LAYOUT, OWN_MOMENTS, Column, Layout, catalogue
 from online_store.schema.names import literal, quoted
@@ -95,17 +97,25 @@ def make_plan(layouts: Sequence[Layout], features: Sequence[tuple[str, str]], *,
 
 
 def rows_query(plan: LookupPlan) -> str:
-    """Columns: `width` values, then each view's timestamp, each view's exception, and the key's number (from 1)."""
+    """Columns: `width` values, then each view's timestamp, each view's exception, and the key's number (from 1).
+
+    A value of type timestamptz is in seconds since 1970, as in Feast, because Python's years have four digits.
+    """
     values = ["NULL"] * plan.width
     for number, part in enumerate(plan.parts):
         for position, column in part.features:
-            name = f"v{number}.{quoted(column.column)}"
-            values[position] = f"NULLIF({name}, 'NaN')" if plan.nan_is_null and column.is_float else name
+            value = _selected(f"v{number}.{quoted(column.column)}", column.pg_type)
+            values[position] = f"NULLIF({value}, 'NaN')" if plan.nan_is_null and column.is_float else value
     moments = [f"v{number}.{EVENT_TS}" for number in range(len(plan.parts))]
     exceptions = [_exception(number, part) for number, part in enumerate(plan.parts)]
     joins = [f"LEFT JOIN {_join(plan, number)}" for number in range(len(plan.parts))]
     selected = ", ".join([*values, *moments, *exceptions, "given.place::int4"])
     return f"SELECT {selected} FROM {_keys(plan)} {' '.join(joins)}"
+
+
+def checked_rows_query(plan: LookupPlan) -> str:
+    """`rows_query` with the count of `check_query`, from the same snapshot, as its last column."""
+    return f"SELECT found.*, ({check_query(plan)}) AS held FROM ({rows_query(plan)}) AS found"
 
 
 def arrays_query(plan: LookupPlan) -> str:
@@ -124,6 +134,20 @@ def check_query(plan: LookupPlan) -> str:
     versions = ", ".join(str(each.version) for each in layouts)
     where = f"project = {literal(layouts[0].project)} AND view IN ({views}) AND layout IN ({versions})"
     return f"SELECT count(*) FROM {catalogue(layouts[0].schema)} WHERE {where}"
+
+
+def _selected(name: str, pg_type: str) -> str:
+    if pg_type == "timestamptz":
+        return _seconds(name)
+    if pg_type == "timestamptz[]":
+        seconds = f"SELECT array_agg({_seconds('of.moment')} ORDER BY of.number)"
+        array = f"({seconds} FROM unnest({name}) WITH ORDINALITY AS of (moment, number))"
+        return f"CASE WHEN {name} IS NOT NULL THEN coalesce({array}, '{{}}') END"
+    return name
+
+
+def _seconds(name: str) -> str:
+    return f"CASE WHEN {name} = '-infinity' THEN {NOT_A_TIME} ELSE extract(epoch FROM {name})::int8 END"
 
 
 def _arrays(plan: LookupPlan, number: int) -> str:

@@ -9,11 +9,11 @@ from feast.protos.feast.types.Value_pb2 import Value
 
 from online_store.encoding.copy_format import encoder
 from online_store.errors import InvalidValue
-from online_store.reading.lookup import Key
 from online_store.schema.feast_view import ENTITYLESS
 from online_store.schema.layout import Column, Layout
 from online_store.schema.values import key_value
 
+Key = tuple[Any, ...]
 ENCODING_ERRORS = (ValueError, OverflowError, struct.error)
 
 

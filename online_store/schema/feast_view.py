@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from feast import Entity
-from feast.infra.online_stores.helpers import compute_versioned_name
 from feast.value_type import ValueType
 
 from online_store.errors import WideStoreError
@@ -14,16 +13,11 @@ ENTITYLESS = "__dummy_id"
 """Feast's join key of views without entities; on-demand views without entities leave out even this one."""
 
 
-def view_name(view: Any, *, versioning: bool) -> str:
-    """The view's name in the catalogue; with Feast's versioning, each version is a view of its own."""
-    return str(compute_versioned_name(view, versioning))
-
-
-def view_schema(project: str, name: str, *, view: Any, entities: Iterable[Entity]) -> ViewSchema:
+def view_schema(project: str, view: Any, entities: Iterable[Entity]) -> ViewSchema:
     """Raises WideStoreError where the types of the join keys are unknown."""
     keys = {each.name: each.dtype.to_value_type().name for each in view.entity_columns}
     features = {each.name: each.dtype.to_value_type().name for each in view.features}
-    return ViewSchema(project, name, keys or _join_keys(view, entities), features)
+    return ViewSchema(project, view.name, keys or _join_keys(view, entities), features)
 
 
 def _join_keys(view: Any, entities: Iterable[Entity]) -> dict[str, str]:

@@ -20,6 +20,9 @@ CATALOGUE = "wide_layouts"
 EVENT_TS, CREATED_TS, LAYOUT, OWN_MOMENTS = RESERVED = ("event_ts", "created_ts", "layout", "apart")
 """The columns that are neither keys nor features. OWN_MOMENTS is described in `writing/merge.py`."""
 
+ViewKey = tuple[str, str, str]
+"""Schema, project and view."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -104,6 +107,28 @@ async def read_layout_async(connection: AsyncConnection[Any], project: str, view
     except (UndefinedTable, InvalidSchemaName):
         row = None
     return _layout(row, schema, project, view=view)
+
+
+class LayoutCache:
+    """The layouts that this process has read. It needs no lock: each step is one operation of a dictionary.
+
+    A layout here may be outdated: the tables report that (LAYOUT_ERRORS), and the caller forgets the view and reads
+    again.
+    """
+
+    def __init__(self) -> None:
+        self._layouts: dict[ViewKey, Layout] = {}
+
+    def get(self, connection: Connection[Any], view: ViewKey) -> Layout:
+        """The layout as last read. Raises NoLayout."""
+        schema, project, name = view
+        if (layout := self._layouts.get(view)) is None:
+            layout = self._layouts[view] = read_layout(connection, project, name, schema=schema)
+        return layout
+
+    def forget(self, view: ViewKey) -> None:
+        """Has the layout read again at the next use."""
+        self._layouts.pop(view, None)
 
 
 def _query(schema: str, project: str, view: str) -> bytes:

@@ -13,8 +13,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 
 from online_store.encoding import copy_format
 from online_store.encoding.copy_format import NULL
-from online_store.reading.keys import key_fields
-from online_store.reading.lookup import Key
+from online_store.reading.keys import Key, key_fields
 from online_store.schema.layout import Layout
 from online_store.schema.values import field_writer
 

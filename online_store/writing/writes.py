@@ -13,10 +13,8 @@ from psycopg import Connection
 
 from online_store.encoding.copy_format import HEADER, TRAILER
 from online_store.errors import InvalidValue, LayoutChanged
-from online_store.pool import Address, ThreadPool, attempts
-from online_store.pools import Pools
-from online_store.schema.layout import Layout
-from online_store.schema.layout_cache import LayoutCache, ViewKey
+from online_store.pool import Address, Pool, Pools, attempts
+from online_store.schema.layout import Layout, LayoutCache, ViewKey
 from online_store.writing.rows import FeastRow, Group, group_rows, row_encoder
 from online_store.writing.upsert import STAGED, begin_chunk, copy_statement, upsert_staged
 
@@ -49,7 +47,7 @@ class Writer:
                 progress(len(chunk))
 
     def _write_chunk(self, address: Address, view: ViewKey, chunk: Sequence[FeastRow]) -> None:
-        pool = self._pools.for_threads(address)
+        pool = self._pools.get(address)
         for attempt in attempts(pool, lambda: self._layouts.forget(view)):
             with attempt:
                 try:
@@ -63,7 +61,7 @@ class Writer:
                         raise
                     raise LayoutChanged(f"The table of view {view[2]} has changed.") from error
 
-    def _is_current(self, pool: ThreadPool, view: ViewKey) -> bool:
+    def _is_current(self, pool: Pool, view: ViewKey) -> bool:
         """Whether the cached layout is still the table's; reads it again."""
         with pool.connection() as connection:
             cached = self._layouts.get(connection, view)

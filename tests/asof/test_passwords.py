@@ -22,7 +22,7 @@ from asof.features.feature_store import REPOSITORY, feature_store, open_feature_
 from asof.serving.features.store.opening import open_reader
 from asof.settings import PROJECT, Settings
 from local.embedded_postgres import postgres
-from online_store.pool import ThreadPool
+from online_store.pool import Pool
 from online_store.store import address_of
 from tests.kits.data.extracts import extract_files, write
 from tests.kits.machine.roles import own_server
@@ -106,7 +106,7 @@ def test_every_way_to_postgresql_takes_it_as_it_is(
         assert of_feast.registry.path == store.config.registry.path
         with _get_conn(store.config.offline_store) as connection:
             assert connection.info.user == _name(secret)
-        pool = ThreadPool(address_of(store.config))
+        pool = Pool(address_of(store.config))
         with pool.connection() as connection:
             assert connection.info.password == secret
         pool.drop()

@@ -25,8 +25,8 @@ from tests.kits.store.values import entity
 from tests.kits.store.wide import at
 
 WITHOUT_FEAST = (
-    "array_reader errors pool pools row_reader reading.lookup encoding.parameters encoding.column_types schema.layout"
-    " schema.layout_cache schema.names schema.tables encoding.copy_format writing.merge writing.upsert"
+    "array_reader errors pool row_reader reading.direct_query encoding.parameters encoding.column_types schema.layout"
+    " schema.names schema.tables encoding.copy_format writing.merge writing.upsert"
 )
 
 

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from asof.errors import AsOfError, FeatureStoreUnavailable
-from asof.inference.verdicts import judge, require_usable, timing
+from asof.inference.verdicts import require_usable, timing
 from asof.serving.features.online_features import OnlineFeatures
 from asof.serving.features.store.feast_api import FeastReader
 from asof.serving.features.store.opening import WIDE, open_reader
@@ -186,8 +186,8 @@ async def verdicts(settings: Settings, users: list[str]) -> dict[str, tuple[list
     result = {}
     for number, user in enumerate(users):
         row = await features.lookup(user)
-        assert list(row) == list(many.row(number))
-        readings = [judge(found, policy, NOW) for found, policy in zip(row, features.policies, strict=True)]
+        readings = row.judged(features.policies, NOW)
+        assert readings == many.row(number).judged(features.policies, NOW)
         try:
             outcome: Any = [timing(reading) for reading in require_usable(user, readings)]
         except AsOfError as error:

@@ -19,7 +19,7 @@ from asof.use_cases import load
 from doctor.platforms.database import check_sessions
 from local.embedded_postgres import postgres
 from local.embedded_postgres.databases import session_trouble
-from online_store.pool import Address, ThreadPool
+from online_store.pool import Address, Pool
 from online_store.reading.prepared_queries import PreparedQueries
 from online_store.session import SESSION, VARIABLES
 from online_store.store import address_of
@@ -153,7 +153,7 @@ def _of_store(settings: Settings, kind: str, section: str) -> Shown:
 
 def _pooled(settings: Settings) -> Shown:
     with store_of(WIDE), feature_store(settings) as store:
-        pool = ThreadPool(address_of(store.config))
+        pool = Pool(address_of(store.config))
         with pool.connection() as connection:
             query = "SELECT name, setting FROM pg_settings WHERE name = ANY($1)"
             found = dict(connection.execute(query, [[*SESSION]]).fetchall())

@@ -385,28 +385,10 @@ def test_views_that_are_together_wider_than_one_result(store: FeatureStore, tmp_
         store.apply([USER, view_of(tmp_path, "wider", **{f"f{each}": Int64 for each in range(1600)})])
 
 
-def test_versions_of_a_view_are_separate(settings: Settings, tmp_path: Path) -> None:
+def test_versions_of_views_are_unsupported(settings: Settings, tmp_path: Path) -> None:
     store = open_store(settings, tmp_path, registry={"enable_online_feature_view_versioning": True})
-    online = store.provider.online_store
-    views = []
-    for version in (1, 2):
-        view = view_of(tmp_path, a=Int64, user_id=String)
-        view.current_version_number = version
-        online.update(store.config, [], [view], [], [USER], False)
-        put(store, view, 1, {"a": whole(version)})
-        views.append(view)
-    assert [read(store, view) for view in views] == [(1, {"a": 1}), (1, {"a": 2})]
-    tagged = view_of(tmp_path, a=Int64)
-    tagged.projection.version_tag = 1
-    assert read(store, tagged) == (1, {"a": 1})
-    namesake = view_of(tmp_path, "v_v3", a=Int64, user_id=String)
-    online.update(store.config, [], [namesake], [], [USER], False)
-    put(store, namesake, 1, {"a": whole(3)})
-    online.update(store.config, [views[0]], [namesake], [], [USER], False)
-    for view in views:
-        with pytest.raises(NoLayout):
-            read(store, view)
-    assert read(store, namesake) == (1, {"a": 3})
+    with pytest.raises(Unsupported, match="type: postgres"):
+        store.apply([USER, view_of(tmp_path, a=Int64)])
     disconnect(store)
 
 

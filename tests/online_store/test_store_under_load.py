@@ -23,8 +23,7 @@ from asof.settings import Settings
 from local.embedded_postgres import postgres
 from online_store import pool
 from online_store.errors import Unreachable
-from online_store.pool import Address, LoopPool
-from online_store.pools import Pools
+from online_store.pool import Address
 from online_store.schema.layout import Layout
 from online_store.writing import writes
 from tests.kits.machine.kill import WARM
@@ -282,7 +281,7 @@ def test_errors_and_cancellations_leave_no_connection(store: FeatureStore, setti
             blocker.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE".encode())
             waiting = [asyncio.create_task(online.online_read_async(store.config, view, keys)) for _ in range(12)]
             await asyncio.sleep(0.5)
-            assert connected(settings) <= 5 + 5 + 1
+            assert connected(settings) <= 5 + 1
             for each in waiting:
                 each.cancel()
             outcomes = await asyncio.gather(*waiting, return_exceptions=True)
@@ -299,47 +298,11 @@ def test_errors_and_cancellations_leave_no_connection(store: FeatureStore, setti
     disconnect(store)
 
 
-@pytest.mark.parametrize("steps", range(5))
-def test_a_cancellation_while_a_connection_becomes_free_is_kept(settings: Settings, steps: int) -> None:
-    async def main() -> None:
-        one = LoopPool(Address((("conninfo", settings.conninfo()),), max_connections=1))
-
-        async def take() -> None:
-            async with one.connection():
-                await asyncio.sleep(0)
-
-        await take()
-        async with one.connection():
-            waiting = asyncio.create_task(take())
-            await asyncio.sleep(0.01)
-        for _ in range(steps):
-            await asyncio.sleep(0)
-        if waiting.cancel():
-            with pytest.raises(asyncio.CancelledError):
-                await waiting
-        await take()
-        one.drop()
-
-    asyncio.run(main())
-
-
-def test_a_connection_in_use_while_its_pool_is_closed_is_closed_when_put_back(settings: Settings) -> None:
-    pools, address = Pools(), Address((("conninfo", settings.conninfo()),), max_connections=1)
-
-    async def main() -> None:
-        async with pools.for_loop(address).connection() as connection:
-            pools.close_loop()
-            await connection.execute("SELECT")
-        assert connection.closed
-
-    asyncio.run(main())
-
-
 def test_a_host_that_does_not_respond_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "CONNECT_TIMEOUT", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = Address((("host", "127.0.0.1"), ("port", silent.getsockname()[1])), max_connections=1)
-        with pytest.raises(Unreachable, match="timeout"), pool.ThreadPool(address).connection():
+        with pytest.raises(Unreachable, match="timeout"), pool.Pool(address).connection():
             pass
 
 

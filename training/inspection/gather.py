@@ -1,20 +1,18 @@
 """A folder of extracts, or the snapshots as known at a moment -> Months."""
 
-import io
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pyarrow as arrow
 from psycopg import sql
-from pyarrow import csv
 
 from asof.errors import DataError, TrainingSetError
 from asof.extract_schema import ExtractSchema, Kind, RawTable
 from asof.settings import Settings
 from training.data.extracts.deliveries import Delivery, find_deliveries
-from training.data.extracts.extract import read_extract
-from training.data.extracts.validation import KnownIds
+from training.data.extracts.extract import KnownIds, read_extract
+from training.data.snapshots.copy_query import copy_rows
 from training.data.snapshots.known_at import KnownTables, tables_known_at
 from training.inspection.month import Month, month_of
 
@@ -51,7 +49,11 @@ def months_known(
             raise TrainingSetError(
                 f"There are no features as of {as_of.isoformat()}, as known at {known.isoformat()}: ingest that month."
             )
-        return [_snapshot(tables, schema, moment) for moment in sorted(moments)]
+        every = (*schema.tables, schema.labels)
+        return [
+            month_of(schema, moment, {table.name: [_rows(tables, table, moment)] for table in every})
+            for moment in sorted(moments)
+        ]
 
 
 def _delivered(deliveries: list[Delivery], schema: ExtractSchema) -> Month:
@@ -76,45 +78,15 @@ def _moments(tables: KnownTables, schema: ExtractSchema) -> list[datetime]:
     return [moment.astimezone(UTC) for (moment,) in tables.connection.execute(query)]
 
 
-def _snapshot(tables: KnownTables, schema: ExtractSchema, as_of: datetime) -> Month:
-    rows = {table.name: [_rows(tables, table, as_of)] for table in (*schema.tables, schema.labels)}
-    return month_of(schema, as_of, rows)
-
-
 def _rows(tables: KnownTables, table: RawTable, as_of: datetime) -> arrow.Table:
-    """The newest row of each entity, through COPY: Python objects would need ten times the memory."""
-    entity = sql.Identifier(table.columns[0].name)
+    """The newest row of each entity."""
     query = sql.SQL(
-        "COPY (SELECT DISTINCT ON ({entity}) {columns} FROM {table} WHERE as_of = {as_of}"
-        " ORDER BY {entity}, created_at DESC) TO STDOUT (FORMAT csv)"
+        "SELECT DISTINCT ON ({entity}) {columns} FROM {table} WHERE as_of = {as_of} ORDER BY {entity}, created_at DESC"
     ).format(
-        entity=entity,
+        entity=sql.Identifier(table.columns[0].name),
         columns=sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns),
         table=sql.Identifier(table.name),
         as_of=sql.Literal(as_of),
     )
-    text = io.BytesIO()
-    with tables.connection.cursor() as cursor, cursor.copy(query) as copy:
-        for block in copy:
-            text.write(block)
-    return _parsed(text, table)
-
-
-def _parsed(text: io.BytesIO, table: RawTable) -> arrow.Table:
     types = {column.name: ARROW_TYPES[column.kind] for column in table.columns}
-    if not text.tell():
-        return arrow.schema(types.items()).empty_table()
-    text.seek(0)
-    return csv.read_csv(
-        text,
-        csv.ReadOptions(column_names=list(types)),
-        csv.ParseOptions(newlines_in_values=True),
-        csv.ConvertOptions(
-            column_types=types,
-            true_values=["t"],
-            false_values=["f"],
-            null_values=[""],
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-        ),
-    )
+    return arrow.concat_tables([arrow.schema(types.items()).empty_table(), *copy_rows(tables.connection, query, types)])

@@ -5,7 +5,7 @@ goes through `asof.inference.verdicts.require_usable`, with the run's `as_of` as
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,11 +15,10 @@ import pyarrow as arrow
 from numpy.typing import NDArray
 
 from asof.errors import AsOfError, EntityNotFound, MissingFeatures, StaleFeatures
-from asof.features.feature_contract import input_arrays
 from asof.inference.ranges import Flag, TrainingRanges
-from asof.inference.served_model import ServedModel
+from asof.inference.served_model import ServedModel, scored
 from asof.inference.stored_columns import StoredColumns
-from asof.inference.verdicts import JudgedFeature, Policy, judge, require_usable, timing
+from asof.inference.verdicts import JudgedFeature, Policy, require_usable, timing
 from training.scoring.reading import Chunk
 
 FAILED = AsOfError.code
@@ -28,8 +27,6 @@ REFUSALS = (EntityNotFound, MissingFeatures, StaleFeatures)
 NO_FLAGS = "[]"
 
 Texts = list[str | None]
-Predict = Callable[[NDArray[np.intp]], list[float]]
-"""Row numbers -> the model's probabilities."""
 
 
 @dataclass(frozen=True)
@@ -60,36 +57,17 @@ def judge_chunk(chunk: Chunk, model: ServedModel, policies: Sequence[Policy], no
         except REFUSALS as error:
             _refuse(outcomes, number, error.code, str(error))
 
-    def predict(rows: NDArray[np.intp]) -> list[float]:
-        return model.runtime.probabilities(
-            input_arrays(chunk.columns.values(rows), model.facts.contract, model.derived)
-        )
-
-    _predict(outcomes, np.flatnonzero(valid), predict)
+    rows = np.flatnonzero(valid)
+    for number, result in zip(rows.tolist(), scored(model, chunk.columns.values(rows), rows.size), strict=True):
+        if isinstance(result, Exception):
+            _refuse(outcomes, number, FAILED, f"The model failed ({type(result).__name__}): {result}")
+        else:
+            outcomes.probabilities[number] = result
     return outcomes
 
 
 def _refuse(outcomes: Outcomes, number: int, code: str, detail: str) -> None:
     outcomes.codes[number], outcomes.details[number], outcomes.flags[number] = code, detail, None
-
-
-def _predict(outcomes: Outcomes, rows: NDArray[np.intp], predict: Predict) -> None:
-    """Predicts all rows at once; where that fails, each half, down to the single rows that fail."""
-    if not rows.size:
-        return
-    try:
-        values = np.asarray(predict(rows), dtype=np.float64)
-    except Exception as error:  # a model may raise any
-        if rows.size == 1:
-            _refuse(outcomes, int(rows[0]), FAILED, f"The model failed ({type(error).__name__}): {error}")
-            return
-        for half in np.array_split(rows, 2):
-            _predict(outcomes, half, predict)
-        return
-    valid = (values >= 0) & (values <= 1)  # false for NaN
-    outcomes.probabilities[rows[valid]] = values[valid]
-    for number, value in zip(rows[~valid].tolist(), values[~valid].tolist(), strict=True):
-        _refuse(outcomes, number, FAILED, f"The model returned {value}, which is not a probability.")
 
 
 class _Patterns:
@@ -105,8 +83,7 @@ class _Patterns:
         """The flags on the timing of a user's values. Raises as `require_usable` does."""
         pattern = self._missing[number].tobytes() + self._moments[number].tobytes()
         if pattern not in self._readings:
-            row = zip(self._columns.row(number), self._policies, strict=True)
-            self._readings[pattern] = [judge(value, policy, self._now) for value, policy in row]
+            self._readings[pattern] = self._columns.row(number).judged(self._policies, self._now)
         return [timing(reading) for reading in require_usable(entity, self._readings[pattern])]
 
 

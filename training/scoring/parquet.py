@@ -5,7 +5,6 @@ lists the parts with their SHA-256.
 """
 
 import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from pyarrow import ArrowException, parquet
+from pydantic import TypeAdapter
+from pydantic_core import to_json
 
 from asof.errors import ScoringError
 from asof.files import rename_durably, try_lock
@@ -35,9 +36,7 @@ class ParquetWriter:
     parts: int
 
     def write(self, chunk: ScoredChunk) -> None:
-        rows = chunk.rows.replace_schema_metadata(
-            {RUN: json.dumps(self.run.to_dict()), TALLY: json.dumps(chunk.tally.to_dict())}
-        )
+        rows = chunk.rows.replace_schema_metadata({RUN: to_json(self.run), TALLY: to_json(chunk.tally)})
         self.folder.mkdir(parents=True, exist_ok=True)
         part = self.folder / f"part-{self.parts:05}.parquet"
         temporary = part.with_name(f".{part.name}")
@@ -47,13 +46,13 @@ class ParquetWriter:
 
     def finish(self, tally: Tally) -> None:
         manifest = {
-            "run": self.run.to_dict(),
-            "tally": tally.to_dict(),
-            "finished_at": datetime.now(UTC).isoformat(),
+            "run": self.run,
+            "tally": tally,
+            "finished_at": datetime.now(UTC),
             "parts": [_part_entry(part) for part in _parts(self.folder)],
         }
         temporary = self.folder / f".{MANIFEST}"
-        temporary.write_text(json.dumps(manifest, indent=2) + "\n")
+        temporary.write_bytes(to_json(manifest, indent=2) + b"\n")
         rename_durably(temporary, self.folder / MANIFEST)
 
 
@@ -76,15 +75,14 @@ def in_parquet(target: Path, run: Run, *, any_known_at: bool) -> Iterator[Parque
 def _resumed(folder: Path) -> ParquetWriter:
     """The writer of an earlier run, after its last renamed part. Raises ScoringError where a part is gone."""
     manifest, metadata = folder / MANIFEST, [_metadata(part) for part in _parts(folder)]
-    last = {key: json.loads(metadata[-1].metadata[key]) for key in (RUN, TALLY)}
-    complete = manifest.exists()
-    tally = Tally(**(json.loads(manifest.read_text())["tally"] if complete else last[TALLY]))
+    last, complete = metadata[-1].metadata, manifest.exists()
+    run, tally = TypeAdapter(Run).validate_json(last[RUN]), TypeAdapter(Tally).validate_json(last[TALLY])
     if (rows := sum(each.num_rows for each in metadata)) != tally.scored:
         raise ScoringError(
             f"The parts in {folder} hold {rows} users, and {tally.scored} were scored: a part is gone. Restore it, "
             "or delete the folder and score again."
         )
-    return ParquetWriter(folder, Run.from_dict(last[RUN]), tally, complete=complete, parts=len(metadata))
+    return ParquetWriter(folder, run, tally, complete=complete, parts=len(metadata))
 
 
 def _metadata(part: Path) -> Any:

@@ -17,7 +17,7 @@ from psycopg import sql
 from asof.extract_schema import ExtractSchema
 from asof.features.definition_records import DefinitionRecords
 from asof.features.feature_contract import Feature, FeatureContract
-from asof.features.feature_store import definition_records, feature_store
+from asof.features.feature_store import definition_records, feature_store, registered_service
 from asof.inference.policies import RegisteredFeatures, require_same, view_policy
 from asof.inference.stored_columns import DTYPES, StoredColumn, StoredColumns
 from asof.inference.verdicts import Policy
@@ -39,34 +39,29 @@ FROM ({users}) AS labelled{views}
 ORDER BY labelled.{entity}"""
 
 
-@dataclass(frozen=True)
-class Users:
-    """Every user of the entity table with a key above `after`; the search path selects the snapshot."""
-
-    extract: ExtractSchema
-    after: str | None = None
-
-    def query(self) -> sql.Composed:
-        """Their keys in order."""
-        entity, where = sql.Identifier(self.extract.entity), sql.Composed([])
-        if self.after is not None:
-            where = sql.SQL(" WHERE {} > {}").format(entity, sql.Literal(self.after))
-        return sql.SQL(USERS).format(entity=entity, entities=sql.Identifier(self.extract.entity_table), where=where)
+def users_query(extract: ExtractSchema, after: str | None = None) -> sql.Composed:
+    """The keys in the entity table, those above `after`, in order; the search path selects the snapshot."""
+    entity, where = sql.Identifier(extract.entity), sql.Composed([])
+    if after is not None:
+        where = sql.SQL(" WHERE {} > {}").format(entity, sql.Literal(after))
+    return sql.SQL(USERS).format(entity=entity, entities=sql.Identifier(extract.entity_table), where=where)
 
 
-def user_rows(users: Users, sources: Iterable[ViewSource], as_of: datetime) -> dict[JoinStrategy, sql.Composed]:
+def user_rows(
+    extract: ExtractSchema, users: sql.Composed, sources: Iterable[ViewSource], as_of: datetime
+) -> dict[JoinStrategy, sql.Composed]:
     """The query of a row for each user, by strategy: key, then each source's features and timestamp.
 
     A source's columns are null where it has no row of the user up to `as_of`.
     """
     dated = [replace(each, ttl=0, columns={**each.columns, MOMENT: each.time}) for each in sources]
-    entity = sql.Identifier(users.extract.entity)
+    entity = sql.Identifier(extract.entity)
     columns = [sql.Identifier(each.view, name) for each in dated for name in each.columns]
     return {
         strategy: sql.SQL(ROWS).format(
             entity=entity,
             columns=sql.SQL(", ").join(columns),
-            users=users.query(),
+            users=users,
             views=sql.SQL("").join(view_join(each, entity, as_of, strategy) for each in dated),
         )
         for strategy in JoinStrategy
@@ -96,10 +91,16 @@ def read_features(settings: Settings, contract: FeatureContract) -> FeatureSourc
     registered, sources = read_sources(settings, contract.feature_service)
     accepted = definition_records(settings, contract).accepted
     require_same(contract, RegisteredFeatures(registered, {}, DefinitionRecords(accepted=accepted)))
+    policies = _policies(settings, contract)
+    return FeatureSources(contract, sources, [policies[feature.view] for feature in contract.features])
+
+
+def _policies(settings: Settings, contract: FeatureContract) -> dict[str, Policy]:
+    if found := registered_service(settings, contract.feature_service):
+        return {name: view_policy(view.ttl.ToTimedelta(), view.tags) for name, view in found.views.items()}
     with feature_store(settings) as store:
         views = {name: store.get_feature_view(name) for name in contract.views}
-    policies = {name: view_policy(view.ttl, view.tags) for name, view in views.items()}
-    return FeatureSources(contract, sources, [policies[feature.view] for feature in contract.features])
+    return {name: view_policy(view.ttl, view.tags) for name, view in views.items()}
 
 
 @dataclass(frozen=True)
@@ -114,14 +115,24 @@ class Chunk:
 
 
 def read_chunks(
-    tables: KnownTables, users: Users, features: FeatureSources, *, as_of: datetime, size: int
+    tables: KnownTables,
+    extract: ExtractSchema,
+    features: FeatureSources,
+    *,
+    as_of: datetime,
+    size: int,
+    after: str | None = None,
 ) -> Iterator[Chunk]:
-    """All users in order, `size` in a chunk. Raises TrainingSetError for a value that is not of its feature's type."""
-    types = {users.extract.entity: TYPES["String"]}
+    """All users with a key above `after` in order, `size` in a chunk.
+
+    Raises TrainingSetError for a value that is not of its feature's type.
+    """
+    types = {extract.entity: TYPES["String"]}
     dtypes = {feature.name: TYPES[feature.dtype] for feature in features.contract.features}
     for source in features.sources:
         types |= {name: dtypes[name] for name in source.columns} | {_moment(source.view): TYPES["UnixTimestamp"]}
-    with planned_query(tables, user_rows(users, features.sources, as_of)) as query:
+    queries = user_rows(extract, users_query(extract, after), features.sources, as_of)
+    with planned_query(tables, queries) as query:
         for table in _sized(copy_rows(tables.connection, query, types), size):
             yield _chunk(table, features.contract)
 

@@ -2,9 +2,8 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Self
 
 
 @dataclass(frozen=True)
@@ -46,16 +45,6 @@ class Run:
         """Whether the run was begun without a `known_at`: with what was known at its start."""
         return self.known_at == self.begun_at
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in vars(self).items()}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of `to_dict`."""
-        moments = {name: datetime.fromisoformat(data[name]) for name in ("as_of", "known_at", "begun_at")}
-        return cls(**(dict(data) | moments))
-
 
 @dataclass(frozen=True)
 class Tally:
@@ -80,7 +69,3 @@ class Tally:
             refused=dict(sorted((Counter(self.refused) + Counter(refused)).items())),
             last=last,
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return asdict(self)

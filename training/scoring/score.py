@@ -26,7 +26,7 @@ from training.scoring.judging import Outcomes, judge_chunk
 from training.scoring.parquet import in_parquet
 from training.scoring.postgres import in_postgres
 from training.scoring.prefetch import prefetch
-from training.scoring.reading import Chunk, FeatureSources, Users, read_chunks, read_features
+from training.scoring.reading import Chunk, FeatureSources, read_chunks, read_features, users_query
 from training.scoring.results import OpenWriter, ScoreWriter, scored_chunk
 from training.scoring.run import Run, Tally
 from training.scoring.subject import described_moment, loads_seen, require_unchanged
@@ -120,11 +120,9 @@ class _Scorer:
                         scored = scored_chunk(writer.run, chunk, outcomes, tally)
                         writer.write(scored)
                         tally = scored.tally
-                        progress(
-                            _progress_line(
-                                tally, expected, (tally.scored - writer.tally.scored) / (perf_counter() - begun)
-                            )
-                        )
+                        speed = (tally.scored - writer.tally.scored) / (perf_counter() - begun)
+                        of = f" of about {expected:,}" if expected >= tally.scored else ""
+                        progress(f"{tally.scored:,}{of} users scored, {speed:,.0f} users/s")
                 writer.finish(tally)
             except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as error:
                 raise _stopped(tally, error) from error
@@ -141,15 +139,10 @@ class _Scorer:
         """The planner's estimate of the users that are left, as counting takes seconds, and each chunk."""
         run, extract = writer.run, self.use_case.extract
         with tables_known_at(self.settings, extract, as_of=run.as_of, known_at=run.known_at) as tables:
-            users = Users(extract, after=writer.tally.last)
-            left = expected_rows(tables.connection, users.query())
-            for chunk in read_chunks(tables, users, self.features, as_of=run.as_of, size=self.chunk):
+            last = writer.tally.last
+            left = expected_rows(tables.connection, users_query(extract, last))
+            for chunk in read_chunks(tables, extract, self.features, as_of=run.as_of, size=self.chunk, after=last):
                 yield left, chunk
-
-
-def _progress_line(tally: Tally, expected: int, speed: float) -> str:
-    of = f" of about {expected:,}" if expected >= tally.scored else ""
-    return f"{tally.scored:,}{of} users scored, {speed:,.0f} users/s"
 
 
 def _stopped(tally: Tally, error: Exception) -> ScoringError:

@@ -6,14 +6,12 @@ MLflow itself would retry for minutes, or create a database in the current folde
 import os
 import re
 from pathlib import Path
-from queue import Empty, Queue
-from threading import Thread
 
-from asof.bounded_http import IDENTITY, MAX_BYTES
+from asof.bounded_http import IDENTITY, MAX_BYTES, within
 from asof.errors import ConfigurationError, is_disk_error
 
 CHECK_TIMEOUT = 3.0
-"""Seconds for the whole check: no library's timeout covers the name lookup or a slow trickle of bytes."""
+"""Seconds for the whole check."""
 
 PROBE = "/api/2.0/mlflow/experiments/search?max_results=1"
 """A request that only MLflow answers. Not `/health`: that needs neither an allowed host nor a password (3.17)."""
@@ -21,12 +19,10 @@ PROBE = "/api/2.0/mlflow/experiments/search?max_results=1"
 
 def check_tracking_address(uri: str) -> None:
     """Raises ConfigurationError, without the password, unless MLflow answers at this address within CHECK_TIMEOUT."""
-    results: Queue[Exception | None] = Queue()
-    Thread(target=lambda: results.put(_failure(uri)), daemon=True).start()
     try:
-        failure = results.get(timeout=CHECK_TIMEOUT)
-    except Empty:
-        failure = TimeoutError(f"no answer within {CHECK_TIMEOUT:g} seconds")
+        failure = within(CHECK_TIMEOUT, lambda: _failure(uri))
+    except TimeoutError as error:
+        failure = error
     if failure is not None:
         raise unusable_tracking(uri, failure) from None  # the cause may contain the password
 

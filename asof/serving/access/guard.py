@@ -1,7 +1,7 @@
 """AccessGuard: the limits before the application, from the settings: API keys, rates, header sizes."""
 
 import os
-from typing import Any, Protocol
+from typing import Any
 
 from starlette.types import ASGIApp
 
@@ -13,12 +13,6 @@ from asof.settings import Settings
 
 TRUSTED_PROXIES = "FORWARDED_ALLOW_IPS"
 """uvicorn's variable: the proxies whose X-Forwarded-For is trusted. By default we trust none, uvicorn this machine."""
-
-
-class Specification(Protocol):
-    """BentoML's OpenAPI specification of a service."""
-
-    def asdict(self) -> dict[str, Any]: ...
 
 
 class AccessGuard:
@@ -47,8 +41,8 @@ class AccessGuard:
         self._has_keys = True
         return Authentication(app, keys=keys, rates=self._rates(), access_log=access_log, refused=refused)
 
-    def describe(self, specification: Specification) -> Specification:
-        """The specification, with the security scheme where keys are set."""
+    def describe(self, specification: Any) -> Any:
+        """BentoML's OpenAPI specification, with the security scheme where keys are set."""
         if not self._has_keys:
             return specification
         from asof.serving.access.security_scheme import SecuredSpecification

@@ -1,6 +1,7 @@
 """Adds a key to the file of API keys or removes one; the file is replaced atomically and keeps its comments."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from asof.errors import ConfigurationError
@@ -19,29 +20,22 @@ def add_key(path: Path, name: str, scopes: Sequence[str], expires: str | None = 
     """
     key = new_key()
     added = entry_of(name, scopes, key, expires)
-
-    def edited(lines: list[str], keys: Sequence[ApiKey]) -> list[str]:
+    with _editing(path) as (lines, keys):
         if any(each.name == name for each in keys):
             raise ConfigurationError(f"There is a key {name} in {path}: remove it, or choose another name.")
-        return [*lines, line_of(added)]
-
-    _edit(path, edited)
+        lines.append(line_of(added))
     return added, key
 
 
 def remove_key(path: Path, name: str) -> ApiKey:
     """Removes the key and returns its entry. Raises ConfigurationError where there is no key of that name."""
-    removed: list[ApiKey] = []
-
-    def edited(lines: list[str], keys: Sequence[ApiKey]) -> list[str]:
-        removed.extend(each for each in keys if each.name == name)
-        if not removed:
+    with _editing(path) as (lines, keys):
+        removed = next((each for each in keys if each.name == name), None)
+        if removed is None:
             known = ", ".join(each.name for each in keys) or "none"
             raise ConfigurationError(f"There is no key {name} in {path}; there are: {known}.")
-        return [line for line in lines if line.partition("#")[0].split()[:1] != [name]]
-
-    _edit(path, edited)
-    return removed[0]
+        lines[:] = [line for line in lines if line.partition("#")[0].split()[:1] != [name]]
+    return removed
 
 
 def list_keys(path: Path) -> tuple[ApiKey, ...]:
@@ -49,12 +43,15 @@ def list_keys(path: Path) -> tuple[ApiKey, ...]:
     return keys_in(path, read(path))
 
 
-def _edit(path: Path, edited: Callable[[list[str], Sequence[ApiKey]], list[str]]) -> None:
+@contextmanager
+def _editing(path: Path) -> Iterator[tuple[list[str], Sequence[ApiKey]]]:
+    """The file's lines, for the block to change, and its keys."""
     path = path.resolve()  # replaces the target of a link
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path.parent):  # concurrent changes would overwrite each other
         exists = path.exists()
         content = (read(path) if exists else b"") or HEADER.encode()
-        lines = edited(content.decode().splitlines(), keys_in(path, content))
+        lines, keys = content.decode().splitlines(), keys_in(path, content)
+        yield lines, keys
         mode = path.stat().st_mode & 0o777 if exists else MODE  # the service's user may keep reading it
         write_whole(path, "\n".join(lines) + "\n", mode=mode, durable=True)

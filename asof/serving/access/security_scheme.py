@@ -20,17 +20,16 @@ class SecuredSpecification:
         description = "A key of this service, as printed by `python -m flows api-keys add`."
         scheme = {"type": "http", "scheme": "bearer", "description": description}
         components = {**self._document.get("components", {}), "securitySchemes": {SCHEME: scheme}}
-        paths = {path: _item(path, item) for path, item in self._document["paths"].items()}
+        paths = {
+            path: item if path in OPEN else {key: _operation(path, key, each) for key, each in item.items()}
+            for path, item in self._document["paths"].items()
+        }
         return {**self._document, "components": components, "paths": paths}
 
 
-def _item(path: str, item: dict[str, Any]) -> dict[str, Any]:
-    if path in OPEN:
-        return item
-    return {name: _operation(path, each) if name in METHODS else each for name, each in item.items()}
-
-
-def _operation(path: str, operation: dict[str, Any]) -> dict[str, Any]:
+def _operation(path: str, method: str, operation: Any) -> Any:
+    if method not in METHODS:
+        return operation
     requirement = f"Requires a key with the scope {' or '.join(sorted(scopes_for(path)))}."
     description = "\n\n".join(filter(None, (operation.get("description"), requirement)))
     merged = {str(status): response for status, response in operation["responses"].items()}

@@ -9,10 +9,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
-from starlette.convertors import Convertor, register_url_convertor
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.types import Scope
+from starlette.types import ASGIApp, Scope
 
 from asof.errors import AsOfError, FeatureStoreUnavailable, InvalidRequest, NotReady
 from asof.features.entity_key import EntityKey
@@ -70,39 +70,46 @@ def _json(document: BaseModel, status: int = 200) -> Response:
 
 
 def _add_predict(app: FastAPI, use_case: UseCase, source: type[StoreInput | RequestInput]) -> None:
-    async def described(body: use_case.request) -> None:  # type: ignore[name-defined]
-        """Reads the features, checks whether the model may use them, and predicts."""
-
     success: dict[int | str, Any] = {200: {"content": {"application/json": {"example": prediction_example(use_case)}}}}
-    route = APIRoute(
+    problems = openapi.responses(PREDICT, *source.problems, NotReady, *BODY_STATUSES, shown=examples(use_case))
+    app.state.predict = Predict(app.state, use_case.request)
+    _add_endpoint(
+        app,
         PREDICT,
-        described,
-        methods=["POST"],
+        app.state.predict,
+        payload=use_case.request,
         name="predict",
         summary=use_case.title,
+        description="Reads the features, checks whether the model may use them, and predicts.",
         response_model=prediction_type(use_case, source.evidence),
-        responses=success
-        | openapi.responses(PREDICT, *source.problems, NotReady, *BODY_STATUSES, shown=examples(use_case)),
+        responses=success | problems,
     )
-    route.app = app.state.predict = Predict(app.state, use_case.request)
-    app.router.routes.append(route)
 
 
 def _add_batch(app: FastAPI, use_case: UseCase, source: type[StoreInput | RequestInput]) -> None:
-    async def described(body: description.batch_type(use_case)) -> None:  # type: ignore[valid-type]
-        """An answer or a problem for each instance, in their order, streamed as JSON or Arrow IPC."""
-
     success: dict[int | str, Any] = {200: description.success(use_case)}
-    route = APIRoute(
+    app.state.predict_batch = PredictBatch(app.state, use_case.request)
+    _add_endpoint(
+        app,
         BATCH,
-        described,
-        methods=["POST"],
+        app.state.predict_batch,
+        payload=description.batch_type(use_case),
         name="predict_batch",
         summary=f"{use_case.title}, many at once",
+        description="An answer or a problem for each instance, in their order, streamed as JSON or Arrow IPC.",
         response_model=description.answers_type(use_case, source.evidence),
         responses=success | description.problems(BATCH, use_case, source),
     )
-    route.app = app.state.predict_batch = PredictBatch(app.state, use_case.request)
+
+
+def _add_endpoint(app: FastAPI, path: str, endpoint: ASGIApp, *, payload: type[BaseModel], **described: Any) -> None:
+    """POST to an endpoint in plain ASGI, which FastAPI only describes."""
+
+    async def described_by(body: payload) -> None:  # type: ignore[valid-type]
+        pass
+
+    route = APIRoute(path, described_by, methods=["POST"], **described)
+    route.app = endpoint
     app.router.routes.append(route)
 
 
@@ -137,16 +144,10 @@ def _add_features(app: FastAPI, use_case: UseCase, entity_key: str) -> None:
     )
 
 
-class Rest(Convertor[str]):
+class Rest(PathConvertor):
     """The rest of a path, with any characters."""
 
     regex = r"[\s\S]+"
-
-    def convert(self, value: str) -> str:
-        return value
-
-    def to_string(self, value: str) -> str:
-        return value
 
 
 def _require_utf8(scope: Scope, name: str) -> None:

@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from asof.errors import AsOfError
-from asof.inference.served_model import ServedModel
+from asof.inference.served_model import scored
 from asof.serving.features.inputs import Evidence, ModelInputs
 from asof.serving.http.problems import BY_STATUS, INTERNAL_ERROR, Occurrence, Problem, describe, problem
-from asof.serving.prediction.predictor import Prediction, Predictor, checked, identity
+from asof.serving.prediction.predictor import Prediction, Predictor, identity
 from asof.use_case import Score
 
 Outcome = Prediction | Exception
@@ -55,21 +54,6 @@ def _prediction(predictor: Predictor, request: BaseModel, score: float | Excepti
     except Exception as error:
         return error
     return Prediction(answer, evidence)
-
-
-def scored(model: ServedModel, values: Mapping[str, NDArray[Any]], count: int) -> list[float | Exception]:
-    """A probability or an exception for each of `count` rows. Where a call fails, its halves are scored separately."""
-    if not count:
-        return []
-    try:
-        return [checked(probability) for probability in model.probabilities_of(values)]
-    except Exception as error:
-        if count == 1:
-            return [error]
-    half = count // 2
-    first = {name: each[:half] for name, each in values.items()}
-    second = {name: each[half:] for name, each in values.items()}
-    return scored(model, first, half) + scored(model, second, count - half)
 
 
 def item(answered: Answered, default: Predictor, occurrence: Occurrence) -> Item:

@@ -22,7 +22,6 @@ from asof.inference.verdicts import (
     StoredRow,
     Verdict,
     all_present,
-    judge,
     require_known,
     require_usable,
     row_moments,
@@ -94,22 +93,19 @@ class StoreInput:
     async def judged_features(self, entity: str, trained: TrainingRanges) -> list[JudgedFeature]:
         """Each feature of one entity with its verdict. Raises EntityNotFound and as `check` does."""
         row = await self._lookup(entity)
-        features = self._judged(row, self._settings.now())
+        features = row.judged(self._features.policies, self._settings.now())
         require_known(entity, features)
         outside = {flag["feature"] for flag in trained.flags(row)}
         return [_with_range(each) if each.feature.name in outside else each for each in features]
 
     def _evidence(self, entity: str, row: StoredRow, trained: TrainingRanges, *, now: datetime) -> Evidence:
         """Raises EntityNotFound, MissingFeatures or StaleFeatures."""
-        untimely = [timing(feature) for feature in require_usable(entity, self._judged(row, now))]
+        untimely = [timing(feature) for feature in require_usable(entity, row.judged(self._features.policies, now))]
         return _evidence(row, [*untimely, *trained.flags(row)])
 
     async def _lookup(self, entity: str) -> StoredRow:
         with self._metrics.lookup_seconds.time():
             return await self._features.lookup(entity)
-
-    def _judged(self, row: StoredRow, now: datetime) -> list[JudgedFeature]:
-        return [judge(stored, policy, now) for stored, policy in zip(row, self._features.policies, strict=True)]
 
 
 def _evidence(row: StoredRow, flags: Sequence[Flag] = ()) -> Evidence:

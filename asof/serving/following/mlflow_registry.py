@@ -12,10 +12,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasPath, BaseModel, ConfigDict, Field, ValidationError
 
 from asof.bounded_http import IDENTITY, MAX_BYTES, CompressedResponse, require_identity
-from asof.errors import ConfigurationError, RegistryUnavailable, UntrustedModel
+from asof.errors import RegistryUnavailable, UntrustedModel
 from asof.model_facts import Lineage
 from asof.trust.signed_manifest import MANIFEST, verify_envelope
 from asof.trust.signing_keys import TrustedKeys
@@ -60,16 +60,8 @@ class _AliasResponse(BaseModel):
     model_version: _ModelVersion
 
 
-class _RunInfo(BaseModel):
-    run_id: str
-
-
-class _Run(BaseModel):
-    info: _RunInfo
-
-
 class _RunResponse(BaseModel):
-    run: _Run
+    run_id: str = Field(validation_alias=AliasPath("run", "info", "run_id"))
 
 
 class _ErrorResponse(BaseModel):
@@ -78,14 +70,11 @@ class _ErrorResponse(BaseModel):
 
 
 class MlflowRegistry:
-    """A registered model at a server. A password in the address is never logged.
-
-    Raises ConfigurationError where the address is not a URL.
-    """
+    """A registered model at a server. A password in the address is never logged."""
 
     def __init__(self, address: str, name: str, keys: TrustedKeys) -> None:
         logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs each request
-        url = _parsed(address)
+        url = httpx.URL(address)
         auth = (url.username, url.password) if url.userinfo else None
         bare = url.copy_with(username=None, password=None)
         self._client = httpx.AsyncClient(base_url=bare, auth=auth, headers=IDENTITY, timeout=POLL_TIMEOUT)
@@ -117,7 +106,7 @@ class MlflowRegistry:
         if _is_not_found(status, body):
             return False
         try:
-            answered = _RunResponse.model_validate_json(body).run.info.run_id
+            answered = _RunResponse.model_validate_json(body).run_id
         except ValidationError:
             raise self._unavailable(f"answered {status} with no valid run") from None
         if status != 200 or answered != run_id:
@@ -207,15 +196,6 @@ class MlflowRegistry:
 
     def _unavailable(self, problem: str) -> RegistryUnavailable:
         return RegistryUnavailable(f"The registry at {self._address} {problem}.")
-
-
-def _parsed(address: str) -> httpx.URL:
-    try:
-        return httpx.URL(address)
-    except httpx.InvalidURL:  # its text may contain the password
-        raise ConfigurationError(
-            "ASOF_REGISTRY_URL must read http://user:password@host:port, with %2F for a / in the password."
-        ) from None
 
 
 def _is_not_found(status: int, body: bytes) -> bool:

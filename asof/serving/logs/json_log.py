@@ -28,12 +28,8 @@ class JsonFormatter(logging.Formatter):
             members["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
             members["stack"] = self.formatStack(record.stack_info)
-        return to_json({name: _escaped(text) for name, text in members.items()}).decode()
-
-
-def _escaped(text: str) -> str:
-    """Escapes lone surrogates, as in non-UTF-8 file names, which JSON cannot represent."""
-    return text.encode("utf-8", "backslashreplace").decode()
+        # JSON cannot represent lone surrogates, as in non-UTF-8 file names.
+        return to_json({key: text.encode("utf-8", "backslashreplace") for key, text in members.items()}).decode()
 
 
 class _ThreadState(threading.local):

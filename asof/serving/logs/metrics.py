@@ -1,6 +1,7 @@
 """The service's own metrics, beside BentoML's traffic metrics; both are served under /metrics."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -16,25 +17,16 @@ class Metrics:
 
     def __init__(self) -> None:
         registry = CollectorRegistry()
+        counter = partial(Counter, labelnames=["code"], registry=registry)
         outcome = "by outcome: ok, or the problem's code."
-        self.predictions = Counter("asof_predictions", f"Requests to /predict {outcome}", ["code"], registry=registry)
+        self.predictions = counter("asof_predictions", f"Requests to /predict {outcome}")
         self.predicted, self.shed = self.predictions.labels("ok"), self.predictions.labels("overloaded")
-        self.batches = Counter("asof_batches", f"Requests to /predict/batch {outcome}", ["code"], registry=registry)
-        self.batch_users = Counter(
-            "asof_batch_users", f"Instances of /predict/batch {outcome}", ["code"], registry=registry
-        )
-        self.batch_size = Histogram(
-            "asof_batch_size",
-            "Predictions computed together: those that arrived during the previous computation.",
-            buckets=BATCH_BUCKETS,
-            registry=registry,
-        )
-        self.lookup_seconds = Histogram(
-            "asof_lookup_seconds",
-            "Seconds of one feature lookup, including failed ones.",
-            buckets=LOOKUP_BUCKETS,
-            registry=registry,
-        )
+        self.batches = counter("asof_batches", f"Requests to /predict/batch {outcome}")
+        self.batch_users = counter("asof_batch_users", f"Instances of /predict/batch {outcome}")
+        together = "Predictions computed together: those that arrived during the previous computation."
+        self.batch_size = Histogram("asof_batch_size", together, buckets=BATCH_BUCKETS, registry=registry)
+        lookup = "Seconds of one feature lookup, including failed ones."
+        self.lookup_seconds = Histogram("asof_lookup_seconds", lookup, buckets=LOOKUP_BUCKETS, registry=registry)
 
 
 class FollowMetrics:
@@ -43,21 +35,12 @@ class FollowMetrics:
     def __init__(self) -> None:
         _forget_dead_workers()
         registry = CollectorRegistry()
-        self.looks = Counter(
-            "asof_registry_looks",
-            "Checks of the registry by outcome: found, nothing (in production), away.",
-            ["outcome"],
-            registry=registry,
-        )
-        self.swaps = Counter(
-            "asof_swaps",
-            "Swaps of the model by outcome: new, kept (back to the previous one), returned (after failures).",
-            ["outcome"],
-            registry=registry,
-        )
-        self.refused = Counter(
-            "asof_refused_versions", "Refused versions by the step that they failed.", ["step"], registry=registry
-        )
+        looks = "Checks of the registry by outcome: found, nothing (in production), away."
+        self.looks = Counter("asof_registry_looks", looks, ["outcome"], registry=registry)
+        swaps = "Swaps of the model by outcome: new, kept (back to the previous one), returned (after failures)."
+        self.swaps = Counter("asof_swaps", swaps, ["outcome"], registry=registry)
+        refused = "Refused versions by the step that they failed."
+        self.refused = Counter("asof_refused_versions", refused, ["step"], registry=registry)
         self.serving = Gauge(
             "asof_serving_workers",
             "Workers by the version that they serve.",

@@ -4,6 +4,8 @@ A request is assigned the model that is live when it arrives. For some seconds a
 model fails are answered by the previous one; where it fails too often, the swap is reverted.
 """
 
+import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -13,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from asof.errors import NO_MODEL_YET, NotReady, RequestError, ServingError
+from asof.errors import NotReady, RequestError, ServingError
 from asof.model_facts import Lineage
 from asof.serving.logs.answer_log import AnswerSource
 from asof.serving.prediction.memory import settle
@@ -25,6 +27,8 @@ logger = logging.getLogger("asof.serving")
 MIN_FAILURES, MAX_FAILURE_RATE = 3, 0.01
 """A swap is reverted after at least so many failures, and more than this share of the new model's requests, which the
 previous model answered: one odd row does not undo a promotion."""
+
+START_POLL_SECONDS = 0.02
 
 
 @dataclass
@@ -66,8 +70,8 @@ class Assignment:
 class LiveModel:
     """The model of a worker; `predictor` is None where there is none yet. `since` is the moment of the last swap.
 
-    `settled`: it is known which model is to answer. `reason()` says why there is none, where more is known than
-    NO_MODEL_YET; `on_revert` is called with the failed predictor and the reason.
+    `settled`: it is known which model is to answer. `reason()` says why there is none, where more is known than that
+    none was promoted; `on_revert` is called with the failed predictor and the reason.
     """
 
     def __init__(self, worker: Worker, predictor: Predictor | None = None, *, settled: bool = True) -> None:
@@ -111,6 +115,25 @@ class LiveModel:
         for each in self.predictors:
             each.start().add_done_callback(lambda _: settle())
 
+    async def wait_until_ready(self, seconds: float) -> None:
+        """Waits until the model answers and its features can be read, or it is known that there is no model.
+
+        Gives up after so many seconds.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not await self._answers():
+                    await asyncio.sleep(START_POLL_SECONDS)
+
+    async def _answers(self) -> bool:
+        if self.settled and self.predictor is None:
+            return True
+        try:
+            await self.select().predictor.check()
+        except ServingError:
+            return False
+        return True
+
     async def predict(self, request: BaseModel) -> tuple[Predictor, Prediction]:
         """The prediction and its predictor. Raises NotReady, and what `Predictor.predict` raises.
 
@@ -140,7 +163,8 @@ class LiveModel:
     def not_ready(self, **extra: Any) -> NotReady:
         """The error while there is no model. Its problem document has `settled` (false: retry shortly) and `extra`."""
         if self.settled:
-            text = self.reason() or NO_MODEL_YET.format(name=self.worker.lineage.name)
+            name = self.worker.lineage.name
+            text = self.reason() or f"No version of {name} has been loaded yet: promote one, and see GET /model."
         else:
             text = "The production version is not known yet; retry shortly."
         return NotReady(text, settled=self.settled, **extra)

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from asof.inference.ranges import TrainingRanges
-from asof.inference.served_model import ServedModel
+from asof.inference.served_model import ServedModel, checked
 from asof.inference.verdicts import JudgedFeature
 from asof.model_facts import Lineage
 from asof.serving.features.batching import Batcher
@@ -112,13 +112,6 @@ def _score_each(model: ServedModel, rows: Sequence[Row]) -> Sequence[float | Exc
         return [checked(probability) for probability in model.probabilities(rows)]
     except Exception as error:
         return [error] if len(rows) == 1 else [_score_each(model, [row])[0] for row in rows]
-
-
-def checked(probability: float) -> float:
-    """The probability. Raises ArithmeticError where it is not between 0 and 1."""
-    if not 0 <= probability <= 1:  # a NaN is not
-        raise ArithmeticError(f"The model returned {probability}, which is not a probability.")
-    return probability
 
 
 def identity(model: ServedModel, lineage: Lineage) -> dict[str, Any]:

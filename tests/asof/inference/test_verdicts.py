@@ -13,7 +13,6 @@ from asof.features.feature_contract import Feature
 from asof.inference.verdicts import (
     JudgedFeature,
     Policy,
-    StoredFeature,
     StoredRow,
     Verdict,
     all_present,
@@ -32,7 +31,7 @@ INSTANT = timedelta(microseconds=1)
 
 def read(value: object = 1.0, age: timedelta | None = timedelta(0), policy: Policy = REFUSE) -> JudgedFeature:
     as_of = None if age is None else NOW - age
-    return judge(StoredFeature(FEE, value, as_of), policy, NOW)
+    return judge(FEE, value, as_of, policy, NOW)
 
 
 @pytest.mark.parametrize(
@@ -133,13 +132,8 @@ def test_a_row_is_all_present_where_each_of_its_features_is(
     values = [None if age is None else value for value, age, _ in drawn]
     row = StoredRow([FEE] * len(drawn), values, [None if age is None else NOW - age for _, age, _ in drawn])
     policies = [policy for *_, policy in drawn]
-    verdicts = {judge(found, policy, NOW).verdict for found, policy in zip(row, policies, strict=True)}
+    verdicts = {judged.verdict for judged in row.judged(policies, NOW)}
     assert all_present(row, policies, NOW) == (verdicts <= {Verdict.PRESENT})
-
-
-def test_a_row_iterates_over_its_features() -> None:
-    row = StoredRow([FEE, FEE], [1.0, None], [NOW, None])
-    assert list(row) == [StoredFeature(FEE, 1.0, NOW), StoredFeature(FEE, None, None)]
 
 
 TOTAL, HOURS = Feature("total_paid", "subs_profile_fv", "Float64"), Feature("watch_hours_30d", "usage_fv", "Float64")
@@ -161,18 +155,18 @@ EARLIER, EARLIEST = NOW - timedelta(days=4), NOW - timedelta(days=40)
 def test_a_view_has_the_moment_of_its_oldest_value(
     moments: tuple[datetime | None, ...], as_of: tuple[datetime, ...], own: tuple[datetime, ...] | None
 ) -> None:
-    told = row_moments([FEE, TOTAL, HOURS], moments)
+    found = row_moments([FEE, TOTAL, HOURS], moments)
     expected: dict[str, object] = {"as_of": dict(zip(("subs_profile_fv", "usage_fv"), as_of, strict=True))}
     if own:
         expected["as_of_features"] = dict(zip(("monthly_fee", "total_paid"), own, strict=True))
-    assert told == expected
+    assert found == expected
 
 
 def test_the_oldest_of_three_moments_in_a_view_is_reported_in_any_order() -> None:
     features = [Feature(name, "subs_profile_fv", "Float64") for name in "abc"]
     for moments in permutations((NOW, EARLIER, EARLIEST)):
-        told = row_moments(features, moments)
-        assert told == {
+        found = row_moments(features, moments)
+        assert found == {
             "as_of": {"subs_profile_fv": EARLIEST},
             "as_of_features": dict(zip("abc", moments, strict=True)),
         }
@@ -180,7 +174,11 @@ def test_the_oldest_of_three_moments_in_a_view_is_reported_in_any_order() -> Non
 
 def test_a_single_value_is_stale_or_future_although_its_view_is_not() -> None:
     row = StoredRow([FEE, TOTAL, HOURS], [1.0, 2.0, 3.0], [NOW, NOW - timedelta(days=60), NOW + INSTANT])
-    assert [judge(found, FLAG, NOW).verdict for found in row] == [Verdict.PRESENT, Verdict.STALE, Verdict.FUTURE]
+    assert [judged.verdict for judged in row.judged([FLAG] * 3, NOW)] == [
+        Verdict.PRESENT,
+        Verdict.STALE,
+        Verdict.FUTURE,
+    ]
     assert not all_present(row, [FLAG] * 3, NOW)
 
 

@@ -74,7 +74,7 @@ def test_a_loss_that_is_unsure_or_small_is_no_change_of_concept(rows: int, share
     pair = compared(some_leave_for_no_reason(share), rows=rows)
     found = auc_change(pair)
     assert found is not None
-    assert (found.before - found.after > LARGE_DROP, found.p_value < ALARM) == (rows == 1500, rows > 1500)
+    assert (found.loss > LARGE_DROP, found.p_value < ALARM) == (rows == 1500, rows > 1500)
     assert concept_change(pair) == []
 
 

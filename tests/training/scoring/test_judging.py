@@ -69,7 +69,10 @@ def test_one_row_that_the_model_fails_at_spoils_only_itself(at: int) -> None:
 def test_an_invalid_probability_is_reported_for_its_row(odd: float) -> None:
     judged = judge_chunk(chunk([0.25, odd, 1.0]), model(Odd()), POLICIES, NOW)
     assert judged.codes == [None, "internal-error", None]
-    assert judged.details[1] == f"The model returned {odd}, which is not a probability."
+    assert (
+        judged.details[1]
+        == f"The model failed (ArithmeticError): The model returned {odd}, which is not a probability."
+    )
     assert judged.probabilities[[0, 2]].tolist() == [0.25, 1.0]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 from pyarrow import parquet
+from pydantic import TypeAdapter
 
 from asof.errors import ConfigurationError, FeatureContractMismatch, ModelError, ScoringError, TrainingSetError
 from asof.features.feature_contract import FeatureContract
@@ -213,7 +214,7 @@ def test_parquet_holds_the_same_rows_and_a_manifest_of_its_parts(copy_of_scene: 
     assert [part["rows"] for part in manifest["parts"]] == [kit.CHUNK, kit.CHUNK, len(rows) - 2 * kit.CHUNK]
     assert manifest["tally"]["scored"] == len(rows)
     inside = parquet.read_schema(folder / "part-00000.parquet").metadata[RUN]
-    assert Run.from_dict(json.loads(inside)) == Run.from_dict(manifest["run"]) == done.run
+    assert TypeAdapter(Run).validate_json(inside) == TypeAdapter(Run).validate_python(manifest["run"]) == done.run
 
 
 def test_parquet_that_is_complete_has_nothing_to_do_and_another_moment_lies_beside_it(

@@ -4,10 +4,12 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from asof.errors import DataError
 from asof.use_case import FromStore, UseCase
@@ -15,7 +17,7 @@ from asof.use_case import FromStore, UseCase
 UNSUPPORTED_SUFFIXES = (".bz2", ".xz", ".zst")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Answer:
     """One answer of /predict, and the file that holds it. Moments are in UTC.
 
@@ -27,18 +29,18 @@ class Answer:
 
     request_id: str
     use_case: str
-    at: datetime | None
+    at: datetime | None = None
     status: int
-    code: str
+    code: str = ""
     entity: str | None
     name: str
     version: str | None
     run_id: str
     bento: str
-    fingerprint: str
-    as_of: Mapping[str, datetime]
-    as_of_features: Mapping[str, datetime]
-    flags: tuple[str, ...]
+    fingerprint: str = ""
+    as_of: Mapping[str, datetime] = field(default_factory=dict)
+    as_of_features: Mapping[str, datetime] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
     found_in: str
 
 
@@ -119,25 +121,5 @@ def _parsed(line: bytes, found_in: str) -> Answer | None:
 
 
 def _answer(payload: Mapping[str, Any], found_in: str) -> Answer:
-    model = payload["model"]
-    return Answer(
-        request_id=payload["request_id"],
-        use_case=payload["use_case"],
-        at=datetime.fromisoformat(payload["at"]) if "at" in payload else None,
-        status=payload["status"],
-        code=payload.get("code", ""),
-        entity=payload["entity"],
-        name=model["name"],
-        version=model["version"],
-        run_id=model["run_id"],
-        bento=model["bento"],
-        fingerprint=model.get("fingerprint", ""),
-        as_of=_moments(payload, "as_of"),
-        as_of_features=_moments(payload, "as_of_features"),
-        flags=tuple(payload["flags"]) if "flags" in payload else (),
-        found_in=found_in,
-    )
-
-
-def _moments(payload: Mapping[str, Any], name: str) -> dict[str, datetime]:
-    return {of: datetime.fromisoformat(moment) for of, moment in (payload.get(name) or {}).items()}
+    model = {name: value for name, value in payload["model"].items() if name != "as_of"}
+    return TypeAdapter(Answer).validate_python({**payload, **model, "found_in": found_in})

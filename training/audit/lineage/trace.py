@@ -11,7 +11,7 @@ from training.audit.lineage.answers import Answer, find_answers
 from training.audit.lineage.values import ValueOrigin, value_origins
 from training.audit.lineage.version import VersionChain, version_chain
 from training.features.datasets.point_in_time import read_sources
-from training.release.registry.logged_model import of_run, of_version
+from training.release.registry.logged_model import of_run
 from training.release.registry.versions import model_version
 
 Models = Callable[[str], VersionChain]
@@ -43,7 +43,7 @@ class AnswerChains:
 
 def trace_version(settings: Settings, use_case: UseCase, version: str) -> VersionChain:
     """The lineage of a registered version. Raises ModelError if there is none."""
-    return version_chain(settings, use_case, of_version(model_version(settings, use_case, version)))
+    return version_chain(settings, use_case, model_version(settings, use_case, version))
 
 
 def trace_request(settings: Settings, use_case: UseCase, request_id: str) -> AnswerChain | AnswerChains:

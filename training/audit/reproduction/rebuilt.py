@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from asof.features.feature_contract import FeatureContract
-from asof.model_facts import ModelFacts
 from asof.settings import Settings
 from asof.use_case import FromStore, UseCase
 from training.audit.reproduction.differences import Difference, Differences, compare_rows
@@ -15,6 +14,7 @@ from training.audit.reproduction.origins import Origin, origins
 from training.features.datasets.dataset import fingerprint
 from training.features.datasets.training_set import TrainingSet, frame_of
 from training.models.fitting.logged_rows import logged_definition, logged_rows, rows_match
+from training.release.registry.versions import ModelVersion
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -48,18 +48,11 @@ class Rebuilt:
     not_compared: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Recorded:
-    """What a version keeps of its training set: its facts, and its run's artifacts."""
-
-    client: "MlflowClient"
-    run_id: str
-    facts: ModelFacts
-
-
-def compare_sets(settings: Settings, use_case: UseCase, recorded: Recorded, now: TrainingSet) -> Rebuilt:
-    """Compares digests; if they differ, finds the lines, cells and rows that cause it."""
-    facts = recorded.facts
+def compare_sets(
+    client: "MlflowClient", settings: Settings, use_case: UseCase, version: ModelVersion, *, now: TrainingSet
+) -> Rebuilt:
+    """Compares digests; if they differ, finds the lines, cells and rows that cause it in the run's artifacts."""
+    facts = version.facts
     if not facts.rows_digest:
         return Rebuilt(None, None, (), None, not_compared=("The version is older than the rows' digest.",))
     rows_agree = facts.rows_digest == now.rows_digest
@@ -69,16 +62,18 @@ def compare_sets(settings: Settings, use_case: UseCase, recorded: Recorded, now:
     )
     definition_agrees = expected == facts.fingerprint
     missing: list[str] = []
-    lines = () if definition_agrees else _changed_lines(recorded, now, missing)
-    differences = None if rows_agree else _differences(recorded, now, missing)
+    lines = () if definition_agrees else _changed_lines(client, version, now, missing=missing)
+    differences = None if rows_agree else _differences(client, version, now, missing=missing)
     if differences:
         differences = replace(differences, first=_cells(settings, use_case, now, differences.first))
     return Rebuilt(rows_agree, definition_agrees, lines, differences, not_compared=tuple(missing))
 
 
-def _changed_lines(recorded: Recorded, now: TrainingSet, missing: list[str]) -> tuple[str, ...]:
-    lines = _diff(_contract_lines(recorded.facts.contract), _contract_lines(now.contract))
-    kept = logged_definition(recorded.client, recorded.run_id)
+def _changed_lines(
+    client: "MlflowClient", version: ModelVersion, now: TrainingSet, *, missing: list[str]
+) -> tuple[str, ...]:
+    lines = _diff(_contract_lines(version.facts.contract), _contract_lines(now.contract))
+    kept = logged_definition(client, version.run_id)
     if kept is None and now.definition:
         missing.append("The run keeps no training_set.sql: only the features of the definition were compared.")
         return lines
@@ -95,8 +90,10 @@ def _diff(then: list[str], now: list[str]) -> tuple[str, ...]:
     return tuple(line for line in lines if not line.startswith("@@"))
 
 
-def _differences(recorded: Recorded, now: TrainingSet, missing: list[str]) -> Differences | None:
-    kept, facts = logged_rows(recorded.client, recorded.run_id), recorded.facts
+def _differences(
+    client: "MlflowClient", version: ModelVersion, now: TrainingSet, *, missing: list[str]
+) -> Differences | None:
+    kept, facts = logged_rows(client, version.run_id), version.facts
     if kept is None:
         missing.append("The run keeps no training_set.parquet: the cells were not compared.")
         return None

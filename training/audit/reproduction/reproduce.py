@@ -14,7 +14,7 @@ from asof.model_facts import ModelFacts
 from asof.settings import Settings
 from asof.trust.trusted_types import load_trusted
 from asof.use_case import UseCase
-from training.audit.reproduction.rebuilt import Rebuilt, Recorded, compare_sets
+from training.audit.reproduction.rebuilt import Rebuilt, compare_sets
 from training.data.snapshots.provenance import code_version
 from training.features.datasets.dataset import build_training_set
 from training.features.datasets.training_set import TrainingSet
@@ -24,7 +24,7 @@ from training.models.fitting.model_digest import file_digest
 from training.models.fitting.run_record import environment, search_figures
 from training.one_thread import one_thread
 from training.release.registry.versions import ModelVersion, model_file
-from training.tracking.client import open_tracking
+from training.tracking.registry_tables import open_registry
 
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
@@ -83,25 +83,19 @@ class Reproduction:
     not_compared: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _StoredModel:
-    """The model in MLflow, and its digest."""
-
-    model: "ClassifierMixin"
-    digest: str
-
-
 def reproduce(settings: Settings, use_case: UseCase, version: ModelVersion) -> Reproduction:
     """Builds the version's training set as known then, fits its estimator on it, and compares both.
 
     Raises TrainingSetError if there is no such set any more, ModelError if a derived column is gone or the version's
     file is not to be trusted, ConfigurationError if the estimator is gone.
     """
-    client, facts, recipe = open_tracking(settings), version.facts, _as_trained(use_case, version.facts)
+    client, facts, recipe = open_registry(settings), version.facts, _as_trained(use_case, version.facts)
     service = facts.contract.feature_service
     now = build_training_set(settings, recipe, facts.as_of, known_at=facts.known_at, feature_service=service)
-    rebuilt = compare_sets(settings, recipe, Recorded(client, version.run_id, facts), now)
-    stored, fitted, missing = _stored_model(settings, version), None, []
+    rebuilt = compare_sets(client, settings, recipe, version, now=now)
+    fitted, missing = None, []
+    with model_file(settings, version) as path:
+        stored, stored_digest = load_trusted(path.read_bytes()), file_digest(path)
     try:
         fitted = fit_model(divide(recipe, now), random_state=facts.random_state)
     except TrainingSetError as error:
@@ -110,7 +104,7 @@ def reproduce(settings: Settings, use_case: UseCase, version: ModelVersion) -> R
         missing.append("The version is older than the model's digest: that of its artifact was compared.")
     metrics = _metrics(version, fitted)
     same_metrics = Check("metrics", not metrics, "", f"{len(metrics)} differ" if metrics else "")
-    checks = (*_set_checks(facts, now, rebuilt), *_model_checks(facts, stored, fitted), same_metrics)
+    checks = (*_set_checks(facts, now, rebuilt), *_model_checks(facts, stored_digest, fitted), same_metrics)
     drift = _environment_drift(client.get_run(version.run_id).data.tags)
     return Reproduction(
         version.name,
@@ -149,11 +143,6 @@ def _as_trained(use_case: UseCase, facts: ModelFacts) -> UseCase:
     )
 
 
-def _stored_model(settings: Settings, version: ModelVersion) -> _StoredModel:
-    with model_file(settings, version) as path:
-        return _StoredModel(load_trusted(path.read_bytes()), file_digest(path))
-
-
 def _set_checks(facts: ModelFacts, now: TrainingSet, rebuilt: Rebuilt) -> Iterable[Check]:
     same = None if rebuilt.rows_agree is None else facts.fingerprint == now.fingerprint
     yield Check("fingerprint", same, facts.fingerprint, now.fingerprint)
@@ -162,11 +151,12 @@ def _set_checks(facts: ModelFacts, now: TrainingSet, rebuilt: Rebuilt) -> Iterab
     yield Check("definition", rebuilt.definition_agrees, "", lines)
 
 
-def _model_checks(facts: ModelFacts, stored: _StoredModel, fitted: FittedModel | None) -> Iterable[Check]:
-    recorded, now = facts.model_digest or stored.digest, fitted.facts.model_digest if fitted else ""
+def _model_checks(facts: ModelFacts, stored: str, fitted: FittedModel | None) -> Iterable[Check]:
+    """`stored` is the digest of the model in MLflow."""
+    recorded, now = facts.model_digest or stored, fitted.facts.model_digest if fitted else ""
     yield Check("model", recorded == now, recorded, now)
     if facts.model_digest:
-        yield Check("artefact", stored.digest == facts.model_digest, facts.model_digest, stored.digest)
+        yield Check("artefact", stored == facts.model_digest, facts.model_digest, stored)
 
 
 def _metrics(version: ModelVersion, fitted: FittedModel | None) -> tuple[MetricDiffers, ...]:
@@ -180,11 +170,11 @@ def _metrics(version: ModelVersion, fitted: FittedModel | None) -> tuple[MetricD
     return tuple(each for each in differing if each.recorded == each.recorded or each.now == each.now)  # not both NaN
 
 
-def _greatest_difference(facts: ModelFacts, stored: _StoredModel, fitted: FittedModel | None) -> float | None:
+def _greatest_difference(facts: ModelFacts, stored: "ClassifierMixin", fitted: FittedModel | None) -> float | None:
     if fitted is None or fitted.facts.contract != facts.contract:
         return None
     with one_thread():
-        then, now = (model.predict_proba(fitted.held_out.features)[:, 1] for model in (stored.model, fitted.model))
+        then, now = (model.predict_proba(fitted.held_out.features)[:, 1] for model in (stored, fitted.model))
     return float(np.abs(then - now).max())
 
 

@@ -4,8 +4,9 @@ Two pandera schemas are derived from the RawTable. The first validates the text:
 ids. The second validates the typed rows that were parsed completely: ranges, allowed values, rules across columns.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,20 +21,13 @@ from asof.extract_schema import Column, Kind, RawTable, Rule
 from asof.features import entity_key
 from training.data.extracts.cell_types import KIND_RULES, parse_cells
 from training.data.extracts.csv_file import FIRST_DATA_ROW, rows_text
+from training.data.extracts.extract import KnownIds
 
 PANDAS_TYPES = {
     arrow.string(): pd.StringDtype("pyarrow"),
     arrow.int64(): pd.Int64Dtype(),
     arrow.bool_(): pd.BooleanDtype(),
 }
-
-
-@dataclass(frozen=True)
-class KnownIds:
-    """The ids that rows may have, as text; `what` describes such an id in a finding."""
-
-    ids: arrow.ChunkedArray
-    what: str
 
 
 @dataclass(frozen=True)
@@ -47,9 +41,12 @@ class CheckedTable:
 def check_table(cells: arrow.Table, table: RawTable, known: KnownIds | None) -> CheckedTable:
     """Parses and validates every row. The first column is the id, which must be among `known` unless that is None."""
     values = arrow.table({column.name: parse_cells(cells[column.name], column.kind) for column in table.columns})
+    entity, *others = table.columns
+    of_text = {entity.name: _id_checks(entity, known)} | {column.name: _text_checks(column) for column in others}
+    of_values = {column.name: _value_checks(column) for column in table.columns}
     findings = [
-        *_findings(_text_schema(table, known), _frame(cells)),
-        *_findings(_value_schema(table), _frame(values)[_parsed_rows(cells, values, table)]),
+        *_findings(_frame(cells), of_text),
+        *_findings(_frame(values)[_parsed_rows(cells, values, table)], of_values, table.rules),
     ]
     return CheckedTable(values, tuple(f"{table.name}.csv: {finding}" for finding in findings))
 
@@ -69,14 +66,11 @@ def _parsed_rows(cells: arrow.Table, values: arrow.Table, table: RawTable) -> ND
     return parsed
 
 
-def _text_schema(table: RawTable, known: KnownIds | None) -> pa.DataFrameSchema:
-    entity, *others = table.columns
-    columns = {column.name: pa.Column(checks=_text_checks(column), nullable=True) for column in others}
-    return pa.DataFrameSchema({entity.name: pa.Column(checks=_id_checks(entity, known), nullable=True), **columns})
-
-
 def _text_checks(column: Column) -> list[pa.Check]:
-    checks = [_check(KIND_RULES[column.kind], lambda text: _is_of_kind(text, column))]
+    def is_of_kind(text: "pd.Series[str]") -> "pd.Series[bool]":
+        return _series(parse_cells(arrow.chunked_array(arrow.array(text)), column.kind).is_valid(), text)
+
+    checks = [_check(KIND_RULES[column.kind], is_of_kind)]
     if not column.nullable:
         checks.append(_check("must not be empty", lambda text: text.notna(), ignore_na=False))
     return checks
@@ -87,7 +81,8 @@ def _id_checks(entity: Column, known: KnownIds | None) -> list[pa.Check]:
     if entity.kind is Kind.TEXT:
         checks[0] = _check(f"must be an id: {entity_key.RULE}", _are_ids)
     if known is not None:
-        checks.append(_check(f"must be {known.what}", lambda ids: _is_in(ids, known.ids)))
+        of_known = partial(compute.is_in, value_set=known.ids)
+        checks.append(_check(f"must be {known.what}", lambda ids: _series(of_known(arrow.array(ids)), ids)))
     return checks
 
 
@@ -99,21 +94,8 @@ def _are_ids(texts: "pd.Series[str]") -> "pd.Series[bool]":
     return pd.Series(good, index=texts.index)
 
 
-def _is_of_kind(text: "pd.Series[str]", column: Column) -> "pd.Series[bool]":
-    return _series(parse_cells(arrow.chunked_array(arrow.array(text)), column.kind).is_valid(), text)
-
-
-def _is_in(ids: "pd.Series[str]", known: arrow.ChunkedArray) -> "pd.Series[bool]":
-    return _series(compute.is_in(arrow.array(ids), value_set=known), ids)
-
-
 def _series(mask: arrow.Array | arrow.ChunkedArray, like: "pd.Series[str]") -> "pd.Series[bool]":
     return pd.Series(mask.to_numpy(zero_copy_only=False), index=like.index)
-
-
-def _value_schema(table: RawTable) -> pa.DataFrameSchema:
-    columns = {column.name: pa.Column(checks=_value_checks(column), nullable=True) for column in table.columns}
-    return pa.DataFrameSchema(columns, checks=[_rule_check(rule) for rule in table.rules])
 
 
 def _value_checks(column: Column) -> list[pa.Check]:
@@ -141,7 +123,9 @@ def _check(rule: str, holds: Callable[[Any], Any], **options: Any) -> pa.Check:
     return pa.Check(holds, error=rule, n_failure_cases=1, **options)
 
 
-def _findings(schema: pa.DataFrameSchema, rows: pd.DataFrame) -> list[str]:
+def _findings(rows: pd.DataFrame, checks: Mapping[str, list[pa.Check]], rules: Iterable[Rule] = ()) -> list[str]:
+    columns = {name: pa.Column(checks=each, nullable=True) for name, each in checks.items()}
+    schema = pa.DataFrameSchema(columns, checks=[_rule_check(rule) for rule in rules])
     try:
         # Overrides PANDERA_VALIDATION_ENABLED and PANDERA_VALIDATION_DEPTH: an unvalidated extract is never loaded.
         with config_context(validation_enabled=True, validation_depth=ValidationDepth.SCHEMA_AND_DATA):

@@ -20,7 +20,7 @@ CHUNK_BYTES = 8 * 2**20
 def copy_rows(
     connection: psycopg.Connection, query: sql.Composable, types: Mapping[str, arrow.DataType]
 ) -> Iterator[arrow.Table]:
-    """The rows of `query`, whose columns are those of `types` in that order: bool, numbers or text, all nullable.
+    """The rows of `query`, whose columns are those of `types` in that order: bool, numbers, dates or text, nullable.
 
     Raises TrainingSetError if a value is not of its type.
     """

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
@@ -110,7 +110,9 @@ class _Materialiser:
 
     def plan(self, view: "FeatureView") -> _ViewPlan:
         text = definition_of(view.to_proto().spec)
-        definition = _digest(self.watermarks.store, feature_types(view), text)
+        # Feast's own specification changes with every apply.
+        parts = (self.watermarks.store, feature_types(view), text)
+        definition = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
         redefined = self.watermarks.redefined(view.name, text)
         last = NO_WATERMARK if self.whole or redefined else self.watermarks.last(view.name, definition, self.moment)
         source = view.batch_source.name
@@ -186,8 +188,3 @@ class _Materialiser:
         )
         (count,) = self.connection.execute(query, (since, self.moment)).fetchone() or (0,)
         return int(count)
-
-
-def _digest(*parts: Any) -> str:
-    """SHA-256 of what determines a view's online values. Feast's own specification changes with every apply."""
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

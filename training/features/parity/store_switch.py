@@ -1,6 +1,6 @@
 """The online store in use -> another one: filled from the snapshots, compared value by value, and then selected."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -46,17 +46,14 @@ def compare_stores(
         sides = [OnlineSide(store, extract.entity, registered_features(store)) for store in stores]
         connection = stack.enter_context(psycopg.connect(first.conninfo(), autocommit=True))
         for users in _pages(connection, extract):
-            tally.add(users, _columns(sides, users))
+            first_values, second_values = (side.read(users) for side in sides)
+            pairs = zip(sides[0].features, first_values, second_values, strict=True)
+            tally.add(users, [FeatureColumn(*each, None) for each in pairs])
             progress(f"{tally.users:,} users compared")
     counted = [each.verdicts for each in tally.features()]
     values = sum(sum(verdicts.values()) for verdicts in counted)
     equal = sum(verdicts[Verdict.EQUAL] for verdicts in counted)
     return StoreParity(tally.users, values, values - equal, tally.all_examples())
-
-
-def _columns(sides: Sequence[OnlineSide], users: Sequence[str]) -> list[FeatureColumn]:
-    first, second = (side.read(users) for side in sides)
-    return [FeatureColumn(*each, None) for each in zip(sides[0].features, first, second, strict=True)]
 
 
 def _pages(connection: Connection, extract: ExtractSchema) -> Iterator[list[str]]:

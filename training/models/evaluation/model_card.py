@@ -31,6 +31,7 @@ def model_card(
     """The page as HTML; `pictures` are PNG files, embedded as data URIs."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
+    own = files(f"asof.use_cases.{trained.facts.use_case}") / MODEL_CARD  # purpose and limits
     template = Environment(
         loader=PackageLoader("training.models.evaluation", "."),
         autoescape=True,
@@ -52,7 +53,7 @@ def model_card(
         importance=importance,
         ablations=ablations,
         pictures={name: base64.b64encode(picture).decode() for name, picture in pictures.items()},
-        about=_about(trained.facts.use_case),
+        about=own.read_text(encoding="utf-8") if own.is_file() else "",
     )
 
 
@@ -71,9 +72,3 @@ def _rows(metrics: Mapping[str, float]) -> list[tuple[str, float, str]]:
         )
         for name, title in TITLES.items()
     ]
-
-
-def _about(use_case: str) -> str:
-    """Purpose and limits from the use case's own `model_card.html`; empty where it has none."""
-    page = files(f"asof.use_cases.{use_case}") / MODEL_CARD
-    return page.read_text(encoding="utf-8") if page.is_file() else ""

@@ -11,9 +11,9 @@ from asof.trust.signed_manifest import verify_folder
 from asof.trust.signing_keys import TrustedKeys, public_text, trusted_keys
 from asof.use_case import UseCase
 from training.release.bundling.bento_build import build, find, latest, make_latest
-from training.release.registry.logged_model import LoggedModel, of_run, of_version
+from training.release.registry.logged_model import of_run
 from training.release.registry.tags import bento_tag
-from training.release.registry.versions import ModelVersion, require_production
+from training.release.registry.versions import LoggedModel, ModelVersion, require_production
 from training.tracking.client import open_tracking
 
 
@@ -38,7 +38,7 @@ def bundle(
     Raises ModelError where nothing is in Production, where the run has no model of AsOf, or where the model does not
     fit the use case; UntrustedModel where its files are not those that a trusted key signed.
     """
-    chosen = _chosen(settings, use_case, version, run_id)
+    chosen = of_run(settings, use_case, run_id) if run_id else version or require_production(settings, use_case)
     use_case.check_model(chosen.facts)
     keys = trusted_keys(settings)
     with warnings.catch_warnings():
@@ -51,12 +51,6 @@ def bundle(
         created = build(tag, use_case=use_case.name, model=chosen.tag, trusted_keys=public_text(keys))
         make_latest(before or bentoml.bentos.get(tag))
     return Bundle(chosen.tag, tag, chosen.version, chosen.run_id, created=created)
-
-
-def _chosen(settings: Settings, use_case: UseCase, version: ModelVersion | None, run_id: str | None) -> LoggedModel:
-    if run_id:
-        return of_run(settings, use_case, run_id)
-    return of_version(version or require_production(settings, use_case))
 
 
 def _import_model(settings: Settings, model: LoggedModel, keys: TrustedKeys) -> None:

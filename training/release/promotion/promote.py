@@ -16,7 +16,7 @@ from training.release.promotion.hash_chain import predecessor, was_in_production
 from training.release.promotion.history import Change, Event
 from training.release.promotion.locks import Lock
 from training.release.promotion.succession import succession
-from training.release.registry.tags import bento_tag, model_tag
+from training.release.registry.tags import bento_tag
 from training.release.registry.versions import ModelVersion, read_version
 
 Judge = Callable[[ModelVersion | None], Sequence[Criterion]]
@@ -105,7 +105,7 @@ def _require_fit(settings: Settings, use_case: UseCase, version: ModelVersion) -
 def _change(
     settings: Settings, event: Event, version: ModelVersion, *, previous: str | None, reason: str, evidence: Any
 ) -> Change:
-    tag = bento_tag(model_tag(version.name, version.version, version.run_id), trusted_keys(settings))
+    tag = bento_tag(version.tag, trusted_keys(settings))
     return Change(event, version.version, previous, reason, evidence, version.facts.fingerprint, tag)
 
 

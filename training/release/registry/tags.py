@@ -8,12 +8,6 @@ from asof.trust.signing_keys import TrustedKeys, public_text
 BENTOFILE = PROJECT / "bentofile.yaml"
 
 
-def model_tag(name: str, version: str | None, run_id: str) -> str:
-    """The tag of a run's model; `version` is its number in the registry (None: not registered)."""
-    number = f"v{version}" if version else "run"
-    return f"{name}:{number}-{run_id[:8]}"
-
-
 def bento_tag(model_tag: str, keys: TrustedKeys) -> str:
     """The tag of a Bento with this model, these trusted keys, and the current sources."""
     return f"{model_tag}-{_digest(public_text(keys))[:8]}"

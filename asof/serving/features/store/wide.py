@@ -40,8 +40,10 @@ class WideReader:
     ) -> None:
         self.policies = policies
         self._contract = contract
-        store = configuration["online_store"]
-        source = Source(_conninfo(store), _schema(store), configuration["project"])
+        # As in Feast (`feast/infra/utils/postgres/connection_utils.py`), with its defaults.
+        store = {"sslmode": "require", "db_schema": "public", **configuration["online_store"]}
+        conninfo = make_conninfo("", **{option: store.get(name) for option, name in OPTIONS.items()})
+        source = Source(conninfo, (store["db_schema"] or store["user"]).strip(), configuration["project"])
         wanted = [(feature.view, feature.name) for feature in contract.features]
         self._rows = RowReader(source, wanted, nan_is_null=True)
         self._arrays = ArrayReader(source, wanted, nan_is_null=True)
@@ -63,18 +65,6 @@ class WideReader:
     async def close(self) -> None:
         await self._rows.close()
         await self._arrays.close()
-
-
-def _conninfo(store: Mapping[str, Any]) -> str:
-    """As in Feast (`feast/infra/utils/postgres/connection_utils.py`), with its defaults."""
-    settings = {"sslmode": "require", **store}
-    return make_conninfo("", **{option: settings.get(name) for option, name in OPTIONS.items()})
-
-
-def _schema(store: Mapping[str, Any]) -> str:
-    """The schema of the tables. As in Feast, the default is `public`, and the user's name in place of an empty one."""
-    schema: str = store.get("db_schema", "public") or store["user"]
-    return schema.strip()
 
 
 async def _checked(result: Awaitable[Result]) -> Result:

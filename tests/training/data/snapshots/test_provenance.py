@@ -16,7 +16,7 @@ from asof.serving.prediction.predictor import identity
 from tests.kits.service.serving import facts_of
 from training.data.snapshots.provenance import CodeVersion, code_version
 from training.release.bundling.bundle import _labels
-from training.release.registry.logged_model import LoggedModel
+from training.release.registry.versions import LoggedModel
 
 
 def _git(repository: Path, *arguments: str) -> str:
@@ -144,7 +144,7 @@ def test_an_answer_and_the_labels_of_a_bento_have_the_dirty_suffix(dirty: bool, 
     lineage = Lineage("streamflow_churn", "1", "a" * 32, "streamflow_churn:v1")
     served: Any = SimpleNamespace(facts=facts)
     assert identity(served, lineage)["git_commit"] == version
-    logged = LoggedModel("streamflow_churn", "1", "a" * 32, "models:/m-1", facts)
+    logged = LoggedModel("streamflow_churn", "1", "a" * 32, facts)
     assert _labels(logged)["git_commit"] == version
 
 

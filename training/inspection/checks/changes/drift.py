@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from asof.extract_schema import Kind
 from training.inspection.finding import Finding, Severity
 from training.inspection.month import Pair
-from training.metrics.classification import Floats
 from training.metrics.statistics import ALARM, NOTICE, Effect, holm, kolmogorov_smirnov, psi
 
 LARGE_PSI, LARGE_DISTANCE = 0.1, 0.1
@@ -37,7 +36,9 @@ def shifts(pair: Pair) -> Mapping[str, Shift]:
         before, after = pair.numbers(name)
         before, after = before[pair.before.rows_of(name)], after[pair.after.rows_of(name)]
         if min(before.size, after.size) >= MIN_ROWS:
-            tests[name] = _tests(before, after, pair.after.columns[name].kind)
+            kind = pair.after.columns[name].kind
+            moved = psi(before, after, levels=kind in (Kind.TEXT, Kind.BOOLEAN))
+            tests[name] = moved, None if kind is Kind.TEXT else kolmogorov_smirnov(before, after)
     p_values = {f"{name} {n}": test.p_value for name, both in tests.items() for n, test in enumerate(both) if test}
     adjusted = holm(p_values)
     return {
@@ -49,11 +50,6 @@ def shifts(pair: Pair) -> Mapping[str, Shift]:
 def drift(pair: Pair) -> list[Finding]:
     """`drift:` a column whose distribution has moved significantly; a warning where it has moved far."""
     return [_finding(name, shift) for name, shift in shifts(pair).items() if shift.p_value <= NOTICE]
-
-
-def _tests(before: Floats, after: Floats, kind: Kind) -> tuple[Effect, Effect | None]:
-    moved = psi(before, after, levels=kind in (Kind.TEXT, Kind.BOOLEAN))
-    return moved, None if kind is Kind.TEXT else kolmogorov_smirnov(before, after)
 
 
 def _finding(name: str, shift: Shift) -> Finding:

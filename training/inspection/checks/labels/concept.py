@@ -12,7 +12,7 @@ from asof.model_facts import Split
 from training.features.datasets.split import held_out
 from training.inspection.finding import Finding, Severity
 from training.inspection.month import Month, Pair
-from training.metrics.classification import Labels, auc_estimate
+from training.metrics.classification import Estimate, Labels, auc_estimate
 from training.metrics.statistics import ALARM, auc_error
 from training.one_thread import one_thread
 
@@ -29,21 +29,23 @@ LARGE_DROP = 0.05
 
 @dataclass(frozen=True)
 class AucChange:
-    """The AUC of last month's model on held-out entities of last month and of this month, with 95 % intervals.
+    """The AUC of last month's model on held-out entities of last month and of this month.
 
     `error` is the standard error of the difference.
     """
 
-    before: float
-    after: float
-    before_interval: tuple[float, float]
-    after_interval: tuple[float, float]
+    before: Estimate
+    after: Estimate
     error: float
+
+    @property
+    def loss(self) -> float:
+        return self.before.value - self.after.value
 
     @property
     def p_value(self) -> float:
         """The probability of such a loss if the concept has not changed."""
-        return float(stats.norm.sf((self.before - self.after) / self.error)) if self.error > 0 else 1.0
+        return float(stats.norm.sf(self.loss / self.error)) if self.error > 0 else 1.0
 
 
 def auc_change(pair: Pair) -> AucChange | None:
@@ -73,38 +75,32 @@ def auc_change(pair: Pair) -> AucChange | None:
         ]
     before, after = (auc_estimate(held_out, score) for (_, held_out), score in zip(labels, scores, strict=True))
     errors = [auc_error(auc.value, *np.bincount(of)) for auc, (_, of) in zip((before, after), labels, strict=True)]
-    return AucChange(
-        before.value,
-        after.value,
-        (before.low, before.high),
-        after_interval=(after.low, after.high),
-        error=float(np.linalg.norm(errors)),
-    )
+    return AucChange(before, after, float(np.linalg.norm(errors)))
 
 
 def concept_change(pair: Pair) -> list[Finding]:
     """`concept:` last month's model is significantly worse on this month's held-out entities than on last month's."""
     change = auc_change(pair)
-    if change is None or change.before - change.after < LARGE_DROP or change.p_value > ALARM:
+    if change is None or change.loss < LARGE_DROP or change.p_value > ALARM:
         return []
-    before, after = change.before_interval, change.after_interval
+    before, after = change.before, change.after
     return [
         Finding(
             f"concept:{pair.after.label}",
             Severity.WARNING,
-            f"A model of {pair.before.as_of.date()} has an AUC of {change.before:.3f} "
-            f"({before[0]:.3f} to {before[1]:.3f}) on its own held-out users and of {change.after:.3f} "
-            f"({after[0]:.3f} to {after[1]:.3f}) on those of {pair.after.as_of.date()}: the concept has changed, or "
+            f"A model of {pair.before.as_of.date()} has an AUC of {before.value:.3f} "
+            f"({before.low:.3f} to {before.high:.3f}) on its own held-out users and of {after.value:.3f} "
+            f"({after.low:.3f} to {after.high:.3f}) on those of {pair.after.as_of.date()}: the concept has changed, or "
             "the labels are defined differently.",
             "Train on the newest month alone and promote it soon; first make sure that its labels are right.",
             {
-                "auc_before": change.before,
-                "auc_after": change.after,
+                "auc_before": before.value,
+                "auc_after": after.value,
                 "standard_error": change.error,
-                "before_low": before[0],
-                "before_high": before[1],
-                "after_low": after[0],
-                "after_high": after[1],
+                "before_low": before.low,
+                "before_high": before.high,
+                "after_low": after.low,
+                "after_high": after.high,
             },
         )
     ]

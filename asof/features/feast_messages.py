@@ -10,28 +10,17 @@ import builtins
 import functools
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 
-@dataclass(frozen=True)
-class FeastMessages:
-    """Feast's generated message classes."""
-
-    feature_service: Any
-    feature_view: Any
-    entity: Any
-    value_types: Any
-
-
 @functools.cache
-def feast_messages() -> FeastMessages:
-    """Raises ModuleNotFoundError where Feast is not installed."""
+def feast_messages() -> SimpleNamespace:
+    """Feast's generated message classes. Raises ModuleNotFoundError where Feast is not installed."""
     load = _ModuleLoader().load
-    return FeastMessages(
+    return SimpleNamespace(
         feature_service=load("feast.protos.feast.core.FeatureService_pb2").FeatureService,
         feature_view=load("feast.protos.feast.core.FeatureView_pb2").FeatureView,
         entity=load("feast.protos.feast.core.Entity_pb2").Entity,
