@@ -1,7 +1,7 @@
 """Promotions and rollbacks in processes that are killed: forked from a warm parent, with connections of their own.
 
 The parent (multiprocessing's fork server) has imported this module, and with it every platform, and has connected to
-nothing. A child tells each step on a pipe before it takes it, so that whoever kills it knows where.
+nothing. A child sends each step on a pipe before it takes it, so that a test that kills it knows where.
 """
 
 import itertools
@@ -57,16 +57,6 @@ class Act:
 
 
 @dataclass(frozen=True)
-class Bring:
-    """A version of churn's registered model into Production, past the gate."""
-
-    version: str
-
-    def __call__(self, settings: Settings) -> None:
-        promote(settings, model_version(settings, load("churn"), self.version), judge=always)
-
-
-@dataclass(frozen=True)
 class Kill:
     """Before or after which step, counted from 0, a process kills itself."""
 
@@ -77,7 +67,7 @@ class Kill:
 def perform(
     settings: Settings, acts: Sequence[Callable[[Settings], None]], pipe: Connection, kill: Kill | None
 ) -> None:
-    """What a child does: all acts one after the other, each of their steps told."""
+    """Run by a child: all acts one after the other, each of their steps reported."""
     _watch(pipe, kill)
     for act in acts:
         pipe.send("begin")
@@ -86,7 +76,7 @@ def perform(
 
 
 def fail_at_the_alias(settings: Settings, acts: Sequence[Act], pipe: Connection, kill: Kill | None) -> None:
-    """The same where MLflow lets nobody move an alias, so that each act is taken back."""
+    """The same where MLflow fails to move an alias, so that each act is undone."""
 
     def away(*_args: Any, **_kwargs: Any) -> None:
         raise ConnectionError("the registry went away")
@@ -105,7 +95,7 @@ def begun(
     kill: Kill | None = None,
     work: Callable[..., None] = perform,
 ) -> Iterator[tuple[BaseProcess, Connection]]:
-    """A child at its acts, and the pipe on which it tells its steps; it is gone when the block ends."""
+    """A child that performs the acts, and the pipe with its steps; it is killed when the block ends."""
     ours, theirs = WARM.Pipe(duplex=False)
     child = WARM.Process(target=work, args=(settings, acts, theirs, kill))
     child.start()
@@ -118,8 +108,8 @@ def begun(
         ours.close()
 
 
-def told(pipe: Connection) -> list[str]:
-    """Every step that a child has told until it was gone."""
+def steps_until_exit(pipe: Connection) -> list[str]:
+    """Every step that a child reported before it ended."""
     steps = []
     try:
         while True:

@@ -28,7 +28,7 @@ from asof.settings import Settings
 from asof.use_cases import load
 from simulator import SimulationPlan, simulate
 from tests.kits.data import parity as parity_kit
-from tests.kits.machine.kill import WARM, told
+from tests.kits.machine.kill import WARM, steps_until_exit
 from tests.kits.service import serving as serving_kit
 from training.release.registry.versions import ModelVersion, verified_version
 from training.scoring import parquet as parquet_writer
@@ -37,7 +37,7 @@ from training.scoring.postgres import PostgresWriter
 from training.scoring.reading import Chunk
 from training.scoring.score import Scoring, score_users
 
-__all__ = ["told"]
+__all__ = ["steps_until_exit"]
 
 CHURN = load("churn")
 CHUNK = 250

@@ -9,7 +9,7 @@ from itertools import cycle, islice, pairwise
 import pytest
 
 from asof.settings import Settings
-from tests.kits.machine.kill import Act, Kill, begun, fail_at_the_alias, told
+from tests.kits.machine.kill import Act, Kill, begun, fail_at_the_alias, steps_until_exit
 from tests.kits.models.promotion import Registry, fresh_registry, keep, restore
 from training.models.evaluation.evaluate import Evaluation
 
@@ -82,7 +82,7 @@ def test_killed_at_each_step_a_rerun_finishes_it(registry: Registry, what: str, 
     for step in range(100):
         restore(registry)
         with begun(registry.settings, [act], Kill(step, after)) as (child, pipe):
-            killed_at.append(told(pipe)[-1])
+            killed_at.append(steps_until_exit(pipe)[-1])
             child.join()
             assert child.exitcode in (0, -signal.SIGKILL)
         if child.exitcode == 0:
@@ -103,7 +103,7 @@ def test_killed_while_a_promotion_that_failed_is_undone_a_rerun_finishes_one_or_
     for step in range(0, 100, stride):
         restore(registry)
         with begun(registry.settings, [act], Kill(step, after), work=fail_at_the_alias) as (child, pipe):
-            told(pipe)
+            steps_until_exit(pipe)
             child.join()
         assert str(registry.state()["alias"]["production"]) == "2"
         act(registry.settings)
@@ -122,7 +122,7 @@ def test_killed_at_each_step_of_an_adoption_a_rerun_finishes_it(
     for step in range(0, 100, stride):
         restore(registry)
         with begun(registry.settings, [act], Kill(step, after)) as (child, pipe):
-            told(pipe)
+            steps_until_exit(pipe)
             child.join()
         act(registry.settings)
         assert agree(registry) == "3"
@@ -150,7 +150,7 @@ def test_killed_at_random_moments_a_rerun_makes_registry_and_history_agree(regis
         if moment % 2:  # and killed once more, while it finishes what was left
             kill = Kill(draw.randrange(8), after=draw.random() < 0.5)
             with begun(registry.settings, [Act(name, version)], kill) as (_, pipe):
-                told(pipe)
+                steps_until_exit(pipe)
         Act(name, version)(registry.settings)
         assert agree(registry) == version, moment
     assert half_done >= moments // 10  # else the moments say nothing
@@ -162,7 +162,7 @@ def test_many_at_once_are_serialised_or_refused(registry: Registry) -> None:
     acts = [Act(registry.name, version) for version in ("1", "3", "1", "3")]
     children = [begun(registry.settings, [act]) for act in acts]
     opened = [child.__enter__() for child in children]
-    ends = [told(pipe)[-1] for _, pipe in opened]
+    ends = [steps_until_exit(pipe)[-1] for _, pipe in opened]
     for child in children:
         child.__exit__(None, None, None)
     assert agree(registry) in ("1", "3")
