@@ -18,7 +18,6 @@ from typing import Any
 from mlflow import MlflowClient
 
 from asof.settings import Settings
-from asof.use_cases import load
 from tests.kits.models.promotion import always
 from tests.kits.models.training import small_use_case
 from training.release.promotion import succession
@@ -64,9 +63,7 @@ class Kill:
     after: bool
 
 
-def perform(
-    settings: Settings, acts: Sequence[Callable[[Settings], None]], pipe: Connection, kill: Kill | None
-) -> None:
+def perform(settings: Settings, acts: Sequence[Act], pipe: Connection, kill: Kill | None) -> None:
     """Run by a child: all acts one after the other, each of their steps reported."""
     _watch(pipe, kill)
     for act in acts:
@@ -91,7 +88,7 @@ def fail_at_the_alias(settings: Settings, acts: Sequence[Act], pipe: Connection,
 @contextmanager
 def begun(
     settings: Settings,
-    acts: Sequence[Callable[[Settings], None]],
+    acts: Sequence[Act],
     kill: Kill | None = None,
     work: Callable[..., None] = perform,
 ) -> Iterator[tuple[BaseProcess, Connection]]:
