@@ -1,7 +1,7 @@
 """Promotions and rollbacks in processes that are killed: forked from a warm parent, with connections of their own.
 
 The parent (multiprocessing's fork server) has imported this module, and with it every platform, and has connected to
-nothing. A child sends each step on a pipe before it takes it.
+nothing. A child sends each step on a pipe before it takes it, so that a test that kills it knows where.
 """
 
 import itertools
@@ -18,7 +18,6 @@ from typing import Any
 from mlflow import MlflowClient
 
 from asof.settings import Settings
-from asof.use_cases import load
 from tests.kits.models.promotion import always
 from tests.kits.models.training import small_use_case
 from training.release.promotion import succession
@@ -58,16 +57,6 @@ class Act:
 
 
 @dataclass(frozen=True)
-class Bring:
-    """A version of churn's registered model into Production, past the gate."""
-
-    version: str
-
-    def __call__(self, settings: Settings) -> None:
-        promote(settings, model_version(settings, load("churn"), self.version), judge=always)
-
-
-@dataclass(frozen=True)
 class Kill:
     """Before or after which step, counted from 0, a process kills itself."""
 
@@ -75,10 +64,8 @@ class Kill:
     after: bool
 
 
-def perform(
-    settings: Settings, acts: Sequence[Callable[[Settings], None]], pipe: Connection, kill: Kill | None
-) -> None:
-    """The child process: performs one act after the other, and sends each step on the pipe before it takes it."""
+def perform(settings: Settings, acts: Sequence[Act], pipe: Connection, kill: Kill | None) -> None:
+    """Run by a child: all acts one after the other, each of their steps reported."""
     watch(pipe, kill, STEPS)
     for act in acts:
         pipe.send("begin")
@@ -87,7 +74,7 @@ def perform(
 
 
 def fail_at_the_alias(settings: Settings, acts: Sequence[Act], pipe: Connection, kill: Kill | None) -> None:
-    """The same where no alias can be moved, so that each act is taken back."""
+    """The same where MLflow fails to move an alias, so that each act is undone."""
 
     def away(*_args: Any, **_kwargs: Any) -> None:
         raise ConnectionError("the registry went away")
@@ -116,8 +103,8 @@ def begun(
         ours.close()
 
 
-def told(pipe: Connection) -> list[str]:
-    """Every step that a child has sent until its end."""
+def steps_until_exit(pipe: Connection) -> list[str]:
+    """Every step that a child reported before it ended."""
     steps = []
     try:
         while True:

@@ -26,7 +26,7 @@ from asof.use_cases import load
 from simulator import SimulationPlan, simulate
 from tests.kits.data import parity as parity_kit
 from tests.kits.machine import kill
-from tests.kits.machine.kill import Kill, told, watch
+from tests.kits.machine.kill import Kill, steps_until_exit, watch
 from tests.kits.service import serving as serving_kit
 from training.release.registry.versions import ModelVersion, verified_version
 from training.scoring import parquet as parquet_writer
@@ -35,7 +35,7 @@ from training.scoring.postgres import PostgresWriter
 from training.scoring.reading import Chunk
 from training.scoring.score import Scoring, score_users
 
-__all__ = ["Kill", "told"]
+__all__ = ["Kill", "steps_until_exit"]
 
 CHURN = load("churn")
 CHUNK = 250
