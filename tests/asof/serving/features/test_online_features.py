@@ -113,7 +113,13 @@ def with_features(
 def test_values_moments_and_missing_features_are_distinguished(settings: Settings, contract: FeatureContract) -> None:
     async def ask(features: OnlineFeatures) -> list[dict[str, Any]]:
         asked = [await features.lookup(user) for user in ("good", "strange", "partial", "nobody")]
-        return [{found.feature.name: (found.value, found.as_of) for found in one} for one in asked]
+        return [
+            {
+                each.name: (value, moment)
+                for each, value, moment in zip(one.features, one.values, one.moments, strict=True)
+            }
+            for one in asked
+        ]
 
     good, strange, partial, nobody = with_features(settings, contract, ask)
     values = kit.flat(USER)
