@@ -262,8 +262,8 @@ async def main():
     features = OnlineFeatures(Settings(), FeatureContract.from_dict(json.loads(sys.argv[1])))
     await features.start()
     print(type(features._require_open().reader).__name__)
-    print(sum(found.as_of is not None for found in await features.lookup("good")))
-    print(sum(found.as_of is not None for found in (await features.lookup_many(["good"])).row(0)))
+    print(sum(moment is not None for moment in (await features.lookup("good")).moments))
+    print(sum(moment is not None for moment in (await features.lookup_many(["good"])).row(0).moments))
     await features.close()
 
 asyncio.run(main())
