@@ -210,7 +210,7 @@ def watch_inputs(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
 
     def watched(chunk: Chunk, *args: Any) -> Outcomes:
         rows = (chunk.columns.row(number) for number in range(len(chunk)))
-        values = ({each.feature.name: each.value for each in row} for row in rows)
+        values = ({each.name: value for each, value in zip(row.features, row.values, strict=True)} for row in rows)
         seen.update(zip(chunk.entities.to_pylist(), values, strict=True))
         return judge_chunk(chunk, *args)
 

@@ -77,7 +77,9 @@ def some_user(settings: Settings) -> str:
 
 async def fee_of(features: OnlineFeatures, user: str) -> float:
     row = await features.lookup(user)
-    return float(next(each.value for each in row if each.feature.name == "monthly_fee"))
+    return float(
+        next(value for each, value in zip(row.features, row.values, strict=True) if each.name == "monthly_fee")
+    )
 
 
 async def refusal(features: OnlineFeatures, user: str = "nobody", words: str = "") -> str:
@@ -187,7 +189,7 @@ def test_no_row_of_a_former_definition_stays_online(settings_of_test: Settings, 
 
     async def ask(features: OnlineFeatures) -> set[Any]:
         row = await features.lookup(user)
-        return {each.value for each in row if each.feature.view == SUBS}
+        return {value for each, value in zip(row.features, row.values, strict=True) if each.view == SUBS}
 
     assert asked(settings, registered_contract(settings), ask) == {None}
 
