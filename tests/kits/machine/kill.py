@@ -18,6 +18,7 @@ from typing import Any
 from mlflow import MlflowClient
 
 from asof.settings import Settings
+from asof.use_cases import load
 from tests.kits.models.promotion import always
 from tests.kits.models.training import small_use_case
 from training.release.promotion import succession
@@ -57,6 +58,16 @@ class Act:
 
 
 @dataclass(frozen=True)
+class Bring:
+    """A version of churn's registered model into Production, past the gate."""
+
+    version: str
+
+    def __call__(self, settings: Settings) -> None:
+        promote(settings, model_version(settings, load("churn"), self.version), judge=always)
+
+
+@dataclass(frozen=True)
 class Kill:
     """Before or after which step, counted from 0, a process kills itself."""
 
@@ -64,7 +75,7 @@ class Kill:
     after: bool
 
 
-def perform(settings: Settings, acts: Sequence[Act], pipe: Connection, kill: Kill | None) -> None:
+def perform(settings: Settings, acts: Sequence[Act | Bring], pipe: Connection, kill: Kill | None) -> None:
     """Run by a child: all acts one after the other, each of their steps reported."""
     watch(pipe, kill, STEPS)
     for act in acts:
@@ -73,7 +84,7 @@ def perform(settings: Settings, acts: Sequence[Act], pipe: Connection, kill: Kil
     pipe.send("end")
 
 
-def fail_at_the_alias(settings: Settings, acts: Sequence[Act], pipe: Connection, kill: Kill | None) -> None:
+def fail_at_the_alias(settings: Settings, acts: Sequence[Act | Bring], pipe: Connection, kill: Kill | None) -> None:
     """The same where MLflow fails to move an alias, so that each act is undone."""
 
     def away(*_args: Any, **_kwargs: Any) -> None:
