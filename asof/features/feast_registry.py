@@ -75,6 +75,12 @@ class RegisteredService:
     def _derived(self) -> bool:
         return any(view.source_views or len(view.entities) != 1 for view in self.views.values())
 
+    @property
+    def descriptions(self) -> Mapping[str, str]:
+        """The description of each feature, as far as the repository gives one."""
+        columns = (each for view in self.views.values() for each in view.features)
+        return {each.name: each.description for each in columns if each.description}
+
     def _features(self) -> Iterable[Feature]:
         for projection in self.spec.features:
             view = projection.feature_view_name

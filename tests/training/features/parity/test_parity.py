@@ -89,7 +89,7 @@ def test_a_store_in_order_agrees_in_every_value_of_every_user(in_order: History)
 
 
 @pytest.mark.parametrize("month", [0, 1, 2])
-def test_an_earlier_moment_agrees_where_the_store_was_brought_to_it(copy: History, month: int) -> None:
+def test_an_earlier_moment_agrees_once_it_is_materialised(copy: History, month: int) -> None:
     as_of = moment(copy.plan.as_of(month))
     assert not check(copy, as_of=as_of).agrees
     materialise(copy.settings, as_of=as_of)
@@ -288,7 +288,7 @@ def test_a_sample_has_an_upper_bound(copy: History, april: Path) -> None:
     assert [each.verdicts for each in again.features] == [each.verdicts for each in drawn.features]
 
 
-def test_a_sample_as_large_as_the_population_is_everybody(in_order: History) -> None:
+def test_a_sample_as_large_as_the_population_is_the_population(in_order: History) -> None:
     assert check(in_order, sample=400).differing_at_most == 0
 
 
