@@ -204,7 +204,7 @@ def test_a_service_with_a_registry_refuses_a_model_whose_run_is_not_in_it(
     (mlflow,) = (each.address for each in stack.states(up.settings) if each.name == "mlflow")
     follow.withdraw(up.settings)
     variables = {"ASOF_REGISTRY_URL": mlflow, "ASOF_FOLLOW": follows, "ASOF_CLOCK": kit.NOW.isoformat()}
-    with kit.serving(up.settings, foreign.bento, tmp_path, **variables) as client:
+    with kit.serving(up.settings, foreign.bento, tmp_path, ready=False, **variables) as client:
         reason = f"has no run {foreign.run_id}"
         kit.eventually(lambda: reason in client.get("/readyz").text, 60, tmp_path / "log")
         answer = follow.predict(client)

@@ -15,10 +15,10 @@ import pytest
 
 from asof.errors import AsOfError, FeatureStoreUnavailable
 from asof.inference.verdicts import require_usable, timing
+from asof.inference.wide_reader import WideReader
 from asof.serving.features.online_features import OnlineFeatures
 from asof.serving.features.store.feast_api import FeastReader
 from asof.serving.features.store.opening import WIDE, open_reader
-from asof.serving.features.store.wide import WideReader
 from asof.settings import PROJECT, Settings
 from online_store.schema.layout import read_layout
 from online_store.schema.tables import ViewSchema, apply_view
@@ -26,7 +26,7 @@ from tests.kits.service import serving as kit
 from tests.kits.service.serving import NOW, USER
 from tests.kits.store import readers as both
 from tests.kits.store.readers import KEEPABLE, KINDS_OF_STORE, STRANGE, readers, store_of, stored, wide
-from tests.kits.store.stock import NOBODY, STOCK, plain
+from tests.kits.store.stock import NOBODY, STOCK, found_in, plain
 
 SERVICES = ["churn_v1", "churn_v2", "every_type"]
 
@@ -45,8 +45,8 @@ def test_all_readers_of_both_stores_return_the_same(registered: Settings, servic
     expected = plain(stored(registered, service, entities))
     for reader, rows in result.items():
         assert plain(rows) == expected, reader
-    assert {found.as_of is None for row in result["wide"] for found in row} == {True, False}
-    assert {found.value is None for row in result["wide"] for found in row if found.as_of} == {True, False}
+    assert {found.as_of is None for row in result["wide"] for found in found_in(row)} == {True, False}
+    assert {found.value is None for row in result["wide"] for found in found_in(row) if found.as_of} == {True, False}
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 64, 500])
@@ -85,7 +85,7 @@ def test_an_id_with_a_lone_surrogate_is_unknown_and_does_not_affect_others(regis
     rows, by_columns, alone = asyncio.run(read())
     assert plain(rows) == plain(by_columns)
     assert plain([rows[0], rows[3]]) == plain(alone)
-    assert {found.as_of for row in rows[1:3] for found in row} == {None}
+    assert {found.as_of for row in rows[1:3] for found in found_in(row)} == {None}
 
 
 def test_every_feature_keeps_its_own_timestamp_as_in_the_stock_store(registered: Settings) -> None:
@@ -99,11 +99,12 @@ def test_every_feature_keeps_its_own_timestamp_as_in_the_stock_store(registered:
     held = stored(registered, "every_type", users)
     assert plain(result["wide"]) == plain(result["wide_columns"]) == plain(held)
     moments = [
-        {found.as_of for found in row if found.as_of and found.feature.view == "all types"} for row in result["wide"]
+        {found.as_of for found in found_in(row) if found.as_of and found.feature.view == "all types"}
+        for row in result["wide"]
     ]
     assert max(map(len, moments)) == 3
-    values = {name: [[found.value for found in row] for row in rows] for name, rows in result.items()}
-    assert all(each == [[found.value for found in row] for row in held] for each in values.values())
+    values = {name: [[found.value for found in found_in(row)] for row in rows] for name, rows in result.items()}
+    assert all(each == [[found.value for found in found_in(row)] for row in held] for each in values.values())
 
 
 def test_a_later_feature_is_absent_from_earlier_rows(registered: Settings) -> None:
@@ -119,7 +120,7 @@ def test_a_later_feature_is_absent_from_earlier_rows(registered: Settings) -> No
     result = asyncio.run(readers(registered, "churn_v2").read(users))
     for reader, rows in result.items():
         assert plain(rows) == plain(result["stock_by_feast"]), reader
-    absent = [[found.feature.name for found in row if found.as_of is None] for row in result["wide"]]
+    absent = [[found.feature.name for found in found_in(row) if found.as_of is None] for row in result["wide"]]
     assert absent == [["has_family"], []]
 
 
@@ -261,8 +262,8 @@ async def main():
     features = OnlineFeatures(Settings(), FeatureContract.from_dict(json.loads(sys.argv[1])))
     await features.start()
     print(type(features._require_open().reader).__name__)
-    print(sum(found.as_of is not None for found in await features.lookup("good")))
-    print(sum(found.as_of is not None for found in (await features.lookup_many(["good"])).row(0)))
+    print(sum(moment is not None for moment in (await features.lookup("good")).moments))
+    print(sum(moment is not None for moment in (await features.lookup_many(["good"])).row(0).moments))
     await features.close()
 
 asyncio.run(main())

@@ -59,7 +59,7 @@ def test_rows_survive_the_conversion_to_columns(drawn: list[StoredRow]) -> None:
     assert len(columns) == len(drawn)
     for number, row in enumerate(drawn):
         again = columns.row(number)
-        assert [*again] == [*row]
+        assert (again.features, [*again.values], [*again.moments]) == (FEATURES, row.values, row.moments)
         assert [type(value) for value in again.values] == [type(value) for value in row.values]
 
 

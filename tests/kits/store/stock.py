@@ -2,8 +2,8 @@
 
 import random
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 import psycopg
 from feast import Entity, FeatureService, FeatureView, Field, ValueType
@@ -11,6 +11,7 @@ from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source i
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import Array, Bool, Float32, Float64, Int32, Int64, String
 
+from asof.features.feature_contract import Feature
 from asof.features.feature_store import feature_store
 from asof.inference.verdicts import StoredRow
 from asof.settings import Settings, export
@@ -98,6 +99,19 @@ def drawn_value(kind: str, draw: random.Random) -> Value:
     return Value() if draw.random() < 0.1 else Value(**{kind: draw.choice(choices[kind])})
 
 
+class Found(NamedTuple):
+    """One feature of a row."""
+
+    feature: Feature
+    value: Any
+    as_of: datetime | None
+
+
+def found_in(row: StoredRow) -> list[Found]:
+    """The row's features one by one."""
+    return list(map(Found, row.features, row.values, row.moments))
+
+
 def plain(rows: Sequence[StoredRow]) -> list[Any]:
     """With the type of each value, because 1, 1.0 and True are equal."""
-    return [[(found.feature, type(found.value), found.value, found.as_of) for found in row] for row in rows]
+    return [[(each.feature, type(each.value), each.value, each.as_of) for each in found_in(row)] for row in rows]

@@ -10,37 +10,30 @@ from asof.settings import PROJECT
 from training.release.registry.tags import BENTOFILE
 
 
-def build(tag: str, **arguments: str) -> bool:
-    """Builds the Bento with that tag; False where it exists already. The arguments are those of service.py."""
+def build(tag: str, *, keep_latest: bool, **arguments: str) -> bool:
+    """Builds the Bento with that tag; False where it exists already. The arguments are those of service.py.
+
+    `NAME:latest` becomes this Bento, even where a newer one exists; with `keep_latest`, only where there is none.
+    """
     import bentoml
     from bentoml._internal.configuration.containers import BentoMLContainer
 
-    if find(bentoml.bentos, tag) is not None:
-        return False
-    BentoMLContainer.enabled_features.set(["no_image"])  # our template makes the image; BentoML would warn of it
-    # `reload`: this process may have built another Bento from the same service.py.
-    with chdir(PROJECT):  # BentoML takes lock and template from the working folder only
-        bento = bentoml.bentos.build_bentofile(
-            str(BENTOFILE), version=tag.partition(":")[2], build_ctx=str(PROJECT), args=arguments, reload=True
-        )
-    # Byte code, checked by the source's hash: a read-only image would compile at each start.
-    compileall.compile_dir(bento.path_of("src"), quiet=1, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
-    return True
-
-
-def latest(name: str) -> Any:
-    """The Bento `NAME:latest`, or None."""
-    import bentoml
-
-    return find(bentoml.bentos, f"{name}:latest")
-
-
-def make_latest(bento: Any) -> None:
-    """Points `NAME:latest` to this Bento: after a rollback it is not the one that was built last.
-
-    BentoML keeps the version in a file `latest` beside the Bentos of a name, and overwrites it at each build.
-    """
-    (Path(bento.path).parent / "latest").write_text(str(bento.tag.version))
+    name, _, version = tag.partition(":")
+    kept = find(bentoml.bentos, f"{name}:latest") if keep_latest else None
+    bento = find(bentoml.bentos, tag)
+    if created := bento is None:
+        BentoMLContainer.enabled_features.set(["no_image"])  # our template makes the image; BentoML would warn of it
+        # `reload`: this process may have built another Bento from the same service.py.
+        with chdir(PROJECT):  # BentoML takes lock and template from the working folder only
+            bento = bentoml.bentos.build_bentofile(
+                str(BENTOFILE), version=version, build_ctx=str(PROJECT), args=arguments, reload=True
+            )
+        # Byte code, checked by the source's hash: a read-only image would compile at each start.
+        compileall.compile_dir(bento.path_of("src"), quiet=1, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
+    # BentoML keeps the version in a file `latest` beside the Bentos of a name, and overwrites it at each build.
+    latest = kept or bento
+    (Path(latest.path).parent / "latest").write_text(str(latest.tag.version))
+    return created
 
 
 def find(store: Any, tag: str) -> Any:

@@ -10,7 +10,7 @@ from asof.settings import Settings
 from asof.trust.signed_manifest import verify_folder
 from asof.trust.signing_keys import TrustedKeys, public_text, trusted_keys
 from asof.use_case import UseCase
-from training.release.bundling.bento_build import build, find, latest, make_latest
+from training.release.bundling.bento_build import build, find
 from training.release.registry.logged_model import of_run
 from training.release.registry.tags import bento_tag
 from training.release.registry.versions import LoggedModel, ModelVersion, require_production
@@ -43,13 +43,9 @@ def bundle(
     keys = trusted_keys(settings)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # BentoML's use of pathspec, importlib and pydantic
-        import bentoml
-
         _import_model(settings, chosen, keys)
-        tag = bento_tag(chosen.tag, keys)
-        before = latest(use_case.model_name) if run_id else None
-        created = build(tag, use_case=use_case.name, model=chosen.tag, trusted_keys=public_text(keys))
-        make_latest(before or bentoml.bentos.get(tag))
+        tag, trusted = bento_tag(chosen.tag, keys), public_text(keys)
+        created = build(tag, keep_latest=bool(run_id), use_case=use_case.name, model=chosen.tag, trusted_keys=trusted)
     return Bundle(chosen.tag, tag, chosen.version, chosen.run_id, created=created)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from asof.settings import Settings
 from asof.trust.signing_keys import public_text, trusted_keys
 from asof.use_case import UseCase
-from training.release.bundling.bento_build import build, latest, make_latest
+from training.release.bundling.bento_build import build
 from training.release.registry.tags import code_tag
 
 
@@ -27,9 +27,6 @@ def bundle_code(settings: Settings, use_case: UseCase) -> CodeBundle:
     keys = public_text(trusted_keys(settings)) if settings.trusted_keys else ""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # BentoML's use of pathspec, importlib and pydantic
-        import bentoml
-
-        tag, before = code_tag(use_case.model_name, keys), latest(use_case.model_name)
-        created = build(tag, use_case=use_case.name, trusted_keys=keys)
-        make_latest(before or bentoml.bentos.get(tag))
+        tag = code_tag(use_case.model_name, keys)
+        created = build(tag, keep_latest=True, use_case=use_case.name, trusted_keys=keys)
     return CodeBundle(tag, created)

@@ -113,7 +113,13 @@ def with_features(
 def test_values_moments_and_missing_features_are_distinguished(settings: Settings, contract: FeatureContract) -> None:
     async def ask(features: OnlineFeatures) -> list[dict[str, Any]]:
         asked = [await features.lookup(user) for user in ("good", "strange", "partial", "nobody")]
-        return [{found.feature.name: (found.value, found.as_of) for found in one} for one in asked]
+        return [
+            {
+                each.name: (value, moment)
+                for each, value, moment in zip(one.features, one.values, one.moments, strict=True)
+            }
+            for one in asked
+        ]
 
     good, strange, partial, nobody = with_features(settings, contract, ask)
     values = kit.flat(USER)
@@ -130,7 +136,7 @@ def test_concurrent_lookups_return_their_own_values(settings: Settings, contract
 
     found = with_features(settings, contract, ask)
     for user, one in zip([*MANY, "nobody", *MANY], found, strict=True):
-        fee = next(reading.value for reading in one if reading.feature.name == "monthly_fee")
+        fee = one.values[contract.names.index("monthly_fee")]
         assert fee == (MANY[user]["subs_profile_fv"]["monthly_fee"] if user in MANY else None)
 
 
