@@ -35,6 +35,7 @@ from benchmarks.serving.effort import QUICK, Effort
 from benchmarks.serving.run import measure_serving
 from benchmarks.serving.setup.catalogue import catalogue
 from benchmarks.swaps import measure_swaps
+from benchmarks.terminal import ROUNDS, measure_terminal
 from local.embedded_postgres import postgres
 
 STAGE_USERS = (7_043, 200_000)
@@ -152,6 +153,11 @@ def _swaps(run: Run) -> Iterator[Row]:
         yield from measure_swaps(own)
 
 
+def _terminal(run: Run) -> Iterator[Row]:
+    with run.scratch("terminal") as own:
+        yield from measure_terminal(own, rounds=1 if run.options.quick else ROUNDS)
+
+
 def _training_sets(run: Run) -> Iterator[Row]:
     users = run.options.users
     for size in (users // 10, users // 3, users):
@@ -184,6 +190,7 @@ PARTS: dict[str, tuple[str, Callable[[Run], Iterator[Row]]]] = {
     "swaps": ("From a promotion to its first answer, under load", _swaps),
     "training-sets": ("A training set of twelve months and five views, beside the join by hand", _training_sets),
     "scoring": ("Every user scored, beside the bare model on an array in memory", _scoring),
+    "terminal": ("The commands that people type, beside `feast --help`", _terminal),
     "gate": ("Promotions of models that are no better, by rows and positives held out", _gate),
     "streams": ("The fingerprint of a stream", _streams),
 }

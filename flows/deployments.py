@@ -15,8 +15,8 @@ from flows.stages.bundle import bundle as bundle_stage
 from flows.stages.ingest import ingest as ingest_stage
 from flows.stages.inspect import inspect as inspect_stage
 from flows.stages.parity import parity as parity_stage
+from flows.stages.promote import promote as promote_stage
 from flows.stages.reproduce import reproduce as reproduce_stage
-from flows.stages.retrain import promote as promote_stage
 from flows.stages.retrain import retrain as retrain_stage
 from flows.stages.score import score as score_stage
 

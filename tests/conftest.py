@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import settings as drawn
 from asof.settings import PROJECT, Settings
 from tests.kits.machine.databases import fresh, mlflow_template
 from tests.kits.machine.free_port import apart, free_port
+from tests.kits.machine.prefect_database import copy_database, migrated_database
 
 # How long one example takes says more of who else uses the machine than of the code.
 drawn.register_profile("asof", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -20,6 +22,9 @@ drawn.load_profile("asof")
 if "PYTEST_XDIST_WORKER" in os.environ:  # what is started by default must not meet what the other processes start
     for name in ("port", "mlflow_port", "prefect_port"):
         os.environ[f"ASOF_{name.upper()}"] = str(apart(Settings.model_fields[name].default))
+
+# The processes of `make test` share the cores; BLAS and OpenMP read this when they are loaded, which is later.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what is to run in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -72,13 +77,25 @@ def settings(server: Settings, mlflow_tables: str, tmp_path_factory: pytest.Temp
 
 
 @pytest.fixture(scope="session")
-def prefect_api(server: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def prefect_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prefect's database with its tables and no rows, to be copied."""
+    base = tmp_path_factory.getbasetemp()
+    return migrated_database((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "prefect-database")
+
+
+@pytest.fixture(scope="session")
+def prefect_api(server: Settings, prefect_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a real Prefect server with a database of its own."""
     from local.stack import background
     from local.stack.services import prefect_service
 
     folder = tmp_path_factory.mktemp("prefect")
-    service = prefect_service(server.model_copy(update={"home": folder}))
+    own = server.model_copy(update={"home": folder})
+    copy_database(prefect_database, own)
+    service = prefect_service(own)
+    service = replace(
+        service, arguments=(*service.arguments, "--no-services")
+    )  # the scheduler and others are never idle
     port = free_port(14200, service.title)
     running = background.launch(service, folder, ("127.0.0.1", port))
     try:

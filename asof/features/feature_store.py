@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from asof.errors import ConfigurationError
+from asof.errors import ConfigurationError, FeatureContractMismatch
 from asof.features.definition_records import APPLY, DefinitionRecords, read_records
+from asof.features.feast_registry import RegisteredService, read_service, registry_conninfo
 from asof.features.feature_contract import Feature, FeatureContract
 from asof.features.feature_definition import definition_of
 from asof.features.feature_support import require_takeable
@@ -119,8 +120,25 @@ def quiet() -> Iterator[None]:
         yield
 
 
+def registered_service(settings: Settings, service: str) -> RegisteredService | None:
+    """That feature service, read without importing Feast; None where only Feast can read it, or say what is missing."""
+    store = configuration(settings)
+    if (conninfo := registry_conninfo(store["registry"])) is None:
+        return None
+    try:
+        with psycopg.connect(conninfo) as connection:
+            connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
+            found = read_service(connection, store["project"], service)
+            plain = found.is_plain
+    except (FeatureContractMismatch, psycopg.Error):
+        return None
+    return found if plain else None
+
+
 def registered_contract(settings: Settings, service: str) -> FeatureContract | None:
     """The contract of that FeatureService as it is registered now; None where it, or a view of it, is not."""
+    if found := registered_service(settings, service):
+        return found.contract
     from feast.errors import FeastObjectNotFoundException
 
     with feature_store(settings) as store:

@@ -42,6 +42,9 @@ TIMEOUT = 10.0
 """Seconds, BentoML's timeout. It keeps each request's objects alive until it has elapsed, so it is short; it answers in
 a format of its own, so it is longer than our own timeouts."""
 
+START_TIMEOUT = 5.0
+"""Seconds for which a starting worker that is not ready leaves all connections to the other workers."""
+
 
 class AsOfService(bentoml.Service[Any]):  # type: ignore[misc]
     """BentoML's service with our layers around its own, except for its metrics.
@@ -139,6 +142,7 @@ def make_service(arguments: Arguments, defaults: Callable[[], Mapping[str, str]]
                 from asof.serving.assembly import origin_of
 
                 self.origin = origin_of(self.live, self.keys)
+            await self.live.wait_until_ready(START_TIMEOUT)
 
         @bentoml.on_shutdown  # type: ignore[untyped-decorator]
         async def stop(self) -> None:

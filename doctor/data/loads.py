@@ -8,7 +8,7 @@ from pathlib import Path
 
 from psycopg import sql
 
-from asof.serving.features.store.feast_messages import feast_messages
+from asof.features.feast_messages import feast_messages
 from asof.use_case import FromStore, UseCase
 from doctor.context import Context
 from doctor.finding import Finding, error, listed, note, warning

@@ -49,9 +49,9 @@ def _check_registry(settings: Settings, use_case: UseCase) -> Generator[Finding,
     from training.release.promotion.history_report import report_history
     from training.release.promotion.registry_state import read_registry_state
     from training.release.registry.versions import production
-    from training.tracking.client import open_tracking
+    from training.tracking.registry_tables import open_registry
 
-    state = read_registry_state(open_tracking(settings), use_case.model_name)
+    state = read_registry_state(open_registry(settings), use_case.model_name)
     report = report_history(settings, use_case)
     mend = restore_command(settings, use_case, report.entries) if report.mlflow or alias_differs(state) else ""
     yield from check_alias(use_case, state, mend)
@@ -86,10 +86,10 @@ def restore_command(settings: Settings, use_case: UseCase, entries: Sequence[Ent
 def _why_different(settings: Settings, use_case: UseCase, entry: Entry) -> str:
     """Why the version in MLflow is not the one that the entry promoted; empty if it is."""
     from training.release.registry.versions import read_version, signer_of
-    from training.tracking.client import open_tracking
+    from training.tracking.registry_tables import open_registry
 
     try:
-        version = read_version(open_tracking(settings), use_case.model_name, entry.version or "")
+        version = read_version(open_registry(settings), use_case.model_name, entry.version or "")
         signer_of(settings, version)
     except (ModelError, ConfigurationError) as wrong:
         return str(wrong)

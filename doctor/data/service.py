@@ -105,6 +105,6 @@ def _version_by_server(address: str, name: str) -> str | None:
 def _version_by_database(context: Context, name: str) -> str | None:
     if not has_registry(context.settings):
         return None
-    from training.tracking.client import open_tracking
+    from training.tracking.registry_tables import open_registry
 
-    return production_number(open_tracking(context.settings), name)
+    return production_number(open_registry(context.settings), name)

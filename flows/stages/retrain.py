@@ -1,4 +1,4 @@
-"""The stages `retrain` and `promote`: snapshots -> training set -> model -> registry -> promotion."""
+"""The stage `retrain`: snapshots -> training set -> model -> registry -> promotion."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -11,14 +11,12 @@ from flows.runtime.environment import default_use_case, settings_with_database, 
 from flows.runtime.progress import log
 from flows.runtime.runs import step
 from flows.stages.inspect import inspect_month
+from flows.stages.promote import promote_version
 from training.features.datasets.dataset import build_training_set, newest_labelled
 from training.models.evaluation.evaluate import evaluate
 from training.models.fitting.train import train
-from training.release.gate.judge import judge_of
-from training.release.promotion.promote import Promotion
-from training.release.promotion.promote import promote as pass_gate
 from training.release.registry.register import register
-from training.release.registry.versions import ModelVersion, model_version
+from training.release.registry.versions import ModelVersion
 
 
 @step("train-version")
@@ -32,23 +30,6 @@ def train_version(use_case: str, as_of: datetime, known_at: datetime | None, est
     trained = train(settings, problem, training_set, estimator=estimator)
     log.info("evaluating run %s", trained.run_id)
     return register(settings, evaluate(settings, trained))
-
-
-@step("promote")
-def promote_version(use_case: str, version: str, known_at: datetime | None = None, dry_run: bool = False) -> Promotion:
-    """Promotes the version if it passes the gate on the data known at `known_at` (default: now)."""
-    settings, problem = settings_with_database(), load(use_case)
-    challenger = model_version(settings, problem, version)
-    log.info("judging version %s", version)
-    judge = judge_of(settings, problem, challenger, known_at=known_at)
-    return pass_gate(settings, challenger, judge=judge, dry_run=dry_run)
-
-
-def promote(use_case: str, version: str, dry_run: bool = False) -> dict[str, Any]:
-    """Compares it with the version in Production; promotes it if every criterion is met and `dry_run` is false."""
-    outcome = promote_version(use_case, version, None, dry_run)
-    publish_table("promotion", map(asdict, outcome.criteria), f"promoted: {outcome.promoted}, dry run: {dry_run}")
-    return asdict(outcome) | {"dry_run": dry_run}
 
 
 def retrain(

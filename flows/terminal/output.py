@@ -16,7 +16,6 @@ import typer
 from rich.console import Console
 
 from asof.errors import AsOfError
-from asof.settings import PROJECT
 from flows.runtime.machine_errors import explain_machine_error
 from flows.runtime.progress import show_progress
 from flows.terminal.screens.screen import Screen, print_screen
@@ -86,6 +85,8 @@ def _print_error(console: Console, error: Exception) -> None:
 
 
 def _is_ours(file: str) -> bool:
+    from asof.settings import PROJECT
+
     return file.startswith(str(PROJECT)) and "site-packages" not in file
 
 

@@ -10,7 +10,8 @@ from local.stack.services import PREDICTION
 from local.stack.stack import State
 from training.release.bundling.code_bundle import bundle_code
 from training.release.registry.versions import production_number
-from training.tracking.client import has_registry, open_tracking
+from training.tracking.client import has_registry
+from training.tracking.registry_tables import open_registry
 
 
 def start_stack(settings: Settings, use_case: UseCase) -> tuple[State, ...]:
@@ -20,8 +21,8 @@ def start_stack(settings: Settings, use_case: UseCase) -> tuple[State, ...]:
     """
     settings = postgres.ensure(settings)
     export(settings)
-    bento = bundle_code(settings, use_case).bento_tag
-    return stack.up(settings.model_copy(update={"trusted_keys": _trusted(settings)}), bento)
+    trusting = settings.model_copy(update={"trusted_keys": _trusted(settings)})
+    return stack.up(trusting, lambda: bundle_code(settings, use_case).bento_tag)
 
 
 def check_ready(settings: Settings, states: tuple[State, ...], use_case: UseCase) -> str:
@@ -33,7 +34,7 @@ def check_ready(settings: Settings, states: tuple[State, ...], use_case: UseCase
     if not prediction.note:
         return ""
     settings = postgres.ensure(settings)
-    if has_registry(settings) and production_number(open_tracking(settings), use_case.model_name) is None:
+    if has_registry(settings) and production_number(open_registry(settings), use_case.model_name) is None:
         return (
             f"No version of {use_case.model_name} is in Production yet: the service answers 503 until one is. "
             f"Run `make demo` or `python -m flows retrain {use_case.name}` to train one."

@@ -84,7 +84,7 @@ def launch(service: Service, folder: Path, address: tuple[str, int]) -> Running:
 def find(name: str, folder: Path) -> Running | None:
     """The recorded process, if it is still running."""
     running = _recorded(name, folder)
-    return running if running and running.pid in _processes(running.mark) else None
+    return running if running and _is_alive(running) else None
 
 
 def wait_until_healthy(service: Service, running: Running, folder: Path) -> None:
@@ -95,7 +95,7 @@ def wait_until_healthy(service: Service, running: Running, folder: Path) -> None
     deadline = time.monotonic() + START_SECONDS
     absences = 0  # a single one may be the moment when the shell execs the server
     while absences < 3:
-        alive = running.pid in _processes(running.mark)
+        alive = _is_alive(running)
         health = get_health(running.host, running.port, service.health)
         if alive and (health.status == http.HTTPStatus.OK or health.settled):
             return
@@ -181,8 +181,15 @@ def _recorded(name: str, folder: Path) -> Running | None:
         return None
 
 
+def _is_alive(running: Running) -> bool:
+    """Whether the process with the recorded pid has the mark; a zombie has none."""
+    with suppress(psutil.Error):
+        return bool(psutil.Process(running.pid).environ().get(MARK) == running.mark)
+    return False
+
+
 def _processes(mark: str) -> tuple[int, ...]:
-    """The pids of processes with the mark in their environment; zombies have none."""
+    """The pids of processes with the mark in their environment."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):

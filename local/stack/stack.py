@@ -7,7 +7,7 @@ that the service has fetched in `home/following`.
 import logging
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,11 +37,12 @@ class State:
     note: str = ""
 
 
-def up(settings: Settings, bento: str) -> tuple[State, ...]:
+def up(settings: Settings, build: Callable[[], str]) -> tuple[State, ...]:
     """Starts the servers that are not running and waits until all answer.
 
-    The prediction service follows the registry of our MLflow server, or of MLFLOW_TRACKING_URI. It is restarted if the
-    Bento or a setting changed. Without a model in the registry it runs, and its note says why it is not ready.
+    The prediction service runs the Bento `name:version` that `build` returns, which is called while MLflow and Prefect
+    start. It follows the registry of our MLflow server, or of MLFLOW_TRACKING_URI, and is restarted if the Bento or a
+    setting changed. Without a model in the registry it runs, and its note says why it is not ready.
 
     Raises ConfigurationError with the end of the log if a server does not come up; that one is ended, others go on.
     """
@@ -49,12 +50,14 @@ def up(settings: Settings, bento: str) -> tuple[State, ...]:
     export(settings)
     with locked(settings) as folder:
         servers = [each for each in (mlflow_service(settings), prefect_service(settings)) if each is not None]
-        for each in [_start(server, folder, settings.host) for server in servers]:
-            _wait(each, folder)  # the prediction service asks MLflow when it starts
-        prediction = _with_own_home(
-            prediction_service(_follow_settings(settings), bento), folder, settings.bentoml_home
-        )
-        _wait(_start(prediction, folder, settings.host), folder)
+        *mlflow, prefect = [_start(server, folder, settings.host) for server in servers]
+        bento = build()
+        for each in mlflow:
+            _wait(each, folder)  # the prediction service asks it when it starts
+        service = prediction_service(_follow_settings(settings), bento)
+        prediction = _with_own_home(service, folder, settings.bentoml_home)
+        for each in (_start(prediction, folder, settings.host), prefect):
+            _wait(each, folder)
     return states(settings)
 
 

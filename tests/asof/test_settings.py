@@ -38,7 +38,7 @@ def test_the_folder_to_follow_in_is_the_same_for_workers_that_run_elsewhere() ->
     assert settings(follow_folder="kept").follow_folder == PROJECT / "kept"
 
 
-def test_without_a_server_the_next_step_is_told() -> None:
+def test_without_a_server_the_error_names_the_next_step() -> None:
     with pytest.raises(ConfigurationError, match=r"ASOF_POSTGRES_URL is not set.*make up"):
         settings().database()
 
@@ -85,7 +85,7 @@ def test_only_loopback_goes_without_encryption(url: str, given: str | None, mode
     assert settings(postgres_url=url, postgres_sslmode=given).sslmode == mode
 
 
-def test_mlflow_lives_beside_the_features_unless_it_is_told_otherwise() -> None:
+def test_mlflow_uses_the_features_database_server_by_default() -> None:
     uri = settings(postgres_url=URL).tracking_uri
     assert uri.startswith("postgresql+psycopg2://someone:p%40ss@db.example:6000/mlflow?")
 
@@ -112,7 +112,7 @@ def test_a_password_with_a_space_reaches_libpq() -> None:
     assert parameters["password"] == "p +s"
 
 
-def test_no_platform_reports_home_unless_the_user_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_platform_sends_telemetry_unless_the_user_enables_it(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("BENTOML_DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY", "PREFECT_SERVER_ANALYTICS_ENABLED", "DO_NOT_TRACK")
     for name in names:
         monkeypatch.delenv(name, raising=False)
@@ -154,7 +154,7 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
     assert settings().home == PROJECT / ".asof"
 
 
-def test_other_processes_are_told_one_place_for_runs_and_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_processes_get_one_address_for_runs_and_versions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_REGISTRY_URI", "sqlite:///registry.db")
     environment = settings(postgres_url=URL, mlflow_tracking_uri="http://mlflow.example").environment()
     assert environment["MLFLOW_TRACKING_URI"] == environment["MLFLOW_REGISTRY_URI"] == "http://mlflow.example"

@@ -1,4 +1,4 @@
-"""The doctor on real parts: where all is well it says so; what is broken it finds, and its mend makes it go away."""
+"""The doctor on real parts: a healthy installation has no findings; a fault is found, and its fix removes it."""
 
 import json
 import shlex
@@ -56,11 +56,11 @@ def run_sql(settings: Settings, statement: str) -> None:
 
 
 def statement_of(finding: Finding) -> str:
-    """The statement in a mend."""
+    """The statement in the text of a fix."""
     return finding.mend.partition(": ")[2] if ": DROP" in finding.mend else finding.mend.partition("; then")[0]
 
 
-def test_where_all_is_well_nothing_must_be_mended(world: World) -> None:
+def test_a_healthy_installation_has_no_findings(world: World) -> None:
     assert world.findings() == {}
 
 
@@ -75,7 +75,7 @@ def test_where_all_is_well_nothing_must_be_mended(world: World) -> None:
         ("ALTER TABLE public.labels DISABLE TRIGGER append_only", "append-only"),
     ],
 )
-def test_what_is_wrong_with_a_database_goes_away_by_its_statement(world: World, broken: str, name: str) -> None:
+def test_a_fault_of_a_database_is_fixed_by_the_reported_statement(world: World, broken: str, name: str) -> None:
     database = str(world.settings.database().database)
     run_sql(world.settings, broken.format(database))
     found = world.finding(name.format(database))
@@ -83,7 +83,7 @@ def test_what_is_wrong_with_a_database_goes_away_by_its_statement(world: World, 
     assert world.findings() == {}
 
 
-def test_a_schema_of_a_killed_training_is_a_note_while_nobody_holds_it(world: World) -> None:
+def test_an_unlocked_schema_of_a_killed_training_is_a_note(world: World) -> None:
     from doctor.platforms.leftovers import check_leftovers
 
     run_sql(world.settings, "CREATE SCHEMA known_at_1")
@@ -100,12 +100,12 @@ def test_a_password_that_is_refused_is_reported_and_not_shown(world: World) -> N
     assert "hunter2" not in repr(found)
 
 
-def test_an_encryption_that_the_server_has_not_is_reported_with_the_setting(world: World) -> None:
+def test_unsupported_encryption_is_reported_with_the_setting(world: World) -> None:
     demanding = world.settings.model_copy(update={"postgres_sslmode": "require"})
     assert "ASOF_POSTGRES_SSLMODE=disable" in world.findings(settings=demanding)["postgres"].mend
 
 
-def test_a_postgresql_that_does_not_run_is_a_note_and_is_not_started(tmp_path: Path, world: World) -> None:
+def test_a_stopped_postgresql_is_a_note_and_is_not_started(tmp_path: Path, world: World) -> None:
     home = tmp_path / "home"
     stopped = Settings(home=home).model_copy(update={"postgres_url": None, "mlflow_tracking_uri": None})
     assert world.findings(settings=stopped, embedded=True) == {}
@@ -123,7 +123,7 @@ def test_a_month_that_is_loaded_and_not_online_is_reported_until_it_is(world: Wo
     assert world.findings() == {}
 
 
-def test_values_that_somebody_wrote_over_are_reported_by_the_last_parity_check(world: World) -> None:
+def test_overwritten_values_are_reported_by_the_last_parity_check(world: World) -> None:
     run_sql(world.settings, 'UPDATE online."asof.payments_agg_90d_fv" SET failed_payments_90d = 99')
     record_parity(world.settings, check_parity(world.settings, CHURN))
     assert world.finding("parity:churn").mend.startswith("python -m flows ingest")
@@ -132,7 +132,7 @@ def test_values_that_somebody_wrote_over_are_reported_by_the_last_parity_check(w
     assert world.findings() == {}
 
 
-def test_a_view_that_is_applied_with_other_features_is_reported_twice_and_mended_by_applying_the_old_one(
+def test_a_view_applied_with_other_features_is_reported_twice_until_the_old_one_is_applied(
     world: World,
 ) -> None:
     from feast import FeatureView, Field
@@ -172,7 +172,7 @@ def test_an_online_table_that_is_gone_is_reported(world: World) -> None:
 # --- MLflow ------------------------------------------------------------------------------------------------------
 
 
-def test_an_alias_that_was_moved_by_hand_is_reported_and_goes_back_by_the_mend(whole: World) -> None:
+def test_an_alias_that_was_moved_by_hand_is_reported_and_restored_by_the_fix(whole: World) -> None:
     second, _ = kit.register_small_model(whole.settings, whole.version.facts.contract)
     open_tracking(whole.settings).set_registered_model_alias(kit.NAME, "production", second.version)
     found = whole.findings()
@@ -184,7 +184,7 @@ def test_an_alias_that_was_moved_by_hand_is_reported_and_goes_back_by_the_mend(w
     assert whole.findings() == {}
 
 
-def test_an_alias_on_a_version_that_was_rolled_back_is_not_told_to_stay_there(whole: World) -> None:
+def test_an_alias_on_a_version_that_was_rolled_back_is_not_advised_to_stay_there(whole: World) -> None:
     """By its number alone it was in Production before: a rollback to it would be done."""
     bad, _ = kit.register_small_model(whole.settings, whole.version.facts.contract)
     promote(whole.settings, bad, judge=always)
@@ -249,7 +249,7 @@ def mlflow_that_allows(hosts: str, folder: Path, port: int) -> Iterator[None]:
         background.end(service.name, folder)
 
 
-def test_an_mlflow_that_refuses_our_name_for_it_takes_it_after_the_mend(tmp_path: Path) -> None:
+def test_an_mlflow_that_refuses_our_host_name_accepts_it_after_the_fix(tmp_path: Path) -> None:
     port = free_port(15150, "MLflow")
     address = f"http://localhost:{port}"
     with mlflow_that_allows(f"127.0.0.1:{port}", tmp_path, port):
@@ -286,7 +286,7 @@ def answering(answers: dict[str, tuple[int, Any]]) -> Iterator[str]:
         server.shutdown()
 
 
-def test_what_answers_html_or_nothing_is_a_finding_and_no_crash(world: World) -> None:
+def test_an_unexpected_response_is_a_finding(world: World) -> None:
     with answering({"/livez": (200, None)}) as address:
         found = world.findings(service=address, prefect=address)
     assert set(found) == {"service-not-ready", "service-model", "prefect"}
@@ -294,14 +294,14 @@ def test_what_answers_html_or_nothing_is_a_finding_and_no_crash(world: World) ->
     assert set(gone) == {"service", "mlflow", "prefect"}
 
 
-def test_a_prefect_server_that_is_well_gives_no_finding(world: World, prefect_api: str) -> None:
+def test_a_healthy_prefect_server_has_no_finding(world: World, prefect_api: str) -> None:
     assert world.findings(prefect=prefect_api.removesuffix("/api")) == {}
 
 
 # --- the command -------------------------------------------------------------------------------------------------
 
 
-def test_the_command_tells_json_and_ends_with_0_where_nothing_must_be_mended(
+def test_the_command_prints_json_and_ends_with_0_without_errors(
     whole: World, world: World, prefect_api: str, tmp_path: Path
 ) -> None:
     import os

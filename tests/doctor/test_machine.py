@@ -28,7 +28,7 @@ def only(found: object) -> Finding:
 # --- variables ---------------------------------------------------------------------------------------------------
 
 
-def test_a_name_that_nobody_reads_is_reported_with_the_nearest_that_somebody_does() -> None:
+def test_an_unknown_variable_is_reported_with_the_nearest_known_one() -> None:
     found = only(check_names({".env": {"ASOF_POSTGRES_UR": "x"}}, known_names(PROJECT)))
     assert "ASOF_POSTGRES_UR is set in .env" in found.found
     assert "Did you mean ASOF_POSTGRES_URL?" in found.mend
@@ -38,7 +38,7 @@ def test_a_name_that_is_like_no_other_is_reported_without_a_guess() -> None:
     assert "Did you mean" not in only(check_names({".env": {"ASOF_XYZZY": "x"}}, known_names(PROJECT))).mend
 
 
-def test_every_setting_and_what_we_tell_our_processes_is_known() -> None:
+def test_every_setting_and_every_variable_of_our_processes_is_known() -> None:
     settings = Settings(postgres_url="postgresql://u:p@127.0.0.1/d")  # type: ignore[arg-type]
     variables = {**settings.environment(), "ASOF_STARTED_AS": "x", "asof_port": "1"}
     example = [
@@ -103,7 +103,7 @@ def test_a_user_of_the_variables_is_taken_unless_the_address_names_one() -> None
 # --- keys ----------------------------------------------------------------------------------------------
 
 
-def test_a_signer_whom_nobody_here_trusts_is_reported() -> None:
+def test_an_untrusted_signer_is_reported() -> None:
     assert "flows keys" in only(check_signer("aa", {"bb"})).mend
     assert list(check_signer("aa", {"aa", "bb"})) == list(check_signer("", {"bb"})) == []
 

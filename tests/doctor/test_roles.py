@@ -1,4 +1,4 @@
-"""The doctor as one of PostgreSQL's login roles: it may look, and a grant too many is told until it is taken back."""
+"""The doctor as one of PostgreSQL's login roles: it may read, and an excess grant is reported until it is revoked."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +35,7 @@ def test_a_role_of_the_pipeline_may_look_at_everything(the_town: Town, role: str
     assert set(names) <= {"nothing-loaded", "no-features"}
 
 
-def test_a_grant_too_many_is_reported_until_the_mend_is_run(the_town: Town) -> None:
+def test_an_excess_grant_is_reported_until_the_fix_is_applied(the_town: Town) -> None:
     training = context(the_town, "asof_training")
     with the_town.as_admin() as admin:
         admin.autocommit = True

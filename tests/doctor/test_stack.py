@@ -84,13 +84,13 @@ def test_what_is_wrong_with_a_database(changed: dict[str, object], name: str) ->
         ('invalid sslmode value: "on"', "disable, require"),
     ],
 )
-def test_each_refusal_of_postgresql_has_its_mend(reason: str, mend: str) -> None:
+def test_each_refusal_of_postgresql_has_its_fix(reason: str, mend: str) -> None:
     found = database.connection_refused("db:5432", reason)
     assert (found.name, found.severity) == ("postgres", Severity.ERROR)
     assert mend in found.mend
 
 
-def test_a_way_in_clear_over_a_network_is_reported() -> None:
+def test_an_unencrypted_connection_over_a_network_is_reported() -> None:
     assert only(database.check_encryption("db.example", "disable")).severity is Severity.WARNING
     assert only(database.check_encryption("postgres", "disable")).severity is Severity.NOTE
     assert (
@@ -130,7 +130,7 @@ def test_our_own_feature_store_file_is_right() -> None:
     assert list(feast_file.check_settings(FILE)) == []
 
 
-def test_what_bites_in_a_feature_store_file() -> None:
+def test_dangerous_settings_in_a_feature_store_file_are_reported() -> None:
     offline = {**FILE["offline_store"], "db_schema": "public"}
     assert "enable_nestloop=off" in only(feast_file.check_settings({**FILE, "offline_store": offline})).mend
     for store in ("offline_store", "online_store"):
@@ -191,7 +191,7 @@ def test_views_whose_newest_row_is_older_than_their_ttl_are_reported() -> None:
     assert list(loads.check_age([ONLINE, endless, replace(ONLINE, newest=None)], NOW)) == []
 
 
-def test_what_the_parity_ledger_says() -> None:
+def test_findings_of_the_parity_ledger() -> None:
     good = ParityCheck(NOW, 100, 0, 0, 0)
     assert list(parity.check_last("churn", good)) == []
     assert only(parity.check_last("churn", replace(good, values_wrong=3))).severity is Severity.ERROR
@@ -246,7 +246,7 @@ def test_servers_of_another_minor_version_are_reported() -> None:
 # --- Prefect -----------------------------------------------------------------------------------------------------
 
 
-def test_a_prefect_address_where_nobody_answers_is_reported_by_how_it_was_set() -> None:
+def test_a_prefect_address_that_does_not_answer_is_reported_by_how_it_was_set() -> None:
     by_variable = prefect_server.unreachable("http://ann:secret@h:4200", "refused", set_by={"PREFECT_API_URL": "x"})
     assert "unset PREFECT_API_URL" in by_variable.mend
     assert "secret" not in by_variable.found
@@ -264,7 +264,7 @@ def test_a_prefect_address_without_api_is_reported() -> None:
 # --- the service -------------------------------------------------------------------------------------------------
 
 
-def test_what_a_service_tells_of_itself() -> None:
+def test_findings_of_a_service_about_itself() -> None:
     assert only(service.check_alive("http://h:1", Response(0, trouble="refused"))).severity is Severity.ERROR
     assert only(service.check_alive("http://h:1", Response(404))).name == "service"
     assert list(service.check_alive("http://h:1", Response(200))) == []
@@ -273,7 +273,7 @@ def test_what_a_service_tells_of_itself() -> None:
     assert list(service.check_ready("http://h:1", Response(200))) == []
 
 
-def test_a_service_that_wants_a_key_is_a_note() -> None:
+def test_a_service_that_requires_a_key_is_a_note() -> None:
     assert only(service.check_following(Response(401))).severity is Severity.NOTE
 
 
@@ -310,7 +310,7 @@ def test_no_password_of_an_address_is_shown() -> None:
     assert get("http://ann:secret/x@h:1", "/livez").trouble == "it cannot be read as an address"
 
 
-def test_an_answer_that_drips_does_not_hold_the_doctor_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_response_does_not_block_the_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "TIMEOUT", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as server:
         Thread(target=_drip, args=(server,), daemon=True).start()
@@ -327,7 +327,7 @@ def _drip(server: socket.socket) -> None:
             time.sleep(0.1)
 
 
-def test_errors_alone_make_it_unwell() -> None:
+def test_only_errors_fail_the_report() -> None:
     kinds = [Finding(str(each), each, "Found.", "mend it") for each in Severity]
     summary = report(kinds, 1.23)
     assert (summary["well"], summary["errors"], summary["warnings"], summary["notes"]) == (False, 1, 1, 1)

@@ -1,23 +1,40 @@
-"""Feast's own commands, in feature_repo/, with nothing but the environment that `make env` prints."""
+"""Feast's own commands, in feature_repo/, with only the environment that `make env` prints."""
 
+import contextlib
+import gc
+import os
 import subprocess
 import sys
-import urllib.request
+import warnings
 from pathlib import Path
-from time import monotonic, sleep
+from unittest.mock import patch
 
+import httpx
 import pandas as pd
+from click.testing import CliRunner
+from feast.cli.cli import cli
 
 from asof.features.feature_store import REPOSITORY, feature_store
 from tests.kits.data.history import History
 from tests.kits.machine.free_port import free_port
+from tests.kits.service import serving as kit
+
+
+def environment(history: History) -> dict[str, str]:
+    return history.settings.environment() | {"PATH": "/usr/bin:/bin", "HOME": str(history.settings.home)}
 
 
 def feast(history: History, *words: str) -> str:
-    command = [str(Path(sys.executable).with_name("feast")), *words]
-    environment = history.settings.environment() | {"PATH": "/usr/bin:/bin", "HOME": str(history.settings.home)}
-    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    """A command in this process, since Feast takes seconds to import; test_bare_commands.py starts real ones."""
+    with (
+        patch.dict(os.environ, environment(history), clear=True),
+        patch.object(sys, "path", [str(REPOSITORY), *sys.path]),
+        contextlib.chdir(REPOSITORY),
+        warnings.catch_warnings(action="ignore"),
+    ):
+        done = CliRunner().invoke(cli, words, catch_exceptions=False)
+        gc.collect()  # Feast leaves connections open
+    assert done.exit_code == 0, done.output
     return done.stdout
 
 
@@ -39,28 +56,17 @@ def test_the_lists_of_feast_name_what_is_defined(history: History) -> None:
 def test_the_user_interface_of_feast_opens(history: History) -> None:
     port = free_port(18888, "feast ui")
     command = [str(Path(sys.executable).with_name("feast")), "ui", "--port", str(port), "--host", "127.0.0.1"]
-    with (history.settings.home / "feast_ui.log").open("w") as log:
+    log_file = history.settings.home / "feast_ui.log"
+    with log_file.open("w") as log:
         process = subprocess.Popen(
             command,
             cwd=REPOSITORY,
-            env=history.settings.environment() | {"PATH": "/usr/bin:/bin", "HOME": str(history.settings.home)},
+            env=environment(history),
             stdout=log,
             stderr=log,
         )
         try:
-            assert "<html" in _page(f"http://127.0.0.1:{port}")
+            kit.eventually(lambda: "<html" in httpx.get(f"http://127.0.0.1:{port}").text, 60, log_file)
         finally:
             process.terminate()
             process.wait(30)
-
-
-def _page(address: str) -> str:
-    deadline = monotonic() + 60
-    while True:
-        try:
-            with urllib.request.urlopen(address) as answer:
-                return str(answer.read().decode())
-        except OSError:
-            if monotonic() > deadline:
-                raise
-            sleep(0.3)

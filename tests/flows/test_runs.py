@@ -60,7 +60,7 @@ def test_the_choice_follows_the_variable(monkeypatch: pytest.MonkeyPatch, caplog
     assert not caplog.messages
     monkeypatch.delenv("PREFECT_API_URL")
     assert choose_run() is run_directly
-    assert len(caplog.messages) == 1
+    assert [each.startswith("No Prefect server is set or running") for each in dict.fromkeys(caplog.messages)] == [True]
 
 
 def test_a_moment_without_a_zone_is_utc_in_both(prefect_api: str, monkeypatch: pytest.MonkeyPatch) -> None:

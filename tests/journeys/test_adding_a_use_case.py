@@ -52,7 +52,7 @@ def test_the_page_copies_one_folder_writes_two_files_and_runs_the_demo() -> None
     assert [name for name, _ in FILES] == ["asof/use_cases/wine/data.py", "asof/use_cases/wine/features.py"]
 
 
-def test_the_new_folder_keeps_the_projects_own_rules(with_wine: Path, world: dict[str, str]) -> None:
+def test_the_new_folder_passes_the_projects_checks(with_wine: Path, world: dict[str, str]) -> None:
     python = sys.executable
     run(with_wine, f"{python} -m ruff check asof/use_cases/wine", world)
     run(with_wine, f"{Path(python).parent / 'lint-imports'}", world)

@@ -108,7 +108,7 @@ def answered(served: Served) -> dict[str, httpx.Response]:
         assert served.predict(USER, f"lost-{number}").status_code == 200
     served.client.get("/livez")  # lines come after the answers, and before the next request is looked at
     served.answers.parent.unlink()
-    answers = {"good": served.predict(USER, "good"), "unknown": served.predict("nobody", "unknown")}
+    answers = {"good": served.predict(USER, "good"), "unknown": served.predict("missing", "unknown")}
     with ThreadPoolExecutor(8) as pool:
         many = pool.map(lambda number: served.predict(f"{number:04d}-ABCDE", f"many-{number}"), range(200))
         assert {response.status_code for response in many} == {200}
@@ -123,7 +123,7 @@ def lines(served: Served) -> dict[str, dict[str, Any]]:
     return {line["request_id"]: line for line in lines}
 
 
-def test_each_request_leaves_one_whole_line_and_none_fails_where_it_cannot(
+def test_each_request_is_logged_as_one_line_and_none_fails_while_the_log_is_unwritable(
     served: Served, answered: dict[str, httpx.Response]
 ) -> None:
     found = lines(served)
@@ -131,7 +131,7 @@ def test_each_request_leaves_one_whole_line_and_none_fails_where_it_cannot(
     assert served.log.read_text().count("cannot be written") == 1
 
 
-def test_a_line_tells_the_model_and_the_moments_of_the_answer(
+def test_a_log_line_has_the_model_and_the_times_of_the_answer(
     served: Served, answered: dict[str, httpx.Response]
 ) -> None:
     line, answer = lines(served)["good"], answered["good"].json()
@@ -149,7 +149,7 @@ def test_refused_requests_are_logged_with_the_code_of_their_problem(
     outcomes = [
         (found[name]["status"], found[name]["code"], found[name]["entity"]) for name in ("unknown", "malformed")
     ]
-    assert outcomes == [(404, "entity-not-found", "nobody"), (422, "invalid-request", None)]
+    assert outcomes == [(404, "entity-not-found", "missing"), (422, "invalid-request", None)]
 
 
 def test_an_answer_is_traced_by_its_request_id_to_the_files(
@@ -176,7 +176,7 @@ def test_an_answer_is_traced_by_its_request_id_to_the_files(
     }  # fmt: skip
 
 
-def test_the_answer_itself_is_traced_from_stdin_and_people_see_the_digests(
+def test_an_answer_on_stdin_is_traced_and_the_digests_are_printed(
     served: Served, answered: dict[str, httpx.Response]
 ) -> None:
     run = served.trace("-", text=answered["good"].text)
@@ -186,7 +186,7 @@ def test_the_answer_itself_is_traced_from_stdin_and_people_see_the_digests(
     assert "no link of this chain is broken" in run.stdout
 
 
-def test_an_id_that_nobody_was_given_is_exit_code_1_and_tells_where_it_was_looked_for(
+def test_an_unknown_request_id_is_exit_code_1_and_the_message_names_the_log(
     served: Served, answered: dict[str, httpx.Response]
 ) -> None:
     run = served.trace("never")
@@ -195,7 +195,7 @@ def test_an_id_that_nobody_was_given_is_exit_code_1_and_tells_where_it_was_looke
     assert str(served.answers) in run.stderr.replace("\n", "")
 
 
-def test_a_stored_value_unlike_all_of_training_is_flagged_at_every_door(
+def test_a_stored_value_outside_the_training_range_is_flagged_by_every_endpoint(
     served: Served, answered: dict[str, httpx.Response]
 ) -> None:
     """A number beyond any measure, a category that no training row had; an infinite number is refused."""
@@ -232,7 +232,7 @@ def test_a_stored_value_unlike_all_of_training_is_flagged_at_every_door(
     assert {"total_paid", "contract_type"} <= set(lines(served)["odd"]["flags"])
 
 
-def test_an_odd_id_is_in_every_door_what_it_was_in_the_extract(served: Served) -> None:
+def test_an_unusual_id_is_the_same_in_every_endpoint_as_in_the_extract(served: Served) -> None:
     done = score_users(served.settings, QUICK, version=served.bundle.version, as_of=JANUARY, chunk=7)
     assert done.new == 200 + len(ODD)
     scored = {row["entity"]: row["probability"] for row in kept(served.settings)}
@@ -248,7 +248,7 @@ def test_an_odd_id_is_in_every_door_what_it_was_in_the_extract(served: Served) -
 
 
 @pytest.mark.parametrize("key", ["EU/7590", "[red]x", "a\u2028b"])
-def test_an_answer_for_an_odd_id_is_traced(served: Served, answered: dict[str, httpx.Response], key: str) -> None:
+def test_an_answer_for_an_unusual_id_is_traced(served: Served, answered: dict[str, httpx.Response], key: str) -> None:
     request_id = f"odd-{ODD.index(key)}"
     assert served.predict(key, request_id).status_code == 200
     kit.eventually(lambda: request_id in served.answers.read_text(), 10, served.log)

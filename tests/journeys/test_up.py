@@ -22,6 +22,7 @@ from local.stack import background, stack
 from local.stack.services import PREDICTION
 from local.stack.stack import State
 from tests.kits.machine.databases import fresh
+from tests.kits.machine.prefect_database import copy_database
 from tests.kits.service import following as follow
 from tests.kits.service import serving as kit
 from tests.kits.service.following import Variant
@@ -36,7 +37,7 @@ CHURN = load("churn")
 
 
 @dataclass(frozen=True)
-class Strangers:
+class Foreign:
     """Another checkout's version 1 in Production, whose Bento is the newest in the store that both share."""
 
     run_id: str
@@ -44,14 +45,16 @@ class Strangers:
 
 
 @pytest.fixture(scope="module")
-def strangers(server: Settings, small_model: "SmallModel", tmp_path_factory: pytest.TempPathFactory) -> Strangers:
-    with fresh(server, tmp_path_factory.mktemp("another")) as another:
+def foreign(
+    server: Settings, mlflow_tables: str, small_model: "SmallModel", tmp_path_factory: pytest.TempPathFactory
+) -> Foreign:
+    with fresh(server, tmp_path_factory.mktemp("another"), mlflow_tables) as another:
         apply_features(another)
         version, _ = kit.register_small_model(another, kit.registered_contract(another))
         follow.promote(another, version)
         assert version.version == "1"
         built = bundle(another, CHURN)
-    return Strangers(built.run_id, built.bento_tag)
+    return Foreign(built.run_id, built.bento_tag)
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,8 @@ class Stack:
 
 
 @pytest.fixture(scope="module")
-def up(settings: Settings, small_model: "SmallModel", strangers: Strangers) -> Iterator[Stack]:
+def up(settings: Settings, small_model: "SmallModel", foreign: Foreign, prefect_database: Path) -> Iterator[Stack]:
+    copy_database(prefect_database, settings)
     kit.write_users(settings, {"good": kit.USER}, kit.NOW)
     export(settings)
     bundled = small_model.bundle
@@ -101,14 +105,14 @@ def up(settings: Settings, small_model: "SmallModel", strangers: Strangers) -> I
         stack.down(own)
 
 
-def test_what_answers_is_in_production_here_whatever_another_checkout_has_put_into_the_store(
-    up: Stack, strangers: Strangers
+def test_the_service_runs_this_registrys_version_whatever_bento_of_another_checkout_is_newer(
+    up: Stack, foreign: Foreign
 ) -> None:
     import bentoml
 
-    assert str(bentoml.get(f"{kit.NAME}:latest").tag) == strangers.bento
+    assert str(bentoml.get(f"{kit.NAME}:latest").tag) == foreign.bento
     assert up.model == ("1", up.first)
-    assert up.first != strangers.run_id
+    assert up.first != foreign.run_id
 
 
 def test_three_promotions_a_bad_model_and_a_rollback_fail_no_request(up: Stack, small_model: "SmallModel") -> None:
@@ -128,7 +132,7 @@ def test_three_promotions_a_bad_model_and_a_rollback_fail_no_request(up: Stack, 
     assert statistics.median(seconds) < 10  # the first imports scikit-learn: these models are not compiled
 
 
-def test_up_again_changes_nothing_and_other_settings_start_the_service_again(up: Stack) -> None:
+def test_a_second_up_changes_nothing_and_changed_settings_restart_the_service(up: Stack) -> None:
     before = up.up()
     assert up.up() == before
     changed = up.up(lookup_timeout=1.0)
@@ -137,26 +141,26 @@ def test_up_again_changes_nothing_and_other_settings_start_the_service_again(up:
     assert psutil.Process(before.pid).status() == psutil.STATUS_ZOMBIE  # of this process, which started it
 
 
-def test_what_a_killed_start_left_behind_is_ended_by_the_next(up: Stack) -> None:
-    state = up.up()
+def test_the_workers_of_a_killed_service_are_ended_by_the_next_start(up: Stack) -> None:
+    state = up.up(lookup_timeout=1.0)
     assert state.pid
-    os.kill(state.pid, signal.SIGKILL)  # the workers are left
+    os.kill(state.pid, signal.SIGKILL)  # its workers go on
     again = up.up()
     assert again.pid != state.pid
     assert again.address == state.address
     assert len(follow.workers(up.log)) == 1
 
 
-def test_a_service_that_does_not_come_up_is_said_so_and_leaves_nothing_half_started(up: Stack) -> None:
+def test_a_service_that_does_not_start_is_an_error_and_leaves_no_process(up: Stack) -> None:
     state = up.up()
     bentos = up.settings.bentoml_home / "bentos" / kit.NAME
     (newest,) = (each for each in psutil.Process(state.pid).cmdline() if each.startswith(f"{kit.NAME}:code-"))
     shutil.copytree(bentos / newest.partition(":")[2], bentos / "broken")
     (bentos / "broken" / "src" / "service.py").write_text("raise SystemExit('no luck today')")
     with pytest.raises(ConfigurationError, match=r"(?s)prediction service stopped while starting.*no luck today"):
-        stack.up(up.settings, f"{kit.NAME}:broken")
+        stack.up(up.settings, lambda: f"{kit.NAME}:broken")
     with pytest.raises(ConfigurationError, match=f"There is no Bento {kit.NAME}:never"):
-        stack.up(up.settings, f"{kit.NAME}:never")
+        stack.up(up.settings, lambda: f"{kit.NAME}:never")
     states = {each.name: each.running for each in stack.states(up.settings)}
     assert (states["mlflow"], states["prefect"], states[PREDICTION]) == (True, True, False)
     assert follow.workers(up.log) == []
@@ -164,7 +168,7 @@ def test_a_service_that_does_not_come_up_is_said_so_and_leaves_nothing_half_star
     assert up.client.get("/readyz").status_code == 200
 
 
-def test_while_mlflow_is_away_a_start_serves_what_answered_last(up: Stack) -> None:
+def test_a_start_without_mlflow_serves_the_version_that_answered_last(up: Stack) -> None:
     up.up()
     before = up.model
     background.end(PREDICTION, up.folder)
@@ -174,13 +178,12 @@ def test_while_mlflow_is_away_a_start_serves_what_answered_last(up: Stack) -> No
     assert check_ready(away, states, CHURN) == ""
     assert up.model == before
     assert "does not answer" in follow.following(up.client)["registry"]
-    assert up.up().running
 
 
-def test_a_version_in_production_that_is_refused_is_an_error_of_up_and_a_good_one_ends_it(
+def test_up_fails_on_a_refused_production_version_until_a_good_one_is_promoted(
     up: Stack, small_model: "SmallModel", tmp_path: Path
 ) -> None:
-    """In a new home: nothing has answered there before."""
+    """With an empty model cache; MLflow, which the test before has ended, is started again."""
     good = up.model[0]
     bad = follow.publish(up.settings, small_model.contract, Variant(55, sealed=False))
     follow.promote(up.settings, bad)
@@ -197,15 +200,15 @@ def test_a_version_in_production_that_is_refused_is_an_error_of_up_and_a_good_on
 
 
 @pytest.mark.parametrize("follows", ["", "production"])
-def test_a_service_that_knows_a_registry_refuses_a_model_whose_run_that_has_not(
-    up: Stack, strangers: Strangers, small_model: "SmallModel", tmp_path: Path, follows: str
+def test_a_service_with_a_registry_refuses_a_model_whose_run_is_not_in_it(
+    up: Stack, foreign: Foreign, small_model: "SmallModel", tmp_path: Path, follows: str
 ) -> None:
     """Where it follows, nothing is in Production; its own keys, its own features and its own version 1 let it pass."""
     (mlflow,) = (each.address for each in stack.states(up.settings) if each.name == "mlflow")
     follow.withdraw(up.settings)
     variables = {"ASOF_REGISTRY_URL": mlflow, "ASOF_FOLLOW": follows, "ASOF_CLOCK": kit.NOW.isoformat()}
-    with kit.serving(up.settings, strangers.bento, tmp_path, **variables) as client:
-        reason = f"has no run {strangers.run_id}"
+    with kit.serving(up.settings, foreign.bento, tmp_path, **variables) as client:
+        reason = f"has no run {foreign.run_id}"
         kit.eventually(lambda: reason in client.get("/readyz").text, 60, tmp_path / "log")
         answer = follow.predict(client)
         assert (answer.status_code, answer.json()["code"]) == (503, "not-ready")
@@ -215,7 +218,7 @@ def test_a_service_that_knows_a_registry_refuses_a_model_whose_run_that_has_not(
         assert len(follow.workers(tmp_path / "log")) == 1
 
 
-def test_a_model_of_the_registry_goes_on_answering_where_none_is_in_production(
+def test_a_model_of_the_registry_keeps_answering_when_no_version_is_in_production(
     up: Stack, small_model: "SmallModel", tmp_path: Path
 ) -> None:
     (mlflow,) = (each.address for each in stack.states(up.settings) if each.name == "mlflow")

@@ -1,4 +1,4 @@
-"""`make up`, then the commands that everybody types first, without `make env` and with nothing set; real servers."""
+"""`make up`, then the platforms' own commands without `make env` and with nothing set; real servers."""
 
 import http.client
 import json
@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import httpx
 import pytest
@@ -17,7 +18,9 @@ import yaml
 
 from asof.features.feature_store import REPOSITORY
 from asof.settings import PROJECT, Settings
+from local import platform_commands
 from local.stack import stack
+from tests.kits.machine.prefect_database import copy_database
 from tests.kits.service import serving as kit
 
 DOCKER = """#!/bin/sh
@@ -76,15 +79,28 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     stack.wipe(checkout.settings)
 
 
-def test_while_the_stack_is_down_each_says_what_is_missing_and_which_command_makes_it(checkout: Checkout) -> None:
+def test_while_the_stack_is_down_each_command_names_the_one_that_starts_it(checkout: Checkout) -> None:
     for command in (("apply",), ("materialize-incremental", "2024-01-31T00:00:00")):
         message = checkout.refused("feast", *command, cwd=REPOSITORY)
         assert message == "feast: the project's PostgreSQL is not running. Start it with `make up`."
     assert checkout.refused("mlflow", "experiments", "search").startswith("mlflow: the project's PostgreSQL")
     assert "make up" in checkout.refused("bentoml", "serve", "--port", str(kit.free_port()))
-    for words in (("feast", "--help"), ("mlflow", "--version"), ("prefect", "version"), ("bentoml", "list")):
-        checkout.done(*words)
+    checkout.done("bentoml", "list")
     assert not (checkout.home / "asof" / "postgres").exists(), "nothing is started"
+
+
+@pytest.mark.parametrize("words", [("feast", "--help"), ("mlflow", "--version"), ("prefect", "version")])
+def test_help_and_versions_need_no_stack(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    """Prepared in this process: the platforms take seconds to import."""
+    failures: list[str] = []
+    monkeypatch.setattr(sys, "orig_argv", [sys.executable, *checkout.words(*words)])
+    monkeypatch.setattr(platform_commands, "_fail", failures.append)
+    with patch.dict(os.environ, checkout.environment({}), clear=True):
+        platform_commands.prepare()
+        assert os.environ["BENTOML_HOME"] == str(checkout.home / "asof" / "bentoml")
+    assert failures == []
 
 
 def test_a_setting_that_cannot_be_read_is_one_sentence(checkout: Checkout) -> None:
@@ -93,8 +109,9 @@ def test_a_setting_that_cannot_be_read_is_one_sentence(checkout: Checkout) -> No
 
 
 @pytest.fixture(scope="module")
-def up(checkout: Checkout) -> Checkout:
-    """The same, up; its preferred port for MLflow is somebody else's."""
+def up(checkout: Checkout, prefect_database: Path) -> Checkout:
+    """The same, up; its preferred port for MLflow is in use."""
+    copy_database(prefect_database, checkout.settings)
     with socket.create_server(("127.0.0.1", int(checkout.variables["ASOF_MLFLOW_PORT"]))):
         output = checkout.done("python", "-m", "flows", "up")
     assert "is in use; the MLflow UI uses" in output
@@ -119,8 +136,7 @@ def test_up_twice_starts_nothing_twice(up: Checkout) -> None:
 
 
 def test_feast_finds_the_registry_and_the_stores(up: Checkout) -> None:
-    up.done("feast", "apply", cwd=REPOSITORY)
-    assert "usage_agg_30d_fv" in up.done("feast", "feature-views", "list", cwd=REPOSITORY)
+    assert "usage_agg_30d_fv" in up.done("feast", "apply", cwd=REPOSITORY)
     words = ("materialize-incremental", "2024-01-31T00:00:00")
     assert "does not exist" in up.run("feast", *words, cwd=REPOSITORY).stderr, "it asks our database, which is empty"
 
@@ -133,23 +149,29 @@ def test_mlflow_and_prefect_find_the_projects_servers(up: Checkout) -> None:
     assert httpx.get(f"{prefect}/api/work_pools/bare").json()["name"] == "bare"
 
 
-def test_bentoml_build_gives_a_bento_of_code_alone_that_keeps_its_use_case(up: Checkout) -> None:
+@pytest.fixture(scope="module")
+def built(up: Checkout) -> Checkout:
+    """The same, with a Bento of each use case, `of-churn` and `of-breast_cancer`."""
     for name, variables in (("churn", {}), ("breast_cancer", {"ASOF_USE_CASE": "breast_cancer"})):
         up.done("bentoml", "build", "--version", f"of-{name}", **variables)
-        (bento,) = (up.home / "asof" / "bentoml" / "bentos").glob(f"*/of-{name}")
-        bento_yaml = yaml.safe_load((bento / "bento.yaml").read_text())
-        assert (bento_yaml["args"], bento_yaml["models"]) == ({"use_case": name}, [])
-        assert not (bento / "src" / "training").exists()
+    return up
 
 
-def test_bentoml_containerize_works_from_the_checkout(up: Checkout, tmp_path: Path) -> None:
-    """Docker itself is a stand-in here: what it is given is the image's Dockerfile, of our template."""
+@pytest.mark.parametrize("name", ["churn", "breast_cancer"])
+def test_bentoml_build_gives_a_bento_of_code_alone_that_keeps_its_use_case(built: Checkout, name: str) -> None:
+    (bento,) = (built.home / "asof" / "bentoml" / "bentos").glob(f"*/of-{name}")
+    bento_yaml = yaml.safe_load((bento / "bento.yaml").read_text())
+    assert (bento_yaml["args"], bento_yaml["models"]) == ({"use_case": name}, [])
+    assert not (bento / "src" / "training").exists()
+
+
+def test_bentoml_containerize_works_from_the_checkout(built: Checkout, tmp_path: Path) -> None:
+    """Docker is a stand-in; it receives the image's Dockerfile, made from our template."""
     docker = tmp_path / "docker"
     docker.write_text(DOCKER)
     docker.chmod(0o755)
-    up.done("bentoml", "build", "--version", "to-pack")
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "KEPT": str(tmp_path / "Dockerfile")}
-    up.done("bentoml", "containerize", "streamflow_churn:to-pack", **environment, DOCKER_BUILDKIT="0")
+    built.done("bentoml", "containerize", "streamflow_churn:of-churn", **environment, DOCKER_BUILDKIT="0")
     assert "--require-hashes" in (tmp_path / "Dockerfile").read_text()
 
 
@@ -173,7 +195,7 @@ def test_bentoml_serve_follows_what_is_in_production(up: Checkout, tmp_path: Pat
         process.wait(30)
 
 
-def test_down_ends_all_of_it(up: Checkout) -> None:
+def test_down_stops_every_server(up: Checkout) -> None:
     assert "Stopped: prediction, prefect, mlflow, postgres.\n" in up.done("python", "-m", "local", "down")
     assert not any(state.running for state in stack.states(up.settings))
     assert "nothing was running" in up.done("python", "-m", "local", "down")

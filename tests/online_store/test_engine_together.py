@@ -1,6 +1,5 @@
 """Our compute engine with several views in one call, and with both stores in one database."""
 
-import multiprocessing
 import os
 import signal
 import threading
@@ -18,6 +17,7 @@ from feast.types import Float64
 import online_store.engine as engine_module
 from asof.settings import Settings
 from online_store.relaying import same_server
+from tests.kits.machine.kill import WARM
 from tests.kits.store import engine as kit
 from tests.kits.store.engine import END, START
 
@@ -222,7 +222,7 @@ def die_in_the_second_view(settings: Settings, folder: Path) -> None:
 def test_a_killed_writer_leaves_nothing_of_its_view(
     connection: Connection, store: Any, settings: Settings, tmp_path: Path
 ) -> None:
-    child = multiprocessing.get_context("spawn").Process(target=die_in_the_second_view, args=(settings, tmp_path))
+    child = WARM.Process(target=die_in_the_second_view, args=(settings, tmp_path))
     child.start()
     child.join()
     assert child.exitcode == -signal.SIGKILL

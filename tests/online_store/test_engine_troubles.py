@@ -1,6 +1,5 @@
 """Our compute engine with kills, concurrent runs, failing sources and changing tables."""
 
-import multiprocessing
 import os
 import signal
 import threading
@@ -19,6 +18,7 @@ from feast.types import Bool, Float64, Int64
 from asof.settings import Settings
 from online_store.relaying import relay
 from online_store.relaying.relay import chunks
+from tests.kits.machine.kill import WARM
 from tests.kits.store import engine as kit
 from tests.kits.store.engine import END, START, at
 
@@ -78,7 +78,7 @@ def test_a_killed_writer_leaves_nothing_of_its_chunk(
 ) -> None:
     with kit.open_store(settings, tmp_path, "by_us", rows=ROWS) as store:
         store.apply([USER, view_of()])
-        child = multiprocessing.get_context("spawn").Process(target=die_in_the_third_chunk, args=(settings, tmp_path))
+        child = WARM.Process(target=die_in_the_third_chunk, args=(settings, tmp_path))
         child.start()
         child.join()
         assert child.exitcode == -signal.SIGKILL

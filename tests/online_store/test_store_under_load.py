@@ -4,14 +4,12 @@ import asyncio
 import contextlib
 import os
 import random
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +19,14 @@ from feast import Entity, FeatureStore, FeatureView, Field, ValueType
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import Int64, String
 
-from asof.settings import PROJECT, Settings
+from asof.settings import Settings
 from local.embedded_postgres import postgres
 from online_store import pool
 from online_store.errors import Unreachable
 from online_store.pool import Address
+from online_store.schema.layout import Layout
+from online_store.writing import writes
+from tests.kits.machine.kill import WARM
 from tests.kits.store.values import entity, source
 from tests.kits.store.wide import SCHEMA, at, disconnect, open_store, soon
 
@@ -85,31 +86,24 @@ def setting(stop: threading.Event) -> Iterator[None]:
         stop.set()
 
 
-# A writer that stops in its second chunk, prints a line, and waits to be killed.
-KILLED = """
-import sys, time
-from pathlib import Path
-from asof.settings import Settings
-from online_store.writing import rows, writes
-from tests.kits.store import wide as wide_kit
-from tests.online_store import test_store_under_load as load
+def stop_in_the_second_chunk(settings: Settings, folder: Path, pipe: Connection) -> None:
+    """Run in a child: says on the pipe when it has stopped, and waits to be killed."""
+    left, encoded = [15_000], writes.row_encoder
 
-left = [15_000]
-encoded = rows.row_encoder
-def counted(layout):
-    encode = encoded(layout)
-    def counting(row):
-        left[0] -= 1
-        if not left[0]:
-            print("now", flush=True)
-            time.sleep(60)
-        return encode(row)
-    return counting
-writes.row_encoder, writes.BUFFER_BYTES = counted, 1000
-folder = Path(sys.argv[1])
-store = wide_kit.open_store(Settings(), folder)
-load.write(store, load.view_of(folder), load.rows(range(25_000), 2, 2))
-"""
+    def counted(layout: Layout) -> Any:
+        encode = encoded(layout)
+
+        def counting(row: Any) -> Any:
+            left[0] -= 1
+            if not left[0]:
+                pipe.send("stopped")
+                threading.Event().wait()
+            return encode(row)
+
+        return counting
+
+    writes.row_encoder, writes.BUFFER_BYTES = counted, 1000  # type: ignore[assignment]
+    write(open_store(settings, folder), view_of(folder), rows(range(25_000), 2, 2))
 
 
 def test_a_killed_writer_leaves_whole_chunks_and_a_second_run_completes_them(
@@ -117,12 +111,13 @@ def test_a_killed_writer_leaves_whole_chunks_and_a_second_run_completes_them(
 ) -> None:
     view = view_of(tmp_path)
     write(store, view, rows(range(0, 25_000, 5000), 1, 1))
-    command = [sys.executable, "-c", KILLED, str(tmp_path)]
-    environment = {**os.environ, **settings.environment()}
-    with subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, text=True) as writer:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == "now\n"
-        writer.send_signal(signal.SIGKILL)
+    ours, theirs = WARM.Pipe(duplex=False)
+    writer = WARM.Process(target=stop_in_the_second_chunk, args=(settings, tmp_path, theirs))
+    writer.start()
+    theirs.close()
+    assert ours.recv() == "stopped"
+    writer.kill()
+    writer.join()
     soon(lambda: numbers(read(store, view, [10_000])) == [1])
     assert numbers(read(store, view, range(10_000))) == [2] * 10_000
     assert set(numbers(read(store, view, range(10_000, 25_000)))) == {None, 1}

@@ -1,4 +1,4 @@
-"""The doors that people see first: `make help`, `.env.example`, and locks that name no host."""
+"""`make help` and the targets, `.env.example`, and locks that name no host."""
 
 import os
 import re
@@ -35,16 +35,16 @@ def test_make_help_lists_every_target() -> None:
     assert targets >= STAGES
 
 
-def test_make_alone_is_make_help() -> None:
+def test_make_without_a_target_is_make_help() -> None:
     assert _make() == _make("help")
 
 
-def test_each_stage_is_a_call_of_the_same_word_with_the_arguments_given() -> None:
+def test_each_stage_runs_the_command_of_the_same_name_with_its_arguments() -> None:
     for stage in sorted(STAGES):
         assert f".venv/bin/python -m flows {stage} --some 'thing'\n" in _make("--dry-run", stage, "ARGS=--some 'thing'")
 
 
-def test_the_demo_passes_its_variables_on_as_options() -> None:
+def test_the_variables_of_the_demo_become_options() -> None:
     commands = _make("--dry-run", "demo", "DATA=my folder", "AS_OF=2024-01-31", "USE_CASE=churn", "USERS=9", "MONTHS=2")
     line = " ".join(commands.replace("\\\n", " ").split())
     assert "flows demo --use-case 'churn' --data 'my folder' --as-of '2024-01-31' --users '9' --months '2'" in line
@@ -57,7 +57,7 @@ PROBE = """probe:
 
 
 @pytest.mark.parametrize("how", ["on the command line", "in the environment"])
-def test_a_make_that_a_command_starts_gets_none_of_the_variables_of_the_first(how: str) -> None:
+def test_a_nested_make_gets_none_of_the_variables_of_the_outer_one(how: str) -> None:
     """`make test ARGS=...` runs the README's own `make` commands."""
     makefile = (PROJECT / "Makefile").read_text()
     ours = {*re.findall(r"\$[({]([A-Z_]+)[)}]", makefile), *re.findall(r"^([A-Z_]+) :?=", makefile, re.MULTILINE)}
@@ -75,7 +75,7 @@ def test_a_make_that_a_command_starts_gets_none_of_the_variables_of_the_first(ho
 
 
 @pytest.mark.parametrize("flag", ["--always-make", "--silent", "--keep-going", "--jobs=2"])
-def test_nor_does_it_get_the_flags_of_the_first(flag: str) -> None:
+def test_a_nested_make_gets_none_of_the_flags_of_the_outer_one(flag: str) -> None:
     assert _make("--eval=probe:\n\t@echo flags:$$MAKEFLAGS:$$MFLAGS:", "probe", flag) == "flags:::\n"
 
 
@@ -110,7 +110,7 @@ def test_no_lock_names_a_host() -> None:
     ],
     ids=["no advisories", "an advisory", "the database is away"],
 )
-def test_an_audit_that_could_not_be_made_is_no_good_news(tmp_path: Path, tool: str, error: str) -> None:
+def test_an_audit_that_could_not_run_is_an_error(tmp_path: Path, tool: str, error: str) -> None:
     shutil.copytree(PROJECT / "requirements", tmp_path / "requirements")
     for path in (".venv/.complete", ".venv-audit/.complete", ".venv-audit/bin/pip-audit", "dist/audit.txt"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ from psycopg import sql
 from asof.extract_schema import ExtractSchema
 from asof.features.definition_records import DefinitionRecords
 from asof.features.feature_contract import Feature, FeatureContract
-from asof.features.feature_store import definition_records, feature_store
+from asof.features.feature_store import definition_records, feature_store, registered_service
 from asof.inference.policies import RegisteredFeatures, require_same, view_policy
 from asof.inference.stored_columns import DTYPES, StoredColumn, StoredColumns
 from asof.inference.verdicts import Policy
@@ -91,10 +91,16 @@ def read_features(settings: Settings, contract: FeatureContract) -> FeatureSourc
     registered, sources = read_sources(settings, contract.feature_service)
     accepted = definition_records(settings, contract).accepted
     require_same(contract, RegisteredFeatures(registered, {}, DefinitionRecords(accepted=accepted)))
+    policies = _policies(settings, contract)
+    return FeatureSources(contract, sources, [policies[feature.view] for feature in contract.features])
+
+
+def _policies(settings: Settings, contract: FeatureContract) -> dict[str, Policy]:
+    if found := registered_service(settings, contract.feature_service):
+        return {name: view_policy(view.ttl.ToTimedelta(), view.tags) for name, view in found.views.items()}
     with feature_store(settings) as store:
         views = {name: store.get_feature_view(name) for name in contract.views}
-    policies = {name: view_policy(view.ttl, view.tags) for name, view in views.items()}
-    return FeatureSources(contract, sources, [policies[feature.view] for feature in contract.features])
+    return {name: view_policy(view.ttl, view.tags) for name, view in views.items()}
 
 
 @dataclass(frozen=True)

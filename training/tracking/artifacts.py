@@ -1,16 +1,20 @@
 """Downloads and uploads of artifacts of models and runs in MLflow."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asof.settings import Settings
 from training.tracking.client import open_tracking
+from training.tracking.registry_tables import RegistryTables, open_registry
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+MLMODEL = "MLmodel"
 
 
 @contextmanager
@@ -19,11 +23,38 @@ def downloaded(settings: Settings, uri: str) -> Iterator[Path]:
 
     Raises MlflowException or OSError where there is none.
     """
-    open_tracking(settings)
+    local = _on_this_machine(open_registry(settings), uri)
+    with TemporaryDirectory() as folder:
+        if local:
+            copy = shutil.copy if local.is_file() else shutil.copytree
+            yield Path(copy(local, Path(folder) / local.name))
+        else:
+            import mlflow
+
+            open_tracking(settings)
+            yield Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
+
+
+def read_mlmodel(client: "MlflowClient", uri: str) -> Mapping[str, Any]:
+    """The content of the file MLmodel of a model `models:/...`, which names its files and its metadata."""
+    if path := _on_this_machine(client, f"{uri}/{MLMODEL}"):
+        return parse_mlmodel(path)
     import mlflow
 
-    with TemporaryDirectory() as folder:
-        yield Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
+    content: Mapping[str, Any] = mlflow.models.Model.load(uri).to_dict()
+    return content
+
+
+def parse_mlmodel(path: Path) -> Mapping[str, Any]:
+    """The content of a file MLmodel."""
+    import yaml
+
+    content: Mapping[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return content
+
+
+def _on_this_machine(client: "MlflowClient", uri: str) -> Path | None:
+    return client.local_model(uri) if isinstance(client, RegistryTables) else None
 
 
 @contextmanager

@@ -101,6 +101,11 @@ def _experiment(client: "MlflowClient", settings: Settings, name: str, about: st
         return str(client.get_experiment_by_name(name).experiment_id)  # by another process
 
 
+def error_code(error: Exception) -> str | None:
+    """The code of an MlflowException, without importing MLflow; None for any other error."""
+    return getattr(error, "error_code", None)
+
+
 def has_registry(settings: Settings) -> bool:
     """Whether MLflow answers and has its tables; a client would create them."""
     try:

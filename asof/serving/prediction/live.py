@@ -4,6 +4,8 @@ A request is assigned the model that is live when it arrives. For some seconds a
 model fails are answered by the previous one; where it fails too often, the swap is reverted.
 """
 
+import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -25,6 +27,8 @@ logger = logging.getLogger("asof.serving")
 MIN_FAILURES, MAX_FAILURE_RATE = 3, 0.01
 """A swap is reverted after at least so many failures, and more than this share of the new model's requests, which the
 previous model answered: one odd row does not undo a promotion."""
+
+START_POLL_SECONDS = 0.02
 
 
 @dataclass
@@ -110,6 +114,25 @@ class LiveModel:
         """Starts to open the features' source. Raises ConfigurationError where it is not set."""
         for each in self.predictors:
             each.start().add_done_callback(lambda _: settle())
+
+    async def wait_until_ready(self, seconds: float) -> None:
+        """Waits until the model answers and its features can be read, or it is known that there is no model.
+
+        Gives up after so many seconds.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not await self._answers():
+                    await asyncio.sleep(START_POLL_SECONDS)
+
+    async def _answers(self) -> bool:
+        if self.settled and self.predictor is None:
+            return True
+        try:
+            await self.select().predictor.check()
+        except ServingError:
+            return False
+        return True
 
     async def predict(self, request: BaseModel) -> tuple[Predictor, Prediction]:
         """The prediction and its predictor. Raises NotReady, and what `Predictor.predict` raises.

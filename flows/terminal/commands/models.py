@@ -55,7 +55,7 @@ def promote(
         "comparing", as_json=as_json, kept="A promotion that was begun is completed by the next one."
     ) as emit:
         settings_with_tracking()
-        from flows.stages.retrain import promote as stage
+        from flows.stages.promote import promote as stage
 
         outcome = choose_run()(stage, use_case, version, dry_run)
         emit(outcome, promotion_screen)

@@ -83,7 +83,9 @@ def _table(rows: Rows, width: int) -> Table:
     widths = fitted(natural, [not any(map(_has_blank, cells)) for cells in columns.values()], width)
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim")
     for (name, cells), room in zip(columns.items(), widths, strict=True):
-        table.add_column(cut(name, room), justify=_justify([row[name] for row in rows]), no_wrap=not _wraps(cells))
+        table.add_column(
+            cut(name, room), justify=_justify([row[name] for row in rows]), no_wrap=not _wraps(cells), overflow="fold"
+        )
     for row in zip(*columns.values(), strict=True):
         table.add_row(
             *(Text(each if _has_blank(each) else cut(each, room)) for each, room in zip(row, widths, strict=True))

@@ -88,7 +88,7 @@ def test_extracts_and_payloads_agree_on_every_text(text: str) -> None:
 @pytest.mark.parametrize(
     ("key", "form"), [("José", "(NFC)"), ("Jose\u0301", "(NFD)"), ("é e\u0301", "(neither"), ("José 👍", "(NFC)")]
 )
-def test_an_unknown_id_that_has_another_form_hears_of_it(key: str, form: str) -> None:
+def test_an_unknown_id_that_exists_in_another_unicode_form_is_explained(key: str, form: str) -> None:
     assert form in next_step(key)
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from asof.features.feast_messages import feast_messages
 from asof.features.feature_contract import Feature, FeatureContract
 from asof.features.feature_definition import changed_lines, definition_of, digest_of
-from asof.serving.features.store.feast_messages import feast_messages
 
 QUERY = """
 SELECT user_id, as_of, monthly_fee,
@@ -54,7 +54,7 @@ def digest(query: str = QUERY, **changed: Any) -> str:
         {"tags": {"unit": "EUR"}},
     ],
 )
-def test_what_says_what_a_value_means_makes_another_definition(changed: dict[str, Any]) -> None:
+def test_a_change_that_affects_a_value_changes_the_definition(changed: dict[str, Any]) -> None:
     assert digest(**changed) != digest()
 
 
@@ -98,7 +98,7 @@ def test_the_changed_lines_are_shown_and_no_more_than_a_few() -> None:
     assert "more" in changed_lines(before, many)
 
 
-def test_a_model_is_asked_about_its_own_views_alone() -> None:
+def test_only_the_views_of_the_model_are_compared() -> None:
     text, other = definition_of(spec()), definition_of(spec("SELECT 1"))
     trained = FeatureContract("s", "user_id", (Feature("fee", "subs_fv", "Float64"),), {"subs_fv": text})
     assert trained.redefined({"subs_fv": text, "other_fv": other}) == {}

@@ -143,7 +143,7 @@ def test_an_on_demand_view_in_a_service_is_named_before_anything_is_loaded(
 
 @pytest.mark.filterwarnings("ignore:On demand feature view:RuntimeWarning")
 def test_views_of_two_keys_in_one_registered_service_are_named(settings: Settings) -> None:
-    """As `feast apply` registers them, which asks nobody."""
+    """As `feast apply` registers them, without our checks."""
     export(settings)
     apply_features(settings)
     by_order = view("orders_fv", ORDER)

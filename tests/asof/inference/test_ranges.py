@@ -35,9 +35,9 @@ def test_a_value_up_to_ten_ranges_outside_is_flagged_with_its_distance(value: fl
     assert away(value) == [pytest.approx(ranges)]
 
 
-@pytest.mark.parametrize(("value", "told"), [(1200.001, "10 ranges"), (10_200.0, "100 ranges"), (-901.0, "10 ranges")])
-def test_a_value_farther_outside_is_refused_with_place_name_and_distance(value: float, told: str) -> None:
-    with pytest.raises(InvalidRequest, match=rf"body\.features\.3: area must lie within 10 .* {told} away") as refusal:
+@pytest.mark.parametrize(("value", "limit"), [(1200.001, "10 ranges"), (10_200.0, "100 ranges"), (-901.0, "10 ranges")])
+def test_a_value_farther_outside_is_refused_with_place_name_and_distance(value: float, limit: str) -> None:
+    with pytest.raises(InvalidRequest, match=rf"body\.features\.3: area must lie within 10 .* {limit} away") as refusal:
         away(value)
     assert [error["at"] for error in refusal.value.extra["errors"]] == ["body.features.3"]
 
@@ -139,9 +139,9 @@ def test_a_stored_category_unknown_to_training_is_flagged(value: str) -> None:
 
 
 def test_a_model_without_ranges_or_categories_flags_nothing() -> None:
-    told = FACTS.to_dict()
-    del told["ranges"], told["categories"]
-    trained = TrainingRanges(ModelFacts.from_dict(told))
+    facts = FACTS.to_dict()
+    del facts["ranges"], facts["categories"]
+    trained = TrainingRanges(ModelFacts.from_dict(facts))
     assert trained.covers(row(fee=1e300, plan="five years").values)
     assert trained.flags(row(fee=1e300, plan="five years")) == []
     assert ModelFacts.from_dict(FACTS.to_dict()) == FACTS

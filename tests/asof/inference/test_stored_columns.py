@@ -85,7 +85,7 @@ def test_oldest_moments_agree_with_those_of_rows(drawn: list[StoredRow]) -> None
     oldest = columns.oldest_moments()
     for number, row in enumerate(drawn):
         assert columns.moments(number) == row.moments
-        told = {view: moments[number].item() for view, moments in oldest.items() if not np.isnat(moments[number])}
+        found = {view: moments[number].item() for view, moments in oldest.items() if not np.isnat(moments[number])}
         expected = row_moments(row.features, row.moments)["as_of"]
-        assert told == {view: moment.replace(tzinfo=None) for view, moment in expected.items()}
+        assert found == {view: moment.replace(tzinfo=None) for view, moment in expected.items()}
     assert all(len(each) == 1 for each in StoredColumns.from_rows(FEATURES, []).distinct_moments().values())

@@ -155,18 +155,18 @@ EARLIER, EARLIEST = NOW - timedelta(days=4), NOW - timedelta(days=40)
 def test_a_view_has_the_moment_of_its_oldest_value(
     moments: tuple[datetime | None, ...], as_of: tuple[datetime, ...], own: tuple[datetime, ...] | None
 ) -> None:
-    told = row_moments([FEE, TOTAL, HOURS], moments)
+    found = row_moments([FEE, TOTAL, HOURS], moments)
     expected: dict[str, object] = {"as_of": dict(zip(("subs_profile_fv", "usage_fv"), as_of, strict=True))}
     if own:
         expected["as_of_features"] = dict(zip(("monthly_fee", "total_paid"), own, strict=True))
-    assert told == expected
+    assert found == expected
 
 
 def test_the_oldest_of_three_moments_in_a_view_is_reported_in_any_order() -> None:
     features = [Feature(name, "subs_profile_fv", "Float64") for name in "abc"]
     for moments in permutations((NOW, EARLIER, EARLIEST)):
-        told = row_moments(features, moments)
-        assert told == {
+        found = row_moments(features, moments)
+        assert found == {
             "as_of": {"subs_profile_fv": EARLIEST},
             "as_of_features": dict(zip("abc", moments, strict=True)),
         }

@@ -1,6 +1,6 @@
 """Models made to do harm, at every door that loads one: registration, the gate, the build and the service.
 
-Some are altered after they were signed; others were signed with our own key, as by somebody inside.
+Some are altered after they were signed; others were signed with our own key, as by an insider.
 """
 
 import pickle
@@ -45,7 +45,7 @@ class Target:
     harm: Path
 
     def sign(self, key: Any = None, run_id: str | None = None) -> None:
-        """Signs the folder as it is now: our own key and run, unless told otherwise."""
+        """Signs the folder as it is now: by default with our own key and run."""
         content = sign_folder(self.folder, run_id or self.made.version.run_id, key or signing_key(self.settings))
         (self.folder / MANIFEST).write_bytes(content)
 
@@ -89,12 +89,12 @@ def pickle_in_place(target: Target) -> None:
 
 
 def pickle_under_the_models_name(target: Target) -> None:
-    (target.folder / MODEL_ONNX).unlink()  # else nobody opens the other file
+    (target.folder / MODEL_ONNX).unlink()  # else the other file is not opened
     (target.folder / "model.skops").write_bytes(target.harmful_pickle())
 
 
 def pickle_inside_the_archive(target: Target) -> None:
-    """skops keeps arrays of objects as a pickle of their own; whoever loads one runs it."""
+    """skops keeps arrays of objects as a pickle of their own; loading one runs it."""
     with zipfile.ZipFile(target.folder / "model.skops", "a") as archive:
         archive.writestr("0.npy", target.harmful_pickle())
 
@@ -202,7 +202,7 @@ def test_a_model_that_a_stranger_signed_is_refused(target: Target, door: Callabl
 
 
 @pytest.mark.parametrize("door", DOORS)
-def test_a_model_that_nobody_signed_is_refused(target: Target, door: Callable[[Target], None]) -> None:
+def test_an_unsigned_model_is_refused(target: Target, door: Callable[[Target], None]) -> None:
     (target.folder / MANIFEST).unlink()
     with pytest.raises(UntrustedModel, match="is not signed"):
         door(target)
@@ -255,7 +255,7 @@ def test_a_model_without_golden_rows_is_refused(target: Target) -> None:
         in_the_service(target)
 
 
-def test_a_model_that_says_nothing_where_a_number_belongs_is_refused(target: Target) -> None:
+def test_a_model_with_a_null_in_place_of_a_number_is_refused(target: Target) -> None:
     golden = GoldenRows.from_json((target.folder / GOLDEN_ROWS).read_bytes())
     probabilities = [float("nan"), *golden.probabilities[1:]]
     (target.folder / GOLDEN_ROWS).write_bytes(GoldenRows(golden.rows, probabilities).to_json())

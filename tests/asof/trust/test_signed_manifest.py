@@ -60,7 +60,7 @@ def swap(folder: Path) -> None:
 
 
 def link(folder: Path) -> None:
-    """The same bytes, but whoever owns the other end may change them later."""
+    """The same bytes, but the owner of the link's target may change them later."""
     outside = folder.parent / "outside"
     outside.write_bytes((folder / "model.skops").read_bytes())
     (folder / "model.skops").unlink()

@@ -90,7 +90,7 @@ def test_the_text_shows_in_no_repr(tmp_path: Path) -> None:
 
 
 def test_no_server_gets_the_secrets_that_sign_or_create_roles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither by the settings nor by the environment of whoever starts it."""
+    """Neither by the settings nor by the environment that it is started in."""
     bento = tmp_path / "bentos" / "b" / "1"
     bento.mkdir(parents=True)
     monkeypatch.setenv("BENTOML_HOME", str(tmp_path))
@@ -110,15 +110,15 @@ def test_no_server_gets_the_secrets_that_sign_or_create_roles(tmp_path: Path, mo
     assert os.environ["ASOF_SIGNING_KEY_TEXT"] == "the-secret-text"
 
 
-def test_every_secret_is_kept_from_servers_but_the_addresses_that_a_service_asks() -> None:
+def test_servers_get_no_secret_but_the_addresses_that_a_service_requests() -> None:
     secret = {
         f"ASOF_{name.upper()}" for name, each in Settings.model_fields.items() if each.annotation == SecretStr | None
     }
     assert secret - NOT_FOR_SERVERS == {"ASOF_POSTGRES_URL", "ASOF_REGISTRY_URL"}
 
 
-def test_a_service_is_told_what_is_unset_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else it would find it in the environment of whoever starts it: the demo asks its own service without a key."""
+def test_a_service_gets_unset_variables_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would be in the environment that it is started in: the demo asks its own service without a key."""
     (tmp_path / "bentos" / "b" / "1").mkdir(parents=True)
     monkeypatch.setenv("BENTOML_HOME", str(tmp_path))
     monkeypatch.setenv("ASOF_API_KEYS", str(tmp_path / "keys"))

@@ -127,9 +127,7 @@ def test_mlflow_has_the_confusion_matrix_and_the_recall_of_each_class(
     assert run.metrics.items() >= made.evaluation.metrics.items()
 
 
-def test_the_ablation_tells_what_the_derived_column_is_worth(
-    made: Made, run: Any, artefact: Callable[[str], str]
-) -> None:
+def test_the_ablation_measures_the_derived_column(made: Made, run: Any, artefact: Callable[[str], str]) -> None:
     train_side, held_out, train_labels, labels = halves(derived=False)
     without = make_pipeline(StandardScaler(), LogisticRegression(C=1, max_iter=2000)).fit(train_side, train_labels)
     probabilities = without.predict_proba(held_out)[:, 1]

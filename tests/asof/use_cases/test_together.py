@@ -136,7 +136,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("files", [["retention_users"], ["retention_labels"]])
-def test_the_files_of_another_use_case_are_told_by_its_name(checkout: Checkout, folder: Path, files: list[str]) -> None:
+def test_the_files_of_another_use_case_are_recognised_by_its_name(
+    checkout: Checkout, folder: Path, files: list[str]
+) -> None:
     checkout.copy("retention", RENAMED, MODEL, *TABLES)
     for name in files:
         (folder / "month_000" / f"{name}.csv").touch()

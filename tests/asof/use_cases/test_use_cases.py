@@ -1,4 +1,4 @@
-"""A use case that does not import is one sentence with its file and the error, whoever asks for it."""
+"""A use case that does not import is reported in one sentence with its file and the error."""
 
 import os
 import shutil
@@ -97,7 +97,7 @@ def run(checkout: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True)
 
 
-def test_a_command_says_it_in_one_sentence(checkout: Path) -> None:
+def test_a_command_reports_it_in_one_sentence(checkout: Path) -> None:
     done = run(checkout, "bundle", "third", "--without-model")
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()

@@ -1,4 +1,4 @@
-"""A shell as somebody has it who has just cloned the project."""
+"""A shell as a new user has it after cloning the project."""
 
 import os
 import re

@@ -63,7 +63,7 @@ class Town:
 def own_server(folder: Path, binaries: Binaries | None = None) -> Iterator[Town]:
     """A temporary embedded server that logs every statement, without the roles.
 
-    What a test tells the platforms by the environment is forgotten at the end, too.
+    The environment is restored at the end.
     """
     before = dict(os.environ)
     home = Settings(

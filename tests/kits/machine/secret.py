@@ -1,4 +1,4 @@
-"""Where a secret may show: its forms, and who tells it. Names in, never the secret itself, out."""
+"""Where a secret may show: its forms, and the texts that contain it. Returns names, never the secret itself."""
 
 import base64
 from collections.abc import Iterable, Mapping
@@ -41,11 +41,11 @@ def files(*folders: Path) -> dict[str, str]:
 
 
 def command_lines(pids: Iterable[int]) -> str:
-    """What `ps` tells everybody of the processes and of all that come from them."""
+    """The command lines of processes and their descendants, as `ps` shows them to every user."""
     commands = []
     for pid in pids:
         parent = psutil.Process(pid)
         for each in (parent, *parent.children(recursive=True)):
-            with suppress(psutil.NoSuchProcess):  # one that has just ended, or that nobody has waited for
+            with suppress(psutil.NoSuchProcess):  # one that has ended or is a zombie
                 commands.append(" ".join(each.cmdline()))
     return "\n".join(commands)

@@ -118,10 +118,11 @@ def keep(registry: Registry) -> None:
     """Keeps the model's rows of the history and of MLflow beside the tables, for `restore`."""
     with writing(registry.settings) as history, _mlflow(registry) as mlflow:
         for connection, tables in ((history, {"promotions": "model"}), (mlflow, dict.fromkeys(MLFLOW_TABLES, "name"))):
-            connection.execute("CREATE SCHEMA kept")
+            connection.execute("CREATE SCHEMA IF NOT EXISTS kept")
             for table, column in tables.items():
-                rows = f"SELECT * FROM public.{table} WHERE {column} = '{registry.name}'"
-                connection.execute(f"CREATE TABLE kept.{table} AS {rows}")
+                connection.execute(f"CREATE TABLE IF NOT EXISTS kept.{table} AS TABLE public.{table} WITH NO DATA")
+                rows = f"SELECT * FROM public.{table} WHERE {column} = %s"
+                connection.execute(f"INSERT INTO kept.{table} {rows}", [registry.name])
 
 
 def restore(registry: Registry) -> Registry:
@@ -129,13 +130,13 @@ def restore(registry: Registry) -> Registry:
     with writing(registry.settings) as connection, connection.transaction():
         connection.execute("ALTER TABLE promotions DISABLE TRIGGER append_only")
         connection.execute("DELETE FROM promotions WHERE model = %s", [registry.name])
-        connection.execute("INSERT INTO promotions SELECT * FROM kept.promotions")
+        connection.execute("INSERT INTO promotions SELECT * FROM kept.promotions WHERE model = %s", [registry.name])
         connection.execute("ALTER TABLE promotions ENABLE ALWAYS TRIGGER append_only")
     with _mlflow(registry) as connection:
         for table in reversed(MLFLOW_TABLES):
             connection.execute(f"DELETE FROM {table} WHERE name = %s", [registry.name])
         for table in MLFLOW_TABLES:
-            connection.execute(f"INSERT INTO {table} SELECT * FROM kept.{table}")
+            connection.execute(f"INSERT INTO {table} SELECT * FROM kept.{table} WHERE name = %s", [registry.name])
     return registry
 
 

@@ -1,4 +1,4 @@
-"""For tests of the doctor: a world in which all is well, and what it says of it."""
+"""For tests of the doctor: a healthy installation, and its findings."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -27,7 +27,7 @@ CHURN = load("churn")
 PLAN = SimulationPlan(date(2026, 10, 31), users=200, months=3)
 NOW = datetime(2026, 11, 5, tzinfo=UTC)
 OF_THE_MACHINE = ("docker", "compose", "snap", "variable:", "proxy")
-"""Kinds of findings that tell of whoever runs the tests."""
+"""Findings about the machine that runs the tests."""
 
 
 @dataclass(frozen=True)

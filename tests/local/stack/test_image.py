@@ -55,7 +55,7 @@ def test_an_ordinary_user_runs_it_and_owns_none_of_its_files(dockerfile: str) ->
     assert "ASOF_LOG_FORMAT=json" in last
 
 
-def test_what_is_cut_away_are_tests_and_headers_and_no_module_that_is_imported(tmp_path: Path) -> None:
+def test_the_image_is_trimmed_of_tests_and_headers_but_of_no_imported_module(tmp_path: Path) -> None:
     trim = runpy.run_path(str(FOLDER / "trim.py"))["trim"]
     for name in ("numpy/tests/test_a.py", "numpy/core/x.h", "numpy/__init__.pyi", "numpy/testing/__init__.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ def test_what_is_cut_away_are_tests_and_headers_and_no_module_that_is_imported(t
 
 
 @pytest.mark.parametrize(("status", "code"), [("200 OK", 0), ("503 Service Unavailable", 1)])
-def test_the_health_check_is_what_readyz_says(status: str, code: int) -> None:
+def test_the_health_check_follows_readyz(status: str, code: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer() -> None:
@@ -78,7 +78,7 @@ def test_the_health_check_is_what_readyz_says(status: str, code: int) -> None:
         assert _check(server.getsockname()[1]) == code
 
 
-def test_the_health_check_fails_where_nobody_listens() -> None:
+def test_the_health_check_fails_without_a_server() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     assert _check(port) == 1
@@ -94,7 +94,9 @@ def _engine(folder: Path, name: str, script: str) -> None:
     (folder / name).chmod(0o755)
 
 
-def test_without_an_engine_the_message_says_which_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_engine_the_message_lists_the_supported_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigurationError, match="install Docker, Podman or Buildah"):
         containerize("name:tag")
@@ -109,7 +111,7 @@ def test_an_engine_that_does_not_run_is_named(tmp_path: Path, monkeypatch: pytes
         containerize("name:tag")
 
 
-def test_the_classic_builder_is_taken_where_there_is_no_buildx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_classic_builder_is_used_without_buildx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     _engine(tmp_path, "docker", '[ "$1" != buildx ]')
     assert environment("docker") == {"DOCKER_BUILDKIT": "0"}

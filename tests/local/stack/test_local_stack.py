@@ -1,4 +1,4 @@
-"""One server in the background: started, found again, waited for, ended; and what the stack's servers are told."""
+"""One server in the background: started, found, waited for, ended; and the arguments of the stack's servers."""
 
 import json
 import os
@@ -60,7 +60,7 @@ def tiny() -> Service:
     return Service("tiny", "the tiny server", "tiny_server", (), _free_port(), "/")
 
 
-def test_a_server_that_dies_leaves_no_children_behind(run: Path, tiny: Service) -> None:
+def test_the_children_of_a_killed_server_are_ended(run: Path, tiny: Service) -> None:
     running = background.launch(tiny, run, ("127.0.0.1", tiny.port))
     background.wait_until_healthy(tiny, running, run)
     assert background.find("tiny", run) == running
@@ -72,7 +72,7 @@ def test_a_server_that_dies_leaves_no_children_behind(run: Path, tiny: Service) 
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
-def test_a_server_whose_starter_was_killed_before_it_wrote_down_the_number_is_ended(run: Path, tiny: Service) -> None:
+def test_a_server_whose_pid_was_never_recorded_is_ended(run: Path, tiny: Service) -> None:
     running = background.launch(tiny, run, ("127.0.0.1", tiny.port))
     background.wait_until_healthy(tiny, running, run)
     (run / "tiny.json").write_text(json.dumps(asdict(replace(running, pid=0))))
@@ -81,24 +81,24 @@ def test_a_server_whose_starter_was_killed_before_it_wrote_down_the_number_is_en
     assert background.get_health("127.0.0.1", tiny.port, "/").status == 0
 
 
-def test_a_process_that_only_has_the_same_number_is_left_alone(run: Path, tiny: Service) -> None:
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as stranger:
-        record = {"pid": stranger.pid, "host": "127.0.0.1", "port": tiny.port, "mark": "0" * 16, "purpose": ""}
+def test_another_process_with_the_recorded_pid_is_left_alone(run: Path, tiny: Service) -> None:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as other_process:
+        record = {"pid": other_process.pid, "host": "127.0.0.1", "port": tiny.port, "mark": "0" * 16, "purpose": ""}
         (run / "tiny.json").write_text(json.dumps(record))
         assert background.find("tiny", run) is None
         assert not background.end("tiny", run)
-        assert stranger.poll() is None
-        stranger.kill()
+        assert other_process.poll() is None
+        other_process.kill()
 
 
-def test_a_server_that_cannot_start_is_reported_with_its_last_words(run: Path, tiny: Service) -> None:
+def test_a_server_that_cannot_start_is_reported_with_the_end_of_its_log(run: Path, tiny: Service) -> None:
     broken = replace(tiny, arguments=("--fail", "no luck today"))
     running = background.launch(broken, run, ("127.0.0.1", tiny.port))
     with pytest.raises(ConfigurationError, match=r"(?s)the tiny server stopped while starting.*no luck today"):
         background.wait_until_healthy(broken, running, run)
 
 
-def test_a_server_that_says_that_waiting_is_of_no_use_is_not_waited_for(run: Path, tiny: Service) -> None:
+def test_a_server_that_reports_a_settled_state_is_not_waited_for(run: Path, tiny: Service) -> None:
     unready = replace(tiny, arguments=("--settled", "promote one"))
     running = background.launch(unready, run, ("127.0.0.1", tiny.port))
     background.wait_until_healthy(unready, running, run)
@@ -106,9 +106,7 @@ def test_a_server_that_says_that_waiting_is_of_no_use_is_not_waited_for(run: Pat
     assert answer == background.Health(503, "promote one", settled=True)
 
 
-def test_a_bento_is_served_by_its_whole_name_and_never_as_the_newest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bento_is_served_by_its_full_tag_and_never_as_latest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "bentoml"))
     settings = Settings(home=tmp_path, postgres_url="postgresql://asof:hush@127.0.0.1:5433/asof", clock="2024-03-01")
     (settings.bentoml_home / "bentos" / "streamflow_churn" / "one").mkdir(parents=True, exist_ok=True)
@@ -121,7 +119,7 @@ def test_a_bento_is_served_by_its_whole_name_and_never_as_the_newest(
             services.prediction_service(settings, absent)
 
 
-def test_no_password_stands_in_the_arguments_of_a_process(tmp_path: Path) -> None:
+def test_no_password_is_in_the_arguments_of_a_process(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, postgres_url="postgresql://asof:hush@127.0.0.1:5433/asof")
     for service in (services.mlflow_service(settings), services.prefect_service(settings)):
         assert service is not None

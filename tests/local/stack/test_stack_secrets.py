@@ -1,4 +1,4 @@
-"""`make secrets`: what docker-compose.yml asks for is made once, is nobody else's to read, and changes no setting."""
+"""`make secrets`: the secrets of docker-compose.yml are created once, readable by their owner only, and no settings."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ def _read(folder: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
-def test_all_that_compose_asks_for_is_made_and_no_two_are_alike(tmp_path: Path) -> None:
+def test_every_secret_of_compose_is_created_and_no_two_are_equal(tmp_path: Path) -> None:
     made = make_secrets(tmp_path)
     secrets = _read(tmp_path)
 
@@ -31,7 +31,7 @@ def test_all_that_compose_asks_for_is_made_and_no_two_are_alike(tmp_path: Path) 
     assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_second_time_changes_nothing(tmp_path: Path) -> None:
+def test_a_second_run_changes_nothing(tmp_path: Path) -> None:
     make_secrets(tmp_path)
     before = [(tmp_path / name).read_bytes() for name in (".env", ".keys/api-keys")]
 
@@ -39,7 +39,7 @@ def test_a_second_time_changes_nothing(tmp_path: Path) -> None:
     assert [(tmp_path / name).read_bytes() for name in (".env", ".keys/api-keys")] == before
 
 
-def test_what_is_there_stays_and_only_what_is_missing_is_appended(tmp_path: Path) -> None:
+def test_existing_secrets_are_kept_and_missing_ones_appended(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("ASOF_PORT=3333\nPOSTGRES_PASSWORD=mine")
     (tmp_path / ".env").chmod(0o644)
 
@@ -71,7 +71,7 @@ def test_the_service_knows_the_api_keys_by_their_hashes_alone(tmp_path: Path) ->
     assert file.stat().st_mode & 0o777 == 0o644
 
 
-def test_a_key_whose_text_is_lost_is_named_with_the_way_out(tmp_path: Path) -> None:
+def test_a_key_whose_text_is_lost_is_named_with_the_command_to_remove_it(tmp_path: Path) -> None:
     make_secrets(tmp_path)
     (tmp_path / ".env").unlink()
 

@@ -11,7 +11,7 @@ from asof.use_case import UseCase
 from training.audit.lineage.training_set import SetOrigin, set_origin
 from training.release.promotion.history import Entry, read_history, reading
 from training.release.registry.versions import LoggedModel, verified_folder
-from training.tracking.client import open_tracking
+from training.tracking.registry_tables import open_registry
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -67,7 +67,7 @@ def version_chain(settings: Settings, use_case: UseCase, model: LoggedModel) -> 
         model.name,
         model.version,
         promotions=promotions,
-        training=_training(open_tracking(settings).get_run(model.run_id), model),
+        training=_training(open_registry(settings).get_run(model.run_id), model),
         signature=signature,
         training_set=training_set,
         broken=(*untrusted, *_contradictions(promotions, model), *training_set.broken),

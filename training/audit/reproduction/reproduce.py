@@ -24,7 +24,7 @@ from training.models.fitting.model_digest import file_digest
 from training.models.fitting.run_record import environment, search_figures
 from training.one_thread import one_thread
 from training.release.registry.versions import ModelVersion, model_file
-from training.tracking.client import open_tracking
+from training.tracking.registry_tables import open_registry
 
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
@@ -89,7 +89,7 @@ def reproduce(settings: Settings, use_case: UseCase, version: ModelVersion) -> R
     Raises TrainingSetError if there is no such set any more, ModelError if a derived column is gone or the version's
     file is not to be trusted, ConfigurationError if the estimator is gone.
     """
-    client, facts, recipe = open_tracking(settings), version.facts, _as_trained(use_case, version.facts)
+    client, facts, recipe = open_registry(settings), version.facts, _as_trained(use_case, version.facts)
     service = facts.contract.feature_service
     now = build_training_set(settings, recipe, facts.as_of, known_at=facts.known_at, feature_service=service)
     rebuilt = compare_sets(client, settings, recipe, version, now=now)

@@ -10,7 +10,14 @@ from asof.errors import ExtractError
 from asof.extract_schema import ExtractSchema, RawTable
 from training.data.extracts.csv_file import read_csv_text
 from training.data.extracts.deliveries import Part
-from training.data.extracts.validation import KnownIds, check_table
+
+
+@dataclass(frozen=True)
+class KnownIds:
+    """The ids that rows may have, as text; `what` describes such an id in a finding."""
+
+    ids: arrow.ChunkedArray
+    what: str
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,8 @@ def read_extract(
     Ids must be among those of the entities' file. Only if the labels come alone are they compared with `stored()`.
     Raises ExtractError.
     """
+    from training.data.extracts.validation import check_table  # imports pandera
+
     tables = _tables_to_read(folder, schema, part)
     known = stored() if tables == [schema.labels] else None
     delivery: list[DeliveredTable] = []

@@ -21,20 +21,13 @@ from asof.extract_schema import Column, Kind, RawTable, Rule
 from asof.features import entity_key
 from training.data.extracts.cell_types import KIND_RULES, parse_cells
 from training.data.extracts.csv_file import FIRST_DATA_ROW, rows_text
+from training.data.extracts.extract import KnownIds
 
 PANDAS_TYPES = {
     arrow.string(): pd.StringDtype("pyarrow"),
     arrow.int64(): pd.Int64Dtype(),
     arrow.bool_(): pd.BooleanDtype(),
 }
-
-
-@dataclass(frozen=True)
-class KnownIds:
-    """The ids that rows may have, as text; `what` describes such an id in a finding."""
-
-    ids: arrow.ChunkedArray
-    what: str
 
 
 @dataclass(frozen=True)

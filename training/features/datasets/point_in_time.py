@@ -4,11 +4,12 @@ The features are defined in Feast's registry; the SQL of the join is ours. Feast
 million users, and quadratic time if the planner expects few rows: ours looks at the plan before it runs the query.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as arrow
 from psycopg import sql
@@ -16,7 +17,7 @@ from psycopg import sql
 from asof.errors import TrainingSetError
 from asof.extract_schema import ExtractSchema
 from asof.features.feature_contract import FeatureContract
-from asof.features.feature_store import feature_store, quiet, read_contract
+from asof.features.feature_store import feature_store, quiet, read_contract, registered_service
 from asof.settings import Settings
 from training.data.snapshots.copy_query import copy_rows
 from training.data.snapshots.known_at import KnownTables, tables_known_at
@@ -78,6 +79,9 @@ def read_sources(settings: Settings, feature_service: str) -> tuple[FeatureContr
 
     Raises TrainingSetError if the service or one of its views is not registered.
     """
+    if found := registered_service(settings, feature_service):
+        contract = found.contract
+        return contract, tuple(_registered_source(found.views[view], contract) for view in contract.views)
     from feast.errors import FeastObjectNotFoundException
 
     try:
@@ -90,18 +94,32 @@ def read_sources(settings: Settings, feature_service: str) -> tuple[FeatureContr
 
 def _source(store: "FeatureStore", contract: FeatureContract, view: str) -> ViewSource:
     definition = store.get_feature_view(view)
-    source = definition.batch_source
+    source, ttl = definition.batch_source, definition.ttl or timedelta()
+    return _view_source(source, contract, view, query=source.get_table_query_string(), name=source.name, ttl=ttl)
+
+
+def _registered_source(view: Any, contract: FeatureContract) -> ViewSource:
+    """The same from the `spec` of a view's message, as `RegisteredService` has it."""
+    source = view.batch_source
+    options = json.loads(source.custom_options.configuration)
+    query, name = options["table"] or f"({options['query']})", options["name"] or options["table"]
+    return _view_source(source, contract, view.name, query=query, name=name, ttl=view.ttl.ToTimedelta())
+
+
+def _view_source(
+    source: Any, contract: FeatureContract, view: str, *, query: str, name: str, ttl: timedelta
+) -> ViewSource:
     columns = {name: column for column, name in source.field_mapping.items()}
     features = [feature.name for feature in contract.features if feature.view == view]
     return ViewSource(
         view,
-        source.get_table_query_string(),
+        query,
         key=columns.get(contract.entity, contract.entity),
         time=source.timestamp_field,
         created=source.created_timestamp_column or source.timestamp_field,
-        ttl=int(definition.ttl.total_seconds()) if definition.ttl else 0,
+        ttl=int(ttl.total_seconds()),
         columns={name: columns.get(name, name) for name in features},
-        name=source.name,
+        name=name,
     )
 
 

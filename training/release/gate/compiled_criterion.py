@@ -10,7 +10,7 @@ from training.models.compilation.agreement import agreement
 from training.models.fitting.logged_rows import logged_rows, rows_match
 from training.release.gate.criteria import Criterion
 from training.release.registry.versions import ModelVersion, estimator_in, verified_version
-from training.tracking.client import open_tracking
+from training.tracking.registry_tables import open_registry
 
 CRITERION = "compiled model agrees with scikit-learn"
 
@@ -37,7 +37,7 @@ def compiled_agrees(settings: Settings, use_case: UseCase, version: ModelVersion
 
 def _training_set(settings: Settings, use_case: UseCase, version: ModelVersion) -> TrainingSet:
     """The version's training set: as its run logged it, or else rebuilt."""
-    facts, rows = version.facts, logged_rows(open_tracking(settings), version.run_id)
+    facts, rows = version.facts, logged_rows(open_registry(settings), version.run_id)
     if rows is None or not rows_match(rows, facts, label := rows.column_names[-1]):
         return build_training_set(
             settings,

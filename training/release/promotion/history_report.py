@@ -7,7 +7,7 @@ from asof.use_case import UseCase
 from training.release.promotion.hash_chain import chain_errors, missing_entries
 from training.release.promotion.history import Entry, read_history, reading
 from training.release.promotion.registry_state import describe_difference, pending_steps, read_registry_state
-from training.tracking.client import open_tracking
+from training.tracking.registry_tables import open_registry
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class HistoryReport:
 
 def report_history(settings: Settings, use_case: UseCase) -> HistoryReport:
     """Reads the history and verifies its chain; changes nothing."""
-    client, name = open_tracking(settings), use_case.model_name
+    client, name = open_registry(settings), use_case.model_name
     state = read_registry_state(client, name)  # first: an entry is written before MLflow names it
     with reading(settings) as connection:
         entries = read_history(connection, name)

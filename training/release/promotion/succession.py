@@ -27,7 +27,7 @@ from training.release.promotion.registry_state import (
     synchronize,
 )
 from training.release.registry.versions import production_number
-from training.tracking.client import open_tracking
+from training.tracking.registry_tables import open_registry
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -40,7 +40,7 @@ class Succession:
 
     def __init__(self, settings: Settings, name: str, connection: Connection) -> None:
         self.name = name
-        self.client: MlflowClient = open_tracking(settings)
+        self.client: MlflowClient = open_registry(settings)
         self._connection = connection
         self._who = actor(settings)
 

@@ -7,7 +7,9 @@ from asof.model_facts import ModelFacts
 from asof.settings import Settings
 from asof.use_case import UseCase
 from training.release.registry.versions import LoggedModel
-from training.tracking.client import open_tracking
+from training.tracking.artifacts import read_mlmodel
+from training.tracking.client import error_code
+from training.tracking.registry_tables import open_registry
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -19,11 +21,9 @@ def of_run(settings: Settings, use_case: UseCase, run_id: str) -> LoggedModel:
 
     Raises ModelError where there is no such run, or where it logged no model of this use case.
     """
-    client = open_tracking(settings)
+    client = open_registry(settings)
     model_id = _model_id(_run(client, run_id))
-    import mlflow
-
-    metadata = (mlflow.models.Model.load(f"models:/{model_id}").metadata or {}).get("asof")
+    metadata = (read_mlmodel(client, f"models:/{model_id}").get("metadata") or {}).get("asof")
     if metadata is None:
         raise ModelError(f"The model of run {run_id} was not trained by AsOf: train one here.")
     facts = ModelFacts.from_dict(metadata)
@@ -37,12 +37,10 @@ def of_run(settings: Settings, use_case: UseCase, run_id: str) -> LoggedModel:
 
 
 def _run(client: "MlflowClient", run_id: str) -> "Run":
-    from mlflow.exceptions import MlflowException
-
     try:
         run = client.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+    except Exception as error:
+        if error_code(error) not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
         raise ModelError(
             f"MLflow knows no run {run_id!r}: look its id up in MLflow, or run `python -m flows retrain`."

@@ -13,8 +13,9 @@ from asof.trust.signed_manifest import MANIFEST, VerifiedFolder, verify_envelope
 from asof.trust.signing_keys import trusted_keys
 from asof.trust.trusted_types import load_trusted
 from asof.use_case import UseCase
-from training.tracking.artifacts import downloaded
-from training.tracking.client import open_tracking
+from training.tracking.artifacts import MLMODEL, downloaded, parse_mlmodel, read_mlmodel
+from training.tracking.client import error_code
+from training.tracking.registry_tables import open_registry
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -66,12 +67,12 @@ class ModelVersion(LoggedModel):
 
 def model_version(settings: Settings, use_case: UseCase, version: str) -> ModelVersion:
     """A registered version of the use case. Raises ModelError where there is none, or where AsOf did not train it."""
-    return read_version(open_tracking(settings), use_case.model_name, version)
+    return read_version(open_registry(settings), use_case.model_name, version)
 
 
 def production(settings: Settings, use_case: UseCase) -> ModelVersion | None:
     """The version with the alias `production`, or None."""
-    client = open_tracking(settings)
+    client = open_registry(settings)
     number = production_number(client, use_case.model_name)
     return read_version(client, use_case.model_name, number) if number else None
 
@@ -122,12 +123,12 @@ def signer_of(settings: Settings, version: ModelVersion) -> str:
 
     Raises UntrustedModel where there is no manifest, where no trusted key signed it, or where it is of another run.
     """
-    from mlflow.exceptions import MlflowException
-
     try:
         with downloaded(settings, f"{version.uri}/{MANIFEST}") as path:
             content = path.read_bytes()
-    except (OSError, MlflowException) as error:
+    except Exception as error:
+        if not isinstance(error, OSError) and error_code(error) is None:
+            raise
         raise UntrustedModel(
             f"MLflow gives no {MANIFEST} of {version.name} version {version.version} ({type(error).__name__}): "
             "restore its artifacts, or train and register again."
@@ -147,9 +148,7 @@ def model_file(settings: Settings, version: ModelVersion) -> Iterator[Path]:
 
 def _skops_file(model: str, folder: Path) -> str:
     """The name of the estimator's file, from MLmodel. Raises ModelError where it was not saved with skops."""
-    import mlflow
-
-    flavour: Mapping[str, Any] = mlflow.models.Model.load(str(folder)).flavors.get("sklearn", {})
+    flavour: Mapping[str, Any] = parse_mlmodel(folder / MLMODEL)["flavors"].get("sklearn", {})
     if flavour.get("serialization_format") != "skops":
         raise ModelError(f"{model} was not saved with skops, so loading it could run any code: train it again.")
     return str(flavour["pickled_model"])
@@ -157,10 +156,8 @@ def _skops_file(model: str, folder: Path) -> str:
 
 def read_version(client: "MlflowClient", name: str, number: str) -> ModelVersion:
     """A version by its number. Raises ModelError where there is none, or where AsOf did not train it."""
-    import mlflow
-
     run_id = _run_id(client, name, number)
-    facts = (mlflow.models.Model.load(f"models:/{name}/{number}").metadata or {}).get("asof")
+    facts = (read_mlmodel(client, f"models:/{name}/{number}").get("metadata") or {}).get("asof")
     if facts is None or not run_id:
         raise ModelError(f"{name} version {number} was not trained by AsOf: train and register one here.")
     metrics = dict(client.get_run(run_id).data.metrics)
@@ -168,12 +165,10 @@ def read_version(client: "MlflowClient", name: str, number: str) -> ModelVersion
 
 
 def _run_id(client: "MlflowClient", name: str, number: str) -> str | None:
-    from mlflow.exceptions import MlflowException
-
     try:
         run_id: str | None = client.get_model_version(name, number).run_id
-    except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+    except Exception as error:
+        if error_code(error) not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
         known = sorted(int(each.version) for each in client.search_model_versions(f"name='{name}'"))
         raise ModelError(f"{name} has no version {number!r}; it has: {known or 'none yet'}.") from error

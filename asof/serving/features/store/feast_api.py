@@ -10,12 +10,12 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from asof.errors import FeatureStoreUnavailable
+from asof.features.feast_registry import missing_in_registry
 from asof.features.feature_contract import FeatureContract
 from asof.features.feature_store import close, definition_records, feature_store, open_feature_store, read_contract
 from asof.inference.policies import RegisteredFeatures, require_same, view_policy
 from asof.inference.stored_columns import StoredColumns
 from asof.inference.verdicts import Policy, StoredRow
-from asof.serving.features.store.reader import missing_in_registry
 from asof.settings import Settings
 
 if TYPE_CHECKING:

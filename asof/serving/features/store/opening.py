@@ -3,18 +3,15 @@
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asof.errors import FeatureStoreUnavailable
+from asof.features.feast_registry import registry_conninfo
 from asof.features.feature_contract import FeatureContract
 from asof.features.feature_store import configuration
 from asof.inference.policies import RegisteredFeatures, require_same
-from asof.postgres_url import conninfo_of
 from asof.serving.features.store.reader import EntityReader
 from asof.settings import Settings
-
-if TYPE_CHECKING:
-    from sqlalchemy.engine import URL
 
 logger = logging.getLogger("asof.serving")
 
@@ -41,8 +38,8 @@ def read_registered(settings: Settings, contract: FeatureContract) -> Registered
     """The contract's feature service as it is registered now; blocks. Raises as `open_reader` does."""
     with _registry_errors():
         store = configuration(settings)
-        if _is_sql(store["registry"]):
-            return _read_sql_registry(store, contract)
+        if conninfo := registry_conninfo(store["registry"]):
+            return _read_sql_registry(conninfo, store, contract)
         from asof.serving.features.store.feast_api import read_registered_by_feast
 
         return read_registered_by_feast(settings, contract.feature_service)
@@ -60,14 +57,14 @@ def _registry_errors() -> Iterator[None]:
 
 def _wide_reader(store: Mapping[str, Any], contract: FeatureContract) -> EntityReader | None:
     """Our own reader; None where only Feast can look these features up."""
-    is_ours = _is_sql(store["registry"]) and store["online_store"]["type"] == WIDE
-    if not is_ours or any(feature.dtype not in SCALARS for feature in contract.features):
+    conninfo = registry_conninfo(store["registry"]) if store["online_store"]["type"] == WIDE else None
+    if conninfo is None or any(feature.dtype not in SCALARS for feature in contract.features):
         return None
     from asof.serving.features.store.wide import WideReader
 
     if not WideReader.can_read(contract):
         return None
-    registered = _read_sql_registry(store, contract)
+    registered = _read_sql_registry(conninfo, store, contract)
     if registered.feast_only:
         logger.info("Features are read through Feast: %s.", registered.feast_only)
         return None
@@ -75,22 +72,8 @@ def _wide_reader(store: Mapping[str, Any], contract: FeatureContract) -> EntityR
     return WideReader(store, contract, registered.policies)
 
 
-def _read_sql_registry(store: Mapping[str, Any], contract: FeatureContract) -> RegisteredFeatures:
+def _read_sql_registry(conninfo: str, store: Mapping[str, Any], contract: FeatureContract) -> RegisteredFeatures:
     from asof.serving.features.store.feast_registry import read_registry
 
-    conninfo, online_store = conninfo_of(_registry_url(store["registry"])), store["online_store"]["type"]
+    online_store = store["online_store"]["type"]
     return read_registry(conninfo, store["project"], contract.feature_service, store=online_store)
-
-
-def _is_sql(registry: Any) -> bool:
-    """Whether it is Feast's SQL registry on PostgreSQL, without versions of views."""
-    if not isinstance(registry, Mapping) or registry.get("registry_type") != "sql":
-        return False
-    on_postgres = _registry_url(registry).get_backend_name() == "postgresql"
-    return on_postgres and not registry.get("enable_online_feature_view_versioning")
-
-
-def _registry_url(registry: Mapping[str, Any]) -> "URL":
-    from sqlalchemy.engine import make_url
-
-    return make_url(str(registry.get("read_path") or registry["path"]))

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from asof.errors import FeatureContractMismatch
 from asof.inference.stored_columns import StoredColumns
 from asof.inference.verdicts import Policy, StoredRow
 
@@ -25,8 +24,3 @@ class EntityReader(Protocol):
 
     async def close(self) -> None:
         """Closes the connection; that of a running lookup at its end."""
-
-
-def missing_in_registry(what: object) -> FeatureContractMismatch:
-    """The error for an object that the model needs and the registry lacks."""
-    return FeatureContractMismatch(f"The registry lacks what the model needs ({what}): run `feast apply`.")

@@ -24,7 +24,7 @@ def described(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", use_cases.names())
-def test_a_document_says_which_service_it_is_of(name: str) -> None:
+def test_a_document_names_its_service(name: str) -> None:
     use_case, info = use_cases.load(name), described(name)["info"]
     assert (info["title"], info["version"]) == (use_case.title, "v3-dfcfd1b5-1c0ffee1")
     assert f"Use case `{name}`, model `{use_case.model_name}`" in info["description"]

@@ -63,7 +63,7 @@ def test_an_error_in_another_format_leaves_as_a_problem(method: str, path: str, 
     assert "secret" not in response.text
 
 
-def test_what_else_the_error_says_in_its_headers_is_kept() -> None:
+def test_the_other_headers_of_an_error_are_kept() -> None:
     assert set(ask("PUT", "/good").headers["allow"].split(", ")) == {"GET", "HEAD"}  # Starlette joins a set
     kept = ask("GET", "/plain").headers
     assert (kept["retry-after"], kept["x-kept"]) == ("7", "yes")

@@ -53,7 +53,7 @@ def test_a_finding_names_the_place_and_the_rule_but_not_the_value() -> None:
     assert "secret" not in str(error)
 
 
-def test_text_that_is_not_json_is_told_with_the_character() -> None:
+def test_text_that_is_not_json_is_reported_with_its_position() -> None:
     finding = {
         "type": "json_invalid",
         "loc": ("body", 7),

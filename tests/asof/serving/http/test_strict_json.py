@@ -76,7 +76,7 @@ def test_a_body_that_is_declared_too_long_is_not_read(length: int) -> None:
     assert refused.value.status_code == 413
 
 
-def test_a_body_that_is_longer_than_it_says_is_too_long() -> None:
+def test_a_body_longer_than_its_content_length_is_too_long() -> None:
     with pytest.raises(HTTPException) as refused:
         read([{"type": "http.request", "body": b"1" * (MAX_BODY_BYTES + 1)}], (b"content-length", b"1"))
     assert refused.value.status_code == 413

@@ -75,7 +75,7 @@ def test_a_line_has_entity_time_and_model_but_no_values(opened: Opened, tmp_path
     }
 
 
-def test_a_line_tells_the_moment_of_each_feature_where_those_of_a_view_differ(opened: Opened, tmp_path: Path) -> None:
+def test_a_line_has_the_moment_of_each_feature_where_those_of_a_view_differ(opened: Opened, tmp_path: Path) -> None:
     own = {"monthly_fee": MARCH, "total_paid": datetime(2024, 2, 29, tzinfo=UTC)}
     evidence = {"as_of": {"subs_profile_fv": min(own.values())}, "as_of_features": own, "flags": []}
     opened(tmp_path / "answers.jsonl").answered("8c5f2a", PREDICTOR, entity="7590-VHVEG", evidence=evidence)
@@ -131,7 +131,7 @@ def test_a_failure_to_write_is_logged_once_and_fails_no_request(
     path.parent.rename(tmp_path / "gone")
     path.parent.write_text("in the way")
     answered(log, "4")
-    assert len(caplog.messages) == 2, "it is told again when it fails again"
+    assert len(caplog.messages) == 2, "it is logged again when it fails again"
 
 
 def test_a_full_disk_fails_no_request_and_what_was_lost_does_not_come_back(

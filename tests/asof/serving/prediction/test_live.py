@@ -73,3 +73,19 @@ def test_the_bentos_own_model_waits_until_it_is_settled() -> None:
     assert "retry shortly" in refused(live)
     assert live.current is own
     assert live.lineage is own.lineage
+
+
+def test_a_starting_worker_waits_until_its_model_is_known_and_no_longer_than_its_limit() -> None:
+    live = live_with(predictor(), settled=False)
+
+    async def settle_meanwhile() -> None:
+        waiting = asyncio.create_task(live.wait_until_ready(60))
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        live.settled = True
+        await asyncio.wait_for(waiting, 30)
+
+    asyncio.run(live.wait_until_ready(0.1))
+    assert not live.ready
+    asyncio.run(settle_meanwhile())
+    asyncio.run(asyncio.wait_for(LiveModel(make_worker()).wait_until_ready(60), 30))  # there is no model

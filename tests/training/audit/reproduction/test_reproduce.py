@@ -23,7 +23,7 @@ from asof.use_case import Estimator, FromRequest, UseCase
 from simulator import SimulationPlan, simulate
 from tests.kits.data.extracts import fetch
 from tests.kits.data.history import CHURN, _arrived
-from tests.kits.machine.terminal import call_flows, start_flows
+from tests.kits.machine.terminal import call_flows
 from tests.kits.models.cancer import CANCER, make
 from tests.kits.models.training import regression
 from training.audit.reproduction.rebuilt import Cell
@@ -502,20 +502,21 @@ def test_breast_cancer_comes_out_the_same_and_a_changed_measurement_is_named(set
     assert agreed(changed)["definition"] is True
 
 
-def test_the_terminal_says_what_agrees_and_the_exit_code_whether_all_does(
-    settings: Settings, world: dict[str, str], churn: ModelVersion
+def test_the_command_reports_what_agrees_and_its_exit_code_whether_all_does(
+    settings: Settings, world: dict[str, str], quick: ModelVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    same = start_flows(world, "reproduce", "churn", "1", "--json")
+    monkeypatch.setattr("flows.reproduce_flow.load", lambda _: QUICK)
+    same = call_flows(world, "reproduce", "churn", quick.version, "--json")
     assert same.returncode == 0, same.stdout + same.stderr
     output = json.loads(same.stdout.splitlines()[-1])
     assert output["agrees"] is True
     assert {check["check"] for check in output["checks"]} == set(ALL)
-    rows = fetch(settings, "SELECT user_id FROM labels WHERE as_of = '2024-01-31Z' ORDER BY user_id LIMIT 1")
-    turn = f"UPDATE labels SET churn_label = NOT churn_label WHERE {THIS} AND created_at <= '2024-02-29Z'"
-    with tampered(settings, "labels", turn, rows[0][0]):
-        other = call_flows(world, "reproduce", "churn", "1")
+    user, _ = versions_of(settings, "labels", number=1)
+    turn = f"UPDATE labels SET churn_label = NOT churn_label WHERE {THIS}"
+    with tampered(settings, "labels", turn, user):
+        other = call_flows(world, "reproduce", "churn", quick.version)
     assert other.returncode == 1
-    assert [word for word in (rows[0][0], "churn_label", "fingerprint", "blas") if word not in other.stdout] == []
+    assert [word for word in (user, "churn_label", "fingerprint", "blas") if word not in other.stdout] == []
     unknown = call_flows(world, "reproduce", "churn", "99")
     assert unknown.returncode == 1
     assert "has no version '99'" in unknown.stderr

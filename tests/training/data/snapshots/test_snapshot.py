@@ -429,7 +429,9 @@ def test_another_month_may_be_known_earlier(load: Loader) -> None:
     assert load(extract_files(), JANUARY, MARCH).new_rows == counts(USERS)
 
 
-def test_months_in_any_order_give_the_same_tables(load: Loader, database: Settings) -> None:
+@pytest.mark.parametrize("step", [2, pytest.param(1, marks=pytest.mark.soak)])
+def test_months_in_any_order_give_the_same_tables(load: Loader, database: Settings, step: int) -> None:
+    """Each of them first once, or every order."""
     corrected = edited(extract_files(month=1), subscriptions=swap("0003-ABCDE,3", "0003-ABCDE,33"))
     months = [
         [(extract_files(), JANUARY, FEBRUARY)],
@@ -437,7 +439,7 @@ def test_months_in_any_order_give_the_same_tables(load: Loader, database: Settin
         [(extract_files(month=2, users=USERS + 3), MARCH, MARCH)],
     ]
     seen = []
-    for order in itertools.permutations(months):
+    for order in itertools.islice(itertools.permutations(months), None, None, step):
         for delivery in itertools.chain.from_iterable(order):
             load(*delivery)
         seen.append(rows_in(database))

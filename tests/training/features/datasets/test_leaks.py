@@ -74,16 +74,15 @@ def written(drawn: list[dict[str, list[Version]]]) -> dict[str, Rows]:
 
 
 def insert(settings: Settings, history: Mapping[str, Rows]) -> None:
-    with psycopg.connect(settings.conninfo()) as connection:
-        for table, rows in history.items():
-            for key, values in rows.items():
-                columns = ("user_id", "as_of", "created_at", *values)
-                query = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
-                    sql.Identifier(table),
-                    sql.SQL(", ").join(map(sql.Identifier, columns)),
-                    sql.SQL(", ").join(sql.Placeholder() * len(columns)),
-                )
-                connection.execute(query, (*key, *values.values()))
+    with psycopg.connect(settings.conninfo()) as connection, connection.cursor() as cursor:
+        for table in (*CHURN.extract.tables, CHURN.extract.labels):
+            columns = ("user_id", "as_of", "created_at", *(each.name for each in table.columns[1:]))
+            query = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
+                sql.Identifier(table.name),
+                sql.SQL(", ").join(map(sql.Identifier, columns)),
+                sql.SQL(", ").join(sql.Placeholder() * len(columns)),
+            )
+            cursor.executemany(query, [(*key, *values.values()) for key, values in history[table.name].items()])
 
 
 def seen(rows: Rows, user: str, known: datetime, ttl: timedelta) -> dict[str, Any] | None:

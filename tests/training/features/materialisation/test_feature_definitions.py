@@ -15,13 +15,13 @@ from feast.feature_view import FeatureViewState
 from feast.types import Float64
 
 from asof.errors import ConfigurationError, FeatureContractMismatch, FeatureStoreUnavailable, ModelError
+from asof.features.feast_messages import feast_messages
 from asof.features.feature_contract import FeatureContract
 from asof.features.feature_store import feature_store, mismatch, quiet
 from asof.inference.policies import RegisteredFeatures
 from asof.serving.features import online_features
 from asof.serving.features.online_features import OnlineFeatures
 from asof.serving.features.store import opening
-from asof.serving.features.store.feast_messages import feast_messages
 from asof.serving.features.store.opening import WIDE
 from asof.settings import Settings
 from doctor.data.definitions import _states, check_materialising, list_accepted

@@ -28,6 +28,9 @@ from training.tracking.client import open_tracking
 USE_CASE = small_use_case("made_up")
 
 
+NOT_COMPILED = "it refuses new categories of plan: see OneHotEncoder's handle_unknown"
+
+
 def with_gaps() -> TrainingSet:
     """Eight hundred users, of whom twelve lack their hours and one the plan."""
     whole = made_up_set()
@@ -68,8 +71,13 @@ def test_rows_that_lack_a_feature_are_left_out_and_counted(trained: TrainedModel
     assert evaluation.metrics["rows_dropped"] == 13
 
 
-def test_two_runs_give_the_same_metrics_to_the_last_digit(settings: Settings, evaluation: Evaluation) -> None:
+def test_two_runs_give_the_same_metrics_to_the_last_digit_and_print_nothing(
+    settings: Settings, evaluation: Evaluation, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
     again = evaluate(settings, train(settings, USE_CASE, with_gaps()))
+    assert capfd.readouterr() == ("", "")
+    assert f"Scikit-learn will serve the model of run {again.run_id}" in caplog.text
+    assert NOT_COMPILED in caplog.text
     assert again.run_id != evaluation.run_id
     assert {**again.metrics, "training_seconds": 0} == {**evaluation.metrics, "training_seconds": 0}
     assert again.facts.threshold == evaluation.facts.threshold
@@ -183,25 +191,16 @@ def test_registration_names_the_version_in_the_model_card_and_describes_it(
     assert f"AUC {evaluation.metrics['auc']:.3f}" in described
 
 
-def test_a_model_that_does_not_compile_is_sealed_without_a_graph_and_the_run_and_the_log_tell_why(
-    settings: Settings, caplog: pytest.LogCaptureFixture
+def test_a_model_that_does_not_compile_is_sealed_without_a_graph_and_its_run_says_why(
+    settings: Settings, trained: TrainedModel, evaluation: Evaluation
 ) -> None:
     """The encoder of this one refuses plans that it was not trained on."""
-    made = train(settings, USE_CASE, made_up_set())
-    evaluate(settings, made)
-    tags = open_tracking(settings).get_run(made.run_id).data.tags
+    tags = open_tracking(settings).get_run(trained.run_id).data.tags
     assert tags["runtime"] == "scikit-learn"
-    assert tags["not_compiled"] == "it refuses new categories of plan: see OneHotEncoder's handle_unknown"
+    assert tags["not_compiled"] == NOT_COMPILED
     assert "compiled" not in tags
-    assert f"Scikit-learn will serve the model of run {made.run_id}" in caplog.text
-    assert tags["not_compiled"] in caplog.text
-    with verified_folder(settings, made.model_uri) as verified:
+    with verified_folder(settings, trained.model_uri) as verified:
         assert MODEL_ONNX not in verified.manifest.files
-
-
-def test_nothing_is_printed(settings: Settings, capfd: pytest.CaptureFixture[str]) -> None:
-    evaluate(settings, train(settings, USE_CASE, made_up_set()))
-    assert capfd.readouterr() == ("", "")
 
 
 def test_a_fit_that_fails_leaves_a_failed_run(settings: Settings) -> None:

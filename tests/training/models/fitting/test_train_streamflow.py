@@ -13,7 +13,8 @@ from asof.settings import Settings
 from asof.trust.golden_rows import GOLDEN_ROWS, GoldenRows
 from tests.kits.models.training import CHURN, streamflow_contract, streamflow_set
 from training.models.compilation.compile import compile_model
-from training.models.evaluation.evaluate import Evaluation, evaluate
+from training.models.evaluation.evaluate import Evaluation, evaluate, figures_of
+from training.models.fitting.fit import FittedModel, divide, fit_model
 from training.models.fitting.train import train
 from training.release.registry.register import register
 from training.release.registry.versions import load_model, verified_folder
@@ -26,9 +27,9 @@ def default(settings: Settings, streamflow: Path) -> Evaluation:
 
 
 @pytest.fixture(scope="module")
-def baseline(settings: Settings, streamflow: Path) -> Evaluation:
-    training_set = streamflow_set(streamflow, "churn_v1")
-    return evaluate(settings, train(settings, CHURN, training_set, estimator="seed-baseline"))
+def baseline(streamflow: Path) -> FittedModel:
+    sides = divide(CHURN, streamflow_set(streamflow, "churn_v1"), estimator="seed-baseline")
+    return fit_model(sides, random_state=42)
 
 
 def test_the_default_estimator_reaches_what_it_promises(default: Evaluation) -> None:
@@ -44,28 +45,34 @@ def test_the_default_estimator_is_calibrated(default: Evaluation) -> None:
 
 
 def test_the_baseline_has_the_auc_of_the_right_month_and_the_default_beats_it(
-    baseline: Evaluation, default: Evaluation
+    baseline: FittedModel, default: Evaluation
 ) -> None:
-    assert baseline.metrics["auc"] == pytest.approx(0.81, abs=0.01)
-    assert baseline.metrics["auc"] < default.metrics["auc"] - 0.01
+    auc = figures_of(baseline).metrics["auc"]
+    assert auc == pytest.approx(0.81, abs=0.01)
+    assert auc < default.metrics["auc"] - 0.01
 
 
-def test_both_compile_and_say_what_scikit_learn_says_of_all_7043_users(
-    settings: Settings, baseline: Evaluation, default: Evaluation, streamflow: Path
+def test_the_baseline_compiles_and_agrees_with_scikit_learn_on_all_7043_users(
+    baseline: FittedModel, streamflow: Path
 ) -> None:
-    """Of the forest, ten users' probabilities are just its threshold: they show a difference of one bit."""
-    client = open_tracking(settings)
-    told = [client.get_run(each.run_id).data.tags["compiled"] for each in (baseline, default)]
-    assert told[0] == "7043 rows, the largest difference 0.0e+00, 0 labels flipped"
-    assert re.fullmatch(r"7043 rows, the largest difference \d\.\de-1[3-9], 0 labels flipped", told[1])
-    for each in (baseline, default):
-        with verified_folder(settings, each.model_uri) as verified:
-            content = verified.read(MODEL_ONNX)
-            golden = GoldenRows.from_json(verified.read(GOLDEN_ROWS))
-            served = load_verified(verified, CHURN)
-        assert compiled_again(settings, each, streamflow) == content
-        assert served.probabilities(golden.rows) == pytest.approx(golden.probabilities, abs=1e-12)
-        assert served.runtime.name == "onnx"
+    """Ten users' probabilities equal its threshold: they would show a difference of one bit."""
+    rows = streamflow_set(streamflow, "churn_v1").complete().features
+    agreement = compile_model(baseline.model, rows, threshold=baseline.facts.threshold).agreement
+    assert (agreement.rows, agreement.largest_difference, agreement.flipped) == (7043, 0, 0)
+
+
+def test_the_default_estimator_compiles_and_agrees_with_scikit_learn_on_all_7043_users(
+    settings: Settings, default: Evaluation, streamflow: Path
+) -> None:
+    tags = open_tracking(settings).get_run(default.run_id).data.tags
+    assert re.fullmatch(r"7043 rows, the largest difference \d\.\de-1[3-9], 0 labels flipped", tags["compiled"])
+    with verified_folder(settings, default.model_uri) as verified:
+        content = verified.read(MODEL_ONNX)
+        golden = GoldenRows.from_json(verified.read(GOLDEN_ROWS))
+        served = load_verified(verified, CHURN)
+    assert compiled_again(settings, default, streamflow) == content
+    assert served.probabilities(golden.rows) == pytest.approx(golden.probabilities, abs=1e-12)
+    assert served.runtime.name == "onnx"
 
 
 def compiled_again(settings: Settings, evaluation: Evaluation, folder: Path) -> bytes:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -18,13 +18,12 @@ from asof.settings import Settings
 from asof.trust.signing_keys import trusted_keys
 from asof.use_case import FromRequest
 from asof.use_cases import load
-from tests.kits.machine.terminal import Done, call_flows, start_flows
+from tests.kits.machine.terminal import Done, call_flows
 from tests.kits.models.promotion import (
     GOOD,
     Registry,
     always,
     apply_small_features,
-    evaluated,
     fresh_registry,
     keep,
     restore,
@@ -45,12 +44,7 @@ from training.tracking.client import open_tracking, stages_allowed
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
 
 
-@pytest.fixture(scope="module")
-def evaluations(settings: Settings) -> dict[str, Evaluation]:
-    return evaluated(settings)
-
-
-def three(settings: Settings, evaluations: dict[str, Evaluation]) -> Registry:
+def three(settings: Settings, evaluations: Mapping[str, Evaluation]) -> Registry:
     """Versions 1 (`less`), 2 (`default`) and 3 (`constant`) of a model, none in Production."""
     registry = fresh_registry(settings, evaluations)
     for estimator in ("less", "default", "constant"):
@@ -58,14 +52,21 @@ def three(settings: Settings, evaluations: dict[str, Evaluation]) -> Registry:
     return registry
 
 
+@pytest.fixture(scope="module")
+def registered(settings: Settings, evaluations: Mapping[str, Evaluation]) -> Registry:
+    registry = three(settings, evaluations)
+    keep(registry)
+    return registry
+
+
 @pytest.fixture
-def registry(settings: Settings, evaluations: dict[str, Evaluation]) -> Registry:
-    """The three versions of a model of the test's own."""
-    return three(settings, evaluations)
+def registry(registered: Registry) -> Registry:
+    """The three versions, as they were registered."""
+    return restore(registered)
 
 
 @pytest.fixture(scope="module")
-def changed(settings: Settings, evaluations: dict[str, Evaluation]) -> Registry:
+def changed(settings: Settings, evaluations: Mapping[str, Evaluation]) -> Registry:
     """The same after four changes: 1, 2, 3 and back to 2 in Production."""
     registry = three(settings, evaluations)
     for estimator in ("less", "default", "constant"):
@@ -515,25 +516,25 @@ def test_the_reason_of_a_rollback_is_in_the_history(four: Registry) -> None:
     assert four.report().intact
 
 
-def test_the_terminal_tells_the_history_and_fails_where_it_is_broken(
-    settings: Settings, evaluations: dict[str, Evaluation]
+def test_the_command_shows_the_history_and_fails_where_it_is_broken(
+    settings: Settings, evaluations: Mapping[str, Evaluation]
 ) -> None:
     churn = Registry(settings, load("churn"), evaluations, open_tracking(settings))
     churn.put("less")
     churn.put("default")
 
-    def told(*words: str) -> Done:
+    def show(*words: str) -> Done:
         return call_flows(os.environ, "history", "churn", *words)
 
-    table = start_flows(os.environ, "history", "churn")
+    table = show()
     assert (table.returncode, "intact, 2 entries" in table.stdout, "agrees" in table.stdout) == (0, True, True), table
-    found = json.loads(told("--json").stdout.splitlines()[-1])
+    found = json.loads(show("--json").stdout.splitlines()[-1])
     assert [each["version"] for each in found["entries"]] == ["1", "2"]
     assert (found["intact"], found["findings"], found["mlflow"]) == (True, [], "")
     with tampering(churn) as connection:
         connection.execute("UPDATE promotions SET who = 'eve' WHERE model = %s AND seq = 1", [churn.name])
-    assert told().returncode == 1
-    broken = told("--json")
+    assert show().returncode == 1
+    broken = show("--json")
     assert (broken.returncode, json.loads(broken.stdout.splitlines()[-1])["intact"]) == (1, False)
 
 

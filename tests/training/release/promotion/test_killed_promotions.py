@@ -3,13 +3,14 @@
 import random
 import signal
 import time
+from collections.abc import Mapping
 from itertools import cycle, islice, pairwise
 
 import pytest
 
 from asof.settings import Settings
 from tests.kits.machine.kill import Act, Kill, begun, fail_at_the_alias, told
-from tests.kits.models.promotion import Registry, evaluated, fresh_registry
+from tests.kits.models.promotion import Registry, fresh_registry, keep, restore
 from training.models.evaluation.evaluate import Evaluation
 
 AFTER = pytest.mark.parametrize("after", [False, pytest.param(True, marks=pytest.mark.soak)], ids=["before", "after"])
@@ -17,17 +18,33 @@ AFTER = pytest.mark.parametrize("after", [False, pytest.param(True, marks=pytest
 
 
 @pytest.fixture(scope="module")
-def evaluations(settings: Settings) -> dict[str, Evaluation]:
-    return evaluated(settings)
-
-
-@pytest.fixture
-def registry(settings: Settings, evaluations: dict[str, Evaluation]) -> Registry:
+def promoted(settings: Settings, evaluations: Mapping[str, Evaluation]) -> Registry:
     """Versions 1 (`less`), 2 (`default`) and 3 (`constant`); 1 has been in Production, and 2 is."""
     registry = fresh_registry(settings, evaluations)
     for estimator in ("less", "default"):
         registry.put(estimator)
     registry.version("constant")
+    keep(registry)
+    return registry
+
+
+@pytest.fixture
+def registry(promoted: Registry) -> Registry:
+    return restore(promoted)
+
+
+@pytest.fixture(scope="module")
+def without_history(settings: Settings, evaluations: Mapping[str, Evaluation]) -> Registry:
+    """The same versions, promoted by an earlier AsOf that kept no history."""
+    registry = fresh_registry(settings, evaluations)
+    for number, estimator in enumerate(("less", "default", "constant"), start=1):
+        registry.version(estimator)
+        if number < 3:
+            at, before = f"2026-01-0{number}T00:00:00", str(number - 1) if number > 1 else ""
+            registry.client.set_model_version_tag(registry.name, str(number), "promoted_at", at)
+            registry.client.set_model_version_tag(registry.name, str(number), "promoted_from", before)
+    registry.client.set_registered_model_alias(registry.name, "production", "2")
+    keep(registry)
     return registry
 
 
@@ -51,20 +68,13 @@ def nothing_half_done_is_read(registry: Registry, before: str) -> None:
         assert registry.tags(str(alias))["history_entry"] == f"{entries[-1].seq} {entries[-1].hash}"
 
 
-def until_the_next_second() -> None:
-    """Within the same second a second promotion would find its tag of the time there already: a step less."""
-    second = int(time.time())
-    while int(time.time()) == second:
-        time.sleep(0.02)
-
-
 @AFTER
 @pytest.mark.parametrize("what", ["promotion", "rollback"])
 def test_killed_at_each_step_a_rerun_finishes_it(registry: Registry, what: str, after: bool) -> None:
     act, version = (Act(registry.name, "3"), "3") if what == "promotion" else (Act(registry.name, to="1"), "1")
     killed_at: list[str] = []
     for step in range(100):
-        entries = len(registry.history())
+        restore(registry)
         with begun(registry.settings, [act], Kill(step, after)) as (child, pipe):
             killed_at.append(told(pipe)[-1])
             child.join()
@@ -74,9 +84,7 @@ def test_killed_at_each_step_a_rerun_finishes_it(registry: Registry, what: str, 
         nothing_half_done_is_read(registry, before="2")
         act(registry.settings)
         assert agree(registry) == version
-        assert [entry.version for entry in registry.history()[entries:]] == [version]
-        registry.put("default")  # for the next step
-        until_the_next_second()
+        assert [entry.version for entry in registry.history()] == ["1", "2", version]
     assert set(killed_at) == {"append", "stage", "tag", "alias", "done", "end"}
     assert agree(registry) == version
 
@@ -87,42 +95,32 @@ def test_killed_while_a_promotion_that_failed_is_taken_back_a_rerun_finishes_one
 ) -> None:
     act, ways = Act(registry.name, "3"), set()
     for step in range(100):
-        entries = len(registry.history())
+        restore(registry)
         with begun(registry.settings, [act], Kill(step, after), work=fail_at_the_alias) as (child, pipe):
             told(pipe)
             child.join()
         assert str(registry.state()["alias"]["production"]) == "2"
         act(registry.settings)
         assert agree(registry) == "3"
-        ways.add(tuple(entry.event for entry in registry.history()[entries:]))
+        ways.add(tuple(entry.event for entry in registry.history()[2:]))
         if child.exitcode == 0:
             break
-        registry.put("default")
     assert ways == {("promoted",), ("promoted", "undone", "promoted")}
 
 
 @AFTER
-def test_killed_at_each_step_of_an_adoption_a_rerun_finishes_it(
-    settings: Settings, evaluations: dict[str, Evaluation], after: bool
-) -> None:
-    step, finished = 0, False
-    while not finished:
-        registry = fresh_registry(settings, evaluations)
-        for number, estimator in enumerate(("less", "default", "constant"), start=1):
-            registry.version(estimator)
-            if number < 3:
-                at, before = f"2026-01-0{number}T00:00:00", str(number - 1) if number > 1 else ""
-                registry.client.set_model_version_tag(registry.name, str(number), "promoted_at", at)
-                registry.client.set_model_version_tag(registry.name, str(number), "promoted_from", before)
-        registry.client.set_registered_model_alias(registry.name, "production", "2")
-        act = Act(registry.name, "3")
-        with begun(settings, [act], Kill(step, after)) as (child, pipe):
+def test_killed_at_each_step_of_an_adoption_a_rerun_finishes_it(without_history: Registry, after: bool) -> None:
+    registry, act = without_history, Act(without_history.name, "3")
+    for step in range(100):
+        restore(registry)
+        with begun(registry.settings, [act], Kill(step, after)) as (child, pipe):
             told(pipe)
             child.join()
-        finished, step = child.exitcode == 0, step + 1
-        act(settings)
+        act(registry.settings)
         assert agree(registry) == "3"
         assert registry.story() == [("adopted", "1", None), ("adopted", "2", "1"), ("promoted", "3", "2")]
+        if child.exitcode == 0:
+            break
     assert step > 10
 
 

@@ -1,6 +1,6 @@
 """Register, promote and roll back in a real registry; each test has a registered model of its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from asof.errors import ModelError, TrainingSetError
 from asof.model_facts import Split
 from asof.settings import Settings
-from tests.kits.models.promotion import GOOD, SETS, Registry, by_contest, evaluated, fresh_registry, set_for
+from tests.kits.models.promotion import GOOD, SETS, Registry, by_contest, fresh_registry, set_for
 from tests.kits.models.training import SMALLER, made_up_set
 from training.models.evaluation.evaluate import Evaluation, evaluate
 from training.models.fitting.train import train
@@ -24,13 +24,8 @@ from training.release.registry.versions import ModelVersion, load_model, model_v
 from training.tracking.client import stages_allowed, tracked_run
 
 
-@pytest.fixture(scope="module")
-def evaluations(settings: Settings) -> dict[str, Evaluation]:
-    return evaluated(settings)
-
-
 @pytest.fixture
-def registry(settings: Settings, evaluations: dict[str, Evaluation]) -> Registry:
+def registry(settings: Settings, evaluations: Mapping[str, Evaluation]) -> Registry:
     return fresh_registry(settings, evaluations)
 
 

@@ -76,9 +76,10 @@ def _fit(differences: Floats) -> float:
 
 def _gamma(first: Floats, second: Floats) -> float:
     """Concordant minus discordant pairs, as a share of the untied pairs."""
-    order = np.sign(first[:, None] - first) * np.sign(second[:, None] - second)
-    untied = np.count_nonzero(order)
-    return float(order.sum() / untied) if untied else 0.0
+    greater, other = first[:, None] > first, second[:, None] > second
+    concordant, discordant = np.count_nonzero(greater & other), np.count_nonzero(greater & other.T)
+    untied = concordant + discordant
+    return (concordant - discordant) / untied if untied else 0.0
 
 
 def _contradiction(month: Month, tenure: Tenure) -> Finding:

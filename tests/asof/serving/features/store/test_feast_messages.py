@@ -14,23 +14,23 @@ def run(script: str) -> str:
 
 
 def test_messages_are_loaded_without_feast_in_sys_modules() -> None:
-    told = run("""
+    output = run("""
 import sys
-from asof.serving.features.store.feast_messages import feast_messages
+from asof.features.feast_messages import feast_messages
 view = feast_messages().feature_view()
 view.spec.name = "users_fv"
 print(view.SerializeToString().hex())
 print([name for name in sys.modules if name.split(".")[0] in ("feast", "pandas", "numpy", "pyarrow", "sqlalchemy")])
 """)
     view = b"\x0a\x0a\x0a\x08users_fv"
-    assert told.splitlines() == [view.hex(), "[]"]
+    assert output.splitlines() == [view.hex(), "[]"]
 
 
 def test_feast_is_complete_when_imported_concurrently_or_later() -> None:
-    told = run("""
+    output = run("""
 import sys, threading, warnings
 sys.setswitchinterval(1e-5)
-from asof.serving.features.store.feast_messages import feast_messages
+from asof.features.feast_messages import feast_messages
 start, seen = threading.Barrier(6), []
 
 def whole():
@@ -51,4 +51,4 @@ with warnings.catch_warnings():
     from feast.protos.feast.core.Entity_pb2 import Entity
 print(len(seen), all(seen), feast.protos.__name__, feast.infra.__name__, Entity is feast_messages().entity)
 """)
-    assert told.splitlines() == ["6 True feast.protos feast.infra True"]
+    assert output.splitlines() == ["6 True feast.protos feast.infra True"]

@@ -9,7 +9,7 @@ from feast.protos.feast.core.FeatureView_pb2 import FeatureView as FeatureViewMe
 from pydantic import SecretStr
 
 from asof.errors import FeatureContractMismatch
-from asof.features.feature_store import configuration
+from asof.features.feature_store import configuration, registered_service
 from asof.serving.features.store.feast_api import FeastReader, open_feast_reader
 from asof.serving.features.store.feast_registry import read_registry
 from asof.serving.features.store.opening import WIDE, open_reader
@@ -17,6 +17,7 @@ from asof.settings import Settings
 from tests.kits.service import serving as kit
 from tests.kits.store.readers import register, store_of
 from tests.kits.store.stock import STOCK
+from training.features.datasets.point_in_time import read_sources
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,16 @@ def test_the_registry_is_read_as_feast_reads_it(registered: Settings, service: s
     assert read.contract == contract
     assert read.policies == open_feast_reader(registered, contract).policies
     assert not read.feast_only
+
+
+@pytest.mark.parametrize("service", ["churn_v1", "churn_v2", "every_type"])
+def test_sources_are_read_as_feast_reads_them(
+    registered: Settings, service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert registered_service(registered, service)
+    read = read_sources(registered, service)
+    monkeypatch.setattr("training.features.datasets.point_in_time.registered_service", lambda *_: None)
+    assert read == read_sources(registered, service)
 
 
 def test_the_stock_online_store_is_read_through_feast(registered: Settings) -> None:

@@ -1,0 +1,140 @@
+"""Reads a feature service and its views from Feast's SQL registry without importing Feast.
+
+The tables and messages are those of Feast 0.67 (`feast/infra/registry/sql.py`). The contract equals that of
+`asof.features.feature_store.read_contract`, which uses Feast.
+"""
+
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from asof.errors import FeatureContractMismatch
+from asof.features.feast_messages import feast_messages
+from asof.features.feature_contract import Feature, FeatureContract
+from asof.features.feature_definition import definition_of
+from asof.postgres_url import conninfo_of
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
+TYPES = {
+    "BOOL": "Bool",
+    "DOUBLE": "Float64",
+    "FLOAT": "Float32",
+    "INT32": "Int32",
+    "INT64": "Int64",
+    "STRING": "String",
+}
+"""Value types in messages -> their names in definitions, for the types that models take."""
+
+
+@dataclass(frozen=True)
+class RegisteredService:
+    """A feature service, its views and their join keys; `spec` and `views` are the specs of Feast's messages."""
+
+    spec: Any
+    views: Mapping[str, Any]
+    keys: Set[str]
+
+    @property
+    def contract(self) -> FeatureContract:
+        """Its features and definitions."""
+        definitions = {name: definition_of(view) for name, view in self.views.items()}
+        return FeatureContract(self.spec.name, next(iter(self.keys), ""), tuple(self._features()), definitions)
+
+    @property
+    def feast_only(self) -> str:
+        """What of this service only Feast itself can look up; empty where our reader can look up all of it."""
+        columns = [column for view in self.views.values() for column in view.entity_columns if column.name in self.keys]
+        names = [feature.name for projection in self.spec.features for feature in projection.feature_columns]
+        reasons = {
+            "not exactly one join key": len(self.keys) != 1,
+            "a join key that is no string": any(_type(column) != "String" for column in columns),
+            "a feature that is selected twice": len(names) != len(set(names)),
+            "a mapped join key": any(projection.join_key_map for projection in self.spec.features),
+            "a version of a view": any(projection.HasField("version_tag") for projection in self.spec.features),
+            "a disabled view": any(view.disabled for view in self.views.values()),
+            "precomputed vectors": self.spec.precompute_online,
+        }
+        return ", ".join(reason for reason, holds in reasons.items() if holds)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it takes only views of one entity on PostgreSQL, and features of the types that models take."""
+        sources = {view.batch_source.data_source_class_type.rpartition(".")[2] for view in self.views.values()}
+        typed = all(feature.dtype in TYPES.values() for feature in self.contract.features)
+        return not self.feast_only and sources == {"PostgreSQLSource"} and typed and not self._derived
+
+    @property
+    def _derived(self) -> bool:
+        return any(view.source_views or len(view.entities) != 1 for view in self.views.values())
+
+    def _features(self) -> Iterable[Feature]:
+        for projection in self.spec.features:
+            view = projection.feature_view_name
+            known = {feature.name for feature in self.views[view].features}
+            for feature in projection.feature_columns:
+                if feature.name not in known:
+                    raise missing_in_registry(f"feature {feature.name!r} of view {view!r}")
+                yield Feature(feature.name, view, _type(feature))
+
+
+def read_service(connection: psycopg.Connection[Any], project: str, service: str) -> RegisteredService:
+    """A service by name. Raises FeatureContractMismatch where an object is missing, psycopg.Error as the tables do."""
+    tables, messages = _Tables(connection, project), feast_messages()
+    spec = tables.read("feature_service", messages.feature_service, [service])[service].spec
+    names = dict.fromkeys(projection.feature_view_name for projection in spec.features)
+    views = {name: view.spec for name, view in tables.read("feature_view", messages.feature_view, names).items()}
+    entity_names = dict.fromkeys(entity for view in views.values() for entity in view.entities)
+    entities = tables.read("entity", messages.entity, entity_names)
+    return RegisteredService(spec, views, {entity.spec.join_key for entity in entities.values()})
+
+
+def registry_conninfo(registry: Any) -> str | None:
+    """libpq's address of Feast's SQL registry; None where it is not one on PostgreSQL without versions of views."""
+    if not isinstance(registry, Mapping) or registry.get("registry_type") != "sql":
+        return None
+    url = _registry_url(registry)
+    if url.get_backend_name() != "postgresql" or registry.get("enable_online_feature_view_versioning"):
+        return None
+    return conninfo_of(url)
+
+
+def missing_in_registry(what: object) -> FeatureContractMismatch:
+    """The error for an object that the model needs and the registry lacks."""
+    return FeatureContractMismatch(f"The registry lacks what the model needs ({what}): run `feast apply`.")
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """The registry's tables, which all have the same form."""
+
+    connection: psycopg.Connection[Any]
+    project: str
+
+    def read(self, kind: str, message: Any, names: Iterable[str]) -> dict[str, Any]:
+        """The objects by name, in the order of `names`. Raises FeatureContractMismatch where one is missing."""
+        table = "entities" if kind == "entity" else f"{kind}s"
+        query = f"SELECT {kind}_name, {kind}_proto FROM {table} WHERE {kind}_name = ANY(%s) AND project_id = %s"  # noqa: S608
+        names = list(names)
+        try:
+            messages = dict(self.connection.execute(query, [names, self.project], binary=True).fetchall())
+        except psycopg.errors.UndefinedTable as error:
+            raise missing_in_registry(f"the table {table!r}") from error
+        for name in names:
+            if name not in messages:
+                raise missing_in_registry(f"{kind.replace('_', ' ')} {name!r} of project {self.project!r}")
+        return {name: message.FromString(messages[name]) for name in names}
+
+
+def _type(feature: Any) -> str:
+    name: str = feast_messages().value_types.Name(feature.value_type)
+    return TYPES.get(name, name)
+
+
+def _registry_url(registry: Mapping[str, Any]) -> "URL":
+    from sqlalchemy.engine import make_url
+
+    return make_url(str(registry.get("read_path") or registry["path"]))

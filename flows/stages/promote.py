@@ -1,0 +1,32 @@
+"""The stage `promote`: a registered version -> Production, through the gate."""
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from asof.use_cases import load
+from flows.runtime.artifacts import publish_table
+from flows.runtime.environment import settings_with_database
+from flows.runtime.progress import log
+from flows.runtime.runs import step
+from training.release.gate.judge import judge_of
+from training.release.promotion.promote import Promotion
+from training.release.promotion.promote import promote as pass_gate
+from training.release.registry.versions import model_version
+
+
+@step("promote")
+def promote_version(use_case: str, version: str, known_at: datetime | None = None, dry_run: bool = False) -> Promotion:
+    """Promotes the version if it passes the gate on the data known at `known_at` (default: now)."""
+    settings, problem = settings_with_database(), load(use_case)
+    challenger = model_version(settings, problem, version)
+    log.info("judging version %s", version)
+    judge = judge_of(settings, problem, challenger, known_at=known_at)
+    return pass_gate(settings, challenger, judge=judge, dry_run=dry_run)
+
+
+def promote(use_case: str, version: str, dry_run: bool = False) -> dict[str, Any]:
+    """Compares it with the version in Production; promotes it if every criterion is met and `dry_run` is false."""
+    outcome = promote_version(use_case, version, None, dry_run)
+    publish_table("promotion", map(asdict, outcome.criteria), f"promoted: {outcome.promoted}, dry run: {dry_run}")
+    return asdict(outcome) | {"dry_run": dry_run}

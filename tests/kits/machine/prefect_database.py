@@ -1,0 +1,29 @@
+"""Prefect's SQLite database with its tables and no rows, made once for a test run: its migrations take seconds."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from asof.files import locked
+from asof.home import PREFECT_DATABASE
+from asof.settings import Settings
+
+
+def migrated_database(folder: Path) -> Path:
+    """The database; the first process to ask makes it, the others wait for it."""
+    folder.mkdir(exist_ok=True)
+    made = folder / "migrated.db"
+    with locked(folder):
+        if not made.exists():
+            words = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"]
+            subprocess.run(words, env=os.environ | {"PREFECT_HOME": str(folder)}, check=True, capture_output=True)
+            (folder / PREFECT_DATABASE).rename(made)
+    return made
+
+
+def copy_database(database: Path, settings: Settings) -> None:
+    """Puts a copy where the Prefect server of these settings looks for its own."""
+    settings.prefect_home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    shutil.copyfile(database, settings.prefect_home / PREFECT_DATABASE)
