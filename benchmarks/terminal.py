@@ -31,13 +31,14 @@ class Cost:
 def measure_terminal(settings: Settings, *, rounds: int = ROUNDS) -> Iterator[dict[str, Any]]:
     """A row for each command, on USERS simulated users; medians of some rounds for what can be repeated."""
     environment = _environment(settings)
-    extracts, keys = settings.home / "extracts", settings.home / "keys"
+    extracts, keys = settings.home / "extracts", settings.home / "api-keys"
     ingest = _flows("ingest", str(extracts), "--as-of", "2024-04-30", "--backfill")
     peers = {f"{name} --help": [str(Path(sys.executable).parent / name), "--help"] for name in PEERS}
     once = {
         "simulate": _flows("simulate", str(extracts), "--users", str(USERS), "--until", "2024-09-30"),
         "ingest": ingest,
         "retrain": _flows("retrain"),
+        "api-keys add": _flows("api-keys", "add", "bench", "--scope", "predict", "--file", str(keys)),
     }
     often = {
         "--help": _flows("--help"),
@@ -54,7 +55,6 @@ def measure_terminal(settings: Settings, *, rounds: int = ROUNDS) -> Iterator[di
         "rollback --to 1": _flows("rollback", "--to", "1"),
         "ingest, nothing new": ingest,
     }
-    keys.touch(mode=0o600)
     costs = {name: _cost(words, environment, rounds) for name, words in peers.items()}
     costs |= {name: _cost(words, environment, 1) for name, words in once.items()}
     costs |= {name: _cost(words, environment, rounds) for name, words in often.items()}
@@ -95,7 +95,7 @@ def _run(words: list[str], environment: Mapping[str, str]) -> Cost:
         errors = process.stderr.read()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    if process.returncode not in (0, 1) or b"error:" in errors:  # 1: the doctor or a check has findings
         sys.stderr.buffer.write(errors)
         raise subprocess.CalledProcessError(process.returncode, words)
     return Cost(usage.ru_utime + usage.ru_stime, time.monotonic() - begun)
