@@ -29,7 +29,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what is to run in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-pytest_plugins = ["tests.kits.data.history", "tests.kits.service.small_model"]
+pytest_plugins = ["tests.kits.data.history", "tests.kits.service.small_model", "tests.kits.service.churn_service"]
 
 STREAMFLOW = PROJECT.parent / "shared" / "data" / "streamflow"
 
@@ -92,10 +92,8 @@ def prefect_api(server: Settings, prefect_database: Path, tmp_path_factory: pyte
     folder = tmp_path_factory.mktemp("prefect")
     own = server.model_copy(update={"home": folder})
     copy_database(prefect_database, own)
-    service = prefect_service(own)
-    service = replace(
-        service, arguments=(*service.arguments, "--no-services")
-    )  # the scheduler and others are never idle
+    whole = prefect_service(own)
+    service = replace(whole, arguments=(*whole.arguments, "--no-services"))  # the scheduler and others are never idle
     port = free_port(14200, service.title)
     running = background.launch(service, folder, ("127.0.0.1", port))
     try:

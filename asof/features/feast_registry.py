@@ -32,10 +32,14 @@ TYPES = {
 
 @dataclass(frozen=True)
 class RegisteredService:
-    """A feature service, its views and their join keys; `spec` and `views` are the specs of Feast's messages."""
+    """A feature service, its views and their join keys; `spec` and `views` are the specs of Feast's messages.
+
+    `states` are those of the views: what Feast's materialisation has come to.
+    """
 
     spec: Any
     views: Mapping[str, Any]
+    states: Mapping[str, str]
     keys: Set[str]
 
     @property
@@ -71,6 +75,12 @@ class RegisteredService:
     def _derived(self) -> bool:
         return any(view.source_views or len(view.entities) != 1 for view in self.views.values())
 
+    @property
+    def descriptions(self) -> Mapping[str, str]:
+        """The description of each feature, as far as the repository gives one."""
+        columns = (each for view in self.views.values() for each in view.features)
+        return {each.name: each.description for each in columns if each.description}
+
     def _features(self) -> Iterable[Feature]:
         for projection in self.spec.features:
             view = projection.feature_view_name
@@ -86,10 +96,12 @@ def read_service(connection: psycopg.Connection[Any], project: str, service: str
     tables, messages = _Tables(connection, project), feast_messages()
     spec = tables.read("feature_service", messages.feature_service, [service])[service].spec
     names = dict.fromkeys(projection.feature_view_name for projection in spec.features)
-    views = {name: view.spec for name, view in tables.read("feature_view", messages.feature_view, names).items()}
+    read = tables.read("feature_view", messages.feature_view, names)
+    views = {name: view.spec for name, view in read.items()}
+    states = {name: _state(view) for name, view in read.items()}
     entity_names = dict.fromkeys(entity for view in views.values() for entity in view.entities)
     entities = tables.read("entity", messages.entity, entity_names)
-    return RegisteredService(spec, views, {entity.spec.join_key for entity in entities.values()})
+    return RegisteredService(spec, views, states, {entity.spec.join_key for entity in entities.values()})
 
 
 def registry_conninfo(registry: Any) -> str | None:
@@ -127,6 +139,11 @@ class _Tables:
             if name not in messages:
                 raise missing_in_registry(f"{kind.replace('_', ' ')} {name!r} of project {self.project!r}")
         return {name: message.FromString(messages[name]) for name in names}
+
+
+def _state(view: Any) -> str:
+    name: str = view.meta.DESCRIPTOR.fields_by_name["state"].enum_type.values_by_number[view.meta.state].name
+    return name
 
 
 def _type(feature: Any) -> str:

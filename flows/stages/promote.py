@@ -22,11 +22,22 @@ def promote_version(use_case: str, version: str, known_at: datetime | None = Non
     challenger = model_version(settings, problem, version)
     log.info("judging version %s", version)
     judge = judge_of(settings, problem, challenger, known_at=known_at)
-    return pass_gate(settings, challenger, judge=judge, dry_run=dry_run)
+    outcome = pass_gate(settings, challenger, judge=judge, dry_run=dry_run)
+    _publish(outcome, dry_run=dry_run)
+    return outcome
+
+
+def _publish(outcome: Promotion, *, dry_run: bool) -> None:
+    """The criteria, each with its reason before its figures."""
+    rows = [
+        {"criterion": each.name, "passed": each.passed, "reason": each.reason, "figures": each.figures}
+        for each in outcome.criteria
+    ]
+    verdict = "judged only" if dry_run else "promoted" if outcome.promoted else "not promoted"
+    publish_table("promotion", rows, f"{outcome.name} version {outcome.version}: {verdict}")
 
 
 def promote(use_case: str, version: str, dry_run: bool = False) -> dict[str, Any]:
     """Compares it with the version in Production; promotes it if every criterion is met and `dry_run` is false."""
     outcome = promote_version(use_case, version, None, dry_run)
-    publish_table("promotion", map(asdict, outcome.criteria), f"promoted: {outcome.promoted}, dry run: {dry_run}")
     return asdict(outcome) | {"dry_run": dry_run}

@@ -50,9 +50,7 @@ def retrain(
     version = train_version(use_case, moment, known_at, estimator)
     outcome = promote_version(use_case, version.version, known_at) if promotion else None
     metrics = [{"metric": name, "value": value} for name, value in version.metrics.items()]
-    publish_table("evaluation", metrics, f"{version.name} version {version.version}")
-    if outcome:
-        publish_table("promotion", map(asdict, outcome.criteria), f"promoted: {outcome.promoted}")
+    publish_table("evaluation", metrics, f"Metrics of {version.name} version {version.version}")
     return {
         "inspection": checks,
         "version": asdict(version),

@@ -20,13 +20,14 @@ from pydantic import SecretStr
 from asof.errors import ConfigurationError
 from asof.features.feature_store import REPOSITORY, feature_store, open_feature_store
 from asof.serving.features.store.opening import open_reader
-from asof.settings import PROJECT, Settings
+from asof.settings import Settings
 from local.embedded_postgres import postgres
 from online_store.pool import Pool
 from online_store.store import address_of
 from tests.kits.data.extracts import extract_files, write
 from tests.kits.machine.roles import own_server
 from tests.kits.machine.secret import files, leaks
+from tests.kits.machine.terminal import call_flows
 from tests.kits.service import serving as serving_kit
 from training.features.materialisation.feature_registry import apply_features
 from training.tracking.client import open_tracking
@@ -85,7 +86,7 @@ def _name(secret: str) -> str:
 
 
 @pytest.mark.parametrize("secret", SECRETS)
-def test_every_way_to_postgresql_takes_it_as_it_is(
+def test_every_connection_to_postgresql_accepts_it(
     admin: psycopg.Connection, tmp_path: Path, secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = _settings(admin, tmp_path, _name(secret), secret)
@@ -122,27 +123,29 @@ def worst(admin: psycopg.Connection, tmp_path_factory: pytest.TempPathFactory) -
     return settings
 
 
-def _run(settings: Settings, words: list[str], folder: Path, **own: str) -> "subprocess.CompletedProcess[str]":
+def _environment(settings: Settings) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ASOF_", "MLFLOW_", "PREFECT_"))}
-    return subprocess.run(
-        words, cwd=folder, env=kept | settings.environment() | own, capture_output=True, text=True, check=False
-    )
+    return kept | settings.environment()
+
+
+def _run(settings: Settings, words: list[str], folder: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(words, cwd=folder, env=_environment(settings), capture_output=True, text=True, check=False)
 
 
 def _tool(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
 
 
-def test_commands_take_it_and_show_it_nowhere(worst: Settings, tmp_path: Path, prefect_api: str) -> None:
+def test_commands_accept_it_and_show_it_nowhere(worst: Settings, tmp_path: Path) -> None:
     write(tmp_path / "data" / "month_000", extract_files(300))
-    own = {"PREFECT_API_URL": prefect_api}
-    ingest = [sys.executable, "-m", "flows", "ingest", str(tmp_path / "data"), "--as-of", "2024-01-31", "--backfill"]
+    environment = _environment(worst)
     exported = f"eval {shlex.quote(_exports(worst))}; {_tool('feast')} entities list"
+    ingest = ("ingest", str(tmp_path / "data"), "--as-of", "2024-01-31", "--backfill")
     runs = {
-        "ingest": _run(worst, ingest, PROJECT, **own),
+        "ingest": call_flows(environment, *ingest),
         "feast after `make env`": _run(worst, ["sh", "-c", exported], REPOSITORY),
         "mlflow": _run(worst, [_tool("mlflow"), "experiments", "search"], tmp_path),
-        "doctor": _run(worst, [sys.executable, "-m", "flows", "doctor"], PROJECT, **own),
+        "doctor": call_flows(environment, "doctor"),
     }
     ended = {name: done.returncode for name, done in runs.items() if name != "doctor"}
     assert set(ended.values()) == {0}, {name: done.stderr[-2000:] for name, done in runs.items()}
@@ -170,7 +173,7 @@ def test_the_service_reads_with_it(worst: Settings) -> None:
     ],
     ids=str,
 )
-def test_a_configuration_that_cannot_be_is_told_without_it(worst: Settings, change: Mapping[str, Any]) -> None:
+def test_an_invalid_configuration_is_reported_without_it(worst: Settings, change: Mapping[str, Any]) -> None:
     url = SecretStr(_urls("asof", ENCODED, 1, "asof"))
     settings = worst.model_copy(update={"postgres_url": url, **change})
     with pytest.raises(ConfigurationError) as raised:

@@ -17,7 +17,7 @@ from asof.use_case import UseCase
 from asof.use_cases import load
 from flows.runtime.prefect_runs import run_flow
 from simulator import SimulationPlan, simulate
-from tests.kits.machine.terminal import call_flows, start_flows
+from tests.kits.machine.terminal import call_flows
 from tests.kits.models.training import regression
 from training.data.extracts.deliveries import find_deliveries
 from training.data.snapshots.snapshot import take_snapshot
@@ -97,7 +97,7 @@ def test_a_month_without_errors_is_trained_on(loaded: dict[str, str], monkeypatc
 def test_the_terminal_tells_the_findings_and_fails_where_one_stops_training(
     loaded: dict[str, str], tmp_path: Path
 ) -> None:
-    done = start_flows(loaded, "inspect", "2024-02-29", "--json", "--page", str(tmp_path / "page.html"))
+    done = call_flows(loaded, "inspect", "2024-02-29", "--json", "--page", str(tmp_path / "page.html"))
     assert done.returncode == 1, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])
     assert report["stops"] == [FUTURE]
@@ -111,7 +111,7 @@ def test_a_folder_is_checked_before_it_is_loaded(world: dict[str, str], broken: 
     done = call_flows(nowhere, "inspect", str(broken), "--as-of", "2024-01-31", "--page", str(tmp_path / "page.html"))
     assert done.returncode == 1, done.stderr
     assert FUTURE in done.stdout
-    assert f"stops training  {FUTURE}" in done.stdout
+    assert f"Training would stop: {FUTURE}." in done.stdout
     assert (tmp_path / "page.html").is_file()
 
 

@@ -45,4 +45,4 @@ def test_the_commands_of_a_page_succeed(page: Path, reader: Newcomer, tmp_path: 
     script = "\n".join(IN_SHELL[language].format(block) for language, block in BLOCK.findall(page.read_text()))
     script = re.sub(r"data/\w+|answer\.json|(?<==)api-keys", lambda name: str(tmp_path / name[0]), script)
     reader.run("make up")
-    reader.run(script.replace("2024-01-31", FIRST))
+    reader.run(script if page.name == "tutorial.md" else script.replace("2024-01-31", FIRST))

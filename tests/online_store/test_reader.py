@@ -15,10 +15,10 @@ import pytest
 
 from asof.errors import AsOfError, FeatureStoreUnavailable
 from asof.inference.verdicts import require_usable, timing
+from asof.inference.wide_reader import WideReader
 from asof.serving.features.online_features import OnlineFeatures
 from asof.serving.features.store.feast_api import FeastReader
 from asof.serving.features.store.opening import WIDE, open_reader
-from asof.serving.features.store.wide import WideReader
 from asof.settings import PROJECT, Settings
 from online_store.schema.layout import read_layout
 from online_store.schema.tables import ViewSchema, apply_view

@@ -1,8 +1,6 @@
 """`flows databases` corrects changes, adopts an existing installation, and rotates passwords."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,13 +14,14 @@ from pydantic import SecretStr
 
 from asof.errors import ConfigurationError
 from asof.features.feature_store import close, feature_store, open_feature_store, quiet
-from asof.settings import PROJECT, Settings
+from asof.settings import Settings
 from asof.use_cases import load
 from local.embedded_postgres.binaries import Binaries, system_binaries, wheel_binaries
 from roles import provision
 from roles.access import INGEST, MLFLOW, OWNER, PREFECT, SERVING, TRAINING
 from roles.provision import make_databases, wrong_grants
 from tests.kits.machine.roles import FIELDS, PASSWORDS, Town, own_server
+from tests.kits.machine.terminal import call_flows
 from training.data.snapshots.tables import prepare_tables
 from training.features.materialisation.feature_registry import apply_features
 from training.features.materialisation.materialise import materialise
@@ -254,18 +253,12 @@ def test_the_admin_need_not_be_a_superuser(tmp_path: Path, binaries: Binaries) -
 
 
 @pytest.mark.parametrize("given", [True, False])
-def test_the_terminal_door(town: Town, given: bool) -> None:
+def test_the_command_reports_a_missing_password_and_prints_none(town: Town, given: bool) -> None:
     variables = {f"ASOF_{field.upper()}": PASSWORDS[role] for role, field in FIELDS.items()}
     assert town.admin.admin_postgres_url
     variables["ASOF_ADMIN_POSTGRES_URL"] = town.admin.admin_postgres_url.get_secret_value()
     if not given:
         variables["ASOF_SERVING_PASSWORD"] = ""
-    done = subprocess.run(
-        [sys.executable, "-m", "flows", "databases"],
-        cwd=PROJECT,
-        env={**os.environ, **variables},
-        capture_output=True,
-        text=True,
-    )
+    done = call_flows({**os.environ, **variables}, "databases")
     assert (done.returncode, "Not set: ASOF_SERVING_PASSWORD." in done.stderr) == ((0, False) if given else (1, True))
     assert not [secret for secret in PASSWORDS.values() if secret in done.stdout + done.stderr]

@@ -2,31 +2,23 @@
 
 import json
 import socket
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import pyarrow as pa
 import pytest
-from pydantic import SecretStr
 
 from asof.serving.batch.description import answers_type
 from asof.serving.features.evidence import StoreEvidence
-from asof.settings import Settings
 from asof.use_cases import load
 from tests.kits.service import following as follow_kit
 from tests.kits.service import serving as kit
-from tests.kits.service.serving import NOW, USER, WITHOUT_INTERNET
+from tests.kits.service.answers import OF_EVERY_PREDICTION, OF_THE_STORE, described_problems, problem_at
+from tests.kits.service.churn_service import MANY, ChurnService
 from training.audit.lineage.answers import find_answers
 
-if TYPE_CHECKING:
-    from tests.kits.service.small_model import SmallModel
-
-FRESH, OLD, COMING = NOW - timedelta(days=10), NOW - timedelta(days=60), NOW + timedelta(days=1)
-MANY = kit.users_like(1200, seed=3)
 ARROW = "application/vnd.apache.arrow.stream"
 COMMON = {"model", "request_id"}
 MIXED: list[Any] = [
@@ -37,41 +29,9 @@ MIXED: list[Any] = [
 ]
 
 
-def without(view: str) -> dict[str, Any]:
-    return {name: values for name, values in USER.items() if name != view}
-
-
 @pytest.fixture(scope="module")
-def answer_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("log") / "answers.jsonl"
-
-
-@pytest.fixture(scope="module")
-def service(
-    settings: Settings, small_model: "SmallModel", answer_log: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[httpx.Client]:
-    """The running service, with a user for each row of the contract."""
-    fresh = {
-        "good": USER,
-        "no-internet": {**USER, **WITHOUT_INTERNET},
-        "null-fee": {**USER, "subs_profile_fv": {**USER["subs_profile_fv"], "monthly_fee": None}},
-        "only-users": {"users_fv": USER["users_fv"]},
-        "old-support": without("support_agg_90d_fv"),
-        "old-usage": without("usage_agg_30d_fv"),
-        "coming-payments": without("payments_agg_90d_fv"),
-        "coming-usage": without("usage_agg_30d_fv"),
-        **MANY,
-    }
-    kit.write_users(settings, fresh, FRESH)
-    old = {"old-support": "support_agg_90d_fv", "old-usage": "usage_agg_30d_fv"}
-    coming = {"coming-payments": "payments_agg_90d_fv", "coming-usage": "usage_agg_30d_fv"}
-    for views, as_of in ((old, OLD), (coming, COMING)):
-        kit.write_users(settings, {user: {view: USER[view]} for user, view in views.items()}, as_of)
-    folder = tmp_path_factory.mktemp("service")
-    variables = {"ASOF_CLOCK": NOW.isoformat(), "ASOF_ANSWER_LOG": str(answer_log)}
-    with kit.serving(settings, small_model.bundle.bento_tag, folder, **variables) as client:
-        kit.eventually(lambda: client.get("/readyz").status_code == 200, 60, folder / "log")
-        yield client
+def service(churn_service: ChurnService) -> httpx.Client:
+    return churn_service.client
 
 
 def batch(service: httpx.Client, instances: list[Any], **headers: str) -> httpx.Response:
@@ -88,10 +48,14 @@ def _json(document: Any) -> bytes:
 def alone(service: httpx.Client, instance: Any) -> dict[str, Any]:
     """The answer of POST /predict in the form of an item of a batch."""
     answer = service.post("/predict", content=_json(instance), headers=JSON)
-    told: dict[str, Any] = answer.json()
+    document: dict[str, Any] = answer.json()
     if answer.status_code == 200:
-        return {name: value for name, value in told.items() if name not in COMMON}
-    return {"problem": {name: told[name] for name in told if name not in ("type", "title", "instance", "request_id")}}
+        return {name: value for name, value in document.items() if name not in COMMON}
+    return {
+        "problem": {
+            name: value for name, value in document.items() if name not in ("type", "title", "instance", "request_id")
+        }
+    }
 
 
 def test_each_item_equals_the_answer_to_a_single_request(service: httpx.Client) -> None:
@@ -116,13 +80,13 @@ def test_each_item_equals_the_answer_to_a_single_request(service: httpx.Client) 
 def test_common_members_appear_once_and_the_answer_matches_its_description(service: httpx.Client) -> None:
     one = service.post("/predict", json={"user_id": "good"}, headers={"X-Request-ID": "many-1"}).json()
     answer = batch(service, [{"user_id": "good"}, {"user_id": "old-support"}, {}], **{"X-Request-ID": "many-1"})
-    told = answer.json()
-    assert list(told) == ["model", "request_id", "predictions"]
-    assert {name: told[name] for name in COMMON} == {name: one[name] for name in COMMON}
+    document = answer.json()
+    assert list(document) == ["model", "request_id", "predictions"]
+    assert {name: document[name] for name in COMMON} == {name: one[name] for name in COMMON}
     assert answer.headers["x-request-id"] == "many-1"
     assert answer.headers["content-type"] == "application/json"
     described = answers_type(load("churn"), StoreEvidence).model_validate_json(answer.text)
-    assert json.loads(described.model_dump_json(exclude_unset=True)) == told
+    assert json.loads(described.model_dump_json(exclude_unset=True)) == document
 
 
 def rows(answer: httpx.Response) -> tuple[list[dict[str, Any]], dict[bytes, bytes]]:
@@ -135,11 +99,11 @@ def rows(answer: httpx.Response) -> tuple[list[dict[str, Any]], dict[bytes, byte
 
 def test_an_arrow_answer_equals_the_json_answer(service: httpx.Client) -> None:
     instances = [*MIXED, *({"user_id": user} for user in MANY)]
-    told = batch(service, instances, **{"X-Request-ID": "many-2"}).json()
+    document = batch(service, instances, **{"X-Request-ID": "many-2"}).json()
     found, metadata = rows(batch(service, instances, Accept=ARROW, **{"X-Request-ID": "many-2"}))
-    assert json.loads(metadata[b"asof.model"]) == told["model"]
+    assert json.loads(metadata[b"asof.model"]) == document["model"]
     assert metadata[b"asof.request_id"] == b"many-2"
-    for row, item in zip(found, told["predictions"], strict=True):
+    for row, item in zip(found, document["predictions"], strict=True):
         problem = item.get("problem", {})
         for name in ("code", "status", "detail"):
             assert row[name] == problem.get(name)
@@ -174,16 +138,6 @@ def test_arrow_is_sent_where_it_is_preferred_by_name(service: httpx.Client, acce
     assert batch(service, [{"user_id": "good"}], Accept=accept).headers["content-type"] == kind
 
 
-def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    """The problem document of a whole batch."""
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    document: dict[str, Any] = response.json()
-    assert (document["status"], document["code"], document["instance"]) == (status, code, "/predict/batch")
-    assert document["request_id"] == response.headers["x-request-id"]
-    return document
-
-
 @pytest.mark.parametrize(
     ("body", "at"),
     [
@@ -204,7 +158,7 @@ def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
     ],
 )
 def test_an_invalid_batch_is_a_422_that_names_the_place(service: httpx.Client, body: bytes, at: str) -> None:
-    document = problem(service.post("/predict/batch", content=body, headers=JSON), 422, "invalid-request")
+    document = problem_at(service.post("/predict/batch", content=body, headers=JSON), 422, "invalid-request")
     assert at in {error["at"] for error in document["errors"]}
 
 
@@ -213,7 +167,7 @@ def test_ten_thousand_instances_are_accepted_and_one_more_is_refused(service: ht
     most = batch(service, users[:10_000])
     assert most.status_code == 200
     assert [each["user_id"] for each in most.json()["predictions"]] == [each["user_id"] for each in users[:10_000]]
-    document = problem(batch(service, users[:10_001]), 413, "too-many-instances")
+    document = problem_at(batch(service, users[:10_001]), 413, "too-many-instances")
     assert (document["limit"], document["instances"]) == (10_000, 10_001)
     assert "10001" in document["detail"]
     assert "10000" in document["detail"]
@@ -222,7 +176,7 @@ def test_ten_thousand_instances_are_accepted_and_one_more_is_refused(service: ht
 def test_a_body_beyond_the_limit_is_refused_with_or_without_content_length(service: httpx.Client) -> None:
     pieces = [b'{"instances": ["', *[b"x" * 2**20] * 17, b'"]}']
     for body in (iter(pieces), b"".join(pieces)):
-        document = problem(service.post("/predict/batch", content=body, headers=JSON), 413, "body-too-large")
+        document = problem_at(service.post("/predict/batch", content=body, headers=JSON), 413, "body-too-large")
         assert str(16 * 2**20) in document["detail"]
 
 
@@ -230,12 +184,12 @@ def test_a_body_beyond_the_limit_is_refused_with_or_without_content_length(servi
 def test_only_json_is_accepted(service: httpx.Client, kind: str | None) -> None:
     headers = {"Content-Type": kind} if kind else {}
     response = service.post("/predict/batch", content=_json({"instances": [{"user_id": "good"}]}), headers=headers)
-    assert "as Content-Type: application/json," in problem(response, 415, "unsupported-media-type")["detail"]
+    assert "as Content-Type: application/json," in problem_at(response, 415, "unsupported-media-type")["detail"]
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 def test_a_wrong_method_is_a_problem_too(service: httpx.Client, method: str) -> None:
-    problem(service.request(method, "/predict/batch"), 405, "method-not-allowed")
+    problem_at(service.request(method, "/predict/batch"), 405, "method-not-allowed")
 
 
 def test_a_traced_batch_is_answered_as_any_other(service: httpx.Client) -> None:
@@ -243,7 +197,10 @@ def test_a_traced_batch_is_answered_as_any_other(service: httpx.Client) -> None:
     assert traced.json()["predictions"] == batch(service, [{"user_id": "good"}, {}]).json()["predictions"]
 
 
-def test_every_instance_is_counted_and_logged_with_its_position(service: httpx.Client, answer_log: Path) -> None:
+def test_every_instance_is_counted_and_logged_with_its_position(
+    service: httpx.Client, churn_service: ChurnService
+) -> None:
+    answer_log = churn_service.answer_log
     names = [f'asof_batch_users_total{{code="{code}"}}' for code in ("ok", "entity-not-found", "invalid-request")]
     names += ['asof_batches_total{code="ok"}', 'asof_batches_total{code="invalid-request"}']
     before = [follow_kit.metric(service, name) for name in names]
@@ -254,13 +211,13 @@ def test_every_instance_is_counted_and_logged_with_its_position(service: httpx.C
     assert [new - old for new, old in zip(after, before, strict=True)] == [2, 1, 1, 1, 1]
 
     kit.eventually(lambda: "many-4" in answer_log.read_text(), 10, answer_log)
-    lines = [json.loads(line) for line in answer_log.read_text().splitlines()]
+    lines = [json.loads(line) for line in answer_log.read_text().split("\n") if '"many-' in line]
     found = {line["request_id"]: line for line in lines if line["request_id"].startswith("many-")}
-    told = {place: found[f"many-3:{place}"] for place in range(4)}
-    assert [told[place]["status"] for place in range(4)] == [200, 404, 422, 200]
-    assert [told[place]["entity"] for place in range(4)] == ["good", "nobody", None, "old-support"]
-    assert told[3]["flags"] == ["support_tickets_90d"]
-    assert told[1]["code"] == "entity-not-found"
+    logged = [found[f"many-3:{place}"] for place in range(4)]
+    assert [line["status"] for line in logged] == [200, 404, 422, 200]
+    assert [line["entity"] for line in logged] == ["good", "nobody", None, "old-support"]
+    assert logged[3]["flags"] == ["support_tickets_90d"]
+    assert logged[1]["code"] == "entity-not-found"
     assert (found["many-4"]["status"], found["many-4"]["code"]) == (422, "invalid-request")
     (single,) = find_answers(answer_log, load("churn"), "many-3:3")
     assert (single.entity, single.status) == ("old-support", 200)
@@ -273,24 +230,7 @@ def test_the_description_has_both_formats_and_every_problem(service: httpx.Clien
     assert set(success) == {"application/json", ARROW}
     example = success["application/json"]["example"]
     answers_type(load("churn"), StoreEvidence).model_validate(example)
-    codes = {
-        code
-        for response in described["responses"].values()
-        for code in response["content"].get("application/problem+json", {}).get("examples", {})
-    }
-    assert codes == {
-        "invalid-request",
-        "too-many-instances",
-        "feature-contract-mismatch",
-        "feature-store-unavailable",
-        "not-ready",
-        "overloaded",
-        "body-too-slow",
-        "body-too-large",
-        "unsupported-media-type",
-        "not-implemented",
-        "internal-error",
-    }
+    assert described_problems(described) == OF_EVERY_PREDICTION | OF_THE_STORE | {"too-many-instances"}
 
 
 def connected(service: httpx.Client, body: bytes, length: int, receive_buffer: int = 0) -> socket.socket:
@@ -315,7 +255,7 @@ def test_a_third_concurrent_batch_is_refused_and_single_predictions_are_not(serv
 
     kit.eventually(refused_while_others_send, 10, Path(__file__))
     refused = batch(service, one)
-    problem(refused, 429, "overloaded")
+    problem_at(refused, 429, "overloaded")
     assert int(refused.headers["retry-after"]) > 0
     assert service.post("/predict", json=one[0]).status_code == 200
     for each in held:
@@ -345,14 +285,3 @@ def test_single_predictions_are_answered_during_batches(service: httpx.Client) -
             singles += 1
     assert many.result().status_code == 200
     assert singles > 10
-
-
-def test_without_a_store_the_whole_batch_is_refused_with_retry_after(
-    settings: Settings, small_model: "SmallModel", tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    away = settings.database().set(port=kit.free_port()).render_as_string(hide_password=False)
-    nowhere = settings.model_copy(update={"postgres_url": SecretStr(away)})
-    with kit.serving(nowhere, small_model.bundle.bento_tag, tmp_path_factory.mktemp("away")) as client:
-        refused = batch(client, [{}, {"user_id": "good"}])
-        problem(refused, 503, "feature-store-unavailable")
-        assert int(refused.headers["retry-after"]) > 0

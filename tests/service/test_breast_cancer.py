@@ -1,8 +1,11 @@
 """Features in the request, against the built Bento over a socket, without a feature store."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import bentoml
@@ -14,11 +17,21 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from asof.serving.features.evidence import RequestEvidence, prediction_type
-from asof.settings import Settings
+from asof.settings import PROJECT, Settings
+from asof.use_cases import load
 from asof.use_cases.breast_cancer.data import EXAMPLE, NAMES
 from tests.kits.models.cancer import CANCER, Made, make
+from tests.kits.models.promotion import always
 from tests.kits.service import serving as kit
+from tests.kits.service.answers import OF_EVERY_PREDICTION, described_problems
+from tests.kits.service.small_model import SmallModel
+from training.models.evaluation.evaluate import evaluate
+from training.models.fitting.train import train
 from training.release.bundling.bundle import Bundle, bundle
+from training.release.promotion.promote import promote, rollback
+from training.release.registry.register import register
+from training.release.registry.versions import model_version, production_number
+from training.tracking.client import open_tracking
 
 LIST = list(EXAMPLE)
 BY_NAME = dict(zip(NAMES, EXAMPLE, strict=True))
@@ -27,13 +40,13 @@ AREA, CONCAVITY = NAMES.index("mean area"), NAMES.index("mean concavity")
 
 
 @pytest.fixture(scope="module")
-def made(settings: Settings) -> Made:
+def made(settings: Settings, small_model: SmallModel) -> Made:
+    """Beside the version of another use case."""
     return make(settings)
 
 
 @pytest.fixture(scope="module")
-def built(settings: Settings, made: Made, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    kit.bentoml_home(tmp_path_factory)
+def built(settings: Settings, made: Made) -> Bundle:
     return bundle(settings, CANCER)
 
 
@@ -43,8 +56,7 @@ def service(settings: Settings, built: Bundle, tmp_path_factory: pytest.TempPath
     folder = tmp_path_factory.mktemp("cancer")
     nowhere = dict.fromkeys(("ASOF_POSTGRES_URL", "ASOF_FEAST_REGISTRY_URL", "ASOF_FEAST_HOST"), "")
     absent = ("mlflow", "prefect", "feast")
-    with kit.serving(settings, built.bento_tag, folder, absent=absent, **nowhere) as client:
-        kit.eventually(lambda: client.get("/readyz").status_code == 200, 60, folder / "log")
+    with kit.serving(settings, built.bento_tag, folder, absent, **nowhere) as client:
         yield client
 
 
@@ -67,9 +79,7 @@ def refused(response: httpx.Response) -> list[dict[str, str]]:
     return errors
 
 
-def test_every_mass_gets_the_training_sides_probabilities_by_list_and_by_name(
-    service: httpx.Client, made: Made
-) -> None:
+def test_every_row_gets_the_estimators_probabilities_by_list_and_by_name(service: httpx.Client, made: Made) -> None:
     frame = made.training_set.frame
     expected = made.trained.model.predict_proba(made.training_set.features)
     rows = [list(map(float, row)) for row in frame[list(NAMES)].to_numpy()]
@@ -209,8 +219,8 @@ def test_each_item_of_a_batch_equals_a_single_answer(service: httpx.Client, made
         {"features": LIST[:29]},
         *({"features": list(map(float, row))} for row in made.training_set.frame[list(NAMES)].to_numpy()),
     ]
-    told = service.post("/predict/batch", json={"instances": instances}).json()
-    for instance, item in zip(instances[:50], told["predictions"], strict=False):
+    answers = service.post("/predict/batch", json={"instances": instances}).json()["predictions"]
+    for instance, item in zip(instances[:50], answers, strict=False):
         answer = ask(service, **instance)
         alone = answer.json()
         if answer.status_code == 200:
@@ -221,7 +231,7 @@ def test_each_item_of_a_batch_equals_a_single_answer(service: httpx.Client, made
             assert alone | item["problem"] == alone
             assert item["problem"].keys() >= {"code", "status", "detail", "errors"}
     expected = made.trained.model.predict_proba(made.training_set.features)[:, 1]
-    served = [item["probabilities"]["benign"] for item in told["predictions"][7:]]
+    served = [item["probabilities"]["benign"] for item in answers[7:]]
     np.testing.assert_allclose(served, expected, rtol=0, atol=1e-6)
 
 
@@ -263,21 +273,7 @@ def test_the_description_is_that_of_the_use_case(service: httpx.Client) -> None:
     assert {"/predict", "/model", "/health"} <= set(description["paths"])
     assert not any(path.startswith("/features") for path in description["paths"])
     predict = description["paths"]["/predict"]["post"]
-    examples = {
-        code
-        for response in predict["responses"].values()
-        for code in response["content"].get("application/problem+json", {}).get("examples", {})
-    }
-    assert examples == {
-        "invalid-request",
-        "not-ready",
-        "overloaded",
-        "body-too-slow",
-        "body-too-large",
-        "unsupported-media-type",
-        "not-implemented",
-        "internal-error",
-    }
+    assert described_problems(predict) == OF_EVERY_PREDICTION
     schemas = description["components"]["schemas"]
     features = schemas["BreastCancerRequest"]["properties"]["features"]["anyOf"][0]
     assert (features["minItems"], features["maxItems"]) == (30, 30)
@@ -301,6 +297,34 @@ def test_the_bento_contains_the_model_and_no_other_data(built: Bundle) -> None:
     assert bento.info.args.items() >= {"use_case": "breast_cancer", "model": built.model_tag}.items()
     assert [str(model.tag) for model in bento.info.all_models] == [built.model_tag]
     assert "feature_service" not in bentoml.models.get(built.model_tag).info.metadata
+
+
+def test_bentoml_build_takes_use_case_and_model_as_arguments(built: Bundle) -> None:
+    words = ("build", "--arg", "use_case=breast_cancer", "--arg", f"model={built.model_tag}", "--version", "by-hand")
+    done = subprocess.run([sys.executable, "-m", "bentoml", *words], cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    by_hand = bentoml.get("breast_cancer:by-hand")
+    assert by_hand.info.args == {"use_case": "breast_cancer", "model": built.model_tag}
+    assert by_hand.info.service == "service:service"
+
+
+def test_each_use_case_is_promoted_bundled_and_rolled_back_separately(
+    settings: Settings, small_model: SmallModel, made: Made, built: Bundle, service: httpx.Client, tmp_path: Path
+) -> None:
+    """A second version of breast cancer, beside the first one and churn's."""
+    churn = model_version(settings, load("churn"), str(small_model.bundle.version))
+    promote(settings, churn, judge=always)
+    second = register(settings, evaluate(settings, train(settings, CANCER, made.training_set, random_state=7)))
+    promote(settings, second, judge=always)
+    with kit.serving(settings, bundle(settings, CANCER).bento_tag, tmp_path) as beside:
+        served = [client.get("/model").json()["version"] for client in (beside, service)]
+        assert served == [second.version, made.version.version]
+        assert beside.post("/predict", json={"user_id": "good"}).status_code == 422
+    assert rollback(settings, CANCER, reason="a test").version == made.version.version
+    assert bundle(settings, CANCER).bento_tag == built.bento_tag
+    client = open_tracking(settings)
+    assert production_number(client, CANCER.model_name) == made.version.version
+    assert production_number(client, kit.NAME) == churn.version
 
 
 NUMBERS = st.one_of(

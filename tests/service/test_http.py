@@ -1,4 +1,4 @@
-"""A served Bento with two workers over a socket: limits, codings, ids, refusals, and its OpenAPI document."""
+"""A served Bento over a socket: limits, codings, ids, refusals, and its OpenAPI document."""
 
 import json
 import os
@@ -6,40 +6,19 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
 
 from asof.serving.http.strict_json import MAX_BODY_BYTES
-from asof.settings import Settings
 from tests.kits.service import serving as kit
-from tests.kits.service.serving import NOW, USER
+from tests.kits.service.answers import problem
+from tests.kits.service.churn_service import KEYS, TRUSTED_PROXY, ChurnService
 
-if TYPE_CHECKING:
-    from tests.kits.service.small_model import SmallModel
-
-KEYS = [
-    "CUST 0001",
-    "José-1",
-    "Doe, J",
-    "EU/7590",
-    "7" * 65,
-    "é" * 500,
-    "a//b",
-    "/x/",
-    "%2F",
-    "x?y#z&a=b;c",
-    "+",
-    '"',
-    "'",
-]
-KEYS += ["\\", "שלום-1", "\u202eabc", "👩‍👩‍👧", "[red]x", "a\u2028b", "..", "a/../b", "Zoe\u0308"]
 NO_KEYS = {
     "": "empty",
     "a\0b": "U+0000",
@@ -47,7 +26,6 @@ NO_KEYS = {
     " a": "end with a blank",
     "a" * 501: "at most 500",
 }
-TRUSTED = "127.0.0.2"
 JSON, TRACED = (
     b"Content-Type: application/json\r\n",
     b"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n",
@@ -65,9 +43,9 @@ class Service:
 
     def features(self, raw: str) -> httpx.Response:
         """GET /features/ with this after it as it stands: clients resolve dots."""
-        return self.hears(b"GET /features/%b HTTP/1.1\r\nHost: x\r\n\r\n" % raw.encode())[0]
+        return self.exchange(b"GET /features/%b HTTP/1.1\r\nHost: x\r\n\r\n" % raw.encode())[0]
 
-    def hears(self, *pieces: bytes, answers: int = 1) -> list[httpx.Response]:
+    def exchange(self, *pieces: bytes, answers: int = 1) -> list[httpx.Response]:
         """The answers on one connection over which the pieces are sent."""
         address = (self.client.base_url.host, self.client.base_url.port)
         with socket.create_connection(address, timeout=20) as caller:
@@ -92,39 +70,19 @@ def post(path: str, *headers: bytes, body: bytes | None = None) -> bytes:
     return b"".join([b"POST %s HTTP/1.1\r\nHost: x\r\n" % path.encode(), JSON, *headers, framing, b"\r\n", body])
 
 
-def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
-    document: dict[str, Any] = answer.json()
-    assert (document["status"], document["code"]) == (status, code)
-    assert document["request_id"] == answer.headers["x-request-id"]
-    return document
-
-
-def _ready(client: httpx.Client) -> bool:
-    """Whether the worker that takes a new connection is ready: each of them answers 503 until it is."""
-    return httpx.get(client.base_url.join("/readyz"), verify=False).status_code == 200
-
-
 @pytest.fixture(scope="module")
-def service(
-    settings: Settings, small_model: "SmallModel", tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Service]:
-    kit.write_users(settings, dict.fromkeys(["good", *KEYS], USER), NOW - timedelta(days=10))
-    folder = tmp_path_factory.mktemp("service")
-    variables = {"ASOF_WORKERS": "2", "ASOF_CLOCK": NOW.isoformat(), "FORWARDED_ALLOW_IPS": TRUSTED}
-    with kit.serving(settings, small_model.bundle.bento_tag, folder, **variables) as client:
-        kit.eventually(lambda: all(_ready(client) for _ in range(20)), 60, folder / "log")
-        yield Service(client, folder / "log")
+def service(churn_service: ChurnService) -> Service:
+    return Service(churn_service.client, churn_service.log)
 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("lane", [b"", TRACED])
 @pytest.mark.parametrize("coding", [b"gzip", b"GZIP, identity", b"br"])
-def test_a_packed_body_is_refused_and_the_next_request_gets_its_own_answer(
+def test_a_compressed_body_is_refused_and_the_next_request_gets_its_own_answer(
     service: Service, path: str, lane: bytes, coding: bytes
 ) -> None:
     packed = post(path, lane, b"Content-Encoding: %b\r\n" % coding, body=os.urandom(300))
-    first, second = service.hears(packed + post("/predict", b"X-Request-ID: mine\r\n"), answers=2)
+    first, second = service.exchange(packed + post("/predict", b"X-Request-ID: mine\r\n"), answers=2)
     document = problem(first, 415, "unsupported-media-type")
     assert first.headers["accept-encoding"] == "identity"
     assert "Content-Encoding" in document["detail"]
@@ -132,23 +90,16 @@ def test_a_packed_body_is_refused_and_the_next_request_gets_its_own_answer(
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_packed_body_in_chunks_is_refused(service: Service, path: str) -> None:
+def test_a_compressed_body_in_chunks_is_refused(service: Service, path: str) -> None:
     head = b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\n" % path.encode() + JSON
     chunks = b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
-    problem(service.hears(head + chunks)[0], 415, "unsupported-media-type")
-    problem(
-        service.hears(head.replace(b"Content-Encoding", b"X") + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n")[
-            0
-        ],
-        501,
-        "not-implemented",
-    )
+    problem(service.exchange(head + chunks)[0], 415, "unsupported-media-type")
+    two_codings = head.replace(b"Content-Encoding", b"X") + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"
+    problem(service.exchange(two_codings)[0], 501, "not-implemented")
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("POST", "/nothing", 404), ("GET", "/predict", 405)])
-def test_where_no_body_is_taken_its_coding_does_not_count(
-    service: Service, method: str, path: str, status: int
-) -> None:
+def test_the_coding_is_ignored_where_no_body_is_accepted(service: Service, method: str, path: str, status: int) -> None:
     answer = service.client.request(method, path, content=b"abc", headers={"Content-Encoding": "gzip"})
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
 
@@ -178,15 +129,16 @@ LONG = {
 
 
 @pytest.mark.parametrize(("sent", "status", "code"), LONG.values(), ids=LONG)
-def test_a_socket_hears_the_documented_limits(service: Service, sent: bytes, status: int, code: str) -> None:
-    for _ in range(3):  # any worker may take it
-        problem(service.hears(sent)[0], status, code)
+def test_a_request_beyond_a_limit_gets_the_documented_problem(
+    service: Service, sent: bytes, status: int, code: str
+) -> None:
+    problem(service.exchange(sent)[0], status, code)
 
 
-def test_a_body_of_the_greatest_length_is_taken(service: Service) -> None:
+def test_a_body_of_the_maximum_length_is_accepted(service: Service) -> None:
     body = GOOD["/predict"] + b" " * (MAX_BODY_BYTES - len(GOOD["/predict"]))
     whole, waiting = post("/predict", body=body), post("/predict", b"Expect: 100-continue\r\n", body=body)
-    assert service.hears(whole)[0].status_code == 200
+    assert service.exchange(whole)[0].status_code == 200
     head, _, _ = waiting.partition(b"\r\n\r\n")
     with socket.create_connection((service.client.base_url.host, service.client.base_url.port), timeout=20) as caller:
         caller.sendall(head + b"\r\n\r\n")
@@ -196,13 +148,13 @@ def test_a_body_of_the_greatest_length_is_taken(service: Service) -> None:
         assert _answer(file).status_code == 200
 
 
-def test_a_body_that_is_shorter_than_it_says_is_waited_for_so_long(service: Service) -> None:
-    (answer,) = service.hears(post("/predict").replace(b"Length: 19", b"Length: 30"))
+def test_a_body_shorter_than_its_content_length_times_out(service: Service) -> None:
+    (answer,) = service.exchange(post("/predict").replace(b"Length: 19", b"Length: 30"))
     problem(answer, 408, "body-too-slow")
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_every_id_is_asked_for_in_every_way(service: Service, key: str) -> None:
+def test_every_id_is_accepted_in_body_batch_and_path(service: Service, key: str) -> None:
     single = service.client.post("/predict", json={"user_id": key})
     assert (single.status_code, single.json().get("user_id")) == (200, key)
     (item,) = service.client.post("/predict/batch", json={"instances": [{"user_id": key}]}).json()["predictions"]
@@ -214,7 +166,9 @@ def test_every_id_is_asked_for_in_every_way(service: Service, key: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "why"), NO_KEYS.items(), ids=ascii)
-def test_what_is_no_id_is_refused_in_every_way_with_one_sentence(service: Service, text: str, why: str) -> None:
+def test_an_invalid_id_is_refused_in_body_batch_and_path_by_the_same_rule(
+    service: Service, text: str, why: str
+) -> None:
     single = service.client.post("/predict", json={"user_id": text})
     document = problem(single, 422, "invalid-request")
     assert why in document["detail"]
@@ -225,7 +179,7 @@ def test_what_is_no_id_is_refused_in_every_way_with_one_sentence(service: Servic
         assert problem(service.features(quote(text, safe="")), 422, "invalid-request")["errors"][0]["rule"] == rule
 
 
-def test_an_address_that_is_no_text_names_no_user(service: Service) -> None:
+def test_an_id_that_is_not_unicode_is_refused(service: Service) -> None:
     assert "UTF-8" in problem(service.features("%FF"), 422, "invalid-request")["detail"]
     assert (
         "surrogate"
@@ -235,7 +189,7 @@ def test_an_address_that_is_no_text_names_no_user(service: Service) -> None:
     )
 
 
-def test_an_unknown_id_that_is_known_in_another_form_hears_of_it(service: Service) -> None:
+def test_an_unknown_id_that_exists_in_another_unicode_form_is_explained(service: Service) -> None:
     document = problem(service.client.post("/predict", json={"user_id": "Jose\u0301-1"}), 404, "entity-not-found")
     assert "Unicode form (NFD)" in document["detail"]
     assert document["entity"] == "Jose\u0301-1"
@@ -252,7 +206,7 @@ def test_no_id_breaks_a_line_of_the_log(service: Service) -> None:
     assert {"/features/a\r\nb", '/features/"}'} <= paths
 
 
-def test_every_refusal_of_an_address_says_what_is_taken(service: Service) -> None:
+def test_every_refused_method_lists_the_allowed_ones(service: Service) -> None:
     for path in ("/healthz", "/livez", "/readyz", "/metrics", "/model", "/health", "/predict", "/predict/batch"):
         answer = service.client.request("TRACE", path)
         problem(answer, 405, "method-not-allowed")
@@ -263,17 +217,17 @@ def test_every_refusal_of_an_address_says_what_is_taken(service: Service) -> Non
     "path", ["/predict/", "/predict/batch/", "/model/", "/healthz/", "/docs.json/", "/static_content"]
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_slash_too_many_is_no_redirect(service: Service, path: str, method: str) -> None:
+def test_a_trailing_slash_is_not_redirected(service: Service, path: str, method: str) -> None:
     answer = service.client.request(method, path, headers={"Host": "elsewhere.example"})
     problem(answer, 404, "not-found")
     assert "location" not in answer.headers
 
 
-def test_a_websocket_is_refused_as_everything_is(service: Service) -> None:
+def test_an_upgrade_to_a_websocket_is_refused_and_to_http2_ignored(service: Service) -> None:
     wish = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     wish += b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-    problem(service.hears(b"GET /predict HTTP/1.1\r\nHost: x\r\n" + wish + b"\r\n")[0], 405, "method-not-allowed")
-    (answer,) = service.hears(
+    problem(service.exchange(b"GET /predict HTTP/1.1\r\nHost: x\r\n" + wish + b"\r\n")[0], 405, "method-not-allowed")
+    (answer,) = service.exchange(
         post("/predict", b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\n")
     )
     assert answer.status_code == 200
@@ -290,13 +244,13 @@ def client_in_log(service: Service, source: str, forwarded: str) -> str:
     return document
 
 
-def test_only_a_trusted_proxy_says_who_asks(service: Service) -> None:
+def test_only_a_trusted_proxy_sets_the_client_address(service: Service) -> None:
     assert client_in_log(service, "127.0.0.1", "6.6.6.6") == "127.0.0.1"
-    assert client_in_log(service, TRUSTED, "9.9.9.9") == "9.9.9.9"
-    assert client_in_log(service, TRUSTED, "6.6.6.6, 8.8.8.8") == "8.8.8.8"  # what the proxy itself has seen
+    assert client_in_log(service, TRUSTED_PROXY, "9.9.9.9") == "9.9.9.9"
+    assert client_in_log(service, TRUSTED_PROXY, "6.6.6.6, 8.8.8.8") == "8.8.8.8"  # what the proxy itself has seen
 
 
-def test_the_page_is_of_this_service_and_asks_no_other(service: Service) -> None:
+def test_the_page_loads_nothing_from_other_hosts(service: Service) -> None:
     page = service.client.get("/")
     assert "<title>StreamFlow customer churn</title>" in page.text
     assert "://" not in page.text
@@ -304,15 +258,15 @@ def test_the_page_is_of_this_service_and_asks_no_other(service: Service) -> None
         assert service.client.get(f"/{path}").status_code == 200
 
 
-def test_the_description_is_of_this_bento(service: Service, small_model: "SmallModel") -> None:
+def test_the_description_is_of_this_bento(service: Service, churn_service: ChurnService) -> None:
     document = service.client.get("/docs.json").json()
     assert document["info"]["title"] == "StreamFlow customer churn"
-    assert document["info"]["version"] == small_model.bundle.bento_tag.partition(":")[2]
+    assert document["info"]["version"] == churn_service.model.bundle.bento_tag.partition(":")[2]
     assert "streamflow_churn" in document["info"]["description"]
     assert not re.search(r"BentoML|make up|localhost", json.dumps(document))
 
 
-def test_the_service_keeps_what_its_description_promises(service: Service, tmp_path: Path) -> None:
+def test_the_service_conforms_to_its_description(service: Service, tmp_path: Path) -> None:
     """Schemathesis: every address, with what its schema allows and what it does not."""
     words = ["run", f"{service.client.base_url}/docs.json", "--max-examples", "20", "--seed", "15", "--no-color"]
     run = [sys.executable, "-m", "schemathesis.cli", *words]

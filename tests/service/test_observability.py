@@ -8,17 +8,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from asof.settings import Settings
+from tests.kits.service import following as follow
 from tests.kits.service import serving as kit
 from tests.kits.service.serving import NOW, USER
-
-if TYPE_CHECKING:
-    from tests.kits.service.small_model import SmallModel
+from tests.kits.service.small_model import SmallModel
 
 NOT_NEEDED = ("mlflow", "prefect", "pandas", "pyarrow", "skops", "sklearn")
 """What a service of a compiled model never imports: none of it can be."""
@@ -29,7 +29,7 @@ MANY = kit.users_like(64, seed=3)
 
 @dataclass
 class Collector:
-    """An OpenTelemetry collector that keeps what it is sent."""
+    """An OpenTelemetry collector that keeps what it receives."""
 
     address: str
     received: list[bytes] = field(default_factory=list)
@@ -85,7 +85,7 @@ class Observed:
 
 @pytest.fixture(scope="module")
 def observed(
-    settings: Settings, small_model: "SmallModel", tmp_path_factory: pytest.TempPathFactory
+    settings: Settings, small_model: SmallModel, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Observed]:
     kit.write_users(settings, {"good": USER, **MANY}, NOW)
     folder = tmp_path_factory.mktemp("observed")
@@ -95,17 +95,16 @@ def observed(
         config.write_text(json.dumps({"services": {kit.NAME: {"tracing": tracing}}}))
         variables = {"ASOF_CLOCK": NOW.isoformat(), "BENTOML_CONFIG": str(config), "OTEL_BSP_SCHEDULE_DELAY": "100"}
         with kit.serving(settings, small_model.bundle.bento_tag, folder, NOT_NEEDED, **variables) as client:
-            kit.eventually(lambda: client.get("/readyz").status_code == 200, 60, folder / "log")
             yield Observed(client, folder / "log", collector)
 
 
-def test_a_caller_who_traces_finds_the_request_in_the_trace(observed: Observed) -> None:
+def test_a_request_with_a_sampled_trace_is_exported(observed: Observed) -> None:
     answer = observed.predict(traceparent=f"00-{TRACE_ID}-b7ad6b7169203331-01")
     assert answer.status_code == 200
     kit.eventually(lambda: observed.collector.has(TRACE_ID), 20, observed.log)
 
 
-def test_nobody_else_is_traced(observed: Observed) -> None:
+def test_other_requests_are_not_exported(observed: Observed) -> None:
     other = "1" * 32
     observed.predict(traceparent=f"00-{other}-b7ad6b7169203331-00")
     observed.predict()
@@ -125,7 +124,7 @@ def test_a_traced_request_gets_the_same_answer(observed: Observed) -> None:
 
 
 @pytest.mark.parametrize(("user", "status"), [("good", 200), ("nobody", 404)])
-def test_each_request_leaves_one_line_of_json(observed: Observed, user: str, status: int) -> None:
+def test_each_request_is_logged_in_one_line_of_json(observed: Observed, user: str, status: int) -> None:
     asked = observed.predict(user)
     request_id = asked.headers["x-request-id"]
     kit.eventually(lambda: bool(observed.access(request_id)), 10, observed.log)
@@ -141,7 +140,7 @@ def test_each_request_leaves_one_line_of_json(observed: Observed, user: str, sta
     }
 
 
-def test_probes_and_scrapes_leave_none(observed: Observed) -> None:
+def test_probes_and_scrapes_are_not_logged(observed: Observed) -> None:
     for path in ("/livez", "/readyz", "/metrics"):
         observed.client.get(path, headers={"X-Request-ID": "a-probe"})
     observed.client.get("/model", headers={"X-Request-ID": "a-person"})
@@ -158,7 +157,7 @@ def test_bentomls_own_metrics_count_predictions_and_refusals(observed: Observed)
     assert after == [before[0] + 1, before[1] + 1]
 
 
-def test_metrics_name_no_user_and_do_not_grow_with_what_is_asked(observed: Observed) -> None:
+def test_metrics_name_no_user_and_do_not_grow_with_requested_paths(observed: Observed) -> None:
     def lines() -> list[str]:
         for path in ("/features/user-of-metrics", "/nothing/user-of-metrics"):
             assert observed.client.get(path, headers={"X-Request-ID": "of-metrics"}).json()["instance"] == path
@@ -175,7 +174,7 @@ def test_metrics_name_no_user_and_do_not_grow_with_what_is_asked(observed: Obser
     assert observed.counted("bentoml_service_request_total", 'endpoint="(other)"') >= 40
 
 
-def test_requests_that_come_together_are_predicted_together(observed: Observed) -> None:
+def test_concurrent_requests_are_predicted_in_batches(observed: Observed) -> None:
     async def ask_all() -> list[int]:
         async with httpx.AsyncClient(base_url=observed.client.base_url, timeout=30) as client:
             answers = await asyncio.gather(*(client.post("/predict", json={"user_id": user}) for user in MANY))
@@ -188,7 +187,19 @@ def test_requests_that_come_together_are_predicted_together(observed: Observed) 
     assert batches < len(MANY)
 
 
-def test_one_alone_does_not_wait_for_company(observed: Observed) -> None:
+def test_a_prediction_takes_few_milliseconds_of_cpu(observed: Observed) -> None:
+    """A design that calls Feast's API and builds a DataFrame takes over 20; `make soak` compares them."""
+    workers = [psutil.Process(pid) for pid in follow.workers(observed.log)]
+
+    def cpu_seconds() -> float:
+        return sum(sum(worker.cpu_times()[:2]) for worker in workers)
+
+    before = cpu_seconds()
+    assert {observed.predict(user).status_code for user in [*MANY] * 4} == {200}
+    assert cpu_seconds() - before < 0.008 * 4 * len(MANY)
+
+
+def test_a_single_request_does_not_wait_for_a_batch(observed: Observed) -> None:
     before = observed.counted("asof_batch_size_bucket", 'le="1.0"')
     assert observed.predict().status_code == 200
     assert observed.counted("asof_batch_size_bucket", 'le="1.0"') == before + 1

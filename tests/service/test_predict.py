@@ -1,104 +1,64 @@
 """The serving contract, row by row, against the built Bento over a socket."""
 
 import asyncio
-import contextlib
 import json
 import random
 import string
-from collections.abc import Iterator
-from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import httpx
 import pandas as pd
-import psutil
 import pytest
 
 import asof
 from asof.features.feature_contract import model_frame
 from asof.features.feature_definition import digest_of
 from asof.serving.features.evidence import StoreEvidence, prediction_type
-from asof.settings import Settings
+from asof.settings import export
 from asof.use_cases import load
-from local.embedded_postgres import postgres
 from tests.kits.data.definitions import TRIPLED, redefine
 from tests.kits.service import serving as kit
-from tests.kits.service.serving import NOW, USER, WITHOUT_INTERNET
+from tests.kits.service.answers import OF_EVERY_PREDICTION, OF_THE_STORE, described_problems, problem_at
+from tests.kits.service.churn_service import MANY, ChurnService
+from tests.kits.service.serving import USER, WITHOUT_INTERNET
+from tests.kits.service.small_model import SmallModel
 from training.features.materialisation.feature_registry import apply_features
 
-if TYPE_CHECKING:
-    from tests.kits.service.small_model import SmallModel
-
-FRESH, OLD, COMING = NOW - timedelta(days=10), NOW - timedelta(days=60), NOW + timedelta(days=1)
-MANY = kit.users_like(200, seed=2)
+SOME = dict(list(MANY.items())[:200])
 JSON = {"Content-Type": "application/json"}
 
 
-def without(view: str) -> dict[str, Any]:
-    return {name: values for name, values in USER.items() if name != view}
+@pytest.fixture(scope="module")
+def service(churn_service: ChurnService) -> httpx.Client:
+    export(churn_service.settings)
+    return churn_service.client
 
 
 @pytest.fixture(scope="module")
-def service(
-    settings: Settings, small_model: "SmallModel", tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[httpx.Client]:
-    """The running service, with a user for each row of the contract."""
-    no_fee = {**USER, "subs_profile_fv": {**USER["subs_profile_fv"], "monthly_fee": None}}
-    fresh = {
-        "good": USER,
-        "no-internet": {**USER, **WITHOUT_INTERNET},
-        "null-fee": no_fee,
-        "only-users": {"users_fv": USER["users_fv"]},
-        "old-support": without("support_agg_90d_fv"),
-        "old-usage": without("usage_agg_30d_fv"),
-        "coming-payments": without("payments_agg_90d_fv"),
-        "coming-usage": without("usage_agg_30d_fv"),
-        **MANY,
-    }
-    kit.write_users(settings, fresh, FRESH)
-    old = {"old-support": "support_agg_90d_fv", "old-usage": "usage_agg_30d_fv"}
-    coming = {"coming-payments": "payments_agg_90d_fv", "coming-usage": "usage_agg_30d_fv"}
-    for views, as_of in ((old, OLD), (coming, COMING)):
-        kit.write_users(settings, {user: {view: USER[view]} for user, view in views.items()}, as_of)
-    folder = tmp_path_factory.mktemp("service")
-    variables = {"ASOF_CLOCK": NOW.isoformat(), "ASOF_FEATURES_SECONDS": "0.5"}
-    with kit.serving(settings, small_model.bundle.bento_tag, folder, **variables) as client:
-        kit.eventually(lambda: client.get("/readyz").status_code == 200, 60, folder / "log")
-        yield client
+def small_model(churn_service: ChurnService) -> SmallModel:
+    """The model that it serves."""
+    return churn_service.model
 
 
 def predict(service: httpx.Client, user: str) -> httpx.Response:
     return service.post("/predict", json={"user_id": user})
 
 
-def expected(small_model: "SmallModel", views: Any) -> float:
-    frame = model_frame(pd.DataFrame([kit.flat(views)]), small_model.contract)
-    return float(small_model.estimator.predict_proba(frame)[0, 1])
+def expected(small_model: SmallModel, users: Mapping[str, Any]) -> dict[str, float]:
+    """The estimator's probability for each user."""
+    frame = model_frame(pd.DataFrame([kit.flat(views) for views in users.values()]), small_model.contract)
+    return dict(zip(users, small_model.estimator.predict_proba(frame)[:, 1].tolist(), strict=True))
 
 
-def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    """The problem document, checked for what every problem has."""
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    document: dict[str, Any] = response.json()
-    assert (document["status"], document["code"]) == (status, code)
-    assert document["type"] == f"urn:asof:problem:{code}"
-    assert document["request_id"] == response.headers["x-request-id"]
-    assert document["instance"] == response.request.url.path
-    assert document["title"]
-    assert "Traceback" not in response.text
-    return document
-
-
-def test_a_known_user_gets_a_prediction_with_all_that_it_rests_on(
-    service: httpx.Client, small_model: "SmallModel"
+def test_a_known_user_gets_a_prediction_with_its_lineage_and_evidence(
+    service: httpx.Client, small_model: SmallModel
 ) -> None:
     response = predict(service, "good")
     answer = response.json()
     assert response.status_code == 200
     assert answer["user_id"] == "good"
-    assert answer["probability"] == pytest.approx(expected(small_model, USER), abs=1e-9)
+    assert answer["probability"] == pytest.approx(expected(small_model, {"good": USER})["good"], abs=1e-9)
     assert answer["churn"] is (answer["probability"] >= answer["threshold"])
     assert answer["threshold"] == kit.THRESHOLD
     assert answer["model"] | {"run_id": ""} == {
@@ -116,32 +76,33 @@ def test_a_known_user_gets_a_prediction_with_all_that_it_rests_on(
     assert answer["request_id"] == response.headers["x-request-id"]
 
 
-def test_an_answer_is_to_the_last_byte_what_its_description_makes_of_it(service: httpx.Client) -> None:
+def test_an_answer_equals_its_described_type_byte_for_byte(service: httpx.Client) -> None:
     described = prediction_type(load("churn"), StoreEvidence)
     for user in ("good", "old-support"):
         text = predict(service, user).text
         assert described.model_validate_json(text).model_dump_json() == text
 
 
-def test_a_user_without_internet_is_a_valid_prediction(service: httpx.Client, small_model: "SmallModel") -> None:
+def test_a_user_without_internet_is_a_valid_prediction(service: httpx.Client, small_model: SmallModel) -> None:
     answer = predict(service, "no-internet").json()
-    assert answer["probability"] == pytest.approx(expected(small_model, {**USER, **WITHOUT_INTERNET}), abs=1e-9)
+    users = {"no-internet": {**USER, **WITHOUT_INTERNET}}
+    assert {"no-internet": answer["probability"]} == pytest.approx(expected(small_model, users), abs=1e-9)
 
 
 @pytest.mark.parametrize("user", ["nobody", "GOOD", "good'; DROP TABLE users; --", "~" * 500])
 def test_an_unknown_user_is_a_404_that_names_the_user(service: httpx.Client, user: str) -> None:
-    document = problem(service.post("/predict", json={"user_id": user}), 404, "entity-not-found")
+    document = problem_at(service.post("/predict", json={"user_id": user}), 404, "entity-not-found")
     assert document["entity"] == user
     assert repr(document["entity"]) in document["detail"] or document["entity"] in document["detail"]
 
 
 def test_a_null_feature_is_named(service: httpx.Client) -> None:
-    document = problem(predict(service, "null-fee"), 422, "missing-features")
+    document = problem_at(predict(service, "null-fee"), 422, "missing-features")
     assert document["missing_features"] == [{"feature": "monthly_fee", "view": "subs_profile_fv", "verdict": "NULL"}]
 
 
-def test_views_without_a_row_of_a_known_user_are_named(service: httpx.Client, small_model: "SmallModel") -> None:
-    missing = problem(predict(service, "only-users"), 422, "missing-features")["missing_features"]
+def test_views_without_a_row_of_a_known_user_are_named(service: httpx.Client, small_model: SmallModel) -> None:
+    missing = problem_at(predict(service, "only-users"), 422, "missing-features")["missing_features"]
     assert {one["feature"] for one in missing} == set(small_model.contract.names) - set(USER["users_fv"])
     assert {one["verdict"] for one in missing} == {"NOT_FOUND"}
 
@@ -162,7 +123,7 @@ def test_an_untimely_feature_of_a_lenient_view_is_flagged(
 @pytest.mark.parametrize(("user", "verdict"), [("old-usage", "STALE"), ("coming-usage", "FUTURE")])
 def test_an_untimely_feature_of_a_strict_view_is_refused(service: httpx.Client, user: str, verdict: str) -> None:
     response = predict(service, user)
-    stale = problem(response, 503, "stale-features")["stale_features"]
+    stale = problem_at(response, 503, "stale-features")["stale_features"]
     assert {one["view"] for one in stale} == {"usage_agg_30d_fv"}
     assert {one["verdict"] for one in stale} == {verdict}
     assert int(response.headers["retry-after"]) > 0
@@ -200,15 +161,15 @@ def test_an_untimely_feature_of_a_strict_view_is_refused(service: httpx.Client, 
     ],
 )
 def test_a_malformed_body_is_a_422_that_names_the_place(service: httpx.Client, body: bytes, at: str) -> None:
-    document = problem(service.post("/predict", content=body, headers=JSON), 422, "invalid-request")
+    document = problem_at(service.post("/predict", content=body, headers=JSON), 422, "invalid-request")
     assert at in {error["at"] for error in document["errors"]}
     assert all(error["rule"] for error in document["errors"])
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/xml", "json", None])
-def test_only_json_is_taken(service: httpx.Client, kind: str | None) -> None:
+def test_only_json_is_accepted(service: httpx.Client, kind: str | None) -> None:
     headers = {"Content-Type": kind} if kind else {}
-    problem(service.post("/predict", content=b'{"user_id": "good"}', headers=headers), 415, "unsupported-media-type")
+    problem_at(service.post("/predict", content=b'{"user_id": "good"}', headers=headers), 415, "unsupported-media-type")
 
 
 def test_json_may_name_its_charset(service: httpx.Client) -> None:
@@ -218,10 +179,10 @@ def test_json_may_name_its_charset(service: httpx.Client) -> None:
 
 @pytest.mark.parametrize("path", ["/nope", "/predict/good", "/features", "/features/", "/openapi.json"])
 def test_an_address_that_does_not_exist_is_a_problem_too(service: httpx.Client, path: str) -> None:
-    problem(service.get(path), 404, "not-found")
+    problem_at(service.get(path), 404, "not-found")
 
 
-def test_no_body_makes_the_service_fail(service: httpx.Client) -> None:
+def test_no_body_causes_an_internal_error(service: httpx.Client) -> None:
     chance = random.Random(7)
     alphabet = string.printable + '{}[]":,\\u0000é'
     bodies = ["".join(chance.choices(alphabet, k=chance.randrange(60))).encode() for _ in range(150)]
@@ -231,43 +192,44 @@ def test_no_body_makes_the_service_fail(service: httpx.Client) -> None:
     assert {service.post("/predict", content=body, headers=JSON).status_code for body in bodies} <= {404, 422}
 
 
-def test_a_request_id_is_taken_over_if_it_is_sane(service: httpx.Client) -> None:
-    given = service.post("/predict", json={"user_id": "nobody"}, headers={"X-Request-ID": "trace-42"})
-    assert problem(given, 404, "entity-not-found")["request_id"] == "trace-42"
+def test_a_valid_request_id_is_kept_and_another_is_replaced(service: httpx.Client) -> None:
+    kept = service.post("/predict", json={"user_id": "nobody"}, headers={"X-Request-ID": "trace-42"})
+    assert problem_at(kept, 404, "entity-not-found")["request_id"] == "trace-42"
     made = service.post("/predict", json={"user_id": "good"}, headers={"X-Request-ID": "x" * 500 + "\t{}"})
     assert len(made.headers["x-request-id"]) == 32
     assert made.headers["x-request-id"] == made.json()["request_id"]
 
 
-def test_two_hundred_users_at_once_each_get_their_own_answer(service: httpx.Client, small_model: "SmallModel") -> None:
+def test_two_hundred_users_at_once_each_get_their_own_answer(service: httpx.Client, small_model: SmallModel) -> None:
     async def ask() -> dict[str, float]:
         limits = httpx.Limits(max_connections=100)
         async with httpx.AsyncClient(base_url=service.base_url, timeout=30, limits=limits) as client:
-            answers = await asyncio.gather(*(client.post("/predict", json={"user_id": user}) for user in MANY))
+            answers = await asyncio.gather(*(client.post("/predict", json={"user_id": user}) for user in SOME))
         return {answer.json()["user_id"]: answer.json()["probability"] for answer in answers}
 
     answers = asyncio.run(ask())
-    assert answers == pytest.approx({user: expected(small_model, views) for user, views in MANY.items()}, abs=1e-9)
+    assert answers == pytest.approx(expected(small_model, SOME), abs=1e-9)
     assert len(set(answers.values())) > 100
 
 
-def test_whoever_is_asked_for_in_the_same_batch_changes_nobodys_answer(
-    service: httpx.Client, small_model: "SmallModel"
+def test_failures_in_the_same_batch_of_lookups_change_no_other_answer(
+    service: httpx.Client, small_model: SmallModel
 ) -> None:
     others = {"nobody": 404, "null-fee": 422, "only-users": 422, "old-usage": 503, "coming-usage": 503, "bad id ": 422}
-    asked = [each for user, other in zip(MANY, [*others] * len(MANY), strict=False) for each in (user, other)]
+    asked = [each for user, other in zip(SOME, [*others] * len(SOME), strict=False) for each in (user, other)]
 
     async def ask() -> list[httpx.Response]:
         async with httpx.AsyncClient(base_url=service.base_url, timeout=30) as client:
             return await asyncio.gather(*(client.post("/predict", json={"user_id": user}) for user in asked[:120]))
 
+    probabilities = expected(small_model, SOME)
     for user, answer in zip(asked, asyncio.run(ask()), strict=False):
         assert answer.status_code == others.get(user, 200), answer.text
-        if user in MANY:
-            assert answer.json()["probability"] == pytest.approx(expected(small_model, MANY[user]), abs=1e-9)
+        if user in SOME:
+            assert answer.json()["probability"] == pytest.approx(probabilities[user], abs=1e-9)
 
 
-def test_features_show_value_moment_age_and_verdict(service: httpx.Client, small_model: "SmallModel") -> None:
+def test_features_show_value_moment_age_and_verdict(service: httpx.Client, small_model: SmallModel) -> None:
     shown = service.get("/features/null-fee").json()
     features = {feature["name"]: feature for feature in shown["features"]}
     assert shown["entity"] == "null-fee"
@@ -292,17 +254,16 @@ def test_features_show_value_moment_age_and_verdict(service: httpx.Client, small
 def test_features_of_an_untimely_user_are_shown_and_of_an_unknown_one_are_not(service: httpx.Client) -> None:
     old = {feature["name"]: feature["verdict"] for feature in service.get("/features/old-usage").json()["features"]}
     assert (old["watch_hours_30d"], old["monthly_fee"]) == ("STALE", "PRESENT")
-    problem(service.get("/features/nobody"), 404, "entity-not-found")
+    problem_at(service.get("/features/nobody"), 404, "entity-not-found")
 
 
-def test_what_a_feature_means_is_looked_at_while_the_service_runs(
-    settings: Settings, service: httpx.Client, tmp_path: Path
+def test_a_changed_definition_of_a_feature_is_refused_while_the_service_runs(
+    churn_service: ChurnService, service: httpx.Client
 ) -> None:
-    log = tmp_path / "log"
-    log.touch()
+    settings, log = churn_service.settings, churn_service.log
     redefine(settings, change=TRIPLED)
     kit.eventually(lambda: predict(service, "good").status_code == 503, 20, log)
-    document = problem(predict(service, "good"), 503, "feature-contract-mismatch")
+    document = problem_at(predict(service, "good"), 503, "feature-contract-mismatch")
     assert (
         "subs_profile_fv is defined otherwise (- monthly_fee | + monthly_fee * 3 AS monthly_fee)" in document["detail"]
     )
@@ -312,7 +273,7 @@ def test_what_a_feature_means_is_looked_at_while_the_service_runs(
     kit.eventually(lambda: service.get("/readyz").status_code == 200, 20, log)
 
 
-def test_the_model_tells_its_lineage(service: httpx.Client, small_model: "SmallModel") -> None:
+def test_the_model_page_has_its_lineage(service: httpx.Client, small_model: SmallModel) -> None:
     model = service.get("/model").json()
     shown = {part: model["contract"][part] for part in ("features", "definitions")}
     assert model["contract"] == small_model.contract.to_dict() | shown
@@ -325,7 +286,7 @@ def test_the_model_tells_its_lineage(service: httpx.Client, small_model: "SmallM
     assert (model["runtime"], model["asof_version"]) == ("onnx", asof.__version__)
 
 
-def test_health_tells_store_model_and_clock(service: httpx.Client, small_model: "SmallModel") -> None:
+def test_health_has_store_model_and_clock(service: httpx.Client, small_model: SmallModel) -> None:
     health = service.get("/health").json()
     assert (health["status"], health["feature_store"]) == ("ok", "ok")
     assert (health["model"], health["version"]) == (kit.NAME, small_model.bundle.version)
@@ -336,29 +297,10 @@ def test_the_description_has_examples_for_success_and_for_each_error(service: ht
     description = service.get("/docs.json").json()
     assert {"/predict", "/features/{user_id}", "/model", "/health", "/livez", "/readyz"} <= set(description["paths"])
     predict = description["paths"]["/predict"]["post"]
-    responses = predict["responses"]
-    success = responses["200"]["content"]["application/json"]["example"]
+    success = predict["responses"]["200"]["content"]["application/json"]["example"]
     assert set(success) == set(predict_schema(description))
-    examples = {
-        code
-        for response in responses.values()
-        for code in response["content"].get("application/problem+json", {}).get("examples", {})
-    }
-    assert examples == {
-        "invalid-request",
-        "entity-not-found",
-        "missing-features",
-        "stale-features",
-        "feature-contract-mismatch",
-        "feature-store-unavailable",
-        "not-ready",
-        "overloaded",
-        "body-too-slow",
-        "body-too-large",
-        "unsupported-media-type",
-        "not-implemented",
-        "internal-error",
-    }
+    lookups = {"entity-not-found", "missing-features", "stale-features"}
+    assert described_problems(predict) == OF_EVERY_PREDICTION | OF_THE_STORE | lookups
     request = description["components"]["schemas"]["ChurnRequest"]
     assert request["examples"] == [{"user_id": "7590-VHVEG"}]
 
@@ -383,78 +325,3 @@ def test_outcomes_and_lookups_are_counted(service: httpx.Client) -> None:
         before[1] + 1,
         before[2] + 2,
     ]
-
-
-@pytest.fixture
-def own_postgres(small_model: "SmallModel", tmp_path: Path) -> Iterator[Settings]:
-    """A PostgreSQL of the test's own, with one good user; stopped when the test begins."""
-    home = Settings(postgres_url=None, home=tmp_path)
-    settings = postgres.ensure(home)
-    apply_features(settings)
-    kit.write_users(settings, {"good": USER}, FRESH)
-    postgres.stop(home)
-    yield settings
-    postgres.remove(home)
-
-
-def test_the_service_outlives_its_store(
-    own_postgres: Settings, small_model: "SmallModel", tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """PostgreSQL is away at the start, comes, is restarted, is stopped, comes back, hangs, and comes to."""
-    folder = tmp_path_factory.mktemp("outage")
-    home = own_postgres.model_copy(update={"postgres_url": None})
-    variables = {"ASOF_CLOCK": NOW.isoformat(), "ASOF_MAX_IN_FLIGHT": "4", "ASOF_LOOKUP_TIMEOUT": "1.5"}
-    with kit.serving(own_postgres, small_model.bundle.bento_tag, folder, **variables) as client:
-
-        def refused() -> None:
-            for _ in range(3):
-                response = predict(client, "good")  # it has come while the store was away
-                problem(response, 503, "feature-store-unavailable")
-                assert int(response.headers["retry-after"]) > 0
-            problem(client.get("/readyz"), 503, "not-ready")
-            assert client.get("/health").json()["status"] == "unavailable"
-            assert client.get("/livez").status_code == 200
-
-        def recovered() -> None:
-            kit.eventually(lambda: client.get("/readyz").status_code == 200, 30, folder / "log")
-            assert predict(client, "good").status_code == 200
-
-        refused()
-        postgres.start(home)
-        recovered()
-
-        postgres.stop(home)
-        postgres.start(home)
-        assert predict(client, "good").status_code == 200, "a restart between two requests costs none"
-
-        postgres.stop(home)
-        refused()
-        pid = postgres.start(home).pid
-        recovered()
-
-        server = psutil.Process(pid)
-        with hanging([server, *server.children(recursive=True)]):
-            refused()
-            answers = asyncio.run(ask_at_once(client, 8))
-            assert {answer.status_code for answer in answers} == {429, 503}
-            overloaded = next(answer for answer in answers if answer.status_code == 429)
-            assert problem(overloaded, 429, "overloaded")
-            assert int(overloaded.headers["retry-after"]) > 0
-        recovered()
-
-
-@contextlib.contextmanager
-def hanging(processes: list[psutil.Process]) -> Iterator[None]:
-    """Stops processes as SIGSTOP does: their connections stay open and nothing answers."""
-    for process in processes:
-        process.suspend()
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.resume()
-
-
-async def ask_at_once(client: httpx.Client, count: int) -> list[httpx.Response]:
-    async with httpx.AsyncClient(base_url=client.base_url, timeout=60) as many:
-        return await asyncio.gather(*(many.post("/predict", json={"user_id": "good"}) for _ in range(count)))

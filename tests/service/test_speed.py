@@ -11,6 +11,8 @@ from benchmarks.serving.setup.catalogue import ASOF, EMPTY, USUAL, catalogue
 from benchmarks.serving.setup.peer import started
 from benchmarks.serving.setup.world import World, prepared
 
+pytestmark = pytest.mark.soak
+
 USERS, CLIENTS = 500, 8
 WARM_UP, SECONDS = 1.0, 2.0
 

@@ -10,6 +10,8 @@ import psycopg
 import pytest
 
 from asof.settings import PROJECT, Settings
+from flows.terminal.first_start import app
+from tests.kits.machine.terminal import Done, call_flows
 
 
 @pytest.fixture(scope="module")
@@ -18,19 +20,24 @@ def settings(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Se
     return settings.model_copy(update={"home": tmp_path_factory.mktemp("a home") / "of José's, + more"})
 
 
-def _job(world: dict[str, str], *words: str, **variables: str) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "flows.terminal.first_start", *words],
-        cwd=PROJECT,
-        env={**world, **variables},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+def _job(world: dict[str, str], *words: str) -> dict[str, Any]:
+    """The result of a job in a process of its own."""
+    command = [sys.executable, "-m", "flows.terminal.first_start", *words]
+    done = subprocess.run(command, cwd=PROJECT, env=world, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
+    return _last_json(done)
+
+
+def _last_json(done: Done) -> dict[str, Any]:
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
+
+
+def _again(world: dict[str, str], *words: str) -> dict[str, Any]:
+    """The same in this process."""
+    done = call_flows(world, *words, program=app)
+    assert done.returncode == 0, done.stderr
+    return _last_json(done)
 
 
 def _loads(settings: Settings) -> list[tuple[Any, ...]]:
@@ -41,16 +48,16 @@ def _loads(settings: Settings) -> list[tuple[Any, ...]]:
 def test_without_extracts_simulated_ones_are_loaded_once_and_a_version_is_promoted_once(
     world: dict[str, str], settings: Settings, tmp_path: Path
 ) -> None:
-    small = {"USERS": "800", "MONTHS": "2"}
-    first = _job(world, "ingest", "--folder", str(tmp_path), **small)
+    small = {**world, "USERS": "800", "MONTHS": "2"}
+    first = _job(small, "ingest", "--folder", str(tmp_path))
     loads = _loads(settings)
-    again = _job(world, "ingest", "--folder", str(tmp_path), **small)
+    again = _again(small, "ingest", "--folder", str(tmp_path))
 
     assert first["new_rows"] == {"month_000": 4000, "labels_000": 800, "month_001": 4000}
     assert first["parity"].startswith("0 of ")
     assert "nothing was done" in again["next"]
     assert _loads(settings) == loads
 
-    promoted, kept = _job(world, "train"), _job(world, "train")
+    promoted, kept = _again(world, "train"), _again(world, "train")
     assert (promoted["promoted"], promoted["version"]) == (True, "1")
     assert (kept["promoted"], kept["version"]) == (True, "1")

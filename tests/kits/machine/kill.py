@@ -1,14 +1,14 @@
 """Promotions and rollbacks in processes that are killed: forked from a warm parent, with connections of their own.
 
 The parent (multiprocessing's fork server) has imported this module, and with it every platform, and has connected to
-nothing. A child tells each step on a pipe before it takes it, so that whoever kills it knows where.
+nothing. A child sends each step on a pipe before it takes it, so that a test that kills it knows where.
 """
 
 import itertools
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -29,15 +29,16 @@ WARM = multiprocessing.get_context("forkserver")
 PLATFORMS = ("feast.repo_operations", "mlflow.pyfunc", "mlflow.sklearn", "mlflow.store.model_registry.sqlalchemy_store")
 WARM.set_forkserver_preload([__name__, *PLATFORMS])
 
-STEPS = {
-    "transition_model_version_stage": "stage",
-    "set_model_version_tag": "tag",
-    "delete_model_version_tag": "tag",
-    "set_registered_model_alias": "alias",
-    "delete_registered_model_alias": "alias",
-    "set_registered_model_tag": "done",
-}
-"""Every call that changes MLflow, by its short name; the history's own is `append`."""
+STEPS = (
+    (MlflowClient, "transition_model_version_stage", "stage"),
+    (MlflowClient, "set_model_version_tag", "tag"),
+    (MlflowClient, "delete_model_version_tag", "tag"),
+    (MlflowClient, "set_registered_model_alias", "alias"),
+    (MlflowClient, "delete_registered_model_alias", "alias"),
+    (MlflowClient, "set_registered_model_tag", "done"),
+    (succession, "append", "append"),
+)
+"""Every call that changes MLflow or the history, with its short name."""
 
 
 @dataclass(frozen=True)
@@ -74,25 +75,23 @@ class Kill:
     after: bool
 
 
-def perform(
-    settings: Settings, acts: Sequence[Callable[[Settings], None]], pipe: Connection, kill: Kill | None
-) -> None:
-    """What a child does: all acts one after the other, each of their steps told."""
-    _watch(pipe, kill)
+def perform(settings: Settings, acts: Sequence[Act | Bring], pipe: Connection, kill: Kill | None) -> None:
+    """Run by a child: all acts one after the other, each of their steps reported."""
+    watch(pipe, kill, STEPS)
     for act in acts:
         pipe.send("begin")
         act(settings)
     pipe.send("end")
 
 
-def fail_at_the_alias(settings: Settings, acts: Sequence[Act], pipe: Connection, kill: Kill | None) -> None:
-    """The same where MLflow lets nobody move an alias, so that each act is taken back."""
+def fail_at_the_alias(settings: Settings, acts: Sequence[Act | Bring], pipe: Connection, kill: Kill | None) -> None:
+    """The same where MLflow fails to move an alias, so that each act is undone."""
 
     def away(*_args: Any, **_kwargs: Any) -> None:
         raise ConnectionError("the registry went away")
 
     MlflowClient.set_registered_model_alias = away
-    _watch(pipe, kill)
+    watch(pipe, kill, STEPS)
     for act in acts:
         with suppress(ConnectionError):
             act(settings)
@@ -100,12 +99,9 @@ def fail_at_the_alias(settings: Settings, acts: Sequence[Act], pipe: Connection,
 
 @contextmanager
 def begun(
-    settings: Settings,
-    acts: Sequence[Callable[[Settings], None]],
-    kill: Kill | None = None,
-    work: Callable[..., None] = perform,
+    settings: Settings, acts: Any, kill: Kill | None = None, work: Callable[..., None] = perform
 ) -> Iterator[tuple[BaseProcess, Connection]]:
-    """A child at its acts, and the pipe on which it tells its steps; it is gone when the block ends."""
+    """A child process that performs the acts, and the pipe with its steps; it is killed when the block ends."""
     ours, theirs = WARM.Pipe(duplex=False)
     child = WARM.Process(target=work, args=(settings, acts, theirs, kill))
     child.start()
@@ -118,8 +114,8 @@ def begun(
         ours.close()
 
 
-def told(pipe: Connection) -> list[str]:
-    """Every step that a child has told until it was gone."""
+def steps_until_exit(pipe: Connection) -> list[str]:
+    """Every step that a child reported before it ended."""
     steps = []
     try:
         while True:
@@ -128,7 +124,8 @@ def told(pipe: Connection) -> list[str]:
         return steps
 
 
-def _watch(pipe: Connection, kill: Kill | None) -> None:
+def watch(pipe: Connection, kill: Kill | None, steps: Iterable[tuple[Any, str, str]]) -> None:
+    """Sends each call of the steps (owner, attribute, name) on the pipe, and ends the process at one of them."""
     count = itertools.count()
 
     def watched(step: Callable[..., Any], name: str) -> Callable[..., Any]:
@@ -144,6 +141,5 @@ def _watch(pipe: Connection, kill: Kill | None) -> None:
 
         return taken
 
-    for method, name in STEPS.items():
-        setattr(MlflowClient, method, watched(getattr(MlflowClient, method), name))
-    succession.append = watched(succession.append, "append")
+    for owner, attribute, name in steps:
+        setattr(owner, attribute, watched(getattr(owner, attribute), name))

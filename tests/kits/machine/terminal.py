@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import mlflow  # noqa: F401 - else its loggers would write to a runner's streams, which are closed later
 from prefect.logging.configuration import setup_logging
 from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
+from typer import Typer
 from typer.testing import CliRunner
 
 from asof.settings import PROJECT
@@ -26,14 +27,14 @@ def start_flows(environment: Mapping[str, str], *words: str) -> Done:
     return subprocess.run(command, cwd=PROJECT, env=dict(environment), capture_output=True, text=True)
 
 
-def call_flows(environment: Mapping[str, str], *words: str, text: str = "") -> Done:
+def call_flows(environment: Mapping[str, str], *words: str, text: str = "", program: Typer = app) -> Done:
     """The same in this process, with `text` on standard input; what would be a traceback is raised.
 
     Not for commands that build or find Bentos, which BentoML looks for in one place for the life of a process.
     """
     setup_logging()  # Prefect's loggers take the streams of now, and not the runner's, which are closed later
     with _only(environment), _process_kept(), warnings.catch_warnings(action="ignore"):
-        result = CliRunner().invoke(app, list(words), input=text)
+        result = CliRunner().invoke(program, list(words), input=text)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Done(words, result.exit_code, result.stdout, result.stderr)

@@ -2,14 +2,11 @@
 
 import asyncio
 import json
-import os
-import signal
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +25,8 @@ from asof.settings import Settings
 from asof.use_cases import load
 from simulator import SimulationPlan, simulate
 from tests.kits.data import parity as parity_kit
-from tests.kits.machine.kill import WARM, told
+from tests.kits.machine import kill
+from tests.kits.machine.kill import Kill, steps_until_exit, watch
 from tests.kits.service import serving as serving_kit
 from training.release.registry.versions import ModelVersion, verified_version
 from training.scoring import parquet as parquet_writer
@@ -37,7 +35,7 @@ from training.scoring.postgres import PostgresWriter
 from training.scoring.reading import Chunk
 from training.scoring.score import Scoring, score_users
 
-__all__ = ["told"]
+__all__ = ["Kill", "steps_until_exit"]
 
 CHURN = load("churn")
 CHUNK = 250
@@ -188,61 +186,22 @@ def timeless(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name not in ("scored_at", "scoring_run")} for row in rows]
 
 
-@dataclass(frozen=True)
-class Kill:
-    """At which call of one of STEPS, counted from 0 over all of them, a process kills itself; before or after it."""
-
-    at: int
-    after: bool
-
-
-STEPS = ((PostgresWriter, "_begin"), (PostgresWriter, "_advance"), (parquet_writer, "rename_durably"))
+STEPS = tuple(
+    (owner, name, name)
+    for owner, name in ((PostgresWriter, "_begin"), (PostgresWriter, "_advance"), (parquet_writer, "rename_durably"))
+)
 """Calls in the middle of a chunk: between its rows and its tally, before the commit, before and after a rename."""
 
 
-def perform(settings: Settings, arguments: Mapping[str, Any], pipe: Connection, kill: Kill | None) -> None:
+def perform(settings: Settings, arguments: Mapping[str, Any], pipe: Connection, at: Kill | None) -> None:
     """The child process: scores, and sends each step on the pipe before it takes it."""
-    _watch(pipe, kill)
+    watch(pipe, at, STEPS)
     score_users(settings, CHURN, chunk=CHUNK, **arguments, progress=pipe.send)
     pipe.send("end")
 
 
-def _watch(pipe: Connection, kill: Kill | None) -> None:
-    count = 0
-
-    def watched(step: Any, name: str) -> Any:
-        def taken(*args: Any, **kwargs: Any) -> Any:
-            nonlocal count
-            number, count = count, count + 1
-            pipe.send(name)
-            if kill == Kill(number, after=False):
-                os.kill(os.getpid(), signal.SIGKILL)
-            result = step(*args, **kwargs)
-            if kill == Kill(number, after=True):
-                os.kill(os.getpid(), signal.SIGKILL)
-            return result
-
-        return taken
-
-    for owner, name in STEPS:
-        setattr(owner, name, watched(getattr(owner, name), name))
-
-
-@contextmanager
-def begun(
-    settings: Settings, arguments: Mapping[str, Any], kill: Kill | None = None
-) -> Iterator[tuple[BaseProcess, Connection]]:
-    """A child process that scores, and the pipe with its steps; it is killed when the block ends."""
-    ours, theirs = WARM.Pipe(duplex=False)
-    child = WARM.Process(target=perform, args=(settings, arguments, theirs, kill))
-    child.start()
-    theirs.close()
-    try:
-        yield child, ours
-    finally:
-        child.kill()
-        child.join()
-        ours.close()
+begun = partial(kill.begun, work=perform)
+"""A child process that scores with these arguments, and the pipe with its steps."""
 
 
 def watch_inputs(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:

@@ -240,7 +240,7 @@ def load_on(client: httpx.Client, *, clients: int = 2, user: str = "good", keep_
             await asyncio.sleep(PAUSE)
 
     async def ask_all() -> None:
-        async with httpx.AsyncClient(base_url=base_url, timeout=60, headers=headers) as asking:
+        async with httpx.AsyncClient(base_url=base_url, timeout=60, headers=headers, limits=kit.LIMITS) as asking:
             await asyncio.gather(*(ask(asking) for _ in range(clients)))
 
     thread = threading.Thread(target=lambda: asyncio.run(ask_all()))

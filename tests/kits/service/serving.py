@@ -7,8 +7,9 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,10 @@ SHARED = 6
 """Factor for timeouts on a machine that others use at the same time."""
 
 
+LIMITS = httpx.Limits(keepalive_expiry=1)
+"""A client drops an idle connection long before the service, which does so after 5 s, may close it under a request."""
+
+
 class Intruder:
     """A type that is not trusted in model files."""
 
@@ -84,6 +89,23 @@ def write_users(settings: Settings, users: Mapping[str, Mapping[str, Mapping[str
             rows = [{"user_id": user, "as_of": as_of, **views[view]} for user, views in users.items() if view in views]
             if rows:
                 store.write_to_online_store(view, pd.DataFrame(rows).assign(created_at=as_of))
+
+
+def write_contract_users(settings: Settings, more: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
+    """Writes a user for each row of the serving contract, and more good ones."""
+    strict, lenient = "usage_agg_30d_fv", ("support_agg_90d_fv", "payments_agg_90d_fv")
+    untimely = {"old-usage": strict, "coming-usage": strict, "old-support": lenient[0], "coming-payments": lenient[1]}
+    fresh = {
+        "good": USER,
+        "no-internet": {**USER, **WITHOUT_INTERNET},
+        "null-fee": {**USER, "subs_profile_fv": {**USER["subs_profile_fv"], "monthly_fee": None}},
+        "only-users": {"users_fv": USER["users_fv"]},
+        **{user: {name: USER[name] for name in USER if name != view} for user, view in untimely.items()},
+    }
+    write_users(settings, {**fresh, **more}, NOW - timedelta(days=10))
+    for kind, as_of in (("old", NOW - timedelta(days=60)), ("coming", NOW + timedelta(days=1))):
+        rows = {user: {view: USER[view]} for user, view in untimely.items() if user.startswith(kind)}
+        write_users(settings, rows, as_of)
 
 
 def users_like(count: int, seed: int) -> dict[str, dict[str, dict[str, Any]]]:
@@ -165,11 +187,11 @@ def register_small_model(
         )
     rows = [flat(views) for views in users_like(20, seed=2).values()]
     frame = model_frame(pd.DataFrame(rows), contract)
-    told = estimator.predict_proba(frame)[:, 1]
+    probabilities = estimator.predict_proba(frame)[:, 1]
     if compiled:
         graph = compile_model(estimator, frame, threshold=THRESHOLD)
         log_file(client, logged.model_uri, MODEL_ONNX, graph.content)
-    seal(settings, logged.model_uri, run_id, GoldenRows(rows, told.tolist()))
+    seal(settings, logged.model_uri, run_id, GoldenRows(rows, probabilities.tolist()))
     version = mlflow.register_model(logged.model_uri, NAME).version
     return ModelVersion(NAME, str(version), run_id, facts, metrics={}), estimator
 
@@ -184,9 +206,18 @@ def bentoml_home(factory: pytest.TempPathFactory) -> Path:
 
 @contextlib.contextmanager
 def serving(
-    settings: Settings, tag: str, folder: Path, absent: Sequence[str] = ("mlflow", "prefect"), **variables: str
+    settings: Settings,
+    tag: str,
+    folder: Path,
+    absent: Sequence[str] = ("mlflow", "prefect"),
+    *,
+    ready: bool = True,
+    **variables: str,
 ) -> Iterator[httpx.Client]:
-    """`bentoml serve TAG` in an empty folder, where neither the checkout nor the absent platforms can be imported."""
+    """`bentoml serve TAG` in an empty folder, where neither the checkout nor the absent platforms can be imported.
+
+    It is ready when the block begins, or (`ready=False`) alive.
+    """
     for platform in absent:
         (folder / "poison" / platform).mkdir(parents=True)
         (folder / "poison" / platform / "__init__.py").write_text("raise ImportError('not in the image')")
@@ -201,14 +232,28 @@ def serving(
             command, cwd=folder / "empty", env=environment, stdout=log, stderr=log, start_new_session=True
         )
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-            eventually(lambda: client.get("/livez").status_code == 200, 60, folder / "log")
-            if "ASOF_FOLLOW" not in variables:  # it has asked the registry once, which is away
-                eventually(lambda: '"settled":false' not in client.get("/readyz").text, 60, folder / "log")
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, limits=LIMITS) as client:
+            probe = "/readyz" if ready else "/livez"
+            eventually(lambda: client.get(probe).status_code == 200, 60, folder / "log")
             yield client
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(30 * SHARED)
+
+
+def start_error(use_case: str, environment: Mapping[str, str]) -> str:
+    """The message with which a service without a model ends before its workers start; empty where they would start."""
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # BentoML's use of pathspec
+        from asof.serving.app import Arguments, make_service
+
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        try:
+            make_service(Arguments(use_case=use_case)).inner.deploy()
+        except SystemExit as ended:
+            return str(ended)
+    return ""
 
 
 def eventually(holds: Callable[[], bool], seconds: float, log: Path) -> None:

@@ -57,8 +57,13 @@ def registered_once(
 @pytest.fixture(scope="module")
 def small_model(settings: Settings, bentoml_home: Path, registered_once: Registered) -> SmallModel:
     """The same in the module's own databases and home; its Bento is built where the process has none of it."""
-    copy_features(registered_once.settings, settings)
-    copy_models(registered_once.settings, settings)
+    return copied(registered_once, settings)
+
+
+def copied(registered: Registered, settings: Settings) -> SmallModel:
+    """The small model in these databases and this home, which must be `fresh`, bundled."""
+    copy_features(registered.settings, settings)
+    copy_models(registered.settings, settings)
     export(settings)
-    built = bundle(settings, load("churn"), registered_once.version)
-    return SmallModel(built, registered_once.estimator, registered_once.contract)
+    built = bundle(settings, load("churn"), registered.version)
+    return SmallModel(built, registered.estimator, registered.contract)

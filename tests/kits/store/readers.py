@@ -16,10 +16,10 @@ from feast.protos.feast.types.Value_pb2 import Value
 from asof.features.feature_contract import FeatureContract
 from asof.features.feature_store import configuration, feature_store
 from asof.inference.verdicts import StoredRow
+from asof.inference.wide_reader import WideReader
 from asof.serving.features.store.feast_api import FeastReader, open_feast_reader
 from asof.serving.features.store.opening import WIDE, open_reader
 from asof.serving.features.store.reader import EntityReader
-from asof.serving.features.store.wide import WideReader
 from asof.settings import Settings
 from tests.kits.service import serving as kit
 from tests.kits.service.serving import NOW, USER

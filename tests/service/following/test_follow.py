@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import pytest
@@ -22,21 +22,30 @@ from asof.trust.signed_manifest import MANIFEST, sign_folder
 from tests.kits.service import following as follow
 from tests.kits.service import serving as kit
 from tests.kits.service.following import Faults, MlflowServer, Variant
+from tests.kits.service.small_model import SmallModel
 from training.release.registry.versions import ModelVersion
-
-if TYPE_CHECKING:
-    from tests.kits.service.small_model import SmallModel
 
 FOLLOWING = {"ASOF_FOLLOW": "production", "ASOF_FOLLOW_SECONDS": "0.2", "ASOF_CLOCK": kit.NOW.isoformat()}
 
 
 @pytest.fixture(scope="module")
 def mlflow(
-    settings: Settings, small_model: "SmallModel", tmp_path_factory: pytest.TempPathFactory
+    settings: Settings, small_model: SmallModel, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[MlflowServer]:
     kit.write_users(settings, {"good": kit.USER, "no-internet": {**kit.USER, **kit.WITHOUT_INTERNET}}, kit.NOW)
     with follow.mlflow_server(settings, tmp_path_factory.mktemp("mlflow")) as server:
         yield server
+
+
+@dataclass(frozen=True)
+class Start:
+    """The service before its registry answers: while it hangs, and when it has failed several times."""
+
+    predict: httpx.Response
+    readyz: httpx.Response
+    health: httpx.Response
+    served: str
+    following: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,7 @@ class Following:
     contract: FeatureContract
     first: ModelVersion
     second: ModelVersion
+    start: Start
 
     def promote(self, version: ModelVersion) -> None:
         follow.promote(self.settings, version)
@@ -60,22 +70,50 @@ class Following:
         return follow.wait_for(self.client, version.version, self.log)
 
 
+def _start(client: httpx.Client, faults: Faults, log: Path) -> Start:
+    hanging = follow.predict(client), client.get("/readyz"), client.get("/health")
+    faults.fault = lambda path: (500, b"")
+    faults.released.set()
+    kit.eventually(lambda: client.get("/readyz").status_code == 200, 60, log)
+    start = Start(*hanging, follow.served(client), follow.following(client))
+    faults.release()
+    return start
+
+
 @pytest.fixture(scope="module")
 def service(
-    settings: Settings, small_model: "SmallModel", mlflow: MlflowServer, tmp_path_factory: pytest.TempPathFactory
+    settings: Settings, small_model: SmallModel, mlflow: MlflowServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Following]:
     contract, folder = small_model.contract, tmp_path_factory.mktemp("service")
     first, second = (follow.publish(settings, contract, Variant(seed)) for seed in (11, 12))
     follow.promote(settings, first)
+    temporary = tmp_path_factory.mktemp("temporary")
     with follow.faulty(mlflow.address) as faults:
+        faults.fault = lambda path: faults.hang(path) or (500, b"")
         address = faults.address.replace("//", "//ann:secret@")
-        tag, variables = small_model.bundle.bento_tag, FOLLOWING | {"ASOF_REGISTRY_URL": address}
-        with kit.serving(settings, tag, folder, **variables) as client:
-            kit.eventually(lambda: client.get("/readyz").status_code == 200, 60, folder / "log")
-            yield Following(client, folder / "log", faults, settings, contract, first, second)
+        variables = FOLLOWING | {"ASOF_REGISTRY_URL": address, "TMPDIR": str(temporary)}
+        with kit.serving(settings, small_model.bundle.bento_tag, folder, ready=False, **variables) as client:
+            (shared,) = temporary.glob("asof-following-*")
+            assert shared.stat().st_mode & 0o777 == 0o700
+            start = _start(client, faults, folder / "log")
+            follow.wait_for(client, first.version, folder / "log")
+            yield Following(client, folder / "log", faults, settings, contract, first, second, start)
+        assert not shared.exists()
 
 
-def test_it_starts_with_the_production_version_in_place_of_its_bentos_own(service: Following) -> None:
+def test_without_a_registry_it_is_not_ready_and_then_serves_its_own_model_and_logs_it(
+    service: Following, small_model: SmallModel
+) -> None:
+    start, own = service.start, small_model.bundle.version
+    assert (start.predict.status_code, start.predict.json()["code"]) == (503, "not-ready")
+    assert start.predict.headers["retry-after"] == "1"
+    assert (start.readyz.status_code, start.health.status_code) == (503, 503)
+    assert start.served == own
+    assert "answered 500" in start.following["registry"]
+    assert f"Version {own} keeps serving" in service.log.read_text()
+
+
+def test_it_follows_the_production_version_in_place_of_its_bentos_own(service: Following) -> None:
     model = service.client.get("/model").json()
     assert (model["version"], model["run_id"]) == (service.first.version, service.first.run_id)
     assert model["following"]["registry"] == "ok"
@@ -143,9 +181,9 @@ def removed(folder: Path) -> None:
 
 
 def signed_by_a_stranger(folder: Path) -> None:
-    told = json.loads(base64.b64decode(json.loads((folder / MANIFEST).read_text())["payload"]))
+    payload = json.loads(base64.b64decode(json.loads((folder / MANIFEST).read_text())["payload"]))
     (folder / MANIFEST).unlink()
-    (folder / MANIFEST).write_bytes(sign_folder(folder, told["run_id"], Ed25519PrivateKey.generate()))
+    (folder / MANIFEST).write_bytes(sign_folder(folder, payload["run_id"], Ed25519PrivateKey.generate()))
 
 
 def swapped(folder: Path) -> None:
@@ -292,8 +330,8 @@ def test_mlflow_may_stop_and_start(service: Following, mlflow: MlflowServer) -> 
         mlflow.start()
         follow.wait_for(service.client, service.second.version, service.log)
     assert load.failed == []
-    told = service.log.read_text().removeprefix(before)
-    assert [told.count("The registry at http"), told.count("The registry answers")] == [1, 1]
+    logged = service.log.read_text().removeprefix(before)
+    assert [logged.count("The registry at http"), logged.count("The registry answers")] == [1, 1]
 
 
 def test_a_version_that_fails_at_live_rows_is_reverted_and_no_request_fails(service: Following) -> None:
@@ -323,12 +361,16 @@ def test_failures_in_a_batch_are_answered_by_the_standby_and_count_against_the_n
 
     def ask(*users: str) -> tuple[dict[str, Any], list[str]]:
         """The answer, and the version that answered each item."""
-        told = service.client.post("/predict/batch", json={"instances": [{"user_id": user} for user in users]}).json()
-        return told, [item.get("model", told["model"])["version"] for item in told["predictions"]]
+        document = service.client.post(
+            "/predict/batch", json={"instances": [{"user_id": user} for user in users]}
+        ).json()
+        return document, [item.get("model", document["model"])["version"] for item in document["predictions"]]
 
-    told, versions = ask("good", "no-internet", "good", "nobody")
+    document, versions = ask("good", "no-internet", "good", "nobody")
     assert versions == [bad.version, service.second.version, bad.version, bad.version]
-    assert [item.get("problem", {}).get("code") for item in told["predictions"]] == [None] * 3 + ["entity-not-found"]
+    assert [item.get("problem", {}).get("code") for item in document["predictions"]] == [None] * 3 + [
+        "entity-not-found"
+    ]
     assert ask("no-internet", "no-internet")[1] == [service.second.version] * 2
     kit.eventually(lambda: bad.version in _refused(service.client), 30, service.log)
     assert ask("good", "no-internet")[1] == [service.second.version] * 2

@@ -1,11 +1,10 @@
-"""A following service under load: promotions, a bad model and a rollback, and no request fails."""
+"""A following service under load for a minute: promotions, a bad model and a rollback, and no request fails."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,11 +13,9 @@ from asof.use_cases import load
 from tests.kits.service import following as follow
 from tests.kits.service import serving as kit
 from tests.kits.service.following import Load, Variant
+from tests.kits.service.small_model import SmallModel
 from training.release.promotion.promote import rollback
 from training.release.registry.versions import ModelVersion
-
-if TYPE_CHECKING:
-    from tests.kits.service.small_model import SmallModel
 
 WORKERS, CLIENTS = 2, 8
 AGREED = 8.0
@@ -49,19 +46,18 @@ class Story:
         return found
 
 
-SHORT = ((2, "b"), (6, "bad"), (9, "rollback"), (11, "c"), (20, "end"))
-MINUTE = ((6, "b"), (17, "bad"), (28, "rollback"), (34, "c"), (46, "d"), (60, "end"))
+PLOT = ((6, "b"), (17, "bad"), (28, "rollback"), (34, "c"), (46, "d"), (60, "end"))
 """The events by second."""
 
 
-@pytest.mark.parametrize("plot", [SHORT, pytest.param(MINUTE, marks=pytest.mark.soak)], ids=["short", "a minute"])
+@pytest.mark.soak
 def test_promotions_a_bad_model_and_a_rollback_under_load(
-    settings: Settings, small_model: "SmallModel", tmp_path: Path, plot: tuple[tuple[int, str], ...]
+    settings: Settings, small_model: SmallModel, tmp_path: Path
 ) -> None:
     kit.write_users(settings, {"good": kit.USER}, kit.NOW)
-    names = ("a", *(name for _, name in plot if len(name) == 1))
+    names = ("a", *(name for _, name in PLOT if len(name) == 1))
     good = {name: follow.publish(settings, small_model.contract, Variant(31 + n)) for n, name in enumerate(names)}
-    bad = follow.publish(settings, small_model.contract, Variant(41, shift=0.01))  # it says other things than it did
+    bad = follow.publish(settings, small_model.contract, Variant(41, shift=0.01))  # its golden rows differ
     story, first = Story(), good["a"].version
     story.turn(0, first, lambda: follow.promote(settings, good["a"]))
     (tmp_path / "mlflow").mkdir()
@@ -76,12 +72,11 @@ def test_promotions_a_bad_model_and_a_rollback_under_load(
         }
         log = tmp_path / "service" / "log"
         with kit.serving(settings, small_model.bundle.bento_tag, tmp_path / "service", **variables) as client:
-            kit.eventually(lambda: client.get("/readyz").status_code == 200, 60, log)
             serving = f'asof_serving_workers{{version="{first}"}}'
             kit.eventually(lambda: follow.metric(client, serving) == WORKERS, 60, log)
             follow.wait_for(client, first, log, in_a_row=12)
             with follow.load_on(client, clients=CLIENTS) as answers:
-                _tell(story, settings, plot, good | {"bad": bad}, log)
+                _act(story, settings, good | {"bad": bad}, log)
                 follow.wait_for(client, good[names[-1]].version, log, in_a_row=12)
             refusals = follow.metric(client, 'asof_refused_versions_total{step="load"}')
     assert refusals >= 1
@@ -90,16 +85,14 @@ def test_promotions_a_bad_model_and_a_rollback_under_load(
     assert answers.answers[-1].version == good[names[-1]].version
 
 
-def _tell(
-    story: Story, settings: Settings, plot: tuple[tuple[int, str], ...], versions: dict[str, ModelVersion], log: Path
-) -> None:
+def _act(story: Story, settings: Settings, versions: dict[str, ModelVersion], log: Path) -> None:
     """The story begins now; a bad version stays until it is refused, and the one before it answers."""
     refusal = f"Version {versions['bad'].version} is refused (load)"
     acts = {name: partial(follow.promote, settings, version) for name, version in versions.items()}
     acts["rollback"] = partial(rollback, settings, load("churn"), reason="a bad model")
     acts["end"] = lambda: None
     story.begun = time.monotonic()
-    for at, what in plot:
+    for at, what in PLOT:
         answers = versions[what].version if what in versions and what != "bad" else story.turns[-1][2]
         story.turn(at, answers, acts[what])
         if what == "bad":

@@ -23,6 +23,7 @@ from asof.trust.signed_manifest import verify_folder
 from asof.trust.signing_keys import key_id, public_text, signing_key, trusted_keys
 from asof.use_cases import load
 from asof.use_cases.breast_cancer.data import EXAMPLE
+from tests.kits.machine.terminal import call_flows
 from tests.kits.models.cancer import CANCER, make
 from tests.kits.service import following as follow
 from tests.kits.service import serving as kit
@@ -31,6 +32,7 @@ from training.audit.lineage.trace import trace_request
 from training.features.materialisation.feature_registry import apply_features
 from training.release.bundling.bundle import bundle
 from training.release.bundling.code_bundle import CodeBundle, bundle_code
+from training.release.registry.versions import ModelVersion
 
 FOLLOWING = {"ASOF_FOLLOW": "production", "ASOF_FOLLOW_SECONDS": "0.2", "ASOF_CLOCK": kit.NOW.isoformat()}
 
@@ -113,14 +115,15 @@ def _answers_typed(client: httpx.Client, tag: str, trouble: str, detail: str = "
     assert "asof_serving_workers{" not in client.get("/metrics").text
 
 
-def test_it_is_ready_with_the_first_good_version_and_a_restart_without_mlflow_loses_nothing(
+def test_it_is_ready_with_the_first_good_version_which_survives_restarts_without_mlflow_or_a_good_version(
     settings: Settings, contract: FeatureContract, built: CodeBundle, mlflow: MlflowServer, tmp_path: Path
 ) -> None:
+    """A refusal is not kept for a restart: other keys or other code may accept the version."""
     kept, first = tmp_path / "kept" / "models", _folder(tmp_path, "first")
     answers = tmp_path / "answers.jsonl"
     variables = _variables(settings, mlflow.address, kept) | {"ASOF_ANSWER_LOG": str(answers)}
     unsigned, good = (follow.publish(settings, contract, each) for each in (Variant(31, sealed=False), Variant(32)))
-    with kit.serving(settings, built.bento_tag, first, **variables) as client:
+    with kit.serving(settings, built.bento_tag, first, ready=False, **variables) as client:
         kit.eventually(lambda: "promote one" in follow.predict(client).text, 60, first / "log")
         _answers_typed(client, built.bento_tag, "ok")
         assert first.joinpath("log").read_text().count("No version is in Production: there is no model yet") == 1
@@ -145,46 +148,34 @@ def test_it_is_ready_with_the_first_good_version_and_a_restart_without_mlflow_lo
         assert (model["name"], model["bento"]) == (kit.NAME, built.bento_tag)
         assert model["following"]["serving_since"]
         assert client.get("/features/good").status_code == 200
+
+        follow.promote(settings, unsigned)
+        kit.eventually(lambda: (first / "log").read_text().count("is refused (trust)") == 2, 30, first / "log")
+        assert follow.following(client)["in_production"] == unsigned.version
+        assert follow.served(client) == good.version
         _kill(first / "log")
     mlflow.stop()
     second = _folder(tmp_path, "second")
     with kit.serving(settings, built.bento_tag, second, **variables) as client:
-        kit.eventually(lambda: client.get("/readyz").status_code == 200, 60, second / "log")
         assert follow.served(client) == good.version
         assert "does not answer" in follow.following(client)["registry"]
         assert [each.name for each in (kept / kit.NAME).iterdir()] == ["0"]
         assert (kept / kit.NAME / "0").stat().st_mode & 0o777 == 0o700
         mlflow.start()
         kit.eventually(lambda: follow.following(client)["registry"] == "ok", 30, second / "log")
+        kit.eventually(lambda: "is refused (trust)" in (second / "log").read_text(), 30, second / "log")
+        assert follow.following(client)["in_production"] == unsigned.version
         assert follow.served(client) == good.version
-
-
-def test_the_last_served_version_resumes_after_a_restart_where_the_production_version_is_refused(
-    settings: Settings, contract: FeatureContract, built: CodeBundle, mlflow: MlflowServer, tmp_path: Path
-) -> None:
-    """The refusal itself is not reused: other keys or other code may accept the version."""
-    variables = _variables(settings, mlflow.address, tmp_path / "kept")
-    good, unsigned = (follow.publish(settings, contract, each) for each in (Variant(33), Variant(34, sealed=False)))
-    follow.promote(settings, good)
-    for name in ("first", "second"):
-        log = _folder(tmp_path, name) / "log"
-        with kit.serving(settings, built.bento_tag, tmp_path / name, **variables) as client:
-            follow.wait_for(client, good.version, log)
-            follow.promote(settings, unsigned)
-            kit.eventually(lambda log=log: "is refused (trust)" in log.read_text(), 30, log)
-            assert follow.following(client)["in_production"] == unsigned.version
-            assert follow.served(client) == good.version
-            _kill(log)
 
 
 def test_the_kept_folder_cannot_introduce_another_model_than_the_registrys(
     settings: Settings, contract: FeatureContract, built: CodeBundle, mlflow: MlflowServer, tmp_path: Path
 ) -> None:
-    """An older, also signed model in place of the newer one; and records that this release cannot read."""
+    """An older, also signed model in place of the newer one; a record that this release cannot read; other keys."""
     variables = _variables(settings, mlflow.address, tmp_path / "kept")
     older, newer = (follow.publish(settings, contract, Variant(seed)) for seed in (36, 37))
     log = _folder(tmp_path, "first") / "log"
-    with kit.serving(settings, built.bento_tag, log.parent, **variables) as client:
+    with kit.serving(settings, built.bento_tag, log.parent, ready=False, **variables) as client:
         for version in (older, newer):
             follow.promote(settings, version)
             follow.wait_for(client, version.version, log)
@@ -193,78 +184,64 @@ def test_the_kept_folder_cannot_introduce_another_model_than_the_registrys(
     old, new = (kept / "models" / f"{each.version}-{each.run_id}" for each in (older, newer))
     shutil.rmtree(new)
     shutil.copytree(old, new)
-    log = _folder(tmp_path, "second") / "log"
-    with kit.serving(settings, built.bento_tag, log.parent, **variables) as client:
-        follow.wait_for(client, newer.version, log)
-        kit.eventually(lambda: client.get("/readyz").status_code == 200, 30, log)
-        assert f"holds the model of run {older.run_id}, not of run {newer.run_id}" in log.read_text()
-        assert verify_folder(new / MLFLOW_FOLDER, trusted_keys(settings)).manifest.run_id == newer.run_id
-        assert follow.following(client)["refused"] == []
-        _kill(log)
     (kept / "production.json").write_text('{"of": "another release"}')
-    (kept / "served.json").write_text('{"of": "another release"}')
     mlflow.stop()
-    log = _folder(tmp_path, "third") / "log"
-    with kit.serving(settings, built.bento_tag, log.parent, **variables) as client:
+    log = _folder(tmp_path, "second") / "log"
+    with kit.serving(settings, built.bento_tag, log.parent, ready=False, **variables) as client:
         kit.eventually(lambda: "There is no model yet" in follow.predict(client).text, 60, log)
+        assert f"holds the model of run {older.run_id}, not of run {newer.run_id}" in log.read_text()
+        _answers_typed(client, built.bento_tag, "does not answer", "does not answer")
+        away = 'asof_registry_looks_total{outcome="away"}'
+        looks = follow.metric(client, away)
+        kit.eventually(lambda: follow.metric(client, away) > looks + 5, 30, log)
+        assert log.read_text().count("does not answer (ConnectError). There is no model yet to answer.") == 1
         mlflow.start()
         follow.wait_for(client, newer.version, log)
-
-
-def test_without_a_registry_or_a_cached_model_it_is_not_ready_and_logs_it_once(
-    settings: Settings, contract: FeatureContract, built: CodeBundle, tmp_path: Path
-) -> None:
-    variables = _variables(settings, "http://127.0.0.1:9", tmp_path / "kept")
-    with kit.serving(settings, built.bento_tag, tmp_path, **variables) as client:
-        kit.eventually(lambda: "There is no model yet" in follow.predict(client).text, 60, tmp_path / "log")
-        _answers_typed(client, built.bento_tag, "does not answer", "does not answer")
-        looks = follow.metric(client, 'asof_registry_looks_total{outcome="away"}')
-        kit.eventually(
-            lambda: follow.metric(client, 'asof_registry_looks_total{outcome="away"}') > looks + 5, 30, tmp_path / "log"
-        )
-    assert (tmp_path / "log").read_text().count("does not answer (ConnectError). There is no model yet to answer.") == 1
-
-
-def test_two_services_in_one_folder_do_not_disturb_each_other(
-    settings: Settings, contract: FeatureContract, built: CodeBundle, mlflow: MlflowServer, tmp_path: Path
-) -> None:
-    """The second trusts other keys, and refuses the version that the first one serves."""
-    good = follow.publish(settings, contract, Variant(35))
-    follow.promote(settings, good)
-    one = _variables(settings, mlflow.address, tmp_path / "kept")
-    other_keys = {"ASOF_TRUSTED_KEYS": public_text({"": Ed25519PrivateKey.generate().public_key()})}
-    folders = [_folder(tmp_path, name) for name in ("one", "other")]
-    with (
-        kit.serving(settings, built.bento_tag, folders[0], **one) as client,
-        kit.serving(settings, built.bento_tag, folders[1], **one | other_keys) as other,
-    ):
-        follow.wait_for(client, good.version, folders[0] / "log")
-        kit.eventually(lambda: "is refused (trust)" in (folders[1] / "log").read_text(), 30, folders[1] / "log")
-        assert follow.following(client)["refused"] == []
-        assert follow.served(client) == good.version
-        _is_not_ready(other.get("/readyz"))
+        assert verify_folder(new / MLFLOW_FOLDER, trusted_keys(settings)).manifest.run_id == newer.run_id
+        _is_refused_beside(client, newer, (settings, built.bento_tag, _folder(tmp_path, "other"), variables))
     assert {each.name for each in (tmp_path / "kept" / kit.NAME).iterdir()} == {"0", "1"}
 
 
+def _is_refused_beside(
+    client: httpx.Client, version: ModelVersion, other: tuple[Settings, str, Path, dict[str, str]]
+) -> None:
+    """A second service in the same folder, which trusts other keys, refuses the version and does not disturb."""
+    settings, tag, folder, variables = other
+    variables = variables | {"ASOF_TRUSTED_KEYS": public_text({"": Ed25519PrivateKey.generate().public_key()})}
+    with kit.serving(settings, tag, folder, ready=False, **variables) as refusing:
+        kit.eventually(lambda: "is refused (trust)" in (folder / "log").read_text(), 30, folder / "log")
+        assert follow.following(client)["refused"] == []
+        assert follow.served(client) == version.version
+        _is_not_ready(refusing.get("/readyz"))
+
+
+def _unset(settings: Settings, kept: Path, **changed: str) -> dict[str, str]:
+    """The environment of a service that follows, but for what is changed."""
+    variables = _variables(settings, "http://127.0.0.1:9", kept)
+    return {**os.environ, **settings.environment(), **variables, "ASOF_HOME": str(kept.with_name("bare")), **changed}
+
+
+def test_a_missing_setting_ends_the_start_with_a_message(settings: Settings, built: CodeBundle, tmp_path: Path) -> None:
+    bare = _unset(settings, tmp_path / "kept", ASOF_POSTGRES_URL="")
+    command = [sys.executable, "-m", "bentoml", "serve", built.bento_tag, "--port", str(kit.free_port())]
+    done = subprocess.run(command, cwd=tmp_path, env=bare, capture_output=True, text=True, timeout=300)
+    assert done.returncode != 0
+    assert "ASOF_POSTGRES_URL is not set" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "message"),
     [
-        ({"ASOF_POSTGRES_URL": ""}, "ASOF_POSTGRES_URL is not set"),
         ({"ASOF_REGISTRY_URL": "", "MLFLOW_TRACKING_URI": "postgresql://nobody"}, "set ASOF_REGISTRY_URL"),
         ({"ASOF_TRUSTED_KEYS": ""}, "set ASOF_TRUSTED_KEYS"),
         ({"ASOF_FOLLOW_FOLDER": "/proc/nowhere"}, "ASOF_FOLLOW_FOLDER cannot be used"),
     ],
 )
-def test_a_missing_setting_ends_the_start_with_a_message(
-    settings: Settings, built: CodeBundle, changed: dict[str, str], told: str, tmp_path: Path
+def test_each_missing_setting_is_named_before_the_workers_start(
+    settings: Settings, changed: dict[str, str], message: str, tmp_path: Path
 ) -> None:
-    variables = _variables(settings, "http://127.0.0.1:9", tmp_path / "kept")
-    bare = {**os.environ, **settings.environment(), **variables, "ASOF_HOME": str(tmp_path / "bare"), **changed}
-    command = [sys.executable, "-m", "bentoml", "serve", built.bento_tag, "--port", str(kit.free_port())]
-    done = subprocess.run(command, cwd=tmp_path, env=bare, capture_output=True, text=True, timeout=300)
-    assert done.returncode != 0
-    assert told in done.stderr
-    assert "Traceback" not in done.stderr
+    assert message in kit.start_error("churn", _unset(settings, tmp_path / "kept", **changed))
 
 
 def test_a_use_case_with_features_in_the_request_follows_too(
@@ -275,7 +252,7 @@ def test_a_use_case_with_features_in_the_request_follows_too(
     variables = _variables(settings, mlflow.address, tmp_path / "kept") | nowhere
     tag, absent = bundle_code(settings, CANCER).bento_tag, ("mlflow", "prefect", "feast")
     body = {"features": list(EXAMPLE)}
-    with kit.serving(settings, tag, tmp_path, absent=absent, **variables) as client:
+    with kit.serving(settings, tag, tmp_path, absent, ready=False, **variables) as client:
         kit.eventually(lambda: "promote one" in client.post("/predict", json=body).text, 60, tmp_path / "log")
         _is_not_ready(client.post("/predict/batch", json={"instances": [body]}))
         assert client.get("/health").json()["feature_store"] == "not asked: there is no model yet"
@@ -313,6 +290,6 @@ def test_the_command_needs_no_server_and_starts_none(built: CodeBundle, tmp_path
     done = subprocess.run(command, env=bare, capture_output=True, text=True, timeout=600, check=True)
     assert json.loads(done.stdout) == {"bento_tag": built.bento_tag, "created": False}
     assert not (tmp_path / "home").exists()
-    both = subprocess.run([*command, "--run-id", "0" * 32], env=bare, capture_output=True, text=True, timeout=600)
+    both = call_flows(bare, *command[3:], "--run-id", "0" * 32)
     assert both.returncode == 1
     assert "exclude each other" in both.stderr

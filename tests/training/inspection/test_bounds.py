@@ -15,7 +15,7 @@ def compared(break_it: Break, *, rows: int = ROWS) -> Pair:
     return pair_of(*months(break_it, rows=rows))
 
 
-def told(findings: list[Finding]) -> list[tuple[str, str]]:
+def named(findings: list[Finding]) -> list[tuple[str, str]]:
     return [(each.kind, str(each.severity)) for each in findings]
 
 
@@ -54,19 +54,19 @@ def three_hundred_regions(*both: Frames) -> None:
 
 
 @pytest.mark.parametrize(("rows", "expected"), [(400, []), (1500, [("labels-unrelated", "error")])])
-def test_unrelated_labels_are_told_where_there_are_rows_enough_to_rule_a_relation_out(
+def test_unrelated_labels_are_reported_where_enough_rows_rule_a_relation_out(
     rows: int, expected: list[tuple[str, str]]
 ) -> None:
-    assert told(label_agreement(compared(shuffled_labels, rows=rows))) == expected
+    assert named(label_agreement(compared(shuffled_labels, rows=rows))) == expected
 
 
 def test_the_agreement_of_a_few_leavers_is_no_evidence() -> None:
-    assert told(label_agreement(compared(twenty_others_leave))) == []
+    assert named(label_agreement(compared(twenty_others_leave))) == []
 
 
 @pytest.mark.parametrize(("share", "severity"), [(0.025, "info"), (0.05, "warning")])
 def test_a_sure_change_of_the_label_rate_is_an_alarm_from_two_points_on(share: float, severity: str) -> None:
-    assert told(label_rate(compared(some_more_leave(share), rows=40_000))) == [("label-rate", severity)]
+    assert named(label_rate(compared(some_more_leave(share), rows=40_000))) == [("label-rate", severity)]
 
 
 @pytest.mark.parametrize(("rows", "share"), [(1500, 0.35), (20_000, 0.14)])

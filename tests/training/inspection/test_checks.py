@@ -345,7 +345,7 @@ def test_few_rows_are_no_evidence(rows: int) -> None:
     assert {name.partition(":")[0] for name in found(examined(rows=rows))} <= {"missing"}
 
 
-def test_a_finding_of_several_months_is_told_once_with_the_months() -> None:
+def test_a_finding_of_several_months_is_reported_once_with_the_months() -> None:
     (record,) = examined(both(lambda frames: frames["visits"].update({"spent": [12.5] * ROWS}))).findings
     assert (record.finding.name, record.months) == ("constant:visits.spent", MONTHS)
 
@@ -356,8 +356,8 @@ def test_the_gravest_comes_first_and_the_acknowledged_last_of_its_kind() -> None
     frames[1]["visits"]["spent"] *= 100
     months = [typed_month(each, as_of) for each, as_of in zip(frames, MONTHS, strict=True)]
     examination = examine(months, acknowledged=["stands-still:members.months_member"])
-    told = [(each.finding.kind, each.acknowledged) for each in examination.findings]
-    assert told[:2] == [("unit-change", False), ("stands-still", True)]
+    kinds = [(each.finding.kind, each.acknowledged) for each in examination.findings]
+    assert kinds[:2] == [("unit-change", False), ("stands-still", True)]
     assert [each.finding.kind for each in examination.stopping] == ["unit-change"]
 
 

@@ -82,5 +82,5 @@ def test_flags_that_are_hardly_ever_set_agree_by_chance(members: int, expected: 
 
 
 def test_texts_of_few_levels_are_compared_and_no_others() -> None:
-    told = {levels: [each.subject for each in duplicated_columns(towns(levels))] for levels in (3, MAX_LEVELS + 1)}
-    assert told == {3: ["members.region~members.town"], MAX_LEVELS + 1: []}
+    subjects = {levels: [each.subject for each in duplicated_columns(towns(levels))] for levels in (3, MAX_LEVELS + 1)}
+    assert subjects == {3: ["members.region~members.town"], MAX_LEVELS + 1: []}

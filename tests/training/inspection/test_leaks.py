@@ -70,7 +70,7 @@ def nothing(_: Frames) -> None:
 @pytest.mark.parametrize(
     "change", [spent_knows(60), spent_knows(1000), spent_knows_less, who_leaves_spends_neither_little_nor_much]
 )
-def test_a_column_that_is_far_too_good_is_told_once_whatever_its_shape(change: Change) -> None:
+def test_a_column_that_is_far_too_good_is_reported_once_whatever_its_shape(change: Change) -> None:
     assert leaked(change) == [("visits.spent", "error")]
 
 

@@ -23,65 +23,65 @@ def real(streamflow: Path) -> Examination:
 
 
 @pytest.fixture(scope="module")
-def told(real: Examination) -> Mapping[str, Finding]:
+def findings(real: Examination) -> Mapping[str, Finding]:
     return {each.finding.name: each.finding for each in real.findings}
 
 
-def test_plans_are_null_exactly_for_the_users_without_internet(told: Mapping[str, Finding]) -> None:
+def test_plans_are_null_exactly_for_the_users_without_internet(findings: Mapping[str, Finding]) -> None:
     for plan in ("plan_stream_tv", "plan_stream_movies"):
-        finding = told[f"not-applicable:subscriptions.{plan}"]
+        finding = findings[f"not-applicable:subscriptions.{plan}"]
         assert finding.figures == {"nulls": 1526, "by_the_rule": 1526}
         assert "exactly where subscriptions.net_service is 'No'" in finding.sentence
 
 
-def test_the_constant_column_is_named_with_its_value(told: Mapping[str, Finding]) -> None:
-    assert "29.14104464084511, in all 7,043" in told["constant:usage_agg_30d.avg_session_mins_7d"].sentence
+def test_the_constant_column_is_named_with_its_value(findings: Mapping[str, Finding]) -> None:
+    assert "29.14104464084511, in all 7,043" in findings["constant:usage_agg_30d.avg_session_mins_7d"].sentence
 
 
-def test_resolution_times_are_filled_where_there_are_no_tickets(told: Mapping[str, Finding]) -> None:
-    finding = told["filled-without-count:support_agg_90d.ticket_avg_resolution_hrs_90d"]
+def test_resolution_times_are_filled_where_there_are_no_tickets(findings: Mapping[str, Finding]) -> None:
+    finding = findings["filled-without-count:support_agg_90d.ticket_avg_resolution_hrs_90d"]
     assert "where support_agg_90d.support_tickets_90d is 0" in finding.sentence
     assert finding.figures["filled"] == finding.figures["rows_without"] > 4000
 
 
-def test_sign_up_dates_contradict_the_months_of_activity(told: Mapping[str, Finding]) -> None:
-    figures = told["contradiction:subscriptions.months_active~users.signup_date"].figures
+def test_sign_up_dates_contradict_the_months_of_activity(findings: Mapping[str, Finding]) -> None:
+    figures = findings["contradiction:subscriptions.months_active~users.signup_date"].figures
     assert (figures["greatest_count"], figures["days_between_dates"]) == (72, 36)
     assert figures["best_share"] < 0.6 < 1 == figures["gamma"]
 
 
-def test_users_and_subscriptions_are_those_of_the_month_before(told: Mapping[str, Finding]) -> None:
+def test_users_and_subscriptions_are_those_of_the_month_before(findings: Mapping[str, Finding]) -> None:
     for table, columns in {"users": 5, "subscriptions": 8}.items():
-        assert told[f"unchanged:{table}"].figures == {"entities": 7043, "columns": columns}
+        assert findings[f"unchanged:{table}"].figures == {"entities": 7043, "columns": columns}
     measured = ("skips_7d", "unique_devices_30d")
-    assert all(told[f"unchanged:usage_agg_30d.{column}"].figures["entities"] == 7043 for column in measured)
-    assert "unchanged:usage_agg_30d" not in told
+    assert all(findings[f"unchanged:usage_agg_30d.{column}"].figures["entities"] == 7043 for column in measured)
+    assert "unchanged:usage_agg_30d" not in findings
 
 
-def test_months_of_activity_do_not_advance(told: Mapping[str, Finding]) -> None:
-    assert told["stands-still:subscriptions.months_active"].figures["not_advanced"] == 7043
+def test_months_of_activity_do_not_advance(findings: Mapping[str, Finding]) -> None:
+    assert findings["stands-still:subscriptions.months_active"].figures["not_advanced"] == 7043
 
 
-def test_watching_rebuffers_payments_and_tickets_moved_but_not_far(told: Mapping[str, Finding]) -> None:
-    moved = {name for name in told if name.startswith("drift:")}
+def test_watching_rebuffers_payments_and_tickets_moved_but_not_far(findings: Mapping[str, Finding]) -> None:
+    moved = {name for name in findings if name.startswith("drift:")}
     assert moved == {
         "drift:usage_agg_30d.watch_hours_30d",
         "drift:usage_agg_30d.rebuffer_events_7d",
         "drift:payments_agg_90d.failed_payments_90d",
         "drift:support_agg_90d.support_tickets_90d",
     }
-    assert {str(told[name].severity) for name in moved} == {"info"}
+    assert {str(findings[name].severity) for name in moved} == {"info"}
 
 
-def test_label_rates_and_agreement(told: Mapping[str, Finding], real: Examination) -> None:
+def test_label_rates_and_agreement(findings: Mapping[str, Finding], real: Examination) -> None:
     assert [month.label_rate for month in real.months] == pytest.approx([0.2654, 0.2415], abs=5e-5)
-    assert "26.54% (7,043 labels) to 24.15%" in told["label-rate:labels.churn_label"].sentence
-    figures = told["labels-unrelated:labels.churn_label"].figures
+    assert "26.54% (7,043 labels) to 24.15%" in findings["label-rate:labels.churn_label"].sentence
+    figures = findings["labels-unrelated:labels.churn_label"].figures
     assert (round(figures["share"], 4), round(figures["correlation"], 3)) == (0.6235, 0.006)
 
 
-def test_the_concept_changed(told: Mapping[str, Finding]) -> None:
-    figures = told["concept:labels.churn_label"].figures
+def test_the_concept_changed(findings: Mapping[str, Finding]) -> None:
+    figures = findings["concept:labels.churn_label"].figures
     assert figures["auc_before"] > 0.8
     assert figures["after_low"] < 0.5
 

@@ -66,7 +66,7 @@ def test_one_row_that_the_model_fails_at_spoils_only_itself(at: int) -> None:
 
 
 @pytest.mark.parametrize("odd", [1.5, 1e300])
-def test_what_is_no_probability_is_told_of_its_row(odd: float) -> None:
+def test_an_invalid_probability_is_reported_for_its_row(odd: float) -> None:
     judged = judge_chunk(chunk([0.25, odd, 1.0]), model(Odd()), POLICIES, NOW)
     assert judged.codes == [None, "internal-error", None]
     assert (
@@ -87,18 +87,18 @@ def test_the_model_sees_only_those_whom_it_may_see() -> None:
     assert runtime.asked == [2]
 
 
-def test_nobody_to_score_is_no_question_to_the_model() -> None:
+def test_without_users_the_model_is_not_called() -> None:
     runtime = Odd()
     assert judge_chunk(chunk([None]), model(runtime), POLICIES, NOW).codes == ["missing-features"]
     assert runtime.asked == []
 
 
-def test_users_alike_in_what_they_lack_are_told_each_by_name() -> None:
+def test_users_with_the_same_gaps_are_each_named() -> None:
     judged = judge_chunk(chunk([None, None]), model(Odd()), POLICIES, NOW)
     assert [(detail or "").split()[0] for detail in judged.details] == ["'user-0'", "'user-1'"]
 
 
-def test_each_user_is_told_the_moment_of_each_view_that_has_a_row() -> None:
+def test_each_user_has_the_moment_of_each_view_with_a_row() -> None:
     rows = [(NOW, None), (NOW, NOW), (NOW - timedelta(microseconds=1), None), (None, None), (NOW, None)]
     found = StoredColumns.from_rows(FEATURES, [StoredRow(FEATURES, [1.0, 1], list(moments)) for moments in rows])
     assert moments_text(found).to_pylist() == [

@@ -44,7 +44,7 @@ def wiped(scene: Scene, to: str, folder: Path) -> str:
     return TO_POSTGRES
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("after", [False, pytest.param(True, marks=pytest.mark.soak)], ids=["before", "after"])
 @pytest.mark.parametrize("to", [TO_POSTGRES, TO_PARQUET])
 def test_killed_at_each_step_the_same_command_finishes_it(
     copy_of_scene: Scene, tmp_path: Path, to: str, after: bool
@@ -56,7 +56,7 @@ def test_killed_at_each_step_the_same_command_finishes_it(
     for step in range(100):
         place = wiped(scene, to, tmp_path)
         with begun(scene.settings, asked(scene, place, known_at), Kill(step, after)) as (child, pipe):
-            kit.told(pipe)
+            kit.steps_until_exit(pipe)
             child.join()
             assert child.exitcode in (0, -signal.SIGKILL)
         if child.exitcode == 0:
@@ -74,7 +74,7 @@ def test_killed_at_each_step_the_same_command_finishes_it(
 def test_a_run_goes_on_with_what_was_known_when_it_was_begun(copy_of_scene: Scene) -> None:
     scene = copy_of_scene
     with begun(scene.settings, asked(scene, TO_POSTGRES, None), Kill(2, after=False)) as (child, pipe):
-        kit.told(pipe)
+        kit.steps_until_exit(pipe)
         child.join()
     (run,) = kit.runs(scene.settings)
     assert (run["state"], run["scored"]) == ("unfinished", CHUNK)
@@ -196,7 +196,7 @@ def end(scene: Scene, which: str) -> None:
 
 
 @pytest.mark.parametrize("loss", [end_reading, end_writing])
-def test_a_server_that_is_lost_midway_is_told_and_the_same_command_goes_on(
+def test_a_server_lost_midway_is_reported_and_the_same_command_continues(
     copy_of_scene: Scene, loss: Callable[[Scene], None]
 ) -> None:
     scene, chunk = copy_of_scene, 20
@@ -219,7 +219,7 @@ def test_a_server_that_is_lost_midway_is_told_and_the_same_command_goes_on(
     assert entities == scene.everybody()
 
 
-def test_nobody_can_be_scored_twice_in_one_run(copy_of_scene: Scene) -> None:
+def test_a_user_cannot_be_scored_twice_in_one_run(copy_of_scene: Scene) -> None:
     copy_of_scene.score()
     with (
         psycopg.connect(copy_of_scene.settings.conninfo()) as connection,
@@ -250,7 +250,7 @@ def test_a_part_that_was_being_written_counts_for_nothing(copy_of_scene: Scene, 
         child,
         pipe,
     ):
-        kit.told(pipe)
+        kit.steps_until_exit(pipe)
         child.join()
     (half,) = tmp_path.glob("*/.part-00001.parquet")
     half.write_bytes(half.read_bytes()[:100])

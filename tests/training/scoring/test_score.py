@@ -19,7 +19,7 @@ from asof.errors import ConfigurationError, FeatureContractMismatch, ModelError,
 from asof.features.feature_contract import FeatureContract
 from asof.use_cases import load
 from tests.kits.data.history import History
-from tests.kits.machine.terminal import call_flows, start_flows
+from tests.kits.machine.terminal import call_flows
 from tests.kits.models import scoring as kit
 from tests.kits.models.scoring import AS_OF, CHURN, MAY, NEWCOMER, Scene, of, timeless
 from tests.kits.service import serving as serving_kit
@@ -57,19 +57,19 @@ def test_each_user_gets_what_the_service_would_answer(copy_of_scene: Scene, serv
     )
 
 
-def test_each_kind_of_user_is_told_apart(copy_of_scene: Scene) -> None:
+def test_each_kind_of_user_has_its_own_outcome(copy_of_scene: Scene) -> None:
     users = copy_of_scene.users
     copy_of_scene.score()
-    told = of(kit.kept(copy_of_scene.settings))
-    assert told[users["no subscription"]].code == "stale-features"
-    assert [flag["feature"] for flag in told[users["no payments"]].flags] == ["failed_payments_90d"]
-    assert told[users["no plan"]].code == "missing-features"
-    assert "plan_stream_tv is null" in (told[users["no plan"]].detail or "")
-    assert told[users["both old"]].code == "stale-features"
-    assert told[NEWCOMER].code == "missing-features"
+    outcomes = of(kit.kept(copy_of_scene.settings))
+    assert outcomes[users["no subscription"]].code == "stale-features"
+    assert [flag["feature"] for flag in outcomes[users["no payments"]].flags] == ["failed_payments_90d"]
+    assert outcomes[users["no plan"]].code == "missing-features"
+    assert "plan_stream_tv is null" in (outcomes[users["no plan"]].detail or "")
+    assert outcomes[users["both old"]].code == "stale-features"
+    assert outcomes[NEWCOMER].code == "missing-features"
 
 
-def test_a_row_tells_which_model_and_which_moment_it_is_of(copy_of_scene: Scene) -> None:
+def test_a_row_names_its_model_and_moment(copy_of_scene: Scene) -> None:
     version, known_at = copy_of_scene.versions["churn_v2"], datetime.now(UTC)
     copy_of_scene.score(known_at=known_at)
     (run,), rows = kit.runs(copy_of_scene.settings), kit.kept(copy_of_scene.settings)
@@ -208,13 +208,13 @@ def test_parquet_holds_the_same_rows_and_a_manifest_of_its_parts(copy_of_scene: 
     rows = [row for part in kit.parts(tmp_path) for row in part]
     assert timeless(rows) == timeless(kit.kept(copy_of_scene.settings))
     (folder,) = (each for each in tmp_path.iterdir() if each.is_dir())
-    told = json.loads((folder / MANIFEST).read_text())
-    for part in told["parts"]:
+    manifest = json.loads((folder / MANIFEST).read_text())
+    for part in manifest["parts"]:
         assert hashlib.sha256((folder / part["name"]).read_bytes()).hexdigest() == part["sha256"]
-    assert [part["rows"] for part in told["parts"]] == [kit.CHUNK, kit.CHUNK, len(rows) - 2 * kit.CHUNK]
-    assert told["tally"]["scored"] == len(rows)
+    assert [part["rows"] for part in manifest["parts"]] == [kit.CHUNK, kit.CHUNK, len(rows) - 2 * kit.CHUNK]
+    assert manifest["tally"]["scored"] == len(rows)
     inside = parquet.read_schema(folder / "part-00000.parquet").metadata[RUN]
-    assert TypeAdapter(Run).validate_json(inside) == TypeAdapter(Run).validate_python(told["run"]) == done.run
+    assert TypeAdapter(Run).validate_json(inside) == TypeAdapter(Run).validate_python(manifest["run"]) == done.run
 
 
 def test_parquet_that_is_complete_has_nothing_to_do_and_another_moment_lies_beside_it(
@@ -275,21 +275,21 @@ def test_features_that_are_not_the_models_are_refused(
         copy_of_scene.score(version=version.version)
 
 
-def test_a_use_case_whose_features_come_in_the_request_has_nobody_to_score(copy_of_scene: Scene) -> None:
+def test_a_use_case_whose_features_come_in_the_request_has_no_users_to_score(copy_of_scene: Scene) -> None:
     with pytest.raises(ConfigurationError, match="takes its features in the request"):
         score_users(copy_of_scene.settings, load("breast_cancer"))
 
 
-def test_the_command_scores_and_tells_what_came_of_it(scene: Scene, world: dict[str, str], tmp_path: Path) -> None:
+def test_the_command_scores_and_reports_the_outcomes(scene: Scene, world: dict[str, str], tmp_path: Path) -> None:
     apply_features(scene.settings)
     words = ["score", "churn", "--as-of", "2024-06-15", "--version", scene.versions["churn_v2"].version]
     words += ["--to", str(tmp_path / "out"), "--json"]
-    told = []
-    for score in (start_flows, call_flows):
-        done = score(world, *words)
+    outputs = []
+    for _ in range(2):
+        done = call_flows(world, *words)
         assert done.returncode == 0, done.stdout + done.stderr
-        told.append(json.loads(done.stdout.splitlines()[-1]))
-    first, again = told
+        outputs.append(json.loads(done.stdout.splitlines()[-1]))
+    first, again = outputs
     assert first["new"] == first["users"] == sum(each["users"] for each in first["outcomes"]) == len(scene.everybody())
     assert (again["new"], again["done"]) == (0, "nothing to do: this run is complete")
     assert len(list((tmp_path / "out").glob("*/part-*.parquet"))) == 1

@@ -7,24 +7,18 @@ of users, so memory does not grow with their number.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
-from asof.errors import ConfigurationError
-from asof.features.feature_contract import Feature, FeatureContract
-from asof.features.feature_store import definition_records, feature_store, read_contract
+from asof.features.feature_contract import Feature
+from asof.features.feature_store import definition_records
 from asof.settings import Settings
 from asof.use_case import UseCase
 from training.data.snapshots.known_at import KnownTables, tables_known_at
+from training.features.datasets.point_in_time import read_sources
+from training.features.datasets.point_in_time_sql import ViewSource
 from training.features.parity.offline_side import OfflineView, Users, newest_moment
-from training.features.parity.online_side import OnlineSide
+from training.features.parity.online_side import OnlineSide, open_online_side
 from training.features.parity.tally import Example, FeatureColumn, FeatureParity, Tally
 from training.features.parity.verdicts import Verdict, upper_bound
-
-if TYPE_CHECKING:
-    from feast import FeatureStore, FeatureView
-
-UNREADABLE_STATES = ("CREATED", "GENERATED")
-"""Feast's states of a view in which it refuses a lookup."""
 
 USERS_PER_READ = 400
 """With five views few enough for Feast to read all of them in one query, as for the service."""
@@ -97,9 +91,11 @@ def check_parity(
         users, moment = Users(tables, use_case.extract), newest_moment(tables, use_case.extract) or limit
         population = users.count()
         drawn = sample if sample and sample < population else None
-        with feature_store(settings) as store:
-            contracts = [read_contract(store, store.get_feature_service(name)) for name in services]
-            (online, views), tally = _sides(store, tables, contracts, moment), Tally()
+        read = [read_sources(settings, name) for name in services]
+        contracts, tally = [contract for contract, _ in read], Tally()
+        sources = {source.view: source for _, each in read for source in each}
+        with open_online_side(settings, contracts) as online:
+            views = [_offline_view(tables, online.features, source, moment) for source in sources.values()]
             for chunk in _chunks(users, drawn, moment):
                 tally.add(chunk, _columns(online, views, chunk))
                 progress(f"{tally.users:,} of {drawn or population:,} users compared")
@@ -139,27 +135,10 @@ def _columns(online: OnlineSide, views: Sequence[OfflineView], users: Sequence[s
     ]
 
 
-def _sides(
-    store: "FeatureStore", tables: KnownTables, contracts: Sequence[FeatureContract], moment: datetime
-) -> tuple[OnlineSide, list[OfflineView]]:
-    (entity,) = {contract.entity for contract in contracts}
-    features: tuple[Feature, ...] = tuple(dict.fromkeys(each for contract in contracts for each in contract.features))
-    views = [
-        OfflineView(tables, _readable(store, name), entity, [each for each in features if each.view == name], moment)
-        for name in dict.fromkeys(each.view for each in features)
-    ]
-    return OnlineSide(store, entity, features), views
-
-
-def _readable(store: "FeatureStore", name: str) -> "FeatureView":
-    """Raises ConfigurationError if Feast would not read the view online."""
-    view = store.get_feature_view(name)
-    if view.state.name in UNREADABLE_STATES:
-        raise ConfigurationError(
-            f"Feast does not read {name} online ({view.state.name}): a materialisation of it has failed or was killed. "
-            "Run `python -m flows ingest`."
-        )
-    return view
+def _offline_view(
+    tables: KnownTables, features: Sequence[Feature], source: ViewSource, moment: datetime
+) -> OfflineView:
+    return OfflineView(tables, source, source.key, [each for each in features if each.view == source.view], moment)
 
 
 def summary(parity: Parity) -> str:

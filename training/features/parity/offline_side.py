@@ -7,18 +7,16 @@ with a training set.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, LiteralString
+from datetime import datetime, timedelta
+from typing import Any, LiteralString
 
 from psycopg import sql
 
 from asof.extract_schema import ExtractSchema
 from asof.features.feature_contract import Feature
 from training.data.snapshots.known_at import KnownTables
+from training.features.datasets.point_in_time_sql import ViewSource
 from training.features.parity.verdicts import StoredValue
-
-if TYPE_CHECKING:
-    from feast import FeatureView
 
 PYTHON_TYPES = {"Bool": bool, "Int64": int, "Float64": float, "String": str}
 """The Python type of a value of each Feast type, whatever PostgreSQL's type is."""
@@ -72,7 +70,7 @@ class OfflineView:
     """One feature view's newest rows up to `as_of`, for the features that are compared."""
 
     tables: KnownTables
-    view: "FeatureView"
+    source: ViewSource
     entity: str
     features: Sequence[Feature]
     as_of: datetime
@@ -80,7 +78,7 @@ class OfflineView:
     @property
     def oldest(self) -> datetime | None:
         """The moment before which a row is past the view's ttl; None if the view has no ttl."""
-        return self.as_of - self.view.ttl if self.view.ttl else None
+        return self.as_of - timedelta(seconds=self.source.ttl) if self.source.ttl else None
 
     def read(self, users: Sequence[str]) -> list[list[StoredValue]]:
         """For each feature the value of each user, in their order; `StoredValue()` if there is no row."""
@@ -93,13 +91,12 @@ class OfflineView:
         ]
 
     def _query(self) -> sql.Composed:
-        source = self.view.batch_source
-        times = [name for name in (source.timestamp_field, source.created_timestamp_column) if name]
+        times = dict.fromkeys((self.source.time, self.source.created))
         return sql.SQL(NEWEST_ROWS).format(
             entity=sql.Identifier(self.entity),
-            time=sql.Identifier(source.timestamp_field),
+            time=sql.Identifier(self.source.time),
             features=sql.SQL(", ").join(sql.Identifier(feature.name) for feature in self.features),
-            source=sql.SQL(source.get_table_query_string()),
+            source=sql.SQL(self.source.text),
             order=sql.SQL(", ").join(sql.Identifier(name) + sql.SQL(" DESC") for name in times),
         )
 

@@ -1,11 +1,21 @@
-"""Feast's online store -> the online side of a comparison: value, type and moment, as the service reads them."""
+"""The online store -> the online side of a comparison: value, type and moment, as the service reads them.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+Our own store is read by the service's reader, without importing Feast; any other through Feast.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from asof.features.feature_contract import Feature
+from asof.errors import ConfigurationError
+from asof.features.feature_contract import Feature, FeatureContract
+from asof.features.feature_store import configuration, feature_store, registered_service
+from asof.inference.stored_columns import DTYPES, MOMENT, StoredColumn
+from asof.inference.wide_reader import WIDE, WideReader
+from asof.settings import Settings
 from training.features.parity.verdicts import StoredValue
 
 if TYPE_CHECKING:
@@ -14,19 +24,95 @@ if TYPE_CHECKING:
 FEAST_TYPES = {"double": "Float64", "float": "Float32"}
 """Feast's types by the protobuf's field, where the name is not just capitalised."""
 
+TYPES = {dtype: name for name, dtype in DTYPES.items()} | {"object": "String"}
+"""Feast's types by NumPy's."""
+UNREADABLE_STATES = ("CREATED", "GENERATED")
+"""Feast's states of a view in which it refuses a lookup."""
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+class OnlineSide(Protocol):
+    """Reads features by the key of their entity."""
+
+    @property
+    def features(self) -> Sequence[Feature]: ...
+
+    def read(self, users: Sequence[str]) -> list[list[StoredValue]]:
+        """For each feature the value of each user, in their order; `StoredValue()` if there is no row."""
+
+
+@contextmanager
+def open_online_side(settings: Settings, contracts: Sequence[FeatureContract]) -> "Iterator[OnlineSide]":
+    """All features of contracts of one entity. Raises ConfigurationError if Feast would not read a view."""
+    (entity,) = {contract.entity for contract in contracts}
+    features = tuple(dict.fromkeys(each for contract in contracts for each in contract.features))
+    if reader := _wide_reader(settings, contracts, replace(contracts[0], features=features)):
+        with asyncio.Runner() as runner:
+            try:
+                yield ArraySide(reader, runner, features)
+            finally:
+                runner.run(reader.close())
+        return
+    with feature_store(settings) as store:
+        for view in dict.fromkeys(feature.view for feature in features):
+            _require_readable(view, store.get_feature_view(view).state.name)
+        yield FeastSide(store, entity, features)
+
+
+def _wide_reader(
+    settings: Settings, contracts: Sequence[FeatureContract], features: FeatureContract
+) -> WideReader | None:
+    """The service's reader of our own store; None where only Feast can read these features."""
+    services = [registered_service(settings, contract.feature_service) for contract in contracts]
+    store = configuration(settings)
+    if store["online_store"]["type"] != WIDE or None in services or not WideReader.can_read(features):
+        return None
+    for service in filter(None, services):
+        for view, state in service.states.items():
+            _require_readable(view, state)
+    return WideReader(store, features, {})
+
+
+def _require_readable(view: str, state: str) -> None:
+    if state in UNREADABLE_STATES:
+        raise ConfigurationError(
+            f"Feast does not read {view} online ({state}): a materialisation of it has failed or was killed. "
+            "Run `python -m flows ingest`."
+        )
+
+
 @dataclass(frozen=True)
-class OnlineSide:
-    """Reads features from Feast's online store by the key of their entity."""
+class ArraySide:
+    """Our own store, read as arrays."""
+
+    reader: WideReader
+    runner: asyncio.Runner
+    features: Sequence[Feature]
+
+    def read(self, users: Sequence[str]) -> list[list[StoredValue]]:
+        columns = self.runner.run(self.reader.read_columns(users)).columns
+        return [_stored_values(column) for column in columns]
+
+
+def _stored_values(column: StoredColumn) -> list[StoredValue]:
+    dtype = TYPES[column.values.dtype.name]
+    moments = [moment and moment.replace(tzinfo=UTC) for moment in column.moments.astype(MOMENT).tolist()]
+    return [
+        StoredValue(moment) if null else StoredValue(moment, value, dtype)
+        for value, null, moment in zip(column.values.tolist(), column.nulls.tolist(), moments, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class FeastSide:
+    """Any online store, read through Feast."""
 
     store: "FeatureStore"
     entity: str
     features: Sequence[Feature]
 
     def read(self, users: Sequence[str]) -> list[list[StoredValue]]:
-        """For each feature the value of each user, in their order; `StoredValue()` if there is no row."""
         response = self.store.get_online_features(
             features=[f"{feature.view}:{feature.name}" for feature in self.features],
             entity_rows=[{self.entity: user} for user in users],

@@ -19,7 +19,7 @@ from training.features.materialisation.feature_registry import apply_features
 from training.features.materialisation.materialise import materialise
 from training.features.materialisation.watermarks import forget_watermarks, materialised_as_of
 from training.features.parity.check import USERS_PER_READ
-from training.features.parity.online_side import OnlineSide
+from training.features.parity.online_side import FeastSide, OnlineSide
 from training.features.parity.tally import Example, FeatureColumn, Tally
 from training.features.parity.verdicts import Verdict
 
@@ -43,7 +43,7 @@ def compare_stores(
     tally = Tally()
     with ExitStack() as stack:
         stores = [stack.enter_context(feature_store(settings)) for settings in (first, second)]
-        sides = [OnlineSide(store, extract.entity, registered_features(store)) for store in stores]
+        sides: list[OnlineSide] = [FeastSide(store, extract.entity, registered_features(store)) for store in stores]
         connection = stack.enter_context(psycopg.connect(first.conninfo(), autocommit=True))
         for users in _pages(connection, extract):
             first_values, second_values = (side.read(users) for side in sides)

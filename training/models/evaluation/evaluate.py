@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from asof.features.feature_store import registered_service
 from asof.model_facts import ModelFacts
 from asof.settings import Settings
 from training.metrics import plots
@@ -83,7 +84,14 @@ def evaluate(settings: Settings, trained: TrainedModel) -> Evaluation:
         "confusion_matrix": plots.confusion_matrix(matrix, trained.use_case.classes),
         "importance": plots.importance(importance),
     }
-    card = model_card(trained, metrics, importance, ablations=figures.ablations, pictures=pictures)
+    card = model_card(
+        trained,
+        metrics,
+        importance,
+        ablations=figures.ablations,
+        pictures=pictures,
+        descriptions=_descriptions(settings, trained.facts.contract.feature_service),
+    )
     _log(client, trained.run_id, metrics, pictures=pictures, card=card)
     counts = {"classes": list(trained.use_case.classes), "counts_by_true_class_and_answer": matrix.tolist()}
     client.log_dict(trained.run_id, counts, "confusion_matrix.json")
@@ -99,6 +107,12 @@ def evaluate(settings: Settings, trained: TrainedModel) -> Evaluation:
         labels=side.labels,
         probabilities=probabilities,
     )
+
+
+def _descriptions(settings: Settings, feature_service: str) -> Mapping[str, str]:
+    """Those of the registered features; none where they come in the request."""
+    registered = registered_service(settings, feature_service) if feature_service else None
+    return registered.descriptions if registered else {}
 
 
 def figures_of(fitted: FittedModel) -> Figures:

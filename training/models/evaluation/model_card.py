@@ -27,8 +27,9 @@ def model_card(
     *,
     ablations: Sequence[Ablation],
     pictures: Mapping[str, bytes],
+    descriptions: Mapping[str, str],
 ) -> str:
-    """The page as HTML; `pictures` are PNG files, embedded as data URIs."""
+    """The page as HTML; `pictures` are PNG files, embedded as data URIs, `descriptions` those of features."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     own = files(f"asof.use_cases.{trained.facts.use_case}") / MODEL_CARD  # purpose and limits
@@ -52,6 +53,7 @@ def model_card(
         train_rate=float(trained.train_side.labels.mean()),
         importance=importance,
         ablations=ablations,
+        descriptions=descriptions,
         pictures={name: base64.b64encode(picture).decode() for name, picture in pictures.items()},
         about=own.read_text(encoding="utf-8") if own.is_file() else "",
     )

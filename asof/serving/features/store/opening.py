@@ -10,13 +10,12 @@ from asof.features.feast_registry import registry_conninfo
 from asof.features.feature_contract import FeatureContract
 from asof.features.feature_store import configuration
 from asof.inference.policies import RegisteredFeatures, require_same
+from asof.inference.wide_reader import WIDE, WideReader
 from asof.serving.features.store.reader import EntityReader
 from asof.settings import Settings
 
 logger = logging.getLogger("asof.serving")
 
-WIDE = "online_store.store.WideOnlineStore"
-"""The `type` of our own online store in feature_store.yaml."""
 SCALARS = {"Bool", "Float32", "Float64", "Int32", "Int64", "String"}
 """The Feast types that our reader supports."""
 
@@ -60,8 +59,6 @@ def _wide_reader(store: Mapping[str, Any], contract: FeatureContract) -> EntityR
     conninfo = registry_conninfo(store["registry"]) if store["online_store"]["type"] == WIDE else None
     if conninfo is None or any(feature.dtype not in SCALARS for feature in contract.features):
         return None
-    from asof.serving.features.store.wide import WideReader
-
     if not WideReader.can_read(contract):
         return None
     registered = _read_sql_registry(conninfo, store, contract)

@@ -128,7 +128,7 @@ def one(values: tuple[ValueOrigin, ...], table: str = USAGE) -> ValueOrigin:
     [(JANUARY, FEBRUARY, 0), (JANUARY, MARCH_10, 3), (FEBRUARY, datetime(2024, 3, 31, tzinfo=UTC), 3)],
     ids=["before the late rows", "with late rows and corrections", "with values of the month before"],
 )
-def test_a_training_set_is_traced_to_the_very_loads_that_brought_its_rows(
+def test_a_training_set_is_traced_to_the_loads_of_its_rows(
     traced: Traced, as_of: datetime, known_at: datetime, several: int
 ) -> None:
     origin = set_origin(traced.settings, QUICK, replace(traced.version.facts, as_of=as_of, known_at=known_at))
@@ -169,7 +169,7 @@ def test_a_version_has_its_code_environment_signature_and_training_set(traced: T
     assert chain.training_set.contract_digest == facts.contract.digest
 
 
-def test_a_model_that_nobody_trusted_has_signed_breaks_the_chain_there_and_nowhere_else(traced: Traced) -> None:
+def test_a_model_without_a_trusted_signature_breaks_the_chain_there_and_nowhere_else(traced: Traced) -> None:
     other = "A" * 43 + "="
     chain = trace_version(traced.settings.model_copy(update={"trusted_keys": other}), QUICK, traced.version.version)
     assert chain.signature is None

@@ -231,7 +231,7 @@ def paid(failed: int) -> Files:
     return edited(extract_files(), payments_agg_90d=swap("0003-ABCDE,1", f"0003-ABCDE,{failed}"))
 
 
-def test_a_folder_that_is_delivered_as_it_was_before_brings_its_values_back(month: Place) -> None:
+def test_a_folder_delivered_as_before_restores_its_values(month: Place) -> None:
     new = [month(paid(failed)).new_rows["payments_agg_90d"] for failed in (1, 5, 1, 1, 5)]
 
     assert new == [USERS, 1, 1, 0, 1]
@@ -506,7 +506,7 @@ def test_a_renamed_use_case_keeps_its_tables_where_that_is_said(database: Settin
         prepare_tables(database, CHURN.extract)
 
 
-def test_a_comment_of_somebody_elses_stays(database: Settings) -> None:
+def test_a_comment_by_others_stays(database: Settings) -> None:
     prepare_tables(database, EXTRACT)
     with psycopg.connect(database.conninfo()) as connection:
         connection.execute("COMMENT ON TABLE public.users IS 'GDPR: personal data'")

@@ -17,7 +17,7 @@ from feast.types import Float64
 from asof.errors import ConfigurationError, FeatureContractMismatch, FeatureStoreUnavailable, ModelError
 from asof.features.feast_messages import feast_messages
 from asof.features.feature_contract import FeatureContract
-from asof.features.feature_store import feature_store, mismatch, quiet
+from asof.features.feature_store import feature_store, mismatch, quiet, registered_service
 from asof.inference.policies import RegisteredFeatures
 from asof.serving.features import online_features
 from asof.serving.features.online_features import OnlineFeatures
@@ -311,6 +311,14 @@ def test_whatever_changes_under_a_running_service_is_seen(
         return await refusal(features, words=words)
 
     assert re.search(words, asked(one, registered_contract(one), running))
+
+
+def test_every_feature_of_a_model_is_described_in_the_registry(filled: History) -> None:
+    """The model card shows it."""
+    registered = registered_service(filled.settings, "churn_v2")
+    assert registered
+    assert registered.descriptions.keys() >= {feature.name for feature in registered.contract.features}
+    assert registered.descriptions["watch_hours_30d"] == "hours watched in 30 days"
 
 
 def test_a_view_that_a_model_does_not_take_is_no_matter_of_its(one: Settings, april: Any) -> None:

@@ -96,7 +96,7 @@ def test_a_correction_of_an_old_month_is_read_from_that_month_on(history: Histor
     assert online(history, sorted(stayed))["failed_payments_90d"].max() <= most
 
 
-def test_an_earlier_moment_brings_the_old_values_back(history: History) -> None:
+def test_an_earlier_moment_restores_the_old_values(history: History) -> None:
     february = moment(history.plan.as_of(1))
     materialise(history.settings, as_of=moment(history.plan.as_of(3)))
     materialise(history.settings, as_of=february)

@@ -17,6 +17,7 @@ from tests.kits.data.history import CHURN, History, moment
 from tests.kits.data.parity import FEATURES, features_with, found
 from training.data.snapshots.known_at import tables_known_at
 from training.features.datasets.dataset import build_training_set
+from training.features.datasets.point_in_time import read_sources
 from training.features.materialisation.materialise import materialise
 from training.features.parity.check import Parity, check_parity, next_step, summary
 from training.features.parity.offline_side import OfflineView, Users, newest_moment
@@ -88,7 +89,7 @@ def test_a_store_in_order_agrees_in_every_value_of_every_user(in_order: History)
 
 
 @pytest.mark.parametrize("month", [0, 1, 2])
-def test_an_earlier_moment_agrees_where_the_store_was_brought_to_it(copy: History, month: int) -> None:
+def test_an_earlier_moment_agrees_once_it_is_materialised(copy: History, month: int) -> None:
     as_of = moment(copy.plan.as_of(month))
     assert not check(copy, as_of=as_of).agrees
     materialise(copy.settings, as_of=as_of)
@@ -105,14 +106,12 @@ def test_the_offline_side_is_what_a_training_set_is_made_of(in_order: History, a
     days = pd.Timestamp(as_of, tz="UTC").to_pydatetime(), pd.Timestamp(known_at, tz="UTC").to_pydatetime()
     built = build_training_set(in_order.settings, CHURN, days[0], known_at=days[1])
     users, missing = list(built.entities), 0
-    with (
-        tables_known_at(in_order.settings, CHURN.extract, as_of=days[0], known_at=days[1]) as tables,
-        feature_store(in_order.settings) as store,
-    ):
+    _, sources = read_sources(in_order.settings, built.contract.feature_service)
+    with tables_known_at(in_order.settings, CHURN.extract, as_of=days[0], known_at=days[1]) as tables:
         assert newest_moment(tables, CHURN.extract) == days[0]
-        for name in built.contract.views:
-            features = [each for each in built.contract.features if each.view == name]
-            view = OfflineView(tables, store.get_feature_view(name), "user_id", features, days[0])
+        for source in sources:
+            features = [each for each in built.contract.features if each.view == source.view]
+            view = OfflineView(tables, source, "user_id", features, days[0])
             for feature, held in zip(features, view.read(users), strict=True):
                 expected = [None if pd.isna(value) else value for value in built.frame[feature.name]]
                 assert [each.value for each in held] == expected
@@ -289,7 +288,7 @@ def test_a_sample_has_an_upper_bound(copy: History, april: Path) -> None:
     assert [each.verdicts for each in again.features] == [each.verdicts for each in drawn.features]
 
 
-def test_a_sample_as_large_as_the_population_is_everybody(in_order: History) -> None:
+def test_a_sample_as_large_as_the_population_is_the_population(in_order: History) -> None:
     assert check(in_order, sample=400).differing_at_most == 0
 
 

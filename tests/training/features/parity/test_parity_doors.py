@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,14 +9,17 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 
 from asof.features.feature_contract import FeatureContract
-from asof.settings import PROJECT, Settings
+from asof.settings import Settings
+from asof.use_case import Estimator
 from tests.kits.data import parity as kit
 from tests.kits.data.history import CHURN, History, moment
-from tests.kits.machine.terminal import Done, call_flows, start_flows
+from tests.kits.machine.terminal import Done, call_flows
+from tests.kits.models.training import regression
 from tests.kits.service.serving import registered_contract
 from training.features.materialisation.materialise import materialise
 from training.release.gate.criteria import Criterion
@@ -178,7 +179,7 @@ def damaged(history: History, user: str) -> Iterator[None]:
 
 @pytest.mark.usefixtures("contract")
 def test_the_command_says_that_all_is_equal(world: dict[str, str]) -> None:
-    done = start_flows(world, "parity", "churn", "--json")
+    done = call_flows(world, "parity", "churn", "--json")
     assert done.returncode == 0, done.stderr
     answer = last_json(done)
     assert (answer["agrees"], answer["users"], answer["differences"], answer["next"]) == (True, 400, 0, "")
@@ -235,10 +236,12 @@ def test_an_ingest_that_leaves_a_difference_reports_it_when_its_work_is_done(
 
 @pytest.mark.usefixtures("contract")
 def test_a_retrain_promotes_nothing_beside_a_store_that_differs(
-    world: dict[str, str], history: History, user: str
+    world: dict[str, str], history: History, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    quick = Estimator("churn_v2", regression, "a logistic regression")
+    monkeypatch.setattr("flows.stages.retrain.load", lambda _: replace(CHURN, estimators={"default": quick}))
     with damaged(history, user):
-        done = call_flows(world, "retrain", "churn", "--estimator", "seed-baseline", "--json")
+        done = call_flows(world, "retrain", "churn", "--json")
     refused = last_json(done)["promotion"]
     assert refused["promoted"] is False
     assert [each["name"] for each in refused["criteria"] if not each["passed"]] == [CRITERION]
@@ -250,14 +253,13 @@ def test_the_differences_are_an_artifact_and_the_run_is_failed(
 ) -> None:
     with damaged(history, user):
         call_flows(prefect_world, "parity", "churn", "--json")
-    run = prefect(prefect_world, "flow-run", "ls", "--flow-name", "parity", "--limit", "1")[0]
+    run = newest(prefect_world, "flow_runs", sort="START_TIME_DESC", flows={"name": {"any_": ["parity"]}})
     assert run["state_name"] == "Failed"
-    (artifact,) = prefect(prefect_world, "artifact", "inspect", "parity", "--limit", "1")
+    artifact = newest(prefect_world, "artifacts", sort="CREATED_DESC", artifacts={"key": {"any_": ["parity"]}})
     assert "1 of 7,600 values of 400 users differ" in artifact["description"]
 
 
-def prefect(world: dict[str, str], *words: str) -> Any:
-    command = [sys.executable, "-m", "prefect", *words, "--output", "json"]
-    done = subprocess.run(command, cwd=PROJECT, env=world, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+def newest(world: dict[str, str], kind: str, **query: Any) -> Any:
+    """From Prefect's API."""
+    answer = httpx.post(f"{world['PREFECT_API_URL']}/{kind}/filter", json={"limit": 1, **query})
+    return answer.raise_for_status().json()[0]

@@ -1,8 +1,6 @@
 """From Feast's own online store to ours and back: filled, compared, and only then chosen."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -11,9 +9,9 @@ import psycopg
 import pytest
 
 from asof.errors import ConfigurationError, DataError
-from asof.settings import PROJECT
 from tests.kits.data import parity as kit
 from tests.kits.data.history import CHURN, History, moment
+from tests.kits.machine.terminal import call_flows
 from tests.kits.service.serving import write_users
 from training.features.materialisation.feature_registry import apply_features
 from training.features.materialisation.materialise import materialise
@@ -97,10 +95,7 @@ def test_the_store_in_use_is_not_switched_to_and_keeps_what_was_pushed(stocked: 
 
 def test_the_command_switches_and_says_what_is_to_be_done(stocked: History, tmp_path: Path) -> None:
     file = tmp_path / "settings.env"
-    command = [sys.executable, "-m", "flows", "switch-store", "wide", "--file", str(file), "--json"]
-    done = subprocess.run(
-        command, cwd=PROJECT, env=stocked.settings.environment(), capture_output=True, text=True, check=False
-    )
+    done = call_flows(stocked.settings.environment(), "switch-store", "wide", "--file", str(file), "--json")
     assert done.returncode == 0, done.stderr
     output = json.loads(done.stdout.splitlines()[-1])
     assert (output["before"], output["after"]) == (STOCK, OURS)

@@ -61,6 +61,6 @@ def test_where_none_differs_the_bound_is_about_three_in_the_users() -> None:
     assert upper_bound(0, 20_000) < 3 / 20_000
 
 
-def test_where_all_differ_or_nobody_was_asked_nothing_is_promised() -> None:
+def test_without_users_or_where_all_differ_there_is_no_bound() -> None:
     assert upper_bound(50, 50) == 1
     assert upper_bound(0, 0) == 1

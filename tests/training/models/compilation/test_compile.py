@@ -94,10 +94,10 @@ def test_a_compiled_model_says_the_same_of_every_row(make: Any) -> None:
 @pytest.mark.parametrize("make", [forest, extra_trees, one_tree])
 def test_equal_votes_stay_equal_to_the_last_digit(make: Any) -> None:
     model = make()
-    told = model.predict_proba(FEATURES)[:, 1]
-    compiled = compile_model(model, FEATURES, threshold=float(np.sort(told)[300]))
+    expected = model.predict_proba(FEATURES)[:, 1]
+    compiled = compile_model(model, FEATURES, threshold=float(np.sort(expected)[300]))
     arrays = {name: FEATURES[name].to_numpy() for name in FEATURES}
-    assert compiled.runtime.probabilities(arrays) == told.tolist()
+    assert compiled.runtime.probabilities(arrays) == expected.tolist()
 
 
 def test_a_row_on_a_split_goes_the_same_way() -> None:
@@ -233,7 +233,7 @@ def test_a_graph_with_weights_outside_of_its_file_does_not_load(tmp_path: Path, 
     Onnx(graph.SerializeToString())  # that is what was in the way
 
 
-def test_a_graph_with_an_operator_of_somebody_else_does_not_load() -> None:
+def test_a_graph_with_an_unknown_operator_does_not_load() -> None:
     graph = graph_of()
     graph.graph.node[0].domain = "com.example"
     graph.opset_import.add(domain="com.example", version=1)

@@ -185,20 +185,20 @@ REFUSED: dict[str, tuple[Callable[[FeatureContract, int], Any], str]] = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_an_estimator_that_could_not_be_served_is_refused_before_a_run_begins(tracked: Settings, name: str) -> None:
-    build, told = REFUSED[name]
+    build, message = REFUSED[name]
     use_case = use_case_of(name, build)
-    with pytest.raises((ModelError, ConfigurationError), match=told) as refused:
+    with pytest.raises((ModelError, ConfigurationError), match=message) as refused:
         train(tracked, use_case, ROWS)
     assert len(str(refused.value).splitlines()) == 1
     assert open_tracking(tracked).get_experiment_by_name(use_case.model_name) is None
 
 
 @pytest.mark.parametrize(
-    ("model", "told"),
+    ("model", "message"),
     [(Silent(), r"Silent gives 400 of 400 rows no probability"), (Renaming(), r"the classes \['no', 'yes'\]")],
 )
-def test_what_is_no_probability_of_class_1_is_refused(model: Any, told: str) -> None:
-    with pytest.raises(ModelError, match=told):
+def test_what_is_no_probability_of_class_1_is_refused(model: Any, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
         probabilities(model.fit(ROWS.features, ROWS.labels), ROWS.features)
 
 

@@ -11,7 +11,7 @@ from training.models.fitting.fit import divide
 
 
 @pytest.mark.parametrize(
-    ("nulls", "told"),
+    ("nulls", "message"),
     [
         ({"hours": 1.0}, "of 800 rows usage_fv:hours is null in all; load"),
         (
@@ -24,12 +24,12 @@ from training.models.fitting.fit import divide
         ),
     ],
 )
-def test_a_feature_that_is_null_throughout_is_named(nulls: dict[str, float], told: str) -> None:
+def test_a_feature_that_is_null_throughout_is_named(nulls: dict[str, float], message: str) -> None:
     whole = made_up_set()
     frame = whole.frame.astype({"tickets": "Int64"})
     for name, share in nulls.items():
         frame.loc[np.arange(len(frame)) < int(share * len(frame)), name] = None
-    with pytest.raises(TrainingSetError, match=f"complete rows and not both labels: {told}"):
+    with pytest.raises(TrainingSetError, match=f"complete rows and not both labels: {message}"):
         divide(small_use_case("sides"), replace(whole, frame=frame))
 
 

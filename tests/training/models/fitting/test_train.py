@@ -99,7 +99,7 @@ def test_the_threshold_is_chosen_without_the_held_out_users(settings: Settings, 
     assert train(settings, USE_CASE, flipped).facts.threshold == trained.facts.threshold
 
 
-def test_the_run_tells_how_it_came_to_be(settings: Settings, trained: TrainedModel, evaluation: Evaluation) -> None:
+def test_the_run_records_its_origin(settings: Settings, trained: TrainedModel, evaluation: Evaluation) -> None:
     run = open_tracking(settings).get_run(trained.run_id)
     assert run.info.status == "FINISHED"
     assert run.data.metrics == evaluation.metrics
@@ -176,6 +176,7 @@ def test_the_model_card_needs_nothing_but_itself(artefact: Callable[[str], Path]
     assert evaluation.facts.fingerprint in page
     assert f"<code>{evaluation.facts.rows_digest}</code>" in page
     assert "13 rows that lack a feature" in page
+    assert "<td>hours</td><td></td>" in page  # this feature has no description
 
 
 def test_registration_names_the_version_in_the_model_card_and_describes_it(

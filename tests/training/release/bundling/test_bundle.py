@@ -82,7 +82,7 @@ def _latest() -> str:
     return str(bentoml.bentos.get("streamflow_churn:latest").tag)
 
 
-def test_without_a_version_in_production_the_next_step_is_told(settings: Settings, version: ModelVersion) -> None:
+def test_without_a_version_in_production_the_next_step_is_reported(settings: Settings, version: ModelVersion) -> None:
     with pytest.raises(ModelError, match="flows retrain"):
         bundle(settings, CHURN)
 
@@ -158,7 +158,7 @@ print(*sorted({{"pandas", "sklearn", "skops", "mlflow", "skl2onnx", "onnx", "sci
 """
     environment = {**os.environ, **settings.environment()}
     ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    told, modules = ran.stdout.splitlines()
-    assert told == "True"
+    in_range, modules = ran.stdout.splitlines()
+    assert in_range == "True"
     assert set(modules.split()) == loaded
     assert ("is not compiled: scikit-learn serves it" in ran.stderr) is not compiled

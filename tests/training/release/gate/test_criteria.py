@@ -76,22 +76,22 @@ def test_the_margin_of_the_log_loss_decides_at_the_upper_end() -> None:
     assert not verdict(squeezed, scores(0.28), log_loss_margin=high)[NO_WORSE]
 
 
-def drawn(told: Floats, seed: int) -> Contest:
-    labels = (np.random.default_rng(seed).random(told.size) < told).astype(np.int64)
-    return Contest(labels, told, None, base_rate=0.5, seed=0)
+def drawn(probabilities: Floats, seed: int) -> Contest:
+    labels = (np.random.default_rng(seed).random(probabilities.size) < probabilities).astype(np.int64)
+    return Contest(labels, probabilities, None, base_rate=0.5, seed=0)
 
 
 @pytest.mark.parametrize("rows", [170, 1750])
 def test_a_calibrated_model_is_not_refused_for_the_noise_of_few_rows(rows: int) -> None:
-    told = np.random.default_rng(1).beta(2, 4, rows)
-    passed = [comparison_criteria(drawn(told, seed), GateBounds())[-1].passed for seed in range(40)]
+    probabilities = np.random.default_rng(1).beta(2, 4, rows)
+    passed = [comparison_criteria(drawn(probabilities, seed), GateBounds())[-1].passed for seed in range(40)]
     assert sum(passed) >= 36  # 97.5 % of 40 is 39
 
 
 def test_a_model_that_says_too_much_is_refused_and_the_bound_decides() -> None:
-    told = np.random.default_rng(1).beta(2, 4, 1750)
-    contest = drawn(told, seed=0)
-    wild = Contest(contest.labels, np.clip(told + 0.15, 0, 1), None, base_rate=0.5, seed=0)
+    probabilities = np.random.default_rng(1).beta(2, 4, 1750)
+    contest = drawn(probabilities, seed=0)
+    wild = Contest(contest.labels, np.clip(probabilities + 0.15, 0, 1), None, base_rate=0.5, seed=0)
     found = comparison_criteria(wild, GateBounds())[-1]
     assert (found.name, found.passed) == (CALIBRATED, False)
     assert found.figures["error"] == pytest.approx(0.15, abs=0.04)
@@ -159,7 +159,7 @@ def test_a_good_model_passes_with_the_fewest_rows_of_a_class(positives: int) -> 
 
 
 @pytest.mark.parametrize("value", [0.1, 0.5])
-def test_a_model_that_says_the_same_of_everybody_is_never_better(value: float) -> None:
+def test_a_constant_model_is_never_better(value: float) -> None:
     labels = np.repeat([1, 0], [40, 360])
     same = np.full(labels.size, value)
     for champion in (None, same, np.linspace(0, 1, labels.size)):

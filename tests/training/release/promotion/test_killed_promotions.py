@@ -9,12 +9,18 @@ from itertools import cycle, islice, pairwise
 import pytest
 
 from asof.settings import Settings
-from tests.kits.machine.kill import Act, Kill, begun, fail_at_the_alias, told
+from tests.kits.machine.kill import Act, Kill, begun, fail_at_the_alias, steps_until_exit
 from tests.kits.models.promotion import Registry, fresh_registry, keep, restore
 from training.models.evaluation.evaluate import Evaluation
 
-AFTER = pytest.mark.parametrize("after", [False, pytest.param(True, marks=pytest.mark.soak)], ids=["before", "after"])
-"""What a step has changed is there before the next one, when it is committed too; so `after` is for the long run."""
+SOAK = pytest.mark.soak
+AFTER = pytest.mark.parametrize("after", [False, pytest.param(True, marks=SOAK)], ids=["before", "after"])
+"""A committed step looks the same after it as before the next one: a kill after a step is for the long run."""
+KILLS = pytest.mark.parametrize(
+    ("stride", "after"),
+    [(3, False), pytest.param(1, False, marks=SOAK), pytest.param(1, True, marks=SOAK)],
+    ids=["before every third step", "before each step", "after each step"],
+)
 
 
 @pytest.fixture(scope="module")
@@ -69,14 +75,14 @@ def nothing_half_done_is_read(registry: Registry, before: str) -> None:
 
 
 @AFTER
-@pytest.mark.parametrize("what", ["promotion", "rollback"])
+@pytest.mark.parametrize("what", ["promotion", pytest.param("rollback", marks=SOAK)])
 def test_killed_at_each_step_a_rerun_finishes_it(registry: Registry, what: str, after: bool) -> None:
     act, version = (Act(registry.name, "3"), "3") if what == "promotion" else (Act(registry.name, to="1"), "1")
     killed_at: list[str] = []
     for step in range(100):
         restore(registry)
         with begun(registry.settings, [act], Kill(step, after)) as (child, pipe):
-            killed_at.append(told(pipe)[-1])
+            killed_at.append(steps_until_exit(pipe)[-1])
             child.join()
             assert child.exitcode in (0, -signal.SIGKILL)
         if child.exitcode == 0:
@@ -89,15 +95,15 @@ def test_killed_at_each_step_a_rerun_finishes_it(registry: Registry, what: str, 
     assert agree(registry) == version
 
 
-@AFTER
-def test_killed_while_a_promotion_that_failed_is_taken_back_a_rerun_finishes_one_or_the_other(
-    registry: Registry, after: bool
+@KILLS
+def test_killed_while_a_promotion_that_failed_is_undone_a_rerun_finishes_one_or_the_other(
+    registry: Registry, stride: int, after: bool
 ) -> None:
     act, ways = Act(registry.name, "3"), set()
-    for step in range(100):
+    for step in range(0, 100, stride):
         restore(registry)
         with begun(registry.settings, [act], Kill(step, after), work=fail_at_the_alias) as (child, pipe):
-            told(pipe)
+            steps_until_exit(pipe)
             child.join()
         assert str(registry.state()["alias"]["production"]) == "2"
         act(registry.settings)
@@ -108,13 +114,15 @@ def test_killed_while_a_promotion_that_failed_is_taken_back_a_rerun_finishes_one
     assert ways == {("promoted",), ("promoted", "undone", "promoted")}
 
 
-@AFTER
-def test_killed_at_each_step_of_an_adoption_a_rerun_finishes_it(without_history: Registry, after: bool) -> None:
+@KILLS
+def test_killed_at_each_step_of_an_adoption_a_rerun_finishes_it(
+    without_history: Registry, stride: int, after: bool
+) -> None:
     registry, act = without_history, Act(without_history.name, "3")
-    for step in range(100):
+    for step in range(0, 100, stride):
         restore(registry)
         with begun(registry.settings, [act], Kill(step, after)) as (child, pipe):
-            told(pipe)
+            steps_until_exit(pipe)
             child.join()
         act(registry.settings)
         assert agree(registry) == "3"
@@ -142,19 +150,19 @@ def test_killed_at_random_moments_a_rerun_makes_registry_and_history_agree(regis
         if moment % 2:  # and killed once more, while it finishes what was left
             kill = Kill(draw.randrange(8), after=draw.random() < 0.5)
             with begun(registry.settings, [Act(name, version)], kill) as (_, pipe):
-                told(pipe)
+                steps_until_exit(pipe)
         Act(name, version)(registry.settings)
         assert agree(registry) == version, moment
     assert half_done >= moments // 10  # else the moments say nothing
 
 
-def test_many_at_once_are_one_after_the_other_or_told(registry: Registry) -> None:
+def test_many_at_once_are_serialised_or_refused(registry: Registry) -> None:
     """Real processes, all at the same: none is lost, none is there twice."""
     entries = len(registry.history())
     acts = [Act(registry.name, version) for version in ("1", "3", "1", "3")]
     children = [begun(registry.settings, [act]) for act in acts]
     opened = [child.__enter__() for child in children]
-    ends = [told(pipe)[-1] for _, pipe in opened]
+    ends = [steps_until_exit(pipe)[-1] for _, pipe in opened]
     for child in children:
         child.__exit__(None, None, None)
     assert agree(registry) in ("1", "3")

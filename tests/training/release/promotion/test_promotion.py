@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from asof.errors import ModelError, TrainingSetError
 from asof.model_facts import Split
 from asof.settings import Settings
-from tests.kits.models.promotion import GOOD, SETS, Registry, by_contest, fresh_registry, set_for
+from tests.kits.models.promotion import GOOD, SETS, Registry, by_contest, fresh_registry, keep, restore, set_for
 from tests.kits.models.training import SMALLER, made_up_set
 from training.models.evaluation.evaluate import Evaluation, evaluate
 from training.models.fitting.train import train
@@ -187,7 +187,7 @@ def test_a_version_from_before_rows_were_digested_is_to_be_trained_again(registr
         hold_contest(registry.settings, old, None, training_set_for=set_for)
 
 
-def test_a_champion_whose_features_are_gone_is_told(registry: Registry) -> None:
+def test_a_champion_whose_features_are_gone_is_reported(registry: Registry) -> None:
     registry.promote("default")
     renamed = replace(SETS["small_v1"], frame=SETS["small_v1"].frame.drop(columns="hours"), contract=SMALLER)
     sets = SETS | {"small_v1": renamed}
@@ -196,7 +196,7 @@ def test_a_champion_whose_features_are_gone_is_told(registry: Registry) -> None:
         registry.put("less", judge)
 
 
-def test_promoting_again_changes_nothing_and_mends_the_stage(registry: Registry) -> None:
+def test_promoting_again_changes_nothing_and_restores_the_stage(registry: Registry) -> None:
     registry.promote("less")
     first = registry.promote("default")
     before = registry.state()
@@ -234,15 +234,31 @@ def always_away(*_args: Any, **_kwargs: Any) -> None:
     raise ConnectionError("the registry went away")
 
 
+@pytest.fixture(scope="module")
+def prepared(settings: Settings, evaluations: Mapping[str, Evaluation]) -> dict[str | None, Registry]:
+    """By the estimator in Production: `default` is registered, and can be promoted."""
+    registries = {champion: fresh_registry(settings, evaluations) for champion in (None, "less")}
+    for champion, registry in registries.items():
+        if champion:
+            registry.put(champion)
+        registry.version("default")
+        keep(registry)
+    return registries
+
+
 @pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("champion", [None, "less"])
+@pytest.mark.parametrize(
+    ("champion", "after"),
+    [("less", False), ("less", True), (None, True), pytest.param(None, False, marks=pytest.mark.soak)],
+)
 def test_a_failure_on_the_way_leaves_everything_as_it_was(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch, step: str, after: bool, champion: str | None
+    prepared: dict[str | None, Registry],
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    after: bool,
+    champion: str | None,
 ) -> None:
-    if champion:
-        registry.put(champion)
-    registry.version("default")
+    registry = restore(prepared[champion])
     before = registry.state()
     monkeypatch.setattr(MlflowClient, step, fails_once(getattr(MlflowClient, step), after=after))
     with pytest.raises(ConnectionError):
@@ -256,19 +272,17 @@ def test_a_failure_on_the_way_leaves_everything_as_it_was(
 
 
 @pytest.mark.parametrize("champion", [None, "less"])
-def test_a_failure_that_cannot_be_undone_is_told_and_the_next_rollback_or_promotion_finishes_it(
-    registry: Registry, champion: str | None
+def test_a_failure_that_cannot_be_undone_is_reported_and_the_next_promotion_finishes_it(
+    prepared: dict[str | None, Registry], champion: str | None
 ) -> None:
-    if champion:
-        registry.put(champion)
-    registry.version("default")
+    registry = restore(prepared[champion])
     before, entries = registry.state(), len(registry.history())
     with pytest.MonkeyPatch.context() as broken:
         broken.setattr(MlflowClient, "set_registered_model_alias", always_away)
         broken.setattr(MlflowClient, "delete_model_version_tag", always_away)
-        with pytest.raises(ModelError, match="alias and stage may disagree") as told:
+        with pytest.raises(ModelError, match="alias and stage may disagree") as error:
             registry.promote("default")
-    assert isinstance(told.value.__cause__, ConnectionError)
+    assert isinstance(error.value.__cause__, ConnectionError)
     assert registry.state() != before
     assert "is half done" in registry.report().mlflow
     assert [entry.event for entry in registry.history()[entries:]] == ["promoted", "undone"]
@@ -278,7 +292,7 @@ def test_a_failure_that_cannot_be_undone_is_told_and_the_next_rollback_or_promot
     assert registry.promote("default").promoted
 
 
-def test_a_rollback_brings_back_the_version_before(registry: Registry) -> None:
+def test_a_rollback_restores_the_previous_version(registry: Registry) -> None:
     registry.put("less")
     registry.put("default")
     outcome = registry.rollback(reason="complaints")
@@ -325,13 +339,13 @@ def test_there_is_nothing_to_roll_back_where_nothing_was_promoted(registry: Regi
 
 
 @pytest.mark.parametrize("number", ["3", "latest"])
-def test_a_version_that_does_not_exist_is_told_with_those_that_do(registry: Registry, number: str) -> None:
+def test_a_missing_version_is_reported_with_the_existing_ones(registry: Registry, number: str) -> None:
     registry.version("default")
     with pytest.raises(ModelError, match=rf"has no version '{number}'; it has: \[1\]"):
         model_version(registry.settings, registry.use_case, number)
 
 
-def test_a_model_of_somebody_elses_is_refused(registry: Registry) -> None:
+def test_a_model_that_asof_did_not_train_is_refused(registry: Registry) -> None:
     name = registry.name
     with tracked_run(registry.settings, "elsewhere", "elsewhere"):
         import mlflow

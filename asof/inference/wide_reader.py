@@ -17,6 +17,9 @@ from online_store.row_reader import RowReader
 
 Result = TypeVar("Result")
 
+WIDE = "online_store.store.WideOnlineStore"
+"""The `type` of our own online store in feature_store.yaml."""
+
 OPTIONS = {
     "host": "host",
     "port": "port",
