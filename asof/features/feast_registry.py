@@ -14,6 +14,7 @@ from asof.errors import FeatureContractMismatch
 from asof.features.feast_messages import feast_messages
 from asof.features.feature_contract import Feature, FeatureContract
 from asof.features.feature_definition import definition_of
+from asof.features.feature_support import NO_ENTITY
 from asof.postgres_url import conninfo_of
 
 if TYPE_CHECKING:
@@ -67,13 +68,8 @@ class RegisteredService:
     @property
     def is_plain(self) -> bool:
         """Whether it takes only views of one entity on PostgreSQL, and features of the types that models take."""
-        sources = {view.batch_source.data_source_class_type.rpartition(".")[2] for view in self.views.values()}
         typed = all(feature.dtype in TYPES.values() for feature in self.contract.features)
-        return not self.feast_only and sources == {"PostgreSQLSource"} and typed and not self._derived
-
-    @property
-    def _derived(self) -> bool:
-        return any(view.source_views or len(view.entities) != 1 for view in self.views.values())
+        return typed and not self.feast_only and all(map(_is_plain, self.views.values()))
 
     @property
     def descriptions(self) -> Mapping[str, str]:
@@ -144,6 +140,11 @@ class _Tables:
 def _state(view: Any) -> str:
     name: str = view.meta.DESCRIPTOR.fields_by_name["state"].enum_type.values_by_number[view.meta.state].name
     return name
+
+
+def _is_plain(view: Any) -> bool:
+    on_postgres = view.batch_source.data_source_class_type.rpartition(".")[2] == "PostgreSQLSource"
+    return on_postgres and len(view.entities) == 1 and NO_ENTITY not in view.entities and not view.source_views
 
 
 def _type(feature: Any) -> str:

@@ -20,7 +20,7 @@ from asof.settings import PROJECT, Settings
 from asof.use_cases import load
 from local.stack.serve import serving
 from tests.kits.machine.free_port import free_port
-from tests.kits.machine.terminal import Done, call_flows, start_flows
+from tests.kits.machine.terminal import Done, call_flows
 
 JANUARY = datetime(2024, 1, 31, tzinfo=UTC)
 CHURN = load("churn")
@@ -60,15 +60,9 @@ def run(environment: dict[str, str]) -> Run:
 
 
 @pytest.fixture(scope="module")
-def start(environment: dict[str, str]) -> Run:
-    """The same in a process of its own, which takes seconds more."""
-    return lambda *words: result_of(start_flows(environment, *words, "--json"))
-
-
-@pytest.fixture(scope="module")
-def ingested(start: Run, streamflow: Path) -> dict[str, Any]:
+def ingested(run: Run, streamflow: Path) -> dict[str, Any]:
     """January, as on its own day: February is not here yet."""
-    return start("ingest", str(streamflow / "month_000"), "--as-of", "2024-01-31")
+    return run("ingest", str(streamflow / "month_000"), "--as-of", "2024-01-31")
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +71,8 @@ def default(run: Run, ingested: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def bento(start: Run, default: dict[str, Any]) -> str:
-    return str(start("bundle", "churn")["bento_tag"])
+def bento(run: Run, default: dict[str, Any]) -> str:
+    return str(run("bundle", "churn")["bento_tag"])
 
 
 def test_every_row_of_the_month_is_loaded(ingested: dict[str, Any]) -> None:
@@ -165,10 +159,6 @@ def test_an_error_is_one_sentence_and_exit_code_1(
     assert done.stdout == ""
 
 
-def test_the_same_version_gives_the_same_bento(run: Run, bento: str) -> None:
-    assert run("bundle", "churn")["bento_tag"] == bento
-
-
 def test_the_service_returns_the_registered_models_probability_for_every_user(
     settings: Settings, bento: str, default: dict[str, Any]
 ) -> None:
@@ -186,7 +176,9 @@ def test_the_service_returns_the_registered_models_probability_for_every_user(
     np.testing.assert_allclose(served, expected, rtol=0, atol=1e-6)
 
 
-def test_serve_runs_in_the_foreground_until_it_is_interrupted(environment: dict[str, str], bento: str) -> None:
+def test_serve_runs_the_same_bento_in_the_foreground_until_it_is_interrupted(
+    environment: dict[str, str], bento: str
+) -> None:
     port = free_port(24000, "the service")
     command = [sys.executable, "-m", "flows", "serve", "churn", "--port", str(port)]
     with subprocess.Popen(

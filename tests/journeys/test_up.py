@@ -114,10 +114,10 @@ def test_the_service_runs_this_registrys_version_whatever_bento_of_another_check
     assert up.first != foreign.run_id
 
 
-def test_three_promotions_a_bad_model_and_a_rollback_fail_no_request(up: Stack, small_model: "SmallModel") -> None:
+def test_promotions_a_refused_version_and_a_rollback_fail_no_request(up: Stack, small_model: "SmallModel") -> None:
     seconds = []
     with follow.load_on(up.client, clients=4) as load_:
-        for seed in (51, 52, 53):
+        for seed in (51, 52):
             version = follow.publish(up.settings, small_model.contract, Variant(seed))
             follow.promote(up.settings, version)
             seconds.append(follow.wait_for(up.client, version.version, up.log))
@@ -127,7 +127,7 @@ def test_three_promotions_a_bad_model_and_a_rollback_fail_no_request(up: Stack, 
         back = rollback(up.settings, CHURN, to=str(int(version.version) - 1), reason="a test")
         seconds.append(follow.wait_for(up.client, back.version, up.log))
     assert load_.failed == []
-    assert load_.versions == {"1", "2", "3", "4"}
+    assert load_.versions == {"1", "2", "3"}
     assert statistics.median(seconds) < 10  # the first imports scikit-learn: these models are not compiled
 
 

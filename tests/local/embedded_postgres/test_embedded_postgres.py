@@ -16,6 +16,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -43,12 +44,26 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Settings]:
-    """Settings with a home that does not exist yet; server, data and password are removed at the end."""
-    settings = Settings(home=tmp_path / "home", postgres_url=None, postgres_port=_free_port(), mlflow_tracking_uri=None)
+@contextmanager
+def _removed(home: Path) -> Iterator[Settings]:
+    """Settings with this home; server, data and password are removed at the end."""
+    settings = Settings(home=home, postgres_url=None, postgres_port=_free_port(), mlflow_tracking_uri=None)
     yield settings
     postgres.remove(settings)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Settings]:
+    """Settings with a home that does not exist yet."""
+    with _removed(tmp_path / "home") as settings:
+        yield settings
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings with a home whose server several tests start, stop or kill."""
+    with _removed(tmp_path_factory.mktemp("shared") / "home") as settings:
+        yield settings
 
 
 def _connect(settings: Settings) -> psycopg.Connection:
@@ -84,10 +99,10 @@ def test_it_starts_attaches_and_stops(home: Settings, monkeypatch: pytest.Monkey
         psycopg.connect(first.url.get_secret_value())
 
 
-def test_a_wrong_password_is_refused(home: Settings) -> None:
-    server = postgres.start(home)
+def test_a_wrong_password_is_refused(shared: Settings) -> None:
+    server = postgres.start(shared)
     assert server.url is not None
-    secret = home.home / "postgres.password"
+    secret = shared.home / "postgres.password"
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
     assert server.url.get_secret_value() not in repr(server)
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
@@ -105,21 +120,21 @@ def test_it_outlives_the_process_that_started_it(home: Settings) -> None:
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
-def test_after_a_kill_it_restarts_with_its_data_on_the_same_port(home: Settings) -> None:
-    with _connect(home) as connection:
+def test_after_a_kill_it_restarts_with_its_data_on_the_same_port(shared: Settings) -> None:
+    with _connect(shared) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
-    before = postgres.status(home)
+    before = postgres.status(shared)
     os.kill(before.pid or 0, signal.SIGKILL)
-    after = postgres.start(home.model_copy(update={"postgres_port": _free_port()}))
+    after = postgres.start(shared.model_copy(update={"postgres_port": _free_port()}))
     assert after.pid != before.pid
     assert after.url == before.url
-    with _connect(home) as connection:
+    with _connect(shared) as connection:
         assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
 
 
-def test_a_query_that_outlives_its_killed_server_does_not_prevent_a_restart(home: Settings) -> None:
-    server = postgres.start(home)
-    with ThreadPoolExecutor(1) as pool, _connect(home) as connection:
+def test_a_query_that_outlives_its_killed_server_does_not_prevent_a_restart(shared: Settings) -> None:
+    server = postgres.start(shared)
+    with ThreadPoolExecutor(1) as pool, _connect(shared) as connection:
         query = pool.submit(
             connection.execute, "SELECT count(*) FROM generate_series(1, 10000) AS a, generate_series(1, 20000) AS b"
         )
@@ -127,21 +142,21 @@ def test_a_query_that_outlives_its_killed_server_does_not_prevent_a_restart(home
         while "SELECT" not in " ".join(backend.cmdline()):
             time.sleep(0.01)
         os.kill(server.pid or 0, signal.SIGKILL)
-        assert postgres.start(home).running
+        assert postgres.start(shared).running
         assert not backend.is_running() or backend.status() == psutil.STATUS_ZOMBIE
         with pytest.raises(psycopg.OperationalError):
             query.result()
 
 
-def test_a_pid_file_that_names_another_process_is_ignored(home: Settings) -> None:
-    server = postgres.start(home)
+def test_a_pid_file_that_names_another_process_is_ignored(shared: Settings) -> None:
+    server = postgres.start(shared)
     pid_file = server.data / "postmaster.pid"
     left = pid_file.read_text().splitlines()
     os.kill(server.pid or 0, signal.SIGKILL)
     with subprocess.Popen(["sleep", "60"], user=pid_file.stat().st_uid if os.geteuid() == 0 else None) as other_process:
         pid_file.write_text("\n".join([str(other_process.pid), *left[1:]]))
-        assert not postgres.status(home).running
-        assert postgres.start(home).running
+        assert not postgres.status(shared).running
+        assert postgres.start(shared).running
         assert other_process.poll() is None
         other_process.kill()
 
@@ -257,11 +272,11 @@ def test_the_home_is_private_and_the_server_reaches_its_data_in_it() -> None:
         shutil.rmtree(parent)
 
 
-def test_the_url_that_make_env_printed_still_means_the_embedded_server(home: Settings) -> None:
-    printed = postgres.ensure(home)
-    postgres.stop(home)
+def test_the_url_that_make_env_printed_still_means_the_embedded_server(shared: Settings) -> None:
+    printed = postgres.ensure(shared)
+    postgres.stop(shared)
     assert postgres.ensure(printed).database() == printed.database()
-    assert postgres.status(home).running
+    assert postgres.status(shared).running
 
 
 def test_a_missing_database_is_created(server: Settings) -> None:

@@ -11,7 +11,6 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from sqlalchemy.engine import make_url
 
-from asof.errors import ConfigurationError
 from asof.postgres_url import conninfo_of
 from asof.settings import Settings
 from training.tracking.artifacts import downloaded, read_mlmodel, run_artifact
@@ -137,8 +136,7 @@ def test_tables_of_another_release_are_left_to_the_client(settings: Settings, cl
     with _database(settings) as connection:
         connection.execute("UPDATE alembic_version SET version_num = 'another'")
         try:
-            with pytest.raises(ConfigurationError, match="MLflow cannot be used at"):  # as MlflowClient says
-                open_registry(settings)
+            assert isinstance(open_registry(settings), MlflowClient)
         finally:
             connection.execute("UPDATE alembic_version SET version_num = %s", (REVISION,))
 
