@@ -76,9 +76,8 @@ def _resumed(folder: Path) -> ParquetWriter:
     """The writer of an earlier run, after its last renamed part. Raises ScoringError where a part is gone."""
     manifest, metadata = folder / MANIFEST, [_metadata(part) for part in _parts(folder)]
     last, complete = metadata[-1].metadata, manifest.exists()
-    tally = TypeAdapter(Tally).validate_python(
-        from_json(manifest.read_bytes())["tally"] if complete else from_json(last[TALLY])
-    )
+    content = from_json(manifest.read_bytes())["tally"] if complete else from_json(last[TALLY])
+    tally = TypeAdapter(Tally).validate_python(content)
     if (rows := sum(each.num_rows for each in metadata)) != tally.scored:
         raise ScoringError(
             f"The parts in {folder} hold {rows} users, and {tally.scored} were scored: a part is gone. Restore it, "
