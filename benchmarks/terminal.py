@@ -96,5 +96,6 @@ def _run(words: list[str], environment: Mapping[str, str]) -> Cost:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, words, stderr=errors)
+        sys.stderr.buffer.write(errors)
+        raise subprocess.CalledProcessError(process.returncode, words)
     return Cost(usage.ru_utime + usage.ru_stime, time.monotonic() - begun)

@@ -144,7 +144,8 @@ def _state(view: Any) -> str:
 
 def _is_plain(view: Any) -> bool:
     on_postgres = view.batch_source.data_source_class_type.rpartition(".")[2] == "PostgreSQLSource"
-    return on_postgres and len(view.entities) == 1 and NO_ENTITY not in view.entities and not view.source_views
+    computed = view.source_views or view.HasField("feature_transformation")
+    return on_postgres and not computed and len(view.entities) == 1 and NO_ENTITY not in view.entities
 
 
 def _type(feature: Any) -> str:

@@ -142,7 +142,7 @@ def test_an_on_demand_view_in_a_service_is_named_before_anything_is_loaded(
 
 
 @pytest.mark.filterwarnings("ignore:On demand feature view:RuntimeWarning")
-def test_views_of_two_keys_in_one_registered_service_are_named(settings: Settings) -> None:
+def test_registered_services_that_no_model_can_take_are_named(settings: Settings) -> None:
     """As `feast apply` registers them, without our checks."""
     export(settings)
     apply_features(settings)
@@ -150,13 +150,16 @@ def test_views_of_two_keys_in_one_registered_service_are_named(settings: Setting
     by_order.ttl = timedelta(days=1)
     with feature_store(settings) as store, quiet():
         users = store.get_feature_view("users_fv")
-        yearly = on_demand(by_order)
+        yearly, nobody = on_demand(by_order), view("nobody")
         services = [
             FeatureService(name="mixed_v1", features=[users, by_order]),
             FeatureService(name="yearly_v1", features=[users, yearly]),
+            FeatureService(name="nobody_v1", features=[nobody]),
         ]
-        store.apply([ORDER, SOURCE, by_order, yearly, *services])
+        store.apply([ORDER, SOURCE, by_order, yearly, nobody, *services])
     with pytest.raises(ConfigurationError, match="'mixed_v1' takes views keyed by order_id, user_id: "):
         read_sources(settings, "mixed_v1")
     with pytest.raises(ConfigurationError, match="'yearly_v1' takes OnDemandFeatureView 'doubled'"):
         read_sources(settings, "yearly_v1")
+    with pytest.raises(ConfigurationError, match="'nobody', which is keyed by no entity: "):
+        read_sources(settings, "nobody_v1")
