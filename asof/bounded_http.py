@@ -5,6 +5,7 @@ httpx decompresses a response before its bytes can be counted, and one compresse
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from queue import Empty, Queue
 from threading import Thread
 from typing import Any, TypeVar
@@ -61,7 +62,6 @@ def within(seconds: float, work: Callable[[], Result]) -> Result:
     """
     results: Queue[Result] = Queue()
     Thread(target=lambda: results.put(work()), daemon=True).start()
-    try:
+    with suppress(Empty):
         return results.get(timeout=seconds)
-    except Empty:
-        raise TimeoutError(f"no complete response within {seconds:g} seconds") from None
+    raise TimeoutError(f"no complete response within {seconds:g} seconds")

@@ -1,5 +1,6 @@
 """Real parts for every test: a PostgreSQL server for the session, a database of its own for each module."""
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -32,6 +33,15 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what 
 pytest_plugins = ["tests.kits.data.history", "tests.kits.service.small_model", "tests.kits.service.churn_service"]
 
 STREAMFLOW = PROJECT.parent / "shared" / "data" / "streamflow"
+
+
+gc.disable()  # while modules are imported, which leaves nothing to collect
+
+
+def pytest_collection_finish() -> None:
+    """What was imported is left out of every garbage collection."""
+    gc.freeze()
+    gc.enable()
 
 
 SLOW = ("journeys", "service", "training", "local", "online_store")

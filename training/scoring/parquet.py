@@ -14,7 +14,7 @@ from typing import Any
 
 from pyarrow import ArrowException, parquet
 from pydantic import TypeAdapter
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from asof.errors import ScoringError
 from asof.files import rename_durably, try_lock
@@ -76,12 +76,14 @@ def _resumed(folder: Path) -> ParquetWriter:
     """The writer of an earlier run, after its last renamed part. Raises ScoringError where a part is gone."""
     manifest, metadata = folder / MANIFEST, [_metadata(part) for part in _parts(folder)]
     last, complete = metadata[-1].metadata, manifest.exists()
-    run, tally = TypeAdapter(Run).validate_json(last[RUN]), TypeAdapter(Tally).validate_json(last[TALLY])
+    content = from_json(manifest.read_bytes())["tally"] if complete else from_json(last[TALLY])
+    tally = TypeAdapter(Tally).validate_python(content)
     if (rows := sum(each.num_rows for each in metadata)) != tally.scored:
         raise ScoringError(
             f"The parts in {folder} hold {rows} users, and {tally.scored} were scored: a part is gone. Restore it, "
             "or delete the folder and score again."
         )
+    run = TypeAdapter(Run).validate_json(last[RUN])
     return ParquetWriter(folder, run, tally, complete=complete, parts=len(metadata))
 
 

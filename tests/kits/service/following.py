@@ -16,6 +16,7 @@ import pandas as pd
 import psutil
 
 from asof.features.feature_contract import FeatureContract, model_frame
+from asof.inference.runtime import MODEL_ONNX
 from asof.settings import Settings
 from asof.trust.golden_rows import GoldenRows
 from asof.trust.trusted_types import load_trusted
@@ -25,9 +26,11 @@ from local.stack.services import mlflow_service
 from tests.kits.machine.free_port import free_port
 from tests.kits.models.promotion import always
 from tests.kits.service import serving as kit
+from training.models.compilation.compile import compile_model
 from training.models.evaluation.seal import seal
 from training.release.promotion.promote import promote as pass_gate
 from training.release.registry.versions import ALIAS, ModelVersion
+from training.tracking.artifacts import log_file
 from training.tracking.client import open_tracking, tracked_run
 
 Alter = Callable[[Path], None]
@@ -68,12 +71,14 @@ def mlflow_server(settings: Settings, folder: Path) -> Iterator[MlflowServer]:
 class Variant:
     """How a small model differs from the others: its training seed, what it does with unknown categories, its features.
 
-    `shift` is added to the probabilities of its golden rows; `alter` changes its files before it is signed, `tamper`
-    afterwards; `signed_for` is the run that its manifest names (None: its own), `sealed` whether it has one.
+    A `compiled` one is served without scikit-learn. `shift` is added to the probabilities of its golden rows; `alter`
+    changes its files before it is signed, `tamper` afterwards; `signed_for` is the run that its manifest names (None:
+    its own), `sealed` whether it has one.
     """
 
     seed: int = 1
     unknown: str = "ignore"
+    compiled: bool = False
     contract: FeatureContract | None = None
     shift: float = 0.0
     alter: Alter | None = None
@@ -89,7 +94,7 @@ def publish(settings: Settings, contract: FeatureContract, variant: Variant = Va
     taken = variant.contract or contract
     facts = kit.facts_of(taken)
     estimator = kit.fit_small_model(taken, variant.seed, variant.unknown)
-    with tracked_run(settings, "following-tests", f"seed {variant.seed}") as (_, run_id):
+    with tracked_run(settings, "following-tests", f"seed {variant.seed}") as (client, run_id):
         logged = mlflow.sklearn.log_model(
             estimator,
             name="model",
@@ -97,11 +102,15 @@ def publish(settings: Settings, contract: FeatureContract, variant: Variant = Va
             metadata={"asof": facts.to_dict()},
             serialization_format="skops",
         )
+    rows = [kit.flat(views) for views in kit.users_like(20, seed=2).values()]
+    frame = model_frame(pd.DataFrame(rows), taken)
+    if variant.compiled:
+        graph = compile_model(estimator, frame, threshold=kit.THRESHOLD)
+        log_file(client, logged.model_uri, MODEL_ONNX, graph.content)
     folder = _folder(logged.model_id)
     if variant.alter:
         variant.alter(folder)
-    rows = [kit.flat(views) for views in kit.users_like(20, seed=2).values()]
-    probabilities = estimator.predict_proba(model_frame(pd.DataFrame(rows), taken))[:, 1] + variant.shift
+    probabilities = estimator.predict_proba(frame)[:, 1] + variant.shift
     if variant.sealed:
         seal(settings, logged.model_uri, variant.signed_for or run_id, GoldenRows(rows, probabilities.tolist()))
     if variant.tamper:

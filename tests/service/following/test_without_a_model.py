@@ -122,7 +122,9 @@ def test_it_is_ready_with_the_first_good_version_which_survives_restarts_without
     kept, first = tmp_path / "kept" / "models", _folder(tmp_path, "first")
     answers = tmp_path / "answers.jsonl"
     variables = _variables(settings, mlflow.address, kept) | {"ASOF_ANSWER_LOG": str(answers)}
-    unsigned, good = (follow.publish(settings, contract, each) for each in (Variant(31, sealed=False), Variant(32)))
+    unsigned, good = (
+        follow.publish(settings, contract, each) for each in (Variant(31, sealed=False), Variant(32, compiled=True))
+    )
     with kit.serving(settings, built.bento_tag, first, ready=False, **variables) as client:
         kit.eventually(lambda: "promote one" in follow.predict(client).text, 60, first / "log")
         _answers_typed(client, built.bento_tag, "ok")
@@ -173,7 +175,7 @@ def test_the_kept_folder_cannot_introduce_another_model_than_the_registrys(
 ) -> None:
     """An older, also signed model in place of the newer one; a record that this release cannot read; other keys."""
     variables = _variables(settings, mlflow.address, tmp_path / "kept")
-    older, newer = (follow.publish(settings, contract, Variant(seed)) for seed in (36, 37))
+    older, newer = (follow.publish(settings, contract, Variant(seed, compiled=True)) for seed in (36, 37))
     log = _folder(tmp_path, "first") / "log"
     with kit.serving(settings, built.bento_tag, log.parent, ready=False, **variables) as client:
         for version in (older, newer):

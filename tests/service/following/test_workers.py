@@ -66,7 +66,8 @@ class Service:
 @pytest.fixture(scope="module")
 def service(settings: Settings, small_model: SmallModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     kit.write_users(settings, {"good": kit.USER, "no-internet": {**kit.USER, **kit.WITHOUT_INTERNET}}, kit.NOW)
-    versions = tuple(follow.publish(settings, small_model.contract, Variant(seed)) for seed in (41, 42, 43))
+    good = (Variant(seed, compiled=True) for seed in (41, 42, 43))
+    versions = tuple(follow.publish(settings, small_model.contract, each) for each in good)
     follow.promote(settings, versions[0])
     folder = tmp_path_factory.mktemp("service")
     with (
@@ -147,7 +148,7 @@ def test_workers_killed_at_each_step_of_a_fetch_return_to_the_production_version
     """At the manifest, the first and the last file; and shortly afterwards, during loading and swapping."""
     files = len(_files_of(service, seed=50))
     for step in (0, 1, files - 1, files, files + 2)[chosen]:
-        new = service.publish(Variant(seed=51 + step))
+        new = service.publish(Variant(seed=51 + step, compiled=True))
         calls, died = count(), []
 
         def fault(path: str, step: int = step, calls: "count[int]" = calls, died: list[int] = died) -> None:
@@ -170,7 +171,7 @@ def test_workers_killed_at_each_step_of_a_fetch_return_to_the_production_version
 def _files_of(service: Service, seed: int) -> list[str]:
     """The requests of one worker for a version: the manifest and each of its files."""
     service.faults.asked.clear()
-    new = service.publish(Variant(seed=seed))
+    new = service.publish(Variant(seed=seed, compiled=True))
     service.promote(new)
     service.agrees(new.version)
     return [path for path in service.faults.asked if "artifacts/files" in path]

@@ -222,7 +222,7 @@ def test_a_policy_that_changes_is_seen_while_running(
     contract, user = registered_contract(one), some_user(one)
     if how == "by Feast":
         monkeypatch.setattr("asof.serving.features.store.opening._wide_reader", lambda *_: None)
-        monkeypatch.setattr("asof.serving.features.store.opening._is_sql", lambda _: False)
+        monkeypatch.setattr("asof.serving.features.store.opening.registry_conninfo", lambda _: None)
 
     def cut(view: Any) -> None:
         view.ttl, view.tags = timedelta(days=2), {"staleness": "flag"}

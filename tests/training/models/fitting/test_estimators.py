@@ -59,7 +59,8 @@ PROMISED: dict[str, Any] = {
     "perceptron-sgd": make_pipeline(StandardScaler(), MLPClassifier(4, solver="sgd", max_iter=30, random_state=0)),
     "selected": make_pipeline(SelectKBest(k=2), KBinsDiscretizer(3), LogisticRegression()),
 }
-ALL_THE_WAY = ("imputed", "calibrated", "voting", "stacking", "neighbours", "perceptron")
+ALL_THE_WAY = ("imputed", "stacking", "neighbours")
+LONG_RUN = ("calibrated", "voting", "perceptron")
 
 
 class OwnClassifier(LogisticRegression):
@@ -105,7 +106,7 @@ def tracked(settings: Settings) -> Settings:
     return settings
 
 
-@pytest.mark.parametrize("name", ALL_THE_WAY)
+@pytest.mark.parametrize("name", [*ALL_THE_WAY, *(pytest.param(name, marks=pytest.mark.soak) for name in LONG_RUN)])
 def test_a_promised_estimator_is_trained_registered_promoted_and_loaded_by_the_service(
     tracked: Settings, name: str
 ) -> None:
