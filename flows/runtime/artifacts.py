@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from flows.runtime.runs import in_flow_run
+from flows.runtime.steps import in_flow_run
 
 
 def publish_table(key: str, rows: Iterable[Mapping[str, Any]], description: str) -> None:

@@ -1,1 +1,1 @@
-"""The stages: each takes and returns plain data. They run with or without Prefect (`flows.runtime.runs`)."""
+"""The stages: each takes and returns plain data. They run with or without Prefect (`flows.runtime.steps`)."""

@@ -6,7 +6,7 @@ from typing import Any
 from asof.use_cases import load
 from flows.runtime.artifacts import publish_text
 from flows.runtime.environment import default_use_case, settings_with_database
-from flows.runtime.runs import step
+from flows.runtime.steps import step
 from training.release.bundling.bundle import Bundle
 from training.release.bundling.bundle import bundle as build_bundle
 

@@ -11,7 +11,7 @@ from flows.runtime.artifacts import publish_table
 from flows.runtime.environment import default_use_case, settings_with_database
 from flows.runtime.extract_files import check_extract_files
 from flows.runtime.progress import log
-from flows.runtime.runs import step
+from flows.runtime.steps import step
 from flows.stages.parity import compare, parity_result
 from training.data.extracts.deliveries import Delivery, find_deliveries
 from training.data.snapshots.snapshot import Snapshot, take_snapshot

@@ -12,7 +12,7 @@ from flows.runtime.artifacts import publish_table
 from flows.runtime.environment import default_use_case, settings_with_database
 from flows.runtime.extract_files import check_extract_files
 from flows.runtime.progress import log
-from flows.runtime.runs import step
+from flows.runtime.steps import step
 from training.data.extracts.deliveries import find_deliveries
 from training.features.datasets.dataset import newest_labelled
 from training.inspection import Examination, examine, months_in, months_known, page, refuse_unacknowledged

@@ -15,7 +15,7 @@ from asof.use_cases import load
 from flows.runtime.artifacts import publish_table
 from flows.runtime.environment import default_use_case, settings_with_database
 from flows.runtime.progress import log
-from flows.runtime.runs import step
+from flows.runtime.steps import step
 from training.data.snapshots.tables import prepare_tables
 from training.features.parity.check import Parity, check_parity, next_step, summary
 from training.features.parity.ledger import record_parity

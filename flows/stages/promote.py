@@ -8,7 +8,7 @@ from asof.use_cases import load
 from flows.runtime.artifacts import publish_table
 from flows.runtime.environment import settings_with_database
 from flows.runtime.progress import log
-from flows.runtime.runs import step
+from flows.runtime.steps import step
 from training.release.gate.judge import judge_of
 from training.release.promotion.promote import Promotion
 from training.release.promotion.promote import promote as pass_gate

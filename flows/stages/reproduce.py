@@ -7,7 +7,7 @@ from asof.use_cases import load
 from flows.runtime.artifacts import publish_table
 from flows.runtime.environment import settings_with_database, settings_with_tracking
 from flows.runtime.progress import log
-from flows.runtime.runs import step
+from flows.runtime.steps import step
 from training.audit.reproduction.reproduce import Reproduction
 from training.audit.reproduction.reproduce import reproduce as build_again
 from training.release.registry.versions import model_version

@@ -8,7 +8,7 @@ from asof.use_cases import load
 from flows.runtime.artifacts import publish_table
 from flows.runtime.environment import default_use_case, settings_with_database, settings_with_tracking
 from flows.runtime.progress import log
-from flows.runtime.runs import step
+from flows.runtime.steps import step
 from training.scoring.score import POSTGRES, Scoring, score_users
 
 

@@ -19,7 +19,7 @@ from asof.use_case import FromStore, Question, UseCase
 from asof.use_cases import load
 from flows.runtime.environment import settings_with_tracking
 from flows.runtime.progress import show_progress
-from flows.runtime.runs import Run, choose_run, run_directly
+from flows.terminal.runs import Run, choose_run, run_directly
 from local.stack.serve import serving
 from training.data.extracts.deliveries import find_deliveries
 

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from flows.runtime.environment import default_use_case, settings_with_database, settings_with_tracking
-from flows.runtime.runs import choose_run
 from flows.terminal.options import DAY
 from flows.terminal.output import run_command
+from flows.terminal.runs import choose_run
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 

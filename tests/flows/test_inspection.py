@@ -15,7 +15,7 @@ from asof.errors import InspectionError
 from asof.settings import Settings
 from asof.use_case import UseCase
 from asof.use_cases import load
-from flows.runtime.prefect_runs import run_flow
+from flows.terminal.runs import run_flow
 from simulator import SimulationPlan, simulate
 from tests.kits.machine.terminal import call_flows
 from tests.kits.models.training import regression

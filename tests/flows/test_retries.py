@@ -10,7 +10,7 @@ from prefect import flow, task
 from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
 from asof.errors import DataError, ModelError
-from flows.runtime.prefect_runs import TASK_OPTIONS
+from flows.runtime.prefect_tasks import TASK_OPTIONS
 
 
 @pytest.mark.parametrize(

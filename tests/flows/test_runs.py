@@ -12,13 +12,14 @@ from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, te
 from asof.errors import DataError
 from asof.settings import PROJECT, Moment
 from flows import deployments
-from flows.runtime.prefect_runs import run_flow
-from flows.runtime.runs import choose_run, in_flow_run, run_directly, step
+from flows.runtime.steps import in_flow_run, step
+from flows.terminal.runs import choose_run, run_directly, run_flow
 
 WITHOUT_PREFECT = """
 import sys
 from flows.runtime.artifacts import publish_table
-from flows.runtime.runs import choose_run, step
+from flows.runtime.steps import step
+from flows.terminal.runs import choose_run
 
 @step("double")
 def double(number: int) -> int:

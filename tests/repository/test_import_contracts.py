@@ -18,6 +18,7 @@ BREAKS = {
         "online_store/pool.py",
         "import online_store.reading",
     ),
+    "flows: layers": ("flows/runtime/progress.py", "import flows.stages"),
     "The offline stream does not import the service": ("training/metrics/plots.py", "import asof.serving.logs"),
     "Each platform only in its rooms": ("local/ports.py", "import mlflow"),
     "Use cases never import each other": ("asof/use_cases/churn/payloads.py", "import asof.use_cases.breast_cancer"),

@@ -20,7 +20,8 @@ from simulator import Simulation, SimulationPlan, month_end_before, simulate
 from simulator.observation import user_ids
 from simulator.profile import MAX_USERS
 from training.data.extracts.deliveries import find_deliveries
-from training.data.extracts.extract import KnownIds, read_extract
+from training.data.extracts.extract import read_extract
+from training.data.extracts.known_ids import KnownIds
 
 PLAN = SimulationPlan(last_as_of=date(2024, 3, 31), users=3001, months=3, seed=7)
 FAULTY = replace(PLAN, users=2000, late_share=0.05, correction_share=0.1)

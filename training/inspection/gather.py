@@ -11,7 +11,8 @@ from asof.errors import DataError, TrainingSetError
 from asof.extract_schema import ExtractSchema, Kind, RawTable
 from asof.settings import Settings
 from training.data.extracts.deliveries import Delivery, find_deliveries
-from training.data.extracts.extract import KnownIds, read_extract
+from training.data.extracts.extract import read_extract
+from training.data.extracts.known_ids import KnownIds
 from training.data.snapshots.copy_query import copy_rows
 from training.data.snapshots.known_at import KnownTables, tables_known_at
 from training.inspection.month import Month, month_of

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.progress import Progress
 
 from flows.runtime.environment import settings_with_database
-from flows.runtime.runs import choose_run
 from flows.terminal.options import (
     DAY,
     MOMENT,
@@ -24,6 +23,7 @@ from flows.terminal.options import (
     parse_moment,
 )
 from flows.terminal.output import run_command
+from flows.terminal.runs import choose_run
 from flows.terminal.screens.data import (
     ingest_screen,
     inspection_screen,

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from flows.runtime.environment import settings_with_database, settings_with_tracking
-from flows.runtime.runs import choose_run
 from flows.terminal.options import AsOf, DefaultUseCase, Json, KnownAt, UseCaseName, UseCaseOption
 from flows.terminal.output import run_command
+from flows.terminal.runs import choose_run
 from flows.terminal.screens.models import (
     acceptance_screen,
     history_screen,

@@ -7,9 +7,9 @@ import typer
 
 from asof.errors import ConfigurationError
 from flows.runtime.environment import settings_with_database, settings_with_tracking, settings_without_database
-from flows.runtime.runs import choose_run
 from flows.terminal.options import DefaultUseCase, Json
 from flows.terminal.output import run_command
+from flows.terminal.runs import choose_run
 from flows.terminal.screens.models import bundle_screen, image_screen
 
 commands = typer.Typer()

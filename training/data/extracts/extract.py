@@ -10,14 +10,7 @@ from asof.errors import ExtractError
 from asof.extract_schema import ExtractSchema, RawTable
 from training.data.extracts.csv_file import read_csv_text
 from training.data.extracts.deliveries import Part
-
-
-@dataclass(frozen=True)
-class KnownIds:
-    """The ids that rows may have, as text; `what` describes such an id in a finding."""
-
-    ids: arrow.ChunkedArray
-    what: str
+from training.data.extracts.known_ids import KnownIds
 
 
 @dataclass(frozen=True)

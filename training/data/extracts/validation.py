@@ -21,7 +21,7 @@ from asof.extract_schema import Column, Kind, RawTable, Rule
 from asof.features import entity_key
 from training.data.extracts.cell_types import KIND_RULES, parse_cells
 from training.data.extracts.csv_file import FIRST_DATA_ROW, rows_text
-from training.data.extracts.extract import KnownIds
+from training.data.extracts.known_ids import KnownIds
 
 PANDAS_TYPES = {
     arrow.string(): pd.StringDtype("pyarrow"),

@@ -23,7 +23,8 @@ from asof.errors import ExtractError, HistoryError
 from asof.extract_schema import ExtractSchema
 from asof.settings import Settings
 from training.data.extracts.deliveries import Part, delivery_name
-from training.data.extracts.extract import DeliveredTable, KnownIds, read_extract
+from training.data.extracts.extract import DeliveredTable, read_extract
+from training.data.extracts.known_ids import KnownIds
 from training.data.snapshots.append import Times, append
 from training.data.snapshots.owned_tables import table_exists
 from training.data.snapshots.provenance import code_version

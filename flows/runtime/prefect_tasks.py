@@ -1,6 +1,5 @@
-"""Stages in Prefect: as flow runs, with steps that retry errors of a platform, never errors of AsOf or a use case."""
+"""Tasks of a Prefect flow run, which retry errors of a platform, never errors of AsOf or of a use case."""
 
-import importlib
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, ParamSpec, TypeVar
@@ -8,19 +7,8 @@ from typing import Any, ParamSpec, TypeVar
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from flows.runtime.runs import Stage
-
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
-
-
-def run_flow(stage: Stage, /, *args: Any, **options: Any) -> dict[str, Any]:
-    """Runs the flow of `flows.deployments` that bears the stage's name; raises its error."""
-    flow = getattr(importlib.import_module("flows.deployments"), stage.__name__)
-    result: dict[str, Any] | Exception = flow(*args, **options, return_state=True).result(raise_on_failure=False)
-    if isinstance(result, Exception):
-        raise result
-    return result
 
 
 def run_task(
