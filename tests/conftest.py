@@ -45,7 +45,7 @@ def pytest_collection_finish() -> None:
 
 
 SLOW = ("journeys", "service", "training", "local", "online_store")
-"""Folders whose files come first, so that both processes of `make test` end together."""
+"""Folders whose files come first, so that the processes of `make test` end together."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
