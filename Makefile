@@ -28,7 +28,7 @@ demo: setup ## Run everything from extracts to answers on simulated data, or: DA
 	$(FLOWS) demo $(if $(USE_CASE),--use-case '$(USE_CASE)') $(if $(DATA),--data '$(DATA)') $(if $(AS_OF),--as-of '$(AS_OF)') \
 		$(if $(USERS),--users '$(USERS)') $(if $(MONTHS),--months '$(MONTHS)') $(ARGS)
 
-test: setup ## Run the tests, three files at a time (they wait for servers about a third of the time) [ARGS='tests/training/release -n 0']
+test: setup ## Run the tests, three files at a time [ARGS='tests/training/release -n 0']
 	$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 soak: setup ## Run the long tests (nightly and before a release)
