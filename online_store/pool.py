@@ -11,6 +11,7 @@ import math
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -110,6 +111,7 @@ class Pools:
 
     def __init__(self) -> None:
         self._pools: dict[tuple[int, Address], Pool] = {}
+        weakref.finalize(self, _close, self._pools)
 
     def get(self, address: Address) -> Pool:
         """The pool of this process."""
@@ -117,12 +119,13 @@ class Pools:
 
     def close(self) -> None:
         """Closes the idle connections of this process."""
-        for (process, _), pool in list(self._pools.items()):
-            if process == os.getpid():
-                pool.drop()
+        _close(self._pools)
 
-    def __del__(self) -> None:
-        self.close()
+
+def _close(pools: dict[tuple[int, Address], Pool]) -> None:
+    for (process, _), pool in list(pools.items()):
+        if process == os.getpid():
+            pool.drop()
 
 
 def attempts(pool: Pool, forget_layouts: Callable[[], None]) -> Iterator[contextlib.AbstractContextManager[None]]:
