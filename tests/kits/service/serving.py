@@ -225,6 +225,7 @@ def serving(
     own = {"PYTHONPATH": str(folder / "poison"), "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
     patient = {"ASOF_LOOKUP_TIMEOUT": "30"}  # where others use the machine, 1.5 s may pass without any fault
     environment = {**os.environ, **settings.environment(), **own, **patient, **variables}
+    environment["BENTOML_HOME"] = str(_home_with_links(folder, Path(environment["BENTOML_HOME"])))
     port = free_port()
     command = [sys.executable, "-m", "bentoml", "serve", tag, "--host", "127.0.0.1", "--port", str(port)]
     with (folder / "log").open("w") as log:
@@ -239,6 +240,16 @@ def serving(
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(30 * SHARED)
+
+
+def _home_with_links(folder: Path, stores: Path) -> Path:
+    """A BENTOML_HOME of the service's own: a service that starts empties the folder of metrics in its home."""
+    home = folder / "bentoml-home"
+    home.mkdir()
+    for store in ("bentos", "models"):
+        (stores / store).mkdir(parents=True, exist_ok=True)
+        (home / store).symlink_to(stores / store)
+    return home
 
 
 def start_error(use_case: str, environment: Mapping[str, str]) -> str:
