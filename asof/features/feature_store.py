@@ -169,10 +169,8 @@ def read_contract(store: "FeatureStore", service: "FeatureService") -> FeatureCo
     """The contract of a registered FeatureService. Raises ConfigurationError where it takes an unsupported view."""
     from feast.errors import FeatureViewNotFoundException
 
-    names, every = (
-        [each.name for each in service.feature_view_projections],
-        {each.name: each for each in store.registry.list_all_feature_views(store.project)},
-    )
+    names = [each.name for each in service.feature_view_projections]
+    every = {each.name: each for each in store.registry.list_all_feature_views(store.project)}
     if absent := [name for name in names if name not in every]:
         raise FeatureViewNotFoundException(absent[0], store.project)
     views = {name: every[name] for name in names}

@@ -20,7 +20,7 @@ from flows.runtime.machine_errors import explain_machine_error
 from flows.runtime.progress import show_progress
 from flows.terminal.screens.screen import Screen, print_screen
 
-NOTHING_CHANGED = "Nothing was changed."
+RUN_AGAIN = "Run the command again to finish."
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as of shells."""
 
@@ -35,9 +35,7 @@ class Emit(Protocol):
 
 
 @contextmanager
-def run_command(
-    doing: str, *, as_json: bool = False, quiet: bool = False, kept: str = NOTHING_CHANGED
-) -> Iterator[Emit]:
+def run_command(doing: str, *, as_json: bool = False, quiet: bool = False, kept: str = RUN_AGAIN) -> Iterator[Emit]:
     """Runs the block of a command, which calls `emit(result, screen)`; prints the result when the block ends.
 
     An AsOfError or an error of the machine becomes a message on stderr and exit code 1; an interruption a line that

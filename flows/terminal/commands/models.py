@@ -22,6 +22,8 @@ from flows.terminal.screens.models import (
 
 commands = typer.Typer()
 
+COMPLETED_BY_THE_NEXT = "A change of Production that was begun is completed by the next promotion or rollback."
+
 
 @commands.command()
 def retrain(
@@ -33,9 +35,8 @@ def retrain(
     as_json: Json = False,
 ) -> None:
     """Build a training set, train, evaluate, register, and promote if the version passes the gate."""
-    with run_command(
-        "training", as_json=as_json, kept="Nothing was promoted; a run that was begun is marked as failed in MLflow."
-    ) as emit:
+    kept = f"A run that was begun is marked as failed in MLflow. {COMPLETED_BY_THE_NEXT}"
+    with run_command("training", as_json=as_json, kept=kept) as emit:
         settings_with_tracking()
         from flows.stages.retrain import retrain as stage
 
@@ -51,9 +52,7 @@ def promote(
     as_json: Json = False,
 ) -> None:
     """Promote a registered version if it passes the gate. Exit code 1 if it does not."""
-    with run_command(
-        "comparing", as_json=as_json, kept="A promotion that was begun is completed by the next one."
-    ) as emit:
+    with run_command("comparing", as_json=as_json, kept=COMPLETED_BY_THE_NEXT) as emit:
         settings_with_tracking()
         from flows.stages.promote import promote as stage
 
@@ -131,7 +130,7 @@ def rollback(
     as_json: Json = False,
 ) -> None:
     """Promote the previous version again; services that follow the registry switch to it."""
-    with run_command("rolling back", as_json=as_json) as emit:
+    with run_command("rolling back", as_json=as_json, kept=COMPLETED_BY_THE_NEXT) as emit:
         from asof.use_cases import load
         from training.release.promotion.promote import rollback as stage
 

@@ -1,9 +1,10 @@
 """Screens of the commands on extracts, snapshots and the online store."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
-from flows.terminal.screens.screen import Rows, Screen, count
+from flows.terminal.screens.screen import Rows, Screen, cell, count
 from training.features.parity.verdicts import Verdict
 
 
@@ -58,9 +59,13 @@ def parity_screen(result: Mapping[str, Any]) -> Screen:
 def _examples(examples: Iterable[Mapping[str, Any]]) -> Rows:
     return [
         {name: each[name] for name in ("verdict", "entity", "feature")}
-        | {side: f"{each[side]} as of {each[f'{side}_as_of']:%Y-%m-%d}" for side in ("offline", "online")}
+        | {side: _stored(each[side], each[f"{side}_as_of"]) for side in ("offline", "online")}
         for each in examples
     ]
+
+
+def _stored(value: Any, as_of: datetime | None) -> str:
+    return f"{value} as of {cell(as_of)}" if as_of else "no row"
 
 
 def inspection_screen(result: Mapping[str, Any]) -> Screen:

@@ -54,7 +54,7 @@ def promotion_screen(outcome: Mapping[str, Any]) -> Screen:
 
 def reproduction_screen(result: Mapping[str, Any]) -> Screen:
     rebuilt = result["rebuilt"]
-    differences = rebuilt["differences"] or {"first": ()}
+    differences = rebuilt["differences"] or {"first": (), "cells_changed": {}}
     rows = {name.replace("_", " "): value for name, value in differences.items() if name.startswith("rows_")}
     changed = [each for each in result["environment"] if each["changed"]]
     notes = [*result["not_compared"], *rebuilt["not_compared"]]
@@ -64,6 +64,9 @@ def reproduction_screen(result: Mapping[str, Any]) -> Screen:
         {
             "Checks": _in_full(result["checks"]),
             "Definition, - then, + now": [{"line": line} for line in rebuilt["definition"]],
+            "Cells that differ": [
+                {"column": name, "cells": number} for name, number in differences["cells_changed"].items()
+            ],
             "First differing cells": _in_full(differences["first"]),
             "Metrics that differ": _in_full(result["metrics"]),
             "Environment that changed": [

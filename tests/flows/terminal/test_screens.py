@@ -147,6 +147,7 @@ SCREENS: dict[str, tuple[Callable[[Any], Screen], dict[str, Any]]] = {
                 "differences": {
                     "rows_gone": 0,
                     "rows_new": 1,
+                    "cells_changed": {"watch_hours_30d": 1204},
                     "first": [{"entity": "u 1", "then": None, "now": 0.1 + 0.2}],
                 },
             },
@@ -236,6 +237,12 @@ def test_no_table_is_wider_than_the_terminal_and_no_word_is_broken(name: str) ->
     assert max(map(cell_len, lines)) <= 80
     words = {word for line in _printed(tables, 400).splitlines() for word in line.split()}
     assert {word for line in lines for word in line.split() if ".." not in word} <= words
+
+
+def test_an_example_without_a_row_on_one_side_is_shown() -> None:
+    (example,) = PARITY["examples"]
+    absent = {"verdict": "only offline", "online": None, "online_as_of": None}
+    assert "no row" in _printed(parity_screen(PARITY | {"examples": [example | absent]}), 120)
 
 
 def test_paths_are_whole_on_a_line_of_their_own() -> None:
