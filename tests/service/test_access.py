@@ -327,6 +327,7 @@ def test_a_worker_grants_a_key_its_share(guarded: Guarded) -> None:
     guarded.add("bulk", PREDICT)
     with httpx.Client(base_url=guarded.client.base_url, timeout=60) as client:
         limited = Guarded(client, guarded.file, guarded.log, guarded.keys)
+        kit.eventually(lambda: limited.predict("bulk").status_code == 200, 20, guarded.log)  # this worker knows it
         limited.predict_batch("bulk", BURST // WORKERS + 200)
         refused = limited.predict("bulk")
         assert problem(refused, 429, "too-many-requests")["detail"].startswith("bulk ")
