@@ -25,7 +25,7 @@ setup: .venv/.complete ## Install everything into .venv
 	@touch $@
 
 demo: setup ## Run everything from extracts to answers on simulated data, or: DATA=folder AS_OF=2024-01-31 [USE_CASE= USERS= MONTHS=]
-	$(FLOWS) demo $(if $(USE_CASE),--use-case '$(USE_CASE)') $(if $(DATA),--data '$(DATA)') $(if $(AS_OF),--as-of '$(AS_OF)') \
+	$(FLOWS) demo $(if $(USE_CASE),'$(USE_CASE)') $(if $(DATA),--data '$(DATA)') $(if $(AS_OF),--as-of '$(AS_OF)') \
 		$(if $(USERS),--users '$(USERS)') $(if $(MONTHS),--months '$(MONTHS)') $(ARGS)
 
 test: setup ## Run the tests, three files at a time [ARGS='tests/training/release -n 0']
@@ -51,7 +51,7 @@ bench: setup ## Run the benchmarks [ARGS=serving; ARGS='training-sets --users 10
 lock: ## Update the locks in requirements/
 	sh local/lock.sh
 
-serve: setup ## Serve predictions in the foreground
+serve: setup ## Serve predictions in the foreground [ARGS=churn]
 	$(FLOWS) serve $(ARGS)
 
 up: setup ## Start PostgreSQL, MLflow, Prefect and the prediction service in the background [ARGS=churn]
@@ -69,37 +69,37 @@ env: setup ## Print the environment of the stack: eval "$(make -s env)"
 simulate: setup ## Write simulated monthly extracts and their ground truth
 	$(FLOWS) simulate $(ARGS)
 
-ingest: setup ## Load extracts into PostgreSQL and the online store
+ingest: setup ## Load extracts into PostgreSQL and the online store [ARGS='data/extracts --as-of 2024-01-31']
 	$(FLOWS) ingest $(ARGS)
 
 inspect: setup ## Check the data of the newest month, or: ARGS='data/extracts --as-of 2024-01-31'
 	$(FLOWS) inspect $(ARGS)
 
-retrain: setup ## Train, evaluate, register, and promote if the gate passes
+retrain: setup ## Train, evaluate, register, and promote if the gate passes [ARGS=churn]
 	$(FLOWS) retrain $(ARGS)
 
-promote: setup ## Promote a registered version if the gate passes
+promote: setup ## Promote a registered version if the gate passes [ARGS='churn 1']
 	$(FLOWS) promote $(ARGS)
 
 score: setup ## Score every user as of a moment, into PostgreSQL or Parquet [ARGS='churn --as-of 2024-01-31']
 	$(FLOWS) score $(ARGS)
 
-history: setup ## Show which versions were in production, since when and why
+history: setup ## Show which versions were in production, since when and why [ARGS=churn]
 	$(FLOWS) history $(ARGS)
 
 trace: setup ## Trace a version or an answer to its source files [ARGS='churn 1']
 	$(FLOWS) trace $(ARGS)
 
-rollback: setup ## Promote the previous version again
+rollback: setup ## Promote the previous version again [ARGS=churn]
 	$(FLOWS) rollback $(ARGS)
 
-bundle: setup ## Build the Bento of the version in production
+bundle: setup ## Build the Bento of the version in production [ARGS=churn]
 	$(FLOWS) bundle $(ARGS)
 
 secrets: setup ## Create the secrets for docker-compose.yml that are missing in .env
 	@$(RUN) -m local secrets
 
-images: image ## Build every image of docker-compose.yml, on PYTHON_IMAGE
+images: image ## Build every image of docker-compose.yml, on PYTHON_IMAGE [ARGS=churn]
 	docker buildx version >/dev/null 2>&1 || export DOCKER_BUILDKIT=0; \
 		CODE_VERSION="$$($(RUN) -c 'from training.data.snapshots.provenance import code_version; print(code_version())')" $(COMPOSE) build mlflow prefect
 
@@ -109,7 +109,7 @@ backup: ## Back up databases, artefacts and keys of the running stack [TO=folder
 restore: ## Restore a backup into an empty stack [FROM=folder]
 	@COMPOSE='$(COMPOSE)' sh deploy/restore.sh "$(FROM)"
 
-image: setup ## Build the image of a Bento: of code only, or ARGS='--bento NAME:VERSION' [ASOF_BASE_IMAGE=]
+image: setup ## Build the image of a Bento: of code only with ARGS=churn, or ARGS='--bento NAME:VERSION' [ASOF_BASE_IMAGE=]
 	$(FLOWS) image $(ARGS)
 
 sbom: setup .venv-audit/.complete .venv-serve/.complete ## Write the SBOM and the licences of the image's packages to dist/

@@ -71,8 +71,8 @@ class Settings(BaseSettings):
 
     home: ProjectPath = PROJECT / ".asof"
     """Where the embedded stack keeps its data, logs and artefacts; a relative one is the project's."""
-    use_case: str = "churn"
-    """The use case of a command that names none: a folder of asof/use_cases."""
+    use_case: str | None = None
+    """The use case of a command that names none: a folder of asof/use_cases; unset: the only one."""
     postgres_url: SecretStr | None = None
     """postgresql://user:password@host:port/database; unset: the embedded PostgreSQL."""
     postgres_sslmode: str | None = None

@@ -32,27 +32,27 @@ def measure_terminal(settings: Settings, *, rounds: int = ROUNDS) -> Iterator[di
     """A row for each command, on USERS simulated users; medians of some rounds for what can be repeated."""
     environment = _environment(settings)
     extracts, keys = settings.home / "extracts", settings.home / "api-keys"
-    ingest = _flows("ingest", str(extracts), "--as-of", "2024-04-30", "--backfill")
+    ingest = _flows("ingest", "churn", str(extracts), "--as-of", "2024-04-30", "--backfill")
     peers = {f"{name} --help": [str(Path(sys.executable).parent / name), "--help"] for name in PEERS}
     once = {
         "simulate": _flows("simulate", str(extracts), "--users", str(USERS), "--until", "2024-09-30"),
         "ingest": ingest,
-        "retrain": _flows("retrain"),
+        "retrain": _flows("retrain", "churn"),
         "api-keys add": _flows("api-keys", "add", "bench", "--scope", "predict", "--file", str(keys)),
     }
     often = {
         "--help": _flows("--help"),
         "--version": _flows("--version"),
         "status": [sys.executable, "-m", "local", "status"],
-        "history": _flows("history"),
+        "history": _flows("history", "churn"),
         "trace churn 1": _flows("trace", "churn", "1"),
         "doctor": _flows("doctor"),
         "api-keys list": _flows("api-keys", "list", "--file", str(keys)),
-        "score": _flows("score"),
-        "parity": _flows("parity"),
-        "inspect": _flows("inspect"),
+        "score": _flows("score", "churn"),
+        "parity": _flows("parity", "churn"),
+        "inspect": _flows("inspect", "churn"),
         "promote --dry-run": _flows("promote", "churn", "1", "--dry-run"),
-        "rollback --to 1": _flows("rollback", "--to", "1"),
+        "rollback --to 1": _flows("rollback", "churn", "--to", "1"),
         "ingest, nothing new": ingest,
     }
     costs = {name: _cost(words, environment, rounds) for name, words in peers.items()}

@@ -10,7 +10,7 @@ from prefect.states import Completed, Failed
 
 from asof.errors import AsOfError
 from asof.settings import Moment
-from flows.runtime.environment import default_use_case
+from asof.use_cases import default_name
 from flows.stages.bundle import bundle as bundle_stage
 from flows.stages.ingest import ingest as ingest_stage
 from flows.stages.inspect import inspect as inspect_stage
@@ -54,7 +54,7 @@ def monthly(folder: str, first_as_of: date | None = None, use_case: str | None =
     Each stage runs as its own deployment, because workers have different database roles. Raises AsOfError at the first
     stage that fails.
     """
-    use_case = use_case or default_use_case()
+    use_case = use_case or default_name(from_store=True)
     first = str(first_as_of) if first_as_of else None
     return {
         "ingest": _stage("ingest", folder=folder, first_as_of=first, use_case=use_case),

@@ -67,11 +67,11 @@ class DefinitionRecords:
 
 
 APPLY = "Run `feast apply` with the model's features, or train and bundle again."
-RETRAIN = "Train again: `python -m flows retrain`."
+RETRAIN = "Train again: `python -m flows retrain USE_CASE`."
 FILL = "Run `python -m flows ingest`: it writes them again."
 REDEFINED = (
-    "Train on it (`python -m flows retrain`), restore the former definition and run `python -m flows ingest`, or, "
-    "where its values mean the same, run `python -m flows accept-definition {} --reason WHY`."
+    "Train on it (`python -m flows retrain USE_CASE`), restore the former definition and run `python -m flows ingest`, "
+    "or, where its values mean the same, run `python -m flows accept-definition {} --reason WHY`."
 )
 
 

@@ -82,11 +82,11 @@ class AsOfService(bentoml.Service[Any]):  # type: ignore[misc]
 class Arguments(BaseModel):
     """The arguments of a Bento: `bentoml build --arg use_case=churn --arg model=streamflow_churn:TAG`.
 
-    The default use case is that of ASOF_USE_CASE at build time. Without a model the service follows the registry.
-    `trusted_keys` are the public keys whose models it loads, unless ASOF_TRUSTED_KEYS names others.
+    The default use case is that of ASOF_USE_CASE at build time, or the only one. Without a model the service follows
+    the registry. `trusted_keys` are the public keys whose models it loads, unless ASOF_TRUSTED_KEYS names others.
     """
 
-    use_case: str = Field(default_factory=lambda: Settings().use_case)
+    use_case: str = Field(default_factory=use_cases.default_name)
     model: str | None = None
     trusted_keys: str = ""
 

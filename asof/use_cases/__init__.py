@@ -7,12 +7,46 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from asof.errors import ConfigurationError
+from asof.settings import Settings
 from asof.use_case import FromStore, UseCase
 
 
 def names() -> list[str]:
     """The use cases of this checkout or Bento."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
+
+
+def check_name(name: str) -> str:
+    """The name. Raises ConfigurationError, listing those that exist, where no use case bears it."""
+    if name not in names():
+        raise ConfigurationError(
+            f"There is no use case {name!r}; there are: {', '.join(names())}. "
+            "To add a folder to asof/use_cases, see docs/adding-a-use-case.md."
+        )
+    return name
+
+
+def default_name(*, from_store: bool = False) -> str:
+    """The use case of ASOF_USE_CASE, or else the only one; `from_store`: the only one with features of the store.
+
+    Raises ConfigurationError, naming those that qualify, where there is not exactly one.
+    """
+    if named := Settings().use_case:
+        return check_name(named)
+    candidates = [name for name in names() if not from_store or _may_use_store(name)]
+    if len(candidates) == 1:
+        return candidates[0]
+    raise ConfigurationError(
+        f"Which use case? Name one as the first argument or in ASOF_USE_CASE: {', '.join(candidates or names())}."
+    )
+
+
+def _may_use_store(name: str) -> bool:
+    """Whether its features come from the store, or its folder cannot be imported to see."""
+    try:
+        return isinstance(_import(name).source, FromStore)
+    except ConfigurationError:
+        return True
 
 
 def load(name: str) -> UseCase:
@@ -22,12 +56,7 @@ def load(name: str) -> UseCase:
     is named differently; and where it shares a raw table or a registered model with another use case here, since each
     would take the other's rows or versions for its own.
     """
-    if name not in names():
-        raise ConfigurationError(
-            f"There is no use case {name!r}; there are: {', '.join(names())}. "
-            "To add a folder to asof/use_cases, see docs/adding-a-use-case.md."
-        )
-    use_case = _import(name)
+    use_case = _import(check_name(name))
     if use_case.name != name:
         raise ConfigurationError(
             f"The use case in asof/use_cases/{name} is named {use_case.name!r}: set name={name!r} in its __init__.py."

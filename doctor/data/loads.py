@@ -105,10 +105,10 @@ def repeat_ingest(loads: Sequence[Load], use_cases: Iterable[UseCase]) -> str:
     single = not DELIVERY_NAME.fullmatch(last.folder.name)
     beside = [last, *(each for each in loads if each.folder.parent == last.folder.parent and not single)]
     days = [first_described(each.folder, each.as_of.astimezone(UTC).date()) for each in beside]
-    words = [INGEST, shlex.quote(str(last.folder if single else last.folder.parent))]
+    words = [INGEST, *(each.name for each in use_cases if _has_files(each, last.files))]
+    words += [shlex.quote(str(last.folder if single else last.folder.parent))]
     words += [f"--as-of {min(firsts)}"] if (firsts := [day for day in days if day]) else []
     words += ["--backfill"] if last.known_at.astimezone(UTC).time() == time.min else []
-    words += [f"--use-case {each.name}" for each in use_cases if _has_files(each, last.files)]
     return " ".join(words)
 
 

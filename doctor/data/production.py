@@ -211,7 +211,7 @@ async def _ask_store(settings: Settings, version: ModelVersion) -> None:
 
 def _features_command(use_case: UseCase, wrong: Exception) -> str:
     if FILL in str(wrong):
-        return f"python -m flows ingest --use-case {use_case.name}"
+        return f"python -m flows ingest {use_case.name}"
     retrain = f"python -m flows retrain {use_case.name}"
     return retrain if RETRAIN in str(wrong) else f"Restore feature_repo/ and run python -m flows ingest, or {retrain}"
 

@@ -31,7 +31,8 @@ def check_tracking(context: Context) -> Iterator[Finding]:
             yield _unreachable(str(wrong))
             return
     if not has_registry(context.settings):
-        yield note("mlflow-empty", "MLflow has no database yet: no model was trained.", "python -m flows retrain churn")
+        found = "MLflow has no database yet: no model was trained."
+        yield note("mlflow-empty", found, "python -m flows retrain USE_CASE")
 
 
 def check_server(address: str) -> Iterator[Finding]:

@@ -7,13 +7,6 @@ if TYPE_CHECKING:
     from asof.settings import Settings
 
 
-def default_use_case() -> str:
-    """The use case if a command or flow names none."""
-    from asof.settings import Settings
-
-    return Settings().use_case
-
-
 def settings_without_database() -> "Settings":
     """Settings, with the platforms' folders exported to the environment; starts no server."""
     from asof.settings import Settings

@@ -17,7 +17,7 @@ def check_extract_files(use_case: UseCase, folder: Path, deliveries: Iterable[De
         return
     with_files = (each for each in others(use_case.name) if isinstance(each.source, FromStore))
     owners = [each.name for each in with_files if not files.isdisjoint(each.extract.file_names)]
-    step = f"use --use-case {' or '.join(owners)}" if owners else "use --use-case or another folder"
+    step = f"name use case {' or '.join(owners)}" if owners else "name another use case or folder"
     raise DataError(
         f"{folder} holds no file of use case {use_case.name!r} ({_listed(expected)}), but {_listed(files)}: {step}."
     )

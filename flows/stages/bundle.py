@@ -3,9 +3,9 @@
 from dataclasses import asdict
 from typing import Any
 
-from asof.use_cases import load
+from asof.use_cases import default_name, load
 from flows.runtime.artifacts import publish_text
-from flows.runtime.environment import default_use_case, settings_with_database
+from flows.runtime.environment import settings_with_database
 from flows.runtime.steps import step
 from training.release.bundling.bundle import Bundle
 from training.release.bundling.bundle import bundle as build_bundle
@@ -19,7 +19,7 @@ def bundle_model(use_case: str, run_id: str | None) -> Bundle:
 
 def bundle(use_case: str | None = None, run_id: str | None = None) -> dict[str, Any]:
     """Imports the model into the BentoML store and builds its Bento."""
-    use_case = use_case or default_use_case()
+    use_case = use_case or default_name()
     built = bundle_model(use_case, run_id)
     publish_text("bundle", f"`bentoml serve {built.bento_tag}`")
     return asdict(built)

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from asof.settings import Moment
-from asof.use_cases import load
+from asof.use_cases import default_name, load
 from flows.runtime.artifacts import publish_table
-from flows.runtime.environment import default_use_case, settings_with_database
+from flows.runtime.environment import settings_with_database
 from flows.runtime.extract_files import check_extract_files
 from flows.runtime.progress import log
 from flows.runtime.steps import step
@@ -59,7 +59,7 @@ def ingest(
 
     Raises ConfigurationError if the use case has no feature store, or as `check_features` does.
     """
-    use_case = use_case or default_use_case()
+    use_case = use_case or default_name(from_store=True)
     problem = load(use_case)
     labels = problem.extract.labels.name  # raises before anything is read
     check_features()

@@ -7,9 +7,9 @@ from typing import Any
 
 from asof.settings import Moment, Settings
 from asof.use_case import FromRequest, UseCase
-from asof.use_cases import load
+from asof.use_cases import default_name, load
 from flows.runtime.artifacts import publish_table
-from flows.runtime.environment import default_use_case, settings_with_database
+from flows.runtime.environment import settings_with_database
 from flows.runtime.extract_files import check_extract_files
 from flows.runtime.progress import log
 from flows.runtime.steps import step
@@ -51,7 +51,7 @@ def inspect(
     page_at: str | None = None,
 ) -> dict[str, Any]:
     """Returns the findings as of a moment (default: the newest with labels) and the path of the page."""
-    use_case = use_case or default_use_case()
+    use_case = use_case or default_name(from_store=True)
     moment = as_of or newest_labelled(settings_with_database(), load(use_case))
     result = inspect_snapshots(use_case, moment, known_at, page_at)
     publish_table(

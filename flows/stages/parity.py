@@ -11,9 +11,9 @@ from asof.errors import AsOfError
 from asof.features.feature_store import mismatch
 from asof.settings import Moment, Settings
 from asof.use_case import UseCase
-from asof.use_cases import load
+from asof.use_cases import default_name, load
 from flows.runtime.artifacts import publish_table
-from flows.runtime.environment import default_use_case, settings_with_database
+from flows.runtime.environment import settings_with_database
 from flows.runtime.progress import log
 from flows.runtime.steps import step
 from training.data.snapshots.tables import prepare_tables
@@ -55,4 +55,4 @@ def parity_result(parity: Parity) -> dict[str, Any]:
 
 def parity(use_case: str | None = None, as_of: Moment | None = None, sample: int | None = None) -> dict[str, Any]:
     """Compares all users or a sample."""
-    return parity_result(compare(use_case or default_use_case(), as_of, sample))
+    return parity_result(compare(use_case or default_name(from_store=True), as_of, sample))

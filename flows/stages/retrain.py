@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from asof.settings import Moment
-from asof.use_cases import load
+from asof.use_cases import default_name, load
 from flows.runtime.artifacts import publish_table
-from flows.runtime.environment import default_use_case, settings_with_database, settings_with_tracking
+from flows.runtime.environment import settings_with_database, settings_with_tracking
 from flows.runtime.progress import log
 from flows.runtime.steps import step
 from flows.stages.inspect import inspect_month
@@ -43,7 +43,7 @@ def retrain(
 
     Raises InspectionError if the data checks find errors that the use case has not acknowledged.
     """
-    use_case = use_case or default_use_case()
+    use_case = use_case or default_name()
     settings = settings_with_tracking()
     moment = as_of or newest_labelled(settings, load(use_case), known_at)
     checks = inspect_month(use_case, moment, known_at)

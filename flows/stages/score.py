@@ -4,9 +4,9 @@ from dataclasses import asdict
 from typing import Any
 
 from asof.settings import Moment
-from asof.use_cases import load
+from asof.use_cases import default_name, load
 from flows.runtime.artifacts import publish_table
-from flows.runtime.environment import default_use_case, settings_with_database, settings_with_tracking
+from flows.runtime.environment import settings_with_database, settings_with_tracking
 from flows.runtime.progress import log
 from flows.runtime.steps import step
 from training.scoring.score import POSTGRES, Scoring, score_users
@@ -52,7 +52,7 @@ def score(
     to: str = POSTGRES,
 ) -> dict[str, Any]:
     """Scores as of a moment (default: the newest snapshot) with a version (default: the one in Production)."""
-    use_case = use_case or default_use_case()
+    use_case = use_case or default_name(from_store=True)
     settings_with_tracking()
     result = scoring_result(score_all(use_case, as_of, known_at, version, to))
     publish_table("scoring", result["outcomes"], f"{result['model']} version {result['version']}: {result['done']}")

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.runtime.environment import default_use_case, settings_with_database, settings_with_tracking
+from flows.runtime.environment import settings_with_database, settings_with_tracking
 from flows.terminal.options import DAY
 from flows.terminal.output import run_command
 from flows.terminal.runs import choose_run
+from flows.terminal.use_case_argument import AnyUseCase, UseCaseCommand
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -43,8 +44,8 @@ def ingest(
             emit(_summary(choose_run()(stage, str(settings.home / "extracts"), plan.as_of(0), backfill=True)))
 
 
-@app.command()
-def train(use_case: Annotated[str, typer.Option(default_factory=default_use_case)]) -> None:
+@app.command(cls=UseCaseCommand)
+def train(use_case: AnyUseCase) -> None:
     """Train the first version unless one is in Production. Exit code 1 if it does not pass the gate."""
     with run_command("training", as_json=True) as emit:
         settings = settings_with_tracking()

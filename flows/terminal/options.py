@@ -7,17 +7,8 @@ import typer
 from rich.console import Console
 
 from asof.errors import DataError
-from flows.runtime.environment import default_use_case
 
 DAY, MOMENT = ["%Y-%m-%d"], ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
-
-UseCaseName = Annotated[str, typer.Argument(help="The use case: a folder in asof/use_cases.")]
-
-DefaultUseCase = Annotated[
-    str, typer.Argument(default_factory=default_use_case, help="The use case; default: ASOF_USE_CASE.")
-]
-
-UseCaseOption = Annotated[str, typer.Option(default_factory=default_use_case, help="Default: ASOF_USE_CASE.")]
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on the last line of stdout.")]
 
@@ -37,7 +28,7 @@ def parse_moment(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text).replace(tzinfo=UTC)
     except ValueError:
-        raise DataError(f"{text} is neither a folder of extracts nor a moment such as 2024-01-31.") from None
+        raise DataError(f"{text} is no use case, no folder of extracts, and no moment such as 2024-01-31.") from None
 
 
 def print_hint(text: str) -> None:

@@ -46,7 +46,7 @@ def prediction_service(settings: Settings, bento: str) -> Service:
     name, _, version = bento.partition(":")
     folder = settings.bentoml_home / "bentos"  # BentoML's command would take two seconds
     if not version or not (folder / name / version).is_dir():
-        raise ConfigurationError(f"There is no Bento {bento} in {folder}: `python -m flows bundle` builds it.")
+        raise ConfigurationError(f"There is no Bento {bento} in {folder}: `python -m flows bundle USE_CASE` builds it.")
     words = ("serve", bento)
     return Service(
         PREDICTION, "the prediction service", "bentoml", words, settings.port, "/readyz", _environment(settings)

@@ -39,7 +39,7 @@ def builders(stack: Stack, bentoml_home: Path) -> dict[str, Callable[[], object]
 
 def prediction_image(bentoml_home: Path, name: str, *bento: str) -> None:
     """The image of a Bento (`--bento TAG`), or of the code alone."""
-    words = (sys.executable, "-m", "flows", "image", "--engine", "docker", "--name", name, *bento)
+    words = (sys.executable, "-m", "flows", "image", "churn", "--engine", "docker", "--name", name, *bento)
     run(*words, within=1500, env={**CLASSIC, "BENTOML_HOME": str(bentoml_home)})
 
 

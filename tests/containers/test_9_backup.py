@@ -39,7 +39,7 @@ def backup(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _told(stack: Stack) -> dict[str, Any]:
     """What must come back."""
-    history = stack.inside("worker-training", "python", "-m", "flows", "history", "--json")
+    history = stack.inside("worker-training", "python", "-m", "flows", "history", "churn", "--json")
     assert history.returncode == 0, history.stderr
     answers = [stack.predict(user).json() for user in stack.users[:5]]
     return {

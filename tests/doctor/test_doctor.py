@@ -308,7 +308,7 @@ def test_the_command_prints_json_and_ends_with_0_without_errors(
 
     own = {"PREFECT_API_URL": prefect_api, "BENTOML_HOME": str(tmp_path), "ASOF_CLOCK": "2026-11-05"}
     environment = {**os.environ, **world.settings.environment(), **own}
-    done = start_flows(environment, "doctor", "--json", "--use-case", "churn")
+    done = start_flows(environment, "doctor", "churn", "--json")
     report = json.loads(done.stdout.splitlines()[-1])
     assert [each for each in report["findings"] if each["severity"] == "error"] == []
     assert (report["well"], done.returncode) == (True, 0)

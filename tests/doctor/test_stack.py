@@ -172,8 +172,8 @@ def test_an_ingest_is_to_be_repeated_as_it_was_given(
     ]
     where = parent / "january" if folders[0][0] == "january" else parent
     repeated = loads.repeat_ingest(done, [load("breast_cancer"), load("churn")])
-    assert repeated.startswith(f"python -m flows ingest '{where}'")
-    assert repeated.endswith(f"{command} --use-case churn")
+    assert repeated.startswith(f"python -m flows ingest churn '{where}'")
+    assert repeated.endswith(command)
     assert ("--as-of" in repeated, "--backfill" in repeated) == ("--as-of" in command, "--backfill" in command)
 
 

@@ -59,7 +59,7 @@ def test_the_new_folder_passes_the_projects_checks(with_wine: Path, world: dict[
 
 
 def test_the_new_use_case_is_trained_promoted_bundled_and_served(with_wine: Path, world: dict[str, str]) -> None:
-    output = run(with_wine, f"{sys.executable} -m flows demo --use-case wine", world)
+    output = run(with_wine, f"{sys.executable} -m flows demo wine", world)
     assert output.count("as the contract says") == 4
     assert "promoted to Production" in output
     assert re.search(r"serves wine:v1-", output)

@@ -44,5 +44,5 @@ def test_the_commands_of_a_page_succeed(page: Path, reader: Newcomer, tmp_path: 
     """In one shell, so that a variable that one block sets is there in the next; files go to a folder of the test."""
     script = "\n".join(IN_SHELL[language].format(block) for language, block in BLOCK.findall(page.read_text()))
     script = re.sub(r"data/\w+|answer\.json|(?<==)api-keys", lambda name: str(tmp_path / name[0]), script)
-    reader.run("make up")
+    reader.run("make up ARGS=churn")
     reader.run(script if page.name == "tutorial.md" else script.replace("2024-01-31", FIRST))

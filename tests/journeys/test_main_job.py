@@ -144,7 +144,7 @@ def test_the_same_data_again_is_not_promoted(run: Run, default: dict[str, Any]) 
         (("retrain", "churn", "--estimator", "magic"), "ConfigurationError: churn has no estimator 'magic'"),
         (("promote", "churn", "999"), "ModelError: "),
         (("bundle", "churn", "--run-id", "nonsense"), "ModelError: MLflow knows no run 'nonsense'"),
-        (("ingest", ".", "--use-case", "breast_cancer"), "ConfigurationError: breast_cancer takes its features in the"),
+        (("ingest", "breast_cancer", "."), "ConfigurationError: breast_cancer takes its features in the"),
         (("retrain", "breast_cancer", "--as-of", "2024-01-31"), "TrainingSetError: The rows of breast_cancer describe"),
         (("ingest", "no/such/folder"), "DataError: no/such/folder"),
     ],

@@ -39,8 +39,8 @@ def test_the_readme_names_these_commands() -> None:
     assert makes == [
         "make demo",
         "make test",
-        "make up",
-        "make history",
+        "make up ARGS=churn",
+        "make history ARGS=churn",
         "make trace ARGS='churn 1'",
         "make down",
         "make demo USE_CASE=breast_cancer",
@@ -78,10 +78,10 @@ def test_the_demo_of_the_second_use_case_keeps_its_contract(newcomer: Newcomer) 
 def test_the_stack_answers_as_the_readme_shows(newcomer: Newcomer) -> None:
     (extracts,) = Path(newcomer.environment["ASOF_HOME"]).glob("extracts/*")
     user = users_of(extracts)[0]
-    newcomer.run("make up")
+    newcomer.run("make up ARGS=churn")
     answers = [newcomer.run(command.replace(USER, user)) for command in ASKED]
     known, unknown, many, features, model = map(json.loads, answers)
-    history, traced = newcomer.run("make history"), newcomer.run("make trace ARGS='churn 1'")
+    history, traced = newcomer.run("make history ARGS=churn"), newcomer.run("make trace ARGS='churn 1'")
     newcomer.run("make down")
     assert "promoted" in history
     assert "usage_agg_30d.csv" in traced

@@ -74,7 +74,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     names = ("ASOF_PORT", "ASOF_MLFLOW_PORT", "ASOF_PREFECT_PORT", "ASOF_POSTGRES_PORT")
     home = tmp_path_factory.mktemp("checkout")
     (home / "user").mkdir()
-    checkout = Checkout(home, {name: str(kit.free_port()) for name in names})
+    checkout = Checkout(home, {"ASOF_USE_CASE": "churn", **{name: str(kit.free_port()) for name in names}})
     yield checkout
     stack.wipe(checkout.settings)
 
@@ -87,6 +87,11 @@ def test_while_the_stack_is_down_each_command_names_the_one_that_starts_it(check
     assert "make up" in checkout.refused("bentoml", "serve", "--port", str(kit.free_port()))
     checkout.done("bentoml", "list")
     assert not (checkout.home / "asof" / "postgres").exists(), "nothing is started"
+
+
+def test_bentoml_asks_which_use_case_is_meant(checkout: Checkout) -> None:
+    unnamed = Checkout(checkout.home, {**checkout.variables, "ASOF_USE_CASE": ""})
+    assert "ASOF_USE_CASE: breast_cancer, churn" in unnamed.refused("bentoml", "serve")
 
 
 @pytest.mark.parametrize("words", [("feast", "--help"), ("mlflow", "--version"), ("prefect", "version")])

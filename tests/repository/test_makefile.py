@@ -47,7 +47,7 @@ def test_each_stage_runs_the_command_of_the_same_name_with_its_arguments() -> No
 def test_the_variables_of_the_demo_become_options() -> None:
     commands = _make("--dry-run", "demo", "DATA=my folder", "AS_OF=2024-01-31", "USE_CASE=churn", "USERS=9", "MONTHS=2")
     line = " ".join(commands.replace("\\\n", " ").split())
-    assert "flows demo --use-case 'churn' --data 'my folder' --as-of '2024-01-31' --users '9' --months '2'" in line
+    assert "flows demo 'churn' --data 'my folder' --as-of '2024-01-31' --users '9' --months '2'" in line
 
 
 PROBE = """probe:

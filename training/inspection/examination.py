@@ -159,6 +159,6 @@ def refuse_unacknowledged(examination: Examination, use_case: UseCase) -> None:
         f"The data checks stop the training as of {moment}; nothing was trained.\n{lines}\n"
         f"Correct the data and load it again; or, where a finding is known and harmless, add its name to "
         f"`acknowledged` in asof/use_cases/{use_case.name}/__init__.py, with a comment that says why. "
-        f"`python -m flows inspect {moment}` shows all findings, with plots.",
+        f"`python -m flows inspect {use_case.name} {moment}` shows all findings, with plots.",
         [each.finding.name for each in stopping],
     )

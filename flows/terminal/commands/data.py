@@ -14,11 +14,9 @@ from flows.terminal.options import (
     DAY,
     MOMENT,
     AsOf,
-    DefaultUseCase,
     First,
     Json,
     KnownAt,
-    UseCaseOption,
     exit_with,
     parse_moment,
 )
@@ -31,6 +29,7 @@ from flows.terminal.screens.data import (
     simulation_screen,
     switch_screen,
 )
+from flows.terminal.use_case_argument import StoreUseCase, UseCaseCommand
 
 commands = typer.Typer()
 
@@ -77,9 +76,9 @@ def simulate(
         emit({**asdict(done), "next": next_step}, simulation_screen)
 
 
-@commands.command()
+@commands.command(cls=UseCaseCommand)
 def inspect(
-    use_case: UseCaseOption,
+    use_case: StoreUseCase,
     what: Annotated[
         str | None,
         typer.Argument(metavar="EXTRACTS|AS_OF", help="A folder of extracts, or a loaded month; default: the newest."),
@@ -107,9 +106,9 @@ def inspect(
     raise typer.Exit(1 if result["stops"] else 0)
 
 
-@commands.command()
+@commands.command(cls=UseCaseCommand)
 def ingest(
-    use_case: UseCaseOption,
+    use_case: StoreUseCase,
     folder: Annotated[Path, typer.Argument(help="Holds month_000, labels_000, ... or is one extract.")] = Path(
         "data/extracts"
     ),
@@ -137,9 +136,9 @@ def ingest(
     exit_with(result["parity"]["next"], failed=failed)
 
 
-@commands.command()
+@commands.command(cls=UseCaseCommand)
 def parity(
-    use_case: DefaultUseCase,
+    use_case: StoreUseCase,
     as_of: AsOf = None,
     sample: Annotated[int | None, typer.Option(min=1, help="Number of users, chosen by hash; default: all.")] = None,
     as_json: Json = False,
@@ -154,9 +153,9 @@ def parity(
     exit_with(result["next"], failed=not result["agrees"])
 
 
-@commands.command("switch-store")
+@commands.command("switch-store", cls=UseCaseCommand)
 def switch_store(
-    use_case: UseCaseOption,
+    use_case: StoreUseCase,
     to: Annotated[str, typer.Argument(metavar="wide|postgres|TYPE", help="Our store, Feast's own, or a Feast `type`.")],
     drop: Annotated[bool, typer.Option("--drop", help="Delete the tables of the previous store.")] = False,
     file: Annotated[

@@ -6,16 +6,17 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.terminal.options import DefaultUseCase, First, Json, UseCaseOption, exit_with
+from flows.terminal.options import First, Json, exit_with
 from flows.terminal.output import run_command
 from flows.terminal.screens.machine import databases_screen, findings_screen
+from flows.terminal.use_case_argument import AnyUseCase, DemoUseCase, UseCaseCommand, UseCaseOrAll
 
 commands = typer.Typer()
 
 
-@commands.command()
+@commands.command(cls=UseCaseCommand)
 def demo(
-    use_case: UseCaseOption,
+    use_case: DemoUseCase,
     data: Annotated[
         Path | None, typer.Option(exists=True, help="Folder of your extracts; default: simulated ones.")
     ] = None,
@@ -49,15 +50,15 @@ def databases(
         emit(make_databases(Settings(), close_others=close_others), databases_screen)
 
 
-@commands.command()
+@commands.command(cls=UseCaseCommand)
 def doctor(
+    use_case: UseCaseOrAll,
     url: Annotated[
         str | None, typer.Option(help="The prediction service's address; default: that of `make up`.")
     ] = None,
     mlflow: Annotated[str | None, typer.Option(help="MLflow's address; default: MLFLOW_TRACKING_URI.")] = None,
     prefect: Annotated[str | None, typer.Option(help="Prefect's address; default: PREFECT_API_URL.")] = None,
     postgres: Annotated[str | None, typer.Option(help="postgresql://...; default: ASOF_POSTGRES_URL.")] = None,
-    use_case: Annotated[str | None, typer.Option(help="Check only this use case; default: all.")] = None,
     as_json: Json = False,
 ) -> None:
     """Report what is wrong and how to fix it. Exit code 1 if something must be fixed. Changes nothing."""
@@ -66,7 +67,7 @@ def doctor(
         from doctor import Addresses, diagnose
         from flows.runtime.progress import log
 
-        report = diagnose(Addresses(url, mlflow, prefect, postgres), use_case, progress=log.info)
+        report = diagnose(Addresses(url, mlflow, prefect, postgres), use_case or None, progress=log.info)
         emit(report, findings_screen)
     raise typer.Exit(0 if report["well"] else 1)
 
@@ -82,8 +83,8 @@ def keys() -> None:
         typer.echo(public_text({key_id(key): key}))
 
 
-@commands.command()
-def up(use_case: DefaultUseCase) -> None:
+@commands.command(cls=UseCaseCommand)
+def up(use_case: AnyUseCase) -> None:
     """Start PostgreSQL, MLflow, Prefect and a prediction service that follows the registry."""
     next_step = ""
     with run_command("starting"):

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from flows.runtime.environment import settings_with_database, settings_with_tracking
-from flows.terminal.options import AsOf, DefaultUseCase, Json, KnownAt, UseCaseName, UseCaseOption
+from flows.terminal.options import AsOf, Json, KnownAt
 from flows.terminal.output import run_command
 from flows.terminal.runs import choose_run
 from flows.terminal.screens.models import (
@@ -19,15 +19,16 @@ from flows.terminal.screens.models import (
     rollback_screen,
     scoring_screen,
 )
+from flows.terminal.use_case_argument import AnyUseCase, StoreUseCase, UseCaseCommand
 
 commands = typer.Typer()
 
 COMPLETED_BY_THE_NEXT = "A change of Production that was begun is completed by the next promotion or rollback."
 
 
-@commands.command()
+@commands.command(cls=UseCaseCommand)
 def retrain(
-    use_case: DefaultUseCase,
+    use_case: AnyUseCase,
     as_of: AsOf = None,
     known_at: KnownAt = None,
     estimator: Annotated[str | None, typer.Option(help="An estimator of the use case; default: `default`.")] = None,
@@ -44,9 +45,9 @@ def retrain(
         emit(result, retrain_screen)
 
 
-@commands.command()
+@commands.command(cls=UseCaseCommand)
 def promote(
-    use_case: UseCaseName,
+    use_case: AnyUseCase,
     version: str,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Evaluate the criteria and change nothing.")] = False,
     as_json: Json = False,
@@ -62,8 +63,8 @@ def promote(
     raise typer.Exit(0 if passed else 1)
 
 
-@commands.command()
-def reproduce(use_case: UseCaseName, version: str, as_json: Json = False) -> None:
+@commands.command(cls=UseCaseCommand)
+def reproduce(use_case: AnyUseCase, version: str, as_json: Json = False) -> None:
     """Rebuild a version from the database as known then, and compare. Exit code 0 only if it is the same."""
     with run_command("reproducing", as_json=as_json) as emit:
         settings_with_tracking()
@@ -74,9 +75,9 @@ def reproduce(use_case: UseCaseName, version: str, as_json: Json = False) -> Non
     raise typer.Exit(0 if result["agrees"] else 1)
 
 
-@commands.command()
+@commands.command(cls=UseCaseCommand)
 def score(
-    use_case: DefaultUseCase,
+    use_case: StoreUseCase,
     as_of: AsOf = None,
     known_at: KnownAt = None,
     version: Annotated[str | None, typer.Option(help="A registered version; default: the one in Production.")] = None,
@@ -97,9 +98,9 @@ def score(
         emit(done, scoring_screen)
 
 
-@commands.command()
+@commands.command(cls=UseCaseCommand)
 def trace(
-    use_case: UseCaseName,
+    use_case: AnyUseCase,
     what: Annotated[
         str,
         typer.Argument(
@@ -122,9 +123,9 @@ def trace(
     raise typer.Exit(1 if result.broken else 0)
 
 
-@commands.command()
+@commands.command(cls=UseCaseCommand)
 def rollback(
-    use_case: DefaultUseCase,
+    use_case: AnyUseCase,
     to: Annotated[str | None, typer.Option(help="The version; default: the previous one.")] = None,
     reason: Annotated[str, typer.Option(help="Recorded in the history.")] = "rolled back by hand",
     as_json: Json = False,
@@ -138,13 +139,13 @@ def rollback(
         emit(asdict(done) | {"next": "services that follow the registry switch within seconds."}, rollback_screen)
 
 
-@commands.command("accept-definition")
+@commands.command("accept-definition", cls=UseCaseCommand)
 def accept_definition(
+    use_case: StoreUseCase,
     view: Annotated[
         str, typer.Argument(help="The feature view whose definition changed without changing its meaning.")
     ],
     reason: Annotated[str, typer.Option(help="The reason, which is recorded.")],
-    use_case: UseCaseOption,
     as_json: Json = False,
 ) -> None:
     """Accept a view's current definition as equivalent to the one that the version in Production was trained on."""
@@ -157,8 +158,8 @@ def accept_definition(
         emit({"accepted": [asdict(each) for each in result]}, acceptance_screen)
 
 
-@commands.command()
-def history(use_case: DefaultUseCase, as_json: Json = False) -> None:
+@commands.command(cls=UseCaseCommand)
+def history(use_case: AnyUseCase, as_json: Json = False) -> None:
     """Show which versions were in Production, since when and why. Exit code 1 if the history was rewritten."""
     with run_command("reading", as_json=as_json) as emit:
         from asof.use_cases import load

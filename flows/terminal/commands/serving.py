@@ -7,17 +7,18 @@ import typer
 
 from asof.errors import ConfigurationError
 from flows.runtime.environment import settings_with_database, settings_with_tracking, settings_without_database
-from flows.terminal.options import DefaultUseCase, Json
+from flows.terminal.options import Json
 from flows.terminal.output import run_command
 from flows.terminal.runs import choose_run
 from flows.terminal.screens.models import bundle_screen, image_screen
+from flows.terminal.use_case_argument import AnyUseCase, UseCaseCommand, UseCaseOfImage
 
 commands = typer.Typer()
 
 
-@commands.command()
+@commands.command(cls=UseCaseCommand)
 def bundle(
-    use_case: DefaultUseCase,
+    use_case: AnyUseCase,
     run_id: Annotated[
         str | None, typer.Option(help="The MLflow run of the model; default: the version in Production.")
     ] = None,
@@ -47,9 +48,9 @@ def _bundle_code(use_case: str, run_id: str | None) -> Any:
     return asdict(bundle_code(settings_without_database(), load(use_case)))
 
 
-@commands.command()
+@commands.command(cls=UseCaseCommand)
 def image(
-    use_case: DefaultUseCase,
+    use_case: UseCaseOfImage,
     bento: Annotated[str | None, typer.Option(help="As name:version; default: code only, built if needed.")] = None,
     name: Annotated[
         str | None, typer.Option(help="As name:tag; default: asof-prediction:VERSION and asof-prediction:latest.")
@@ -61,16 +62,17 @@ def image(
 ) -> None:
     """Build the image of a Bento; its base image is ASOF_BASE_IMAGE."""
     with run_command("building", as_json=as_json, quiet=True) as emit:
+        from asof.use_cases import default_name
         from local.stack.image import containerize
 
         base = settings_without_database().base_image
-        tag = bento or _bundle_code(use_case, None)["bento_tag"]
+        tag = bento or _bundle_code(use_case or default_name(), None)["bento_tag"]
         emit(containerize(tag, base, name=name, engine=engine), image_screen)
 
 
-@commands.command()
+@commands.command(cls=UseCaseCommand)
 def serve(
-    use_case: DefaultUseCase,
+    use_case: AnyUseCase,
     port: Annotated[int | None, typer.Option(help="Default: ASOF_PORT, or the next free port.")] = None,
 ) -> None:
     """Serve the Bento of the version in Production, in the foreground."""

@@ -142,15 +142,15 @@ def test_the_files_of_another_use_case_are_recognised_by_its_name(
     checkout.copy("retention", RENAMED, MODEL, *TABLES)
     for name in files:
         (folder / "month_000" / f"{name}.csv").touch()
-    with pytest.raises(DataError, match=r"no file of use case 'churn' \(labels.csv, .*use --use-case retention"):
+    with pytest.raises(DataError, match=r"no file of use case 'churn' \(labels.csv, .*name use case retention"):
         inspect_folder("churn", folder, date(2024, 1, 31), None)
-    with pytest.raises(DataError, match="use --use-case retention"):
+    with pytest.raises(DataError, match="name use case retention"):
         ingest(str(folder), date(2024, 1, 31))
 
 
 def test_files_of_no_use_case_are_named(folder: Path) -> None:
     (folder / "month_000" / "Users.csv").touch()
-    with pytest.raises(DataError, match=r"no file of use case 'churn' .*, but Users\.csv: use --use-case or"):
+    with pytest.raises(DataError, match=r"no file of use case 'churn' .*, but Users\.csv: name another use case or"):
         inspect_folder("churn", folder, date(2024, 1, 31), None)
 
 

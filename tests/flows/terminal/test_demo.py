@@ -58,7 +58,7 @@ def test_extracts_of_ones_own_are_taken(telecom: UseCase, tmp_path: Path) -> Non
     ("words", "environment"),
     [
         (["demo"], {"ASOF_USE_CASE": "telecom"}),
-        (["demo", "--use-case", "telecom"], {}),
+        (["demo", "telecom"], {}),
         (["up"], {"ASOF_USE_CASE": "telecom"}),
         (["bundle", "--without-model"], {"ASOF_USE_CASE": "telecom"}),
         (["accept-definition", "users_fv", "--reason", "why"], {"ASOF_USE_CASE": "telecom"}),

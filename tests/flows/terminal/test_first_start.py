@@ -58,6 +58,6 @@ def test_without_extracts_simulated_ones_are_loaded_once_and_a_version_is_promot
     assert "nothing was done" in again["next"]
     assert _loads(settings) == loads
 
-    promoted, kept = _again(world, "train"), _again(world, "train")
+    promoted, kept = _again(world, "train", "churn"), _again(world, "train", "churn")
     assert (promoted["promoted"], promoted["version"]) == (True, "1")
     assert (kept["promoted"], kept["version"]) == (True, "1")

@@ -33,7 +33,7 @@ def acquire(connection: Connection, lock: Lock, model: str) -> None:
     except errors.LockNotAvailable:
         raise ModelError(
             f"Another {'promotion' if lock == Lock.PROMOTION else 'promotion or rollback'} of {model} is going on: "
-            "wait for it to end, check `python -m flows history`, and retry."
+            "wait for it to end, check `python -m flows history USE_CASE`, and retry."
         ) from None
 
 

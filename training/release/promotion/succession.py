@@ -77,7 +77,7 @@ class Succession:
         """Updates MLflow to the newest entry; or adopts MLflow's state where the history lacks it."""
         state, entries = read_registry_state(self.client, self.name), self.entries
         for error in chain_errors(entries):
-            log.warning("The history of %s is broken: %s. See `python -m flows history`.", self.name, error)
+            log.warning("The history of %s is broken: %s. See `python -m flows history USE_CASE`.", self.name, error)
         if reason := _reason_to_adopt(state, entries):
             self._append(*_adoptions(state, entries, reason))
             log.warning("Version %s of %s, as MLflow shows it, was adopted: %s.", state.alias, self.name, reason)
@@ -106,8 +106,8 @@ class Succession:
         except Exception as second:
             raise ModelError(
                 f"{self.name} version {change.version} could not be {change.event} ({error}), and undoing it failed "
-                f"({second}): alias and stage may disagree. See `python -m flows history`; the next promotion or "
-                "rollback updates MLflow."
+                f"({second}): alias and stage may disagree. See `python -m flows history USE_CASE`; the next promotion "
+                "or rollback updates MLflow."
             ) from error
 
 

@@ -43,7 +43,7 @@ def _run(client: "MlflowClient", run_id: str) -> "Run":
         if error_code(error) not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
         raise ModelError(
-            f"MLflow knows no run {run_id!r}: look its id up in MLflow, or run `python -m flows retrain`."
+            f"MLflow knows no run {run_id!r}: look its id up in MLflow, or run `python -m flows retrain USE_CASE`."
         ) from error
     if run.info.lifecycle_stage != "active":
         raise ModelError(f"Run {run_id} was deleted: restore it (`mlflow runs restore`), or choose another.")
