@@ -79,6 +79,13 @@ class AsOfService(bentoml.Service[Any]):  # type: ignore[misc]
         return mounted.state.guard.describe(bentoml_cattr.structure(specification, OpenAPISpecification))
 
 
+def _default_use_case() -> str:
+    try:
+        return use_cases.default_name()
+    except AsOfError as error:  # BentoML would print a traceback
+        sys.exit(str(error))
+
+
 class Arguments(BaseModel):
     """The arguments of a Bento: `bentoml build --arg use_case=churn --arg model=streamflow_churn:TAG`.
 
@@ -86,7 +93,7 @@ class Arguments(BaseModel):
     the registry. `trusted_keys` are the public keys whose models it loads, unless ASOF_TRUSTED_KEYS names others.
     """
 
-    use_case: str = Field(default_factory=use_cases.default_name)
+    use_case: str = Field(default_factory=_default_use_case)
     model: str | None = None
     trusted_keys: str = ""
 

@@ -41,6 +41,7 @@ def _argument(default: Callable[[], str], default_help: str) -> Any:
         return value  # noqa: RET504 - mypy takes `run_command` for one that swallows errors
 
     return typer.Argument(
+        metavar="USE_CASE",
         default_factory=str,
         show_default=False,
         callback=resolve,

@@ -145,7 +145,7 @@ def test_the_files_of_another_use_case_are_recognised_by_its_name(
     with pytest.raises(DataError, match=r"no file of use case 'churn' \(labels.csv, .*name use case retention"):
         inspect_folder("churn", folder, date(2024, 1, 31), None)
     with pytest.raises(DataError, match="name use case retention"):
-        ingest(str(folder), date(2024, 1, 31))
+        ingest(str(folder), date(2024, 1, 31), use_case="churn")
 
 
 def test_files_of_no_use_case_are_named(folder: Path) -> None:
