@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,11 @@ class Kind(StrEnum):
     NUMBER = "number"
     BOOLEAN = "boolean"
     DATE = "date"
+    UUID = "uuid"
+
+
+KEY_KINDS = (Kind.TEXT, Kind.INTEGER, Kind.UUID)
+"""What an entity can be keyed by."""
 
 
 @dataclass(frozen=True)
@@ -65,14 +70,16 @@ class Rule:
 
 @dataclass(frozen=True)
 class RawTable:
-    """One file of an extract, `NAME.csv`, and one append-only table, keyed by (entity, as_of, created_at).
+    """One file of an extract, `NAME.csv`, and one append-only table, keyed by (keys..., as_of, created_at).
 
-    Raises ConfigurationError for a name that no table can have.
+    `keys` are the names of its key columns. Empty: all keys of its ExtractSchema that it has as columns, or the first
+    column of a table without a schema. Raises ConfigurationError for a name that no table can have.
     """
 
     name: str
     columns: tuple[Column, ...]
     rules: tuple[Rule, ...] = ()
+    keys: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not TABLE_NAME.fullmatch(self.name):
@@ -82,17 +89,30 @@ class RawTable:
         if self.name in RESERVED_TABLES:
             raise ConfigurationError(f"Raw table {self.name!r}: AsOf or Feast has a table of that name. Rename it.")
 
+    @property
+    def key_columns(self) -> tuple[Column, ...]:
+        """The columns of its key, by name."""
+        named = {column.name: column for column in self.columns}
+        return tuple(named[name] for name in sorted(self.keys)) or self.columns[:1]
+
+    @property
+    def value_columns(self) -> tuple[Column, ...]:
+        """The columns that are not of its key."""
+        return tuple(column for column in self.columns if column not in self.key_columns)
+
 
 @dataclass(frozen=True)
 class ExtractSchema:
-    """All files of one extract, keyed by the column `entity`, the first of each file.
+    """All files of one extract, keyed by the column `entity`, or by several.
 
-    The table `entity_table` lists all entities; rows of other tables must refer to them. `labels`, with the boolean
-    column `label`, come with the extract or later in a folder of their own. `use_case` owns the tables, and is set by
-    `UseCase.extract`; empty: ownership is not checked. Raises ConfigurationError where two tables have one name.
+    The table `entity_table` lists all entities, and has all keys; rows of other tables with all keys must refer to
+    them. A table may have some of the keys only, as one of the merchants where entities are pairs of user and merchant.
+    `labels`, with all keys and the boolean column `label`, come with the extract or later in a folder of their own.
+    `use_case` owns the tables, and is set by `UseCase.extract`; empty: ownership is not checked. Raises
+    ConfigurationError where two tables have one name, or a key is not what it must be.
     """
 
-    entity: str
+    entity: str | tuple[str, ...]
     entity_table: str
     tables: tuple[RawTable, ...]
     labels: RawTable
@@ -103,8 +123,47 @@ class ExtractSchema:
         names = Counter(table.name for table in (*self.tables, self.labels))
         if twice := [name for name, times in names.items() if times > 1]:
             raise ConfigurationError(f"Two raw tables of an extract are named {', '.join(twice)}. Rename one of them.")
+        object.__setattr__(self, "tables", tuple(map(self._keyed, self.tables)))
+        object.__setattr__(self, "labels", self._keyed(self.labels))
+        for table in (*self.tables, self.labels):
+            self._check_keys(table)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The names of the key columns, sorted: the order of keys everywhere."""
+        return (self.entity,) if isinstance(self.entity, str) else tuple(sorted(self.entity))
+
+    @property
+    def key_columns(self) -> tuple[Column, ...]:
+        """The key columns, in the order of `keys`."""
+        return self.labels.key_columns
 
     @property
     def file_names(self) -> tuple[str, ...]:
         """Names of all files, the labels' last."""
         return tuple(f"{table.name}.csv" for table in (*self.tables, self.labels))
+
+    def _keyed(self, table: RawTable) -> RawTable:
+        """The table with its keys among those of the schema, unless it names its own."""
+        keys = tuple(column.name for column in table.columns if column.name in self.keys)
+        return table if table.keys or keys == (table.columns[0].name,) else replace(table, keys=keys)
+
+    def _check_keys(self, table: RawTable) -> None:
+        own = {column.name for column in table.key_columns}
+        whole = table.name in (self.entity_table, self.labels.name)
+        if not own <= {*self.keys} or (whole and own != {*self.keys}):
+            needed = f"{'the' if whole else 'some of the'} keys of its extract ({', '.join(self.keys)})"
+            raise ConfigurationError(
+                f"Raw table {table.name!r} is keyed by {', '.join(sorted(own))}: give it {needed}."
+            )
+        kinds = {column.name: column.kind for column in self.labels.key_columns}
+        for column in table.key_columns:
+            if column.kind not in KEY_KINDS or column.nullable:
+                raise ConfigurationError(
+                    f"Raw table {table.name!r}: the key {column.name} must be text, integer or uuid, and never null."
+                )
+            if column.kind is not kinds.get(column.name, column.kind):
+                raise ConfigurationError(
+                    f"Raw table {table.name!r}: the key {column.name} is {column.kind}, and {kinds[column.name]} in "
+                    f"{self.labels.name!r}. Give both one kind."
+                )

@@ -4,17 +4,19 @@ The tables and messages are those of Feast 0.67 (`feast/infra/registry/sql.py`).
 `asof.features.feature_store.read_contract`, which uses Feast.
 """
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from asof.errors import FeatureContractMismatch
+from asof.errors import ConfigurationError, FeatureContractMismatch
 from asof.features.feast_messages import feast_messages
 from asof.features.feature_contract import Feature, FeatureContract
 from asof.features.feature_definition import definition_of
 from asof.features.feature_support import NO_ENTITY
+from asof.features.join_keys import JoinKey, keys_of_views
 from asof.postgres_url import conninfo_of
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ TYPES = {
 
 @dataclass(frozen=True)
 class RegisteredService:
-    """A feature service, its views and their join keys; `spec` and `views` are the specs of Feast's messages.
+    """A feature service and its views; `spec` and `views` are the specs of Feast's messages.
 
     `states` are those of the views: what Feast's materialisation has come to.
     """
@@ -41,22 +43,20 @@ class RegisteredService:
     spec: Any
     views: Mapping[str, Any]
     states: Mapping[str, str]
-    keys: Set[str]
 
     @property
     def contract(self) -> FeatureContract:
         """Its features and definitions."""
         definitions = {name: definition_of(view) for name, view in self.views.items()}
-        return FeatureContract(self.spec.name, next(iter(self.keys), ""), tuple(self._features()), definitions)
+        return FeatureContract(self.spec.name, self._keys or "", tuple(self._features()), definitions)
 
     @property
     def feast_only(self) -> str:
         """What of this service only Feast itself can look up; empty where our reader can look up all of it."""
-        columns = [column for view in self.views.values() for column in view.entity_columns if column.name in self.keys]
         names = [feature.name for projection in self.spec.features for feature in projection.feature_columns]
         reasons = {
-            "not exactly one join key": len(self.keys) != 1,
-            "a join key that is no string": any(_type(column) != "String" for column in columns),
+            "a view without an entity": any(NO_ENTITY in view.entities for view in self.views.values()),
+            "a join key of another type than text, integer or UUID": not self._keys,
             "a feature that is selected twice": len(names) != len(set(names)),
             "a mapped join key": any(projection.join_key_map for projection in self.spec.features),
             "a version of a view": any(projection.HasField("version_tag") for projection in self.spec.features),
@@ -67,7 +67,7 @@ class RegisteredService:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it takes only views of one entity on PostgreSQL, and features of the types that models take."""
+        """Whether it takes only views of entities on PostgreSQL, and features of the types that models take."""
         typed = all(feature.dtype in TYPES.values() for feature in self.contract.features)
         return typed and not self.feast_only and all(map(_is_plain, self.views.values()))
 
@@ -76,6 +76,17 @@ class RegisteredService:
         """The description of each feature, as far as the repository gives one."""
         columns = (each for view in self.views.values() for each in view.features)
         return {each.name: each.description for each in columns if each.description}
+
+    @cached_property
+    def _keys(self) -> tuple[JoinKey, ...]:
+        """Empty where one is not supported."""
+        columns = {
+            name: {each.name: _value_type(each) for each in view.entity_columns} for name, view in self.views.items()
+        }
+        try:
+            return keys_of_views(columns)
+        except ConfigurationError:
+            return ()
 
     def _features(self) -> Iterable[Feature]:
         for projection in self.spec.features:
@@ -95,9 +106,8 @@ def read_service(connection: psycopg.Connection[Any], project: str, service: str
     read = tables.read("feature_view", messages.feature_view, names)
     views = {name: view.spec for name, view in read.items()}
     states = {name: _state(view) for name, view in read.items()}
-    entity_names = dict.fromkeys(entity for view in views.values() for entity in view.entities)
-    entities = tables.read("entity", messages.entity, entity_names)
-    return RegisteredService(spec, views, states, {entity.spec.join_key for entity in entities.values()})
+    tables.read("entity", messages.entity, dict.fromkeys(name for view in views.values() for name in view.entities))
+    return RegisteredService(spec, views, states)
 
 
 def registry_conninfo(registry: Any) -> str | None:
@@ -145,12 +155,16 @@ def _state(view: Any) -> str:
 def _is_plain(view: Any) -> bool:
     on_postgres = view.batch_source.data_source_class_type.rpartition(".")[2] == "PostgreSQLSource"
     computed = view.source_views or view.HasField("feature_transformation")
-    return on_postgres and not computed and len(view.entities) == 1 and NO_ENTITY not in view.entities
+    return on_postgres and not computed and NO_ENTITY not in view.entities
 
 
 def _type(feature: Any) -> str:
-    name: str = feast_messages().value_types.Name(feature.value_type)
-    return TYPES.get(name, name)
+    return TYPES.get(_value_type(feature), _value_type(feature))
+
+
+def _value_type(column: Any) -> str:
+    name: str = feast_messages().value_types.Name(column.value_type)
+    return name
 
 
 def _registry_url(registry: Mapping[str, Any]) -> "URL":

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import TypeAdapter
 
 from asof.features.feature_definition import changed_lines, digest_of
+from asof.features.join_keys import JoinKey, JoinKeys
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,16 +48,26 @@ class Feature:
 
 @dataclass(frozen=True)
 class FeatureContract:
-    """The features of one FeatureService, in the model's order; `entity` is the join key.
+    """The features of one FeatureService, in the model's order; `entity` is the join key, or the join keys by name.
 
     `feature_service` is empty where the features come in the request; `entity` is then the key of a training row.
-    `definitions` has the text of each view's definition (`asof.features.feature_definition`).
+    A single key of text is its name alone, as in models from before there were others. `definitions` has the text of
+    each view's definition (`asof.features.feature_definition`).
     """
 
     feature_service: str
-    entity: str
+    entity: str | tuple[JoinKey, ...]
     features: tuple[Feature, ...]
     definitions: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.entity, str) and self.entity == (JoinKey(self.entity[0].name),):
+            object.__setattr__(self, "entity", self.entity[0].name)
+
+    @cached_property
+    def keys(self) -> JoinKeys:
+        """The join keys."""
+        return JoinKeys((JoinKey(self.entity),) if isinstance(self.entity, str) else self.entity)
 
     @property
     def names(self) -> list[str]:
@@ -88,7 +100,7 @@ class FeatureContract:
         parts = [
             f"only the model has {', '.join(sorted(ours - theirs))}" if ours - theirs else "",
             f"only {source_name} has {', '.join(sorted(theirs - ours))}" if theirs - ours else "",
-            f"the entity is {source.entity!r}, not {self.entity!r}" if source.entity != self.entity else "",
+            f"the entity is {source.keys}, not {self.keys}" if source.entity != self.entity else "",
             "" if ours != theirs or self.features == source.features else "the order of the features",
             *self.redefined(source.definitions, accepted).values(),
             f"the model does not record the definition of {', '.join(unrecorded)}" if unrecorded else "",

@@ -16,6 +16,7 @@ from asof.features.feast_registry import RegisteredService, read_service, regist
 from asof.features.feature_contract import Feature, FeatureContract
 from asof.features.feature_definition import definition_of
 from asof.features.feature_support import require_takeable
+from asof.features.join_keys import keys_of_views
 from asof.settings import PROJECT, Settings
 from online_store.session import options
 
@@ -180,14 +181,14 @@ def read_contract(store: "FeatureStore", service: "FeatureService") -> FeatureCo
         for projection in service.feature_view_projections
         for field in projection.features
     )
-    keys = {store.get_entity(name).join_key for view in views.values() for name in view.entities}
-    if len(keys) != 1:
-        raise ConfigurationError(
-            f"Feature service {service.name!r} takes views keyed by {', '.join(sorted(keys)) or 'nothing'}: a model's "
-            "views are keyed by one entity. Make a service for each."
-        )
+    keys = keys_of_views(
+        {
+            view.name: {each.name: each.dtype.to_value_type().name for each in view.entity_columns}
+            for view in views.values()
+        }
+    )
     definitions = {name: definition_of(view.to_proto().spec) for name, view in views.items()}
-    return FeatureContract(service.name, keys.pop(), features, definitions)
+    return FeatureContract(service.name, keys, features, definitions)
 
 
 def registry_tables() -> tuple[str, ...]:

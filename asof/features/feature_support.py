@@ -16,19 +16,17 @@ NO_ENTITY = "__dummy"
 
 
 def require_takeable(service: Any, views: Mapping[str, Any]) -> None:
-    """Raises ConfigurationError where a feature service takes a view that is not keyed by one entity.
+    """Raises ConfigurationError where a feature service takes a view without an entity, or one that is not supported.
 
     `views` are Feast's objects by name; the caller checks whether one is absent.
     """
     names = (projection.name for projection in service.feature_view_projections)
     for view in (views[name] for name in names if name in views):
         _require_feature_view(view, f"Feature service {service.name!r} takes ")
-        entities = _entities(view)
-        if len(entities) != 1:
-            keys = ", ".join(entities) or "no entity"
+        if not _entities(view):
             raise ConfigurationError(
-                f"Feature service {service.name!r} takes feature view {view.name!r}, which is keyed by {keys}: a "
-                "model's views are keyed by one entity. Leave it out of the service, or key it by the service's entity."
+                f"Feature service {service.name!r} takes feature view {view.name!r}, which is keyed by no entity: a "
+                "model's views are keyed by those of the request. Leave it out of the service, or give it an entity."
             )
 
 

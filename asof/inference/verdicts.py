@@ -12,8 +12,8 @@ from math import inf, isinf
 from typing import Any
 
 from asof.errors import EntityNotFound, MissingFeatures, StaleFeatures
-from asof.features.entity_key import next_step
 from asof.features.feature_contract import Feature
+from asof.features.join_keys import Entity, JoinKeys
 
 
 class Verdict(StrEnum):
@@ -124,25 +124,36 @@ def row_moments(features: Sequence[Feature], moments: Sequence[datetime | None])
     return {"as_of": oldest, "as_of_features": by_feature}
 
 
-def require_known(entity: str, features: Iterable[JudgedFeature]) -> None:
-    """Raises EntityNotFound where no view has a row of the entity."""
-    if all(feature.verdict is Verdict.NOT_FOUND for feature in features):
-        raise EntityNotFound(f"No feature view knows {entity!r}: {next_step(entity)}", entity=entity)
+def require_known(keys: JoinKeys, entity: Entity, features: Iterable[JudgedFeature]) -> None:
+    """Raises EntityNotFound where no view has a row of the entity, or of that part of it that some views are keyed by.
+
+    Where users and merchants have views of their own, the error names the one that is unknown.
+    """
+    known: dict[tuple[str, ...], bool] = {}
+    for feature in features:
+        of_view = keys.of_view(feature.feature.view)
+        known[of_view] = known.get(of_view, False) or feature.verdict is not Verdict.NOT_FOUND
+    unknown = [names for names, has_row in known.items() if not has_row]
+    # Where the user is unknown, so are all pairs with it.
+    if least := [names for names in unknown if not any({*other} < {*names} for other in unknown)]:
+        every = [name for names in least for name in names]
+        raise EntityNotFound(keys.unknown(entity, least), entity=keys.members(entity, every))
 
 
-def require_usable(entity: str, features: Sequence[JudgedFeature]) -> list[JudgedFeature]:
+def require_usable(keys: JoinKeys, entity: Entity, features: Sequence[JudgedFeature]) -> list[JudgedFeature]:
     """Checks that the model may use the features; returns those to be flagged in the answer.
 
     Raises EntityNotFound, MissingFeatures or StaleFeatures, in this order.
     """
-    require_known(entity, features)
+    require_known(keys, entity, features)
+    members, named = keys.members(entity), keys.describe(entity)
     if missing := [feature for feature in features if feature.verdict in MISSING]:
-        text = f"{entity!r} is known, but {_listed(missing)}: load the missing values."
-        raise MissingFeatures(text, entity=entity, missing_features=[_named(feature) for feature in missing])
+        text = f"{named} is known, but {_listed(missing)}: load the missing values."
+        raise MissingFeatures(text, entity=members, missing_features=[_named(feature) for feature in missing])
     untimely = [feature for feature in features if feature.verdict in UNTIMELY]
     if refused := [feature for feature in untimely if feature.policy.refuses]:
-        text = f"The features of {entity!r} are not of this moment: {_listed(refused)}. {_next_step(refused)}"
-        raise StaleFeatures(text, entity=entity, stale_features=[timing(feature) for feature in refused])
+        text = f"The features of {named} are not of this moment: {_listed(refused)}. {_next_step(refused)}"
+        raise StaleFeatures(text, entity=members, stale_features=[timing(feature) for feature in refused])
     return untimely
 
 

@@ -7,6 +7,7 @@ from psycopg.conninfo import make_conninfo
 
 from asof.errors import FeatureStoreUnavailable
 from asof.features.feature_contract import FeatureContract
+from asof.features.join_keys import Entity
 from asof.inference.stored_columns import StoredColumn, StoredColumns
 from asof.inference.verdicts import Policy, StoredRow
 from online_store.array_reader import ArrayReader
@@ -56,12 +57,12 @@ class WideReader:
         """Whether one query can return so many features; Feast queries view by view."""
         return arrays_fit(len(contract.views), len(contract.features))
 
-    async def read(self, entities: Sequence[str]) -> list[StoredRow]:
-        rows = await _checked(self._rows.read({self._contract.entity: entities}))
+    async def read(self, entities: Sequence[Entity]) -> list[StoredRow]:
+        rows = await _checked(self._rows.read(self._contract.keys.columns(entities)))
         return [StoredRow(self._contract.features, values, moments) for values, moments in rows]
 
-    async def read_columns(self, entities: Sequence[str]) -> StoredColumns:
-        columns = await _checked(self._arrays.read({self._contract.entity: entities}))
+    async def read_columns(self, entities: Sequence[Entity]) -> StoredColumns:
+        columns = await _checked(self._arrays.read(self._contract.keys.columns(entities)))
         stored = [StoredColumn(each.values, each.nulls, each.moments) for each in columns]
         return StoredColumns(self._contract.features, stored)
 

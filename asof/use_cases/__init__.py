@@ -6,9 +6,15 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from asof.errors import ConfigurationError
+from asof.extract_schema import Kind
+from asof.features.entity_key import PAYLOADS
 from asof.settings import Settings
 from asof.use_case import FromStore, UseCase
+
+PAYLOAD_NAMES = {Kind.TEXT: "EntityKey", Kind.INTEGER: "IntegerKey", Kind.UUID: "UuidKey"}
 
 
 def names() -> list[str]:
@@ -53,14 +59,15 @@ def load(name: str) -> UseCase:
     """The use case in the folder `name`.
 
     Raises ConfigurationError where there is none; where its folder cannot be imported, with file and error; where it
-    is named differently; and where it shares a raw table or a registered model with another use case here, since each
-    would take the other's rows or versions for its own.
+    is named differently; where its request does not name its entity; and where it shares a raw table or a registered
+    model with another use case here, since each would take the other's rows or versions for its own.
     """
     use_case = _import(check_name(name))
     if use_case.name != name:
         raise ConfigurationError(
             f"The use case in asof/use_cases/{name} is named {use_case.name!r}: set name={name!r} in its __init__.py."
         )
+    _require_keys(use_case)
     for other in others(name):
         refuse_shared(use_case, other)
     return use_case
@@ -105,6 +112,21 @@ def _import(name: str) -> UseCase:
             f"Use case {name!r} has no UseCase named USE_CASE: define it in {_relative(Path(module.__file__ or name))}."
         )
     return use_case
+
+
+def _require_keys(use_case: UseCase) -> None:
+    """Raises ConfigurationError where the request lacks a key of the extract, or has it of another type."""
+    if not isinstance(use_case.source, FromStore):
+        return
+    members = use_case.request.model_json_schema().get("properties", {})
+    for key in use_case.source.extract.key_columns:
+        expected = TypeAdapter(PAYLOADS[key.kind]).json_schema()
+        shown = members.get(key.name, {})
+        if any(shown.get(name) != each for name, each in expected.items()):
+            raise ConfigurationError(
+                f"Use case {use_case.name!r} is keyed by {key.name} ({key.kind}): its request needs the member "
+                f"{key.name}: {PAYLOAD_NAMES[key.kind]}, a type of asof/features/entity_key.py."
+            )
 
 
 def _tables(use_case: UseCase) -> set[str]:

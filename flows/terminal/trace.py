@@ -1,7 +1,7 @@
 """`flows trace`: finds the subject of a trace and prints its chain as a tree."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -87,8 +87,14 @@ def _answer(top: Tree, answer: Answer) -> None:
     answered = f"answered {answer.at:%Y-%m-%d %H:%M:%S} UTC" if answer.at else "without a time"
     outcome = "a prediction" if not answer.code else f"refused: {answer.code}"
     flags = [f"flagged: {', '.join(answer.flags)}"] if answer.flags else []
-    entity = f"of {answer.entity}" if answer.entity is not None else "features in the request"
+    entity = f"of {_named(answer.entity)}" if answer.entity is not None else "features in the request"
     _leaves(top, [f"{outcome} ({answer.status}), {entity}, {answered}", *flags, f"found in {answer.found_in}"])
+
+
+def _named(entity: str | int | Mapping[str, str | int]) -> str:
+    if isinstance(entity, Mapping):
+        return ", ".join(f"{name} {value}" for name, value in entity.items())
+    return str(entity)
 
 
 def _value(top: Tree, value: ValueOrigin) -> None:

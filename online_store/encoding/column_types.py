@@ -13,7 +13,11 @@ SCALARS: Mapping[str, str] = {
     "PDF_BYTES": "bytea",
     "STRING": "text",
     "UNIX_TIMESTAMP": "timestamptz",
+    "UUID_KEY": "uuid",
 }
+
+KEY_TYPES: Mapping[str, str] = {"UUID": "UUID_KEY"}
+"""Feast's types that have another column as a join key than as a feature, which is a serialized Value."""
 
 OIDS: Mapping[str, int] = {
     "bool": 16,
@@ -24,6 +28,7 @@ OIDS: Mapping[str, int] = {
     "float4": 700,
     "float8": 701,
     "timestamptz": 1184,
+    "uuid": 2950,
 }
 """Fixed in PostgreSQL; the binary format of an array contains its element's OID."""
 

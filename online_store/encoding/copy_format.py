@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from online_store.encoding.column_types import OIDS
 
@@ -91,4 +92,5 @@ _ENCODERS: Mapping[str, Encoder] = {
     "int8": lambda value: _INT8(8, value),
     "text": _text,
     "timestamptz": _seconds,
+    "uuid": lambda value: length_prefixed(UUID(value).bytes),
 }

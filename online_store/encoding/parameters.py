@@ -24,8 +24,16 @@ ARRAY_OIDS: Mapping[str, int] = {
     "float4": 1021,
     "float8": 1022,
     "timestamptz": 1185,
+    "uuid": 2951,
 }
-DIRECT_KEY_TYPES: Mapping[str, type] = {"bool": bool, "bytea": bytes, "int4": int, "int8": int, "text": str}
+DIRECT_KEY_TYPES: Mapping[str, type] = {
+    "bool": bool,
+    "bytea": bytes,
+    "int4": int,
+    "int8": int,
+    "text": str,
+    "uuid": str,
+}
 """The types of keys that can be looked up without Feast, with their Python types."""
 
 

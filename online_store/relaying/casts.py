@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from online_store.encoding.column_types import postgres_type
 
 BOOL, BYTEA, INT8, INT2, INT4, TEXT, FLOAT4, FLOAT8 = 16, 17, 20, 21, 23, 25, 700, 701
-VARCHAR, DATE, TIMESTAMP, TIMESTAMPTZ, NUMERIC = 1043, 1082, 1114, 1184, 1700
+VARCHAR, DATE, TIMESTAMP, TIMESTAMPTZ, NUMERIC, UUID = 1043, 1082, 1114, 1184, 1700, 2950
 """OIDs, fixed in PostgreSQL."""
 
 UNCHANGED = "{}"
@@ -33,6 +33,7 @@ KEYS: Mapping[str, Collection[int]] = {
     "INT32": (INT2, INT4),
     "INT64": (INT2, INT4, INT8),
     "STRING": (TEXT, VARCHAR),
+    "UUID_KEY": (UUID,),
 }
 """For join keys: only types whose values stay distinct."""
 

@@ -6,6 +6,7 @@ from typing import Any
 from feast import Entity
 from feast.value_type import ValueType
 
+from online_store.encoding.column_types import KEY_TYPES
 from online_store.errors import WideStoreError
 from online_store.schema.tables import ViewSchema
 
@@ -17,7 +18,8 @@ def view_schema(project: str, view: Any, entities: Iterable[Entity]) -> ViewSche
     """Raises WideStoreError where the types of the join keys are unknown."""
     keys = {each.name: each.dtype.to_value_type().name for each in view.entity_columns}
     features = {each.name: each.dtype.to_value_type().name for each in view.features}
-    return ViewSchema(project, view.name, keys or _join_keys(view, entities), features)
+    typed = {name: KEY_TYPES.get(kind, kind) for name, kind in (keys or _join_keys(view, entities)).items()}
+    return ViewSchema(project, view.name, typed, features)
 
 
 def _join_keys(view: Any, entities: Iterable[Entity]) -> dict[str, str]:

@@ -9,6 +9,7 @@ import math
 import struct
 from collections.abc import Callable, Mapping
 from typing import Any
+from uuid import UUID
 
 from feast.protos.feast.types.Value_pb2 import Value
 
@@ -18,7 +19,7 @@ from online_store.errors import InvalidValue
 from online_store.schema.layout import Column
 
 NUMBERS = frozenset({"int32_val", "int64_val", "float_val", "double_val", "unix_timestamp_val"})
-ALIKE = {"PDF_BYTES": "BYTES", "IMAGE_BYTES": "BYTES"}
+ALIKE = {"PDF_BYTES": "BYTES", "IMAGE_BYTES": "BYTES", "UUID_KEY": "UUID"}
 
 Writer = Callable[[Value], bytes]
 Maker = Callable[[Any], Value]
@@ -72,14 +73,19 @@ def value_maker(column: Column) -> Maker:
 
 
 def key_value(column: Column, value: Value) -> Any:
-    """A join key as a Python value, timestamps as seconds. Raises ValueError where the column cannot hold it."""
+    """A join key as a Python value, timestamps as seconds, UUIDs as their canonical text.
+
+    Raises ValueError where the column cannot hold it.
+    """
     kind = value.WhichOneof("val")
     if kind in (None, "null_val"):
         raise ValueError("it is null")
     if column.wrapped:
         return value.SerializeToString(deterministic=True)
     content, expected = getattr(value, kind), kind_of(column.feast_type)
-    return content if kind == expected else _converted(content, kind, expected)
+    if kind != expected:
+        return _converted(content, kind, expected)
+    return str(UUID(content)) if column.pg_type == "uuid" else content
 
 
 def _converted(content: Any, kind: str, expected: str) -> Any:

@@ -190,7 +190,7 @@ async def verdicts(settings: Settings, users: list[str]) -> dict[str, tuple[list
         readings = row.judged(features.policies, NOW)
         assert readings == many.row(number).judged(features.policies, NOW)
         try:
-            outcome: Any = [timing(reading) for reading in require_usable(user, readings)]
+            outcome: Any = [timing(reading) for reading in require_usable(features.contract.keys, user, readings)]
         except AsOfError as error:
             outcome = (type(error).__name__, str(error))
         result[user] = ([reading.verdict.value for reading in readings], outcome, good[number])

@@ -12,7 +12,7 @@ from asof.extract_schema import ExtractSchema, Kind, RawTable
 from asof.settings import Settings
 from training.data.extracts.deliveries import Delivery, find_deliveries
 from training.data.extracts.extract import read_extract
-from training.data.extracts.known_ids import KnownIds
+from training.data.extracts.known_ids import KnownIds, row_ids
 from training.data.snapshots.copy_query import copy_rows
 from training.data.snapshots.known_at import KnownTables, tables_known_at
 from training.inspection.month import Month, month_of
@@ -23,6 +23,7 @@ ARROW_TYPES = {
     Kind.NUMBER: arrow.float64(),
     Kind.BOOLEAN: arrow.bool_(),
     Kind.DATE: arrow.date32(),
+    Kind.UUID: arrow.string(),
 }
 
 
@@ -63,8 +64,8 @@ def _delivered(deliveries: list[Delivery], schema: ExtractSchema) -> Month:
     def known() -> KnownIds:
         if schema.entity_table not in tables:
             raise DataError(f"{deliveries[0].folder} has labels without the extract of their month: add that extract.")
-        ids = arrow.concat_tables(tables[schema.entity_table])[schema.entity]
-        return KnownIds(ids, f"a {schema.entity} of {schema.entity_table}.csv")
+        rows = arrow.concat_tables(tables[schema.entity_table])
+        return KnownIds(row_ids(rows, schema.labels), f"a {' and '.join(schema.keys)} of {schema.entity_table}.csv")
 
     for each in deliveries:
         for part in read_extract(each.folder, schema, known, each.part):
@@ -82,9 +83,9 @@ def _moments(tables: KnownTables, schema: ExtractSchema) -> list[datetime]:
 def _rows(tables: KnownTables, table: RawTable, as_of: datetime) -> arrow.Table:
     """The newest row of each entity."""
     query = sql.SQL(
-        "SELECT DISTINCT ON ({entity}) {columns} FROM {table} WHERE as_of = {as_of} ORDER BY {entity}, created_at DESC"
+        "SELECT DISTINCT ON ({keys}) {columns} FROM {table} WHERE as_of = {as_of} ORDER BY {keys}, created_at DESC"
     ).format(
-        entity=sql.Identifier(table.columns[0].name),
+        keys=sql.SQL(", ").join(sql.Identifier(key.name) for key in table.key_columns),
         columns=sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns),
         table=sql.Identifier(table.name),
         as_of=sql.Literal(as_of),

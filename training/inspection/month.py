@@ -1,15 +1,17 @@
 """The typed tables of one extract -> Month: one row per entity, every column as numbers; two of them -> Pair."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as arrow
 from numpy.typing import NDArray
 
-from asof.extract_schema import Column, ExtractSchema, Kind
+from asof.extract_schema import Column, ExtractSchema, Kind, RawTable
 from training.metrics.classification import Floats
 
 Bools = NDArray[np.bool_]
@@ -18,7 +20,8 @@ Codes = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Month:
-    """`frame` has a row for each of n entities (its index) and a column `table.column` for each raw column but the key.
+    """`frame` has a row for each of n entities (its index: keys, or tuples of several) and a column `table.column` for
+    each raw column but those of the keys.
 
     Text is categorical, dates are datetime64[s], all else is float64 (true is 1); missing values are NaN. `columns`
     are their columns of the schema; `label` is the label's name, None where the month has no labels. `present` has for
@@ -98,28 +101,40 @@ def month_of(schema: ExtractSchema, as_of: datetime, tables: Mapping[str, Sequen
 
     Columns of `tables` are those of `training.data.extracts.extract`; the labels may be absent or empty.
     """
-    parts = {table.name: _part(tables[table.name]) for table in schema.tables}
-    entities = parts[schema.entity_table].index.rename(schema.entity)
     known = {table.name: table for table in schema.tables}
     if any(each.num_rows for each in tables.get(schema.labels.name, ())):
-        parts[schema.labels.name] = _part(tables[schema.labels.name])
         known[schema.labels.name] = schema.labels
-    frames = [parts[name].reindex(entities).add_prefix(f"{name}.") for name in known]
+    parts = {name: _part(table, tables[name]) for name, table in known.items()}
+    entities = parts[schema.entity_table].index.rename(", ".join(schema.keys))
+    rows = {name: _keyed_as(table, schema, entities) for name, table in known.items()}
+    frames = [parts[name].reindex(rows[name]).set_axis(entities).add_prefix(f"{name}.") for name in known]
     return Month(
         as_of,
         frame=pd.concat(frames, axis="columns"),
-        columns={f"{name}.{column.name}": column for name, table in known.items() for column in table.columns[1:]},
+        columns={f"{name}.{column.name}": column for name, table in known.items() for column in table.value_columns},
         label=f"{schema.labels.name}.{schema.label}" if schema.labels.name in known else None,
-        present={name: entities.isin(parts[name].index) for name in known},
+        present={name: rows[name].isin(parts[name].index) for name in known},
     )
 
 
-def _part(deliveries: Sequence[arrow.Table]) -> pd.DataFrame:
+def _part(table: RawTable, deliveries: Sequence[arrow.Table]) -> pd.DataFrame:
     rows = arrow.concat_tables(deliveries)
-    entity, *names = rows.column_names
-    columns = {name: _series(rows[name]) for name in names}
-    frame = pd.DataFrame(columns).set_axis(pd.Index(rows[entity].to_pandas(), dtype=object), axis="index")
-    return frame[~frame.index.duplicated(keep="last")]
+    keys = [rows[key.name].to_pylist() for key in table.key_columns]
+    index = _index(keys[0] if len(keys) == 1 else zip(*keys, strict=True))
+    frame = pd.DataFrame({column.name: _series(rows[column.name]) for column in table.value_columns}, range(len(index)))
+    return frame.set_axis(index, axis="index")[~index.duplicated(keep="last")]
+
+
+def _keyed_as(table: RawTable, schema: ExtractSchema, entities: "pd.Index[Any]") -> "pd.Index[Any]":
+    """The key of each entity's row in a table that may have some of the keys only."""
+    positions = [schema.key_columns.index(key) for key in table.key_columns]
+    if len(positions) == len(schema.keys):
+        return entities
+    return _index(itemgetter(*positions)(entity) for entity in entities)
+
+
+def _index(entities: Iterable[Any]) -> "pd.Index[Any]":
+    return pd.Index(list(entities), dtype=object, tupleize_cols=False)
 
 
 def _series(values: arrow.ChunkedArray) -> "pd.Series[float]":

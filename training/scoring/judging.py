@@ -48,10 +48,10 @@ def judge_chunk(chunk: Chunk, model: ServedModel, policies: Sequence[Policy], no
     outcomes = Outcomes(np.full(count, np.nan), [None] * count, [None] * count, [NO_FLAGS] * count)
     trained = TrainingRanges(model.facts)
     valid = chunk.columns.all_present(policies, now) & trained.covers_each(chunk.columns)
-    patterns = _Patterns(chunk.columns, policies, now)
+    patterns = _Patterns(chunk, policies, now)
     for number in np.flatnonzero(~valid).tolist():
         try:
-            flags = patterns.flags(chunk.entities[number].as_py(), number)
+            flags = patterns.flags(number)
             outcomes.flags[number] = json.dumps([*flags, *trained.flags(chunk.columns.row(number))])
             valid[number] = True
         except REFUSALS as error:
@@ -73,18 +73,20 @@ def _refuse(outcomes: Outcomes, number: int, code: str, detail: str) -> None:
 class _Patterns:
     """Caches verdicts: users with the same nulls, infinite values and moments share them."""
 
-    def __init__(self, columns: StoredColumns, policies: Sequence[Policy], now: datetime) -> None:
-        self._columns, self._policies, self._now = columns, policies, now
+    def __init__(self, chunk: Chunk, policies: Sequence[Policy], now: datetime) -> None:
+        columns = chunk.columns
+        self._chunk, self._columns, self._policies, self._now = chunk, columns, policies, now
         self._missing = np.stack([each.nulls + 2 * (each.infinite & ~each.nulls) for each in columns.columns], axis=1)
         self._moments = np.stack([each.moments for each in columns.columns], axis=1)
         self._readings: dict[bytes, list[JudgedFeature]] = {}
 
-    def flags(self, entity: str, number: int) -> list[Flag]:
+    def flags(self, number: int) -> list[Flag]:
         """The flags on the timing of a user's values. Raises as `require_usable` does."""
         pattern = self._missing[number].tobytes() + self._moments[number].tobytes()
         if pattern not in self._readings:
             self._readings[pattern] = self._columns.row(number).judged(self._policies, self._now)
-        return [timing(reading) for reading in require_usable(entity, self._readings[pattern])]
+        readings = require_usable(self._chunk.keys, self._chunk.entity(number), self._readings[pattern])
+        return [timing(reading) for reading in readings]
 
 
 def moments_text(columns: StoredColumns) -> arrow.Array:

@@ -18,6 +18,7 @@ from asof.extract_schema import ExtractSchema
 from asof.features.definition_records import DefinitionRecords
 from asof.features.feature_contract import Feature, FeatureContract
 from asof.features.feature_store import definition_records, feature_store, registered_service
+from asof.features.join_keys import Entity, JoinKeys, keys_of_extract
 from asof.inference.policies import RegisteredFeatures, require_same, view_policy
 from asof.inference.stored_columns import DTYPES, StoredColumn, StoredColumns
 from asof.inference.verdicts import Policy
@@ -27,42 +28,43 @@ from training.data.snapshots.known_at import KnownTables
 from training.features.datasets.point_in_time import planned_query, read_sources
 from training.features.datasets.point_in_time_sql import JoinStrategy, ViewSource, view_join
 from training.features.datasets.rows_digest import TYPES
+from training.features.datasets.training_set import key_types
 
 MOMENT = "moment of the row"
 """The column of a view's timestamp. No feature has a space in its name."""
 
-USERS = "SELECT DISTINCT {entity} FROM {entities}{where} ORDER BY {entity}"
+USERS = "SELECT DISTINCT {keys} FROM {entities}{where} ORDER BY {keys}"
 # `labelled` is the alias that `view_join` joins the views to.
 ROWS = """
-SELECT labelled.{entity}, {columns}
+SELECT {keys}, {columns}
 FROM ({users}) AS labelled{views}
-ORDER BY labelled.{entity}"""
+ORDER BY {keys}"""
 
 
-def users_query(extract: ExtractSchema, after: str | None = None) -> sql.Composed:
+def users_query(extract: ExtractSchema, after: Entity | None = None) -> sql.Composed:
     """The keys in the entity table, those above `after`, in order; the search path selects the snapshot."""
-    entity, where = sql.Identifier(extract.entity), sql.Composed([])
+    keys, where = _listed(map(sql.Identifier, extract.keys)), sql.Composed([])
     if after is not None:
-        where = sql.SQL(" WHERE {} > {}").format(entity, sql.Literal(after))
-    return sql.SQL(USERS).format(entity=entity, entities=sql.Identifier(extract.entity_table), where=where)
+        values = keys_of_extract(extract).values(after)
+        where = sql.SQL(" WHERE ({}) > ({})").format(keys, _listed(map(sql.Literal, values)))
+    return sql.SQL(USERS).format(keys=keys, entities=sql.Identifier(extract.entity_table), where=where)
 
 
 def user_rows(
     extract: ExtractSchema, users: sql.Composed, sources: Iterable[ViewSource], as_of: datetime
 ) -> dict[JoinStrategy, sql.Composed]:
-    """The query of a row for each user, by strategy: key, then each source's features and timestamp.
+    """The query of a row for each user, by strategy: keys, then each source's features and timestamp.
 
     A source's columns are null where it has no row of the user up to `as_of`.
     """
     dated = [replace(each, ttl=0, columns={**each.columns, MOMENT: each.time}) for each in sources]
-    entity = sql.Identifier(extract.entity)
     columns = [sql.Identifier(each.view, name) for each in dated for name in each.columns]
     return {
         strategy: sql.SQL(ROWS).format(
-            entity=entity,
-            columns=sql.SQL(", ").join(columns),
+            keys=_listed(sql.Identifier("labelled", key) for key in extract.keys),
+            columns=_listed(columns),
             users=users,
-            views=sql.SQL("").join(view_join(each, entity, as_of, strategy) for each in dated),
+            views=sql.SQL("").join(view_join(each, as_of, strategy) for each in dated),
         )
         for strategy in JoinStrategy
     }
@@ -105,13 +107,18 @@ def _policies(settings: Settings, contract: FeatureContract) -> dict[str, Policy
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some users: their keys, and their feature values in the same order."""
+    """Some users: the canonical text of each (`JoinKeys.text`), and their feature values in the same order."""
 
     entities: arrow.Array
     columns: StoredColumns
+    keys: JoinKeys
 
     def __len__(self) -> int:
         return len(self.entities)
+
+    def entity(self, number: int) -> Entity:
+        """One of the users."""
+        return self.keys.parse(self.entities[number].as_py())
 
 
 def read_chunks(
@@ -121,20 +128,21 @@ def read_chunks(
     *,
     as_of: datetime,
     size: int,
-    after: str | None = None,
+    after: Entity | None = None,
 ) -> Iterator[Chunk]:
     """All users with a key above `after` in order, `size` in a chunk.
 
     Raises TrainingSetError for a value that is not of its feature's type.
     """
-    types = {extract.entity: TYPES["String"]}
+    keys = keys_of_extract(extract)
+    types = {name: TYPES[feast_type] for name, feast_type in key_types(keys).items()}
     dtypes = {feature.name: TYPES[feature.dtype] for feature in features.contract.features}
     for source in features.sources:
         types |= {name: dtypes[name] for name in source.columns} | {_moment(source.view): TYPES["UnixTimestamp"]}
     queries = user_rows(extract, users_query(extract, after), features.sources, as_of)
     with planned_query(tables, queries) as query:
         for table in _sized(copy_rows(tables.connection, query, types), size):
-            yield _chunk(table, features.contract)
+            yield _chunk(table, features.contract, keys)
 
 
 def _moment(view: str) -> str:
@@ -153,10 +161,21 @@ def _sized(tables: Iterable[arrow.Table], size: int) -> Iterator[arrow.Table]:
         yield rest.combine_chunks()
 
 
-def _chunk(table: arrow.Table, contract: FeatureContract) -> Chunk:
+def _chunk(table: arrow.Table, contract: FeatureContract, keys: JoinKeys) -> Chunk:
     moments = {view: _moments(_array(table, _moment(view))) for view in contract.views}
     columns = [_column(_array(table, feature.name), feature, moments[feature.view]) for feature in contract.features]
-    return Chunk(_array(table, table.column_names[0]), StoredColumns(contract.features, columns))
+    return Chunk(_entities(table, keys), StoredColumns(contract.features, columns), keys)
+
+
+def _entities(table: arrow.Table, keys: JoinKeys) -> arrow.Array:
+    columns = [_array(table, name) for name in keys.names]
+    if len(columns) == 1:
+        return columns[0].cast(TYPES["String"])
+    return arrow.array(map(keys.text, zip(*map(arrow.Array.to_pylist, columns), strict=True)), TYPES["String"])
+
+
+def _listed(parts: Iterable[sql.Composable]) -> sql.Composed:
+    return sql.SQL(", ").join(parts)
 
 
 def _array(table: arrow.Table, name: str) -> arrow.Array:

@@ -34,7 +34,8 @@ SCHEMA = arrow.schema(
         arrow.field("scored_at", TIME, nullable=False),
     ]
 )
-"""A row for each user. `flags` and `moments` (of each view that has a row of the user) are JSON."""
+"""A row for each user. `entity` is its canonical text (`JoinKeys.text`): the id, or JSON of several keys. `flags` and
+`moments` (of each view that has a row of the user) are JSON."""
 RUN_COLUMNS = ("model", "version", "run_id", "fingerprint", "threshold", "as_of", "known_at")
 
 

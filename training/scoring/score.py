@@ -15,6 +15,7 @@ from time import perf_counter
 import psycopg
 
 from asof.errors import ScoringError
+from asof.features.join_keys import keys_of_extract
 from asof.inference.served_model import ServedModel, load_verified
 from asof.settings import Settings
 from asof.use_case import UseCase
@@ -139,7 +140,7 @@ class _Scorer:
         """The planner's estimate of the users that are left, as counting takes seconds, and each chunk."""
         run, extract = writer.run, self.use_case.extract
         with tables_known_at(self.settings, extract, as_of=run.as_of, known_at=run.known_at) as tables:
-            last = writer.tally.last
+            last = writer.tally.last and keys_of_extract(extract).parse(writer.tally.last)
             left = expected_rows(tables.connection, users_query(extract, last))
             for chunk in read_chunks(tables, extract, self.features, as_of=run.as_of, size=self.chunk, after=last):
                 yield left, chunk

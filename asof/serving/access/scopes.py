@@ -10,7 +10,7 @@ OPEN = frozenset({"/healthz", "/livez", "/readyz"})
 """Probes need no key."""
 
 _PREDICT, _ADMIN = frozenset({PREDICT}), frozenset({ADMIN})
-_BY_PATH = {"/predict": _PREDICT, "/predict/batch": _PREDICT, "/docs.json": SCOPES}
+_BY_PATH = {"/predict": _PREDICT, "/predict/batch": _PREDICT, "/docs.json": SCOPES, "/features": _PREDICT}
 
 
 def scopes_for(path: str) -> frozenset[str]:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from asof import __version__
 from asof.features.feature_definition import digest_of
+from asof.features.join_keys import Members
 from asof.inference.served_model import ServedModel
 from asof.inference.verdicts import JudgedFeature, Verdict, days
 from asof.model_facts import Lineage
@@ -32,9 +33,9 @@ class FeatureAnswer(BaseModel):
 
 
 class FeaturesAnswer(BaseModel):
-    """The features of one entity in the online store."""
+    """The features of one entity in the online store; `entity` is its id, or an object with those of several keys."""
 
-    entity: str
+    entity: Members
     clock: datetime = Field(description="The moment from which ages are measured.")
     features: list[FeatureAnswer]
     request_id: str

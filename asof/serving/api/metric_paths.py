@@ -7,7 +7,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 FEATURES, OTHER = "/features/", "(other)"
 KNOWN = frozenset(
-    {"/", "/docs.json", "/health", "/healthz", "/livez", "/metrics", "/model", "/predict", "/predict/batch", "/readyz"}
+    {
+        "/",
+        "/docs.json",
+        "/features",
+        "/health",
+        "/healthz",
+        "/livez",
+        "/metrics",
+        "/model",
+        "/predict",
+        "/predict/batch",
+        "/readyz",
+    }
 )
 REQUEST_PATH = "asof.path"
 """The member of a scope with the path that was requested."""

@@ -70,7 +70,7 @@ class Predict:
         predictor, prediction = await live.predict(request)
         request_id = occurrence(scope).request_id
         predictor.worker.metrics.predicted.inc()
-        entity = getattr(request, predictor.model.facts.contract.entity, None)
+        entity = predictor.members(request)
         predictor.worker.answer_log.answered(request_id, predictor, entity=entity, evidence=prediction.evidence)
         return Response(_body(predictor, prediction, request_id), media_type=JSON)
 

@@ -1,30 +1,29 @@
 """The FastAPI app of a use case with all of its routes. The predictor is set later, when a worker starts."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI, Path, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
-from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp
 
-from asof.errors import AsOfError, FeatureStoreUnavailable, InvalidRequest, NotReady
-from asof.features.entity_key import EntityKey
-from asof.serving.api.answers import FeaturesAnswer, Health, ModelAnswer, feature_answer, following_answer, model_answer
+from asof.errors import AsOfError, FeatureStoreUnavailable, NotReady
+from asof.features.join_keys import keys_of_extract
+from asof.serving.api.answers import Health, ModelAnswer, following_answer, model_answer
+from asof.serving.api.features import add_features
 from asof.serving.api.predict import Predict
 from asof.serving.batch import description
 from asof.serving.batch.predict_batch import PredictBatch
 from asof.serving.features.evidence import prediction_example, prediction_type
 from asof.serving.features.request_input import RequestInput
-from asof.serving.features.store_input import LOOKUP, StoreInput
+from asof.serving.features.store_input import StoreInput
 from asof.serving.http import openapi
-from asof.serving.http.boundary import explain, occurrence, problem_response
+from asof.serving.http.boundary import explain, problem_response
 from asof.serving.http.examples import examples
 from asof.serving.http.problems import BODY_STATUSES, invalid_request
 from asof.use_case import FromStore, UseCase
@@ -47,7 +46,7 @@ def create_app(use_case: UseCase) -> FastAPI:
     _add_predict(app, use_case, source)
     _add_batch(app, use_case, source)
     if isinstance(use_case.source, FromStore):
-        _add_features(app, use_case, use_case.source.extract.entity)
+        add_features(app, use_case, keys_of_extract(use_case.source.extract))
     not_ready = openapi.responses("/model", NotReady)
     app.add_api_route("/model", _model, summary="The model's lineage", response_model=ModelAnswer, responses=not_ready)
     unavailable: dict[int | str, dict[str, Any]] = {503: {"model": Health}}
@@ -111,53 +110,6 @@ def _add_endpoint(app: FastAPI, path: str, endpoint: ASGIApp, *, payload: type[B
     route = APIRoute(path, described_by, methods=["POST"], **described)
     route.app = endpoint
     app.router.routes.append(route)
-
-
-def _add_features(app: FastAPI, use_case: UseCase, entity_key: str) -> None:
-    async def features(request: Request, entity: Annotated[EntityKey, Path(alias=entity_key)]) -> Response:
-        """The features of one entity in the online store: value, moment, age and verdict of each.
-
-        The id is the rest of the path after `/features/`, percent-encoded, except that `/` need not be encoded. Clients
-        and proxies resolve `.` and `..` in paths: send these ids to POST /predict.
-        """
-        _require_utf8(request.scope, entity_key)
-        predictor = _live(request).current
-        judged = await predictor.judged_features(entity)
-        return _json(
-            FeaturesAnswer(
-                entity=entity,
-                clock=predictor.worker.settings.now(),
-                features=[feature_answer(each) for each in judged],
-                request_id=occurrence(request.scope).request_id,
-            )
-        )
-
-    register_url_convertor("rest", Rest())
-    path = f"/features/{{{entity_key}}}"
-    responses = openapi.responses(path, *LOOKUP, InvalidRequest, NotReady, shown=examples(use_case))
-    app.add_api_route(
-        f"/features/{{{entity_key}:rest}}",
-        features,
-        summary="Look at the features",
-        response_model=FeaturesAnswer,
-        responses=responses,
-    )
-
-
-class Rest(PathConvertor):
-    """The rest of a path, with any characters."""
-
-    regex = r"[\s\S]+"
-
-
-def _require_utf8(scope: Scope, name: str) -> None:
-    """Raises InvalidRequest for a path that is not UTF-8: uvicorn's replacement by U+FFFD would be another id."""
-    try:
-        unquote(scope["raw_path"].decode("ascii"), errors="strict")
-    except UnicodeDecodeError:
-        raise invalid_request(
-            [{"type": "utf8", "loc": ("path", name), "msg": "an id must be percent-encoded UTF-8"}]
-        ) from None
 
 
 async def _page(title: str) -> Response:

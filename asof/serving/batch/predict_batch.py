@@ -68,8 +68,7 @@ class BatchEncoder:
 
 def _facts(answered: Answered, request: Instance, item: Item) -> Facts:
     if isinstance(answered.outcome, Prediction):
-        entity = getattr(request, answered.predictor.model.facts.contract.entity, None)
-        return answer_facts(entity, answered.outcome.evidence)
+        return answer_facts(answered.predictor.members(request), answered.outcome.evidence)
     problem = item["problem"]
     return {"status": problem["status"], "code": problem["code"], "entity": problem.get("entity")}
 

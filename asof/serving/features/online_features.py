@@ -1,4 +1,4 @@
-"""Online feature lookup by an entity's key, with a timeout.
+"""Online feature lookup of an entity, with a timeout.
 
 Concurrent lookups are merged into one query. The registry is read every few seconds, never by a lookup. The readers of
 the store are in `asof.serving.features.store`.
@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from asof.errors import FeatureContractMismatch, FeatureStoreUnavailable
 from asof.features.feature_contract import FeatureContract
+from asof.features.join_keys import Entity
 from asof.inference.policies import RegisteredFeatures
 from asof.inference.stored_columns import StoredColumns
 from asof.inference.verdicts import Policy, StoredRow
@@ -64,7 +65,7 @@ class OnlineFeatures:
         self._store: _OpenStore | None = None
         self._error, self._registry_read_at = _not_open_yet(), 0.0
         self._bulk_lock = asyncio.Lock()
-        self._batcher: Batcher[str, StoredRow] = Batcher(self._read_rows)
+        self._batcher: Batcher[Entity, StoredRow] = Batcher(self._read_rows)
         self._watching: asyncio.Task[None] | None = None
 
     def start(self) -> "asyncio.Future[None]":
@@ -142,7 +143,7 @@ class OnlineFeatures:
         """The policy of each feature's view, in the order of the contract. Raises while the store is not open."""
         return self._require_open().policies
 
-    async def lookup(self, entity: str) -> StoredRow:
+    async def lookup(self, entity: Entity) -> StoredRow:
         """The entity's features in the order of the contract.
 
         Raises FeatureStoreUnavailable where the store is not open, fails, or takes longer than `lookup_timeout`.
@@ -154,7 +155,7 @@ class OnlineFeatures:
         except TimeoutError:
             raise _timed_out(self._settings) from None
 
-    async def lookup_many(self, entities: Sequence[str]) -> StoredColumns:
+    async def lookup_many(self, entities: Sequence[Entity]) -> StoredColumns:
         """The same for many entities by one query on a separate connection, in their order. Raises as `lookup` does."""
         self._require_open()
         async with self._bulk_lock:
@@ -163,7 +164,7 @@ class OnlineFeatures:
                 store.bulk_reader = await asyncio.to_thread(self._opener, self._settings, self.contract)
             return await self._with_retry(partial(store.bulk_reader.read_columns, entities))
 
-    async def _read_rows(self, entities: Sequence[str]) -> list[StoredRow]:
+    async def _read_rows(self, entities: Sequence[Entity]) -> list[StoredRow]:
         return await self._with_retry(partial(self._require_open().reader.read, entities))
 
     async def _with_retry(self, lookup: Lookup[Result]) -> Result:

@@ -16,6 +16,7 @@ from asof.errors import (
     Overloaded,
     StaleFeatures,
 )
+from asof.features.join_keys import Entity
 from asof.inference.ranges import Flag, TrainingRanges
 from asof.inference.verdicts import (
     JudgedFeature,
@@ -33,9 +34,6 @@ from asof.serving.features.online_features import OnlineFeatures
 from asof.serving.logs.metrics import Metrics
 from asof.settings import Settings
 
-PROBE = "asof-readiness-probe"
-"""A key that no entity has: its lookup exercises the whole path to the online store."""
-
 STORE = (FeatureContractMismatch, FeatureStoreUnavailable)
 LOOKUP = (EntityNotFound, *STORE, Overloaded)
 
@@ -51,6 +49,7 @@ class StoreInput:
 
     def __init__(self, settings: Settings, features: OnlineFeatures, metrics: Metrics) -> None:
         self._settings, self._features, self._metrics = settings, features, metrics
+        self._keys = features.contract.keys
 
     def start(self) -> "asyncio.Future[None]":
         """Starts to open the store; the future is done when it is open. Raises ConfigurationError if none is set."""
@@ -60,8 +59,8 @@ class StoreInput:
         await self._features.close()
 
     async def check(self) -> str:
-        """Makes a lookup. Raises FeatureStoreUnavailable or FeatureContractMismatch."""
-        await self._features.lookup(PROBE)
+        """Makes a lookup of any entity. Raises FeatureStoreUnavailable or FeatureContractMismatch."""
+        await self._features.lookup(self._keys.probe)
         return "ok"
 
     async def read(self, request: BaseModel, trained: TrainingRanges) -> ModelInput:
@@ -69,7 +68,7 @@ class StoreInput:
 
         Raises EntityNotFound, MissingFeatures, StaleFeatures, FeatureStoreUnavailable or FeatureContractMismatch.
         """
-        entity: str = getattr(request, self._features.contract.entity)
+        entity = self._keys.of(request)
         row = await self._lookup(entity)
         now = self._settings.now()
         good = all_present(row, self._features.policies, now) and trained.covers(row.values)
@@ -81,7 +80,7 @@ class StoreInput:
 
         Raises FeatureStoreUnavailable or FeatureContractMismatch.
         """
-        entities: list[str] = [getattr(request, self._features.contract.entity) for request in requests]
+        entities = [self._keys.of(request) for request in requests]
         columns = await self._features.lookup_many(entities)
         now, policies = self._settings.now(), self._features.policies
         return lambda: stored_inputs(
@@ -90,20 +89,21 @@ class StoreInput:
             lambda index, row: self._evidence(entities[index], row, trained, now=now),
         )
 
-    async def judged_features(self, entity: str, trained: TrainingRanges) -> list[JudgedFeature]:
+    async def judged_features(self, entity: Entity, trained: TrainingRanges) -> list[JudgedFeature]:
         """Each feature of one entity with its verdict. Raises EntityNotFound and as `check` does."""
         row = await self._lookup(entity)
         features = row.judged(self._features.policies, self._settings.now())
-        require_known(entity, features)
+        require_known(self._keys, entity, features)
         outside = {flag["feature"] for flag in trained.flags(row)}
         return [_with_range(each) if each.feature.name in outside else each for each in features]
 
-    def _evidence(self, entity: str, row: StoredRow, trained: TrainingRanges, *, now: datetime) -> Evidence:
+    def _evidence(self, entity: Entity, row: StoredRow, trained: TrainingRanges, *, now: datetime) -> Evidence:
         """Raises EntityNotFound, MissingFeatures or StaleFeatures."""
-        untimely = [timing(feature) for feature in require_usable(entity, row.judged(self._features.policies, now))]
+        judged = row.judged(self._features.policies, now)
+        untimely = [timing(feature) for feature in require_usable(self._keys, entity, judged)]
         return _evidence(row, [*untimely, *trained.flags(row)])
 
-    async def _lookup(self, entity: str) -> StoredRow:
+    async def _lookup(self, entity: Entity) -> StoredRow:
         with self._metrics.lookup_seconds.time():
             return await self._features.lookup(entity)
 

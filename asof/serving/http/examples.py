@@ -75,16 +75,21 @@ def examples(use_case: UseCase) -> Examples:
         feature=feature,
         other=other,
         view=f"{table}_fv",
-        entity=request.get(extract.entity, "..."),
+        entity=_entity(extract, request),
         feature_service=use_case.estimator().feature_service,
     )
 
 
 def _columns(extract: ExtractSchema) -> list[tuple[str, str]]:
     """Table and name of each column, numeric ones first."""
-    columns = [(table.name, column) for table in extract.tables for column in table.columns[1:]]
+    columns = [(table.name, column) for table in extract.tables for column in table.value_columns]
     columns.sort(key=lambda each: each[1].kind not in NUMERIC)
     return [(table, column.name) for table, column in columns] or [(extract.entity_table, "a_feature")]
+
+
+def _entity(extract: ExtractSchema, request: Mapping[str, Any]) -> Any:
+    entity = {name: request.get(name, "...") for name in extract.keys}
+    return entity if len(entity) > 1 else entity[extract.keys[0]]
 
 
 NO_USE_CASE = Examples("a_model", "a_feature", "another", "a_view", "an-id", "a_feature_service")

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from asof.features.join_keys import Entity, Members
 from asof.inference.ranges import TrainingRanges
 from asof.inference.served_model import ServedModel, checked
 from asof.inference.verdicts import JudgedFeature
@@ -74,11 +75,16 @@ class Predictor:
         answer = self.use_case.respond(request, Score(probability, self.model.facts.threshold))
         return Prediction(answer, model_input.evidence)
 
-    async def judged_features(self, entity: str) -> list[JudgedFeature]:
+    async def judged_features(self, entity: Entity) -> list[JudgedFeature]:
         """Each feature of one entity in the store. Raises EntityNotFound, and as `predict` does."""
         assert isinstance(self.features, StoreInput)  # noqa: S101 - the route exists only for such use cases
         with self.worker.concurrency_limit.slot(), self.in_use():
             return await self.features.judged_features(entity, self._trained)
+
+    def members(self, request: object) -> Members | None:
+        """The request's entity in JSON; None where the features come in the request."""
+        keys = self.model.facts.contract.keys
+        return keys.members(keys.of(request)) if isinstance(self.features, StoreInput) else None
 
     async def look_up(self, requests: Sequence[BaseModel]) -> PendingInputs:
         """The model inputs of many requests, to be judged in a thread. Raises what a lookup of the features raises."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from asof.errors import EntityNotFound, MissingFeatures, StaleFeatures
 from asof.features.feature_contract import Feature
+from asof.features.join_keys import JoinKey, JoinKeys
 from asof.inference.verdicts import (
     JudgedFeature,
     Policy,
@@ -23,6 +24,7 @@ from asof.inference.verdicts import (
 )
 
 NOW = datetime(2026, 3, 31, tzinfo=UTC)
+KEYS = JoinKeys((JoinKey("user_id"),))
 MONTH = timedelta(days=45)
 REFUSE, FLAG, ANY_AGE = Policy(MONTH, refuses=True), Policy(MONTH, refuses=False), Policy(None, refuses=True)
 FEE = Feature("monthly_fee", "subs_profile_fv", "Float64")
@@ -64,18 +66,18 @@ def test_a_verdict_follows_from_value_age_and_policy(
 
 def test_an_entity_without_any_row_is_unknown_and_named() -> None:
     with pytest.raises(EntityNotFound, match="'nobody'") as caught:
-        require_usable("nobody", [read(None, None), read(None, None)])
+        require_usable(KEYS, "nobody", [read(None, None), read(None, None)])
     assert caught.value.extra == {"entity": "nobody"}
 
 
 def test_a_row_makes_an_entity_known_even_with_a_null() -> None:
-    require_known("somebody", [read(None, None), read(None)])
+    require_known(KEYS, "somebody", [read(None, None), read(None)])
 
 
 @pytest.mark.parametrize(("age", "verdict"), [(timedelta(0), "NULL"), (None, "NOT_FOUND")])
 def test_a_missing_feature_is_listed_with_its_view(age: timedelta | None, verdict: str) -> None:
     with pytest.raises(MissingFeatures) as caught:
-        require_usable("somebody", [read(), read(None, age)])
+        require_usable(KEYS, "somebody", [read(), read(None, age)])
     assert caught.value.extra["missing_features"] == [
         {"feature": "monthly_fee", "view": "subs_profile_fv", "verdict": verdict}
     ]
@@ -83,11 +85,11 @@ def test_a_missing_feature_is_listed_with_its_view(age: timedelta | None, verdic
 
 @pytest.mark.parametrize(("age", "verdict"), [(timedelta(days=60), "STALE"), (timedelta(days=-1), "FUTURE")])
 def test_an_untimely_feature_is_refused_or_flagged_by_its_views_policy(age: timedelta, verdict: str) -> None:
-    flagged = require_usable("somebody", [read(), read(age=age, policy=FLAG)])
+    flagged = require_usable(KEYS, "somebody", [read(), read(age=age, policy=FLAG)])
     assert [reading.verdict for reading in flagged] == [verdict]
 
     with pytest.raises(StaleFeatures) as caught:
-        require_usable("somebody", [read(age=age, policy=FLAG), read(age=age)])
+        require_usable(KEYS, "somebody", [read(age=age, policy=FLAG), read(age=age)])
     assert caught.value.extra["stale_features"] == [
         {
             "feature": "monthly_fee",
@@ -101,18 +103,18 @@ def test_an_untimely_feature_is_refused_or_flagged_by_its_views_policy(age: time
 
 def test_stale_and_future_values_have_different_messages() -> None:
     with pytest.raises(StaleFeatures, match=r"older than its view allows\. Materialise"):
-        require_usable("somebody", [read(age=timedelta(days=60))])
+        require_usable(KEYS, "somebody", [read(age=timedelta(days=60))])
     with pytest.raises(StaleFeatures, match=r"after the service's clock\. Set ASOF_CLOCK"):
-        require_usable("somebody", [read(age=timedelta(days=-60))])
+        require_usable(KEYS, "somebody", [read(age=timedelta(days=-60))])
 
 
 def test_missing_features_are_reported_before_stale_ones() -> None:
     with pytest.raises(MissingFeatures):
-        require_usable("somebody", [read(age=timedelta(days=60)), read(None)])
+        require_usable(KEYS, "somebody", [read(age=timedelta(days=60)), read(None)])
 
 
 def test_good_features_get_no_flag() -> None:
-    assert require_usable("somebody", [read(), read(policy=FLAG)]) == []
+    assert require_usable(KEYS, "somebody", [read(), read(policy=FLAG)]) == []
 
 
 AGES = st.sampled_from([None, timedelta(0), INSTANT, -INSTANT, MONTH, MONTH + INSTANT, timedelta(days=4000)])
@@ -184,5 +186,5 @@ def test_a_single_value_is_stale_or_future_although_its_view_is_not() -> None:
 
 def test_an_infinite_value_is_listed_as_missing() -> None:
     with pytest.raises(MissingFeatures, match="monthly_fee is infinite") as caught:
-        require_usable("somebody", [read(inf), read(None)])
+        require_usable(KEYS, "somebody", [read(inf), read(None)])
     assert [each["verdict"] for each in caught.value.extra["missing_features"]] == ["INFINITE", "NULL"]

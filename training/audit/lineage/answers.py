@@ -3,7 +3,7 @@
 import gzip
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,10 +21,10 @@ UNSUPPORTED_SUFFIXES = (".bz2", ".xz", ".zst")
 class Answer:
     """One answer of /predict, and the file that holds it. Moments are in UTC.
 
-    `at` is None if the time of the answer is unknown, `entity` if the features came in the request. `as_of` has the
-    oldest moment of the values by feature view, `as_of_features` the moment by feature, for views with several.
-    `status` is that of HTTP, `code` that of the problem document, empty for a prediction. `fingerprint` is that of the
-    model's training set, empty in the answer log.
+    `at` is None if the time of the answer is unknown, `entity` if the features came in the request; of several keys it
+    has each by name. `as_of` has the oldest moment of the values by feature view, `as_of_features` the moment by
+    feature, for views with several. `status` is that of HTTP, `code` that of the problem document, empty for a
+    prediction. `fingerprint` is that of the model's training set, empty in the answer log.
     """
 
     request_id: str
@@ -32,7 +32,7 @@ class Answer:
     at: datetime | None = None
     status: int
     code: str = ""
-    entity: str | None
+    entity: str | int | Mapping[str, str | int] | None
     name: str
     version: str | None
     run_id: str
@@ -83,7 +83,7 @@ def read_answer(text: str, use_case: UseCase, found_in: str) -> Answer:
     try:
         payload = json.loads(text)
         source = use_case.source
-        entity = payload[source.extract.entity] if isinstance(source, FromStore) else None
+        entity = _entity(payload, source.extract.keys) if isinstance(source, FromStore) else None
         flags = [flag["feature"] for flag in payload["flags"]]
         answer = _answer(
             payload | {"use_case": use_case.name, "status": 200, "entity": entity, "flags": flags}, found_in
@@ -95,6 +95,12 @@ def read_answer(text: str, use_case: UseCase, found_in: str) -> Answer:
     if answer.name != use_case.model_name:
         raise DataError(f"{found_in} is an answer of {answer.name}, not of {use_case.model_name}: name its use case.")
     return answer
+
+
+def _entity(payload: Mapping[str, Any], keys: Sequence[str]) -> Any:
+    """As the service logs it."""
+    members = {name: payload[name] for name in keys}
+    return members if len(keys) > 1 else members[keys[0]]
 
 
 def _answers(path: Path, request_id: str) -> Iterator[Answer]:

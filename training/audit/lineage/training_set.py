@@ -19,7 +19,7 @@ from training.audit.lineage.loads import Load, Loads, trace_problem
 from training.data.snapshots.known_at import KnownTables, tables_known_at
 from training.features.datasets.dataset import build_training_set
 from training.features.datasets.point_in_time import read_sources
-from training.features.datasets.point_in_time_sql import LABELLED, JoinStrategy, ViewSource, join
+from training.features.datasets.point_in_time_sql import JoinStrategy, ViewSource, join, labelled
 
 COUNT_BY_TIMES = """
 SELECT as_of, created_at, count(*) FROM ({rows}) AS used WHERE as_of IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2"""
@@ -100,10 +100,10 @@ def _from_store(settings: Settings, extract: ExtractSchema, facts: ModelFacts, o
         deduced.append(f"{contract.feature_service} is defined otherwise now: its present views were read.")
     with tables_known_at(settings, extract, as_of=facts.as_of, known_at=facts.known_at) as tables:
         rows = tuple(_source_rows(tables, extract, facts.as_of, sources))
-    labelled = sum(share.rows for share in rows[-1].shares)
-    if not labelled:
+    count = sum(share.rows for share in rows[-1].shares)
+    if not count:
         raise TrainingSetError(f"The labels as of {facts.as_of}, known at {facts.known_at}, are no longer there.")
-    return replace(origin, rows=labelled, sources=rows, deduced=tuple(deduced), broken=tuple(_broken(rows)))
+    return replace(origin, rows=count, sources=rows, deduced=tuple(deduced), broken=tuple(_broken(rows)))
 
 
 def _source_rows(
@@ -114,12 +114,7 @@ def _source_rows(
     for source in sources:
         times = replace(source, columns={"as_of": source.time, "created_at": source.created})
         yield _shares(tables, loads, (source.view, source.name), join((times,), extract, as_of, JoinStrategy.SET_JOIN))
-    labels = sql.SQL(LABELLED).format(
-        entity=sql.Identifier(extract.entity),
-        label=sql.SQL("as_of, created_at"),
-        labels=sql.Identifier(extract.labels.name),
-        as_of=sql.Literal(as_of),
-    )
+    labels = labelled(extract, as_of, sql.SQL("as_of, created_at"))
     yield _shares(tables, loads, (extract.labels.name, extract.labels.name), labels)
 
 

@@ -4,7 +4,7 @@ The answer has the moment of the values, the table `materialisations` the newest
 the tables are append-only, both identify the row. It is deduced, not recorded, and each result says so.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -23,7 +23,7 @@ LAST_MATERIALISATION = """
 SELECT materialisation_id, as_of, load_id, finished_at, later FROM (
     SELECT *, count(*) OVER (ORDER BY materialisation_id DESC) - 1 AS later FROM public.materialisations WHERE view = %s
 ) AS numbered WHERE finished_at <= %s ORDER BY materialisation_id DESC LIMIT 1"""
-ROW_VERSIONS = "SELECT {created} FROM {source} AS source WHERE {key} = {entity} AND {time} = {as_of} ORDER BY 1 DESC"
+ROW_VERSIONS = "SELECT {created} FROM {source} AS source WHERE {same_entity} AND {time} = {as_of} ORDER BY 1 DESC"
 
 
 @dataclass(frozen=True)
@@ -118,12 +118,19 @@ class _Tracer:
         query = sql.SQL(ROW_VERSIONS).format(
             created=sql.Identifier("source", source.created),
             source=sql.SQL(source.text),  # as in feature_repo/
-            key=sql.Identifier("source", source.key),
+            same_entity=self._same_entity(source),
             time=sql.Identifier("source", source.time),
-            entity=sql.Literal(self.answer.entity),
             as_of=sql.Literal(as_of),
         )
         return [created.astimezone(UTC) for (created,) in self.connection.execute(query).fetchall()]
+
+    def _same_entity(self, source: ViewSource) -> sql.Composed:
+        entity = self.answer.entity
+        values = entity if isinstance(entity, Mapping) else dict.fromkeys(source.keys, entity)
+        return sql.SQL(" AND ").join(
+            sql.SQL("{} = {}").format(sql.Identifier("source", column), sql.Literal(values[name]))
+            for name, column in source.keys.items()
+        )
 
     def _deduced(self, last: Materialised) -> str:
         if self.answer.at is None:

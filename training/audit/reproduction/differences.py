@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from asof.features.join_keys import Entity
 from training.features.datasets.training_set import TrainingSet
 
 MAX_LISTED = 20
@@ -16,12 +17,12 @@ MAX_LISTED = 20
 
 @dataclass(frozen=True)
 class Difference:
-    """One cell that differs; None is a missing value.
+    """One cell that differs; None is a missing value. `entity` is as in Python, or in JSON (`JoinKeys.members`).
 
     For a row that is gone or new only the label's cell is listed, as None now or None then.
     """
 
-    entity: str
+    entity: Any
     column: str
     then: Any
     now: Any
@@ -43,8 +44,8 @@ def compare_rows(then: pd.DataFrame, now: TrainingSet) -> Differences:
 
     Floats are compared bit by bit, as in the rows' digest.
     """
-    key, label = now.contract.entity, now.label
-    old, new = then.set_index(key), now.frame.set_index(key)
+    keys, label = [*now.contract.keys.names], now.label
+    old, new = then.set_index(keys), now.frame.set_index(keys)
     shared = old.index.intersection(new.index)
     ours, theirs = (side.take(side.index.get_indexer(shared)) for side in (old, new))
     differ = pd.DataFrame({name: _differ(ours[name], theirs[name]) for name in new if name in old}, index=shared)
@@ -78,7 +79,11 @@ def _listed(old: pd.DataFrame, new: pd.DataFrame, changed: pd.DataFrame, label: 
         columns = [name for name in changed if changed.at[entity, name]] if entity in changed.index else [label]
         for column in columns:
             then, now = (_plain(side.at[entity, column]) if entity in side.index else None for side in (old, new))
-            yield Difference(str(entity), str(column), then, now)
+            yield Difference(_entity(entity), str(column), then, now)
+
+
+def _entity(index: Any) -> Entity:
+    return tuple(map(_plain, index)) if isinstance(index, tuple) else _plain(index)
 
 
 def _plain(value: Any) -> Any:

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from psycopg import sql
 
 from asof.extract_schema import ExtractSchema
+from asof.features.entity_key import KeyValue
+from asof.features.join_keys import Entity
 from asof.settings import Settings
 from training.data.snapshots.known_at import tables_known_at
 from training.features.datasets.point_in_time import read_sources
@@ -14,9 +16,9 @@ from training.features.datasets.point_in_time_sql import JoinStrategy, join
 from training.features.datasets.training_set import TrainingSet
 
 LABEL = """
-SELECT DISTINCT ON ({entity}) {entity}, as_of, created_at FROM {labels}
-WHERE as_of = {as_of} AND {entity} = ANY({entities}) ORDER BY {entity}, created_at DESC"""
-VIEWS = "SELECT * FROM ({join}) AS joined WHERE {entity} = ANY({entities})"
+SELECT DISTINCT ON ({keys}) {keys}, as_of, created_at FROM {labels}
+WHERE as_of = {as_of} AND ({keys}) IN ({entities}) ORDER BY {keys}, created_at DESC"""
+VIEWS = "SELECT * FROM ({join}) AS joined WHERE ({keys}) IN ({entities})"
 LOADS = "SELECT as_of, known_at, max(loaded_at) FROM public.loads GROUP BY as_of, known_at"
 
 
@@ -30,8 +32,8 @@ class Origin:
 
 
 def origins(
-    settings: Settings, extract: ExtractSchema, now: TrainingSet, *, entities: Iterable[str]
-) -> Mapping[tuple[str, str], Origin]:
+    settings: Settings, extract: ExtractSchema, now: TrainingSet, *, entities: Iterable[Entity]
+) -> Mapping[tuple[Entity, str], Origin]:
     """By entity and feature view (or labels' table), the row whose values `now` holds; absent if there is none.
 
     From the training set's own join, with the times selected instead of the values.
@@ -41,7 +43,11 @@ def origins(
         replace(source, columns={f"as_of {number}": source.time, f"created_at {number}": source.created})
         for number, source in enumerate(sources)
     )
-    names = {"entity": sql.Identifier(extract.entity), "entities": sql.Literal(sorted(set(entities)))}
+    keys, count = now.contract.keys, len(extract.keys)
+    names = {
+        "keys": sql.SQL(", ").join(map(sql.Identifier, extract.keys)),
+        "entities": sql.SQL(", ").join(_row(keys.values(entity)) for entity in sorted(set(entities))),
+    }
     with tables_known_at(settings, extract, as_of=now.as_of, known_at=now.known_at) as tables:
         joined = join(times, extract, now.as_of, JoinStrategy.INDEX_LOOKUP)
         rows = tables.connection.execute(sql.SQL(VIEWS).format(join=joined, **names)).fetchall()
@@ -50,10 +56,18 @@ def origins(
         ).fetchall()
         loads = tables.connection.execute(LOADS).fetchall()
     loaded = {(as_of, known_at): loaded_at.astimezone(UTC) for as_of, known_at, loaded_at in loads}
-    views = ((row[0], source.view, *row[1 + 2 * n : 3 + 2 * n]) for row in rows for n, source in enumerate(sources))
-    of_labels = ((entity, extract.labels.name, as_of, created) for entity, as_of, created in labels)
+    views = (
+        (keys.from_row(row[:count]), source.view, *row[count + 2 * n : count + 2 * n + 2])
+        for row in rows
+        for n, source in enumerate(sources)
+    )
+    of_labels = ((keys.from_row(row[:count]), extract.labels.name, *row[count:]) for row in labels)
     return {
         (entity, view): Origin(as_of.astimezone(UTC), created.astimezone(UTC), loaded.get((as_of, created)))
         for entity, view, as_of, created in (*views, *of_labels)
         if as_of is not None
     }
+
+
+def _row(values: Iterable[KeyValue]) -> sql.Composed:
+    return sql.SQL("({})").format(sql.SQL(", ").join(map(sql.Literal, values)))

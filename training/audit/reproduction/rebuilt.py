@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from asof.features.feature_contract import FeatureContract
+from asof.features.join_keys import Entity
 from asof.settings import Settings
 from asof.use_case import FromStore, UseCase
 from training.audit.reproduction.differences import Difference, Differences, compare_rows
@@ -82,7 +83,11 @@ def _changed_lines(
 
 def _contract_lines(contract: FeatureContract) -> list[str]:
     features = (f"{each.view}:{each.name} {each.dtype}".lstrip(":") for each in contract.features)
-    return [f"service {contract.feature_service}", f"entity {contract.entity}", *features]
+    return [
+        f"service {contract.feature_service}",
+        f"entity {contract.entity if isinstance(contract.entity, str) else contract.keys}",
+        *features,
+    ]
 
 
 def _diff(then: list[str], now: list[str]) -> tuple[str, ...]:
@@ -105,15 +110,16 @@ def _differences(
 
 def _cells(settings: Settings, use_case: UseCase, now: TrainingSet, first: Iterable[Difference]) -> tuple[Cell, ...]:
     sources = {feature.name: feature.view for feature in now.contract.features}
-    rows: Mapping[tuple[str, str], Origin] = {}
+    rows: Mapping[tuple[Entity, str], Origin] = {}
     if isinstance(use_case.source, FromStore):
         extract = use_case.source.extract
         sources[extract.label] = extract.labels.name
         rows = origins(settings, extract, now, entities=[each.entity for each in first])
-    return tuple(_cell(each, sources.get(each.column, ""), rows) for each in first)
+    cells = (_cell(each, sources.get(each.column, ""), rows) for each in first)
+    return tuple(replace(each, entity=now.contract.keys.members(each.entity)) for each in cells)
 
 
-def _cell(each: Difference, source: str, rows: Mapping[tuple[str, str], Origin]) -> Cell:
+def _cell(each: Difference, source: str, rows: Mapping[tuple[Entity, str], Origin]) -> Cell:
     origin = rows.get((each.entity, source))
     times = (origin.as_of, origin.created_at, origin.loaded_at) if origin else (None, None, None)
     return Cell(each.entity, each.column, each.then, each.now, source, *times)

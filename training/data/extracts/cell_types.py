@@ -18,6 +18,7 @@ KIND_RULES: Mapping[Kind, str] = {
     Kind.NUMBER: "must be a finite number, with a point",
     Kind.BOOLEAN: "must be True or False",
     Kind.DATE: "must be a date as in 2024-01-31",
+    Kind.UUID: f"must be {entity_key.RULES[Kind.UUID]}",
 }
 """What a cell of each kind must be, as findings say it."""
 
@@ -25,6 +26,11 @@ KIND_RULES: Mapping[Kind, str] = {
 def parse_cells(text: arrow.ChunkedArray, kind: Kind) -> arrow.ChunkedArray:
     """n values of string, int64, float64, bool or date32; null where the text is null or not of the kind."""
     return _PARSERS[kind](text)
+
+
+def parse_keys(text: arrow.ChunkedArray, kind: Kind) -> arrow.ChunkedArray:
+    """The same for a column of the key: an integer has one spelling only, as in `asof.features.entity_key`."""
+    return _integer_key(text) if kind is Kind.INTEGER else parse_cells(text, kind)
 
 
 def _text(text: arrow.ChunkedArray) -> arrow.ChunkedArray:
@@ -35,6 +41,20 @@ def _text(text: arrow.ChunkedArray) -> arrow.ChunkedArray:
 def _integer(text: arrow.ChunkedArray) -> arrow.ChunkedArray:
     whole = _matching(text, r"^-?0*\d{1,18}(\.0*)?$")
     return compute.replace_substring_regex(whole, r"\..*", "").cast(arrow.int64())
+
+
+def _integer_key(text: arrow.ChunkedArray) -> arrow.ChunkedArray:
+    whole = _matching(text, entity_key.INTEGER_KEY)
+    digits = compute.utf8_ltrim(whole, "-")
+    greatest = compute.if_else(compute.starts_with(whole, "-"), str(-entity_key.LEAST), str(entity_key.GREATEST))
+    in_range = compute.or_(
+        compute.less(compute.utf8_length(digits), len(str(-entity_key.LEAST))), compute.less_equal(digits, greatest)
+    )
+    return _null_unless(in_range, whole).cast(arrow.int64())
+
+
+def _uuid(text: arrow.ChunkedArray) -> arrow.ChunkedArray:
+    return compute.utf8_lower(_matching(text, entity_key.UUID_KEY))
 
 
 def _number(text: arrow.ChunkedArray) -> arrow.ChunkedArray:
@@ -74,4 +94,5 @@ _PARSERS: Mapping[Kind, Callable[[arrow.ChunkedArray], arrow.ChunkedArray]] = {
     Kind.NUMBER: _number,
     Kind.BOOLEAN: _boolean,
     Kind.DATE: _date,
+    Kind.UUID: _uuid,
 }

@@ -10,7 +10,7 @@ from asof.errors import ExtractError
 from asof.extract_schema import ExtractSchema, RawTable
 from training.data.extracts.csv_file import read_csv_text
 from training.data.extracts.deliveries import Part
-from training.data.extracts.known_ids import KnownIds
+from training.data.extracts.known_ids import KnownIds, row_ids
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ def read_extract(
     """Reads and validates a part of a delivery. The whole is every table of the schema and the labels if they are
     there, or the labels alone.
 
-    Ids must be among those of the entities' file. Only if the labels come alone are they compared with `stored()`.
-    Raises ExtractError.
+    Ids of rows with all keys must be among those of the entities' file. Only if the labels come alone are they compared
+    with `stored()`. Raises ExtractError.
     """
     from training.data.extracts.validation import check_table  # imports pandera
 
@@ -48,11 +48,11 @@ def read_extract(
         except ExtractError as error:
             findings.extend(error.findings)
             continue
-        checked = check_table(text.cells, table, known)
+        checked = check_table(text.cells, table, known if table.key_columns == schema.key_columns else None)
         delivery.append(DeliveredTable(table, checked.values, text.sha256))
         findings.extend(checked.findings)
         if table.name == schema.entity_table:
-            known = KnownIds(text.cells[schema.entity], f"a {schema.entity} of {table.name}.csv")
+            known = KnownIds(row_ids(text.cells, table), f"a {' and '.join(schema.keys)} of {table.name}.csv")
     if findings:
         raise ExtractError(findings)
     return tuple(delivery)

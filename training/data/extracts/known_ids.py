@@ -1,13 +1,33 @@
-"""The ids that the rows of a delivery may have."""
+"""The ids that the rows of a delivery may have, and the ids of rows as one text each."""
 
 from dataclasses import dataclass
 
 import pyarrow as arrow
+import pyarrow.compute as compute
+
+from asof.extract_schema import Kind, RawTable
+from asof.features.join_keys import SEPARATOR
+from training.data.extracts.cell_types import parse_keys
 
 
 @dataclass(frozen=True)
 class KnownIds:
-    """Ids as text; `what` describes such an id in a finding."""
+    """Ids as `row_ids` has them; `what` describes such an id in a finding."""
 
     ids: arrow.ChunkedArray
     what: str
+
+
+def row_ids(rows: arrow.Table, table: RawTable) -> arrow.ChunkedArray:
+    """The id of each row of text or of typed cells, the values of its keys joined; equal where the ids are.
+
+    A cell that is not of its kind stays as it is; the id is null where one is null.
+    """
+    keys = [_canonical(rows[key.name], key.kind) for key in table.key_columns]
+    return keys[0] if len(keys) == 1 else compute.binary_join_element_wise(*keys, SEPARATOR)
+
+
+def _canonical(cells: arrow.ChunkedArray, kind: Kind) -> arrow.ChunkedArray:
+    if kind is Kind.TEXT or not arrow.types.is_string(cells.type):
+        return cells.cast(arrow.string())
+    return compute.coalesce(parse_keys(cells, kind).cast(arrow.string()), cells)

@@ -6,7 +6,6 @@ ids. The second validates the typed rows that were parsed completely: ranges, al
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,9 +18,9 @@ from pandera.config import ValidationDepth, config_context
 
 from asof.extract_schema import Column, Kind, RawTable, Rule
 from asof.features import entity_key
-from training.data.extracts.cell_types import KIND_RULES, parse_cells
+from training.data.extracts.cell_types import KIND_RULES, parse_cells, parse_keys
 from training.data.extracts.csv_file import FIRST_DATA_ROW, rows_text
-from training.data.extracts.known_ids import KnownIds
+from training.data.extracts.known_ids import KnownIds, row_ids
 
 PANDAS_TYPES = {
     arrow.string(): pd.StringDtype("pyarrow"),
@@ -39,10 +38,12 @@ class CheckedTable:
 
 
 def check_table(cells: arrow.Table, table: RawTable, known: KnownIds | None) -> CheckedTable:
-    """Parses and validates every row. The first column is the id, which must be among `known` unless that is None."""
-    values = arrow.table({column.name: parse_cells(cells[column.name], column.kind) for column in table.columns})
-    entity, *others = table.columns
-    of_text = {entity.name: _id_checks(entity, known)} | {column.name: _text_checks(column) for column in others}
+    """Parses and validates every row. Its id must be unique, and among `known` unless that is None."""
+    keys = table.key_columns
+    parsers = {column: parse_keys if column in keys else parse_cells for column in table.columns}
+    values = arrow.table({column.name: parse(cells[column.name], column.kind) for column, parse in parsers.items()})
+    of_text = {column.name: _key_checks(column) if column in keys else _text_checks(column) for column in table.columns}
+    of_text[keys[0].name] += _id_checks(row_ids(cells, table), known, ", ".join(key.name for key in keys))
     of_values = {column.name: _value_checks(column) for column in table.columns}
     findings = [
         *_findings(_frame(cells), of_text),
@@ -76,13 +77,28 @@ def _text_checks(column: Column) -> list[pa.Check]:
     return checks
 
 
-def _id_checks(entity: Column, known: KnownIds | None) -> list[pa.Check]:
-    checks = [*_text_checks(entity), _check("must be unique in the file", lambda ids: ~ids.duplicated(keep=False))]
-    if entity.kind is Kind.TEXT:
-        checks[0] = _check(f"must be an id: {entity_key.RULE}", _are_ids)
+def _key_checks(key: Column) -> list[pa.Check]:
+    def is_of_kind(text: "pd.Series[str]") -> "pd.Series[bool]":
+        return _series(parse_keys(arrow.chunked_array(arrow.array(text)), key.kind).is_valid(), text)
+
+    return [
+        _check(f"must be an id: {entity_key.RULES[key.kind]}", _are_ids if key.kind is Kind.TEXT else is_of_kind),
+        *_text_checks(key)[1:],
+    ]
+
+
+def _id_checks(ids: arrow.ChunkedArray, known: KnownIds | None, title: str) -> list[pa.Check]:
+    """Checks of whole ids, of one key or several, with the rows of the column that pandera passes."""
+    whole = ids.to_pandas().dropna()
+    unique = ~whole.duplicated(keep=False)
+    checks = [
+        _check("must be unique in the file", lambda text: unique.reindex(text.index, fill_value=True), title=title)
+    ]
     if known is not None:
-        of_known = partial(compute.is_in, value_set=known.ids)
-        checks.append(_check(f"must be {known.what}", lambda ids: _series(of_known(arrow.array(ids)), ids)))
+        of_known = _series(compute.is_in(arrow.array(whole), value_set=known.ids), whole)
+        checks.append(
+            _check(f"must be {known.what}", lambda text: of_known.reindex(text.index, fill_value=True), title=title)
+        )
     return checks
 
 

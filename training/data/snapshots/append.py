@@ -23,18 +23,18 @@ CREATE_STAGING = "CREATE TEMP TABLE staging ({typed_columns}) ON COMMIT DROP"
 # The newest version of each entity that is known at known_at.
 CREATE_KNOWN = """
 CREATE TEMP TABLE known ON COMMIT DROP AS
-SELECT DISTINCT ON ({entity}) {columns} FROM {table}
+SELECT DISTINCT ON ({keys}) {columns} FROM {table}
 WHERE as_of = {as_of} AND created_at <= {known_at}
-ORDER BY {entity}, created_at DESC"""
-COUNT_KEPT = "SELECT count(*) FROM known WHERE NOT EXISTS (SELECT FROM staging WHERE staging.{entity} = known.{entity})"
+ORDER BY {keys}, created_at DESC"""
+COUNT_KEPT = "SELECT count(*) FROM known LEFT JOIN staging USING ({keys}) WHERE staging.{key} IS NULL"
 NEWEST_CREATED_AT = "SELECT max(created_at) FROM {table} WHERE as_of = {as_of}"
 # If nothing is known of an entity, the row differs by its key.
-DIFFERING = "FROM staging LEFT JOIN known USING ({entity}) WHERE ROW(staging.*) IS DISTINCT FROM ROW(known.*)"
+DIFFERING = "FROM staging LEFT JOIN known USING ({keys}) WHERE ROW(staging.*) IS DISTINCT FROM ROW(known.*)"
 COUNT_DIFFERING = f"SELECT count(*) {DIFFERING}"
 # In the order of the primary key: its index grows faster than with keys in random order.
 INSERT = f"""
 INSERT INTO {{table}} ({{columns}}, as_of, created_at)
-SELECT staging.*, {{as_of}}, {{known_at}} {DIFFERING} ORDER BY {{entity}}"""
+SELECT staging.*, {{as_of}}, {{known_at}} {DIFFERING} ORDER BY {{keys}}"""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Times:
 
 
 def append(connection: Connection, table: RawTable, rows: arrow.Table, times: Times) -> int:
-    """Adds the rows that are new or differ from the newest known version of (entity, as_of); returns their number.
+    """Adds the rows that are new or differ from the newest known version of (keys..., as_of); returns their number.
 
     `connection` must be that of a `load_transaction`. Raises HistoryError if rows would be added although the table
     holds rows of this as_of with the same or a later created_at: that would change what was known then.
@@ -74,7 +74,8 @@ class _Target:
     def run(self, statement: LiteralString) -> Cursor[TupleRow]:
         names = {
             "table": sql.Identifier("public", self.table.name),
-            "entity": sql.Identifier(self.table.columns[0].name),
+            "keys": sql.SQL(", ").join(sql.Identifier(key.name) for key in self.table.key_columns),
+            "key": sql.Identifier(self.table.key_columns[0].name),
             "columns": sql.SQL(", ").join(sql.Identifier(column.name) for column in self.table.columns),
             "typed_columns": column_definitions(value_types(self.table)),
             "as_of": sql.Literal(self.times.as_of),

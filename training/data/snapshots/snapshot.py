@@ -4,7 +4,7 @@ A folder holds the schema's CSV files, with or without the labels, or the labels
 to append-only tables: `as_of` is the moment that they describe, `created_at` the load's `known_at`.
 
 A file is skipped if its bytes are those last loaded from this path or, for a path not loaded before, under this name of
-a delivery. From any other file only the rows are added that differ from the newest known version of (entity, as_of): a
+a delivery. From any other file only the rows are added that differ from the newest known version of (keys..., as_of): a
 changed file adds corrections, even if it restores older values. An entity that a redelivery leaves out keeps its rows.
 """
 
@@ -24,7 +24,7 @@ from asof.extract_schema import ExtractSchema
 from asof.settings import Settings
 from training.data.extracts.deliveries import Part, delivery_name
 from training.data.extracts.extract import DeliveredTable, read_extract
-from training.data.extracts.known_ids import KnownIds
+from training.data.extracts.known_ids import KnownIds, row_ids
 from training.data.snapshots.append import Times, append
 from training.data.snapshots.owned_tables import table_exists
 from training.data.snapshots.provenance import code_version
@@ -113,17 +113,18 @@ def _times(as_of: datetime, known_at: datetime | None) -> Times:
 def _stored_ids(connection: Connection, schema: ExtractSchema, times: Times) -> KnownIds:
     """The ids of the known entities of that moment, which a label delivery may refer to."""
     query = sql.SQL("SELECT DISTINCT {} FROM {} WHERE as_of = %s AND created_at <= %s").format(
-        sql.Identifier(schema.entity), sql.Identifier("public", schema.entity_table)
+        sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(key)) for key in schema.keys),
+        sql.Identifier("public", schema.entity_table),
     )
-    ids = [row[0] for row in connection.execute(query, (times.as_of, times.known_at))]
+    ids = connection.execute(query, (times.as_of, times.known_at)).fetchall()
     where = f"as of {times.as_of.isoformat()}, known at {times.known_at.isoformat()}"
     if not ids:
         raise ExtractError(
             [f"{schema.labels.name}.csv: table {schema.entity_table} has no rows {where}: load them first"]
         )
-    return KnownIds(
-        arrow.chunked_array([arrow.array(ids)]), f"a {schema.entity} of table {schema.entity_table} {where}"
-    )
+    rows = arrow.table(dict(zip(schema.keys, map(list, zip(*ids, strict=True)), strict=True)))
+    what = f"a {' and '.join(schema.keys)} of table {schema.entity_table} {where}"
+    return KnownIds(row_ids(rows, schema.labels), what)
 
 
 def _changed(

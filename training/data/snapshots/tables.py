@@ -1,6 +1,6 @@
 """ExtractSchema -> append-only tables with two times in PostgreSQL's schema `public`, and the table `loads`.
 
-A row is keyed by (entity, as_of, created_at): the moment that it describes, and the moment when it was known.
+A row is keyed by (keys..., as_of, created_at): the moment that it describes, and the moment when it was known.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,6 +23,7 @@ SQL_TYPES = {
     Kind.NUMBER: "double precision",
     Kind.BOOLEAN: "boolean",
     Kind.DATE: "date",
+    Kind.UUID: "uuid",
 }
 TIMES = dict.fromkeys(("as_of", "created_at"), "timestamp with time zone")
 
@@ -115,17 +116,17 @@ def _columns(connection: Connection, table: str) -> dict[str, str]:
 
 
 def _create(connection: Connection, table: RawTable) -> None:
-    entity, *others = value_types(table).items()
+    types, keys = value_types(table), [key.name for key in table.key_columns]
     names = {
         "table": sql.Identifier("public", table.name),
-        "columns": column_definitions(dict([entity, *TIMES.items(), *others])),
-        "entity": sql.Identifier(entity[0]),
+        "columns": column_definitions({key: types[key] for key in keys} | TIMES | types),
+        "keys": sql.SQL(", ").join(map(sql.Identifier, keys)),
         "index": sql.Identifier(f"{table.name}_as_of_created_at"),
     }
     connection.execute(
-        sql.SQL("CREATE TABLE {table} ({columns}, PRIMARY KEY ({entity}, as_of, created_at))").format(**names)
+        sql.SQL("CREATE TABLE {table} ({columns}, PRIMARY KEY ({keys}, as_of, created_at))").format(**names)
     )
-    # For Feast's reads of a time span, and for loads: the primary key begins with the entity.
+    # For Feast's reads of a time span, and for loads: the primary key begins with those of the entity.
     connection.execute(sql.SQL("CREATE INDEX {index} ON {table} (as_of, created_at)").format(**names))
     _make_append_only(connection, table.name)
 

@@ -63,7 +63,7 @@ def build_training_set(
         case FromRequest(contract=contract, label=label):
             frame, definition = canonical_frame(_own_rows(use_case.name, use_case.source, as_of), contract, label), ""
             rows = table_of(frame, contract, label)
-    digest = rows_digest([rows], column_types(contract, label), key=[contract.entity])
+    digest = rows_digest([rows], column_types(contract, label), key=contract.keys.names)
     return TrainingSet(
         frame,
         contract,
@@ -112,9 +112,10 @@ def _own_rows(name: str, source: FromRequest, as_of: datetime) -> pd.DataFrame:
     rows, contract = source.rows(), source.contract
     if absent := [column for column in column_types(contract, source.label) if column not in rows]:
         raise TrainingSetError(f"The rows of {name} lack the columns {', '.join(absent)}: see its data.py.")
-    if rows[contract.entity].isna().any() or rows[contract.entity].duplicated().any():
+    keys = [*contract.keys.names]
+    if rows[keys].isna().any(axis=None) or rows.duplicated(keys).any():
         raise TrainingSetError(
-            f"The rows of {name} have missing or duplicate values of {contract.entity}: each row needs its own."
+            f"The rows of {name} have missing or duplicate values of {', '.join(keys)}: each row needs its own."
         )
     if set(rows[source.label]) != {False, True}:
         raise TrainingSetError(f"The labels of {name} must be both False and True: column {source.label} is not.")

@@ -18,6 +18,7 @@ from asof.errors import TrainingSetError
 from asof.extract_schema import ExtractSchema
 from asof.features.feature_contract import FeatureContract
 from asof.features.feature_store import feature_store, quiet, read_contract, registered_service
+from asof.features.join_keys import require_keys
 from asof.settings import Settings
 from training.data.snapshots.copy_query import copy_rows
 from training.data.snapshots.known_at import KnownTables, tables_known_at
@@ -43,7 +44,9 @@ PLANNER_SETTINGS = {
 
 @dataclass(frozen=True)
 class JoinedRows:
-    """Key, features in the contract's order and label: one row for each entity, ordered by the keys' code points.
+    """Keys, features in the contract's order and label: one row for each entity, ordered by the keys.
+
+    Text is ordered by code points.
 
     `definition` is the SQL of the rows, the same on every machine.
     """
@@ -56,13 +59,14 @@ class JoinedRows:
 def joined_rows(
     settings: Settings, extract: ExtractSchema, as_of: datetime, *, known_at: datetime, feature_service: str
 ) -> JoinedRows:
-    """Key, features and label of every labelled entity as of one moment, as they were known at another.
+    """Keys, features and label of every labelled entity as of one moment, as they were known at another.
 
     A feature is the entity's newest value not after `as_of` and not older than its view's ttl; labels are those of
-    `as_of` itself. Raises TrainingSetError if nothing was known of `as_of` at `known_at`, or if it has no labels or
-    labels of one class.
+    `as_of` itself. Raises ConfigurationError if the views have other keys, TrainingSetError if nothing was known of
+    `as_of` at `known_at`, or if it has no labels or labels of one class.
     """
     contract, sources = read_sources(settings, feature_service)
+    require_keys(extract, contract)
     types = column_types(contract, extract.label)
     with tables_known_at(settings, extract, as_of=as_of, known_at=known_at) as tables:
         _require_rows(tables, extract, as_of, known_at)
@@ -114,7 +118,7 @@ def _view_source(
     return ViewSource(
         view,
         query,
-        key=columns.get(contract.entity, contract.entity),
+        keys={name: columns.get(name, name) for name in contract.keys.of_view(view)},
         time=source.timestamp_field,
         created=source.created_timestamp_column or source.timestamp_field,
         ttl=int(ttl.total_seconds()),

@@ -5,22 +5,22 @@ with the history. Without an index on (entity, time) it would read the whole sou
 what each source holds within the view's ttl and joins the sets: it is never quadratic.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
 from psycopg import sql
 
-from asof.extract_schema import ExtractSchema
+from asof.extract_schema import Column, ExtractSchema, Kind
 
 LABELLED = """
-SELECT DISTINCT ON ({entity} COLLATE "C") {entity}, {label} FROM {labels}
-WHERE as_of = {as_of} ORDER BY {entity} COLLATE "C", created_at DESC"""
+SELECT DISTINCT ON ({ordered}) {keys}, {label} FROM {labels}
+WHERE as_of = {as_of} ORDER BY {ordered}, created_at DESC"""
 JOIN = """
-SELECT labelled.{entity}, {features}, labelled.{label}
+SELECT {keys}, {features}, labelled.{label}
 FROM ({labelled}) AS labelled{views}
-ORDER BY labelled.{entity} COLLATE "C" """
+ORDER BY {ordered} """
 
 
 class JoinStrategy(Enum):
@@ -29,27 +29,27 @@ class JoinStrategy(Enum):
     INDEX_LOOKUP = """
 LEFT JOIN LATERAL (
     SELECT {columns} FROM {source} AS source
-    WHERE {key} = labelled.{entity} AND {timely}
+    WHERE {same_entity} AND {timely}
     ORDER BY {newest} LIMIT 1
 ) AS {view} ON true"""
     SET_JOIN = """
 LEFT JOIN (
-    SELECT DISTINCT ON ({key}) {key} AS {entity}, {columns} FROM {source} AS source
+    SELECT DISTINCT ON ({keys}) {named_keys}, {columns} FROM {source} AS source
     WHERE {timely}
-    ORDER BY {key}, {newest}
-) AS {view} ON {view}.{entity} = labelled.{entity}"""
+    ORDER BY {keys}, {newest}
+) AS {view} ON {joined}"""
 
 
 @dataclass(frozen=True)
 class ViewSource:
-    """The source of a feature view: `text` is a table or a query in brackets; `key`, `time`, `created` and the values
-    of `columns` (by feature) are its columns. `ttl` is in seconds, 0 for none. `name` is the source's name in Feast,
-    by which the table `loads` records its rows.
+    """The source of a feature view: `text` is a table or a query in brackets; `time`, `created` and the values of
+    `keys` (by join key) and `columns` (by feature) are its columns. `ttl` is in seconds, 0 for none. `name` is the
+    source's name in Feast, by which the table `loads` records its rows.
     """
 
     view: str
     text: str
-    key: str
+    keys: Mapping[str, str]
     time: str
     created: str
     ttl: int
@@ -59,7 +59,7 @@ class ViewSource:
 
 def columns(sources: tuple[ViewSource, ...], extract: ExtractSchema) -> list[str]:
     """The column names of `join`, in order."""
-    return [extract.entity, *(name for source in sources for name in source.columns), extract.label]
+    return [*extract.keys, *(name for source in sources for name in source.columns), extract.label]
 
 
 def join(
@@ -70,23 +70,30 @@ def join(
     The features are those of the entity's newest row up to `as_of` and within the ttl, in its newest version; null if
     there is none.
     """
-    names = {
-        "entity": sql.Identifier(extract.entity),
-        "label": sql.Identifier(extract.label),
-        "labels": sql.Identifier(extract.labels.name),
-        "as_of": sql.Literal(as_of),
-    }
     features = (sql.Identifier(source.view, name) for source in sources for name in source.columns)
-    views = (view_join(source, sql.Identifier(extract.entity), as_of, strategy) for source in sources)
+    views = (view_join(source, as_of, strategy) for source in sources)
     return sql.SQL(JOIN).format(
-        labelled=sql.SQL(LABELLED).format(**names),
-        features=sql.SQL(", ").join(features),
+        keys=_listed(map(_labelled, extract.keys)),
+        features=_listed(features),
+        label=sql.Identifier(extract.label),
+        labelled=labelled(extract, as_of, sql.Identifier(extract.label)),
         views=sql.SQL("").join(views),
-        **{name: names[name] for name in ("entity", "label")},
+        ordered=_listed(_ordered(key, _labelled(key.name)) for key in extract.key_columns),
     )
 
 
-def view_join(source: ViewSource, entity: sql.Identifier, as_of: datetime, strategy: JoinStrategy) -> sql.Composed:
+def labelled(extract: ExtractSchema, as_of: datetime, selected: sql.Composable) -> sql.Composed:
+    """The keys and `selected` columns of each entity with a label of `as_of`, in the label's newest version."""
+    return sql.SQL(LABELLED).format(
+        keys=_listed(map(sql.Identifier, extract.keys)),
+        ordered=_listed(_ordered(key, sql.Identifier(key.name)) for key in extract.key_columns),
+        label=selected,
+        labels=sql.Identifier(extract.labels.name),
+        as_of=sql.Literal(as_of),
+    )
+
+
+def view_join(source: ViewSource, as_of: datetime, strategy: JoinStrategy) -> sql.Composed:
     """The join of one source, under its view's name, to the entities that a query calls `labelled`."""
     time, created = sql.Identifier("source", source.time), sql.Identifier("source", source.created)
     moment = sql.Literal(as_of)
@@ -97,12 +104,34 @@ def view_join(source: ViewSource, entity: sql.Identifier, as_of: datetime, strat
         sql.SQL("{} AS {}").format(sql.Identifier("source", column), sql.Identifier(name))
         for name, column in source.columns.items()
     )
+    keys = {name: sql.Identifier("source", column) for name, column in source.keys.items()}
+    own = {name: sql.Identifier(source.view, name) for name in keys}
     return sql.SQL(strategy.value).format(
-        entity=entity,
         view=sql.Identifier(source.view),
         source=sql.SQL(source.text),  # as in feature_repo/
-        key=sql.Identifier("source", source.key),
-        columns=sql.SQL(", ").join(columns),
+        keys=_listed(keys.values()),
+        named_keys=_listed(sql.SQL("{} AS {}").format(key, sql.Identifier(name)) for name, key in keys.items()),
+        same_entity=_same(keys),
+        joined=_same(own),
+        columns=_listed(columns),
         timely=sql.SQL(" AND ").join(timely),
         newest=sql.SQL("{} DESC, {} DESC").format(time, created),
     )
+
+
+def _ordered(key: Column, name: sql.Composable) -> sql.Composable:
+    """Text by code points, whatever the collation of the database."""
+    return sql.SQL('{} COLLATE "C"').format(name) if key.kind is Kind.TEXT else name
+
+
+def _labelled(key: str) -> sql.Composed:
+    return sql.SQL("labelled.{}").format(sql.Identifier(key))
+
+
+def _same(keys: Mapping[str, sql.Composable]) -> sql.Composed:
+    equal = (sql.SQL("{} = {}").format(key, _labelled(name)) for name, key in keys.items())
+    return sql.SQL(" AND ").join(equal)
+
+
+def _listed(parts: Iterable[sql.Composable]) -> sql.Composed:
+    return sql.SQL(", ").join(parts)

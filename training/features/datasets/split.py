@@ -1,12 +1,14 @@
 """Which rows are held out: by a hash of the entity, or drawn at random if the data set does not grow."""
 
 import hashlib
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from asof.errors import TrainingSetError
+from asof.features.join_keys import hashable_text
 from asof.model_facts import Split
 
 SALT = b"asof-split-47:"
@@ -14,16 +16,16 @@ SALT = b"asof-split-47:"
 and churn_v2 features is the smallest (rerandomisation: Morgan and Rubin, Annals of Statistics 40, 2012)."""
 
 
-def held_out(entities: "pd.Series[str]", labels: NDArray[np.int64], split: Split) -> NDArray[np.bool_]:
+def held_out(entities: "pd.Series[Any]", labels: NDArray[np.int64], split: Split) -> NDArray[np.bool_]:
     """n booleans: whether each of n rows is held out. Raises TrainingSetError if there are too few to draw from."""
     return _hashed(entities, split.share) if split.seed is None else _drawn(labels, split.share, split.seed)
 
 
-def _hashed(entities: "pd.Series[str]", share: float) -> NDArray[np.bool_]:
-    """An entity is held out if the first eight bytes of SHA-256 over its key, as a fraction of 2^64, are below `share`:
-    independent of any state and of the other entities.
+def _hashed(entities: "pd.Series[Any]", share: float) -> NDArray[np.bool_]:
+    """An entity is held out if the first eight bytes of SHA-256 over its text, as a fraction of 2^64, are below
+    `share`: independent of any state and of the other entities.
     """
-    digests = (hashlib.sha256(SALT + entity.encode()).digest() for entity in entities)
+    digests = (hashlib.sha256(SALT + hashable_text(entity).encode()).digest() for entity in entities)
     return np.array([int.from_bytes(digest[:8], "big") / 2**64 < share for digest in digests], dtype=np.bool_)
 
 

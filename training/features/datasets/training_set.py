@@ -3,24 +3,29 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as arrow
 from numpy.typing import NDArray
 
+from asof.extract_schema import Kind
 from asof.features.feature_contract import Compute, FeatureContract, model_frame, model_input
+from asof.features.join_keys import JoinKeys
 from asof.model_facts import Split
 from training.features.datasets.rows_digest import TYPES
 from training.features.datasets.split import held_out
 
 FRAME_TYPES = {"Bool": "boolean", "Int64": "Int64", "Float64": "float64", "String": "object"}
 """The pandas type of a TrainingSet's column for each Feast type; all hold missing values."""
+KEY_FRAME_TYPES = {"Int64": "int64", "String": "object"}
+"""The same for keys, which are never missing."""
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """One row per entity, sorted by entity: entity key, features in the contract's order, label (bool).
+    """One row per entity, sorted by its keys: keys, features in the contract's order, label (bool).
 
     `as_of` is the moment that features and labels describe, `known_at` the moment up to which rows were known.
     `rows_digest` is a SHA-256 over every cell, `fingerprint` one over that and the definition of the rows; a part of a
@@ -39,9 +44,12 @@ class TrainingSet:
     derived: Mapping[str, Compute] = field(default_factory=dict)
 
     @property
-    def entities(self) -> "pd.Series[str]":
-        """The entity keys, shape (rows,)."""
-        return self.frame[self.contract.entity]
+    def entities(self) -> "pd.Series[Any]":
+        """The entities, shape (rows,): keys, or tuples of several."""
+        names = [*self.contract.keys.names]
+        if len(names) == 1:
+            return self.frame[names[0]]
+        return pd.Series(list(self.frame[names].itertuples(index=False, name=None)), self.frame.index, dtype=object)
 
     @property
     def features(self) -> pd.DataFrame:
@@ -71,16 +79,24 @@ class TrainingSet:
 def column_types(contract: FeatureContract, label: str) -> dict[str, str]:
     """The Feast type of each column of a frame, in order."""
     features = {feature.name: feature.dtype for feature in contract.features}
-    return {contract.entity: "String", **features, label: "Bool"}
+    return {**key_types(contract.keys), **features, label: "Bool"}
+
+
+def key_types(keys: JoinKeys) -> dict[str, str]:
+    """The Feast type of each key's column; a UUID is its canonical text."""
+    return {key.name: "Int64" if key.kind is Kind.INTEGER else "String" for key in keys.keys}
 
 
 def canonical_frame(rows: pd.DataFrame, contract: FeatureContract, label: str) -> pd.DataFrame:
-    """Rows sorted by entity, columns in the contract's order with the types of FRAME_TYPES."""
+    """Rows sorted by their keys, columns in the contract's order with the types of FRAME_TYPES."""
     types = {feature.name: FRAME_TYPES[feature.dtype] for feature in contract.features}
-    frame = rows[[contract.entity, *types, label]].astype({contract.entity: "object", **types, label: "bool"})
-    if frame[contract.entity].is_monotonic_increasing:  # PostgreSQL has sorted them; again takes seconds
+    keys = {name: KEY_FRAME_TYPES[feast_type] for name, feast_type in key_types(contract.keys).items()}
+    frame = rows[[*keys, *types, label]].astype({**keys, **types, label: "bool"})
+    if (
+        len(keys) == 1 and frame[next(iter(keys))].is_monotonic_increasing
+    ):  # PostgreSQL has sorted them; again takes seconds
         return frame.reset_index(drop=True)
-    return frame.sort_values(contract.entity, kind="stable", ignore_index=True)
+    return frame.sort_values([*keys], kind="stable", ignore_index=True)
 
 
 def frame_of(rows: arrow.Table, contract: FeatureContract, label: str) -> pd.DataFrame:

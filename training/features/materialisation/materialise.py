@@ -182,9 +182,9 @@ class _Materialiser:
             self.watermarks.cleared(plan.name)
 
     def _entities(self, view: "FeatureView", since: datetime) -> int:
-        key = self.store.get_entity(view.entities[0]).join_key
-        query = sql.SQL("SELECT count(DISTINCT {}) FROM {} WHERE as_of BETWEEN %s AND %s").format(
-            sql.Identifier(key), sql.Identifier(view.batch_source.name)
+        keys = [self.store.get_entity(name).join_key for name in view.entities]
+        query = sql.SQL("SELECT count(DISTINCT ({})) FROM {} WHERE as_of BETWEEN %s AND %s").format(
+            sql.SQL(", ").join(map(sql.Identifier, keys)), sql.Identifier(view.batch_source.name)
         )
         (count,) = self.connection.execute(query, (since, self.moment)).fetchone() or (0,)
         return int(count)

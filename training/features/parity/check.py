@@ -5,14 +5,15 @@ of users, so memory does not grow with their number.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from asof.features.feature_contract import Feature
 from asof.features.feature_store import definition_records
+from asof.features.join_keys import Entity, require_keys
 from asof.settings import Settings
 from asof.use_case import UseCase
-from training.data.snapshots.known_at import KnownTables, tables_known_at
+from training.data.snapshots.known_at import tables_known_at
 from training.features.datasets.point_in_time import read_sources
 from training.features.datasets.point_in_time_sql import ViewSource
 from training.features.parity.offline_side import OfflineView, Users, newest_moment
@@ -82,7 +83,8 @@ def check_parity(
 
     A view's ttl is applied at the moment of that snapshot, so the result does not depend on the day of the check.
     Compared are the features of `feature_service` (default: those of all estimators of the use case), for all users of
-    that moment or `sample` of them, drawn by a hash of moment and user; no user if there is no snapshot.
+    that moment or `sample` of them, drawn by a hash of moment and user; no user if there is no snapshot. Raises
+    ConfigurationError where the views are keyed otherwise than the extract.
     """
     limit, known = as_of or settings.now(), known_at or datetime.now(UTC)
     every = sorted({estimator.feature_service for estimator in use_case.estimators.values()})
@@ -92,10 +94,12 @@ def check_parity(
         population = users.count()
         drawn = sample if sample and sample < population else None
         read = [read_sources(settings, name) for name in services]
+        for contract, _ in read:
+            require_keys(use_case.extract, contract)
         contracts, tally = [contract for contract, _ in read], Tally()
         sources = {source.view: source for _, each in read for source in each}
         with open_online_side(settings, contracts) as online:
-            views = [_offline_view(tables, online.features, source, moment) for source in sources.values()]
+            views = [_offline_view(users, online.features, source, moment) for source in sources.values()]
             for chunk in _chunks(users, drawn, moment):
                 tally.add(chunk, _columns(online, views, chunk))
                 progress(f"{tally.users:,} of {drawn or population:,} users compared")
@@ -112,12 +116,12 @@ def check_parity(
             tally.differing_users / tally.users if whole else upper_bound(tally.differing_users, tally.users)
         ),
         features=tally.features(),
-        examples=tally.all_examples(),
+        examples=tuple(replace(each, entity=users.keys.members(each.entity)) for each in tally.all_examples()),
         misfit=next(filter(None, mismatches), ""),
     )
 
 
-def _chunks(users: Users, drawn: int | None, moment: datetime) -> Iterator[list[str]]:
+def _chunks(users: Users, drawn: int | None, moment: datetime) -> Iterator[list[Entity]]:
     if drawn is None:
         yield from users.pages(USERS_PER_READ)
     else:
@@ -126,7 +130,7 @@ def _chunks(users: Users, drawn: int | None, moment: datetime) -> Iterator[list[
         yield from (chosen[start : start + USERS_PER_READ] for start in range(0, len(chosen), USERS_PER_READ))
 
 
-def _columns(online: OnlineSide, views: Sequence[OfflineView], users: Sequence[str]) -> list[FeatureColumn]:
+def _columns(online: OnlineSide, views: Sequence[OfflineView], users: Sequence[Entity]) -> list[FeatureColumn]:
     values = dict(zip(online.features, online.read(users), strict=True))
     return [
         FeatureColumn(feature, offline, values[feature], view.oldest)
@@ -135,10 +139,9 @@ def _columns(online: OnlineSide, views: Sequence[OfflineView], users: Sequence[s
     ]
 
 
-def _offline_view(
-    tables: KnownTables, features: Sequence[Feature], source: ViewSource, moment: datetime
-) -> OfflineView:
-    return OfflineView(tables, source, source.key, [each for each in features if each.view == source.view], moment)
+def _offline_view(users: Users, features: Sequence[Feature], source: ViewSource, moment: datetime) -> OfflineView:
+    own = [each for each in features if each.view == source.view]
+    return OfflineView(users.tables, source, users.keys, own, moment)
 
 
 def summary(parity: Parity) -> str:

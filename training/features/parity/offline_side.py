@@ -5,15 +5,16 @@ nor the difference between a null and a missing row. tests/training/features/par
 with a training set.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, LiteralString
 
 from psycopg import sql
 
-from asof.extract_schema import ExtractSchema
+from asof.extract_schema import ExtractSchema, Kind
 from asof.features.feature_contract import Feature
+from asof.features.join_keys import SEPARATOR, Entity, JoinKeys, keys_of_extract
 from training.data.snapshots.known_at import KnownTables
 from training.features.datasets.point_in_time_sql import ViewSource
 from training.features.parity.verdicts import StoredValue
@@ -21,13 +22,15 @@ from training.features.parity.verdicts import StoredValue
 PYTHON_TYPES = {"Bool": bool, "Int64": int, "Float64": float, "String": str}
 """The Python type of a value of each Feast type, whatever PostgreSQL's type is."""
 
-USERS = "FROM (SELECT DISTINCT {entity} FROM {entities} WHERE as_of = (SELECT max(as_of) FROM {entities})) AS users"
+USERS = "FROM (SELECT DISTINCT {keys} FROM {entities} WHERE as_of = (SELECT max(as_of) FROM {entities})) AS users"
 COUNT_USERS = f"SELECT count(*) {USERS}"
-USERS_PAGE = f"SELECT {{entity}} {USERS} WHERE {{entity}} > %s ORDER BY {{entity}} LIMIT %s"
-SAMPLE = f"SELECT {{entity}} {USERS} ORDER BY sha256(convert_to(%s || {{entity}}, 'UTF8')) LIMIT %s"
+USERS_PAGE = f"SELECT {{keys}} {USERS}{{after}} ORDER BY {{keys}} LIMIT %s"
+SAMPLE = f"SELECT {{keys}} {USERS} ORDER BY sha256(convert_to(%s || {{text}}, 'UTF8')) LIMIT %s"
 NEWEST_ROWS = """
-SELECT DISTINCT ON ({entity}) {entity}, {time}, {features} FROM {source} AS source
-WHERE {entity} = ANY(%s) AND {time} <= %s ORDER BY {entity}, {order}"""
+SELECT DISTINCT ON ({keys}) {keys}, {time}, {features} FROM {source} AS source
+WHERE {among} AND {time} <= %s ORDER BY {keys}, {order}"""
+ARRAYS = {Kind.TEXT: "%s::text[]", Kind.INTEGER: "%s::bigint[]", Kind.UUID: "%s::uuid[]"}
+"""Parameters with the values of a key of each kind."""
 
 
 def newest_moment(tables: KnownTables, extract: ExtractSchema) -> datetime | None:
@@ -49,29 +52,43 @@ class Users:
     def count(self) -> int:
         return int(self._rows(COUNT_USERS)[0][0])
 
-    def pages(self, size: int) -> Iterator[list[str]]:
+    @property
+    def keys(self) -> JoinKeys:
+        """The keys of a user."""
+        return keys_of_extract(self.extract)
+
+    def pages(self, size: int) -> Iterator[list[Entity]]:
         """All users, sorted, `size` at a time."""
-        last = ""
-        while page := [row[0] for row in self._rows(USERS_PAGE, last, size)]:
+        last: Entity | None = None
+        while page := self._users(USERS_PAGE, size, after=last):
             yield page
             last = page[-1]
 
-    def draw(self, number: int, salt: str) -> list[str]:
-        """At most `number` users, chosen by SHA-256 over salt and key: the same call draws the same users."""
-        return [row[0] for row in self._rows(SAMPLE, salt, number)]
+    def draw(self, number: int, salt: str) -> list[Entity]:
+        """At most `number` users, chosen by SHA-256 over salt and keys: the same call draws the same users."""
+        return self._users(SAMPLE, salt, number)
 
-    def _rows(self, query: LiteralString, *parameters: object) -> list[Any]:
-        names = {"entity": sql.Identifier(self.extract.entity), "entities": sql.Identifier(self.extract.entity_table)}
-        return self.tables.connection.execute(sql.SQL(query).format(**names), parameters).fetchall()
+    def _users(self, query: LiteralString, *parameters: object, after: Entity | None = None) -> list[Entity]:
+        return [self.keys.from_row(row) for row in self._rows(query, *parameters, after=after)]
+
+    def _rows(self, query: LiteralString, *parameters: object, after: Entity | None = None) -> list[Any]:
+        parts = {
+            "keys": listed(self.extract.keys),
+            "entities": sql.Identifier(self.extract.entity_table),
+            "after": after_entity(self.keys, after),
+            "text": _text(self.extract.keys),
+        }
+        values = () if after is None else self.keys.values(after)
+        return self.tables.connection.execute(sql.SQL(query).format(**parts), (*values, *parameters)).fetchall()
 
 
 @dataclass(frozen=True)
 class OfflineView:
-    """One feature view's newest rows up to `as_of`, for the features that are compared."""
+    """One feature view's newest rows up to `as_of`, for the features that are compared; `keys` are the users'."""
 
     tables: KnownTables
     source: ViewSource
-    entity: str
+    keys: JoinKeys
     features: Sequence[Feature]
     as_of: datetime
 
@@ -80,25 +97,59 @@ class OfflineView:
         """The moment before which a row is past the view's ttl; None if the view has no ttl."""
         return self.as_of - timedelta(seconds=self.source.ttl) if self.source.ttl else None
 
-    def read(self, users: Sequence[str]) -> list[list[StoredValue]]:
+    def read(self, users: Sequence[Entity]) -> list[list[StoredValue]]:
         """For each feature the value of each user, in their order; `StoredValue()` if there is no row."""
-        rows = {row[0]: row[1:] for row in self.tables.connection.execute(self._query(), (list(users), self.as_of))}
+        own = self._own
+        columns = self.keys.columns(users)
+        entities = list(zip(*(columns[name] for name in own.names), strict=True))
+        arrays = map(list, zip(*set(entities), strict=True))
+        found = self.tables.connection.execute(self._query(), (*arrays, self.as_of))
+        rows = {own.values(own.from_row(row[: len(own.keys)])): row[len(own.keys) :] for row in found}
         absent = (None,) * (1 + len(self.features))
-        in_order = [rows.get(user, absent) for user in users]
+        in_order = [rows.get(entity, absent) for entity in entities]
         return [
             [_stored_value(row[0], row[position], feature.dtype) for row in in_order]
             for position, feature in enumerate(self.features, start=1)
         ]
 
+    @property
+    def _own(self) -> JoinKeys:
+        """The view's keys, in the order of its source's."""
+        return JoinKeys(tuple(key for key in self.keys.keys if key.name in self.source.keys))
+
     def _query(self) -> sql.Composed:
+        columns = [self.source.keys[name] for name in self._own.names]
+        arrays = sql.SQL(", ").join(sql.SQL(ARRAYS[key.kind]) for key in self._own.keys)
+        among = "{} = ANY({})" if len(columns) == 1 else "({}) IN (SELECT * FROM unnest({}))"
         times = dict.fromkeys((self.source.time, self.source.created))
         return sql.SQL(NEWEST_ROWS).format(
-            entity=sql.Identifier(self.entity),
+            keys=listed(columns),
+            among=sql.SQL(among).format(listed(columns), arrays),
             time=sql.Identifier(self.source.time),
             features=sql.SQL(", ").join(sql.Identifier(feature.name) for feature in self.features),
             source=sql.SQL(self.source.text),
             order=sql.SQL(", ").join(sql.Identifier(name) + sql.SQL(" DESC") for name in times),
         )
+
+
+def after_entity(keys: JoinKeys, last: Entity | None) -> sql.Composable:
+    """WHERE for the entities after one in the order of their keys, whose values are parameters; all for None."""
+    if last is None:
+        return sql.SQL("")
+    return sql.SQL(" WHERE ({}) > ({})").format(
+        listed(keys.names), sql.SQL(", ").join([sql.Placeholder()] * len(keys.names))
+    )
+
+
+def listed(names: Iterable[str]) -> sql.Composed:
+    """Identifiers with commas between them."""
+    return sql.SQL(", ").join(map(sql.Identifier, names))
+
+
+def _text(keys: Sequence[str]) -> sql.Composable:
+    """As `hashable_text`."""
+    texts = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(key)) for key in keys)
+    return sql.SQL("concat_ws({}, {})").format(sql.Literal(SEPARATOR), texts)
 
 
 def _stored_value(as_of: datetime | None, value: Any, dtype: str) -> StoredValue:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from asof.errors import ConfigurationError
 from asof.features.feature_contract import Feature, FeatureContract
 from asof.features.feature_store import configuration, feature_store, registered_service
+from asof.features.join_keys import Entity, JoinKeys
 from asof.inference.stored_columns import DTYPES, MOMENT, StoredColumn
 from asof.inference.wide_reader import WIDE, WideReader
 from asof.settings import Settings
@@ -33,19 +34,19 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class OnlineSide(Protocol):
-    """Reads features by the key of their entity."""
+    """Reads features of entities."""
 
     @property
     def features(self) -> Sequence[Feature]: ...
 
-    def read(self, users: Sequence[str]) -> list[list[StoredValue]]:
+    def read(self, users: Sequence[Entity]) -> list[list[StoredValue]]:
         """For each feature the value of each user, in their order; `StoredValue()` if there is no row."""
 
 
 @contextmanager
 def open_online_side(settings: Settings, contracts: Sequence[FeatureContract]) -> "Iterator[OnlineSide]":
-    """All features of contracts of one entity. Raises ConfigurationError if Feast would not read a view."""
-    (entity,) = {contract.entity for contract in contracts}
+    """All features of contracts of the same keys. Raises ConfigurationError if Feast would not read a view."""
+    keys = contracts[0].keys
     features = tuple(dict.fromkeys(each for contract in contracts for each in contract.features))
     if reader := _wide_reader(settings, contracts, replace(contracts[0], features=features)):
         with asyncio.Runner() as runner:
@@ -57,7 +58,7 @@ def open_online_side(settings: Settings, contracts: Sequence[FeatureContract]) -
     with feature_store(settings) as store:
         for view in dict.fromkeys(feature.view for feature in features):
             _require_readable(view, store.get_feature_view(view).state.name)
-        yield FeastSide(store, entity, features)
+        yield FeastSide(store, keys, features)
 
 
 def _wide_reader(
@@ -90,7 +91,7 @@ class ArraySide:
     runner: asyncio.Runner
     features: Sequence[Feature]
 
-    def read(self, users: Sequence[str]) -> list[list[StoredValue]]:
+    def read(self, users: Sequence[Entity]) -> list[list[StoredValue]]:
         columns = self.runner.run(self.reader.read_columns(users)).columns
         return [_stored_values(column) for column in columns]
 
@@ -109,13 +110,13 @@ class FeastSide:
     """Any online store, read through Feast."""
 
     store: "FeatureStore"
-    entity: str
+    keys: JoinKeys
     features: Sequence[Feature]
 
-    def read(self, users: Sequence[str]) -> list[list[StoredValue]]:
+    def read(self, users: Sequence[Entity]) -> list[list[StoredValue]]:
         response = self.store.get_online_features(
             features=[f"{feature.view}:{feature.name}" for feature in self.features],
-            entity_rows=[{self.entity: user} for user in users],
+            entity_rows=[dict(zip(self.keys.names, self.keys.values(user), strict=True)) for user in users],
             full_feature_names=True,
         ).proto
         columns = dict(zip(response.metadata.feature_names.val, response.results, strict=True))

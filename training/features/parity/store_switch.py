@@ -12,6 +12,7 @@ from psycopg import sql
 from asof.errors import ConfigurationError, DataError
 from asof.extract_schema import ExtractSchema
 from asof.features.feature_store import feature_store, registered_features
+from asof.features.join_keys import Entity, keys_of_extract
 from asof.settings import Settings
 from asof.use_case import UseCase
 from training.data.snapshots.tables import Connection, prepare_tables
@@ -19,11 +20,12 @@ from training.features.materialisation.feature_registry import apply_features
 from training.features.materialisation.materialise import materialise
 from training.features.materialisation.watermarks import forget_watermarks, materialised_as_of
 from training.features.parity.check import USERS_PER_READ
+from training.features.parity.offline_side import after_entity, listed
 from training.features.parity.online_side import FeastSide, OnlineSide
 from training.features.parity.tally import Example, FeatureColumn, Tally
 from training.features.parity.verdicts import Verdict
 
-USERS_PAGE = "SELECT DISTINCT {entity} FROM {entities} WHERE {entity} > %s ORDER BY {entity} LIMIT %s"
+USERS_PAGE = "SELECT DISTINCT {keys} FROM {entities}{after} ORDER BY {keys} LIMIT %s"
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,10 @@ def compare_stores(
     first: Settings, second: Settings, extract: ExtractSchema, *, progress: Callable[[str], None] = lambda _: None
 ) -> StoreParity:
     """Compares every feature of every view in the online stores of two settings."""
-    tally = Tally()
+    tally, keys = Tally(), keys_of_extract(extract)
     with ExitStack() as stack:
         stores = [stack.enter_context(feature_store(settings)) for settings in (first, second)]
-        sides: list[OnlineSide] = [FeastSide(store, extract.entity, registered_features(store)) for store in stores]
+        sides: list[OnlineSide] = [FeastSide(store, keys, registered_features(store)) for store in stores]
         connection = stack.enter_context(psycopg.connect(first.conninfo(), autocommit=True))
         for users in _pages(connection, extract):
             first_values, second_values = (side.read(users) for side in sides)
@@ -56,12 +58,16 @@ def compare_stores(
     return StoreParity(tally.users, values, values - equal, tally.all_examples())
 
 
-def _pages(connection: Connection, extract: ExtractSchema) -> Iterator[list[str]]:
-    query = sql.SQL(USERS_PAGE).format(
-        entity=sql.Identifier(extract.entity), entities=sql.Identifier(extract.entity_table)
-    )
-    last = ""
-    while page := [row[0] for row in connection.execute(query, (last, USERS_PER_READ))]:
+def _pages(connection: Connection, extract: ExtractSchema) -> Iterator[list[Entity]]:
+    keys = keys_of_extract(extract)
+    last: Entity | None = None
+    while True:
+        values = () if last is None else keys.values(last)
+        query = sql.SQL(USERS_PAGE).format(
+            keys=listed(keys.names), entities=sql.Identifier(extract.entity_table), after=after_entity(keys, last)
+        )
+        if not (page := [keys.from_row(row) for row in connection.execute(query, (*values, USERS_PER_READ))]):
+            return
         yield page
         last = page[-1]
 

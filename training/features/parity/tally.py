@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from asof.features.feature_contract import Feature
+from asof.features.join_keys import Entity
 from training.features.parity.verdicts import StoredValue, Verdict, judge
 
 EXAMPLES_PER_VERDICT = 3
@@ -33,10 +34,13 @@ class FeatureParity:
 
 @dataclass(frozen=True)
 class Example:
-    """One difference, with the values of both sides; a side without a row has no `as_of`, a null no type."""
+    """One difference, with the values of both sides.
+
+    `entity` is as in Python, or in JSON (`JoinKeys.members`). A side without a row has no `as_of`, a null no type.
+    """
 
     verdict: Verdict
-    entity: str
+    entity: Any
     view: str
     feature: str
     offline: Any
@@ -56,7 +60,7 @@ class Tally:
     verdicts: dict[Feature, Counter[Verdict]] = field(default_factory=dict)
     examples: dict[Verdict, list[Example]] = field(default_factory=dict)
 
-    def add(self, users: Sequence[str], columns: Sequence[FeatureColumn]) -> None:
+    def add(self, users: Sequence[Entity], columns: Sequence[FeatureColumn]) -> None:
         """Adds one chunk."""
         differing: set[int] = set()
         for column in columns:
@@ -81,7 +85,7 @@ class Tally:
         """The examples, ordered by verdict."""
         return tuple(example for verdict in Verdict for example in self.examples.get(verdict, []))
 
-    def _add_example(self, user: str, verdict: Verdict, column: FeatureColumn, row: int) -> None:
+    def _add_example(self, user: Entity, verdict: Verdict, column: FeatureColumn, row: int) -> None:
         examples = self.examples.setdefault(verdict, [])
         if len(examples) == EXAMPLES_PER_VERDICT:
             return

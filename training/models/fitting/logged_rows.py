@@ -48,7 +48,7 @@ def rows_match(rows: arrow.Table, facts: ModelFacts, label: str) -> bool:
     types = column_types(facts.contract, label)
     try:
         return set(types) <= {*rows.column_names} and (
-            rows_digest([rows], types, key=[facts.contract.entity]) == facts.rows_digest
+            rows_digest([rows], types, key=facts.contract.keys.names) == facts.rows_digest
         )
     except TrainingSetError:
         return False

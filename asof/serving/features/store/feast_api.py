@@ -13,6 +13,7 @@ from asof.errors import FeatureStoreUnavailable
 from asof.features.feast_registry import missing_in_registry
 from asof.features.feature_contract import FeatureContract
 from asof.features.feature_store import close, definition_records, feature_store, open_feature_store, read_contract
+from asof.features.join_keys import Entity
 from asof.inference.policies import RegisteredFeatures, require_same, view_policy
 from asof.inference.stored_columns import StoredColumns
 from asof.inference.verdicts import Policy, StoredRow
@@ -59,7 +60,7 @@ class FeastReader:
         self._provider: Provider | None = None
         self._closed = False
 
-    async def read(self, entities: Sequence[str]) -> list[StoredRow]:
+    async def read(self, entities: Sequence[Entity]) -> list[StoredRow]:
         from feast.infra.provider import get_provider
 
         if not entities:  # Feast refuses an empty list
@@ -76,21 +77,22 @@ class FeastReader:
             self._provider = provider
         return [_stored_row(response.proto, row, self._contract) for row in range(len(entities))]
 
-    async def read_columns(self, entities: Sequence[str]) -> StoredColumns:
+    async def read_columns(self, entities: Sequence[Entity]) -> StoredColumns:
         return StoredColumns.from_rows(self._contract.features, await self.read(entities))
 
     async def close(self) -> None:
         self._closed = True
         await _disconnect(self._provider)
 
-    async def _ask(self, provider: "Provider", entities: Sequence[str]) -> Any:
+    async def _ask(self, provider: "Provider", entities: Sequence[Entity]) -> Any:
         from psycopg import Error
 
+        keys = self._contract.keys
         try:
             return await provider.get_online_features_async(
                 config=self._store.config,
                 features=self._service,
-                entity_rows=[{self._contract.entity: entity} for entity in entities],
+                entity_rows=[dict(zip(keys.names, keys.values(entity), strict=True)) for entity in entities],
                 registry=self._store.registry,
                 project=self._store.project,
             )

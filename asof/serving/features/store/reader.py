@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from asof.features.join_keys import Entity
 from asof.inference.stored_columns import StoredColumns
 from asof.inference.verdicts import Policy, StoredRow
 
@@ -12,14 +13,14 @@ class EntityReader(Protocol):
 
     policies: Mapping[str, Policy]
 
-    async def read(self, entities: Sequence[str]) -> list[StoredRow]:
+    async def read(self, entities: Sequence[Entity]) -> list[StoredRow]:
         """The features of each entity, in the order of `entities`, which may repeat.
 
         Raises psycopg.OperationalError where the connection was lost; the next call uses a new one. Raises another
         psycopg.Error, or FeatureStoreUnavailable, where a retry would not help.
         """
 
-    async def read_columns(self, entities: Sequence[str]) -> StoredColumns:
+    async def read_columns(self, entities: Sequence[Entity]) -> StoredColumns:
         """The same for many entities, as arrays."""
 
     async def close(self) -> None:

@@ -1,6 +1,7 @@
 """Two months -> whether they have the same entities, and write their ids alike."""
 
 import re
+from typing import Any
 from unicodedata import normalize
 
 import pandas as pd
@@ -33,19 +34,26 @@ def other_entities(pair: Pair) -> list[Finding]:
     return findings
 
 
-def normalised(entity: str) -> str:
-    """An id without what an export may change: case, spaces, punctuation, leading zeros, `.0`, Unicode form."""
+def normalised(entity: Any) -> Any:
+    """An id without what an export may change: case, spaces, punctuation, leading zeros, `.0`, Unicode form.
+
+    Of several keys, that of each; an integer has one spelling.
+    """
+    if isinstance(entity, tuple):
+        return tuple(map(normalised, entity))
+    if not isinstance(entity, str):
+        return entity
     text = normalize("NFKC", entity).casefold().strip().removesuffix(".0")
     return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[\W_]+", "-", text).strip("-"))
 
 
-def _rewritten(gone: "pd.Index[str]", new: "pd.Index[str]") -> list[tuple[str, str]]:
+def _rewritten(gone: "pd.Index[Any]", new: "pd.Index[Any]") -> list[tuple[Any, Any]]:
     """Pairs of ids, before and after, that differ in format only."""
     known = {normalised(entity): entity for entity in gone}
     return [(known[key], entity) for entity in new if (key := normalised(entity)) in known]
 
 
-def _ids_rewritten(pair: Pair, rewritten: list[tuple[str, str]]) -> Finding:
+def _ids_rewritten(pair: Pair, rewritten: list[tuple[Any, Any]]) -> Finding:
     name, (before, after) = str(pair.after.frame.index.name), rewritten[0]
     return Finding(
         f"ids-rewritten:{name}",
