@@ -83,7 +83,7 @@ class FeatureSources:
         return hashlib.sha256(repr((self.sources, self.policies)).encode()).hexdigest()
 
 
-def read_features(settings: Settings, contract: FeatureContract, given: Given | None) -> FeatureSources:
+def read_features(settings: Settings, contract: FeatureContract, given: Given | None = None) -> FeatureSources:
     """The sources and policies that are registered for the contract, and those of the given features.
 
     Raises FeatureContractMismatch where the registered features differ from the contract, TrainingSetError where its

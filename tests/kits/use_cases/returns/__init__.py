@@ -65,9 +65,8 @@ def regression(contract: FeatureContract, random_state: int) -> Any:
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-    numbers = [*contract.numeric, "value an order"]
     encode = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-    columns = ColumnTransformer([("c", encode, contract.categories), ("n", StandardScaler(), numbers)])
+    columns = ColumnTransformer([("categories", encode, contract.categories)], remainder=StandardScaler())
     return Pipeline([("columns", columns), ("model", LogisticRegression(random_state=random_state))])
 
 
