@@ -3,14 +3,15 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from asof.errors import ConfigurationError, ModelError
-from asof.extract_schema import ExtractSchema
-from asof.features.feature_contract import Compute, FeatureContract
+from asof.errors import ConfigurationError, InvalidRequest, ModelError
+from asof.extract_schema import ExtractSchema, Kind, RawTable
+from asof.features.feature_contract import Compute, Feature, FeatureContract
 from asof.model_facts import ModelFacts, Split
 
 if TYPE_CHECKING:
@@ -35,19 +36,90 @@ class GateBounds:
 
 
 @dataclass(frozen=True)
-class FromStore:
-    """Served features come from the feature store; features and labels of training are in the extract's tables."""
-
-    extract: ExtractSchema
-
-
-@dataclass(frozen=True)
 class RequestFeature:
     """One feature of a request: its name, its value, and its place in the body, such as `features.3`."""
 
     name: str
-    value: float
+    value: Any
     place: str
+
+
+GIVEN_TYPES = {
+    Kind.TEXT: ("String", ("string",)),
+    Kind.INTEGER: ("Int64", ("integer",)),
+    Kind.NUMBER: ("Float64", ("number", "integer")),
+    Kind.BOOLEAN: ("Bool", ("boolean",)),
+}
+"""For each kind of a given column its Feast type, and the JSON types that a payload's member may have."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """Features that the caller gives with each request: required members of the payload, named as the columns.
+
+    `columns` of the raw table `table` hold their past values. Training and batch scoring take the row whose `as_of` is
+    the moment itself, without regard to age. Raises ConfigurationError for a column that the table lacks, or a date.
+    """
+
+    table: RawTable
+    columns: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        kinds = {column.name: column.kind for column in self.table.columns[1:]}
+        if wrong := [name for name in self.columns if kinds.get(name) not in GIVEN_TYPES]:
+            raise ConfigurationError(
+                f"Given features {', '.join(wrong)}: raw table {self.table.name!r} has no such text, number or boolean."
+            )
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """The given features, in order."""
+        kinds = {column.name: column.kind for column in self.table.columns}
+        return tuple(Feature(name, "", GIVEN_TYPES[kinds[name]][0]) for name in self.columns)
+
+    def values(self, request: BaseModel) -> list[RequestFeature]:
+        """Those of a valid payload. Raises InvalidRequest for a number that is infinite or too large."""
+        values = [RequestFeature(name, getattr(request, name), name) for name in self.columns]
+        if wrong := [each for each in values if not isinstance(each.value, str) and not _is_finite(each.value)]:
+            errors = [{"at": f"body.{each.place}", "rule": "must be a finite number"} for each in wrong]
+            raise InvalidRequest("; ".join(f"{error['at']}: {error['rule']}" for error in errors), errors=errors)
+        return values
+
+    def check_payload(self, use_case: str, payload: type[BaseModel]) -> None:
+        """Raises ConfigurationError where a member of the payload is absent, optional or of another type."""
+        schema = payload.model_json_schema()
+        kinds = {column.name: column.kind for column in self.table.columns}
+        for name in self.columns:
+            types = GIVEN_TYPES[kinds[name]][1]
+            member = schema.get("properties", {}).get(name, {})
+            if member.get("type") not in types or name not in schema.get("required", ()):
+                raise ConfigurationError(
+                    f"{payload.__name__} of use case {use_case!r} needs the required member {name!r} of the JSON type "
+                    f"{types[0]}: it is a given feature."
+                )
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return isfinite(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return False
+
+
+@dataclass(frozen=True)
+class FromStore:
+    """Served features come from the feature store; features and labels of training are in the extract's tables.
+
+    `given` are further features, which come in the request. Raises ConfigurationError where their raw table is not one
+    of the extract.
+    """
+
+    extract: ExtractSchema
+    given: Given | None = None
+
+    def __post_init__(self) -> None:
+        if self.given and self.given.table not in self.extract.tables:
+            raise ConfigurationError(f"Raw table {self.given.table.name!r} of given features: add it to the extract.")
 
 
 @dataclass(frozen=True)
@@ -110,7 +182,8 @@ class UseCase:
 
     `name` is its folder and its name in commands, `model_name` the name in MLflow and BentoML. `classes` names the
     labels 0 and 1. `request` and `answer` are the payloads; `respond` makes the problem's own part of the answer. With
-    features of the store, `request` has a member named as the extract's `entity`, the key of the lookup.
+    features of the store, `request` has a member named as the extract's `entity`, the key of the lookup, and one for
+    each given feature.
     `questions(month)` are the demo's requests once the extract in the folder `month` is loaded (None: the features come
     in the request). `derived` columns are computed from the features, in training and in serving alike. From the
     probability `threshold` on, class 1 is the answer (None: the threshold of the greatest F1 on the training rows).
@@ -135,12 +208,21 @@ class UseCase:
     acknowledged: tuple[str, ...] = ()
     """Names of data-check errors that training may ignore; each deserves a comment that says why."""
 
+    def __post_init__(self) -> None:
+        if self.given:
+            self.given.check_payload(self.name, self.request)
+
     @property
     def extract(self) -> ExtractSchema:
         """The schema of its extracts. Raises ConfigurationError where the features come in the request."""
         if isinstance(self.source, FromRequest):
             raise ConfigurationError(f"{self.name} takes its features in the request: it has no extracts.")
         return replace(self.source.extract, use_case=self.name)
+
+    @property
+    def given(self) -> Given | None:
+        """Its given features beside those of the store; None without any, and where all come in the request."""
+        return self.source.given if isinstance(self.source, FromStore) else None
 
     def estimator(self, name: str | None = None) -> Estimator:
         """The estimator of that name, or the default. Raises ConfigurationError, listing those that exist."""
@@ -157,12 +239,21 @@ class UseCase:
         """
         if facts.use_case != self.name:
             raise ModelError(f"This is a model of {facts.use_case!r}, not of {self.name!r}.")
-        if isinstance(self.source, FromRequest) and facts.contract != self.source.contract:
-            difference = facts.contract.difference(self.source.contract, "the request")
+        if difference := self.request_difference(facts.contract):
             raise ModelError(
                 f"The model takes other features than a request of {self.name} now has: {difference}. Train again."
             )
         self.derivations(facts.derived)
+
+    def request_difference(self, contract: FeatureContract) -> str:
+        """How a model's features that come in the request differ from those of the payload; empty where they do not."""
+        own = contract.given
+        match self.source:
+            case FromRequest(contract=now):
+                return own.difference(now, "the request")
+            case FromStore(given=given):
+                now = replace(own, features=given.features if given else ())
+                return own.difference(now, "the request")
 
     def derivations(self, names: Iterable[str]) -> Mapping[str, Compute]:
         """The functions of the derived columns `names`. Raises ModelError for one that is not defined."""

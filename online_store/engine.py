@@ -34,7 +34,7 @@ from online_store.relaying.same_server import is_few, transfer_within
 from online_store.relaying.sessions import Session, Transfers
 from online_store.relaying.transfer import RetrievalJob, Transfer, is_plain, transfer_of
 from online_store.schema.layout import Layout, read_layout
-from online_store.store import WideOnlineStore, schema_of
+from online_store.store import WideOnlineStore, name_of, schema_of
 
 
 class WideComputeEngineConfig(FeastConfigBaseModel):  # type: ignore[misc]
@@ -119,7 +119,8 @@ class WideComputeEngine(LocalComputeEngine):  # type: ignore[misc]
         """False where only Feast's own way gives the right rows."""
         near = session.source if session.is_one_database else session.target
         try:
-            layout = read_layout(near, task.project, task.feature_view.name, schema=schema_of(self.repo_config))
+            name = name_of(self.repo_config, task.feature_view)
+            layout = read_layout(near, task.project, name, schema=schema_of(self.repo_config))
         except NoLayout:
             return False  # the store raises it, with what to do
         transfer = transfer_of(session.source, job, layout, task.feature_view)

@@ -1,38 +1,54 @@
 """Feast's interface to the store: `type: online_store.store.WideOnlineStore`, with the fields of `type: postgres`."""
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, NoReturn
 
 from feast import Entity, FeatureView, utils
+from feast.infra.online_stores.helpers import compute_versioned_name
 from feast.infra.online_stores.online_store import OnlineStore
+from feast.infra.online_stores.postgres_online_store.postgres import PostgreSQLOnlineStoreConfig
 from feast.infra.supported_async_methods import SupportedAsyncMethods
-from feast.infra.utils.postgres.postgres_config import PostgreSQLConfig
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.repo_config import RepoConfig
+from pydantic import field_validator
 
 from online_store.errors import Unsupported
 from online_store.pool import Address, Pools
 from online_store.reading.reads import FeatureRow, Reader, ViewRequest
 from online_store.schema.feast_view import view_schema
 from online_store.schema.layout import LayoutCache, ViewKey, read_layout
-from online_store.schema.tables import apply_view, create_catalogue, drop_views, list_views, rewind
+from online_store.schema.tables import apply_view, create_catalogue, drop_catalogue, drop_views, list_views, rewind
 from online_store.writing.rows import FeastRow
 from online_store.writing.writes import Writer
 
+NO_VECTORS = "This store has no vector search: use Feast's `type: postgres`."
 
-class WideOnlineStoreConfig(PostgreSQLConfig):  # type: ignore[misc]
+
+class WideOnlineStoreConfig(PostgreSQLOnlineStoreConfig):  # type: ignore[misc]
     """`db_schema` has the tables; `max_conn` limits the connections of a process.
 
-    Connections are made on demand and kept; `min_conn` and `conn_type` have no effect.
+    Connections are made on demand and kept. Other fields of the stock store have no effect, except that
+    `vector_enabled: true` is refused.
     """
 
     type: Literal["online_store.store.WideOnlineStore"] = "online_store.store.WideOnlineStore"
 
+    @field_validator("vector_enabled")
+    @classmethod
+    def _no_vectors(cls, enabled: bool | None) -> bool | None:
+        if enabled:
+            raise ValueError(NO_VECTORS)
+        return enabled
+
 
 class WideOnlineStore(OnlineStore):  # type: ignore[misc]
-    """One wide typed table for each feature view."""
+    """One wide typed table for each feature view, or for each version of it with Feast's online versioning."""
+
+    _versioned_read_supported = True
 
     def __init__(self) -> None:
         self._pools, self._layouts = Pools(), LayoutCache()
@@ -51,14 +67,17 @@ class WideOnlineStore(OnlineStore):  # type: ignore[misc]
         entities_to_keep: Sequence[Entity],
         partial: bool,  # noqa: ARG002 - views in neither list are not changed anyway
     ) -> None:
-        """Creates, changes and drops tables. Raises TooManyColumns, WideStoreError, Unsupported."""
-        if config.registry.enable_online_feature_view_versioning:
-            raise Unsupported("This store keeps no versions of views: use Feast's `type: postgres`.")
+        """Creates, changes and drops tables. Raises TooManyColumns, WideStoreError."""
         schema = schema_of(config)
-        wanted = [view_schema(config.project, view, entities_to_keep) for view in tables_to_keep]
+        wanted = [
+            replace(view_schema(config.project, view, entities_to_keep), view=name_of(config, view))
+            for view in tables_to_keep
+        ]
         with self._pools.get(address_of(config)).connection() as connection:
             create_catalogue(connection, schema)
-            dropped = {view.name for view in tables_to_delete} - {each.view for each in wanted}
+            known = list_views(connection, schema, config.project)
+            gone = {name for view in tables_to_delete for name in _versions(config, view, known)}
+            dropped = gone - {each.view for each in wanted}
             drop_views(connection, schema, config.project, dropped)
             for each in wanted:
                 apply_view(connection, schema, each)
@@ -71,11 +90,12 @@ class WideOnlineStore(OnlineStore):  # type: ignore[misc]
         tables: Sequence[FeatureView],  # noqa: ARG002 - not all kinds of views; the whole project is dropped
         entities: Sequence[Entity],  # noqa: ARG002
     ) -> None:
-        """Drops all tables of the project, and closes the connections."""
+        """Drops all tables of the project, then what no other project needs, and closes the connections."""
         schema = schema_of(config)
         with self._pools.get(address_of(config)).connection() as connection:
             views = list_views(connection, schema, config.project)
             drop_views(connection, schema, config.project, views)
+            drop_catalogue(connection, schema)
         for name in views:
             self._layouts.forget((schema, config.project, name))
         self.disconnect()
@@ -132,7 +152,7 @@ class WideOnlineStore(OnlineStore):  # type: ignore[misc]
 
     def retrieve_online_documents(self, *_: Any, **__: Any) -> NoReturn:
         """Raises Unsupported."""
-        raise Unsupported("This store has no vector search: use Feast's `type: postgres`.")
+        raise Unsupported(NO_VECTORS)
 
     retrieve_online_documents_v2 = retrieve_online_documents
 
@@ -168,8 +188,21 @@ def schema_of(config: RepoConfig) -> str:
     return str(config.online_store.db_schema or config.online_store.user).strip()
 
 
+def name_of(config: RepoConfig, view: FeatureView) -> str:
+    """The name of the view's table; with online versioning, that of its version."""
+    name: str = compute_versioned_name(view, config.registry.enable_online_feature_view_versioning)
+    return name
+
+
 def _view(config: RepoConfig, table: FeatureView) -> ViewKey:
-    return schema_of(config), config.project, table.name
+    return schema_of(config), config.project, name_of(config, table)
+
+
+def _versions(config: RepoConfig, view: FeatureView, known: Sequence[str]) -> list[str]:
+    """The names that the view's tables may have, as in the stock store."""
+    if not config.registry.enable_online_feature_view_versioning:
+        return [view.name]
+    return [view.name, *(name for name in known if re.fullmatch(rf"{re.escape(view.name)}_v\d+", name))]
 
 
 class _Request(NamedTuple):

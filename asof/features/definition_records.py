@@ -36,7 +36,11 @@ class DefinitionRecords:
     interrupted: Set[tuple[str, str]] = frozenset()
 
     def mismatch(self, contract: FeatureContract, registered: FeatureContract) -> str:
-        """Why a model with `contract` must not answer, with the next step; empty where it may."""
+        """Why a model with `contract` must not answer, with the next step; empty where it may.
+
+        Features that come in the request are not compared.
+        """
+        contract, registered = contract.stored, registered.stored
         if difference := contract.difference(registered, accepted=self.accepted):
             return f"{difference}. {self._next_step(contract, registered.definitions)}"
         difference = "; ".join((self._in_between(registered.definitions) | self._written(contract)).values())

@@ -15,7 +15,7 @@ from asof.errors import ConfigurationError, FeatureContractMismatch
 from asof.features.feast_messages import feast_messages
 from asof.features.feature_contract import Feature, FeatureContract
 from asof.features.feature_definition import definition_of
-from asof.features.feature_support import NO_ENTITY
+from asof.features.feature_support import NO_ENTITY, unsupported
 from asof.features.join_keys import JoinKey, keys_of_views
 from asof.postgres_url import conninfo_of
 
@@ -31,6 +31,16 @@ TYPES = {
     "STRING": "String",
 }
 """Value types in messages -> their names in definitions, for the types that models take."""
+
+UNSUPPORTED = " UNION ALL ".join(
+    f"SELECT '{kind}', feature_view_name FROM {table} "  # noqa: S608
+    "WHERE feature_view_name = ANY(%(names)s) AND project_id = %(project)s"
+    for kind, table in (
+        ("OnDemandFeatureView", "on_demand_feature_views"),
+        ("StreamFeatureView", "stream_feature_views"),
+    )
+)
+"""The query of the other kinds of views."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +113,8 @@ def read_service(connection: psycopg.Connection[Any], project: str, service: str
     tables, messages = _Tables(connection, project), feast_messages()
     spec = tables.read("feature_service", messages.feature_service, [service])[service].spec
     names = dict.fromkeys(projection.feature_view_name for projection in spec.features)
+    for kind, view in tables.unsupported(names):
+        raise FeatureContractMismatch(f"Feature service {service!r} takes {unsupported(kind, view)}")
     read = tables.read("feature_view", messages.feature_view, names)
     views = {name: view.spec for name, view in read.items()}
     states = {name: _state(view) for name, view in read.items()}
@@ -145,6 +157,11 @@ class _Tables:
             if name not in messages:
                 raise missing_in_registry(f"{kind.replace('_', ' ')} {name!r} of project {self.project!r}")
         return {name: message.FromString(messages[name]) for name in names}
+
+    def unsupported(self, names: Iterable[str]) -> Iterable[tuple[str, str]]:
+        """Those of the names that are views of a class that no model takes, each with the class."""
+        rows = self.connection.execute(UNSUPPORTED.encode(), {"names": list(names), "project": self.project})
+        yield from rows.fetchall()
 
 
 def _state(view: Any) -> str:

@@ -8,7 +8,7 @@ come in the request. It is stored with the model, and compared with the registry
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
@@ -31,6 +31,9 @@ AcceptedDefinitions = Set[frozenset[str]]
 CATEGORICAL = "String"
 """The one Feast type that reaches a model as a category; every other type reaches it as float64."""
 
+GIVEN = "given in the request"
+"""Stands for the feature view of features that have none. No feature view has a blank in its name."""
+
 
 @dataclass(frozen=True)
 class Feature:
@@ -45,12 +48,17 @@ class Feature:
         """Whether it is a category (text) for the model, not a number."""
         return self.dtype == CATEGORICAL
 
+    @property
+    def source(self) -> str:
+        """Its feature view, or GIVEN."""
+        return self.view or GIVEN
+
 
 @dataclass(frozen=True)
 class FeatureContract:
     """The features of one FeatureService, in the model's order; `entity` is the join key, or the join keys by name.
 
-    `feature_service` is empty where the features come in the request; `entity` is then the key of a training row.
+    `feature_service` is empty where all features come in the request; `entity` is then the key of a training row.
     A single key of text is its name alone, as in models from before there were others. `definitions` has the text of
     each view's definition (`asof.features.feature_definition`).
     """
@@ -85,6 +93,16 @@ class FeatureContract:
     def views(self) -> list[str]:
         """The feature views, each once, in the order of their first feature."""
         return list(dict.fromkeys(feature.view for feature in self.features if feature.view))
+
+    @property
+    def stored(self) -> Self:
+        """The contract of those features that come from the feature store."""
+        return replace(self, features=tuple(feature for feature in self.features if feature.view))
+
+    @property
+    def given(self) -> Self:
+        """The contract of those features that come in the request."""
+        return replace(self, features=tuple(feature for feature in self.features if not feature.view), definitions={})
 
     @property
     def digest(self) -> str:

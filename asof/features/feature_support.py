@@ -7,7 +7,9 @@ from asof.errors import ConfigurationError
 
 SUPPORTED = "FeatureView"
 ALTERNATIVES = {
-    "OnDemandFeatureView": "compute it in the SQL of a source, or as a derived column of the use case",
+    "OnDemandFeatureView": (
+        "compute it in the SQL of a source, or as a derived column of the use case, which may take given features"
+    ),
     "StreamFeatureView": "materialise a FeatureView from a table that the stream fills",
 }
 ALTERNATIVE = "use a FeatureView on a table or a query of PostgreSQL"
@@ -45,11 +47,13 @@ def require_readable(views: Iterable[Any]) -> None:
 def _require_feature_view(view: Any, subject: str) -> None:
     kind = type(view).__name__
     if kind != SUPPORTED or view.source_views:
-        what = "a view of other views" if kind == SUPPORTED else kind
-        alternative = ALTERNATIVES.get(kind, ALTERNATIVE)
-        raise ConfigurationError(
-            f"{subject}{what} {view.name!r}, which cannot be read point in time here: {alternative}."
-        )
+        raise ConfigurationError(f"{subject}{unsupported(kind, view.name)}")
+
+
+def unsupported(kind: str, name: str) -> str:
+    """The end of a sentence about a view of that class of Feast."""
+    what = "a view of other views" if kind == SUPPORTED else kind
+    return f"{what} {name!r}, which cannot be read point in time here: {ALTERNATIVES.get(kind, ALTERNATIVE)}."
 
 
 def _entities(view: Any) -> list[str]:

@@ -5,7 +5,7 @@ the distance is checked before the model is called. A value of a request far out
 refused; a value of the online store is flagged at any distance, because the caller cannot change it. No I/O.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -76,6 +76,13 @@ def _rule(far: OutsideValue) -> str:
     )
 
 
+def unseen_categories(features: Sequence[RequestFeature], categories: Mapping[str, Set[str]]) -> Iterator[Flag]:
+    """A flag for each text of a request that is not in the training set."""
+    for each in features:
+        if each.name in categories and each.value not in categories[each.name]:
+            yield {"feature": each.name, "verdict": Verdict.OUTSIDE, "category": each.value}
+
+
 class TrainingRanges:
     """A model's training ranges and categories, to compare stored features with, in the order of its contract.
 
@@ -85,9 +92,10 @@ class TrainingRanges:
     def __init__(self, facts: ModelFacts) -> None:
         features = list(enumerate(facts.contract.features))
         self.ranges = facts.ranges
+        self.categories = {name: frozenset(values) for name, values in facts.categories.items()}
         self._ranges = [(index, *facts.ranges[each.name]) for index, each in features if each.name in facts.ranges]
         self._categories = [
-            (index, frozenset(facts.categories[each.name])) for index, each in features if each.name in facts.categories
+            (index, self.categories[each.name]) for index, each in features if each.name in self.categories
         ]
 
     def covers(self, values: Sequence[Any]) -> bool:
@@ -128,4 +136,5 @@ def _range_flag(feature: Feature, value: float, low: float, high: float) -> Flag
 
 
 def _outside_flag(feature: Feature) -> Flag:
-    return {"feature": feature.name, "view": feature.view, "verdict": Verdict.OUTSIDE}
+    view = {"view": feature.view} if feature.view else {}
+    return {"feature": feature.name, **view, "verdict": Verdict.OUTSIDE}

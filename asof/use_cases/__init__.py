@@ -43,7 +43,8 @@ def default_name(*, from_store: bool = False) -> str:
     if len(candidates) == 1:
         return candidates[0]
     raise ConfigurationError(
-        f"Which use case? Name one as a command's first argument, or in ASOF_USE_CASE: {', '.join(candidates or names())}."
+        "Which use case? Name one as a command's first argument, or in ASOF_USE_CASE: "
+        f"{', '.join(candidates or names())}."
     )
 
 

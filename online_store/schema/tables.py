@@ -29,6 +29,15 @@ from online_store.schema.names import fit_name, literal, quoted, table_name
 
 MAX_COLUMNS = 1600
 """PostgreSQL's limit for a table, dropped columns included."""
+DROPPABLE = """
+SELECT EXISTS (
+    SELECT FROM pg_namespace AS space
+    WHERE nspname = {schema} AND nspname <> 'public' AND nspacl IS NULL AND pg_has_role(nspowner, 'USAGE')
+    AND NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = space.oid)
+    AND NOT EXISTS (SELECT FROM pg_type WHERE typnamespace = space.oid)
+    AND NOT EXISTS (SELECT FROM pg_proc WHERE pronamespace = space.oid)
+    AND NOT EXISTS (SELECT FROM pg_default_acl WHERE defaclnamespace = space.oid)
+)"""
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,23 @@ def drop_views(connection: Connection[Any], schema: str, project: str, views: It
             layout = _find(connection, schema, project, view=view)
             if layout is not None:
                 _drop(connection, layout)
+
+
+def drop_catalogue(connection: Connection[Any], schema: str) -> None:
+    """Drops the catalogue where it is empty; then the schema where it is empty, ours, and nobody was granted anything.
+
+    Grants on a schema, which `feast apply` would not restore, are a reason to keep it.
+    """
+    with connection.transaction():
+        _lock_schema(connection, schema)
+        if not _one(connection, f"SELECT to_regclass({literal(catalogue(schema))}) IS NOT NULL"):
+            return
+        if _one(connection, f"SELECT EXISTS (SELECT FROM {catalogue(schema)})"):
+            return
+        connection.execute(f"DROP TABLE {catalogue(schema)}".encode())
+        connection.execute(f"DROP SEQUENCE {_versions(schema)}".encode())
+        if _one(connection, DROPPABLE.format(schema=literal(schema))):
+            connection.execute(f"DROP SCHEMA {quoted(schema)}".encode())
 
 
 def rewind(connection: Connection[Any], layout: Layout, moment: datetime) -> int:

@@ -1,11 +1,10 @@
 """Converts Feast's Values to fields of a COPY, and Python values of columns to Values.
 
-A column has the feature's declared type. A number of another type is converted if that loses nothing; anything else
-raises InvalidValue with the view, the feature and the type.
+A column has the feature's declared type. A number of another type is converted if that loses nothing, and a double for
+a float is rounded; anything else raises InvalidValue with the view, the feature and the type.
 """
 
 import functools
-import math
 import struct
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -105,8 +104,10 @@ def _number(number: float, expected: str) -> float:
             raise ValueError(f"{number} is not an integer")
         return int(number)
     real = float(number)
+    if isinstance(number, float):  # a float's column rounds it
+        return real
     kept = struct.unpack(">f", struct.pack(">f", real))[0] if expected == "float_val" else real
-    if kept != number and not math.isnan(kept):
+    if kept != number:
         raise ValueError(f"{number} would lose digits")
     return real
 

@@ -21,13 +21,16 @@ import pytest
 from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, PushSource, ValueType
 from feast.data_source import PushMode
 from feast.infra.offline_stores.file_source import FileSource
+from feast.infra.online_stores.postgres_online_store.postgres import PostgreSQLOnlineStoreConfig
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.stream_feature_view import StreamFeatureView
 from feast.types import Array, Float32, Float64, Int32, Int64, String, UnixTimestamp
+from pydantic import ValidationError
 
 from asof.settings import Settings
 from online_store.errors import InvalidValue, NoLayout, TooManyColumns, Unsupported
+from online_store.store import WideOnlineStoreConfig
 from tests.kits.store.values import entity, source
 from tests.kits.store.wide import SCHEMA, at, disconnect, open_store
 
@@ -257,10 +260,12 @@ def test_asynchronous_writes_and_reads_do_the_same(store: FeatureStore, tmp_path
         (Int64, Value(double_val=7.0), 7),
         (Float64, Value(int64_val=7), 7.0),
         (Float32, Value(double_val=0.5), 0.5),
+        (Float32, Value(double_val=0.1), 0.10000000149011612),
+        (Float32, Value(double_val=float("inf")), float("inf")),
         (UnixTimestamp, Value(int64_val=7), 7),
     ],
 )
-def test_numbers_of_another_type_are_converted_if_lossless(
+def test_numbers_of_another_type_are_converted_if_lossless_and_doubles_rounded_to_floats(
     store: FeatureStore, tmp_path: Path, dtype: Any, value: Value, held: Any
 ) -> None:
     view = view_of(tmp_path, a=dtype)
@@ -275,7 +280,8 @@ def test_numbers_of_another_type_are_converted_if_lossless(
     [
         (Int64, Value(double_val=0.5), "declared INT64.*double_val"),
         (Int32, Value(int64_val=2**31), "declared INT32"),
-        (Float32, Value(double_val=0.1), "lose digits"),
+        (Float32, Value(double_val=1e300), "declared FLOAT.*double_val.*too large"),
+        (Float32, Value(int64_val=2**24 + 1), "lose digits"),
         (Float64, Value(int64_val=2**53 + 1), "lose digits"),
         (Int64, Value(double_val=float("nan")), "declared INT64"),
         (Int64, Value(bool_val=True), "bool_val"),
@@ -385,11 +391,64 @@ def test_views_that_are_together_wider_than_one_result(store: FeatureStore, tmp_
         store.apply([USER, view_of(tmp_path, "wider", **{f"f{each}": Int64 for each in range(1600)})])
 
 
-def test_versions_of_views_are_unsupported(settings: Settings, tmp_path: Path) -> None:
+def test_versions_of_a_view_are_kept_side_by_side_where_feast_is_told_to(settings: Settings, tmp_path: Path) -> None:
     store = open_store(settings, tmp_path, registry={"enable_online_feature_view_versioning": True})
-    with pytest.raises(Unsupported, match="type: postgres"):
-        store.apply([USER, view_of(tmp_path, a=Int64)])
+    first, second = view_of(tmp_path, a=Int64), view_of(tmp_path, a=Int64, b=String)
+    other = view_of(tmp_path, "v_vat", a=Int64)
+    for number, view in enumerate((first, second)):
+        store.apply([USER, view, other])
+        put(store, store.get_feature_view("v"), 1, {"a": whole(number)})
+    refs = ["v@v0:a", "v@v1:a", "v:a"]
+    found = store.get_online_features(refs, [{"user_id": "u"}]).to_dict()
+    assert {name: value for name, (value,) in found.items() if name != "user_id"} == {
+        "v@v0__a": 0,
+        "v@v1__a": 1,
+        "a": 1,
+    }
+    store.apply([USER, other], objects_to_delete=[second], partial=False)
+    with psycopg.connect(settings.conninfo()) as connection:
+        left = connection.execute(f'SELECT view FROM "{SCHEMA}".wide_layouts'.encode()).fetchall()
+    assert left == [("v_vat",)]
+    store.teardown()
     disconnect(store)
+
+
+def test_the_configuration_of_the_stock_store_is_taken_but_not_its_vectors() -> None:
+    where = {"host": "h", "database": "d", "user": "u", "password": "p"}
+    stock = PostgreSQLOnlineStoreConfig(**where, vector_enabled=False).model_dump(exclude={"type"})
+    ours = WideOnlineStoreConfig(**stock)
+    assert ours.model_dump(exclude={"type"}) == stock
+    with pytest.raises(ValidationError, match="no vector search"):
+        WideOnlineStoreConfig(**where, vector_enabled=True)
+
+
+def test_teardown_leaves_nothing_but_what_others_need(settings: Settings, tmp_path: Path) -> None:
+    def left() -> list[str]:
+        query = "SELECT relname::text FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = 'shop'"
+        with psycopg.connect(settings.conninfo()) as connection:
+            tables = [name for (name,) in connection.execute(query + " AND relkind IN ('r', 'S') ORDER BY 1")]
+            exists = connection.execute("SELECT to_regnamespace('shop') IS NOT NULL").fetchone() == (True,)
+        return tables if exists else ["no schema"]
+
+    stores = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        stores.append(open_store(settings, tmp_path / name, project=name, db_schema="shop"))
+        stores[-1].apply([USER, view_of(tmp_path, a=Int64)])
+    stores[0].teardown()
+    assert left() == ["two.v", "wide_layouts", "wide_layouts_versions"]
+    stores[1].teardown()
+    assert left() == ["no schema"]
+    stores[1].teardown()
+    stores[1].apply([USER, view_of(tmp_path, a=Int64)])
+    with psycopg.connect(settings.conninfo()) as connection:
+        connection.execute("GRANT USAGE ON SCHEMA shop TO PUBLIC")
+    stores[1].teardown()
+    assert left() == [], "the grant stays"
+    with psycopg.connect(settings.conninfo()) as connection:
+        connection.execute("DROP SCHEMA shop")
+    for each in stores:
+        disconnect(each)
 
 
 def test_vector_search_is_unsupported(store: FeatureStore, tmp_path: Path) -> None:

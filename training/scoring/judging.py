@@ -90,8 +90,11 @@ class _Patterns:
 
 
 def moments_text(columns: StoredColumns) -> arrow.Array:
-    """For each user the oldest moment of each view with a row of it, as JSON; each distinct text is made once."""
-    views = columns.oldest_moments()
+    """For each user the oldest moment of each view with a row of it, as JSON; each distinct text is made once.
+
+    Given features, whose rows are of the moment that is scored, are left out.
+    """
+    views = {view: moments for view, moments in columns.oldest_moments().items() if view}
     groups = np.zeros(len(columns), dtype=np.int64)
     for moments in views.values():
         distinct, codes = np.unique(moments, return_inverse=True)

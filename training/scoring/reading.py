@@ -16,13 +16,14 @@ from psycopg import sql
 
 from asof.extract_schema import ExtractSchema
 from asof.features.definition_records import DefinitionRecords
-from asof.features.feature_contract import Feature, FeatureContract
+from asof.features.feature_contract import GIVEN, Feature, FeatureContract
 from asof.features.feature_store import definition_records, feature_store, registered_service
 from asof.features.join_keys import Entity, JoinKeys, keys_of_extract
 from asof.inference.policies import RegisteredFeatures, require_same, view_policy
 from asof.inference.stored_columns import DTYPES, StoredColumn, StoredColumns
 from asof.inference.verdicts import Policy
 from asof.settings import Settings
+from asof.use_case import Given
 from training.data.snapshots.copy_query import copy_rows
 from training.data.snapshots.known_at import KnownTables
 from training.features.datasets.point_in_time import planned_query, read_sources
@@ -84,17 +85,17 @@ class FeatureSources:
         return hashlib.sha256(repr((self.sources, self.policies)).encode()).hexdigest()
 
 
-def read_features(settings: Settings, contract: FeatureContract) -> FeatureSources:
-    """The sources and policies that are registered for the contract.
+def read_features(settings: Settings, contract: FeatureContract, given: Given | None = None) -> FeatureSources:
+    """The sources and policies that are registered for the contract, and those of the given features.
 
     Raises FeatureContractMismatch where the registered features differ from the contract, TrainingSetError where its
     feature service is not registered.
     """
-    registered, sources = read_sources(settings, contract.feature_service)
+    registered, sources = read_sources(settings, contract.feature_service, given)
     accepted = definition_records(settings, contract).accepted
     require_same(contract, RegisteredFeatures(registered, {}, DefinitionRecords(accepted=accepted)))
-    policies = _policies(settings, contract)
-    return FeatureSources(contract, sources, [policies[feature.view] for feature in contract.features])
+    policies = {**_policies(settings, contract), GIVEN: Policy(None, refuses=True)}
+    return FeatureSources(contract, sources, [policies[feature.source] for feature in contract.features])
 
 
 def _policies(settings: Settings, contract: FeatureContract) -> dict[str, Policy]:
@@ -162,8 +163,9 @@ def _sized(tables: Iterable[arrow.Table], size: int) -> Iterator[arrow.Table]:
 
 
 def _chunk(table: arrow.Table, contract: FeatureContract, keys: JoinKeys) -> Chunk:
-    moments = {view: _moments(_array(table, _moment(view))) for view in contract.views}
-    columns = [_column(_array(table, feature.name), feature, moments[feature.view]) for feature in contract.features]
+    views = dict.fromkeys(feature.source for feature in contract.features)
+    moments = {view: _moments(_array(table, _moment(view))) for view in views}
+    columns = [_column(_array(table, feature.name), feature, moments[feature.source]) for feature in contract.features]
     return Chunk(_entities(table, keys), StoredColumns(contract.features, columns), keys)
 
 

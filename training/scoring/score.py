@@ -75,7 +75,7 @@ def score_users(
     scored_by = model_version(settings, use_case, version) if version else require_production(settings, use_case)
     with verified_version(settings, scored_by) as verified:
         model = load_verified(verified, use_case)
-    features = read_features(settings, scored_by.facts.contract)
+    features = read_features(settings, scored_by.facts.contract, use_case.given)
     now = datetime.now(UTC)
     known = known_at or now
     moment = described_moment(settings, extract, as_of, known_at=known)

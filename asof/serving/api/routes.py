@@ -20,12 +20,11 @@ from asof.serving.api.predict import Predict
 from asof.serving.batch import description
 from asof.serving.batch.predict_batch import PredictBatch
 from asof.serving.features.evidence import prediction_example, prediction_type
-from asof.serving.features.request_input import RequestInput
-from asof.serving.features.store_input import StoreInput
 from asof.serving.http import openapi
 from asof.serving.http.boundary import explain, problem_response
 from asof.serving.http.examples import examples
 from asof.serving.http.problems import BODY_STATUSES, invalid_request
+from asof.serving.prediction.predictor import FeatureSource, input_type
 from asof.use_case import FromStore, UseCase
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def create_app(use_case: UseCase) -> FastAPI:
     Before its first request, `app.state.live` must be set, and `app.state.follower` if the service follows.
     """
     app = FastAPI(title=use_case.title, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    source = StoreInput if isinstance(use_case.source, FromStore) else RequestInput
+    source = input_type(use_case)
     _add_predict(app, use_case, source)
     _add_batch(app, use_case, source)
     if isinstance(use_case.source, FromStore):
@@ -68,7 +67,7 @@ def _json(document: BaseModel, status: int = 200) -> Response:
     return Response(document.model_dump_json(), status, media_type="application/json")
 
 
-def _add_predict(app: FastAPI, use_case: UseCase, source: type[StoreInput | RequestInput]) -> None:
+def _add_predict(app: FastAPI, use_case: UseCase, source: type[FeatureSource]) -> None:
     success: dict[int | str, Any] = {200: {"content": {"application/json": {"example": prediction_example(use_case)}}}}
     problems = openapi.responses(PREDICT, *source.problems, NotReady, *BODY_STATUSES, shown=examples(use_case))
     app.state.predict = Predict(app.state, use_case.request)
@@ -85,7 +84,7 @@ def _add_predict(app: FastAPI, use_case: UseCase, source: type[StoreInput | Requ
     )
 
 
-def _add_batch(app: FastAPI, use_case: UseCase, source: type[StoreInput | RequestInput]) -> None:
+def _add_batch(app: FastAPI, use_case: UseCase, source: type[FeatureSource]) -> None:
     success: dict[int | str, Any] = {200: description.success(use_case)}
     app.state.predict_batch = PredictBatch(app.state, use_case.request)
     _add_endpoint(

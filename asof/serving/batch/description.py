@@ -8,12 +8,12 @@ from asof.errors import EntityNotFound, InvalidRequest, NotReady, Overloaded, To
 from asof.serving.batch.instances import MAX_INSTANCES
 from asof.serving.batch.outcomes import ARROW
 from asof.serving.features.evidence import Evidence, ModelIdentity, prediction_example
-from asof.serving.features.request_input import RequestInput
 from asof.serving.features.store_input import STORE, StoreInput
 from asof.serving.http import openapi
 from asof.serving.http.examples import examples
 from asof.serving.http.problems import BODY_STATUSES
 from asof.serving.http.strict_json import JSON
+from asof.serving.prediction.predictor import FeatureSource
 from asof.use_case import FromStore, UseCase
 
 
@@ -74,8 +74,8 @@ def _problem_example(use_case: UseCase) -> dict[str, Any]:
     return document.model_dump(exclude_none=True, include={"status", "detail", "code", "errors", "entity"})
 
 
-def problems(path: str, use_case: UseCase, source: type[StoreInput | RequestInput]) -> dict[int | str, dict[str, Any]]:
+def problems(path: str, use_case: UseCase, source: type[FeatureSource]) -> dict[int | str, dict[str, Any]]:
     """The responses with a problem of the whole batch."""
-    store = STORE if source is StoreInput else ()
+    store = STORE if issubclass(source, StoreInput) else ()
     errors = (InvalidRequest, TooManyInstances, Overloaded, NotReady, *store, *BODY_STATUSES)
     return openapi.responses(path, *errors, shown=examples(use_case))

@@ -69,8 +69,8 @@ class UnseenCategoryFlag(BaseModel):
     category: str
 
 
-class StoreEvidence(Evidence):
-    """Evidence of features from the store: the moments of their values, and flags."""
+class StoredMoments(Evidence):
+    """Evidence of features from the store: the moments of their values."""
 
     as_of: dict[str, datetime] = Field(
         description="For each feature view, the moment that its values describe; the oldest, where they differ."
@@ -81,6 +81,11 @@ class StoreEvidence(Evidence):
         description="The moment of each feature, for the views whose features do not all have the same one. Absent "
         "where each view has one moment.",
     )
+
+
+class StoreEvidence(StoredMoments):
+    """The same with flags."""
+
     flags: list[UntimelyFlag | StoredOutsideFlag | UnseenCategoryFlag] = Field(
         description="Values that were used although they are stale, from the future, or outside the training set.",
         examples=[[]],
@@ -103,6 +108,23 @@ class RequestEvidence(Evidence):
 
     flags: list[OutsideFlag] = Field(
         description="Values that were used although they are outside the training range.", examples=[[]]
+    )
+
+
+class GivenCategoryFlag(BaseModel):
+    """A category of the request that is not in the training set, used nevertheless."""
+
+    feature: str
+    verdict: Verdict = Field(examples=["OUTSIDE"])
+    category: str
+
+
+class MixedEvidence(StoredMoments):
+    """Evidence of features from the store and in the request. Flags of the latter have no `view`."""
+
+    flags: list[UntimelyFlag | StoredOutsideFlag | UnseenCategoryFlag | OutsideFlag | GivenCategoryFlag] = Field(
+        description="Values that were used although they are stale, from the future, or outside the training set.",
+        examples=[[]],
     )
 
 

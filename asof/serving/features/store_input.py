@@ -28,7 +28,7 @@ from asof.inference.verdicts import (
     row_moments,
     timing,
 )
-from asof.serving.features.evidence import StoreEvidence
+from asof.serving.features.evidence import StoredMoments, StoreEvidence
 from asof.serving.features.inputs import Evidence, ModelInput, PendingInputs, stored_inputs
 from asof.serving.features.online_features import OnlineFeatures
 from asof.serving.logs.metrics import Metrics
@@ -44,7 +44,7 @@ class StoreInput:
     Call `start` and `close` inside the event loop. `trained` are the training ranges of the model to be called.
     """
 
-    evidence = StoreEvidence
+    evidence: type[StoredMoments] = StoreEvidence
     problems = (*LOOKUP, InvalidRequest, MissingFeatures, StaleFeatures)
 
     def __init__(self, settings: Settings, features: OnlineFeatures, metrics: Metrics) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from asof.extract_schema import ExtractSchema, Kind
-from asof.use_case import FromRequest, UseCase
+from asof.use_case import FromRequest, Given, UseCase
 
 RUN = "dfcfd1b547b34823b3f2806ecb7903d0"
 REQUEST_ID = "8c5f2a"
@@ -69,7 +69,7 @@ def examples(use_case: UseCase) -> Examples:
         return Examples(use_case.model_name, *use_case.source.contract.names[:2])
     extract = use_case.source.extract
     request = use_case.request.model_json_schema().get("examples", [{}])[0]
-    (table, feature), (_, other) = (2 * _columns(extract))[:2]
+    (table, feature), (_, other) = (2 * _columns(extract, use_case.given))[:2]
     return Examples(
         use_case.model_name,
         feature=feature,
@@ -80,9 +80,10 @@ def examples(use_case: UseCase) -> Examples:
     )
 
 
-def _columns(extract: ExtractSchema) -> list[tuple[str, str]]:
-    """Table and name of each column, numeric ones first."""
-    columns = [(table.name, column) for table in extract.tables for column in table.value_columns]
+def _columns(extract: ExtractSchema, given: Given | None) -> list[tuple[str, str]]:
+    """Table and name of each column that may be a stored feature, numeric ones first."""
+    tables = [table for table in extract.tables if given is None or table.name != given.table.name]
+    columns = [(table.name, column) for table in tables for column in table.value_columns]
     columns.sort(key=lambda each: each[1].kind not in NUMERIC)
     return [(table, column.name) for table, column in columns] or [(extract.entity_table, "a_feature")]
 

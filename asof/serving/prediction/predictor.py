@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel
@@ -15,11 +15,12 @@ from asof.inference.verdicts import JudgedFeature
 from asof.model_facts import Lineage
 from asof.serving.features.batching import Batcher
 from asof.serving.features.inputs import PendingInputs
+from asof.serving.features.mixed_input import MixedInput
 from asof.serving.features.online_features import OnlineFeatures
 from asof.serving.features.request_input import RequestInput
 from asof.serving.features.store_input import StoreInput
 from asof.serving.prediction.worker import Worker
-from asof.use_case import FromRequest, FromStore, Score
+from asof.use_case import FromRequest, FromStore, Score, UseCase
 
 Row = Mapping[str, Any]
 FeatureSource = StoreInput | RequestInput
@@ -44,15 +45,16 @@ class Predictor:
     ) -> None:
         self.use_case, self.model, self.lineage, self.worker = worker.use_case, model, lineage, worker
         self.features = features or self._feature_source()
-        self._trained = TrainingRanges(model.facts)
+        self._trained = TrainingRanges(replace(model.facts, contract=model.facts.contract.stored))
         self._batcher: Batcher[Row, float] = Batcher(self._score)
         self._in_flight = 0
 
     def _feature_source(self) -> FeatureSource:
         match self.use_case.source:
-            case FromStore():
-                features = OnlineFeatures(self.worker.settings, self.model.facts.contract)
-                return StoreInput(self.worker.settings, features, self.worker.metrics)
+            case FromStore(given=given):
+                features = OnlineFeatures(self.worker.settings, self.model.facts.contract.stored)
+                parts = self.worker.settings, features, self.worker.metrics
+                return MixedInput(*parts, given) if given else StoreInput(*parts)
             case FromRequest() as source:
                 return RequestInput(source)
 
@@ -110,6 +112,15 @@ class Predictor:
         """Waits until no request is in flight; no new one may be assigned."""
         while self._in_flight:
             await asyncio.sleep(0.05)
+
+
+def input_type(use_case: UseCase) -> type[FeatureSource]:
+    """The kind of source that the use case's features have."""
+    match use_case.source:
+        case FromStore(given=given):
+            return MixedInput if given else StoreInput
+        case FromRequest():
+            return RequestInput
 
 
 def _score_each(model: ServedModel, rows: Sequence[Row]) -> Sequence[float | Exception]:

@@ -79,7 +79,7 @@ def set_origin(settings: Settings, use_case: UseCase, facts: ModelFacts) -> SetO
     )
     try:
         if isinstance(use_case.source, FromStore):
-            return _from_store(settings, use_case.source.extract, facts, origin)
+            return _from_store(settings, use_case.source, facts, origin)
         return _own(settings, use_case, facts, origin)
     except TrainingSetError as error:
         return replace(origin, broken=(str(error),))
@@ -93,13 +93,13 @@ def _own(settings: Settings, use_case: UseCase, facts: ModelFacts, origin: SetOr
     return replace(origin, rows=len(now.frame), broken=() if same else (changed,))
 
 
-def _from_store(settings: Settings, extract: ExtractSchema, facts: ModelFacts, origin: SetOrigin) -> SetOrigin:
-    contract, sources = read_sources(settings, facts.contract.feature_service)
+def _from_store(settings: Settings, source: FromStore, facts: ModelFacts, origin: SetOrigin) -> SetOrigin:
+    contract, sources = read_sources(settings, facts.contract.feature_service, source.given)
     deduced = ["The rows are those that the training set's join returns now, as known then."]
     if contract != facts.contract:
         deduced.append(f"{contract.feature_service} is defined otherwise now: its present views were read.")
-    with tables_known_at(settings, extract, as_of=facts.as_of, known_at=facts.known_at) as tables:
-        rows = tuple(_source_rows(tables, extract, facts.as_of, sources))
+    with tables_known_at(settings, source.extract, as_of=facts.as_of, known_at=facts.known_at) as tables:
+        rows = tuple(_source_rows(tables, source.extract, facts.as_of, sources))
     count = sum(share.rows for share in rows[-1].shares)
     if not count:
         raise TrainingSetError(f"The labels as of {facts.as_of}, known at {facts.known_at}, are no longer there.")
@@ -109,7 +109,7 @@ def _from_store(settings: Settings, extract: ExtractSchema, facts: ModelFacts, o
 def _source_rows(
     tables: KnownTables, extract: ExtractSchema, as_of: datetime, sources: Sequence[ViewSource]
 ) -> Iterator[SourceRows]:
-    """Those of each view, then those of the labels."""
+    """Those of each view, of the given features, and of the labels."""
     loads = Loads(tables.connection)
     for source in sources:
         times = replace(source, columns={"as_of": source.time, "created_at": source.created})

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 from psycopg import sql
 
-from asof.extract_schema import ExtractSchema
 from asof.features.entity_key import KeyValue
 from asof.features.join_keys import Entity
 from asof.settings import Settings
+from asof.use_case import FromStore
 from training.data.snapshots.known_at import tables_known_at
 from training.features.datasets.point_in_time import read_sources
 from training.features.datasets.point_in_time_sql import JoinStrategy, join
@@ -32,13 +32,14 @@ class Origin:
 
 
 def origins(
-    settings: Settings, extract: ExtractSchema, now: TrainingSet, *, entities: Iterable[Entity]
+    settings: Settings, source: FromStore, now: TrainingSet, *, entities: Iterable[Entity]
 ) -> Mapping[tuple[Entity, str], Origin]:
-    """By entity and feature view (or labels' table), the row whose values `now` holds; absent if there is none.
+    """By entity and feature view (or labels' table, or GIVEN), the row whose values `now` holds, if there is one.
 
     From the training set's own join, with the times selected instead of the values.
     """
-    _, sources = read_sources(settings, now.contract.feature_service)
+    extract = source.extract
+    _, sources = read_sources(settings, now.contract.feature_service, source.given)
     times = tuple(
         replace(source, columns={f"as_of {number}": source.time, f"created_at {number}": source.created})
         for number, source in enumerate(sources)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Cell(Difference):
     """A differing cell, and the times (see `Origin`) of the row of `source` that has its present value.
 
-    `source` is a feature view or the labels' table. The times are None if there is no row, or no database.
+    `source` is a feature view, the labels' table, or GIVEN. The times are None if there is no row, or no database.
     """
 
     source: str
@@ -109,12 +109,12 @@ def _differences(
 
 
 def _cells(settings: Settings, use_case: UseCase, now: TrainingSet, first: Iterable[Difference]) -> tuple[Cell, ...]:
-    sources = {feature.name: feature.view for feature in now.contract.features}
+    sources = {feature.name: feature.source for feature in now.contract.features}
     rows: Mapping[tuple[Entity, str], Origin] = {}
     if isinstance(use_case.source, FromStore):
         extract = use_case.source.extract
         sources[extract.label] = extract.labels.name
-        rows = origins(settings, extract, now, entities=[each.entity for each in first])
+        rows = origins(settings, use_case.source, now, entities=[each.entity for each in first])
     cells = (_cell(each, sources.get(each.column, ""), rows) for each in first)
     return tuple(replace(each, entity=now.contract.keys.members(each.entity)) for each in cells)
 

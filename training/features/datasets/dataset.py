@@ -57,7 +57,9 @@ def build_training_set(
         case FromStore():
             extract = use_case.extract
             service = feature_service or use_case.estimator().feature_service
-            joined = joined_rows(settings, extract, as_of, known_at=known, feature_service=service)
+            joined = joined_rows(
+                settings, extract, as_of, known_at=known, feature_service=service, given=use_case.given
+            )
             rows, contract, label, definition = joined.rows, joined.contract, extract.label, joined.definition
             frame = frame_of(rows, contract, label)
         case FromRequest(contract=contract, label=label):

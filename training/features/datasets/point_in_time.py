@@ -7,19 +7,20 @@ million users, and quadratic time if the planner expects few rows: ours looks at
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as arrow
 from psycopg import sql
 
-from asof.errors import TrainingSetError
+from asof.errors import ConfigurationError, TrainingSetError
 from asof.extract_schema import ExtractSchema
-from asof.features.feature_contract import FeatureContract
+from asof.features.feature_contract import GIVEN, FeatureContract
 from asof.features.feature_store import feature_store, quiet, read_contract, registered_service
 from asof.features.join_keys import require_keys
 from asof.settings import Settings
+from asof.use_case import Given
 from training.data.snapshots.copy_query import copy_rows
 from training.data.snapshots.known_at import KnownTables, tables_known_at
 from training.data.snapshots.query_plan import uses_key_index
@@ -57,19 +58,25 @@ class JoinedRows:
 
 
 def joined_rows(
-    settings: Settings, extract: ExtractSchema, as_of: datetime, *, known_at: datetime, feature_service: str
+    settings: Settings,
+    extract: ExtractSchema,
+    as_of: datetime,
+    *,
+    known_at: datetime,
+    feature_service: str,
+    given: Given | None = None,
 ) -> JoinedRows:
     """Keys, features and label of every labelled entity as of one moment, as they were known at another.
 
-    A feature is the entity's newest value not after `as_of` and not older than its view's ttl; labels are those of
-    `as_of` itself. Raises ConfigurationError if the views have other keys, TrainingSetError if nothing was known of
-    `as_of` at `known_at`, or if it has no labels or labels of one class.
+    A feature is the entity's newest value not after `as_of` and not older than its view's ttl; labels and `given`
+    features are those of `as_of` itself. Raises ConfigurationError if the views have other keys, TrainingSetError if
+    nothing was known of `as_of` at `known_at`, or if it has no labels, labels of one class, or no given features.
     """
-    contract, sources = read_sources(settings, feature_service)
+    contract, sources = read_sources(settings, feature_service, given)
     require_keys(extract, contract)
     types = column_types(contract, extract.label)
     with tables_known_at(settings, extract, as_of=as_of, known_at=known_at) as tables:
-        _require_rows(tables, extract, as_of, known_at)
+        _require_rows(tables, extract, as_of, known_at, given=given)
         queries = {strategy: join(sources, extract, as_of, strategy) for strategy in JoinStrategy}
         arrow_types = {name: TYPES[types[name]] for name in columns(sources, extract)}
         with planned_query(tables, queries) as query:
@@ -78,11 +85,38 @@ def joined_rows(
         return JoinedRows(rows, contract, queries[JoinStrategy.INDEX_LOOKUP].as_string(tables.connection))
 
 
-def read_sources(settings: Settings, feature_service: str) -> tuple[FeatureContract, tuple[ViewSource, ...]]:
-    """The contract of a feature service in Feast's registry, and the sources of its views.
+def read_sources(
+    settings: Settings, feature_service: str, given: Given | None = None
+) -> tuple[FeatureContract, tuple[ViewSource, ...]]:
+    """The contract of a feature service in Feast's registry, and the sources of its views; then the given features.
 
-    Raises TrainingSetError if the service or one of its views is not registered.
+    Raises TrainingSetError if the service or one of its views is not registered, ConfigurationError if a given feature
+    has the name of a stored one.
     """
+    contract, sources = _registered_sources(settings, feature_service)
+    if given is None:
+        return contract, sources
+    if both := [name for name in given.columns if name in contract.names]:
+        raise ConfigurationError(
+            f"{', '.join(both)}: feature service {feature_service!r} has a stored feature of the same name as a given "
+            "one. Rename the given one, or leave the other out of the service."
+        )
+    table, own = given.table.name, {column.name for column in given.table.columns}
+    source = ViewSource(
+        GIVEN,
+        f'"{table}"',
+        keys={name: name for name in contract.keys.names if name in own},
+        time="as_of",
+        created="created_at",
+        ttl=0,
+        columns={name: name for name in given.columns},
+        name=table,
+        exact=True,
+    )
+    return replace(contract, features=(*contract.features, *given.features)), (*sources, source)
+
+
+def _registered_sources(settings: Settings, feature_service: str) -> tuple[FeatureContract, tuple[ViewSource, ...]]:
     if found := registered_service(settings, feature_service):
         contract = found.contract
         return contract, tuple(_registered_source(found.views[view], contract) for view in contract.views)
@@ -161,12 +195,16 @@ def newest_labelled_month(settings: Settings, extract: ExtractSchema, known_at: 
     return moment
 
 
-def _require_rows(tables: KnownTables, extract: ExtractSchema, as_of: datetime, known_at: datetime) -> None:
+def _require_rows(
+    tables: KnownTables, extract: ExtractSchema, as_of: datetime, known_at: datetime, *, given: Given | None
+) -> None:
     moment = _moment(as_of, known_at)
     if not _holds(tables, extract.entity_table, as_of):
         raise TrainingSetError(f"There are no features {moment}: ingest that month first.")
     if not _holds(tables, extract.labels.name, as_of):
         raise TrainingSetError(f"There are no labels {moment}: ingest them when the month is over, or go a month back.")
+    if given and not _holds(tables, given.table.name, as_of):
+        raise TrainingSetError(f"There are no rows of {given.table.name} {moment}: ingest that file, too.")
 
 
 def _require_both_classes(labels: arrow.ChunkedArray, as_of: datetime, known_at: datetime) -> None:

@@ -44,7 +44,8 @@ LEFT JOIN (
 class ViewSource:
     """The source of a feature view: `text` is a table or a query in brackets; `time`, `created` and the values of
     `keys` (by join key) and `columns` (by feature) are its columns. `ttl` is in seconds, 0 for none. `name` is the
-    source's name in Feast, by which the table `loads` records its rows.
+    source's name in Feast, by which the table `loads` records its rows. `exact`: only a row of the moment itself
+    counts.
     """
 
     view: str
@@ -55,6 +56,7 @@ class ViewSource:
     ttl: int
     columns: Mapping[str, str]
     name: str = ""
+    exact: bool = False
 
 
 def columns(sources: tuple[ViewSource, ...], extract: ExtractSchema) -> list[str]:
@@ -97,7 +99,7 @@ def view_join(source: ViewSource, as_of: datetime, strategy: JoinStrategy) -> sq
     """The join of one source, under its view's name, to the entities that a query calls `labelled`."""
     time, created = sql.Identifier("source", source.time), sql.Identifier("source", source.created)
     moment = sql.Literal(as_of)
-    timely = [sql.SQL("{} <= {}").format(time, moment)]
+    timely = [sql.SQL("{} = {}" if source.exact else "{} <= {}").format(time, moment)]
     if source.ttl:
         timely.append(sql.SQL("{} >= {} - {} * interval '1 second'").format(time, moment, sql.Literal(source.ttl)))
     columns = (

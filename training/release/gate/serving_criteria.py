@@ -15,7 +15,7 @@ from asof.features.feature_store import mismatch
 from asof.inference.served_model import ServedModel, load_verified
 from asof.settings import Settings
 from asof.trust.golden_rows import GOLDEN_ROWS, GoldenRows
-from asof.use_case import FromRequest, UseCase
+from asof.use_case import FromRequest, FromStore, UseCase
 from training.inspection import examine, months_known
 from training.one_thread import one_thread
 from training.release.gate.criteria import Criterion
@@ -28,9 +28,8 @@ LATENCY = "latency within the budget"
 def contract_fits(settings: Settings, use_case: UseCase, version: ModelVersion) -> Criterion:
     """Whether the feature store, or the request, gives exactly the features of the version's contract."""
     name, contract = "feature contract compatible", version.facts.contract
-    if isinstance(use_case.source, FromRequest):
-        difference = contract.difference(use_case.source.contract, "a request")
-    else:
+    difference = use_case.request_difference(contract)
+    if not difference and isinstance(use_case.source, FromStore):
         difference = mismatch(settings, contract)
     reason = difference or f"{len(contract.features)} features, in the same order"
     return Criterion(name, not difference, {"features": float(len(contract.features))}, reason)

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from asof.errors import FeatureStoreUnavailable
+from asof.errors import ConfigurationError, FeatureContractMismatch, FeatureStoreUnavailable
 from asof.features.feast_registry import registry_conninfo
 from asof.features.feature_contract import FeatureContract
 from asof.features.feature_store import configuration
@@ -50,6 +50,8 @@ def _registry_errors() -> Iterator[None]:
         yield
     except FeatureStoreUnavailable:
         raise
+    except ConfigurationError as error:  # what no model can take
+        raise FeatureContractMismatch(str(error)) from error
     except Exception as error:
         raise FeatureStoreUnavailable(f"The feature registry cannot be read ({type(error).__name__}).") from error
 
