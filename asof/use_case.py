@@ -118,7 +118,7 @@ class FromStore:
     given: Given | None = None
 
     def __post_init__(self) -> None:
-        if self.given and self.given.table not in self.extract.tables:
+        if self.given and self.given.table.name not in {table.name for table in self.extract.tables}:
             raise ConfigurationError(f"Raw table {self.given.table.name!r} of given features: add it to the extract.")
 
 
