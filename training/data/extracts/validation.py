@@ -1,11 +1,12 @@
-"""The text cells of one file -> CheckedTable: typed values, and one finding for each rule that is broken.
+"""The cells of one file, or of a batch of a query -> CheckedTable: typed values, and each rule that is broken.
 
-Two pandera schemas are derived from the RawTable. The first validates the text: empty cells, kinds, unique ids, known
+Two pandera schemas are derived from the RawTable. The first validates the cells: empty ones, kinds, unique ids, known
 ids. The second validates the typed rows that were parsed completely: ranges, allowed values, rules across columns.
+Rows of a CSV file are named by their numbers, all others by their keys.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,7 +20,9 @@ from pandera.config import ValidationDepth, config_context
 
 from asof.extract_schema import Column, Kind, RawTable, Rule
 from asof.features import entity_key
-from training.data.extracts.cell_types import KIND_RULES, parse_cells
+from asof.sources import PLAIN_CSV, CsvFile
+from training.data.extracts.cell_types import kind_rule, parse_cells
+from training.data.extracts.csv_dialect import spelling_hint
 from training.data.extracts.csv_file import FIRST_DATA_ROW, rows_text
 from training.data.extracts.known_ids import KnownIds
 
@@ -30,25 +33,82 @@ PANDAS_TYPES = {
 }
 
 
+SHOWN_ROWS = 5
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A broken rule: in which rows (the first five, by number or key, and how many), and what the first one has."""
+
+    where: str
+    rule: str
+    rows: tuple[Any, ...]
+    count: int
+    example: str
+    key: str = ""
+
+    def text(self) -> str:
+        """As one sentence."""
+        if not self.count:
+            return f"{self.where}: {self.rule}"
+        if not self.key:
+            rows = rows_text(self.rows, self.count)
+            return f"{self.where}: {rows}: {self.rule}; row {self.rows[0]} has {self.example}"
+        first = ", ".join(map(repr, self.rows)) + (", ..." if self.count > SHOWN_ROWS else "")
+        rows = f"{self.key} {first} ({self.count} in all)"
+        return f"{self.where}: {rows}: {self.rule}; that of {self.rows[0]!r} has {self.example}"
+
+
+def merged(violations: Iterable[Violation]) -> list[Violation]:
+    """Those of several batches of one table, the same rule once."""
+    by_rule: dict[tuple[str, str], Violation] = {}
+    for each in violations:
+        first = by_rule.get((each.where, each.rule))
+        rows = ((*first.rows, *each.rows) if first else each.rows)[:SHOWN_ROWS]
+        count = each.count + (first.count if first else 0)
+        by_rule[each.where, each.rule] = replace(first or each, rows=rows, count=count)
+    return list(by_rule.values())
+
+
 @dataclass(frozen=True)
 class CheckedTable:
-    """The typed rows in file order, and the findings; the values are valid only if there are no findings."""
+    """The typed rows in file order, and the violations; the values are valid only if there are none.
+
+    `source` names the file or query in a finding.
+    """
 
     values: arrow.Table
-    findings: tuple[str, ...]
+    violations: tuple[Violation, ...]
+    source: str
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """One sentence for each violation."""
+        return tuple(f"{self.source}: {each.text()}" for each in self.violations)
 
 
-def check_table(cells: arrow.Table, table: RawTable, known: KnownIds | None) -> CheckedTable:
-    """Parses and validates every row. The first column is the id, which must be among `known` unless that is None."""
-    values = arrow.table({column.name: parse_cells(cells[column.name], column.kind) for column in table.columns})
+def check_table(
+    cells: arrow.Table, table: RawTable, known: KnownIds | None, source: str = "", *, whole: bool = True
+) -> CheckedTable:
+    """Parses and validates every row. The first column is the id, which must be among `known` unless that is None.
+
+    Ids must be unique if the cells are the `whole` table.
+    """
+    dialect = table.source if isinstance(table.source, CsvFile) else PLAIN_CSV
+    values = arrow.table(
+        {column.name: parse_cells(cells[column.name], column.kind, dialect) for column in table.columns}
+    )
     entity, *others = table.columns
-    of_text = {entity.name: _id_checks(entity, known)} | {column.name: _text_checks(column) for column in others}
+    masks = {name: compute.or_(cells[name].is_null(), values[name].is_valid()) for name in cells.column_names}
+    of_text = {entity.name: _id_checks(entity, masks[entity.name], known, unique=whole)}
+    of_text |= {column.name: _text_checks(column, masks[column.name], dialect) for column in others}
     of_values = {column.name: _value_checks(column) for column in table.columns}
-    findings = [
-        *_findings(_frame(cells), of_text),
-        *_findings(_frame(values)[_parsed_rows(cells, values, table)], of_values, table.rules),
+    finder = _Finder(table, cells, dialect)
+    violations = [
+        *finder.find(_frame(cells), of_text),
+        *finder.find(_frame(values)[_parsed_rows(cells, values, table)], of_values, table.rules),
     ]
-    return CheckedTable(values, tuple(f"{table.name}.csv: {finding}" for finding in findings))
+    return CheckedTable(values, tuple(violations), source or table.file)
 
 
 def _frame(table: arrow.Table) -> pd.DataFrame:
@@ -66,18 +126,18 @@ def _parsed_rows(cells: arrow.Table, values: arrow.Table, table: RawTable) -> ND
     return parsed
 
 
-def _text_checks(column: Column) -> list[pa.Check]:
-    def is_of_kind(text: "pd.Series[str]") -> "pd.Series[bool]":
-        return _series(parse_cells(arrow.chunked_array(arrow.array(text)), column.kind).is_valid(), text)
-
-    checks = [_check(KIND_RULES[column.kind], is_of_kind)]
+def _text_checks(column: Column, of_kind: arrow.ChunkedArray, dialect: CsvFile) -> list[pa.Check]:
+    mask = of_kind.to_numpy()
+    checks = [_check(kind_rule(column.kind, dialect), lambda cells: pd.Series(mask[cells.index], index=cells.index))]
     if not column.nullable:
         checks.append(_check("must not be empty", lambda text: text.notna(), ignore_na=False))
     return checks
 
 
-def _id_checks(entity: Column, known: KnownIds | None) -> list[pa.Check]:
-    checks = [*_text_checks(entity), _check("must be unique in the file", lambda ids: ~ids.duplicated(keep=False))]
+def _id_checks(entity: Column, of_kind: arrow.ChunkedArray, known: KnownIds | None, *, unique: bool) -> list[pa.Check]:
+    checks = _text_checks(entity, of_kind, PLAIN_CSV)
+    if unique:
+        checks.append(_check("must be unique in the file", lambda ids: ~ids.duplicated(keep=False)))
     if entity.kind is Kind.TEXT:
         checks[0] = _check(f"must be an id: {entity_key.RULE}", _are_ids)
     if known is not None:
@@ -123,27 +183,50 @@ def _check(rule: str, holds: Callable[[Any], Any], **options: Any) -> pa.Check:
     return pa.Check(holds, error=rule, n_failure_cases=1, **options)
 
 
-def _findings(rows: pd.DataFrame, checks: Mapping[str, list[pa.Check]], rules: Iterable[Rule] = ()) -> list[str]:
-    columns = {name: pa.Column(checks=each, nullable=True) for name, each in checks.items()}
-    schema = pa.DataFrameSchema(columns, checks=[_rule_check(rule) for rule in rules])
-    try:
-        # Overrides PANDERA_VALIDATION_ENABLED and PANDERA_VALIDATION_DEPTH: an unvalidated extract is never loaded.
-        with config_context(validation_enabled=True, validation_depth=ValidationDepth.SCHEMA_AND_DATA):
-            schema.validate(rows, lazy=True)
-    except pa.errors.SchemaErrors as errors:
-        return [_finding(error, rows) for error in errors.schema_errors]
-    return []
+@dataclass(frozen=True)
+class _Finder:
+    """Runs checks on frames with the rows of one table."""
 
+    table: RawTable
+    cells: arrow.Table
+    dialect: CsvFile
 
-def _finding(error: pa.errors.SchemaError, rows: pd.DataFrame) -> str:
-    columns = error.check.title.split(", ") if error.check.title else [error.schema.name]
-    where = f"column{'s' if len(columns) > 1 else ''} {', '.join(columns)}"
-    if error.check_output is None:
-        return f"{where}: {error.check.error}: the rule itself failed: {str(error).splitlines()[0]}"
-    # The mask lacks the rows that the check ignores because their cell is null.
-    failing = rows.loc[error.check_output.index[~error.check_output.astype(bool)], columns]
-    numbers = failing.index.to_numpy() + FIRST_DATA_ROW
-    return f"{where}: {rows_text(numbers)}: {error.check.error}; row {numbers[0]} has {_example(failing.iloc[0])}"
+    def find(
+        self, rows: pd.DataFrame, checks: Mapping[str, list[pa.Check]], rules: Iterable[Rule] = ()
+    ) -> list[Violation]:
+        columns = {name: pa.Column(checks=each, nullable=True) for name, each in checks.items()}
+        schema = pa.DataFrameSchema(columns, checks=[_rule_check(rule) for rule in rules])
+        try:
+            # Overrides PANDERA_VALIDATION_ENABLED and PANDERA_VALIDATION_DEPTH: an unvalidated extract is never loaded.
+            with config_context(validation_enabled=True, validation_depth=ValidationDepth.SCHEMA_AND_DATA):
+                schema.validate(rows, lazy=True)
+        except pa.errors.SchemaErrors as errors:
+            return [self._violation(error, rows) for error in errors.schema_errors]
+        return []
+
+    def _violation(self, error: pa.errors.SchemaError, rows: pd.DataFrame) -> Violation:
+        columns = error.check.title.split(", ") if error.check.title else [error.schema.name]
+        where = f"column{'s' if len(columns) > 1 else ''} {', '.join(columns)}"
+        if error.check_output is None:
+            failed = f"{error.check.error}: the rule itself failed: {str(error).splitlines()[0]}"
+            return Violation(where, failed, (), 0, "")
+        # The mask lacks the rows that the check ignores because their cell is null.
+        failing = rows.loc[error.check_output.index[~error.check_output.astype(bool)], columns]
+        example = _example(failing.iloc[0]) + self._hint(error.check.error, columns[0], failing.iloc[0, 0])
+        places = failing.index[:SHOWN_ROWS]
+        if isinstance(self.table.source, CsvFile):
+            return Violation(where, error.check.error, tuple(places + FIRST_DATA_ROW), len(failing), example)
+        key = self.table.columns[0].name
+        keys = (self.cells[key][int(place)].as_py() for place in places)
+        return Violation(where, error.check.error, tuple(keys), len(failing), example, key)
+
+    def _hint(self, rule: str, name: str, cell: Any) -> str:
+        """What a spelling of another dialect looks like, after the example."""
+        kind = next(column.kind for column in self.table.columns if column.name == name)
+        if rule != kind_rule(kind, self.dialect) or not isinstance(cell, str):
+            return ""
+        hint = spelling_hint(kind, cell)
+        return f"; {hint}" if hint else ""
 
 
 def _example(cells: "pd.Series[Any]") -> str:
