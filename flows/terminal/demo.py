@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 from rich.console import Console
 
+from asof.cadence import moment_text
 from asof.errors import ConfigurationError
 from asof.settings import Settings
 from asof.use_case import FromStore, Question, UseCase
@@ -21,6 +22,7 @@ from flows.runtime.environment import settings_with_tracking
 from flows.runtime.progress import show_progress
 from flows.terminal.runs import Run, choose_run, run_directly
 from local.stack.serve import serving
+from training.data.extracts.data_files import delivered_tables
 from training.data.extracts.deliveries import find_deliveries
 
 
@@ -75,7 +77,7 @@ def demo(console: Console, use_case: str, extracts: Extracts | None, *, users: i
 
 def user_extracts(folder: Path, first: date | None) -> Extracts:
     """The user's extracts; `first` is the `as_of` of month_000. The service's clock is set to the newest month."""
-    newest = max(each.as_of for each in find_deliveries(folder, first=first))
+    newest = max(each.as_of for each in find_deliveries(folder, first=first) if each.as_of)
     return Extracts(folder, first, backfill=False, clock=newest)
 
 
@@ -110,7 +112,7 @@ def _ingest(stages: Stages, problem: UseCase, extracts: Extracts) -> Extracts:
         result = stages.call(ingest, str(extracts.folder), extracts.first, extracts.backfill, use_case=problem.name)
         for delivery in result["deliveries"]:
             rows, new = sum(delivery["rows"].values()), sum(delivery["new_rows"].values())
-            echo(f"{delivery['folder']:16} as of {delivery['as_of']:%Y-%m-%d}  {rows:>9,} rows, {new:,} new")
+            echo(f"{delivery['folder']:16} as of {moment_text(delivery['as_of'])}  {rows:>9,} rows, {new:,} new")
         for view in result["online"]["refreshes"]:
             echo(f"{view['view']:35} {view['entities']:>9,} entities, {view['seconds']:.1f} s")
         echo(f"{result['parity']['summary']}. {result['parity']['next']}")
@@ -160,7 +162,8 @@ def _ask_questions(stages: Stages, settings: Settings, problem: UseCase, extract
 
 def _newest_month(extracts: Extracts, problem: UseCase) -> Path:
     deliveries = find_deliveries(extracts.folder, first=extracts.first)
-    return [each.folder for each in deliveries if (each.folder / f"{problem.extract.entity_table}.csv").exists()][-1]
+    folders = [each.folder for each in deliveries if each.folder]
+    return [each for each in folders if problem.extract.entity_table in delivered_tables(each)][-1]
 
 
 def _ask(client: httpx.Client, question: Question) -> httpx.Response:

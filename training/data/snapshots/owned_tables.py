@@ -25,6 +25,12 @@ def table_exists(connection: Connection[TupleRow], table: str) -> bool:
     return connection.execute(EXISTS, table.split(".")).fetchone() == (True,)
 
 
+def views(connection: Connection[TupleRow]) -> frozenset[str]:
+    """The views in schema `public`: a raw table that is one is used in place."""
+    query = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'v'"
+    return frozenset(name for (name,) in connection.execute(query))
+
+
 def create_if_absent(connection: Connection[TupleRow], table: str, statements: LiteralString) -> None:
     """Runs the statements, which create the table last, unless it exists. Safe for several processes at once.
 
@@ -52,14 +58,14 @@ def explain_missing_privilege(connection: Connection[TupleRow], what: str) -> It
 
 OWNER_COMMENT = "AsOf use case: "
 COMMENTS = """
-SELECT relname, obj_description(oid, 'pg_class'), pg_has_role(relowner, 'USAGE') FROM pg_class
+SELECT relname, obj_description(oid, 'pg_class'), pg_has_role(relowner, 'USAGE'), relkind = 'v' FROM pg_class
 WHERE relnamespace = 'public'::regnamespace AND relname = ANY(%s) ORDER BY relname"""
 
 
 def require_own_tables(connection: Connection[TupleRow], schema: ExtractSchema) -> None:
     """Raises ConfigurationError if a table of the schema belongs to another use case."""
     ours = f"{OWNER_COMMENT}{schema.use_case}"
-    for table, comment, _ in _comments(connection, schema):
+    for table, comment, *_ in _comments(connection, schema):
         if comment and comment.startswith(OWNER_COMMENT) and schema.use_case and comment != ours:
             raise ConfigurationError(
                 f"Table public.{table} belongs to use case {comment.removeprefix(OWNER_COMMENT)!r}, and "
@@ -70,11 +76,12 @@ def require_own_tables(connection: Connection[TupleRow], schema: ExtractSchema) 
 
 def claim_tables(connection: Connection[TupleRow], schema: ExtractSchema) -> None:
     """Marks the schema's tables as its use case's, if our role owns them and they have no comment."""
-    for table, comment, ours in _comments(connection, schema):
+    for table, comment, ours, view in _comments(connection, schema):
         if comment is None and ours and schema.use_case:
-            statement = sql.SQL("COMMENT ON TABLE {} IS {}")
+            statement = sql.SQL("COMMENT ON {} {} IS {}")
             owner = sql.Literal(f"{OWNER_COMMENT}{schema.use_case}")
-            connection.execute(statement.format(sql.Identifier("public", table), owner))
+            what = sql.SQL("VIEW" if view else "TABLE")
+            connection.execute(statement.format(what, sql.Identifier("public", table), owner))
 
 
 def _comments(connection: Connection[TupleRow], schema: ExtractSchema) -> list[TupleRow]:

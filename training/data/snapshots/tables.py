@@ -1,5 +1,7 @@
 """ExtractSchema -> append-only tables with two times in PostgreSQL's schema `public`, and the table `loads`.
 
+A table that is used in place has a view instead.
+
 A row is keyed by (keys..., as_of, created_at): the moment that it describes, and the moment when it was known.
 """
 
@@ -13,6 +15,8 @@ from psycopg.rows import TupleRow
 from asof.errors import ConfigurationError
 from asof.extract_schema import ExtractSchema, Kind, RawTable
 from asof.settings import Settings
+from asof.sources import InPlace
+from training.data.snapshots.in_place import use_in_place
 from training.data.snapshots.owned_tables import claim_tables, explain_missing_privilege, require_own_tables
 
 Connection = psycopg.Connection[TupleRow]
@@ -38,6 +42,13 @@ CREATE TABLE public.loads (
     files jsonb NOT NULL
 )
 """
+
+
+NEW_ROWS = """coalesce((
+    SELECT sum((facts ->> 'new_rows')::bigint) FROM jsonb_each(files) AS each(file, facts)
+    WHERE split_part(file, '.', 1) = %(table)s
+), 0)"""
+"""How many rows a load added to a raw table, whatever its file is called."""
 
 REFUSE_REWRITE = """
 CREATE OR REPLACE FUNCTION public.asof_refuse_rewrite() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -75,6 +86,9 @@ def create_tables(connection: Connection, schema: ExtractSchema) -> None:
     """As `prepare_tables`, within a `load_transaction`."""
     require_own_tables(connection, schema)
     tables = (*schema.tables, schema.labels)
+    for table in tables:
+        if isinstance(table.source, InPlace):
+            use_in_place(connection, table.name, table.source, value_types(table))
     absent = [table for table in tables if not _has_table(connection, table)]
     with explain_missing_privilege(connection, f"Table public.{absent[0].name if absent else 'loads'}"):
         if absent:
@@ -88,7 +102,7 @@ def create_tables(connection: Connection, schema: ExtractSchema) -> None:
 
 
 def value_types(table: RawTable) -> dict[str, str]:
-    """The columns of an extract's file, with their PostgreSQL types."""
+    """The columns of a source, with their PostgreSQL types."""
     return {column.name: SQL_TYPES[column.kind] for column in table.columns}
 
 

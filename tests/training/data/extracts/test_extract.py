@@ -219,8 +219,8 @@ READINGS: dict[Kind, tuple[dict[str, object], list[str]]] = {
         ["NaN", "nan", "inf", "-Infinity", "1e999", "-1e999", "1,5", "1.5 ", "\u0663", "0x1", "-", ".", "e5", "1e"],
     ),
     Kind.BOOLEAN: (
-        {"True": True, "true": True, "False": False, "false": False},
-        ["TRUE", "tRUE", "1", "0", "yes", "t"],
+        {"True": True, "true": True, "TRUE": True, "False": False, "false": False, "fALSE": False},
+        ["1", "0", "yes", "t", "true "],
     ),
     Kind.DATE: (
         {"2024-02-29": date(2024, 2, 29), "1999-12-31": date(1999, 12, 31)},
