@@ -18,6 +18,7 @@ from typing import Any
 
 import psycopg
 import pyarrow as arrow
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from asof.errors import ExtractError, HistoryError
