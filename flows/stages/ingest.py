@@ -5,7 +5,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from asof.settings import Moment
+from asof.settings import Moment, Settings
 from asof.use_cases import load
 from flows.runtime.artifacts import publish_table
 from flows.runtime.environment import default_use_case, settings_with_database
@@ -62,7 +62,7 @@ def ingest(
     use_case = use_case or default_use_case()
     problem = load(use_case)
     labels = problem.extract.labels.name  # raises before anything is read
-    check_features()
+    check_features(Settings(), problem)
     deliveries = find_deliveries(Path(folder), first=first_as_of, backfill=backfill, labels=labels)
     check_extract_files(problem, Path(folder), deliveries)
     snapshots = [take(use_case, each) for each in deliveries]

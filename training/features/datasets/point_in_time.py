@@ -66,7 +66,7 @@ def joined_rows(
     `as_of` at `known_at`, or if it has no labels or labels of one class.
     """
     contract, sources = read_sources(settings, feature_service)
-    require_keys(extract, contract)
+    require_keys(extract, feature_service, contract.keys)
     types = column_types(contract, extract.label)
     with tables_known_at(settings, extract, as_of=as_of, known_at=known_at) as tables:
         _require_rows(tables, extract, as_of, known_at)
