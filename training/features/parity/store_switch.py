@@ -41,11 +41,11 @@ class StoreParity:
 def compare_stores(
     first: Settings, second: Settings, extract: ExtractSchema, *, progress: Callable[[str], None] = lambda _: None
 ) -> StoreParity:
-    """Compares every feature of every view in the online stores of two settings."""
+    """Compares every feature of every view of these entities in the online stores of two settings."""
     tally, keys = Tally(), keys_of_extract(extract)
     with ExitStack() as stack:
         stores = [stack.enter_context(feature_store(settings)) for settings in (first, second)]
-        sides: list[OnlineSide] = [FeastSide(store, keys, registered_features(store)) for store in stores]
+        sides: list[OnlineSide] = [FeastSide(store, keys, registered_features(store, keys.names)) for store in stores]
         connection = stack.enter_context(psycopg.connect(first.conninfo(), autocommit=True))
         for users in _pages(connection, extract):
             first_values, second_values = (side.read(users) for side in sides)

@@ -85,7 +85,9 @@ def test_feasts_historical_reads_never_join_by_nested_loops(history: History) ->
     assert rows == [("off",), ("public,public",)]
 
 
-SOURCE = ViewSource("loose_fv", "loose", key="user_id", time="as_of", created="created_at", ttl=0, columns={"x": "x"})
+SOURCE = ViewSource(
+    "loose_fv", "loose", keys={"user_id": "user_id"}, time="as_of", created="created_at", ttl=0, columns={"x": "x"}
+)
 
 
 @pytest.fixture
