@@ -95,7 +95,8 @@ def _checked(value: Any) -> Any:
 
 def _checked_integer(value: Any) -> int:
     if type(value) is not int:
-        raise PydanticCustomError("entity_key", "an id here must be a whole number, sent without quotes and point")
+        rule = "an id here must be a whole number: a JSON number, without quotes or a point"
+        raise PydanticCustomError("entity_key", rule)
     try:
         return _in_range(value)
     except ValueError as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 from asof.cadence import Every, moment_text
 from asof.errors import DataError
-from asof.settings import Moment
+from asof.settings import Moment, Settings
 from asof.use_case import UseCase
 from asof.use_cases import default_name, load
 from flows.runtime.artifacts import publish_table
@@ -72,7 +72,7 @@ def ingest(
     use_case = use_case or default_name(from_store=True)
     problem = load(use_case)
     takes_files = problem.extract.takes_files  # raises before anything is read
-    check_features()
+    check_features(Settings(), problem)
     if takes_files:
         deliveries = _in_folder(problem, folder, first_as_of, until=until or every, backfill=backfill)
     else:

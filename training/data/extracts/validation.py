@@ -19,6 +19,7 @@ from pandera.config import ValidationDepth, config_context
 
 from asof.extract_schema import Column, Kind, RawTable, Rule
 from asof.features import entity_key
+from asof.features.join_keys import SEPARATOR
 from asof.sources import PLAIN_CSV, CsvFile
 from training.data.extracts.cell_types import kind_rule, parse_cells, parse_keys
 from training.data.extracts.csv_dialect import spelling_hint
@@ -234,9 +235,10 @@ class _Finder:
         places = failing.index[:SHOWN_ROWS]
         if isinstance(self.table.source, CsvFile):
             return Violation(where, error.check.error, tuple(places + FIRST_DATA_ROW), len(failing), example)
-        key = self.table.columns[0].name
-        keys = (self.cells[key][int(place)].as_py() for place in places)
-        return Violation(where, error.check.error, tuple(keys), len(failing), example, key)
+        ids = row_ids(self.cells, self.table)
+        keys = tuple(_shown(ids[int(place)].as_py()) for place in places)
+        names = ", ".join(key.name for key in self.table.key_columns)
+        return Violation(where, error.check.error, keys, len(failing), example, names)
 
     def _hint(self, rule: str, name: str, cell: Any) -> str:
         """What a spelling of another dialect looks like, after the example."""
@@ -245,6 +247,10 @@ class _Finder:
             return ""
         hint = spelling_hint(kind, cell)
         return f"; {hint}" if hint else ""
+
+
+def _shown(id_: str | None) -> str | None:
+    return id_ and id_.replace(SEPARATOR, ", ")
 
 
 def _example(cells: "pd.Series[Any]") -> str:

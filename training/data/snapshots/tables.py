@@ -58,6 +58,10 @@ BEGIN
 END $$
 """
 
+PRIMARY_KEY = """
+SELECT attname FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY(indkey)
+WHERE indisprimary AND indrelid = to_regclass(%s)"""
+
 LOAD_LOCK = 0x41734F66
 """Key of the advisory lock that serialises loads ("AsOf")."""
 
@@ -121,7 +125,18 @@ def _has_table(connection: Connection, table: RawTable) -> bool:
             "created it, rename the raw table, or set ASOF_POSTGRES_URL to another database. If the extract has "
             "changed, ALTER TABLE it by hand."
         )
+    _require_primary_key(connection, table)
     return bool(actual)
+
+
+def _require_primary_key(connection: Connection, table: RawTable) -> None:
+    actual = {name for (name,) in connection.execute(PRIMARY_KEY, (f"public.{table.name}",))}
+    keys = [key.name for key in table.key_columns]
+    if actual and actual != {*keys, *TIMES}:
+        raise ConfigurationError(
+            f"Table public.{table.name} is keyed by {', '.join(sorted(actual - {*TIMES}))}, and the schema by "
+            f"{', '.join(keys)}. Rename the raw table, and ingest its deliveries again."
+        )
 
 
 def _columns(connection: Connection, table: str) -> dict[str, str]:

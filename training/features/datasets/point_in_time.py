@@ -73,7 +73,7 @@ def joined_rows(
     nothing was known of `as_of` at `known_at`, or if it has no labels, labels of one class, or no given features.
     """
     contract, sources = read_sources(settings, feature_service, given)
-    require_keys(extract, contract)
+    require_keys(extract, feature_service, contract.keys)
     types = column_types(contract, extract.label)
     with tables_known_at(settings, extract, as_of=as_of, known_at=known_at) as tables:
         _require_rows(tables, extract, as_of, known_at, given=given)

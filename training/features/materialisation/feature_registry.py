@@ -5,9 +5,14 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from asof.errors import ConfigurationError
+from asof.extract_schema import Kind
 from asof.features.feature_store import REPOSITORY, feature_store, quiet
 from asof.features.feature_support import require_readable, require_takeable
+from asof.features.join_keys import JoinKey, JoinKeys, keys_of_views, require_keys
+from asof.inference.wide_reader import WIDE
 from asof.settings import Settings
+from asof.use_case import UseCase
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureView
@@ -26,10 +31,31 @@ def apply_features(settings: Settings) -> None:
         store.apply(apply, objects_to_delete=delete, partial=False)
 
 
-def check_features() -> None:
-    """Raises ConfigurationError if feature_repo/ defines a view or a service that AsOf does not support."""
-    with defined_features():
-        pass
+def check_features(settings: Settings, use_case: UseCase) -> None:
+    """Raises ConfigurationError if feature_repo/ defines a view or a service that AsOf does not support, if it keys a
+    service of the use case otherwise than the extract, and if the online store cannot hold the keys.
+    """
+    extract = use_case.extract
+    if settings.online_store != WIDE and Kind.UUID in {key.kind for key in extract.key_columns}:
+        raise ConfigurationError(
+            f"{use_case.name} is keyed by a UUID, which only the online store {WIDE} can hold: set ASOF_ONLINE_STORE."
+        )
+    with defined_features() as defined:
+        for service in sorted({estimator.feature_service for estimator in use_case.estimators.values()}):
+            if keys := _join_keys(defined, service):
+                require_keys(extract, service, JoinKeys(keys))
+
+
+def _join_keys(defined: "RepoContents", name: str) -> tuple[JoinKey, ...]:
+    """Those of a feature service; empty if it is not defined, or Feast is to infer the type of one."""
+    views = {view.name: view for view in defined.feature_views}
+    entities = {entity.name: entity for entity in defined.entities}
+    services = [service for service in defined.feature_services if service.name == name]
+    taken = [projection.name for service in services for projection in service.feature_view_projections]
+    keyed = {view: [entities[each] for each in views[view].entities] for view in taken}
+    types = {view: {each.join_key: each.value_type.name for each in every} for view, every in keyed.items()}
+    unknown = any("UNKNOWN" in each.values() for each in types.values())
+    return () if unknown else keys_of_views(types)
 
 
 @contextlib.contextmanager

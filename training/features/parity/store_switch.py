@@ -16,7 +16,7 @@ from asof.features.join_keys import Entity, keys_of_extract
 from asof.settings import Settings
 from asof.use_case import UseCase
 from training.data.snapshots.tables import Connection, prepare_tables
-from training.features.materialisation.feature_registry import apply_features
+from training.features.materialisation.feature_registry import apply_features, check_features
 from training.features.materialisation.materialise import materialise
 from training.features.materialisation.watermarks import forget_watermarks, materialised_as_of
 from training.features.parity.check import USERS_PER_READ
@@ -41,11 +41,11 @@ class StoreParity:
 def compare_stores(
     first: Settings, second: Settings, extract: ExtractSchema, *, progress: Callable[[str], None] = lambda _: None
 ) -> StoreParity:
-    """Compares every feature of every view in the online stores of two settings."""
+    """Compares every feature of every view of these entities in the online stores of two settings."""
     tally, keys = Tally(), keys_of_extract(extract)
     with ExitStack() as stack:
         stores = [stack.enter_context(feature_store(settings)) for settings in (first, second)]
-        sides: list[OnlineSide] = [FeastSide(store, keys, registered_features(store)) for store in stores]
+        sides: list[OnlineSide] = [FeastSide(store, keys, registered_features(store, keys.names)) for store in stores]
         connection = stack.enter_context(psycopg.connect(first.conninfo(), autocommit=True))
         for users in _pages(connection, extract):
             first_values, second_values = (side.read(users) for side in sides)
@@ -103,6 +103,7 @@ def switch_store(
     if to == settings.online_store:
         raise ConfigurationError(f"{to} is the online store in use: `python -m flows ingest --whole` refills it.")
     target = settings.model_copy(update={"online_store": to})
+    check_features(target, use_case)
     prepare_tables(settings, use_case.extract)
     moment = _fill(settings, target, progress)
     compared = compare_stores(settings, target, use_case.extract, progress=progress)

@@ -204,6 +204,7 @@ def test_a_rule_that_fails_itself_refuses_the_file(tmp_path: Path) -> None:
 # --- kinds
 
 
+UUID = "6f1c0a9e-8a54-4c3b-9a55-0d2f5e7b1c44"
 PI = 3.141592653589793
 READINGS: dict[Kind, tuple[dict[str, object], list[str]]] = {
     Kind.TEXT: (
@@ -225,6 +226,10 @@ READINGS: dict[Kind, tuple[dict[str, object], list[str]]] = {
     Kind.DATE: (
         {"2024-02-29": date(2024, 2, 29), "1999-12-31": date(1999, 12, 31)},
         ["2023-02-29", "2024-13-01", "20240101", "2024-1-1", "2024-01-01T00:00:00", "01.01.2024", "0000-01-01"],
+    ),
+    Kind.UUID: (
+        {"6f1c0a9e-8a54-4c3b-9a55-0d2f5e7b1c44": UUID, UUID.upper(): UUID},
+        [f"{{{UUID}}}", UUID.replace("-", ""), UUID[:-1], f"{UUID}0", UUID.replace("6", "g"), f" {UUID}"],
     ),
 }
 
