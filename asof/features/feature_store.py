@@ -190,13 +190,6 @@ def read_contract(store: "FeatureStore", service: "FeatureService") -> FeatureCo
     return FeatureContract(service.name, keys.pop(), features, definitions)
 
 
-def registry_tables() -> tuple[str, ...]:
-    """The tables of Feast's SQL registry."""
-    from feast.infra.registry.sql import metadata
-
-    return tuple(metadata.tables)
-
-
 def registered_features(store: "FeatureStore") -> tuple[Feature, ...]:
     """The features of all registered feature views, sorted by view."""
     views = sorted(store.list_feature_views(), key=lambda view: view.name)

@@ -16,8 +16,9 @@ from flows.stages.parity import compare, parity_result
 from training.data.extracts.deliveries import Delivery, find_deliveries
 from training.data.snapshots.snapshot import Snapshot, take_snapshot
 from training.data.snapshots.tables import prepare_tables
+from training.features.materialisation.applied import is_applied
 from training.features.materialisation.feature_registry import apply_features, check_features
-from training.features.materialisation.materialise import Materialisation, materialise
+from training.features.materialisation.materialise import Materialisation, materialise, unchanged
 from training.features.parity.check import SAMPLE_USERS
 
 
@@ -37,9 +38,11 @@ def take(use_case: str, delivery: Delivery) -> Snapshot:
 
 @step("materialise")
 def refresh_online_store(use_case: str, as_of: datetime | None, whole: bool) -> Materialisation:
-    """Applies the feature definitions and materialises the newest rows."""
+    """Applies the feature definitions and materialises the newest rows, unless both are done, which needs no Feast."""
     settings = settings_with_database()
     prepare_tables(settings, load(use_case).extract)
+    if not whole and is_applied(settings) and (done := unchanged(settings, as_of=as_of)):
+        return done
     apply_features(settings)
     return materialise(settings, as_of=as_of, whole=whole, progress=log.info)
 
@@ -62,7 +65,8 @@ def ingest(
     use_case = use_case or default_name(from_store=True)
     problem = load(use_case)
     labels = problem.extract.labels.name  # raises before anything is read
-    check_features()
+    if not is_applied(settings_with_database()):
+        check_features()
     deliveries = find_deliveries(Path(folder), first=first_as_of, backfill=backfill, labels=labels)
     check_extract_files(problem, Path(folder), deliveries)
     snapshots = [take(use_case, each) for each in deliveries]

@@ -38,7 +38,7 @@ def read_extract(
     """
     from training.data.extracts.validation import check_table  # imports pandera
 
-    tables = _tables_to_read(folder, schema, part)
+    tables = tables_of(folder, schema, part)
     known = stored() if tables == [schema.labels] else None
     delivery: list[DeliveredTable] = []
     findings: list[str] = []
@@ -58,8 +58,8 @@ def read_extract(
     return tuple(delivery)
 
 
-def _tables_to_read(folder: Path, schema: ExtractSchema, part: Part) -> list[RawTable]:
-    """The entities' table first."""
+def tables_of(folder: Path, schema: ExtractSchema, part: Part) -> list[RawTable]:
+    """The tables of a part of a delivery, the entities' table first; their files need not be there."""
     labels = [schema.labels] if part is not Part.FEATURES and _file(folder, schema.labels).exists() else []
     if part is Part.LABELS or (labels and not any(_file(folder, table).exists() for table in schema.tables)):
         return [schema.labels]

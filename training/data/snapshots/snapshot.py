@@ -8,6 +8,7 @@ a delivery. From any other file only the rows are added that differ from the new
 changed file adds corrections, even if it restores older values. An entity that a redelivery leaves out keeps its rows.
 """
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from asof.errors import ExtractError, HistoryError
 from asof.extract_schema import ExtractSchema
 from asof.settings import Settings
 from training.data.extracts.deliveries import Part, delivery_name
-from training.data.extracts.extract import DeliveredTable, read_extract
+from training.data.extracts.extract import DeliveredTable, read_extract, tables_of
 from training.data.extracts.known_ids import KnownIds
 from training.data.snapshots.append import Times, append
 from training.data.snapshots.owned_tables import table_exists
@@ -31,7 +32,7 @@ from training.data.snapshots.provenance import code_version
 from training.data.snapshots.tables import Connection, create_tables, load_transaction
 
 LOADED_FILES = """
-SELECT folder, file, facts ->> 'sha256', known_at
+SELECT folder, file, facts ->> 'sha256', known_at, (facts ->> 'rows')::bigint
 FROM public.loads, jsonb_each(files) AS each(file, facts) WHERE as_of = %s
 ORDER BY load_id"""
 
@@ -72,6 +73,8 @@ def take_snapshot(
         # The present is read within the lock, so that a later load is never known earlier.
         times = _times(as_of, known_at)
         create_tables(connection, schema)
+        if unchanged := _unchanged(connection, schema, folder, times, part):
+            return unchanged
         delivery = read_extract(folder, schema, lambda: _stored_ids(connection, schema, times), part)
         # Without statistics of the new rows the planner picks nested loops: hours instead of seconds.
         connection.execute("SET LOCAL enable_nestloop = off")
@@ -131,9 +134,9 @@ def _changed(
 ) -> list[DeliveredTable]:
     """The files that differ from those last loaded. Raises HistoryError if one would be older than what it corrects."""
     last = _loaded_last(connection, folder, times)
-    changed = [each for each in delivery if each.file not in last or last[each.file][0] != each.sha256]
+    changed = [each for each in delivery if each.file not in last or last[each.file].sha256 != each.sha256]
     for each in changed:
-        if each.file in last and (newer := last[each.file][1].astimezone(UTC)) > times.known_at:
+        if each.file in last and (newer := last[each.file].known_at.astimezone(UTC)) > times.known_at:
             raise HistoryError(
                 f"{folder / each.file} has changed since it was loaded as known at {newer.isoformat()}, which is after "
                 f"{times.known_at.isoformat()}. Load it as known now (without --backfill); nothing was loaded."
@@ -141,16 +144,45 @@ def _changed(
     return changed
 
 
-def _loaded_last(connection: Connection, folder: Path, times: Times) -> dict[str, tuple[str, datetime]]:
-    """SHA-256 and known_at by file: as last loaded from this path, or else under this delivery's name."""
+def _unchanged(
+    connection: Connection, schema: ExtractSchema, folder: Path, times: Times, part: Part
+) -> Snapshot | None:
+    """The snapshot of a delivery whose files were all loaded, and so validated, before; None if one is new."""
+    last = _loaded_last(connection, folder, times)
+    files = {f"{table.name}.csv": table.name for table in tables_of(folder, schema, part)}
+    if not all(file in last and last[file].sha256 == _sha256(folder / file) for file in files):
+        return None
+    rows = {table: last[file].rows for file, table in files.items()}
+    digests = {file: last[file].sha256 for file in files}
+    return Snapshot(times.as_of, times.known_at, rows, dict.fromkeys(rows, 0), digests, load_id=None)
+
+
+def _sha256(file: Path) -> str:
+    """Empty where the file cannot be read: `read_extract` says why."""
+    try:
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+@dataclass(frozen=True)
+class _LoadedFile:
+    sha256: str
+    known_at: datetime
+    rows: int
+
+
+def _loaded_last(connection: Connection, folder: Path, times: Times) -> dict[str, _LoadedFile]:
+    """By file: as last loaded from this path, or else under this delivery's name."""
     path, name = _path(folder), delivery_name(Path(_path(folder)))
-    by_path: dict[str, tuple[str, datetime]] = {}
-    by_name: dict[str, tuple[str, datetime]] = {}
-    for loaded, file, sha256, known_at in connection.execute(LOADED_FILES, (times.as_of,)):
+    by_path: dict[str, _LoadedFile] = {}
+    by_name: dict[str, _LoadedFile] = {}
+    for loaded, file, *facts in connection.execute(LOADED_FILES, (times.as_of,)):
         if loaded == path:
-            by_path[file] = sha256, known_at
+            by_path[file] = _LoadedFile(*facts)
         if delivery_name(Path(loaded)) == name:
-            by_name[file] = sha256, known_at
+            by_name[file] = _LoadedFile(*facts)
     return by_name | by_path
 
 
