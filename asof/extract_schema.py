@@ -17,14 +17,18 @@ if TYPE_CHECKING:
 TABLE_NAME = re.compile(r"[a-z_][a-z0-9_]{0,45}")
 """PostgreSQL truncates longer names (`..._as_of_created_at` of an index among them) and folds capitals in names that
 are not quoted: two names could become one."""
+REGISTRY_TABLES = (
+    *("projects", "entities", "data_sources", "feature_views", "stream_feature_views", "on_demand_feature_views"),
+    *("label_views", "feature_services", "saved_datasets", "validation_references", "managed_infra", "permissions"),
+    *("feature_view_version_history", "feast_metadata"),
+)
+"""Of Feast's SQL registry (0.67)."""
 RESERVED_TABLES = frozenset(
     {
+        *REGISTRY_TABLES,
         *("loads", "materialisations", "whole_materialisations_begun", "parity_checks", "promotions"),
         *("scoring_runs", "scored_users", "scores", "online_definitions", "accepted_definitions"),
-        # Feast's registry
-        *("projects", "entities", "data_sources", "feature_views", "stream_feature_views", "on_demand_feature_views"),
-        *("label_views", "feature_services", "saved_datasets", "validation_references", "managed_infra", "permissions"),
-        *("feature_view_version_history", "feast_metadata"),
+        "applied_features",
     }
 )
 """The other tables of schema `public`."""

@@ -2,16 +2,16 @@
 
 import psycopg
 
-from asof.extract_schema import ExtractSchema
+from asof.extract_schema import REGISTRY_TABLES, ExtractSchema
 from asof.features.definition_records import ACCEPTED
-from asof.features.feature_store import feature_store, registry_tables
+from asof.features.feature_store import feature_store
 from asof.settings import Settings
 from asof.use_case import FromStore
 from asof.use_cases import load, names
 from roles.access import Tables
 from training.data.snapshots.owned_tables import create_if_absent
 from training.data.snapshots.tables import prepare_tables
-from training.features.materialisation import watermarks
+from training.features.materialisation import applied, watermarks
 from training.features.parity import ledger
 from training.release.promotion import acceptance, history
 from training.scoring import postgres as scoring
@@ -26,7 +26,7 @@ def extracts() -> list[ExtractSchema]:
 def wanted_tables() -> Tables:
     """Their names."""
     snapshots = (table.name for extract in extracts() for table in (*extract.tables, extract.labels))
-    return Tables(tuple(dict.fromkeys(snapshots)), registry_tables())
+    return Tables(tuple(dict.fromkeys(snapshots)), REGISTRY_TABLES)
 
 
 def make_tables(settings: Settings) -> None:
@@ -35,6 +35,7 @@ def make_tables(settings: Settings) -> None:
         prepare_tables(settings, extract)
     with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
         watermarks.create_watermark_tables(connection)
+        create_if_absent(connection, applied.TABLE, applied.CREATE)
         create_if_absent(connection, history.TABLE, history.CREATE)
         create_if_absent(connection, ledger.TABLE, ledger.CREATE)
         create_if_absent(connection, scoring.VIEW, scoring.CREATE)

@@ -191,13 +191,6 @@ def read_contract(store: "FeatureStore", service: "FeatureService") -> FeatureCo
     return FeatureContract(service.name, keys, features, definitions)
 
 
-def registry_tables() -> tuple[str, ...]:
-    """The tables of Feast's SQL registry."""
-    from feast.infra.registry.sql import metadata
-
-    return tuple(metadata.tables)
-
-
 def registered_features(store: "FeatureStore", keys: Collection[str]) -> tuple[Feature, ...]:
     """The features of all registered feature views with no other join keys, sorted by view."""
     every = sorted(store.list_feature_views(), key=lambda view: view.name)

@@ -42,10 +42,8 @@ def default_name(*, from_store: bool = False) -> str:
     candidates = [name for name in names() if not from_store or _may_use_store(name)]
     if len(candidates) == 1:
         return candidates[0]
-    raise ConfigurationError(
-        "Which use case? Name one as a command's first argument, or in ASOF_USE_CASE: "
-        f"{', '.join(candidates or names())}."
-    )
+    listed = ", ".join(candidates or names())
+    raise ConfigurationError(f"Which use case? Name one as a command's first argument, or in ASOF_USE_CASE: {listed}.")
 
 
 def _may_use_store(name: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from asof.cadence import Every, moment_text
 from asof.errors import DataError
-from asof.settings import Moment, Settings
+from asof.settings import Moment
 from asof.use_case import UseCase
 from asof.use_cases import default_name, load
 from flows.runtime.artifacts import publish_table
@@ -21,8 +21,9 @@ from training.data.extracts.deliveries import Delivery, find_deliveries
 from training.data.extracts.moments import moment_deliveries
 from training.data.snapshots.snapshot import Snapshot, take_snapshot
 from training.data.snapshots.tables import prepare_tables
+from training.features.materialisation.applied import is_applied
 from training.features.materialisation.feature_registry import apply_features, check_features
-from training.features.materialisation.materialise import Materialisation, materialise
+from training.features.materialisation.materialise import Materialisation, materialise, unchanged
 from training.features.parity.check import SAMPLE_USERS
 
 
@@ -42,9 +43,11 @@ def take(use_case: str, delivery: Delivery) -> Snapshot:
 
 @step("materialise")
 def refresh_online_store(use_case: str, as_of: datetime | None, whole: bool) -> Materialisation:
-    """Applies the feature definitions and materialises the newest rows."""
+    """Applies the feature definitions and materialises the newest rows, unless both are done, which needs no Feast."""
     settings = settings_with_database()
     prepare_tables(settings, load(use_case).extract)
+    if not whole and is_applied(settings) and (done := unchanged(settings, as_of=as_of)):
+        return done
     apply_features(settings)
     return materialise(settings, as_of=as_of, whole=whole, progress=log.info)
 
@@ -72,7 +75,9 @@ def ingest(
     use_case = use_case or default_name(from_store=True)
     problem = load(use_case)
     takes_files = problem.extract.takes_files  # raises before anything is read
-    check_features(Settings(), problem)
+    settings = settings_with_database()
+    if not is_applied(settings):
+        check_features(settings, problem)
     if takes_files:
         deliveries = _in_folder(problem, folder, first_as_of, until=until or every, backfill=backfill)
     else:

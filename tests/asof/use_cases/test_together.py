@@ -8,11 +8,11 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from feast.infra.registry.sql import metadata
 
 import asof.use_cases
 from asof.errors import ConfigurationError, DataError, ExtractError
-from asof.extract_schema import RESERVED_TABLES, Column, ExtractSchema, Kind, RawTable
-from asof.features.feature_store import registry_tables
+from asof.extract_schema import REGISTRY_TABLES, RESERVED_TABLES, Column, ExtractSchema, Kind, RawTable
 from asof.use_cases import load, refuse_shared
 from flows.stages.ingest import ingest
 from flows.stages.inspect import inspect_folder
@@ -120,7 +120,8 @@ def test_a_name_of_another_table_of_ours_is_refused(name: str) -> None:
 
 
 def test_all_other_tables_of_the_schema_are_known() -> None:
-    assert {*OWN_TABLES, *registry_tables()} == RESERVED_TABLES
+    assert set(REGISTRY_TABLES) == set(metadata.tables)
+    assert {*OWN_TABLES, *REGISTRY_TABLES} == RESERVED_TABLES
 
 
 def test_a_table_stands_once_in_an_extract() -> None:

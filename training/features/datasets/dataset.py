@@ -3,8 +3,7 @@
 import hashlib
 import json
 from datetime import UTC, datetime
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from asof.errors import TrainingSetError
 from asof.features.feature_contract import FeatureContract
@@ -13,6 +12,9 @@ from asof.use_case import FromRequest, FromStore, UseCase
 from training.features.datasets.point_in_time import joined_rows, newest_labelled_month
 from training.features.datasets.rows_digest import rows_digest
 from training.features.datasets.training_set import TrainingSet, canonical_frame, column_types, frame_of, table_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FINGERPRINT_FORMAT = "asof fingerprint 1"
 
@@ -105,7 +107,7 @@ def _checked_known_at(as_of: datetime, known_at: datetime | None) -> datetime:
     return known
 
 
-def _own_rows(name: str, source: FromRequest, as_of: datetime) -> pd.DataFrame:
+def _own_rows(name: str, source: FromRequest, as_of: datetime) -> "pd.DataFrame":
     """The use case's own rows, after checking that keys are unique and labels are complete and of both classes."""
     if as_of != source.as_of:
         raise TrainingSetError(

@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as arrow
 from numpy.typing import NDArray
 
@@ -16,6 +15,9 @@ from asof.features.join_keys import JoinKeys
 from asof.model_facts import Split
 from training.features.datasets.rows_digest import TYPES
 from training.features.datasets.split import held_out
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FRAME_TYPES = {"Bool": "boolean", "Int64": "Int64", "Float64": "float64", "String": "object"}
 """The pandas type of a TrainingSet's column for each Feast type; all hold missing values."""
@@ -33,7 +35,7 @@ class TrainingSet:
     are the columns that the use case computes from the features.
     """
 
-    frame: pd.DataFrame
+    frame: "pd.DataFrame"
     contract: FeatureContract
     label: str
     as_of: datetime
@@ -52,7 +54,7 @@ class TrainingSet:
         return pd.Series(list(self.frame[names].itertuples(index=False, name=None)), self.frame.index, dtype=object)
 
     @property
-    def features(self) -> pd.DataFrame:
+    def features(self) -> "pd.DataFrame":
         """The model's input, shape (rows, features + derived)."""
         return model_input(self.frame, self.contract, self.derived)
 
@@ -87,7 +89,7 @@ def key_types(keys: JoinKeys) -> dict[str, str]:
     return {key.name: "Int64" if key.kind is Kind.INTEGER else "String" for key in keys.keys}
 
 
-def canonical_frame(rows: pd.DataFrame, contract: FeatureContract, label: str) -> pd.DataFrame:
+def canonical_frame(rows: "pd.DataFrame", contract: FeatureContract, label: str) -> "pd.DataFrame":
     """Rows sorted by their keys, columns in the contract's order with the types of FRAME_TYPES."""
     types = {feature.name: FRAME_TYPES[feature.dtype] for feature in contract.features}
     keys = {name: KEY_FRAME_TYPES[feast_type] for name, feast_type in key_types(contract.keys).items()}
@@ -99,13 +101,15 @@ def canonical_frame(rows: pd.DataFrame, contract: FeatureContract, label: str) -
     return frame.sort_values([*keys], kind="stable", ignore_index=True)
 
 
-def frame_of(rows: arrow.Table, contract: FeatureContract, label: str) -> pd.DataFrame:
+def frame_of(rows: arrow.Table, contract: FeatureContract, label: str) -> "pd.DataFrame":
     """Typed rows as a canonical frame, in which both a Float64's null and its NaN are missing values."""
+    import pandas as pd
+
     types = {arrow.bool_(): pd.BooleanDtype(), arrow.int64(): pd.Int64Dtype()}
     return canonical_frame(rows.to_pandas(types_mapper=types.get), contract, label)
 
 
-def table_of(frame: pd.DataFrame, contract: FeatureContract, label: str) -> arrow.Table:
+def table_of(frame: "pd.DataFrame", contract: FeatureContract, label: str) -> arrow.Table:
     """A canonical frame as typed rows, every missing value null."""
     types = column_types(contract, label)
     schema = arrow.schema({name: TYPES[feast_type] for name, feast_type in types.items()})

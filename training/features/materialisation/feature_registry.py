@@ -13,6 +13,7 @@ from asof.features.join_keys import JoinKey, JoinKeys, keys_of_views, require_ke
 from asof.inference.wide_reader import WIDE
 from asof.settings import Settings
 from asof.use_case import UseCase
+from training.features.materialisation.applied import is_applied, record_applied
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureView
@@ -29,6 +30,7 @@ def apply_features(settings: Settings) -> None:
     with feature_store(settings) as store, defined_features() as defined:
         apply, delete, _, _ = extract_objects_for_apply_delete(store.project, store.registry, defined)
         store.apply(apply, objects_to_delete=delete, partial=False)
+        record_applied(settings, defined)
 
 
 def check_features(settings: Settings, use_case: UseCase) -> None:
@@ -77,6 +79,8 @@ def unapplied_features(settings: Settings) -> list[str]:
 
     `feast plan` is no replacement: its difference is never empty, since it compares what only applying fills in.
     """
+    if is_applied(settings):
+        return []
     with feature_store(settings) as store, defined_features() as defined:
         wanted = _definitions([*defined.feature_views, *defined.feature_services])
         known = _definitions([*store.list_feature_views(), *store.list_feature_services()])
