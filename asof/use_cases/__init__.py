@@ -37,6 +37,17 @@ def load(name: str) -> UseCase:
     return use_case
 
 
+def load_all() -> tuple[list[UseCase], dict[str, str]]:
+    """The use cases that load, by name; and for each other its name and what `load` says."""
+    loaded, broken = [], {}
+    for name in names():
+        try:
+            loaded.append(load(name))
+        except ConfigurationError as error:
+            broken[name] = str(error)
+    return loaded, broken
+
+
 def refuse_shared(one: UseCase, other: UseCase) -> None:
     """Raises ConfigurationError where two use cases have a raw table or a registered model in common."""
     if shared := _tables(one) & _tables(other):

@@ -23,9 +23,12 @@ def check_definitions(context: Context) -> Iterator[Finding]:
             return
         yield from check_materialising(_states(connection))
         yield from list_accepted(acceptances(context.settings))
-    from training.features.materialisation.feature_registry import unapplied_features
+    from training.features.materialisation.feature_registry import check_features, unapplied_features
 
     try:
+        for broken in check_features():
+            mend = "Correct the file: its use case cannot be ingested; the others can."
+            yield error(f"feature-file:{broken.split()[0]}", broken, mend)
         yield from check_unapplied(unapplied_features(context.settings))
     except ConfigurationError as wrong:
         yield error("unsupported-features", str(wrong), "Change feature_repo/; an ingest begins with the same check.")

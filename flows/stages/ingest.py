@@ -62,7 +62,8 @@ def ingest(
     use_case = use_case or default_use_case()
     problem = load(use_case)
     labels = problem.extract.labels.name  # raises before anything is read
-    check_features()
+    for broken in check_features([estimator.feature_service for estimator in problem.estimators.values()]):
+        log.warning("%s Its definitions stay as they are registered.", broken)
     deliveries = find_deliveries(Path(folder), first=first_as_of, backfill=backfill, labels=labels)
     check_extract_files(problem, Path(folder), deliveries)
     snapshots = [take(use_case, each) for each in deliveries]
