@@ -107,7 +107,7 @@ def _require_distinct(contents: "RepoContents", modules: Mapping[str, Any]) -> N
             named[each.name.lower()].append(each)
         for first, *others in named.values():
             if other := next((each for each in others if each != first), None):
-                places = dict.fromkeys(_definer(each, modules) for each in (first, other))
+                places = sorted({_definer(each, modules) for each in (first, other)})
                 raise ConfigurationError(
                     f"{' and '.join(places)} define{'s' if len(places) == 1 else ''} two different "
                     f"{'entities' if kind == 'entity' else f'{kind}s'} named {first.name!r}: rename one of them."
