@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.terminal.options import DefaultUseCase, First, Json, UseCaseOption, exit_with
+from flows.terminal.options import First, Json, UseCaseOption, exit_with
 from flows.terminal.output import run_command
 from flows.terminal.screens.machine import databases_screen, findings_screen
 
@@ -83,17 +83,21 @@ def keys() -> None:
 
 
 @commands.command()
-def up(use_case: DefaultUseCase) -> None:
-    """Start PostgreSQL, MLflow, Prefect and a prediction service that follows the registry."""
+def up(
+    use_case: Annotated[
+        str | None, typer.Argument(help="The use case to serve; default: all with a version in Production.")
+    ] = None,
+) -> None:
+    """Start PostgreSQL, MLflow, Prefect and prediction services that follow the registry, one for each use case."""
     next_step = ""
     with run_command("starting"):
         from asof.settings import Settings
-        from asof.use_cases import load
-        from flows.terminal.up import check_ready, start_stack
+        from flows.terminal.up import check_ready, served_use_cases, start_stack
         from local.report import print_states
 
-        settings, problem = Settings(), load(use_case)
-        states = start_stack(settings, problem)
+        settings = Settings()
+        use_cases = served_use_cases(settings, use_case)
+        states = start_stack(settings, use_cases)
         print_states(states)
-        next_step = check_ready(settings, states, problem)
+        next_step = check_ready(settings, states, use_cases)
     exit_with(next_step, failed=False)
