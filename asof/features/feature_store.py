@@ -197,7 +197,8 @@ def registry_tables() -> tuple[str, ...]:
     return tuple(metadata.tables)
 
 
-def registered_features(store: "FeatureStore") -> tuple[Feature, ...]:
-    """The features of all registered feature views, sorted by view."""
-    views = sorted(store.list_feature_views(), key=lambda view: view.name)
+def registered_features(store: "FeatureStore", key: str) -> tuple[Feature, ...]:
+    """The features of all registered feature views with that join key, sorted by view."""
+    keyed = (view for view in store.list_feature_views() if view.join_keys == [key])
+    views = sorted(keyed, key=lambda view: view.name)
     return tuple(Feature(field.name, view.name, str(field.dtype)) for view in views for field in view.features)

@@ -50,7 +50,7 @@ def load_all() -> tuple[list[UseCase], dict[str, str]]:
 
 def refuse_shared(one: UseCase, other: UseCase) -> None:
     """Raises ConfigurationError where two use cases have a raw table or a registered model in common."""
-    if shared := _tables(one) & _tables(other):
+    if shared := raw_tables(one) & raw_tables(other):
         raise ConfigurationError(
             f"Use cases {one.name!r} and {other.name!r} both have the raw table {', '.join(sorted(shared))}: rename "
             "those of one of them in its raw_schema.py (a table's file is NAME.csv)."
@@ -73,6 +73,14 @@ def others(name: str) -> Iterator[UseCase]:
             yield use_case
 
 
+def raw_tables(use_case: UseCase) -> set[str]:
+    """The names of its raw tables, the labels' included; none where its features come in the request."""
+    if not isinstance(use_case.source, FromStore):
+        return set()
+    extract = use_case.source.extract
+    return {table.name for table in (*extract.tables, extract.labels)}
+
+
 def _import(name: str) -> UseCase:
     try:
         module = importlib.import_module(f"{__name__}.{name}")
@@ -87,13 +95,6 @@ def _import(name: str) -> UseCase:
             f"Use case {name!r} has no UseCase named USE_CASE: define it in {_relative(Path(module.__file__ or name))}."
         )
     return use_case
-
-
-def _tables(use_case: UseCase) -> set[str]:
-    if not isinstance(use_case.source, FromStore):
-        return set()
-    extract = use_case.source.extract
-    return {table.name for table in (*extract.tables, extract.labels)}
 
 
 def _location(error: BaseException, name: str) -> str:

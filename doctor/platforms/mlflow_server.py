@@ -31,7 +31,9 @@ def check_tracking(context: Context) -> Iterator[Finding]:
             yield _unreachable(str(wrong))
             return
     if not has_registry(context.settings):
-        yield note("mlflow-empty", "MLflow has no database yet: no model was trained.", "python -m flows retrain churn")
+        name = context.use_cases[0].name if len(context.use_cases) == 1 else "USE_CASE"
+        found = "MLflow has no database yet: no model was trained."
+        yield note("mlflow-empty", found, f"python -m flows retrain {name}")
 
 
 def check_server(address: str) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from asof.settings import Moment
-from asof.use_cases import load
+from asof.use_cases import load, others, raw_tables
 from flows.runtime.artifacts import publish_table
 from flows.runtime.environment import default_use_case, settings_with_database
 from flows.runtime.extract_files import check_extract_files
@@ -37,11 +37,12 @@ def take(use_case: str, delivery: Delivery) -> Snapshot:
 
 @step("materialise")
 def refresh_online_store(use_case: str, as_of: datetime | None, whole: bool) -> Materialisation:
-    """Applies the feature definitions and materialises the newest rows."""
+    """Applies the feature definitions and materialises the newest rows, without the views of other use cases."""
     settings = settings_with_database()
     prepare_tables(settings, load(use_case).extract)
     apply_features(settings)
-    return materialise(settings, as_of=as_of, whole=whole, progress=log.info)
+    theirs = {name for other in others(use_case) for name in raw_tables(other)}
+    return materialise(settings, as_of=as_of, whole=whole, without=theirs, progress=log.info)
 
 
 def ingest(

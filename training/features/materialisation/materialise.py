@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import perf_counter
@@ -50,10 +50,12 @@ def materialise(
     *,
     as_of: datetime | None = None,
     whole: bool = False,
+    without: Collection[str] = (),
     progress: Callable[[str], None] = lambda _: None,
 ) -> Materialisation:
     """Materialises the newest snapshot as of a moment (default: now) of every feature view into the online store.
 
+    Views on the sources `without`, by name, are left as they are: those of other use cases.
     A view is read from the oldest moment with rows loaded since its last materialisation, so late rows and corrections
     arrive too; it is skipped if there are none. It is read whole the first time, if its definition has changed, if the
     moment is before the last one, if reading it whole was interrupted, or with `whole`. Then the rows replace whatever
@@ -65,7 +67,8 @@ def materialise(
     with feature_store(settings) as store, psycopg.connect(settings.conninfo(), autocommit=True) as connection:
         create_watermark_tables(connection)
         materialiser = _Materialiser(store, connection, moment, whole)
-        plans = [materialiser.plan(view) for view in sorted(store.list_feature_views(), key=lambda view: view.name)]
+        views = [view for view in store.list_feature_views() if view.batch_source.name not in without]
+        plans = [materialiser.plan(view) for view in sorted(views, key=lambda view: view.name)]
         done = {plan.name: Refresh(plan.name, None, 0, 0.0) for plan in plans if plan.since is None}
         for since in sorted({plan.since for plan in plans if plan.since is not None}):
             batch = [plan for plan in plans if plan.since == since]
