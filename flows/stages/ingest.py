@@ -10,7 +10,7 @@ from asof.cadence import Every, moment_text
 from asof.errors import DataError
 from asof.settings import Moment
 from asof.use_case import UseCase
-from asof.use_cases import default_name, load
+from asof.use_cases import default_name, load, others, raw_tables
 from flows.runtime.artifacts import publish_table
 from flows.runtime.environment import settings_with_database
 from flows.runtime.extract_files import check_extract_files
@@ -43,13 +43,17 @@ def take(use_case: str, delivery: Delivery) -> Snapshot:
 
 @step("materialise")
 def refresh_online_store(use_case: str, as_of: datetime | None, whole: bool) -> Materialisation:
-    """Applies the feature definitions and materialises the newest rows, unless both are done, which needs no Feast."""
+    """Applies the feature definitions and materialises the newest rows, without the views of other use cases.
+
+    Where both are done already, that is seen without Feast.
+    """
     settings = settings_with_database()
     prepare_tables(settings, load(use_case).extract)
-    if not whole and is_applied(settings) and (done := unchanged(settings, as_of=as_of)):
+    theirs = {name for other in others(use_case) for name in raw_tables(other)}
+    if not whole and is_applied(settings) and (done := unchanged(settings, as_of=as_of, without=theirs)):
         return done
     apply_features(settings)
-    return materialise(settings, as_of=as_of, whole=whole, progress=log.info)
+    return materialise(settings, as_of=as_of, whole=whole, without=theirs, progress=log.info)
 
 
 def ingest(
@@ -77,7 +81,8 @@ def ingest(
     takes_files = problem.extract.takes_files  # raises before anything is read
     settings = settings_with_database()
     if not is_applied(settings):
-        check_features(settings, problem)
+        for broken in check_features(settings, problem):
+            log.warning("%s Its definitions stay as they are registered.", broken)
     if takes_files:
         deliveries = _in_folder(problem, folder, first_as_of, until=until or every, backfill=backfill)
     else:

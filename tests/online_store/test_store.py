@@ -399,12 +399,8 @@ def test_versions_of_a_view_are_kept_side_by_side_where_feast_is_told_to(setting
         store.apply([USER, view, other])
         put(store, store.get_feature_view("v"), 1, {"a": whole(number)})
     refs = ["v@v0:a", "v@v1:a", "v:a"]
-    found = store.get_online_features(refs, [{"user_id": "u"}]).to_dict()
-    assert {name: value for name, (value,) in found.items() if name != "user_id"} == {
-        "v@v0__a": 0,
-        "v@v1__a": 1,
-        "a": 1,
-    }
+    found = store.get_online_features(refs, [{"user_id": "u"}], full_feature_names=True).to_dict()
+    assert found == {"user_id": ["u"], "v@v0__a": [0], "v@v1__a": [1], "v__a": [1]}
     store.apply([USER, other], objects_to_delete=[second], partial=False)
     with psycopg.connect(settings.conninfo()) as connection:
         left = connection.execute(f'SELECT view FROM "{SCHEMA}".wide_layouts'.encode()).fetchall()

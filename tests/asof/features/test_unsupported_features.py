@@ -16,9 +16,10 @@ from feast.stream_feature_view import StreamFeatureView
 from feast.transformation.pandas_transformation import PandasTransformation
 from feast.types import Float64
 
-from asof.errors import ConfigurationError
-from asof.features.feature_store import REPOSITORY, feature_store, quiet
+from asof.errors import ConfigurationError, FeatureContractMismatch
+from asof.features.feature_store import REPOSITORY, feature_store, quiet, read_contract
 from asof.features.feature_support import require_readable, require_takeable
+from asof.serving.features.store.opening import open_reader, read_registered
 from asof.settings import Settings, export
 from asof.use_cases import load
 from doctor.context import Context
@@ -171,3 +172,26 @@ def test_registered_services_that_no_model_can_take_are_named(settings: Settings
         read_sources(settings, "yearly_v1")
     with pytest.raises(ConfigurationError, match="'nobody', which is keyed by no entity: "):
         read_sources(settings, "nobody_v1")
+
+
+@pytest.mark.parametrize("online_store", ["online_store.store.WideOnlineStore", "postgres"])
+@pytest.mark.filterwarnings("ignore:On demand feature view:RuntimeWarning")
+def test_a_served_models_service_that_takes_an_on_demand_view_now_is_a_mismatch_that_names_it(
+    settings: Settings, online_store: str
+) -> None:
+    own = settings.model_copy(update={"online_store": online_store})
+    export(own)
+    apply_features(own)
+    with feature_store(own) as store, quiet():
+        users = store.get_feature_view("users_fv")
+        service = FeatureService(name="asked_v1", features=[users])
+        store.apply([service])
+        trained = read_contract(store, service)
+        asked = on_demand(RequestSource(name="asked", schema=SCHEMA))
+        store.apply([asked, FeatureService(name="asked_v1", features=[users, asked])])
+    words = "'asked_v1' takes OnDemandFeatureView 'doubled', which cannot be read .* may take given features"
+    for read in (read_registered, open_reader):
+        with pytest.raises(FeatureContractMismatch, match=words):
+            read(own, trained)
+    with pytest.raises(ConfigurationError, match=words):
+        read_sources(own, "asked_v1")

@@ -7,16 +7,20 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import psycopg
 import pytest
 from feast.infra.registry.sql import metadata
 
 import asof.use_cases
 from asof.errors import ConfigurationError, DataError, ExtractError
 from asof.extract_schema import REGISTRY_TABLES, RESERVED_TABLES, Column, ExtractSchema, Kind, RawTable
+from asof.settings import Settings
 from asof.use_cases import load, refuse_shared
 from flows.stages.ingest import ingest
 from flows.stages.inspect import inspect_folder
 from roles.access import OWN_TABLES
+from roles.tables import make_tables, wanted_tables
+from training.data.snapshots.tables import prepare_tables
 
 KEY = Column("user_id", Kind.TEXT)
 
@@ -98,6 +102,20 @@ def test_a_use_case_that_does_not_import_stops_no_other(checkout: Checkout) -> N
     assert load("churn").name == "churn"
     with pytest.raises(ConfigurationError, match="ZeroDivisionError"):
         load("retention")
+
+
+def test_the_tables_of_a_use_case_that_does_not_import_keep_their_rights(
+    checkout: Checkout, settings: Settings
+) -> None:
+    checkout.copy("retention", RENAMED, MODEL, *TABLES)
+    prepare_tables(settings, load("retention").extract)
+    for name in [each for each in sys.modules if each.startswith("asof.use_cases.retention")]:
+        del sys.modules[name]
+    (checkout.folder / "retention" / "raw_schema.py").write_text("EXTRACT = 1 / 0\n")
+    with psycopg.connect(settings.conninfo()) as connection:
+        snapshots = wanted_tables(connection).snapshots
+    assert {"users", "retention_users", "retention_labels"} <= {*snapshots}
+    make_tables(settings)
 
 
 def test_use_cases_without_tables_have_none_in_common() -> None:

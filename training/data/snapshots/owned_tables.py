@@ -4,7 +4,7 @@ A role without the right to create uses the tables made by `python -m flows data
 first: `CREATE TABLE IF NOT EXISTS` needs that right even if the table exists.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import LiteralString
 
@@ -60,6 +60,9 @@ OWNER_COMMENT = "AsOf use case: "
 COMMENTS = """
 SELECT relname, obj_description(oid, 'pg_class'), pg_has_role(relowner, 'USAGE'), relkind = 'v' FROM pg_class
 WHERE relnamespace = 'public'::regnamespace AND relname = ANY(%s) ORDER BY relname"""
+MARKED = """
+SELECT relname::text FROM pg_class
+WHERE relnamespace = 'public'::regnamespace AND obj_description(oid, 'pg_class') = ANY(%s) ORDER BY 1"""
 
 
 def require_own_tables(connection: Connection[TupleRow], schema: ExtractSchema) -> None:
@@ -72,6 +75,12 @@ def require_own_tables(connection: Connection[TupleRow], schema: ExtractSchema) 
                 f"{schema.use_case!r} has a raw table of that name. Rename one of them, or set ASOF_POSTGRES_URL to "
                 f"another database. If the use case was renamed: COMMENT ON TABLE public.{table} IS '{ours}'."
             )
+
+
+def tables_owned_by(connection: Connection[TupleRow], use_cases: Sequence[str]) -> list[str]:
+    """The tables of schema `public` that are marked as those of these use cases."""
+    marks = [f"{OWNER_COMMENT}{name}" for name in use_cases]
+    return [name for (name,) in connection.execute(MARKED, (marks,))]
 
 
 def claim_tables(connection: Connection[TupleRow], schema: ExtractSchema) -> None:

@@ -1,6 +1,6 @@
 """Snapshot -> online store: each entity's newest row as of a moment, for views with new rows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import perf_counter
@@ -47,10 +47,12 @@ def materialise(
     *,
     as_of: datetime | None = None,
     whole: bool = False,
+    without: Collection[str] = (),
     progress: Callable[[str], None] = lambda _: None,
 ) -> Materialisation:
     """Materialises the newest snapshot as of a moment (default: now) of every feature view into the online store.
 
+    Views on the sources `without`, by name, are left as they are: those of other use cases.
     A view is read from the oldest moment with rows loaded since its last materialisation, so late rows and corrections
     arrive too; it is skipped if there are none. It is read whole the first time, if its definition has changed, if the
     moment is before the last one, if reading it whole was interrupted, or with `whole`. Then the rows replace whatever
@@ -62,8 +64,9 @@ def materialise(
     with feature_store(settings) as store, psycopg.connect(settings.conninfo(), autocommit=True) as connection:
         create_watermark_tables(connection)
         planner = Planner(connection, str(store.config.online_store.type), moment, whole)
-        views = sorted(store.list_feature_views(), key=lambda view: str(view.name))
-        plans = [planner.plan(view_facts(view.to_proto().spec)) for view in views]
+        every = sorted(store.list_feature_views(), key=lambda view: str(view.name))
+        views = [view_facts(view.to_proto().spec) for view in every]
+        plans = [planner.plan(view) for view in views if view.source not in without]
         materialiser = _Materialiser(store, planner.watermarks, moment)
         done = {plan.name: Refresh(plan.name, None, 0, 0.0) for plan in plans if plan.since is None}
         for since in sorted({plan.since for plan in plans if plan.since is not None}):
@@ -73,14 +76,17 @@ def materialise(
     return Materialisation(moment, tuple(done[plan.name] for plan in plans))
 
 
-def unchanged(settings: Settings, *, as_of: datetime | None = None) -> Materialisation | None:
+def unchanged(
+    settings: Settings, *, as_of: datetime | None = None, without: Collection[str] = ()
+) -> Materialisation | None:
     """What `materialise` would return if it would write nothing, without importing Feast; None if it would or may.
 
     The registry must hold the definitions (`applied.is_applied`).
     """
     moment, store = as_of or settings.now(), configuration(settings)
     with psycopg.connect(registry_conninfo(store["registry"]) or "") as connection:
-        views = read_all(connection, store["project"], "feature_view").values()
+        every = read_all(connection, store["project"], "feature_view").values()
+    views = [view for view in every if view.spec.batch_source.name not in without]
     if any(state_of(view) != "AVAILABLE_ONLINE" for view in views):
         return None  # a materialisation was killed
     with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
