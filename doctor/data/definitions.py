@@ -26,8 +26,7 @@ def check_definitions(context: Context) -> Iterator[Finding]:
         yield from list_accepted(acceptances(context.settings))
     if is_applied(context.settings):
         return
-    from training.features.materialisation.feature_registry import check_definitions as broken_files
-    from training.features.materialisation.feature_registry import unapplied_features
+    from training.features.materialisation.feature_registry import broken_files, unapplied_features
 
     try:
         for broken in broken_files():

@@ -33,7 +33,7 @@ def apply_features(settings: Settings) -> None:
             record_applied(settings, defined.contents)
 
 
-def check_definitions(services: Sequence[str] = ()) -> list[str]:
+def broken_files(services: Sequence[str] = ()) -> list[str]:
     """A sentence for each file of feature_repo/ that does not import.
 
     Raises ConfigurationError if such a file is needed for one of these services, if feature_repo/ defines a view or a
@@ -45,7 +45,7 @@ def check_definitions(services: Sequence[str] = ()) -> list[str]:
 
 
 def check_features(settings: Settings, use_case: UseCase) -> list[str]:
-    """As `check_definitions`, of the services of the use case.
+    """As `broken_files`, of the services of the use case.
 
     Raises ConfigurationError, too, if feature_repo/ keys one otherwise than the extract, and if the online store cannot
     hold the keys.

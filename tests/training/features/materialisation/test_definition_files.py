@@ -15,7 +15,7 @@ from doctor.data.definitions import check_definitions
 from tests.kits.use_cases.beside import KIT, READERS_OF_REPOSITORY
 from training.features.datasets.point_in_time import read_sources
 from training.features.materialisation.definition_files import read_definitions
-from training.features.materialisation.feature_registry import apply_features, check_definitions, unapplied_features
+from training.features.materialisation.feature_registry import apply_features, broken_files, unapplied_features
 
 OTHER = "other_features_of_a_test"
 BROKEN = {
@@ -71,9 +71,9 @@ def test_a_file_that_does_not_import_takes_only_its_own_definitions_away(reposit
     with read_definitions(repository) as defined:
         assert {service.name for service in defined.contents.feature_services} == {"churn_v1", "churn_v2"}
         assert list(defined.broken) == [f"{OTHER}.py"]
-    assert len(check_definitions(["churn_v1", "churn_v2"])) == 1
+    assert len(broken_files(["churn_v1", "churn_v2"])) == 1
     with pytest.raises(ConfigurationError, match=BROKEN[text]) as caught:
-        check_definitions(["churn_v2", "other_v1"])
+        broken_files(["churn_v2", "other_v1"])
     assert str(caught.value).endswith("So other_v1 is not defined.")
     assert "hunter2" not in str(caught.value)
 
@@ -90,7 +90,7 @@ def test_a_name_for_two_definitions_is_refused_with_both_files(repository: Path,
 
 def test_one_definition_in_two_files_is_one(repository: Path) -> None:
     write(repository, (repository / "streamflow_entities.py").read_text())
-    assert check_definitions() == []
+    assert broken_files() == []
 
 
 def test_what_is_registered_of_a_broken_file_stays_and_goes_with_the_file(
