@@ -84,7 +84,7 @@ def test_a_name_for_two_definitions_is_refused_with_both_files(repository: Path,
     with pytest.raises(
         ConfigurationError, match=TAKEN[text].replace("streamflow", "feature_repo/streamflow")
     ) as caught:
-        check_definitions()
+        broken_files()
     assert f"feature_repo/{OTHER}.py" in str(caught.value)
 
 
