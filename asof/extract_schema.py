@@ -98,10 +98,15 @@ class RawTable:
             raise ConfigurationError(f"Raw table {self.name!r}: AsOf or Feast has a table of that name. Rename it.")
 
     @property
+    def stem(self) -> str:
+        """The name of its file without the ending: its own, unless the source names a file."""
+        return getattr(self.source, "file", "") or self.name
+
+    @property
     def file(self) -> str:
         """What a delivery calls it: the file's name (without that of a compression), or the name of a query."""
         suffixes = {CsvFile: ".csv", ParquetFile: ".parquet"}
-        return f"{self.name}{suffixes.get(type(self.source), '')}"
+        return f"{self.stem}{suffixes.get(type(self.source), '')}"
 
     @property
     def key_columns(self) -> tuple[Column, ...]:
@@ -170,9 +175,14 @@ class ExtractSchema:
         return any(not isinstance(each.source, PostgresQuery) for each in self.loaded_tables)
 
     @property
+    def feature_files(self) -> tuple[str, ...]:
+        """The names of the files of all tables but the labels', without their endings."""
+        return tuple(table.stem for table in self.tables)
+
+    @property
     def file_names(self) -> tuple[str, ...]:
         """What a delivery calls each loaded table, the labels' last."""
-        return tuple(table.file for table in self.loaded_tables)
+        return tuple(dict.fromkeys(table.file for table in self.loaded_tables))
 
     def _keyed(self, table: RawTable) -> RawTable:
         """The table with its keys among those of the schema, unless it names its own."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from asof.errors import ConfigurationError
 
 SERVER_NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
+ALL_OTHERS = ("*",)
 DEFAULT_SERVER = "source"
 """The server of ASOF_SOURCE_URL; any other name is that of ASOF_SOURCE_URL_<NAME>."""
 PARAMETER = re.compile(
@@ -23,12 +24,13 @@ PARAMETER = re.compile(
 
 @dataclass(frozen=True)
 class CsvFile:
-    """`NAME.csv`, `NAME.csv.gz` or `NAME.csv.zst`, in a declared dialect.
+    """`NAME.csv`, `NAME.csv.gz` or `NAME.csv.zst`, in a declared dialect; NAME is `file`, or else the table's name.
 
     `header` maps a name in the file's header to its column; with `any_case` the case of the header does not matter;
-    columns named in `ignored` (as in the file) are not read. `nulls` are the spellings of a missing value, `true` and
-    `false` those of a boolean, in any case; `date_format` are strptime formats, the first that fits. An empty `quote`
-    or `thousands` means that there is none. Raises ConfigurationError for a dialect that no file can have.
+    columns named in `ignored` (as in the file; ALL_OTHERS: those that the table lacks) are not read. `nulls` are the
+    spellings of a missing value, `true` and `false` those of a boolean, in any case; `date_format` are strptime
+    formats, the first that fits. An empty `quote` or `thousands` means that there is none. Raises ConfigurationError
+    for a dialect that no file can have.
     """
 
     separator: str = ","
@@ -43,6 +45,7 @@ class CsvFile:
     header: Mapping[str, str] = field(default_factory=dict, hash=False)
     any_case: bool = False
     ignored: tuple[str, ...] = ()
+    file: str = ""
 
     def __post_init__(self) -> None:
         marks = {"separator": self.separator, "decimal": self.decimal}
@@ -66,11 +69,13 @@ class CsvFile:
 class ParquetFile:
     """`NAME.parquet`: a file, or a folder of Parquet files, which may be partitioned as by Hive (`country=de/`).
 
-    `columns` maps a name in the file to its column; columns named in `ignored` are not read.
+    `columns` maps a name in the file to its column; columns named in `ignored`, as in CsvFile, are not read. NAME is
+    `file`, or else the table's name.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict, hash=False)
     ignored: tuple[str, ...] = ()
+    file: str = ""
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from asof import __version__
-from flows.terminal.commands import api_keys, data, machine, models, serving
+from flows.terminal.commands import api_keys, data, machine, models, scaffold, serving
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for group in (machine, data, models, serving):
+for group in (machine, scaffold, data, models, serving):
     app.add_typer(group.commands)
 app.add_typer(api_keys.commands, name="api-keys")
 

@@ -26,7 +26,7 @@ def check_extract_files(use_case: UseCase, folder: Path, deliveries: Iterable[De
 
 
 def _tables(use_case: UseCase) -> set[str]:
-    return {table.name for table in use_case.extract.loaded_tables}
+    return {table.stem for table in use_case.extract.loaded_tables}
 
 
 def _listed(files: Iterable[str]) -> str:

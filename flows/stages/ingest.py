@@ -113,7 +113,12 @@ def _in_folder(
         )
     extract = problem.extract
     deliveries = find_deliveries(
-        Path(folder), first=first, backfill=backfill, labels=extract.labels.name, cadence=extract.cadence
+        Path(folder),
+        first=first,
+        backfill=backfill,
+        labels=extract.labels.stem,
+        features=extract.feature_files,
+        cadence=extract.cadence,
     )
     check_extract_files(problem, Path(folder), deliveries)
     return deliveries

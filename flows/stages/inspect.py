@@ -64,7 +64,9 @@ def inspect_folder(use_case: str, folder: Path, first: date | None, page_at: str
     """The same for every month in a folder of extracts; needs no server."""
     problem = load(use_case)
     extract = problem.extract
-    deliveries = find_deliveries(folder, first=first, labels=extract.labels.name, cadence=extract.cadence)
+    deliveries = find_deliveries(
+        folder, first=first, labels=extract.labels.stem, features=extract.feature_files, cadence=extract.cadence
+    )
     check_extract_files(problem, folder, deliveries)
     return _write_page(Settings(), problem, _examine(problem, months_in(folder, problem.extract, first=first)), page_at)
 

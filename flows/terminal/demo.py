@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 from rich.console import Console
 
-from asof.cadence import moment_text
+from asof.cadence import moment_of, moment_text
 from asof.errors import ConfigurationError
 from asof.settings import Settings
 from asof.use_case import FromStore, Question, UseCase
@@ -28,9 +28,12 @@ from training.data.extracts.deliveries import find_deliveries
 
 @dataclass(frozen=True)
 class Extracts:
-    """Input of the demo; `clock` is the service's current time (None: the real one)."""
+    """Input of the demo; `clock` is the service's current time (None: the real one).
 
-    folder: Path
+    Without a `folder` the use case's tables are queried, as of `first` (None: now).
+    """
+
+    folder: Path | None
     first: date | None
     backfill: bool
     clock: datetime | None
@@ -61,8 +64,8 @@ def demo(console: Console, use_case: str, extracts: Extracts | None, *, users: i
     Raises ConfigurationError if the use case takes no extracts, or needs extracts that cannot be simulated.
     """
     stages, problem, begun = Stages(console), load(use_case), perf_counter()
-    if extracts is None:
-        _check_simulated(problem)
+    if extracts is None or extracts.folder is None:
+        extracts = _queried(problem, extracts)
     with stages.run("PostgreSQL") as echo:
         settings = settings_with_tracking()
         stages = replace(stages, call=choose_run())
@@ -75,18 +78,28 @@ def demo(console: Console, use_case: str, extracts: Extracts | None, *, users: i
     return passed
 
 
-def user_extracts(folder: Path, first: date | None) -> Extracts:
-    """The user's extracts; `first` is the `as_of` of month_000. The service's clock is set to the newest month."""
+def user_extracts(folder: Path | None, first: date | None) -> Extracts | None:
+    """The user's extracts; `first` is the `as_of` of month_000. The service's clock is set to the newest month.
+
+    None where neither is given. Without a folder the clock is `first`.
+    """
+    if folder is None:
+        return Extracts(None, first, backfill=False, clock=moment_of(first)) if first else None
     newest = max(each.as_of for each in find_deliveries(folder, first=first) if each.as_of)
     return Extracts(folder, first, backfill=False, clock=newest)
 
 
-def _check_simulated(problem: UseCase) -> None:
-    """Raises ConfigurationError if the simulator does not know the use case's tables."""
+def _queried(problem: UseCase, extracts: Extracts | None) -> Extracts | None:
+    """Those of a use case whose tables are queried; None where they come in the request or can be simulated.
+
+    Raises ConfigurationError where it takes files that the simulator does not know.
+    """
     from simulator import EXTRACT
 
     if not isinstance(problem.source, FromStore) or problem.source.extract is EXTRACT:
-        return
+        return None
+    if not problem.extract.takes_files:
+        return extracts or Extracts(None, None, backfill=False, clock=None)
     files = ", ".join(problem.source.extract.file_names)
     raise ConfigurationError(
         f"There is no simulator for {problem.name}. Use your own extracts: make demo USE_CASE={problem.name} "
@@ -109,7 +122,8 @@ def _ingest(stages: Stages, problem: UseCase, extracts: Extracts) -> Extracts:
     from flows.stages.ingest import ingest
 
     with stages.run("Snapshots and online store") as echo:
-        result = stages.call(ingest, str(extracts.folder), extracts.first, extracts.backfill, use_case=problem.name)
+        folder = str(extracts.folder) if extracts.folder else None
+        result = stages.call(ingest, folder, extracts.first, extracts.backfill, use_case=problem.name)
         for delivery in result["deliveries"]:
             rows, new = sum(delivery["rows"].values()), sum(delivery["new_rows"].values())
             echo(f"{delivery['folder']:16} as of {moment_text(delivery['as_of'])}  {rows:>9,} rows, {new:,} new")
@@ -153,17 +167,21 @@ def _ask_questions(stages: Stages, settings: Settings, problem: UseCase, extract
         clocked = settings.model_copy(update=local_only)
         with serving(clocked, bento) as address, httpx.Client(base_url=address, timeout=10) as client:
             echo(f"{address} serves {bento}" + (f", its clock at {clock}" if clock else ""))
-            questions = problem.questions(_newest_month(extracts, problem) if extracts else None)
+            questions = problem.questions(_newest_month(extracts, problem))
             answers = [(question, _ask(client, question)) for question in questions]
             for question, answer in answers:
                 _print_answer(echo, question, answer)
     return all(question.is_answered_by(answer.status_code, answer.json()) for question, answer in answers)
 
 
-def _newest_month(extracts: Extracts, problem: UseCase) -> Path:
+def _newest_month(extracts: Extracts | None, problem: UseCase) -> Path | None:
+    """The newest folder with entities; None where there is no folder."""
+    if extracts is None or extracts.folder is None:
+        return None
     deliveries = find_deliveries(extracts.folder, first=extracts.first)
     folders = [each.folder for each in deliveries if each.folder]
-    return [each for each in folders if problem.extract.entity_table in delivered_tables(each)][-1]
+    (entities,) = (table for table in problem.extract.tables if table.name == problem.extract.entity_table)
+    return [each for each in folders if entities.stem in delivered_tables(each)][-1]
 
 
 def _ask(client: httpx.Client, question: Question) -> httpx.Response:

@@ -27,7 +27,14 @@ def months_in(folder: Path, schema: ExtractSchema, *, first: date | None = None)
     """
     if queried := [table.name for table in schema.tables if isinstance(table.source, PostgresQuery | InPlace)]:
         raise DataError(f"{', '.join(queried)} come from no file: ingest them, then inspect the moment that is loaded.")
-    found = find_deliveries(folder, first=first, backfill=True, labels=schema.labels.name, cadence=schema.cadence)
+    found = find_deliveries(
+        folder,
+        first=first,
+        backfill=True,
+        labels=schema.labels.stem,
+        features=schema.feature_files,
+        cadence=schema.cadence,
+    )
     deliveries = [(each.as_of, each) for each in found if each.as_of]
     for moment in sorted({as_of for as_of, _ in deliveries}):
         yield _delivered(moment, [each for as_of, each in deliveries if as_of == moment], schema)

@@ -30,7 +30,7 @@ def demo(
         from flows.terminal.demo import demo as run
         from flows.terminal.demo import user_extracts
 
-        extracts = user_extracts(data, as_of.date() if as_of else None) if data else None
+        extracts = user_extracts(data, as_of.date() if as_of else None)
         passed = run(Console(), use_case, extracts, users=users, months=months)
     raise typer.Exit(0 if passed else 1)
 

@@ -37,3 +37,10 @@ def keys_screen(listed: Mapping[str, Any]) -> Screen:
 
 def removed_screen(done: Mapping[str, Any]) -> Screen:
     return Screen(f"Removed {done['removed']}: running services refuse it within a second.")
+
+
+def new_use_case_screen(done: Mapping[str, Any]) -> Screen:
+    """The files that were written, and what is no feature."""
+    headline = f"Wrote use case {done['use_case']}: {count(len(done['features']), 'feature')}."
+    facts = {"files": done["files"], "no features": done["left_out"]}
+    return Screen(headline, facts, next_step=done["next"])

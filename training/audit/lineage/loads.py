@@ -15,7 +15,8 @@ from training.data.snapshots.owned_tables import table_exists, views
 from training.data.snapshots.tables import Connection
 
 LOADED_FILES = """
-SELECT load_id, folder, as_of, known_at, loaded_at, code_version, name AS file, facts ->> 'sha256' AS sha256,
+SELECT load_id, folder, as_of, known_at, loaded_at, code_version, split_part(name, '.', 1) AS "table",
+       coalesce(facts ->> 'file', name) AS file, facts ->> 'sha256' AS sha256,
        (facts ->> 'rows')::bigint AS rows, (facts ->> 'new_rows')::bigint AS new_rows,
        facts ->> 'query' AS query, facts ->> 'server' AS server, facts ->> 'snapshot' AS snapshot
 FROM public.loads, jsonb_each(files) AS each(name, facts) WHERE (facts ->> 'new_rows')::bigint > 0"""
@@ -67,7 +68,7 @@ class Loads:
         if table_exists(connection, "public.loads"):
             with connection.cursor(row_factory=dict_row) as cursor:
                 rows = cursor.execute(LOADED_FILES).fetchall()
-            self._loads = {(row["file"].partition(".")[0], row["as_of"], row["known_at"]): row for row in rows}
+            self._loads = {(row.pop("table"), row["as_of"], row["known_at"]): row for row in rows}
         self._in_place = views(connection)
 
     def of(self, table: str, as_of: datetime, created_at: datetime) -> Load | None:

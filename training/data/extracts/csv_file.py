@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from pyarrow import csv
 
 from asof.errors import ExtractError
-from asof.sources import PLAIN_CSV, CsvFile
+from asof.sources import ALL_OTHERS, PLAIN_CSV, CsvFile
 from training.data.extracts.csv_dialect import encoding_fault, header_fault
 from training.data.extracts.data_files import COMPRESSIONS
 
@@ -132,6 +132,8 @@ def _renamed(table: arrow.Table, columns: Sequence[str], dialect: CsvFile) -> ar
     names: Mapping[str, str] = {fold(each): each for each in columns}
     names = {**names, **{fold(name): column for name, column in dialect.header.items()}}
     ignored = {fold(name) for name in dialect.ignored}
+    if dialect.ignored == ALL_OTHERS:
+        ignored = {fold(name) for name in table.column_names if fold(name) not in names}
     kept = [place for place, name in enumerate(table.column_names) if fold(name) not in ignored]
     found = [table.column_names[place] for place in kept]
     return table.select(kept).rename_columns([names.get(fold(name), name) for name in found])

@@ -58,6 +58,7 @@ def find_deliveries(
     first: date | None = None,
     backfill: bool = False,
     labels: str = "labels",
+    features: Collection[str] = (),
     cadence: Cadence = MONTHLY,
 ) -> list[Delivery]:
     """The deliveries in a folder, in the order in which they were known.
@@ -65,7 +66,7 @@ def find_deliveries(
     `month_000`, `month_001`, ... describe `first` and the month ends after it, `day_000`, ... the days;
     `month_2024-01-31`, `2024-01-31` or `2024-01-31T0600Z` names its own moment. `labels_000` holds only that moment's
     labels, `month_000_r1` is a redelivery. A folder that holds data files itself is one delivery, as of `first`.
-    `labels` is the name of the labels' table.
+    `labels` is the name of the labels' file, and `features` are those of the others, without their endings.
 
     With `backfill` each is taken as known when it could have been: an extract at its own moment, its n-th redelivery n
     steps of the cadence later, labels when the cadence says, and nothing later than now. A folder with labels is then
@@ -87,7 +88,7 @@ def find_deliveries(
         )
     if not folders:
         raise DataError(f"{folder} holds no {NAME_EXAMPLES}: is it the right folder?")
-    parts = [part for each in folders for part in each.parts(labels, backfill=backfill)]
+    parts = [part for each in folders for part in each.parts(labels, features, backfill=backfill)]
     return [delivery for _, delivery in sorted(parts, key=lambda part: part[0])]
 
 
@@ -128,9 +129,9 @@ class _DeliveryFolder:
     redelivery: int
     cadence: Cadence
 
-    def parts(self, labels: str, *, backfill: bool) -> Iterator[tuple[LoadOrder, Delivery]]:
+    def parts(self, labels: str, features: Collection[str], *, backfill: bool) -> Iterator[tuple[LoadOrder, Delivery]]:
         tables = delivered_tables(self.folder)
-        only_labels = self.labels or tables == {labels}
+        only_labels = self.labels or (tables == {labels} and labels not in features)
         if not backfill or only_labels or labels not in tables:
             yield self._part(Part.WHOLE, backfill=backfill, labels=only_labels)
         else:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as arrow
 
 from asof.errors import ExtractError
-from asof.sources import ParquetFile
+from asof.sources import ALL_OTHERS, ParquetFile
 from training.data.extracts.data_files import file_digest, parquet_files
 
 
@@ -35,6 +35,8 @@ def read_parquet(path: Path, columns: Sequence[str], source: ParquetFile) -> Par
             files, format="parquet", partitioning=partitions, partition_base_dir=str(path), exclude_invalid_files=False
         )
         names = {name: source.columns.get(name, name) for name in data.schema.names if name not in source.ignored}
+        if source.ignored == ALL_OTHERS:
+            names = {name: column for name, column in names.items() if column in columns}
         _require_columns(path, list(names.values()), columns)
         own = {column: name for name, column in names.items()}
         table = data.to_table(columns=[own[column] for column in columns], use_threads=False).rename_columns(columns)

@@ -111,7 +111,7 @@ def take_snapshot(
             known_at=times.known_at,
             rows={each.table.name: each.rows for each in read},
             new_rows={each.table.name: added.get(each.table.name, 0) for each in read},
-            files={each.file: each.sha256 for each in read},
+            files={each.record: each.sha256 for each in read},
             load_id=None,
         )
         return _record(connection, snapshot, folder, read) if changed else snapshot
@@ -127,6 +127,15 @@ class _Read:
     sha256: str
     facts: Mapping[str, Any] = field(default_factory=dict)
     cells: arrow.Table | None = field(default=None, compare=False)
+
+    @property
+    def record(self) -> str:
+        """How the table `loads` names it: the table's name, with the ending of its file."""
+        return _record_name(self.table, self.file)
+
+
+def _record_name(table: RawTable, file: str) -> str:
+    return f"{table.name}{file.removeprefix(table.stem)}"
 
 
 def _queried(read: QueriedTable) -> _Read:
@@ -209,11 +218,11 @@ def _unchanged(
 ) -> Snapshot | None:
     """The snapshot of a delivery whose files were all loaded, and so validated, before; None if one is new."""
     last = _loaded_last(connection, folder, times)
-    files = {table.name: file_of(folder, table) for table in files_to_read(folder, schema, part)}
-    if not all(name in last and last[name].sha256 == _sha256(file) for name, file in files.items()):
+    files = {table: file_of(folder, table) for table in files_to_read(folder, schema, part)}
+    if not all(table.name in last and last[table.name].sha256 == _sha256(file) for table, file in files.items()):
         return None
-    rows = {name: last[name].rows for name in files}
-    digests = {file.name: last[name].sha256 for name, file in files.items()}
+    rows = {table.name: last[table.name].rows for table in files}
+    digests = {_record_name(table, file.name): last[table.name].sha256 for table, file in files.items()}
     return Snapshot(times.as_of, times.known_at, rows, dict.fromkeys(rows, 0), digests, load_id=None)
 
 
@@ -253,10 +262,11 @@ def _path(folder: Path | None) -> str:
 
 def _record(connection: Connection, snapshot: Snapshot, folder: Path | None, read: Sequence[_Read]) -> Snapshot:
     files = {
-        each.file: {
+        each.record: {
             "sha256": each.sha256,
             "rows": each.rows,
             "new_rows": snapshot.new_rows[each.table.name],
+            **({} if each.record == each.file else {"file": each.file}),
             **each.facts,
         }
         for each in read

@@ -1,0 +1,62 @@
+"""The command that writes a new use case."""
+
+import shlex
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.terminal.options import Json
+from flows.terminal.output import run_command
+from flows.terminal.screens.machine import new_use_case_screen
+from training.data.extracts.data_files import delivered_tables
+
+if TYPE_CHECKING:
+    from scaffold.draft import Draft
+
+commands = typer.Typer()
+
+
+@commands.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the use case: lowercase letters, digits and underscores.")],
+    origin: Annotated[
+        str, typer.Option("--from", help="A CSV or Parquet file, a folder of them, or a table or query of PostgreSQL.")
+    ],
+    entity: Annotated[str, typer.Option(help="Column of the key; several, separated by commas, are a composite key.")],
+    label: Annotated[str, typer.Option(help="Column of what is to be predicted; it has two values.")],
+    positive: Annotated[str | None, typer.Option(help="The label's value that is the positive class.")] = None,
+    moment_column: Annotated[
+        str | None, typer.Option(help="Column of the moment that a row describes, of a table that has several.")
+    ] = None,
+    title: Annotated[str, typer.Option(help="Title for people; default: the name.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Write the folder of a use case and its features, from a look at its data. Nothing is overwritten."""
+    with run_command("looking", as_json=as_json) as emit:
+        from asof.settings import PROJECT
+        from asof.sources import DEFAULT_SERVER
+        from flows.runtime.environment import settings_with_database
+        from scaffold.draft import Wish, left_out, make_draft
+        from scaffold.read import read_tables
+        from scaffold.write import write_use_case
+
+        keys = tuple(each.strip() for each in entity.split(","))
+        wish = Wish(name, keys, label, positive, title, moment_column)
+        tables = read_tables(origin, lambda: settings_with_database().source_conninfo(DEFAULT_SERVER), moment_column)
+        draft = make_draft(wish, tables, datetime.now(UTC))
+        files = [str(file.relative_to(PROJECT)) for file in write_use_case(draft, PROJECT)]
+        features = [column.name for table in draft.tables for column in table.features]
+        result = {"use_case": name, "files": files, "features": features, "left_out": list(left_out(draft))}
+        emit({**result, "next": _next_step(draft, Path(origin))}, new_use_case_screen)
+
+
+def _next_step(draft: "Draft", origin: Path) -> str:
+    """The demo; of files beside each other as of the moment that they describe, which only the user knows."""
+    words = [f"make demo USE_CASE={draft.wish.name}"]
+    if origin.exists():
+        words.append(f"DATA={shlex.quote(str(origin if origin.is_dir() else origin.parent))}")
+    of_one_moment = origin.is_file() or (origin.is_dir() and delivered_tables(origin))
+    moment = draft.newest or ("YYYY-MM-DD" if of_one_moment else "")
+    return " ".join([*words, *([f"AS_OF={moment}"] if moment else [])])

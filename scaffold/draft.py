@@ -1,0 +1,238 @@
+"""Tables as they were read, and what the user said of them -> Draft: all that the templates write."""
+
+import keyword
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from unicodedata import normalize
+
+from asof.errors import ConfigurationError
+from asof.extract_schema import Kind
+from asof.sources import Source
+from scaffold.profile import ColumnProfile, spelling_of
+
+FEAST_TYPES = {Kind.TEXT: "String", Kind.INTEGER: "Int64", Kind.NUMBER: "Float64", Kind.BOOLEAN: "Bool"}
+"""The Feast type of a feature by the kind of its raw column; a date is none."""
+CASE_NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
+NOT_A_WORD = re.compile(r"[^a-z0-9]+")
+
+
+@dataclass(frozen=True)
+class FoundTable:
+    """A table of the source: its name there, the profiles of its columns, and an example row as text by column.
+
+    `origin` says where it is, for comments; `source` declares it, without the names of its columns. `newest` is the
+    newest moment of a table that has several.
+    """
+
+    name: str
+    origin: str
+    columns: Sequence[ColumnProfile]
+    example: dict[str, str]
+    source: Source
+    newest: str = ""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user said: name of the use case, key columns, label column, which value of it is positive.
+
+    `moment_column` is that of a table that holds several moments.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    label: str
+    positive: str | None = None
+    title: str = ""
+    moment_column: str | None = None
+
+    def __post_init__(self) -> None:
+        if not CASE_NAME.fullmatch(self.name) or keyword.iskeyword(self.name):
+            raise ConfigurationError(
+                f"{self.name!r} cannot be the name of a use case: take up to 30 lowercase letters, digits and "
+                "underscores, the first a letter, such as late_payers."
+            )
+
+
+@dataclass(frozen=True)
+class DraftColumn:
+    """A column of a raw table: its name in AsOf, and its profile, which has the name of the source."""
+
+    name: str
+    profile: ColumnProfile
+    role: str  # key, feature, or why it is neither
+
+    @property
+    def feast_type(self) -> str:
+        return FEAST_TYPES[self.profile.kind]
+
+
+@dataclass(frozen=True)
+class DraftTable:
+    """A raw table to write: its name, where its rows come from, and its columns, the keys first."""
+
+    name: str
+    found: FoundTable
+    columns: list[DraftColumn]
+
+    @property
+    def constant(self) -> str:
+        return self.name.upper()
+
+    @property
+    def features(self) -> list[DraftColumn]:
+        return [each for each in self.columns if each.role == "feature"]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What the templates write; `spelling` are the label's values for False and True, in that order."""
+
+    wish: Wish
+    tables: list[DraftTable]
+    labels: DraftTable
+    label: DraftColumn
+    spelling: tuple[str, str]
+    keys: list[DraftColumn]
+    written: datetime
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        return self.wish.title or self.wish.name.replace("_", " ").capitalize()
+
+    @property
+    def newest(self) -> str:
+        """The newest moment of a table that has several."""
+        return self.labels.found.newest
+
+    @property
+    def class_prefix(self) -> str:
+        return "".join(word.capitalize() for word in self.wish.name.split("_"))
+
+    @property
+    def example(self) -> dict[str, str]:
+        """The key of the first row, as text by key column."""
+        found = self.tables[0].found
+        return {key.name: found.example[key.profile.name] for key in self.keys}
+
+
+def column_name(text: str) -> str:
+    """A name for PostgreSQL and Python from any header: `Charge  Amount (EUR)` becomes `charge_amount_eur`."""
+    ascii_text = normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    name = NOT_A_WORD.sub("_", ascii_text).strip("_")[:55] or "column"
+    return f"c_{name}" if name[0].isdigit() or keyword.iskeyword(name) or name in ("as_of", "created_at") else name
+
+
+def make_draft(wish: Wish, found: Sequence[FoundTable], now: datetime) -> Draft:
+    """Raises ConfigurationError where a key or the label is in no table, in several, or is not what it must be."""
+    keyed = [table for table in found if set(wish.keys) <= {column.name for column in table.columns}]
+    if not keyed:
+        columns = ", ".join(column.name for table in found for column in table.columns)
+        raise ConfigurationError(
+            f"No table has the key {', '.join(wish.keys)}: name its column by --entity. Columns: {columns}."
+        )
+    labelled = [table for table in keyed if any(column.name == wish.label for column in table.columns)]
+    if len(labelled) != 1:
+        where = f"tables {', '.join(table.name for table in labelled)} all have" if labelled else "no table has"
+        columns = ", ".join(column.name for table in keyed for column in table.columns)
+        raise ConfigurationError(
+            f"The label must be in one table, but {where} a column {wish.label!r}: name it by --label. "
+            f"Columns: {columns}."
+        )
+    return _drafted(wish, keyed, labelled[0], now)
+
+
+def _drafted(wish: Wish, found: Sequence[FoundTable], labelled: FoundTable, now: datetime) -> Draft:
+    tables = [_table(wish, each) for each in found if _others(wish, each)]
+    if not tables:
+        raise ConfigurationError(f"{labelled.origin} has no column but key and label: there are no features.")
+    tables.sort(key=lambda table: -table.columns[0].profile.rows)
+    labels = _table(wish, labelled, only_label=True)
+    _refuse_repeated_keys(wish, tables[0])
+    label = labels.columns[-1]
+    return Draft(wish, tables, labels, label, _spelling(wish, label.profile), labels.columns[:-1], now)
+
+
+def _others(wish: Wish, table: FoundTable) -> list[ColumnProfile]:
+    return [each for each in table.columns if each.name not in (*wish.keys, wish.label)]
+
+
+def _table(wish: Wish, found: FoundTable, *, only_label: bool = False) -> DraftTable:
+    by_name = {column.name: column for column in found.columns}
+    keys = [DraftColumn(column_name(key), by_name[key], "key") for key in wish.keys]
+    if only_label:
+        label = DraftColumn(column_name(wish.label), by_name[wish.label], "label")
+        return DraftTable(f"{wish.name}_labels", found, [*keys, label])
+    others = [DraftColumn(column_name(each.name), each, _role(each)) for each in _others(wish, found)]
+    name = column_name(found.name)[: 45 - len(wish.name)]
+    own = name if name.startswith(wish.name) else f"{wish.name}_{name}"
+    return DraftTable(own, found, _distinct([*keys, *others], found))
+
+
+def _distinct(columns: list[DraftColumn], found: FoundTable) -> list[DraftColumn]:
+    first: dict[str, str] = {}
+    for column in columns:
+        if (other := first.setdefault(column.name, column.profile.name)) != column.profile.name:
+            raise ConfigurationError(
+                f"Columns {other!r} and {column.profile.name!r} of {found.origin} would both be named {column.name}: "
+                "rename one of them at its source, or select the columns by a query."
+            )
+    return columns
+
+
+def _role(column: ColumnProfile) -> str:
+    """`feature`, or why the column is loaded but no feature."""
+    if column.nulls == column.rows:
+        return "no feature: it is empty"
+    if column.distinct == 1 and not column.nulls:
+        return "no feature: it is constant"
+    if column.kind is Kind.TEXT and not column.category:
+        return f"no feature: text of {column.distinct:,} values"
+    if column.kind not in FEAST_TYPES:
+        return f"no feature: a {column.kind}"
+    return "feature"
+
+
+def _refuse_repeated_keys(wish: Wish, table: DraftTable) -> None:
+    for table_key in table.columns[:1] if len(wish.keys) == 1 else ():
+        profile = table_key.profile
+        if profile.nulls or profile.distinct < profile.rows:
+            raise ConfigurationError(
+                f"{table.found.origin} has {profile.rows:,} rows of {profile.distinct:,} {profile.name}: a table has "
+                "one row for each entity and moment. Name all join keys (--entity a,b), or the column of the moment "
+                "(--moment-column)."
+            )
+
+
+def _spelling(wish: Wish, label: ColumnProfile) -> tuple[str, str]:
+    """The label's values for False and True. Raises ConfigurationError where they are not two, or not known."""
+    if label.nulls or label.distinct != 2:
+        nulls = f" and {label.nulls:,} empty" if label.nulls else ""
+        raise ConfigurationError(
+            f"The label {label.name!r} has {label.distinct:,} distinct values{nulls} ({', '.join(label.values[:6])}): "
+            "a use case has two classes and a label for each row. Name another column, or select such rows by a query."
+        )
+    if wish.positive is not None:
+        if wish.positive not in label.values:
+            raise ConfigurationError(
+                f"--positive {wish.positive!r} is no value of {label.name!r}: it has {' and '.join(label.values)}."
+            )
+        return next(each for each in label.values if each != wish.positive), wish.positive
+    folded = spelling_of(label.values, digits=True)
+    if folded is None:
+        raise ConfigurationError(
+            f"Which value of {label.name!r} is the positive class, {' or '.join(label.values)}? Say it by --positive."
+        )
+    exact = sorted(label.values, key=lambda value: folded.index(value.casefold()))
+    return exact[0], exact[1]
+
+
+def left_out(draft: Draft) -> Iterator[str]:
+    """One line for each column that is no feature."""
+    for table in draft.tables:
+        for column in table.columns:
+            if column.role not in ("key", "feature"):
+                yield f"{table.name}.{column.name}: {column.role}"
