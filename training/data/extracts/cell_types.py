@@ -147,7 +147,9 @@ def _integers(values: arrow.ChunkedArray) -> arrow.ChunkedArray | None:
     if not arrow.types.is_integer(values.type):
         values = _null_unless(compute.equal(compute.floor(values), values), values)
     integers = values.cast(arrow.int64())
-    return _null_unless(compute.between(integers, -MAX_INTEGER, MAX_INTEGER), integers)
+    return _null_unless(
+        compute.and_(compute.greater_equal(integers, -MAX_INTEGER), compute.less_equal(integers, MAX_INTEGER)), integers
+    )
 
 
 def _numbers(values: arrow.ChunkedArray) -> arrow.ChunkedArray | None:
