@@ -89,7 +89,7 @@ def _key_checks(key: Column) -> list[pa.Check]:
 
 def _id_checks(ids: arrow.ChunkedArray, known: KnownIds | None, title: str) -> list[pa.Check]:
     """Checks of whole ids, of one key or several, with the rows of the column that pandera passes."""
-    whole = ids.to_pandas().dropna()
+    whole = _frame(arrow.table({title: ids}))[title].dropna()
     unique = ~whole.duplicated(keep=False)
     checks = [
         _check("must be unique in the file", lambda text: unique.reindex(text.index, fill_value=True), title=title)
