@@ -150,7 +150,7 @@ def _cell_checks(
 
 def _id_checks(ids: arrow.ChunkedArray, known: KnownIds | None, title: str, *, unique: bool) -> list[pa.Check]:
     """Checks of whole ids, of one key or several, with the rows of the column that pandera passes."""
-    whole = ids.to_pandas().dropna()
+    whole = _frame(arrow.table({title: ids}))[title].dropna()
     checks = []
     if unique:
         once = ~whole.duplicated(keep=False)
