@@ -50,7 +50,8 @@ def parse_cells(values: arrow.ChunkedArray, kind: Kind, dialect: CsvFile = PLAIN
         values = values.cast(values.type.value_type)
     if arrow.types.is_string(values.type) or arrow.types.is_large_string(values.type):
         return _PARSERS[kind](values.cast(arrow.string()), dialect)
-    if converted := _CONVERTERS.get(kind, _none)(values):
+    converted = _CONVERTERS.get(kind, _none)(values)
+    if converted is not None:
         return converted
     return arrow.chunked_array([arrow.nulls(len(values), ARROW_TYPES[kind])])
 
@@ -118,12 +119,12 @@ def _none(_: arrow.ChunkedArray) -> None:
 def _integers(values: arrow.ChunkedArray) -> arrow.ChunkedArray | None:
     if not _is_number(values.type):
         return None
-    within = compute.less_equal(compute.abs(values.cast(arrow.float64(), safe=False)), 1e18)
-    values = _null_unless(within, values)
-    if not arrow.types.is_integer(values.type):
-        values = _null_unless(compute.equal(compute.floor(values), values), values)
+    if not arrow.types.is_signed_integer(values.type):  # which int64 may not hold
+        rounded = compute.abs(values.cast(arrow.float64(), safe=False))
+        whole = compute.and_(compute.less_equal(rounded, 1e18), compute.equal(compute.floor(values), values))
+        values = _null_unless(whole, values)
     integers = values.cast(arrow.int64())
-    return _null_unless(compute.between(integers, -MAX_INTEGER, MAX_INTEGER), integers)
+    return _null_unless(compute.less_equal(compute.abs(integers), MAX_INTEGER), integers)
 
 
 def _numbers(values: arrow.ChunkedArray) -> arrow.ChunkedArray | None:
