@@ -88,10 +88,14 @@ def _empty(settings: Settings) -> None:
 
 def _bare(settings: Settings) -> None:
     columns = ", ".join(column.name for column in LIVE.columns)
-    with psycopg.connect(settings.conninfo()) as source, psycopg.connect(settings.conninfo()) as target:
-        with source.cursor().copy(READ) as rows, target.cursor().copy(WRITE.format(columns=columns).encode()) as copy:
-            for row in rows:
-                copy.write(row)
+    with (
+        psycopg.connect(settings.conninfo()) as source,
+        psycopg.connect(settings.conninfo()) as target,
+        source.cursor().copy(READ) as rows,
+        target.cursor().copy(WRITE.format(columns=columns).encode()) as copy,
+    ):
+        for row in rows:
+            copy.write(row)
 
 
 def _ingest(settings: Settings) -> None:

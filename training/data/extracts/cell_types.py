@@ -56,6 +56,15 @@ def parse_cells(values: arrow.ChunkedArray, kind: Kind, dialect: CsvFile = PLAIN
     return arrow.chunked_array([arrow.nulls(len(values), ARROW_TYPES[kind])])
 
 
+def as_text(values: arrow.ChunkedArray) -> arrow.ChunkedArray:
+    """The values for a message or a comparison of ids; null where they are."""
+    try:
+        return values.cast(arrow.string())
+    except arrow.ArrowNotImplementedError:
+        texts = [None if each is None else str(each) for each in values.to_pylist()]
+        return arrow.chunked_array([arrow.array(texts, arrow.string())])
+
+
 def _text(text: arrow.ChunkedArray, _: CsvFile) -> arrow.ChunkedArray:
     trimmed = compute.equal(compute.utf8_trim_whitespace(text), text)
     return _null_unless(compute.and_(trimmed, compute.less_equal(compute.utf8_length(text), MAX_TEXT_LENGTH)), text)
@@ -119,7 +128,10 @@ def _none(_: arrow.ChunkedArray) -> None:
 def _integers(values: arrow.ChunkedArray) -> arrow.ChunkedArray | None:
     if not _is_number(values.type):
         return None
-    if not arrow.types.is_signed_integer(values.type):  # which int64 may not hold
+    if arrow.types.is_unsigned_integer(values.type):
+        values = values.cast(arrow.uint64())
+        values = _null_unless(compute.less_equal(values, arrow.scalar(MAX_INTEGER, arrow.uint64())), values)
+    elif not arrow.types.is_integer(values.type):
         rounded = compute.abs(values.cast(arrow.float64(), safe=False))
         whole = compute.and_(compute.less_equal(rounded, 1e18), compute.equal(compute.floor(values), values))
         values = _null_unless(whole, values)

@@ -9,6 +9,7 @@ import pyarrow as arrow
 from asof.errors import ExtractError
 from asof.extract_schema import ExtractSchema, RawTable
 from asof.sources import PLAIN_CSV, CsvFile, ParquetFile
+from training.data.extracts.cell_types import as_text
 from training.data.extracts.csv_file import read_csv_text
 from training.data.extracts.data_files import file_of
 from training.data.extracts.deliveries import Part
@@ -52,7 +53,7 @@ def read_extract(
         delivery.append(DeliveredTable(table, checked.values, path.name, sha256))
         findings.extend(checked.findings)
         if table.name == schema.entity_table:
-            known = KnownIds(cells[schema.entity], f"a {schema.entity} of {path.name}")
+            known = KnownIds(as_text(cells[schema.entity]), f"a {schema.entity} of {path.name}")
     if findings:
         raise ExtractError(findings)
     return tuple(delivery)

@@ -21,7 +21,7 @@ from pandera.config import ValidationDepth, config_context
 from asof.extract_schema import Column, Kind, RawTable, Rule
 from asof.features import entity_key
 from asof.sources import PLAIN_CSV, CsvFile
-from training.data.extracts.cell_types import kind_rule, parse_cells
+from training.data.extracts.cell_types import as_text, kind_rule, parse_cells
 from training.data.extracts.csv_dialect import spelling_hint
 from training.data.extracts.csv_file import FIRST_DATA_ROW, rows_text
 from training.data.extracts.known_ids import KnownIds
@@ -98,14 +98,14 @@ def check_table(
     values = arrow.table(
         {column.name: parse_cells(cells[column.name], column.kind, dialect) for column in table.columns}
     )
-    entity, *others = table.columns
-    masks = {name: compute.or_(cells[name].is_null(), values[name].is_valid()) for name in cells.column_names}
-    of_text = {entity.name: _id_checks(entity, masks[entity.name], known, unique=whole)}
-    of_text |= {column.name: _text_checks(column, masks[column.name], dialect) for column in others}
+    entity = table.columns[0]
+    of_text = {each.name: _text_checks(each, cells[each.name], values[each.name], dialect) for each in table.columns}
+    of_text[entity.name] = _id_checks(entity, of_text[entity.name], known, unique=whole)
+    of_text = {name: checks for name, checks in of_text.items() if checks}
     of_values = {column.name: _value_checks(column) for column in table.columns}
     finder = _Finder(table, cells, dialect)
     violations = [
-        *finder.find(_frame(cells), of_text),
+        *finder.find(_frame(arrow.table({name: as_text(cells[name]) for name in of_text})), of_text),
         *finder.find(_frame(values)[_parsed_rows(cells, values, table)], of_values, table.rules),
     ]
     return CheckedTable(values, tuple(violations), source or table.file)
@@ -126,20 +126,28 @@ def _parsed_rows(cells: arrow.Table, values: arrow.Table, table: RawTable) -> ND
     return parsed
 
 
-def _text_checks(column: Column, of_kind: arrow.ChunkedArray, dialect: CsvFile) -> list[pa.Check]:
-    mask = of_kind.to_numpy()
-    checks = [_check(kind_rule(column.kind, dialect), lambda cells: pd.Series(mask[cells.index], index=cells.index))]
+def _text_checks(
+    column: Column, cells: arrow.ChunkedArray, values: arrow.ChunkedArray, dialect: CsvFile
+) -> list[pa.Check]:
+    """Those that fail: what is known of the cells already is not asked of pandas, to which NaN is a null."""
+    rules = {kind_rule(column.kind, dialect): compute.or_(cells.is_null(), values.is_valid())}
     if not column.nullable:
-        checks.append(_check("must not be empty", lambda text: text.notna(), ignore_na=False))
-    return checks
+        rules["must not be empty"] = cells.is_valid()
+    return [
+        _check(rule, partial(_series, mask), ignore_na=False)
+        for rule, mask in rules.items()
+        if not compute.all(mask).as_py()
+    ]
 
 
-def _id_checks(entity: Column, of_kind: arrow.ChunkedArray, known: KnownIds | None, *, unique: bool) -> list[pa.Check]:
-    checks = _text_checks(entity, of_kind, PLAIN_CSV)
+def _id_checks(entity: Column, checks: list[pa.Check], known: KnownIds | None, *, unique: bool) -> list[pa.Check]:
     if unique:
         checks.append(_check("must be unique in the file", lambda ids: ~ids.duplicated(keep=False)))
     if entity.kind is Kind.TEXT:
-        checks[0] = _check(f"must be an id: {entity_key.RULE}", _are_ids)
+        text_rule = kind_rule(entity.kind)
+        checks = [_check(f"must be an id: {entity_key.RULE}", _are_ids)] + [
+            each for each in checks if each.error != text_rule
+        ]
     if known is not None:
         of_known = partial(compute.is_in, value_set=known.ids)
         checks.append(_check(f"must be {known.what}", lambda ids: _series(of_known(arrow.array(ids)), ids)))
@@ -223,9 +231,8 @@ class _Finder:
     def _hint(self, rule: str, name: str, cell: Any) -> str:
         """What a spelling of another dialect looks like, after the example."""
         kind = next(column.kind for column in self.table.columns if column.name == name)
-        if rule != kind_rule(kind, self.dialect) or not isinstance(cell, str):
-            return ""
-        hint = spelling_hint(kind, cell)
+        is_spelling = isinstance(self.table.source, CsvFile) and isinstance(cell, str)
+        hint = spelling_hint(kind, cell) if is_spelling and rule == kind_rule(kind, self.dialect) else ""
         return f"; {hint}" if hint else ""
 
 

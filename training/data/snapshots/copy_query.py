@@ -34,7 +34,8 @@ def copy_rows(
 ) -> Iterator[arrow.Table]:
     """The rows of `query`, whose columns are those of `types` in that order: bool, numbers, dates or text, nullable.
 
-    A table has about `chunk_bytes` of text. `digest` gets it as PostgreSQL writes it. Raises TrainingSetError if a value is not of its type.
+    A table has about `chunk_bytes` of text; `digest` gets it as PostgreSQL writes it. Raises TrainingSetError if a
+    value is not of its type.
     """
     for text in _chunks(connection, sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(query), chunk_bytes):
         if digest:
