@@ -207,9 +207,9 @@ def test_point_in_time_and_known_at_are_those_of_an_oracle(
         if cents or who not in ever
     ]
     read: list[Any] = []
-    with open_servers(shop, {"source"}) as servers:
-        with suppress(SourceError) if not expected else nullcontext():  # no rows at all
-            read_query(servers["source"], FAILED, Times(moment, known), lambda batch: read.extend(batch.to_pylist()))
+    none = suppress(SourceError) if not expected else nullcontext()  # which is refused
+    with open_servers(shop, {"source"}) as servers, none:
+        read_query(servers["source"], FAILED, Times(moment, known), lambda batch: read.extend(batch.to_pylist()))
     assert read == expected
 
 
