@@ -40,9 +40,9 @@ class State:
 def up(settings: Settings, build: Callable[[], str]) -> tuple[State, ...]:
     """Starts the servers that are not running and waits until all answer.
 
-    The prediction service runs the Bento `name:version` that `build` returns, which is called while MLflow and Prefect
-    start. It follows the registry of our MLflow server, or of MLFLOW_TRACKING_URI, and is restarted if the Bento or a
-    setting changed. Without a model in the registry it runs, and its note says why it is not ready.
+    All start at once; the prediction service runs the Bento `name:version` that `build` returns, which is called while
+    the others start. It follows the registry of our MLflow server, or of MLFLOW_TRACKING_URI, and is restarted if the
+    Bento or a setting changed. Without a model in the registry it runs, and its note says why it is not ready.
 
     Raises ConfigurationError with the end of the log if a server does not come up; that one is ended, others go on.
     """
@@ -50,13 +50,11 @@ def up(settings: Settings, build: Callable[[], str]) -> tuple[State, ...]:
     export(settings)
     with locked(settings) as folder:
         servers = [each for each in (mlflow_service(settings), prefect_service(settings)) if each is not None]
-        *mlflow, prefect = [_start(server, folder, settings.host) for server in servers]
-        bento = build()
-        for each in mlflow:
-            _wait(each, folder)  # the prediction service asks it when it starts
-        service = prediction_service(_follow_settings(settings), bento)
+        started = [_start(server, folder, settings.host) for server in servers]
+        service = prediction_service(_follow_settings(settings), build())
         prediction = _with_own_home(service, folder, settings.bentoml_home)
-        for each in (_start(prediction, folder, settings.host), prefect):
+        started.append(_start(prediction, folder, settings.host))  # asks MLflow again until that answers
+        for each in started:
             _wait(each, folder)
     return states(settings)
 
