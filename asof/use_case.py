@@ -182,8 +182,8 @@ class UseCase:
 
     `name` is its folder and its name in commands, `model_name` the name in MLflow and BentoML. `classes` names the
     labels 0 and 1. `request` and `answer` are the payloads; `respond` makes the problem's own part of the answer. With
-    features of the store, `request` has a member named as the extract's `entity`, the key of the lookup, and one for
-    each given feature.
+    features of the store, `request` has a member for each key of the extract, of a type in `asof.features.entity_key`,
+    and one for each given feature.
     `questions(month)` are the demo's requests once the extract in the folder `month` is loaded (None: the features come
     in the request). `derived` columns are computed from the features, in training and in serving alike. From the
     probability `threshold` on, class 1 is the answer (None: the threshold of the greatest F1 on the training rows).

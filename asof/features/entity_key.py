@@ -71,11 +71,14 @@ def fault(text: str) -> str | None:
     return None
 
 
-def next_step(unknown: KeyValue) -> str:
-    """What to do about an unknown id."""
-    if not isinstance(unknown, str) or unicodedata.normalize("NFC", unknown) == unicodedata.normalize("NFD", unknown):
+def next_step(*unknown: KeyValue) -> str:
+    """What to do about an unknown id, or one of several keys."""
+    texts = [each for each in unknown if isinstance(each, str)]
+    several = [each for each in texts if unicodedata.normalize("NFC", each) != unicodedata.normalize("NFD", each)]
+    if not several:
         return "check the id, or load it."
-    form = next((each for each in ("NFC", "NFD") if unicodedata.is_normalized(each, unknown)), "neither NFC nor NFD")
+    text = several[0]
+    form = next((each for each in ("NFC", "NFD") if unicodedata.is_normalized(each, text)), "neither NFC nor NFD")
     return f"check the id and its Unicode form ({form}), since ids are compared by code points; or load it."
 
 

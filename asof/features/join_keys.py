@@ -105,9 +105,9 @@ class JoinKeys:
     def unknown(self, entity: Entity, groups: Sequence[tuple[str, ...]]) -> str:
         """The message on an entity of which no view with the keys of each group has a row."""
         named = ", nor ".join(self.describe(entity, group) for group in groups)
-        values = dict(zip(self.names, self.values(entity), strict=True))
-        steps = [next_step(values[name]) for name in dict.fromkeys(name for group in groups for name in group)]
-        return f"No feature view knows {named}: {max(steps, key=len)}"
+        unknown = {name for group in groups for name in group}
+        values = [value for name, value in zip(self.names, self.values(entity), strict=True) if name in unknown]
+        return f"No feature view knows {named}: {next_step(*values)}"
 
     def text(self, entity: Entity) -> str:
         """The canonical text: that of the value, or JSON of several. Different entities have different texts."""

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from textwrap import shorten
@@ -20,10 +20,14 @@ from asof.use_case import FromStore, Question, UseCase
 from asof.use_cases import load
 from flows.runtime.environment import settings_with_tracking
 from flows.runtime.progress import show_progress
-from flows.terminal.runs import Run, choose_run, run_directly
+from flows.terminal.runs import choose_run
+from flows.terminal.stage_process import StageProcess
 from local.stack.serve import serving
 from training.data.extracts.data_files import delivered_tables
 from training.data.extracts.deliveries import find_deliveries
+
+TRAINING_LIBRARIES = ("mlflow.sklearn", "skops.io", "sklearn.ensemble", "matplotlib.figure", "skl2onnx")
+BUNDLING_LIBRARIES = ("bentoml",)
 
 
 @dataclass(frozen=True)
@@ -41,10 +45,9 @@ class Extracts:
 
 @dataclass(frozen=True)
 class Stages:
-    """Runs stages and prints each with its duration; `call` runs a stage of `flows.stages`."""
+    """Prints each stage with its duration."""
 
     console: Console
-    call: Run = run_directly
 
     @contextmanager
     def run(self, title: str) -> Iterator[Callable[[str], None]]:
@@ -68,11 +71,12 @@ def demo(console: Console, use_case: str, extracts: Extracts | None, *, users: i
         extracts = _queried(problem, extracts)
     with stages.run("PostgreSQL") as echo:
         settings = settings_with_tracking()
-        stages = replace(stages, call=choose_run())
+        choose_run()  # says whether the stages are recorded in Prefect
         echo(settings.database().render_as_string())
-    if extracts or isinstance(problem.source, FromStore):
-        extracts = _ingest(stages, problem, extracts or _simulate(stages, settings, users, months))
-    bento = _train_and_bundle(stages, problem)
+    with StageProcess("retrain", *TRAINING_LIBRARIES) as training:
+        if extracts or isinstance(problem.source, FromStore):
+            extracts = _ingest(stages, settings, problem, extracts, users, months)
+        bento = _train_and_bundle(stages, problem, training)
     passed = _ask_questions(stages, settings, problem, extracts, bento)
     console.print(f"\n[bold]{perf_counter() - begun:.0f} s[/] in all.  Next: [bold]make up ARGS={use_case}[/].")
     return passed
@@ -107,6 +111,17 @@ def _queried(problem: UseCase, extracts: Extracts | None) -> Extracts | None:
     )
 
 
+def _ingest(
+    stages: Stages, settings: Settings, problem: UseCase, extracts: Extracts | None, users: int, months: int
+) -> Extracts:
+    with StageProcess("ingest") as loading:
+        extracts = extracts or _simulate(stages, settings, users, months)
+        where = (str(extracts.folder) if extracts.folder else None, extracts.first, extracts.backfill)
+        with stages.run("Snapshots and online store") as echo:
+            _print_loads(echo, loading.run(*where, use_case=problem.name))
+    return extracts
+
+
 def _simulate(stages: Stages, settings: Settings, users: int, months: int) -> Extracts:
     from simulator import SimulationPlan, month_end_before, simulate
 
@@ -118,30 +133,22 @@ def _simulate(stages: Stages, settings: Settings, users: int, months: int) -> Ex
     return Extracts(folder, plan.as_of(0), backfill=True, clock=None)
 
 
-def _ingest(stages: Stages, problem: UseCase, extracts: Extracts) -> Extracts:
-    from flows.stages.ingest import ingest
-
-    with stages.run("Snapshots and online store") as echo:
-        folder = str(extracts.folder) if extracts.folder else None
-        result = stages.call(ingest, folder, extracts.first, extracts.backfill, use_case=problem.name)
-        for delivery in result["deliveries"]:
-            rows, new = sum(delivery["rows"].values()), sum(delivery["new_rows"].values())
-            echo(f"{delivery['folder']:16} as of {moment_text(delivery['as_of'])}  {rows:>9,} rows, {new:,} new")
-        for view in result["online"]["refreshes"]:
-            echo(f"{view['view']:35} {view['entities']:>9,} entities, {view['seconds']:.1f} s")
-        echo(f"{result['parity']['summary']}. {result['parity']['next']}")
-    return extracts
+def _print_loads(echo: Callable[[str], None], result: dict[str, Any]) -> None:
+    for delivery in result["deliveries"]:
+        rows, new = sum(delivery["rows"].values()), sum(delivery["new_rows"].values())
+        echo(f"{delivery['folder']:16} as of {moment_text(delivery['as_of'])}  {rows:>9,} rows, {new:,} new")
+    for view in result["online"]["refreshes"]:
+        echo(f"{view['view']:35} {view['entities']:>9,} entities, {view['seconds']:.1f} s")
+    echo(f"{result['parity']['summary']}. {result['parity']['next']}")
 
 
-def _train_and_bundle(stages: Stages, problem: UseCase) -> str:
-    from flows.stages.bundle import bundle
-    from flows.stages.retrain import retrain
-
-    with stages.run("Training, evaluation and promotion") as echo:
-        _print_version(echo, stages.call(retrain, problem.name))
-    with stages.run("Bundle") as echo:
-        built = stages.call(bundle, problem.name)
-        echo(f"bento {built['bento_tag']}, model {built['model_tag']}")
+def _train_and_bundle(stages: Stages, problem: UseCase, training: StageProcess) -> str:
+    with StageProcess("bundle", *BUNDLING_LIBRARIES) as bundling:
+        with stages.run("Training, evaluation and promotion") as echo:
+            _print_version(echo, training.run(problem.name))
+        with stages.run("Bundle") as echo:
+            built = bundling.run(problem.name)
+            echo(f"bento {built['bento_tag']}, model {built['model_tag']}")
     return str(built["bento_tag"])
 
 

@@ -42,10 +42,10 @@ class State:
 def up(settings: Settings, builds: Mapping[str, Callable[[], str]]) -> tuple[State, ...]:
     """Starts the servers that are not running and waits until all answer.
 
-    `builds` has for each use case to be served a function that returns its Bento `name:version`; it is called while
-    MLflow and Prefect start. A prediction service follows the registry of our MLflow server, or of MLFLOW_TRACKING_URI,
-    and is restarted if the Bento or a setting changed. Without a model in the registry it runs, and its note says why
-    it is not ready. Services of use cases that are not in `builds` go on.
+    All start at once. `builds` has for each use case to be served a function that returns its Bento `name:version`; it
+    is called while the others start. A prediction service follows the registry of our MLflow server, or of
+    MLFLOW_TRACKING_URI, and is restarted if the Bento or a setting changed. Without a model in the registry it runs,
+    and its note says why it is not ready. Services of use cases that are not in `builds` go on.
 
     Raises ConfigurationError with the end of the log if a server does not come up; that one is ended, others go on.
     """
@@ -53,20 +53,13 @@ def up(settings: Settings, builds: Mapping[str, Callable[[], str]]) -> tuple[Sta
     export(settings)
     with locked(settings) as folder:
         servers = [each for each in (mlflow_service(settings), prefect_service(settings)) if each is not None]
-        *mlflow, prefect = [_start(server, folder, settings.host) for server in servers]
-        errors: list[AsOfError] = []
-        bentos = dict[str, str]()
-        for use_case, build in builds.items():
-            with _collected(errors):
-                bentos[use_case] = build()
-        for each in mlflow:
-            _wait(each, folder)  # a prediction service asks it when it starts
+        started = [_start(server, folder, settings.host) for server in servers]
         background.end(PREDICTION, folder)  # of a version that had one service for all
         background.record_file(PREDICTION, folder).unlink(missing_ok=True)
-        started = [prefect]
-        for use_case, bento in bentos.items():
-            with _collected(errors):
-                started.append(_start(_prediction(settings, use_case, bento, folder), folder, settings.host))
+        errors: list[AsOfError] = []
+        for use_case, build in builds.items():
+            with _collected(errors):  # a service asks MLflow again until that answers
+                started.append(_start(_prediction(settings, use_case, build(), folder), folder, settings.host))
         for each in started:
             with _collected(errors):
                 _wait(each, folder)

@@ -61,7 +61,7 @@ class ArrowFormat:
 def _types(predictor: Predictor) -> dict[str, Any]:
     answer = {name: _type(field.annotation) for name, field in predictor.use_case.answer.model_fields.items()}
     contract = predictor.model.facts.contract
-    keys = {"as_of": contract.views, "as_of_features": contract.names}
+    keys = {"as_of": contract.views, "as_of_features": contract.stored.names}
     moments = {name: pa.struct([(key, MOMENT) for key in each]) for name, each in keys.items()}
     evidence = {
         name: moments[name] if name in moments else _type(field.annotation)

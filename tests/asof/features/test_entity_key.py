@@ -118,7 +118,8 @@ OTHERS: dict[Kind, list[Any]] = {
 def taken(kind: Kind, texts: list[str]) -> list[Any]:
     """What an extract's file with each of these keys alone gives; None for a key that is refused."""
     table = RawTable("users", (Column("user_id", kind),))
-    checked = [check_table(arrow.table({"user_id": [text or None]}), table, None) for text in texts]
+    cells = (arrow.table({"user_id": arrow.array([text or None], arrow.string())}) for text in texts)
+    checked = [check_table(each, table, None) for each in cells]
     return [None if each.findings else each.values["user_id"][0].as_py() for each in checked]
 
 

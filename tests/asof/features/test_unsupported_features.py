@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from doctor.context import Context
 from doctor.data.definitions import check_definitions
 from flows.stages.ingest import ingest
 from training.features.datasets.point_in_time import joined_rows, read_sources
-from training.features.materialisation.feature_registry import apply_features
+from training.features.materialisation.feature_registry import apply_features, check_features
 
 DAY = datetime(2024, 1, 31, tzinfo=UTC)
 SOURCE = PostgreSQLSource(name="t", table="t", timestamp_field="as_of")
@@ -142,6 +143,36 @@ def test_an_on_demand_view_in_a_service_is_named_before_anything_is_loaded(
         apply_features(settings)
     (found,) = (each for each in check_definitions(Context(settings, {}, tmp_path, tmp_path)))
     assert (found.name, "of_a_year" in found.found) == ("unsupported-features", True)
+
+
+MISFIT = """
+from feast import Entity, FeatureService, FeatureView, Field, ValueType
+from feast.types import Float64
+from streamflow_sources import usage_source
+
+number = Entity(name="number", join_keys=["user_id"], value_type=ValueType.INT64)
+view = FeatureView(
+    name="numbers_fv", entities=[number], schema=[Field(name="watch_hours_30d", dtype=Float64)], source=usage_source
+)
+misfit = FeatureService(name="misfit_v1", features=[view])
+"""
+
+
+def test_a_service_of_other_keys_than_the_extract_is_named_before_anything_is_loaded(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(settings)
+    repository = shutil.copytree(REPOSITORY, tmp_path / "feature_repo")
+    (repository / "misfit_of_a_test.py").write_text(MISFIT)
+    monkeypatch.setattr("training.features.materialisation.feature_registry.REPOSITORY", repository)
+    churn = load("churn")
+    check_features(settings, churn)
+    misfit = replace(churn, estimators={"default": replace(churn.estimator(), feature_service="misfit_v1")})
+    words = (
+        r"The extract of churn is keyed by user_id \(text\), not user_id \(integer\), as feature service 'misfit_v1'"
+    )
+    with pytest.raises(ConfigurationError, match=words):
+        check_features(settings, misfit)
 
 
 @pytest.mark.filterwarnings("ignore:On demand feature view:RuntimeWarning")

@@ -13,8 +13,9 @@ from local.stack.services import Service, prediction_name
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Settings:
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A home with Bentos, and a port from which nothing listens."""
+    monkeypatch.delenv("BENTOML_HOME", raising=False)
     own = Settings(home=tmp_path, port=23_000, postgres_url="postgresql://u:p@h/d", mlflow_tracking_uri="http://h:5000")
     for name in ("a", "b", "c"):
         (own.bentoml_home / "bentos" / name / "1").mkdir(parents=True)

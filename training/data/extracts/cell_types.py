@@ -60,9 +60,19 @@ def parse_cells(values: arrow.ChunkedArray, kind: Kind, dialect: CsvFile = PLAIN
         values = values.cast(values.type.value_type)
     if arrow.types.is_string(values.type) or arrow.types.is_large_string(values.type):
         return _PARSERS[kind](values.cast(arrow.string()), dialect)
-    if converted := _CONVERTERS.get(kind, _none)(values):
+    converted = _CONVERTERS.get(kind, _none)(values)
+    if converted is not None:
         return converted
     return arrow.chunked_array([arrow.nulls(len(values), ARROW_TYPES[kind])])
+
+
+def as_text(values: arrow.ChunkedArray) -> arrow.ChunkedArray:
+    """The values for a message or a comparison of ids; null where they are."""
+    try:
+        return values.cast(arrow.string())
+    except arrow.ArrowNotImplementedError:
+        texts = [None if each is None else str(each) for each in values.to_pylist()]
+        return arrow.chunked_array([arrow.array(texts, arrow.string())])
 
 
 def _text(text: arrow.ChunkedArray, _: CsvFile) -> arrow.ChunkedArray:
@@ -142,12 +152,17 @@ def _none(_: arrow.ChunkedArray) -> None:
 def _integers(values: arrow.ChunkedArray) -> arrow.ChunkedArray | None:
     if not _is_number(values.type):
         return None
-    within = compute.less_equal(compute.abs(values.cast(arrow.float64(), safe=False)), 1e18)
-    values = _null_unless(within, values)
-    if not arrow.types.is_integer(values.type):
-        values = _null_unless(compute.equal(compute.floor(values), values), values)
+    if arrow.types.is_unsigned_integer(values.type):
+        values = values.cast(arrow.uint64())
+        values = _null_unless(compute.less_equal(values, arrow.scalar(MAX_INTEGER, arrow.uint64())), values)
+    elif not arrow.types.is_integer(values.type):
+        rounded = compute.abs(values.cast(arrow.float64(), safe=False))
+        whole = compute.and_(compute.less_equal(rounded, 1e18), compute.equal(compute.floor(values), values))
+        values = _null_unless(whole, values)
     integers = values.cast(arrow.int64())
-    return _null_unless(compute.and_(compute.greater_equal(integers, -MAX_INTEGER), compute.less_equal(integers, MAX_INTEGER)), integers)
+    return _null_unless(
+        compute.and_(compute.greater_equal(integers, -MAX_INTEGER), compute.less_equal(integers, MAX_INTEGER)), integers
+    )
 
 
 def _numbers(values: arrow.ChunkedArray) -> arrow.ChunkedArray | None:

@@ -7,6 +7,7 @@ Rows of a CSV file are named by their numbers, all others by their keys.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from asof.extract_schema import Column, Kind, RawTable, Rule
 from asof.features import entity_key
 from asof.features.join_keys import SEPARATOR
 from asof.sources import PLAIN_CSV, CsvFile
-from training.data.extracts.cell_types import kind_rule, parse_cells, parse_keys
+from training.data.extracts.cell_types import as_text, kind_rule, parse_cells, parse_keys
 from training.data.extracts.csv_dialect import spelling_hint
 from training.data.extracts.csv_file import FIRST_DATA_ROW, rows_text
 from training.data.extracts.known_ids import KnownIds, row_ids
@@ -96,18 +97,20 @@ def check_table(
     """
     dialect = table.source if isinstance(table.source, CsvFile) else PLAIN_CSV
     keys = table.key_columns
-    parsed = {each.name: _parse(cells[each.name], each, dialect, is_key=each in keys) for each in table.columns}
-    values = arrow.table(parsed)
+    values = arrow.table(
+        {each.name: _parse(cells[each.name], each, dialect, is_key=each in keys) for each in table.columns}
+    )
     of_text = {
         each.name: _cell_checks(each, cells[each.name], values[each.name], dialect, is_key=each in keys)
         for each in table.columns
     }
     names = ", ".join(key.name for key in keys)
     of_text[keys[0].name] += _id_checks(row_ids(cells, table), known, names, unique=whole)
+    of_text = {name: checks for name, checks in of_text.items() if checks}
     of_values = {column.name: _value_checks(column) for column in table.columns}
     finder = _Finder(table, cells, dialect)
     violations = [
-        *finder.find(_frame(cells), of_text),
+        *finder.find(_frame(arrow.table({name: as_text(cells[name]) for name in of_text})), of_text),
         *finder.find(_frame(values)[_parsed_rows(cells, values, table)], of_values, table.rules),
     ]
     return CheckedTable(values, tuple(violations), source or table.file)
@@ -135,22 +138,22 @@ def _parse(cells: arrow.ChunkedArray, column: Column, dialect: CsvFile, *, is_ke
 def _cell_checks(
     column: Column, cells: arrow.ChunkedArray, values: arrow.ChunkedArray, dialect: CsvFile, *, is_key: bool
 ) -> list[pa.Check]:
-    of_kind = compute.or_(cells.is_null(), values.is_valid()).to_numpy()
+    """Those that fail: what is known of the cells already is not asked of pandas, to which NaN is a null."""
+    valid = _are_ids(values) if is_key and column.kind is Kind.TEXT else values.is_valid()
     rule = f"must be an id: {entity_key.RULES[column.kind]}" if is_key else kind_rule(column.kind, dialect)
-
-    def holds(texts: "pd.Series[str]") -> "pd.Series[bool]":
-        is_text_key = is_key and column.kind is Kind.TEXT
-        return _are_ids(texts) if is_text_key else pd.Series(of_kind[texts.index], index=texts.index)
-
-    checks = [_check(rule, holds)]
+    rules = {rule: compute.or_(cells.is_null(), valid)}
     if not column.nullable:
-        checks.append(_check("must not be empty", lambda text: text.notna(), ignore_na=False))
-    return checks
+        rules["must not be empty"] = cells.is_valid()
+    return [
+        _check(rule, partial(_series, mask), ignore_na=False)
+        for rule, mask in rules.items()
+        if not compute.all(mask).as_py()
+    ]
 
 
 def _id_checks(ids: arrow.ChunkedArray, known: KnownIds | None, title: str, *, unique: bool) -> list[pa.Check]:
     """Checks of whole ids, of one key or several, with the rows of the column that pandera passes."""
-    whole = ids.to_pandas().dropna()
+    whole = _frame(arrow.table({title: ids}))[title].dropna()
     checks = []
     if unique:
         once = ~whole.duplicated(keep=False)
@@ -165,12 +168,13 @@ def _id_checks(ids: arrow.ChunkedArray, known: KnownIds | None, title: str, *, u
     return checks
 
 
-def _are_ids(texts: "pd.Series[str]") -> "pd.Series[bool]":
-    plain = compute.match_substring_regex(arrow.array(texts), entity_key.ASCII_KEY)
-    good = _series(plain, texts).to_numpy(bool, copy=True)
+def _are_ids(texts: arrow.ChunkedArray) -> arrow.ChunkedArray:
+    """n booleans: whether a text is an id; false for a null."""
+    good = compute.fill_null(compute.match_substring_regex(texts, entity_key.ASCII_KEY), False).to_numpy().copy()
     for row in np.flatnonzero(~good):
-        good[row] = entity_key.fault(texts.iloc[row]) is None
-    return pd.Series(good, index=texts.index)
+        text = texts[int(row)].as_py()
+        good[row] = text is not None and entity_key.fault(text) is None
+    return arrow.chunked_array([good])
 
 
 def _series(mask: arrow.Array | arrow.ChunkedArray, like: "pd.Series[str]") -> "pd.Series[bool]":
@@ -243,9 +247,8 @@ class _Finder:
     def _hint(self, rule: str, name: str, cell: Any) -> str:
         """What a spelling of another dialect looks like, after the example."""
         kind = next(column.kind for column in self.table.columns if column.name == name)
-        if rule != kind_rule(kind, self.dialect) or not isinstance(cell, str):
-            return ""
-        hint = spelling_hint(kind, cell)
+        is_spelling = isinstance(self.table.source, CsvFile) and isinstance(cell, str)
+        hint = spelling_hint(kind, cell) if is_spelling and rule == kind_rule(kind, self.dialect) else ""
         return f"; {hint}" if hint else ""
 
 

@@ -30,25 +30,27 @@ def copy_rows(
     query: sql.Composable,
     types: Mapping[str, arrow.DataType],
     digest: Digest | None = None,
+    chunk_bytes: int = CHUNK_BYTES,
 ) -> Iterator[arrow.Table]:
     """The rows of `query`, whose columns are those of `types` in that order: bool, numbers, dates or text, nullable.
 
-    `digest` gets their text as PostgreSQL writes it. Raises TrainingSetError if a value is not of its type.
+    A table has about `chunk_bytes` of text; `digest` gets it as PostgreSQL writes it. Raises TrainingSetError if a
+    value is not of its type.
     """
-    for text in _chunks(connection, sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(query)):
+    for text in _chunks(connection, sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(query), chunk_bytes):
         if digest:
             digest.update(text)
         yield _table(text, types)
 
 
-def _chunks(connection: psycopg.Connection, copy: sql.Composed) -> Iterator[bytes]:
+def _chunks(connection: psycopg.Connection, copy: sql.Composed, chunk_bytes: int) -> Iterator[bytes]:
     """Whole rows."""
     with connection.cursor() as cursor, cursor.copy(copy) as rows:
         chunk, size = list[bytes](), 0
         for row in map(bytes, rows):
             chunk.append(row)
             size += len(row)
-            if size > CHUNK_BYTES:
+            if size > chunk_bytes:
                 yield b"".join(chunk)
                 chunk, size = [], 0
         if size:

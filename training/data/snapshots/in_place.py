@@ -38,14 +38,13 @@ def use_in_place(
     `types` are the PostgreSQL types of the raw table's columns, the key first. Raises ConfigurationError where the
     source is missing, lacks a column, has one of another type, or where a table has the name of the view.
     """
-    view = sql.Identifier("public", name)
-    select = _select(connection, name, source, types)
-    connection.execute(sql.SQL("CREATE OR REPLACE TEMP VIEW asof_in_place AS {}").format(select))
-    exists = table_exists(connection, f"public.{name}")
+    exists, view = table_exists(connection, f"public.{name}"), sql.Identifier("public", name)
     if exists and name not in views(connection):
         raise ConfigurationError(
             f"Raw table {name} is used in place, and public.{name} is a table: rename the raw table."
         )
+    select = _select(connection, name, source, types)
+    connection.execute(sql.SQL("CREATE OR REPLACE TEMP VIEW asof_in_place AS {}").format(select))
     if not exists or connection.execute(SAME, (f"public.{name}",)).fetchone() != (True,):
         with explain_missing_privilege(connection, f"View public.{name}"):
             connection.execute(sql.SQL("DROP VIEW IF EXISTS {}").format(view))

@@ -51,6 +51,8 @@ class TrainingSet:
         names = [*self.contract.keys.names]
         if len(names) == 1:
             return self.frame[names[0]]
+        import pandas as pd
+
         return pd.Series(list(self.frame[names].itertuples(index=False, name=None)), self.frame.index, dtype=object)
 
     @property

@@ -35,6 +35,8 @@ EXACT: Mapping[Kind, frozenset[str]] = {
 }
 """Types of PostgreSQL that are read as the kind; a column of any other is read as text, and parsed like a file's."""
 SQL_TYPES = {Kind.INTEGER: "bigint", Kind.NUMBER: "double precision", Kind.BOOLEAN: "boolean", Kind.DATE: "date"}
+BATCH_BYTES = 2 * 2**20
+"""As pandas and Arrow hold a batch several times, in several forms."""
 CANCELLED = "57014"
 """SQLSTATE query_canceled: by the timeout, or by an administrator."""
 
@@ -72,7 +74,8 @@ def read_query(server: Server, table: RawTable, times: Times, keep: Callable[[ar
         server.connection.execute("SELECT set_config('statement_timeout', %s, true)", (timeout,))
         types = _types(server.connection, table, text)
         reading = _Reading(table, keep)
-        for batch in copy_rows(server.connection, _select(table, text, types), _arrow_types(table, types), reading.sha):
+        query, columns = _select(table, text, types), _arrow_types(table, types)
+        for batch in copy_rows(server.connection, query, columns, reading.sha, BATCH_BYTES):
             reading.add(batch)
     if not reading.rows:
         raise SourceError(

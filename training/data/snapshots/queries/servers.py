@@ -67,6 +67,10 @@ def _open(connections: ExitStack, conninfo: str, name: str) -> Server:
             "loaded."
         ) from None
     snapshot, replica, replayed, database = row or ("", False, None, "")
+    if replica and replayed is None:
+        raise SourceError(
+            f"Server {name!r} of the queries is a replica that has replayed nothing since it started: wait for its "
+            "primary, or read that. Nothing was loaded."
+        )
     address = f"{connection.info.host}:{connection.info.port}/{database}"
-    behind = (replayed or datetime.min.replace(tzinfo=UTC)).astimezone(UTC) if replica else None
-    return Server(name, connection, address, snapshot, behind)
+    return Server(name, connection, address, snapshot, replayed.astimezone(UTC) if replica else None)
