@@ -121,7 +121,7 @@ class Draft:
 
 def column_name(text: str) -> str:
     """A name for PostgreSQL and Python from any header: `Charge  Amount (EUR)` becomes `charge_amount_eur`."""
-    ascii_text = normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    ascii_text = normalize("NFKD", text.casefold()).encode("ascii", "ignore").decode()
     name = NOT_A_WORD.sub("_", ascii_text).strip("_")[:55] or "column"
     return f"c_{name}" if name[0].isdigit() or keyword.iskeyword(name) or name in ("as_of", "created_at") else name
 

@@ -14,6 +14,8 @@ LISTED_VALUES = 6
 FALSE_AND_TRUE = (("false", "true"), ("f", "t"), ("no", "yes"), ("n", "y"), ("0", "1"))
 """Spellings of a boolean in lower case; the last only where the column is the label."""
 
+Test = Callable[[arrow.ChunkedArray], bool]
+
 _UUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 _INTEGER, _NUMBER = r"^-?\d{1,18}$", r"^-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _DATE = r"^\d{4}-\d\d-\d\d$"
@@ -63,19 +65,20 @@ def example_of(table: arrow.Table) -> dict[str, str]:
 
 def _profile(name: str, cells: arrow.ChunkedArray, *, typed: bool) -> ColumnProfile:
     text = cells if arrow.types.is_string(cells.type) else cells.cast(arrow.string())
-    kind = _KINDS.get(str(cells.type)) or (Kind.TEXT if typed else _kind_of_text(text))
-    counts = text.drop_null().value_counts().sort(order="descending", by="counts")
+    kind = _KINDS.get(str(cells.type)) or _kind_of_text(text, _TEXT_KINDS[:1] if typed else _TEXT_KINDS)
+    counts = arrow.Table.from_struct_array(text.drop_null().value_counts())
+    counts = counts.sort_by([("counts", "descending"), ("values", "ascending")])
     ends = _ends(cells, kind)
-    values = counts.field("values").slice(0, MAX_CATEGORIES + 1).to_pylist()
+    values = counts["values"].slice(0, MAX_CATEGORIES + 1).to_pylist()
     return ColumnProfile(name, kind, len(cells), cells.null_count, len(counts), tuple(values), *ends)
 
 
-def _kind_of_text(text: arrow.ChunkedArray) -> Kind:
-    """The first kind of which every value is; text where there is none, or nothing but nulls."""
+def _kind_of_text(text: arrow.ChunkedArray, kinds: Sequence[tuple[Kind, Test]]) -> Kind:
+    """The first of the kinds of which every value is; text where there is none, or nothing but nulls."""
     valid = text.drop_null()
     if not len(valid):
         return Kind.TEXT
-    return next((kind for kind, is_kind in _TEXT_KINDS if is_kind(valid)), Kind.TEXT)
+    return next((kind for kind, is_kind in kinds if is_kind(valid)), Kind.TEXT)
 
 
 def _all_match(pattern: str) -> Callable[[arrow.ChunkedArray], bool]:
@@ -100,7 +103,8 @@ def _ends(cells: arrow.ChunkedArray, kind: Kind) -> tuple[float | None, float | 
     return ends["min"], ends["max"]
 
 
-_TEXT_KINDS: tuple[tuple[Kind, Callable[[arrow.ChunkedArray], bool]], ...] = (
+_TEXT_KINDS: tuple[tuple[Kind, Test], ...] = (
+    (Kind.UUID, _all_match(_UUID)),
     (Kind.BOOLEAN, _is_boolean),
     (Kind.INTEGER, _all_match(_INTEGER)),
     (Kind.NUMBER, _all_match(_NUMBER)),

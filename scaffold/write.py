@@ -23,6 +23,7 @@ TEMPLATES = ("__init__.py", "raw_schema.py", "payloads.py", "questions.py", "est
 KEY_TYPES = {Kind.TEXT: "EntityKey", Kind.INTEGER: "IntegerKey", Kind.UUID: "UuidKey"}
 PYTHON_TYPES = {Kind.TEXT: "str", Kind.INTEGER: "int", Kind.UUID: "str"}
 VALUE_TYPES = {Kind.TEXT: "STRING", Kind.INTEGER: "INT64", Kind.UUID: "UUID"}
+MAX_LINE = 120
 TTL_DAYS = 45
 """For monthly tables: a value is up to 31 days old when the next one arrives, which may be two weeks late."""
 UNKNOWN_KEYS = {Kind.TEXT: "no-such-key", Kind.INTEGER: -1, Kind.UUID: "00000000-0000-4000-8000-000000000000"}
@@ -79,6 +80,7 @@ def _words(draft: Draft) -> Mapping[str, Any]:
         "feast_types": types,
         "column_code": _column_code,
         "source_code": partial(source_code, draft),
+        "has_long_line": partial(_has_long_line, draft),
         "source_import": f"from asof.sources import {', '.join(_source_names(tables))}",
         "ttl_days": TTL_DAYS,
         "view_names": [f"{table.name}_fv" for table in draft.tables if table.features],
@@ -95,6 +97,12 @@ def _source_names(tables: Iterable[DraftTable]) -> list[str]:
 
 def _ignores(table: DraftTable) -> bool:
     return len(table.columns) < len(table.found.columns)
+
+
+def _has_long_line(draft: Draft, table: DraftTable) -> bool:
+    """Whether a line of its query stays too long, as no formatter breaks a text."""
+    is_query = isinstance(table.found.source, PostgresQuery)
+    return is_query and any(len(line) > MAX_LINE for line in source_code(draft, table).splitlines())
 
 
 def _column_code(column: DraftColumn) -> str:

@@ -1,14 +1,13 @@
 """docs/adding-a-use-case.md, step by step, in a copy of the project: its commands, its files, its demo."""
 
 import re
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from asof.settings import PROJECT
+from tests.kits.machine.project_copy import copy_project, run
 
 PAGE = (PROJECT / "docs" / "adding-a-use-case.md").read_text()
 COMMANDS = "".join(re.findall(r"^```sh\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE))
@@ -17,21 +16,7 @@ FILES = re.findall(r"^```python\n# (\S+)\n(.*?)^```", PAGE, re.DOTALL | re.MULTI
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project's own files, tracked or new, without environments and data."""
-    words = ("ls-files", "--cached", "--others", "--exclude-standard", "-z")
-    listed = subprocess.run(["git", *words], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
-    copy = tmp_path_factory.mktemp("copy")
-    for name in filter(None, listed.split("\0")):
-        if (PROJECT / name).is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(PROJECT / name, copy / name)
-    return copy
-
-
-def run(copy: Path, command: str, world: dict[str, str]) -> str:
-    done = subprocess.run(command, shell=True, cwd=copy, env=world, capture_output=True, text=True)
-    assert done.returncode == 0, f"{command}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
-    return done.stdout
+    return copy_project(tmp_path_factory.mktemp("copy"))
 
 
 @pytest.fixture(scope="module")
