@@ -23,7 +23,7 @@ class FoundTable:
     """A table of the source: its name there, the profiles of its columns, and an example row as text by column.
 
     `origin` says where it is, for comments; `source` declares it, without the names of its columns. `newest` is the
-    newest moment of a table that has several.
+    newest moment of a table that has several, or that as of which a query was run.
     """
 
     name: str
@@ -38,7 +38,8 @@ class FoundTable:
 class Wish:
     """What the user said: name of the use case, key columns, label column, which value of it is positive.
 
-    `moment_column` is that of a table that holds several moments.
+    `moment_column` is that of a table that holds several moments; labels are known `horizon` days after theirs (None:
+    with the features of a table of one moment, a month later of one that has several).
     """
 
     name: str
@@ -47,6 +48,7 @@ class Wish:
     positive: str | None = None
     title: str = ""
     moment_column: str | None = None
+    horizon: int | None = None
 
     def __post_init__(self) -> None:
         if not CASE_NAME.fullmatch(self.name) or keyword.iskeyword(self.name):
@@ -105,8 +107,13 @@ class Draft:
 
     @property
     def newest(self) -> str:
-        """The newest moment of a table that has several."""
+        """The newest moment of a table or query that has several."""
         return self.labels.found.newest
+
+    @property
+    def horizon(self) -> int | None:
+        """Days after which the label is known; None: as by default, the next step of the cadence."""
+        return self.wish.horizon if self.newest or self.wish.horizon is not None else 0
 
     @property
     def class_prefix(self) -> str:

@@ -1,6 +1,7 @@
 """What the user points at -> the tables there (FoundTable): a file, a folder of files, a table or a query."""
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 from pyarrow import parquet
@@ -15,11 +16,13 @@ from scaffold.read_postgres import read_query
 FILES = (".csv", ".csv.gz", ".csv.zst", ".parquet")
 
 
-def read_tables(origin: str, conninfo: Callable[[], str], moment_column: str | None) -> list[FoundTable]:
+def read_tables(
+    origin: str, conninfo: Callable[[], str], moment_column: str | None, moment: datetime
+) -> list[FoundTable]:
     """The tables of a file, a folder, or of a table or query of PostgreSQL; at most SAMPLE_ROWS rows of each are read.
 
-    Of a folder with deliveries the newest one is read, of a table with `moment_column` its newest moment. Raises
-    DataError where nothing is there.
+    Of a folder with deliveries the newest one is read, of a table with `moment_column` its newest moment, and a query
+    with `:as_of` is run as of `moment`. Raises DataError where nothing is there.
     """
     path = Path(origin)
     if path.exists():
@@ -28,7 +31,7 @@ def read_tables(origin: str, conninfo: Callable[[], str], moment_column: str | N
         return [_read_file(file) for file in _files(path)]
     if origin.endswith(FILES):
         raise DataError(f"{origin} does not exist: name a file, a folder, or a table or query of PostgreSQL.")
-    return [read_query(origin, conninfo(), moment_column)]
+    return [read_query(origin, conninfo(), moment_column, moment)]
 
 
 def _files(path: Path) -> list[Path]:

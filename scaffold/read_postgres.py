@@ -1,6 +1,7 @@
 """A table or a query of PostgreSQL -> FoundTable, from at most SAMPLE_ROWS rows."""
 
 import re
+from datetime import datetime
 
 import psycopg
 import pyarrow as arrow
@@ -23,15 +24,17 @@ ARROW_TYPES = {
 """By PostgreSQL's name of the type; every other type is read as text."""
 
 
-def read_query(origin: str, conninfo: str, moment_column: str | None) -> FoundTable:
+def read_query(origin: str, conninfo: str, moment_column: str | None, moment: datetime) -> FoundTable:
     """The rows of a table or query; those of the newest moment where `moment_column` names its column.
+
+    A query with `:as_of` is run as of `moment`, by what was known then where it has `:known_at`.
 
     Raises DataError where it cannot be run, or has no rows.
     """
     try:
         with psycopg.connect(conninfo) as connection:
             connection.read_only = True
-            return _found(connection, origin, moment_column)
+            return _found(connection, origin, moment_column, moment)
     except psycopg.Error as error:
         raise DataError(
             f"{origin} is neither a file nor a folder, and cannot be read from PostgreSQL: "
@@ -39,8 +42,10 @@ def read_query(origin: str, conninfo: str, moment_column: str | None) -> FoundTa
         ) from None
 
 
-def _found(connection: psycopg.Connection, origin: str, moment_column: str | None) -> FoundTable:
-    rows = sql.SQL("({}) AS asof_source").format(sql.SQL(PostgresQuery(origin).text({})))
+def _found(connection: psycopg.Connection, origin: str, moment_column: str | None, moment: datetime) -> FoundTable:
+    source, literal = PostgresQuery(origin), sql.Literal(moment).as_string(connection)
+    text = source.text(dict.fromkeys(source.parameters, literal))
+    rows = sql.SQL("({}) AS asof_source").format(sql.SQL(text))
     types = _types(connection, sql.SQL("SELECT * FROM {} LIMIT 0").format(rows))
     newest: sql.Composable = sql.SQL("TRUE")
     if moment_column:
@@ -50,12 +55,12 @@ def _found(connection: psycopg.Connection, origin: str, moment_column: str | Non
     if not chunks:
         raise DataError(f"{origin} has no rows.")
     cells = arrow.concat_tables(chunks)
-    moment = ""
+    described = f"{moment:%Y-%m-%d}" if source.parameters else ""
     if moment_column:
-        moment = str(cells[moment_column][0].as_py())[:10]
+        described = str(cells[moment_column][0].as_py())[:10]
         cells = cells.drop_columns([moment_column])
     name = "rows" if QUERY.match(origin) else origin.rpartition(".")[2].strip('"')
-    return FoundTable(name, origin, profile_table(cells, typed=True), example_of(cells), PostgresQuery(origin), moment)
+    return FoundTable(name, origin, profile_table(cells, typed=True), example_of(cells), source, described)
 
 
 def _types(connection: psycopg.Connection, query: sql.Composed) -> dict[str, arrow.DataType]:

@@ -4,8 +4,9 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import psycopg
@@ -60,8 +61,10 @@ New = Callable[..., UseCase]
 def new(project: Path, settings: Settings) -> New:
     """Writes the use case and loads it."""
 
-    def new(origin: object, name: str, *keys: str, label: str = "churned", **wish: str) -> UseCase:
-        tables = read_tables(str(origin), settings.conninfo, wish.get("moment_column"))
+    def new(origin: object, name: str, *keys: str, label: str = "churned", **wish: Any) -> UseCase:
+        tables = read_tables(
+            str(origin), settings.conninfo, wish.get("moment_column"), NOW - timedelta(wish.get("horizon", 0))
+        )
         write_use_case(make_draft(Wish(name, keys, label, **wish), tables, NOW), project)
         return asof.use_cases.load(name)
 
@@ -137,9 +140,26 @@ def test_a_query(new: New, tables: None) -> None:
     assert not extract.takes_files
 
 
+def test_a_query_of_events_as_of_a_moment(new: New, settings: Settings) -> None:
+    with psycopg.connect(settings.conninfo()) as connection:
+        connection.execute(
+            "CREATE TABLE visits AS SELECT n % 50 AS guest, timestamptz '2026-11-30' - n * interval '6 hours' AS at "
+            "FROM generate_series(1, 900) n WHERE n % 7 <> n % 3"
+        )
+    query = """SELECT guest, count(*) FILTER (WHERE at > :as_of - interval '90 days') AS visits_90d,
+        bool_or(at > :as_of) AS comes FROM visits WHERE at <= :as_of + interval '5 days' GROUP BY guest"""
+    use_case = new(query, "guests", "guest", label="comes", horizon=5)
+    assert use_case.extract.cadence.labels_known(NOW) == NOW + timedelta(days=5)
+    source = use_case.extract.tables[0].source
+    assert isinstance(source, PostgresQuery)
+    assert source.parameters == {"as_of"}
+
+
 def test_all_that_was_written_passes_the_projects_checks_and_feast_reads_it(project: Path) -> None:
     names = {folder.name for folder in (project / "asof" / "use_cases").iterdir()}
-    assert names >= {"kunden", "exported", "devices", "pairs", "queried"}, "the tests above have written these"
+    assert names >= {"kunden", "exported", "devices", "pairs", "queried", "guests"}, (
+        "the tests above have written these"
+    )
     for words in (["check"], ["format", "--check"]):
         subprocess.run([sys.executable, "-m", "ruff", *words, "--no-cache", "."], cwd=project, check=True)
     with read_definitions(project / "feature_repo") as defined:
@@ -158,7 +178,7 @@ def test_all_that_was_written_passes_the_projects_checks_and_feast_reads_it(proj
 )
 def test_a_label_that_cannot_be_one_is_named(tmp_path: Path, label: str, positive: str | None, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        make_draft(Wish("case", ("id",), label, positive), read_tables(str(data(tmp_path)), no_server, None), NOW)
+        make_draft(Wish("case", ("id",), label, positive), read_tables(str(data(tmp_path)), no_server, None, NOW), NOW)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +190,7 @@ def test_a_label_that_cannot_be_one_is_named(tmp_path: Path, label: str, positiv
 )
 def test_a_key_that_cannot_be_one_is_named(tmp_path: Path, key: str, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        make_draft(Wish("case", (key,), "plan", "gold"), read_tables(str(data(tmp_path)), no_server, None), NOW)
+        make_draft(Wish("case", (key,), "plan", "gold"), read_tables(str(data(tmp_path)), no_server, None, NOW), NOW)
 
 
 @pytest.mark.parametrize("name", ["Case", "1st", "a-b", "class", "x" * 31, ""])
@@ -181,11 +201,11 @@ def test_a_name_that_cannot_be_one_is_refused(name: str) -> None:
 
 def test_what_is_neither_a_file_nor_a_table_is_named(settings: Settings, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no_such_table is neither a file nor a folder, and cannot be read"):
-        read_tables("no_such_table", settings.conninfo, None)
+        read_tables("no_such_table", settings.conninfo, None, NOW)
     with pytest.raises(DataError, match=r"absent\.csv does not exist"):
-        read_tables(str(tmp_path / "absent.csv"), settings.conninfo, None)
+        read_tables(str(tmp_path / "absent.csv"), settings.conninfo, None, NOW)
     with pytest.raises(DataError, match="is it the right folder"):
-        read_tables(str(tmp_path), settings.conninfo, None)
+        read_tables(str(tmp_path), settings.conninfo, None, NOW)
 
 
 def test_columns_that_are_no_features_are_listed_with_the_reason(tmp_path: Path) -> None:
@@ -198,7 +218,7 @@ def test_columns_that_are_no_features_are_listed_with_the_reason(tmp_path: Path)
         day=["2024-01-31"] * 59 + ["2024-02-01"],
     )
     rows.to_csv(tmp_path / "t.csv", index=False)
-    draft = make_draft(Wish("case", ("id",), "churned"), read_tables(str(tmp_path), no_server, None), NOW)
+    draft = make_draft(Wish("case", ("id",), "churned"), read_tables(str(tmp_path), no_server, None, NOW), NOW)
     assert [line.partition(".")[2] for line in left_out(draft)] == [
         "empty: no feature: it is empty",
         "same: no feature: it is constant",
@@ -210,7 +230,9 @@ def test_columns_that_are_no_features_are_listed_with_the_reason(tmp_path: Path)
 def test_nothing_is_written_where_something_is_there(tmp_path: Path) -> None:
     folder = tmp_path / "project"
     (folder / "asof" / "use_cases" / "case").mkdir(parents=True)
-    draft = make_draft(Wish("case", ("id",), "plan", "gold"), read_tables(str(data(tmp_path)), no_server, None), NOW)
+    draft = make_draft(
+        Wish("case", ("id",), "plan", "gold"), read_tables(str(data(tmp_path)), no_server, None, NOW), NOW
+    )
     with pytest.raises(ConfigurationError, match="asof/use_cases/case exists, and is not overwritten"):
         write_use_case(draft, folder)
     assert not list((folder / "asof" / "use_cases" / "case").iterdir())

@@ -1,7 +1,8 @@
 """The command that writes a new use case."""
 
 import shlex
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,6 +31,9 @@ def new(
     moment_column: Annotated[
         str | None, typer.Option(help="Column of the moment that a row describes, of a table that has several.")
     ] = None,
+    horizon: Annotated[
+        int | None, typer.Option(min=0, help="Days after the moment of its features at which the label is known.")
+    ] = None,
     title: Annotated[str, typer.Option(help="Title for people; default: the name.")] = "",
     as_json: Json = False,
 ) -> None:
@@ -37,19 +41,25 @@ def new(
     with run_command("looking", as_json=as_json) as emit:
         from asof.settings import PROJECT
         from asof.sources import DEFAULT_SERVER
-        from flows.runtime.environment import settings_with_database
         from scaffold.draft import Wish, left_out, make_draft
         from scaffold.read import read_tables
         from scaffold.write import write_use_case
 
         keys = tuple(each.strip() for each in entity.split(","))
-        wish = Wish(name, keys, label, positive, title, moment_column)
-        tables = read_tables(origin, lambda: settings_with_database().source_conninfo(DEFAULT_SERVER), moment_column)
-        draft = make_draft(wish, tables, datetime.now(UTC))
+        wish, now = Wish(name, keys, label, positive, title, moment_column, horizon), datetime.now(UTC)
+        moment = (now - timedelta(days=horizon or 0)).replace(hour=0, minute=0, second=0, microsecond=0)
+        server = partial(_source_server, DEFAULT_SERVER)
+        draft = make_draft(wish, read_tables(origin, server, moment_column, moment), now)
         files = [str(file.relative_to(PROJECT)) for file in write_use_case(draft, PROJECT)]
         features = [column.name for table in draft.tables for column in table.features]
         result = {"use_case": name, "files": files, "features": features, "left_out": list(left_out(draft))}
         emit({**result, "next": _next_step(draft, Path(origin))}, new_use_case_screen)
+
+
+def _source_server(name: str) -> str:
+    from flows.runtime.environment import settings_with_database
+
+    return settings_with_database().source_conninfo(name)
 
 
 def _next_step(draft: "Draft", origin: Path) -> str:
