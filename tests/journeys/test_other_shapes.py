@@ -1,7 +1,7 @@
 """Three data sets of other shapes than ours, each from its tables to right answers by two commands and no typed line.
 
-They are generated look-alikes: a wide export with few positives (UCI's Polish companies), events (an online shop's log),
-and a composite key (loans of a bank by customer and account).
+They are generated look-alikes: a wide export with few positives (UCI's Polish companies), events (the log of an online
+shop), and a composite key (loans of a bank by customer and account).
 """
 
 import sys
