@@ -9,11 +9,13 @@ from unicodedata import normalize
 
 from asof.errors import ConfigurationError
 from asof.extract_schema import Kind
-from asof.sources import Source
+from asof.sources import PostgresQuery, Source
 from scaffold.profile import ColumnProfile, spelling_of
 
 FEAST_TYPES = {Kind.TEXT: "String", Kind.INTEGER: "Int64", Kind.NUMBER: "Float64", Kind.BOOLEAN: "Bool"}
 """The Feast type of a feature by the kind of its raw column; a date is none."""
+MAX_NULLS = 0.05
+"""Share of empty cells up to which a column is a feature: a row that lacks one is neither learned from nor predicted."""
 CASE_NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
 NOT_A_WORD = re.compile(r"[^a-z0-9]+")
 
@@ -111,6 +113,11 @@ class Draft:
         return self.labels.found.newest
 
     @property
+    def queried(self) -> bool:
+        """Whether the rows come from PostgreSQL, not from files."""
+        return isinstance(self.labels.found.source, PostgresQuery)
+
+    @property
     def horizon(self) -> int | None:
         """Days after which the label is known; None: as by default, the next step of the cadence."""
         return self.wish.horizon if self.newest or self.wish.horizon is not None else 0
@@ -194,6 +201,8 @@ def _role(column: ColumnProfile) -> str:
     """`feature`, or why the column is loaded but no feature."""
     if column.nulls == column.rows:
         return "no feature: it is empty"
+    if column.nulls > MAX_NULLS * column.rows:
+        return f"no feature: {column.nulls / column.rows:.0%} are empty, and a prediction needs every feature"
     if column.distinct == 1 and not column.nulls:
         return "no feature: it is constant"
     if column.kind is Kind.TEXT and not column.category:

@@ -11,7 +11,7 @@ from asof.sources import ParquetFile, Source
 from scaffold.csv_guess import SAMPLE_ROWS, read_csv
 from scaffold.draft import FoundTable
 from scaffold.profile import example_of, profile_table
-from scaffold.read_postgres import read_query
+from scaffold.read_postgres import QUERY, read_query
 
 FILES = (".csv", ".csv.gz", ".csv.zst", ".parquet")
 
@@ -24,6 +24,8 @@ def read_tables(
     Of a folder with deliveries the newest one is read, of a table with `moment_column` its newest moment, and a query
     with `:as_of` is run as of `moment`. Raises DataError where nothing is there.
     """
+    if QUERY.match(origin):
+        return [read_query(origin, conninfo(), moment_column, moment)]
     path = Path(origin)
     if path.exists():
         if moment_column:

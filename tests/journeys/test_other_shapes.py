@@ -50,7 +50,7 @@ def demonstrate(copy: Path, world: dict[str, str], name: str, options: str) -> N
 def test_a_wide_export_with_an_integer_key_and_few_positives(copy: Path, tmp_path: Path, world: dict[str, str]) -> None:
     random, count = np.random.default_rng(4), 3000
     ratios = {f"Attr{number}": random.normal(0, 1, count).round(4) for number in range(1, 65)}
-    odds = ratios["Attr3"] * 1.6 - ratios["Attr21"] - 5
+    odds = ratios["Attr3"] * 1.6 - ratios["Attr21"] - 4
     rows = pd.DataFrame(
         {"Company": 100_000 + np.arange(count), **ratios, "class": random.random(count) < 1 / (1 + np.exp(-odds))}
     )

@@ -53,7 +53,7 @@ def new(
         files = [str(file.relative_to(PROJECT)) for file in write_use_case(draft, PROJECT)]
         features = [column.name for table in draft.tables for column in table.features]
         result = {"use_case": name, "files": files, "features": features, "left_out": list(left_out(draft))}
-        emit({**result, "next": _next_step(draft, Path(origin))}, new_use_case_screen)
+        emit({**result, "next": _next_step(draft, origin)}, new_use_case_screen)
 
 
 def _source_server(name: str) -> str:
@@ -62,11 +62,11 @@ def _source_server(name: str) -> str:
     return settings_with_database().source_conninfo(name)
 
 
-def _next_step(draft: "Draft", origin: Path) -> str:
+def _next_step(draft: "Draft", origin: str) -> str:
     """The demo; of files beside each other as of the moment that they describe, which only the user knows."""
-    words = [f"make demo USE_CASE={draft.wish.name}"]
-    if origin.exists():
-        words.append(f"DATA={shlex.quote(str(origin if origin.is_dir() else origin.parent))}")
-    of_one_moment = origin.is_file() or (origin.is_dir() and delivered_tables(origin))
-    moment = draft.newest or ("YYYY-MM-DD" if of_one_moment else "")
+    words, moment = [f"make demo USE_CASE={draft.wish.name}"], draft.newest
+    if not draft.queried:
+        folder = Path(origin) if Path(origin).is_dir() else Path(origin).parent
+        words.append(f"DATA={shlex.quote(str(folder))}")
+        moment = "YYYY-MM-DD" if delivered_tables(folder) else ""
     return " ".join([*words, *([f"AS_OF={moment}"] if moment else [])])
