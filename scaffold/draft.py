@@ -15,7 +15,7 @@ from scaffold.profile import ColumnProfile, spelling_of
 FEAST_TYPES = {Kind.TEXT: "String", Kind.INTEGER: "Int64", Kind.NUMBER: "Float64", Kind.BOOLEAN: "Bool"}
 """The Feast type of a feature by the kind of its raw column; a date is none."""
 MAX_NULLS = 0.05
-"""Share of empty cells up to which a column is a feature: a row that lacks one is neither learned from nor predicted."""
+"""Share of empty cells up to which a column is a feature: a row without one is neither learned from nor predicted."""
 CASE_NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
 NOT_A_WORD = re.compile(r"[^a-z0-9]+")
 
