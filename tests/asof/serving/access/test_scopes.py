@@ -14,7 +14,7 @@ def test_predictions_and_features_are_for_callers(path: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/model", "/metrics", "/health", "/", "", "/predict/", "//predict", "/featuresx", "/livez/", "/LIVEZ", "/x"],
+    ["/model", "/metrics", "/health", "/", "", "/predict/", "//predict", "/feature", "/livez/", "/LIVEZ", "/x"],
 )
 def test_all_others_are_for_administrators(path: str) -> None:
     assert scopes_for(path) == {ADMIN}
