@@ -80,7 +80,7 @@ class RawTable:
 
     Ours is keyed by (keys..., as_of, created_at). `keys` are the names of its key columns. Empty: all keys of its
     ExtractSchema that it has as columns, or the first column of a table without a schema. Raises ConfigurationError for
-    a name that no table can have.
+    a name that no table can have, or no column has.
     """
 
     name: str
@@ -96,6 +96,8 @@ class RawTable:
             )
         if self.name in RESERVED_TABLES:
             raise ConfigurationError(f"Raw table {self.name!r}: AsOf or Feast has a table of that name. Rename it.")
+        if absent := sorted({*self.keys} - {column.name for column in self.columns}):
+            raise ConfigurationError(f"Raw table {self.name!r} has no column {absent[0]}, which `keys` names: add it.")
 
     @property
     def stem(self) -> str:

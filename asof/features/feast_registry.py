@@ -45,13 +45,14 @@ UNSUPPORTED = " UNION ALL ".join(
 
 @dataclass(frozen=True)
 class RegisteredService:
-    """A feature service and its views; `spec` and `views` are the specs of Feast's messages.
+    """A feature service, its views and entities; `spec`, `views` and `entities` are the specs of Feast's messages.
 
     `states` are those of the views: what Feast's materialisation has come to.
     """
 
     spec: Any
     views: Mapping[str, Any]
+    entities: Mapping[str, Any]
     states: Mapping[str, str]
 
     @property
@@ -90,13 +91,16 @@ class RegisteredService:
     @cached_property
     def _keys(self) -> tuple[JoinKey, ...]:
         """Empty where one is not supported."""
-        columns = {
-            name: {each.name: _value_type(each) for each in view.entity_columns} for name, view in self.views.items()
-        }
         try:
-            return keys_of_views(columns)
+            return keys_of_views({name: self._keys_of(view) for name, view in self.views.items()})
         except ConfigurationError:
             return ()
+
+    def _keys_of(self, view: Any) -> Mapping[str, str]:
+        """The value type of each join key: the view's own, as Feast may have inferred it, or that of the entity."""
+        own = {column.name: _value_type(column) for column in view.entity_columns}
+        entities = [self.entities[name] for name in view.entities]
+        return {each.join_key: own.get(each.join_key, _value_type(each)) for each in entities}
 
     def _features(self) -> Iterable[Feature]:
         for projection in self.spec.features:
@@ -118,8 +122,9 @@ def read_service(connection: psycopg.Connection[Any], project: str, service: str
     read = tables.read("feature_view", messages.feature_view, names)
     views = {name: view.spec for name, view in read.items()}
     states = {name: state_of(view) for name, view in read.items()}
-    tables.read("entity", messages.entity, dict.fromkeys(name for view in views.values() for name in view.entities))
-    return RegisteredService(spec, views, states)
+    entity_names = dict.fromkeys(entity for view in views.values() for entity in view.entities)
+    entities = {name: entity.spec for name, entity in tables.read("entity", messages.entity, entity_names).items()}
+    return RegisteredService(spec, views, entities, states)
 
 
 def read_all(connection: psycopg.Connection[Any], project: str, kind: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from asof.settings import PROJECT, Settings
 from online_store.session import options
 
 if TYPE_CHECKING:
-    from feast import FeatureStore
+    from feast import FeatureStore, FeatureView
     from feast.feature_service import FeatureService
 
 REPOSITORY = PROJECT / "feature_repo"
@@ -181,14 +181,16 @@ def read_contract(store: "FeatureStore", service: "FeatureService") -> FeatureCo
         for projection in service.feature_view_projections
         for field in projection.features
     )
-    keys = keys_of_views(
-        {
-            view.name: {each.name: each.dtype.to_value_type().name for each in view.entity_columns}
-            for view in views.values()
-        }
-    )
+    keys = keys_of_views({name: _keys_of(store, view) for name, view in views.items()})
     definitions = {name: definition_of(view.to_proto().spec) for name, view in views.items()}
     return FeatureContract(service.name, keys, features, definitions)
+
+
+def _keys_of(store: "FeatureStore", view: "FeatureView") -> dict[str, str]:
+    """As in `asof.features.feast_registry`."""
+    own = {column.name: column.dtype.to_value_type().name for column in view.entity_columns}
+    entities = [store.get_entity(name) for name in view.entities]
+    return {each.join_key: own.get(each.join_key, each.value_type.name) for each in entities}
 
 
 def registered_features(store: "FeatureStore", keys: Collection[str]) -> tuple[Feature, ...]:

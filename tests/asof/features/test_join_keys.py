@@ -1,6 +1,7 @@
 """An entity of one key or several is the same in Python, in JSON, as text and in a model's contract."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -119,6 +120,15 @@ def test_a_table_is_keyed_by_those_of_the_extracts_keys_that_it_has() -> None:
     assert [[key.name for key in each.value_columns] for each in extract.tables] == [["spent"], ["country"]]
     assert str(keys_of_extract(extract)) == "merchant_id (integer), user_id (text)"
     assert USERS.key_columns == USERS.columns[:1]
+
+
+def test_a_table_may_have_a_key_as_a_column_without_being_keyed_by_it() -> None:
+    favourites = replace(PAIRS, name="favourites", keys=("user_id",))
+    table = schema(("user_id", "merchant_id"), PAIRS, favourites).tables[1]
+    assert [key.name for key in table.key_columns] == ["user_id"]
+    assert [each.name for each in table.value_columns] == ["spent", "merchant_id"]
+    with pytest.raises(ConfigurationError, match="'users' has no column user, which `keys` names"):
+        replace(USERS, keys=("user",))
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,16 @@ import pytest
 from asof.serving.access.scopes import ADMIN, OPEN, PREDICT, scopes_for
 
 
-@pytest.mark.parametrize("path", ["/predict", "/predict/batch", "/features/8547-OGMLE", "/features/a/../model"])
+@pytest.mark.parametrize(
+    "path", ["/predict", "/predict/batch", "/features", "/features/8547-OGMLE", "/features/a/../model"]
+)
 def test_predictions_and_features_are_for_callers(path: str) -> None:
     assert scopes_for(path) == {PREDICT}
 
 
 @pytest.mark.parametrize(
-    "path", ["/model", "/metrics", "/health", "/", "", "/predict/", "//predict", "/features", "/livez/", "/LIVEZ", "/x"]
+    "path",
+    ["/model", "/metrics", "/health", "/", "", "/predict/", "//predict", "/feature", "/livez/", "/LIVEZ", "/x"],
 )
 def test_all_others_are_for_administrators(path: str) -> None:
     assert scopes_for(path) == {ADMIN}

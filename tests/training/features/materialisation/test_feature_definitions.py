@@ -296,7 +296,7 @@ def dated_otherwise(settings: Settings) -> None:
         (without_a_feature, "has_dependents"),
         (renamed, "people_fv|users_fv"),
         (served_less, "only the model has users_fv"),
-        (keyed_otherwise, "the entity is 'customer_id'"),
+        (keyed_otherwise, "the entity is customer_id .text., not user_id .text."),
         (tagged, "tag unit: cents"),
         (dated_otherwise, "payments_agg_90d_fv is defined otherwise .- created created_at"),
     ],
