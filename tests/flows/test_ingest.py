@@ -95,7 +95,7 @@ def test_labels_that_nobody_had_recorded_are_not_claimed(queried: Settings) -> N
     from flows.stages.ingest import ingest
 
     run(queried, "UPDATE src.labels SET recorded = '2024-03-31T00:00Z'")
-    with pytest.raises(SourceError, match="labels: the query gives no rows as of 2024-01-31.*known at 2024-02-29"):
+    with pytest.raises(SourceError, match=r"labels: the query gives no rows as of 2024-01-31.*known at 2024-02-29"):
         ingest(None, JANUARY, True, use_case="churn")
 
 
