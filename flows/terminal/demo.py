@@ -87,6 +87,11 @@ def _check_simulated(problem: UseCase) -> None:
 
     if not isinstance(problem.source, FromStore) or problem.source.extract is EXTRACT:
         return
+    if not problem.source.extract.takes_files:
+        raise ConfigurationError(
+            f"The tables of {problem.name} are queried: run `python -m flows ingest --use-case {problem.name} --from "
+            f"2024-01-31 --to 2024-06-30`, then `python -m flows retrain {problem.name}`."
+        )
     files = ", ".join(problem.source.extract.file_names)
     raise ConfigurationError(
         f"There is no simulator for {problem.name}. Use your own extracts: make demo USE_CASE={problem.name} "

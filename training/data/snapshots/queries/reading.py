@@ -16,7 +16,7 @@ import pyarrow as arrow
 import pyarrow.compute as compute
 from psycopg import sql
 
-from asof.errors import SourceError
+from asof.errors import SourceError, TrainingSetError
 from asof.extract_schema import Kind, RawTable
 from asof.sources import PostgresQuery
 from training.data.extracts.cell_types import ARROW_TYPES
@@ -170,3 +170,6 @@ def _explained(server: Server, table: RawTable, source: PostgresQuery) -> Iterat
         else:
             fault = f"fails on server {server.name!r} ({server.address}): {reason}; correct it"
         raise SourceError(f"{table.name}: the query {fault}. Nothing was loaded.") from None
+    except TrainingSetError as error:  # a date such as infinity
+        fault = str(error).partition(": ")[2]
+        raise SourceError(f"{table.name}: the query gives a value that no table can hold: {fault}") from None

@@ -235,6 +235,10 @@ REFUSED: dict[str, tuple[RawTable, str]] = {
         r"was cancelled after 0 s \(its timeout is 0.2 s\): make it faster, or raise PostgresQuery\(timeout=",
     ),
     "no rows": (queried(SHOPPERS, "SELECT shopper, joined FROM people WHERE false"), "gives no rows as of"),
+    "a date without a day": (
+        queried(SHOPPERS, "SELECT shopper, 'infinity'::date AS joined FROM people"),
+        "the query gives a value that no table can hold: .*infinity",
+    ),
     "another date": (
         queried(SHOPPERS, "SELECT shopper, '31.01.2024' AS joined FROM people"),
         "must be a date as in 2024-01-31; that of 'ann' has '31.01.2024'",
@@ -308,3 +312,20 @@ def test_a_query_that_cannot_be_is_refused_where_it_is_written(options: dict[str
     with pytest.raises(ConfigurationError, match=message):
         PostgresQuery("people", **options)
     assert PostgresQuery('shop."People";').text({}) == 'SELECT * FROM shop."People"'
+
+
+PARAMETERS = {
+    "SELECT :as_of": "SELECT <A>",
+    "SELECT now() AT TIME ZONE 'UTC' < :known_at, (:as_of)::date": "SELECT now() AT TIME ZONE 'UTC' < <K>, (<A>)::date",
+    "SELECT ':as_of', \":as_of\", E'\\':as_of', 'it''s :as_of'": None,
+    "SELECT 1 -- :as_of\n/* :known_at */ + 2": None,
+    "SELECT $$:as_of$$, $a$ :known_at $a$, x::as_of, :as_of_day": None,
+    "SELECT 1 % 2, '{}', :other": None,
+}
+
+
+@pytest.mark.parametrize("query", PARAMETERS)
+def test_parameters_are_those_outside_of_texts_names_and_comments(query: str) -> None:
+    source, expected = PostgresQuery(query), PARAMETERS[query]
+    assert source.text({"as_of": "<A>", "known_at": "<K>"}) == (expected or query)
+    assert bool(source.parameters) is bool(expected)
