@@ -4,6 +4,7 @@ The rows come in the order of their keys, so a digest does not depend on the ser
 `COPY (...) TO STDOUT (FORMAT csv)` writes of the recorded query.
 """
 
+import functools
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ import pyarrow.compute as compute
 from psycopg import sql
 
 from asof.errors import SourceError, TrainingSetError
-from asof.extract_schema import Kind, RawTable
+from asof.extract_schema import Column, Kind, RawTable
 from asof.sources import PostgresQuery
 from training.data.extracts.cell_types import ARROW_TYPES
 from training.data.extracts.validation import Violation, check_table, merged
@@ -90,7 +91,7 @@ class _Reading:
     def __init__(self, table: RawTable, keep: Callable[[arrow.Table], None]) -> None:
         self.table, self.keep, self.rows, self.sha = table, keep, 0, hashlib.sha256()
         self._violations: list[Violation] = []
-        self._last: arrow.ChunkedArray | None = None
+        self._last: arrow.Table | None = None
 
     def add(self, cells: arrow.Table) -> None:
         checked = check_table(cells, self.table, None, whole=False)
@@ -103,14 +104,20 @@ class _Reading:
         return tuple(f"{self.table.file}: {each.text()}" for each in merged(self._violations))
 
     def _duplicates(self, cells: arrow.Table) -> Iterator[Violation]:
-        name = self.table.columns[0].name
-        keys = arrow.chunked_array([*(self._last.chunks if self._last else []), *cells[name].chunks])
+        names = [column.name for column in _key(self.table)]
+        keys = cells.select(names)
+        keys = arrow.concat_tables([self._last, keys]) if self._last else keys
         self._last = keys[-1:]
-        twice = keys[1:].filter(compute.fill_null(compute.equal(keys[1:], keys[:-1]), fill_value=False))
+        same = [compute.fill_null(compute.equal(each[1:], each[:-1]), fill_value=False) for each in keys.columns]
+        twice = keys[names[0]][1:].filter(functools.reduce(compute.and_, same))
         if len(twice):
-            first = tuple(twice[:5].to_pylist())
+            where, first = f"column{'s' if len(names) > 1 else ''} {', '.join(names)}", tuple(twice[:5].to_pylist())
             rule = "must be unique in the query's rows"
-            yield Violation(f"column {name}", rule, first, len(twice), "another row with it", name)
+            yield Violation(where, rule, first, len(twice), "another row with it", names[0])
+
+
+def _key(table: RawTable) -> tuple[Column, ...]:
+    return table.columns[:1]
 
 
 def _types(connection: psycopg.Connection, table: RawTable, text: str) -> dict[str, str]:
@@ -137,18 +144,18 @@ def _arrow_types(table: RawTable, types: Mapping[str, str]) -> dict[str, arrow.D
 
 
 def _select(table: RawTable, text: str, types: Mapping[str, str]) -> sql.Composed:
-    columns = [
-        sql.SQL("{}::{}").format(
+    columns = {
+        each.name: sql.SQL("{}::{}").format(
             sql.Identifier(each.name),
             sql.SQL(SQL_TYPES[each.kind] if _is_exact(each.kind, types[each.name]) else "text"),
         )
         for each in table.columns
-    ]
-    key = columns[0] if _is_exact(table.columns[0].kind, types[table.columns[0].name]) else None
+    }
+    collations = {each.name: "" if _is_exact(each.kind, types[each.name]) else ' COLLATE "C"' for each in _key(table)}
     return sql.SQL("SELECT {columns} FROM ({text}\n) AS rows ORDER BY {key}").format(
-        columns=sql.SQL(", ").join(columns),
+        columns=sql.SQL(", ").join(columns.values()),
         text=sql.SQL(text),
-        key=key or sql.SQL('{} COLLATE "C"').format(columns[0]),
+        key=sql.SQL(", ").join(columns[name] + sql.SQL(collation) for name, collation in collations.items()),
     )
 
 
