@@ -48,6 +48,12 @@ class Cadence:
 MONTHLY = Cadence()
 
 
+def span_text(span: timedelta) -> str:
+    """A length of time for people: `31 days`, or `6 hours` up to two days."""
+    hours = span.total_seconds() / 3600
+    return f"{hours / 24:,.0f} days" if hours > 48 else f"{hours:,.4g} hours"
+
+
 def month_end(start: Day, months: int) -> Day:
     """The last day of the month that is `months` after that of `start`, at its hour; `start` itself for 0."""
     if months == 0:

@@ -65,7 +65,8 @@ class Column:
 class Rule:
     """A rule across columns, described by `text`: `holds` maps a frame of n rows to n booleans; NA counts as broken.
 
-    The frame has the rows of which every cell could be read. Its types: text is `string`, integers `Int64`, numbers
+    The frame has the rows of which every cell could be read, of a whole file or of a part of what a query gives: a rule
+    looks at each row by itself. Its types: text is `string`, integers `Int64`, numbers
     `float64`, booleans `boolean`, dates `datetime64[ms]`; an empty cell is missing.
     """
 

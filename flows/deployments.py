@@ -23,7 +23,7 @@ from flows.stages.score import score as score_stage
 ingest = flow(name="ingest", description="Loads extracts into dated snapshots and materialises the online store.")(
     ingest_stage
 )
-inspect = flow(name="inspect", description="Checks the data of one month of the snapshots against the previous month.")(
+inspect = flow(name="inspect", description="Checks the data of one moment of the snapshots against the previous one.")(
     inspect_stage
 )
 retrain = flow(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from psycopg import sql
 
-from asof.cadence import moment_text
+from asof.cadence import moment_text, span_text
 from asof.features.feast_messages import feast_messages
 from asof.use_case import FromStore, UseCase
 from doctor.context import Context
@@ -134,10 +134,13 @@ def check_age(online: Iterable[OnlineView], now: datetime) -> Iterator[Finding]:
     for each in online:
         if each.newest is None or not each.view.ttl or now - each.newest <= each.view.ttl:
             continue
-        age, what = now - each.newest, "answers 503 to every request" if each.view.refuses else "flags every answer"
-        name, source, ttl = each.view.name, each.view.source, each.view.ttl.days
-        found = f"The newest row of {name} is {age.days} days old (ttl {ttl}): the service {what}."
-        mend = f"Ingest a newer month into {source}, or serve an old one with ASOF_CLOCK={each.newest:%Y-%m-%d}."
+        age, what = (
+            span_text(now - each.newest),
+            "answers 503 to every request" if each.view.refuses else "flags every answer",
+        )
+        name, source, ttl = each.view.name, each.view.source, span_text(each.view.ttl)
+        found = f"The newest row of {name} is {age} old (ttl {ttl}): the service {what}."
+        mend = f"Ingest newer rows into {source}, or serve old ones with ASOF_CLOCK={moment_text(each.newest)}."
         yield (error if each.view.refuses else warning)(f"outdated:{each.view.name}", found, mend)
 
 

@@ -19,6 +19,7 @@ from flows.runtime.steps import step
 from flows.stages.parity import compare, parity_result
 from training.data.extracts.deliveries import Delivery, find_deliveries
 from training.data.extracts.moments import moment_deliveries
+from training.data.snapshots.queries.loading import due_labels
 from training.data.snapshots.snapshot import Snapshot, take_snapshot
 from training.data.snapshots.tables import prepare_tables
 from training.features.materialisation.applied import is_applied
@@ -70,9 +71,10 @@ def ingest(
     materialises the online store.
 
     Where all tables are queried, they are read as of `first_as_of` (default: now), or as of each moment from it to
-    `until`, `every` so often (default: the use case's cadence). `whole` rewrites every view. Afterwards the store is
-    compared with the snapshots. A difference does not fail the run, as the loads stay valid: the result and the
-    artifact `parity` report it, and the gate refuses models.
+    `until`, `every` so often (default: the use case's cadence). Queried labels of earlier moments are read once they
+    can be known. `whole` rewrites every view. Afterwards the store is compared with the snapshots. A difference does
+    not fail the run, as the loads stay valid: the result and the artifact `parity` report it, and the gate refuses
+    models.
 
     Raises ConfigurationError if the use case has no feature store, or as `check_features` does.
     """
@@ -88,6 +90,9 @@ def ingest(
     else:
         deliveries = moment_deliveries(problem.extract, first_as_of, until, every, backfill=backfill)
     snapshots = [take(use_case, each) for each in deliveries]
+    if not backfill:
+        deliveries += (due := due_labels(settings_with_database(), problem.extract))
+        snapshots += [take(use_case, each) for each in due]
     online = refresh_online_store(use_case, online_as_of, whole)
     loads = [
         {"delivery": delivery.name, "as of": snapshot.as_of, "table": table, "rows": rows, "new rows": new}

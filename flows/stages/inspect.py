@@ -5,6 +5,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+from asof.cadence import moment_text
 from asof.settings import Moment, Settings
 from asof.use_case import FromRequest, UseCase
 from asof.use_cases import default_name, load
@@ -28,10 +29,10 @@ def inspect_month(use_case: str, as_of: datetime, known_at: datetime | None) -> 
     settings, problem = settings_with_database(), load(use_case)
     if isinstance(problem.source, FromRequest):
         return []
-    log.info("checking the data as of %s", as_of.date())
+    log.info("checking the data as of %s", moment_text(as_of))
     examination = _examine(problem, months_known(settings, problem.extract, as_of, known_at=known_at))
     rows = _rows(examination)
-    publish_table("inspection", rows, f"Data checks of {use_case} as of {as_of.date()}")
+    publish_table("inspection", rows, f"Data checks of {use_case} as of {moment_text(as_of)}")
     refuse_unacknowledged(examination, problem)
     return rows
 
@@ -55,7 +56,7 @@ def inspect(
     moment = as_of or newest_labelled(settings_with_database(), load(use_case))
     result = inspect_snapshots(use_case, moment, known_at, page_at)
     publish_table(
-        "inspection", result["findings"], f"Data checks of {use_case} as of {moment.date()}: {result['page']}"
+        "inspection", result["findings"], f"Data checks of {use_case} as of {moment_text(moment)}: {result['page']}"
     )
     return result
 
@@ -77,13 +78,13 @@ def _examine(problem: UseCase, months: Iterable[Month]) -> Examination:
 
 def _log_each(months: Iterable[Month]) -> Iterator[Month]:
     for month in months:
-        log.info("%s, %d entities", month.as_of.date(), len(month.frame))
+        log.info("%s, %d entities", moment_text(month.as_of), len(month.frame))
         yield month
 
 
 def _write_page(settings: Settings, problem: UseCase, examination: Examination, page_at: str | None) -> dict[str, Any]:
     log.info("writing the page")
-    newest = examination.months[-1].as_of.date()
+    newest = moment_text(examination.months[-1].as_of).replace(":", "")
     path = Path(page_at) if page_at else settings.home / "inspections" / f"{problem.name}-{newest}.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page(examination, problem.title), encoding="utf-8")

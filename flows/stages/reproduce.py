@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from asof.cadence import moment_text
 from asof.use_cases import load
 from flows.runtime.artifacts import publish_table
 from flows.runtime.environment import settings_with_database, settings_with_tracking
@@ -18,7 +19,7 @@ def reproduce_version(use_case: str, version: str) -> Reproduction:
     """Rebuilds the training set and the model; nothing is logged or registered."""
     settings, problem = settings_with_database(), load(use_case)
     recorded = model_version(settings, problem, version)
-    log.info("training set as of %s, as known at %s", recorded.facts.as_of.date(), recorded.facts.known_at)
+    log.info("training set as of %s, as known at %s", moment_text(recorded.facts.as_of), recorded.facts.known_at)
     return build_again(settings, problem, recorded)
 
 

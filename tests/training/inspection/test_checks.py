@@ -1,13 +1,17 @@
 """Each data check finds a month that is broken in one way, and finds nothing in a clean one."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tests.kits.data.inspection import MONTHS, ROWS, Frames, examined, found, gym, typed_month
+from asof.cadence import Cadence, Every
+from tests.kits.data.inspection import GYM, MONTHS, ROWS, Frames, examined, found, gym, typed_month
 from training.inspection import examine
+from training.inspection.month import pair_of
 
 Change = Callable[[pd.DataFrame], None]
 
@@ -322,6 +326,21 @@ BROKEN = {
         {"drift:members.region": "warning"},
     ),
 }
+
+
+@pytest.mark.parametrize(
+    ("cadence", "span"), [(Every.HOUR, "1 hours"), (Every.DAY, "24 hours"), (Every.WEEK, "7 days")]
+)
+def test_extracts_that_lie_close_together_may_repeat_what_takes_longer_to_change(cadence: Every, span: str) -> None:
+    """Labels of the next month, counts of months and sums over months are the same an hour, a day or a week later."""
+    schema = replace(GYM, cadence=Cadence(cadence, timedelta(days=30)))
+    before, first = gym(0), MONTHS[0]
+    after = {name: frame.copy() for name, frame in before.items()}
+    after["visits"].loc[:20, "spent"] += 1
+    pair = [typed_month(each, as_of, schema) for each, as_of in ((before, first), (after, cadence.after(first)))]
+    alarms = {name for name, severity in found(examine(pair)).items() if severity != "info"}
+    assert alarms == ({"unchanged:members"} if cadence is Every.WEEK else set())
+    assert pair_of(*pair).span == span
 
 
 @pytest.mark.parametrize("what", BROKEN)

@@ -29,7 +29,7 @@ def test_every_unacknowledged_error_is_named_with_its_advice_and_nothing_else() 
     assert set(refused.value.names) == {HOURS, VISITS}
     lines = [line for line in str(refused.value).splitlines() if line.startswith("- ")]
     assert {line.split(" ")[1].removesuffix(":") for line in lines} == {HOURS, VISITS}
-    assert "Have the month delivered again in the old unit" in str(refused.value)
+    assert "Have the extract delivered again in the old unit" in str(refused.value)
 
 
 def test_an_acknowledgement_lets_one_finding_pass_and_no_other_of_the_kind() -> None:

@@ -44,9 +44,7 @@ def read_csv_text(path: Path, columns: Sequence[str], dialect: CsvFile = PLAIN_C
     """
     raw = _bytes(path)
     text = _decoded(path, _unpacked(path, raw), dialect)
-    names = {name: column for column in columns for name in (column, *_mapped(dialect, column))}
-    expected = {name.lower() for name in names} if dialect.any_case else set(names)
-    if fault := header_fault(text, expected, dialect):
+    if fault := header_fault(text, _expected(columns, dialect), dialect):
         raise ExtractError([f"{path.name}: {fault}"])
     cells = _cells(path, text, columns, dialect)
     _refuse_line_breaks(path, cells)
@@ -62,9 +60,10 @@ def rows_text(numbers: ArrayLike, count: int | None = None) -> str:
     return f"{word} {first}{dots} ({count} in all; the header is row 1)"
 
 
-def _mapped(dialect: CsvFile, column: str) -> list[str]:
-    """The names that the header may have for a column."""
-    return [name for name, other in dialect.header.items() if other == column]
+def _expected(columns: Sequence[str], dialect: CsvFile) -> set[str]:
+    """The names that the header may have, in lowercase if their case does not matter."""
+    names = {*columns, *(name for name, column in dialect.header.items() if column in columns)}
+    return {name.lower() for name in names} if dialect.any_case else names
 
 
 def _bytes(path: Path) -> bytes:

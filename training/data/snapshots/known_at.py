@@ -61,7 +61,7 @@ def _make_view(connection: psycopg.Connection, schema: str, table: str, *, as_of
         connection.execute(view)
     except psycopg.errors.UndefinedTable:
         raise TrainingSetError(
-            f"Database {connection.info.dbname} has no table public.{table}: load the use case's months with "
+            f"Database {connection.info.dbname} has no table public.{table}: load the use case's extracts with "
             "`python -m flows ingest`, or set ASOF_POSTGRES_URL to the database that has them."
         ) from None
 

@@ -190,7 +190,7 @@ def newest_labelled_month(settings: Settings, extract: ExtractSchema, known_at: 
         )
         row = tables.connection.execute(query).fetchone()
     if not row or row[0] is None:
-        raise TrainingSetError("No month has features and labels yet: ingest an extract and the labels of its month.")
+        raise TrainingSetError("No moment has features and labels yet: ingest an extract and the labels of its moment.")
     moment: datetime = row[0]
     return moment
 
@@ -200,9 +200,11 @@ def _require_rows(
 ) -> None:
     moment = _moment(as_of, known_at)
     if not _holds(tables, extract.entity_table, as_of):
-        raise TrainingSetError(f"There are no features {moment}: ingest that month first.")
+        raise TrainingSetError(f"There are no features {moment}: ingest them first.")
     if not _holds(tables, extract.labels.name, as_of):
-        raise TrainingSetError(f"There are no labels {moment}: ingest them when the month is over, or go a month back.")
+        raise TrainingSetError(
+            f"There are no labels {moment}: ingest them when they are known, or take an earlier moment."
+        )
     if given and not _holds(tables, given.table.name, as_of):
         raise TrainingSetError(f"There are no rows of {given.table.name} {moment}: ingest that file, too.")
 
@@ -211,7 +213,9 @@ def _require_both_classes(labels: arrow.ChunkedArray, as_of: datetime, known_at:
     """For the labels after all corrections, unlike those in the table."""
     if len(classes := labels.unique()) == 1:
         moment = _moment(as_of, known_at)
-        raise TrainingSetError(f"Every label is {classes[0]} {moment}: a model needs both; check that month's labels.")
+        raise TrainingSetError(
+            f"Every label is {classes[0]} {moment}: a model needs both; check the labels of that moment."
+        )
 
 
 def _moment(as_of: datetime, known_at: datetime) -> str:

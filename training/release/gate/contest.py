@@ -84,7 +84,7 @@ def _scores(settings: Settings, version: ModelVersion, side: TrainingSet) -> Flo
     if side.frame.empty:
         raise TrainingSetError(
             f"No held-out row as of {side.as_of.date()} has every feature of {version.name} version {version.version}: "
-            "ingest that month again."
+            "ingest that moment again."
         )
     try:
         derived = {name: side.derived[name] for name in version.facts.derived}

@@ -51,7 +51,7 @@ def data_checked(
         )
         stopping |= {each.finding.name: str(as_of.date()) for each in examination.stopping}
     errors = ", ".join(f"{name} ({month})" for name, month in stopping.items())
-    reason = f"{errors}: see `python -m flows inspect`" if errors else "none in the months trained on and compared on"
+    reason = f"{errors}: see `python -m flows inspect`" if errors else "none at the moments trained on and compared on"
     figures = {"errors": float(len(stopping))}
     return (Criterion("data checks without unacknowledged errors", not stopping, figures, reason),)
 

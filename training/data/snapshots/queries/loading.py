@@ -4,13 +4,15 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
 from psycopg import sql
 
 from asof.cadence import moment_text
 from asof.errors import ExtractError, SourceError
 from asof.extract_schema import ExtractSchema, RawTable
+from asof.settings import Settings
 from asof.sources import PostgresQuery
-from training.data.extracts.deliveries import Part
+from training.data.extracts.deliveries import Delivery, Part
 from training.data.extracts.extract import files_to_read
 from training.data.snapshots.append import Times, staging, staging_table
 from training.data.snapshots.queries.reading import Checked, QueriedTable, read_query
@@ -19,6 +21,9 @@ from training.data.snapshots.tables import Connection
 
 STORED = "SELECT DISTINCT {keys} FROM {table} WHERE as_of = {as_of} AND created_at <= {known_at}"
 STAGED = "SELECT {keys} FROM {table}"
+UNLABELLED = """
+SELECT as_of FROM public.loads, jsonb_object_keys(files) AS each(file) GROUP BY as_of
+HAVING bool_or(split_part(file, '.', 1) = %s) AND NOT bool_or(split_part(file, '.', 1) = %s) ORDER BY as_of"""
 UNKNOWN = """
 SELECT count(*), (array_agg(key ORDER BY key))[:5] FROM (
     SELECT concat_ws(', ', {keys}) AS key FROM {table} LEFT JOIN ({entities}) AS known USING ({keys})
@@ -42,6 +47,17 @@ def queried_tables(
     for table, source in queried:
         _require_parameters(table, source, as_of, known_at)
     return sorted(queried, key=lambda each: each[0].name != schema.entity_table)
+
+
+def due_labels(settings: Settings, schema: ExtractSchema) -> list[Delivery]:
+    """Queries of the labels of moments that were loaded without them, and whose labels can be known by now."""
+    source = schema.labels.source
+    if not isinstance(source, PostgresQuery) or "as_of" not in source.parameters:
+        return []
+    with psycopg.connect(settings.conninfo()) as connection:
+        moments = [as_of for (as_of,) in connection.execute(UNLABELLED, (schema.entity_table, schema.labels.name))]
+    due = [moment.astimezone(UTC) for moment in moments if _are_known(schema, moment, None)]
+    return [Delivery(None, moment, None, Part.LABELS) for moment in due]
 
 
 def stage_queries(

@@ -4,6 +4,7 @@ The rows come in the order of their keys, so a digest does not depend on the ser
 `COPY (...) TO STDOUT (FORMAT csv)` writes of the recorded query.
 """
 
+import functools
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,12 +17,10 @@ import pyarrow as arrow
 import pyarrow.compute as compute
 from psycopg import sql
 
-from asof.errors import SourceError
-from asof.extract_schema import Column, Kind, RawTable
-from asof.features.join_keys import SEPARATOR
+from asof.errors import SourceError, TrainingSetError
+from asof.extract_schema import Kind, RawTable
 from asof.sources import PostgresQuery
 from training.data.extracts.cell_types import ARROW_TYPES
-from training.data.extracts.known_ids import row_ids
 from training.data.extracts.validation import Violation, check_table, merged
 from training.data.snapshots.append import Times
 from training.data.snapshots.copy_query import copy_rows
@@ -92,7 +91,7 @@ class _Reading:
     def __init__(self, table: RawTable, keep: Callable[[arrow.Table], None]) -> None:
         self.table, self.keep, self.rows, self.sha = table, keep, 0, hashlib.sha256()
         self._violations: list[Violation] = []
-        self._last: arrow.ChunkedArray | None = None
+        self._last: arrow.Table | None = None
 
     def add(self, cells: arrow.Table) -> None:
         checked = check_table(cells, self.table, None, whole=False)
@@ -105,14 +104,16 @@ class _Reading:
         return tuple(f"{self.table.file}: {each.text()}" for each in merged(self._violations))
 
     def _duplicates(self, cells: arrow.Table) -> Iterator[Violation]:
-        name = ", ".join(key.name for key in self.table.key_columns)
-        keys = arrow.chunked_array([*(self._last.chunks if self._last else []), *row_ids(cells, self.table).chunks])
+        names = [key.name for key in self.table.key_columns]
+        keys = cells.select(names)
+        keys = arrow.concat_tables([self._last, keys]) if self._last else keys
         self._last = keys[-1:]
-        twice = keys[1:].filter(compute.fill_null(compute.equal(keys[1:], keys[:-1]), fill_value=False))
+        same = [compute.fill_null(compute.equal(each[1:], each[:-1]), fill_value=False) for each in keys.columns]
+        twice = keys[names[0]][1:].filter(functools.reduce(compute.and_, same))
         if len(twice):
-            first = tuple(each.replace(SEPARATOR, ", ") for each in twice[:5].to_pylist())
+            where, first = f"column{'s' if len(names) > 1 else ''} {', '.join(names)}", tuple(twice[:5].to_pylist())
             rule = "must be unique in the query's rows"
-            yield Violation(f"column {name}", rule, first, len(twice), "another row with it", name)
+            yield Violation(where, rule, first, len(twice), "another row with it", names[0])
 
 
 def _types(connection: psycopg.Connection, table: RawTable, text: str) -> dict[str, str]:
@@ -139,22 +140,20 @@ def _arrow_types(table: RawTable, types: Mapping[str, str]) -> dict[str, arrow.D
 
 
 def _select(table: RawTable, text: str, types: Mapping[str, str]) -> sql.Composed:
-    columns = [
-        sql.SQL("{}::{}").format(
+    columns = {
+        each.name: sql.SQL("{}::{}").format(
             sql.Identifier(each.name),
             sql.SQL(SQL_TYPES[each.kind] if _is_exact(each.kind, types[each.name]) else "text"),
         )
         for each in table.columns
-    ]
-    order = (_ordered(key, exact=_is_exact(key.kind, types[key.name])) for key in table.key_columns)
-    return sql.SQL("SELECT {columns} FROM ({text}\n) AS rows ORDER BY {keys}").format(
-        columns=sql.SQL(", ").join(columns), text=sql.SQL(text), keys=sql.SQL(", ").join(order)
+    }
+    by_code_points = {key.name for key in table.key_columns if not _is_exact(key.kind, types[key.name])}
+    order = (
+        columns[key.name] + sql.SQL(' COLLATE "C"' if key.name in by_code_points else "") for key in table.key_columns
     )
-
-
-def _ordered(key: Column, *, exact: bool) -> sql.Composable:
-    name = sql.Identifier(key.name)
-    return name if exact else sql.SQL('{}::text COLLATE "C"').format(name)
+    return sql.SQL("SELECT {columns} FROM ({text}\n) AS rows ORDER BY {keys}").format(
+        columns=sql.SQL(", ").join(columns.values()), text=sql.SQL(text), keys=sql.SQL(", ").join(order)
+    )
 
 
 @contextmanager
@@ -175,3 +174,6 @@ def _explained(server: Server, table: RawTable, source: PostgresQuery) -> Iterat
         else:
             fault = f"fails on server {server.name!r} ({server.address}): {reason}; correct it"
         raise SourceError(f"{table.name}: the query {fault}. Nothing was loaded.") from None
+    except TrainingSetError as error:  # a date such as infinity
+        fault = str(error).partition(": ")[2]
+        raise SourceError(f"{table.name}: the query gives a value that no table can hold: {fault}") from None

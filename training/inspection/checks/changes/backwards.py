@@ -53,8 +53,8 @@ def _going_back(pair: Pair, name: str, moved: Bools) -> Finding | None:
     return Finding(
         f"goes-back:{name}",
         Severity.ERROR if share > ERROR_SHARE else Severity.WARNING,
-        f"{name} counts time and has gone back for {int(back.sum()):,} of {int(both.sum()):,} entities in both months: "
-        f"of {entity} it was {first}, {pair.days:.0f} days later.",
-        "Ask whether months were swapped or ids reused; an entity that restarts needs a new date as well.",
+        f"{name} counts time and has gone back for {int(back.sum()):,} of {int(both.sum()):,} entities in both: "
+        f"of {entity} it was {first}, {pair.span} later.",
+        "Ask whether extracts were swapped or ids reused; an entity that restarts needs a new date as well.",
         {"entities": float(both.sum()), "gone_back": float(back.sum())},
     )

@@ -61,7 +61,7 @@ def _finding(name: str, shift: Shift) -> Finding:
         f"drift:{name}",
         Severity.WARNING if alarming else Severity.INFO,
         f"{name} has moved {far}: PSI {shift.psi.size:.3f}{distance} (p {shift.p_value:.1g} after Holm).",
-        "Find out whether the world has changed or the measurement; a model of last month gets other inputs than it "
+        "Find out whether the world has changed or the measurement; an earlier model gets other inputs than it "
         "was trained on.",
         figures | ({"distance": shift.distance.size} if shift.distance else {}),
     )

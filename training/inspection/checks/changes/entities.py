@@ -58,7 +58,7 @@ def _ids_rewritten(pair: Pair, rewritten: list[tuple[Any, Any]]) -> Finding:
     return Finding(
         f"ids-rewritten:{name}",
         Severity.ERROR,
-        f"{len(rewritten):,} of {len(pair.after.frame):,} entities have an id in another format than last month: "
+        f"{len(rewritten):,} of {len(pair.after.frame):,} entities have an id in another format than before: "
         f"{after!r} was {before!r}.",
         "Ask for the former format: a changed id is another entity, without a history.",
         {"rewritten": float(len(rewritten)), "entities": float(len(pair.after.frame))},
@@ -71,9 +71,9 @@ def _other_entities(pair: Pair, stayed: int, share: float) -> Finding:
     return Finding(
         f"other-entities:{name}",
         Severity.ERROR if is_error else Severity.WARNING,
-        f"{stayed:,} entities are in both months, of {before:,} in the one before and {after:,} in this one, "
-        f"{pair.days:.0f} days later.",
+        f"{stayed:,} entities are in both extracts, of {before:,} in the one before and {after:,} in this one, "
+        f"{pair.span} later.",
         "Ask whether the extract is complete, and of the same business: entities that are not in it keep their old "
-        "values. Where each entity belongs to one month (orders, claims), acknowledge it.",
+        "values. Where each entity belongs to one moment (orders, claims), acknowledge it.",
         {"before": float(before), "after": float(after), "in_both": float(stayed)},
     )

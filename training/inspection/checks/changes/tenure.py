@@ -16,6 +16,7 @@ MIN_FITTING = 0.95
 UNIT_TOLERANCE = 1.5
 """Units by which a count may differ from the median: begun or completed ones, and months of unequal length."""
 MIN_ROWS, MIN_VALUES = 100, 5
+SHORTEST_MONTH, MIN_STEP = 28, 0.9
 GAMMA_ROWS = 1_000
 """Rows of which every pair is compared."""
 
@@ -49,7 +50,8 @@ def contradicting_tenures(month: Month) -> list[Finding]:
 def standing_still(pair: Pair) -> list[Finding]:
     """`stands-still:` on average a count of time has not advanced by half of the time between the months.
 
-    A count whose unit is unknown must have advanced for at least one entity.
+    A count whose unit is unknown must have advanced for at least one entity. Extracts of less than a month apart are
+    judged only by counts of units that short: others may advance for everybody on one day of the month.
     """
     return [finding for tenure in tenures(pair.after) if (finding := _still(pair, tenure))]
 
@@ -108,6 +110,8 @@ def _still(pair: Pair, tenure: Tenure) -> Finding | None:
     before, after = pair.shared(tenure.count)
     advanced = (after - before)[~np.isnan(after - before)]
     expected = pair.days / UNITS[tenure.unit] if tenure.fits else None
+    if pair.days < SHORTEST_MONTH and (expected or 0) < MIN_STEP:
+        return None
     if advanced.size < MIN_ROWS or advanced.size * (expected or 1) < MIN_ROWS:
         return None
     if (advanced.mean() >= expected / 2) if expected else (advanced > 0).any():
@@ -117,9 +121,9 @@ def _still(pair: Pair, tenure: Tenure) -> Finding | None:
     return Finding(
         f"stands-still:{tenure.count}",
         Severity.ERROR,
-        f"{tenure.count} counts time since {tenure.date} and should advance {units} in the {pair.days:.0f} days "
-        f"between the months; for {not_advanced:,} of the {advanced.size:,} entities in both it has not.",
-        "The extract repeats last month's values: ask for a new one, or its features are a month old.",
+        f"{tenure.count} counts time since {tenure.date} and should advance {units} in the {pair.span} "
+        f"between both extracts; for {not_advanced:,} of the {advanced.size:,} entities in both it has not.",
+        f"The extract repeats earlier values: ask for a new one, or its features are {pair.span} old.",
         {
             "entities": float(advanced.size),
             "not_advanced": float(not_advanced),

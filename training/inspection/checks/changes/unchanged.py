@@ -10,6 +10,10 @@ from training.inspection.finding import Finding, Severity
 from training.inspection.month import Pair, table_of
 
 MIN_ROWS = 30
+DUE = 0.25
+"""The share of its window after which a measured column is expected to have changed."""
+USUAL_DAYS = 28
+"""The window of a column whose name has none."""
 MAX_TRAIT_VALUES = 5
 """A column with more distinct values is expected to change within a month."""
 
@@ -37,13 +41,17 @@ def unchanged(pair: Pair) -> list[Finding]:
     tables = dict.fromkeys(table_of(name) for name in shares)
     same = {table for table in tables if _same_table(pair, table, shares)}
     columns = [name for name, share in shares.items() if share == 0 and table_of(name) not in same]
-    measured = [name for name in columns if window_days(name) and _values(pair, name) > 1]
+    measured = [name for name in columns if window_days(name) and _values(pair, name) > 1 and _is_due(pair, name)]
     return [_table(pair, table) for table in tables if table in same] + [_column(pair, name) for name in measured]
 
 
 def _same_table(pair: Pair, table: str, shares: Mapping[str, float]) -> bool:
     rows = [int(month.present[table].sum()) for month in (pair.before, pair.after)]
     return rows == [pair.rows_after.size] * 2 and all(shares[name] == 0 for name in shares if table_of(name) == table)
+
+
+def _is_due(pair: Pair, name: str) -> bool:
+    return pair.days >= DUE * (window_days(name) or USUAL_DAYS)
 
 
 def _values(pair: Pair, name: str) -> int:
@@ -53,13 +61,14 @@ def _values(pair: Pair, name: str) -> int:
 
 def _table(pair: Pair, table: str) -> Finding:
     columns = [name for name in pair.features() if table_of(name) == table]
-    measured = [name for name in columns if name in pair.features(Kind.INTEGER, Kind.NUMBER)]
+    numbers = pair.features(Kind.INTEGER, Kind.NUMBER)
+    measured = [name for name in columns if name in numbers and _is_due(pair, name)]
     return Finding(
         f"unchanged:{table}",
         Severity.WARNING if measured else Severity.INFO,
-        f"{table} is the same in both months: the same {pair.rows_after.size:,} entities, and no value of its "
-        f"{len(columns)} columns has changed in {pair.days:.0f} days.",
-        "Ask whether the export ran: a copy of the last month's file looks like this.",
+        f"{table} is the same in both extracts: the same {pair.rows_after.size:,} entities, and no value of its "
+        f"{len(columns)} columns has changed in {pair.span}.",
+        "Ask whether the export ran: a copy of the earlier file looks like this.",
         {"entities": float(pair.rows_after.size), "columns": float(len(columns))},
     )
 
@@ -70,7 +79,7 @@ def _column(pair: Pair, name: str) -> Finding:
         f"unchanged:{name}",
         Severity.WARNING if values > MAX_TRAIT_VALUES else Severity.INFO,
         f"{name} is measured over {window_days(name)} days, and not one of the {pair.rows_after.size:,} entities in "
-        f"both months has another of its {values:,} values {pair.days:.0f} days later.",
-        "Ask whether it is computed each month: a copy or a constant has no information on this month.",
+        f"both extracts has another of its {values:,} values {pair.span} later.",
+        "Ask whether it is computed each time: a copy or a constant has no information on this moment.",
         {"entities": float(pair.rows_after.size), "values": float(values)},
     )

@@ -43,7 +43,7 @@ def label_rate(pair: Pair) -> list[Finding]:
             Severity.WARNING if alarming else Severity.INFO,
             f"The label rate went from {before.mean():.2%} ({before.size:,} labels) to {after.mean():.2%} "
             f"({after.size:,}), which chance explains once in {1 / max(moved.p_value, 1e-12):,.0f} times.",
-            "Ask whether the label is still defined as it was; a threshold chosen last month is off by as much.",
+            "Ask whether the label is still defined as it was; a threshold chosen before is off by as much.",
             {"before": float(before.mean()), "after": float(after.mean()), "p_value": moved.p_value},
         )
     ]
@@ -52,12 +52,13 @@ def label_rate(pair: Pair) -> list[Finding]:
 def label_agreement(pair: Pair) -> list[Finding]:
     """`labels-repeated:` last month's labels again; `labels-unrelated:` labels that agree no better than by chance.
 
-    Nothing where entities have one label at most, or where there are too few rows.
+    Nothing where entities have one label at most, or where there are too few rows. Labels of overlapping times may
+    repeat.
     """
     name, agreed = _label(pair), agreement(pair)
     if name is None or agreed is None:
         return []
-    if agreed.share == 1:
+    if agreed.share == 1 and pair.before.labels_known <= pair.after.as_of:
         return [_repeated(name, agreed)]
     if agreed.low <= 0 <= agreed.high < MIN_CORRELATION:
         return [_unrelated(name, agreed)]
@@ -98,9 +99,9 @@ def _repeated(name: str, agreed: Agreement) -> Finding:
     return Finding(
         f"labels-repeated:{name}",
         Severity.ERROR,
-        f"All {agreed.entities:,} entities with labels in both months have the same label in both (by chance "
-        f"{agreed.by_chance:.2%} would): these are another month's labels.",
-        "Load the labels of this month as of this month.",
+        f"All {agreed.entities:,} entities with labels at both moments have the same label at both (by chance "
+        f"{agreed.by_chance:.2%} would): these are another moment's labels.",
+        "Load the labels of each moment as of that moment.",
         _figures(agreed),
     )
 
@@ -109,9 +110,9 @@ def _unrelated(name: str, agreed: Agreement) -> Finding:
     return Finding(
         f"labels-unrelated:{name}",
         Severity.ERROR,
-        f"The labels of the {agreed.entities:,} entities in both months agree in {agreed.share:.2%}, by chance "
+        f"The labels of the {agreed.entities:,} entities in both extracts agree in {agreed.share:.2%}, by chance "
         f"{agreed.by_chance:.2%} would; correlation {agreed.correlation:.3f} ({agreed.low:.3f} to {agreed.high:.3f}).",
-        "Check that these labels belong to these entities and to this month: shuffled labels look like this. Otherwise "
+        "Check that these labels belong to these entities and this moment: shuffled labels look like this. Otherwise "
         "the concept has changed, and earlier models no longer hold.",
         _figures(agreed),
     )

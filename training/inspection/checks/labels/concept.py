@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from asof.cadence import moment_text
 from asof.extract_schema import Kind
 from asof.model_facts import Split
 from training.features.datasets.split import held_out
@@ -88,11 +89,11 @@ def concept_change(pair: Pair) -> list[Finding]:
         Finding(
             f"concept:{pair.after.label}",
             Severity.WARNING,
-            f"A model of {pair.before.as_of.date()} has an AUC of {before.value:.3f} "
+            f"A model of {moment_text(pair.before.as_of)} has an AUC of {before.value:.3f} "
             f"({before.low:.3f} to {before.high:.3f}) on its own held-out users and of {after.value:.3f} "
-            f"({after.low:.3f} to {after.high:.3f}) on those of {pair.after.as_of.date()}: the concept has changed, or "
-            "the labels are defined differently.",
-            "Train on the newest month alone and promote it soon; first make sure that its labels are right.",
+            f"({after.low:.3f} to {after.high:.3f}) on those of {moment_text(pair.after.as_of)}: the concept has "
+            "changed, or the labels are defined differently.",
+            "Train on the newest labels alone and promote it soon; first make sure that its labels are right.",
             {
                 "auc_before": before.value,
                 "auc_after": after.value,

@@ -18,7 +18,7 @@ def missing_rows(month: Month) -> list[Finding]:
             f"missing-rows:{table}",
             Severity.WARNING if absent > WARNING_SHARE * present.size else Severity.INFO,
             f"{absent:,} of {present.size:,} entities have no row in {table} ({absent / present.size:.2%}).",
-            "Wait for the late rows and load the month again, or find out why these entities are left out: "
+            "Wait for the late rows and load them, or find out why these entities are left out: "
             "they are neither trained on nor scored.",
             {"entities": float(present.size), "without_a_row": float(absent)},
         )

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from asof.cadence import moment_text
 from asof.extract_schema import Kind
 from training.inspection.finding import Finding, Severity
 from training.inspection.month import Bools, Month
@@ -24,7 +25,7 @@ def impossible_dates(month: Month) -> list[Finding]:
 def _finding(month: Month, name: str, *, late: Bools, ancient: Bools, zero: Bools) -> Finding:
     counts = {"after_as_of": int(late.sum()), "before_1900": int(ancient.sum()), "zero": int(zero.sum())}
     words = {
-        "after_as_of": f"after {month.as_of.date()}, the moment described",
+        "after_as_of": f"after {moment_text(month.as_of)}, the moment described",
         "before_1900": "before 1900-01-02",
         "zero": "1970-01-01, which is zero as a date",
     }

@@ -55,7 +55,7 @@ def _changed(pair: Pair, name: str) -> Finding | None:
     return Finding(
         f"unit-change:{name}",
         Severity.ERROR,
-        f"{name} is {times} what it was a month before, in all its quartiles: its unit has changed.",
-        "Have the month delivered again in the old unit, or give the new one a column of its own.",
+        f"{name} is {times} what it was before, in all its quartiles: its unit has changed.",
+        "Have the extract delivered again in the old unit, or give the new one a column of its own.",
         {f"ratio_q{100 * q:.0f}": float(ratio) for q, ratio in zip(QUARTILES, ratios, strict=True)},
     )

@@ -1,5 +1,6 @@
 """Raw tables that are queried on another server: what is read, recorded and refused."""
 
+import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
@@ -20,6 +21,7 @@ from asof.settings import Settings
 from asof.sources import PostgresQuery
 from tests.kits.data.extracts import fetch
 from tests.kits.data.sources import FAILED, KEY, SHOP, SHOPPERS, fill, queried, run
+from training.audit.lineage.loads import Loads, OnDisk
 from training.data.extracts.deliveries import Part
 from training.data.extracts.moments import moment_deliveries
 from training.data.snapshots.append import Times
@@ -117,6 +119,19 @@ def test_what_was_read_is_recorded_without_a_password(database: Settings) -> Non
     assert re.fullmatch(r"\d+:\d+:[\d,]*", facts["snapshot"])
     assert facts["sha256"] == snapshot.files["failed_payments"]
     assert psycopg.conninfo.conninfo_to_dict(url)["password"] not in str(files)
+
+
+def test_a_row_is_traced_to_its_query_and_the_digest_can_be_made_again(database: Settings) -> None:
+    load(database, as_of=JANUARY, known_at=JANUARY, part=Part.FEATURES)
+
+    with psycopg.connect(database.conninfo()) as connection:
+        traced = Loads(connection).of("shoppers", JANUARY, JANUARY)
+    assert traced is not None
+    assert (traced.file, traced.on_disk, traced.query) == ("shoppers", OnDisk.QUERIED, SHOPPERS.source.query)
+    rows = "SELECT shopper, joined FROM people WHERE joined < '2024-01-31' AND noted <= '2024-01-31T00:00Z'"
+    copy = f'COPY ({rows} ORDER BY shopper COLLATE "C") TO STDOUT (FORMAT csv)'
+    with psycopg.connect(database.source_conninfo("source")) as connection, connection.cursor().copy(copy) as out:
+        assert hashlib.sha256(b"".join(map(bytes, out))).hexdigest() == traced.sha256
 
 
 def test_rows_that_are_unchanged_add_nothing_and_a_changed_one_is_a_correction(database: Settings) -> None:
@@ -235,6 +250,10 @@ REFUSED: dict[str, tuple[RawTable, str]] = {
         r"was cancelled after 0 s \(its timeout is 0.2 s\): make it faster, or raise PostgresQuery\(timeout=",
     ),
     "no rows": (queried(SHOPPERS, "SELECT shopper, joined FROM people WHERE false"), "gives no rows as of"),
+    "a date without a day": (
+        queried(SHOPPERS, "SELECT shopper, 'infinity'::date AS joined FROM people"),
+        "the query gives a value that no table can hold: .*infinity",
+    ),
     "another date": (
         queried(SHOPPERS, "SELECT shopper, '31.01.2024' AS joined FROM people"),
         "must be a date as in 2024-01-31; that of 'ann' has '31.01.2024'",
@@ -308,3 +327,20 @@ def test_a_query_that_cannot_be_is_refused_where_it_is_written(options: dict[str
     with pytest.raises(ConfigurationError, match=message):
         PostgresQuery("people", **options)
     assert PostgresQuery('shop."People";').text({}) == 'SELECT * FROM shop."People"'
+
+
+PARAMETERS = {
+    "SELECT :as_of": "SELECT <A>",
+    "SELECT now() AT TIME ZONE 'UTC' < :known_at, (:as_of)::date": "SELECT now() AT TIME ZONE 'UTC' < <K>, (<A>)::date",
+    "SELECT ':as_of', \":as_of\", E'\\':as_of', 'it''s :as_of'": None,
+    "SELECT 1 -- :as_of\n/* :known_at */ + 2": None,
+    "SELECT $$:as_of$$, $a$ :known_at $a$, x::as_of, :as_of_day": None,
+    "SELECT 1 % 2, '{}', :other": None,
+}
+
+
+@pytest.mark.parametrize("query", PARAMETERS)
+def test_parameters_are_those_outside_of_texts_names_and_comments(query: str) -> None:
+    source, expected = PostgresQuery(query), PARAMETERS[query]
+    assert source.text({"as_of": "<A>", "known_at": "<K>"}) == (expected or query)
+    assert bool(source.parameters) is bool(expected)
