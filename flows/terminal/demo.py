@@ -19,8 +19,7 @@ from asof.use_case import FromStore, Question, UseCase
 from asof.use_cases import load
 from flows.runtime.environment import settings_with_tracking
 from flows.runtime.progress import show_progress
-from flows.terminal.runs import choose_run
-from flows.terminal.stage_process import StageProcess
+from flows.terminal.runs import StageProcess, choose_run
 from local.stack.serve import serving
 from training.data.extracts.deliveries import find_deliveries
 
@@ -56,8 +55,8 @@ class Stages:
             self.console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
 
 
-def demo(console: Console, use_case: str, extracts: Extracts | None, *, users: int, months: int) -> bool:
-    """Runs all stages; returns whether every answer is as expected.
+def demo(console: Console, use_case: str, extracts: Extracts | None, *, users: int, months: int) -> dict[str, Any]:
+    """Runs all stages; `passed` of the result says whether every answer is as expected.
 
     Raises ConfigurationError if the use case takes no extracts, or needs extracts that cannot be simulated.
     """
@@ -73,8 +72,9 @@ def demo(console: Console, use_case: str, extracts: Extracts | None, *, users: i
             extracts = _ingest(stages, settings, problem, extracts, users, months)
         bento = _train_and_bundle(stages, problem, training)
     passed = _ask_questions(stages, settings, problem, extracts, bento)
-    console.print(f"\n[bold]{perf_counter() - begun:.0f} s[/] in all.  Next: [bold]make up ARGS={use_case}[/].")
-    return passed
+    console.print()
+    seconds = round(perf_counter() - begun, 1)
+    return {"passed": passed, "seconds": seconds, "bento": bento, "next": f"make up ARGS={use_case}"}
 
 
 def user_extracts(folder: Path, first: date | None) -> Extracts:

@@ -13,7 +13,8 @@ import asof.use_cases
 from asof.errors import ConfigurationError
 from asof.use_cases import default_name
 from flows.__main__ import app as flows
-from flows.terminal.use_case_argument import AnyUseCase, StoreUseCase, UseCaseCommand, UseCaseOrAll
+from flows.terminal.command import UseCaseCommand
+from flows.terminal.options import AnyUseCase, StoreUseCase, UseCaseOrAll
 
 app = typer.Typer()
 
