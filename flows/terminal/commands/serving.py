@@ -76,7 +76,7 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Default: ASOF_PORT, or the next free port.")] = None,
 ) -> None:
     """Serve the Bento of the version in Production, in the foreground."""
-    with run_command("bundling", spinner=False):
+    with run_command("bundling"):
         from asof.use_cases import load
         from local.stack.serve import serve_in_foreground
         from training.release.bundling.bundle import bundle as stage
