@@ -38,9 +38,9 @@ def main(version: Version = False) -> None: ...
 def run() -> None:
     """Runs the command of the command line, or completes it for the shell function in docs/operations.md."""
     if COMPLETION in os.environ:
-        from typer.completion import completion_init
+        from typer.completion import get_completion_inspect_parameters
 
-        completion_init()
+        get_completion_inspect_parameters()  # makes the shells known, as Typer does for --install-completion
     app(complete_var=COMPLETION)
 
 

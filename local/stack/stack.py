@@ -53,9 +53,11 @@ def up(settings: Settings, build: Callable[[], str]) -> tuple[State, ...]:
         started = [_start(server, folder, settings.host) for server in servers]
         service = prediction_service(_follow_settings(settings), build())
         prediction = _with_own_home(service, folder, settings.bentoml_home)
-        started.append(_start(prediction, folder, settings.host))  # asks MLflow again until that answers
+        started.append(_start(prediction, folder, settings.host))
         for each in started:
             _wait(each, folder)
+        if mlflow := _local_mlflow(settings):
+            background.wait_while_reason_names(mlflow.address, started[-1].running, service.health)
     return states(settings)
 
 
