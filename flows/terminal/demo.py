@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -12,13 +12,14 @@ from typing import Any
 
 import httpx
 from rich.console import Console
+from rich.status import Status
 
 from asof.errors import ConfigurationError
 from asof.settings import Settings
 from asof.use_case import FromStore, Question, UseCase
 from asof.use_cases import load
 from flows.runtime.environment import settings_with_tracking
-from flows.runtime.progress import show_progress
+from flows.runtime.progress import hide_progress, show_progress
 from flows.terminal.runs import StageProcess, choose_run
 from local.stack.serve import serving
 from training.data.extracts.deliveries import find_deliveries
@@ -48,11 +49,14 @@ class Stages:
         """Runs a block as a stage; the lines that it echoes are printed below its title when it ends."""
         lines: list[str] = []
         begun = perf_counter()
-        with self.console.status(f"{title} ...") as status, show_progress(status, title):
+        with self.console.status(f"{title} ...") as status, self._progress(status, title):
             yield lines.append
         self.console.print(f"[bold green]{title}[/]  [dim]{perf_counter() - begun:.1f} s[/]")
         for line in lines:
             self.console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+
+    def _progress(self, status: Status, title: str) -> AbstractContextManager[None]:
+        return hide_progress() if self.console.quiet else show_progress(status, title)
 
 
 def demo(console: Console, use_case: str, extracts: Extracts | None, *, users: int, months: int) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def servers_screen(done: Mapping[str, Any]) -> Screen:
 
 
 def demo_screen(done: Mapping[str, Any]) -> Screen:
-    answers = "Every answer is as the contract says" if done["passed"] else "An answer is not as the contract says"
+    answers = "Every answer is as expected" if done["passed"] else "An answer is not as expected"
     return Screen(f"{answers}: {done['seconds']:.0f} s in all.", next_step=done["next"], well=done["passed"])
 
 
