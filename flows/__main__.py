@@ -3,12 +3,16 @@
 Results go to stdout and progress to stderr; with `--json` the last line of stdout is one JSON object.
 """
 
+import os
 from typing import Annotated
 
 import typer
 
 from asof import __version__
 from flows.terminal.commands import api_keys, data, machine, models, scaffold, serving
+
+COMPLETION = "_FLOWS_COMPLETE"
+"""The variable in which a shell asks for completions."""
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 for group in (machine, scaffold, data, models, serving):
@@ -31,5 +35,14 @@ Version = Annotated[
 def main(version: Version = False) -> None: ...
 
 
+def run() -> None:
+    """Runs the command of the command line, or completes it for the shell function in docs/operations.md."""
+    if COMPLETION in os.environ:
+        from typer.completion import get_completion_inspect_parameters
+
+        get_completion_inspect_parameters()  # makes the shells known, as Typer does for --install-completion
+    app(complete_var=COMPLETION)
+
+
 if __name__ == "__main__":
-    app()
+    run()

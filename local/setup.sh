@@ -3,6 +3,9 @@
 # Called by `make setup`, which also keeps the stamp: an interrupted run leaves none and is done again.
 set -eu
 
+quiet=--quiet
+[ -t 2 ] && quiet= # a terminal is shown the progress
+
 say() { echo "setup: $*" >&2; }
 fail() { say "$*"; exit 1; }
 
@@ -24,7 +27,7 @@ install_with_uv() {
     python=$(find_python sys) && [ -n "$python" ] && uv --version >/dev/null 2>&1 || return 1
     say "$("$python" --version), packages by uv"
     { suitable .venv/bin/python || uv venv --quiet --clear --python "$python" .venv; } &&
-        uv pip sync --quiet --require-hashes --python .venv/bin/python requirements/dev.txt &&
+        uv pip sync $quiet --require-hashes --python .venv/bin/python requirements/dev.txt &&
         { .venv/bin/python -m compileall -q -j 0 .venv/lib >/dev/null || true; } # some packages carry broken examples
 }
 
@@ -37,7 +40,7 @@ install_with_pip() {
     [ -n "$python" ] || fail "no Python 3.11, 3.12 or 3.13 with venv is here: install one, or name it: make PYTHON=/path/to/python3.12"
     say "$("$python" --version), packages by pip: this takes a few minutes the first time"
     "$python" -m venv --clear .venv &&
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+        .venv/bin/python -m pip install $quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 }
 
 install_python() {

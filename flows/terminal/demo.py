@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 from rich.console import Console
+from rich.status import Status
 
 from asof.cadence import moment_of, moment_text
 from asof.errors import ConfigurationError
@@ -19,9 +20,8 @@ from asof.settings import Settings
 from asof.use_case import FromStore, Question, UseCase
 from asof.use_cases import load
 from flows.runtime.environment import settings_with_tracking
-from flows.runtime.progress import show_progress
-from flows.terminal.runs import choose_run
-from flows.terminal.stage_process import StageProcess
+from flows.runtime.progress import hide_progress, show_progress
+from flows.terminal.runs import StageProcess, choose_run
 from local.stack.serve import serving
 from training.data.extracts.data_files import delivered_tables
 from training.data.extracts.deliveries import find_deliveries
@@ -54,15 +54,18 @@ class Stages:
         """Runs a block as a stage; the lines that it echoes are printed below its title when it ends."""
         lines: list[str] = []
         begun = perf_counter()
-        with self.console.status(f"{title} ...") as status, show_progress(status, title):
+        with self.console.status(f"{title} ...") as status, self._progress(status, title):
             yield lines.append
         self.console.print(f"[bold green]{title}[/]  [dim]{perf_counter() - begun:.1f} s[/]")
         for line in lines:
             self.console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
 
+    def _progress(self, status: Status, title: str) -> AbstractContextManager[None]:
+        return hide_progress() if self.console.quiet else show_progress(status, title)
 
-def demo(console: Console, use_case: str, extracts: Extracts | None, *, users: int, months: int) -> bool:
-    """Runs all stages; returns whether every answer is as expected.
+
+def demo(console: Console, use_case: str, extracts: Extracts | None, *, users: int, months: int) -> dict[str, Any]:
+    """Runs all stages; `passed` of the result says whether every answer is as expected.
 
     Raises ConfigurationError if the use case takes no extracts, or needs extracts that cannot be simulated.
     """
@@ -78,8 +81,9 @@ def demo(console: Console, use_case: str, extracts: Extracts | None, *, users: i
             extracts = _ingest(stages, settings, problem, extracts, users, months)
         bento = _train_and_bundle(stages, problem, training)
     passed = _ask_questions(stages, settings, problem, extracts, bento)
-    console.print(f"\n[bold]{perf_counter() - begun:.0f} s[/] in all.  Next: [bold]make up ARGS={use_case}[/].")
-    return passed
+    console.print()
+    seconds = round(perf_counter() - begun, 1)
+    return {"passed": passed, "seconds": seconds, "bento": bento, "next": f"make up ARGS={use_case}"}
 
 
 def user_extracts(folder: Path | None, first: date | None) -> Extracts | None:

@@ -10,15 +10,15 @@ from typing import Annotated, Any
 import typer
 
 from flows.runtime.environment import settings_with_database, settings_with_tracking
-from flows.terminal.options import DAY
+from flows.terminal.command import AsOfCommand, UseCaseCommand
+from flows.terminal.options import DAY, AnyUseCase
 from flows.terminal.output import run_command
 from flows.terminal.runs import choose_run
-from flows.terminal.use_case_argument import AnyUseCase, UseCaseCommand
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
 
-@app.command()
+@app.command(cls=AsOfCommand)
 def ingest(
     folder: Path = Path("data/extracts"),
     first: Annotated[datetime | None, typer.Option(envvar="FIRST_AS_OF", formats=DAY)] = None,

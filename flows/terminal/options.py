@@ -1,12 +1,17 @@
-"""Options that several commands share."""
+"""Arguments and options that several commands share."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from asof.errors import DataError
+from flows.terminal.output import Verbosity, run_command, verbosity
+
+DEMONSTRATED = "churn"
+"""The use case that `flows demo` shows if none is named."""
 
 DAY = ["%Y-%m-%d"]
 MOMENT = [*DAY, "%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%H%MZ", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]
@@ -44,6 +49,58 @@ def print_hint(text: str) -> None:
 
 def exit_with(next_step: str, *, failed: bool) -> None:
     """Prints the next step, if any, on stderr and exits; exit code 1 if `failed`."""
-    if next_step:
+    if next_step and (failed or verbosity() is not Verbosity.QUIET):
         print_hint(next_step)
     raise typer.Exit(1 if failed else 0)
+
+
+def _argument(default: Callable[[], str], default_help: str) -> Any:
+    def resolve(context: typer.Context, value: str) -> str:
+        if context.resilient_parsing:
+            return value
+        with run_command("reading", spinner=False):
+            from asof.use_cases import check_name
+
+            value = check_name(value) if value else default()
+        return value  # noqa: RET504 - mypy takes `run_command` for one that swallows errors
+
+    return typer.Argument(
+        metavar="USE_CASE",
+        default_factory=str,
+        show_default=False,
+        callback=resolve,
+        autocompletion=_complete,
+        help=f"The use case; default: {default_help}.",
+    )
+
+
+def _complete(incomplete: str) -> list[str]:
+    from asof.use_cases import names
+
+    return [name for name in names() if name.startswith(incomplete)]
+
+
+def _only() -> str:
+    from asof.use_cases import default_name
+
+    return default_name()
+
+
+def _only_with_extracts() -> str:
+    from asof.use_cases import default_name
+
+    return default_name(from_store=True)
+
+
+def _demonstrated() -> str:
+    from asof.settings import Settings
+
+    return Settings().use_case or DEMONSTRATED
+
+
+AnyUseCase = Annotated[str, _argument(_only, "ASOF_USE_CASE, or the only one")]
+StoreUseCase = Annotated[str, _argument(_only_with_extracts, "ASOF_USE_CASE, or the only one that has extracts")]
+DemoUseCase = Annotated[str, _argument(_demonstrated, f"ASOF_USE_CASE, or {DEMONSTRATED}")]
+UseCaseOrAll = Annotated[str, _argument(str, "all")]
+UseCaseOfImage = Annotated[str, _argument(str, "that of --bento, ASOF_USE_CASE, or the only one")]
+UseCaseToServe = Annotated[str, _argument(str, "all with a version in Production")]

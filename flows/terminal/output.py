@@ -9,6 +9,8 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
+from enum import Enum
 from types import FrameType
 from typing import Any, Protocol
 
@@ -18,7 +20,7 @@ from rich.text import Text
 
 from asof.errors import AsOfError
 from flows.runtime.machine_errors import explain_machine_error
-from flows.runtime.progress import show_progress
+from flows.runtime.progress import hide_progress, print_progress, show_progress
 from flows.terminal.screens.screen import Screen, print_screen
 
 RUN_AGAIN = "Run the command again to finish."
@@ -31,6 +33,27 @@ INTERRUPTED = 130
 MakeScreen = Callable[[Any], Screen]
 
 
+class Verbosity(Enum):
+    """How much a command prints for people."""
+
+    QUIET = "the first line of the result, and errors"
+    NORMAL = "the result, and progress that vanishes"
+    VERBOSE = "the result, each step on a line, and the traceback of an error"
+
+
+_verbosity = ContextVar("verbosity", default=Verbosity.NORMAL)
+
+
+def set_verbosity(chosen: Verbosity) -> None:
+    """Sets it for the command that begins."""
+    _verbosity.set(chosen)
+
+
+def verbosity() -> Verbosity:
+    """That of the current command."""
+    return _verbosity.get()
+
+
 class Emit(Protocol):
     """Takes the result, as JSON data or a dataclass of it, and what makes its screen (None: it is printed as JSON)."""
 
@@ -38,7 +61,7 @@ class Emit(Protocol):
 
 
 @contextmanager
-def run_command(doing: str, *, as_json: bool = False, quiet: bool = False, kept: str = RUN_AGAIN) -> Iterator[Emit]:
+def run_command(doing: str, *, as_json: bool = False, spinner: bool = True, kept: str = RUN_AGAIN) -> Iterator[Emit]:
     """Runs the block of a command, which calls `emit(result, screen)`; prints the result when the block ends.
 
     An AsOfError or an error of the machine becomes a message on stderr and exit code 1; an interruption a line that
@@ -49,7 +72,7 @@ def run_command(doing: str, *, as_json: bool = False, quiet: bool = False, kept:
     results: list[tuple[Any, MakeScreen | None]] = []
     errors = Console(stderr=True)
     try:
-        with nullcontext() if quiet else _spinner(errors, doing):
+        with _progress(errors, doing) if spinner else nullcontext():
             yield lambda result, screen=None: results.append((to_plain(result), screen))
     except (KeyboardInterrupt, SystemExit) as interruption:
         errors.print(f"interrupted while {doing}: {kept}", markup=False, highlight=False, soft_wrap=True)
@@ -79,6 +102,8 @@ def error_text(error: Exception) -> str:
     """What is printed for an error: its message, or our frames of a bug's traceback."""
     if isinstance(error, StageFailed):
         return str(error)
+    if verbosity() is Verbosity.VERBOSE:
+        return "".join(traceback.format_exception(error)).rstrip("\n")
     if message := explain_machine_error(error) or (str(error) if isinstance(error, AsOfError) else ""):
         return f"{ERROR} {type(error).__name__}: {message}"
     frames = [each for each in traceback.extract_tb(error.__traceback__) if _is_ours(each.filename)]
@@ -99,9 +124,17 @@ def _is_ours(file: str) -> bool:
 
 
 @contextmanager
-def _spinner(console: Console, doing: str) -> Iterator[None]:
-    with console.status(f"{doing} ...") as status, show_progress(status, doing):
-        yield
+def _progress(console: Console, doing: str) -> Iterator[None]:
+    match verbosity():
+        case Verbosity.QUIET:
+            with hide_progress():
+                yield
+        case Verbosity.NORMAL:
+            with console.status(f"{doing} ...") as status, show_progress(status, doing):
+                yield
+        case Verbosity.VERBOSE:
+            with print_progress(console, doing):
+                yield
 
 
 def exit_on_signals() -> None:
@@ -136,7 +169,7 @@ def _print_result(result: Any, screen: MakeScreen | None, *, as_json: bool) -> N
     if as_json or screen is None:
         sys.stdout.write(json.dumps(result, default=str) + "\n")
     else:
-        print_screen(Console(), screen(result))
+        print_screen(Console(), screen(result), brief=verbosity() is Verbosity.QUIET)
 
 
 def to_plain(result: Any) -> Any:

@@ -1,7 +1,7 @@
 """`flows trace`: finds the subject of a trace and prints its chain as a tree."""
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -12,6 +12,7 @@ from asof.cadence import moment_text
 from asof.errors import DataError, ModelError
 from asof.settings import Settings
 from asof.use_case import UseCase
+from flows.terminal.output import Verbosity, verbosity
 from training.audit.lineage.answers import Answer, read_answer
 from training.audit.lineage.loads import Load, OnDisk
 from training.audit.lineage.trace import AnswerChain, AnswerChains, trace_answer, trace_request, trace_version
@@ -61,8 +62,11 @@ def _numbered(settings: Settings, use_case: UseCase, number: str) -> Chain:
 
 
 def print_chain(chain: Chain) -> None:
-    """Prints the chain without line breaks, so that digests can be copied."""
+    """Prints the chain without line breaks, so that digests can be copied; with --quiet whether it is whole."""
     console = Console(width=CONSOLE_WIDTH, highlight=False)
+    if verbosity() is Verbosity.QUIET:
+        console.print(Text(_verdict(chain.broken)))
+        return
     if isinstance(chain, AnswerChains):
         console.print(Text(f"{len(chain.answers)} answers of the request id {chain.request_id}, the oldest first"))
     for each in chain.answers if isinstance(chain, AnswerChains) else (chain,):
@@ -82,11 +86,13 @@ def _tree(chain: AnswerChain | VersionChain) -> Tree:
         top = Tree(_name(chain), guide_style="dim")
         _version(top, chain)
     broken = dict.fromkeys(chain.broken)
-    end = _branch(
-        top, "broken links" if broken else "no link of this chain is broken", "bold red" if broken else "green"
-    )
+    end = _branch(top, _verdict(broken), "bold red" if broken else "green")
     _leaves(end, broken)
     return top
+
+
+def _verdict(broken: Collection[str]) -> str:
+    return "broken links" if broken else "no link of this chain is broken"
 
 
 def _answer(top: Tree, answer: Answer) -> None:

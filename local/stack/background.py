@@ -106,6 +106,13 @@ def wait_until_healthy(service: Service, running: Running, folder: Path) -> None
     raise _failure(service, folder, "stopped while starting")
 
 
+def wait_while_reason_names(text: str, running: Running, health: str) -> None:
+    """Waits while the server gives a reason with that text: it may have asked another one before that answered."""
+    deadline = time.monotonic() + START_SECONDS
+    while text in get_health(running.host, running.port, health).reason and time.monotonic() < deadline:
+        time.sleep(0.2)
+
+
 def end(name: str, folder: Path) -> bool:
     """Ends the recorded process and its children; returns whether any was running."""
     running = recorded(name, folder)

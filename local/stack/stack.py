@@ -58,11 +58,14 @@ def up(settings: Settings, builds: Mapping[str, Callable[[], str]]) -> tuple[Sta
         background.record_file(PREDICTION, folder).unlink(missing_ok=True)
         errors: list[AsOfError] = []
         for use_case, build in builds.items():
-            with _collected(errors):  # a service asks MLflow again until that answers
+            with _collected(errors):
                 started.append(_start(_prediction(settings, use_case, build(), folder), folder, settings.host))
         for each in started:
             with _collected(errors):
                 _wait(each, folder)
+        if mlflow := _local_mlflow(settings):
+            for each in started[len(servers) :]:
+                background.wait_while_reason_names(mlflow.address, each.running, each.service.health)
     if errors:
         raise errors[0] if len(errors) == 1 else ConfigurationError("\n".join(map(str, errors)))
     return states(settings)

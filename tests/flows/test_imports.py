@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from asof.settings import PROJECT
+from tests.kits.data.history import History
+from tests.kits.machine.terminal import call_flows
 from tests.kits.models.promotion import always
 from tests.kits.models.scoring import Scene
 from training.release.promotion.promote import promote
@@ -57,3 +59,11 @@ def test_what_reads_registry_and_snapshots_imports_no_platform(
 ) -> None:
     found = imported(world, "flows", *words.format(in_production.version).split())
     assert found <= {"pandas", "sqlalchemy"} | ({"scipy"} if words.startswith("promote") else set())
+
+
+def test_an_ingest_with_nothing_new_and_the_doctor_import_no_platform(world: dict[str, str], history: History) -> None:
+    words = ("ingest", "churn", str(history.folder), "--as-of", str(history.plan.as_of(0)), "--backfill")
+    assert "Nothing new" in call_flows(world, *words).stdout
+    assert imported(world, "flows", *words) <= {"sqlalchemy"}
+    assert imported(world, "flows", "parity", "churn") <= {"sqlalchemy"}
+    assert imported(world, "flows", "doctor") <= {"sqlalchemy"}

@@ -11,6 +11,7 @@ from rich.progress import Progress
 
 from asof.cadence import Every
 from flows.runtime.environment import settings_with_database
+from flows.terminal.command import AsOfCommand, UseCaseCommand
 from flows.terminal.options import (
     DAY,
     MOMENT,
@@ -18,10 +19,11 @@ from flows.terminal.options import (
     First,
     Json,
     KnownAt,
+    StoreUseCase,
     exit_with,
     parse_moment,
 )
-from flows.terminal.output import run_command
+from flows.terminal.output import Verbosity, run_command, verbosity
 from flows.terminal.runs import choose_run
 from flows.terminal.screens.data import (
     ingest_screen,
@@ -30,7 +32,6 @@ from flows.terminal.screens.data import (
     simulation_screen,
     switch_screen,
 )
-from flows.terminal.use_case_argument import StoreUseCase, UseCaseCommand
 
 commands = typer.Typer()
 
@@ -38,7 +39,7 @@ STORES = {"wide": "online_store.store.WideOnlineStore"}
 """Short names of online stores."""
 
 
-@commands.command()
+@commands.command(cls=AsOfCommand)
 def simulate(
     folder: Annotated[Path, typer.Argument(help="Output folder.")] = Path("data/extracts"),
     users: Annotated[int, typer.Option(min=1)] = 7043,
@@ -56,7 +57,7 @@ def simulate(
     as_json: Json = False,
 ) -> None:
     """Write simulated monthly StreamFlow extracts and their ground truth."""
-    with run_command("simulating", as_json=as_json, quiet=True) as emit:
+    with run_command("simulating", as_json=as_json, spinner=False) as emit:
         from simulator import SimulationPlan, month_end_before
         from simulator import simulate as stage
 
@@ -70,7 +71,7 @@ def simulate(
             drift=drift,
             concept_change_month=concept_change_month,
         )
-        with Progress(console=Console(stderr=True), transient=True) as bar:
+        with Progress(console=Console(stderr=True), transient=True, disable=verbosity() is Verbosity.QUIET) as bar:
             rows = bar.add_task("simulating")
             done = stage(plan, folder, progress=lambda done, total: bar.update(rows, completed=done, total=total))
         next_step = f"python -m flows ingest {folder} --as-of {plan.as_of(0)} --backfill"

@@ -1,15 +1,21 @@
 """Commands that start, set up and check the stack."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from flows.terminal.options import First, Json, exit_with
-from flows.terminal.output import run_command
-from flows.terminal.screens.machine import databases_screen, findings_screen
-from flows.terminal.use_case_argument import DemoUseCase, UseCaseCommand, UseCaseOrAll, UseCaseToServe
+from flows.terminal.command import AsOfCommand, UseCaseCommand
+from flows.terminal.options import DemoUseCase, First, Json, UseCaseOrAll, UseCaseToServe, exit_with
+from flows.terminal.output import Verbosity, run_command, verbosity
+from flows.terminal.screens.machine import (
+    databases_screen,
+    demo_screen,
+    findings_screen,
+    servers_screen,
+)
 
 commands = typer.Typer()
 
@@ -23,19 +29,22 @@ def demo(
     as_of: First = None,
     users: Annotated[int, typer.Option(min=400, help="Simulated users.")] = 7043,
     months: Annotated[int, typer.Option(min=2, help="Simulated months, up to the last month end.")] = 6,
+    as_json: Json = False,
 ) -> None:
     """Run everything from extracts to answers over HTTP. Exit code 0 only if every answer is as expected."""
-    passed = False
-    with run_command("starting", quiet=True):
+    result: dict[str, Any] = {}
+    with run_command("starting", as_json=as_json, spinner=False) as emit:
         from flows.terminal.demo import demo as run
         from flows.terminal.demo import user_extracts
 
         extracts = user_extracts(data, as_of.date() if as_of else None)
-        passed = run(Console(), use_case, extracts, users=users, months=months)
-    raise typer.Exit(0 if passed else 1)
+        console = Console(stderr=as_json, quiet=verbosity() is Verbosity.QUIET)
+        result = run(console, use_case, extracts, users=users, months=months)
+        emit(result, demo_screen)
+    raise typer.Exit(0 if result["passed"] else 1)
 
 
-@commands.command()
+@commands.command(cls=AsOfCommand)
 def databases(
     close_others: Annotated[
         bool, typer.Option("--close-others", help="Also revoke CONNECT from PUBLIC on the server's other databases.")
@@ -72,29 +81,32 @@ def doctor(
     raise typer.Exit(0 if report["well"] else 1)
 
 
-@commands.command()
-def keys() -> None:
+@commands.command(cls=AsOfCommand)
+def keys(as_json: Json = False) -> None:
     """Print the public key of this machine's signing key, for ASOF_TRUSTED_KEYS on other machines."""
-    with run_command("reading the key", quiet=True):
+    with run_command("reading the key", as_json=as_json, spinner=False) as emit:
         from asof.settings import Settings
         from asof.trust.signing_keys import key_id, public_text, signing_key
 
         key = signing_key(Settings()).public_key()
-        typer.echo(public_text({key_id(key): key}))
+        keys = public_text({key_id(key): key})
+        if as_json:
+            emit({"keys": keys})
+        else:
+            typer.echo(keys)  # on one line, to be copied
 
 
 @commands.command(cls=UseCaseCommand)
-def up(use_case: UseCaseToServe) -> None:
+def up(use_case: UseCaseToServe, as_json: Json = False) -> None:
     """Start PostgreSQL, MLflow, Prefect and prediction services that follow the registry, one for each use case."""
     next_step = ""
-    with run_command("starting"):
+    with run_command("starting", as_json=as_json) as emit:
         from asof.settings import Settings
         from flows.terminal.up import check_ready, served_use_cases, start_stack
-        from local.report import print_states
 
         settings = Settings()
         use_cases = served_use_cases(settings, use_case)
         states = start_stack(settings, use_cases)
-        print_states(states)
         next_step = check_ready(settings, states, use_cases)
+        emit({"servers": {each.name: asdict(each) for each in states}}, servers_screen)
     exit_with(next_step, failed=False)

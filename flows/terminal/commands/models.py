@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from flows.runtime.environment import settings_with_database, settings_with_tracking
-from flows.terminal.options import AsOf, Json, KnownAt
+from flows.terminal.command import UseCaseCommand
+from flows.terminal.options import AnyUseCase, AsOf, Json, KnownAt, StoreUseCase
 from flows.terminal.output import run_command
 from flows.terminal.runs import choose_run
 from flows.terminal.screens.models import (
@@ -19,7 +20,6 @@ from flows.terminal.screens.models import (
     rollback_screen,
     scoring_screen,
 )
-from flows.terminal.use_case_argument import AnyUseCase, StoreUseCase, UseCaseCommand
 
 commands = typer.Typer()
 

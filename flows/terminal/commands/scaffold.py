@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.terminal.command import AsOfCommand
 from flows.terminal.options import Json
 from flows.terminal.output import run_command
 from flows.terminal.screens.machine import new_use_case_screen
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 commands = typer.Typer()
 
 
-@commands.command()
+@commands.command(cls=AsOfCommand)
 def new(
     name: Annotated[str, typer.Argument(help="Name of the use case: lowercase letters, digits and underscores.")],
     origin: Annotated[

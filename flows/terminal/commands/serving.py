@@ -7,11 +7,11 @@ import typer
 
 from asof.errors import ConfigurationError
 from flows.runtime.environment import settings_with_database, settings_with_tracking, settings_without_database
-from flows.terminal.options import Json
+from flows.terminal.command import UseCaseCommand
+from flows.terminal.options import AnyUseCase, Json, UseCaseOfImage
 from flows.terminal.output import run_command
 from flows.terminal.runs import choose_run
 from flows.terminal.screens.models import bundle_screen, image_screen
-from flows.terminal.use_case_argument import AnyUseCase, UseCaseCommand, UseCaseOfImage
 
 commands = typer.Typer()
 
@@ -61,7 +61,7 @@ def image(
     as_json: Json = False,
 ) -> None:
     """Build the image of a Bento; its base image is ASOF_BASE_IMAGE."""
-    with run_command("building", as_json=as_json, quiet=True) as emit:
+    with run_command("building", as_json=as_json, spinner=False) as emit:
         from asof.use_cases import default_name
         from local.stack.image import containerize
 
@@ -76,7 +76,7 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Default: ASOF_PORT, or the next free port.")] = None,
 ) -> None:
     """Serve the Bento of the version in Production, in the foreground."""
-    with run_command("bundling", quiet=True):
+    with run_command("bundling"):
         from asof.use_cases import load
         from local.stack.serve import serve_in_foreground
         from training.release.bundling.bundle import bundle as stage

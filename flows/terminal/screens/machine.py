@@ -16,6 +16,20 @@ def databases_screen(done: Mapping[str, Any]) -> Screen:
     return Screen(headline, {"passwords set": ", ".join(done["passwords"])}, {"Changes": corrected})
 
 
+def servers_screen(done: Mapping[str, Any]) -> Screen:
+    """The servers of `flows up`, all of which run or are another's."""
+    rows = [
+        {"server": name, "state": each["note"] or "running", "address": each["address"], "pid": str(each["pid"] or "")}
+        for name, each in done["servers"].items()
+    ]
+    return Screen("Every server runs.", tables={"Servers": rows})
+
+
+def demo_screen(done: Mapping[str, Any]) -> Screen:
+    answers = "Every answer is as expected" if done["passed"] else "An answer is not as expected"
+    return Screen(f"{answers}: {done['seconds']:.0f} s in all.", next_step=done["next"], well=done["passed"])
+
+
 def findings_screen(report: Mapping[str, Any]) -> Screen:
     """The findings of the doctor, with the fix below each."""
     numbers = [count(report[f"{name}s"], name) for name in ("error", "warning", "note")]

@@ -31,9 +31,14 @@ class Screen:
     well: bool = True
 
 
-def print_screen(console: Console, screen: Screen) -> None:
-    """Prints plain text where the console is no terminal. Values of facts are never broken, so they can be copied."""
+def print_screen(console: Console, screen: Screen, *, brief: bool = False) -> None:
+    """Prints plain text where the console is no terminal; `brief`: the headline alone.
+
+    Values of facts are never broken, so they can be copied.
+    """
     console.print(Text(screen.headline, style="bold green" if screen.well else "bold red"))
+    if brief:
+        return
     facts = {name: cell(value) for name, value in screen.facts.items()}
     for line in _fact_lines({name: value for name, value in facts.items() if value}, console.width):
         console.print(Text(line), soft_wrap=True)

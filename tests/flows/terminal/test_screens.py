@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from flows.terminal.screens.data import ingest_screen, inspection_screen, parity_screen, simulation_screen
-from flows.terminal.screens.machine import findings_screen
+from flows.terminal.screens.machine import demo_screen, findings_screen, servers_screen
 from flows.terminal.screens.models import (
     history_screen,
     promotion_screen,
@@ -202,6 +202,17 @@ SCREENS: dict[str, tuple[Callable[[Any], Screen], dict[str, Any]]] = {
             ],
         },
     ),
+    "up": (
+        servers_screen,
+        {
+            "servers": {
+                "postgres": {"note": "not ours: ASOF_POSTGRES_URL", "address": "db.example:5432", "pid": None},
+                "mlflow": {"note": "", "address": "http://127.0.0.1:5050", "pid": 17310},
+                "prediction": {"note": "", "address": "http://127.0.0.1:3000", "pid": 17631},
+            }
+        },
+    ),
+    "demo": (demo_screen, {"passed": True, "seconds": 24.6, "next": "make up ARGS=churn"}),
     "doctor": (
         findings_screen,
         {

@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from flows.terminal.output import StageFailed, run_command
-from flows.terminal.stage_process import StageProcess
+from flows.terminal.runs import StageProcess
 
 
 def test_an_error_of_the_stage_is_printed_as_its_own(capsys: pytest.CaptureFixture[str]) -> None:

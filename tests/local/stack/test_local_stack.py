@@ -115,7 +115,9 @@ def test_a_bento_is_served_by_its_full_tag_and_never_as_latest(tmp_path: Path, m
     assert service.arguments == ("serve", "streamflow_churn:one")
     assert service.environment["ASOF_CLOCK"] == "2024-03-01T00:00:00+00:00"
     for absent in ("streamflow_churn:three", "streamflow_churn:latest", "streamflow_churn", "another:one"):
-        with pytest.raises(ConfigurationError, match=f"no Bento {absent} in .*: `python -m flows bundle` builds it"):
+        with pytest.raises(
+            ConfigurationError, match=f"no Bento {absent} in .*: `python -m flows bundle USE_CASE` builds it"
+        ):
             services.prediction_service(settings, absent)
 
 

@@ -18,6 +18,9 @@ LIBRARIES = ("scikit-learn", "skops", "numpy", "pandas")
 """What loading the model requires, in the versions that saved it."""
 DEFINITION_FILE = "training_set.sql"
 
+SHORT = 12
+"""Characters of a digest in a tag."""
+
 
 def record_run(client: "MlflowClient", run_id: str, facts: ModelFacts, *, model: "ClassifierMixin") -> None:
     """Logs parameters (with every hyper-parameter that is a plain value), tags and feature_schema.json."""
@@ -103,13 +106,18 @@ def _params(facts: ModelFacts, model: "ClassifierMixin") -> dict[str, Any]:
     }
 
 
+def short_digests(facts: ModelFacts) -> dict[str, str]:
+    """The beginnings of its digests, for people; the model's own record has the whole ones."""
+    digests = {"rows_digest": facts.rows_digest, "model_digest": facts.model_digest}
+    return {name: digest[:SHORT] for name, digest in digests.items()}
+
+
 def _tags(facts: ModelFacts) -> dict[str, str]:
     return {
         "git_commit": facts.git_commit,
         "git_dirty": str(facts.git_dirty).lower(),
-        "fingerprint": facts.fingerprint,
-        "rows_digest": facts.rows_digest,
-        "model_digest": facts.model_digest,
+        "fingerprint": facts.fingerprint[:SHORT],
+        **short_digests(facts),
         "feature_service": facts.contract.feature_service,
         "use_case": facts.use_case,
         **environment(),

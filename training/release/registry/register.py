@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from asof.settings import Settings
 from training.models.evaluation.evaluate import Evaluation
 from training.models.evaluation.model_card import MODEL_CARD, with_version
+from training.models.fitting.run_record import short_digests
 from training.release.registry.versions import ModelVersion, read_version, verified_folder
 from training.tracking.artifacts import run_artifact
 from training.tracking.client import open_tracking
@@ -40,8 +41,7 @@ def _create_version(client: "MlflowClient", evaluation: Evaluation, signer: str)
             "feature_service": facts.contract.feature_service,
             "as_of": facts.as_of.isoformat(),
             "fingerprint": facts.fingerprint,
-            "rows_digest": facts.rows_digest,
-            "model_digest": facts.model_digest,
+            **short_digests(facts),
             "signed_by": signer,
             "auc": f"{metrics['auc']:.4f}",
         },

@@ -38,7 +38,7 @@ def test_the_same_evaluation_is_registered_once(registry: Registry) -> None:
     tags = registry.client.get_model_version(registry.name, "1").tags
     assert {name: tags[name] for name in ("fingerprint", "rows_digest")} == {
         "fingerprint": SETS["small_v1"].fingerprint,
-        "rows_digest": SETS["small_v1"].rows_digest,
+        "rows_digest": SETS["small_v1"].rows_digest[:12],
     }
 
 

@@ -1,5 +1,9 @@
 """The use case is the first argument of every command, and may be left out where it is clear."""
 
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,9 +15,14 @@ from typer.testing import CliRunner
 
 import asof.use_cases
 from asof.errors import ConfigurationError
+from asof.settings import PROJECT
 from asof.use_cases import default_name
 from flows.__main__ import app as flows
-from flows.terminal.use_case_argument import AnyUseCase, StoreUseCase, UseCaseCommand, UseCaseOrAll
+from flows.runtime.progress import log
+from flows.terminal.command import AsOfCommand, UseCaseCommand
+from flows.terminal.options import AnyUseCase, StoreUseCase, UseCaseOrAll
+from flows.terminal.output import run_command
+from flows.terminal.screens.screen import Screen
 
 app = typer.Typer()
 
@@ -104,3 +113,44 @@ def test_every_command_that_takes_a_use_case_takes_it_first() -> None:
     assert {name for name, words in arguments.items() if words[:1] != ["use_case"]} == without
     options = {each.name for command in commands.values() for each in command.params} - {"use_case"}
     assert not any("use_case" in str(name) for name in options)
+
+
+@pytest.mark.parametrize(
+    ("words", "completions"),
+    [("flows switch", "switch-store"), ("flows ingest", "ingest"), ("flows retrain ch", "churn")],
+)
+def test_the_documented_shell_function_completes_commands_and_use_cases(words: str, completions: str) -> None:
+    page = (PROJECT / "docs" / "operations.md").read_text()
+    (block,) = (each for each in re.findall("```shell\n(.*?)```", page, re.DOTALL) if "complete -o" in each)
+    script = f'{block}\nCOMP_WORDS=({words}); COMP_CWORD={words.count(" ")}; _flows; echo "${{COMPREPLY[@]}}"'
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=PROJECT, env=os.environ | {"PATH": path}, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == completions, done.stderr
+
+
+def test_every_command_has_the_same_options() -> None:
+    commands = get_command(flows).commands  # type: ignore[attr-defined]
+    every = {**commands, **commands["api-keys"].commands}
+    del every["api-keys"]
+    options = {name: {word for each in command.params for word in each.opts} for name, command in every.items()}
+    assert {name for name, words in options.items() if not words >= {"--quiet", "--verbose"}} == set()
+    assert {name for name, words in options.items() if "--json" not in words} == {"serve"}
+
+
+@pytest.mark.parametrize(("word", "expected"), [("", "all"), ("-q", "first"), ("-v", "  0.0 s  working: a step")])
+def test_verbosity_is_that_of_one_command(word: str, expected: str) -> None:
+    app = typer.Typer()
+
+    @app.command(cls=AsOfCommand)
+    def work() -> None:
+        with run_command("working") as emit:
+            log.info("a step")
+            emit({}, lambda _: Screen("first", {"more": "all"}))
+
+    done = CliRunner().invoke(app, [word] if word else [])
+    assert done.exit_code == 0
+    assert expected in done.output
+    assert ("all" in done.output) == (word != "-q")
+    assert ("a step" in done.output) == (word == "-v")
