@@ -1,0 +1,156 @@
+"""The rules of a number: labels and predictions are float64 in the target's unit, shape (rows,)."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from asof.errors import ModelError, TrainingSetError
+from asof.targets import Regression, RegressionOutput
+from asof.use_case import GateBounds
+from training.metrics import plots
+from training.metrics.bootstrap import mean_by_bootstrap
+from training.metrics.classification import Estimate, Floats
+from training.metrics.regression import conformal_margin, error_estimates
+from training.targets.estimators import check_regressor, class_name
+from training.targets.regression_criteria import comparison_criteria
+from training.targets.rules import Contest, Criterion, Headline, Importance
+
+if TYPE_CHECKING:
+    import pyarrow as arrow
+    from sklearn.base import BaseEstimator
+
+FOLDS = 5
+MIN_ROWS = 2 * FOLDS
+SAMPLE_ROWS = 60
+
+
+@dataclass(frozen=True)
+class RegressionRules:
+    """The rules of a `Regression`."""
+
+    target: Regression
+
+    card: ClassVar[str] = "model_card_regression.html"
+    titles: ClassVar[Mapping[str, str]] = {
+        "mae": "Mean absolute error",
+        "rmse": "Root mean squared error",
+        "r2": "R2",
+        "coverage": "Share of outcomes within their interval",
+    }
+    headline: ClassVar[Headline] = Headline("mae", "mean absolute error")
+    importance: ClassVar[Importance] = Importance(
+        "neg_mean_absolute_error", "Mean absolute error gained when the column is shuffled"
+    )
+
+    def encode(self, values: "pd.Series[Any]") -> Floats:
+        numbers = values.to_numpy(dtype=np.float64)
+        if fault := self.fault(values):
+            raise TrainingSetError(f"The labels {fault}: correct them.")
+        return numbers
+
+    def fault(self, values: "pd.Series[Any]") -> str:
+        if not pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_bool_dtype(values.dtype):
+            return f"are {values.dtype}, such as {values.iloc[0]!r}, and must be numbers"
+        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+        if (wrong := ~np.isfinite(numbers)).any():
+            return f"hold {numbers[wrong][0]}, and must be finite numbers"
+        low, high = RegressionOutput("", 0, 0, self.target.minimum, self.target.maximum).range
+        if (outside := (numbers < low) | (numbers > high)).any():
+            return f"hold {numbers[outside][0]:g}, and must be from {low:g} to {high:g}"
+        return "" if np.unique(numbers).size > 1 else f"are all {numbers[0]:g}, and a model needs different ones"
+
+    def side_fault(self, side: str, labels: Floats) -> str:
+        least = MIN_ROWS if side == "training" else 2
+        if labels.size < least:
+            return f"The {side} side has {labels.size} complete rows, at least {least} are needed"
+        if np.unique(labels).size < 2:
+            return f"The {side} side has only the label {labels[0]:g}"
+        return ""
+
+    def strata(self, labels: Floats) -> None:
+        return None
+
+    def describe(self, labels: Floats) -> tuple[str, Mapping[str, float]]:
+        mean = float(labels.mean())
+        return f"{mean:.4g} {self.target.unit} at the mean", {"mean": mean}
+
+    def check_estimator(self, estimator: "BaseEstimator", name: str) -> None:
+        check_regressor(estimator, name)
+
+    def predictions(self, model: Any, features: pd.DataFrame) -> Floats:
+        """Raises ModelError for a value that is not finite, or not one for each row."""
+        values = np.asarray(model.predict(features), dtype=np.float64)
+        if values.size != len(features):
+            raise ModelError(f"{class_name(model)} predicts {values.shape[1:]} numbers a row: fit it on one label.")
+        if invalid := int((~np.isfinite(values)).sum()):
+            raise ModelError(
+                f"{class_name(model)} predicts no finite number for {invalid} of {values.size} rows: "
+                "scale its columns, or use another estimator."
+            )
+        return values.reshape(-1)
+
+    def sample(self, labels: Floats) -> NDArray[np.int64]:
+        return np.arange(min(labels.size, SAMPLE_ROWS))
+
+    def folds(self, random_state: int) -> Any:
+        from sklearn.model_selection import KFold
+
+        return KFold(FOLDS, shuffle=True, random_state=random_state)
+
+    def output(self, labels: Floats, out_of_fold: Callable[[], Floats]) -> RegressionOutput:
+        """With the conformal margin of residuals out of fold, of models that are fitted on four fifths of the rows."""
+        target = self.target
+        margin = conformal_margin(labels - out_of_fold(), target.coverage)
+        return RegressionOutput(target.unit, margin, target.coverage, target.minimum, target.maximum)
+
+    def constant(self, labels: Floats) -> float:
+        """The median, which has the least absolute error."""
+        return float(np.median(labels))
+
+    def metrics(
+        self, labels: Floats, predictions: Floats, output: RegressionOutput, constant: Floats | float
+    ) -> dict[str, float]:
+        estimates = error_estimates(labels, predictions)
+        ends = {f"{name}_{end}": getattr(each, end) for name, each in estimates.items() for end in ("low", "high")}
+        return {
+            **{name: each.value for name, each in estimates.items()},
+            **{name: value for name, value in ends.items() if isfinite(value)},
+            "mae_constant": float(np.abs(labels - constant).mean()),
+            "constant": float(constant),
+            "coverage": float((np.abs(labels - predictions) <= output.margin).mean()),
+            "margin": output.margin,
+        }
+
+    def gains(self, labels: Floats, predictions: Floats, without: Floats) -> dict[str, Estimate]:
+        return {"mae": mean_by_bootstrap(np.abs(labels - without) - np.abs(labels - predictions))}
+
+    def pictures(
+        self, labels: Floats, predictions: Floats, output: RegressionOutput, metrics: Mapping[str, float]
+    ) -> dict[str, bytes]:
+        unit = self.target.unit
+        return {
+            "predicted_against_true": plots.predicted_against_true(labels, predictions, output.margin, unit),
+            "residuals": plots.residuals(labels, predictions, unit),
+        }
+
+    def documents(self, labels: Floats, predictions: Floats, output: RegressionOutput) -> dict[str, Any]:
+        return {}
+
+    def order(self, predictions: Floats) -> Floats:
+        return predictions
+
+    def criteria(self, contest: Contest, bounds: GateBounds) -> tuple[Criterion, ...]:
+        return comparison_criteria(contest, bounds, self.target.unit)
+
+    def score_columns(self, predictions: Floats, output: RegressionOutput) -> "dict[str, arrow.Array]":
+        import pyarrow as arrow
+
+        missing, (least, greatest) = np.isnan(predictions), output.range
+        ends = (predictions - output.margin).clip(least), (predictions + output.margin).clip(None, greatest)
+        columns = {"value": predictions, "low": ends[0], "high": ends[1]}
+        return {name: arrow.array(values, mask=missing) for name, values in columns.items()}
