@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import isfinite
+from math import ceil, isfinite
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -65,7 +65,10 @@ class RegressionRules:
         return "" if np.unique(numbers).size > 1 else f"are all {numbers[0]:g}, and a model needs different ones"
 
     def side_fault(self, side: str, labels: Floats) -> str:
-        least = MIN_ROWS if side == "training" else 2
+        coverage = self.target.coverage
+        least = (
+            max(MIN_ROWS, ceil(coverage / (1 - coverage))) if side == "training" else 2
+        )  # else the margin is infinite
         if labels.size < least:
             return f"The {side} side has {labels.size} complete rows, at least {least} are needed"
         if np.unique(labels).size < 2:
