@@ -54,7 +54,7 @@ lock: ## Update the locks in requirements/
 serve: setup ## Serve predictions in the foreground [ARGS=churn]
 	$(FLOWS) serve $(ARGS)
 
-up: setup ## Start PostgreSQL, MLflow, Prefect and the prediction service in the background [ARGS=churn]
+up: setup ## Start PostgreSQL, MLflow, Prefect and the prediction services in the background [ARGS=USE_CASE]
 	@$(FLOWS) up $(ARGS)
 
 down: setup ## Stop what `make up` started

@@ -36,6 +36,10 @@ class ExtractError(DataError):
         super().__init__("\n".join(self.findings))
 
 
+class SourceError(DataError):
+    """The server or the query of a raw table is away, fails, or cannot describe the moment asked for."""
+
+
 class HistoryError(DataError):
     """A load would rewrite rows that were already known."""
 

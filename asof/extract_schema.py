@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from asof.cadence import MONTHLY, Cadence
 from asof.errors import ConfigurationError
+from asof.sources import PLAIN_CSV, CsvFile, InPlace, ParquetFile, PostgresQuery, Source
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,14 +17,18 @@ if TYPE_CHECKING:
 TABLE_NAME = re.compile(r"[a-z_][a-z0-9_]{0,45}")
 """PostgreSQL truncates longer names (`..._as_of_created_at` of an index among them) and folds capitals in names that
 are not quoted: two names could become one."""
+REGISTRY_TABLES = (
+    *("projects", "entities", "data_sources", "feature_views", "stream_feature_views", "on_demand_feature_views"),
+    *("label_views", "feature_services", "saved_datasets", "validation_references", "managed_infra", "permissions"),
+    *("feature_view_version_history", "feast_metadata"),
+)
+"""Of Feast's SQL registry (0.67)."""
 RESERVED_TABLES = frozenset(
     {
+        *REGISTRY_TABLES,
         *("loads", "materialisations", "whole_materialisations_begun", "parity_checks", "promotions"),
         *("scoring_runs", "scored_users", "scores", "online_definitions", "accepted_definitions"),
-        # Feast's registry
-        *("projects", "entities", "data_sources", "feature_views", "stream_feature_views", "on_demand_feature_views"),
-        *("label_views", "feature_services", "saved_datasets", "validation_references", "managed_infra", "permissions"),
-        *("feature_view_version_history", "feast_metadata"),
+        "applied_features",
     }
 )
 """The other tables of schema `public`."""
@@ -70,15 +76,17 @@ class Rule:
 
 @dataclass(frozen=True)
 class RawTable:
-    """One file of an extract, `NAME.csv`, and one append-only table, keyed by (keys..., as_of, created_at).
+    """One table of an extract, whose rows come from `source`, and one append-only table of ours.
 
-    `keys` are the names of its key columns. Empty: all keys of its ExtractSchema that it has as columns, or the first
-    column of a table without a schema. Raises ConfigurationError for a name that no table can have.
+    Ours is keyed by (keys..., as_of, created_at). `keys` are the names of its key columns. Empty: all keys of its
+    ExtractSchema that it has as columns, or the first column of a table without a schema. Raises ConfigurationError for
+    a name that no table can have.
     """
 
     name: str
     columns: tuple[Column, ...]
     rules: tuple[Rule, ...] = ()
+    source: Source = PLAIN_CSV
     keys: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -88,6 +96,12 @@ class RawTable:
             )
         if self.name in RESERVED_TABLES:
             raise ConfigurationError(f"Raw table {self.name!r}: AsOf or Feast has a table of that name. Rename it.")
+
+    @property
+    def file(self) -> str:
+        """What a delivery calls it: the file's name (without that of a compression), or the name of a query."""
+        suffixes = {CsvFile: ".csv", ParquetFile: ".parquet"}
+        return f"{self.name}{suffixes.get(type(self.source), '')}"
 
     @property
     def key_columns(self) -> tuple[Column, ...]:
@@ -103,13 +117,15 @@ class RawTable:
 
 @dataclass(frozen=True)
 class ExtractSchema:
-    """All files of one extract, keyed by the column `entity`, or by several.
+    """All tables of one extract, keyed by the column `entity`, or by several.
 
     The table `entity_table` lists all entities, and has all keys; rows of other tables with all keys must refer to
     them. A table may have some of the keys only, as one of the merchants where entities are pairs of user and merchant.
-    `labels`, with all keys and the boolean column `label`, come with the extract or later in a folder of their own.
-    `use_case` owns the tables, and is set by `UseCase.extract`; empty: ownership is not checked. Raises
-    ConfigurationError where two tables have one name, or a key is not what it must be.
+    `labels`, with all keys and the column `label`, of the kind that the target takes, come with the extract or later in
+    a folder of their own; `cadence` says when. `use_case` owns the tables, and is set by `UseCase.extract`; empty:
+    ownership is not checked.
+    Raises ConfigurationError where two tables have one name, a key is not what it must be, and where entities or labels
+    are used in place: their rows must be of the moments that are loaded.
     """
 
     entity: str | tuple[str, ...]
@@ -118,6 +134,7 @@ class ExtractSchema:
     labels: RawTable
     label: str
     use_case: str = ""
+    cadence: Cadence = MONTHLY
 
     def __post_init__(self) -> None:
         names = Counter(table.name for table in (*self.tables, self.labels))
@@ -127,6 +144,11 @@ class ExtractSchema:
         object.__setattr__(self, "labels", self._keyed(self.labels))
         for table in (*self.tables, self.labels):
             self._check_keys(table)
+            if table.name in (self.entity_table, self.labels.name) and isinstance(table.source, InPlace):
+                raise ConfigurationError(
+                    f"Raw table {table.name}: the tables of entities and labels must be loaded, not used InPlace: "
+                    "read it by a PostgresQuery."
+                )
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -139,9 +161,26 @@ class ExtractSchema:
         return self.labels.key_columns
 
     @property
+    def loaded_tables(self) -> tuple[RawTable, ...]:
+        """The tables whose rows are loaded, the labels' last: all that are not used in place."""
+        return tuple(each for each in (*self.tables, self.labels) if not isinstance(each.source, InPlace))
+
+    @property
+    def takes_files(self) -> bool:
+        """Whether any table comes in a file, so that an ingest needs a folder."""
+        return any(not isinstance(each.source, PostgresQuery) for each in self.loaded_tables)
+
+    @property
+    def label_column(self) -> Column:
+        """The column of the labels. Raises ConfigurationError where their table lacks it."""
+        if found := [column for column in self.labels.columns if column.name == self.label]:
+            return found[0]
+        raise ConfigurationError(f"Raw table {self.labels.name!r} has no column {self.label!r}, the label. Add it.")
+
+    @property
     def file_names(self) -> tuple[str, ...]:
-        """Names of all files, the labels' last."""
-        return tuple(f"{table.name}.csv" for table in (*self.tables, self.labels))
+        """What a delivery calls each loaded table, the labels' last."""
+        return tuple(table.file for table in self.loaded_tables)
 
     def _keyed(self, table: RawTable) -> RawTable:
         """The table with its keys among those of the schema, unless it names its own."""

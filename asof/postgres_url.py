@@ -30,10 +30,10 @@ def read_url(text: str, refusal: str) -> "URL":
     return url
 
 
-def conninfo_of(url: "URL", **session: str) -> str:
+def conninfo_of(url: "URL", variable: str = "ASOF_POSTGRES_URL", **session: str) -> str:
     """The URL for libpq, which reads no `+` as a space; SQLAlchemy reads it as well.
 
-    Raises ConfigurationError where libpq does not know a parameter.
+    Raises ConfigurationError, naming the variable of the URL, where libpq does not know a parameter.
     """
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict
@@ -43,7 +43,7 @@ def conninfo_of(url: "URL", **session: str) -> str:
     try:
         conninfo_to_dict(text)
     except ProgrammingError:  # quotes its input
-        raise ConfigurationError("ASOF_POSTGRES_URL has a parameter that libpq does not know. Remove it.") from None
+        raise ConfigurationError(f"{variable} has a parameter that libpq does not know. Remove it.") from None
     return text
 
 

@@ -1,15 +1,17 @@
 """Settings: the only reader of the environment. Each command, flow and service builds them once and passes them on."""
 
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, NoDecode, SettingsConfigDict
 
 from asof.errors import ConfigurationError
 from asof.postgres_url import SCHEMA, address_with_session, conninfo_of, read_url, with_session
+from asof.sources import DEFAULT_SERVER
 from online_store.session import VARIABLES, options
 
 if TYPE_CHECKING:
@@ -42,6 +44,10 @@ PLATFORM_DEFAULTS = {
 POSTGRES_URL_FORMAT = (
     "ASOF_POSTGRES_URL must read postgresql://user:password@host:port/database, with %40 for an @ in the password."
 )
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+SOURCE_URL = "ASOF_SOURCE_URL"
+"""The prefix of the names of the servers that are only read, which no server that we start may see."""
 
 NOT_FOR_SERVERS = frozenset(
     {
@@ -79,6 +85,12 @@ class Settings(BaseSettings):
     """libpq's sslmode; default: disable on loopback, else require."""
     postgres_port: int = 5433
     """The embedded PostgreSQL's port; if it is taken, the next free one."""
+    source_url: SecretStr | None = None
+    """The PostgreSQL server that queries of raw tables read, as a read-only role; unset: our own."""
+    source_urls: Annotated[Mapping[str, SecretStr] | None, NoDecode] = Field(
+        None, validation_alias="ASOF_SOURCE_URL_NAME"
+    )
+    """The same for the server that they call `name`; any other name likewise."""
     online_store: str = "online_store.store.WideOnlineStore"
     """Feast's `type` of the online store; `postgres` is Feast's own. Change it by `flows switch-store`."""
     mlflow_tracking_uri: str | None = Field(None, validation_alias="MLFLOW_TRACKING_URI")
@@ -146,6 +158,14 @@ class Settings(BaseSettings):
     prefect_password: SecretStr | None = None
     """For `flows databases` only: the password of PostgreSQL's role prefect."""
 
+    @classmethod
+    def settings_customise_sources(cls, settings_cls: type[BaseSettings], *_: Any, **sources: Any) -> tuple[Any, ...]:
+        """pydantic's own sources, and the named servers in the environment and in `.env`."""
+        environment, file = sources["env_settings"], sources["dotenv_settings"]
+        named = {"source_urls": named_servers(file) | named_servers(environment)}
+        servers = InitSettingsSource(settings_cls, named if named["source_urls"] else {})
+        return sources["init_settings"], servers, environment, file
+
     def now(self) -> datetime:
         """`clock`, or else the current time in UTC."""
         return self.clock or datetime.now(UTC)
@@ -165,7 +185,7 @@ class Settings(BaseSettings):
     @property
     def sslmode(self) -> str:
         """libpq's sslmode: as set, or else `disable` on loopback and `require` elsewhere."""
-        loopback = self.database().host in {"127.0.0.1", "localhost", "::1"}
+        loopback = self.database().host in LOOPBACK
         return self.postgres_sslmode or ("disable" if loopback else "require")
 
     def conninfo(self, name: str | None = None, **session: str) -> str:
@@ -182,6 +202,25 @@ class Settings(BaseSettings):
 
     def _libpq_url(self, name: str | None) -> "URL":
         return self.database(name).update_query_dict({"sslmode": self.sslmode, "connect_timeout": "5"})
+
+    def source_conninfo(self, server: str) -> str:
+        """A libpq connection string for the server that a query names, as `conninfo` is for our own.
+
+        Raises ConfigurationError where its URL is missing or malformed.
+        """
+        variable = SOURCE_URL if server == DEFAULT_SERVER else f"{SOURCE_URL}_{server.upper()}"
+        secret = self.source_url if server == DEFAULT_SERVER else (self.source_urls or {}).get(server)
+        if secret is None and server == DEFAULT_SERVER:
+            return self.conninfo()
+        if secret is None:
+            raise ConfigurationError(
+                f"{variable} is not set: it names the server {server!r} of a query. Set it to "
+                "postgresql://user:password@host:port/database."
+            )
+        url = read_url(secret.get_secret_value(), POSTGRES_URL_FORMAT.replace("ASOF_POSTGRES_URL", variable))
+        sslmode = "disable" if url.host in LOOPBACK else "require"
+        query = {"sslmode": sslmode, "connect_timeout": "5", "application_name": "asof ingest"} | dict(url.query)
+        return conninfo_of(url.set(query=query), variable)
 
     @property
     def tracking_uri(self) -> str:
@@ -278,9 +317,18 @@ def _in_yaml(value: str) -> str:
     return f'"{"".join(plain)}"'
 
 
+def named_servers(source: EnvSettingsSource) -> dict[str, str]:
+    """The URLs of ASOF_SOURCE_URL_<NAME>, by name in lowercase."""
+    prefix = f"{SOURCE_URL}_".casefold()
+    values = {name.casefold(): value for name, value in source.env_vars.items() if value}
+    return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+
+
 def environment_of_servers() -> dict[str, str]:
     """This process's environment without the secrets that a server must not see."""
-    return {name: value for name, value in os.environ.items() if name not in NOT_FOR_SERVERS}
+    hidden = (name for name in os.environ if name in NOT_FOR_SERVERS or name.upper().startswith(SOURCE_URL))
+    secrets = frozenset(hidden)
+    return {name: value for name, value in os.environ.items() if name not in secrets}
 
 
 def log_format() -> str:

@@ -178,7 +178,7 @@ class UseCase:
     `name` is its folder and its name in commands, `model_name` the name in MLflow and BentoML. `target` is what it
     predicts. `request` and `answer` are the payloads; `respond(request, score)` makes the problem's own part of the
     answer, from the `Score`, `ClassScore` or `ValueScore` of its target. With features of the store, `request` has a
-    member named as the extract's `entity`, the key of the lookup, and one for each given feature.
+    member for each key of the extract, of a type in `asof.features.entity_key`, and one for each given feature.
     `questions(month)` are the demo's requests once the extract in the folder `month` is loaded (None: the features come
     in the request). `derived` columns are computed from the features, in training and in serving alike. `gate` are the
     limits for production.
@@ -205,8 +205,7 @@ class UseCase:
         if self.given:
             self.given.check_payload(self.name, self.request)
         if isinstance(self.source, FromStore):
-            extract = self.source.extract
-            self.target.check_column(next(each for each in extract.labels.columns if each.name == extract.label))
+            self.target.check_column(self.source.extract.label_column)
 
     @property
     def extract(self) -> ExtractSchema:

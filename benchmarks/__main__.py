@@ -26,6 +26,7 @@ from rich.table import Table
 from asof.settings import Settings
 from benchmarks.false_promotions import measure_false_promotions
 from benchmarks.offline.scoring import measure_scoring
+from benchmarks.offline.sources import measure_sources
 from benchmarks.offline.stages import STAGES
 from benchmarks.offline.training_sets import measure_stream, measure_training_sets
 from benchmarks.online_store import run as online_store
@@ -166,6 +167,13 @@ def _training_sets(run: Run) -> Iterator[Row]:
             yield measure_training_sets(own, size)
 
 
+def _sources(run: Run) -> Iterator[Row]:
+    for rows in (run.options.users, 10 * run.options.users):
+        run.status.update(f"live table, {rows:,} rows ...")
+        with run.scratch(f"source_{rows}") as own:
+            yield measure_sources(own, rows)
+
+
 def _scoring(run: Run) -> Iterator[Row]:
     with run.scratch("scoring_models") as models, run.scratch("scoring") as own:
         one_registry = {"mlflow_tracking_uri": models.mlflow_tracking_uri, "home": models.home}
@@ -189,6 +197,7 @@ PARTS: dict[str, tuple[str, Callable[[Run], Iterator[Row]]]] = {
     "batches": ("POST /predict/batch, 10,000 users at once", _batches),
     "swaps": ("From a promotion to its first answer, under load", _swaps),
     "training-sets": ("A training set of twelve months and five views, beside the join by hand", _training_sets),
+    "sources": ("A live table of ten columns, beside a bare COPY to COPY", _sources),
     "scoring": ("Every user scored, beside the bare model on an array in memory", _scoring),
     "terminal": ("The commands that people type, beside `feast --help`", _terminal),
     "gate": ("Promotions of models that are no better, by rows and positives held out", _gate),

@@ -32,7 +32,7 @@ class Addresses:
 
 @dataclass(frozen=True)
 class Context:
-    """Input of every check. `service`, `mlflow` and `prefect` are HTTP addresses, None if there is no server.
+    """Input of every check. `services`, `mlflow` and `prefect` are HTTP addresses, None if there is no server.
 
     `embedded`: the embedded PostgreSQL is used; while it does not run, `settings.postgres_url` is None. `wrong` holds
     the findings on the settings and use cases themselves.
@@ -43,7 +43,7 @@ class Context:
     project: Path
     bentos: Path
     embedded: bool = True
-    service: str | None = None
+    services: tuple[str, ...] = ()
     mlflow: str | None = None
     prefect: str | None = None
     use_cases: tuple[UseCase, ...] = ()
@@ -72,7 +72,7 @@ def read_context(addresses: Addresses, *, use_case: str | None = None) -> Contex
         PROJECT,
         settings.bentoml_home,
         embedded=embedded,
-        service=addresses.service or _running("prediction", settings),
+        services=(addresses.service,) if addresses.service else _running_services(settings),
         mlflow=_mlflow(settings) or _running("mlflow", settings),
         prefect=_prefect(addresses, settings),
         use_cases=use_cases,
@@ -155,6 +155,12 @@ def with_user(address: str, user: str, password: str) -> str:
         return address
     scheme, colon, rest = address.partition("://")
     return f"{scheme}{colon}{quote(user, safe='')}:{quote(password, safe='')}@{rest}"
+
+
+def _running_services(settings: Settings) -> tuple[str, ...]:
+    """The addresses of the prediction services of `make up`; none if ASOF_HOME is not a folder."""
+    names = stack.prediction_names(stack.run_folder(settings))
+    return tuple(filter(None, (_running(name, settings) for name in names)))
 
 
 def _running(name: str, settings: Settings) -> str | None:

@@ -39,6 +39,7 @@ OWN_TABLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "materialisations": {INGEST: ("SELECT", "INSERT", "UPDATE"), TRAINING: READ},
     "whole_materialisations_begun": {INGEST: ("SELECT", "INSERT", "DELETE"), TRAINING: READ},
     "online_definitions": {INGEST: ("SELECT", "INSERT", "DELETE"), TRAINING: READ, SERVING: READ},
+    "applied_features": {INGEST: ("SELECT", "INSERT", "UPDATE"), TRAINING: READ},
     "accepted_definitions": {INGEST: READ, TRAINING: APPEND, SERVING: READ},
     "parity_checks": {INGEST: APPEND, TRAINING: APPEND},
     "promotions": {TRAINING: APPEND},

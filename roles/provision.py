@@ -75,8 +75,8 @@ def wrong_grants(settings: Settings) -> list[str]:
 
 
 def _differing(settings: Settings, *, close_others: bool = False) -> list[str]:
-    tables = wanted_tables()
     with _connected(settings, ASOF) as connection:
+        tables = wanted_tables(connection)
         of_server = (absent_roles, wrong_roles, wrong_databases, wrong_settings)
         deviations = [each for find in of_server for each in find(connection)]
         deviations += wrong_on_databases(connection, close_others=close_others)
@@ -106,7 +106,7 @@ def _correct_all(
 
 
 def _correct_asof(admin: Settings, connection: Connection) -> Iterator[str]:
-    tables = wanted_tables()
+    tables = wanted_tables(connection)
     # First, because the owner role cannot see or use objects of others.
     yield from correct(connection, wrong_owners(connection, tables))
     yield from correct(connection, wrong_in_asof(connection, tables))

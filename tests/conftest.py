@@ -30,7 +30,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what is to run in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-pytest_plugins = ["tests.kits.data.history", "tests.kits.service.small_model", "tests.kits.service.churn_service"]
+pytest_plugins = [
+    "tests.kits.data.history",
+    "tests.kits.data.sources",
+    "tests.kits.service.small_model",
+    "tests.kits.service.churn_service",
+]
 
 STREAMFLOW = PROJECT.parent / "shared" / "data" / "streamflow"
 

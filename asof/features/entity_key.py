@@ -71,11 +71,14 @@ def fault(text: str) -> str | None:
     return None
 
 
-def next_step(unknown: KeyValue) -> str:
-    """What to do about an unknown id."""
-    if not isinstance(unknown, str) or unicodedata.normalize("NFC", unknown) == unicodedata.normalize("NFD", unknown):
+def next_step(*unknown: KeyValue) -> str:
+    """What to do about an unknown id, or one of several keys."""
+    texts = [each for each in unknown if isinstance(each, str)]
+    several = [each for each in texts if unicodedata.normalize("NFC", each) != unicodedata.normalize("NFD", each)]
+    if not several:
         return "check the id, or load it."
-    form = next((each for each in ("NFC", "NFD") if unicodedata.is_normalized(each, unknown)), "neither NFC nor NFD")
+    text = several[0]
+    form = next((each for each in ("NFC", "NFD") if unicodedata.is_normalized(each, text)), "neither NFC nor NFD")
     return f"check the id and its Unicode form ({form}), since ids are compared by code points; or load it."
 
 
@@ -95,7 +98,8 @@ def _checked(value: Any) -> Any:
 
 def _checked_integer(value: Any) -> int:
     if type(value) is not int:
-        raise PydanticCustomError("entity_key", "an id here must be a whole number, sent without quotes and point")
+        rule = "an id here must be a whole number: a JSON number, without quotes or a point"
+        raise PydanticCustomError("entity_key", rule)
     try:
         return _in_range(value)
     except ValueError as error:

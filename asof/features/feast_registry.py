@@ -105,7 +105,7 @@ class RegisteredService:
             for feature in projection.feature_columns:
                 if feature.name not in known:
                     raise missing_in_registry(f"feature {feature.name!r} of view {view!r}")
-                yield Feature(feature.name, view, _type(feature))
+                yield Feature(feature.name, view, dtype_of(feature))
 
 
 def read_service(connection: psycopg.Connection[Any], project: str, service: str) -> RegisteredService:
@@ -117,9 +117,14 @@ def read_service(connection: psycopg.Connection[Any], project: str, service: str
         raise FeatureContractMismatch(f"Feature service {service!r} takes {unsupported(kind, view)}")
     read = tables.read("feature_view", messages.feature_view, names)
     views = {name: view.spec for name, view in read.items()}
-    states = {name: _state(view) for name, view in read.items()}
+    states = {name: state_of(view) for name, view in read.items()}
     tables.read("entity", messages.entity, dict.fromkeys(name for view in views.values() for name in view.entities))
     return RegisteredService(spec, views, states)
+
+
+def read_all(connection: psycopg.Connection[Any], project: str, kind: str) -> dict[str, Any]:
+    """Every object of a kind (`entity`, `feature_view`, `feature_service`) by name, as Feast's message."""
+    return _Tables(connection, project).read(kind, getattr(feast_messages(), kind), None)
 
 
 def registry_conninfo(registry: Any) -> str | None:
@@ -144,15 +149,18 @@ class _Tables:
     connection: psycopg.Connection[Any]
     project: str
 
-    def read(self, kind: str, message: Any, names: Iterable[str]) -> dict[str, Any]:
-        """The objects by name, in the order of `names`. Raises FeatureContractMismatch where one is missing."""
-        table = "entities" if kind == "entity" else f"{kind}s"
-        query = f"SELECT {kind}_name, {kind}_proto FROM {table} WHERE {kind}_name = ANY(%s) AND project_id = %s"  # noqa: S608
-        names = list(names)
+    def read(self, kind: str, message: Any, wanted: Iterable[str] | None) -> dict[str, Any]:
+        """The objects by name, ordered as `wanted` (None: all). Raises FeatureContractMismatch for an absent one."""
+        table, names = "entities" if kind == "entity" else f"{kind}s", None if wanted is None else list(wanted)
+        query = (
+            f"SELECT {kind}_name, {kind}_proto FROM {table} "  # noqa: S608
+            f"WHERE project_id = %s AND coalesce({kind}_name = ANY(%s::text[]), true) ORDER BY 1"
+        )
         try:
-            messages = dict(self.connection.execute(query, [names, self.project], binary=True).fetchall())
+            messages = dict(self.connection.execute(query, [self.project, names], binary=True).fetchall())
         except psycopg.errors.UndefinedTable as error:
             raise missing_in_registry(f"the table {table!r}") from error
+        names = list(messages) if names is None else names
         for name in names:
             if name not in messages:
                 raise missing_in_registry(f"{kind.replace('_', ' ')} {name!r} of project {self.project!r}")
@@ -164,7 +172,8 @@ class _Tables:
         yield from rows.fetchall()
 
 
-def _state(view: Any) -> str:
+def state_of(view: Any) -> str:
+    """What Feast's materialisation of the view has come to."""
     name: str = view.meta.DESCRIPTOR.fields_by_name["state"].enum_type.values_by_number[view.meta.state].name
     return name
 
@@ -175,7 +184,8 @@ def _is_plain(view: Any) -> bool:
     return on_postgres and not computed and NO_ENTITY not in view.entities
 
 
-def _type(feature: Any) -> str:
+def dtype_of(feature: Any) -> str:
+    """The type of a feature's or key's message, as in definitions where models take it."""
     return TYPES.get(_value_type(feature), _value_type(feature))
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
@@ -191,14 +191,8 @@ def read_contract(store: "FeatureStore", service: "FeatureService") -> FeatureCo
     return FeatureContract(service.name, keys, features, definitions)
 
 
-def registry_tables() -> tuple[str, ...]:
-    """The tables of Feast's SQL registry."""
-    from feast.infra.registry.sql import metadata
-
-    return tuple(metadata.tables)
-
-
-def registered_features(store: "FeatureStore") -> tuple[Feature, ...]:
-    """The features of all registered feature views, sorted by view."""
-    views = sorted(store.list_feature_views(), key=lambda view: view.name)
+def registered_features(store: "FeatureStore", keys: Collection[str]) -> tuple[Feature, ...]:
+    """The features of all registered feature views with no other join keys, sorted by view."""
+    every = sorted(store.list_feature_views(), key=lambda view: view.name)
+    views = [view for view in every if {column.name for column in view.entity_columns} <= {*keys}]
     return tuple(Feature(field.name, view.name, str(field.dtype)) for view in views for field in view.features)

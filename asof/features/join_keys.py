@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from asof.errors import ConfigurationError
@@ -17,9 +17,6 @@ from asof.features.entity_key import KeyValue, next_step
 Entity = KeyValue | tuple[KeyValue, ...]
 Members = KeyValue | Mapping[str, KeyValue]
 """An entity in JSON: the value of its one join key, or an object with those of several."""
-
-if TYPE_CHECKING:
-    from asof.features.feature_contract import FeatureContract
 
 KINDS = {"STRING": Kind.TEXT, "INT32": Kind.INTEGER, "INT64": Kind.INTEGER, "UUID": Kind.UUID}
 """Feast's value types -> the kinds of keys."""
@@ -108,9 +105,9 @@ class JoinKeys:
     def unknown(self, entity: Entity, groups: Sequence[tuple[str, ...]]) -> str:
         """The message on an entity of which no view with the keys of each group has a row."""
         named = ", nor ".join(self.describe(entity, group) for group in groups)
-        values = dict(zip(self.names, self.values(entity), strict=True))
-        steps = [next_step(values[name]) for name in dict.fromkeys(name for group in groups for name in group)]
-        return f"No feature view knows {named}: {max(steps, key=len)}"
+        unknown = {name for group in groups for name in group}
+        values = [value for name, value in zip(self.names, self.values(entity), strict=True) if name in unknown]
+        return f"No feature view knows {named}: {next_step(*values)}"
 
     def text(self, entity: Entity) -> str:
         """The canonical text: that of the value, or JSON of several. Different entities have different texts."""
@@ -154,12 +151,12 @@ def keys_of_views(views: Mapping[str, Mapping[str, str]]) -> tuple[JoinKey, ...]
     return tuple(JoinKey(name, _kind(name, types[name]), _keyed_by(name, views)) for name in sorted(types))
 
 
-def require_keys(extract: ExtractSchema, contract: "FeatureContract") -> None:
-    """Raises ConfigurationError where a feature service is not keyed as the extract is."""
-    if difference := keys_of_extract(extract).difference(contract.keys):
+def require_keys(extract: ExtractSchema, service: str, keys: JoinKeys) -> None:
+    """Raises ConfigurationError where a feature service of these keys is not keyed as the extract is."""
+    if difference := keys_of_extract(extract).difference(keys):
         raise ConfigurationError(
             f"The extract of {extract.use_case or extract.entity_table} is keyed by {difference}, as feature service "
-            f"{contract.feature_service!r} is. Give the Feast entities of its views these join keys and value types."
+            f"{service!r} is. Give the Feast entities of its views these join keys and value types."
         )
 
 

@@ -42,10 +42,8 @@ def default_name(*, from_store: bool = False) -> str:
     candidates = [name for name in names() if not from_store or _may_use_store(name)]
     if len(candidates) == 1:
         return candidates[0]
-    raise ConfigurationError(
-        "Which use case? Name one as a command's first argument, or in ASOF_USE_CASE: "
-        f"{', '.join(candidates or names())}."
-    )
+    listed = ", ".join(candidates or names())
+    raise ConfigurationError(f"Which use case? Name one as a command's first argument, or in ASOF_USE_CASE: {listed}.")
 
 
 def _may_use_store(name: str) -> bool:
@@ -74,9 +72,20 @@ def load(name: str) -> UseCase:
     return use_case
 
 
+def load_all() -> tuple[list[UseCase], dict[str, str]]:
+    """The use cases that load, by name; and for each other its name and what `load` says."""
+    loaded, broken = [], {}
+    for name in names():
+        try:
+            loaded.append(load(name))
+        except ConfigurationError as error:
+            broken[name] = str(error)
+    return loaded, broken
+
+
 def refuse_shared(one: UseCase, other: UseCase) -> None:
     """Raises ConfigurationError where two use cases have a raw table or a registered model in common."""
-    if shared := _tables(one) & _tables(other):
+    if shared := raw_tables(one) & raw_tables(other):
         raise ConfigurationError(
             f"Use cases {one.name!r} and {other.name!r} both have the raw table {', '.join(sorted(shared))}: rename "
             "those of one of them in its raw_schema.py (a table's file is NAME.csv)."
@@ -97,6 +106,14 @@ def others(name: str) -> Iterator[UseCase]:
             except ConfigurationError:
                 continue
             yield use_case
+
+
+def raw_tables(use_case: UseCase) -> set[str]:
+    """The names of its raw tables, the labels' included; none where its features come in the request."""
+    if not isinstance(use_case.source, FromStore):
+        return set()
+    extract = use_case.source.extract
+    return {table.name for table in (*extract.tables, extract.labels)}
 
 
 def _import(name: str) -> UseCase:
@@ -128,13 +145,6 @@ def _require_keys(use_case: UseCase) -> None:
                 f"Use case {use_case.name!r} is keyed by {key.name} ({key.kind}): its request needs the member "
                 f"{key.name}: {PAYLOAD_NAMES[key.kind]}, a type of asof/features/entity_key.py."
             )
-
-
-def _tables(use_case: UseCase) -> set[str]:
-    if not isinstance(use_case.source, FromStore):
-        return set()
-    extract = use_case.source.extract
-    return {table.name for table in (*extract.tables, extract.labels)}
 
 
 def _location(error: BaseException, name: str) -> str:

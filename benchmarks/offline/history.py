@@ -71,7 +71,7 @@ def write_history(settings: Settings, *, users: int, months: int) -> None:
 
 def last_day(month: int) -> date:
     """The end of a month of the history, counted from 0."""
-    from training.data.extracts.deliveries import month_end
+    from asof.cadence import month_end
 
     return month_end(FIRST, month)
 

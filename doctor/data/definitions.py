@@ -8,6 +8,7 @@ from doctor.context import Context
 from doctor.data.loads import registered_views
 from doctor.finding import Finding, error, listed, note, warning
 from doctor.platforms.database import Connection, read_only
+from training.features.materialisation.applied import is_applied
 from training.release.promotion.acceptance import Acceptance, acceptances
 
 INTERRUPTED = ("MATERIALIZING", "GENERATED")
@@ -23,9 +24,14 @@ def check_definitions(context: Context) -> Iterator[Finding]:
             return
         yield from check_materialising(_states(connection))
         yield from list_accepted(acceptances(context.settings))
-    from training.features.materialisation.feature_registry import unapplied_features
+    if is_applied(context.settings):
+        return
+    from training.features.materialisation.feature_registry import broken_files, unapplied_features
 
     try:
+        for broken in broken_files():
+            mend = "Correct the file: its use case cannot be ingested; the others can."
+            yield error(f"feature-file:{broken.split()[0]}", broken, mend)
         yield from check_unapplied(unapplied_features(context.settings))
     except ConfigurationError as wrong:
         yield error("unsupported-features", str(wrong), "Change feature_repo/; an ingest begins with the same check.")

@@ -8,24 +8,26 @@ from pathlib import Path
 
 from psycopg import sql
 
+from asof.cadence import moment_text
 from asof.features.feast_messages import feast_messages
 from asof.use_case import FromStore, UseCase
 from doctor.context import Context
 from doctor.finding import Finding, error, listed, note, warning
 from doctor.platforms.database import Connection, read_only
 from training.data.extracts.deliveries import DELIVERY_NAME, first_described
+from training.data.snapshots.tables import NEW_ROWS
 
 INGEST = "python -m flows ingest"
 LAST_MATERIALISATION = """
 SELECT as_of, load_id, finished_at FROM public.materialisations WHERE view = %s AND coalesce(store, %s) = %s
 ORDER BY materialisation_id DESC LIMIT 1
 """
-UNSEEN_LOADS = """
+UNSEEN_LOADS = f"""
 SELECT count(*) FILTER (WHERE passed IS NOT TRUE), count(*) FILTER (WHERE passed)
 FROM (SELECT *, as_of > %(as_of)s AND loaded_at < %(finished)s AS passed FROM public.loads) loads
 WHERE (load_id > %(load)s OR as_of > %(as_of)s) AND as_of <= %(now)s
-    AND coalesce((files -> %(file)s ->> 'new_rows')::bigint, 0) > 0
-"""
+    AND {NEW_ROWS} > 0
+"""  # noqa: S608 - constants only
 """`passed`: loaded before the materialisation, which was as of an earlier moment."""
 LOADS = "SELECT folder, as_of, known_at, files FROM public.loads ORDER BY load_id DESC"
 
@@ -102,12 +104,14 @@ def repeat_ingest(loads: Sequence[Load], use_cases: Iterable[UseCase]) -> str:
     if not loads:
         return INGEST
     last = loads[0]
+    if not str(last.folder).startswith("/"):
+        return " ".join([INGEST, *(each.name for each in use_cases if _has_files(each, last.files))])
     single = not DELIVERY_NAME.fullmatch(last.folder.name)
     beside = [last, *(each for each in loads if each.folder.parent == last.folder.parent and not single)]
-    days = [first_described(each.folder, each.as_of.astimezone(UTC).date()) for each in beside]
+    days = [first_described(each.folder, each.as_of.astimezone(UTC)) for each in beside]
     words = [INGEST, *(each.name for each in use_cases if _has_files(each, last.files))]
     words += [shlex.quote(str(last.folder if single else last.folder.parent))]
-    words += [f"--as-of {min(firsts)}"] if (firsts := [day for day in days if day]) else []
+    words += [f"--as-of {moment_text(min(firsts))}"] if (firsts := [day for day in days if day]) else []
     words += ["--backfill"] if last.known_at.astimezone(UTC).time() == time.min else []
     return " ".join(words)
 
@@ -145,7 +149,10 @@ def check_interrupted(views: list[str], again: str) -> Iterator[Finding]:
 
 
 def _has_files(use_case: UseCase, files: Collection[str]) -> bool:
-    return isinstance(use_case.source, FromStore) and any(name in files for name in use_case.extract.file_names)
+    tables = {name.partition(".")[0] for name in files}
+    return isinstance(use_case.source, FromStore) and any(
+        each.name in tables for each in use_case.extract.loaded_tables
+    )
 
 
 def _online_view(connection: Connection, view: View, context: Context) -> OnlineView:
@@ -154,7 +161,7 @@ def _online_view(connection: Connection, view: View, context: Context) -> Online
     if _has_table(connection, "public.materialisations"):
         last = connection.execute(LAST_MATERIALISATION, (view.name, store, store)).fetchone()
     as_of, load, finished = last or (None, 0, None)
-    parameters = {"as_of": as_of or now, "load": load, "finished": finished, "now": now, "file": f"{view.source}.csv"}
+    parameters = {"as_of": as_of or now, "load": load, "finished": finished, "now": now, "table": view.source}
     unseen, passed = connection.execute(UNSEEN_LOADS, parameters).fetchone() or (0, 0)
     query = sql.SQL("SELECT max(as_of) FROM {} WHERE as_of <= %s").format(sql.Identifier("public", view.source))
     newest = connection.execute(query, (as_of or now,)).fetchone() or (None,)

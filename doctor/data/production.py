@@ -200,7 +200,7 @@ async def _ask_store(settings: Settings, version: ModelVersion) -> None:
     """Compares the registry and looks up one user, as the service does."""
     from asof.serving.features.store.opening import open_reader
 
-    reader = open_reader(settings, version.facts.contract)
+    reader = open_reader(settings, version.facts.contract.stored)
     try:
         await asyncio.wait_for(reader.read([UNKNOWN_USER]), LOOKUP_TIMEOUT)
     except OSError as wrong:

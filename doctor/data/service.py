@@ -12,31 +12,33 @@ from training.tracking.client import has_registry
 
 
 def check_service(context: Context) -> Iterator[Finding]:
-    """Whether the service is up and ready, and what it refused."""
-    if context.service is None:
+    """Whether each service is up and ready, and what it refused."""
+    if not context.services:
         yield note(
             "service-stopped",
             "The prediction service is not running here.",
             "make up ARGS=USE_CASE, or docker-compose up -d; for a service elsewhere use --url.",
         )
         return
-    alive = get(context.service, "/livez")
-    yield from check_alive(context.service, alive)
-    if alive.status == 200:
-        yield from check_ready(context.service, get(context.service, "/readyz"))
-        yield from check_following(get(context.service, "/model"))
+    for address in context.services:
+        alive = get(address, "/livez")
+        yield from check_alive(address, alive)
+        if alive.status == 200:
+            yield from check_ready(address, get(address, "/readyz"))
+            yield from check_following(get(address, "/model"))
 
 
 def check_served_version(context: Context) -> Iterator[Finding]:
-    """The served version against the one in Production."""
-    if context.service is None or not (context.mlflow or context.settings.postgres_url):
+    """The version that each service answers with against the one in Production."""
+    if not (context.mlflow or context.settings.postgres_url):
         return
-    model = get(context.service, "/model")
-    if model.status != 200 or not isinstance(model.body, dict):  # `check_following` reports it
-        return
-    name, server = str(model.body.get("name")), context.mlflow
-    in_production = _version_by_server(server, name) if server else _version_by_database(context, name)
-    yield from compare_versions(model.body, in_production)
+    for address in context.services:
+        model = get(address, "/model")
+        if model.status != 200 or not isinstance(model.body, dict):  # `check_following` reports it
+            continue
+        name, server = str(model.body.get("name")), context.mlflow
+        in_production = _version_by_server(server, name) if server else _version_by_database(context, name)
+        yield from compare_versions(model.body, in_production)
 
 
 def check_alive(address: str, alive: Response) -> Iterator[Finding]:

@@ -31,8 +31,9 @@ def check_tracking(context: Context) -> Iterator[Finding]:
             yield _unreachable(str(wrong))
             return
     if not has_registry(context.settings):
+        name = context.use_cases[0].name if len(context.use_cases) == 1 else "USE_CASE"
         found = "MLflow has no database yet: no model was trained."
-        yield note("mlflow-empty", found, "python -m flows retrain USE_CASE")
+        yield note("mlflow-empty", found, f"python -m flows retrain {name}")
 
 
 def check_server(address: str) -> Iterator[Finding]:

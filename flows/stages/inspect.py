@@ -63,7 +63,9 @@ def inspect(
 def inspect_folder(use_case: str, folder: Path, first: date | None, page_at: str | None) -> dict[str, Any]:
     """The same for every month in a folder of extracts; needs no server."""
     problem = load(use_case)
-    check_extract_files(problem, folder, find_deliveries(folder, first=first, labels=problem.extract.labels.name))
+    extract = problem.extract
+    deliveries = find_deliveries(folder, first=first, labels=extract.labels.name, cadence=extract.cadence)
+    check_extract_files(problem, folder, deliveries)
     return _write_page(Settings(), problem, _examine(problem, months_in(folder, problem.extract, first=first)), page_at)
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from textwrap import shorten
@@ -13,15 +13,21 @@ from typing import Any
 import httpx
 from rich.console import Console
 
+from asof.cadence import moment_text
 from asof.errors import ConfigurationError
 from asof.settings import Settings
 from asof.use_case import FromStore, Question, UseCase
 from asof.use_cases import load
 from flows.runtime.environment import settings_with_tracking
 from flows.runtime.progress import show_progress
-from flows.terminal.runs import Run, choose_run, run_directly
+from flows.terminal.runs import choose_run
+from flows.terminal.stage_process import StageProcess
 from local.stack.serve import serving
+from training.data.extracts.data_files import delivered_tables
 from training.data.extracts.deliveries import find_deliveries
+
+TRAINING_LIBRARIES = ("mlflow.sklearn", "skops.io", "sklearn.ensemble", "matplotlib.figure", "skl2onnx")
+BUNDLING_LIBRARIES = ("bentoml",)
 
 
 @dataclass(frozen=True)
@@ -36,10 +42,9 @@ class Extracts:
 
 @dataclass(frozen=True)
 class Stages:
-    """Runs stages and prints each with its duration; `call` runs a stage of `flows.stages`."""
+    """Prints each stage with its duration."""
 
     console: Console
-    call: Run = run_directly
 
     @contextmanager
     def run(self, title: str) -> Iterator[Callable[[str], None]]:
@@ -63,11 +68,12 @@ def demo(console: Console, use_case: str, extracts: Extracts | None, *, users: i
         _check_simulated(problem)
     with stages.run("PostgreSQL") as echo:
         settings = settings_with_tracking()
-        stages = replace(stages, call=choose_run())
+        choose_run()  # says whether the stages are recorded in Prefect
         echo(settings.database().render_as_string())
-    if extracts or isinstance(problem.source, FromStore):
-        extracts = _ingest(stages, problem, extracts or _simulate(stages, settings, users, months))
-    bento = _train_and_bundle(stages, problem)
+    with StageProcess("retrain", *TRAINING_LIBRARIES) as training:
+        if extracts or isinstance(problem.source, FromStore):
+            extracts = _ingest(stages, settings, problem, extracts, users, months)
+        bento = _train_and_bundle(stages, problem, training)
     passed = _ask_questions(stages, settings, problem, extracts, bento)
     console.print(f"\n[bold]{perf_counter() - begun:.0f} s[/] in all.  Next: [bold]make up ARGS={use_case}[/].")
     return passed
@@ -75,7 +81,7 @@ def demo(console: Console, use_case: str, extracts: Extracts | None, *, users: i
 
 def user_extracts(folder: Path, first: date | None) -> Extracts:
     """The user's extracts; `first` is the `as_of` of month_000. The service's clock is set to the newest month."""
-    newest = max(each.as_of for each in find_deliveries(folder, first=first))
+    newest = max(each.as_of for each in find_deliveries(folder, first=first) if each.as_of)
     return Extracts(folder, first, backfill=False, clock=newest)
 
 
@@ -92,6 +98,17 @@ def _check_simulated(problem: UseCase) -> None:
     )
 
 
+def _ingest(
+    stages: Stages, settings: Settings, problem: UseCase, extracts: Extracts | None, users: int, months: int
+) -> Extracts:
+    with StageProcess("ingest") as loading:
+        extracts = extracts or _simulate(stages, settings, users, months)
+        where = (str(extracts.folder), extracts.first, extracts.backfill)
+        with stages.run("Snapshots and online store") as echo:
+            _print_loads(echo, loading.run(*where, use_case=problem.name))
+    return extracts
+
+
 def _simulate(stages: Stages, settings: Settings, users: int, months: int) -> Extracts:
     from simulator import SimulationPlan, month_end_before, simulate
 
@@ -103,30 +120,30 @@ def _simulate(stages: Stages, settings: Settings, users: int, months: int) -> Ex
     return Extracts(folder, plan.as_of(0), backfill=True, clock=None)
 
 
-def _ingest(stages: Stages, problem: UseCase, extracts: Extracts) -> Extracts:
-    from flows.stages.ingest import ingest
-
-    with stages.run("Snapshots and online store") as echo:
-        result = stages.call(ingest, str(extracts.folder), extracts.first, extracts.backfill, use_case=problem.name)
-        for delivery in result["deliveries"]:
-            rows, new = sum(delivery["rows"].values()), sum(delivery["new_rows"].values())
-            echo(f"{delivery['folder']:16} as of {delivery['as_of']:%Y-%m-%d}  {rows:>9,} rows, {new:,} new")
-        for view in result["online"]["refreshes"]:
-            echo(f"{view['view']:35} {view['entities']:>9,} entities, {view['seconds']:.1f} s")
-        echo(f"{result['parity']['summary']}. {result['parity']['next']}")
-    return extracts
+def _print_loads(echo: Callable[[str], None], result: dict[str, Any]) -> None:
+    for delivery in result["deliveries"]:
+        rows, new = sum(delivery["rows"].values()), sum(delivery["new_rows"].values())
+        echo(f"{delivery['folder']:16} as of {moment_text(delivery['as_of'])}  {rows:>9,} rows, {new:,} new")
+    for view in result["online"]["refreshes"]:
+        echo(f"{view['view']:35} {view['entities']:>9,} entities, {view['seconds']:.1f} s")
+    echo(f"{result['parity']['summary']}. {result['parity']['next']}")
 
 
-def _train_and_bundle(stages: Stages, problem: UseCase) -> str:
-    from flows.stages.bundle import bundle
-    from flows.stages.retrain import retrain
-
-    with stages.run("Training, evaluation and promotion") as echo:
-        _print_version(echo, stages.call(retrain, problem.name))
-    with stages.run("Bundle") as echo:
-        built = stages.call(bundle, problem.name)
-        echo(f"bento {built['bento_tag']}, model {built['model_tag']}")
+def _train_and_bundle(stages: Stages, problem: UseCase, training: StageProcess) -> str:
+    with StageProcess("bundle", *BUNDLING_LIBRARIES) as bundling:
+        with stages.run("Training, evaluation and promotion") as echo:
+            _print_version(echo, training.run(problem.name))
+        with stages.run("Bundle") as echo:
+            built = bundling.run(problem.name)
+            echo(f"bento {built['bento_tag']}, model {built['model_tag']}")
     return str(built["bento_tag"])
+
+
+METRICS = (
+    *("auc", "average_precision", "log_loss", "brier", "calibration_error"),
+    *("accuracy", "mae", "rmse", "r2", "coverage"),
+)
+"""Those that are printed of a version, if its target has them."""
 
 
 def _print_version(echo: Callable[[str], None], result: dict[str, Any]) -> None:
@@ -137,7 +154,7 @@ def _print_version(echo: Callable[[str], None], result: dict[str, Any]) -> None:
     metrics = version["metrics"]
     echo(f"{version['name']} version {version['version']}, run {version['run_id']}")
     echo(f"features and labels as of {version['facts']['as_of']}, training set {version['facts']['fingerprint'][:16]}")
-    for name in ("auc", "average_precision", "log_loss", "brier", "calibration_error"):
+    for name in (name for name in METRICS if name in metrics):
         echo(f"{name:20} {metrics[name]:.4f}")
     echo("promoted to Production" if outcome["promoted"] else f"not promoted; version {outcome['previous']} stays")
     for criterion in outcome["criteria"]:
@@ -160,7 +177,8 @@ def _ask_questions(stages: Stages, settings: Settings, problem: UseCase, extract
 
 def _newest_month(extracts: Extracts, problem: UseCase) -> Path:
     deliveries = find_deliveries(extracts.folder, first=extracts.first)
-    return [each.folder for each in deliveries if (each.folder / f"{problem.extract.entity_table}.csv").exists()][-1]
+    folders = [each.folder for each in deliveries if each.folder]
+    return [each for each in folders if problem.extract.entity_table in delivered_tables(each)][-1]
 
 
 def _ask(client: httpx.Client, question: Question) -> httpx.Response:

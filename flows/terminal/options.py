@@ -8,7 +8,8 @@ from rich.console import Console
 
 from asof.errors import DataError
 
-DAY, MOMENT = ["%Y-%m-%d"], ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
+DAY = ["%Y-%m-%d"]
+MOMENT = [*DAY, "%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%H%MZ", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on the last line of stdout.")]
 
@@ -20,7 +21,12 @@ KnownAt = Annotated[
     datetime | None, typer.Option(formats=MOMENT, help="Use only what was known at this moment, UTC; default: now.")
 ]
 
-First = Annotated[datetime | None, typer.Option("--as-of", formats=DAY, help="The `as_of` date of month_000.")]
+First = Annotated[
+    datetime | None,
+    typer.Option(
+        "--as-of", "--from", formats=MOMENT, help="The moment of month_000, or of the queries (default: now), UTC."
+    ),
+]
 
 
 def parse_moment(text: str) -> datetime:

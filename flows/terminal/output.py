@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from asof.errors import AsOfError
 from flows.runtime.machine_errors import explain_machine_error
@@ -21,6 +22,8 @@ from flows.runtime.progress import show_progress
 from flows.terminal.screens.screen import Screen, print_screen
 
 RUN_AGAIN = "Run the command again to finish."
+ERROR = "error:"
+REPORT_IT = "This is a bug in AsOf, or an error that it should explain: report it with these lines."
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as of shells."""
 
@@ -41,7 +44,7 @@ def run_command(doing: str, *, as_json: bool = False, quiet: bool = False, kept:
     An AsOfError or an error of the machine becomes a message on stderr and exit code 1; an interruption a line that
     says what is `kept`, and exit code 130 or that of the signal; any other error our frames of its traceback.
     """
-    _exit_on_signals()
+    exit_on_signals()
     _hide_deprecations()
     results: list[tuple[Any, MakeScreen | None]] = []
     errors = Console(stderr=True)
@@ -68,18 +71,25 @@ def _exit_code(interruption: BaseException) -> int:
     )
 
 
-def _print_error(console: Console, error: Exception) -> None:
-    message = explain_machine_error(error) or (str(error) if isinstance(error, AsOfError) else "")
-    if message:
-        console.print(f"[bold red]error:[/] {type(error).__name__}:", end=" ")
-        console.print(message, markup=False, highlight=False)
-        return
+class StageFailed(Exception):
+    """The text of an error that was raised in another process (`error_text`)."""
+
+
+def error_text(error: Exception) -> str:
+    """What is printed for an error: its message, or our frames of a bug's traceback."""
+    if isinstance(error, StageFailed):
+        return str(error)
+    if message := explain_machine_error(error) or (str(error) if isinstance(error, AsOfError) else ""):
+        return f"{ERROR} {type(error).__name__}: {message}"
     frames = [each for each in traceback.extract_tb(error.__traceback__) if _is_ours(each.filename)]
-    lines = [*traceback.format_list(frames), *traceback.format_exception_only(error)]
-    console.print("".join(lines), markup=False, highlight=False, soft_wrap=True)
-    console.print(
-        "This is a bug in AsOf, or an error that it should explain: report it with these lines.", soft_wrap=True
-    )
+    return "".join([*traceback.format_list(frames), *traceback.format_exception_only(error), REPORT_IT])
+
+
+def _print_error(console: Console, error: Exception) -> None:
+    text = Text(error_text(error))
+    if text.plain.startswith(ERROR):
+        text.stylize("bold red", 0, len(ERROR))
+    console.print(text, soft_wrap=not text.plain.startswith(ERROR))
 
 
 def _is_ours(file: str) -> bool:
@@ -94,7 +104,7 @@ def _spinner(console: Console, doing: str) -> Iterator[None]:
         yield
 
 
-def _exit_on_signals() -> None:
+def exit_on_signals() -> None:
     """Makes the first SIGTERM or SIGHUP raise SystemExit; a second one kills the process.
 
     A signal that is ignored (`nohup`) or already handled is left alone.

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
+from asof.cadence import moment_text
 from asof.errors import DataError, ModelError
 from asof.settings import Settings
 from asof.use_case import UseCase
@@ -20,7 +21,12 @@ from training.audit.lineage.version import VersionChain
 from training.release.promotion.history import Entry
 
 CONSOLE_WIDTH = 10_000
-FILE = {OnDisk.SAME: "the file is the same", OnDisk.CHANGED: "the file has changed", OnDisk.GONE: "the file is gone"}
+FILE = {
+    OnDisk.SAME: "the file is the same",
+    OnDisk.CHANGED: "the file has changed",
+    OnDisk.GONE: "the file is gone",
+    OnDisk.QUERIED: "of its rows, as CSV by key",
+}
 
 
 Chain = AnswerChain | AnswerChains | VersionChain
@@ -155,17 +161,18 @@ def _training_set(top: Tree, origin: SetOrigin) -> None:
 
 def _share(top: Tree, share: Share) -> None:
     node = _branch(
-        top, f"{share.rows} rows as of {share.as_of:%Y-%m-%d}, known since {share.created_at:%Y-%m-%d %H:%M}"
+        top, f"{share.rows} rows as of {moment_text(share.as_of)}, known since {share.created_at:%Y-%m-%d %H:%M}"
     )
     if share.load:
         _load(node, share.load)
     else:
-        _branch(node, "no load contains them", "red")
+        _branch(node, "no load contains them, unless they are used in place", "red")
 
 
 def _load(top: Tree, load: Load) -> None:
     node = _branch(top, f"load {load.load_id}, {load.loaded_at:%Y-%m-%d %H:%M:%S} UTC, by code {load.code_version}")
-    place = _branch(node, str(Path(load.folder) / load.file))
+    queried = f"query of {load.file} on {load.server}, snapshot {load.snapshot}"
+    place = _branch(node, queried if load.query else str(Path(load.folder) / load.file))
     _branch(place, f"sha256 {load.sha256} ({FILE[load.on_disk]})", "red" if load.on_disk is OnDisk.CHANGED else "")
 
 

@@ -79,3 +79,4 @@ StoreUseCase = Annotated[str, _argument(_only_with_extracts, "ASOF_USE_CASE, or 
 DemoUseCase = Annotated[str, _argument(_demonstrated, f"ASOF_USE_CASE, or {DEMONSTRATED}")]
 UseCaseOrAll = Annotated[str, _argument(str, "all")]
 UseCaseOfImage = Annotated[str, _argument(str, "that of --bento, ASOF_USE_CASE, or the only one")]
+UseCaseToServe = Annotated[str, _argument(str, "all with a version in Production")]

@@ -83,7 +83,7 @@ def launch(service: Service, folder: Path, address: tuple[str, int]) -> Running:
 
 def find(name: str, folder: Path) -> Running | None:
     """The recorded process, if it is still running."""
-    running = _recorded(name, folder)
+    running = recorded(name, folder)
     return running if running and _is_alive(running) else None
 
 
@@ -108,7 +108,7 @@ def wait_until_healthy(service: Service, running: Running, folder: Path) -> None
 
 def end(name: str, folder: Path) -> bool:
     """Ends the recorded process and its children; returns whether any was running."""
-    running = _recorded(name, folder)
+    running = recorded(name, folder)
     if running is None or not (pids := _processes(running.mark)):
         return False
     _signal([running.pid] if running.pid in pids else pids, signal.SIGTERM)
@@ -174,7 +174,8 @@ def _spawn(words: Sequence[str], environment: Mapping[str, str], log: Path) -> i
     )
 
 
-def _recorded(name: str, folder: Path) -> Running | None:
+def recorded(name: str, folder: Path) -> Running | None:
+    """The process as it was started last, running or not."""
     try:
         return Running(**json.loads(record_file(name, folder).read_text()))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The servers of the stack as Services: MLflow UI, Prefect server, prediction service."""
+"""The servers of the stack as Services: MLflow UI, Prefect server, a prediction service for each use case."""
 
 from datetime import datetime
 
@@ -9,7 +9,13 @@ from asof.settings import NOT_FOR_SERVERS, Settings
 from local.stack.background import ADDRESS, Service
 
 PREDICTION = "prediction"
-NAMES = ("mlflow", "prefect", PREDICTION)
+"""Begins the names of prediction services; by itself, that of one whose use case is not known."""
+SERVERS = ("mlflow", "prefect")
+
+
+def prediction_name(use_case: str) -> str:
+    """The name of the use case's prediction service."""
+    return f"{PREDICTION}-{use_case}"
 
 
 def mlflow_service(settings: Settings) -> Service | None:
@@ -41,16 +47,18 @@ def prefect_service(settings: Settings) -> Service:
     return Service("prefect", "the Prefect server", "prefect", words, settings.prefect_port, "/api/health", environment)
 
 
-def prediction_service(settings: Settings, bento: str) -> Service:
-    """The prediction service of a Bento `name:version`. Raises ConfigurationError if the Bento does not exist."""
+def prediction_service(settings: Settings, bento: str, use_case: str = "") -> Service:
+    """The prediction service of a Bento `name:version`. Raises ConfigurationError if the Bento does not exist.
+
+    Those that run side by side have the names of their use cases.
+    """
     name, _, version = bento.partition(":")
     folder = settings.bentoml_home / "bentos"  # BentoML's command would take two seconds
     if not version or not (folder / name / version).is_dir():
         raise ConfigurationError(f"There is no Bento {bento} in {folder}: `python -m flows bundle USE_CASE` builds it.")
-    words = ("serve", bento)
-    return Service(
-        PREDICTION, "the prediction service", "bentoml", words, settings.port, "/readyz", _environment(settings)
-    )
+    own = prediction_name(use_case) if use_case else PREDICTION
+    title = f"the prediction service of {use_case}" if use_case else "the prediction service"
+    return Service(own, title, "bentoml", ("serve", bento), settings.port, "/readyz", _environment(settings))
 
 
 def _environment(settings: Settings) -> dict[str, str]:

@@ -1,27 +1,29 @@
-"""PostgreSQL, the MLflow UI, the Prefect server and the prediction service in the background.
+"""PostgreSQL, the MLflow UI, the Prefect server and the prediction services in the background.
 
 `up` starts only what is not running, `down` ends only what `up` started. Records and logs are in `home/run`, the models
-that the service has fetched in `home/following`.
+that the services have fetched in `home/following`. A record stays after its process, and keeps its port.
 """
 
 import logging
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 
 from pydantic import SecretStr
 
 from asof import files
+from asof.errors import AsOfError, ConfigurationError
 from asof.home import private_file, private_folder
 from asof.settings import Settings, export
 from local.embedded_postgres import postgres
 from local.ports import free_ports
 from local.stack import background
 from local.stack.background import Running, Service
-from local.stack.services import NAMES, PREDICTION, mlflow_service, prediction_service, prefect_service
+from local.stack.services import PREDICTION, SERVERS, mlflow_service, prediction_service, prefect_service
 
 logger = logging.getLogger(__name__)
 
@@ -37,12 +39,13 @@ class State:
     note: str = ""
 
 
-def up(settings: Settings, build: Callable[[], str]) -> tuple[State, ...]:
+def up(settings: Settings, builds: Mapping[str, Callable[[], str]]) -> tuple[State, ...]:
     """Starts the servers that are not running and waits until all answer.
 
-    The prediction service runs the Bento `name:version` that `build` returns, which is called while MLflow and Prefect
-    start. It follows the registry of our MLflow server, or of MLFLOW_TRACKING_URI, and is restarted if the Bento or a
-    setting changed. Without a model in the registry it runs, and its note says why it is not ready.
+    All start at once. `builds` has for each use case to be served a function that returns its Bento `name:version`; it
+    is called while the others start. A prediction service follows the registry of our MLflow server, or of
+    MLFLOW_TRACKING_URI, and is restarted if the Bento or a setting changed. Without a model in the registry it runs,
+    and its note says why it is not ready. Services of use cases that are not in `builds` go on.
 
     Raises ConfigurationError with the end of the log if a server does not come up; that one is ended, others go on.
     """
@@ -50,21 +53,34 @@ def up(settings: Settings, build: Callable[[], str]) -> tuple[State, ...]:
     export(settings)
     with locked(settings) as folder:
         servers = [each for each in (mlflow_service(settings), prefect_service(settings)) if each is not None]
-        *mlflow, prefect = [_start(server, folder, settings.host) for server in servers]
-        bento = build()
-        for each in mlflow:
-            _wait(each, folder)  # the prediction service asks it when it starts
-        service = prediction_service(_follow_settings(settings), bento)
-        prediction = _with_own_home(service, folder, settings.bentoml_home)
-        for each in (_start(prediction, folder, settings.host), prefect):
-            _wait(each, folder)
+        started = [_start(server, folder, settings.host) for server in servers]
+        background.end(PREDICTION, folder)  # of a version that had one service for all
+        background.record_file(PREDICTION, folder).unlink(missing_ok=True)
+        errors: list[AsOfError] = []
+        for use_case, build in builds.items():
+            with _collected(errors):  # a service asks MLflow again until that answers
+                started.append(_start(_prediction(settings, use_case, build(), folder), folder, settings.host))
+        for each in started:
+            with _collected(errors):
+                _wait(each, folder)
+    if errors:
+        raise errors[0] if len(errors) == 1 else ConfigurationError("\n".join(map(str, errors)))
     return states(settings)
+
+
+@contextmanager
+def _collected(errors: list[AsOfError]) -> Iterator[None]:
+    """Appends an error of the block, so that the other servers come up."""
+    try:
+        yield
+    except AsOfError as error:
+        errors.append(error)
 
 
 def down(settings: Settings) -> tuple[str, ...]:
     """Ends what `up` started, the embedded PostgreSQL last; returns the names of the ended servers."""
     with locked(settings) as folder:
-        ended = [name for name in reversed(NAMES) if background.end(name, folder)]
+        ended = [name for name in reversed(_names(folder)) if background.end(name, folder)]
     if postgres.status(settings).running:
         postgres.stop(settings)
         ended.append("postgres")
@@ -81,7 +97,7 @@ def wipe(settings: Settings) -> None:
 
 def states(settings: Settings) -> tuple[State, ...]:
     """The current state of every server."""
-    return (_database(settings), *(_state(name, settings) for name in NAMES))
+    return (_database(settings), *(_state(name, settings) for name in _names(run_folder(settings))))
 
 
 def platform_environment(settings: Settings) -> dict[str, str]:
@@ -131,7 +147,7 @@ def _start(service: Service, folder: Path, host: str) -> _Started:
     if running:
         logger.warning("Code or settings of %s changed: restarting it.", service.title)
     background.end(service.name, folder)
-    claimed = {other.port for name in NAMES if (other := background.find(name, folder))}
+    claimed = {other.port for name in _names(folder) if (other := background.find(name, folder))}
     port = next(port for port in free_ports(host, service.port, service.title) if port not in claimed)
     return _Started(service, background.launch(service, folder, (host, port)))
 
@@ -146,8 +162,30 @@ def _wait(started: _Started, folder: Path) -> None:
         raise
 
 
+def _names(folder: Path) -> list[str]:
+    """The servers and the prediction services; one without a use case if none was ever started."""
+    return [*SERVERS, *(prediction_names(folder) or [PREDICTION])]
+
+
+def prediction_names(folder: Path) -> list[str]:
+    """The names of the prediction services that were ever started here."""
+    return sorted(file.stem for file in folder.glob(f"{PREDICTION}-*.json"))
+
+
+def _prediction(settings: Settings, use_case: str, bento: str, folder: Path) -> Service:
+    """The service of a use case, at the port that it had; ASOF_PORT is that of the first."""
+    service = prediction_service(_follow_settings(settings), bento, use_case)
+    ports = {name: last.port for name in prediction_names(folder) if (last := background.recorded(name, folder))}
+    first = min(ports, key=lambda name: (ports[name] != settings.port, ports[name]), default=service.name)
+    if service.name != first:
+        others = {settings.port, *(port for name, port in ports.items() if name != service.name)}
+        port = ports.get(service.name, settings.port)
+        service = replace(service, port=next(each for each in count(port) if each not in others))
+    return _with_own_home(service, folder, settings.bentoml_home)
+
+
 def _follow_settings(settings: Settings) -> Settings:
-    """Settings of the stack's prediction service, which keeps fetched models for its next start."""
+    """Settings of the stack's prediction services, which keep fetched models for their next start."""
     mlflow = _local_mlflow(settings)
     update = {"follow": "production", "follow_folder": settings.follow_folder or settings.home.resolve() / "following"}
     return settings.model_copy(update=update | ({"registry_url": SecretStr(mlflow.address)} if mlflow else {}))
@@ -158,8 +196,8 @@ def _with_own_home(service: Service, folder: Path, stores: Path) -> Service:
 
     A starting BentoML service empties BENTOML_HOME/prometheus_multiproc_dir, which holds the metrics of running ones.
     """
-    home = folder / "bentoml"
-    home.mkdir(exist_ok=True)
+    home = folder / "bentoml" / service.name
+    home.mkdir(parents=True, exist_ok=True)
     for store in ("bentos", "models"):
         (home / store).unlink(missing_ok=True)
         (home / store).symlink_to(stores.resolve() / store)
@@ -169,7 +207,8 @@ def _with_own_home(service: Service, folder: Path, stores: Path) -> Service:
 def _state(name: str, settings: Settings) -> State:
     running = background.find(name, run_folder(settings))
     if running:
-        return State(name, True, running.address, running.pid, _not_ready_reason(running) if name == PREDICTION else "")
+        note = _not_ready_reason(running) if name.startswith(PREDICTION) else ""
+        return State(name, True, running.address, running.pid, note)
     if name == "mlflow" and (address := settings.mlflow_tracking_uri or "").startswith("http"):
         shown = re.sub("//.*@", "//", address)  # without credentials
         return State(name, False, shown, note="not ours: MLFLOW_TRACKING_URI")

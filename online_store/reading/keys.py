@@ -37,7 +37,7 @@ def key_fields(layout: Layout, entity: EntityKey) -> tuple[Key, bytes]:
             raise InvalidValue(f"A row of view {layout.view} lacks the join key {column.name}.") from error
         except ENCODING_ERRORS as error:
             raise InvalidValue(
-                f"Join key {column.name} of view {layout.view} is declared {column.feast_type}, and this"
+                f"Join key {column.name} of view {layout.view} is declared {column.declared}, and this"
                 f" {values[column.name].WhichOneof('val')} cannot be one: {error}."
             ) from error
         key.append(value)

@@ -5,6 +5,7 @@ A table that has changed since its layout was read, and a lost connection, cost 
 see.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -133,11 +134,16 @@ class Reader:
 
 
 def _joint(layouts: Sequence[Layout], requests: Sequence[ViewRequest]) -> Iterator[list[int]]:
-    """The numbers of the requests, by query: mostly one, for all views with the same join keys."""
+    """The numbers of the requests, by query: mostly one, for all views with the same join keys.
+
+    A view that is requested twice, as by its name and by its version, is in two queries.
+    """
     alike: dict[Any, list[int]] = {}
+    times: Counter[ViewKey] = Counter()
     for number, (layout, request) in enumerate(zip(layouts, requests, strict=True)):
         keys = tuple((key.name, key.feast_type) for key in layout.keys)
-        alike.setdefault((id(request.entities), keys), []).append(number)
+        alike.setdefault((id(request.entities), keys, times[request.view]), []).append(number)
+        times[request.view] += 1
     for numbers in alike.values():
         width = sum(len(layouts[n].features) + 2 for n in numbers) + 2
         yield from [numbers] if width <= MAX_RESULT_COLUMNS else ([number] for number in numbers)

@@ -12,7 +12,7 @@ from typing import Any
 from psycopg import AsyncConnection, Connection
 from psycopg.errors import InvalidSchemaName, UndefinedTable
 
-from online_store.encoding.column_types import is_wrapped, postgres_type
+from online_store.encoding.column_types import KEY_TYPES, is_wrapped, postgres_type
 from online_store.errors import NoLayout
 from online_store.schema.names import literal, quoted
 
@@ -37,6 +37,11 @@ class Column:
     def pg_type(self) -> str:
         """int8, text[], ..."""
         return postgres_type(self.feast_type)
+
+    @property
+    def declared(self) -> str:
+        """The type in Feast."""
+        return next((name for name, kind in KEY_TYPES.items() if kind == self.feast_type), self.feast_type)
 
     @property
     def is_float(self) -> bool:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from sqlalchemy.engine import make_url
 
 from asof.errors import ConfigurationError
-from asof.settings import PROJECT, Settings
+from asof.settings import PROJECT, Settings, environment_of_servers
 
 URL = "postgresql://someone:p%40ss@db.example:6000/features"
 
@@ -158,3 +158,36 @@ def test_other_processes_get_one_address_for_runs_and_versions(monkeypatch: pyte
     monkeypatch.setenv("MLFLOW_REGISTRY_URI", "sqlite:///registry.db")
     environment = settings(postgres_url=URL, mlflow_tracking_uri="http://mlflow.example").environment()
     assert environment["MLFLOW_TRACKING_URI"] == environment["MLFLOW_REGISTRY_URI"] == "http://mlflow.example"
+
+
+def test_servers_of_queries_are_named_by_their_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ASOF_SOURCE_URL", "postgresql://reader:p%40ss@db.example:6000/shop")
+    monkeypatch.setenv("ASOF_SOURCE_URL_WAREHOUSE", "postgresql://reader@127.0.0.1/dwh?application_name=us")
+    (tmp_path / ".env").write_text(
+        "ASOF_SOURCE_URL_WAREHOUSE=postgresql://x/y\nASOF_SOURCE_URL_CRM=postgresql://crm/db"
+    )
+    found = Settings(_env_file=tmp_path / ".env", postgres_url=URL)
+    default, warehouse, crm = (conninfo_to_dict(found.source_conninfo(name)) for name in ("source", "warehouse", "crm"))
+    assert (default["host"], default["password"], default["sslmode"]) == ("db.example", "p@ss", "require")
+    assert (warehouse["dbname"], warehouse["sslmode"], warehouse["application_name"]) == ("dwh", "disable", "us")
+    assert crm["host"] == "crm"
+    assert "search_path" not in default["options"]
+    assert "p%40ss" not in repr(found)
+
+
+def test_a_server_of_queries_is_our_own_unless_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ASOF_SOURCE_URL", raising=False)
+    own = settings(postgres_url=URL)
+    assert own.source_conninfo("source") == own.conninfo()
+    with pytest.raises(ConfigurationError, match="ASOF_SOURCE_URL_CRM is not set: it names the server 'crm'"):
+        own.source_conninfo("crm")
+    with pytest.raises(ConfigurationError, match="ASOF_SOURCE_URL must read postgresql://user"):
+        settings(postgres_url=URL, source_url="mysql://geheim").source_conninfo("source")
+    with pytest.raises(ConfigurationError, match="ASOF_SOURCE_URL has a parameter that libpq does not know"):
+        settings(source_url="postgresql://a@b/c?sslmod=x").source_conninfo("source")
+
+
+def test_no_server_that_we_start_sees_a_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASOF_SOURCE_URL", URL)
+    monkeypatch.setenv("ASOF_SOURCE_URL_CRM", URL)
+    assert not [name for name in environment_of_servers() if name.startswith("ASOF_SOURCE")]

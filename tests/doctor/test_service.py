@@ -36,7 +36,7 @@ def test_a_service_is_reported_where_it_is_behind_without_its_store_or_gone(
     client = open_tracking(settings)
     with kit.serving(settings, small_model.bundle.bento_tag, tmp_path) as http:
         kit.eventually(lambda: http.get("/readyz").status_code == 200, 60, tmp_path / "log")
-        context = replace(context, service=str(http.base_url))
+        context = replace(context, services=(str(http.base_url),))
         assert names(context) == []
 
         second, _ = kit.register_small_model(settings, small_model.contract)

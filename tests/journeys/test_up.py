@@ -16,9 +16,9 @@ import pytest
 from asof.errors import ConfigurationError, ServingError
 from asof.settings import Settings, export
 from asof.use_cases import load
-from flows.terminal.up import check_ready, start_stack
+from flows.terminal.up import check_ready, served_use_cases, start_stack
 from local.stack import background, stack
-from local.stack.services import PREDICTION
+from local.stack.services import prediction_name
 from local.stack.stack import State
 from tests.kits.machine.databases import fresh
 from tests.kits.machine.prefect_database import copy_database
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tests.kits.service.small_model import SmallModel
 
 CHURN = load("churn")
+PREDICTION = prediction_name("churn")
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ class Stack:
 
     def up(self, **changed: object) -> State:
         """`make up`, with the service's state afterwards."""
-        states = start_stack(self.settings.model_copy(update=changed), CHURN)
-        assert check_ready(self.settings, states, CHURN) == ""
+        states = start_stack(self.settings.model_copy(update=changed), [CHURN])
+        assert check_ready(self.settings, states, [CHURN]) == ""
         return next(state for state in states if state.name == PREDICTION)
 
     @property
@@ -140,6 +141,27 @@ def test_a_second_up_changes_nothing_and_changed_settings_restart_the_service(up
     assert psutil.Process(before.pid).status() == psutil.STATUS_ZOMBIE  # of this process, which started it
 
 
+def test_a_second_use_case_is_served_beside_the_first_and_stops_with_it(up: Stack) -> None:
+    cancer, before = load("breast_cancer"), up.up()
+    assert [each.name for each in served_use_cases(up.settings, None)] == ["churn"]
+    assert [each.name for each in served_use_cases(up.settings, "breast_cancer")] == ["breast_cancer"]
+    states = start_stack(up.settings, [CHURN, cancer])
+    by_name = {state.name: state for state in states}
+    assert by_name[PREDICTION] == before
+    other = by_name[prediction_name("breast_cancer")]
+    assert other.address not in ("", before.address)
+    assert "No version of breast_cancer is in Production yet" in check_ready(up.settings, states, [CHURN, cancer])
+    assert httpx.get(f"{other.address}/docs.json", timeout=10).json()["info"]["title"] == cancer.title
+    with pytest.raises(ConfigurationError, match="no luck"):
+        stack.up(up.settings, {"churn": broken_build, "breast_cancer": lambda: "breast_cancer:gone"})
+    assert {state.name: state.running for state in stack.states(up.settings)}[other.name]
+    background.end(other.name, up.folder)
+
+
+def broken_build() -> str:
+    raise ConfigurationError("no luck")
+
+
 def test_the_workers_of_a_killed_service_are_ended_by_the_next_start(up: Stack) -> None:
     state = up.up(lookup_timeout=1.0)
     assert state.pid
@@ -156,10 +178,10 @@ def test_a_service_that_does_not_start_is_an_error_and_leaves_no_process(up: Sta
     (newest,) = (each for each in psutil.Process(state.pid).cmdline() if each.startswith(f"{kit.NAME}:code-"))
     shutil.copytree(bentos / newest.partition(":")[2], bentos / "broken")
     (bentos / "broken" / "src" / "service.py").write_text("raise SystemExit('no luck today')")
-    with pytest.raises(ConfigurationError, match=r"(?s)prediction service stopped while starting.*no luck today"):
-        stack.up(up.settings, lambda: f"{kit.NAME}:broken")
+    with pytest.raises(ConfigurationError, match=r"(?s)prediction service of churn stopped while.*no luck today"):
+        stack.up(up.settings, {"churn": lambda: f"{kit.NAME}:broken"})
     with pytest.raises(ConfigurationError, match=f"There is no Bento {kit.NAME}:never"):
-        stack.up(up.settings, lambda: f"{kit.NAME}:never")
+        stack.up(up.settings, {"churn": lambda: f"{kit.NAME}:never"})
     states = {each.name: each.running for each in stack.states(up.settings)}
     assert (states["mlflow"], states["prefect"], states[PREDICTION]) == (True, True, False)
     assert follow.workers(up.log) == []
@@ -173,8 +195,8 @@ def test_a_start_without_mlflow_serves_the_version_that_answered_last(up: Stack)
     background.end(PREDICTION, up.folder)
     away = up.settings.model_copy(update={"mlflow_tracking_uri": "http://127.0.0.1:9"})
     background.end("mlflow", up.folder)
-    states = start_stack(away, CHURN)
-    assert check_ready(away, states, CHURN) == ""
+    states = start_stack(away, [CHURN])
+    assert check_ready(away, states, [CHURN]) == ""
     assert up.model == before
     assert "does not answer" in follow.following(up.client)["registry"]
 

@@ -10,6 +10,7 @@ cloud stores ask for what this store does not have, and are left out.
 
 import asyncio
 import random
+import uuid
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -30,6 +31,8 @@ from pydantic import ValidationError
 
 from asof.settings import Settings
 from online_store.errors import InvalidValue, NoLayout, TooManyColumns, Unsupported
+from online_store.reading.direct_lookup import Source
+from online_store.row_reader import Row, RowReader
 from online_store.store import WideOnlineStoreConfig
 from tests.kits.store.values import entity, source
 from tests.kits.store.wide import SCHEMA, at, disconnect, open_store
@@ -399,12 +402,8 @@ def test_versions_of_a_view_are_kept_side_by_side_where_feast_is_told_to(setting
         store.apply([USER, view, other])
         put(store, store.get_feature_view("v"), 1, {"a": whole(number)})
     refs = ["v@v0:a", "v@v1:a", "v:a"]
-    found = store.get_online_features(refs, [{"user_id": "u"}]).to_dict()
-    assert {name: value for name, (value,) in found.items() if name != "user_id"} == {
-        "v@v0__a": 0,
-        "v@v1__a": 1,
-        "a": 1,
-    }
+    found = store.get_online_features(refs, [{"user_id": "u"}], full_feature_names=True).to_dict()
+    assert found == {"user_id": ["u"], "v@v0__a": [0], "v@v1__a": [1], "v__a": [1]}
     store.apply([USER, other], objects_to_delete=[second], partial=False)
     with psycopg.connect(settings.conninfo()) as connection:
         left = connection.execute(f'SELECT view FROM "{SCHEMA}".wide_layouts'.encode()).fetchall()
@@ -480,3 +479,53 @@ def test_ttl_is_left_to_feast(store: FeatureStore, tmp_path: Path) -> None:
     store.apply([USER, view])
     put(store, view, 1, {"a": whole(1)})
     assert read(store, view) == (1, {"a": 1})
+
+
+DEVICE = Entity(name="device", join_keys=["device"], value_type=ValueType.UUID)
+SLOT = Entity(name="slot", join_keys=["slot"], value_type=ValueType.INT32)
+UUIDS = [str(uuid.uuid5(uuid.NAMESPACE_DNS, str(number))) for number in range(3)]
+
+
+def test_a_uuid_is_one_key_however_it_is_written_and_asked_for(
+    store: FeatureStore, tmp_path: Path, settings: Settings
+) -> None:
+    schema = [Field(name="n", dtype=Int64)]
+    view = FeatureView(name="by_slot", entities=[DEVICE, SLOT], schema=schema, source=source(tmp_path))
+    store.apply([DEVICE, SLOT, view])
+    written = [UUIDS[0].upper(), UUIDS[1], UUIDS[0], UUIDS[0]]
+    rows = pd.DataFrame({"device": written, "slot": [1, -(2**31), 1, 2], "n": [10, 11, 12, 13]})
+    store.write_to_online_store("by_slot", rows.assign(ts=pd.Timestamp(at(1))))
+    asked = [(UUIDS[0], 1), (UUIDS[0].upper(), 2), (UUIDS[1].upper(), -(2**31)), (UUIDS[2], 1), (UUIDS[1], 1)]
+    found = store.get_online_features(
+        features=["by_slot:n"], entity_rows=[{"device": device, "slot": slot} for device, slot in asked]
+    )
+    assert found.to_dict()["n"] == [12, 13, 11, None, None]
+    with psycopg.connect(settings.conninfo()) as connection:
+        stored = connection.execute(
+            f'SELECT device, slot FROM "{SCHEMA}"."shop.by_slot" ORDER BY n'.encode()
+        ).fetchall()
+    assert stored == [(uuid.UUID(UUIDS[1]), -(2**31)), (uuid.UUID(UUIDS[0]), 1), (uuid.UUID(UUIDS[0]), 2)]
+    keys: dict[str, list[Any]] = {"device": [device for device, _ in asked], "slot": [slot for _, slot in asked]}
+    strange = {"device": ["no uuid", 7, UUIDS[0]], "slot": [1, 1, 2**31]}
+    for each, expected in ((keys, [12, 13, 11, None, None]), (strange, [None] * 3)):
+        assert [values[0] for values, _ in directly(settings, each)] == expected
+
+
+def directly(settings: Settings, keys: dict[str, list[Any]]) -> list[Row]:
+    async def read() -> list[Row]:
+        reader = RowReader(Source(settings.conninfo(), SCHEMA, "shop"), [("by_slot", "n")])
+        try:
+            return await reader.read(keys)
+        finally:
+            await reader.close()
+
+    return asyncio.run(read())
+
+
+def test_a_text_that_is_no_uuid_is_not_written(store: FeatureStore, tmp_path: Path) -> None:
+    view = FeatureView(
+        name="by_device", entities=[DEVICE], schema=[Field(name="n", dtype=Int64)], source=source(tmp_path)
+    )
+    store.apply([DEVICE, view])
+    with pytest.raises(InvalidValue, match="Join key device of view by_device is declared UUID"):
+        store.write_to_online_store("by_device", pd.DataFrame({"device": ["x"], "n": [1], "ts": [pd.Timestamp(at(1))]}))

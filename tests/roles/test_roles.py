@@ -174,6 +174,7 @@ SERVING_MAY_NOT_READ = (
     "loads",
     "materialisations",
     "whole_materialisations_begun",
+    "applied_features",
     "promotions",
     "parity_checks",
     "scoring_runs",

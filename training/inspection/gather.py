@@ -8,8 +8,10 @@ import pyarrow as arrow
 from psycopg import sql
 
 from asof.errors import DataError, TrainingSetError
-from asof.extract_schema import ExtractSchema, Kind, RawTable
+from asof.extract_schema import ExtractSchema, RawTable
 from asof.settings import Settings
+from asof.sources import InPlace, PostgresQuery
+from training.data.extracts.cell_types import ARROW_TYPES
 from training.data.extracts.deliveries import Delivery, find_deliveries
 from training.data.extracts.extract import read_extract
 from training.data.extracts.known_ids import KnownIds, row_ids
@@ -17,24 +19,18 @@ from training.data.snapshots.copy_query import copy_rows
 from training.data.snapshots.known_at import KnownTables, tables_known_at
 from training.inspection.month import Month, month_of
 
-ARROW_TYPES = {
-    Kind.TEXT: arrow.string(),
-    Kind.INTEGER: arrow.int64(),
-    Kind.NUMBER: arrow.float64(),
-    Kind.BOOLEAN: arrow.bool_(),
-    Kind.DATE: arrow.date32(),
-    Kind.UUID: arrow.string(),
-}
-
 
 def months_in(folder: Path, schema: ExtractSchema, *, first: date | None = None) -> Iterator[Month]:
     """Every month of the folder, the oldest first, with its labels and redeliveries; `first` as in find_deliveries.
 
     Raises DataError where there is no month, or one with labels only; ExtractError where a file breaks a rule.
     """
-    deliveries = find_deliveries(folder, first=first, backfill=True, labels=schema.labels.name)
-    for as_of in sorted({each.as_of for each in deliveries}):
-        yield _delivered([each for each in deliveries if each.as_of == as_of], schema)
+    if queried := [table.name for table in schema.tables if isinstance(table.source, PostgresQuery | InPlace)]:
+        raise DataError(f"{', '.join(queried)} come from no file: ingest them, then inspect the moment that is loaded.")
+    found = find_deliveries(folder, first=first, backfill=True, labels=schema.labels.name, cadence=schema.cadence)
+    deliveries = [(each.as_of, each) for each in found if each.as_of]
+    for moment in sorted({as_of for as_of, _ in deliveries}):
+        yield _delivered(moment, [each for as_of, each in deliveries if as_of == moment], schema)
 
 
 def months_known(
@@ -58,19 +54,19 @@ def months_known(
         ]
 
 
-def _delivered(deliveries: list[Delivery], schema: ExtractSchema) -> Month:
+def _delivered(as_of: datetime, deliveries: list[Delivery], schema: ExtractSchema) -> Month:
     tables: dict[str, list[arrow.Table]] = {}
 
     def known() -> KnownIds:
         if schema.entity_table not in tables:
-            raise DataError(f"{deliveries[0].folder} has labels without the extract of their month: add that extract.")
+            raise DataError(f"{deliveries[0].folder} has labels without the extract of their moment: add it.")
         rows = arrow.concat_tables(tables[schema.entity_table])
-        return KnownIds(row_ids(rows, schema.labels), f"a {' and '.join(schema.keys)} of {schema.entity_table}.csv")
+        return KnownIds(row_ids(rows, schema.labels), f"a {' and '.join(schema.keys)} of {schema.entity_table}")
 
     for each in deliveries:
-        for part in read_extract(each.folder, schema, known, each.part):
+        for part in read_extract(each.folder, schema, known, each.part) if each.folder else ():
             tables.setdefault(part.table.name, []).append(part.rows)
-    return month_of(schema, deliveries[0].as_of, tables)
+    return month_of(schema, as_of, tables)
 
 
 def _moments(tables: KnownTables, schema: ExtractSchema) -> list[datetime]:
@@ -81,14 +77,15 @@ def _moments(tables: KnownTables, schema: ExtractSchema) -> list[datetime]:
 
 
 def _rows(tables: KnownTables, table: RawTable, as_of: datetime) -> arrow.Table:
-    """The newest row of each entity."""
+    """The newest row of each entity; of a table that is used in place, that which holds at the moment."""
+    before = sql.SQL("as_of <= {}" if isinstance(table.source, InPlace) else "as_of = {}")
     query = sql.SQL(
-        "SELECT DISTINCT ON ({keys}) {columns} FROM {table} WHERE as_of = {as_of} ORDER BY {keys}, created_at DESC"
+        "SELECT DISTINCT ON ({keys}) {columns} FROM {table} WHERE {timely} ORDER BY {keys}, as_of DESC, created_at DESC"
     ).format(
         keys=sql.SQL(", ").join(sql.Identifier(key.name) for key in table.key_columns),
         columns=sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns),
         table=sql.Identifier(table.name),
-        as_of=sql.Literal(as_of),
+        timely=before.format(sql.Literal(as_of)),
     )
     types = {column.name: ARROW_TYPES[column.kind] for column in table.columns}
     return arrow.concat_tables([arrow.schema(types.items()).empty_table(), *copy_rows(tables.connection, query, types)])

@@ -6,7 +6,6 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from asof.targets import Binary, BinaryOutput
@@ -31,6 +30,7 @@ from training.targets.estimators import check_classifier, probabilities, rows_of
 from training.targets.rules import Contest, Criterion, Headline, Importance
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as arrow
     from sklearn.base import BaseEstimator
 
@@ -81,7 +81,7 @@ class BinaryRules:
     def check_estimator(self, estimator: "BaseEstimator", name: str) -> None:
         check_classifier(estimator, name)
 
-    def predictions(self, model: Any, features: pd.DataFrame) -> Floats:
+    def predictions(self, model: Any, features: "pd.DataFrame") -> Floats:
         """Raises ModelError where the model has no `predict_proba`, has other classes than 0 and 1, or gives values
         outside of 0 to 1.
         """

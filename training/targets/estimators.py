@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from asof.errors import ModelError
 from training.metrics.classification import Floats
 
 if TYPE_CHECKING:
+    import pandas as pd
     from sklearn.base import BaseEstimator
 
 SAMPLE_ROWS_PER_CLASS = 30
@@ -40,7 +40,7 @@ def check_regressor(estimator: "BaseEstimator", name: str) -> None:
         raise ModelError(f"{name} is no regressor: use one, such as Ridge or HistGradientBoostingRegressor.")
 
 
-def probabilities(model: Any, features: pd.DataFrame, codes: Sequence[str]) -> Floats:
+def probabilities(model: Any, features: "pd.DataFrame", codes: Sequence[str]) -> Floats:
     """The probability of each class, shape (rows, classes).
 
     Raises ModelError where the model has no `predict_proba`, has other classes than the codes, or gives values outside

@@ -7,7 +7,6 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from asof.errors import ModelError, TrainingSetError
@@ -34,6 +33,7 @@ from training.targets.multiclass_criteria import comparison_criteria
 from training.targets.rules import Contest, Criterion, Headline, Importance
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as arrow
     from sklearn.base import BaseEstimator
 
@@ -58,12 +58,14 @@ class MulticlassRules:
 
     @property
     def importance(self) -> Importance:
-        def scorer(model: Any, features: pd.DataFrame, labels: Labels) -> float:
+        def scorer(model: Any, features: "pd.DataFrame", labels: Labels) -> float:
             return -float(row_log_loss(labels, self.predictions(model, features)).mean())
 
         return Importance(scorer, "Log loss gained when the column is shuffled")
 
     def encode(self, values: "pd.Series[Any]") -> Labels:
+        import pandas as pd
+
         codes = pd.Categorical(values, categories=self.target.classes).codes
         if (codes < 0).any():
             raise TrainingSetError(f"The labels {self.fault(values)}: correct them.")
@@ -99,7 +101,7 @@ class MulticlassRules:
     def check_estimator(self, estimator: "BaseEstimator", name: str) -> None:
         check_classifier(estimator, name)
 
-    def predictions(self, model: Any, features: pd.DataFrame) -> Floats:
+    def predictions(self, model: Any, features: "pd.DataFrame") -> Floats:
         """Raises ModelError as `probabilities` does, and where those of a row do not sum to 1."""
         values = probabilities(model, features, [str(code) for code in range(len(self.target.classes))])
         if wrong := int((abs(values.sum(axis=1) - 1) > SUM_TOLERANCE).sum()):

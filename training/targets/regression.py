@@ -6,7 +6,6 @@ from math import ceil, isfinite
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from asof.errors import ModelError, TrainingSetError
@@ -21,6 +20,7 @@ from training.targets.regression_criteria import comparison_criteria
 from training.targets.rules import Contest, Criterion, Headline, Importance
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as arrow
     from sklearn.base import BaseEstimator
 
@@ -54,6 +54,8 @@ class RegressionRules:
         return numbers
 
     def fault(self, values: "pd.Series[Any]") -> str:
+        import pandas as pd
+
         if not pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_bool_dtype(values.dtype):
             return f"are {values.dtype}, such as {values.iloc[0]!r}, and must be numbers"
         numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -85,7 +87,7 @@ class RegressionRules:
     def check_estimator(self, estimator: "BaseEstimator", name: str) -> None:
         check_regressor(estimator, name)
 
-    def predictions(self, model: Any, features: pd.DataFrame) -> Floats:
+    def predictions(self, model: Any, features: "pd.DataFrame") -> Floats:
         """Raises ModelError for a value that is not finite, or not one for each row."""
         values = np.asarray(model.predict(features), dtype=np.float64)
         if values.size != len(features):

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from asof.targets import Output, Target
@@ -13,6 +12,7 @@ from asof.use_case import GateBounds
 from training.metrics.classification import Estimate, Floats
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as arrow
     from sklearn.base import BaseEstimator
 
@@ -111,7 +111,7 @@ class Rules(Protocol):
     def check_estimator(self, estimator: "BaseEstimator", name: str) -> None:
         """Raises ModelError for an estimator of another kind."""
 
-    def predictions(self, model: Any, features: pd.DataFrame) -> Floats:
+    def predictions(self, model: Any, features: "pd.DataFrame") -> Floats:
         """Those of a fitted estimator. Raises ModelError where they are none of the target."""
 
     def sample(self, labels: Labels) -> NDArray[np.int64]:

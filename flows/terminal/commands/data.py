@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from asof.cadence import Every
 from flows.runtime.environment import settings_with_database
 from flows.terminal.options import (
     DAY,
@@ -98,7 +99,7 @@ def inspect(
 
         folder, page_path = Path(what or ""), str(page) if page else None
         if what and folder.is_dir():
-            result = inspect_folder(use_case, folder, as_of.date() if as_of else None, page_path)
+            result = inspect_folder(use_case, folder, as_of, page_path)
         else:
             settings_with_database()
             result = choose_run()(stage, use_case, parse_moment(what) if what else None, known_at, page_path)
@@ -109,10 +110,15 @@ def inspect(
 @commands.command(cls=UseCaseCommand)
 def ingest(
     use_case: StoreUseCase,
-    folder: Annotated[Path, typer.Argument(help="Holds month_000, labels_000, ... or is one extract.")] = Path(
-        "data/extracts"
-    ),
+    folder: Annotated[
+        Path,
+        typer.Argument(help="Holds month_000, labels_000, ... or is one extract; not needed where tables are queried."),
+    ] = Path("data/extracts"),
     as_of: First = None,
+    to: Annotated[
+        datetime | None, typer.Option("--to", formats=MOMENT, help="Of queries: also each later moment, up to this.")
+    ] = None,
+    every: Annotated[Every | None, typer.Option(help="The step of these moments; default: the use case's.")] = None,
     backfill: Annotated[
         bool, typer.Option(help="Set `known_at` of each extract to its earliest possible moment, not to now.")
     ] = False,
@@ -122,15 +128,14 @@ def ingest(
     whole: Annotated[bool, typer.Option("--whole", help="Rewrite every view in the online store.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Load extracts into dated snapshots and materialise the online store."""
+    """Load extracts, or what the use case's queries give, into dated snapshots and materialise the online store."""
     with run_command(
         "ingesting", as_json=as_json, kept="Loaded deliveries are kept; the same command loads the others."
     ) as emit:
         settings_with_database()
         from flows.stages.ingest import ingest as stage
 
-        first = as_of.date() if as_of else None
-        result = choose_run()(stage, str(folder), first, backfill, online_as_of, use_case, whole)
+        result = choose_run()(stage, str(folder), as_of, backfill, online_as_of, use_case, whole, to, every)
         emit(result, ingest_screen)
     failed = result["parity"]["wrong"] > 0 or bool(result["parity"]["misfit"])
     exit_with(result["parity"]["next"], failed=failed)

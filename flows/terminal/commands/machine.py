@@ -9,7 +9,7 @@ from rich.console import Console
 from flows.terminal.options import First, Json, exit_with
 from flows.terminal.output import run_command
 from flows.terminal.screens.machine import databases_screen, findings_screen
-from flows.terminal.use_case_argument import AnyUseCase, DemoUseCase, UseCaseCommand, UseCaseOrAll
+from flows.terminal.use_case_argument import DemoUseCase, UseCaseCommand, UseCaseOrAll, UseCaseToServe
 
 commands = typer.Typer()
 
@@ -84,17 +84,17 @@ def keys() -> None:
 
 
 @commands.command(cls=UseCaseCommand)
-def up(use_case: AnyUseCase) -> None:
-    """Start PostgreSQL, MLflow, Prefect and a prediction service that follows the registry."""
+def up(use_case: UseCaseToServe) -> None:
+    """Start PostgreSQL, MLflow, Prefect and prediction services that follow the registry, one for each use case."""
     next_step = ""
     with run_command("starting"):
         from asof.settings import Settings
-        from asof.use_cases import load
-        from flows.terminal.up import check_ready, start_stack
+        from flows.terminal.up import check_ready, served_use_cases, start_stack
         from local.report import print_states
 
-        settings, problem = Settings(), load(use_case)
-        states = start_stack(settings, problem)
+        settings = Settings()
+        use_cases = served_use_cases(settings, use_case)
+        states = start_stack(settings, use_cases)
         print_states(states)
-        next_step = check_ready(settings, states, problem)
+        next_step = check_ready(settings, states, use_cases)
     exit_with(next_step, failed=False)

@@ -2,7 +2,8 @@
 
 import shutil
 from collections.abc import Callable
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +17,25 @@ from feast.stream_feature_view import StreamFeatureView
 from feast.transformation.pandas_transformation import PandasTransformation
 from feast.types import Float64
 
-from asof.errors import ConfigurationError
-from asof.features.feature_store import REPOSITORY, feature_store, quiet
+from asof.errors import ConfigurationError, FeatureContractMismatch
+from asof.features.feature_store import REPOSITORY, feature_store, quiet, read_contract
 from asof.features.feature_support import require_readable, require_takeable
+from asof.serving.features.store.opening import open_reader, read_registered
 from asof.settings import Settings, export
+from asof.use_cases import load
 from doctor.context import Context
 from doctor.data.definitions import check_definitions
 from flows.stages.ingest import ingest
-from training.features.datasets.point_in_time import read_sources
-from training.features.materialisation.feature_registry import apply_features
+from training.features.datasets.point_in_time import joined_rows, read_sources
+from training.features.materialisation.feature_registry import apply_features, check_features
 
+DAY = datetime(2024, 1, 31, tzinfo=UTC)
 SOURCE = PostgreSQLSource(name="t", table="t", timestamp_field="as_of")
 USER, ORDER, GUEST = (
     Entity(name=name, join_keys=[key], value_type=ValueType.STRING)
     for name, key in (("user", "user_id"), ("order", "order_id"), ("guest", "user_id"))
 )
+RAW = Entity(name="raw", join_keys=["raw_id"], value_type=ValueType.BYTES)
 SCHEMA = [Field(name="x", dtype=Float64)]
 
 
@@ -75,7 +80,6 @@ def batch() -> BatchFeatureView:
         (lambda: on_demand(RequestSource(name="asked", schema=SCHEMA)), "OnDemandFeatureView 'doubled'"),
         (streamed, "StreamFeatureView 'streamed', .*a table that the stream fills"),
         (batch, "BatchFeatureView 'batch'"),
-        (lambda: view("both", USER, ORDER), "'both', which is keyed by user, order: "),
         (lambda: view("nobody"), "'nobody', which is keyed by no entity: "),
     ],
 )
@@ -89,7 +93,7 @@ def test_a_service_that_no_model_can_take_is_named(make: Callable[[], Any], word
 
 def test_what_can_be_taken_is_taken() -> None:
     pushed = view("pushed_fv", USER, source=PushSource(name="pushed", batch_source=SOURCE))
-    views = [view("plain_fv", USER), pushed]
+    views = [view("plain_fv", USER), pushed, view("both", USER, ORDER)]
     require_readable(views)
     require_takeable(FeatureService(name="s", features=views), {each.name: each for each in views})
 
@@ -141,6 +145,36 @@ def test_an_on_demand_view_in_a_service_is_named_before_anything_is_loaded(
     assert (found.name, "of_a_year" in found.found) == ("unsupported-features", True)
 
 
+MISFIT = """
+from feast import Entity, FeatureService, FeatureView, Field, ValueType
+from feast.types import Float64
+from streamflow_sources import usage_source
+
+number = Entity(name="number", join_keys=["user_id"], value_type=ValueType.INT64)
+view = FeatureView(
+    name="numbers_fv", entities=[number], schema=[Field(name="watch_hours_30d", dtype=Float64)], source=usage_source
+)
+misfit = FeatureService(name="misfit_v1", features=[view])
+"""
+
+
+def test_a_service_of_other_keys_than_the_extract_is_named_before_anything_is_loaded(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(settings)
+    repository = shutil.copytree(REPOSITORY, tmp_path / "feature_repo")
+    (repository / "misfit_of_a_test.py").write_text(MISFIT)
+    monkeypatch.setattr("training.features.materialisation.feature_registry.REPOSITORY", repository)
+    churn = load("churn")
+    check_features(settings, churn)
+    misfit = replace(churn, estimators={"default": replace(churn.estimator(), feature_service="misfit_v1")})
+    words = (
+        r"The extract of churn is keyed by user_id \(text\), not user_id \(integer\), as feature service 'misfit_v1'"
+    )
+    with pytest.raises(ConfigurationError, match=words):
+        check_features(settings, misfit)
+
+
 @pytest.mark.filterwarnings("ignore:On demand feature view:RuntimeWarning")
 def test_registered_services_that_no_model_can_take_are_named(settings: Settings) -> None:
     """As `feast apply` registers them, without our checks."""
@@ -150,16 +184,45 @@ def test_registered_services_that_no_model_can_take_are_named(settings: Settings
     by_order.ttl = timedelta(days=1)
     with feature_store(settings) as store, quiet():
         users = store.get_feature_view("users_fv")
-        yearly, nobody = on_demand(by_order), view("nobody")
+        yearly, nobody, raw = on_demand(by_order), view("nobody"), view("raw_fv", RAW)
         services = [
             FeatureService(name="mixed_v1", features=[users, by_order]),
             FeatureService(name="yearly_v1", features=[users, yearly]),
             FeatureService(name="nobody_v1", features=[nobody]),
+            FeatureService(name="raw_v1", features=[raw]),
         ]
-        store.apply([ORDER, SOURCE, by_order, yearly, nobody, *services])
-    with pytest.raises(ConfigurationError, match="'mixed_v1' takes views keyed by order_id, user_id: "):
-        read_sources(settings, "mixed_v1")
+        store.apply([ORDER, RAW, SOURCE, by_order, yearly, nobody, raw, *services])
+    contract, _ = read_sources(settings, "mixed_v1")
+    assert contract.keys.names == ("order_id", "user_id")
+    words = r"of churn is keyed by user_id \(text\), not order_id \(text\), user_id \(text\), as .* 'mixed_v1' is"
+    with pytest.raises(ConfigurationError, match=words):
+        joined_rows(settings, load("churn").extract, DAY, known_at=DAY, feature_service="mixed_v1")
+    with pytest.raises(ConfigurationError, match="Join key raw_id is BYTES in Feast: declare its entity as STRING"):
+        read_sources(settings, "raw_v1")
     with pytest.raises(ConfigurationError, match="'yearly_v1' takes OnDemandFeatureView 'doubled'"):
         read_sources(settings, "yearly_v1")
     with pytest.raises(ConfigurationError, match="'nobody', which is keyed by no entity: "):
         read_sources(settings, "nobody_v1")
+
+
+@pytest.mark.parametrize("online_store", ["online_store.store.WideOnlineStore", "postgres"])
+@pytest.mark.filterwarnings("ignore:On demand feature view:RuntimeWarning")
+def test_a_served_models_service_that_takes_an_on_demand_view_now_is_a_mismatch_that_names_it(
+    settings: Settings, online_store: str
+) -> None:
+    own = settings.model_copy(update={"online_store": online_store})
+    export(own)
+    apply_features(own)
+    with feature_store(own) as store, quiet():
+        users = store.get_feature_view("users_fv")
+        service = FeatureService(name="asked_v1", features=[users])
+        store.apply([service])
+        trained = read_contract(store, service)
+        asked = on_demand(RequestSource(name="asked", schema=SCHEMA))
+        store.apply([asked, FeatureService(name="asked_v1", features=[users, asked])])
+    words = "'asked_v1' takes OnDemandFeatureView 'doubled', which cannot be read .* may take given features"
+    for read in (read_registered, open_reader):
+        with pytest.raises(FeatureContractMismatch, match=words):
+            read(own, trained)
+    with pytest.raises(ConfigurationError, match=words):
+        read_sources(own, "asked_v1")

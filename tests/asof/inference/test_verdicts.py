@@ -1,5 +1,6 @@
 """Each feature gets one verdict, and the model gets only usable features."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from math import inf
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asof.errors import EntityNotFound, MissingFeatures, StaleFeatures
+from asof.extract_schema import Kind
 from asof.features.feature_contract import Feature
 from asof.features.join_keys import JoinKey, JoinKeys
 from asof.inference.verdicts import (
@@ -188,3 +190,36 @@ def test_an_infinite_value_is_listed_as_missing() -> None:
     with pytest.raises(MissingFeatures, match="monthly_fee is infinite") as caught:
         require_usable(KEYS, "somebody", [read(inf), read(None)])
     assert [each["verdict"] for each in caught.value.extra["missing_features"]] == ["INFINITE", "NULL"]
+
+
+PAIR = JoinKeys(
+    (JoinKey("merchant_id", Kind.INTEGER, ("both", "shops")), JoinKey("user_id", Kind.TEXT, ("both", "users")))
+)
+UNKNOWN = [
+    (["shops"], "merchant_id 7: ", {"merchant_id": 7}),
+    (["users"], "user_id 'u': ", {"user_id": "u"}),
+    (["both"], "merchant_id 7, user_id 'u': ", {"merchant_id": 7, "user_id": "u"}),
+    (["both", "shops"], "merchant_id 7: ", {"merchant_id": 7}),
+    (["shops", "users"], "merchant_id 7, nor user_id 'u': ", {"merchant_id": 7, "user_id": "u"}),
+    (["both", "shops", "users"], "merchant_id 7, nor user_id 'u': ", {"merchant_id": 7, "user_id": "u"}),
+]
+
+
+def of_views(*without_a_row: str) -> list[JudgedFeature]:
+    ages = {view: None if view in without_a_row else timedelta(0) for view in ("shops", "users", "both")}
+    return [replace(read(1.0, age), feature=Feature(f"of_{view}", view, "Float64")) for view, age in ages.items()]
+
+
+@pytest.mark.parametrize(("views", "words", "entity"), UNKNOWN)
+def test_of_several_entities_the_unknown_one_is_named(views: list[str], words: str, entity: dict[str, object]) -> None:
+    with pytest.raises(EntityNotFound, match=f"^No feature view knows {words}check the id") as refused:
+        require_usable(PAIR, (7, "u"), of_views(*views))
+    assert refused.value.extra["entity"] == entity
+
+
+def test_of_several_known_entities_all_are_named_where_a_value_is_missing() -> None:
+    features = [*of_views(), replace(read(None), feature=Feature("null", "users", "Float64"))]
+    with pytest.raises(MissingFeatures, match=r"^merchant_id 7, user_id 'u' is known, but null is null") as refused:
+        require_usable(PAIR, (7, "u"), features)
+    assert refused.value.extra["entity"] == {"merchant_id": 7, "user_id": "u"}
+    assert require_usable(PAIR, (7, "u"), of_views()) == []

@@ -34,6 +34,7 @@ from asof.serving.prediction.worker import Worker
 from asof.settings import Settings, export
 from asof.use_case import FromStore, Given, UseCase
 from asof.use_cases import load
+from doctor.data.production import check_features
 from tests.kits.use_cases.beside import customers, returns_installed, write_month
 from training.audit.lineage.trace import trace_version
 from training.audit.reproduction.reproduce import reproduce
@@ -232,6 +233,7 @@ def test_the_gate_passes_and_the_version_can_be_traced_and_reproduced(shop: Shop
     assert origin.broken == ()
     again = reproduce(shop.settings, shop.case, shop.version)
     assert again.agrees, again
+    assert list(check_features(shop.settings, shop.case, shop.version)) == []
 
 
 def test_a_model_with_other_given_features_is_refused(shop: Shop) -> None:

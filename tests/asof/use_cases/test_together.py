@@ -7,16 +7,20 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import psycopg
 import pytest
+from feast.infra.registry.sql import metadata
 
 import asof.use_cases
 from asof.errors import ConfigurationError, DataError, ExtractError
-from asof.extract_schema import RESERVED_TABLES, Column, ExtractSchema, Kind, RawTable
-from asof.features.feature_store import registry_tables
+from asof.extract_schema import REGISTRY_TABLES, RESERVED_TABLES, Column, ExtractSchema, Kind, RawTable
+from asof.settings import Settings
 from asof.use_cases import load, refuse_shared
 from flows.stages.ingest import ingest
 from flows.stages.inspect import inspect_folder
 from roles.access import OWN_TABLES
+from roles.tables import make_tables, wanted_tables
+from training.data.snapshots.tables import prepare_tables
 
 KEY = Column("user_id", Kind.TEXT)
 
@@ -100,6 +104,20 @@ def test_a_use_case_that_does_not_import_stops_no_other(checkout: Checkout) -> N
         load("retention")
 
 
+def test_the_tables_of_a_use_case_that_does_not_import_keep_their_rights(
+    checkout: Checkout, settings: Settings
+) -> None:
+    checkout.copy("retention", RENAMED, MODEL, *TABLES)
+    prepare_tables(settings, load("retention").extract)
+    for name in [each for each in sys.modules if each.startswith("asof.use_cases.retention")]:
+        del sys.modules[name]
+    (checkout.folder / "retention" / "raw_schema.py").write_text("EXTRACT = 1 / 0\n")
+    with psycopg.connect(settings.conninfo()) as connection:
+        snapshots = wanted_tables(connection).snapshots
+    assert {"users", "retention_users", "retention_labels"} <= {*snapshots}
+    make_tables(settings)
+
+
 def test_use_cases_without_tables_have_none_in_common() -> None:
     refuse_shared(load("breast_cancer"), replace(load("breast_cancer"), name="other", model_name="other"))
 
@@ -120,7 +138,8 @@ def test_a_name_of_another_table_of_ours_is_refused(name: str) -> None:
 
 
 def test_all_other_tables_of_the_schema_are_known() -> None:
-    assert {*OWN_TABLES, *registry_tables()} == RESERVED_TABLES
+    assert set(REGISTRY_TABLES) == set(metadata.tables)
+    assert {*OWN_TABLES, *REGISTRY_TABLES} == RESERVED_TABLES
 
 
 def test_a_table_stands_once_in_an_extract() -> None:

@@ -67,6 +67,27 @@ def test_it_is_named_with_its_file_and_the_error(write: Write, kind: str) -> Non
     assert "\n" not in str(caught.value)
 
 
+OTHER_REQUEST = """
+from dataclasses import replace
+from pydantic import BaseModel
+from asof.features.entity_key import IntegerKey
+from asof.use_cases.churn import USE_CASE as CHURN
+
+class Request(BaseModel):
+    {member}
+
+USE_CASE = replace(CHURN, name="{name}", model_name="{name}", request=Request)
+"""
+
+
+@pytest.mark.parametrize("member", ["user: str", "user_id: str", "user_id: int", "user_id: IntegerKey"])
+def test_a_request_that_does_not_name_the_entity_by_its_key_is_refused(write: Write, member: str) -> None:
+    name = write(OTHER_REQUEST.replace("{member}", member))
+    words = f"{name!r} is keyed by user_id .text.: its request needs the member user_id: EntityKey"
+    with pytest.raises(ConfigurationError, match=words):
+        load(name)
+
+
 def test_the_doctor_finds_it_and_looks_at_the_others(write: Write) -> None:
     broken = [write(text) for text, _ in BROKEN.values()]
     use_cases, findings = read_use_cases(names())

@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+import psycopg
+from feast.feature_view import FeatureViewState
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
 
 from asof.errors import FeatureContractMismatch, FeatureStoreUnavailable
+from asof.features.feast_messages import feast_messages
 from asof.features.feature_contract import FeatureContract
 from asof.features.feature_store import feature_store, quiet
 from asof.serving.features.online_features import OnlineFeatures
@@ -25,6 +28,17 @@ def redefine(settings: Settings, view: str = SUBS, change: Change = lambda _: No
         found = store.get_feature_view(view)
         change(found)
         store.apply([found.batch_source, found])
+
+
+def leave_in_state(settings: Settings, state: FeatureViewState) -> None:
+    """What a process that is killed leaves in the registry."""
+    with psycopg.connect(settings.conninfo()) as connection:
+        query = "SELECT feature_view_proto FROM feature_views WHERE feature_view_name = %s"
+        (stored,) = connection.execute(query, [SUBS]).fetchone() or (b"",)
+        view = feast_messages().feature_view.FromString(stored)
+        view.meta.state = state.to_proto()
+        change = "UPDATE feature_views SET feature_view_proto = %s WHERE feature_view_name = %s"
+        connection.execute(change, [view.SerializeToString(), SUBS])
 
 
 def with_query(edit: Callable[[str], str]) -> Change:

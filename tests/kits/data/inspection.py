@@ -8,8 +8,8 @@ import pandas as pd
 import pyarrow as arrow
 
 from asof.extract_schema import Column, ExtractSchema, Kind, RawTable
+from training.data.extracts.cell_types import ARROW_TYPES
 from training.inspection import Examination, examine
-from training.inspection.gather import ARROW_TYPES
 from training.inspection.month import Month, month_of
 
 MONTHS = (datetime(2025, 5, 31, tzinfo=UTC), datetime(2025, 6, 30, tzinfo=UTC))

@@ -12,6 +12,7 @@ import pyarrow as arrow
 import pytest
 
 from asof.features.feature_contract import Feature, FeatureContract
+from asof.features.join_keys import JoinKey, JoinKeys
 from asof.inference.served_model import ServedModel
 from asof.inference.stored_columns import StoredColumns
 from asof.inference.verdicts import Policy, StoredRow
@@ -44,7 +45,7 @@ def chunk(hours: Sequence[float | None], ages: Sequence[int | None] = ()) -> Chu
     moments = [NOW if age is None else NOW - timedelta(days=age) for age in ages] or [NOW] * len(hours)
     rows = [StoredRow(FEATURES, [value, 1], [NOW, moment]) for value, moment in zip(hours, moments, strict=True)]
     entities = arrow.array([f"user-{number}" for number in range(len(rows))], arrow.large_string())
-    return Chunk(entities, StoredColumns.from_rows(FEATURES, rows))
+    return Chunk(entities, StoredColumns.from_rows(FEATURES, rows), JoinKeys((JoinKey("user_id"),)))
 
 
 def model(runtime: Odd) -> ServedModel:

@@ -1,6 +1,5 @@
-"""The table `loads` -> the load that added a table's rows of given as_of and created_at, its file, and its state."""
+"""The table `loads` -> the load that added a table's rows of given as_of and created_at, its source, and its state."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,31 +10,35 @@ from typing import Any
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from training.data.snapshots.owned_tables import table_exists
+from training.data.extracts.data_files import file_digest
+from training.data.snapshots.owned_tables import table_exists, views
 from training.data.snapshots.tables import Connection
 
 LOADED_FILES = """
 SELECT load_id, folder, as_of, known_at, loaded_at, code_version, name AS file, facts ->> 'sha256' AS sha256,
-       (facts ->> 'rows')::bigint AS rows, (facts ->> 'new_rows')::bigint AS new_rows
+       (facts ->> 'rows')::bigint AS rows, (facts ->> 'new_rows')::bigint AS new_rows,
+       facts ->> 'query' AS query, facts ->> 'server' AS server, facts ->> 'snapshot' AS snapshot
 FROM public.loads, jsonb_each(files) AS each(name, facts) WHERE (facts ->> 'new_rows')::bigint > 0"""
 COUNT_ROWS = "SELECT count(*) FROM {} WHERE as_of = {} AND created_at = {}"
 
 
 class OnDisk(StrEnum):
-    """A loaded file as it is now, compared with the SHA-256 recorded at the load."""
+    """A loaded file as it is now, compared with the SHA-256 recorded at the load; `queried`: it was no file."""
 
     SAME = "same"
     CHANGED = "changed"
     GONE = "gone"
+    QUERIED = "queried"
 
 
 @dataclass(frozen=True)
 class Load:
-    """One file of one load: it has `rows`, of which `new_rows` were added to the table.
+    """One file or query of one load: it has `rows`, of which `new_rows` were added to the table.
 
     `known_at` is the `created_at` of these rows, `loaded_at` the real time of the load, both in UTC; `code_version` the
     commit that loaded them. `in_table` rows of these times are in the table now; it differs from `new_rows` only if
-    rows were changed without the loader.
+    rows were changed without the loader. `query`, `server` (without a password) and `snapshot` (of the server's
+    transaction) are those of a query, whose `sha256` is that of its rows as CSV in the order of their keys.
     """
 
     load_id: int
@@ -48,6 +51,9 @@ class Load:
     sha256: str
     rows: int
     new_rows: int
+    query: str | None
+    server: str | None
+    snapshot: str | None
     in_table: int
     on_disk: OnDisk
 
@@ -61,7 +67,8 @@ class Loads:
         if table_exists(connection, "public.loads"):
             with connection.cursor(row_factory=dict_row) as cursor:
                 rows = cursor.execute(LOADED_FILES).fetchall()
-            self._loads = {(row["file"].removesuffix(".csv"), row["as_of"], row["known_at"]): row for row in rows}
+            self._loads = {(row["file"].partition(".")[0], row["as_of"], row["known_at"]): row for row in rows}
+        self._in_place = views(connection)
 
     def of(self, table: str, as_of: datetime, created_at: datetime) -> Load | None:
         """The load that added the table's rows of these times; None if none is recorded."""
@@ -72,14 +79,20 @@ class Loads:
         fields: dict[str, Any] = {
             name: value.astimezone(UTC) if isinstance(value, datetime) else value for name, value in row.items()
         }
-        return Load(**fields, in_table=in_table, on_disk=compare(Path(row["folder"]) / row["file"], row["sha256"]))
+        file = None if row["query"] else Path(row["folder"]) / row["file"]
+        return Load(**fields, in_table=in_table, on_disk=compare(file, row["sha256"]))
+
+    def problem(self, table: str, load: Load | None, rows: str) -> str:
+        """As `trace_problem`; a table that is used in place has no loads, as others write it."""
+        return "" if table in self._in_place else trace_problem(load, rows)
 
 
-def compare(path: Path, sha256: str) -> OnDisk:
-    """Compares a file with its recorded digest; GONE if it cannot be read."""
+def compare(path: Path | None, sha256: str) -> OnDisk:
+    """Compares a file, or a folder of Parquet files, with its recorded digest; GONE if it cannot be read."""
+    if path is None:
+        return OnDisk.QUERIED
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = file_digest(path)
     except OSError:
         return OnDisk.GONE
     return OnDisk.SAME if digest == sha256 else OnDisk.CHANGED

@@ -15,7 +15,7 @@ from asof.extract_schema import ExtractSchema
 from asof.model_facts import ModelFacts
 from asof.settings import Settings
 from asof.use_case import FromStore, UseCase
-from training.audit.lineage.loads import Load, Loads, trace_problem
+from training.audit.lineage.loads import Load, Loads
 from training.data.snapshots.known_at import KnownTables, tables_known_at
 from training.features.datasets.dataset import build_training_set
 from training.features.datasets.point_in_time import read_sources
@@ -99,18 +99,19 @@ def _from_store(settings: Settings, source: FromStore, facts: ModelFacts, origin
     if contract != facts.contract:
         deduced.append(f"{contract.feature_service} is defined otherwise now: its present views were read.")
     with tables_known_at(settings, source.extract, as_of=facts.as_of, known_at=facts.known_at) as tables:
-        rows = tuple(_source_rows(tables, source.extract, facts.as_of, sources))
+        loads = Loads(tables.connection)
+        rows = tuple(_source_rows(tables, loads, source.extract, facts.as_of, sources))
+        broken = tuple(_broken(loads, rows))
     count = sum(share.rows for share in rows[-1].shares)
     if not count:
         raise TrainingSetError(f"The labels as of {facts.as_of}, known at {facts.known_at}, are no longer there.")
-    return replace(origin, rows=count, sources=rows, deduced=tuple(deduced), broken=tuple(_broken(rows)))
+    return replace(origin, rows=count, sources=rows, deduced=tuple(deduced), broken=broken)
 
 
 def _source_rows(
-    tables: KnownTables, extract: ExtractSchema, as_of: datetime, sources: Sequence[ViewSource]
+    tables: KnownTables, loads: Loads, extract: ExtractSchema, as_of: datetime, sources: Sequence[ViewSource]
 ) -> Iterator[SourceRows]:
     """Those of each view, of the given features, and of the labels."""
-    loads = Loads(tables.connection)
     for source in sources:
         times = replace(source, columns={"as_of": source.time, "created_at": source.created})
         yield _shares(tables, loads, (source.view, source.name), join((times,), extract, as_of, JoinStrategy.SET_JOIN))
@@ -130,9 +131,9 @@ def _shares(tables: KnownTables, loads: Loads, name: tuple[str, str], rows: sql.
     return SourceRows(view, table, tuple(shares))
 
 
-def _broken(sources: Sequence[SourceRows]) -> Iterator[str]:
+def _broken(loads: Loads, sources: Sequence[SourceRows]) -> Iterator[str]:
     for source in sources:
         for share in source.shares:
             rows = f"{source.table} as of {share.as_of}, created at {share.created_at}"
-            if sentence := trace_problem(share.load, rows):
+            if sentence := loads.problem(source.table, share.load, rows):
                 yield sentence

@@ -14,7 +14,7 @@ from psycopg.rows import class_row
 
 from asof.settings import Settings
 from training.audit.lineage.answers import Answer
-from training.audit.lineage.loads import Load, Loads, trace_problem
+from training.audit.lineage.loads import Load, Loads
 from training.data.snapshots.owned_tables import table_exists
 from training.data.snapshots.tables import Connection
 from training.features.datasets.point_in_time_sql import ViewSource
@@ -101,7 +101,8 @@ class _Tracer:
         for created in self._versions(source, as_of):
             load = self.loads.of(source.name, as_of, created)
             if load is None or load.load_id <= last.load_id:
-                broken = trace_problem(load, f"{source.name} as of {as_of}, created at {created}")
+                rows = f"{source.name} as of {as_of}, created at {created}"
+                broken = self.loads.problem(source.name, load, rows)
                 return replace(origin, created_at=created, load=load, deduced=self._deduced(last), broken=broken)
         return replace(origin, broken=f"{source.name} holds no row of that moment: others wrote this value.")
 

@@ -109,10 +109,11 @@ def _differences(
 
 
 def _cells(settings: Settings, use_case: UseCase, now: TrainingSet, first: Iterable[Difference]) -> tuple[Cell, ...]:
-    sources = {feature.name: feature.source for feature in now.contract.features}
+    sources = {feature.name: feature.view for feature in now.contract.features}
     rows: Mapping[tuple[Entity, str], Origin] = {}
     if isinstance(use_case.source, FromStore):
         extract = use_case.source.extract
+        sources = {feature.name: feature.source for feature in now.contract.features}
         sources[extract.label] = extract.labels.name
         rows = origins(settings, use_case.source, now, entities=[each.entity for each in first])
     cells = (_cell(each, sources.get(each.column, ""), rows) for each in first)

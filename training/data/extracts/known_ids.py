@@ -7,7 +7,7 @@ import pyarrow.compute as compute
 
 from asof.extract_schema import Kind, RawTable
 from asof.features.join_keys import SEPARATOR
-from training.data.extracts.cell_types import parse_keys
+from training.data.extracts.cell_types import as_text, parse_keys
 
 
 @dataclass(frozen=True)
@@ -29,5 +29,5 @@ def row_ids(rows: arrow.Table, table: RawTable) -> arrow.ChunkedArray:
 
 def _canonical(cells: arrow.ChunkedArray, kind: Kind) -> arrow.ChunkedArray:
     if kind is Kind.TEXT or not arrow.types.is_string(cells.type):
-        return cells.cast(arrow.string())
-    return compute.coalesce(parse_keys(cells, kind).cast(arrow.string()), cells)
+        return as_text(cells)
+    return compute.coalesce(as_text(parse_keys(cells, kind)), cells)

@@ -1,11 +1,13 @@
-"""The text cells of one file -> CheckedTable: typed values, and one finding for each rule that is broken.
+"""The cells of one file, or of a batch of a query -> CheckedTable: typed values, and each rule that is broken.
 
-Two pandera schemas are derived from the RawTable. The first validates the text: empty cells, kinds, unique ids, known
+Two pandera schemas are derived from the RawTable. The first validates the cells: empty ones, kinds, unique ids, known
 ids. The second validates the typed rows that were parsed completely: ranges, allowed values, rules across columns.
+Rows of a CSV file are named by their numbers, all others by their keys.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,10 @@ from pandera.config import ValidationDepth, config_context
 
 from asof.extract_schema import Column, Kind, RawTable, Rule
 from asof.features import entity_key
-from training.data.extracts.cell_types import KIND_RULES, parse_cells, parse_keys
+from asof.features.join_keys import SEPARATOR
+from asof.sources import PLAIN_CSV, CsvFile
+from training.data.extracts.cell_types import as_text, kind_rule, parse_cells, parse_keys
+from training.data.extracts.csv_dialect import spelling_hint
 from training.data.extracts.csv_file import FIRST_DATA_ROW, rows_text
 from training.data.extracts.known_ids import KnownIds, row_ids
 
@@ -29,27 +34,86 @@ PANDAS_TYPES = {
 }
 
 
+SHOWN_ROWS = 5
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A broken rule: in which rows (the first five, by number or key, and how many), and what the first one has."""
+
+    where: str
+    rule: str
+    rows: tuple[Any, ...]
+    count: int
+    example: str
+    key: str = ""
+
+    def text(self) -> str:
+        """As one sentence."""
+        if not self.count:
+            return f"{self.where}: {self.rule}"
+        if not self.key:
+            rows = rows_text(self.rows, self.count)
+            return f"{self.where}: {rows}: {self.rule}; row {self.rows[0]} has {self.example}"
+        first = ", ".join(map(repr, self.rows)) + (", ..." if self.count > SHOWN_ROWS else "")
+        rows = f"{self.key} {first} ({self.count} in all)"
+        return f"{self.where}: {rows}: {self.rule}; that of {self.rows[0]!r} has {self.example}"
+
+
+def merged(violations: Iterable[Violation]) -> list[Violation]:
+    """Those of several batches of one table, the same rule once."""
+    by_rule: dict[tuple[str, str], Violation] = {}
+    for each in violations:
+        first = by_rule.get((each.where, each.rule))
+        rows = ((*first.rows, *each.rows) if first else each.rows)[:SHOWN_ROWS]
+        count = each.count + (first.count if first else 0)
+        by_rule[each.where, each.rule] = replace(first or each, rows=rows, count=count)
+    return list(by_rule.values())
+
+
 @dataclass(frozen=True)
 class CheckedTable:
-    """The typed rows in file order, and the findings; the values are valid only if there are no findings."""
+    """The typed rows in file order, and the violations; the values are valid only if there are none.
+
+    `source` names the file or query in a finding.
+    """
 
     values: arrow.Table
-    findings: tuple[str, ...]
+    violations: tuple[Violation, ...]
+    source: str
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """One sentence for each violation."""
+        return tuple(f"{self.source}: {each.text()}" for each in self.violations)
 
 
-def check_table(cells: arrow.Table, table: RawTable, known: KnownIds | None) -> CheckedTable:
-    """Parses and validates every row. Its id must be unique, and among `known` unless that is None."""
+def check_table(
+    cells: arrow.Table, table: RawTable, known: KnownIds | None, source: str = "", *, whole: bool = True
+) -> CheckedTable:
+    """Parses and validates every row. Its id must be among `known` unless that is None.
+
+    Ids must be unique if the cells are the `whole` table.
+    """
+    dialect = table.source if isinstance(table.source, CsvFile) else PLAIN_CSV
     keys = table.key_columns
-    parsers = {column: parse_keys if column in keys else parse_cells for column in table.columns}
-    values = arrow.table({column.name: parse(cells[column.name], column.kind) for column, parse in parsers.items()})
-    of_text = {column.name: _key_checks(column) if column in keys else _text_checks(column) for column in table.columns}
-    of_text[keys[0].name] += _id_checks(row_ids(cells, table), known, ", ".join(key.name for key in keys))
+    values = arrow.table(
+        {each.name: _parse(cells[each.name], each, dialect, is_key=each in keys) for each in table.columns}
+    )
+    of_text = {
+        each.name: _cell_checks(each, cells[each.name], values[each.name], dialect, is_key=each in keys)
+        for each in table.columns
+    }
+    names = ", ".join(key.name for key in keys)
+    of_text[keys[0].name] += _id_checks(row_ids(cells, table), known, names, unique=whole)
+    of_text = {name: checks for name, checks in of_text.items() if checks}
     of_values = {column.name: _value_checks(column) for column in table.columns}
-    findings = [
-        *_findings(_frame(cells), of_text),
-        *_findings(_frame(values)[_parsed_rows(cells, values, table)], of_values, table.rules),
+    finder = _Finder(table, cells, dialect)
+    violations = [
+        *finder.find(_frame(arrow.table({name: as_text(cells[name]) for name in of_text})), of_text),
+        *finder.find(_frame(values)[_parsed_rows(cells, values, table)], of_values, table.rules),
     ]
-    return CheckedTable(values, tuple(f"{table.name}.csv: {finding}" for finding in findings))
+    return CheckedTable(values, tuple(violations), source or table.file)
 
 
 def _frame(table: arrow.Table) -> pd.DataFrame:
@@ -67,33 +131,35 @@ def _parsed_rows(cells: arrow.Table, values: arrow.Table, table: RawTable) -> ND
     return parsed
 
 
-def _text_checks(column: Column) -> list[pa.Check]:
-    def is_of_kind(text: "pd.Series[str]") -> "pd.Series[bool]":
-        return _series(parse_cells(arrow.chunked_array(arrow.array(text)), column.kind).is_valid(), text)
+def _parse(cells: arrow.ChunkedArray, column: Column, dialect: CsvFile, *, is_key: bool) -> arrow.ChunkedArray:
+    return parse_keys(cells, column.kind) if is_key else parse_cells(cells, column.kind, dialect)
 
-    checks = [_check(KIND_RULES[column.kind], is_of_kind)]
+
+def _cell_checks(
+    column: Column, cells: arrow.ChunkedArray, values: arrow.ChunkedArray, dialect: CsvFile, *, is_key: bool
+) -> list[pa.Check]:
+    """Those that fail: what is known of the cells already is not asked of pandas, to which NaN is a null."""
+    valid = _are_ids(values) if is_key and column.kind is Kind.TEXT else values.is_valid()
+    rule = f"must be an id: {entity_key.RULES[column.kind]}" if is_key else kind_rule(column.kind, dialect)
+    rules = {rule: compute.or_(cells.is_null(), valid)}
     if not column.nullable:
-        checks.append(_check("must not be empty", lambda text: text.notna(), ignore_na=False))
-    return checks
-
-
-def _key_checks(key: Column) -> list[pa.Check]:
-    def is_of_kind(text: "pd.Series[str]") -> "pd.Series[bool]":
-        return _series(parse_keys(arrow.chunked_array(arrow.array(text)), key.kind).is_valid(), text)
-
+        rules["must not be empty"] = cells.is_valid()
     return [
-        _check(f"must be an id: {entity_key.RULES[key.kind]}", _are_ids if key.kind is Kind.TEXT else is_of_kind),
-        *_text_checks(key)[1:],
+        _check(rule, partial(_series, mask), ignore_na=False)
+        for rule, mask in rules.items()
+        if not compute.all(mask).as_py()
     ]
 
 
-def _id_checks(ids: arrow.ChunkedArray, known: KnownIds | None, title: str) -> list[pa.Check]:
+def _id_checks(ids: arrow.ChunkedArray, known: KnownIds | None, title: str, *, unique: bool) -> list[pa.Check]:
     """Checks of whole ids, of one key or several, with the rows of the column that pandera passes."""
-    whole = ids.to_pandas().dropna()
-    unique = ~whole.duplicated(keep=False)
-    checks = [
-        _check("must be unique in the file", lambda text: unique.reindex(text.index, fill_value=True), title=title)
-    ]
+    whole = _frame(arrow.table({title: ids}))[title].dropna()
+    checks = []
+    if unique:
+        once = ~whole.duplicated(keep=False)
+        checks.append(
+            _check("must be unique in the file", lambda text: once.reindex(text.index, fill_value=True), title=title)
+        )
     if known is not None:
         of_known = _series(compute.is_in(arrow.array(whole), value_set=known.ids), whole)
         checks.append(
@@ -102,12 +168,13 @@ def _id_checks(ids: arrow.ChunkedArray, known: KnownIds | None, title: str) -> l
     return checks
 
 
-def _are_ids(texts: "pd.Series[str]") -> "pd.Series[bool]":
-    plain = compute.match_substring_regex(arrow.array(texts), entity_key.ASCII_KEY)
-    good = _series(plain, texts).to_numpy(bool, copy=True)
+def _are_ids(texts: arrow.ChunkedArray) -> arrow.ChunkedArray:
+    """n booleans: whether a text is an id; false for a null."""
+    good = compute.fill_null(compute.match_substring_regex(texts, entity_key.ASCII_KEY), False).to_numpy().copy()
     for row in np.flatnonzero(~good):
-        good[row] = entity_key.fault(texts.iloc[row]) is None
-    return pd.Series(good, index=texts.index)
+        text = texts[int(row)].as_py()
+        good[row] = text is not None and entity_key.fault(text) is None
+    return arrow.chunked_array([good])
 
 
 def _series(mask: arrow.Array | arrow.ChunkedArray, like: "pd.Series[str]") -> "pd.Series[bool]":
@@ -139,27 +206,54 @@ def _check(rule: str, holds: Callable[[Any], Any], **options: Any) -> pa.Check:
     return pa.Check(holds, error=rule, n_failure_cases=1, **options)
 
 
-def _findings(rows: pd.DataFrame, checks: Mapping[str, list[pa.Check]], rules: Iterable[Rule] = ()) -> list[str]:
-    columns = {name: pa.Column(checks=each, nullable=True) for name, each in checks.items()}
-    schema = pa.DataFrameSchema(columns, checks=[_rule_check(rule) for rule in rules])
-    try:
-        # Overrides PANDERA_VALIDATION_ENABLED and PANDERA_VALIDATION_DEPTH: an unvalidated extract is never loaded.
-        with config_context(validation_enabled=True, validation_depth=ValidationDepth.SCHEMA_AND_DATA):
-            schema.validate(rows, lazy=True)
-    except pa.errors.SchemaErrors as errors:
-        return [_finding(error, rows) for error in errors.schema_errors]
-    return []
+@dataclass(frozen=True)
+class _Finder:
+    """Runs checks on frames with the rows of one table."""
+
+    table: RawTable
+    cells: arrow.Table
+    dialect: CsvFile
+
+    def find(
+        self, rows: pd.DataFrame, checks: Mapping[str, list[pa.Check]], rules: Iterable[Rule] = ()
+    ) -> list[Violation]:
+        columns = {name: pa.Column(checks=each, nullable=True) for name, each in checks.items()}
+        schema = pa.DataFrameSchema(columns, checks=[_rule_check(rule) for rule in rules])
+        try:
+            # Overrides PANDERA_VALIDATION_ENABLED and PANDERA_VALIDATION_DEPTH: an unvalidated extract is never loaded.
+            with config_context(validation_enabled=True, validation_depth=ValidationDepth.SCHEMA_AND_DATA):
+                schema.validate(rows, lazy=True)
+        except pa.errors.SchemaErrors as errors:
+            return [self._violation(error, rows) for error in errors.schema_errors]
+        return []
+
+    def _violation(self, error: pa.errors.SchemaError, rows: pd.DataFrame) -> Violation:
+        columns = error.check.title.split(", ") if error.check.title else [error.schema.name]
+        where = f"column{'s' if len(columns) > 1 else ''} {', '.join(columns)}"
+        if error.check_output is None:
+            failed = f"{error.check.error}: the rule itself failed: {str(error).splitlines()[0]}"
+            return Violation(where, failed, (), 0, "")
+        # The mask lacks the rows that the check ignores because their cell is null.
+        failing = rows.loc[error.check_output.index[~error.check_output.astype(bool)], columns]
+        example = _example(failing.iloc[0]) + self._hint(error.check.error, columns[0], failing.iloc[0, 0])
+        places = failing.index[:SHOWN_ROWS]
+        if isinstance(self.table.source, CsvFile):
+            return Violation(where, error.check.error, tuple(places + FIRST_DATA_ROW), len(failing), example)
+        ids = row_ids(self.cells, self.table)
+        keys = tuple(_shown(ids[int(place)].as_py()) for place in places)
+        names = ", ".join(key.name for key in self.table.key_columns)
+        return Violation(where, error.check.error, keys, len(failing), example, names)
+
+    def _hint(self, rule: str, name: str, cell: Any) -> str:
+        """What a spelling of another dialect looks like, after the example."""
+        kind = next(column.kind for column in self.table.columns if column.name == name)
+        is_spelling = isinstance(self.table.source, CsvFile) and isinstance(cell, str)
+        hint = spelling_hint(kind, cell) if is_spelling and rule == kind_rule(kind, self.dialect) else ""
+        return f"; {hint}" if hint else ""
 
 
-def _finding(error: pa.errors.SchemaError, rows: pd.DataFrame) -> str:
-    columns = error.check.title.split(", ") if error.check.title else [error.schema.name]
-    where = f"column{'s' if len(columns) > 1 else ''} {', '.join(columns)}"
-    if error.check_output is None:
-        return f"{where}: {error.check.error}: the rule itself failed: {str(error).splitlines()[0]}"
-    # The mask lacks the rows that the check ignores because their cell is null.
-    failing = rows.loc[error.check_output.index[~error.check_output.astype(bool)], columns]
-    numbers = failing.index.to_numpy() + FIRST_DATA_ROW
-    return f"{where}: {rows_text(numbers)}: {error.check.error}; row {numbers[0]} has {_example(failing.iloc[0])}"
+def _shown(id_: str | None) -> str | None:
+    return id_ and id_.replace(SEPARATOR, ", ")
 
 
 def _example(cells: "pd.Series[Any]") -> str:

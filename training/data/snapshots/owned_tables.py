@@ -4,7 +4,7 @@ A role without the right to create uses the tables made by `python -m flows data
 first: `CREATE TABLE IF NOT EXISTS` needs that right even if the table exists.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import LiteralString
 
@@ -23,6 +23,12 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace AS s
 def table_exists(connection: Connection[TupleRow], table: str) -> bool:
     """Whether there is a table, view or index of that name, given as `schema.name` without quotes."""
     return connection.execute(EXISTS, table.split(".")).fetchone() == (True,)
+
+
+def views(connection: Connection[TupleRow]) -> frozenset[str]:
+    """The views in schema `public`: a raw table that is one is used in place."""
+    query = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'v'"
+    return frozenset(name for (name,) in connection.execute(query))
 
 
 def create_if_absent(connection: Connection[TupleRow], table: str, statements: LiteralString) -> None:
@@ -52,14 +58,17 @@ def explain_missing_privilege(connection: Connection[TupleRow], what: str) -> It
 
 OWNER_COMMENT = "AsOf use case: "
 COMMENTS = """
-SELECT relname, obj_description(oid, 'pg_class'), pg_has_role(relowner, 'USAGE') FROM pg_class
+SELECT relname, obj_description(oid, 'pg_class'), pg_has_role(relowner, 'USAGE'), relkind = 'v' FROM pg_class
 WHERE relnamespace = 'public'::regnamespace AND relname = ANY(%s) ORDER BY relname"""
+MARKED = """
+SELECT relname::text FROM pg_class
+WHERE relnamespace = 'public'::regnamespace AND obj_description(oid, 'pg_class') = ANY(%s) ORDER BY 1"""
 
 
 def require_own_tables(connection: Connection[TupleRow], schema: ExtractSchema) -> None:
     """Raises ConfigurationError if a table of the schema belongs to another use case."""
     ours = f"{OWNER_COMMENT}{schema.use_case}"
-    for table, comment, _ in _comments(connection, schema):
+    for table, comment, *_ in _comments(connection, schema):
         if comment and comment.startswith(OWNER_COMMENT) and schema.use_case and comment != ours:
             raise ConfigurationError(
                 f"Table public.{table} belongs to use case {comment.removeprefix(OWNER_COMMENT)!r}, and "
@@ -68,13 +77,20 @@ def require_own_tables(connection: Connection[TupleRow], schema: ExtractSchema) 
             )
 
 
+def tables_owned_by(connection: Connection[TupleRow], use_cases: Sequence[str]) -> list[str]:
+    """The tables of schema `public` that are marked as those of these use cases."""
+    marks = [f"{OWNER_COMMENT}{name}" for name in use_cases]
+    return [name for (name,) in connection.execute(MARKED, (marks,))]
+
+
 def claim_tables(connection: Connection[TupleRow], schema: ExtractSchema) -> None:
     """Marks the schema's tables as its use case's, if our role owns them and they have no comment."""
-    for table, comment, ours in _comments(connection, schema):
+    for table, comment, ours, view in _comments(connection, schema):
         if comment is None and ours and schema.use_case:
-            statement = sql.SQL("COMMENT ON TABLE {} IS {}")
+            statement = sql.SQL("COMMENT ON {} {} IS {}")
             owner = sql.Literal(f"{OWNER_COMMENT}{schema.use_case}")
-            connection.execute(statement.format(sql.Identifier("public", table), owner))
+            what = sql.SQL("VIEW" if view else "TABLE")
+            connection.execute(statement.format(what, sql.Identifier("public", table), owner))
 
 
 def _comments(connection: Connection[TupleRow], schema: ExtractSchema) -> list[TupleRow]:

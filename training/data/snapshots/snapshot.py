@@ -1,18 +1,20 @@
-"""An extract's folder -> dated rows in PostgreSQL (Snapshot).
+"""An extract's folder, or the queries of its tables -> dated rows in PostgreSQL (Snapshot).
 
-A folder holds the schema's CSV files, with or without the labels, or the labels alone (a label delivery). Its rows go
+A folder holds the schema's data files, with or without the labels, or the labels alone (a label delivery). The rows go
 to append-only tables: `as_of` is the moment that they describe, `created_at` the load's `known_at`.
 
 A file is skipped if its bytes are those last loaded from this path or, for a path not loaded before, under this name of
-a delivery. From any other file only the rows are added that differ from the newest known version of (keys..., as_of): a
-changed file adds corrections, even if it restores older values. An entity that a redelivery leaves out keeps its rows.
+a delivery; a query, if its rows are those that it gave last for this `as_of`. From any other only the rows are added
+that differ from the newest known version of (keys..., as_of): a changed file adds corrections, even if it restores
+older values. An entity that a redelivery leaves out keeps its rows.
 """
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pyarrow as arrow
@@ -20,20 +22,31 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from asof.errors import ExtractError, HistoryError
-from asof.extract_schema import ExtractSchema
+from asof.extract_schema import ExtractSchema, RawTable
 from asof.settings import Settings
+from training.data.extracts.data_files import file_digest, file_of
 from training.data.extracts.deliveries import Part, delivery_name
-from training.data.extracts.extract import DeliveredTable, read_extract
+from training.data.extracts.extract import DeliveredTable, files_to_read, read_extract
 from training.data.extracts.known_ids import KnownIds, row_ids
-from training.data.snapshots.append import Times, append
+from training.data.snapshots.append import Times, append, staging
 from training.data.snapshots.owned_tables import table_exists
 from training.data.snapshots.provenance import code_version
+from training.data.snapshots.queries.loading import (
+    entities_query,
+    queried_tables,
+    require_known_ids,
+    stage_queries,
+)
+from training.data.snapshots.queries.reading import QueriedTable
+from training.data.snapshots.queries.servers import described_moment, open_servers, require_replayed
 from training.data.snapshots.tables import Connection, create_tables, load_transaction
 
 LOADED_FILES = """
-SELECT folder, file, facts ->> 'sha256', known_at
+SELECT folder, file, facts ->> 'sha256', known_at, (facts ->> 'rows')::bigint
 FROM public.loads, jsonb_each(files) AS each(file, facts) WHERE as_of = %s
 ORDER BY load_id"""
+QUERIES = "queries"
+"""In place of a folder, for a load of queries only."""
 
 ANY_LOAD = "SELECT FROM public.loads LIMIT 1"
 
@@ -56,36 +69,84 @@ class Snapshot:
 def take_snapshot(
     settings: Settings,
     schema: ExtractSchema,
-    folder: Path,
+    folder: Path | None,
     *,
-    as_of: datetime,
+    as_of: datetime | None,
     known_at: datetime | None = None,
     part: Part = Part.WHOLE,
 ) -> Snapshot:
-    """Validates a part of the extract in `folder` and loads it in one transaction, serialised with other loads.
+    """Validates a part of the extract in `folder`, and of the tables that are queried, and loads it in one transaction,
+    serialised with other loads. All queries to one server are one transaction there, too.
 
-    `known_at` defaults to the present; for a backfill it may equal `as_of`. An unchanged file adds nothing, even if
-    another delivery has corrected it since. Raises ExtractError if the files break a rule, HistoryError if the load
-    would change what was known at some moment, ConfigurationError if the tables are not the schema's.
+    `as_of` may be None where all tables are queried: then it is the moment at which they are read. `known_at` defaults
+    to the present; for a backfill it may equal `as_of`. An unchanged source adds nothing, even if another delivery has
+    corrected it since. Raises ExtractError if rows break a rule, SourceError if a server or query fails, HistoryError
+    if the load would change what was known at some moment, ConfigurationError if the tables are not the schema's.
     """
-    with load_transaction(settings) as connection:
-        # The present is read within the lock, so that a later load is never known earlier.
-        times = _times(as_of, known_at)
+    _times(as_of or datetime.now(UTC), known_at)  # before anything is read
+    queried = queried_tables(schema, folder, part, as_of, known_at)
+    with (
+        load_transaction(settings) as connection,
+        open_servers(settings, {source.server for _, source in queried}) as servers,
+    ):
+        # The present is read within the lock, so that a later load is never known earlier; and after the servers'
+        # snapshots, so that nothing happens between a moment and the rows that describe it.
+        times = _times(as_of or described_moment(servers.values()), known_at)
+        require_replayed(servers.values(), times.as_of)
         create_tables(connection, schema)
-        delivery = read_extract(folder, schema, lambda: _stored_ids(connection, schema, times), part)
+        if folder and not queried and (unchanged := _unchanged(connection, schema, folder, times, part)):
+            return unchanged
         # Without statistics of the new rows the planner picks nested loops: hours instead of seconds.
         connection.execute("SET LOCAL enable_nestloop = off")
-        changed = _changed(connection, folder, times, delivery)
-        added = {each.table.name: append(connection, each.table, each.rows, times) for each in changed}
+        read = [_queried(each) for each in stage_queries(connection, servers, [table for table, _ in queried], times)]
+        if folder:
+            files = read_extract(folder, schema, lambda: _stored_ids(connection, schema, times, read), part)
+            read += [_delivered(each) for each in files]
+        changed = _changed(connection, folder, times, read)
+        _stage(connection, [each for each in read if each in changed or (queried and _has_entities(each, schema))])
+        require_known_ids(connection, schema, [table for table, _ in queried], [each.table for each in read], times)
+        added = {each.table.name: append(connection, each.table, times) for each in changed}
         snapshot = Snapshot(
             as_of=times.as_of,
             known_at=times.known_at,
-            rows={each.table.name: each.rows.num_rows for each in delivery},
-            new_rows={each.table.name: added.get(each.table.name, 0) for each in delivery},
-            files={each.file: each.sha256 for each in delivery},
+            rows={each.table.name: each.rows for each in read},
+            new_rows={each.table.name: added.get(each.table.name, 0) for each in read},
+            files={each.file: each.sha256 for each in read},
             load_id=None,
         )
-        return _record(connection, snapshot, folder) if changed else snapshot
+        return _record(connection, snapshot, folder, read) if changed else snapshot
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A table that was read, with what is recorded of its source; `cells` are a file's rows, to be staged."""
+
+    table: RawTable
+    file: str
+    rows: int
+    sha256: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    cells: arrow.Table | None = field(default=None, compare=False)
+
+
+def _queried(read: QueriedTable) -> _Read:
+    return _Read(read.table, read.table.file, read.rows, read.sha256, read.facts)
+
+
+def _delivered(read: DeliveredTable) -> _Read:
+    return _Read(read.table, read.file, read.rows.num_rows, read.sha256, cells=read.rows)
+
+
+def _has_entities(read: _Read, schema: ExtractSchema) -> bool:
+    return read.table.name == schema.entity_table
+
+
+def _stage(connection: Connection, read: Iterable[_Read]) -> None:
+    """Those of files; those of queries are staged while they are read."""
+    for each in read:
+        if each.cells is not None:
+            with staging(connection, each.table) as add:
+                add(each.cells)
 
 
 def anything_loaded(settings: Settings) -> bool:
@@ -110,60 +171,95 @@ def _times(as_of: datetime, known_at: datetime | None) -> Times:
     return Times(as_of.astimezone(UTC), known_at.astimezone(UTC))
 
 
-def _stored_ids(connection: Connection, schema: ExtractSchema, times: Times) -> KnownIds:
-    """The ids of the known entities of that moment, which a label delivery may refer to."""
-    query = sql.SQL("SELECT DISTINCT {} FROM {} WHERE as_of = %s AND created_at <= %s").format(
-        sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(key)) for key in schema.keys),
-        sql.Identifier("public", schema.entity_table),
-    )
-    ids = connection.execute(query, (times.as_of, times.known_at)).fetchall()
+def _stored_ids(connection: Connection, schema: ExtractSchema, times: Times, read: Sequence[_Read]) -> KnownIds:
+    """The ids that a file may refer to which comes without the entities' file: those that this load has read by a
+    query, or else the known entities of that moment.
+    """
+    entities = entities_query(schema, times, staged=any(_has_entities(each, schema) for each in read))
+    texts = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(key)) for key in schema.keys)
+    ids = connection.execute(sql.SQL("SELECT {} FROM ({}) AS known").format(texts, entities)).fetchall()
     where = f"as of {times.as_of.isoformat()}, known at {times.known_at.isoformat()}"
     if not ids:
-        raise ExtractError(
-            [f"{schema.labels.name}.csv: table {schema.entity_table} has no rows {where}: load them first"]
-        )
+        raise ExtractError([f"{schema.labels.file}: table {schema.entity_table} has no rows {where}: load them first"])
     rows = arrow.table(dict(zip(schema.keys, map(list, zip(*ids, strict=True)), strict=True)))
     what = f"a {' and '.join(schema.keys)} of table {schema.entity_table} {where}"
     return KnownIds(row_ids(rows, schema.labels), what)
 
 
-def _changed(
-    connection: Connection, folder: Path, times: Times, delivery: Sequence[DeliveredTable]
-) -> list[DeliveredTable]:
-    """The files that differ from those last loaded. Raises HistoryError if one would be older than what it corrects."""
+def _changed(connection: Connection, folder: Path | None, times: Times, read: Sequence[_Read]) -> list[_Read]:
+    """The sources that differ from those last loaded.
+
+    Raises HistoryError if one would be older than what it corrects.
+    """
     last = _loaded_last(connection, folder, times)
-    changed = [each for each in delivery if each.file not in last or last[each.file][0] != each.sha256]
+    changed = [each for each in read if each.table.name not in last or last[each.table.name].sha256 != each.sha256]
     for each in changed:
-        if each.file in last and (newer := last[each.file][1].astimezone(UTC)) > times.known_at:
+        name = each.table.name
+        if name in last and (newer := last[name].known_at.astimezone(UTC)) > times.known_at:
             raise HistoryError(
-                f"{folder / each.file} has changed since it was loaded as known at {newer.isoformat()}, which is after "
-                f"{times.known_at.isoformat()}. Load it as known now (without --backfill); nothing was loaded."
+                f"{folder / each.file if folder else each.file} has changed since it was loaded as known at "
+                f"{newer.isoformat()}, which is after {times.known_at.isoformat()}. Load it as known now (without "
+                "--backfill); nothing was loaded."
             )
     return changed
 
 
-def _loaded_last(connection: Connection, folder: Path, times: Times) -> dict[str, tuple[str, datetime]]:
-    """SHA-256 and known_at by file: as last loaded from this path, or else under this delivery's name."""
+def _unchanged(
+    connection: Connection, schema: ExtractSchema, folder: Path, times: Times, part: Part
+) -> Snapshot | None:
+    """The snapshot of a delivery whose files were all loaded, and so validated, before; None if one is new."""
+    last = _loaded_last(connection, folder, times)
+    files = {table.name: file_of(folder, table) for table in files_to_read(folder, schema, part)}
+    if not all(name in last and last[name].sha256 == _sha256(file) for name, file in files.items()):
+        return None
+    rows = {name: last[name].rows for name in files}
+    digests = {file.name: last[name].sha256 for name, file in files.items()}
+    return Snapshot(times.as_of, times.known_at, rows, dict.fromkeys(rows, 0), digests, load_id=None)
+
+
+def _sha256(file: Path) -> str:
+    """Empty where it cannot be read: `read_extract` says why."""
+    try:
+        return file_digest(file)
+    except OSError:
+        return ""
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    sha256: str
+    known_at: datetime
+    rows: int
+
+
+def _loaded_last(connection: Connection, folder: Path | None, times: Times) -> dict[str, _Loaded]:
+    """By table: as last loaded from this path, or else under this delivery's name."""
     path, name = _path(folder), delivery_name(Path(_path(folder)))
-    by_path: dict[str, tuple[str, datetime]] = {}
-    by_name: dict[str, tuple[str, datetime]] = {}
-    for loaded, file, sha256, known_at in connection.execute(LOADED_FILES, (times.as_of,)):
-        if loaded == path:
-            by_path[file] = sha256, known_at
+    by_path: dict[str, _Loaded] = {}
+    by_name: dict[str, _Loaded] = {}
+    for loaded, file, *facts in connection.execute(LOADED_FILES, (times.as_of,)):
+        table, _, suffix = file.partition(".")
+        if loaded == path or not suffix:  # a query is the same, wherever the files beside it are
+            by_path[table] = _Loaded(*facts)
         if delivery_name(Path(loaded)) == name:
-            by_name[file] = sha256, known_at
+            by_name[table] = _Loaded(*facts)
     return by_name | by_path
 
 
-def _path(folder: Path) -> str:
+def _path(folder: Path | None) -> str:
     """The absolute path of a delivery; a link keeps its own name, whatever it points to today."""
-    return os.path.abspath(folder)  # noqa: PTH100 - `resolve` follows links
+    return os.path.abspath(folder) if folder else QUERIES  # noqa: PTH100 - `resolve` follows links
 
 
-def _record(connection: Connection, snapshot: Snapshot, folder: Path) -> Snapshot:
+def _record(connection: Connection, snapshot: Snapshot, folder: Path | None, read: Sequence[_Read]) -> Snapshot:
     files = {
-        file: {"sha256": sha256, "rows": snapshot.rows[table], "new_rows": snapshot.new_rows[table]}
-        for table, (file, sha256) in zip(snapshot.rows, snapshot.files.items(), strict=True)
+        each.file: {
+            "sha256": each.sha256,
+            "rows": each.rows,
+            "new_rows": snapshot.new_rows[each.table.name],
+            **each.facts,
+        }
+        for each in read
     }
     cursor = connection.execute(
         "INSERT INTO public.loads (folder, as_of, known_at, code_version, files) "

@@ -1,5 +1,7 @@
 """ExtractSchema -> append-only tables with two times in PostgreSQL's schema `public`, and the table `loads`.
 
+A table that is used in place has a view instead.
+
 A row is keyed by (keys..., as_of, created_at): the moment that it describes, and the moment when it was known.
 """
 
@@ -13,6 +15,8 @@ from psycopg.rows import TupleRow
 from asof.errors import ConfigurationError
 from asof.extract_schema import ExtractSchema, Kind, RawTable
 from asof.settings import Settings
+from asof.sources import InPlace
+from training.data.snapshots.in_place import use_in_place
 from training.data.snapshots.owned_tables import claim_tables, explain_missing_privilege, require_own_tables
 
 Connection = psycopg.Connection[TupleRow]
@@ -39,6 +43,13 @@ CREATE TABLE public.loads (
 )
 """
 
+
+NEW_ROWS = """coalesce((
+    SELECT sum((facts ->> 'new_rows')::bigint) FROM jsonb_each(files) AS each(file, facts)
+    WHERE split_part(file, '.', 1) = %(table)s
+), 0)"""
+"""How many rows a load added to a raw table, whatever its file is called."""
+
 REFUSE_REWRITE = """
 CREATE OR REPLACE FUNCTION public.asof_refuse_rewrite() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -46,6 +57,10 @@ BEGIN
         TG_OP, TG_TABLE_NAME;
 END $$
 """
+
+PRIMARY_KEY = """
+SELECT attname FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY(indkey)
+WHERE indisprimary AND indrelid = to_regclass(%s)"""
 
 LOAD_LOCK = 0x41734F66
 """Key of the advisory lock that serialises loads ("AsOf")."""
@@ -75,6 +90,9 @@ def create_tables(connection: Connection, schema: ExtractSchema) -> None:
     """As `prepare_tables`, within a `load_transaction`."""
     require_own_tables(connection, schema)
     tables = (*schema.tables, schema.labels)
+    for table in tables:
+        if isinstance(table.source, InPlace):
+            use_in_place(connection, table.name, table.source, value_types(table))
     absent = [table for table in tables if not _has_table(connection, table)]
     with explain_missing_privilege(connection, f"Table public.{absent[0].name if absent else 'loads'}"):
         if absent:
@@ -88,7 +106,7 @@ def create_tables(connection: Connection, schema: ExtractSchema) -> None:
 
 
 def value_types(table: RawTable) -> dict[str, str]:
-    """The columns of an extract's file, with their PostgreSQL types."""
+    """The columns of a source, with their PostgreSQL types."""
     return {column.name: SQL_TYPES[column.kind] for column in table.columns}
 
 
@@ -107,7 +125,18 @@ def _has_table(connection: Connection, table: RawTable) -> bool:
             "created it, rename the raw table, or set ASOF_POSTGRES_URL to another database. If the extract has "
             "changed, ALTER TABLE it by hand."
         )
+    _require_primary_key(connection, table)
     return bool(actual)
+
+
+def _require_primary_key(connection: Connection, table: RawTable) -> None:
+    actual = {name for (name,) in connection.execute(PRIMARY_KEY, (f"public.{table.name}",))}
+    keys = [key.name for key in table.key_columns]
+    if actual and actual != {*keys, *TIMES}:
+        raise ConfigurationError(
+            f"Table public.{table.name} is keyed by {', '.join(sorted(actual - {*TIMES}))}, and the schema by "
+            f"{', '.join(keys)}. Rename the raw table, and ingest its deliveries again."
+        )
 
 
 def _columns(connection: Connection, table: str) -> dict[str, str]:

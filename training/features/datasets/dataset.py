@@ -3,8 +3,7 @@
 import hashlib
 import json
 from datetime import UTC, datetime
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from asof.errors import TrainingSetError
 from asof.features.feature_contract import FeatureContract
@@ -14,6 +13,9 @@ from training.features.datasets.point_in_time import joined_rows, newest_labelle
 from training.features.datasets.rows_digest import rows_digest
 from training.features.datasets.training_set import TrainingSet, canonical_frame, column_types, frame_of, table_of
 from training.targets import rules_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FINGERPRINT_FORMAT = "asof fingerprint 1"
 
@@ -114,7 +116,7 @@ def _checked_known_at(as_of: datetime, known_at: datetime | None) -> datetime:
     return known
 
 
-def _own_rows(use_case: UseCase, source: FromRequest, as_of: datetime) -> pd.DataFrame:
+def _own_rows(use_case: UseCase, source: FromRequest, as_of: datetime) -> "pd.DataFrame":
     """The use case's own rows, after checking that keys are unique and labels are of its target."""
     name = use_case.name
     if as_of != source.as_of:

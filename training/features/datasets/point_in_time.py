@@ -77,7 +77,7 @@ def joined_rows(
     features.
     """
     contract, sources = read_sources(settings, feature_service, given)
-    require_keys(extract, contract)
+    require_keys(extract, feature_service, contract.keys)
     types = column_types(contract, extract.label, target.label_type)
     with tables_known_at(settings, extract, as_of=as_of, known_at=known_at) as tables:
         _require_rows(tables, extract, as_of, known_at, given=given)

@@ -1,15 +1,17 @@
 """Which rows are held out: by a hash of the entity, or drawn at random if the data set does not grow."""
 
 import hashlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from asof.errors import TrainingSetError
 from asof.features.join_keys import hashable_text
 from asof.model_facts import Split
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SALT = b"asof-split-47:"
 """The best balanced of 100 salts: on the real January data, the Mahalanobis distance between both sides' means of label

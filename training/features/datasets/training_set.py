@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as arrow
 from numpy.typing import NDArray
 
@@ -19,6 +18,9 @@ from training.features.datasets.rows_digest import ACCEPTED_TYPES, TYPES
 from training.features.datasets.split import held_out
 from training.targets import rules_of
 from training.targets.rules import Labels
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FRAME_TYPES = {"Bool": "boolean", "Int64": "Int64", "Float64": "float64", "String": "object"}
 """The pandas type of a TrainingSet's column for each Feast type; all hold missing values."""
@@ -38,7 +40,7 @@ class TrainingSet:
     are the columns that the use case computes from the features.
     """
 
-    frame: pd.DataFrame
+    frame: "pd.DataFrame"
     contract: FeatureContract
     label: str
     as_of: datetime
@@ -55,10 +57,12 @@ class TrainingSet:
         names = [*self.contract.keys.names]
         if len(names) == 1:
             return self.frame[names[0]]
+        import pandas as pd
+
         return pd.Series(list(self.frame[names].itertuples(index=False, name=None)), self.frame.index, dtype=object)
 
     @property
-    def features(self) -> pd.DataFrame:
+    def features(self) -> "pd.DataFrame":
         """The model's input, shape (rows, features + derived)."""
         return model_input(self.frame, self.contract, self.derived)
 
@@ -94,8 +98,8 @@ def key_types(keys: JoinKeys) -> dict[str, str]:
 
 
 def canonical_frame(
-    rows: pd.DataFrame, contract: FeatureContract, label: str, label_type: str = "Bool"
-) -> pd.DataFrame:
+    rows: "pd.DataFrame", contract: FeatureContract, label: str, label_type: str = "Bool"
+) -> "pd.DataFrame":
     """Rows sorted by their keys, columns in the contract's order with the types of FRAME_TYPES."""
     types = {feature.name: FRAME_TYPES[feature.dtype] for feature in contract.features}
     keys = {name: KEY_FRAME_TYPES[feast_type] for name, feast_type in key_types(contract.keys).items()}
@@ -107,8 +111,10 @@ def canonical_frame(
     return frame.sort_values([*keys], kind="stable", ignore_index=True)
 
 
-def frame_of(rows: arrow.Table, contract: FeatureContract, label: str) -> pd.DataFrame:
+def frame_of(rows: arrow.Table, contract: FeatureContract, label: str) -> "pd.DataFrame":
     """Typed rows as a canonical frame, in which both a Float64's null and its NaN are missing values."""
+    import pandas as pd
+
     types = {arrow.bool_(): pd.BooleanDtype(), arrow.int64(): pd.Int64Dtype()}
     return canonical_frame(rows.to_pandas(types_mapper=types.get), contract, label, label_type_of(rows, label))
 
@@ -118,7 +124,7 @@ def label_type_of(rows: arrow.Table, label: str) -> str:
     return next(name for name in LABEL_FRAME_TYPES if ACCEPTED_TYPES[name](rows.schema.field(label).type))
 
 
-def table_of(frame: pd.DataFrame, contract: FeatureContract, label: str) -> arrow.Table:
+def table_of(frame: "pd.DataFrame", contract: FeatureContract, label: str) -> arrow.Table:
     """A canonical frame as typed rows, every missing value null."""
     label_type = next(name for name, each in LABEL_FRAME_TYPES.items() if frame[label].dtype == each)
     types = column_types(contract, label, label_type)

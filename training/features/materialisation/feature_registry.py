@@ -1,13 +1,17 @@
-"""feature_repo/ -> Feast's registry: definitions are checked, applied, and compared with what is registered."""
+"""feature_repo/ -> Feast's registry: definitions are applied, and compared with what is registered."""
 
-import contextlib
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from asof.features.feature_store import REPOSITORY, feature_store, quiet
-from asof.features.feature_support import require_readable, require_takeable
+from asof.errors import ConfigurationError
+from asof.extract_schema import Kind
+from asof.features.feature_store import REPOSITORY, feature_store
+from asof.features.join_keys import JoinKey, JoinKeys, keys_of_views, require_keys
+from asof.inference.wide_reader import WIDE
 from asof.settings import Settings
+from asof.use_case import UseCase
+from training.features.materialisation.applied import is_applied, record_applied
+from training.features.materialisation.definition_files import read_definitions
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureView
@@ -17,33 +21,59 @@ if TYPE_CHECKING:
 def apply_features(settings: Settings) -> None:
     """Registers the definitions of feature_repo/ and removes all others, as `feast apply` does.
 
-    Raises ConfigurationError as `check_features` does.
+    Nothing is removed while a file does not import: what is registered of it stays. Raises ConfigurationError as
+    `check_features` does.
     """
     from feast.repo_operations import extract_objects_for_apply_delete
 
-    with feature_store(settings) as store, defined_features() as defined:
-        apply, delete, _, _ = extract_objects_for_apply_delete(store.project, store.registry, defined)
-        store.apply(apply, objects_to_delete=delete, partial=False)
+    with feature_store(settings) as store, read_definitions(REPOSITORY) as defined:
+        apply, delete, _, _ = extract_objects_for_apply_delete(store.project, store.registry, defined.contents)
+        store.apply(apply, objects_to_delete=[] if defined.broken else delete, partial=bool(defined.broken))
+        if not defined.broken:
+            record_applied(settings, defined.contents)
 
 
-def check_features() -> None:
-    """Raises ConfigurationError if feature_repo/ defines a view or a service that AsOf does not support."""
-    with defined_features():
-        pass
+def broken_files(services: Sequence[str] = ()) -> list[str]:
+    """A sentence for each file of feature_repo/ that does not import.
+
+    Raises ConfigurationError if such a file is needed for one of these services, if feature_repo/ defines a view or a
+    service that AsOf does not support, or if one name stands for two definitions.
+    """
+    with read_definitions(REPOSITORY) as defined:
+        defined.require(services)
+        return [*defined.broken.values()]
 
 
-@contextlib.contextmanager
-def defined_features() -> "Iterator[RepoContents]":
-    """The checked definitions of feature_repo/. During the block the working directory is that folder."""
-    from feast.repo_operations import parse_repo
+def check_features(settings: Settings, use_case: UseCase) -> list[str]:
+    """As `broken_files`, of the services of the use case.
 
-    with contextlib.chdir(REPOSITORY), _importable(str(REPOSITORY)), quiet():
-        defined = parse_repo(REPOSITORY)
-        require_readable(defined.feature_views)
-        views = [*defined.feature_views, *defined.on_demand_feature_views, *defined.stream_feature_views]
-        for service in defined.feature_services:
-            require_takeable(service, {view.name: view for view in views})
-        yield defined
+    Raises ConfigurationError, too, if feature_repo/ keys one otherwise than the extract, and if the online store cannot
+    hold the keys.
+    """
+    extract = use_case.extract
+    if settings.online_store != WIDE and Kind.UUID in {key.kind for key in extract.key_columns}:
+        raise ConfigurationError(
+            f"{use_case.name} is keyed by a UUID, which only the online store {WIDE} can hold: set ASOF_ONLINE_STORE."
+        )
+    services = sorted({estimator.feature_service for estimator in use_case.estimators.values()})
+    with read_definitions(REPOSITORY) as defined:
+        defined.require(services)
+        for service in services:
+            if keys := _join_keys(defined.contents, service):
+                require_keys(extract, service, JoinKeys(keys))
+        return [*defined.broken.values()]
+
+
+def _join_keys(defined: "RepoContents", name: str) -> tuple[JoinKey, ...]:
+    """Those of a feature service; empty if it is not defined, or Feast is to infer the type of one."""
+    views = {view.name: view for view in defined.feature_views}
+    entities = {entity.name: entity for entity in defined.entities}
+    services = [service for service in defined.feature_services if service.name == name]
+    taken = [projection.name for service in services for projection in service.feature_view_projections]
+    keyed = {view: [entities[each] for each in views[view].entities] for view in taken}
+    types = {view: {each.join_key: each.value_type.name for each in every} for view, every in keyed.items()}
+    unknown = any("UNKNOWN" in each.values() for each in types.values())
+    return () if unknown else keys_of_views(types)
 
 
 def unapplied_features(settings: Settings) -> list[str]:
@@ -51,10 +81,13 @@ def unapplied_features(settings: Settings) -> list[str]:
 
     `feast plan` is no replacement: its difference is never empty, since it compares what only applying fills in.
     """
-    with feature_store(settings) as store, defined_features() as defined:
-        wanted = _definitions([*defined.feature_views, *defined.feature_services])
+    if is_applied(settings):
+        return []
+    with feature_store(settings) as store, read_definitions(REPOSITORY) as defined:
+        wanted = _definitions([*defined.contents.feature_views, *defined.contents.feature_services])
         known = _definitions([*store.list_feature_views(), *store.list_feature_services()])
-    return sorted(name for name in wanted.keys() | known.keys() if wanted.get(name) != known.get(name))
+    names = wanted.keys() if defined.broken else wanted.keys() | known.keys()
+    return sorted(name for name in names if wanted.get(name) != known.get(name))
 
 
 def feature_types(view: "FeatureView") -> list[list[str]]:
@@ -75,12 +108,3 @@ def _definitions(objects: "Iterable[FeatureView | FeatureService]") -> dict[str,
 def _source(source: Any) -> list[Any]:
     times = [source.timestamp_field, source.created_timestamp_column]
     return [source.get_table_query_string(), *times, sorted(source.field_mapping.items())]
-
-
-@contextlib.contextmanager
-def _importable(folder: str) -> Iterator[None]:
-    sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        sys.path.remove(folder)

@@ -8,11 +8,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import psycopg
+from psycopg import sql
 
 from asof.features.definition_records import FILLED, read_records
 from asof.features.feature_definition import digest_of
-from training.data.snapshots.owned_tables import create_if_absent, table_exists
+from training.data.snapshots.owned_tables import create_if_absent, table_exists, views
+from training.data.snapshots.tables import NEW_ROWS
 
+NEW_LOADS = f"""
+SELECT min(as_of) FILTER (WHERE load_id > %(load)s OR as_of > %(last)s), coalesce(max(load_id), 0) FROM loads
+WHERE as_of <= %(moment)s AND {NEW_ROWS} > 0"""  # noqa: S608 - constants only
+OLDEST = sql.SQL("SELECT min(as_of) FROM public.{} WHERE as_of <= %s")
 WATERMARKS = "public.whole_materialisations_begun"
 CREATE_WATERMARKS = """
 CREATE TABLE IF NOT EXISTS materialisations (
@@ -99,11 +105,11 @@ class Watermarks:
 
     def new_rows(self, table: str, last: Watermark, moment: datetime) -> tuple[datetime | None, int]:
         """The oldest moment with rows newer than `last` (None: none), and the newest load, both up to `moment`."""
-        row = self.connection.execute(
-            "SELECT min(as_of) FILTER (WHERE load_id > %s OR as_of > %s), coalesce(max(load_id), 0) FROM loads"
-            " WHERE as_of <= %s AND coalesce((files -> %s ->> 'new_rows')::bigint, 0) > 0",
-            (*last, moment, f"{table}.csv"),
-        ).fetchone()
+        parameters = {"load": last[0], "last": last[1], "moment": moment, "table": table}
+        row = self.connection.execute(NEW_LOADS, parameters).fetchone()
+        if table in views(self.connection):  # used in place: others add rows to it, and no load says when
+            (oldest,) = self.connection.execute(OLDEST.format(sql.Identifier(table)), (moment,)).fetchone() or (None,)
+            return oldest, 0
         return row or (None, 0)
 
     def begin(self, view: str, text: str, source: str) -> None:

@@ -95,7 +95,7 @@ def check_parity(
         drawn = sample if sample and sample < population else None
         read = [read_sources(settings, name) for name in services]
         for contract, _ in read:
-            require_keys(use_case.extract, contract)
+            require_keys(use_case.extract, contract.feature_service, contract.keys)
         contracts, tally = [contract for contract, _ in read], Tally()
         sources = {source.view: source for _, each in read for source in each}
         with open_online_side(settings, contracts) as online:

@@ -92,7 +92,8 @@ class ArraySide:
     features: Sequence[Feature]
 
     def read(self, users: Sequence[Entity]) -> list[list[StoredValue]]:
-        columns = self.runner.run(self.reader.read_columns(users)).columns
+        # Not by `Runner.run`, whose signal handling prints the result (as an error of `enum`) for each chunk.
+        columns = self.runner.get_loop().run_until_complete(self.reader.read_columns(users)).columns
         return [_stored_values(column) for column in columns]
 
 

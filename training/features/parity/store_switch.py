@@ -14,9 +14,11 @@ from asof.extract_schema import ExtractSchema
 from asof.features.feature_store import feature_store, registered_features
 from asof.features.join_keys import Entity, keys_of_extract
 from asof.settings import Settings
-from asof.use_case import UseCase
+from asof.use_case import FromStore, UseCase
+from asof.use_cases import others
+from training.data.snapshots.owned_tables import table_exists
 from training.data.snapshots.tables import Connection, prepare_tables
-from training.features.materialisation.feature_registry import apply_features
+from training.features.materialisation.feature_registry import apply_features, check_features
 from training.features.materialisation.materialise import materialise
 from training.features.materialisation.watermarks import forget_watermarks, materialised_as_of
 from training.features.parity.check import USERS_PER_READ
@@ -41,11 +43,13 @@ class StoreParity:
 def compare_stores(
     first: Settings, second: Settings, extract: ExtractSchema, *, progress: Callable[[str], None] = lambda _: None
 ) -> StoreParity:
-    """Compares every feature of every view in the online stores of two settings."""
+    """Compares every feature of every view with no other join keys than the extract's in the online stores of two
+    settings.
+    """
     tally, keys = Tally(), keys_of_extract(extract)
     with ExitStack() as stack:
         stores = [stack.enter_context(feature_store(settings)) for settings in (first, second)]
-        sides: list[OnlineSide] = [FeastSide(store, keys, registered_features(store)) for store in stores]
+        sides: list[OnlineSide] = [FeastSide(store, keys, registered_features(store, keys.names)) for store in stores]
         connection = stack.enter_context(psycopg.connect(first.conninfo(), autocommit=True))
         for users in _pages(connection, extract):
             first_values, second_values = (side.read(users) for side in sides)
@@ -103,15 +107,35 @@ def switch_store(
     if to == settings.online_store:
         raise ConfigurationError(f"{to} is the online store in use: `python -m flows ingest --whole` refills it.")
     target = settings.model_copy(update={"online_store": to})
+    check_features(target, use_case)
     prepare_tables(settings, use_case.extract)
     moment = _fill(settings, target, progress)
-    compared = compare_stores(settings, target, use_case.extract, progress=progress)
+    compared = _compare_all(settings, target, use_case, progress)
     if compared.differences:
         raise DataError(_difference(compared, settings.online_store, to))
     set_key(file, "ASOF_ONLINE_STORE", to, quote_mode="never")
     if drop:
         _drop(settings)
     return StoreSwitch(settings.online_store, to, moment, compared.users, compared.values, drop)
+
+
+def _compare_all(
+    settings: Settings, target: Settings, use_case: UseCase, progress: Callable[[str], None]
+) -> StoreParity:
+    """For the use case, and for each other one whose tables exist: all of them read the same store."""
+    with psycopg.connect(settings.conninfo()) as connection:
+        extracts = [
+            each.extract
+            for each in (use_case, *others(use_case.name))
+            if isinstance(each.source, FromStore) and table_exists(connection, f"public.{each.extract.entity_table}")
+        ]
+    every = [compare_stores(settings, target, extract, progress=progress) for extract in extracts]
+    return StoreParity(
+        users=sum(each.users for each in every),
+        values=sum(each.values for each in every),
+        differences=sum(each.differences for each in every),
+        examples=tuple(example for each in every for example in each.examples),
+    )
 
 
 def _fill(settings: Settings, target: Settings, progress: Callable[[str], None]) -> datetime | None:

@@ -36,6 +36,12 @@ def build(tag: str, *, keep_latest: bool, **arguments: str) -> bool:
     return created
 
 
+def is_built(home: Path, tag: str) -> bool:
+    """Whether BentoML's store in `home` holds the Bento and a `NAME:latest`, without importing BentoML."""
+    name, _, version = tag.partition(":")
+    return all((home / "bentos" / name / each).is_file() for each in (f"{version}/bento.yaml", "latest"))
+
+
 def find(store: Any, tag: str) -> Any:
     """The store's item with the tag, or None."""
     from bentoml.exceptions import NotFound

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from asof.settings import Settings
 from asof.trust.signing_keys import public_text, trusted_keys
 from asof.use_case import UseCase
-from training.release.bundling.bento_build import build
+from training.release.bundling.bento_build import build, is_built
 from training.release.registry.tags import code_tag
 
 
@@ -28,5 +28,7 @@ def bundle_code(settings: Settings, use_case: UseCase) -> CodeBundle:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # BentoML's use of pathspec, importlib and pydantic
         tag = code_tag(use_case.model_name, keys)
+        if is_built(settings.bentoml_home, tag):
+            return CodeBundle(tag, created=False)
         created = build(tag, keep_latest=True, use_case=use_case.name, trusted_keys=keys)
     return CodeBundle(tag, created)

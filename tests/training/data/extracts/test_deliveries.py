@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from asof.cadence import month_end
 from asof.errors import DataError
-from training.data.extracts.deliveries import Delivery, Part, anything_delivered, find_deliveries, month_end
+from training.data.extracts.deliveries import Delivery, Part, anything_delivered, find_deliveries
 
 
 def moment(text: str) -> datetime:
@@ -150,7 +151,7 @@ def test_a_folder_with_the_files_of_a_delivery_is_named_whatever_it_is_called(tm
 
 def test_months_beside_csv_files_are_named(tmp_path: Path) -> None:
     (make(tmp_path, "month_001") / "users.csv").touch()
-    with pytest.raises(DataError, match=r"'month_001' \(beside CSV files\)"):
+    with pytest.raises(DataError, match=r"'month_001' \(beside data files\)"):
         find_deliveries(tmp_path, first=date(2024, 1, 31))
 
 

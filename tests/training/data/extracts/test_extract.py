@@ -204,6 +204,7 @@ def test_a_rule_that_fails_itself_refuses_the_file(tmp_path: Path) -> None:
 # --- kinds
 
 
+UUID = "6f1c0a9e-8a54-4c3b-9a55-0d2f5e7b1c44"
 PI = 3.141592653589793
 READINGS: dict[Kind, tuple[dict[str, object], list[str]]] = {
     Kind.TEXT: (
@@ -219,12 +220,16 @@ READINGS: dict[Kind, tuple[dict[str, object], list[str]]] = {
         ["NaN", "nan", "inf", "-Infinity", "1e999", "-1e999", "1,5", "1.5 ", "\u0663", "0x1", "-", ".", "e5", "1e"],
     ),
     Kind.BOOLEAN: (
-        {"True": True, "true": True, "False": False, "false": False},
-        ["TRUE", "tRUE", "1", "0", "yes", "t"],
+        {"True": True, "true": True, "TRUE": True, "False": False, "false": False, "fALSE": False},
+        ["1", "0", "yes", "t", "true "],
     ),
     Kind.DATE: (
         {"2024-02-29": date(2024, 2, 29), "1999-12-31": date(1999, 12, 31)},
         ["2023-02-29", "2024-13-01", "20240101", "2024-1-1", "2024-01-01T00:00:00", "01.01.2024", "0000-01-01"],
+    ),
+    Kind.UUID: (
+        {"6f1c0a9e-8a54-4c3b-9a55-0d2f5e7b1c44": UUID, UUID.upper(): UUID},
+        [f"{{{UUID}}}", UUID.replace("-", ""), UUID[:-1], f"{UUID}0", UUID.replace("6", "g"), f" {UUID}"],
     ),
 }
 
@@ -248,3 +253,76 @@ def test_a_text_is_read_exactly_or_not_at_all(kind: Kind) -> None:
 )
 def test_row_numbers_are_reported_as_the_first_five_and_their_count(rows: range, text: str) -> None:
     assert rows_text(rows) == text
+
+
+# --- keys
+
+
+def _table(name: str, *columns: str) -> RawTable:
+    kinds = {"shop": Kind.INTEGER, "device": Kind.UUID, "rating": Kind.NUMBER, "good": Kind.BOOLEAN}
+    return RawTable(name, tuple(Column(each, kinds[each]) for each in columns))
+
+
+PAIRS = ExtractSchema(
+    ("shop", "device"),
+    "pairs",
+    (_table("pairs", "shop", "device"), _table("shops", "rating", "shop")),
+    _table("marks", "device", "good", "shop"),
+    "good",
+)
+OTHER = UUID.replace("6", "7")
+FILES_OF_PAIRS = {
+    "pairs": f"shop,device\n7,{UUID}\n-1,{UUID}\n7,{OTHER}\n".encode(),
+    "shops": b"rating,shop\n1.5,7\n2.5,99\n",
+    "marks": f"device,good,shop\n{UUID.upper()},True,7\n{OTHER},False,7\n".encode(),
+}
+
+
+def test_rows_of_several_keys_are_read_and_a_table_of_some_keys_may_have_others(tmp_path: Path) -> None:
+    read = _rows(tmp_path / "extract", FILES_OF_PAIRS, PAIRS)
+    assert read["pairs"][1] == {"shop": -1, "device": UUID}
+    assert read["shops"] == [{"rating": 1.5, "shop": 7}, {"rating": 2.5, "shop": 99}]
+    assert read["marks"][0] == {"device": UUID, "good": True, "shop": 7}
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "words"),
+    [
+        (
+            "pairs",
+            f"7,{OTHER}",
+            f"7,{UUID.upper()}",
+            "pairs.csv: columns device, shop: rows 2, 4 (2 in all; the header",
+        ),
+        ("pairs", f"7,{OTHER}", f"7,{UUID.upper()}", "must be unique in the file; row 2 has '6f1c0a9e"),
+        (
+            "marks",
+            f"{OTHER},False,7",
+            f"{OTHER},False,-1",
+            "columns device, shop: row 3 (1 in all; the header is row 1)",
+        ),
+        ("marks", f"{OTHER},False,7", f"{OTHER},False,-1", "must be a device and shop of pairs.csv; row 3 has"),
+        ("shops", "99", "7", "shops.csv: column shop: rows 2, 3"),
+        ("shops", "99", "007", "shops.csv: column shop: row 3 (1 in all; the header is row 1): must be an id: a whole"),
+        (
+            "pairs",
+            f"-1,{UUID}",
+            f",{UUID}",
+            "pairs.csv: column shop: row 3 (1 in all; the header is row 1): must not be",
+        ),
+        (
+            "pairs",
+            f"-1,{UUID}",
+            "-1,x",
+            "column device: row 3 (1 in all; the header is row 1): must be an id: a UUID as",
+        ),
+    ],
+)
+def test_a_row_with_wrong_keys_is_named_with_all_of_them(
+    tmp_path: Path, file: str, old: str, new: str, words: str
+) -> None:
+    broken = FILES_OF_PAIRS | {file: FILES_OF_PAIRS[file].replace(old.encode(), new.encode())}
+    assert broken != FILES_OF_PAIRS
+    with pytest.raises(ExtractError) as refused:
+        _rows(tmp_path / "extract", broken, PAIRS)
+    assert words in str(refused.value)

@@ -487,7 +487,7 @@ def test_a_table_of_one_use_case_takes_no_rows_of_another(load: Loader, database
 
 def test_a_foreign_table_of_other_columns_is_named_without_advice_to_alter_it(database: Settings) -> None:
     prepare_tables(database, CHURN.extract)
-    other = replace(RETENTION, labels=RawTable("labels", (Column("customer", Kind.TEXT), Column("left", Kind.BOOLEAN))))
+    other = replace(RETENTION, labels=RawTable("labels", (Column("user_id", Kind.TEXT), Column("left", Kind.BOOLEAN))))
 
     with pytest.raises(ConfigurationError, match="belongs to use case 'churn'") as refusal:
         prepare_tables(database, other)

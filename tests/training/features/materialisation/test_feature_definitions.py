@@ -15,7 +15,6 @@ from feast.feature_view import FeatureViewState
 from feast.types import Float64
 
 from asof.errors import ConfigurationError, FeatureContractMismatch, FeatureStoreUnavailable, ModelError
-from asof.features.feast_messages import feast_messages
 from asof.features.feature_contract import FeatureContract
 from asof.features.feature_store import feature_store, mismatch, quiet, registered_service
 from asof.inference.policies import RegisteredFeatures
@@ -25,7 +24,7 @@ from asof.serving.features.store import opening
 from asof.serving.features.store.opening import WIDE
 from asof.settings import Settings
 from doctor.data.definitions import _states, check_materialising, list_accepted
-from tests.kits.data.definitions import OFTEN, SUBS, TRIPLED, asked, becomes, redefine, with_query
+from tests.kits.data.definitions import OFTEN, SUBS, TRIPLED, asked, becomes, leave_in_state, redefine, with_query
 from tests.kits.data.history import CHURN, History, moment
 from tests.kits.data.parity import database_copy
 from tests.kits.models.promotion import always
@@ -392,17 +391,6 @@ def test_a_killed_materialisation_is_no_trouble_for_what_comes_after(one: Settin
     materialise(one, as_of=april)
     assert not list(check_materialising(states_of(one)))
     assert not check_parity(one, CHURN, sample=20).wrong
-
-
-def leave_in_state(settings: Settings, state: FeatureViewState) -> None:
-    """What a process that is killed leaves in the registry."""
-    with psycopg.connect(settings.conninfo()) as connection:
-        query = "SELECT feature_view_proto FROM feature_views WHERE feature_view_name = %s"
-        (stored,) = connection.execute(query, [SUBS]).fetchone() or (b"",)
-        view = feast_messages().feature_view.FromString(stored)
-        view.meta.state = state.to_proto()
-        change = "UPDATE feature_views SET feature_view_proto = %s WHERE feature_view_name = %s"
-        connection.execute(change, [view.SerializeToString(), SUBS])
 
 
 async def found_while_filled(features: OnlineFeatures, user: str, settings: Settings, as_of: Any) -> set[float]:

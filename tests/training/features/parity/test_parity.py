@@ -111,7 +111,7 @@ def test_the_offline_side_is_what_a_training_set_is_made_of(in_order: History, a
         assert newest_moment(tables, CHURN.extract) == days[0]
         for source in sources:
             features = [each for each in built.contract.features if each.view == source.view]
-            view = OfflineView(tables, source, "user_id", features, days[0])
+            view = OfflineView(tables, source, built.contract.keys, features, days[0])
             for feature, held in zip(features, view.read(users), strict=True):
                 expected = [None if pd.isna(value) else value for value in built.frame[feature.name]]
                 assert [each.value for each in held] == expected

@@ -1,0 +1,61 @@
+"""A Parquet file, or a folder of them, perhaps partitioned -> its columns as they are typed there, and a SHA-256."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as arrow
+
+from asof.errors import ExtractError
+from asof.sources import ParquetFile
+from training.data.extracts.data_files import file_digest, parquet_files
+
+
+@dataclass(frozen=True)
+class ParquetColumns:
+    """`cells` has the requested columns in the requested order; `sha256` is that of `file_digest`."""
+
+    cells: arrow.Table
+    sha256: str
+
+
+def read_parquet(path: Path, columns: Sequence[str], source: ParquetFile) -> ParquetColumns:
+    """Reads a whole file or folder, whose columns may be in any order; files are read in the order of their names.
+
+    Raises ExtractError where it cannot be read, has no rows, or has other columns.
+    """
+    from pyarrow import dataset
+
+    try:
+        files = [str(each) for each in parquet_files(path)] if path.is_dir() else str(path)
+        if not files:
+            raise ExtractError([f"{path.name}: the folder holds no file; deliver it again"])
+        partitions = dataset.partitioning(flavor="hive")
+        data = dataset.dataset(
+            files, format="parquet", partitioning=partitions, partition_base_dir=str(path), exclude_invalid_files=False
+        )
+        names = {name: source.columns.get(name, name) for name in data.schema.names if name not in source.ignored}
+        _require_columns(path, list(names.values()), columns)
+        own = {column: name for name, column in names.items()}
+        table = data.to_table(columns=[own[column] for column in columns], use_threads=False).rename_columns(columns)
+        digest = file_digest(path)
+    except OSError as error:
+        fault = f"cannot be read: {error.strerror or error}; the file must be in {path.parent}"
+        raise ExtractError([f"{path.name}: {fault}"]) from error
+    except arrow.ArrowException as error:
+        raise ExtractError([f"{path.name}: cannot be read as Parquet: {str(error).splitlines()[0]}"]) from error
+    if not table.num_rows:
+        raise ExtractError([f"{path.name}: there are no rows in it; deliver the file again"])
+    return ParquetColumns(table, digest)
+
+
+def _require_columns(path: Path, actual: Sequence[str], expected: Sequence[str]) -> None:
+    rules = {
+        "is missing": [name for name in expected if name not in actual],
+        "is unknown; ignore it in ParquetFile(ignored=...), or add it to the schema": [
+            name for name in actual if name not in expected
+        ],
+        "is there more than once": dict.fromkeys(name for name in expected if actual.count(name) > 1),
+    }
+    if findings := [f"{path.name}: column {name!r} {rule}" for rule in rules for name in rules[rule]]:
+        raise ExtractError(findings)
