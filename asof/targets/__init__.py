@@ -5,12 +5,25 @@ model: it reads predictions from an estimator or a graph, checks and compares th
 Predictions are of float64, shape (rows,) or (rows, classes). What only training asks of a target is `training.targets`.
 """
 
+from asof.extract_schema import Column, Kind
 from asof.targets.binary import AT_HALF, FALSE_AND_TRUE, Binary, BinaryOutput, Costs, Score
 from asof.targets.multiclass import ClassScore, Multiclass, MulticlassOutput
 from asof.targets.output import TOLERANCE, Output, Prediction
 from asof.targets.regression import Regression, RegressionOutput, ValueScore
 
 Target = Binary | Multiclass | Regression
+
+
+def target_of(column: Column) -> Target:
+    """The target that a raw column of labels can have; of a number the unit is not known."""
+    match column.kind:
+        case Kind.BOOLEAN:
+            return FALSE_AND_TRUE
+        case Kind.TEXT:
+            return Multiclass(column.allowed)
+        case _:
+            return Regression("")
+
 
 __all__ = [
     "AT_HALF",
@@ -29,4 +42,5 @@ __all__ = [
     "Score",
     "Target",
     "ValueScore",
+    "target_of",
 ]

@@ -25,9 +25,10 @@ from training.metrics.classification import (
     measure,
     row_log_loss,
 )
+from training.metrics.statistics import auc_error, two_shares
 from training.targets.binary_criteria import comparison_criteria
-from training.targets.estimators import check_classifier, probabilities, rows_of_each_class
-from training.targets.rules import Contest, Criterion, Headline, Importance
+from training.targets.estimators import QUICK, check_classifier, probabilities, rows_of_each_class
+from training.targets.rules import Contest, Criterion, Headline, Importance, Quality, Shift
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
 THRESHOLD_FOLDS = 3
+LARGE_RATE_CHANGE = 0.02
+"""The change of the label rate from which a significant one is a warning."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class BinaryRules:
         "brier": "Brier score",
         "calibration_error": "Expected calibration error (ten equal bins)",
     }
+    leak_auc: ClassVar[float] = 0.9
+    leak_share: ClassVar[float] = 0.95
     headline: ClassVar[Headline] = Headline("auc", "AUC")
     importance: ClassVar[Importance] = Importance("roc_auc", "AUC lost when the column is shuffled")
 
@@ -160,6 +165,29 @@ class BinaryRules:
 
     def order(self, predictions: Floats) -> Floats:
         return predictions
+
+    def rate(self, labels: Floats) -> float | None:
+        return float(labels.mean()) if labels.size else None
+
+    def shift(self, before: Floats, after: Floats) -> Shift:
+        moved = two_shares(before, after)
+        text = f"from {before.mean():.2%} ({before.size:,} labels) to {after.mean():.2%} ({after.size:,})"
+        figures = {"before": float(before.mean()), "after": float(after.mean())}
+        return Shift(moved, abs(moved.size) >= LARGE_RATE_CHANGE, text, figures)
+
+    def events(self, labels: Floats) -> list[NDArray[np.bool_]]:
+        return [labels == 1]
+
+    def quick_model(self) -> "BaseEstimator":
+        from sklearn.ensemble import HistGradientBoostingClassifier
+
+        return HistGradientBoostingClassifier(**QUICK)
+
+    def quality(self, labels: Labels, predictions: Floats) -> Quality:
+        """The AUC."""
+        area = auc_estimate(labels, predictions)
+        negatives, positives = np.bincount(labels, minlength=2).tolist()
+        return Quality("an AUC", "auc", area, auc_error(area.value, negatives, positives), drop=0.05)
 
     def criteria(self, contest: Contest, bounds: GateBounds) -> tuple[Criterion, ...]:
         return comparison_criteria(contest, bounds)

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 
 SAMPLE_ROWS_PER_CLASS = 30
 SUM_TOLERANCE = 1e-6
+QUICK = {
+    "max_iter": 60,
+    "max_leaf_nodes": 8,
+    "early_stopping": False,
+    "categorical_features": "from_dtype",
+    "random_state": 0,
+}
+"""Of a quick model of raw columns."""
 
 
 def class_name(model: Any) -> str:

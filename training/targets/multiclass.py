@@ -22,7 +22,9 @@ from training.metrics.multiclass import (
     macro_auc_estimate,
     row_log_loss,
 )
+from training.metrics.statistics import auc_error, psi
 from training.targets.estimators import (
+    QUICK,
     SUM_TOLERANCE,
     check_classifier,
     class_name,
@@ -30,7 +32,7 @@ from training.targets.estimators import (
     rows_of_each_class,
 )
 from training.targets.multiclass_criteria import comparison_criteria
-from training.targets.rules import Contest, Criterion, Headline, Importance
+from training.targets.rules import Contest, Criterion, Headline, Importance, Quality, Shift
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
 FOLDS = 3
+LARGE_PSI = 0.1
+"""The stability index of the classes from which a significant change is a warning."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,9 @@ class MulticlassRules:
         "calibration_error": "Classwise calibration error (ten equal bins)",
         "accuracy": "Accuracy",
     }
+    leak_auc: ClassVar[float] = 0.99
+    leak_share: ClassVar[float] = 1.0
+    """Some values are of one class alone, as a measurement that only one cultivar reaches."""
     headline: ClassVar[Headline] = Headline("auc", "macro AUC")
 
     @property
@@ -179,6 +186,35 @@ class MulticlassRules:
     def order(self, predictions: Floats) -> Floats:
         """By the most probable class, then by its probability: rows of every answer are picked."""
         return np.asarray(predictions.argmax(axis=1) + predictions.max(axis=1) / 2)
+
+    def rate(self, labels: Floats) -> None:
+        return None
+
+    def shift(self, before: Floats, after: Floats) -> Shift:
+        """By the population stability index of the classes."""
+        moved = psi(before, after, levels=True)
+        names = self.target.classes
+        rates = [
+            f"{names[code]} {(before == code).mean():.2%} to {(after == code).mean():.2%}" for code in range(len(names))
+        ]
+        return Shift(moved, moved.size >= LARGE_PSI, f"by class: {', '.join(rates)}", {"psi": moved.size})
+
+    def events(self, labels: Floats) -> list[NDArray[np.bool_]]:
+        """Each class against the rest."""
+        return [labels == code for code in range(len(self.target.classes))]
+
+    def quick_model(self) -> "BaseEstimator":
+        from sklearn.ensemble import HistGradientBoostingClassifier
+
+        return HistGradientBoostingClassifier(**QUICK)
+
+    def quality(self, labels: Labels, predictions: Floats) -> Quality:
+        """The macro AUC; its standard error treats the classes as independent of each other."""
+        auc, _ = macro_auc_estimate(labels, predictions)
+        errors = [
+            auc_error(auc.value, int((labels == code).sum()), int((labels != code).sum())) for code in np.unique(labels)
+        ]
+        return Quality("a macro AUC", "macro_auc", auc, float(np.linalg.norm(errors) / len(errors)), drop=0.05)
 
     def criteria(self, contest: Contest, bounds: GateBounds) -> tuple[Criterion, ...]:
         return comparison_criteria(contest, bounds, self.target.classes)

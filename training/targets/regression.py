@@ -15,9 +15,10 @@ from training.metrics import plots
 from training.metrics.bootstrap import mean_by_bootstrap
 from training.metrics.classification import Estimate, Floats
 from training.metrics.regression import conformal_margin, error_estimates
-from training.targets.estimators import check_regressor, class_name
+from training.metrics.statistics import kolmogorov_smirnov
+from training.targets.estimators import QUICK, check_regressor, class_name
 from training.targets.regression_criteria import comparison_criteria
-from training.targets.rules import Contest, Criterion, Headline, Importance
+from training.targets.rules import Contest, Criterion, Headline, Importance, Quality, Shift
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 FOLDS = 5
 MIN_ROWS = 2 * FOLDS
 SAMPLE_ROWS = 60
+LARGE_SHIFT = 0.1
+"""The greatest distance of two distributions from which a significant change is a warning."""
 
 
 @dataclass(frozen=True)
@@ -42,18 +45,25 @@ class RegressionRules:
         "r2": "R2",
         "coverage": "Share of outcomes within their interval",
     }
+    leak_auc: ClassVar[float] = 0.99
+    leak_share: ClassVar[float] = 1.0
+    """Last month's number may well tell on which side of the median this month's is."""
     headline: ClassVar[Headline] = Headline("mae", "mean absolute error")
     importance: ClassVar[Importance] = Importance(
         "neg_mean_absolute_error", "Mean absolute error gained when the column is shuffled"
     )
 
     def encode(self, values: "pd.Series[Any]") -> Floats:
-        numbers = values.to_numpy(dtype=np.float64)
-        if fault := self.fault(values):
-            raise TrainingSetError(f"The labels {fault}: correct them.")
-        return numbers
+        if invalid := self._invalid(values):
+            raise TrainingSetError(f"The labels {invalid}: correct them.")
+        return values.to_numpy(dtype=np.float64)
 
     def fault(self, values: "pd.Series[Any]") -> str:
+        if invalid := self._invalid(values):
+            return invalid
+        return "" if values.nunique() > 1 else f"are all {values.iloc[0]:g}, and a model needs different ones"
+
+    def _invalid(self, values: "pd.Series[Any]") -> str:
         import pandas as pd
 
         if not pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_bool_dtype(values.dtype):
@@ -64,7 +74,7 @@ class RegressionRules:
         low, high = RegressionOutput("", 0, 0, self.target.minimum, self.target.maximum).range
         if (outside := (numbers < low) | (numbers > high)).any():
             return f"hold {numbers[outside][0]:g}, and must be from {low:g} to {high:g}"
-        return "" if np.unique(numbers).size > 1 else f"are all {numbers[0]:g}, and a model needs different ones"
+        return ""
 
     def side_fault(self, side: str, labels: Floats) -> str:
         coverage = self.target.coverage
@@ -148,6 +158,32 @@ class RegressionRules:
 
     def order(self, predictions: Floats) -> Floats:
         return predictions
+
+    def rate(self, labels: Floats) -> None:
+        return None
+
+    def shift(self, before: Floats, after: Floats) -> Shift:
+        """By the Kolmogorov-Smirnov test."""
+        moved = kolmogorov_smirnov(before, after)
+        first, second = float(np.median(before)), float(np.median(after))
+        text = f"from {first:.4g} ({before.size:,} labels) to {second:.4g} ({after.size:,}) at the median"
+        return Shift(moved, moved.size >= LARGE_SHIFT, text, {"before": first, "after": second})
+
+    def events(self, labels: Floats) -> list[NDArray[np.bool_]]:
+        """Whether a label is above the median."""
+        return [labels > np.median(labels)]
+
+    def quick_model(self) -> "BaseEstimator":
+        from sklearn.ensemble import HistGradientBoostingRegressor
+
+        return HistGradientBoostingRegressor(**QUICK)
+
+    def quality(self, labels: Floats, predictions: Floats) -> Quality:
+        """The share of the labels' mean absolute deviation from their median that a prediction explains."""
+        spread = float(np.abs(labels - np.median(labels)).mean())
+        gained = mean_by_bootstrap(1 - np.abs(labels - predictions) / spread)
+        error = float((np.abs(labels - predictions) / spread).std(ddof=1) / np.sqrt(labels.size))
+        return Quality("an explained share of the deviation", "explained", gained, error, drop=0.1)
 
     def criteria(self, contest: Contest, bounds: GateBounds) -> tuple[Criterion, ...]:
         return comparison_criteria(contest, bounds, self.target.unit)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from asof.targets import Output, Target
 from asof.use_case import GateBounds
 from training.metrics.classification import Estimate, Floats
+from training.metrics.statistics import Effect
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,10 +69,36 @@ class Importance:
     title: str
 
 
+@dataclass(frozen=True)
+class Shift:
+    """A change of the labels between two months: an effect, whether it is large, and a clause that tells it."""
+
+    effect: Effect
+    large: bool
+    text: str
+    figures: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Quality:
+    """A figure of a quick model with its standard error; more is better. `drop` is the loss that matters.
+
+    `title` names it in a sentence, `figure` in the figures of a finding.
+    """
+
+    title: str
+    figure: str
+    estimate: Estimate
+    error: float
+    drop: float
+
+
 class Rules(Protocol):
     """The rules of one target, on encoded labels and predictions.
 
-    `card` is the template of the model card; `titles` names the metrics with intervals, in order.
+    `card` is the template of the model card; `titles` names the metrics with intervals, in order. A single column leaks
+    where the lower bound of its AUC is above `leak_auc`, one of its values where that of the share of the rarer outcome
+    is above `leak_share`.
     """
 
     @property
@@ -82,6 +109,12 @@ class Rules(Protocol):
 
     @property
     def titles(self) -> Mapping[str, str]: ...
+
+    @property
+    def leak_auc(self) -> float: ...
+
+    @property
+    def leak_share(self) -> float: ...
 
     @property
     def headline(self) -> Headline: ...
@@ -144,6 +177,23 @@ class Rules(Protocol):
 
     def order(self, predictions: Floats) -> Floats:
         """One number for each row, by which golden rows are picked at equal steps."""
+
+    # Data checks
+
+    def rate(self, labels: Floats) -> float | None:
+        """The share of positives, or None where there is no such share."""
+
+    def shift(self, before: Floats, after: Floats) -> "Shift":
+        """How the labels of two months differ, each shape (rows,)."""
+
+    def events(self, labels: Floats) -> list[NDArray[np.bool_]]:
+        """Labels as one or more outcomes that occur or not, shape (rows,) each: for checks that take no other."""
+
+    def quick_model(self) -> "BaseEstimator":
+        """An unfitted model of raw columns, of which text is categorical."""
+
+    def quality(self, labels: Labels, predictions: Floats) -> "Quality":
+        """How good a quick model is on rows that it was not fitted on."""
 
     # Promotion and scoring
 
