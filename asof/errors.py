@@ -53,7 +53,7 @@ class InspectionError(DataError):
 
 
 class TrainingSetError(DataError):
-    """No training set can be built for this moment: no features, no labels, or labels of one class."""
+    """No training set can be built for this moment: no features, no labels, or labels that are not of the target."""
 
 
 class ModelError(AsOfError):
@@ -118,6 +118,12 @@ class MissingFeatures(RequestError):
     """The entity is known, but a required feature is null, infinite or absent."""
 
     code = "missing-features"
+
+
+class PredictionOutOfRange(RequestError):
+    """The model predicts a value for these features that is impossible for its target."""
+
+    code = "prediction-out-of-range"
 
 
 class ServingError(AsOfError):

@@ -129,8 +129,9 @@ class ExtractSchema:
 
     The table `entity_table` lists all entities, and has all keys; rows of other tables with all keys must refer to
     them. A table may have some of the keys only, as one of the merchants where entities are pairs of user and merchant.
-    `labels`, with all keys and the boolean column `label`, come with the extract or later in a folder of their own;
-    `cadence` says when. `use_case` owns the tables, and is set by `UseCase.extract`; empty: ownership is not checked.
+    `labels`, with all keys and the column `label`, of the kind that the target takes, come with the extract or later in
+    a folder of their own; `cadence` says when. `use_case` owns the tables, and is set by `UseCase.extract`; empty:
+    ownership is not checked.
     Raises ConfigurationError where two tables have one name, a key is not what it must be, and where entities or labels
     are used in place: their rows must be of the moments that are loaded.
     """
@@ -176,6 +177,13 @@ class ExtractSchema:
     def takes_files(self) -> bool:
         """Whether any table comes in a file, so that an ingest needs a folder."""
         return any(not isinstance(each.source, PostgresQuery) for each in self.loaded_tables)
+
+    @property
+    def label_column(self) -> Column:
+        """The column of the labels. Raises ConfigurationError where their table lacks it."""
+        if found := [column for column in self.labels.columns if column.name == self.label]:
+            return found[0]
+        raise ConfigurationError(f"Raw table {self.labels.name!r} has no column {self.label!r}, the label. Add it.")
 
     @property
     def feature_files(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Any, Self
 from pydantic import TypeAdapter
 
 from asof.features.feature_contract import FeatureContract
+from asof.targets import AT_HALF, BinaryOutput, MulticlassOutput, Output, RegressionOutput
 
 DIRTY = "-dirty"
 """Suffix of a commit where files differed from it."""
@@ -18,7 +19,7 @@ class Split:
     """The rows held out from training: about `share` of them (0 to 1).
 
     Without a seed, the hash of its key assigns a row, so that it is on the same side in every month. With a seed, rows
-    are drawn, stratified by label: exact shares for a small data set that does not grow.
+    are drawn, stratified by class: exact shares for a small data set that does not grow.
     """
 
     share: float = 0.25
@@ -29,9 +30,10 @@ class Split:
 class ModelFacts:
     """How a model was trained, and how to use it.
 
-    `threshold` is the probability from which the answer is positive. `as_of` is the moment of its features and labels,
-    `known_at` the moment up to which rows were known. `fingerprint` is the SHA-256 of the training set and its
-    definition, `rows_digest` that of its rows, `model_digest` that of the fitted model
+    `threshold` is the probability from which the answer is positive. `target` describes the predictions of a model of
+    several classes or of a number, None of one of two classes, as of all older models; see `output`. `as_of` is the
+    moment of its features and labels, `known_at` the moment up to which rows were known. `fingerprint` is the SHA-256
+    of the training set and its definition, `rows_digest` that of its rows, `model_digest` that of the fitted model
     (`training.models.fitting.model_digest`); the last two are empty where they were not recorded. `derived` names the
     columns computed from the features. `ranges` has the minimum and maximum of each numeric feature in the training
     rows, `categories` the values of each categorical one, unless they are too many.
@@ -40,7 +42,7 @@ class ModelFacts:
     use_case: str
     estimator: str
     contract: FeatureContract
-    threshold: float
+    threshold: float | None
     as_of: datetime
     known_at: datetime
     fingerprint: str
@@ -53,6 +55,12 @@ class ModelFacts:
     derived: tuple[str, ...] = ()
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    target: MulticlassOutput | RegressionOutput | None = None
+
+    @property
+    def output(self) -> Output:
+        """What the model's predictions mean."""
+        return self.target or (AT_HALF if self.threshold is None else BinaryOutput(self.threshold))
 
     @property
     def code_version(self) -> str:

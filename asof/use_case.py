@@ -13,10 +13,12 @@ from asof.errors import ConfigurationError, InvalidRequest, ModelError
 from asof.extract_schema import ExtractSchema, Kind, RawTable
 from asof.features.feature_contract import Compute, Feature, FeatureContract
 from asof.model_facts import ModelFacts, Split
+from asof.targets import Score as Score
+from asof.targets import Target
 
 if TYPE_CHECKING:
     import pandas as pd
-    from sklearn.base import ClassifierMixin
+    from sklearn.base import BaseEstimator
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,15 @@ class GateBounds:
     `auc_margin`: the lower end of the 95 % interval of the AUC's gain must exceed it. `log_loss_margin`: the upper end
     of the interval of the log loss's rise must stay below it, so that better ranking is not paid for with worse
     probabilities. `calibration_error`: the maximum expected calibration error (0 to 1), applied where there are enough
-    rows to distinguish it from chance. `latency_seconds`: the maximum median time of one prediction without its lookup.
+    rows to distinguish it from chance. `error_margin`: of a number, the lower end of the interval of the fall of the
+    mean absolute error must exceed it, in the target's unit. `latency_seconds`: the maximum median time of one
+    prediction without its lookup.
     """
 
     auc_margin: float = 0.0
     log_loss_margin: float = 0.01
     calibration_error: float = 0.05
+    error_margin: float = 0.0
     latency_seconds: float = 0.1
 
 
@@ -127,7 +132,8 @@ class FromRequest:
     """The features of `contract` come in the request; the contract's `entity` is the key of a training row.
 
     `rows()` returns the whole data set, shape (rows, 1 + features + 1): the unique key (text), the features, and
-    `label` (bool); `as_of` is the moment that it describes. `features(request)` returns those of a valid payload.
+    `label`, as the target takes it; `as_of` is the moment that it describes. `features(request)` returns those of a
+    valid payload.
     """
 
     contract: FeatureContract
@@ -141,25 +147,14 @@ class FromRequest:
 class Estimator:
     """A named model to fit on the features of a Feast FeatureService (empty: they come in the request).
 
-    `build(contract, random_state)` returns an unfitted scikit-learn classifier, made of library classes only, that
-    takes the frame of `asof.features.feature_contract.model_input`. `summary` is one line for people.
+    `build(contract, random_state)` returns an unfitted scikit-learn classifier or regressor, as the target needs, made
+    of library classes only, that takes the frame of `asof.features.feature_contract.model_input`. `summary` is one line
+    for people.
     """
 
     feature_service: str
-    build: Callable[[FeatureContract, int], "ClassifierMixin"]
+    build: Callable[[FeatureContract, int], "BaseEstimator"]
     summary: str
-
-
-@dataclass(frozen=True)
-class Score:
-    """The model's result for one row: the probability of the positive class and the decision threshold."""
-
-    probability: float
-    threshold: float
-
-    @property
-    def positive(self) -> bool:
-        return self.probability >= self.threshold
 
 
 @dataclass(frozen=True)
@@ -178,30 +173,28 @@ class Question:
 
 @dataclass(frozen=True)
 class UseCase:
-    """A binary classification problem.
+    """A prediction problem.
 
-    `name` is its folder and its name in commands, `model_name` the name in MLflow and BentoML. `classes` names the
-    labels 0 and 1. `request` and `answer` are the payloads; `respond` makes the problem's own part of the answer. With
-    features of the store, `request` has a member for each key of the extract, of a type in `asof.features.entity_key`,
-    and one for each given feature.
+    `name` is its folder and its name in commands, `model_name` the name in MLflow and BentoML. `target` is what it
+    predicts. `request` and `answer` are the payloads; `respond(request, score)` makes the problem's own part of the
+    answer, from the `Score`, `ClassScore` or `ValueScore` of its target. With features of the store, `request` has a
+    member for each key of the extract, of a type in `asof.features.entity_key`, and one for each given feature.
     `questions(month)` are the demo's requests once the extract in the folder `month` is loaded (None: the features come
-    in the request). `derived` columns are computed from the features, in training and in serving alike. From the
-    probability `threshold` on, class 1 is the answer (None: the threshold of the greatest F1 on the training rows).
-    `gate` are the limits for production.
+    in the request). `derived` columns are computed from the features, in training and in serving alike. `gate` are the
+    limits for production.
     """
 
     name: str
     model_name: str
     title: str
     source: FromStore | FromRequest
-    classes: tuple[str, str]
+    target: Target
     estimators: Mapping[str, Estimator]
     request: type[BaseModel]
     answer: type[BaseModel]
-    respond: Callable[[Any, Score], BaseModel]
+    respond: Callable[[Any, Any], BaseModel]
     questions: Callable[[Path | None], Sequence[Question]]
     derived: Mapping[str, Compute] = field(default_factory=dict)
-    threshold: float | None = None
     split: Split = field(default_factory=Split)
     gate: GateBounds = field(default_factory=GateBounds)
     default_estimator: str = "default"
@@ -211,6 +204,8 @@ class UseCase:
     def __post_init__(self) -> None:
         if self.given:
             self.given.check_payload(self.name, self.request)
+        if isinstance(self.source, FromStore):
+            self.target.check_column(self.source.extract.label_column)
 
     @property
     def extract(self) -> ExtractSchema:
@@ -233,12 +228,13 @@ class UseCase:
         return self.estimators[chosen]
 
     def check_model(self, facts: ModelFacts) -> None:
-        """Raises ModelError for a model of another use case, or with columns that this one does not provide.
+        """Raises ModelError for a model of another use case or target, or with columns that this one does not provide.
 
         Features of the feature store are compared with its registry when the service opens it.
         """
         if facts.use_case != self.name:
             raise ModelError(f"This is a model of {facts.use_case!r}, not of {self.name!r}.")
+        self.target.check_output(facts.output)
         if difference := self.request_difference(facts.contract):
             raise ModelError(
                 f"The model takes other features than a request of {self.name} now has: {difference}. Train again."

@@ -7,8 +7,8 @@ import numpy as np
 
 from asof.use_case import GateBounds
 from training.metrics.classification import Floats, Labels
-from training.release.gate.contest import Contest
-from training.release.gate.criteria import comparison_criteria
+from training.targets.binary_criteria import comparison_criteria
+from training.targets.rules import Contest
 
 DRAWS = 400
 SIZES = ((605, 2), (605, 8), (605, 15), (605, 30), (605, 590), (60, 30), (7043, 30))
@@ -76,7 +76,7 @@ def measure_false_promotions() -> Iterator[Mapping[str, Any]]:
 def _contest(design: str, labels: Labels, base: float, seed: int) -> Contest:
     ours, theirs = DESIGNS[design](labels, np.random.default_rng(seed))
     champion = None if theirs is None else _probabilities(theirs, base)
-    return Contest(labels, _probabilities(ours, base), champion, base_rate=base, seed=seed)
+    return Contest(labels, _probabilities(ours, base), champion, constant=base, seed=seed)
 
 
 def _probabilities(log_odds: Floats, base: float) -> Floats:

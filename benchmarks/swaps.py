@@ -30,10 +30,10 @@ from training.features.datasets.dataset import build_training_set, newest_labell
 from training.models.evaluation.evaluate import evaluate
 from training.models.fitting.train import train
 from training.release.bundling.bundle import bundle
-from training.release.gate.criteria import Criterion
 from training.release.promotion.promote import promote
 from training.release.registry.register import register
 from training.release.registry.versions import ModelVersion
+from training.targets.rules import Criterion
 
 CLIENTS = 8
 ROUNDS = 3

@@ -40,7 +40,7 @@ def make_tables(settings: Settings) -> None:
         create_if_absent(connection, applied.TABLE, applied.CREATE)
         create_if_absent(connection, history.TABLE, history.CREATE)
         create_if_absent(connection, ledger.TABLE, ledger.CREATE)
-        create_if_absent(connection, scoring.VIEW, scoring.CREATE)
+        scoring.create_tables(connection)
         create_if_absent(connection, ACCEPTED, acceptance.CREATE)
     with feature_store(settings):  # opening it creates the registry's tables
         pass

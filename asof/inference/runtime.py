@@ -1,4 +1,4 @@
-"""What computes a model's probabilities: ONNX Runtime for a compiled model, else scikit-learn.
+"""What computes a model's predictions: ONNX Runtime for a compiled model, else scikit-learn.
 
 A compiled model needs only NumPy and ONNX Runtime.
 """
@@ -13,15 +13,14 @@ from numpy.typing import NDArray
 
 from asof.errors import ModelError
 from asof.features.feature_contract import as_frame
+from asof.targets import AT_HALF, Output, Prediction
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
-    from sklearn.base import ClassifierMixin
+    from sklearn.base import BaseEstimator
 
 MODEL_ONNX = "model.onnx"
 """The compiled model in a model's MLflow folder."""
-PROBABILITIES = "probabilities"
-"""The only output of its graph, shape (rows, 2)."""
 LIMITS = "asof_limits"
 """The key of the InputLimits, as JSON, in its metadata."""
 MISSING = "\x00missing"
@@ -33,7 +32,7 @@ NO_FOLDER = "/dev/null"
 
 
 class Runtime(Protocol):
-    """Computes probabilities. `blocking`: it takes too long for the event loop."""
+    """Computes predictions. `blocking`: it takes too long for the event loop."""
 
     @property
     def name(self) -> str: ...
@@ -41,22 +40,22 @@ class Runtime(Protocol):
     @property
     def blocking(self) -> bool: ...
 
-    def probabilities(self, arrays: Mapping[str, NDArray[Any]]) -> list[float]:
-        """The probabilities (0 to 1) of class 1 for n rows from `asof.features.feature_contract.input_arrays`."""
+    def predict(self, arrays: Mapping[str, NDArray[Any]]) -> Sequence[Prediction]:
+        """The predictions for n rows from `asof.features.feature_contract.input_arrays`."""
 
 
 @dataclass(frozen=True)
 class ScikitLearn:
-    """A fitted classifier as it was trained; `probabilities` raises what it raises."""
+    """A fitted estimator as it was trained; `predict` raises what it raises."""
 
-    estimator: "ClassifierMixin"
+    estimator: "BaseEstimator"
+    output: Output = AT_HALF
     name: str = "scikit-learn"
     blocking: bool = True
 
-    def probabilities(self, arrays: Mapping[str, NDArray[Any]]) -> list[float]:
-        positive = list(self.estimator.classes_).index(1)
-        probabilities: list[float] = self.estimator.predict_proba(as_frame(arrays))[:, positive].tolist()
-        return probabilities
+    def predict(self, arrays: Mapping[str, NDArray[Any]]) -> Sequence[Prediction]:
+        predictions: list[Prediction] = self.output.of_estimator(self.estimator, as_frame(arrays)).tolist()
+        return predictions
 
 
 @dataclass(frozen=True)
@@ -75,10 +74,10 @@ class Onnx:
 
     name = "onnx"
 
-    def __init__(self, content: bytes) -> None:
-        """Raises ModelError where the bytes are not a self-contained graph."""
+    def __init__(self, content: bytes, output: Output = AT_HALF) -> None:
+        """Raises ModelError where the bytes are not a self-contained graph with such an output."""
         self.blocking = len(content) > BLOCKING_BYTES
-        self._session = _session(content)
+        self._output, self._session = output, _session(content, output.graph_output)
         inputs = {each.name: each.type for each in self._session.get_inputs()}
         self._categories = [name for name, dtype in inputs.items() if dtype == "tensor(string)"]
         self._numbers = [name for name in inputs if name not in self._categories]
@@ -86,17 +85,17 @@ class Onnx:
         self._limits = InputLimits(**json.loads(limits)) if limits else InputLimits()
         self._largest = np.array([[self._limits.largest.get(name, np.inf)] for name in self._numbers])
 
-    def probabilities(self, arrays: Mapping[str, NDArray[Any]]) -> list[float]:
+    def predict(self, arrays: Mapping[str, NDArray[Any]]) -> Sequence[Prediction]:
         """Raises ValueError for a value that scikit-learn refuses, TypeError for a category that is not a string."""
         numbers = [arrays[name] for name in self._numbers]
         if numbers:
             self._check(np.concatenate(numbers).reshape(len(numbers), -1))
         feed = {name: values.reshape(-1, 1) for name, values in zip(self._numbers, numbers, strict=True)}
         feed |= {name: self._encoded(name, arrays[name]).reshape(-1, 1) for name in self._categories}
-        probabilities: NDArray[np.float64] = self._session.run([PROBABILITIES], feed)[0][:, 1]
-        if np.isnan(probabilities).any():
+        predictions = self._output.of_graph(self._session.run([self._output.graph_output], feed)[0])
+        if np.isnan(predictions).any():
             raise ValueError("The model has no answer: a number is missing, infinite or too large.")
-        result: list[float] = probabilities.tolist()
+        result: list[Prediction] = predictions.tolist()
         return result
 
     def _check(self, numbers: NDArray[np.float64]) -> None:
@@ -121,7 +120,7 @@ class Onnx:
         return np.where(missing, MISSING, values)
 
 
-def _session(content: bytes) -> "InferenceSession":
+def _session(content: bytes, output: str) -> "InferenceSession":
     """A session with one thread: batches are small, and the other processors have their own workers."""
     import onnxruntime
 
@@ -134,6 +133,6 @@ def _session(content: bytes) -> "InferenceSession":
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no other common base class
         raise ModelError(f"{MODEL_ONNX} does not load: train and bundle again. ({error})") from error
-    if [each.name for each in session.get_outputs()] != [PROBABILITIES]:
-        raise ModelError(f"The output of {MODEL_ONNX} is not {PROBABILITIES}: train and bundle again.")
+    if [each.name for each in session.get_outputs()] != [output]:
+        raise ModelError(f"The output of {MODEL_ONNX} is not {output}: train and bundle again.")
     return session

@@ -17,6 +17,7 @@ from asof.errors import ModelError
 from asof.features.feature_contract import Compute, input_arrays, row_arrays
 from asof.inference.runtime import MODEL_ONNX, Onnx, Runtime, ScikitLearn
 from asof.model_facts import ModelFacts
+from asof.targets import Output, Prediction
 from asof.trust.golden_rows import GOLDEN_ROWS, GoldenRows, GoldenRowsCheck
 from asof.trust.signed_manifest import VerifiedFolder, verify_folder
 from asof.trust.signing_keys import TrustedKeys
@@ -30,7 +31,7 @@ logger = logging.getLogger("asof.serving")
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A fitted classifier with its facts, its runtime, and the functions of its derived columns.
+    """A fitted model with its facts, its runtime, and the functions of its derived columns.
 
     `signed_by` is the id of the key that signed it; `golden_rows` how the golden rows came out (None: it was not
     loaded, but made here).
@@ -44,24 +45,25 @@ class ServedModel:
 
     @property
     def blocking(self) -> bool:
-        """Whether `probabilities` takes too long for the event loop."""
+        """Whether `predict` takes too long for the event loop."""
         return self.runtime.blocking
 
-    def probabilities(self, rows: Sequence[Mapping[str, Any]]) -> list[float]:
-        """The probabilities (0 to 1) of the positive class for n rows of feature values by name."""
-        return self.runtime.probabilities(row_arrays(rows, self.facts.contract, self.derived))
+    def predict(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[Prediction]:
+        """The predictions for n rows of feature values by name."""
+        return self.runtime.predict(row_arrays(rows, self.facts.contract, self.derived))
 
-    def probabilities_of(self, values: Mapping[str, ArrayLike]) -> list[float]:
+    def predict_columns(self, values: Mapping[str, ArrayLike]) -> Sequence[Prediction]:
         """The same for n rows as arrays: each feature's values by its name, of shape (n,)."""
-        return self.runtime.probabilities(input_arrays(values, self.facts.contract, self.derived))
+        return self.runtime.predict(input_arrays(values, self.facts.contract, self.derived))
 
 
-def scored(model: ServedModel, values: Mapping[str, NDArray[Any]], count: int) -> list[float | Exception]:
-    """A probability or an exception for each of `count` rows. Where a call fails, its halves are scored separately."""
+def scored(model: ServedModel, values: Mapping[str, NDArray[Any]], count: int) -> list[Prediction | Exception]:
+    """A prediction or an exception for each of `count` rows. Where a call fails, its halves are scored separately."""
     if not count:
         return []
     try:
-        return [checked(probability) for probability in model.probabilities_of(values)]
+        checked = model.facts.output.checked
+        return [checked(prediction) for prediction in model.predict_columns(values)]
     except Exception as error:  # a model may raise any
         if count == 1:
             return [error]
@@ -69,13 +71,6 @@ def scored(model: ServedModel, values: Mapping[str, NDArray[Any]], count: int) -
     first = {name: each[:half] for name, each in values.items()}
     second = {name: each[half:] for name, each in values.items()}
     return scored(model, first, half) + scored(model, second, count - half)
-
-
-def checked(probability: float) -> float:
-    """The probability. Raises ArithmeticError where it is not between 0 and 1."""
-    if not 0 <= probability <= 1:  # a NaN is not
-        raise ArithmeticError(f"The model returned {probability}, which is not a probability.")
-    return probability
 
 
 def load_model(folder: Path, use_case: UseCase, keys: TrustedKeys, *, run_id: str) -> ServedModel:
@@ -99,18 +94,18 @@ def load_verified(verified: VerifiedFolder, use_case: UseCase) -> ServedModel:
         raise ModelError(f"{verified.folder} holds no model of AsOf: train and bundle again.")
     facts = ModelFacts.from_dict(metadata)
     use_case.check_model(facts)
-    runtime = _runtime(verified, flavor["pickled_model"])
+    runtime = _runtime(verified, flavor["pickled_model"], facts.output)
     model = ServedModel(runtime, facts, use_case.derivations(facts.derived), verified.signed_by)
-    return replace(model, golden_rows=GoldenRows.from_json(verified.read(GOLDEN_ROWS)).check(model))
+    return replace(model, golden_rows=GoldenRows.from_json(verified.read(GOLDEN_ROWS)).check(model, facts.output))
 
 
-def _runtime(verified: VerifiedFolder, skops_file: str) -> Runtime:
+def _runtime(verified: VerifiedFolder, skops_file: str, output: Output) -> Runtime:
     if MODEL_ONNX in verified.manifest.files:
-        return Onnx(verified.read(MODEL_ONNX))
+        return Onnx(verified.read(MODEL_ONNX), output)
     logger.warning(
         "The model of run %s is not compiled: scikit-learn serves it, which is slow.", verified.manifest.run_id
     )
-    return ScikitLearn(load_trusted(verified.read(skops_file)))
+    return ScikitLearn(load_trusted(verified.read(skops_file)), output)
 
 
 def _mlmodel(verified: VerifiedFolder) -> dict[str, Any]:

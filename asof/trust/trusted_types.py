@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from asof.errors import UntrustedModel
 
 if TYPE_CHECKING:
-    from sklearn.base import ClassifierMixin
+    from sklearn.base import BaseEstimator
 
 # Plain Python objects: loading restores their attributes and runs no code.
 PLAIN = (
@@ -48,7 +48,7 @@ def untrusted_types(content: bytes) -> list[str]:
     return sorted(set(skops.io.get_untrusted_types(data=content)) - set(TRUSTED_TYPES))
 
 
-def load_trusted(content: bytes) -> "ClassifierMixin":
+def load_trusted(content: bytes) -> "BaseEstimator":
     """The estimator in a skops file. Raises UntrustedModel where it is none, or has types that are not on the list."""
     import skops.io
 

@@ -114,7 +114,7 @@ def bare(settings: Settings, version: str, _: str) -> dict[str, float]:
         model = load_verified(verified, use_case)
     arrays = list(_in_memory(settings, version))
     begun = perf_counter()
-    done = sum(len(model.runtime.probabilities(each)) for each in arrays)
+    done = sum(len(model.runtime.predict(each)) for each in arrays)
     return {"users": done, "speed": done / (perf_counter() - begun)}
 
 

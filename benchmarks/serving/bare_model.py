@@ -41,7 +41,7 @@ def measure(folder: str, requests: str, seconds: float, compiled: str) -> dict[s
     }
     if compiled:
         onnx = Onnx(Path(compiled).read_bytes())
-        results["compiled"] = _timed(onnx.probabilities, [_row(whole, number) for number in numbers], seconds)
+        results["compiled"] = _timed(onnx.predict, [_row(whole, number) for number in numbers], seconds)
     return results
 
 

@@ -156,6 +156,13 @@ def _train_and_bundle(stages: Stages, problem: UseCase, training: StageProcess) 
     return str(built["bento_tag"])
 
 
+METRICS = (
+    *("auc", "average_precision", "log_loss", "brier", "calibration_error"),
+    *("accuracy", "mae", "rmse", "r2", "coverage"),
+)
+"""Those that are printed of a version, if its target has them."""
+
+
 def _print_version(echo: Callable[[str], None], result: dict[str, Any]) -> None:
     version, outcome = result["version"], result["promotion"]
     for finding in result["inspection"]:
@@ -164,7 +171,7 @@ def _print_version(echo: Callable[[str], None], result: dict[str, Any]) -> None:
     metrics = version["metrics"]
     echo(f"{version['name']} version {version['version']}, run {version['run_id']}")
     echo(f"features and labels as of {version['facts']['as_of']}, training set {version['facts']['fingerprint'][:16]}")
-    for name in ("auc", "average_precision", "log_loss", "brier", "calibration_error"):
+    for name in (name for name in METRICS if name in metrics):
         echo(f"{name:20} {metrics[name]:.4f}")
     echo("promoted to Production" if outcome["promoted"] else f"not promoted; version {outcome['previous']} stays")
     for criterion in outcome["criteria"]:

@@ -20,7 +20,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def with_wine(copy: Path, world: dict[str, str]) -> Path:
+def with_iris(copy: Path, world: dict[str, str]) -> Path:
     """The copy, with the folder copied and the files written as the page says."""
     for command in COMMANDS.splitlines()[:-1]:
         run(copy, command, world)
@@ -32,19 +32,19 @@ def with_wine(copy: Path, world: dict[str, str]) -> Path:
 
 def test_the_page_copies_one_folder_writes_two_files_and_runs_the_demo() -> None:
     first, *_, last = COMMANDS.splitlines()
-    assert first == "cp -r asof/use_cases/breast_cancer asof/use_cases/wine"
-    assert last == "make demo USE_CASE=wine"
-    assert [name for name, _ in FILES] == ["asof/use_cases/wine/data.py", "asof/use_cases/wine/features.py"]
+    assert first == "cp -r asof/use_cases/breast_cancer asof/use_cases/iris"
+    assert last == "make demo USE_CASE=iris"
+    assert [name for name, _ in FILES] == ["asof/use_cases/iris/data.py", "asof/use_cases/iris/features.py"]
 
 
-def test_the_new_folder_passes_the_projects_checks(with_wine: Path, world: dict[str, str]) -> None:
+def test_the_new_folder_passes_the_projects_checks(with_iris: Path, world: dict[str, str]) -> None:
     python = sys.executable
-    run(with_wine, f"{python} -m ruff check asof/use_cases/wine", world)
-    run(with_wine, f"{Path(python).parent / 'lint-imports'}", world)
+    run(with_iris, f"{python} -m ruff check asof/use_cases/iris", world)
+    run(with_iris, f"{Path(python).parent / 'lint-imports'}", world)
 
 
-def test_the_new_use_case_is_trained_promoted_bundled_and_served(with_wine: Path, world: dict[str, str]) -> None:
-    output = run(with_wine, f"{sys.executable} -m flows demo wine", world)
+def test_the_new_use_case_is_trained_promoted_bundled_and_served(with_iris: Path, world: dict[str, str]) -> None:
+    output = run(with_iris, f"{sys.executable} -m flows demo iris", world)
     assert output.count("as the contract says") == 4
     assert "promoted to Production" in output
-    assert re.search(r"serves wine:v1-", output)
+    assert re.search(r"serves iris:v1-", output)

@@ -103,12 +103,12 @@ def test_the_baseline_ranks_users_well_and_its_probabilities_are_not_calibrated(
     """A forest of balanced trees gives probabilities of another base rate."""
     from training.features.datasets.dataset import build_training_set
     from training.metrics.classification import calibration_error
-    from training.models.fitting.fit import divide, fit, positive_probabilities
+    from training.models.fitting.fit import divide, fit, predictions
 
     training_set = build_training_set(settings, CHURN, JANUARY, feature_service="churn_v1")
     sides = divide(CHURN, training_set, estimator="seed-baseline")
     forest = fit(CHURN.estimator("seed-baseline"), sides.train_side, random_state=42)
-    labels, probabilities = sides.held_out.labels, positive_probabilities(forest, sides.held_out)
+    labels, probabilities = sides.held_out.labels, predictions(forest, sides.held_out)
     assert roc_auc_score(labels, probabilities) == pytest.approx(0.81, abs=0.01)
     assert calibration_error(labels, probabilities) == pytest.approx(0.094, abs=0.02)
 

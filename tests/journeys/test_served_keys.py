@@ -49,6 +49,7 @@ from pydantic import BaseModel, ConfigDict
 
 from asof.extract_schema import Column, ExtractSchema, Kind, RawTable
 from asof.features.entity_key import IntegerKey, UuidKey
+from asof.targets import Binary
 from asof.use_case import Estimator, FromStore, Question, UseCase
 
 BUYER, SHOP = Column("buyer_id", Kind.UUID), Column("shop_id", Kind.INTEGER)
@@ -111,7 +112,7 @@ USE_CASE = UseCase(
     model_name="orders",
     title="Orders that are returned",
     source=FromStore(EXTRACT),
-    classes=("kept", "returned"),
+    target=Binary(("kept", "returned")),
     estimators={"default": Estimator("orders_v1", build, "a logistic regression")},
     request=Request,
     answer=Answer,

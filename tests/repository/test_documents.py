@@ -55,7 +55,7 @@ def parse(words: list[str]) -> None:
 def test_the_files_that_a_page_names_exist(page: Path) -> None:
     named = re.findall(r"`((?:[a-z_]+/)+[\w.]*)`", page.read_text())
     roots = [PROJECT / name for name in ("", "asof", "asof/serving", "training", "online_store", "flows")]
-    ours = [name for name in named if not name.startswith(("asof/use_cases/wine", "data/", "dist/"))]
+    ours = [name for name in named if not name.startswith(("asof/use_cases/iris", "data/", "dist/"))]
     assert [name for name in ours if not any((root / name).exists() for root in roots)] == []
 
 

@@ -53,7 +53,7 @@ PAIR_CHECKS: tuple[Callable[[Pair], list[Finding]], ...] = (
 
 @dataclass(frozen=True)
 class MonthSummary:
-    """A month: its number of entities and of labels, and the share of positive labels (None: no labels)."""
+    """A month: its number of entities and of labels, and the share of positive labels (None: no such labels)."""
 
     as_of: datetime
     entities: int
@@ -145,9 +145,11 @@ def _findings(*newest: Month) -> list[Finding]:
 
 
 def _summary(month: Month) -> MonthSummary:
-    labels = month.numbers(month.label) if month.label else np.empty(0)
+    if month.label is None:
+        return MonthSummary(month.as_of, len(month.frame), 0, None)
+    labels = month.encoded_labels()
     known = labels[~np.isnan(labels)]
-    return MonthSummary(month.as_of, len(month.frame), known.size, float(known.mean()) if known.size else None)
+    return MonthSummary(month.as_of, len(month.frame), known.size, month.rules.rate(known))
 
 
 def refuse_unacknowledged(examination: Examination, use_case: UseCase) -> None:

@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 
 from asof.cadence import span_text
 from asof.extract_schema import Column, ExtractSchema, Kind, RawTable
+from asof.targets import target_of
 from training.metrics.classification import Floats
+from training.targets import rules_of
+from training.targets.rules import Rules
 
 Bools = NDArray[np.bool_]
 Codes = NDArray[np.int64]
@@ -51,6 +54,18 @@ class Month:
         """The values of a text or boolean column in the order of their codes."""
         values = self.frame[name]
         return [str(level) for level in values.cat.categories] if _is_text(values) else ["False", "True"]
+
+    @property
+    def rules(self) -> Rules:
+        """The rules of its labels, by the kind of their column; call it only where there are labels."""
+        return rules_of(target_of(self.columns[str(self.label)]))
+
+    def encoded_labels(self) -> Floats:
+        """The labels as the rules encode them, shape (n,); NaN where they are missing."""
+        values = self.frame[str(self.label)]
+        known, encoded = values.notna().to_numpy(), np.full(len(values), np.nan)
+        encoded[known] = self.rules.encode(values[known])
+        return encoded
 
     def rows_of(self, name: str) -> Bools:
         """Whether an entity has a row in the column's table, shape (n,)."""

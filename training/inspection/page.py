@@ -9,7 +9,7 @@ from asof.cadence import moment_text
 from asof.extract_schema import Kind
 from training.inspection.checks.changes.drift import LARGE_PSI, Shift, shifts
 from training.inspection.checks.changes.unchanged import changed_shares
-from training.inspection.checks.labels.leaks import LEAK_AUC, single_features
+from training.inspection.checks.labels.leaks import single_features
 from training.inspection.examination import Examination, FindingRecord
 from training.inspection.finding import Severity
 from training.inspection.month import Pair, pair_of, table_of
@@ -45,7 +45,10 @@ def pictures(examination: Examination) -> dict[str, bytes]:
     if len(examination.newest) == 2:
         pair = pair_of(*examination.newest)
         moved = shifts(pair)
-        drawn |= {"the earlier model": _auc_change(examination), "changed values": _changed_values(pair, examination)}
+        drawn |= {
+            "the earlier model": _quality_change(examination),
+            "changed values": _changed_values(pair, examination),
+        }
         drawn |= {"drift": _drift(moved)}
         numbers = [name for name in pair.features(Kind.INTEGER, Kind.NUMBER) if name in moved]
         furthest = sorted(numbers, key=lambda name: -moved[name].psi.size)[:MAX_DISTRIBUTIONS]
@@ -71,23 +74,26 @@ def _label_rate(examination: Examination) -> bytes | None:
     return png(figure)
 
 
-def _auc_change(examination: Examination) -> bytes | None:
+def _quality_change(examination: Examination) -> bytes | None:
     """Only where the concept has changed, with the figures of that finding."""
     newest = examination.months[-1].as_of
     records = [each for each in examination.findings if each.finding.kind == "concept" and newest in each.months]
     if not records:
         return None
     figures = records[0].finding.figures
-    figure, axes = canvas("The earlier model on held-out users", "", "AUC, with its 95 % interval")
+    names = {side: next(name for name in figures if name.endswith(f"_{side}")) for side in ("before", "after")}
+    title = names["before"].removesuffix("_before").replace("_", " ").replace("auc", "AUC")
+    figure, axes = canvas("The earlier model on held-out users", "", f"{title}, with its 95 % interval")
     for x, side in enumerate(("before", "after")):
-        value = figures[f"auc_{side}"]
+        value = figures[names[side]]
         bounds = [[value - figures[f"{side}_low"]], [figures[f"{side}_high"] - value]]
         axes.errorbar([x], [value], yerr=bounds, fmt="o", color=(BLUE, RED)[x], capsize=4)
         axes.annotate(f"{value:.3f}", (x, value), (8, 0), textcoords="offset points", fontsize=9, color=INK)
-    axes.axhline(0.5, color=GREY, linestyle="--")
+    if "AUC" in title:
+        axes.axhline(0.5, color=GREY, linestyle="--")
+        axes.set_ylim(0.3, 1)
     axes.set_xticks([0, 1], [moment_text(month.as_of) for month in examination.months[-2:]])
     axes.set_xlim(-0.5, 1.5)
-    axes.set_ylim(0.3, 1)
     return png(figure)
 
 
@@ -126,11 +132,10 @@ def _single_columns(examination: Examination) -> bytes | None:
     if month is None:
         return None
     areas = {name: each.auc for name, each in single_features(month).items()}
-    marked = {name for name, area in areas.items() if area > LEAK_AUC}
+    limit = month.rules.leak_auc
+    marked = {name for name, area in areas.items() if area > limit}
     title = f"One column alone, {moment_text(month.as_of)}"
-    return _bars(
-        title, f"AUC (chance 0.5; suspect from {LEAK_AUC} on)", areas, marked=marked, limit=LEAK_AUC, start=0.5
-    )
+    return _bars(title, f"AUC (chance 0.5; suspect from {limit} on)", areas, marked=marked, limit=limit, start=0.5)
 
 
 def _bars(

@@ -1,1 +1,1 @@
-"""Metrics of a classifier, statistical tests, and plots."""
+"""Metrics, statistical tests, and plots."""

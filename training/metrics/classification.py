@@ -140,6 +140,28 @@ def mean_estimate(labels: Labels, values: Floats) -> Estimate:
     return _estimate(float(values.mean()), share * values[labels == 1], (1 - share) * values[labels == 0])
 
 
+def stratified_mean(labels: Labels, values: Floats) -> Estimate:
+    """The same for the codes of any number of classes."""
+    samples = [values[labels == code] for code in np.unique(labels)]
+    return _estimate(float(values.mean()), *(sample.size / labels.size * sample for sample in samples))
+
+
+def best_threshold_by_cost(labels: Labels, probabilities: Floats, *, missed: float, false_alarm: float) -> float:
+    """The threshold with the least expected cost; the lowest of several."""
+    thresholds, costs = cost_curve(labels, probabilities, missed=missed, false_alarm=false_alarm)
+    return float(thresholds[int(np.argmin(costs))])
+
+
+def cost_curve(labels: Labels, probabilities: Floats, *, missed: float, false_alarm: float) -> tuple[Floats, Floats]:
+    """Each probability as a threshold, ascending, and the mean cost of a row at it."""
+    thresholds, levels = np.unique(probabilities, return_inverse=True)
+    positives, rows = np.bincount(levels, labels), np.bincount(levels).astype(np.float64)
+    missed_below = np.cumsum(positives) - positives
+    negatives = rows - positives
+    alarms_from = negatives[::-1].cumsum()[::-1]
+    return thresholds, (missed * missed_below + false_alarm * alarms_from) / labels.size
+
+
 def _estimate(value: float, *samples: Floats) -> Estimate:
     """A sum of the means of independent samples: Welch's t interval, corrected for skewness by Hall.
 

@@ -1,7 +1,7 @@
 """Labels, probabilities and metrics -> PNG images, drawn on Figure objects without pyplot's global state."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,22 +60,28 @@ def calibration(labels: Labels, probabilities: Floats, metrics: Mapping[str, flo
     return _unit_square(figure, axes)
 
 
-def confusion_matrix(matrix: NDArray[np.int64], classes: tuple[str, str]) -> bytes:
+def confusion_matrix(
+    matrix: NDArray[np.int64],
+    classes: Sequence[str],
+    *,
+    title: str = "Confusion matrix at the threshold, held-out rows",
+) -> bytes:
     """The confusion matrix; the colour is the share of the true class."""
-    figure, axes = canvas("Confusion matrix at the threshold, held-out rows", "Answer", "True class")
-    axes.imshow(matrix / matrix.sum(axis=1, keepdims=True), cmap="Blues", vmin=0, vmax=1.6)
+    figure, axes = canvas(title, "Answer", "True class")
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.6)
     for (true, answer), count in np.ndenumerate(matrix):
-        share = count / matrix[true].sum()
-        axes.text(answer, true, f"{count:,}\n{share:.1%}", ha="center", va="center", color=INK, fontsize=13)
-    axes.set_xticks([0, 1], classes)
-    axes.set_yticks([0, 1], classes, rotation=90, va="center")
+        text = f"{count:,}\n{shares[true, answer]:.1%}"
+        axes.text(answer, true, text, ha="center", va="center", color=INK, fontsize=13)
+    axes.set_xticks(range(len(classes)), classes)
+    axes.set_yticks(range(len(classes)), classes, rotation=90, va="center")
     axes.grid(visible=False)
     return png(figure)
 
 
-def importance(losses: Mapping[str, float]) -> bytes:
-    """Permutation importance in AUC, the most important column at the top."""
-    figure, axes = canvas("Permutation importance, held-out rows", "AUC lost when the column is shuffled", "")
+def importance(losses: Mapping[str, float], title: str) -> bytes:
+    """Permutation importance, the most important column at the top; `title` names what a shuffled column costs."""
+    figure, axes = canvas("Permutation importance, held-out rows", title, "")
     names = list(losses)[:MAX_BARS][::-1]
     values = [losses[name] for name in names]
     bars = axes.barh(names, values, color=[BLUE if value > 0 else GREY for value in values])
@@ -83,6 +89,48 @@ def importance(losses: Mapping[str, float]) -> bytes:
     axes.margins(x=0.15)
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.grid(visible=False, axis="y")
+    return png(figure)
+
+
+def cost_curve(thresholds: Floats, costs: Floats, threshold: float) -> bytes:
+    """The mean cost of a row at each threshold, and the chosen one."""
+    figure, axes = canvas("Expected cost, held-out rows", "Threshold", "Mean cost of a row")
+    axes.step(thresholds, costs, where="pre", color=BLUE, label="cost of wrong answers")
+    axes.axvline(threshold, color=RED, linestyle="--", label=f"threshold {threshold:.3f}")
+    figure.legend(loc="outside lower center", frameon=False, fontsize=9)
+    return png(figure)
+
+
+def reliability(labels: Labels, probabilities: Floats, classes: Sequence[str], error: float) -> bytes:
+    """Predicted against observed for each class against the rest, in ten bins of equal size."""
+    figure, axes = canvas(
+        "Calibration of each class, held-out rows", "Mean predicted probability", "Share of the class"
+    )
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", label=f"perfect; classwise calibration error {error:.3f}")
+    for code, name in enumerate(classes):
+        own, hits = probabilities[:, code], labels == code
+        groups = bins(own)
+        axes.plot([own[rows].mean() for rows in groups], [hits[rows].mean() for rows in groups], "o-", label=name)
+    return _unit_square(figure, axes)
+
+
+def predicted_against_true(labels: Floats, predictions: Floats, margin: float, unit: str) -> bytes:
+    """Each row's prediction and outcome, with the diagonal and the interval around it."""
+    figure, axes = canvas("Predicted against true, held-out rows", f"Predicted, {unit}", f"True, {unit}")
+    ends = np.array([min(labels.min(), predictions.min()), max(labels.max(), predictions.max())])
+    axes.plot(predictions, labels, "o", color=BLUE, alpha=0.5, markersize=4)
+    axes.plot(ends, ends, color=GREY, linestyle="--", label="perfect prediction")
+    if np.isfinite(margin):
+        axes.fill_between(ends, ends - margin, ends + margin, color=GREY, alpha=0.2, label=f"interval, {margin:.4g}")
+    figure.legend(loc="outside lower center", frameon=False, fontsize=9)
+    return png(figure)
+
+
+def residuals(labels: Floats, predictions: Floats, unit: str) -> bytes:
+    """Each row's residual, outcome minus prediction, against its prediction."""
+    figure, axes = canvas("Residuals, held-out rows", f"Predicted, {unit}", f"True minus predicted, {unit}")
+    axes.plot(predictions, labels - predictions, "o", color=BLUE, alpha=0.5, markersize=4)
+    axes.axhline(0, color=GREY, linestyle="--")
     return png(figure)
 
 

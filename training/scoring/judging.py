@@ -1,4 +1,4 @@
-"""A chunk of users and a model -> Outcomes: for each a probability, or the error code and detail.
+"""A chunk of users and a model -> Outcomes: for each a prediction, or the error code and detail.
 
 The verdicts are those of the service: rows without a null, stale or unusual value are predicted at once, every other
 goes through `asof.inference.verdicts.require_usable`, with the run's `as_of` as the current time.
@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as arrow
 from numpy.typing import NDArray
 
-from asof.errors import AsOfError, EntityNotFound, MissingFeatures, StaleFeatures
+from asof.errors import AsOfError, EntityNotFound, MissingFeatures, PredictionOutOfRange, StaleFeatures
 from asof.inference.ranges import Flag, TrainingRanges
 from asof.inference.served_model import ServedModel, scored
 from asof.inference.stored_columns import StoredColumns
@@ -31,21 +31,27 @@ Texts = list[str | None]
 
 @dataclass(frozen=True)
 class Outcomes:
-    """For n users: probabilities, shape (n,), and flags as JSON; or an error code with its detail.
+    """For n users: predictions, shape (n,) or (n, classes), and flags as JSON; or an error code with its detail.
 
-    Where there is a code, the probability is NaN and flags are None.
+    Where there is a code, the prediction is NaN and flags are None.
     """
 
-    probabilities: NDArray[np.float64]
+    predictions: NDArray[np.float64]
     codes: Texts
     details: Texts
     flags: Texts
+
+    @property
+    def answered(self) -> NDArray[np.bool_]:
+        """Which users have a prediction, shape (n,)."""
+        return np.array([code is None for code in self.codes])
 
 
 def judge_chunk(chunk: Chunk, model: ServedModel, policies: Sequence[Policy], now: datetime) -> Outcomes:
     """The outcome of every user; a row for which the model fails affects no other row."""
     count = len(chunk)
-    outcomes = Outcomes(np.full(count, np.nan), [None] * count, [None] * count, [NO_FLAGS] * count)
+    empty = np.full((count, *model.facts.output.shape), np.nan)
+    outcomes = Outcomes(empty, [None] * count, [None] * count, [NO_FLAGS] * count)
     trained = TrainingRanges(model.facts)
     valid = chunk.columns.all_present(policies, now) & trained.covers_each(chunk.columns)
     patterns = _Patterns(chunk, policies, now)
@@ -59,10 +65,12 @@ def judge_chunk(chunk: Chunk, model: ServedModel, policies: Sequence[Policy], no
 
     rows = np.flatnonzero(valid)
     for number, result in zip(rows.tolist(), scored(model, chunk.columns.values(rows), rows.size), strict=True):
-        if isinstance(result, Exception):
+        if isinstance(result, PredictionOutOfRange):
+            _refuse(outcomes, number, result.code, str(result))
+        elif isinstance(result, Exception):
             _refuse(outcomes, number, FAILED, f"The model failed ({type(result).__name__}): {result}")
         else:
-            outcomes.probabilities[number] = result
+            outcomes.predictions[number] = result
     return outcomes
 
 

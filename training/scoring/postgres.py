@@ -17,8 +17,8 @@ from psycopg.types.json import Jsonb
 from pyarrow import csv
 
 from asof.settings import Settings
-from training.data.snapshots.owned_tables import create_if_absent
-from training.scoring.results import RUN_COLUMNS, SCHEMA, ScoredChunk, already_running
+from training.data.snapshots.owned_tables import create_if_absent, explain_missing_privilege
+from training.scoring.results import RUN_COLUMNS, ScoredChunk, already_running
 from training.scoring.run import Run, Tally
 
 LOCK_TIMEOUT = "3s"
@@ -29,7 +29,7 @@ CREATE = """
 CREATE TABLE IF NOT EXISTS public.scoring_runs (
     scoring_run bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     use_case text NOT NULL, model text NOT NULL, version text NOT NULL, run_id text NOT NULL, fingerprint text NOT NULL,
-    feature_service text NOT NULL, threshold double precision NOT NULL,
+    feature_service text NOT NULL, threshold double precision,
     as_of timestamptz NOT NULL, known_at timestamptz NOT NULL, loads bigint NOT NULL, views text NOT NULL,
     who text NOT NULL, git_commit text NOT NULL, begun_at timestamptz NOT NULL,
     state text NOT NULL DEFAULT 'unfinished' CHECK (state IN ('unfinished', 'complete')),
@@ -42,13 +42,24 @@ CREATE TABLE IF NOT EXISTS public.scored_users (
     scoring_run bigint NOT NULL,
     entity text NOT NULL, probability double precision, label boolean, code text, detail text, flags jsonb,
     moments jsonb NOT NULL, scored_at timestamptz NOT NULL,
-    PRIMARY KEY (scoring_run, entity),
-    CHECK ((probability IS NULL) = (code IS NOT NULL) AND (label IS NULL) = (code IS NOT NULL))
+    PRIMARY KEY (scoring_run, entity)
 );
-CREATE VIEW public.scores AS
+"""
+OTHER_TARGETS = """
+ALTER TABLE public.scoring_runs ALTER COLUMN threshold DROP NOT NULL;
+ALTER TABLE public.scored_users DROP CONSTRAINT IF EXISTS scored_users_check,
+    ADD COLUMN IF NOT EXISTS class_name text, ADD COLUMN IF NOT EXISTS probabilities jsonb,
+    ADD COLUMN IF NOT EXISTS value double precision, ADD COLUMN IF NOT EXISTS low double precision,
+    ADD COLUMN IF NOT EXISTS high double precision,
+    ADD CONSTRAINT scored_users_check CHECK ((code IS NULL) = (coalesce(probability, value) IS NOT NULL
+        OR class_name IS NOT NULL) AND (probability IS NULL) = (label IS NULL));
+CREATE OR REPLACE VIEW public.scores AS
 SELECT scoring_run, entity, probability, label, code, detail, flags, moments, model, version, run_id, fingerprint,
-    threshold, as_of, known_at, scored_at
+    threshold, as_of, known_at, scored_at, class_name, probabilities, value, low, high
 FROM public.scored_users JOIN public.scoring_runs USING (scoring_run)"""
+HAS_OTHER_TARGETS = """
+SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('public.scores') AND attname = 'high')"""
+"""Whether the tables have the columns of several classes and of numbers, which older ones lack."""
 LOCK = "SELECT pg_advisory_lock(hashtextextended('asof scoring of ' || %s, 0))"
 FIND_RUN = """
 SELECT * FROM public.scoring_runs WHERE (model, version, run_id, as_of) = (%s, %s, %s, %s)
@@ -65,10 +76,15 @@ UPDATE_RUN = sql.SQL(
 ).format(
     sql.SQL(", ").join(sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in TALLY_FIELDS)
 )
-USER_COLUMNS = [name for name in SCHEMA.names if name not in RUN_COLUMNS]
-COPY = sql.SQL("COPY public.scored_users (scoring_run, {}) FROM STDIN (FORMAT csv)").format(
-    sql.SQL(", ").join(map(sql.Identifier, USER_COLUMNS))
-)
+COPY = sql.SQL("COPY public.scored_users (scoring_run, {}) FROM STDIN (FORMAT csv)")
+
+
+def create_tables(connection: psycopg.Connection) -> None:
+    """Creates the tables and the view unless they exist; adds the columns that older ones lack."""
+    create_if_absent(connection, VIEW, CREATE + OTHER_TARGETS)
+    if connection.execute(HAS_OTHER_TARGETS).fetchone() != (True,):
+        with explain_missing_privilege(connection, "Column high of public.scored_users"), connection.transaction():
+            connection.execute(OTHER_TARGETS)
 
 
 @dataclass
@@ -85,8 +101,10 @@ class PostgresWriter:
         with self.connection.transaction():
             if self.number is None:
                 self.number = self._begin()
-            with self.connection.cursor().copy(COPY) as copy:
-                copy.write(_csv(chunk.rows, self.number))
+            rows = chunk.rows.drop_columns(list(RUN_COLUMNS))
+            columns = sql.SQL(", ").join(map(sql.Identifier, rows.column_names))
+            with self.connection.cursor().copy(COPY.format(columns)) as copy:
+                copy.write(_csv(rows, self.number))
             self._advance(chunk.tally, "unfinished")
 
     def finish(self, tally: Tally) -> None:
@@ -107,7 +125,7 @@ def in_postgres(settings: Settings, run: Run, *, any_known_at: bool) -> Iterator
     """An `OpenWriter`. Before the first chunk only the empty tables are created."""
     with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
         _lock(connection, run)
-        create_if_absent(connection, VIEW, CREATE)
+        create_tables(connection)
         with connection.cursor(row_factory=dict_row) as cursor:
             row = cursor.execute(FIND_RUN, (*run.key, run.known_at, any_known_at)).fetchone()
         if row is None:
@@ -130,7 +148,7 @@ def _lock(connection: psycopg.Connection, run: Run) -> None:
 
 def _csv(rows: arrow.Table, number: int) -> bytes:
     """CSV for COPY: texts are quoted, nulls are not, and doubles round-trip."""
-    whole = rows.select(USER_COLUMNS).add_column(0, "scoring_run", arrow.repeat(number, len(rows)))
+    whole = rows.add_column(0, "scoring_run", arrow.repeat(number, len(rows)))
     text = io.BytesIO()
     csv.write_csv(whole, text, csv.WriteOptions(include_header=False))
     return text.getvalue()

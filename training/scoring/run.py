@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 class Run:
     """A model's scores of every user as of `as_of`, with what was known at `known_at`.
 
-    `run_id` and `fingerprint` are those of the training; from `threshold` on a label is true. `loads` is the number of
-    loads known at `known_at`, `views` the digest of the registered sources and policies: a run is resumed only where
-    both are unchanged. `who` began it at `begun_at`, with the code of `git_commit`.
+    `run_id` and `fingerprint` are those of the training; from `threshold` on a label is true (None: there is none).
+    `loads` is the number of loads known at `known_at`, `views` the digest of the registered sources and policies: a run
+    is resumed only where both are unchanged. `who` began it at `begun_at`, with the code of `git_commit`.
     """
 
     use_case: str
@@ -21,7 +21,7 @@ class Run:
     run_id: str
     fingerprint: str
     feature_service: str
-    threshold: float
+    threshold: float | None
     as_of: datetime
     known_at: datetime
     loads: int
@@ -50,7 +50,7 @@ class Run:
 class Tally:
     """A run's progress: the number of users `scored`, up to the key `last` in the order of keys.
 
-    `answered` of them got a probability, `flagged` of these with flags; `refused` counts the others by error code.
+    `answered` of them got a prediction, `flagged` of these with flags; `refused` counts the others by error code.
     """
 
     scored: int = 0

@@ -31,6 +31,7 @@ from training.scoring.reading import Chunk, FeatureSources, read_chunks, read_fe
 from training.scoring.results import OpenWriter, ScoreWriter, scored_chunk
 from training.scoring.run import Run, Tally
 from training.scoring.subject import described_moment, loads_seen, require_unchanged
+from training.targets import rules_of
 
 CHUNK_USERS = 20_000
 """Users in a chunk: about 10 MB, and two seconds of a big forest."""
@@ -114,11 +115,12 @@ class _Scorer:
 
     def finish(self, writer: ScoreWriter, to: str, progress: Progress) -> Scoring:
         begun, tally = perf_counter(), writer.tally
+        scores = partial(rules_of(self.use_case.target).score_columns, output=self.model.facts.output)
         if not writer.complete:
             try:
                 with closing(prefetch(self._judged(writer))) as judged:
                     for expected, chunk, outcomes in judged:
-                        scored = scored_chunk(writer.run, chunk, outcomes, tally)
+                        scored = scored_chunk(writer.run, chunk, outcomes, tally, scores=scores)
                         writer.write(scored)
                         tally = scored.tally
                         speed = (tally.scored - writer.tally.scored) / (perf_counter() - begun)

@@ -42,10 +42,12 @@ class FeaturesAnswer(BaseModel):
 
 
 class GoldenRowsAnswer(BaseModel):
-    """How far the model's probabilities are from those of its evaluation."""
+    """How far the model's predictions are from those of its evaluation."""
 
     rows: int = Field(examples=[32])
-    largest_difference: float = Field(description="Of a probability, 0 to 1.", examples=[0.0])
+    largest_difference: float = Field(
+        description="Of a probability, 0 to 1; of a number, relative to it.", examples=[0.0]
+    )
 
 
 class RefusedAnswer(BaseModel):
@@ -73,7 +75,11 @@ class ModelAnswer(ModelIdentity):
     asof_version: str = Field(description="The version of AsOf that serves it.", examples=[__version__])
     use_case: str
     estimator: str = Field(examples=["default"])
-    threshold: float = Field(examples=[0.31])
+    threshold: float | None = Field(examples=[0.31], description="null: it has no threshold, see target.")
+    target: dict[str, Any] | None = Field(
+        examples=[None],
+        description="Of several classes their order, of a number its unit and interval; null: two classes.",
+    )
     known_at: datetime = Field(description="Rows that became known after this moment were not used for training.")
     rows_digest: str = Field(description="SHA-256 of the rows of its training set; empty: not recorded.")
     model_digest: str = Field(description="SHA-256 of the fitted model; empty: not recorded.")
@@ -95,7 +101,7 @@ class ModelAnswer(ModelIdentity):
         description="The values of each categorical feature in the training rows, unless they are too many.",
         examples=[{"contract_type": ("Month-to-month", "One year", "Two year")}],
     )
-    runtime: str = Field(description="What computes its probabilities: onnx, where it is compiled, or scikit-learn.")
+    runtime: str = Field(description="What computes its predictions: onnx, where it is compiled, or scikit-learn.")
     following: FollowingAnswer | None = Field(description="null: it serves its Bento's own model and does not follow.")
 
 
@@ -144,6 +150,7 @@ def model_answer(model: ServedModel, lineage: Lineage, following: FollowingAnswe
         | identity(model, lineage)
         | {
             "asof_version": __version__,
+            "target": asdict(facts.target) if facts.target else None,
             "contract": contract.to_dict()
             | {"definitions": {view: digest_of(text) for view, text in contract.definitions.items()}},
             "contract_digest": contract.digest,

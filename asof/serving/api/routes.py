@@ -69,7 +69,9 @@ def _json(document: BaseModel, status: int = 200) -> Response:
 
 def _add_predict(app: FastAPI, use_case: UseCase, source: type[FeatureSource]) -> None:
     success: dict[int | str, Any] = {200: {"content": {"application/json": {"example": prediction_example(use_case)}}}}
-    problems = openapi.responses(PREDICT, *source.problems, NotReady, *BODY_STATUSES, shown=examples(use_case))
+    problems = openapi.responses(
+        PREDICT, *source.problems, *use_case.target.problems, NotReady, *BODY_STATUSES, shown=examples(use_case)
+    )
     app.state.predict = Predict(app.state, use_case.request)
     _add_endpoint(
         app,

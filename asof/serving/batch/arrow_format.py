@@ -59,7 +59,8 @@ class ArrowFormat:
 
 
 def _types(predictor: Predictor) -> dict[str, Any]:
-    answer = {name: _type(field.annotation) for name, field in predictor.use_case.answer.model_fields.items()}
+    members = predictor.use_case.answer.model_fields.items()
+    answer = {field.alias or name: _type(field.annotation) for name, field in members}
     contract = predictor.model.facts.contract
     keys = {"as_of": contract.views, "as_of_features": contract.stored.names}
     moments = {name: pa.struct([(key, MOMENT) for key in each]) for name, each in keys.items()}

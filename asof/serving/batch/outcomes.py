@@ -11,7 +11,7 @@ from asof.inference.served_model import scored
 from asof.serving.features.inputs import Evidence, ModelInputs
 from asof.serving.http.problems import BY_STATUS, INTERNAL_ERROR, Occurrence, Problem, describe, problem
 from asof.serving.prediction.predictor import Prediction, Predictor, identity
-from asof.use_case import Score
+from asof.targets import Prediction as ModelPrediction
 
 Outcome = Prediction | Exception
 Item = Mapping[str, Any]
@@ -46,11 +46,13 @@ def outcomes(predictor: Predictor, requests: Sequence[BaseModel], inputs: ModelI
     ]
 
 
-def _prediction(predictor: Predictor, request: BaseModel, score: float | Exception, evidence: Evidence) -> Outcome:
+def _prediction(
+    predictor: Predictor, request: BaseModel, score: ModelPrediction | Exception, evidence: Evidence
+) -> Outcome:
     if isinstance(score, Exception):
         return score
     try:
-        answer = predictor.use_case.respond(request, Score(score, predictor.model.facts.threshold))
+        answer = predictor.use_case.respond(request, predictor.model.facts.output.score(score))
     except Exception as error:
         return error
     return Prediction(answer, evidence)

@@ -32,6 +32,9 @@ def samples(shown: Examples) -> tuple[AsOfError, ...]:
         errors.MissingFeatures(
             f"{entity!r} is known, but {shown.feature} is null.", entity=entity, missing_features=[missing]
         ),
+        errors.PredictionOutOfRange(
+            "The model predicts -3.0 hours, and only 0 to 720 is possible: check the features."
+        ),
         errors.StaleFeatures(f"{shown.feature} is older than its view allows.", entity=entity, stale_features=[stale]),
         errors.FeatureContractMismatch(
             f"Feature service {shown.feature_service!r} is not what the model was trained on.", difference="..."

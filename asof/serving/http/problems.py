@@ -41,6 +41,7 @@ BY_ERROR: Mapping[type[AsOfError], ProblemType] = {
         (errors.TooManyInstances, 413, "The batch has too many instances"),
         (errors.EntityNotFound, 404, "No feature view knows this entity"),
         (errors.MissingFeatures, 422, "A feature that the model needs is null, infinite or absent"),
+        (errors.PredictionOutOfRange, 422, "The model predicts an impossible value for these features"),
         (errors.StaleFeatures, 503, "A feature is stale"),
         (errors.FeatureContractMismatch, 503, "The registered features are not the model's"),
         (errors.FeatureStoreUnavailable, 503, "The feature store does not answer"),

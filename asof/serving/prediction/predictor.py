@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from asof.features.join_keys import Entity, Members
 from asof.inference.ranges import TrainingRanges
-from asof.inference.served_model import ServedModel, checked
+from asof.inference.served_model import ServedModel
 from asof.inference.verdicts import JudgedFeature
 from asof.model_facts import Lineage
 from asof.serving.features.batching import Batcher
@@ -20,7 +20,8 @@ from asof.serving.features.online_features import OnlineFeatures
 from asof.serving.features.request_input import RequestInput
 from asof.serving.features.store_input import StoreInput
 from asof.serving.prediction.worker import Worker
-from asof.use_case import FromRequest, FromStore, Score, UseCase
+from asof.targets import Prediction as ModelPrediction
+from asof.use_case import FromRequest, FromStore, UseCase
 
 Row = Mapping[str, Any]
 FeatureSource = StoreInput | RequestInput
@@ -46,7 +47,7 @@ class Predictor:
         self.use_case, self.model, self.lineage, self.worker = worker.use_case, model, lineage, worker
         self.features = features or self._feature_source()
         self._trained = TrainingRanges(replace(model.facts, contract=model.facts.contract.stored))
-        self._batcher: Batcher[Row, float] = Batcher(self._score)
+        self._batcher: Batcher[Row, ModelPrediction] = Batcher(self._score)
         self._in_flight = 0
 
     def _feature_source(self) -> FeatureSource:
@@ -73,8 +74,8 @@ class Predictor:
         """Reads and judges the features, and calls the model. Raises the errors in the source's `problems`."""
         with self.worker.concurrency_limit.slot(), self.in_use():
             model_input = await self.features.read(request, self._trained)
-            probability = await self._batcher.submit(model_input.values)
-        answer = self.use_case.respond(request, Score(probability, self.model.facts.threshold))
+            prediction = await self._batcher.submit(model_input.values)
+        answer = self.use_case.respond(request, self.model.facts.output.score(prediction))
         return Prediction(answer, model_input.evidence)
 
     async def judged_features(self, entity: Entity) -> list[JudgedFeature]:
@@ -92,7 +93,7 @@ class Predictor:
         """The model inputs of many requests, to be judged in a thread. Raises what a lookup of the features raises."""
         return await self.features.look_up(requests, self._trained)
 
-    async def _score(self, rows: Sequence[Row]) -> Sequence[float | Exception]:
+    async def _score(self, rows: Sequence[Row]) -> Sequence[ModelPrediction | Exception]:
         """Calls a compiled model directly, any other in a thread: its 20 ms would block the event loop."""
         self.worker.metrics.batch_size.observe(len(rows))
         if self.model.blocking:
@@ -123,10 +124,11 @@ def input_type(use_case: UseCase) -> type[FeatureSource]:
             return RequestInput
 
 
-def _score_each(model: ServedModel, rows: Sequence[Row]) -> Sequence[float | Exception]:
-    """A probability or an exception for each row: where the batch fails, each row is scored alone."""
+def _score_each(model: ServedModel, rows: Sequence[Row]) -> Sequence[ModelPrediction | Exception]:
+    """A prediction or an exception for each row: where the batch fails, each row is scored alone."""
     try:
-        return [checked(probability) for probability in model.probabilities(rows)]
+        checked = model.facts.output.checked
+        return [checked(prediction) for prediction in model.predict(rows)]
     except Exception as error:
         return [error] if len(rows) == 1 else [_score_each(model, [row])[0] for row in rows]
 

@@ -1,5 +1,6 @@
 """StreamFlow customer churn: who leaves in the month after the snapshot."""
 
+from asof.targets import Binary
 from asof.use_case import FromStore, UseCase
 from asof.use_cases.churn.estimators import ESTIMATORS
 from asof.use_cases.churn.payloads import ChurnAnswer, ChurnRequest, respond
@@ -11,7 +12,7 @@ USE_CASE = UseCase(
     model_name="streamflow_churn",
     title="StreamFlow customer churn",
     source=FromStore(EXTRACT),
-    classes=("stays", "leaves"),
+    target=Binary(("stays", "leaves")),
     estimators=ESTIMATORS,
     request=ChurnRequest,
     answer=ChurnAnswer,

@@ -5,7 +5,18 @@ from typing import Any
 
 from flows.terminal.screens.screen import Screen, cell, count
 
-METRICS = {"auc": "AUC", "average_precision": "average precision", "log_loss": "log loss", "brier": "Brier score"}
+METRICS = {
+    "auc": "AUC",
+    "average_precision": "average precision",
+    "log_loss": "log loss",
+    "brier": "Brier score",
+    "accuracy": "accuracy",
+    "mae": "mean absolute error",
+    "rmse": "root mean squared error",
+    "r2": "R2",
+    "coverage": "outcomes within their interval",
+}
+"""Those of every target; a version has the metrics of its own."""
 
 
 def retrain_screen(result: Mapping[str, Any]) -> Screen:
@@ -19,7 +30,7 @@ def retrain_screen(result: Mapping[str, Any]) -> Screen:
             "run": version["run_id"],
             "features and labels": f"as of {cell(facts['as_of'])}, known at {cell(facts['known_at'])}",
             "training set": f"{facts['fingerprint'][:12]}, {metrics['rows_train']:,.0f} rows",
-            **{title: _metric(metrics, metric) for metric, title in METRICS.items()},
+            **{title: _metric(metrics, metric) for metric, title in METRICS.items() if metric in metrics},
         },
         {"Data checks": [each for each in result["inspection"] if each["severity"] != "info"]}
         | (dict(judged.tables) if judged else {}),
@@ -60,7 +71,7 @@ def reproduction_screen(result: Mapping[str, Any]) -> Screen:
     notes = [*result["not_compared"], *rebuilt["not_compared"]]
     return Screen(
         f"{result['name']} version {result['version']}: {result['verdict']}",
-        {"not compared": notes, "greatest difference of a probability": _exact(result["greatest_difference"]), **rows},
+        {"not compared": notes, "greatest difference of a prediction": _exact(result["greatest_difference"]), **rows},
         {
             "Checks": _in_full(result["checks"]),
             "Definition, - then, + now": [{"line": line} for line in rebuilt["definition"]],

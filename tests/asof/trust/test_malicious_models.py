@@ -270,8 +270,8 @@ def test_golden_rows_are_the_held_out_rows_from_the_lowest_to_the_highest_probab
     golden = GoldenRows.from_json((folder / GOLDEN_ROWS).read_bytes())
     assert len(golden.rows) == 32
     assert list(golden.probabilities) == sorted(golden.probabilities)
-    assert golden.probabilities[0] == pytest.approx(made.evaluation.probabilities.min(), rel=1e-9)
-    assert golden.probabilities[-1] == pytest.approx(made.evaluation.probabilities.max(), rel=1e-9)
+    assert golden.probabilities[0] == pytest.approx(made.evaluation.predictions.min(), rel=1e-9)
+    assert golden.probabilities[-1] == pytest.approx(made.evaluation.predictions.max(), rel=1e-9)
     assert list(golden.rows[0]) == made.version.facts.contract.names
 
 

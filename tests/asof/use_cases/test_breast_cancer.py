@@ -63,7 +63,7 @@ def test_names_example_and_rows_are_the_data_sets_own() -> None:
     measurements, labels = load_breast_cancer(return_X_y=True, as_frame=True)
     assert list(NAMES) == list(measurements.columns)
     assert list(EXAMPLE) == measurements.iloc[0].tolist()
-    assert CANCER.classes[labels[0]] == EXAMPLE_CLASS
+    assert CANCER.target.classes[labels[0]] == EXAMPLE_CLASS
     assert isinstance(CANCER.source, FromRequest)
     rows = CANCER.source.rows()
     assert rows[list(NAMES)].equals(measurements)
@@ -94,7 +94,7 @@ def test_another_run_gives_the_same_to_the_last_digit(settings: Settings, made: 
     assert again.facts.rows_digest == made.evaluation.facts.rows_digest
     assert again.facts.model_digest == made.evaluation.facts.model_digest
     assert {**again.metrics, "training_seconds": 0} == {**made.evaluation.metrics, "training_seconds": 0}
-    assert np.array_equal(again.probabilities, made.evaluation.probabilities)
+    assert np.array_equal(again.predictions, made.evaluation.predictions)
 
 
 def test_mlflow_has_every_point_of_the_grid_and_the_choice(
@@ -118,7 +118,7 @@ def test_mlflow_has_every_point_of_the_grid_and_the_choice(
 def test_mlflow_has_the_confusion_matrix_and_the_recall_of_each_class(
     made: Made, run: Any, artefact: Callable[[str], str]
 ) -> None:
-    labels, answers = made.evaluation.labels, made.evaluation.probabilities >= 0.5
+    labels, answers = made.evaluation.labels, made.evaluation.predictions >= 0.5
     matrix = confusion_matrix(labels, answers)
     document = json.loads(artefact("confusion_matrix.json"))
     assert document == {"classes": ["malignant", "benign"], "counts_by_true_class_and_answer": matrix.tolist()}

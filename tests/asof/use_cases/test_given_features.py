@@ -122,7 +122,7 @@ def expected(shop: Shop, customer: str, basket_value: float, channel: str) -> fl
     """The model's probability for stored values of February and given ones."""
     stored = shop.february["shop_customers"].set_index("customer_id").loc[customer]
     row = {"orders_90d": int(stored["orders_90d"]), "city": stored["city"]}
-    return shop.model.probabilities([{**row, "basket_value": basket_value, "channel": channel}])[0]
+    return shop.model.predict([{**row, "basket_value": basket_value, "channel": channel}])[0]
 
 
 def test_a_training_set_has_the_given_features_of_the_labels_moment_as_known_then(shop: Shop) -> None:
@@ -156,7 +156,7 @@ def test_training_and_serving_give_the_same_probability_for_every_row(shop: Shop
     finally:
         materialise(shop.settings)
     values = rows[shop.model.facts.contract.names]
-    assert [each["probability"] for each in batch.json()["predictions"]] == shop.model.probabilities_of(values)
+    assert [each["probability"] for each in batch.json()["predictions"]] == shop.model.predict_columns(values)
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,13 @@ from training.features.datasets.training_set import TrainingSet
 from training.models.evaluation.evaluate import Evaluation, evaluate
 from training.models.fitting.train import train
 from training.release.gate.contest import BuildSet, hold_contest
-from training.release.gate.criteria import Criterion, comparison_criteria
 from training.release.promotion.history import Entry, read_history, reading, writing
 from training.release.promotion.history_report import HistoryReport, report_history
 from training.release.promotion.promote import Judge, Promotion, promote, rollback
 from training.release.registry.register import register
 from training.release.registry.versions import ModelVersion
+from training.targets.binary_criteria import comparison_criteria
+from training.targets.rules import Criterion
 from training.tracking.client import open_tracking
 
 SETS = {contract.feature_service: made_up_set(contract=contract) for contract in (SMALL, SMALLER)}

@@ -37,7 +37,7 @@ class MadeUp:
     blocking: bool = False
     calls: list[int] = field(default_factory=list)
 
-    def probabilities(self, arrays: Mapping[str, NDArray[Any]]) -> list[float]:
+    def predict(self, arrays: Mapping[str, NDArray[Any]]) -> list[float]:
         radii: list[float] = arrays["mean radius"].tolist()
         self.calls.append(len(radii))
         if odd := [radius for radius in radii if radius in self.fails]:

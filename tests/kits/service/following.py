@@ -18,6 +18,7 @@ import psutil
 from asof.features.feature_contract import FeatureContract, model_frame
 from asof.inference.runtime import MODEL_ONNX
 from asof.settings import Settings
+from asof.targets import BinaryOutput
 from asof.trust.golden_rows import GoldenRows
 from asof.trust.trusted_types import load_trusted
 from local.stack import background
@@ -105,7 +106,7 @@ def publish(settings: Settings, contract: FeatureContract, variant: Variant = Va
     rows = [kit.flat(views) for views in kit.users_like(20, seed=2).values()]
     frame = model_frame(pd.DataFrame(rows), taken)
     if variant.compiled:
-        graph = compile_model(estimator, frame, threshold=kit.THRESHOLD)
+        graph = compile_model(estimator, frame, BinaryOutput(kit.THRESHOLD))
         log_file(client, logged.model_uri, MODEL_ONNX, graph.content)
     folder = _folder(logged.model_id)
     if variant.alter:

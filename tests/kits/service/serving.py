@@ -23,6 +23,7 @@ from asof.features.feature_store import feature_store, read_contract
 from asof.inference.runtime import MODEL_ONNX
 from asof.model_facts import ModelFacts
 from asof.settings import Settings
+from asof.targets import BinaryOutput
 from asof.trust.golden_rows import GoldenRows
 from training.models.compilation.compile import compile_model
 from training.models.evaluation.seal import seal
@@ -189,7 +190,7 @@ def register_small_model(
     frame = model_frame(pd.DataFrame(rows), contract)
     probabilities = estimator.predict_proba(frame)[:, 1]
     if compiled:
-        graph = compile_model(estimator, frame, threshold=THRESHOLD)
+        graph = compile_model(estimator, frame, BinaryOutput(THRESHOLD))
         log_file(client, logged.model_uri, MODEL_ONNX, graph.content)
     seal(settings, logged.model_uri, run_id, GoldenRows(rows, probabilities.tolist()))
     version = mlflow.register_model(logged.model_uri, NAME).version

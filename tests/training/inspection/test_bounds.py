@@ -5,7 +5,7 @@ import pytest
 
 from tests.kits.data.inspection import ROWS, Break, Frames, months
 from training.inspection.checks.labels.agreement import label_agreement, label_rate
-from training.inspection.checks.labels.concept import LARGE_DROP, auc_change, concept_change
+from training.inspection.checks.labels.concept import concept_change, quality_change
 from training.inspection.finding import Finding
 from training.inspection.month import Pair, pair_of
 from training.metrics.statistics import ALARM
@@ -72,15 +72,15 @@ def test_a_sure_change_of_the_label_rate_is_an_alarm_from_two_points_on(share: f
 @pytest.mark.parametrize(("rows", "share"), [(1500, 0.35), (20_000, 0.14)])
 def test_a_loss_that_is_unsure_or_small_is_no_change_of_concept(rows: int, share: float) -> None:
     pair = compared(some_leave_for_no_reason(share), rows=rows)
-    found = auc_change(pair)
+    found = quality_change(pair)
     assert found is not None
-    assert (found.loss > LARGE_DROP, found.p_value < ALARM) == (rows == 1500, rows > 1500)
+    assert (found.loss > found.drop, found.p_value < ALARM) == (rows == 1500, rows > 1500)
     assert concept_change(pair) == []
 
 
 def test_a_concept_is_not_judged_by_a_few_leavers() -> None:
-    assert auc_change(compared(shuffled_labels, rows=300)) is None
+    assert quality_change(compared(shuffled_labels, rows=300)) is None
 
 
 def test_a_concept_is_judged_without_the_texts_of_many_levels() -> None:
-    assert auc_change(compared(three_hundred_regions)) is not None
+    assert quality_change(compared(three_hundred_regions)) is not None

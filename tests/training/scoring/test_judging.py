@@ -33,7 +33,7 @@ class Odd:
     def __init__(self) -> None:
         self.asked: list[int] = []
 
-    def probabilities(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> list[float]:
+    def predict(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> list[float]:
         self.asked.append(len(arrays["hours"]))
         if (arrays["hours"] < 0).any():
             raise ValueError("hours below nothing")
@@ -61,7 +61,7 @@ def test_one_row_that_the_model_fails_at_spoils_only_itself(at: int) -> None:
     assert judged.codes == [("internal-error" if number == at else None) for number in range(1000)]
     assert judged.details[at] == "The model failed (ValueError): hours below nothing"
     assert judged.flags[at] is None
-    assert np.isnan(judged.probabilities).tolist() == [number == at for number in range(1000)]
+    assert np.isnan(judged.predictions).tolist() == [number == at for number in range(1000)]
     assert len(runtime.asked) < 25  # halves, and not row by row
     assert refusals(judged) == {"internal-error": 1}
 
@@ -74,14 +74,14 @@ def test_an_invalid_probability_is_reported_for_its_row(odd: float) -> None:
         judged.details[1]
         == f"The model failed (ArithmeticError): The model returned {odd}, which is not a probability."
     )
-    assert judged.probabilities[[0, 2]].tolist() == [0.25, 1.0]
+    assert judged.predictions[[0, 2]].tolist() == [0.25, 1.0]
 
 
 def test_the_model_sees_only_those_whom_it_may_see() -> None:
     runtime = Odd()
     judged = judge_chunk(chunk([0.1, None, 0.3, None], ages=[0, 0, 46, 46]), model(runtime), POLICIES, NOW)
     assert judged.codes == [None, "missing-features", None, "missing-features"]
-    assert judged.probabilities[[0, 2]].tolist() == [0.1, 0.3]
+    assert judged.predictions[[0, 2]].tolist() == [0.1, 0.3]
     assert "'user-1' is known, but hours is null" in (judged.details[1] or "")
     assert judged.flags[0] == "[]"
     assert '"verdict": "STALE", "age_days": 46.0' in (judged.flags[2] or "")
@@ -137,4 +137,4 @@ def test_values_unlike_those_of_training_are_flagged_and_scored_as_the_service_d
     far |= {"trained_from": 0.25, "trained_to": 0.75}
     stale = {"feature": "tickets", "view": "support", "verdict": "STALE", "age_days": 46.0, "max_age_days": 45.0}
     assert flags == [[single], [far, single], None, [stale, single], None]
-    assert judged.probabilities[[0, 1, 3]].tolist() == [0.5, 0.9, 0.5]
+    assert judged.predictions[[0, 1, 3]].tolist() == [0.5, 0.9, 0.5]

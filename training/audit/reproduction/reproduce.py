@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from asof.errors import TrainingSetError
 from asof.model_facts import ModelFacts
 from asof.settings import Settings
@@ -27,7 +25,7 @@ from training.release.registry.versions import ModelVersion, model_file
 from training.tracking.registry_tables import open_registry
 
 if TYPE_CHECKING:
-    from sklearn.base import ClassifierMixin
+    from sklearn.base import BaseEstimator
 
 NOT_REPEATABLE = {"training_seconds"}
 NOT_RECORDED = "not recorded"
@@ -66,7 +64,7 @@ class Drift:
 class Reproduction:
     """The comparison of a version with its reproduction; `agrees` if every check does.
 
-    `greatest_difference` is the maximum between both models' probabilities for the present held-out rows; None if they
+    `greatest_difference` is the maximum between both models' predictions for the present held-out rows; None if they
     cannot be compared. `not_compared` says what was not compared of the model, and why, `rebuilt.not_compared` what of
     the training set.
     """
@@ -170,12 +168,12 @@ def _metrics(version: ModelVersion, fitted: FittedModel | None) -> tuple[MetricD
     return tuple(each for each in differing if each.recorded == each.recorded or each.now == each.now)  # not both NaN
 
 
-def _greatest_difference(facts: ModelFacts, stored: "ClassifierMixin", fitted: FittedModel | None) -> float | None:
+def _greatest_difference(facts: ModelFacts, stored: "BaseEstimator", fitted: FittedModel | None) -> float | None:
     if fitted is None or fitted.facts.contract != facts.contract:
         return None
     with one_thread():
-        then, now = (model.predict_proba(fitted.held_out.features)[:, 1] for model in (stored, fitted.model))
-    return float(np.abs(then - now).max())
+        then, now = (facts.output.of_estimator(model, fitted.held_out.features) for model in (stored, fitted.model))
+    return float(facts.output.differences(now, then).max())
 
 
 def _verdict(checks: Iterable[Check], rebuilt: Rebuilt, drift: Iterable[Drift]) -> str:

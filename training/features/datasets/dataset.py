@@ -12,6 +12,7 @@ from asof.use_case import FromRequest, FromStore, UseCase
 from training.features.datasets.point_in_time import joined_rows, newest_labelled_month
 from training.features.datasets.rows_digest import rows_digest
 from training.features.datasets.training_set import TrainingSet, canonical_frame, column_types, frame_of, table_of
+from training.targets import rules_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,8 +52,8 @@ def build_training_set(
     The same call with the same `known_at` returns the same rows at any later time. `feature_service` defaults to that
     of the use case's default estimator; it is ignored if the features come in the request.
 
-    Raises TrainingSetError if nothing was known of `as_of` at `known_at`, if it has no labels or labels of one class,
-    and if the use case's own data set breaks its contract.
+    Raises TrainingSetError if nothing was known of `as_of` at `known_at`, if it has no labels or labels that are not of
+    the target, and if the use case's own data set breaks its contract.
     """
     known = _checked_known_at(as_of, known_at)
     match use_case.source:
@@ -60,14 +61,21 @@ def build_training_set(
             extract = use_case.extract
             service = feature_service or use_case.estimator().feature_service
             joined = joined_rows(
-                settings, extract, as_of, known_at=known, feature_service=service, given=use_case.given
+                settings,
+                extract,
+                as_of,
+                known_at=known,
+                feature_service=service,
+                given=use_case.given,
+                target=use_case.target,
             )
             rows, contract, label, definition = joined.rows, joined.contract, extract.label, joined.definition
             frame = frame_of(rows, contract, label)
         case FromRequest(contract=contract, label=label):
-            frame, definition = canonical_frame(_own_rows(use_case.name, use_case.source, as_of), contract, label), ""
+            own = _own_rows(use_case, use_case.source, as_of)
+            frame, definition = canonical_frame(own, contract, label, use_case.target.label_type), ""
             rows = table_of(frame, contract, label)
-    digest = rows_digest([rows], column_types(contract, label), key=contract.keys.names)
+    digest = rows_digest([rows], column_types(contract, label, use_case.target.label_type), key=contract.keys.names)
     return TrainingSet(
         frame,
         contract,
@@ -78,6 +86,7 @@ def build_training_set(
         rows_digest=digest,
         definition=definition,
         derived=use_case.derived,
+        target=use_case.target,
     )
 
 
@@ -107,8 +116,9 @@ def _checked_known_at(as_of: datetime, known_at: datetime | None) -> datetime:
     return known
 
 
-def _own_rows(name: str, source: FromRequest, as_of: datetime) -> "pd.DataFrame":
-    """The use case's own rows, after checking that keys are unique and labels are complete and of both classes."""
+def _own_rows(use_case: UseCase, source: FromRequest, as_of: datetime) -> "pd.DataFrame":
+    """The use case's own rows, after checking that keys are unique and labels are of its target."""
+    name = use_case.name
     if as_of != source.as_of:
         raise TrainingSetError(
             f"The rows of {name} describe {source.as_of.isoformat()}, not {as_of.isoformat()}: leave --as-of out."
@@ -121,6 +131,6 @@ def _own_rows(name: str, source: FromRequest, as_of: datetime) -> "pd.DataFrame"
         raise TrainingSetError(
             f"The rows of {name} have missing or duplicate values of {', '.join(keys)}: each row needs its own."
         )
-    if set(rows[source.label]) != {False, True}:
-        raise TrainingSetError(f"The labels of {name} must be both False and True: column {source.label} is not.")
+    if fault := rules_of(use_case.target).fault(rows[source.label]):
+        raise TrainingSetError(f"The labels of {name} {fault}: correct column {source.label}, see its data.py.")
     return rows

@@ -20,6 +20,7 @@ from asof.features.feature_contract import GIVEN, FeatureContract
 from asof.features.feature_store import feature_store, quiet, read_contract, registered_service
 from asof.features.join_keys import require_keys
 from asof.settings import Settings
+from asof.targets import FALSE_AND_TRUE, Target
 from asof.use_case import Given
 from training.data.snapshots.copy_query import copy_rows
 from training.data.snapshots.known_at import KnownTables, tables_known_at
@@ -27,6 +28,7 @@ from training.data.snapshots.query_plan import uses_key_index
 from training.features.datasets.point_in_time_sql import JoinStrategy, ViewSource, columns, join
 from training.features.datasets.rows_digest import TYPES
 from training.features.datasets.training_set import column_types
+from training.targets import rules_of
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -65,23 +67,25 @@ def joined_rows(
     known_at: datetime,
     feature_service: str,
     given: Given | None = None,
+    target: Target = FALSE_AND_TRUE,
 ) -> JoinedRows:
     """Keys, features and label of every labelled entity as of one moment, as they were known at another.
 
     A feature is the entity's newest value not after `as_of` and not older than its view's ttl; labels and `given`
     features are those of `as_of` itself. Raises ConfigurationError if the views have other keys, TrainingSetError if
-    nothing was known of `as_of` at `known_at`, or if it has no labels, labels of one class, or no given features.
+    nothing was known of `as_of` at `known_at`, or if it has no labels, labels that are not of the target, or no given
+    features.
     """
     contract, sources = read_sources(settings, feature_service, given)
     require_keys(extract, feature_service, contract.keys)
-    types = column_types(contract, extract.label)
+    types = column_types(contract, extract.label, target.label_type)
     with tables_known_at(settings, extract, as_of=as_of, known_at=known_at) as tables:
         _require_rows(tables, extract, as_of, known_at, given=given)
         queries = {strategy: join(sources, extract, as_of, strategy) for strategy in JoinStrategy}
         arrow_types = {name: TYPES[types[name]] for name in columns(sources, extract)}
         with planned_query(tables, queries) as query:
             rows = arrow.concat_tables(copy_rows(tables.connection, query, arrow_types))
-        _require_both_classes(rows[extract.label], as_of, known_at)
+        _check_labels(rows[extract.label], target, as_of, known_at)
         return JoinedRows(rows, contract, queries[JoinStrategy.INDEX_LOOKUP].as_string(tables.connection))
 
 
@@ -209,13 +213,15 @@ def _require_rows(
         raise TrainingSetError(f"There are no rows of {given.table.name} {moment}: ingest that file, too.")
 
 
-def _require_both_classes(labels: arrow.ChunkedArray, as_of: datetime, known_at: datetime) -> None:
-    """For the labels after all corrections, unlike those in the table."""
+def _check_labels(labels: arrow.ChunkedArray, target: Target, as_of: datetime, known_at: datetime) -> None:
+    """Of the labels after all corrections, unlike those in the table."""
+    moment = _moment(as_of, known_at)
     if len(classes := labels.unique()) == 1:
-        moment = _moment(as_of, known_at)
         raise TrainingSetError(
-            f"Every label is {classes[0]} {moment}: a model needs both; check the labels of that moment."
+            f"Every label is {classes[0]} {moment}: a model needs others; check the labels of that moment."
         )
+    if fault := rules_of(target).fault(labels.to_pandas()):
+        raise TrainingSetError(f"The labels {moment} {fault}: check the labels of that moment.")
 
 
 def _moment(as_of: datetime, known_at: datetime) -> str:

@@ -18,9 +18,12 @@ SALT = b"asof-split-47:"
 and churn_v2 features is the smallest (rerandomisation: Morgan and Rubin, Annals of Statistics 40, 2012)."""
 
 
-def held_out(entities: "pd.Series[Any]", labels: NDArray[np.int64], split: Split) -> NDArray[np.bool_]:
-    """n booleans: whether each of n rows is held out. Raises TrainingSetError if there are too few to draw from."""
-    return _hashed(entities, split.share) if split.seed is None else _drawn(labels, split.share, split.seed)
+def held_out(entities: "pd.Series[Any]", strata: NDArray[Any] | None, split: Split) -> NDArray[np.bool_]:
+    """n booleans: whether each of n rows is held out. A random draw is stratified by `strata`, shape (n,), if any.
+
+    Raises TrainingSetError if there are too few to draw from.
+    """
+    return _hashed(entities, split.share) if split.seed is None else _drawn(len(entities), strata, split)
 
 
 def _hashed(entities: "pd.Series[Any]", share: float) -> NDArray[np.bool_]:
@@ -31,13 +34,13 @@ def _hashed(entities: "pd.Series[Any]", share: float) -> NDArray[np.bool_]:
     return np.array([int.from_bytes(digest[:8], "big") / 2**64 < share for digest in digests], dtype=np.bool_)
 
 
-def _drawn(labels: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
-    """scikit-learn's train_test_split, stratified; deterministic for the same rows in the same order."""
+def _drawn(count: int, strata: NDArray[Any] | None, split: Split) -> NDArray[np.bool_]:
+    """scikit-learn's train_test_split; deterministic for the same rows in the same order."""
     from sklearn.model_selection import train_test_split
 
-    rows = np.arange(labels.size)
+    rows = np.arange(count)
     try:
-        _, out = train_test_split(rows, test_size=share, stratify=labels, random_state=seed)
+        _, out = train_test_split(rows, test_size=split.share, stratify=strata, random_state=split.seed)
     except ValueError as error:
-        raise TrainingSetError(f"{labels.size} rows cannot be split with both labels on both sides: {error}") from None
+        raise TrainingSetError(f"{count} rows cannot be split with every label on both sides: {error}") from None
     return np.isin(rows, out)

@@ -1,1 +1,1 @@
-"""A fitted scikit-learn classifier as an ONNX graph in double precision."""
+"""A fitted scikit-learn estimator as an ONNX graph in double precision."""

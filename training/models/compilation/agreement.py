@@ -1,4 +1,4 @@
-"""A compiled model and its estimator -> Agreement: whether both give the same probabilities and labels."""
+"""A compiled model and its estimator -> Agreement: whether both give the same predictions and answers."""
 
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -7,19 +7,19 @@ import numpy as np
 import pandas as pd
 
 from asof.inference.runtime import Runtime
-from asof.trust.golden_rows import TOLERANCE
+from asof.targets import TOLERANCE, Output
 from training.metrics.classification import Floats
 from training.one_thread import one_thread
 
 if TYPE_CHECKING:
-    from sklearn.base import ClassifierMixin
+    from sklearn.base import BaseEstimator
 
 BATCH_ROWS = 4096
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Number of rows, largest difference of probability, and number of labels that differ at the threshold."""
+    """Number of rows, largest difference (`Output.differences`), and number of answers that differ."""
 
     rows: int
     largest_difference: float
@@ -38,18 +38,18 @@ class Agreement:
         return f"{self.rows} rows, the largest difference {self.largest_difference:.1e}, {self.flipped} labels flipped"
 
 
-def agreement(runtime: Runtime, estimator: "ClassifierMixin", features: pd.DataFrame, *, threshold: float) -> Agreement:
+def agreement(runtime: Runtime, estimator: "BaseEstimator", features: pd.DataFrame, output: Output) -> Agreement:
     """Compares both on every row; `features` is the model's input, shape (rows, columns)."""
     with one_thread():
-        expected: Floats = estimator.predict_proba(features)[:, 1]
+        expected = output.of_estimator(estimator, features)
     compiled = run(runtime, features)
-    flipped = int(((expected >= threshold) != (compiled >= threshold)).sum())
-    return Agreement(len(features), float(np.abs(expected - compiled).max()), flipped)
+    largest = float(output.differences(compiled, expected).max())
+    return Agreement(len(features), largest, output.flipped(compiled, expected))
 
 
 def run(runtime: Runtime, features: pd.DataFrame) -> Floats:
-    """The compiled model's probabilities, shape (rows,)."""
+    """The compiled model's predictions."""
     parts = (features.iloc[start : start + BATCH_ROWS] for start in range(0, len(features), BATCH_ROWS))
     return np.concatenate(
-        [runtime.probabilities({str(name): part[name].to_numpy() for name in part}) for part in parts]
+        [np.array(runtime.predict({str(name): part[name].to_numpy() for name in part})) for part in parts]
     )

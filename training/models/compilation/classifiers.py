@@ -1,74 +1,81 @@
-"""Binary classifiers -> ONNX nodes in double precision: logistic regression, trees, forests and boosting.
+"""Classifiers -> ONNX nodes in double precision: logistic regression, trees, forests and boosting.
 
-Trees are summed in scikit-learn's order, so that probabilities are equal to the last digit: a threshold is one of a
-model's probabilities, and the last digit decides on which side of it a row falls.
+Two classes have one number, the probability of the second; several have one for each.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from asof.errors import NotCompiled
-from training.models.compilation.graph import TREES, Graph
-
-LESS_OR_EQUAL = 0
-"""The code of a node's comparison in the operator TreeEnsemble."""
-
-
-@dataclass(frozen=True)
-class Tree:
-    """A tree's nodes in scikit-learn's order, each array of shape (nodes,). Only `leaf` and `value` matter for a leaf.
-
-    A row goes left where its feature is at most the threshold, or is missing and `missing_left` is true.
-    """
-
-    leaf: NDArray[np.bool_]
-    feature: NDArray[np.int64]
-    threshold: NDArray[np.float64]
-    left: NDArray[np.int64]
-    right: NDArray[np.int64]
-    missing_left: NDArray[np.bool_]
-    value: NDArray[np.float64]
+from training.models.compilation.graph import Graph
+from training.models.compilation.trees import Tree, boosted_trees, single_precision, summed, tree_of
 
 
 def regression(graph: Graph) -> None:
-    """LogisticRegression: the sigmoid of a weighted sum.
+    """LogisticRegression: the sigmoid of a weighted sum, or the softmax of one for each class.
 
     scikit-learn refuses infinite numbers, even from a transformer. Adding the sum minus itself, which is 0, makes an
-    infinite sum NaN.
+    infinite sum NaN. Raises NotCompiled for several classes by liblinear, which fits one against the rest.
     """
     weights, start = graph.part.coef_.T, graph.part.intercept_.reshape(1, -1)
     total = graph.node("Add", graph.node("MatMul", graph.numbers(), weights), start)
     finite = graph.node("Add", total, graph.node("Sub", total, total))
-    graph.output_probabilities(_sigmoid(graph, finite))
+    if _binary(graph):
+        graph.output_probabilities(_sigmoid(graph, finite))
+    elif graph.part.solver == "liblinear":
+        raise NotCompiled("LogisticRegression of several classes with solver='liblinear'")
+    else:
+        graph.output_classes(_softmax(graph, finite))
 
 
 def tree(graph: Graph) -> None:
-    """DecisionTreeClassifier: the share of class 1 in a row's leaf."""
-    graph.output_probabilities(_summed(graph, _single(graph), [_tree_of(graph.part)]))
+    """DecisionTreeClassifier: the share of each class in a row's leaf."""
+    numbers = single_precision(graph)
+    _output(graph, lambda code: summed(graph, numbers, [tree_of(graph.part, code)]))
 
 
 def forest(graph: Graph) -> None:
     """RandomForestClassifier and ExtraTreesClassifier: the mean of their trees."""
-    trees = [_tree_of(each) for each in graph.part.estimators_]
-    total = _summed(graph, _single(graph), trees)
-    graph.output_probabilities(graph.node("Div", total, np.array(float(len(trees)))))
+    numbers, trees = single_precision(graph), graph.part.estimators_
+    count = np.array(float(len(trees)))
+
+    def mean(code: int) -> str:
+        return graph.node("Div", summed(graph, numbers, [tree_of(each, code) for each in trees]), count)
+
+    _output(graph, mean)
 
 
 def boosting(graph: Graph) -> None:
-    """HistGradientBoostingClassifier: the sigmoid of the baseline plus the sum of the trees.
+    """HistGradientBoostingClassifier: the sigmoid, or softmax, of the baseline plus the sum of the trees.
 
     Raises NotCompiled where it has categorical features.
     """
     if getattr(graph.part, "is_categorical_", None) is not None:
         raise NotCompiled("HistGradientBoostingClassifier with categorical features")
-    trees = [_boosted_tree(predictor.nodes) for (predictor,) in graph.part._predictors]
-    base = float(graph.part._baseline_prediction.item())
-    first = Tree(**{**vars(trees[0]), "value": base + trees[0].value})  # the sum starts with the baseline
-    graph.output_probabilities(_sigmoid(graph, _summed(graph, graph.numbers(), [first, *trees[1:]])))
+    baselines, numbers = graph.part._baseline_prediction.ravel(), graph.numbers()
+
+    def total(column: int) -> str:
+        trees: list[Tree] = boosted_trees(graph.part._predictors, column, float(baselines[column]))
+        return summed(graph, numbers, trees)
+
+    if _binary(graph):
+        graph.output_probabilities(_sigmoid(graph, total(0)))
+    else:
+        graph.output_classes(_softmax(graph, graph.node("Concat", *map(total, range(baselines.size)), axis=1)))
+
+
+def _binary(graph: Graph) -> bool:
+    return len(graph.part.classes_) == 2
+
+
+def _output(graph: Graph, probability: Callable[[int], str]) -> None:
+    """The outputs, from the probability of a class by its code, shape (rows, 1)."""
+    if _binary(graph):
+        graph.output_probabilities(probability(1))
+    else:
+        every = [probability(code) for code in range(len(graph.part.classes_))]
+        graph.output_classes(graph.node("Concat", *every, axis=1))
 
 
 def _sigmoid(graph: Graph, value: str) -> str:
@@ -77,86 +84,8 @@ def _sigmoid(graph: Graph, value: str) -> str:
     return graph.node("Div", one, graph.node("Add", one, graph.node("Exp", graph.node("Neg", value))))
 
 
-def _single(graph: Graph) -> str:
-    """The features rounded to single precision, as trees take them; thresholds stay in double."""
-    from onnx import TensorProto
-
-    single = graph.node("Cast", graph.numbers(), to=TensorProto.FLOAT)
-    return graph.node("Cast", single, to=TensorProto.DOUBLE)
-
-
-def _tree_of(fitted: Any) -> Tree:
-    """The nodes of a fitted DecisionTreeClassifier."""
-    nodes = fitted.tree_
-    return Tree(
-        leaf=nodes.children_left < 0,
-        feature=nodes.feature,
-        threshold=nodes.threshold,
-        left=nodes.children_left,
-        right=nodes.children_right,
-        missing_left=nodes.missing_go_to_left.astype(bool),
-        value=nodes.value[:, 0, 1],
-    )
-
-
-def _boosted_tree(nodes: NDArray[Any]) -> Tree:
-    """The nodes of one of HistGradientBoostingClassifier's trees, a record array."""
-    return Tree(
-        leaf=nodes["is_leaf"].astype(bool),
-        feature=nodes["feature_idx"],
-        threshold=nodes["num_threshold"],
-        left=nodes["left"].astype(np.int64),
-        right=nodes["right"].astype(np.int64),
-        missing_left=nodes["missing_go_to_left"].astype(bool),
-        value=nodes["value"],
-    )
-
-
-def _summed(graph: Graph, numbers: str, trees: Sequence[Tree]) -> str:
-    """The sum of the trees' leaves in order, shape (rows, 1)."""
-    from onnx import numpy_helper
-
-    parts, inner, leaves = [], 0, 0
-    for each in trees:
-        parts.append(_attributes(each, inner, leaves))
-        inner, leaves = inner + parts[-1]["nodes_splits"].size, leaves + parts[-1]["leaf_weights"].size
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    tensors = {name: numpy_helper.from_array(joined.pop(name)) for name in ("nodes_splits", "leaf_weights")}
-    modes = numpy_helper.from_array(np.full(inner, LESS_OR_EQUAL, dtype=np.uint8))
-    lists = {name: values.tolist() for name, values in joined.items()}
-    return graph.node(
-        "TreeEnsemble", numbers, domain=TREES, n_targets=1, aggregate_function=1, nodes_modes=modes, **tensors, **lists
-    )
-
-
-def _attributes(tree: Tree, inner: int, leaves: int) -> dict[str, NDArray[Any]]:
-    """TreeEnsemble's attributes for one tree, which follows `inner` nodes and `leaves` of earlier trees."""
-    if tree.leaf[0]:  # a single leaf: the operator needs a node above it
-        tree = _with_root(tree)
-    number = np.where(tree.leaf, leaves + np.cumsum(tree.leaf) - 1, inner + np.cumsum(~tree.leaf) - 1)
-    nodes = ~tree.leaf
-    left, right = tree.left[nodes], tree.right[nodes]
-    return {
-        "tree_roots": number[:1],
-        "nodes_featureids": tree.feature[nodes],
-        "nodes_splits": tree.threshold[nodes].astype(np.float64),
-        "nodes_truenodeids": number[left],
-        "nodes_trueleafs": tree.leaf[left].astype(np.int64),
-        "nodes_falsenodeids": number[right],
-        "nodes_falseleafs": tree.leaf[right].astype(np.int64),
-        "nodes_missing_value_tracks_true": tree.missing_left[nodes].astype(np.int64),
-        "leaf_weights": tree.value[tree.leaf].astype(np.float64),
-        "leaf_targetids": np.zeros(int(tree.leaf.sum()), dtype=np.int64),
-    }
-
-
-def _with_root(tree: Tree) -> Tree:
-    return Tree(
-        leaf=np.array([False, True]),
-        feature=np.zeros(2, dtype=np.int64),
-        threshold=np.zeros(2),
-        left=np.ones(2, dtype=np.int64),
-        right=np.ones(2, dtype=np.int64),
-        missing_left=np.zeros(2, dtype=bool),
-        value=np.repeat(tree.value[:1], 2),
-    )
+def _softmax(graph: Graph, values: str) -> str:
+    """exp(x - max) over its sum, in each row."""
+    axis = np.array([1])
+    powers = graph.node("Exp", graph.node("Sub", values, graph.node("ReduceMax", values, axis, keepdims=1)))
+    return graph.node("Div", powers, graph.node("ReduceSum", powers, axis, keepdims=1))

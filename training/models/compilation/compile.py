@@ -1,4 +1,4 @@
-"""A fitted scikit-learn classifier -> CompiledModel: an ONNX graph that agrees with it on every row."""
+"""A fitted scikit-learn estimator -> CompiledModel: an ONNX graph that agrees with it on every row."""
 
 import json
 import logging
@@ -9,6 +9,7 @@ import pandas as pd
 
 from asof.errors import ModelError, NotCompiled
 from asof.inference.runtime import LIMITS, MODEL_ONNX, Onnx, Runtime, ScikitLearn
+from asof.targets import Output
 from training.models.compilation.agreement import Agreement, agreement
 from training.models.compilation.convert import convert
 from training.models.compilation.odd_values import compare_odd, limits_of
@@ -18,7 +19,7 @@ from training.tracking.artifacts import log_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from sklearn.base import ClassifierMixin
+    from sklearn.base import BaseEstimator
 
 
 @dataclass(frozen=True)
@@ -30,25 +31,23 @@ class CompiledModel:
     agreement: Agreement
 
 
-def compile_model(model: "ClassifierMixin", features: pd.DataFrame, *, threshold: float) -> CompiledModel:
+def compile_model(model: "BaseEstimator", features: pd.DataFrame, output: Output) -> CompiledModel:
     """Compiles a model; `features` are the rows on which both must agree. The same model gives the same bytes.
 
-    Raises NotCompiled where it does not convert, or where graph and estimator disagree: on probabilities by more than
-    `asof.trust.golden_rows.TOLERANCE`, on labels at the threshold, or on the values that they refuse.
+    Raises NotCompiled where it does not convert, or where graph and estimator disagree: on predictions by more than
+    `asof.targets.TOLERANCE`, on answers, or on the values that they refuse.
     """
-    if list(model.classes_) != [0, 1]:
-        raise NotCompiled(f"its classes are {list(model.classes_)}, not 0 and 1")
-    graph, valid_row = convert(model, features), features.iloc[:1]
+    graph, valid_row = convert(model, features, output.graph_output), features.iloc[:1]
     with one_thread():
-        limits = limits_of(model, valid_row)
+        limits = limits_of(model, valid_row, output)
         graph.metadata_props.add(key=LIMITS, value=json.dumps(asdict(limits), sort_keys=True))
         content = graph.SerializeToString(deterministic=True)
         try:
-            runtime = Onnx(content)
+            runtime = Onnx(content, output)
         except ModelError as error:  # an operator that ONNX Runtime does not have in double
             raise NotCompiled(f"its graph does not run: {error}") from error
-        compare_odd(model, runtime, valid_row)
-    compared = agreement(runtime, model, features, threshold=threshold)
+        compare_odd(model, runtime, valid_row, output)
+    compared = agreement(runtime, model, features, output)
     if not compared.holds:
         raise NotCompiled(f"the graph disagrees with scikit-learn: {compared}")
     return CompiledModel(content, runtime, compared)
@@ -64,7 +63,7 @@ def log_compiled(client: "MlflowClient", trained: TrainedModel) -> Runtime | Non
     """
     rows = pd.concat([trained.train_side.features, trained.held_out.features], ignore_index=True)
     try:
-        compiled = compile_model(trained.model, rows, threshold=trained.facts.threshold)
+        compiled = compile_model(trained.model, rows, trained.facts.output)
     except NotCompiled as error:
         logger.warning("Scikit-learn will serve the model of run %s, which is slow: %s.", trained.run_id, error)
         client.set_tag(trained.run_id, "runtime", ScikitLearn.name)

@@ -1,6 +1,6 @@
-"""A fitted scikit-learn classifier -> an ONNX graph in double precision, by skl2onnx with converters of our own.
+"""A fitted scikit-learn estimator -> an ONNX graph in double precision, by skl2onnx with converters of our own.
 
-skl2onnx's own converters are in single precision: probabilities differ by 1e-7, and a row near a split falls into
+skl2onnx's own converters are in single precision: predictions differ by 1e-7, and a row near a split falls into
 another leaf."""
 
 from collections.abc import Callable, Sequence
@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from asof.errors import NotCompiled
-from asof.inference.runtime import PROBABILITIES
-from training.models.compilation import classifiers, columns
+from training.models.compilation import classifiers, columns, regressors
 from training.models.compilation.graph import OPSETS, TREES, TREES_IN_DOUBLE, Graph
 
 if TYPE_CHECKING:
     from onnx import ModelProto
-    from sklearn.base import ClassifierMixin
+    from sklearn.base import BaseEstimator
 
 
-def convert(model: "ClassifierMixin", features: pd.DataFrame) -> "ModelProto":
-    """The ONNX graph of a model with these feature columns.
+def convert(model: "BaseEstimator", features: pd.DataFrame, output: str) -> "ModelProto":
+    """The ONNX graph of a model with these feature columns, whose only output has that name.
 
     It has an input of shape (rows, 1) for each column, with its name and in their order: text as string, numbers as
     double. Raises NotCompiled where skl2onnx cannot convert a part of the model.
     """
     from skl2onnx import convert_sklearn
     from skl2onnx.common.data_types import DoubleTensorType, StringTensorType
+    from sklearn.base import is_classifier
 
     active, converters = _without_passthrough(model), _converters()
     types = {True: StringTensorType, False: DoubleTensorType}
@@ -36,7 +36,7 @@ def convert(model: "ClassifierMixin", features: pd.DataFrame) -> "ModelProto":
             name="model",
             initial_types=inputs,
             target_opset=OPSETS,
-            options={id(active): {"zipmap": False}},
+            options={id(active): {"zipmap": False}} if is_classifier(active) else None,
             custom_conversion_functions=converters,
             custom_shape_calculators=dict.fromkeys(converters, _shape),
         )
@@ -45,10 +45,10 @@ def convert(model: "ClassifierMixin", features: pd.DataFrame) -> "ModelProto":
     except Exception as error:  # skl2onnx raises many types, of its own and of Python's
         reason = str(error).strip().partition("\n")[0]
         raise NotCompiled(f"skl2onnx does not convert it ({type(error).__name__}: {reason})") from error
-    return _with_opsets(_named(_only_probabilities(converted), [name for name, _ in inputs]))
+    return _with_opsets(_named(_only(converted, output), [name for name, _ in inputs]))
 
 
-def _without_passthrough(model: "ClassifierMixin") -> "ClassifierMixin":
+def _without_passthrough(model: "BaseEstimator") -> "BaseEstimator":
     """The pipeline without its "passthrough" steps, which skl2onnx does not support."""
     from sklearn.pipeline import Pipeline
 
@@ -58,11 +58,18 @@ def _without_passthrough(model: "ClassifierMixin") -> "ClassifierMixin":
 
 
 def _converters() -> dict[type, Callable[..., None]]:
-    from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier, RandomForestClassifier
+    from sklearn.ensemble import (
+        ExtraTreesClassifier,
+        ExtraTreesRegressor,
+        HistGradientBoostingClassifier,
+        HistGradientBoostingRegressor,
+        RandomForestClassifier,
+        RandomForestRegressor,
+    )
     from sklearn.impute import SimpleImputer
-    from sklearn.linear_model import LogisticRegression
+    from sklearn.linear_model import ElasticNet, Lasso, LinearRegression, LogisticRegression, Ridge, RidgeCV
     from sklearn.preprocessing import OneHotEncoder, PowerTransformer, StandardScaler
-    from sklearn.tree import DecisionTreeClassifier
+    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
     parts: dict[type, Callable[[Graph], None]] = {
         OneHotEncoder: columns.one_hot,
@@ -74,6 +81,11 @@ def _converters() -> dict[type, Callable[..., None]]:
         RandomForestClassifier: classifiers.forest,
         ExtraTreesClassifier: classifiers.forest,
         HistGradientBoostingClassifier: classifiers.boosting,
+        **dict.fromkeys((ElasticNet, Lasso, LinearRegression, Ridge, RidgeCV), regressors.linear),
+        DecisionTreeRegressor: regressors.tree,
+        RandomForestRegressor: regressors.forest,
+        ExtraTreesRegressor: regressors.forest,
+        HistGradientBoostingRegressor: regressors.boosting,
     }
     return {type_: lambda *converted, add=add: add(Graph(*converted)) for type_, add in parts.items()}
 
@@ -81,22 +93,24 @@ def _converters() -> dict[type, Callable[..., None]]:
 def _shape(operator: Any) -> None:
     """Sets the type and shape of a part's outputs, where skl2onnx would use single precision."""
     from skl2onnx.common.data_types import DoubleTensorType, Int64TensorType
-    from sklearn.base import is_classifier
+    from sklearn.base import is_classifier, is_regressor
 
     part, rows = operator.raw_operator, operator.inputs[0].get_first_dimension()
     if is_classifier(part):
-        types = [Int64TensorType([rows]), DoubleTensorType([rows, 2])]
+        types = [Int64TensorType([rows]), DoubleTensorType([rows, len(part.classes_)])]
+    elif is_regressor(part):
+        types = [DoubleTensorType([rows, 1])]
     else:
         types = [DoubleTensorType([rows, len(part.get_feature_names_out())])]
     for output, type_ in zip(operator.outputs, types, strict=True):
         output.type = type_
 
 
-def _only_probabilities(converted: "ModelProto") -> "ModelProto":
-    """The graph without its label output, and without the nodes that only the label needs."""
+def _only(converted: "ModelProto", name: str) -> "ModelProto":
+    """The graph without its other outputs, such as a label, and without the nodes that only those need."""
     graph = converted.graph
-    output = next(each for each in graph.output if each.name == PROBABILITIES)
-    needed, kept = {PROBABILITIES}, []
+    output = next(each for each in graph.output if each.name == name)
+    needed, kept = {name}, []
     for node in reversed(graph.node):
         if needed.intersection(node.output):
             needed.update(node.input)

@@ -62,6 +62,11 @@ class Graph:
         self.output(self.node("ArgMax", both, axis=1, keepdims=0))
         self.output(both, index=1)
 
+    def output_classes(self, probabilities: str) -> None:
+        """The same for several classes, shape (rows, classes)."""
+        self.output(self.node("ArgMax", probabilities, axis=1, keepdims=0))
+        self.output(probabilities, index=1)
+
     def columns(self) -> list[str]:
         """Each column of the inputs, shape (rows, 1)."""
         columns: list[str] = []

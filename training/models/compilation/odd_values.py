@@ -6,6 +6,7 @@ rows with one odd value first. What it refuses goes with the graph as its InputL
 
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +14,11 @@ import pandas as pd
 
 from asof.errors import NotCompiled
 from asof.inference.runtime import InputLimits, Runtime
-from asof.trust.golden_rows import TOLERANCE
+from asof.targets import TOLERANCE, Output
+from training.metrics.classification import Floats
 
 if TYPE_CHECKING:
-    from sklearn.base import ClassifierMixin
+    from sklearn.base import BaseEstimator
 
 UNSEEN = "\x00 never seen"
 """A category that no model was trained on."""
@@ -24,34 +26,35 @@ TOO_LARGE = ((1e39, float(np.finfo(np.float32).max)), (np.inf, float(np.finfo(np
 """Pairs of a number and of the limit of a column that refuses it; some estimators compute in single precision."""
 
 
-def limits_of(model: "ClassifierMixin", valid_row: pd.DataFrame) -> InputLimits:
+def limits_of(model: "BaseEstimator", valid_row: pd.DataFrame, output: Output) -> InputLimits:
     """The values that the model refuses; `valid_row` is one row that it takes.
 
     Raises NotCompiled where it refuses unknown categories, which InputLimits cannot express.
     """
     numbers = [str(name) for name in valid_row if valid_row[name].dtype != object]
     texts = [str(name) for name in valid_row if name not in numbers]
-    if strict := _refusing(model, valid_row, texts, UNSEEN):
+    refusing = partial(_refusing, model, valid_row, output)
+    if strict := refusing(texts, UNSEEN):
         raise NotCompiled(f"it refuses new categories of {', '.join(strict)}: see OneHotEncoder's handle_unknown")
     largest: dict[str, float] = {}
     for value, limit in reversed(TOO_LARGE):
-        largest |= dict.fromkeys(_refusing(model, valid_row, numbers, value), limit)
-    missing = [*_refusing(model, valid_row, numbers, np.nan), *_refusing(model, valid_row, texts, None)]
+        largest |= dict.fromkeys(refusing(numbers, value), limit)
+    missing = [*refusing(numbers, np.nan), *refusing(texts, None)]
     return InputLimits(missing, largest)
 
 
-def compare_odd(model: "ClassifierMixin", runtime: Runtime, valid_row: pd.DataFrame) -> None:
+def compare_odd(model: "BaseEstimator", runtime: Runtime, valid_row: pd.DataFrame, output: Output) -> None:
     """Raises NotCompiled where model and graph differ on an odd value of a column."""
     for name, value, row in _odd_rows(valid_row):
-        expected, compiled = _probability(model, row), _compiled_probability(runtime, row)
-        if not _same(expected, compiled):
+        expected, compiled = _predicted(model, row, output), _compiled_prediction(runtime, row)
+        if not _same(expected, compiled, output):
             raise NotCompiled(f"where {name} is {value!r}, scikit-learn gives {expected} and the graph {compiled}")
 
 
-def _same(expected: float | None, compiled: float | None) -> bool:
+def _same(expected: Floats | None, compiled: Floats | None, output: Output) -> bool:
     if expected is None or compiled is None:
         return expected is compiled
-    return abs(expected - compiled) <= TOLERANCE
+    return bool(output.differences(compiled, expected)[0] <= TOLERANCE)
 
 
 def _odd_rows(valid_row: pd.DataFrame) -> Iterator[tuple[str, Any, pd.DataFrame]]:
@@ -61,11 +64,13 @@ def _odd_rows(valid_row: pd.DataFrame) -> Iterator[tuple[str, Any, pd.DataFrame]
             yield name, value, _with(valid_row, [name], value)
 
 
-def _refusing(model: "ClassifierMixin", valid_row: pd.DataFrame, names: list[str], value: Any) -> list[str]:
+def _refusing(
+    model: "BaseEstimator", valid_row: pd.DataFrame, output: Output, names: list[str], value: Any
+) -> list[str]:
     """The columns in which the model refuses the value; it is usually all or none, so all are tried first."""
-    if not names or _probability(model, _with(valid_row, names, value)) is not None:
+    if not names or _predicted(model, _with(valid_row, names, value), output) is not None:
         return []
-    return [name for name in names if _probability(model, _with(valid_row, [name], value)) is None]
+    return [name for name in names if _predicted(model, _with(valid_row, [name], value), output) is None]
 
 
 def _with(valid_row: pd.DataFrame, names: list[str], value: Any) -> pd.DataFrame:
@@ -74,18 +79,18 @@ def _with(valid_row: pd.DataFrame, names: list[str], value: Any) -> pd.DataFrame
     )
 
 
-def _probability(model: "ClassifierMixin", row: pd.DataFrame) -> float | None:
-    """The probability of a row; None where the model refuses it."""
+def _predicted(model: "BaseEstimator", row: pd.DataFrame, output: Output) -> Floats | None:
+    """The prediction of a row; None where the model refuses it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # overflow of large numbers
         try:
-            return float(model.predict_proba(row)[0, 1])
+            return output.of_estimator(model, row)
         except (ValueError, TypeError):
             return None
 
 
-def _compiled_probability(runtime: Runtime, row: pd.DataFrame) -> float | None:
+def _compiled_prediction(runtime: Runtime, row: pd.DataFrame) -> Floats | None:
     try:
-        return runtime.probabilities({str(name): row[name].to_numpy() for name in row})[0]
+        return np.array(runtime.predict({str(name): row[name].to_numpy() for name in row}))
     except (ValueError, TypeError):
         return None

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from training.metrics.classification import Floats, auc_difference, mean_estimate, row_log_loss
-from training.models.fitting.fit import FittedModel, best_estimator, fit, positive_probabilities
+from training.metrics.classification import Floats
+from training.models.fitting.fit import FittedModel, best_estimator, fit, predictions
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Gain:
 
 @dataclass(frozen=True)
 class Ablation:
-    """The gains of one derived column in `auc` and `log_loss` (a gain is a smaller loss)."""
+    """The gains of one derived column in the figures of its target (a gain is a smaller loss)."""
 
     column: str
     gains: tuple[Gain, ...]
@@ -38,12 +38,12 @@ class Ablation:
         return f"A difference that these held-out rows show: {', '.join(changes)}."
 
 
-def ablate(fitted: FittedModel, probabilities: Floats) -> tuple[Ablation, ...]:
-    """One for each derived column; `probabilities` are the model's on the held-out side, shape (rows,).
+def ablate(fitted: FittedModel, predicted: Floats) -> tuple[Ablation, ...]:
+    """One for each derived column; `predicted` are the model's on the held-out side.
 
     A search is repeated without the column. Differences are paired by row.
     """
-    return tuple(Ablation(column, _gains(fitted, probabilities, column)) for column in fitted.facts.derived)
+    return tuple(Ablation(column, _gains(fitted, predicted, column)) for column in fitted.facts.derived)
 
 
 def metrics_of(ablations: tuple[Ablation, ...]) -> Mapping[str, float]:
@@ -56,17 +56,15 @@ def metrics_of(ablations: tuple[Ablation, ...]) -> Mapping[str, float]:
     }
 
 
-def _gains(fitted: FittedModel, probabilities: Floats, column: str) -> tuple[Gain, ...]:
-    labels, without = fitted.held_out.labels, _probabilities_without(fitted, column)
-    saved = row_log_loss(labels, without) - row_log_loss(labels, probabilities)
-    gains = {"auc": auc_difference(labels, probabilities, without), "log_loss": mean_estimate(labels, saved)}
+def _gains(fitted: FittedModel, predicted: Floats, column: str) -> tuple[Gain, ...]:
+    gains = fitted.rules.gains(fitted.held_out.labels, predicted, _predictions_without(fitted, column))
     return tuple(Gain(figure, each.value, each.low, each.high) for figure, each in gains.items())
 
 
-def _probabilities_without(fitted: FittedModel, column: str) -> Floats:
-    """Held-out probabilities of the same estimator fitted without the column, shape (rows,)."""
+def _predictions_without(fitted: FittedModel, column: str) -> Floats:
+    """Held-out predictions of the same estimator fitted without the column."""
     kept = {name: compute for name, compute in fitted.train_side.derived.items() if name != column}
     train_side, held_out = (replace(side, derived=kept) for side in (fitted.train_side, fitted.held_out))
     chosen = fitted.use_case.estimator(fitted.estimator)
     model = best_estimator(fit(chosen, train_side, fitted.facts.random_state))
-    return positive_probabilities(model, held_out)
+    return predictions(model, held_out)

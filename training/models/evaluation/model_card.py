@@ -7,17 +7,9 @@ from importlib.resources import files
 from training.models.evaluation.ablation import Ablation
 from training.models.fitting.train import TrainedModel
 
-TITLES = {
-    "auc": "Area under the ROC curve",
-    "average_precision": "Average precision",
-    "log_loss": "Log loss",
-    "brier": "Brier score",
-    "calibration_error": "Expected calibration error (ten equal bins)",
-}
 MODEL_CARD = "model_card.html"
 """The artifact of the run, and our template."""
 UNREGISTERED = "<b>not registered</b>"
-DECISION_TITLES = {"precision": "Precision", "recall": "Recall", "f1": "F1", "accuracy": "Accuracy"}
 
 
 def model_card(
@@ -38,20 +30,18 @@ def model_card(
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
-    ).get_template(MODEL_CARD)
+    ).get_template(trained.rules.card)
     return template.render(
         trained=trained,
         unregistered=UNREGISTERED,
         facts=trained.facts,
         summary=trained.use_case.estimator(trained.estimator).summary,
         metrics=metrics,
-        rows=_rows(metrics),
-        decisions=[
-            (title, metrics[f"{name}_at_threshold"], metrics[f"{name}_at_half"])
-            for name, title in DECISION_TITLES.items()
-        ],
-        train_rate=float(trained.train_side.labels.mean()),
+        target=trained.use_case.target,
+        rows=_rows(metrics, trained.rules.titles),
+        constant=trained.rules.constant(trained.train_side.labels),
         importance=importance,
+        importance_title=trained.rules.importance.title,
         ablations=ablations,
         descriptions=descriptions,
         pictures={name: base64.b64encode(picture).decode() for name, picture in pictures.items()},
@@ -64,7 +54,7 @@ def with_version(card: str, version: str) -> str:
     return card.replace(UNREGISTERED, f"<b>version {version}</b>")
 
 
-def _rows(metrics: Mapping[str, float]) -> list[tuple[str, float, str]]:
+def _rows(metrics: Mapping[str, float], titles: Mapping[str, str]) -> list[tuple[str, float, str]]:
     """Title, value and 95 % interval (or an empty text) of each metric."""
     return [
         (
@@ -72,5 +62,5 @@ def _rows(metrics: Mapping[str, float]) -> list[tuple[str, float, str]]:
             metrics[name],
             f"{metrics[f'{name}_low']:.4f} to {metrics[f'{name}_high']:.4f}" if f"{name}_low" in metrics else "",
         )
-        for name, title in TITLES.items()
+        for name, title in titles.items()
     ]

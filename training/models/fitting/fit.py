@@ -1,4 +1,4 @@
-"""TrainingSet -> FittedModel: a fitted classifier, its training side and its held-out side. Nothing is logged."""
+"""TrainingSet -> FittedModel: a fitted estimator, its training side and its held-out side. Nothing is logged."""
 
 import time
 from dataclasses import dataclass
@@ -6,23 +6,26 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from asof.errors import AsOfError, ConfigurationError, TrainingSetError
-from asof.model_facts import ModelFacts, Split
+from asof.model_facts import ModelFacts
+from asof.targets import Output
 from asof.use_case import Estimator, UseCase
 from training.data.snapshots.provenance import code_version
 from training.features.datasets.training_set import TrainingSet
-from training.metrics.classification import Floats, best_threshold
+from training.metrics.classification import Floats
 from training.models.fitting.model_digest import model_digest
-from training.models.fitting.servable import check_fitted, check_on_sample, probabilities
+from training.models.fitting.servable import check_fitted, check_on_sample
 from training.one_thread import one_thread
+from training.targets import rules_of
+from training.targets.rules import Rules
 
 if TYPE_CHECKING:
-    from sklearn.base import ClassifierMixin
+    from sklearn.base import BaseEstimator
 
 MAX_CATEGORIES = 1000
 """Categories of a feature that the facts list; a feature with more is not listed, and none of its values is flagged."""
-THRESHOLD_FOLDS = 3
 
 
 @dataclass(frozen=True)
@@ -38,16 +41,21 @@ class Sides:
     held_out: TrainingSet
     dropped: int
 
+    @property
+    def rules(self) -> Rules:
+        """The rules of the use case's target."""
+        return rules_of(self.use_case.target)
+
 
 @dataclass(frozen=True)
 class FittedModel(Sides):
-    """A fitted classifier and its facts. `search` is the fitted search whose best estimator is `model`, else `model`.
+    """A fitted estimator and its facts. `search` is the fitted search whose best estimator is `model`, else `model`.
 
     `seconds` is the time of the fit, including the search.
     """
 
-    model: "ClassifierMixin"
-    search: "ClassifierMixin"
+    model: "BaseEstimator"
+    search: "BaseEstimator"
     facts: ModelFacts
     seconds: float
 
@@ -56,10 +64,10 @@ def divide(use_case: UseCase, training_set: TrainingSet, *, estimator: str | Non
     """Splits the rows for an estimator (default: the use case's).
 
     Raises ConfigurationError for an unknown estimator, TrainingSetError where the set is of another feature service,
-    has an entity twice, or has too few rows of a class on a side.
+    has an entity twice, or has labels on a side that no model can be fitted to.
     """
     name = estimator or use_case.default_estimator
-    train_side, held_out = _sides(training_set, use_case.estimator(name), use_case.split)
+    train_side, held_out = _sides(training_set, use_case.estimator(name), use_case)
     dropped = len(training_set.frame) - len(train_side.frame) - len(held_out.frame)
     return Sides(use_case, name, train_side, held_out, dropped=dropped)
 
@@ -78,14 +86,14 @@ def check_estimator(sides: Sides, *, random_state: int) -> None:
     except Exception:  # of the use case's own code
         return
     with one_thread():
-        check_on_sample(estimator, side.features, side.labels)
+        check_on_sample(sides.rules, estimator, side.features, side.labels)
 
 
 def fit_model(sides: Sides, *, random_state: int) -> FittedModel:
     """Fits the estimator on the training side.
 
-    The threshold is the use case's, or else that of the best F1 on out-of-fold probabilities of the training side.
-    Raises ModelError where the service could not serve the model.
+    A threshold or an interval that the target leaves open is of out-of-fold predictions of the training side. Raises
+    ModelError where the service could not serve the model.
     """
     use_case, side = sides.use_case, sides.train_side
     started = time.perf_counter()
@@ -93,45 +101,40 @@ def fit_model(sides: Sides, *, random_state: int) -> FittedModel:
     seconds = time.perf_counter() - started
     model = best_estimator(search)
     with one_thread():
-        check_fitted(model, side.features)
-    threshold = use_case.threshold
-    if threshold is None:
-        threshold = best_threshold(side.labels, _out_of_fold(model, side, random_state))
+        check_fitted(sides.rules, model, side.features)
+    output = sides.rules.output(side.labels, lambda: _out_of_fold(sides.rules, model, side, random_state))
     return FittedModel(
         **vars(sides),
         model=model,
         search=search,
-        facts=_facts(sides, threshold=threshold, random_state=random_state, digest=model_digest(model)),
+        facts=_facts(sides, output, random_state=random_state, digest=model_digest(model)),
         seconds=seconds,
     )
 
 
-def fit(chosen: Estimator, side: TrainingSet, random_state: int) -> "ClassifierMixin":
+def fit(chosen: Estimator, side: TrainingSet, random_state: int) -> "BaseEstimator":
     """The estimator, fitted on the side's rows in one thread."""
     with one_thread():
         return _built(chosen, side, random_state).fit(side.features, side.labels)
 
 
-def positive_probabilities(model: "ClassifierMixin", side: TrainingSet) -> Floats:
-    """The probability of class 1 for each row, shape (rows,), computed in one thread.
-
-    Raises ModelError as `probabilities` does.
-    """
+def predictions(model: "BaseEstimator", side: TrainingSet) -> Floats:
+    """The prediction of each row, computed in one thread. Raises ModelError as the target's rules do."""
     with one_thread():
-        return probabilities(model, side.features)
+        return rules_of(side.target).predictions(model, side.features)
 
 
-def best_estimator(fitted: "ClassifierMixin") -> "ClassifierMixin":
-    """The best estimator of a search; else the classifier itself. Raises TrainingSetError where it has no score."""
+def best_estimator(fitted: "BaseEstimator") -> "BaseEstimator":
+    """The best estimator of a search; else the estimator itself. Raises TrainingSetError where it has no score."""
     if not isfinite(getattr(fitted, "best_score_", 0.0)):
         raise TrainingSetError(
             "The search has no finite score, as where a fold has rows of one class: use more rows or fewer folds."
         )
-    best: ClassifierMixin = getattr(fitted, "best_estimator_", fitted)
+    best: BaseEstimator = getattr(fitted, "best_estimator_", fitted)
     return best
 
 
-def _built(chosen: Estimator, side: TrainingSet, random_state: int) -> "ClassifierMixin":
+def _built(chosen: Estimator, side: TrainingSet, random_state: int) -> "BaseEstimator":
     try:
         return chosen.build(side.contract, random_state)
     except ImportError as error:
@@ -140,7 +143,7 @@ def _built(chosen: Estimator, side: TrainingSet, random_state: int) -> "Classifi
         ) from error
 
 
-def _sides(training_set: TrainingSet, chosen: Estimator, split: Split) -> tuple[TrainingSet, TrainingSet]:
+def _sides(training_set: TrainingSet, chosen: Estimator, use_case: UseCase) -> tuple[TrainingSet, TrainingSet]:
     if (service := training_set.contract.feature_service) != chosen.feature_service:
         raise TrainingSetError(
             f"The training set is of {service}, the estimator takes {chosen.feature_service}: build that set."
@@ -149,18 +152,10 @@ def _sides(training_set: TrainingSet, chosen: Estimator, split: Split) -> tuple[
         raise TrainingSetError(
             "The training set holds an entity twice: keep one row of each, or it could be on both sides of a fold."
         )
-    sides = training_set.complete().split(split)
+    sides = training_set.complete().split(use_case.split)
     for name, side in zip(("training", "held-out"), sides, strict=True):
-        if len(set(side.labels)) < 2:
-            raise TrainingSetError(
-                f"The {name} side has {len(side.frame)} complete rows and not both labels: {_why_so_few(training_set)}."
-            )
-    counts = np.bincount(sides[0].labels)
-    if counts.min() < THRESHOLD_FOLDS:
-        raise TrainingSetError(
-            f"The training side has {counts.min()} complete rows with the label {bool(counts.argmin())}: "
-            f"at least {THRESHOLD_FOLDS} are needed, one for each fold."
-        )
+        if fault := rules_of(use_case.target).side_fault(name, side.labels):
+            raise TrainingSetError(f"{fault}: {_why_so_few(training_set)}.")
     return sides
 
 
@@ -176,30 +171,28 @@ def _why_so_few(training_set: TrainingSet) -> str:
     return f"of {rows} rows {', '.join(worst)}; load the missing rows, or remove such a feature"
 
 
-def _out_of_fold(model: "ClassifierMixin", side: TrainingSet, random_state: int) -> Floats:
-    """The probability of each row from a model fitted without it, shape (rows,)."""
+def _out_of_fold(rules: Rules, model: "BaseEstimator", side: TrainingSet, random_state: int) -> Floats:
+    """The prediction of each row from a model fitted without it."""
     from sklearn.base import clone
-    from sklearn.model_selection import StratifiedKFold
 
     features, labels = side.features, side.labels
-    out_of_fold = np.empty(labels.size)
+    parts: list[tuple[NDArray[np.int64], Floats]] = []
     with one_thread():
-        for kept, out in StratifiedKFold(THRESHOLD_FOLDS, shuffle=True, random_state=random_state).split(
-            features, labels
-        ):
+        for kept, out in rules.folds(random_state).split(features, labels):
             fold = clone(model).fit(features.iloc[kept], labels[kept])
-            out_of_fold[out] = probabilities(fold, features.iloc[out])
-    return out_of_fold
+            parts.append((out, rules.predictions(fold, features.iloc[out])))
+    rows = np.concatenate([out for out, _ in parts])
+    return np.concatenate([predicted for _, predicted in parts])[np.argsort(rows)]
 
 
-def _facts(sides: Sides, *, threshold: float, random_state: int, digest: str) -> ModelFacts:
+def _facts(sides: Sides, output: Output, *, random_state: int, digest: str) -> ModelFacts:
     code, side, features = code_version(), sides.train_side, sides.train_side.features
     categories = {name: tuple(sorted(features[name].unique())) for name in side.contract.categories}
     return ModelFacts(
         use_case=sides.use_case.name,
         estimator=sides.estimator,
         contract=side.contract,
-        threshold=threshold,
+        **output.facts(),
         as_of=side.as_of,
         known_at=side.known_at,
         fingerprint=side.fingerprint,

@@ -9,7 +9,7 @@ from pyarrow import parquet
 from asof.errors import TrainingSetError
 from asof.model_facts import ModelFacts
 from training.features.datasets.rows_digest import rows_digest
-from training.features.datasets.training_set import TrainingSet, column_types, table_of
+from training.features.datasets.training_set import TrainingSet, column_types, label_type_of, table_of
 from training.models.fitting.run_record import DEFINITION_FILE
 from training.tracking.artifacts import logged_to_run, run_artifact
 
@@ -45,7 +45,9 @@ def logged_rows(client: "MlflowClient", run_id: str) -> arrow.Table | None:
 
 def rows_match(rows: arrow.Table, facts: ModelFacts, label: str) -> bool:
     """Whether the rows have the digest of those that the model was trained on."""
-    types = column_types(facts.contract, label)
+    if label not in rows.column_names:
+        return False
+    types = column_types(facts.contract, label, label_type_of(rows, label))
     try:
         return set(types) <= {*rows.column_names} and (
             rows_digest([rows], types, key=facts.contract.keys.names) == facts.rows_digest

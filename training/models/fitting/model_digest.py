@@ -23,14 +23,14 @@ from numpy.lib.format import MAGIC_PREFIX
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from sklearn.base import ClassifierMixin
+    from sklearn.base import BaseEstimator
 
 LEFT_OUT = {"__id__", "_sklearn_version", "_skops_version", "protocol"}
 COUNTERS = slice(7, 11)
 """The indices of the query counters in the state of a KDTree or BallTree."""
 
 
-def model_digest(model: "ClassifierMixin") -> str:
+def model_digest(model: "BaseEstimator") -> str:
     """64 hexadecimal digits, the same for every skops file of this model."""
     import skops.io
 

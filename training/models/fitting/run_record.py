@@ -12,7 +12,7 @@ from asof.trust.trusted_types import TRUSTED_TYPES
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from sklearn.base import ClassifierMixin
+    from sklearn.base import BaseEstimator
 
 LIBRARIES = ("scikit-learn", "skops", "numpy", "pandas")
 """What loading the model requires, in the versions that saved it."""
@@ -22,7 +22,7 @@ SHORT = 12
 """Characters of a digest in a tag."""
 
 
-def record_run(client: "MlflowClient", run_id: str, facts: ModelFacts, *, model: "ClassifierMixin") -> None:
+def record_run(client: "MlflowClient", run_id: str, facts: ModelFacts, *, model: "BaseEstimator") -> None:
     """Logs parameters (with every hyper-parameter that is a plain value), tags and feature_schema.json."""
     from mlflow.entities import Param, RunTag
 
@@ -39,7 +39,7 @@ def record_definition(client: "MlflowClient", run_id: str, definition: str) -> N
         client.log_text(run_id, definition, DEFINITION_FILE)
 
 
-def record_search(client: "MlflowClient", run_id: str, fitted: "ClassifierMixin") -> None:
+def record_search(client: "MlflowClient", run_id: str, fitted: "BaseEstimator") -> None:
     """Logs the candidates of a search, their scores and the best one; nothing for a plain estimator.
 
     Parameters `search.scoring`, `search.folds` and `best.*`; the metric `best_cv_score`; `cv_mean` and `cv_std`, whose
@@ -61,7 +61,7 @@ def record_search(client: "MlflowClient", run_id: str, fitted: "ClassifierMixin"
     client.log_text(run_id, table.to_csv(index_label="step"), "candidates.csv")
 
 
-def search_figures(fitted: "ClassifierMixin") -> dict[str, float]:
+def search_figures(fitted: "BaseEstimator") -> dict[str, float]:
     """The metrics of a search as MLflow gives them, each at its last step; empty for a plain estimator."""
     if not hasattr(fitted, "cv_results_"):
         return {}
@@ -69,7 +69,7 @@ def search_figures(fitted: "ClassifierMixin") -> dict[str, float]:
     return {"best_cv_score": float(fitted.best_score_), "cv_mean": float(means), "cv_std": float(deviations)}
 
 
-def record_model(model: "ClassifierMixin", facts: ModelFacts, *, example: pd.DataFrame) -> str:
+def record_model(model: "BaseEstimator", facts: ModelFacts, *, example: pd.DataFrame) -> str:
     """Logs the model to the active run and returns its URI; `example` is some rows of its input.
 
     skops saves it, and MLflow loads it back with our trusted types. The signature has two types, double and string.
@@ -82,8 +82,8 @@ def record_model(model: "ClassifierMixin", facts: ModelFacts, *, example: pd.Dat
         name="model",
         serialization_format="skops",
         skops_trusted_types=list(TRUSTED_TYPES),
-        pyfunc_predict_fn="predict_proba",
-        signature=infer_signature(example, model.predict_proba(example)),
+        pyfunc_predict_fn=facts.output.method,
+        signature=infer_signature(example, getattr(model, facts.output.method)(example)),
         input_example=example,
         pip_requirements=[f"{library}=={version(library)}" for library in LIBRARIES],
         metadata={"asof": facts.to_dict()},
@@ -91,7 +91,7 @@ def record_model(model: "ClassifierMixin", facts: ModelFacts, *, example: pd.Dat
     return str(info.model_uri)
 
 
-def _params(facts: ModelFacts, model: "ClassifierMixin") -> dict[str, Any]:
+def _params(facts: ModelFacts, model: "BaseEstimator") -> dict[str, Any]:
     plain = (bool, int, float, str, type(None))
     return {
         "estimator": facts.estimator,

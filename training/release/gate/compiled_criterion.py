@@ -8,15 +8,15 @@ from training.features.datasets.dataset import build_training_set
 from training.features.datasets.training_set import TrainingSet, frame_of
 from training.models.compilation.agreement import agreement
 from training.models.fitting.logged_rows import logged_rows, rows_match
-from training.release.gate.criteria import Criterion
 from training.release.registry.versions import ModelVersion, estimator_in, verified_version
+from training.targets.rules import Criterion
 from training.tracking.registry_tables import open_registry
 
 CRITERION = "compiled model agrees with scikit-learn"
 
 
 def compiled_agrees(settings: Settings, use_case: UseCase, version: ModelVersion) -> Criterion:
-    """Whether model.onnx gives the estimator's probabilities and labels for every row of the version's training set.
+    """Whether model.onnx gives the estimator's predictions and answers for every row of the version's training set.
 
     A version without model.onnx passes: scikit-learn serves it.
     """
@@ -24,12 +24,13 @@ def compiled_agrees(settings: Settings, use_case: UseCase, version: ModelVersion
         with verified_version(settings, version) as verified:
             if MODEL_ONNX not in verified.manifest.files:
                 return Criterion(CRITERION, True, {}, "not compiled: scikit-learn serves it, the run's tags say why")
-            runtime, estimator = Onnx(verified.read(MODEL_ONNX)), estimator_in(verified)
+            runtime = Onnx(verified.read(MODEL_ONNX), version.facts.output)
+            estimator = estimator_in(verified)
     except ModelError as error:
         return Criterion(CRITERION, False, {}, str(error))
     features = _training_set(settings, use_case, version).complete().features
     try:
-        compared = agreement(runtime, estimator, features, threshold=version.facts.threshold)
+        compared = agreement(runtime, estimator, features, version.facts.output)
     except (ValueError, TypeError, KeyError) as error:
         return Criterion(CRITERION, False, {}, f"{MODEL_ONNX} fails on a row that scikit-learn takes: {error}")
     return Criterion(CRITERION, compared.holds, compared.figures, str(compared))
@@ -55,4 +56,5 @@ def _training_set(settings: Settings, use_case: UseCase, version: ModelVersion) 
         fingerprint=facts.fingerprint,
         rows_digest=facts.rows_digest,
         derived=use_case.derivations(facts.derived),
+        target=use_case.target,
     )

@@ -1,7 +1,7 @@
-"""Challenger and champion -> Contest: their probabilities for the same rows, which are held out from both."""
+"""Challenger and champion -> Contest: their predictions for the same rows, which are held out from both."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -9,28 +9,14 @@ from asof.errors import ModelError, TrainingSetError
 from asof.features.feature_contract import FeatureContract, model_input
 from asof.settings import Settings
 from training.features.datasets.training_set import TrainingSet
-from training.metrics.classification import Floats, Labels
-from training.models.fitting.servable import probabilities
+from training.metrics.classification import Floats
 from training.one_thread import one_thread
 from training.release.registry.versions import ModelVersion, load_model
+from training.targets import rules_of
+from training.targets.rules import Contest
 
 BuildSet = Callable[[FeatureContract], TrainingSet]
 """Builds the rows of a contract as of the moment of the comparison, as known at one moment."""
-
-
-@dataclass(frozen=True)
-class Contest:
-    """Labels (0 or 1) and probabilities of the same held-out rows, each of shape (rows,).
-
-    `champion` is None where nothing is in Production. `base_rate` is the share of positives in the rows that are not
-    held out: the prediction of a constant model. `seed` is that of the calibration draws.
-    """
-
-    labels: Labels
-    challenger: Floats
-    champion: Floats | None
-    base_rate: float
-    seed: int
 
 
 def hold_contest(
@@ -40,22 +26,26 @@ def hold_contest(
 
     A split by key holds the same users out in every month, so the rows may be of a later month than the models'.
     Raises ModelError where a split was drawn from other rows, where the champion's features are gone, or where a model
-    gives no probabilities; TrainingSetError where no row is complete.
+    gives no predictions of the target; TrainingSetError where no row is complete.
     """
     own = _require_known_split(challenger, training_set_for(challenger.facts.contract))
     train_side, held_out = own.complete().split(challenger.facts.split)
-    table = pd.DataFrame({"label": held_out.labels}, index=pd.Index(held_out.entities))
-    table["challenger"] = _scores(settings, challenger, held_out)
-    if champion:  # rows that are not held out from the champion as well get NaN, and are dropped
-        table["champion"] = _champion_scores(settings, champion, own, training_set_for=training_set_for)
-    table = table.dropna()
+    ours, theirs, labels = _predictions(settings, challenger, held_out), None, held_out.labels
+    if champion:  # rows that are not held out from the champion as well are left out
+        rows, predicted = _champion_predictions(settings, champion, own, training_set_for=training_set_for)
+        places = rows.get_indexer(_index(held_out))
+        ours, theirs, labels = ours[places >= 0], predicted[places[places >= 0]], labels[places >= 0]
     return Contest(
-        labels=table["label"].to_numpy(dtype="int64"),
-        challenger=table["challenger"].to_numpy(),
-        champion=table["champion"].to_numpy() if champion else None,
-        base_rate=float(train_side.labels.mean()),
+        labels=labels,
+        challenger=ours,
+        champion=theirs,
+        constant=rules_of(own.target).constant(train_side.labels),
         seed=challenger.facts.random_state,
     )
+
+
+def _index(side: TrainingSet) -> "pd.Index[Any]":
+    return pd.Index(side.entities.tolist(), dtype=object, tupleize_cols=False)
 
 
 def _require_known_split(version: ModelVersion, rows: TrainingSet) -> TrainingSet:
@@ -70,17 +60,18 @@ def _require_known_split(version: ModelVersion, rows: TrainingSet) -> TrainingSe
     return rows
 
 
-def _champion_scores(
+def _champion_predictions(
     settings: Settings, champion: ModelVersion, own: TrainingSet, *, training_set_for: BuildSet
-) -> "pd.Series[float]":
+) -> tuple["pd.Index[Any]", Floats]:
+    """The entities held out from the champion, and its prediction of each."""
     contract, split = champion.facts.contract, champion.facts.split
     rows = own if contract.digest == own.contract.digest else training_set_for(contract)
     _, held_out = _require_known_split(champion, rows).complete().split(split)
-    return pd.Series(_scores(settings, champion, held_out), index=pd.Index(held_out.entities))
+    return _index(held_out), _predictions(settings, champion, held_out)
 
 
-def _scores(settings: Settings, version: ModelVersion, side: TrainingSet) -> Floats:
-    """The version's probabilities, shape (rows,), from the features of its own contract."""
+def _predictions(settings: Settings, version: ModelVersion, side: TrainingSet) -> Floats:
+    """The version's predictions from the features of its own contract."""
     if side.frame.empty:
         raise TrainingSetError(
             f"No held-out row as of {side.as_of.date()} has every feature of {version.name} version {version.version}: "
@@ -97,6 +88,6 @@ def _scores(settings: Settings, version: ModelVersion, side: TrainingSet) -> Flo
         ) from error
     try:
         with one_thread():
-            return probabilities(load_model(settings, version), features)
+            return rules_of(side.target).predictions(load_model(settings, version), features)
     except ModelError as error:
         raise ModelError(f"{version.name} version {version.version} cannot be compared: {error}") from error

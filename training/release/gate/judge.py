@@ -12,10 +12,11 @@ from training.features.datasets.dataset import build_training_set, newest_labell
 from training.features.datasets.training_set import TrainingSet
 from training.release.gate.compiled_criterion import compiled_agrees
 from training.release.gate.contest import hold_contest
-from training.release.gate.criteria import Criterion, comparison_criteria
 from training.release.gate.parity_criterion import online_store_agrees
 from training.release.gate.serving_criteria import contract_fits, data_checked, served_as_evaluated
 from training.release.registry.versions import ModelVersion
+from training.targets import rules_of
+from training.targets.rules import Criterion
 
 COMPARED = "compared on users whom neither was trained on"
 
@@ -66,12 +67,13 @@ def _compared(
     redefined = _redefined(settings, champion) if champion else ""
     try:
         contest = hold_contest(settings, challenger, None if redefined else champion, training_set_for=rows)
-    except TrainingSetError as error:  # one class only, or no complete row
+    except TrainingSetError as error:  # labels that are not of the target, or no complete row
         return (Criterion(COMPARED, False, {}, str(error)),)
-    positives = float(contest.labels.sum())
-    figures = {"rows": float(contest.labels.size), "positives": positives}
-    reason = f"{contest.labels.size} rows as of {moment.date()}, {positives:.0f} of them positive{redefined}"
-    return (Criterion(COMPARED, True, figures, reason), *comparison_criteria(contest, use_case.gate))
+    rules = rules_of(use_case.target)
+    described, figures = rules.describe(contest.labels)
+    figures = {"rows": float(contest.labels.size), **figures}
+    reason = f"{contest.labels.size} rows as of {moment.date()}, {described}{redefined}"
+    return (Criterion(COMPARED, True, figures, reason), *rules.criteria(contest, use_case.gate))
 
 
 def _redefined(settings: Settings, champion: ModelVersion) -> str:

@@ -12,7 +12,7 @@ from training.data.snapshots.owned_tables import table_exists
 from training.features.parity.check import SAMPLE_USERS, check_parity, next_step, summary
 from training.features.parity.ledger import record_parity
 from training.features.parity.verdicts import Verdict
-from training.release.gate.criteria import Criterion
+from training.targets.rules import Criterion
 
 CRITERION = "online store agrees with the offline store"
 

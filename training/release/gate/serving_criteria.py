@@ -18,8 +18,8 @@ from asof.trust.golden_rows import GOLDEN_ROWS, GoldenRows
 from asof.use_case import FromRequest, FromStore, UseCase
 from training.inspection import examine, months_known
 from training.one_thread import one_thread
-from training.release.gate.criteria import Criterion
 from training.release.registry.versions import ModelVersion, verified_version
+from training.targets.rules import Criterion
 
 LATENCY_CALLS = 30
 LATENCY = "latency within the budget"
@@ -80,7 +80,7 @@ def fast_enough(model: ServedModel, golden: GoldenRows, budget: float) -> Criter
     with one_thread():
         for _ in range(LATENCY_CALLS):
             begun = time.perf_counter()
-            model.probabilities(golden.rows[:1])
+            model.predict(golden.rows[:1])
             seconds.append(time.perf_counter() - begun)
     median, p95 = statistics.median(seconds), float(np.percentile(seconds, 95))
     reason = f"one prediction takes {median * 1000:.1f} ms (95 %: {p95 * 1000:.1f}), the budget is {budget * 1000:g} ms"

@@ -11,13 +11,13 @@ from asof.features.feature_store import mismatch
 from asof.settings import Settings
 from asof.trust.signing_keys import trusted_keys
 from asof.use_case import FromStore, UseCase
-from training.release.gate.criteria import Criterion
 from training.release.promotion.hash_chain import predecessor, was_in_production
 from training.release.promotion.history import Change, Event
 from training.release.promotion.locks import Lock
 from training.release.promotion.succession import succession
 from training.release.registry.tags import bento_tag
 from training.release.registry.versions import ModelVersion, read_version
+from training.targets.rules import Criterion
 
 Judge = Callable[[ModelVersion | None], Sequence[Criterion]]
 """Champion (None: nothing is in Production) -> every criterion of the gate."""

@@ -30,7 +30,7 @@ def register(settings: Settings, evaluation: Evaluation) -> ModelVersion:
 
 
 def _create_version(client: "MlflowClient", evaluation: Evaluation, signer: str) -> "MlflowModelVersion":
-    metrics, facts = evaluation.metrics, evaluation.facts
+    metrics, facts, headline = evaluation.metrics, evaluation.facts, evaluation.headline
     return client.create_model_version(
         evaluation.model_name,
         evaluation.model_uri,
@@ -43,10 +43,11 @@ def _create_version(client: "MlflowClient", evaluation: Evaluation, signer: str)
             "fingerprint": facts.fingerprint,
             **short_digests(facts),
             "signed_by": signer,
-            "auc": f"{metrics['auc']:.4f}",
+            headline.metric: f"{metrics[headline.metric]:.4f}",
         },
         description=f"Estimator {facts.estimator}, features and labels as of {facts.as_of.date()}: "
-        f"AUC {metrics['auc']:.3f} on {metrics['rows_held_out']:,.0f} held-out rows. See {MODEL_CARD} of its run.",
+        f"{headline.title} {metrics[headline.metric]:.3f} on {metrics['rows_held_out']:,.0f} held-out rows. "
+        f"See {MODEL_CARD} of its run.",
     )
 
 

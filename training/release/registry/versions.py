@@ -20,7 +20,7 @@ from training.tracking.registry_tables import open_registry
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import RegisteredModel
-    from sklearn.base import ClassifierMixin
+    from sklearn.base import BaseEstimator
 
 
 ALIAS = "production"
@@ -86,7 +86,7 @@ def require_production(settings: Settings, use_case: UseCase) -> ModelVersion:
     )
 
 
-def load_model(settings: Settings, version: ModelVersion) -> "ClassifierMixin":
+def load_model(settings: Settings, version: ModelVersion) -> "BaseEstimator":
     """The fitted scikit-learn estimator of a version; signature and types are checked before anything is built.
 
     Raises UntrustedModel where its files are not those that were signed, or where it holds a type that is not trusted;
@@ -96,7 +96,7 @@ def load_model(settings: Settings, version: ModelVersion) -> "ClassifierMixin":
         return estimator_in(verified)
 
 
-def estimator_in(verified: VerifiedFolder) -> "ClassifierMixin":
+def estimator_in(verified: VerifiedFolder) -> "BaseEstimator":
     """The fitted estimator in a verified folder. Raises as `load_model` does."""
     return load_trusted(verified.read(_skops_file(f"The model of run {verified.manifest.run_id}", verified.folder)))
 

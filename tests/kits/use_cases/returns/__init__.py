@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from asof.extract_schema import Column, ExtractSchema, Kind, RawTable
 from asof.features.entity_key import EntityKey
 from asof.features.feature_contract import FeatureContract
+from asof.targets import Binary
 from asof.use_case import Estimator, FromStore, Given, Question, Score, UseCase
 
 KEY = Column("customer_id", Kind.TEXT)
@@ -89,7 +90,7 @@ USE_CASE = UseCase(
     model_name="shop_returns",
     title="Returned baskets",
     source=FromStore(EXTRACT, given=GIVEN),
-    classes=("keeps", "returns"),
+    target=Binary(("keeps", "returns")),
     estimators={"default": Estimator("returns_v1", regression, "a logistic regression")},
     request=ReturnsRequest,
     answer=ReturnsAnswer,

@@ -170,7 +170,7 @@ def test_labels_that_were_corrected_down_to_one_class_are_refused_from_then_on(
     first, last = (build_training_set(history.settings, CHURN, as_of, known_at=day) for day in (days[0], days[2]))
     assert 0 < first.labels.mean() < 1
     assert first.rows_digest == last.rows_digest
-    message = rf"Every label is {label} as of {as_of.date()}.*, as known at {days[1].date()}.*: a model needs both"
+    message = rf"Every label is {label} as of {as_of.date()}.*, as known at {days[1].date()}.*: a model needs others"
     with pytest.raises(TrainingSetError, match=message):
         build_training_set(history.settings, CHURN, as_of, known_at=days[1])
 

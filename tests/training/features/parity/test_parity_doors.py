@@ -22,8 +22,8 @@ from tests.kits.machine.terminal import Done, call_flows
 from tests.kits.models.training import regression
 from tests.kits.service.serving import registered_contract
 from training.features.materialisation.materialise import materialise
-from training.release.gate.criteria import Criterion
 from training.release.gate.parity_criterion import CRITERION, online_store_agrees
+from training.targets.rules import Criterion
 
 APRIL, MAY, JUNE = (moment(date(2024, *day)) for day in ((4, 30), (5, 31), (6, 30)))
 PAYMENTS, FAILED = "payments_agg_90d_fv", "failed_payments_90d"

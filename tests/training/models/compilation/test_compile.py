@@ -16,6 +16,7 @@ from asof.features.feature_contract import model_frame, row_arrays
 from asof.inference import runtime as serving
 from asof.inference.runtime import Onnx, ScikitLearn
 from asof.settings import PROJECT
+from asof.targets import BinaryOutput
 from tests.kits.models.training import SMALL, made_up_set
 from training.models.compilation.agreement import agreement
 from training.models.compilation.compile import compile_model
@@ -85,7 +86,7 @@ MODELS = (power_and_regression, boosting, forest, extra_trees, one_tree, imputed
 
 @pytest.mark.parametrize("make", MODELS)
 def test_a_compiled_model_says_the_same_of_every_row(make: Any) -> None:
-    compiled = compile_model(make(), FEATURES, threshold=0.5)
+    compiled = compile_model(make(), FEATURES, BinaryOutput(0.5))
     assert compiled.agreement.rows == 600
     assert compiled.agreement.largest_difference < 1e-12
     assert compiled.agreement.flipped == 0
@@ -95,9 +96,9 @@ def test_a_compiled_model_says_the_same_of_every_row(make: Any) -> None:
 def test_equal_votes_stay_equal_to_the_last_digit(make: Any) -> None:
     model = make()
     expected = model.predict_proba(FEATURES)[:, 1]
-    compiled = compile_model(model, FEATURES, threshold=float(np.sort(expected)[300]))
+    compiled = compile_model(model, FEATURES, BinaryOutput(float(np.sort(expected)[300])))
     arrays = {name: FEATURES[name].to_numpy() for name in FEATURES}
-    assert compiled.runtime.probabilities(arrays) == expected.tolist()
+    assert compiled.runtime.predict(arrays) == expected.tolist()
 
 
 def test_a_row_on_a_split_goes_the_same_way() -> None:
@@ -108,14 +109,14 @@ def test_a_row_on_a_split_goes_the_same_way() -> None:
     splits = np.unique(np.concatenate([tree.threshold[tree.feature == hours] for tree in trees]))
     beside = np.concatenate([splits, np.nextafter(splits, 0), np.nextafter(splits, 1e9), splits.astype("f4")])
     rows = FEATURES.iloc[np.arange(beside.size) % 600].assign(hours=beside.astype("float64"))
-    compiled = compile_model(model, FEATURES, threshold=0.5)
-    assert agreement(compiled.runtime, model, rows, threshold=0.5).largest_difference == 0
+    compiled = compile_model(model, FEATURES, BinaryOutput(0.5))
+    assert agreement(compiled.runtime, model, rows, BinaryOutput(0.5)).largest_difference == 0
 
 
 @pytest.mark.parametrize("make", MODELS)
 def test_what_scikit_learn_makes_of_odd_values_the_graph_makes_of_them(make: Any) -> None:
     model = make()
-    graph, estimator = compile_model(model, FEATURES, threshold=0.5).runtime, ScikitLearn(model)
+    graph, estimator = compile_model(model, FEATURES, BinaryOutput(0.5)).runtime, ScikitLearn(model)
     odd = {"hours": [np.nan, np.inf, -np.inf, 1e39, -5.0, 0.0], "plan": ["never seen", None, ""], "paperless": [np.nan]}
     for name, values in odd.items():
         for value in values:
@@ -127,13 +128,13 @@ def said(runtime: Any, row: dict[str, Any]) -> Any:
     """The probability of a row, or that it is refused."""
     try:
         with np.errstate(over="ignore"):  # of 1e39 in single precision
-            return pytest.approx(runtime.probabilities(row_arrays([row], SMALL, {}))[0], abs=1e-9)
+            return pytest.approx(runtime.predict(row_arrays([row], SMALL, {}))[0], abs=1e-9)
     except ValueError:
         return "refused"
 
 
 def digests() -> str:
-    contents = (compile_model(make(), FEATURES, threshold=0.5).content for make in (power_and_regression, forest))
+    contents = (compile_model(make(), FEATURES, BinaryOutput(0.5)).content for make in (power_and_regression, forest))
     return " ".join(hashlib.sha256(content).hexdigest() for content in contents)
 
 
@@ -146,14 +147,14 @@ def test_the_same_model_gives_the_same_bytes_in_any_process() -> None:
 
 def test_a_model_that_refuses_new_categories_does_not_compile() -> None:
     with pytest.raises(NotCompiled, match="refuses new categories of plan: see OneHotEncoder's handle_unknown"):
-        compile_model(pipeline(regression(), handle_unknown="error"), FEATURES, threshold=0.5)
+        compile_model(pipeline(regression(), handle_unknown="error"), FEATURES, BinaryOutput(0.5))
 
 
 def test_a_type_that_skl2onnx_does_not_know_does_not_compile() -> None:
     from sklearn.semi_supervised import LabelPropagation
 
     with pytest.raises(NotCompiled, match="LabelPropagation"):
-        compile_model(pipeline(LabelPropagation()), FEATURES, threshold=0.5)
+        compile_model(pipeline(LabelPropagation()), FEATURES, BinaryOutput(0.5))
 
 
 def test_boosting_that_takes_categories_itself_does_not_compile() -> None:
@@ -162,26 +163,26 @@ def test_boosting_that_takes_categories_itself_does_not_compile() -> None:
     numbers = FEATURES.drop(columns="plan")
     model = HistGradientBoostingClassifier(max_iter=5, categorical_features=["tickets"]).fit(numbers, LABELS)
     with pytest.raises(NotCompiled, match="categorical features"):
-        compile_model(model, numbers, threshold=0.5)
+        compile_model(model, numbers, BinaryOutput(0.5))
 
 
 def test_a_graph_in_single_precision_does_not_pass_for_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """With skl2onnx's own trees, splits are rounded: some rows fall into other leaves."""
     monkeypatch.setattr("training.models.compilation.convert._converters", dict)
     with pytest.raises(NotCompiled, match=r"labels flipped|scikit-learn gives"):
-        compile_model(pipeline(forest()[-1]), FEATURES, threshold=0.5)
+        compile_model(pipeline(forest()[-1]), FEATURES, BinaryOutput(0.5))
 
 
 def test_every_row_is_compared_and_not_only_the_odd_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     another = pipeline(regression())
-    monkeypatch.setattr("training.models.compilation.compile.convert", lambda _, features: convert(another, features))
+    monkeypatch.setattr("training.models.compilation.compile.convert", lambda _, *rest: convert(another, *rest))
     monkeypatch.setattr("training.models.compilation.compile.compare_odd", lambda *_: None)
     with pytest.raises(NotCompiled, match="the graph disagrees with scikit-learn: 600 rows"):
-        compile_model(boosting(), FEATURES, threshold=0.5)
+        compile_model(boosting(), FEATURES, BinaryOutput(0.5))
 
 
 def test_one_flipped_label_is_no_agreement() -> None:
-    compiled = compile_model(one_tree(), FEATURES, threshold=0.5).agreement
+    compiled = compile_model(one_tree(), FEATURES, BinaryOutput(0.5)).agreement
     assert compiled.holds
     assert not replace(compiled, flipped=1).holds
     assert not replace(compiled, largest_difference=2e-6).holds
@@ -195,9 +196,9 @@ def test_columns_may_have_any_names_and_need_not_be_taken() -> None:
     renamed = FEATURES.rename(columns={"hours": "mean hours", "tickets": "mean_hours", "paperless": "label"})
     columns = ColumnTransformer([("some", "passthrough", ["mean hours", "label"])])
     model = Pipeline([("columns", columns), ("model", regression())]).fit(renamed, LABELS)
-    compiled = compile_model(model, renamed, threshold=0.5)
+    compiled = compile_model(model, renamed, BinaryOutput(0.5))
     arrays = {name: renamed[name].to_numpy() for name in renamed}
-    assert compiled.runtime.probabilities(arrays) == pytest.approx(model.predict_proba(renamed)[:, 1], abs=1e-12)
+    assert compiled.runtime.predict(arrays) == pytest.approx(model.predict_proba(renamed)[:, 1], abs=1e-12)
 
 
 def test_rows_become_the_frame_of_training_and_the_arrays_of_serving() -> None:
@@ -212,7 +213,7 @@ def graph_of(make: Any = power_and_regression) -> Any:
     """The ONNX graph of a model, to be tampered with."""
     import onnx
 
-    return onnx.load_from_string(compile_model(make(), FEATURES, threshold=0.5).content)
+    return onnx.load_from_string(compile_model(make(), FEATURES, BinaryOutput(0.5)).content)
 
 
 def test_a_graph_with_weights_outside_of_its_file_does_not_load(tmp_path: Path, monkeypatch: Any) -> None:
@@ -253,14 +254,14 @@ def test_a_missing_category_is_not_the_category_none() -> None:
     named = FEATURES.assign(plan=FEATURES["plan"].replace("monthly", "None"))
     fitted = boosting()
     model = Pipeline(fitted.steps).fit(named, LABELS)
-    graph = compile_model(model, named, threshold=0.5).runtime
+    graph = compile_model(model, named, BinaryOutput(0.5)).runtime
     rows = [named.iloc[0].to_dict() | {"plan": plan} for plan in ("None", None, "never seen")]
-    one, missing, unseen = graph.probabilities(row_arrays(rows, SMALL, {}))
+    one, missing, unseen = graph.predict(row_arrays(rows, SMALL, {}))
     assert missing == unseen != one
 
 
 def test_a_big_graph_is_not_for_the_event_loop_and_a_small_one_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    content = compile_model(boosting(), FEATURES, threshold=0.5).content
+    content = compile_model(boosting(), FEATURES, BinaryOutput(0.5)).content
     assert not Onnx(content).blocking
     monkeypatch.setattr(serving, "BLOCKING_BYTES", len(content) - 1)
     assert Onnx(content).blocking
@@ -269,4 +270,4 @@ def test_a_big_graph_is_not_for_the_event_loop_and_a_small_one_is(monkeypatch: p
 def test_a_category_that_is_no_text_is_refused() -> None:
     row = ROWS.frame[SMALL.names].iloc[0].to_dict() | {"plan": 3}
     with pytest.raises(TypeError, match="plan is 3, which is not a string"):
-        compile_model(boosting(), FEATURES, threshold=0.5).runtime.probabilities(row_arrays([row], SMALL, {}))
+        compile_model(boosting(), FEATURES, BinaryOutput(0.5)).runtime.predict(row_arrays([row], SMALL, {}))

@@ -35,11 +35,11 @@ from tests.kits.models.training import SMALL, made_up_set, small_use_case
 from training.features.datasets.training_set import TrainingSet
 from training.models.evaluation.evaluate import evaluate
 from training.models.fitting.model_digest import file_digest, model_digest
-from training.models.fitting.servable import probabilities
 from training.models.fitting.train import train
 from training.release.gate.serving_criteria import served_as_evaluated
 from training.release.promotion.promote import promote
 from training.release.registry.register import register
+from training.targets import rules_of
 from training.tracking.client import open_tracking
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -200,7 +200,7 @@ def test_an_estimator_that_could_not_be_served_is_refused_before_a_run_begins(tr
 )
 def test_what_is_no_probability_of_class_1_is_refused(model: Any, message: str) -> None:
     with pytest.raises(ModelError, match=message):
-        probabilities(model.fit(ROWS.features, ROWS.labels), ROWS.features)
+        rules_of(ROWS.target).predictions(model.fit(ROWS.features, ROWS.labels), ROWS.features)
 
 
 def test_what_only_the_whole_fit_shows_is_refused_after_it(tracked: Settings) -> None:

@@ -86,7 +86,7 @@ def test_two_runs_give_the_same_metrics_to_the_last_digit_and_print_nothing(
 def test_the_evaluation_is_of_the_held_out_users(trained: TrainedModel, evaluation: Evaluation) -> None:
     assert np.array_equal(evaluation.labels, trained.held_out.labels)
     expected = trained.model.predict_proba(trained.held_out.features)[:, 1]
-    assert np.array_equal(evaluation.probabilities, expected)
+    assert np.array_equal(evaluation.predictions, expected)
     assert evaluation.metrics["auc_low"] < evaluation.metrics["auc"] < evaluation.metrics["auc_high"]
     assert evaluation.metrics["auc"] > 0.75
 

@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 from asof.inference.runtime import MODEL_ONNX
 from asof.inference.served_model import load_verified
 from asof.settings import Settings
+from asof.targets import BinaryOutput
 from asof.trust.golden_rows import GOLDEN_ROWS, GoldenRows
 from tests.kits.models.training import CHURN, streamflow_set
 from training.features.datasets.training_set import TrainingSet
@@ -67,7 +68,7 @@ def test_the_baseline_compiles_and_agrees_with_scikit_learn_on_all_7043_users(ba
     """The threshold is the probability of some users: they would show a difference of one bit."""
     rows = streamflow_set(streamflow, "churn_v1").complete().features
     threshold = float(np.sort(baseline.predict_proba(rows)[:, 1])[5000])
-    agreement = compile_model(baseline, rows, threshold=threshold).agreement
+    agreement = compile_model(baseline, rows, BinaryOutput(threshold)).agreement
     assert (agreement.rows, agreement.largest_difference, agreement.flipped) == (7043, 0, 0)
 
 
@@ -81,7 +82,7 @@ def test_the_default_estimator_compiles_and_agrees_with_scikit_learn_on_all_7043
         golden = GoldenRows.from_json(verified.read(GOLDEN_ROWS))
         served = load_verified(verified, CHURN)
     assert compiled_again(settings, default, streamflow) == content
-    assert served.probabilities(golden.rows) == pytest.approx(golden.probabilities, abs=1e-12)
+    assert served.predict(golden.rows) == pytest.approx(golden.probabilities, abs=1e-12)
     assert served.runtime.name == "onnx"
 
 
@@ -89,7 +90,7 @@ def compiled_again(settings: Settings, evaluation: Evaluation, folder: Path) -> 
     """model.onnx of the model as it is saved."""
     model = load_model(settings, register(settings, evaluation))
     rows = streamflow_set(folder, evaluation.facts.contract.feature_service)
-    return compile_model(model, rows.complete().features, threshold=evaluation.facts.threshold).content
+    return compile_model(model, rows.complete().features, BinaryOutput(evaluation.facts.threshold)).content
 
 
 def test_the_labels_of_the_next_month_would_show(streamflow: Path) -> None:

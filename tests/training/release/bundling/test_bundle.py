@@ -132,9 +132,9 @@ def test_the_imported_model_scores_as_the_registered_one(settings: Settings, ver
     assert served.facts == version.facts
     frame = model_frame(pd.DataFrame(rows), served.facts.contract)
     registered = kit.fit_small_model(version.facts.contract).predict_proba(frame)[:, 1].tolist()
-    assert served.probabilities(rows) == pytest.approx(registered, abs=1e-9)
+    assert served.predict(rows) == pytest.approx(registered, abs=1e-9)
     assert served.golden_rows == GoldenRowsCheck(20, pytest.approx(0, abs=1e-12))
-    assert [served.probabilities([row])[0] for row in rows] == pytest.approx(registered, abs=1e-9)
+    assert [served.predict([row])[0] for row in rows] == pytest.approx(registered, abs=1e-9)
     assert (served.runtime.name, served.blocking) == ("onnx", False)
 
 
@@ -153,7 +153,7 @@ from asof.use_cases import load
 keys = trusted_keys(Settings())
 model = load_model(pathlib.Path({folder!r}), load("churn"), keys, run_id={version.run_id!r})
 row = {kit.flat(kit.USER)!r}
-print(0 <= model.probabilities([row])[0] <= 1)
+print(0 <= model.predict([row])[0] <= 1)
 print(*sorted({{"pandas", "sklearn", "skops", "mlflow", "skl2onnx", "onnx", "scipy", "feast"}} & set(sys.modules)))
 """
     environment = {**os.environ, **settings.environment()}

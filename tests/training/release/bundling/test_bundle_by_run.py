@@ -62,7 +62,7 @@ def test_an_unregistered_runs_bento_holds_exactly_its_model_and_does_not_become_
     assert served.facts == unregistered.facts
     rows = unregistered.held_out.frame[unregistered.facts.contract.names].to_dict("records")
     expected = unregistered.model.predict_proba(unregistered.held_out.features)[:, 1]
-    assert served.probabilities(rows) == pytest.approx(expected.tolist(), abs=1e-12)
+    assert served.predict(rows) == pytest.approx(expected.tolist(), abs=1e-12)
     assert bundle(settings, CANCER, run_id=unregistered.run_id) == replace(built, created=False)
 
 

@@ -25,11 +25,11 @@ from training.features.datasets.dataset import build_training_set, newest_labell
 from training.features.materialisation.materialise import materialise
 from training.models.evaluation.evaluate import evaluate
 from training.models.fitting.train import train
-from training.release.gate.criteria import Criterion
 from training.release.gate.judge import judge_of
 from training.release.promotion.promote import promote
 from training.release.registry.register import register
 from training.release.registry.versions import ModelVersion
+from training.targets.rules import Criterion
 
 if TYPE_CHECKING:
     from tests.kits.data.history import History

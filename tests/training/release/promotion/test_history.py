@@ -32,13 +32,13 @@ from tests.kits.models.training import SMALL, SMALLER, small_use_case
 from tests.kits.store.wide import soon
 from training.data.snapshots.provenance import actor
 from training.models.evaluation.evaluate import Evaluation
-from training.release.gate.criteria import Criterion
 from training.release.promotion.hash_chain import chain_errors
 from training.release.promotion.history import Change, Entry, Event, append, read_history, writing
 from training.release.promotion.locks import Lock, acquire
 from training.release.promotion.promote import promote
 from training.release.registry.tags import bento_tag
 from training.release.registry.versions import ModelVersion, production_number
+from training.targets.rules import Criterion
 from training.tracking.client import open_tracking, stages_allowed
 
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"

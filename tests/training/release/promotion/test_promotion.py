@@ -17,10 +17,10 @@ from tests.kits.models.training import SMALLER, made_up_set
 from training.models.evaluation.evaluate import Evaluation, evaluate
 from training.models.fitting.train import train
 from training.release.gate.contest import hold_contest
-from training.release.gate.criteria import Criterion
 from training.release.promotion.promote import promote
 from training.release.registry.register import register
 from training.release.registry.versions import ModelVersion, load_model, model_version, production
+from training.targets.rules import Criterion
 from training.tracking.client import stages_allowed, tracked_run
 
 

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.inspection.finding import Finding, Severity
-from training.inspection.month import Month, Pair
+from training.inspection.month import Bools, Month, Pair
 from training.metrics.classification import Floats
-from training.metrics.statistics import ALARM, NOTICE, correlation_interval, two_shares
+from training.metrics.statistics import ALARM, NOTICE, correlation_interval
 
-LARGE_RATE_CHANGE = 0.02
-"""The change of the label rate from which a significant one is a warning."""
 MIN_CORRELATION = 0.1
 """Labels of consecutive months are expected to correlate at least by this."""
 MIN_PER_CLASS = 30
@@ -29,22 +27,21 @@ class Agreement:
 
 
 def label_rate(pair: Pair) -> list[Finding]:
-    """`label-rate:` the share of positives has changed significantly."""
+    """`label-rate:` the share of positives, or how the labels are distributed, has changed significantly."""
     if (name := _label(pair)) is None:
         return []
     before, after = (_known(month) for month in (pair.before, pair.after))
-    moved = two_shares(before, after)
-    if moved.p_value > NOTICE:
+    moved = pair.after.rules.shift(before, after)
+    p_value = moved.effect.p_value
+    if p_value > NOTICE:
         return []
-    alarming = moved.p_value <= ALARM and abs(moved.size) >= LARGE_RATE_CHANGE
     return [
         Finding(
             f"label-rate:{name}",
-            Severity.WARNING if alarming else Severity.INFO,
-            f"The label rate went from {before.mean():.2%} ({before.size:,} labels) to {after.mean():.2%} "
-            f"({after.size:,}), which chance explains once in {1 / max(moved.p_value, 1e-12):,.0f} times.",
+            Severity.WARNING if p_value <= ALARM and moved.large else Severity.INFO,
+            f"The label rate went {moved.text}, which chance explains once in {1 / max(p_value, 1e-12):,.0f} times.",
             "Ask whether the label is still defined as it was; a threshold chosen before is off by as much.",
-            {"before": float(before.mean()), "after": float(after.mean()), "p_value": moved.p_value},
+            {**moved.figures, "p_value": p_value},
         )
     ]
 
@@ -66,20 +63,31 @@ def label_agreement(pair: Pair) -> list[Finding]:
 
 
 def agreement(pair: Pair) -> Agreement | None:
-    """The agreement of the labels in both months; None where a class has too few rows."""
-    if (name := _label(pair)) is None:
+    """The agreement of the labels in both months; None where an outcome has too few rows.
+
+    Of several outcomes (`Rules.events`) the one that agrees best is compared by chance and correlation.
+    """
+    if _label(pair) is None:
         return None
-    before, after = pair.shared(name)
+    before = pair.before.encoded_labels()[pair.rows_before]
+    after = pair.after.encoded_labels()[pair.rows_after]
     both = ~(np.isnan(before) | np.isnan(after))
     before, after = before[both], after[both]
-    classes = [(each == value).sum() for each in (before, after) for value in (0, 1)]
-    if min(classes) < MIN_PER_CLASS:
+    if not before.size:
+        return None
+    rules, share = pair.after.rules, float((before == after).mean())
+    outcomes = [_compared(*each, share) for each in zip(rules.events(before), rules.events(after), strict=True)]
+    return max(filter(None, outcomes), key=lambda each: each.high, default=None)
+
+
+def _compared(before: Bools, after: Bools, share: float) -> Agreement | None:
+    if min((each == value).sum() for each in (before, after) for value in (False, True)) < MIN_PER_CLASS:
         return None
     first, second = before.mean(), after.mean()
     correlation = float(np.corrcoef(before, after)[0, 1])
     low, high = correlation_interval(correlation, before.size)
     by_chance = float(first * second + (1 - first) * (1 - second))
-    return Agreement(before.size, float((before == after).mean()), by_chance, correlation, low=low, high=high)
+    return Agreement(before.size, share, by_chance, correlation, low=low, high=high)
 
 
 def _label(pair: Pair) -> str | None:
@@ -87,7 +95,7 @@ def _label(pair: Pair) -> str | None:
 
 
 def _known(month: Month) -> Floats:
-    values = month.numbers(str(month.label))
+    values = month.encoded_labels()
     return values[~np.isnan(values)]
 
 

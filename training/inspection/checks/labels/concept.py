@@ -13,9 +13,10 @@ from asof.model_facts import Split
 from training.features.datasets.split import held_out
 from training.inspection.finding import Finding, Severity
 from training.inspection.month import Month, Pair
-from training.metrics.classification import Estimate, Labels, auc_estimate
-from training.metrics.statistics import ALARM, auc_error
+from training.metrics.classification import Estimate
+from training.metrics.statistics import ALARM
 from training.one_thread import one_thread
+from training.targets.rules import Labels
 
 RowNumbers = NDArray[np.int64]
 
@@ -24,20 +25,22 @@ MAX_ROWS = 10_000
 """Rows on each side of the split."""
 MAX_LEVELS = 50
 MIN_PER_CLASS = 30
-LARGE_DROP = 0.05
-"""The loss of AUC from which a significant one is a finding."""
 
 
 @dataclass(frozen=True)
-class AucChange:
-    """The AUC of last month's model on held-out entities of last month and of this month.
+class QualityChange:
+    """How good last month's model is on held-out entities of last month and of this month (`Rules.quality`).
 
-    `error` is the standard error of the difference.
+    `title` and `figure` name it, of two classes the AUC; `error` is the standard error of the difference, `drop` the
+    loss from which a significant one is a finding.
     """
 
     before: Estimate
     after: Estimate
     error: float
+    title: str
+    figure: str
+    drop: float
 
     @property
     def loss(self) -> float:
@@ -49,54 +52,56 @@ class AucChange:
         return float(stats.norm.sf(self.loss / self.error)) if self.error > 0 else 1.0
 
 
-def auc_change(pair: Pair) -> AucChange | None:
+def quality_change(pair: Pair) -> QualityChange | None:
     """Fits a quick model on last month's entities, and scores the held-out ones of both months.
 
     An entity is on the same side in both months. The months are treated as independent samples, as many entities have a
-    label in one of them only; for the others the interval is wider than it need be. None without labels of both classes
-    on each side.
+    label in one of them only; for the others the interval is wider than it need be. None without enough labels of each
+    outcome on each side.
     """
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
     months = [month for month in (pair.before, pair.after) if month.label]
     sides = [_sides(month) for month in months]
     labels = [[_labels(month, rows) for rows in side] for month, side in zip(months, sides, strict=True)]
-    smallest = [np.bincount(each, minlength=2).min() for side in labels for each in side]
-    if len(months) < 2 or min(smallest) < MIN_PER_CLASS:
+    if len(months) < 2 or not all(_enough(pair, each) for side in labels for each in side):
         return None
+    rules = pair.after.rules
     fit_on = sides[0][0]
     columns = _columns(pair, fit_on)
     with one_thread():
-        model = HistGradientBoostingClassifier(
-            max_iter=60, max_leaf_nodes=8, early_stopping=False, categorical_features="from_dtype", random_state=0
-        ).fit(_inputs(pair.before, fit_on, columns), labels[0][0])
+        model = rules.quick_model().fit(_inputs(pair.before, fit_on, columns), labels[0][0])
         scores = [
-            model.predict_proba(_inputs(month, rows, columns))[:, 1]
+            rules.predictions(model, _inputs(month, rows, columns))
             for month, (_, rows) in zip(months, sides, strict=True)
         ]
-    before, after = (auc_estimate(held_out, score) for (_, held_out), score in zip(labels, scores, strict=True))
-    errors = [auc_error(auc.value, *np.bincount(of)) for auc, (_, of) in zip((before, after), labels, strict=True)]
-    return AucChange(before, after, float(np.linalg.norm(errors)))
+    before, after = (rules.quality(held_out, score) for (_, held_out), score in zip(labels, scores, strict=True))
+    error = float(np.linalg.norm([before.error, after.error]))
+    return QualityChange(before.estimate, after.estimate, error, before.title, before.figure, before.drop)
+
+
+def _enough(pair: Pair, labels: Labels) -> bool:
+    """Whether enough labels have each outcome, and have it not."""
+    events = pair.after.rules.events(labels) if labels.size else []
+    return bool(events) and min(min(each.sum(), (~each).sum()) for each in events) >= MIN_PER_CLASS
 
 
 def concept_change(pair: Pair) -> list[Finding]:
     """`concept:` last month's model is significantly worse on this month's held-out entities than on last month's."""
-    change = auc_change(pair)
-    if change is None or change.loss < LARGE_DROP or change.p_value > ALARM:
+    change = quality_change(pair)
+    if change is None or change.loss < change.drop or change.p_value > ALARM:
         return []
     before, after = change.before, change.after
     return [
         Finding(
             f"concept:{pair.after.label}",
             Severity.WARNING,
-            f"A model of {moment_text(pair.before.as_of)} has an AUC of {before.value:.3f} "
+            f"A model of {moment_text(pair.before.as_of)} has {change.title} of {before.value:.3f} "
             f"({before.low:.3f} to {before.high:.3f}) on its own held-out users and of {after.value:.3f} "
             f"({after.low:.3f} to {after.high:.3f}) on those of {moment_text(pair.after.as_of)}: the concept has "
             "changed, or the labels are defined differently.",
             "Train on the newest labels alone and promote it soon; first make sure that its labels are right.",
             {
-                "auc_before": before.value,
-                "auc_after": after.value,
+                f"{change.figure}_before": before.value,
+                f"{change.figure}_after": after.value,
                 "standard_error": change.error,
                 "before_low": before.low,
                 "before_high": before.high,
@@ -109,14 +114,14 @@ def concept_change(pair: Pair) -> list[Finding]:
 
 def _sides(month: Month) -> tuple[RowNumbers, RowNumbers]:
     """The labelled rows to fit on and those held out; at most MAX_ROWS each, evenly spaced."""
-    rows = np.flatnonzero(~np.isnan(month.numbers(str(month.label))))
+    rows = np.flatnonzero(~np.isnan(month.encoded_labels()))
     rows = rows[:: max(1, int(rows.size * SPLIT.share) // MAX_ROWS)]
-    out = held_out(month.frame.index[rows].to_series(), _labels(month, rows), SPLIT)
+    out = held_out(month.frame.index[rows].to_series(), None, SPLIT)
     return rows[~out][:: max(1, int((~out).sum()) // MAX_ROWS)], rows[out]
 
 
 def _labels(month: Month, rows: RowNumbers) -> Labels:
-    return month.numbers(str(month.label))[rows].astype(np.int64)
+    return month.rules.encode(month.frame[str(month.label)].iloc[rows])
 
 
 def _columns(pair: Pair, fit_on: RowNumbers) -> list[str]:

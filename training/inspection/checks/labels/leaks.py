@@ -11,10 +11,6 @@ from training.inspection.month import Bools, Codes, Month
 from training.metrics.classification import Floats
 from training.metrics.statistics import ALARM, auc, auc_error, binned, share_low
 
-LEAK_AUC = 0.9
-"""A column leaks where the lower bound of its AUC is above this."""
-LEAK_SHARE = 0.95
-"""A value leaks where the lower bound of its share of the rarer label is above this."""
 MAX_LEVELS = 50
 MIN_PER_CLASS = 30
 
@@ -30,35 +26,40 @@ class SingleFeature:
 def single_features(month: Month) -> Mapping[str, SingleFeature]:
     """Each column as a model: the better AUC of its order, and of the label rate of its tenths or levels.
 
-    Rates are estimated on every second row and scored on the rest; null is a level. Empty without labels, or where a
-    class has too few.
+    Where the labels are several outcomes (`Rules.events`), the best of them. Rates are estimated on every second row
+    and scored on the rest; null is a level. Empty without labels, or where an outcome has too few.
     """
-    labels, known = _labels(month)
-    if labels is None:
-        return {}
+    outcomes, known = _outcomes(month)
     names = month.features()
-    alpha = ALARM / max(len(names), 1)  # Bonferroni
-    return {name: _single(month, name, labels, known, alpha=alpha) for name in names}
+    alpha = ALARM / max(len(names) * len(outcomes), 1)  # Bonferroni
+    return {
+        name: max((_single(month, name, each, known, alpha=alpha) for each in outcomes), key=lambda found: found.low)
+        for name in names
+        if outcomes
+    }
 
 
 def leak_suspects(month: Month) -> list[Finding]:
     """`leak:` a column that ranks the labels nearly perfectly, or a value that nearly always has the rarer label."""
-    labels, known = _labels(month)
-    if labels is None:
+    outcomes, known = _outcomes(month)
+    if not outcomes:
         return []
-    findings = [
-        _leaking_column(name, single) for name, single in single_features(month).items() if single.low > LEAK_AUC
-    ]
+    limit = month.rules.leak_auc
+    findings = [_leaking_column(name, each) for name, each in single_features(month).items() if each.low > limit]
     named = {finding.subject for finding in findings}
-    values = (_leaking_value(month, name, labels, known) for name in month.features() if name not in named)
-    return findings + [finding for finding in values if finding]
+    others = [name for name in month.features() if name not in named]
+    values = (_leaking_value(month, name, each, known) for name in others for each in outcomes)
+    by_name = {finding.name: finding for finding in values if finding}
+    return findings + list(by_name.values())
 
 
-def _labels(month: Month) -> tuple[Floats | None, Bools]:
-    labels = month.numbers(month.label) if month.label else np.full(len(month.frame), np.nan)
+def _outcomes(month: Month) -> tuple[list[Floats], Bools]:
+    """The outcomes as ones and zeros, without those that too few rows have or have not; and which rows have a label."""
+    labels = month.encoded_labels() if month.label else np.full(len(month.frame), np.nan)
     known = ~np.isnan(labels)
-    enough = min((labels == 1).sum(), (labels == 0).sum()) >= MIN_PER_CLASS
-    return (labels[known] if enough else None), known
+    events = month.rules.events(labels[known]) if known.any() else []
+    enough = [each for each in events if min(each.sum(), (~each).sum()) >= MIN_PER_CLASS]
+    return [each.astype(np.float64) for each in enough], known
 
 
 def _single(month: Month, name: str, labels: Floats, known: Bools, *, alpha: float) -> SingleFeature:
@@ -109,7 +110,7 @@ def _leaking_value(month: Month, name: str, labels: Floats, known: Bools) -> Fin
     rows, hits = np.bincount(codes), np.bincount(codes, rarer)
     lows = [share_low(int(hit), int(n), alpha=ALARM / rows.size) for hit, n in zip(hits, rows, strict=True)]
     worst = int(np.argmax(lows))
-    if lows[worst] <= LEAK_SHARE:
+    if lows[worst] <= month.rules.leak_share:
         return None
     example = values[codes == worst][0]
     shown = "null" if np.isnan(example) else str(month.frame[name].to_numpy()[known][codes == worst][0])

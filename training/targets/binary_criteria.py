@@ -1,18 +1,16 @@
-"""Contest -> the criteria of promotion that compare metrics, each with its figures and its reason.
+"""Contest of two classes -> the criteria of promotion that compare metrics, each with its figures and its reason.
 
 A later version is promoted only if it is better. Its AUC must be superior, its log loss non-inferior within a margin,
 as in clinical trials. Both models are measured on the same rows, so differences are paired
 (`training.metrics.classification`). With fewer than MIN_ROWS_PER_CLASS rows of a class nothing is compared."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 
 from asof.use_case import GateBounds
 from training.metrics.classification import (
     Estimate,
-    Floats,
     auc_difference,
     auc_estimate,
     bins,
@@ -20,21 +18,11 @@ from training.metrics.classification import (
     mean_estimate,
     row_log_loss,
 )
-from training.release.gate.contest import Contest
+from training.targets.rules import Contest, Criterion
 
 CALIBRATION_DRAWS = 200
 MIN_ROWS_PER_CLASS = 15
 ENOUGH_ROWS = "enough held-out rows of both classes"
-
-
-@dataclass(frozen=True)
-class Criterion:
-    """One condition of promotion: whether it holds, its figures, and the reason as a sentence."""
-
-    name: str
-    passed: bool
-    figures: Mapping[str, float]
-    reason: str
 
 
 def comparison_criteria(contest: Contest, bounds: GateBounds) -> tuple[Criterion, ...]:
@@ -52,7 +40,7 @@ def comparison_criteria(contest: Contest, bounds: GateBounds) -> tuple[Criterion
 def better_than_constant(contest: Contest, _: GateBounds) -> Criterion:
     """The log loss is below that of the base rate."""
     loss = float(row_log_loss(contest.labels, contest.challenger).mean())
-    constant = np.full(contest.labels.size, contest.base_rate)
+    constant = np.full(contest.labels.size, contest.constant)
     limit = float(row_log_loss(contest.labels, constant).mean())
     reason = f"log loss {loss:.4f}, a constant model has {limit:.4f}"
     return Criterion("log loss below a constant model's", loss < limit, {"challenger": loss, "constant": limit}, reason)
@@ -67,26 +55,26 @@ def better_than_chance(contest: Contest, _: GateBounds) -> Criterion:
 
 def better_than_champion(contest: Contest, bounds: GateBounds) -> Criterion:
     """The AUC is above that of the version in Production, by more than the margin at the interval's lower end."""
-    champion = _champion_or_constant(contest)
+    champion = contest.champion_or_constant
     ours, theirs = (auc_estimate(contest.labels, each).value for each in (contest.challenger, champion))
     difference = auc_difference(contest.labels, contest.challenger, champion)
     reason = (
-        f"AUC {ours:.4f}, in Production {theirs:.4f}; difference {_interval(difference)}, "
+        f"AUC {ours:.4f}, in Production {theirs:.4f}; difference {interval_text(difference)}, "
         f"required: above {bounds.auc_margin:+.4f} at the lower end"
     )
-    figures = _figures(ours, theirs, difference)
+    figures = difference_figures(ours, theirs, difference)
     return Criterion("AUC above the version in Production", difference.low > bounds.auc_margin, figures, reason)
 
 
 def no_worse_than_champion(contest: Contest, bounds: GateBounds) -> Criterion:
     """The log loss is not above that of the version in Production, but for the margin at the interval's upper end."""
-    ours, theirs = (row_log_loss(contest.labels, each) for each in (contest.challenger, _champion_or_constant(contest)))
+    ours, theirs = (row_log_loss(contest.labels, each) for each in (contest.challenger, contest.champion_or_constant))
     difference = mean_estimate(contest.labels, ours - theirs)
     reason = (
-        f"log loss {ours.mean():.4f}, in Production {theirs.mean():.4f}; difference {_interval(difference)}, "
+        f"log loss {ours.mean():.4f}, in Production {theirs.mean():.4f}; difference {interval_text(difference)}, "
         f"required: below {bounds.log_loss_margin:+.4f} at the upper end"
     )
-    figures = _figures(float(ours.mean()), float(theirs.mean()), difference)
+    figures = difference_figures(float(ours.mean()), float(theirs.mean()), difference)
     return Criterion("log loss no worse than in Production", difference.high < bounds.log_loss_margin, figures, reason)
 
 
@@ -119,17 +107,15 @@ def _too_few(positives: int, negatives: int) -> Criterion:
     return Criterion(ENOUGH_ROWS, False, {"positives": float(positives), "negatives": float(negatives)}, reason)
 
 
-def _interval(difference: Estimate) -> str:
+def interval_text(difference: Estimate) -> str:
+    """A difference and its 95 % interval."""
     return f"{difference.value:+.4f} ({difference.low:+.4f} to {difference.high:+.4f})"
 
 
-def _figures(ours: float, theirs: float, difference: Estimate) -> dict[str, float]:
+def difference_figures(ours: float, theirs: float, difference: Estimate) -> dict[str, float]:
+    """The figures of a criterion that compares challenger and champion."""
     ends = {"difference_low": difference.low, "difference_high": difference.high}
     return {"challenger": ours, "champion": theirs, **ends}
-
-
-def _champion_or_constant(contest: Contest) -> Floats:
-    return contest.champion if contest.champion is not None else np.full(contest.labels.size, contest.base_rate)
 
 
 Rule = Callable[[Contest, GateBounds], Criterion]

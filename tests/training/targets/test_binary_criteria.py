@@ -6,8 +6,8 @@ import pytest
 from asof.use_case import GateBounds
 from benchmarks.false_promotions import DESIGNS, passed_by_noise
 from training.metrics.classification import Floats
-from training.release.gate.contest import Contest
-from training.release.gate.criteria import ENOUGH_ROWS, MIN_ROWS_PER_CLASS, Criterion, comparison_criteria
+from training.targets.binary_criteria import ENOUGH_ROWS, MIN_ROWS_PER_CLASS, comparison_criteria
+from training.targets.rules import Contest, Criterion
 
 LABELS = np.array([0, 1] * 200, dtype=np.int64)
 NOISE = np.random.default_rng(0).random(400)
@@ -22,7 +22,7 @@ def scores(signal: float) -> Floats:
 
 
 def criteria(challenger: Floats, champion: Floats | None = None, **bounds: float) -> dict[str, Criterion]:
-    contest = Contest(LABELS, challenger, champion, base_rate=0.5, seed=0)
+    contest = Contest(LABELS, challenger, champion, constant=0.5, seed=0)
     return {criterion.name: criterion for criterion in comparison_criteria(contest, GateBounds(**bounds))}
 
 
@@ -78,7 +78,7 @@ def test_the_margin_of_the_log_loss_decides_at_the_upper_end() -> None:
 
 def drawn(probabilities: Floats, seed: int) -> Contest:
     labels = (np.random.default_rng(seed).random(probabilities.size) < probabilities).astype(np.int64)
-    return Contest(labels, probabilities, None, base_rate=0.5, seed=0)
+    return Contest(labels, probabilities, None, constant=0.5, seed=0)
 
 
 @pytest.mark.parametrize("rows", [170, 1750])
@@ -91,7 +91,7 @@ def test_a_calibrated_model_is_not_refused_for_the_noise_of_few_rows(rows: int) 
 def test_a_model_that_says_too_much_is_refused_and_the_bound_decides() -> None:
     probabilities = np.random.default_rng(1).beta(2, 4, 1750)
     contest = drawn(probabilities, seed=0)
-    wild = Contest(contest.labels, np.clip(probabilities + 0.15, 0, 1), None, base_rate=0.5, seed=0)
+    wild = Contest(contest.labels, np.clip(probabilities + 0.15, 0, 1), None, constant=0.5, seed=0)
     found = comparison_criteria(wild, GateBounds())[-1]
     assert (found.name, found.passed) == (CALIBRATED, False)
     assert found.figures["error"] == pytest.approx(0.15, abs=0.04)
@@ -106,7 +106,7 @@ def test_of_two_equally_good_models_one_replaces_the_other_in_one_of_forty_draws
         truth = generator.normal(0, 1, 400)
         labels = (generator.random(400) < 1 / (1 + np.exp(-truth))).astype(np.int64)
         ours, theirs = (1 / (1 + np.exp(-0.5 * (truth + generator.normal(0, 1, 400)))) for _ in range(2))
-        found = comparison_criteria(Contest(labels, ours, theirs, base_rate=0.5, seed=seed), GateBounds())
+        found = comparison_criteria(Contest(labels, ours, theirs, constant=0.5, seed=seed), GateBounds())
         promoted += all(each.passed for each in found)
     assert promoted <= 5  # 1.5 are expected, and more than 5 by chance once in two hundred times
 
@@ -137,7 +137,7 @@ def test_a_comparison_takes_so_many_rows_of_each_class(positives: int, negatives
     labels = np.repeat([1, 0], [positives, negatives])
     perfect = np.clip(labels.astype(np.float64), 0.01, 0.99)
     champion = np.full(labels.size, 0.5) if against == "champion" else None
-    (found,) = comparison_criteria(Contest(labels, perfect, champion, base_rate=0.5, seed=0), GateBounds())
+    (found,) = comparison_criteria(Contest(labels, perfect, champion, constant=0.5, seed=0), GateBounds())
     assert (found.name, found.passed) == (ENOUGH_ROWS, False)
     assert (
         f"{positives} positives and {negatives} negatives are held out, at least {MIN_ROWS_PER_CLASS} of each"
