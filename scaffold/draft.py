@@ -10,7 +10,7 @@ from unicodedata import normalize
 from asof.errors import ConfigurationError
 from asof.extract_schema import Kind
 from asof.sources import PostgresQuery, Source
-from scaffold.profile import ColumnProfile, spelling_of
+from scaffold.profile import MAX_CATEGORIES, ColumnProfile, spelling_of
 
 FEAST_TYPES = {Kind.TEXT: "String", Kind.INTEGER: "Int64", Kind.NUMBER: "Float64", Kind.BOOLEAN: "Bool"}
 """The Feast type of a feature by the kind of its raw column; a date is none."""
@@ -92,13 +92,13 @@ class DraftTable:
 
 @dataclass(frozen=True)
 class Draft:
-    """What the templates write; `spelling` are the label's values for False and True, in that order."""
+    """What the templates write; `spelling` are a binary label's values for False and True, in that order."""
 
     wish: Wish
     tables: list[DraftTable]
     labels: DraftTable
     label: DraftColumn
-    spelling: tuple[str, str]
+    spelling: tuple[str, str] | None
     keys: list[DraftColumn]
     written: datetime
     notes: list[str] = field(default_factory=list)
@@ -111,6 +111,13 @@ class Draft:
     def newest(self) -> str:
         """The newest moment of a table or query that has several."""
         return self.labels.found.newest
+
+    @property
+    def target(self) -> str:
+        """The class of `asof.targets` that predicts the label."""
+        if self.spelling:
+            return "Binary"
+        return "Multiclass" if self.label.profile.kind is Kind.TEXT else "Regression"
 
     @property
     def queried(self) -> bool:
@@ -223,14 +230,21 @@ def _refuse_repeated_keys(wish: Wish, table: DraftTable) -> None:
             )
 
 
-def _spelling(wish: Wish, label: ColumnProfile) -> tuple[str, str]:
-    """The label's values for False and True. Raises ConfigurationError where they are not two, or not known."""
-    if label.nulls or label.distinct != 2:
+def _spelling(wish: Wish, label: ColumnProfile) -> tuple[str, str] | None:
+    """The label's values for False and True; None where it has more classes or is a number.
+
+    Raises ConfigurationError where it can be no label, or it is not known which value is positive.
+    """
+    numeric = label.kind in (Kind.INTEGER, Kind.NUMBER)
+    if label.nulls or label.distinct < 2 or not (numeric or label.distinct == 2 or label.category):
         nulls = f" and {label.nulls:,} empty" if label.nulls else ""
         raise ConfigurationError(
             f"The label {label.name!r} has {label.distinct:,} distinct values{nulls} ({', '.join(label.values[:6])}): "
-            "a use case has two classes and a label for each row. Name another column, or select such rows by a query."
+            f"it must be a number, or one of 2 to {MAX_CATEGORIES} classes, in each row. Name another column, or "
+            "select such rows by a query."
         )
+    if label.distinct > 2:
+        return None
     if wish.positive is not None:
         if wish.positive not in label.values:
             raise ConfigurationError(

@@ -21,7 +21,7 @@ def source_code(draft: Draft, table: DraftTable) -> str:
     if isinstance(source, ParquetFile):
         return _code(replace(source, columns=names, ignored=ignored, file=file))
     assert isinstance(source, CsvFile)  # noqa: S101 - nothing else is read
-    false, true = draft.spelling if table is draft.labels else ("", "")
+    false, true = draft.spelling if draft.spelling and table is draft.labels else ("", "")
     spelled = replace(source, true=_with(source.true, true), false=_with(source.false, false))
     return _code(replace(spelled, header=names, ignored=ignored, file=file))
 
@@ -54,8 +54,9 @@ def _query(draft: Draft, table: DraftTable, source: PostgresQuery) -> str:
 
 def _value(draft: Draft, column: DraftColumn) -> str:
     name = _quoted(column.profile.name)
-    is_text_label = column is draft.label and column.profile.kind is not Kind.BOOLEAN
-    return f"{name} = {_literal(draft.spelling[1])}" if is_text_label else name
+    if column is not draft.label or not draft.spelling or column.profile.kind is Kind.BOOLEAN:
+        return name
+    return f"{name} = {_literal(draft.spelling[1])}"
 
 
 def _literal(text: str) -> str:

@@ -23,6 +23,16 @@ TEMPLATES = ("__init__.py", "raw_schema.py", "payloads.py", "questions.py", "est
 KEY_TYPES = {Kind.TEXT: "EntityKey", Kind.INTEGER: "IntegerKey", Kind.UUID: "UuidKey"}
 PYTHON_TYPES = {Kind.TEXT: "str", Kind.INTEGER: "int", Kind.UUID: "str"}
 VALUE_TYPES = {Kind.TEXT: "STRING", Kind.INTEGER: "INT64", Kind.UUID: "UUID"}
+TARGETS = {
+    "Binary": {"score_class": "Score", "mixin": "ClassifierMixin", "boosting": "HistGradientBoostingClassifier"},
+    "Multiclass": {
+        "score_class": "ClassScore",
+        "mixin": "ClassifierMixin",
+        "boosting": "HistGradientBoostingClassifier",
+    },
+    "Regression": {"score_class": "ValueScore", "mixin": "RegressorMixin", "boosting": "HistGradientBoostingRegressor"},
+}
+"""What the templates name, by the class of `asof.targets`."""
 MAX_LINE = 120
 TTL_DAYS = 45
 """For monthly tables: a value is up to 31 days old when the next one arrives, which may be two weeks late."""
@@ -70,7 +80,11 @@ def _words(draft: Draft) -> Mapping[str, Any]:
         "prefix": draft.class_prefix,
         "label": draft.label.name,
         "example": repr(example),
-        "example_answer": repr(example | {"probability": 0.62, draft.label.name: True, "threshold": 0.31}),
+        "example_answer": repr(example | _example_members(draft)),
+        "target": draft.target,
+        "target_class": draft.target,
+        "target_code": _target_code(draft),
+        **TARGETS[draft.target],
         "unknown": repr({key.name: UNKNOWN_KEYS[key.profile.kind] for key in draft.keys}),
         "key_types": [KEY_TYPES[kind] for kind in kinds],
         "python_types": [PYTHON_TYPES[kind] for kind in kinds],
@@ -78,7 +92,7 @@ def _words(draft: Draft) -> Mapping[str, Any]:
         "entity_names": [f"{draft.wish.name}_{key.name.removesuffix('_id')}" for key in draft.keys],
         "entity_code": repr(draft.keys[0].name if len(kinds) == 1 else tuple(key.name for key in draft.keys)),
         "feast_types": types,
-        "column_code": _column_code,
+        "column_code": partial(_column_code, draft),
         "source_code": partial(source_code, draft),
         "has_long_line": partial(_has_long_line, draft),
         "source_import": f"from asof.sources import {', '.join(_source_names(tables))}",
@@ -105,15 +119,34 @@ def _has_long_line(draft: Draft, table: DraftTable) -> bool:
     return is_query and any(len(line) > MAX_LINE for line in source_code(draft, table).splitlines())
 
 
-def _column_code(column: DraftColumn) -> str:
+def _target_code(draft: Draft) -> str:
+    if draft.target == "Regression":
+        return f"Regression({python_text(draft.label.name)})"
+    names = sorted(draft.label.profile.values)
+    return f"{draft.target}({tuple((draft.spelling and (f'no_{draft.label.name}', draft.label.name)) or names)!r})"
+
+
+def _example_members(draft: Draft) -> dict[str, Any]:
+    """Members of an answer, as the page of the service shows them."""
+    name, values = draft.label.name, sorted(draft.label.profile.values)
+    match draft.target:
+        case "Binary":
+            return {"probability": 0.62, name: True, "threshold": 0.31}
+        case "Multiclass":
+            return {"class": values[0], "probabilities": {each: float(each == values[0]) for each in values}}
+    return {"value": 1.0, "interval": {"low": 0.5, "high": 1.5, "coverage": 0.9}, "unit": name}
+
+
+def _column_code(draft: Draft, column: DraftColumn) -> str:
     """The Column of a raw schema; a number that is never negative must not become so."""
-    profile = column.profile
+    profile, kind = column.profile, column.profile.kind
     options = ["nullable=True"] if profile.nulls else []
-    if column.role == "feature" and profile.category:
+    if column.role == "label":
+        kind = {"Binary": Kind.BOOLEAN, "Multiclass": Kind.TEXT, "Regression": Kind.NUMBER}[draft.target]
+    if (column.role == "feature" and profile.category) or (column.role == "label" and kind is Kind.TEXT):
         options.append(f"allowed={tuple(sorted(profile.values))!r}")
     if profile.minimum is not None and profile.minimum >= 0 and column.role not in ("key", "label"):
         options.append("minimum=0")
-    kind = Kind.BOOLEAN if column.role == "label" else profile.kind
     return f"Column({', '.join([python_text(column.name), f'Kind.{kind.name}', *options])})"
 
 

@@ -17,6 +17,7 @@ from asof.errors import ConfigurationError, DataError
 from asof.extract_schema import Kind, RawTable
 from asof.settings import PROJECT, Settings
 from asof.sources import ALL_OTHERS, CsvFile, PostgresQuery
+from asof.targets import ClassScore, Multiclass, Regression
 from asof.use_case import UseCase
 from scaffold.draft import Wish, column_name, left_out, make_draft
 from scaffold.read import read_tables
@@ -155,6 +156,20 @@ def test_a_query_of_events_as_of_a_moment(new: New, settings: Settings) -> None:
     assert source.parameters == {"as_of"}
 
 
+def test_a_label_of_several_classes_and_one_that_is_a_number(new: New, tmp_path: Path) -> None:
+    for name in ("grades", "hours"):
+        (tmp_path / name).mkdir()
+    columns(id=range(COUNT), grade=["low", "mid", "high"] * 20).to_csv(tmp_path / "grades" / "g.csv", index=False)
+    grades = new(tmp_path / "grades", "grades", "id", label="grade")
+    assert grades.target == Multiclass(("high", "low", "mid"))
+    answer = grades.respond(grades.request(id=1), ClassScore({"high": 0.2, "low": 0.7, "mid": 0.1}))
+    assert answer.model_dump() == {"id": 1, "class": "low", "probabilities": {"high": 0.2, "low": 0.7, "mid": 0.1}}
+    columns(id=range(COUNT), size=[1, 2] * 30).to_csv(tmp_path / "hours" / "h.csv", index=False)
+    hours = new(tmp_path / "hours", "hours", "id", label="amount")
+    assert hours.target == Regression("amount")
+    assert kinds(hours.extract.labels) == {"id": Kind.INTEGER, "amount": Kind.NUMBER}
+
+
 def test_all_that_was_written_passes_the_projects_checks_and_feast_reads_it(project: Path) -> None:
     names = {folder.name for folder in (project / "asof" / "use_cases").iterdir()}
     assert names >= {"kunden", "exported", "devices", "pairs", "queried", "guests"}, (
@@ -172,8 +187,8 @@ def test_all_that_was_written_passes_the_projects_checks_and_feast_reads_it(proj
     [
         ("plan", None, r"Which value of 'plan' is the positive class, basic or gold\? Say it by --positive"),
         ("plan", "silver", "--positive 'silver' is no value of 'plan': it has basic and gold"),
-        ("amount", None, "'amount' has 60 distinct values"),
-        ("absent", None, "no table has a column 'absent': name it by --label. Columns: amount, id, plan, twice"),
+        ("note", None, "'note' has 60 distinct values"),
+        ("absent", None, "no table has a column 'absent': name it by --label. Columns: amount, id, plan, note, twice"),
     ],
 )
 def test_a_label_that_cannot_be_one_is_named(tmp_path: Path, label: str, positive: str | None, message: str) -> None:
@@ -254,7 +269,7 @@ def test_any_header_becomes_a_name(header: str, name: str) -> None:
 
 def data(folder: Path) -> Path:
     file = folder / "data.csv"
-    columns(id=range(COUNT), plan=["gold", "basic"] * 30, twice=[n // 2 for n in range(COUNT)]).to_csv(
+    columns(id=range(COUNT), plan=["gold", "basic"] * 30, note=UUIDS, twice=[n // 2 for n in range(COUNT)]).to_csv(
         file, index=False
     )
     return file
