@@ -18,8 +18,8 @@ Entity = KeyValue | tuple[KeyValue, ...]
 Members = KeyValue | Mapping[str, KeyValue]
 """An entity in JSON: the value of its one join key, or an object with those of several."""
 
-KINDS = {"STRING": Kind.TEXT, "INT32": Kind.INTEGER, "INT64": Kind.INTEGER, "UUID": Kind.UUID}
-"""Feast's value types -> the kinds of keys."""
+KINDS = {"STRING": Kind.TEXT, "INT64": Kind.INTEGER, "UUID": Kind.UUID}
+"""Feast's value types -> the kinds of keys. INT32 could not hold all that an extract may have."""
 PROBES: Mapping[Kind, KeyValue] = {
     Kind.TEXT: "asof-readiness-probe",
     Kind.INTEGER: 0,

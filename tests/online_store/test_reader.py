@@ -226,7 +226,12 @@ def rename(settings: Settings, table: str, name: str) -> None:
         connection.execute(f'ALTER TABLE online."{table}" RENAME TO "{name}"'.encode())
 
 
-@pytest.mark.parametrize("service", ["mapped", "numbered", "listed"])
+def test_keys_of_numbers_are_read_without_feast(registered: Settings) -> None:
+    with store_of(WIDE):
+        assert isinstance(open_reader(registered, kit.registered_contract(registered, "numbered")), WideReader)
+
+
+@pytest.mark.parametrize("service", ["mapped", "listed"])
 def test_what_only_feast_can_read_is_left_to_feast(registered: Settings, service: str) -> None:
     with store_of(WIDE):
         assert isinstance(open_reader(registered, kit.registered_contract(registered, service)), FeastReader)

@@ -80,7 +80,7 @@ def test_a_contract_of_other_keys_is_stored_and_read(keys: JoinKeys) -> None:
 
 
 def test_the_keys_of_views_are_sorted_and_know_the_views_that_not_all_have_in_common() -> None:
-    views = {"users": {"user_id": "UUID"}, "pairs": {"user_id": "UUID", "at": "INT32"}, "more": {"user_id": "UUID"}}
+    views = {"users": {"user_id": "UUID"}, "pairs": {"user_id": "UUID", "at": "INT64"}, "more": {"user_id": "UUID"}}
     assert keys_of_views(views) == (JoinKey("at", Kind.INTEGER, ("pairs",)), JoinKey("user_id", Kind.UUID))
 
 
@@ -88,6 +88,7 @@ def test_the_keys_of_views_are_sorted_and_know_the_views_that_not_all_have_in_co
     ("views", "words"),
     [
         ({"a": {"k": "BYTES"}}, "Join key k is BYTES in Feast"),
+        ({"a": {"k": "INT32"}}, "Join key k is INT32 in Feast"),
         ({"a": {"k": "INT64"}, "b": {"k": "STRING"}}, "Join key k is INT64 and STRING in Feast"),
         ({"a": {"k": "UNKNOWN"}}, "declare its entity as STRING, INT64 or UUID"),
     ],
