@@ -21,7 +21,7 @@ from pandera.config import ValidationDepth, config_context
 from asof.extract_schema import Column, Kind, RawTable, Rule
 from asof.features import entity_key
 from asof.sources import PLAIN_CSV, CsvFile
-from training.data.extracts.cell_types import as_text, kind_rule, parse_cells
+from training.data.extracts.cell_types import as_text, is_text, kind_rule, parse_cells
 from training.data.extracts.csv_dialect import spelling_hint
 from training.data.extracts.csv_file import FIRST_DATA_ROW, rows_text
 from training.data.extracts.known_ids import KnownIds
@@ -100,6 +100,8 @@ def check_table(
     )
     entity = table.columns[0]
     of_text = {each.name: _text_checks(each, cells[each.name], values[each.name], dialect) for each in table.columns}
+    if entity.kind is Kind.TEXT and is_text(cells[entity.name].type):  # the rule for ids is the stricter one
+        of_text[entity.name] = [each for each in of_text[entity.name] if each.error != kind_rule(Kind.TEXT)]
     of_text[entity.name] = _id_checks(entity, of_text[entity.name], known, unique=whole)
     of_text = {name: checks for name, checks in of_text.items() if checks}
     of_values = {column.name: _value_checks(column) for column in table.columns}
@@ -144,10 +146,7 @@ def _id_checks(entity: Column, checks: list[pa.Check], known: KnownIds | None, *
     if unique:
         checks.append(_check("must be unique in the file", lambda ids: ~ids.duplicated(keep=False)))
     if entity.kind is Kind.TEXT:
-        text_rule = kind_rule(entity.kind)
-        checks = [_check(f"must be an id: {entity_key.RULE}", _are_ids)] + [
-            each for each in checks if each.error != text_rule
-        ]
+        checks = [_check(f"must be an id: {entity_key.RULE}", _are_ids), *checks]
     if known is not None:
         of_known = partial(compute.is_in, value_set=known.ids)
         checks.append(_check(f"must be {known.what}", lambda ids: _series(of_known(arrow.array(ids)), ids)))
