@@ -1,11 +1,12 @@
 """Options that several commands share."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from asof.cadence import moment_of
 from asof.errors import DataError
 from flows.runtime.environment import default_use_case
 
@@ -30,7 +31,9 @@ KnownAt = Annotated[
     datetime | None, typer.Option(formats=MOMENT, help="Use only what was known at this moment, UTC; default: now.")
 ]
 
-First = Annotated[
+First = Annotated[datetime | None, typer.Option("--as-of", formats=MOMENT, help="The moment of month_000, UTC.")]
+
+FirstOfRange = Annotated[
     datetime | None,
     typer.Option(
         "--as-of", "--from", formats=MOMENT, help="The moment of month_000, or of the queries (default: now), UTC."
@@ -41,7 +44,7 @@ First = Annotated[
 def parse_moment(text: str) -> datetime:
     """The UTC datetime in an argument that is not a folder. Raises DataError if it is neither."""
     try:
-        return datetime.fromisoformat(text).replace(tzinfo=UTC)
+        return moment_of(datetime.fromisoformat(text))
     except ValueError:
         raise DataError(f"{text} is neither a folder of extracts nor a moment such as 2024-01-31.") from None
 
