@@ -220,7 +220,8 @@ class Settings(BaseSettings):
         url = read_url(secret.get_secret_value(), POSTGRES_URL_FORMAT.replace("ASOF_POSTGRES_URL", variable))
         sslmode = "disable" if url.host in LOOPBACK else "require"
         query = {"sslmode": sslmode, "connect_timeout": "5", "application_name": "asof ingest"} | dict(url.query)
-        return conninfo_of(url.set(query=query), variable)
+        # Before PostgreSQL 12, fewer digits than these are not exact.
+        return conninfo_of(url.set(query=query), variable, extra_float_digits="3")
 
     @property
     def tracking_uri(self) -> str:

@@ -1,12 +1,13 @@
 """Arguments and options that several commands share."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from asof.cadence import moment_of
 from asof.errors import DataError
 from flows.terminal.output import Verbosity, run_command, verbosity
 
@@ -26,7 +27,9 @@ KnownAt = Annotated[
     datetime | None, typer.Option(formats=MOMENT, help="Use only what was known at this moment, UTC; default: now.")
 ]
 
-First = Annotated[
+First = Annotated[datetime | None, typer.Option("--as-of", formats=MOMENT, help="The moment of month_000, UTC.")]
+
+FirstOfRange = Annotated[
     datetime | None,
     typer.Option(
         "--as-of", "--from", formats=MOMENT, help="The moment of month_000, or of the queries (default: now), UTC."
@@ -37,7 +40,7 @@ First = Annotated[
 def parse_moment(text: str) -> datetime:
     """The UTC datetime in an argument that is not a folder. Raises DataError if it is neither."""
     try:
-        return datetime.fromisoformat(text).replace(tzinfo=UTC)
+        return moment_of(datetime.fromisoformat(text))
     except ValueError:
         raise DataError(f"{text} is no use case, no folder of extracts, and no moment such as 2024-01-31.") from None
 

@@ -172,6 +172,7 @@ def test_servers_of_queries_are_named_by_their_variables(monkeypatch: pytest.Mon
     assert (warehouse["dbname"], warehouse["sslmode"], warehouse["application_name"]) == ("dwh", "disable", "us")
     assert crm["host"] == "crm"
     assert "search_path" not in default["options"]
+    assert default["options"].endswith("extra_float_digits=3"), "exact numbers of PostgreSQL 10 and 11, too"
     assert "p%40ss" not in repr(found)
 
 

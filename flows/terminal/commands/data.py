@@ -17,6 +17,7 @@ from flows.terminal.options import (
     MOMENT,
     AsOf,
     First,
+    FirstOfRange,
     Json,
     KnownAt,
     StoreUseCase,
@@ -115,7 +116,7 @@ def ingest(
         Path,
         typer.Argument(help="Holds month_000, labels_000, ... or is one extract; not needed where tables are queried."),
     ] = Path("data/extracts"),
-    as_of: First = None,
+    as_of: FirstOfRange = None,
     to: Annotated[
         datetime | None, typer.Option("--to", formats=MOMENT, help="Of queries: also each later moment, up to this.")
     ] = None,

@@ -58,12 +58,17 @@ def parse_cells(values: arrow.ChunkedArray, kind: Kind, dialect: CsvFile = PLAIN
     """n values of string, int64, float64, bool or date32; null where the value is null or not of the kind."""
     if arrow.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
-    if arrow.types.is_string(values.type) or arrow.types.is_large_string(values.type):
+    if is_text(values.type):
         return _PARSERS[kind](values.cast(arrow.string()), dialect)
-    converted = _CONVERTERS.get(kind, _none)(values)
+    converted = _CONVERTERS[kind](values)
     if converted is not None:
         return converted
     return arrow.chunked_array([arrow.nulls(len(values), ARROW_TYPES[kind])])
+
+
+def is_text(type_: arrow.DataType) -> bool:
+    """Whether it is a type of texts."""
+    return type_ in (arrow.string(), arrow.large_string(), arrow.string_view())
 
 
 def as_text(values: arrow.ChunkedArray) -> arrow.ChunkedArray:
@@ -145,8 +150,9 @@ def _with_points(text: arrow.ChunkedArray, dialect: CsvFile) -> arrow.ChunkedArr
     return text
 
 
-def _none(_: arrow.ChunkedArray) -> None:
-    return None
+def _texts(values: arrow.ChunkedArray) -> arrow.ChunkedArray | None:
+    """Whole numbers, such as ids, as a file of texts would have them."""
+    return values.cast(arrow.string()) if arrow.types.is_integer(values.type) else None
 
 
 def _integers(values: arrow.ChunkedArray) -> arrow.ChunkedArray | None:
@@ -206,6 +212,7 @@ _PARSERS: Mapping[Kind, Callable[[arrow.ChunkedArray, CsvFile], arrow.ChunkedArr
     Kind.UUID: _uuid,
 }
 _CONVERTERS: Mapping[Kind, Callable[[arrow.ChunkedArray], arrow.ChunkedArray | None]] = {
+    Kind.TEXT: _texts,
     Kind.INTEGER: _integers,
     Kind.NUMBER: _numbers,
     Kind.BOOLEAN: _booleans,

@@ -156,7 +156,7 @@ def _parsed(path: Path, match: re.Match[str], first: date | None, cadence: Caden
     if match["number"]:
         as_of = _step(match, cadence).after(_required(first, path), int(match["number"]))
     else:
-        as_of = moment_of(datetime.fromisoformat(_extended(match["dated"] or match["bare"])))
+        as_of = moment_of(datetime.fromisoformat((match["dated"] or match["bare"]).upper()))
     return _DeliveryFolder(path, _has_labels(match), as_of, int(match["redelivery"] or 0), cadence)
 
 
@@ -167,13 +167,6 @@ def _has_labels(match: re.Match[str]) -> bool:
 def _step(match: re.Match[str], cadence: Cadence) -> Every:
     """What a numbered name counts."""
     return cadence.every if _has_labels(match) else Every(match["what"].casefold())
-
-
-def _extended(moment: str) -> str:
-    """`2024-01-31T0600Z`, which any file system can hold, in the form that Python reads: with colons."""
-    day, _, clock = moment.upper().partition("T")
-    digits = clock.replace(":", "").removesuffix("Z")
-    return f"{day}T{':'.join(re.findall('..', digits))}Z" if clock else day
 
 
 def _visible(folder: Path) -> list[Path]:

@@ -27,12 +27,14 @@ def read_parquet(path: Path, columns: Sequence[str], source: ParquetFile) -> Par
     from pyarrow import dataset
 
     try:
-        files = [str(each) for each in parquet_files(path)] if path.is_dir() else str(path)
+        files = parquet_files(path) if path.is_dir() else [path]
         if not files:
             raise ExtractError([f"{path.name}: the folder holds no file; deliver it again"])
-        partitions = dataset.partitioning(flavor="hive")
         data = dataset.dataset(
-            files, format="parquet", partitioning=partitions, partition_base_dir=str(path), exclude_invalid_files=False
+            [str(each) for each in files],
+            format="parquet",
+            partitioning=dataset.partitioning(_partitions(path, files), flavor="hive"),
+            partition_base_dir=str(path),
         )
         names = {name: source.columns.get(name, name) for name in data.schema.names if name not in source.ignored}
         if source.ignored == ALL_OTHERS:
@@ -49,6 +51,12 @@ def read_parquet(path: Path, columns: Sequence[str], source: ParquetFile) -> Par
     if not table.num_rows:
         raise ExtractError([f"{path.name}: there are no rows in it; deliver the file again"])
     return ParquetColumns(table, digest)
+
+
+def _partitions(path: Path, files: Sequence[Path]) -> arrow.Schema:
+    """The columns that are in the names of folders, as text: `region=01` is no number."""
+    names = {part.partition("=")[0]: arrow.string() for each in files for part in each.relative_to(path).parts[:-1]}
+    return arrow.schema(names.items())
 
 
 def _require_columns(path: Path, actual: Sequence[str], expected: Sequence[str]) -> None:

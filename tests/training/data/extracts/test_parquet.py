@@ -83,6 +83,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a number for a boolean": ({"paperless": [1, 0]}, "column paperless: id 'a', 'b' .* must be True or False"),
     "an id twice": ({"id": ["a", "a"]}, r"column id: id 'a', 'a' \(2 in all\): must be unique"),
     "no value": ({"fee": [None, 1.0]}, "column fee: id 'a' .* must not be empty"),
+    "a number for an id": ({"id": [1.0, 2.0]}, "column id: id 1.0, 2.0 .* must be text"),
     "a list": ({"fee": [[1.0], [2.0]]}, "column fee: id 'a', 'b' .* must be a finite number"),
 }  # fmt: skip
 
@@ -96,7 +97,7 @@ def test_a_value_that_is_not_of_the_kind_is_named_by_its_key(tmp_path: Path, cas
 
 def test_a_folder_with_partitions_is_one_table_with_one_digest(tmp_path: Path) -> None:
     users = RawTable("users", (*COLUMNS, Column("country", Kind.TEXT)), source=ParquetFile())
-    for country, row in zip(("de", "fr"), ROWS, strict=True):
+    for country, row in zip(("01", "02"), ROWS, strict=True):
         (tmp_path / "users.parquet" / f"country={country}").mkdir(parents=True)
         parquet.write_table(
             arrow.Table.from_pylist([row]), tmp_path / "users.parquet" / f"country={country}" / "0.parquet"
@@ -105,11 +106,15 @@ def test_a_folder_with_partitions_is_one_table_with_one_digest(tmp_path: Path) -
     schema = ExtractSchema("id", "users", (users,), LABELS, "l")
 
     delivered = read(tmp_path, schema)
-    assert delivered.rows.to_pylist() == [ROWS[0] | {"country": "de"}, ROWS[1] | {"country": "fr"}]
-    (tmp_path / "users.parquet" / "country=fr" / "0.parquet").rename(
-        tmp_path / "users.parquet" / "country=de" / "1.parquet"
+    assert delivered.rows.to_pylist() == [ROWS[0] | {"country": "01"}, ROWS[1] | {"country": "02"}]
+    (tmp_path / "users.parquet" / "country=02" / "0.parquet").rename(
+        tmp_path / "users.parquet" / "country=01" / "1.parquet"
     )
     assert file_digest(tmp_path / "users.parquet") != delivered.sha256
+
+
+def test_whole_numbers_are_ids_as_a_file_of_texts_has_them(tmp_path: Path) -> None:
+    assert read(write(tmp_path, id=[7, 12])).rows["id"].to_pylist() == ["7", "12"]
 
 
 def test_columns_may_have_other_names_or_be_ignored(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -18,7 +19,7 @@ from pydantic import SecretStr
 from asof.errors import ConfigurationError, DataError, ExtractError, HistoryError, SourceError
 from asof.extract_schema import Column, ExtractSchema, Kind, RawTable
 from asof.settings import Settings
-from asof.sources import PostgresQuery
+from asof.sources import CsvFile, PostgresQuery
 from tests.kits.data.extracts import fetch
 from tests.kits.data.sources import FAILED, KEY, SHOP, SHOPPERS, fill, queried, run
 from training.audit.lineage.loads import Loads, OnDisk
@@ -177,6 +178,34 @@ def test_a_named_server_is_read_beside_the_other_and_without_any_our_own(databas
     assert load(database.model_copy(update={"source_urls": {"warehouse": own}}), both).rows["failed_payments"] == 1
     ours = queried(SHOPPERS, "SELECT DISTINCT shopper, joined FROM public.shoppers")
     assert load(database.model_copy(update={"source_url": None}), replace(LIVE, tables=(ours,))).rows["shoppers"] == 3
+
+
+def test_files_and_queries_make_one_load(database: Settings, tmp_path: Path) -> None:
+    mixed = replace(SHOP, tables=(replace(SHOPPERS, source=CsvFile(separator=";")), FAILED))
+    (tmp_path / "shoppers.csv").write_text("shopper;joined\nann;2023-01-01\nbob;2023-02-01\n")
+
+    snapshot = take_snapshot(database, mixed, tmp_path, as_of=JANUARY)
+    assert snapshot.new_rows == {"failed_payments": 2, "goodbyes_month": 2, "shoppers": 2}
+    assert sorted(snapshot.files) == ["failed_payments", "goodbyes_month", "shoppers.csv"]
+    assert take_snapshot(database, mixed, tmp_path, as_of=JANUARY).load_id is None
+
+    (tmp_path / "shoppers.csv").write_text("shopper;joined\nann;2023-01-01\n")
+    message = r"failed_payments: column shopper: 'bob' \(1 in all\): must be a shopper of shoppers"
+    with pytest.raises(ExtractError, match=message):
+        take_snapshot(database, mixed, tmp_path, as_of=JANUARY)
+
+
+def test_a_file_may_refer_to_entities_that_are_queried(database: Settings, tmp_path: Path) -> None:
+    mixed = replace(SHOP, tables=(SHOPPERS, replace(FAILED, source=CsvFile())))
+    header = "shopper,failed_90d,amount_90d\n"
+    (tmp_path / "failed_payments.csv").write_text(f"{header}ann,1,10.5\n")
+    assert take_snapshot(database, mixed, tmp_path, as_of=JANUARY).new_rows["failed_payments"] == 1
+
+    (tmp_path / "failed_payments.csv").write_text(f"{header}zoe,1,10.5\n")
+    with pytest.raises(
+        ExtractError, match=r"failed_payments.csv: column shopper: row 2 .* a shopper of table shoppers"
+    ):
+        take_snapshot(database, mixed, tmp_path, as_of=JANUARY)
 
 
 # --- backfills
