@@ -97,7 +97,7 @@ def up(
 
         settings = Settings()
         use_cases = served_use_cases(settings, use_case)
-        states = start_stack(settings, use_cases)
+        states = start_stack(settings, use_cases, whole=use_case is None)
         print_states(states)
         next_step = check_ready(settings, states, use_cases)
     exit_with(next_step, failed=False)
