@@ -18,6 +18,7 @@ from asof.use_cases import load, names
 from doctor.finding import Finding, error
 from local.embedded_postgres import postgres
 from local.stack import background, stack
+from local.stack.predictions import prediction_names
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ def with_user(address: str, user: str, password: str) -> str:
 
 def _running_services(settings: Settings) -> tuple[str, ...]:
     """The addresses of the prediction services of `make up`; none if ASOF_HOME is not a folder."""
-    names = stack.prediction_names(stack.run_folder(settings))
+    names = prediction_names(stack.run_folder(settings))
     return tuple(filter(None, (_running(name, settings) for name in names)))
 
 

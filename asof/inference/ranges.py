@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from asof.errors import InvalidRequest
 from asof.features.feature_contract import Feature
+from asof.given_features import RequestFeature
 from asof.inference.stored_columns import StoredColumns
 from asof.inference.verdicts import StoredRow, Verdict
 from asof.model_facts import ModelFacts
-from asof.use_case import RequestFeature
 
 Flag = Mapping[str, Any]
 

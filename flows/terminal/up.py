@@ -8,6 +8,7 @@ from asof.settings import Settings, export
 from asof.trust.signing_keys import public_text, signing_key, trusted_keys
 from asof.use_case import UseCase
 from asof.use_cases import load, load_all
+from flows.runtime.progress import log
 from local.embedded_postgres import postgres
 from local.stack import stack
 from local.stack.services import prediction_name
@@ -21,27 +22,32 @@ from training.tracking.registry_tables import open_registry
 def served_use_cases(settings: Settings, use_case: str) -> list[UseCase]:
     """The use case of that name; without one all that have a version in Production, or else that of ASOF_USE_CASE.
 
-    A use case that does not load is left out. Raises ConfigurationError as `load` does.
+    A use case that does not load is left out with a warning. Raises ConfigurationError as `load` does.
     """
     if use_case:
         return [load(use_case)]
     settings = postgres.ensure(settings)
-    every, _ = load_all()
+    every, broken = load_all()
+    for why in broken.values():
+        log.warning("%s", why)
     served = [each for each in every if _in_production(settings, each)]
     if not served and settings.use_case:
         return [load(settings.use_case)]
     return sorted(served, key=lambda each: each.name != settings.use_case)
 
 
-def start_stack(settings: Settings, use_cases: Sequence[UseCase]) -> tuple[State, ...]:
+def start_stack(settings: Settings, use_cases: Sequence[UseCase], *, whole: bool = False) -> tuple[State, ...]:
     """Starts the servers that are not running. A service is a Bento of the current code without a model.
+
+    `whole`: these are all that is to be served.
 
     Raises ConfigurationError if a server does not come up.
     """
     settings = postgres.ensure(settings)
     export(settings)
     trusting = settings.model_copy(update={"trusted_keys": _trusted(settings)})
-    return stack.up(trusting, {each.name: partial(_code_bento, settings, each) for each in use_cases})
+    builds = {each.name: partial(_code_bento, settings, each) for each in use_cases}
+    return stack.up(trusting, builds, whole=whole)
 
 
 def _code_bento(settings: Settings, use_case: UseCase) -> str:

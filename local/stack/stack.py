@@ -9,8 +9,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from itertools import count
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -23,7 +22,15 @@ from local.embedded_postgres import postgres
 from local.ports import free_ports
 from local.stack import background
 from local.stack.background import Running, Service
-from local.stack.services import PREDICTION, SERVERS, mlflow_service, prediction_service, prefect_service
+from local.stack.predictions import forget_others, prediction_names, with_own_home, with_own_port
+from local.stack.services import (
+    PREDICTION,
+    SERVERS,
+    mlflow_service,
+    prediction_name,
+    prediction_service,
+    prefect_service,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -39,13 +46,14 @@ class State:
     note: str = ""
 
 
-def up(settings: Settings, builds: Mapping[str, Callable[[], str]]) -> tuple[State, ...]:
+def up(settings: Settings, builds: Mapping[str, Callable[[], str]], *, whole: bool = False) -> tuple[State, ...]:
     """Starts the servers that are not running and waits until all answer.
 
     All start at once. `builds` has for each use case to be served a function that returns its Bento `name:version`; it
     is called while the others start. A prediction service follows the registry of our MLflow server, or of
     MLFLOW_TRACKING_URI, and is restarted if the Bento or a setting changed. Without a model in the registry it runs,
-    and its note says why it is not ready. Services of use cases that are not in `builds` go on.
+    and its note says why it is not ready. Services of use cases that are not in `builds` go on; if these are the
+    `whole`, those that do not run are forgotten, with their ports.
 
     Raises ConfigurationError with the end of the log if a server does not come up; that one is ended, others go on.
     """
@@ -56,10 +64,14 @@ def up(settings: Settings, builds: Mapping[str, Callable[[], str]]) -> tuple[Sta
         started = [_start(server, folder, settings.host) for server in servers]
         background.end(PREDICTION, folder)  # of a version that had one service for all
         background.record_file(PREDICTION, folder).unlink(missing_ok=True)
+        if whole:
+            forget_others(folder, map(prediction_name, builds))
         errors: list[AsOfError] = []
         for use_case, build in builds.items():
             with _collected(errors):
-                started.append(_start(_prediction(settings, use_case, build(), folder), folder, settings.host))
+                service = with_own_port(prediction_service(_follow_settings(settings), build(), use_case), folder)
+                own = with_own_home(service, folder, settings.bentoml_home)
+                started.append(_start(own, folder, settings.host))
         for each in started:
             with _collected(errors):
                 _wait(each, folder)
@@ -170,41 +182,11 @@ def _names(folder: Path) -> list[str]:
     return [*SERVERS, *(prediction_names(folder) or [PREDICTION])]
 
 
-def prediction_names(folder: Path) -> list[str]:
-    """The names of the prediction services that were ever started here."""
-    return sorted(file.stem for file in folder.glob(f"{PREDICTION}-*.json"))
-
-
-def _prediction(settings: Settings, use_case: str, bento: str, folder: Path) -> Service:
-    """The service of a use case, at the port that it had; ASOF_PORT is that of the first."""
-    service = prediction_service(_follow_settings(settings), bento, use_case)
-    ports = {name: last.port for name in prediction_names(folder) if (last := background.recorded(name, folder))}
-    first = min(ports, key=lambda name: (ports[name] != settings.port, ports[name]), default=service.name)
-    if service.name != first:
-        others = {settings.port, *(port for name, port in ports.items() if name != service.name)}
-        port = ports.get(service.name, settings.port)
-        service = replace(service, port=next(each for each in count(port) if each not in others))
-    return _with_own_home(service, folder, settings.bentoml_home)
-
-
 def _follow_settings(settings: Settings) -> Settings:
     """Settings of the stack's prediction services, which keep fetched models for their next start."""
     mlflow = _local_mlflow(settings)
     update = {"follow": "production", "follow_folder": settings.follow_folder or settings.home.resolve() / "following"}
     return settings.model_copy(update=update | ({"registry_url": SecretStr(mlflow.address)} if mlflow else {}))
-
-
-def _with_own_home(service: Service, folder: Path, stores: Path) -> Service:
-    """The service with its own BENTOML_HOME that links to the shared stores.
-
-    A starting BentoML service empties BENTOML_HOME/prometheus_multiproc_dir, which holds the metrics of running ones.
-    """
-    home = folder / "bentoml" / service.name
-    home.mkdir(parents=True, exist_ok=True)
-    for store in ("bentos", "models"):
-        (home / store).unlink(missing_ok=True)
-        (home / store).symlink_to(stores.resolve() / store)
-    return replace(service, environment={**service.environment, "BENTOML_HOME": str(home)})
 
 
 def _state(name: str, settings: Settings) -> State:

@@ -288,9 +288,9 @@ def answering(answers: dict[str, tuple[int, Any]]) -> Iterator[str]:
 
 def test_an_unexpected_response_is_a_finding(world: World) -> None:
     with answering({"/livez": (200, None)}) as address:
-        found = world.findings(service=address, prefect=address)
+        found = world.findings(services=(address,), prefect=address)
     assert set(found) == {"service-not-ready", "service-model", "prefect"}
-    gone = world.findings(service=address, mlflow=address, prefect=address)
+    gone = world.findings(services=(address,), mlflow=address, prefect=address)
     assert set(gone) == {"service", "mlflow", "prefect"}
 
 

@@ -19,11 +19,11 @@ from asof.features.definition_records import DefinitionRecords
 from asof.features.feature_contract import GIVEN, Feature, FeatureContract
 from asof.features.feature_store import definition_records, feature_store, registered_service
 from asof.features.join_keys import Entity, JoinKeys, keys_of_extract
+from asof.given_features import Given
 from asof.inference.policies import RegisteredFeatures, require_same, view_policy
 from asof.inference.stored_columns import DTYPES, StoredColumn, StoredColumns
 from asof.inference.verdicts import Policy
 from asof.settings import Settings
-from asof.use_case import Given
 from training.data.snapshots.copy_query import copy_rows
 from training.data.snapshots.known_at import KnownTables
 from training.features.datasets.point_in_time import planned_query, read_sources

@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from asof.errors import AsOfError, InvalidRequest
+from asof.given_features import Given
 from asof.inference.ranges import Flag, TrainingRanges, outside_values, unseen_categories
 from asof.serving.features.evidence import MixedEvidence
 from asof.serving.features.inputs import Evidence, ModelInput, ModelInputs, PendingInputs
@@ -14,7 +15,6 @@ from asof.serving.features.online_features import OnlineFeatures
 from asof.serving.features.store_input import StoreInput
 from asof.serving.logs.metrics import Metrics
 from asof.settings import Settings
-from asof.use_case import Given
 
 
 class MixedInput(StoreInput):

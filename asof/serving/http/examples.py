@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from asof.extract_schema import ExtractSchema, Kind
-from asof.use_case import FromRequest, Given, UseCase
+from asof.given_features import Given
+from asof.use_case import FromRequest, UseCase
 
 RUN = "dfcfd1b547b34823b3f2806ecb7903d0"
 REQUEST_ID = "8c5f2a"

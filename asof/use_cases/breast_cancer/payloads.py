@@ -5,7 +5,8 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
-from asof.use_case import RequestFeature, Score
+from asof.given_features import RequestFeature
+from asof.use_case import Score
 from asof.use_cases.breast_cancer.data import CLASSES, EXAMPLE, EXAMPLE_CLASS, NAMES
 
 Measurement = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]

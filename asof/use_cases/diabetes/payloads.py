@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from asof.given_features import RequestFeature
 from asof.targets import ValueScore
 from asof.targets.answers import value_answer, value_members
-from asof.use_case import RequestFeature
 from asof.use_cases.diabetes.data import EXAMPLE, NAMES, UNIT
 
 Measurement = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]

@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from asof.given_features import RequestFeature
 from asof.targets import ClassScore
 from asof.targets.answers import class_answer, class_members
-from asof.use_case import RequestFeature
 from asof.use_cases.wine.data import CLASSES, EXAMPLE, EXAMPLE_CLASS, NAMES
 
 Measurement = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]

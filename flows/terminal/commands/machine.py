@@ -106,7 +106,7 @@ def up(use_case: UseCaseToServe, as_json: Json = False) -> None:
 
         settings = Settings()
         use_cases = served_use_cases(settings, use_case)
-        states = start_stack(settings, use_cases)
+        states = start_stack(settings, use_cases, whole=not use_case)
         next_step = check_ready(settings, states, use_cases)
         emit({"servers": {each.name: asdict(each) for each in states}}, servers_screen)
     exit_with(next_step, failed=False)

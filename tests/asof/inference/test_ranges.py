@@ -10,12 +10,12 @@ from pydantic_core import to_json
 
 from asof.errors import InvalidRequest
 from asof.features.feature_contract import Feature, FeatureContract
+from asof.given_features import RequestFeature
 from asof.inference.ranges import TrainingRanges, outside_values
 from asof.inference.stored_columns import StoredColumns
 from asof.inference.verdicts import StoredRow
 from asof.model_facts import ModelFacts
 from asof.serving.features.evidence import StoredOutsideFlag, UnseenCategoryFlag
-from asof.use_case import RequestFeature
 from tests.kits.service.serving import NOW, facts_of
 
 RANGES = {"area": (100.0, 200.0), "constant": (5.0, 5.0)}

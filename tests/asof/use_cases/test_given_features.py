@@ -20,6 +20,7 @@ from starlette.datastructures import State
 from asof.errors import ConfigurationError, ModelError, TrainingSetError
 from asof.extract_schema import Column, Kind, RawTable
 from asof.features.feature_contract import GIVEN, Feature, FeatureContract
+from asof.given_features import Given
 from asof.inference.served_model import ServedModel, load_verified
 from asof.model_facts import Lineage
 from asof.serving.api.predict import Predict
@@ -32,7 +33,7 @@ from asof.serving.prediction.live import LiveModel
 from asof.serving.prediction.predictor import Predictor
 from asof.serving.prediction.worker import Worker
 from asof.settings import Settings, export
-from asof.use_case import FromStore, Given, UseCase
+from asof.use_case import FromStore, UseCase
 from asof.use_cases import load
 from doctor.data.production import check_features
 from tests.kits.use_cases.beside import customers, returns_installed, write_month

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from asof.settings import Settings
-from local.stack import stack
 from local.stack.background import Running, record_file
-from local.stack.services import Service, prediction_name
+from local.stack.predictions import forget_others, prediction_names, with_own_home, with_own_port
+from local.stack.services import Service, prediction_name, prediction_service
+from local.stack.stack import run_folder
 
 
 @pytest.fixture
@@ -25,8 +26,8 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 def started(settings: Settings, use_case: str) -> Service:
     """As `make up` starts it; its record is left."""
-    folder = stack.run_folder(settings)
-    service = stack._prediction(settings, use_case, f"{use_case}:1", folder)
+    folder = run_folder(settings)
+    service = with_own_port(prediction_service(settings, f"{use_case}:1", use_case), folder)
     record = Running(0, "127.0.0.1", service.port, "m", service.purpose)
     record_file(service.name, folder).write_text(json.dumps(asdict(record)))
     return service
@@ -52,7 +53,15 @@ def test_another_asof_port_moves_the_first(own: Settings) -> None:
     assert {name: started(moved, name).port for name in "ab"} == {"b": 24_000, "a": 23_001}
 
 
-def test_status_shows_every_service_and_metrics_are_apart(own: Settings) -> None:
-    homes = {started(own, name).environment["BENTOML_HOME"] for name in "ab"}
-    assert len(homes) == 2
-    assert stack.prediction_names(stack.run_folder(own)) == [prediction_name("a"), prediction_name("b")]
+def test_one_that_is_not_served_any_more_is_forgotten_and_gives_its_port_away(own: Settings) -> None:
+    """As churn, which the first `make up` starts without a model."""
+    assert started(own, "b").port == 23_000
+    forget_others(run_folder(own), [prediction_name("a")])
+    assert (started(own, "a").port, started(own, "b").port) == (23_000, 23_001)
+
+
+def test_every_service_is_known_and_has_its_own_metrics(own: Settings) -> None:
+    folder = run_folder(own)
+    services = [with_own_home(started(own, name), folder, own.bentoml_home) for name in "ab"]
+    assert len({each.environment["BENTOML_HOME"] for each in services}) == 2
+    assert prediction_names(folder) == [prediction_name("a"), prediction_name("b")]

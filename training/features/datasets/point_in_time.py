@@ -19,9 +19,9 @@ from asof.extract_schema import ExtractSchema
 from asof.features.feature_contract import GIVEN, FeatureContract
 from asof.features.feature_store import feature_store, quiet, read_contract, registered_service
 from asof.features.join_keys import require_keys
+from asof.given_features import Given
 from asof.settings import Settings
 from asof.targets import FALSE_AND_TRUE, Target
-from asof.use_case import Given
 from training.data.snapshots.copy_query import copy_rows
 from training.data.snapshots.known_at import KnownTables, tables_known_at
 from training.data.snapshots.query_plan import uses_key_index

@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from asof.extract_schema import Column, ExtractSchema, Kind, RawTable
 from asof.features.entity_key import EntityKey
 from asof.features.feature_contract import FeatureContract
+from asof.given_features import Given
 from asof.targets import Binary
-from asof.use_case import Estimator, FromStore, Given, Question, Score, UseCase
+from asof.use_case import Estimator, FromStore, Question, Score, UseCase
 
 KEY = Column("customer_id", Kind.TEXT)
 CUSTOMERS = RawTable(
