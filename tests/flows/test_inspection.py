@@ -118,4 +118,4 @@ def test_a_folder_is_checked_before_it_is_loaded(world: dict[str, str], broken: 
 def test_what_is_neither_a_folder_nor_a_moment_is_reported(world: dict[str, str]) -> None:
     done = call_flows(world, "inspect", "yesterday")
     assert done.returncode == 1
-    assert "yesterday is neither a folder of extracts nor a moment" in " ".join(done.stderr.split())
+    assert "yesterday is no use case, no folder of extracts, and no moment" in " ".join(done.stderr.split())

@@ -33,7 +33,8 @@ def demo(
 ) -> None:
     """Run everything from extracts to answers over HTTP. Exit code 0 only if every answer is as expected."""
     result: dict[str, Any] = {}
-    with run_command("starting", as_json=as_json, spinner=False) as emit:
+    kept = "What was loaded, trained and promoted is kept; the same command goes on."
+    with run_command("running the demo", as_json=as_json, spinner=False, kept=kept) as emit:
         from flows.terminal.demo import demo as run
         from flows.terminal.demo import user_extracts
 
