@@ -71,7 +71,7 @@ class RegressionRules:
         numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
         if (wrong := ~np.isfinite(numbers)).any():
             return f"hold {numbers[wrong][0]}, and must be finite numbers"
-        low, high = RegressionOutput("", 0, 0, self.target.minimum, self.target.maximum).range
+        low, high = self.target.range
         if (outside := (numbers < low) | (numbers > high)).any():
             return f"hold {numbers[outside][0]:g}, and must be from {low:g} to {high:g}"
         return ""
