@@ -46,8 +46,14 @@ class Regression:
     def __post_init__(self) -> None:
         if not 0 < self.coverage < 1:
             raise ConfigurationError(f"The coverage {self.coverage} must be between 0 and 1, such as 0.9. Change it.")
-        if not _or(self.minimum, -inf) < _or(self.maximum, inf):
+        low, high = self.range
+        if not low < high:
             raise ConfigurationError(f"No label is from {self.minimum} to {self.maximum}. Change the target's range.")
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The least and the greatest possible value."""
+        return _range(self.minimum, self.maximum)
 
     def check_column(self, column: Column) -> None:
         """Raises ConfigurationError where a raw column cannot hold the labels."""
@@ -99,7 +105,7 @@ class RegressionOutput:
     @property
     def range(self) -> tuple[float, float]:
         """The least and the greatest possible value."""
-        return _or(self.minimum, -inf), _or(self.maximum, inf)
+        return _range(self.minimum, self.maximum)
 
     def score(self, prediction: Any) -> ValueScore:
         (least, greatest), margin = self.range, self.margin
@@ -119,5 +125,5 @@ class RegressionOutput:
         return {"threshold": None, "target": self}
 
 
-def _or(value: float | None, other: float) -> float:
-    return other if value is None else value
+def _range(minimum: float | None, maximum: float | None) -> tuple[float, float]:
+    return -inf if minimum is None else minimum, inf if maximum is None else maximum

@@ -4,6 +4,7 @@
 has no part in a mean over classes.
 """
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -57,6 +58,11 @@ def classwise_calibration_error(labels: Labels, probabilities: Floats) -> float:
 def confusion(labels: Labels, answers: Labels, classes: int) -> NDArray[np.int64]:
     """The confusion matrix, shape (classes, classes): a row for each true class, a column for each predicted one."""
     return np.bincount(classes * labels + answers, minlength=classes**2).reshape(classes, classes)
+
+
+def metric_key(name: str) -> str:
+    """The name of a class as a part of a metric's name, in which MLflow takes no other characters."""
+    return re.sub(r"[^\w.:/-]", "_", name)
 
 
 def _both_sides(labels: Labels) -> list[int]:

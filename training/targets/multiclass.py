@@ -20,6 +20,7 @@ from training.metrics.multiclass import (
     log_loss_estimate,
     macro_auc_difference,
     macro_auc_estimate,
+    metric_key,
     row_log_loss,
 )
 from training.metrics.statistics import auc_error, psi
@@ -144,7 +145,7 @@ class MulticlassRules:
             "brier": stratified_mean(labels, squares),
         }
         scores = precision_recall_fscore_support(labels, answers, labels=list(codes), zero_division=0.0)
-        names = [name.replace(" ", "_") for name in self.target.classes]
+        names = [metric_key(name) for name in self.target.classes]
         constants = np.broadcast_to(np.asarray(constant), predictions.shape)
         return {
             **{name: each.value for name, each in estimates.items()},

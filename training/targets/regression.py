@@ -66,21 +66,22 @@ class RegressionRules:
     def _invalid(self, values: "pd.Series[Any]") -> str:
         import pandas as pd
 
+        if values.empty:
+            return "are missing"
         if not pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_bool_dtype(values.dtype):
             return f"are {values.dtype}, such as {values.iloc[0]!r}, and must be numbers"
         numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
         if (wrong := ~np.isfinite(numbers)).any():
             return f"hold {numbers[wrong][0]}, and must be finite numbers"
-        low, high = RegressionOutput("", 0, 0, self.target.minimum, self.target.maximum).range
+        low, high = self.target.range
         if (outside := (numbers < low) | (numbers > high)).any():
             return f"hold {numbers[outside][0]:g}, and must be from {low:g} to {high:g}"
         return ""
 
     def side_fault(self, side: str, labels: Floats) -> str:
         coverage = self.target.coverage
-        least = (
-            max(MIN_ROWS, ceil(coverage / (1 - coverage))) if side == "training" else 2
-        )  # else the margin is infinite
+        for_margin = ceil(coverage / (1 - coverage))  # with fewer rows the conformal margin is infinite
+        least = max(MIN_ROWS, for_margin) if side == "training" else 2
         if labels.size < least:
             return f"The {side} side has {labels.size} complete rows, at least {least} are needed"
         if np.unique(labels).size < 2:

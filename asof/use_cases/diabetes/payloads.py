@@ -32,7 +32,7 @@ class DiabetesRequest(BaseModel):
 DiabetesAnswer = value_answer(
     "DiabetesAnswer",
     UNIT,
-    {"value": 205.5, "interval": {"low": 116.8, "high": 294.2, "coverage": 0.9}, "unit": UNIT},
+    {"value": 208.8, "interval": {"low": 113.7, "high": 303.9, "coverage": 0.9}, "unit": UNIT},
 )
 
 

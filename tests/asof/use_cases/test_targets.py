@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import nan
@@ -15,16 +16,20 @@ import pyarrow as pa
 import pytest
 import sklearn.metrics as oracle
 from jsonschema import Draft202012Validator
+from pydantic import BaseModel
 from sklearn.model_selection import train_test_split
 from starlette.datastructures import State
 
 from asof.errors import ModelError, TrainingSetError
-from asof.inference.served_model import ServedModel, load_verified
+from asof.inference.served_model import ServedModel, load_model, load_verified
 from asof.model_facts import Lineage, ModelFacts
 from asof.serving.api.answers import model_answer
 from asof.serving.api.predict import Predict
 from asof.serving.api.routes import create_app
 from asof.serving.batch.predict_batch import PredictBatch
+from asof.serving.following.candidates import CandidateLoader
+from asof.serving.following.mlflow_registry import ProductionVersion
+from asof.serving.following.model_cache import ModelCache
 from asof.serving.http.boundary import Boundary
 from asof.serving.http.openapi import document
 from asof.serving.logs.access_log import AccessLog
@@ -33,6 +38,7 @@ from asof.serving.prediction.predictor import Predictor
 from asof.serving.prediction.worker import Worker
 from asof.settings import Settings
 from asof.targets import RegressionOutput
+from asof.trust.signing_keys import trusted_keys
 from asof.use_case import FromRequest, UseCase
 from asof.use_cases import load
 from training.audit.lineage.trace import trace_version
@@ -45,6 +51,7 @@ from training.release.promotion.promote import Promotion, promote, rollback
 from training.release.registry.register import register
 from training.release.registry.versions import ModelVersion, require_production, verified_version
 from training.targets.rules import Criterion
+from training.tracking.artifacts import downloaded
 from training.tracking.client import open_tracking
 
 ARROW = "application/vnd.apache.arrow.stream"
@@ -246,6 +253,38 @@ def test_another_estimator_takes_its_place_and_a_rollback_ends_that(made: Made) 
     assert require_production(made.settings, made.case).version == version.version
     rollback(made.settings, made.case, reason="complaints")
     assert require_production(made.settings, made.case).version == made.version.version
+
+
+def test_a_service_that_follows_the_registry_goes_over_to_a_new_version(made: Made, tmp_path: Path) -> None:
+    (other,) = (name for name in made.case.estimators if name != "default")
+    evaluation, version = _trained(made.settings, made.case, other)
+
+    class Registry:
+        async def fetch(self, _: ProductionVersion, folder: Path) -> None:
+            with downloaded(made.settings, evaluation.model_uri) as kept:
+                shutil.copytree(kept, folder, dirs_exist_ok=True)
+
+    async def main() -> tuple[BaseModel, BaseModel]:
+        worker = Worker(made.settings, made.case, bento="none:1")
+        request = made.case.request(**example(made.case))
+        live = LiveModel(worker, Predictor(made.model, worker.lineage, worker))
+        _, before = await live.predict(request)
+        keys = trusted_keys(made.settings)
+        loader = CandidateLoader(
+            live,
+            Registry(),  # type: ignore[arg-type]
+            ModelCache(tmp_path),
+            load=lambda folder, run_id: load_model(folder, made.case, keys, run_id=run_id),
+        )
+        new = await loader.load(ProductionVersion(version=version.version, run_id=version.run_id, source="here"))
+        await loader.open_features(new)
+        live.swap(new, probation_seconds=60)
+        _, after = await live.predict(request)
+        return before.answer, after.answer
+
+    before, after = asyncio.run(main())
+    assert type(before) is type(after)
+    assert before != after
 
 
 @pytest.mark.parametrize("change", ["classes", "unit", "kind"])

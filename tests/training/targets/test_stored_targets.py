@@ -14,7 +14,7 @@ import pytest
 from psycopg.rows import dict_row
 from pyarrow import parquet
 
-from asof.errors import ConfigurationError, TrainingSetError
+from asof.errors import ConfigurationError, ExtractError, TrainingSetError
 from asof.inference.served_model import ServedModel, load_verified
 from asof.model_facts import Lineage
 from asof.serving.prediction.predictor import Predictor
@@ -172,6 +172,29 @@ def test_a_score_beyond_the_range_is_refused_by_its_code_and_the_others_stay(wat
 def test_a_version_comes_out_the_same_from_the_database(watched: Watched, name: str) -> None:
     result = reproduce(watched.settings, watched.cases[name], watched.versions[name])
     assert result.agrees, result.checks
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "message"),
+    [
+        ("hours", "plenty", "next_hours.*must be a finite number"),
+        ("hours", "inf", "next_hours.*must be a finite number"),
+        ("hours", "-1", "next_hours.*must be .*0"),
+        ("levels", "vast", "level.*(little|must be)"),
+    ],
+)
+def test_a_delivered_label_that_is_not_of_the_target_is_refused_and_nothing_is_loaded(
+    watched: Watched, tmp_path: Path, name: str, label: str, message: str
+) -> None:
+    extract = watched.cases[name].extract
+    users = watched.months[1]["watch_users"]["user_id"].head(2).tolist()
+    rows = pd.DataFrame({"user_id": users, extract.label: ["20", label] if name == "hours" else ["some", label]})
+    folder = write_month(tmp_path / "labels", {extract.labels.name: rows})
+    with pytest.raises(ExtractError, match=message):
+        take_snapshot(watched.settings, extract, folder, as_of=FEBRUARY)
+    with psycopg.connect(watched.settings.conninfo()) as connection:
+        query = f"SELECT count(*) FROM {extract.labels.name} WHERE as_of = %s"
+        assert connection.execute(query, (FEBRUARY,)).fetchone() == (0,)
 
 
 def test_the_order_of_classes_stays_where_a_month_lacks_one(watched: Watched) -> None:

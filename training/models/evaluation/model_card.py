@@ -4,6 +4,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
+from training.metrics.multiclass import metric_key
 from training.models.evaluation.ablation import Ablation
 from training.models.fitting.train import TrainedModel
 
@@ -38,6 +39,7 @@ def model_card(
         summary=trained.use_case.estimator(trained.estimator).summary,
         metrics=metrics,
         target=trained.use_case.target,
+        metric_key=metric_key,
         rows=_rows(metrics, trained.rules.titles),
         constant=trained.rules.constant(trained.train_side.labels),
         importance=importance,
