@@ -24,7 +24,8 @@ from asof.use_case import UseCase
 from tests.kits.data.extracts import fetch
 from tests.kits.models import keyed
 from tests.kits.models.keyed import AS_OF, Keyed, Row
-from training.audit.lineage.trace import AnswerChain, trace_request
+from training.audit.lineage.answers import read_answer
+from training.audit.lineage.trace import AnswerChain, trace_answer, trace_request
 from training.audit.reproduction.reproduce import reproduce
 from training.features.datasets.dataset import build_training_set
 from training.features.materialisation.feature_registry import check_features
@@ -295,6 +296,9 @@ def test_an_answer_is_traced_to_the_rows_of_each_of_its_keys(case: Case, tmp_pat
         assert chain.answer.entity == case.keyed.keys.members(case.keyed.keys.entity(row))
         assert not [each.broken for each in chain.values if each.broken]
         assert sorted(each.table for each in chain.values) == sorted(f"{case.name}_{view}" for view in case.keyed.views)
+    saved = read_answer(single.text, case.use_case, "a file")
+    assert saved.entity == case.keyed.keys.members(case.keyed.keys.entity(row))
+    assert trace_answer(settings, case.use_case, saved).broken == ()
     assert refused.status_code == 404
     chain = trace_request(settings, case.use_case, refused.json()["request_id"])
     assert isinstance(chain, AnswerChain)

@@ -27,7 +27,7 @@ from asof.settings import Settings
 from training.data.snapshots.copy_query import copy_rows
 from training.data.snapshots.known_at import KnownTables
 from training.features.datasets.point_in_time import planned_query, read_sources
-from training.features.datasets.point_in_time_sql import JoinStrategy, ViewSource, view_join
+from training.features.datasets.point_in_time_sql import JoinStrategy, ViewSource, listed, view_join
 from training.features.datasets.rows_digest import TYPES
 from training.features.datasets.training_set import key_types
 
@@ -44,10 +44,10 @@ ORDER BY {keys}"""
 
 def users_query(extract: ExtractSchema, after: Entity | None = None) -> sql.Composed:
     """The keys in the entity table, those above `after`, in order; the search path selects the snapshot."""
-    keys, where = _listed(map(sql.Identifier, extract.keys)), sql.Composed([])
+    keys, where = listed(map(sql.Identifier, extract.keys)), sql.Composed([])
     if after is not None:
         values = keys_of_extract(extract).values(after)
-        where = sql.SQL(" WHERE ({}) > ({})").format(keys, _listed(map(sql.Literal, values)))
+        where = sql.SQL(" WHERE ({}) > ({})").format(keys, listed(map(sql.Literal, values)))
     return sql.SQL(USERS).format(keys=keys, entities=sql.Identifier(extract.entity_table), where=where)
 
 
@@ -62,8 +62,8 @@ def user_rows(
     columns = [sql.Identifier(each.view, name) for each in dated for name in each.columns]
     return {
         strategy: sql.SQL(ROWS).format(
-            keys=_listed(sql.Identifier("labelled", key) for key in extract.keys),
-            columns=_listed(columns),
+            keys=listed(sql.Identifier("labelled", key) for key in extract.keys),
+            columns=listed(columns),
             users=users,
             views=sql.SQL("").join(view_join(each, as_of, strategy) for each in dated),
         )
@@ -174,10 +174,6 @@ def _entities(table: arrow.Table, keys: JoinKeys) -> arrow.Array:
     if len(columns) == 1:
         return columns[0].cast(TYPES["String"])
     return arrow.array(map(keys.text, zip(*map(arrow.Array.to_pylist, columns), strict=True)), TYPES["String"])
-
-
-def _listed(parts: Iterable[sql.Composable]) -> sql.Composed:
-    return sql.SQL(", ").join(parts)
 
 
 def _array(table: arrow.Table, name: str) -> arrow.Array:

@@ -75,20 +75,20 @@ def join(
     features = (sql.Identifier(source.view, name) for source in sources for name in source.columns)
     views = (view_join(source, as_of, strategy) for source in sources)
     return sql.SQL(JOIN).format(
-        keys=_listed(map(_labelled, extract.keys)),
-        features=_listed(features),
+        keys=listed(map(_labelled, extract.keys)),
+        features=listed(features),
         label=sql.Identifier(extract.label),
         labelled=labelled(extract, as_of, sql.Identifier(extract.label)),
         views=sql.SQL("").join(views),
-        ordered=_listed(_ordered(key, _labelled(key.name)) for key in extract.key_columns),
+        ordered=listed(_ordered(key, _labelled(key.name)) for key in extract.key_columns),
     )
 
 
 def labelled(extract: ExtractSchema, as_of: datetime, selected: sql.Composable) -> sql.Composed:
     """The keys and `selected` columns of each entity with a label of `as_of`, in the label's newest version."""
     return sql.SQL(LABELLED).format(
-        keys=_listed(map(sql.Identifier, extract.keys)),
-        ordered=_listed(_ordered(key, sql.Identifier(key.name)) for key in extract.key_columns),
+        keys=listed(map(sql.Identifier, extract.keys)),
+        ordered=listed(_ordered(key, sql.Identifier(key.name)) for key in extract.key_columns),
         label=selected,
         labels=sql.Identifier(extract.labels.name),
         as_of=sql.Literal(as_of),
@@ -111,11 +111,11 @@ def view_join(source: ViewSource, as_of: datetime, strategy: JoinStrategy) -> sq
     return sql.SQL(strategy.value).format(
         view=sql.Identifier(source.view),
         source=sql.SQL(source.text),  # as in feature_repo/
-        keys=_listed(keys.values()),
-        named_keys=_listed(sql.SQL("{} AS {}").format(key, sql.Identifier(name)) for name, key in keys.items()),
+        keys=listed(keys.values()),
+        named_keys=listed(sql.SQL("{} AS {}").format(key, sql.Identifier(name)) for name, key in keys.items()),
         same_entity=_same(keys),
         joined=_same(own),
-        columns=_listed(columns),
+        columns=listed(columns),
         timely=sql.SQL(" AND ").join(timely),
         newest=sql.SQL("{} DESC, {} DESC").format(time, created),
     )
@@ -135,5 +135,6 @@ def _same(keys: Mapping[str, sql.Composable]) -> sql.Composed:
     return sql.SQL(" AND ").join(equal)
 
 
-def _listed(parts: Iterable[sql.Composable]) -> sql.Composed:
+def listed(parts: Iterable[sql.Composable]) -> sql.Composed:
+    """The parts with commas between them."""
     return sql.SQL(", ").join(parts)

@@ -16,7 +16,7 @@ from asof.extract_schema import ExtractSchema, Kind
 from asof.features.feature_contract import Feature
 from asof.features.join_keys import SEPARATOR, Entity, JoinKeys, keys_of_extract
 from training.data.snapshots.known_at import KnownTables
-from training.features.datasets.point_in_time_sql import ViewSource
+from training.features.datasets.point_in_time_sql import ViewSource, listed
 from training.features.parity.verdicts import StoredValue
 
 PYTHON_TYPES = {"Bool": bool, "Int64": int, "Float64": float, "String": str}
@@ -73,7 +73,7 @@ class Users:
 
     def _rows(self, query: LiteralString, *parameters: object, after: Entity | None = None) -> list[Any]:
         parts = {
-            "keys": listed(self.extract.keys),
+            "keys": named(self.extract.keys),
             "entities": sql.Identifier(self.extract.entity_table),
             "after": after_entity(self.keys, after),
             "text": _text(self.extract.keys),
@@ -119,12 +119,12 @@ class OfflineView:
 
     def _query(self) -> sql.Composed:
         columns = [self.source.keys[name] for name in self._own.names]
-        arrays = sql.SQL(", ").join(sql.SQL(ARRAYS[key.kind]) for key in self._own.keys)
+        arrays = listed(sql.SQL(ARRAYS[key.kind]) for key in self._own.keys)
         among = "{} = ANY({})" if len(columns) == 1 else "({}) IN (SELECT * FROM unnest({}))"
         times = dict.fromkeys((self.source.time, self.source.created))
         return sql.SQL(NEWEST_ROWS).format(
-            keys=listed(columns),
-            among=sql.SQL(among).format(listed(columns), arrays),
+            keys=named(columns),
+            among=sql.SQL(among).format(named(columns), arrays),
             time=sql.Identifier(self.source.time),
             features=sql.SQL(", ").join(sql.Identifier(feature.name) for feature in self.features),
             source=sql.SQL(self.source.text),
@@ -136,19 +136,17 @@ def after_entity(keys: JoinKeys, last: Entity | None) -> sql.Composable:
     """WHERE for the entities after one in the order of their keys, whose values are parameters; all for None."""
     if last is None:
         return sql.SQL("")
-    return sql.SQL(" WHERE ({}) > ({})").format(
-        listed(keys.names), sql.SQL(", ").join([sql.Placeholder()] * len(keys.names))
-    )
+    return sql.SQL(" WHERE ({}) > ({})").format(named(keys.names), listed([sql.Placeholder()] * len(keys.names)))
 
 
-def listed(names: Iterable[str]) -> sql.Composed:
+def named(columns: Iterable[str]) -> sql.Composed:
     """Identifiers with commas between them."""
-    return sql.SQL(", ").join(map(sql.Identifier, names))
+    return listed(map(sql.Identifier, columns))
 
 
 def _text(keys: Sequence[str]) -> sql.Composable:
     """As `hashable_text`."""
-    texts = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(key)) for key in keys)
+    texts = listed(sql.SQL("{}::text").format(sql.Identifier(key)) for key in keys)
     return sql.SQL("concat_ws({}, {})").format(sql.Literal(SEPARATOR), texts)
 
 

@@ -22,7 +22,7 @@ from training.features.materialisation.feature_registry import apply_features, c
 from training.features.materialisation.materialise import materialise
 from training.features.materialisation.watermarks import forget_watermarks, materialised_as_of
 from training.features.parity.check import USERS_PER_READ
-from training.features.parity.offline_side import after_entity, listed
+from training.features.parity.offline_side import after_entity, named
 from training.features.parity.online_side import FeastSide, OnlineSide
 from training.features.parity.tally import Example, FeatureColumn, Tally
 from training.features.parity.verdicts import Verdict
@@ -68,7 +68,7 @@ def _pages(connection: Connection, extract: ExtractSchema) -> Iterator[list[Enti
     while True:
         values = () if last is None else keys.values(last)
         query = sql.SQL(USERS_PAGE).format(
-            keys=listed(keys.names), entities=sql.Identifier(extract.entity_table), after=after_entity(keys, last)
+            keys=named(keys.names), entities=sql.Identifier(extract.entity_table), after=after_entity(keys, last)
         )
         if not (page := [keys.from_row(row) for row in connection.execute(query, (*values, USERS_PER_READ))]):
             return
