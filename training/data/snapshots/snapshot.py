@@ -85,36 +85,56 @@ def take_snapshot(
     """
     _times(as_of or datetime.now(UTC), known_at)  # before anything is read
     queried = queried_tables(schema, folder, part, as_of, known_at)
-    with (
-        load_transaction(settings) as connection,
-        open_servers(settings, {source.server for _, source in queried}) as servers,
-    ):
-        # The present is read within the lock, so that a later load is never known earlier; and after the servers'
-        # snapshots, so that nothing happens between a moment and the rows that describe it.
-        times = _times(as_of or described_moment(servers.values()), known_at)
-        require_replayed(servers.values(), times.as_of)
+    with load_transaction(settings) as connection:
         create_tables(connection, schema)
         if folder and not queried and (unchanged := _unchanged(connection, schema, folder, times, part)):
             return unchanged
         # Without statistics of the new rows the planner picks nested loops: hours instead of seconds.
         connection.execute("SET LOCAL enable_nestloop = off")
-        read = [_queried(each) for each in stage_queries(connection, servers, [table for table, _ in queried], times)]
-        if folder:
-            files = read_extract(folder, schema, lambda: _stored_ids(connection, schema, times, read), part)
-            read += [_delivered(each) for each in files]
-        changed = _changed(connection, folder, times, read)
-        _stage(connection, [each for each in read if each in changed or (queried and _has_entities(each, schema))])
-        require_known_ids(connection, schema, [table for table, _ in queried], [each.table for each in read], times)
-        added = {each.table.name: append(connection, each.table, times) for each in changed}
+        with open_servers(settings, {source.server for _, source in queried}) as servers:
+            # The present is read within the lock, so that a later load is never known earlier; and after the servers'
+            # snapshots, so that nothing happens between a moment and the rows that describe it.
+            times = _times(as_of or described_moment(servers.values()), known_at)
+            require_replayed(servers.values(), times.as_of)
+            tables = stage_queries(connection, servers, [table for table, _ in queried], times)
+        return _Load(connection, schema, folder, times).add([_queried(each) for each in tables], part)
+
+
+@dataclass(frozen=True)
+class _Load:
+    """A load whose queries have been read."""
+
+    connection: Connection
+    schema: ExtractSchema
+    folder: Path | None
+    times: Times
+
+    def add(self, queried: list["_Read"], part: Part) -> Snapshot:
+        """Reads the files, and adds the rows of both that differ from what is known."""
+        read = [*queried, *self._files(queried, part)]
+        changed = _changed(self.connection, self.folder, self.times, read)
+        staged = [each for each in read if each in changed or (queried and _has_entities(each, self.schema))]
+        _stage(self.connection, staged)
+        tables = [each.table for each in queried]
+        require_known_ids(self.connection, self.schema, tables, [each.table for each in read], self.times)
+        added = {each.table.name: append(self.connection, each.table, self.times) for each in changed}
         snapshot = Snapshot(
-            as_of=times.as_of,
-            known_at=times.known_at,
+            as_of=self.times.as_of,
+            known_at=self.times.known_at,
             rows={each.table.name: each.rows for each in read},
             new_rows={each.table.name: added.get(each.table.name, 0) for each in read},
             files={each.record: each.sha256 for each in read},
             load_id=None,
         )
-        return _record(connection, snapshot, folder, read) if changed else snapshot
+        return _record(self.connection, snapshot, self.folder, read) if changed else snapshot
+
+    def _files(self, queried: Sequence["_Read"], part: Part) -> list["_Read"]:
+        if self.folder is None:
+            return []
+        files = read_extract(
+            self.folder, self.schema, lambda: _stored_ids(self.connection, self.schema, self.times, queried), part
+        )
+        return [_delivered(each) for each in files]
 
 
 @dataclass(frozen=True)
