@@ -172,11 +172,11 @@ class UseCase:
 
     def request_difference(self, contract: FeatureContract) -> str:
         """How a model's features that come in the request differ from those of the payload; empty where they do not."""
-        own = contract.given
         match self.source:
             case FromRequest(contract=now):
-                return own.difference(now, "the request")
+                return contract.difference(now, "the request")
             case FromStore(given=given):
+                own = contract.given
                 now = replace(own, features=given.features if given else ())
                 return own.difference(now, "the request")
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from asof.errors import AsOfError, InvalidRequest
@@ -38,27 +39,41 @@ class MixedInput(StoreInput):
         return lambda: self._joined(pending(), requests, trained)
 
     def _joined(self, stored: ModelInputs, requests: Sequence[BaseModel], trained: TrainingRanges) -> ModelInputs:
-        judged: list[Evidence | AsOfError] = list(stored.judged)
-        given: dict[int, Mapping[str, Any]] = {}
-        for index, request in enumerate(requests):
-            try:
-                values, flags = self._judged(request, trained)
-            except InvalidRequest as error:
-                judged[index] = error
-                continue
-            evidence = judged[index]
-            if not isinstance(evidence, AsOfError):
-                given[index], judged[index] = values, _with_flags(evidence, flags)
-        kept = np.isin(stored.accepted, list(given))
-        columns = {name: each[kept] for name, each in stored.values.items()}
-        columns |= {name: np.array([row[name] for row in given.values()]) for name in self._given.columns}
-        return ModelInputs(judged, columns, list(given))
+        columns = {name: np.array([getattr(each, name) for each in requests]) for name in self._given.columns}
+        judged = list(stored.judged)
+        for index in np.flatnonzero(~_within(columns, trained, len(requests))).tolist():
+            judged[index] = self._with_given(judged[index], requests[index], trained)
+        accepted = [index for index, each in enumerate(judged) if not isinstance(each, AsOfError)]
+        kept = np.isin(stored.accepted, accepted)
+        values = {name: each[kept] for name, each in stored.values.items()}
+        return ModelInputs(judged, values | {name: each[accepted] for name, each in columns.items()}, accepted)
+
+    def _with_given(
+        self, stored: Evidence | AsOfError, request: BaseModel, trained: TrainingRanges
+    ) -> Evidence | AsOfError:
+        try:
+            _, flags = self._judged(request, trained)
+        except InvalidRequest as error:
+            return error
+        return stored if isinstance(stored, AsOfError) else _with_flags(stored, flags)
 
     def _judged(self, request: BaseModel, trained: TrainingRanges) -> tuple[Mapping[str, Any], list[Flag]]:
         """The given values by name, and their flags. Raises InvalidRequest."""
         given = self._given.values(request)
         flags = [each.flag for each in outside_values(given, trained.ranges)]
         return {each.name: each.value for each in given}, [*flags, *unseen_categories(given, trained.categories)]
+
+
+def _within(columns: Mapping[str, NDArray[Any]], trained: TrainingRanges, count: int) -> NDArray[np.bool_]:
+    """For each of `count` requests whether all given values are within what the model was trained on."""
+    within = np.ones(count, dtype=bool)
+    for name, values in columns.items():
+        if name in trained.ranges:
+            low, high = trained.ranges[name]
+            within &= (values >= low) & (values <= high)
+        elif name in trained.categories:
+            within &= np.fromiter((value in trained.categories[name] for value in values.tolist()), bool, count)
+    return within
 
 
 def _with_flags(evidence: Evidence, flags: Sequence[Flag]) -> Evidence:

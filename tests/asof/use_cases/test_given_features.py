@@ -192,6 +192,22 @@ def test_a_given_value_outside_the_training_range_is_flagged_without_a_view(shop
     assert [len(each["flags"]) for each in batch.json()["predictions"]] == [0, 1]
 
 
+def test_a_batch_answers_as_one_after_the_other(shop: Shop) -> None:
+    changes: list[dict[str, Any]] = [
+        {"customer_id": customer, "basket_value": value, "channel": channel}
+        for customer in ("c-0001", "c-0009", "nobody")
+        for value in (5.0, 60.5, 300.0, 60_500.0)
+        for channel in ("app", "phone", "fax")
+    ]
+    alone = [answer.json() for answer in ask(shop, *changes)]
+    (batch,) = ask(shop, {"instances": changes}, path="/predict/batch")
+    for one, many in zip(alone, batch.json()["predictions"], strict=True):
+        told = dict(many.get("problem", many))
+        probability = told.pop("probability", None)
+        assert {name: one[name] for name in told} == told
+        assert one.get("probability") == (probability and pytest.approx(probability, abs=1e-12))
+
+
 def test_a_batch_in_arrow_has_the_same_answers(shop: Shop) -> None:
     instances = [GOOD, GOOD | {"basket_value": 300.0}, GOOD | {"customer_id": "nobody"}, {"customer_id": "c-0001"}]
     (plain,) = ask(shop, {"instances": instances}, path="/predict/batch")
