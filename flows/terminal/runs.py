@@ -4,18 +4,19 @@ A StageProcess runs one in a process of its own, which imports what it needs whi
 """
 
 import logging
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
-from multiprocessing.connection import Connection
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.runtime.progress import log
 from flows.terminal.output import StageFailed, error_text, exit_on_signals
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 Stage = Callable[..., dict[str, Any]]
 Run = Callable[..., dict[str, Any]]
@@ -54,6 +55,8 @@ class StageProcess:
 
     def __init__(self, stage: str, *imports: str) -> None:
         """`stage` is a module of `flows.stages` with a function of the same name."""
+        import multiprocessing  # only the demo needs it
+
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, stage, imports), daemon=True)
@@ -82,7 +85,7 @@ class StageProcess:
         return result
 
 
-def _serve(connection: Connection, stage: str, imports: tuple[str, ...]) -> None:
+def _serve(connection: "Connection", stage: str, imports: tuple[str, ...]) -> None:
     """Runs the stage with the first arguments that come; sends records of progress, then its result or error text."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the parent then ends this process
     exit_on_signals()
@@ -105,7 +108,7 @@ def _serve(connection: Connection, stage: str, imports: tuple[str, ...]) -> None
 class _Forward(logging.Handler):
     """Sends records to the process that shows them."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: "Connection") -> None:
         super().__init__()
         self.connection = connection
 
