@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from training.metrics.classification import Floats
 
@@ -41,6 +40,8 @@ def psi(before: Floats, after: Floats, *, levels: bool) -> Effect:
     than bins: Yurdakul and Naranjo, Journal of Risk Model Validation 14(4) (2020). The usual limits 0.1 and 0.25 ignore
     n and m. Entities in both samples make it smaller, so the test is conservative.
     """
+    from scipy import stats
+
     counts = _counts(before, after, levels=levels)
     if counts.shape[1] < 2:
         return Effect(0.0, 1.0)
@@ -51,6 +52,8 @@ def psi(before: Floats, after: Floats, *, levels: bool) -> Effect:
 
 def kolmogorov_smirnov(before: Floats, after: Floats) -> Effect:
     """The two-sample Kolmogorov-Smirnov test without NaN, with the asymptotic p-value; ties make it conservative."""
+    from scipy import stats
+
     first, second = before[~np.isnan(before)], after[~np.isnan(after)]
     if not (first.size and second.size):
         return Effect(0.0, 1.0)
@@ -60,6 +63,8 @@ def kolmogorov_smirnov(before: Floats, after: Floats) -> Effect:
 
 def two_shares(before: Floats, after: Floats) -> Effect:
     """The difference of two shares of ones, by the pooled z test."""
+    from scipy import stats
+
     if not (before.size and after.size):
         return Effect(0.0, 1.0)
     pooled = np.concatenate([before, after]).mean()
@@ -70,6 +75,8 @@ def two_shares(before: Floats, after: Floats) -> Effect:
 
 def correlation_interval(correlation: float, rows: int, *, alpha: float = ALARM) -> tuple[float, float]:
     """The interval of a correlation by Fisher's z (Metron 1, 1921); `rows` must be at least 4."""
+    from scipy import stats
+
     centre = np.arctanh(np.clip(correlation, -1 + 1e-12, 1 - 1e-12))
     margin = stats.norm.isf(alpha / 2) / np.sqrt(rows - 3)
     return float(np.tanh(centre - margin)), float(np.tanh(centre + margin))
@@ -77,6 +84,8 @@ def correlation_interval(correlation: float, rows: int, *, alpha: float = ALARM)
 
 def auc(positive: Floats, negative: Floats) -> float:
     """The area under the ROC curve: the probability that a positive is above a negative, ties as half."""
+    from scipy import stats
+
     ranks = stats.rankdata(np.concatenate([positive, negative]))
     above = ranks[: positive.size].sum() - positive.size * (positive.size + 1) / 2
     return float(above / (positive.size * negative.size))
@@ -91,6 +100,8 @@ def auc_error(value: float, positives: int, negatives: int) -> float:
 
 def share_low(hits: int, rows: int, *, alpha: float) -> float:
     """The lower bound of a share, exact: Clopper and Pearson, Biometrika 26 (1934)."""
+    from scipy import stats
+
     return float(stats.beta.ppf(alpha, hits, rows - hits + 1)) if hits else 0.0
 
 

@@ -65,16 +65,17 @@ class BinaryRules:
     def fault(self, values: "pd.Series[Any]") -> str:
         return "" if set(values.unique()) == {False, True} else "must be both False and True"
 
-    def side_fault(self, side: str, labels: Labels) -> str:
-        if len(set(labels)) < 2:
-            return f"The {side} side has {labels.size} complete rows and not both labels"
+    def side_fault(self, labels: Labels) -> str:
+        return "" if len(set(labels)) > 1 else f"{labels.size} complete rows and not both labels"
+
+    def fold_fault(self, labels: Labels) -> str:
         counts = np.bincount(labels)
-        if side == "training" and counts.min() < THRESHOLD_FOLDS:
-            return (
-                f"The training side has {counts.min()} complete rows with the label {bool(counts.argmin())}: "
-                f"at least {THRESHOLD_FOLDS} are needed, one for each fold"
-            )
-        return ""
+        if counts.min() >= THRESHOLD_FOLDS:
+            return ""
+        return (
+            f"{counts.min()} complete rows with the label {bool(counts.argmin())}: at least {THRESHOLD_FOLDS} are "
+            "needed, one for each fold"
+        )
 
     def strata(self, labels: Labels) -> Labels:
         return labels

@@ -86,17 +86,15 @@ class MulticlassRules:
             return f"hold {other!r}, and the classes are {', '.join(self.target.classes)}"
         return "" if values.nunique() > 1 else "are all the same, and a model needs several classes"
 
-    def side_fault(self, side: str, labels: Labels) -> str:
+    def side_fault(self, labels: Labels) -> str:
+        return "" if len(set(labels)) > 1 else f"{labels.size} complete rows and not two classes"
+
+    def fold_fault(self, labels: Labels) -> str:
         counts = np.bincount(labels, minlength=len(self.target.classes))
-        least = FOLDS if side == "training" else 0
-        if counts.min() < least:
-            return (
-                f"The training side has {counts.min()} complete rows of the class "
-                f"{self.target.classes[counts.argmin()]!r}: at least {least} are needed"
-            )
-        if (counts > 0).sum() < 2:
-            return f"The {side} side has {labels.size} complete rows, and not of two classes"
-        return ""
+        if counts.min() >= FOLDS:
+            return ""
+        rarest = self.target.classes[counts.argmin()]
+        return f"{counts.min()} complete rows of the class {rarest!r}: at least {FOLDS} are needed, one for each fold"
 
     def strata(self, labels: Labels) -> Labels:
         return labels

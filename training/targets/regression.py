@@ -78,15 +78,13 @@ class RegressionRules:
             return f"hold {numbers[outside][0]:g}, and must be from {low:g} to {high:g}"
         return ""
 
-    def side_fault(self, side: str, labels: Floats) -> str:
+    def side_fault(self, labels: Floats) -> str:
+        return "" if len(set(labels)) > 1 else f"{labels.size} complete rows and not two different labels"
+
+    def fold_fault(self, labels: Floats) -> str:
         coverage = self.target.coverage
-        for_margin = ceil(coverage / (1 - coverage))  # with fewer rows the conformal margin is infinite
-        least = max(MIN_ROWS, for_margin) if side == "training" else 2
-        if labels.size < least:
-            return f"The {side} side has {labels.size} complete rows, at least {least} are needed"
-        if np.unique(labels).size < 2:
-            return f"The {side} side has only the label {labels[0]:g}"
-        return ""
+        least = max(MIN_ROWS, ceil(coverage / (1 - coverage)))  # with fewer rows the conformal margin is infinite
+        return "" if labels.size >= least else f"{labels.size} complete rows: at least {least} are needed"
 
     def strata(self, labels: Floats) -> None:
         return None

@@ -130,8 +130,11 @@ class Rules(Protocol):
     def fault(self, values: "pd.Series[Any]") -> str:
         """What is wrong with raw labels, as a clause after "the labels"; empty where nothing is."""
 
-    def side_fault(self, side: str, labels: Labels) -> str:
-        """Why a model cannot be fitted or measured on a side, as a sentence; empty where it can. `side` is its name."""
+    def side_fault(self, labels: Labels) -> str:
+        """Why no model can be fitted or measured on a side with these labels, as what it has; empty where one can."""
+
+    def fold_fault(self, labels: Labels) -> str:
+        """Why the training side cannot be divided into folds, in the same form."""
 
     def strata(self, labels: Labels) -> Labels | None:
         """The labels by which random draws are stratified; None: by none."""

@@ -152,10 +152,12 @@ def _sides(training_set: TrainingSet, chosen: Estimator, use_case: UseCase) -> t
         raise TrainingSetError(
             "The training set holds an entity twice: keep one row of each, or it could be on both sides of a fold."
         )
-    sides = training_set.complete().split(use_case.split)
+    sides, rules = training_set.complete().split(use_case.split), rules_of(use_case.target)
     for name, side in zip(("training", "held-out"), sides, strict=True):
-        if fault := rules_of(use_case.target).side_fault(name, side.labels):
-            raise TrainingSetError(f"{fault}: {_why_so_few(training_set)}.")
+        if fault := rules.side_fault(side.labels):
+            raise TrainingSetError(f"The {name} side has {fault}: {_why_so_few(training_set)}.")
+    if fault := rules.fold_fault(sides[0].labels):
+        raise TrainingSetError(f"The training side has {fault}.")
     return sides
 
 
