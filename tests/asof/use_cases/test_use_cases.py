@@ -91,7 +91,7 @@ def test_a_request_that_does_not_name_the_entity_by_its_key_is_refused(write: Wr
 def test_the_doctor_finds_it_and_looks_at_the_others(write: Write) -> None:
     broken = [write(text) for text, _ in BROKEN.values()]
     use_cases, findings = read_use_cases(names())
-    assert {each.name for each in use_cases} == {"breast_cancer", "churn"}
+    assert {each.name for each in use_cases} == {"breast_cancer", "churn", "diabetes", "wine"}
     assert [each.name for each in findings] == [f"use-case:{name}" for name in sorted(broken)]
     assert {each.severity for each in findings} == {Severity.ERROR}
     with pytest.raises(ConfigurationError, match="There is no use case 'nowhere'"):

@@ -14,7 +14,8 @@ from asof.use_cases.churn.payloads import ChurnRequest
 
 OF_CHURN = re.compile(r"streamflow|churn|monthly_fee|subs_profile|7590|support_", re.IGNORECASE)
 OF_CANCER = re.compile(r"breast|cancer|radius|malignant|benign|mass ", re.IGNORECASE)
-OF_OTHERS = {"churn": OF_CANCER, "breast_cancer": OF_CHURN}
+OF_WINE = re.compile(r"wine|cultivar|barolo|proline", re.IGNORECASE)
+OF_OTHERS = {"churn": OF_CANCER, "breast_cancer": OF_CHURN, "wine": OF_CANCER, "diabetes": OF_WINE}
 OF_THE_PROJECT = re.compile(r"bentoml team|contact@|make up|localhost|README|docs/|://", re.IGNORECASE)
 
 

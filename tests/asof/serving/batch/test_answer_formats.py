@@ -129,7 +129,7 @@ def test_an_answer_without_an_arrow_type_is_refused_with_the_place_to_add_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     odd = predictor()
-    answer = SimpleNamespace(model_fields={"strange": SimpleNamespace(annotation=complex)})
+    answer = SimpleNamespace(model_fields={"strange": SimpleNamespace(alias=None, annotation=complex)})
     monkeypatch.setattr(odd, "use_case", SimpleNamespace(answer=answer))
     with pytest.raises(TypeError, match=r"add it to asof/serving/batch/arrow_format\.py"):
         ArrowFormat(odd, "8c5f2a")
