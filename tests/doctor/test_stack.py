@@ -180,7 +180,7 @@ def test_an_ingest_is_to_be_repeated_as_it_was_given(
 def test_an_ingest_of_queries_is_repeated_without_a_folder() -> None:
     moment = datetime(2024, 1, 31, tzinfo=UTC)
     repeated = loads.repeat_ingest([loads.Load(Path("queries"), moment, moment, {"users"})], [load("churn")])
-    assert repeated == "python -m flows ingest --use-case churn"
+    assert repeated == "python -m flows ingest churn"
 
 
 def test_where_nothing_is_loaded_the_command_is_the_plain_one() -> None:

@@ -151,13 +151,13 @@ def test_the_demo_of_a_use_case_of_two_keys_trains_serves_and_answers(
     (folder / "__init__.py").write_text(USE_CASE.lstrip())
     (copy / "feature_repo" / "orders_definitions.py").write_text(FEATURES)
     write_month(tmp_path / "extracts" / "month_000")
-    words = ["--use-case", "orders", "--data", str(tmp_path / "extracts"), "--as-of", "2024-01-31"]
+    words = ["orders", "--data", str(tmp_path / "extracts"), "--as-of", "2024-01-31"]
     output = run(copy, f"{sys.executable} -m flows demo {' '.join(words)}", world)
     assert output.count("as the contract says") == 5, output
     assert "promoted to Production" in output
     for command in (
         "score orders",
-        "inspect --use-case orders",
+        "inspect orders",
         "parity orders",
         "trace orders 1",
         "reproduce orders 1",
@@ -171,7 +171,7 @@ def test_keys_that_differ_are_refused_before_anything_is_loaded(
     definitions = copy / "feature_repo" / "orders_definitions.py"
     definitions.write_text(FEATURES.replace("ValueType.INT64", "ValueType.STRING"))
     write_month(tmp_path / "month_000")
-    command = f"{sys.executable} -m flows ingest {tmp_path} --use-case orders --as-of 2024-02-29"
+    command = f"{sys.executable} -m flows ingest orders {tmp_path} --as-of 2024-02-29"
     refused = subprocess.run(command, shell=True, cwd=copy, env=world, capture_output=True, text=True)
     definitions.write_text(FEATURES)
     words = "keyed by buyer_id (uuid), shop_id (integer), not buyer_id (uuid), shop_id (text), as feature service"

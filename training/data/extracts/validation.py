@@ -106,11 +106,13 @@ def check_table(
     }
     names = ", ".join(key.name for key in keys)
     of_text[keys[0].name] += _id_checks(row_ids(cells, table), known, names, unique=whole)
+    shown = {name: as_text(cells[name]) for name, checks in of_text.items() if checks}
+    shown |= {key.name: as_text(cells[key.name]) for key in keys if of_text[keys[0].name]}
     of_text = {name: checks for name, checks in of_text.items() if checks}
     of_values = {column.name: _value_checks(column) for column in table.columns}
     finder = _Finder(table, cells, dialect)
     violations = [
-        *finder.find(_frame(arrow.table({name: as_text(cells[name]) for name in of_text})), of_text),
+        *finder.find(_frame(arrow.table(shown)), of_text),
         *finder.find(_frame(values)[_parsed_rows(cells, values, table)], of_values, table.rules),
     ]
     return CheckedTable(values, tuple(violations), source or table.file)

@@ -87,8 +87,10 @@ def take_snapshot(
     queried = queried_tables(schema, folder, part, as_of, known_at)
     with load_transaction(settings) as connection:
         create_tables(connection, schema)
-        if folder and not queried and (unchanged := _unchanged(connection, schema, folder, times, part)):
-            return unchanged
+        if as_of and folder and not queried:
+            times = _times(as_of, known_at)
+            if unchanged := _unchanged(connection, schema, folder, times, part):
+                return unchanged
         # Without statistics of the new rows the planner picks nested loops: hours instead of seconds.
         connection.execute("SET LOCAL enable_nestloop = off")
         with open_servers(settings, {source.server for _, source in queried}) as servers:
