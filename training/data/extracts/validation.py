@@ -6,7 +6,7 @@ Rows of a CSV file are named by their numbers, all others by their keys.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -24,51 +24,15 @@ from asof.features.join_keys import SEPARATOR
 from asof.sources import PLAIN_CSV, CsvFile
 from training.data.extracts.cell_types import as_text, kind_rule, parse_cells, parse_keys
 from training.data.extracts.csv_dialect import spelling_hint
-from training.data.extracts.csv_file import FIRST_DATA_ROW, rows_text
+from training.data.extracts.csv_file import FIRST_DATA_ROW
 from training.data.extracts.known_ids import KnownIds, row_ids
+from training.data.extracts.violation import SHOWN_ROWS, Violation
 
 PANDAS_TYPES = {
     arrow.string(): pd.StringDtype("pyarrow"),
     arrow.int64(): pd.Int64Dtype(),
     arrow.bool_(): pd.BooleanDtype(),
 }
-
-
-SHOWN_ROWS = 5
-
-
-@dataclass(frozen=True)
-class Violation:
-    """A broken rule: in which rows (the first five, by number or key, and how many), and what the first one has."""
-
-    where: str
-    rule: str
-    rows: tuple[Any, ...]
-    count: int
-    example: str
-    key: str = ""
-
-    def text(self) -> str:
-        """As one sentence."""
-        if not self.count:
-            return f"{self.where}: {self.rule}"
-        if not self.key:
-            rows = rows_text(self.rows, self.count)
-            return f"{self.where}: {rows}: {self.rule}; row {self.rows[0]} has {self.example}"
-        first = ", ".join(map(repr, self.rows)) + (", ..." if self.count > SHOWN_ROWS else "")
-        rows = f"{self.key} {first} ({self.count} in all)"
-        return f"{self.where}: {rows}: {self.rule}; that of {self.rows[0]!r} has {self.example}"
-
-
-def merged(violations: Iterable[Violation]) -> list[Violation]:
-    """Those of several batches of one table, the same rule once."""
-    by_rule: dict[tuple[str, str], Violation] = {}
-    for each in violations:
-        first = by_rule.get((each.where, each.rule))
-        rows = ((*first.rows, *each.rows) if first else each.rows)[:SHOWN_ROWS]
-        count = each.count + (first.count if first else 0)
-        by_rule[each.where, each.rule] = replace(first or each, rows=rows, count=count)
-    return list(by_rule.values())
 
 
 @dataclass(frozen=True)

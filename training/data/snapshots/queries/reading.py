@@ -21,7 +21,7 @@ from asof.errors import SourceError, TrainingSetError
 from asof.extract_schema import Kind, RawTable
 from asof.sources import PostgresQuery
 from training.data.extracts.cell_types import ARROW_TYPES
-from training.data.extracts.validation import Violation, check_table, merged
+from training.data.extracts.violation import Violation, merged
 from training.data.snapshots.append import Times
 from training.data.snapshots.copy_query import copy_rows
 from training.data.snapshots.queries.servers import Server
@@ -94,6 +94,8 @@ class _Reading:
         self._last: arrow.Table | None = None
 
     def add(self, cells: arrow.Table) -> None:
+        from training.data.extracts.validation import check_table  # imports pandera
+
         checked = check_table(cells, self.table, None, whole=False)
         self._violations += [*checked.violations, *self._duplicates(cells)]
         self.rows += cells.num_rows
