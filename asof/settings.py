@@ -52,10 +52,11 @@ SOURCE_URL = "ASOF_SOURCE_URL"
 NOT_FOR_SERVERS = frozenset(
     {
         *("ASOF_SIGNING_KEY", "ASOF_SIGNING_KEY_TEXT", "ASOF_ADMIN_POSTGRES_URL"),
+        *("ASOF_SOURCE_URL", "ASOF_SOURCE_URLS"),
         *(f"ASOF_{role}_PASSWORD" for role in ("INGEST", "TRAINING", "SERVING", "MLFLOW", "PREFECT")),
     }
 )
-"""Secrets that no server we start may see: it signs no model and creates no role."""
+"""Secrets that no server we start may see: it signs no model, creates no role and reads no source."""
 
 
 class Settings(BaseSettings):

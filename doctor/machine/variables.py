@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
-from asof.settings import Settings
+from asof.settings import SOURCE_URL, Settings
 from doctor.context import Context
 from doctor.finding import Finding, error, note, warning
 
@@ -39,7 +39,7 @@ def check_names(variables_by_place: Mapping[str, Mapping[str, str]], known: Coll
     """ASOF_ names that nothing reads, with the most similar known name."""
     for place, variables in variables_by_place.items():
         for name in sorted(name for name in variables if name.upper().startswith("ASOF_")):
-            if name.upper() in known:
+            if name.upper() in known or name.upper().startswith(f"{SOURCE_URL}_"):
                 continue
             nearest = get_close_matches(name.upper(), sorted(known), n=1, cutoff=0.7)
             meant = f"Did you mean {nearest[0]}? " if nearest else ""

@@ -109,7 +109,7 @@ def test_every_command_that_takes_a_use_case_takes_it_first() -> None:
         name: [each.name for each in command.params if isinstance(each, TyperArgument)]
         for name, command in commands.items()
     }
-    without = {"api-keys", "databases", "keys", "simulate"}
+    without = {"api-keys", "databases", "keys", "new", "simulate"}
     assert {name for name, words in arguments.items() if words[:1] != ["use_case"]} == without
     options = {each.name for command in commands.values() for each in command.params} - {"use_case"}
     assert not any("use_case" in str(name) for name in options)
