@@ -27,7 +27,9 @@ def new(
         str, typer.Option("--from", help="A CSV or Parquet file, a folder of them, or a table or query of PostgreSQL.")
     ],
     entity: Annotated[str, typer.Option(help="Column of the key; several, separated by commas, are a composite key.")],
-    label: Annotated[str, typer.Option(help="Column of what is to be predicted; it has two values.")],
+    label: Annotated[
+        str, typer.Option(help="Column of what is to be predicted: two values, classes in words, or a number.")
+    ],
     positive: Annotated[str | None, typer.Option(help="The label's value that is the positive class.")] = None,
     moment_column: Annotated[
         str | None, typer.Option(help="Column of the moment that a row describes, of a table that has several.")

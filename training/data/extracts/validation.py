@@ -22,7 +22,7 @@ from asof.extract_schema import Column, Kind, RawTable, Rule
 from asof.features import entity_key
 from asof.features.join_keys import SEPARATOR
 from asof.sources import PLAIN_CSV, CsvFile
-from training.data.extracts.cell_types import as_text, kind_rule, parse_cells, parse_keys
+from training.data.extracts.cell_types import as_text, is_text, kind_rule, parse_cells, parse_keys
 from training.data.extracts.csv_dialect import spelling_hint
 from training.data.extracts.csv_file import FIRST_DATA_ROW
 from training.data.extracts.known_ids import KnownIds, row_ids
@@ -105,8 +105,10 @@ def _cell_checks(
     column: Column, cells: arrow.ChunkedArray, values: arrow.ChunkedArray, dialect: CsvFile, *, is_key: bool
 ) -> list[pa.Check]:
     """Those that fail: what is known of the cells already is not asked of pandas, to which NaN is a null."""
-    valid = _are_ids(values) if is_key and column.kind is Kind.TEXT else values.is_valid()
-    rule = f"must be an id: {entity_key.RULES[column.kind]}" if is_key else kind_rule(column.kind, dialect)
+    is_text_key = is_key and column.kind is Kind.TEXT
+    is_id = is_key and not (is_text_key and not is_text(cells.type))  # a number is no text, whatever its digits
+    rule = f"must be an id: {entity_key.RULES[column.kind]}" if is_id else kind_rule(column.kind, dialect)
+    valid = _are_ids(values) if is_text_key else values.is_valid()
     rules = {rule: compute.or_(cells.is_null(), valid)}
     if not column.nullable:
         rules["must not be empty"] = cells.is_valid()
