@@ -37,8 +37,16 @@ def installed(folder: Path, name: str) -> Iterator[None]:
         for module in READERS_OF_REPOSITORY:
             patch.setattr(f"{module}.REPOSITORY", repository)
         yield
+    forget_modules(repository)
     for name in [each for each in sys.modules if each.startswith(tuple(f"asof.use_cases.{kit}" for kit in KITS))]:
         del sys.modules[name]
+
+
+def forget_modules(folder: Path) -> None:
+    """Has what was imported from the folder imported again, from elsewhere."""
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(f"{folder}/"):
+            del sys.modules[name]
 
 
 def customers(count: int, seed: int) -> dict[str, pd.DataFrame]:

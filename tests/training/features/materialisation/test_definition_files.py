@@ -12,7 +12,7 @@ from asof.features.feature_store import REPOSITORY, feature_store
 from asof.settings import Settings, export
 from doctor.context import Context
 from doctor.data.definitions import check_definitions
-from tests.kits.use_cases.beside import KIT, READERS_OF_REPOSITORY
+from tests.kits.use_cases.beside import KIT, READERS_OF_REPOSITORY, forget_modules
 from training.features.datasets.point_in_time import read_sources
 from training.features.materialisation.definition_files import read_definitions
 from training.features.materialisation.feature_registry import apply_features, broken_files, unapplied_features
@@ -53,11 +53,8 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     repository = shutil.copytree(REPOSITORY, tmp_path / "feature_repo")
     for module in READERS_OF_REPOSITORY:
         monkeypatch.setattr(f"{module}.REPOSITORY", repository)
-    before = set(sys.modules)
     yield repository
-    for name in sys.modules.keys() - before:
-        if hasattr(sys.modules[name], "__file__") and str(tmp_path) in str(sys.modules[name].__file__):
-            del sys.modules[name]
+    forget_modules(repository)
 
 
 def write(repository: Path, text: str) -> None:
