@@ -248,18 +248,27 @@ def test_it_comes_out_the_same_again_and_can_be_traced(made: Made) -> None:
     assert trace_version(made.settings, made.case, made.version.version)
 
 
-def test_another_estimator_takes_its_place_and_a_rollback_ends_that(made: Made) -> None:
-    (other,) = (name for name in made.case.estimators if name != "default")
-    _, version = _trained(made.settings, made.case, other)
+@pytest.fixture(scope="module")
+def other(made: Made) -> tuple[Evaluation, ModelVersion]:
+    """The other estimator of the use case, registered."""
+    (name,) = (name for name in made.case.estimators if name != "default")
+    return _trained(made.settings, made.case, name)
+
+
+def test_another_estimator_takes_its_place_and_a_rollback_ends_that(
+    made: Made, other: tuple[Evaluation, ModelVersion]
+) -> None:
+    _, version = other
     assert promote(made.settings, version, judge=lambda _: [Criterion("good", True, {}, "")]).promoted
     assert require_production(made.settings, made.case).version == version.version
     rollback(made.settings, made.case, reason="complaints")
     assert require_production(made.settings, made.case).version == made.version.version
 
 
-def test_a_service_that_follows_the_registry_goes_over_to_a_new_version(made: Made, tmp_path: Path) -> None:
-    (other,) = (name for name in made.case.estimators if name != "default")
-    evaluation, version = _trained(made.settings, made.case, other)
+def test_a_service_that_follows_the_registry_goes_over_to_a_new_version(
+    made: Made, other: tuple[Evaluation, ModelVersion], tmp_path: Path
+) -> None:
+    evaluation, version = other
 
     class Registry:
         async def fetch(self, _: ProductionVersion, folder: Path) -> None:
