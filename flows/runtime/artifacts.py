@@ -16,10 +16,10 @@ def publish_table(key: str, rows: Iterable[Mapping[str, Any]], description: str)
     create_table_artifact(key=key, table=json.loads(json.dumps(list(rows), default=str)), description=description)
 
 
-def publish_text(key: str, markdown: str) -> None:
+def publish_text(key: str, markdown: str, description: str) -> None:
     """Creates a Markdown artifact."""
     if not in_flow_run():
         return
     from prefect.artifacts import create_markdown_artifact
 
-    create_markdown_artifact(key=key, markdown=markdown)
+    create_markdown_artifact(key=key, markdown=markdown, description=description)

@@ -21,5 +21,5 @@ def bundle(use_case: str | None = None, run_id: str | None = None) -> dict[str, 
     """Imports the model into the BentoML store and builds its Bento."""
     use_case = use_case or default_name()
     built = bundle_model(use_case, run_id)
-    publish_text("bundle", f"`bentoml serve {built.bento_tag}`")
+    publish_text("bundle", f"`bentoml serve {built.bento_tag}`", f"Bento of {built.model_tag}")
     return asdict(built)
