@@ -12,7 +12,7 @@ from flows.terminal.command import AsOfCommand
 from flows.terminal.options import Json
 from flows.terminal.output import run_command
 from flows.terminal.screens.machine import new_use_case_screen
-from training.data.extracts.data_files import delivered_tables
+from training.data.extracts.files.data_files import delivered_tables
 
 if TYPE_CHECKING:
     from scaffold.draft import Draft

@@ -10,7 +10,7 @@ from typing import Any
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from training.data.extracts.data_files import file_digest
+from training.data.extracts.files.data_files import file_digest
 from training.data.snapshots.owned_tables import table_exists, views
 from training.data.snapshots.tables import Connection
 

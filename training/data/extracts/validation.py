@@ -23,8 +23,8 @@ from asof.features import entity_key
 from asof.features.join_keys import SEPARATOR
 from asof.sources import PLAIN_CSV, CsvFile
 from training.data.extracts.cell_types import as_text, is_text, kind_rule, parse_cells, parse_keys
-from training.data.extracts.csv_dialect import spelling_hint
-from training.data.extracts.csv_file import FIRST_DATA_ROW
+from training.data.extracts.files.csv_dialect import spelling_hint
+from training.data.extracts.files.csv_file import FIRST_DATA_ROW
 from training.data.extracts.known_ids import KnownIds, row_ids
 from training.data.extracts.violation import SHOWN_ROWS, Violation
 

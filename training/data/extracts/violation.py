@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from training.data.extracts.csv_file import rows_text
+from training.data.extracts.files.csv_file import rows_text
 
 SHOWN_ROWS = 5
 

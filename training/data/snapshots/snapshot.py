@@ -24,7 +24,7 @@ from psycopg.types.json import Jsonb
 from asof.errors import ExtractError, HistoryError
 from asof.extract_schema import ExtractSchema, RawTable
 from asof.settings import Settings
-from training.data.extracts.data_files import file_digest, file_of
+from training.data.extracts.files.data_files import file_digest, file_of
 from training.data.extracts.deliveries import Part, delivery_name
 from training.data.extracts.extract import DeliveredTable, files_to_read, read_extract
 from training.data.extracts.known_ids import KnownIds, row_ids

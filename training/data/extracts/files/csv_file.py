@@ -20,8 +20,8 @@ from pyarrow import csv
 
 from asof.errors import ExtractError
 from asof.sources import ALL_OTHERS, PLAIN_CSV, CsvFile
-from training.data.extracts.csv_dialect import encoding_fault, header_fault
-from training.data.extracts.data_files import COMPRESSIONS
+from training.data.extracts.files.csv_dialect import encoding_fault, header_fault
+from training.data.extracts.files.data_files import COMPRESSIONS
 
 FIRST_DATA_ROW = 2
 """The header is row 1, as in an editor or a spreadsheet."""

@@ -8,7 +8,7 @@ import pyarrow as arrow
 
 from asof.errors import ExtractError
 from asof.sources import ALL_OTHERS, ParquetFile
-from training.data.extracts.data_files import file_digest, parquet_files
+from training.data.extracts.files.data_files import file_digest, parquet_files
 
 
 @dataclass(frozen=True)
