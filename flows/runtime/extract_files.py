@@ -6,8 +6,8 @@ from pathlib import Path
 from asof.errors import DataError
 from asof.use_case import FromStore, UseCase
 from asof.use_cases import others
-from training.data.extracts.files.data_files import data_files, delivered_tables
 from training.data.extracts.deliveries import Delivery
+from training.data.extracts.files.data_files import data_files, delivered_tables
 
 
 def check_extract_files(use_case: UseCase, folder: Path, deliveries: Iterable[Delivery]) -> None:

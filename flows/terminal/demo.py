@@ -23,8 +23,8 @@ from flows.runtime.environment import settings_with_tracking
 from flows.runtime.progress import hide_progress, show_progress
 from flows.terminal.runs import StageProcess, choose_run
 from local.stack.serve import serving
-from training.data.extracts.files.data_files import delivered_tables
 from training.data.extracts.deliveries import find_deliveries
+from training.data.extracts.files.data_files import delivered_tables
 
 TRAINING_LIBRARIES = ("mlflow.sklearn", "skops.io", "sklearn.ensemble", "matplotlib.figure", "skl2onnx")
 BUNDLING_LIBRARIES = ("bentoml",)

@@ -9,11 +9,11 @@ import pyarrow as arrow
 from asof.errors import ExtractError
 from asof.extract_schema import ExtractSchema, RawTable
 from asof.sources import PLAIN_CSV, CsvFile, ParquetFile
+from training.data.extracts.deliveries import Part
 from training.data.extracts.files.csv_file import read_csv_text
 from training.data.extracts.files.data_files import file_of
-from training.data.extracts.deliveries import Part
-from training.data.extracts.known_ids import KnownIds, row_ids
 from training.data.extracts.files.parquet_file import read_parquet
+from training.data.extracts.known_ids import KnownIds, row_ids
 
 
 @dataclass(frozen=True)

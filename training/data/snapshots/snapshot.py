@@ -24,9 +24,9 @@ from psycopg.types.json import Jsonb
 from asof.errors import ExtractError, HistoryError
 from asof.extract_schema import ExtractSchema, RawTable
 from asof.settings import Settings
-from training.data.extracts.files.data_files import file_digest, file_of
 from training.data.extracts.deliveries import Part, delivery_name
 from training.data.extracts.extract import DeliveredTable, files_to_read, read_extract
+from training.data.extracts.files.data_files import file_digest, file_of
 from training.data.extracts.known_ids import KnownIds, row_ids
 from training.data.snapshots.append import Times, append, staging
 from training.data.snapshots.owned_tables import table_exists

@@ -16,8 +16,8 @@ from asof.extract_schema import Column, ExtractSchema, Kind, RawTable, Rule
 from asof.use_cases.churn.raw_schema import EXTRACT
 from tests.kits.data.extracts import Edit, Files, edited, extract_files, write
 from training.data.extracts.cell_types import parse_cells
-from training.data.extracts.files.csv_file import rows_text
 from training.data.extracts.extract import read_extract
+from training.data.extracts.files.csv_file import rows_text
 from training.data.extracts.known_ids import KnownIds
 
 

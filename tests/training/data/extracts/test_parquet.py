@@ -13,9 +13,9 @@ from pyarrow import parquet
 from asof.errors import ExtractError
 from asof.extract_schema import Column, ExtractSchema, Kind, RawTable
 from asof.sources import ParquetFile
-from training.data.extracts.files.data_files import file_digest
 from training.data.extracts.deliveries import find_deliveries
 from training.data.extracts.extract import DeliveredTable, read_extract
+from training.data.extracts.files.data_files import file_digest
 from training.data.extracts.known_ids import KnownIds
 
 KEY = Column("id", Kind.TEXT)
