@@ -96,7 +96,7 @@ class RegressionOutput:
     def checked(self, prediction: Prediction) -> Prediction:
         low, high = self.range
         if isinstance(prediction, list) or not (isfinite(prediction) and low <= prediction <= high):
-            possible = "a finite number" if high - low == inf == -low else f"{low:g} to {high:g}"
+            possible = "a finite number" if (low, high) == (-inf, inf) else f"{low:g} to {high:g}"
             raise PredictionOutOfRange(
                 f"The model predicts {prediction} {self.unit}, and only {possible} is possible: "
                 "check the features, which may be unlike those that it was trained on."
