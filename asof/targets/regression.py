@@ -96,8 +96,9 @@ class RegressionOutput:
     def checked(self, prediction: Prediction) -> Prediction:
         low, high = self.range
         if isinstance(prediction, list) or not (isfinite(prediction) and low <= prediction <= high):
+            possible = "a finite number" if (low, high) == (-inf, inf) else f"{low:g} to {high:g}"
             raise PredictionOutOfRange(
-                f"The model predicts {prediction} {self.unit}, and only {low:g} to {high:g} is possible: "
+                f"The model predicts {prediction} {self.unit}, and only {possible} is possible: "
                 "check the features, which may be unlike those that it was trained on."
             )
         return prediction
