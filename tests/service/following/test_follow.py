@@ -127,6 +127,7 @@ def test_a_promotion_is_followed_without_a_failed_request(service: Following) ->
     service.takes(service.first)
     with follow.load_on(service.client) as load:
         service.takes(service.second)
+        kit.eventually(lambda: service.second.version in load.versions, 20, service.log)
     assert load.failed == []
     assert load.versions == {service.first.version, service.second.version}
     changes = [one.version != other.version for one, other in zip(load.answers, load.answers[1:], strict=False)]

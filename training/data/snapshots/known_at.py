@@ -8,6 +8,7 @@ from datetime import datetime
 
 import psycopg
 from psycopg import sql
+from psycopg.pq import TransactionStatus
 
 from asof.errors import TrainingSetError
 from asof.extract_schema import ExtractSchema
@@ -50,7 +51,9 @@ def tables_known_at(
             connection.execute(sql.SQL("SET search_path = {}, public").format(sql.Identifier(schema)))
             yield KnownTables(schema, connection)
         finally:
-            _drop(connection, schema)
+            # Where an interruption has left a command unfinished, the next caller drops the schema.
+            if connection.info.transaction_status is TransactionStatus.IDLE:
+                _drop(connection, schema)
 
 
 def _make_view(connection: psycopg.Connection, schema: str, table: str, *, as_of: datetime, known_at: datetime) -> None:

@@ -1,5 +1,7 @@
 """Both strategies of our join compared with Feast's join, and the choice between them by the query plan."""
 
+import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -225,3 +227,22 @@ def test_a_database_without_the_tables_is_named_with_the_next_step(
         with psycopg.connect(settings.conninfo()) as connection:
             left = connection.execute("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'known%'").fetchone()
         assert left == (0,)
+
+
+def test_an_interruption_amid_a_read_is_not_hidden_by_the_schema_that_it_leaves(history: History) -> None:
+    """The schema is dropped by the next caller."""
+
+    def read() -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        for _ in copy_rows(tables.connection, query, {"n": TYPES["Int64"]}):
+            pass
+
+    before = signal.signal(signal.SIGALRM, lambda *_: sys.exit(143))
+    moments = {"as_of": JANUARY, "known_at": JANUARY}
+    query = sql.SQL("SELECT n FROM generate_series(1, 9000000) n")
+    with pytest.raises(SystemExit, match="143"), tables_known_at(history.settings, EXTRACT, **moments) as tables:
+        read()
+    signal.signal(signal.SIGALRM, before)
+    with tables_known_at(history.settings, EXTRACT, **moments) as tables:
+        count = "SELECT count(*) FROM pg_namespace WHERE starts_with(nspname, 'known_at_')"
+        assert tables.connection.execute(count).fetchone() == (1,)
