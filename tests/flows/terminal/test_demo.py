@@ -70,5 +70,5 @@ def test_an_unknown_use_case_is_one_sentence_however_it_was_named(
     done = CliRunner().invoke(app, words, env=environment)
     assert done.exit_code == 1
     output = " ".join(done.output.split())
-    assert "There is no use case 'telecom'; there are: breast_cancer, churn." in output
+    assert "There is no use case 'telecom'; there are: breast_cancer, churn, diabetes, wine." in output
     assert "docs/adding-a-use-case.md" in output

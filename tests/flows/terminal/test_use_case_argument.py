@@ -73,7 +73,7 @@ def test_where_several_qualify_none_is_taken_and_the_message_says_how_to_name_on
 ) -> None:
     done = CliRunner().invoke(app, ["judge", "1"])
     assert done.exit_code == 1
-    assert "first argument, or in ASOF_USE_CASE: breast_cancer, churn." in " ".join(done.output.split())
+    assert "first argument, or in ASOF_USE_CASE: breast_cancer, churn, diabetes, wine." in " ".join(done.output.split())
     monkeypatch.setenv("ASOF_USE_CASE", "breast_cancer")
     assert CliRunner().invoke(app, ["judge", "1"]).stdout == "breast_cancer 1\n"
     assert CliRunner().invoke(app, ["judge", "churn", "1"]).stdout == "churn 1\n"
