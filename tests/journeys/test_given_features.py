@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from asof.settings import PROJECT
+from tests.kits.machine.project_copy import copy_project
 from tests.kits.use_cases.beside import KIT, customers, write_month
 
 DEMO = """
@@ -23,11 +23,7 @@ raise SystemExit(not demo(Console(), "returns", extracts, users=0, months=0))
 @pytest.mark.soak
 def test_the_served_bento_answers_by_stored_and_given_features(tmp_path: Path, world: dict[str, str]) -> None:
     """A known customer, one without a basket, a basket in cents, and an unknown customer."""
-    copy = tmp_path / "copy"
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
-    for name in filter(None, listed.split("\0")):
-        (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(PROJECT / name, copy / name)
+    copy = copy_project(tmp_path / "copy")
     shutil.copytree(KIT / "returns", copy / "asof" / "use_cases" / "returns", ignore=shutil.ignore_patterns("__py*"))
     shutil.copy2(KIT / "returns_features.py", copy / "feature_repo")
     write_month(copy / "shop" / "month_000", customers(600, 1))

@@ -11,9 +11,7 @@ from pathlib import Path
 import pytest
 
 from asof.settings import PROJECT
-from tests.journeys.test_adding_a_use_case import copy, run
-
-__all__ = ["copy"]
+from tests.kits.machine.project_copy import copy_project, run
 
 pytestmark = pytest.mark.soak
 
@@ -140,6 +138,11 @@ def write_month(folder: Path) -> None:
     for name, (header, rows) in tables.items():
         with (folder / f"order_{name}.csv").open("w", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows([header.split(","), *rows])
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_project(tmp_path_factory.mktemp("copy"))
 
 
 def test_the_demo_of_a_use_case_of_two_keys_trains_serves_and_answers(
