@@ -74,3 +74,9 @@ def test_a_composite_key_in_parquet(copy: Path, tmp_path: Path, world: dict[str,
     demonstrate(
         copy, world, "loans", f"--from {tmp_path / 'loans.parquet'} --entity customer,account --label defaulted"
     )
+
+
+def test_what_was_written_is_typed_as_strictly_as_the_project(copy: Path, world: dict[str, str]) -> None:
+    written = {folder.name for folder in (copy / "asof" / "use_cases").iterdir()}
+    assert written >= {"bankrupt", "shop", "loans"}, "the tests above have written these"
+    run(copy, f"{sys.executable} -m mypy", world)
