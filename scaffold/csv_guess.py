@@ -64,6 +64,8 @@ def _cells(path: Path, dialect: CsvFile) -> arrow.Table:
         text = stream.read().decode(dialect.encoding).removeprefix("\ufeff").encode()
     parse = csv.ParseOptions(delimiter=dialect.separator)
     names = csv.open_csv(io.BytesIO(text), parse_options=parse).schema.names
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"{path}: row 1, the header: column {twice[0]!r} is there more than once. Rename one of them.")
     types = csv.ConvertOptions(
         column_types=dict.fromkeys(names, arrow.string()), null_values=[""], strings_can_be_null=True
     )

@@ -3,12 +3,12 @@
 import keyword
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from unicodedata import normalize
 
 from asof.errors import ConfigurationError
-from asof.extract_schema import Kind
+from asof.extract_schema import KEY_KINDS, Kind
 from asof.sources import PostgresQuery, Source
 from scaffold.profile import MAX_CATEGORIES, ColumnProfile, spelling_of
 
@@ -17,6 +17,13 @@ FEAST_TYPES = {Kind.TEXT: "String", Kind.INTEGER: "Int64", Kind.NUMBER: "Float64
 MAX_NULLS = 0.05
 """Share of empty cells up to which a column is a feature: a row without one is neither learned from nor predicted."""
 CASE_NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
+ANSWER_MEMBERS = frozenset(
+    {
+        *("probability", "threshold", "class_name", "probabilities", "value", "interval", "unit"),
+        *("model", "request_id", "flags"),
+    }
+)
+"""Names that an answer has already; a key or a label of such a name gets another."""
 NOT_A_WORD = re.compile(r"[^a-z0-9]+")
 
 
@@ -101,7 +108,7 @@ class Draft:
     spelling: tuple[str, str] | None
     keys: list[DraftColumn]
     written: datetime
-    notes: list[str] = field(default_factory=list)
+    skipped: list[str]
 
     @property
     def title(self) -> str:
@@ -147,6 +154,12 @@ def column_name(text: str) -> str:
     return f"c_{name}" if name[0].isdigit() or keyword.iskeyword(name) or name in ("as_of", "created_at") else name
 
 
+def _member_name(text: str) -> str:
+    """The same for a key or a label, which is a member of the answer."""
+    name = column_name(text)
+    return f"c_{name}" if name in ANSWER_MEMBERS else name
+
+
 def make_draft(wish: Wish, found: Sequence[FoundTable], now: datetime) -> Draft:
     """Raises ConfigurationError where a key or the label is in no table, in several, or is not what it must be."""
     keyed = [table for table in found if set(wish.keys) <= {column.name for column in table.columns}]
@@ -163,18 +176,19 @@ def make_draft(wish: Wish, found: Sequence[FoundTable], now: datetime) -> Draft:
             f"The label must be in one table, but {where} a column {wish.label!r}: name it by --label. "
             f"Columns: {columns}."
         )
-    return _drafted(wish, keyed, labelled[0], now)
+    skipped = [table.name for table in found if table not in keyed]
+    return _drafted(wish, keyed, labelled[0], now, skipped)
 
 
-def _drafted(wish: Wish, found: Sequence[FoundTable], labelled: FoundTable, now: datetime) -> Draft:
+def _drafted(wish: Wish, found: Sequence[FoundTable], labelled: FoundTable, now: datetime, skipped: list[str]) -> Draft:
     tables = [_table(wish, each) for each in found if _others(wish, each)]
     if not tables:
         raise ConfigurationError(f"{labelled.origin} has no column but key and label: there are no features.")
     tables.sort(key=lambda table: -table.columns[0].profile.rows)
     labels = _table(wish, labelled, only_label=True)
-    _refuse_repeated_keys(wish, tables[0])
-    label = labels.columns[-1]
-    return Draft(wish, tables, labels, label, _spelling(wish, label.profile), labels.columns[:-1], now)
+    *keys, label = labels.columns
+    _check_keys(tables[0], keys)
+    return Draft(wish, tables, labels, label, _spelling(wish, label.profile), keys, now, skipped)
 
 
 def _others(wish: Wish, table: FoundTable) -> list[ColumnProfile]:
@@ -183,9 +197,9 @@ def _others(wish: Wish, table: FoundTable) -> list[ColumnProfile]:
 
 def _table(wish: Wish, found: FoundTable, *, only_label: bool = False) -> DraftTable:
     by_name = {column.name: column for column in found.columns}
-    keys = [DraftColumn(column_name(key), by_name[key], "key") for key in wish.keys]
+    keys = [DraftColumn(_member_name(key), by_name[key], "key") for key in wish.keys]
     if only_label:
-        label = DraftColumn(column_name(wish.label), by_name[wish.label], "label")
+        label = DraftColumn(_member_name(wish.label), by_name[wish.label], "label")
         return DraftTable(f"{wish.name}_labels", found, [*keys, label])
     others = [DraftColumn(column_name(each.name), each, _role(each)) for each in _others(wish, found)]
     name = column_name(found.name)[: 45 - len(wish.name)]
@@ -219,15 +233,20 @@ def _role(column: ColumnProfile) -> str:
     return "feature"
 
 
-def _refuse_repeated_keys(wish: Wish, table: DraftTable) -> None:
-    for table_key in table.columns[:1] if len(wish.keys) == 1 else ():
-        profile = table_key.profile
-        if profile.nulls or profile.distinct < profile.rows:
+def _check_keys(table: DraftTable, keys: Sequence[DraftColumn]) -> None:
+    for key in keys:
+        if key.profile.kind not in KEY_KINDS:
             raise ConfigurationError(
-                f"{table.found.origin} has {profile.rows:,} rows of {profile.distinct:,} {profile.name}: a table has "
-                "one row for each entity and moment. Name all join keys (--entity a,b), or the column of the moment "
-                "(--moment-column)."
+                f"The key {key.profile.name!r} is of kind {key.profile.kind}, and a key is text, a whole number or a "
+                "UUID: cast it at its source, such as id::text in a query."
             )
+    profile = table.columns[0].profile
+    if len(keys) == 1 and (profile.nulls or profile.distinct < profile.rows):
+        raise ConfigurationError(
+            f"{table.found.origin} has {profile.rows:,} rows of {profile.distinct:,} {profile.name}: a table has one "
+            "row for each entity and moment. Name all join keys (--entity a,b), or the column of the moment "
+            "(--moment-column)."
+        )
 
 
 def _spelling(wish: Wish, label: ColumnProfile) -> tuple[str, str] | None:
@@ -261,7 +280,8 @@ def _spelling(wish: Wish, label: ColumnProfile) -> tuple[str, str] | None:
 
 
 def left_out(draft: Draft) -> Iterator[str]:
-    """One line for each column that is no feature."""
+    """One line for each column that is no feature, and for each table that is left out."""
+    yield from (f"{name}: not loaded: it lacks a key" for name in draft.skipped)
     for table in draft.tables:
         for column in table.columns:
             if column.role not in ("key", "feature"):

@@ -17,7 +17,8 @@ FALSE_AND_TRUE = (("false", "true"), ("f", "t"), ("no", "yes"), ("n", "y"), ("0"
 Test = Callable[[arrow.ChunkedArray], bool]
 
 _UUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
-_INTEGER, _NUMBER = r"^-?\d{1,18}$", r"^-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+# 00123 is a code, not a number.
+_INTEGER, _NUMBER = r"^-?(0|[1-9]\d{0,17})$", r"^-?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?$"
 _DATE = r"^\d{4}-\d\d-\d\d$"
 
 

@@ -53,7 +53,7 @@ def write_use_case(draft: Draft, project: Path) -> list[Path]:
     rendered = {path: _render(draft, template) for path, template in texts.items()}
     folder.mkdir()
     for path, text in rendered.items():
-        write_whole(path, text)
+        write_whole(path, text, mode=0o644)
     _format([path for path in rendered if path.suffix == ".py"])
     return list(rendered)
 

@@ -1,6 +1,7 @@
 """`flows new` on data of many forms: what it sees, what it writes, and that the project takes it as it is."""
 
 import json
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +20,7 @@ from asof.settings import PROJECT, Settings
 from asof.sources import ALL_OTHERS, CsvFile, PostgresQuery
 from asof.targets import ClassScore, Multiclass, Regression
 from asof.use_case import UseCase
-from scaffold.draft import Wish, column_name, left_out, make_draft
+from scaffold.draft import Draft, Wish, column_name, left_out, make_draft
 from scaffold.read import read_tables
 from scaffold.write import write_use_case
 from training.features.materialisation.definition_files import read_definitions
@@ -277,3 +278,43 @@ def data(folder: Path) -> Path:
 
 def no_server() -> str:
     raise AssertionError("no server is asked")
+
+
+def draft(folder: Path, rows: pd.DataFrame, *keys: str, label: str = "churned") -> Draft:
+    rows.to_csv(folder / "rows.csv", index=False)
+    return make_draft(Wish("case", keys, label), read_tables(str(folder), no_server, None, NOW), NOW)
+
+
+def test_codes_with_leading_zeros_are_text(tmp_path: Path) -> None:
+    codes = [f"{number:05}" for number in range(COUNT)]
+    (key,) = draft(tmp_path, columns(zip=codes, churned=CHURNED), "zip").keys
+    assert key.profile.kind is Kind.TEXT
+
+
+def test_a_key_that_is_no_whole_number_is_refused(tmp_path: Path) -> None:
+    rows = columns(id=[number + 0.5 for number in range(COUNT)], churned=CHURNED)
+    with pytest.raises(ConfigurationError, match="The key 'id' is of kind number, and a key is text"):
+        draft(tmp_path, rows, "id")
+
+
+def test_a_file_without_the_key_is_listed_as_left_out(tmp_path: Path) -> None:
+    pd.DataFrame({"country": ["de"], "vat": [0.19]}).to_csv(tmp_path / "countries.csv", index=False)
+    found = draft(tmp_path, columns(id=range(COUNT), churned=CHURNED), "id")
+    assert list(left_out(found)) == ["countries: not loaded: it lacks a key"]
+
+
+def test_a_key_or_label_gets_another_name_where_answers_have_such_a_member(tmp_path: Path) -> None:
+    found = draft(tmp_path, columns(model=range(COUNT), threshold=CHURNED), "model", label="threshold")
+    assert ([key.name for key in found.keys], found.label.name) == (["c_model"], "c_threshold")
+
+
+def test_a_header_with_one_name_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("id,a,a\n1,2,3\n")
+    with pytest.raises(DataError, match=r"rows\.csv: row 1, the header: column 'a' is there more than once"):
+        read_tables(str(tmp_path), no_server, None, NOW)
+
+
+def test_others_may_read_what_is_written(project: Path, tmp_path: Path) -> None:
+    """An image is built from it, whose processes have another user."""
+    files = write_use_case(draft(tmp_path, columns(id=range(COUNT), churned=CHURNED), "id"), project)
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o644}
