@@ -98,8 +98,8 @@ class MulticlassOutput:
         return ClassScore(dict(zip(self.classes, prediction, strict=True)))
 
     def differences(self, ours: Floats, theirs: Floats) -> Floats:
-        apart: Floats = np.abs(ours - theirs)
-        return np.asarray(apart.max(axis=1))
+        differences: Floats = np.abs(ours - theirs)
+        return np.asarray(differences.max(axis=1))
 
     def flipped(self, ours: Floats, theirs: Floats) -> int:
         return int((ours.argmax(axis=1) != theirs.argmax(axis=1)).sum())

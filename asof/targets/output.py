@@ -52,7 +52,7 @@ class Output(Protocol):
         """What the use case's `respond` takes."""
 
     def differences(self, ours: Floats, theirs: Floats) -> Floats:
-        """How far two predictions of each row are apart, shape (rows,): absolute for probabilities, else relative."""
+        """The difference of two predictions of each row, shape (rows,): absolute for probabilities, else relative."""
 
     def flipped(self, ours: Floats, theirs: Floats) -> int:
         """The number of rows in which the answers differ."""

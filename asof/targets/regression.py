@@ -116,8 +116,8 @@ class RegressionOutput:
     def differences(self, ours: Floats, theirs: Floats) -> Floats:
         """Relative to the value, or to the margin where that is greater: near zero few digits count."""
         scale = np.maximum(np.abs(theirs), self.margin)
-        apart = np.abs(ours - theirs)
-        return np.divide(apart, scale, out=apart.copy(), where=scale > 0)
+        differences = np.abs(ours - theirs)
+        return np.divide(differences, scale, out=differences.copy(), where=scale > 0)
 
     def flipped(self, ours: Floats, theirs: Floats) -> int:
         return 0

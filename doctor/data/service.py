@@ -17,7 +17,7 @@ def check_service(context: Context) -> Iterator[Finding]:
         yield note(
             "service-stopped",
             "The prediction service is not running here.",
-            "make up ARGS=USE_CASE, or docker-compose up -d; for a service elsewhere use --url.",
+            "make up, or docker-compose up -d; for a service elsewhere use --url.",
         )
         return
     for address in context.services:

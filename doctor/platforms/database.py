@@ -70,7 +70,7 @@ def check_connection(context: Context) -> Iterator[Finding]:
     if context.settings.postgres_url is None:
         what = "The embedded PostgreSQL is not running" if context.embedded else "PostgreSQL has no usable address"
         found = f"{what}: its contents were not checked."
-        yield note("postgres-stopped", found, "make up ARGS=USE_CASE  (commands that need it start it, too)")
+        yield note("postgres-stopped", found, "make up  (commands that need it start it, too)")
         return
     try:
         with read_only(context.settings):

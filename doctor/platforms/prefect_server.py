@@ -12,7 +12,7 @@ def check_prefect(context: Context) -> Iterator[Finding]:
     """The server of PREFECT_API_URL, --prefect or `make up`."""
     if context.prefect is None:
         found = "No Prefect server is running: runs are not recorded."
-        yield note("prefect-stopped", found, "make up ARGS=USE_CASE")
+        yield note("prefect-stopped", found, "make up")
         return
     yield from check_api_path(context.environment.get("PREFECT_API_URL", ""))
     health = get(context.prefect, "/api/health")
@@ -37,9 +37,9 @@ def check_api_path(url: str) -> Iterator[Finding]:
 def unreachable(address: str, reason: str, *, set_by: Mapping[str, str]) -> Finding:
     """Flows with a server's address do not run without it."""
     if set_by.get("PREFECT_API_URL"):
-        mend = "make up ARGS=USE_CASE, or unset PREFECT_API_URL (commands then run without Prefect)."
+        mend = "make up, or unset PREFECT_API_URL (commands then run without Prefect)."
     else:
-        mend = "make up ARGS=USE_CASE, or correct --prefect."
+        mend = "make up, or correct --prefect."
     return error("prefect", f"No Prefect server answers at {redacted(address)} ({reason}): flows cannot start.", mend)
 
 

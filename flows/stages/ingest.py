@@ -86,12 +86,12 @@ def ingest(
         for broken in check_features(settings, problem):
             log.warning("%s Its definitions stay as they are registered.", broken)
     if takes_files:
-        deliveries = _in_folder(problem, folder, first_as_of, until=until or every, backfill=backfill)
+        deliveries = _in_folder(problem, folder, first_as_of, is_range=bool(until or every), backfill=backfill)
     else:
         deliveries = moment_deliveries(problem.extract, first_as_of, until, every, backfill=backfill)
     snapshots = [take(use_case, each) for each in deliveries]
     if not backfill:
-        deliveries += (due := due_labels(settings_with_database(), problem.extract))
+        deliveries += (due := due_labels(settings, problem.extract))
         snapshots += [take(use_case, each) for each in due]
     online = refresh_online_store(use_case, online_as_of, whole)
     loads = [
@@ -109,9 +109,9 @@ def ingest(
 
 
 def _in_folder(
-    problem: UseCase, folder: str | None, first: datetime | None, *, until: object, backfill: bool
+    problem: UseCase, folder: str | None, first: datetime | None, *, is_range: bool, backfill: bool
 ) -> list[Delivery]:
-    if folder is None or until is not None:
+    if folder is None or is_range:
         files = ", ".join(problem.extract.file_names)
         raise DataError(
             f"{problem.name} takes files ({files}): name their folder, and a moment by --as-of, not a range of moments."
