@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 class AsOfError(Exception):
     """The root of the tree; `code` names the kind of error for programs, in problem documents and batch results.
 
-    `extra` are further members of the problem document.
+    `extra` are further members of the problem document; `read` are the values behind a refusal, for the ledger.
     """
 
     code: ClassVar[str] = "internal-error"
+    read: Any = None
 
     def __init__(self, message: str, **extra: Any) -> None:
         self.extra: Mapping[str, Any] = extra
@@ -163,6 +164,12 @@ class Overloaded(ServingError):
     """More requests are in flight than the service accepts."""
 
     code = "overloaded"
+
+
+class LedgerFull(ServingError):
+    """The answer could not be kept, and the settings require it."""
+
+    code = "ledger-full"
 
 
 class TooManyRequests(ServingError):
