@@ -10,8 +10,8 @@ from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, Pos
 from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, NoDecode, SettingsConfigDict
 
 from asof.errors import ConfigurationError
+from asof.extracts.sources import DEFAULT_SERVER
 from asof.postgres_url import SCHEMA, address_with_session, conninfo_of, read_url, with_session
-from asof.sources import DEFAULT_SERVER
 from online_store.session import VARIABLES, options
 
 if TYPE_CHECKING:

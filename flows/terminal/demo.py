@@ -14,8 +14,8 @@ import httpx
 from rich.console import Console
 from rich.status import Status
 
-from asof.cadence import moment_of, moment_text
 from asof.errors import ConfigurationError
+from asof.extracts.cadence import moment_of, moment_text
 from asof.settings import Settings
 from asof.use_case import FromStore, Question, UseCase
 from asof.use_cases import load
