@@ -53,14 +53,14 @@ def _check_registry(settings: Settings, use_case: UseCase) -> Generator[Finding,
 
     state = read_registry_state(open_registry(settings), use_case.model_name)
     report = report_history(settings, use_case)
-    mend = restore_command(settings, use_case, report.entries) if report.mlflow or alias_differs(state) else ""
-    yield from check_alias(use_case, state, mend)
-    yield from check_history(use_case, report, mend)
+    fix = restore_command(settings, use_case, report.entries) if report.mlflow or alias_differs(state) else ""
+    yield from check_alias(use_case, state, fix)
+    yield from check_history(use_case, report, fix)
     try:
         version = production(settings, use_case)
     except ModelError as wrong:
-        mend = restore_command(settings, use_case, report.entries)
-        yield error(f"production:{use_case.name}", str(wrong), mend)
+        fix = restore_command(settings, use_case, report.entries)
+        yield error(f"production:{use_case.name}", str(wrong), fix)
         return None
     return None if report.entries and report.mlflow else version
 
@@ -103,7 +103,7 @@ def alias_differs(state: RegistryState) -> bool:
     return bool(state.stages) and state.in_production != ({state.alias} if state.alias else set())
 
 
-def check_alias(use_case: UseCase, state: RegistryState, mend: str) -> Iterator[Finding]:
+def check_alias(use_case: UseCase, state: RegistryState, fix: str) -> Iterator[Finding]:
     """Whether alias and stage name the same version."""
     if not state.stages:
         return
@@ -115,16 +115,16 @@ def check_alias(use_case: UseCase, state: RegistryState, mend: str) -> Iterator[
             f"{use_case.model_name}: alias `production` is on {state.alias or 'none'}, stage Production on {stages}. "
             "Services follow the alias."
         )
-        yield error(f"alias-and-stage:{use_case.name}", found, mend)
+        yield error(f"alias-and-stage:{use_case.name}", found, fix)
 
 
-def check_history(use_case: UseCase, report: HistoryReport, mend: str) -> Iterator[Finding]:
+def check_history(use_case: UseCase, report: HistoryReport, fix: str) -> Iterator[Finding]:
     """Whether the history is intact, and whether MLflow agrees with it."""
     for sentence in report.findings:
         backup = "Find out who changed it; restore the original from a backup of the database."
         yield error(f"history:{use_case.name}", f"The history of {report.model} was rewritten: {sentence}.", backup)
     if report.mlflow and report.entries:
-        yield error(f"history-and-mlflow:{use_case.name}", f"{report.model}: {report.mlflow}.", mend)
+        yield error(f"history-and-mlflow:{use_case.name}", f"{report.model}: {report.mlflow}.", fix)
     elif report.mlflow:
         yield note(f"history-and-mlflow:{use_case.name}", f"{report.model}: {report.mlflow}.")
 
@@ -178,17 +178,17 @@ def check_newest_bento(
 ) -> Iterator[Finding]:
     """`store`: the newest Bento's version, or None, and the keys that a new one would trust."""
     newest, keys = store
-    name, mend = f"bento:{use_case.name}", f"python -m flows bundle {use_case.name}, for an image or `make serve`"
+    name, fix = f"bento:{use_case.name}", f"python -m flows bundle {use_case.name}, for an image or `make serve`"
     if newest is None:
-        yield note(name, f"No Bento of {version.name} is built yet.", mend)
+        yield note(name, f"No Bento of {version.name} is built yet.", fix)
     elif newest.startswith("code-"):  # without a model: it serves the version in Production
         return
     elif not f"{version.name}:{newest}".startswith(f"{version.tag}-"):
         found = f"The newest Bento is {version.name}:{newest}; in Production is version {version.version}."
-        yield note(name, found, mend)
+        yield note(name, found, fix)
     elif f"{version.name}:{newest}" != bento_tag(version.tag, keys):
         found = f"The newest Bento, {version.name}:{newest}, was built from other sources or trusted keys."
-        yield note(name, found, mend)
+        yield note(name, found, fix)
 
 
 def _latest(home: Path, use_case: UseCase) -> str | None:
