@@ -9,7 +9,6 @@ from urllib.parse import quote
 
 from dotenv import dotenv_values
 from pydantic import SecretStr, ValidationError
-from sqlalchemy.exc import ArgumentError
 
 from asof.errors import ConfigurationError
 from asof.settings import PROJECT, Settings
@@ -129,8 +128,6 @@ def _with_database(settings: Settings) -> tuple[Settings, bool, tuple[Finding, .
         return (postgres.attach(settings) if embedded else settings), embedded, ()
     except ConfigurationError as wrong:
         found = str(wrong)
-    except (ArgumentError, ValueError):  # the message of SQLAlchemy quotes the URL with its password
-        found = "ASOF_POSTGRES_URL cannot be read as an address."
     fix = "Write it as postgresql://user:password@host:port/database, or unset it to use the embedded PostgreSQL."
     return settings.model_copy(update={"postgres_url": None}), False, (error("postgres", found, fix),)
 

@@ -18,7 +18,7 @@ import psycopg
 from psycopg.rows import namedtuple_row
 
 from asof.errors import ConfigurationError
-from asof.postgres_url import conninfo_of
+from asof.postgres_url import conninfo_of, parse_url
 from asof.settings import Settings
 from training.tracking.client import open_tracking
 
@@ -146,16 +146,13 @@ class RegistryTables:
 
 def _tables(settings: Settings) -> RegistryTables | None:
     """None where the address is not that of a PostgreSQL that answers, with the tables of the known release."""
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
+    url = parse_url(settings.tracking_uri)
+    if url is None or not url.drivername.startswith("postgresql"):
+        return None
     try:
-        url = make_url(settings.tracking_uri)
-        if url.get_backend_name() != "postgresql":
-            return None
         tables = RegistryTables(settings, conninfo_of(url))
         known = tables.known
-    except (ArgumentError, ValueError, ConfigurationError, psycopg.Error):  # MlflowClient reports it, or makes tables
+    except (ConfigurationError, psycopg.Error):  # MlflowClient reports it, or makes tables
         return None
     return tables if known else None
 

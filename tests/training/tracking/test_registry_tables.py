@@ -9,9 +9,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
-from sqlalchemy.engine import make_url
 
-from asof.postgres_url import conninfo_of
+from asof.postgres_url import conninfo_of, parse_url
 from asof.settings import Settings
 from training.tracking.artifacts import downloaded, read_mlmodel, run_artifact
 from training.tracking.client import open_tracking, stages_allowed, tracked_run
@@ -52,7 +51,7 @@ def _files(folder: Path) -> str:
 
 def _database(settings: Settings) -> psycopg.Connection:
     """MLflow's database of this module."""
-    return psycopg.connect(conninfo_of(make_url(settings.tracking_uri)), autocommit=True)
+    return psycopg.connect(conninfo_of(parse_url(settings.tracking_uri)), autocommit=True)
 
 
 @pytest.fixture
