@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 
@@ -21,11 +22,15 @@ from asof.use_case import UseCase
 from doctor.context import Context
 from doctor.finding import Finding, error, note
 from training.release.promotion.history import Entry
-from training.release.promotion.history_report import HistoryReport
-from training.release.promotion.registry_state import RegistryState
+from training.release.promotion.history_report import HistoryReport, report_history
+from training.release.promotion.registry_state import RegistryState, read_registry_state
 from training.release.registry.tags import bento_tag
-from training.release.registry.versions import ModelVersion
+from training.release.registry.versions import ModelVersion, read_version, signer_of
 from training.tracking.client import has_registry
+from training.tracking.registry_tables import open_registry
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 UNKNOWN_USER = "asof-doctor-asks-for-nobody"
 LOOKUP_TIMEOUT = 5.0
@@ -35,8 +40,9 @@ def check_production(context: Context) -> Iterator[Finding]:
     """The version in Production of each use case; no findings without a registry."""
     if not has_registry(context.settings):
         return
+    client = open_registry(context.settings)
     for use_case in context.use_cases:
-        version = yield from _check_registry(context.settings, use_case)
+        version = yield from _check_registry(context.settings, client, use_case)
         if version is None:
             continue
         yield from check_signature(context.settings, version)
@@ -44,20 +50,17 @@ def check_production(context: Context) -> Iterator[Finding]:
         yield from check_bento(context, use_case, version)
 
 
-def _check_registry(settings: Settings, use_case: UseCase) -> Generator[Finding, None, ModelVersion | None]:
+def _check_registry(
+    settings: Settings, client: "MlflowClient", use_case: UseCase
+) -> Generator[Finding, None, ModelVersion | None]:
     """Returns the version in Production; None if there is none or the history names another."""
-    from training.release.promotion.history_report import report_history
-    from training.release.promotion.registry_state import read_registry_state
-    from training.release.registry.versions import production
-    from training.tracking.registry_tables import open_registry
-
-    state = read_registry_state(open_registry(settings), use_case.model_name)
-    report = report_history(settings, use_case)
+    state = read_registry_state(client, use_case.model_name)
+    report = report_history(settings, use_case, client)
     fix = restore_command(settings, use_case, report.entries) if report.mlflow or alias_differs(state) else ""
     yield from check_alias(use_case, state, fix)
     yield from check_history(use_case, report, fix)
     try:
-        version = production(settings, use_case)
+        version = read_version(client, use_case.model_name, state.alias) if state.alias else None
     except ModelError as wrong:
         fix = restore_command(settings, use_case, report.entries)
         yield error(f"production:{use_case.name}", str(wrong), fix)
@@ -85,9 +88,6 @@ def restore_command(settings: Settings, use_case: UseCase, entries: Sequence[Ent
 
 def _why_different(settings: Settings, use_case: UseCase, entry: Entry) -> str:
     """Why the version in MLflow is not the one that the entry promoted; empty if it is."""
-    from training.release.registry.versions import read_version, signer_of
-    from training.tracking.registry_tables import open_registry
-
     try:
         version = read_version(open_registry(settings), use_case.model_name, entry.version or "")
         signer_of(settings, version)
@@ -131,8 +131,6 @@ def check_history(use_case: UseCase, report: HistoryReport, fix: str) -> Iterato
 
 def check_signature(settings: Settings, version: ModelVersion) -> Iterator[Finding]:
     """Whether a service with our trusted keys would load the version."""
-    from training.release.registry.versions import signer_of
-
     name = f"signature:{version.name}"
     try:
         signer_of(settings, version)

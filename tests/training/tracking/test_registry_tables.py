@@ -125,6 +125,25 @@ def test_what_is_absent_is_refused_as_by_the_client(settings: Settings, tables: 
         pass
 
 
+def test_one_connection_serves_all_reads_and_is_replaced_where_the_server_ended_it(
+    settings: Settings, client: MlflowClient
+) -> None:
+    query = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    with _database(settings) as connection:
+        others = set(connection.execute(query).fetchall())
+        tables = open_registry(settings)
+        assert len(tables.search_model_versions(f"name='{NAME}'")) == len(
+            tables.search_model_versions(f"name='{NAME}'")
+        )
+        (ours,) = set(connection.execute(query).fetchall()) - others
+        connection.execute("SELECT pg_terminate_backend(%s, 5000)", ours)
+        assert tables.get_model_version(NAME, "2").version == "2"
+        (again,) = set(connection.execute(query).fetchall()) - others
+        del tables
+        connection.execute("SELECT pg_sleep(0.1)")
+        assert again not in connection.execute(query).fetchall()
+
+
 def test_changes_are_made_by_the_client(tables: RegistryTables, client: MlflowClient) -> None:
     tables.set_model_version_tag(NAME, "1", "changed", "yes")
     assert client.get_model_version(NAME, "1").tags["changed"] == "yes"
