@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from asof.settings import PROJECT, Settings
 from doctor.context import Addresses, Context, read_context, read_settings, with_user
 from doctor.finding import Finding, Severity
-from doctor.machine.docker import Docker, check_versions
+from doctor.machine.docker import Docker, check_docker, check_versions
 from doctor.machine.keys import check_api_keys, check_signer
 from doctor.machine.variables import check_names, check_proxy, check_python_variables, known_names
 from doctor.platforms.database import check_connection
@@ -128,6 +128,19 @@ def test_docker_as_a_snap_is_reported_unless_its_temporary_folder_is_at_home() -
 )
 def test_what_is_wrong_with_docker(docker: Docker, name: str) -> None:
     assert only(check_versions(docker, {})).name == name
+
+
+def test_without_an_engine_that_answers_no_other_tool_of_docker_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = tmp_path / "asked"
+    for name in ("docker", "docker-compose"):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {name} $1 >> {asked}\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    context = Context(Settings(_env_file=None), {}, PROJECT, tmp_path)
+    assert list(check_docker(context)) == []
+    assert asked.read_text() == "docker version\n"
 
 
 def test_docker_that_fits_gives_no_finding() -> None:
