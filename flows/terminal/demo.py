@@ -26,7 +26,7 @@ from local.stack.serve import serving
 from training.data.extracts.deliveries import find_deliveries
 from training.data.extracts.files.data_files import delivered_tables
 
-TRAINING_LIBRARIES = ("mlflow.sklearn", "skops.io", "sklearn.ensemble", "matplotlib.figure", "skl2onnx")
+TRAINING_LIBRARIES = ("mlflow.sklearn", "skops.io", "sklearn.ensemble", "matplotlib.figure", "onnx")
 BUNDLING_LIBRARIES = ("bentoml",)
 
 
