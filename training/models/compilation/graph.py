@@ -95,10 +95,14 @@ class Nodes:
 
 @dataclass(frozen=True)
 class Converters:
-    """What adds the nodes of a part, by its type; `scores` gives a classifier's `decision_function`."""
+    """What adds the nodes of a part, by its type; `scores` gives a classifier's `decision_function`.
+
+    `reasons` says why a type has none, by its name.
+    """
 
     parts: Mapping[type, Callable[["Graph"], None]]
     scores: Mapping[type, Callable[["Graph"], str]]
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
 
 class Graph:
@@ -119,9 +123,9 @@ class Graph:
         names = [each.name for each in self.inputs]
         return self.node("Concat", *names, axis=1) if len(names) > 1 else names[0]
 
-    def columns(self) -> list[Value]:
-        """Each column of the inputs."""
-        return [column for each in self.inputs for column in self._columns(each)]
+    def columns(self, values: Sequence[Value] | None = None) -> list[Value]:
+        """Each column of the inputs, or of other values."""
+        return [column for each in (self.inputs if values is None else values) for column in self._columns(each)]
 
     def select(self, indices: Sequence[int]) -> list[Value]:
         """These columns of the inputs, in this order."""
@@ -169,7 +173,8 @@ class Graph:
         inner = self._inner(part, inputs)
         add = self._converters.parts.get(type(part))
         if add is None:
-            raise NotCompiled(f"{type(part).__name__} has no converter")
+            name, reasons = type(part).__name__, self._converters.reasons
+            raise NotCompiled(f"{name} has no converter" + (f": {reasons[name]}" if name in reasons else ""))
         add(inner)
         return inner.outputs
 

@@ -5,7 +5,7 @@ model's probabilities, and the last digit decides on which side of it a row fall
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -49,25 +49,6 @@ def tree_of(fitted: Any, column: int) -> Tree:
         right=nodes.children_right,
         missing_left=nodes.missing_go_to_left.astype(bool),
         value=nodes.value[:, 0, column],
-    )
-
-
-def boosted_trees(predictors: Sequence[Sequence[Any]], column: int, baseline: float) -> list[Tree]:
-    """Those of histogram boosting, each iteration's at `column`; the first one's values include the baseline."""
-    first, *others = (_boosted_tree(iteration[column].nodes) for iteration in predictors)
-    return [replace(first, value=baseline + first.value), *others]  # the sum starts with the baseline
-
-
-def _boosted_tree(nodes: NDArray[Any]) -> Tree:
-    """The nodes of one of its trees, a record array."""
-    return Tree(
-        leaf=nodes["is_leaf"].astype(bool),
-        feature=nodes["feature_idx"],
-        threshold=nodes["num_threshold"],
-        left=nodes["left"].astype(np.int64),
-        right=nodes["right"].astype(np.int64),
-        missing_left=nodes["missing_go_to_left"].astype(bool),
-        value=nodes["value"],
     )
 
 

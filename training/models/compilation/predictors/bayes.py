@@ -20,8 +20,17 @@ def gaussian(graph: Graph) -> None:
 
 def multinomial(graph: Graph) -> None:
     """MultinomialNB."""
-    product = graph.node("MatMul", graph.numbers(), np.ascontiguousarray(graph.part.feature_log_prob_.T))
-    graph.output_classes(softmax(graph, graph.node("Add", product, graph.part.class_log_prior_.reshape(1, -1))))
+    total = graph.node("Add", _weighted(graph), graph.part.class_log_prior_.reshape(1, -1))
+    graph.output_classes(softmax(graph, total))
+
+
+def complement(graph: Graph) -> None:
+    """ComplementNB."""
+    graph.output_classes(softmax(graph, _weighted(graph)))
+
+
+def _weighted(graph: Graph) -> str:
+    return graph.node("MatMul", graph.numbers(), np.ascontiguousarray(graph.part.feature_log_prob_.T))
 
 
 def bernoulli(graph: Graph) -> None:

@@ -1,6 +1,6 @@
 """Trees, forests and boosting -> ONNX nodes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,9 +8,10 @@ import numpy as np
 
 from asof.errors import NotCompiled
 from training.models.compilation.graph import Graph
+from training.models.compilation.predictors.category_splits import THRESHOLD, CategorySplits, members
 from training.models.compilation.predictors.linear import inverse_link
 from training.models.compilation.predictors.links import binary, softmax
-from training.models.compilation.trees import Tree, boosted_trees, single_precision, summed, tree_of
+from training.models.compilation.trees import Tree, single_precision, summed, tree_of
 
 
 def tree_classifier(graph: Graph) -> None:
@@ -43,22 +44,63 @@ def forest_regressor(graph: Graph) -> None:
 
 
 def histogram_scores(graph: Graph) -> str:
-    """HistGradientBoostingClassifier: the baseline plus the sum of the trees.
-
-    Raises NotCompiled where it has categorical features.
-    """
-    if getattr(graph.part, "is_categorical_", None) is not None:
-        raise NotCompiled(f"{type(graph.part).__name__} with categorical features")
-    baselines, numbers = graph.part._baseline_prediction.ravel(), graph.numbers()
-    sums = [
-        summed(graph, numbers, boosted_trees(graph.part._predictors, column, float(baseline)))
-        for column, baseline in enumerate(baselines)
-    ]
+    """HistGradientBoosting: the baseline plus the sum of the trees."""
+    part, numbers = graph.part, _histogram_input(graph)
+    splits = CategorySplits(part.n_features_in_, _known_categories(part))
+    baselines = part._baseline_prediction.ravel().tolist()
+    trees = [_histogram_trees(part._predictors, column, first, splits) for column, first in enumerate(baselines)]
+    columns = splits.appended(graph, numbers)
+    sums = [summed(graph, columns, each) for each in trees]
     return graph.node("Concat", *sums, axis=1) if len(sums) > 1 else sums[0]
 
 
+def _histogram_input(graph: Graph) -> str:
+    """The numbers of its trees: the codes of categories come first."""
+    if graph.part._preprocessor is None:
+        return graph.numbers()
+    encoder, flags = graph.part._preprocessor.named_transformers_["encoder"], graph.part.is_categorical_
+    codes = graph.convert(encoder, graph.select(np.flatnonzero(flags).tolist()))
+    rest = graph.select(np.flatnonzero(~flags).tolist())
+    names = [each.name for each in (*codes, *rest)]
+    return graph.node("Concat", *names, axis=1) if len(names) > 1 else names[0]
+
+
+def _known_categories(part: Any) -> dict[int, Any]:
+    """The codes of each categorical column of its trees."""
+    if part._preprocessor is None:
+        return {}
+    bits, rows = part._bin_mapper.make_known_categories_bitsets()
+    columns = np.flatnonzero(part._is_categorical_remapped).tolist()
+    return {column: np.array(sorted(members(bits[rows[column]]))) for column in columns}
+
+
+def _histogram_trees(
+    predictors: Sequence[Sequence[Any]], column: int, baseline: float, splits: CategorySplits
+) -> list[Tree]:
+    """Each iteration's at `column`; the first one's values include the baseline, with which the sum starts."""
+    first, *others = (_histogram_tree(iteration[column], splits) for iteration in predictors)
+    return [replace(first, value=baseline + first.value), *others]
+
+
+def _histogram_tree(predictor: Any, splits: CategorySplits) -> Tree:
+    nodes = predictor.nodes
+    feature, threshold = nodes["feature_idx"].astype(np.int64), nodes["num_threshold"].copy()
+    for node in np.flatnonzero(nodes["is_categorical"] & ~nodes["is_leaf"].astype(bool)):
+        left = members(predictor.raw_left_cat_bitsets[nodes["bitset_idx"][node]])
+        feature[node], threshold[node] = splits.column(int(feature[node]), left), THRESHOLD
+    return Tree(
+        leaf=nodes["is_leaf"].astype(bool),
+        feature=feature,
+        threshold=threshold,
+        left=nodes["left"].astype(np.int64),
+        right=nodes["right"].astype(np.int64),
+        missing_left=nodes["missing_go_to_left"].astype(bool),
+        value=nodes["value"],
+    )
+
+
 def histogram_regressor(graph: Graph) -> None:
-    """HistGradientBoostingRegressor. Raises NotCompiled as `histogram_scores`, or for another link."""
+    """HistGradientBoostingRegressor. Raises NotCompiled for another link than the identity and the logarithm."""
     graph.output(inverse_link(graph, histogram_scores(graph), graph.part._loss.link))
 
 

@@ -31,6 +31,23 @@ def indicate(graph: Graph) -> None:
         graph.output(graph.node("Concat", *names, axis=1))
 
 
+def iterate(graph: Graph) -> None:
+    """IterativeImputer: the first fill, then models of each column by the others, in their order of the fit.
+
+    Raises NotCompiled where it draws at random, or drops columns.
+    """
+    part, missing = graph.part, [_missing(graph, each, graph.part.missing_values) for each in graph.columns()]
+    values = graph.columns(graph.convert(part.initial_imputer_))
+    if part.sample_posterior or len(values) != len(missing):
+        raise NotCompiled("IterativeImputer that draws at random, or drops columns")
+    for column, others, model in part.imputation_sequence_:
+        predicted = graph.one(model, [values[other] for other in others])
+        ends = (np.array(float(each[column])) for each in (part._min_value, part._max_value))
+        clipped = graph.node("Clip", predicted, *ends)
+        values[column] = Value(graph.node("Where", missing[column], clipped, values[column].name))
+    graph.outputs = [*values, *(graph.convert(part.indicator_) if part.add_indicator else [])]
+
+
 def _with_fills(values: list[Value], fills: Any) -> list[tuple[Value, Any]]:
     ends = np.cumsum([each.width for each in values])
     return [(each, fills[end - each.width : end]) for each, end in zip(values, ends, strict=True)]

@@ -11,13 +11,13 @@ def select(graph: Graph) -> None:
 
 
 def project(graph: Graph) -> None:
-    """PCA and TruncatedSVD: centred, where there is a mean, and multiplied by the components."""
+    """PCA, TruncatedSVD and FastICA: centred, where there is a mean, and multiplied by the components."""
     part, numbers = graph.part, graph.numbers()
     components = part.components_.T
     if (mean := getattr(part, "mean_", None)) is not None:
         numbers = graph.node("Sub", numbers, np.asarray(mean).reshape(1, -1))
     projected = graph.node("MatMul", numbers, np.ascontiguousarray(components))
-    if getattr(part, "whiten", False):
+    if getattr(part, "whiten", None) is True:
         projected = graph.node("Div", projected, np.sqrt(part.explained_variance_).reshape(1, -1))
     graph.output(projected)
 

@@ -76,6 +76,12 @@ def _without_tiny(exponents: NDArray[np.float64]) -> NDArray[np.float64]:
     return _row(np.where(np.abs(exponents) < np.spacing(1.0), 0.0, exponents))
 
 
+def binarise(graph: Graph) -> None:
+    """Binarizer."""
+    above = graph.node("Greater", graph.numbers(), np.array(float(graph.part.threshold)))
+    graph.output(graph.node("Where", above, ONE, np.array(0.0)))
+
+
 def function(graph: Graph) -> None:
     """FunctionTransformer of one of NumPy's functions in `applied`, or of none."""
     graph.output(applied(graph, graph.numbers(), graph.part.func), width=len(graph.columns()))
