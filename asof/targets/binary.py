@@ -1,6 +1,6 @@
 """Binary: two classes. The prediction is the probability of the second, which is called positive."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -55,6 +55,7 @@ class Binary:
     costs: Costs | None = None
 
     label_type: ClassVar[str] = "Bool"
+    unit: ClassVar[None] = None
     problems: ClassVar[tuple[type[AsOfError], ...]] = ()
     """What a prediction may raise because of its features."""
 
@@ -97,6 +98,9 @@ class BinaryOutput:
 
     def score(self, prediction: Any) -> Score:
         return Score(prediction, self.threshold)
+
+    def decisions(self, predictions: Sequence[Any]) -> list[int | None]:
+        return [int(each >= self.threshold) for each in predictions]
 
     def differences(self, ours: Floats, theirs: Floats) -> Floats:
         return np.abs(ours - theirs)

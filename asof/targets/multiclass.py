@@ -1,6 +1,6 @@
 """Multiclass: one of several classes. A prediction is the probability of each, in the order of the target."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -39,6 +39,7 @@ class Multiclass:
     classes: tuple[str, ...]
 
     label_type: ClassVar[str] = "String"
+    unit: ClassVar[None] = None
     problems: ClassVar[tuple[type[AsOfError], ...]] = ()
     """What a prediction may raise because of its features."""
 
@@ -96,6 +97,9 @@ class MulticlassOutput:
 
     def score(self, prediction: Any) -> ClassScore:
         return ClassScore(dict(zip(self.classes, prediction, strict=True)))
+
+    def decisions(self, predictions: Sequence[Any]) -> list[int | None]:
+        return [each.index(max(each)) for each in predictions]
 
     def differences(self, ours: Floats, theirs: Floats) -> Floats:
         differences: Floats = np.abs(ours - theirs)
