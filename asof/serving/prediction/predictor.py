@@ -122,14 +122,32 @@ class Predictor:
 
     async def _predict(self, jobs: Sequence[_Job]) -> Sequence[Prediction | Exception]:
         """The predictions of requests that wait together; kept together before any of them is answered."""
-        scores = await self._scores([each.model_input.values for each in jobs])
-        outcomes = [self._outcome(*each) for each in zip(jobs, scores, strict=True)]
-        if not self.worker.ledger.on:
-            return outcomes
-        good = [place for place, each in enumerate(outcomes) if isinstance(each, Prediction)]
-        singles = self._singles([jobs[place] for place in good], [scores[place] for place in good])
-        kept = await self.worker.ledger.keep(self, singles) if singles else Kept.NONE
-        return [replace(each, kept=kept) if isinstance(each, Prediction) else each for each in outcomes]
+        scores: Sequence[Any] = await self._scores([each.model_input.values for each in jobs])
+        answers = [self._respond(*each) for each in zip(jobs, scores, strict=True)]
+        kept = await self._keep(jobs, scores, answers)
+        return [
+            answer if isinstance(answer, Exception) else Prediction(answer, job.model_input.evidence, score, kept)
+            for job, score, answer in zip(jobs, scores, answers, strict=True)
+        ]
+
+    async def _keep(
+        self, jobs: Sequence[_Job], scores: Sequence[Any], answers: Sequence[BaseModel | Exception]
+    ) -> Kept:
+        """Keeps the answers that are none of an exception."""
+        good = [place for place, each in enumerate(answers) if not isinstance(each, Exception)]
+        if not (good and self.worker.ledger.on):
+            return Kept.NONE
+        decisions = self.model.facts.output.decisions([scores[place] for place in good])
+        entity = self.worker.entity_text
+        singles = [
+            Single(
+                *jobs[place].mark,
+                Answer(entity(jobs[place].request), 200, None, scores[place], decision),
+                jobs[place].model_input.read,
+            )
+            for place, decision in zip(good, decisions, strict=True)
+        ]
+        return await self.worker.ledger.keep(self, singles)
 
     async def _scores(self, rows: Sequence[Row]) -> Sequence[ModelPrediction | Exception]:
         """Calls a compiled model directly, any other in a thread: its 20 ms would block the event loop."""
@@ -138,23 +156,16 @@ class Predictor:
             return await asyncio.to_thread(_score_each, self.model, rows)
         return _score_each(self.model, rows)
 
-    def _outcome(self, job: _Job, score: ModelPrediction | Exception) -> Prediction | Exception:
+    def _respond(self, job: _Job, score: ModelPrediction | Exception) -> BaseModel | Exception:
+        """The use case's answer, or the exception of the model or of the use case."""
         if isinstance(score, AsOfError):
             score.read = job.model_input.read
         if isinstance(score, Exception):
             return score
         try:
-            answer = self.use_case.respond(job.request, self.model.facts.output.score(score))
+            return self.use_case.respond(job.request, self.model.facts.output.score(score))
         except Exception as error:  # of a use case
             return error
-        return Prediction(answer, job.model_input.evidence, score)
-
-    def _singles(self, jobs: Sequence[_Job], scores: Sequence[Any]) -> list[Single]:
-        decisions, entity = self.model.facts.output.decisions(scores), self.worker.entity_text
-        return [
-            Single(*job.mark, Answer(entity(job.request), 200, None, score, decision), job.model_input.read)
-            for job, score, decision in zip(jobs, scores, decisions, strict=True)
-        ]
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
