@@ -133,6 +133,18 @@ class Settings(BaseSettings):
     """Who promotes and rolls back, for the history; unset: user@host."""
     answer_log: ProjectPath | None = None
     """The file to which each answer is logged; unset: none, but `make up` sets one in ASOF_HOME."""
+    ledger: Literal["off", "process", "disk"] = "off"
+    """Whether answers are kept: `process` survives a kill, `disk` a power cut; `make up` sets `process`."""
+    ledger_required: bool = False
+    """Whether an answer that cannot be kept is refused with a 503."""
+    ledger_spool: ProjectPath | None = None
+    """The folder where kept answers wait for the ledger's database; unset: one in ASOF_HOME."""
+    ledger_spool_bytes: PositiveInt = 2**30
+    """The greatest size of that folder; answers beyond it are not kept."""
+    ledger_url: SecretStr | None = None
+    """postgresql://user:password@host:port/database of the ledger; unset: ASOF_POSTGRES_URL."""
+    ledger_ship: bool = True
+    """Whether the service starts the shipper of its spool; False: another one is running."""
     follow: Literal["production"] | None = None
     """`production`: the service follows the production version; unset: its Bento's model, if any."""
     registry_url: SecretStr | None = None
@@ -192,6 +204,21 @@ class Settings(BaseSettings):
         `session` are further parameters of PostgreSQL's session. Raises ConfigurationError where libpq cannot read it.
         """
         return conninfo_of(self._libpq_url(name), **{"search_path": SCHEMA} | session)
+
+    def ledger_conninfo(self, **session: str) -> str:
+        """The same for the ledger's database. Raises ConfigurationError where its URL is missing or malformed."""
+        if self.ledger_url is None:
+            return self.conninfo(**session)
+        variable = "ASOF_LEDGER_URL"
+        url = read_url(self.ledger_url.get_secret_value(), POSTGRES_URL_FORMAT.replace("ASOF_POSTGRES_URL", variable))
+        sslmode = self.postgres_sslmode or ("disable" if url.host in LOOPBACK else "require")
+        query = {"sslmode": sslmode, "connect_timeout": "5"} | dict(url.query)
+        return conninfo_of(url.set(query=query), variable, **session)
+
+    @property
+    def ledger_folder(self) -> Path:
+        """The folder of the spool."""
+        return self.ledger_spool or self.home.absolute() / "ledger"
 
     def sqlalchemy_url(self, driver: str, name: str | None = None) -> str:
         """The SQLAlchemy URL of the same server; `driver` is `psycopg` or `psycopg2`."""

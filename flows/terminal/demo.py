@@ -27,7 +27,7 @@ from training.data.extracts.deliveries import find_deliveries
 from training.data.extracts.files.data_files import delivered_tables
 
 TRAINING_LIBRARIES = (
-    *("mlflow.sklearn", "skops.io", "sklearn.ensemble", "matplotlib.figure", "skl2onnx"),
+    *("mlflow.sklearn", "skops.io", "sklearn.ensemble", "matplotlib.figure", "onnx"),
     "training.release.gate.judge",
 )
 BUNDLING_LIBRARIES = ("bentoml",)
