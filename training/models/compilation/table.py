@@ -59,6 +59,7 @@ def _classifiers() -> dict[type, Callable[[Graph], None]]:
         **_all(linear_model, "LogisticRegression LogisticRegressionCV", linear.logistic),
         linear_model.SGDClassifier: linear.by_gradient,
         discriminant_analysis.LinearDiscriminantAnalysis: links.by_scores,
+        discriminant_analysis.QuadraticDiscriminantAnalysis: bayes.quadratic,
         naive_bayes.GaussianNB: bayes.gaussian,
         naive_bayes.MultinomialNB: bayes.multinomial,
         naive_bayes.ComplementNB: bayes.complement,

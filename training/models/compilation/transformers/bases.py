@@ -24,9 +24,8 @@ def bins(graph: Graph) -> None:
 
 def polynomial(graph: Graph) -> None:
     """PolynomialFeatures: products of columns; the column of ones stands for no factor."""
-    powers = graph.part.powers_
+    graph.nodes.unbounded, powers, numbers = True, graph.part.powers_, graph.numbers()
     ones = powers.shape[1]
-    numbers = graph.numbers()
     first = graph.node("Gather", numbers, np.array([0]), axis=1)
     padded = graph.node(
         "Concat", numbers, graph.node("Add", graph.node("Mul", first, np.array(0.0)), np.array(1.0)), axis=1
