@@ -3,7 +3,7 @@
 import struct
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -26,13 +26,13 @@ Verdicts = Mapping[str, Verdict]
 class ReadValues:
     """The values behind one answer, by feature.
 
-    `moments`: `as_of` by view and, for the views whose features differ, `as_of_features` by feature
-    (`asof.inference.verdicts.row_moments`).
+    `moments` are the members of `asof.inference.verdicts.row_moments`, among others: `as_of` by view and, for the views
+    whose features differ, `as_of_features` by feature. Without `as_of` no value is from a store.
     """
 
     values: Mapping[str, Any]
-    moments: Mapping[str, Mapping[str, datetime]] = field(default_factory=dict)
-    verdicts: Verdicts = field(default_factory=dict)
+    moments: Mapping[str, Any]
+    verdicts: Verdicts | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,15 @@ deleted once all of it is there and nobody writes it any more.
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asof.errors import ConfigurationError
-from asof.files import try_lock, write_whole
+from asof.files import write_whole
 from asof.ledger.copy_rows import COPY, copy_rows, whole
 from asof.ledger.frames import Frame
 from asof.ledger.schema import require_tables
@@ -27,11 +27,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("asof.ledger")
 
-LOCK, STATE = "shipper.lock", "shipper.json"
+LOCK, STATE, WORKERS = "shipper.lock", "shipper.json", "workers.lock"
 POLL_SECONDS = 0.25
 RETRY_SECONDS = 2.0
 REPORT_SECONDS = 1.0
-IDLE_SECONDS = 10.0
 
 MODEL_COLUMNS = (
     *("id", "use_case", "name", "version", "run_id", "bento", "fingerprint", "feature_service", "features", "views"),
@@ -146,42 +145,40 @@ class Shipper:
         logger.error("%s is damaged (%s): it was moved to %s.", path.name, reason, moved.parent)
 
 
-def run(folder: Path, connect: Callable[[], "Connection[Any]"], *, until_idle: bool) -> None:
-    """Ships until it is ended; with `until_idle` also until no worker has written for some seconds.
+def run(folder: Path, conninfo: str, *, with_workers: bool) -> None:
+    """Ships until it is ended; with `with_workers` until no worker is left and all that can be is shipped.
 
-    Returns at once where another process ships the spool.
+    The caller holds the shipper's lock.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = try_lock(folder / LOCK)
-    if lock is None:
-        return
-    with closing(lock):
-        _Loop(folder, connect, until_idle=until_idle).run()
+    _Loop(folder, conninfo, with_workers=with_workers).run()
 
 
 class _Loop:
-    def __init__(self, folder: Path, connect: Callable[[], "Connection[Any]"], *, until_idle: bool) -> None:
-        self._folder, self._connect, self._until_idle = folder, connect, until_idle
+    def __init__(self, folder: Path, conninfo: str, *, with_workers: bool) -> None:
+        self._folder, self._conninfo, self._with_workers = folder, conninfo, with_workers
         self._state = State()
-        self._active_at = time.monotonic()
 
     def run(self) -> None:
-        from psycopg import Error
+        import psycopg
 
-        while not self._idle():
+        ended = False
+        while not ended:
+            ended = self._abandoned()  # what was written before is shipped now, if it can be
             try:
-                with self._connect() as connection:
+                with psycopg.connect(self._conninfo, autocommit=True) as connection:
                     require_tables(connection)
                     self._ship(Shipper(self._folder, connection, self._state))
-            except (Error, ConfigurationError) as error:
+            except (psycopg.Error, ConfigurationError) as error:
                 self._report(str(error).strip().partition("\n")[0])
                 time.sleep(RETRY_SECONDS)
 
     def _ship(self, shipper: Shipper) -> None:
-        while not self._idle():
+        ended = False
+        while not ended:
+            ended = self._abandoned()
             rows = shipper.ship()
             self._report("")
-            if not rows:
+            if not rows and not ended:
                 time.sleep(POLL_SECONDS)
 
     def _report(self, error: str) -> None:
@@ -196,11 +193,9 @@ class _Loop:
             state.waiting_bytes = spool_bytes(self._folder)
         write_whole(self._folder / STATE, json.dumps(asdict(state)))
 
-    def _idle(self) -> bool:
-        """Whether nothing was written for some time."""
-        if any(not is_closed(path) for path in segment_paths(self._folder)) or self._state.waiting_bytes:
-            self._active_at = time.monotonic()
-        return self._until_idle and time.monotonic() - self._active_at > IDLE_SECONDS
+    def _abandoned(self) -> bool:
+        """Whether no worker is left: each holds the lock of one file, shared with the others."""
+        return self._with_workers and is_closed(self._folder / WORKERS)
 
 
 def _time(microseconds: int) -> datetime:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from asof.errors import AsOfError, ConfigurationError, ModelError, PredictionOutOfRange
-from asof.extract_schema import Column, Kind
+from asof.extracts.schema import Column, Kind
 from asof.targets.output import Floats, Output, Prediction, require_columns
 
 if TYPE_CHECKING:

@@ -123,7 +123,7 @@ def test_a_killed_shipper_loses_and_doubles_nothing(settings: Settings, tmp_path
     spool = Spool(tmp_path / "ledger", 2**26)
     environment = {**os.environ, **settings.environment(), "ASOF_HOME": str(tmp_path), "PYTHONPATH": str(PROJECT)}
     for number in range(6):
-        process = subprocess.Popen([sys.executable, "-m", "asof.ledger"], env=environment, cwd=tmp_path)
+        process = subprocess.Popen([sys.executable, "-m", "asof.serving.ledger"], env=environment, cwd=tmp_path)
         append(spool, "killed", 400)
         until = time.monotonic() + 60
         while rows_of(settings) < 400 * number + 1 and time.monotonic() < until:
@@ -149,7 +149,7 @@ def test_without_its_database_the_shipper_waits_and_says_so(settings: Settings, 
     environment = {**os.environ, **settings.environment(), "ASOF_HOME": str(tmp_path), "PYTHONPATH": str(PROJECT)}
     environment["ASOF_LEDGER_URL"] = "postgresql://nobody:x@127.0.0.1:1/ledger"
     process = subprocess.Popen(
-        [sys.executable, "-m", "asof.ledger"], env=environment, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "asof.serving.ledger"], env=environment, stderr=subprocess.PIPE, text=True
     )
     state, until = State(), time.monotonic() + 60
     while not state.error and time.monotonic() < until:

@@ -1,4 +1,4 @@
-"""A model's record with features of every kind, answers to encode, and a spool that is shipped in the test's process."""
+"""A model's record with features of every kind, answers to encode, and a spool that the test's process ships."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
