@@ -126,8 +126,11 @@ class Graph:
         """All inputs as one tensor of double. Raises NotCompiled where one is text."""
         if any(each.text for each in self.inputs):
             raise NotCompiled(f"{type(self.part).__name__} takes text")
-        names = [each.name for each in self.inputs]
-        return self.node("Concat", *names, axis=1) if len(names) > 1 else names[0]
+        return self.joined([each.name for each in self.inputs])
+
+    def joined(self, values: Sequence[str]) -> str:
+        """Tensors of the same rows as one, side by side."""
+        return self.node("Concat", *values, axis=1) if len(values) > 1 else values[0]
 
     def columns(self, values: Sequence[Value] | None = None) -> list[Value]:
         """Each column of the inputs, or of other values."""

@@ -54,5 +54,5 @@ def quadratic(graph: Graph) -> None:
         turned = graph.node("MatMul", graph.node("Sub", numbers, mean.reshape(1, -1)), rotation * scaling**-0.5)
         distances.append(graph.node("ReduceSumSquare", turned, np.array([1]), keepdims=1))
     start = np.log(part.priors_) - 0.5 * np.array([np.log(scaling).sum() for scaling in part.scalings_])
-    total = graph.node("Mul", graph.node("Concat", *distances, axis=1), np.array(-0.5))
+    total = graph.node("Mul", graph.joined(distances), np.array(-0.5))
     graph.output_classes(softmax(graph, graph.node("Add", total, start.reshape(1, -1))))

@@ -39,7 +39,7 @@ def stack(graph: Graph) -> None:
 def against_rest(graph: Graph) -> None:
     """OneVsRestClassifier."""
     positives = [graph.node("Gather", graph.one(each), np.array([1]), axis=1) for each in graph.part.estimators_]
-    one_against_rest(graph, graph.node("Concat", *positives, axis=1) if len(positives) > 1 else positives[0])
+    one_against_rest(graph, graph.joined(positives))
 
 
 def transformed(graph: Graph) -> None:

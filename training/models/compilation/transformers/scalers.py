@@ -84,6 +84,9 @@ def binarise(graph: Graph) -> None:
 
 def function(graph: Graph) -> None:
     """FunctionTransformer of one of NumPy's functions in `applied`, or of none."""
+    if graph.part.func is None:
+        graph.outputs = graph.inputs
+        return
     graph.nodes.unbounded = True
     graph.output(applied(graph, graph.numbers(), graph.part.func), width=sum(each.width for each in graph.inputs))
 
