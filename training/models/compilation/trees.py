@@ -35,7 +35,11 @@ class Tree:
 
 def single_precision(graph: Graph) -> str:
     """The features rounded to single precision, as trees take them; thresholds stay in double."""
-    return graph.node("Cast", graph.node("Cast", graph.numbers(), to=SINGLE), to=DOUBLE)
+    single = graph.node("Cast", graph.numbers(), to=SINGLE)
+    if graph.nodes.unbounded:  # an infinite number of the request's own is refused before
+        flags = graph.node("Where", graph.node("IsInf", single), np.array(np.nan), np.array(0.0))
+        graph.nodes.refusals.append(graph.node("ReduceSum", flags, np.array([1]), keepdims=1))
+    return graph.node("Cast", single, to=DOUBLE)
 
 
 def tree_of(fitted: Any, column: int) -> Tree:
