@@ -142,9 +142,10 @@ class Encoder:
         if by_feature := moments.get("as_of_features"):
             features = self.record.features
             return [_microseconds(by_feature.get(each.name, by_view.get(each.view))) for each in features]
-        first, *others = by_view.values()
-        if len(others) + 1 == len(self.record.views) and all(each == first for each in others):
-            return [_microseconds(first)]
+        if len(by_view) == len(self.record.views):
+            first, *others = by_view.values()
+            if all(each == first for each in others):
+                return [_microseconds(first)]
         return [_microseconds(by_view.get(view)) for view in self.record.views]
 
 

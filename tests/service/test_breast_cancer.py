@@ -273,7 +273,7 @@ def test_the_description_is_that_of_the_use_case(service: httpx.Client) -> None:
     assert {"/predict", "/model", "/health"} <= set(description["paths"])
     assert not any(path.startswith("/features") for path in description["paths"])
     predict = description["paths"]["/predict"]["post"]
-    assert described_problems(predict) == OF_EVERY_PREDICTION
+    assert described_problems(predict) == OF_EVERY_PREDICTION | {"ledger-full"}
     schemas = description["components"]["schemas"]
     features = schemas["BreastCancerRequest"]["properties"]["features"]["anyOf"][0]
     assert (features["minItems"], features["maxItems"]) == (30, 30)

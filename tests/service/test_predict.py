@@ -300,7 +300,7 @@ def test_the_description_has_examples_for_success_and_for_each_error(service: ht
     success = predict["responses"]["200"]["content"]["application/json"]["example"]
     assert set(success) == set(predict_schema(description))
     lookups = {"entity-not-found", "missing-features", "stale-features"}
-    assert described_problems(predict) == OF_EVERY_PREDICTION | OF_THE_STORE | lookups
+    assert described_problems(predict) == OF_EVERY_PREDICTION | OF_THE_STORE | lookups | {"ledger-full"}
     request = description["components"]["schemas"]["ChurnRequest"]
     assert request["examples"] == [{"user_id": "7590-VHVEG"}]
 
