@@ -223,6 +223,7 @@ def test_each_item_of_a_batch_equals_a_single_answer(service: httpx.Client, made
     for instance, item in zip(instances[:50], answers, strict=False):
         answer = ask(service, **instance)
         alone = answer.json()
+        assert item.pop("kept") == answer.headers["AsOf-Kept"] == "none"
         if answer.status_code == 200:
             assert alone | {"probabilities": pytest.approx(alone["probabilities"], abs=1e-12)} == item | {
                 name: alone[name] for name in ("model", "request_id")
