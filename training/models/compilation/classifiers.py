@@ -22,11 +22,11 @@ def regression(graph: Graph) -> None:
     total = graph.node("Add", graph.node("MatMul", graph.numbers(), weights), start)
     finite = graph.node("Add", total, graph.node("Sub", total, total))
     if _binary(graph):
-        graph.output_probabilities(_sigmoid(graph, finite))
+        graph.output_probabilities(sigmoid(graph, finite))
     elif graph.part.solver == "liblinear":
         raise NotCompiled("LogisticRegression of several classes with solver='liblinear'")
     else:
-        graph.output_classes(_softmax(graph, finite))
+        graph.output_classes(softmax(graph, finite))
 
 
 def tree(graph: Graph) -> None:
@@ -60,9 +60,9 @@ def boosting(graph: Graph) -> None:
         return summed(graph, numbers, trees)
 
     if _binary(graph):
-        graph.output_probabilities(_sigmoid(graph, total(0)))
+        graph.output_probabilities(sigmoid(graph, total(0)))
     else:
-        graph.output_classes(_softmax(graph, graph.node("Concat", *map(total, range(baselines.size)), axis=1)))
+        graph.output_classes(softmax(graph, graph.node("Concat", *map(total, range(baselines.size)), axis=1)))
 
 
 def _binary(graph: Graph) -> bool:
@@ -78,13 +78,13 @@ def _output(graph: Graph, probability: Callable[[int], str]) -> None:
         graph.output_classes(graph.node("Concat", *every, axis=1))
 
 
-def _sigmoid(graph: Graph, value: str) -> str:
+def sigmoid(graph: Graph, value: str) -> str:
     """1 / (1 + exp(-x)), as SciPy's `expit`; the operator Sigmoid loses digits."""
     one = np.array(1.0)
     return graph.node("Div", one, graph.node("Add", one, graph.node("Exp", graph.node("Neg", value))))
 
 
-def _softmax(graph: Graph, values: str) -> str:
+def softmax(graph: Graph, values: str) -> str:
     """exp(x - max) over its sum, in each row."""
     axis = np.array([1])
     powers = graph.node("Exp", graph.node("Sub", values, graph.node("ReduceMax", values, axis, keepdims=1)))

@@ -10,6 +10,7 @@ import pandas as pd
 
 from asof.errors import NotCompiled
 from training.models.compilation import classifiers, columns, regressors
+from training.models.compilation.boosters import table as boosters
 from training.models.compilation.graph import OPSETS, TREES, TREES_IN_DOUBLE, Graph
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def _converters() -> dict[type, Callable[..., None]]:
         RandomForestRegressor: regressors.forest,
         ExtraTreesRegressor: regressors.forest,
         HistGradientBoostingRegressor: regressors.boosting,
+        **boosters.converters(),
     }
     return {type_: lambda *converted, add=add: add(Graph(*converted)) for type_, add in parts.items()}
 

@@ -26,11 +26,11 @@ class Tree:
 
     leaf: NDArray[np.bool_]
     feature: NDArray[np.int64]
-    threshold: NDArray[np.float64]
+    threshold: NDArray[np.floating[Any]]
     left: NDArray[np.int64]
     right: NDArray[np.int64]
     missing_left: NDArray[np.bool_]
-    value: NDArray[np.float64]
+    value: NDArray[np.floating[Any]]
 
 
 def single_precision(graph: Graph) -> str:
@@ -74,8 +74,8 @@ def _boosted_tree(nodes: NDArray[Any]) -> Tree:
     )
 
 
-def summed(graph: Graph, numbers: str, trees: Sequence[Tree]) -> str:
-    """The sum of the trees' leaves in order, shape (rows, 1)."""
+def summed(graph: Graph, numbers: str, trees: Sequence[Tree], dtype: type[np.floating[Any]] = np.float64) -> str:
+    """The sum of the trees' leaves in order, shape (rows, 1); `dtype` is that of numbers, thresholds and sum."""
     from onnx import numpy_helper
 
     parts, inner, leaves = [], 0, 0
@@ -83,7 +83,9 @@ def summed(graph: Graph, numbers: str, trees: Sequence[Tree]) -> str:
         parts.append(_attributes(each, inner, leaves))
         inner, leaves = inner + parts[-1]["nodes_splits"].size, leaves + parts[-1]["leaf_weights"].size
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    tensors = {name: numpy_helper.from_array(joined.pop(name)) for name in ("nodes_splits", "leaf_weights")}
+    tensors = {
+        name: numpy_helper.from_array(joined.pop(name).astype(dtype)) for name in ("nodes_splits", "leaf_weights")
+    }
     modes = numpy_helper.from_array(np.full(inner, LESS_OR_EQUAL, dtype=np.uint8))
     lists = {name: values.tolist() for name, values in joined.items()}
     return graph.node(
