@@ -21,7 +21,8 @@ LESS_OR_EQUAL = 0
 class Tree:
     """A tree's nodes in scikit-learn's order, each array of shape (nodes,). Only `leaf` and `value` matter for a leaf.
 
-    A row goes left where its feature is at most the threshold, or is missing and `missing_left` is true.
+    Thresholds and values are of double precision, or of single, in which the operator then compares and sums. A row
+    goes left where its feature is at most the threshold, or is missing and `missing_left` is true.
     """
 
     leaf: NDArray[np.bool_]
@@ -74,8 +75,8 @@ def _boosted_tree(nodes: NDArray[Any]) -> Tree:
     )
 
 
-def summed(graph: Graph, numbers: str, trees: Sequence[Tree], dtype: type[np.floating[Any]] = np.float64) -> str:
-    """The sum of the trees' leaves in order, shape (rows, 1); `dtype` is that of numbers, thresholds and sum."""
+def summed(graph: Graph, numbers: str, trees: Sequence[Tree]) -> str:
+    """The sum of the trees' leaves in order, shape (rows, 1)."""
     from onnx import numpy_helper
 
     parts, inner, leaves = [], 0, 0
@@ -83,9 +84,7 @@ def summed(graph: Graph, numbers: str, trees: Sequence[Tree], dtype: type[np.flo
         parts.append(_attributes(each, inner, leaves))
         inner, leaves = inner + parts[-1]["nodes_splits"].size, leaves + parts[-1]["leaf_weights"].size
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    tensors = {
-        name: numpy_helper.from_array(joined.pop(name).astype(dtype)) for name in ("nodes_splits", "leaf_weights")
-    }
+    tensors = {name: numpy_helper.from_array(joined.pop(name)) for name in ("nodes_splits", "leaf_weights")}
     modes = numpy_helper.from_array(np.full(inner, LESS_OR_EQUAL, dtype=np.uint8))
     lists = {name: values.tolist() for name, values in joined.items()}
     return graph.node(
@@ -103,13 +102,13 @@ def _attributes(tree: Tree, inner: int, leaves: int) -> dict[str, NDArray[Any]]:
     return {
         "tree_roots": number[:1],
         "nodes_featureids": tree.feature[nodes],
-        "nodes_splits": tree.threshold[nodes].astype(np.float64),
+        "nodes_splits": tree.threshold[nodes],
         "nodes_truenodeids": number[left],
         "nodes_trueleafs": tree.leaf[left].astype(np.int64),
         "nodes_falsenodeids": number[right],
         "nodes_falseleafs": tree.leaf[right].astype(np.int64),
         "nodes_missing_value_tracks_true": tree.missing_left[nodes].astype(np.int64),
-        "leaf_weights": tree.value[tree.leaf].astype(np.float64),
+        "leaf_weights": tree.value[tree.leaf],
         "leaf_targetids": np.zeros(int(tree.leaf.sum()), dtype=np.int64),
     }
 
@@ -118,7 +117,7 @@ def _with_root(tree: Tree) -> Tree:
     return Tree(
         leaf=np.array([False, True]),
         feature=np.zeros(2, dtype=np.int64),
-        threshold=np.zeros(2),
+        threshold=np.zeros(2, dtype=tree.threshold.dtype),
         left=np.ones(2, dtype=np.int64),
         right=np.ones(2, dtype=np.int64),
         missing_left=np.zeros(2, dtype=bool),

@@ -115,7 +115,7 @@ def _totals(graph: Graph, model: Model) -> list[str]:
     if not np.isnan(missing):
         absent = graph.node("Equal", numbers, np.array(missing))
         numbers = graph.node("Where", absent, np.array(np.nan, dtype=np.float32), numbers)
-    return [summed(graph, numbers, trees, np.float32) for trees in model.trees]
+    return [summed(graph, numbers, trees) for trees in model.trees]
 
 
 def _sigmoid(graph: Graph, value: str) -> str:
