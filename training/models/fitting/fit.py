@@ -127,11 +127,13 @@ def predictions(model: "BaseEstimator", side: TrainingSet) -> Floats:
 
 def best_estimator(fitted: "BaseEstimator") -> "BaseEstimator":
     """The best estimator of a search; else the estimator itself. Raises TrainingSetError where it has no score."""
-    if not isfinite(getattr(fitted, "best_score_", 0.0)):
+    if not hasattr(fitted, "best_estimator_"):
+        return fitted
+    if not isfinite(fitted.best_score_):
         raise TrainingSetError(
             "The search has no finite score, as where a fold has rows of one class: use more rows or fewer folds."
         )
-    best: BaseEstimator = getattr(fitted, "best_estimator_", fitted)
+    best: BaseEstimator = fitted.best_estimator_
     return best
 
 

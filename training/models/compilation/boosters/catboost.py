@@ -1,7 +1,6 @@
-"""CatBoost -> ONNX nodes: it splits in single precision and sums in double, four trees at a time.
+"""CatBoost -> ONNX nodes: it splits in single precision and sums in double, and so does the graph, in the same order.
 
-The graph adds one tree at a time, so that the last digits of a sum may differ. A tree is oblivious: the nodes of a
-level have the same split, and a leaf's number has one bit for each level.
+A tree is oblivious: the nodes of a level have the same split, and a leaf's number has one bit for each level.
 """
 
 import json
