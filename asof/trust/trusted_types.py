@@ -36,7 +36,8 @@ COMPILED = (
     "sklearn.tree._tree.Tree",
 )
 # Models of libraries that only training needs. Loading gives the library the bytes of its own format, which C++ parses
-# with the same caveat as above; functions of the use case's own, such as an objective, are other types and stay out.
+# with the same caveat as above; at most a crafted file has it read another model's file. Functions of a use case's own,
+# such as an objective, are other types and stay out.
 BOOSTERS = (
     "catboost.core.CatBoostClassifier",
     "catboost.core.CatBoostRegressor",
