@@ -5,7 +5,7 @@ A tree is oblivious: the nodes of a level have the same split, and a leaf's numb
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from asof.errors import NotCompiled
-from training.models.compilation.classifiers import sigmoid, softmax
 from training.models.compilation.graph import Graph
+from training.models.compilation.predictors.links import sigmoid, softmax
 from training.models.compilation.trees import Tree, single_precision, summed
 
 IDENTITY = ("RMSE", "MAE", "Quantile", "Huber", "MAPE", "LogCosh", "Expectile", "Lq")
@@ -98,6 +98,3 @@ def _tree(fields: Mapping[str, Any], code: int, classes: int, columns: list[int]
         missing_left=np.concatenate([np.array(missing_left)[used][level], rest]).astype(bool),
         value=np.concatenate([np.zeros(inner), values]),
     )
-
-
-CONVERTERS: dict[str, Callable[[Graph], None]] = {"CatBoostClassifier": classifier, "CatBoostRegressor": regressor}

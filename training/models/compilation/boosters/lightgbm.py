@@ -3,7 +3,7 @@
 The trees are read from the model's text, which has 17 digits of each number.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asof.errors import NotCompiled
-from training.models.compilation.classifiers import sigmoid, softmax
 from training.models.compilation.graph import Graph
+from training.models.compilation.predictors.links import sigmoid, softmax
 from training.models.compilation.trees import Tree, summed
 
 ZERO = float(np.float32(1e-35))
@@ -41,19 +41,24 @@ def classifier(graph: Graph) -> None:
     Raises NotCompiled for other objectives, categorical features and linear trees.
     """
     model = _read(graph)
-    totals, (name, *options) = _totals(graph, model), model.objective.split()
+    total, (name, *options) = _scores(graph, model), model.objective.split()
     if name == "binary" and options == ["sigmoid:1"]:
-        graph.output_probabilities(sigmoid(graph, totals[0]))
+        graph.output_probabilities(sigmoid(graph, total))
     elif name == "multiclass":
-        graph.output_classes(softmax(graph, graph.node("Concat", *totals, axis=1)))
+        graph.output_classes(softmax(graph, total))
     else:
         raise NotCompiled(f"LGBMClassifier with the objective {model.objective}")
+
+
+def scores(graph: Graph) -> str:
+    """LGBMClassifier's decision function: the sum of the trees, shape (rows, 1), or one for each class."""
+    return _scores(graph, _read(graph))
 
 
 def regressor(graph: Graph) -> None:
     """LGBMRegressor: the sum of the trees, or its exponential. Raises NotCompiled as `classifier` does."""
     model = _read(graph)
-    total, (name, *options) = _totals(graph, model)[0], model.objective.split()
+    total, (name, *options) = _scores(graph, model), model.objective.split()
     if name in EXPONENTIAL:
         graph.output(graph.node("Exp", total))
     elif name in IDENTITY and "sqrt" not in options:
@@ -80,17 +85,17 @@ def _fields(text: str) -> dict[str, str]:
     return {name: value for name, _, value in (line.partition("=") for line in text.splitlines())}
 
 
-def _totals(graph: Graph, model: Model) -> list[str]:
-    """The sum of the trees for each class, shape (rows, 1); random forests take the mean."""
+def _scores(graph: Graph, model: Model) -> str:
+    """The sum of the trees, shape (rows, 1), or one for each class; random forests take the mean."""
     numbers, each_iteration = graph.numbers(), int(model.fields["num_tree_per_iteration"])
     trees = [_tree(fields) for fields in model.trees]
     if any((_missing_types(fields) == ZERO_IS_MISSING).any() for fields in model.trees):
         numbers = _zero_as_nan(graph, numbers)
     totals = [summed(graph, numbers, trees[code::each_iteration]) for code in range(each_iteration)]
+    total = graph.node("Concat", *totals, axis=1) if len(totals) > 1 else totals[0]
     if "average_output" in model.fields:
-        count = np.array(float(len(trees) // each_iteration))
-        totals = [graph.node("Div", total, count) for total in totals]
-    return totals
+        return graph.node("Div", total, np.array(float(len(trees) // each_iteration)))
+    return total
 
 
 def _zero_as_nan(graph: Graph, numbers: str) -> str:
@@ -130,6 +135,3 @@ def _numbers(fields: Mapping[str, str], name: str) -> NDArray[np.float64]:
 
 def _integers(fields: Mapping[str, str], name: str) -> NDArray[np.int64]:
     return np.array(fields.get(name, "").split(), dtype=np.int64)
-
-
-CONVERTERS: dict[str, Callable[[Graph], None]] = {"LGBMClassifier": classifier, "LGBMRegressor": regressor}

@@ -5,7 +5,7 @@ graph's is of double precision and rounded.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,11 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asof.errors import NotCompiled
-from training.models.compilation.graph import Graph
+from training.models.compilation.graph import DOUBLE, SINGLE, Graph
 from training.models.compilation.trees import Tree, summed
 
-SINGLE, DOUBLE = 1, 11
-"""ONNX's numbers of the types."""
 LARGEST_EXPONENT = np.float32(88.7)
 IDENTITY = ("squarederror", "squaredlogerror", "absoluteerror", "pseudohubererror", "quantileerror")
 IDENTITY_OBJECTIVES = frozenset(f"reg:{name}" for name in IDENTITY)
@@ -138,6 +136,3 @@ def _exponential(graph: Graph, value: str) -> str:
 
 def _double(graph: Graph, value: str) -> str:
     return graph.node("Cast", value, to=DOUBLE)
-
-
-CONVERTERS: dict[str, Callable[[Graph], None]] = {"XGBClassifier": classifier, "XGBRegressor": regressor}
