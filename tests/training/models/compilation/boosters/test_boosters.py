@@ -125,7 +125,12 @@ def test_a_graph_gives_what_the_library_gives(library: Any, labels: str, options
 
 REFUSED = [
     (lightgbm, "two", {"linear_tree": True}, "LightGBM with linear_tree"),
-    (lightgbm, "two", {"categorical_feature": [2]}, "LightGBM with categorical features: encode them"),
+    (
+        lightgbm,
+        "two",
+        {"categorical_feature": [2], "zero_as_missing": True},
+        "LightGBM with categorical features and zero_as_missing",
+    ),
     (lightgbm, "two", {"pred_early_stop": True}, "LightGBM with pred_early_stop"),
     (lightgbm, "three", {"objective": "multiclassova"}, "LGBMClassifier with the objective multiclassova"),
     (lightgbm, "counts", {"reg_sqrt": True}, "LGBMRegressor with the objective regression sqrt"),
@@ -144,6 +149,18 @@ REFUSED_CATBOOST = [
 def test_what_does_not_compile_says_why(library: Any, labels: str, options: Any, reason: str) -> None:
     with pytest.raises(NotCompiled, match=reason):
         compiled(library(labels, **options), labels)
+
+
+def test_splits_by_categories_of_lightgbm_are_followed() -> None:
+    """It ignores what follows the decimal point; a category that is unknown, negative or missing goes right."""
+    codes = FEATURES.assign(steps=np.random.default_rng(2).integers(0, 70, ROWS).astype(float))
+    with pytest.warns(UserWarning, match="categorical_feature"):
+        options = {"categorical_feature": [2], "min_data_per_group": 5, "cat_smooth": 1}
+        model = make_reproducible(lightgbm("number", **options)).fit(codes, NOISY + codes["steps"] % 3 * 2)
+    assert "cat_threshold" in model.booster_.model_to_string()
+    odd = [np.nan, np.inf, -1, -0.5, 0.5, 69.9, 70, 1e10, 3]
+    strange = pd.concat([codes, codes.head(len(odd)).assign(steps=odd)], ignore_index=True)
+    assert compile_model(model, strange, NUMBER).agreement.largest_difference == 0
 
 
 def test_categorical_splits_of_xgboost_are_refused() -> None:
