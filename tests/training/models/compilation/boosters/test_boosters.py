@@ -99,6 +99,8 @@ AGREE = [
 AGREE_CATBOOST = [
     *((catboost, labels, {}, DOUBLE) for labels in ("two", "three", "number")),
     (catboost, "two", {"nan_mode": "Max", "depth": 9, "auto_class_weights": "Balanced"}, DOUBLE),
+    (catboost, "three", {"grow_policy": "Depthwise"}, DOUBLE),
+    (catboost, "number", {"grow_policy": "Lossguide", "max_leaves": 20, "nan_mode": "Max"}, DOUBLE),
     (catboost, "number", {"loss_function": "Quantile:alpha=0.9"}, DOUBLE),
     (catboost, "counts", {"loss_function": "Poisson"}, DOUBLE),
 ]
@@ -139,7 +141,6 @@ REFUSED = [
     (xgboost, "two", {"objective": "binary:hinge"}, "XGBoost with the objective binary:hinge"),
 ]
 REFUSED_CATBOOST = [
-    (catboost, "two", {"grow_policy": "Depthwise"}, "CatBoost with another grow_policy than 'SymmetricTree'"),
     (catboost, "three", {"loss_function": "MultiClassOneVsAll"}, "with loss_function='MultiClassOneVsAll'"),
     (catboost, "number", {"loss_function": "RMSEWithUncertainty"}, "with loss_function='RMSEWithUncertainty'"),
 ]
@@ -154,9 +155,9 @@ def test_what_does_not_compile_says_why(library: Any, labels: str, options: Any,
 def test_splits_by_categories_of_lightgbm_are_followed() -> None:
     """It ignores what follows the decimal point; a category that is unknown, negative or missing goes right."""
     codes = FEATURES.assign(steps=np.random.default_rng(2).integers(0, 70, ROWS).astype(float))
+    model = make_reproducible(lightgbm("number", categorical_feature=[2], min_data_per_group=5, cat_smooth=1))
     with pytest.warns(UserWarning, match="categorical_feature"):
-        options = {"categorical_feature": [2], "min_data_per_group": 5, "cat_smooth": 1}
-        model = make_reproducible(lightgbm("number", **options)).fit(codes, NOISY + codes["steps"] % 3 * 2)
+        model.fit(codes, NOISY + codes["steps"] % 3 * 2)
     assert "cat_threshold" in model.booster_.model_to_string()
     odd = [np.nan, np.inf, -1, -0.5, 0.5, 69.9, 70, 1e10, 3]
     strange = pd.concat([codes, codes.head(len(odd)).assign(steps=odd)], ignore_index=True)
@@ -168,6 +169,14 @@ def test_categorical_splits_of_xgboost_are_refused() -> None:
     model = xgboost("number", enable_categorical=True, feature_types=["q", "q", "c", "q", "q"], max_cat_to_onehot=1)
     with pytest.raises(NotCompiled, match="XGBoost with categorical features: encode them"):
         compile_model(model.fit(codes, NOISY + codes["steps"] % 2 * 9), codes, NUMBER)
+
+
+@pytest.mark.soak
+def test_text_that_catboost_encodes_itself_is_refused() -> None:
+    rows = made_up_set(200)
+    model = make_reproducible(catboost("two", cat_features=["plan"])).fit(rows.features, rows.labels)
+    with pytest.raises(NotCompiled, match="CatBoost with categorical features, texts or embeddings: encode them"):
+        compile_model(model, rows.features, TWO)
 
 
 @pytest.mark.parametrize("library", [lightgbm, xgboost, pytest.param(catboost, marks=pytest.mark.soak)], ids=name)
