@@ -54,20 +54,18 @@ class Model:
         )
 
     def _nested(self, fields: Mapping[str, Any], code: int) -> Tree:
-        nodes = [fields]
-        children = np.zeros((2, 0), dtype=np.int64)
-        for node in nodes:  # grows
-            first = len(nodes) if "split" in node else 0
-            children = np.column_stack([children, [first, first + 1]])
-            nodes += [node["left"], node["right"]] if first else []
-        leaf = children[0] == 0
+        nodes, lefts = [fields], []
+        for node in nodes:  # the list grows by the children of each
+            lefts.append(len(nodes))
+            nodes += [node["left"], node["right"]] if "split" in node else []
+        left, last = np.array(lefts), len(nodes) - 1
         used = np.array([node["split"]["float_feature_index"] if "split" in node else 0 for node in nodes])
         return Tree(
-            leaf=leaf,
+            leaf=np.array(["split" not in node for node in nodes]),
             feature=np.array(self.columns, dtype=np.int64)[used],
             threshold=np.array([node["split"]["border"] if "split" in node else 0.0 for node in nodes]),
-            left=children[0],
-            right=children[1],
+            left=np.minimum(left, last),
+            right=np.minimum(left + 1, last),
             missing_left=np.array(self.missing_left)[used],
             value=self.scale * np.array([np.ravel(node["value"])[code] if "value" in node else 0.0 for node in nodes]),
         )

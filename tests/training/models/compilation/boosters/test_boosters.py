@@ -187,3 +187,22 @@ def test_text_goes_through_an_encoder_before_a_booster(library: Any) -> None:
     model = make_pipeline(columns, make_reproducible(library("two"))).fit(rows.features, rows.labels)
     found = compile_model(model, rows.features, TWO)
     assert np.allclose(run(found.runtime, rows.features), model.predict_proba(rows.features)[:, 1], rtol=0, atol=SINGLE)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("library", [lightgbm, xgboost, catboost], ids=name)
+def test_any_depth_any_rate_and_any_gaps(library: Any, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    table = pd.DataFrame(
+        generator.standard_t(2, size=(1000, 6)).round(generator.integers(0, 8)), columns=list("abcdef")
+    )
+    table = table.mask(generator.random(table.shape) < generator.choice([0, 0.02, 0.5]))
+    depth, rate = int(generator.integers(1, 10)), float(generator.choice([0.01, 0.1, 1.0]))
+    labels = ("two", "three", "number")[seed % 3]
+    outputs: dict[str, Output] = {"two": TWO, "three": THREE}
+    model = make_reproducible(library(labels, max_depth=depth, learning_rate=rate))
+    answers = table.fillna(1).sum(axis="columns").to_numpy() + generator.normal(size=1000)
+    codes = {"two": answers > 0, "three": np.digitize(answers, [-1, 1]), "number": answers}
+    found = compile_model(model.fit(table, codes[labels]), table, outputs.get(labels, NUMBER))
+    assert found.agreement.largest_difference <= (SINGLE if library is xgboost else DOUBLE)
