@@ -4,9 +4,9 @@ import numpy as np
 
 from asof.errors import NotCompiled
 from training.models.compilation.boosters.catboost_model import read_model
-from training.models.compilation.graph import Graph
+from training.models.compilation.graph import DOUBLE, SINGLE, Graph
 from training.models.compilation.predictors.links import sigmoid, softmax
-from training.models.compilation.trees import single_precision, summed
+from training.models.compilation.trees import summed
 
 IDENTITY = ("RMSE", "MAE", "Quantile", "Huber", "MAPE", "LogCosh", "Expectile", "Lq")
 EXPONENTIAL = ("Poisson", "Tweedie")
@@ -44,7 +44,8 @@ def _loss(graph: Graph) -> str:
 
 def _scores(graph: Graph) -> str:
     """The sum of the trees and their bias, shape (rows, 1), or one for each class."""
-    model, numbers, totals = read_model(graph.part), single_precision(graph), []
+    model, totals = read_model(graph.part), []
+    numbers = graph.node("Cast", graph.node("Cast", graph.numbers(), to=SINGLE), to=DOUBLE)
     for code, bias in enumerate(model.biases):
         totals.append(graph.node("Add", summed(graph, numbers, list(model.trees_of(code))), np.array(bias)))
     return graph.node("Concat", *totals, axis=1) if len(totals) > 1 else totals[0]

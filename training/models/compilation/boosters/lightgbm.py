@@ -1,11 +1,14 @@
 """LightGBM -> ONNX nodes: it splits and sums in double precision, and so does the graph, in the same order."""
 
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
+
 import numpy as np
 
 from asof.errors import NotCompiled
-from training.models.compilation.boosters.lightgbm_model import Model, read_model, tree_of
-from training.models.compilation.graph import Graph
-from training.models.compilation.predictors.category_splits import CategorySplits
+from training.models.compilation.boosters.lightgbm_model import Model, Split, read_model, tree_of
+from training.models.compilation.graph import DOUBLE, Graph
 from training.models.compilation.predictors.links import sigmoid, softmax
 from training.models.compilation.trees import summed
 
@@ -56,7 +59,8 @@ def _read(graph: Graph) -> Model:
 def _scores(graph: Graph, model: Model) -> str:
     """The sum of the trees, shape (rows, 1), or one for each class; random forests take the mean."""
     splits, each_iteration = model.category_splits(), int(model.fields["num_tree_per_iteration"])
-    trees = [tree_of(fields, splits) for fields in model.trees]
+    columns = {split: model.features + number for number, split in enumerate(splits)}
+    trees = [tree_of(fields, columns) for fields in model.trees]
     numbers = _inputs(graph, model, splits)
     totals = [summed(graph, numbers, trees[code::each_iteration]) for code in range(each_iteration)]
     total = graph.node("Concat", *totals, axis=1) if len(totals) > 1 else totals[0]
@@ -65,22 +69,27 @@ def _scores(graph: Graph, model: Model) -> str:
     return total
 
 
-def _inputs(graph: Graph, model: Model, splits: CategorySplits) -> str:
-    """The features, with NaN for zero where that is missing, and with a column for each split by categories."""
-    if not model.zero_is_missing:
-        return splits.appended(graph, _with_codes(graph, splits))
-    if splits.splits:
+def _inputs(graph: Graph, model: Model, splits: Sequence[Split]) -> str:
+    """The features, with NaN for zero where that is missing, then a column for each split by categories."""
+    numbers = graph.numbers()
+    if splits and model.zero_is_missing:
         raise NotCompiled("LightGBM with categorical features and zero_as_missing")
-    numbers = graph.numbers()
-    zero = graph.node("LessOrEqual", graph.node("Abs", numbers), np.array(ZERO))
-    return graph.node("Where", zero, np.array(np.nan), numbers)
+    if model.zero_is_missing:
+        zero = graph.node("LessOrEqual", graph.node("Abs", numbers), np.array(ZERO))
+        return graph.node("Where", zero, np.array(np.nan), numbers)
+    columns = [_outside(graph, numbers, *each) for each in groupby(splits, key=itemgetter(0))]
+    return graph.node("Concat", numbers, *columns, axis=1) if columns else numbers
 
 
-def _with_codes(graph: Graph, splits: CategorySplits) -> str:
-    """The features; the categorical ones without what follows the decimal point, which LightGBM ignores."""
-    numbers = graph.numbers()
-    if not splits.known:
-        return numbers
-    categorical = np.isin(np.arange(splits.features), list(splits.known)).reshape(1, -1)
-    codes = graph.node("Mul", graph.node("Sign", numbers), graph.node("Floor", graph.node("Abs", numbers)))
-    return graph.node("Where", categorical, codes, numbers)
+def _outside(graph: Graph, numbers: str, feature: int, splits: Iterable[Split]) -> str:
+    """The columns of a feature's splits: 0 for their categories, 1 for others, unknown and missing ones.
+
+    LightGBM ignores what follows a category's decimal point.
+    """
+    sets = [categories for _, categories in splits]
+    known = sorted(set().union(*sets))
+    column = graph.node("Gather", numbers, np.array([feature]), axis=1)
+    codes = graph.node("Mul", graph.node("Sign", column), graph.node("Floor", graph.node("Abs", column)))
+    flags = graph.node("Cast", graph.node("Equal", codes, np.array([known], dtype=np.float64)), to=DOUBLE)
+    inside = graph.node("MatMul", flags, np.array([[float(code in each) for each in sets] for code in known]))
+    return graph.node("Sub", np.array(1.0), inside)

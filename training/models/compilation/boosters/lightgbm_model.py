@@ -8,13 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asof.errors import NotCompiled
-from training.models.compilation.predictors.category_splits import THRESHOLD, CategorySplits, members
 from training.models.compilation.trees import Tree
 
 CATEGORICAL, DEFAULT_LEFT = 1, 2
 """Flags in a node's type of decision."""
 NEVER_MISSING, ZERO_IS_MISSING = 0, 1
 """What is missing at a node, in the bits above these flags; the third value is NaN."""
+
+Split = tuple[int, tuple[int, ...]]
+"""A categorical feature, and the categories that go left."""
+INSIDE = 0.5
+"""What a split's column, which is 0 for its categories and else 1, is compared with."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +36,13 @@ class Model:
     def zero_is_missing(self) -> bool:
         return any((_missing_types(fields) == ZERO_IS_MISSING).any() for fields in self.trees)
 
-    def category_splits(self) -> CategorySplits:
-        """With no split yet: each tree adds its own."""
-        known: dict[int, frozenset[int]] = {}
-        for fields in self.trees:
-            for feature, categories in _category_sets(fields).values():
-                known[feature] = known.get(feature, frozenset()) | categories
-        codes = {feature: np.array(sorted(categories), dtype=np.int64) for feature, categories in known.items()}
-        return CategorySplits(int(self.fields["max_feature_idx"]) + 1, codes)
+    @property
+    def features(self) -> int:
+        return int(self.fields["max_feature_idx"]) + 1
+
+    def category_splits(self) -> list[Split]:
+        """The splits by categories, without repetition, in the order of their features."""
+        return sorted({split for fields in self.trees for split in _category_splits(fields).values()})
 
 
 def read_model(booster: Any) -> Model:
@@ -51,17 +54,17 @@ def read_model(booster: Any) -> Model:
     return Model(head, trees)
 
 
-def tree_of(fields: Mapping[str, str], splits: CategorySplits) -> Tree:
-    """Its inner nodes, then its leaves. Where values are never missing, a NaN counts as zero.
+def tree_of(fields: Mapping[str, str], columns: Mapping[Split, int]) -> Tree:
+    """Its inner nodes, then its leaves. `columns` are those of the splits by categories.
 
-    A row whose category is in a node's set goes left, every other one right.
+    Where values are never missing, a NaN counts as zero.
     """
     values, thresholds = _numbers(fields, "leaf_value"), _numbers(fields, "threshold")
     inner, leaves = thresholds.size, np.zeros(values.size)
     features, default_left = _integers(fields, "split_feature"), (_integers(fields, "decision_type") & DEFAULT_LEFT) > 0
     missing_left = np.where(_missing_types(fields) == NEVER_MISSING, thresholds >= 0, default_left)
-    for node, each in _category_sets(fields).items():
-        features[node], thresholds[node], missing_left[node] = splits.column(*each), THRESHOLD, False
+    for node, split in _category_splits(fields).items():
+        features[node], thresholds[node] = columns[split], INSIDE
     left, right = (_integers(fields, name) for name in ("left_child", "right_child"))
     return Tree(
         leaf=np.arange(inner + values.size) >= inner,
@@ -74,13 +77,14 @@ def tree_of(fields: Mapping[str, str], splits: CategorySplits) -> Tree:
     )
 
 
-def _category_sets(fields: Mapping[str, str]) -> dict[int, tuple[int, frozenset[int]]]:
-    """The feature and the categories of each node that splits by them; the threshold is the number of its set."""
+def _category_splits(fields: Mapping[str, str]) -> dict[int, Split]:
+    """Those of a tree by the node; its threshold is the number of a set, which has one bit for each category."""
     nodes = np.flatnonzero(_integers(fields, "decision_type") & CATEGORICAL)
-    features, numbers = _integers(fields, "split_feature"), _numbers(fields, "threshold")[nodes].astype(np.int64)
-    ends, words = _integers(fields, "cat_boundaries"), _integers(fields, "cat_threshold").astype(np.uint32)
-    sets = (members(words[ends[number] : ends[number + 1]]) for number in numbers)
-    return {int(node): (int(features[node]), each) for node, each in zip(nodes, sets, strict=True)}
+    features, numbers = _integers(fields, "split_feature")[nodes], _numbers(fields, "threshold")[nodes].astype(np.int64)
+    ends, words = _integers(fields, "cat_boundaries"), _integers(fields, "cat_threshold").astype("<u4")
+    bits = (np.unpackbits(words[ends[each] : ends[each + 1]].view(np.uint8), bitorder="little") for each in numbers)
+    sets = (tuple(np.flatnonzero(each).tolist()) for each in bits)
+    return dict(zip(nodes.tolist(), zip(features.tolist(), sets, strict=True), strict=True))
 
 
 def _missing_types(fields: Mapping[str, str]) -> NDArray[np.int64]:
