@@ -12,8 +12,8 @@ from training.targets.binary_criteria import rules_for
 from training.targets.rules import Contest
 
 SIZES = (
-    *((30, 5), (30, 15), (60, 15), (60, 30), (200, 15), (605, 1), (605, 5), (605, 10), (605, 15), (605, 30)),
-    *((605, 100), (605, 590), (5000, 1), (5000, 15), (5000, 100)),
+    *((30, 5), (30, 15), (60, 30), (605, 1), (605, 5), (605, 15), (605, 30), (605, 100), (605, 590)),
+    *((5000, 15), (5000, 100)),
 )
 EQUIVALENCE_MARGIN = 0.03
 Scores = tuple[Floats, Floats | None]

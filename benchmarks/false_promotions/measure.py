@@ -8,7 +8,7 @@ from benchmarks.false_promotions.design import Design, Family
 from benchmarks.false_promotions.multiclass import MULTICLASS
 from benchmarks.false_promotions.regression import REGRESSION
 
-DRAWS, POWER_DRAWS = 4000, 400
+DRAWS, POWER_DRAWS = 1000, 200
 FAMILIES = (BINARY, MULTICLASS, REGRESSION)
 
 

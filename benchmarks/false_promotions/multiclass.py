@@ -12,7 +12,7 @@ from training.metrics.multiclass import macro_auc, row_log_loss
 from training.targets.multiclass_criteria import rules_for
 from training.targets.rules import Contest
 
-SIZES = ((1, 50, 50), (5, 20, 20), (10, 10, 10), (15, 15, 15), (15, 20, 25), (15, 100, 300), (50, 50, 50), (15,) * 8)
+SIZES = ((1, 50, 50), (5, 20, 20), (15, 15, 15), (15, 20, 25), (15, 100, 300), (50, 50, 50), (15,) * 8)
 EQUIVALENCE_MARGIN = 0.03
 Scores = tuple[Floats, Floats | None]
 Draw = Callable[[Labels, int, np.random.Generator], Scores]
