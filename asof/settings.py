@@ -4,18 +4,15 @@ import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, NoDecode, SettingsConfigDict
 
 from asof.errors import ConfigurationError
-from asof.postgres_url import SCHEMA, address_with_session, conninfo_of, read_url, with_session
-from asof.sources import DEFAULT_SERVER
+from asof.extracts.sources import DEFAULT_SERVER
+from asof.postgres_url import SCHEMA, DatabaseUrl, address_with_session, conninfo_of, read_url, with_session
 from online_store.session import VARIABLES, options
-
-if TYPE_CHECKING:
-    from sqlalchemy.engine import URL
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -136,6 +133,18 @@ class Settings(BaseSettings):
     """Who promotes and rolls back, for the history; unset: user@host."""
     answer_log: ProjectPath | None = None
     """The file to which each answer is logged; unset: none, but `make up` sets one in ASOF_HOME."""
+    ledger: Literal["off", "process", "disk"] = "off"
+    """Whether answers are kept: `process` survives a kill, `disk` a power cut; `make up` sets `process`."""
+    ledger_required: bool = False
+    """Whether an answer that cannot be kept is refused with a 503."""
+    ledger_spool: ProjectPath | None = None
+    """The folder where kept answers wait for the ledger's database; unset: one in ASOF_HOME."""
+    ledger_spool_bytes: PositiveInt = 2**30
+    """The greatest size of that folder; answers beyond it are not kept."""
+    ledger_url: SecretStr | None = None
+    """postgresql://user:password@host:port/database of the ledger; unset: ASOF_POSTGRES_URL."""
+    ledger_ship: bool = True
+    """Whether the service starts the shipper of its spool; False: another one is running."""
     follow: Literal["production"] | None = None
     """`production`: the service follows the production version; unset: its Bento's model, if any."""
     registry_url: SecretStr | None = None
@@ -171,7 +180,7 @@ class Settings(BaseSettings):
         """`clock`, or else the current time in UTC."""
         return self.clock or datetime.now(UTC)
 
-    def database(self, name: str | None = None) -> "URL":
+    def database(self, name: str | None = None) -> DatabaseUrl:
         """The PostgreSQL URL, without a driver; with `name`, that of another database on the same server.
 
         Raises ConfigurationError where no server is set.
@@ -196,12 +205,27 @@ class Settings(BaseSettings):
         """
         return conninfo_of(self._libpq_url(name), **{"search_path": SCHEMA} | session)
 
+    def ledger_conninfo(self, **session: str) -> str:
+        """The same for the ledger's database. Raises ConfigurationError where its URL is missing or malformed."""
+        if self.ledger_url is None:
+            return self.conninfo(**session)
+        variable = "ASOF_LEDGER_URL"
+        url = read_url(self.ledger_url.get_secret_value(), POSTGRES_URL_FORMAT.replace("ASOF_POSTGRES_URL", variable))
+        sslmode = self.postgres_sslmode or ("disable" if url.host in LOOPBACK else "require")
+        query = {"sslmode": sslmode, "connect_timeout": "5"} | dict(url.query)
+        return conninfo_of(url.set(query=query), variable, **session)
+
+    @property
+    def ledger_folder(self) -> Path:
+        """The folder of the spool."""
+        return self.ledger_spool or self.home.absolute() / "ledger"
+
     def sqlalchemy_url(self, driver: str, name: str | None = None) -> str:
         """The SQLAlchemy URL of the same server; `driver` is `psycopg` or `psycopg2`."""
         url = with_session(self._libpq_url(name), search_path=SCHEMA).set(drivername=f"postgresql+{driver}")
         return url.render_as_string(hide_password=False)
 
-    def _libpq_url(self, name: str | None) -> "URL":
+    def _libpq_url(self, name: str | None) -> DatabaseUrl:
         return self.database(name).update_query_dict({"sslmode": self.sslmode, "connect_timeout": "5"})
 
     def source_conninfo(self, server: str) -> str:
@@ -302,7 +326,7 @@ class Settings(BaseSettings):
         """The variables by which another process uses the same databases and folders, as `make env` prints them."""
         return {
             **self.platform_folders(),
-            "ASOF_POSTGRES_URL": self.database().render_as_string(hide_password=False).replace(" ", "%20"),  # for psql
+            "ASOF_POSTGRES_URL": self.database().render_as_string(hide_password=False),
             "ASOF_POSTGRES_SSLMODE": self.sslmode,
             "ASOF_ONLINE_STORE": self.online_store,
             **{name: _in_yaml(value) for name, value in self.feast().items()},

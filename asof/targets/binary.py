@@ -1,13 +1,13 @@
 """Binary: two classes. The prediction is the probability of the second, which is called positive."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from asof.errors import AsOfError, ConfigurationError, ModelError
-from asof.extract_schema import Column, Kind
+from asof.extracts.schema import Column, Kind
 from asof.targets.output import Floats, Output, Prediction, require_columns
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class Binary:
     costs: Costs | None = None
 
     label_type: ClassVar[str] = "Bool"
+    unit: ClassVar[None] = None
     problems: ClassVar[tuple[type[AsOfError], ...]] = ()
     """What a prediction may raise because of its features."""
 
@@ -109,6 +110,9 @@ class BinaryOutput:
 
     def score(self, prediction: Any) -> Score:
         return Score(prediction, self.threshold)
+
+    def decisions(self, predictions: Sequence[Any]) -> list[int | None]:
+        return [int(each >= self.threshold) for each in predictions]
 
     def differences(self, ours: Floats, theirs: Floats) -> Floats:
         return np.abs(ours - theirs)

@@ -1,6 +1,6 @@
 """Multiclass: one of several classes. A prediction is the probability of each, in the order of the target."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asof.errors import AsOfError, ConfigurationError, ModelError
-from asof.extract_schema import Column, Kind
+from asof.extracts.schema import Column, Kind
 from asof.targets.costs import CostMatrix, check_costs, expected_costs
 from asof.targets.output import Floats, Output, Prediction, require_columns
 
@@ -48,6 +48,7 @@ class Multiclass:
     costs: CostMatrix | None = None
 
     label_type: ClassVar[str] = "String"
+    unit: ClassVar[None] = None
     problems: ClassVar[tuple[type[AsOfError], ...]] = ()
     """What a prediction may raise because of its features."""
 
@@ -114,6 +115,10 @@ class MulticlassOutput:
         if self.costs is None:
             return np.asarray(predictions.argmax(axis=1))
         return np.asarray(expected_costs(predictions, self.costs).argmin(axis=1))
+
+    def decisions(self, predictions: Sequence[Any]) -> list[int | None]:
+        decided: list[int | None] = self.answers(np.array(predictions).reshape(-1, *self.shape)).tolist()
+        return decided
 
     def differences(self, ours: Floats, theirs: Floats) -> Floats:
         differences: Floats = np.abs(ours - theirs)
