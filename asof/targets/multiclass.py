@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -45,6 +45,11 @@ class Multiclass:
     def __post_init__(self) -> None:
         if len(self.classes) < 2 or len({*self.classes}) < len(self.classes) or not all(self.classes):
             raise ConfigurationError(f"The classes {self.classes} must be two or more different names. Change them.")
+
+    @property
+    def outcome_type(self) -> Any:
+        """The type of an outcome in JSON."""
+        return Literal[self.classes]
 
     def check_column(self, column: Column) -> None:
         """Raises ConfigurationError where a raw column cannot hold the labels."""
