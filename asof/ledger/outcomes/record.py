@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import LiteralString
+from typing import Any, LiteralString
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
@@ -25,9 +25,15 @@ READERS_LOCK: LiteralString = "SELECT pg_advisory_xact_lock_shared(hashtextexten
 VERSIONS: LiteralString = """
 SELECT DISTINCT ON (event) event, entity, target_as_of, request, item, outcome, observed_at, acted, control
 FROM ledger.outcomes WHERE event = ANY(%s) ORDER BY event, created_at DESC, id DESC"""
-COPY: LiteralString = """
-COPY ledger.outcomes (use_case, event, entity, request, item, target_as_of, outcome, observed_at, created_at, acted,
-    control, source, client_key) FROM STDIN"""
+# Not a COPY: while one waits for rows, no timeout of the server ends it and the lock that it holds.
+INSERT: LiteralString = """
+INSERT INTO ledger.outcomes (use_case, source, created_at, event, entity, request, item, target_as_of, outcome,
+    observed_at, acted, control, client_key)
+SELECT %s, %s, now.at, event, entity, request, item, as_of, outcome, observed_at, acted,
+    control, key FROM (SELECT clock_timestamp() AS at) AS now, unnest(%s::uuid[], %s::text[], %s::uuid[],
+    %s::smallint[], %s::timestamptz[], %s::jsonb[], %s::timestamptz[], %s::boolean[], %s::boolean[], %s::text[])
+    WITH ORDINALITY AS rows (event, entity, request, item, as_of, outcome, observed_at, acted, control, key, number)
+ORDER BY number"""
 
 
 class Verdict(StrEnum):
@@ -121,14 +127,13 @@ def _versions(connection: Connection, known: KnownTargets, events: Sequence[UUID
 def _add(connection: Connection, use_case: str, source: str, rows: Sequence[_Row]) -> None:
     if not rows:
         return
-    ((created_at,),) = connection.execute("SELECT clock_timestamp()")
-    with connection.cursor() as cursor, cursor.copy(COPY) as copy:
-        for row in rows:
-            target, report = row.target, row.report
-            copy.write_row(
-                (
-                    *(use_case, row.event, target.entity, target.request, target.item, target.as_of),
-                    *(Jsonb(report.outcome), report.observed_at, created_at),
-                    *(report.acted, report.control, source, report.key),
-                )
-            )
+    columns = zip(*(_values(row) for row in rows), strict=True)
+    connection.execute(INSERT, [use_case, source, *map(list, columns)])
+
+
+def _values(row: _Row) -> tuple[Any, ...]:
+    target, report = row.target, row.report
+    return (
+        *(row.event, target.entity, target.request, target.item, target.as_of),
+        *(Jsonb(report.outcome), report.observed_at, report.acted, report.control, report.key),
+    )

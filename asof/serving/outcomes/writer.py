@@ -22,6 +22,8 @@ from asof.use_case import UseCase
 
 DEADLINE = 8.0
 """Seconds. BentoML's own timeout, of traced requests, is longer."""
+TIMEOUTS = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+"""Of the session: so the server, too, ends a transaction whose client it has lost, and releases its lock."""
 AGAIN = "send the outcomes again; none was kept."
 MISSING = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName, psycopg.errors.InsufficientPrivilege)
 
@@ -63,11 +65,9 @@ class _Writing:
 
     def run(self, reports: Sequence[Report | str], source: str) -> list[Result]:
         """Blocks. Raises LedgerUnavailable."""
-        timeout = f"{DEADLINE * 1000:.0f}"
+        timeouts = dict.fromkeys(TIMEOUTS, f"{DEADLINE * 1000:.0f}")
         try:
-            conninfo = self._settings.ledger_conninfo(
-                default_transaction_read_only="off", lock_timeout=timeout, statement_timeout=timeout
-            )
+            conninfo = self._settings.ledger_conninfo(default_transaction_read_only="off", **timeouts)
             with psycopg.connect(conninfo, autocommit=True, application_name="asof outcomes") as self._connection:
                 if self._stopped:
                     return []

@@ -1,4 +1,4 @@
-"""Reported outcomes against an oracle: sent twice, out of order, half wrong, for users of tomorrow, at the same time."""
+"""Reported outcomes against an oracle: sent twice, out of order, half wrong, for users of tomorrow, at once."""
 
 import random
 from collections.abc import Iterator
@@ -58,49 +58,49 @@ class Oracle:
         return [self._one(item, source) for item in items]
 
     def _one(self, item: Any, source: str) -> str:
-        allowed = {"entity", "as_of", "request_id", "item", "outcome", "observed_at", "acted", "control", "key"}
-        if not isinstance(item, dict) or item.keys() - allowed or not {"outcome", "observed_at"} <= item.keys():
+        if not self._is_readable(item):
             return "rejected"
+        target = self._target(item)
         observed = datetime.fromisoformat(item["observed_at"])
-        if type(item["outcome"]) is not bool or observed > NOW + timedelta(minutes=1):
-            return "rejected"
-        if ("entity" in item) == ("request_id" in item) or (
-            "entity" in item and ("as_of" not in item or "item" in item)
-        ):
-            return "rejected"
-        as_of = datetime.fromisoformat(item["as_of"]) if "as_of" in item else None
-        if as_of and as_of > NOW:
-            return "rejected"
-        good = [each for each in self.answers if each.status == 200 and each.use_case == "churn"]
-        if "entity" in item:
-            if not any(each.entity == item["entity"] for each in good):
-                return "unknown"
-            target: tuple[Any, ...] = (item["entity"], as_of, None, None)
-        else:
-            named = [each for each in good if str(each.request) == item["request_id"]]
-            named = named or [each for each in good if each.caller_id == item["request_id"]]
-            if len({each.request for each in named}) > 1:
-                return "rejected"
-            exact = [each for each in named if each.item == item.get("item")]
-            if not exact:
-                return "rejected" if named and "item" not in item else "unknown"
-            if as_of and as_of != exact[0].as_of:
-                return "rejected"
-            target = (exact[0].entity, exact[0].as_of, exact[0].request, exact[0].item)
-        if observed < target[1]:
-            return "rejected"
+        if isinstance(target, str) or observed < target[1]:
+            return target if isinstance(target, str) else "rejected"
         content = (item["outcome"], observed, item.get("acted"), item.get("control"))
-        mine = [row for row in self.rows if row[8] == source]
-        if "key" in item:
-            versions = [row for row in mine if row[9] == item["key"]]
-        else:
-            versions = [row for row in mine if row[9] is None and row[:2] == target[:2] and row[5] == observed]
+        mine = [row for row in self.rows if row[8] == source and row[9] == item.get("key")]
+        versions = mine if "key" in item else [row for row in mine if row[:2] == target[:2] and row[5] == observed]
         if versions and versions[-1][:2] != target[:2]:
             return "rejected"
         if versions and versions[-1][4:8] == content:
             return "unchanged"
         self.rows.append((*target, *content, source, item.get("key")))
         return "corrected" if versions else "accepted"
+
+    def _is_readable(self, item: Any) -> bool:
+        allowed = {"entity", "as_of", "request_id", "item", "outcome", "observed_at", "acted", "control", "key"}
+        if not isinstance(item, dict) or item.keys() - allowed or not {"outcome", "observed_at"} <= item.keys():
+            return False
+        of_entity = {"entity", "as_of"} <= item.keys() and not {"request_id", "item"} & item.keys()
+        of_request = "request_id" in item and "entity" not in item
+        future = (
+            datetime.fromisoformat(item["observed_at"]) > NOW
+            or datetime.fromisoformat(item.get("as_of", "2024-01-01T00:00Z")) > NOW
+        )
+        return type(item["outcome"]) is bool and (of_entity or of_request) and not future
+
+    def _target(self, item: Any) -> tuple[Any, ...] | str:
+        good = [each for each in self.answers if each.status == 200 and each.use_case == "churn"]
+        as_of = datetime.fromisoformat(item["as_of"]) if "as_of" in item else None
+        if "entity" in item:
+            known = any(each.entity == item["entity"] for each in good)
+            return (item["entity"], as_of, None, None) if known else "unknown"
+        named = [each for each in good if str(each.request) == item["request_id"]]
+        named = named or [each for each in good if each.caller_id == item["request_id"]]
+        exact = [each for each in named if each.item == item.get("item")]
+        if len({each.request for each in named}) > 1 or (named and not exact and "item" not in item):
+            return "rejected"
+        if not exact:
+            return "unknown"
+        (one, *_) = exact
+        return (one.entity, one.as_of, one.request, one.item) if as_of in (None, one.as_of) else "rejected"
 
 
 def drawn_item(draw: random.Random, oracle: Oracle) -> Any:
