@@ -6,6 +6,8 @@ All are append-only but `segments`, the shipper's bookkeeping. A value of a pred
 
 from typing import TYPE_CHECKING, LiteralString
 
+from asof.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from psycopg import Connection
     from psycopg.rows import TupleRow
@@ -217,3 +219,18 @@ def create_tables(connection: "Connection[TupleRow]") -> None:
         for statement in STATEMENTS:
             connection.execute(statement)
         connection.execute("SELECT ledger.make_partitions(now(), now() + interval '1 month')")
+
+
+def require_tables(connection: "Connection[TupleRow]") -> None:
+    """Creates the tables where there are none. Raises ConfigurationError where our role may not."""
+    from psycopg.errors import InsufficientPrivilege
+
+    if connection.execute("SELECT to_regclass('ledger.predictions') IS NOT NULL").fetchone() == (True,):
+        return
+    try:
+        create_tables(connection)
+    except InsufficientPrivilege:
+        raise ConfigurationError(
+            f"Database {connection.info.dbname} has no ledger, and user {connection.info.user} may not create it: run "
+            "`python -m flows databases`."
+        ) from None

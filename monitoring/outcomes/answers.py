@@ -28,7 +28,7 @@ from training.data.snapshots.tables import Connection
 ANSWERS: LiteralString = """
 WITH versions AS (
     SELECT DISTINCT ON (event) * FROM ledger.outcomes
-    WHERE use_case = {use_case} AND created_at <= {known_at} ORDER BY event, created_at DESC, id DESC
+    WHERE use_case = {use_case} AND created_at <= {known_at} AND {of_moments} ORDER BY event, created_at DESC, id DESC
 ), reported AS (
     SELECT {outcome_unit},
         (array_agg((outcome #>> '{{}}')::{type} ORDER BY {latest}))[1] AS outcome,
@@ -132,6 +132,9 @@ def _query(use_case: UseCase, first: datetime, last: datetime, known_at: datetim
         type=sql.SQL(TYPES[use_case.target.label_type][0]),
         latest=sql.SQL("observed_at DESC, created_at DESC, id DESC"),
         moment=sql.SQL("p.target_as_of" if stored else "p.at"),
+        of_moments=sql.SQL("true" if by_request else "target_as_of BETWEEN {} AND {}").format(
+            sql.Literal(first), sql.Literal(last)
+        ),
         outcome_groups=sql.SQL(groups),
         outcome_unit=sql.SQL(unit).format(sql.SQL("")),
         answer_unit=sql.SQL("p.request, p.item" if by_request else "p.target_as_of, p.entity"),

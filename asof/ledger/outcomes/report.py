@@ -1,7 +1,7 @@
 """One reported outcome: its type in JSON for a use case, and what is wrong with an item that is none."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import (
@@ -50,7 +50,7 @@ class Report:
 
 def _moment(value: Any) -> datetime:
     try:
-        return moment_of(value if isinstance(value, datetime) else datetime.fromisoformat(value))
+        return moment_of(value if isinstance(value, date) else datetime.fromisoformat(value))
     except (TypeError, ValueError, OverflowError):
         rule = "a moment is text as in 2024-01-31 or 2024-01-31T06:00:00Z; without a zone it is taken as UTC"
         raise PydanticCustomError("moment", rule) from None
