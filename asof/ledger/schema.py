@@ -168,7 +168,8 @@ ANSWERED_VALUES: LiteralString = """
 CREATE OR REPLACE VIEW ledger.answered_values AS
 SELECT p.at, p.request, p.item, m.use_case, m.version, p.entity, f.feature ->> 'name' AS feature,
     f.feature ->> 'view' AS view, f.feature ->> 'type' AS type,
-    CASE f.feature ->> 'kind' WHEN 'floats' THEN p.floats[place] WHEN 'integers' THEN p.integers[place] END AS number,
+    CASE f.feature ->> 'kind' WHEN 'floats' THEN p.floats[place] END AS number,
+    CASE f.feature ->> 'kind' WHEN 'integers' THEN p.integers[place] END AS whole_number,
     CASE f.feature ->> 'kind' WHEN 'texts' THEN p.texts[place] END AS text,
     CASE WHEN p.moments IS NULL AND f.feature ->> 'view' IS NOT NULL THEN p.target_as_of
         WHEN cardinality(p.moments) = cardinality(m.views) THEN p.moments[array_position(m.views, f.feature ->> 'view')]
@@ -182,7 +183,10 @@ CROSS JOIN LATERAL (
     FROM jsonb_array_elements(m.features) WITH ORDINALITY AS each (feature, number)
 ) f
 WHERE num_nonnulls(p.floats, p.integers, p.texts) > 0"""
-"""For analysts: each value behind each answer, one row for each feature."""
+"""For analysts: each value behind each answer, one row for each feature.
+
+A value is in `number`, `whole_number` (an integer, or 0 and 1 of a boolean) or `text`.
+"""
 
 STATEMENTS: tuple[LiteralString, ...] = (
     "CREATE SCHEMA IF NOT EXISTS ledger",

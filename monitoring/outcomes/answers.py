@@ -15,8 +15,8 @@ import psycopg
 import pyarrow as arrow
 from psycopg import sql
 
-from asof.cadence import moment_text
 from asof.errors import HistoryError
+from asof.extracts.cadence import moment_text
 from asof.ledger.outcomes.record import READERS_LOCK
 from asof.ledger.outcomes.report import answers_requests
 from asof.settings import Settings

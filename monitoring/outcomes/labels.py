@@ -10,7 +10,7 @@ import psycopg
 import pyarrow as arrow
 from psycopg import sql
 
-from asof.extract_schema import Column, ExtractSchema
+from asof.extracts.schema import Column, ExtractSchema
 from asof.settings import Settings
 from training.data.extracts.cell_types import ARROW_TYPES
 from training.data.snapshots.copy_query import copy_rows

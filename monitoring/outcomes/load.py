@@ -10,8 +10,8 @@ from typing import Any
 
 import psycopg
 
-from asof.cadence import moment_text
 from asof.errors import DataError, LedgerUnavailable
+from asof.extracts.cadence import moment_text
 from asof.ledger.outcomes.record import Verdict, record
 from asof.ledger.outcomes.report import Report, ReportReader, answers_requests
 from asof.ledger.outcomes.targets import Connection

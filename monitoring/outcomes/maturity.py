@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 
-from asof.cadence import Cadence
+from asof.extracts.cadence import Cadence
 
 
 class Maturity(StrEnum):

@@ -17,10 +17,10 @@ import pyarrow as arrow
 from psycopg import sql
 
 from asof.errors import SourceError
-from asof.extract_schema import Column, Kind
+from asof.extracts.schema import Column, Kind
+from asof.extracts.sources import ParquetFile, PostgresQuery
 from asof.ledger.outcomes.report import answers_requests
 from asof.settings import Settings
-from asof.sources import ParquetFile, PostgresQuery
 from asof.use_case import UseCase
 from training.data.extracts.cell_types import as_text, parse_cells, parse_keys
 from training.data.extracts.files.csv_file import read_csv_text

@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from asof.cadence import moment_of, moment_text
+from asof.extracts.cadence import moment_of, moment_text
 from asof.features.entity_key import PAYLOADS
 from asof.features.join_keys import JoinKeys, keys_of_extract
 from asof.use_case import FromStore, UseCase

@@ -10,8 +10,9 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import TupleRow, class_row
 
-from asof.cadence import moment_text
+from asof.extracts.cadence import moment_text
 from asof.ledger.outcomes.report import Report, answers_requests
+from asof.ledger.request_id import MAX_SKEW, UUID7, time_of
 from asof.use_case import UseCase
 
 MODELS: LiteralString = "SELECT id FROM ledger.models WHERE use_case = %s"
@@ -32,8 +33,6 @@ WHERE p.caller_id = ANY(%(callers)s) AND p.status = 200 AND p.model = ANY(%(mode
 
 LONGEST_REQUEST = timedelta(minutes=3)
 """From the moment in a request's id to its last answer."""
-MAX_SKEW = timedelta(minutes=1)
-"""Of a caller's clock that made the id."""
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -134,22 +133,17 @@ def _answers(connection: Connection, ids: set[str], models: Sequence[int]) -> Ma
 
 
 def _version_7(text: str) -> UUID | None:
+    """The id, where the ledger may have it as that of a request."""
     try:
-        uuid = UUID(text)
-        _ = _time_of(uuid)
-    except (ValueError, OverflowError):
+        return UUID(text) if UUID7.fullmatch(text) and time_of(text) else None
+    except ValueError:
         return None
-    return uuid if uuid.version == 7 and str(uuid) == text else None
-
-
-def _time_of(uuid: UUID) -> datetime:
-    return datetime.fromtimestamp((uuid.int >> 80) / 1000, UTC)
 
 
 def _spans(requests: Iterable[UUID]) -> tuple[list[datetime], list[datetime]]:
     """Spans of time that hold the answers of all requests, without overlaps: the ledger has no index of requests."""
     firsts, lasts = list[datetime](), list[datetime]()
-    for moment in sorted(map(_time_of, requests)):
+    for moment in sorted(time_of(str(each)) for each in requests):
         if lasts and moment - MAX_SKEW <= lasts[-1]:
             lasts[-1] = moment + LONGEST_REQUEST
         else:

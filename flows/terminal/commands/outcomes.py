@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from asof.errors import ConfigurationError
-from asof.sources import DEFAULT_SERVER
+from asof.extracts.sources import DEFAULT_SERVER
 from flows.runtime.environment import settings_with_database
 from flows.terminal.command import UseCaseCommand
 from flows.terminal.options import AnyUseCase, Json, exit_with
@@ -42,8 +42,8 @@ def load(
     ) as emit:
         if (file is None) == (query is None):
             raise ConfigurationError("Name either a file of outcomes or a --query.")
+        from asof.extracts.sources import PostgresQuery
         from asof.ledger.outcomes.record import Verdict
-        from asof.sources import PostgresQuery
         from asof.use_cases import load as load_use_case
         from flows.runtime.progress import log
         from monitoring.outcomes.load import declare_complete, load_outcomes, moments_of

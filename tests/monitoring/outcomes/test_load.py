@@ -15,9 +15,9 @@ from pyarrow import parquet
 from typer.testing import CliRunner
 
 from asof.errors import DataError, ExtractError, SourceError
-from asof.extract_schema import Kind
+from asof.extracts.schema import Kind
+from asof.extracts.sources import PostgresQuery
 from asof.settings import Settings
-from asof.sources import PostgresQuery
 from asof.use_cases import load
 from flows.__main__ import app
 from monitoring.outcomes.load import load_outcomes, moments_of

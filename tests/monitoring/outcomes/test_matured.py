@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from asof.errors import HistoryError
-from asof.extract_schema import Kind
+from asof.extracts.schema import Kind
 from asof.settings import Settings
 from asof.use_cases import load
 from monitoring.outcomes.labels import known_labels

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from asof.cadence import MONTHLY, Cadence, Every
+from asof.extracts.cadence import MONTHLY, Cadence, Every
 from monitoring.outcomes.maturity import Maturity, maturity_of
 
 AS_OF, END = datetime(2024, 1, 31, tzinfo=UTC), datetime(2024, 2, 29, tzinfo=UTC)
