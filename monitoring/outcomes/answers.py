@@ -38,8 +38,8 @@ WITH versions AS (
         (array_agg(control ORDER BY {latest}) FILTER (WHERE control IS NOT NULL))[1] AS control
     FROM versions GROUP BY {outcome_groups}
 ), answers AS (
-    SELECT DISTINCT ON ({answer_unit}, m.version, m.run_id) p.*, {moment} AS moment, {answer_unit_named},
-        m.version, m.run_id, m.threshold
+    SELECT DISTINCT ON ({answer_unit}, m.version, m.run_id) {answer_unit_named}, {moment} AS moment, p.at, p.request,
+        p.item, p.entity, p.score, p.scores, p.decision, m.version, m.run_id, m.threshold
     FROM ledger.predictions p JOIN ledger.models m ON m.id = p.model
     WHERE m.use_case = {use_case} AND p.status = 200 AND {moment} BETWEEN {first} AND {last}
         AND p.at BETWEEN {first} - interval '31 days' AND {known_at}
@@ -103,6 +103,8 @@ def counted_answers(
         schema = arrow.schema(types)
         copied = {name: arrow.int64() if each == MOMENT else each for name, each in types.items()}
         query = _query(use_case, first, last, known_at)
+        # The planner knows nothing of the parts of this query, and would compare each answer with each outcome.
+        connection.execute("SET LOCAL enable_nestloop = off")
         chunks = [each.cast(schema) for each in copy_rows(connection, query, copied)]
         rows = arrow.concat_tables([schema.empty_table(), *chunks])
         return CountedAnswers(rows, _completed(connection, (use_case.name, first, last, known_at)), known_at)

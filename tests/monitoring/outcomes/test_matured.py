@@ -5,7 +5,6 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -82,21 +81,21 @@ class History:
                 self._report(draw, settings, as_of)
 
     def _answer(self, draw: random.Random, settings: Settings, as_of: datetime) -> None:
-        for _ in range(6):
-            at = as_of + draw.randrange(40) * DAY + timedelta(microseconds=draw.randrange(10**6))
-            made = MadeAnswer(
-                at,
-                f"u{draw.randrange(8)}",
-                as_of,
-                version=draw.choice("12"),
-                bento=draw.choice("ab"),
-                score=draw.random(),
-                status=draw.choice([200, 200, 200, 503]),
-                use_case=draw.choice(["churn", "churn", "churn", "other"]),
-                request=request_of(at),
-            )
-            with psycopg.connect(settings.ledger_conninfo()) as connection:
-                self.answers.append((made, add_answers(connection, made)[0]))
+        made = [self._drawn(draw, as_of) for _ in range(6)]
+        with psycopg.connect(settings.ledger_conninfo()) as connection:
+            self.answers += zip(made, add_answers(connection, *made), strict=True)
+
+    def _drawn(self, draw: random.Random, as_of: datetime) -> MadeAnswer:
+        return MadeAnswer(
+            as_of + draw.randrange(40) * DAY + timedelta(microseconds=draw.randrange(10**6)),
+            f"u{draw.randrange(8)}",
+            as_of,
+            version=draw.choice("12"),
+            bento=draw.choice("ab"),
+            score=draw.random(),
+            status=draw.choice([200, 200, 200, 503]),
+            use_case=draw.choice(["churn", "churn", "churn", "other"]),
+        )
 
     def _deliver(self, draw: random.Random, settings: Settings, as_of: datetime) -> None:
         """Later than all of the moment before, as loads are."""
@@ -272,9 +271,9 @@ def test_an_entity_of_several_keys_is_named_as_in_the_ledger(own: Settings) -> N
     assert {*labels.rows["entity"].to_pylist()} == {pair.keys.text(entity) for entity in entities}
 
 
-def test_without_labels_or_a_ledger_of_any_answer_nothing_is_joined(server: Settings, tmp_path: Path) -> None:
-    with ledger(server, tmp_path) as settings:
-        moment = datetime(2024, 1, 31, tzinfo=UTC)
-        with psycopg.connect(settings.ledger_conninfo()) as connection:
-            add_answers(connection, MadeAnswer(moment + DAY, "u1", moment))
-        assert join_outcomes(settings, CHURN, moment, moment).tally[Maturity.INCOMPLETE] == 1
+def test_without_a_table_of_labels_none_is_joined(own: Settings) -> None:
+    never_loaded = Keyed("never", {"user_id": Kind.TEXT}, {"seen": ("user_id",)}).use_case
+    moment = datetime(2022, 12, 31, tzinfo=UTC)
+    with psycopg.connect(own.ledger_conninfo()) as connection:
+        add_answers(connection, MadeAnswer(moment + DAY, "u1", moment))
+    assert join_outcomes(own, never_loaded, moment, moment).tally[Maturity.INCOMPLETE] == 1

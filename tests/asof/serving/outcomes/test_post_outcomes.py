@@ -45,13 +45,13 @@ def _answered(own: Settings) -> None:
         add_answers(connection, MadeAnswer(AT, "7590-VHVEG", AS_OF))
 
 
-def sent(settings: Settings, *bodies: Any, key: str | None = None) -> list[httpx.Response]:
+def sent(settings: Settings, *bodies: Any, key: str | None = None, charge: Any = None) -> list[httpx.Response]:
     """The answers to bodies that are sent at once: bytes as they are, anything else as JSON."""
     app = create_app(CHURN)
     app.state.live = SimpleNamespace(worker=Worker(settings, CHURN, bento="none:1"))
 
     async def keyed(scope: Any, receive: Any, send: Any) -> None:
-        scope["state"] = {"key": key} if key else {}
+        scope["state"] = {"key": key, "charge": charge} if key else {}
         await Boundary(app, access_log=AccessLog(on=False))(scope, receive, send)
 
     async def main() -> list[httpx.Response]:
@@ -117,6 +117,12 @@ def test_more_requests_than_may_run_at_once_are_told_to_wait(own: Settings) -> N
     statuses = [each.status_code for each in sent(own, *[{"outcomes": [GOOD]}] * 6)]
     assert set(statuses) == {200, 429}
     assert len(kept(own)) == 1
+
+
+def test_each_item_counts_for_the_rate_of_a_key(own: Settings) -> None:
+    charged: list[int] = []
+    sent(own, {"outcomes": [GOOD] * 5}, key="crm", charge=charged.append)
+    assert charged == [4]  # besides the request
 
 
 def unavailable(response: httpx.Response) -> str:
