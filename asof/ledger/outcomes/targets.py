@@ -4,11 +4,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import LiteralString
 from uuid import UUID
 
 import psycopg
 from psycopg.rows import TupleRow, class_row
+from psycopg.types.json import Json
 
 from asof.extracts.cadence import moment_text
 from asof.ledger.outcomes.report import Report, answers_requests
@@ -18,7 +20,7 @@ from asof.use_case import UseCase
 MODELS: LiteralString = "SELECT id FROM ledger.models WHERE use_case = %s"
 # Without the limit the planner may scan all predictions.
 ENTITIES: LiteralString = """
-SELECT asked.entity FROM unnest(%(entities)s::text[]) AS asked (entity) CROSS JOIN LATERAL (
+SELECT asked.entity FROM json_array_elements_text(%(entities)s) AS asked (entity) CROSS JOIN LATERAL (
     SELECT FROM ledger.predictions p
     WHERE p.entity = asked.entity AND p.status = 200 AND p.model = ANY(%(models)s) LIMIT 1
 ) AS answer"""
@@ -75,6 +77,10 @@ class KnownTargets:
     entities: frozenset[str]
     answers: Mapping[str, Sequence[Answer]]
 
+    @cached_property
+    def _by_request(self) -> bool:
+        return answers_requests(self.use_case)
+
     def target(self, report: Report) -> Target | Unknown | str:
         """The report's target, or why there is none, or what is wrong with the report."""
         if report.request_id is None:
@@ -102,7 +108,7 @@ class KnownTargets:
 
     def unit(self, entity: str | None, as_of: datetime | None, request: UUID | None, item: int | None) -> str:
         """The name of a target: the entity and moment, or the answer where each is a case of its own."""
-        if answers_requests(self.use_case) or entity is None or as_of is None:
+        if self._by_request or entity is None or as_of is None:
             return f"{request}/{item}"
         return f"{as_of.astimezone(UTC).isoformat()} {entity}"
 
@@ -112,7 +118,7 @@ def known_targets(connection: Connection, use_case: UseCase, reports: Iterable[R
     every = list(reports)
     models = [id_ for (id_,) in connection.execute(MODELS, [use_case.name])]
     entities = list({each.entity for each in every if each.entity is not None})
-    found = connection.execute(ENTITIES, {"entities": entities, "models": models}) if entities else ()
+    found = connection.execute(ENTITIES, {"entities": Json(entities), "models": models}) if entities else ()
     ids = {each.request_id for each in every if each.request_id is not None}
     return KnownTargets(use_case, frozenset(entity for (entity,) in found), _answers(connection, ids, models))
 
