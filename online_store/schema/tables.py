@@ -122,24 +122,6 @@ def rewind(connection: Connection[Any], layout: Layout, moment: datetime) -> int
     return deleted
 
 
-def erase_keys(connection: Connection[Any], layout: Layout, keys: Mapping[str, Any], until: datetime) -> int:
-    """Deletes the rows of all entities with these values of some or all join keys, up to a moment; returns how many."""
-    return connection.execute(f"DELETE {_of_keys(layout, keys)}".encode(), [*keys.values(), until]).rowcount
-
-
-def count_keys(connection: Connection[Any], layout: Layout, keys: Mapping[str, Any], until: datetime) -> int:
-    """How many rows `erase_keys` would delete."""
-    query = f"SELECT count(*) {_of_keys(layout, keys)}".encode()
-    (count,) = connection.execute(query, [*keys.values(), until]).fetchone() or (0,)
-    return int(count)
-
-
-def _of_keys(layout: Layout, keys: Mapping[str, Any]) -> str:
-    columns = {each.name: each for each in layout.keys}
-    named = (f"{quoted(columns[name].column)} = %s::{columns[name].pg_type}" for name in keys)
-    return f"FROM {layout.full_name} WHERE {' AND '.join(named)} AND {EVENT_TS} <= %s"
-
-
 def list_views(connection: Connection[Any], schema: str, project: str) -> list[str]:
     """The views of the project that have a table."""
     query = f"SELECT view FROM {catalogue(schema)} WHERE project = {literal(project)}"

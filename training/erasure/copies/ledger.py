@@ -39,7 +39,7 @@ def erase(work: Work) -> list[Copy]:
             answers = _run(connection, work, STUB + ANSWERS, COUNT + ANSWERS)
         counts = {"ledger.outcomes": outcomes, "ledger.predictions": answers}
         if work.apply:
-            forget(connection, [place for place, count in counts.items() if count])
+            forget(connection, [place.split(".") for place, count in counts.items() if count])
     return [Copy(place, count) for place, count in counts.items()]
 
 

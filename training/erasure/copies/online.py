@@ -1,7 +1,7 @@
 """Copies in the online store: in the tables of our store and in those of Feast's own, whichever is in use now."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -11,15 +11,14 @@ from asof.errors import FeatureContractMismatch
 from asof.features.feast_registry import read_all
 from asof.features.feature_store import configuration
 from asof.use_cases import raw_tables
+from online_store.erasing import Rows, counts, deletes, in_feast_table, in_view
 from online_store.schema.layout import read_layout
-from online_store.schema.tables import count_keys, erase_keys, list_views
+from online_store.schema.tables import list_views
 from training.data.snapshots.owned_tables import table_exists
 from training.erasure.copies.tables import forget
 from training.erasure.work import Copy, Work
 
 KNOWN_STORES = ("online_store.store.WideOnlineStore", "postgres")
-ENTITY_KEYS = "SELECT DISTINCT entity_key FROM {table} WHERE position(%s in entity_key) > 0"
-STOCK_ROWS = "FROM {table} WHERE entity_key = ANY(%s) AND event_ts <= %s"
 
 
 def erase(work: Work) -> Iterator[Copy]:
@@ -52,31 +51,22 @@ def _erase_wide(connection: psycopg.Connection[Any], work: Work, view: tuple[str
     schema, project, name = view
     layout = read_layout(connection, project, name, schema=schema)
     if work.subject.has([key.name for key in layout.keys]):
-        each = erase_keys if work.apply else count_keys
-        count = each(connection, layout, work.subject.keys, work.until)
-        if work.apply and count:
-            forget(connection, [f"{schema}.{layout.table}"])
-        yield Copy(f"{schema}.{layout.table}", count)
+        count = in_view(layout, work.subject.keys, work.until, _rows(connection, work))
+        yield _done(connection, work, Copy(f"{schema}.{layout.table}", count), [schema, layout.table])
 
 
 def _erase_stock(connection: psycopg.Connection[Any], work: Work, schema: str, table: str) -> Iterator[Copy]:
-    """In a table of Feast's own store, keyed by serialised keys, of which each feature has a row."""
-    if not table_exists(connection, f"{schema}.{table}"):
-        return
-    name = {"table": sql.Identifier(schema, table)}
-    first = next(iter(work.subject.keys.values()))
-    part = first.to_bytes(8, "little", signed=True) if isinstance(first, int) else first.encode()
-    keys = [bytes(key) for (key,) in connection.execute(sql.SQL(ENTITY_KEYS).format(**name), [part], binary=True)]
-    own = [key for key in keys if work.subject.is_row(_deserialised(key))]
-    verb = sql.SQL("DELETE " if work.apply else "SELECT count(*) ")
-    done = connection.execute(verb + sql.SQL(STOCK_ROWS).format(**name), [own, work.until])
-    count = done.rowcount if work.apply else (done.fetchone() or (0,))[0]
-    yield Copy(f"{schema}.{table}", count)
+    if table_exists(connection, f"{schema}.{table}"):
+        full, rows = sql.Identifier(schema, table).as_string(connection), _rows(connection, work)
+        count = in_feast_table(connection, full, work.subject.keys, work.until, rows)
+        yield _done(connection, work, Copy(f"{schema}.{table}", count), [schema, table])
 
 
-def _deserialised(key: bytes) -> dict[str, Any]:
-    from feast.infra.key_encoding_utils import deserialize_entity_key
+def _rows(connection: psycopg.Connection[Any], work: Work) -> Rows:
+    return deletes(connection) if work.apply else counts(connection)
 
-    read = deserialize_entity_key(key, entity_key_serialization_version=3)
-    values = (getattr(value, value.WhichOneof("val")) for value in read.entity_values)
-    return dict(zip(read.join_keys, values, strict=True))
+
+def _done(connection: psycopg.Connection[Any], work: Work, copy: Copy, table: Sequence[str]) -> Copy:
+    if work.apply and copy.count:
+        forget(connection, [table])
+    return copy

@@ -38,7 +38,7 @@ def erase(work: Work) -> list[Copy]:
                 copies.append(_erase_rows(connection, work, table))
             copies += _erase_scores(connection, work)
         if work.apply:
-            forget(connection, [copy.place for copy in copies if copy.count and not copy.left])
+            forget(connection, [copy.place.split(".") for copy in copies if copy.count and not copy.left])
     return copies
 
 
@@ -52,13 +52,13 @@ def erased(connection: Connection, work: Work, query: LiteralString, **parts: sq
     return int(count)
 
 
-def forget(connection: Connection, tables: Sequence[str]) -> None:
+def forget(connection: Connection, tables: Sequence[Sequence[str]]) -> None:
     """Frees the space of deleted rows, and replaces statistics, which have values of some rows.
 
     PostgreSQL only warns where our role may not: then its autovacuum does so later.
     """
     for table in tables:
-        connection.execute(sql.SQL("VACUUM (ANALYZE) {}").format(sql.Identifier(*table.split("."))))
+        connection.execute(sql.SQL("VACUUM (ANALYZE) {}").format(sql.Identifier(*table)))
 
 
 def _tables(connection: Connection, work: Work, schema: ExtractSchema) -> Iterator[RawTable]:

@@ -57,8 +57,10 @@ def _without_answer(work: Work, line: str) -> str | None:
         return _without_mention(work, line)
     if not own or answer["at"] > work.until.isoformat():
         return None
-    kept = json.dumps({name: answer[name] for name in KEPT} | {"erased": True}, ensure_ascii=False)
-    return work.subject.redacted(kept) or kept  # callers choose request ids
+    kept = {name: answer[name] for name in KEPT}
+    if any(str(value) in kept["request_id"] for value in work.subject.keys.values()):
+        del kept["request_id"]  # callers may choose it
+    return json.dumps(kept | {"erased": True}, ensure_ascii=False)
 
 
 def _each_line(path: Path, work: Work, change: Change) -> int:

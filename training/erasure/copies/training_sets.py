@@ -17,6 +17,7 @@ from training.erasure.work import Copy, Work
 from training.models.fitting.logged_rows import ROWS_FILE, log_fewer_rows, logged_rows
 from training.tracking.artifacts import downloaded, log_file
 from training.tracking.client import has_registry, open_tracking
+from training.tracking.runs import every_run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -32,7 +33,7 @@ def erase(work: Work) -> Iterator[Copy]:
     folders = dict[str, list[Path]]()
     for run_id, folder in local_folders(work):
         folders.setdefault(run_id, []).append(folder)
-    for run in _runs(client, work.use_case):
+    for run in every_run(client, work.use_case.model_name):
         run_id = run.info.run_id
         if run.data.params.get("as_of", "") > work.until.isoformat():
             continue
@@ -53,7 +54,7 @@ def entities_of_runs(settings: Settings, use_case: UseCase, names: Sequence[str]
     """The values of the keys `names` of each row of each run's training set."""
     if has_registry(settings):
         client = open_tracking(settings)
-        for run in _runs(client, use_case):
+        for run in every_run(client, use_case.model_name):
             if (rows := logged_rows(client, run.info.run_id)) is not None and {*names} <= {*rows.column_names}:
                 yield from rows.select([*names]).to_pylist()
 
@@ -67,18 +68,6 @@ def _keys(work: Work, rows: arrow.Table) -> list[Mapping[str, Any]]:
 def _versions(client: "MlflowClient", use_case: UseCase) -> dict[str, str]:
     versions = client.search_model_versions(f"name='{use_case.model_name}'")
     return {each.run_id: f"version {each.version}" for each in versions}
-
-
-def _runs(client: "MlflowClient", use_case: UseCase) -> Iterator["Run"]:
-    """Every run, deleted ones too."""
-    from mlflow.entities import ViewType
-
-    experiment, token = client.get_experiment_by_name(use_case.model_name), None
-    while experiment:
-        page = client.search_runs([experiment.experiment_id], run_view_type=ViewType.ALL, page_token=token)
-        yield from page
-        if not (token := page.token):
-            return
 
 
 def _erase_models(client: "MlflowClient", work: Work, run: "Run", rows: Rows) -> Iterator[Copy]:
