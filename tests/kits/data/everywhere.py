@@ -13,6 +13,7 @@ import psycopg
 from psycopg import sql
 from pyarrow import parquet
 
+METADATA = "metadata of a file: "
 TABLES = """
 SELECT nspname, relname FROM pg_class JOIN pg_namespace schemas ON schemas.oid = relnamespace
 WHERE relkind = 'r' AND (nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') OR relname = 'pg_statistic')
@@ -27,13 +28,13 @@ def places(needle: str, conninfos: Iterable[str], folders: Iterable[Path]) -> Co
     return +found
 
 
-def digests_of_others(needle: str, conninfos: Iterable[str], folders: Iterable[Path]) -> dict[str, str]:
-    """By table or path a digest of all rows or lines that do not have the text, in any order."""
-    digests = {}
+def others(needle: str, conninfos: Iterable[str], folders: Iterable[Path]) -> dict[str, Counter[str]]:
+    """By table or path the MD5 of each row or line that does not have the text."""
+    found = {}
     for place, texts in _everything(conninfos, folders):
-        others = sorted(text for text in texts if not _pattern(needle).search(text))
-        digests[place] = hashlib.sha256("\0".join(others).encode(errors="surrogateescape")).hexdigest()
-    return digests
+        rows = [text.encode(errors="surrogateescape") for text in texts if not _pattern(needle).search(text)]
+        found[place] = Counter(hashlib.md5(row).hexdigest() for row in rows if not row.startswith(METADATA.encode()))
+    return found
 
 
 def _pattern(needle: str) -> re.Pattern[str]:
@@ -58,7 +59,7 @@ def _texts(path: Path) -> list[str]:
     match path.suffix:
         case ".parquet":
             table = parquet.read_table(path)
-            return [*map(str, table.to_pylist()), str(table.schema.metadata)]
+            return [*map(str, table.to_pylist()), f"{METADATA}{table.schema.metadata}"]
         case ".gz":
             content = gzip.decompress(path.read_bytes())
         case ".db":

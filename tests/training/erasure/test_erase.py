@@ -2,13 +2,14 @@
 
 import gzip
 import json
+import re
 import shutil
 import sqlite3
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -16,19 +17,25 @@ import pytest
 from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
+from pydantic import SecretStr
 from sqlalchemy.engine import make_url
 
-from asof.errors import DataError
+from asof.errors import ConfigurationError, DataError
 from asof.extract_schema import Kind
+from asof.inference.served_model import load_verified
 from asof.ledger.schema import create_tables
 from asof.settings import Settings, export
 from asof.trust.golden_rows import GOLDEN_ROWS, GoldenRows
-from tests.kits.data.everywhere import digests_of_others, places
+from asof.trust.signed_manifest import verify_folder
+from asof.trust.signing_keys import trusted_keys
+from tests.kits.data.everywhere import others, places
 from tests.kits.data.extracts import fetch
+from tests.kits.machine.databases import copy_features, fresh
 from tests.kits.models import keyed
 from tests.kits.models.keyed import AS_OF, Keyed, Row
 from training.audit.reproduction.reproduce import reproduce
 from training.data.snapshots.snapshot import take_snapshot
+from training.erasure.again import erase_again
 from training.erasure.erase import Erasure, erase, look
 from training.release.registry.versions import ModelVersion, load_model, verified_version
 from training.scoring.score import score_users
@@ -49,7 +56,6 @@ ROWS: dict[str, list[Row]] = {
 }
 ENTITIES = {"visits": '{"user_id": "u7700123"}', "accounts": "8800123", "devices": UUIDS[0].upper()}
 NEEDLES = {"visits": "u7700123", "accounts": "8800123", "devices": UUIDS[0]}
-AFTER = datetime(2024, 2, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -144,8 +150,7 @@ def _plant_texts(case: Planted) -> None:
     for folder in ("run", "inspections", "postgres", "prefect"):
         (home / folder).mkdir(exist_ok=True)
     for path in (home / "run" / "answers.jsonl", home / "run" / "answers.jsonl.1.gz"):
-        opened = gzip.open(path, "at") if path.suffix == ".gz" else path.open("a")
-        with opened as log:
+        with gzip.open(path, "at") if path.suffix == ".gz" else path.open("a") as log:
             for row in ROWS[case.keyed.name]:
                 answer = {"at": "2024-01-31T01:02:03+00:00", "request_id": f"r-{row}", "use_case": "churn"}
                 log.write(json.dumps(answer | {"model": {}, "entity": keys.members(keys.from_row(row))}) + "\n")
@@ -177,16 +182,144 @@ def _plant_feast_store(case: Planted) -> None:
             connection.execute(f"INSERT INTO online.{view} VALUES (%s, 'x', '\\x00', %s)", (key, AS_OF))
 
 
+OF_NOBODY = (
+    *("scoring_runs", "pg_statistic", "_SUCCESS", "prefect.db", "asof_manifest.json", GOLDEN_ROWS),
+    *("input_example.json", "training_set_manifest.json", "training_set_erased.json"),
+)
+"""Tables and files that have no row or line of one entity, by the ends of their names."""
+EXPECTED = {
+    "visits": {"visits_all": 3, "visits_users": 1, "visits_both": 3, "visits_labels": 3, "scored_users": 3},
+    "accounts": {"accounts_all": 1, "accounts_usage": 1, "accounts_labels": 1, "scored_users": 1},
+    "devices": {"devices_all": 1, "devices_usage": 1, "devices_labels": 1, "scored_users": 1},
+}
+FILES = (
+    "server.log",
+    "prediction.log",
+    "answers.jsonl",
+    "answers.jsonl.1.gz",
+    "part-00000.parquet",
+    ".html",
+    "prefect.db",
+)
+
+
 def test_nothing_but_the_tombstone_is_left_and_nobody_else_is_touched(case: Planted) -> None:
-    before, others = case.places(), digests_of_others(case.needle, case.conninfos, [case.settings.home])
-    print(before)
-    looked = look(case.settings, case.keyed.use_case, ENTITIES[case.keyed.name], progress=lambda _: None)
-    assert case.places() == before
+    before, name = case.places(), case.keyed.name
+    rows_of_others = others(case.needle, case.conninfos, [case.settings.home])
+    assert {place: before[f"public.{place}"] for place in EXPECTED[name]} == EXPECTED[name]
+    assert before["ledger.predictions_2026_12"] == before["ledger.outcomes"] / 2 == EXPECTED[name]["scored_users"]
+    for end in (*FILES, "training_set.parquet", f"{name}_{'both' if case.keyed is PAIRS else 'usage'}_fv"):
+        assert any(place.endswith(end) for place in before), end
+
+    looked = look(case.settings, case.keyed.use_case, ENTITIES[name], progress=lambda _: None)
+    assert (case.places(), looked.dry_run, looked.remaining) == (before, True, None)
     done = case.erase()
-    assert done.copies == looked.copies
-    assert done.remaining == {}
-    left = case.places()
-    if left:
-        with psycopg.connect(case.settings.conninfo()) as c:
-            for r in c.execute("select starelid::regclass, staattnum, s::text from pg_statistic s where s::text like %s", ["%"+case.needle+"%"]): print(r)
-    assert left == {}
+    assert (done.copies, done.remaining, done.dry_run) == (looked.copies, {}, False)
+    assert case.places() == {}
+
+    after = others(case.needle, case.conninfos, [case.settings.home])
+    touched = {place for place, rows in rows_of_others.items() if rows - after[place]}
+    assert [place for place in touched if not place.endswith(OF_NOBODY)] == []
+
+
+def test_a_model_stays_signed_and_loads_without_the_golden_rows_of_the_erased(planted: dict[str, Planted]) -> None:
+    erased = 0
+    for case in planted.values():
+        values = {tuple(row) for row in fetch(case.settings, f"SELECT * FROM public.{case.keyed.name}_labels")}
+        assert values
+        load_model(case.settings, case.version)
+        folders = [*case.settings.home.glob(f"*/models/{case.keyed.name}*/**/{GOLDEN_ROWS}")]
+        assert len(folders) == 2
+        with verified_version(case.settings, case.version) as verified:
+            content = verified.read(GOLDEN_ROWS)
+            assert [path.read_bytes() for path in folders] == [content, content]
+            load_verified(verified, case.keyed.use_case)
+        for path in folders:
+            verify_folder(path.parent, trusted_keys(case.settings)).of_run(case.version.run_id)
+        held_out = case.version.metrics["rows_held_out"]
+        erased += int(held_out) - len(GoldenRows.from_json(content).rows)
+    assert erased > 0
+
+
+def test_a_version_that_cannot_be_reproduced_says_what_was_erased(planted: dict[str, Planted]) -> None:
+    case = planted["visits"]
+    result = reproduce(case.settings, case.keyed.use_case, case.version)
+    assert result.rebuilt.erased == 3
+    assert result.verdict.startswith("Erased: 3 of the rows that it was trained on. The others are the same.")
+    assert (result.agrees, result.rebuilt.rows_agree, result.rebuilt.differences) == (False, None, None)
+
+
+def test_an_old_delivery_brings_nobody_back(case: Planted, tmp_path: Path) -> None:
+    labels = tmp_path / "later_labels"
+    labels.mkdir()
+    shutil.copytree(case.folder, tmp_path / "again")
+    shutil.move(tmp_path / "again" / f"{case.keyed.name}_labels.csv", labels)
+    other = replace(case.keyed.extract, use_case="churn")
+    with_rows = take_snapshot(case.settings, other, tmp_path / "again", as_of=AS_OF - timedelta(days=1))
+    late = take_snapshot(case.settings, other, labels, as_of=AS_OF - timedelta(days=1))
+    left_out = {place: count for place, count in EXPECTED[case.keyed.name].items() if place != "scored_users"}
+    assert {**with_rows.left_out, **late.left_out} == left_out
+    assert case.places() == {}
+
+
+def test_who_is_described_after_the_erasure_is_a_new_customer(planted: dict[str, Planted]) -> None:
+    case = planted["devices"]
+    extract = replace(case.keyed.extract, use_case="churn")
+    taken = take_snapshot(case.settings, extract, case.folder, as_of=datetime.now(UTC))
+    assert (taken.left_out, taken.new_rows["devices_all"]) == ({}, len(UUIDS))
+    assert case.erase().copies == {"public.devices_all": 1, "public.devices_usage": 1, "public.devices_labels": 1}
+    assert case.places() == {}
+
+
+def test_a_second_erasure_says_when_the_first_was_and_an_unknown_id_is_refused(planted: dict[str, Planted]) -> None:
+    case = planted["visits"]
+    again = case.erase()
+    assert (again.copies, again.erased_before is not None, again.begun_before) == ({}, True, False)
+    use_case = case.keyed.use_case
+    for entity, reason, why in [
+        ('{"user_id": "nobody"}', "asked", "Nothing of this entity of churn is here: check the id."),
+        ("u7700123", "asked", "Entities of churn have the keys shop, user_id: give JSON of all or some of them"),
+        ('{"shop": "x"}', "asked", "This is no shop: an id here must be a whole number"),
+        ('{"user_id": "u1"}', "u1 has asked", "The reason stays: give one without the id."),
+    ]:
+        with pytest.raises(DataError, match=re.escape(why)):
+            erase(case.settings, use_case, entity, reason=reason)
+
+
+def test_an_interrupted_erasure_is_finished_by_the_same_command(planted: dict[str, Planted]) -> None:
+    case, entity = planted["visits"], '{"user_id": "u3", "shop": 41}'
+    with psycopg.connect(case.settings.conninfo(), autocommit=True) as connection:
+        connection.execute("CREATE FUNCTION stop() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''stopped''; END'")
+        stop = "CREATE TRIGGER stop BEFORE DELETE ON online.asof_visits_both_fv EXECUTE FUNCTION stop()"
+        connection.execute(stop)
+        with pytest.raises(psycopg.errors.RaiseException, match="stopped"):
+            erase(case.settings, case.keyed.use_case, entity, reason="asked", progress=lambda _: None)
+        begun = "SELECT count(*) FROM public.erasures WHERE finished_at IS NULL"
+        assert connection.execute(begun).fetchone() == (1,)
+        connection.execute("DROP TRIGGER stop ON online.asof_visits_both_fv")
+        done = erase(case.settings, case.keyed.use_case, entity, reason="asked", progress=lambda _: None)
+        assert (done.begun_before, done.remaining) == (True, {})
+        assert connection.execute(begun).fetchone() == (0,)
+        counted = connection.execute("SELECT copies FROM public.erasures ORDER BY until DESC LIMIT 1").fetchone()
+    assert counted is not None
+    assert (counted[0]["public.visits_both"], counted[0]["ledger.predictions"]) == (2, 1)
+    users = fetch(case.settings, "SELECT count(*) FROM public.visits_users WHERE user_id = 'u3'")
+    assert users == [(2,)]  # as of two moments
+
+
+def test_what_a_restored_backup_brings_back_is_erased_again(
+    planted: dict[str, Planted], tmp_path_factory: pytest.TempPathFactory, server: Settings
+) -> None:
+    case, number = planted["accounts"], 100
+    with fresh(server, tmp_path_factory.mktemp("backup")) as backup:
+        copy_features(case.settings, backup)
+        erase(case.settings, case.keyed.use_case, str(number), reason="asked", progress=lambda _: None)
+        copy_features(backup, case.settings)
+    of_both = "SELECT count(*) FROM public.accounts_all WHERE account = 100"
+    assert fetch(case.settings, of_both) == [(2,)]
+    (done,) = erase_again(case.settings, case.keyed.use_case, progress=lambda _: None)
+    assert (done.remaining, done.keys) == ({}, ("account",))
+    assert fetch(case.settings, of_both) == [(0,)]
+    assert erase_again(case.settings, case.keyed.use_case, progress=lambda _: None) == []
+    with pytest.raises(ConfigurationError, match=r"Tombstones were made with the key [0-9a-f]{16}, and"):
+        erase_again(case.settings.model_copy(update={"erasure_key": SecretStr("another")}), case.keyed.use_case)

@@ -73,7 +73,7 @@ def compare_sets(
     missing: list[str] = []
     lines = () if definition_agrees else _changed_lines(client, version, now, missing=missing)
     differences = None if rows_agree else _differences(client, settings, version, now, missing=missing)
-    if differences:
+    if differences and differences.first:
         differences = replace(differences, first=_cells(settings, use_case, now, differences.first))
     rebuilt = Rebuilt(rows_agree, definition_agrees, lines, differences, not_compared=tuple(missing))
     return rebuilt if rows_agree else _told_erased(client, settings, version, rebuilt)
