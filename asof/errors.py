@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 class AsOfError(Exception):
     """The root of the tree; `code` names the kind of error for programs, in problem documents and batch results.
 
-    `extra` are further members of the problem document.
+    `extra` are further members of the problem document; `read` are the values behind a refusal, for the ledger.
     """
 
     code: ClassVar[str] = "internal-error"
+    read: Any = None
 
     def __init__(self, message: str, **extra: Any) -> None:
         self.extra: Mapping[str, Any] = extra
@@ -165,6 +166,12 @@ class Overloaded(ServingError):
     code = "overloaded"
 
 
+class LedgerFull(ServingError):
+    """The answer could not be kept, and the settings require it."""
+
+    code = "ledger-full"
+
+
 class TooManyRequests(ServingError):
     """An API key exceeds its request rate."""
 
@@ -174,6 +181,8 @@ class TooManyRequests(ServingError):
         super().__init__(message)
         self.retry_after = retry_after
 
+
+NOT_KEPT = "The answer could not be kept in the ledger, which is required: retry shortly."
 
 DISK_ERRORS = ("No space left on device", "Disk quota exceeded", "Read-only file system", "database or disk is full")
 

@@ -52,12 +52,13 @@ def write_whole(path: Path, text: str, *, mode: int = 0o600, durable: bool = Fal
 
 def rename_durably(draft: Path, path: Path) -> None:
     """Renames a file once its content is on the disk; the new name is on the disk, too, when this returns."""
-    _sync(draft)
+    sync(draft)
     draft.replace(path)
-    _sync(path.parent)
+    sync(path.parent)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Waits until the content of a file, or the names in a folder, are on the disk."""
     number = os.open(path, os.O_RDONLY)
     try:
         os.fsync(number)

@@ -6,6 +6,8 @@ All are append-only but `segments`, the shipper's bookkeeping. A value of a pred
 
 from typing import TYPE_CHECKING, LiteralString
 
+from asof.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from psycopg import Connection
     from psycopg.rows import TupleRow
@@ -147,7 +149,8 @@ ANSWERED_VALUES: LiteralString = """
 CREATE OR REPLACE VIEW ledger.answered_values AS
 SELECT p.at, p.request, p.item, m.use_case, m.version, p.entity, f.feature ->> 'name' AS feature,
     f.feature ->> 'view' AS view, f.feature ->> 'type' AS type,
-    CASE f.feature ->> 'kind' WHEN 'floats' THEN p.floats[place] WHEN 'integers' THEN p.integers[place] END AS number,
+    CASE f.feature ->> 'kind' WHEN 'floats' THEN p.floats[place] END AS number,
+    CASE f.feature ->> 'kind' WHEN 'integers' THEN p.integers[place] END AS whole_number,
     CASE f.feature ->> 'kind' WHEN 'texts' THEN p.texts[place] END AS text,
     CASE WHEN p.moments IS NULL AND f.feature ->> 'view' IS NOT NULL THEN p.target_as_of
         WHEN cardinality(p.moments) = cardinality(m.views) THEN p.moments[array_position(m.views, f.feature ->> 'view')]
@@ -161,7 +164,10 @@ CROSS JOIN LATERAL (
     FROM jsonb_array_elements(m.features) WITH ORDINALITY AS each (feature, number)
 ) f
 WHERE num_nonnulls(p.floats, p.integers, p.texts) > 0"""
-"""For analysts: each value behind each answer, one row for each feature."""
+"""For analysts: each value behind each answer, one row for each feature.
+
+A value is in `number`, `whole_number` (an integer, or 0 and 1 of a boolean) or `text`.
+"""
 
 STATEMENTS: tuple[LiteralString, ...] = (
     "CREATE SCHEMA IF NOT EXISTS ledger",
@@ -188,3 +194,18 @@ def create_tables(connection: "Connection[TupleRow]") -> None:
         for statement in STATEMENTS:
             connection.execute(statement)
         connection.execute("SELECT ledger.make_partitions(now(), now() + interval '1 month')")
+
+
+def require_tables(connection: "Connection[TupleRow]") -> None:
+    """Creates the tables where there are none. Raises ConfigurationError where our role may not."""
+    from psycopg.errors import InsufficientPrivilege
+
+    if connection.execute("SELECT to_regclass('ledger.predictions') IS NOT NULL").fetchone() == (True,):
+        return
+    try:
+        create_tables(connection)
+    except InsufficientPrivilege:
+        raise ConfigurationError(
+            f"Database {connection.info.dbname} has no ledger, and user {connection.info.user} may not create it: run "
+            "`python -m flows databases`."
+        ) from None

@@ -140,6 +140,7 @@ def make_service(arguments: Arguments, defaults: Callable[[], Mapping[str, str]]
         @bentoml.on_startup  # type: ignore[untyped-decorator]
         async def start(self) -> None:
             self.live.start()
+            self.live.worker.ledger.start()
             if settings.follow:
                 from asof.serving.assembly import follower_of
 
@@ -158,6 +159,7 @@ def make_service(arguments: Arguments, defaults: Callable[[], Mapping[str, str]]
             if self.origin:
                 self.origin.cancel()
             await self.live.close()
+            self.live.worker.ledger.close()
 
     service: bentoml.Service[PredictionService] = bentoml.service(
         service_class=AsOfService,

@@ -1,6 +1,6 @@
 """Output: what the numbers of a fitted model mean, whatever its target."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -50,6 +50,9 @@ class Output(Protocol):
 
     def score(self, prediction: Any) -> Any:
         """What the use case's `respond` takes."""
+
+    def decisions(self, predictions: Sequence[Any]) -> list[int | None]:
+        """The place of the class that each prediction of the model answers; None for a number."""
 
     def differences(self, ours: Floats, theirs: Floats) -> Floats:
         """The difference of two predictions of each row, shape (rows,): absolute for probabilities, else relative."""

@@ -1,6 +1,6 @@
 """Regression: a number. A prediction is the value; its interval is the value plus and minus a fixed margin."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from asof.errors import AsOfError, ConfigurationError, ModelError, PredictionOutOfRange
-from asof.extract_schema import Column, Kind
+from asof.extracts.schema import Column, Kind
 from asof.targets.output import Floats, Output, Prediction, require_columns
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class Regression:
     coverage: float = 0.9
 
     label_type: ClassVar[str] = "Float64"
+    classes: ClassVar[None] = None
     problems: ClassVar[tuple[type[AsOfError], ...]] = (PredictionOutOfRange,)
     """What a prediction may raise because of its features."""
 
@@ -113,10 +114,13 @@ class RegressionOutput:
         low, high = max(prediction - margin, least), min(prediction + margin, greatest)
         return ValueScore(prediction, low, high, self.unit, self.coverage)
 
+    def decisions(self, predictions: Sequence[Any]) -> list[int | None]:
+        return [None] * len(predictions)
+
     def differences(self, ours: Floats, theirs: Floats) -> Floats:
         """Relative to the value, or to the margin where that is greater: near zero few digits count."""
         scale = np.maximum(np.abs(theirs), self.margin)
-        differences = np.abs(ours - theirs)
+        differences = np.abs(np.subtract(ours, theirs, out=np.zeros_like(theirs), where=ours != theirs))  # inf is inf
         return np.divide(differences, scale, out=differences.copy(), where=scale > 0)
 
     def flipped(self, ours: Floats, theirs: Floats) -> int:

@@ -17,11 +17,16 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from asof.errors import AsOfError
+from asof.ledger.answers import Answer
 from asof.serving.http.boundary import explain, occurrence, problem_response
+from asof.serving.http.problems import BY_STATUS
 from asof.serving.http.strict_json import JSON, parse, read_body
+from asof.serving.ledger.keeper import HEADER
 from asof.serving.prediction.predictor import identity
 
 if TYPE_CHECKING:
+    from asof.ledger.answers import ReadValues
+    from asof.serving.ledger.keeper import Kept
     from asof.serving.prediction.live import LiveModel
     from asof.serving.prediction.predictor import Prediction, Predictor
 
@@ -57,22 +62,31 @@ class Predict:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         live: LiveModel = self._state.live
+        request: BaseModel | None = None
         try:
-            response = await self._answer(live, scope, receive)
+            request = parse(await read_body(scope, receive), self._payload)
+            response = await self._answer(live, request, scope)
         except (AsOfError, HTTPException) as error:
-            response = _refuse(live, error, scope)
+            response = await _refuse(live, error, scope, request=request)
         except ClientDisconnect:
             return
+        except Exception:
+            await _keep_problem(live, scope, request, status=500, code=BY_STATUS[500].code, read=None)
+            raise
         await response(scope, receive, send)
 
-    async def _answer(self, live: "LiveModel", scope: Scope, receive: Receive) -> Response:
-        request = parse(await read_body(scope, receive), self._payload)
+    async def _answer(self, live: "LiveModel", request: BaseModel, scope: Scope) -> Response:
         predictor, prediction = await live.predict(request)
+        (entity,), score = live.worker.entity_texts([request]), prediction.score
+        (decision,) = predictor.model.facts.output.decisions([score])
+        kept = await live.worker.ledger.keep(
+            scope, predictor, Answer(entity, prediction=score, decision=decision), prediction.read
+        )
         request_id = occurrence(scope).request_id
         predictor.worker.metrics.predicted.inc()
-        entity = predictor.members(request)
-        predictor.worker.answer_log.answered(request_id, predictor, entity=entity, evidence=prediction.evidence)
-        return Response(_body(predictor, prediction, request_id), media_type=JSON)
+        members = predictor.members(request)
+        predictor.worker.answer_log.answered(request_id, predictor, entity=members, evidence=prediction.evidence)
+        return Response(_body(predictor, prediction, request_id), 200, {HEADER: kept}, JSON)
 
 
 def _body(predictor: "Predictor", prediction: "Prediction", request_id: str) -> bytes:
@@ -87,7 +101,9 @@ def _body(predictor: "Predictor", prediction: "Prediction", request_id: str) -> 
     )
 
 
-def _refuse(live: "LiveModel", error: AsOfError | HTTPException, scope: Scope) -> Response:
+async def _refuse(
+    live: "LiveModel", error: AsOfError | HTTPException, scope: Scope, *, request: BaseModel | None
+) -> Response:
     document, headers = explain(error, scope)
     live.worker.metrics.predictions.labels(document.code).inc()
     live.worker.answer_log.refused(
@@ -97,4 +113,20 @@ def _refuse(live: "LiveModel", error: AsOfError | HTTPException, scope: Scope) -
         code=document.code,
         entity=getattr(document, "entity", None),
     )
-    return problem_response(document, headers)
+    read = getattr(error, "read", None)
+    kept = await _keep_problem(live, scope, request, status=document.status, code=document.code, read=read)
+    return problem_response(document, {**headers, HEADER: kept})
+
+
+async def _keep_problem(
+    live: "LiveModel",
+    scope: Scope,
+    request: BaseModel | None,
+    *,
+    status: int,
+    code: str,
+    read: "ReadValues | None",
+) -> "Kept":
+    (entity,) = live.worker.entity_texts([request])
+    source, answer = live.answer_source, Answer(entity, status, code)
+    return await live.worker.ledger.keep(scope, source, answer, read, required=False)

@@ -1,8 +1,8 @@
 """ArrowFormat: an Arrow IPC stream with a row for each instance and a record batch for each chunk.
 
 The columns are the members of the use case's answer and of its evidence (null where the instance has a problem);
-`code`, `status` and `detail` of the problem, and its other members as JSON in `problem`; and in `model`, as JSON, the
-identity of a model other than that in the schema's metadata.
+`code`, `status` and `detail` of the problem, and its other members as JSON in `problem`; in `kept`, how the ledger
+keeps the answer; and in `model`, as JSON, the identity of a model other than that in the schema's metadata.
 """
 
 import io
@@ -25,7 +25,7 @@ MODEL, REQUEST_ID = b"asof.model", b"asof.request_id"
 SCALARS = {str: pa.string(), float: pa.float64(), bool: pa.bool_(), int: pa.int64()}
 MOMENT = pa.timestamp("us", tz="UTC")
 PROBLEM = {"code": pa.string(), "status": pa.int16(), "detail": pa.string()}
-AS_JSON = ("problem", "model")
+AS_TEXT = ("kept", "problem", "model")
 
 
 class ArrowFormat:
@@ -69,7 +69,7 @@ def _types(predictor: Predictor) -> dict[str, Any]:
         for name, field in predictor.features.evidence.model_fields.items()
         if name not in Evidence.model_fields
     }
-    return answer | evidence | PROBLEM | dict.fromkeys(AS_JSON, pa.string())
+    return answer | evidence | PROBLEM | dict.fromkeys(AS_TEXT, pa.string())
 
 
 def _type(annotation: Any) -> Any:

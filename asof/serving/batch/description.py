@@ -13,6 +13,7 @@ from asof.serving.http import openapi
 from asof.serving.http.examples import examples
 from asof.serving.http.problems import BODY_STATUSES
 from asof.serving.http.strict_json import JSON
+from asof.serving.ledger.keeper import Kept
 from asof.serving.prediction.predictor import FeatureSource
 from asof.use_case import FromStore, UseCase
 
@@ -30,10 +31,14 @@ class InstanceProblem(BaseModel):
     )
 
 
+KEPT: Any = Field(description="How the ledger keeps this answer: disk, process or none.")
+
+
 class Refused(BaseModel):
     """An instance that has no answer."""
 
     problem: InstanceProblem
+    kept: Kept = KEPT
 
 
 def batch_type(use_case: UseCase) -> type[BaseModel]:
@@ -51,7 +56,7 @@ def answers_type(use_case: UseCase, evidence: type[Evidence]) -> type[BaseModel]
     rest = {name: each for name, each in rest.items() if name not in Evidence.model_fields}
     model = (ModelIdentity | None, Field(None, description="Who answered, where it is not the batch's model."))
     name = use_case.answer.__name__
-    members: Any = {"model": model, **rest}
+    members: Any = {"model": model, **rest, "kept": (Kept, KEPT)}
     item = create_model(f"{name}Item", __base__=use_case.answer, **members)
     items: Any = list[item | Refused]
     predictions: Any = (items, Field(description="In the order of the instances."))
@@ -62,7 +67,8 @@ def success(use_case: UseCase) -> dict[str, Any]:
     """The description of the response with status 200."""
     item = prediction_example(use_case)
     common = {name: item.pop(name) for name in Evidence.model_fields}
-    example = common | {"predictions": [item, {"problem": _problem_example(use_case)}]}
+    kept = {"kept": Kept.PROCESS}
+    example = common | {"predictions": [item | kept, {"problem": _problem_example(use_case)} | kept]}
     row = "One row for each instance: the answer's members, code, status, detail."
     stream = {"schema": {"type": "string", "format": "binary"}, "example": row}
     return {"content": {JSON: {"example": example}, ARROW: stream}}

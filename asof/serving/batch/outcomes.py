@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from asof.errors import AsOfError
 from asof.inference.served_model import scored
+from asof.ledger.answers import ReadColumns
 from asof.serving.features.inputs import Evidence, ModelInputs
 from asof.serving.http.problems import BY_STATUS, INTERNAL_ERROR, Occurrence, Problem, describe, problem
 from asof.serving.prediction.predictor import Prediction, Predictor, identity
@@ -25,10 +26,12 @@ COMMON = {"type", "title", "instance", "request_id"}
 
 @dataclass(frozen=True)
 class Answered:
-    """The outcome of one instance and the predictor that answered it."""
+    """The outcome of one instance and the predictor that answered it; `row` is its row of what was `read`, if any."""
 
     predictor: Predictor
     outcome: Outcome
+    read: ReadColumns | None = None
+    row: int | None = None
 
     @property
     def failure(self) -> Exception | None:
@@ -55,18 +58,23 @@ def _prediction(
         answer = predictor.use_case.respond(request, predictor.model.facts.output.score(score))
     except Exception as error:
         return error
-    return Prediction(answer, evidence)
+    return Prediction(answer, evidence, score)
 
 
-def item(answered: Answered, default: Predictor, occurrence: Occurrence) -> Item:
+def item(answered: Answered, default: Predictor, occurrence: Occurrence) -> dict[str, Any]:
     """The answer of POST /predict without the members common to the batch; `model` only where it is not `default`'s."""
     outcome = answered.outcome
     if not isinstance(outcome, Prediction):
-        return {"problem": _document(outcome, occurrence).model_dump(exclude_none=True, exclude=COMMON)}
+        return problem_item(outcome, occurrence)
     members = outcome.answer.model_dump()
     if answered.predictor is not default:
         members["model"] = identity(answered.predictor.model, answered.predictor.lineage)
     return {**members, **outcome.evidence}
+
+
+def problem_item(error: Exception, occurrence: Occurrence) -> dict[str, Any]:
+    """The item of an instance that has no answer."""
+    return {"problem": _document(error, occurrence).model_dump(exclude_none=True, exclude=COMMON)}
 
 
 def code_of(item: Item) -> str:

@@ -18,14 +18,16 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from asof.errors import AsOfError
+from asof.ledger.answers import Answer
 from asof.serving.access.rate_limits import charge
 from asof.serving.batch.answer_formats import AnswerFormat, answer_format
 from asof.serving.batch.instances import MAX_BODY_BYTES, Instance, instances
+from asof.serving.batch.keeping import keep_chunk
 from asof.serving.batch.outcomes import OK, Answered, Item, code_of, item
 from asof.serving.batch.work import Batch, BatchThread
 from asof.serving.http.boundary import explain, occurrence, problem_response
-from asof.serving.http.problems import Occurrence
 from asof.serving.http.strict_json import read_body
+from asof.serving.ledger.keeper import HEADER
 from asof.serving.logs.answer_log import Facts, Line, answer_facts
 from asof.serving.prediction.predictor import Prediction, Predictor
 
@@ -43,14 +45,16 @@ SEND_TIMEOUT = 60.0
 class BatchEncoder:
     """Encodes one batch's answer chunk by chunk; `encode` may be called in a thread."""
 
-    def __init__(self, encoding: AnswerFormat, default: Predictor, occurrence: Occurrence) -> None:
+    def __init__(self, encoding: AnswerFormat, default: Predictor, scope: Scope) -> None:
         """`default` is the predictor that the answer names for the whole batch."""
-        self._format, self._default, self._occurrence = encoding, default, occurrence
+        self._format, self._default, self._scope = encoding, default, scope
+        self._occurrence = occurrence(scope)
         self._done = 0
 
     def encode(self, chunk: Sequence[Answered], requests: Sequence[Instance]) -> tuple[bytes, Callable[[], None]]:
         """The bytes of the answers to `requests`, and a function that logs them, to be called in the event loop."""
         items = [item(each, self._default, self._occurrence) for each in chunk]
+        keep_chunk(chunk, requests, items, first=self._done, scope=self._scope)
         worker = self._default.worker
         for code, count in Counter(map(code_of, items)).items():
             worker.metrics.batch_users.labels(code).inc(count)
@@ -99,7 +103,7 @@ class PredictBatch:
         batch = Batch(live, self._thread, request_id=where.request_id)
         predictor = batch.assigned.predictor
         encoding = new_format(predictor, where.request_id)
-        encoder = BatchEncoder(encoding, predictor, where)
+        encoder = BatchEncoder(encoding, predictor, scope)
         async with contextlib.aclosing(self._encoded(batch, encoder, requests)) as chunks:
             complete = await _stream(chunks, encoding, receive, send)
         predictor.worker.metrics.batches.labels(OK if complete else DISCONNECTED).inc()
@@ -168,4 +172,6 @@ async def _refuse(
     live.worker.answer_log.refused(
         document.request_id, live.answer_source, status=document.status, code=document.code, entity=None
     )
-    await problem_response(document, headers)(scope, receive, send)
+    answer, ledger = Answer(None, document.status, document.code), live.worker.ledger
+    kept = await ledger.keep(scope, live.answer_source, answer, None, required=False)
+    await problem_response(document, {**headers, HEADER: kept})(scope, receive, send)

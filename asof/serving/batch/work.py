@@ -126,8 +126,12 @@ class Batch:
     async def _score(
         self, predictor: Predictor, requests: Sequence[BaseModel], pending: PendingInputs
     ) -> list[Answered]:
-        every = await self._thread.run(lambda: outcomes(predictor, requests, pending()))
-        return [Answered(predictor, each) for each in every]
+        def answered() -> list[Answered]:
+            inputs = pending()
+            every = outcomes(predictor, requests, inputs)
+            return [Answered(predictor, each, inputs.read, row) for row, each in enumerate(every)]
+
+        return await self._thread.run(answered)
 
     def _unanswered(self, part: Sequence[Instance], error: Exception) -> list[Answered]:
         every = (each if isinstance(each, InvalidRequest) else error for each in part)

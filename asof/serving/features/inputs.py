@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from asof.errors import AsOfError
 from asof.inference.stored_columns import StoredColumns
-from asof.inference.verdicts import StoredRow, row_moments
+from asof.inference.verdicts import StoredRow, Verdict, row_moments
+from asof.ledger.answers import ReadColumns, ReadValues
 
 Evidence = Mapping[str, Any]
 """The members of an answer on its features: `flags` and, from the store, `as_of`."""
@@ -25,18 +26,26 @@ class ModelInput:
     values: Mapping[str, Any]
     evidence: Evidence
 
+    @property
+    def read(self) -> ReadValues:
+        """What the ledger keeps of them."""
+        flags = self.evidence["flags"]
+        verdicts = {flag["feature"]: Verdict(flag["verdict"]) for flag in flags} if flags else None
+        return ReadValues(self.values, self.evidence, verdicts)
+
 
 @dataclass(frozen=True)
 class ModelInputs:
     """n instances: `judged` has the evidence of each, or the error that refuses it.
 
     `accepted` are the indices of those with evidence, in order; `values` are their features by name, each of shape
-    (len(accepted),), without nulls.
+    (len(accepted),), without nulls. `read` has what was read for all n.
     """
 
     judged: Sequence[Evidence | AsOfError]
     values: Mapping[str, NDArray[Any]]
     accepted: Sequence[int]
+    read: ReadColumns
 
 
 PendingInputs = Callable[[], ModelInputs]
@@ -48,16 +57,36 @@ def stored_inputs(columns: StoredColumns, good: NDArray[np.bool_], judge: JudgeR
     of_good = iter(_good_evidence(columns, good))
     judged = [next(of_good) if each else _judged(index, columns, judge) for index, each in enumerate(good.tolist())]
     accepted = _accepted(judged)
-    return ModelInputs(judged, columns.values(accepted), accepted)
+    return ModelInputs(judged, columns.values(accepted), accepted, _read(columns))
 
 
 def request_inputs(results: Iterable[ModelInput | AsOfError], names: Sequence[str]) -> ModelInputs:
     """Inputs from requests, judged already; `names` are the features'."""
     every = list(results)
-    inputs = [each for each in every if isinstance(each, ModelInput)]
-    values: dict[str, NDArray[Any]] = {name: np.array([each.values[name] for each in inputs]) for name in names}
     judged = [each.evidence if isinstance(each, ModelInput) else each for each in every]
-    return ModelInputs(judged, values, _accepted(judged))
+    accepted = _accepted(judged)
+    rows = [each.read.values if each.read else {} for each in every]
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    values = {name: np.array([column[index] for index in accepted]) for name, column in columns.items()}
+    nulls = {name: np.array([each is None for each in column]) for name, column in columns.items() if None in column}
+    read = ReadColumns({name: np.array(column) for name, column in columns.items()}, nulls, no_moments(len(every)))
+    return ModelInputs(judged, values, accepted, read)
+
+
+def no_moments(count: int) -> NDArray[np.int64]:
+    """Those of values that are from no store."""
+    return np.zeros((count, 0), dtype=np.int64)
+
+
+def _read(columns: StoredColumns) -> ReadColumns:
+    """The columns for the ledger, with the moments of each view, or of each feature where those of a view differ."""
+    distinct = columns.distinct_moments().values()
+    several = any(len(arrays) > 1 for arrays in distinct)
+    moments = [each.moments for each in columns.columns] if several else [arrays[0] for arrays in distinct]
+    named = list(zip(columns.features, columns.columns, strict=True))
+    values = {feature.name: column.values for feature, column in named}
+    nulls = {feature.name: column.nulls for feature, column in named if column.nulls.any()}
+    return ReadColumns(values, nulls, np.stack(moments, axis=1).astype(np.int64))
 
 
 def _judged(index: int, columns: StoredColumns, judge: JudgeRow) -> Evidence | AsOfError:

@@ -1,6 +1,7 @@
 """Model input from both sources: stored features of the entity in a request, and features that the request gives."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,12 @@ class MixedInput(StoreInput):
     async def read(self, request: BaseModel, trained: TrainingRanges) -> ModelInput:
         """As `StoreInput.read`. Raises InvalidRequest where a given value is too far outside its training range."""
         values, flags = self._judged(request, trained)
-        stored = await super().read(request, trained)
+        try:
+            stored = await super().read(request, trained)
+        except AsOfError as error:
+            if error.read:
+                error.read = replace(error.read, values={**error.read.values, **values})
+            raise
         return ModelInput({**stored.values, **values}, _with_flags(stored.evidence, flags))
 
     async def look_up(self, requests: Sequence[BaseModel], trained: TrainingRanges) -> PendingInputs:
@@ -46,7 +52,12 @@ class MixedInput(StoreInput):
         accepted = [index for index, each in enumerate(judged) if not isinstance(each, AsOfError)]
         kept = np.isin(stored.accepted, accepted)
         values = {name: each[kept] for name, each in stored.values.items()}
-        return ModelInputs(judged, values | {name: each[accepted] for name, each in columns.items()}, accepted)
+        return ModelInputs(
+            judged,
+            values | {name: each[accepted] for name, each in columns.items()},
+            accepted,
+            replace(stored.read, values={**stored.read.values, **columns}),
+        )
 
     def _with_given(
         self, stored: Evidence | AsOfError, request: BaseModel, trained: TrainingRanges

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from asof.errors import InvalidRequest, Overloaded
 from asof.inference.ranges import TrainingRanges, outside_values
+from asof.ledger.answers import ReadValues
 from asof.serving.features.evidence import RequestEvidence
 from asof.serving.features.inputs import ModelInput, PendingInputs, request_inputs
 from asof.use_case import FromRequest
@@ -48,5 +49,10 @@ class RequestInput:
 
     def _read(self, request: BaseModel, trained: TrainingRanges) -> ModelInput:
         features = self._source.features(request)
-        flags = [each.flag for each in outside_values(features, trained.ranges)]
-        return ModelInput({each.name: each.value for each in features}, {"flags": flags})
+        values = {each.name: each.value for each in features}
+        try:
+            flags = [each.flag for each in outside_values(features, trained.ranges)]
+        except InvalidRequest as error:
+            error.read = ReadValues(values, {})
+            raise
+        return ModelInput(values, {"flags": flags})

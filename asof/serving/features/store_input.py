@@ -8,6 +8,7 @@ from datetime import datetime
 from pydantic import BaseModel
 
 from asof.errors import (
+    AsOfError,
     EntityNotFound,
     FeatureContractMismatch,
     FeatureStoreUnavailable,
@@ -28,6 +29,7 @@ from asof.inference.verdicts import (
     row_moments,
     timing,
 )
+from asof.ledger.answers import ReadValues
 from asof.serving.features.evidence import StoredMoments, StoreEvidence
 from asof.serving.features.inputs import Evidence, ModelInput, PendingInputs, stored_inputs
 from asof.serving.features.online_features import OnlineFeatures
@@ -98,9 +100,13 @@ class StoreInput:
         return [_with_range(each) if each.feature.name in outside else each for each in features]
 
     def _evidence(self, entity: Entity, row: StoredRow, trained: TrainingRanges, *, now: datetime) -> Evidence:
-        """Raises EntityNotFound, MissingFeatures or StaleFeatures."""
+        """Raises EntityNotFound, MissingFeatures or StaleFeatures, with the values that were read."""
         judged = row.judged(self._features.policies, now)
-        untimely = [timing(feature) for feature in require_usable(self._keys, entity, judged)]
+        try:
+            untimely = [timing(feature) for feature in require_usable(self._keys, entity, judged)]
+        except AsOfError as error:
+            error.read = _read(row, judged)
+            raise
         return _evidence(row, [*untimely, *trained.flags(row)])
 
     async def _lookup(self, entity: Entity) -> StoredRow:
@@ -110,6 +116,13 @@ class StoreInput:
 
 def _evidence(row: StoredRow, flags: Sequence[Flag] = ()) -> Evidence:
     return {**row_moments(row.features, row.moments), "flags": [*flags]}
+
+
+def _read(row: StoredRow, judged: Sequence[JudgedFeature]) -> ReadValues:
+    """The values of a refused row for the ledger."""
+    values = {each.feature.name: each.value for each in judged}
+    verdicts = {each.feature.name: each.verdict for each in judged if each.verdict is not Verdict.PRESENT}
+    return ReadValues(values, row_moments(row.features, row.moments), verdicts)
 
 
 def _with_range(judged: JudgedFeature) -> JudgedFeature:

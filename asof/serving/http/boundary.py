@@ -4,7 +4,6 @@ BentoML answers an unknown path, a wrong method and a failed probe in plain text
 """
 
 import logging
-import os
 import re
 from collections.abc import Mapping
 from time import perf_counter
@@ -17,6 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from asof.errors import AsOfError, NotReady, ServingError
+from asof.ledger.request_id import new_request_id
 from asof.serving.http.problems import (
     BODY_STATUSES,
     BY_STATUS,
@@ -44,7 +44,7 @@ BENTOML_ERRORS = frozenset({(429, "application/json"), (504, "application/json")
 def request_id_of(scope: Scope) -> str:
     """The caller's X-Request-ID where it is valid, else a new id."""
     own = next((value.decode("latin-1") for name, value in scope["headers"] if name == RAW_REQUEST_ID), "")
-    return own if VALID_REQUEST_ID.fullmatch(own) else os.urandom(16).hex()
+    return own if VALID_REQUEST_ID.fullmatch(own) else new_request_id()
 
 
 def occurrence(scope: Scope) -> Occurrence:

@@ -47,6 +47,7 @@ BY_ERROR: Mapping[type[AsOfError], ProblemType] = {
         (errors.FeatureStoreUnavailable, 503, "The feature store does not answer"),
         (errors.NotReady, 503, "The service is not ready"),
         (errors.Overloaded, 429, "Too many requests are in flight"),
+        (errors.LedgerFull, 503, "The answer cannot be kept in the ledger"),
         (errors.TooManyRequests, 429, "The API key exceeds its request rate"),
     )
 }

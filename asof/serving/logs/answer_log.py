@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from pydantic_core import to_json
 
+from asof.ledger.answers import Encoder
 from asof.model_facts import Lineage
 from asof.serving.logs.json_lines import JsonLines
 from asof.use_case import UseCase
@@ -34,6 +35,9 @@ class AnswerSource(Protocol):
 
     use_case: UseCase
     lineage: Lineage
+
+    @property
+    def encoder(self) -> Encoder: ...
 
 
 Line = tuple[str, AnswerSource, Facts]

@@ -27,6 +27,21 @@ class Metrics:
         self.batch_size = Histogram("asof_batch_size", together, buckets=BATCH_BUCKETS, registry=registry)
         lookup = "Seconds of one feature lookup, including failed ones."
         self.lookup_seconds = Histogram("asof_lookup_seconds", lookup, buckets=LOOKUP_BUCKETS, registry=registry)
+        kept = "Answers by how the ledger keeps them: disk, process, none."
+        self.kept = Counter("asof_ledger_answers", kept, ["kept"], registry=registry)
+        lost = "Answers that the ledger does not keep, by reason: full (the spool), failed (a write)."
+        self.lost = Counter("asof_ledger_lost", lost, ["reason"], registry=registry)
+
+
+class LedgerMetrics:
+    """What the shipper of the ledger has done, as every worker sees it."""
+
+    def __init__(self) -> None:
+        gauge = partial(Gauge, registry=CollectorRegistry(), multiprocess_mode="mostrecent")
+        self.shipped = gauge("asof_ledger_shipped", "Answers shipped since the shipper was started.")
+        self.lag = gauge("asof_ledger_lag_seconds", "Age of the oldest answer that waits for the ledger's database.")
+        self.waiting = gauge("asof_ledger_waiting_bytes", "Bytes in the spool that wait for the ledger's database.")
+        self.quarantined = gauge("asof_ledger_quarantined", "Damaged files that the shipper has set aside.")
 
 
 class FollowMetrics:

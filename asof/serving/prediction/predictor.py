@@ -8,10 +8,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from asof.errors import AsOfError
 from asof.features.join_keys import Entity, Members
 from asof.inference.ranges import TrainingRanges
 from asof.inference.served_model import ServedModel
 from asof.inference.verdicts import JudgedFeature
+from asof.ledger.answers import Encoder, ReadValues
+from asof.ledger.model_record import record_of
 from asof.model_facts import Lineage
 from asof.serving.features.batching import Batcher
 from asof.serving.features.inputs import PendingInputs
@@ -29,10 +32,15 @@ FeatureSource = StoreInput | RequestInput
 
 @dataclass(frozen=True)
 class Prediction:
-    """The use case's answer, and the further members on the features behind it."""
+    """The use case's answer, the further members on the features behind it, and the model's prediction.
+
+    `read` has the features; None in a batch.
+    """
 
     answer: BaseModel
     evidence: Mapping[str, Any]
+    score: ModelPrediction
+    read: ReadValues | None = None
 
 
 class Predictor:
@@ -47,6 +55,7 @@ class Predictor:
         self.use_case, self.model, self.lineage, self.worker = worker.use_case, model, lineage, worker
         self.features = features or self._feature_source()
         self._trained = TrainingRanges(replace(model.facts, contract=model.facts.contract.stored))
+        self.encoder = Encoder(record_of(self.use_case, lineage, model.facts))
         self._batcher: Batcher[Row, ModelPrediction] = Batcher(self._score)
         self._in_flight = 0
 
@@ -74,9 +83,14 @@ class Predictor:
         """Reads and judges the features, and calls the model. Raises the errors in the source's `problems`."""
         with self.worker.concurrency_limit.slot(), self.in_use():
             model_input = await self.features.read(request, self._trained)
-            prediction = await self._batcher.submit(model_input.values)
+            read = model_input.read
+            try:
+                prediction = await self._batcher.submit(model_input.values)
+            except AsOfError as error:
+                error.read = read
+                raise
         answer = self.use_case.respond(request, self.model.facts.output.score(prediction))
-        return Prediction(answer, model_input.evidence)
+        return Prediction(answer, model_input.evidence, prediction, read)
 
     async def judged_features(self, entity: Entity) -> list[JudgedFeature]:
         """Each feature of one entity in the store. Raises EntityNotFound, and as `predict` does."""

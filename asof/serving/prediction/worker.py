@@ -1,11 +1,21 @@
 """What all models of one worker share: use case, settings, metrics, answer log and concurrency limits."""
 
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from pydantic import BaseModel
+
+from asof.features.join_keys import JoinKeys, keys_of_extract
+from asof.ledger.answers import Encoder
+from asof.ledger.model_record import record_of
 from asof.model_facts import Lineage
 from asof.serving.http.concurrency_limit import ConcurrencyLimit
+from asof.serving.ledger.keeper import LedgerKeeper
 from asof.serving.logs.answer_log import AnswerLog
 from asof.serving.logs.metrics import Metrics
 from asof.settings import Settings
-from asof.use_case import UseCase
+from asof.use_case import FromStore, UseCase
 
 MAX_BATCHES = 2
 """Concurrent batches: one is scored while the other is read or sent. More would only wait and occupy memory."""
@@ -21,5 +31,27 @@ class Worker:
         self.settings, self.use_case, self.metrics = settings, use_case, Metrics()
         self.lineage = Lineage(use_case.model_name, None, "", bento)
         self.answer_log = AnswerLog(settings.answer_log)
+        self.ledger = LedgerKeeper(settings, self.metrics)
         self.concurrency_limit = ConcurrencyLimit(settings.max_in_flight)
         self.batch_limit = ConcurrencyLimit(MAX_BATCHES)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """Encodes the answers of a worker without a model."""
+        return Encoder(record_of(self.use_case, self.lineage, None))
+
+    @cached_property
+    def keys(self) -> JoinKeys | None:
+        """The join keys of the use case's requests; None where the features come in the request."""
+        source = self.use_case.source
+        return keys_of_extract(source.extract) if isinstance(source, FromStore) else None
+
+    def entity_texts(self, requests: Sequence[Any]) -> list[str | None]:
+        """The entities of requests as the ledger has them; None of what is no valid request."""
+        keys = self.keys
+        if keys is None:
+            return [None] * len(requests)
+        if len(keys.names) > 1:
+            return [keys.text(keys.of(each)) if isinstance(each, BaseModel) else None for each in requests]
+        (name,) = keys.names
+        return [str(getattr(each, name)) if isinstance(each, BaseModel) else None for each in requests]

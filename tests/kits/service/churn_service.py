@@ -67,6 +67,8 @@ def churn_service(
         "ASOF_CLOCK": kit.NOW.isoformat(),
         "ASOF_FEATURES_SECONDS": "0.5",
         "ASOF_ANSWER_LOG": str(answer_log),
+        "ASOF_LEDGER": "process",
+        "ASOF_LEDGER_SPOOL": str(folder / "ledger"),
         "FORWARDED_ALLOW_IPS": TRUSTED_PROXY,
     }
     with fresh(server, tmp_path_factory.mktemp("home-of-churn-service"), mlflow_tables) as settings:

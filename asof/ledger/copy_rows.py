@@ -1,0 +1,148 @@
+"""Frames of answers -> rows of `ledger.predictions`, in the binary form of PostgreSQL's COPY."""
+
+import struct
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asof.ledger.frames import NO_MOMENT, Blocks, Frame, blocks_of
+from asof.ledger.model_record import FLOATS, INTEGERS
+from online_store.encoding.column_types import OIDS
+from online_store.encoding.copy_format import HEADER, NULL, TRAILER
+
+COLUMNS = (
+    *("at", "request", "model", "target_as_of", "score", "item", "status", "decision", "entity", "code"),
+    *("api_key", "caller_id", "verdicts", "scores", "floats", "integers", "texts", "moments"),
+)
+COPY = f"COPY ledger.predictions ({', '.join(COLUMNS)}) FROM STDIN (FORMAT binary)"
+POSTGRES_EPOCH = 946_684_800_000_000
+"""Of PostgreSQL's timestamps, in microseconds since 1970."""
+_COUNT, _SHORT = struct.Struct(">h"), struct.Struct(">ih")
+_LONG, _DOUBLE = struct.Struct(">iq"), struct.Struct(">id")
+_LENGTH, _ARRAY = struct.Struct(">i"), struct.Struct(">iiiii")
+
+
+def copy_rows(frame: Frame) -> bytes:
+    """The rows of a frame's answers, without COPY's header and trailer. Raises ValueError where they are not whole."""
+    header, blocks = frame.header, blocks_of(frame)
+    problems, verdicts = header.get("problems", {}), header.get("verdicts", {})
+    common = _moment(header["at"]), _bytes(UUID(header["request"]).bytes), _LONG.pack(8, header["model"])
+    key, caller = _text(header.get("key")), _text(header.get("caller"))
+    values = _values(frame, blocks)
+    rows = []
+    for place, entity in enumerate(header["entities"]):
+        status, code = problems.get(str(place), (200, None))
+        target, floats, integers, texts, moments = values.get(place, NOTHING)
+        fields = (
+            *common,
+            target,
+            *_scores(blocks, place),
+            _short(blocks.items[place]),
+            _SHORT.pack(2, status),
+            _short(blocks.decisions[place]),
+            *(_text(entity), _text(code), key, caller, _text(verdicts.get(str(place)))),
+            _score_array(blocks, place),
+            *(floats, integers, texts, moments),
+        )
+        rows.append(_COUNT.pack(len(COLUMNS)) + b"".join(fields))
+    return b"".join(rows)
+
+
+def whole(rows: Sequence[bytes]) -> bytes:
+    """The content of a COPY."""
+    return b"".join((HEADER, *rows, TRAILER))
+
+
+NOTHING = (NULL,) * 5
+"""Target, floats, integers, texts and moments of an answer without values."""
+
+
+def _values(frame: Frame, blocks: Blocks) -> dict[int, tuple[bytes, ...]]:
+    """For each answer with values those five fields."""
+    header = frame.header
+    nulls = header.get("nulls", {})
+    texts = header.get("texts") or [None] * len(blocks.valued)
+    columns = zip(
+        _number_arrays(blocks.floats, "float8", ">f8", nulls.get(FLOATS, ())),
+        _number_arrays(blocks.integers, "int8", ">i8", nulls.get(INTEGERS, ())),
+        (NULL if each is None else _text_array(each) for each in texts),
+        _moment_fields(blocks.moments),
+        strict=True,
+    )
+    return {
+        int(place): (target, floats, integers, text, moments)
+        for place, (floats, integers, text, (target, moments)) in zip(blocks.valued, columns, strict=True)
+    }
+
+
+def _number_arrays(matrix: NDArray[Any], pg_type: str, dtype: str, nulls: Sequence[int]) -> list[bytes]:
+    """Each row as an array of PostgreSQL; NULL where there is no such feature."""
+    count, width = matrix.shape
+    if not width:
+        return [NULL] * count
+    cells = np.zeros((count, width), dtype=[("length", ">i4"), ("value", dtype)])
+    cells["length"], cells["value"] = 8, matrix
+    size = _ARRAY.size + cells[:1].nbytes
+    head = _LENGTH.pack(size) + _ARRAY.pack(1, 0, OIDS[pg_type], width, 1)
+    rows = [head + each.tobytes() for each in cells]
+    for place in {each // width for each in nulls}:
+        absent = {each % width for each in nulls if each // width == place}
+        fields = [NULL if number in absent else cells[place, number].tobytes() for number in range(width)]
+        rows[place] = _array(pg_type, fields)
+    return rows
+
+
+def _moment_fields(moments: NDArray[np.int64]) -> list[tuple[bytes, bytes]]:
+    """The newest moment of each row; and all of them, NULL where they are the same."""
+    count, width = moments.shape
+    if not width:
+        return [(NULL, NULL)] * count
+    newest = moments.max(axis=1)
+    same = (moments == newest[:, None]).all(axis=1)
+    return [
+        (_moment(int(most)), NULL if equal else _array("timestamptz", [_moment(each) for each in row]))
+        for most, equal, row in zip(newest.tolist(), same.tolist(), moments.tolist(), strict=True)
+    ]
+
+
+def _scores(blocks: Blocks, place: int) -> tuple[bytes, ...]:
+    """The field `score`."""
+    if blocks.scores.shape[1] != 1 or np.isnan(blocks.scores[place, 0]):
+        return (NULL,)
+    return (_DOUBLE.pack(8, blocks.scores[place, 0]),)
+
+
+def _score_array(blocks: Blocks, place: int) -> bytes:
+    """The field `scores`."""
+    row = blocks.scores[place].tolist()
+    if len(row) < 2 or row[0] != row[0]:
+        return NULL
+    return _array("float8", [_DOUBLE.pack(8, each) for each in row])
+
+
+def _text_array(texts: Sequence[str | None]) -> bytes:
+    return _array("text", [_text(each) for each in texts])
+
+
+def _array(pg_type: str, fields: Sequence[bytes]) -> bytes:
+    has_nulls = int(NULL in fields)
+    return _bytes(_ARRAY.pack(1, has_nulls, OIDS[pg_type], len(fields), 1) + b"".join(fields))
+
+
+def _moment(microseconds: int) -> bytes:
+    return NULL if microseconds == NO_MOMENT else _LONG.pack(8, microseconds - POSTGRES_EPOCH)
+
+
+def _short(number: int) -> bytes:
+    return NULL if number < 0 else _SHORT.pack(2, number)
+
+
+def _text(text: str | None) -> bytes:
+    return NULL if text is None else _bytes(text.encode())
+
+
+def _bytes(content: bytes) -> bytes:
+    return _LENGTH.pack(len(content)) + content

@@ -1,0 +1,37 @@
+"""python -m asof.serving.ledger: ships the spool to the ledger's database, until it is ended.
+
+The service starts it by itself, with `--lock`, unless ASOF_LEDGER_SHIP is False.
+"""
+
+import argparse
+import os
+import sys
+
+from asof.errors import AsOfError
+from asof.files import try_lock
+from asof.ledger.shipper import LOCK, run
+from asof.serving.logs.json_log import configure_logging
+from asof.settings import Settings, log_format
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m asof.serving.ledger", description=__doc__)
+    parser.add_argument("--lock", type=int, metavar="FD", help="The locked file; ends when no worker is left.")
+    arguments = parser.parse_args()
+    configure_logging(log_format())
+    try:
+        settings = Settings()
+        folder = settings.ledger_folder
+        conninfo = settings.ledger_conninfo(default_transaction_read_only="off", application_name="asof ledger")
+    except AsOfError as error:
+        sys.exit(str(error))
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = os.fdopen(arguments.lock, "a") if arguments.lock else try_lock(folder / LOCK)
+    if lock is None:
+        sys.exit(f"Another process ships {folder}: end it, or set ASOF_LEDGER_SPOOL to another folder.")
+    with lock:
+        run(folder, conninfo, with_workers=bool(arguments.lock))
+
+
+if __name__ == "__main__":
+    main()
