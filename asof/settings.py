@@ -50,7 +50,7 @@ NOT_FOR_SERVERS = frozenset(
     {
         *("ASOF_SIGNING_KEY", "ASOF_SIGNING_KEY_TEXT", "ASOF_ADMIN_POSTGRES_URL", "ASOF_ERASURE_KEY"),
         *("ASOF_SOURCE_URL", "ASOF_SOURCE_URLS"),
-        *(f"ASOF_{role}_PASSWORD" for role in ("INGEST", "TRAINING", "SERVING", "MLFLOW", "PREFECT")),
+        *(f"ASOF_{role}_PASSWORD" for role in ("INGEST", "TRAINING", "SERVING", "MLFLOW", "PREFECT", "ERASURE")),
     }
 )
 """Secrets that no server we start may see: it signs no model, creates no role and reads no source."""
@@ -169,6 +169,8 @@ class Settings(BaseSettings):
     """For `flows databases` only: the password of PostgreSQL's role mlflow."""
     prefect_password: SecretStr | None = None
     """For `flows databases` only: the password of PostgreSQL's role prefect."""
+    erasure_password: SecretStr | None = None
+    """For `flows databases` only: the password of PostgreSQL's role asof_erasure."""
 
     @classmethod
     def settings_customise_sources(cls, settings_cls: type[BaseSettings], *_: Any, **sources: Any) -> tuple[Any, ...]:

@@ -23,7 +23,7 @@ from training.data.snapshots.erased import tombstones
 from training.data.snapshots.erased.left_out import require_key
 from training.data.snapshots.erased.tombstones import Tombstone
 from training.data.snapshots.owned_tables import table_exists
-from training.erasure.copies.training_sets import entities_of_runs
+from training.erasure.copies.models.training_sets import entities_of_runs
 from training.erasure.erase import TOMBSTONES, Erasure, Progress, finish, remember
 from training.erasure.subject import Subject
 from training.erasure.work import Work

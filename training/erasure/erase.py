@@ -21,16 +21,9 @@ from asof.use_case import UseCase
 from training.data.snapshots.erased import tombstones
 from training.data.snapshots.erased.tombstones import Tombstone
 from training.data.snapshots.provenance import actor
-from training.erasure.copies import (
-    deliveries,
-    ledger,
-    online,
-    parquet_scores,
-    prefect_database,
-    tables,
-    text_files,
-    training_sets,
-)
+from training.erasure.copies.databases import ledger, online, prefect_database, tables
+from training.erasure.copies.files import deliveries, parquet_scores, spool, text_files
+from training.erasure.copies.models import training_sets
 from training.erasure.subject import Subject, subject_of
 from training.erasure.work import Copy, Work
 
@@ -40,6 +33,7 @@ STEPS: Mapping[str, Step] = {
     "snapshots and scores": tables.erase,
     "online store": online.erase,
     "Parquet scores": parquet_scores.erase,
+    "spool": spool.erase,
     "ledger": ledger.erase,
     "training sets and models": training_sets.erase,
     "logs and pages": text_files.erase,
@@ -76,6 +70,12 @@ class Erasure:
     def count(self) -> int:
         """Of all copies."""
         return sum(self.copies.values())
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """As JSON data."""
+        left = [{"place": each.place, "count": each.count, "left": each.left} for each in self.left]
+        return vars(self) | {"left": left, "count": self.count}
 
 
 def look(

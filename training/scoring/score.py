@@ -98,7 +98,7 @@ def score_users(
     )
     open_writer: OpenWriter = partial(in_postgres, settings) if to == POSTGRES else partial(in_parquet, Path(to))
     if to != POSTGRES:
-        remember_folder(settings, Path(to))
+        remember_folder(settings, Path(to))  # for `flows erase`
     with open_writer(run, any_known_at=known_at is None) as writer:
         if not writer.complete and writer.run is not run:
             require_unchanged(settings, writer.run, views=features.views)

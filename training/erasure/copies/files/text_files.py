@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from training.audit.lineage.answers import UNSUPPORTED_SUFFIXES
-from training.erasure.copies.signed_folders import replaced
+from training.erasure.copies.models.signed_folders import replaced
 from training.erasure.work import Copy, Work
 
 SUFFIXES = frozenset({"", ".csv", ".err", ".htm", ".html", ".json", ".jsonl", ".log", ".md", ".out", ".txt", ".gz"})

@@ -12,7 +12,7 @@ import pyarrow as arrow
 
 from asof.settings import Settings
 from asof.use_case import UseCase
-from training.erasure.copies.signed_folders import Rows, local_folders, reseal, rows_in
+from training.erasure.copies.models.signed_folders import Rows, local_folders, reseal, rows_in
 from training.erasure.work import Copy, Work
 from training.models.fitting.logged_rows import ROWS_FILE, log_fewer_rows, logged_rows
 from training.tracking.artifacts import downloaded, log_file

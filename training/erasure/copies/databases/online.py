@@ -15,7 +15,7 @@ from online_store.erasing import Rows, counts, deletes, in_feast_table, in_view
 from online_store.schema.layout import read_layout
 from online_store.schema.tables import list_views
 from training.data.snapshots.owned_tables import table_exists
-from training.erasure.copies.tables import forget
+from training.erasure.copies.databases.tables import forget
 from training.erasure.work import Copy, Work
 
 KNOWN_STORES = ("online_store.store.WideOnlineStore", "postgres")

@@ -10,11 +10,10 @@ import psycopg
 from psycopg import sql
 
 from training.data.snapshots.owned_tables import table_exists
-from training.erasure.copies.tables import forget
+from training.erasure.copies.databases.tables import forget
+from training.erasure.copies.files.spool_frames import ERASED
 from training.erasure.work import Copy, Work
 
-ERASED = "erased"
-"""The code of a stub."""
 ANSWERS = """
 WHERE p.model IN (SELECT id FROM ledger.models WHERE use_case = {use_case})
     AND {answer} AND p.at <= {until}"""
