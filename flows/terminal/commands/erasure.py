@@ -36,7 +36,7 @@ def erase(
         bool, typer.Option("--again", help="After a restore: erase again what tombstones cover, of all use cases.")
     ] = False,
     tombstones: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="With --again: another file erasures.jsonl.")
+        Path | None, typer.Option(exists=True, dir_okay=False, help="With --again: a file erasures.jsonl besides ours.")
     ] = None,
     as_json: Json = False,
 ) -> None:
