@@ -10,11 +10,11 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from asof.extracts.sources import InPlace
 from asof.features.entity_key import parse
 from asof.features.feature_store import configuration
 from asof.features.join_keys import JoinKeys, keys_of_extract
 from asof.settings import Settings
-from asof.sources import InPlace
 from asof.trust.erasure_key import digest, erasure_key
 from asof.use_case import UseCase
 from online_store.schema.layout import read_layout

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from psycopg import sql
 
 from asof.errors import DataError
-from asof.extract_schema import Kind
+from asof.extracts.schema import Kind
 from asof.features.entity_key import KeyValue, parse
 from asof.features.join_keys import JoinKeys, keys_of_extract
 from asof.use_case import UseCase

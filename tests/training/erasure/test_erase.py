@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import psycopg
 import pytest
 from feast.infra.key_encoding_utils import serialize_entity_key
@@ -21,9 +22,13 @@ from pydantic import SecretStr
 from sqlalchemy.engine import make_url
 
 from asof.errors import ConfigurationError, DataError
-from asof.extract_schema import Kind
+from asof.extracts.schema import Kind
 from asof.inference.served_model import load_verified
+from asof.ledger.answers import Answer, ReadColumns, ReadValues
+from asof.ledger.request_id import new_request_id
 from asof.ledger.schema import create_tables
+from asof.ledger.segments import QUARANTINE
+from asof.ledger.spool import Spool
 from asof.settings import Settings, export
 from asof.trust.golden_rows import GOLDEN_ROWS, GoldenRows
 from asof.trust.signed_manifest import verify_folder
@@ -33,6 +38,7 @@ from tests.kits.data.extracts import fetch
 from tests.kits.machine.databases import copy_features, fresh
 from tests.kits.models import keyed
 from tests.kits.models.keyed import AS_OF, Keyed, Row
+from tests.kits.service.ledger import BY_VIEW, VALUES, encoder, rows, ship
 from training.audit.reproduction.reproduce import reproduce
 from training.data.snapshots.snapshot import take_snapshot
 from training.erasure.again import erase_again
@@ -220,6 +226,46 @@ def test_nothing_but_the_tombstone_is_left_and_nobody_else_is_touched(case: Plan
     after = others(case.needle, case.conninfos, [case.settings.home])
     touched = {place for place, rows in rows_of_others.items() if rows - after[place]}
     assert [place for place in touched if not place.endswith(OF_NOBODY)] == []
+
+
+def test_what_waits_in_the_spool_is_shipped_without_the_erased(planted: dict[str, Planted]) -> None:
+    """A worker has the file open; a batch with others, a short id that leaves no room for a mark, a set aside file."""
+    case = planted["accounts"]
+    settings, use_case, folder = case.settings, case.keyed.use_case, case.settings.ledger_folder
+    spool, model, read = Spool(folder, 2**24), encoder(), ReadValues(VALUES, BY_VIEW)
+    columns = ReadColumns(
+        {name: np.array([value] * 3) for name, value in VALUES.items()}, {}, np.full((3, 2), 1_700_000_000_000_000)
+    )
+    batch = [Answer(each, item=n, prediction=0.5, decision=1, row=n) for n, each in enumerate(("77", "101", "771"))]
+    frames = [
+        model.one(new_request_id(), "billing", Answer("101", prediction=0.25, decision=0), read),
+        model.one(new_request_id(), None, Answer("101", 404, "entity-not-found"), None),
+        model.one(new_request_id(), None, Answer("1010", prediction=0.75, decision=1), read),
+        model.many(new_request_id(), None, batch, columns),
+    ]
+    for frame in frames:
+        spool.append(model, frame)
+    (path,) = folder.glob("*.frames")
+    (folder / QUARANTINE).mkdir()
+    shutil.copy(path, folder / QUARANTINE)
+    done = erase(settings, use_case, "101", reason="asked", progress=lambda _: None)
+    assert (done.copies[str(folder)], done.remaining) == (6, {})
+    spool.append(model, frames[2])
+    spool.close()
+    assert ship(settings, folder).quarantined == []
+    kept = "SELECT entity, status, code, score, num_nonnulls(floats, texts), item FROM ledger.predictions p "
+    shipped = rows(settings, kept + "JOIN ledger.models m ON m.id = p.model WHERE m.name = 'a_model' ORDER BY item, at")
+    assert {row for row in shipped if row[0]} == {
+        ("1010", 200, None, 0.75, 2, None),
+        *((each, 200, None, 0.5, 2, item) for each, item in (("77", 0), ("771", 2))),
+    }
+    erased = [row for row in shipped if row[0] is None]
+    assert [(status, code, score) for _, status, code, score, *_ in erased] == [
+        (200, None, None),
+        (200, "erased", None),
+        (404, "erased", None),
+    ]
+    assert places("101", case.conninfos, [folder]) == {}
 
 
 def test_a_model_stays_signed_and_loads_without_the_golden_rows_of_the_erased(planted: dict[str, Planted]) -> None:

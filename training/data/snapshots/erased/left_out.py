@@ -10,7 +10,7 @@ from datetime import datetime
 from psycopg import sql
 
 from asof.errors import ConfigurationError
-from asof.extract_schema import ExtractSchema, RawTable
+from asof.extracts.schema import ExtractSchema, RawTable
 from asof.features.join_keys import SEPARATOR
 from asof.settings import Settings
 from asof.trust.erasure_key import FIELD, FORMAT, VALUE, digest, erasure_key, key_id, pads

@@ -6,9 +6,9 @@ from typing import LiteralString
 import psycopg
 from psycopg import sql
 
-from asof.extract_schema import ExtractSchema, RawTable
+from asof.extracts.schema import ExtractSchema, RawTable
+from asof.extracts.sources import InPlace
 from asof.features.join_keys import JoinKeys
-from asof.sources import InPlace
 from training.data.snapshots.owned_tables import table_exists
 from training.data.snapshots.tables import LOAD_LOCK, SQL_TYPES, Connection
 from training.erasure.work import Copy, Work

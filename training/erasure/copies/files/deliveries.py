@@ -7,8 +7,8 @@ from pathlib import Path
 import psycopg
 from pyarrow import input_stream, parquet
 
-from asof.extract_schema import RawTable
-from asof.sources import CsvFile, ParquetFile
+from asof.extracts.schema import RawTable
+from asof.extracts.sources import CsvFile, ParquetFile
 from training.data.extracts.files.data_files import file_of
 from training.data.snapshots.owned_tables import table_exists
 from training.erasure.work import Copy, Work
