@@ -4,6 +4,7 @@ A tombstone has no id: the hash of each entity that is here is compared with tho
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,15 +53,15 @@ def erase_again(
         require_key(key := erasure_key(settings), every)
         tombstones.create_table(connection)
         for each in every:
-            tombstones.insert(connection, each)
+            tombstones.insert(connection, replace(each, finished_at=each.finished_at or each.until))
     done = []
     for tombstone, keys in _found(settings, use_case, every, key):
         joins = keys_of_extract(use_case.extract)
         typed = {key.name: parse(str(keys[key.name]), key.kind) for key in joins.keys if key.name in keys}
         subject = Subject(joins, typed)
-        work = Work(settings, use_case, subject, tombstone.until, tombstone.digest, apply=True)
+        work = Work(settings, use_case, subject, tombstone.until, tombstone.digest, apply=True, again=True)
         done.append(finish(settings, work, tombstone, progress))
-    return done
+    return [each for each in done if each.count or each.remaining]
 
 
 def _tombstones(

@@ -90,7 +90,9 @@ def look(
     work = _work(settings, use_case, subject, key, tuple(scores), apply=False)
     with _connected(settings) as connection:
         earlier = _earlier(connection, work)
-    found = replace(_summary(work, _run(work, progress)), begun_before=any(not each.finished_at for each in earlier))
+    found = replace(
+        _summary(work, _run(work, progress, {})), begun_before=any(not each.finished_at for each in earlier)
+    )
     if not found.count and not found.begun_before:
         if not earlier:
             raise DataError(f"Nothing of this entity of {use_case.name} is here: check the id.")
@@ -139,8 +141,9 @@ def begin(settings: Settings, work: Work, reason: str) -> Tombstone:
 def finish(settings: Settings, work: Work, tombstone: Tombstone, progress: Progress) -> Erasure:
     """Erases, counts what is left, and completes the tombstone if nothing is."""
     copies = list[Copy]()
+    moments: dict[str, datetime] = {}
     with _connected(settings) as connection:
-        for each in _run(work, progress):
+        for each in _run(work, progress, moments):
             copies.append(each)
             counts = dict(tombstone.copies)
             counts[each.place] = counts.get(each.place, 0) + each.count
@@ -148,9 +151,13 @@ def finish(settings: Settings, work: Work, tombstone: Tombstone, progress: Progr
                 tombstone = replace(tombstone, copies=counts)
                 tombstones.record(connection, tombstone)
         progress("looking again")
-        remaining = _summary(work, _run(replace(work, apply=False), lambda _: None)).copies
+        remaining = _summary(work, _run(replace(work, apply=False), lambda _: None, moments)).copies
+        if not work.again:
+            tombstone = tombstones.extend(connection, tombstone, max(moments.values()))
         if not remaining:
-            tombstones.record(connection, replace(tombstone, finished_at=datetime.now(UTC)))
+            tombstone = replace(tombstone, finished_at=datetime.now(UTC))
+            tombstones.record(connection, tombstone)
+            remember(settings, tombstone)
     return replace(_summary(work, copies), remaining=remaining)
 
 
@@ -160,17 +167,19 @@ def remember(settings: Settings, tombstone: Tombstone) -> None:
         file.write(tombstone.to_json() + "\n")
 
 
-def _run(work: Work, progress: Progress) -> Iterator[Copy]:
+def _run(work: Work, progress: Progress, moments: dict[str, datetime]) -> Iterator[Copy]:
+    """Each step up to its moment, which is set where it is absent: until then the service may have answered."""
     for name, step in STEPS.items():
         progress(name)
-        yield from step(work)
+        until = moments.setdefault(name, work.until if work.again else datetime.now(UTC))
+        yield from step(replace(work, until=until))
 
 
 def _work(
     settings: Settings, use_case: UseCase, subject: Subject, key: bytes, scores: tuple[Path, ...], *, apply: bool
 ) -> Work:
     own = digest(key, use_case.name, subject.keys).hex()
-    return Work(settings, use_case, subject, datetime.now(UTC), own, apply, scores)
+    return Work(settings, use_case, subject, datetime.now(UTC), own, apply, scores=scores)
 
 
 def _earlier(connection: psycopg.Connection[Any], work: Work) -> list[Tombstone]:

@@ -13,7 +13,8 @@ from training.erasure.subject import Subject
 class Work:
     """One erasure: of copies that describe moments up to `until`. Without `apply` they are only counted.
 
-    `scores` are folders of Parquet scores besides those that this home remembers; `digest` is the tombstone's.
+    `again`: what came back is erased again, but nothing that describes a later moment than before. `scores` are folders
+    of Parquet scores besides those that this home remembers; `digest` is the tombstone's.
     """
 
     settings: Settings
@@ -22,6 +23,7 @@ class Work:
     until: datetime
     digest: str
     apply: bool
+    again: bool = False
     scores: tuple[Path, ...] = ()
 
 

@@ -20,11 +20,12 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from pydantic import SecretStr
 from sqlalchemy.engine import make_url
+from typer.testing import CliRunner, Result
 
 from asof.errors import ConfigurationError, DataError
 from asof.extracts.schema import Kind
 from asof.inference.served_model import load_verified
-from asof.ledger.answers import Answer, ReadColumns, ReadValues
+from asof.ledger.answers import Answer, Answers, ReadColumns, ReadValues
 from asof.ledger.request_id import new_request_id
 from asof.ledger.schema import create_tables
 from asof.ledger.segments import QUARANTINE
@@ -33,12 +34,14 @@ from asof.settings import Settings, export
 from asof.trust.golden_rows import GOLDEN_ROWS, GoldenRows
 from asof.trust.signed_manifest import verify_folder
 from asof.trust.signing_keys import trusted_keys
+from flows.__main__ import app
 from tests.kits.data.everywhere import others, places
 from tests.kits.data.extracts import fetch
 from tests.kits.machine.databases import copy_features, fresh
 from tests.kits.models import keyed
 from tests.kits.models.keyed import AS_OF, Keyed, Row
 from tests.kits.service.ledger import BY_VIEW, VALUES, encoder, rows, ship
+from training.audit.lineage.answers import find_answers
 from training.audit.reproduction.reproduce import reproduce
 from training.data.snapshots.snapshot import take_snapshot
 from training.erasure.again import erase_again
@@ -157,8 +160,8 @@ def _plant_texts(case: Planted) -> None:
         (home / folder).mkdir(exist_ok=True)
     for path in (home / "run" / "answers.jsonl", home / "run" / "answers.jsonl.1.gz"):
         with gzip.open(path, "at") if path.suffix == ".gz" else path.open("a") as log:
-            for row in ROWS[case.keyed.name]:
-                answer = {"at": "2024-01-31T01:02:03+00:00", "request_id": f"r-{row}", "use_case": "churn"}
+            for number, row in enumerate(ROWS[case.keyed.name]):
+                answer = {"at": "2024-01-31T01:02:03+00:00", "request_id": f"r-{number}", "use_case": "churn"}
                 log.write(json.dumps(answer | {"model": {}, "entity": keys.members(keys.from_row(row))}) + "\n")
     names = ", ".join(f"{name} {value!r}" for name, value in zip(keys.names, ROWS[case.keyed.name][0], strict=True))
     line = f"No feature view knows {names}: check the id, or load it. 77001234 rows\n"
@@ -236,11 +239,11 @@ def test_what_waits_in_the_spool_is_shipped_without_the_erased(planted: dict[str
     columns = ReadColumns(
         {name: np.array([value] * 3) for name, value in VALUES.items()}, {}, np.full((3, 2), 1_700_000_000_000_000)
     )
-    batch = [Answer(each, item=n, prediction=0.5, decision=1, row=n) for n, each in enumerate(("77", "101", "771"))]
+    batch = Answers(range(3), ["90", "900", "900-"], [0.5] * 3, [1] * 3, {}, {}, range(3))
     frames = [
-        model.one(new_request_id(), "billing", Answer("101", prediction=0.25, decision=0), read),
-        model.one(new_request_id(), None, Answer("101", 404, "entity-not-found"), None),
-        model.one(new_request_id(), None, Answer("1010", prediction=0.75, decision=1), read),
+        model.one(new_request_id(), "billing", Answer("900", prediction=0.25, decision=0), read),
+        model.one(new_request_id(), None, Answer("900", 404, "entity-not-found"), None),
+        model.one(new_request_id(), None, Answer("9001", prediction=0.75, decision=1), read),
         model.many(new_request_id(), None, batch, columns),
     ]
     for frame in frames:
@@ -248,7 +251,7 @@ def test_what_waits_in_the_spool_is_shipped_without_the_erased(planted: dict[str
     (path,) = folder.glob("*.frames")
     (folder / QUARANTINE).mkdir()
     shutil.copy(path, folder / QUARANTINE)
-    done = erase(settings, use_case, "101", reason="asked", progress=lambda _: None)
+    done = erase(settings, use_case, "900", reason="asked", progress=lambda _: None)
     assert (done.copies[str(folder)], done.remaining) == (6, {})
     spool.append(model, frames[2])
     spool.close()
@@ -256,8 +259,8 @@ def test_what_waits_in_the_spool_is_shipped_without_the_erased(planted: dict[str
     kept = "SELECT entity, status, code, score, num_nonnulls(floats, texts), item FROM ledger.predictions p "
     shipped = rows(settings, kept + "JOIN ledger.models m ON m.id = p.model WHERE m.name = 'a_model' ORDER BY item, at")
     assert {row for row in shipped if row[0]} == {
-        ("1010", 200, None, 0.75, 2, None),
-        *((each, 200, None, 0.5, 2, item) for each, item in (("77", 0), ("771", 2))),
+        ("9001", 200, None, 0.75, 2, None),
+        *((each, 200, None, 0.5, 2, item) for each, item in (("90", 0), ("900-", 2))),
     }
     erased = [row for row in shipped if row[0] is None]
     assert [(status, code, score) for _, status, code, score, *_ in erased] == [
@@ -265,7 +268,7 @@ def test_what_waits_in_the_spool_is_shipped_without_the_erased(planted: dict[str
         (200, "erased", None),
         (404, "erased", None),
     ]
-    assert places("101", case.conninfos, [folder]) == {}
+    assert places("900", case.conninfos, [folder]) == {}
 
 
 def test_a_model_stays_signed_and_loads_without_the_golden_rows_of_the_erased(planted: dict[str, Planted]) -> None:
@@ -351,6 +354,35 @@ def test_an_interrupted_erasure_is_finished_by_the_same_command(planted: dict[st
     assert (counted[0]["public.visits_both"], counted[0]["ledger.predictions"]) == (2, 1)
     users = fetch(case.settings, "SELECT count(*) FROM public.visits_users WHERE user_id = 'u3'")
     assert users == [(2,)]  # as of two moments
+
+
+def test_an_erased_answer_is_traced_as_such(planted: dict[str, Planted]) -> None:
+    case = planted["devices"]
+    with pytest.raises(DataError, match="The answer to request r-0 was erased with its entity"):
+        find_answers(case.settings.answer_log_file, case.keyed.use_case, "r-0")
+
+
+def test_the_command_asks_counts_erases_and_never_prints_the_id(
+    planted: dict[str, Planted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, entity = planted["devices"], UUIDS[7]
+    monkeypatch.setattr("asof.use_cases.load", lambda _: case.keyed.use_case)
+    monkeypatch.setenv("ASOF_SIGNING_KEY", "")
+
+    def run(*words: str, stdin: str = entity) -> Result:
+        return CliRunner().invoke(app, ["erase", "churn", *words], input=stdin)
+
+    refused = run(entity, "--reason", "asked", stdin="n\n")
+    looked = run("-", "--dry-run", "--json")
+    done = run("-", "--reason", "asked", "--yes")
+    again = run(entity, "--reason", "asked", "--yes", "--json")
+    assert [each.exit_code for each in (refused, looked, done, again)] == [1, 0, 0, 0], done.output
+    assert json.loads(looked.stdout.splitlines()[-1])["copies"]["public.devices_all"] == 3
+    assert done.stdout.startswith("Erased: ")
+    assert "Left to you" in done.stdout
+    assert json.loads(again.stdout.splitlines()[-1])["erased_before"]
+    assert not [each.output for each in (refused, looked, done, again) if entity in each.output]
+    assert run().exit_code == 2
 
 
 def test_what_a_restored_backup_brings_back_is_erased_again(

@@ -123,7 +123,8 @@ class _Load:
         changed = _changed(self.connection, self.folder, self.times, read)
         staged = [each for each in read if each in changed or (queried and _has_entities(each, self.schema))]
         _stage(self.connection, staged)
-        left_out = self.erased.remove(self.connection, [each.table for each in staged])
+        in_staging = {each.table.name: each.table for each in (*queried, *staged)}
+        left_out = self.erased.remove(self.connection, in_staging.values())
         tables = [each.table for each in queried]
         require_known_ids(self.connection, self.schema, tables, [each.table for each in read], self.times)
         added = {each.table.name: append(self.connection, each.table, self.times) for each in changed}

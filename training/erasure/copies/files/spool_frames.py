@@ -16,28 +16,28 @@ ERASED = "erased"
 
 def without(frame: Frame, places: Collection[int]) -> bytes:
     """The answers at these places lose entity, values, scores and code; all others stay as they are."""
-    header = dict(frame.header)
-    length = LENGTH.size + len(to_json(frame.header)) + len(frame.blocks)
+    header, length = dict(frame.header), LENGTH.size + len(to_json(frame.header)) + len(frame.blocks)
     header["entities"] = [None if n in places else each for n, each in enumerate(header["entities"])]
-    header["verdicts"] = {n: each for n, each in header.get("verdicts", {}).items() if int(n) not in places}
     if len(header["entities"]) == 1:
-        return _alone(header, length)
+        return _alone(header, int(blocks_of(frame).items[0]), length)
     blocks = _emptied(frame, places, header)
-    problems = header.get("problems", {})
-    statuses = {str(n): (problems.get(str(n), (200,))[0], ERASED) for n in places}
-    marked = to_json(header | {"problems": problems | statuses})
-    plain = to_json(header | {"problems": {n: each for n, each in problems.items() if int(n) not in places}})
-    room = length - LENGTH.size - len(blocks)
-    text = marked if len(marked) <= room else plain  # a mark takes bytes that a short id does not free
+    own, problems = {str(n) for n in places}, header.pop("problems", {})
+    others = {n: each for n, each in problems.items() if n not in own}
+    marked = others | {n: (problems.get(n, (200,))[0], ERASED) for n in own}
+    if verdicts := {n: each for n, each in header.pop("verdicts", {}).items() if n not in own}:
+        header["verdicts"] = verdicts
+    text = to_json(header | {"problems": marked})
+    if len(text) > (room := length - LENGTH.size - len(blocks)):  # a mark takes bytes that a short id does not free
+        text = to_json(header | ({"problems": others} if others else {}))
     return _framed(text.ljust(room), blocks, length)
 
 
-def _alone(header: dict[str, Any], length: int) -> bytes:
+def _alone(header: dict[str, Any], item: int, length: int) -> bytes:
     """The frame of a single answer, which needs none of its values."""
     kept = {name: header[name] for name in ("model", "at", "request", "entities")}
     status = header.get("problems", {}).get("0", (200,))[0]
     text = to_json(kept | {"problems": {"0": (status, ERASED)}, "shape": (1, 0, 0, 0, 0, 0)})
-    return _framed(text, struct.pack("<2h", NONE, NONE), length)
+    return _framed(text, struct.pack("<2h", item, NONE), length)
 
 
 def _emptied(frame: Frame, places: Collection[int], header: dict[str, Any]) -> bytes:
