@@ -56,8 +56,9 @@ SNAPSHOT_TABLES = {INGEST: APPEND, TRAINING: READ, ERASURE: ERASE}
 REGISTRY_TABLES = {INGEST: WRITE, TRAINING: READ, SERVING: READ, ERASURE: READ}
 ONLINE_TABLES = {TRAINING: READ, SERVING: READ, ERASURE: ERASE}
 PREFECT_TABLES = {ERASURE: ("SELECT", "UPDATE")}
-MAKERS: Mapping[str, str] = {ONLINE: INGEST, "public": PREFECT}
-"""Whose future tables in a schema have default privileges."""
+DEFAULT, OF_PREFECT = "DEFAULT", "DEFAULT OF PREFECT"
+MAKERS: Mapping[str, str] = {DEFAULT: INGEST, OF_PREFECT: PREFECT}
+"""Kinds of default privileges, and whose future tables have them."""
 
 
 class Grant(NamedTuple):
@@ -108,7 +109,7 @@ def in_asof(tables: Tables, online: Iterable[str]) -> Iterator[Grant]:
 
 def in_future() -> Iterator[Grant]:
     """On tables that the ingest role will create in the online store."""
-    yield from _on("DEFAULT", ONLINE, ONLINE_TABLES)
+    yield from _on(DEFAULT, ONLINE, ONLINE_TABLES)
 
 
 def in_sister(owner: str, tables: Iterable[str]) -> Iterator[Grant]:
@@ -116,7 +117,7 @@ def in_sister(owner: str, tables: Iterable[str]) -> Iterator[Grant]:
     yield from (Grant("SCHEMA", "public", owner, each) for each in ("USAGE", "CREATE"))
     if owner == PREFECT:
         yield Grant("SCHEMA", "public", ERASURE, "USAGE")
-        yield from _on("DEFAULT", "public", PREFECT_TABLES)
+        yield from _on(OF_PREFECT, "public", PREFECT_TABLES)
         for table in tables:
             yield from _on("TABLE", table, PREFECT_TABLES)
 

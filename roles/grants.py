@@ -33,7 +33,8 @@ UNION ALL
 SELECT 'ROUTINE', pg_proc.oid::regprocedure::text, proowner, acl.*
 FROM pg_proc, aclexplode(proacl) acl WHERE grantee <> 0"""
 DEFAULTS = """
-SELECT 'DEFAULT' kind, quote_ident(nspname) name, defaclrole owner, acl.*
+SELECT CASE pg_get_userbyid(defaclrole) WHEN 'prefect' THEN 'DEFAULT OF PREFECT' ELSE 'DEFAULT' END kind,
+    quote_ident(nspname) name, defaclrole owner, acl.*
 FROM pg_default_acl JOIN pg_namespace schema ON schema.oid = defaclnamespace, aclexplode(defaclacl) acl
 WHERE defaclobjtype = 'r' AND pg_get_userbyid(defaclrole) IN ('asof_ingest', 'prefect')"""
 OF_OUR_ROLES = """
@@ -96,15 +97,14 @@ def _without_privilege(grant: Grant) -> Grant:
 
 
 def _description(grant: Grant, privileges: str) -> str:
-    place = f"future tables in schema {grant.name}" if grant.kind == "DEFAULT" else f"{grant.kind.lower()} {grant.name}"
+    place = f"future tables in schema {grant.name}" if grant.kind in MAKERS else f"{grant.kind.lower()} {grant.name}"
     return f"{privileges} on {place}{', with grant option' if grant.grantable else ''}"
 
 
 def _statement(grant: Grant, privileges: str, *, verb: str) -> sql.Composed:
     """Names are quoted by PostgreSQL, or our own constants."""
     begin, thing = "", f"{grant.kind} {grant.name}"
-    if grant.kind == "DEFAULT":
-        maker = MAKERS[grant.name]
+    if maker := MAKERS.get(grant.kind):
         begin, thing = f"ALTER DEFAULT PRIVILEGES FOR ROLE {maker} IN SCHEMA {grant.name} ", "TABLES"
     role = sql.SQL(PUBLIC) if grant.role == PUBLIC else sql.Identifier(grant.role)
     to, end = ("TO", "") if verb == "GRANT" else ("FROM", " CASCADE")

@@ -8,6 +8,8 @@ from asof.settings import Settings
 from asof.use_case import UseCase
 from training.erasure.subject import Subject
 
+NOT_COUNTED = -1
+
 
 @dataclass(frozen=True)
 class Work:
@@ -29,7 +31,8 @@ class Work:
 
 @dataclass(frozen=True)
 class Copy:
-    """`count` rows, lines or files of the subject at a place. `left` says what the user must do about those of others.
+    """`count` rows, lines or files of the subject at a place. `left` says what the user must do about those of others,
+    of which NOT_COUNTED may be the number.
 
     `models` are versions, or runs without one, that were trained with it.
     """

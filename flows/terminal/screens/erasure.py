@@ -17,7 +17,8 @@ def erasure_screen(done: Mapping[str, Any]) -> Screen:
             "Still found": [{"place": place, "copies": number} for place, number in (done["remaining"] or {}).items()],
             "Copies": places,
             "Left to you": [
-                {"place": each["place"], "copies": each["count"], "what to do": each["left"]} for each in done["left"]
+                {"place": each["place"], "copies": max(each["count"], 0) or "unknown", "what to do": each["left"]}
+                for each in done["left"]
             ],
         },
         next_step=_next_step(done),

@@ -16,7 +16,7 @@ from online_store.schema.layout import read_layout
 from online_store.schema.tables import list_views
 from training.data.snapshots.owned_tables import table_exists
 from training.erasure.copies.databases.tables import forget
-from training.erasure.work import Copy, Work
+from training.erasure.work import NOT_COUNTED, Copy, Work
 
 KNOWN_STORES = ("online_store.store.WideOnlineStore", "postgres")
 
@@ -34,7 +34,7 @@ def erase(work: Work) -> Iterator[Copy]:
         for name in views:
             yield from _erase_stock(connection, work, schema, f"{project}_{name}")
     if online["type"] not in KNOWN_STORES:
-        yield Copy(f"online store {online['type']}", 0, "another store: delete the entity there")
+        yield Copy(f"online store {online['type']}", NOT_COUNTED, "another store: delete the entity there")
 
 
 def _views(connection: psycopg.Connection[Any], project: str, work: Work) -> list[str]:

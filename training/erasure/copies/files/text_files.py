@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from training.audit.lineage.answers import UNSUPPORTED_SUFFIXES
 from training.erasure.copies.models.signed_folders import replaced
 from training.erasure.work import Copy, Work
@@ -17,6 +19,8 @@ from training.erasure.work import Copy, Work
 SUFFIXES = frozenset({"", ".csv", ".err", ".htm", ".html", ".json", ".jsonl", ".log", ".md", ".out", ".txt", ".gz"})
 OTHERS = ("artifacts", "bentoml", "following", "keys", "ledger", "extracts", "postgres/data")
 """Folders of the home with copies of other kinds, or with none."""
+SERVER_LOG = "server.log"
+"""Beside the data of the embedded PostgreSQL."""
 KEPT = ("at", "request_id", "use_case")
 """What stays of an answer."""
 
@@ -30,7 +34,7 @@ def erase(work: Work) -> Iterator[Copy]:
     answers = sorted(path for path in log.parent.glob(f"{log.name}*") if path.suffix not in UNSUPPORTED_SUFFIXES)
     for path in answers:
         yield Copy(str(path), _each_line(path, work, _without_answer))
-    for path in _texts(work):
+    for path in (*_texts(work), *_servers_log(work)):
         if path not in answers and (count := _each_line(path, work, _without_mention)):
             yield Copy(str(path), count)
 
@@ -43,6 +47,15 @@ def _texts(work: Work) -> Iterator[Path]:
             inside = not any(path.is_relative_to(each) for each in others)
             if inside and path.suffix in SUFFIXES and path.is_file() and not path.is_symlink():
                 yield path
+
+
+def _servers_log(work: Work) -> Iterator[Path]:
+    """That of the embedded PostgreSQL, which may be outside the home; other roles and servers do not tell."""
+    with psycopg.connect(work.settings.conninfo()) as connection:
+        row = connection.execute("SELECT setting FROM pg_settings WHERE name = 'data_directory'").fetchone()
+    path = Path(row[0] if row else "none").with_name(SERVER_LOG)
+    if path.is_file() and not path.is_relative_to(work.settings.home.absolute()):
+        yield path
 
 
 def _without_mention(work: Work, line: str) -> str | None:
