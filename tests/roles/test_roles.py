@@ -139,7 +139,7 @@ def test_the_erasure_role_erases_a_user_from_every_database(
         (user, rows) = admin.execute("SELECT min(user_id), count(*) FROM public.users").fetchone() or ("", 0)
         prefect.execute("CREATE TABLE log (message text)")
         prefect.execute("INSERT INTO log VALUES (%s), ('another')", [f"column user_id: {user!r} must be unique"])
-        done = erase(settings, CHURN, user, reason="asked", progress=lambda _: None)
+        done = erase(settings, CHURN, user, reason="asked")
         assert done.remaining == {}
         assert {"public.users", "public.scored_users", WIDE_TABLE.replace('"', ""), STOCK_TABLE} <= done.copies.keys()
         assert done.copies["Prefect: log.message"] == 1

@@ -39,7 +39,7 @@ TEXTS = {
 
 
 def erase_again(
-    settings: Settings, use_case: UseCase, *, file: Path | None = None, progress: Progress = print
+    settings: Settings, use_case: UseCase, *, file: Path | None = None, progress: Progress = lambda _: None
 ) -> list[Erasure]:
     """Erases what tombstones of the use case cover and is here again; an empty list where nothing is.
 

@@ -79,7 +79,12 @@ class Erasure:
 
 
 def look(
-    settings: Settings, use_case: UseCase, entity: str, *, scores: Iterable[Path] = (), progress: Progress = print
+    settings: Settings,
+    use_case: UseCase,
+    entity: str,
+    *,
+    scores: Iterable[Path] = (),
+    progress: Progress = lambda _: None,
 ) -> Erasure:
     """Counts the copies and changes nothing.
 
@@ -107,15 +112,18 @@ def erase(
     *,
     reason: str,
     scores: Iterable[Path] = (),
-    progress: Progress = print,
+    found: Erasure | None = None,
+    progress: Progress = lambda _: None,
 ) -> Erasure:
-    """Erases the entity, or all with these values of some keys. Raises DataError as `look` does, or for a reason with
-    the id in it, and ConfigurationError where a store cannot be reached: what is erased stays erased.
+    """Erases the entity, or all with these values of some keys. `found` is what `look` has just found of it.
+
+    Raises DataError as `look` does, or for a reason with the id in it, and ConfigurationError where a store cannot be
+    reached: what is erased stays erased.
     """
     subject = subject_of(use_case, entity)
     if not reason.strip() or subject.redacted(reason) is not None:
         raise DataError("The reason stays: give one without the id.")
-    found = look(settings, use_case, entity, scores=scores, progress=lambda _: None)
+    found = found or look(settings, use_case, entity, scores=scores)
     if found.erased_before:
         return replace(found, dry_run=False)
     work = _work(settings, use_case, subject, erasure_key(settings), tuple(scores), apply=True)

@@ -59,22 +59,21 @@ def erase(
         if dry_run or looked.erased_before:
             emit(found, erasure_screen)
     if not dry_run and not looked.erased_before:
-        found = _erase(problem, text, reason, folders, looked.shown, yes=yes, as_json=as_json)
+        found = _erase(problem, text, reason, folders, looked, yes=yes, as_json=as_json)
     raise typer.Exit(1 if found["remaining"] else 0)
 
 
 def _erase(
-    problem: Any, text: str, reason: str, folders: tuple[Path, ...], found: dict[str, Any], *, yes: bool, as_json: bool
+    problem: Any, text: str, reason: str, folders: tuple[Path, ...], found: Any, *, yes: bool, as_json: bool
 ) -> dict[str, Any]:
     if not yes:
-        typer.confirm(
-            f"Erase {found['count']:,} copies in {len(found['copies'])} places for good?", abort=True, err=True
-        )
+        typer.confirm(f"Erase {found.count:,} copies in {len(found.copies)} places for good?", abort=True, err=True)
     done: dict[str, Any] = {}
     with run_command("erasing", as_json=as_json, kept=KEPT) as emit:
         from training.erasure.erase import erase as stage
 
-        erased = stage(settings_with_tracking(), problem, text, reason=reason, scores=folders, progress=log.info)
+        settings = settings_with_tracking()
+        erased = stage(settings, problem, text, reason=reason, scores=folders, found=found, progress=log.info)
         done = erased.shown
         emit(done, erasure_screen)
     return done

@@ -18,11 +18,12 @@ import pytest
 from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
+from pyarrow import parquet
 from pydantic import SecretStr
 from sqlalchemy.engine import make_url
 from typer.testing import CliRunner, Result
 
-from asof.errors import ConfigurationError, DataError
+from asof.errors import ConfigurationError, DataError, UntrustedModel
 from asof.extracts.schema import Kind
 from asof.inference.served_model import load_verified
 from asof.ledger.answers import Answer, Answers, ReadColumns, ReadValues
@@ -32,7 +33,7 @@ from asof.ledger.segments import QUARANTINE
 from asof.ledger.spool import Spool
 from asof.settings import Settings, export
 from asof.trust.golden_rows import GOLDEN_ROWS, GoldenRows
-from asof.trust.signed_manifest import verify_folder
+from asof.trust.signed_manifest import MANIFEST, verify_folder
 from asof.trust.signing_keys import trusted_keys
 from flows.__main__ import app
 from tests.kits.data.everywhere import others, places
@@ -45,6 +46,7 @@ from training.audit.lineage.answers import find_answers
 from training.audit.reproduction.reproduce import reproduce
 from training.data.snapshots.snapshot import take_snapshot
 from training.erasure.again import erase_again
+from training.erasure.copies.models.signed_folders import reseal
 from training.erasure.erase import Erasure, erase, look
 from training.release.registry.versions import ModelVersion, load_model, verified_version
 from training.scoring.score import score_users
@@ -89,7 +91,7 @@ class Planted:
 
     def erase(self) -> Erasure:
         entity = ENTITIES[self.keyed.name]
-        return erase(self.settings, self.keyed.use_case, entity, reason="asked for", progress=lambda _: None)
+        return erase(self.settings, self.keyed.use_case, entity, reason="asked for")
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +222,7 @@ def test_nothing_but_the_tombstone_is_left_and_nobody_else_is_touched(case: Plan
     for end in (*FILES, "training_set.parquet", f"{name}_{'both' if case.keyed is PAIRS else 'usage'}_fv"):
         assert any(place.endswith(end) for place in before), end
 
-    looked = look(case.settings, case.keyed.use_case, ENTITIES[name], progress=lambda _: None)
+    looked = look(case.settings, case.keyed.use_case, ENTITIES[name])
     assert (case.places(), looked.dry_run, looked.remaining) == (before, True, None)
     done = case.erase()
     assert (done.copies, done.remaining, done.dry_run) == (looked.copies, {}, False)
@@ -251,7 +253,7 @@ def test_what_waits_in_the_spool_is_shipped_without_the_erased(planted: dict[str
     (path,) = folder.glob("*.frames")
     (folder / QUARANTINE).mkdir()
     shutil.copy(path, folder / QUARANTINE)
-    done = erase(settings, use_case, "900", reason="asked", progress=lambda _: None)
+    done = erase(settings, use_case, "900", reason="asked")
     assert (done.copies[str(folder)], done.remaining) == (6, {})
     spool.append(model, frames[2])
     spool.close()
@@ -288,6 +290,24 @@ def test_a_model_stays_signed_and_loads_without_the_golden_rows_of_the_erased(pl
         held_out = case.version.metrics["rows_held_out"]
         erased += int(held_out) - len(GoldenRows.from_json(content).rows)
     assert erased > 0
+
+
+def test_a_folder_is_signed_again_after_an_interruption_but_not_after_a_change_by_others(
+    planted: dict[str, Planted], tmp_path: Path
+) -> None:
+    case = planted["visits"]
+    with verified_version(case.settings, case.version) as verified:
+        good, changed = (Path(shutil.copytree(verified.folder, tmp_path / name)) for name in ("good", "changed"))
+    rows = GoldenRows.from_json((good / GOLDEN_ROWS).read_bytes()).rows[:1]
+    manifest, keys = (good / MANIFEST).read_bytes(), trusted_keys(case.settings)
+    assert reseal(case.settings, good, case.version.run_id, rows).keys() >= {GOLDEN_ROWS, MANIFEST}
+    (good / MANIFEST).write_bytes(manifest)  # as if interrupted before the last file
+    assert reseal(case.settings, good, case.version.run_id, rows).keys() == {MANIFEST}
+    verify_folder(good, keys)
+    (changed / "MLmodel").write_text("")
+    assert MANIFEST not in reseal(case.settings, changed, case.version.run_id, rows)
+    with pytest.raises(UntrustedModel):
+        verify_folder(changed, keys)
 
 
 def test_a_version_that_cannot_be_reproduced_says_what_was_erased(planted: dict[str, Planted]) -> None:
@@ -342,11 +362,11 @@ def test_an_interrupted_erasure_is_finished_by_the_same_command(planted: dict[st
         stop = "CREATE TRIGGER stop BEFORE DELETE ON online.asof_visits_both_fv EXECUTE FUNCTION stop()"
         connection.execute(stop)
         with pytest.raises(psycopg.errors.RaiseException, match="stopped"):
-            erase(case.settings, case.keyed.use_case, entity, reason="asked", progress=lambda _: None)
+            erase(case.settings, case.keyed.use_case, entity, reason="asked")
         begun = "SELECT count(*) FROM public.erasures WHERE finished_at IS NULL"
         assert connection.execute(begun).fetchone() == (1,)
         connection.execute("DROP TRIGGER stop ON online.asof_visits_both_fv")
-        done = erase(case.settings, case.keyed.use_case, entity, reason="asked", progress=lambda _: None)
+        done = erase(case.settings, case.keyed.use_case, entity, reason="asked")
         assert (done.begun_before, done.remaining) == (True, {})
         assert connection.execute(begun).fetchone() == (0,)
         counted = connection.execute("SELECT copies FROM public.erasures ORDER BY until DESC LIMIT 1").fetchone()
@@ -385,19 +405,40 @@ def test_the_command_asks_counts_erases_and_never_prints_the_id(
     assert run().exit_code == 2
 
 
+def test_an_unfinished_scoring_continues_after_its_last_user_was_erased(
+    planted: dict[str, Planted], tmp_path: Path
+) -> None:
+    case = planted["devices"]
+
+    def score() -> list[str]:
+        run = {"as_of": AS_OF, "version": case.version.version, "to": str(tmp_path), "chunk": 20}
+        score_users(case.settings, case.keyed.use_case, **run)
+        parts = sorted(tmp_path.glob("*/part-*.parquet"))
+        return [entity for part in parts for entity in parquet.read_table(part)["entity"].to_pylist()]
+
+    every = score()
+    (success,) = tmp_path.glob("*/_SUCCESS")
+    success.unlink()
+    success.with_name("part-00002.parquet").unlink()
+    erase(case.settings, case.keyed.use_case, every[39], reason="asked")
+    assert every[39].encode() not in success.with_name("part-00001.parquet").read_bytes()
+    assert score() == [*every[:39], *every[40:]]
+    assert success.exists()
+
+
 def test_what_a_restored_backup_brings_back_is_erased_again(
     planted: dict[str, Planted], tmp_path_factory: pytest.TempPathFactory, server: Settings
 ) -> None:
     case, number = planted["accounts"], 100
     with fresh(server, tmp_path_factory.mktemp("backup")) as backup:
         copy_features(case.settings, backup)
-        erase(case.settings, case.keyed.use_case, str(number), reason="asked", progress=lambda _: None)
+        erase(case.settings, case.keyed.use_case, str(number), reason="asked")
         copy_features(backup, case.settings)
     of_both = "SELECT count(*) FROM public.accounts_all WHERE account = 100"
     assert fetch(case.settings, of_both) == [(2,)]
-    (done,) = erase_again(case.settings, case.keyed.use_case, progress=lambda _: None)
+    (done,) = erase_again(case.settings, case.keyed.use_case)
     assert (done.remaining, done.keys) == ({}, ("account",))
     assert fetch(case.settings, of_both) == [(0,)]
-    assert erase_again(case.settings, case.keyed.use_case, progress=lambda _: None) == []
+    assert erase_again(case.settings, case.keyed.use_case) == []
     with pytest.raises(ConfigurationError, match=r"Tombstones were made with the key [0-9a-f]{16}, and"):
         erase_again(case.settings.model_copy(update={"erasure_key": SecretStr("another")}), case.keyed.use_case)

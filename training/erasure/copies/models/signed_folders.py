@@ -12,7 +12,7 @@ from typing import Any
 from asof.errors import UntrustedModel
 from asof.settings import Settings
 from asof.trust.golden_rows import GOLDEN_ROWS, GoldenRows
-from asof.trust.signed_manifest import MANIFEST, sign_folder, verify_envelope
+from asof.trust.signed_manifest import MANIFEST, changed_files, sign_folder, verify_envelope
 from asof.trust.signing_keys import signing_key, trusted_keys
 from training.erasure.work import Work
 
@@ -43,15 +43,24 @@ def rows_in(folder: Path, rows: Rows) -> int:
 def reseal(settings: Settings, folder: Path, run_id: str, rows: Rows) -> dict[str, bytes]:
     """Removes the rows from the files, and signs the folder again; returns the files that changed.
 
-    The manifest is written last: a loader meanwhile finds a folder that is not as signed, and tries again.
+    Only a folder whose other files are as they were signed: what somebody else has changed stays untrusted. The
+    manifest is written last; interrupted before, the next call does so.
     """
+    trusted = _others_are_signed(settings, folder)
     changed = {name: content for name, count, content in _changes(folder, rows) if count}
     for name, content in changed.items():
         replaced(folder / name, content)
-    if changed:
+    if trusted and (changed or changed_files(folder, trusted_keys(settings))):
         changed[MANIFEST] = sign_folder(folder, run_id, signing_key(settings))
         replaced(folder / MANIFEST, changed[MANIFEST])
     return changed
+
+
+def _others_are_signed(settings: Settings, folder: Path) -> bool:
+    try:
+        return {*changed_files(folder, trusted_keys(settings))} <= {GOLDEN_ROWS, *EXAMPLES}
+    except UntrustedModel:
+        return False
 
 
 def _changes(folder: Path, rows: Rows) -> Iterator[tuple[str, int, bytes]]:

@@ -75,7 +75,7 @@ def _erase_models(client: "MlflowClient", work: Work, run: "Run", rows: Rows) ->
         uri = f"models:/{output.model_id}"
         with downloaded(work.settings, uri) as copy:
             count = rows_in(copy, rows)
-            if count and work.apply:
+            if work.apply:
                 for name, content in reseal(work.settings, copy, run.info.run_id, rows).items():
                     log_file(client, uri, name, content)
         yield Copy(f"MLflow model {output.model_id}: golden rows and examples", count)
