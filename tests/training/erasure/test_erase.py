@@ -346,7 +346,7 @@ def test_a_second_erasure_says_when_the_first_was_and_an_unknown_id_is_refused(p
     assert (again.copies, again.erased_before is not None, again.begun_before) == ({}, True, False)
     use_case = case.keyed.use_case
     for entity, reason, why in [
-        ('{"user_id": "nobody"}', "asked", "Nothing of this entity of churn is here: check the id."),
+        ('{"user_id": "nobody-7"}', "asked", "Nothing of this entity of churn is here: check the id."),
         ("u7700123", "asked", "Entities of churn have the keys shop, user_id: give JSON of all or some of them"),
         ('{"shop": "x"}', "asked", "This is no shop: an id here must be a whole number"),
         ('{"user_id": "u1"}', "u1 has asked", "The reason stays: give one without the id."),
