@@ -14,6 +14,8 @@ from pydantic import TypeAdapter
 from asof.errors import DataError
 from asof.use_case import FromStore, UseCase
 
+ERASED = b'"erased": true'
+"""In the line that `training.erasure` leaves of an answer."""
 UNSUPPORTED_SUFFIXES = (".bz2", ".xz", ".zst")
 
 
@@ -47,7 +49,7 @@ class Answer:
 def find_answers(log: Path, use_case: UseCase, request_id: str) -> list[Answer]:
     """The answers with that id in the log and its rotated files, oldest first; several if an id was used repeatedly.
 
-    Raises DataError if there is none.
+    Raises DataError if there is none, or if it was erased.
     """
     answers, searched = _search(log, request_id)
     if ours := [answer for answer in answers if answer.use_case == use_case.name and answer.request_id == request_id]:
@@ -109,8 +111,15 @@ def _answers(path: Path, request_id: str) -> Iterator[Answer]:
         raise OSError(f"{path.suffix} is not supported: decompress it first")
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
         for line in lines:
+            _refuse_erased(line, request_id)
             if request_id.encode() in line and (answer := _parsed(line, str(path))) and _has_id(answer, request_id):
                 yield answer
+
+
+def _refuse_erased(line: bytes, request_id: str) -> None:
+    """Raises DataError for the line that an erasure has left of this answer."""
+    if ERASED in line and request_id.encode() in line and json.loads(line).get("request_id") == request_id:
+        raise DataError(f"The answer to request {request_id} was erased with its entity.")
 
 
 def _has_id(answer: Answer, request_id: str) -> bool:
