@@ -9,7 +9,6 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, LiteralString
 
-from asof.errors import DataError
 from asof.ledger.reading.kept_answer import KeptAnswer, KeptModel, kept_answer
 from asof.ledger.request_id import MAX_SKEW, UUID7, time_of
 from asof.settings import Settings
@@ -35,6 +34,7 @@ FILTERS: Mapping[str, LiteralString] = {
 }
 NEWEST_FIRST: LiteralString = " ORDER BY at DESC, request DESC, item DESC LIMIT %(limit)s"
 BY_HASH: LiteralString = " ORDER BY md5(request::text || ':' || coalesce(item, -1)), at LIMIT %(limit)s"
+EXISTS = "SELECT WHERE to_regclass('ledger.predictions') IS NOT NULL"
 MODELS = f"SELECT {', '.join(each.name for each in fields(KeptModel))} FROM ledger.models"  # noqa: S608 - constants
 
 
@@ -53,11 +53,14 @@ class Selection:
 
 
 class LedgerReader:
-    """The answers of one use case, read over one connection."""
+    """The answers of one use case, read over one connection; none where there is no ledger yet.
+
+    `models` are those of the use case, by id.
+    """
 
     def __init__(self, connection: "Connection[Any]", use_case: str) -> None:
         self._connection = connection
-        models = self._rows(MODELS)
+        models = self._rows(MODELS) if self._rows(EXISTS) else []
         self.models = {row["id"]: KeptModel(**row) for row in models if row["use_case"] == use_case}
         self._others = {row["id"]: KeptModel(**row) for row in models if row["use_case"] != use_case}
 
@@ -113,14 +116,8 @@ class LedgerReader:
 
 @contextmanager
 def reading_ledger(settings: Settings, use_case: str) -> Iterator[LedgerReader]:
-    """A reader for a block. Raises DataError where the database has no ledger."""
+    """A reader for a block."""
     import psycopg
 
     with psycopg.connect(settings.ledger_conninfo(), autocommit=True) as connection:
-        (exists,) = connection.execute("SELECT to_regclass('ledger.predictions') IS NOT NULL").fetchone() or (False,)
-        if not exists:
-            raise DataError(
-                f"Database {connection.info.dbname} has no ledger yet: answers are kept by a service that is started "
-                "with ASOF_LEDGER=process."
-            )
         yield LedgerReader(connection, use_case)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 
 from asof.inference.verdicts import Verdict
@@ -84,6 +85,22 @@ class KeptAnswer:
         """The name of the answered class; None for a number or a refusal."""
         classes = self.model.classes
         return classes[self.decision] if classes and self.decision is not None else None
+
+
+def as_json(kept: KeptAnswer) -> dict[str, Any]:
+    """For `--json`: moments as datetimes, infinite numbers as text, and of the model what names it."""
+    names = ("name", "version", "run_id", "bento", "fingerprint")
+    own = ("at", "entity", "status", "code", "prediction", "answer", "target_as_of", "api_key")
+    return {
+        "request_id": kept.request_id,
+        **{name: getattr(kept, name) for name in own},
+        "model": {name: getattr(kept.model, name) for name in names},
+        "values": [vars(each) | {"value": _finite(each.value)} for each in kept.values],
+    }
+
+
+def _finite(value: Any) -> Any:
+    return str(value) if isinstance(value, float) and not isfinite(value) else value
 
 
 def kept_answer(row: Mapping[str, Any], model: KeptModel) -> KeptAnswer:

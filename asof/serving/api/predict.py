@@ -82,11 +82,8 @@ class Predict:
         kept = await live.worker.ledger.keep(
             scope, predictor, Answer(entity, prediction=score, decision=decision), prediction.read
         )
-        request_id = occurrence(scope).request_id
         predictor.worker.metrics.predicted.inc()
-        members = predictor.members(request)
-        predictor.worker.answer_log.answered(request_id, predictor, entity=members, evidence=prediction.evidence)
-        return Response(_body(predictor, prediction, request_id), 200, {HEADER: kept}, JSON)
+        return Response(_body(predictor, prediction, occurrence(scope).request_id), 200, {HEADER: kept}, JSON)
 
 
 def _body(predictor: "Predictor", prediction: "Prediction", request_id: str) -> bytes:
@@ -106,13 +103,6 @@ async def _refuse(
 ) -> Response:
     document, headers = explain(error, scope)
     live.worker.metrics.predictions.labels(document.code).inc()
-    live.worker.answer_log.refused(
-        document.request_id,
-        live.answer_source,
-        status=document.status,
-        code=document.code,
-        entity=getattr(document, "entity", None),
-    )
     read = getattr(error, "read", None)
     kept = await _keep_problem(live, scope, request, status=document.status, code=document.code, read=read)
     return problem_response(document, {**headers, HEADER: kept})
