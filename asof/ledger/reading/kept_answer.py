@@ -87,7 +87,7 @@ class KeptAnswer:
         return classes[self.decision] if classes and self.decision is not None else None
 
 
-def as_json(kept: KeptAnswer) -> dict[str, Any]:
+def answer_as_json(kept: KeptAnswer) -> dict[str, Any]:
     """For `--json`: moments as datetimes, infinite numbers as text, and of the model what names it."""
     names = ("name", "version", "run_id", "bento", "fingerprint")
     own = ("at", "entity", "status", "code", "prediction", "answer", "target_as_of", "api_key")

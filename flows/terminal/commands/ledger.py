@@ -35,7 +35,7 @@ def find(
     """Find kept answers, the newest first. With --json each has its values. Exit code 1 if there is none."""
     with run_command("reading", as_json=as_json) as emit:
         from asof.ledger.reading.choose import find_kept
-        from asof.ledger.reading.kept_answer import as_json
+        from asof.ledger.reading.kept_answer import answer_as_json
         from asof.use_cases import load
 
         answers = find_kept(
@@ -48,5 +48,5 @@ def find(
             code=code,
             limit=limit,
         )
-        emit({"use_case": use_case, "limit": limit, "answers": [as_json(each) for each in answers]}, answers_screen)
+        emit({"use_case": use_case, "limit": limit, "answers": [answer_as_json(each) for each in answers]}, answers_screen)
     raise typer.Exit(0 if answers else 1)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from flows.terminal.screens.screen import Screen, cell, count
 
 SHOWN = 20
@@ -119,10 +121,9 @@ def what_if_screen(done: Mapping[str, Any]) -> Screen:
 
 
 def _change(answer: Mapping[str, Any]) -> float:
-    kept, other = answer["kept"], answer["other"]
-    if other is None:
+    if answer["other"] is None:
         return float("inf")
-    return abs(kept - other) if isinstance(kept, float) else max(abs(a - b) for a, b in zip(kept, other, strict=True))
+    return float(np.max(np.abs(np.subtract(answer["kept"], answer["other"]))))
 
 
 def _beside(answer: Mapping[str, Any], version: str) -> dict[str, Any]:

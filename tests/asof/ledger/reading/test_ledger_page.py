@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from feast import Entity, FeatureView, Field
+from feast import Entity, FeatureView, Field, ValueType
 from feast.types import Float64
 
 from asof.features.feature_contract import Feature
@@ -81,7 +81,7 @@ def test_feasts_users_register_the_views_as_sources(settings: Settings, answers:
     export(settings)
     made: dict[str, Any] = {}
     exec(PYTHON, made)
-    user = Entity(name="answered_user", join_keys=["user_id"])
+    user = Entity(name="answered_user", join_keys=["user_id"], value_type=ValueType.STRING)
     views = [
         FeatureView(name=name, entities=[user], ttl=timedelta(days=30), schema=[Field(name=column, dtype=Float64)],
                     source=source)

@@ -4,12 +4,13 @@ import asyncio
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import psycopg
 import pytest
 
@@ -17,66 +18,46 @@ from asof.errors import ModelError
 from asof.features.feature_contract import FeatureContract
 from asof.ledger.reading.find import Selection, reading_ledger
 from asof.ledger.reading.kept_answer import KeptAnswer
-from asof.settings import Settings
-from asof.use_case import Estimator, UseCase
-from asof.use_cases.breast_cancer.data import EXAMPLE
-from tests.kits.data.extracts import fetch
-from tests.kits.data.history import CHURN, History
+from asof.settings import Settings, export
+from asof.use_case import UseCase
+from asof.use_cases import load
+from asof.use_cases.breast_cancer.data import CONTRACT, EXAMPLE
+from tests.kits.machine.databases import copy_features
 from tests.kits.machine.terminal import call_flows
-from tests.kits.models.cancer import CANCER
+from tests.kits.models.published import publish
+from tests.kits.models.training import set_of_any
+from tests.kits.service import serving as kit
 from tests.kits.service.application import application
 from tests.kits.service.ledger import ship
+from tests.kits.service.serving import NOW
+from tests.kits.service.small_model import Registered
 from training.audit.replay.replay import Outcome, Replay, Replayed, replay
 from training.audit.replay.what_if import what_if
-from training.features.datasets.dataset import build_training_set, newest_labelled
-from training.features.materialisation.materialise import materialise
-from training.models.evaluation.evaluate import evaluate
-from training.models.fitting.train import train
-from training.release.registry.register import register
 from training.release.registry.versions import ModelVersion
 from training.tracking.client import open_tracking
 
-JANUARY = datetime(2024, 1, 31, tzinfo=UTC)
+CHURN, CANCER = load("churn"), load("breast_cancer")
 SINGLE, BATCH = 47, 120
 
 
-def piped(model: Callable[[int], Any], **encoding: Any) -> Callable[[FeatureContract, int], Any]:
-    """Any model behind scaled numbers and encoded categories."""
+def model(last: Any, contract: FeatureContract) -> Any:
+    """Scaled numbers and encoded categories before a classifier."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-    def build(contract: FeatureContract, random_state: int) -> Any:
-        from sklearn.compose import ColumnTransformer
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import OneHotEncoder, StandardScaler
-
-        categories = ("categories", OneHotEncoder(sparse_output=False, **encoding), contract.categories)
-        columns = ColumnTransformer([categories], remainder=StandardScaler())
-        return make_pipeline(columns, model(random_state))
-
-    return build
+    encode = OneHotEncoder(sparse_output=False, handle_unknown="ignore")
+    categories = ("categories", encode, contract.categories)
+    return make_pipeline(ColumnTransformer([categories], remainder=StandardScaler()), last)
 
 
-def regression(random_state: int) -> Any:
+def models(contract: FeatureContract) -> list[Any]:
+    """Sums, trees, and other sums: the last is not to be compiled."""
+    from sklearn.ensemble import RandomForestClassifier
     from sklearn.linear_model import LogisticRegression
 
-    return LogisticRegression(max_iter=2000)
-
-
-def forest(random_state: int) -> Any:
-    from sklearn.ensemble import RandomForestClassifier
-
-    return RandomForestClassifier(10, random_state=random_state)
-
-
-OF_CHURN = {
-    "default": Estimator("churn_v2", piped(regression, handle_unknown="ignore"), "compiled"),
-    "forest": Estimator("churn_v2", piped(forest, handle_unknown="ignore"), "compiled trees"),
-    "refusing": Estimator("churn_v1", piped(regression), "not compiled: it refuses new categories"),
-}
-OF_CANCER = {
-    "default": Estimator("", piped(regression), "a regression"),
-    "forest": Estimator("", piped(forest), "trees"),
-    "linear": Estimator("", piped(lambda seed: regression(seed).set_params(C=0.01)), "another regression"),
-}
+    trees = RandomForestClassifier(10, max_depth=6, random_state=0)
+    return [model(each, contract) for each in (LogisticRegression(), trees, LogisticRegression(C=0.01))]
 
 
 @dataclass(frozen=True)
@@ -126,34 +107,39 @@ def ask(settings: Settings, use_case: UseCase, version: ModelVersion, bodies: Se
     ship(settings, settings.ledger_folder)
 
 
-def answered(settings: Settings, use_case: UseCase, as_of: datetime, bodies: Sequence[Mapping[str, Any]]) -> Answered:
-    kept = settings.model_copy(update={"ledger": "process", "clock": as_of})
-    versions = []
-    for name in use_case.estimators:
-        chosen = replace(use_case, default_estimator=name)
-        service = use_case.estimators[name].feature_service
-        training_set = build_training_set(settings, chosen, as_of, feature_service=service or None)
-        versions.append(register(settings, evaluate(settings, train(settings, chosen, training_set))))
-        ask(kept, use_case, versions[-1], bodies)
+def answered(
+    settings: Settings,
+    use_case: UseCase,
+    contract: FeatureContract,
+    values: pd.DataFrame,
+    bodies: Sequence[Mapping[str, Any]],
+) -> Answered:
+    kept, versions = settings.model_copy(update={"ledger": "process", "clock": NOW}), []
+    for number, estimator in enumerate(models(contract)):
+        version = publish(settings, use_case, estimator, contract, values, compiled=number < 2)
+        ask(kept, use_case, version, bodies)
+        versions.append(version)
     return Answered(settings, use_case, versions)
 
 
 @pytest.fixture(scope="module")
-def churn(history: History) -> Answered:
+def churn(settings: Settings, registered_once: Registered) -> Answered:
     """Features from the store: numbers, integers, booleans and texts."""
-    materialise(history.settings, as_of=JANUARY)
-    query = f"SELECT DISTINCT user_id FROM users WHERE as_of = '2024-01-31Z' ORDER BY 1 LIMIT {SINGLE + BATCH}"
-    users = [{"user_id": user} for (user,) in fetch(history.settings, query)]
-    return answered(history.settings, replace(CHURN, model_name="replayed", estimators=OF_CHURN), JANUARY, users)
+    copy_features(registered_once.settings, settings)
+    export(settings)
+    users = kit.users_like(SINGLE + BATCH, seed=3)
+    kit.write_users(settings, users, NOW - timedelta(days=10))
+    values = pd.DataFrame([kit.flat(views) for views in users.values()])
+    return answered(settings, CHURN, registered_once.contract, values, [{"user_id": user} for user in users])
 
 
 @pytest.fixture(scope="module")
-def cancer(history: History) -> Answered:
+def cancer(settings: Settings) -> Answered:
     """Features in the request, and a derived column."""
     random = np.random.default_rng(0)
     bodies = [{"features": list(EXAMPLE * random.uniform(0.9, 1.1, 30))} for _ in range(SINGLE + BATCH)]
-    settings, use_case = history.settings, replace(CANCER, estimators=OF_CANCER)
-    return answered(settings, use_case, newest_labelled(settings, CANCER), bodies)
+    values = pd.DataFrame([body["features"] for body in bodies], columns=CONTRACT.names)
+    return answered(settings, CANCER, CONTRACT, values, bodies)
 
 
 @pytest.mark.parametrize("name", ["churn", "cancer"])
@@ -240,8 +226,10 @@ def test_another_version_is_asked_about_the_same_values(cancer: Answered) -> Non
 
 
 def test_a_version_that_takes_other_features_cannot_be_asked(churn: Answered) -> None:
+    older = kit.registered_contract(churn.settings, "churn_v1")
+    other = publish(churn.settings, CHURN, models(older)[1], older, set_of_any(older).frame)
     with pytest.raises(ModelError, match=r"takes avg_session_mins_7d, .*choose a version with the same features"):
-        what_if(churn.settings, churn.use_case, churn.answers(0), churn.versions[2].version)
+        what_if(churn.settings, churn.use_case, churn.answers(0), other.version)
     assert what_if(churn.settings, churn.use_case, churn.answers(0)[:9], churn.versions[1].version).failed == 0
 
 
@@ -288,6 +276,17 @@ def test_a_version_or_run_that_was_deleted_is_named(cancer: Answered) -> None:
     done = cancer.replay(answers)
     assert (done.agrees, done.counts) == (False, {"gone": 10, "same": 10})
     assert f"Run {version.run_id} was deleted" in done.answers[0].reason
+
+
+def test_what_has_changed_since_the_training_is_told_where_an_answer_differs(churn: Answered) -> None:
+    version, answer = churn.versions[1], churn.answers(1)[20]
+    open_tracking(churn.settings).set_tag(version.run_id, "version.numpy", "1.0")
+    assert churn.replay([answer]).environment == ()
+    churn.change(answer, "score = score + 1e-9")
+    with reading_ledger(churn.settings, "churn") as ledger:
+        done = churn.replay(ledger.of_request(answer.request_id))
+    ((name, recorded),) = [(each.name, each.recorded) for each in done.environment]
+    assert (done.counts, name, recorded) == ({"differs": 1}, "version.numpy", "1.0")
 
 
 def test_a_model_whose_files_were_changed_is_not_replayed(churn: Answered) -> None:
