@@ -10,13 +10,14 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from asof.ledger.reading.kept_answer import KeptAnswer, KeptModel, kept_answer
-from asof.ledger.request_id import MAX_SKEW, UUID7, time_of
+from asof.ledger.request_id import MAX_SKEW_MS, UUID7, time_of
 from asof.settings import Settings
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
-AROUND = ((timedelta(seconds=5), timedelta(minutes=2)), (MAX_SKEW, MAX_SKEW + timedelta(hours=1)))
+SKEW = timedelta(milliseconds=MAX_SKEW_MS)
+AROUND = ((timedelta(seconds=5), timedelta(minutes=2)), (SKEW, SKEW + timedelta(hours=1)))
 """Between the time in an id and that of its answer: ours answers soon, and a caller's clock may be wrong."""
 COLUMNS: LiteralString = """
 SELECT at, request, item, caller_id, api_key, entity, status, code, score, scores, decision, target_as_of, model,

@@ -77,13 +77,14 @@ class Predict:
 
     async def _answer(self, live: "LiveModel", request: BaseModel, scope: Scope) -> Response:
         predictor, prediction = await live.predict(request)
-        (entity,), score = live.worker.entity_texts([request]), prediction.score
+        score = prediction.score
         (decision,) = predictor.model.facts.output.decisions([score])
-        kept = await live.worker.ledger.keep(
-            scope, predictor, Answer(entity, prediction=score, decision=decision), prediction.read
-        )
+        answer = Answer(live.worker.entity_text(request), 200, None, score, decision)
+        kept = await live.worker.ledger.keep(scope, predictor, answer, prediction.read)
         predictor.worker.metrics.predicted.inc()
-        return Response(_body(predictor, prediction, occurrence(scope).request_id), 200, {HEADER: kept}, JSON)
+        response = Response(_body(predictor, prediction, occurrence(scope).request_id), media_type=JSON)
+        response.raw_headers.append(kept.header)
+        return response
 
 
 def _body(predictor: "Predictor", prediction: "Prediction", request_id: str) -> bytes:
@@ -117,6 +118,5 @@ async def _keep_problem(
     code: str,
     read: "ReadValues | None",
 ) -> "Kept":
-    (entity,) = live.worker.entity_texts([request])
-    source, answer = live.answer_source, Answer(entity, status, code)
+    source, answer = live.answer_source, Answer(live.worker.entity_text(request), status, code)
     return await live.worker.ledger.keep(scope, source, answer, read, required=False)

@@ -48,5 +48,6 @@ def find(
             code=code,
             limit=limit,
         )
-        emit({"use_case": use_case, "limit": limit, "answers": [answer_as_json(each) for each in answers]}, answers_screen)
+        plain = [answer_as_json(each) for each in answers]
+        emit({"use_case": use_case, "limit": limit, "answers": plain}, answers_screen)
     raise typer.Exit(0 if answers else 1)
