@@ -5,8 +5,8 @@ The answers of a UUIDv7 are looked for at its time, those of another id by an in
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from asof.ledger.reading.kept_answer import KeptAnswer, KeptModel, kept_answer
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 SKEW = timedelta(milliseconds=MAX_SKEW_MS)
 AROUND = ((timedelta(seconds=5), timedelta(minutes=2)), (SKEW, SKEW + timedelta(hours=1)))
 """Between the time in an id and that of its answer: ours answers soon, and a caller's clock may be wrong."""
+NEAR = (timedelta(hours=1), timedelta(days=1), timedelta(days=31))
+"""The newest answers are looked for in the last of these first: the index on time has no order."""
 COLUMNS: LiteralString = """
 SELECT at, request, item, caller_id, api_key, entity, status, code, score, scores, decision, target_as_of, model,
     verdicts, floats, integers, texts, moments
@@ -76,6 +78,13 @@ class LedgerReader:
 
     def find(self, selection: Selection, limit: int) -> list[KeptAnswer]:
         """The newest answers of a selection, at most `limit`, the newest first."""
+        end = selection.until or datetime.now(UTC)
+        for span in () if selection.entity else NEAR:
+            if selection.since and selection.since >= end - span:
+                break
+            answers = self._selected(replace(selection, since=end - span), limit, NEWEST_FIRST)
+            if len(answers) == limit:
+                return answers
         return self._selected(selection, limit, NEWEST_FIRST)
 
     def sample(self, selection: Selection, limit: int) -> list[KeptAnswer]:

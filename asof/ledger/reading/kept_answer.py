@@ -90,7 +90,7 @@ class KeptAnswer:
 def answer_as_json(kept: KeptAnswer) -> dict[str, Any]:
     """For `--json`: moments as datetimes, infinite numbers as text, and of the model what names it."""
     names = ("name", "version", "run_id", "bento", "fingerprint")
-    own = ("at", "entity", "status", "code", "prediction", "answer", "target_as_of", "api_key")
+    own = ("at", "entity", "status", "code", "prediction", "decision", "answer", "target_as_of", "api_key")
     return {
         "request_id": kept.request_id,
         **{name: getattr(kept, name) for name in own},

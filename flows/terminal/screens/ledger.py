@@ -38,13 +38,14 @@ def _facts(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _row(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """So few columns that ids, which are to be copied, are whole in 80 characters."""
+    prediction = answer["prediction"]
+    own = prediction[answer["decision"]] if isinstance(prediction, list) else prediction
     return {
-        "at": answer["at"].replace(microsecond=0),
         "request": answer["request_id"],
+        "at": f"{answer['at']:%m-%d %H:%M}",
         "entity": answer["entity"],
-        "version": answer["model"]["version"],
-        "outcome": answer["code"] or _short(answer["prediction"]),
-        "answer": answer["answer"],
+        "outcome": answer["code"] or f"{cell(own)} {answer['answer'] or ''}".strip(),
     }
 
 

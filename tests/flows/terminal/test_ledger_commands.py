@@ -39,7 +39,8 @@ def test_answers_are_listed_with_the_newest_first(world: Mapping[str, str]) -> N
     lines = run.stdout.splitlines()
     assert lines[0] == "4 answers of churn."
     assert max(map(len, lines)) <= 80
-    assert [line.split()[2] for line in lines[4:8]] == ["refused", "request-2", "request-1", "request-0"]
+    assert [line.split()[0] for line in lines[4:8]] == ["refused", "request-2", "request-1", "request-0"]
+    assert all(line.rstrip().endswith("José    0.3000 no") for line in lines[5:8])
     assert find(world, "--limit", "2").stdout.startswith("2 answers of churn (the newest; --limit shows more).")
 
 

@@ -109,6 +109,27 @@ def test_a_selection_has_the_newest_first(settings: Settings, spool: Spool) -> N
     assert ids(until=before) == ids(code="x") == []
 
 
+def test_the_newest_are_found_whatever_their_age(
+    settings: Settings, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, now = encoder("old"), time.time_ns()
+    other = type(model)(replace(model.record, use_case="wine"))
+    ages = [0, 90, 60 * 48, 60 * 24 * 40]
+    for minutes in ages:
+        monkeypatch.setattr(time, "time_ns", lambda ago=minutes: now - ago * 60 * 10**9)
+        spool.append(other, one(other, new_request_id()))
+    monkeypatch.undo()
+    ship(settings, spool.folder)
+    with reading_ledger(settings, "wine") as ledger:
+        found = [ledger.find(Selection(), limit) for limit in range(1, 6)]
+        assert [len(each) for each in found] == [1, 2, 3, 4, 4]
+        moments = [round((now / 1e9 - each.at.timestamp()) / 60) for each in found[-1]]
+        assert moments == ages
+        assert found[2] == found[3][:3]
+        hours = datetime.now(UTC) - timedelta(hours=3)
+        assert (len(ledger.find(Selection(since=hours), 9)), len(ledger.find(Selection(until=hours), 9))) == (2, 2)
+
+
 def test_a_sample_is_the_same_each_time_whatever_comes_later(settings: Settings, spool: Spool) -> None:
     model, start = encoder(), datetime.now(UTC)
 
