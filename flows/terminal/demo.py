@@ -28,8 +28,9 @@ from training.data.extracts.files.data_files import delivered_tables
 
 MLFLOW = ("mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store")
 TRAINING_LIBRARIES = (
-    *(*MLFLOW, "mlflow.sklearn", "skops.io", "sklearn.ensemble", "matplotlib.backends.backend_agg", "skl2onnx"),
-    *("onnxruntime", "training.release.gate.judge"),
+    *MLFLOW,
+    *("mlflow.sklearn", "onnxruntime", "skl2onnx", "skops.io", "sklearn.ensemble"),
+    *("matplotlib.backends.backend_agg", "training.release.gate.judge"),
 )
 BUNDLING_LIBRARIES = (*MLFLOW, "bentoml.mlflow")
 """What a stage would import after it has been asked; its process does so while it waits."""
