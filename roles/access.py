@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 OWNER = "asof_owner"
-"""Owns the tables of schema `public`, so that no login can change, drop or replace one. It cannot log in."""
+"""Owns the tables of schemas `public` and `ledger`, so that no login can change or replace one. It cannot log in."""
 
 INGEST, TRAINING, SERVING = "asof_ingest", "asof_training", "asof_serving"
+LEDGER = "asof_ledger"
 MLFLOW, PREFECT = "mlflow", "prefect"
-LOGINS = (INGEST, TRAINING, SERVING, MLFLOW, PREFECT)
+LOGINS = (INGEST, TRAINING, SERVING, LEDGER, MLFLOW, PREFECT)
 ROLES = (OWNER, *LOGINS)
 PUBLIC = "PUBLIC"
 
@@ -21,6 +22,9 @@ DATABASES: Mapping[str, str] = {ASOF: OWNER, "mlflow": MLFLOW, "prefect": PREFEC
 
 ONLINE = "online"
 """The schema of the online store in feature_repo/feature_store.yaml, owned by the ingest role."""
+
+KEPT = "ledger"
+"""The schema of the ledger (`asof.ledger.schema`), owned by OWNER."""
 
 SETTINGS: Mapping[str, Mapping[str, str]] = {
     # Otherwise a role that can create schemas could create one that "$user" puts before `public` for another role.
@@ -47,6 +51,25 @@ OWN_TABLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "scored_users": {TRAINING: APPEND},
     "scores": {TRAINING: READ},
 }
+LEDGER_TABLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "predictions": {
+        LEDGER: ("INSERT",),
+        TRAINING: READ,
+        # To know the answers whose outcomes are reported to the service.
+        SERVING: tuple(
+            f"SELECT ({column})"
+            for column in ("at", "caller_id", "entity", "item", "model", "request", "status", "target_as_of")
+        ),
+    },
+    "models": {LEDGER: ("INSERT",), TRAINING: READ, SERVING: READ},
+    "segments": {LEDGER: ("SELECT", "INSERT", "UPDATE"), TRAINING: READ},
+    "outcomes": {TRAINING: APPEND, SERVING: APPEND},
+    "erasures": {TRAINING: READ},
+    "exports": {TRAINING: READ},
+    "answers": {TRAINING: READ},
+    "answered_values": {TRAINING: READ},
+}
+MAKE_PARTITIONS = "ledger.make_partitions(timestamp with time zone,timestamp with time zone)"
 SNAPSHOT_TABLES = {INGEST: APPEND, TRAINING: READ}
 REGISTRY_TABLES = {INGEST: WRITE, TRAINING: READ, SERVING: READ}
 ONLINE_READERS = (TRAINING, SERVING)
@@ -79,7 +102,7 @@ class Tables(NamedTuple):
 
 def on_databases() -> Iterator[Grant]:
     """CONNECT, and the creation of schemas and temporary tables. Owners have all privileges."""
-    for role in (INGEST, TRAINING, SERVING):
+    for role in (INGEST, TRAINING, SERVING, LEDGER):
         yield Grant("DATABASE", ASOF, role, "CONNECT")
     for role in (INGEST, TRAINING):  # for the views of what was known at a time
         yield from (Grant("DATABASE", ASOF, role, each) for each in ("CREATE", "TEMPORARY"))
@@ -95,6 +118,16 @@ def in_asof(tables: Tables, online: Iterable[str]) -> Iterator[Grant]:
             yield from (Grant("TABLE", f"public.{table}", role, each) for each in privileges)
     for table in online:
         yield from (Grant("TABLE", table, role, "SELECT") for role in ONLINE_READERS)
+    yield from in_ledger()
+
+
+def in_ledger() -> Iterator[Grant]:
+    """On the schema of the ledger. Rows go through the whole table, so nobody needs rights on a partition."""
+    yield from (Grant("SCHEMA", KEPT, role, "USAGE") for role in (LEDGER, TRAINING, SERVING))
+    yield Grant("ROUTINE", MAKE_PARTITIONS, LEDGER, "EXECUTE")
+    for table, roles in LEDGER_TABLES.items():
+        for role, privileges in roles.items():
+            yield from (Grant("TABLE", f"{KEPT}.{table}", role, each) for each in privileges)
 
 
 def in_future() -> Iterator[Grant]:

@@ -1,4 +1,4 @@
-"""Creates roles, databases, tables and grants as `access.py` declares them, from an admin's address and five passwords.
+"""Creates roles, databases, tables and grants as `access.py` declares them, from an admin's address and six passwords.
 
 It can be repeated: deviations are corrected and reported, and passwords are set again.
 """
