@@ -59,6 +59,10 @@ NOT_FOR_SERVERS = frozenset(
 """Secrets that no server we start may see: it signs no model, creates no role and reads no source."""
 
 
+SERVER_MARK = "ASOF_STARTED_AS"
+"""The variable that marks the processes of a server that `make up` started (`local.stack.background`)."""
+
+
 class Settings(BaseSettings):
     """Every setting with its default and description; `.env.example` lists the same.
 
