@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from asof import __version__
-from flows.terminal.commands import api_keys, data, machine, models, scaffold, serving
+from flows.terminal.commands import api_keys, data, ledger, machine, models, scaffold, serving
 
 COMPLETION = "_FLOWS_COMPLETE"
 """The variable in which a shell asks for completions."""
@@ -18,6 +18,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 for group in (machine, scaffold, data, models, serving):
     app.add_typer(group.commands)
 app.add_typer(api_keys.commands, name="api-keys")
+app.add_typer(ledger.commands, name="ledger")
 
 
 def _print_version(requested: bool) -> None:

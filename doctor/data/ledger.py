@@ -74,7 +74,7 @@ def check_partitions(context: Context) -> Iterator[Finding]:
     """Whether the ledger's database can be reached, and has partitions for this month and the next."""
     try:
         with psycopg.connect(context.settings.ledger_conninfo(**READ_ONLY), autocommit=True) as connection:
-            tables = dict(connection.execute(PARTITIONS.encode()).fetchall())
+            tables: dict[str, bool] = dict(connection.execute(PARTITIONS.encode()).fetchall())
     except psycopg.OperationalError as refusal:
         reason = str(refusal).splitlines()[0].removeprefix("connection failed: ").rstrip(".")
         found = f"The ledger's database refuses the connection: {reason}."

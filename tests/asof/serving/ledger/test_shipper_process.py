@@ -49,6 +49,13 @@ async def until(true: Callable[[], bool], seconds: float = 60) -> float:
     return time.monotonic() - begun
 
 
+def reap(*services: ShipperProcess) -> None:
+    """The process of the worker ends, too, where it is not that of a test."""
+    for each in services:
+        if each._process:
+            each._process.wait(10)
+
+
 def is_free(folder: Path) -> bool:
     file = try_lock(folder / LOCK)
     if file:
@@ -85,7 +92,9 @@ def test_two_services_share_a_shipper_which_ships_the_rest_and_ends_after_both(o
         append(spools[1], "rest", "1")
         spools[1].close()
         services[1].close()
-        return await until(lambda: is_free(folder))
+        seconds = await until(lambda: is_free(folder))
+        reap(*services)
+        return seconds
 
     assert asyncio.run(work()) < 5
     assert [rows(own, SHIPPED, each) for each in ("first", "second", "rest")] == [[(20, 20)], [(10, 10)], [(10, 10)]]
@@ -108,7 +117,9 @@ def test_without_its_database_the_shipper_ends_within_seconds_and_what_it_has_wa
         assert service._metrics.lag._value.get() > 1
         spool.close()
         service.close()
-        return await until(lambda: is_free(folder))
+        seconds = await until(lambda: is_free(folder))
+        reap(service)
+        return seconds
 
     assert asyncio.run(work()) < 10
     assert len(list(folder.glob("*.frames"))) == 1
