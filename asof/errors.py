@@ -182,6 +182,8 @@ class TooManyRequests(ServingError):
         self.retry_after = retry_after
 
 
+NOT_KEPT = "The answer could not be kept in the ledger, which is required: retry shortly."
+
 DISK_ERRORS = ("No space left on device", "Disk quota exceeded", "Read-only file system", "database or disk is full")
 
 

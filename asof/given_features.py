@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from asof.errors import ConfigurationError, InvalidRequest
-from asof.extract_schema import Kind, RawTable
+from asof.extracts.schema import Kind, RawTable
 from asof.features.feature_contract import Feature
 
 

@@ -4,18 +4,15 @@ import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, NoDecode, SettingsConfigDict
 
 from asof.errors import ConfigurationError
-from asof.postgres_url import SCHEMA, address_with_session, conninfo_of, read_url, with_session
-from asof.sources import DEFAULT_SERVER
+from asof.extracts.sources import DEFAULT_SERVER
+from asof.postgres_url import SCHEMA, DatabaseUrl, address_with_session, conninfo_of, read_url, with_session
 from online_store.session import VARIABLES, options
-
-if TYPE_CHECKING:
-    from sqlalchemy.engine import URL
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -189,7 +186,7 @@ class Settings(BaseSettings):
         """`clock`, or else the current time in UTC."""
         return self.clock or datetime.now(UTC)
 
-    def database(self, name: str | None = None) -> "URL":
+    def database(self, name: str | None = None) -> DatabaseUrl:
         """The PostgreSQL URL, without a driver; with `name`, that of another database on the same server.
 
         Raises ConfigurationError where no server is set.
@@ -234,7 +231,7 @@ class Settings(BaseSettings):
         url = with_session(self._libpq_url(name), search_path=SCHEMA).set(drivername=f"postgresql+{driver}")
         return url.render_as_string(hide_password=False)
 
-    def _libpq_url(self, name: str | None) -> "URL":
+    def _libpq_url(self, name: str | None) -> DatabaseUrl:
         return self.database(name).update_query_dict({"sslmode": self.sslmode, "connect_timeout": "5"})
 
     def source_conninfo(self, server: str) -> str:
@@ -335,7 +332,7 @@ class Settings(BaseSettings):
         """The variables by which another process uses the same databases and folders, as `make env` prints them."""
         return {
             **self.platform_folders(),
-            "ASOF_POSTGRES_URL": self.database().render_as_string(hide_password=False).replace(" ", "%20"),  # for psql
+            "ASOF_POSTGRES_URL": self.database().render_as_string(hide_password=False),
             "ASOF_POSTGRES_SSLMODE": self.sslmode,
             "ASOF_ONLINE_STORE": self.online_store,
             **{name: _in_yaml(value) for name, value in self.feast().items()},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from asof.errors import ConfigurationError, ModelError
-from asof.extract_schema import ExtractSchema
+from asof.extracts.schema import ExtractSchema
 from asof.features.feature_contract import Compute, FeatureContract
 from asof.given_features import Given, RequestFeature
 from asof.model_facts import ModelFacts, Split

@@ -9,7 +9,6 @@ from urllib.parse import quote
 
 from dotenv import dotenv_values
 from pydantic import SecretStr, ValidationError
-from sqlalchemy.exc import ArgumentError
 
 from asof.errors import ConfigurationError
 from asof.settings import PROJECT, Settings
@@ -91,8 +90,8 @@ def read_use_cases(wanted: Sequence[str]) -> tuple[tuple[UseCase, ...], tuple[Fi
         except ConfigurationError as broken:
             if name not in names():
                 raise
-            mend = f"Correct it: no command works for {name}, and the other checks leave it out."
-            wrong.append(error(f"use-case:{name}", str(broken), mend))
+            fix = f"Correct it: no command works for {name}, and the other checks leave it out."
+            wrong.append(error(f"use-case:{name}", str(broken), fix))
     return tuple(found), tuple(wrong)
 
 
@@ -113,12 +112,12 @@ def _settings(read: Callable[..., Settings]) -> tuple[Settings, tuple[Finding, .
     except ValidationError as invalid:
         bad = {str(each["loc"][0]): each["msg"] for each in invalid.errors(include_input=False, include_url=False)}
     fields = {known.validation_alias or name: (name, known) for name, known in Settings.model_fields.items()}
-    mend = "Correct it in the environment or in .env; .env.example shows each setting with its meaning."
+    fix = "Correct it in the environment or in .env; .env.example shows each setting with its meaning."
     wrong = []
     for name, message in bad.items():
         variable = name if name.isupper() else f"ASOF_{name.upper()}"
         found = f"{variable} cannot be read: {message}. The other checks ran with its default."
-        wrong.append(error(f"setting:{variable}", found, mend))
+        wrong.append(error(f"setting:{variable}", found, fix))
     return read(**{fields[name][0]: fields[name][1].default for name in bad}), tuple(wrong)
 
 
@@ -129,10 +128,8 @@ def _with_database(settings: Settings) -> tuple[Settings, bool, tuple[Finding, .
         return (postgres.attach(settings) if embedded else settings), embedded, ()
     except ConfigurationError as wrong:
         found = str(wrong)
-    except (ArgumentError, ValueError):  # the message of SQLAlchemy quotes the URL with its password
-        found = "ASOF_POSTGRES_URL cannot be read as an address."
-    mend = "Write it as postgresql://user:password@host:port/database, or unset it to use the embedded PostgreSQL."
-    return settings.model_copy(update={"postgres_url": None}), False, (error("postgres", found, mend),)
+    fix = "Write it as postgresql://user:password@host:port/database, or unset it to use the embedded PostgreSQL."
+    return settings.model_copy(update={"postgres_url": None}), False, (error("postgres", found, fix),)
 
 
 def _prefect(addresses: Addresses, settings: Settings) -> str | None:

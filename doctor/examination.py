@@ -84,5 +84,5 @@ def check_failed(title: str, wrong: Exception) -> Finding:
     """The finding for an exception in a check. It quotes the first line only, as later ones may contain data."""
     line = next(iter(str(wrong).splitlines()), "")
     shown = f"{type(wrong).__name__}{f': {line}' if line and '://' not in line else ''}"
-    mend = "Fix the other findings first. If this one stays, report it as a bug of the doctor."
-    return warning(f"could-not-look:{title}", f"The check of {title} failed: {shown}", mend)
+    fix = "Fix the other findings first. If this one stays, report it as a bug of the doctor."
+    return warning(f"could-not-look:{title}", f"The check of {title} failed: {shown}", fix)

@@ -24,27 +24,27 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """`name` is stable: KIND or KIND:place. `found` states the problem, `mend` the fix (a note may have none)."""
+    """`name` is stable: KIND or KIND:place. `found` states the problem, `fix` the fix (a note may have none)."""
 
     name: str
     severity: Severity
     found: str
-    mend: str = ""
+    fix: str = ""
 
 
-def error(name: str, found: str, mend: str) -> Finding:
+def error(name: str, found: str, fix: str) -> Finding:
     """A finding that must be fixed."""
-    return Finding(name, Severity.ERROR, found, mend)
+    return Finding(name, Severity.ERROR, found, fix)
 
 
-def warning(name: str, found: str, mend: str) -> Finding:
+def warning(name: str, found: str, fix: str) -> Finding:
     """A finding that should be fixed."""
-    return Finding(name, Severity.WARNING, found, mend)
+    return Finding(name, Severity.WARNING, found, fix)
 
 
-def note(name: str, found: str, mend: str = "") -> Finding:
+def note(name: str, found: str, fix: str = "") -> Finding:
     """A finding for information."""
-    return Finding(name, Severity.NOTE, found, mend)
+    return Finding(name, Severity.NOTE, found, fix)
 
 
 def listed(names: list[str], most: int = 5) -> str:

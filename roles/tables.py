@@ -3,7 +3,7 @@
 import psycopg
 from psycopg.rows import TupleRow
 
-from asof.extract_schema import REGISTRY_TABLES, ExtractSchema
+from asof.extracts.schema import REGISTRY_TABLES, ExtractSchema
 from asof.features.definition_records import ACCEPTED
 from asof.features.feature_store import feature_store
 from asof.ledger.schema import create_tables as create_ledger

@@ -10,7 +10,7 @@ import pyarrow.compute as compute
 from pyarrow import csv
 
 from asof.errors import DataError
-from asof.sources import CsvFile
+from asof.extracts.sources import CsvFile
 from scaffold.profile import FALSE_AND_TRUE, spelling_of
 
 SAMPLE_ROWS = 200_000

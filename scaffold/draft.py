@@ -8,8 +8,8 @@ from datetime import datetime
 from unicodedata import normalize
 
 from asof.errors import ConfigurationError
-from asof.extract_schema import KEY_KINDS, Kind
-from asof.sources import PostgresQuery, Source
+from asof.extracts.schema import KEY_KINDS, Kind
+from asof.extracts.sources import PostgresQuery, Source
 from scaffold.profile import MAX_CATEGORIES, ColumnProfile, spelling_of
 
 FEAST_TYPES = {Kind.TEXT: "String", Kind.INTEGER: "Int64", Kind.NUMBER: "Float64", Kind.BOOLEAN: "Bool"}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pyarrow as arrow
 import pyarrow.compute as compute
 
-from asof.extract_schema import Kind
+from asof.extracts.schema import Kind
 
 MAX_CATEGORIES = 30
 """A text with more distinct values is not taken for a category."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from pyarrow import parquet
 
 from asof.errors import DataError
-from asof.sources import ParquetFile, Source
+from asof.extracts.sources import ParquetFile, Source
 from scaffold.csv_guess import SAMPLE_ROWS, read_csv
 from scaffold.draft import FoundTable
 from scaffold.profile import example_of, profile_table

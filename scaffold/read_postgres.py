@@ -8,7 +8,7 @@ import pyarrow as arrow
 from psycopg import sql
 
 from asof.errors import DataError
-from asof.sources import PostgresQuery
+from asof.extracts.sources import PostgresQuery
 from scaffold.csv_guess import SAMPLE_ROWS
 from scaffold.draft import FoundTable
 from scaffold.profile import example_of, profile_table

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import Any
 
-from asof.extract_schema import Kind
-from asof.sources import ALL_OTHERS, CsvFile, ParquetFile, PostgresQuery
+from asof.extracts.schema import Kind
+from asof.extracts.sources import ALL_OTHERS, CsvFile, ParquetFile, PostgresQuery
 from scaffold.draft import Draft, DraftColumn, DraftTable
 from scaffold.read_postgres import QUERY
 

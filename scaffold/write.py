@@ -13,9 +13,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from asof.errors import ConfigurationError
-from asof.extract_schema import Kind
+from asof.extracts.schema import Kind
+from asof.extracts.sources import PostgresQuery
 from asof.files import write_whole
-from asof.sources import PostgresQuery
 from scaffold.draft import Draft, DraftColumn, DraftTable, left_out
 from scaffold.source_code import source_code
 
@@ -95,7 +95,7 @@ def _words(draft: Draft) -> Mapping[str, Any]:
         "column_code": partial(_column_code, draft),
         "source_code": partial(source_code, draft),
         "has_long_line": partial(_has_long_line, draft),
-        "source_import": f"from asof.sources import {', '.join(_source_names(tables))}",
+        "source_import": f"from asof.extracts.sources import {', '.join(_source_names(tables))}",
         "ttl_days": TTL_DAYS,
         "view_names": [f"{table.name}_fv" for table in draft.tables if table.features],
         "left_out": list(left_out(draft)),
@@ -103,7 +103,7 @@ def _words(draft: Draft) -> Mapping[str, Any]:
 
 
 def _source_names(tables: Iterable[DraftTable]) -> list[str]:
-    """What of `asof.sources` the declarations need."""
+    """What of `asof.extracts.sources` the declarations need."""
     files = {type(table.found.source) for table in tables} - {PostgresQuery}
     names = {type(table.found.source).__name__ for table in tables}
     return sorted(names | ({"ALL_OTHERS"} if files and any(_ignores(table) for table in tables) else set()))

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.csv
 from numpy.typing import NDArray
 
-from asof.extract_schema import RawTable
+from asof.extracts.schema import RawTable
 from asof.use_cases.churn.raw_schema import EXTRACT, PAYMENTS, SUPPORT, USAGE
 from simulator.draws import Bools, Draws, Ints
 from simulator.months import Month

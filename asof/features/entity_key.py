@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 from pydantic import BeforeValidator, Strict, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from asof.extract_schema import Kind
+from asof.extracts.schema import Kind
 
 KeyValue = str | int
 """A text, an integer, or a UUID in its canonical form."""

@@ -7,7 +7,7 @@ The tables and messages are those of Feast 0.67 (`feast/infra/registry/sql.py`).
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 
@@ -17,10 +17,7 @@ from asof.features.feature_contract import Feature, FeatureContract
 from asof.features.feature_definition import definition_of
 from asof.features.feature_support import NO_ENTITY, unsupported
 from asof.features.join_keys import JoinKey, keys_of_views
-from asof.postgres_url import conninfo_of
-
-if TYPE_CHECKING:
-    from sqlalchemy.engine import URL
+from asof.postgres_url import conninfo_of, parse_url
 
 TYPES = {
     "BOOL": "Bool",
@@ -136,10 +133,10 @@ def registry_conninfo(registry: Any) -> str | None:
     """libpq's address of Feast's SQL registry; None where it is not one on PostgreSQL without versions of views."""
     if not isinstance(registry, Mapping) or registry.get("registry_type") != "sql":
         return None
-    url = _registry_url(registry)
-    if url.get_backend_name() != "postgresql" or registry.get("enable_online_feature_view_versioning"):
+    if registry.get("enable_online_feature_view_versioning"):
         return None
-    return conninfo_of(url)
+    url = parse_url(str(registry.get("read_path") or registry["path"]))
+    return conninfo_of(url) if url and url.drivername.startswith("postgresql") else None
 
 
 def missing_in_registry(what: object) -> FeatureContractMismatch:
@@ -197,9 +194,3 @@ def dtype_of(feature: Any) -> str:
 def _value_type(column: Any) -> str:
     name: str = feast_messages().value_types.Name(column.value_type)
     return name
-
-
-def _registry_url(registry: Mapping[str, Any]) -> "URL":
-    from sqlalchemy.engine import make_url
-
-    return make_url(str(registry.get("read_path") or registry["path"]))

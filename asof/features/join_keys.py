@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from asof.errors import ConfigurationError
-from asof.extract_schema import ExtractSchema, Kind
+from asof.extracts.schema import ExtractSchema, Kind
 from asof.features.entity_key import KeyValue, next_step
 
 Entity = KeyValue | tuple[KeyValue, ...]

@@ -5,7 +5,7 @@ model: it reads predictions from an estimator or a graph, checks and compares th
 Predictions are of float64, shape (rows,) or (rows, classes). What only training asks of a target is `training.targets`.
 """
 
-from asof.extract_schema import Column, Kind
+from asof.extracts.schema import Column, Kind
 from asof.targets.binary import AT_HALF, FALSE_AND_TRUE, Binary, BinaryOutput, Costs, Score
 from asof.targets.multiclass import ClassScore, Multiclass, MulticlassOutput
 from asof.targets.output import TOLERANCE, Output, Prediction

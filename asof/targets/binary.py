@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from asof.errors import AsOfError, ConfigurationError, ModelError
-from asof.extract_schema import Column, Kind
+from asof.extracts.schema import Column, Kind
 from asof.targets.output import Floats, Output, Prediction, require_columns
 
 if TYPE_CHECKING:
@@ -28,18 +28,30 @@ class Score:
 
 @dataclass(frozen=True)
 class Costs:
-    """What a wrong answer costs, in one currency: a positive that was missed, and a false alarm.
+    """What an answer costs, in one currency: a missed positive, a false alarm, and the right answers.
 
-    Acting at the cost c on a positive, with a benefit b, is `Costs(missed=b - c, false_alarm=c)`. Raises
-    ConfigurationError unless both are above zero.
+    A gain is a negative cost. Acting at the cost c on a positive, with a benefit b, is `Costs(missed=0, false_alarm=c,
+    true_positive=c - b)`. Raises ConfigurationError unless all are finite and each wrong answer costs more than the
+    right one.
     """
 
     missed: float
     false_alarm: float
+    true_positive: float = 0.0
+    true_negative: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (0 < self.missed < np.inf and 0 < self.false_alarm < np.inf):
-            raise ConfigurationError(f"{self}: both costs must be finite and above zero. Leave costs out otherwise.")
+        dearer = self.missed > self.true_positive and self.false_alarm > self.true_negative
+        if not (dearer and np.isfinite([*vars(self).values()]).all()):
+            raise ConfigurationError(
+                f"{self}: all costs must be finite, and a wrong answer cost more than the right one. Correct them, or "
+                "leave costs out."
+            )
+
+    @property
+    def matrix(self) -> Floats:
+        """Shape (2, 2): a row for each true class, a column for each answer."""
+        return np.array([[self.true_negative, self.false_alarm], [self.missed, self.true_positive]])
 
 
 @dataclass(frozen=True)

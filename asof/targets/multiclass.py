@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from asof.errors import AsOfError, ConfigurationError, ModelError
-from asof.extract_schema import Column, Kind
+from asof.extracts.schema import Column, Kind
+from asof.targets.costs import CostMatrix, check_costs, expected_costs
 from asof.targets.output import Floats, Output, Prediction, require_columns
 
 if TYPE_CHECKING:
@@ -22,21 +24,28 @@ class ClassScore:
     """The model's result for one row: the probability of each class by name, in the target's order."""
 
     probabilities: Mapping[str, float]
+    costs: CostMatrix | None = None
 
     @property
     def class_name(self) -> str:
-        """The most probable class; the first of several."""
-        return max(self.probabilities, key=self.probabilities.__getitem__)
+        """The most probable class, or that of the least expected cost; the first of several."""
+        if self.costs is None:
+            return max(self.probabilities, key=self.probabilities.__getitem__)
+        (expected,) = expected_costs(np.array([[*self.probabilities.values()]]), self.costs)
+        return list(self.probabilities)[int(expected.argmin())]
 
 
 @dataclass(frozen=True)
 class Multiclass:
     """Labels are the names in `classes`, at least two. Their order is that of the codes 0, 1, ... and is kept.
 
-    Raises ConfigurationError for fewer, or for a name that is empty or comes twice.
+    With `costs` (a row for each true class, a column for each answer, in the same order) the answer is the class of the
+    least expected cost, else the most probable one. Raises ConfigurationError for fewer classes, for a name that is
+    empty or comes twice, and for costs as `check_costs` does.
     """
 
     classes: tuple[str, ...]
+    costs: CostMatrix | None = None
 
     label_type: ClassVar[str] = "String"
     unit: ClassVar[None] = None
@@ -46,6 +55,8 @@ class Multiclass:
     def __post_init__(self) -> None:
         if len(self.classes) < 2 or len({*self.classes}) < len(self.classes) or not all(self.classes):
             raise ConfigurationError(f"The classes {self.classes} must be two or more different names. Change them.")
+        if self.costs is not None:
+            check_costs(self.costs, self.classes)
 
     def check_column(self, column: Column) -> None:
         """Raises ConfigurationError where a raw column cannot hold the labels."""
@@ -67,9 +78,10 @@ class Multiclass:
 
 @dataclass(frozen=True)
 class MulticlassOutput:
-    """The output of a model of several classes; `classes` are in the order of its probabilities."""
+    """The output of a model of several classes, in the order of its probabilities; `costs` are those it answers by."""
 
     classes: tuple[str, ...]
+    costs: CostMatrix | None = None
 
     threshold: ClassVar[None] = None
     method: ClassVar[str] = "predict_proba"
@@ -96,17 +108,24 @@ class MulticlassOutput:
         return prediction
 
     def score(self, prediction: Any) -> ClassScore:
-        return ClassScore(dict(zip(self.classes, prediction, strict=True)))
+        return ClassScore(dict(zip(self.classes, prediction, strict=True)), self.costs)
+
+    def answers(self, predictions: Floats) -> NDArray[np.int64]:
+        """The code of each row's answer, shape (rows,), as `ClassScore.class_name`."""
+        if self.costs is None:
+            return np.asarray(predictions.argmax(axis=1))
+        return np.asarray(expected_costs(predictions, self.costs).argmin(axis=1))
 
     def decisions(self, predictions: Sequence[Any]) -> list[int | None]:
-        return [each.index(max(each)) for each in predictions]
+        decided: list[int | None] = self.answers(np.array(predictions).reshape(-1, *self.shape)).tolist()
+        return decided
 
     def differences(self, ours: Floats, theirs: Floats) -> Floats:
         differences: Floats = np.abs(ours - theirs)
         return np.asarray(differences.max(axis=1))
 
     def flipped(self, ours: Floats, theirs: Floats) -> int:
-        return int((ours.argmax(axis=1) != theirs.argmax(axis=1)).sum())
+        return int((self.answers(ours) != self.answers(theirs)).sum())
 
     def facts(self) -> Mapping[str, Any]:
         return {"threshold": None, "target": self}

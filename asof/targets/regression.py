@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from asof.errors import AsOfError, ConfigurationError, ModelError, PredictionOutOfRange
-from asof.extract_schema import Column, Kind
+from asof.extracts.schema import Column, Kind
 from asof.targets.output import Floats, Output, Prediction, require_columns
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class RegressionOutput:
     def differences(self, ours: Floats, theirs: Floats) -> Floats:
         """Relative to the value, or to the margin where that is greater: near zero few digits count."""
         scale = np.maximum(np.abs(theirs), self.margin)
-        differences = np.abs(ours - theirs)
+        differences = np.abs(np.subtract(ours, theirs, out=np.zeros_like(theirs), where=ours != theirs))  # inf is inf
         return np.divide(differences, scale, out=differences.copy(), where=scale > 0)
 
     def flipped(self, ours: Floats, theirs: Floats) -> int:

@@ -16,17 +16,36 @@ if TYPE_CHECKING:
 # Plain Python objects: loading restores their attributes and runs no code.
 PLAIN = (
     "numpy.dtype",  # SimpleImputer and KBinsDiscretizer: the type of their columns
+    "sklearn._loss.loss.HalfTweedieLoss",
+    "sklearn._loss.loss.HalfTweedieLossIdentity",
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
-    "sklearn.feature_selection._univariate_selection.f_classif",  # SelectKBest; called by a fit alone
+    "sklearn.calibration._TemperatureScaling",
+    "sklearn.impute._iterative.IterativeImputer",  # public, but experimental
+    "sklearn.impute._iterative._ImputerTriplet",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
     "sklearn.utils._bunch.Bunch",  # VotingClassifier and StackingClassifier: their parts by name
 )
-# Compiled objects. Their arrays have unchecked indices into other arrays: a crafted one runs no code, but can read
-# beyond an array's end and crash the process. Only files signed by a trusted key are loaded
-# (`asof.trust.signed_manifest`).
+# Functions of arrays. A file may have them called with arguments of its own, on loading or by a prediction: they
+# compute from these, and read, write, import or evaluate nothing. A partial holds a function that must be trusted
+# itself, and can do no more than FunctionTransformer with its `kw_args`.
+FUNCTIONS = (
+    "functools.partial",  # HistGradientBoosting with categorical features: check_array with its options
+    "scipy._lib.array_api_compat.numpy._aliases.asarray",  # BSpline
+    "sklearn.feature_selection._mutual_info.mutual_info_classif",  # SelectKBest; called by a fit alone
+    "sklearn.feature_selection._mutual_info.mutual_info_regression",
+    "sklearn.feature_selection._univariate_selection.chi2",
+    "sklearn.feature_selection._univariate_selection.f_classif",
+    "sklearn.feature_selection._univariate_selection.f_regression",
+    "sklearn.feature_selection._univariate_selection.r_regression",
+    "sklearn.utils.validation.check_array",
+)
+# Compiled objects, and Python objects that give their arrays to compiled code. It does not check all indices: a crafted
+# file runs no code, but can read beyond an array's end and crash the process. Only files signed by a trusted key are
+# loaded (`asof.trust.signed_manifest`).
 COMPILED = (
+    "scipy.interpolate._bsplines.BSpline",  # SplineTransformer
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.metrics._dist_metrics.EuclideanDistance64",
     "sklearn.metrics._dist_metrics.ManhattanDistance64",
@@ -35,7 +54,9 @@ COMPILED = (
     "sklearn.neighbors._kd_tree.KDTree",
     "sklearn.tree._tree.Tree",
 )
-TRUSTED_TYPES: tuple[str, ...] = PLAIN + COMPILED
+# Left out: scorers (`sklearn.metrics._scorer`, of a search within a model), which call any function that they hold, and
+# functions of a use case's own, which the service does not have.
+TRUSTED_TYPES: tuple[str, ...] = PLAIN + FUNCTIONS + COMPILED
 
 
 def untrusted_types(content: bytes) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from asof.errors import ConfigurationError
-from asof.extract_schema import Kind
+from asof.extracts.schema import Kind
 from asof.features.entity_key import PAYLOADS
 from asof.settings import Settings
 from asof.use_case import FromStore, UseCase

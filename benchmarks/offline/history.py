@@ -9,7 +9,7 @@ from datetime import date
 import psycopg
 from psycopg import sql
 
-from asof.extract_schema import RawTable
+from asof.extracts.schema import RawTable
 from asof.settings import Settings
 from asof.use_cases import load
 from training.data.snapshots.tables import prepare_tables
@@ -71,7 +71,7 @@ def write_history(settings: Settings, *, users: int, months: int) -> None:
 
 def last_day(month: int) -> date:
     """The end of a month of the history, counted from 0."""
-    from asof.cadence import month_end
+    from asof.extracts.cadence import month_end
 
     return month_end(FIRST, month)
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import psycopg
 
-from asof.extract_schema import Column, ExtractSchema, Kind, RawTable
+from asof.extracts.schema import Column, ExtractSchema, Kind, RawTable
+from asof.extracts.sources import PostgresQuery
 from asof.settings import Settings
-from asof.sources import PostgresQuery
 from benchmarks.processes import run_json
 from training.data.snapshots.snapshot import take_snapshot
 from training.data.snapshots.tables import prepare_tables

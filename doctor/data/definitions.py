@@ -30,8 +30,8 @@ def check_definitions(context: Context) -> Iterator[Finding]:
 
     try:
         for broken in broken_files():
-            mend = "Correct the file: its use case cannot be ingested; the others can."
-            yield error(f"feature-file:{broken.split()[0]}", broken, mend)
+            fix = "Correct the file: its use case cannot be ingested; the others can."
+            yield error(f"feature-file:{broken.split()[0]}", broken, fix)
         yield from check_unapplied(unapplied_features(context.settings))
     except ConfigurationError as wrong:
         yield error("unsupported-features", str(wrong), "Change feature_repo/; an ingest begins with the same check.")
@@ -66,5 +66,5 @@ def check_unapplied(names: list[str]) -> Iterator[Finding]:
     """Changes in feature_repo/ that are not applied."""
     if names:
         found = f"feature_repo/ differs from what is registered: {listed(names)}."
-        mend = 'eval "$(make -s env)" && cd feature_repo && feast apply  (an ingest does it too)'
-        yield warning("unapplied", found, mend)
+        fix = 'eval "$(make -s env)" && cd feature_repo && feast apply  (an ingest does it too)'
+        yield warning("unapplied", found, fix)

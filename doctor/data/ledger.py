@@ -39,11 +39,11 @@ def check_shipper(settings: Settings, state: State) -> Iterator[Finding]:
         return
     if now - state.looked_at > SILENT_SECONDS:
         what = "no shipper is running" if _is_free(settings) else "their shipper does not react"
-        mend = "make up, or python -m asof.serving.ledger  (in containers: docker-compose up -d shipper)"
-        yield error("ledger-shipper", f"Kept answers wait in {folder}, and {what}.", mend)
+        fix = "make up, or python -m asof.serving.ledger  (in containers: docker-compose up -d shipper)"
+        yield error("ledger-shipper", f"Kept answers wait in {folder}, and {what}.", fix)
     elif state.error:
-        mend = "Start the database, or correct ASOF_LEDGER_URL; python -m flows databases creates tables and rights."
-        yield error("ledger-database", f"Kept answers wait in {folder}: {state.error.rstrip('.')}.", mend)
+        fix = "Start the database, or correct ASOF_LEDGER_URL; python -m flows databases creates tables and rights."
+        yield error("ledger-database", f"Kept answers wait in {folder}: {state.error.rstrip('.')}.", fix)
     elif state.oldest_at and now - state.oldest_at / 1e6 > LAG_SECONDS:
         found = f"Kept answers reach the ledger's database {now - state.oldest_at / 1e6:.0f} s late."
         yield warning("ledger-lag", found, "Look for locks and load on its server, and for a slow network.")
@@ -63,11 +63,11 @@ def check_quarantine(settings: Settings) -> Iterator[Finding]:
     folder = settings.ledger_folder / QUARANTINE
     if names := sorted(path.name for path in folder.glob(f"*{SUFFIX}")):
         found = f"The shipper has set damaged files aside in {folder}: {listed(names)}."
-        mend = (
+        fix = (
             "The service's log has the reasons. A file that is moved back is shipped from where it was left; otherwise "
             "delete it: the answers before the damage are in the ledger."
         )
-        yield warning("ledger-quarantine", found, mend)
+        yield warning("ledger-quarantine", found, fix)
 
 
 def check_partitions(context: Context) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from psycopg import sql
 
-from asof.cadence import moment_text, span_text
+from asof.extracts.cadence import moment_text, span_text
 from asof.features.feast_messages import feast_messages
 from asof.use_case import FromStore, UseCase
 from doctor.context import Context
@@ -140,8 +140,8 @@ def check_age(online: Iterable[OnlineView], now: datetime) -> Iterator[Finding]:
         )
         name, source, ttl = each.view.name, each.view.source, span_text(each.view.ttl)
         found = f"The newest row of {name} is {age} old (ttl {ttl}): the service {what}."
-        mend = f"Ingest newer rows into {source}, or serve old ones with ASOF_CLOCK={moment_text(each.newest)}."
-        yield (error if each.view.refuses else warning)(f"outdated:{each.view.name}", found, mend)
+        fix = f"Ingest newer rows into {source}, or serve old ones with ASOF_CLOCK={moment_text(each.newest)}."
+        yield (error if each.view.refuses else warning)(f"outdated:{each.view.name}", found, fix)
 
 
 def check_interrupted(views: list[str], again: str) -> Iterator[Finding]:

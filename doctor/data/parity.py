@@ -46,7 +46,7 @@ def check_last(use_case: str, last: ParityCheck) -> Iterator[Finding]:
         yield error(f"parity:{use_case}", found, f"python -m flows ingest, then python -m flows parity {use_case}")
     elif last.values_past_ttl:
         found = f"{last.values_past_ttl:,} online values were older than their view's ttl {when}."
-        mend = f"Deliver newer rows; python -m flows parity {use_case} names the users."
-        yield warning(f"parity:{use_case}", found, mend)
+        fix = f"Deliver newer rows; python -m flows parity {use_case} names the users."
+        yield warning(f"parity:{use_case}", found, fix)
     elif not last.users:
         yield note(f"parity:{use_case}", f"There was nothing to compare {when}.")

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 
@@ -21,11 +22,15 @@ from asof.use_case import UseCase
 from doctor.context import Context
 from doctor.finding import Finding, error, note
 from training.release.promotion.history import Entry
-from training.release.promotion.history_report import HistoryReport
-from training.release.promotion.registry_state import RegistryState
+from training.release.promotion.history_report import HistoryReport, report_history
+from training.release.promotion.registry_state import RegistryState, read_registry_state
 from training.release.registry.tags import bento_tag
-from training.release.registry.versions import ModelVersion
+from training.release.registry.versions import ModelVersion, read_version, signer_of
 from training.tracking.client import has_registry
+from training.tracking.registry_tables import open_registry
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 UNKNOWN_USER = "asof-doctor-asks-for-nobody"
 LOOKUP_TIMEOUT = 5.0
@@ -35,8 +40,9 @@ def check_production(context: Context) -> Iterator[Finding]:
     """The version in Production of each use case; no findings without a registry."""
     if not has_registry(context.settings):
         return
+    client = open_registry(context.settings)
     for use_case in context.use_cases:
-        version = yield from _check_registry(context.settings, use_case)
+        version = yield from _check_registry(context.settings, client, use_case)
         if version is None:
             continue
         yield from check_signature(context.settings, version)
@@ -44,23 +50,20 @@ def check_production(context: Context) -> Iterator[Finding]:
         yield from check_bento(context, use_case, version)
 
 
-def _check_registry(settings: Settings, use_case: UseCase) -> Generator[Finding, None, ModelVersion | None]:
+def _check_registry(
+    settings: Settings, client: "MlflowClient", use_case: UseCase
+) -> Generator[Finding, None, ModelVersion | None]:
     """Returns the version in Production; None if there is none or the history names another."""
-    from training.release.promotion.history_report import report_history
-    from training.release.promotion.registry_state import read_registry_state
-    from training.release.registry.versions import production
-    from training.tracking.registry_tables import open_registry
-
-    state = read_registry_state(open_registry(settings), use_case.model_name)
-    report = report_history(settings, use_case)
-    mend = restore_command(settings, use_case, report.entries) if report.mlflow or alias_differs(state) else ""
-    yield from check_alias(use_case, state, mend)
-    yield from check_history(use_case, report, mend)
+    state = read_registry_state(client, use_case.model_name)
+    report = report_history(settings, use_case, client)
+    fix = restore_command(settings, use_case, report.entries) if report.mlflow or alias_differs(state) else ""
+    yield from check_alias(use_case, state, fix)
+    yield from check_history(use_case, report, fix)
     try:
-        version = production(settings, use_case)
+        version = read_version(client, use_case.model_name, state.alias) if state.alias else None
     except ModelError as wrong:
-        mend = restore_command(settings, use_case, report.entries)
-        yield error(f"production:{use_case.name}", str(wrong), mend)
+        fix = restore_command(settings, use_case, report.entries)
+        yield error(f"production:{use_case.name}", str(wrong), fix)
         return None
     return None if report.entries and report.mlflow else version
 
@@ -85,9 +88,6 @@ def restore_command(settings: Settings, use_case: UseCase, entries: Sequence[Ent
 
 def _why_different(settings: Settings, use_case: UseCase, entry: Entry) -> str:
     """Why the version in MLflow is not the one that the entry promoted; empty if it is."""
-    from training.release.registry.versions import read_version, signer_of
-    from training.tracking.registry_tables import open_registry
-
     try:
         version = read_version(open_registry(settings), use_case.model_name, entry.version or "")
         signer_of(settings, version)
@@ -103,7 +103,7 @@ def alias_differs(state: RegistryState) -> bool:
     return bool(state.stages) and state.in_production != ({state.alias} if state.alias else set())
 
 
-def check_alias(use_case: UseCase, state: RegistryState, mend: str) -> Iterator[Finding]:
+def check_alias(use_case: UseCase, state: RegistryState, fix: str) -> Iterator[Finding]:
     """Whether alias and stage name the same version."""
     if not state.stages:
         return
@@ -115,24 +115,22 @@ def check_alias(use_case: UseCase, state: RegistryState, mend: str) -> Iterator[
             f"{use_case.model_name}: alias `production` is on {state.alias or 'none'}, stage Production on {stages}. "
             "Services follow the alias."
         )
-        yield error(f"alias-and-stage:{use_case.name}", found, mend)
+        yield error(f"alias-and-stage:{use_case.name}", found, fix)
 
 
-def check_history(use_case: UseCase, report: HistoryReport, mend: str) -> Iterator[Finding]:
+def check_history(use_case: UseCase, report: HistoryReport, fix: str) -> Iterator[Finding]:
     """Whether the history is intact, and whether MLflow agrees with it."""
     for sentence in report.findings:
         backup = "Find out who changed it; restore the original from a backup of the database."
         yield error(f"history:{use_case.name}", f"The history of {report.model} was rewritten: {sentence}.", backup)
     if report.mlflow and report.entries:
-        yield error(f"history-and-mlflow:{use_case.name}", f"{report.model}: {report.mlflow}.", mend)
+        yield error(f"history-and-mlflow:{use_case.name}", f"{report.model}: {report.mlflow}.", fix)
     elif report.mlflow:
         yield note(f"history-and-mlflow:{use_case.name}", f"{report.model}: {report.mlflow}.")
 
 
 def check_signature(settings: Settings, version: ModelVersion) -> Iterator[Finding]:
     """Whether a service with our trusted keys would load the version."""
-    from training.release.registry.versions import signer_of
-
     name = f"signature:{version.name}"
     try:
         signer_of(settings, version)
@@ -178,17 +176,17 @@ def check_newest_bento(
 ) -> Iterator[Finding]:
     """`store`: the newest Bento's version, or None, and the keys that a new one would trust."""
     newest, keys = store
-    name, mend = f"bento:{use_case.name}", f"python -m flows bundle {use_case.name}, for an image or `make serve`"
+    name, fix = f"bento:{use_case.name}", f"python -m flows bundle {use_case.name}, for an image or `make serve`"
     if newest is None:
-        yield note(name, f"No Bento of {version.name} is built yet.", mend)
+        yield note(name, f"No Bento of {version.name} is built yet.", fix)
     elif newest.startswith("code-"):  # without a model: it serves the version in Production
         return
     elif not f"{version.name}:{newest}".startswith(f"{version.tag}-"):
         found = f"The newest Bento is {version.name}:{newest}; in Production is version {version.version}."
-        yield note(name, found, mend)
+        yield note(name, found, fix)
     elif f"{version.name}:{newest}" != bento_tag(version.tag, keys):
         found = f"The newest Bento, {version.name}:{newest}, was built from other sources or trusted keys."
-        yield note(name, found, mend)
+        yield note(name, found, fix)
 
 
 def _latest(home: Path, use_case: UseCase) -> str | None:

@@ -44,8 +44,8 @@ def check_served_version(context: Context) -> Iterator[Finding]:
 def check_alive(address: str, alive: Response) -> Iterator[Finding]:
     """Whether the service answers."""
     if alive.status == 0:
-        mend = "See `make status` and the logs in ASOF_HOME/run, or `docker-compose ps`; or correct --url."
-        yield error("service", f"Nothing answers at {redacted(address)}: {alive.trouble}.", mend)
+        fix = "See `make status` and the logs in ASOF_HOME/run, or `docker-compose ps`; or correct --url."
+        yield error("service", f"Nothing answers at {redacted(address)}: {alive.trouble}.", fix)
     elif alive.status != 200:
         found = f"{redacted(address)}/livez answers {alive.status}: not an AsOf service, or shutting down."
         yield error("service", found, "See `make status`, or correct the address (ASOF_PORT, --url).")
@@ -80,8 +80,8 @@ def check_following(model: Response) -> Iterator[Finding]:
             found = f"The service refused version {refusal['version']} (step {refusal['step']}): {refusal['why']}"
             name = model.body.get("use_case")
             rollback = f"python -m flows rollback {name} --to VERSION (versions: `python -m flows history {name}`)"
-            mend = f"Train again, or {rollback}. Until then it serves another version."
-            yield error("refused-version", found, mend)
+            fix = f"Train again, or {rollback}. Until then it serves another version."
+            yield error("refused-version", found, fix)
 
 
 def compare_versions(model: Mapping[str, Any], in_production: str | None) -> Iterator[Finding]:
@@ -93,8 +93,8 @@ def compare_versions(model: Mapping[str, Any], in_production: str | None) -> Ite
     if model.get("following"):
         yield warning("served-version", found, "Wait ASOF_FOLLOW_SECONDS; GET /model shows what it refused, and why.")
     else:
-        mend = "`make up` starts a service that follows the registry  (in containers: ASOF_FOLLOW=production)"
-        yield error("served-version", found, mend)
+        fix = "`make up` starts a service that follows the registry  (in containers: ASOF_FOLLOW=production)"
+        yield error("served-version", found, fix)
 
 
 def _version_by_server(address: str, name: str) -> str | None:

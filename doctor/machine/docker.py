@@ -26,15 +26,21 @@ class Docker:
 
 
 def check_docker(context: Context) -> Iterator[Finding]:
-    """No findings if Docker is not installed, as only images need it."""
+    """No findings if Docker is not installed, as only images need it, and none on its tools if no engine answers."""
     if program := shutil.which("docker"):
+        engine = run("docker", "version", "--format", "{{.Server.Version}}")
         docker = Docker(
             Path(program) if "/snap/" in program else Path(program).resolve(),
-            engine=run("docker", "version", "--format", "{{.Server.Version}}"),
-            compose=run("docker", "compose", "version", "--short") or run("docker-compose", "version", "--short"),
-            buildx=bool(run("docker", "buildx", "version")),
+            engine,
+            compose=_compose_version() if engine else "",
+            buildx=bool(engine and run("docker", "buildx", "version")),
         )
         yield from check_versions(docker, context.environment)
+
+
+def _compose_version() -> str:
+    """That of the plug-in, or else of docker-compose, a Python program that starts slowly."""
+    return run("docker", "compose", "version", "--short") or run("docker-compose", "version", "--short")
 
 
 def check_versions(docker: Docker, environment: Mapping[str, str]) -> Iterator[Finding]:

@@ -16,14 +16,14 @@ def check_keys(context: Context) -> Iterator[Finding]:
     try:
         signs = key_id(signing_key(settings).public_key()) if has_key else ""
     except ConfigurationError as wrong:
-        mend = "Set ASOF_SIGNING_KEY to a readable Ed25519 PEM file, or ASOF_SIGNING_KEY_TEXT to the file in base64."
-        yield error("signing-key", str(wrong), mend)
+        fix = "Set ASOF_SIGNING_KEY to a readable Ed25519 PEM file, or ASOF_SIGNING_KEY_TEXT to the file in base64."
+        yield error("signing-key", str(wrong), fix)
         return
     try:
         trusted = set(trusted_keys(settings)) if settings.trusted_keys else {signs}
     except ConfigurationError as wrong:
-        mend = "Set ASOF_TRUSTED_KEYS to what `python -m flows keys` prints, separated by commas."
-        yield error("trusted-keys", str(wrong), mend)
+        fix = "Set ASOF_TRUSTED_KEYS to what `python -m flows keys` prints, separated by commas."
+        yield error("trusted-keys", str(wrong), fix)
         return
     yield from check_signer(signs, trusted)
 
@@ -33,13 +33,13 @@ def check_api_keys(context: Context) -> Iterator[Finding]:
     try:
         AccessGuard(context.settings).check()
     except ConfigurationError as wrong:
-        mend = "python -m flows api-keys add NAME --scope predict"  # unsetting ASOF_API_KEYS would open the service
-        yield error("api-keys", str(wrong), mend)
+        fix = "python -m flows api-keys add NAME --scope predict"  # unsetting ASOF_API_KEYS would open the service
+        yield error("api-keys", str(wrong), fix)
 
 
 def check_signer(signs: str, trusted: set[str]) -> Iterator[Finding]:
     """Whether models that are signed here can be loaded here; `signs` is empty if nothing is signed here."""
     if signs and signs not in trusted:
         found = f"Models are signed with key {signs}, which is not in ASOF_TRUSTED_KEYS: services would refuse them."
-        mend = "Append a comma and what `python -m flows keys` prints to ASOF_TRUSTED_KEYS."
-        yield warning("untrusted-signer", found, mend)
+        fix = "Append a comma and what `python -m flows keys` prints to ASOF_TRUSTED_KEYS."
+        yield warning("untrusted-signer", found, fix)

@@ -85,11 +85,11 @@ def connection_refused(address: str, reason: str) -> Finding:
     """The finding for the first line of libpq's message, which never contains the password."""
     reason = reason.removeprefix("connection failed: ").rstrip(".")
     if "does not exist" in reason and "database" in reason:
-        mend = "python -m flows ingest  (creates the database if permitted), or correct ASOF_POSTGRES_URL."
+        fix = "python -m flows ingest  (creates the database if permitted), or correct ASOF_POSTGRES_URL."
     else:
-        mend = next((mend for words, mend in REFUSALS.items() if words in reason), "")
+        fix = next((fix for words, fix in REFUSALS.items() if words in reason), "")
     fallback = "Start it, correct ASOF_POSTGRES_URL, or unset it to use the embedded one."
-    return error("postgres", f"PostgreSQL at {address} refuses the connection: {reason}.", mend or fallback)
+    return error("postgres", f"PostgreSQL at {address} refuses the connection: {reason}.", fix or fallback)
 
 
 def check_database(context: Context) -> Iterator[Finding]:
@@ -144,8 +144,8 @@ def check_encryption(host: str, sslmode: str) -> Iterator[Finding]:
     if host in {"127.0.0.1", "localhost", "::1"} or sslmode not in {"disable", "allow", "prefer"}:
         return
     found = f"ASOF_POSTGRES_SSLMODE={sslmode} with PostgreSQL at {host}: connections may be unencrypted."
-    mend = "Set ASOF_POSTGRES_SSLMODE=require (or verify-full), or use a private network."
-    yield (note if host.isalnum() and not host.isdigit() else warning)("sslmode", found, mend)
+    fix = "Set ASOF_POSTGRES_SSLMODE=require (or verify-full), or use a private network."
+    yield (note if host.isalnum() and not host.isdigit() else warning)("sslmode", found, fix)
 
 
 def check_grants(context: Context) -> Iterator[Finding]:

@@ -40,8 +40,8 @@ def check_settings(config: Mapping[str, Any]) -> Iterator[Finding]:
 def _planner(store: Mapping[str, Any]) -> Iterator[Finding]:
     if store.get("type") == "postgres" and "enable_nestloop=off" not in str(store.get("db_schema", "")):
         found = f"{FILE} does not switch nested loops off for Feast's joins: historical reads take O(n^2)."
-        mend = "offline_store.db_schema: public -c enable_nestloop=off ${ASOF_FEAST_SESSION} -c search_path=public"
-        yield error("feast-planner", found, mend)
+        fix = "offline_store.db_schema: public -c enable_nestloop=off ${ASOF_FEAST_SESSION} -c search_path=public"
+        yield error("feast-planner", found, fix)
 
 
 def _sslmode(name: str, store: Mapping[str, Any]) -> Iterator[Finding]:

@@ -87,12 +87,12 @@ def unguarded_tables(tables: list[str]) -> Iterator[Finding]:
     """Append-only tables that can be changed, so that training sets may no longer be reproducible."""
     if tables:
         found = f"The trigger that refuses UPDATE and DELETE is disabled on {listed(tables)}."
-        mend = "; ".join(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER append_only" for table in tables)
-        yield error("append-only", found, mend)
+        fix = "; ".join(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER append_only" for table in tables)
+        yield error("append-only", found, fix)
 
 
 def check_size(database: str, size: int) -> Iterator[Finding]:
     """Prefect keeps every run and log; by default it deletes only old events."""
     if size >= MAX_PREFECT_BYTES:
-        mend = "Let Prefect's server delete old runs: set PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED=events,flow_runs"
-        yield warning("prefect-database", f"Prefect's database {database} has grown to {size / MB:,.0f} MB.", mend)
+        fix = "Let Prefect's server delete old runs: set PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED=events,flow_runs"
+        yield warning("prefect-database", f"Prefect's database {database} has grown to {size / MB:,.0f} MB.", fix)

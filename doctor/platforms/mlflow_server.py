@@ -44,8 +44,8 @@ def check_server(address: str) -> Iterator[Finding]:
         yield _host_refused(address) if "allowed-hosts" in str(wrong) else _unreachable(str(wrong))
         return
     if get(address, PROBE).status == httpx.codes.UNAUTHORIZED:
-        mend = "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
-        yield note("mlflow-password", "MLflow requires a user name and a password.", mend)
+        fix = "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
+        yield note("mlflow-password", "MLflow requires a user name and a password.", fix)
     yield from check_version(_version(address), version("mlflow"))
 
 
@@ -53,15 +53,15 @@ def check_version(server: str, client: str) -> Iterator[Finding]:
     """Whether server and client have the same minor version, as their APIs may differ."""
     if server and server.split(".")[:2] != client.split(".")[:2]:
         found = f"MLflow's server is {server}, the client here {client}."
-        mend = f"Run the server with version {client} (and `mlflow db upgrade` on its database)."
-        yield warning("mlflow-version", found, mend)
+        fix = f"Run the server with version {client} (and `mlflow db upgrade` on its database)."
+        yield warning("mlflow-version", found, fix)
 
 
 def _host_refused(address: str) -> Finding:
     name = redacted(address).partition("://")[2].partition("/")[0]
     found = f"MLflow at {redacted(address)} refuses this host name (403, Invalid Host header)."
-    mend = f"Start it with --allowed-hosts {name} (or MLFLOW_SERVER_ALLOWED_HOSTS={name}), in addition to its others."
-    return error("mlflow-allowed-hosts", found, mend)
+    fix = f"Start it with --allowed-hosts {name} (or MLFLOW_SERVER_ALLOWED_HOSTS={name}), in addition to its others."
+    return error("mlflow-allowed-hosts", found, fix)
 
 
 def _unreachable(message: str) -> Finding:

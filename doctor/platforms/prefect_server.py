@@ -37,10 +37,10 @@ def check_api_path(url: str) -> Iterator[Finding]:
 def unreachable(address: str, reason: str, *, set_by: Mapping[str, str]) -> Finding:
     """Flows with a server's address do not run without it."""
     if set_by.get("PREFECT_API_URL"):
-        mend = "make up, or unset PREFECT_API_URL (commands then run without Prefect)."
+        fix = "make up, or unset PREFECT_API_URL (commands then run without Prefect)."
     else:
-        mend = "make up, or correct --prefect."
-    return error("prefect", f"No Prefect server answers at {redacted(address)} ({reason}): flows cannot start.", mend)
+        fix = "make up, or correct --prefect."
+    return error("prefect", f"No Prefect server answers at {redacted(address)} ({reason}): flows cannot start.", fix)
 
 
 def check_version(server: str, client: str) -> Iterator[Finding]:

@@ -6,8 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from asof.cadence import Every, moment_text
 from asof.errors import DataError
+from asof.extracts.cadence import Every, moment_text
 from asof.settings import Moment
 from asof.use_case import UseCase
 from asof.use_cases import default_name, load, others, raw_tables

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
+import psycopg
 
 from asof.errors import AsOfError
 from asof.features.feature_store import mismatch
@@ -35,7 +35,7 @@ def _misfit_of_production(settings: Settings, problem: UseCase) -> str:
     """Why the version in Production cannot use the registered features; empty if it can or is unknown."""
     from training.tracking.client import has_registry
 
-    with contextlib.suppress(AsOfError, SQLAlchemyError):
+    with contextlib.suppress(AsOfError, psycopg.Error):
         version = production(settings, problem) if has_registry(settings) else None
         if version and (reason := mismatch(settings, version.facts.contract)):
             return f"version {version.version}, which is in Production, cannot answer: {reason}"

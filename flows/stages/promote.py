@@ -9,10 +9,10 @@ from flows.runtime.artifacts import publish_table
 from flows.runtime.environment import settings_with_database
 from flows.runtime.progress import log
 from flows.runtime.steps import step
-from training.release.gate.judge import judge_of
 from training.release.promotion.promote import Promotion
 from training.release.promotion.promote import promote as pass_gate
-from training.release.registry.versions import model_version
+from training.release.registry.versions import ModelVersion, model_version
+from training.targets.rules import Criterion
 
 
 @step("promote")
@@ -20,8 +20,13 @@ def promote_version(use_case: str, version: str, known_at: datetime | None = Non
     """Promotes the version if it passes the gate on the data known at `known_at` (default: now)."""
     settings, problem = settings_with_database(), load(use_case)
     challenger = model_version(settings, problem, version)
+
+    def judge(champion: ModelVersion | None) -> tuple[Criterion, ...]:
+        from training.release.gate.judge import judge_of  # imports pandas and scipy
+
+        return judge_of(settings, problem, challenger, known_at=known_at)(champion)
+
     log.info("judging version %s", version)
-    judge = judge_of(settings, problem, challenger, known_at=known_at)
     outcome = pass_gate(settings, challenger, judge=judge, dry_run=dry_run)
     _publish(outcome, dry_run=dry_run)
     return outcome

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from asof.cadence import moment_text
+from asof.extracts.cadence import moment_text
 from asof.use_cases import load
 from flows.runtime.artifacts import publish_table
 from flows.runtime.environment import settings_with_database, settings_with_tracking

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from asof.cadence import moment_text
+from asof.extracts.cadence import moment_text
 from asof.settings import Moment
 from asof.use_cases import default_name, load
 from flows.runtime.artifacts import publish_table

@@ -14,8 +14,8 @@ import httpx
 from rich.console import Console
 from rich.status import Status
 
-from asof.cadence import moment_of, moment_text
 from asof.errors import ConfigurationError
+from asof.extracts.cadence import moment_of, moment_text
 from asof.settings import Settings
 from asof.use_case import FromStore, Question, UseCase
 from asof.use_cases import load
@@ -26,7 +26,10 @@ from local.stack.serve import serving
 from training.data.extracts.deliveries import find_deliveries
 from training.data.extracts.files.data_files import delivered_tables
 
-TRAINING_LIBRARIES = ("mlflow.sklearn", "skops.io", "sklearn.ensemble", "matplotlib.figure", "skl2onnx")
+TRAINING_LIBRARIES = (
+    *("mlflow.sklearn", "skops.io", "sklearn.ensemble", "matplotlib.figure", "onnx"),
+    "training.release.gate.judge",
+)
 BUNDLING_LIBRARIES = ("bentoml",)
 
 

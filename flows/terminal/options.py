@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from asof.cadence import moment_of
 from asof.errors import DataError
+from asof.extracts.cadence import moment_of
 from flows.terminal.output import Verbosity, run_command, verbosity
 
 DEMONSTRATED = "churn"

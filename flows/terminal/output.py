@@ -114,7 +114,7 @@ def _print_error(console: Console, error: Exception) -> None:
     text = Text(error_text(error))
     if text.plain.startswith(ERROR):
         text.stylize("bold red", 0, len(ERROR))
-    console.print(text, soft_wrap=not text.plain.startswith(ERROR))
+    console.print(text, soft_wrap=not (console.is_terminal and text.plain.startswith(ERROR)))
 
 
 def _is_ours(file: str) -> bool:

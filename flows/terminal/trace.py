@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from asof.cadence import moment_text
 from asof.errors import DataError, ModelError
+from asof.extracts.cadence import moment_text
 from asof.settings import Settings
 from asof.use_case import UseCase
 from flows.terminal.output import Verbosity, verbosity

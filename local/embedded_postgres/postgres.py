@@ -17,7 +17,8 @@ from pydantic import SecretStr
 from asof.errors import ConfigurationError
 from asof.files import locked
 from asof.home import prepare_home, private_file, private_folder
-from asof.settings import Settings
+from asof.postgres_url import read_url
+from asof.settings import POSTGRES_URL_FORMAT, Settings
 from local.embedded_postgres.binaries import Binaries, find_binaries, reachable_binaries
 from local.embedded_postgres.cluster import HOST, PASSWORD_FILE, SHARED_FOLDER, USER, Cluster
 from local.embedded_postgres.system_account import account_for
@@ -59,9 +60,7 @@ def attach(settings: Settings) -> Settings:
     """
     url = status(settings).url
     if settings.postgres_url and url:
-        from sqlalchemy.engine import make_url
-
-        named = make_url(url.get_secret_value()).set(database=settings.database().database)
+        named = read_url(url.get_secret_value(), POSTGRES_URL_FORMAT).set(database=settings.database().database)
         url = SecretStr(named.render_as_string(hide_password=False))
     return settings.model_copy(update={"postgres_url": url})
 

@@ -57,7 +57,7 @@ def run_sql(settings: Settings, statement: str) -> None:
 
 def statement_of(finding: Finding) -> str:
     """The statement in the text of a fix."""
-    return finding.mend.partition(": ")[2] if ": DROP" in finding.mend else finding.mend.partition("; then")[0]
+    return finding.fix.partition(": ")[2] if ": DROP" in finding.fix else finding.fix.partition("; then")[0]
 
 
 def test_a_healthy_installation_has_no_findings(world: World) -> None:
@@ -96,13 +96,13 @@ def test_an_unlocked_schema_of_a_killed_training_is_a_note(world: World) -> None
 def test_a_password_that_is_refused_is_reported_and_not_shown(world: World) -> None:
     url = world.settings.database().set(password="hunter2").render_as_string(hide_password=False)
     found = world.findings(settings=world.settings.model_copy(update={"postgres_url": SecretStr(url)}))
-    assert found["postgres"].mend == "Correct user and password in ASOF_POSTGRES_URL."
+    assert found["postgres"].fix == "Correct user and password in ASOF_POSTGRES_URL."
     assert "hunter2" not in repr(found)
 
 
 def test_unsupported_encryption_is_reported_with_the_setting(world: World) -> None:
     demanding = world.settings.model_copy(update={"postgres_sslmode": "require"})
-    assert "ASOF_POSTGRES_SSLMODE=disable" in world.findings(settings=demanding)["postgres"].mend
+    assert "ASOF_POSTGRES_SSLMODE=disable" in world.findings(settings=demanding)["postgres"].fix
 
 
 def test_a_stopped_postgresql_is_a_note_and_is_not_started(tmp_path: Path, world: World) -> None:
@@ -118,7 +118,7 @@ def test_a_stopped_postgresql_is_a_note_and_is_not_started(tmp_path: Path, world
 
 def test_a_month_that_is_loaded_and_not_online_is_reported_until_it_is(world: World) -> None:
     load_month(world.settings, world.left)
-    assert world.finding("behind").mend.startswith("python -m flows ingest")
+    assert world.finding("behind").fix.startswith("python -m flows ingest")
     materialise(world.settings)  # as the last step of an ingest
     assert world.findings() == {}
 
@@ -126,7 +126,7 @@ def test_a_month_that_is_loaded_and_not_online_is_reported_until_it_is(world: Wo
 def test_overwritten_values_are_reported_by_the_last_parity_check(world: World) -> None:
     run_sql(world.settings, 'UPDATE online."asof.payments_agg_90d_fv" SET failed_payments_90d = 99')
     record_parity(world.settings, check_parity(world.settings, CHURN))
-    assert world.finding("parity:churn").mend.startswith("python -m flows ingest")
+    assert world.finding("parity:churn").fix.startswith("python -m flows ingest")
     materialise(world.settings, whole=True)
     record_parity(world.settings, check_parity(world.settings, CHURN))
     assert world.findings() == {}
@@ -163,7 +163,7 @@ def test_a_view_applied_with_other_features_is_reported_twice_until_the_old_one_
 def test_an_online_table_that_is_gone_is_reported(world: World) -> None:
     run_sql(world.settings, 'DROP TABLE online."asof.users_fv"')
     found = world.finding("contract:churn")
-    assert found.mend == "python -m flows ingest --whole"
+    assert found.fix == "python -m flows ingest --whole"
     apply_features(world.settings)  # as such an ingest
     materialise(world.settings, whole=True)
     assert world.findings() == {}
@@ -177,8 +177,8 @@ def test_an_alias_that_was_moved_by_hand_is_reported_and_restored_by_the_fix(who
     open_tracking(whole.settings).set_registered_model_alias(kit.NAME, "production", second.version)
     found = whole.findings()
     assert {"alias-and-stage:churn", "history-and-mlflow:churn"} == found.keys()
-    assert found["alias-and-stage:churn"].mend == found["history-and-mlflow:churn"].mend
-    words = shlex.split(found["history-and-mlflow:churn"].mend)
+    assert found["alias-and-stage:churn"].fix == found["history-and-mlflow:churn"].fix
+    words = shlex.split(found["history-and-mlflow:churn"].fix)
     assert words[:5] == ["python", "-m", "flows", "rollback", "churn"]
     rollback(whole.settings, CHURN, to=words[words.index("--to") + 1], reason=words[-1])
     assert whole.findings() == {}
@@ -195,7 +195,7 @@ def test_an_alias_on_a_version_that_was_rolled_back_is_not_advised_to_stay_there
     client.set_registered_model_alias(kit.NAME, "production", whole.version.version)
     assert {"alias-and-stage:churn", "history-and-mlflow:churn"} == found.keys()
     for each in found.values():
-        assert each.mend.startswith(f"python -m flows rollback churn --to {whole.version.version} ")
+        assert each.fix.startswith(f"python -m flows rollback churn --to {whole.version.version} ")
 
 
 def test_no_rollback_is_advised_to_a_version_that_is_not_the_one_of_the_history(whole: World) -> None:
@@ -206,20 +206,20 @@ def test_no_rollback_is_advised_to_a_version_that_is_not_the_one_of_the_history(
     others = whole.settings.model_copy(update={"trusted_keys": public_text({key_id(stranger): stranger})})
     other_run = replace(head, bento=f"{kit.NAME}:v{head.version}-00000000-1c0ffee1")
     assert "rollback churn --to" in restore_command(whole.settings, CHURN, [*before, head])
-    mends = [
+    fixes = [
         restore_command(whole.settings, CHURN, [*before, other_run]),
         restore_command(others, CHURN, [*before, head]),
         restore_command(whole.settings, CHURN, [*before, replace(head, version="4711")]),
     ]
-    for mend, why in zip(mends, ("it is of run", "signed by", "no version '4711'"), strict=True):
-        assert why in mend
-        assert "restore MLflow's database" in mend
-        assert "rollback" not in mend
+    for fix, why in zip(fixes, ("it is of run", "signed by", "no version '4711'"), strict=True):
+        assert why in fix
+        assert "restore MLflow's database" in fix
+        assert "rollback" not in fix
     nothing = [
         restore_command(whole.settings, CHURN, []),
         restore_command(whole.settings, CHURN, [replace(head, version=None)]),
     ]
-    assert all("python -m flows retrain churn" in mend and "rollback" not in mend for mend in nothing)
+    assert all("python -m flows retrain churn" in fix and "rollback" not in fix for fix in nothing)
 
 
 def test_a_model_that_no_trusted_key_signed_is_reported_until_its_key_is_trusted(whole: World) -> None:
@@ -227,7 +227,7 @@ def test_a_model_that_no_trusted_key_signed_is_reported_until_its_key_is_trusted
     other = public_text({key_id(stranger): stranger})
     found = whole.findings(settings=whole.settings.model_copy(update={"trusted_keys": other}))
     assert set(found) == {f"signature:{kit.NAME}", "untrusted-signer"}
-    assert "ASOF_TRUSTED_KEYS" in found[f"signature:{kit.NAME}"].mend
+    assert "ASOF_TRUSTED_KEYS" in found[f"signature:{kit.NAME}"].fix
     ours = signing_key(whole.settings).public_key()
     both = f"{other},{public_text({key_id(ours): ours})}"
     assert whole.findings(settings=whole.settings.model_copy(update={"trusted_keys": both})) == {}
@@ -255,7 +255,7 @@ def test_an_mlflow_that_refuses_our_host_name_accepts_it_after_the_fix(tmp_path:
     with mlflow_that_allows(f"127.0.0.1:{port}", tmp_path, port):
         (found,) = check_server(address)
     assert (found.name, found.severity) == ("mlflow-allowed-hosts", Severity.ERROR)
-    words = found.mend.split()
+    words = found.fix.split()
     with mlflow_that_allows(words[words.index("--allowed-hosts") + 1], tmp_path, port):
         assert list(check_server(address)) == []
 

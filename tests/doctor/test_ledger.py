@@ -101,4 +101,4 @@ def test_a_ledger_elsewhere_that_is_away_is_reported_without_its_password(contex
     away = SecretStr(f"postgresql://me:hush@127.0.0.1:{free_port(25_433, 'nobody')}/ledger")
     away_too = replace(context, settings=context.settings.model_copy(update={"ledger_url": away}))
     finding = found(away_too)["ledger-connection"]
-    assert "hush" not in finding.found + finding.mend
+    assert "hush" not in finding.found + finding.fix

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from asof.settings import PROJECT, Settings
 from doctor.context import Addresses, Context, read_context, read_settings, with_user
 from doctor.finding import Finding, Severity
-from doctor.machine.docker import Docker, check_versions
+from doctor.machine.docker import Docker, check_docker, check_versions
 from doctor.machine.keys import check_api_keys, check_signer
 from doctor.machine.variables import check_names, check_proxy, check_python_variables, known_names
 from doctor.platforms.database import check_connection
@@ -31,11 +31,11 @@ def only(found: object) -> Finding:
 def test_an_unknown_variable_is_reported_with_the_nearest_known_one() -> None:
     found = only(check_names({".env": {"ASOF_POSTGRES_UR": "x"}}, known_names(PROJECT)))
     assert "ASOF_POSTGRES_UR is set in .env" in found.found
-    assert "Did you mean ASOF_POSTGRES_URL?" in found.mend
+    assert "Did you mean ASOF_POSTGRES_URL?" in found.fix
 
 
 def test_a_name_that_is_like_no_other_is_reported_without_a_guess() -> None:
-    assert "Did you mean" not in only(check_names({".env": {"ASOF_XYZZY": "x"}}, known_names(PROJECT))).mend
+    assert "Did you mean" not in only(check_names({".env": {"ASOF_XYZZY": "x"}}, known_names(PROJECT))).fix
 
 
 def test_every_setting_and_every_variable_of_our_processes_is_known() -> None:
@@ -49,7 +49,7 @@ def test_every_setting_and_every_variable_of_our_processes_is_known() -> None:
 
 def test_python_variables_that_slow_or_mix_are_reported() -> None:
     variables = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": "/elsewhere", "PYTHONHOME": ""}
-    assert [each.mend for each in check_python_variables(variables, PROJECT)] == [
+    assert [each.fix for each in check_python_variables(variables, PROJECT)] == [
         "unset PYTHONDONTWRITEBYTECODE",
         "unset PYTHONPATH",
     ]
@@ -58,7 +58,7 @@ def test_python_variables_that_slow_or_mix_are_reported() -> None:
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 def test_a_proxy_that_would_get_our_own_requests_is_reported(name: str) -> None:
-    assert "NO_PROXY=localhost,127.0.0.1" in only(check_proxy({name: "http://proxy:3128"})).mend
+    assert "NO_PROXY=localhost,127.0.0.1" in only(check_proxy({name: "http://proxy:3128"})).fix
     assert only(check_proxy({name: "http://proxy:3128", "NO_PROXY": "localhost"})).severity is Severity.ERROR
     for exempt in ("*", "localhost, 127.0.0.1,.corp"):
         assert list(check_proxy({name: "http://proxy:3128", "no_proxy": exempt})) == []
@@ -104,7 +104,7 @@ def test_a_user_of_the_variables_is_taken_unless_the_address_names_one() -> None
 
 
 def test_an_untrusted_signer_is_reported() -> None:
-    assert "flows keys" in only(check_signer("aa", {"bb"})).mend
+    assert "flows keys" in only(check_signer("aa", {"bb"})).fix
     assert list(check_signer("aa", {"aa", "bb"})) == list(check_signer("", {"bb"})) == []
 
 
@@ -113,7 +113,7 @@ def test_an_untrusted_signer_is_reported() -> None:
 
 def test_docker_as_a_snap_is_reported_unless_its_temporary_folder_is_at_home() -> None:
     docker = replace(HEALTHY, program=Path("/snap/bin/docker"))
-    assert "TMPDIR" in only(check_versions(docker, {"HOME": "/home/ann"})).mend
+    assert "TMPDIR" in only(check_versions(docker, {"HOME": "/home/ann"})).fix
     assert list(check_versions(docker, {"HOME": "/home/ann", "TMPDIR": "/home/ann/tmp"})) == []
     assert list(check_versions(HEALTHY, {"HOME": "/home/ann"})) == []
 
@@ -128,6 +128,19 @@ def test_docker_as_a_snap_is_reported_unless_its_temporary_folder_is_at_home() -
 )
 def test_what_is_wrong_with_docker(docker: Docker, name: str) -> None:
     assert only(check_versions(docker, {})).name == name
+
+
+def test_without_an_engine_that_answers_no_other_tool_of_docker_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = tmp_path / "asked"
+    for name in ("docker", "docker-compose"):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {name} $1 >> {asked}\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    context = Context(Settings(_env_file=None), {}, PROJECT, tmp_path)
+    assert list(check_docker(context)) == []
+    assert asked.read_text() == "docker version\n"
 
 
 def test_docker_that_fits_gives_no_finding() -> None:

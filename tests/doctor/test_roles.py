@@ -42,6 +42,6 @@ def test_an_excess_grant_is_reported_until_the_fix_is_applied(the_town: Town) ->
         admin.execute("GRANT SELECT ON public.loads TO asof_serving")
     (found,) = check_grants(training)
     assert "asof_serving has SELECT on table public.loads" in found.found
-    assert found.mend.startswith("python -m flows databases")
+    assert found.fix.startswith("python -m flows databases")
     make_databases(the_town.admin)
     assert list(check_grants(training)) == []

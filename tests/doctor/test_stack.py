@@ -74,7 +74,7 @@ def test_what_is_wrong_with_a_database(changed: dict[str, object], name: str) ->
 
 
 @pytest.mark.parametrize(
-    ("reason", "mend"),
+    ("reason", "fix"),
     [
         ("connection failed: server does not support SSL, but SSL was required", "ASOF_POSTGRES_SSLMODE=disable"),
         ('FATAL:  no pg_hba.conf entry for host "1.2.3.4", no encryption', "ASOF_POSTGRES_SSLMODE=require"),
@@ -84,10 +84,10 @@ def test_what_is_wrong_with_a_database(changed: dict[str, object], name: str) ->
         ('invalid sslmode value: "on"', "disable, require"),
     ],
 )
-def test_each_refusal_of_postgresql_has_its_fix(reason: str, mend: str) -> None:
+def test_each_refusal_of_postgresql_has_its_fix(reason: str, fix: str) -> None:
     found = database.connection_refused("db:5432", reason)
     assert (found.name, found.severity) == ("postgres", Severity.ERROR)
-    assert mend in found.mend
+    assert fix in found.fix
 
 
 def test_an_unencrypted_connection_over_a_network_is_reported() -> None:
@@ -101,9 +101,9 @@ def test_an_unencrypted_connection_over_a_network_is_reported() -> None:
 
 
 def test_what_is_left_behind_is_reported_with_the_statement() -> None:
-    assert "DROP TABLE public.a, public.b" in only(leftovers.leaked_tables(["public.a", "public.b"])).mend
+    assert "DROP TABLE public.a, public.b" in only(leftovers.leaked_tables(["public.a", "public.b"])).fix
     assert only(leftovers.abandoned_schemas(["known_at_1"])).severity is Severity.NOTE
-    assert "pg_terminate_backend(7)" in only(leftovers.idle_transactions(["7", "8"])).mend
+    assert "pg_terminate_backend(7)" in only(leftovers.idle_transactions(["7", "8"])).fix
     assert only(leftovers.unguarded_tables(["usage"])).severity is Severity.ERROR
     for check in (leftovers.leaked_tables, leftovers.abandoned_schemas, leftovers.idle_transactions):
         assert list(check([])) == []
@@ -111,7 +111,7 @@ def test_what_is_left_behind_is_reported_with_the_statement() -> None:
 
 def test_grants_that_deviate_are_reported_together() -> None:
     found = only(database.report_grants(["one", "two", "three", "four"]))
-    assert (found.severity, found.mend.split("  ")[0]) == (Severity.ERROR, "python -m flows databases")
+    assert (found.severity, found.fix.split("  ")[0]) == (Severity.ERROR, "python -m flows databases")
     assert found.found.endswith("one; two; three; and 1 more.")
     assert list(database.report_grants([])) == []
 
@@ -119,7 +119,7 @@ def test_grants_that_deviate_are_reported_together() -> None:
 def test_a_prefect_database_that_has_grown_is_reported() -> None:
     found = only(leftovers.check_size("prefect.db", 3 * leftovers.MAX_PREFECT_BYTES))
     assert "3,000 MB" in found.found
-    assert "DB_VACUUM" in found.mend
+    assert "DB_VACUUM" in found.fix
     assert list(leftovers.check_size("prefect.db", 1_000_000)) == []
 
 
@@ -132,7 +132,7 @@ def test_our_own_feature_store_file_is_right() -> None:
 
 def test_dangerous_settings_in_a_feature_store_file_are_reported() -> None:
     offline = {**FILE["offline_store"], "db_schema": "public"}
-    assert "enable_nestloop=off" in only(feast_file.check_settings({**FILE, "offline_store": offline})).mend
+    assert "enable_nestloop=off" in only(feast_file.check_settings({**FILE, "offline_store": offline})).fix
     for store in ("offline_store", "online_store"):
         without = {name: value for name, value in FILE[store].items() if name != "sslmode"}
         assert names(feast_file.check_settings({**FILE, store: without})) == [f"feast-sslmode:{store}"]
@@ -144,7 +144,7 @@ def test_dangerous_settings_in_a_feature_store_file_are_reported() -> None:
 
 def test_an_online_store_that_is_behind_is_reported() -> None:
     found = only(loads.check_behind([ONLINE, replace(ONLINE, unseen=2)], "ingest it"))
-    assert (found.severity, found.mend.split("  ")[0]) == (Severity.ERROR, "ingest it")
+    assert (found.severity, found.fix.split("  ")[0]) == (Severity.ERROR, "ingest it")
     assert "usage_fv (2)" in found.found
     assert "usage_fv (all)" in only(loads.check_behind([replace(ONLINE, as_of=None, unseen=3)], "")).found
     assert only(loads.check_behind([replace(ONLINE, passed=1)], "")).severity is Severity.WARNING
@@ -185,7 +185,7 @@ def test_an_ingest_of_queries_is_repeated_without_a_folder() -> None:
 
 def test_where_nothing_is_loaded_the_command_is_the_plain_one() -> None:
     assert loads.repeat_ingest([], [load("churn")]) == "python -m flows ingest"
-    assert only(loads.check_interrupted(["users_fv"], "ingest it")).mend == "Unless an ingest runs now: ingest it"
+    assert only(loads.check_interrupted(["users_fv"], "ingest it")).fix == "Unless an ingest runs now: ingest it"
 
 
 def test_views_whose_newest_row_is_older_than_their_ttl_are_reported() -> None:
@@ -216,7 +216,7 @@ def registered(alias: str | None, **stages: str) -> RegistryState:
 def test_an_alias_beside_the_stage_is_reported_with_the_way_back() -> None:
     found = only(check_alias(CHURN, registered("2", v1="Production", v2="None"), "back"))
     assert "alias `production` is on 2, stage Production on 1" in found.found
-    assert found.mend == "back"
+    assert found.fix == "back"
     assert list(check_alias(CHURN, registered("2", v1="Archived", v2="Production"), "")) == []
     assert names(check_alias(CHURN, registered(None, v1="None"), "")) == ["nothing-in-production:churn"]
     assert list(check_alias(CHURN, registered(None), "")) == []
@@ -254,14 +254,14 @@ def test_servers_of_another_minor_version_are_reported() -> None:
 
 def test_a_prefect_address_that_does_not_answer_is_reported_by_how_it_was_set() -> None:
     by_variable = prefect_server.unreachable("http://ann:secret@h:4200", "refused", set_by={"PREFECT_API_URL": "x"})
-    assert "unset PREFECT_API_URL" in by_variable.mend
+    assert "unset PREFECT_API_URL" in by_variable.fix
     assert "secret" not in by_variable.found
-    assert "unset" not in prefect_server.unreachable("http://h:4200", "refused", set_by={}).mend
+    assert "unset" not in prefect_server.unreachable("http://h:4200", "refused", set_by={}).fix
 
 
 def test_a_prefect_address_without_api_is_reported() -> None:
     assert (
-        only(prefect_server.check_api_path("http://ann:secret@h:4200/")).mend
+        only(prefect_server.check_api_path("http://ann:secret@h:4200/")).fix
         == "export PREFECT_API_URL=http://h:4200/api"
     )
     assert list(prefect_server.check_api_path("http://h:4200/api")) == list(prefect_server.check_api_path("")) == []
@@ -288,7 +288,7 @@ def test_a_version_that_the_service_refuses_is_reported() -> None:
     model = {"following": {"registry": "ok", "in_production": "4", "refused": [refusal]}}
     found = only(service.check_following(Response(200, model | {"use_case": "churn"})))
     assert "refused version 4" in found.found
-    assert "flows rollback churn --to VERSION" in found.mend, "without it, a rollback goes one version too far"
+    assert "flows rollback churn --to VERSION" in found.fix, "without it, a rollback goes one version too far"
     gone = {"following": {**model["following"], "in_production": "5"}}
     assert (
         list(service.check_following(Response(200, gone)))
@@ -301,7 +301,7 @@ def test_a_version_that_the_service_refuses_is_reported() -> None:
 
 def test_another_version_than_the_one_in_production_is_reported() -> None:
     model = {"name": "streamflow_churn", "version": "1", "use_case": "churn", "following": None}
-    assert only(service.compare_versions(model, "2")).mend.startswith("`make up` starts a service that follows")
+    assert only(service.compare_versions(model, "2")).fix.startswith("`make up` starts a service that follows")
     assert only(service.compare_versions({**model, "following": {"registry": "ok"}}, "2")).severity is Severity.WARNING
     assert list(service.compare_versions(model, "1")) == list(service.compare_versions(model, None)) == []
 
@@ -334,7 +334,7 @@ def _drip(server: socket.socket) -> None:
 
 
 def test_only_errors_fail_the_report() -> None:
-    kinds = [Finding(str(each), each, "Found.", "mend it") for each in Severity]
+    kinds = [Finding(str(each), each, "Found.", "fix it") for each in Severity]
     summary = report(kinds, 1.23)
     assert (summary["well"], summary["errors"], summary["warnings"], summary["notes"]) == (False, 1, 1, 1)
     assert report(kinds[1:], 1.0)["well"]

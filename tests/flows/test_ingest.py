@@ -15,11 +15,11 @@ from psycopg import sql
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
-from asof.cadence import Cadence, Every
 from asof.errors import DataError, SourceError
-from asof.extract_schema import RawTable
+from asof.extracts.cadence import Cadence, Every
+from asof.extracts.schema import RawTable
+from asof.extracts.sources import PostgresQuery
 from asof.settings import Settings
-from asof.sources import PostgresQuery
 from asof.use_case import FromStore
 from asof.use_cases import load
 from tests.kits.data.extracts import extract_files, fetch

@@ -16,7 +16,7 @@ import pytest
 from pyarrow import parquet
 
 from asof.errors import ConfigurationError
-from asof.extract_schema import Kind
+from asof.extracts.schema import Kind
 from asof.features.feature_store import feature_store, quiet
 from asof.features.join_keys import Members
 from asof.settings import Settings, export

@@ -45,7 +45,7 @@ import json
 
 from pydantic import BaseModel, ConfigDict
 
-from asof.extract_schema import Column, ExtractSchema, Kind, RawTable
+from asof.extracts.schema import Column, ExtractSchema, Kind, RawTable
 from asof.features.entity_key import IntegerKey, UuidKey
 from asof.targets import Binary
 from asof.use_case import Estimator, FromStore, Question, UseCase

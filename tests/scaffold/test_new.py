@@ -15,9 +15,9 @@ import pytest
 
 import asof.use_cases
 from asof.errors import ConfigurationError, DataError
-from asof.extract_schema import Kind, RawTable
+from asof.extracts.schema import Kind, RawTable
+from asof.extracts.sources import ALL_OTHERS, CsvFile, PostgresQuery
 from asof.settings import PROJECT, Settings
-from asof.sources import ALL_OTHERS, CsvFile, PostgresQuery
 from asof.targets import ClassScore, Multiclass, Regression
 from asof.use_case import UseCase
 from scaffold.draft import Draft, Wish, column_name, left_out, make_draft

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from asof.errors import ConfigurationError
-from asof.extract_schema import Column, Kind, RawTable
+from asof.extracts.schema import Column, Kind, RawTable
 from asof.use_cases.churn.raw_schema import EXTRACT, NO_INTERNET, PAYMENTS, SUBSCRIPTIONS, SUPPORT, USAGE, USERS
 from simulator import Simulation, SimulationPlan, month_end_before, simulate
 from simulator.observation import user_ids

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from asof.cadence import moment_text
 from asof.errors import InspectionError
+from asof.extracts.cadence import moment_text
 from asof.use_case import UseCase
 from training.inspection.checks.changes.backwards import going_back
 from training.inspection.checks.changes.drift import drift

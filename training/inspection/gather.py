@@ -8,9 +8,9 @@ import pyarrow as arrow
 from psycopg import sql
 
 from asof.errors import DataError, TrainingSetError
-from asof.extract_schema import ExtractSchema, RawTable
+from asof.extracts.schema import ExtractSchema, RawTable
+from asof.extracts.sources import InPlace, PostgresQuery
 from asof.settings import Settings
-from asof.sources import InPlace, PostgresQuery
 from training.data.extracts.cell_types import ARROW_TYPES
 from training.data.extracts.deliveries import Delivery, find_deliveries
 from training.data.extracts.extract import read_extract

@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow as arrow
 from numpy.typing import NDArray
 
-from asof.cadence import span_text
-from asof.extract_schema import Column, ExtractSchema, Kind, RawTable
+from asof.extracts.cadence import span_text
+from asof.extracts.schema import Column, ExtractSchema, Kind, RawTable
 from asof.targets import target_of
 from training.metrics.classification import Floats
 from training.targets import rules_of

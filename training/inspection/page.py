@@ -5,8 +5,8 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from asof.cadence import moment_text
-from asof.extract_schema import Kind
+from asof.extracts.cadence import moment_text
+from asof.extracts.schema import Kind
 from training.inspection.checks.changes.drift import LARGE_PSI, Shift, shifts
 from training.inspection.checks.changes.unchanged import changed_shares
 from training.inspection.checks.labels.leaks import single_features

@@ -5,9 +5,9 @@ intervals are conditional on the number of rows of each class and keep their cov
 class: measured by `python -m benchmarks gate`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, sqrt
+from math import inf, isfinite, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,12 @@ class Estimate:
     value: float
     low: float
     high: float
+
+
+def ends(estimates: Mapping[str, Estimate]) -> dict[str, float]:
+    """The finite ends of the intervals by name, with the suffixes `_low` and `_high`."""
+    every = {f"{name}_{end}": getattr(each, end) for name, each in estimates.items() for end in ("low", "high")}
+    return {name: value for name, value in every.items() if isfinite(value)}
 
 
 def measure(labels: Labels, probabilities: Floats, threshold: float) -> dict[str, float]:
@@ -146,20 +152,35 @@ def stratified_mean(labels: Labels, values: Floats) -> Estimate:
     return _estimate(float(values.mean()), *(sample.size / labels.size * sample for sample in samples))
 
 
-def best_threshold_by_cost(labels: Labels, probabilities: Floats, *, missed: float, false_alarm: float) -> float:
-    """The threshold with the least expected cost; the lowest of several."""
-    thresholds, costs = cost_curve(labels, probabilities, missed=missed, false_alarm=false_alarm)
-    return float(thresholds[int(np.argmin(costs))])
+def best_threshold_by_cost(labels: Labels, probabilities: Floats, **costs: float) -> float:
+    """The threshold with the least expected cost, as `cost_curve` has it; the lowest of several."""
+    thresholds, means = cost_curve(labels, probabilities, **costs)
+    return float(thresholds[int(np.argmin(means))])
 
 
-def cost_curve(labels: Labels, probabilities: Floats, *, missed: float, false_alarm: float) -> tuple[Floats, Floats]:
+def cost_curve(
+    labels: Labels,
+    probabilities: Floats,
+    *,
+    missed: float,
+    false_alarm: float,
+    true_positive: float = 0.0,
+    true_negative: float = 0.0,
+) -> tuple[Floats, Floats]:
     """Each probability as a threshold, ascending, and the mean cost of a row at it."""
     thresholds, levels = np.unique(probabilities, return_inverse=True)
     positives, rows = np.bincount(levels, labels), np.bincount(levels).astype(np.float64)
-    missed_below = np.cumsum(positives) - positives
     negatives = rows - positives
-    alarms_from = negatives[::-1].cumsum()[::-1]
-    return thresholds, (missed * missed_below + false_alarm * alarms_from) / labels.size
+    positives_below = np.cumsum(positives) - positives
+    negatives_below = np.cumsum(negatives) - negatives
+    of_positives = missed * positives_below + true_positive * (positives.sum() - positives_below)
+    of_negatives = true_negative * negatives_below + false_alarm * (negatives.sum() - negatives_below)
+    return thresholds, (of_positives + of_negatives) / labels.size
+
+
+def row_costs(labels: Labels, answers: Labels, matrix: Floats) -> Floats:
+    """The cost of each row's answer, shape (rows,), by a matrix with a row for each true class."""
+    return np.asarray(matrix[labels, answers], dtype=np.float64)
 
 
 def _estimate(value: float, *samples: Floats) -> Estimate:

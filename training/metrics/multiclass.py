@@ -10,8 +10,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from asof.targets.costs import CostMatrix
 from training.metrics.bootstrap import by_bootstrap
 from training.metrics.classification import Estimate, Floats, Labels, calibration_error, stratified_mean
+
+LEAST_LEAD = 1e-9
+"""Of the greatest cost: a smaller lead of an answer over the others is the solver's rounding."""
 
 
 def row_log_loss(labels: Labels, probabilities: Floats) -> Floats:
@@ -58,6 +62,28 @@ def classwise_calibration_error(labels: Labels, probabilities: Floats) -> float:
 def confusion(labels: Labels, answers: Labels, classes: int) -> NDArray[np.int64]:
     """The confusion matrix, shape (classes, classes): a row for each true class, a column for each predicted one."""
     return np.bincount(classes * labels + answers, minlength=classes**2).reshape(classes, classes)
+
+
+def never_cheapest(costs: CostMatrix) -> list[int]:
+    """The codes whose answer has the least expected cost for no probabilities; of equal columns the first has it."""
+    from scipy.optimize import linprog
+
+    matrix, never = np.array(costs), []
+    for code, own in enumerate(matrix.T):
+        # The greatest `lead` over the other answers, where sum(p) = 1: lead <= p @ (other - own).
+        others = [each for rival, each in enumerate(matrix.T) if rival < code or (each != own).any()]
+        bounds = np.array([[*(own - other), 1.0] for other in others])
+        found = linprog(
+            [*np.zeros(len(matrix)), -1.0],
+            A_ub=bounds,
+            b_ub=np.zeros(len(others)),
+            A_eq=[[*np.ones(len(matrix)), 0.0]],
+            b_eq=[1.0],
+            bounds=[(0, 1)] * len(matrix) + [(None, None)],
+        )
+        if -found.fun <= LEAST_LEAD * np.abs(matrix).max():
+            never.append(code)
+    return never
 
 
 def metric_key(name: str) -> str:

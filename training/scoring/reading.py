@@ -14,7 +14,7 @@ import pyarrow as arrow
 from numpy.typing import NDArray
 from psycopg import sql
 
-from asof.extract_schema import ExtractSchema
+from asof.extracts.schema import ExtractSchema
 from asof.features.definition_records import DefinitionRecords
 from asof.features.feature_contract import GIVEN, Feature, FeatureContract
 from asof.features.feature_store import definition_records, feature_store, registered_service

@@ -6,7 +6,7 @@ import psycopg
 from psycopg import sql
 
 from asof.errors import ScoringError
-from asof.extract_schema import ExtractSchema
+from asof.extracts.schema import ExtractSchema
 from asof.settings import Settings
 from training.data.snapshots.known_at import tables_known_at
 from training.features.parity.offline_side import newest_moment

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -21,8 +20,10 @@ from training.metrics.classification import (
     best_threshold_by_cost,
     confusion,
     cost_curve,
+    ends,
     mean_estimate,
     measure,
+    row_costs,
     row_log_loss,
 )
 from training.metrics.statistics import auc_error, two_shares
@@ -53,6 +54,7 @@ class BinaryRules:
         "log_loss": "Log loss",
         "brier": "Brier score",
         "calibration_error": "Expected calibration error (ten equal bins)",
+        "cost": "Cost of a row",
     }
     leak_auc: ClassVar[float] = 0.9
     leak_share: ClassVar[float] = 0.95
@@ -116,7 +118,8 @@ class BinaryRules:
     def metrics(
         self, labels: Labels, predictions: Floats, output: BinaryOutput, constant: Floats | float
     ) -> dict[str, float]:
-        matrix = confusion(labels, predictions >= output.threshold)
+        answers = predictions >= output.threshold
+        matrix = confusion(labels, answers)
         base_rate = np.full(labels.size, constant)
         return {
             **measure(labels, predictions, output.threshold),
@@ -126,18 +129,20 @@ class BinaryRules:
                 f"recall_{name.replace(' ', '_')}": float(matrix[code, code] / matrix[code].sum())
                 for code, name in enumerate(self.target.classes)
             },
-            **self._costs(matrix),
+            **self._costs(labels, answers.astype(np.int64)),
         }
 
-    def _costs(self, matrix: NDArray[np.int64]) -> dict[str, float]:
+    def _costs(self, labels: Labels, answers: Labels) -> dict[str, float]:
         """The mean cost of a row at the threshold, and where all or none are answered positive."""
-        if (costs := self.target.costs) is None:
+        if self.target.costs is None:
             return {}
-        rows = matrix.sum()
+        matrix = self.target.costs.matrix
+        cost = mean_estimate(labels, row_costs(labels, answers, matrix))
         return {
-            "cost": float(costs.missed * matrix[1, 0] + costs.false_alarm * matrix[0, 1]) / rows,
-            "cost_all_positive": float(costs.false_alarm * matrix[0].sum()) / rows,
-            "cost_none_positive": float(costs.missed * matrix[1].sum()) / rows,
+            "cost": cost.value,
+            **ends({"cost": cost}),
+            "cost_all_positive": float(row_costs(labels, np.ones_like(labels), matrix).mean()),
+            "cost_none_positive": float(row_costs(labels, np.zeros_like(labels), matrix).mean()),
         }
 
     def gains(self, labels: Labels, predictions: Floats, without: Floats) -> dict[str, Estimate]:
@@ -208,5 +213,4 @@ def _intervals(labels: Labels, probabilities: Floats) -> dict[str, float]:
         "log_loss": mean_estimate(labels, row_log_loss(labels, probabilities)),
         "brier": mean_estimate(labels, (probabilities - labels) ** 2),
     }
-    ends = {f"{name}_{end}": getattr(each, end) for name, each in estimates.items() for end in ("low", "high")}
-    return {name: value for name, value in ends.items() if isfinite(value)}
+    return ends(estimates)

@@ -1,9 +1,9 @@
 """The rules of several classes: labels are codes in the target's order, predictions of shape (rows, classes)."""
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -13,7 +13,7 @@ from asof.errors import ModelError, TrainingSetError
 from asof.targets import Multiclass, MulticlassOutput
 from asof.use_case import GateBounds
 from training.metrics import plots
-from training.metrics.classification import Estimate, Floats, Labels, stratified_mean
+from training.metrics.classification import Estimate, Floats, Labels, ends, row_costs, stratified_mean
 from training.metrics.multiclass import (
     classwise_calibration_error,
     confusion,
@@ -21,6 +21,7 @@ from training.metrics.multiclass import (
     macro_auc_difference,
     macro_auc_estimate,
     metric_key,
+    never_cheapest,
     row_log_loss,
 )
 from training.metrics.statistics import auc_error, psi
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     import pyarrow as arrow
     from sklearn.base import BaseEstimator
 
+logger = logging.getLogger("asof.training")
+
 FOLDS = 3
 LARGE_PSI = 0.1
 """The stability index of the classes from which a significant change is a warning."""
@@ -58,6 +61,9 @@ class MulticlassRules:
         "brier": "Brier score, sum over classes",
         "calibration_error": "Classwise calibration error (ten equal bins)",
         "accuracy": "Accuracy",
+        "cost": "Cost of a row",
+        "cost_most_probable": "Cost of a row where the most probable class is answered",
+        "cost_saved": "Cost of a row saved by that",
     }
     leak_auc: ClassVar[float] = 0.99
     leak_share: ClassVar[float] = 1.0
@@ -123,7 +129,15 @@ class MulticlassRules:
         return StratifiedKFold(FOLDS, shuffle=True, random_state=random_state)
 
     def output(self, labels: Labels, out_of_fold: Callable[[], Floats]) -> MulticlassOutput:
-        return MulticlassOutput(self.target.classes)
+        if never := self.never_answered:
+            logger.warning("With these costs the answer is never %s: no probabilities make it cheapest.", never)
+        costs = self.target.costs
+        return MulticlassOutput(self.target.classes, costs and tuple(tuple(map(float, row)) for row in costs))
+
+    @property
+    def never_answered(self) -> str:
+        """The classes that the costs never make the answer; empty where there is none."""
+        return ", ".join(self.target.classes[code] for code in never_cheapest(self.target.costs or ()))
 
     def constant(self, labels: Labels) -> Floats:
         """The share of each class."""
@@ -134,20 +148,21 @@ class MulticlassRules:
     ) -> dict[str, float]:
         from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
-        codes, answers = range(len(self.target.classes)), predictions.argmax(axis=1)
+        codes, answers = range(len(self.target.classes)), output.answers(predictions)
         auc, lost = macro_auc_estimate(labels, predictions)
         squares = ((predictions - np.eye(len(codes))[labels]) ** 2).sum(axis=1)
         estimates = {
             "auc": auc,
             "log_loss": log_loss_estimate(labels, predictions),
             "brier": stratified_mean(labels, squares),
+            **_costs(labels, predictions, output),
         }
         scores = precision_recall_fscore_support(labels, answers, labels=list(codes), zero_division=0.0)
         names = [metric_key(name) for name in self.target.classes]
         constants = np.broadcast_to(np.asarray(constant), predictions.shape)
         return {
             **{name: each.value for name, each in estimates.items()},
-            **_ends(estimates),
+            **ends(estimates),
             "calibration_error": classwise_calibration_error(labels, predictions),
             "accuracy": float(accuracy_score(labels, answers)),
             "draws_without_a_class": float(lost),
@@ -167,20 +182,17 @@ class MulticlassRules:
     def pictures(
         self, labels: Labels, predictions: Floats, output: MulticlassOutput, metrics: Mapping[str, float]
     ) -> dict[str, bytes]:
-        title = "Confusion matrix of the most probable class, held-out rows"
-        classes = self.target.classes
+        answer = "most probable class" if output.costs is None else "least expected cost"
+        title, classes = f"Confusion matrix of the {answer}, held-out rows", self.target.classes
         return {
-            "confusion_matrix": plots.confusion_matrix(self._matrix(labels, predictions), classes, title=title),
+            "confusion_matrix": plots.confusion_matrix(_matrix(labels, predictions, output), classes, title=title),
             "calibration": plots.reliability(labels, predictions, classes, metrics["calibration_error"]),
         }
 
     def documents(self, labels: Labels, predictions: Floats, output: MulticlassOutput) -> dict[str, Any]:
-        matrix = self._matrix(labels, predictions).tolist()
+        matrix = _matrix(labels, predictions, output).tolist()
         counts = {"classes": list(self.target.classes), "counts_by_true_class_and_answer": matrix}
         return {"confusion_matrix.json": counts}
-
-    def _matrix(self, labels: Labels, predictions: Floats) -> NDArray[np.int64]:
-        return confusion(labels, predictions.argmax(axis=1), len(self.target.classes))
 
     def order(self, predictions: Floats) -> Floats:
         """By the most probable class, then by its probability: rows of every answer are picked."""
@@ -222,7 +234,7 @@ class MulticlassRules:
         import pyarrow as arrow
 
         answered = ~np.isnan(predictions[:, 0])
-        best = predictions.argmax(axis=1)
+        best = output.answers(predictions)
         names = [output.classes[code] if known else None for code, known in zip(best, answered, strict=True)]
         rows = zip(predictions.tolist(), answered, strict=True)
         texts = [json.dumps(dict(zip(output.classes, row, strict=True))) if known else None for row, known in rows]
@@ -230,6 +242,15 @@ class MulticlassRules:
         return {"class_name": arrow.array(names, text), "probabilities": arrow.array(texts, text)}
 
 
-def _ends(estimates: Mapping[str, Estimate]) -> dict[str, float]:
-    ends = {f"{name}_{end}": getattr(each, end) for name, each in estimates.items() for end in ("low", "high")}
-    return {name: value for name, value in ends.items() if isfinite(value)}
+def _matrix(labels: Labels, predictions: Floats, output: MulticlassOutput) -> NDArray[np.int64]:
+    return confusion(labels, output.answers(predictions), len(output.classes))
+
+
+def _costs(labels: Labels, predictions: Floats, output: MulticlassOutput) -> dict[str, Estimate]:
+    """The mean cost of a row by the answers, by the most probable classes, and what the former save."""
+    if output.costs is None:
+        return {}
+    matrix = np.array(output.costs)
+    own, other = (row_costs(labels, each, matrix) for each in (output.answers(predictions), predictions.argmax(axis=1)))
+    columns = {"cost": own, "cost_most_probable": other, "cost_saved": other - own}
+    return {name: stratified_mean(labels, values) for name, values in columns.items()}

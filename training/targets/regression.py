@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import ceil, isfinite
+from math import ceil
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -13,7 +13,7 @@ from asof.targets import Regression, RegressionOutput
 from asof.use_case import GateBounds
 from training.metrics import plots
 from training.metrics.bootstrap import mean_by_bootstrap
-from training.metrics.classification import Estimate, Floats
+from training.metrics.classification import Estimate, Floats, ends
 from training.metrics.regression import conformal_margin, error_estimates
 from training.metrics.statistics import kolmogorov_smirnov
 from training.targets.estimators import QUICK, check_regressor, class_name
@@ -130,10 +130,9 @@ class RegressionRules:
         self, labels: Floats, predictions: Floats, output: RegressionOutput, constant: Floats | float
     ) -> dict[str, float]:
         estimates = error_estimates(labels, predictions)
-        ends = {f"{name}_{end}": getattr(each, end) for name, each in estimates.items() for end in ("low", "high")}
         return {
             **{name: each.value for name, each in estimates.items()},
-            **{name: value for name, value in ends.items() if isfinite(value)},
+            **ends(estimates),
             "mae_constant": float(np.abs(labels - constant).mean()),
             "constant": float(constant),
             "coverage": float((np.abs(labels - predictions) <= output.margin).mean()),
@@ -191,6 +190,6 @@ class RegressionRules:
         import pyarrow as arrow
 
         missing, (least, greatest) = np.isnan(predictions), output.range
-        ends = (predictions - output.margin).clip(least), (predictions + output.margin).clip(None, greatest)
-        columns = {"value": predictions, "low": ends[0], "high": ends[1]}
+        low, high = (predictions - output.margin).clip(least), (predictions + output.margin).clip(None, greatest)
+        columns = {"value": predictions, "low": low, "high": high}
         return {name: arrow.array(values, mask=missing) for name, values in columns.items()}

@@ -5,7 +5,6 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asof.errors import ConfigurationError
@@ -109,16 +108,7 @@ def error_code(error: Exception) -> str | None:
 def has_registry(settings: Settings) -> bool:
     """Whether MLflow answers and has its tables; a client would create them."""
     try:
-        check_tracking_address(settings.tracking_uri)
+        tables = check_tracking_address(settings.tracking_uri)
     except ConfigurationError:
         return False
-    if settings.tracking_uri.startswith("http"):
-        return True
-    import sqlalchemy
-
-    url = sqlalchemy.make_url(settings.tracking_uri)
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-        return False  # connecting would create the file
-    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool)
-    with engine.connect() as connection:
-        return sqlalchemy.inspect(connection).has_table("registered_models")
+    return tables is None or "registered_models" in tables

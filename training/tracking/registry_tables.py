@@ -6,19 +6,19 @@ and artifacts in local folders; everything else, and every object that it does n
 
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
 from urllib.parse import unquote, urlsplit
+from weakref import finalize
 
 import psycopg
 from psycopg.rows import namedtuple_row
 
 from asof.errors import ConfigurationError
-from asof.postgres_url import conninfo_of
+from asof.postgres_url import conninfo_of, parse_url
 from asof.settings import Settings
 from training.tracking.client import open_tracking
 
@@ -62,7 +62,7 @@ def open_registry(settings: Settings) -> "MlflowClient":
 
 
 class RegistryTables:
-    """An MlflowClient whose reads need no MLflow. It holds no connection."""
+    """An MlflowClient whose reads need no MLflow. Its connection ends with it."""
 
     def __init__(self, settings: Settings, conninfo: str) -> None:
         self._settings, self._conninfo = settings, conninfo
@@ -70,8 +70,7 @@ class RegistryTables:
     @property
     def known(self) -> bool:
         """Whether the tables are those of the release that this class reads."""
-        with self._connected() as connection:
-            return bool(connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(REVISION,)])
+        return bool(self._rows("SELECT version_num FROM alembic_version") == [(REVISION,)])
 
     def search_registered_models(self, filter_string: str) -> list[Any]:
         """The model of a filter `name='...'`."""
@@ -88,12 +87,11 @@ class RegistryTables:
 
     def get_run(self, run_id: str) -> Any:
         """A run with its metrics, parameters, tags and models. Raises MlflowException where there is none."""
-        with self._connected() as connection:
-            if (info := connection.execute(RUN, (run_id,)).fetchone()) is None:
-                return self._client.get_run(run_id)
-            data = {name: dict(connection.execute(query, (run_id,)).fetchall()) for name, query in DATA.items()}
-            models = connection.execute(OUTPUTS, (run_id,)).fetchall()
-        return SimpleNamespace(info=info, data=SimpleNamespace(**data), outputs=SimpleNamespace(model_outputs=models))
+        if not (runs := self._rows(RUN, (run_id,))):
+            return self._client.get_run(run_id)
+        data = {name: dict(self._rows(query, (run_id,))) for name, query in DATA.items()}
+        outputs = SimpleNamespace(model_outputs=self._rows(OUTPUTS, (run_id,)))
+        return SimpleNamespace(info=runs[0], data=SimpleNamespace(**data), outputs=outputs)
 
     def list_artifacts(self, run_id: str) -> list[Any]:
         """The files and folders that a run logged."""
@@ -124,38 +122,45 @@ class RegistryTables:
         if uri["id"] is None:
             versions = {each.version: each for each in self.search_model_versions(f"name='{uri['name']}'")}
             return versions[uri["version"]].location if uri["version"] in versions else None
-        with self._connected() as connection:
-            row = connection.execute(LOCATION, (uri["id"],)).fetchone()
-        return row.artifact_location if row else None
+        rows = self._rows(LOCATION, (uri["id"],))
+        return rows[0].artifact_location if rows else None
 
     def _search(self, query: str, filter_string: str) -> list[Any]:
         if (match := FILTER.fullmatch(filter_string)) is None:
             raise NotImplementedError(filter_string)
-        with self._connected() as connection:
-            return connection.execute(query, match.groupdict()).fetchall()
+        return self._rows(query, match.groupdict())
+
+    def _rows(self, query: LiteralString, parameters: Mapping[str, Any] | Sequence[Any] = ()) -> list[Any]:
+        """What a query gives; on another connection where a server that was restarted has ended ours."""
+        connection = self._connection
+        try:
+            return connection.execute(query, parameters).fetchall()
+        except psycopg.OperationalError:
+            if not connection.closed:
+                raise
+            del self._connection
+            return self._connection.execute(query, parameters).fetchall()
 
     @cached_property
     def _client(self) -> "MlflowClient":
         return open_tracking(self._settings)
 
-    @contextmanager
-    def _connected(self) -> Iterator[psycopg.Connection[Any]]:
-        with psycopg.connect(self._conninfo, row_factory=namedtuple_row, autocommit=True) as connection:
-            yield connection
+    @cached_property
+    def _connection(self) -> psycopg.Connection[Any]:
+        connection = psycopg.connect(self._conninfo, row_factory=namedtuple_row, autocommit=True)
+        finalize(self, connection.close)
+        return connection
 
 
 def _tables(settings: Settings) -> RegistryTables | None:
     """None where the address is not that of a PostgreSQL that answers, with the tables of the known release."""
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
+    url = parse_url(settings.tracking_uri)
+    if url is None or not url.drivername.startswith("postgresql"):
+        return None
     try:
-        url = make_url(settings.tracking_uri)
-        if url.get_backend_name() != "postgresql":
-            return None
         tables = RegistryTables(settings, conninfo_of(url))
         known = tables.known
-    except (ArgumentError, ValueError, ConfigurationError, psycopg.Error):  # MlflowClient reports it, or makes tables
+    except (ConfigurationError, psycopg.Error):  # MlflowClient reports it, or makes tables
         return None
     return tables if known else None
 

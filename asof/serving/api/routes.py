@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from asof.errors import AsOfError, FeatureStoreUnavailable, NotReady
+from asof.errors import AsOfError, FeatureStoreUnavailable, LedgerFull, NotReady
 from asof.features.join_keys import keys_of_extract
 from asof.serving.api.answers import Health, ModelAnswer, following_answer, model_answer
 from asof.serving.api.features import add_features
@@ -24,6 +24,7 @@ from asof.serving.http import openapi
 from asof.serving.http.boundary import explain, problem_response
 from asof.serving.http.examples import examples
 from asof.serving.http.problems import BODY_STATUSES, invalid_request
+from asof.serving.ledger.keeper import HEADER, Kept
 from asof.serving.prediction.predictor import FeatureSource, input_type
 from asof.use_case import FromStore, UseCase
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from asof.serving.prediction.live import LiveModel
 
 PREDICT, BATCH = "/predict", "/predict/batch"
+KEPT_HEADER = {HEADER: {"description": "How the ledger keeps this answer.", "schema": {"enum": [*Kept]}}}
 STATIC = "static_content"
 """BentoML's path of Swagger UI."""
 
@@ -68,9 +70,12 @@ def _json(document: BaseModel, status: int = 200) -> Response:
 
 
 def _add_predict(app: FastAPI, use_case: UseCase, source: type[FeatureSource]) -> None:
-    success: dict[int | str, Any] = {200: {"content": {"application/json": {"example": prediction_example(use_case)}}}}
+    content = {"application/json": {"example": prediction_example(use_case)}}
+    success: dict[int | str, Any] = {200: {"content": content, "headers": KEPT_HEADER}}
     problems = openapi.responses(
-        PREDICT, *source.problems, *use_case.target.problems, NotReady, *BODY_STATUSES, shown=examples(use_case)
+        PREDICT,
+        *(*source.problems, *use_case.target.problems, NotReady, LedgerFull, *BODY_STATUSES),
+        shown=examples(use_case),
     )
     app.state.predict = Predict(app.state, use_case.request)
     _add_endpoint(

@@ -11,6 +11,7 @@ from asof.ledger.answers import Answers, Verdicts
 from asof.serving.batch.instances import Instance
 from asof.serving.batch.outcomes import Answered, problem_item
 from asof.serving.http.boundary import occurrence
+from asof.serving.ledger.keeper import Kept
 from asof.serving.prediction.predictor import Prediction
 
 KEPT = "kept"
@@ -26,19 +27,22 @@ def keep_chunk(
 
     An item that cannot be kept although that is required becomes a problem.
     """
-    predictors = list(dict.fromkeys(each.predictor for each in chunk))
-    for predictor in predictors:
-        own = [index for index, each in enumerate(chunk) if each.predictor is predictor]
-        answers = _answers(own, chunk, requests, items, first)
-        read = next((chunk[index].read for index in own if chunk[index].read), None)
+    for predictor in dict.fromkeys(each.predictor for each in chunk):
+        own, ledger = (
+            [index for index, each in enumerate(chunk) if each.predictor is predictor],
+            predictor.worker.ledger,
+        )
+        kept = Kept.NONE
         try:
-            kept = predictor.worker.ledger.keep_batch(scope, predictor, answers, read)
+            if ledger.on:
+                answers = _answers(own, chunk, requests, items, first)
+                read = next((chunk[index].read for index in own if chunk[index].read), None)
+                kept = ledger.keep_batch(scope, predictor, answers, read)
         except LedgerFull as error:
             for index in own:
                 items[index] = problem_item(error, occurrence(scope))
-        else:
-            for index in own:
-                items[index][KEPT] = kept
+        for index in own:
+            items[index][KEPT] = kept
 
 
 def _answers(

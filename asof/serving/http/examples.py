@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from asof.extract_schema import ExtractSchema, Kind
+from asof.extracts.schema import ExtractSchema, Kind
 from asof.given_features import Given
 from asof.use_case import FromRequest, UseCase
 

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from asof import errors, use_cases
-from asof.errors import AsOfError
+from asof.errors import NOT_KEPT, AsOfError
 from asof.serving.http.concurrency_limit import AT_CAPACITY
 from asof.serving.http.examples import NO_USE_CASE, REQUEST_ID, Examples, examples
 from asof.serving.http.problems import BY_STATUS, MEDIA_TYPE, Occurrence, Problem, describe, problem
@@ -41,6 +41,7 @@ def samples(shown: Examples) -> tuple[AsOfError, ...]:
         ),
         errors.FeatureStoreUnavailable("The online store did not answer within 1.5 s: try again."),
         errors.NotReady("The production version is not known yet; retry shortly."),
+        errors.LedgerFull(NOT_KEPT),
         errors.Overloaded(AT_CAPACITY),
         errors.TooManyRequests("crm exceeds its request rate; retry after the given delay.", retry_after=1),
     )

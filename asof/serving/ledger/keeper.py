@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from starlette.types import Scope
 
-from asof.errors import LedgerFull
+from asof.errors import NOT_KEPT, LedgerFull
 from asof.ledger.answers import Answer, Answers, Encoder, ReadColumns, ReadValues
 from asof.ledger.spool import FAILED, Spool
 from asof.serving.features.batching import Batcher
@@ -46,6 +46,10 @@ class LedgerKeeper:
         self._spool = Spool(settings.ledger_folder, settings.ledger_spool_bytes, self._lost) if on else None
         self._shipper: ShipperProcess | None = None
         self._syncs: Batcher[None, bool] = Batcher(self._sync)
+
+    @property
+    def on(self) -> bool:
+        return self._spool is not None
 
     async def keep(
         self, scope: Scope, source: AnswerSource, answer: Answer, read: ReadValues | None, *, required: bool = True
@@ -97,7 +101,7 @@ class LedgerKeeper:
         result = self._kept if kept else Kept.NONE
         self._metrics.kept.labels(result).inc(count)
         if not kept and required and self._settings.ledger_required:
-            raise LedgerFull("The answer could not be kept in the ledger, which is required: retry shortly.")
+            raise LedgerFull(NOT_KEPT)
         return result
 
     async def _sync(self, waiting: Sequence[None]) -> Sequence[bool]:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from asof.extract_schema import Column, ExtractSchema, Kind, RawTable, Rule
+from asof.extracts.schema import Column, ExtractSchema, Kind, RawTable, Rule
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from asof.cadence import Every
+from asof.extracts.cadence import Every
 from flows.runtime.environment import settings_with_database
 from flows.terminal.command import AsOfCommand, UseCaseCommand
 from flows.terminal.options import (

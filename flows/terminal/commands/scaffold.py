@@ -42,8 +42,8 @@ def new(
 ) -> None:
     """Write the folder of a use case and its features, from a look at its data. Nothing is overwritten."""
     with run_command("looking", as_json=as_json) as emit:
+        from asof.extracts.sources import DEFAULT_SERVER
         from asof.settings import PROJECT
-        from asof.sources import DEFAULT_SERVER
         from scaffold.draft import Wish, left_out, make_draft
         from scaffold.read import read_tables
         from scaffold.write import write_use_case

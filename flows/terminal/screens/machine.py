@@ -37,7 +37,7 @@ def findings_screen(report: Mapping[str, Any]) -> Screen:
     rows = [
         {
             "severity": each["severity"],
-            "finding": f"{each['found']}\n" + (f"-> {each['mend']}\n" if each["mend"] else ""),
+            "finding": f"{each['found']}\n" + (f"-> {each['fix']}\n" if each["fix"] else ""),
         }
         for each in report["findings"]
     ]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from asof.extract_schema import Column, Kind, RawTable
+from asof.extracts.schema import Column, Kind, RawTable
 from asof.features import entity_key
 from asof.features.entity_key import FROM_TEXT, PAYLOADS, EntityKey, fault, next_step, parse
 from training.data.extracts.validation import check_table

@@ -8,7 +8,7 @@ import pytest
 from pydantic import create_model
 
 from asof.errors import ConfigurationError
-from asof.extract_schema import Column, ExtractSchema, Kind, RawTable
+from asof.extracts.schema import Column, ExtractSchema, Kind, RawTable
 from asof.features.entity_key import EntityKey, IntegerKey
 from asof.features.feature_contract import Feature, FeatureContract
 from asof.features.join_keys import JoinKey, JoinKeys, hashable_text, keys_of_extract, keys_of_views

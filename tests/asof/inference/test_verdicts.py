@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asof.errors import EntityNotFound, MissingFeatures, StaleFeatures
-from asof.extract_schema import Kind
+from asof.extracts.schema import Kind
 from asof.features.feature_contract import Feature
 from asof.features.join_keys import JoinKey, JoinKeys
 from asof.inference.verdicts import (

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from asof.errors import ConfigurationError, ModelError, PredictionOutOfRange
-from asof.extract_schema import Column, Kind
+from asof.extracts.schema import Column, Kind
 from asof.model_facts import ModelFacts
 from asof.targets import (
     Binary,

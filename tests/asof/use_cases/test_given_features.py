@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from starlette.datastructures import State
 
 from asof.errors import ConfigurationError, ModelError, TrainingSetError
-from asof.extract_schema import Column, Kind, RawTable
+from asof.extracts.schema import Column, Kind, RawTable
 from asof.features.feature_contract import GIVEN, Feature, FeatureContract
 from asof.given_features import Given
 from asof.inference.served_model import ServedModel, load_verified

@@ -13,7 +13,7 @@ from feast.infra.registry.sql import metadata
 
 import asof.use_cases
 from asof.errors import ConfigurationError, DataError, ExtractError
-from asof.extract_schema import REGISTRY_TABLES, RESERVED_TABLES, Column, ExtractSchema, Kind, RawTable
+from asof.extracts.schema import REGISTRY_TABLES, RESERVED_TABLES, Column, ExtractSchema, Kind, RawTable
 from asof.settings import Settings
 from asof.use_cases import load, refuse_shared
 from flows.stages.ingest import ingest

@@ -40,6 +40,13 @@ def test_an_error_of_ours_is_a_sentence_and_exit_code_1(capsys: pytest.CaptureFi
     assert "error: DataError: users.csv is [empty]: deliver it again." in err
 
 
+def test_an_error_is_one_line_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    sentence = "users.csv has a row of which every cell is empty, which can only be a mistake: " * 3
+    with pytest.raises(typer.Exit), run_command("working"):
+        raise DataError(sentence)
+    assert f"error: DataError: {sentence}" in capsys.readouterr().err.splitlines()
+
+
 def test_a_bug_shows_our_frames_alone_and_asks_for_a_report(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit) as exit_, run_command("working"):
         json.loads("{[red]")

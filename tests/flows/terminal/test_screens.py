@@ -221,7 +221,7 @@ SCREENS: dict[str, tuple[Callable[[Any], Screen], dict[str, Any]]] = {
             "warnings": 0,
             "notes": 2,
             "seconds": 1.4,
-            "findings": [{"severity": "error", "found": "MLflow does not answer.", "mend": "Run `make up`."}],
+            "findings": [{"severity": "error", "found": "MLflow does not answer.", "fix": "Run `make up`."}],
         },
     ),
 }

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as arrow
 
-from asof.extract_schema import Column, ExtractSchema, Kind, RawTable
+from asof.extracts.schema import Column, ExtractSchema, Kind, RawTable
 from training.data.extracts.cell_types import ARROW_TYPES
 from training.inspection import Examination, examine
 from training.inspection.month import Month, month_of

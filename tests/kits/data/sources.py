@@ -10,9 +10,9 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from asof.extract_schema import Column, ExtractSchema, Kind, RawTable
+from asof.extracts.schema import Column, ExtractSchema, Kind, RawTable
+from asof.extracts.sources import PostgresQuery
 from asof.settings import Settings
-from asof.sources import PostgresQuery
 from tests.kits.machine.databases import database
 from tests.kits.machine.free_port import apart
 

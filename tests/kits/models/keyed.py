@@ -18,7 +18,7 @@ from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source i
 from feast.types import Float64
 from pydantic import BaseModel, ConfigDict, create_model
 
-from asof.extract_schema import Column, ExtractSchema, Kind, RawTable
+from asof.extracts.schema import Column, ExtractSchema, Kind, RawTable
 from asof.features.entity_key import PAYLOADS, KeyValue
 from asof.features.feature_store import feature_store, quiet
 from asof.features.join_keys import JoinKeys, keys_of_extract

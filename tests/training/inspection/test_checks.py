@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from asof.cadence import Cadence, Every
+from asof.extracts.cadence import Cadence, Every
 from tests.kits.data.inspection import GYM, MONTHS, ROWS, Frames, examined, found, gym, typed_month
 from training.inspection import examine
 from training.inspection.month import pair_of

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from asof.extract_schema import Column, Kind, RawTable
+from asof.extracts.schema import Column, Kind, RawTable
 from tests.kits.data.inspection import GYM, MEMBERS, MONTHS, ROWS, VISITS, Break, Frames, gym, months, typed_month
 from training.inspection.checks.values.duplicates import FIRST_ROWS, MAX_LEVELS, duplicated_columns
 from training.inspection.month import Month

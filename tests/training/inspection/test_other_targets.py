@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from asof.extract_schema import Column, Kind, RawTable
+from asof.extracts.schema import Column, Kind, RawTable
 from tests.kits.data.inspection import GYM, KEY, MONTHS, Frames, gym, typed_month
 from training.inspection import examine
 from training.inspection.month import Month

@@ -61,5 +61,5 @@ def test_the_card_says_what_answers_cost_and_draws_the_curve(dear: FittedModel) 
 
 @pytest.mark.parametrize("costs", [(0, 1), (1, -1), (float("nan"), 1), (1, float("inf"))])
 def test_costs_that_are_none_are_refused(costs: tuple[float, float]) -> None:
-    with pytest.raises(ConfigurationError, match="both costs must be finite and above zero"):
+    with pytest.raises(ConfigurationError, match="a wrong answer cost more than the right one"):
         Costs(*costs)

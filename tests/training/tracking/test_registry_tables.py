@@ -9,9 +9,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
-from sqlalchemy.engine import make_url
 
-from asof.postgres_url import conninfo_of
+from asof.postgres_url import conninfo_of, parse_url
 from asof.settings import Settings
 from training.tracking.artifacts import downloaded, read_mlmodel, run_artifact
 from training.tracking.client import open_tracking, stages_allowed, tracked_run
@@ -52,7 +51,7 @@ def _files(folder: Path) -> str:
 
 def _database(settings: Settings) -> psycopg.Connection:
     """MLflow's database of this module."""
-    return psycopg.connect(conninfo_of(make_url(settings.tracking_uri)), autocommit=True)
+    return psycopg.connect(conninfo_of(parse_url(settings.tracking_uri)), autocommit=True)
 
 
 @pytest.fixture
@@ -124,6 +123,25 @@ def test_what_is_absent_is_refused_as_by_the_client(settings: Settings, tables: 
         tables.get_run("0" * 32)
     with pytest.raises(MlflowException), downloaded(settings, f"models:/{NAME}/9"):
         pass
+
+
+def test_one_connection_serves_all_reads_and_is_replaced_where_the_server_ended_it(
+    settings: Settings, client: MlflowClient
+) -> None:
+    query = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    with _database(settings) as connection:
+        others = set(connection.execute(query).fetchall())
+        tables = open_registry(settings)
+        assert len(tables.search_model_versions(f"name='{NAME}'")) == len(
+            tables.search_model_versions(f"name='{NAME}'")
+        )
+        (ours,) = set(connection.execute(query).fetchall()) - others
+        connection.execute("SELECT pg_terminate_backend(%s, 5000)", ours)
+        assert tables.get_model_version(NAME, "2").version == "2"
+        (again,) = set(connection.execute(query).fetchall()) - others
+        del tables
+        connection.execute("SELECT pg_sleep(0.1)")
+        assert again not in connection.execute(query).fetchall()
 
 
 def test_changes_are_made_by_the_client(tables: RegistryTables, client: MlflowClient) -> None:

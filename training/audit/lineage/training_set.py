@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from psycopg import sql
 
 from asof.errors import TrainingSetError
-from asof.extract_schema import ExtractSchema
+from asof.extracts.schema import ExtractSchema
 from asof.model_facts import ModelFacts
 from asof.settings import Settings
 from asof.use_case import FromStore, UseCase

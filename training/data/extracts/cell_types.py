@@ -10,9 +10,9 @@ from datetime import date, datetime
 import pyarrow as arrow
 import pyarrow.compute as compute
 
-from asof.extract_schema import Kind
+from asof.extracts.schema import Kind
+from asof.extracts.sources import PLAIN_CSV, CsvFile
 from asof.features import entity_key
-from asof.sources import PLAIN_CSV, CsvFile
 
 MAX_TEXT_LENGTH = entity_key.MAX_LENGTH
 """In characters: the same for every text as for an id."""

@@ -8,8 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from unicodedata import normalize
 
-from asof.cadence import MONTHLY, Cadence, Every, moment_of, moment_text
 from asof.errors import DataError
+from asof.extracts.cadence import MONTHLY, Cadence, Every, moment_of, moment_text
 from training.data.extracts.files.data_files import data_files, delivered_tables
 
 MOMENT = "[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9]{2}:?[0-9]{2}(?::?[0-9]{2})?Z)?"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow as arrow
 
 from asof.errors import ExtractError
-from asof.extract_schema import ExtractSchema, RawTable
-from asof.sources import PLAIN_CSV, CsvFile, ParquetFile
+from asof.extracts.schema import ExtractSchema, RawTable
+from asof.extracts.sources import PLAIN_CSV, CsvFile, ParquetFile
 from training.data.extracts.deliveries import Part
 from training.data.extracts.files.csv_file import read_csv_text
 from training.data.extracts.files.data_files import file_of

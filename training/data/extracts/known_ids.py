@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pyarrow as arrow
 import pyarrow.compute as compute
 
-from asof.extract_schema import Kind, RawTable
+from asof.extracts.schema import Kind, RawTable
 from asof.features.join_keys import SEPARATOR
 from training.data.extracts.cell_types import as_text, parse_keys
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from asof.cadence import Every, moment_of, moment_text
 from asof.errors import DataError
-from asof.extract_schema import ExtractSchema
+from asof.extracts.cadence import Every, moment_of, moment_text
+from asof.extracts.schema import ExtractSchema
 from training.data.extracts.deliveries import Delivery, Part
 
 

@@ -18,10 +18,10 @@ import pyarrow.compute as compute
 from numpy.typing import NDArray
 from pandera.config import ValidationDepth, config_context
 
-from asof.extract_schema import Column, Kind, RawTable, Rule
+from asof.extracts.schema import Column, Kind, RawTable, Rule
+from asof.extracts.sources import PLAIN_CSV, CsvFile
 from asof.features import entity_key
 from asof.features.join_keys import SEPARATOR
-from asof.sources import PLAIN_CSV, CsvFile
 from training.data.extracts.cell_types import as_text, is_text, kind_rule, parse_cells, parse_keys
 from training.data.extracts.files.csv_dialect import spelling_hint
 from training.data.extracts.files.csv_file import FIRST_DATA_ROW
@@ -83,7 +83,7 @@ def check_table(
 
 
 def _frame(table: arrow.Table) -> pd.DataFrame:
-    """As pandas, with the types that `asof.extract_schema` documents for its rules."""
+    """As pandas, with the types that `asof.extracts.schema` documents for its rules."""
     rows: pd.DataFrame = table.to_pandas(types_mapper=PANDAS_TYPES.get, date_as_object=False)
     return rows
 

@@ -17,7 +17,7 @@ from psycopg.rows import TupleRow
 from pyarrow import csv
 
 from asof.errors import HistoryError
-from asof.extract_schema import RawTable
+from asof.extracts.schema import RawTable
 from training.data.snapshots.tables import Connection, column_definitions, value_types
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 from asof.errors import ConfigurationError
-from asof.sources import InPlace
+from asof.extracts.sources import InPlace
 from training.data.snapshots.owned_tables import explain_missing_privilege, table_exists, views
 
 WHOLE = frozenset({"smallint", "integer", "bigint"})

@@ -11,7 +11,7 @@ from psycopg import sql
 from psycopg.pq import TransactionStatus
 
 from asof.errors import TrainingSetError
-from asof.extract_schema import ExtractSchema
+from asof.extracts.schema import ExtractSchema
 from asof.settings import Settings
 from training.data.snapshots.owned_tables import require_own_tables
 from training.data.snapshots.tables import LOAD_LOCK

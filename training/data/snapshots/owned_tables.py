@@ -12,7 +12,7 @@ from psycopg import Connection, errors, sql
 from psycopg.rows import TupleRow
 
 from asof.errors import ConfigurationError
-from asof.extract_schema import ExtractSchema
+from asof.extracts.schema import ExtractSchema
 
 # From the catalogue, not by to_regclass: its cache is not cleared by waiting for an advisory lock.
 EXISTS = """

@@ -22,7 +22,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from asof.errors import ExtractError, HistoryError
-from asof.extract_schema import ExtractSchema, RawTable
+from asof.extracts.schema import ExtractSchema, RawTable
 from asof.settings import Settings
 from training.data.extracts.deliveries import Part, delivery_name
 from training.data.extracts.extract import DeliveredTable, files_to_read, read_extract

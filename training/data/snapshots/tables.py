@@ -13,9 +13,9 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 from asof.errors import ConfigurationError
-from asof.extract_schema import ExtractSchema, Kind, RawTable
+from asof.extracts.schema import ExtractSchema, Kind, RawTable
+from asof.extracts.sources import InPlace
 from asof.settings import Settings
-from asof.sources import InPlace
 from training.data.snapshots.in_place import use_in_place
 from training.data.snapshots.owned_tables import claim_tables, explain_missing_privilege, require_own_tables
 

@@ -15,7 +15,7 @@ import pyarrow as arrow
 from psycopg import sql
 
 from asof.errors import ConfigurationError, TrainingSetError
-from asof.extract_schema import ExtractSchema
+from asof.extracts.schema import ExtractSchema
 from asof.features.feature_contract import GIVEN, FeatureContract
 from asof.features.feature_store import feature_store, quiet, read_contract, registered_service
 from asof.features.join_keys import require_keys

@@ -12,7 +12,7 @@ from enum import Enum
 
 from psycopg import sql
 
-from asof.extract_schema import Column, ExtractSchema, Kind
+from asof.extracts.schema import Column, ExtractSchema, Kind
 
 LABELLED = """
 SELECT DISTINCT ON ({ordered}) {keys}, {label} FROM {labels}

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as arrow
 from numpy.typing import NDArray
 
-from asof.extract_schema import Kind
+from asof.extracts.schema import Kind
 from asof.features.feature_contract import Compute, FeatureContract, model_frame, model_input
 from asof.features.join_keys import JoinKeys
 from asof.model_facts import Split

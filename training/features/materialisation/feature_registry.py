@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from asof.errors import ConfigurationError
-from asof.extract_schema import Kind
+from asof.extracts.schema import Kind
 from asof.features.feature_store import REPOSITORY, feature_store
 from asof.features.join_keys import JoinKey, JoinKeys, keys_of_views, require_keys
 from asof.inference.wide_reader import WIDE

@@ -12,7 +12,7 @@ from typing import Any, LiteralString
 
 from psycopg import sql
 
-from asof.extract_schema import ExtractSchema, Kind
+from asof.extracts.schema import ExtractSchema, Kind
 from asof.features.feature_contract import Feature
 from asof.features.join_keys import SEPARATOR, Entity, JoinKeys, keys_of_extract
 from training.data.snapshots.known_at import KnownTables

@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 
 from asof.errors import ConfigurationError, DataError
-from asof.extract_schema import ExtractSchema
+from asof.extracts.schema import ExtractSchema
 from asof.features.feature_store import feature_store, registered_features
 from asof.features.join_keys import Entity, keys_of_extract
 from asof.settings import Settings

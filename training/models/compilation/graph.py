@@ -1,91 +1,197 @@
-"""Graph: adds nodes and constants to skl2onnx's container, for our converters."""
+"""Graph: one fitted part of a model as ONNX nodes, which its converter adds.
 
-from collections.abc import Sequence
+Values are tensors of shape (rows, columns) in double precision, or of text. The same model gives the same names.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from asof.errors import NotCompiled
+
 if TYPE_CHECKING:
-    from skl2onnx.common._container import ModelComponentContainer
-    from skl2onnx.common._topology import Operator, Scope
+    from onnx import ModelProto, NodeProto, TensorProto
 
 TREES = "ai.onnx.ml"
-OPSETS = {"": 21, TREES: 3}
-"""The target opsets for skl2onnx."""
-TREES_IN_DOUBLE = 5
-"""The first version of that domain with trees in double precision; skl2onnx does not know it yet."""
+OPSETS = {"": 21, TREES: 5}
+"""The versions of the domains; 5 is the first of TREES with trees in double precision."""
+TEXT, SINGLE, DOUBLE = 8, 1, 11
+"""ONNX's numbers of these types."""
 
 
-class Graph:
-    """The nodes of `part`, a fitted estimator or transformer. Values are names of tensors of shape (rows, columns)."""
+@dataclass(frozen=True)
+class Value:
+    """A tensor of shape (rows, width), of double or of text."""
 
-    def __init__(self, scope: "Scope", operator: "Operator", container: "ModelComponentContainer") -> None:
-        self.part = operator.raw_operator
-        self.inputs = [each.full_name for each in operator.inputs]
-        self._scope, self._operator, self._container = scope, operator, container
+    name: str
+    width: int = 1
+    text: bool = False
+
+
+@dataclass
+class Nodes:
+    """The nodes and constants of an ONNX graph. `taken` are the names of its inputs and its output."""
+
+    taken: frozenset[str]
+    nodes: list["NodeProto"] = field(default_factory=list)
+    constants: list["TensorProto"] = field(default_factory=list)
+    count: int = 0
 
     def constant(self, values: Any) -> str:
         """The name of a constant with the type and shape of the values."""
-        from onnx import helper
+        from onnx import helper, numpy_helper
 
-        array = np.asarray(values)
-        name = str(self._scope.get_unique_variable_name("constant"))
-        kind = helper.np_dtype_to_tensor_dtype(array.dtype)
-        self._container.add_initializer(name, kind, list(array.shape), array.ravel().tolist())
+        array, name = np.asarray(values), self._name("constant")
+        if array.dtype.kind in "OU":
+            texts = [str(each).encode() for each in array.ravel()]
+            self.constants.append(helper.make_tensor(name, TEXT, array.shape, texts))
+        else:
+            self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
     def node(self, kind: str, *inputs: str | NDArray[Any], domain: str = "", **attributes: Any) -> str:
         """Adds an operation and returns the name of its output; arrays among its inputs become constants."""
-        output = str(self._scope.get_unique_variable_name(kind.lower()))
-        self._add(kind, inputs, output, domain=domain, **attributes)
-        return output
+        return self.nodes_of(kind, *inputs, outputs=1, domain=domain, **attributes)[0]
 
-    def output(self, value: str, index: int = 0) -> None:
-        """Makes the value an output of this part."""
-        self._add("Identity", [value], self._operator.outputs[index].full_name)
+    def nodes_of(
+        self, kind: str, *inputs: str | NDArray[Any], outputs: int, domain: str = "", **attributes: Any
+    ) -> list[str]:
+        """The same for an operation with several outputs."""
+        names = [self._name(kind.lower()) for _ in range(outputs)]
+        self._add(kind, inputs, names, domain, attributes)
+        return names
+
+    def _add(
+        self, kind: str, inputs: Sequence[str | NDArray[Any]], outputs: list[str], domain: str, attributes: Any
+    ) -> None:
+        from onnx import helper
+
+        known = [each if isinstance(each, str) else self.constant(each) for each in inputs]
+        self.nodes.append(helper.make_node(kind, known, outputs, domain=domain, **attributes))
+
+    def model(self, inputs: Sequence[Value], output: str, value: Value) -> "ModelProto":
+        """The graph with these inputs, and the value under that name as its only output."""
+        from onnx import helper
+
+        self._add("Identity", [value.name], [output], "", {})
+        *starts, end = (
+            helper.make_tensor_value_info(each.name, TEXT if each.text else DOUBLE, [None, each.width])
+            for each in (*inputs, Value(output, value.width))
+        )
+        graph = helper.make_graph(self.nodes, "model", starts, [end], self.constants)
+        used = {node.domain for node in self.nodes}
+        opsets = [helper.make_opsetid(domain, OPSETS[domain]) for domain in sorted(used | {""})]
+        ir_version = helper.find_min_ir_version_for(opsets)
+        return helper.make_model(graph, opset_imports=opsets, ir_version=ir_version, producer_name="AsOf")
+
+    def _name(self, kind: str) -> str:
+        self.count += 1
+        name = f"{kind}_{self.count}"
+        return name if name not in self.taken else self._name(kind)
+
+
+@dataclass(frozen=True)
+class Converters:
+    """What adds the nodes of a part, by its type; `scores` gives a classifier's `decision_function`.
+
+    `reasons` says why a type has none, by its name.
+    """
+
+    parts: Mapping[type, Callable[["Graph"], None]]
+    scores: Mapping[type, Callable[["Graph"], str]]
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+
+class Graph:
+    """The nodes of `part`, a fitted estimator or transformer, on `inputs`. `outputs` are its values."""
+
+    def __init__(self, part: Any, inputs: Sequence[Value], nodes: Nodes, converters: Converters) -> None:
+        self.part, self.inputs = part, inputs
+        self.outputs: Sequence[Value] = ()
+        self._nodes, self._converters = nodes, converters
+        self.constant, self.node, self.nodes_of = nodes.constant, nodes.node, nodes.nodes_of
+
+    # Inputs
 
     def numbers(self) -> str:
-        """All inputs as one tensor of double."""
-        from onnx import TensorProto
-        from skl2onnx.common.data_types import DoubleTensorType
+        """All inputs as one tensor of double. Raises NotCompiled where one is text."""
+        if any(each.text for each in self.inputs):
+            raise NotCompiled(f"{type(self.part).__name__} takes text")
+        names = [each.name for each in self.inputs]
+        return self.node("Concat", *names, axis=1) if len(names) > 1 else names[0]
 
-        doubles = [
-            name if isinstance(each.type, DoubleTensorType) else self.node("Cast", name, to=TensorProto.DOUBLE)
-            for name, each in zip(self.inputs, self._operator.inputs, strict=True)
-        ]
-        return self.node("Concat", *doubles, axis=1) if len(doubles) > 1 else doubles[0]
+    def columns(self, values: Sequence[Value] | None = None) -> list[Value]:
+        """Each column of the inputs, or of other values."""
+        return [column for each in (self.inputs if values is None else values) for column in self._columns(each)]
+
+    def select(self, indices: Sequence[int]) -> list[Value]:
+        """These columns of the inputs, in this order."""
+        if len(self.inputs) == 1 and len(indices) != 1:
+            only = self.inputs[0]
+            if list(indices) == list(range(only.width)):
+                return [only]
+            name = self.node("Gather", only.name, np.asarray(indices, dtype=np.int64), axis=1)
+            return [Value(name, len(indices), only.text)]
+        columns = self.columns()
+        return [columns[index] for index in indices]
+
+    def _columns(self, value: Value) -> list[Value]:
+        if value.width == 1:
+            return [value]
+        names = (self.node("Gather", value.name, np.array([index]), axis=1) for index in range(value.width))
+        return [Value(name, 1, value.text) for name in names]
+
+    # Outputs
+
+    def output(self, value: str, width: int | None = None) -> None:
+        """Makes a value the only output; its width is that of a regressor or a transformer of that part's type."""
+        self.outputs = (Value(value, self._width() if width is None else width),)
 
     def output_probabilities(self, positive: str) -> None:
-        """Makes label and probabilities the outputs; `positive` is the probability of class 1, shape (rows, 1)."""
+        """Makes the probabilities of two classes the output; `positive` is that of class 1, shape (rows, 1)."""
         both = self.node("Concat", self.node("Sub", np.array(1.0), positive), positive, axis=1)
-        self.output(self.node("ArgMax", both, axis=1, keepdims=0))
-        self.output(both, index=1)
+        self.output_classes(both)
 
     def output_classes(self, probabilities: str) -> None:
         """The same for several classes, shape (rows, classes)."""
-        self.output(self.node("ArgMax", probabilities, axis=1, keepdims=0))
-        self.output(probabilities, index=1)
+        self.outputs = (Value(probabilities, len(self.part.classes_)),)
 
-    def columns(self) -> list[str]:
-        """Each column of the inputs, shape (rows, 1)."""
-        columns: list[str] = []
-        for name, each in zip(self.inputs, self._operator.inputs, strict=True):
-            width = each.type.shape[1]
-            single = (self.node("Gather", name, np.array([index]), axis=1) for index in range(width))
-            columns += single if width > 1 else [name]
-        return columns
+    def _width(self) -> int:
+        transforms = hasattr(self.part, "get_feature_names_out") and hasattr(self.part, "transform")
+        return len(self.part.get_feature_names_out()) if transforms else 1
 
-    def _add(
-        self, kind: str, inputs: Sequence[str | NDArray[Any]], output: str, domain: str = "", **attributes: Any
-    ) -> None:
-        names = [each if isinstance(each, str) else self.constant(each) for each in inputs]
-        self._container.add_node(
-            kind,
-            names,
-            output,
-            op_domain=domain,
-            op_version=OPSETS[domain],
-            name=self._scope.get_unique_operator_name(kind),
-            **attributes,
-        )
+    # Parts of this part
+
+    def convert(self, part: Any, inputs: Sequence[Value] | None = None) -> Sequence[Value]:
+        """The values of another part, on these inputs or else on those of this one.
+
+        Raises NotCompiled where it has no converter.
+        """
+        inner = self._inner(part, inputs)
+        add = self._converters.parts.get(type(part))
+        if add is None:
+            name, reasons = type(part).__name__, self._converters.reasons
+            raise NotCompiled(f"{name} has no converter" + (f": {reasons[name]}" if name in reasons else ""))
+        add(inner)
+        return inner.outputs
+
+    def one(self, part: Any, inputs: Sequence[Value] | None = None) -> str:
+        """The only value of another part: a regressor's, or the probabilities of a classifier."""
+        (value,) = self.convert(part, inputs)
+        return value.name
+
+    def scores(self, part: Any, inputs: Sequence[Value] | None = None) -> str:
+        """A classifier's `decision_function`, shape (rows, 1) for two classes, else (rows, classes).
+
+        Raises NotCompiled where it has no converter.
+        """
+        give = self._converters.scores.get(type(part))
+        if give is None:
+            raise NotCompiled(f"the decision function of {type(part).__name__} has no converter")
+        return give(self._inner(part, inputs))
+
+    def _inner(self, part: Any, inputs: Sequence[Value] | None) -> "Graph":
+        return Graph(part, self.inputs if inputs is None else inputs, self._nodes, self._converters)

@@ -5,13 +5,13 @@ model's probabilities, and the last digit decides on which side of it a row fall
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.models.compilation.graph import TREES, Graph
+from training.models.compilation.graph import DOUBLE, SINGLE, TREES, Graph
 
 LESS_OR_EQUAL = 0
 """The code of a node's comparison in the operator TreeEnsemble."""
@@ -35,10 +35,7 @@ class Tree:
 
 def single_precision(graph: Graph) -> str:
     """The features rounded to single precision, as trees take them; thresholds stay in double."""
-    from onnx import TensorProto
-
-    single = graph.node("Cast", graph.numbers(), to=TensorProto.FLOAT)
-    return graph.node("Cast", single, to=TensorProto.DOUBLE)
+    return graph.node("Cast", graph.node("Cast", graph.numbers(), to=SINGLE), to=DOUBLE)
 
 
 def tree_of(fitted: Any, column: int) -> Tree:
@@ -55,44 +52,35 @@ def tree_of(fitted: Any, column: int) -> Tree:
     )
 
 
-def boosted_trees(predictors: Sequence[Sequence[Any]], column: int, baseline: float) -> list[Tree]:
-    """Those of histogram boosting, each iteration's at `column`; the first one's values include the baseline."""
-    first, *others = (_boosted_tree(iteration[column].nodes) for iteration in predictors)
-    return [replace(first, value=baseline + first.value), *others]  # the sum starts with the baseline
-
-
-def _boosted_tree(nodes: NDArray[Any]) -> Tree:
-    """The nodes of one of its trees, a record array."""
-    return Tree(
-        leaf=nodes["is_leaf"].astype(bool),
-        feature=nodes["feature_idx"],
-        threshold=nodes["num_threshold"],
-        left=nodes["left"].astype(np.int64),
-        right=nodes["right"].astype(np.int64),
-        missing_left=nodes["missing_go_to_left"].astype(bool),
-        value=nodes["value"],
-    )
-
-
-def summed(graph: Graph, numbers: str, trees: Sequence[Tree]) -> str:
-    """The sum of the trees' leaves in order, shape (rows, 1)."""
+def summed(graph: Graph, numbers: str, trees: Sequence[Tree], *, apart: bool = False) -> str:
+    """The sum of the trees' leaves in order, shape (rows, 1); apart: the leaf of each, shape (rows, trees)."""
     from onnx import numpy_helper
 
     parts, inner, leaves = [], 0, 0
-    for each in trees:
-        parts.append(_attributes(each, inner, leaves))
+    for number, each in enumerate(trees):
+        parts.append(_attributes(each, inner, leaves, number if apart else 0))
         inner, leaves = inner + parts[-1]["nodes_splits"].size, leaves + parts[-1]["leaf_weights"].size
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     tensors = {name: numpy_helper.from_array(joined.pop(name)) for name in ("nodes_splits", "leaf_weights")}
     modes = numpy_helper.from_array(np.full(inner, LESS_OR_EQUAL, dtype=np.uint8))
     lists = {name: values.tolist() for name, values in joined.items()}
     return graph.node(
-        "TreeEnsemble", numbers, domain=TREES, n_targets=1, aggregate_function=1, nodes_modes=modes, **tensors, **lists
+        "TreeEnsemble",
+        numbers,
+        domain=TREES,
+        n_targets=len(trees) if apart else 1,
+        aggregate_function=1,
+        nodes_modes=modes,
+        **tensors,
+        **lists,
     )
 
 
-def _attributes(tree: Tree, inner: int, leaves: int) -> dict[str, NDArray[Any]]:
-    """TreeEnsemble's attributes for one tree, which follows `inner` nodes and `leaves` of earlier trees."""
+def _attributes(tree: Tree, inner: int, leaves: int, target: int) -> dict[str, NDArray[Any]]:
+    """TreeEnsemble's attributes for one tree, which follows `inner` nodes and `leaves` of earlier trees.
+
+    `target` is the column of the output to which it adds.
+    """
     if tree.leaf[0]:  # a single leaf: the operator needs a node above it
         tree = _with_root(tree)
     number = np.where(tree.leaf, leaves + np.cumsum(tree.leaf) - 1, inner + np.cumsum(~tree.leaf) - 1)
@@ -108,7 +96,7 @@ def _attributes(tree: Tree, inner: int, leaves: int) -> dict[str, NDArray[Any]]:
         "nodes_falseleafs": tree.leaf[right].astype(np.int64),
         "nodes_missing_value_tracks_true": tree.missing_left[nodes].astype(np.int64),
         "leaf_weights": tree.value[tree.leaf].astype(np.float64),
-        "leaf_targetids": np.zeros(int(tree.leaf.sum()), dtype=np.int64),
+        "leaf_targetids": np.full(int(tree.leaf.sum()), target, dtype=np.int64),
     }
 
 

@@ -39,6 +39,7 @@ def model_card(
         summary=trained.use_case.estimator(trained.estimator).summary,
         metrics=metrics,
         target=trained.use_case.target,
+        rules=trained.rules,
         metric_key=metric_key,
         rows=_rows(metrics, trained.rules.titles),
         constant=trained.rules.constant(trained.train_side.labels),
@@ -57,7 +58,7 @@ def with_version(card: str, version: str) -> str:
 
 
 def _rows(metrics: Mapping[str, float], titles: Mapping[str, str]) -> list[tuple[str, float, str]]:
-    """Title, value and 95 % interval (or an empty text) of each metric."""
+    """Title, value and 95 % interval (or an empty text) of each metric that there is."""
     return [
         (
             title,
@@ -65,4 +66,5 @@ def _rows(metrics: Mapping[str, float], titles: Mapping[str, str]) -> list[tuple
             f"{metrics[f'{name}_low']:.4f} to {metrics[f'{name}_high']:.4f}" if f"{name}_low" in metrics else "",
         )
         for name, title in titles.items()
+        if name in metrics
     ]

@@ -1,6 +1,7 @@
 """A model's history -> HistoryReport: its entries, whether its hash chain is intact, and whether MLflow agrees."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from asof.settings import Settings
 from asof.use_case import UseCase
@@ -8,6 +9,9 @@ from training.release.promotion.hash_chain import chain_errors, missing_entries
 from training.release.promotion.history import Entry, read_history, reading
 from training.release.promotion.registry_state import describe_difference, pending_steps, read_registry_state
 from training.tracking.registry_tables import open_registry
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 
 @dataclass(frozen=True)
@@ -24,9 +28,9 @@ class HistoryReport:
     entries: tuple[Entry, ...]
 
 
-def report_history(settings: Settings, use_case: UseCase) -> HistoryReport:
+def report_history(settings: Settings, use_case: UseCase, client: "MlflowClient | None" = None) -> HistoryReport:
     """Reads the history and verifies its chain; changes nothing."""
-    client, name = open_registry(settings), use_case.model_name
+    client, name = client or open_registry(settings), use_case.model_name
     state = read_registry_state(client, name)  # first: an entry is written before MLflow names it
     with reading(settings) as connection:
         entries = read_history(connection, name)

@@ -19,7 +19,6 @@ from asof.serving.batch.arrow_format import ArrowFormat
 from asof.serving.batch.instances import Instance
 from asof.serving.batch.outcomes import Answered
 from asof.serving.batch.predict_batch import BatchEncoder
-from asof.serving.http.problems import Occurrence
 from asof.serving.prediction.predictor import Prediction, Predictor
 from asof.serving.prediction.worker import Worker
 from asof.settings import Settings
@@ -28,7 +27,7 @@ from asof.use_cases import load
 from tests.kits.service.batch import CANCER, predictor, request
 from tests.kits.service.serving import facts_of
 
-WHERE = Occurrence("/predict/batch", "8c5f2a")
+WHERE = {"path": "/predict/batch", "state": {"request_id": "8c5f2a"}}
 FLAG = {
     "feature": "mean radius",
     "verdict": "OUTSIDE",
@@ -46,7 +45,9 @@ def encoded(standard: Predictor, form: AnswerFormat, *chunks: list[Answered]) ->
 
 
 def made(by: Predictor, probability: float, **evidence: Any) -> Answered:
-    return Answered(by, Prediction(CANCER.respond(None, Score(probability, 0.5)), {"flags": [], **evidence}))
+    return Answered(
+        by, Prediction(CANCER.respond(None, Score(probability, 0.5)), {"flags": [], **evidence}, probability)
+    )
 
 
 @pytest.fixture
@@ -147,7 +148,7 @@ def test_moments_of_features_are_in_json_and_arrow_where_those_of_a_view_differ(
     evidence = [
         {**row_moments(contract.features, moments), "flags": []} for moments in ((march, march), (march, february))
     ]
-    chunk = [Answered(standard, Prediction(answer, each)) for each in evidence]
+    chunk = [Answered(standard, Prediction(answer, each, 0.75)) for each in evidence]
 
     alike, differing = json.loads(encoded(standard, JsonFormat(standard, "8c5f2a"), chunk))["predictions"]
     assert (alike["as_of"], "as_of_features" in alike) == ({"subs": "2024-03-04T00:00:00Z"}, False)

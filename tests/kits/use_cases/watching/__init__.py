@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from asof.extract_schema import Column, ExtractSchema, Kind, RawTable
+from asof.extracts.schema import Column, ExtractSchema, Kind, RawTable
 from asof.features.entity_key import EntityKey
 from asof.features.feature_contract import FeatureContract
 from asof.targets import ClassScore, Multiclass, Regression, ValueScore

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from asof.cadence import month_end
 from asof.errors import DataError
+from asof.extracts.cadence import month_end
 from training.data.extracts.deliveries import Delivery, Part, anything_delivered, find_deliveries
 
 

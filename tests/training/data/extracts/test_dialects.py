@@ -11,8 +11,8 @@ import pyarrow as arrow
 import pytest
 
 from asof.errors import ConfigurationError, ExtractError
-from asof.extract_schema import Column, ExtractSchema, Kind, RawTable
-from asof.sources import CsvFile
+from asof.extracts.schema import Column, ExtractSchema, Kind, RawTable
+from asof.extracts.sources import CsvFile
 from training.data.extracts.extract import DeliveredTable, read_extract
 from training.data.extracts.known_ids import KnownIds
 

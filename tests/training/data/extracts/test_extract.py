@@ -12,7 +12,7 @@ import pytest
 from pandera.config import ValidationDepth, config_context
 
 from asof.errors import ExtractError
-from asof.extract_schema import Column, ExtractSchema, Kind, RawTable, Rule
+from asof.extracts.schema import Column, ExtractSchema, Kind, RawTable, Rule
 from asof.use_cases.churn.raw_schema import EXTRACT
 from tests.kits.data.extracts import Edit, Files, edited, extract_files, write
 from training.data.extracts.cell_types import parse_cells

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from asof.cadence import Cadence, Every
 from asof.errors import DataError
+from asof.extracts.cadence import Cadence, Every
 from tests.kits.data.sources import SHOP
 from training.data.extracts.deliveries import Delivery, Part, delivery_name, find_deliveries, first_described
 from training.data.extracts.moments import moment_deliveries

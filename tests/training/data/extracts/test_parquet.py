@@ -11,8 +11,8 @@ import pytest
 from pyarrow import parquet
 
 from asof.errors import ExtractError
-from asof.extract_schema import Column, ExtractSchema, Kind, RawTable
-from asof.sources import ParquetFile
+from asof.extracts.schema import Column, ExtractSchema, Kind, RawTable
+from asof.extracts.sources import ParquetFile
 from training.data.extracts.deliveries import find_deliveries
 from training.data.extracts.extract import DeliveredTable, read_extract
 from training.data.extracts.files.data_files import file_digest

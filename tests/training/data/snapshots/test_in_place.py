@@ -8,10 +8,10 @@ import psycopg
 import pytest
 
 from asof.errors import ConfigurationError
-from asof.extract_schema import ExtractSchema
+from asof.extracts.schema import ExtractSchema
+from asof.extracts.sources import InPlace
 from asof.features.feature_store import feature_store
 from asof.settings import Settings
-from asof.sources import InPlace
 from tests.kits.data.history import CHURN, History, moment
 from tests.kits.data.parity import database_copy
 from training.audit.lineage.loads import Loads

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from asof.errors import ConfigurationError, ExtractError
-from asof.extract_schema import ExtractSchema, Kind
+from asof.extracts.schema import ExtractSchema, Kind
 from asof.settings import Settings
 from tests.kits.data.extracts import fetch
 from tests.kits.models.keyed import AS_OF, Keyed

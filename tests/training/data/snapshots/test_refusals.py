@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from asof.errors import ExtractError
-from asof.extract_schema import RawTable
+from asof.extracts.schema import RawTable
 from asof.settings import Settings
 from asof.use_cases.churn.raw_schema import EXTRACT
 from tests.kits.data.extracts import Edit, contents, edited, extract_files, swap, write

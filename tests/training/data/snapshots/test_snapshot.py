@@ -15,7 +15,7 @@ import pytest
 
 import training.data.snapshots.snapshot
 from asof.errors import ConfigurationError, HistoryError
-from asof.extract_schema import Column, Kind, RawTable
+from asof.extracts.schema import Column, Kind, RawTable
 from asof.settings import Settings
 from asof.use_cases import load as load_use_case
 from asof.use_cases.churn.raw_schema import EXTRACT

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 from asof.errors import TrainingSetError
-from asof.extract_schema import Column, Kind
+from asof.extracts.schema import Column, Kind
 from asof.features.feature_store import feature_store, read_contract
 from asof.settings import Settings, export
 from asof.use_cases import load

@@ -109,7 +109,7 @@ def test_what_is_registered_of_a_broken_file_stays_and_goes_with_the_file(
     assert read_sources(settings, "returns_v1")
     assert read_sources(settings, "churn_v0")
     found = {each.name: each for each in check_definitions(Context(settings, {}, tmp_path, tmp_path))}
-    assert "the others can" in str(found[f"feature-file:feature_repo/{OTHER}.py"].mend)
+    assert "the others can" in str(found[f"feature-file:feature_repo/{OTHER}.py"].fix)
     (repository / f"{OTHER}.py").unlink()
     apply_features(settings)
     with pytest.raises(TrainingSetError, match="returns_v1 cannot be read"):

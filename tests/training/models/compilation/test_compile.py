@@ -21,6 +21,7 @@ from tests.kits.models.training import SMALL, made_up_set
 from training.models.compilation.agreement import agreement
 from training.models.compilation.compile import compile_model
 from training.models.compilation.convert import convert
+from training.models.compilation.trees import tree_of
 
 ROWS = made_up_set(600)
 FEATURES, LABELS = ROWS.features, ROWS.labels
@@ -150,10 +151,10 @@ def test_a_model_that_refuses_new_categories_does_not_compile() -> None:
         compile_model(pipeline(regression(), handle_unknown="error"), FEATURES, BinaryOutput(0.5))
 
 
-def test_a_type_that_skl2onnx_does_not_know_does_not_compile() -> None:
+def test_a_type_without_a_converter_does_not_compile() -> None:
     from sklearn.semi_supervised import LabelPropagation
 
-    with pytest.raises(NotCompiled, match="LabelPropagation"):
+    with pytest.raises(NotCompiled, match="LabelPropagation has no converter"):
         compile_model(pipeline(LabelPropagation()), FEATURES, BinaryOutput(0.5))
 
 
@@ -166,9 +167,14 @@ def test_boosting_that_takes_categories_itself_does_not_compile() -> None:
         compile_model(model, numbers, BinaryOutput(0.5))
 
 
-def test_a_graph_in_single_precision_does_not_pass_for_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With skl2onnx's own trees, splits are rounded: some rows fall into other leaves."""
-    monkeypatch.setattr("training.models.compilation.convert._converters", dict)
+def test_a_graph_with_rounded_splits_does_not_pass_for_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some rows fall into other leaves."""
+
+    def rounded(*fitted: Any) -> Any:
+        tree = tree_of(*fitted)
+        return replace(tree, threshold=tree.threshold.astype("f2").astype("f8"))
+
+    monkeypatch.setattr("training.models.compilation.predictors.ensembles.tree_of", rounded)
     with pytest.raises(NotCompiled, match=r"labels flipped|scikit-learn gives"):
         compile_model(pipeline(forest()[-1]), FEATURES, BinaryOutput(0.5))
 

@@ -88,7 +88,7 @@ def test_the_tolerance_of_a_number_is_relative() -> None:
 
 
 def test_a_regressor_that_does_not_compile_says_so() -> None:
-    with pytest.raises(NotCompiled, match=r"gamma|link|skl2onnx|disagrees|does not run|where "):
+    with pytest.raises(NotCompiled, match="SVR has no converter"):
         compile_model(pipeline(SVR(kernel="sigmoid"), NUMBERS), FEATURES, HOURS)
     coded = pd.DataFrame({"hours": FEATURES["hours"], "level": (FEATURES["hours"] // 10).astype(float)})
     boosted = HistGradientBoostingRegressor(categorical_features=[1], max_iter=5).fit(coded, NUMBERS)

@@ -154,7 +154,7 @@ keys = trusted_keys(Settings())
 model = load_model(pathlib.Path({folder!r}), load("churn"), keys, run_id={version.run_id!r})
 row = {kit.flat(kit.USER)!r}
 print(0 <= model.predict([row])[0] <= 1)
-print(*sorted({{"pandas", "sklearn", "skops", "mlflow", "skl2onnx", "onnx", "scipy", "feast"}} & set(sys.modules)))
+print(*sorted({{"pandas", "sklearn", "skops", "mlflow", "onnx", "scipy", "feast"}} & set(sys.modules)))
 """
     environment = {**os.environ, **settings.environment()}
     ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)

@@ -9,8 +9,8 @@ from collections.abc import Collection
 from contextlib import suppress
 from datetime import datetime
 
-from asof.extract_schema import Kind
-from asof.sources import PLAIN_CSV, CsvFile
+from asof.extracts.schema import Kind
+from asof.extracts.sources import PLAIN_CSV, CsvFile
 
 FILE_SIGNATURES = {
     BOM_UTF32_LE: "UTF-32 text",  # before UTF-16, whose byte-order mark is a prefix of it

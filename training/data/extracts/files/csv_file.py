@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from pyarrow import csv
 
 from asof.errors import ExtractError
-from asof.sources import ALL_OTHERS, PLAIN_CSV, CsvFile
+from asof.extracts.sources import ALL_OTHERS, PLAIN_CSV, CsvFile
 from training.data.extracts.files.csv_dialect import encoding_fault, header_fault
 from training.data.extracts.files.data_files import COMPRESSIONS
 

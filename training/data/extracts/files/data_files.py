@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from asof.errors import ExtractError
-from asof.extract_schema import RawTable
+from asof.extracts.schema import RawTable
 
 DATA_FILE = re.compile(r"(.+)\.(csv|csv\.gz|csv\.zst|parquet)")
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}

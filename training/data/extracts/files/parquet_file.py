@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as arrow
 
 from asof.errors import ExtractError
-from asof.sources import ALL_OTHERS, ParquetFile
+from asof.extracts.sources import ALL_OTHERS, ParquetFile
 from training.data.extracts.files.data_files import file_digest, parquet_files
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from asof.cadence import moment_text
 from asof.errors import ExtractError, SourceError
-from asof.extract_schema import ExtractSchema, RawTable
+from asof.extracts.cadence import moment_text
+from asof.extracts.schema import ExtractSchema, RawTable
+from asof.extracts.sources import PostgresQuery
 from asof.settings import Settings
-from asof.sources import PostgresQuery
 from training.data.extracts.deliveries import Delivery, Part
 from training.data.extracts.extract import files_to_read
 from training.data.snapshots.append import Times, staging, staging_table

@@ -18,8 +18,8 @@ import pyarrow.compute as compute
 from psycopg import sql
 
 from asof.errors import SourceError, TrainingSetError
-from asof.extract_schema import Kind, RawTable
-from asof.sources import PostgresQuery
+from asof.extracts.schema import Kind, RawTable
+from asof.extracts.sources import PostgresQuery
 from training.data.extracts.cell_types import ARROW_TYPES
 from training.data.extracts.violation import Violation, merged
 from training.data.snapshots.append import Times

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from asof.extract_schema import Kind
+from asof.extracts.schema import Kind
 from training.inspection.checks.changes.tenure import tenures
 from training.inspection.finding import Finding, Severity
 from training.inspection.month import Bools, Pair

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from asof.extract_schema import Kind
+from asof.extracts.schema import Kind
 from training.inspection.finding import Finding, Severity
 from training.inspection.month import Pair
 from training.metrics.statistics import ALARM, NOTICE, Effect, holm, kolmogorov_smirnov, psi

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asof.extract_schema import Kind
+from asof.extracts.schema import Kind
 from training.inspection.finding import Finding, Severity
 from training.inspection.month import Month, Pair
 from training.metrics.classification import Floats

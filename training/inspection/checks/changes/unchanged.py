@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from asof.extract_schema import Kind
+from asof.extracts.schema import Kind
 from training.inspection.column_names import window_days
 from training.inspection.finding import Finding, Severity
 from training.inspection.month import Pair, table_of

@@ -7,8 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from asof.cadence import moment_text
-from asof.extract_schema import Kind
+from asof.extracts.cadence import moment_text
+from asof.extracts.schema import Kind
 from asof.model_facts import Split
 from training.features.datasets.split import held_out
 from training.inspection.finding import Finding, Severity

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from asof.cadence import moment_text
-from asof.extract_schema import Kind
+from asof.extracts.cadence import moment_text
+from asof.extracts.schema import Kind
 from training.inspection.finding import Finding, Severity
 from training.inspection.month import Bools, Month
 

@@ -4,7 +4,7 @@ from itertools import combinations
 
 import numpy as np
 
-from asof.extract_schema import Kind
+from asof.extracts.schema import Kind
 from training.inspection.finding import Finding, Severity
 from training.inspection.month import Month
 from training.metrics.classification import Floats

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asof.extract_schema import Kind
+from asof.extracts.schema import Kind
 from training.inspection.finding import Finding, Severity
 from training.inspection.month import Bools, Month
 

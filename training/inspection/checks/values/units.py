@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from asof.extract_schema import Kind
+from asof.extracts.schema import Kind
 from training.inspection.column_names import SUMMARIES, max_in_window, window_days, words
 from training.inspection.finding import Finding, Severity
 from training.inspection.month import Month, Pair

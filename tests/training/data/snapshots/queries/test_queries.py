@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from asof.errors import ConfigurationError, DataError, ExtractError, HistoryError, SourceError
-from asof.extract_schema import Column, ExtractSchema, Kind, RawTable
+from asof.extracts.schema import Column, ExtractSchema, Kind, RawTable
+from asof.extracts.sources import CsvFile, PostgresQuery
 from asof.settings import Settings
-from asof.sources import CsvFile, PostgresQuery
 from tests.kits.data.extracts import fetch
 from tests.kits.data.sources import FAILED, KEY, SHOP, SHOPPERS, fill, queried, run
 from training.audit.lineage.loads import Loads, OnDisk

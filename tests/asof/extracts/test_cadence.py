@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 
-from asof.cadence import Cadence, Every, moment_of, moment_text
+from asof.extracts.cadence import Cadence, Every, moment_of, moment_text
 
 
 def at(text: str) -> datetime:

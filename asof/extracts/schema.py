@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from asof.cadence import MONTHLY, Cadence
 from asof.errors import ConfigurationError
-from asof.sources import PLAIN_CSV, CsvFile, InPlace, ParquetFile, PostgresQuery, Source
+from asof.extracts.cadence import MONTHLY, Cadence
+from asof.extracts.sources import PLAIN_CSV, CsvFile, InPlace, ParquetFile, PostgresQuery, Source
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,0 +1,1 @@
+"""Classifiers and regressors as ONNX nodes."""

@@ -1,0 +1,203 @@
+"""Trees, forests and boosting -> ONNX nodes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from asof.errors import NotCompiled
+from training.models.compilation.graph import Graph
+from training.models.compilation.predictors.category_splits import THRESHOLD, CategorySplits, members
+from training.models.compilation.predictors.linear import inverse_link
+from training.models.compilation.predictors.links import binary, softmax
+from training.models.compilation.trees import Tree, single_precision, summed, tree_of
+
+
+def tree_classifier(graph: Graph) -> None:
+    """DecisionTreeClassifier: the share of each class in a row's leaf."""
+    numbers = single_precision(graph)
+    _output(graph, lambda code: summed(graph, numbers, [tree_of(graph.part, code)]))
+
+
+def tree_regressor(graph: Graph) -> None:
+    """DecisionTreeRegressor: the value of a row's leaf."""
+    graph.output(summed(graph, single_precision(graph), [tree_of(graph.part, 0)]))
+
+
+def forest_classifier(graph: Graph) -> None:
+    """RandomForestClassifier and ExtraTreesClassifier: the mean of their trees."""
+    numbers, trees = single_precision(graph), graph.part.estimators_
+    count = np.array(float(len(trees)))
+
+    def mean(code: int) -> str:
+        return graph.node("Div", summed(graph, numbers, [tree_of(each, code) for each in trees]), count)
+
+    _output(graph, mean)
+
+
+def forest_regressor(graph: Graph) -> None:
+    """RandomForestRegressor and ExtraTreesRegressor: the mean of their trees."""
+    trees = [tree_of(each, 0) for each in graph.part.estimators_]
+    total = summed(graph, single_precision(graph), trees)
+    graph.output(graph.node("Div", total, np.array(float(len(trees)))))
+
+
+def histogram_scores(graph: Graph) -> str:
+    """HistGradientBoosting: the baseline plus the sum of the trees."""
+    part, numbers = graph.part, _histogram_input(graph)
+    splits = CategorySplits(part.n_features_in_, _known_categories(part))
+    baselines = part._baseline_prediction.ravel().tolist()
+    trees = [_histogram_trees(part._predictors, column, first, splits) for column, first in enumerate(baselines)]
+    columns = splits.appended(graph, numbers)
+    sums = [summed(graph, columns, each) for each in trees]
+    return graph.node("Concat", *sums, axis=1) if len(sums) > 1 else sums[0]
+
+
+def _histogram_input(graph: Graph) -> str:
+    """The numbers of its trees: the codes of categories come first."""
+    if graph.part._preprocessor is None:
+        return graph.numbers()
+    encoder, flags = graph.part._preprocessor.named_transformers_["encoder"], graph.part.is_categorical_
+    codes = graph.convert(encoder, graph.select(np.flatnonzero(flags).tolist()))
+    rest = graph.select(np.flatnonzero(~flags).tolist())
+    names = [each.name for each in (*codes, *rest)]
+    return graph.node("Concat", *names, axis=1) if len(names) > 1 else names[0]
+
+
+def _known_categories(part: Any) -> dict[int, Any]:
+    """The codes of each categorical column of its trees."""
+    if part._preprocessor is None:
+        return {}
+    bits, rows = part._bin_mapper.make_known_categories_bitsets()
+    columns = np.flatnonzero(part._is_categorical_remapped).tolist()
+    return {column: np.array(sorted(members(bits[rows[column]]))) for column in columns}
+
+
+def _histogram_trees(
+    predictors: Sequence[Sequence[Any]], column: int, baseline: float, splits: CategorySplits
+) -> list[Tree]:
+    """Each iteration's at `column`; the first one's values include the baseline, with which the sum starts."""
+    first, *others = (_histogram_tree(iteration[column], splits) for iteration in predictors)
+    return [replace(first, value=baseline + first.value), *others]
+
+
+def _histogram_tree(predictor: Any, splits: CategorySplits) -> Tree:
+    nodes = predictor.nodes
+    feature, threshold = nodes["feature_idx"].astype(np.int64), nodes["num_threshold"].copy()
+    for node in np.flatnonzero(nodes["is_categorical"] & ~nodes["is_leaf"].astype(bool)):
+        left = members(predictor.raw_left_cat_bitsets[nodes["bitset_idx"][node]])
+        feature[node], threshold[node] = splits.column(int(feature[node]), left), THRESHOLD
+    return Tree(
+        leaf=nodes["is_leaf"].astype(bool),
+        feature=feature,
+        threshold=threshold,
+        left=nodes["left"].astype(np.int64),
+        right=nodes["right"].astype(np.int64),
+        missing_left=nodes["missing_go_to_left"].astype(bool),
+        value=nodes["value"],
+    )
+
+
+def histogram_regressor(graph: Graph) -> None:
+    """HistGradientBoostingRegressor. Raises NotCompiled for another link than the identity and the logarithm."""
+    graph.output(inverse_link(graph, histogram_scores(graph), graph.part._loss.link))
+
+
+def gradient_scores(graph: Graph) -> str:
+    """GradientBoosting: the first prediction plus the sum of the trees, which the learning rate scales.
+
+    Raises NotCompiled where the first prediction is that of another model, and so no constant.
+    """
+    part, numbers = graph.part, single_precision(graph)
+    first = _constant(part)
+    sums = [
+        summed(graph, numbers, _with_start(part.estimators_[:, column], part.learning_rate, start))
+        for column, start in enumerate(first)
+    ]
+    return graph.node("Concat", *sums, axis=1) if len(sums) > 1 else sums[0]
+
+
+def gradient_regressor(graph: Graph) -> None:
+    """GradientBoostingRegressor."""
+    graph.output(gradient_scores(graph))
+
+
+def adaptive_scores(graph: Graph) -> str:
+    """AdaBoostClassifier: the weighted votes of its trees."""
+    return graph.node("ReduceSum", _votes(graph), np.array([1]), keepdims=1) if binary(graph) else _votes(graph)
+
+
+def adaptive_classifier(graph: Graph) -> None:
+    """AdaBoostClassifier: the softmax of its votes. Raises NotCompiled for other parts than trees."""
+    total = graph.scores(graph.part)
+    if binary(graph):
+        total = graph.node("Div", graph.node("Concat", graph.node("Neg", total), total, axis=1), np.array(2.0))
+    else:
+        total = graph.node("Div", total, np.array(len(graph.part.classes_) - 1.0))
+    graph.output_classes(softmax(graph, total))
+
+
+def adaptive_regressor(graph: Graph) -> None:
+    """AdaBoostRegressor: the weighted median of its trees. Raises NotCompiled for other parts than trees."""
+    part = graph.part
+    trees = [tree_of(each, 0) for each in _only_trees(part)]
+    values = summed(graph, single_precision(graph), trees, apart=True)
+    count = np.array([len(trees)])
+    lowest = graph.nodes_of("TopK", values, count, outputs=2, axis=1, largest=0, sorted=1)
+    weights = graph.node("Gather", part.estimator_weights_[: len(trees)], lowest[1])
+    reached = graph.node("CumSum", weights, np.array(1))
+    half = graph.node("Mul", graph.node("ReduceSum", weights, np.array([1]), keepdims=1), np.array(0.5))
+    enough = graph.node("Cast", graph.node("GreaterOrEqual", reached, half), to=7)
+    median = graph.node("ArgMax", enough, axis=1, keepdims=1)
+    graph.output(graph.node("GatherElements", lowest[0], median, axis=1))
+
+
+def _output(graph: Graph, probability: Callable[[int], str]) -> None:
+    """The output, from the probability of a class by its code, shape (rows, 1)."""
+    if binary(graph):
+        graph.output_probabilities(probability(1))
+    else:
+        every = [probability(code) for code in range(len(graph.part.classes_))]
+        graph.output_classes(graph.node("Concat", *every, axis=1))
+
+
+def _constant(boosting: Any) -> list[float]:
+    """The first prediction of each sum."""
+    count = boosting.n_trees_per_iteration_
+    if boosting.init_ == "zero":
+        return [0.0] * count
+    if type(boosting.init_).__name__ not in ("DummyClassifier", "DummyRegressor"):
+        raise NotCompiled(f"{type(boosting).__name__} with an init of its own")
+    return boosting._raw_predict_init(np.zeros((1, boosting.n_features_in_), dtype=np.float32)).ravel().tolist()  # type: ignore[no-any-return]
+
+
+def _with_start(trees: Any, rate: float, start: float) -> list[Tree]:
+    first, *others = (replace(each, value=rate * each.value) for each in (tree_of(tree, 0) for tree in trees))
+    return [replace(first, value=start + first.value), *others]
+
+
+def _votes(graph: Graph) -> str:
+    """The mean vote for each class, shape (rows, classes); with two classes that against the first, negative."""
+    part, numbers = graph.part, single_precision(graph)
+    classes, trees = len(part.classes_), _only_trees(part)
+    weights = part.estimator_weights_[: len(trees)]
+    sums = []
+    for code in range(classes):
+        voted = (_vote(tree, code, classes, weight) for tree, weight in zip(trees, weights, strict=True))
+        total = graph.node("Div", summed(graph, numbers, list(voted)), np.array(float(part.estimator_weights_.sum())))
+        sums.append(graph.node("Neg", total) if classes == 2 and code == 0 else total)
+    return graph.node("Concat", *sums, axis=1)
+
+
+def _vote(fitted: Any, code: int, classes: int, weight: float) -> Tree:
+    """The tree whose leaves vote for a class by the weight, and against it by what keeps the sum zero."""
+    answers = fitted.classes_[fitted.tree_.value[:, 0, :].argmax(axis=1)]
+    return replace(tree_of(fitted, 0), value=np.where(answers == code, weight, -1 / (classes - 1) * weight))
+
+
+def _only_trees(part: Any) -> list[Any]:
+    trees = list(part.estimators_)
+    if other := next((each for each in trees if not hasattr(each, "tree_")), None):
+        raise NotCompiled(f"{type(part).__name__} of {type(other).__name__}")
+    return trees

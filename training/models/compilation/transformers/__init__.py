@@ -1,0 +1,1 @@
+"""Transformers as ONNX nodes, with the formulas of scikit-learn and SciPy."""
