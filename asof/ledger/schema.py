@@ -150,10 +150,11 @@ BEGIN
     WHILE month <= last LOOP
         name := 'predictions_' || to_char(month, 'YYYY_MM');
         IF to_regclass('ledger.' || name) IS NULL THEN
-            EXECUTE format('CREATE TABLE ledger.%I PARTITION OF ledger.predictions FOR VALUES FROM (%L) TO (%L)',
-                name, month::timestamptz, (month + interval '1 month')::timestamptz);
+            EXECUTE format('CREATE TABLE ledger.%I (LIKE ledger.predictions INCLUDING ALL)', name);
             EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger.%I '
                 'FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_rewrite()', name);
+            EXECUTE format('ALTER TABLE ledger.predictions ATTACH PARTITION ledger.%I FOR VALUES FROM (%L) TO (%L)',
+                name, month::timestamptz, (month + interval '1 month')::timestamptz);
             made := made + 1;
         END IF;
         month := month + interval '1 month';
@@ -162,8 +163,9 @@ BEGIN
 END $body$"""
 """Makes the partitions, one for each month in UTC, from one moment to another; the shipper's role may create no table.
 
-There is no default partition: it would forbid to detach another one concurrently. A partition has a trigger of its own,
-because that of the whole table does not see a statement that names the partition.
+A table is made and attached: PARTITION OF would wait for every reader, and all others for it. There is no default
+partition, which would forbid to detach another one concurrently. A partition has a trigger of its own, because that of
+the whole table does not see a statement that names the partition.
 """
 NOT_FOR_ALL: LiteralString = """
 REVOKE EXECUTE ON FUNCTION ledger.make_partitions(timestamptz, timestamptz) FROM PUBLIC"""

@@ -16,7 +16,6 @@ from psycopg import sql
 from pyarrow import ArrowException
 
 from asof.errors import ConfigurationError
-from asof.home import private_folder
 from monitoring.retention.month_file import MonthFile, export_month, file_name, file_rows_sha256, rows_sha256
 from monitoring.retention.partitions import Connection, Partition, detach, make_ahead, partitions
 
@@ -65,7 +64,8 @@ def keep_ledger(conninfo: str, folder: Path, before: datetime, *, dry_run: bool 
             months = tuple(KeptMonth(each.name, _count(connection, each), each.bytes) for each in old)
             return Kept(before, str(folder), months, dry_run=True)
         made = make_ahead(connection)
-        moved = tuple(_move(connection, each, private_folder(folder)) for each in old)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        moved = tuple(_move(connection, each, folder) for each in old)
         segments = connection.execute(PRUNE, [before]).rowcount
         return Kept(before, str(folder), moved, made, segments)
 

@@ -18,6 +18,7 @@ from pyarrow import parquet
 
 from asof.errors import DataError
 from asof.files import rename_durably
+from asof.home import private_file
 from monitoring.retention.columns import TYPES, Field, arrow_array, arrow_type, copy_fields, row_fields
 from online_store.encoding.copy_format import HEADER, TRAILER, row
 
@@ -60,7 +61,7 @@ def export_month(connection: Connection, partition: str, folder: Path) -> MonthF
 
     Raises DataError where its rows differ from those of the table, OSError where it cannot be written.
     """
-    draft = folder / f".{partition}.parquet"
+    draft = private_file(folder / f".{partition}.parquet")
     rows, sent = _write(connection, partition, draft)
     read = file_rows_sha256(draft)
     if read != sent:

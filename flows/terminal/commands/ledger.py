@@ -9,7 +9,7 @@ import typer
 from flows.terminal.command import AsOfCommand
 from flows.terminal.options import Json
 from flows.terminal.output import run_command
-from flows.terminal.screens.ledger import keep_screen
+from flows.terminal.screens.machine import keep_screen
 
 commands = typer.Typer(no_args_is_help=True, help=__doc__)
 

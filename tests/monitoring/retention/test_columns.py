@@ -44,7 +44,6 @@ def test_every_value_comes_back_bit_for_bit(pg_type: str) -> None:
         made = arrow_array(fields, pg_type)
         assert made.type == arrow_type(pg_type)
         assert made.null_count == fields.count(None)
-        made = made[0:0] if not fields else made
         assert copy_fields(made, pg_type) == [NULL if each is None else length_prefixed(each) for each in fields]
 
     check()
