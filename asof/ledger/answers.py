@@ -2,11 +2,11 @@
 
 import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
-from typing import Any
+from functools import cache, cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,7 @@ Verdicts = Mapping[str, Verdict]
 """Of the features of one answer; those that are not among them are present."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReadValues:
+class ReadValues(NamedTuple):
     """The values behind one answer, by feature.
 
     `moments` are the members of `asof.inference.verdicts.row_moments`, among others: `as_of` by view and, for the views
@@ -48,8 +47,7 @@ class ReadColumns:
     moments: NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """One answer that is not a batch's: its entity, and a prediction with its decision or a problem."""
 
     entity: str | None
@@ -92,26 +90,27 @@ class Encoder:
 
     def one(self, request_id: str, api_key: str | None, answer: Answer, read: ReadValues | None) -> bytes:
         """The frame of a single answer."""
-        scores = _scores(answer.prediction)
-        header = self._header(request_id, api_key, [answer.entity])
+        header, scores = self._header(request_id, api_key, [answer.entity]), _scores(answer.prediction)
         if answer.code is not None:
             header["problems"] = {0: (answer.status, answer.code)}
+        floats, integers, moments = self._numbers(header, read) if read else NO_NUMBERS
+        widths = len(floats), len(integers), len(moments), len(scores)
+        header["shape"] = (1, int(read is not None), *widths)
         decision = NONE if answer.decision is None else answer.decision
-        if read is None:
-            header["shape"] = (1, 0, 0, 0, 0, len(scores))
-            return encode(header, _pack(f"{len(scores)}d2h", *scores, NONE, decision))
+        return encode(header, _packer(*widths)(*floats, *integers, *moments, *scores, NONE, decision))
+
+    def _numbers(self, header: dict[str, Any], read: ReadValues) -> tuple[list[Any], list[Any], list[int]]:
+        """Floats, integers and moments of a single answer; adds verdicts, nulls and texts to the header."""
+        values = read.values
+        floats, integers = [values.get(name) for name in self._floats], [values.get(name) for name in self._integers]
         if read.verdicts:
             header["verdicts"] = {0: self._letters(read.verdicts)}
-        values, moments = read.values, self._moments(read)
-        floats, integers = [values.get(name) for name in self._floats], [values.get(name) for name in self._integers]
         if None in floats or None in integers:
             header["nulls"] = {FLOATS: _nulls(floats), INTEGERS: _nulls(integers)}
             floats, integers = ([0 if each is None else each for each in some] for some in (floats, integers))
         if self._texts:
             header["texts"] = [[_text(values.get(name)) for name in self._texts]]
-        header["shape"] = (1, 1, len(floats), len(integers), len(moments), len(scores))
-        form = f"{len(floats)}d{len(integers)}q{len(moments)}q{len(scores)}d2h"
-        return encode(header, _pack(form, *floats, *integers, *moments, *scores, NONE, decision))
+        return floats, integers, self._moments(read.moments)
 
     def many(self, request_id: str, api_key: str | None, answers: Answers, read: ReadColumns | None) -> bytes:
         """The frame of a batch's answers."""
@@ -163,18 +162,27 @@ class Encoder:
             letters[self._place[name]] = VERDICT_LETTERS[verdict]
         return "".join(letters)
 
-    def _moments(self, read: ReadValues) -> list[int]:
-        by_view = read.moments.get("as_of")
+    def _moments(self, moments: Mapping[str, Any]) -> list[int]:
+        """Of each view, or of each feature where those of a view differ; a single one where all are the same."""
+        by_view = moments.get("as_of")
         if by_view is None:
             return []
-        if by_feature := read.moments.get("as_of_features"):
+        if by_feature := moments.get("as_of_features"):
             features = self.record.features
             return [_microseconds(by_feature.get(each.name, by_view.get(each.view))) for each in features]
+        first, *others = by_view.values()
+        if len(others) + 1 == len(self.record.views) and all(each == first for each in others):
+            return [_microseconds(first)]
         return [_microseconds(by_view.get(view)) for view in self.record.views]
 
 
-def _pack(form: str, *values: float) -> bytes:
-    return struct.pack(f"<{form}", *values)
+NO_NUMBERS: tuple[list[Any], list[Any], list[int]] = ([], [], [])
+
+
+@cache
+def _packer(floats: int, integers: int, moments: int, scores: int) -> Callable[..., bytes]:
+    """Packs the blocks of a single answer."""
+    return struct.Struct(f"<{floats}d{integers}q{moments}q{scores}d2h").pack
 
 
 def _scores(prediction: Any) -> Sequence[float]:

@@ -77,16 +77,17 @@ class Predict:
 
     async def _answer(self, live: "LiveModel", request: BaseModel, scope: Scope) -> Response:
         predictor, prediction = await live.predict(request)
-        (entity,), score = live.worker.entity_texts([request]), prediction.score
+        score = prediction.score
         (decision,) = predictor.model.facts.output.decisions([score])
-        kept = await live.worker.ledger.keep(
-            scope, predictor, Answer(entity, prediction=score, decision=decision), prediction.read
-        )
+        answer = Answer(live.worker.entity_text(request), 200, None, score, decision)
+        kept = await live.worker.ledger.keep(scope, predictor, answer, prediction.read)
         request_id = occurrence(scope).request_id
         predictor.worker.metrics.predicted.inc()
         members = predictor.members(request)
         predictor.worker.answer_log.answered(request_id, predictor, entity=members, evidence=prediction.evidence)
-        return Response(_body(predictor, prediction, request_id), 200, {HEADER: kept}, JSON)
+        response = Response(_body(predictor, prediction, request_id), media_type=JSON)
+        response.raw_headers.append(kept.header)
+        return response
 
 
 def _body(predictor: "Predictor", prediction: "Prediction", request_id: str) -> bytes:
@@ -127,6 +128,5 @@ async def _keep_problem(
     code: str,
     read: "ReadValues | None",
 ) -> "Kept":
-    (entity,) = live.worker.entity_texts([request])
-    source, answer = live.answer_source, Answer(entity, status, code)
+    source, answer = live.answer_source, Answer(live.worker.entity_text(request), status, code)
     return await live.worker.ledger.keep(scope, source, answer, read, required=False)

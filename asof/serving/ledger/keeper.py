@@ -28,6 +28,14 @@ class Kept(StrEnum):
     PROCESS = "process"
     NONE = "none"
 
+    @property
+    def header(self) -> tuple[bytes, bytes]:
+        """The header of the answer."""
+        return RAW_HEADERS[self]
+
+
+RAW_HEADERS = {each: (HEADER.lower().encode(), each.encode()) for each in Kept}
+
 
 class AnswerSource(Protocol):
     """The Predictor that answers, or the Worker where it has none yet."""
@@ -41,6 +49,7 @@ class LedgerKeeper:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings, self._metrics = settings, metrics
+        self._counters = {each: metrics.kept.labels(each) for each in Kept}
         self._kept = Kept(settings.ledger) if settings.ledger != "off" else Kept.NONE
         on = self._kept is not Kept.NONE
         self._spool = Spool(settings.ledger_folder, settings.ledger_spool_bytes, self._lost) if on else None
@@ -99,7 +108,7 @@ class LedgerKeeper:
 
     def _result(self, kept: bool, count: int, *, required: bool) -> Kept:
         result = self._kept if kept else Kept.NONE
-        self._metrics.kept.labels(result).inc(count)
+        self._counters[result].inc(count)
         if not kept and required and self._settings.ledger_required:
             raise LedgerFull(NOT_KEPT)
         return result
