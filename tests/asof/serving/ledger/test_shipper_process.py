@@ -89,6 +89,7 @@ def test_two_services_share_a_shipper_which_ships_the_rest_and_ends_after_both(o
         append(spools[1], "second", "1")
         await until(lambda: (state := read_state(folder)) is not None and state.rows == 30)
         assert shippers(folder) == [shipper]
+        shipper.terminate()  # as BentoML does with the children of a worker
         append(spools[1], "rest", "1")
         spools[1].close()
         services[1].close()
