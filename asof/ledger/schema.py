@@ -87,6 +87,7 @@ OUTCOMES: LiteralString = """
 CREATE TABLE IF NOT EXISTS ledger.outcomes (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     use_case text NOT NULL,
+    event uuid NOT NULL,
     entity text,
     request uuid,
     item smallint,
@@ -100,17 +101,25 @@ CREATE TABLE IF NOT EXISTS ledger.outcomes (
     client_key text,
     CHECK (num_nonnulls(entity, request) > 0)
 )"""
-"""What came of predictions, append-only: a correction is a later row. `outcome`: true or false, a class, a number."""
+"""What came of predictions, append-only: a correction is a later row of the same `event`, a digest of the client's key,
+or of target and `observed_at` (`asof.ledger.outcomes`). `outcome`: true or false, a class, a number.
+"""
 
-ERASURES: LiteralString = """
-CREATE TABLE IF NOT EXISTS ledger.erasures (
-    digest bytea NOT NULL,
-    erased_at timestamptz NOT NULL DEFAULT now(),
+OUTCOME_INDEXES: tuple[LiteralString, ...] = (
+    "CREATE INDEX IF NOT EXISTS outcomes_event ON ledger.outcomes (event)",
+    "CREATE INDEX IF NOT EXISTS outcomes_entity ON ledger.outcomes (entity, target_as_of) WHERE entity IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS outcomes_request ON ledger.outcomes (request) WHERE request IS NOT NULL",
+)
+
+COMPLETE_OUTCOMES: LiteralString = """
+CREATE TABLE IF NOT EXISTS ledger.complete_outcomes (
+    use_case text NOT NULL,
+    target_as_of timestamptz NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     actor text NOT NULL,
-    reason text NOT NULL,
-    copies jsonb NOT NULL
+    PRIMARY KEY (use_case, target_as_of, created_at)
 )"""
-"""A tombstone for each erasure: a keyed hash of the entity, never its id; how many copies were erased, and where."""
+"""Whose outcomes of a moment were declared complete, and when: for use cases whose outcomes come without labels."""
 
 EXPORTS: LiteralString = """
 CREATE TABLE IF NOT EXISTS ledger.exports (
@@ -133,7 +142,7 @@ BEGIN
 END $body$"""
 """Only `flows erase` changes rows, and says so in its session."""
 
-APPEND_ONLY: tuple[LiteralString, ...] = ("models", "predictions", "outcomes", "erasures", "exports")
+APPEND_ONLY: tuple[LiteralString, ...] = ("models", "predictions", "outcomes", "complete_outcomes", "exports")
 REFUSE: LiteralString = """
 CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger.{}
 FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_rewrite()"""
@@ -204,7 +213,7 @@ A value is in `number`, `whole_number` (an integer, or 0 and 1 of a boolean) or 
 
 STATEMENTS: tuple[LiteralString, ...] = (
     "CREATE SCHEMA IF NOT EXISTS ledger",
-    *(MODELS, PREDICTIONS, *INDEXES, SEGMENTS, OUTCOMES, ERASURES),
+    *(MODELS, PREDICTIONS, *INDEXES, SEGMENTS, OUTCOMES, *OUTCOME_INDEXES, COMPLETE_OUTCOMES),
     *(EXPORTS, REFUSE_REWRITE, *(REFUSE.format(table) for table in APPEND_ONLY), MAKE_PARTITIONS, NOT_FOR_ALL),
     *(ANSWERS, ANSWERED_VALUES),
 )

@@ -196,13 +196,9 @@ def _names(folder: Path) -> list[str]:
 
 
 def _follow_settings(settings: Settings) -> Settings:
-    """Settings of the stack's prediction services: they keep fetched models, and their answers unless that is off."""
+    """Settings of the stack's prediction services, which keep fetched models for their next start."""
     mlflow = _local_mlflow(settings)
-    update = {
-        "follow": "production",
-        "follow_folder": settings.follow_folder or settings.home.resolve() / "following",
-        "ledger": settings.ledger if "ledger" in settings.model_fields_set else "process",
-    }
+    update = {"follow": "production", "follow_folder": settings.follow_folder or settings.home.resolve() / "following"}
     return settings.model_copy(update=update | ({"registry_url": SecretStr(mlflow.address)} if mlflow else {}))
 
 

@@ -19,7 +19,7 @@ from asof.serving.features.store.opening import WIDE, open_reader
 from asof.settings import Settings, export
 from asof.use_case import Estimator
 from asof.use_cases import load
-from roles.access import INGEST, LEDGER, LOGINS, MLFLOW, OWNER, PREFECT, SERVING, TRAINING
+from roles.access import ERASURE, INGEST, LEDGER, LOGINS, MLFLOW, OWNER, PREFECT, SERVING, TRAINING
 from roles.provision import make_databases, wrong_grants
 from simulator import SimulationPlan, simulate
 from tests.kits.machine.roles import PASSWORDS, Town, own_server
@@ -31,6 +31,7 @@ from tests.kits.store.stock import STOCK, plain
 from training.audit.lineage.trace import trace_version
 from training.data.extracts.deliveries import find_deliveries
 from training.data.snapshots.snapshot import take_snapshot
+from training.erasure.erase import erase
 from training.features.datasets.dataset import build_training_set, newest_labelled
 from training.features.materialisation.feature_registry import apply_features
 from training.features.materialisation.materialise import materialise
@@ -134,6 +135,26 @@ def test_the_training_role_trains_judges_promotes_rolls_back_and_scores(
         assert connection.execute("SELECT count(*) FROM scores").fetchone() == (scored.tally.scored,)
 
 
+def test_the_erasure_role_erases_a_user_from_every_database(
+    town: Town, trained: tuple[ModelVersion, ModelVersion], both_stores: dict[str, Settings]
+) -> None:
+    settings, kept = town.as_role(ERASURE), "SELECT count(*) FROM public.users"
+    with town.as_admin() as admin, town.connect(PREFECT, "prefect") as prefect:
+        (user, rows) = admin.execute("SELECT min(user_id), count(*) FROM public.users").fetchone() or ("", 0)
+        prefect.execute("CREATE TABLE log (message text)")
+        prefect.execute("INSERT INTO log VALUES (%s), ('another')", [f"column user_id: {user!r} must be unique"])
+        done = erase(settings, CHURN, user, reason="asked")
+        assert done.remaining == {}
+        assert {"public.users", "public.scored_users", WIDE_TABLE.replace('"', ""), STOCK_TABLE} <= done.copies.keys()
+        assert done.copies["Prefect: log.message"] == 1
+        assert [name for name in done.copies if name.endswith("training_set.parquet")]
+        assert admin.execute(kept).fetchone() == (rows - done.copies["public.users"],)
+        assert prefect.execute("SELECT count(*) FROM log WHERE message ~ %s", [user]).fetchone() == (0,)
+        prefect.execute("DROP TABLE log")
+    with town.connect(ERASURE) as connection, pytest.raises(errors.RaiseException, match="append-only"):
+        connection.execute("DELETE FROM public.users")
+
+
 def test_a_temporary_schema_of_another_role_is_not_dropped(town: Town, ingested: Settings) -> None:
     with town.connect(INGEST) as connection:
         connection.execute("CREATE SCHEMA known_at_abandoned")
@@ -198,7 +219,7 @@ def test_the_serving_role_knows_which_answers_there_are_and_adds_outcomes(town: 
             connection.execute("INSERT INTO ledger.outcomes (entity) VALUES ('u1')")
 
 
-@pytest.mark.parametrize("table", ["models", "predictions", "predictions_2024_02", "outcomes", "erasures", "exports"])
+@pytest.mark.parametrize("table", ["models", "predictions", "predictions_2024_02", "outcomes", "exports"])
 def test_not_even_the_superuser_rewrites_the_ledger_by_mistake(town: Town, table: str) -> None:
     with town.as_admin() as connection:
         connection.execute("SELECT ledger.make_partitions('2024-02-01', '2024-02-01')")
@@ -271,7 +292,6 @@ REFUSALS = [
         ("segments", "DELETE FROM ledger.segments"),
         ("outcomes", "SELECT * FROM ledger.outcomes"),
         ("outcomes", "INSERT INTO ledger.outcomes (entity) VALUES ('x')"),
-        ("erasures", "SELECT * FROM ledger.erasures"),
     )),
     (LEDGER, "SELECT * FROM public.users", "permission denied for schema public"),
     (LEDGER, "CREATE TABLE ledger.mine (x int)", "permission denied for schema ledger"),
@@ -285,7 +305,12 @@ REFUSALS = [
     (TRAINING, "INSERT INTO ledger.predictions (entity) VALUES ('x')", "permission denied for table predictions"),
     (TRAINING, "SELECT ledger.make_partitions(now(), now())", "permission denied for function make_partitions"),
     (INGEST, "SELECT * FROM ledger.predictions", "permission denied for schema ledger"),
-    *((role, statement, words) for role in (INGEST, TRAINING, SERVING, LEDGER) for statement, words in (
+    *((ERASURE, f"{statement} public.{table}{rest}", f"permission denied for table {table}")
+      for statement, table, rest in (("UPDATE", "users", " SET as_of = now()"), ("TRUNCATE", "users", ""),
+                                     ("DELETE FROM", "loads", ""), ("DELETE FROM", "promotions", ""),
+                                     ("DELETE FROM", "erasures", ""),
+                                     ("INSERT INTO", "scored_users", " DEFAULT VALUES"))),
+    *((role, statement, words) for role in (INGEST, TRAINING, SERVING, LEDGER, ERASURE) for statement, words in (
         ("SELECT * FROM pg_authid", "permission denied for table pg_authid"),
         (f"SET ROLE {OWNER}", f'permission denied to set role "{OWNER}"'),
         ("CREATE ROLE mine", "permission denied to create role"),
@@ -309,6 +334,7 @@ def test_a_statement_beyond_a_roles_privileges_is_denied(
 
 FOREIGN = [
     *((role, database) for role in (INGEST, TRAINING, SERVING, LEDGER) for database in ("mlflow", "prefect")),
+    (ERASURE, "mlflow"),
     *((MLFLOW, database) for database in ("asof", "prefect")),
     *((PREFECT, database) for database in ("asof", "mlflow")),
     *((role, database) for role in LOGINS for database in ("postgres", "template1")),
