@@ -154,6 +154,13 @@ class FeatureContractMismatch(FeatureStoreUnavailable):
     retry_after = 30
 
 
+class LedgerUnavailable(ServingError):
+    """The ledger's database did not take what was to be written; nothing was."""
+
+    code = "ledger-unavailable"
+    retry_after = 5
+
+
 class NotReady(ServingError):
     """The service follows the registry and does not know yet which version is in production."""
 

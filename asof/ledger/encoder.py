@@ -97,7 +97,7 @@ class Encoder:
         if len(valued) < len(answers.rows):
             header["valued"] = valued
         scores = _score_matrix(answers.predictions)
-        blocks = [*(self._read_blocks(header, read, rows) if read and valued else [rows[:, :0]] * 3), scores]
+        blocks = [*(self._read_blocks(header, read, rows) if read and valued else [np.zeros((0, 0))] * 3), scores]
         header["shape"] = (len(answers.items), len(valued), *(each.shape[1] for each in blocks))
         decisions = [NONE if each is None else each for each in answers.decisions]
         numbers = np.array([answers.items, decisions], dtype="<i2")

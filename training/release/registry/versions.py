@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from asof.errors import ModelError, UntrustedModel
 from asof.model_facts import ModelFacts
 from asof.settings import Settings
-from asof.trust.signed_manifest import MANIFEST, VerifiedFolder, verify_envelope, verify_folder
+from asof.trust.signed_manifest import MANIFEST, Manifest, VerifiedFolder, verify_envelope, verify_folder
 from asof.trust.signing_keys import trusted_keys
 from asof.trust.trusted_types import load_trusted
 from asof.use_case import UseCase
@@ -124,7 +124,12 @@ def verified_folder(settings: Settings, uri: str) -> Iterator[VerifiedFolder]:
 
 
 def signer_of(settings: Settings, version: ModelVersion) -> str:
-    """The id of the trusted key. The files are not compared with the manifest: loading the model does that.
+    """The id of the trusted key that signed the manifest. Raises as `manifest_of` does."""
+    return manifest_of(settings, version)[1]
+
+
+def manifest_of(settings: Settings, version: ModelVersion) -> tuple[Manifest, str]:
+    """The signed manifest and the id of the trusted key. The files are not compared with it: loading the model does so.
 
     Raises UntrustedModel where there is no manifest, where no trusted key signed it, or where it is of another run.
     """
@@ -141,7 +146,7 @@ def signer_of(settings: Settings, version: ModelVersion) -> str:
     manifest, signer = verify_envelope(content, trusted_keys(settings))
     if manifest.run_id != version.run_id:
         raise UntrustedModel(f"The manifest is of run {manifest.run_id}, not of {version.run_id}: register it again.")
-    return signer
+    return manifest, signer
 
 
 @contextmanager
