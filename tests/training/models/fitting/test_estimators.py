@@ -81,7 +81,7 @@ PROMISED: dict[str, Any] = {
 }
 NUMBERS: tuple[Any, ...] = (TweedieRegressor(power=1.5), TweedieRegressor(power=1.5, link="identity"))
 ALL_THE_WAY = ("imputed", "stacking", "neighbours")
-LONG_RUN = ("calibrated", "voting", "perceptron")
+LONG_RUN = ("calibrated", "voting", "perceptron", "splines", "iterative", "categorical")
 
 
 class OwnClassifier(LogisticRegression):
