@@ -33,6 +33,7 @@ from benchmarks.online_store import run as online_store
 from benchmarks.processes import run_json
 from benchmarks.serving.batches import measure_batches
 from benchmarks.serving.effort import QUICK, Effort
+from benchmarks.serving.ledger import measure_ledger
 from benchmarks.serving.run import measure_serving
 from benchmarks.serving.setup.catalogue import catalogue
 from benchmarks.swaps import measure_swaps
@@ -149,6 +150,11 @@ def _batches(run: Run) -> Iterator[Row]:
         yield from measure_batches(own, run.progress)
 
 
+def _ledger(run: Run) -> Iterator[Row]:
+    with run.scratch("ledger") as own:
+        yield from measure_ledger(own, run.progress)
+
+
 def _swaps(run: Run) -> Iterator[Row]:
     with run.scratch("swaps") as own:
         yield from measure_swaps(own)
@@ -195,6 +201,7 @@ PARTS: dict[str, tuple[str, Callable[[Run], Iterator[Row]]]] = {
     "serving": ("POST /predict beside its peers", _serving),
     "online-store": ("Our online store beside Feast's and bare SQL", _online_store),
     "batches": ("POST /predict/batch, 10,000 users at once", _batches),
+    "ledger": ("What keeping each answer costs", _ledger),
     "swaps": ("From a promotion to its first answer, under load", _swaps),
     "training-sets": ("A training set of twelve months and five views, beside the join by hand", _training_sets),
     "sources": ("A live table of ten columns, beside a bare COPY to COPY", _sources),
@@ -206,9 +213,11 @@ PARTS: dict[str, tuple[str, Callable[[Run], Iterator[Row]]]] = {
 
 
 def _table(title: str, rows: list[Row]) -> Table:
-    table = Table(*rows[0], title=title, title_justify="left", box=None)
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    table = Table(*columns, title=title, title_justify="left", box=None)
     for row in rows:
-        table.add_row(*(f"{cell:,}" if isinstance(cell, int | float) else str(cell) for cell in row.values()))
+        cells = (row.get(name, "") for name in columns)
+        table.add_row(*(f"{cell:,}" if isinstance(cell, int | float) else str(cell) for cell in cells))
     return table
 
 

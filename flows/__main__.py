@@ -1,6 +1,6 @@
 """AsOf: each command runs a flow or a stage and prints its result.
 
-Results go to stdout and progress to stderr; with `--json` the last line of stdout is one JSON object.
+Results go to stdout and progress to stderr; with `--json` stdout is one JSON object, the result or the error.
 """
 
 import os

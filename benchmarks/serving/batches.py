@@ -48,14 +48,13 @@ def measure_batches(settings: Settings, progress: Progress) -> Iterator[Row]:
 
 
 def _of_peer(peer: Peer, running: Started, world: World) -> Iterator[Row]:
-    users = [json.loads(line) for line in world.first("user", USERS)]
-    body = json.dumps({"instances": (users * (USERS // len(users) + 1))[:USERS]}).encode()
+    body = batch_body(world, USERS)
     one_by_one = closed(peer, running, world, 32, WINDOW)["requests_per_second"]
     alone = closed(peer, running, world, 1, WINDOW)
     for form, accept in FORMS.items():
-        _post(running.urls[0], body, accept)  # warm-up
-        rounds = [_post(running.urls[0], body, accept) for _ in range(ROUNDS)]
-        beside = _beside(peer, running, world, partial(_post, running.urls[0], body, accept))
+        post_batch(running.urls[0], body, accept)  # warm-up
+        rounds = [post_batch(running.urls[0], body, accept) for _ in range(ROUNDS)]
+        beside = _beside(peer, running, world, partial(post_batch, running.urls[0], body, accept))
         rate = USERS / statistics.median(seconds for seconds, _, _ in rounds)
         yield {
             "peer": peer.title,
@@ -68,6 +67,12 @@ def _of_peer(peer: Peer, running: Started, world: World) -> Iterator[Row]:
             "beside batches": f"{beside['p50_ms']:.1f} / {beside['p99_ms']:.1f}",
             "MiB a worker": memory(running.roots).worker,
         }
+
+
+def batch_body(world: World, count: int) -> bytes:
+    """The body of a batch of so many instances."""
+    users = [json.loads(line) for line in world.first("user", count)]
+    return json.dumps({"instances": (users * (count // len(users) + 1))[:count]}).encode()
 
 
 def _beside(peer: Peer, running: Started, world: World, batch: Callable[[], Any]) -> Row:
@@ -86,7 +91,7 @@ def _beside(peer: Peer, running: Started, world: World, batch: Callable[[], Any]
             stop.set()
 
 
-def _post(predict: str, body: bytes, accept: str) -> tuple[float, float, int]:
+def post_batch(predict: str, body: bytes, accept: str) -> tuple[float, float, int]:
     """Seconds to the last byte and to the first, and the size of the response. Raises OSError unless it is a 200."""
     parts = urlsplit(predict)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)

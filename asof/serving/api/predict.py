@@ -17,12 +17,13 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from asof.errors import AsOfError
-from asof.ledger.answers import Answer
-from asof.serving.http.boundary import explain, occurrence, problem_response
+from asof.ledger.answers import Answer, Single
+from asof.serving.http.boundary import explain, problem_response
 from asof.serving.http.problems import BY_STATUS
 from asof.serving.http.strict_json import JSON, parse, read_body
 from asof.serving.ledger.keeper import HEADER
-from asof.serving.prediction.predictor import identity
+from asof.serving.logs.access_log import KEY
+from asof.serving.prediction.predictor import Mark, identity
 
 if TYPE_CHECKING:
     from asof.ledger.answers import ReadValues
@@ -76,17 +77,15 @@ class Predict:
         await response(scope, receive, send)
 
     async def _answer(self, live: "LiveModel", request: BaseModel, scope: Scope) -> Response:
-        predictor, prediction = await live.predict(request)
-        (entity,), score = live.worker.entity_texts([request]), prediction.score
-        (decision,) = predictor.model.facts.output.decisions([score])
-        kept = await live.worker.ledger.keep(
-            scope, predictor, Answer(entity, prediction=score, decision=decision), prediction.read
-        )
-        request_id = occurrence(scope).request_id
+        state = scope["state"]
+        request_id = state["request_id"]
+        predictor, prediction = await live.predict(request, Mark(request_id, state.get(KEY)))
         predictor.worker.metrics.predicted.inc()
         members = predictor.members(request)
         predictor.worker.answer_log.answered(request_id, predictor, entity=members, evidence=prediction.evidence)
-        return Response(_body(predictor, prediction, request_id), 200, {HEADER: kept}, JSON)
+        response = Response(_body(predictor, prediction, request_id), media_type=JSON)
+        response.raw_headers.append(prediction.kept.header)
+        return response
 
 
 def _body(predictor: "Predictor", prediction: "Prediction", request_id: str) -> bytes:
@@ -127,6 +126,6 @@ async def _keep_problem(
     code: str,
     read: "ReadValues | None",
 ) -> "Kept":
-    (entity,) = live.worker.entity_texts([request])
-    source, answer = live.answer_source, Answer(entity, status, code)
-    return await live.worker.ledger.keep(scope, source, answer, read, required=False)
+    state, answer = scope["state"], Answer(live.worker.entity_text(request), status, code)
+    single = Single(state["request_id"], state.get(KEY), answer, read)
+    return await live.worker.ledger.keep(live.answer_source, [single], required=False)

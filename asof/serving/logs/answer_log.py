@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from pydantic_core import to_json
 
-from asof.ledger.answers import Encoder
+from asof.ledger.encoder import Encoder
 from asof.model_facts import Lineage
 from asof.serving.logs.json_lines import JsonLines
 from asof.use_case import UseCase

@@ -1,13 +1,12 @@
 """What all models of one worker share: use case, settings, metrics, answer log and concurrency limits."""
 
-from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel
 
 from asof.features.join_keys import JoinKeys, keys_of_extract
-from asof.ledger.answers import Encoder
+from asof.ledger.encoder import Encoder
 from asof.ledger.model_record import record_of
 from asof.model_facts import Lineage
 from asof.serving.http.concurrency_limit import ConcurrencyLimit
@@ -46,12 +45,9 @@ class Worker:
         source = self.use_case.source
         return keys_of_extract(source.extract) if isinstance(source, FromStore) else None
 
-    def entity_texts(self, requests: Sequence[Any]) -> list[str | None]:
-        """The entities of requests as the ledger has them; None of what is no valid request."""
+    def entity_text(self, request: Any) -> str | None:
+        """The entity of a request as the ledger has it; None of what is no valid request."""
         keys = self.keys
-        if keys is None:
-            return [None] * len(requests)
-        if len(keys.names) > 1:
-            return [keys.text(keys.of(each)) if isinstance(each, BaseModel) else None for each in requests]
-        (name,) = keys.names
-        return [str(getattr(each, name)) if isinstance(each, BaseModel) else None for each in requests]
+        if keys is None or not isinstance(request, BaseModel):
+            return None
+        return keys.text(keys.of(request)) if len(keys.names) > 1 else str(getattr(request, keys.names[0]))

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from benchmarks.offline.stages import LAST
 from benchmarks.serving.setup.peer import Started
@@ -49,13 +50,14 @@ def servers(*makes: Callable[[World], Server]) -> Start:
     return start
 
 
-def bento(model: str, *, workers: int = 1, store: str = OWN_STORE) -> Start:
-    """Our own service as `local.stack.serve` starts it, with that type of online store."""
+def bento(model: str, *, workers: int = 1, store: str = OWN_STORE, **ledger: Any) -> Start:
+    """Our own service as `local.stack.serve` starts it, with that type of online store and settings of the ledger."""
 
     @contextmanager
     def start(world: World, folder: Path) -> Iterator[Started]:
         clock = datetime(LAST.year, LAST.month, LAST.day, tzinfo=UTC)  # the newest month, whose features are not stale
-        settings = world.settings.model_copy(update={"clock": clock, "workers": workers, "online_store": store})
+        changes = {"clock": clock, "workers": workers, "online_store": store, "ledger": "off", **ledger}
+        settings = world.settings.model_copy(update=changes)
         service, host = prediction_service(settings, world.bentos[model]), settings.host
         running = background.launch(service, folder, (host, any_free_port(host)))
         try:
