@@ -12,18 +12,8 @@ from asof.inference.runtime import ScikitLearn
 from asof.settings import PROJECT
 from asof.targets import TOLERANCE
 from asof.trust.trusted_types import load_trusted
-from tests.kits.models.estimator_table import (
-    COMPILED,
-    REFUSED,
-    ROWS,
-    SCIKIT_LEARN,
-    SECTIONS,
-    SEVERAL,
-    Case,
-    Problem,
-    markdown,
-    problems,
-)
+from tests.kits.estimators.problems import COMPILED, REFUSED, ROWS, SCIKIT_LEARN, SEVERAL, Case, Problem
+from tests.kits.estimators.table import SECTIONS, markdown, problems
 from training.models.compilation.compile import compile_model
 from training.models.compilation.convert import convert
 from training.models.fitting.servable import check_fitted, check_on_sample
@@ -45,7 +35,7 @@ def parameters() -> list[Any]:
 
 
 def test_the_page_has_the_table() -> None:
-    """`python -c "from tests.kits.models.estimator_table import markdown; print(markdown())"` prints it."""
+    """`python -c "from tests.kits.estimators.table import markdown; print(markdown())"` prints it."""
     assert PAGE.read_text(encoding="utf-8").endswith(markdown())
 
 
