@@ -97,7 +97,7 @@ class Encoder:
         if len(valued) < len(answers.rows):
             header["valued"] = valued
         scores = _score_matrix(answers.predictions)
-        blocks = [*(self._read_blocks(header, read, rows) if read and valued else [rows[:, :0]] * 3), scores]
+        blocks = [*(self._read_blocks(header, read, rows) if read and valued else [np.zeros((0, 0))] * 3), scores]
         header["shape"] = (len(answers.items), len(valued), *(each.shape[1] for each in blocks))
         decisions = [NONE if each is None else each for each in answers.decisions]
         numbers = np.array([answers.items, decisions], dtype="<i2")
@@ -142,9 +142,10 @@ class Encoder:
         if by_feature := moments.get("as_of_features"):
             features = self.record.features
             return [_microseconds(by_feature.get(each.name, by_view.get(each.view))) for each in features]
-        first, *others = by_view.values()
-        if len(others) + 1 == len(self.record.views) and all(each == first for each in others):
-            return [_microseconds(first)]
+        if len(by_view) == len(self.record.views):
+            first, *others = by_view.values()
+            if all(each == first for each in others):
+                return [_microseconds(first)]
         return [_microseconds(by_view.get(view)) for view in self.record.views]
 
 

@@ -81,8 +81,6 @@ class Predict:
         request_id = state["request_id"]
         predictor, prediction = await live.predict(request, Mark(request_id, state.get(KEY)))
         predictor.worker.metrics.predicted.inc()
-        members = predictor.members(request)
-        predictor.worker.answer_log.answered(request_id, predictor, entity=members, evidence=prediction.evidence)
         response = Response(_body(predictor, prediction, request_id), media_type=JSON)
         response.raw_headers.append(prediction.kept.header)
         return response
@@ -105,13 +103,6 @@ async def _refuse(
 ) -> Response:
     document, headers = explain(error, scope)
     live.worker.metrics.predictions.labels(document.code).inc()
-    live.worker.answer_log.refused(
-        document.request_id,
-        live.answer_source,
-        status=document.status,
-        code=document.code,
-        entity=getattr(document, "entity", None),
-    )
     read = getattr(error, "read", None)
     kept = await _keep_problem(live, scope, request, status=document.status, code=document.code, read=read)
     return problem_response(document, {**headers, HEADER: kept})

@@ -17,7 +17,6 @@ from pydantic import BaseModel
 
 from asof.errors import NotReady, RequestError, ServingError
 from asof.model_facts import Lineage
-from asof.serving.logs.answer_log import AnswerSource
 from asof.serving.prediction.memory import settle
 from asof.serving.prediction.predictor import Mark, Prediction, Predictor
 from asof.serving.prediction.worker import Worker
@@ -101,8 +100,8 @@ class LiveModel:
         return tuple(filter(None, (self.predictor, self.previous)))
 
     @property
-    def answer_source(self) -> AnswerSource:
-        """What the answer log names as the source of a refusal: the predictor, or the worker without one."""
+    def answer_source(self) -> Predictor | Worker:
+        """What the ledger names as the source of a refusal: the predictor, or the worker without one."""
         return self.predictor or self.worker
 
     @property

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from asof.errors import AsOfError
-from asof.features.join_keys import Entity, Members
+from asof.features.join_keys import Entity
 from asof.inference.ranges import TrainingRanges
 from asof.inference.served_model import ServedModel
 from asof.inference.verdicts import JudgedFeature
@@ -110,11 +110,6 @@ class Predictor:
         assert isinstance(self.features, StoreInput)  # noqa: S101 - the route exists only for such use cases
         with self.worker.concurrency_limit.slot(), self.in_use():
             return await self.features.judged_features(entity, self._trained)
-
-    def members(self, request: object) -> Members | None:
-        """The request's entity in JSON; None where the features come in the request."""
-        keys = self.model.facts.contract.keys
-        return keys.members(keys.of(request)) if isinstance(self.features, StoreInput) else None
 
     async def look_up(self, requests: Sequence[BaseModel]) -> PendingInputs:
         """The model inputs of many requests, to be judged in a thread. Raises what a lookup of the features raises."""

@@ -79,6 +79,14 @@ def test_null_absent_and_stale_are_told_apart(settings: Settings, spool: Spool) 
     }
 
 
+def test_an_unknown_entity_is_kept(settings: Settings, spool: Spool) -> None:
+    model, verdicts = encoder(), dict.fromkeys(VALUES, Verdict.NOT_FOUND)
+    read = ReadValues(dict.fromkeys(VALUES), {"as_of": {}}, verdicts)
+    spool.append(model, model.one(new_request_id(), None, Answer("unknown", 404, "entity-not-found"), read))
+    ship(settings, spool.folder)
+    assert values_of(settings, "unknown") == dict.fromkeys(VALUES, (None, None, "NOT_FOUND"))
+
+
 def test_an_answer_without_values_or_model_is_kept(settings: Settings, spool: Spool) -> None:
     without = encoder("none", features=(), threshold=None, classes=None)
     spool.append(without, without.one(new_request_id(), None, Answer(None, status=422, code="invalid-request"), None))

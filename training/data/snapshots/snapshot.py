@@ -26,6 +26,7 @@ from training.data.extracts.extract import DeliveredTable, files_to_read, read_e
 from training.data.extracts.files.data_files import file_digest, file_of
 from training.data.extracts.known_ids import KnownIds, row_ids
 from training.data.snapshots.append import Times, append, staging
+from training.data.snapshots.erased.left_out import Erased, erased_before
 from training.data.snapshots.loads import loaded_last, record_load
 from training.data.snapshots.queries.loading import (
     entities_query,
@@ -42,7 +43,8 @@ from training.data.snapshots.tables import Connection, create_tables, load_trans
 class Snapshot:
     """One load: the rows read and added for each table, and the SHA-256 of each file.
 
-    `load_id` is its row in the table `loads`; None if every file was skipped.
+    `load_id` is its row in the table `loads`; None if every file was skipped. `left_out` counts the rows of erased
+    entities by table.
     """
 
     as_of: datetime
@@ -51,6 +53,7 @@ class Snapshot:
     new_rows: Mapping[str, int]
     files: Mapping[str, str]
     load_id: int | None
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def take_snapshot(
@@ -67,7 +70,8 @@ def take_snapshot(
 
     `as_of` may be None where all tables are queried: then it is the moment at which they are read. `known_at` defaults
     to the present; for a backfill it may equal `as_of`. An unchanged source adds nothing, even if another delivery has
-    corrected it since. Raises ExtractError if rows break a rule, SourceError if a server or query fails, HistoryError
+    corrected it since. Rows of entities that were erased since `as_of` are left out.
+    Raises ExtractError if rows break a rule, SourceError if a server or query fails, HistoryError
     if the load would change what was known at some moment, ConfigurationError if the tables are not the schema's.
     """
     _times(as_of or datetime.now(UTC), known_at)  # before anything is read
@@ -86,7 +90,8 @@ def take_snapshot(
             times = _times(as_of or described_moment(servers.values()), known_at)
             require_replayed(servers.values(), times.as_of)
             tables = stage_queries(connection, servers, [table for table, _ in queried], times)
-        return _Load(connection, schema, folder, times).add([_queried(each) for each in tables], part)
+        erased = erased_before(settings, connection, schema, times.as_of)
+        return _Load(connection, schema, folder, times, erased).add([_queried(each) for each in tables], part)
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,7 @@ class _Load:
     schema: ExtractSchema
     folder: Path | None
     times: Times
+    erased: Erased
 
     def add(self, queried: list["_Read"], part: Part) -> Snapshot:
         """Reads the files, and adds the rows of both that differ from what is known."""
@@ -104,6 +110,8 @@ class _Load:
         changed = _changed(self.connection, self.folder, self.times, read)
         staged = [each for each in read if each in changed or (queried and _has_entities(each, self.schema))]
         _stage(self.connection, staged)
+        in_staging = {each.table.name: each.table for each in (*queried, *staged)}
+        left_out = self.erased.remove(self.connection, in_staging.values())
         tables = [each.table for each in queried]
         require_known_ids(self.connection, self.schema, tables, [each.table for each in read], self.times)
         added = {each.table.name: append(self.connection, each.table, self.times) for each in changed}
@@ -114,6 +122,7 @@ class _Load:
             new_rows={each.table.name: added.get(each.table.name, 0) for each in read},
             files={each.record: each.sha256 for each in read},
             load_id=None,
+            left_out=left_out,
         )
         if not changed:
             return snapshot
@@ -123,10 +132,12 @@ class _Load:
     def _files(self, queried: Sequence["_Read"], part: Part) -> list["_Read"]:
         if self.folder is None:
             return []
-        files = read_extract(
-            self.folder, self.schema, lambda: _stored_ids(self.connection, self.schema, self.times, queried), part
-        )
+        files = read_extract(self.folder, self.schema, lambda: self._stored_ids(queried), part)
         return [_delivered(each) for each in files]
+
+    def _stored_ids(self, queried: Sequence["_Read"]) -> KnownIds:
+        known = _stored_ids(self.connection, self.schema, self.times, queried)
+        return replace(known, erased=self.erased.knows(self.schema.keys))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from training.models.compilation.boosters import table as boosters
 from training.models.compilation.graph import Converters, Graph
 from training.models.compilation.predictors import (
     bayes,
@@ -27,7 +28,8 @@ REASONS: Mapping[str, str] = {
 
 def converters() -> Converters:
     """Those of transformers, classifiers and regressors."""
-    return Converters({**_transformers(), **_classifiers(), **_regressors(), **_composed()}, _scores(), REASONS)
+    parts = {**_transformers(), **_classifiers(), **_regressors(), **_composed(), **boosters.parts()}
+    return Converters(parts, {**_scores(), **boosters.scores()}, REASONS)
 
 
 def _transformers() -> dict[type, Callable[[Graph], None]]:
