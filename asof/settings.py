@@ -133,8 +133,6 @@ class Settings(BaseSettings):
     """The image that `make image` builds on, by tag or digest; unset: bentofile.yaml's."""
     actor: str | None = None
     """Who promotes and rolls back, for the history; unset: user@host."""
-    answer_log: ProjectPath | None = None
-    """The file to which each answer is logged; unset: none, but `make up` sets one in ASOF_HOME."""
     ledger: Literal["off", "process", "disk"] = "off"
     """Whether answers are kept: `process` survives a kill, `disk` a power cut; `make up` sets `process`."""
     ledger_required: bool = False
@@ -285,11 +283,6 @@ class Settings(BaseSettings):
                 "ASOF_REGISTRY_URL must read http://user:password@host:port, with %2F for a / in the password."
             ) from None
         return url
-
-    @property
-    def answer_log_file(self) -> Path:
-        """The answer log that `flows trace` reads: the one that is set, or else that of the local stack."""
-        return self.answer_log or self.home.absolute() / "run" / "answers.jsonl"
 
     @property
     def prefect_home(self) -> Path:

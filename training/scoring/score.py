@@ -21,7 +21,7 @@ from asof.settings import Settings
 from asof.use_case import UseCase
 from training.data.snapshots.known_at import tables_known_at
 from training.data.snapshots.provenance import actor, code_version
-from training.data.snapshots.query_plan import expected_rows
+from training.features.datasets.query_plan import expected_rows
 from training.release.registry.versions import model_version, require_production, verified_version
 from training.scoring.judging import Outcomes, judge_chunk
 from training.scoring.parquet import in_parquet, remember_folder

@@ -42,7 +42,6 @@ from tests.kits.machine.databases import copy_features, fresh
 from tests.kits.models import keyed
 from tests.kits.models.keyed import AS_OF, Keyed, Row
 from tests.kits.service.ledger import BY_VIEW, VALUES, encoder, rows, ship
-from training.audit.lineage.answers import find_answers
 from training.audit.reproduction.reproduce import reproduce
 from training.data.snapshots.snapshot import take_snapshot
 from training.erasure.again import erase_again
@@ -401,13 +400,6 @@ def test_an_interrupted_erasure_is_finished_by_the_same_command(planted: dict[st
     assert counted is not None
     assert (counted[0]["public.visits_both"], counted[0]["ledger.predictions"]) == (pairs, 1)
     assert fetch(case.settings, count.format("users")) == users
-
-
-@pytest.mark.usefixtures("erased")
-def test_an_erased_answer_is_traced_as_such(planted: dict[str, Planted]) -> None:
-    case = planted["devices"]
-    with pytest.raises(DataError, match="The answer to request r-0 was erased with its entity"):
-        find_answers(case.settings.answer_log_file, case.keyed.use_case, "r-0")
 
 
 def test_the_command_asks_counts_erases_and_never_prints_the_id(

@@ -1,18 +1,15 @@
-"""Copies in text: the answer log, logs of servers, and pages, in the home and beside an answer log that is set.
+"""Copies in text: logs of servers, and pages, in the home.
 
-A file is changed in place and keeps its length: servers hold it open and go on appending. Of an answer's line the
-request's id stays, in another text everything but the entity's id.
+A file is changed in place and keeps its length: servers hold it open and go on appending. Everything but the entity's
+id stays.
 """
 
 import gzip
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import psycopg
 
-from training.audit.lineage.answers import UNSUPPORTED_SUFFIXES
 from training.erasure.copies.models.signed_folders import replaced
 from training.erasure.work import Copy, Work
 
@@ -21,21 +18,12 @@ OTHERS = ("artifacts", "bentoml", "following", "keys", "ledger", "extracts", "po
 """Folders of the home with copies of other kinds, or with none."""
 SERVER_LOG = "server.log"
 """Beside the data of the embedded PostgreSQL."""
-KEPT = ("at", "request_id", "use_case")
-"""What stays of an answer."""
-
-Change = Callable[[Work, str], str | None]
-"""A line without its line break -> the line without the subject, of no more bytes; None where it is not about it."""
 
 
 def erase(work: Work) -> Iterator[Copy]:
-    """Lines of the answer log and its rotated files, then lines of any other text that mention the subject."""
-    log = work.settings.answer_log_file
-    answers = sorted(path for path in log.parent.glob(f"{log.name}*") if path.suffix not in UNSUPPORTED_SUFFIXES)
-    for path in answers:
-        yield Copy(str(path), _each_line(path, work, _without_answer))
+    """Lines of any text that mention the subject."""
     for path in (*_texts(work), *_servers_log(work)):
-        if path not in answers and (count := _each_line(path, work, _without_mention)):
+        if count := _each_line(path, work):
             yield Copy(str(path), count)
 
 
@@ -58,28 +46,10 @@ def _servers_log(work: Work) -> Iterator[Path]:
         yield path
 
 
-def _without_mention(work: Work, line: str) -> str | None:
-    return work.subject.redacted(line)
-
-
-def _without_answer(work: Work, line: str) -> str | None:
-    try:
-        answer: dict[str, Any] = json.loads(line)
-        own = answer["use_case"] == work.use_case.name and work.subject.is_json(answer["entity"])
-    except (ValueError, KeyError, TypeError):  # half a line, of a full disk
-        return _without_mention(work, line)
-    if not own or answer["at"] > work.until.isoformat():
-        return None
-    kept = {name: answer[name] for name in KEPT}
-    if any(str(value) in kept["request_id"] for value in work.subject.keys.values()):
-        del kept["request_id"]  # callers may choose it
-    return json.dumps(kept | {"erased": True}, ensure_ascii=False)
-
-
-def _each_line(path: Path, work: Work, change: Change) -> int:
+def _each_line(path: Path, work: Work) -> int:
     """How many lines change; with `apply` the file is changed."""
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        changed = {at: new for at, line in _placed(file) if (new := _changed(work, line, change)) is not None}
+        changed = {at: new for at, line in _placed(file) if (new := _changed(work, line)) is not None}
     if changed and work.apply:
         (_rewrite if path.suffix == ".gz" else _overwrite)(path, changed)
     return len(changed)
@@ -93,8 +63,9 @@ def _placed(file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
         at += len(line)
 
 
-def _changed(work: Work, line: bytes, change: Change) -> bytes | None:
-    new = change(work, line.decode(errors="surrogateescape"))
+def _changed(work: Work, line: bytes) -> bytes | None:
+    """The line without the subject, of as many bytes; None where it is not about it."""
+    new = work.subject.redacted(line.decode(errors="surrogateescape"))
     return None if new is None else new.encode(errors="surrogateescape").ljust(len(line))
 
 
