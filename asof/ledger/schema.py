@@ -121,16 +121,6 @@ CREATE TABLE IF NOT EXISTS ledger.complete_outcomes (
 )"""
 """Whose outcomes of a moment were declared complete, and when: for use cases whose outcomes come without labels."""
 
-ERASURES: LiteralString = """
-CREATE TABLE IF NOT EXISTS ledger.erasures (
-    digest bytea NOT NULL,
-    erased_at timestamptz NOT NULL DEFAULT now(),
-    actor text NOT NULL,
-    reason text NOT NULL,
-    copies jsonb NOT NULL
-)"""
-"""A tombstone for each erasure: a keyed hash of the entity, never its id; how many copies were erased, and where."""
-
 MAKE_PARTITIONS: LiteralString = """
 CREATE OR REPLACE FUNCTION ledger.make_partitions(first timestamptz, last timestamptz) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $body$
@@ -198,7 +188,6 @@ STATEMENTS: tuple[LiteralString, ...] = (
         OUTCOMES,
         *OUTCOME_INDEXES,
         COMPLETE_OUTCOMES,
-        ERASURES,
         MAKE_PARTITIONS,
     ),
     *(ANSWERS, ANSWERED_VALUES),
