@@ -48,9 +48,9 @@ SOURCE_URL = "ASOF_SOURCE_URL"
 
 NOT_FOR_SERVERS = frozenset(
     {
-        *("ASOF_SIGNING_KEY", "ASOF_SIGNING_KEY_TEXT", "ASOF_ADMIN_POSTGRES_URL"),
+        *("ASOF_SIGNING_KEY", "ASOF_SIGNING_KEY_TEXT", "ASOF_ADMIN_POSTGRES_URL", "ASOF_ERASURE_KEY"),
         *("ASOF_SOURCE_URL", "ASOF_SOURCE_URLS"),
-        *(f"ASOF_{role}_PASSWORD" for role in ("INGEST", "TRAINING", "SERVING", "MLFLOW", "PREFECT")),
+        *(f"ASOF_{role}_PASSWORD" for role in ("INGEST", "TRAINING", "SERVING", "MLFLOW", "PREFECT", "ERASURE")),
     }
 )
 """Secrets that no server we start may see: it signs no model, creates no role and reads no source."""
@@ -99,6 +99,8 @@ class Settings(BaseSettings):
     """The same key as text, in place of the file: its PEM in base64, on one line."""
     trusted_keys: str | None = None
     """The public keys whose models are loaded, as `flows keys` prints them; unset: the Bento's."""
+    erasure_key: SecretStr | None = None
+    """The secret behind the hashes of erased entities; unset: one in ASOF_HOME, created by `flows erase`."""
     host: str = "127.0.0.1"
     """The address that the background servers listen on."""
     port: int = 3000
@@ -165,6 +167,8 @@ class Settings(BaseSettings):
     """For `flows databases` only: the password of PostgreSQL's role mlflow."""
     prefect_password: SecretStr | None = None
     """For `flows databases` only: the password of PostgreSQL's role prefect."""
+    erasure_password: SecretStr | None = None
+    """For `flows databases` only: the password of PostgreSQL's role asof_erasure."""
 
     @classmethod
     def settings_customise_sources(cls, settings_cls: type[BaseSettings], *_: Any, **sources: Any) -> tuple[Any, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from sklearn.base import BaseEstimator
 
+LEAST_ROWS = 2
+"""Of which an interval can be computed at all."""
+
 
 @dataclass(frozen=True)
 class GateBounds:
@@ -31,6 +35,11 @@ class GateBounds:
     rows to distinguish it from chance. `error_margin`: of a number, the lower end of the interval of the fall of the
     mean absolute error must exceed it, in the target's unit. `latency_seconds`: the maximum median time of one
     prediction without its lookup.
+
+    `min_rows_per_class` and `min_rows` (of a number) are the held-out rows below which nothing is compared: with fewer
+    than the defaults the intervals miss more often than they say. `equivalence_margin`, where it is set: a version that
+    is lighter to serve may replace one that it is equivalent to within this difference of the AUC or, of a number, of
+    the mean absolute error. Raises ConfigurationError for numbers that no comparison can have.
     """
 
     auc_margin: float = 0.0
@@ -38,6 +47,20 @@ class GateBounds:
     calibration_error: float = 0.05
     error_margin: float = 0.0
     latency_seconds: float = 0.1
+    min_rows_per_class: int = 15
+    min_rows: int = 50
+    equivalence_margin: float | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.min_rows_per_class, self.min_rows) < LEAST_ROWS:
+            raise ConfigurationError(
+                f"min_rows_per_class is {self.min_rows_per_class}, min_rows {self.min_rows}: an interval needs "
+                f"at least {LEAST_ROWS}. Change them."
+            )
+        if self.equivalence_margin is not None and not 0 < self.equivalence_margin < inf:
+            raise ConfigurationError(
+                f"The equivalence margin {self.equivalence_margin} must be finite and above zero. Or leave it out."
+            )
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 #!/bin/sh
 # Backs up a running stack into a new folder: every database, MLflow's artefacts, the keys, and the SHA-256 of each file.
+# The tombstones of erased users (no id is in them) are added to the file erasures.jsonl beside the folder, too: it
+# grows with each backup, and deploy/restore.sh erases by it what an older backup still has.
 #   sh deploy/backup.sh FOLDER      COMPOSE='docker-compose -p name' ENV_FILE=.env KEYS=.keys
 #
 # The order follows the references: history and loads (asof), then the versions that they name (mlflow), then their
@@ -18,6 +20,11 @@ for database in asof mlflow prefect; do
     # shellcheck disable=SC2016
     $compose exec -T postgres sh -c 'PGPASSWORD=$POSTGRES_PASSWORD exec pg_dump -U postgres -Fc "$0"' "$database" > "$1/$database.dump"
 done
+# shellcheck disable=SC2016
+$compose exec -T postgres sh -c 'PGPASSWORD=$POSTGRES_PASSWORD exec psql -U postgres -Atc "$0" asof' \
+    "SELECT to_jsonb(each) FROM public.erasures AS each" > "$1/erasures.jsonl" 2> /dev/null || true # none yet
+every=$(dirname "$1")/erasures.jsonl
+[ ! -s "$1/erasures.jsonl" ] || { touch "$every"; sort -u -o "$every" "$every" "$1/erasures.jsonl"; }
 echo "backup: MLflow's artefacts"
 $compose exec -T mlflow tar -C /var/lib/mlflow -c . > "$1/artefacts.tar"
 echo "backup: keys"

@@ -10,6 +10,7 @@ from asof.settings import Settings
 from asof.use_case import FromStore
 from asof.use_cases import load_all
 from roles.access import Tables
+from training.data.snapshots.erased import tombstones
 from training.data.snapshots.owned_tables import create_if_absent, tables_owned_by
 from training.data.snapshots.tables import prepare_tables
 from training.features.materialisation import applied, watermarks
@@ -41,6 +42,7 @@ def make_tables(settings: Settings) -> None:
         create_if_absent(connection, history.TABLE, history.CREATE)
         create_if_absent(connection, ledger.TABLE, ledger.CREATE)
         scoring.create_tables(connection)
+        tombstones.create_table(connection)
         create_if_absent(connection, ACCEPTED, acceptance.CREATE)
     with feature_store(settings):  # opening it creates the registry's tables
         pass

@@ -87,6 +87,7 @@ OUTCOMES: LiteralString = """
 CREATE TABLE IF NOT EXISTS ledger.outcomes (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     use_case text NOT NULL,
+    event uuid NOT NULL,
     entity text,
     request uuid,
     item smallint,
@@ -100,7 +101,25 @@ CREATE TABLE IF NOT EXISTS ledger.outcomes (
     client_key text,
     CHECK (num_nonnulls(entity, request) > 0)
 )"""
-"""What came of predictions, append-only: a correction is a later row. `outcome`: true or false, a class, a number."""
+"""What came of predictions, append-only: a correction is a later row of the same `event`, a digest of the client's key,
+or of target and `observed_at` (`asof.ledger.outcomes`). `outcome`: true or false, a class, a number.
+"""
+
+OUTCOME_INDEXES: tuple[LiteralString, ...] = (
+    "CREATE INDEX IF NOT EXISTS outcomes_event ON ledger.outcomes (event)",
+    "CREATE INDEX IF NOT EXISTS outcomes_entity ON ledger.outcomes (entity, target_as_of) WHERE entity IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS outcomes_request ON ledger.outcomes (request) WHERE request IS NOT NULL",
+)
+
+COMPLETE_OUTCOMES: LiteralString = """
+CREATE TABLE IF NOT EXISTS ledger.complete_outcomes (
+    use_case text NOT NULL,
+    target_as_of timestamptz NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    actor text NOT NULL,
+    PRIMARY KEY (use_case, target_as_of, created_at)
+)"""
+"""Whose outcomes of a moment were declared complete, and when: for use cases whose outcomes come without labels."""
 
 ERASURES: LiteralString = """
 CREATE TABLE IF NOT EXISTS ledger.erasures (
@@ -171,7 +190,17 @@ A value is in `number`, `whole_number` (an integer, or 0 and 1 of a boolean) or 
 
 STATEMENTS: tuple[LiteralString, ...] = (
     "CREATE SCHEMA IF NOT EXISTS ledger",
-    *(MODELS, PREDICTIONS, *INDEXES, SEGMENTS, OUTCOMES, ERASURES, MAKE_PARTITIONS),
+    *(
+        MODELS,
+        PREDICTIONS,
+        *INDEXES,
+        SEGMENTS,
+        OUTCOMES,
+        *OUTCOME_INDEXES,
+        COMPLETE_OUTCOMES,
+        ERASURES,
+        MAKE_PARTITIONS,
+    ),
     *(ANSWERS, ANSWERED_VALUES),
 )
 """Creates what is absent, in this order."""

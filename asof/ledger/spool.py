@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Lock
 
 from asof.files import sync
-from asof.ledger.answers import Encoder
+from asof.ledger.encoder import Encoder
 from asof.ledger.request_id import new_request_id
 
 logger = logging.getLogger("asof.serving")
@@ -41,8 +41,16 @@ class _Segment:
 class Spool:
     """One for each worker; any thread may call it. `on_lost` is called with the reason and the number of answers."""
 
-    def __init__(self, folder: Path, max_bytes: int, on_lost: Callable[[str, int], None] = lambda *_: None) -> None:
-        self.folder, self._max_bytes, self._on_lost = folder, max_bytes, on_lost
+    def __init__(
+        self,
+        folder: Path,
+        max_bytes: int,
+        on_lost: Callable[[str, int], None] = lambda *_: None,
+        *,
+        durable: bool = False,
+    ) -> None:
+        """`durable`: `sync` will be called for what is appended."""
+        self.folder, self._max_bytes, self._on_lost, self._durable = folder, max_bytes, on_lost, durable
         self._segment: _Segment | None = None
         self._unsynced: set[int] = set()
         self._lock = Lock()
@@ -96,7 +104,8 @@ class Spool:
             raise OSError("the disk is full")
         segment.end += written
         segment.models.add(model)
-        self._unsynced.add(segment.descriptor)
+        if self._durable:
+            self._unsynced.add(segment.descriptor)
         return True
 
     def _current(self) -> _Segment:

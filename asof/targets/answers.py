@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from asof.targets.multiclass import ClassScore
 from asof.targets.regression import ValueScore
 
+CHOSEN = "The most probable class or, where the use case states costs, that of the least expected cost."
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -16,7 +17,7 @@ def class_answer(name: str, classes: Sequence[str], example: Mapping[str, Any]) 
     config = ConfigDict(extra="forbid", serialize_by_alias=True)
     fields: Any = {f"class_{code}": (Probability, Field(alias=each)) for code, each in enumerate(classes)}
     probabilities = create_model(f"{name}Probabilities", __config__=config, **fields)
-    chosen = Field(alias="class", description="The most probable class.", json_schema_extra={"enum": list(classes)})
+    chosen = Field(alias="class", description=CHOSEN, json_schema_extra={"enum": list(classes)})
     members: Any = {
         "class_name": (str, chosen),
         "probabilities": (probabilities, Field(description="Of each class; together 1.")),

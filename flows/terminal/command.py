@@ -7,7 +7,9 @@ import typer
 from typer.core import TyperArgument, TyperCommand
 from typer.main import get_command
 
-from flows.terminal.output import Verbosity, set_verbosity
+from flows.terminal.output import Verbosity, print_json, set_verbosity
+
+JSON = "--json"
 
 
 class AsOfCommand(TyperCommand):
@@ -15,6 +17,16 @@ class AsOfCommand(TyperCommand):
 
     def __init__(self, *args: Any, params: list[Any] | None = None, **options: Any) -> None:
         super().__init__(*args, params=[*(params or []), *_verbosity_options()], **options)
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """A wrong command line is an error in JSON, too, where that is asked for."""
+        words = list(args)  # which are taken out one by one
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except Exception as error:
+            if JSON in words and hasattr(error, "format_message"):
+                print_json({"error": error.format_message()})
+            raise
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Without either option the output is normal."""

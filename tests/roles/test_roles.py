@@ -16,7 +16,7 @@ from asof.serving.features.store.opening import WIDE, open_reader
 from asof.settings import Settings, export
 from asof.use_case import Estimator
 from asof.use_cases import load
-from roles.access import INGEST, LOGINS, MLFLOW, OWNER, PREFECT, SERVING, TRAINING
+from roles.access import ERASURE, INGEST, LOGINS, MLFLOW, OWNER, PREFECT, SERVING, TRAINING
 from roles.provision import make_databases
 from simulator import SimulationPlan, simulate
 from tests.kits.machine.roles import PASSWORDS, Town, own_server
@@ -27,6 +27,7 @@ from tests.kits.store.stock import STOCK, plain
 from training.audit.lineage.trace import trace_version
 from training.data.extracts.deliveries import find_deliveries
 from training.data.snapshots.snapshot import take_snapshot
+from training.erasure.erase import erase
 from training.features.datasets.dataset import build_training_set, newest_labelled
 from training.features.materialisation.feature_registry import apply_features
 from training.features.materialisation.materialise import materialise
@@ -130,6 +131,26 @@ def test_the_training_role_trains_judges_promotes_rolls_back_and_scores(
         assert connection.execute("SELECT count(*) FROM scores").fetchone() == (scored.tally.scored,)
 
 
+def test_the_erasure_role_erases_a_user_from_every_database(
+    town: Town, trained: tuple[ModelVersion, ModelVersion], both_stores: dict[str, Settings]
+) -> None:
+    settings, kept = town.as_role(ERASURE), "SELECT count(*) FROM public.users"
+    with town.as_admin() as admin, town.connect(PREFECT, "prefect") as prefect:
+        (user, rows) = admin.execute("SELECT min(user_id), count(*) FROM public.users").fetchone() or ("", 0)
+        prefect.execute("CREATE TABLE log (message text)")
+        prefect.execute("INSERT INTO log VALUES (%s), ('another')", [f"column user_id: {user!r} must be unique"])
+        done = erase(settings, CHURN, user, reason="asked")
+        assert done.remaining == {}
+        assert {"public.users", "public.scored_users", WIDE_TABLE.replace('"', ""), STOCK_TABLE} <= done.copies.keys()
+        assert done.copies["Prefect: log.message"] == 1
+        assert [name for name in done.copies if name.endswith("training_set.parquet")]
+        assert admin.execute(kept).fetchone() == (rows - done.copies["public.users"],)
+        assert prefect.execute("SELECT count(*) FROM log WHERE message ~ %s", [user]).fetchone() == (0,)
+        prefect.execute("DROP TABLE log")
+    with town.connect(ERASURE) as connection, pytest.raises(errors.RaiseException, match="append-only"):
+        connection.execute("DELETE FROM public.users")
+
+
 def test_a_temporary_schema_of_another_role_is_not_dropped(town: Town, ingested: Settings) -> None:
     with town.connect(INGEST) as connection:
         connection.execute("CREATE SCHEMA known_at_abandoned")
@@ -218,7 +239,12 @@ REFUSALS = [
     (TRAINING, "CREATE TABLE online.mine (x int)", "permission denied for schema online"),
     (TRAINING, "DELETE FROM public.feature_views", "permission denied for table feature_views"),
     (TRAINING, "CREATE TABLE public.mine (x int)", "permission denied for schema public"),
-    *((role, statement, words) for role in (INGEST, TRAINING, SERVING) for statement, words in (
+    *((ERASURE, f"{statement} public.{table}{rest}", f"permission denied for table {table}")
+      for statement, table, rest in (("UPDATE", "users", " SET as_of = now()"), ("TRUNCATE", "users", ""),
+                                     ("DELETE FROM", "loads", ""), ("DELETE FROM", "promotions", ""),
+                                     ("DELETE FROM", "erasures", ""),
+                                     ("INSERT INTO", "scored_users", " DEFAULT VALUES"))),
+    *((role, statement, words) for role in (INGEST, TRAINING, SERVING, ERASURE) for statement, words in (
         ("SELECT * FROM pg_authid", "permission denied for table pg_authid"),
         (f"SET ROLE {OWNER}", f'permission denied to set role "{OWNER}"'),
         ("CREATE ROLE mine", "permission denied to create role"),
@@ -242,6 +268,7 @@ def test_a_statement_beyond_a_roles_privileges_is_denied(
 
 FOREIGN = [
     *((role, database) for role in (INGEST, TRAINING, SERVING) for database in ("mlflow", "prefect")),
+    (ERASURE, "mlflow"),
     *((MLFLOW, database) for database in ("asof", "prefect")),
     *((PREFECT, database) for database in ("asof", "mlflow")),
     *((role, database) for role in LOGINS for database in ("postgres", "template1")),

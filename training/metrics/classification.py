@@ -128,16 +128,22 @@ def auc_difference(labels: Labels, ours: Floats, theirs: Floats) -> Estimate:
     """The AUC of `ours` minus that of `theirs` on the same rows.
 
     DeLong, DeLong and Clarke-Pearson (Biometrics 44, 1988): the variance is that of the share of the other class which
-    each row beats. For unrelated scores it is equal in both classes, so the greater one is used for both: fifteen rows
-    in a single leaf of a tree show no variance at all.
+    each row beats; Student's t with Welch's degrees of freedom. For unrelated scores it is equal in both classes, so a
+    class that is mostly tied gets the greater one: fifteen rows in a single leaf of a tree show no variance at all.
     """
     samples = [one - other for one, other in zip(_above(labels, ours), _above(labels, theirs), strict=True)]
     value, sizes = float(samples[0].mean()), np.array([sample.size for sample in samples])
     if sizes.min() < 2:
         return Estimate(value, -inf, inf)
-    squares = max(sample.var(ddof=1) for sample in samples) / sizes
-    width = _quantile(squares, sizes) * sqrt(squares.sum())
+    variances = [sample.var(ddof=1) for sample in samples]
+    squares = np.array([max(variances) if mostly_tied(sample) else sample.var(ddof=1) for sample in samples]) / sizes
+    width = welch_quantile(squares, sizes) * sqrt(squares.sum())
     return Estimate(value, value - width, value + width)
+
+
+def mostly_tied(sample: Floats) -> bool:
+    """Whether more than a third of the values are equal, to twelve decimals: their variance may be that of chance."""
+    return bool(np.unique(sample.round(12), return_counts=True)[1].max() > sample.size / 3)
 
 
 def mean_estimate(labels: Labels, values: Floats) -> Estimate:
@@ -196,11 +202,11 @@ def _estimate(value: float, *samples: Floats) -> Estimate:
     if not error > 0:
         return Estimate(value, value, value)
     thirds = [((each - each.mean()) ** 3).sum() / (each.size - 1) / each.size**2 for each in samples]
-    width, skewness = _quantile(squares, np.array([each.size for each in samples])), sum(thirds) / error**3
-    return Estimate(value, *(value - error * _unskewed(end, skewness) for end in (width, -width)))
+    width, skewness = welch_quantile(squares, np.array([each.size for each in samples])), sum(thirds) / error**3
+    return Estimate(value, *(value - error * unskewed(end, skewness) for end in (width, -width)))
 
 
-def _quantile(squares: Floats, sizes: NDArray[np.int64]) -> float:
+def welch_quantile(squares: Floats, sizes: NDArray[np.int64]) -> float:
     """Student's t with Welch's degrees of freedom, from the squared standard errors of samples of these sizes."""
     from scipy.stats import t
 
@@ -209,7 +215,7 @@ def _quantile(squares: Floats, sizes: NDArray[np.int64]) -> float:
     return float(t.ppf(QUANTILE, squares.sum() ** 2 / (squares**2 / (sizes - 1)).sum()))
 
 
-def _unskewed(quantile: float, skewness: float) -> float:
+def unskewed(quantile: float, skewness: float) -> float:
     """Hall's transformation: the quantile of a studentised mean of that skewness, from that of a symmetric one."""
     if abs(skewness) < 1e-6:
         return quantile

@@ -95,7 +95,7 @@ def importance(losses: Mapping[str, float], title: str) -> bytes:
 def cost_curve(thresholds: Floats, costs: Floats, threshold: float) -> bytes:
     """The mean cost of a row at each threshold, and the chosen one."""
     figure, axes = canvas("Expected cost, held-out rows", "Threshold", "Mean cost of a row")
-    axes.step(thresholds, costs, where="pre", color=BLUE, label="cost of wrong answers")
+    axes.step(thresholds, costs, where="pre", color=BLUE, label="cost of the answers")
     axes.axvline(threshold, color=RED, linestyle="--", label=f"threshold {threshold:.3f}")
     figure.legend(loc="outside lower center", frameon=False, fontsize=9)
     return png(figure)

@@ -1,11 +1,11 @@
 """True and predicted numbers, shape (rows,) -> metrics and their 95 % confidence intervals, and conformal margins."""
 
-from math import ceil, inf
+from math import ceil, inf, sqrt
 
 import numpy as np
 
 from training.metrics.bootstrap import by_bootstrap, mean_by_bootstrap
-from training.metrics.classification import Estimate, Floats
+from training.metrics.classification import Estimate, Floats, unskewed, welch_quantile
 
 
 def errors_of(labels: Floats, predictions: Floats) -> dict[str, float]:
@@ -34,6 +34,32 @@ def error_estimates(labels: Floats, predictions: Floats) -> dict[str, Estimate]:
         "rmse": Estimate(values["rmse"], low, high),
         "r2": by_bootstrap(values["r2"], labels.size, r2)[0],
     }
+
+
+def paired_mean(differences: Floats) -> Estimate:
+    """The mean of paired differences, shape (rows,), with an interval that holds for heavy tails as well.
+
+    On the side of the longer tail a sample mostly lacks what would move its mean there. So there the most distant
+    difference counts twice, and the skewness is corrected for (Hall, Journal of the Royal Statistical Society B 54,
+    1992) where that widens the interval; on the other side it is Student's. Bootstrap and plain Hall miss up to twice
+    as often as they say: measured by `python -m benchmarks gate`.
+    """
+    if differences.size < 2:
+        return Estimate(float(differences.mean()), -inf, inf)
+    return Estimate(float(differences.mean()), _lower_end(differences), -_lower_end(-differences))
+
+
+def _lower_end(values: Floats) -> float:
+    long_tail = ((values - values.mean()) ** 3).sum() < 0
+    sample = np.append(values, values.min()) if long_tail else values
+    error = float(sample.std(ddof=1)) / sqrt(sample.size)
+    if not error > 0:
+        return float(sample.mean())
+    width = welch_quantile(np.array([error**2]), np.array([sample.size]))
+    if long_tail:
+        third = ((sample - sample.mean()) ** 3).sum() / (sample.size - 1) / sample.size**2
+        width = max(width, unskewed(width, third / error**3))
+    return float(sample.mean()) - error * width
 
 
 def conformal_margin(residuals: Floats, coverage: float) -> float:

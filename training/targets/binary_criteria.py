@@ -2,7 +2,7 @@
 
 A later version is promoted only if it is better. Its AUC must be superior, its log loss non-inferior within a margin,
 as in clinical trials. Both models are measured on the same rows, so differences are paired
-(`training.metrics.classification`). With fewer than MIN_ROWS_PER_CLASS rows of a class nothing is compared."""
+(`training.metrics.classification`). With too few rows of a class nothing is compared."""
 
 from collections.abc import Callable
 
@@ -18,10 +18,12 @@ from training.metrics.classification import (
     mean_estimate,
     row_log_loss,
 )
+from training.metrics.statistics import auc
+from training.targets.equivalence import or_equivalent
 from training.targets.rules import Contest, Criterion
 
+Rule = Callable[[Contest, GateBounds], Criterion]
 CALIBRATION_DRAWS = 200
-MIN_ROWS_PER_CLASS = 15
 ENOUGH_ROWS = "enough held-out rows of both classes"
 
 
@@ -31,10 +33,14 @@ def comparison_criteria(contest: Contest, bounds: GateBounds) -> tuple[Criterion
     Where a class has too few rows, the only criterion is ENOUGH_ROWS, which fails.
     """
     negatives, positives = np.bincount(contest.labels, minlength=2).tolist()
-    if min(positives, negatives) < MIN_ROWS_PER_CLASS:
-        return (_too_few(positives, negatives),)
-    rules = FIRST_VERSION_RULES if contest.champion is None else LATER_VERSION_RULES
-    return tuple(rule(contest, bounds) for rule in rules)
+    if min(positives, negatives) < bounds.min_rows_per_class:
+        return (_too_few(positives, negatives, bounds.min_rows_per_class),)
+    return tuple(rule(contest, bounds) for rule in rules_for(contest))
+
+
+def rules_for(contest: Contest) -> tuple[Rule, ...]:
+    """The criteria of a first or of a later version, as functions."""
+    return FIRST_VERSION_RULES if contest.champion is None else LATER_VERSION_RULES
 
 
 def better_than_constant(contest: Contest, _: GateBounds) -> Criterion:
@@ -48,22 +54,24 @@ def better_than_constant(contest: Contest, _: GateBounds) -> Criterion:
 
 def better_than_chance(contest: Contest, _: GateBounds) -> Criterion:
     """The lower bound of the AUC's 95 % interval is above 0.5."""
-    auc = auc_estimate(contest.labels, contest.challenger)
-    reason = f"AUC between {auc.low:.4f} and {auc.high:.4f}, chance is 0.5"
-    return Criterion("AUC above chance", auc.low > 0.5, {"low": auc.low, "high": auc.high}, reason)
+    area = auc_estimate(contest.labels, contest.challenger)
+    reason = f"AUC between {area.low:.4f} and {area.high:.4f}, chance is 0.5"
+    return Criterion("AUC above chance", area.low > 0.5, {"low": area.low, "high": area.high}, reason)
 
 
 def better_than_champion(contest: Contest, bounds: GateBounds) -> Criterion:
     """The AUC is above that of the version in Production, by more than the margin at the interval's lower end."""
     champion = contest.champion_or_constant
-    ours, theirs = (auc_estimate(contest.labels, each).value for each in (contest.challenger, champion))
+    positive = contest.labels == 1
+    ours, theirs = (auc(each[positive], each[~positive]) for each in (contest.challenger, champion))
     difference = auc_difference(contest.labels, contest.challenger, champion)
     reason = (
         f"AUC {ours:.4f}, in Production {theirs:.4f}; difference {interval_text(difference)}, "
         f"required: above {bounds.auc_margin:+.4f} at the lower end"
     )
     figures = difference_figures(ours, theirs, difference)
-    return Criterion("AUC above the version in Production", difference.low > bounds.auc_margin, figures, reason)
+    better = Criterion("AUC above the version in Production", difference.low > bounds.auc_margin, figures, reason)
+    return or_equivalent(better, contest, bounds)
 
 
 def no_worse_than_champion(contest: Contest, bounds: GateBounds) -> Criterion:
@@ -99,9 +107,9 @@ def _error_by_chance(contest: Contest) -> float:
     return float(np.percentile([calibration_error(labels, probabilities, tenths) for labels in drawn], 97.5))
 
 
-def _too_few(positives: int, negatives: int) -> Criterion:
+def _too_few(positives: int, negatives: int, least: int) -> Criterion:
     reason = (
-        f"{positives} positives and {negatives} negatives are held out, at least {MIN_ROWS_PER_CLASS} of each are "
+        f"{positives} positives and {negatives} negatives are held out, at least {least} of each are "
         "needed: promote when there are more labels, or hold out a larger share"
     )
     return Criterion(ENOUGH_ROWS, False, {"positives": float(positives), "negatives": float(negatives)}, reason)
@@ -118,6 +126,5 @@ def difference_figures(ours: float, theirs: float, difference: Estimate) -> dict
     return {"challenger": ours, "champion": theirs, **ends}
 
 
-Rule = Callable[[Contest, GateBounds], Criterion]
 FIRST_VERSION_RULES: tuple[Rule, ...] = (better_than_constant, better_than_chance, calibrated)
 LATER_VERSION_RULES: tuple[Rule, ...] = (better_than_champion, no_worse_than_champion, calibrated)

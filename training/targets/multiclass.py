@@ -88,7 +88,7 @@ class MulticlassRules:
     def fault(self, values: "pd.Series[Any]") -> str:
         known = values.isin(self.target.classes).to_numpy(dtype=bool)
         if not known.all():
-            other = values[~known].iloc[0]
+            other = values[~known].tolist()[0]
             return f"hold {other!r}, and the classes are {', '.join(self.target.classes)}"
         return "" if values.nunique() > 1 else "are all the same, and a model needs several classes"
 
@@ -149,10 +149,9 @@ class MulticlassRules:
         from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
         codes, answers = range(len(self.target.classes)), output.answers(predictions)
-        auc, lost = macro_auc_estimate(labels, predictions)
         squares = ((predictions - np.eye(len(codes))[labels]) ** 2).sum(axis=1)
         estimates = {
-            "auc": auc,
+            "auc": macro_auc_estimate(labels, predictions),
             "log_loss": log_loss_estimate(labels, predictions),
             "brier": stratified_mean(labels, squares),
             **_costs(labels, predictions, output),
@@ -165,7 +164,6 @@ class MulticlassRules:
             **ends(estimates),
             "calibration_error": classwise_calibration_error(labels, predictions),
             "accuracy": float(accuracy_score(labels, answers)),
-            "draws_without_a_class": float(lost),
             "log_loss_constant": float(row_log_loss(labels, constants).mean()),
             **{f"precision_{name}": float(scores[0][code]) for code, name in enumerate(names)},
             **{f"recall_{name}": float(scores[1][code]) for code, name in enumerate(names)},
@@ -175,7 +173,7 @@ class MulticlassRules:
     def gains(self, labels: Labels, predictions: Floats, without: Floats) -> dict[str, Estimate]:
         saved = row_log_loss(labels, without) - row_log_loss(labels, predictions)
         return {
-            "auc": macro_auc_difference(labels, predictions, without)[0],
+            "auc": macro_auc_difference(labels, predictions, without),
             "log_loss": stratified_mean(labels, saved),
         }
 
@@ -221,7 +219,7 @@ class MulticlassRules:
 
     def quality(self, labels: Labels, predictions: Floats) -> Quality:
         """The macro AUC; its standard error treats the classes as independent of each other."""
-        auc, _ = macro_auc_estimate(labels, predictions)
+        auc = macro_auc_estimate(labels, predictions)
         errors = [
             auc_error(auc.value, int((labels == code).sum()), int((labels != code).sum())) for code in np.unique(labels)
         ]

@@ -1,6 +1,6 @@
 """Contest of several classes -> the criteria of promotion that compare metrics, as `binary_criteria` for two.
 
-The macro AUC must be superior by its bootstrap interval, the log loss non-inferior within a margin, the classwise
+The macro AUC must be superior by its interval, the log loss non-inferior within a margin, the classwise
 calibration error within its bound or what chance gives. Every class needs enough held-out rows."""
 
 from collections.abc import Sequence
@@ -11,17 +11,18 @@ from asof.use_case import GateBounds
 from training.metrics.classification import Estimate, Floats, Labels, stratified_mean
 from training.metrics.multiclass import (
     classwise_calibration_error,
-    macro_auc,
     macro_auc_difference,
     macro_auc_estimate,
     row_log_loss,
 )
+from training.metrics.statistics import auc
 from training.targets.binary_criteria import (
     CALIBRATION_DRAWS,
-    MIN_ROWS_PER_CLASS,
+    Rule,
     difference_figures,
     interval_text,
 )
+from training.targets.equivalence import or_equivalent
 from training.targets.rules import Contest, Criterion
 
 ENOUGH_ROWS = "enough held-out rows of every class"
@@ -33,14 +34,19 @@ def comparison_criteria(contest: Contest, bounds: GateBounds, classes: Sequence[
     Where a class has too few rows, the only criterion is ENOUGH_ROWS, which fails.
     """
     counts = np.bincount(contest.labels, minlength=len(classes))
-    if counts.min() < MIN_ROWS_PER_CLASS:
-        return (_too_few(counts, classes),)
+    if counts.min() < bounds.min_rows_per_class:
+        return (_too_few(counts, classes, bounds.min_rows_per_class),)
+    return tuple(rule(contest, bounds) for rule in rules_for(contest))
+
+
+def rules_for(contest: Contest) -> tuple[Rule, ...]:
+    """The criteria of a first or of a later version, as functions."""
     if contest.champion is None:
-        return better_than_constant(contest), better_than_chance(contest), calibrated(contest, bounds)
-    return better_than_champion(contest, bounds), no_worse_than_champion(contest, bounds), calibrated(contest, bounds)
+        return better_than_constant, better_than_chance, calibrated
+    return better_than_champion, no_worse_than_champion, calibrated
 
 
-def better_than_constant(contest: Contest) -> Criterion:
+def better_than_constant(contest: Contest, _: GateBounds) -> Criterion:
     """The log loss is below that of the classes' shares."""
     ours, theirs = (
         float(row_log_loss(contest.labels, each).mean()) for each in (contest.challenger, contest.champion_or_constant)
@@ -51,25 +57,24 @@ def better_than_constant(contest: Contest) -> Criterion:
     )
 
 
-def better_than_chance(contest: Contest) -> Criterion:
+def better_than_chance(contest: Contest, _: GateBounds) -> Criterion:
     """The lower end of the macro AUC's 95 % interval is above 0.5."""
-    auc, lost = macro_auc_estimate(contest.labels, contest.challenger)
-    reason = f"macro AUC between {auc.low:.4f} and {auc.high:.4f}, chance is 0.5{_lost(lost)}"
-    figures = {"low": auc.low, "high": auc.high, "draws_without_a_class": float(lost)}
-    return Criterion("macro AUC above chance", auc.low > 0.5, figures, reason)
+    area = macro_auc_estimate(contest.labels, contest.challenger)
+    reason = f"macro AUC between {area.low:.4f} and {area.high:.4f}, chance is 0.5"
+    return Criterion("macro AUC above chance", area.low > 0.5, {"low": area.low, "high": area.high}, reason)
 
 
 def better_than_champion(contest: Contest, bounds: GateBounds) -> Criterion:
     """The macro AUC is above that of the version in Production, by more than the margin at the interval's lower end."""
     champion = contest.champion_or_constant
-    ours, theirs = (macro_auc(contest.labels, each) for each in (contest.challenger, champion))
-    difference, lost = macro_auc_difference(contest.labels, contest.challenger, champion)
+    ours, theirs = (_macro_auc(contest.labels, each) for each in (contest.challenger, champion))
+    difference = macro_auc_difference(contest.labels, contest.challenger, champion)
     reason = (
         f"macro AUC {ours:.4f}, in Production {theirs:.4f}; difference {interval_text(difference)}, "
-        f"required: above {bounds.auc_margin:+.4f} at the lower end{_lost(lost)}"
+        f"required: above {bounds.auc_margin:+.4f} at the lower end"
     )
-    figures = difference_figures(ours, theirs, difference) | {"draws_without_a_class": float(lost)}
-    return Criterion("macro AUC above the version in Production", difference.low > bounds.auc_margin, figures, reason)
+    name, figures = "macro AUC above the version in Production", difference_figures(ours, theirs, difference)
+    return or_equivalent(Criterion(name, difference.low > bounds.auc_margin, figures, reason), contest, bounds)
 
 
 def no_worse_than_champion(contest: Contest, bounds: GateBounds) -> Criterion:
@@ -108,15 +113,17 @@ def _drawn(ends: Floats, generator: np.random.Generator) -> Labels:
     return np.asarray(np.minimum(codes, ends.shape[1] - 1), dtype=np.int64)
 
 
-def _lost(draws: int) -> str:
-    return f" ({draws} draws lost a class and were left out)" if draws else ""
+def _macro_auc(labels: Labels, probabilities: Floats) -> float:
+    """As scikit-learn has it, but for the last digit and its time."""
+    members = [(labels == code, probabilities[:, code]) for code in range(probabilities.shape[1])]
+    return float(np.mean([auc(scores[own], scores[~own]) for own, scores in members]))
 
 
-def _too_few(counts: Labels, classes: Sequence[str]) -> Criterion:
+def _too_few(counts: Labels, classes: Sequence[str], least: int) -> Criterion:
     by_name = dict(zip(classes, counts.tolist(), strict=True))
     listed = ", ".join(f"{count} {name}" for name, count in by_name.items())
     reason = (
-        f"{listed} are held out, at least {MIN_ROWS_PER_CLASS} of each are needed: promote when there are more labels, "
+        f"{listed} are held out, at least {least} of each are needed: promote when there are more labels, "
         "or hold out a larger share"
     )
     return Criterion(ENOUGH_ROWS, False, {name: float(count) for name, count in by_name.items()}, reason)

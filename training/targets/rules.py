@@ -26,7 +26,8 @@ class Contest:
     """Labels and predictions of the same held-out rows, of shape (rows,) or (rows, classes).
 
     `champion` is None where nothing is in Production. `constant` is the prediction of a constant model, from the rows
-    that are not held out. `seed` is that of random draws.
+    that are not held out. `seed` is that of random draws. `lighter` says in what the challenger is cheaper to serve
+    than the champion; empty where it is not, or where nobody asked.
     """
 
     labels: Labels
@@ -34,6 +35,7 @@ class Contest:
     champion: Floats | None
     constant: Floats | float
     seed: int
+    lighter: str = ""
 
     @property
     def champion_or_constant(self) -> Floats:
@@ -45,12 +47,16 @@ class Contest:
 
 @dataclass(frozen=True)
 class Criterion:
-    """One condition of promotion: whether it holds, its figures, and the reason as a sentence."""
+    """One condition of promotion: whether it holds, its figures, and the reason as a sentence.
+
+    `ground` is added to the reason of a promotion: on what it rests where it does not rest on a better metric.
+    """
 
     name: str
     passed: bool
     figures: Mapping[str, float]
     reason: str
+    ground: str = ""
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ class ModelAnswer(ModelIdentity):
     threshold: float | None = Field(examples=[0.31], description="null: it has no threshold, see target.")
     target: dict[str, Any] | None = Field(
         examples=[None],
-        description="Of several classes their order, of a number its unit and interval; null: two classes.",
+        description="Of several classes their order and costs, of a number its unit and interval; null: two classes.",
     )
     known_at: datetime = Field(description="Rows that became known after this moment were not used for training.")
     rows_digest: str = Field(description="SHA-256 of the rows of its training set; empty: not recorded.")

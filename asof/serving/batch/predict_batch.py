@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from asof.errors import AsOfError
-from asof.ledger.answers import Answer
+from asof.ledger.answers import Answer, Single
 from asof.serving.access.rate_limits import charge
 from asof.serving.batch.answer_formats import AnswerFormat, answer_format
 from asof.serving.batch.instances import MAX_BODY_BYTES, Instance, instances
@@ -28,6 +28,7 @@ from asof.serving.batch.work import Batch, BatchThread
 from asof.serving.http.boundary import explain, occurrence, problem_response
 from asof.serving.http.strict_json import read_body
 from asof.serving.ledger.keeper import HEADER
+from asof.serving.logs.access_log import KEY
 from asof.serving.prediction.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -152,6 +153,6 @@ async def _refuse(
 ) -> None:
     document, headers = explain(error, scope)
     live.worker.metrics.batches.labels(document.code).inc()
-    answer, ledger = Answer(None, document.status, document.code), live.worker.ledger
-    kept = await ledger.keep(scope, live.answer_source, answer, None, required=False)
+    single = Single(document.request_id, scope["state"].get(KEY), Answer(None, document.status, document.code), None)
+    kept = await live.worker.ledger.keep(live.answer_source, [single], required=False)
     await problem_response(document, {**headers, HEADER: kept})(scope, receive, send)

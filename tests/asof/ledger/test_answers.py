@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from asof.inference.verdicts import Verdict
-from asof.ledger.answers import NO_MOMENT, Answer, Answers, ReadColumns, ReadValues
+from asof.ledger.answers import Answer, Answers, ReadColumns, ReadValues
+from asof.ledger.frames import NO_MOMENT
 from asof.ledger.request_id import new_request_id
 from asof.ledger.spool import Spool
 from asof.settings import Settings

@@ -12,6 +12,7 @@ from asof.targets import (
     Binary,
     BinaryOutput,
     ClassScore,
+    Costs,
     Multiclass,
     MulticlassOutput,
     Output,
@@ -84,6 +85,48 @@ def test_a_target_that_is_none_is_refused(make: Any, message: str) -> None:
         make()
 
 
+CAREFUL = MulticlassOutput(LEVELS.classes, ((0, 1, 2), (3, 0, 1), (10, 5, 0)))
+"""To answer `low` where `high` is true costs ten times as much as to answer `middle` where `low` is."""
+
+
+def test_with_costs_the_class_is_that_of_the_least_expected_cost_and_probabilities_stay() -> None:
+    found = CAREFUL.score([0.7, 0.2, 0.1])
+    assert (LEVELS.score([0.7, 0.2, 0.1]).class_name, found.class_name) == ("low", "middle")
+    assert found.probabilities == {"low": 0.7, "middle": 0.2, "high": 0.1}
+    assert CAREFUL.flipped(np.array([[0.7, 0.2, 0.1]]), np.array([[0.97, 0.02, 0.01]])) == 1
+
+
+def test_one_row_and_many_rows_are_answered_alike_also_where_costs_tie() -> None:
+    shares = np.random.default_rng(0).integers(1, 6, (400, 3)).astype(float)
+    rows = shares / shares.sum(axis=1, keepdims=True)
+    for output in (LEVELS, CAREFUL, MulticlassOutput(LEVELS.classes, ((0, 1, 1), (1, 0, 1), (1, 1, 0)))):
+        answers = [LEVELS.classes[code] for code in output.answers(rows)]
+        assert answers == [output.score(row).class_name for row in rows.tolist()]
+        assert answers[::3] == [LEVELS.classes[code] for code in output.answers(rows[::3])]
+
+
+@pytest.mark.parametrize(
+    ("costs", "message"),
+    [
+        (((0, 1), (1, 0)), "must be 3 rows .* of 3 numbers .* low, middle, high"),
+        (((0, 1, 1), (1, 0, 1), (1, 1)), "must be 3 rows"),
+        (("010", "100", "110"), "must be 3 rows"),
+        (((0, 1, 1), (1, 0, float("nan")), (1, 1, 0)), "cost nan of the answer 'high' where 'middle' is true"),
+        (((0, 1, 1), (1, 0, float("inf")), (1, 1, 0)), "must be finite"),
+        (((0, 1, 1), (1, 2, 1), (1, 1, 0)), "cost 1 of the answer 'low' where 'middle' is true is below that of the"),
+        (((0, 0, 0), (1, 1, 1), (2, 2, 2)), "Every answer costs the same"),
+    ],
+)
+def test_costs_that_decide_nothing_sensible_are_refused(costs: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        Multiclass(LEVELS.classes, costs)
+
+
+def test_a_right_answer_may_gain_something() -> None:
+    assert Multiclass(LEVELS.classes, ((-5, 0, 1), (1, 0, 1), (1, 1, -2))).costs is not None
+    assert Costs(missed=0, false_alarm=1, true_positive=-3).matrix.tolist() == [[0, 1], [0, -3]]
+
+
 def test_a_target_follows_from_a_column_of_labels() -> None:
     assert target_of(Column("left", Kind.BOOLEAN)) == Binary(("False", "True"))
     assert target_of(Column("level", Kind.TEXT, allowed=("a", "b"))) == Multiclass(("a", "b"))
@@ -95,7 +138,7 @@ def test_facts_of_before_are_of_two_classes_and_those_of_another_target_come_bac
     old = {name: value for name, value in facts.to_dict().items() if name != "target"}
     assert ModelFacts.from_dict(old) == facts
     assert facts.output == BinaryOutput(facts.threshold or 0)
-    for output in (LEVELS, HOURS):
+    for output in (LEVELS, HOURS, CAREFUL):
         made = ModelFacts(**{**vars(facts), **output.facts()})
         assert ModelFacts.from_dict(made.to_dict()).output == output
         with pytest.raises(ModelError, match=r"[Tt]rain again"):

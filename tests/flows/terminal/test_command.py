@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 import typer
@@ -103,13 +103,23 @@ def test_help_needs_no_use_case() -> None:
     assert "[USE_CASE] {version}" in done.output
 
 
+def every_command() -> dict[str, Any]:
+    """All commands by name, those of groups as `group name`."""
+    commands: dict[str, Any] = {}
+    for name, command in get_command(flows).commands.items():  # type: ignore[attr-defined]
+        inner = getattr(command, "commands", None)
+        commands |= {f"{name} {each}": own for each, own in inner.items()} if inner else {name: command}
+    return commands
+
+
 def test_every_command_that_takes_a_use_case_takes_it_first() -> None:
-    commands = get_command(flows).commands  # type: ignore[attr-defined]
+    commands = every_command()
     arguments = {
         name: [each.name for each in command.params if isinstance(each, TyperArgument)]
         for name, command in commands.items()
     }
-    without = {"api-keys", "databases", "keys", "new", "simulate"}
+    keys = {f"api-keys {each}" for each in ("add", "list", "remove")}
+    without = {"databases", "keys", "new", "simulate", *keys}
     assert {name for name, words in arguments.items() if words[:1] != ["use_case"]} == without
     options = {each.name for command in commands.values() for each in command.params} - {"use_case"}
     assert not any("use_case" in str(name) for name in options)
@@ -131,9 +141,7 @@ def test_the_documented_shell_function_completes_commands_and_use_cases(words: s
 
 
 def test_every_command_has_the_same_options() -> None:
-    commands = get_command(flows).commands  # type: ignore[attr-defined]
-    every = {**commands, **commands["api-keys"].commands}
-    del every["api-keys"]
+    every = every_command()
     options = {name: {word for each in command.params for word in each.opts} for name, command in every.items()}
     assert {name for name, words in options.items() if not words >= {"--quiet", "--verbose"}} == set()
     assert {name for name, words in options.items() if "--json" not in words} == {"serve"}

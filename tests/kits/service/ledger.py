@@ -8,7 +8,8 @@ from typing import Any
 import psycopg
 
 from asof.features.feature_contract import Feature
-from asof.ledger.answers import Answer, Encoder, ReadValues
+from asof.ledger.answers import Answer, ReadValues
+from asof.ledger.encoder import Encoder
 from asof.ledger.model_record import ModelRecord
 from asof.ledger.schema import require_tables
 from asof.ledger.shipper import Shipper, State

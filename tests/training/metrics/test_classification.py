@@ -97,15 +97,15 @@ def test_equal_scores_say_nothing() -> None:
 
 
 def test_the_difference_of_two_aucs_has_delongs_error() -> None:
-    """What the covariances of all placements give, written out, with the greater variance of a class for both."""
+    """What the covariances of all placements give, written out."""
     other = PROBABILITIES + GENERATOR.normal(0, 0.1, LABELS.size)
     found = auc_difference(LABELS, PROBABILITIES, other)
     wins = [
         (np.sign(each[LABELS == 1][:, None] - each[LABELS == 0][None, :]) + 1) / 2 for each in (PROBABILITIES, other)
     ]
     lead = wins[0] - wins[1]
-    greater = max(lead.mean(axis=axis).var(ddof=1) for axis in (0, 1))
-    error = np.sqrt(greater / lead.shape[0] + greater / lead.shape[1])
+    of_positives, of_negatives = (lead.mean(axis=axis) for axis in (1, 0))
+    error = np.sqrt(of_positives.var(ddof=1) / lead.shape[0] + of_negatives.var(ddof=1) / lead.shape[1])
     assert found.value == pytest.approx(lead.mean(), abs=1e-12)
     assert (found.high - found.low) / 2 == pytest.approx(1.97 * error, rel=0.02)
 

@@ -23,29 +23,32 @@ VALUES = GENERATOR.gamma(2, 10, 200)
 PREDICTED = VALUES + GENERATOR.normal(0, 3, 200)
 
 
-def test_the_macro_auc_is_scikit_learns_and_so_is_that_of_drawn_rows() -> None:
+def test_the_macro_auc_is_scikit_learns_within_its_interval() -> None:
     expected = oracle.roc_auc_score(LABELS, PROBABILITIES, multi_class="ovr")
+    found = macro_auc_estimate(LABELS, PROBABILITIES)
     assert macro_auc(LABELS, PROBABILITIES) == expected
-    found, lost = macro_auc_estimate(LABELS, PROBABILITIES)
-    assert (found.value, lost) == (expected, 0)
-    assert found.low < expected < found.high
-    rows = np.random.default_rng(47).integers(0, 300, 300)  # the first draw
-    seen: list[float] = []
-    from training.metrics.multiclass import _weighted_auc
-
-    figure = _weighted_auc(LABELS, PROBABILITIES)
-    seen.append(figure(np.bincount(rows, minlength=300).astype(float)))
-    assert seen[0] == pytest.approx(oracle.roc_auc_score(LABELS[rows], PROBABILITIES[rows], multi_class="ovr"))
+    assert found.value == pytest.approx(expected, rel=1e-12)
+    assert found.low < expected < found.high <= 1
 
 
-def test_draws_that_lose_a_class_are_left_out_and_counted() -> None:
-    labels = np.array([0] * 20 + [1] * 20 + [2] * 2)
-    probabilities = np.full((42, 3), 0.1)
-    probabilities[np.arange(42), labels] = 0.8
-    probabilities[0] = [0.1, 0.1, 0.8]
-    found, lost = macro_auc_estimate(labels, probabilities)
-    assert lost == pytest.approx(DRAWS * (40 / 42) ** 42, rel=0.2)
-    assert 0.9 < found.low <= found.value <= found.high <= 1
+def test_of_two_classes_the_interval_is_delongs() -> None:
+    """DeLong, DeLong and Clarke-Pearson's variance, from pairs of a positive and a negative row."""
+    labels, positive = (LABELS == 1).astype(int), PROBABILITIES[:, 1]
+    above = (positive[labels == 1, None] > positive[labels == 0]) + (
+        positive[labels == 1, None] == positive[labels == 0]
+    ) / 2
+    variance = (
+        above.mean(axis=1).var(ddof=1) / (labels == 1).sum() + above.mean(axis=0).var(ddof=1) / (labels == 0).sum()
+    )
+    found = macro_auc_estimate(labels, np.stack([1 - positive, positive], axis=1))
+    assert found.high - found.value == pytest.approx(1.96 * np.sqrt(variance), rel=0.02)
+
+
+def test_a_class_with_one_row_has_no_interval() -> None:
+    labels = np.array([0] * 20 + [1] * 20 + [2])
+    found = macro_auc_estimate(labels, PROBABILITIES[:41])
+    assert (found.low, found.high) == (0, 1)
+    assert macro_auc_difference(labels, PROBABILITIES[:41], PROBABILITIES[41:82]).low == -np.inf
 
 
 def test_a_class_without_a_row_has_no_part_in_a_mean() -> None:
@@ -63,7 +66,7 @@ def test_the_log_loss_is_scikit_learns() -> None:
 
 
 def test_the_difference_of_a_model_with_itself_is_nothing() -> None:
-    found, _ = macro_auc_difference(LABELS, PROBABILITIES, PROBABILITIES)
+    found = macro_auc_difference(LABELS, PROBABILITIES, PROBABILITIES)
     assert (found.value, found.low, found.high) == (0, 0, 0)
 
 

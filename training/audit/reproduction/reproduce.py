@@ -168,6 +168,10 @@ def _verdict(checks: Iterable[Check], rebuilt: Rebuilt, drift: Iterable[Drift]) 
         "definition": "The features or their SQL are defined otherwise now.",
     }
     verdict = [sentence for name, sentence in sentences.items() if agrees.get(name) is False]
+    if rebuilt.erased:
+        others = " The others are the same." if rebuilt.rows_agree is None else ""
+        erased = f"Erased: {rebuilt.erased} of the rows that it was trained on.{others}"
+        return " ".join([erased, *verdict, "Without them its model cannot come out the same."])
     if agrees["rows"] is not False and not (agrees["model"] and agrees["metrics"]):
         what = "metrics" if agrees["model"] else "model"
         verdict += [f"The environment differs: {changed}." if changed else "The environment is the same."]

@@ -1,24 +1,20 @@
 """A fitted scikit-learn estimator -> CompiledModel: an ONNX graph that agrees with it on every row."""
 
 import json
-import logging
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from asof.errors import ModelError, NotCompiled
-from asof.inference.runtime import LIMITS, MODEL_ONNX, Onnx, Runtime, ScikitLearn
+from asof.inference.runtime import LIMITS, Onnx
 from asof.targets import Output
 from training.models.compilation.agreement import Agreement, agreement
 from training.models.compilation.convert import convert
 from training.models.compilation.odd_values import compare_odd, limits_of
-from training.models.fitting.train import TrainedModel
 from training.one_thread import one_thread
-from training.tracking.artifacts import log_file
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from sklearn.base import BaseEstimator
 
 
@@ -51,25 +47,3 @@ def compile_model(model: "BaseEstimator", features: pd.DataFrame, output: Output
     if not compared.holds:
         raise NotCompiled(f"the graph disagrees with scikit-learn: {compared}")
     return CompiledModel(content, runtime, compared)
-
-
-logger = logging.getLogger("asof.training")
-
-
-def log_compiled(client: "MlflowClient", trained: TrainedModel) -> Runtime | None:
-    """Compiles the model on all rows of both sides and logs model.onnx; returns its runtime, None where none compiled.
-
-    The run's tag `runtime` names what will serve the model, `compiled` has the agreement, `not_compiled` the reason.
-    """
-    rows = pd.concat([trained.train_side.features, trained.held_out.features], ignore_index=True)
-    try:
-        compiled = compile_model(trained.model, rows, trained.facts.output)
-    except NotCompiled as error:
-        logger.warning("Scikit-learn will serve the model of run %s, which is slow: %s.", trained.run_id, error)
-        client.set_tag(trained.run_id, "runtime", ScikitLearn.name)
-        client.set_tag(trained.run_id, "not_compiled", str(error))
-        return None
-    log_file(client, trained.model_uri, MODEL_ONNX, compiled.content)
-    client.set_tag(trained.run_id, "runtime", Onnx.name)
-    client.set_tag(trained.run_id, "compiled", str(compiled.agreement))
-    return compiled.runtime

@@ -85,7 +85,7 @@ def _predicted(model: "BaseEstimator", row: pd.DataFrame, output: Output) -> Flo
         warnings.simplefilter("ignore")  # overflow of large numbers
         try:
             return output.of_estimator(model, row)
-        except (ValueError, TypeError):
+        except Exception:  # of any library: CatBoost's errors are no ValueErrors
             return None
 
 

@@ -1,6 +1,7 @@
 """A challenger -> its `Judge`: a function of the champion that gives every criterion of the gate."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from asof.errors import TrainingSetError
@@ -12,6 +13,7 @@ from training.features.datasets.dataset import build_training_set, newest_labell
 from training.features.datasets.training_set import TrainingSet
 from training.release.gate.compiled_criterion import compiled_agrees
 from training.release.gate.contest import hold_contest
+from training.release.gate.lighter import lighter_than
 from training.release.gate.parity_criterion import online_store_agrees
 from training.release.gate.serving_criteria import contract_fits, data_checked, served_as_evaluated
 from training.release.registry.versions import ModelVersion
@@ -69,6 +71,8 @@ def _compared(
         contest = hold_contest(settings, challenger, None if redefined else champion, training_set_for=rows)
     except TrainingSetError as error:  # labels that are not of the target, or no complete row
         return (Criterion(COMPARED, False, {}, str(error)),)
+    if use_case.gate.equivalence_margin is not None and champion and not redefined:
+        contest = replace(contest, lighter=lighter_than(settings, challenger, champion))
     rules = rules_of(use_case.target)
     described, figures = rules.describe(contest.labels)
     figures = {"rows": float(contest.labels.size), **figures}

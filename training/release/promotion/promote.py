@@ -61,6 +61,7 @@ def promote(
         promoted = bool(criteria) and all(criterion.passed for criterion in criteria) and not dry_run
         if promoted:
             evidence = {"criteria": [_plain(criterion) for criterion in criteria]}
+            reason = "; ".join([reason, *(criterion.ground for criterion in criteria if criterion.ground)])
             model.add(
                 _change(settings, Event.PROMOTED, challenger, previous=previous, reason=reason, evidence=evidence)
             )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from asof.errors import ModelError, UntrustedModel
 from asof.model_facts import ModelFacts
 from asof.settings import Settings
-from asof.trust.signed_manifest import MANIFEST, VerifiedFolder, verify_envelope, verify_folder
+from asof.trust.signed_manifest import MANIFEST, Manifest, VerifiedFolder, verify_envelope, verify_folder
 from asof.trust.signing_keys import trusted_keys
 from asof.trust.trusted_types import load_trusted
 from asof.use_case import UseCase
@@ -98,7 +98,12 @@ def load_model(settings: Settings, version: ModelVersion) -> "BaseEstimator":
 
 def estimator_in(verified: VerifiedFolder) -> "BaseEstimator":
     """The fitted estimator in a verified folder. Raises as `load_model` does."""
-    return load_trusted(verified.read(_skops_file(f"The model of run {verified.manifest.run_id}", verified.folder)))
+    return load_trusted(skops_content(verified))
+
+
+def skops_content(verified: VerifiedFolder) -> bytes:
+    """The content of the estimator's file. Raises ModelError where it was not saved with skops."""
+    return verified.read(_skops_file(f"The model of run {verified.manifest.run_id}", verified.folder))
 
 
 @contextmanager
@@ -119,7 +124,12 @@ def verified_folder(settings: Settings, uri: str) -> Iterator[VerifiedFolder]:
 
 
 def signer_of(settings: Settings, version: ModelVersion) -> str:
-    """The id of the trusted key. The files are not compared with the manifest: loading the model does that.
+    """The id of the trusted key that signed the manifest. Raises as `manifest_of` does."""
+    return manifest_of(settings, version)[1]
+
+
+def manifest_of(settings: Settings, version: ModelVersion) -> tuple[Manifest, str]:
+    """The signed manifest and the id of the trusted key. The files are not compared with it: loading the model does so.
 
     Raises UntrustedModel where there is no manifest, where no trusted key signed it, or where it is of another run.
     """
@@ -136,7 +146,7 @@ def signer_of(settings: Settings, version: ModelVersion) -> str:
     manifest, signer = verify_envelope(content, trusted_keys(settings))
     if manifest.run_id != version.run_id:
         raise UntrustedModel(f"The manifest is of run {manifest.run_id}, not of {version.run_id}: register it again.")
-    return signer
+    return manifest, signer
 
 
 @contextmanager
