@@ -1,11 +1,11 @@
 """Whether an answer still waits in the spool, for a caller that asks for it right after it was given."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from asof.ledger.frames import Frame
+from asof.ledger.frames import Header
 from asof.ledger.reading.kept_answer import KeptAnswer
 from asof.ledger.segments import read_piece, segment_paths
 
@@ -30,13 +30,11 @@ def _has(path: Path, ids: set[str]) -> bool:
     place = 0
     with suppress(OSError):  # shipped just now, or another user's
         while frames := read_piece(path, place).frames:
-            if any(ids.intersection(_ids(frame)) for frame in frames):
+            if any(not ids.isdisjoint(_ids(frame.header)) for frame in frames):
                 return True
             place = frames[-1].end
     return False
 
 
-def _ids(frame: Frame) -> Iterator[str]:
-    """Those of the requests in a frame, and those that callers chose."""
-    yield from frame.header.get("requests", ())
-    yield from frame.header.get("callers", {}).values()
+def _ids(header: Header) -> list[str]:
+    return [*header.get("requests", ()), *header.get("callers", {}).values()]

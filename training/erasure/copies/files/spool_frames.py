@@ -20,6 +20,8 @@ def without(frame: Frame, places: Collection[int]) -> bytes:
     header["entities"] = [None if n in places else each for n, each in enumerate(header["entities"])]
     if len(header["entities"]) == 1:
         return _alone(header, int(blocks_of(frame).items[0]), length)
+    if callers := {n: each for n, each in header.pop("callers", {}).items() if int(n) not in places}:
+        header["callers"] = callers  # callers may choose an id with the entity in it
     blocks = _emptied(frame, places, header)
     own, problems = {str(n) for n in places}, header.pop("problems", {})
     others = {n: each for n, each in problems.items() if n not in own}
@@ -34,7 +36,7 @@ def without(frame: Frame, places: Collection[int]) -> bytes:
 
 def _alone(header: dict[str, Any], item: int, length: int) -> bytes:
     """The frame of a single answer, which needs none of its values."""
-    kept = {name: header[name] for name in ("model", "at", "request", "entities")}
+    kept = {name: header[name] for name in ("model", "at", "requests", "entities")}
     status = header.get("problems", {}).get("0", (200,))[0]
     text = to_json(kept | {"problems": {"0": (status, ERASED)}, "shape": (1, 0, 0, 0, 0, 0)})
     return _framed(text, struct.pack("<2h", item, NONE), length)

@@ -21,7 +21,7 @@ SERVER_LOG = "server.log"
 
 
 def erase(work: Work) -> Iterator[Copy]:
-    """Lines that mention the subject."""
+    """Lines of any text that mention the subject."""
     for path in (*_texts(work), *_servers_log(work)):
         if count := _each_line(path, work):
             yield Copy(str(path), count)
@@ -64,7 +64,7 @@ def _placed(file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
 
 
 def _changed(work: Work, line: bytes) -> bytes | None:
-    """The line without the subject, of as many bytes; None where it does not mention it."""
+    """The line without the subject, of as many bytes; None where it is not about it."""
     new = work.subject.redacted(line.decode(errors="surrogateescape"))
     return None if new is None else new.encode(errors="surrogateescape").ljust(len(line))
 
