@@ -197,8 +197,9 @@ class _Loop:
         write_whole(self._folder / STATE, json.dumps(asdict(state)))
 
     def _abandoned(self) -> bool:
-        """Whether no worker is left: each holds the lock of one file, shared with the others."""
-        return self._with_workers and is_closed(self._folder / WORKERS)
+        """Whether no worker is left: each holds the lock of one file, shared with the others, and of its segment."""
+        files = (self._folder / WORKERS, *segment_paths(self._folder))
+        return self._with_workers and all(map(is_closed, files))
 
 
 def _time(microseconds: int) -> datetime:

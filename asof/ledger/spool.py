@@ -53,7 +53,7 @@ class Spool:
         self.folder, self._max_bytes, self._on_lost, self._durable = folder, max_bytes, on_lost, durable
         self._segment: _Segment | None = None
         self._unsynced: set[int] = set()
-        self._lock = Lock()
+        self._lock, self._syncing = Lock(), Lock()
         self._others, self._measured_at = 0, 0.0
         self._error_logged = False
 
@@ -74,18 +74,19 @@ class Spool:
 
     def sync(self) -> bool:
         """Waits until all that was appended before is on the disk; False where that failed."""
-        with self._lock:
-            waiting, self._unsynced = self._unsynced, set()
-            copies = [os.dup(each) for each in waiting]
-        try:
-            for each in copies:
-                os.fdatasync(each)
-        except OSError as error:
-            self._log(error)
-            return False
-        finally:
-            for each in copies:
-                os.close(each)
+        with self._syncing:  # also until what another thread is about to sync is on the disk
+            with self._lock:
+                waiting, self._unsynced = self._unsynced, set()
+                copies = [os.dup(each) for each in waiting]
+            try:
+                for each in copies:
+                    os.fdatasync(each)
+            except OSError as error:
+                self._log(error)
+                return False
+            finally:
+                for each in copies:
+                    os.close(each)
         return True
 
     def close(self) -> None:

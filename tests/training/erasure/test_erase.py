@@ -213,23 +213,45 @@ FILES = (
 )
 
 
-def test_nothing_but_the_tombstone_is_left_and_nobody_else_is_touched(case: Planted) -> None:
-    before, name = case.places(), case.keyed.name
-    rows_of_others = others(case.needle, case.conninfos, [case.settings.home])
+@dataclass(frozen=True)
+class Erased:
+    """What was found before and after a dry run, and after the erasure; and where rows of others have changed."""
+
+    before: dict[str, int]
+    looked: Erasure
+    after_look: dict[str, int]
+    done: Erasure
+    left: dict[str, int]
+    touched: list[str]
+
+
+@pytest.fixture(scope="module")
+def erased(planted: dict[str, Planted]) -> dict[str, Erased]:
+    return {name: _erased(case) for name, case in planted.items()}
+
+
+def _erased(case: Planted) -> Erased:
+    everywhere = (case.needle, case.conninfos, [case.settings.home])
+    before, rows_of_others = case.places(), others(*everywhere)
+    looked = look(case.settings, case.keyed.use_case, ENTITIES[case.keyed.name])
+    after_look, done, left = case.places(), case.erase(), case.places()
+    after = others(*everywhere)
+    touched = [place for place, every in rows_of_others.items() if every - after[place]]
+    return Erased(before, looked, after_look, done, left, touched)
+
+
+def test_nothing_but_the_tombstone_is_left_and_nobody_else_is_touched(case: Planted, erased: dict[str, Erased]) -> None:
+    name = case.keyed.name
+    before, looked, done = erased[name].before, erased[name].looked, erased[name].done
     assert {place: before[f"public.{place}"] for place in EXPECTED[name]} == EXPECTED[name]
-    assert before["ledger.predictions_2026_12"] == before["ledger.outcomes"] / 2 == EXPECTED[name]["scored_users"]
+    answers = sum(count for place, count in before.items() if place.startswith("ledger.predictions_"))
+    assert answers == before["ledger.outcomes"] / 2 == EXPECTED[name]["scored_users"]
     for end in (*FILES, "training_set.parquet", f"{name}_{'both' if case.keyed is PAIRS else 'usage'}_fv"):
         assert any(place.endswith(end) for place in before), end
-
-    looked = look(case.settings, case.keyed.use_case, ENTITIES[name])
-    assert (case.places(), looked.dry_run, looked.remaining) == (before, True, None)
-    done = case.erase()
+    assert (erased[name].after_look, looked.dry_run, looked.remaining) == (before, True, None)
     assert (done.copies, done.remaining, done.dry_run) == (looked.copies, {}, False)
-    assert case.places() == {}
-
-    after = others(case.needle, case.conninfos, [case.settings.home])
-    touched = {place for place, rows in rows_of_others.items() if rows - after[place]}
-    assert [place for place in touched if not place.endswith(OF_NOBODY)] == []
+    assert erased[name].left == {}
+    assert [place for place in erased[name].touched if not place.endswith(OF_NOBODY)] == []
 
 
 def test_what_waits_in_the_spool_is_shipped_without_the_erased(planted: dict[str, Planted]) -> None:
@@ -272,11 +294,10 @@ def test_what_waits_in_the_spool_is_shipped_without_the_erased(planted: dict[str
     assert places("900", case.conninfos, [folder]) == {}
 
 
+@pytest.mark.usefixtures("erased")
 def test_a_model_stays_signed_and_loads_without_the_golden_rows_of_the_erased(planted: dict[str, Planted]) -> None:
-    erased = 0
+    gone = 0
     for case in planted.values():
-        values = {tuple(row) for row in fetch(case.settings, f"SELECT * FROM public.{case.keyed.name}_labels")}
-        assert values
         load_model(case.settings, case.version)
         folders = [*case.settings.home.glob(f"*/models/{case.keyed.name}*/**/{GOLDEN_ROWS}")]
         assert len(folders) == 2
@@ -287,8 +308,8 @@ def test_a_model_stays_signed_and_loads_without_the_golden_rows_of_the_erased(pl
         for path in folders:
             verify_folder(path.parent, trusted_keys(case.settings)).of_run(case.version.run_id)
         held_out = case.version.metrics["rows_held_out"]
-        erased += int(held_out) - len(GoldenRows.from_json(content).rows)
-    assert erased > 0
+        gone += int(held_out) - len(GoldenRows.from_json(content).rows)
+    assert gone > 0
 
 
 def test_a_folder_is_signed_again_after_an_interruption_but_not_after_a_change_by_others(
@@ -309,6 +330,7 @@ def test_a_folder_is_signed_again_after_an_interruption_but_not_after_a_change_b
         verify_folder(changed, keys)
 
 
+@pytest.mark.usefixtures("erased")
 def test_a_version_that_cannot_be_reproduced_says_what_was_erased(planted: dict[str, Planted]) -> None:
     case = planted["visits"]
     result = reproduce(case.settings, case.keyed.use_case, case.version)
@@ -317,6 +339,7 @@ def test_a_version_that_cannot_be_reproduced_says_what_was_erased(planted: dict[
     assert (result.agrees, result.rebuilt.rows_agree, result.rebuilt.differences) == (False, None, None)
 
 
+@pytest.mark.usefixtures("erased")
 def test_an_old_delivery_brings_nobody_back(case: Planted, tmp_path: Path) -> None:
     labels = tmp_path / "later_labels"
     labels.mkdir()
@@ -330,6 +353,7 @@ def test_an_old_delivery_brings_nobody_back(case: Planted, tmp_path: Path) -> No
     assert case.places() == {}
 
 
+@pytest.mark.usefixtures("erased")
 def test_who_is_described_after_the_erasure_is_a_new_customer(planted: dict[str, Planted]) -> None:
     case = planted["devices"]
     extract = replace(case.keyed.extract, use_case="churn")
@@ -339,6 +363,7 @@ def test_who_is_described_after_the_erasure_is_a_new_customer(planted: dict[str,
     assert case.places() == {}
 
 
+@pytest.mark.usefixtures("erased")
 def test_a_second_erasure_says_when_the_first_was_and_an_unknown_id_is_refused(planted: dict[str, Planted]) -> None:
     case = planted["visits"]
     again = case.erase()
@@ -356,6 +381,9 @@ def test_a_second_erasure_says_when_the_first_was_and_an_unknown_id_is_refused(p
 
 def test_an_interrupted_erasure_is_finished_by_the_same_command(planted: dict[str, Planted]) -> None:
     case, entity = planted["visits"], '{"user_id": "u3", "shop": 41}'
+    count = "SELECT count(*) FROM public.visits_{} WHERE user_id = 'u3'"
+    ((pairs,),) = fetch(case.settings, count.format("both") + " AND shop = 41")
+    users = fetch(case.settings, count.format("users"))
     with psycopg.connect(case.settings.conninfo(), autocommit=True) as connection:
         connection.execute("CREATE FUNCTION stop() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''stopped''; END'")
         stop = "CREATE TRIGGER stop BEFORE DELETE ON online.asof_visits_both_fv EXECUTE FUNCTION stop()"
@@ -370,9 +398,8 @@ def test_an_interrupted_erasure_is_finished_by_the_same_command(planted: dict[st
         assert connection.execute(begun).fetchone() == (0,)
         counted = connection.execute("SELECT copies FROM public.erasures ORDER BY until DESC LIMIT 1").fetchone()
     assert counted is not None
-    assert (counted[0]["public.visits_both"], counted[0]["ledger.predictions"]) == (2, 1)
-    users = fetch(case.settings, "SELECT count(*) FROM public.visits_users WHERE user_id = 'u3'")
-    assert users == [(2,)]  # as of two moments
+    assert (counted[0]["public.visits_both"], counted[0]["ledger.predictions"]) == (pairs, 1)
+    assert fetch(case.settings, count.format("users")) == users
 
 
 def test_the_command_asks_counts_erases_and_never_prints_the_id(
@@ -390,7 +417,7 @@ def test_the_command_asks_counts_erases_and_never_prints_the_id(
     done = run("-", "--reason", "asked", "--yes")
     again = run(entity, "--reason", "asked", "--yes", "--json")
     assert [each.exit_code for each in (refused, looked, done, again)] == [1, 0, 0, 0], done.output
-    assert json.loads(looked.stdout.splitlines()[-1])["copies"]["public.devices_all"] == 3
+    assert json.loads(looked.stdout.splitlines()[-1])["copies"]["public.devices_all"] > 0
     assert done.stdout.startswith("Erased: ")
     assert "Left to you" in done.stdout
     assert json.loads(again.stdout.splitlines()[-1])["erased_before"]
@@ -428,7 +455,7 @@ def test_what_a_restored_backup_brings_back_is_erased_again(
         erase(case.settings, case.keyed.use_case, str(number), reason="asked")
         copy_features(backup, case.settings)
     of_both = "SELECT count(*) FROM public.accounts_all WHERE account = 100"
-    assert fetch(case.settings, of_both) == [(2,)]
+    assert fetch(case.settings, of_both) != [(0,)]
     (done,) = erase_again(case.settings, case.keyed.use_case)
     assert (done.remaining, done.keys) == ({}, ("account",))
     assert fetch(case.settings, of_both) == [(0,)]
