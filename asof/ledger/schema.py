@@ -121,7 +121,6 @@ CREATE TABLE IF NOT EXISTS ledger.complete_outcomes (
 )"""
 """Whose outcomes of a moment were declared complete, and when: for use cases whose outcomes come without labels."""
 
-<<<<<<< HEAD
 EXPORTS: LiteralString = """
 CREATE TABLE IF NOT EXISTS ledger.exports (
     partition text NOT NULL,
@@ -148,8 +147,6 @@ REFUSE: LiteralString = """
 CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger.{}
 FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_rewrite()"""
 
-=======
->>>>>>> e708163cc4d315f79a61f828dabf5b2691a57910
 MAKE_PARTITIONS: LiteralString = """
 CREATE OR REPLACE FUNCTION ledger.make_partitions(first timestamptz, last timestamptz) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $body$
@@ -216,21 +213,8 @@ A value is in `number`, `whole_number` (an integer, or 0 and 1 of a boolean) or 
 
 STATEMENTS: tuple[LiteralString, ...] = (
     "CREATE SCHEMA IF NOT EXISTS ledger",
-<<<<<<< HEAD
     *(MODELS, PREDICTIONS, *INDEXES, SEGMENTS, OUTCOMES, *OUTCOME_INDEXES, COMPLETE_OUTCOMES),
     *(EXPORTS, REFUSE_REWRITE, *(REFUSE.format(table) for table in APPEND_ONLY), MAKE_PARTITIONS, NOT_FOR_ALL),
-=======
-    *(
-        MODELS,
-        PREDICTIONS,
-        *INDEXES,
-        SEGMENTS,
-        OUTCOMES,
-        *OUTCOME_INDEXES,
-        COMPLETE_OUTCOMES,
-        MAKE_PARTITIONS,
-    ),
->>>>>>> e708163cc4d315f79a61f828dabf5b2691a57910
     *(ANSWERS, ANSWERED_VALUES),
 )
 """Creates what is absent, in this order."""

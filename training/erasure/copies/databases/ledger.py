@@ -11,12 +11,7 @@ from psycopg import sql
 
 from asof.ledger.reading.kept_answer import ERASED
 from training.data.snapshots.owned_tables import table_exists
-<<<<<<< HEAD
 from training.erasure.copies.databases.tables import ERASING, forget
-from training.erasure.copies.files.spool_frames import ERASED
-=======
-from training.erasure.copies.databases.tables import forget
->>>>>>> e708163cc4d315f79a61f828dabf5b2691a57910
 from training.erasure.work import Copy, Work
 
 ANSWERS = """

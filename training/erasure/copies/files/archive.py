@@ -16,8 +16,8 @@ from pyarrow import parquet
 
 from asof.files import rename_durably
 from asof.home import private_file
+from asof.ledger.reading.kept_answer import ERASED
 from training.data.snapshots.owned_tables import table_exists
-from training.erasure.copies.databases.ledger import ERASED
 from training.erasure.work import NOT_COUNTED, Copy, Work
 
 FILES = "SELECT DISTINCT file FROM ledger.exports ORDER BY file"
