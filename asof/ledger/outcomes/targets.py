@@ -15,7 +15,7 @@ from psycopg.types.json import Json
 from asof.extracts.cadence import moment_text
 from asof.ledger.outcomes.report import Report, answers_requests
 from asof.ledger.request_id import MAX_SKEW, UUID7, time_of
-from asof.use_case import UseCase
+from asof.use_case import FromStore, UseCase
 
 MODELS: LiteralString = "SELECT id FROM ledger.models WHERE use_case = %s"
 # Without the limit the planner may scan all predictions.
@@ -100,6 +100,8 @@ class KnownTargets:
             named = report.item is None and every
             return "the request is a batch: give the item" if named else Unknown("the ledger has no such answer")
         (answer, *_) = answers
+        if answer.entity is None and isinstance(self.use_case.source, FromStore):
+            return Unknown("the answer was erased")
         if report.as_of and report.as_of != answer.target_as_of:
             shown = moment_text(answer.target_as_of) if answer.target_as_of else "no moment"
             return f"the answer is as of {shown}, not {moment_text(report.as_of)}"

@@ -187,6 +187,12 @@ def test_a_user_of_tomorrow_is_unknown_until_answered(settings: Settings) -> Non
     assert post(settings, [item, item]) == ["accepted", "unchanged"]
 
 
+def test_an_answer_that_was_erased_is_unknown(settings: Settings) -> None:
+    with psycopg.connect(settings.ledger_conninfo()) as connection:
+        (request,) = add_answers(connection, MadeAnswer(MOMENTS[1], None, None))
+    assert post(settings, [{"request_id": str(request), "outcome": True, "observed_at": "2024-03-01"}]) == ["unknown"]
+
+
 def test_where_features_come_in_the_request_each_answer_has_its_own_outcome(settings: Settings) -> None:
     with psycopg.connect(settings.ledger_conninfo()) as connection:
         made = [MadeAnswer(MOMENTS[1], None, None, use_case="breast_cancer") for _ in range(2)]
