@@ -11,7 +11,10 @@ import psycopg
 import pytest
 from psycopg import errors
 
+from asof.errors import ConfigurationError
 from asof.inference.stored_columns import StoredColumns
+from asof.ledger.outcomes.record import record
+from asof.ledger.outcomes.report import ReportReader
 from asof.ledger.request_id import new_request_id
 from asof.ledger.spool import Spool
 from asof.serving.features.store.feast_api import open_feast_reader
@@ -19,8 +22,9 @@ from asof.serving.features.store.opening import WIDE, open_reader
 from asof.settings import Settings, export
 from asof.use_case import Estimator
 from asof.use_cases import load
+from monitoring.retention.keep import keep_ledger
 from roles.access import ERASURE, INGEST, LEDGER, LOGINS, MLFLOW, OWNER, PREFECT, SERVING, TRAINING
-from roles.provision import make_databases, wrong_grants
+from roles.provision import make_databases, owner_conninfo, wrong_grants
 from simulator import SimulationPlan, simulate
 from tests.kits.machine.roles import PASSWORDS, Town, own_server
 from tests.kits.models.promotion import always
@@ -211,12 +215,33 @@ def test_the_ledgers_role_makes_partitions_that_the_owner_owns(town: Town) -> No
     assert wrong_grants(town.as_role(TRAINING)) == []
 
 
-def test_the_serving_role_knows_which_answers_there_are_and_adds_outcomes(town: Town) -> None:
+def test_the_serving_role_records_outcomes_of_answers_by_entity_and_by_request(town: Town, tmp_path: Path) -> None:
+    spool, encoder = Spool(tmp_path, 2**20), ledger_kit.encoder()
+    request, now = new_request_id(), datetime.now(UTC)
+    spool.append(encoder, ledger_kit.one(encoder, request, "reported"))
+    spool.close()
+    ledger_kit.ship(town.as_role(LEDGER), tmp_path)
+    told = {"outcome": True, "observed_at": now.isoformat()}
+    items = [
+        {"entity": "reported", "as_of": "2026-02-28T00:00:00Z", **told},
+        {"request_id": request, **told},
+    ]
+    reports = [ReportReader(CHURN).read(item, now) for item in items]
     with town.connect(SERVING) as connection:
         connection.execute("SET default_transaction_read_only = off")
-        connection.execute("SELECT request, item, entity, target_as_of FROM ledger.predictions WHERE status = 200")
-        with pytest.raises(psycopg.errors.NotNullViolation):  # so it is allowed
-            connection.execute("INSERT INTO ledger.outcomes (entity) VALUES ('u1')")
+        assert [each.verdict for each in record(connection, CHURN, reports, "api")] == ["accepted", "unchanged"]
+
+
+def test_only_the_owner_moves_old_months(town: Town, tmp_path: Path) -> None:
+    with town.as_admin() as connection:
+        connection.execute("SELECT ledger.make_partitions('2024-06-01', '2024-06-01')")
+    before = datetime(2024, 8, 1, tzinfo=UTC)
+    for role in (TRAINING, LEDGER):
+        with pytest.raises(ConfigurationError, match=f"{role} does not own the ledger .*ASOF_ADMIN_POSTGRES_URL"):
+            keep_ledger(town.as_role(role).ledger_conninfo(), tmp_path, before)
+    kept = keep_ledger(owner_conninfo(town.admin), tmp_path, before)
+    assert "predictions_2024_06" in [each.partition for each in kept.months]
+    assert wrong_grants(town.as_role(TRAINING)) == []
 
 
 @pytest.mark.parametrize("table", ["models", "predictions", "predictions_2024_02", "outcomes", "exports"])
