@@ -19,9 +19,13 @@ help: ## List the targets
 
 setup: .venv/.complete ## Install everything into .venv
 
-.venv/.complete: requirements/dev.txt local/setup.sh
+.venv/.complete: requirements/dev.txt requirements/boosters.txt local/setup.sh
 	@rm -f $@
 	@sh local/setup.sh >&2
+	@touch $@
+
+.venv/.catboost: requirements/catboost.txt .venv/.complete
+	@sh local/setup.sh $< >&2
 	@touch $@
 
 demo: setup ## Run everything from extracts to answers on simulated data, or: DATA=folder AS_OF=2024-01-31 [USE_CASE= USERS= MONTHS=]
@@ -31,7 +35,7 @@ demo: setup ## Run everything from extracts to answers on simulated data, or: DA
 test: setup ## Run the tests, three files at a time [ARGS='tests/training/release -n 0']
 	$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-soak: setup ## Run the long tests (nightly and before a release)
+soak: setup .venv/.catboost ## Run the long tests (nightly and before a release)
 	$(RUN) -m pytest -m soak $(ARGS)
 
 test-containers: setup ## Build, start and test the stack of docker-compose.yml [ARGS='--stack FOLDER']

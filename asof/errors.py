@@ -154,6 +154,13 @@ class FeatureContractMismatch(FeatureStoreUnavailable):
     retry_after = 30
 
 
+class LedgerUnavailable(ServingError):
+    """The ledger's database did not take what was to be written; nothing was."""
+
+    code = "ledger-unavailable"
+    retry_after = 5
+
+
 class NotReady(ServingError):
     """The service follows the registry and does not know yet which version is in production."""
 
@@ -190,3 +197,8 @@ DISK_ERRORS = ("No space left on device", "Disk quota exceeded", "Read-only file
 def is_disk_error(error: object) -> bool:
     """Whether the message of an error, raised by any library, is about a full or read-only disk."""
     return any(text in str(error) for text in DISK_ERRORS)
+
+
+def is_missing_library(error: Exception) -> bool:
+    """Whether an import failed: of a module, or of a library of the system that one needs, as LightGBM's libgomp."""
+    return isinstance(error, ImportError) or (isinstance(error, OSError) and error.errno is None)

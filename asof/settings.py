@@ -48,12 +48,19 @@ SOURCE_URL = "ASOF_SOURCE_URL"
 
 NOT_FOR_SERVERS = frozenset(
     {
-        *("ASOF_SIGNING_KEY", "ASOF_SIGNING_KEY_TEXT", "ASOF_ADMIN_POSTGRES_URL"),
+        *("ASOF_SIGNING_KEY", "ASOF_SIGNING_KEY_TEXT", "ASOF_ADMIN_POSTGRES_URL", "ASOF_ERASURE_KEY"),
         *("ASOF_SOURCE_URL", "ASOF_SOURCE_URLS"),
-        *(f"ASOF_{role}_PASSWORD" for role in ("INGEST", "TRAINING", "SERVING", "MLFLOW", "PREFECT")),
+        *(
+            f"ASOF_{role}_PASSWORD"
+            for role in ("INGEST", "TRAINING", "SERVING", "LEDGER", "MLFLOW", "PREFECT", "ERASURE")
+        ),
     }
 )
 """Secrets that no server we start may see: it signs no model, creates no role and reads no source."""
+
+
+SERVER_MARK = "ASOF_STARTED_AS"
+"""The variable that marks the processes of a server that `make up` started (`local.stack.background`)."""
 
 
 class Settings(BaseSettings):
@@ -99,6 +106,8 @@ class Settings(BaseSettings):
     """The same key as text, in place of the file: its PEM in base64, on one line."""
     trusted_keys: str | None = None
     """The public keys whose models are loaded, as `flows keys` prints them; unset: the Bento's."""
+    erasure_key: SecretStr | None = None
+    """The secret behind the hashes of erased entities; unset: one in ASOF_HOME, created by `flows erase`."""
     host: str = "127.0.0.1"
     """The address that the background servers listen on."""
     port: int = 3000
@@ -131,8 +140,6 @@ class Settings(BaseSettings):
     """The image that `make image` builds on, by tag or digest; unset: bentofile.yaml's."""
     actor: str | None = None
     """Who promotes and rolls back, for the history; unset: user@host."""
-    answer_log: ProjectPath | None = None
-    """The file to which each answer is logged; unset: none, but `make up` sets one in ASOF_HOME."""
     ledger: Literal["off", "process", "disk"] = "off"
     """Whether answers are kept: `process` survives a kill, `disk` a power cut; `make up` sets `process`."""
     ledger_required: bool = False
@@ -163,10 +170,14 @@ class Settings(BaseSettings):
     """For `flows databases` only: the password of PostgreSQL's role asof_training."""
     serving_password: SecretStr | None = None
     """For `flows databases` only: the password of PostgreSQL's role asof_serving."""
+    ledger_password: SecretStr | None = None
+    """For `flows databases` only: the password of PostgreSQL's role asof_ledger."""
     mlflow_password: SecretStr | None = None
     """For `flows databases` only: the password of PostgreSQL's role mlflow."""
     prefect_password: SecretStr | None = None
     """For `flows databases` only: the password of PostgreSQL's role prefect."""
+    erasure_password: SecretStr | None = None
+    """For `flows databases` only: the password of PostgreSQL's role asof_erasure."""
 
     @classmethod
     def settings_customise_sources(cls, settings_cls: type[BaseSettings], *_: Any, **sources: Any) -> tuple[Any, ...]:
@@ -281,11 +292,6 @@ class Settings(BaseSettings):
                 "ASOF_REGISTRY_URL must read http://user:password@host:port, with %2F for a / in the password."
             ) from None
         return url
-
-    @property
-    def answer_log_file(self) -> Path:
-        """The answer log that `flows trace` reads: the one that is set, or else that of the local stack."""
-        return self.answer_log or self.home.absolute() / "run" / "answers.jsonl"
 
     @property
     def prefect_home(self) -> Path:

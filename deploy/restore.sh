@@ -1,8 +1,10 @@
 #!/bin/sh
-# Restores PostgreSQL and MLflow's artefacts from a folder of deploy/backup.sh into an empty stack.
+# Restores PostgreSQL, the ledger's files and MLflow's artefacts from a folder of deploy/backup.sh into an empty stack.
 #   sh deploy/restore.sh FOLDER     COMPOSE='docker-compose -p name' ENV_FILE=.env KEYS=.keys
 #
 # Roles and grants are not in the backup: `python -m flows databases` creates them, before and after. Then `up -d`.
+# Users who were erased since the backup are erased again, by the tombstones in ERASURES=FILE, or in erasures.jsonl
+# beside the folder.
 set -eu
 [ $# = 1 ] || { echo "usage: sh deploy/restore.sh FOLDER" >&2; exit 2; }
 cd "$(dirname "$0")/.."
@@ -37,4 +39,14 @@ done
 $compose run --rm -T databases > /dev/null
 echo "restore: MLflow's artefacts"
 $compose run --rm -T --no-deps --entrypoint tar mlflow -C /var/lib/mlflow -x < "$1/artefacts.tar"
+[ ! -f "$1/spool.tar" ] || { # a backup of before the ledger has none
+    echo "restore: the ledger's files"
+    $compose run --rm -T --no-deps --entrypoint tar shipper -C /var/spool/asof -x < "$1/spool.tar"
+    $compose run --rm -T --no-deps --entrypoint tar ledger-keep -C /var/lib/archive -x < "$1/archive.tar"
+}
+tombstones=${ERASURES:-$(dirname "$1")/erasures.jsonl}
+[ -f "$tombstones" ] || tombstones=/dev/null
+echo "restore: erasing again what tombstones cover"
+$compose run --rm -T erasure --again --tombstones /dev/stdin < "$tombstones" ||
+    fail "the data is restored, and some of it was erased before: run \`$compose run --rm -T erasure --again --tombstones /dev/stdin < $tombstones\`."
 echo "restore: done; $compose up -d"

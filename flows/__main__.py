@@ -1,6 +1,6 @@
 """AsOf: each command runs a flow or a stage and prints its result.
 
-Results go to stdout and progress to stderr; with `--json` the last line of stdout is one JSON object.
+Results go to stdout and progress to stderr; with `--json` stdout is one JSON object, the result or the error.
 """
 
 import os
@@ -9,15 +9,28 @@ from typing import Annotated
 import typer
 
 from asof import __version__
-from flows.terminal.commands import api_keys, data, machine, models, scaffold, serving
+from flows.terminal.commands import (
+    api_keys,
+    data,
+    erasure,
+    ledger,
+    machine,
+    models,
+    outcomes,
+    replay,
+    scaffold,
+    serving,
+)
 
 COMPLETION = "_FLOWS_COMPLETE"
 """The variable in which a shell asks for completions."""
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for group in (machine, scaffold, data, models, serving):
+for group in (machine, scaffold, data, models, serving, replay, erasure):
     app.add_typer(group.commands)
 app.add_typer(api_keys.commands, name="api-keys")
+app.add_typer(ledger.commands, name="ledger")
+app.add_typer(outcomes.commands, name="outcomes")
 
 
 def _print_version(requested: bool) -> None:

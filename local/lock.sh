@@ -3,9 +3,9 @@
 set -eu
 
 uv=uv
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
 if ! uv --version >/dev/null 2>&1; then
-    scratch=$(mktemp -d)
-    trap 'rm -rf "$scratch"' EXIT
     python3 -m venv "$scratch"
     "$scratch/bin/pip" install --quiet --disable-pip-version-check uv
     uv=$scratch/bin/uv
@@ -21,6 +21,15 @@ unused="dask locket partd toolz ast-serialize librt mypy mypy-extensions types-g
 # shellcheck disable=SC2086
 lock pyproject.toml -c requirements/dev.txt $(printf -- '--no-emit-package %s ' $unused) -o requirements/serve.txt
 lock pyproject.toml --extra flows -c requirements/dev.txt -o requirements/flows.txt
+# What training with other libraries needs besides.
+flows=$(sed -n 's/^\([a-z0-9.-]*\)==.*/--no-emit-package \1/p' requirements/flows.txt)
+# shellcheck disable=SC2086
+lock pyproject.toml --extra flows --extra lightgbm --extra xgboost -c requirements/dev.txt $flows -o requirements/boosters.txt
+# shellcheck disable=SC2086
+lock pyproject.toml --extra flows --extra catboost -c requirements/dev.txt $flows -o requirements/catboost.txt
+for lock in boosters catboost; do # without the long list of what is left out
+    sed '/^$/,$d' "requirements/$lock.txt" >"$scratch/lock" && cat "$scratch/lock" >"requirements/$lock.txt"
+done
 lock --group pyproject.toml:mlflow -c requirements/dev.txt -o requirements/mlflow.txt
 lock --group pyproject.toml:build -c requirements/dev.txt -o requirements/build.txt
 lock --group pyproject.toml:audit -o requirements/audit.txt

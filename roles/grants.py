@@ -8,7 +8,20 @@ from itertools import groupby
 
 from psycopg import sql
 
-from roles.access import DATABASES, INGEST, PUBLIC, ROLES, Grant, Tables, in_asof, in_future, in_sister, on_databases
+from roles.access import (
+    DATABASES,
+    KEPT,
+    LEDGER_TABLES,
+    MAKERS,
+    PUBLIC,
+    ROLES,
+    Grant,
+    Tables,
+    in_asof,
+    in_future,
+    in_sister,
+    on_databases,
+)
 from roles.deviation import Connection, Deviation
 
 # Columns: kind, name, owner, grantor, grantee (0: PUBLIC), privilege, and whether it is grantable.
@@ -31,18 +44,25 @@ FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid JOIN pg_namespace sch
 WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
 UNION ALL
 SELECT 'ROUTINE', pg_proc.oid::regprocedure::text, proowner, acl.*
-FROM pg_proc, aclexplode(proacl) acl WHERE grantee <> 0"""
-DEFAULTS = f"""
-SELECT 'DEFAULT' kind, quote_ident(nspname) name, defaclrole owner, acl.*
+FROM pg_proc JOIN pg_namespace schema ON schema.oid = pronamespace,
+    aclexplode(CASE nspname WHEN 'ledger' THEN coalesce(proacl, acldefault('f', proowner)) ELSE proacl END) acl
+WHERE grantee <> 0 OR nspname = 'ledger'"""
+DEFAULTS = """
+SELECT CASE pg_get_userbyid(defaclrole) WHEN 'prefect' THEN 'DEFAULT OF PREFECT' ELSE 'DEFAULT' END kind,
+    quote_ident(nspname) name, defaclrole owner, acl.*
 FROM pg_default_acl JOIN pg_namespace schema ON schema.oid = defaclnamespace, aclexplode(defaclacl) acl
-WHERE defaclobjtype = 'r' AND pg_get_userbyid(defaclrole) = '{INGEST}'"""  # noqa: S608 - a constant
+WHERE defaclobjtype = 'r' AND pg_get_userbyid(defaclrole) IN ('asof_ingest', 'prefect')"""
 OF_OUR_ROLES = """
 SELECT kind, name, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(grantee)::text END, privilege_type,
     is_grantable
 FROM ({}) granted WHERE grantee <> owner AND (grantee = 0 OR pg_get_userbyid(grantee) = ANY('{{{}}}'))"""
-RELATIONS = "SELECT format('%I.%I', nspname, relname) FROM pg_class JOIN pg_namespace s ON s.oid = relnamespace"
-ONLINE_TABLES = """
-SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname = 'online' ORDER BY 1"""
+EXISTING = """
+SELECT format('%I.%I', nspname, relname) FROM pg_class JOIN pg_namespace schema ON schema.oid = relnamespace
+UNION ALL SELECT pg_proc.oid::regprocedure::text FROM pg_proc WHERE pronamespace = to_regnamespace('ledger')"""
+ALWAYS = ("DATABASE", "SCHEMA")
+"""The kinds whose objects exist before the tables are created."""
+TABLES_IN = """
+SELECT format('%%I.%%I', schemaname, tablename) FROM pg_tables WHERE schemaname = %s ORDER BY 1"""
 
 
 def wrong_on_databases(connection: Connection, *, close_others: bool = False) -> Iterator[Deviation]:
@@ -57,21 +77,20 @@ def wrong_on_databases(connection: Connection, *, close_others: bool = False) ->
 
 def wrong_in_asof(connection: Connection, tables: Tables) -> Iterator[Deviation]:
     """On schemas and tables of database `asof`, and on future tables."""
-    online = [name for (name,) in connection.execute(ONLINE_TABLES).fetchall()]
-    existing = {name for (name,) in connection.execute(RELATIONS).fetchall()}
-    wanted = {each for each in in_asof(tables, online) if each.kind != "TABLE" or each.name in existing}
-    yield from (
-        Deviation(f"Table public.{table} is absent", None)
-        for table in sorted(tables.privileges())
-        if f"public.{table}" not in existing
-    )
+    online = [name for (name,) in connection.execute(TABLES_IN, ["online"]).fetchall()]
+    existing = {name for (name,) in connection.execute(EXISTING).fetchall()}
+    wanted = {each for each in in_asof(tables, online) if each.kind in ALWAYS or each.name in existing}
+    named = (*(f"public.{table}" for table in tables.privileges()), *(f"{KEPT}.{table}" for table in LEDGER_TABLES))
+    yield from (Deviation(f"Table {name} is absent", None) for name in sorted(named) if name not in existing)
     yield from _differences(_granted(connection, INSIDE), wanted)
     yield from _differences(_granted(connection, DEFAULTS), set(in_future()))
 
 
 def wrong_in_sister(connection: Connection, owner: str) -> Iterator[Deviation]:
     """In the database of MLflow or of Prefect."""
-    yield from _differences(_granted(connection, INSIDE), set(in_sister(owner)))
+    tables = [name for (name,) in connection.execute(TABLES_IN, ["public"]).fetchall()]
+    granted = _granted(connection, INSIDE) | _granted(connection, DEFAULTS)
+    yield from _differences(granted, set(in_sister(owner, tables)))
 
 
 def _granted(connection: Connection, query: str) -> set[Grant]:
@@ -94,15 +113,15 @@ def _without_privilege(grant: Grant) -> Grant:
 
 
 def _description(grant: Grant, privileges: str) -> str:
-    place = f"future tables in schema {grant.name}" if grant.kind == "DEFAULT" else f"{grant.kind.lower()} {grant.name}"
+    place = f"future tables in schema {grant.name}" if grant.kind in MAKERS else f"{grant.kind.lower()} {grant.name}"
     return f"{privileges} on {place}{', with grant option' if grant.grantable else ''}"
 
 
 def _statement(grant: Grant, privileges: str, *, verb: str) -> sql.Composed:
     """Names are quoted by PostgreSQL, or our own constants."""
     begin, thing = "", f"{grant.kind} {grant.name}"
-    if grant.kind == "DEFAULT":
-        begin, thing = f"ALTER DEFAULT PRIVILEGES FOR ROLE {INGEST} IN SCHEMA {grant.name} ", "TABLES"
+    if maker := MAKERS.get(grant.kind):
+        begin, thing = f"ALTER DEFAULT PRIVILEGES FOR ROLE {maker} IN SCHEMA {grant.name} ", "TABLES"
     role = sql.SQL(PUBLIC) if grant.role == PUBLIC else sql.Identifier(grant.role)
     to, end = ("TO", "") if verb == "GRANT" else ("FROM", " CASCADE")
     return sql.SQL(f"{begin}{verb} {privileges} ON {thing} {to} ") + role + sql.SQL(end)

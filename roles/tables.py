@@ -1,4 +1,4 @@
-"""The tables of schema `public` in database `asof`, which their stages create."""
+"""The tables of schemas `public` and `ledger` in database `asof`, which their stages create."""
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -6,10 +6,12 @@ from psycopg.rows import TupleRow
 from asof.extracts.schema import REGISTRY_TABLES, ExtractSchema
 from asof.features.definition_records import ACCEPTED
 from asof.features.feature_store import feature_store
+from asof.ledger.schema import create_tables as create_ledger
 from asof.settings import Settings
 from asof.use_case import FromStore
 from asof.use_cases import load_all
 from roles.access import Tables
+from training.data.snapshots.erased import tombstones
 from training.data.snapshots.owned_tables import create_if_absent, tables_owned_by
 from training.data.snapshots.tables import prepare_tables
 from training.features.materialisation import applied, watermarks
@@ -41,6 +43,8 @@ def make_tables(settings: Settings) -> None:
         create_if_absent(connection, history.TABLE, history.CREATE)
         create_if_absent(connection, ledger.TABLE, ledger.CREATE)
         scoring.create_tables(connection)
+        tombstones.create_table(connection)
         create_if_absent(connection, ACCEPTED, acceptance.CREATE)
+        create_ledger(connection)
     with feature_store(settings):  # opening it creates the registry's tables
         pass

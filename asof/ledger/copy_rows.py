@@ -29,21 +29,23 @@ def copy_rows(frame: Frame) -> bytes:
     """The rows of a frame's answers, without COPY's header and trailer. Raises ValueError where they are not whole."""
     header, blocks = frame.header, blocks_of(frame)
     problems, verdicts = header.get("problems", {}), header.get("verdicts", {})
-    common = _moment(header["at"]), _bytes(UUID(header["request"]).bytes), _LONG.pack(8, header["model"])
-    key, caller = _text(header.get("key")), _text(header.get("caller"))
-    values = _values(frame, blocks)
+    at, model, values = _moment(header["at"]), _LONG.pack(8, header["model"]), _values(frame, blocks)
+    requests = [_bytes(UUID(each).bytes) for each in header["requests"]]
+    keys, callers = header.get("keys", {}), header.get("callers", {})
+    shared = len(requests) == 1
     rows = []
     for place, entity in enumerate(header["entities"]):
         status, code = problems.get(str(place), (200, None))
         target, floats, integers, texts, moments = values.get(place, NOTHING)
+        request = 0 if shared else place
         fields = (
-            *common,
-            target,
+            *(at, requests[request], model, target),
             *_scores(blocks, place),
             _short(blocks.items[place]),
             _SHORT.pack(2, status),
             _short(blocks.decisions[place]),
-            *(_text(entity), _text(code), key, caller, _text(verdicts.get(str(place)))),
+            *(_text(entity), _text(code), _text(keys.get(str(request))), _text(callers.get(str(request)))),
+            _text(verdicts.get(str(place))),
             _score_array(blocks, place),
             *(floats, integers, texts, moments),
         )

@@ -2,8 +2,8 @@
 
     length, CRC-32 of the payload | length of the header, header in JSON | blocks of numbers, little-endian
 
-The blocks of answers are arrays: floats (valued, f), integers (valued, i), moments (valued, m), scores (n, s), items (n,)
-and decisions (n,). `valued` are the answers for which values were read. A single moment is that of all values.
+The blocks of answers are arrays: floats (valued, f), integers (valued, i), moments (valued, m), scores (n, s), items
+(n,) and decisions (n,). `valued` are the answers for which values were read. A single moment is that of all values.
 """
 
 import struct

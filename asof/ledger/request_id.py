@@ -3,11 +3,13 @@
 import os
 import re
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-MAX_SKEW_MS = 24 * 3600 * 1000
-"""Between the time in an id of a caller and ours; another id is kept beside one of ours."""
+MAX_SKEW = timedelta(minutes=1)
+"""Between the time in an id of a caller and ours; another id is kept beside one of ours. The ledger has no index of
+requests: who looks for one reads this much of it."""
+_MAX_SKEW_MS = MAX_SKEW // timedelta(milliseconds=1)
 
 
 def new_request_id() -> str:
@@ -21,13 +23,13 @@ def new_request_id() -> str:
 
 def ledger_ids(request_id: str) -> tuple[str, str | None]:
     """The id of a request in the ledger, and that of its caller where that is none of this moment."""
-    if UUID7.fullmatch(request_id) and abs(_milliseconds(request_id) - time.time_ns() // 1_000_000) < MAX_SKEW_MS:
+    if UUID7.fullmatch(request_id) and abs(_milliseconds(request_id) - time.time_ns() // 1_000_000) < _MAX_SKEW_MS:
         return request_id, None
     return new_request_id(), request_id
 
 
 def time_of(request_id: str) -> datetime:
-    """The moment in an id of version 7."""
+    """The moment in an id of version 7. Raises ValueError for one after the year 9999."""
     return datetime.fromtimestamp(_milliseconds(request_id) / 1000, UTC)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Lock
 
 from asof.files import sync
-from asof.ledger.answers import Encoder
+from asof.ledger.encoder import Encoder
 from asof.ledger.request_id import new_request_id
 
 logger = logging.getLogger("asof.serving")
@@ -41,11 +41,19 @@ class _Segment:
 class Spool:
     """One for each worker; any thread may call it. `on_lost` is called with the reason and the number of answers."""
 
-    def __init__(self, folder: Path, max_bytes: int, on_lost: Callable[[str, int], None] = lambda *_: None) -> None:
-        self.folder, self._max_bytes, self._on_lost = folder, max_bytes, on_lost
+    def __init__(
+        self,
+        folder: Path,
+        max_bytes: int,
+        on_lost: Callable[[str, int], None] = lambda *_: None,
+        *,
+        durable: bool = False,
+    ) -> None:
+        """`durable`: `sync` will be called for what is appended."""
+        self.folder, self._max_bytes, self._on_lost, self._durable = folder, max_bytes, on_lost, durable
         self._segment: _Segment | None = None
         self._unsynced: set[int] = set()
-        self._lock = Lock()
+        self._lock, self._syncing = Lock(), Lock()
         self._others, self._measured_at = 0, 0.0
         self._error_logged = False
 
@@ -66,18 +74,19 @@ class Spool:
 
     def sync(self) -> bool:
         """Waits until all that was appended before is on the disk; False where that failed."""
-        with self._lock:
-            waiting, self._unsynced = self._unsynced, set()
-            copies = [os.dup(each) for each in waiting]
-        try:
-            for each in copies:
-                os.fdatasync(each)
-        except OSError as error:
-            self._log(error)
-            return False
-        finally:
-            for each in copies:
-                os.close(each)
+        with self._syncing:  # also until what another thread is about to sync is on the disk
+            with self._lock:
+                waiting, self._unsynced = self._unsynced, set()
+                copies = [os.dup(each) for each in waiting]
+            try:
+                for each in copies:
+                    os.fdatasync(each)
+            except OSError as error:
+                self._log(error)
+                return False
+            finally:
+                for each in copies:
+                    os.close(each)
         return True
 
     def close(self) -> None:
@@ -96,7 +105,8 @@ class Spool:
             raise OSError("the disk is full")
         segment.end += written
         segment.models.add(model)
-        self._unsynced.add(segment.descriptor)
+        if self._durable:
+            self._unsynced.add(segment.descriptor)
         return True
 
     def _current(self) -> _Segment:

@@ -26,7 +26,7 @@ from asof.serving.access.guard import AccessGuard
 from asof.serving.api.load_shedding import LoadShedding
 from asof.serving.api.metric_paths import EndpointToPath, PathToEndpoint
 from asof.serving.api.predict import FastLane
-from asof.serving.api.routes import BATCH, PREDICT, create_app
+from asof.serving.api.routes import BATCH, OUTCOMES, PREDICT, create_app
 from asof.serving.http.boundary import Boundary, Readiness
 from asof.serving.http.openapi import document
 from asof.serving.logs.access_log import AccessLog
@@ -170,7 +170,9 @@ def make_service(arguments: Arguments, defaults: Callable[[], Mapping[str, str]]
     )(PredictionService)
     service.mount_asgi_app(app)
     service.add_asgi_middleware(Boundary, access_log=AccessLog(on=settings.access_log))
-    service.add_asgi_middleware(FastLane, lanes={PREDICT: app.state.predict, BATCH: app.state.predict_batch})
+    state = app.state
+    lanes = {PREDICT: state.predict, BATCH: state.predict_batch, OUTCOMES: state.post_outcomes}
+    service.add_asgi_middleware(FastLane, lanes=lanes)
     return service
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from pydantic import StrictBool
 
 from asof.errors import AsOfError, ConfigurationError, ModelError
 from asof.extracts.schema import Column, Kind
@@ -67,6 +68,8 @@ class Binary:
     costs: Costs | None = None
 
     label_type: ClassVar[str] = "Bool"
+    outcome_type: ClassVar[Any] = StrictBool
+    """The type of an outcome in JSON."""
     unit: ClassVar[None] = None
     problems: ClassVar[tuple[type[AsOfError], ...]] = ()
     """What a prediction may raise because of its features."""

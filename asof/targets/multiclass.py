@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,11 @@ class Multiclass:
             raise ConfigurationError(f"The classes {self.classes} must be two or more different names. Change them.")
         if self.costs is not None:
             check_costs(self.costs, self.classes)
+
+    @property
+    def outcome_type(self) -> Any:
+        """The type of an outcome in JSON."""
+        return Literal[self.classes]
 
     def check_column(self, column: Column) -> None:
         """Raises ConfigurationError where a raw column cannot hold the labels."""

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
+from pydantic import Field
 
 from asof.errors import AsOfError, ConfigurationError, ModelError, PredictionOutOfRange
 from asof.extracts.schema import Column, Kind
@@ -55,6 +56,11 @@ class Regression:
     def range(self) -> tuple[float, float]:
         """The least and the greatest possible value."""
         return _range(self.minimum, self.maximum)
+
+    @property
+    def outcome_type(self) -> Any:
+        """The type of an outcome in JSON."""
+        return Annotated[float, Field(strict=True, allow_inf_nan=False, ge=self.minimum, le=self.maximum)]
 
     def check_column(self, column: Column) -> None:
         """Raises ConfigurationError where a raw column cannot hold the labels."""

@@ -104,19 +104,32 @@ def verify_folder(folder: Path, keys: TrustedKeys) -> VerifiedFolder:
     Raises UntrustedModel where no trusted key signed it, where a file was changed or is absent, or where there is a
     file or a link that the manifest does not list.
     """
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise UntrustedModel(f"{folder} has no {MANIFEST}: the model is not signed. Train and register again.")
-    manifest, signer = verify_envelope(path.read_bytes(), keys)
-    files = dict(_files(folder))
-    wrong = sorted(files.keys() ^ manifest.files.keys())
-    wrong += [name for name, file in files.items() if name not in wrong and _digest(file) != manifest.files[name]]
-    if wrong:
+    manifest, signer = _signed(folder, keys)
+    if wrong := _differing(folder, manifest):
         raise UntrustedModel(
             f"{folder} is not what was signed: {', '.join(wrong[:5])} changed, added or removed. "
             "Train and register again."
         )
     return VerifiedFolder(folder, manifest, signer)
+
+
+def changed_files(folder: Path, keys: TrustedKeys) -> list[str]:
+    """The files that are not as they were signed. Raises UntrustedModel where no trusted key signed the folder."""
+    return _differing(folder, _signed(folder, keys)[0])
+
+
+def _signed(folder: Path, keys: TrustedKeys) -> tuple[Manifest, str]:
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise UntrustedModel(f"{folder} has no {MANIFEST}: the model is not signed. Train and register again.")
+    return verify_envelope(path.read_bytes(), keys)
+
+
+def _differing(folder: Path, manifest: Manifest) -> list[str]:
+    """The names of files that were changed, added or removed."""
+    files = dict(_files(folder))
+    wrong = sorted(files.keys() ^ manifest.files.keys())
+    return wrong + [name for name, file in files.items() if name not in wrong and _digest(file) != manifest.files[name]]
 
 
 def _is_signed(payload: bytes, signature: bytes, keys: TrustedKeys, signer: str) -> bool:

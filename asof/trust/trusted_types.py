@@ -8,7 +8,7 @@ fits, so that no model is trained that the service could not load.
 import zipfile
 from typing import TYPE_CHECKING
 
-from asof.errors import UntrustedModel
+from asof.errors import ModelError, UntrustedModel, is_missing_library
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -54,9 +54,23 @@ COMPILED = (
     "sklearn.neighbors._kd_tree.KDTree",
     "sklearn.tree._tree.Tree",
 )
+# Models of libraries that only training needs. Loading gives the library the bytes of its own format, which C++ parses
+# with the same caveat as above; at most a crafted file has it read another model's file. Functions of a use case's own,
+# such as an objective, are other types and stay out.
+BOOSTERS = (
+    "catboost.core.CatBoostClassifier",
+    "catboost.core.CatBoostRegressor",
+    "collections.OrderedDict",  # LightGBM: its scores by name
+    "lightgbm.basic.Booster",
+    "lightgbm.sklearn.LGBMClassifier",
+    "lightgbm.sklearn.LGBMRegressor",
+    "xgboost.core.Booster",
+    "xgboost.sklearn.XGBClassifier",
+    "xgboost.sklearn.XGBRegressor",
+)
 # Left out: scorers (`sklearn.metrics._scorer`, of a search within a model), which call any function that they hold, and
 # functions of a use case's own, which the service does not have.
-TRUSTED_TYPES: tuple[str, ...] = PLAIN + FUNCTIONS + COMPILED
+TRUSTED_TYPES: tuple[str, ...] = PLAIN + FUNCTIONS + COMPILED + BOOSTERS
 
 
 def untrusted_types(content: bytes) -> list[str]:
@@ -70,7 +84,11 @@ def untrusted_types(content: bytes) -> list[str]:
 
 
 def load_trusted(content: bytes) -> "BaseEstimator":
-    """The estimator in a skops file. Raises UntrustedModel where it is none, or has types that are not on the list."""
+    """The estimator in a skops file.
+
+    Raises UntrustedModel where it is none, or has types that are not on the list; ModelError where the library of a
+    type is not installed.
+    """
     import skops.io
 
     try:
@@ -82,4 +100,9 @@ def load_trusted(content: bytes) -> "BaseEstimator":
             f"The model contains types that are not trusted: {', '.join(untrusted)}. "
             "Train without them, or add them to asof/trust/trusted_types.py after a review."
         )
-    return skops.io.loads(content, trusted=list(TRUSTED_TYPES))
+    try:
+        return skops.io.loads(content, trusted=list(TRUSTED_TYPES))
+    except (ImportError, OSError) as error:
+        if not is_missing_library(error):
+            raise
+        raise ModelError(f"The model needs a library that is not installed ({error}): install it.") from error

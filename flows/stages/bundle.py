@@ -6,6 +6,7 @@ from typing import Any
 from asof.use_cases import default_name, load
 from flows.runtime.artifacts import publish_text
 from flows.runtime.environment import settings_with_database
+from flows.runtime.progress import log
 from flows.runtime.steps import step
 from training.release.bundling.bundle import Bundle
 from training.release.bundling.bundle import bundle as build_bundle
@@ -14,6 +15,7 @@ from training.release.bundling.bundle import bundle as build_bundle
 @step("bundle")
 def bundle_model(use_case: str, run_id: str | None) -> Bundle:
     """Builds the Bento of the version in Production or of the run's model."""
+    log.info("the Bento of %s", use_case)
     return build_bundle(settings_with_database(), load(use_case), run_id=run_id)
 
 

@@ -32,7 +32,7 @@ from training.features.parity.check import SAMPLE_USERS
 def take(use_case: str, delivery: Delivery) -> Snapshot:
     """Loads a delivery into the append-only tables."""
     log.info("%s as of %s", delivery.name, moment_text(delivery.as_of) if delivery.as_of else "now")
-    return take_snapshot(
+    snapshot = take_snapshot(
         settings_with_database(),
         load(use_case).extract,
         delivery.folder,
@@ -40,6 +40,9 @@ def take(use_case: str, delivery: Delivery) -> Snapshot:
         known_at=delivery.known_at,
         part=delivery.part,
     )
+    if snapshot.left_out:
+        log.warning("%d rows of erased entities were left out", sum(snapshot.left_out.values()))
+    return snapshot
 
 
 @step("materialise")

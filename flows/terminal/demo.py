@@ -26,11 +26,14 @@ from local.stack.serve import serving
 from training.data.extracts.deliveries import find_deliveries
 from training.data.extracts.files.data_files import delivered_tables
 
+MLFLOW = ("mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store")
 TRAINING_LIBRARIES = (
-    *("mlflow.sklearn", "skops.io", "sklearn.ensemble", "matplotlib.figure", "onnx"),
-    "training.release.gate.judge",
+    *MLFLOW,
+    *("mlflow.sklearn", "onnxruntime", "skl2onnx", "skops.io", "sklearn.ensemble"),
+    *("matplotlib.backends.backend_agg", "training.release.gate.judge"),
 )
-BUNDLING_LIBRARIES = ("bentoml",)
+BUNDLING_LIBRARIES = (*MLFLOW, "bentoml.mlflow")
+"""What a stage would import after it has been asked; its process does so while it waits."""
 
 
 @dataclass(frozen=True)

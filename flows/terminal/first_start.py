@@ -30,7 +30,7 @@ def ingest(
         settings = settings_with_database()
         from flows.stages.ingest import ingest as stage
         from training.data.extracts.deliveries import anything_delivered
-        from training.data.snapshots.snapshot import anything_loaded
+        from training.data.snapshots.loads import anything_loaded
 
         if anything_delivered(folder):
             emit(_summary(choose_run()(stage, str(folder), first.date() if first else None)))

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from asof.errors import DataError
 from asof.extracts.cadence import moment_of
+from flows.terminal.command import JSON
 from flows.terminal.output import Verbosity, run_command, verbosity
 
 DEMONSTRATED = "churn"
@@ -17,7 +18,10 @@ DEMONSTRATED = "churn"
 DAY = ["%Y-%m-%d"]
 MOMENT = [*DAY, "%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%H%MZ", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]
 
-Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on the last line of stdout.")]
+Json = Annotated[
+    bool,
+    typer.Option(JSON, is_eager=True, help="Print one JSON object, the result or the error, and nothing else."),
+]
 
 AsOf = Annotated[
     datetime | None, typer.Option(formats=MOMENT, help="The moment that the data describes, UTC; default: the newest.")
@@ -61,7 +65,7 @@ def _argument(default: Callable[[], str], default_help: str) -> Any:
     def resolve(context: typer.Context, value: str) -> str:
         if context.resilient_parsing:
             return value
-        with run_command("reading", spinner=False):
+        with run_command("reading", as_json=context.params.get("as_json", False), spinner=False):
             from asof.use_cases import check_name
 
             value = check_name(value) if value else default()

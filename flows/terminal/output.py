@@ -1,4 +1,7 @@
-"""Output of a command: a spinner on stderr, then the result on stdout as a screen or as one JSON object."""
+"""Output of a command: a spinner on stderr, then the result on stdout as a screen or as one JSON object.
+
+With --json there is one object in every case: the result, or `{"error": ...}` with what stderr says, too.
+"""
 
 import dataclasses
 import json
@@ -65,7 +68,8 @@ def run_command(doing: str, *, as_json: bool = False, spinner: bool = True, kept
     """Runs the block of a command, which calls `emit(result, screen)`; prints the result when the block ends.
 
     An AsOfError or an error of the machine becomes a message on stderr and exit code 1; an interruption a line that
-    says what is `kept`, and exit code 130 or that of the signal; any other error our frames of its traceback.
+    says what is `kept`, and exit code 130 or that of the signal; any other error our frames of its traceback. With
+    `as_json` stdout has the message, too.
     """
     exit_on_signals()
     _hide_deprecations()
@@ -75,12 +79,18 @@ def run_command(doing: str, *, as_json: bool = False, spinner: bool = True, kept
         with _progress(errors, doing) if spinner else nullcontext():
             yield lambda result, screen=None: results.append((to_plain(result), screen))
     except (KeyboardInterrupt, SystemExit) as interruption:
-        errors.print(f"interrupted while {doing}: {kept}", markup=False, highlight=False, soft_wrap=True)
+        line = f"interrupted while {doing}: {kept}"
+        errors.print(line, markup=False, highlight=False, soft_wrap=True)
+        if as_json:
+            print_json({"error": line})
         raise typer.Exit(_exit_code(interruption)) from None
     except typer.Exit:
         raise
     except Exception as error:
-        _print_error(errors, error)
+        text = error_text(error)
+        _print_error(errors, text)
+        if as_json:
+            print_json({"error": text.removeprefix(ERROR).lstrip()})
         raise typer.Exit(1) from error
     for result, screen in results:
         _print_result(result, screen, as_json=as_json)
@@ -110,8 +120,13 @@ def error_text(error: Exception) -> str:
     return "".join([*traceback.format_list(frames), *traceback.format_exception_only(error), REPORT_IT])
 
 
-def _print_error(console: Console, error: Exception) -> None:
-    text = Text(error_text(error))
+def print_json(result: Any) -> None:
+    """Prints the one line of stdout of a command with --json."""
+    sys.stdout.write(json.dumps(result, default=str) + "\n")
+
+
+def _print_error(console: Console, message: str) -> None:
+    text = Text(message)
     if text.plain.startswith(ERROR):
         text.stylize("bold red", 0, len(ERROR))
     console.print(text, soft_wrap=not (console.is_terminal and text.plain.startswith(ERROR)))
@@ -167,7 +182,7 @@ def _hide_deprecations() -> None:
 
 def _print_result(result: Any, screen: MakeScreen | None, *, as_json: bool) -> None:
     if as_json or screen is None:
-        sys.stdout.write(json.dumps(result, default=str) + "\n")
+        print_json(result)
     else:
         print_screen(Console(), screen(result), brief=verbosity() is Verbosity.QUIET)
 

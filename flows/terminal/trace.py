@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -10,6 +11,7 @@ from rich.tree import Tree
 
 from asof.errors import DataError, ModelError
 from asof.extracts.cadence import moment_text
+from asof.ledger.reading.kept_answer import ERASED
 from asof.settings import Settings
 from asof.use_case import UseCase
 from flows.terminal.output import Verbosity, verbosity
@@ -97,10 +99,18 @@ def _verdict(broken: Collection[str]) -> str:
 
 def _answer(top: Tree, answer: Answer) -> None:
     answered = f"answered {answer.at:%Y-%m-%d %H:%M:%S} UTC" if answer.at else "without a time"
-    outcome = "a prediction" if not answer.code else f"refused: {answer.code}"
+    outcome = _outcome(answer)
     flags = [f"flagged: {', '.join(answer.flags)}"] if answer.flags else []
     entity = f"of {_named(answer.entity)}" if answer.entity is not None else "features in the request"
     _leaves(top, [f"{outcome} ({answer.status}), {entity}, {answered}", *flags, f"found in {answer.found_in}"])
+    if given := [each for each in answer.values if each.view is None]:
+        _leaves(_branch(top, "given in the request"), (f"{each.feature} {_shown(each.value)}" for each in given))
+
+
+def _outcome(answer: Answer) -> str:
+    if answer.code == ERASED:
+        return "erased: its entity, values and score are gone"
+    return f"refused: {answer.code}" if answer.code else "a prediction"
 
 
 def _named(entity: str | int | Mapping[str, str | int]) -> str:
@@ -116,10 +126,18 @@ def _value(top: Tree, value: ValueOrigin) -> None:
         _branch(node, f"row of {value.table}, known since {value.created_at:%Y-%m-%d %H:%M}")
     if value.load:
         _load(node, value.load)
+    for each in value.values:
+        differs = "" if each.same else f", but {_shown(each.in_row)} in the row"
+        _branch(node, f"{each.feature} {_shown(each.kept)}{differs}", "red" if differs else "")
     if value.deduced:
         _branch(node, f"deduced: {value.deduced}", "yellow")
     if value.broken:
         _branch(node, value.broken, "red")
+
+
+def _shown(value: Any) -> str:
+    """Text as it is, a number with all its digits."""
+    return "null" if value is None else str(value)
 
 
 def _version(top: Tree, chain: VersionChain) -> None:

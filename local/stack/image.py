@@ -2,9 +2,12 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from asof.errors import ConfigurationError
@@ -12,6 +15,9 @@ from asof.errors import ConfigurationError
 IMAGE = "asof-prediction"
 ENGINES = ("docker", "podman", "buildah")
 """In order of preference."""
+
+END_SECONDS = 10
+"""After which an interrupted build is killed."""
 
 # The OCI format, the default of the other engines, has no health check.
 DOCKER_FORMAT = {"BUILDAH_FORMAT": "docker"}
@@ -39,17 +45,29 @@ def containerize(bento: str, base: str | None = None, *, name: str | None = None
     command = ["containerize", bento, "--backend", chosen, *(word for each in names for word in ("--image-tag", each))]
     if base:
         command += ["--opt", f"build-arg=BASE_IMAGE={base}"]
-    # BentoML 1.4.36 and later read a Bento's template only from below the working folder (bentoml/BentoML#5566).
-    process = subprocess.run(  # noqa: S603 - a list of command of our own, no shell
-        [sys.executable, "-m", "bentoml", *command],
-        env={**environment(chosen), **os.environ},
-        cwd=tempfile.gettempdir(),
-        stdout=sys.stderr,
-        check=False,
-    )
-    if process.returncode:
+    if _run([sys.executable, "-m", "bentoml", *command], {**environment(chosen), **os.environ}):
         raise ConfigurationError(f"{chosen} failed to build the image of {bento}; see its output above.")
     return Image(bento, names, chosen)
+
+
+def _run(command: Sequence[str], variables: Mapping[str, str]) -> int:
+    """The exit code. An interruption ends the command and the engine's client, which is a process of its own."""
+    # BentoML 1.4.36 and later read a Bento's template only from below the working folder (bentoml/BentoML#5566).
+    folder = tempfile.gettempdir()
+    with subprocess.Popen(command, env=dict(variables), cwd=folder, stdout=sys.stderr, process_group=0) as process:  # noqa: S603
+        try:
+            return process.wait()
+        except BaseException:
+            _end_group(process)
+            raise
+
+
+def _end_group(process: "subprocess.Popen[bytes]") -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(END_SECONDS)
 
 
 def environment(engine: str) -> dict[str, str]:

@@ -67,7 +67,8 @@ def _environment(settings: Settings) -> dict[str, str]:
     An unset setting becomes an empty variable, so that the caller's environment has no effect.
     """
     values = {name: getattr(settings, name) for name in type(settings).model_fields if name != "mlflow_tracking_uri"}
-    values["answer_log"] = settings.answer_log_file
+    if "ledger" not in settings.model_fields_set:
+        values["ledger"] = "process"
     variables = {f"ASOF_{name.upper()}": "" if value is None else _text(value) for name, value in values.items()}
     return {name: value for name, value in variables.items() if name not in NOT_FOR_SERVERS} | settings.environment()
 

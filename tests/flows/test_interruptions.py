@@ -1,43 +1,20 @@
 """Ctrl-C and SIGTERM in the middle of each command's work: an exit code, what is kept, and nothing half done."""
 
 import signal
-import subprocess
-import sys
 from datetime import date
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from asof.settings import PROJECT
 from simulator import SimulationPlan, simulate
+from tests.kits.machine.interruptions import interrupted
+from tests.kits.machine.terminal import call_flows
 from tests.kits.models.scoring import Scene
 from training.tracking.client import open_tracking
 
 INT, TERM = signal.SIGINT, signal.SIGTERM
 RUN_AGAIN = "Run the command again to finish."
-
-
-def interrupted(world: dict[str, str], words: str, step: str, number: signal.Signals) -> list[str]:
-    """Signals the command at a step of its work; the lines of stderr after that. The exit code is the shell's."""
-    ours = signal.signal(signal.SIGINT, signal.default_int_handler)
-    command = [sys.executable, "-m", "flows", *words.split(), "--verbose"]
-    with subprocess.Popen(
-        command, cwd=PROJECT, env=world, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
-    ) as process:
-        signal.signal(signal.SIGINT, ours)
-        assert process.stderr
-        seen = []
-        for line in process.stderr:
-            seen.append(line)
-            if step in line:
-                break
-        else:
-            raise AssertionError(f"{step!r} was never reported: {seen}")
-        process.send_signal(number)
-        rest = process.stderr.read().splitlines()
-        assert process.wait(60) == 128 + number, rest
-    return rest
 
 
 @pytest.mark.parametrize(
@@ -47,7 +24,8 @@ def interrupted(world: dict[str, str], words: str, step: str, number: signal.Sig
         ("parity churn", "users compared", TERM, "interrupted while comparing: " + RUN_AGAIN),
         ("promote churn {version} --dry-run", "judging", INT, "completed by the next promotion or rollback."),
         ("reproduce churn {version}", "training set", TERM, "interrupted while reproducing: " + RUN_AGAIN),
-        ("score churn --version {version}", "users scored", INT, "the same command scores the others."),
+        # The users scored are reported when all of so few are done.
+        ("score churn --version {version}", "this run is not recorded", INT, "the same command scores the others."),
     ],
 )
 def test_an_interrupted_command_says_what_is_kept(
@@ -93,3 +71,17 @@ def test_an_interrupted_training_leaves_no_running_run_and_no_version(
     new = [run for run in client.search_runs(experiments) if run.info.run_id not in known]
     assert {run.info.status for run in new} <= {"FAILED", "FINISHED"}
     assert len(client.search_model_versions("name='streamflow_churn'")) == versions
+
+
+def test_an_interrupted_switch_of_the_store_changes_nothing_and_can_be_repeated(
+    world: dict[str, str], scene: Scene, tmp_path: Path
+) -> None:
+    file = tmp_path / ".env"
+    words = f"switch-store churn postgres --file {file}"
+    lines = interrupted(world, words, "users compared", TERM)
+    kept = "The store in use stays; the same command fills and compares the other again."
+    assert lines[-1] == f"interrupted while switching: {kept}"
+    assert not file.exists()
+    done = call_flows(world, *words.split())
+    assert done.returncode == 0, done.stderr
+    assert file.read_text() == "ASOF_ONLINE_STORE=postgres\n"

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +25,7 @@ from tests.kits.machine.terminal import Done, call_flows, start_flows
 from tests.kits.models.scoring import kept
 from tests.kits.models.training import regression
 from tests.kits.service import serving as kit
+from training.audit.lineage.answers import find_answers
 from training.data.snapshots.snapshot import take_snapshot
 from training.features.datasets.dataset import build_training_set
 from training.features.materialisation.feature_registry import apply_features
@@ -64,17 +64,16 @@ QUICK = replace(load("churn"), estimators={"default": Estimator("churn_v2", leni
 
 @dataclass(frozen=True)
 class Served:
-    """A service whose answers have no place at first: a file is in the way of their folder."""
+    """A service that keeps its answers."""
 
     client: httpx.Client
     settings: Settings
     bundle: Bundle
     extract: Path
-    answers: Path
     log: Path
 
     def environment(self) -> dict[str, str]:
-        return {**os.environ, **self.settings.environment(), "ASOF_ANSWER_LOG": str(self.answers)}
+        return {**os.environ, **self.settings.environment(), "ASOF_LEDGER_SPOOL": str(self.settings.ledger_folder)}
 
     def trace(self, *words: str, text: str = "") -> Done:
         return call_flows(self.environment(), "trace", "churn", *words, text=text)
@@ -93,63 +92,41 @@ def served(settings: Settings, bentoml_home: Path, tmp_path_factory: pytest.Temp
     training_set = build_training_set(settings, QUICK, JANUARY)
     version = register(settings, evaluate(settings, train(settings, QUICK, training_set)))
     materialise(settings, as_of=JANUARY)
-    built, answers = bundle(settings, QUICK, version), folder / "later" / "answers.jsonl"
-    answers.parent.write_text("in the way")
-    clock = {"ASOF_CLOCK": "2024-02-02T00:00:00", "ASOF_ANSWER_LOG": str(answers)}
-    with kit.serving(settings, built.bento_tag, folder, **clock) as client:
+    built = bundle(settings, QUICK, version)
+    variables = {"ASOF_CLOCK": "2024-02-02T00:00:00", "ASOF_LEDGER": "process"}
+    variables["ASOF_LEDGER_SPOOL"] = str(settings.ledger_folder)
+    with kit.serving(settings, built.bento_tag, folder, **variables) as client:
         kit.eventually(lambda: client.get("/readyz").status_code == 200, 60, folder / "log")
-        yield Served(client, settings, built, extract, answers, folder / "log")
+        yield Served(client, settings, built, extract, folder / "log")
 
 
 @pytest.fixture(scope="module")
 def answered(served: Served) -> dict[str, httpx.Response]:
-    """Answers while the log cannot be written, and from then on."""
-    for number in range(3):
-        assert served.predict(USER, f"lost-{number}").status_code == 200
-    served.client.get("/livez")  # lines come after the answers, and before the next request is looked at
-    served.answers.parent.unlink()
     answers = {"good": served.predict(USER, "good"), "unknown": served.predict("missing", "unknown")}
-    with ThreadPoolExecutor(8) as pool:
-        many = pool.map(lambda number: served.predict(f"{number:04d}-ABCDE", f"many-{number}"), range(200))
-        assert {response.status_code for response in many} == {200}
     malformed = served.client.post("/predict", json={"user": 1}, headers={"X-Request-ID": "malformed"})
-    kit.eventually(lambda: "malformed" in served.answers.read_text(), 10, served.log)  # lines come after the answers
     return answers | {"malformed": malformed}
 
 
-def lines(served: Served) -> dict[str, dict[str, Any]]:
-    lines = [json.loads(line) for line in served.answers.read_text().splitlines()]
-    assert len({line["request_id"] for line in lines}) == len(lines)
-    return {line["request_id"]: line for line in lines}
-
-
-def test_each_request_is_logged_as_one_line_and_none_fails_while_the_log_is_unwritable(
+def test_a_kept_answer_has_the_model_and_the_times_of_the_answer(
     served: Served, answered: dict[str, httpx.Response]
 ) -> None:
-    found = lines(served)
-    assert found.keys() == {*answered, *(f"many-{number}" for number in range(200))}
-    assert served.log.read_text().count("cannot be written") == 1
+    (kept,) = find_answers(served.settings, QUICK, "good")
+    answer = answered["good"].json()
+    names = ("name", "version", "run_id", "bento", "fingerprint")
+    assert {name: getattr(kept, name) for name in names} == {name: answer["model"][name] for name in names}
+    assert (kept.entity, kept.status, kept.flags) == (USER, 200, ())
+    assert kept.as_of == {view: datetime.fromisoformat(moment) for view, moment in answer["as_of"].items()}
+    assert kept.at is not None
+    assert kept.at.year >= 2026, "the real time, whatever ASOF_CLOCK says"
 
 
-def test_a_log_line_has_the_model_and_the_times_of_the_answer(
+def test_refused_requests_are_kept_with_the_code_of_their_problem(
     served: Served, answered: dict[str, httpx.Response]
 ) -> None:
-    line, answer = lines(served)["good"], answered["good"].json()
-    assert line["model"].items() <= answer["model"].items()
-    assert (line["entity"], line["status"], line["flags"]) == (USER, 200, [])
-    assert line["as_of"].keys() == answer["as_of"].keys()
-    assert datetime.fromisoformat(line["at"]).year >= 2026, "the real time, whatever ASOF_CLOCK says"
-    assert str(answer["probability"]) not in json.dumps(line)
-
-
-def test_refused_requests_are_logged_with_the_code_of_their_problem(
-    served: Served, answered: dict[str, httpx.Response]
-) -> None:
-    found = lines(served)
-    outcomes = [
-        (found[name]["status"], found[name]["code"], found[name]["entity"]) for name in ("unknown", "malformed")
-    ]
-    assert outcomes == [(404, "entity-not-found", "missing"), (422, "invalid-request", None)]
+    kept = [find_answers(served.settings, QUICK, name)[0] for name in ("unknown", "malformed")]
+    assert [(each.status, each.code, each.entity) for each in kept] == [
+        (404, "entity-not-found", "missing"), (422, "invalid-request", None)
+    ]  # fmt: skip
 
 
 def test_an_answer_is_traced_by_its_request_id_to_the_files(
@@ -160,6 +137,10 @@ def test_an_answer_is_traced_by_its_request_id_to_the_files(
     found = json.loads(run.stdout.splitlines()[-1])
     assert found["broken"] == []
     assert (found["answer"]["entity"], found["model"]["version"]) == (USER, served.bundle.version)
+    values = {each["name"]: each["value"] for each in served.client.get(f"/features/{USER}").json()["features"]}
+    compared = [each for origin in found["values"] for each in origin["values"]]
+    assert {each["feature"]: each["kept"] for each in compared} == values
+    assert all(each["same"] for each in compared)
     identity = answered["good"].json()["model"]
     assert found["model"]["training_set"]["fingerprint"] == identity["fingerprint"]
     assert found["model"]["training"]["git_commit"] == identity["git_commit"]
@@ -186,13 +167,13 @@ def test_an_answer_on_stdin_is_traced_and_the_digests_are_printed(
     assert "no link of this chain is broken" in run.stdout
 
 
-def test_an_unknown_request_id_is_exit_code_1_and_the_message_names_the_log(
+def test_an_unknown_request_id_is_exit_code_1_and_the_message_says_what_to_set(
     served: Served, answered: dict[str, httpx.Response]
 ) -> None:
     run = served.trace("never")
     assert (run.returncode, run.stdout) == (1, "")
-    assert "DataError: No answer never of churn is known" in run.stderr
-    assert str(served.answers) in run.stderr.replace("\n", "")
+    assert "DataError: No answer never of churn is in the ledger" in run.stderr
+    assert "ASOF_LEDGER=process" in run.stderr
 
 
 def test_a_stored_value_outside_the_training_range_is_flagged_by_every_endpoint(
@@ -228,8 +209,7 @@ def test_a_stored_value_outside_the_training_range_is_flagged_by_every_endpoint(
     assert [{name: each[name] for name in flag} for each, flag in zip(row["flags"], flags.values(), strict=True)] == [
         *flags.values()
     ]
-    kit.eventually(lambda: '"request_id":"odd"' in served.answers.read_text(), 10, served.log)
-    assert {"total_paid", "contract_type"} <= set(lines(served)["odd"]["flags"])
+    assert {"total_paid", "contract_type"} <= set(find_answers(served.settings, QUICK, "odd")[0].flags)
 
 
 def test_an_unusual_id_is_the_same_in_every_endpoint_as_in_the_extract(served: Served) -> None:
@@ -251,7 +231,6 @@ def test_an_unusual_id_is_the_same_in_every_endpoint_as_in_the_extract(served: S
 def test_an_answer_for_an_unusual_id_is_traced(served: Served, answered: dict[str, httpx.Response], key: str) -> None:
     request_id = f"odd-{ODD.index(key)}"
     assert served.predict(key, request_id).status_code == 200
-    kit.eventually(lambda: request_id in served.answers.read_text(), 10, served.log)
     run = served.trace(request_id, "--json")
     assert run.returncode == 0, run.stdout + run.stderr
     found = json.loads(run.stdout.removesuffix("\n").split("\n")[-1])

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from asof.serving.access.key_editing import add_key, remove_key
-from asof.serving.access.scopes import ADMIN, PREDICT
+from asof.serving.access.scopes import ADMIN, OUTCOMES, PREDICT
 from asof.settings import Settings
 from tests.kits.service import serving as kit
 from tests.kits.service.answers import problem
@@ -86,12 +86,15 @@ class Guarded:
         return self.client.post("/predict", json=BODIES["/predict"], headers=headers)
 
 
+SCOPES_OF_KEYS = {"crm": [PREDICT], "ops": [ADMIN], "books": [OUTCOMES]}
+
+
 @pytest.fixture(scope="module")
 def guarded(settings: Settings, small_model: SmallModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     kit.write_users(settings, {"good": USER}, NOW - timedelta(days=10))
     folder = tmp_path_factory.mktemp("guarded")
     file = folder / "keys" / "api-keys"
-    keys = {name: add_key(file, name, scopes)[1] for name, scopes in {"crm": [PREDICT], "ops": [ADMIN]}.items()}
+    keys = {name: add_key(file, name, scopes)[1] for name, scopes in SCOPES_OF_KEYS.items()}
     variables = {
         "ASOF_API_KEYS": str(file),
         "ASOF_WORKERS": str(WORKERS),
@@ -120,6 +123,13 @@ def test_without_a_valid_key_nothing_is_shown(guarded: Guarded, method: str, pat
 def test_predictions_need_the_scope_predict(guarded: Guarded, method: str, path: str) -> None:
     assert guarded.ask(method, path, "crm").status_code == 200
     assert problem(guarded.ask(method, path, "ops"), 403, "forbidden")["scope"] == "predict"
+
+
+@pytest.mark.parametrize("key", ["crm", "ops"])
+def test_outcomes_need_a_scope_of_their_own(guarded: Guarded, key: str) -> None:
+    assert guarded.ask("POST", "/outcomes", "books").status_code not in (401, 403)
+    assert problem(guarded.ask("POST", "/outcomes", key), 403, "forbidden")["scope"] == "outcomes"
+    assert problem(guarded.predict("books"), 403, "forbidden")["scope"] == "predict"
 
 
 @pytest.mark.parametrize(("method", "path"), OF_ADMINISTRATORS)

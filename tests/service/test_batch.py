@@ -10,6 +10,7 @@ import httpx
 import pyarrow as pa
 import pytest
 
+from asof.errors import DataError
 from asof.serving.batch.description import answers_type
 from asof.serving.features.evidence import StoreEvidence
 from asof.use_cases import load
@@ -65,6 +66,7 @@ def test_each_item_equals_the_answer_to_a_single_request(service: httpx.Client) 
     predictions = answer.json()["predictions"]
     expected = [alone(service, each) for each in (*MIXED, *({"user_id": user} for user in MANY))]
     for got, one in zip(predictions, [*expected, *expected[: len(MIXED)]], strict=True):
+        assert got.pop("kept") == "process"
         if "problem" not in one:
             one["probability"] = pytest.approx(one["probability"], abs=1e-12)
         assert got == one
@@ -197,10 +199,9 @@ def test_a_traced_batch_is_answered_as_any_other(service: httpx.Client) -> None:
     assert traced.json()["predictions"] == batch(service, [{"user_id": "good"}, {}]).json()["predictions"]
 
 
-def test_every_instance_is_counted_and_logged_with_its_position(
+def test_every_instance_is_counted_and_kept_with_its_position(
     service: httpx.Client, churn_service: ChurnService
 ) -> None:
-    answer_log = churn_service.answer_log
     names = [f'asof_batch_users_total{{code="{code}"}}' for code in ("ok", "entity-not-found", "invalid-request")]
     names += ['asof_batches_total{code="ok"}', 'asof_batches_total{code="invalid-request"}']
     before = [follow_kit.metric(service, name) for name in names]
@@ -210,17 +211,15 @@ def test_every_instance_is_counted_and_logged_with_its_position(
     after = [follow_kit.metric(service, name) for name in names]
     assert [new - old for new, old in zip(after, before, strict=True)] == [2, 1, 1, 1, 1]
 
-    kit.eventually(lambda: "many-4" in answer_log.read_text(), 10, answer_log)
-    lines = [json.loads(line) for line in answer_log.read_text().split("\n") if '"many-' in line]
-    found = {line["request_id"]: line for line in lines if line["request_id"].startswith("many-")}
-    logged = [found[f"many-3:{place}"] for place in range(4)]
-    assert [line["status"] for line in logged] == [200, 404, 422, 200]
-    assert [line["entity"] for line in logged] == ["good", "nobody", None, "old-support"]
-    assert logged[3]["flags"] == ["support_tickets_90d"]
-    assert logged[1]["code"] == "entity-not-found"
-    assert (found["many-4"]["status"], found["many-4"]["code"]) == (422, "invalid-request")
-    (single,) = find_answers(answer_log, load("churn"), "many-3:3")
-    assert (single.entity, single.status) == ("old-support", 200)
+    (empty,) = find_answers(churn_service.settings, load("churn"), "many-4")
+    assert (empty.request_id, empty.status, empty.code) == ("many-4", 422, "invalid-request")
+    kept = [find_answers(churn_service.settings, load("churn"), f"many-3:{place}")[0] for place in range(4)]
+    assert [each.status for each in kept] == [200, 404, 422, 200]
+    assert [each.entity for each in kept] == ["good", "nobody", None, "old-support"]
+    assert kept[3].flags == ("support_tickets_90d",)
+    assert kept[1].code == "entity-not-found"
+    with pytest.raises(DataError, match="was a batch: name one of its items, as many-3:0"):
+        find_answers(churn_service.settings, load("churn"), "many-3")
 
 
 def test_the_description_has_both_formats_and_every_problem(service: httpx.Client) -> None:

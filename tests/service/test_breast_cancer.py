@@ -223,6 +223,7 @@ def test_each_item_of_a_batch_equals_a_single_answer(service: httpx.Client, made
     for instance, item in zip(instances[:50], answers, strict=False):
         answer = ask(service, **instance)
         alone = answer.json()
+        assert item.pop("kept") == answer.headers["AsOf-Kept"] == "none"
         if answer.status_code == 200:
             assert alone | {"probabilities": pytest.approx(alone["probabilities"], abs=1e-12)} == item | {
                 name: alone[name] for name in ("model", "request_id")
@@ -273,7 +274,7 @@ def test_the_description_is_that_of_the_use_case(service: httpx.Client) -> None:
     assert {"/predict", "/model", "/health"} <= set(description["paths"])
     assert not any(path.startswith("/features") for path in description["paths"])
     predict = description["paths"]["/predict"]["post"]
-    assert described_problems(predict) == OF_EVERY_PREDICTION
+    assert described_problems(predict) == OF_EVERY_PREDICTION | {"ledger-full"}
     schemas = description["components"]["schemas"]
     features = schemas["BreastCancerRequest"]["properties"]["features"]["anyOf"][0]
     assert (features["minItems"], features["maxItems"]) == (30, 30)

@@ -14,6 +14,7 @@ import pytest
 import asof
 from asof.features.feature_contract import model_frame
 from asof.features.feature_definition import digest_of
+from asof.ledger.request_id import UUID7
 from asof.serving.features.evidence import StoreEvidence, prediction_type
 from asof.settings import export
 from asof.use_cases import load
@@ -196,7 +197,7 @@ def test_a_valid_request_id_is_kept_and_another_is_replaced(service: httpx.Clien
     kept = service.post("/predict", json={"user_id": "nobody"}, headers={"X-Request-ID": "trace-42"})
     assert problem_at(kept, 404, "entity-not-found")["request_id"] == "trace-42"
     made = service.post("/predict", json={"user_id": "good"}, headers={"X-Request-ID": "x" * 500 + "\t{}"})
-    assert len(made.headers["x-request-id"]) == 32
+    assert UUID7.fullmatch(made.headers["x-request-id"])
     assert made.headers["x-request-id"] == made.json()["request_id"]
 
 
@@ -300,7 +301,7 @@ def test_the_description_has_examples_for_success_and_for_each_error(service: ht
     success = predict["responses"]["200"]["content"]["application/json"]["example"]
     assert set(success) == set(predict_schema(description))
     lookups = {"entity-not-found", "missing-features", "stale-features"}
-    assert described_problems(predict) == OF_EVERY_PREDICTION | OF_THE_STORE | lookups
+    assert described_problems(predict) == OF_EVERY_PREDICTION | OF_THE_STORE | lookups | {"ledger-full"}
     request = description["components"]["schemas"]["ChurnRequest"]
     assert request["examples"] == [{"user_id": "7590-VHVEG"}]
 

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pydantic import SecretStr
 
+from asof.ledger.segments import segment_paths
 from asof.serving.access.key_editing import add_key
 from asof.settings import Settings
 from tests.kits.machine.secret import command_lines, files, leaks
@@ -119,7 +120,9 @@ def _recording(user: tuple[Settings, str], folder: Path) -> tuple[Recording, dic
     variables = {
         "ASOF_API_KEYS": str(file),
         "ASOF_SIGNING_KEY_TEXT": recording.secrets["the signing key"],
-        "ASOF_ANSWER_LOG": str(folder / "answers.jsonl"),
+        "ASOF_LEDGER": "process",
+        "ASOF_LEDGER_SPOOL": str(folder / "ledger"),
+        "ASOF_LEDGER_SHIP": "False",
         "ASOF_CLOCK": NOW.isoformat(),
         "ASOF_FOLLOW": "production",
         "ASOF_FOLLOW_SECONDS": "0.3",
@@ -142,7 +145,9 @@ def test_no_secret_is_shown_by_a_service_with_and_without_its_store(
             kit.eventually(lambda: client.get("/readyz").status_code == 503, 30, tmp_path / "log")
             assert 503 in recording.ask(client, "a day without its password")
         kit.eventually(lambda: client.get("/readyz").status_code == 200, 30, tmp_path / "log")
-    recording.places |= {"the log": (tmp_path / "log").read_text(), "answers": (tmp_path / "answers.jsonl").read_text()}
+    kept = [path.read_bytes().decode("latin-1") for path in segment_paths(tmp_path / "ledger")]
+    recording.places |= {"the log": (tmp_path / "log").read_text(), "answers": "".join(kept)}
+    assert "entity-not-found" in recording.places["answers"]
     assert "crm" in recording.places["the log"]
     recording.assert_nothing_leaked()
 

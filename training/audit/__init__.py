@@ -1,1 +1,1 @@
-"""Read-only audits of a version or an answer: lineage and reproduction."""
+"""Read-only audits of a version or an answer: lineage, reproduction and replay."""

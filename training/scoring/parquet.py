@@ -18,11 +18,15 @@ from pydantic_core import from_json, to_json
 
 from asof.errors import ScoringError
 from asof.files import rename_durably, try_lock
+from asof.settings import Settings
 from training.scoring.results import ScoredChunk, already_running
 from training.scoring.run import Run, Tally
 
 MANIFEST = "_SUCCESS"
-RUN, TALLY = b"asof.run", b"asof.tally"
+RUN, TALLY, ERASED = b"asof.run", b"asof.tally", b"asof.erased"
+"""In a part's metadata: its run, the run's tally up to it, and how many of its users were erased since."""
+FOLDERS = "score_folders"
+"""The file of the home that lists the folders with scores."""
 
 
 @dataclass
@@ -49,7 +53,7 @@ class ParquetWriter:
             "run": self.run,
             "tally": tally,
             "finished_at": datetime.now(UTC),
-            "parts": [_part_entry(part) for part in _parts(self.folder)],
+            "parts": [part_entry(part) for part in _parts(self.folder)],
         }
         temporary = self.folder / f".{MANIFEST}"
         temporary.write_bytes(to_json(manifest, indent=2) + b"\n")
@@ -78,7 +82,8 @@ def _resumed(folder: Path) -> ParquetWriter:
     last, complete = metadata[-1].metadata, manifest.exists()
     content = from_json(manifest.read_bytes())["tally"] if complete else from_json(last[TALLY])
     tally = TypeAdapter(Tally).validate_python(content)
-    if (rows := sum(each.num_rows for each in metadata)) != tally.scored:
+    erased = sum(int(each.metadata.get(ERASED, b"0")) for each in metadata)
+    if (rows := sum(each.num_rows for each in metadata) + erased) != tally.scored:
         raise ScoringError(
             f"The parts in {folder} hold {rows} users, and {tally.scored} were scored: a part is gone. Restore it, "
             "or delete the folder and score again."
@@ -112,7 +117,23 @@ def _stamp(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
 
 
-def _part_entry(part: Path) -> dict[str, Any]:
+def remember_folder(settings: Settings, folder: Path) -> None:
+    """Lists the folder in the home, so that `flows erase` finds it."""
+    if folder.resolve() not in remembered_folders(settings):
+        settings.home.mkdir(parents=True, exist_ok=True)
+        with (settings.home / FOLDERS).open("a", encoding="utf-8") as file:
+            file.write(f"{folder.resolve()}\n")
+
+
+def remembered_folders(settings: Settings) -> list[Path]:
+    """The folders with scores that were written from this home, and are still there."""
+    file = settings.home / FOLDERS
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return [folder for line in dict.fromkeys(lines) if (folder := Path(line)).is_dir()]
+
+
+def part_entry(part: Path) -> dict[str, Any]:
+    """What the manifest has of a part."""
     with part.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     rows = parquet.read_metadata(part).num_rows

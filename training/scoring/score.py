@@ -21,10 +21,10 @@ from asof.settings import Settings
 from asof.use_case import UseCase
 from training.data.snapshots.known_at import tables_known_at
 from training.data.snapshots.provenance import actor, code_version
-from training.data.snapshots.query_plan import expected_rows
+from training.features.datasets.query_plan import expected_rows
 from training.release.registry.versions import model_version, require_production, verified_version
 from training.scoring.judging import Outcomes, judge_chunk
-from training.scoring.parquet import in_parquet
+from training.scoring.parquet import in_parquet, remember_folder
 from training.scoring.postgres import in_postgres
 from training.scoring.prefetch import prefetch
 from training.scoring.reading import Chunk, FeatureSources, read_chunks, read_features, users_query
@@ -97,6 +97,8 @@ def score_users(
         begun_at=now,
     )
     open_writer: OpenWriter = partial(in_postgres, settings) if to == POSTGRES else partial(in_parquet, Path(to))
+    if to != POSTGRES:
+        remember_folder(settings, Path(to))  # for `flows erase`
     with open_writer(run, any_known_at=known_at is None) as writer:
         if not writer.complete and writer.run is not run:
             require_unchanged(settings, writer.run, views=features.views)

@@ -65,7 +65,10 @@ class BinaryRules:
         return values.to_numpy(dtype=np.int64)
 
     def fault(self, values: "pd.Series[Any]") -> str:
-        return "" if set(values.unique()) == {False, True} else "must be both False and True"
+        known = values.isin([False, True]).to_numpy(dtype=bool)
+        if not known.all():
+            return f"hold {values[~known].tolist()[0]!r}, and must be False or True"
+        return "" if values.nunique() > 1 else "must be both False and True"
 
     def side_fault(self, labels: Labels) -> str:
         return "" if len(set(labels)) > 1 else f"{labels.size} complete rows and not both labels"

@@ -27,9 +27,9 @@ QUICK = {
 
 def class_name(model: Any) -> str:
     """The name of its class; of a pipeline, that of the last step."""
-    steps = getattr(model, "steps", None)
-    last = steps[-1][1] if steps else model
-    return last if isinstance(last, str) else type(last).__name__
+    if steps := getattr(model, "steps", None):
+        return class_name(steps[-1][1])
+    return model if isinstance(model, str) else type(model).__name__
 
 
 def check_classifier(estimator: "BaseEstimator", name: str) -> None:
@@ -56,7 +56,8 @@ def probabilities(model: Any, features: "pd.DataFrame", codes: Sequence[str]) ->
     """
     name = class_name(model)
     if not hasattr(model, "predict_proba"):
-        raise ModelError(f"{name} gives no probabilities (predict_proba): wrap it in CalibratedClassifierCV.")
+        instead = "set voting='soft'" if name == "VotingClassifier" else "wrap it in CalibratedClassifierCV"
+        raise ModelError(f"{name} gives no probabilities (predict_proba): {instead}.")
     if (classes := np.asarray(model.classes_).tolist()) != list(map(int, codes)):
         listed = " and ".join(filter(None, (", ".join(codes[:-1]), codes[-1])))
         raise ModelError(f"{name} has the classes {classes}: fit it on the labels {listed}.")

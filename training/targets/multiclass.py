@@ -88,7 +88,7 @@ class MulticlassRules:
     def fault(self, values: "pd.Series[Any]") -> str:
         known = values.isin(self.target.classes).to_numpy(dtype=bool)
         if not known.all():
-            other = values[~known].iloc[0]
+            other = values[~known].tolist()[0]
             return f"hold {other!r}, and the classes are {', '.join(self.target.classes)}"
         return "" if values.nunique() > 1 else "are all the same, and a model needs several classes"
 

@@ -69,7 +69,7 @@ class RegressionRules:
         if values.empty:
             return "are missing"
         if not pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_bool_dtype(values.dtype):
-            return f"are {values.dtype}, such as {values.iloc[0]!r}, and must be numbers"
+            return f"are {values.dtype}, such as {values.tolist()[0]!r}, and must be numbers"
         numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
         if (wrong := ~np.isfinite(numbers)).any():
             return f"hold {numbers[wrong][0]}, and must be finite numbers"

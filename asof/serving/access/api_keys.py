@@ -98,7 +98,7 @@ def _key(fields: list[str], where: str) -> ApiKey:
     if not NAME.fullmatch(name):
         raise ConfigurationError(f"{where}: a name is 1 to 64 letters, digits, dots, dashes and underscores")
     if not scopes <= SCOPES:
-        raise ConfigurationError(f"{where}: scopes are {' and '.join(sorted(SCOPES))}, separated by a comma")
+        raise ConfigurationError(f"{where}: scopes are {', '.join(sorted(SCOPES))}; separate several by a comma")
     if not DIGEST.fullmatch(sha256):
         raise ConfigurationError(f"{where}: a SHA-256 is 64 hexadecimal digits")
     expires = fields[3] if len(fields) == 4 else None

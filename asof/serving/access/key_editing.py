@@ -10,7 +10,9 @@ from asof.serving.access.api_keys import ApiKey, entry_of, line_of, new_key
 from asof.serving.access.key_file import keys_in, read
 
 MODE = 0o640
-HEADER = "# API keys of the prediction service: name, scopes (predict,admin), SHA-256 of the key, last day in UTC."
+HEADER = (
+    "# API keys of the prediction service: name, scopes (predict,outcomes,admin), SHA-256 of the key, last day in UTC."
+)
 
 
 def add_key(path: Path, name: str, scopes: Sequence[str], expires: str | None = None) -> tuple[ApiKey, str]:

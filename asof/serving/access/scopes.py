@@ -3,14 +3,20 @@
 Scopes do not include each other: a key that scrapes /metrics need not read users.
 """
 
-PREDICT, ADMIN = "predict", "admin"
-SCOPES = frozenset({PREDICT, ADMIN})
+PREDICT, OUTCOMES, ADMIN = "predict", "outcomes", "admin"
+SCOPES = frozenset({PREDICT, OUTCOMES, ADMIN})
 
 OPEN = frozenset({"/healthz", "/livez", "/readyz"})
 """Probes need no key."""
 
 _PREDICT, _ADMIN = frozenset({PREDICT}), frozenset({ADMIN})
-_BY_PATH = {"/predict": _PREDICT, "/predict/batch": _PREDICT, "/docs.json": SCOPES, "/features": _PREDICT}
+_BY_PATH = {
+    "/predict": _PREDICT,
+    "/predict/batch": _PREDICT,
+    "/features": _PREDICT,
+    "/outcomes": frozenset({OUTCOMES}),
+    "/docs.json": SCOPES,
+}
 
 
 def scopes_for(path: str) -> frozenset[str]:

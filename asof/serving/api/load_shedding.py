@@ -46,6 +46,3 @@ class LoadShedding:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
         live.worker.metrics.shed.inc()
-        live.worker.answer_log.refused(
-            request_id, live.answer_source, status=status, code=self._document.code, entity=None
-        )

@@ -16,6 +16,7 @@ KNOWN = frozenset(
         "/livez",
         "/metrics",
         "/model",
+        "/outcomes",
         "/predict",
         "/predict/batch",
         "/readyz",

@@ -17,12 +17,13 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from asof.errors import AsOfError
-from asof.ledger.answers import Answer
-from asof.serving.http.boundary import explain, occurrence, problem_response
+from asof.ledger.answers import Answer, Single
+from asof.serving.http.boundary import explain, problem_response
 from asof.serving.http.problems import BY_STATUS
 from asof.serving.http.strict_json import JSON, parse, read_body
 from asof.serving.ledger.keeper import HEADER
-from asof.serving.prediction.predictor import identity
+from asof.serving.logs.access_log import KEY
+from asof.serving.prediction.predictor import Mark, identity
 
 if TYPE_CHECKING:
     from asof.ledger.answers import ReadValues
@@ -76,17 +77,12 @@ class Predict:
         await response(scope, receive, send)
 
     async def _answer(self, live: "LiveModel", request: BaseModel, scope: Scope) -> Response:
-        predictor, prediction = await live.predict(request)
-        score = prediction.score
-        (decision,) = predictor.model.facts.output.decisions([score])
-        answer = Answer(live.worker.entity_text(request), 200, None, score, decision)
-        kept = await live.worker.ledger.keep(scope, predictor, answer, prediction.read)
-        request_id = occurrence(scope).request_id
+        state = scope["state"]
+        request_id = state["request_id"]
+        predictor, prediction = await live.predict(request, Mark(request_id, state.get(KEY)))
         predictor.worker.metrics.predicted.inc()
-        members = predictor.members(request)
-        predictor.worker.answer_log.answered(request_id, predictor, entity=members, evidence=prediction.evidence)
         response = Response(_body(predictor, prediction, request_id), media_type=JSON)
-        response.raw_headers.append(kept.header)
+        response.raw_headers.append(prediction.kept.header)
         return response
 
 
@@ -107,13 +103,6 @@ async def _refuse(
 ) -> Response:
     document, headers = explain(error, scope)
     live.worker.metrics.predictions.labels(document.code).inc()
-    live.worker.answer_log.refused(
-        document.request_id,
-        live.answer_source,
-        status=document.status,
-        code=document.code,
-        entity=getattr(document, "entity", None),
-    )
     read = getattr(error, "read", None)
     kept = await _keep_problem(live, scope, request, status=document.status, code=document.code, read=read)
     return problem_response(document, {**headers, HEADER: kept})
@@ -128,5 +117,6 @@ async def _keep_problem(
     code: str,
     read: "ReadValues | None",
 ) -> "Kept":
-    source, answer = live.answer_source, Answer(live.worker.entity_text(request), status, code)
-    return await live.worker.ledger.keep(scope, source, answer, read, required=False)
+    state, answer = scope["state"], Answer(live.worker.entity_text(request), status, code)
+    single = Single(state["request_id"], state.get(KEY), answer, read)
+    return await live.worker.ledger.keep(live.answer_source, [single], required=False)

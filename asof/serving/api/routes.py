@@ -25,20 +25,22 @@ from asof.serving.http.boundary import explain, problem_response
 from asof.serving.http.examples import examples
 from asof.serving.http.problems import BODY_STATUSES, invalid_request
 from asof.serving.ledger.keeper import HEADER, Kept
+from asof.serving.outcomes import description as outcomes
+from asof.serving.outcomes.post_outcomes import PostOutcomes
 from asof.serving.prediction.predictor import FeatureSource, input_type
 from asof.use_case import FromStore, UseCase
 
 if TYPE_CHECKING:
     from asof.serving.prediction.live import LiveModel
 
-PREDICT, BATCH = "/predict", "/predict/batch"
+PREDICT, BATCH, OUTCOMES = "/predict", "/predict/batch", "/outcomes"
 KEPT_HEADER = {HEADER: {"description": "How the ledger keeps this answer.", "schema": {"enum": [*Kept]}}}
 STATIC = "static_content"
 """BentoML's path of Swagger UI."""
 
 
 def create_app(use_case: UseCase) -> FastAPI:
-    """The app, with the endpoints of predictions as `app.state.predict` and `app.state.predict_batch`.
+    """The app, with the endpoints in plain ASGI as `predict`, `predict_batch` and `post_outcomes` of `app.state`.
 
     Before its first request, `app.state.live` must be set, and `app.state.follower` if the service follows.
     """
@@ -46,6 +48,7 @@ def create_app(use_case: UseCase) -> FastAPI:
     source = input_type(use_case)
     _add_predict(app, use_case, source)
     _add_batch(app, use_case, source)
+    _add_outcomes(app, use_case)
     if isinstance(use_case.source, FromStore):
         add_features(app, use_case, keys_of_extract(use_case.source.extract))
     not_ready = openapi.responses("/model", NotReady)
@@ -104,6 +107,21 @@ def _add_batch(app: FastAPI, use_case: UseCase, source: type[FeatureSource]) -> 
         description="An answer or a problem for each instance, in their order, streamed as JSON or Arrow IPC.",
         response_model=description.answers_type(use_case, source.evidence),
         responses=success | description.problems(BATCH, use_case, source),
+    )
+
+
+def _add_outcomes(app: FastAPI, use_case: UseCase) -> None:
+    app.state.post_outcomes = PostOutcomes(app.state)
+    _add_endpoint(
+        app,
+        OUTCOMES,
+        app.state.post_outcomes,
+        payload=outcomes.outcomes_type(use_case),
+        name="post_outcomes",
+        summary="Report what came of predictions",
+        description="Adds each outcome to the ledger, or says why not. Sent again, it is unchanged.",
+        response_model=outcomes.OutcomesAnswer,
+        responses=outcomes.responses(OUTCOMES, use_case),
     )
 
 

@@ -27,19 +27,24 @@ class BatchDocument(BaseModel):
 
 
 def instances(body: bytes, payload: type[BaseModel]) -> list[Instance]:
-    """The instances, in order. Blocks: call it in a thread.
+    """The instances, in order. Blocks: call it in a thread. Raises as `read_list` does."""
+    return [_instance(each, payload) for each in read_list(body, BatchDocument, "instances")]
 
-    Raises InvalidRequest where the body is not a BatchDocument, TooManyInstances for more than MAX_INSTANCES,
+
+def read_list(body: bytes, document: type[BaseModel], member: str) -> list[Any]:
+    """The elements of the document's only member, a list, each as parsed from JSON. Blocks.
+
+    Raises InvalidRequest where the body is no such document, TooManyInstances for more than MAX_INSTANCES,
     HTTPException 413 for more than MAX_DELIMITERS.
     """
     if (delimiters := sum(map(body.count, (b",", b"[", b"{")))) > MAX_DELIMITERS:
         rule = f"The body has {delimiters} commas and brackets; at most {MAX_DELIMITERS} are allowed"
-        raise HTTPException(413, f"{rule}. Send at most {MAX_INSTANCES} instances at once.")
-    data = parse(body, BatchDocument).instances
+        raise HTTPException(413, f"{rule}. Send at most {MAX_INSTANCES} {member} at once.")
+    data: list[Any] = getattr(parse(body, document), member)
     if len(data) > MAX_INSTANCES:
-        text = f"The batch holds {len(data)} instances: send at most {MAX_INSTANCES} at once."
+        text = f"The batch holds {len(data)} {member}: send at most {MAX_INSTANCES} at once."
         raise TooManyInstances(text, limit=MAX_INSTANCES, instances=len(data))
-    return [_instance(each, payload) for each in data]
+    return data
 
 
 def _instance(data: Any, payload: type[BaseModel]) -> Instance:

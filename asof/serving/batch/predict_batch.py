@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,18 +18,18 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from asof.errors import AsOfError
-from asof.ledger.answers import Answer
+from asof.ledger.answers import Answer, Single
 from asof.serving.access.rate_limits import charge
 from asof.serving.batch.answer_formats import AnswerFormat, answer_format
 from asof.serving.batch.instances import MAX_BODY_BYTES, Instance, instances
 from asof.serving.batch.keeping import keep_chunk
-from asof.serving.batch.outcomes import OK, Answered, Item, code_of, item
+from asof.serving.batch.outcomes import OK, Answered, code_of, item
 from asof.serving.batch.work import Batch, BatchThread
 from asof.serving.http.boundary import explain, occurrence, problem_response
 from asof.serving.http.strict_json import read_body
 from asof.serving.ledger.keeper import HEADER
-from asof.serving.logs.answer_log import Facts, Line, answer_facts
-from asof.serving.prediction.predictor import Prediction, Predictor
+from asof.serving.logs.access_log import KEY
+from asof.serving.prediction.predictor import Predictor
 
 if TYPE_CHECKING:
     from asof.serving.prediction.live import LiveModel
@@ -51,30 +51,15 @@ class BatchEncoder:
         self._occurrence = occurrence(scope)
         self._done = 0
 
-    def encode(self, chunk: Sequence[Answered], requests: Sequence[Instance]) -> tuple[bytes, Callable[[], None]]:
-        """The bytes of the answers to `requests`, and a function that logs them, to be called in the event loop."""
+    def encode(self, chunk: Sequence[Answered], requests: Sequence[Instance]) -> bytes:
+        """The bytes of the answers to `requests`, which are kept."""
         items = [item(each, self._default, self._occurrence) for each in chunk]
         keep_chunk(chunk, requests, items, first=self._done, scope=self._scope)
         worker = self._default.worker
         for code, count in Counter(map(code_of, items)).items():
             worker.metrics.batch_users.labels(code).inc(count)
-        log = worker.answer_log.batch(lambda: self._lines(chunk, requests, items))
-        encoded = self._format.chunk(items)
         self._done += len(chunk)
-        return encoded, log
-
-    def _lines(self, chunk: Sequence[Answered], requests: Sequence[Instance], items: Sequence[Item]) -> list[Line]:
-        return [
-            (f"{self._occurrence.request_id}:{number}", answered.predictor, _facts(answered, request, item))
-            for number, (answered, request, item) in enumerate(zip(chunk, requests, items, strict=True), self._done)
-        ]
-
-
-def _facts(answered: Answered, request: Instance, item: Item) -> Facts:
-    if isinstance(answered.outcome, Prediction):
-        return answer_facts(answered.predictor.members(request), answered.outcome.evidence)
-    problem = item["problem"]
-    return {"status": problem["status"], "code": problem["code"], "entity": problem.get("entity")}
+        return self._format.chunk(items)
 
 
 class PredictBatch:
@@ -115,8 +100,7 @@ class PredictBatch:
         async with contextlib.aclosing(batch.chunks(requests)) as chunks:
             async for chunk in chunks:
                 part = requests[done : done + len(chunk)]
-                encoded, log = await self._thread.run(partial(encoder.encode, chunk, part))
-                log()
+                encoded = await self._thread.run(partial(encoder.encode, chunk, part))
                 done += len(chunk)
                 yield encoded
 
@@ -169,9 +153,6 @@ async def _refuse(
 ) -> None:
     document, headers = explain(error, scope)
     live.worker.metrics.batches.labels(document.code).inc()
-    live.worker.answer_log.refused(
-        document.request_id, live.answer_source, status=document.status, code=document.code, entity=None
-    )
-    answer, ledger = Answer(None, document.status, document.code), live.worker.ledger
-    kept = await ledger.keep(scope, live.answer_source, answer, None, required=False)
+    single = Single(document.request_id, scope["state"].get(KEY), Answer(None, document.status, document.code), None)
+    kept = await live.worker.ledger.keep(live.answer_source, [single], required=False)
     await problem_response(document, {**headers, HEADER: kept})(scope, receive, send)

@@ -8,6 +8,7 @@ answered last.
 
 import asyncio
 import logging
+import time
 from collections.abc import Coroutine
 from datetime import UTC, datetime
 from typing import Any
@@ -26,7 +27,9 @@ from asof.serving.prediction.predictor import Predictor
 logger = logging.getLogger("asof.serving")
 
 MAX_FAILED_POLLS = 3
-"""Failed polls after which a starting worker serves the model that it has."""
+"""Failed polls, over twice `follow_seconds`, after which a starting worker serves the model that it has."""
+RETRY_SECONDS = 0.2
+"""Between polls of a starting worker: `make up` starts the registry at the same time."""
 
 
 class Follower:
@@ -43,7 +46,7 @@ class Follower:
         self._known_runs: set[str] = set()
         self._foreign_model = ""
         self._update_serving_metric()
-        self._failed_polls = 0
+        self._failed_polls, self._begun = 0, time.monotonic()
         self._tasks: set[asyncio.Task[None]] = set()
         live.on_revert, live.reason = self._on_revert, self._not_ready_reason
 
@@ -61,9 +64,10 @@ class Follower:
     async def _run(self) -> None:
         if self._live.predictor is None:
             await self._resume()
+        seconds, self._begun = self._settings.follow_seconds, time.monotonic()
         while True:
             await self._poll()
-            await asyncio.sleep(self._settings.follow_seconds)
+            await asyncio.sleep(seconds if self._live.settled else min(seconds, RETRY_SECONDS))
 
     async def _resume(self) -> None:
         """Serves the version that answered last, if it still loads."""
@@ -98,12 +102,16 @@ class Follower:
         except Exception as error:
             self._record_error(error)
             self._failed_polls += 1
-            if self._live.ready or self._failed_polls < MAX_FAILED_POLLS:
+            if self._live.ready or self._may_answer_soon():
                 return
             await self._follow_cached()
         else:
             self._clear_error()
         self._live.settled = True
+
+    def _may_answer_soon(self) -> bool:
+        seconds = time.monotonic() - self._begun
+        return self._failed_polls < MAX_FAILED_POLLS or seconds < 2 * self._settings.follow_seconds
 
     def _apply_refusals(self) -> None:
         """Reverts the last swap if another worker has since refused the served version."""

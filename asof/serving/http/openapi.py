@@ -40,6 +40,7 @@ def samples(shown: Examples) -> tuple[AsOfError, ...]:
             f"Feature service {shown.feature_service!r} is not what the model was trained on.", difference="..."
         ),
         errors.FeatureStoreUnavailable("The online store did not answer within 1.5 s: try again."),
+        errors.LedgerUnavailable("The ledger's database does not answer: send the outcomes again; none was kept."),
         errors.NotReady("The production version is not known yet; retry shortly."),
         errors.LedgerFull(NOT_KEPT),
         errors.Overloaded(AT_CAPACITY),

@@ -45,6 +45,7 @@ BY_ERROR: Mapping[type[AsOfError], ProblemType] = {
         (errors.StaleFeatures, 503, "A feature is stale"),
         (errors.FeatureContractMismatch, 503, "The registered features are not the model's"),
         (errors.FeatureStoreUnavailable, 503, "The feature store does not answer"),
+        (errors.LedgerUnavailable, 503, "The ledger's database does not answer"),
         (errors.NotReady, 503, "The service is not ready"),
         (errors.Overloaded, 429, "Too many requests are in flight"),
         (errors.LedgerFull, 503, "The answer cannot be kept in the ledger"),

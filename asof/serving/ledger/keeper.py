@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 from starlette.types import Scope
 
 from asof.errors import NOT_KEPT, LedgerFull
-from asof.ledger.answers import Answer, Answers, Encoder, ReadColumns, ReadValues
+from asof.ledger.answers import Answers, ReadColumns, Single
+from asof.ledger.encoder import Encoder
 from asof.ledger.spool import FAILED, Spool
-from asof.serving.features.batching import Batcher
 from asof.serving.logs.access_log import KEY
 from asof.serving.logs.metrics import Metrics
 from asof.settings import Settings
@@ -51,33 +51,28 @@ class LedgerKeeper:
         self._settings, self._metrics = settings, metrics
         self._counters = {each: metrics.kept.labels(each) for each in Kept}
         self._kept = Kept(settings.ledger) if settings.ledger != "off" else Kept.NONE
-        on = self._kept is not Kept.NONE
-        self._spool = Spool(settings.ledger_folder, settings.ledger_spool_bytes, self._lost) if on else None
+        self._spool: Spool | None = None
+        if self.on:
+            size, durable = settings.ledger_spool_bytes, self._kept is Kept.DISK
+            self._spool = Spool(settings.ledger_folder, size, self._lost, durable=durable)
         self._shipper: ShipperProcess | None = None
-        self._syncs: Batcher[None, bool] = Batcher(self._sync)
 
     @property
     def on(self) -> bool:
-        return self._spool is not None
+        return self._kept is not Kept.NONE
 
-    async def keep(
-        self, scope: Scope, source: AnswerSource, answer: Answer, read: ReadValues | None, *, required: bool = True
-    ) -> Kept:
-        """Keeps an answer of /predict.
+    async def keep(self, source: AnswerSource, singles: Sequence[Single], *, required: bool = True) -> Kept:
+        """Keeps answers of /predict, computed together.
 
-        Raises LedgerFull where it could not be kept, although the settings require it; not with `required` False.
+        Raises LedgerFull where they could not be kept, although the settings require it; not with `required` False.
         """
-        spool = self._spool
+        spool, count = self._spool, len(singles)
         if spool is None:
             return Kept.NONE
-        state = scope["state"]
-        frame = source.encoder.one(state["request_id"], state.get(KEY), answer, read)
-        kept = spool.append(source.encoder, frame)
+        kept = spool.append(source.encoder, source.encoder.singles(singles), count)
         if kept and self._kept is Kept.DISK:
-            kept = await self._syncs.submit(None)
-            if not kept:
-                self._lost(FAILED, 1)
-        return self._result(kept, 1, required=required)
+            kept = self._synced(await asyncio.to_thread(spool.sync), count)
+        return self._result(kept, count, required=required)
 
     def keep_batch(self, scope: Scope, source: AnswerSource, answers: Answers, read: ReadColumns | None) -> Kept:
         """Keeps answers of /predict/batch; blocks. Raises LedgerFull as `keep` does."""
@@ -87,9 +82,8 @@ class LedgerKeeper:
         state = scope["state"]
         frame = source.encoder.many(state["request_id"], state.get(KEY), answers, read)
         kept = spool.append(source.encoder, frame, count)
-        if kept and self._kept is Kept.DISK and not spool.sync():
-            kept = False
-            self._lost(FAILED, count)
+        if kept and self._kept is Kept.DISK:
+            kept = self._synced(spool.sync(), count)
         return self._result(kept, count, required=True)
 
     def start(self) -> None:
@@ -113,9 +107,10 @@ class LedgerKeeper:
             raise LedgerFull(NOT_KEPT)
         return result
 
-    async def _sync(self, waiting: Sequence[None]) -> Sequence[bool]:
-        assert self._spool is not None  # noqa: S101 - its callers have appended
-        return [await asyncio.to_thread(self._spool.sync)] * len(waiting)
+    def _synced(self, synced: bool, count: int) -> bool:
+        if not synced:
+            self._lost(FAILED, count)
+        return synced
 
     def _lost(self, reason: str, count: int) -> None:
         self._metrics.lost.labels(reason).inc(count)

@@ -1,1 +1,1 @@
-"""Access log, answer log, JSON logs and metrics."""
+"""Access log, JSON logs and metrics."""

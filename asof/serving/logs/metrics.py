@@ -24,6 +24,7 @@ class Metrics:
         self.batches = counter("asof_batches", f"Requests to /predict/batch {outcome}")
         self.batch_users = counter("asof_batch_users", f"Instances of /predict/batch {outcome}")
         together = "Predictions computed together: those that arrived during the previous computation."
+        self.outcomes = Counter("asof_outcomes", "Items of /outcomes by verdict.", ["verdict"], registry=registry)
         self.batch_size = Histogram("asof_batch_size", together, buckets=BATCH_BUCKETS, registry=registry)
         lookup = "Seconds of one feature lookup, including failed ones."
         self.lookup_seconds = Histogram("asof_lookup_seconds", lookup, buckets=LOOKUP_BUCKETS, registry=registry)

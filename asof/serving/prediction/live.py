@@ -17,9 +17,8 @@ from pydantic import BaseModel
 
 from asof.errors import NotReady, RequestError, ServingError
 from asof.model_facts import Lineage
-from asof.serving.logs.answer_log import AnswerSource
 from asof.serving.prediction.memory import settle
-from asof.serving.prediction.predictor import Prediction, Predictor
+from asof.serving.prediction.predictor import Mark, Prediction, Predictor
 from asof.serving.prediction.worker import Worker
 
 logger = logging.getLogger("asof.serving")
@@ -101,8 +100,8 @@ class LiveModel:
         return tuple(filter(None, (self.predictor, self.previous)))
 
     @property
-    def answer_source(self) -> AnswerSource:
-        """What the answer log names as the source of a refusal: the predictor, or the worker without one."""
+    def answer_source(self) -> Predictor | Worker:
+        """What the ledger names as the source of a refusal: the predictor, or the worker without one."""
         return self.predictor or self.worker
 
     @property
@@ -134,21 +133,21 @@ class LiveModel:
             return False
         return True
 
-    async def predict(self, request: BaseModel) -> tuple[Predictor, Prediction]:
+    async def predict(self, request: BaseModel, mark: Mark) -> tuple[Predictor, Prediction]:
         """The prediction and its predictor. Raises NotReady, and what `Predictor.predict` raises.
 
         A failure counts against a new model only where the previous one answers the same request.
         """
         assigned = self.select()
         try:
-            prediction = await assigned.predictor.predict(request)
+            prediction = await assigned.predictor.predict(request, mark)
         except (RequestError, ServingError):
             raise
         except Exception as error:
             standby = assigned.standby
             if standby is None:
                 raise
-            prediction = await standby.predict(request)
+            prediction = await standby.predict(request, mark)
             self.record_failures(assigned, error)
             return standby, prediction
         assigned.record_answers()

@@ -4,24 +4,26 @@ import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
 from asof.errors import AsOfError
-from asof.features.join_keys import Entity, Members
+from asof.features.join_keys import Entity
 from asof.inference.ranges import TrainingRanges
 from asof.inference.served_model import ServedModel
 from asof.inference.verdicts import JudgedFeature
-from asof.ledger.answers import Encoder, ReadValues
+from asof.ledger.answers import Answer, Single
+from asof.ledger.encoder import Encoder
 from asof.ledger.model_record import record_of
 from asof.model_facts import Lineage
 from asof.serving.features.batching import Batcher
-from asof.serving.features.inputs import PendingInputs
+from asof.serving.features.inputs import ModelInput, PendingInputs
 from asof.serving.features.mixed_input import MixedInput
 from asof.serving.features.online_features import OnlineFeatures
 from asof.serving.features.request_input import RequestInput
 from asof.serving.features.store_input import StoreInput
+from asof.serving.ledger.keeper import Kept
 from asof.serving.prediction.worker import Worker
 from asof.targets import Prediction as ModelPrediction
 from asof.use_case import FromRequest, FromStore, UseCase
@@ -34,13 +36,28 @@ FeatureSource = StoreInput | RequestInput
 class Prediction:
     """The use case's answer, the further members on the features behind it, and the model's prediction.
 
-    `read` has the features; None in a batch.
+    `kept`: how the ledger keeps a single answer; those of a batch are kept later.
     """
 
     answer: BaseModel
     evidence: Mapping[str, Any]
     score: ModelPrediction
-    read: ReadValues | None = None
+    kept: Kept = Kept.NONE
+
+
+class Mark(NamedTuple):
+    """A request's id, and the name of its API key."""
+
+    request_id: str
+    api_key: str | None = None
+
+
+class _Job(NamedTuple):
+    """A request with its features, to be predicted."""
+
+    request: BaseModel
+    model_input: ModelInput
+    mark: Mark
 
 
 class Predictor:
@@ -56,7 +73,7 @@ class Predictor:
         self.features = features or self._feature_source()
         self._trained = TrainingRanges(replace(model.facts, contract=model.facts.contract.stored))
         self.encoder = Encoder(record_of(self.use_case, lineage, model.facts))
-        self._batcher: Batcher[Row, ModelPrediction] = Batcher(self._score)
+        self._batcher: Batcher[_Job, Prediction] = Batcher(self._predict)
         self._in_flight = 0
 
     def _feature_source(self) -> FeatureSource:
@@ -79,18 +96,14 @@ class Predictor:
         """The state of the feature store. Raises FeatureStoreUnavailable or FeatureContractMismatch."""
         return await self.features.check()
 
-    async def predict(self, request: BaseModel) -> Prediction:
-        """Reads and judges the features, and calls the model. Raises the errors in the source's `problems`."""
+    async def predict(self, request: BaseModel, mark: Mark) -> Prediction:
+        """Reads and judges the features, calls the model, and keeps the answer.
+
+        Raises the errors in the source's `problems`, which are not kept, and LedgerFull.
+        """
         with self.worker.concurrency_limit.slot(), self.in_use():
             model_input = await self.features.read(request, self._trained)
-            read = model_input.read
-            try:
-                prediction = await self._batcher.submit(model_input.values)
-            except AsOfError as error:
-                error.read = read
-                raise
-        answer = self.use_case.respond(request, self.model.facts.output.score(prediction))
-        return Prediction(answer, model_input.evidence, prediction, read)
+            return await self._batcher.submit(_Job(request, model_input, mark))
 
     async def judged_features(self, entity: Entity) -> list[JudgedFeature]:
         """Each feature of one entity in the store. Raises EntityNotFound, and as `predict` does."""
@@ -98,21 +111,56 @@ class Predictor:
         with self.worker.concurrency_limit.slot(), self.in_use():
             return await self.features.judged_features(entity, self._trained)
 
-    def members(self, request: object) -> Members | None:
-        """The request's entity in JSON; None where the features come in the request."""
-        keys = self.model.facts.contract.keys
-        return keys.members(keys.of(request)) if isinstance(self.features, StoreInput) else None
-
     async def look_up(self, requests: Sequence[BaseModel]) -> PendingInputs:
         """The model inputs of many requests, to be judged in a thread. Raises what a lookup of the features raises."""
         return await self.features.look_up(requests, self._trained)
 
-    async def _score(self, rows: Sequence[Row]) -> Sequence[ModelPrediction | Exception]:
+    async def _predict(self, jobs: Sequence[_Job]) -> Sequence[Prediction | Exception]:
+        """The predictions of requests that wait together; kept together before any of them is answered."""
+        scores: Sequence[Any] = await self._scores([each.model_input.values for each in jobs])
+        answers = [self._respond(*each) for each in zip(jobs, scores, strict=True)]
+        kept = await self._keep(jobs, scores, answers)
+        return [
+            answer if isinstance(answer, Exception) else Prediction(answer, job.model_input.evidence, score, kept)
+            for job, score, answer in zip(jobs, scores, answers, strict=True)
+        ]
+
+    async def _keep(
+        self, jobs: Sequence[_Job], scores: Sequence[Any], answers: Sequence[BaseModel | Exception]
+    ) -> Kept:
+        """Keeps the answers that are none of an exception."""
+        good = [place for place, each in enumerate(answers) if not isinstance(each, Exception)]
+        if not (good and self.worker.ledger.on):
+            return Kept.NONE
+        decisions = self.model.facts.output.decisions([scores[place] for place in good])
+        entity = self.worker.entity_text
+        singles = [
+            Single(
+                *jobs[place].mark,
+                Answer(entity(jobs[place].request), 200, None, scores[place], decision),
+                jobs[place].model_input.read,
+            )
+            for place, decision in zip(good, decisions, strict=True)
+        ]
+        return await self.worker.ledger.keep(self, singles)
+
+    async def _scores(self, rows: Sequence[Row]) -> Sequence[ModelPrediction | Exception]:
         """Calls a compiled model directly, any other in a thread: its 20 ms would block the event loop."""
         self.worker.metrics.batch_size.observe(len(rows))
         if self.model.blocking:
             return await asyncio.to_thread(_score_each, self.model, rows)
         return _score_each(self.model, rows)
+
+    def _respond(self, job: _Job, score: ModelPrediction | Exception) -> BaseModel | Exception:
+        """The use case's answer, or the exception of the model or of the use case."""
+        if isinstance(score, AsOfError):
+            score.read = job.model_input.read
+        if isinstance(score, Exception):
+            return score
+        try:
+            return self.use_case.respond(job.request, self.model.facts.output.score(score))
+        except Exception as error:  # of a use case
+            return error
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""What all models of one worker share: use case, settings, metrics, answer log and concurrency limits."""
+"""What all models of one worker share: use case, settings, metrics, ledger and concurrency limits."""
 
 from functools import cached_property
 from typing import Any
@@ -6,12 +6,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from asof.features.join_keys import JoinKeys, keys_of_extract
-from asof.ledger.answers import Encoder
+from asof.ledger.encoder import Encoder
 from asof.ledger.model_record import record_of
 from asof.model_facts import Lineage
 from asof.serving.http.concurrency_limit import ConcurrencyLimit
 from asof.serving.ledger.keeper import LedgerKeeper
-from asof.serving.logs.answer_log import AnswerLog
 from asof.serving.logs.metrics import Metrics
 from asof.settings import Settings
 from asof.use_case import FromStore, UseCase
@@ -29,7 +28,6 @@ class Worker:
     def __init__(self, settings: Settings, use_case: UseCase, *, bento: str) -> None:
         self.settings, self.use_case, self.metrics = settings, use_case, Metrics()
         self.lineage = Lineage(use_case.model_name, None, "", bento)
-        self.answer_log = AnswerLog(settings.answer_log)
         self.ledger = LedgerKeeper(settings, self.metrics)
         self.concurrency_limit = ConcurrencyLimit(settings.max_in_flight)
         self.batch_limit = ConcurrencyLimit(MAX_BATCHES)

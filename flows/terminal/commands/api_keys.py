@@ -26,7 +26,9 @@ def add(
     name: Annotated[str, typer.Argument(help="Its owner, as shown in logs: letters, digits, dots, dashes.")],
     scope: Annotated[
         list[str],
-        typer.Option(help="predict: predictions and features; admin: /model, /metrics, /health and the rest."),
+        typer.Option(
+            help="predict: predictions and features; outcomes: POST /outcomes; admin: /model, /metrics and the rest."
+        ),
     ],
     expires: Annotated[str | None, typer.Option(help="The last day on which it is valid, UTC: 2027-01-31.")] = None,
     file: File = None,

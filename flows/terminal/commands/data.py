@@ -171,7 +171,8 @@ def switch_store(
     as_json: Json = False,
 ) -> None:
     """Switch to another online store: fill it, compare it, then use it. Exit code 1 if the stores differ."""
-    with run_command("switching", as_json=as_json) as emit:
+    kept = "The store in use stays; the same command fills and compares the other again."
+    with run_command("switching", as_json=as_json, kept=kept) as emit:
         from asof.settings import PROJECT
         from asof.use_cases import load
         from flows.runtime.progress import log

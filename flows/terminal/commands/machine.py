@@ -101,7 +101,8 @@ def keys(as_json: Json = False) -> None:
 def up(use_case: UseCaseToServe, as_json: Json = False) -> None:
     """Start PostgreSQL, MLflow, Prefect and prediction services that follow the registry, one for each use case."""
     next_step = ""
-    with run_command("starting", as_json=as_json) as emit:
+    kept = "Servers that answered go on; the same command starts the others, `make down` ends all."
+    with run_command("starting", as_json=as_json, kept=kept) as emit:
         from asof.settings import Settings
         from flows.terminal.up import check_ready, served_use_cases, start_stack
 

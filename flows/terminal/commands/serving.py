@@ -28,7 +28,7 @@ def bundle(
     as_json: Json = False,
 ) -> None:
     """Build a Bento of the version in Production, of the model of a run, or of code only."""
-    with run_command("bundling", as_json=as_json) as emit:
+    with run_command("bundling", as_json=as_json, kept="No Bento is half built; the same command builds it.") as emit:
         if without_model:
             emit(_bundle_code(use_case, run_id), bundle_screen)
         else:
@@ -41,10 +41,12 @@ def bundle(
 def _bundle_code(use_case: str, run_id: str | None) -> Any:
     """Builds a Bento of code only, without a database or Prefect."""
     from asof.use_cases import load
+    from flows.runtime.progress import log
     from training.release.bundling.code_bundle import bundle_code
 
     if run_id:
         raise ConfigurationError("--run-id and --without-model exclude each other: use one of them.")
+    log.info("the Bento of %s, code only", use_case)
     return asdict(bundle_code(settings_without_database(), load(use_case)))
 
 
@@ -61,7 +63,8 @@ def image(
     as_json: Json = False,
 ) -> None:
     """Build the image of a Bento; its base image is ASOF_BASE_IMAGE."""
-    with run_command("building", as_json=as_json, spinner=False) as emit:
+    kept = "The Bento is kept, and the engine keeps finished layers; the same command goes on."
+    with run_command("building", as_json=as_json, spinner=False, kept=kept) as emit:
         from asof.use_cases import default_name
         from local.stack.image import containerize
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from asof.inference.verdicts import Verdict
-from asof.ledger.answers import NO_MOMENT, Answer, Answers, ReadColumns, ReadValues
+from asof.ledger.answers import Answer, Answers, ReadColumns, ReadValues
+from asof.ledger.frames import NO_MOMENT
 from asof.ledger.request_id import new_request_id
 from asof.ledger.spool import Spool
 from asof.settings import Settings
@@ -76,6 +77,14 @@ def test_null_absent_and_stale_are_told_apart(settings: Settings, spool: Spool) 
         "senior": (None, None, "NOT_FOUND"),
         "discount": (0.1, None, "PRESENT"),
     }
+
+
+def test_an_unknown_entity_is_kept(settings: Settings, spool: Spool) -> None:
+    model, verdicts = encoder(), dict.fromkeys(VALUES, Verdict.NOT_FOUND)
+    read = ReadValues(dict.fromkeys(VALUES), {"as_of": {}}, verdicts)
+    spool.append(model, model.one(new_request_id(), None, Answer("unknown", 404, "entity-not-found"), read))
+    ship(settings, spool.folder)
+    assert values_of(settings, "unknown") == dict.fromkeys(VALUES, (None, None, "NOT_FOUND"))
 
 
 def test_an_answer_without_values_or_model_is_kept(settings: Settings, spool: Spool) -> None:

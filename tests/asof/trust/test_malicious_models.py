@@ -19,6 +19,7 @@ import pytest
 import skops.io
 import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from onnx import numpy_helper
 
 from asof.errors import ModelError, UntrustedModel
 from asof.inference.runtime import MODEL_ONNX
@@ -128,7 +129,9 @@ def another_graph(target: Target) -> None:
     """Its weights are all a little greater: still a graph, and a valid one."""
     graph = onnx.load(target.folder / MODEL_ONNX)
     for constant in graph.graph.initializer:
-        constant.double_data[:] = [1.01 * value for value in constant.double_data]
+        if constant.data_type == onnx.TensorProto.DOUBLE:
+            weights = numpy_helper.to_array(constant)
+            constant.CopyFrom(numpy_helper.from_array(1.01 * weights, constant.name))
     onnx.save(graph, target.folder / MODEL_ONNX)
 
 
@@ -136,7 +139,7 @@ def graph_with_weights_elsewhere(target: Target) -> None:
     """They would be read from a file of the working folder."""
     graph = onnx.load(target.folder / MODEL_ONNX)
     weights = graph.graph.initializer[0]
-    weights.ClearField("double_data")
+    weights.ClearField("raw_data")
     weights.data_location = onnx.TensorProto.EXTERNAL
     weights.external_data.add(key="location", value="pyproject.toml")
     (target.folder / MODEL_ONNX).write_bytes(graph.SerializeToString())

@@ -1,6 +1,7 @@
 """What a model file may hold: library classes, and no type that is not on the project's own list."""
 
 import re
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import skops.io
+from lightgbm import LGBMClassifier
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, ParameterGrid
 
+from asof.errors import ModelError, UntrustedModel
 from asof.trust.trusted_types import TRUSTED_TYPES, load_trusted
 from tests.kits.models.training import CHURN, set_of_any, streamflow_contract
 from training.one_thread import one_thread
@@ -69,3 +72,29 @@ def test_the_same_rows_give_the_same_model_to_the_last_digit(name: str) -> None:
     assert np.array_equal(first.predict_proba(rows.features), second.predict_proba(rows.features))
     if isinstance(first, GridSearchCV):
         assert np.array_equal(first.cv_results_["mean_test_score"], second.cv_results_["mean_test_score"])
+
+
+def test_a_model_of_another_library_is_loaded_without_code_or_refused_with_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = set_of_any(streamflow_contract("churn_v1"), 100)
+    numbers = rows.features[rows.contract.numeric]
+    model = LGBMClassifier(n_estimators=3, n_jobs=1, verbose=-1).fit(numbers, rows.labels)
+    content = skops.io.dumps(model)
+    assert np.array_equal(load_trusted(content).predict_proba(numbers), model.predict_proba(numbers))  # type: ignore[attr-defined]
+    for name in [name for name in sys.modules if name.partition(".")[0] == "lightgbm"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ModelError, match=r"needs a library that is not installed \(.*lightgbm.*\): install it"):
+        load_trusted(content)
+
+
+def test_an_objective_of_the_use_case_is_not_trusted() -> None:
+    rows = set_of_any(streamflow_contract("churn_v1"), 100)
+    numbers = rows.features[rows.contract.numeric]
+    model = LGBMClassifier(n_estimators=1, n_jobs=1, verbose=-1, objective=squares).fit(numbers, rows.labels)
+    with pytest.raises(UntrustedModel, match=r"not trusted: .*test_trusted_models\.squares"):
+        load_trusted(skops.io.dumps(model))
+
+
+def squares(labels: Any, predicted: Any) -> tuple[Any, Any]:
+    return predicted - labels, np.ones_like(predicted)

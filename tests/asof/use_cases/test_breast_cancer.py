@@ -207,6 +207,7 @@ def test_its_rows_are_of_one_moment(settings: Settings) -> None:
         ({"mean area": None}, "lack the columns mean area"),
         ({"sample": "same"}, "missing or duplicate values of sample"),
         ({"benign": True}, "must be both False and True"),
+        ({"benign": "yes"}, "hold 'yes', and must be False or True"),
     ],
 )
 def test_rows_that_break_their_contract_are_refused(settings: Settings, change: dict[str, Any], message: str) -> None:

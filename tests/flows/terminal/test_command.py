@@ -10,19 +10,18 @@ from typing import Annotated
 import pytest
 import typer
 from typer.core import TyperArgument
-from typer.main import get_command
 from typer.testing import CliRunner
 
 import asof.use_cases
 from asof.errors import ConfigurationError
 from asof.settings import PROJECT
 from asof.use_cases import default_name
-from flows.__main__ import app as flows
 from flows.runtime.progress import log
 from flows.terminal.command import AsOfCommand, UseCaseCommand
 from flows.terminal.options import AnyUseCase, StoreUseCase, UseCaseOrAll
 from flows.terminal.output import run_command
 from flows.terminal.screens.screen import Screen
+from tests.kits.machine.terminal import every_command
 
 app = typer.Typer()
 
@@ -104,12 +103,13 @@ def test_help_needs_no_use_case() -> None:
 
 
 def test_every_command_that_takes_a_use_case_takes_it_first() -> None:
-    commands = get_command(flows).commands  # type: ignore[attr-defined]
+    commands = every_command()
     arguments = {
         name: [each.name for each in command.params if isinstance(each, TyperArgument)]
         for name, command in commands.items()
     }
-    without = {"api-keys", "databases", "keys", "new", "simulate"}
+    keys = {f"api-keys {each}" for each in ("add", "list", "remove")}
+    without = {"databases", "keys", "new", "simulate", *keys}
     assert {name for name, words in arguments.items() if words[:1] != ["use_case"]} == without
     options = {each.name for command in commands.values() for each in command.params} - {"use_case"}
     assert not any("use_case" in str(name) for name in options)
@@ -131,9 +131,7 @@ def test_the_documented_shell_function_completes_commands_and_use_cases(words: s
 
 
 def test_every_command_has_the_same_options() -> None:
-    commands = get_command(flows).commands  # type: ignore[attr-defined]
-    every = {**commands, **commands["api-keys"].commands}
-    del every["api-keys"]
+    every = every_command()
     options = {name: {word for each in command.params for word in each.opts} for name, command in every.items()}
     assert {name for name, words in options.items() if not words >= {"--quiet", "--verbose"}} == set()
     assert {name for name, words in options.items() if "--json" not in words} == {"serve"}

@@ -36,7 +36,7 @@ def test_an_error_of_ours_is_a_sentence_and_exit_code_1(capsys: pytest.CaptureFi
         raise DataError("users.csv is [empty]: deliver it again.")
     assert exit_.value.exit_code == 1
     out, err = capsys.readouterr()
-    assert out == ""
+    assert json.loads(out) == {"error": "DataError: users.csv is [empty]: deliver it again."}
     assert "error: DataError: users.csv is [empty]: deliver it again." in err
 
 

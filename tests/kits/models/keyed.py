@@ -22,24 +22,17 @@ from asof.extracts.schema import Column, ExtractSchema, Kind, RawTable
 from asof.features.entity_key import PAYLOADS, KeyValue
 from asof.features.feature_store import feature_store, quiet
 from asof.features.join_keys import JoinKeys, keys_of_extract
-from asof.inference.served_model import load_verified
-from asof.model_facts import Lineage
-from asof.serving.api.routes import create_app
-from asof.serving.http.boundary import Boundary
-from asof.serving.logs.access_log import AccessLog
-from asof.serving.prediction.live import LiveModel
-from asof.serving.prediction.predictor import Predictor
-from asof.serving.prediction.worker import Worker
 from asof.settings import Settings
 from asof.use_case import Estimator, FromStore, Score, UseCase
 from tests.kits.models.training import CHURN, regression
+from tests.kits.service.application import application
 from training.data.snapshots.snapshot import take_snapshot
 from training.features.datasets.dataset import build_training_set
 from training.features.materialisation.materialise import materialise
 from training.models.evaluation.evaluate import evaluate
 from training.models.fitting.train import train
 from training.release.registry.register import register
-from training.release.registry.versions import ModelVersion, verified_version
+from training.release.registry.versions import ModelVersion
 
 AS_OF = datetime(2024, 1, 31, tzinfo=UTC)
 VALUE_TYPES = {Kind.TEXT: ValueType.STRING, Kind.INTEGER: ValueType.INT64, Kind.UUID: ValueType.UUID}
@@ -155,19 +148,5 @@ def train_and_register(settings: Settings, case: Keyed) -> ModelVersion:
 @asynccontextmanager
 async def served(settings: Settings, case: Keyed, version: ModelVersion) -> AsyncIterator[httpx.AsyncClient]:
     """The service's own application in this process, without BentoML."""
-    own = settings.model_copy(update={"clock": AS_OF, "lookup_timeout": 30.0})
-    use_case = case.use_case
-    with verified_version(settings, version) as verified:
-        model = load_verified(verified, use_case)
-    worker = Worker(own, use_case, bento="none:1")
-    live = LiveModel(worker, Predictor(model, Lineage(version.name, version.version, version.run_id, "none:1"), worker))
-    app = create_app(use_case)
-    app.state.live = live
-    await live.current.start()
-    transport = httpx.ASGITransport(Boundary(app, access_log=AccessLog(on=False)), raise_app_exceptions=False)
-    try:
-        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
-            yield client
-    finally:
-        await live.close()
-        worker.answer_log.close()
+    async with application(settings.model_copy(update={"clock": AS_OF}), case.use_case, version) as client:
+        yield client

@@ -19,7 +19,7 @@ from pyarrow import parquet
 from asof.features.feature_contract import FeatureContract
 from asof.inference.served_model import ServedModel, load_verified
 from asof.model_facts import Lineage
-from asof.serving.prediction.predictor import Predictor
+from asof.serving.prediction.predictor import Mark, Predictor
 from asof.serving.prediction.worker import Worker
 from asof.settings import Settings
 from asof.use_cases import load
@@ -138,7 +138,7 @@ def online(settings: Settings, version: ModelVersion, users: Sequence[str], now:
 
 async def _asked(predictor: Predictor, user: str) -> Outcome:
     try:
-        prediction = await predictor.predict(CHURN.request(user_id=user))
+        prediction = await predictor.predict(CHURN.request(user_id=user), Mark("8c5f2a"))
     except Exception as error:
         return Outcome(code=error.code, detail=str(error))
     answer, evidence = prediction.answer.model_dump(), prediction.evidence

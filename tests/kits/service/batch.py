@@ -46,7 +46,7 @@ class MadeUp:
 
 
 def make_worker() -> Worker:
-    return Worker(Settings(answer_log=None), CANCER, bento="breast_cancer:v1")
+    return Worker(Settings(), CANCER, bento="breast_cancer:v1")
 
 
 def live_with(own: Predictor, *, settled: bool = True) -> LiveModel:

@@ -46,13 +46,12 @@ TRUSTED_PROXY = "127.0.0.2"
 
 @dataclass(frozen=True)
 class ChurnService:
-    """The service, its databases, its model, and the files of its log and of its answers."""
+    """The service, its databases, its model, and the file of its log."""
 
     client: httpx.Client
     settings: Settings
     model: SmallModel
     log: Path
-    answer_log: Path
 
 
 @pytest.fixture(scope="session")
@@ -62,11 +61,9 @@ def churn_service(
     """With one worker, the users of the serving contract, KEYS and MANY."""
     kit.bentoml_home(tmp_path_factory)
     folder, before = tmp_path_factory.mktemp("churn-service"), dict(os.environ)
-    answer_log = folder / "answers.jsonl"
     variables: Mapping[str, Any] = {
         "ASOF_CLOCK": kit.NOW.isoformat(),
         "ASOF_FEATURES_SECONDS": "0.5",
-        "ASOF_ANSWER_LOG": str(answer_log),
         "ASOF_LEDGER": "process",
         "ASOF_LEDGER_SPOOL": str(folder / "ledger"),
         "FORWARDED_ALLOW_IPS": TRUSTED_PROXY,
@@ -77,4 +74,5 @@ def churn_service(
         with kit.serving(settings, model.bundle.bento_tag, folder, **variables) as client:
             os.environ.clear()
             os.environ.update(before)
-            yield ChurnService(client, settings, model, folder / "log", answer_log)
+            own = settings.model_copy(update={"ledger_spool": folder / "ledger"})
+            yield ChurnService(client, own, model, folder / "log")

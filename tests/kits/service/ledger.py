@@ -8,10 +8,12 @@ from typing import Any
 import psycopg
 
 from asof.features.feature_contract import Feature
-from asof.ledger.answers import Answer, Encoder, ReadValues
+from asof.ledger.answers import Answer, ReadValues
+from asof.ledger.encoder import Encoder
 from asof.ledger.model_record import ModelRecord
 from asof.ledger.schema import require_tables
 from asof.ledger.shipper import Shipper, State
+from asof.ledger.spool import Spool
 from asof.model_facts import Lineage
 from asof.settings import Settings
 
@@ -38,6 +40,14 @@ def one(encoder: Encoder, request_id: str, entity: str = "u1", score: float = 0.
     """The frame of a good answer."""
     answer = Answer(entity, prediction=score, decision=int(score >= 0.5))
     return encoder.one(request_id, None, answer, ReadValues(VALUES, BY_VIEW))
+
+
+def keep(settings: Settings, encoder: Encoder, request_id: str, answer: Answer, read: ReadValues | None) -> None:
+    """Puts an answer of now into the ledger, as the service does."""
+    spool = Spool(settings.ledger_folder, 2**24)
+    assert spool.append(encoder, encoder.one(request_id, None, answer, read))
+    spool.close()
+    ship(settings, settings.ledger_folder)
 
 
 def ship(settings: Settings, folder: Path, state: State | None = None) -> State:

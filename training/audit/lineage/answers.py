@@ -1,30 +1,35 @@
-"""The service's answer log, or a saved answer -> Answer: what is known of one prediction."""
+"""The ledger, or a saved answer -> Answer: what is known of one prediction."""
 
-import gzip
 import json
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from asof.errors import DataError
+from asof.features.feature_contract import Feature
+from asof.features.join_keys import keys_of_extract
+from asof.inference.verdicts import Verdict, row_moments
+from asof.ledger.reading.choose import of_request
+from asof.ledger.reading.find import reading_ledger
+from asof.ledger.reading.kept_answer import KeptAnswer, KeptValue
+from asof.ledger.reading.waiting import waits
+from asof.settings import Settings
 from asof.use_case import FromStore, UseCase
 
-UNSUPPORTED_SUFFIXES = (".bz2", ".xz", ".zst")
+LEDGER = "the ledger"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """One answer of /predict, and the file that holds it. Moments are in UTC.
+    """One answer of /predict, and the file that holds it, or LEDGER. Moments are in UTC.
 
     `at` is None if the time of the answer is unknown, `entity` if the features came in the request; of several keys it
     has each by name. `as_of` has the oldest moment of the values by feature view, `as_of_features` the moment by
     feature, for views with several. `status` is that of HTTP, `code` that of the problem document, empty for a
-    prediction. `fingerprint` is that of the model's training set, empty in the answer log.
+    prediction. `fingerprint` is that of the model's training set. `values` are those that were kept.
     """
 
     request_id: str
@@ -42,52 +47,69 @@ class Answer:
     as_of_features: Mapping[str, datetime] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     found_in: str
+    values: tuple[KeptValue, ...] = ()
 
 
-def find_answers(log: Path, use_case: UseCase, request_id: str) -> list[Answer]:
-    """The answers with that id in the log and its rotated files, oldest first; several if an id was used repeatedly.
+def find_answers(settings: Settings, use_case: UseCase, request_id: str) -> list[Answer]:
+    """The kept answers with that id, oldest first; several if an id was used repeatedly.
 
-    Raises DataError if there is none.
+    Waits some seconds for one that is not shipped yet. Raises DataError if there is none.
     """
-    answers, searched = _search(log, request_id)
-    if ours := [answer for answer in answers if answer.use_case == use_case.name and answer.request_id == request_id]:
-        unique = {repr(replace(answer, found_in="")): answer for answer in ours}  # a rotated file may be a copy
-        return sorted(unique.values(), key=lambda answer: answer.at or datetime.min.replace(tzinfo=UTC))
-    if others := [answer.use_case for answer in answers if answer.use_case != use_case.name]:
-        raise DataError(f"Request {request_id} was answered by {others[0]}: name that use case.")
-    if answers:
-        raise DataError(f"Request {request_id} was a batch: name one of its instances, as {answers[0].request_id}.")
-    where = ", ".join(searched) or f"{log}, which does not exist"
-    raise DataError(
-        f"No answer {request_id} of {use_case.name} is known: looked in {where}. Set ASOF_ANSWER_LOG to the log of "
-        "the service that answered, or pass the answer itself: a file, or - for stdin."
+
+    kept = of_request(settings, use_case, request_id)
+    if not kept:
+        raise _not_found(settings, use_case, request_id)
+    if len({each.item for each in kept}) > 1:
+        raise DataError(f"Request {request_id} was a batch: name one of its items, as {kept[0].request_id}.")
+    return [answer_of(each, use_case) for each in kept]
+
+
+def _not_found(settings: Settings, use_case: UseCase, request_id: str) -> DataError:
+    with reading_ledger(settings, use_case.name) as ledger:
+        other = ledger.other_use_case(request_id)
+    if other:
+        return DataError(f"Request {request_id} was answered by {other}: name that use case.")
+    if waits(settings.ledger_folder, request_id):
+        return DataError(
+            f"Answer {request_id} waits in {settings.ledger_folder} and is not in the ledger yet: try again shortly. "
+            "If it stays there, run `python -m flows doctor`."
+        )
+    return DataError(
+        f"No answer {request_id} of {use_case.name} is in the ledger: the service must keep it (ASOF_LEDGER=process). "
+        "Or pass the answer itself: a file, or - for stdin."
     )
 
 
-def _search(log: Path, request_id: str) -> tuple[list[Answer], list[str]]:
-    """The answers with that id, or of a batch's instances under it; and the files searched, with their errors."""
-    answers: list[Answer] = []
-    searched: list[str] = []
-    for path in sorted(path for path in log.parent.glob(f"{log.name}*") if path.is_file()):
-        try:
-            for answer in _answers(path, request_id):
-                answers.append(answer)  # noqa: PERF402 - keeps those before an error in the file
-            searched.append(str(path))
-        except (OSError, EOFError, zlib.error) as error:
-            searched.append(f"{path} (not readable to its end: {error})")
-    return answers, searched
+def answer_of(kept: KeptAnswer, use_case: UseCase) -> Answer:
+    """A kept answer with its moments by view."""
+    model, source = kept.model, use_case.source
+    features = [Feature(each.feature, each.view or "", each.type) for each in kept.values]
+    moments: Mapping[str, Any] = row_moments(features, [each.as_of for each in kept.values])
+    keys = keys_of_extract(source.extract) if isinstance(source, FromStore) else None
+    flags = [each.feature for each in kept.values if each.verdict is not Verdict.PRESENT] if not kept.code else []
+    return Answer(
+        request_id=kept.request_id,
+        use_case=model.use_case,
+        at=kept.at,
+        status=kept.status,
+        code=kept.code or "",
+        entity=keys.members(keys.parse(kept.entity)) if keys and kept.entity is not None else None,
+        name=model.name,
+        version=model.version,
+        run_id=model.run_id,
+        bento=model.bento,
+        fingerprint=model.fingerprint,
+        **moments,
+        flags=tuple(flags),
+        found_in=LEDGER,
+        values=kept.values,
+    )
 
 
 def read_answer(text: str, use_case: UseCase, found_in: str) -> Answer:
     """A saved answer of /predict. Raises DataError if the text is not one, or is of another model."""
     try:
-        payload = json.loads(text)
-        source = use_case.source
-        entity = _entity(payload, source.extract.keys) if isinstance(source, FromStore) else None
-        flags = [flag["feature"] for flag in payload["flags"]]
-        answer = _answer(
-            payload | {"use_case": use_case.name, "status": 200, "entity": entity, "flags": flags}, found_in
-        )
+        answer = _answer(json.loads(text), use_case, found_in)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{found_in} holds no answer of {use_case.name}'s /predict ({error!r}): save the complete answer."
@@ -97,35 +119,19 @@ def read_answer(text: str, use_case: UseCase, found_in: str) -> Answer:
     return answer
 
 
+def _answer(payload: Mapping[str, Any], use_case: UseCase, found_in: str) -> Answer:
+    source = use_case.source
+    known = {
+        "use_case": use_case.name,
+        "status": 200,
+        "entity": _entity(payload, source.extract.keys) if isinstance(source, FromStore) else None,
+        "flags": [flag["feature"] for flag in payload["flags"]],
+        "found_in": found_in,
+    }
+    model = {name: value for name, value in payload["model"].items() if name != "as_of"}
+    return TypeAdapter(Answer).validate_python({**payload, **model, **known})
+
+
 def _entity(payload: Mapping[str, Any], keys: Sequence[str]) -> Any:
-    """As the service logs it."""
     members = {name: payload[name] for name in keys}
     return members if len(keys) > 1 else members[keys[0]]
-
-
-def _answers(path: Path, request_id: str) -> Iterator[Answer]:
-    """As `_search`, in one file. Raises OSError, EOFError or zlib.error if it cannot be read."""
-    if path.suffix in UNSUPPORTED_SUFFIXES:
-        raise OSError(f"{path.suffix} is not supported: decompress it first")
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
-        for line in lines:
-            if request_id.encode() in line and (answer := _parsed(line, str(path))) and _has_id(answer, request_id):
-                yield answer
-
-
-def _has_id(answer: Answer, request_id: str) -> bool:
-    batch, _, instance = answer.request_id.rpartition(":")
-    return answer.request_id == request_id or (batch == request_id and instance.isdecimal())
-
-
-def _parsed(line: bytes, found_in: str) -> Answer | None:
-    """None if the line is incomplete (the disk was full) or not an answer."""
-    try:
-        return _answer(json.loads(line), found_in)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def _answer(payload: Mapping[str, Any], found_in: str) -> Answer:
-    model = {name: value for name, value in payload["model"].items() if name != "as_of"}
-    return TypeAdapter(Answer).validate_python({**payload, **model, "found_in": found_in})

@@ -22,7 +22,7 @@ Models = Callable[[str], VersionChain]
 class AnswerChain:
     """An answer, the origin of each of its values, and the lineage of its model.
 
-    `values` is empty if the features came in the request, or nothing was predicted; `model` is None if there was none
+    `values` is empty if the features came in the request, or none were read; `model` is None if there was none
     or MLflow does not know it. `broken` has one sentence for each broken link, those of the model included.
     """
 
@@ -47,11 +47,11 @@ def trace_version(settings: Settings, use_case: UseCase, version: str) -> Versio
 
 
 def trace_request(settings: Settings, use_case: UseCase, request_id: str) -> AnswerChain | AnswerChains:
-    """The lineage of a logged answer, or of all if the id was used repeatedly.
+    """The lineage of a kept answer, or of all if the id was used repeatedly.
 
-    Raises DataError if the log does not have it, and for a single answer as `trace_answer` does.
+    Raises DataError if the ledger does not have it, and for a single answer as `trace_answer` does.
     """
-    answers, models = find_answers(settings.answer_log_file, use_case, request_id), _models(settings, use_case)
+    answers, models = find_answers(settings, use_case, request_id), _models(settings, use_case)
     if len(answers) == 1:
         return _trace(settings, answers[0], models)
     chains = tuple(_trace_or_report(settings, answer, models) for answer in answers)

@@ -1,29 +1,34 @@
 """An answer -> for each feature view, the rows that its values came from, and the loads of these rows.
 
 The answer has the moment of the values, the table `materialisations` the newest load that was online at that time. As
-the tables are append-only, both identify the row. It is deduced, not recorded, and each result says so.
+the tables are append-only, both identify the row. It is deduced, not recorded, and each result says so. A kept value is
+compared with that row's.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
+import numpy as np
 import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
+from asof.ledger.reading.kept_answer import KeptValue
 from asof.settings import Settings
 from training.audit.lineage.answers import Answer
 from training.audit.lineage.loads import Load, Loads
 from training.data.snapshots.owned_tables import table_exists
 from training.data.snapshots.tables import Connection
-from training.features.datasets.point_in_time_sql import ViewSource
+from training.features.datasets.point_in_time_sql import ViewSource, listed
 
 LAST_MATERIALISATION = """
 SELECT materialisation_id, as_of, load_id, finished_at, later FROM (
     SELECT *, count(*) OVER (ORDER BY materialisation_id DESC) - 1 AS later FROM public.materialisations WHERE view = %s
 ) AS numbered WHERE finished_at <= %s ORDER BY materialisation_id DESC LIMIT 1"""
-ROW_VERSIONS = "SELECT {created} FROM {source} AS source WHERE {same_entity} AND {time} = {as_of} ORDER BY 1 DESC"
+ROW_VERSIONS = """
+SELECT {columns} FROM {source} AS source WHERE {same_entity} AND {time} = {as_of} ORDER BY 1 DESC"""
 
 
 @dataclass(frozen=True)
@@ -38,12 +43,22 @@ class Materialised:
 
 
 @dataclass(frozen=True)
+class ComparedValue:
+    """A value as the answer's was kept, and as the row has it now; both are None for a null."""
+
+    feature: str
+    kept: Any
+    in_row: Any
+    same: bool
+
+
+@dataclass(frozen=True)
 class ValueOrigin:
     """The origin of values of one feature view: the row (entity, as_of, created_at) of `table`.
 
     `features` names those of this moment if the view's features have several, else it is empty. `created_at` is None if
     there is no such row, `load` if none is recorded, `materialised` if AsOf did not write the online store. `deduced`
-    gives the reason for the conclusion, `broken` what does not hold; either may be empty.
+    gives the reason for the conclusion, `broken` what does not hold; either may be empty. `values` are the kept ones.
     """
 
     view: str
@@ -55,6 +70,7 @@ class ValueOrigin:
     deduced: str
     broken: str
     features: tuple[str, ...] = ()
+    values: tuple[ComparedValue, ...] = ()
 
 
 def value_origins(settings: Settings, answer: Answer, sources: Sequence[ViewSource]) -> tuple[ValueOrigin, ...]:
@@ -98,12 +114,13 @@ class _Tracer:
             return replace(origin, broken="No materialisation is recorded before the answer: others filled the store.")
         if last.as_of < as_of:
             return replace(origin, broken=f"The online store was as of {last.as_of}: others wrote this value.")
-        for created in self._versions(source, as_of):
+        for created, row in self._versions(source, as_of):
             load = self.loads.of(source.name, as_of, created)
             if load is None or load.load_id <= last.load_id:
-                rows = f"{source.name} as of {as_of}, created at {created}"
-                broken = self.loads.problem(source.name, load, rows)
-                return replace(origin, created_at=created, load=load, deduced=self._deduced(last), broken=broken)
+                values, rows = self._compared(view, as_of, row), f"{source.name} as of {as_of}, created at {created}"
+                broken = self.loads.problem(source.name, load, rows) or _differences(values)
+                origin = replace(origin, created_at=created, load=load, values=values)
+                return replace(origin, deduced=self._deduced(last), broken=broken)
         return replace(origin, broken=f"{source.name} holds no row of that moment: others wrote this value.")
 
     def _last(self, view: str) -> Materialised | None:
@@ -114,16 +131,27 @@ class _Tracer:
             last = cursor.execute(LAST_MATERIALISATION, (view, self.answer.at or datetime.now(UTC))).fetchone()
         return last and replace(last, as_of=last.as_of.astimezone(UTC), finished_at=last.finished_at.astimezone(UTC))
 
-    def _versions(self, source: ViewSource, as_of: datetime) -> list[datetime]:
-        """The created_at of each row of the entity and that moment, newest first."""
+    def _versions(self, source: ViewSource, as_of: datetime) -> list[tuple[datetime, Mapping[str, Any]]]:
+        """The created_at and the features of each row of the entity and that moment, newest first."""
+        columns = (source.created, *source.columns.values())
         query = sql.SQL(ROW_VERSIONS).format(
-            created=sql.Identifier("source", source.created),
+            columns=listed(sql.Identifier("source", column) for column in columns),
             source=sql.SQL(source.text),  # as in feature_repo/
             same_entity=self._same_entity(source),
             time=sql.Identifier("source", source.time),
             as_of=sql.Literal(as_of),
         )
-        return [created.astimezone(UTC) for (created,) in self.connection.execute(query).fetchall()]
+        rows = self.connection.execute(query).fetchall()
+        return [(created.astimezone(UTC), dict(zip(source.columns, row, strict=True))) for created, *row in rows]
+
+    def _compared(self, view: str, as_of: datetime, row: Mapping[str, Any]) -> tuple[ComparedValue, ...]:
+        """The kept values of that view and moment beside the row's."""
+        kept = [
+            each for each in self.answer.values if each.view == view and each.as_of == as_of and each.feature in row
+        ]
+        return tuple(
+            ComparedValue(each.feature, each.value, value := row[each.feature], _same(each, value)) for each in kept
+        )
 
     def _same_entity(self, source: ViewSource) -> sql.Composed:
         entity = self.answer.entity
@@ -139,3 +167,19 @@ class _Tracer:
         ended = f"{last.finished_at:%Y-%m-%d %H:%M:%S}"
         since = f", and {last.later} more since" if last.later else ""
         return f"The newest row that materialisation {last.materialisation_id} could see, at {ended}{since}."
+
+
+def _same(kept: KeptValue, in_row: Any) -> bool:
+    """A null and NaN are both no number; a Float32 is compared as the store rounds it."""
+    missing = [each is None or each != each for each in (kept.value, in_row)]
+    if any(missing):
+        return all(missing)
+    if kept.type == "Float32":
+        return bool(np.float32(kept.value) == np.float32(in_row))
+    same_type: Any = type(kept.value)  # a row may have a Decimal
+    return bool(kept.value == same_type(in_row))
+
+
+def _differences(values: Sequence[ComparedValue]) -> str:
+    differing = [f"{each.feature} was {each.kept} and is {each.in_row} there" for each in values if not each.same]
+    return f"The answer's values are not those of the row: {', '.join(differing)}." if differing else ""

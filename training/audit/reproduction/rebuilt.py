@@ -14,7 +14,13 @@ from training.audit.reproduction.differences import Difference, Differences, com
 from training.audit.reproduction.origins import Origin, origins
 from training.features.datasets.dataset import fingerprint
 from training.features.datasets.training_set import TrainingSet, frame_of
-from training.models.fitting.logged_rows import logged_definition, logged_rows, rows_match
+from training.models.fitting.logged_rows import (
+    erased_rows,
+    logged_definition,
+    logged_rows,
+    rows_are_left,
+    rows_match,
+)
 from training.release.registry.versions import ModelVersion
 
 if TYPE_CHECKING:
@@ -39,7 +45,8 @@ class Rebuilt:
     """`rows_agree` and `definition_agrees` are None if the version recorded too little to compare.
 
     `definition` holds the changed lines of the feature contract and of the SQL, `-` for then, `+` for now.
-    `differences`, listed as Cells, is None if the rows agree, or if those of then are not kept.
+    `differences`, listed as Cells, is None if the rows agree, or if those of then are not kept. `erased` of the rows
+    were erased since; where the others are the same, `rows_agree` is None.
     """
 
     rows_agree: bool | None
@@ -47,6 +54,7 @@ class Rebuilt:
     definition: tuple[str, ...]
     differences: Differences | None
     not_compared: tuple[str, ...]
+    erased: int = 0
 
 
 def compare_sets(
@@ -64,10 +72,21 @@ def compare_sets(
     definition_agrees = expected == facts.fingerprint
     missing: list[str] = []
     lines = () if definition_agrees else _changed_lines(client, version, now, missing=missing)
-    differences = None if rows_agree else _differences(client, version, now, missing=missing)
-    if differences:
+    differences = None if rows_agree else _differences(client, settings, version, now, missing=missing)
+    if differences and differences.first:
         differences = replace(differences, first=_cells(settings, use_case, now, differences.first))
-    return Rebuilt(rows_agree, definition_agrees, lines, differences, not_compared=tuple(missing))
+    rebuilt = Rebuilt(rows_agree, definition_agrees, lines, differences, not_compared=tuple(missing))
+    return rebuilt if rows_agree else _told_erased(client, settings, version, rebuilt)
+
+
+def _told_erased(client: "MlflowClient", settings: Settings, version: ModelVersion, rebuilt: Rebuilt) -> Rebuilt:
+    """Rows that were erased do not differ: nobody can compare them."""
+    if (record := erased_rows(settings, client, version.run_id)) is None:
+        return rebuilt
+    others_agree = rebuilt.differences is not None and not any(vars(rebuilt.differences).values())
+    differences = None if others_agree else rebuilt.differences
+    agree = None if others_agree else rebuilt.rows_agree
+    return replace(rebuilt, rows_agree=agree, differences=differences, erased=record.trained - record.left)
 
 
 def _changed_lines(
@@ -96,13 +115,13 @@ def _diff(then: list[str], now: list[str]) -> tuple[str, ...]:
 
 
 def _differences(
-    client: "MlflowClient", version: ModelVersion, now: TrainingSet, *, missing: list[str]
+    client: "MlflowClient", settings: Settings, version: ModelVersion, now: TrainingSet, *, missing: list[str]
 ) -> Differences | None:
     kept, facts = logged_rows(client, version.run_id), version.facts
     if kept is None:
         missing.append("The run keeps no training_set.parquet: the cells were not compared.")
         return None
-    if not rows_match(kept, facts, now.label):
+    if not (rows_match(kept, facts, now.label) or rows_are_left(settings, client, version.run_id)):
         missing.append("The run's training_set.parquet is not what the version was trained on: it was not compared.")
         return None
     return compare_rows(frame_of(kept, facts.contract, now.label), now)

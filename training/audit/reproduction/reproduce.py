@@ -12,14 +12,14 @@ from asof.model_facts import ModelFacts
 from asof.settings import Settings
 from asof.trust.trusted_types import load_trusted
 from asof.use_case import UseCase
+from training.audit.environment import Drift, environment_drift
 from training.audit.reproduction.rebuilt import Rebuilt, compare_sets
-from training.data.snapshots.provenance import code_version
 from training.features.datasets.dataset import build_training_set
 from training.features.datasets.training_set import TrainingSet
 from training.models.evaluation.evaluate import figures_of
 from training.models.fitting.fit import FittedModel, divide, fit_model
 from training.models.fitting.model_digest import file_digest
-from training.models.fitting.run_record import environment, search_figures
+from training.models.fitting.run_record import search_figures
 from training.one_thread import one_thread
 from training.release.registry.versions import ModelVersion, model_file
 from training.tracking.registry_tables import open_registry
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
 NOT_REPEATABLE = {"training_seconds"}
-NOT_RECORDED = "not recorded"
 
 
 @dataclass(frozen=True)
@@ -48,16 +47,6 @@ class MetricDiffers:
     metric: str
     recorded: float | None
     now: float | None
-
-
-@dataclass(frozen=True)
-class Drift:
-    """One fact of the environment, as recorded and as it is now; one that was not recorded has not changed."""
-
-    name: str
-    recorded: str
-    now: str
-    changed: bool
 
 
 @dataclass(frozen=True)
@@ -103,7 +92,7 @@ def reproduce(settings: Settings, use_case: UseCase, version: ModelVersion) -> R
     metrics = _metrics(version, fitted)
     same_metrics = Check("metrics", not metrics, "", f"{len(metrics)} differ" if metrics else "")
     checks = (*_set_checks(facts, now, rebuilt), *_model_checks(facts, stored_digest, fitted), same_metrics)
-    drift = _environment_drift(client.get_run(version.run_id).data.tags)
+    drift = environment_drift(client.get_run(version.run_id).data.tags)
     return Reproduction(
         version.name,
         version.version,
@@ -115,17 +104,6 @@ def reproduce(settings: Settings, use_case: UseCase, version: ModelVersion) -> R
         metrics=metrics,
         environment=drift,
         not_compared=tuple(missing),
-    )
-
-
-def _environment_drift(tags: Mapping[str, str]) -> tuple[Drift, ...]:
-    """Versions of libraries, machine, BLAS and code; to be called after fitting, which loads BLAS."""
-    code = code_version()
-    present = environment() | {"git_commit": code.commit, "git_dirty": str(code.dirty).lower()}
-    recorded = {name: tags.get(name, NOT_RECORDED) for name in present}
-    return tuple(
-        Drift(name, recorded[name], now, changed=recorded[name] not in (now, NOT_RECORDED))
-        for name, now in present.items()
     )
 
 
@@ -190,6 +168,10 @@ def _verdict(checks: Iterable[Check], rebuilt: Rebuilt, drift: Iterable[Drift]) 
         "definition": "The features or their SQL are defined otherwise now.",
     }
     verdict = [sentence for name, sentence in sentences.items() if agrees.get(name) is False]
+    if rebuilt.erased:
+        others = " The others are the same." if rebuilt.rows_agree is None else ""
+        erased = f"Erased: {rebuilt.erased} of the rows that it was trained on.{others}"
+        return " ".join([erased, *verdict, "Without them its model cannot come out the same."])
     if agrees["rows"] is not False and not (agrees["model"] and agrees["metrics"]):
         what = "metrics" if agrees["model"] else "model"
         verdict += [f"The environment differs: {changed}." if changed else "The environment is the same."]

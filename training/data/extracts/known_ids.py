@@ -1,5 +1,6 @@
 """The ids that the rows of a delivery may have, and the ids of rows as one text each."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pyarrow as arrow
@@ -12,10 +13,23 @@ from training.data.extracts.cell_types import as_text, parse_keys
 
 @dataclass(frozen=True)
 class KnownIds:
-    """Ids as `row_ids` has them; `what` describes such an id in a finding."""
+    """Ids as `row_ids` has them; `what` describes such an id in a finding.
+
+    `erased` tells of any other id whether it was known until its entity was erased.
+    """
 
     ids: arrow.ChunkedArray
     what: str
+    erased: Callable[[str], bool] | None = None
+
+    def contain(self, ids: arrow.Array) -> arrow.Array:
+        """Whether each of n ids is known, or was until it was erased: n booleans."""
+        known = compute.is_in(ids, value_set=self.ids)
+        if self.erased is None:
+            return known
+        return arrow.array(
+            [here or self.erased(id_) for here, id_ in zip(known.to_pylist(), ids.to_pylist(), strict=True)]
+        )
 
 
 def row_ids(rows: arrow.Table, table: RawTable) -> arrow.ChunkedArray:

@@ -129,7 +129,7 @@ def _id_checks(ids: arrow.ChunkedArray, known: KnownIds | None, title: str, *, u
             _check("must be unique in the file", lambda text: once.reindex(text.index, fill_value=True), title=title)
         )
     if known is not None:
-        of_known = _series(compute.is_in(arrow.array(whole), value_set=known.ids), whole)
+        of_known = _series(known.contain(arrow.array(whole)), whole)
         checks.append(
             _check(f"must be {known.what}", lambda text: of_known.reindex(text.index, fill_value=True), title=title)
         )

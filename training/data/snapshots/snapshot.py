@@ -9,28 +9,25 @@ that differ from the newest known version of (keys..., as_of): a changed file ad
 older values. An entity that a redelivery leaves out keeps its rows.
 """
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pyarrow as arrow
 from psycopg import sql
-from psycopg.types.json import Jsonb
 
 from asof.errors import ExtractError, HistoryError
 from asof.extracts.schema import ExtractSchema, RawTable
 from asof.settings import Settings
-from training.data.extracts.deliveries import Part, delivery_name
+from training.data.extracts.deliveries import Part
 from training.data.extracts.extract import DeliveredTable, files_to_read, read_extract
 from training.data.extracts.files.data_files import file_digest, file_of
 from training.data.extracts.known_ids import KnownIds, row_ids
 from training.data.snapshots.append import Times, append, staging
-from training.data.snapshots.owned_tables import table_exists
-from training.data.snapshots.provenance import code_version
+from training.data.snapshots.erased.left_out import Erased, erased_before
+from training.data.snapshots.loads import loaded_last, record_load
 from training.data.snapshots.queries.loading import (
     entities_query,
     queried_tables,
@@ -41,21 +38,13 @@ from training.data.snapshots.queries.reading import QueriedTable
 from training.data.snapshots.queries.servers import described_moment, open_servers, require_replayed
 from training.data.snapshots.tables import Connection, create_tables, load_transaction
 
-LOADED_FILES = """
-SELECT folder, file, facts ->> 'sha256', known_at, (facts ->> 'rows')::bigint
-FROM public.loads, jsonb_each(files) AS each(file, facts) WHERE as_of = %s
-ORDER BY load_id"""
-QUERIES = "queries"
-"""In place of a folder, for a load of queries only."""
-
-ANY_LOAD = "SELECT FROM public.loads LIMIT 1"
-
 
 @dataclass(frozen=True)
 class Snapshot:
     """One load: the rows read and added for each table, and the SHA-256 of each file.
 
-    `load_id` is its row in the table `loads`; None if every file was skipped.
+    `load_id` is its row in the table `loads`; None if every file was skipped. `left_out` counts the rows of erased
+    entities by table.
     """
 
     as_of: datetime
@@ -64,6 +53,7 @@ class Snapshot:
     new_rows: Mapping[str, int]
     files: Mapping[str, str]
     load_id: int | None
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def take_snapshot(
@@ -80,7 +70,8 @@ def take_snapshot(
 
     `as_of` may be None where all tables are queried: then it is the moment at which they are read. `known_at` defaults
     to the present; for a backfill it may equal `as_of`. An unchanged source adds nothing, even if another delivery has
-    corrected it since. Raises ExtractError if rows break a rule, SourceError if a server or query fails, HistoryError
+    corrected it since. Rows of entities that were erased since `as_of` are left out.
+    Raises ExtractError if rows break a rule, SourceError if a server or query fails, HistoryError
     if the load would change what was known at some moment, ConfigurationError if the tables are not the schema's.
     """
     _times(as_of or datetime.now(UTC), known_at)  # before anything is read
@@ -99,7 +90,8 @@ def take_snapshot(
             times = _times(as_of or described_moment(servers.values()), known_at)
             require_replayed(servers.values(), times.as_of)
             tables = stage_queries(connection, servers, [table for table, _ in queried], times)
-        return _Load(connection, schema, folder, times).add([_queried(each) for each in tables], part)
+        erased = erased_before(settings, connection, schema, times.as_of)
+        return _Load(connection, schema, folder, times, erased).add([_queried(each) for each in tables], part)
 
 
 @dataclass(frozen=True)
@@ -110,6 +102,7 @@ class _Load:
     schema: ExtractSchema
     folder: Path | None
     times: Times
+    erased: Erased
 
     def add(self, queried: list["_Read"], part: Part) -> Snapshot:
         """Reads the files, and adds the rows of both that differ from what is known."""
@@ -117,6 +110,8 @@ class _Load:
         changed = _changed(self.connection, self.folder, self.times, read)
         staged = [each for each in read if each in changed or (queried and _has_entities(each, self.schema))]
         _stage(self.connection, staged)
+        in_staging = {each.table.name: each.table for each in (*queried, *staged)}
+        left_out = self.erased.remove(self.connection, in_staging.values())
         tables = [each.table for each in queried]
         require_known_ids(self.connection, self.schema, tables, [each.table for each in read], self.times)
         added = {each.table.name: append(self.connection, each.table, self.times) for each in changed}
@@ -127,16 +122,22 @@ class _Load:
             new_rows={each.table.name: added.get(each.table.name, 0) for each in read},
             files={each.record: each.sha256 for each in read},
             load_id=None,
+            left_out=left_out,
         )
-        return _record(self.connection, snapshot, self.folder, read) if changed else snapshot
+        if not changed:
+            return snapshot
+        load_id = record_load(self.connection, self.folder, self.times, _facts(snapshot, read))
+        return replace(snapshot, load_id=load_id)
 
     def _files(self, queried: Sequence["_Read"], part: Part) -> list["_Read"]:
         if self.folder is None:
             return []
-        files = read_extract(
-            self.folder, self.schema, lambda: _stored_ids(self.connection, self.schema, self.times, queried), part
-        )
+        files = read_extract(self.folder, self.schema, lambda: self._stored_ids(queried), part)
         return [_delivered(each) for each in files]
+
+    def _stored_ids(self, queried: Sequence["_Read"]) -> KnownIds:
+        known = _stored_ids(self.connection, self.schema, self.times, queried)
+        return replace(known, erased=self.erased.knows(self.schema.keys))
 
 
 @dataclass(frozen=True)
@@ -180,12 +181,6 @@ def _stage(connection: Connection, read: Iterable[_Read]) -> None:
                 add(each.cells)
 
 
-def anything_loaded(settings: Settings) -> bool:
-    """Whether the table `loads` exists and has a row."""
-    with psycopg.connect(settings.conninfo()) as connection:
-        return table_exists(connection, "public.loads") and connection.execute(ANY_LOAD).fetchone() is not None
-
-
 def _times(as_of: datetime, known_at: datetime | None) -> Times:
     now = datetime.now(UTC)
     known_at = known_at or now
@@ -222,7 +217,7 @@ def _changed(connection: Connection, folder: Path | None, times: Times, read: Se
 
     Raises HistoryError if one would be older than what it corrects.
     """
-    last = _loaded_last(connection, folder, times)
+    last = loaded_last(connection, folder, times)
     changed = [each for each in read if each.table.name not in last or last[each.table.name].sha256 != each.sha256]
     for each in changed:
         name = each.table.name
@@ -239,7 +234,7 @@ def _unchanged(
     connection: Connection, schema: ExtractSchema, folder: Path, times: Times, part: Part
 ) -> Snapshot | None:
     """The snapshot of a delivery whose files were all loaded, and so validated, before; None if one is new."""
-    last = _loaded_last(connection, folder, times)
+    last = loaded_last(connection, folder, times)
     files = {table: file_of(folder, table) for table in files_to_read(folder, schema, part)}
     if not all(table.name in last and last[table.name].sha256 == _sha256(file) for table, file in files.items()):
         return None
@@ -256,34 +251,9 @@ def _sha256(file: Path) -> str:
         return ""
 
 
-@dataclass(frozen=True)
-class _Loaded:
-    sha256: str
-    known_at: datetime
-    rows: int
-
-
-def _loaded_last(connection: Connection, folder: Path | None, times: Times) -> dict[str, _Loaded]:
-    """By table: as last loaded from this path, or else under this delivery's name."""
-    path, name = _path(folder), delivery_name(Path(_path(folder)))
-    by_path: dict[str, _Loaded] = {}
-    by_name: dict[str, _Loaded] = {}
-    for loaded, file, *facts in connection.execute(LOADED_FILES, (times.as_of,)):
-        table, _, suffix = file.partition(".")
-        if loaded == path or not suffix:  # a query is the same, wherever the files beside it are
-            by_path[table] = _Loaded(*facts)
-        if delivery_name(Path(loaded)) == name:
-            by_name[table] = _Loaded(*facts)
-    return by_name | by_path
-
-
-def _path(folder: Path | None) -> str:
-    """The absolute path of a delivery; a link keeps its own name, whatever it points to today."""
-    return os.path.abspath(folder) if folder else QUERIES  # noqa: PTH100 - `resolve` follows links
-
-
-def _record(connection: Connection, snapshot: Snapshot, folder: Path | None, read: Sequence[_Read]) -> Snapshot:
-    files = {
+def _facts(snapshot: Snapshot, read: Sequence[_Read]) -> dict[str, dict[str, Any]]:
+    """What the table `loads` records of each file or query."""
+    return {
         each.record: {
             "sha256": each.sha256,
             "rows": each.rows,
@@ -293,9 +263,3 @@ def _record(connection: Connection, snapshot: Snapshot, folder: Path | None, rea
         }
         for each in read
     }
-    cursor = connection.execute(
-        "INSERT INTO public.loads (folder, as_of, known_at, code_version, files) "
-        "VALUES (%s, %s, %s, %s, %s) RETURNING load_id",
-        (_path(folder), snapshot.as_of, snapshot.known_at, str(code_version()), Jsonb(files)),
-    )
-    return replace(snapshot, load_id=next(cursor)[0])

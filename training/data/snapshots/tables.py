@@ -53,10 +53,17 @@ NEW_ROWS = """coalesce((
 REFUSE_REWRITE = """
 CREATE OR REPLACE FUNCTION public.asof_refuse_rewrite() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    IF TG_OP = 'DELETE' AND TG_TABLE_NAME <> 'loads' AND current_setting('asof.erasing', true) = 'on' THEN
+        RETURN NULL;
+    END IF;
     RAISE EXCEPTION '% of table % is refused: it is append-only; load a correction with a later known_at',
         TG_OP, TG_TABLE_NAME;
 END $$
 """
+"""Only `flows erase` deletes rows, and says so in its session; of the roles, only asof_erasure may."""
+KNOWS_ERASURE = """
+SELECT prosrc LIKE '%asof.erasing%' FROM pg_proc
+WHERE oid = to_regproc('public.asof_refuse_rewrite') AND pg_has_role(proowner, 'USAGE')"""
 
 PRIMARY_KEY = """
 SELECT attname FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY(indkey)
@@ -95,7 +102,7 @@ def create_tables(connection: Connection, schema: ExtractSchema) -> None:
             use_in_place(connection, table.name, table.source, value_types(table))
     absent = [table for table in tables if not _has_table(connection, table)]
     with explain_missing_privilege(connection, f"Table public.{absent[0].name if absent else 'loads'}"):
-        if absent:
+        if absent or connection.execute(KNOWS_ERASURE).fetchone() == (False,):
             connection.execute(REFUSE_REWRITE)
         for table in absent:
             _create(connection, table)

@@ -24,8 +24,8 @@ from asof.settings import Settings
 from asof.targets import FALSE_AND_TRUE, Target
 from training.data.snapshots.copy_query import copy_rows
 from training.data.snapshots.known_at import KnownTables, tables_known_at
-from training.data.snapshots.query_plan import uses_key_index
 from training.features.datasets.point_in_time_sql import JoinStrategy, ViewSource, columns, join
+from training.features.datasets.query_plan import uses_key_index
 from training.features.datasets.rows_digest import TYPES
 from training.features.datasets.training_set import column_types
 from training.targets import rules_of

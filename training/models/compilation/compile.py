@@ -1,24 +1,20 @@
 """A fitted scikit-learn estimator -> CompiledModel: an ONNX graph that agrees with it on every row."""
 
 import json
-import logging
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from asof.errors import ModelError, NotCompiled
-from asof.inference.runtime import LIMITS, MODEL_ONNX, Onnx, Runtime, ScikitLearn
+from asof.inference.runtime import LIMITS, InputLimits, Onnx
 from asof.targets import Output
 from training.models.compilation.agreement import Agreement, agreement
 from training.models.compilation.convert import convert
 from training.models.compilation.odd_values import compare_odd, limits_of
-from training.models.fitting.train import TrainedModel
 from training.one_thread import one_thread
-from training.tracking.artifacts import log_file
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from sklearn.base import BaseEstimator
 
 
@@ -40,7 +36,7 @@ def compile_model(model: "BaseEstimator", features: pd.DataFrame, output: Output
     graph, valid_row = convert(model, features, output.graph_output), features.iloc[:1]
     with one_thread():
         limits = limits_of(model, valid_row, output)
-        graph.metadata_props.add(key=LIMITS, value=json.dumps(asdict(limits), sort_keys=True))
+        graph.metadata_props.add(key=LIMITS, value=_text(limits))
         content = graph.SerializeToString(deterministic=True)
         try:
             runtime = Onnx(content, output)
@@ -53,23 +49,6 @@ def compile_model(model: "BaseEstimator", features: pd.DataFrame, output: Output
     return CompiledModel(content, runtime, compared)
 
 
-logger = logging.getLogger("asof.training")
-
-
-def log_compiled(client: "MlflowClient", trained: TrainedModel) -> Runtime | None:
-    """Compiles the model on all rows of both sides and logs model.onnx; returns its runtime, None where none compiled.
-
-    The run's tag `runtime` names what will serve the model, `compiled` has the agreement, `not_compiled` the reason.
-    """
-    rows = pd.concat([trained.train_side.features, trained.held_out.features], ignore_index=True)
-    try:
-        compiled = compile_model(trained.model, rows, trained.facts.output)
-    except NotCompiled as error:
-        logger.warning("Scikit-learn will serve the model of run %s, which is slow: %s.", trained.run_id, error)
-        client.set_tag(trained.run_id, "runtime", ScikitLearn.name)
-        client.set_tag(trained.run_id, "not_compiled", str(error))
-        return None
-    log_file(client, trained.model_uri, MODEL_ONNX, compiled.content)
-    client.set_tag(trained.run_id, "runtime", Onnx.name)
-    client.set_tag(trained.run_id, "compiled", str(compiled.agreement))
-    return compiled.runtime
+def _text(limits: InputLimits) -> str:
+    """As JSON, without what is empty: an older service does not know `least`."""
+    return json.dumps({name: value for name, value in asdict(limits).items() if value}, sort_keys=True)

@@ -33,12 +33,18 @@ class Value:
 
 @dataclass
 class Nodes:
-    """The nodes and constants of an ONNX graph. `taken` are the names of its inputs and its output."""
+    """The nodes and constants of an ONNX graph. `taken` are the names of its inputs and its output.
+
+    `unbounded`: a transformer may make a number infinite. `refusals` are values of shape (rows, 1), which are NaN for
+    rows that scikit-learn refuses, and else 0.
+    """
 
     taken: frozenset[str]
     nodes: list["NodeProto"] = field(default_factory=list)
     constants: list["TensorProto"] = field(default_factory=list)
     count: int = 0
+    unbounded: bool = False
+    refusals: list[str] = field(default_factory=list)
 
     def constant(self, values: Any) -> str:
         """The name of a constant with the type and shape of the values."""
@@ -76,7 +82,7 @@ class Nodes:
         """The graph with these inputs, and the value under that name as its only output."""
         from onnx import helper
 
-        self._add("Identity", [value.name], [output], "", {})
+        self._add("Sum", [value.name, *self.refusals], [output], "", {})
         *starts, end = (
             helper.make_tensor_value_info(each.name, TEXT if each.text else DOUBLE, [None, each.width])
             for each in (*inputs, Value(output, value.width))
@@ -111,7 +117,7 @@ class Graph:
     def __init__(self, part: Any, inputs: Sequence[Value], nodes: Nodes, converters: Converters) -> None:
         self.part, self.inputs = part, inputs
         self.outputs: Sequence[Value] = ()
-        self._nodes, self._converters = nodes, converters
+        self.nodes, self._converters = nodes, converters
         self.constant, self.node, self.nodes_of = nodes.constant, nodes.node, nodes.nodes_of
 
     # Inputs
@@ -120,8 +126,11 @@ class Graph:
         """All inputs as one tensor of double. Raises NotCompiled where one is text."""
         if any(each.text for each in self.inputs):
             raise NotCompiled(f"{type(self.part).__name__} takes text")
-        names = [each.name for each in self.inputs]
-        return self.node("Concat", *names, axis=1) if len(names) > 1 else names[0]
+        return self.joined([each.name for each in self.inputs])
+
+    def joined(self, values: Sequence[str]) -> str:
+        """Tensors of the same rows as one, side by side."""
+        return self.node("Concat", *values, axis=1) if len(values) > 1 else values[0]
 
     def columns(self, values: Sequence[Value] | None = None) -> list[Value]:
         """Each column of the inputs, or of other values."""
@@ -194,4 +203,4 @@ class Graph:
         return give(self._inner(part, inputs))
 
     def _inner(self, part: Any, inputs: Sequence[Value] | None) -> "Graph":
-        return Graph(part, self.inputs if inputs is None else inputs, self._nodes, self._converters)
+        return Graph(part, self.inputs if inputs is None else inputs, self.nodes, self._converters)

@@ -3,8 +3,18 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from training.models.compilation.boosters import table as boosters
 from training.models.compilation.graph import Converters, Graph
-from training.models.compilation.predictors import bayes, calibration, composed, ensembles, kernels, linear, links
+from training.models.compilation.predictors import (
+    bayes,
+    calibration,
+    composed,
+    ensembles,
+    histogram,
+    kernels,
+    linear,
+    links,
+)
 from training.models.compilation.transformers import bases, composition, encoders, imputers, reduction, scalers
 
 NEIGHBOURS = "it searches all training rows, and their order decides among equal distances"
@@ -18,7 +28,8 @@ REASONS: Mapping[str, str] = {
 
 def converters() -> Converters:
     """Those of transformers, classifiers and regressors."""
-    return Converters({**_transformers(), **_classifiers(), **_regressors(), **_composed()}, _scores(), REASONS)
+    parts = {**_transformers(), **_classifiers(), **_regressors(), **_composed(), **boosters.parts()}
+    return Converters(parts, {**_scores(), **boosters.scores()}, REASONS)
 
 
 def _transformers() -> dict[type, Callable[[Graph], None]]:
@@ -59,6 +70,7 @@ def _classifiers() -> dict[type, Callable[[Graph], None]]:
         **_all(linear_model, "LogisticRegression LogisticRegressionCV", linear.logistic),
         linear_model.SGDClassifier: linear.by_gradient,
         discriminant_analysis.LinearDiscriminantAnalysis: links.by_scores,
+        discriminant_analysis.QuadraticDiscriminantAnalysis: bayes.quadratic,
         naive_bayes.GaussianNB: bayes.gaussian,
         naive_bayes.MultinomialNB: bayes.multinomial,
         naive_bayes.ComplementNB: bayes.complement,
@@ -89,7 +101,7 @@ def _regressors() -> dict[type, Callable[[Graph], None]]:
         **_all(tree, "DecisionTreeRegressor ExtraTreeRegressor", ensembles.tree_regressor),
         **_all(ensemble, "RandomForestRegressor ExtraTreesRegressor", ensembles.forest_regressor),
         ensemble.GradientBoostingRegressor: ensembles.gradient_regressor,
-        ensemble.HistGradientBoostingRegressor: ensembles.histogram_regressor,
+        ensemble.HistGradientBoostingRegressor: histogram.regressor,
         ensemble.AdaBoostRegressor: ensembles.adaptive_regressor,
     }
 
@@ -122,7 +134,7 @@ def _scores() -> dict[type, Callable[[Graph], str]]:
         discriminant_analysis.LinearDiscriminantAnalysis: linear.scores,
         ensemble.AdaBoostClassifier: ensembles.adaptive_scores,
         ensemble.GradientBoostingClassifier: ensembles.gradient_scores,
-        ensemble.HistGradientBoostingClassifier: ensembles.histogram_scores,
+        ensemble.HistGradientBoostingClassifier: histogram.scores,
         frozen.FrozenEstimator: composed.inner_scores,
         pipeline.Pipeline: composition.pipeline_scores,
     }

@@ -21,21 +21,26 @@ LESS_OR_EQUAL = 0
 class Tree:
     """A tree's nodes in scikit-learn's order, each array of shape (nodes,). Only `leaf` and `value` matter for a leaf.
 
-    A row goes left where its feature is at most the threshold, or is missing and `missing_left` is true.
+    Thresholds and values are of double precision, or of single, in which the operator then compares and sums. A row
+    goes left where its feature is at most the threshold, or is missing and `missing_left` is true.
     """
 
     leaf: NDArray[np.bool_]
     feature: NDArray[np.int64]
-    threshold: NDArray[np.float64]
+    threshold: NDArray[np.floating[Any]]
     left: NDArray[np.int64]
     right: NDArray[np.int64]
     missing_left: NDArray[np.bool_]
-    value: NDArray[np.float64]
+    value: NDArray[np.floating[Any]]
 
 
 def single_precision(graph: Graph) -> str:
     """The features rounded to single precision, as trees take them; thresholds stay in double."""
-    return graph.node("Cast", graph.node("Cast", graph.numbers(), to=SINGLE), to=DOUBLE)
+    single = graph.node("Cast", graph.numbers(), to=SINGLE)
+    if graph.nodes.unbounded:  # an infinite number of the request's own is refused before
+        flags = graph.node("Where", graph.node("IsInf", single), np.array(np.nan), np.array(0.0))
+        graph.nodes.refusals.append(graph.node("ReduceSum", flags, np.array([1]), keepdims=1))
+    return graph.node("Cast", single, to=DOUBLE)
 
 
 def tree_of(fitted: Any, column: int) -> Tree:
@@ -89,13 +94,13 @@ def _attributes(tree: Tree, inner: int, leaves: int, target: int) -> dict[str, N
     return {
         "tree_roots": number[:1],
         "nodes_featureids": tree.feature[nodes],
-        "nodes_splits": tree.threshold[nodes].astype(np.float64),
+        "nodes_splits": tree.threshold[nodes],
         "nodes_truenodeids": number[left],
         "nodes_trueleafs": tree.leaf[left].astype(np.int64),
         "nodes_falsenodeids": number[right],
         "nodes_falseleafs": tree.leaf[right].astype(np.int64),
         "nodes_missing_value_tracks_true": tree.missing_left[nodes].astype(np.int64),
-        "leaf_weights": tree.value[tree.leaf].astype(np.float64),
+        "leaf_weights": tree.value[tree.leaf],
         "leaf_targetids": np.full(int(tree.leaf.sum()), target, dtype=np.int64),
     }
 
@@ -104,7 +109,7 @@ def _with_root(tree: Tree) -> Tree:
     return Tree(
         leaf=np.array([False, True]),
         feature=np.zeros(2, dtype=np.int64),
-        threshold=np.zeros(2),
+        threshold=np.zeros(2, dtype=tree.threshold.dtype),
         left=np.ones(2, dtype=np.int64),
         right=np.ones(2, dtype=np.int64),
         missing_left=np.zeros(2, dtype=bool),

@@ -11,10 +11,9 @@ from asof.settings import Settings
 from training.metrics import plots
 from training.metrics.classification import Floats
 from training.models.compilation.agreement import run
-from training.models.compilation.compile import log_compiled
 from training.models.evaluation.ablation import Ablation, ablate, metrics_of
 from training.models.evaluation.model_card import MODEL_CARD, model_card
-from training.models.evaluation.seal import golden_rows, seal
+from training.models.evaluation.seal import golden_rows, log_compiled, seal
 from training.models.fitting.fit import FittedModel, predictions
 from training.models.fitting.train import TrainedModel
 from training.one_thread import one_thread

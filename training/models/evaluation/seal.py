@@ -1,18 +1,32 @@
-"""Sealing an evaluated model in MLflow: golden rows beside it, and a signed manifest of all its files."""
+"""Sealing an evaluated model in MLflow: what is compiled and golden rows beside it, and a signed manifest of all its
+files."""
+
+import logging
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
+from asof.errors import NotCompiled
+from asof.inference.runtime import MODEL_ONNX, Onnx, Runtime, ScikitLearn
 from asof.settings import Settings
 from asof.trust.golden_rows import GOLDEN_ROWS, GoldenRows
 from asof.trust.signed_manifest import MANIFEST, sign_folder
 from asof.trust.signing_keys import signing_key
 from training.features.datasets.training_set import TrainingSet, table_of
 from training.metrics.classification import Floats
+from training.models.compilation.compile import compile_model
+from training.models.fitting.train import TrainedModel
 from training.targets import rules_of
 from training.tracking.artifacts import downloaded, log_file
 from training.tracking.client import open_tracking
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
 MAX_GOLDEN_ROWS = 32
+
+logger = logging.getLogger("asof.training")
 
 
 def seal(settings: Settings, model_uri: str, run_id: str, golden: GoldenRows) -> None:
@@ -32,3 +46,22 @@ def golden_rows(side: TrainingSet, predictions: Floats) -> GoldenRows:
     picked = order[np.unique(np.linspace(0, order.size - 1, MAX_GOLDEN_ROWS).round().astype(int))]
     rows = table_of(side.frame, side.contract, side.label).select(side.contract.names).take(picked)
     return GoldenRows(rows.to_pylist(), predictions[picked].tolist())
+
+
+def log_compiled(client: "MlflowClient", trained: TrainedModel) -> Runtime | None:
+    """Compiles the model on all rows of both sides and logs model.onnx; returns its runtime, None where none compiled.
+
+    The run's tag `runtime` names what will serve the model, `compiled` has the agreement, `not_compiled` the reason.
+    """
+    rows = pd.concat([trained.train_side.features, trained.held_out.features], ignore_index=True)
+    try:
+        compiled = compile_model(trained.model, rows, trained.facts.output)
+    except NotCompiled as error:
+        logger.warning("Scikit-learn will serve the model of run %s, which is slow: %s.", trained.run_id, error)
+        client.set_tag(trained.run_id, "runtime", ScikitLearn.name)
+        client.set_tag(trained.run_id, "not_compiled", str(error))
+        return None
+    log_file(client, trained.model_uri, MODEL_ONNX, compiled.content)
+    client.set_tag(trained.run_id, "runtime", Onnx.name)
+    client.set_tag(trained.run_id, "compiled", str(compiled.agreement))
+    return compiled.runtime

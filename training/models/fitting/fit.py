@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from asof.errors import AsOfError, ConfigurationError, TrainingSetError
+from asof.errors import AsOfError, ConfigurationError, TrainingSetError, is_missing_library
 from asof.model_facts import ModelFacts
 from asof.targets import Output
 from asof.use_case import Estimator, UseCase
@@ -16,6 +16,7 @@ from training.data.snapshots.provenance import code_version
 from training.features.datasets.training_set import TrainingSet
 from training.metrics.classification import Floats
 from training.models.fitting.model_digest import model_digest
+from training.models.fitting.reproducible import forget_when, make_reproducible
 from training.models.fitting.servable import check_fitted, check_on_sample
 from training.one_thread import one_thread
 from training.targets import rules_of
@@ -99,7 +100,7 @@ def fit_model(sides: Sides, *, random_state: int) -> FittedModel:
     started = time.perf_counter()
     search = fit(use_case.estimator(sides.estimator), side, random_state)
     seconds = time.perf_counter() - started
-    model = best_estimator(search)
+    model = forget_when(best_estimator(search))
     with one_thread():
         check_fitted(sides.rules, model, side.features)
     output = sides.rules.output(side.labels, lambda: _out_of_fold(sides.rules, model, side, random_state))
@@ -126,20 +127,25 @@ def predictions(model: "BaseEstimator", side: TrainingSet) -> Floats:
 
 def best_estimator(fitted: "BaseEstimator") -> "BaseEstimator":
     """The best estimator of a search; else the estimator itself. Raises TrainingSetError where it has no score."""
-    if not isfinite(getattr(fitted, "best_score_", 0.0)):
+    if not hasattr(fitted, "best_estimator_"):
+        return fitted
+    if not isfinite(fitted.best_score_):
         raise TrainingSetError(
             "The search has no finite score, as where a fold has rows of one class: use more rows or fewer folds."
         )
-    best: BaseEstimator = getattr(fitted, "best_estimator_", fitted)
+    best: BaseEstimator = fitted.best_estimator_
     return best
 
 
 def _built(chosen: Estimator, side: TrainingSet, random_state: int) -> "BaseEstimator":
     try:
-        return chosen.build(side.contract, random_state)
-    except ImportError as error:
+        return make_reproducible(chosen.build(side.contract, random_state))
+    except (ImportError, OSError) as error:
+        if not is_missing_library(error):
+            raise
         raise ConfigurationError(
-            f"The estimator needs a library that is not installed ({error}): use an estimator of scikit-learn."
+            f"The estimator needs a library that is not installed ({error}): install it (docs/boosters.md), or use an "
+            "estimator of scikit-learn."
         ) from error
 
 

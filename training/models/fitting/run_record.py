@@ -1,6 +1,7 @@
 """A fitted model and its facts -> parameters, tags, metrics and artifacts of its MLflow run."""
 
 import platform
+import sys
 import time
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ import pandas as pd
 
 from asof.model_facts import ModelFacts
 from asof.trust.trusted_types import TRUSTED_TYPES
+from training.models.fitting.image_packages import packages_not_in_image
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 LIBRARIES = ("scikit-learn", "skops", "numpy", "pandas")
 """What loading the model requires, in the versions that saved it."""
+BOOSTERS = ("lightgbm", "xgboost", "catboost")
+"""What fits a model where a use case imports it."""
 DEFINITION_FILE = "training_set.sql"
 
 SHORT = 12
@@ -75,8 +79,10 @@ def record_model(model: "BaseEstimator", facts: ModelFacts, *, example: pd.DataF
     skops saves it, and MLflow loads it back with our trusted types. The signature has two types, double and string.
     """
     import mlflow
+    import skops.io
     from mlflow.models import infer_signature
 
+    others = packages_not_in_image(skops.io.dumps(model))
     info = mlflow.sklearn.log_model(
         model,
         name="model",
@@ -85,7 +91,7 @@ def record_model(model: "BaseEstimator", facts: ModelFacts, *, example: pd.DataF
         pyfunc_predict_fn=facts.output.method,
         signature=infer_signature(example, getattr(model, facts.output.method)(example)),
         input_example=example,
-        pip_requirements=[f"{library}=={version(library)}" for library in LIBRARIES],
+        pip_requirements=[f"{library}=={version(library)}" for library in (*LIBRARIES, *others)],
         metadata={"asof": facts.to_dict()},
     )
     return str(info.model_uri)
@@ -129,6 +135,7 @@ def environment() -> dict[str, str]:
     return {
         "version.python": platform.python_version(),
         **{f"version.{library}": version(library) for library in (*LIBRARIES, "scipy", "mlflow", "feast")},
+        **{f"version.{name}": sys.modules[name].__version__ for name in BOOSTERS if name in sys.modules},
         "machine": f"{platform.system()} {platform.machine()}",
         "blas": _blas(),
     }

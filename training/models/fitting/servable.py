@@ -4,10 +4,13 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
-from asof.errors import AsOfError, ModelError, UntrustedModel
+from asof.errors import AsOfError, ModelError, NotCompiled, UntrustedModel
 from asof.trust.trusted_types import untrusted_types
+from training.models.compilation.compile import compile_model
+from training.models.fitting.image_packages import packages_not_in_image
 from training.targets.estimators import class_name
 from training.targets.rules import Labels, Rules
 
@@ -18,8 +21,8 @@ if TYPE_CHECKING:
 def check_on_sample(rules: Rules, estimator: Any, features: pd.DataFrame, labels: Labels) -> None:
     """Fits the estimator, or the base estimator of a search, on a few rows, and checks it as `check_fitted` does.
 
-    Raises ModelError also for another kind of estimator than the target needs. A fit that fails is ignored: the sample
-    may be too small for it.
+    Raises ModelError also for another kind of estimator than the target needs, and where the service's image could
+    load neither the estimator nor a compiled one. A fit that fails is ignored: the sample may be too small for it.
     """
     from sklearn.base import clone
 
@@ -30,6 +33,7 @@ def check_on_sample(rules: Rules, estimator: Any, features: pd.DataFrame, labels
         warnings.simplefilter("ignore")
         try:
             check_fitted(rules, model.fit(features.iloc[rows], labels[rows]), features.iloc[rows])
+            _check_image(rules, model, features.iloc[rows], labels[rows])
         except AsOfError:
             raise
         except Exception:  # the estimator may be of any library
@@ -44,9 +48,7 @@ def check_fitted(rules: Rules, model: "BaseEstimator", features: pd.DataFrame) -
 
 def _base_estimator(rules: Rules, estimator: Any) -> "BaseEstimator":
     """The estimator, or the base estimator of a search. Raises ModelError where that is none for the target."""
-    from sklearn.base import BaseEstimator
-
-    if not isinstance(estimator, BaseEstimator):
+    if isinstance(estimator, type) or not hasattr(estimator, "get_params"):  # CatBoost's are no BaseEstimator
         raise ModelError(
             f"build gives {estimator!r}, which is no estimator of scikit-learn: see the use case's estimators.py."
         )
@@ -54,6 +56,22 @@ def _base_estimator(rules: Rules, estimator: Any) -> "BaseEstimator":
     base: BaseEstimator = parts["estimator"] if {"estimator", "refit"} <= parts.keys() else estimator
     rules.check_estimator(base, class_name(base))
     return base
+
+
+def _check_image(rules: Rules, model: "BaseEstimator", features: pd.DataFrame, labels: Labels) -> None:
+    import skops.io
+
+    packages = packages_not_in_image(skops.io.dumps(model))
+    if not packages:
+        return
+    constant = np.broadcast_to(rules.constant(labels), labels.shape[:1])
+    try:
+        compile_model(model, features, rules.output(labels, lambda: constant))
+    except NotCompiled as error:
+        raise ModelError(
+            f"{class_name(model)} does not compile ({error}), and the service's image has no {', '.join(packages)}: "
+            "change the estimator, or add the package to pyproject.toml's dependencies and run `make lock`."
+        ) from error
 
 
 def _check_types(model: "BaseEstimator") -> None:

@@ -10,7 +10,7 @@ from asof.settings import Settings
 from asof.trust.signed_manifest import verify_folder
 from asof.trust.signing_keys import TrustedKeys, public_text, trusted_keys
 from asof.use_case import UseCase
-from training.release.bundling.bento_build import build, find
+from training.release.bundling.bento_build import build, find, whole
 from training.release.registry.logged_model import of_run
 from training.release.registry.tags import bento_tag
 from training.release.registry.versions import LoggedModel, ModelVersion, require_production
@@ -51,11 +51,13 @@ def bundle(
 
 def _import_model(settings: Settings, model: LoggedModel, keys: TrustedKeys) -> None:
     import bentoml
+    from bentoml._internal.configuration.containers import BentoMLContainer
 
     if find(bentoml.models, model.tag) is None:
         open_tracking(settings)
         labels = _labels(model)
-        bentoml.mlflow.import_model(model.tag, model.uri, labels=labels, metadata=labels)
+        with whole(BentoMLContainer.model_store_dir.get(), model.tag):
+            bentoml.mlflow.import_model(model.tag, model.uri, labels=labels, metadata=labels)
     try:  # the files that go into the Bento, also where they were imported earlier
         verify_folder(Path(bentoml.models.get(model.tag).path_of(MLFLOW_FOLDER)), keys).of_run(model.run_id)
     except UntrustedModel:

@@ -12,13 +12,16 @@ import numpy as np
 
 from asof.errors import ModelError
 from asof.features.feature_store import mismatch
+from asof.inference.runtime import MODEL_ONNX
 from asof.inference.served_model import ServedModel, load_verified
 from asof.settings import Settings
 from asof.trust.golden_rows import GOLDEN_ROWS, GoldenRows
+from asof.trust.signed_manifest import VerifiedFolder
 from asof.use_case import FromRequest, FromStore, UseCase
 from training.inspection import examine, months_known
+from training.models.fitting.image_packages import packages_not_in_image
 from training.one_thread import one_thread
-from training.release.registry.versions import ModelVersion, verified_version
+from training.release.registry.versions import ModelVersion, skops_content, verified_version
 from training.targets.rules import Criterion
 
 LATENCY_CALLS = 30
@@ -59,11 +62,13 @@ def data_checked(
 def served_as_evaluated(settings: Settings, use_case: UseCase, version: ModelVersion) -> tuple[Criterion, ...]:
     """Whether the service would load these bytes and predict as at evaluation; and the latency.
 
-    The version is loaded as the service loads it: signature and digests, then types, then the golden rows.
+    The version is loaded as the service loads it: signature and digests, then types, then the golden rows. One that is
+    not compiled must need no package that the image lacks.
     """
     name = "served bytes agree with the evaluated model"
     try:
         with verified_version(settings, version) as verified:
+            _require_image_loads(verified)
             model = load_verified(verified, use_case)
             golden = GoldenRows.from_json(verified.read(GOLDEN_ROWS))
     except ModelError as error:
@@ -72,6 +77,17 @@ def served_as_evaluated(settings: Settings, use_case: UseCase, version: ModelVer
     figures = {"rows": float(model.golden_rows.rows), "largest_difference": model.golden_rows.largest_difference}
     reason = f"{model.golden_rows.rows} golden rows, the largest difference {model.golden_rows.largest_difference:.1e}"
     return (Criterion(name, True, figures, reason), fast_enough(model, golden, use_case.gate.latency_seconds))
+
+
+def _require_image_loads(verified: VerifiedFolder) -> None:
+    """Raises ModelError where the model is not compiled and the service's image lacks a package of it."""
+    if MODEL_ONNX in verified.manifest.files:
+        return
+    if packages := packages_not_in_image(skops_content(verified)):
+        raise ModelError(
+            f"it is not compiled, as the run's tag `not_compiled` explains, and the service's image has no "
+            f"{', '.join(packages)}: requirements/serve.txt does not list it"
+        )
 
 
 def fast_enough(model: ServedModel, golden: GoldenRows, budget: float) -> Criterion:

@@ -98,7 +98,12 @@ def load_model(settings: Settings, version: ModelVersion) -> "BaseEstimator":
 
 def estimator_in(verified: VerifiedFolder) -> "BaseEstimator":
     """The fitted estimator in a verified folder. Raises as `load_model` does."""
-    return load_trusted(verified.read(_skops_file(f"The model of run {verified.manifest.run_id}", verified.folder)))
+    return load_trusted(skops_content(verified))
+
+
+def skops_content(verified: VerifiedFolder) -> bytes:
+    """The content of the estimator's file. Raises ModelError where it was not saved with skops."""
+    return verified.read(_skops_file(f"The model of run {verified.manifest.run_id}", verified.folder))
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import pytest
 
-from asof.serving.access.scopes import ADMIN, OPEN, PREDICT, scopes_for
+from asof.serving.access.scopes import ADMIN, OPEN, OUTCOMES, PREDICT, scopes_for
 
 
 @pytest.mark.parametrize(
@@ -21,5 +21,9 @@ def test_all_others_are_for_administrators(path: str) -> None:
     assert path not in OPEN
 
 
+def test_outcomes_have_a_scope_of_their_own() -> None:
+    assert scopes_for("/outcomes") == {OUTCOMES}
+
+
 def test_the_description_is_for_every_key() -> None:
-    assert scopes_for("/docs.json") == {PREDICT, ADMIN}
+    assert scopes_for("/docs.json") == {PREDICT, OUTCOMES, ADMIN}

@@ -14,6 +14,8 @@ import pytest
 from asof.errors import EntityNotFound
 from asof.features.feature_contract import Feature, FeatureContract
 from asof.inference.verdicts import row_moments
+from asof.ledger.frames import blocks_of
+from asof.ledger.segments import read_piece, segment_paths
 from asof.serving.batch.answer_formats import AnswerFormat, JsonFormat
 from asof.serving.batch.arrow_format import ArrowFormat
 from asof.serving.batch.instances import Instance
@@ -41,7 +43,7 @@ FLAG = {
 def encoded(standard: Predictor, form: AnswerFormat, *chunks: list[Answered]) -> bytes:
     encoder = BatchEncoder(form, standard, WHERE)
     asked: list[Instance] = [request(5.0)]
-    return form.head() + b"".join(encoder.encode(each, asked * len(each))[0] for each in chunks) + form.tail()
+    return form.head() + b"".join(encoder.encode(each, asked * len(each)) for each in chunks) + form.tail()
 
 
 def made(by: Predictor, probability: float, **evidence: Any) -> Answered:
@@ -114,16 +116,17 @@ def counted(predictor: Predictor) -> dict[str, float]:
     return {code: counter.labels(code)._value.get() for code in ("ok", "entity-not-found", "internal-error")}
 
 
-def test_each_instance_has_a_log_line_with_its_position_in_the_batch(tmp_path: Path) -> None:
-    log = tmp_path / "answers.jsonl"
-    standard = predictor(worker=Worker(Settings(answer_log=log), CANCER, bento="breast_cancer:v1"))
+def test_each_instance_is_kept_with_its_position_in_the_batch(tmp_path: Path) -> None:
+    own = Settings(ledger="process", ledger_spool=tmp_path)
+    standard = predictor(worker=Worker(own, CANCER, bento="breast_cancer:v1"))
     encoder = BatchEncoder(JsonFormat(standard, "8c5f2a"), standard, WHERE)
     for count in (2, 1):
-        _, write = encoder.encode([made(standard, 0.5)] * count, [request(5.0)] * count)
-        write()
-    standard.worker.answer_log.close()
-    ids = [json.loads(line)["request_id"] for line in log.read_text().splitlines()]
-    assert ids == ["8c5f2a:0", "8c5f2a:1", "8c5f2a:2"]
+        encoder.encode([made(standard, 0.5)] * count, [request(5.0)] * count)
+    standard.worker.ledger.close()
+    (path,) = segment_paths(tmp_path)
+    answers = [frame for frame in read_piece(path, 0).frames if frame.model is None]
+    assert [frame.header["callers"] for frame in answers] == [{"0": "8c5f2a"}] * 2
+    assert [item for frame in answers for item in blocks_of(frame).items.tolist()] == [0, 1, 2]
 
 
 def test_an_answer_without_an_arrow_type_is_refused_with_the_place_to_add_it(
@@ -142,7 +145,7 @@ def test_moments_of_features_are_in_json_and_arrow_where_those_of_a_view_differ(
         "churn_v2", "user_id", (Feature("fee", "subs", "Float64"), Feature("paid", "subs", "Float64"))
     )
     model = replace(predictor().model, facts=facts_of(contract))
-    standard = Predictor(model, predictor().lineage, Worker(Settings(answer_log=None), churn, bento="churn:v1"))
+    standard = Predictor(model, predictor().lineage, Worker(Settings(), churn, bento="churn:v1"))
     march, february = datetime(2024, 3, 4, tzinfo=UTC), datetime(2024, 2, 29, tzinfo=UTC)
     answer = churn.respond(SimpleNamespace(user_id="7590-VHVEG"), Score(0.75, 0.5))
     evidence = [

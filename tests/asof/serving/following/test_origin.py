@@ -9,6 +9,7 @@ import pytest
 from asof.errors import NotReady, RegistryUnavailable
 from asof.serving.following.origin import check_origin
 from asof.serving.prediction.live import LiveModel
+from asof.serving.prediction.predictor import Mark
 from tests.kits.service.batch import live_with, make_worker, predictor, request
 
 
@@ -59,7 +60,7 @@ def test_a_model_of_another_registry_never_answers(live: LiveModel) -> None:
     checked(live, Fake([False]))
     assert not live.ready
     with pytest.raises(NotReady, match=f"no run {run}") as refused:
-        asyncio.run(live.predict(request(5.0)))
+        asyncio.run(live.predict(request(5.0), Mark("8c5f2a")))
     assert refused.value.extra["settled"] is True
 
 

@@ -7,12 +7,13 @@ import pytest
 
 from asof.errors import NotReady
 from asof.serving.prediction.live import LiveModel
+from asof.serving.prediction.predictor import Mark
 from tests.kits.service.batch import ODD, live_with, make_worker, predictor, request
 
 
 def ask(live: LiveModel, radius: float = 5.0) -> str | None:
     """The version that answers."""
-    return asyncio.run(live.predict(request(radius)))[0].lineage.version
+    return asyncio.run(live.predict(request(radius), Mark("8c5f2a")))[0].lineage.version
 
 
 def refused(live: LiveModel) -> str:

@@ -16,8 +16,10 @@ import psycopg
 import pytest
 
 from asof.errors import DataError, ModelError
+from asof.ledger.answers import Answer, ReadValues
+from asof.ledger.encoder import Encoder
+from asof.ledger.model_record import record_of
 from asof.model_facts import Lineage
-from asof.serving.logs.answer_log import AnswerLog
 from asof.settings import Settings, export
 from asof.use_case import Estimator
 from flows.terminal.output import to_plain
@@ -26,6 +28,7 @@ from tests.kits.data.extracts import fetch
 from tests.kits.data.history import CHURN, History
 from tests.kits.models.cancer import CANCER, make
 from tests.kits.models.training import regression
+from tests.kits.service.ledger import keep
 from training.audit.lineage.loads import OnDisk
 from training.audit.lineage.trace import AnswerChain, AnswerChains, trace_request, trace_version
 from training.audit.lineage.training_set import set_origin
@@ -35,6 +38,7 @@ from training.data.snapshots.snapshot import take_snapshot
 from training.features.datasets.dataset import build_training_set
 from training.features.materialisation.feature_registry import apply_features
 from training.features.materialisation.materialise import materialise
+from training.features.parity.online_side import open_online_side
 from training.models.evaluation.evaluate import evaluate
 from training.models.fitting.train import train
 from training.release.promotion.history import Change, Event, append, writing
@@ -56,22 +60,21 @@ def trained(settings: Settings, as_of: datetime, known_at: datetime | None) -> M
 
 @dataclass(frozen=True)
 class Traced:
-    """The history, a version that was trained on January as known on March 10, and an answer log."""
+    """The history, a version that was trained on January as known on March 10, and a ledger."""
 
     history: History
     version: ModelVersion
-    log: Path
 
     @property
     def settings(self) -> Settings:
-        return self.history.settings.model_copy(update={"answer_log": self.log})
+        return self.history.settings
 
     def chain(self) -> VersionChain:
         return trace_version(self.settings, QUICK, self.version.version)
 
     def answer(self, request_id: str, user: str, as_of: datetime = JANUARY) -> AnswerChain:
-        """Logs an answer about a user, as the service does, and traces it."""
-        log_answer(self.log, self.version, (request_id, user, as_of))
+        """Keeps an answer about a user, as the service does, and traces it."""
+        keep_answer(self.settings, self.version, (request_id, user, as_of))
         return one_answer(self.settings, request_id)
 
 
@@ -81,23 +84,32 @@ def one_answer(settings: Settings, request_id: str) -> AnswerChain:
     return chain
 
 
-def log_answer(
-    path: Path, version: ModelVersion, answer: tuple[str, str, datetime], own: Mapping[str, datetime] | None = None
+def keep_answer(
+    settings: Settings,
+    version: ModelVersion,
+    answer: tuple[str, str, datetime],
+    own: Mapping[str, datetime] | None = None,
 ) -> None:
+    """With the values that the online store has of the user now."""
     request_id, user, as_of = answer
-    lineage = Lineage(version.name, version.version, version.run_id, "quick:v1-made-up")
-    predictor: Any = type("Stub", (), {"use_case": QUICK, "lineage": lineage})
-    evidence: dict[str, Any] = {"as_of": dict.fromkeys(version.facts.contract.views, as_of), "flags": []}
-    log = AnswerLog(path)
-    log.answered(request_id, predictor, entity=user, evidence=evidence | ({"as_of_features": own} if own else {}))
-    log.close()
+    lineage, contract = (
+        Lineage(version.name, version.version, version.run_id, "quick:v1-made-up"),
+        version.facts.contract,
+    )
+    with open_online_side(settings, [contract]) as online:
+        values = {
+            feature.name: stored[0].value for feature, stored in zip(online.features, online.read([user]), strict=True)
+        }
+    moments: dict[str, Any] = {"as_of": dict.fromkeys(contract.views, as_of)} | ({"as_of_features": own} if own else {})
+    encoder = Encoder(record_of(QUICK, lineage, version.facts))
+    keep(settings, encoder, request_id, Answer(user, prediction=0.5, decision=1), ReadValues(values, moments))
 
 
 @pytest.fixture(scope="module")
-def traced(history: History, tmp_path_factory: pytest.TempPathFactory) -> Traced:
+def traced(history: History) -> Traced:
     version = trained(history.settings, JANUARY, MARCH_10)
     materialise(history.settings, as_of=JANUARY)
-    return Traced(history, version, tmp_path_factory.mktemp("log") / "answers.jsonl")
+    return Traced(history, version)
 
 
 def sha256(path: Path) -> str:
@@ -300,14 +312,63 @@ def test_values_of_one_view_that_differ_in_age_are_each_traced_to_their_own_row(
     march = datetime(2024, 3, 4, tzinfo=UTC)
     features = {each.name for each in traced.version.facts.contract.features if each.view == "usage_agg_30d_fv"}
     own = {name: march if name == "skips_7d" else JANUARY for name in features}
-    log_answer(traced.log, traced.version, ("written", user, JANUARY), own=own)
+    keep_answer(traced.settings, traced.version, ("written", user, JANUARY), own=own)
     chain = one_answer(traced.settings, "written")
     january, written = (value for value in chain.values if value.view == "usage_agg_30d_fv")
     assert set(january.features) == features - {"skips_7d"}
-    assert replace(january, features=()) == whole
+    assert replace(january, features=(), values=whole.values) == whole
+    assert january.values == tuple(each for each in whole.values if each.feature != "skips_7d")
     assert (written.as_of, written.features, written.load) == (march, ("skips_7d",), None)
     assert chain.broken == (written.broken,)
     assert "usage_agg_30d_fv as of 2024-03-04 00:00: skips_7d" in shown(chain)
+
+
+def test_each_kept_value_is_shown_beside_that_of_its_row(traced: Traced) -> None:
+    user = fetch(traced.settings, f"SELECT max(user_id) FROM {USAGE} WHERE as_of = '2024-01-31Z'")[0][0]
+    chain = traced.answer("compared", user)
+    value = one(chain.values)
+    (row,) = fetch(
+        traced.settings,
+        f"SELECT watch_hours_30d, skips_7d FROM {USAGE} WHERE user_id = '{user}' AND as_of = '2024-01-31Z'"
+        f" AND created_at = '{value.created_at}'",
+    )
+    kept = {each.feature: each for each in value.values}
+    assert (kept["watch_hours_30d"].kept, kept["skips_7d"].kept) == row
+    assert all(each.same for origin in chain.values for each in origin.values)
+    assert sum(len(origin.values) for origin in chain.values) == len(traced.version.facts.contract.features)
+    assert f"watch_hours_30d {row[0]}\n" in shown(chain)
+
+
+def test_a_kept_value_that_its_row_does_not_have_is_a_broken_link(traced: Traced) -> None:
+    """Somebody overwrote a number in the online store, for the moment that it had."""
+    user = fetch(traced.settings, f"SELECT max(user_id) FROM {USAGE} WHERE as_of = '2024-01-31Z'")[0][0]
+    with psycopg.connect(traced.settings.conninfo(), autocommit=True) as connection:
+        ((table,),) = connection.execute(
+            "SELECT format('%I.%I', table_schema, table_name) FROM information_schema.columns"
+            " WHERE table_schema = 'online' AND column_name = 'skips_7d' AND table_name LIKE '%usage%'"
+        ).fetchall()
+        (before,) = fetch(traced.settings, f"SELECT skips_7d FROM {table} WHERE user_id = '{user}'")[0]
+        connection.execute(f"UPDATE {table} SET skips_7d = 1234 WHERE user_id = %s".encode(), [user])
+        chain = traced.answer("overwritten", user)
+        connection.execute(f"UPDATE {table} SET skips_7d = %s WHERE user_id = %s".encode(), [before, user])
+    (sentence,) = chain.broken
+    assert sentence == f"The answer's values are not those of the row: skips_7d was 1234 and is {before} there."
+    assert f"skips_7d 1234, but {before} in the row" in shown(chain)
+
+
+def test_an_erased_answer_says_so(traced: Traced) -> None:
+    """As an erasure leaves it."""
+    user = fetch(traced.settings, f"SELECT max(user_id) FROM {USAGE} WHERE as_of = '2024-01-31Z'")[0][0]
+    kept = traced.answer("erased", user).answer
+    gone = ("entity", "floats", "integers", "texts", "score", "decision", "target_as_of")
+    stub = f"UPDATE ledger.predictions SET code = 'erased', {', '.join(f'{name} = NULL' for name in gone)}"
+    with psycopg.connect(traced.settings.conninfo(), autocommit=True) as connection:
+        connection.execute("SET asof.erasing = 'on'")
+        connection.execute(f"{stub} WHERE caller_id = 'erased'".encode())
+    chain = one_answer(traced.settings, "erased")
+    assert (chain.answer.entity, chain.answer.values, chain.broken) == (None, (), ())
+    assert kept.entity == user
+    assert "erased: its entity, values and score are gone" in shown(chain)
 
 
 def test_the_history_of_promotions_is_reported_and_must_name_the_same_training_set(traced: Traced) -> None:
@@ -351,10 +412,8 @@ def test_an_answer_that_contradicts_the_registry_is_reported(traced: Traced, tmp
 
 def test_a_refused_request_is_traced_to_the_model_alone(traced: Traced) -> None:
     lineage = Lineage("quick", traced.version.version, traced.version.run_id, "quick:1")
-    predictor: Any = type("Stub", (), {"use_case": QUICK, "lineage": lineage})
-    log = AnswerLog(traced.log)
-    log.refused("refused", predictor, status=404, code="entity-not-found", entity="nobody")
-    log.close()
+    encoder = Encoder(record_of(QUICK, lineage, traced.version.facts))
+    keep(traced.settings, encoder, "refused", Answer("nobody", 404, "entity-not-found"), None)
     chain = one_answer(traced.settings, "refused")
     assert (chain.values, chain.broken, chain.model) == ((), (), traced.chain())
     assert "refused: entity-not-found (404), of nobody" in shown(chain)
@@ -364,12 +423,10 @@ def test_every_answer_of_a_request_id_that_came_twice_is_traced(traced: Traced) 
     """A caller chose one id for two users, and sent a third request before the service had a model."""
     query = f"SELECT DISTINCT user_id FROM {USAGE} WHERE as_of = '2024-01-31Z' ORDER BY 1 LIMIT 2"
     users = [user for (user,) in fetch(traced.settings, query)]
-    early: Any = type("Stub", (), {"use_case": QUICK, "lineage": Lineage("quick", None, "", "quick:code")})
-    log = AnswerLog(traced.log)
-    log.refused("again", early, status=503, code="not-ready", entity=None)
-    log.close()
+    early = Encoder(record_of(QUICK, Lineage("quick", None, "", "quick:code"), None))
+    keep(traced.settings, early, "again", Answer(None, 503, "not-ready"), None)
     for user in users:
-        log_answer(traced.log, traced.version, ("again", user, JANUARY))
+        keep_answer(traced.settings, traced.version, ("again", user, JANUARY))
     chains = trace(traced.settings, QUICK, "again")
     assert isinstance(chains, AnswerChains)
     refused, *answers = chains.answers
@@ -388,7 +445,7 @@ def test_every_answer_of_a_request_id_that_came_twice_is_traced(traced: Traced) 
     ("what", "error", "words"),
     [
         ("77", ModelError, "quick has no version '77'; it has: "),
-        ("no-such-request", DataError, "No answer no-such-request of churn is known: looked in "),
+        ("no-such-request", DataError, "No answer no-such-request of churn is in the ledger"),
     ],
 )
 def test_what_is_not_known_is_reported_with_where_it_was_looked_for(
@@ -402,7 +459,7 @@ def test_a_request_id_of_digits_is_traced_where_no_version_has_that_number(trace
     user = fetch(traced.settings, f"SELECT min(user_id) FROM {USAGE} WHERE as_of = '2024-01-31Z'")[0][0]
     expected = traced.answer("20261125", user)
     assert trace(traced.settings, QUICK, "20261125") == expected
-    with pytest.raises(ModelError, match=r"no version '78'.*No answer 78 of churn is known: looked in"):
+    with pytest.raises(ModelError, match=r"no version '78'.*No answer 78 of churn is in the ledger"):
         trace(traced.settings, QUICK, "78")
 
 

@@ -21,6 +21,7 @@ from asof.use_cases import load as load_use_case
 from asof.use_cases.churn.raw_schema import EXTRACT
 from tests.kits.data.extracts import TABLES, USERS, Files, contents, edited, extract_files, fetch, swap, write
 from training.data.extracts.deliveries import find_deliveries
+from training.data.snapshots.provenance import code_version
 from training.data.snapshots.snapshot import Snapshot, take_snapshot
 from training.data.snapshots.tables import load_transaction, prepare_tables
 from training.features.datasets.dataset import newest_labelled
@@ -97,7 +98,7 @@ def test_a_load_is_recorded_with_its_folder_files_and_code_version(load: Loader,
     ((load_id, folder, as_of, known_at, loaded_at, version, files),) = fetch(database, "SELECT * FROM loads")
     assert (load_id, folder, as_of, known_at) == (snapshot.load_id, str(load.folder / "delivery_0"), JANUARY, FEBRUARY)
     assert began < loaded_at < datetime.now(UTC)
-    assert version == str(training.data.snapshots.snapshot.code_version())
+    assert version == str(code_version())
     assert files == {
         f"{table.name}.csv": {"sha256": snapshot.files[f"{table.name}.csv"], "rows": USERS, "new_rows": USERS}
         for table in EXTRACT.tables

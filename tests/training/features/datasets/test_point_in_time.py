@@ -20,10 +20,10 @@ from tests.kits.data.history import CHURN, History, moment
 from tests.kits.machine.databases import fresh
 from training.data.snapshots.copy_query import copy_rows
 from training.data.snapshots.known_at import tables_known_at
-from training.data.snapshots.query_plan import uses_key_index
 from training.features.datasets.dataset import build_training_set
 from training.features.datasets.point_in_time import PLANNER_SETTINGS, joined_rows
 from training.features.datasets.point_in_time_sql import JoinStrategy, ViewSource, join
+from training.features.datasets.query_plan import uses_key_index
 from training.features.datasets.rows_digest import TYPES
 from training.features.datasets.training_set import frame_of
 

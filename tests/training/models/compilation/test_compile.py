@@ -82,7 +82,14 @@ def imputed() -> Any:
     return pipeline(regression(), SimpleImputer())
 
 
-MODELS = (power_and_regression, boosting, forest, extra_trees, one_tree, imputed)
+def forest_of_logarithms() -> Any:
+    """It refuses an infinite number, but not a negative one, whose logarithm is missing."""
+    from sklearn.preprocessing import FunctionTransformer
+
+    return pipeline(forest()[-1], FunctionTransformer(np.log1p))
+
+
+MODELS = (power_and_regression, boosting, forest, extra_trees, one_tree, imputed, forest_of_logarithms)
 
 
 @pytest.mark.parametrize("make", MODELS)
@@ -128,7 +135,7 @@ def test_what_scikit_learn_makes_of_odd_values_the_graph_makes_of_them(make: Any
 def said(runtime: Any, row: dict[str, Any]) -> Any:
     """The probability of a row, or that it is refused."""
     try:
-        with np.errstate(over="ignore"):  # of 1e39 in single precision
+        with np.errstate(over="ignore", invalid="ignore"):  # of 1e39 in single precision, and of logarithms
             return pytest.approx(runtime.predict(row_arrays([row], SMALL, {}))[0], abs=1e-9)
     except ValueError:
         return "refused"
@@ -158,13 +165,26 @@ def test_a_type_without_a_converter_does_not_compile() -> None:
         compile_model(pipeline(LabelPropagation()), FEATURES, BinaryOutput(0.5))
 
 
-def test_boosting_that_takes_categories_itself_does_not_compile() -> None:
+def test_a_tree_refuses_what_a_transformer_made_infinite() -> None:
+    from sklearn.preprocessing import FunctionTransformer
+
+    model = pipeline(forest()[-1], FunctionTransformer(np.square))
+    graph = compile_model(model, FEATURES, BinaryOutput(0.5)).runtime
+    for value, refused in ((1e30, True), (-5.0, False)):
+        row = FEATURES.head(1).assign(hours=value)
+        for runtime in (graph, ScikitLearn(model)):
+            assert (said(runtime, {**row.iloc[0]}) == "refused") is refused
+
+
+def test_boosting_that_takes_categories_itself_treats_new_and_missing_ones_as_it_does() -> None:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    numbers = FEATURES.drop(columns="plan")
-    model = HistGradientBoostingClassifier(max_iter=5, categorical_features=["tickets"]).fit(numbers, LABELS)
-    with pytest.raises(NotCompiled, match="categorical features"):
-        compile_model(model, numbers, BinaryOutput(0.5))
+    codes = FEATURES.assign(plan=FEATURES["tickets"] % 3, tickets=np.where(FEATURES["hours"] > 30, np.nan, 1.0))
+    model = HistGradientBoostingClassifier(max_iter=20, categorical_features=["plan", "tickets"]).fit(codes, LABELS)
+    graph = compile_model(model, codes, BinaryOutput(0.5)).runtime
+    rows = pd.concat([codes.head(3)] * 4).assign(plan=np.repeat([0.0, 7.0, -1.0, np.nan], 3))
+    said = graph.predict({str(name): rows[name].to_numpy() for name in rows})
+    assert said == pytest.approx(model.predict_proba(rows)[:, 1], abs=1e-15)
 
 
 def test_a_graph_with_rounded_splits_does_not_pass_for_the_model(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from typing import Any
 
@@ -12,23 +13,37 @@ import skops.io
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_selector, make_column_transformer
-from sklearn.ensemble import StackingClassifier, VotingClassifier
-from sklearn.feature_selection import SelectKBest
+from sklearn.ensemble import HistGradientBoostingClassifier, StackingClassifier, VotingClassifier
+from sklearn.feature_selection import (
+    SelectKBest,
+    chi2,
+    f_regression,
+    mutual_info_classif,
+    mutual_info_regression,
+    r_regression,
+)
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import Lasso, LogisticRegression, RidgeClassifier
+from sklearn.impute._iterative import IterativeImputer
+from sklearn.linear_model import Lasso, LogisticRegression, RidgeClassifier, TweedieRegressor
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, KBinsDiscretizer, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    KBinsDiscretizer,
+    OneHotEncoder,
+    SplineTransformer,
+    StandardScaler,
+)
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
-from asof.errors import AsOfError, ConfigurationError, ModelError, TrainingSetError
+from asof.errors import AsOfError, ConfigurationError, ModelError, TrainingSetError, UntrustedModel
 from asof.features.feature_contract import FeatureContract
 from asof.model_facts import Split
 from asof.settings import Settings, export
-from asof.trust.trusted_types import TRUSTED_TYPES, load_trusted, untrusted_types
+from asof.trust.trusted_types import BOOSTERS, TRUSTED_TYPES, load_trusted, untrusted_types
 from asof.use_case import Estimator, UseCase
 from tests.kits.models.promotion import apply_small_features, by_contest
 from tests.kits.models.training import SMALL, made_up_set, small_use_case
@@ -46,6 +61,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 ROWS = made_up_set(400)
 TREE, REGRESSION = DecisionTreeClassifier(max_depth=2, random_state=0), LogisticRegression()
 PARTS = [("regression", REGRESSION), ("tree", TREE)]
+SCORES = (f_regression, r_regression, chi2, mutual_info_classif, mutual_info_regression)
 PROMISED: dict[str, Any] = {
     "imputed": make_pipeline(SimpleImputer(strategy="median"), LogisticRegression()),
     "calibrated": CalibratedClassifierCV(LinearSVC(), cv=3),
@@ -58,9 +74,15 @@ PROMISED: dict[str, Any] = {
     "perceptron": make_pipeline(StandardScaler(), MLPClassifier(4, max_iter=30, random_state=0)),
     "perceptron-sgd": make_pipeline(StandardScaler(), MLPClassifier(4, solver="sgd", max_iter=30, random_state=0)),
     "selected": make_pipeline(SelectKBest(k=2), KBinsDiscretizer(3), LogisticRegression()),
+    "scores": make_pipeline(*(SelectKBest(score, k=4) for score in SCORES), LogisticRegression()),
+    "temperature": CalibratedClassifierCV(TREE, method="temperature", cv=3),
+    "splines": make_pipeline(SplineTransformer(), LogisticRegression()),
+    "iterative": make_pipeline(IterativeImputer(), LogisticRegression()),
+    "categorical": HistGradientBoostingClassifier(max_iter=5, categorical_features=[0]),
 }
+NUMBERS: tuple[Any, ...] = (TweedieRegressor(power=1.5), TweedieRegressor(power=1.5, link="identity"))
 ALL_THE_WAY = ("imputed", "stacking", "neighbours")
-LONG_RUN = ("calibrated", "voting", "perceptron")
+LONG_RUN = ("calibrated", "voting", "perceptron", "splines", "iterative", "categorical")
 
 
 class OwnClassifier(LogisticRegression):
@@ -139,9 +161,18 @@ def test_what_is_loaded_says_what_was_saved(saved: dict[str, tuple[Any, bytes]],
 
 
 def test_every_trusted_type_is_needed_by_one_of_them(saved: dict[str, tuple[Any, bytes]]) -> None:
-    held = {name for _, content in saved.values() for name in skops.io.get_untrusted_types(data=content)}
-    boosting = "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"  # of churn's default estimator
-    assert held | {boosting} == set(TRUSTED_TYPES)
+    numbers = ROWS.features.drop(columns="plan").abs()
+    regressors = [skops.io.dumps(model.fit(numbers, numbers["hours"])) for model in NUMBERS]
+    contents = [*(content for _, content in saved.values()), *regressors]
+    held = {name for content in contents for name in skops.io.get_untrusted_types(data=content)}
+    assert held == set(TRUSTED_TYPES) - set(BOOSTERS)
+
+
+def test_a_partial_holds_only_a_function_that_is_trusted_itself() -> None:
+    content = skops.io.dumps(FunctionTransformer(partial(made_up_set, seed=1)))
+    assert untrusted_types(content) == ["tests.kits.models.training.made_up_set"]
+    with pytest.raises(UntrustedModel, match="made_up_set"):
+        load_trusted(content)
 
 
 def lists_unknown(contract: FeatureContract, _: int) -> Any:
@@ -156,7 +187,10 @@ REFUSED: dict[str, tuple[Callable[[FeatureContract, int], Any], str]] = {
     "margins": (on_numbers(LinearSVC()), r"LinearSVC gives no probabilities \(predict_proba\)"),
     "ridge": (on_numbers(RidgeClassifier()), r"RidgeClassifier gives no probabilities"),
     "svc": (on_numbers(SVC()), r"SVC gives no probabilities"),
-    "hard-vote": (on_numbers(VotingClassifier(PARTS)), r"VotingClassifier gives no probabilities"),
+    "hard-vote": (
+        on_numbers(VotingClassifier(PARTS)),
+        r"VotingClassifier gives no probabilities .*: set voting='soft'",
+    ),
     "search-without-refit": (
         lambda *_: GridSearchCV(on_numbers(LinearSVC())(SMALL, 0), {"model__C": [1]}, refit=False),
         r"LinearSVC gives no probabilities",

@@ -1,5 +1,6 @@
 """A registered version becomes a model and a Bento, once, with its lineage and nothing that does not belong there."""
 
+import compileall
 import os
 import subprocess
 import sys
@@ -52,6 +53,32 @@ def in_production(version: ModelVersion) -> Iterator[ModelVersion]:
     client.set_registered_model_alias(version.name, "production", version.version)
     yield version
     client.delete_registered_model_alias(version.name, "production")
+
+
+def interrupted_after(owner: Any, name: str, settings: Settings, version: ModelVersion) -> None:
+    """Bundles, with Ctrl-C when the call of that name is done."""
+    finish = getattr(owner, name)
+
+    def interrupted(*words: Any, **options: Any) -> None:
+        finish(*words, **options)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, name, interrupted)
+        bundle(settings, CHURN, version)
+
+
+def test_an_interrupted_build_leaves_nothing_half_done_and_can_be_repeated(
+    settings: Settings, version: ModelVersion, built: Any
+) -> None:
+    bento, model = (Path(item.path) for item in (bentoml.get(built.bento_tag), bentoml.models.get(built.model_tag)))
+    bentoml.bentos.delete(built.bento_tag)
+    bentoml.models.delete(built.model_tag)
+    for owner, name, item in ((bentoml.mlflow, "import_model", model), (compileall, "compile_dir", bento)):
+        with pytest.raises(KeyboardInterrupt):
+            interrupted_after(owner, name, settings, version)
+        assert not item.exists()
+    assert bundle(settings, CHURN, version) == built
 
 
 def test_the_same_version_gives_the_same_tags_and_nothing_is_built_twice(

@@ -1,4 +1,4 @@
-"""Naive Bayes -> ONNX nodes: the softmax of each class's joint log likelihood."""
+"""Naive Bayes and quadratic discriminants -> ONNX nodes: the softmax of each class's joint log likelihood."""
 
 import numpy as np
 
@@ -44,3 +44,15 @@ def bernoulli(graph: Graph) -> None:
     start = part.class_log_prior_ + without.sum(axis=1)
     total = graph.node("Add", graph.node("MatMul", numbers, weights), start.reshape(1, -1))
     graph.output_classes(softmax(graph, total))
+
+
+def quadratic(graph: Graph) -> None:
+    """QuadraticDiscriminantAnalysis."""
+    part, numbers = graph.part, graph.numbers()
+    distances = []
+    for mean, rotation, scaling in zip(part.means_, part.rotations_, part.scalings_, strict=True):
+        turned = graph.node("MatMul", graph.node("Sub", numbers, mean.reshape(1, -1)), rotation * scaling**-0.5)
+        distances.append(graph.node("ReduceSumSquare", turned, np.array([1]), keepdims=1))
+    start = np.log(part.priors_) - 0.5 * np.array([np.log(scaling).sum() for scaling in part.scalings_])
+    total = graph.node("Mul", graph.joined(distances), np.array(-0.5))
+    graph.output_classes(softmax(graph, graph.node("Add", total, start.reshape(1, -1))))

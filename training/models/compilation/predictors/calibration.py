@@ -32,7 +32,7 @@ def _mapped(graph: Graph, part: Any) -> str:
     mapped = [_map(graph, score, each) for score, each in zip(single, maps, strict=True)]
     if binary(graph):
         return graph.node("Concat", graph.node("Sub", np.array(1.0), mapped[0]), mapped[0], axis=1)
-    return shares(graph, graph.node("Concat", *mapped, axis=1), len(mapped))
+    return shares(graph, graph.joined(mapped), len(mapped))
 
 
 def _temperature(graph: Graph, part: Any) -> str:

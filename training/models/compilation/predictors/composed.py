@@ -17,7 +17,10 @@ def vote(graph: Graph) -> None:
 
 
 def bag(graph: Graph) -> None:
-    """BaggingClassifier and BaggingRegressor: the mean of models on columns of their own."""
+    """BaggingClassifier and BaggingRegressor: the mean of models on columns of their own.
+
+    Raises NotCompiled for classifiers without probabilities, which have no converter.
+    """
     part = graph.part
     models = zip(part.estimators_, part.estimators_features_, strict=True)
     values = [_of_all_classes(graph, each, graph.one(each, graph.select(columns.tolist()))) for each, columns in models]
@@ -36,7 +39,7 @@ def stack(graph: Graph) -> None:
 def against_rest(graph: Graph) -> None:
     """OneVsRestClassifier."""
     positives = [graph.node("Gather", graph.one(each), np.array([1]), axis=1) for each in graph.part.estimators_]
-    one_against_rest(graph, graph.node("Concat", *positives, axis=1) if len(positives) > 1 else positives[0])
+    one_against_rest(graph, graph.joined(positives))
 
 
 def transformed(graph: Graph) -> None:
@@ -102,8 +105,6 @@ def _of_all_classes(graph: Graph, model: Any, values: str) -> str:
     """Probabilities with zeros for the classes that the model has never seen."""
     if not hasattr(graph.part, "classes_"):
         return values
-    if not hasattr(model, "predict_proba"):
-        raise NotCompiled(f"{type(graph.part).__name__} of {type(model).__name__}, which has no probabilities")
     known = np.asarray(model.classes_, dtype=np.int64)
     every = np.eye(len(graph.part.classes_))
     return values if known.size == len(every) else graph.node("MatMul", values, every[known])

@@ -1,6 +1,6 @@
 """Trees, forests and boosting -> ONNX nodes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -8,8 +8,6 @@ import numpy as np
 
 from asof.errors import NotCompiled
 from training.models.compilation.graph import Graph
-from training.models.compilation.predictors.category_splits import THRESHOLD, CategorySplits, members
-from training.models.compilation.predictors.linear import inverse_link
 from training.models.compilation.predictors.links import binary, softmax
 from training.models.compilation.trees import Tree, single_precision, summed, tree_of
 
@@ -43,67 +41,6 @@ def forest_regressor(graph: Graph) -> None:
     graph.output(graph.node("Div", total, np.array(float(len(trees)))))
 
 
-def histogram_scores(graph: Graph) -> str:
-    """HistGradientBoosting: the baseline plus the sum of the trees."""
-    part, numbers = graph.part, _histogram_input(graph)
-    splits = CategorySplits(part.n_features_in_, _known_categories(part))
-    baselines = part._baseline_prediction.ravel().tolist()
-    trees = [_histogram_trees(part._predictors, column, first, splits) for column, first in enumerate(baselines)]
-    columns = splits.appended(graph, numbers)
-    sums = [summed(graph, columns, each) for each in trees]
-    return graph.node("Concat", *sums, axis=1) if len(sums) > 1 else sums[0]
-
-
-def _histogram_input(graph: Graph) -> str:
-    """The numbers of its trees: the codes of categories come first."""
-    if graph.part._preprocessor is None:
-        return graph.numbers()
-    encoder, flags = graph.part._preprocessor.named_transformers_["encoder"], graph.part.is_categorical_
-    codes = graph.convert(encoder, graph.select(np.flatnonzero(flags).tolist()))
-    rest = graph.select(np.flatnonzero(~flags).tolist())
-    names = [each.name for each in (*codes, *rest)]
-    return graph.node("Concat", *names, axis=1) if len(names) > 1 else names[0]
-
-
-def _known_categories(part: Any) -> dict[int, Any]:
-    """The codes of each categorical column of its trees."""
-    if part._preprocessor is None:
-        return {}
-    bits, rows = part._bin_mapper.make_known_categories_bitsets()
-    columns = np.flatnonzero(part._is_categorical_remapped).tolist()
-    return {column: np.array(sorted(members(bits[rows[column]]))) for column in columns}
-
-
-def _histogram_trees(
-    predictors: Sequence[Sequence[Any]], column: int, baseline: float, splits: CategorySplits
-) -> list[Tree]:
-    """Each iteration's at `column`; the first one's values include the baseline, with which the sum starts."""
-    first, *others = (_histogram_tree(iteration[column], splits) for iteration in predictors)
-    return [replace(first, value=baseline + first.value), *others]
-
-
-def _histogram_tree(predictor: Any, splits: CategorySplits) -> Tree:
-    nodes = predictor.nodes
-    feature, threshold = nodes["feature_idx"].astype(np.int64), nodes["num_threshold"].copy()
-    for node in np.flatnonzero(nodes["is_categorical"] & ~nodes["is_leaf"].astype(bool)):
-        left = members(predictor.raw_left_cat_bitsets[nodes["bitset_idx"][node]])
-        feature[node], threshold[node] = splits.column(int(feature[node]), left), THRESHOLD
-    return Tree(
-        leaf=nodes["is_leaf"].astype(bool),
-        feature=feature,
-        threshold=threshold,
-        left=nodes["left"].astype(np.int64),
-        right=nodes["right"].astype(np.int64),
-        missing_left=nodes["missing_go_to_left"].astype(bool),
-        value=nodes["value"],
-    )
-
-
-def histogram_regressor(graph: Graph) -> None:
-    """HistGradientBoostingRegressor. Raises NotCompiled for another link than the identity and the logarithm."""
-    graph.output(inverse_link(graph, histogram_scores(graph), graph.part._loss.link))
-
-
 def gradient_scores(graph: Graph) -> str:
     """GradientBoosting: the first prediction plus the sum of the trees, which the learning rate scales.
 
@@ -115,7 +52,7 @@ def gradient_scores(graph: Graph) -> str:
         summed(graph, numbers, _with_start(part.estimators_[:, column], part.learning_rate, start))
         for column, start in enumerate(first)
     ]
-    return graph.node("Concat", *sums, axis=1) if len(sums) > 1 else sums[0]
+    return graph.joined(sums)
 
 
 def gradient_regressor(graph: Graph) -> None:
@@ -159,7 +96,7 @@ def _output(graph: Graph, probability: Callable[[int], str]) -> None:
         graph.output_probabilities(probability(1))
     else:
         every = [probability(code) for code in range(len(graph.part.classes_))]
-        graph.output_classes(graph.node("Concat", *every, axis=1))
+        graph.output_classes(graph.joined(every))
 
 
 def _constant(boosting: Any) -> list[float]:
@@ -187,7 +124,7 @@ def _votes(graph: Graph) -> str:
         voted = (_vote(tree, code, classes, weight) for tree, weight in zip(trees, weights, strict=True))
         total = graph.node("Div", summed(graph, numbers, list(voted)), np.array(float(part.estimator_weights_.sum())))
         sums.append(graph.node("Neg", total) if classes == 2 and code == 0 else total)
-    return graph.node("Concat", *sums, axis=1)
+    return graph.joined(sums)
 
 
 def _vote(fitted: Any, code: int, classes: int, weight: float) -> Tree:

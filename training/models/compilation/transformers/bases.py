@@ -19,14 +19,13 @@ def bins(graph: Graph) -> None:
             every = np.arange(inner.size + 1, dtype=np.float64).reshape(1, -1)
             bin_ = graph.node("Cast", graph.node("Equal", bin_, every), to=DOUBLE)
         parts.append(bin_)
-    graph.output(graph.node("Concat", *parts, axis=1) if len(parts) > 1 else parts[0])
+    graph.output(graph.joined(parts))
 
 
 def polynomial(graph: Graph) -> None:
     """PolynomialFeatures: products of columns; the column of ones stands for no factor."""
-    powers = graph.part.powers_
+    graph.nodes.unbounded, powers, numbers = True, graph.part.powers_, graph.numbers()
     ones = powers.shape[1]
-    numbers = graph.numbers()
     first = graph.node("Gather", numbers, np.array([0]), axis=1)
     padded = graph.node(
         "Concat", numbers, graph.node("Add", graph.node("Mul", first, np.array(0.0)), np.array(1.0)), axis=1
@@ -53,7 +52,7 @@ def spline(graph: Graph) -> None:
     if not part.include_bias:
         count = part.bsplines_[0].c.shape[1] - 1
         parts = [graph.node("Gather", each, np.arange(count), axis=1) for each in parts]
-    graph.output(graph.node("Concat", *parts, axis=1) if len(parts) > 1 else parts[0])
+    graph.output(graph.joined(parts))
 
 
 def _basis(graph: Graph, column: Value, curve: Any) -> str:

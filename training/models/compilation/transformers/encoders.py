@@ -24,7 +24,7 @@ def one_hot(graph: Graph) -> None:
         if rare is not None and encoder.handle_unknown in ("infrequent_if_exist", "warn"):
             part = graph.node("Add", part, graph.node("Mul", _unknown(graph, flags), rare))
         parts.append(part)
-    graph.output(graph.node("Concat", *parts, axis=1) if len(parts) > 1 else parts[0])
+    graph.output(graph.joined(parts))
 
 
 def ordinal(graph: Graph) -> None:
@@ -40,7 +40,7 @@ def ordinal(graph: Graph) -> None:
         if encoder.handle_unknown == "use_encoded_value":
             part = _where(graph, _unknown(graph, flags), np.array(float(encoder.unknown_value)), part)
         parts.append(part)
-    graph.output(graph.node("Concat", *parts, axis=1) if len(parts) > 1 else parts[0])
+    graph.output(graph.joined(parts))
 
 
 def target(graph: Graph) -> None:
@@ -52,7 +52,7 @@ def target(graph: Graph) -> None:
         columns = encoder.encodings_[index * mean.size : (index + 1) * mean.size]
         known = graph.node("MatMul", flags, np.column_stack(columns))
         parts.append(_where(graph, _unknown(graph, flags), mean, known))
-    graph.output(graph.node("Concat", *parts, axis=1) if len(parts) > 1 else parts[0])
+    graph.output(graph.joined(parts))
 
 
 def _flags(graph: Graph) -> Iterator[str]:

@@ -28,7 +28,7 @@ def indicate(graph: Graph) -> None:
     flags = [_missing(graph, each, graph.part.missing_values) for each in graph.select(graph.part.features_.tolist())]
     names = [graph.node("Cast", each, to=DOUBLE) for each in flags]
     if names:
-        graph.output(graph.node("Concat", *names, axis=1))
+        graph.output(graph.joined(names))
 
 
 def iterate(graph: Graph) -> None:

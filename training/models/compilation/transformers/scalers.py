@@ -58,8 +58,8 @@ def power(graph: Graph) -> None:
     """
     transformer = graph.part
     if transformer.method != "yeo-johnson":
-        raise NotCompiled(f"PowerTransformer with method={transformer.method!r}")
-    numbers = graph.numbers()
+        raise NotCompiled("PowerTransformer with method='box-cox', which refuses numbers that are not positive")
+    graph.nodes.unbounded, numbers = True, graph.numbers()
     logarithm = graph.node("Log", graph.node("Add", graph.node("Abs", numbers), ONE))
     above, below = (_without_tiny(each) for each in (transformer.lambdas_, 2 - transformer.lambdas_))
     exponent = graph.node("Where", graph.node("Less", numbers, np.array(0.0)), below, above)
@@ -84,7 +84,11 @@ def binarise(graph: Graph) -> None:
 
 def function(graph: Graph) -> None:
     """FunctionTransformer of one of NumPy's functions in `applied`, or of none."""
-    graph.output(applied(graph, graph.numbers(), graph.part.func), width=len(graph.columns()))
+    if graph.part.func is None:
+        graph.outputs = graph.inputs
+        return
+    graph.nodes.unbounded = True
+    graph.output(applied(graph, graph.numbers(), graph.part.func), width=sum(each.width for each in graph.inputs))
 
 
 def applied(graph: Graph, numbers: str, ufunc: Any) -> str:

@@ -1,0 +1,1 @@
+"""What became of predictions, and what it says of the models."""

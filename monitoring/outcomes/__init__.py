@@ -1,0 +1,1 @@
+"""Predictions of the ledger with their outcomes: labels of later extracts, and those that clients report."""

@@ -1,0 +1,81 @@
+"""A ledger of a test's own, with answers that are added by SQL."""
+
+import itertools
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from asof.ledger.schema import create_tables
+from asof.settings import Settings
+from tests.kits.machine.databases import fresh
+
+INSERT_MODEL = """
+INSERT INTO ledger.models (id, use_case, name, version, run_id, bento, fingerprint, features, views, threshold)
+VALUES (%s, %s, %s, %s, %s, %s, 'f', %s, '{}', 0.5) ON CONFLICT DO NOTHING"""
+INSERT_ANSWER = """
+INSERT INTO ledger.predictions (at, request, model, target_as_of, score, item, status, decision, entity, caller_id)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"""
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class MadeAnswer:
+    """One row of `ledger.predictions` and its model."""
+
+    at: datetime
+    entity: str | None
+    as_of: datetime | None
+    use_case: str = "churn"
+    version: str = "1"
+    bento: str = "b1"
+    score: float = 0.5
+    status: int = 200
+    request: UUID | None = None
+    item: int | None = None
+    caller_id: str | None = None
+
+
+@contextmanager
+def ledger(server: Settings, home: Path) -> Iterator[Settings]:
+    """Settings with a fresh database that has the ledger's tables, and a partition for each month of 2024."""
+    with fresh(server, home) as settings:
+        with psycopg.connect(settings.ledger_conninfo()) as connection:
+            create_tables(connection)
+            connection.execute("SELECT ledger.make_partitions('2024-01-01', '2024-12-31')")
+        yield settings
+
+
+def empty(settings: Settings) -> None:
+    """Leaves no row in the ledger."""
+    with psycopg.connect(settings.ledger_conninfo()) as connection:
+        connection.execute("SET session_replication_role = replica")  # without the triggers that refuse it
+        connection.execute("TRUNCATE ledger.models, ledger.predictions, ledger.outcomes, ledger.complete_outcomes")
+
+
+def request_of(at: datetime) -> UUID:
+    """A new request id of version 7."""
+    random = next(_numbers).to_bytes(4, "big") + os.urandom(6)
+    number = (int(at.timestamp() * 1000) << 80) | int.from_bytes(random, "big")
+    return UUID(int=number & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62)
+
+
+def add_answers(connection: psycopg.Connection, *answers: MadeAnswer) -> list[UUID]:
+    """Adds rows; returns the id of each request."""
+    requests = [each.request or request_of(each.at) for each in answers]
+    for each, request in zip(answers, requests, strict=True):
+        model = zlib.crc32(f"{each.use_case} {each.version} {each.bento}".encode())
+        run = f"run-{each.version}"
+        names = (model, each.use_case, f"model_{each.use_case}", each.version, run, each.bento, Jsonb([]))
+        connection.execute(INSERT_MODEL, names)
+        decision = None if each.status != 200 else int(each.score >= 0.5)
+        row = (each.at, request, model, each.as_of, each.score, each.item, each.status, decision, each.entity)
+        connection.execute(INSERT_ANSWER, (*row, each.caller_id))
+    return requests

@@ -1,0 +1,49 @@
+"""The built Bento: what it answered is known to POST /outcomes, and joined with what is reported there."""
+
+import time
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+
+from asof.use_cases import load
+from monitoring.outcomes.matured import join_outcomes
+from tests.kits.service.churn_service import KEYS, ChurnService
+from tests.kits.service.serving import NOW
+
+USERS = KEYS[:4]
+
+
+def reported(client: httpx.Client, items: list[dict[str, Any]]) -> list[str]:
+    """The verdicts, once every answer is in the ledger."""
+    until = time.monotonic() + 60
+    while True:
+        response = client.post("/outcomes", json={"outcomes": items})
+        if response.status_code == 200 and not response.json()["unknown"]:
+            return [each["verdict"] for each in response.json()["outcomes"]]
+        assert response.status_code in (200, 503), response.text
+        assert time.monotonic() < until, response.text
+        time.sleep(0.2)
+
+
+def test_answers_are_reported_by_request_by_item_and_by_entity(churn_service: ChurnService) -> None:
+    client = churn_service.client
+    single = client.post("/predict", json={"user_id": USERS[0]}, headers={"X-Request-ID": "of-the-caller"}).json()
+    batch = client.post("/predict/batch", json={"instances": [{"user_id": each} for each in USERS]}).json()
+    as_of = max(single["as_of"].values())
+    common = {"observed_at": NOW.isoformat()}
+    items: list[dict[str, Any]] = [
+        {"request_id": "of-the-caller", "outcome": True, **common},
+        {"request_id": batch["request_id"], "item": 1, "outcome": False, **common},
+        {"request_id": batch["request_id"], "item": 2, "outcome": True, "acted": True, **common},
+    ]
+    again = {"entity": USERS[0], "as_of": as_of, "outcome": True, **common}
+    assert set(reported(client, items)) <= {"accepted", "unchanged"}
+    assert reported(client, [*items, again]) == ["unchanged"] * 4
+    moment = datetime.fromisoformat(as_of)
+    joined = join_outcomes(churn_service.settings, load("churn"), moment, moment + timedelta(seconds=1)).frame
+    rows = joined[joined["entity"].isin(USERS)].set_index("entity")
+    assert rows.loc[USERS[:3], "outcome"].tolist() == [True, False, True]
+    assert rows.loc[USERS[2], "acted"]
+    scores = [each["probability"] for each in batch["predictions"]]
+    assert rows.loc[USERS, "score"].tolist() == scores

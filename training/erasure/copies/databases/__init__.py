@@ -1,0 +1,1 @@
+"""Copies in databases: snapshots and scores, the online store, the ledger, and Prefect."""

@@ -1,0 +1,57 @@
+"""Copies in the ledger: kept answers, and outcomes that came for them.
+
+An answer's row stays as a stub with its moment, request, model and status, so that the number of kept answers adds up,
+and who asks for the request is told that it was erased.
+"""
+
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import sql
+
+from asof.ledger.reading.kept_answer import ERASED
+from training.data.snapshots.owned_tables import table_exists
+from training.erasure.copies.databases.tables import ERASING, forget
+from training.erasure.work import Copy, Work
+
+ANSWERS = """
+WHERE p.model IN (SELECT id FROM ledger.models WHERE use_case = {use_case})
+    AND {answer} AND p.at <= {until}"""
+OF_OUTCOMES = """
+FROM ledger.outcomes AS o WHERE o.use_case = {use_case} AND o.created_at <= {until} AND ({outcome} OR EXISTS (
+    SELECT FROM ledger.predictions AS p WHERE p.request = o.request AND p.item IS NOT DISTINCT FROM o.item
+        AND p.model IN (SELECT id FROM ledger.models WHERE use_case = {use_case}) AND {answer}))"""
+COUNT = "SELECT count(*) FROM ledger.predictions AS p"
+STUB = """
+UPDATE ledger.predictions AS p SET (code, entity, target_as_of, score, decision, api_key, caller_id, verdicts, scores,
+    floats, integers, texts, moments) = ROW ({erased}, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+    NULL)"""
+
+
+def erase(work: Work) -> list[Copy]:
+    """Outcomes first, in the same transaction, since they are found by the answers that they came for."""
+    with psycopg.connect(work.settings.ledger_conninfo(), autocommit=True) as connection:
+        if not table_exists(connection, "ledger.predictions"):
+            return []
+        with connection.transaction():
+            connection.execute(ERASING)
+            outcomes = _run(connection, work, "DELETE " + OF_OUTCOMES, "SELECT count(*) " + OF_OUTCOMES)
+            answers = _run(connection, work, STUB + ANSWERS, COUNT + ANSWERS)
+        counts = {"ledger.outcomes": outcomes, "ledger.predictions": answers}
+        if work.apply:
+            forget(connection, [place.split(".") for place, count in counts.items() if count])
+    return [Copy(place, count) for place, count in counts.items()]
+
+
+def _run(connection: psycopg.Connection[Any], work: Work, change: LiteralString, query: LiteralString) -> int:
+    parts: dict[str, sql.Composable] = {
+        "use_case": sql.Literal(work.use_case.name),
+        "until": sql.Literal(work.until),
+        "erased": sql.Literal(ERASED),
+        "answer": work.subject.where_text(sql.Identifier("p", "entity")),
+        "outcome": work.subject.where_text(sql.Identifier("o", "entity")),
+    }
+    if work.apply:
+        return connection.execute(sql.SQL(change).format(**parts)).rowcount
+    (count,) = connection.execute(sql.SQL(query).format(**parts)).fetchone() or (0,)
+    return int(count)

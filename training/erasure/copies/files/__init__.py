@@ -1,0 +1,1 @@
+"""Copies in files: Parquet scores, the spool, logs and pages, and delivered files."""
