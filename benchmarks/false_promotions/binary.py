@@ -78,7 +78,7 @@ def _probabilities(log_odds: Floats, base: float) -> Floats:
 @cache
 def _sureness(base: float) -> float:
     """The factor of the log odds with which the log loss of `_better` is worse by the margin."""
-    labels = np.repeat([1, 0], 100_000)
+    labels = np.repeat([1, 0], 1_000_000)
     weights = np.where(labels == 1, 2 * base, 2 - 2 * base)
 
     def excess(factor: float) -> float:
