@@ -50,10 +50,17 @@ NOT_FOR_SERVERS = frozenset(
     {
         *("ASOF_SIGNING_KEY", "ASOF_SIGNING_KEY_TEXT", "ASOF_ADMIN_POSTGRES_URL", "ASOF_ERASURE_KEY"),
         *("ASOF_SOURCE_URL", "ASOF_SOURCE_URLS"),
-        *(f"ASOF_{role}_PASSWORD" for role in ("INGEST", "TRAINING", "SERVING", "MLFLOW", "PREFECT", "ERASURE")),
+        *(
+            f"ASOF_{role}_PASSWORD"
+            for role in ("INGEST", "TRAINING", "SERVING", "LEDGER", "MLFLOW", "PREFECT", "ERASURE")
+        ),
     }
 )
 """Secrets that no server we start may see: it signs no model, creates no role and reads no source."""
+
+
+SERVER_MARK = "ASOF_STARTED_AS"
+"""The variable that marks the processes of a server that `make up` started (`local.stack.background`)."""
 
 
 class Settings(BaseSettings):
@@ -163,6 +170,8 @@ class Settings(BaseSettings):
     """For `flows databases` only: the password of PostgreSQL's role asof_training."""
     serving_password: SecretStr | None = None
     """For `flows databases` only: the password of PostgreSQL's role asof_serving."""
+    ledger_password: SecretStr | None = None
+    """For `flows databases` only: the password of PostgreSQL's role asof_ledger."""
     mlflow_password: SecretStr | None = None
     """For `flows databases` only: the password of PostgreSQL's role mlflow."""
     prefect_password: SecretStr | None = None

@@ -24,7 +24,7 @@ from rich.status import Status
 from rich.table import Table
 
 from asof.settings import Settings
-from benchmarks.false_promotions import measure_false_promotions
+from benchmarks.false_promotions.measure import DRAWS, QUICK_DRAWS, measure_false_promotions
 from benchmarks.offline.scoring import measure_scoring
 from benchmarks.offline.sources import measure_sources
 from benchmarks.offline.stages import STAGES
@@ -186,8 +186,8 @@ def _scoring(run: Run) -> Iterator[Row]:
         yield from measure_scoring(models, own.model_copy(update=one_registry), run.options.users)
 
 
-def _gate(_: Run) -> Iterator[Row]:
-    return measure_false_promotions()
+def _gate(run: Run) -> Iterator[Row]:
+    return measure_false_promotions(QUICK_DRAWS if run.options.quick else DRAWS)
 
 
 def _streams(run: Run) -> Iterator[Row]:
@@ -207,7 +207,7 @@ PARTS: dict[str, tuple[str, Callable[[Run], Iterator[Row]]]] = {
     "sources": ("A live table of ten columns, beside a bare COPY to COPY", _sources),
     "scoring": ("Every user scored, beside the bare model on an array in memory", _scoring),
     "terminal": ("The commands that people type, beside `feast --help`", _terminal),
-    "gate": ("Promotions of models that are no better, by rows and positives held out", _gate),
+    "gate": ("Promotions of models that are no better, and of better ones, by target and held-out rows", _gate),
     "streams": ("The fingerprint of a stream", _streams),
 }
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Restores PostgreSQL and MLflow's artefacts from a folder of deploy/backup.sh into an empty stack.
+# Restores PostgreSQL, the ledger's files and MLflow's artefacts from a folder of deploy/backup.sh into an empty stack.
 #   sh deploy/restore.sh FOLDER     COMPOSE='docker-compose -p name' ENV_FILE=.env KEYS=.keys
 #
 # Roles and grants are not in the backup: `python -m flows databases` creates them, before and after. Then `up -d`.
@@ -39,6 +39,11 @@ done
 $compose run --rm -T databases > /dev/null
 echo "restore: MLflow's artefacts"
 $compose run --rm -T --no-deps --entrypoint tar mlflow -C /var/lib/mlflow -x < "$1/artefacts.tar"
+[ ! -f "$1/spool.tar" ] || { # a backup of before the ledger has none
+    echo "restore: the ledger's files"
+    $compose run --rm -T --no-deps --entrypoint tar shipper -C /var/spool/asof -x < "$1/spool.tar"
+    $compose run --rm -T --no-deps --entrypoint tar ledger-keep -C /var/lib/asof -x < "$1/archive.tar"
+}
 tombstones=${ERASURES:-$(dirname "$1")/erasures.jsonl}
 [ -f "$tombstones" ] || tombstones=/dev/null
 echo "restore: erasing again what tombstones cover"

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 
 from doctor.context import Context
 from doctor.data.definitions import check_definitions
+from doctor.data.ledger import check_partitions, check_spool
 from doctor.data.loads import check_loads
 from doctor.data.parity import check_parity
 from doctor.data.production import check_production
@@ -29,6 +30,7 @@ INDEPENDENT: dict[str, Check] = {
     "feature_store.yaml": check_feast_file,
     "Docker": check_docker,
     "the prediction service": check_service,
+    "the ledger's spool": check_spool,
     "MLflow": check_mlflow,
     "Prefect": check_prefect,
     "Prefect's file": check_prefects_file,
@@ -41,6 +43,7 @@ ON_POSTGRES: dict[str, Check] = {
     "Prefect's database": check_prefects_database,
     "loads and the online store": check_loads,
     "the parity ledger": check_parity,
+    "the ledger's database": check_partitions,
     "feature definitions": check_definitions,
 }
 TRACKING: dict[str, Check] = {"MLflow's database": check_tracking}

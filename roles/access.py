@@ -7,13 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 OWNER = "asof_owner"
-"""Owns the tables of schema `public`, so that no login can change, drop or replace one. It cannot log in."""
+"""Owns the tables of schemas `public` and `ledger`, so that no login can change or replace one. It cannot log in."""
 
 INGEST, TRAINING, SERVING = "asof_ingest", "asof_training", "asof_serving"
+LEDGER = "asof_ledger"
 ERASURE = "asof_erasure"
 """Runs `flows erase`: the only role that may delete rows of append-only tables."""
 MLFLOW, PREFECT = "mlflow", "prefect"
-LOGINS = (INGEST, TRAINING, SERVING, MLFLOW, PREFECT, ERASURE)
+LOGINS = (INGEST, TRAINING, SERVING, LEDGER, MLFLOW, PREFECT, ERASURE)
 ROLES = (OWNER, *LOGINS)
 PUBLIC = "PUBLIC"
 
@@ -23,6 +24,9 @@ DATABASES: Mapping[str, str] = {ASOF: OWNER, "mlflow": MLFLOW, "prefect": PREFEC
 
 ONLINE = "online"
 """The schema of the online store in feature_repo/feature_store.yaml, owned by the ingest role."""
+
+KEPT = "ledger"
+"""The schema of the ledger (`asof.ledger.schema`), owned by OWNER."""
 
 SETTINGS: Mapping[str, Mapping[str, str]] = {
     # Otherwise a role that can create schemas could create one that "$user" puts before `public` for another role.
@@ -52,6 +56,26 @@ OWN_TABLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "scores": {TRAINING: READ},
     "erasures": {INGEST: READ, TRAINING: READ, ERASURE: ("SELECT", "INSERT", "UPDATE")},
 }
+LEDGER_TABLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "predictions": {
+        LEDGER: ("INSERT",),
+        TRAINING: READ,
+        ERASURE: ("SELECT", "UPDATE"),
+        # To know the answers whose outcomes are reported to the service.
+        SERVING: tuple(
+            f"SELECT ({column})"
+            for column in ("at", "caller_id", "entity", "item", "model", "request", "status", "target_as_of")
+        ),
+    },
+    "models": {LEDGER: ("INSERT",), TRAINING: READ, SERVING: READ, ERASURE: READ},
+    "segments": {LEDGER: ("SELECT", "INSERT", "UPDATE"), TRAINING: READ},
+    "outcomes": {TRAINING: APPEND, SERVING: APPEND, ERASURE: ERASE},
+    "complete_outcomes": {TRAINING: APPEND},
+    "exports": {TRAINING: READ, ERASURE: READ},
+    "answers": {TRAINING: READ},
+    "answered_values": {TRAINING: READ},
+}
+MAKE_PARTITIONS = "ledger.make_partitions(timestamp with time zone,timestamp with time zone)"
 SNAPSHOT_TABLES = {INGEST: APPEND, TRAINING: READ, ERASURE: ERASE}
 REGISTRY_TABLES = {INGEST: WRITE, TRAINING: READ, SERVING: READ, ERASURE: READ}
 ONLINE_TABLES = {TRAINING: READ, SERVING: READ, ERASURE: ERASE}
@@ -88,7 +112,7 @@ class Tables(NamedTuple):
 
 def on_databases() -> Iterator[Grant]:
     """CONNECT, and the creation of schemas and temporary tables. Owners have all privileges."""
-    for role in (INGEST, TRAINING, SERVING, ERASURE):
+    for role in (INGEST, TRAINING, SERVING, LEDGER, ERASURE):
         yield Grant("DATABASE", ASOF, role, "CONNECT")
     yield Grant("DATABASE", PREFECT, ERASURE, "CONNECT")
     for role in (INGEST, TRAINING):  # for the views of what was known at a time
@@ -105,6 +129,15 @@ def in_asof(tables: Tables, online: Iterable[str]) -> Iterator[Grant]:
             yield from (Grant("TABLE", f"public.{table}", role, each) for each in privileges)
     for table in online:
         yield from _on("TABLE", table, ONLINE_TABLES)
+    yield from in_ledger()
+
+
+def in_ledger() -> Iterator[Grant]:
+    """On the schema of the ledger. Rows go through the whole table, so nobody needs rights on a partition."""
+    yield from (Grant("SCHEMA", KEPT, role, "USAGE") for role in (LEDGER, TRAINING, SERVING, ERASURE))
+    yield Grant("ROUTINE", MAKE_PARTITIONS, LEDGER, "EXECUTE")
+    for table, roles in LEDGER_TABLES.items():
+        yield from _on("TABLE", f"{KEPT}.{table}", roles)
 
 
 def in_future() -> Iterator[Grant]:

@@ -8,7 +8,20 @@ from itertools import groupby
 
 from psycopg import sql
 
-from roles.access import DATABASES, MAKERS, PUBLIC, ROLES, Grant, Tables, in_asof, in_future, in_sister, on_databases
+from roles.access import (
+    DATABASES,
+    KEPT,
+    LEDGER_TABLES,
+    MAKERS,
+    PUBLIC,
+    ROLES,
+    Grant,
+    Tables,
+    in_asof,
+    in_future,
+    in_sister,
+    on_databases,
+)
 from roles.deviation import Connection, Deviation
 
 # Columns: kind, name, owner, grantor, grantee (0: PUBLIC), privilege, and whether it is grantable.
@@ -31,7 +44,9 @@ FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid JOIN pg_namespace sch
 WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
 UNION ALL
 SELECT 'ROUTINE', pg_proc.oid::regprocedure::text, proowner, acl.*
-FROM pg_proc, aclexplode(proacl) acl WHERE grantee <> 0"""
+FROM pg_proc JOIN pg_namespace schema ON schema.oid = pronamespace,
+    aclexplode(CASE nspname WHEN 'ledger' THEN coalesce(proacl, acldefault('f', proowner)) ELSE proacl END) acl
+WHERE grantee <> 0 OR nspname = 'ledger'"""
 DEFAULTS = """
 SELECT CASE pg_get_userbyid(defaclrole) WHEN 'prefect' THEN 'DEFAULT OF PREFECT' ELSE 'DEFAULT' END kind,
     quote_ident(nspname) name, defaclrole owner, acl.*
@@ -41,7 +56,11 @@ OF_OUR_ROLES = """
 SELECT kind, name, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(grantee)::text END, privilege_type,
     is_grantable
 FROM ({}) granted WHERE grantee <> owner AND (grantee = 0 OR pg_get_userbyid(grantee) = ANY('{{{}}}'))"""
-RELATIONS = "SELECT format('%I.%I', nspname, relname) FROM pg_class JOIN pg_namespace s ON s.oid = relnamespace"
+EXISTING = """
+SELECT format('%I.%I', nspname, relname) FROM pg_class JOIN pg_namespace schema ON schema.oid = relnamespace
+UNION ALL SELECT pg_proc.oid::regprocedure::text FROM pg_proc WHERE pronamespace = to_regnamespace('ledger')"""
+ALWAYS = ("DATABASE", "SCHEMA")
+"""The kinds whose objects exist before the tables are created."""
 TABLES_IN = """
 SELECT format('%%I.%%I', schemaname, tablename) FROM pg_tables WHERE schemaname = %s ORDER BY 1"""
 
@@ -59,13 +78,10 @@ def wrong_on_databases(connection: Connection, *, close_others: bool = False) ->
 def wrong_in_asof(connection: Connection, tables: Tables) -> Iterator[Deviation]:
     """On schemas and tables of database `asof`, and on future tables."""
     online = [name for (name,) in connection.execute(TABLES_IN, ["online"]).fetchall()]
-    existing = {name for (name,) in connection.execute(RELATIONS).fetchall()}
-    wanted = {each for each in in_asof(tables, online) if each.kind != "TABLE" or each.name in existing}
-    yield from (
-        Deviation(f"Table public.{table} is absent", None)
-        for table in sorted(tables.privileges())
-        if f"public.{table}" not in existing
-    )
+    existing = {name for (name,) in connection.execute(EXISTING).fetchall()}
+    wanted = {each for each in in_asof(tables, online) if each.kind in ALWAYS or each.name in existing}
+    named = (*(f"public.{table}" for table in tables.privileges()), *(f"{KEPT}.{table}" for table in LEDGER_TABLES))
+    yield from (Deviation(f"Table {name} is absent", None) for name in sorted(named) if name not in existing)
     yield from _differences(_granted(connection, INSIDE), wanted)
     yield from _differences(_granted(connection, DEFAULTS), set(in_future()))
 

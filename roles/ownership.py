@@ -4,17 +4,18 @@ from collections.abc import Iterator
 
 from psycopg import sql
 
-from roles.access import DATABASES, INGEST, ONLINE, OWNER, Tables
+from roles.access import DATABASES, INGEST, KEPT, ONLINE, OWNER, Tables
 from roles.deviation import Connection, Deviation
 
-# Sequences of a column and members of an extension have the owner of what they belong to.
-BELONGS = (
-    "EXISTS (SELECT FROM pg_depend WHERE classid = {}::regclass AND objid = {}.oid AND deptype IN ('a', 'i', 'e'))"
-)
+# Sequences of a column and members of an extension have the owner of what they belong to; partitions have their own.
+BELONGS = """
+EXISTS (SELECT FROM pg_depend
+    WHERE classid = {}::regclass AND objid = {}.oid AND objsubid = 0 AND deptype IN ('a', 'i', 'e'))"""
 OTHERS = f"""
 SELECT 'TABLE', format('%%I.%%I', nspname, relname) FROM pg_class JOIN pg_namespace schema ON schema.oid = relnamespace
 WHERE relkind IN ('r', 'p', 'v', 'm', 'S') AND nspname = %(schema)s AND pg_get_userbyid(relowner) <> %(owner)s
-    AND (%(names)s::text[] IS NULL OR relname = ANY(%(names)s)) AND NOT {BELONGS.format("'pg_class'", "pg_class")}
+    AND (%(names)s::text[] IS NULL OR relname = ANY(%(names)s))
+    AND (relispartition OR NOT {BELONGS.format("'pg_class'", "pg_class")})
 UNION ALL
 SELECT 'FUNCTION', pg_proc.oid::regprocedure::text FROM pg_proc JOIN pg_namespace schema ON schema.oid = pronamespace
 WHERE prokind = 'f' AND nspname = %(schema)s AND pg_get_userbyid(proowner) <> %(owner)s
@@ -33,16 +34,17 @@ SCHEMA = "SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = %s"
 
 
 def wrong_owners(connection: Connection, tables: Tables) -> Iterator[Deviation]:
-    """In database `asof`: OWNER owns the tables of `public`, and the ingest role the online store."""
+    """In database `asof`: OWNER owns the tables of `public` and the ledger, and the ingest role the online store."""
     names = [*tables.privileges()]
     yield from _owned_by_others(connection, "public", OWNER, names)
-    row = connection.execute(SCHEMA, [ONLINE]).fetchone()
-    parts = map(sql.Identifier, (ONLINE, INGEST))
-    if row is None:
-        yield Deviation(f"Schema {ONLINE} is absent", sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(*parts))
-    elif row != (INGEST,):
-        yield Deviation(f"Schema {ONLINE} is {row[0]}'s", sql.SQL("ALTER SCHEMA {} OWNER TO {}").format(*parts))
-    yield from _owned_by_others(connection, ONLINE, INGEST, None)
+    for schema, owner in ((ONLINE, INGEST), (KEPT, OWNER)):
+        row = connection.execute(SCHEMA, [schema]).fetchone()
+        parts = map(sql.Identifier, (schema, owner))
+        if row is None:
+            yield Deviation(f"Schema {schema} is absent", sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(*parts))
+        elif row != (owner,):
+            yield Deviation(f"Schema {schema} is {row[0]}'s", sql.SQL("ALTER SCHEMA {} OWNER TO {}").format(*parts))
+        yield from _owned_by_others(connection, schema, owner, None)
 
 
 def wrong_owners_in_sister(connection: Connection, owner: str) -> Iterator[Deviation]:

@@ -1,4 +1,4 @@
-"""Creates roles, databases, tables and grants as `access.py` declares them, from an admin's address and five passwords.
+"""Creates roles, databases, tables and grants as `access.py` declares them, from an admin's address and six passwords.
 
 It can be repeated: deviations are corrected and reported, and passwords are set again.
 """
@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from asof.errors import ConfigurationError
 from asof.settings import Settings
+from local.embedded_postgres import postgres
 from local.embedded_postgres.databases import make_database, reason
 from roles.access import ASOF, DATABASES, LOGINS, MLFLOW, OWNER, PREFECT
 from roles.deviation import Connection, Deviation, correct
@@ -72,6 +73,16 @@ def wrong_grants(settings: Settings) -> list[str]:
         if not known_roles(connection):
             return []
     return _differing(settings)
+
+
+def owner_conninfo(settings: Settings) -> str:
+    """Of sessions that own the ledger: an admin's as the owner role where one is set, or else the settings' user.
+
+    Without a server in the settings the embedded one is started, and its user is a superuser.
+    """
+    if settings.admin_postgres_url:
+        return _as_owner(_admin(settings)).conninfo()
+    return (settings if settings.ledger_url else postgres.ensure(settings)).ledger_conninfo()
 
 
 def _differing(settings: Settings, *, close_others: bool = False) -> list[str]:

@@ -1,4 +1,4 @@
-"""The tables of schema `public` in database `asof`, which their stages create."""
+"""The tables of schemas `public` and `ledger` in database `asof`, which their stages create."""
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -6,6 +6,7 @@ from psycopg.rows import TupleRow
 from asof.extracts.schema import REGISTRY_TABLES, ExtractSchema
 from asof.features.definition_records import ACCEPTED
 from asof.features.feature_store import feature_store
+from asof.ledger.schema import create_tables as create_ledger
 from asof.settings import Settings
 from asof.use_case import FromStore
 from asof.use_cases import load_all
@@ -44,5 +45,6 @@ def make_tables(settings: Settings) -> None:
         scoring.create_tables(connection)
         tombstones.create_table(connection)
         create_if_absent(connection, ACCEPTED, acceptance.CREATE)
+        create_ledger(connection)
     with feature_store(settings):  # opening it creates the registry's tables
         pass

@@ -62,11 +62,13 @@ class ScikitLearn:
 class InputLimits:
     """Inputs that scikit-learn refuses and a graph would accept.
 
-    `missing`: the columns that must have a value. `largest`: the greatest absolute number of a column, where limited.
+    `missing`: the columns that must have a value. `largest`: the greatest number of a column, where limited, and
+    without its sign the least one, where `least` has no other.
     """
 
     missing: Sequence[str] = ()
     largest: Mapping[str, float] = field(default_factory=dict)
+    least: Mapping[str, float] = field(default_factory=dict)
 
 
 class Onnx:
@@ -83,7 +85,9 @@ class Onnx:
         self._numbers = [name for name in inputs if name not in self._categories]
         limits = self._session.get_modelmeta().custom_metadata_map.get(LIMITS)
         self._limits = InputLimits(**json.loads(limits)) if limits else InputLimits()
-        self._largest = np.array([[self._limits.largest.get(name, np.inf)] for name in self._numbers])
+        largest = self._limits.largest
+        self._largest = np.array([[largest.get(name, np.inf)] for name in self._numbers])
+        self._least = np.array([[self._limits.least.get(name, -largest.get(name, np.inf))] for name in self._numbers])
 
     def predict(self, arrays: Mapping[str, NDArray[Any]]) -> Sequence[Prediction]:
         """Raises ValueError for a value that scikit-learn refuses, TypeError for a category that is not a string."""
@@ -100,7 +104,7 @@ class Onnx:
 
     def _check(self, numbers: NDArray[np.float64]) -> None:
         """Checks numbers of shape (columns, rows) against the limits; one comparison suffices where all are within."""
-        within = np.abs(numbers) <= self._largest  # a NaN is not
+        within = (numbers <= self._largest) & (numbers >= self._least)  # a NaN is not
         if within.all():
             return
         for name, valid, values in zip(self._numbers, within, numbers, strict=True):

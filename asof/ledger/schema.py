@@ -121,6 +121,32 @@ CREATE TABLE IF NOT EXISTS ledger.complete_outcomes (
 )"""
 """Whose outcomes of a moment were declared complete, and when: for use cases whose outcomes come without labels."""
 
+EXPORTS: LiteralString = """
+CREATE TABLE IF NOT EXISTS ledger.exports (
+    partition text NOT NULL,
+    file text NOT NULL,
+    rows bigint NOT NULL,
+    file_sha256 text NOT NULL,
+    rows_sha256 text NOT NULL,
+    exported_at timestamptz NOT NULL DEFAULT clock_timestamp()
+)"""
+"""The files to which retention has moved a month of `predictions` (`monitoring.retention`)."""
+
+REFUSE_REWRITE: LiteralString = """
+CREATE OR REPLACE FUNCTION ledger.refuse_rewrite() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+    IF TG_OP <> 'TRUNCATE' AND current_setting('asof.erasing', true) = 'on' THEN
+        RETURN NULL;
+    END IF;
+    RAISE EXCEPTION '% of table ledger.% is refused: it is append-only', TG_OP, TG_TABLE_NAME;
+END $body$"""
+"""Only `flows erase` changes rows, and says so in its session."""
+
+APPEND_ONLY: tuple[LiteralString, ...] = ("models", "predictions", "outcomes", "complete_outcomes", "exports")
+REFUSE: LiteralString = """
+CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger.{}
+FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_rewrite()"""
+
 MAKE_PARTITIONS: LiteralString = """
 CREATE OR REPLACE FUNCTION ledger.make_partitions(first timestamptz, last timestamptz) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $body$
@@ -133,7 +159,10 @@ BEGIN
     WHILE month <= last LOOP
         name := 'predictions_' || to_char(month, 'YYYY_MM');
         IF to_regclass('ledger.' || name) IS NULL THEN
-            EXECUTE format('CREATE TABLE ledger.%I PARTITION OF ledger.predictions FOR VALUES FROM (%L) TO (%L)',
+            EXECUTE format('CREATE TABLE ledger.%I (LIKE ledger.predictions INCLUDING ALL)', name);
+            EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger.%I '
+                'FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_rewrite()', name);
+            EXECUTE format('ALTER TABLE ledger.predictions ATTACH PARTITION ledger.%I FOR VALUES FROM (%L) TO (%L)',
                 name, month::timestamptz, (month + interval '1 month')::timestamptz);
             made := made + 1;
         END IF;
@@ -143,8 +172,12 @@ BEGIN
 END $body$"""
 """Makes the partitions, one for each month in UTC, from one moment to another; the shipper's role may create no table.
 
-There is no default partition: it would forbid to detach another one concurrently.
+A table is made and attached: PARTITION OF would wait for every reader, and all others for it. There is no default
+partition, which would forbid to detach another one concurrently. A partition has a trigger of its own, because that of
+the whole table does not see a statement that names the partition.
 """
+NOT_FOR_ALL: LiteralString = """
+REVOKE EXECUTE ON FUNCTION ledger.make_partitions(timestamptz, timestamptz) FROM PUBLIC"""
 
 ANSWERS: LiteralString = """
 CREATE OR REPLACE VIEW ledger.answers AS
@@ -180,16 +213,8 @@ A value is in `number`, `whole_number` (an integer, or 0 and 1 of a boolean) or 
 
 STATEMENTS: tuple[LiteralString, ...] = (
     "CREATE SCHEMA IF NOT EXISTS ledger",
-    *(
-        MODELS,
-        PREDICTIONS,
-        *INDEXES,
-        SEGMENTS,
-        OUTCOMES,
-        *OUTCOME_INDEXES,
-        COMPLETE_OUTCOMES,
-        MAKE_PARTITIONS,
-    ),
+    *(MODELS, PREDICTIONS, *INDEXES, SEGMENTS, OUTCOMES, *OUTCOME_INDEXES, COMPLETE_OUTCOMES),
+    *(EXPORTS, REFUSE_REWRITE, *(REFUSE.format(table) for table in APPEND_ONLY), MAKE_PARTITIONS, NOT_FOR_ALL),
     *(ANSWERS, ANSWERED_VALUES),
 )
 """Creates what is absent, in this order."""

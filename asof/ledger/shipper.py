@@ -54,7 +54,7 @@ WHERE known.shipped = %s"""
 class State:
     """What the shipper writes beside the spool: rows shipped since its start, what waits, and what is wrong.
 
-    `oldest_at`: the time of the oldest answer that waits, in microseconds since 1970.
+    `oldest_at`: the time of the oldest answer that waits, or that of the last success, in microseconds since 1970.
     """
 
     rows: int = 0
@@ -188,14 +188,18 @@ class _Loop:
             logger.warning("Answers wait in %s, since the ledger's database fails: %s.", self._folder, error)
         if error == state.error and now - state.looked_at < REPORT_SECONDS:
             return
-        state.error, state.looked_at = error, now
         if error:
             state.waiting_bytes = spool_bytes(self._folder)
+            state.oldest_at = state.oldest_at or int((state.looked_at or now) * 1e6)
+        else:
+            state.oldest_at = None
+        state.error, state.looked_at = error, now
         write_whole(self._folder / STATE, json.dumps(asdict(state)))
 
     def _abandoned(self) -> bool:
-        """Whether no worker is left: each holds the lock of one file, shared with the others."""
-        return self._with_workers and is_closed(self._folder / WORKERS)
+        """Whether no worker is left: each holds the lock of one file, shared with the others, and of its segment."""
+        files = (self._folder / WORKERS, *segment_paths(self._folder))
+        return self._with_workers and all(map(is_closed, files))
 
 
 def _time(microseconds: int) -> datetime:

@@ -16,12 +16,15 @@ def check_costs(costs: CostMatrix, classes: Sequence[str]) -> None:
     cheaper than the right one.
     """
     count = len(classes)
-    if len(costs) != count or any(isinstance(row, str) or len(row) != count for row in costs):
+    try:
+        matrix = np.array(costs, dtype=np.float64)
+    except (ValueError, TypeError):  # rows of several lengths, or text
+        matrix = np.empty(0)
+    if matrix.shape != (count, count):
         raise ConfigurationError(
             f"The costs must be {count} rows (true classes) of {count} numbers (answers), in the order "
             f"{', '.join(classes)}. Change the matrix."
         )
-    matrix = np.array(costs, dtype=np.float64)
     cheaper = matrix < matrix.diagonal()[:, None]
     for fault, reason in ((~np.isfinite(matrix), "must be finite"), (cheaper, "is below that of the right answer")):
         if fault.any():

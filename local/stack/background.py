@@ -21,10 +21,10 @@ import psutil
 
 from asof.errors import ConfigurationError
 from asof.files import write_whole
+from asof.settings import SERVER_MARK as MARK
 from asof.settings import environment_of_servers
 
 ADDRESS = "{address}"
-MARK = "ASOF_STARTED_AS"
 START_SECONDS = 120
 STOP_SECONDS = 15
 

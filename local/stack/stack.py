@@ -7,6 +7,7 @@ that the services have fetched in `home/following`. A record stays after its pro
 import logging
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from pydantic import SecretStr
 from asof import files
 from asof.errors import AsOfError, ConfigurationError
 from asof.home import private_file, private_folder
+from asof.ledger.shipper import LOCK
 from asof.settings import Settings, export
 from local.embedded_postgres import postgres
 from local.ports import free_ports
@@ -96,17 +98,28 @@ def down(settings: Settings) -> tuple[str, ...]:
     """Ends what `up` started, the embedded PostgreSQL last; returns the names of the ended servers."""
     with locked(settings) as folder:
         ended = [name for name in reversed(_names(folder)) if background.end(name, folder)]
+    _wait_for_shipper(settings)
     if postgres.status(settings).running:
         postgres.stop(settings)
         ended.append("postgres")
     return tuple(ended)
 
 
+def _wait_for_shipper(settings: Settings) -> None:
+    """Waits until the ledger's shipper has shipped the rest and ended, as it does without services."""
+    lock, deadline = settings.ledger_folder / LOCK, time.monotonic() + background.STOP_SECONDS
+    while settings.ledger_ship and lock.exists() and time.monotonic() < deadline:
+        if file := files.try_lock(lock):
+            file.close()
+            return
+        time.sleep(0.1)
+
+
 def wipe(settings: Settings) -> None:
     """Ends everything and deletes the data of the stack in `home`; other files and `home` itself stay."""
     down(settings)
     postgres.remove(settings)
-    for name in ("artifacts", "bentoml", "following", "prefect", "run"):
+    for name in ("artifacts", "bentoml", "following", "ledger", "prefect", "run"):
         shutil.rmtree(settings.home.resolve() / name, ignore_errors=True)
 
 

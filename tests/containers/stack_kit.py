@@ -16,7 +16,7 @@ from local.ports import any_free_port
 from local.stack.stack_secrets import make_secrets
 
 PORTS = ("PREDICTION_PORT", "MLFLOW_UI_PORT", "PREFECT_UI_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT")
-LONG_RUNNING = ("postgres", "mlflow", "prefect", "worker-ingest", "worker-training", "prediction")
+LONG_RUNNING = ("postgres", "mlflow", "prefect", "worker-ingest", "worker-training", "prediction", "shipper")
 JOBS = ("databases", "mlflow-users", "deployments", "ingest", "train")
 PUBLIC = ("TRUSTED_KEYS",)
 """What `make secrets` makes that everybody may know."""

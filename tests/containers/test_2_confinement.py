@@ -89,6 +89,13 @@ def test_the_prediction_service_reaches_postgresql_and_mlflow_and_nobody_else(st
     assert list(reached.values()) == [True, True, False, False, False, False], reached
 
 
+def test_the_shipper_reaches_postgresql_alone(stack: Stack) -> None:
+    (network,) = json.loads(run("docker", "network", "inspect", f"{stack.name}_ledger"))
+    assert network["Internal"]
+    places = (("postgres", "5432"), (_address(stack, "prediction", "serving"), "3000"), ("mlflow", "5000"))
+    assert [stack.inside("shipper", "python", "-c", PROBE, *place).returncode for place in places] == [0, 1, 1]
+
+
 def test_workers_have_no_way_out(stack: Stack) -> None:
     (network,) = json.loads(run("docker", "network", "inspect", f"{stack.name}_pipeline"))
     assert network["Internal"]

@@ -35,6 +35,8 @@ OF_SERVING = {
     "UPDATE public.feature_views SET project_id = 'x'": DENIED,
     "CREATE TABLE public.mine (a int)": DENIED,
     "CREATE SCHEMA mine": DENIED,
+    "SELECT score FROM ledger.predictions LIMIT 1": DENIED,
+    "INSERT INTO ledger.predictions (entity) VALUES ('x')": DENIED,
     "COPY (SELECT 1) TO PROGRAM 'true'": "must be superuser",
 }
 OF_INGEST = {
@@ -52,12 +54,28 @@ OF_TRAINING = {
     'DELETE FROM online."asof.users_fv"': DENIED,
     "UPDATE public.feature_views SET project_id = 'x'": DENIED,
 }
+OF_LEDGER = {
+    "SELECT ledger.make_partitions(now(), now())": "done",
+    "SELECT * FROM ledger.segments LIMIT 1": "done",
+    "SELECT * FROM ledger.predictions LIMIT 1": DENIED,
+    "UPDATE ledger.predictions SET score = 1": DENIED,
+    "DELETE FROM ledger.predictions": DENIED,
+    "SELECT * FROM ledger.outcomes LIMIT 1": DENIED,
+    "SELECT * FROM public.users LIMIT 1": DENIED,
+    'SELECT * FROM online."asof.users_fv" LIMIT 1': DENIED,
+    "DROP TABLE ledger.predictions": "must be owner",
+}
 ELSEWHERE = ("mlflow", "prefect", "postgres")
 
 
 @pytest.mark.parametrize(
     ("service", "expected"),
-    [("prediction", OF_SERVING), ("worker-ingest", OF_INGEST), ("worker-training", OF_TRAINING)],
+    [
+        ("prediction", OF_SERVING),
+        ("worker-ingest", OF_INGEST),
+        ("worker-training", OF_TRAINING),
+        ("shipper", OF_LEDGER),
+    ],
 )
 def test_a_role_does_its_work_and_is_refused_everything_else(
     stack: Stack, service: str, expected: dict[str, str]

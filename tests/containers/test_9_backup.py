@@ -11,7 +11,7 @@ import pytest
 
 from asof.settings import PROJECT
 from tests.containers.conftest import Say
-from tests.containers.stack_kit import Stack
+from tests.containers.stack_kit import Stack, until
 
 
 def _script(stack: Stack, name: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -25,8 +25,19 @@ def _script(stack: Stack, name: str, folder: Path) -> subprocess.CompletedProces
     return subprocess.run(words, cwd=PROJECT, env=variables, capture_output=True, text=True, timeout=900, check=False)
 
 
+KEPT = "SELECT count(*) FROM ledger.predictions WHERE request IN ({})"
+
+
 @pytest.fixture(scope="module")
-def backup(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def requests(stack: Stack) -> list[str]:
+    """Answers of just before the backup, which are shipped during it."""
+    answers = [stack.predict() for _ in range(20)]
+    assert {each.headers["AsOf-Kept"] for each in answers} == {"process"}
+    return [each.json()["request_id"] for each in answers]
+
+
+@pytest.fixture(scope="module")
+def backup(stack: Stack, requests: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("backups") / "first"
     begun = time.monotonic()
     done = _script(stack, "backup", folder)
@@ -90,7 +101,9 @@ def test_a_model_of_other_keys_is_not_brought_back(stack: Stack, backup: Path, t
     assert stack.secrets["SIGNING_KEY_TEXT"] not in refused.stderr
 
 
-def test_after_the_loss_of_every_volume_the_stack_is_what_it_was(stack: Stack, backup: Path, say: Say) -> None:
+def test_after_the_loss_of_every_volume_the_stack_is_what_it_was(
+    stack: Stack, backup: Path, requests: list[str], say: Say
+) -> None:
     before = _told(stack)
     stack.down()
     say("every volume is gone")
@@ -105,3 +118,16 @@ def test_after_the_loss_of_every_volume_the_stack_is_what_it_was(stack: Stack, b
     stack.account["wiped, restored and serving again"] = f"{time.monotonic() - begun:.0f} s"
 
     assert _told(stack) == before
+    query = KEPT.format(", ".join(f"'{each}'" for each in requests))
+    until(lambda: stack.sql("asof", query) == "20", "each answer of before the backup is in the ledger once")
+
+
+def test_old_months_are_moved_to_the_archive_by_a_job_of_its_own(stack: Stack) -> None:
+    stack.sql("asof", "SELECT ledger.make_partitions('2024-01-01', '2024-01-01')")
+    copy = (
+        "INSERT INTO ledger.predictions (at, request, model, status) VALUES ('2024-01-05', gen_random_uuid(), 1, 200)"
+    )
+    stack.sql("asof", copy)
+    stack.compose("run", "--rm", "-T", "ledger-keep")
+    assert stack.sql("asof", "SELECT rows FROM ledger.exports") == "1"
+    assert stack.sql("asof", "SELECT to_regclass('ledger.predictions_2024_01')") == ""

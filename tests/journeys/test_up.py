@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 
 import httpx
 import psutil
+import psycopg
 import pytest
 
 from asof.errors import ConfigurationError, ServingError
+from asof.files import try_lock
+from asof.ledger.shipper import LOCK
 from asof.settings import Settings, export
 from asof.use_cases import load
 from flows.terminal.up import check_ready, served_use_cases, start_stack
@@ -246,3 +249,20 @@ def test_a_model_of_the_registry_keeps_answering_when_no_version_is_in_productio
     with kit.serving(up.settings, small_model.bundle.bento_tag, tmp_path, **variables) as client:
         kit.eventually(lambda: client.get("/readyz").status_code == 200, 60, tmp_path / "log")
         assert follow.predict(client).json()["model"]["run_id"] == small_model.bundle.run_id
+
+
+def test_the_answers_are_kept_by_default_and_down_leaves_no_shipper(up: Stack) -> None:
+    up.up()
+    follow.wait_for(up.client, up.model[0], up.log)
+    asked = {follow.predict(up.client).json()["request_id"] for _ in range(20)}
+    assert follow.predict(up.client).headers["AsOf-Kept"] == "process"
+    stack.down(up.settings)
+    assert not stack.states(up.settings)[-1].running
+    folder = up.settings.ledger_folder
+    lock = try_lock(folder / LOCK)
+    assert lock is not None  # no shipper is left
+    lock.close()
+    assert list(folder.glob("*.frames")) == []
+    with psycopg.connect(up.settings.ledger_conninfo()) as connection:
+        kept = connection.execute("SELECT request::text FROM ledger.predictions WHERE status = 200").fetchall()
+    assert asked <= {request for (request,) in kept}

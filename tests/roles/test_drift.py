@@ -18,7 +18,7 @@ from asof.settings import Settings
 from asof.use_cases import load
 from local.embedded_postgres.binaries import Binaries, system_binaries, wheel_binaries
 from roles import provision
-from roles.access import INGEST, MLFLOW, OWNER, PREFECT, SERVING, TRAINING
+from roles.access import INGEST, LEDGER, MAKE_PARTITIONS, MLFLOW, OWNER, PREFECT, SERVING, TRAINING
 from roles.provision import make_databases, wrong_grants
 from tests.kits.machine.roles import FIELDS, PASSWORDS, Town, own_server
 from tests.kits.machine.terminal import call_flows
@@ -63,6 +63,18 @@ DRIFT = [
     (f"GRANT EXECUTE ON FUNCTION pg_read_file(text) TO {SERVING}",
      f"{SERVING} has EXECUTE on routine pg_read_file(text)"),
     ("DROP TABLE parity_checks", "Table public.parity_checks is absent"),
+    ("DROP VIEW ledger.answers", "Table ledger.answers is absent"),
+    (f"GRANT SELECT ON ledger.predictions TO {LEDGER}", f"{LEDGER} has SELECT on table ledger.predictions"),
+    (f"REVOKE SELECT (entity) ON ledger.predictions FROM {SERVING}",
+     f"{SERVING} lacks SELECT (entity) on table ledger.predictions"),
+    ("GRANT EXECUTE ON FUNCTION ledger.make_partitions TO PUBLIC",
+     f"PUBLIC has EXECUTE on routine {MAKE_PARTITIONS}"),
+    (f"REVOKE EXECUTE ON FUNCTION ledger.make_partitions FROM {LEDGER}",
+     f"{LEDGER} lacks EXECUTE on routine {MAKE_PARTITIONS}"),
+    (f"ALTER TABLE ledger.predictions OWNER TO {LEDGER}", f"Table ledger.predictions is not {OWNER}'s"),
+    (f"SELECT ledger.make_partitions('2024-05-01', '2024-05-01'); ALTER TABLE ledger.predictions_2024_05"
+     f" OWNER TO {LEDGER}", f"Table ledger.predictions_2024_05 is not {OWNER}'s"),
+    (f"ALTER SCHEMA ledger OWNER TO {LEDGER}", f"Schema ledger is {LEDGER}'s"),
 ]  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -11,17 +12,20 @@ import pytest
 from psycopg import errors
 
 from asof.inference.stored_columns import StoredColumns
+from asof.ledger.request_id import new_request_id
+from asof.ledger.spool import Spool
 from asof.serving.features.store.feast_api import open_feast_reader
 from asof.serving.features.store.opening import WIDE, open_reader
 from asof.settings import Settings, export
 from asof.use_case import Estimator
 from asof.use_cases import load
-from roles.access import ERASURE, INGEST, LOGINS, MLFLOW, OWNER, PREFECT, SERVING, TRAINING
-from roles.provision import make_databases
+from roles.access import ERASURE, INGEST, LEDGER, LOGINS, MLFLOW, OWNER, PREFECT, SERVING, TRAINING
+from roles.provision import make_databases, wrong_grants
 from simulator import SimulationPlan, simulate
 from tests.kits.machine.roles import PASSWORDS, Town, own_server
 from tests.kits.models.promotion import always
 from tests.kits.models.training import regression
+from tests.kits.service import ledger as ledger_kit
 from tests.kits.service.serving import registered_contract
 from tests.kits.store.stock import STOCK, plain
 from training.audit.lineage.trace import trace_version
@@ -189,6 +193,45 @@ def test_the_serving_role_reads_all_that_the_service_reads(
     assert isinstance(columns, StoredColumns)
 
 
+def test_the_ledgers_role_ships_answers_which_the_training_role_reads(town: Town, tmp_path: Path) -> None:
+    spool, encoder = Spool(tmp_path, 2**20), ledger_kit.encoder()
+    request = new_request_id()
+    spool.append(encoder, ledger_kit.one(encoder, request))
+    spool.close()
+    assert ledger_kit.ship(town.as_role(LEDGER), tmp_path).rows == 1
+    query = "SELECT entity, score, version FROM ledger.answers WHERE request = %s"
+    assert ledger_kit.rows(town.as_role(TRAINING), query, request) == [("u1", 0.25, "1")]
+
+
+def test_the_ledgers_role_makes_partitions_that_the_owner_owns(town: Town) -> None:
+    with town.connect(LEDGER) as connection:
+        connection.execute("SELECT ledger.make_partitions('2024-03-15', '2024-03-15')")
+        query = "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relname = 'predictions_2024_03'"
+        assert connection.execute(query).fetchone() == (OWNER,)
+    assert wrong_grants(town.as_role(TRAINING)) == []
+
+
+def test_the_serving_role_knows_which_answers_there_are_and_adds_outcomes(town: Town) -> None:
+    with town.connect(SERVING) as connection:
+        connection.execute("SET default_transaction_read_only = off")
+        connection.execute("SELECT request, item, entity, target_as_of FROM ledger.predictions WHERE status = 200")
+        with pytest.raises(psycopg.errors.NotNullViolation):  # so it is allowed
+            connection.execute("INSERT INTO ledger.outcomes (entity) VALUES ('u1')")
+
+
+@pytest.mark.parametrize("table", ["models", "predictions", "predictions_2024_02", "outcomes", "exports"])
+def test_not_even_the_superuser_rewrites_the_ledger_by_mistake(town: Town, table: str) -> None:
+    with town.as_admin() as connection:
+        connection.execute("SELECT ledger.make_partitions('2024-02-01', '2024-02-01')")
+        for statement in (f"DELETE FROM ledger.{table}", f"TRUNCATE ledger.{table}"):
+            with pytest.raises(psycopg.errors.RaiseException, match=f"of table ledger.{table} is refused"):
+                connection.execute(statement.encode())
+        connection.execute("SET asof.erasing = 'on'")
+        connection.execute(f"DELETE FROM ledger.{table} WHERE false".encode())
+        with pytest.raises(psycopg.errors.RaiseException, match="TRUNCATE of table"):
+            connection.execute(f"TRUNCATE ledger.{table}".encode())
+
+
 DENIED, READ_ONLY = errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction
 SERVING_MAY_NOT_READ = (
     *SNAPSHOTS,
@@ -239,12 +282,35 @@ REFUSALS = [
     (TRAINING, "CREATE TABLE online.mine (x int)", "permission denied for schema online"),
     (TRAINING, "DELETE FROM public.feature_views", "permission denied for table feature_views"),
     (TRAINING, "CREATE TABLE public.mine (x int)", "permission denied for schema public"),
+    *((LEDGER, statement, f"permission denied for table {table}") for table, statement in (
+        ("predictions", "SELECT * FROM ledger.predictions"),
+        ("predictions", "UPDATE ledger.predictions SET score = 1"),
+        ("predictions", "DELETE FROM ledger.predictions"),
+        ("predictions", "TRUNCATE ledger.predictions"),
+        ("models", "SELECT * FROM ledger.models"),
+        ("models", "UPDATE ledger.models SET threshold = 1"),
+        ("segments", "DELETE FROM ledger.segments"),
+        ("outcomes", "SELECT * FROM ledger.outcomes"),
+        ("outcomes", "INSERT INTO ledger.outcomes (entity) VALUES ('x')"),
+    )),
+    (LEDGER, "SELECT * FROM public.users", "permission denied for schema public"),
+    (LEDGER, "CREATE TABLE ledger.mine (x int)", "permission denied for schema ledger"),
+    (LEDGER, "DROP TABLE ledger.predictions", "must be owner of table predictions"),
+    (LEDGER, f"SELECT * FROM {WIDE_TABLE}", "permission denied for schema online"),
+    (SERVING, "SELECT score FROM ledger.predictions", "permission denied for table predictions"),
+    (SERVING, "SELECT floats FROM ledger.predictions", "permission denied for table predictions"),
+    (SERVING, "INSERT INTO ledger.predictions (entity) VALUES ('x')", "permission denied for table predictions"),
+    (SERVING, "UPDATE ledger.outcomes SET entity = 'x'", "permission denied for table outcomes"),
+    (SERVING, "SELECT ledger.make_partitions(now(), now())", "permission denied for function make_partitions"),
+    (TRAINING, "INSERT INTO ledger.predictions (entity) VALUES ('x')", "permission denied for table predictions"),
+    (TRAINING, "SELECT ledger.make_partitions(now(), now())", "permission denied for function make_partitions"),
+    (INGEST, "SELECT * FROM ledger.predictions", "permission denied for schema ledger"),
     *((ERASURE, f"{statement} public.{table}{rest}", f"permission denied for table {table}")
       for statement, table, rest in (("UPDATE", "users", " SET as_of = now()"), ("TRUNCATE", "users", ""),
                                      ("DELETE FROM", "loads", ""), ("DELETE FROM", "promotions", ""),
                                      ("DELETE FROM", "erasures", ""),
                                      ("INSERT INTO", "scored_users", " DEFAULT VALUES"))),
-    *((role, statement, words) for role in (INGEST, TRAINING, SERVING, ERASURE) for statement, words in (
+    *((role, statement, words) for role in (INGEST, TRAINING, SERVING, LEDGER, ERASURE) for statement, words in (
         ("SELECT * FROM pg_authid", "permission denied for table pg_authid"),
         (f"SET ROLE {OWNER}", f'permission denied to set role "{OWNER}"'),
         ("CREATE ROLE mine", "permission denied to create role"),
@@ -267,7 +333,7 @@ def test_a_statement_beyond_a_roles_privileges_is_denied(
 
 
 FOREIGN = [
-    *((role, database) for role in (INGEST, TRAINING, SERVING) for database in ("mlflow", "prefect")),
+    *((role, database) for role in (INGEST, TRAINING, SERVING, LEDGER) for database in ("mlflow", "prefect")),
     (ERASURE, "mlflow"),
     *((MLFLOW, database) for database in ("asof", "prefect")),
     *((PREFECT, database) for database in ("asof", "mlflow")),

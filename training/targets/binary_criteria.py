@@ -18,7 +18,6 @@ from training.metrics.classification import (
     mean_estimate,
     row_log_loss,
 )
-from training.metrics.statistics import auc
 from training.targets.equivalence import or_equivalent
 from training.targets.rules import Contest, Criterion
 
@@ -61,9 +60,10 @@ def better_than_chance(contest: Contest, _: GateBounds) -> Criterion:
 
 def better_than_champion(contest: Contest, bounds: GateBounds) -> Criterion:
     """The AUC is above that of the version in Production, by more than the margin at the interval's lower end."""
+    from sklearn.metrics import roc_auc_score
+
     champion = contest.champion_or_constant
-    positive = contest.labels == 1
-    ours, theirs = (auc(each[positive], each[~positive]) for each in (contest.challenger, champion))
+    ours, theirs = (float(roc_auc_score(contest.labels, each)) for each in (contest.challenger, champion))
     difference = auc_difference(contest.labels, contest.challenger, champion)
     reason = (
         f"AUC {ours:.4f}, in Production {theirs:.4f}; difference {interval_text(difference)}, "

@@ -11,11 +11,11 @@ from asof.use_case import GateBounds
 from training.metrics.classification import Estimate, Floats, Labels, stratified_mean
 from training.metrics.multiclass import (
     classwise_calibration_error,
+    macro_auc,
     macro_auc_difference,
     macro_auc_estimate,
     row_log_loss,
 )
-from training.metrics.statistics import auc
 from training.targets.binary_criteria import (
     CALIBRATION_DRAWS,
     Rule,
@@ -67,7 +67,7 @@ def better_than_chance(contest: Contest, _: GateBounds) -> Criterion:
 def better_than_champion(contest: Contest, bounds: GateBounds) -> Criterion:
     """The macro AUC is above that of the version in Production, by more than the margin at the interval's lower end."""
     champion = contest.champion_or_constant
-    ours, theirs = (_macro_auc(contest.labels, each) for each in (contest.challenger, champion))
+    ours, theirs = (macro_auc(contest.labels, each) for each in (contest.challenger, champion))
     difference = macro_auc_difference(contest.labels, contest.challenger, champion)
     reason = (
         f"macro AUC {ours:.4f}, in Production {theirs:.4f}; difference {interval_text(difference)}, "
@@ -111,12 +111,6 @@ def _drawn(ends: Floats, generator: np.random.Generator) -> Labels:
     """A class for each row, drawn with its probabilities, whose cumulated sums are `ends`."""
     codes = (generator.random(len(ends))[:, None] >= ends).sum(axis=1)
     return np.asarray(np.minimum(codes, ends.shape[1] - 1), dtype=np.int64)
-
-
-def _macro_auc(labels: Labels, probabilities: Floats) -> float:
-    """As scikit-learn has it, but for the last digit and its time."""
-    members = [(labels == code, probabilities[:, code]) for code in range(probabilities.shape[1])]
-    return float(np.mean([auc(scores[own], scores[~own]) for own, scores in members]))
 
 
 def _too_few(counts: Labels, classes: Sequence[str], least: int) -> Criterion:

@@ -37,6 +37,9 @@ FROM (SELECT clock_timestamp() AS at) AS now, ROWS FROM (json_to_recordset(%s) A
     event, entity, request, item, target_as_of, outcome, observed_at, acted, control, key, number
 ) ORDER BY number"""
 
+ROWS_AT_ONCE = 500
+"""Are written as JSON while no other thread can run."""
+
 
 class Verdict(StrEnum):
     """What became of a report; a row was added for the first and the third."""
@@ -127,9 +130,9 @@ def _versions(connection: Connection, known: KnownTargets, events: Sequence[UUID
 
 
 def _add(connection: Connection, use_case: str, source: str, rows: Sequence[_Row]) -> None:
-    if not rows:
-        return
-    connection.execute(INSERT, [use_case, source, to_json([_values(row) for row in rows]).decode()])
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        document = to_json([_values(row) for row in rows[start : start + ROWS_AT_ONCE]])
+        connection.execute(INSERT, [use_case, source, document.decode()])
 
 
 def _values(row: _Row) -> dict[str, Any]:

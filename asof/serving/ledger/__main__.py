@@ -5,6 +5,7 @@ The service starts it by itself, with `--lock`, unless ASOF_LEDGER_SHIP is False
 
 import argparse
 import os
+import signal
 import sys
 
 from asof.errors import AsOfError
@@ -26,6 +27,8 @@ def main() -> None:
     except AsOfError as error:
         sys.exit(str(error))
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if arguments.lock:  # BentoML signals the children of a worker that it stops, before the last answers are written
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     lock = os.fdopen(arguments.lock, "a") if arguments.lock else try_lock(folder / LOCK)
     if lock is None:
         sys.exit(f"Another process ships {folder}: end it, or set ASOF_LEDGER_SPOOL to another folder.")

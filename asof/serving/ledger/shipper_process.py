@@ -18,11 +18,13 @@ from asof.files import try_lock
 from asof.ledger.shipper import LOCK, STATE, WORKERS, State
 from asof.ledger.spool import spool_bytes
 from asof.serving.logs.metrics import LedgerMetrics
-from asof.settings import PROJECT, Settings
+from asof.settings import PROJECT, SERVER_MARK, Settings
 
 logger = logging.getLogger("asof.serving")
 
 LOOK_SECONDS = 2.0
+SILENT_SECONDS = 10.0
+"""A shipper that has not reported for so long is not running, or hangs."""
 
 
 class ShipperProcess:
@@ -71,8 +73,11 @@ class ShipperProcess:
         state = read_state(self._folder)
         if state is None:
             return
-        waiting = spool_bytes(self._folder) if state.error else state.waiting_bytes
-        lag = max(time.time() - state.oldest_at / 1e6, 0) if state.oldest_at else 0
+        now = time.time()
+        silent = now - state.looked_at > SILENT_SECONDS
+        waiting = spool_bytes(self._folder) if state.error or silent else state.waiting_bytes
+        oldest_at = state.oldest_at or (int(state.looked_at * 1e6) if silent and waiting else None)
+        lag = max(now - oldest_at / 1e6, 0) if oldest_at else 0
         self._metrics.shipped.set(state.rows)
         self._metrics.lag.set(lag)
         self._metrics.waiting.set(waiting)
@@ -88,12 +93,16 @@ def read_state(folder: Path) -> State | None:
 
 
 def _start(lock: TextIO) -> "subprocess.Popen[bytes]":
-    """A process in a session of its own: an interrupt of the service does not reach it."""
+    """A process in a session of its own: an interrupt of the service does not reach it.
+
+    It is not marked as the service's, since it goes on while other services use the spool.
+    """
     descriptor = lock.fileno()
     path = os.pathsep.join(filter(None, (str(PROJECT), os.environ.get("PYTHONPATH"))))
+    environment = {name: value for name, value in os.environ.items() if name != SERVER_MARK}
     return subprocess.Popen(  # noqa: S603 - our own module
         [sys.executable, "-m", "asof.serving.ledger", "--lock", str(descriptor)],
-        env={**os.environ, "PYTHONPATH": path},
+        env={**environment, "PYTHONPATH": path},
         pass_fds=[descriptor],
         stdin=subprocess.DEVNULL,
         start_new_session=True,

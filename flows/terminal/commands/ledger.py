@@ -1,18 +1,21 @@
-"""Read the ledger: what each answer rested on.
+"""Read and keep the ledger: what each answer rested on.
 
 The prediction service keeps its answers if it is started with ASOF_LEDGER=process or disk; `make up` does.
 """
 
-from datetime import datetime
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from flows.runtime.environment import settings_with_database
-from flows.terminal.command import UseCaseCommand
+from flows.terminal.command import AsOfCommand, UseCaseCommand
 from flows.terminal.options import MOMENT, AnyUseCase, Json
 from flows.terminal.output import run_command
 from flows.terminal.screens.ledger import answers_screen
+from flows.terminal.screens.machine import keep_screen
 
 commands = typer.Typer(no_args_is_help=True, help=__doc__)
 
@@ -51,3 +54,22 @@ def find(
         plain = [answer_as_json(each) for each in answers]
         emit({"use_case": use_case, "limit": limit, "answers": plain}, answers_screen)
     raise typer.Exit(0 if answers else 1)
+
+
+@commands.command(cls=AsOfCommand)
+def keep(
+    days: Annotated[int, typer.Option(min=31, help="Months that ended so many days ago are moved.")] = 400,
+    to: Annotated[Path | None, typer.Option(help="The folder of the files; default: archive in ASOF_HOME.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be moved, and change nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Move old months of answers to Parquet files, and make the partitions of the months to come."""
+    kept = "A month is dropped only once its file is verified; the same command goes on."
+    with run_command("moving", as_json=as_json, kept=kept) as emit:
+        from asof.settings import Settings
+        from monitoring.retention.keep import keep_ledger
+        from roles.provision import owner_conninfo
+
+        settings = Settings()
+        folder, before = to or settings.home.absolute() / "archive", settings.now() - timedelta(days=days)
+        emit(asdict(keep_ledger(owner_conninfo(settings), folder, before, dry_run=dry_run)), keep_screen)

@@ -45,6 +45,34 @@ def findings_screen(report: Mapping[str, Any]) -> Screen:
     return Screen(headline, tables={"Findings": rows}, well=report["well"])
 
 
+def keep_screen(done: Mapping[str, Any]) -> Screen:
+    """The months that were moved or would be, with their files."""
+    months = done["months"]
+    total = count(sum(each["rows"] for each in months), "answer")
+    what = f"{count(len(months), 'month')} with {total}"
+    if not months:
+        headline = f"Nothing to move: no month of answers ended before {done['before']:%Y-%m-%d}."
+    elif done["dry_run"]:
+        headline = f"Would move {what}."
+    else:
+        headline = f"Moved {what}."
+    rows = [
+        {
+            "month": each["partition"].removeprefix("predictions_").replace("_", "-"),
+            "answers": each["rows"],
+            "MB": round(each["bytes"] / 1e6),
+            "file": each["file"].rpartition("/")[2],
+        }
+        for each in months
+    ]
+    facts = {
+        "folder": done["folder"] if months else "",
+        "partitions made ahead": done["made"] or None,
+        "records of shipped files deleted": done["segments"] or None,
+    }
+    return Screen(headline, facts, {"Months": rows})
+
+
 def keys_screen(listed: Mapping[str, Any]) -> Screen:
     return Screen(f"{count(len(listed['keys']), 'API key')}.", tables={"Keys": listed["keys"]})
 

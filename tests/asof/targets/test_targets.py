@@ -111,6 +111,7 @@ def test_one_row_and_many_rows_are_answered_alike_also_where_costs_tie() -> None
         (((0, 1), (1, 0)), "must be 3 rows .* of 3 numbers .* low, middle, high"),
         (((0, 1, 1), (1, 0, 1), (1, 1)), "must be 3 rows"),
         (("010", "100", "110"), "must be 3 rows"),
+        (((0, 1, 1), (1, 0, 1), (1, 1, "free")), "must be 3 rows"),
         (((0, 1, 1), (1, 0, float("nan")), (1, 1, 0)), "cost nan of the answer 'high' where 'middle' is true"),
         (((0, 1, 1), (1, 0, float("inf")), (1, 1, 0)), "must be finite"),
         (((0, 1, 1), (1, 2, 1), (1, 1, 0)), "cost 1 of the answer 'low' where 'middle' is true is below that of the"),

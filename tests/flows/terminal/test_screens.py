@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from flows.terminal.screens.data import ingest_screen, inspection_screen, parity_screen, simulation_screen
-from flows.terminal.screens.machine import demo_screen, findings_screen, servers_screen
+from flows.terminal.screens.machine import demo_screen, findings_screen, keep_screen, servers_screen
 from flows.terminal.screens.models import (
     history_screen,
     promotion_screen,
@@ -200,6 +200,25 @@ SCREENS: dict[str, tuple[Callable[[Any], Screen], dict[str, Any]]] = {
                 }
                 | {"reason": "complaints of the sales team on Monday", "hash": DIGEST[::-1]},
             ],
+        },
+    ),
+    "ledger-keep": (
+        keep_screen,
+        {
+            "before": MAY,
+            "folder": FOLDER,
+            "months": [
+                {
+                    "partition": f"predictions_2024_0{month}",
+                    "rows": 1_200_000 * month,
+                    "bytes": 480_000_000 * month,
+                    "file": f"{FOLDER}/predictions_2024_0{month}-7b2e8b449022.parquet",
+                }
+                for month in (1, 2)
+            ],
+            "made": 1,
+            "segments": 17_000,
+            "dry_run": False,
         },
     ),
     "up": (

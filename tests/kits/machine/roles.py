@@ -23,7 +23,7 @@ FIELDS = {role: f"{role.removeprefix('asof_')}_password" for role in LOGINS}
 
 @dataclass(frozen=True)
 class Town:
-    """The server; `admin` has the superuser's address and the five passwords."""
+    """The server; `admin` has the superuser's address and the six passwords."""
 
     admin: Settings
     log: Path

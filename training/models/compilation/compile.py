@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from asof.errors import ModelError, NotCompiled
-from asof.inference.runtime import LIMITS, Onnx
+from asof.inference.runtime import LIMITS, InputLimits, Onnx
 from asof.targets import Output
 from training.models.compilation.agreement import Agreement, agreement
 from training.models.compilation.convert import convert
@@ -36,7 +36,7 @@ def compile_model(model: "BaseEstimator", features: pd.DataFrame, output: Output
     graph, valid_row = convert(model, features, output.graph_output), features.iloc[:1]
     with one_thread():
         limits = limits_of(model, valid_row, output)
-        graph.metadata_props.add(key=LIMITS, value=json.dumps(asdict(limits), sort_keys=True))
+        graph.metadata_props.add(key=LIMITS, value=_text(limits))
         content = graph.SerializeToString(deterministic=True)
         try:
             runtime = Onnx(content, output)
@@ -47,3 +47,8 @@ def compile_model(model: "BaseEstimator", features: pd.DataFrame, output: Output
     if not compared.holds:
         raise NotCompiled(f"the graph disagrees with scikit-learn: {compared}")
     return CompiledModel(content, runtime, compared)
+
+
+def _text(limits: InputLimits) -> str:
+    """As JSON, without what is empty: an older service does not know `least`."""
+    return json.dumps({name: value for name, value in asdict(limits).items() if value}, sort_keys=True)

@@ -37,10 +37,13 @@ def limits_of(model: "BaseEstimator", valid_row: pd.DataFrame, output: Output) -
     if strict := refusing(texts, UNSEEN):
         raise NotCompiled(f"it refuses new categories of {', '.join(strict)}: see OneHotEncoder's handle_unknown")
     largest: dict[str, float] = {}
+    negative: dict[str, float] = {}
     for value, limit in reversed(TOO_LARGE):
         largest |= dict.fromkeys(refusing(numbers, value), limit)
+        negative |= dict.fromkeys(refusing(numbers, -value), limit)
+    least = {name: -negative.get(name, np.inf) for name in numbers if negative.get(name) != largest.get(name)}
     missing = [*refusing(numbers, np.nan), *refusing(texts, None)]
-    return InputLimits(missing, largest)
+    return InputLimits(missing, largest, least)
 
 
 def compare_odd(model: "BaseEstimator", runtime: Runtime, valid_row: pd.DataFrame, output: Output) -> None:

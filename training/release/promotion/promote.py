@@ -111,6 +111,8 @@ def _change(
 
 
 def _plain(criterion: Criterion) -> dict[str, Any]:
-    """Plain data for JSON: no NumPy types, and NaN and infinity as text."""
+    """Plain data for JSON: no NumPy types, NaN and infinity as text, and no ground where there is none."""
     figures = {key: float(value) if isfinite(value) else str(value) for key, value in criterion.figures.items()}
-    return vars(criterion) | {"passed": bool(criterion.passed), "figures": figures}
+    ground = {"ground": criterion.ground} if criterion.ground else {}
+    passed = bool(criterion.passed)
+    return {"name": criterion.name, "passed": passed, "figures": figures, "reason": criterion.reason} | ground

@@ -362,6 +362,7 @@ def test_an_erased_answer_says_so(traced: Traced) -> None:
     gone = ("entity", "floats", "integers", "texts", "score", "decision", "target_as_of")
     stub = f"UPDATE ledger.predictions SET code = 'erased', {', '.join(f'{name} = NULL' for name in gone)}"
     with psycopg.connect(traced.settings.conninfo(), autocommit=True) as connection:
+        connection.execute("SET asof.erasing = 'on'")
         connection.execute(f"{stub} WHERE caller_id = 'erased'".encode())
     chain = one_answer(traced.settings, "erased")
     assert (chain.answer.entity, chain.answer.values, chain.broken) == (None, (), ())

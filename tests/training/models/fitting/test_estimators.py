@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from typing import Any
 
@@ -38,7 +39,7 @@ from sklearn.preprocessing import (
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
-from asof.errors import AsOfError, ConfigurationError, ModelError, TrainingSetError
+from asof.errors import AsOfError, ConfigurationError, ModelError, TrainingSetError, UntrustedModel
 from asof.features.feature_contract import FeatureContract
 from asof.model_facts import Split
 from asof.settings import Settings, export
@@ -81,7 +82,7 @@ PROMISED: dict[str, Any] = {
 }
 NUMBERS: tuple[Any, ...] = (TweedieRegressor(power=1.5), TweedieRegressor(power=1.5, link="identity"))
 ALL_THE_WAY = ("imputed", "stacking", "neighbours")
-LONG_RUN = ("calibrated", "voting", "perceptron")
+LONG_RUN = ("calibrated", "voting", "perceptron", "splines", "iterative", "categorical")
 
 
 class OwnClassifier(LogisticRegression):
@@ -165,6 +166,13 @@ def test_every_trusted_type_is_needed_by_one_of_them(saved: dict[str, tuple[Any,
     contents = [*(content for _, content in saved.values()), *regressors]
     held = {name for content in contents for name in skops.io.get_untrusted_types(data=content)}
     assert held == set(TRUSTED_TYPES) - set(BOOSTERS)
+
+
+def test_a_partial_holds_only_a_function_that_is_trusted_itself() -> None:
+    content = skops.io.dumps(FunctionTransformer(partial(made_up_set, seed=1)))
+    assert untrusted_types(content) == ["tests.kits.models.training.made_up_set"]
+    with pytest.raises(UntrustedModel, match="made_up_set"):
+        load_trusted(content)
 
 
 def lists_unknown(contract: FeatureContract, _: int) -> Any:

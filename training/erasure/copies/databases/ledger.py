@@ -11,7 +11,7 @@ from psycopg import sql
 
 from asof.ledger.reading.kept_answer import ERASED
 from training.data.snapshots.owned_tables import table_exists
-from training.erasure.copies.databases.tables import forget
+from training.erasure.copies.databases.tables import ERASING, forget
 from training.erasure.work import Copy, Work
 
 ANSWERS = """
@@ -34,6 +34,7 @@ def erase(work: Work) -> list[Copy]:
         if not table_exists(connection, "ledger.predictions"):
             return []
         with connection.transaction():
+            connection.execute(ERASING)
             outcomes = _run(connection, work, "DELETE " + OF_OUTCOMES, "SELECT count(*) " + OF_OUTCOMES)
             answers = _run(connection, work, STUB + ANSWERS, COUNT + ANSWERS)
         counts = {"ledger.outcomes": outcomes, "ledger.predictions": answers}

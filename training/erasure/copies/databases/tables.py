@@ -14,7 +14,7 @@ from training.data.snapshots.tables import LOAD_LOCK, SQL_TYPES, Connection
 from training.erasure.work import Copy, Work
 
 ERASING = "SET LOCAL asof.erasing = 'on'"
-"""Lets the triggers of append-only tables pass a DELETE (`training.data.snapshots.tables`)."""
+"""Lets the triggers of append-only tables pass (`training.data.snapshots.tables`, `asof.ledger.schema`)."""
 OF_TABLE = "FROM {table} WHERE {subject} AND as_of <= {until}"
 OF_SCORES = """
 FROM public.scored_users AS scored WHERE {subject} AND scoring_run IN (

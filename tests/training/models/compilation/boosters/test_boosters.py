@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from lightgbm import LGBMClassifier, LGBMRegressor
-from sklearn.compose import make_column_transformer
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import TransformedTargetRegressor, make_column_transformer
+from sklearn.ensemble import StackingClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from xgboost import XGBClassifier, XGBRegressor
@@ -187,6 +189,20 @@ def test_text_goes_through_an_encoder_before_a_booster(library: Any) -> None:
     model = make_pipeline(columns, make_reproducible(library("two"))).fit(rows.features, rows.labels)
     found = compile_model(model, rows.features, TWO)
     assert np.allclose(run(found.runtime, rows.features), model.predict_proba(rows.features)[:, 1], rtol=0, atol=SINGLE)
+
+
+@pytest.mark.parametrize(
+    ("model", "labels"),
+    [
+        (CalibratedClassifierCV(lightgbm("two"), cv=2), "two"),
+        (CalibratedClassifierCV(lightgbm("three"), cv=2), "three"),
+        (StackingClassifier([("one", lightgbm("three")), ("other", xgboost("three"))], cv=2), "three"),
+        (TransformedTargetRegressor(lightgbm("number")), "number"),
+    ],
+    ids=["decision function", "decision functions", "stacked", "transformed"],
+)
+def test_a_booster_compiles_inside_an_estimator_of_scikit_learn(model: Any, labels: str) -> None:
+    assert compiled(model, labels).agreement.largest_difference <= SINGLE
 
 
 @pytest.mark.soak
