@@ -19,16 +19,16 @@ from asof.features.join_keys import JoinKeys, keys_of_extract
 from asof.settings import Settings
 from asof.trust.erasure_key import digest, erasure_key
 from asof.use_case import UseCase
+from monitoring.erasure.copies.models.training_sets import entities_of_runs
+from monitoring.erasure.erase import TOMBSTONES, Erasure, Progress, finish, remember
+from monitoring.erasure.subject import Subject
+from monitoring.erasure.work import Work
 from online_store.schema.layout import read_layout
 from online_store.schema.tables import list_views
 from training.data.snapshots.erased import tombstones
 from training.data.snapshots.erased.left_out import require_key
 from training.data.snapshots.erased.tombstones import Tombstone
 from training.data.snapshots.owned_tables import table_exists
-from training.erasure.copies.models.training_sets import entities_of_runs
-from training.erasure.erase import TOMBSTONES, Erasure, Progress, finish, remember
-from training.erasure.subject import Subject
-from training.erasure.work import Work
 
 Values = Mapping[str, Any]
 TEXTS = {
