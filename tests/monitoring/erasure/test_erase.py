@@ -169,7 +169,8 @@ def _plant_month(case: Planted) -> None:
         connection.execute("SELECT ledger.make_partitions(%s, %s)", (month, month))
         connection.execute(
             "INSERT INTO ledger.predictions SELECT (p).* FROM ("
-            "SELECT jsonb_populate_record(p, jsonb_build_object('at', %s::timestamptz)) AS p FROM ledger.predictions p WHERE model = %s) AS each",
+            "SELECT jsonb_populate_record(p, jsonb_build_object('at', %s::timestamptz)) AS p "
+            "FROM ledger.predictions p WHERE model = %s) AS each",
             (month, _model(case)),
         )
     keep_ledger(case.settings.ledger_conninfo(), case.settings.home / "archive", month + timedelta(days=20))

@@ -17,12 +17,15 @@ from pyarrow import parquet
 from asof.files import rename_durably
 from asof.home import private_file
 from asof.ledger.reading.kept_answer import ERASED
-from monitoring.erasure.work import Copy, Work
+from monitoring.erasure.work import NOT_COUNTED, Copy, Work
 from monitoring.retention.keep import RECORD
 from monitoring.retention.month_file import GROUP_ROWS, MODELS, MonthFile, file_name, file_rows_sha256
 from training.data.snapshots.owned_tables import table_exists
 
 FILES = "SELECT DISTINCT partition, file FROM ledger.exports ORDER BY file"
+REPLACED = """
+SELECT exists(SELECT FROM ledger.exports WHERE partition = %s AND exported_at > (
+    SELECT max(exported_at) FROM ledger.exports WHERE partition = %s AND file = %s))"""
 KEPT = ("at", "request", "model", "item", "status", "code")
 """The columns of a stub."""
 
@@ -41,6 +44,14 @@ def erase(work: Work) -> Iterator[Copy]:
                     connection.execute(RECORD, values)
                     path.unlink()
                 yield Copy(str(path), count)
+            elif not _was_replaced(connection, partition, name):
+                yield Copy(name, NOT_COUNTED, "a month of the ledger that is not here: run the command where it is")
+
+
+def _was_replaced(connection: psycopg.Connection[Any], partition: str, name: str) -> bool:
+    """Whether a later file, as an erasure writes it, has the rows of this one."""
+    row = connection.execute(REPLACED, [partition, partition, name]).fetchone()
+    return row == (True,)
 
 
 def _mask(path: Path, work: Work) -> list[list[bool]]:
