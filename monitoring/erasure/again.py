@@ -19,6 +19,7 @@ from asof.features.join_keys import JoinKeys, keys_of_extract
 from asof.settings import Settings
 from asof.trust.erasure_key import digest, erasure_key
 from asof.use_case import UseCase
+from monitoring.erasure.copies.files.ledger_months import entities_of_months
 from monitoring.erasure.copies.models.training_sets import entities_of_runs
 from monitoring.erasure.erase import TOMBSTONES, Erasure, Progress, finish, remember
 from monitoring.erasure.subject import Subject
@@ -110,6 +111,9 @@ def _entities(settings: Settings, use_case: UseCase) -> Iterator[Values]:
         yield from _in_store(connection, settings)
     with psycopg.connect(settings.ledger_conninfo()) as connection:
         yield from _in_texts(connection, joins, ["ledger.predictions", "ledger.outcomes"])
+    for text in entities_of_months(settings):
+        if (values := _parsed(joins, text)) is not None:
+            yield values
     yield from entities_of_runs(settings, use_case, joins.names)
 
 

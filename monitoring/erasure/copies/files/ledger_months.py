@@ -17,6 +17,7 @@ from pyarrow import parquet
 from asof.files import rename_durably
 from asof.home import private_file
 from asof.ledger.reading.kept_answer import ERASED
+from asof.settings import Settings
 from monitoring.erasure.work import NOT_COUNTED, Copy, Work
 from monitoring.retention.keep import RECORD
 from monitoring.retention.month_file import GROUP_ROWS, MODELS, MonthFile, file_name, file_rows_sha256
@@ -46,6 +47,17 @@ def erase(work: Work) -> Iterator[Copy]:
                 yield Copy(str(path), count)
             elif not _was_replaced(connection, partition, name):
                 yield Copy(name, NOT_COUNTED, "a month of the ledger that is not here: run the command where it is")
+
+
+def entities_of_months(settings: Settings) -> Iterator[str]:
+    """The canonical texts of all entities in the files that are on this machine, of every use case."""
+    with psycopg.connect(settings.ledger_conninfo(), autocommit=True) as connection:
+        if table_exists(connection, "ledger.exports"):
+            files = [Path(name) for _, name in connection.execute(FILES).fetchall()]
+            for path in filter(Path.is_file, files):
+                yield from filter(
+                    None, compute.unique(parquet.read_table(path, columns=["entity"])["entity"]).to_pylist()
+                )
 
 
 def _was_replaced(connection: psycopg.Connection[Any], partition: str, name: str) -> bool:
