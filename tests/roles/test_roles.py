@@ -19,7 +19,6 @@ from asof.serving.features.store.opening import WIDE, open_reader
 from asof.settings import Settings, export
 from asof.use_case import Estimator
 from asof.use_cases import load
-from monitoring.erasure.erase import erase
 from roles.access import ERASURE, INGEST, LEDGER, LOGINS, MLFLOW, OWNER, PREFECT, SERVING, TRAINING
 from roles.provision import make_databases, wrong_grants
 from simulator import SimulationPlan, simulate
@@ -32,6 +31,7 @@ from tests.kits.store.stock import STOCK, plain
 from training.audit.lineage.trace import trace_version
 from training.data.extracts.deliveries import find_deliveries
 from training.data.snapshots.snapshot import take_snapshot
+from training.erasure.erase import erase
 from training.features.datasets.dataset import build_training_set, newest_labelled
 from training.features.materialisation.feature_registry import apply_features
 from training.features.materialisation.materialise import materialise

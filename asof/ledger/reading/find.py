@@ -16,8 +16,8 @@ from asof.settings import Settings
 if TYPE_CHECKING:
     from psycopg import Connection
 
-AROUND = ((timedelta(seconds=5), timedelta(minutes=2)), (MAX_SKEW, MAX_SKEW + timedelta(hours=1)))
-"""Between the time in an id and that of its answer: ours answers soon, and a caller's clock may be wrong."""
+LONGEST = timedelta(minutes=3)
+"""Between the arrival of a request and its answer, with much to spare; the last items of a batch come latest."""
 NEAR = (timedelta(hours=1), timedelta(days=1), timedelta(days=31))
 """The newest answers are looked for in the last of these first: the index on time has no order."""
 COLUMNS: LiteralString = """
@@ -100,11 +100,9 @@ class LedgerReader:
     def _with_id(self, request_id: str, models: Mapping[int, KeptModel]) -> list[KeptAnswer]:
         text = request_id.lower()
         if UUID7.fullmatch(text):
-            for before, after in AROUND:
-                span = {"first": time_of(text) - before, "last": time_of(text) + after}
-                answers = self._answers(COLUMNS + BY_ID + OLDEST_FIRST, models, request=text, **span)
-                if answers:
-                    return answers
+            span = {"first": time_of(text) - MAX_SKEW, "last": time_of(text) + MAX_SKEW + LONGEST}
+            if answers := self._answers(COLUMNS + BY_ID + OLDEST_FIRST, models, request=text, **span):
+                return answers
         return self._answers(COLUMNS + BY_CALLER + OLDEST_FIRST, models, request=request_id)
 
     def _selected(self, selection: Selection, limit: int, order: LiteralString) -> list[KeptAnswer]:

@@ -49,7 +49,7 @@ def erase(
     found: dict[str, Any] = {}
     with run_command("looking", as_json=as_json) as emit:
         from asof.use_cases import default_name, load
-        from monitoring.erasure.erase import look
+        from training.erasure.erase import look
 
         problem = load(use_case or default_name(from_store=True))
         looked = look(settings_with_tracking(), problem, text, scores=folders, progress=log.info)
@@ -68,7 +68,7 @@ def _erase(
         typer.confirm(f"Erase {found.count:,} copies in {len(found.copies)} places for good?", abort=True, err=True)
     done: dict[str, Any] = {}
     with run_command("erasing", as_json=as_json, kept=KEPT) as emit:
-        from monitoring.erasure.erase import erase as stage
+        from training.erasure.erase import erase as stage
 
         settings = settings_with_tracking()
         erased = stage(settings, problem, text, reason=reason, scores=folders, found=found, progress=log.info)
@@ -82,7 +82,7 @@ def _again(use_case: str, tombstones: Path | None, *, as_json: bool) -> None:
     with run_command("erasing again", as_json=as_json, kept=KEPT) as emit:
         from asof.use_case import FromStore
         from asof.use_cases import load, load_all
-        from monitoring.erasure.again import erase_again
+        from training.erasure.again import erase_again
 
         settings = settings_with_tracking()
         problems = (

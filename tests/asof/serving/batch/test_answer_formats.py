@@ -125,7 +125,7 @@ def test_each_instance_is_kept_with_its_position_in_the_batch(tmp_path: Path) ->
     standard.worker.ledger.close()
     (path,) = segment_paths(tmp_path)
     answers = [frame for frame in read_piece(path, 0).frames if frame.model is None]
-    assert [frame.header["caller"] for frame in answers] == ["8c5f2a"] * 2
+    assert [frame.header["callers"] for frame in answers] == [{"0": "8c5f2a"}] * 2
     assert [item for frame in answers for item in blocks_of(frame).items.tolist()] == [0, 1, 2]
 
 

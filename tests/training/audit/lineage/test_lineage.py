@@ -16,7 +16,8 @@ import psycopg
 import pytest
 
 from asof.errors import DataError, ModelError
-from asof.ledger.answers import Answer, Encoder, ReadValues
+from asof.ledger.answers import Answer, ReadValues
+from asof.ledger.encoder import Encoder
 from asof.ledger.model_record import record_of
 from asof.model_facts import Lineage
 from asof.settings import Settings, export

@@ -11,12 +11,12 @@ from asof.errors import FeatureContractMismatch
 from asof.features.feast_registry import read_all
 from asof.features.feature_store import configuration
 from asof.use_cases import raw_tables
-from monitoring.erasure.copies.databases.tables import forget
-from monitoring.erasure.work import NOT_COUNTED, Copy, Work
 from online_store.erasing import Rows, counts, deletes, in_feast_table, in_view
 from online_store.schema.layout import read_layout
 from online_store.schema.tables import list_views
 from training.data.snapshots.owned_tables import table_exists
+from training.erasure.copies.databases.tables import forget
+from training.erasure.work import NOT_COUNTED, Copy, Work
 
 KNOWN_STORES = ("online_store.store.WideOnlineStore", "postgres")
 

@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from asof.home import PREFECT_DATABASE
-from monitoring.erasure.work import NOT_COUNTED, Copy, Work
+from training.erasure.work import NOT_COUNTED, Copy, Work
 
 IN_POSTGRES = """
 SELECT table_name, column_name, data_type FROM information_schema.columns JOIN information_schema.tables

@@ -9,9 +9,9 @@ from psycopg import sql
 from asof.extracts.schema import ExtractSchema, RawTable
 from asof.extracts.sources import InPlace
 from asof.features.join_keys import JoinKeys
-from monitoring.erasure.work import Copy, Work
 from training.data.snapshots.owned_tables import table_exists
 from training.data.snapshots.tables import LOAD_LOCK, SQL_TYPES, Connection
+from training.erasure.work import Copy, Work
 
 ERASING = "SET LOCAL asof.erasing = 'on'"
 """Lets the triggers of append-only tables pass (`training.data.snapshots.tables`, `asof.ledger.schema`)."""

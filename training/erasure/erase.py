@@ -18,14 +18,14 @@ from asof.home import private_file
 from asof.settings import Settings
 from asof.trust.erasure_key import digest, erasure_key, key_id
 from asof.use_case import UseCase
-from monitoring.erasure.copies.databases import ledger, online, prefect_database, tables
-from monitoring.erasure.copies.files import deliveries, ledger_months, parquet_scores, spool, text_files
-from monitoring.erasure.copies.models import training_sets
-from monitoring.erasure.subject import Subject, subject_of
-from monitoring.erasure.work import Copy, Work
 from training.data.snapshots.erased import tombstones
 from training.data.snapshots.erased.tombstones import Tombstone
 from training.data.snapshots.provenance import actor
+from training.erasure.copies.databases import ledger, online, prefect_database, tables
+from training.erasure.copies.files import archive, deliveries, parquet_scores, spool, text_files
+from training.erasure.copies.models import training_sets
+from training.erasure.subject import Subject, subject_of
+from training.erasure.work import Copy, Work
 
 Step = Callable[[Work], Iterable[Copy]]
 Progress = Callable[[str], None]
@@ -35,7 +35,7 @@ STEPS: Mapping[str, Step] = {
     "Parquet scores": parquet_scores.erase,
     "spool": spool.erase,
     "ledger": ledger.erase,
-    "ledger's files": ledger_months.erase,
+    "old months of the ledger": archive.erase,
     "training sets and models": training_sets.erase,
     "logs and pages": text_files.erase,
     "Prefect": prefect_database.erase,

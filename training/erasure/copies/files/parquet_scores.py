@@ -13,7 +13,7 @@ import pyarrow as arrow
 from pyarrow import parquet
 
 from asof.files import rename_durably
-from monitoring.erasure.work import Copy, Work
+from training.erasure.work import Copy, Work
 from training.scoring.parquet import ERASED, MANIFEST, RUN, TALLY, part_entry, remembered_folders
 
 

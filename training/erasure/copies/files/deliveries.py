@@ -9,9 +9,9 @@ from pyarrow import input_stream, parquet
 
 from asof.extracts.schema import RawTable
 from asof.extracts.sources import CsvFile, ParquetFile
-from monitoring.erasure.work import Copy, Work
 from training.data.extracts.files.data_files import file_of
 from training.data.snapshots.owned_tables import table_exists
+from training.erasure.work import Copy, Work
 
 FOLDERS = "SELECT DISTINCT folder FROM public.loads WHERE as_of <= %s ORDER BY folder"
 LEFT = "a delivered file: delete its lines there, or the file"

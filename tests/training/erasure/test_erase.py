@@ -36,9 +36,6 @@ from asof.trust.golden_rows import GOLDEN_ROWS, GoldenRows
 from asof.trust.signed_manifest import MANIFEST, verify_folder
 from asof.trust.signing_keys import trusted_keys
 from flows.__main__ import app
-from monitoring.erasure.again import erase_again
-from monitoring.erasure.copies.models.signed_folders import reseal
-from monitoring.erasure.erase import Erasure, erase, look
 from monitoring.retention.keep import keep_ledger
 from tests.kits.data.everywhere import others, places
 from tests.kits.data.extracts import fetch
@@ -48,6 +45,9 @@ from tests.kits.models.keyed import AS_OF, Keyed, Row
 from tests.kits.service.ledger import BY_VIEW, VALUES, encoder, rows, ship
 from training.audit.reproduction.reproduce import reproduce
 from training.data.snapshots.snapshot import take_snapshot
+from training.erasure.again import erase_again
+from training.erasure.copies.models.signed_folders import reseal
+from training.erasure.erase import Erasure, erase, look
 from training.release.registry.versions import ModelVersion, load_model, verified_version
 from training.scoring.score import score_users
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from asof.settings import Settings
 from asof.use_case import UseCase
-from monitoring.erasure.subject import Subject
+from training.erasure.subject import Subject
 
 NOT_COUNTED = -1
 

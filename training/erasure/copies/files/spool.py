@@ -19,8 +19,8 @@ from asof.files import try_lock
 from asof.ledger.frames import BrokenFrame, Frame, frames
 from asof.ledger.segments import QUARANTINE, segment_paths
 from asof.ledger.shipper import LOCK, SHIPPED
-from monitoring.erasure.copies.files.spool_frames import without
-from monitoring.erasure.work import Copy, Work
+from training.erasure.copies.files.spool_frames import without
+from training.erasure.work import Copy, Work
 
 PATIENCE = 60.0
 """Seconds in which a shipper must have shipped what waits."""

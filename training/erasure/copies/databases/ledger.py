@@ -10,9 +10,9 @@ import psycopg
 from psycopg import sql
 
 from asof.ledger.reading.kept_answer import ERASED
-from monitoring.erasure.copies.databases.tables import ERASING, forget
-from monitoring.erasure.work import Copy, Work
 from training.data.snapshots.owned_tables import table_exists
+from training.erasure.copies.databases.tables import ERASING, forget
+from training.erasure.work import Copy, Work
 
 ANSWERS = """
 WHERE p.model IN (SELECT id FROM ledger.models WHERE use_case = {use_case})

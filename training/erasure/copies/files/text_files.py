@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psycopg
 
-from monitoring.erasure.copies.models.signed_folders import replaced
-from monitoring.erasure.work import Copy, Work
+from training.erasure.copies.models.signed_folders import replaced
+from training.erasure.work import Copy, Work
 
 SUFFIXES = frozenset({"", ".csv", ".err", ".htm", ".html", ".json", ".jsonl", ".log", ".md", ".out", ".txt", ".gz"})
 OTHERS = ("artifacts", "bentoml", "following", "keys", "ledger", "extracts", "postgres/data")

@@ -14,7 +14,7 @@ from asof.settings import Settings
 from asof.trust.golden_rows import GOLDEN_ROWS, GoldenRows
 from asof.trust.signed_manifest import MANIFEST, changed_files, sign_folder, verify_envelope
 from asof.trust.signing_keys import signing_key, trusted_keys
-from monitoring.erasure.work import Work
+from training.erasure.work import Work
 
 Rows = Sequence[Mapping[str, Any]]
 """The subject's rows of a training set: features by name."""

@@ -19,17 +19,17 @@ from asof.features.join_keys import JoinKeys, keys_of_extract
 from asof.settings import Settings
 from asof.trust.erasure_key import digest, erasure_key
 from asof.use_case import UseCase
-from monitoring.erasure.copies.files.ledger_months import entities_of_months
-from monitoring.erasure.copies.models.training_sets import entities_of_runs
-from monitoring.erasure.erase import TOMBSTONES, Erasure, Progress, finish, remember
-from monitoring.erasure.subject import Subject
-from monitoring.erasure.work import Work
 from online_store.schema.layout import read_layout
 from online_store.schema.tables import list_views
 from training.data.snapshots.erased import tombstones
 from training.data.snapshots.erased.left_out import require_key
 from training.data.snapshots.erased.tombstones import Tombstone
 from training.data.snapshots.owned_tables import table_exists
+from training.erasure.copies.files.archive import entities_of_files
+from training.erasure.copies.models.training_sets import entities_of_runs
+from training.erasure.erase import TOMBSTONES, Erasure, Progress, finish, remember
+from training.erasure.subject import Subject
+from training.erasure.work import Work
 
 Values = Mapping[str, Any]
 TEXTS = {
@@ -111,7 +111,7 @@ def _entities(settings: Settings, use_case: UseCase) -> Iterator[Values]:
         yield from _in_store(connection, settings)
     with psycopg.connect(settings.ledger_conninfo()) as connection:
         yield from _in_texts(connection, joins, ["ledger.predictions", "ledger.outcomes"])
-    for text in entities_of_months(settings):
+    for text in entities_of_files(settings):
         if (values := _parsed(joins, text)) is not None:
             yield values
     yield from entities_of_runs(settings, use_case, joins.names)

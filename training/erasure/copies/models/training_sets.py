@@ -12,8 +12,8 @@ import pyarrow as arrow
 
 from asof.settings import Settings
 from asof.use_case import UseCase
-from monitoring.erasure.copies.models.signed_folders import Rows, local_folders, reseal, rows_in
-from monitoring.erasure.work import Copy, Work
+from training.erasure.copies.models.signed_folders import Rows, local_folders, reseal, rows_in
+from training.erasure.work import Copy, Work
 from training.models.fitting.logged_rows import ROWS_FILE, log_fewer_rows, logged_rows
 from training.tracking.artifacts import downloaded, log_file
 from training.tracking.client import has_registry, open_tracking
