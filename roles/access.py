@@ -68,7 +68,7 @@ LEDGER_TABLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         ),
     },
     "models": {LEDGER: ("INSERT",), TRAINING: READ, SERVING: READ, ERASURE: READ},
-    "segments": {LEDGER: ("SELECT", "INSERT", "UPDATE"), TRAINING: READ},
+    "segments": {LEDGER: ("SELECT", "INSERT", "UPDATE"), TRAINING: READ, ERASURE: READ},
     "outcomes": {TRAINING: APPEND, SERVING: APPEND, ERASURE: ERASE},
     "complete_outcomes": {TRAINING: APPEND},
     "exports": {TRAINING: READ, ERASURE: APPEND},

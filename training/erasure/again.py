@@ -25,6 +25,7 @@ from training.data.snapshots.erased import tombstones
 from training.data.snapshots.erased.left_out import require_key
 from training.data.snapshots.erased.tombstones import Tombstone
 from training.data.snapshots.owned_tables import table_exists
+from training.erasure.copies.files.archive import entities_of_files
 from training.erasure.copies.models.training_sets import entities_of_runs
 from training.erasure.erase import TOMBSTONES, Erasure, Progress, finish, remember
 from training.erasure.subject import Subject
@@ -110,6 +111,9 @@ def _entities(settings: Settings, use_case: UseCase) -> Iterator[Values]:
         yield from _in_store(connection, settings)
     with psycopg.connect(settings.ledger_conninfo()) as connection:
         yield from _in_texts(connection, joins, ["ledger.predictions", "ledger.outcomes"])
+    for text in entities_of_files(settings):
+        if (values := _parsed(joins, text)) is not None:
+            yield values
     yield from entities_of_runs(settings, use_case, joins.names)
 
 

@@ -14,6 +14,8 @@ from psycopg import sql
 from pyarrow import parquet
 
 METADATA = "metadata of a file: "
+DIGEST = re.compile(r"-[0-9a-f]{12}(?=\.parquet$)")
+"""In the name of a file of the ledger, which is another one once a row is gone."""
 TABLES = """
 SELECT nspname, relname FROM pg_class JOIN pg_namespace schemas ON schemas.oid = relnamespace
 WHERE relkind = 'r' AND (nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') OR relname = 'pg_statistic')
@@ -52,7 +54,7 @@ def _everything(conninfos: Iterable[str], folders: Iterable[Path]) -> Iterator[t
                 yield f"{schema}.{table}", [text for (text,) in connection.execute(query)]
     for folder in folders:
         for path in sorted(each for each in folder.rglob("*") if each.is_file()):
-            yield str(path.relative_to(folder)), _texts(path)
+            yield DIGEST.sub("", str(path.relative_to(folder))), _texts(path)
 
 
 def _texts(path: Path) -> list[str]:

@@ -36,6 +36,7 @@ from asof.trust.golden_rows import GOLDEN_ROWS, GoldenRows
 from asof.trust.signed_manifest import MANIFEST, verify_folder
 from asof.trust.signing_keys import trusted_keys
 from flows.__main__ import app
+from monitoring.retention.keep import keep_ledger
 from tests.kits.data.everywhere import others, places
 from tests.kits.data.extracts import fetch
 from tests.kits.machine.databases import copy_features, fresh
@@ -120,6 +121,7 @@ def _plant(case: Planted) -> None:
     score_users(settings, use_case, as_of=AS_OF, version=case.version.version, to=str(settings.home / "scores"))
     _plant_models(case)
     _plant_ledger(case)
+    _plant_month(case)
     _plant_texts(case)
     if case.keyed is not DEVICES:  # Feast's own store takes no UUIDs
         _plant_feast_store(case)
@@ -131,8 +133,13 @@ def _plant_models(case: Planted) -> None:
             shutil.copytree(verified.folder, case.settings.home / place)
 
 
+def _model(case: Planted) -> int:
+    """Its id in the ledger."""
+    return int.from_bytes(case.keyed.name.encode()[:6], "big")
+
+
 def _plant_ledger(case: Planted) -> None:
-    model = int.from_bytes(case.keyed.name.encode()[:6], "big")
+    model = _model(case)
     describes = (model, case.keyed.use_case.name, case.version.name, case.version.run_id, "b:1", "f", "[]", [])
     with psycopg.connect(case.settings.ledger_conninfo(), autocommit=True) as connection:
         connection.execute(
@@ -153,6 +160,20 @@ def _plant_ledger(case: Planted) -> None:
                     "client_key) VALUES (%s, %s, %s, %s, 'true', now(), 'test', %s)",
                     (case.keyed.use_case.name, named["entity"], named["request"], uuid.uuid4(), f"key of {entity}"),
                 )
+
+
+def _plant_month(case: Planted) -> None:
+    """An old month of answers, which retention has moved to a file."""
+    month = datetime(2024, 1 + [*ROWS].index(case.keyed.name), 15, tzinfo=UTC)
+    with psycopg.connect(case.settings.ledger_conninfo(), autocommit=True) as connection:
+        connection.execute("SELECT ledger.make_partitions(%s, %s)", (month, month))
+        connection.execute(
+            "INSERT INTO ledger.predictions SELECT (p).* FROM ("
+            "SELECT jsonb_populate_record(p, jsonb_build_object('at', %s::timestamptz)) AS p "
+            "FROM ledger.predictions p WHERE model = %s) AS each",
+            (month, _model(case)),
+        )
+    keep_ledger(case.settings.ledger_conninfo(), case.settings.home / "archive", month + timedelta(days=20))
 
 
 def _plant_texts(case: Planted) -> None:
@@ -246,7 +267,8 @@ def test_nothing_but_the_tombstone_is_left_and_nobody_else_is_touched(case: Plan
     assert {place: before[f"public.{place}"] for place in EXPECTED[name]} == EXPECTED[name]
     answers = sum(count for place, count in before.items() if place.startswith("ledger.predictions_"))
     assert answers == before["ledger.outcomes"] / 2 == EXPECTED[name]["scored_users"]
-    for end in (*FILES, "training_set.parquet", f"{name}_{'both' if case.keyed is PAIRS else 'usage'}_fv"):
+    month = f"archive/predictions_2024_0{1 + [*ROWS].index(name)}.parquet"
+    for end in (*FILES, month, "training_set.parquet", f"{name}_{'both' if case.keyed is PAIRS else 'usage'}_fv"):
         assert any(place.endswith(end) for place in before), end
     assert (erased[name].after_look, looked.dry_run, looked.remaining) == (before, True, None)
     assert (done.copies, done.remaining, done.dry_run) == (looked.copies, {}, False)

@@ -17,6 +17,7 @@ from pyarrow import parquet
 from asof.files import rename_durably
 from asof.home import private_file
 from asof.ledger.reading.kept_answer import ERASED
+from asof.settings import Settings
 from training.data.snapshots.owned_tables import table_exists
 from training.erasure.work import NOT_COUNTED, Copy, Work
 
@@ -42,6 +43,14 @@ def erase(work: Work) -> Iterator[Copy]:
             if count and work.apply:
                 connection.execute(RECORD, [_rewrite(work, path), name])
             yield Copy(name, count)
+
+
+def entities_of_files(settings: Settings) -> Iterator[str]:
+    """The canonical texts of all entities in the files that are here, of every use case."""
+    with psycopg.connect(settings.ledger_conninfo(), autocommit=True) as connection:
+        rows = connection.execute(FILES).fetchall() if table_exists(connection, "ledger.exports") else []
+    for path in filter(Path.is_file, (Path(name) for (name,) in rows)):
+        yield from filter(None, pc.unique(parquet.read_table(path, columns=["entity"])["entity"]).to_pylist())
 
 
 def _count(work: Work, path: Path) -> int:
