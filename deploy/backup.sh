@@ -31,7 +31,7 @@ $compose exec -T postgres sh -c 'PGPASSWORD=$POSTGRES_PASSWORD exec psql -U post
 every=$(dirname "$1")/erasures.jsonl
 [ ! -s "$1/erasures.jsonl" ] || { touch "$every"; sort -u -o "$every" "$every" "$1/erasures.jsonl"; }
 echo "backup: old months of answers"
-$compose run --rm -T --no-deps --entrypoint tar ledger-keep -C /var/lib/asof -c . > "$1/archive.tar"
+$compose run --rm -T --no-deps --entrypoint tar ledger-keep -C /var/lib/archive -c . > "$1/archive.tar"
 echo "backup: MLflow's artefacts"
 $compose exec -T mlflow tar -C /var/lib/mlflow -c . > "$1/artefacts.tar"
 echo "backup: keys"

@@ -42,7 +42,7 @@ $compose run --rm -T --no-deps --entrypoint tar mlflow -C /var/lib/mlflow -x < "
 [ ! -f "$1/spool.tar" ] || { # a backup of before the ledger has none
     echo "restore: the ledger's files"
     $compose run --rm -T --no-deps --entrypoint tar shipper -C /var/spool/asof -x < "$1/spool.tar"
-    $compose run --rm -T --no-deps --entrypoint tar ledger-keep -C /var/lib/asof -x < "$1/archive.tar"
+    $compose run --rm -T --no-deps --entrypoint tar ledger-keep -C /var/lib/archive -x < "$1/archive.tar"
 }
 tombstones=${ERASURES:-$(dirname "$1")/erasures.jsonl}
 [ -f "$tombstones" ] || tombstones=/dev/null

@@ -71,7 +71,7 @@ LEDGER_TABLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "segments": {LEDGER: ("SELECT", "INSERT", "UPDATE"), TRAINING: READ},
     "outcomes": {TRAINING: APPEND, SERVING: APPEND, ERASURE: ERASE},
     "complete_outcomes": {TRAINING: APPEND},
-    "exports": {TRAINING: READ, ERASURE: READ},
+    "exports": {TRAINING: READ, ERASURE: APPEND},
     "answers": {TRAINING: READ},
     "answered_values": {TRAINING: READ},
 }

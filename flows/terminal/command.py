@@ -1,5 +1,7 @@
 """Commands of `python -m flows`: a use case is the first argument, and each takes --quiet and --verbose."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Annotated, Any
 
@@ -20,18 +22,28 @@ class AsOfCommand(TyperCommand):
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """A wrong command line is an error in JSON, too, where that is asked for."""
-        words = list(args)  # which are taken out one by one
-        try:
+        with _wrong_use(as_json=JSON in args):
             return super().make_context(info_name, args, parent, **extra)
-        except Exception as error:
-            if JSON in words and hasattr(error, "format_message"):
-                print_json({"error": error.format_message()})
-            raise
+
+    def invoke(self, ctx: Any) -> Any:
+        """The same for what a command itself refuses of its arguments."""
+        with _wrong_use(as_json=ctx.params.get("as_json", False)):
+            return super().invoke(ctx)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Without either option the output is normal."""
         set_verbosity(Verbosity.NORMAL)
         return super().parse_args(ctx, args)
+
+
+@contextmanager
+def _wrong_use(*, as_json: bool) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if as_json and hasattr(error, "format_message"):
+            print_json({"error": error.format_message()})
+        raise
 
 
 @cache

@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from asof.errors import DataError
 from asof.extracts.sources import InPlace
 from asof.features.entity_key import parse
 from asof.features.feature_store import configuration
@@ -44,7 +45,7 @@ def erase_again(
     """Erases what tombstones of the use case cover and is here again; an empty list where nothing is.
 
     Tombstones come from the database, the home, and `file`; the database then has all of them. Raises
-    ConfigurationError without their key, DataError where a file has other lines.
+    ConfigurationError without their key, DataError where the file is absent or has other lines.
     """
     with psycopg.connect(settings.conninfo(), autocommit=True) as connection:
         every = _tombstones(settings, connection, use_case, file)
@@ -70,6 +71,8 @@ def _tombstones(
     """Of each digest the one that covers most."""
     known = tombstones.read_tombstones(connection, use_case.name)
     stored = {(each.digest, each.until) for each in known}
+    if file and not file.exists():
+        raise DataError(f"There is no file {file}: name a copy of erasures.jsonl.")
     files = [path for path in (settings.home / TOMBSTONES, file) if path and path.exists()]
     lines = [line for path in files for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     known += [each for line in lines if (each := Tombstone.from_json(line)).use_case == use_case.name]

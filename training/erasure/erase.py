@@ -22,7 +22,7 @@ from training.data.snapshots.erased import tombstones
 from training.data.snapshots.erased.tombstones import Tombstone
 from training.data.snapshots.provenance import actor
 from training.erasure.copies.databases import ledger, online, prefect_database, tables
-from training.erasure.copies.files import deliveries, parquet_scores, spool, text_files
+from training.erasure.copies.files import archive, deliveries, parquet_scores, spool, text_files
 from training.erasure.copies.models import training_sets
 from training.erasure.subject import Subject, subject_of
 from training.erasure.work import Copy, Work
@@ -35,6 +35,7 @@ STEPS: Mapping[str, Step] = {
     "Parquet scores": parquet_scores.erase,
     "spool": spool.erase,
     "ledger": ledger.erase,
+    "old months of the ledger": archive.erase,
     "training sets and models": training_sets.erase,
     "logs and pages": text_files.erase,
     "Prefect": prefect_database.erase,

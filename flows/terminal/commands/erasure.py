@@ -35,9 +35,7 @@ def erase(
     again: Annotated[
         bool, typer.Option("--again", help="After a restore: erase again what tombstones cover, of all use cases.")
     ] = False,
-    tombstones: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="With --again: a file erasures.jsonl besides ours.")
-    ] = None,
+    tombstones: Annotated[Path | None, typer.Option(help="With --again: a file erasures.jsonl besides ours.")] = None,
     as_json: Json = False,
 ) -> None:
     """Erase every copy of an entity, and leave a tombstone. Exit code 1 if something of it is left."""

@@ -5,24 +5,23 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import pytest
 import typer
 from typer.core import TyperArgument
-from typer.main import get_command
 from typer.testing import CliRunner
 
 import asof.use_cases
 from asof.errors import ConfigurationError
 from asof.settings import PROJECT
 from asof.use_cases import default_name
-from flows.__main__ import app as flows
 from flows.runtime.progress import log
 from flows.terminal.command import AsOfCommand, UseCaseCommand
 from flows.terminal.options import AnyUseCase, StoreUseCase, UseCaseOrAll
 from flows.terminal.output import run_command
 from flows.terminal.screens.screen import Screen
+from tests.kits.machine.terminal import every_command
 
 app = typer.Typer()
 
@@ -101,15 +100,6 @@ def test_help_needs_no_use_case() -> None:
     done = CliRunner().invoke(app, ["judge", "--help"])
     assert done.exit_code == 0
     assert "[USE_CASE] {version}" in done.output
-
-
-def every_command() -> dict[str, Any]:
-    """All commands by name, those of groups as `group name`."""
-    commands: dict[str, Any] = {}
-    for name, command in get_command(flows).commands.items():  # type: ignore[attr-defined]
-        inner = getattr(command, "commands", None)
-        commands |= {f"{name} {each}": own for each, own in inner.items()} if inner else {name: command}
-    return commands
 
 
 def test_every_command_that_takes_a_use_case_takes_it_first() -> None:

@@ -8,11 +8,13 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import mlflow  # noqa: F401 - else its loggers would write to a runner's streams, which are closed later
 from prefect.logging.configuration import setup_logging
 from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 from typer import Typer
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from asof.settings import PROJECT
@@ -38,6 +40,15 @@ def call_flows(environment: Mapping[str, str], *words: str, text: str = "", prog
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Done(words, result.exit_code, result.stdout, result.stderr)
+
+
+def every_command() -> dict[str, Any]:
+    """All commands by name, those of groups as `group name`."""
+    commands: dict[str, Any] = {}
+    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+        inner = getattr(command, "commands", None)
+        commands |= {f"{name} {each}": own for each, own in inner.items()} if inner else {name: command}
+    return commands
 
 
 @contextmanager

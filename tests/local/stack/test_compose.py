@@ -68,6 +68,9 @@ def test_the_tables_owner_is_only_in_jobs_that_no_up_leaves_running() -> None:
     assert knowing == {"databases", "ledger-keep"}
     assert SERVICES["ledger-keep"]["profiles"] == ["retention"]
     assert SERVICES["ledger-keep"]["restart"] == "no"
+    for name in ("ledger-keep", "erasure"):  # the paths in `ledger.exports` are those of both
+        assert "archive:/var/lib/archive" in SERVICES[name]["volumes"]
+    assert "/var/lib/archive" in (PROJECT / "deploy" / "flows" / "Dockerfile").read_text()
 
 
 def test_the_shipper_needs_no_package_of_ours_that_the_image_has_not() -> None:

@@ -149,9 +149,9 @@ def _plant_ledger(case: Planted) -> None:
             )
             for named in ({"entity": entity, "request": None}, {"entity": None, "request": request}):
                 connection.execute(
-                    "INSERT INTO ledger.outcomes (use_case, entity, request, outcome, observed_at, source, client_key) "
-                    "VALUES (%s, %s, %s, 'true', now(), 'test', %s)",
-                    (case.keyed.use_case.name, named["entity"], named["request"], f"key of {entity}"),
+                    "INSERT INTO ledger.outcomes (use_case, entity, request, event, outcome, observed_at, source, "
+                    "client_key) VALUES (%s, %s, %s, %s, 'true', now(), 'test', %s)",
+                    (case.keyed.use_case.name, named["entity"], named["request"], uuid.uuid4(), f"key of {entity}"),
                 )
 
 

@@ -9,9 +9,9 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg import sql
 
+from asof.ledger.reading.kept_answer import ERASED
 from training.data.snapshots.owned_tables import table_exists
 from training.erasure.copies.databases.tables import ERASING, forget
-from training.erasure.copies.files.spool_frames import ERASED
 from training.erasure.work import Copy, Work
 
 ANSWERS = """

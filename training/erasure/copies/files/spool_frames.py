@@ -9,9 +9,7 @@ import numpy as np
 from pydantic_core import to_json
 
 from asof.ledger.frames import LENGTH, NO_MOMENT, NONE, PREFIX, Frame, blocks_of
-
-ERASED = "erased"
-"""The code of an answer of which only its request, moment, model and status are left."""
+from asof.ledger.reading.kept_answer import ERASED
 
 
 def without(frame: Frame, places: Collection[int]) -> bytes:
