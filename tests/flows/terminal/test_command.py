@@ -109,7 +109,7 @@ def test_every_command_that_takes_a_use_case_takes_it_first() -> None:
         for name, command in commands.items()
     }
     keys = {f"api-keys {each}" for each in ("add", "list", "remove")}
-    without = {"databases", "keys", "new", "simulate", *keys}
+    without = {"databases", "keys", "ledger keep", "new", "simulate", *keys}
     assert {name for name, words in arguments.items() if words[:1] != ["use_case"]} == without
     options = {each.name for command in commands.values() for each in command.params} - {"use_case"}
     assert not any("use_case" in str(name) for name in options)
