@@ -19,7 +19,10 @@ def test_an_id_of_this_moment_is_that_of_the_request(seconds: int) -> None:
     assert ledger_ids(own) == (own, None)
 
 
-@pytest.mark.parametrize("other", ["mine", id_at(0), id_at(2**48 - 1), new_request_id().upper()])
+OTHERS = {"text": "mine", "1970": id_at(0), "after 9999": id_at(2**48 - 1), "capitals": new_request_id().upper()}
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS.keys())
 def test_any_other_id_is_kept_beside_one_of_ours(other: str) -> None:
     request, caller = ledger_ids(other)
     assert UUID7.fullmatch(request)
