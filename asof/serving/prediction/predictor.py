@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from asof.errors import AsOfError
+from asof.errors import AsOfError, LedgerFull
 from asof.features.join_keys import Entity
 from asof.inference.ranges import TrainingRanges
 from asof.inference.served_model import ServedModel
@@ -99,7 +99,7 @@ class Predictor:
     async def predict(self, request: BaseModel, mark: Mark) -> Prediction:
         """Reads and judges the features, calls the model, and keeps the answer.
 
-        Raises the errors in the source's `problems`, which are not kept, and LedgerFull.
+        Raises LedgerFull, and the errors in the source's `problems`: its caller keeps those.
         """
         with self.worker.concurrency_limit.slot(), self.in_use():
             model_input = await self.features.read(request, self._trained)
@@ -118,8 +118,11 @@ class Predictor:
     async def _predict(self, jobs: Sequence[_Job]) -> Sequence[Prediction | Exception]:
         """The predictions of requests that wait together; kept together before any of them is answered."""
         scores: Sequence[Any] = await self._scores([each.model_input.values for each in jobs])
-        answers = [self._respond(*each) for each in zip(jobs, scores, strict=True)]
-        kept = await self._keep(jobs, scores, answers)
+        answers, kept = [self._respond(*each) for each in zip(jobs, scores, strict=True)], Kept.NONE
+        try:
+            kept = await self._keep(jobs, scores, answers)
+        except LedgerFull as error:
+            answers = [each if isinstance(each, Exception) else error for each in answers]
         return [
             answer if isinstance(answer, Exception) else Prediction(answer, job.model_input.evidence, score, kept)
             for job, score, answer in zip(jobs, scores, answers, strict=True)
