@@ -35,7 +35,7 @@ from asof.serving.http.boundary import Boundary
 from asof.serving.http.openapi import document
 from asof.serving.logs.access_log import AccessLog
 from asof.serving.prediction.live import LiveModel
-from asof.serving.prediction.predictor import Predictor
+from asof.serving.prediction.predictor import Mark, Predictor
 from asof.serving.prediction.worker import Worker
 from asof.settings import Settings
 from asof.targets import RegressionOutput
@@ -95,6 +95,9 @@ def _trained(settings: Settings, case: UseCase, estimator: str | None = None) ->
     training_set = build_training_set(settings, case, case.source.as_of)  # type: ignore[union-attr]
     evaluation = evaluate(settings, train(settings, case, training_set, estimator=estimator))
     return evaluation, register(settings, evaluation)
+
+
+MARK = Mark("8c5f2a")
 
 
 def ask(made: Made, *bodies: Any, path: str = "/predict", **headers: str) -> list[httpx.Response]:
@@ -215,8 +218,9 @@ def test_a_batch_answers_as_single_requests_do_in_json_and_in_arrow(made: Made) 
     (arrow,) = ask(made, {"instances": bodies}, path="/predict/batch", accept=ARROW)
     rows = pa.ipc.open_stream(arrow.content).read_all().to_pylist()
     for one, item, row in zip(alone[:-1], batch.json()["predictions"], rows, strict=False):
-        assert item == {name: close(one[name]) for name in item}
         assert {name: row[name] for name in item} == item
+        assert item.pop("kept") == "none"
+        assert item == {name: close(one[name]) for name in item}
     assert [row["code"] for row in rows] == [None] * 30 + ["invalid-request"]
 
 
@@ -279,7 +283,7 @@ def test_a_service_that_follows_the_registry_goes_over_to_a_new_version(
         worker = Worker(made.settings, made.case, bento="none:1")
         request = made.case.request(**example(made.case))
         live = LiveModel(worker, Predictor(made.model, worker.lineage, worker))
-        _, before = await live.predict(request)
+        _, before = await live.predict(request, MARK)
         keys = trusted_keys(made.settings)
         loader = CandidateLoader(
             live,
@@ -290,7 +294,7 @@ def test_a_service_that_follows_the_registry_goes_over_to_a_new_version(
         new = await loader.load(ProductionVersion(version=version.version, run_id=version.run_id, source="here"))
         await loader.open_features(new)
         live.swap(new, probation_seconds=60)
-        _, after = await live.predict(request)
+        _, after = await live.predict(request, MARK)
         return before.answer, after.answer
 
     before, after = asyncio.run(main())

@@ -17,7 +17,7 @@ from pyarrow import parquet
 from asof.errors import ConfigurationError, ExtractError, TrainingSetError
 from asof.inference.served_model import ServedModel, load_verified
 from asof.model_facts import Lineage
-from asof.serving.prediction.predictor import Predictor
+from asof.serving.prediction.predictor import Mark, Predictor
 from asof.serving.prediction.worker import Worker
 from asof.settings import Settings, export
 from asof.targets import Binary, Multiclass, RegressionOutput
@@ -105,7 +105,7 @@ def answers(watched: Watched, name: str, users: list[str]) -> list[dict[str, Any
         predictor = Predictor(watched.models[name], lineage, worker)
         await predictor.start()
         try:
-            predictions = [await predictor.predict(case.request(user_id=user)) for user in users]  # type: ignore[call-arg]
+            predictions = [await predictor.predict(case.request(user_id=user), Mark("8c5f2a")) for user in users]  # type: ignore[call-arg]
         finally:
             await predictor.close()
         return [each.answer.model_dump() for each in predictions]
