@@ -58,7 +58,7 @@ def places(scene: Scene, history: History, tmp_path_factory: pytest.TempPathFact
         ("image churn --bento churn:1 --engine no-engine", FAILED),
         ("replay churn no-such-request", FAILED),
         ("ledger find churn", FAILED),
-        ("ledger keep --dry-run --to {folder}", FAILED),
+        ("ledger keep --dry-run --to {folder}", FAILED),  # nothing was kept yet
         ("outcomes load churn {folder}/none.csv", FAILED),
         ("erase churn nobody --dry-run", FAILED),
         ("databases", FAILED),
