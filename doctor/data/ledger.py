@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 
 from asof.files import try_lock
-from asof.ledger.segments import QUARANTINE, segment_paths
-from asof.ledger.shipper import LOCK, State
-from asof.ledger.spool import SUFFIX, spool_bytes
+from asof.ledger.spool.segments import QUARANTINE, segment_paths
+from asof.ledger.spool.shipper import LOCK, State
+from asof.ledger.spool.writer import SUFFIX, spool_bytes
 from asof.serving.ledger.shipper_process import SILENT_SECONDS, read_state
 from asof.settings import Settings
 from doctor.context import Context

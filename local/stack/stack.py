@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from asof import files
 from asof.errors import AsOfError, ConfigurationError
 from asof.home import private_file, private_folder
-from asof.ledger.shipper import LOCK
+from asof.ledger.spool.shipper import LOCK
 from asof.settings import Settings, export
 from local.embedded_postgres import postgres
 from local.ports import free_ports

@@ -15,9 +15,9 @@ from pydantic import SecretStr
 from asof.files import try_lock
 from asof.ledger.request_id import new_request_id
 from asof.ledger.schema import create_tables
-from asof.ledger.segments import quarantine, segment_paths
-from asof.ledger.shipper import LOCK, STATE
-from asof.ledger.spool import Spool
+from asof.ledger.spool.segments import quarantine, segment_paths
+from asof.ledger.spool.shipper import LOCK, STATE
+from asof.ledger.spool.writer import Spool
 from asof.settings import PROJECT, Settings
 from doctor.context import Context
 from doctor.data.ledger import check_partitions, check_spool

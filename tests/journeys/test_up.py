@@ -16,7 +16,7 @@ import pytest
 
 from asof.errors import ConfigurationError, ServingError
 from asof.files import try_lock
-from asof.ledger.shipper import LOCK
+from asof.ledger.spool.shipper import LOCK
 from asof.settings import Settings, export
 from asof.use_cases import load
 from flows.terminal.up import check_ready, served_use_cases, start_stack

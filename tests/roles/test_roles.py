@@ -16,7 +16,7 @@ from asof.inference.stored_columns import StoredColumns
 from asof.ledger.outcomes.record import record
 from asof.ledger.outcomes.report import ReportReader
 from asof.ledger.request_id import new_request_id
-from asof.ledger.spool import Spool
+from asof.ledger.spool.writer import Spool
 from asof.serving.features.store.feast_api import open_feast_reader
 from asof.serving.features.store.opening import WIDE, open_reader
 from asof.settings import Settings, export

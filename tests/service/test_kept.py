@@ -17,7 +17,7 @@ import pytest
 from psycopg import sql
 from pydantic import SecretStr
 
-from asof.ledger.shipper import State
+from asof.ledger.spool.shipper import State
 from asof.settings import Settings
 from tests.kits.machine.databases import fresh
 from tests.kits.service import serving as kit

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pydantic import SecretStr
 
-from asof.ledger.segments import segment_paths
+from asof.ledger.spool.segments import segment_paths
 from asof.serving.access.key_editing import add_key
 from asof.settings import Settings
 from tests.kits.machine.secret import command_lines, files, leaks

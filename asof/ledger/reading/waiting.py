@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from asof.ledger.frames import Header
 from asof.ledger.reading.kept_answer import KeptAnswer
-from asof.ledger.segments import read_piece, segment_paths
+from asof.ledger.spool.frames import Header
+from asof.ledger.spool.segments import read_piece, segment_paths
 
 PATIENCE_SECONDS, POLL_SECONDS = 3.0, 0.1
 

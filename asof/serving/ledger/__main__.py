@@ -10,7 +10,7 @@ import sys
 
 from asof.errors import AsOfError
 from asof.files import try_lock
-from asof.ledger.shipper import LOCK, run
+from asof.ledger.spool.shipper import LOCK, run
 from asof.serving.logs.json_log import configure_logging
 from asof.settings import Settings, log_format
 

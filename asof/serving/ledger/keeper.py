@@ -9,8 +9,8 @@ from starlette.types import Scope
 
 from asof.errors import NOT_KEPT, LedgerFull
 from asof.ledger.answers import Answers, ReadColumns, Single
-from asof.ledger.encoder import Encoder
-from asof.ledger.spool import FAILED, Spool
+from asof.ledger.spool.encoder import Encoder
+from asof.ledger.spool.writer import FAILED, Spool
 from asof.serving.logs.access_log import KEY
 from asof.serving.logs.metrics import Metrics
 from asof.settings import Settings

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TextIO
 
 from asof.files import try_lock
-from asof.ledger.shipper import LOCK, STATE, WORKERS, State
-from asof.ledger.spool import spool_bytes
+from asof.ledger.spool.shipper import LOCK, STATE, WORKERS, State
+from asof.ledger.spool.writer import spool_bytes
 from asof.serving.logs.metrics import LedgerMetrics
 from asof.settings import PROJECT, SERVER_MARK, Settings
 

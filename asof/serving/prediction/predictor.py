@@ -14,8 +14,8 @@ from asof.inference.ranges import TrainingRanges
 from asof.inference.served_model import ServedModel
 from asof.inference.verdicts import JudgedFeature
 from asof.ledger.answers import Answer, Single
-from asof.ledger.encoder import Encoder
 from asof.ledger.model_record import record_of
+from asof.ledger.spool.encoder import Encoder
 from asof.model_facts import Lineage
 from asof.serving.features.batching import Batcher
 from asof.serving.features.inputs import ModelInput, PendingInputs

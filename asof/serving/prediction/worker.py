@@ -6,8 +6,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from asof.features.join_keys import JoinKeys, keys_of_extract
-from asof.ledger.encoder import Encoder
 from asof.ledger.model_record import record_of
+from asof.ledger.spool.encoder import Encoder
 from asof.model_facts import Lineage
 from asof.serving.http.concurrency_limit import ConcurrencyLimit
 from asof.serving.ledger.keeper import LedgerKeeper

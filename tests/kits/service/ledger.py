@@ -9,11 +9,11 @@ import psycopg
 
 from asof.features.feature_contract import Feature
 from asof.ledger.answers import Answer, ReadValues
-from asof.ledger.encoder import Encoder
 from asof.ledger.model_record import ModelRecord
 from asof.ledger.schema import require_tables
-from asof.ledger.shipper import Shipper, State
-from asof.ledger.spool import Spool
+from asof.ledger.spool.encoder import Encoder
+from asof.ledger.spool.shipper import Shipper, State
+from asof.ledger.spool.writer import Spool
 from asof.model_facts import Lineage
 from asof.settings import Settings
 

@@ -29,7 +29,7 @@ esac
 """
 OF_SHIPPER = """
 import sys
-import asof.serving.ledger.__main__, asof.ledger.shipper, asof.ledger.copy_rows
+import asof.serving.ledger.__main__, asof.ledger.spool.shipper, asof.ledger.spool.copy_rows
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
 """
 

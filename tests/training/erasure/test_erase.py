@@ -29,8 +29,8 @@ from asof.inference.served_model import load_verified
 from asof.ledger.answers import Answer, Answers, ReadColumns, ReadValues
 from asof.ledger.request_id import new_request_id
 from asof.ledger.schema import create_tables
-from asof.ledger.segments import QUARANTINE
-from asof.ledger.spool import Spool
+from asof.ledger.spool.segments import QUARANTINE
+from asof.ledger.spool.writer import Spool
 from asof.settings import Settings, export
 from asof.trust.golden_rows import GOLDEN_ROWS, GoldenRows
 from asof.trust.signed_manifest import MANIFEST, verify_folder

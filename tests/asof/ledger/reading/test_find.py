@@ -16,7 +16,7 @@ from asof.ledger.reading.find import LedgerReader, Selection, reading_ledger
 from asof.ledger.reading.kept_answer import KeptAnswer, KeptValue
 from asof.ledger.reading.waiting import found_or_shipped, waits
 from asof.ledger.request_id import new_request_id
-from asof.ledger.spool import Spool
+from asof.ledger.spool.writer import Spool
 from asof.settings import Settings
 from tests.kits.service.ledger import BY_VIEW, FEBRUARY, JANUARY, VALUES, encoder, one, ship
 

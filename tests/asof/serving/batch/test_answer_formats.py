@@ -14,8 +14,8 @@ import pytest
 from asof.errors import EntityNotFound
 from asof.features.feature_contract import Feature, FeatureContract
 from asof.inference.verdicts import row_moments
-from asof.ledger.frames import blocks_of
-from asof.ledger.segments import read_piece, segment_paths
+from asof.ledger.spool.frames import blocks_of
+from asof.ledger.spool.segments import read_piece, segment_paths
 from asof.serving.batch.answer_formats import AnswerFormat, JsonFormat
 from asof.serving.batch.arrow_format import ArrowFormat
 from asof.serving.batch.instances import Instance

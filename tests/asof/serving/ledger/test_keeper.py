@@ -10,8 +10,8 @@ import pytest
 
 from asof.errors import LedgerFull
 from asof.ledger.answers import Answer, ReadValues, Single
-from asof.ledger.frames import frames
 from asof.ledger.request_id import new_request_id
+from asof.ledger.spool.frames import frames
 from asof.serving.ledger.keeper import Kept, LedgerKeeper
 from asof.serving.logs.metrics import Metrics
 from asof.settings import Settings
@@ -101,7 +101,7 @@ def test_a_power_cut_loses_no_answer_that_said_disk(
     settings: Settings, metrics: Metrics, synced: dict[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The files are cut where they were last synced, at a hundred moments, over several of them."""
-    monkeypatch.setattr("asof.ledger.spool.SEGMENT_BYTES", 20_000)
+    monkeypatch.setattr("asof.ledger.spool.writer.SEGMENT_BYTES", 20_000)
     keeper = LedgerKeeper(settings.model_copy(update={"ledger": "disk"}), metrics)
     draw, acknowledged, checks = random.Random(1), set[str](), 0
 

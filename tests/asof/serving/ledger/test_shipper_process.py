@@ -11,8 +11,8 @@ from pydantic import SecretStr
 
 from asof.files import try_lock
 from asof.ledger.request_id import new_request_id
-from asof.ledger.shipper import LOCK
-from asof.ledger.spool import Spool
+from asof.ledger.spool.shipper import LOCK
+from asof.ledger.spool.writer import Spool
 from asof.serving.ledger.shipper_process import ShipperProcess, read_state
 from asof.settings import SERVER_MARK, Settings
 from tests.kits.machine.free_port import free_port

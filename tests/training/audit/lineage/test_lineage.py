@@ -17,8 +17,8 @@ import pytest
 
 from asof.errors import DataError, ModelError
 from asof.ledger.answers import Answer, ReadValues
-from asof.ledger.encoder import Encoder
 from asof.ledger.model_record import record_of
+from asof.ledger.spool.encoder import Encoder
 from asof.model_facts import Lineage
 from asof.settings import Settings, export
 from asof.use_case import Estimator

@@ -16,9 +16,9 @@ import psycopg
 
 from asof.errors import ConfigurationError
 from asof.files import try_lock
-from asof.ledger.frames import BrokenFrame, Frame, frames
-from asof.ledger.segments import QUARANTINE, segment_paths
-from asof.ledger.shipper import LOCK, SHIPPED
+from asof.ledger.spool.frames import BrokenFrame, Frame, frames
+from asof.ledger.spool.segments import QUARANTINE, segment_paths
+from asof.ledger.spool.shipper import LOCK, SHIPPED
 from training.erasure.copies.files.spool_frames import without
 from training.erasure.work import Copy, Work
 

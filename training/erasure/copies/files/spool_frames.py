@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from pydantic_core import to_json
 
-from asof.ledger.frames import LENGTH, NO_MOMENT, NONE, PREFIX, Frame, blocks_of
 from asof.ledger.reading.kept_answer import ERASED
+from asof.ledger.spool.frames import LENGTH, NO_MOMENT, NONE, PREFIX, Frame, blocks_of
 
 
 def without(frame: Frame, places: Collection[int]) -> bytes:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asof.files import try_lock
-from asof.ledger.frames import BrokenFrame, Frame, frames
-from asof.ledger.spool import SUFFIX
+from asof.ledger.spool.frames import BrokenFrame, Frame, frames
+from asof.ledger.spool.writer import SUFFIX
 
 QUARANTINE = "quarantine"
 READ_BYTES = 4 * 2**20

@@ -11,11 +11,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from asof.ledger import frames
-from asof.ledger import shipper as shipping
 from asof.ledger.request_id import new_request_id
-from asof.ledger.shipper import State
-from asof.ledger.spool import FULL, Spool
+from asof.ledger.spool import frames
+from asof.ledger.spool import shipper as shipping
+from asof.ledger.spool.shipper import State
+from asof.ledger.spool.writer import FULL, Spool
 from asof.settings import PROJECT, Settings
 from tests.kits.service.ledger import encoder, one, rows, ship
 

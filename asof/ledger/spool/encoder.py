@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asof.ledger.answers import Answer, Answers, ReadColumns, ReadValues, Single, Verdicts
-from asof.ledger.frames import NO_MOMENT, NONE, encode
 from asof.ledger.model_record import FLOATS, INTEGERS, TEXTS, ModelRecord
 from asof.ledger.request_id import ledger_ids
 from asof.ledger.schema import VERDICT_LETTERS
+from asof.ledger.spool.frames import NO_MOMENT, NONE, encode
 
 EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 

@@ -8,8 +8,8 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from asof.ledger.frames import NO_MOMENT, Blocks, Frame, blocks_of
 from asof.ledger.model_record import FLOATS, INTEGERS
+from asof.ledger.spool.frames import NO_MOMENT, Blocks, Frame, blocks_of
 from online_store.encoding.column_types import OIDS
 from online_store.encoding.copy_format import HEADER, NULL, TRAILER
 

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from asof.errors import ConfigurationError
 from asof.files import write_whole
-from asof.ledger.copy_rows import COPY, copy_rows, whole
-from asof.ledger.frames import Frame
 from asof.ledger.schema import require_tables
-from asof.ledger.segments import is_closed, quarantine, read_piece, segment_paths, size_of
-from asof.ledger.spool import spool_bytes
+from asof.ledger.spool.copy_rows import COPY, copy_rows, whole
+from asof.ledger.spool.frames import Frame
+from asof.ledger.spool.segments import is_closed, quarantine, read_piece, segment_paths, size_of
+from asof.ledger.spool.writer import spool_bytes
 
 if TYPE_CHECKING:
     from psycopg import Connection

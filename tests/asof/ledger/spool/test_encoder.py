@@ -9,9 +9,9 @@ import pytest
 
 from asof.inference.verdicts import Verdict
 from asof.ledger.answers import Answer, Answers, ReadColumns, ReadValues
-from asof.ledger.frames import NO_MOMENT
 from asof.ledger.request_id import new_request_id
-from asof.ledger.spool import Spool
+from asof.ledger.spool.frames import NO_MOMENT
+from asof.ledger.spool.writer import Spool
 from asof.settings import Settings
 from tests.kits.service.ledger import BY_VIEW, FEBRUARY, JANUARY, VALUES, encoder, rows, ship
 

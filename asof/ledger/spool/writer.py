@@ -13,8 +13,8 @@ from pathlib import Path
 from threading import Lock
 
 from asof.files import sync
-from asof.ledger.encoder import Encoder
 from asof.ledger.request_id import new_request_id
+from asof.ledger.spool.encoder import Encoder
 
 logger = logging.getLogger("asof.serving")
 
