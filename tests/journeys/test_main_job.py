@@ -156,7 +156,7 @@ def test_an_error_is_one_sentence_and_exit_code_1(
     assert done.returncode == 1
     assert message in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+    assert message in json.loads(done.stdout)["error"]
 
 
 def test_the_service_returns_the_registered_models_probability_for_every_user(
