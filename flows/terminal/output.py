@@ -31,6 +31,8 @@ ERROR = "error:"
 REPORT_IT = "This is a bug in AsOf, or an error that it should explain: report it with these lines."
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as of shells."""
+AGAIN_SECONDS = 0.01
+"""After which an interruption that Python ignored is raised again."""
 
 
 MakeScreen = Callable[[Any], Screen]
@@ -162,6 +164,27 @@ def exit_on_signals() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _exit)
+    if not isinstance(sys.unraisablehook, _RaiseAgain):
+        sys.unraisablehook = _RaiseAgain(sys.unraisablehook)
+
+
+@dataclasses.dataclass(frozen=True)
+class _RaiseAgain:
+    """Raises an interruption again that came during a finalizer: Python ignores whatever is raised there."""
+
+    others: "Callable[[sys.UnraisableHookArgs], Any]"
+
+    def __call__(self, ignored: "sys.UnraisableHookArgs") -> None:
+        error = ignored.exc_value
+        if not isinstance(error, KeyboardInterrupt | SystemExit):
+            self.others(ignored)
+            return
+
+        def interrupt(*_: object) -> None:
+            raise error
+
+        signal.signal(signal.SIGALRM, interrupt)
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
 
 
 def _exit(number: int, _: FrameType | None) -> None:

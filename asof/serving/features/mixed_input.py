@@ -35,7 +35,7 @@ class MixedInput(StoreInput):
             stored = await super().read(request, trained)
         except AsOfError as error:
             if error.read:
-                error.read = replace(error.read, values={**error.read.values, **values})
+                error.read = error.read._replace(values={**error.read.values, **values})
             raise
         return ModelInput({**stored.values, **values}, _with_flags(stored.evidence, flags))
 

@@ -60,7 +60,7 @@ def places(scene: Scene, history: History, tmp_path_factory: pytest.TempPathFact
         ("ledger find churn", FAILED),
         ("ledger keep --dry-run --to {folder}", FAILED),  # nothing was kept yet
         ("outcomes load churn {folder}/none.csv", FAILED),
-        ("erase churn nobody --dry-run", FAILED),
+        ("erase churn nobody --dry-run", SUCCEEDED),
         ("databases", FAILED),
         ("doctor nowhere", FAILED),
         ("demo nowhere", FAILED),

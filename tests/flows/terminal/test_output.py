@@ -4,7 +4,10 @@ import errno
 import json
 import logging
 import os
+import signal
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import psycopg
@@ -13,6 +16,7 @@ import typer
 from rich.console import Console
 
 from asof.errors import ConfigurationError, DataError
+from asof.settings import PROJECT
 from asof.use_case import Question
 from flows.runtime.progress import log, show_progress
 from flows.terminal.output import run_command
@@ -141,3 +145,29 @@ def test_where_writing_tells_no_path_the_fullest_disk_is_named(capsys: pytest.Ca
 def test_an_error_of_another_kind_is_no_full_disk(capsys: pytest.CaptureFixture[str]) -> None:
     output = _printed(OSError(errno.EACCES, os.strerror(errno.EACCES), "/there"), capsys)
     assert "PermissionError: [Errno 13] Permission denied: '/there'" in output
+
+
+INTERRUPTED_FINALIZER = """
+import os, signal, sys, time, weakref
+from flows.terminal.output import exit_on_signals
+
+class Gone:
+    pass
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+exit_on_signals()
+gone = Gone()
+callback = weakref.ref(gone, lambda _: (os.kill(os.getpid(), int(sys.argv[1])), time.sleep(0.1)))
+del gone
+try:
+    time.sleep(20)
+finally:
+    print("cleaned up", flush=True)
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, -signal.SIGINT)])
+def test_an_interruption_during_a_finalizer_is_not_lost(number: signal.Signals, code: int) -> None:
+    command = [sys.executable, "-c", INTERRUPTED_FINALIZER, str(int(number))]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=15)
+    assert (done.returncode, done.stdout) == (code, "cleaned up\n")

@@ -98,6 +98,7 @@ class Planted:
 def planted(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Planted]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENTOML_HOME", str(settings.home / "bentoml"))
+        patch.delenv("PREFECT_HOME", raising=False)
         export(settings)
         with psycopg.connect(settings.ledger_conninfo(), autocommit=True) as connection:
             create_tables(connection)

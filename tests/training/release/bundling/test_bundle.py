@@ -140,7 +140,7 @@ def test_the_bento_holds_what_serves_and_nothing_else(settings: Settings, built:
     source = Path(bento.path) / "src"
     files = {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file() and path.suffix != ".pyc"}
     rest = {name for name in files if not (name.startswith(("asof/", "online_store/")) and name.endswith(".py"))}
-    image = {f"deploy/image/{name}" for name in ("Dockerfile.j2", "ready.py", "trim.py")}
+    image = {f"deploy/image/{name}" for name in ("Dockerfile.j2", "ready.py", "shipping.py", "trim.py")}
     assert rest == {"service.py", "bentofile.yaml", "feature_repo/feature_store.yaml", "requirements/serve.txt", *image}
     keys = public_text(trusted_keys(settings))
     assert bento.info.args == {"use_case": "churn", "model": built.model_tag, "trusted_keys": keys}
