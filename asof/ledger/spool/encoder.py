@@ -74,7 +74,7 @@ class Encoder:
             header["verdicts"] = verdicts
         values = [each.values for each in reads]
         if self._texts and values:
-            header["texts"] = [[_text(row.get(name)) for name in self._texts] for row in values]
+            header["texts"] = [_texts([row.get(name) for name in self._texts]) for row in values]
         floats, integers = (
             [row.get(name) for row in values for name in names] for names in (self._floats, self._integers)
         )
@@ -143,9 +143,9 @@ class Encoder:
             features = self.record.features
             return [_microseconds(by_feature.get(each.name, by_view.get(each.view))) for each in features]
         if len(by_view) == len(self.record.views):
-            first, *others = by_view.values()
-            if all(each == first for each in others):
-                return [_microseconds(first)]
+            each = list(by_view.values())
+            if each.count(each[0]) == len(each):
+                return [_microseconds(each[0])]
         return [_microseconds(by_view.get(view)) for view in self.record.views]
 
 
@@ -185,19 +185,24 @@ def _matrix(
 
 def _text_column(read: ReadColumns, name: str, rows: NDArray[np.int64]) -> list[str | None]:
     values = read.values[name][rows].tolist()
-    if name not in read.nulls or not read.nulls[name].any():
-        return [_text(each) for each in values]
+    if name not in read.nulls:
+        return _texts(values)
     nulls = read.nulls[name][rows].tolist()
-    return [None if null else _text(each) for each, null in zip(values, nulls, strict=True)]
+    return _texts([None if null else each for each, null in zip(values, nulls, strict=True)])
 
 
 def _nulls(values: Sequence[Any]) -> list[int]:
     return [place for place, each in enumerate(values) if each is None]
 
 
-def _text(value: Any) -> str | None:
-    """PostgreSQL's text cannot have a NUL."""
-    return None if value is None else str(value).replace("\x00", "\ufffd")
+def _texts(values: list[Any]) -> list[str | None]:
+    """The values as text, without NUL, which PostgreSQL's text cannot have; nearly always they are that already."""
+    try:
+        if "\x00" not in "".join(values):
+            return values
+    except TypeError:  # a null, or no text
+        pass
+    return [None if each is None else str(each).replace("\x00", "\ufffd") for each in values]
 
 
 def _microseconds(moment: datetime | None) -> int:

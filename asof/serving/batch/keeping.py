@@ -50,22 +50,25 @@ def _answers(
 ) -> Answers:
     """The answers of the indices `own`, which are of one predictor."""
     predictor, outcomes = chunk[own[0]].predictor, [chunk[index].outcome for index in own]
-    entity = predictor.worker.entity_text
     scores = [each.score if isinstance(each, Prediction) else None for each in outcomes]
     decided = iter(predictor.model.facts.output.decisions([each for each in scores if each is not None]))
     return Answers(
         [first + index for index in own],
-        [entity(requests[index]) for index in own],
+        predictor.worker.entity_texts([requests[index] for index in own]),
         scores,
         [None if each is None else next(decided) for each in scores],
         {place: _problem(items[index]["problem"]) for place, index in enumerate(own) if "problem" in items[index]},
-        {place: verdicts for place, each in enumerate(outcomes) if (verdicts := _verdicts(each))},
+        {place: verdicts for place, each in enumerate(outcomes) if _is_flagged(each) and (verdicts := _verdicts(each))},
         [chunk[index].row for index in own],
     )
 
 
 def _problem(members: Mapping[str, Any]) -> tuple[int, str]:
     return members["status"], members["code"]
+
+
+def _is_flagged(outcome: Prediction | Exception) -> bool:
+    return not isinstance(outcome, Prediction) or bool(outcome.evidence["flags"])
 
 
 def _verdicts(outcome: Prediction | Exception) -> Verdicts:

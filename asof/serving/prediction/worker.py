@@ -1,10 +1,13 @@
 """What all models of one worker share: use case, settings, metrics, ledger and concurrency limits."""
 
+from collections.abc import Sequence
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 from pydantic import BaseModel
 
+from asof.extracts.schema import Kind
 from asof.features.join_keys import JoinKeys, keys_of_extract
 from asof.ledger.model_record import record_of
 from asof.ledger.spool.encoder import Encoder
@@ -49,3 +52,13 @@ class Worker:
         if keys is None or not isinstance(request, BaseModel):
             return None
         return keys.text(keys.of(request)) if len(keys.names) > 1 else str(getattr(request, keys.names[0]))
+
+    def entity_texts(self, requests: Sequence[Any]) -> list[str | None]:
+        """The same for many requests; at once where all are valid, and keyed by one text."""
+        keys = self.keys
+        if keys and len(keys.keys) == 1 and keys.keys[0].kind is Kind.TEXT:
+            try:
+                return list(map(attrgetter(keys.names[0]), requests))
+            except AttributeError:  # one is no valid request
+                pass
+        return [self.entity_text(each) for each in requests]
