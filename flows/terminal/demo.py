@@ -29,7 +29,7 @@ from training.data.extracts.files.data_files import delivered_tables
 MLFLOW = ("mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store")
 TRAINING_LIBRARIES = (
     *MLFLOW,
-    *("mlflow.sklearn", "onnxruntime", "skl2onnx", "skops.io", "sklearn.ensemble"),
+    *("mlflow.sklearn", "onnx", "onnxruntime", "skops.io", "sklearn.ensemble"),
     *("matplotlib.backends.backend_agg", "training.release.gate.judge"),
 )
 BUNDLING_LIBRARIES = (*MLFLOW, "bentoml.mlflow")

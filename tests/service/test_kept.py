@@ -5,6 +5,7 @@ import contextlib
 import json
 import random
 import signal
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -43,7 +44,7 @@ def kept_service(model: SmallModel, settings: Settings, folder: Path, **variable
     spool = {"ASOF_LEDGER": "process", "ASOF_LEDGER_SPOOL": str(folder / "spool"), "ASOF_WORKERS": "2"}
     clock = {"ASOF_CLOCK": kit.NOW.isoformat()}
     (folder / "run").mkdir()
-    with kit.serving(settings, model.bundle.bento_tag, folder / "run", **clock, **spool, **variables) as client:
+    with kit.serving(settings, model.bundle.bento_tag, folder / "run", **(clock | spool | variables)) as client:
         yield client
 
 
@@ -196,6 +197,39 @@ def test_a_full_spool_stops_no_answer_and_what_is_missing_was_told(
     ship(settings, tmp_path / "spool")
     kept = dict(rows(settings, IDS))
     assert kept.keys() == {each for each, word in said.items() if word == "process"}
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 8 MiB, which only root can mount."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.soak
+def test_a_full_disk_stops_no_answer_and_what_is_missing_was_told(
+    model: SmallModel, settings: Settings, tmp_path: Path, small_disk: Path
+) -> None:
+    users = {"instances": [{"user_id": USERS[number % len(USERS)]} for number in range(10_000)]}
+    said: Counter[str] = Counter()
+    full = {"ASOF_LEDGER_SPOOL": str(small_disk / "spool"), "ASOF_LEDGER_SHIP": "False", "ASOF_WORKERS": "1"}
+    with kept_service(model, settings, tmp_path, **full) as client:
+        for _ in range(6):
+            batch = client.post("/predict/batch", json=users).json()
+            said.update(each["kept"] for each in batch["predictions"] if "problem" not in each)
+        for number in range(50):
+            answer = client.post("/predict", json={"user_id": USERS[number]})
+            assert answer.status_code == 200
+            said[answer.headers["AsOf-Kept"]] += 1
+        lost = metric(client, "asof_ledger_lost_total")
+    ship(settings, small_disk / "spool")
+    assert said.total() == 60_050
+    assert 20_000 < said["process"] < 50_000
+    assert lost == said["none"]
+    assert rows(settings, "SELECT count(*) FROM ledger.predictions") == [(said["process"],)]
 
 
 def test_a_required_ledger_that_is_full_is_a_503(model: SmallModel, settings: Settings, tmp_path: Path) -> None:

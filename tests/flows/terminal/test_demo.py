@@ -8,6 +8,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from asof.errors import ConfigurationError
+from asof.settings import PROJECT
 from asof.use_case import FromStore, UseCase
 from asof.use_cases import load
 from flows.__main__ import app
@@ -72,3 +73,11 @@ def test_an_unknown_use_case_is_one_sentence_however_it_was_named(
     output = " ".join(done.output.split())
     assert "There is no use case 'telecom'; there are: breast_cancer, churn, diabetes, wine." in output
     assert "docs/adding-a-use-case.md" in output
+
+
+def test_what_a_stage_imports_ahead_is_locked() -> None:
+    """An environment of today may still have what the locks have no longer."""
+    locked = (PROJECT / "requirements" / "flows.txt").read_text()
+    names = {name.partition(".")[0] for name in (*demo.TRAINING_LIBRARIES, *demo.BUNDLING_LIBRARIES)} - {"training"}
+    distributions = {name: {"sklearn": "scikit-learn"}.get(name, name) for name in names}
+    assert [name for name, locks in distributions.items() if f"\n{locks}==" not in f"\n{locked}"] == []
