@@ -66,7 +66,8 @@ def test_it_holds_no_tools_no_caches_and_nothing_that_its_user_can_write(image: 
     script = (
         "ls -d /root/.cache /build 2>/dev/null; which gcc cc make uv curl; "
         "ls /app/.venv/bin | grep -E '^(pip|uvx?)[0-9.]*$'; "
-        "find / -xdev ! -type l -user 1034 ! -path /var/lib/asof ! -path /var/spool/asof; find /app /home -xdev ! -type l -perm /022"
+        "find / -xdev ! -type l -user 1034 ! -path /var/lib/asof ! -path /var/spool/asof; "
+        "find /app /home -xdev ! -type l -perm /022"
     )
     words = ("run", "--rm", "--user", "0", "--entrypoint", "sh", image, "-c")
     assert docker(*words, f"{script}; true") == ""
