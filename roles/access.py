@@ -133,7 +133,7 @@ def in_asof(tables: Tables, online: Iterable[str]) -> Iterator[Grant]:
 
 
 def in_ledger() -> Iterator[Grant]:
-    """On the schema of the ledger. Rows go through the whole table, so nobody needs rights on a partition."""
+    """On the schema of the ledger. Rows go through the whole table, so no role needs rights on a partition."""
     yield from (Grant("SCHEMA", KEPT, role, "USAGE") for role in (LEDGER, TRAINING, SERVING, ERASURE))
     yield Grant("ROUTINE", MAKE_PARTITIONS, LEDGER, "EXECUTE")
     for table, roles in LEDGER_TABLES.items():

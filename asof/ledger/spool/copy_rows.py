@@ -1,7 +1,7 @@
 """Frames of answers -> rows of `ledger.predictions`, in the binary form of PostgreSQL's COPY."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from asof.ledger.model_record import FLOATS, INTEGERS
 from asof.ledger.spool.frames import NO_MOMENT, Blocks, Frame, blocks_of
 from online_store.encoding.column_types import OIDS
-from online_store.encoding.copy_format import HEADER, NULL, TRAILER
+from online_store.encoding.copy_format import HEADER, NULL, TRAILER, array, length_prefixed, row
 
 COLUMNS = (
     *("at", "request", "model", "target_as_of", "score", "item", "status", "decision", "entity", "code"),
@@ -20,8 +20,7 @@ COLUMNS = (
 COPY = f"COPY ledger.predictions ({', '.join(COLUMNS)}) FROM STDIN (FORMAT binary)"
 POSTGRES_EPOCH = 946_684_800_000_000
 """Of PostgreSQL's timestamps, in microseconds since 1970."""
-_COUNT, _SHORT = struct.Struct(">h"), struct.Struct(">ih")
-_LONG, _DOUBLE = struct.Struct(">iq"), struct.Struct(">id")
+_SHORT, _LONG, _DOUBLE = (struct.Struct(form) for form in (">ih", ">iq", ">id"))
 _LENGTH, _ARRAY = struct.Struct(">i"), struct.Struct(">iiiii")
 
 
@@ -30,7 +29,7 @@ def copy_rows(frame: Frame) -> bytes:
     header, blocks = frame.header, blocks_of(frame)
     problems, verdicts = header.get("problems", {}), header.get("verdicts", {})
     at, model, values = _moment(header["at"]), _LONG.pack(8, header["model"]), _values(frame, blocks)
-    requests = [_bytes(UUID(each).bytes) for each in header["requests"]]
+    requests = [length_prefixed(UUID(each).bytes) for each in header["requests"]]
     keys, callers = header.get("keys", {}), header.get("callers", {})
     shared = len(requests) == 1
     rows = []
@@ -40,7 +39,7 @@ def copy_rows(frame: Frame) -> bytes:
         request = 0 if shared else place
         fields = (
             *(at, requests[request], model, target),
-            *_scores(blocks, place),
+            _score(blocks, place),
             _short(blocks.items[place]),
             _SHORT.pack(2, status),
             _short(blocks.decisions[place]),
@@ -49,7 +48,7 @@ def copy_rows(frame: Frame) -> bytes:
             _score_array(blocks, place),
             *(floats, integers, texts, moments),
         )
-        rows.append(_COUNT.pack(len(COLUMNS)) + b"".join(fields))
+        rows.append(row(len(COLUMNS), fields))
     return b"".join(rows)
 
 
@@ -70,7 +69,7 @@ def _values(frame: Frame, blocks: Blocks) -> dict[int, tuple[bytes, ...]]:
     columns = zip(
         _number_arrays(blocks.floats, "float8", ">f8", nulls.get(FLOATS, ())),
         _number_arrays(blocks.integers, "int8", ">i8", nulls.get(INTEGERS, ())),
-        (NULL if each is None else _text_array(each) for each in texts),
+        (NULL if each is None else _array("text", each, _text) for each in texts),
         _moment_fields(blocks.moments),
         strict=True,
     )
@@ -93,7 +92,7 @@ def _number_arrays(matrix: NDArray[Any], pg_type: str, dtype: str, nulls: Sequen
     for place in {each // width for each in nulls}:
         absent = {each % width for each in nulls if each // width == place}
         fields = [NULL if number in absent else cells[place, number].tobytes() for number in range(width)]
-        rows[place] = _array(pg_type, fields)
+        rows[place] = _array(pg_type, fields, bytes)
     return rows
 
 
@@ -105,33 +104,26 @@ def _moment_fields(moments: NDArray[np.int64]) -> list[tuple[bytes, bytes]]:
     newest = moments.max(axis=1)
     same = (moments == newest[:, None]).all(axis=1)
     return [
-        (_moment(int(most)), NULL if equal else _array("timestamptz", [_moment(each) for each in row]))
-        for most, equal, row in zip(newest.tolist(), same.tolist(), moments.tolist(), strict=True)
+        (_moment(int(most)), NULL if equal else _array("timestamptz", each, _moment))
+        for most, equal, each in zip(newest.tolist(), same.tolist(), moments.tolist(), strict=True)
     ]
 
 
-def _scores(blocks: Blocks, place: int) -> tuple[bytes, ...]:
+def _score(blocks: Blocks, place: int) -> bytes:
     """The field `score`."""
     if blocks.scores.shape[1] != 1 or np.isnan(blocks.scores[place, 0]):
-        return (NULL,)
-    return (_DOUBLE.pack(8, blocks.scores[place, 0]),)
+        return NULL
+    return _DOUBLE.pack(8, blocks.scores[place, 0])
 
 
 def _score_array(blocks: Blocks, place: int) -> bytes:
     """The field `scores`."""
-    row = blocks.scores[place].tolist()
-    if len(row) < 2 or row[0] != row[0]:
-        return NULL
-    return _array("float8", [_DOUBLE.pack(8, each) for each in row])
+    scores = blocks.scores[place].tolist()
+    return NULL if len(scores) < 2 or np.isnan(scores[0]) else _array("float8", scores)
 
 
-def _text_array(texts: Sequence[str | None]) -> bytes:
-    return _array("text", [_text(each) for each in texts])
-
-
-def _array(pg_type: str, fields: Sequence[bytes]) -> bytes:
-    has_nulls = int(NULL in fields)
-    return _bytes(_ARRAY.pack(1, has_nulls, OIDS[pg_type], len(fields), 1) + b"".join(fields))
+def _array(pg_type: str, values: Sequence[Any], encode: Callable[[Any], bytes] | None = None) -> bytes:
+    return length_prefixed(array(pg_type, values, encode))
 
 
 def _moment(microseconds: int) -> bytes:
@@ -143,8 +135,4 @@ def _short(number: int) -> bytes:
 
 
 def _text(text: str | None) -> bytes:
-    return NULL if text is None else _bytes(text.encode())
-
-
-def _bytes(content: bytes) -> bytes:
-    return _LENGTH.pack(len(content)) + content
+    return NULL if text is None else length_prefixed(text.encode())

@@ -38,7 +38,7 @@ class Encoder:
         return encode({"describes": self.record.row})
 
     def singles(self, singles: Sequence[Single]) -> bytes:
-        """The frames of single answers: predictions, or refusals with nothing that differs in form."""
+        """The frames of single answers: one for all that have values and scores of the same widths."""
         forms: dict[tuple[int, int], list[tuple[Single, list[int]]]] = {}
         for each in singles:
             moments = self._moments(each.read.moments) if each.read else []

@@ -64,6 +64,11 @@ def quarantine(path: Path) -> Path:
     return path.rename(folder / path.name)
 
 
+def set_aside(folder: Path) -> list[Path]:
+    """The damaged files of a spool, until somebody moves them."""
+    return sorted((folder / QUARANTINE).glob(f"*{SUFFIX}"))
+
+
 def size_of(path: Path) -> int:
     """Bytes; 0 where it is gone."""
     try:

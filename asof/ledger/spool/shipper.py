@@ -1,7 +1,7 @@
 """The shipper: moves answers from the spool to the ledger's database, each exactly once.
 
 The rows of a piece of a file and the place after it (`ledger.segments`) are written in one transaction. A file is
-deleted once all of it is there and nobody writes it any more.
+deleted once all of it is there and no worker writes to it.
 """
 
 import json
@@ -87,12 +87,12 @@ class Shipper:
         from psycopg import DataError, IntegrityError
 
         closed = is_closed(path)
-        while (piece := read_piece(path, start := self._start(path))).frames:
-            try:
+        try:
+            while (piece := read_piece(path, start := self._start(path))).frames:
                 self._ship_frames(path, piece.frames, start)
-            except (DataError, IntegrityError) as error:  # no other try would end otherwise
-                self._set_aside(path, str(error).partition("\n")[0])
-                return
+        except (DataError, IntegrityError, LookupError, TypeError, ValueError) as error:  # would fail for ever
+            self._set_aside(path, f"{type(error).__name__}: {error}".partition("\n")[0])
+            return
         if piece.broken:
             self._set_aside(path, piece.broken)
         elif closed:
@@ -171,6 +171,8 @@ class _Loop:
             except (psycopg.Error, ConfigurationError) as error:
                 self._report(str(error).strip().partition("\n")[0])
                 time.sleep(RETRY_SECONDS)
+            else:
+                return
 
     def _ship(self, shipper: Shipper) -> None:
         ended = False

@@ -1,6 +1,6 @@
 """The spool: a folder of files of frames, one open file for each worker. No queue in memory: what is kept, is written.
 
-A worker holds the lock of its open file, so that it is known which files nobody writes any more: `segments.py`.
+A worker holds the lock of its open file, so that `segments.py` can tell which files are finished.
 """
 
 import fcntl

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 from asof.files import try_lock
+from asof.ledger.spool.segments import set_aside
 from asof.ledger.spool.shipper import LOCK, STATE, WORKERS, State
 from asof.ledger.spool.writer import spool_bytes
 from asof.serving.logs.metrics import LedgerMetrics
@@ -81,7 +82,7 @@ class ShipperProcess:
         self._metrics.shipped.set(state.rows)
         self._metrics.lag.set(lag)
         self._metrics.waiting.set(waiting)
-        self._metrics.quarantined.set(len(state.quarantined))
+        self._metrics.quarantined.set(len(set_aside(self._folder)))
 
 
 def read_state(folder: Path) -> State | None:

@@ -14,6 +14,7 @@ import pytest
 from asof.ledger.request_id import new_request_id
 from asof.ledger.spool import frames
 from asof.ledger.spool import shipper as shipping
+from asof.ledger.spool.segments import set_aside
 from asof.ledger.spool.shipper import State
 from asof.ledger.spool.writer import FULL, Spool
 from asof.settings import PROJECT, Settings
@@ -106,6 +107,18 @@ def test_rows_that_the_database_refuses_are_set_aside_and_stop_no_other_file(
     append(spool, "after", 3)
     state = ship(settings, tmp_path)
     assert (state.rows, len(state.quarantined)) == (3, 1)
+
+
+def test_a_frame_of_another_version_is_set_aside_and_stops_no_other_file(settings: Settings, tmp_path: Path) -> None:
+    spool, model = Spool(tmp_path, 2**24), encoder()
+    (frame,) = frames.frames(one(model, new_request_id(), "strange"), 0)
+    header = {name: each for name, each in frame.header.items() if name != "requests"}
+    spool.append(model, frames.encode(header, bytes(frame.blocks)))
+    spool.close()
+    append(spool, "beside", 3)
+    state = ship(settings, tmp_path)
+    assert (state.rows, state.quarantined[0].rpartition(": ")[0][-8:]) == (3, "KeyError")
+    assert len(set_aside(tmp_path)) == 1
 
 
 def test_beyond_its_size_the_spool_keeps_nothing_and_counts(tmp_path: Path) -> None:
