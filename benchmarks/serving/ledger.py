@@ -1,6 +1,7 @@
 """What keeping each answer costs: services with the ledger off, on, and durable, beside each other in turns.
 
-The shipper is a process of its own, and its seconds are counted separately. Ratios are those of the medians over the rounds.
+The shipper is a process of its own, and its seconds are counted separately. Ratios are those of the medians over the
+rounds.
 """
 
 import os
