@@ -27,6 +27,8 @@ from tests.kits.service.ledger import rows, ship
 from tests.kits.service.small_model import SmallModel
 
 USERS = list(MANY)
+KINDS = (("worker", "worker.service"), ("shipper", "asof.serving.ledger"))
+"""What is killed in turns, and a word of its command line."""
 IDS = "SELECT caller_id, count(*) FROM ledger.predictions WHERE caller_id IS NOT NULL GROUP BY 1"
 
 
@@ -109,7 +111,7 @@ def test_every_answer_that_said_process_is_in_the_ledger_once(
     async def story(load: Load) -> None:
         while killed.total() < kills:
             await asyncio.sleep(draw.random() * 1.5)
-            kind, word = draw.choice((("worker", "worker.service"), ("shipper", "asof.serving.ledger")))
+            kind, word = KINDS[killed.total() % len(KINDS)]
             victims = await asyncio.to_thread(processes, spool, word)
             if victims:
                 with contextlib.suppress(psutil.NoSuchProcess):
