@@ -9,18 +9,8 @@ from typing import Annotated
 import typer
 
 from asof import __version__
-from flows.terminal.commands import (
-    api_keys,
-    data,
-    erasure,
-    ledger,
-    machine,
-    models,
-    outcomes,
-    replay,
-    scaffold,
-    serving,
-)
+from flows.terminal.commands import api_keys, data, machine, models, scaffold, serving
+from flows.terminal.commands.monitoring import erasure, ledger, outcomes, replay
 
 COMPLETION = "_FLOWS_COMPLETE"
 """The variable in which a shell asks for completions."""

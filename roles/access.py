@@ -54,6 +54,10 @@ OWN_TABLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "scoring_runs": {TRAINING: ("SELECT", "INSERT", "UPDATE"), ERASURE: ("SELECT", "UPDATE")},
     "scored_users": {TRAINING: APPEND, ERASURE: ERASE},
     "scores": {TRAINING: READ},
+    "monitor_runs": {TRAINING: APPEND},
+    "monitor_metrics": {TRAINING: APPEND},
+    "alerts": {TRAINING: APPEND},
+    "alert_events": {TRAINING: APPEND},
     "erasures": {INGEST: READ, TRAINING: READ, ERASURE: ("SELECT", "INSERT", "UPDATE")},
 }
 LEDGER_TABLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {

@@ -10,6 +10,7 @@ from asof.ledger.schema import create_tables as create_ledger
 from asof.settings import Settings
 from asof.use_case import FromStore
 from asof.use_cases import load_all
+from monitoring.records.tables import create_tables as create_monitoring
 from roles.access import Tables
 from training.data.snapshots.erased import tombstones
 from training.data.snapshots.owned_tables import create_if_absent, tables_owned_by
@@ -46,5 +47,6 @@ def make_tables(settings: Settings) -> None:
         tombstones.create_table(connection)
         create_if_absent(connection, ACCEPTED, acceptance.CREATE)
         create_ledger(connection)
+        create_monitoring(connection)
     with feature_store(settings):  # opening it creates the registry's tables
         pass

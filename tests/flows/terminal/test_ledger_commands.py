@@ -12,7 +12,7 @@ from rich.console import Console
 from asof.inference.verdicts import Verdict
 from asof.ledger.answers import Answer, ReadValues
 from asof.settings import Settings
-from flows.terminal.screens.ledger import replay_screen, what_if_screen
+from flows.terminal.screens.monitoring.ledger import replay_screen, what_if_screen
 from flows.terminal.screens.screen import print_screen
 from tests.kits.machine.terminal import Done, call_flows
 from tests.kits.service.ledger import BY_VIEW, VALUES, encoder, keep

@@ -12,7 +12,7 @@ from flows.runtime.environment import settings_with_database
 from flows.terminal.command import UseCaseCommand
 from flows.terminal.options import AnyUseCase, Json, exit_with
 from flows.terminal.output import run_command
-from flows.terminal.screens.outcomes import loaded_screen
+from flows.terminal.screens.monitoring.outcomes import loaded_screen
 
 commands = typer.Typer(no_args_is_help=True, help=__doc__)
 

@@ -14,8 +14,8 @@ from flows.runtime.environment import settings_with_database
 from flows.terminal.command import AsOfCommand, UseCaseCommand
 from flows.terminal.options import MOMENT, AnyUseCase, Json
 from flows.terminal.output import run_command
-from flows.terminal.screens.ledger import answers_screen
 from flows.terminal.screens.machine import keep_screen
+from flows.terminal.screens.monitoring.ledger import answers_screen
 
 commands = typer.Typer(no_args_is_help=True, help=__doc__)
 

@@ -11,7 +11,7 @@ from flows.runtime.progress import log
 from flows.terminal.command import UseCaseCommand
 from flows.terminal.options import Json, UseCaseOrAll
 from flows.terminal.output import run_command
-from flows.terminal.screens.erasure import again_screen, erasure_screen
+from flows.terminal.screens.monitoring.erasure import again_screen, erasure_screen
 
 commands = typer.Typer()
 

@@ -7,10 +7,10 @@ import typer
 from asof.errors import DataError
 from flows.runtime.environment import settings_with_tracking
 from flows.terminal.command import UseCaseCommand
-from flows.terminal.commands.ledger import Entity, Since, Until
+from flows.terminal.commands.monitoring.ledger import Entity, Since, Until
 from flows.terminal.options import AnyUseCase, Json
 from flows.terminal.output import run_command
-from flows.terminal.screens.ledger import replay_screen, what_if_screen
+from flows.terminal.screens.monitoring.ledger import replay_screen, what_if_screen
 
 commands = typer.Typer()
 

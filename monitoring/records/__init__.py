@@ -1,0 +1,1 @@
+"""What monitoring found, in tables of schema `public`: runs, figures, alerts."""
