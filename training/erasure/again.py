@@ -35,6 +35,7 @@ Values = Mapping[str, Any]
 TEXTS = {
     "public.scored_users": "SELECT DISTINCT entity FROM public.scored_users",
     "ledger.predictions": "SELECT DISTINCT entity FROM ledger.predictions WHERE entity IS NOT NULL",
+    "ledger.shadow_scores": "SELECT DISTINCT entity FROM ledger.shadow_scores WHERE entity IS NOT NULL",
     "ledger.outcomes": "SELECT DISTINCT entity FROM ledger.outcomes WHERE entity IS NOT NULL",
 }
 """Tables with entities' canonical texts, of every use case."""
@@ -110,7 +111,7 @@ def _entities(settings: Settings, use_case: UseCase) -> Iterator[Values]:
         yield from _in_texts(connection, joins, ["public.scored_users"])
         yield from _in_store(connection, settings)
     with psycopg.connect(settings.ledger_conninfo()) as connection:
-        yield from _in_texts(connection, joins, ["ledger.predictions", "ledger.outcomes"])
+        yield from _in_texts(connection, joins, ["ledger.predictions", "ledger.shadow_scores", "ledger.outcomes"])
     for text in entities_of_files(settings):
         if (values := _parsed(joins, text)) is not None:
             yield values

@@ -1,7 +1,7 @@
-"""Copies in the ledger: kept answers, and outcomes that came for them.
+"""Copies in the ledger: kept answers, a challenger's scores of them, and outcomes that came for them.
 
-An answer's row stays as a stub with its moment, request, model and status, so that the number of kept answers adds up,
-and who asks for the request is told that it was erased.
+The row of an answer or score stays as a stub with its moment, request, model and status, so that the number of kept
+answers adds up, and who asks for the request is told that it was erased.
 """
 
 from typing import Any, LiteralString
@@ -27,17 +27,23 @@ UPDATE ledger.predictions AS p SET (code, entity, target_as_of, score, decision,
     floats, integers, texts, moments) = ROW ({erased}, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
     NULL)"""
 
+COUNT_SCORES = "SELECT count(*) FROM ledger.shadow_scores AS p"
+STUB_SCORES = """
+UPDATE ledger.shadow_scores AS p SET (code, entity, score, decision, scores) = ROW ({erased}, NULL, NULL, NULL, NULL)"""
+
 
 def erase(work: Work) -> list[Copy]:
     """Outcomes first, in the same transaction, since they are found by the answers that they came for."""
     with psycopg.connect(work.settings.ledger_conninfo(), autocommit=True) as connection:
         if not table_exists(connection, "ledger.predictions"):
             return []
+        has_scores = table_exists(connection, "ledger.shadow_scores")  # a ledger of an older version has none
         with connection.transaction():
             connection.execute(ERASING)
             outcomes = _run(connection, work, "DELETE " + OF_OUTCOMES, "SELECT count(*) " + OF_OUTCOMES)
             answers = _run(connection, work, STUB + ANSWERS, COUNT + ANSWERS)
-        counts = {"ledger.outcomes": outcomes, "ledger.predictions": answers}
+            scores = _run(connection, work, STUB_SCORES + ANSWERS, COUNT_SCORES + ANSWERS) if has_scores else 0
+        counts = {"ledger.outcomes": outcomes, "ledger.predictions": answers, "ledger.shadow_scores": scores}
         if work.apply:
             forget(connection, [place.split(".") for place, count in counts.items() if count])
     return [Copy(place, count) for place, count in counts.items()]
