@@ -116,6 +116,10 @@ class Settings(BaseSettings):
     """The MLflow UI's port."""
     prefect_port: int = 4200
     """The Prefect server's port."""
+    console_port: int = 3100
+    """The console's port."""
+    console_service_url: str | None = None
+    """The prediction service that the console asks; unset: that of `make up`."""
     clock: Moment | None = None
     """The moment that the service uses as now; unset: the current time."""
     lookup_timeout: PositiveFloat = 1.5
