@@ -87,8 +87,9 @@ def _of_window(
         models = [each for each in census.models if each.name == version]
         ours = joined.frame["version"].fillna(joined.frame["run_id"]) == version
         outcomes = replace(joined, frame=joined.frame[ours].reset_index(drop=True))
-        rows = VersionRows(VersionWindow(version, as_of), models, counts, outcomes)
-        yield from version_figures(use_case, rows, overdue=overdue)
+        reference = reference_of(settings, models[-1].run_id)
+        rows = VersionRows(VersionWindow(version, as_of), models, counts, outcomes, reference)
+        yield from version_figures(settings, use_case, rows, overdue=overdue, known_at=known_at)
 
 
 def _known_at(settings: Settings, known_at: datetime | None) -> datetime:
