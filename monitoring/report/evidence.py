@@ -1,9 +1,8 @@
 """Evidence: everything that the page of a use case is made of, read from the tables of monitoring and promotions."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -11,55 +10,19 @@ from psycopg.rows import TupleRow, class_row
 
 from asof.settings import Settings
 from asof.use_case import UseCase
+from monitoring.alerts.alert import Alert, Severity
+from monitoring.alerts.rows import read_alerts
 from monitoring.records.figure import Figure, Subject
 from monitoring.records.runs import latest_figures
 from training.data.snapshots.owned_tables import table_exists
 from training.release.promotion.history import Entry, read_history
 from training.targets import rules_of
 
-CLOSED = "closed"
 NEWEST_RUNS = 20
 
-ALERTS = """
-SELECT alert, rule, version, as_of, severity, title, detail, opened_at FROM public.alerts
-WHERE use_case = %s ORDER BY opened_at DESC, alert"""
-EVENTS = """
-SELECT alert, event, at, actor, e.detail FROM public.alert_events e JOIN public.alerts USING (alert)
-WHERE use_case = %s ORDER BY id"""
 RUNS = """
 SELECT run, kind, started_at, finished_at, known_at, first, last, answers, actor, code_version FROM public.monitor_runs
 WHERE use_case = %s ORDER BY finished_at DESC, run DESC LIMIT %s"""
-
-
-@dataclass(frozen=True)
-class AlertEvent:
-    """What became of an alert, at a moment."""
-
-    alert: UUID
-    event: str
-    at: datetime
-    actor: str
-    detail: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Alert:
-    """An alert with its events, oldest first."""
-
-    alert: UUID
-    rule: str
-    version: str
-    as_of: datetime
-    severity: str
-    title: str
-    detail: Mapping[str, Any]
-    opened_at: datetime
-    events: Sequence[AlertEvent] = ()
-
-    @property
-    def closed_at(self) -> datetime | None:
-        """None while it is open."""
-        return next((each.at for each in self.events if each.event == CLOSED), None)
 
 
 @dataclass(frozen=True)
@@ -134,8 +97,8 @@ class Evidence:
     @property
     def open_alerts(self) -> list[Alert]:
         """Errors first."""
-        found = [each for each in self.alerts if each.closed_at is None]
-        return sorted(found, key=lambda each: each.severity != "error")
+        found = [each for each in self.alerts if each.closed is None]
+        return sorted(found, key=lambda each: each.severity is not Severity.ERROR)
 
 
 def version_key(version: str) -> tuple[int, str]:
@@ -147,7 +110,7 @@ def read_evidence(settings: Settings, use_case: UseCase) -> Evidence:
     """What is known now; empty where monitoring has not run yet."""
     rules = rules_of(use_case.target)
     with psycopg.connect(settings.conninfo()) as connection:
-        monitored = table_exists(connection, "public.alert_events")
+        monitored = table_exists(connection, "public.monitor_runs")
         return Evidence(
             use_case.name,
             use_case.title,
@@ -155,18 +118,10 @@ def read_evidence(settings: Settings, use_case: UseCase) -> Evidence:
             rules.headline.title,
             settings.now(),
             latest_figures(settings, use_case.name),
-            _alerts(connection, use_case.name) if monitored else (),
+            [*reversed(read_alerts(connection, use_case.name))],
             read_history(connection, use_case.model_name),
             _runs(connection, use_case.name) if monitored else (),
         )
-
-
-def _alerts(connection: psycopg.Connection[TupleRow], use_case: str) -> list[Alert]:
-    with connection.cursor(row_factory=class_row(AlertEvent)) as cursor:
-        events = cursor.execute(EVENTS, (use_case,)).fetchall()
-    with connection.cursor(row_factory=class_row(Alert)) as cursor:
-        alerts = cursor.execute(ALERTS, (use_case,)).fetchall()
-    return [replace(alert, events=[each for each in events if each.alert == alert.alert]) for alert in alerts]
 
 
 def _runs(connection: psycopg.Connection[TupleRow], use_case: str) -> list[Run]:

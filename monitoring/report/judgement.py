@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from monitoring.alerts.alert import Alert, Severity
 from monitoring.records.figure import Figure, Subject, Verdict
-from monitoring.report.evidence import Alert, Evidence
+from monitoring.report.evidence import Evidence
 from monitoring.report.numbers import counted, interval, moment, number, share, told
 from monitoring.report.sections.estimate import condition_of
 from monitoring.report.sections.performance import at_promotion, first_capital, main_metrics
@@ -49,7 +50,7 @@ def judge(evidence: Evidence) -> Judgement:
         sentence = f"Nothing is known yet: run `python -m flows monitor {evidence.use_case}`."
         return Judgement(State.UNKNOWN, sentence, (), ())
     figure = main_figure(evidence)
-    errors = [each for each in evidence.open_alerts if each.severity == "error"]
+    errors = [each for each in evidence.open_alerts if each.severity is Severity.ERROR]
     state = _state(figure, errors, evidence)
     return Judgement(
         state, _sentence(state, evidence, errors), list(_reasons(evidence, figure)), list(_tiles(evidence, figure))
@@ -79,7 +80,7 @@ def _sentence(state: State, evidence: Evidence, errors: Sequence[Alert]) -> str:
     name = f"Version {evidence.version}"
     match state:
         case State.WRONG:
-            own = [_lower(each.title) for each in errors if each.version == evidence.version]
+            own = [_lower(each.newest[1]) for each in errors if each.version == evidence.version]
             return f"{name} is no longer right: {[*own, 'it is worse on outcomes than at promotion'][0]}."
         case State.UNKNOWN:
             return f"Whether version {evidence.version} is right is not known yet."
@@ -102,7 +103,7 @@ def _reasons(evidence: Evidence, figure: Figure | None) -> list[str]:
     if figure is None or figure.verdict is Verdict.TOO_FEW:
         reasons += _estimate(evidence)
     reasons += _predecessor(evidence)
-    reasons += [f"Open {each.severity}: {each.title}" for each in evidence.open_alerts]
+    reasons += [f"Open {each.severity}: {each.newest[1]}" for each in evidence.open_alerts]
     reasons += _inputs(evidence)
     return reasons
 
@@ -143,7 +144,7 @@ def _predecessor(evidence: Evidence) -> list[str]:
     if not evidence.promotions:
         return []
     entry = evidence.promotions[-1]
-    before = [each for each in evidence.alerts if each.severity == "error" and each.version == entry.previous]
+    before = [each for each in evidence.alerts if each.severity is Severity.ERROR and each.version == entry.previous]
     if not before:
         return []
     alert = before[0]
@@ -174,7 +175,7 @@ def _tiles(evidence: Evidence, figure: Figure | None) -> list[Tile]:
     if drift := evidence.newest(Subject.DRIFT, version=evidence.version):
         large = sum(each.verdict is Verdict.ALARM for each in drift)
         tiles.append(Tile("Features that differ", f"{large} of {len(drift)}", f"in {moment(drift[0].as_of)}"))
-    errors = sum(each.severity == "error" for each in evidence.open_alerts)
+    errors = sum(each.severity is Severity.ERROR for each in evidence.open_alerts)
     tiles.append(Tile("Open alerts", str(len(evidence.open_alerts)), counted(errors, "error")))
     return tiles
 

@@ -1,17 +1,25 @@
 """Alerts with what came of each, and the runs that the page rests on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import groupby
 
-from monitoring.report.evidence import Alert, AlertEvent, Evidence
+from monitoring.alerts.alert import Alert, AlertEvent, Event
+from monitoring.report.evidence import Evidence
 from monitoring.report.numbers import counted, moment
 from monitoring.report.sections.section import Cell, Table, numeric
 
-SENTENCES = ("sentence", "reason", "message", "text")
-"""Members of a detail that say in words what happened."""
-HIDDEN = {"entity", "entities", "request", "requests", "keys"}
-"""Members that could name an entity: an erased one must not stay on a page."""
+NAMES = {
+    Event.SEEN_AGAIN: "seen again",
+    Event.EMITTED: "Prefect was told",
+    Event.STARTED: "retraining asked for",
+    Event.CLAIMED: "retraining began",
+    Event.HANDLED: "retrained",
+    Event.FAILED: "retraining failed",
+    Event.CLOSED: "closed",
+}
+TOLD = {"reason": "", "title": "", "error": "", "flow_run": "run "}
+"""Members of a detail that are shown, and what stands before each."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,6 @@ class Story:
     rule: str
     version: str
     window: str
-    says: str
     next_step: str
     ended: str
     steps: Sequence[Step]
@@ -40,7 +47,7 @@ class Story:
 
 def stories(evidence: Evidence) -> list[Story]:
     """Open alerts first, errors before warnings; then the closed ones, newest first."""
-    closed = [each for each in evidence.alerts if each.closed_at is not None]
+    closed = [each for each in evidence.alerts if each.closed]
     return [_story(each) for each in (*evidence.open_alerts, *closed)]
 
 
@@ -63,41 +70,36 @@ def runs(evidence: Evidence) -> Table:
 
 
 def _story(alert: Alert) -> Story:
+    as_of, title = alert.newest
     return Story(
-        alert.severity,
-        alert.title,
+        alert.severity.value,
+        title,
         alert.rule,
         alert.version,
-        moment(alert.as_of),
-        _words(alert.detail),
-        str(alert.detail.get("next_step") or alert.detail.get("next") or ""),
-        moment(alert.closed_at),
-        [Step(moment(alert.opened_at), "opened", ""), *_steps(alert.events)],
+        moment(as_of),
+        str(alert.detail.get("next") or ""),
+        moment(alert.closed.at) if alert.closed else "",
+        [Step(moment(alert.opened_at), "opened", alert.title if alert.title != title else ""), *_steps(alert.events)],
     )
 
 
 def _steps(events: Sequence[AlertEvent]) -> list[Step]:
-    """Events in a row of the same kind and words are one, with their number."""
-    steps: list[tuple[Step, int]] = []
-    for each in events:
-        step = Step(moment(each.at), each.event.replace("-", " "), _words(each.detail))
-        if steps and (steps[-1][0].what, steps[-1][0].says) == (step.what, step.says):
-            steps[-1] = (step, steps[-1][1] + 1)
-        else:
-            steps.append((step, 1))
-    return [
-        Step(step.when, step.what if times == 1 else f"{step.what}, {times} times, the last", step.says)
-        for step, times in steps
-    ]
+    """An alert that was seen again several times in a row has one step of it, the last."""
+    steps = []
+    for _, same in groupby(events, lambda each: each.event):
+        group = list(same)
+        shown = group[-1:] if group[0].event is Event.SEEN_AGAIN else group
+        times = f", {len(group)} times, the last" if len(shown) < len(group) else ""
+        steps += [Step(moment(each.at), f"{NAMES[each.event]}{times}", _says(each)) for each in shown]
+    return steps
 
 
-def _words(detail: Mapping[str, Any]) -> str:
-    """The sentences in a detail, then its other plain members by name."""
-    said = [str(detail[name]) for name in SENTENCES if detail.get(name)]
-    skipped = {*SENTENCES, *HIDDEN, "next_step", "next"}
-    named = [
-        f"{name.replace('_', ' ')} {value}"
-        for name, value in detail.items()
-        if name not in skipped and isinstance(value, str | int | float) and value != ""
-    ]
-    return " ".join([*said, *([f"({', '.join(named)})"] if named else [])])
+def _says(event: AlertEvent) -> str:
+    """What its detail says in words, of known members alone: no entity may stay on a page."""
+    detail = event.detail
+    if event.event is Event.HANDLED:
+        made = f"version {detail.get('version')} was trained as of {str(detail.get('as_of'))[:10]}"
+        if detail.get("promoted"):
+            return f"{made}, and was promoted"
+        return f"{made}, and was not promoted: {' '.join(map(str, detail.get('reasons', ())))}"
+    return next((f"{before}{detail[name]}" for name, before in TOLD.items() if detail.get(name)), "")

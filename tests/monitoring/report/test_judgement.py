@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from monitoring.alerts import alert as alerts
+from monitoring.alerts.alert import Alert, AlertEvent, Severity
 from monitoring.records.figure import Figure, Subject, Verdict
-from monitoring.report.evidence import Alert, AlertEvent, Evidence, version_key
+from monitoring.report.evidence import Evidence, version_key
 from monitoring.report.judgement import State, judge
 from tests.kits.ledger.monitored import figures, months
 from training.release.promotion.history import Entry, Event
@@ -19,10 +20,10 @@ RIGHT = replace(EMPTY, figures=figures(6))
 WRONG = replace(EMPTY, figures=figures(8))
 
 
-def alert(version: str = "1", severity: str = "error", *events: str, **columns: Any) -> Alert:
-    key = uuid4()
-    made = Alert(key, "performance", version, months(1)[0], severity, "AUC has fallen.", {}, NOW)
-    return replace(made, events=[AlertEvent(key, each, NOW, "a", {}) for each in events], **columns)
+def alert(version: str = "1", severity: str = "error", *events: str) -> Alert:
+    happened = tuple(AlertEvent(alerts.Event(each), NOW, "a", {}) for each in events)
+    names = ("performance", version, months(1)[0], Severity(severity), "AUC has fallen.", {"next": "Retrain."})
+    return Alert(*names, uuid4(), "churn", NOW, uuid4(), happened)
 
 
 def entry(version: str | None, previous: str | None = None, at: datetime = NOW) -> Entry:

@@ -26,11 +26,11 @@ VOID = {"meta", "link", "br", "img", "input", "hr"}
 TITLE = "AUC 0.612 lies below the interval at promotion"
 EVENTS: list[tuple[str, dict[str, object]]] = [
     ("emitted", {}),
-    ("seen-again", {}),
-    ("seen-again", {}),
-    ("handled", {"flow_run": "blue-otter"}),
-    ("retrained", {"version": "2", "sentence": "Version 2 passed the gate and was promoted."}),
-    ("closed", {"reason": "version 2 took over"}),
+    ("seen-again", {"as_of": "2024-07-31T00:00:00+00:00", "title": TITLE, "run": "r1"}),
+    ("seen-again", {"as_of": "2024-08-31T00:00:00+00:00", "title": f"{TITLE}, still", "run": "r2"}),
+    ("claimed", {}),
+    ("handled", {"version": "2", "as_of": "2024-08-31T00:00:00+00:00", "promoted": True, "reasons": []}),
+    ("closed", {"reason": "version 2 took over", "by": "monitor"}),
 ]
 
 
@@ -130,8 +130,9 @@ def test_the_story_of_the_alert_is_told_in_order(html: str) -> None:
     told = texts(html)
     assert "Version 2 is still right." in told
     assert f"It replaced version 1 on {datetime.now(UTC):%Y-%m-%d}" in told
-    story = [TITLE, "opened", "emitted", "seen again, 2 times", "handled", "flow run blue-otter"]
-    story += ["retrained", "Version 2 passed the gate and was promoted.", "closed", "version 2 took over"]
+    story = [f"{TITLE}, still", "window 2024-08-31", "opened", TITLE, "Prefect was told", "seen again, 2 times"]
+    story += ["retraining began", "retrained", "version 2 was trained as of 2024-08-31, and was promoted"]
+    story += ["closed", "version 2 took over"]
     place = told.index("what came of each")
     for each in story:
         place = told.index(each, place)
@@ -186,7 +187,7 @@ def test_a_page_is_written_whole_and_readable_by_others(own: Settings, tmp_path:
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", 'a"b=c&d', "Größe in µm", "x" * 300])
 def test_any_name_of_a_feature_or_alert_is_text(evidence: Evidence, name: str) -> None:
     figures = [replace(each, about=name) if each.about == "tenure" else each for each in evidence.figures]
-    alerts = [replace(each, title=name, detail={"sentence": name}) for each in evidence.alerts]
+    alerts = [replace(each, title=name, detail={"next": name}, events=()) for each in evidence.alerts]
     html = page(replace(evidence, figures=figures, alerts=alerts))
     elements = Elements(html)
     assert (elements.wrong, elements.open) == ([], [])
@@ -202,8 +203,15 @@ def test_any_value_has_a_page(evidence: Evidence, value: float | None) -> None:
 
 
 def test_no_entity_of_an_alert_is_on_the_page(evidence: Evidence) -> None:
-    detail = {"entity": "8547-OGMLE", "sentence": "One user."}
-    alerts = [replace(each, detail=detail, events=[]) for each in evidence.alerts]
+    detail = {"entity": "8547-OGMLE", "next": "Look at the load."}
+    alerts = [
+        replace(
+            each,
+            detail=detail,
+            events=tuple(replace(event, detail={**event.detail, **detail}) for event in each.events),
+        )
+        for each in evidence.alerts
+    ]
     assert "8547-OGMLE" not in page(replace(evidence, alerts=alerts))
 
 
