@@ -152,6 +152,8 @@ class Settings(BaseSettings):
     """postgresql://user:password@host:port/database of the ledger; unset: ASOF_POSTGRES_URL."""
     ledger_ship: bool = True
     """Whether the service starts the shipper of its spool; False: another one is running."""
+    audit_lag_minutes: NonNegativeFloat = 60.0
+    """Minutes after its load in which a row may be missing online; from then on `flows audit` reports it."""
     follow: Literal["production"] | None = None
     """`production`: the service follows the production version; unset: its Bento's model, if any."""
     registry_url: SecretStr | None = None

@@ -15,6 +15,7 @@ import yaml
 from asof.settings import PROJECT, Settings
 from simulator import SimulationPlan, simulate
 
+SCHEDULED = {"audit", "monthly"}
 DEPLOYMENTS = {each["name"] for each in yaml.safe_load((PROJECT / "prefect.yaml").read_text())["deployments"]}
 
 
@@ -42,7 +43,7 @@ def listed(world: dict[str, str], what: str) -> list[dict[str, Any]]:
 def test_every_deployment_registers_and_the_month_is_scheduled(deployed: dict[str, str]) -> None:
     found = listed(deployed, "deployments")
     assert {each["name"] for each in found} == DEPLOYMENTS
-    assert {each["name"] for each in found if each["schedules"]} == {"monthly"}
+    assert {each["name"] for each in found if each["schedules"]} == SCHEDULED
 
 
 def test_an_empty_list_of_schedules_stops_the_month(deployed: dict[str, str], tmp_path: Path) -> None:
@@ -53,7 +54,7 @@ def test_an_empty_list_of_schedules_stops_the_month(deployed: dict[str, str], tm
     prefect(deployed, "--no-prompt", "deploy", "--name", "monthly", "--prefect-file", str(tmp_path / "stopped.yaml"))
     found = listed(deployed, "deployments")
     assert {each["name"] for each in found} == DEPLOYMENTS
-    assert not [each["name"] for each in found if each["schedules"]]
+    assert {each["name"] for each in found if each["schedules"]} == SCHEDULED - {"monthly"}
 
 
 def test_a_worker_runs_the_ingest_deployment(deployed: dict[str, str], settings: Settings, tmp_path: Path) -> None:
