@@ -116,6 +116,10 @@ class Settings(BaseSettings):
     """The MLflow UI's port."""
     prefect_port: int = 4200
     """The Prefect server's port."""
+    console_port: int = 3100
+    """The console's port."""
+    console_service_url: str | None = None
+    """The prediction service that the console asks; unset: that of `make up`."""
     clock: Moment | None = None
     """The moment that the service uses as now; unset: the current time."""
     lookup_timeout: PositiveFloat = 1.5
@@ -154,6 +158,8 @@ class Settings(BaseSettings):
     """Whether the service starts the shipper of its spool; False: another one is running."""
     audit_lag_minutes: NonNegativeFloat = 60.0
     """Minutes after its load in which a row may be missing online; from then on `flows audit` reports it."""
+    alert_cooldown_hours: NonNegativeFloat = 24.0
+    """Hours for which a closed alert stays closed, and between two retrainings because of one alert."""
     follow: Literal["production"] | None = None
     """`production`: the service follows the production version; unset: its Bento's model, if any."""
     registry_url: SecretStr | None = None

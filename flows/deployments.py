@@ -16,6 +16,7 @@ from flows.stages.audit import audit as audit_stage
 from flows.stages.bundle import bundle as bundle_stage
 from flows.stages.ingest import ingest as ingest_stage
 from flows.stages.inspect import inspect as inspect_stage
+from flows.stages.monitor import monitor as monitor_stage
 from flows.stages.parity import parity as parity_stage
 from flows.stages.promote import promote as promote_stage
 from flows.stages.reproduce import reproduce as reproduce_stage
@@ -31,6 +32,9 @@ inspect = flow(name="inspect", description="Checks the data of one moment of the
 retrain = flow(
     name="retrain", description="Trains a new version from the snapshots and promotes it if it passes the gate."
 )(retrain_stage)
+monitor = flow(name="monitor", description="Computes how the model in Production does, and opens and closes alerts.")(
+    monitor_stage
+)
 promote = flow(name="promote", description="Promotes a registered version if it passes the gate.")(promote_stage)
 score = flow(name="score", description="Scores every user with one version; continues an interrupted run.")(score_stage)
 bundle = flow(

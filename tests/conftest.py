@@ -21,7 +21,7 @@ drawn.register_profile("asof", deadline=None, suppress_health_check=[HealthCheck
 drawn.load_profile("asof")
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # what is started by default must not meet what the other processes start
-    for name in ("port", "mlflow_port", "prefect_port"):
+    for name in ("port", "mlflow_port", "prefect_port", "console_port"):
         os.environ[f"ASOF_{name.upper()}"] = str(apart(Settings.model_fields[name].default))
 
 # The processes of `make test` share the cores; BLAS and OpenMP read this when they are loaded, which is later.

@@ -15,8 +15,8 @@ Connection = psycopg.Connection[Any]
 def detach(connection: Connection, partition: Partition) -> None:
     """Readers and the shipper go on meanwhile; one that was interrupted is completed."""
     how = sql.SQL("FINALIZE" if partition.pending else "CONCURRENTLY")
-    statement = sql.SQL("ALTER TABLE ledger.predictions DETACH PARTITION ledger.{} {}")
-    connection.execute(statement.format(sql.Identifier(partition.name), how))
+    statement = sql.SQL("ALTER TABLE ledger.{} DETACH PARTITION ledger.{} {}")
+    connection.execute(statement.format(sql.Identifier(partition.table), sql.Identifier(partition.name), how))
 
 
 def make_ahead(connection: Connection) -> int:

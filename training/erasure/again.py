@@ -107,7 +107,8 @@ def _entities(settings: Settings, use_case: UseCase) -> Iterator[Values]:
         yield from _in_store(connection, settings)
     with psycopg.connect(settings.ledger_conninfo()) as connection:
         hidden = [f"ledger.{each.name}" for each in partitions(connection) if each.hidden]
-        yield from _in_texts(connection, joins, ["ledger.predictions", "ledger.outcomes", *hidden])
+        tables = ["ledger.predictions", "ledger.shadow_scores", "ledger.outcomes", *hidden]
+        yield from _in_texts(connection, joins, tables)
     for text in entities_of_files(settings):
         if (values := _parsed(joins, text)) is not None:
             yield values

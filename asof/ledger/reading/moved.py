@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from asof.extracts.cadence import moment_of
-from asof.ledger.partitions import month_of, partitions
+from asof.ledger.partitions import PREDICTIONS, month_of, partitions
 from asof.ledger.reading.find import LONGEST
 from asof.ledger.request_id import MAX_SKEW, UUID7, time_of
 from asof.settings import Settings
 
-EXPORTS = "SELECT DISTINCT partition, file, rows FROM ledger.exports ORDER BY partition, file"
+EXPORTS = """
+SELECT DISTINCT partition, file, rows FROM ledger.exports WHERE partition ~ '^predictions_' ORDER BY partition, file"""
 EXISTS = "SELECT to_regclass('ledger.exports') IS NOT NULL"
 MONTH = timedelta(days=31)
 
@@ -38,7 +39,9 @@ def moved_months(
         if connection.execute(EXISTS).fetchone() != (True,):
             return []
         files = [(month_of(name), file, rows) for name, file, rows in connection.execute(EXPORTS)]
-        hidden = [(each.start, "", None) for each in partitions(connection) if each.hidden]
+        hidden = [
+            (each.start, "", None) for each in partitions(connection) if each.table == PREDICTIONS and each.hidden
+        ]
     return [
         MovedMonth(f"{start:%Y-%m}", file, rows)
         for start, file, rows in sorted(files + hidden, key=lambda each: each[:2])

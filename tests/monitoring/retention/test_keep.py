@@ -38,6 +38,11 @@ SELECT %(at)s::timestamptz + n * interval '1 second', gen_random_uuid(), -n,
     CASE WHEN n %% 2 > 0 THEN ARRAY[n / 7.0, 1e300]::float8[] END, ARRAY[2::bigint ^ 62, NULL, -n]::bigint[],
     ARRAY['a, "b"', NULL, '年'], CASE WHEN n %% 2 > 0 THEN ARRAY[%(at)s::timestamptz, NULL] END
 FROM generate_series(1, %(count)s) AS n"""
+SHADOW = """
+INSERT INTO ledger.shadow_scores (at, request, model, score, item, decision, entity, code, scores)
+SELECT at, request, 7, CASE WHEN item IS NULL THEN 0.1 END, item, decision, entity, CASE item WHEN 1 THEN 'failed' END,
+    CASE WHEN item = 2 THEN ARRAY[0.1, 0.9] END
+FROM ledger.predictions WHERE at < '2024-02-01'"""
 COLUMNS = ", ".join(TYPES)
 BY_PSQL = f"""COPY (
 SELECT {COLUMNS} FROM ledger.predictions_2024_01 ORDER BY at, request, item, status, entity COLLATE "C"
@@ -66,9 +71,9 @@ def files(folder: Path) -> list[Path]:
 
 
 def tables(conninfo: str) -> list[str]:
-    """The months before this one that are tables."""
+    """The months of answers before this one that are tables."""
     with psycopg.connect(conninfo) as connection:
-        return [each.name for each in partitions(connection) if each.end < NOW]
+        return [each.name for each in partitions(connection) if each.end < NOW and each.table == "predictions"]
 
 
 def assert_moved(conninfo: str, kept: Kept, folder: Path, before: list[tuple[Any, ...]]) -> None:
@@ -116,6 +121,22 @@ def test_every_value_is_in_the_file(conninfo: str, tmp_path: Path) -> None:
     assert [plain([*row.values()]) for row in found] == [plain([*row]) for row in wanted]
 
 
+def test_shadow_scores_move_with_the_answers_of_their_month(conninfo: str, tmp_path: Path) -> None:
+    query_all = "SELECT at, request, model, score, item, decision, entity, code, scores FROM ledger.shadow_scores"
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute(SHADOW)
+    wanted = query(conninfo, f"{query_all} ORDER BY at, request")
+    kept = keep_ledger(conninfo, tmp_path, BEFORE)
+    assert [(each.partition, each.rows) for each in kept.months] == [
+        ("predictions_2024_01", 50),
+        ("shadow_scores_2024_01", 50),
+    ]
+    found = parquet.read_table(Path(kept.months[1].file)).to_pylist()
+    assert [plain([*row.values()]) for row in found] == [plain([*row]) for row in wanted]
+    assert query(conninfo, query_all) == []
+    assert query(conninfo, "SELECT to_regclass('ledger.shadow_scores_2024_01')") == [(None,)]
+
+
 def plain(value: Any) -> Any:
     """Comparable by equality: NaN and zone of a time are not."""
     if isinstance(value, list):
@@ -129,7 +150,7 @@ def test_months_to_come_are_made_and_records_of_shipped_files_deleted(conninfo: 
         for updated_at in (BEFORE - timedelta(days=1), NOW):
             connection.execute(add, [updated_at])
     kept = keep_ledger(conninfo, tmp_path, BEFORE)
-    assert (kept.made, kept.segments) == (1, 1)
+    assert (kept.made, kept.segments) == (2, 1)  # of answers and of shadow scores
     assert query(conninfo, "SELECT count(*) FROM ledger.segments") == [(1,)]
 
 
@@ -234,7 +255,8 @@ def test_answers_that_arrive_meanwhile_are_in_the_file(
     conninfo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def late(connection: Any, partition: Any) -> None:
-        connection.execute(INSERT.encode(), {"at": datetime(2024, 1, 31, tzinfo=UTC), "count": 5})
+        if partition.table == "predictions":
+            connection.execute(INSERT.encode(), {"at": datetime(2024, 1, 31, tzinfo=UTC), "count": 5})
         detach(connection, partition)
 
     monkeypatch.setattr(keep, "detach", late)
