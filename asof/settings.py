@@ -156,6 +156,8 @@ class Settings(BaseSettings):
     """postgresql://user:password@host:port/database of the ledger; unset: ASOF_POSTGRES_URL."""
     ledger_ship: bool = True
     """Whether the service starts the shipper of its spool; False: another one is running."""
+    audit_lag_minutes: NonNegativeFloat = 60.0
+    """Minutes after its load in which a row may be missing online; from then on `flows audit` reports it."""
     alert_cooldown_hours: NonNegativeFloat = 24.0
     """Hours for which a closed alert stays closed, and between two retrainings because of one alert."""
     follow: Literal["production"] | None = None
