@@ -170,6 +170,10 @@ class Settings(BaseSettings):
     """Seconds after a swap in which the previous model answers where the new one fails."""
     follow_folder: ProjectPath | None = None
     """Where a following service keeps models for its next start; unset: nowhere; `make up` sets one."""
+    shadow: str | None = Field(None, pattern=r"^(newest|[1-9][0-9]{0,17})$")
+    """The number of a registered version, or `newest`, that scores kept answers beside the model; unset: none."""
+    shadow_share: float = Field(0.1, gt=0, le=1)
+    """The share of one processor that it may use; answers beyond it are not scored."""
     admin_postgres_url: SecretStr | None = None
     """For `flows databases` only: a superuser's postgresql://user:password@host:port/postgres."""
     ingest_password: SecretStr | None = None
