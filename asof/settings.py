@@ -152,6 +152,8 @@ class Settings(BaseSettings):
     """postgresql://user:password@host:port/database of the ledger; unset: ASOF_POSTGRES_URL."""
     ledger_ship: bool = True
     """Whether the service starts the shipper of its spool; False: another one is running."""
+    explain_seconds: PositiveFloat = 2.0
+    """Seconds that the explanation of one answer may take, beyond which it is refused."""
     follow: Literal["production"] | None = None
     """`production`: the service follows the production version; unset: its Bento's model, if any."""
     registry_url: SecretStr | None = None
