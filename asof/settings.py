@@ -160,6 +160,8 @@ class Settings(BaseSettings):
     """Minutes after its load in which a row may be missing online; from then on `flows audit` reports it."""
     alert_cooldown_hours: NonNegativeFloat = 24.0
     """Hours for which a closed alert stays closed, and between two retrainings because of one alert."""
+    explain_seconds: PositiveFloat = 2.0
+    """Seconds that the explanation of one answer may take, beyond which it is refused."""
     follow: Literal["production"] | None = None
     """`production`: the service follows the production version; unset: its Bento's model, if any."""
     registry_url: SecretStr | None = None

@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from asof.errors import InvalidRequest, TooManyInstances
+from asof.serving.features.options import OPTIONS
+from asof.serving.http.problems import invalid_request
 from asof.serving.http.strict_json import parse, validated
 
 MAX_INSTANCES = 10_000
@@ -47,8 +49,16 @@ def read_list(body: bytes, document: type[BaseModel], member: str) -> list[Any]:
     return data
 
 
+def _refuse_options(data: Any, payload: type[BaseModel]) -> None:
+    """Raises InvalidRequest for an instance with the options of POST /predict, which the payload might ignore."""
+    options = {*OPTIONS} - {*payload.model_fields}
+    if isinstance(data, dict) and (given := sorted(options & data.keys())):
+        raise invalid_request({"type": "option", "loc": ("body", each), "msg": "use POST /predict"} for each in given)
+
+
 def _instance(data: Any, payload: type[BaseModel]) -> Instance:
     try:
+        _refuse_options(data, payload)
         return validated(data, payload)
     except InvalidRequest as error:
         error.__cause__ = error.__context__ = None  # these and the traceback would keep all of pydantic's errors alive

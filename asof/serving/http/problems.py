@@ -42,6 +42,8 @@ BY_ERROR: Mapping[type[AsOfError], ProblemType] = {
         (errors.EntityNotFound, 404, "No feature view knows this entity"),
         (errors.MissingFeatures, 422, "A feature that the model needs is null, infinite or absent"),
         (errors.PredictionOutOfRange, 422, "The model predicts an impossible value for these features"),
+        (errors.ExplanationUnavailable, 422, "The model has no exact explanation of its answers"),
+        (errors.ExplanationTooSlow, 503, "The explanation takes too long"),
         (errors.StaleFeatures, 503, "A feature is stale"),
         (errors.FeatureContractMismatch, 503, "The registered features are not the model's"),
         (errors.FeatureStoreUnavailable, 503, "The feature store does not answer"),
@@ -136,7 +138,9 @@ def invalid_request(errors: Iterable[Mapping[str, Any]]) -> InvalidRequest:
 
 def _place(error: Mapping[str, Any]) -> str:
     location = error["loc"][:1] if error["type"] == NOT_JSON else error["loc"]
-    return ".".join(map(str, location))[:MAX_TEXT]
+    return (
+        ".".join(map(str, location))[:MAX_TEXT].encode(errors="backslashreplace").decode()
+    )  # a lone surrogate is no text
 
 
 def _rule(error: Mapping[str, Any]) -> str:
