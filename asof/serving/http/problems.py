@@ -141,7 +141,8 @@ def invalid_request(errors: Iterable[Mapping[str, Any]]) -> InvalidRequest:
 
 def _place(error: Mapping[str, Any]) -> str:
     location = error["loc"][:1] if error["type"] == NOT_JSON else error["loc"]
-    return ".".join(map(str, location))[:MAX_TEXT]
+    text = ".".join(map(str, location))[:MAX_TEXT]
+    return text.encode(errors="replace").decode()  # a lone surrogate cannot be sent back
 
 
 def _rule(error: Mapping[str, Any]) -> str:

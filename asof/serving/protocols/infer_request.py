@@ -5,7 +5,7 @@ from itertools import chain
 from math import prod
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from asof.errors import InvalidRequest
@@ -28,10 +28,20 @@ KINDS: Mapping[str, tuple[type, ...]] = {
 Parameters = dict[str, Any]
 
 
+TOLERANT = ConfigDict(extra="ignore", strict=True)
+"""Of unknown members: clients add members of their own, KServe's the model's name."""
+
+
+def _sendable(text: str) -> str:
+    """The text, which is sent back. Raises ValueError for one with a lone surrogate."""
+    text.encode()
+    return text
+
+
 class InputTensor(BaseModel):
     """One input: a column of the request, of shape [n] or [n, 1]; a list of k values a row is [n, k]."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = TOLERANT
 
     name: str
     shape: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1, max_length=2)]
@@ -43,7 +53,7 @@ class InputTensor(BaseModel):
 class RequestedOutput(BaseModel):
     """The name of an output that is wanted."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = TOLERANT
 
     name: str
     parameters: Parameters = Field(default_factory=dict)
@@ -52,9 +62,9 @@ class RequestedOutput(BaseModel):
 class InferRequest(BaseModel):
     """Tensors of n rows; without `outputs` all are returned."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = TOLERANT
 
-    id: str | None = None
+    id: Annotated[str, Field(max_length=500), AfterValidator(_sendable)] | None = None
     parameters: Parameters = Field(default_factory=dict)
     inputs: Annotated[list[InputTensor], Field(min_length=1)]
     outputs: list[RequestedOutput] | None = None
