@@ -136,6 +136,8 @@ class Settings(BaseSettings):
     """Requests that an API key may make at once; unset: as many as in two seconds."""
     workers: PositiveInt = 1
     """Processes of the prediction service."""
+    other_protocols: bool = True
+    """Whether the service also answers the Open Inference Protocol (/v2) and MLflow's (/invocations)."""
     access_log: bool = True
     """Whether each request is logged as a line of JSON on standard output."""
     log_format: Literal["text", "json"] = "text"
