@@ -1,5 +1,6 @@
 """The FastAPI app of a use case with all of its routes. The predictor is set later, when a worker starts."""
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from asof.errors import (
     NotReady,
 )
 from asof.features.join_keys import keys_of_extract
-from asof.serving.api.answers import Health, ModelAnswer, following_answer, model_answer
+from asof.serving.api.answers import Health, ModelAnswer, following_answer, model_answer, shadow_answer
 from asof.serving.api.features import add_features
 from asof.serving.api.predict import Predict
 from asof.serving.batch import description
@@ -40,6 +41,7 @@ from asof.use_case import FromStore, UseCase
 
 if TYPE_CHECKING:
     from asof.serving.prediction.live import LiveModel
+    from asof.serving.shadow.supervisor import Shadow
 
 EXPLAINING = (ExplanationUnavailable, ExplanationTooSlow)
 PREDICT, BATCH, OUTCOMES = "/predict", "/predict/batch", "/outcomes"
@@ -166,7 +168,9 @@ async def _model(request: Request) -> Response:
     following = following_answer(follower.state, live.since if live.predictor else None) if follower else None
     if live.predictor is None:
         raise live.not_ready(following=following)
-    return _json(model_answer(live.predictor.model, live.predictor.lineage, following))
+    beside: Shadow | None = getattr(request.app.state, "shadow", None)
+    shadow = shadow_answer(await asyncio.to_thread(lambda: beside.state)) if beside else None
+    return _json(model_answer(live.predictor.model, live.predictor.lineage, following, shadow))
 
 
 async def _health(request: Request) -> Response:
