@@ -71,6 +71,7 @@ LEDGER_TABLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             for column in ("at", "caller_id", "entity", "item", "model", "request", "status", "target_as_of")
         ),
     },
+    "shadow_scores": {LEDGER: ("INSERT",), TRAINING: READ, ERASURE: ("SELECT", "UPDATE")},
     "models": {LEDGER: ("INSERT",), TRAINING: READ, SERVING: READ, ERASURE: READ},
     "segments": {LEDGER: ("SELECT", "INSERT", "UPDATE"), TRAINING: READ, ERASURE: READ},
     "outcomes": {TRAINING: APPEND, SERVING: APPEND, ERASURE: ERASE},

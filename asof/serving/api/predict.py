@@ -18,6 +18,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from asof.errors import AsOfError
 from asof.ledger.answers import Answer, Single
+from asof.serving.access.scopes import WHAT_IF, require
+from asof.serving.features.overrides import overrides_of
 from asof.serving.http.boundary import explain, problem_response
 from asof.serving.http.problems import BY_STATUS
 from asof.serving.http.strict_json import JSON, parse, read_body
@@ -90,6 +92,8 @@ async def respond(
 async def _answer(live: "LiveModel", request: BaseModel, scope: Scope, write: Write) -> Response:
     state = scope["state"]
     request_id = state["request_id"]
+    if overrides_of(request):
+        require(WHAT_IF, state, what="Overrides")
     predictor, prediction = await live.predict(request, Mark(request_id, state.get(KEY)))
     predictor.worker.metrics.predicted.inc()
     response = Response(write(predictor, prediction, request_id), media_type=JSON)

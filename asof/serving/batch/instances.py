@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from asof.errors import InvalidRequest, TooManyInstances
+from asof.serving.features.options import OPTIONS
+from asof.serving.http.problems import invalid_request
 from asof.serving.http.strict_json import parse, validated
 
 MAX_INSTANCES = 10_000
@@ -62,8 +64,16 @@ def check_count(count: int, what: str = "rows") -> None:
         raise TooManyInstances(text, limit=MAX_INSTANCES, instances=count)
 
 
+def _refuse_options(data: Any, payload: type[BaseModel]) -> None:
+    """Raises InvalidRequest for an instance with the options of POST /predict, which the payload might ignore."""
+    options = {*OPTIONS} - {*payload.model_fields}
+    if isinstance(data, dict) and (given := sorted(options & data.keys())):
+        raise invalid_request({"type": "option", "loc": ("body", each), "msg": "use POST /predict"} for each in given)
+
+
 def _instance(data: Any, payload: type[BaseModel]) -> Instance:
     try:
+        _refuse_options(data, payload)
         return validated(data, payload)
     except InvalidRequest as error:
         error.__cause__ = error.__context__ = None  # these and the traceback would keep all of pydantic's errors alive

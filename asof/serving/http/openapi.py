@@ -36,6 +36,10 @@ def samples(shown: Examples) -> tuple[AsOfError, ...]:
         errors.PredictionOutOfRange(
             "The model predicts -3.0 hours, and only 0 to 720 is possible: check the features."
         ),
+        errors.ExplanationUnavailable(
+            f"Version 3 of {shown.model_name} (estimator default) has no exact explanation: ask without explain."
+        ),
+        errors.ExplanationTooSlow("The explanation takes longer than this service allows: ask without explain."),
         errors.StaleFeatures(f"{shown.feature} is older than its view allows.", entity=entity, stale_features=[stale]),
         errors.FeatureContractMismatch(
             f"Feature service {shown.feature_service!r} is not what the model was trained on.", difference="..."

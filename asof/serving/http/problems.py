@@ -45,6 +45,8 @@ BY_ERROR: Mapping[type[AsOfError], ProblemType] = {
         (errors.ModelNotFound, 404, "This service serves another model or version"),
         (errors.MissingFeatures, 422, "A feature that the model needs is null, infinite or absent"),
         (errors.PredictionOutOfRange, 422, "The model predicts an impossible value for these features"),
+        (errors.ExplanationUnavailable, 422, "The model has no exact explanation of its answers"),
+        (errors.ExplanationTooSlow, 503, "The explanation takes too long"),
         (errors.StaleFeatures, 503, "A feature is stale"),
         (errors.FeatureContractMismatch, 503, "The registered features are not the model's"),
         (errors.FeatureStoreUnavailable, 503, "The feature store does not answer"),
@@ -142,7 +144,7 @@ def invalid_request(errors: Iterable[Mapping[str, Any]]) -> InvalidRequest:
 def _place(error: Mapping[str, Any]) -> str:
     location = error["loc"][:1] if error["type"] == NOT_JSON else error["loc"]
     text = ".".join(map(str, location))[:MAX_TEXT]
-    return text.encode(errors="replace").decode()  # a lone surrogate cannot be sent back
+    return text.encode(errors="backslashreplace").decode()  # a lone surrogate cannot be sent back
 
 
 def _rule(error: Mapping[str, Any]) -> str:

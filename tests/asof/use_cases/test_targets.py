@@ -28,6 +28,7 @@ from asof.serving.api.routes import create_app
 from asof.serving.following.candidates import CandidateLoader
 from asof.serving.following.mlflow_registry import ProductionVersion
 from asof.serving.following.model_cache import ModelCache
+from asof.serving.following.model_loader import ModelLoader
 from asof.serving.http.openapi import document
 from asof.serving.prediction.live import LiveModel
 from asof.serving.prediction.predictor import Mark, Predictor
@@ -303,12 +304,12 @@ def test_a_service_that_follows_the_registry_goes_over_to_a_new_version(
         live = LiveModel(worker, Predictor(made.model, worker.lineage, worker))
         _, before = await live.predict(request, MARK)
         keys = trusted_keys(made.settings)
-        loader = CandidateLoader(
-            live,
+        models = ModelLoader(
             Registry(),  # type: ignore[arg-type]
             ModelCache(tmp_path),
             load=lambda folder, run_id: load_model(folder, made.case, keys, run_id=run_id),
         )
+        loader = CandidateLoader(live, models)
         new = await loader.load(ProductionVersion(version=version.version, run_id=version.run_id, source="here"))
         await loader.open_features(new)
         live.swap(new, probation_seconds=60)

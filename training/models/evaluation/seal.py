@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from asof.errors import NotCompiled
+from asof.errors import NotCompiled, NotExplained
+from asof.inference.explanation.explainer import EXPLANATION
 from asof.inference.runtime import MODEL_ONNX, Onnx, Runtime, ScikitLearn
 from asof.settings import Settings
 from asof.trust.golden_rows import GOLDEN_ROWS, GoldenRows
@@ -16,6 +17,7 @@ from asof.trust.signing_keys import signing_key
 from training.features.datasets.training_set import TrainingSet, table_of
 from training.metrics.classification import Floats
 from training.models.compilation.compile import compile_model
+from training.models.compilation.explanation.explain import explainer_of
 from training.models.fitting.train import TrainedModel
 from training.targets import rules_of
 from training.tracking.artifacts import downloaded, log_file
@@ -64,4 +66,16 @@ def log_compiled(client: "MlflowClient", trained: TrainedModel) -> Runtime | Non
     log_file(client, trained.model_uri, MODEL_ONNX, compiled.content)
     client.set_tag(trained.run_id, "runtime", Onnx.name)
     client.set_tag(trained.run_id, "compiled", str(compiled.agreement))
+    _log_explainer(client, trained, compiled.runtime)
     return compiled.runtime
+
+
+def _log_explainer(client: "MlflowClient", trained: TrainedModel, runtime: Onnx) -> None:
+    """Logs what explains the model's answers. The tag `explained` says what they add up to, `not_explained` why not."""
+    try:
+        explainer = explainer_of(trained.model, trained.train_side.features, runtime)
+    except NotExplained as error:
+        client.set_tag(trained.run_id, "not_explained", str(error))
+        return
+    log_file(client, trained.model_uri, EXPLANATION, explainer.to_bytes())
+    client.set_tag(trained.run_id, "explained", explainer.space)
