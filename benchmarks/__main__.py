@@ -34,6 +34,8 @@ from benchmarks.processes import run_json
 from benchmarks.serving.batches import measure_batches
 from benchmarks.serving.effort import QUICK, Effort
 from benchmarks.serving.ledger import measure_ledger
+from benchmarks.serving.protocols import QUICK_ROUNDS, measure_protocols
+from benchmarks.serving.protocols import ROUNDS as PROTOCOL_ROUNDS
 from benchmarks.serving.run import measure_serving
 from benchmarks.serving.setup.catalogue import catalogue
 from benchmarks.swaps import measure_swaps
@@ -150,6 +152,12 @@ def _batches(run: Run) -> Iterator[Row]:
         yield from measure_batches(own, run.progress)
 
 
+def _protocols(run: Run) -> Iterator[Row]:
+    with run.scratch("protocols") as own:
+        rounds = QUICK_ROUNDS if run.options.quick else PROTOCOL_ROUNDS
+        yield from measure_protocols(own, run.progress, rounds=rounds)
+
+
 def _ledger(run: Run) -> Iterator[Row]:
     with run.scratch("ledger") as own:
         yield from measure_ledger(own, run.progress)
@@ -201,6 +209,7 @@ PARTS: dict[str, tuple[str, Callable[[Run], Iterator[Row]]]] = {
     "serving": ("POST /predict beside its peers", _serving),
     "online-store": ("Our online store beside Feast's and bare SQL", _online_store),
     "batches": ("POST /predict/batch, 10,000 users at once", _batches),
+    "protocols": ("The Open Inference Protocol and MLflow's, beside ours", _protocols),
     "ledger": ("What keeping each answer costs", _ledger),
     "swaps": ("From a promotion to its first answer, under load", _swaps),
     "training-sets": ("A training set of twelve months and five views, beside the join by hand", _training_sets),

@@ -93,7 +93,7 @@ def test_of_several_rows_each_has_its_answer_or_its_problem(service: httpx.Clien
     ):
         assert json.loads(evidence)["kept"] == "process"
         if "problem" in item:
-            assert (probability, label, json.loads(problem)) == (None, None, item["problem"])
+            assert (probability, label, json.loads(problem)) == ("NaN", "", item["problem"])
         else:
             assert (probability, problem) == (item["probability"], "")
             assert label == ("leaves" if item["churn"] else "stays")
@@ -139,6 +139,7 @@ def test_server_and_model_describe_themselves(service: httpx.Client) -> None:
     described = [(each["name"], each["datatype"], each["shape"]) for each in model["outputs"]]
     texts = [(name, "BYTES", [-1]) for name in ("label", "evidence", "problem")]
     assert described == [("probability", "FP64", [-1]), *texts]
+    assert service.get("/v2/").json() == server
     assert service.get("/v2/health/live").json() == {"live": True}
     assert service.get("/v2/health/ready").json() == {"ready": True}
     assert service.get(f"/v2/models/{kit.NAME}/ready").json() == {"ready": True, "name": kit.NAME}

@@ -24,6 +24,7 @@ KNOWN = frozenset(
         "/predict/batch",
         "/readyz",
         "/v2",
+        "/v2/",
         "/v2/health/live",
         "/v2/health/ready",
         "/version",

@@ -53,12 +53,12 @@ class ModelReady(Ready):
 
 
 class OutputTensor(BaseModel):
-    """One output, a row after the other; null in a row that has a problem."""
+    """One output, a row after the other; "NaN" or an empty text in a row that has a problem."""
 
     name: str
     datatype: str
     shape: list[int]
-    data: list[float | str | None]
+    data: list[float | str]
 
 
 class InferResponse(BaseModel):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from math import prod
+from math import nan, prod
 from typing import Any
 
 from pydantic_core import to_json
@@ -15,6 +15,11 @@ from asof.serving.prediction.predictor import Prediction, Predictor, identity
 from asof.targets.tensors import Tensor
 
 EVIDENCE, PROBLEM = "evidence", "problem"
+MISSING = {"FP64": nan, "BYTES": ""}
+"""What a row with a problem has. NaN is sent as the text "NaN", as in protobuf's JSON.
+
+A null is not in the protocol's schema, and some clients would read it as 0.
+"""
 
 
 def _evidence(item: Item) -> list[str]:
@@ -68,7 +73,7 @@ class InferFormat:
     def chunk(self, items: Sequence[Item]) -> bytes:
         """Nothing yet: the first tensor has a value of every row."""
         for tensor in self._scores:
-            missing = [None] * prod(tensor.shape)
+            missing = [MISSING[tensor.datatype]] * prod(tensor.shape)
             self._add(tensor, (tensor.values(each["score"]) if "score" in each else missing for each in items))
         for tensor in self._texts:
             self._add(tensor, map(tensor.values, items))
@@ -89,7 +94,7 @@ class InferFormat:
 
     def _add(self, tensor: Tensor, rows: Any) -> None:
         values = list(chain.from_iterable(rows))
-        self._parts[tensor.name].append(to_json(values, inf_nan_mode="null")[1:-1])
+        self._parts[tensor.name].append(to_json(values, inf_nan_mode="strings")[1:-1])
 
     def _output(self, tensor: Tensor, parts: Sequence[bytes]) -> bytes:
         head = {"name": tensor.name, "datatype": tensor.datatype, "shape": [self._rows, *tensor.shape]}

@@ -64,7 +64,8 @@ def _add_open_inference(app: FastAPI, use_case: UseCase, form: RowForm) -> ASGIA
             responses=description.problems(f"{path}/infer", use_case, input_type(use_case), ModelNotFound),
         )
         _add_model(app, use_case, form, path=path, suffix=suffix)
-    _add_get(app, "/v2", _server, description.ServerMetadata, "Open Inference Protocol: the server")
+    for path in ("/v2", "/v2/"):
+        _add_get(app, path, _server, description.ServerMetadata, "Open Inference Protocol: the server")
     _add_get(app, "/v2/health/live", _live, description.Live, "Open Inference Protocol: is the process alive?")
     ready = openapi.responses("/v2/health/ready", NotReady)
     _add_get(app, "/v2/health/ready", _ready, description.Ready, "Open Inference Protocol: can it predict now?", ready)

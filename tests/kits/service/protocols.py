@@ -1,10 +1,19 @@
-"""For tests of the protocols beside our own: users of the serving contract, and random bodies."""
+"""For tests of the protocols: users of the serving contract, random bodies, and the app without BentoML."""
 
 import json
 import random
 import string
 from collections.abc import Callable, Iterator
 from typing import Any
+
+from starlette.types import ASGIApp
+
+from asof.serving.api.routes import create_app
+from asof.serving.http.boundary import Boundary
+from asof.serving.logs.access_log import AccessLog
+from asof.serving.prediction.live import LiveModel
+from asof.serving.protocols.routes import add_protocols
+from asof.use_case import UseCase
 
 CONTRACT = (
     *("good", "no-internet", "old-support", "coming-payments", "nobody", "null-fee", "only-users", "old-usage"),
@@ -19,6 +28,14 @@ VALUES: tuple[Any, ...] = (
     *({"\ud800": ["good"]}, {"user_id": ["good", "nobody"]}, {"columns": ["user_id"], "data": [["good"]]}),
 )
 ALPHABET = string.printable + '{}[]":,\\u0000é'
+
+
+def with_protocols(case: UseCase, live: LiveModel) -> ASGIApp:
+    """The application of a use case with its protocols."""
+    app = create_app(case)
+    add_protocols(app, case)
+    app.state.live = live
+    return Boundary(app, access_log=AccessLog(on=False))
 
 
 def random_bodies(make: Callable[[random.Random], Any], count: int, seed: int) -> Iterator[bytes]:
