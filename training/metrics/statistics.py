@@ -105,6 +105,16 @@ def share_low(hits: int, rows: int, *, alpha: float) -> float:
     return float(stats.beta.ppf(alpha, hits, rows - hits + 1)) if hits else 0.0
 
 
+def share_interval(hits: int, rows: int) -> tuple[float, float]:
+    """The 95 % interval of a share, exact (Clopper and Pearson); 0 to 1 without rows."""
+    from scipy import stats
+
+    if not rows:
+        return 0.0, 1.0
+    interval = stats.binomtest(hits, rows).proportion_ci(0.95, method="exact")
+    return float(interval.low), float(interval.high)
+
+
 def binned(values: Floats, edges_from: Floats) -> NDArray[np.int64]:
     """The decile of `edges_from` that holds each value, from 0; equal values share a bin; NaN is the last bin."""
     known = edges_from[~np.isnan(edges_from)]

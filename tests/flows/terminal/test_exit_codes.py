@@ -57,6 +57,7 @@ def places(scene: Scene, history: History, tmp_path_factory: pytest.TempPathFact
         ("bundle churn --run-id 1 --without-model", FAILED),
         ("image churn --bento churn:1 --engine no-engine", FAILED),
         ("replay churn no-such-request", FAILED),
+        ("shadow churn", FAILED),  # nothing was scored in shadow
         ("ledger find churn", FAILED),
         ("ledger keep --dry-run --to {folder}", FAILED),  # nothing was kept yet
         ("outcomes load churn {folder}/none.csv", FAILED),
