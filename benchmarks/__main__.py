@@ -33,6 +33,7 @@ from benchmarks.online_store import run as online_store
 from benchmarks.processes import run_json
 from benchmarks.serving.batches import measure_batches
 from benchmarks.serving.effort import QUICK, Effort
+from benchmarks.serving.explanations import measure_explanations
 from benchmarks.serving.ledger import measure_ledger
 from benchmarks.serving.run import measure_serving
 from benchmarks.serving.setup.catalogue import catalogue
@@ -150,6 +151,11 @@ def _batches(run: Run) -> Iterator[Row]:
         yield from measure_batches(own, run.progress)
 
 
+def _explanations(run: Run) -> Iterator[Row]:
+    with run.scratch("explanations") as own:
+        yield from measure_explanations(own, run.progress)
+
+
 def _ledger(run: Run) -> Iterator[Row]:
     with run.scratch("ledger") as own:
         yield from measure_ledger(own, run.progress)
@@ -201,6 +207,7 @@ PARTS: dict[str, tuple[str, Callable[[Run], Iterator[Row]]]] = {
     "serving": ("POST /predict beside its peers", _serving),
     "online-store": ("Our online store beside Feast's and bare SQL", _online_store),
     "batches": ("POST /predict/batch, 10,000 users at once", _batches),
+    "explanations": ("What an explanation costs, beside a plain answer", _explanations),
     "ledger": ("What keeping each answer costs", _ledger),
     "swaps": ("From a promotion to its first answer, under load", _swaps),
     "training-sets": ("A training set of twelve months and five views, beside the join by hand", _training_sets),
