@@ -15,6 +15,7 @@ from flows.stages.inspect import inspect_month
 from flows.stages.promote import promote_version
 from training.features.datasets.dataset import build_training_set, newest_labelled
 from training.models.evaluation.evaluate import evaluate
+from training.models.fitting.search_workers import start_early
 from training.models.fitting.train import train
 from training.release.registry.register import register
 from training.release.registry.versions import ModelVersion
@@ -46,6 +47,7 @@ def retrain(
     """
     use_case = use_case or default_name()
     settings = settings_with_tracking()
+    start_early(settings, load(use_case), estimator)
     moment = as_of or newest_labelled(settings, load(use_case), known_at)
     checks = inspect_month(use_case, moment, known_at)
     version = train_version(use_case, moment, known_at, estimator)
