@@ -152,6 +152,8 @@ class UseCase:
     gate: GateBounds = field(default_factory=GateBounds)
     monitoring: MonitorBounds = field(default_factory=MonitorBounds)
     default_estimator: str = "default"
+    slices: tuple[str, ...] = ()
+    """Features by which monitoring divides the entities: text by value, numbers by quarters of the training rows."""
     acknowledged: tuple[str, ...] = ()
     """Names of data-check errors that training may ignore; each deserves a comment that says why."""
 

@@ -13,6 +13,7 @@ from training.metrics.classification import Floats
 from training.models.compilation.agreement import run
 from training.models.evaluation.ablation import Ablation, ablate, metrics_of
 from training.models.evaluation.model_card import MODEL_CARD, model_card
+from training.models.evaluation.reference_file import record_reference
 from training.models.evaluation.seal import golden_rows, log_compiled, seal
 from training.models.fitting.fit import FittedModel, predictions
 from training.models.fitting.train import TrainedModel
@@ -77,6 +78,7 @@ def evaluate(settings: Settings, trained: TrainedModel) -> Evaluation:
         descriptions=_descriptions(settings, trained.facts.contract.feature_service),
     )
     _log(client, trained.run_id, metrics, pictures=pictures, card=card)
+    record_reference(client, trained.run_id, trained, predicted)
     for name, document in rules.documents(side.labels, predicted, output).items():
         client.log_dict(trained.run_id, document, name)
     served = log_compiled(client, trained)
