@@ -10,7 +10,7 @@ from asof.ledger.request_id import new_request_id
 from asof.settings import Settings
 from monitoring.audit.audit import Audit
 from monitoring.audit.findings import INFORMATION, Finding
-from monitoring.audit.tally import FindingShare
+from monitoring.audit.judging.tally import FindingShare
 from monitoring.records.figure import Figure, Subject, Verdict
 from monitoring.records.runs import MonitorRun, save_run
 from training.data.snapshots.provenance import actor, code_version

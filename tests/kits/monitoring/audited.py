@@ -13,8 +13,8 @@ from asof.settings import Settings
 from asof.use_case import UseCase
 from monitoring.audit.audit import Audit, audit
 from monitoring.audit.findings import Divergence, Finding
-from monitoring.audit.rows import Tolerance
-from monitoring.audit.sample import Span
+from monitoring.audit.reading.rows import Tolerance
+from monitoring.audit.reading.sample import Span
 from tests.kits.data.parity import Edit, deliver
 from tests.kits.service.application import application
 from tests.kits.service.ledger import ship
