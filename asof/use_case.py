@@ -14,6 +14,7 @@ from asof.extracts.schema import ExtractSchema
 from asof.features.feature_contract import Compute, FeatureContract
 from asof.given_features import Given, RequestFeature
 from asof.model_facts import ModelFacts, Split
+from asof.monitor_bounds import MonitorBounds
 from asof.targets import Score as Score
 from asof.targets import Target
 
@@ -145,7 +146,7 @@ class UseCase:
     member for each key of the extract, of a type in `asof.features.entity_key`, and one for each given feature.
     `questions(month)` are the demo's requests once the extract in the folder `month` is loaded (None: the features come
     in the request). `derived` columns are computed from the features, in training and in serving alike. `gate` are the
-    limits for production.
+    limits for production, `monitoring` those of what is watched there.
     """
 
     name: str
@@ -161,7 +162,10 @@ class UseCase:
     derived: Mapping[str, Compute] = field(default_factory=dict)
     split: Split = field(default_factory=Split)
     gate: GateBounds = field(default_factory=GateBounds)
+    monitoring: MonitorBounds = field(default_factory=MonitorBounds)
     default_estimator: str = "default"
+    slices: tuple[str, ...] = ()
+    """Features by which monitoring divides the entities: text by value, numbers by quarters of the training rows."""
     acknowledged: tuple[str, ...] = ()
     """Names of data-check errors that training may ignore; each deserves a comment that says why."""
 

@@ -19,9 +19,9 @@ from pyarrow import parquet
 from asof.errors import DataError
 from asof.files import rename_durably
 from asof.home import private_file
+from asof.ledger.partitions import PREDICTIONS, SHADOW_SCORES, table_of
 from asof.ledger.spool.copy_rows import SHADOW_COLUMNS
 from monitoring.retention.columns import TYPES, Field, arrow_array, arrow_type, copy_fields, row_fields
-from monitoring.retention.partitions import table_of
 from online_store.encoding.copy_format import HEADER, TRAILER, row
 
 ROWS = "SELECT {columns} FROM ledger.{partition} ORDER BY {order}"
@@ -30,8 +30,8 @@ GROUP_ROWS = 20_000
 MODELS = b"asof.models"
 """The file's metadata with `ledger.models`, in JSON: which value of a row is that of which feature."""
 TABLES: Mapping[str, tuple[Sequence[str], LiteralString]] = {
-    "predictions": (tuple(TYPES), 'at, request, item, status, entity COLLATE "C"'),
-    "shadow_scores": (SHADOW_COLUMNS, "at, request, item, model, score"),
+    PREDICTIONS: (tuple(TYPES), 'at, request, item, status, entity COLLATE "C"'),
+    SHADOW_SCORES: (SHADOW_COLUMNS, "at, request, item, model, score"),
 }
 """For each table its columns, and the order of the rows in a file."""
 

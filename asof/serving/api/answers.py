@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from asof import __version__
 from asof.features.feature_definition import digest_of
 from asof.features.join_keys import Members
+from asof.inference.explanation.explainer import Space
 from asof.inference.served_model import ServedModel
 from asof.inference.verdicts import JudgedFeature, Verdict, days
 from asof.model_facts import Lineage
@@ -116,6 +117,10 @@ class ModelAnswer(ModelIdentity):
         examples=[{"contract_type": ("Month-to-month", "One year", "Two year")}],
     )
     runtime: str = Field(description="What computes its predictions: onnx, where it is compiled, or scikit-learn.")
+    explanation: Space | None = Field(
+        description="What its explanations add up to (see `explain` of POST /predict); null: it has none.",
+        examples=["log odds"],
+    )
     following: FollowingAnswer | None = Field(description="null: it serves its Bento's own model and does not follow.")
     shadow: ShadowAnswer | None = Field(description="null: ASOF_SHADOW is not set.", examples=[None])
 
@@ -182,6 +187,7 @@ def model_answer(
             "signed_by": model.signed_by,
             "golden_rows": GoldenRowsAnswer(**asdict(model.golden_rows)) if model.golden_rows else None,
             "runtime": model.runtime.name,
+            "explanation": model.explainer.space if model.explainer else None,
             "following": following,
             "shadow": shadow,
         }

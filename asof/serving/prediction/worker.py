@@ -1,6 +1,7 @@
 """What all models of one worker share: use case, settings, metrics, ledger and concurrency limits."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from operator import attrgetter
 from typing import Any
@@ -34,6 +35,11 @@ class Worker:
         self.ledger = LedgerKeeper(settings, self.metrics)
         self.concurrency_limit = ConcurrencyLimit(settings.max_in_flight)
         self.batch_limit = ConcurrencyLimit(MAX_BATCHES)
+
+    @cached_property
+    def explaining(self) -> ThreadPoolExecutor:
+        """One thread for all explanations that take long: predictions need the other processors."""
+        return ThreadPoolExecutor(1, "explanations")
 
     @cached_property
     def encoder(self) -> Encoder:

@@ -13,6 +13,7 @@ import pytest
 from pyarrow import parquet
 
 from asof.errors import ConfigurationError, DataError
+from asof.ledger.partitions import partitions
 from asof.ledger.schema import create_tables
 from asof.settings import Settings
 from local.embedded_postgres.binaries import find_binaries
@@ -20,7 +21,7 @@ from monitoring.retention import keep, month_file
 from monitoring.retention.columns import TYPES
 from monitoring.retention.keep import Kept, keep_ledger
 from monitoring.retention.month_file import file_rows_sha256
-from monitoring.retention.partitions import detach, partitions
+from monitoring.retention.partitions import detach
 
 NOW = datetime.now(UTC)
 BEFORE = datetime(2024, 2, 10, tzinfo=UTC)
@@ -229,6 +230,25 @@ def test_an_interrupted_detachment_is_completed(conninfo: str, tmp_path: Path) -
             detach(connection, partitions(connection)[0])
         assert partitions(connection)[0].pending
     assert_moved(conninfo, keep_ledger(conninfo, tmp_path, BEFORE), tmp_path, before)
+
+
+@pytest.mark.parametrize("pending", [False, True], ids=["detached", "being detached"])
+def test_a_month_that_was_left_detached_is_moved_by_a_call_of_another_moment(
+    conninfo: str, tmp_path: Path, pending: bool
+) -> None:
+    before = january(conninfo)
+    with psycopg.connect(conninfo) as reader, psycopg.connect(conninfo, autocommit=True) as connection:
+        if pending:
+            reader.execute("SELECT count(*) FROM ledger.predictions")
+            connection.execute("SET statement_timeout = '300ms'")
+        try:
+            detach(connection, partitions(connection)[0])
+        except psycopg.errors.QueryCanceled:
+            assert pending
+        assert partitions(connection)[0].hidden
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+    assert [each.rows for each in keep_ledger(conninfo, tmp_path, long_ago, dry_run=True).months] == [50]
+    assert_moved(conninfo, keep_ledger(conninfo, tmp_path, long_ago), tmp_path, before)
 
 
 def test_answers_that_arrive_meanwhile_are_in_the_file(

@@ -15,6 +15,7 @@ from asof.inference.verdicts import Verdict, row_moments
 from asof.ledger.reading.choose import of_request
 from asof.ledger.reading.find import reading_ledger
 from asof.ledger.reading.kept_answer import KeptAnswer, KeptValue
+from asof.ledger.reading.moved import moved_months, moved_text
 from asof.ledger.reading.waiting import waits
 from asof.settings import Settings
 from asof.use_case import FromStore, UseCase
@@ -74,6 +75,8 @@ def _not_found(settings: Settings, use_case: UseCase, request_id: str) -> DataEr
             f"Answer {request_id} waits in {settings.ledger_folder} and is not in the ledger yet: try again shortly. "
             "If it stays there, run `python -m flows doctor`."
         )
+    if moved := moved_text(moved_months(settings, request=request_id)):
+        return DataError(f"No answer {request_id} of {use_case.name} is in the ledger. {moved}")
     return DataError(
         f"No answer {request_id} of {use_case.name} is in the ledger: the service must keep it (ASOF_LEDGER=process). "
         "Or pass the answer itself: a file, or - for stdin."

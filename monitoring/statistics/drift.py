@@ -1,0 +1,74 @@
+"""Do the inputs differ from those of the training? Each feature by itself, by counts in bins made at the training."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from monitoring.records.figure import Subject, Verdict
+from monitoring.statistics.measured import MIN_ROWS, Measured, judged
+from training.metrics.binning import Binned, Counts, without_chance_bins
+from training.metrics.statistics import Effect, holm, stability, stability_interval
+
+LARGE_PSI = 0.1
+"""By the usual rule of thumb: Siddiqi, Credit Risk Scorecards (2006)."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A sample beside the reference, in its bins: the PSI of the bins that are not left to chance, with its p-value."""
+
+    reference: Binned
+    counts: Counts
+    moved: Effect
+    interval: tuple[float, float]
+
+    @property
+    def rows(self) -> int:
+        return int(self.counts.sum())
+
+    @property
+    def enough(self) -> bool:
+        return min(self.rows, self.reference.rows) >= MIN_ROWS
+
+    def measured(self, subject: Subject, about: str, p_value: float | None) -> Measured:
+        """The figure `psi`; `p_value` is corrected for the subject's tests, None: too few rows."""
+        verdict = Verdict.TOO_FEW if p_value is None else judged(subject, p_value, large=self.moved.size >= LARGE_PSI)
+        low, high = self.interval
+        detail = {**self._shares(), "p_value": p_value}
+        return Measured(subject, "psi", self.moved.size, self.rows, about, low, high, verdict, detail)
+
+    def _shares(self) -> dict[str, Any]:
+        expected = np.array(self.reference.counts) / max(self.reference.rows, 1)
+        return {
+            "bins": list(self.reference.bins.names),
+            "expected": expected.tolist(),
+            "observed": (self.counts / max(self.rows, 1)).tolist(),
+            "reference_rows": self.reference.rows,
+        }
+
+
+def compared(reference: Binned, counts: Counts) -> Comparison:
+    """The counts of now, of the reference's bins; shape (bins,)."""
+    before, after = without_chance_bins(np.array(reference.counts), counts)
+    moved = stability(before, after)
+    bins = int(((before + after) > 0).sum())
+    ends = stability_interval(moved.size, int(before.sum()), int(after.sum()), bins=bins)
+    return Comparison(reference, counts, moved, ends)
+
+
+def drift(reference: Mapping[str, Binned], counts: Mapping[str, Counts]) -> list[Measured]:
+    """The figure `psi` of each feature that both have, in the reference's order.
+
+    An alarm where the shift is beyond chance, by Holm over the features, and large; a notice where it is not large.
+    Below MIN_ROWS on either side there is a value and no verdict. `counts` are of the reference's bins.
+    """
+    found = {name: compared(each, counts[name]) for name, each in reference.items() if name in counts}
+    return tested(Subject.DRIFT, found)
+
+
+def tested(subject: Subject, found: Mapping[str, Comparison]) -> list[Measured]:
+    """The figures of comparisons, with p-values by Holm over those that have enough rows."""
+    p_values = holm({name: each.moved.p_value for name, each in found.items() if each.enough})
+    return [each.measured(subject, name, p_values.get(name)) for name, each in found.items()]
