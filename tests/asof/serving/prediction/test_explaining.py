@@ -1,8 +1,9 @@
 """Models that explain their answers, and models that cannot: a reason or no number, and the score is never another."""
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pandas as pd
@@ -10,7 +11,9 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.naive_bayes import GaussianNB
 
+from asof.inference.explanation.explainer import Explainer
 from asof.inference.explanation.linear_sum import LinearSum
+from asof.serving.http.concurrency_limit import SLOW_SECONDS
 from asof.serving.prediction.live import LiveModel
 from asof.settings import Settings
 from asof.use_cases import load
@@ -67,6 +70,31 @@ def test_an_explanation_that_takes_too_long_is_refused_and_plain_answers_go_on(
     problem(explained, 503, "explanation-too-slow")
     assert explained.headers["Retry-After"] == "1"
     assert plain.status_code == 200
+
+
+class Slow(Explainer):
+    """Takes longer than a request may that is not slow."""
+
+    def explain(self, *arguments: Any) -> Any:
+        time.sleep(1.1 * SLOW_SECONDS)
+        return super().explain(*arguments)
+
+
+def test_slow_explanations_do_not_lower_the_limit_of_plain_requests(settings: Settings, forest: ModelVersion) -> None:
+    lives: list[LiveModel] = []
+
+    def slow(live: LiveModel) -> None:
+        predictor = live.current
+        explainer = predictor.model.explainer
+        assert explainer is not None
+        predictor.model = replace(
+            predictor.model, explainer=Slow(**{each.name: getattr(explainer, each.name) for each in fields(explainer)})
+        )
+        lives.append(live)
+
+    answers = ask(settings, forest, *[{**BODY, "explain": True}] * 3, change=slow)
+    assert {each.status_code for each in answers} == {200}
+    assert lives[0].worker.concurrency_limit.limit == settings.max_in_flight
 
 
 def test_a_model_without_an_explanation_is_named_with_where_the_reason_is(
