@@ -119,6 +119,12 @@ class EntityNotFound(RequestError):
     code = "entity-not-found"
 
 
+class ModelNotFound(RequestError):
+    """The path names a model or version other than the served one."""
+
+    code = "model-not-found"
+
+
 class MissingFeatures(RequestError):
     """The entity is known, but a required feature is null, infinite or absent."""
 

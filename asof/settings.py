@@ -52,7 +52,7 @@ NOT_FOR_SERVERS = frozenset(
         *("ASOF_SOURCE_URL", "ASOF_SOURCE_URLS"),
         *(
             f"ASOF_{role}_PASSWORD"
-            for role in ("INGEST", "TRAINING", "SERVING", "LEDGER", "MLFLOW", "PREFECT", "ERASURE")
+            for role in ("INGEST", "TRAINING", "SERVING", "LEDGER", "MONITORING", "MLFLOW", "PREFECT", "ERASURE")
         ),
     }
 )
@@ -136,6 +136,8 @@ class Settings(BaseSettings):
     """Requests that an API key may make at once; unset: as many as in two seconds."""
     workers: PositiveInt = 1
     """Processes of the prediction service."""
+    other_protocols: bool = True
+    """Whether the service also answers the Open Inference Protocol (/v2) and MLflow's (/invocations)."""
     access_log: bool = True
     """Whether each request is logged as a line of JSON on standard output."""
     log_format: Literal["text", "json"] = "text"
@@ -186,6 +188,8 @@ class Settings(BaseSettings):
     """For `flows databases` only: the password of PostgreSQL's role asof_serving."""
     ledger_password: SecretStr | None = None
     """For `flows databases` only: the password of PostgreSQL's role asof_ledger."""
+    monitoring_password: SecretStr | None = None
+    """For `flows databases` only: the password of PostgreSQL's role asof_monitoring."""
     mlflow_password: SecretStr | None = None
     """For `flows databases` only: the password of PostgreSQL's role mlflow."""
     prefect_password: SecretStr | None = None

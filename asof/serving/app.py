@@ -16,9 +16,11 @@ import bentoml
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.service.openapi.specification import OpenAPISpecification
 from bentoml._internal.utils.cattr import bentoml_cattr
+from fastapi import FastAPI
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from pydantic import BaseModel, Field
 from starlette.middleware import Middleware
+from starlette.types import ASGIApp
 
 from asof import use_cases
 from asof.errors import AsOfError, ConfigurationError
@@ -31,6 +33,7 @@ from asof.serving.http.boundary import Boundary, Readiness
 from asof.serving.http.openapi import document
 from asof.serving.logs.access_log import AccessLog
 from asof.serving.logs.json_log import configure_logging
+from asof.serving.protocols.routes import Lane, add_protocols
 from asof.settings import Settings, log_format
 from asof.trust.signing_keys import trusted_keys
 from asof.use_case import FromStore, UseCase
@@ -111,6 +114,7 @@ def make_service(arguments: Arguments, defaults: Callable[[], Mapping[str, str]]
     use_case = use_cases.load(arguments.use_case)
     _save_use_case(arguments)
     app = create_app(use_case)
+    protocols = add_protocols(app, use_case) if settings.other_protocols else None
     app.state.use_case, app.state.guard = use_case, AccessGuard(settings)
 
     class PredictionService:
@@ -175,10 +179,19 @@ def make_service(arguments: Arguments, defaults: Callable[[], Mapping[str, str]]
     )(PredictionService)
     service.mount_asgi_app(app)
     service.add_asgi_middleware(Boundary, access_log=AccessLog(on=settings.access_log))
-    state = app.state
-    lanes = {PREDICT: state.predict, BATCH: state.predict_batch, OUTCOMES: state.post_outcomes}
-    service.add_asgi_middleware(FastLane, lanes=lanes)
+    service.add_asgi_middleware(FastLane, lane=_lane(app, protocols))
     return service
+
+
+def _lane(app: "FastAPI", protocols: Lane | None) -> Lane:
+    """The endpoint of a path that need not go through BentoML's layers and FastAPI's."""
+    state = app.state
+    own: Mapping[str, ASGIApp] = {
+        PREDICT: state.predict,
+        BATCH: state.predict_batch,
+        OUTCOMES: state.post_outcomes,
+    }
+    return (lambda path: own.get(path) or protocols(path)) if protocols else own.get
 
 
 def _settings(arguments: Arguments) -> Settings:

@@ -15,7 +15,7 @@ SCOPES = frozenset({PREDICT, WHAT_IF, OUTCOMES, ADMIN})
 HELD = "scopes"
 """The member of a request's state with the scopes of its key; there is none where the service has no keys."""
 
-OPEN = frozenset({"/healthz", "/livez", "/readyz"})
+OPEN = frozenset({"/healthz", "/livez", "/ping", "/readyz", "/v2/health/live", "/v2/health/ready", "/version"})
 """Probes need no key."""
 
 _PREDICT, _ADMIN = frozenset({PREDICT}), frozenset({ADMIN})
@@ -23,14 +23,18 @@ _BY_PATH = {
     "/predict": _PREDICT,
     "/predict/batch": _PREDICT,
     "/features": _PREDICT,
+    "/invocations": _PREDICT,
+    "/v2": _PREDICT,
     "/outcomes": frozenset({OUTCOMES}),
     "/docs.json": SCOPES,
 }
 
+_PREDICT_PREFIXES = ("/features/", "/v2/")
+
 
 def scopes_for(path: str) -> frozenset[str]:
     """Any one of these is sufficient; every key has at least one scope."""
-    return _BY_PATH.get(path) or (_PREDICT if path.startswith("/features/") else _ADMIN)
+    return _BY_PATH.get(path) or (_PREDICT if path.startswith(_PREDICT_PREFIXES) else _ADMIN)
 
 
 def require(scope: str, state: Mapping[str, Any], *, what: str) -> None:

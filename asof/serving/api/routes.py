@@ -93,7 +93,7 @@ def _add_predict(app: FastAPI, use_case: UseCase, source: type[FeatureSource]) -
     )
     payload = payload_type(use_case)
     app.state.predict = Predict(app.state, payload)
-    _add_endpoint(
+    add_endpoint(
         app,
         PREDICT,
         app.state.predict,
@@ -109,7 +109,7 @@ def _add_predict(app: FastAPI, use_case: UseCase, source: type[FeatureSource]) -
 def _add_batch(app: FastAPI, use_case: UseCase, source: type[FeatureSource]) -> None:
     success: dict[int | str, Any] = {200: description.success(use_case)}
     app.state.predict_batch = PredictBatch(app.state, use_case.request)
-    _add_endpoint(
+    add_endpoint(
         app,
         BATCH,
         app.state.predict_batch,
@@ -124,7 +124,7 @@ def _add_batch(app: FastAPI, use_case: UseCase, source: type[FeatureSource]) -> 
 
 def _add_outcomes(app: FastAPI, use_case: UseCase) -> None:
     app.state.post_outcomes = PostOutcomes(app.state)
-    _add_endpoint(
+    add_endpoint(
         app,
         OUTCOMES,
         app.state.post_outcomes,
@@ -137,7 +137,7 @@ def _add_outcomes(app: FastAPI, use_case: UseCase) -> None:
     )
 
 
-def _add_endpoint(app: FastAPI, path: str, endpoint: ASGIApp, *, payload: type[BaseModel], **described: Any) -> None:
+def add_endpoint(app: FastAPI, path: str, endpoint: ASGIApp, *, payload: type[BaseModel], **described: Any) -> None:
     """POST to an endpoint in plain ASGI, which FastAPI only describes."""
 
     async def described_by(body: payload) -> None:  # type: ignore[valid-type]

@@ -29,6 +29,7 @@ def samples(shown: Examples) -> tuple[AsOfError, ...]:
             "The batch holds 12000 instances: send at most 10000 at once.", limit=10_000, instances=12_000
         ),
         errors.EntityNotFound(f"No feature view knows {entity!r}: check the id, or load it.", entity=entity),
+        errors.ModelNotFound(f"This service serves {shown.model_name} 3: ask for that, or for no version."),
         errors.MissingFeatures(
             f"{entity!r} is known, but {shown.feature} is null.", entity=entity, missing_features=[missing]
         ),

@@ -14,6 +14,7 @@ from training.models.compilation.agreement import run
 from training.models.evaluation.ablation import Ablation, ablate, metrics_of
 from training.models.evaluation.contributions import contributions, picture
 from training.models.evaluation.model_card import MODEL_CARD, model_card
+from training.models.evaluation.reference_file import record_reference
 from training.models.evaluation.seal import golden_rows, log_compiled, log_explainer, seal
 from training.models.fitting.fit import FittedModel, predictions
 from training.models.fitting.train import TrainedModel
@@ -83,6 +84,7 @@ def evaluate(settings: Settings, trained: TrainedModel) -> Evaluation:
         descriptions=_descriptions(settings, trained.facts.contract.feature_service),
     )
     _log(client, trained.run_id, metrics, pictures=pictures, card=card)
+    record_reference(client, trained.run_id, trained, predicted)
     for name, document in rules.documents(side.labels, predicted, output).items():
         client.log_dict(trained.run_id, document, name)
     golden = golden_rows(side, run(served, side.features) if served else predicted)
