@@ -42,5 +42,5 @@ def test_the_lines_of_many_files_are_counted_by_the_folder_of_their_deliveries(
     assert [each.place for each in found] == [str(folder) for folder, files in with_user.items() if files]
     for each, files in zip(found, filter(None, with_user.values()), strict=True):
         assert each.count == sum(before[path].count(user.encode()) for path in files)
-        assert f"{len(files)} delivered files, such as month_00" in each.left
+        assert f"{len(files)} delivered files, such as labels_000/labels.csv: " in each.left
     assert {path: path.read_bytes() for path in before} == before
