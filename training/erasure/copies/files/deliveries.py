@@ -1,4 +1,4 @@
-"""Delivered files that still have the subject. They are not ours: the result names their folder, and nobody changes them."""
+"""Delivered files that still have the subject. They are not ours: they stay, and the result names their folder."""
 
 import re
 from collections.abc import Iterator
