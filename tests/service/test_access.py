@@ -27,7 +27,6 @@ OF_ADMINISTRATORS = [
     ("GET", "/metrics"),
     ("GET", "/health"),
     ("GET", "/"),
-    ("GET", "/schema.json"),
     ("GET", "/nothing"),
     ("POST", "/livez/"),
     ("OPTIONS", "/"),
