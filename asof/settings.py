@@ -52,7 +52,7 @@ NOT_FOR_SERVERS = frozenset(
         *("ASOF_SOURCE_URL", "ASOF_SOURCE_URLS"),
         *(
             f"ASOF_{role}_PASSWORD"
-            for role in ("INGEST", "TRAINING", "SERVING", "LEDGER", "MLFLOW", "PREFECT", "ERASURE")
+            for role in ("INGEST", "TRAINING", "SERVING", "LEDGER", "MONITORING", "MLFLOW", "PREFECT", "ERASURE")
         ),
     }
 )
@@ -188,6 +188,8 @@ class Settings(BaseSettings):
     """For `flows databases` only: the password of PostgreSQL's role asof_serving."""
     ledger_password: SecretStr | None = None
     """For `flows databases` only: the password of PostgreSQL's role asof_ledger."""
+    monitoring_password: SecretStr | None = None
+    """For `flows databases` only: the password of PostgreSQL's role asof_monitoring."""
     mlflow_password: SecretStr | None = None
     """For `flows databases` only: the password of PostgreSQL's role mlflow."""
     prefect_password: SecretStr | None = None

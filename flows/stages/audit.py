@@ -14,6 +14,7 @@ from monitoring.audit.audit import DAYS, Audit
 from monitoring.audit.audit import audit as audit_answers
 from monitoring.audit.findings import INFORMATION
 from monitoring.audit.record import record_audit
+from monitoring.audit.rows import Tolerance
 from monitoring.audit.sample import Span, parse_share
 
 SAMPLE = "5%"
@@ -23,8 +24,8 @@ SAMPLE = "5%"
 def compare(use_case: str, span: Span) -> Audit:
     """Audits the answers of a span, and saves the run with its figures."""
     settings, started = settings_with_tracking(), datetime.now(UTC)
-    lag = timedelta(minutes=settings.audit_lag_minutes)
-    done = audit_answers(settings, load(use_case), span, lag=lag, progress=log.info)
+    tolerance = Tolerance(timedelta(minutes=settings.audit_lag_minutes))
+    done = audit_answers(settings, load(use_case), span, tolerance=tolerance, progress=log.info)
     record_audit(settings, done, started)
     return done
 

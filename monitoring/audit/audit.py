@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import chain
 
 import numpy as np
@@ -24,7 +24,7 @@ from asof.use_case import FromStore, UseCase
 from monitoring.audit.findings import INFORMATION, SERVED, Divergence, Finding
 from monitoring.audit.firsts import Firsts, version_of
 from monitoring.audit.judge import CODES, NOT_AUDITED, Asked, ViewJudge
-from monitoring.audit.rows import LATER, ViewRows, from_microseconds, in_microseconds, read_rows
+from monitoring.audit.rows import LATER, Tolerance, ViewRows, from_microseconds, in_microseconds, read_rows
 from monitoring.audit.sample import Span, Stratum
 from monitoring.audit.served import NEVER, Moments, ServedAnswers, ServedValues, read_served
 from monitoring.audit.sources import (
@@ -88,10 +88,10 @@ def audit(
     use_case: UseCase,
     span: Span,
     *,
-    lag: timedelta,
+    tolerance: Tolerance,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Audit:
-    """Audits the answers of a span; a row may be missing online for `lag` after it was loaded.
+    """Audits the answers of a span.
 
     Raises ConfigurationError if a table belongs to another use case, TrainingSetError if a column is not of its type.
     """
@@ -103,8 +103,8 @@ def audit(
     read = _read_answers(settings, use_case, span)
     moved = tuple(moved_months(settings, since=span.since, until=span.until))
     with _connected(settings, use_case) as (connection, now):
-        auditor = _Auditor(settings, use_case, connection, read, now)
-        auditor.run(lag, progress)
+        auditor = _Auditor(settings, use_case, connection, read, (now, tolerance))
+        auditor.run(progress)
         return auditor.result(Audit(**vars(begun) | {"known_at": now, "moved": moved}))
 
 
@@ -145,9 +145,15 @@ class _Auditor:
     """The views one after another, so that memory is that of one."""
 
     def __init__(
-        self, settings: Settings, use_case: UseCase, connection: Connection, read: _Read, now: datetime
+        self,
+        settings: Settings,
+        use_case: UseCase,
+        connection: Connection,
+        read: _Read,
+        then: tuple[datetime, Tolerance],
     ) -> None:
-        self._settings, self._connection, self._read, self._now = settings, connection, read, now
+        self._settings, self._connection, self._read = settings, connection, read
+        self._now, self._tolerance = then
         keys = keys_of_extract(use_case.extract)
         texts = chain.from_iterable(each.entities.tolist() for each in read.answers)
         self._entities: AuditedEntities = audited_entities(texts, keys)
@@ -157,14 +163,14 @@ class _Auditor:
         self._trained = {each.run_id: self._trained_by(use_case, each) for each in models if each.run_id}
         self._redefined = {each.run_id: self._redefined_since(each) for each in models}
         self._erased = ErasedEntities(settings, connection, use_case.extract)
-        self._firsts = Firsts(Loads(connection), keys, views(connection))
+        self._firsts = Firsts(Loads(connection), keys, views(connection), settings.clock)
         whole = all(len(np.unique(codes)) == n.entities for codes, n in zip(self._codes, read.strata, strict=True))
         self._tally, self._not_audited, self._refreshing = Tally(whole), Counter[str](), 0
         self._counts = [np.zeros((len(each), len(SERVED)), dtype=np.int64) for each in read.answers]
         self._windows = [each.targets.copy() for each in read.answers]
         self._judged: list[tuple[int, str, NDArray[np.int8]]] = []
 
-    def run(self, lag: timedelta, progress: Callable[[str], None]) -> None:
+    def run(self, progress: Callable[[str], None]) -> None:
         """Reads and judges every view."""
         for answers in self._read.answers:
             self._count(GIVEN, len(answers) * len(answers.given))
@@ -173,7 +179,9 @@ class _Auditor:
             progress(f"auditing {name}")
             types = self._types(name)
             entities, places = self._entities.of_view(source)
-            rows = read_rows(self._connection, source, types, entities, keys=self._entities.keys, lag=lag)
+            rows = read_rows(
+                self._connection, source, types, entities, keys=self._entities.keys, tolerance=self._tolerance
+            )
             for number in range(len(self._read.answers)):
                 self._judge(number, rows, types, places)
             self._judge_training(rows, types, places)
@@ -212,7 +220,9 @@ class _Auditor:
             return
         codes = places[self._codes[number]]
         clock = in_microseconds(self._settings.clock) if self._settings.clock else LATER
-        judge = ViewJudge(rows, Asked(codes, answers.at, in_microseconds(self._now), clock))
+        judge = ViewJudge(
+            rows, Asked(codes, answers.at, in_microseconds(self._now), clock, self._tolerance.microseconds[1])
+        )
         windows = self._windows[number]
         np.maximum(windows, judge.snapshot, out=windows, where=answers.targets == NEVER)
         for served in features:

@@ -13,7 +13,7 @@ from asof.model_facts import ModelFacts
 from monitoring.audit.difference import difference
 from monitoring.audit.findings import NEXT_STEPS, SERVED, Divergence, Finding
 from monitoring.audit.judge import CODES, Judged
-from monitoring.audit.rows import SKEW, Loaded, ViewRows, covering, from_microseconds, in_microseconds
+from monitoring.audit.rows import Loaded, ViewRows, covering, from_microseconds, in_microseconds
 from monitoring.audit.served import NEVER, ServedAnswers, ServedValues
 from monitoring.audit.trained import Leaks
 from training.audit.lineage.loads import Loads
@@ -22,11 +22,15 @@ from training.audit.lineage.values import Materialised
 
 @dataclass
 class Firsts:
-    """By finding the first value so far. `loads` are those of the database, `keys` the entities'."""
+    """By finding the first value so far. `loads` are those of the database, `keys` the entities'.
+
+    `in_place` are the tables that are used in place; `clock` is that of the services, if it is set.
+    """
 
     loads: Loads
     keys: JoinKeys
     in_place: frozenset[str]
+    clock: datetime | None
     found: dict[Finding, Divergence] = field(default_factory=dict)
 
     def look(self, rows: ViewRows, answers: ServedAnswers, served: ServedValues, judged: Judged) -> None:
@@ -115,7 +119,7 @@ class Firsts:
                 return _behind(rows, then)
             case Finding.FUTURE_VALUE:
                 moment = from_microseconds(served.moments[place])
-                if in_microseconds(moment) > in_microseconds(then.at) + SKEW or then.row is None:
+                if moment > min(then.at, self.clock or then.at) or then.row is None:
                     return f"It is as of {moment_text(moment)}, a moment that had not come."
                 return f"Its row became known on {_known(rows, then.row)}, after the answer."
             case Finding.SERVING_BUG:

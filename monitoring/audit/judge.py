@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitoring.audit.findings import SERVED, Finding
-from monitoring.audit.rows import LATER, SKEW, Column, ViewRows
+from monitoring.audit.rows import LATER, Column, ViewRows
 from monitoring.audit.served import NEVER, Flags, Moments, ServedValues
 
 Places = NDArray[np.int64]
@@ -25,13 +25,15 @@ NOT_AUDITED = -1
 class Asked:
     """n answers: the entities' codes in the view's rows, and when they were given. `now` is the moment of the audit.
 
-    `clock` is the moment that the services take as now (LATER: the time of each answer).
+    `clock` is the moment that the services take as now (LATER: the time of each answer). Their clocks and PostgreSQL's
+    may differ by `skew` microseconds.
     """
 
     entities: NDArray[np.int64]
     at: Moments
     now: int
     clock: int = LATER
+    skew: int = 0
 
     @cached_property
     def as_of(self) -> Moments:
@@ -71,22 +73,22 @@ class ViewJudge:
         rows, asked, moments = self.rows, self.asked, served.moments
         absent, same_moment = moments == NEVER, _Group.of(rows, asked.entities, moments)
         right, older, later, there = (np.zeros(len(moments), dtype=bool) for _ in range(4))
-        row = np.full(len(moments), -1)
+        row, own = np.full(len(moments), -1), np.full(len(moments), -1)
         for place, has in same_moment.places():
             same = has & equal(served, rows.columns[served.name], place)
-            known = has & (rows.known[place] - SKEW <= asked.at)
+            known = has & (rows.known[place] - asked.skew <= asked.at)
             accepted = known & (rows.order[place] >= self._order(self.due))
             right |= same & accepted
             older |= same & known & ~accepted
             later |= same & ~known
             there |= known
-            row = np.where(known, place, row)
-        ahead = moments > asked.as_of + SKEW
+            row, own = np.where(known, place, row), np.where(same & accepted, place, own)
+        ahead = moments > asked.as_of + asked.skew
         conditions = [absent & (self.due >= 0), absent, ahead, right, older, later, there]
         codes = [np.int8(CODES[each]) for each in ORDER]
         findings = np.select(conditions, codes, np.int8(CODES[Finding.UNKNOWN_VALUE]))
         row = np.where(findings == CODES[Finding.STORE_BEHIND], self.due, row)
-        refreshing = right & (self._order(self.known) > np.where(row >= 0, rows.order[row], 0)) if len(rows) else right
+        refreshing = right & (self._order(self.known) > self._order(own))
         findings, row = self._late(served, findings, row)
         findings[served.overridden] = NOT_AUDITED
         return Judged(findings, row, refreshing & (findings == CODES[Finding.SAME]))
@@ -97,9 +99,9 @@ class ViewJudge:
         if not len(rows):
             return findings, row
         limit = np.maximum(self.snapshot, served.moments)
-        visible = np.where(rows.known > asked.now + SKEW, LATER, rows.moments)
+        visible = np.where(rows.known > asked.now + asked.skew, LATER, rows.moments)
         newest = _newest(rows, visible, asked, limit)
-        differs = (newest >= 0) & (findings == CODES[Finding.SAME]) & (rows.known[newest] > asked.at + SKEW)
+        differs = (newest >= 0) & (findings == CODES[Finding.SAME]) & (rows.known[newest] > asked.at + asked.skew)
         for place, has in _Group.of(rows, asked.entities, np.where(newest >= 0, rows.moments[newest], NEVER)).places():
             tied = has & (rows.order[place] == rows.order[newest])
             differs &= ~(tied & equal(served, rows.columns[served.name], place))

@@ -1,6 +1,6 @@
 """Audit -> a run of kind `audit` with figures, which name no entity and no request: an erasure need not reach them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -50,23 +50,33 @@ def record_audit(settings: Settings, audit: Audit, started_at: datetime) -> Moni
 def figures_of(audit: Audit) -> Iterator[Figure]:
     """One for each version, moment and kind; its value is the share of compared values, None where there were none.
 
-    `detail` has the number of `values`, of audited `entities`, and of values by feature.
+    `detail` has the number of `values`, of audited `entities`, and of values by feature. A leak, which is none of a
+    moment's answers, is that of the version's newest, with the moment of its `training_set`.
     """
+    newest: dict[str, datetime] = {}
     for window in audit.windows:
+        served = len(window.shares) > 1
+        as_of = window.as_of if served else newest.get(window.version, window.as_of)
+        if served:
+            newest[window.version] = window.as_of
         for each in window.shares:
             if each.compared:
-                yield Figure(
-                    Subject.AUDIT,
-                    each.finding.value,
-                    each.share,
-                    each.compared,
-                    window.as_of,
-                    window.version,
-                    low=each.low,
-                    high=each.high,
-                    verdict=_verdict(each),
-                    detail={"values": each.values, "entities": each.entities, "features": dict(each.features)},
-                )
+                yield _figure(each, window.version, as_of, {} if served else {"training_set": str(window.as_of)})
+
+
+def _figure(share: FindingShare, version: str, as_of: datetime, more: Mapping[str, str]) -> Figure:
+    return Figure(
+        Subject.AUDIT,
+        share.finding.value,
+        share.share,
+        share.compared,
+        as_of,
+        version,
+        low=share.low,
+        high=share.high,
+        verdict=_verdict(share),
+        detail={"values": share.values, "entities": share.entities, "features": dict(share.features), **more},
+    )
 
 
 def _verdict(share: FindingShare) -> Verdict:

@@ -24,8 +24,8 @@ from training.data.snapshots.owned_tables import table_exists
 from training.data.snapshots.tables import SQL_TYPES, Connection
 from training.features.datasets.point_in_time_sql import ViewSource, listed
 
-SKEW = 60_000_000
-"""Microseconds by which the clocks of services and PostgreSQL may differ."""
+SKEW = timedelta(seconds=10)
+"""By which the clocks of services and PostgreSQL may differ."""
 LATER = np.iinfo(np.int64).max
 """In place of a moment that has not come."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -40,6 +40,20 @@ MATERIALISATIONS = """
 SELECT materialisation_id, as_of, load_id, finished_at, 0 AS later FROM public.materialisations WHERE view = %s
 ORDER BY materialisation_id"""
 BOOLEANS = {"Bool": arrow.bool_()}
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How long a row may be missing online after it was loaded, and by how much clocks may differ."""
+
+    lag: timedelta
+    skew: timedelta = SKEW
+
+    @property
+    def microseconds(self) -> tuple[int, int]:
+        """Lag and skew."""
+        microsecond = timedelta(microseconds=1)
+        return round(self.lag / microsecond), round(self.skew / microsecond)
 
 
 @dataclass(frozen=True)
@@ -90,7 +104,7 @@ def read_rows(
     entities: Sequence[tuple[Any, ...]],
     *,
     keys: JoinKeys,
-    lag: timedelta,
+    tolerance: Tolerance,
 ) -> ViewRows:
     """The rows of entities, each the values of the view's keys in the order of `keys`; `types` are those of features.
 
@@ -101,7 +115,7 @@ def read_rows(
     place = np.lexsort((created, moments, codes))
     codes, moments, created = codes[place], moments[place], created[place]
     loads, done = _loads(connection, source), _materialisations(connection, source)
-    known, due = _times(moments, created, (loads, done), round(lag / timedelta(microseconds=1)))
+    known, due = _times(moments, created, (loads, done), tolerance)
     columns = {name: Column(*(each[place] for each in as_numpy(table[name]))) for name in types}
     same = np.zeros(len(codes), dtype=bool)
     same[1:] = (np.diff(codes) == 0) & (np.diff(moments) == 0) & (np.diff(created) == 0)
@@ -161,16 +175,16 @@ def _materialisations(connection: Connection, source: ViewSource) -> list[Materi
 
 
 def _times(
-    moments: Moments, created: Moments, records: tuple[Sequence[Loaded], Sequence[Materialised]], lag: int
+    moments: Moments, created: Moments, records: tuple[Sequence[Loaded], Sequence[Materialised]], tolerance: Tolerance
 ) -> tuple[Moments, Moments]:
     """When each row was known, and when it was due online."""
-    loads, done = records
+    (loads, done), (lag, skew) = records, tolerance.microseconds
     known, due = created.copy(), np.full(len(created), LATER)
     for load in loads:
         own = (moments == load.as_of) & (created == load.known_at)
         known[own] = max(load.known_at, load.loaded_at)
         if written := covering(done, load):
-            due[own] = in_microseconds(written.finished_at) + SKEW
+            due[own] = in_microseconds(written.finished_at) + skew
     return known, np.maximum(np.minimum(due, known + lag), moments)
 
 

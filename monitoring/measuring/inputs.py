@@ -45,7 +45,8 @@ def counted(binned: Binned, column: arrow.ChunkedArray) -> Counts:
 
 def numbers(column: arrow.ChunkedArray) -> NDArray[np.float64]:
     """A column of numbers, nulls as NaN."""
-    return compute.fill_null(column.cast(arrow.float64()), float("nan")).to_numpy()
+    values: NDArray[np.float64] = compute.fill_null(column.cast(arrow.float64()), float("nan")).to_numpy()
+    return values
 
 
 def _lowest(table: arrow.Table, rows: int) -> arrow.Table:

@@ -13,6 +13,7 @@ from asof.settings import Settings
 from asof.use_case import UseCase
 from monitoring.measuring.census import Census, take_census
 from monitoring.measuring.periods import window_ends
+from monitoring.measuring.training import training_of
 from monitoring.measuring.version_figures import VersionRows, version_figures
 from monitoring.measuring.version_window import VersionWindow
 from monitoring.measuring.windows import States, archived, due, states_now, states_to_keep
@@ -87,8 +88,8 @@ def _of_window(
         models = [each for each in census.models if each.name == version]
         ours = joined.frame["version"].fillna(joined.frame["run_id"]) == version
         outcomes = replace(joined, frame=joined.frame[ours].reset_index(drop=True))
-        reference = reference_of(settings, models[-1].run_id)
-        rows = VersionRows(VersionWindow(version, as_of), models, counts, outcomes, reference)
+        trained = training_of(settings, models[-1].run_id)
+        rows = VersionRows(VersionWindow(version, as_of), models, counts, outcomes, trained)
         yield from version_figures(settings, use_case, rows, overdue=overdue, known_at=known_at)
 
 

@@ -12,6 +12,7 @@ from asof.targets import Multiclass
 from asof.use_case import UseCase
 from monitoring.measuring.census import AnsweringModel, Count
 from monitoring.measuring.inputs import count_inputs
+from monitoring.measuring.training import Training
 from monitoring.measuring.values import stream_values
 from monitoring.measuring.version_window import VersionWindow
 from monitoring.measuring.volume import maturity_figures, volume_figures
@@ -33,14 +34,14 @@ if TYPE_CHECKING:
 class VersionRows:
     """What a version answered in a window.
 
-    `outcomes` are its predictions with what came of them. `reference` is None where nothing is kept of its training.
+    `outcomes` are its predictions with what came of them, `trained` is what they are compared with.
     """
 
     of: VersionWindow
     models: Sequence[AnsweringModel]
     counts: Sequence[Count]
     outcomes: JoinedOutcomes
-    reference: Reference | None
+    trained: Training
 
 
 def version_figures(
@@ -50,7 +51,7 @@ def version_figures(
 
     Without a reference there is nothing to compare inputs and scores with: performance alone is told.
     """
-    bounds, reference = use_case.monitoring, rows.reference
+    bounds, reference = use_case.monitoring, rows.trained.reference
     nulls = {name: number / reference.rows for name, number in reference.missing.items()} if reference else {}
     yield from volume_figures(rows.of, rows.counts, nulls=nulls, margin=bounds.missing, min_rows=bounds.min_rows)
     yield from maturity_figures(rows.of, rows.outcomes.tally, overdue=overdue)
@@ -85,7 +86,7 @@ def _of_outcomes(use_case: UseCase, rows: VersionRows) -> Iterator[Measured]:
         return
     rules = rules_of(use_case.target)
     labels, predictions = rules.encode(mature["outcome"]), predictions_of(use_case, mature)
-    promotion = rows.reference.estimates if rows.reference else {}
+    promotion = rows.trained.promotion
     yield from performance(rules, labels, predictions, promotion=promotion, bounds=use_case.gate)
 
 

@@ -12,6 +12,7 @@ from monitoring.measuring.census import Count
 from monitoring.measuring.version_window import VersionWindow
 from monitoring.outcomes.maturity import Maturity
 from monitoring.records.figure import Figure, Subject, Verdict
+from training.metrics.statistics import share_interval
 
 NAMES = {letter: name for name, letter in VERDICT_LETTERS.items()}
 PRESENT, NULL, OUTSIDE = "P", "N", "O"
@@ -51,15 +52,6 @@ def maturity_figures(of: VersionWindow, tally: Mapping[Maturity, int], *, overdu
         late = overdue and maturity == Maturity.INCOMPLETE and tally[maturity]
         verdict = Verdict.ALARM if late else Verdict.OK
         yield of.figure(Subject.MATURITY, f"{maturity}_share", tally[maturity] / rows, rows, verdict=verdict)
-
-
-def share_interval(number: int, rows: int) -> tuple[float, float]:
-    """The 95 % interval of a share, by Clopper and Pearson (Biometrika 26, 1934): at least 95 % for each share."""
-    from scipy.stats import beta
-
-    low = float(beta.ppf(0.025, number, rows - number + 1)) if number else 0.0
-    high = float(beta.ppf(0.975, number + 1, rows - number)) if number < rows else 1.0
-    return low, high
 
 
 def _share(of: VersionWindow, metric: str, share: tuple[int, int], **more: Any) -> Figure:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from math import isfinite
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +13,11 @@ from monitoring.records.figure import Subject, Verdict
 from monitoring.statistics.measured import LEVELS, Measured
 from training.metrics.classification import QUANTILE, Estimate, Floats
 from training.metrics.statistics import share_interval
+from training.models.evaluation.reference import Ends, finite_ends
 from training.targets.rules import Labels, Rules
 
 MORE_IS_BETTER = {"auc": True, "r2": True}
 """Of all other figures less is better."""
-Ends = tuple[float, float | None, float | None]
 
 
 def performance(
@@ -77,19 +78,16 @@ def worse_by(name: str, now: Estimate, before: Estimate) -> tuple[bool, float]:
 
 
 def ends_of(estimate: Estimate | None) -> Ends | None:
-    """Value, low and high, infinite ends as None: JSON has no infinity."""
-    if estimate is None:
-        return None
-    low, high = (end if isfinite(end) else None for end in (estimate.low, estimate.high))
-    return estimate.value, low, high
+    """`finite_ends`, or None."""
+    return None if estimate is None else finite_ends(estimate)
 
 
 def _measured(name: str, now: Estimate, rows: int, *, before: Estimate | None, few: bool, level: float) -> Measured:
-    detail = {"promotion": ends_of(before)}
+    detail: dict[str, Any] = {"promotion": ends_of(before)}
     verdict = Verdict.TOO_FEW if few else Verdict.OK
     if before is not None and not few:
         apart, p_value = worse_by(name, now, before)
-        detail["p_value"] = p_value  # type: ignore[assignment]
+        detail["p_value"] = p_value
         verdict = Verdict.ALARM if apart and p_value <= level else Verdict.OK
     _, low, high = ends_of(now) or (None, None, None)
     return Measured(Subject.PERFORMANCE, name, now.value, rows, low=low, high=high, verdict=verdict, detail=detail)

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from asof.serving.access.key_editing import add_key, remove_key
-from asof.serving.access.scopes import ADMIN, OUTCOMES, PREDICT
+from asof.serving.access.scopes import ADMIN, OUTCOMES, PREDICT, WHAT_IF
 from asof.settings import Settings
 from tests.kits.service import serving as kit
 from tests.kits.service.answers import problem
@@ -85,7 +85,13 @@ class Guarded:
         return self.client.post("/predict", json=BODIES["/predict"], headers=headers)
 
 
-SCOPES_OF_KEYS = {"crm": [PREDICT], "ops": [ADMIN], "books": [OUTCOMES]}
+SCOPES_OF_KEYS = {
+    "crm": [PREDICT],
+    "ops": [ADMIN],
+    "books": [OUTCOMES],
+    "desk": [PREDICT, WHAT_IF],
+    "only-what-if": [WHAT_IF],
+}
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +128,20 @@ def test_without_a_valid_key_nothing_is_shown(guarded: Guarded, method: str, pat
 def test_predictions_need_the_scope_predict(guarded: Guarded, method: str, path: str) -> None:
     assert guarded.ask(method, path, "crm").status_code == 200
     assert problem(guarded.ask(method, path, "ops"), 403, "forbidden")["scope"] == "predict"
+
+
+def test_overrides_need_a_scope_of_their_own_beside_predict(guarded: Guarded) -> None:
+    def ask(key: str, **more: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {guarded.keys[key]}"}
+        return guarded.client.post("/predict", json={"user_id": "good", **more}, headers=headers)
+
+    some = {"overrides": {"monthly_fee": 99.5}}
+    assert ask("desk", **some).json()["overridden"][0]["feature"] == "monthly_fee"
+    assert problem(ask("crm", **some), 403, "forbidden")["scope"] == "what-if"
+    assert problem(ask("only-what-if", **some), 403, "forbidden")["scope"] == "predict"
+    for key in ("crm", "desk"):
+        for plain in ({}, {"overrides": {}}, {"explain": True}):
+            assert ask(key, **plain).status_code == 200
 
 
 @pytest.mark.parametrize("key", ["crm", "ops"])

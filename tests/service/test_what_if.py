@@ -14,8 +14,8 @@ from asof.settings import Settings
 from tests.kits.service import serving as kit
 from tests.kits.service.answers import problem_at
 from tests.kits.service.churn_service import ChurnService
+from tests.kits.service.ledger import shipped
 from tests.kits.service.serving import USER
-from tests.service.test_ledger import shipped
 
 VALUES = """
 SELECT feature, coalesce(number, whole_number), text, verdict, as_of FROM ledger.answered_values

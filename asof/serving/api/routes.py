@@ -27,7 +27,7 @@ from asof.serving.api.features import add_features
 from asof.serving.api.predict import Predict
 from asof.serving.batch import description
 from asof.serving.batch.predict_batch import PredictBatch
-from asof.serving.features.evidence import prediction_example, prediction_type
+from asof.serving.features.evidence import prediction_type, whole_example
 from asof.serving.features.options import payload_type
 from asof.serving.http import openapi
 from asof.serving.http.boundary import explain, problem_response
@@ -84,7 +84,7 @@ def _json(document: BaseModel, status: int = 200) -> Response:
 
 
 def _add_predict(app: FastAPI, use_case: UseCase, source: type[FeatureSource]) -> None:
-    content = {"application/json": {"example": prediction_example(use_case)}}
+    content = {"application/json": {"example": whole_example(use_case)}}
     success: dict[int | str, Any] = {200: {"content": content, "headers": KEPT_HEADER}}
     problems = openapi.responses(
         PREDICT,

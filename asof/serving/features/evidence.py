@@ -140,3 +140,8 @@ def prediction_example(use_case: UseCase) -> dict[str, Any]:
     """The first example of the use case's answer, with the evidence's."""
     example: dict[str, Any] = use_case.answer.model_json_schema().get("examples", [{}])[0]
     return {**example, **examples(use_case).evidence}
+
+
+def whole_example(use_case: UseCase) -> dict[str, Any]:
+    """The same with all that a request may ask for."""
+    return {**prediction_example(use_case), **examples(use_case).options}

@@ -117,9 +117,9 @@ class ShadowProcess:
         self._state.breaker.record_good()
 
     def _say(self, status: Status, why: str) -> None:
-        """Logs what is new."""
+        """Logs what is new; of a pause only the first reason."""
         state = self._state
-        if (state.status, state.why) != (status, why):
+        if (state.status, state.why) != (status, why) and not state.status == status == Status.PAUSED:
             which = f"version {state.version}" if state.version else "no version"
             logger.warning("Shadow: %s is %s%s", which, status, f": {why}" if why else ".")
         state.status, state.why = status, why

@@ -133,7 +133,7 @@ class Scorer:
     def _drop(self, reason: Dropped, count: int) -> None:
         if count:
             self._state.answers += count
-            self._state.dropped[reason] += count
+            self._state.dropped[reason] = self._state.dropped.get(reason, 0) + count
 
     def _bad(self, why: str, *, calls: int = 1) -> None:
         self._state.breaker.record_bad(time.time(), why, calls=calls)

@@ -1,7 +1,6 @@
 """What the process of a challenger knows, in a file: for its next start, for GET /model and for the metrics."""
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -59,7 +58,7 @@ class State:
     answers: int = 0
     scored: int = 0
     failed: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
+    dropped: dict[str, int] = field(default_factory=dict)
     places: dict[str, int] = field(default_factory=dict)
     claimed: list[Claim] = field(default_factory=list)
     trying: str = ""
@@ -78,7 +77,6 @@ def read_state(path: Path) -> State | None:
     """None where there is none, or one of another version of AsOf."""
     try:
         members = json.loads(path.read_text())
-        members["dropped"] = Counter(members["dropped"])
         return State(**members | {"breaker": Breaker(**members["breaker"])})
     except (FileNotFoundError, ValueError, TypeError, KeyError):
         return None

@@ -64,6 +64,7 @@ def places(scene: Scene, history: History, tmp_path_factory: pytest.TempPathFact
         ("report churn --out {folder}/report.html", SUCCEEDED),
         ("audit churn", SUCCEEDED),  # of no answers
         ("audit churn --sample 0", FAILED),
+        ("shadow churn", FAILED),  # nothing was scored in shadow
         ("ledger find churn", FAILED),
         ("ledger keep --dry-run --to {folder}", FAILED),  # nothing was kept yet
         ("outcomes load churn {folder}/none.csv", FAILED),

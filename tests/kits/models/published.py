@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from asof.features.feature_contract import FeatureContract, model_input
+from asof.inference.explanation.explainer import EXPLANATION
 from asof.inference.runtime import MODEL_ONNX
 from asof.model_facts import ModelFacts
 from asof.settings import Settings
@@ -14,6 +15,7 @@ from asof.trust.golden_rows import GoldenRows
 from asof.trust.trusted_types import TRUSTED_TYPES
 from asof.use_case import UseCase
 from training.models.compilation.compile import compile_model
+from training.models.compilation.explanation.explain import explainer_of
 from training.models.evaluation.seal import seal
 from training.release.registry.versions import ModelVersion
 from training.tracking.artifacts import log_file
@@ -54,6 +56,7 @@ def publish(
     if compiled:
         graph = compile_model(estimator, frame, BinaryOutput(THRESHOLD))
         log_file(client, logged.model_uri, MODEL_ONNX, graph.content)
+        log_file(client, logged.model_uri, EXPLANATION, explainer_of(estimator, frame, graph.runtime).to_bytes())
     golden = values[contract.names].head(20)
     predictions = estimator.predict_proba(frame.head(20))[:, 1].tolist()
     seal(settings, logged.model_uri, run_id, GoldenRows(golden.to_dict("records"), predictions))

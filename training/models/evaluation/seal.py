@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from asof.errors import NotCompiled, NotExplained
-from asof.inference.explanation.explainer import EXPLANATION
+from asof.inference.explanation.explainer import EXPLANATION, Explainer
 from asof.inference.runtime import MODEL_ONNX, Onnx, Runtime, ScikitLearn
 from asof.settings import Settings
 from asof.trust.golden_rows import GOLDEN_ROWS, GoldenRows
@@ -66,16 +66,21 @@ def log_compiled(client: "MlflowClient", trained: TrainedModel) -> Runtime | Non
     log_file(client, trained.model_uri, MODEL_ONNX, compiled.content)
     client.set_tag(trained.run_id, "runtime", Onnx.name)
     client.set_tag(trained.run_id, "compiled", str(compiled.agreement))
-    _log_explainer(client, trained, compiled.runtime)
     return compiled.runtime
 
 
-def _log_explainer(client: "MlflowClient", trained: TrainedModel, runtime: Onnx) -> None:
-    """Logs what explains the model's answers. The tag `explained` says what they add up to, `not_explained` why not."""
+def log_explainer(client: "MlflowClient", trained: TrainedModel, runtime: Runtime | None) -> Explainer | None:
+    """Logs what explains the answers of a compiled model, and returns it; None where there is no explanation.
+
+    The run's tag `explained` says what the contributions add up to, `not_explained` why there are none.
+    """
     try:
+        if runtime is None:
+            raise NotExplained("it is not compiled")  # noqa: TRY301
         explainer = explainer_of(trained.model, trained.train_side.features, runtime)
     except NotExplained as error:
         client.set_tag(trained.run_id, "not_explained", str(error))
-        return
+        return None
     log_file(client, trained.model_uri, EXPLANATION, explainer.to_bytes())
     client.set_tag(trained.run_id, "explained", explainer.space)
+    return explainer

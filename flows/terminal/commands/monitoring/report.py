@@ -28,22 +28,8 @@ def report(
     """
     with run_command("writing", as_json=as_json) as emit:
         from asof.use_cases import load
-        from monitoring.report.judgement import judge
-        from monitoring.report.page import write_page
+        from flows.stages.report import write_report
+        from monitoring.report.keep import page_of_now
 
         settings, problem = settings_with_database(), load(use_case)
-        path = out or settings.home.absolute() / "reports" / f"{problem.name}.html"
-        evidence = write_page(settings, problem, path)
-        judgement = judge(evidence)
-        found = {"page": str(path), "version": evidence.version, "state": judgement.state.value}
-        emit(
-            {
-                "use_case": problem.name,
-                **found,
-                "sentence": judgement.sentence,
-                "reasons": list(judgement.reasons),
-                "open_alerts": len(evidence.open_alerts),
-                "figures": len(evidence.figures),
-            },
-            report_screen,
-        )
+        emit(write_report(settings, problem, out or page_of_now(settings, problem)), report_screen)
