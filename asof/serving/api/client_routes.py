@@ -15,13 +15,8 @@ def client_routes(use_case: UseCase) -> list[dict[str, Any]]:
         "predict_batch": (BATCH, batch_type(use_case)),
         "post_outcomes": (OUTCOMES, outcomes_type(use_case)),
     }
+    common = {"batchable": False, "output": {"type": "object"}}
     return [
-        {
-            "name": name,
-            "route": path,
-            "batchable": False,
-            "input": each.model_json_schema(),
-            "output": {"type": "object"},
-        }
-        for name, (path, each) in payloads.items()
+        {"name": name, "route": path, "input": payload.model_json_schema(), **common}
+        for name, (path, payload) in payloads.items()
     ]
