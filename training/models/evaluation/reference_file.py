@@ -1,12 +1,14 @@
 """The reference of a version in its run: written by evaluation, read by monitoring."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from asof.features.feature_contract import FeatureContract
 from asof.settings import Settings
 from training.metrics.classification import Floats
-from training.models.evaluation.reference import Reference, reference_of_model, reference_of_rows
+from training.models.evaluation.reference import Ends, Reference, reference_of_model, reference_of_rows
 from training.models.fitting.fit import FittedModel
 from training.models.fitting.logged_rows import logged_rows
 from training.models.fitting.run_record import SCHEMA_FILE
@@ -25,7 +27,8 @@ def record_reference(client: "MlflowClient", run_id: str, fitted: FittedModel, p
 
 
 def reference_of(settings: Settings, run_id: str) -> Reference | None:
-    """The reference of a run. Of an older version, which has none, what its training rows tell; None without these.
+    """The reference of a run. Of an older version, which has none, its metrics and what its training rows tell; None
+    without these.
 
     Raises ConfigurationError where MLflow is away, MlflowException where it does not know the run.
     """
@@ -48,4 +51,14 @@ def _of_older_version(client: "MlflowClient", run_id: str) -> Reference | None:
     types = {arrow.bool_(): pd.BooleanDtype(), arrow.int64(): pd.Int64Dtype()}
     if not {*contract.names} <= {*rows.column_names} or not rows.num_rows:
         return None
-    return reference_of_rows(rows.select(contract.names).to_pandas(types_mapper=types.get), contract)
+    frame = rows.select(contract.names).to_pandas(types_mapper=types.get)
+    return replace(reference_of_rows(frame, contract), metrics=_metrics(client.get_run(run_id).data.metrics))
+
+
+def _metrics(found: Mapping[str, float]) -> dict[str, Ends]:
+    """Those with an interval."""
+    return {
+        name: (value, found.get(f"{name}_low"), found.get(f"{name}_high"))
+        for name, value in found.items()
+        if f"{name}_low" in found
+    }
