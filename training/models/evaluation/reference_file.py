@@ -26,7 +26,8 @@ def record_reference(client: "MlflowClient", run_id: str, fitted: FittedModel, p
 
 
 def reference_of(settings: Settings, run_id: str) -> Reference | None:
-    """The reference of a run. Of an older version, which has none, what its training rows tell; None without these.
+    """The reference of a run. Of an older version, which has none, its metrics and what its training rows tell; None
+    without these.
 
     Raises ConfigurationError where MLflow is away, MlflowException where it does not know the run.
     """
