@@ -34,11 +34,9 @@ def test_januarys_model_on_february_is_an_error_and_the_retrained_one_is_promote
 ) -> None:
     watched.answer("1", 0, 1)
     before = result_of(world, "monitor", "churn")
-    aucs = {
-        each["as_of"]: each for each in before["figures"] if (each["subject"], each["metric"]) == ("performance", "auc")
-    }
-    assert [round(each["value"], 2) for each in aucs.values()][-1] == pytest.approx(0.49, abs=0.02)
-    assert [each["verdict"] for each in aucs.values()] == ["ok", "alarm"]
+    aucs = [each for each in before["figures"] if (each["subject"], each["metric"]) == ("performance", "auc")]
+    assert [each["verdict"] for each in aucs] == ["ok", "alarm"]
+    assert aucs[1]["value"] == pytest.approx(0.49, abs=0.02)
     alerts = {each["rule"]: each for each in before["alerts"]}
     assert alerts["performance"]["severity"] == "error"
     after = result_of(world, "monitor", "churn", "--retrain")
