@@ -1,7 +1,7 @@
 """Settings -> the console as an ASGI application: its routes, who may see what, and what goes wrong."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -74,7 +74,8 @@ def console(settings: Settings) -> Starlette:
             Route("/sign-out", handlers.sign_out, methods=["POST"]),
             Mount("/static", StaticFiles(directory=Path(__file__).with_name("static"))),
             *pages,
-            Route("/{use_case}/data/{rest}", handlers.inspection),
+            Route("/{use_case}/data/{rest}", handlers.document(inspections.document)),
+            Route("/{use_case}/report", handlers.document(monitoring.document)),
             Route("/{use_case}/trace/{rest:path}", handlers.page(TRACE)),
         ],
         exception_handlers={
@@ -109,12 +110,16 @@ class _Handlers:
 
         return show
 
-    async def inspection(self, request: Request) -> Response:
-        """A page of `flows inspect`, as it was written; it has no script."""
-        visit = await self._visit(request, ADMIN)
-        if isinstance(visit, Response):
-            return visit
-        return HTMLResponse(await run_in_threadpool(inspections.document, visit), headers=HEADERS)
+    def document(self, write: Callable[[Visit], str]) -> Any:
+        """A page that is whole by itself, with no script."""
+
+        async def show(request: Request) -> Response:
+            visit = await self._visit(request, ADMIN)
+            if isinstance(visit, Response):
+                return visit
+            return HTMLResponse(await run_in_threadpool(write, visit), headers=HEADERS)
+
+        return show
 
     async def sign_in(self, request: Request) -> Response:
         """Asks for a key, and puts a valid one into the cookie."""

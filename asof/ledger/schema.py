@@ -205,13 +205,16 @@ the whole table does not see a statement that names the partition.
 NOT_FOR_ALL: LiteralString = """
 REVOKE EXECUTE ON FUNCTION ledger.make_partitions(timestamptz, timestamptz) FROM PUBLIC"""
 
+NOT_HYPOTHETICAL: LiteralString = "(p.verdicts IS NULL OR strpos(p.verdicts, 'R') = 0)"
+"""Of a row `p` of `predictions`: it answers no what-if request. Only such an answer is a prediction, to be counted."""
+
 ANSWERS: LiteralString = """
 CREATE OR REPLACE VIEW ledger.answers AS
 SELECT p.at, p.request, p.item, p.caller_id, m.use_case, m.name AS model, m.version, m.run_id, m.bento, p.entity,
     p.target_as_of, p.status, p.code, p.score, p.scores, m.threshold, m.classes[p.decision + 1] AS decision, m.unit,
-    p.api_key
+    p.api_key, coalesce(strpos(p.verdicts, 'R') > 0, false) AS hypothetical
 FROM ledger.predictions p JOIN ledger.models m ON m.id = p.model"""
-"""For analysts: each answer with its model."""
+"""For analysts: each answer with its model. `hypothetical`: to a what-if request, some of whose values are its own."""
 
 ANSWERED_VALUES: LiteralString = """
 CREATE OR REPLACE VIEW ledger.answered_values AS
@@ -220,12 +223,13 @@ SELECT p.at, p.request, p.item, m.use_case, m.version, p.entity, f.feature ->> '
     CASE f.feature ->> 'kind' WHEN 'floats' THEN p.floats[place] END AS number,
     CASE f.feature ->> 'kind' WHEN 'integers' THEN p.integers[place] END AS whole_number,
     CASE f.feature ->> 'kind' WHEN 'texts' THEN p.texts[place] END AS text,
-    CASE WHEN p.moments IS NULL AND f.feature ->> 'view' IS NOT NULL THEN p.target_as_of
+    CASE WHEN substr(p.verdicts, f.number::integer, 1) = 'R' THEN NULL
+        WHEN p.moments IS NULL AND f.feature ->> 'view' IS NOT NULL THEN p.target_as_of
         WHEN cardinality(p.moments) = cardinality(m.views) THEN p.moments[array_position(m.views, f.feature ->> 'view')]
         ELSE p.moments[f.number] END AS as_of,
     CASE coalesce(substr(p.verdicts, f.number::integer, 1), 'P') WHEN 'P' THEN 'PRESENT' WHEN 'N' THEN 'NULL'
         WHEN 'I' THEN 'INFINITE' WHEN 'A' THEN 'NOT_FOUND' WHEN 'S' THEN 'STALE' WHEN 'F' THEN 'FUTURE'
-        WHEN 'O' THEN 'OUTSIDE' END AS verdict
+        WHEN 'O' THEN 'OUTSIDE' WHEN 'R' THEN 'OVERRIDDEN' END AS verdict
 FROM ledger.predictions p JOIN ledger.models m ON m.id = p.model
 CROSS JOIN LATERAL (
     SELECT feature, number, (feature ->> 'place')::integer AS place
@@ -263,6 +267,7 @@ VERDICT_LETTERS = {
     "STALE": "S",
     "FUTURE": "F",
     "OUTSIDE": "O",
+    "OVERRIDDEN": "R",
 }
 
 

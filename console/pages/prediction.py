@@ -1,6 +1,7 @@
 """Try a prediction: the service answers it, with the visitor's own key, and the ledger has the values behind it."""
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from local.stack.services import prediction_name
 from local.stack.stack import run_folder
 from training.audit.lineage.trace import AnswerChains, trace_request
 
-TIMEOUT_SECONDS = 10.0
+TIMEOUT_SECONDS, SHIPPED_SECONDS = 10.0, 3.0
 BODY = "body"
 """The field with the whole request as JSON, where the use case's payload is not flat."""
 KEPT = "AsOf-Kept"
@@ -113,9 +114,16 @@ def _ask(visit: Visit, body: Any) -> Answered:
         raise ServingError(
             f"The prediction service at {address} does not answer ({error}): see `make status`."
         ) from None
-    request = str(answer.get("request_id", ""))
-    kept = of_request(visit.settings, visit.use_case, request) if response.headers.get(KEPT, "none") != "none" else []
-    return Answered(response.status_code, answer, kept[0] if kept else None)
+    kept = _kept(visit, str(answer["request_id"])) if response.headers.get(KEPT, "none") != "none" else None
+    return Answered(response.status_code, answer, kept)
+
+
+def _kept(visit: Visit, request: str) -> KeptAnswer | None:
+    """What is kept of an answer, as soon as it is shipped: the spool may be on another machine."""
+    until = time.monotonic() + SHIPPED_SECONDS
+    while not (answers := of_request(visit.settings, visit.use_case, request)) and time.monotonic() < until:
+        time.sleep(0.1)
+    return answers[0] if answers else None
 
 
 def service_address(settings: Settings, use_case: UseCase) -> str:

@@ -2,22 +2,15 @@
 
 from typing import Any
 
-from asof.settings import Settings
-from asof.use_case import UseCase
 from console.visit import Context, Visit
 from training.metrics.classification import Estimate
-from training.release.promotion.history_report import HistoryReport, report_history
+from training.release.promotion.history_report import report_history
 from training.release.registry.versions import ModelVersion, model_version
 from training.tracking.client import has_registry
 
 
-def in_production(settings: Settings, use_case: UseCase) -> HistoryReport | None:
-    """The history of the use case's model, None where there is no registry yet."""
-    return report_history(settings, use_case) if has_registry(settings) else None
-
-
 def view(visit: Visit) -> Context:
-    report = in_production(visit.settings, visit.use_case)
+    report = report_history(visit.settings, visit.use_case) if has_registry(visit.settings) else None
     entries = report.entries if report else ()
     current = entries[-1] if entries else None
     version = model_version(visit.settings, visit.use_case, current.version) if current and current.version else None

@@ -15,6 +15,7 @@ from flows.runtime.environment import settings_with_tracking
 from flows.runtime.progress import log
 from flows.runtime.steps import step
 from flows.stages.alerts import outcome_of, pass_on
+from flows.stages.report import publish_page
 from flows.stages.retrain import retrain as retrain_stage
 from monitoring.alerts.alert import Alert, alert_as_json
 from monitoring.alerts.handling import may_retrain
@@ -63,8 +64,11 @@ def monitor(
     measured, saved = measure_and_save(use_case, as_of, known_at, whole)
     settings, problem = settings_with_tracking(), load(use_case)
     retraining = _retrained(settings, problem, saved, here=retrain) if saved else []
+    changed = bool(saved and (measured.windows or saved.opened or saved.closed))
+    page = publish_page(settings, problem, saved.run, new=changed) if saved else None
     result = {
         "use_case": use_case,
+        "page": page,
         "known_at": measured.known_at,
         "saved": saved is not None,
         "windows": [*measured.windows],

@@ -29,6 +29,7 @@ class SavedRun:
     `live` is the version in Production, `now` the time by which alerts are dated.
     """
 
+    run: UUID
     opened: Sequence[UUID]
     seen_again: Sequence[UUID]
     closed: Sequence[UUID]
@@ -61,6 +62,7 @@ def save(settings: Settings, use_case: UseCase, run: MonitorRun, figures: Sequen
         )
         changed = [(each, _apply(connection, each, run)) for each in review(rules_for(use_case), situation)]
         return SavedRun(
+            run=run.run,
             opened=[alert for change, alert in changed if isinstance(change, Opened)],
             seen_again=[alert for change, alert in changed if isinstance(change, SeenAgain)],
             closed=[alert for change, alert in changed if isinstance(change, Closed)],

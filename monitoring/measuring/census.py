@@ -1,5 +1,6 @@
 """How many rows the ledger has, by window, version, status and verdicts: one pass, counted in PostgreSQL.
 
+Answers to what-if requests are not among them.
 A refusal that read no stored value belongs to the newest window before it.
 """
 
@@ -15,6 +16,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from asof.ledger.outcomes.report import answers_requests
+from asof.ledger.schema import NOT_HYPOTHETICAL
 from asof.settings import Settings
 from asof.use_case import UseCase
 from monitoring.measuring.periods import month_of, window_column
@@ -24,7 +26,7 @@ SELECT id, version, run_id, features, created_at FROM ledger.models WHERE use_ca
 COUNTS: LiteralString = """
 SELECT model, {window} AS as_of, CASE WHEN {window} IS NULL THEN date_trunc('hour', at, 'UTC') END AS hour, status,
     code, verdicts, num_nonnulls(floats, integers, texts) > 0 AS has_values, count(*) AS rows
-FROM ledger.predictions p WHERE model = ANY({models}) AND at <= {known_at} GROUP BY 1, 2, 3, 4, 5, 6, 7"""
+FROM ledger.predictions p WHERE model = ANY({models}) AND at <= {known_at} AND {real} GROUP BY 1, 2, 3, 4, 5, 6, 7"""
 OUTCOMES: LiteralString = """
 SELECT {window}, count(*) FROM ledger.outcomes p WHERE use_case = {use_case} AND created_at <= {known_at} GROUP BY 1"""
 OUTCOMES_OF_REQUESTS: LiteralString = """
@@ -117,6 +119,7 @@ def _query(
         use_case=sql.Literal(use_case.name),
         models=sql.Literal([*models]),
         known_at=sql.Literal(known_at),
+        real=sql.SQL(NOT_HYPOTHETICAL),
     )
 
 

@@ -13,6 +13,7 @@ from psycopg import sql
 
 from asof.ledger.model_record import FLOATS, INTEGERS
 from asof.ledger.outcomes.report import answers_requests
+from asof.ledger.schema import NOT_HYPOTHETICAL
 from asof.settings import Settings
 from asof.use_case import UseCase
 from monitoring.measuring.census import AnsweringModel
@@ -24,7 +25,7 @@ from training.data.snapshots.copy_query import copy_rows
 VALUES: LiteralString = """
 SELECT {columns} FROM (
     SELECT DISTINCT ON ({unit}) p.* FROM ledger.predictions p
-    WHERE p.model = ANY({models}) AND p.status = 200 AND {window} = {as_of}
+    WHERE p.model = ANY({models}) AND p.status = 200 AND {real} AND {window} = {as_of}
         AND p.at BETWEEN {first} - interval '31 days' AND {known_at}
     ORDER BY {unit}, p.at, p.request, p.item
 ) p WHERE num_nonnulls(p.floats, p.integers, p.texts) > 0"""
@@ -93,6 +94,7 @@ def _query(
         columns=sql.SQL(", ").join(columns),
         unit=sql.SQL(BY_REQUEST if answers_requests(use_case) else BY_ENTITY),
         models=sql.Literal([each.id for each in models]),
+        real=sql.SQL(NOT_HYPOTHETICAL),
         window=window_column(use_case),
         as_of=sql.Literal(of.as_of),
         first=sql.Literal(window_ends(use_case, of.as_of)[0]),

@@ -61,6 +61,10 @@ def places(scene: Scene, history: History, tmp_path_factory: pytest.TempPathFact
         ("alerts churn --open", SUCCEEDED),
         ("alerts churn --close 00000000-0000-7000-8000-000000000000 --reason known", FAILED),
         ("replay churn no-such-request", FAILED),
+        ("report churn --out {folder}/report.html", SUCCEEDED),
+        ("audit churn", SUCCEEDED),  # of no answers
+        ("audit churn --sample 0", FAILED),
+        ("shadow churn", FAILED),  # nothing was scored in shadow
         ("ledger find churn", FAILED),
         ("ledger keep --dry-run --to {folder}", FAILED),  # nothing was kept yet
         ("outcomes load churn {folder}/none.csv", FAILED),

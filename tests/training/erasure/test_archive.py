@@ -108,7 +108,10 @@ def test_answers_of_a_month_that_an_interrupted_move_has_detached_are_erased(wor
         with suppress(psycopg.errors.QueryCanceled):
             connection.execute(detach)
     found = {each.place: each.count for each in ledger.erase(replace(work, apply=False))}
-    assert found == {"ledger.outcomes": 1, "ledger.predictions": 0, "ledger.predictions_2024_01": 1}
+    assert {place: count for place, count in found.items() if count} == {
+        "ledger.outcomes": 1,
+        "ledger.predictions_2024_01": 1,
+    }
     assert sum(each.count for each in ledger.erase(work)) == 2
     assert sum(each.count for each in ledger.erase(work)) == 0
     with psycopg.connect(conninfo) as connection:

@@ -1,6 +1,7 @@
 """Commands on whether models are still right."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
@@ -30,6 +31,7 @@ def monitor(
     retrain: Annotated[
         bool, typer.Option("--retrain", help="Retrain at once where an alert asks for it, in this process.")
     ] = False,
+    report: Annotated[Path | None, typer.Option(help="Write the page of what is known then to this file, too.")] = None,
     as_json: Json = False,
 ) -> None:
     """Compute how the model in Production does, and open or close alerts. Exit code 1 if an error is open."""
@@ -38,6 +40,11 @@ def monitor(
         from flows.stages.monitor import monitor as stage
 
         result = choose_run()(stage, use_case, as_of, known_at, whole, retrain)
+        if report:
+            from asof.use_cases import load
+            from flows.stages.report import write_report
+
+            write_report(settings_with_database(), load(use_case), report)
         emit(result, monitor_screen)
     exit_with("", failed=any(each["severity"] == "error" for each in result["alerts"]))
 
