@@ -89,8 +89,9 @@ def _of_window(
         ours = joined.frame["version"].fillna(joined.frame["run_id"]) == version
         outcomes = replace(joined, frame=joined.frame[ours].reset_index(drop=True))
         trained = training_of(settings, models[-1].run_id)
-        rows = VersionRows(VersionWindow(version, as_of), models, counts, outcomes, trained)
-        yield from version_figures(settings, use_case, rows, overdue=overdue, known_at=known_at)
+        of = VersionWindow(version, as_of)
+        rows = VersionRows(settings, use_case, of, models=models, counts=counts, outcomes=outcomes, trained=trained)
+        yield from version_figures(rows, overdue=overdue)
 
 
 def _known_at(settings: Settings, known_at: datetime | None) -> datetime:

@@ -48,13 +48,17 @@ class ShadowProcess:
 
     def run(self) -> None:
         self._scorer.recover(self._tail)
+        if self._state.status == Status.SCORING:  # as the process before left it
+            self._state.status = Status.STARTING
         self._save()
         with asyncio.Runner() as runner:
             ended = False
             while not ended:
                 ended = is_closed(workers_file(self._folder, self._use_case.model_name))
                 runner.run(self._follow())
+                self._tell()
                 self._score()
+                self._tell()
                 self._report()
                 if not ended:
                     time.sleep(POLL_SECONDS)
@@ -124,13 +128,16 @@ class ShadowProcess:
             logger.warning("Shadow: %s is %s%s", which, status, f": {why}" if why else ".")
         state.status, state.why = status, why
 
-    def _report(self) -> None:
-        """Writes the state, at most once a second. A pause ends with a good call, not with its time."""
+    def _tell(self) -> None:
+        """Whether it scores or pauses. A pause ends with a good call, not with its time."""
         breaker = self._state.breaker
         if breaker.pauses:
             self._say(Status.PAUSED, breaker.why)
         elif self._challenger:
             self._say(Status.SCORING, "")
+
+    def _report(self) -> None:
+        """Writes the state, at most once a second."""
         if time.time() - self._state.looked_at > REPORT_SECONDS:
             self._save()
 

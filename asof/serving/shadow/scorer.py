@@ -96,6 +96,7 @@ class Scorer:
             predictions = [next(done) for _ in range(len(each))]
             self._append(challenger.encoder, each, predictions, _decisions(challenger, predictions), FAILED)
         state.claimed = []
+        self._save()
 
     def _predictions(self, challenger: Challenger, values: Mapping[str, Any], count: int) -> list[Any]:
         """One for each row, or None."""
