@@ -117,7 +117,7 @@ class ShadowProcess:
 
     def _begin(self, version: str, run_id: str) -> None:
         """Another challenger begins with a clean record; the counts of answers go on, as metrics do."""
-        self._challenger = None
+        self._challenger, self._scorer.misfit = None, ""
         self._state.version, self._state.run_id = version, run_id
         self._state.breaker.record_good()
 
@@ -135,7 +135,8 @@ class ShadowProcess:
         if breaker.pauses:
             self._say(Status.PAUSED, breaker.why)
         elif self._challenger:
-            self._say(Status.SCORING, "")
+            misfit = self._scorer.misfit
+            self._say(Status.REFUSED if misfit else Status.SCORING, misfit)
 
     def _report(self) -> None:
         """Writes the state, at most once a second."""
