@@ -64,7 +64,6 @@ class State:
     trying: str = ""
     describes: dict[str, Any] = field(default_factory=dict)
     breaker: Breaker = field(default_factory=Breaker)
-    oldest_at: int | None = None
     looked_at: float = 0.0
 
 

@@ -117,7 +117,7 @@ def test_decisions_and_differences_are_those_of_an_oracle(own: Settings, cancer:
     assert (found.challenger, found.champion, found.others) == ("5", "4", ())
     differs = (cancer.champion >= 0.5) != (cancer.challenger >= 0.5)
     assert (found.tally.scored, found.tally.failed, found.tally.differing) == (N, 0, differs.sum())
-    interval = stats.binomtest(int(differs.sum()), N).proportion_ci()
+    interval = stats.binomtest(int(differs.sum()), N).proportion_ci(method="wilson")
     assert found.differing
     assert (found.differing.low, found.differing.high) == pytest.approx((interval.low, interval.high))
     apart = np.abs(cancer.champion - cancer.challenger)
