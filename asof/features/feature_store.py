@@ -12,6 +12,7 @@ import psycopg
 
 from asof.errors import ConfigurationError, FeatureContractMismatch
 from asof.features.definition_records import APPLY, DefinitionRecords, read_records
+from asof.features.feast_import import import_feast
 from asof.features.feast_registry import RegisteredService, read_service, registry_conninfo
 from asof.features.feature_contract import Feature, FeatureContract
 from asof.features.feature_definition import definition_of
@@ -51,6 +52,7 @@ def open_feature_store(settings: Settings, *, registry_ttl: int = 60) -> "Featur
     `registry_ttl` is the seconds after which the registry is read again (0: never). Raises ConfigurationError where
     no PostgreSQL is set, Feast refuses the configuration, or the registry lacks a table that our role may not create.
     """
+    import_feast()
     from feast import FeatureStore, RepoConfig
     from pydantic import ValidationError
 

@@ -1,16 +1,16 @@
-"""The servers of the stack as Services: MLflow UI, Prefect server, a prediction service for each use case."""
+"""The servers of the stack: MLflow UI, Prefect server, the console, a prediction service for each use case."""
 
 from datetime import datetime
 
 from pydantic import SecretStr
 
 from asof.errors import ConfigurationError
-from asof.settings import NOT_FOR_SERVERS, Settings
+from asof.settings import NOT_FOR_SERVERS, PROJECT, Settings
 from local.stack.background import ADDRESS, Service
 
 PREDICTION = "prediction"
 """Begins the names of prediction services; by itself, that of one whose use case is not known."""
-SERVERS = ("mlflow", "prefect")
+SERVERS = ("mlflow", "prefect", "console")
 
 
 def prediction_name(use_case: str) -> str:
@@ -29,10 +29,12 @@ def mlflow_service(settings: Settings) -> Service | None:
         "MLFLOW_BACKEND_STORE_URI": settings.tracking_uri,
         "MLFLOW_REGISTRY_STORE_URI": settings.tracking_uri,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "PYTHONPATH": str(PROJECT),
     }
     artifacts = settings.home.resolve() / "artifacts"
-    words = ("server", "--no-serve-artifacts", "--default-artifact-root", str(artifacts), "--workers", "1")
-    return Service("mlflow", "the MLflow UI", "mlflow", words, settings.mlflow_port, "/health", environment)
+    words = ("--no-serve-artifacts", "--default-artifact-root", str(artifacts), "--workers", "1")
+    module = "training.tracking.mlflow_server"  # by its name: MLflow is imported there alone
+    return Service("mlflow", "the MLflow UI", module, words, settings.mlflow_port, "/health", environment)
 
 
 def prefect_service(settings: Settings) -> Service:
@@ -45,6 +47,12 @@ def prefect_service(settings: Settings) -> Service:
     }
     words = ("server", "start")
     return Service("prefect", "the Prefect server", "prefect", words, settings.prefect_port, "/api/health", environment)
+
+
+def console_service(settings: Settings) -> Service:
+    """The console, from this checkout."""
+    environment = _environment(settings) | {"PYTHONPATH": str(PROJECT)}
+    return Service("console", "the console", "console", (), settings.console_port, "/livez", environment)
 
 
 def prediction_service(settings: Settings, bento: str, use_case: str = "") -> Service:

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from asof.monitor_bounds import MonitorBounds
 from monitoring.records.figure import Subject, Verdict
-from monitoring.statistics.measured import MIN_ROWS, Measured, judged
+from monitoring.statistics.measured import Measured, judged
 from training.metrics.binning import Binned, Counts, without_rare_bins
 from training.metrics.statistics import Effect, holm, stability, stability_interval
 
-LARGE_PSI = 0.1
-"""By the usual rule of thumb: Siddiqi, Credit Risk Scorecards (2006)."""
+BOUNDS = MonitorBounds()
+"""Its limit of the PSI is the usual rule of thumb: Siddiqi, Credit Risk Scorecards (2006)."""
 LEAST_SHARE = 0.05
 """Of the rows of now, for a bin of its own in the PSI where the training has hardly a row."""
 
@@ -31,13 +32,12 @@ class Comparison:
     def rows(self) -> int:
         return int(self.counts.sum())
 
-    @property
-    def enough(self) -> bool:
-        return min(self.rows, self.reference.rows) >= MIN_ROWS
+    def enough(self, bounds: MonitorBounds) -> bool:
+        return min(self.rows, self.reference.rows) >= bounds.min_rows
 
-    def measured(self, subject: Subject, about: str, p_value: float | None) -> Measured:
+    def measured(self, subject: Subject, about: str, p_value: float | None, *, limit: float) -> Measured:
         """The figure `psi`; `p_value` is corrected for the subject's tests, None: too few rows."""
-        verdict = Verdict.TOO_FEW if p_value is None else judged(subject, p_value, large=self.moved.size >= LARGE_PSI)
+        verdict = Verdict.TOO_FEW if p_value is None else judged(subject, p_value, large=self.moved.size >= limit)
         low, high = self.interval[0], self.interval[1] if self.interval[1] < inf else None
         detail = {**self._shares(), "p_value": p_value}
         return Measured(subject, "psi", self.moved.size, self.rows, about, low, high, verdict, detail)
@@ -66,17 +66,19 @@ def compared(reference: Binned, counts: Counts) -> Comparison:
     return Comparison(reference, counts, Effect(size, stability(*tested).p_value), ends)
 
 
-def drift(reference: Mapping[str, Binned], counts: Mapping[str, Counts]) -> list[Measured]:
+def drift(
+    reference: Mapping[str, Binned], counts: Mapping[str, Counts], bounds: MonitorBounds = BOUNDS
+) -> list[Measured]:
     """The figure `psi` of each feature that both have, in the reference's order.
 
     An alarm where the shift is beyond chance, by Holm over the features, and large; a notice where it is not large.
-    Below MIN_ROWS on either side there is a value and no verdict. `counts` are of the reference's bins.
+    Below the least rows on either side there is a value and no verdict. `counts` are of the reference's bins.
     """
     found = {name: compared(each, counts[name]) for name, each in reference.items() if name in counts}
-    return tested(Subject.DRIFT, found)
+    return tested(Subject.DRIFT, found, bounds)
 
 
-def tested(subject: Subject, found: Mapping[str, Comparison]) -> list[Measured]:
+def tested(subject: Subject, found: Mapping[str, Comparison], bounds: MonitorBounds) -> list[Measured]:
     """The figures of comparisons, with p-values by Holm over those that have enough rows."""
-    p_values = holm({name: each.moved.p_value for name, each in found.items() if each.enough})
-    return [each.measured(subject, name, p_values.get(name)) for name, each in found.items()]
+    p_values = holm({name: each.moved.p_value for name, each in found.items() if each.enough(bounds)})
+    return [each.measured(subject, name, p_values.get(name), limit=bounds.psi) for name, each in found.items()]

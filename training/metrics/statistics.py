@@ -145,9 +145,14 @@ def share_low(hits: int, rows: int, *, alpha: float) -> float:
 
 
 def share_interval(hits: int, rows: int) -> tuple[float, float]:
-    """The 95 % interval of a share by Wilson, Journal of the American Statistical Association 22 (1927)."""
+    """The 95 % interval of a share by Wilson, Journal of the American Statistical Association 22 (1927).
+
+    0 to 1 without rows.
+    """
     from scipy import stats
 
+    if not rows:
+        return 0.0, 1.0
     found = stats.binomtest(hits, rows).proportion_ci(1 - 2 * TAIL, method="wilson")
     return float(found.low), float(found.high)
 

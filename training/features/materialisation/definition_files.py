@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from asof.errors import ConfigurationError
+from asof.features.feast_import import import_feast
 from asof.features.feature_store import quiet
 from asof.features.feature_support import require_readable, require_takeable
 
@@ -53,6 +54,7 @@ def read_definitions(repository: Path) -> Iterator[Definitions]:
     Raises ConfigurationError for a view or service that AsOf does not support, and for a name that stands for two
     definitions, with their files.
     """
+    import_feast()
     from feast.repo_operations import get_repo_files, parse_repo
 
     with contextlib.chdir(repository), _importable(str(repository)), quiet(), TemporaryDirectory() as folder:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from asof.errors import ConfigurationError
 from asof.extracts.schema import Kind
+from asof.features.feast_import import import_feast
 from asof.features.feature_store import REPOSITORY, feature_store
 from asof.features.join_keys import JoinKey, JoinKeys, keys_of_views, require_keys
 from asof.inference.wide_reader import WIDE
@@ -24,6 +25,7 @@ def apply_features(settings: Settings) -> None:
     Nothing is removed while a file does not import: what is registered of it stays. Raises ConfigurationError as
     `check_features` does.
     """
+    import_feast()
     from feast.repo_operations import extract_objects_for_apply_delete
 
     with feature_store(settings) as store, read_definitions(REPOSITORY) as defined:

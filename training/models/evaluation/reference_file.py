@@ -16,6 +16,7 @@ from training.tracking.artifacts import run_artifact
 from training.tracking.client import open_tracking
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow import MlflowClient
 
 REFERENCE_FILE = "reference.json"
@@ -39,7 +40,19 @@ def reference_of(settings: Settings, run_id: str) -> Reference | None:
     return _of_older_version(client, run_id)
 
 
+def training_rows(settings: Settings, run_id: str) -> "tuple[pd.DataFrame, FeatureContract] | None":
+    """The rows of a run's training set, incomplete ones too, with their keys; None where the run has not kept them."""
+    return _rows(open_tracking(settings), run_id)
+
+
 def _of_older_version(client: "MlflowClient", run_id: str) -> Reference | None:
+    found = _rows(client, run_id)
+    if found is None:
+        return None
+    return replace(reference_of_rows(*found), metrics=_metrics(client.get_run(run_id).data.metrics))
+
+
+def _rows(client: "MlflowClient", run_id: str) -> "tuple[pd.DataFrame, FeatureContract] | None":
     import pandas as pd
     import pyarrow as arrow
 
@@ -49,10 +62,10 @@ def _of_older_version(client: "MlflowClient", run_id: str) -> Reference | None:
             return None
         contract = FeatureContract.from_dict(json.loads(path.read_text(encoding="utf-8")))
     types = {arrow.bool_(): pd.BooleanDtype(), arrow.int64(): pd.Int64Dtype()}
-    if not {*contract.names} <= {*rows.column_names} or not rows.num_rows:
+    columns = [*contract.keys.names, *contract.names]
+    if not {*columns} <= {*rows.column_names} or not rows.num_rows:
         return None
-    frame = rows.select(contract.names).to_pandas(types_mapper=types.get)
-    return replace(reference_of_rows(frame, contract), metrics=_metrics(client.get_run(run_id).data.metrics))
+    return rows.select(columns).to_pandas(types_mapper=types.get), contract
 
 
 def _metrics(found: Mapping[str, float]) -> dict[str, Ends]:

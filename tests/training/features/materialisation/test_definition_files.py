@@ -23,6 +23,9 @@ BROKEN = {
     "\nimport not_installed_anywhere\n": r"other_features_of_a_test\.py:2: ModuleNotFoundError: No module named 'not_",
     "raise ValueError('postgresql://ann:hunter2@h/db')": r"other_features_of_a_test\.py:1: ValueError\. Correct it\.",
     "raise SystemExit": r"other_features_of_a_test\.py:1: SystemExit\. Correct it\.",
+    "from feast import Entity\nuser = Entity(name=7)": (
+        r"other_features_of_a_test\.py:2: TypeCheckError: .*argument \"name\".* not an instance of str\. Correct it\."
+    ),
 }
 BEGINNING = """
 from feast import Entity, FeatureService, FeatureView, Field, ValueType
