@@ -17,7 +17,7 @@ from monitoring.records.figure import Figure, Subject, Verdict
 from monitoring.records.tables import create_tables
 from monitoring.report.evidence import Evidence, read_evidence
 from monitoring.report.judgement import State, judge
-from monitoring.report.page import MOST_WINDOWS, SECTIONS, newest_windows, page, write_page
+from monitoring.report.page import MOST_WINDOWS, SECTIONS, newest_windows, page, ticked, write_page
 from tests.kits.ledger import monitored
 from tests.kits.machine.databases import fresh
 
@@ -170,7 +170,7 @@ def test_a_use_case_that_was_never_monitored_has_a_page_that_says_so(
     path = tmp_path_factory.mktemp("page") / "new" / "wine.html"
     with fresh(server, tmp_path_factory.mktemp("home")) as settings:
         write_page(settings, load("wine"), path)
-        assert "Nothing is known yet: run `python -m flows monitor wine`." in path.read_text()
+        assert "Nothing is known yet: run <code>python -m flows monitor wine</code>." in path.read_text()
         with psycopg.connect(settings.conninfo()) as connection:
             create_tables(connection)
         assert read_evidence(settings, load("wine")).runs == []
@@ -227,3 +227,15 @@ def test_figures_of_a_number_and_of_classes_have_pages() -> None:
     )
     assert judge(wine).state is State.RIGHT
     assert "that at promotion is not known" in texts(page(wine))
+
+
+@pytest.mark.parametrize(
+    ("words", "html"),
+    [
+        ("run `a <b>` now", "run <code>a &lt;b&gt;</code> now"),
+        ("an odd ` one <i>", "an odd ` one &lt;i&gt;"),
+        ("", ""),
+    ],
+)
+def test_commands_in_sentences_are_code(words: str, html: str) -> None:
+    assert ticked(words) == html

@@ -132,6 +132,14 @@ def test_decisions_and_differences_are_those_of_an_oracle(own: Settings, cancer:
     assert found.differences.shift.value == pytest.approx((cancer.challenger - cancer.champion).mean())
 
 
+def test_answers_to_what_if_requests_are_not_compared(own: Settings, cancer: Made) -> None:
+    with psycopg.connect(own.ledger_conninfo()) as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute("UPDATE ledger.predictions SET verdicts = 'PR' WHERE item = 0")
+    found = compare(own, CANCER, since=EVER)
+    assert found.tally.scored == N // 2 == len(cancer.ids) // 2
+
+
 def test_the_feature_where_they_differ_is_named_with_its_bin(own: Settings, cancer: Made) -> None:
     first, *others = compare(own, CANCER, since=EVER).where
     assert first.feature == "size"

@@ -14,6 +14,7 @@ from training.tracking.artifacts import run_artifact
 from training.tracking.client import open_tracking
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow import MlflowClient
 
 REFERENCE_FILE = "reference.json"
@@ -25,7 +26,8 @@ def record_reference(client: "MlflowClient", run_id: str, fitted: FittedModel, p
 
 
 def reference_of(settings: Settings, run_id: str) -> Reference | None:
-    """The reference of a run. Of an older version, which has none, what its training rows tell; None without these.
+    """The reference of a run. Of an older version, which has none, its metrics and what its training rows tell; None
+    without these.
 
     Raises ConfigurationError where MLflow is away, MlflowException where it does not know the run.
     """
@@ -36,7 +38,17 @@ def reference_of(settings: Settings, run_id: str) -> Reference | None:
     return _of_older_version(client, run_id)
 
 
+def training_rows(settings: Settings, run_id: str) -> "tuple[pd.DataFrame, FeatureContract] | None":
+    """The rows of a run's training set, incomplete ones too, with their keys; None where the run has not kept them."""
+    return _rows(open_tracking(settings), run_id)
+
+
 def _of_older_version(client: "MlflowClient", run_id: str) -> Reference | None:
+    found = _rows(client, run_id)
+    return None if found is None else reference_of_rows(*found)
+
+
+def _rows(client: "MlflowClient", run_id: str) -> "tuple[pd.DataFrame, FeatureContract] | None":
     import pandas as pd
     import pyarrow as arrow
 
@@ -46,6 +58,7 @@ def _of_older_version(client: "MlflowClient", run_id: str) -> Reference | None:
             return None
         contract = FeatureContract.from_dict(json.loads(path.read_text(encoding="utf-8")))
     types = {arrow.bool_(): pd.BooleanDtype(), arrow.int64(): pd.Int64Dtype()}
-    if not {*contract.names} <= {*rows.column_names} or not rows.num_rows:
+    columns = [*contract.keys.names, *contract.names]
+    if not {*columns} <= {*rows.column_names} or not rows.num_rows:
         return None
-    return reference_of_rows(rows.select(contract.names).to_pandas(types_mapper=types.get), contract)
+    return rows.select(columns).to_pandas(types_mapper=types.get), contract
