@@ -2,7 +2,8 @@
 
 import pytest
 
-from asof.serving.access.scopes import ADMIN, OPEN, OUTCOMES, PREDICT, scopes_for
+from asof.errors import Forbidden
+from asof.serving.access.scopes import ADMIN, OPEN, OUTCOMES, PREDICT, WHAT_IF, require, scopes_for
 
 
 @pytest.mark.parametrize(
@@ -26,4 +27,12 @@ def test_outcomes_have_a_scope_of_their_own() -> None:
 
 
 def test_the_description_is_for_every_key() -> None:
-    assert scopes_for("/docs.json") == {PREDICT, OUTCOMES, ADMIN}
+    assert scopes_for("/docs.json") == {PREDICT, WHAT_IF, OUTCOMES, ADMIN}
+
+
+def test_a_scope_that_a_body_needs_is_asked_of_a_key_and_of_nobody_without_keys() -> None:
+    require(WHAT_IF, {}, what="Overrides")
+    require(WHAT_IF, {"key": "desk", "scopes": {PREDICT, WHAT_IF}}, what="Overrides")
+    with pytest.raises(Forbidden, match="Overrides require a key with the scope what-if, which crm lacks") as refused:
+        require(WHAT_IF, {"key": "crm", "scopes": {PREDICT}}, what="Overrides")
+    assert refused.value.extra == {"scope": WHAT_IF}
