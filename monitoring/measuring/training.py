@@ -66,7 +66,7 @@ def training_of(settings: Settings, run_id: str) -> Training:
             raise
         return NOTHING
     reference = reference_of(settings, run_id)
-    return Training(run_id, reference, (reference and reference.estimates) or estimates_in(metrics))
+    return Training(run_id, reference, estimates_in(metrics) if reference is None else reference.estimates)
 
 
 def estimates_in(metrics: Mapping[str, float]) -> Mapping[str, Estimate]:
