@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import inf
 from typing import Any
 
@@ -28,19 +29,21 @@ class TrainingColumns:
 
 @dataclass(frozen=True)
 class Training:
-    """What the run of a version kept.
+    """What the run of a version kept; read once for all windows.
 
     `reference`: the training rows and held-out scores in bins, None where none is kept; `promotion`: the figures of the
     held-out rows, which each version has among its metrics.
     """
 
+    settings: Settings | None = None
     run_id: str = ""
     reference: Reference | None = None
     promotion: Mapping[str, Estimate] = field(default_factory=dict)
 
-    def columns(self, settings: Settings) -> TrainingColumns | None:
+    @cached_property
+    def columns(self) -> TrainingColumns | None:
         """The training rows; None where the run has not kept them."""
-        found = training_rows(settings, self.run_id) if self.reference else None
+        found = training_rows(self.settings, self.run_id) if self.settings and self.reference else None
         if found is None:
             return None
         frame, contract = found
@@ -66,7 +69,8 @@ def training_of(settings: Settings, run_id: str) -> Training:
             raise
         return NOTHING
     reference = reference_of(settings, run_id)
-    return Training(run_id, reference, estimates_in(metrics) if reference is None else reference.estimates)
+    known = reference.estimates if reference else estimates_in(metrics)
+    return Training(settings, run_id, reference, known)
 
 
 def estimates_in(metrics: Mapping[str, float]) -> Mapping[str, Estimate]:

@@ -80,7 +80,7 @@ def _of_inputs(rows: VersionRows) -> list[Measured]:
 
 
 def _joint_shift(rows: VersionRows) -> list[Measured]:
-    before, sample = rows.trained.columns(rows.settings), rows.inputs.sample
+    before, sample = rows.trained.columns, rows.inputs.sample
     if before is None or sample is None or not {*before.values} <= {*sample.column_names}:
         return []
     now = {name: column_values(sample[name]) for name in before.values}

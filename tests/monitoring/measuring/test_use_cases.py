@@ -40,11 +40,8 @@ class Made:
         version = register(settings, self.evaluation)
         promote(settings, version, judge=always)
         frame, now = self.training_set.frame, datetime.now(UTC)
-        requests, labels = (
-            keep_answers(settings, use_case, version, frame, None),
-            frame[self.training_set.label].tolist(),
-        )
-        self.answered = len(requests)
+        requests = keep_answers(settings, use_case, version, frame, None)
+        self.answered, labels = len(requests), frame[self.training_set.label].tolist()
         with psycopg.connect(settings.ledger_conninfo()) as connection:
             for request, label in zip(requests, labels, strict=True):
                 connection.execute(INSERT_OUTCOME, (use_case.name, uuid4(), request, json.dumps(label), now))
@@ -107,4 +104,4 @@ def test_without_a_reference_performance_is_told_and_shifts_are_not(made: Made, 
     headline = rules_of(made.use_case.target).headline.metric
     (figure,) = [each for each in figures if (each.subject, each.metric) == (Subject.PERFORMANCE, headline)]
     metrics = made.evaluation.metrics
-    assert figure.detail["promotion"] == [metrics[headline], metrics[f"{headline}_low"], metrics[f"{headline}_high"]]
+    assert figure.detail["promotion"] == tuple(metrics[f"{headline}{end}"] for end in ("", "_low", "_high"))
