@@ -1,8 +1,10 @@
 """The concept changes: found in its first labelled month, retrained, promoted, and closed with that story."""
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -86,3 +88,21 @@ def test_afterwards_nothing_is_wrong_and_the_history_can_be_read(watched: Watche
     screen = call_flows(world, "alerts", "churn")
     assert screen.returncode == 0
     assert "0 of them open" in screen.stdout
+
+
+def test_the_page_tells_that_story(watched: Watched, world: dict[str, str], tmp_path: Path) -> None:
+    watched.answer("2", 2)
+    file = tmp_path / "page.html"
+    kept = result_of(call_flows(world, "monitor", "churn", "--report", str(file), "--json"), 0)["page"]
+    told = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", file.read_text()))
+    assert "Version 2 is still right." in told
+    assert "It replaced version 1 on " in told
+    place = told.index("what came of each")
+    for step in (
+        "AUC of version 1 is 0.",
+        "retraining began",
+        "was trained as of 2024-04-30, and was promoted",
+        "took over",
+    ):
+        place = told.index(step, place)
+    assert sorted(Path(kept).parent.glob("*.html"))[-1] == Path(kept)
