@@ -69,7 +69,8 @@ def training_of(settings: Settings, run_id: str) -> Training:
             raise
         return NOTHING
     reference = reference_of(settings, run_id)
-    return Training(settings, run_id, reference, (reference and reference.estimates) or estimates_in(metrics))
+    known = reference.estimates if reference else estimates_in(metrics)
+    return Training(settings, run_id, reference, known)
 
 
 def estimates_in(metrics: Mapping[str, float]) -> Mapping[str, Estimate]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -9,16 +10,18 @@ import numpy as np
 from asof.monitor_bounds import MonitorBounds
 from monitoring.records.figure import Subject, Verdict
 from monitoring.statistics.measured import Measured, judged
-from training.metrics.binning import Binned, Counts, without_chance_bins
+from training.metrics.binning import Binned, Counts, without_rare_bins
 from training.metrics.statistics import Effect, holm, stability, stability_interval
 
 BOUNDS = MonitorBounds()
 """Its limit of the PSI is the usual rule of thumb: Siddiqi, Credit Risk Scorecards (2006)."""
+LEAST_SHARE = 0.05
+"""Of the rows of now, for a bin of its own in the PSI where the training has hardly a row."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A sample beside the reference, in its bins: the PSI of the bins that are not left to chance, with its p-value."""
+    """A sample beside the reference, in its bins: the PSI, its 95 % interval, and the p-value of no shift."""
 
     reference: Binned
     counts: Counts
@@ -35,7 +38,7 @@ class Comparison:
     def measured(self, subject: Subject, about: str, p_value: float | None, *, limit: float) -> Measured:
         """The figure `psi`; `p_value` is corrected for the subject's tests, None: too few rows."""
         verdict = Verdict.TOO_FEW if p_value is None else judged(subject, p_value, large=self.moved.size >= limit)
-        low, high = self.interval
+        low, high = self.interval[0], self.interval[1] if self.interval[1] < inf else None
         detail = {**self._shares(), "p_value": p_value}
         return Measured(subject, "psi", self.moved.size, self.rows, about, low, high, verdict, detail)
 
@@ -50,12 +53,17 @@ class Comparison:
 
 
 def compared(reference: Binned, counts: Counts) -> Comparison:
-    """The counts of now, of the reference's bins; shape (bins,)."""
-    before, after = without_chance_bins(np.array(reference.counts), counts)
-    moved = stability(before, after)
-    bins = int(((before + after) > 0).sum())
-    ends = stability_interval(moved.size, int(before.sum()), int(after.sum()), bins=bins)
-    return Comparison(reference, counts, moved, ends)
+    """The counts of now, of the reference's bins; shape (bins,).
+
+    A few values where the training had none are beyond chance, and no large shift: in PSI, whose logarithm of an empty
+    bin is great, 1.5 % of the rows above the greatest value would count 0.13.
+    """
+    before = np.array(reference.counts)
+    tested, sized = (without_rare_bins(before, counts, least_share=share) for share in (0.0, LEAST_SHARE))
+    size = stability(*sized).size
+    rows, bins = sized.sum(axis=1).tolist(), int((sized.sum(axis=0) > 0).sum())
+    ends = stability_interval(size, *rows, bins=bins) if min(rows) else (0.0, inf)
+    return Comparison(reference, counts, Effect(size, stability(*tested).p_value), ends)
 
 
 def drift(

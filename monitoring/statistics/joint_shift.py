@@ -98,7 +98,8 @@ def _model(categorical: list[bool]) -> "ClassifierMixin":
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     return HistGradientBoostingClassifier(
-        max_iter=40,
+        max_iter=20,
+        learning_rate=0.2,
         max_leaf_nodes=8,
         min_samples_leaf=20,
         max_bins=64,

@@ -19,6 +19,8 @@ from asof.features.feature_contract import FeatureContract
 from asof.files import try_lock
 from asof.serving.shadow.state import lock_file
 from asof.settings import Settings
+from asof.use_cases import load
+from monitoring.shadow.compare import EVER, compare
 from tests.kits.service import following as follow
 from tests.kits.service import serving as kit
 from tests.kits.service.following import MlflowServer, Variant
@@ -175,6 +177,9 @@ def test_each_answer_has_the_challengers_score_of_the_same_values(service: Shado
     service.until(lambda: total(service.shadow) >= 350)
     assert service.shadow["failed"] == 0
     service.until(lambda: service.codes(second).get(None, 0) == service.shadow["scored"] > 50)
+    found = compare(service.settings, load("churn"), since=EVER)
+    assert (found.challenger, found.champion, found.tally.failed) == (second.version, champion, 0)
+    assert found.tally.scored == service.codes(second)[None]
     rows = service.rows(ANSWERS)
     follow.promote(service.settings, second)
     follow.wait_for(service.client, second.version, service.folder / "log")
@@ -227,17 +232,14 @@ def test_a_version_that_no_trusted_key_signed_is_refused_and_its_answers_are_cou
     service.until(lambda: service.shadow["dropped"].get("refused", 0) == before + 5)
 
 
-def test_a_challenger_takes_fewer_features_and_is_told_where_it_takes_others(service: Shadowed) -> None:
-    fewer = service.publish(contract=kit.registered_contract(service.settings, "churn_v1"))
-    service.until(lambda: (each := service.shadow)["version"] == fewer.version and each["status"] == "scoring")
-    service.predict(5)
-    service.until(lambda: service.codes(fewer) == {None: 5})
-    follow.promote(service.settings, fewer)
-    follow.wait_for(service.client, fewer.version, service.folder / "log")
-    service.scoring()
+def test_a_challenger_that_takes_other_features_is_refused_and_its_answers_are_counted(service: Shadowed) -> None:
+    more = service.publish(contract=kit.registered_contract(service.settings, "churn_v1"))
+    service.until(lambda: (each := service.shadow)["version"] == more.version and each["status"] == "scoring")
     with service.counting():
         service.predict(5)
     assert service.shadow["dropped"]["features"] == 5
+    service.until(lambda: service.shadow["status"] == "refused")
+    assert "avg_session_mins_7d" in service.shadow["why"]
 
 
 def _worker(service: Shadowed) -> psutil.Process:

@@ -19,13 +19,11 @@ Place = tuple[str, int]
 """The kind of a value, and its place among those of the kind, from 0."""
 
 
-def places_of(contract: FeatureContract, describes: Mapping[str, Any]) -> Mapping[str, Place] | None:
-    """Where the values of a model's features are in answers of the model `describes`; None where one is not there."""
+def places_of(contract: FeatureContract, describes: Mapping[str, Any]) -> Mapping[str, Place | None]:
+    """Where the values of a model's features are in answers of the model `describes`; None of one that is not there."""
     known = {(each["name"], each["view"] or "", each["type"]): each for each in describes["features"]}
     found = {each.name: known.get((each.name, each.view, each.dtype)) for each in contract.features}
-    if any(each is None for each in found.values()):
-        return None
-    return {name: (each["kind"], each["place"] - 1) for name, each in found.items() if each}
+    return {name: (each["kind"], each["place"] - 1) if each else None for name, each in found.items()}
 
 
 @dataclass(frozen=True)
