@@ -25,6 +25,7 @@ from starlette.types import ASGIApp
 from asof import use_cases
 from asof.errors import AsOfError, ConfigurationError
 from asof.serving.access.guard import AccessGuard
+from asof.serving.api.client_routes import client_routes
 from asof.serving.api.load_shedding import LoadShedding
 from asof.serving.api.metric_paths import EndpointToPath, PathToEndpoint
 from asof.serving.api.predict import FastLane
@@ -75,6 +76,11 @@ class AsOfService(bentoml.Service[Any]):  # type: ignore[misc]
                 route.path_regex = re.compile(route.path_regex.pattern, re.DOTALL)
         shedding = LoadShedding(app, path=PREDICT, state=mounted.state)
         return mounted.state.guard.wrap(shedding, ours[0].kwargs["access_log"])
+
+    def schema(self) -> dict[str, Any]:
+        """The content of /schema.json, of which BentoML's clients make their methods."""
+        ((mounted, _, _),) = self.mount_apps
+        return {**super().schema(), "routes": client_routes(mounted.state.use_case)}
 
     @cached_property
     def openapi_spec(self) -> Any:

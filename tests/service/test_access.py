@@ -21,19 +21,27 @@ from tests.kits.service.answers import problem
 from tests.kits.service.serving import NOW, USER
 from tests.kits.service.small_model import SmallModel
 
-OF_CALLERS = [("POST", "/predict"), ("POST", "/predict/batch"), ("GET", "/features/good")]
+INFER, INVOCATIONS = f"/v2/models/{kit.NAME}/infer", "/invocations"
+OF_CALLERS = [
+    *(("POST", "/predict"), ("POST", "/predict/batch"), ("GET", "/features/good"), ("GET", "/v2")),
+    *(("POST", INFER), ("POST", INVOCATIONS), ("GET", f"/v2/models/{kit.NAME}/ready")),
+]
 OF_ADMINISTRATORS = [
     ("GET", "/model"),
     ("GET", "/metrics"),
     ("GET", "/health"),
     ("GET", "/"),
-    ("GET", "/schema.json"),
     ("GET", "/nothing"),
     ("POST", "/livez/"),
     ("OPTIONS", "/"),
 ]
-PROBES = ["/livez", "/readyz", "/healthz"]
-BODIES: dict[str, Any] = {"/predict": {"user_id": "good"}, "/predict/batch": {"instances": [{"user_id": "good"}]}}
+PROBES = ["/livez", "/readyz", "/healthz", "/ping", "/version", "/v2/health/live", "/v2/health/ready"]
+BODIES: dict[str, Any] = {
+    "/predict": {"user_id": "good"},
+    "/predict/batch": {"instances": [{"user_id": "good"}]},
+    INFER: {"inputs": [{"name": "user_id", "datatype": "BYTES", "shape": [1], "data": ["good"]}]},
+    INVOCATIONS: {"instances": [{"user_id": "good"}]},
+}
 WORKERS, RATE, BURST = 2, 400, 1000
 """The rate limit is far above what the other tests send."""
 AGREE = 12

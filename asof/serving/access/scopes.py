@@ -27,6 +27,7 @@ _BY_PATH = {
     "/v2": _PREDICT,
     "/outcomes": frozenset({OUTCOMES}),
     "/docs.json": SCOPES,
+    "/schema.json": SCOPES,
 }
 
 _PREDICT_PREFIXES = ("/features/", "/v2/")

@@ -3,11 +3,15 @@
 import pytest
 
 from asof.errors import Forbidden
-from asof.serving.access.scopes import ADMIN, OPEN, OUTCOMES, PREDICT, WHAT_IF, require, scopes_for
+from asof.serving.access.scopes import ADMIN, OPEN, OUTCOMES, PREDICT, SCOPES, WHAT_IF, require, scopes_for
 
 
 @pytest.mark.parametrize(
-    "path", ["/predict", "/predict/batch", "/features", "/features/8547-OGMLE", "/features/a/../model"]
+    "path",
+    [
+        *("/predict", "/predict/batch", "/features", "/features/8547-OGMLE", "/features/a/../model"),
+        *("/invocations", "/v2", "/v2/models/m", "/v2/models/m/versions/3/infer", "/v2/health/livez"),
+    ],
 )
 def test_predictions_and_features_are_for_callers(path: str) -> None:
     assert scopes_for(path) == {PREDICT}
@@ -26,8 +30,9 @@ def test_outcomes_have_a_scope_of_their_own() -> None:
     assert scopes_for("/outcomes") == {OUTCOMES}
 
 
-def test_the_description_is_for_every_key() -> None:
-    assert scopes_for("/docs.json") == {PREDICT, WHAT_IF, OUTCOMES, ADMIN}
+@pytest.mark.parametrize("path", ["/docs.json", "/schema.json"])
+def test_the_descriptions_are_for_every_key(path: str) -> None:
+    assert scopes_for(path) == SCOPES
 
 
 def test_a_scope_that_a_body_needs_is_asked_of_a_key_and_of_nobody_without_keys() -> None:
