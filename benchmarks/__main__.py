@@ -25,6 +25,7 @@ from rich.table import Table
 
 from asof.settings import Settings
 from benchmarks.false_promotions.measure import DRAWS, QUICK_DRAWS, measure_false_promotions
+from benchmarks.monitoring.full_ledger import measure_full_ledger
 from benchmarks.offline.scoring import measure_scoring
 from benchmarks.offline.sources import measure_sources
 from benchmarks.offline.stages import STAGES
@@ -216,6 +217,11 @@ def _gate(run: Run) -> Iterator[Row]:
     return measure_false_promotions(QUICK_DRAWS if run.options.quick else DRAWS)
 
 
+def _full_ledger(run: Run) -> Iterator[Row]:
+    with run.scratch("full_ledger") as own:
+        yield from measure_full_ledger(own, 10 * run.options.users)
+
+
 def _streams(run: Run) -> Iterator[Row]:
     for rows in (run.options.users, 10 * run.options.users):
         run.status.update(f"fingerprint of {rows:,} rows ...")
@@ -238,6 +244,7 @@ PARTS: dict[str, tuple[str, Callable[[Run], Iterator[Row]]]] = {
     "scoring": ("Every user scored, beside the bare model on an array in memory", _scoring),
     "terminal": ("The commands that people type, beside `feast --help`", _terminal),
     "gate": ("Promotions of models that are no better, and of better ones, by target and held-out rows", _gate),
+    "full-ledger": ("`flows monitor` over ten times as many rows, and again with nothing new", _full_ledger),
     "streams": ("The fingerprint of a stream", _streams),
 }
 

@@ -82,8 +82,9 @@ def check_partitions(context: Context) -> Iterator[Finding]:
         return
     this = datetime.now(UTC).replace(day=1)
     months = (this, this + timedelta(days=31))
-    names = [f"{table}_{month:%Y_%m}" for table in ("predictions", "shadow_scores") for month in months]
-    if "predictions" in tables and (absent := [name for name in names if not tables.get(name)]):
+    present = [table for table in ("predictions", "shadow_scores") if table in tables]
+    names = [f"{table}_{month:%Y_%m}" for table in present for month in months]
+    if absent := [name for name in names if not tables.get(name)]:
         found = f"The ledger has no partition {' and '.join(absent)}."
         yield warning("ledger-partitions", found, "python -m flows ledger keep  (makes partitions ahead)")
 

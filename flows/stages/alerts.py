@@ -10,7 +10,7 @@ from asof.settings import Settings
 from asof.use_case import UseCase
 from asof.use_cases import load
 from flows.runtime.environment import settings_with_tracking
-from flows.runtime.prefect_events import emit, has_server, start_run
+from flows.runtime.prefect_events import PrefectAway, emit, has_server, start_run
 from flows.runtime.progress import log
 from monitoring.alerts.alert import Alert, Event
 from monitoring.alerts.handling import Claim, claimed, noted
@@ -62,7 +62,10 @@ def pass_on(settings: Settings, use_case: UseCase, alert: Alert, *, is_new: bool
         return "Prefect was told: its deployment `retrain` takes care of it"
     attempts = alert.number_of(Event.CLAIMED)
     parameters = {"use_case": use_case.name, "alert": str(alert.alert)}
-    run = start_run(RETRAIN, parameters, key=f"{alert.alert} {attempts}")
+    try:
+        run = start_run(RETRAIN, parameters, key=f"{alert.alert} {attempts}")
+    except PrefectAway as error:
+        return f"{error}; the next run asks again"
     if run is None:
         return f"the Prefect server has no deployment {RETRAIN}: {command}, or `prefect deploy --all`"
     noted(settings, alert, Event.STARTED, {"flow_run": run})

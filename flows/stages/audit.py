@@ -13,9 +13,9 @@ from flows.runtime.steps import step
 from monitoring.audit.audit import DAYS, Audit
 from monitoring.audit.audit import audit as audit_answers
 from monitoring.audit.findings import INFORMATION
+from monitoring.audit.reading.rows import Tolerance
+from monitoring.audit.reading.sample import Span, parse_share
 from monitoring.audit.record import record_audit
-from monitoring.audit.rows import Tolerance
-from monitoring.audit.sample import Span, parse_share
 
 SAMPLE = "5%"
 

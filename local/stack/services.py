@@ -29,10 +29,12 @@ def mlflow_service(settings: Settings) -> Service | None:
         "MLFLOW_BACKEND_STORE_URI": settings.tracking_uri,
         "MLFLOW_REGISTRY_STORE_URI": settings.tracking_uri,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "PYTHONPATH": str(PROJECT),
     }
     artifacts = settings.home.resolve() / "artifacts"
-    words = ("server", "--no-serve-artifacts", "--default-artifact-root", str(artifacts), "--workers", "1")
-    return Service("mlflow", "the MLflow UI", "mlflow", words, settings.mlflow_port, "/health", environment)
+    words = ("--no-serve-artifacts", "--default-artifact-root", str(artifacts), "--workers", "1")
+    module = "training.tracking.mlflow_server"  # by its name: MLflow is imported there alone
+    return Service("mlflow", "the MLflow UI", module, words, settings.mlflow_port, "/health", environment)
 
 
 def prefect_service(settings: Settings) -> Service:

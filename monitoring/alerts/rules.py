@@ -59,7 +59,7 @@ class Rule:
 def rules_for(use_case: UseCase) -> tuple[Rule, ...]:
     """The rules of a use case, the most urgent first."""
     name, headline = use_case.name, rules_of(use_case.target).headline
-    look = f"`python -m flows monitor {name} --report monitor.html` shows it beside the training rows."
+    look = f"`python -m flows report {name}` shows it beside the training rows."
     return (
         Rule(
             "performance",
@@ -83,7 +83,8 @@ def rules_for(use_case: UseCase) -> tuple[Rule, ...]:
             Severity.WARNING,
             lambda alarms: f"The probabilities are no longer calibrated: {_named(alarms, _figure)}.",
             f"Retrain once there are newer labels, or act on ranks and not on probabilities until then. {look}",
-            error_from=2 * use_case.monitoring.calibration_error,
+            metrics=("calibration_error",),
+            error_from=2 * use_case.gate.calibration_error,
         ),
         Rule(
             "slices",
@@ -168,7 +169,7 @@ def _psi(figure: Figure) -> str:
 
 def _slice(figure: Figure) -> str:
     rest = figure.detail.get("rest")
-    beside = "" if rest is None else f", of the others {rest:.3g}"
+    beside = f", of the others {rest[0]:.3g}" if rest else ""
     return f"{figure.about} ({figure.metric} {figure.value or 0.0:.3g}{beside})"
 
 

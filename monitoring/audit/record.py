@@ -10,7 +10,7 @@ from asof.ledger.request_id import new_request_id
 from asof.settings import Settings
 from monitoring.audit.audit import Audit
 from monitoring.audit.findings import INFORMATION, Finding
-from monitoring.audit.tally import FindingShare
+from monitoring.audit.judging.tally import FindingShare
 from monitoring.records.figure import Figure, Subject, Verdict
 from monitoring.records.runs import MonitorRun, save_run
 from training.data.snapshots.provenance import actor, code_version
@@ -19,7 +19,7 @@ from training.data.snapshots.provenance import actor, code_version
 def record_audit(settings: Settings, audit: Audit, started_at: datetime) -> MonitorRun:
     """Saves the run. Raises ConfigurationError where our role may not create the tables."""
     figures = list(figures_of(audit))
-    moments = sorted({each.as_of for each in audit.windows})
+    moments = sorted({each.as_of for each in figures})
     run = MonitorRun(
         run=UUID(new_request_id()),
         use_case=audit.use_case,

@@ -1,7 +1,8 @@
-"""The values behind answers in the bins of the training, and a sample of them: in bounded memory, chunk by chunk."""
+"""The values behind answers: counted in the bins of the training chunk by chunk, and a sample of their rows."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as arrow
@@ -10,28 +11,56 @@ from pyarrow import compute
 
 from training.metrics.binning import Binned, CategoryBins, Counts
 
-SAMPLE_ROWS = 4000
-"""Enough to tell two samples apart, and few enough for a model to be fitted in a second."""
+if TYPE_CHECKING:
+    import pandas as pd
+
+SAMPLE_ROWS = 2000
+"""As many as `monitoring.statistics.joint_shift` looks at."""
+ANSWER = ["request", "item"]
+"""The columns that name an answer."""
+NO_ITEM = -1
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """How many values of each feature are in each bin; `sample` are rows with the lowest ranks."""
+    """How many values of each feature are in each bin; `sample` are the rows with the lowest ranks.
+
+    `kept` are the columns of all rows that were asked for, with those that name an answer. Both are None without rows.
+    """
 
     counts: Mapping[str, Counts]
-    sample: arrow.Table | None
+    sample: arrow.Table | None = None
+    kept: arrow.Table | None = None
+
+    def of(self, answers: "pd.DataFrame") -> Mapping[str, NDArray[Any]]:
+        """The kept values of answers, shape (rows,) each; null where an answer has none."""
+        if self.kept is None:
+            return {}
+        import pandas as pd
+
+        ours, theirs = (
+            pd.MultiIndex.from_arrays([each["request"], each["item"].fillna(NO_ITEM).astype("int64")])
+            for each in (answers, self.kept.select(ANSWER).to_pandas())
+        )
+        places = theirs.get_indexer(ours)
+        rows = arrow.array(places, mask=places < 0)
+        return {name: column_values(self.kept[name].take(rows)) for name in self.kept.column_names[len(ANSWER) :]}
 
 
-def count_inputs(tables: Iterable[arrow.Table], features: Mapping[str, Binned], rows: int = SAMPLE_ROWS) -> Inputs:
+def count_inputs(
+    tables: Iterable[arrow.Table], features: Mapping[str, Binned], *, keep: Sequence[str] = (), rows: int = SAMPLE_ROWS
+) -> Inputs:
     """Counts the tables of `stream_values` in the bins of the features that they have."""
     counts: dict[str, Counts] = {}
-    sample: arrow.Table | None = None
+    sample: list[arrow.Table] = []
+    kept: list[arrow.Table] = []
     for table in tables:
-        for name, binned in features.items():
-            if name in table.column_names:
-                counts[name] = counts.get(name, np.int64(0)) + counted(binned, table[name])
-        sample = _lowest(arrow.concat_tables([table, *([sample] if sample else [])]), rows)
-    return Inputs(counts, sample)
+        for name in features.keys() & {*table.column_names}:
+            counts[name] = counts.get(name, 0) + counted(features[name], table[name])
+        sample = [_lowest(arrow.concat_tables([*sample, table]), rows)]
+        if keep:
+            kept.append(table.select([*ANSWER, *keep]))
+    return Inputs(counts, *(arrow.concat_tables(each) if each else None for each in (sample, kept)))
 
 
 def counted(binned: Binned, column: arrow.ChunkedArray) -> Counts:
@@ -40,18 +69,18 @@ def counted(binned: Binned, column: arrow.ChunkedArray) -> Counts:
     if isinstance(bins, CategoryBins):
         values = compute.value_counts(column)
         return bins.tally({each["values"].as_py(): each["counts"].as_py() for each in values})
-    return bins.count(numbers(column))
+    return bins.count(column_values(column))
 
 
-def numbers(column: arrow.ChunkedArray) -> NDArray[np.float64]:
-    """A column of numbers, nulls as NaN."""
-    values: NDArray[np.float64] = compute.fill_null(column.cast(arrow.float64()), float("nan")).to_numpy()
-    return values
+def column_values(column: arrow.ChunkedArray) -> NDArray[Any]:
+    """As `asof.features.feature_contract.input_arrays` has them: numbers as float64, nulls as NaN; text as objects."""
+    if arrow.types.is_string(column.type):
+        return np.array(column.to_pylist(), dtype=object)
+    return np.asarray(compute.fill_null(column.cast(arrow.float64()), float("nan")), dtype=np.float64)
 
 
 def _lowest(table: arrow.Table, rows: int) -> arrow.Table:
     """The rows with the lowest ranks."""
     if table.num_rows <= rows:
         return table
-    places = compute.select_k_unstable(table, k=rows, sort_keys=[("rank", "ascending")])
-    return table.take(places)
+    return table.take(compute.select_k_unstable(table, k=rows, sort_keys=[("rank", "ascending")]))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache, partial
 from typing import Any
 
 import psycopg
@@ -11,13 +12,13 @@ from asof.errors import DataError, HistoryError
 from asof.extracts.cadence import moment_text
 from asof.settings import Settings
 from asof.use_case import UseCase
-from monitoring.measuring.census import Census, take_census
+from monitoring.measuring.census import Census, Count, take_census
 from monitoring.measuring.periods import window_ends
 from monitoring.measuring.training import training_of
 from monitoring.measuring.version_figures import VersionRows, version_figures
 from monitoring.measuring.version_window import VersionWindow
 from monitoring.measuring.windows import States, archived, due, states_now, states_to_keep
-from monitoring.outcomes.matured import join_outcomes
+from monitoring.outcomes.matured import JoinedOutcomes, join_outcomes
 from monitoring.records.figure import Figure
 
 Progress = Callable[[str], None]
@@ -66,10 +67,16 @@ def measure(
     census = take_census(settings, use_case, known_at)
     now = states_now(settings, use_case, census, known_at)
     windows = wanted.chosen(now)
+    trained = cache(partial(training_of, settings))
     figures: list[Figure] = []
     for number, as_of in enumerate(windows, 1):
         progress(f"{moment_text(as_of)}: window {number} of {len(windows)}")
-        figures += _of_window(settings, use_case, census, as_of, overdue=now[as_of].overdue, known_at=known_at)
+        joined = join_outcomes(settings, use_case, *window_ends(use_case, as_of), known_at=known_at)
+        for of, counts in _versions(census, as_of):
+            models = [each for each in census.models if each.name == of.version]
+            outcomes, kept = _of_version(joined, of.version), trained(models[-1].run_id)
+            rows = VersionRows(settings, use_case, of, models=models, counts=counts, outcomes=outcomes, trained=kept)
+            figures += version_figures(rows, overdue=now[as_of].overdue)
     return Measured(
         figures,
         windows,
@@ -80,17 +87,15 @@ def measure(
     )
 
 
-def _of_window(
-    settings: Settings, use_case: UseCase, census: Census, as_of: datetime, *, overdue: bool, known_at: datetime
-) -> Iterator[Figure]:
-    joined = join_outcomes(settings, use_case, *window_ends(use_case, as_of), known_at=known_at)
+def _versions(census: Census, as_of: datetime) -> Iterator[tuple[VersionWindow, Sequence[Count]]]:
     for version, counts in sorted(census.of(as_of).items()):
-        models = [each for each in census.models if each.name == version]
-        ours = joined.frame["version"].fillna(joined.frame["run_id"]) == version
-        outcomes = replace(joined, frame=joined.frame[ours].reset_index(drop=True))
-        trained = training_of(settings, models[-1].run_id)
-        rows = VersionRows(VersionWindow(version, as_of), models, counts, outcomes, trained)
-        yield from version_figures(settings, use_case, rows, overdue=overdue, known_at=known_at)
+        yield VersionWindow(version, as_of), counts
+
+
+def _of_version(joined: JoinedOutcomes, version: str) -> JoinedOutcomes:
+    """The rows of one version; one without a number is named by its run."""
+    ours = joined.frame["version"].fillna(joined.frame["run_id"]) == version
+    return replace(joined, frame=joined.frame[ours].reset_index(drop=True))
 
 
 def _known_at(settings: Settings, known_at: datetime | None) -> datetime:

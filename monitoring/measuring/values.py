@@ -33,7 +33,7 @@ BY_ENTITY: LiteralString = 'p.target_as_of, p.entity COLLATE "C"'
 BY_REQUEST: LiteralString = "p.request, p.item"
 RANK: LiteralString = "hashtextextended(coalesce(p.entity, p.request::text || coalesce(p.item, -1)), 0)"
 """The same for each entity in every window, so a sample by it is the same each time."""
-WHICH = {"rank": arrow.int64(), "request": arrow.string(), "item": arrow.int64()}
+WHICH = {"rank": arrow.int64(), "request": arrow.string(), "item": arrow.int64(), "entity": arrow.string()}
 """The columns before those of the features."""
 TYPES = {FLOATS: arrow.float64(), INTEGERS: arrow.int64()}
 
@@ -50,7 +50,7 @@ def stream_values(
         return
     types = WHICH | {name: TYPES.get(each[0]["kind"], arrow.string()) for name, each in places.items()}
     values = [_value(each) for each in places.values()]
-    columns = [sql.SQL(RANK), sql.SQL("p.request::text"), sql.SQL("p.item"), *values]
+    columns = [*map(sql.SQL, (RANK, "p.request::text", "p.item", "p.entity")), *values]
     with psycopg.connect(settings.ledger_conninfo(work_mem="64MB")) as connection:
         yield from copy_rows(connection, _query(use_case, of, models, known_at, columns), types)
 

@@ -11,6 +11,8 @@ from monitoring.report.numbers import counted, interval, moment, number, share, 
 from monitoring.report.sections.estimate import condition_of
 from monitoring.report.sections.performance import at_promotion, first_capital, main_metrics
 
+ON_OUTCOMES = "performance"
+"""The rule whose alert says the same as the newest figure."""
 MOST_NAMED = 5
 """Features that are named at the top."""
 
@@ -53,7 +55,7 @@ def judge(evidence: Evidence) -> Judgement:
     errors = [each for each in evidence.open_alerts if each.severity is Severity.ERROR]
     state = _state(figure, errors, evidence)
     return Judgement(
-        state, _sentence(state, evidence, errors), list(_reasons(evidence, figure)), list(_tiles(evidence, figure))
+        state, _sentence(state, evidence, figure, errors), _reasons(evidence, figure), _tiles(evidence, figure)
     )
 
 
@@ -76,12 +78,11 @@ def _state(figure: Figure | None, errors: Sequence[Alert], evidence: Evidence) -
     return State.WATCH if evidence.open_alerts else State.RIGHT
 
 
-def _sentence(state: State, evidence: Evidence, errors: Sequence[Alert]) -> str:
+def _sentence(state: State, evidence: Evidence, figure: Figure | None, errors: Sequence[Alert]) -> str:
     name = f"Version {evidence.version}"
     match state:
         case State.WRONG:
-            own = [_lower(each.newest[1]) for each in errors if each.version == evidence.version]
-            return f"{name} is no longer right: {[*own, 'it is worse on outcomes than at promotion'][0]}."
+            return f"{name} is no longer right: {_why(evidence, figure, errors)}."
         case State.UNKNOWN:
             return f"Whether version {evidence.version} is right is not known yet."
         case State.WATCH:
@@ -90,6 +91,15 @@ def _sentence(state: State, evidence: Evidence, errors: Sequence[Alert]) -> str:
             return f"{name} is right on its outcomes, but {counted(number_open, 'alert')} {are} open."
         case State.RIGHT:
             return f"{name} is still right."
+
+
+def _why(evidence: Evidence, figure: Figure | None, errors: Sequence[Alert]) -> str:
+    """A clause; the reasons below have intervals and rows."""
+    if figure is None or figure.verdict is not Verdict.ALARM:
+        return next(_lower(each.newest[1]) for each in errors if each.version == evidence.version)
+    before = at_promotion(figure)
+    was = f"where it was {number(before[0])} at promotion" if before else "worse than at promotion"
+    return f"its {evidence.headline} is {number(figure.value)} on outcomes, {was}"
 
 
 def _lower(title: str) -> str:
@@ -103,7 +113,12 @@ def _reasons(evidence: Evidence, figure: Figure | None) -> list[str]:
     if figure is None or figure.verdict is Verdict.TOO_FEW:
         reasons += _estimate(evidence)
     reasons += _predecessor(evidence)
-    reasons += [f"Open {each.severity}: {each.newest[1]}" for each in evidence.open_alerts]
+    told = figure is not None and figure.verdict is Verdict.ALARM
+    reasons += [
+        f"Open {each.severity}: {each.newest[1]}"
+        for each in evidence.open_alerts
+        if not (told and (each.rule, each.version) == (ON_OUTCOMES, evidence.version))
+    ]
     reasons += _inputs(evidence)
     return reasons
 

@@ -7,9 +7,12 @@ from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 
+from markupsafe import Markup, escape
+
 from asof.settings import Settings
 from asof.use_case import UseCase
 from monitoring.records.figure import Figure
+from monitoring.report.charts.svg import tag
 from monitoring.report.evidence import Evidence, read_evidence
 from monitoring.report.judgement import judge
 from monitoring.report.numbers import counted, moment
@@ -50,6 +53,7 @@ def page(evidence: Evidence) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["ticked"] = ticked
     shown = newest_windows(evidence)
     return environment.get_template("page.html").render(
         title=evidence.title,
@@ -61,6 +65,14 @@ def page(evidence: Evidence) -> str:
         runs=runs(evidence),
         left_out=_left_out(evidence, shown),
     )
+
+
+def ticked(words: str) -> Markup:
+    """The words with what stands in backticks as code."""
+    parts = words.split("`")
+    if len(parts) % 2 == 0:  # one is not closed
+        return escape(words)
+    return Markup().join(tag("code", part) if place % 2 else part for place, part in enumerate(parts))
 
 
 def newest_windows(evidence: Evidence) -> Evidence:

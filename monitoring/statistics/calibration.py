@@ -6,7 +6,7 @@ from dataclasses import asdict
 from asof.use_case import GateBounds
 from monitoring.records.figure import Subject, Verdict
 from monitoring.statistics.measured import Measured, judged
-from monitoring.statistics.performance import known_rows, too_few
+from monitoring.statistics.performance import known_rows
 from training.metrics.calibration import (
     ReliabilityBin,
     by_class,
@@ -16,7 +16,7 @@ from training.metrics.calibration import (
 )
 from training.metrics.classification import Floats
 from training.metrics.statistics import holm
-from training.targets.rules import Labels, Rules
+from training.targets.rules import Labels, Rules, too_few
 
 
 def calibration(

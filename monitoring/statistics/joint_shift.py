@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asof.monitor_bounds import MonitorBounds
 from monitoring.records.figure import Subject, Verdict
-from monitoring.statistics.measured import MIN_ROWS, Measured, judged
+from monitoring.statistics.measured import Measured, judged
 from training.metrics.classification import Floats, Labels, auc_estimate
 from training.one_thread import one_thread
 
@@ -25,15 +26,20 @@ FOLDS = 5
 WIDER = sqrt(1 + FOLDS / (FOLDS - 1))
 """Of errors, as the models of the folds share rows: Nadeau and Bengio, Machine Learning 52 (2003)."""
 SEED = 47
-LARGE_AUC = 0.6
-"""About that of one normal feature moved by a third of its standard deviation, whose PSI is 0.1."""
+BOUNDS = MonitorBounds()
+"""Its limit of the AUC is about that of a normal feature moved by a third of its standard deviation: a PSI of 0.1."""
 MAX_CATEGORIES = 100
 LARGEST = 1e300
 Columns = Mapping[str, NDArray[Any]]
 
 
 def joint_shift(
-    before: Columns, now: Columns, *, entities: tuple[NDArray[Any], NDArray[Any]] | None = None, seed: int = SEED
+    before: Columns,
+    now: Columns,
+    *,
+    entities: tuple[NDArray[Any], NDArray[Any]] | None = None,
+    seed: int = SEED,
+    bounds: MonitorBounds = BOUNDS,
 ) -> list[Measured]:
     """The figure `auc`: out of fold, of "training or now?", with its interval and the p-value of 0.5.
 
@@ -42,7 +48,7 @@ def joint_shift(
     in one fold, or the model would know its row of the training again and name the one of now after it.
     """
     rows = len(next(iter(before.values()), ())), len(next(iter(now.values()), ()))
-    if min(rows) < MIN_ROWS:
+    if min(rows) < bounds.min_rows:
         detail = {"p_value": None, "reference_rows": rows[0]}
         return [Measured(Subject.JOINT_SHIFT, "auc", None, rows[1], verdict=Verdict.TOO_FEW, detail=detail)]
     generator = np.random.default_rng(seed)
@@ -51,17 +57,17 @@ def joint_shift(
     labels = np.repeat([0, 1], [each.size for each in picked])
     folds = _folds(labels, entities and [each[rows] for each, rows in zip(entities, picked, strict=True)], generator)
     ranks = _out_of_fold(_matrix(columns), labels, folds, [values.dtype == object for values in columns.values()])
-    return [_measured(labels, ranks, rows)]
+    return [_measured(labels, ranks, rows, limit=bounds.joint_auc)]
 
 
-def _measured(labels: Labels, ranks: Floats, rows: tuple[int, int]) -> Measured:
+def _measured(labels: Labels, ranks: Floats, rows: tuple[int, int], *, limit: float) -> Measured:
     from scipy import stats
 
     found, (first, second) = auc_estimate(labels, ranks), np.bincount(labels).tolist()
     low, high = (found.value + WIDER * (end - found.value) for end in (found.low, found.high))
     error = WIDER * sqrt((first + second + 1) / (12 * first * second))  # of the Mann-Whitney test
     p_value = float(stats.norm.sf((found.value - 0.5) / error))
-    verdict = judged(Subject.JOINT_SHIFT, p_value, large=found.value >= LARGE_AUC)
+    verdict = judged(Subject.JOINT_SHIFT, p_value, large=found.value >= limit)
     detail = {"p_value": p_value, "reference_rows": rows[0], "sampled": [first, second]}
     return Measured(Subject.JOINT_SHIFT, "auc", found.value, rows[1], "", max(low, 0), min(high, 1), verdict, detail)
 
@@ -92,7 +98,8 @@ def _model(categorical: list[bool]) -> "ClassifierMixin":
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     return HistGradientBoostingClassifier(
-        max_iter=40,
+        max_iter=20,
+        learning_rate=0.2,
         max_leaf_nodes=8,
         min_samples_leaf=20,
         max_bins=64,

@@ -5,7 +5,6 @@ from math import isfinite
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from asof.targets import Binary
 from asof.use_case import GateBounds
@@ -14,7 +13,7 @@ from monitoring.statistics.measured import LEVELS, Measured
 from training.metrics.classification import QUANTILE, Estimate, Floats
 from training.metrics.statistics import share_interval
 from training.models.evaluation.reference import Ends, finite_ends
-from training.targets.rules import Labels, Rules
+from training.targets.rules import Labels, Rules, too_few
 
 MORE_IS_BETTER = {"auc": True, "r2": True}
 """Of all other figures less is better."""
@@ -31,8 +30,9 @@ def performance(
     """The target's figures with intervals, and the base rate of two classes, which is apart: it is not the model's.
 
     `labels` are encoded as in training, `predictions` those of the same rows. An alarm where the interval is entirely
-    on the worse side of that at promotion, and the difference is beyond chance. With fewer rows than the gate needs
-    there is a value and no verdict; without rows, or where rows of one class have no such figure, there is none.
+    on the worse side of that at promotion, and the difference is beyond chance. With fewer rows than the gate needs,
+    now or at promotion (which is then not known), there is a value and no verdict; without rows, or where rows of one
+    class have no such figure, there is none.
     """
     labels, predictions = known_rows(labels, predictions)
     if not labels.size:
@@ -50,14 +50,6 @@ def known_rows(labels: Labels, predictions: Floats) -> tuple[Labels, Floats]:
     """The rows whose prediction is a number."""
     known = ~np.isnan(predictions.reshape(labels.size, -1)).any(axis=1) if labels.size else np.empty(0, dtype=bool)
     return labels[known], predictions[known]
-
-
-def too_few(rules: Rules, labels: Labels, bounds: GateBounds) -> bool:
-    """Whether the gate would not compare a model on these rows."""
-    strata: NDArray[np.int64] | None = rules.strata(labels)
-    if strata is None:
-        return labels.size < bounds.min_rows
-    return bool(np.bincount(strata, minlength=len(rules.target.classes or ())).min() < bounds.min_rows_per_class)
 
 
 def worse_by(name: str, now: Estimate, before: Estimate) -> tuple[bool, float]:
@@ -84,7 +76,7 @@ def ends_of(estimate: Estimate | None) -> Ends | None:
 
 def _measured(name: str, now: Estimate, rows: int, *, before: Estimate | None, few: bool, level: float) -> Measured:
     detail: dict[str, Any] = {"promotion": ends_of(before)}
-    verdict = Verdict.TOO_FEW if few else Verdict.OK
+    verdict = Verdict.TOO_FEW
     if before is not None and not few:
         apart, p_value = worse_by(name, now, before)
         detail["p_value"] = p_value

@@ -6,15 +6,22 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from asof.monitor_bounds import MonitorBounds
 from monitoring.records.figure import Subject
-from monitoring.statistics.drift import compared, tested
+from monitoring.statistics.drift import BOUNDS, compared, tested
 from monitoring.statistics.measured import Measured
 from training.metrics.classification import Floats
 from training.metrics.statistics import share_interval
 from training.models.evaluation.reference import Scores
 
 
-def score_shift(reference: Mapping[str, Scores], scores: Floats, threshold: float | None = None) -> list[Measured]:
+def score_shift(
+    reference: Mapping[str, Scores],
+    scores: Floats,
+    threshold: float | None = None,
+    *,
+    bounds: MonitorBounds = BOUNDS,
+) -> list[Measured]:
     """The figures `psi`, `mean` and, with a threshold, `share_over_threshold`, each with its interval.
 
     `scores` has shape (rows,), or (rows, classes) in the order of the reference, which then has an entry for each
@@ -23,7 +30,7 @@ def score_shift(reference: Mapping[str, Scores], scores: Floats, threshold: floa
     columns = dict(zip(reference, np.atleast_2d(scores.T), strict=True))
     known = {name: values[~np.isnan(values)] for name, values in columns.items()}
     found = {name: compared(each.binned, each.binned.bins.count(known[name])) for name, each in reference.items()}
-    figures = tested(Subject.SCORE_SHIFT, found)
+    figures = tested(Subject.SCORE_SHIFT, found, bounds)
     for name, values in known.items():
         figures.append(_mean("mean", name, values, reference[name].mean))
         if threshold is not None:

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from asof.use_case import GateBounds
 from monitoring.records.figure import Subject, Verdict
 from monitoring.statistics.measured import Measured, judged
-from monitoring.statistics.performance import MORE_IS_BETTER, ends_of, too_few, worse_by
+from monitoring.statistics.performance import MORE_IS_BETTER, ends_of, worse_by
 from training.metrics.binning import Bins
 from training.metrics.classification import Estimate, Floats
 from training.metrics.slicing import slices_of
 from training.metrics.statistics import holm
-from training.targets.rules import Labels, Rules
+from training.targets.rules import Labels, Rules, too_few
 
 LARGE_GAP = 0.05
 """Of an AUC."""

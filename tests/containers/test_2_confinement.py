@@ -60,6 +60,27 @@ def test_postgresql_itself_runs_as_its_own_user(stack: Stack) -> None:
     assert int(values[-1], 16) == 0
 
 
+def test_the_spool_and_the_models_of_the_service_are_mounted_by_nobody_else(stack: Stack) -> None:
+    mounted = {
+        volume: {each for each in LONG_RUNNING if f"{stack.name}_{volume}" in _volumes(stack, each)}
+        for volume in ("spool", "following", "work")
+    }
+    assert mounted == {
+        "spool": {"prediction", "shipper"},
+        "following": {"prediction"},
+        "work": {"worker-training"},
+    }
+
+
+@pytest.mark.parametrize("folder", ["/var/spool/asof", "/var/lib/asof"])
+def test_what_the_service_keeps_is_for_its_user_alone(stack: Stack, folder: str) -> None:
+    assert stack.inside("prediction", "stat", "-c", "%a %u:%g", folder).stdout.split() == ["700", "1034:1034"]
+
+
+def _volumes(stack: Stack, service: str) -> set[str]:
+    return {mount["Name"] for mount in stack.inspect(service)["Mounts"] if mount["Type"] == "volume"}
+
+
 def test_every_port_is_bound_to_loopback(stack: Stack) -> None:
     bound = {
         binding["HostIp"]

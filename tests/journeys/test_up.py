@@ -192,6 +192,16 @@ def test_a_service_that_does_not_start_is_an_error_and_leaves_no_process(up: Sta
     assert up.client.get("/readyz").status_code == 200
 
 
+def test_the_mlflow_server_is_one_process_that_serves_page_and_api(up: Stack) -> None:
+    up.up()
+    mlflow = background.find("mlflow", up.folder)
+    assert mlflow
+    assert psutil.Process(mlflow.pid).children(recursive=True) == []
+    assert httpx.get(mlflow.address).status_code == 200
+    found = httpx.get(f"{mlflow.address}/api/2.0/mlflow/registered-models/search").json()["registered_models"]
+    assert CHURN.model_name in [each["name"] for each in found]
+
+
 def test_a_start_without_mlflow_serves_the_version_that_answered_last(up: Stack) -> None:
     up.up()
     before = up.model

@@ -19,6 +19,8 @@ from asof.features.feature_contract import FeatureContract
 from asof.files import try_lock
 from asof.serving.shadow.state import lock_file
 from asof.settings import Settings
+from asof.use_cases import load
+from monitoring.shadow.compare import EVER, compare
 from tests.kits.service import following as follow
 from tests.kits.service import serving as kit
 from tests.kits.service.following import MlflowServer, Variant
@@ -175,15 +177,18 @@ def test_each_answer_has_the_challengers_score_of_the_same_values(service: Shado
     service.until(lambda: total(service.shadow) >= 350)
     assert service.shadow["failed"] == 0
     service.until(lambda: service.codes(second).get(None, 0) == service.shadow["scored"] > 50)
+    found = compare(service.settings, load("churn"), since=EVER)
+    assert (found.challenger, found.champion, found.tally.failed) == (second.version, champion, 0)
+    assert found.tally.scored == service.codes(second)[None]
     rows = service.rows(ANSWERS)
     follow.promote(service.settings, second)
     follow.wait_for(service.client, second.version, service.folder / "log")
-    for score, entity, version, other, decision, code, challenger, shadowed in rows[::10]:
+    assert any(row[0] != row[3] for row in rows)
+    for _, entity, version, other, decision, code, challenger, shadowed in rows[::10]:
         answer = service.client.post("/predict", json={"user_id": entity}).json()
         assert (version, challenger, code, shadowed) == (champion, second.version, None, entity)
         assert other == pytest.approx(answer["probability"], abs=1e-12)
         assert decision == int(answer["churn"])
-        assert score != other
 
 
 @pytest.mark.parametrize(
@@ -209,14 +214,13 @@ def test_a_spoiled_challenger_costs_no_answer_and_pauses_and_says_so_once(
 
 
 def test_a_killed_worker_loses_no_answer_and_the_challenger_scores_on(service: Shadowed) -> None:
-    version, process = service.scoring(), _with(service, "lock")
+    version = service.scoring()
     with service.counting():
         service.predict(20)
-        _with(service, "workers").kill()
+        _worker(service).kill()
         service.until(lambda: service.client.get("/readyz").status_code == 200)
         service.predict(20)
     service.until(lambda: service.codes(version) == {None: 40})
-    assert _with(service, "lock") == process
 
 
 def test_a_version_that_no_trusted_key_signed_is_refused_and_its_answers_are_counted(service: Shadowed) -> None:
@@ -228,22 +232,18 @@ def test_a_version_that_no_trusted_key_signed_is_refused_and_its_answers_are_cou
     service.until(lambda: service.shadow["dropped"].get("refused", 0) == before + 5)
 
 
-def test_a_challenger_takes_fewer_features_and_is_told_where_it_takes_others(service: Shadowed) -> None:
-    fewer = service.publish(contract=kit.registered_contract(service.settings, "churn_v1"))
-    service.until(lambda: (each := service.shadow)["version"] == fewer.version and each["status"] == "scoring")
-    service.predict(5)
-    service.until(lambda: service.codes(fewer) == {None: 5})
-    follow.promote(service.settings, fewer)
-    follow.wait_for(service.client, fewer.version, service.folder / "log")
-    service.scoring()
+def test_a_challenger_that_takes_other_features_is_refused_and_its_answers_are_counted(service: Shadowed) -> None:
+    more = service.publish(contract=kit.registered_contract(service.settings, "churn_v1"))
+    service.until(lambda: (each := service.shadow)["version"] == more.version and each["status"] == "scoring")
     with service.counting():
         service.predict(5)
     assert service.shadow["dropped"]["features"] == 5
+    service.until(lambda: service.shadow["status"] == "refused")
+    assert "avg_session_mins_7d" in service.shadow["why"]
 
 
-def _with(service: Shadowed, file: str) -> psutil.Process:
-    """The process that has the challenger's lock, or a worker's."""
-    path = str(service.folder / "ledger" / f"shadow-{kit.NAME}.{file}")
+def _worker(service: Shadowed) -> psutil.Process:
+    path = str(service.folder / "ledger" / f"shadow-{kit.NAME}.workers")
     (found, *_) = (each for each in psutil.process_iter() if path in _open_files(each))
     return found
 

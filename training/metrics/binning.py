@@ -24,6 +24,7 @@ MAX_CATEGORIES = 50
 """Values of text with a bin of their own; of more the commonest have one."""
 LEAST_ROWS = 10
 """Of the sample in a bin: one that is made for two rows because these two occur has fewer in the next sample."""
+LEAST_EXPECTED = 5
 CHANCE = 0.001
 
 
@@ -104,17 +105,20 @@ class Binned:
         return sum(self.counts)
 
 
-def without_chance_bins(before: Counts, after: Counts) -> NDArray[np.int64]:
+def without_rare_bins(before: Counts, after: Counts, *, least_share: float = 0.0) -> Counts:
     """The counts of two samples, shape (2, bins left): rare bins of the first are added to their neighbours.
 
-    A bin for which the first sample has few rows, as those below and above all its values, is left to itself only where
-    the second has so many there as chance gives to one in a thousand: given the rows of both, binomially.
+    A bin of few rows, as those below and above all values of the first sample, is left to itself only where the second
+    has so many there as chance gives to one in a thousand (given the rows of both, binomially), and that share of its
+    rows. Few are less than LEAST_ROWS of the first, or LEAST_EXPECTED to be expected in either: the rule of Cochran
+    (Biometrics 10, 1954).
     """
     from scipy import stats
 
     both, share = before + after, after.sum() / max(before.sum() + after.sum(), 1)
     by_chance = stats.binom.sf(after - 1, both, share) > CHANCE
-    kept = np.flatnonzero((before >= LEAST_ROWS) | ~by_chance)
+    enough = (before >= LEAST_ROWS) & (both * min(share, 1 - share) >= LEAST_EXPECTED)
+    kept = np.flatnonzero(enough | ~by_chance & (after >= least_share * after.sum()))
     if not kept.size:
         return np.array([[before.sum()], [after.sum()]])
     place = np.maximum(np.searchsorted(kept, np.arange(before.size), side="right") - 1, 0)

@@ -214,3 +214,11 @@ class Rules(Protocol):
 
     def score_columns(self, predictions: Floats, output: Any) -> "dict[str, arrow.Array]":
         """The columns of scored rows; null where a prediction is NaN."""
+
+
+def too_few(rules: Rules, labels: Labels, bounds: GateBounds) -> bool:
+    """Whether the gate would not compare a model on rows with these labels."""
+    strata: NDArray[np.int64] | None = rules.strata(labels)
+    if strata is None:
+        return labels.size < bounds.min_rows
+    return bool(np.bincount(strata, minlength=len(rules.target.classes or ())).min() < bounds.min_rows_per_class)

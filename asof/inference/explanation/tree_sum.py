@@ -36,10 +36,12 @@ class TreeSum:
 
     The trees follow each other, each from its root, and a child follows its parent. `left` and `right` are places of
     children (of a leaf: its own). A row goes left where its column is at most the threshold, or is NaN and
-    `missing_left` is true. `cover` is the weight of the training rows at a node, `value` that of a leaf, else 0.
+    `missing_left` is true. `feature` is the column that a split counts for: another one where the column stands for a
+    split by categories. `cover` is the weight of the training rows at a node, `value` that of a leaf, else 0.
     """
 
     column: Ints
+    feature: Ints
     threshold: Floats
     left: Ints
     right: Ints
@@ -51,7 +53,7 @@ class TreeSum:
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]], start: float) -> "TreeSum":
         """From arrays of any width."""
-        types = {"column": np.int64, "left": np.int64, "right": np.int64, "missing_left": np.bool_}
+        types = {"column": np.int64, "feature": np.int64, "left": np.int64, "right": np.int64, "missing_left": np.bool_}
         fields: Any = {name: each.astype(types.get(name, np.float64)) for name, each in arrays.items()}
         return cls(**fields, start=start)
 
@@ -93,8 +95,9 @@ class TreeSum:
 class _Chunk:
     """Some of the trees, level by level; all arrays are of shape (nodes,) in that order.
 
-    `above` is the nearest node above that is reached by a split of the same column, or the root. `share` is the product
-    of the shares of these splits. `points` and `weights` are those of the quadrature from 0 to 1, shape (points,).
+    `split` is the feature of the split that leads to a node, `above` the nearest node above with the same one, or the
+    root. `share` is the product of the shares of all such splits. `points` and `weights` are those of the quadrature
+    from 0 to 1, shape (points,).
     """
 
     levels: list[slice]
@@ -177,7 +180,7 @@ def _chunk(trees: TreeSum, nodes: slice) -> _Chunk:
     levels = [slice(start, end) for start, end in pairwise(ends.tolist())]
     parent, left, right = rank[parent[order]], rank[left[order]], rank[right[order]]
     column, cover, is_inner = trees.column[nodes][order], trees.cover[nodes][order], is_inner[order]
-    split = np.where(parent == place, -1, column[parent])
+    split = np.where(parent == place, -1, trees.feature[nodes][order][parent])
     above, share, distinct = _paths(levels, parent, split, cover)
     points, weights = np.polynomial.legendre.leggauss(max(1, (int(distinct.max()) + 1) // 2))
     value = np.where(is_inner, 0.0, trees.value[nodes][order])

@@ -5,17 +5,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, LiteralString
 
+from asof.ledger.schema import NOT_HYPOTHETICAL
 from asof.settings import Settings
 
 EXISTS = "SELECT to_regclass('ledger.shadow_scores') IS NOT NULL"
-PAIRS: LiteralString = """
+PAIRS: LiteralString = (
+    """
 FROM ledger.shadow_scores s JOIN ledger.predictions p
     ON p.at = s.at AND p.request = s.request AND coalesce(p.item, -1) = coalesce(s.item, -1)
 JOIN ledger.models c ON c.id = s.model JOIN ledger.models m ON m.id = p.model
 WHERE c.use_case = %(use_case)s AND c.version = %(challenger)s AND m.version = %(champion)s
     AND m.use_case = c.use_case AND m.name = c.name AND p.status = 200 AND p.code IS NULL
-    AND s.at >= %(since)s AND s.at < %(until)s"""
-"""Both of each answer: `s` has what the challenger says, `p` what was answered."""
+    AND s.at >= %(since)s AND s.at < %(until)s AND """
+    + NOT_HYPOTHETICAL
+)
+"""Both of each answer that is no what-if: `s` has what the challenger says, `p` what was answered."""
 COUNTS: LiteralString = """
 SELECT count(*) FILTER (WHERE num_nonnulls(s.score, s.scores) > 0),
     count(*) FILTER (WHERE s.code IN ('failed', 'crashed')),

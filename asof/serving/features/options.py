@@ -30,8 +30,8 @@ def payload_type(use_case: UseCase) -> type[BaseModel]:
     names = [name for each in options for name in each.model_fields]
     if taken := [name for name in names if name in own.model_fields]:
         raise ConfigurationError(
-            f"{own.__name__} of use case {use_case.name!r} has the member {taken[0]!r}, which POST /predict has in all "
-            "of them: rename it."
+            f"{own.__name__} of use case {use_case.name!r} has the member {taken[0]!r}, which POST /predict adds to "
+            "every request: rename it."
         )
     return create_model(f"{own.__name__}WithOptions", __base__=(own, *options), __doc__=own.__doc__)
 
@@ -66,7 +66,7 @@ class Contribution(BaseModel):
     """What one feature, or one column derived from features, contributes to the score."""
 
     feature: str
-    value: bool | int | float | str | None = Field(examples=[31.5])
+    value: bool | int | float | str | None = Field(description="null: of a derived column.", examples=[31.5])
     contribution: float = Field(examples=[-0.42])
 
 

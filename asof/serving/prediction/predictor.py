@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from asof.errors import AsOfError, ExplanationTooSlow, ExplanationUnavailable, LedgerFull
 from asof.features.join_keys import Entity
-from asof.inference.explanation.explainer import Explained
+from asof.inference.explanation.explainer import Explained, Explainer
 from asof.inference.ranges import TrainingRanges
 from asof.inference.served_model import ServedModel
 from asof.inference.verdicts import JudgedFeature
@@ -114,21 +114,35 @@ class Predictor:
         Raises LedgerFull, the errors in the source's `problems`, ExplanationUnavailable and ExplanationTooSlow: its
         caller keeps those.
         """
+        if asks_why(request):
+            return await self._predict_why(request, mark)
         with self.worker.concurrency_limit.slot(), self.in_use():
-            why = asks_why(request)
-            if why and self.model.explainer is None:
-                raise self._unavailable()
             model_input = await self.features.read(request, self._trained)
-            explained = await self._explained(model_input) if why else None
-            return await self._batcher.submit(_Job(request, model_input, mark, explained))
+            return await self._batcher.submit(_Job(request, model_input, mark))
 
-    async def _explained(self, model_input: ModelInput) -> Explained:
-        """Before the prediction, which is kept as soon as it is made. One at a time in a thread, unless it is quick."""
+    async def _predict_why(self, request: BaseModel, mark: Mark) -> Prediction:
+        """The same with an explanation, which comes first: a prediction is kept as soon as it is made.
+
+        It has no slot meanwhile: a slow one must not lower the limit of plain requests.
+        """
+        slot = self.worker.concurrency_limit.slot
+        if self.model.explainer is None:
+            raise self._unavailable()
+        with self.in_use():
+            with slot():
+                model_input = await self.features.read(request, self._trained)
+            explained = await self._explained(self.model.explainer, model_input)
+            with slot():
+                return await self._batcher.submit(_Job(request, model_input, mark, explained))
+
+    async def _explained(self, explainer: Explainer, model_input: ModelInput) -> Explained:
+        """One at a time in a thread, unless it is quick."""
         work = partial(self.model.explain, model_input.values, monotonic() + self.worker.settings.explain_seconds)
         try:
-            if self.model.explainer and self.model.explainer.blocking:
+            if not explainer.blocking:
+                return work()
+            with self.worker.explanation_limit.slot():
                 return await asyncio.get_running_loop().run_in_executor(self.worker.explaining, work)
-            return work()
         except ExplanationTooSlow as error:
             error.read = model_input.read
             raise

@@ -21,6 +21,8 @@ from asof.use_case import FromStore, UseCase
 
 MAX_BATCHES = 2
 """Concurrent batches: one is scored while the other is read or sent. More would only wait and occupy memory."""
+MAX_EXPLANATIONS = 16
+"""Explanations that take long: one is made while the others wait."""
 
 
 class Worker:
@@ -35,6 +37,7 @@ class Worker:
         self.ledger = LedgerKeeper(settings, self.metrics)
         self.concurrency_limit = ConcurrencyLimit(settings.max_in_flight)
         self.batch_limit = ConcurrencyLimit(MAX_BATCHES)
+        self.explanation_limit = ConcurrencyLimit(MAX_EXPLANATIONS)
 
     @cached_property
     def explaining(self) -> ThreadPoolExecutor:

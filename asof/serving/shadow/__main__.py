@@ -35,10 +35,9 @@ def main() -> None:
         try:
             settings = Settings()
             keys, use_case = trusted_keys(settings, arguments.keys), use_cases.load(arguments.use_case)
-            process = ShadowProcess(settings, use_case, keys, bento=arguments.bento, cache=arguments.cache)
-        except AsOfError as error:
-            sys.exit(str(error))
-        process.run()
+            ShadowProcess(settings, use_case, keys, bento=arguments.bento, cache=arguments.cache).run()
+        except (AsOfError, OSError) as error:  # OSError: a full disk
+            sys.exit(f"The shadow's process ends: {error}")
 
 
 if __name__ == "__main__":

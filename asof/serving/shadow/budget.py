@@ -34,6 +34,10 @@ class Budget:
         self._at, self._before = now, spent
         return max(int(self._credit / self._cost), 0)
 
+    def forgive(self) -> None:
+        """What was spent since `rows` was asked for does not count: a model was loaded."""
+        self._before = self._spent()
+
     @property
     def call_rows(self) -> int:
         """How many one call should have."""

@@ -31,15 +31,22 @@ RETRY_SECONDS = 300.0
 
 @dataclass
 class Challenger:
-    """A version with its model; `places` caches where its features are in answers of other models, by their ids."""
+    """A version with its model. It knows where its features are in answers of other models, by their ids."""
 
     version: ProductionVersion
     model: ServedModel
     encoder: Encoder
-    _places: dict[int, Mapping[str, Place] | None] = field(default_factory=dict)
+    _places: dict[int, Mapping[str, Place | None]] = field(default_factory=dict)
 
-    def places(self, describes: Mapping[str, Any]) -> Mapping[str, Place] | None:
-        """As `places_of`."""
+    def places(self, describes: Mapping[str, Any]) -> Mapping[str, Place]:
+        """Of those features that are there."""
+        return {name: place for name, place in self._all(describes).items() if place}
+
+    def lacking(self, describes: Mapping[str, Any]) -> list[str]:
+        """The features that are not."""
+        return [name for name, place in self._all(describes).items() if place is None]
+
+    def _all(self, describes: Mapping[str, Any]) -> Mapping[str, Place | None]:
         number = describes["id"]
         if number not in self._places:
             self._places[number] = places_of(self.model.facts.contract, describes)

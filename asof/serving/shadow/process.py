@@ -48,13 +48,17 @@ class ShadowProcess:
 
     def run(self) -> None:
         self._scorer.recover(self._tail)
+        if self._state.status == Status.SCORING:  # as the process before left it
+            self._state.status = Status.STARTING
         self._save()
         with asyncio.Runner() as runner:
             ended = False
             while not ended:
                 ended = is_closed(workers_file(self._folder, self._use_case.model_name))
                 runner.run(self._follow())
+                self._tell()
                 self._score()
+                self._tell()
                 self._report()
                 if not ended:
                     time.sleep(POLL_SECONDS)
@@ -77,10 +81,10 @@ class ShadowProcess:
         try:
             await self._adopt(await self._candidates.wanted())
         except NoChallenger as none:
-            self._challenger, self._state.version, self._state.run_id = None, "", ""
+            self._begin("", "")
             self._say(Status.IDLE, str(none))
         except VersionRefused as refused:
-            self._challenger = None
+            self._begin(self._state.version, self._state.run_id)
             self._say(Status.REFUSED, f"{refused} (step {refused.step})")
         except TRANSIENT as error:
             if self._challenger is None:
@@ -88,7 +92,7 @@ class ShadowProcess:
 
     async def _adopt(self, version: ProductionVersion) -> None:
         if (self._state.version, self._state.run_id) != (version.version, version.run_id):
-            self._begin(version)
+            self._begin(version.version, version.run_id)
         if self._state.breaker.is_open(time.time()):
             return
         now, loaded = time.monotonic(), self._challenger
@@ -108,12 +112,13 @@ class ShadowProcess:
                 return await self._candidates.load(version, self._bento)
         finally:
             self._state.trying = ""
+            self._scorer.budget.forgive()
             settle()
 
-    def _begin(self, version: ProductionVersion) -> None:
+    def _begin(self, version: str, run_id: str) -> None:
         """Another challenger begins with a clean record; the counts of answers go on, as metrics do."""
-        self._challenger = None
-        self._state.version, self._state.run_id = version.version, version.run_id
+        self._challenger, self._scorer.misfit = None, ""
+        self._state.version, self._state.run_id = version, run_id
         self._state.breaker.record_good()
 
     def _say(self, status: Status, why: str) -> None:
@@ -124,13 +129,17 @@ class ShadowProcess:
             logger.warning("Shadow: %s is %s%s", which, status, f": {why}" if why else ".")
         state.status, state.why = status, why
 
-    def _report(self) -> None:
-        """Writes the state, at most once a second. A pause ends with a good call, not with its time."""
+    def _tell(self) -> None:
+        """Whether it scores or pauses. A pause ends with a good call, not with its time."""
         breaker = self._state.breaker
         if breaker.pauses:
             self._say(Status.PAUSED, breaker.why)
         elif self._challenger:
-            self._say(Status.SCORING, "")
+            misfit = self._scorer.misfit
+            self._say(Status.REFUSED if misfit else Status.SCORING, misfit)
+
+    def _report(self) -> None:
+        """Writes the state, at most once a second."""
         if time.time() - self._state.looked_at > REPORT_SECONDS:
             self._save()
 

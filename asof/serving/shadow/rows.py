@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 
 from asof.features.feature_contract import FeatureContract
 from asof.ledger.model_record import TEXTS
+from asof.ledger.schema import VERDICT_LETTERS
 from asof.ledger.spool.shadow_frames import ShadowScores
 from asof.serving.shadow.tail import Kept
 
+WHAT_IF = VERDICT_LETTERS["OVERRIDDEN"]
 Place = tuple[str, int]
 """The kind of a value, and its place among those of the kind, from 0."""
 
 
-def places_of(contract: FeatureContract, describes: Mapping[str, Any]) -> Mapping[str, Place] | None:
-    """Where the values of a model's features are in answers of the model `describes`; None where one is not there."""
+def places_of(contract: FeatureContract, describes: Mapping[str, Any]) -> Mapping[str, Place | None]:
+    """Where the values of a model's features are in answers of the model `describes`; None of one that is not there."""
     known = {(each["name"], each["view"] or "", each["type"]): each for each in describes["features"]}
     found = {each.name: known.get((each.name, each.view, each.dtype)) for each in contract.features}
-    if any(each is None for each in found.values()):
-        return None
-    return {name: (each["kind"], each["place"] - 1) for name, each in found.items() if each}
+    return {name: (each["kind"], each["place"] - 1) if each else None for name, each in found.items()}
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,17 @@ class Rows:
 
     @classmethod
     def of(cls, kept: Kept) -> "Rows":
-        """All of them."""
-        blocks, problems = kept.blocks, kept.frame.header.get("problems", {})
+        """All of them but hypothetical ones."""
+        blocks, header = kept.blocks, kept.frame.header
+        problems, verdicts = header.get("problems", {}), header.get("verdicts", {})
         if not blocks.scores.shape[1]:
             return cls(kept, np.zeros(0, dtype=np.int64))
         absent: NDArray[np.bool_] = np.isnan(blocks.scores[:, 0])
-        good = [place for place in blocks.valued.tolist() if not absent[place] and str(place) not in problems]
+        good = [
+            place
+            for place in blocks.valued.tolist()
+            if not absent[place] and str(place) not in problems and WHAT_IF not in verdicts.get(str(place), "")
+        ]
         return cls(kept, np.array(good, dtype=np.int64))
 
     def __len__(self) -> int:

@@ -37,12 +37,16 @@ WITHOUT: Mapping[str, Dropped] = {
 
 
 class Scorer:
-    """One for the process. `save()` writes the state; `slow` are the seconds of a processor that a row may take."""
+    """One for the process. `save()` writes the state; `slow` are the seconds of a processor that a row may take.
+
+    `misfit` says what the latest answers lacked for the challenger.
+    """
 
     def __init__(self, settings: Settings, state: State, *, slow: float, save: Callable[[], None]) -> None:
         self._state, self._slow, self._save = state, slow, save
         self._spool = Spool(settings.ledger_folder, settings.ledger_spool_bytes // 2)
-        self._budget = Budget(settings.shadow_share)
+        self.budget = Budget(settings.shadow_share)
+        self.misfit = ""
 
     def recover(self, tail: Tail) -> None:
         """Counts what the process before did not survive, and lets the breaker open."""
@@ -59,18 +63,20 @@ class Scorer:
 
     def score(self, every: Sequence[Kept], challenger: Challenger | None) -> None:
         """Scores answers, or counts why not."""
-        rows = [each for kept in every if len(each := Rows.of(kept))]
         if challenger is None:
             if reason := WITHOUT.get(self._state.status):
-                self._drop(reason, sum(map(len, rows)))
+                self._drop(reason, sum(len(Rows.of(kept)) for kept in every))
             return
+        rows = [each for kept in every if len(each := Rows.of(kept))]
         others = [each for each in rows if each.kept.describes["run_id"] != challenger.version.run_id]
-        taken = [each for each in others if challenger.places(each.kept.describes) is not None]
+        taken = [each for each in others if not challenger.lacking(each.kept.describes)]
+        if others:
+            self.misfit = "" if taken else _misfit(challenger, others[-1].kept)
         self._drop(Dropped.FEATURES, sum(map(len, others)) - sum(map(len, taken)))
         if self._state.breaker.is_open(time.time()):
             self._drop(Dropped.PAUSED, sum(map(len, taken)))
             return
-        chosen = sampled(taken, self._budget.rows())
+        chosen = sampled(taken, self.budget.rows())
         self._drop(Dropped.BUDGET, sum(map(len, taken)) - sum(map(len, chosen)))
         self._score_all(chosen, challenger)
 
@@ -78,16 +84,14 @@ class Scorer:
         """Call by call, each with rows of one answering model."""
         waiting = deque(sorted(chosen, key=lambda each: each.kept.describes["id"]))
         while waiting and not self._state.breaker.is_open(time.time()):
-            self._score_call(_next_call(waiting, self._budget.call_rows), challenger)
+            self._score_call(_next_call(waiting, self.budget.call_rows), challenger)
         self._drop(Dropped.PAUSED, sum(map(len, waiting)))
 
     def close(self) -> None:
         self._spool.close()
 
     def _score_call(self, call: Sequence[Rows], challenger: Challenger) -> None:
-        places = challenger.places(call[0].kept.describes)
-        assert places is not None  # noqa: S101 - the caller has left out the others
-        state = self._state
+        state, places = self._state, challenger.places(call[0].kept.describes)
         state.claimed = [(each.kept.segment, each.kept.start, each.chosen.tolist()) for each in call]
         state.describes = dict(challenger.encoder.record.row)
         self._save()
@@ -96,6 +100,7 @@ class Scorer:
             predictions = [next(done) for _ in range(len(each))]
             self._append(challenger.encoder, each, predictions, _decisions(challenger, predictions), FAILED)
         state.claimed = []
+        self._save()
 
     def _predictions(self, challenger: Challenger, values: Mapping[str, Any], count: int) -> list[Any]:
         """One for each row, or None."""
@@ -103,7 +108,7 @@ class Scorer:
         with watched():
             results = scored(challenger.model, values, count)
         seconds = time.process_time() - begun
-        self._budget.record(count, seconds)
+        self.budget.record(count, seconds)
         errors = [each for each in results if isinstance(each, Exception)]
         if len(errors) > MAX_FAILED * count:
             self._bad(f"it fails, the last time by {errors[-1]!r}"[:500])
@@ -126,13 +131,11 @@ class Scorer:
             self._drop(Dropped.FULL, len(rows))
             return
         good = sum(each is not None for each in predictions)
-        self._state.answers += len(rows)
         self._state.scored += good
         self._state.failed += len(rows) - good
 
     def _drop(self, reason: Dropped, count: int) -> None:
         if count:
-            self._state.answers += count
             self._state.dropped[reason] = self._state.dropped.get(reason, 0) + count
 
     def _bad(self, why: str, *, calls: int = 1) -> None:
@@ -145,6 +148,11 @@ class _Described:
 
     model: int
     description: bytes
+
+
+def _misfit(challenger: Challenger, kept: Kept) -> str:
+    names = ", ".join(challenger.lacking(kept.describes))
+    return f"it takes {names}, which version {kept.describes['version']} does not take"
 
 
 def _decisions(challenger: Challenger, predictions: Sequence[Any]) -> list[int | None]:

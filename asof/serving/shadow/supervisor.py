@@ -18,6 +18,8 @@ from asof.settings import PROJECT, SERVER_MARK, Settings
 logger = logging.getLogger("asof.serving")
 
 LOOK_SECONDS = 2.0
+LONGEST_PAUSE = 60.0
+"""Before a process that ends again and again is started once more."""
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """Its budget is of one processor."""
 
@@ -34,6 +36,7 @@ class Shadow:
         self._process: subprocess.Popen[bytes] | None = None
         self._workers: TextIO | None = None
         self._looking: asyncio.Task[None] | None = None
+        self._pause, self._not_before = LOOK_SECONDS, 0.0
 
     @property
     def state(self) -> State | None:
@@ -65,11 +68,14 @@ class Shadow:
     def _ensure(self) -> None:
         if self._process:
             self._process.poll()  # ends a zombie
-        lock = try_lock(lock_file(self._folder, self._name))
-        if lock is None:
+        now = time.monotonic()
+        if now < self._not_before or (lock := try_lock(lock_file(self._folder, self._name))) is None:
             return
         with lock:
             self._process = _start(lock, self._arguments)
+        soon = now - self._not_before < LONGEST_PAUSE
+        self._pause = min(2 * self._pause, LONGEST_PAUSE) if soon else LOOK_SECONDS
+        self._not_before = now + self._pause
 
     def _report(self) -> None:
         if state := self.state:

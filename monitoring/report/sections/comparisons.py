@@ -18,7 +18,14 @@ FINDINGS = {
     "unknown-value": "a value that no offline row ever had",
     "training-leak": "a leak in training",
 }
-SHADOW = {"decisions_differ": "decisions that differ", "score_difference": "difference of the scores"}
+SHADOW = {
+    "failed": "failed",
+    "decisions_differ": "decisions that differ",
+    "score_difference": "mean difference of the scores",
+    "score_shift": "mean change of the score",
+    "difference_explained": "share of the difference explained",
+    "psi": "PSI of the scores",
+}
 
 
 def audit(evidence: Evidence) -> Section:
@@ -56,8 +63,8 @@ def shadow(evidence: Evidence) -> Section:
     if not figures:
         return Section("shadow", "Shadow", ["No challenger was compared."])
     newest = evidence.newest(Subject.SHADOW)
-    said = "; ".join(f"{_title(each)} {told(each)}" for each in newest)
-    small = [_chart(evidence, name) for name in dict.fromkeys(each.metric for each in figures)]
+    said = "; ".join(f"{_title(each)} {told(each)}" for each in newest if not each.about)
+    small = [_chart(evidence, name) for name in dict.fromkeys(each.metric for each in figures if not each.about)]
     versions = [name for name in evidence.versions if any(each.version == name for each in figures)]
     legend = line_legend([(evidence.versions.index(name), f"version {name}") for name in versions])
     rows = [

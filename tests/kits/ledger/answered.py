@@ -23,8 +23,8 @@ from training.release.registry.versions import ModelVersion, load_model, model_v
 from training.targets import rules_of
 
 
-def answer_everybody(settings: Settings, use_case: UseCase, version: str, as_of: datetime) -> int:
-    """The version's answers for every labelled entity as of a moment, as the service keeps them; their number.
+def answer_everybody(settings: Settings, use_case: UseCase, version: str, as_of: datetime) -> list[str]:
+    """The version's answers for every labelled entity as of a moment, as the service keeps them; their requests.
 
     They are answered now; the labels are only used to know the entities.
     """
@@ -36,8 +36,8 @@ def answer_everybody(settings: Settings, use_case: UseCase, version: str, as_of:
 
 def keep_answers(
     settings: Settings, use_case: UseCase, model: ModelVersion, frame: pd.DataFrame, as_of: datetime | None
-) -> int:
-    """Answers for the complete rows of a frame of features (None: their features come in the request)."""
+) -> list[str]:
+    """Answers for the complete rows of a frame of features (None: they come in the request); the ids of requests."""
     contract = model.facts.contract
     complete = frame[~frame[contract.names].isna().any(axis=1)].reset_index(drop=True)
     columns = model_input(complete, contract, use_case.derivations(model.facts.derived))
@@ -45,18 +45,19 @@ def keep_answers(
     encoder = Encoder(record_of(use_case, Lineage(model.name, model.version, model.run_id, "none:1"), model.facts))
     moments = {"as_of": dict.fromkeys(contract.views, as_of)} if as_of else {}
     keys = [*contract.keys.names]
-    spool = Spool(settings.ledger_folder, 2**28)
-    for row, prediction in zip(complete.to_dict("records"), np.asarray(predictions).tolist(), strict=True):
+    spool, requests = Spool(settings.ledger_folder, 2**28), [new_request_id() for _ in complete.index]
+    rows = zip(requests, complete.to_dict("records"), np.asarray(predictions).tolist(), strict=True)
+    for request, row, prediction in rows:
         decision = model.facts.output.decisions([prediction])[0]
         entity = contract.keys.text(contract.keys.entity([row[key] for key in keys])) if as_of else None
         values = {name: _plain(row[name]) for name in contract.names}
         answer = Answer(entity, prediction=prediction, decision=decision)
-        assert spool.append(encoder, encoder.one(new_request_id(), None, answer, ReadValues(values, moments)))
+        assert spool.append(encoder, encoder.one(request, None, answer, ReadValues(values, moments)))
     spool.close()
     with psycopg.connect(settings.ledger_conninfo(), autocommit=True) as connection:
         require_tables(connection)
     ship(settings, settings.ledger_folder)
-    return len(complete)
+    return requests
 
 
 def _plain(value: Any) -> Any:

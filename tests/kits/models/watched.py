@@ -34,10 +34,15 @@ class Watched:
 
 def watched(settings: Settings, plan: SimulationPlan, folder: Path) -> Watched:
     """Loads the extracts of a plan; version 1 is trained as of the first month, and in Production."""
-    export(settings)
     simulate(plan, folder)
-    ingest(str(folder), plan.as_of(0), backfill=True, use_case="churn")
     moments = [datetime.combine(plan.as_of(month), datetime.min.time(), UTC) for month in range(plan.months)]
-    version = train_version("churn", moments[0], moments[1], None)
+    return watched_since(settings, moments, folder, backfill=True)
+
+
+def watched_since(settings: Settings, moments: Sequence[datetime], folder: Path, *, backfill: bool) -> Watched:
+    """The same of extracts in a folder, whose moments these are."""
+    export(settings)
+    ingest(str(folder), moments[0], backfill=backfill, use_case="churn")
+    version = train_version("churn", moments[0], moments[1] if backfill else None, None)
     assert promote(settings, version, judge=always).promoted  # the gate knows what came later
     return Watched(settings, moments)

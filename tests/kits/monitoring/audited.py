@@ -1,27 +1,51 @@
 """Answers of the service about the users of a simulated history, to be audited; and what is done to them."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
+from asof.features.feature_contract import FeatureContract
 from asof.settings import Settings
-from asof.use_case import UseCase
+from asof.use_case import Estimator, UseCase
 from monitoring.audit.audit import Audit, audit
 from monitoring.audit.findings import Divergence, Finding
-from monitoring.audit.rows import Tolerance
-from monitoring.audit.sample import Span
-from tests.kits.data.parity import Edit, deliver
+from monitoring.audit.reading.rows import Tolerance
+from monitoring.audit.reading.sample import Span
+from tests.kits.data.extracts import fetch
+from tests.kits.data.history import CHURN, History
+from tests.kits.data.parity import Edit, database_copy, deliver
+from tests.kits.models.training import regression
 from tests.kits.service.application import application
 from tests.kits.service.ledger import ship
+from training.features.datasets.dataset import build_training_set
+from training.features.materialisation.materialise import materialise
+from training.models.evaluation.evaluate import evaluate
+from training.models.fitting.train import train
+from training.release.registry.register import register
 from training.release.registry.versions import ModelVersion
 
 CLOCK = datetime(2024, 5, 10, tzinfo=UTC)
 """Of the services: ten days after the newest snapshot."""
+APRIL, MAY = datetime(2024, 4, 30, tzinfo=UTC), datetime(2024, 5, 31, tzinfo=UTC)
+JANUARY, MARCH_10 = datetime(2024, 1, 31, tzinfo=UTC), datetime(2024, 3, 10, tzinfo=UTC)
+
+
+def lenient(contract: FeatureContract, random_state: int) -> Any:
+    """One that answers whatever the categories are."""
+    model = regression(contract, random_state)
+    return model.set_params(columns__categories__handle_unknown="ignore")
+
+
+QUICK = replace(
+    CHURN, model_name="audited", estimators={"default": Estimator("churn_v2", lenient, "a logistic regression")}
+)
+USERS = 25
 
 
 @dataclass(frozen=True)
@@ -82,4 +106,20 @@ def first(done: Audit, finding: Finding) -> Divergence:
     return own
 
 
-Change = Callable[[Audited], None]
+@pytest.fixture(scope="module")
+def served_month(history: History) -> Audited:
+    """A month that was served, in which nothing went wrong; not to be changed."""
+    settings = history.settings.model_copy(update={"clock": CLOCK})
+    training_set = build_training_set(settings, QUICK, JANUARY, known_at=MARCH_10)
+    version = register(settings, evaluate(settings, train(settings, QUICK, training_set)))
+    materialise(settings)
+    users = fetch(settings, f"SELECT DISTINCT user_id FROM users WHERE as_of = '{APRIL}' ORDER BY 1 LIMIT {USERS}")
+    audited = Audited(settings, QUICK, version, [user for (user,) in users])
+    audited.ask()
+    return audited
+
+
+@pytest.fixture
+def copied(served_month: Audited) -> Iterator[Audited]:
+    with database_copy(served_month.settings) as settings:
+        yield replace(served_month, settings=settings)

@@ -2,11 +2,9 @@
 
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import httpx
@@ -21,22 +19,7 @@ from monitoring.exporter.reading import Exported, read
 from monitoring.records.figure import Figure, Subject, Verdict
 from tests.kits.ledger import monitored
 from tests.kits.machine.databases import fresh
-
-
-@contextmanager
-def exporter(settings: Settings, *words: str) -> Iterator[str]:
-    """The address of the running process, on a free port."""
-    command = [sys.executable, "-m", "monitoring.exporter", "--port", "0", *words]
-    environment = {**os.environ, **settings.environment()}
-    with subprocess.Popen(command, cwd=PROJECT, env=environment, stderr=subprocess.PIPE, text=True) as running:
-        try:
-            assert running.stderr
-            found = re.search(r"http://\S+", line := running.stderr.readline())
-            assert found, line + running.stderr.read()
-            yield found[0]
-        finally:
-            running.send_signal(signal.SIGTERM)
-            assert running.wait(20) == 0
+from tests.kits.machine.exporter import exporter
 
 
 def scraped(address: str) -> dict[str, list[Sample]]:

@@ -92,6 +92,7 @@ def test_refusals_count_and_those_without_a_moment_belong_to_the_newest_window_b
         MadeAnswer(JANUARY + 2 * DAY, **unknown),
         MadeAnswer(FEBRUARY + 2 * DAY, **unknown),
         MadeAnswer(FEBRUARY + 2 * DAY, "u9", FEBRUARY, use_case="returns"),
+        MadeAnswer(JANUARY + DAY, "u9", JANUARY, verdicts="R"),  # a what-if answer
     )
     done = measured(own)
     assert done.windows == [JANUARY, FEBRUARY]

@@ -1,5 +1,6 @@
 """Whether the model is said to be right: outcomes decide, and what is not known is not said."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -38,12 +39,15 @@ def test_a_version_whose_outcomes_are_as_at_promotion_is_right() -> None:
 
 
 def test_a_version_that_is_worse_on_outcomes_is_wrong_even_before_an_alert_is_open() -> None:
-    assert judge(WRONG).sentence == "Version 1 is no longer right: it is worse on outcomes than at promotion."
-    assert judge(replace(WRONG, alerts=[alert()])).sentence == "Version 1 is no longer right: AUC has fallen."
+    said = r"Version 1 is no longer right: its AUC is 0.6\d\d on outcomes, where it was 0.842 at promotion\."
+    found = judge(replace(WRONG, alerts=[alert()]))
+    assert re.fullmatch(said, judge(WRONG).sentence)
+    assert re.fullmatch(said, found.sentence)
+    assert [each for each in found.reasons if "AUC has fallen" in each] == []  # the first reason says it
 
 
 def test_an_open_error_makes_its_version_wrong_and_no_other() -> None:
-    assert judge(replace(RIGHT, alerts=[alert()])).state is State.WRONG
+    assert judge(replace(RIGHT, alerts=[alert()])).sentence == "Version 1 is no longer right: AUC has fallen."
     assert judge(replace(RIGHT, alerts=[alert(version="7")])).state is State.WATCH
     assert judge(replace(RIGHT, alerts=[alert("1", "error", "handled", "closed")])).state is State.RIGHT
 

@@ -128,7 +128,7 @@ def _answer(payload: Mapping[str, Any], use_case: UseCase, found_in: str) -> Ans
         "use_case": use_case.name,
         "status": 200,
         "entity": _entity(payload, source.extract.keys) if isinstance(source, FromStore) else None,
-        "flags": [flag["feature"] for flag in payload["flags"]],
+        "flags": [flag["feature"] for flag in (*payload["flags"], *payload.get("overridden", ()))],
         "found_in": found_in,
     }
     model = {name: value for name, value in payload["model"].items() if name != "as_of"}

@@ -19,7 +19,7 @@ from training.metrics.classification import Estimate, Floats
 from training.metrics.slicing import slices_of
 from training.metrics.statistics import share_interval
 from training.models.fitting.fit import FittedModel
-from training.targets.rules import Labels, Rules
+from training.targets.rules import Labels, Rules, too_few
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +57,7 @@ class Reference:
     the held-out predictions by class name, of two classes and of numbers by an empty name; by the same names the
     calibration of probabilities; the bins of the use case's slices, quarters of numbers, and the target's main figure
     of each (`column=bin`); `metrics`: the figures of the held-out rows. Figures have the ends of their 95 % intervals,
-    infinite ones as None.
+    infinite ones as None. `enough`: the gate would compare a model on the held-out rows.
 
     Without `scores` the version is from before there were references, and only its training rows are known.
     """
@@ -70,6 +70,7 @@ class Reference:
     slices: Mapping[str, Bins] = field(default_factory=dict)
     slice_metrics: Mapping[str, Ends] = field(default_factory=dict)
     metrics: Mapping[str, Ends] = field(default_factory=dict)
+    enough: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as stored in reference.json."""
@@ -83,8 +84,8 @@ class Reference:
 
     @property
     def estimates(self) -> dict[str, Estimate]:
-        """`metrics` with infinite ends."""
-        return {name: estimate_of(each) for name, each in self.metrics.items()}
+        """`metrics` with infinite ends; none of too few rows, whose intervals miss more often than they say."""
+        return {name: estimate_of(each) for name, each in self.metrics.items()} if self.enough else {}
 
     @property
     def slice_estimates(self) -> dict[str, Estimate]:
@@ -118,6 +119,7 @@ def reference_of_model(fitted: FittedModel, predictions: Floats) -> Reference:
         calibration=_calibration(rules, side.labels, predictions),
         slice_metrics=_slice_metrics(rows, fitted, predictions),
         metrics={name: finite_ends(each) for name, each in estimates.items()} | _base_rate(rules, side.labels),
+        enough=not too_few(rules, side.labels, fitted.use_case.gate),
     )
 
 

@@ -1,12 +1,14 @@
 """The reference of a version in its run: written by evaluation, read by monitoring."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from asof.features.feature_contract import FeatureContract
 from asof.settings import Settings
 from training.metrics.classification import Floats
-from training.models.evaluation.reference import Reference, reference_of_model, reference_of_rows
+from training.models.evaluation.reference import Ends, Reference, reference_of_model, reference_of_rows
 from training.models.fitting.fit import FittedModel
 from training.models.fitting.logged_rows import logged_rows
 from training.models.fitting.run_record import SCHEMA_FILE
@@ -14,6 +16,7 @@ from training.tracking.artifacts import run_artifact
 from training.tracking.client import open_tracking
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow import MlflowClient
 
 REFERENCE_FILE = "reference.json"
@@ -25,7 +28,8 @@ def record_reference(client: "MlflowClient", run_id: str, fitted: FittedModel, p
 
 
 def reference_of(settings: Settings, run_id: str) -> Reference | None:
-    """The reference of a run. Of an older version, which has none, what its training rows tell; None without these.
+    """The reference of a run. Of an older version, which has none, its metrics and what its training rows tell; None
+    without these.
 
     Raises ConfigurationError where MLflow is away, MlflowException where it does not know the run.
     """
@@ -36,7 +40,19 @@ def reference_of(settings: Settings, run_id: str) -> Reference | None:
     return _of_older_version(client, run_id)
 
 
+def training_rows(settings: Settings, run_id: str) -> "tuple[pd.DataFrame, FeatureContract] | None":
+    """The rows of a run's training set, incomplete ones too, with their keys; None where the run has not kept them."""
+    return _rows(open_tracking(settings), run_id)
+
+
 def _of_older_version(client: "MlflowClient", run_id: str) -> Reference | None:
+    found = _rows(client, run_id)
+    if found is None:
+        return None
+    return replace(reference_of_rows(*found), metrics=_metrics(client.get_run(run_id).data.metrics))
+
+
+def _rows(client: "MlflowClient", run_id: str) -> "tuple[pd.DataFrame, FeatureContract] | None":
     import pandas as pd
     import pyarrow as arrow
 
@@ -46,6 +62,16 @@ def _of_older_version(client: "MlflowClient", run_id: str) -> Reference | None:
             return None
         contract = FeatureContract.from_dict(json.loads(path.read_text(encoding="utf-8")))
     types = {arrow.bool_(): pd.BooleanDtype(), arrow.int64(): pd.Int64Dtype()}
-    if not {*contract.names} <= {*rows.column_names} or not rows.num_rows:
+    columns = [*contract.keys.names, *contract.names]
+    if not {*columns} <= {*rows.column_names} or not rows.num_rows:
         return None
-    return reference_of_rows(rows.select(contract.names).to_pandas(types_mapper=types.get), contract)
+    return rows.select(columns).to_pandas(types_mapper=types.get), contract
+
+
+def _metrics(found: Mapping[str, float]) -> dict[str, Ends]:
+    """Those with an interval."""
+    return {
+        name: (value, found.get(f"{name}_low"), found.get(f"{name}_high"))
+        for name, value in found.items()
+        if f"{name}_low" in found
+    }

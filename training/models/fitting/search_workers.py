@@ -1,15 +1,18 @@
 """The fits of a search in worker processes, which start while the training set is still being read.
 
-Each fit is by itself and in one thread, so the result is the same to the last bit as in one process.
+Each fit is by itself and in one thread, so the result is the same to the last bit as in one process. Later work of the
+same training may be given to the workers, too.
 """
 
 import signal
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
 from contextlib import AbstractContextManager
+from functools import partial
 from importlib import import_module
 from pickle import PicklingError
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:  # a worker imports this file before anything else
     import pandas as pd
@@ -18,6 +21,7 @@ if TYPE_CHECKING:  # a worker imports this file before anything else
     from asof.use_case import UseCase
     from training.targets.rules import Labels
 
+Result = TypeVar("Result")
 MAX_WORKERS = 4
 MAX_BYTES = 64 * 2**20
 """Of the features, which are copied to a process for each fit."""
@@ -58,6 +62,29 @@ def fit_search(estimator: Any, features: "pd.DataFrame", labels: "Labels") -> An
             return estimator.set_params(n_jobs=_workers()).fit(features, labels)
     except (BrokenExecutor, PicklingError):
         return estimator.set_params(n_jobs=1).fit(features, labels)
+
+
+def begin(fitted: Any, function: Callable[..., Result], /, *args: Any) -> Callable[[], Result]:
+    """Begins work beside this process where `fitted` is a search that the workers have fitted; what is returned waits.
+
+    Elsewhere the work is done when it is waited for.
+    """
+    here = partial(function, *args)
+    if getattr(fitted, "n_jobs", None) in (None, 1):
+        return here
+    import joblib
+
+    with _processes():
+        results = joblib.Parallel(_workers(), return_as="generator")([joblib.delayed(function)(*args)])
+
+    def wait() -> Result:
+        try:
+            result: Result = next(results)
+        except (BrokenExecutor, PicklingError):
+            return here()
+        return result
+
+    return wait
 
 
 def _has_open_jobs(estimator: Any) -> bool:

@@ -43,6 +43,7 @@ def _facts(answer: Mapping[str, Any]) -> dict[str, Any]:
         "entity": answer["entity"],
         "outcome": answer["code"] or _exact(answer["prediction"]),
         "answer": answer["answer"],
+        "what if": "some values are the request's own" if answer["hypothetical"] else None,
         "status": str(answer["status"]),
         "model": f"{model['name']} version {model['version'] or 'none'}, Bento {model['bento']}",
         "key": answer["api_key"],

@@ -32,7 +32,8 @@ def random_trees(draw: np.random.Generator, count: int, depth: int, *, empty: fl
     for _ in range(count):
         grow(0, 100.0)
     names = ("column", "threshold", "left", "right", "missing_left", "value", "cover")
-    return TreeSum.of(dict(zip(names, np.array(nodes).T, strict=True)), start=0.5)
+    arrays = dict(zip(names, np.array(nodes).T, strict=True))
+    return TreeSum.of({**arrays, "feature": arrays["column"]}, start=0.5)
 
 
 def expected(trees: TreeSum, row: np.ndarray, known: frozenset[int]) -> float:
@@ -123,7 +124,7 @@ def test_a_deep_chain_of_one_column_is_exact() -> None:
     cover = np.ones(last + 1)
     cover[inner] = depth + 1 - np.arange(depth)
     arrays = {"column": column, "threshold": threshold, "left": left, "right": right, "value": value, "cover": cover}
-    trees = TreeSum.of({**arrays, "missing_left": np.zeros(last + 1)}, start=0.0)
+    trees = TreeSum.of({**arrays, "feature": column, "missing_left": np.zeros(last + 1)}, start=0.0)
     (found,) = trees.contributions(np.array([[41.5, 7.0]]))
     assert trees.base == pytest.approx(depth / 2)
     np.testing.assert_allclose(found, [42 - depth / 2, 0.0], atol=1e-12)

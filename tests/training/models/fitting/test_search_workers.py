@@ -20,7 +20,7 @@ from asof.use_cases import load
 from tests.kits.models.training import made_up_set
 from training.models.fitting import search_workers
 from training.models.fitting.model_digest import model_digest
-from training.models.fitting.search_workers import fit_search, start_early
+from training.models.fitting.search_workers import begin, fit_search, start_early
 from training.one_thread import one_thread
 
 ROWS = made_up_set(400)
@@ -113,6 +113,37 @@ def test_large_features_are_not_copied_to_workers(monkeypatch: pytest.MonkeyPatc
 
 def test_an_estimator_that_is_no_search_is_fitted_as_it_is() -> None:
     assert fit_search(LogisticRegression(), NUMBERS, ROWS.labels).n_jobs is None
+
+
+def _pid(*_: object) -> int:
+    return os.getpid()
+
+
+def _die_elsewhere(here: int) -> str:
+    if os.getpid() != here:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "done"
+
+
+def test_later_work_is_done_by_the_workers_of_a_search_and_else_when_it_is_waited_for() -> None:
+    searched = fit_search(boosted(), NUMBERS, ROWS.labels)
+
+    first, second = begin(searched, _pid, 1), begin(searched, _pid, 2)
+    assert begin(LogisticRegression(), _pid)() == os.getpid()
+    assert os.getpid() not in {first(), second()}
+
+
+def test_work_of_a_worker_that_is_killed_is_done_here() -> None:
+    searched = fit_search(boosted(), NUMBERS, ROWS.labels)
+
+    assert begin(searched, _die_elsewhere, os.getpid())() == "done"
+
+
+def test_an_error_of_later_work_comes_when_it_is_waited_for() -> None:
+    waiting = begin(fit_search(boosted(), NUMBERS, ROWS.labels), int, "seven")
+
+    with pytest.raises(ValueError, match="seven"):
+        waiting()
 
 
 def test_workers_start_early_for_a_search_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Delivered files that still have the subject. They are not ours: the result names them, and nobody changes them."""
+"""Delivered files that still have the subject. They are not ours: they stay, and the result names their folder."""
 
 import re
 from collections.abc import Iterator
@@ -14,19 +14,23 @@ from training.data.snapshots.owned_tables import table_exists
 from training.erasure.work import Copy, Work
 
 FOLDERS = "SELECT DISTINCT folder FROM public.loads WHERE as_of <= %s ORDER BY folder"
-LEFT = "a delivered file: delete its lines there, or the file"
+LEFT = "lines in {} delivered files, such as {}: delete the lines, or the files"
 
 
 def erase(work: Work) -> Iterator[Copy]:
-    """Files of the deliveries that were loaded, as far as they are on this machine."""
+    """The lines in deliveries that were loaded and are on this machine, by the folder that holds the deliveries."""
     with psycopg.connect(work.settings.conninfo()) as connection:
         if not table_exists(connection, "public.loads"):
             return
         folders = [Path(folder) for (folder,) in connection.execute(FOLDERS, [work.until])]
+    found: dict[Path, dict[Path, int]] = {}
     for folder in filter(Path.is_dir, folders):
         for path, table in _files(folder, work):
             if count := _lines(path, table, work):
-                yield Copy(str(path), count, LEFT)
+                found.setdefault(folder.parent, {})[path] = count
+    for parent, counts in found.items():
+        first = next(iter(counts)).relative_to(parent)
+        yield Copy(str(parent), sum(counts.values()), LEFT.format(len(counts), first))
 
 
 def _files(folder: Path, work: Work) -> Iterator[tuple[Path, RawTable]]:

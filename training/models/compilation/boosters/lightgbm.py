@@ -58,24 +58,26 @@ def _read(graph: Graph) -> Model:
 
 def _scores(graph: Graph, model: Model) -> str:
     """The sum of the trees, shape (rows, 1), or one for each class; random forests take the mean."""
-    numbers, trees = _numbers_and_trees(graph, model)
+    numbers, trees, _ = _numbers_and_trees(graph, model)
     totals = [summed(graph, numbers, each) for each in trees]
     total = graph.node("Concat", *totals, axis=1) if len(totals) > 1 else totals[0]
     return graph.node("Div", total, np.array(float(len(trees[0])))) if model.averages else total
 
 
-def numbers_and_trees(graph: Graph) -> tuple[str, list[list[Tree]], float]:
-    """The columns of the trees, those of each class, and by what a sum is divided."""
+def numbers_and_trees(graph: Graph) -> tuple[str, list[list[Tree]], list[int], float]:
+    """The columns of the trees, the trees of each class, for each column the feature that it splits by, and by what a
+    sum is divided."""
     model = _read(graph)
-    numbers, trees = _numbers_and_trees(graph, model)
-    return numbers, trees, float(len(trees[0])) if model.averages else 1.0
+    numbers, trees, features = _numbers_and_trees(graph, model)
+    return numbers, trees, features, float(len(trees[0])) if model.averages else 1.0
 
 
-def _numbers_and_trees(graph: Graph, model: Model) -> tuple[str, list[list[Tree]]]:
+def _numbers_and_trees(graph: Graph, model: Model) -> tuple[str, list[list[Tree]], list[int]]:
     splits, each_iteration = model.category_splits(), int(model.fields["num_tree_per_iteration"])
     columns = {split: model.features + number for number, split in enumerate(splits)}
     trees = [tree_of(fields, columns) for fields in model.trees]
-    return _inputs(graph, model, splits), [trees[code::each_iteration] for code in range(each_iteration)]
+    of_classes = [trees[code::each_iteration] for code in range(each_iteration)]
+    return _inputs(graph, model, splits), of_classes, [*range(model.features), *(feature for feature, _ in splits)]
 
 
 def _inputs(graph: Graph, model: Model, splits: Sequence[Split]) -> str:

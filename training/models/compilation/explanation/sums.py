@@ -73,13 +73,13 @@ def _gradient(graph: Graph) -> ModelSum:
 
 
 def _histogram(graph: Graph) -> ModelSum:
-    numbers, trees = histogram.numbers_and_trees(graph)
-    return ModelSum(numbers, tree_sum(*trees))
+    numbers, trees, features = histogram.numbers_and_trees(graph)
+    return ModelSum(numbers, tree_sum(*trees, features=features))
 
 
 def _lightgbm(graph: Graph) -> ModelSum:
-    numbers, trees, divisor = lightgbm.numbers_and_trees(graph)
-    return ModelSum(numbers, tree_sum(*trees, scale=1 / divisor))
+    numbers, trees, features, divisor = lightgbm.numbers_and_trees(graph)
+    return ModelSum(numbers, tree_sum(*trees, features=features, scale=1 / divisor))
 
 
 def _xgboost(graph: Graph) -> ModelSum:
@@ -92,8 +92,13 @@ def _catboost(graph: Graph) -> ModelSum:
     return ModelSum(numbers, tree_sum(*trees, start=biases[0]))
 
 
-def tree_sum(trees: Sequence[Tree], *, scale: float = 1.0, start: float = 0.0) -> TreeSum:
-    """The trees one after the other, their leaves times `scale`."""
+def tree_sum(
+    trees: Sequence[Tree], *, features: Sequence[int] | None = None, scale: float = 1.0, start: float = 0.0
+) -> TreeSum:
+    """The trees one after the other, their leaves times `scale`.
+
+    `features` has for each column the one that its splits count for: columns may stand for splits by categories.
+    """
     ends = np.cumsum([0, *(each.leaf.size for each in trees)])
     arrays: dict[str, list[NDArray[Any]]] = {
         "column": [each.feature for each in trees],
@@ -107,6 +112,7 @@ def tree_sum(trees: Sequence[Tree], *, scale: float = 1.0, start: float = 0.0) -
     joined = {name: np.concatenate(parts) for name, parts in arrays.items()}
     leaf = joined["left"] == np.arange(joined["left"].size)
     joined["column"] = np.where(leaf, 0, joined["column"])
+    joined["feature"] = joined["column"] if features is None else np.array(features)[joined["column"]]
     return TreeSum.of(joined, start)
 
 

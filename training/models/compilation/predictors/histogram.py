@@ -52,18 +52,21 @@ class CategorySplits:
 
 def scores(graph: Graph) -> str:
     """HistGradientBoosting: the baseline plus the sum of the trees."""
-    columns, trees = numbers_and_trees(graph)
+    columns, trees, _ = numbers_and_trees(graph)
     sums = [summed(graph, columns, each) for each in trees]
     return graph.joined(sums)
 
 
-def numbers_and_trees(graph: Graph) -> tuple[str, list[list[Tree]]]:
-    """The columns of the trees, and those of each sum, the first of which includes the baseline."""
+def numbers_and_trees(graph: Graph) -> tuple[str, list[list[Tree]], list[int]]:
+    """The columns of the trees, the trees of each sum, and for each column the feature that it splits by.
+
+    The first tree of a sum includes the baseline.
+    """
     part, numbers = graph.part, _input(graph)
     splits = CategorySplits(part.n_features_in_, _known_categories(part))
     baselines = part._baseline_prediction.ravel().tolist()
     trees = [_trees(part._predictors, column, first, splits) for column, first in enumerate(baselines)]
-    return splits.appended(graph, numbers), trees
+    return splits.appended(graph, numbers), trees, [*range(splits.features), *(feature for feature, _ in splits.splits)]
 
 
 def _input(graph: Graph) -> str:

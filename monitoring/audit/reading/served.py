@@ -12,7 +12,7 @@ from psycopg import sql
 
 from asof.ledger.reading.kept_answer import KeptModel
 from asof.ledger.schema import VERDICT_LETTERS
-from monitoring.audit.sample import HASH, Span, Stratum
+from monitoring.audit.reading.sample import HASH, Span, Stratum
 from monitoring.outcomes.labels import microseconds
 from training.data.snapshots.copy_query import copy_rows
 

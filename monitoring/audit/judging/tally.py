@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitoring.audit.findings import SERVED, Finding
-from monitoring.audit.judge import CODES, NOT_AUDITED
-from monitoring.audit.rows import from_microseconds
-from monitoring.audit.served import Moments
-from monitoring.audit.shares import share_interval
+from monitoring.audit.judging.judge import CODES, NOT_AUDITED
+from monitoring.audit.judging.shares import share_interval
+from monitoring.audit.reading.rows import from_microseconds
+from monitoring.audit.reading.served import Moments
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
 """Two values that should be the same -> in what way they differ, as a developer would say it."""
 
 from collections.abc import Mapping
-from math import isclose
+from math import isclose, isfinite
 from typing import Any
 
 import numpy as np
 
+SINGLE = float(np.finfo(np.float32).max)
 FACTORS: Mapping[float, str] = {
     100.0: "100 (percent or cents)",
     10.0: "10",
@@ -51,9 +52,11 @@ def _mojibake(text: str) -> str | None:
 
 
 def _of_number(served: float, row: float) -> str:
-    if served == float(np.float32(row)):
+    if not (isfinite(served) and isfinite(row)):
+        return ""
+    if abs(row) < SINGLE and served == float(np.float32(row)):
         return "type: it was rounded to single precision"
-    if served == int(row) if abs(row) < 2**63 else False:
+    if served == int(row):
         return "type: the fraction was cut off"
     if served == round(row):
         return "type: it was rounded to an integer"

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitoring.audit.findings import SERVED, Finding
-from monitoring.audit.rows import LATER, Column, ViewRows
-from monitoring.audit.served import NEVER, Flags, Moments, ServedValues
+from monitoring.audit.reading.rows import LATER, Column, ViewRows
+from monitoring.audit.reading.served import NEVER, Flags, Moments, ServedValues
 
 Places = NDArray[np.int64]
 """Of rows, by answer; -1: none."""

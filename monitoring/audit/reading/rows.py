@@ -16,7 +16,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from asof.features.join_keys import JoinKeys
-from monitoring.audit.served import TYPES, Flags, Moments, as_numpy
+from monitoring.audit.reading.served import TYPES, Flags, Moments, as_numpy
 from monitoring.outcomes.labels import microseconds
 from training.audit.lineage.values import Materialised
 from training.data.snapshots.copy_query import copy_rows

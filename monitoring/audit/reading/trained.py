@@ -1,12 +1,7 @@
-"""The training set of a model's run -> the values that became known after its `known_at`, or describe a later moment.
-
-A training set holds, for each entity, the newest row up to `as_of` among those created up to `known_at`. A value that
-is not that row's, but that of a row created later, has leaked into training.
-"""
+"""The run of a model -> what it was trained on: its facts, and the rows of its training set, where MLflow has them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as arrow
@@ -18,9 +13,7 @@ from asof.ledger.reading.kept_answer import KeptModel
 from asof.model_facts import ModelFacts
 from asof.settings import Settings
 from asof.use_case import UseCase
-from monitoring.audit.judge import Places, equal
-from monitoring.audit.rows import ViewRows, in_microseconds
-from monitoring.audit.served import Flags, ServedValues, as_numpy
+from monitoring.audit.reading.served import ServedValues, as_numpy
 from training.models.fitting.logged_rows import logged_rows, rows_are_left, rows_match
 from training.release.registry.logged_model import of_run
 from training.tracking.client import error_code, has_registry, open_tracking
@@ -37,14 +30,6 @@ class Trained:
     rows: arrow.Table | None = None
     entities: NDArray[np.int64] | None = None
     note: str = ""
-
-
-@dataclass(frozen=True)
-class Leaks:
-    """By row of the training set: whether its value leaked, and the row from which (-1: none)."""
-
-    leaked: Flags
-    row: Places
 
 
 def read_trained(settings: Settings, use_case: UseCase, model: KeptModel, codes: Mapping[str, int]) -> Trained:
@@ -89,30 +74,3 @@ def values_of(trained: Trained, name: str, dtype: str) -> ServedValues:
     values, nulls = as_numpy(trained.rows[name])
     empty = np.zeros(0, dtype=np.int64)
     return ServedValues(name, "", dtype, values, nulls, empty, empty.astype(bool))
-
-
-def leaks(rows: ViewRows, facts: ModelFacts, entities: NDArray[np.int64], values: ServedValues) -> Leaks:
-    """Of the training set's rows, whose entities are those codes in the view's rows."""
-    as_of, known_at = in_microseconds(facts.as_of), in_microseconds(facts.known_at)
-    column, oldest = rows.columns[values.name], as_of - rows.source.ttl * 10**6
-    timely = (rows.moments >= oldest) if rows.source.ttl else np.ones(len(rows), dtype=bool)
-    later = (rows.created > known_at) | (rows.moments > as_of)
-    own, row = np.zeros(len(entities), dtype=bool), np.full(len(entities), -1)
-    newest = np.full(len(entities), -1)
-    for place, has in _of_entities(rows, timely & ~later, entities):
-        newest = np.where(has, place, newest)
-    for place, has in _of_entities(rows, timely & ~later, entities):
-        own |= has & (rows.order[place] == rows.order[newest]) & equal(values, column, place)
-    own |= (newest < 0) & values.nulls
-    for place, has in _of_entities(rows, timely & later, entities):
-        row = np.where(has & ~own & (row < 0) & equal(values, column, place), place, row)
-    return Leaks(row >= 0, row)
-
-
-def _of_entities(rows: ViewRows, chosen: Flags, entities: NDArray[np.int64]) -> Any:
-    """The first chosen row of each entity, the second, and so on; and which entities have it."""
-    places = np.flatnonzero(chosen)
-    first, end = (np.searchsorted(rows.entities[places], entities, side) for side in ("left", "right"))
-    for number in range(int((end - first).max(initial=0))):
-        has = first + number < end
-        yield places[np.where(has, first + number, 0)], has

@@ -10,12 +10,12 @@ import numpy as np
 from asof.extracts.cadence import moment_text
 from asof.features.join_keys import JoinKeys
 from asof.model_facts import ModelFacts
-from monitoring.audit.difference import difference
 from monitoring.audit.findings import NEXT_STEPS, SERVED, Divergence, Finding
-from monitoring.audit.judge import CODES, Judged
-from monitoring.audit.rows import Loaded, ViewRows, covering, from_microseconds, in_microseconds
-from monitoring.audit.served import NEVER, ServedAnswers, ServedValues
-from monitoring.audit.trained import Leaks
+from monitoring.audit.judging.difference import difference
+from monitoring.audit.judging.judge import CODES, Judged
+from monitoring.audit.judging.leaks import Leaks
+from monitoring.audit.reading.rows import Loaded, ViewRows, covering, from_microseconds, in_microseconds
+from monitoring.audit.reading.served import NEVER, ServedAnswers, ServedValues
 from training.audit.lineage.loads import Loads
 from training.audit.lineage.values import Materialised
 
