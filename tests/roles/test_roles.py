@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -27,11 +28,16 @@ from asof.serving.features.store.opening import WIDE, open_reader
 from asof.settings import Settings, export
 from asof.use_case import Estimator
 from asof.use_cases import load
+from monitoring.alerts.handling import claimed, close_alert
+from monitoring.alerts.save import save
 from monitoring.audit.audit import audit
 from monitoring.audit.reading.rows import Tolerance
 from monitoring.audit.reading.sample import Span
 from monitoring.audit.record import record_audit
 from monitoring.exporter.reading import Exported, read
+from monitoring.measuring.measure import Wanted, measure
+from monitoring.records.figure import Subject, Verdict
+from monitoring.records.runs import MonitorRun
 from monitoring.retention.keep import keep_ledger
 from roles.access import ERASURE, INGEST, LEDGER, LOGINS, MLFLOW, MONITORING, OWNER, PREFECT, SERVING, TRAINING
 from roles.provision import make_databases, owner_conninfo, wrong_grants
@@ -267,6 +273,24 @@ def test_the_role_of_monitoring_exports_the_figures_that_the_training_role_adds(
         exported = read(connection, Exported())
     assert {each.use_case for each in exported.runs} == {CHURN.name}
     assert any(each.metric == "auc" for each in exported.figures)
+
+
+def test_the_training_role_monitors_and_takes_care_of_alerts(town: Town, tmp_path: Path) -> None:
+    spool, encoder, own = Spool(tmp_path, 2**20), ledger_kit.encoder(), town.as_role(TRAINING)
+    spool.append(encoder, ledger_kit.one(encoder, new_request_id(), "watched"))
+    spool.close()
+    ledger_kit.ship(town.as_role(LEDGER), tmp_path)
+    export(own)
+    done = measure(own, CHURN, Wanted({}), progress=lambda _: None)
+    assert {each.subject for each in done.figures} >= {Subject.VOLUME, Subject.MATURITY}
+    times = {"started_at": done.known_at, "known_at": done.known_at, "first": None, "last": None}
+    run = MonitorRun(UUID(new_request_id()), CHURN.name, "monitor", **times, answers=1, actor="a", code_version="c")
+    alarm = replace(done.figures[0], subject=Subject.DRIFT, metric="psi", about="fee", verdict=Verdict.ALARM)
+    saved = save(own, CHURN, run, [*done.figures, alarm])
+    assert saved.opened
+    with claimed(own, CHURN, saved.opened[0]) as claim:
+        assert claim.taken == "Nothing is retrained because of drift."
+    assert close_alert(own, CHURN, saved.opened[0], "known").rule == "drift"
 
 
 def test_only_the_owner_moves_old_months(town: Town, tmp_path: Path) -> None:
