@@ -36,7 +36,8 @@ from monitoring.audit.reading.sample import Span
 from monitoring.audit.record import record_audit
 from monitoring.exporter.reading import Exported, read
 from monitoring.measuring.measure import Wanted, measure
-from monitoring.records.figure import Subject, Verdict
+from monitoring.records import figure
+from monitoring.records.figure import Subject
 from monitoring.records.runs import MonitorRun
 from monitoring.retention.keep import keep_ledger
 from roles.access import ERASURE, INGEST, LEDGER, LOGINS, MLFLOW, MONITORING, OWNER, PREFECT, SERVING, TRAINING
@@ -285,7 +286,7 @@ def test_the_training_role_monitors_and_takes_care_of_alerts(town: Town, tmp_pat
     assert {each.subject for each in done.figures} >= {Subject.VOLUME, Subject.MATURITY}
     times = {"started_at": done.known_at, "known_at": done.known_at, "first": None, "last": None}
     run = MonitorRun(UUID(new_request_id()), CHURN.name, "monitor", **times, answers=1, actor="a", code_version="c")
-    alarm = replace(done.figures[0], subject=Subject.DRIFT, metric="psi", about="fee", verdict=Verdict.ALARM)
+    alarm = replace(done.figures[0], subject=Subject.DRIFT, metric="psi", about="fee", verdict=figure.Verdict.ALARM)
     saved = save(own, CHURN, run, [*done.figures, alarm])
     assert saved.opened
     with claimed(own, CHURN, saved.opened[0]) as claim:
