@@ -28,7 +28,7 @@ WIDER = sqrt(1 + FOLDS / (FOLDS - 1))
 SEED = 47
 BOUNDS = MonitorBounds()
 """Its limit of the AUC is about that of a normal feature moved by a third of its standard deviation: a PSI of 0.1."""
-MAX_CATEGORIES = 100
+MAX_CATEGORIES = 50
 LARGEST = 1e300
 Columns = Mapping[str, NDArray[Any]]
 
@@ -110,16 +110,22 @@ def _model(categorical: list[bool]) -> "ClassifierMixin":
 
 
 def _matrix(columns: Columns) -> Floats:
-    """Shape (rows, columns): numbers, and the places of text by its frequency; rare text is null."""
+    """Shape (rows, columns), without NaN, of which scikit-learn takes no column full: a null number is the least.
+
+    Of text the places by frequency; rare values share one, and nulls.
+    """
     return np.column_stack([_codes(each) if each.dtype == object else _finite(each) for each in columns.values()])
 
 
 def _finite(values: NDArray[Any]) -> Floats:
-    return np.asarray(np.clip(values.astype(np.float64), -LARGEST, LARGEST))
+    numbers = values.astype(np.float64)
+    return np.where(np.isnan(numbers), -2 * LARGEST, np.clip(numbers, -LARGEST, LARGEST))
 
 
 def _codes(values: NDArray[Any]) -> Floats:
     import pandas as pd
 
-    places = pd.Series(values).value_counts(sort=True).index[: MAX_CATEGORIES // 2].get_indexer(pd.Index(values))
-    return np.where(places < 0, np.nan, places).astype(np.float64)
+    common = pd.Series(values).value_counts(sort=True).index[:MAX_CATEGORIES]
+    others = len(common) + pd.isna(values)
+    places = common.get_indexer(pd.Index(values))
+    return np.where(places < 0, others, places).astype(np.float64)

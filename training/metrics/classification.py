@@ -152,6 +152,14 @@ def mean_estimate(labels: Labels, values: Floats) -> Estimate:
     return _estimate(float(values.mean()), share * values[labels == 1], (1 - share) * values[labels == 0])
 
 
+def plain_mean(values: Floats) -> Estimate:
+    """The mean of `values` of rows whose classes are drawn as well: to compare samples of different rows.
+
+    The loss of rows depends on the share of each class, which `mean_estimate` takes as it is.
+    """
+    return _estimate(float(values.mean()), values)
+
+
 def stratified_mean(labels: Labels, values: Floats) -> Estimate:
     """The same for the codes of any number of classes."""
     samples = [values[labels == code] for code in np.unique(labels)]

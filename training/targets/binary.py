@@ -23,6 +23,7 @@ from training.metrics.classification import (
     ends,
     mean_estimate,
     measure,
+    plain_mean,
     row_costs,
     row_log_loss,
 )
@@ -126,7 +127,7 @@ class BinaryRules:
         base_rate = np.full(labels.size, constant)
         return {
             **measure(labels, predictions, output.threshold),
-            **ends(self.estimates(labels, predictions)),
+            **_intervals(labels, predictions),
             "log_loss_constant": float(row_log_loss(labels, base_rate).mean()),
             **{
                 f"recall_{name.replace(' ', '_')}": float(matrix[code, code] / matrix[code].sum())
@@ -149,12 +150,11 @@ class BinaryRules:
         }
 
     def estimates(self, labels: Labels, predictions: Floats) -> dict[str, Estimate]:
-        """Those that the gate compares."""
         both = 0 < labels.sum() < labels.size
         return {
             **({"auc": auc_estimate(labels, predictions)} if both else {}),
-            "log_loss": mean_estimate(labels, row_log_loss(labels, predictions)),
-            "brier": mean_estimate(labels, (predictions - labels) ** 2),
+            "log_loss": plain_mean(row_log_loss(labels, predictions)),
+            "brier": plain_mean((predictions - labels) ** 2),
         }
 
     def gains(self, labels: Labels, predictions: Floats, without: Floats) -> dict[str, Estimate]:
@@ -216,3 +216,13 @@ class BinaryRules:
 
         column = arrow.array(predictions, mask=np.isnan(predictions))
         return {"probability": column, "label": compute.greater_equal(column, output.threshold)}
+
+
+def _intervals(labels: Labels, probabilities: Floats) -> dict[str, float]:
+    """The 95 % intervals that the gate uses; without those that have too few rows."""
+    estimates = {
+        "auc": auc_estimate(labels, probabilities),
+        "log_loss": mean_estimate(labels, row_log_loss(labels, probabilities)),
+        "brier": mean_estimate(labels, (probabilities - labels) ** 2),
+    }
+    return ends(estimates)

@@ -13,7 +13,7 @@ from asof.errors import ModelError, TrainingSetError
 from asof.targets import Multiclass, MulticlassOutput
 from asof.use_case import GateBounds
 from training.metrics import plots
-from training.metrics.classification import Estimate, Floats, Labels, ends, row_costs, stratified_mean
+from training.metrics.classification import Estimate, Floats, Labels, ends, plain_mean, row_costs, stratified_mean
 from training.metrics.multiclass import (
     classwise_calibration_error,
     confusion,
@@ -149,7 +149,12 @@ class MulticlassRules:
         from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
         codes, answers = range(len(self.target.classes)), output.answers(predictions)
-        estimates = {**self.estimates(labels, predictions), **_costs(labels, predictions, output)}
+        estimates = {
+            **self.estimates(labels, predictions),
+            "log_loss": log_loss_estimate(labels, predictions),
+            "brier": stratified_mean(labels, self._squares(labels, predictions)),
+            **_costs(labels, predictions, output),
+        }
         scores = precision_recall_fscore_support(labels, answers, labels=list(codes), zero_division=0.0)
         names = [metric_key(name) for name in self.target.classes]
         constants = np.broadcast_to(np.asarray(constant), predictions.shape)
@@ -165,13 +170,15 @@ class MulticlassRules:
         }
 
     def estimates(self, labels: Labels, predictions: Floats) -> dict[str, Estimate]:
-        squares = ((predictions - np.eye(len(self.target.classes))[labels]) ** 2).sum(axis=1)
         both = np.unique(labels).size > 1
         return {
             **({"auc": macro_auc_estimate(labels, predictions)} if both else {}),
-            "log_loss": log_loss_estimate(labels, predictions),
-            "brier": stratified_mean(labels, squares),
+            "log_loss": plain_mean(row_log_loss(labels, predictions)),
+            "brier": plain_mean(self._squares(labels, predictions)),
         }
+
+    def _squares(self, labels: Labels, predictions: Floats) -> Floats:
+        return np.asarray(((predictions - np.eye(len(self.target.classes))[labels]) ** 2).sum(axis=1))
 
     def gains(self, labels: Labels, predictions: Floats, without: Floats) -> dict[str, Estimate]:
         saved = row_log_loss(labels, without) - row_log_loss(labels, predictions)

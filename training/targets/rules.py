@@ -174,7 +174,10 @@ class Rules(Protocol):
         """All held-out metrics, with the `_low` and `_high` ends of 95 % intervals where there are enough rows."""
 
     def estimates(self, labels: Labels, predictions: Floats) -> dict[str, Estimate]:
-        """The main figures of any rows with their intervals; without those that rows of one class do not have."""
+        """The main figures of any rows with their intervals; without those that rows of one class do not have.
+
+        Unlike in `metrics`, the classes of the rows are drawn as well: other rows have other shares of them.
+        """
 
     def gains(self, labels: Labels, predictions: Floats, without: Floats) -> dict[str, Estimate]:
         """How much better each figure is than that of `without`, paired by row; more is better."""

@@ -59,7 +59,8 @@ def test_users_who_are_in_both_samples_do_not_make_the_model_name_them_by_heart(
 def test_infinite_values_all_null_columns_and_few_rows() -> None:
     values = np.where(np.arange(300) % 3 == 0, np.inf, np.arange(300.0))
     odd = {"x": values, "nothing": np.full(300, np.nan), "none": np.full(300, None, dtype=object)}
-    assert joint_shift(odd, odd)[0].value == pytest.approx(0.5, abs=0.1)
+    users = np.arange(300)
+    assert joint_shift(odd, odd, entities=(users, users))[0].value == pytest.approx(0.5, abs=0.1)
     few = {name: each[:100] for name, each in odd.items()}
     assert joint_shift(odd, few)[0].verdict is Verdict.TOO_FEW
     assert joint_shift(odd, {name: each[:0] for name, each in odd.items()})[0].n == 0
