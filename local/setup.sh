@@ -83,6 +83,12 @@ link_platform_commands() {
         echo 'import asof_platform_commands; asof_platform_commands.prepare()' >"$packages/asof.pth"
 }
 
+# The first `make up` copies it, instead of waiting for Prefect's migrations; without it, Prefect makes its own.
+make_prefect_database() {
+    .venv/bin/python -m local.stack.prefect_database ||
+        say "Prefect's database could not be prepared: the first \`make up\` takes some seconds more"
+}
+
 if [ $# -gt 0 ]; then
     add "$1"
     exit
@@ -91,3 +97,4 @@ install_with_uv || install_with_pip
 install_openmp
 link_online_store
 link_platform_commands
+make_prefect_database

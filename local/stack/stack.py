@@ -25,6 +25,7 @@ from local.ports import free_ports
 from local.stack import background
 from local.stack.background import Running, Service
 from local.stack.predictions import forget_others, prediction_names, with_own_home, with_own_port
+from local.stack.prefect_database import provide_database
 from local.stack.services import (
     PREDICTION,
     SERVERS,
@@ -63,6 +64,7 @@ def up(settings: Settings, builds: Mapping[str, Callable[[], str]], *, whole: bo
     settings = postgres.ensure(settings)
     export(settings)
     with locked(settings) as folder:
+        provide_database(settings)
         own = (mlflow_service(settings), prefect_service(settings), console_service(settings))
         servers = [each for each in own if each is not None]
         started = [_start(server, folder, settings.host) for server in servers]

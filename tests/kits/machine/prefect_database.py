@@ -1,30 +1,20 @@
 """Prefect's SQLite database with its tables and no rows, made once for a test run: its migrations take seconds."""
 
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from asof.files import locked
 from asof.home import PREFECT_DATABASE
 from asof.settings import Settings
+from local.stack.prefect_database import make_template
 from tests.kits.machine.free_port import free_port
 
 
 def migrated_database(folder: Path) -> Path:
     """The database; the first process to ask makes it, the others wait for it."""
-    folder.mkdir(exist_ok=True)
-    made = folder / "migrated.db"
-    with locked(folder):
-        if not made.exists():
-            words = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"]
-            subprocess.run(words, env=os.environ | {"PREFECT_HOME": str(folder)}, check=True, capture_output=True)
-            (folder / PREFECT_DATABASE).rename(made)
-    return made
+    return make_template(folder / "migrated.db")
 
 
 def copy_database(database: Path, settings: Settings) -> None:

@@ -11,7 +11,7 @@ from asof.inference.runtime import LIMITS, InputLimits, Onnx
 from asof.targets import Output
 from training.models.compilation.agreement import Agreement, agreement
 from training.models.compilation.convert import convert
-from training.models.compilation.odd_values import compare_odd, limits_of
+from training.models.compilation.odd_values import compare_odd, limits_of, odd_predictions
 from training.one_thread import one_thread
 
 if TYPE_CHECKING:
@@ -35,14 +35,15 @@ def compile_model(model: "BaseEstimator", features: pd.DataFrame, output: Output
     """
     graph, valid_row = convert(model, features, output.graph_output), features.iloc[:1]
     with one_thread():
-        limits = limits_of(model, valid_row, output)
+        predict = odd_predictions(model, valid_row, output)
+        limits = limits_of(predict, valid_row)
         graph.metadata_props.add(key=LIMITS, value=_text(limits))
         content = graph.SerializeToString(deterministic=True)
         try:
             runtime = Onnx(content, output)
         except ModelError as error:  # an operator that ONNX Runtime does not have in double
             raise NotCompiled(f"its graph does not run: {error}") from error
-        compare_odd(model, runtime, valid_row, output)
+        compare_odd(predict, runtime, valid_row, output)
     compared = agreement(runtime, model, features, output)
     if not compared.holds:
         raise NotCompiled(f"the graph disagrees with scikit-learn: {compared}")

@@ -5,8 +5,8 @@ rows with one odd value first. What it refuses goes with the graph as its InputL
 """
 
 import warnings
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,14 +26,28 @@ TOO_LARGE = ((1e39, float(np.finfo(np.float32).max)), (np.inf, float(np.finfo(np
 """Pairs of a number and of the limit of a column that refuses it; some estimators compute in single precision."""
 
 
-def limits_of(model: "BaseEstimator", valid_row: pd.DataFrame, output: Output) -> InputLimits:
-    """The values that the model refuses; `valid_row` is one row that it takes.
+Predict = Callable[[tuple[str, ...], Any], Floats | None]
+"""The prediction of a valid row that has the value in these columns; None where the model refuses it."""
+
+
+def odd_predictions(model: "BaseEstimator", valid_row: pd.DataFrame, output: Output) -> Predict:
+    """Computes each once, as both functions below ask for most of them. `valid_row` is one row that the model takes."""
+
+    @cache
+    def predict(names: tuple[str, ...], value: Any) -> Floats | None:
+        return _predicted(model, _with(valid_row, names, value), output)
+
+    return predict
+
+
+def limits_of(predict: Predict, valid_row: pd.DataFrame) -> InputLimits:
+    """The values that the model refuses.
 
     Raises NotCompiled where it refuses unknown categories, which InputLimits cannot express.
     """
     numbers = [str(name) for name in valid_row if valid_row[name].dtype != object]
     texts = [str(name) for name in valid_row if name not in numbers]
-    refusing = partial(_refusing, model, valid_row, output)
+    refusing = partial(_refusing, predict)
     if strict := refusing(texts, UNSEEN):
         raise NotCompiled(f"it refuses new categories of {', '.join(strict)}: see OneHotEncoder's handle_unknown")
     largest: dict[str, float] = {}
@@ -46,10 +60,11 @@ def limits_of(model: "BaseEstimator", valid_row: pd.DataFrame, output: Output) -
     return InputLimits(missing, largest, least)
 
 
-def compare_odd(model: "BaseEstimator", runtime: Runtime, valid_row: pd.DataFrame, output: Output) -> None:
+def compare_odd(predict: Predict, runtime: Runtime, valid_row: pd.DataFrame, output: Output) -> None:
     """Raises NotCompiled where model and graph differ on an odd value of a column."""
-    for name, value, row in _odd_rows(valid_row):
-        expected, compiled = _predicted(model, row, output), _compiled_prediction(runtime, row)
+    for name, value in _odd_values(valid_row):
+        expected = predict((name,), value)
+        compiled = _compiled_prediction(runtime, _with(valid_row, (name,), value))
         if not _same(expected, compiled, output):
             raise NotCompiled(f"where {name} is {value!r}, scikit-learn gives {expected} and the graph {compiled}")
 
@@ -60,23 +75,21 @@ def _same(expected: Floats | None, compiled: Floats | None, output: Output) -> b
     return bool(output.differences(compiled, expected)[0] <= TOLERANCE)
 
 
-def _odd_rows(valid_row: pd.DataFrame) -> Iterator[tuple[str, Any, pd.DataFrame]]:
+def _odd_values(valid_row: pd.DataFrame) -> Iterator[tuple[str, Any]]:
     for name in map(str, valid_row):
         numeric = valid_row[name].dtype != object
         for value in (np.nan, -1e39, 1e39, -np.inf, np.inf) if numeric else (UNSEEN, None):
-            yield name, value, _with(valid_row, [name], value)
+            yield name, value
 
 
-def _refusing(
-    model: "BaseEstimator", valid_row: pd.DataFrame, output: Output, names: list[str], value: Any
-) -> list[str]:
+def _refusing(predict: Predict, names: Sequence[str], value: Any) -> list[str]:
     """The columns in which the model refuses the value; it is usually all or none, so all are tried first."""
-    if not names or _predicted(model, _with(valid_row, names, value), output) is not None:
+    if not names or predict(tuple(names), value) is not None:
         return []
-    return [name for name in names if _predicted(model, _with(valid_row, [name], value), output) is None]
+    return [name for name in names if predict((name,), value) is None]
 
 
-def _with(valid_row: pd.DataFrame, names: list[str], value: Any) -> pd.DataFrame:
+def _with(valid_row: pd.DataFrame, names: Sequence[str], value: Any) -> pd.DataFrame:
     return valid_row.assign(
         **{name: pd.Series([value], index=valid_row.index, dtype=valid_row[name].dtype) for name in names}
     )
