@@ -5,6 +5,9 @@ from math import floor, isfinite, log10
 
 from monitoring.records.figure import Figure, Subject
 
+LEAST = 0.0005
+"""Below it three decimals are all zero."""
+LEAST_SHARE = 1e-6
 UNKNOWN = "not known"
 TOO_FEW = "too few rows to say"
 SHARES = {Subject.MATURITY, Subject.AUDIT}
@@ -20,18 +23,22 @@ def share(value: float) -> str:
     """0.0304 as 3.0 %; small ones with two significant digits."""
     if not isfinite(value):
         return UNKNOWN
-    digits = 1 if value == 0 or abs(value) >= 0.01 else min(6, 1 - floor(log10(abs(100 * value))))
+    if 0 < abs(value) < LEAST_SHARE:
+        return "< 0.0001 %"
+    digits = 1 if value == 0 or abs(value) >= 0.01 else 1 - floor(log10(abs(100 * value)))
     return f"{100 * value:.{digits}f} %"
 
 
 def number(value: float | None, *, percent: bool = False) -> str:
-    """Three decimals up to ten, four significant digits above; a share in per cent."""
+    """Three decimals up to ten (below them `< 0.001`), four significant digits above; a share in per cent."""
     if value is None or not isfinite(value):
         return UNKNOWN
     if percent:
         return share(value)
     if abs(value) < 10:
-        return f"{value:.3f}" if abs(value) >= 0.0005 or value == 0 else f"{value:.1e}"
+        if value == 0 or abs(value) >= LEAST:
+            return f"{value:.3f}"
+        return "< 0.001" if value > 0 else "> -0.001"
     return f"{value:,.{max(0, 3 - floor(log10(abs(value))))}f}"
 
 
