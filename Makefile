@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
 unexport MAKEFLAGS MFLAGS RUN FLOWS COMPOSE ARGS DATA AS_OF USE_CASE USERS MONTHS TO FROM
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak test-containers check bench lock serve up down status env simulate ingest inspect retrain promote score history trace rollback bundle secrets image images backup restore sbom audit docs doctor clean wipe
+.PHONY: help setup demo test soak test-browser test-containers check bench lock serve up down status env simulate ingest inspect retrain promote score history trace rollback bundle secrets image images backup restore sbom audit docs doctor clean wipe
 
 help: ## List the targets
 	@echo "AsOf: make TARGET [ARGS='...']"
@@ -37,6 +37,9 @@ test: setup ## Run the tests, three files at a time [ARGS='tests/training/releas
 
 soak: setup .venv/.catboost ## Run the long tests (nightly and before a release)
 	$(RUN) -m pytest -m soak $(ARGS)
+
+test-browser: setup ## Test the console in Chromium; needs Debian's chromium and chromium-driver
+	$(RUN) -m pytest tests/browser -q -p no:cacheprovider $(ARGS)
 
 test-containers: setup ## Build, start and test the stack of docker-compose.yml [ARGS='--stack FOLDER']
 	$(RUN) -m pytest tests/containers -q -p no:cacheprovider $(ARGS)

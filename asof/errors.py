@@ -65,6 +65,10 @@ class NotCompiled(ModelError):
     """A model has no ONNX version that predicts the same: scikit-learn serves it. The message is the reason."""
 
 
+class NotExplained(ModelError):
+    """A model's answers have no exact explanation. The message is the reason."""
+
+
 class UntrustedModel(ModelError):
     """A model's bytes are not what a trusted key signed, or it contains a type that is not trusted."""
 
@@ -115,6 +119,12 @@ class EntityNotFound(RequestError):
     code = "entity-not-found"
 
 
+class ModelNotFound(RequestError):
+    """The path names a model or version other than the served one."""
+
+    code = "model-not-found"
+
+
 class MissingFeatures(RequestError):
     """The entity is known, but a required feature is null, infinite or absent."""
 
@@ -127,11 +137,23 @@ class PredictionOutOfRange(RequestError):
     code = "prediction-out-of-range"
 
 
+class ExplanationUnavailable(RequestError):
+    """The model has no exact explanation of its answers."""
+
+    code = "explanation-unavailable"
+
+
 class ServingError(AsOfError):
     """Our fault or a platform's: a retry may succeed."""
 
     retry_after: int = 1
     """Seconds, the value of Retry-After."""
+
+
+class ExplanationTooSlow(ServingError):
+    """The explanation of an answer takes longer than the service allows."""
+
+    code = "explanation-too-slow"
 
 
 class StaleFeatures(ServingError):

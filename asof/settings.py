@@ -52,7 +52,7 @@ NOT_FOR_SERVERS = frozenset(
         *("ASOF_SOURCE_URL", "ASOF_SOURCE_URLS"),
         *(
             f"ASOF_{role}_PASSWORD"
-            for role in ("INGEST", "TRAINING", "SERVING", "LEDGER", "MLFLOW", "PREFECT", "ERASURE")
+            for role in ("INGEST", "TRAINING", "SERVING", "LEDGER", "MONITORING", "MLFLOW", "PREFECT", "ERASURE")
         ),
     }
 )
@@ -116,6 +116,10 @@ class Settings(BaseSettings):
     """The MLflow UI's port."""
     prefect_port: int = 4200
     """The Prefect server's port."""
+    console_port: int = 3100
+    """The console's port."""
+    console_service_url: str | None = None
+    """The prediction service that the console asks; unset: that of `make up`."""
     clock: Moment | None = None
     """The moment that the service uses as now; unset: the current time."""
     lookup_timeout: PositiveFloat = 1.5
@@ -132,6 +136,8 @@ class Settings(BaseSettings):
     """Requests that an API key may make at once; unset: as many as in two seconds."""
     workers: PositiveInt = 1
     """Processes of the prediction service."""
+    other_protocols: bool = True
+    """Whether the service also answers the Open Inference Protocol (/v2) and MLflow's (/invocations)."""
     access_log: bool = True
     """Whether each request is logged as a line of JSON on standard output."""
     log_format: Literal["text", "json"] = "text"
@@ -152,6 +158,12 @@ class Settings(BaseSettings):
     """postgresql://user:password@host:port/database of the ledger; unset: ASOF_POSTGRES_URL."""
     ledger_ship: bool = True
     """Whether the service starts the shipper of its spool; False: another one is running."""
+    audit_lag_minutes: NonNegativeFloat = 60.0
+    """Minutes after its load in which a row may be missing online; from then on `flows audit` reports it."""
+    alert_cooldown_hours: NonNegativeFloat = 24.0
+    """Hours for which a closed alert stays closed, and between two retrainings because of one alert."""
+    explain_seconds: PositiveFloat = 2.0
+    """Seconds that the explanation of one answer may take, beyond which it is refused."""
     follow: Literal["production"] | None = None
     """`production`: the service follows the production version; unset: its Bento's model, if any."""
     registry_url: SecretStr | None = None
@@ -162,6 +174,10 @@ class Settings(BaseSettings):
     """Seconds after a swap in which the previous model answers where the new one fails."""
     follow_folder: ProjectPath | None = None
     """Where a following service keeps models for its next start; unset: nowhere; `make up` sets one."""
+    shadow: str | None = Field(None, pattern=r"^(newest|[1-9][0-9]{0,17})$")
+    """The number of a registered version, or `newest`, that scores kept answers beside the model; unset: none."""
+    shadow_share: float = Field(0.1, gt=0, le=1)
+    """The share of one processor that it may use; answers beyond it are not scored."""
     admin_postgres_url: SecretStr | None = None
     """For `flows databases` only: a superuser's postgresql://user:password@host:port/postgres."""
     ingest_password: SecretStr | None = None
@@ -172,6 +188,8 @@ class Settings(BaseSettings):
     """For `flows databases` only: the password of PostgreSQL's role asof_serving."""
     ledger_password: SecretStr | None = None
     """For `flows databases` only: the password of PostgreSQL's role asof_ledger."""
+    monitoring_password: SecretStr | None = None
+    """For `flows databases` only: the password of PostgreSQL's role asof_monitoring."""
     mlflow_password: SecretStr | None = None
     """For `flows databases` only: the password of PostgreSQL's role mlflow."""
     prefect_password: SecretStr | None = None

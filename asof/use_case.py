@@ -14,6 +14,7 @@ from asof.extracts.schema import ExtractSchema
 from asof.features.feature_contract import Compute, FeatureContract
 from asof.given_features import Given, RequestFeature
 from asof.model_facts import ModelFacts, Split
+from asof.monitor_bounds import MonitorBounds
 from asof.targets import Score as Score
 from asof.targets import Target
 
@@ -39,7 +40,10 @@ class GateBounds:
     `min_rows_per_class` and `min_rows` (of a number) are the held-out rows below which nothing is compared: with fewer
     than the defaults the intervals miss more often than they say. `equivalence_margin`, where it is set: a version that
     is lighter to serve may replace one that it is equivalent to within this difference of the AUC or, of a number, of
-    the mean absolute error. Raises ConfigurationError for numbers that no comparison can have.
+    the mean absolute error. `min_shadow_answers`, where it is set: a later version must have scored so many answers of
+    the one in Production (ASOF_SHADOW) without a failure, and the share of other decisions must be at most
+    `max_shadow_differing` at its interval's upper end. Raises ConfigurationError for numbers that no comparison can
+    have.
     """
 
     auc_margin: float = 0.0
@@ -50,6 +54,8 @@ class GateBounds:
     min_rows_per_class: int = 15
     min_rows: int = 50
     equivalence_margin: float | None = None
+    min_shadow_answers: int | None = None
+    max_shadow_differing: float = 1.0
 
     def __post_init__(self) -> None:
         if min(self.min_rows_per_class, self.min_rows) < LEAST_ROWS:
@@ -60,6 +66,13 @@ class GateBounds:
         if self.equivalence_margin is not None and not 0 < self.equivalence_margin < inf:
             raise ConfigurationError(
                 f"The equivalence margin {self.equivalence_margin} must be finite and above zero. Or leave it out."
+            )
+        if (
+            self.min_shadow_answers is not None and self.min_shadow_answers < 1
+        ) or not 0 < self.max_shadow_differing <= 1:
+            raise ConfigurationError(
+                f"min_shadow_answers is {self.min_shadow_answers}, max_shadow_differing {self.max_shadow_differing}: "
+                "they must be at least 1, and above 0 up to 1. Or leave both out."
             )
 
 
@@ -133,7 +146,7 @@ class UseCase:
     member for each key of the extract, of a type in `asof.features.entity_key`, and one for each given feature.
     `questions(month)` are the demo's requests once the extract in the folder `month` is loaded (None: the features come
     in the request). `derived` columns are computed from the features, in training and in serving alike. `gate` are the
-    limits for production.
+    limits for production, `monitoring` those of what is watched there.
     """
 
     name: str
@@ -149,7 +162,10 @@ class UseCase:
     derived: Mapping[str, Compute] = field(default_factory=dict)
     split: Split = field(default_factory=Split)
     gate: GateBounds = field(default_factory=GateBounds)
+    monitoring: MonitorBounds = field(default_factory=MonitorBounds)
     default_estimator: str = "default"
+    slices: tuple[str, ...] = ()
+    """Features by which monitoring divides the entities: text by value, numbers by quarters of the training rows."""
     acknowledged: tuple[str, ...] = ()
     """Names of data-check errors that training may ignore; each deserves a comment that says why."""
 

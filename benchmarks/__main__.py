@@ -25,6 +25,7 @@ from rich.table import Table
 
 from asof.settings import Settings
 from benchmarks.false_promotions.measure import DRAWS, QUICK_DRAWS, measure_false_promotions
+from benchmarks.monitoring.full_ledger import measure_full_ledger
 from benchmarks.offline.scoring import measure_scoring
 from benchmarks.offline.sources import measure_sources
 from benchmarks.offline.stages import STAGES
@@ -33,9 +34,14 @@ from benchmarks.online_store import run as online_store
 from benchmarks.processes import run_json
 from benchmarks.serving.batches import measure_batches
 from benchmarks.serving.effort import QUICK, Effort
+from benchmarks.serving.explanations import measure_explanations
 from benchmarks.serving.ledger import measure_ledger
+from benchmarks.serving.outcomes import measure_outcomes
+from benchmarks.serving.protocols import QUICK_ROUNDS, measure_protocols
+from benchmarks.serving.protocols import ROUNDS as PROTOCOL_ROUNDS
 from benchmarks.serving.run import measure_serving
 from benchmarks.serving.setup.catalogue import catalogue
+from benchmarks.serving.shadow import measure_shadow
 from benchmarks.swaps import measure_swaps
 from benchmarks.terminal import ROUNDS, measure_terminal
 from local.embedded_postgres import postgres
@@ -150,9 +156,30 @@ def _batches(run: Run) -> Iterator[Row]:
         yield from measure_batches(own, run.progress)
 
 
+def _protocols(run: Run) -> Iterator[Row]:
+    with run.scratch("protocols") as own:
+        rounds = QUICK_ROUNDS if run.options.quick else PROTOCOL_ROUNDS
+        yield from measure_protocols(own, run.progress, rounds=rounds)
+
+
+def _explanations(run: Run) -> Iterator[Row]:
+    with run.scratch("explanations") as own:
+        yield from measure_explanations(own, run.progress)
+
+
 def _ledger(run: Run) -> Iterator[Row]:
     with run.scratch("ledger") as own:
         yield from measure_ledger(own, run.progress)
+
+
+def _shadow(run: Run) -> Iterator[Row]:
+    with run.scratch("shadow") as own:
+        yield from measure_shadow(own, run.progress)
+
+
+def _outcomes(run: Run) -> Iterator[Row]:
+    with run.scratch("outcomes") as own:
+        yield from measure_outcomes(own, run.progress)
 
 
 def _swaps(run: Run) -> Iterator[Row]:
@@ -190,6 +217,11 @@ def _gate(run: Run) -> Iterator[Row]:
     return measure_false_promotions(QUICK_DRAWS if run.options.quick else DRAWS)
 
 
+def _full_ledger(run: Run) -> Iterator[Row]:
+    with run.scratch("full_ledger") as own:
+        yield from measure_full_ledger(own, 10 * run.options.users)
+
+
 def _streams(run: Run) -> Iterator[Row]:
     for rows in (run.options.users, 10 * run.options.users):
         run.status.update(f"fingerprint of {rows:,} rows ...")
@@ -201,13 +233,18 @@ PARTS: dict[str, tuple[str, Callable[[Run], Iterator[Row]]]] = {
     "serving": ("POST /predict beside its peers", _serving),
     "online-store": ("Our online store beside Feast's and bare SQL", _online_store),
     "batches": ("POST /predict/batch, 10,000 users at once", _batches),
+    "protocols": ("The Open Inference Protocol and MLflow's, beside ours", _protocols),
+    "explanations": ("What an explanation costs, beside a plain answer", _explanations),
     "ledger": ("What keeping each answer costs", _ledger),
+    "shadow": ("What a challenger in shadow costs the answers", _shadow),
+    "outcomes": ("POST /predict beside posts of 10,000 outcomes", _outcomes),
     "swaps": ("From a promotion to its first answer, under load", _swaps),
     "training-sets": ("A training set of twelve months and five views, beside the join by hand", _training_sets),
     "sources": ("A live table of ten columns, beside a bare COPY to COPY", _sources),
     "scoring": ("Every user scored, beside the bare model on an array in memory", _scoring),
     "terminal": ("The commands that people type, beside `feast --help`", _terminal),
     "gate": ("Promotions of models that are no better, and of better ones, by target and held-out rows", _gate),
+    "full-ledger": ("`flows monitor` over ten times as many rows, and again with nothing new", _full_ledger),
     "streams": ("The fingerprint of a stream", _streams),
 }
 

@@ -82,7 +82,7 @@ def _versions(settings: Settings, use_case: UseCase) -> list[ModelVersion]:
 def _following(settings: Settings, use_case: UseCase, versions: list[ModelVersion]) -> dict[str, Any]:
     _promote(settings, versions[0])
     with ExitStack() as stack:
-        update = {"follow": "production", "registry_url": SecretStr(stack.enter_context(_mlflow(settings)))}
+        update = {"follow": "production", "registry_url": SecretStr(stack.enter_context(mlflow_server(settings)))}
         tag = bundle(settings, use_case).bento_tag
         address = stack.enter_context(serving(settings.model_copy(update=update), tag))
         responses = stack.enter_context(_clients(address, use_case))
@@ -131,7 +131,7 @@ def _promote(settings: Settings, version: ModelVersion) -> None:
 
 
 @contextmanager
-def _mlflow(settings: Settings) -> Iterator[str]:
+def mlflow_server(settings: Settings) -> Iterator[str]:
     service = mlflow_service(settings)
     assert service
     port = next(iter(free_ports(settings.host, service.port, service.title)))

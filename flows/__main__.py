@@ -10,13 +10,13 @@ import typer
 
 from asof import __version__
 from flows.terminal.commands import api_keys, data, machine, models, scaffold, serving
-from flows.terminal.commands.monitoring import erasure, ledger, outcomes, replay
+from flows.terminal.commands.monitoring import audit, erasure, ledger, monitor, outcomes, replay, report, shadow
 
 COMPLETION = "_FLOWS_COMPLETE"
 """The variable in which a shell asks for completions."""
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for group in (machine, scaffold, data, models, serving, replay, erasure):
+for group in (machine, scaffold, data, models, serving, monitor, replay, audit, shadow, erasure, report):
     app.add_typer(group.commands)
 app.add_typer(api_keys.commands, name="api-keys")
 app.add_typer(ledger.commands, name="ledger")

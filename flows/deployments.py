@@ -11,9 +11,12 @@ from prefect.states import Completed, Failed
 from asof.errors import AsOfError
 from asof.settings import Moment
 from asof.use_cases import default_name
+from flows.stages.audit import SAMPLE
+from flows.stages.audit import audit as audit_stage
 from flows.stages.bundle import bundle as bundle_stage
 from flows.stages.ingest import ingest as ingest_stage
 from flows.stages.inspect import inspect as inspect_stage
+from flows.stages.monitor import monitor as monitor_stage
 from flows.stages.parity import parity as parity_stage
 from flows.stages.promote import promote as promote_stage
 from flows.stages.reproduce import reproduce as reproduce_stage
@@ -29,6 +32,9 @@ inspect = flow(name="inspect", description="Checks the data of one moment of the
 retrain = flow(
     name="retrain", description="Trains a new version from the snapshots and promotes it if it passes the gate."
 )(retrain_stage)
+monitor = flow(name="monitor", description="Computes how the model in Production does, and opens and closes alerts.")(
+    monitor_stage
+)
 promote = flow(name="promote", description="Promotes a registered version if it passes the gate.")(promote_stage)
 score = flow(name="score", description="Scores every user with one version; continues an interrupted run.")(score_stage)
 bundle = flow(
@@ -44,6 +50,20 @@ def parity(use_case: str | None = None, as_of: Moment | None = None, sample: int
     """Compares all users or a sample; the run fails if anything differs."""
     result = parity_stage(use_case, as_of, sample)
     outcome = Completed if result["agrees"] else Failed
+    return outcome(message=result["summary"], data=result)
+
+
+@flow(name="audit", description="Compares served values with the snapshots, as known then and as known now.")
+def audit(
+    use_case: str | None = None,
+    sample: str = SAMPLE,
+    since: Moment | None = None,
+    until: Moment | None = None,
+    as_of: Moment | None = None,
+) -> State[Any]:
+    """Audits a share of the entities; the run fails if a value has an error."""
+    result = audit_stage(use_case, sample, since, until, as_of)
+    outcome = Failed if result["errors"] else Completed
     return outcome(message=result["summary"], data=result)
 
 

@@ -13,8 +13,10 @@ INGEST, TRAINING, SERVING = "asof_ingest", "asof_training", "asof_serving"
 LEDGER = "asof_ledger"
 ERASURE = "asof_erasure"
 """Runs `flows erase`: the only role that may delete rows of append-only tables."""
+MONITORING = "asof_monitoring"
+"""Runs the exporter of monitoring's figures, and reads nothing else."""
 MLFLOW, PREFECT = "mlflow", "prefect"
-LOGINS = (INGEST, TRAINING, SERVING, LEDGER, MLFLOW, PREFECT, ERASURE)
+LOGINS = (INGEST, TRAINING, SERVING, LEDGER, MONITORING, MLFLOW, PREFECT, ERASURE)
 ROLES = (OWNER, *LOGINS)
 PUBLIC = "PUBLIC"
 
@@ -33,7 +35,10 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
     INGEST: {"search_path": "public"},
     TRAINING: {"search_path": "public"},
     ERASURE: {"search_path": "public"},
-    SERVING: {"search_path": "public", "default_transaction_read_only": "on", "statement_timeout": "10s"},
+    **{
+        role: {"search_path": "public", "default_transaction_read_only": "on", "statement_timeout": "10s"}
+        for role in (SERVING, MONITORING)
+    },
 }
 """The default settings of a role's sessions in database `asof`."""
 
@@ -54,10 +59,10 @@ OWN_TABLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "scoring_runs": {TRAINING: ("SELECT", "INSERT", "UPDATE"), ERASURE: ("SELECT", "UPDATE")},
     "scored_users": {TRAINING: APPEND, ERASURE: ERASE},
     "scores": {TRAINING: READ},
-    "monitor_runs": {TRAINING: APPEND},
-    "monitor_metrics": {TRAINING: APPEND},
-    "alerts": {TRAINING: APPEND},
-    "alert_events": {TRAINING: APPEND},
+    **{
+        table: {TRAINING: APPEND, MONITORING: READ}
+        for table in ("monitor_runs", "monitor_metrics", "alerts", "alert_events")
+    },
     "erasures": {INGEST: READ, TRAINING: READ, ERASURE: ("SELECT", "INSERT", "UPDATE")},
 }
 LEDGER_TABLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -71,6 +76,7 @@ LEDGER_TABLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             for column in ("at", "caller_id", "entity", "item", "model", "request", "status", "target_as_of")
         ),
     },
+    "shadow_scores": {LEDGER: ("INSERT",), TRAINING: READ, ERASURE: ("SELECT", "UPDATE")},
     "models": {LEDGER: ("INSERT",), TRAINING: READ, SERVING: READ, ERASURE: READ},
     "segments": {LEDGER: ("SELECT", "INSERT", "UPDATE"), TRAINING: READ, ERASURE: READ},
     "outcomes": {TRAINING: APPEND, SERVING: APPEND, ERASURE: ERASE},
@@ -116,7 +122,7 @@ class Tables(NamedTuple):
 
 def on_databases() -> Iterator[Grant]:
     """CONNECT, and the creation of schemas and temporary tables. Owners have all privileges."""
-    for role in (INGEST, TRAINING, SERVING, LEDGER, ERASURE):
+    for role in (INGEST, TRAINING, SERVING, LEDGER, MONITORING, ERASURE):
         yield Grant("DATABASE", ASOF, role, "CONNECT")
     yield Grant("DATABASE", PREFECT, ERASURE, "CONNECT")
     for role in (INGEST, TRAINING):  # for the views of what was known at a time
@@ -125,7 +131,7 @@ def on_databases() -> Iterator[Grant]:
 
 def in_asof(tables: Tables, online: Iterable[str]) -> Iterator[Grant]:
     """On the schemas and tables of database `asof`; `online` are the full names of the online store's tables."""
-    yield from (Grant("SCHEMA", "public", role, "USAGE") for role in (INGEST, TRAINING, SERVING, ERASURE))
+    yield from (Grant("SCHEMA", "public", role, "USAGE") for role in (INGEST, TRAINING, SERVING, MONITORING, ERASURE))
     yield from (Grant("SCHEMA", "public", OWNER, each) for each in ("USAGE", "CREATE"))
     yield from (Grant("SCHEMA", ONLINE, role, "USAGE") for role in ONLINE_TABLES)
     for table, roles in tables.privileges().items():

@@ -44,7 +44,7 @@ def simulate_months(plan: SimulationPlan, first: int, rows: int) -> Iterator[Mon
     for index in range(-WARM_UP, plan.months):
         draws, as_of = Draws(plan.seed, index + WARM_UP, first, rows), plan.as_of(index)
         users = renewed(users, left, draws, as_of) if users else opening(draws, as_of)
-        activity = next_month(users, activity, draws, plan.drift * max(index, 0))
+        activity = next_month(users, activity, draws, plan.drift_in(index))
         fallen = hours_fallen(activity.hours, activity.hours_before)
         month = _outcome(hazard_in(plan, index), draws, index, observe(users, activity), fallen)
         left = month.left

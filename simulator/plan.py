@@ -26,6 +26,7 @@ class SimulationPlan:
     correction_share      share of the same rows with a value that is too high until the redelivery
     drift                 standard deviations by which watch hours fall in each month after the first; rebuffers rise
                           by the factor exp(drift / 2)
+    drift_month           the inputs move once, in this month (0 is the first), and stay; None: in each month
     concept_change_month  from this month on (0 is the first) users leave for other reasons; None: never
     """
 
@@ -36,6 +37,7 @@ class SimulationPlan:
     late_share: float = 0.0
     correction_share: float = 0.0
     drift: float = 0.0
+    drift_month: int | None = None
     concept_change_month: int | None = None
 
     def __post_init__(self) -> None:
@@ -44,8 +46,11 @@ class SimulationPlan:
         _within("late_share", self.late_share, 0, 1)
         _within("correction_share", self.correction_share, 0, 1)
         _within("drift", self.drift, -1, 1)
-        if self.concept_change_month is not None:
-            _within("concept_change_month", self.concept_change_month, 0, self.months - 1)
+        for parameter in ("drift_month", "concept_change_month"):
+            if (month := getattr(self, parameter)) is not None:
+                _within(parameter, month, 0, self.months - 1)
+        if self.drift_month is not None and not self.drift:
+            raise ConfigurationError(f"drift_month is {self.drift_month} and drift is 0; give a drift as well.")
         if _month_end(self.last_as_of, 0) != self.last_as_of:
             raise ConfigurationError(f"last_as_of is {self.last_as_of}; give the last day of a month.")
 
@@ -53,6 +58,12 @@ class SimulationPlan:
     def redelivers(self) -> bool:
         """Whether each month is delivered a second time, a month later."""
         return self.late_share > 0 or self.correction_share > 0
+
+    def drift_in(self, month: int) -> float:
+        """By how many standard deviations the inputs of a month have moved; those below 0 have not."""
+        if self.drift_month is not None:
+            return self.drift if month >= self.drift_month else 0.0
+        return self.drift * max(month, 0)
 
     def as_of(self, month: int) -> date:
         """The month end of a month; those below 0 are simulated but not written."""

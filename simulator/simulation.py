@@ -98,15 +98,18 @@ def _complete(plan: SimulationPlan, folder: Path) -> bool:
 
 
 def _document(plan: SimulationPlan, rates: tuple[float, ...]) -> dict[str, Any]:
+    parameters = {**asdict(plan), "last_as_of": plan.last_as_of.isoformat()}
+    if plan.drift_month is None:
+        del parameters["drift_month"]  # as in plans from before there was one
     return {
         "format": FORMAT,
-        "plan": {**asdict(plan), "last_as_of": plan.last_as_of.isoformat()},
+        "plan": parameters,
         "months": [
             {
                 "month": month,
                 "as_of": plan.as_of(month).isoformat(),
                 "hazard": hazard_in(plan, month).name,
-                "drift": plan.drift * month,
+                "drift": plan.drift_in(month),
                 "leaving_rate": rate,
             }
             for month, rate in enumerate(rates)

@@ -4,7 +4,6 @@ import gc
 import os
 import signal
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,15 +12,15 @@ from hypothesis import settings as drawn
 
 from asof.settings import PROJECT, Settings
 from tests.kits.machine.databases import fresh, mlflow_template
-from tests.kits.machine.free_port import apart, free_port
-from tests.kits.machine.prefect_database import copy_database, migrated_database
+from tests.kits.machine.free_port import apart
+from tests.kits.machine.prefect_database import migrated_database, prefect_server
 
 # How long one example takes says more of who else uses the machine than of the code.
 drawn.register_profile("asof", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 drawn.load_profile("asof")
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # what is started by default must not meet what the other processes start
-    for name in ("port", "mlflow_port", "prefect_port"):
+    for name in ("port", "mlflow_port", "prefect_port", "console_port"):
         os.environ[f"ASOF_{name.upper()}"] = str(apart(Settings.model_fields[name].default))
 
 # The processes of `make test` share the cores; BLAS and OpenMP read this when they are loaded, which is later.
@@ -33,6 +32,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what 
 pytest_plugins = [
     "tests.kits.data.history",
     "tests.kits.data.sources",
+    "tests.kits.monitoring.audited",
     "tests.kits.service.small_model",
     "tests.kits.service.churn_service",
 ]
@@ -101,21 +101,9 @@ def prefect_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def prefect_api(server: Settings, prefect_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a real Prefect server with a database of its own."""
-    from local.stack import background
-    from local.stack.services import prefect_service
-
-    folder = tmp_path_factory.mktemp("prefect")
-    own = server.model_copy(update={"home": folder})
-    copy_database(prefect_database, own)
-    whole = prefect_service(own)
-    service = replace(whole, arguments=(*whole.arguments, "--no-services"))  # the scheduler and others are never idle
-    port = free_port(14200, service.title)
-    running = background.launch(service, folder, ("127.0.0.1", port))
-    try:
-        background.wait_until_healthy(service, running, folder)
-        yield f"{running.address}/api"
-    finally:
-        background.end(service.name, folder)
+    # Without the scheduler and others, which are never idle.
+    with prefect_server(server, prefect_database, tmp_path_factory.mktemp("prefect"), "--no-services") as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

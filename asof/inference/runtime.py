@@ -27,6 +27,8 @@ MISSING = "\x00missing"
 """The category that represents a missing one in the graph, whose strings cannot be null."""
 BLOCKING_BYTES = 2**20
 """A larger graph is a big forest: 64 rows take 5 to 10 ms, too long for the event loop."""
+SINGLE_PRECISION = ("MatMulScaleFusion",)
+"""Optimisers that round: this one makes of a scaler's only column a factor in single precision."""
 NO_FOLDER = "/dev/null"
 """The folder for weights outside the graph's file: there is none. The default is the working folder."""
 
@@ -79,23 +81,20 @@ class Onnx:
     def __init__(self, content: bytes, output: Output = AT_HALF) -> None:
         """Raises ModelError where the bytes are not a self-contained graph with such an output."""
         self.blocking = len(content) > BLOCKING_BYTES
-        self._output, self._session = output, _session(content, output.graph_output)
-        inputs = {each.name: each.type for each in self._session.get_inputs()}
-        self._categories = [name for name, dtype in inputs.items() if dtype == "tensor(string)"]
-        self._numbers = [name for name in inputs if name not in self._categories]
+        self._output, self._session = output, open_graph(content, output.graph_output)
         limits = self._session.get_modelmeta().custom_metadata_map.get(LIMITS)
         self._limits = InputLimits(**json.loads(limits)) if limits else InputLimits()
-        largest = self._limits.largest
-        self._largest = np.array([[largest.get(name, np.inf)] for name in self._numbers])
-        self._least = np.array([[self._limits.least.get(name, -largest.get(name, np.inf))] for name in self._numbers])
+        self._inputs = GraphInputs(self._session, self._limits.missing)
+        names, largest = self._inputs.numbers, self._limits.largest
+        self._largest = np.array([[largest.get(name, np.inf)] for name in names])
+        self._least = np.array([[self._limits.least.get(name, -largest.get(name, np.inf))] for name in names])
 
     def predict(self, arrays: Mapping[str, NDArray[Any]]) -> Sequence[Prediction]:
         """Raises ValueError for a value that scikit-learn refuses, TypeError for a category that is not a string."""
-        numbers = [arrays[name] for name in self._numbers]
+        numbers = [arrays[name] for name in self._inputs.numbers]
         if numbers:
             self._check(np.concatenate(numbers).reshape(len(numbers), -1))
-        feed = {name: values.reshape(-1, 1) for name, values in zip(self._numbers, numbers, strict=True)}
-        feed |= {name: self._encoded(name, arrays[name]).reshape(-1, 1) for name in self._categories}
+        feed = self._inputs.feed(arrays)
         predictions = self._output.of_graph(self._session.run([self._output.graph_output], feed)[0])
         if np.isnan(predictions).any():
             raise ValueError("The model has no answer: a number is missing, infinite or too large.")
@@ -107,25 +106,43 @@ class Onnx:
         within = (numbers <= self._largest) & (numbers >= self._least)  # a NaN is not
         if within.all():
             return
-        for name, valid, values in zip(self._numbers, within, numbers, strict=True):
+        for name, valid, values in zip(self._inputs.numbers, within, numbers, strict=True):
             invalid = values[~valid]
             if not np.isnan(invalid).all() or (invalid.size and name in self._limits.missing):
                 raise ValueError(f"{name} is missing, infinite or too large: {invalid[0]}.")
+
+
+class GraphInputs:
+    """The inputs of a graph by name: categories (text) and numbers; `required` are those without missing values."""
+
+    def __init__(self, session: "InferenceSession", required: Sequence[str] = ()) -> None:
+        inputs = {each.name: each.type for each in session.get_inputs()}
+        self.categories = [name for name, dtype in inputs.items() if dtype == "tensor(string)"]
+        self.numbers = [name for name in inputs if name not in self.categories]
+        self._required = required
+
+    def feed(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Each of shape (rows, 1). Raises ValueError for a missing category, TypeError for one that is no string."""
+        numbers = {name: arrays[name].reshape(-1, 1) for name in self.numbers}
+        return numbers | {name: self._encoded(name, arrays[name]).reshape(-1, 1) for name in self.categories}
 
     def _encoded(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
         """Categories with MISSING in place of None and NaN."""
         if all(type(value) is str for value in values.tolist()):
             return values
         missing = np.array([value is None or value != value for value in values])
-        if missing.any() and name in self._limits.missing:
+        if missing.any() and name in self._required:
             raise ValueError(f"{name} is missing.")
         if invalid := [value for value in values[~missing] if not isinstance(value, str)]:
             raise TypeError(f"{name} is {invalid[0]!r}, which is not a string.")
         return np.where(missing, MISSING, values)
 
 
-def _session(content: bytes, output: str) -> "InferenceSession":
-    """A session with one thread: batches are small, and the other processors have their own workers."""
+def open_graph(content: bytes, output: str) -> "InferenceSession":
+    """A session with one thread: batches are small, and the other processors have their own workers.
+
+    Raises ModelError where the bytes are not a self-contained graph with this only output.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -134,7 +151,9 @@ def _session(content: bytes, output: str) -> "InferenceSession":
     options.log_severity_level = 4  # errors are raised
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", NO_FOLDER)
     try:
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(
+            content, options, providers=["CPUExecutionProvider"], disabled_optimizers=SINGLE_PRECISION
+        )
     except Exception as error:  # onnxruntime's errors have no other common base class
         raise ModelError(f"{MODEL_ONNX} does not load: train and bundle again. ({error})") from error
     if [each.name for each in session.get_outputs()] != [output]:

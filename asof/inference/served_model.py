@@ -8,6 +8,7 @@ signed manifest lists all files.
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from asof.errors import ModelError
 from asof.features.feature_contract import Compute, input_arrays, row_arrays
+from asof.inference.explanation.explainer import EXPLANATION, Explained, Explainer
 from asof.inference.runtime import MODEL_ONNX, Onnx, Runtime, ScikitLearn
 from asof.model_facts import ModelFacts
 from asof.targets import Output, Prediction
@@ -34,13 +36,14 @@ class ServedModel:
     """A fitted model with its facts, its runtime, and the functions of its derived columns.
 
     `signed_by` is the id of the key that signed it; `golden_rows` how the golden rows came out (None: it was not
-    loaded, but made here).
+    loaded, but made here). `explainer` is None where its answers have no exact explanation.
     """
 
     runtime: Runtime
     facts: ModelFacts
     derived: Mapping[str, Compute]
     signed_by: str = ""
+    explainer: Explainer | None = None
     golden_rows: GoldenRowsCheck | None = None
 
     @property
@@ -51,6 +54,12 @@ class ServedModel:
     def predict(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[Prediction]:
         """The predictions for n rows of feature values by name."""
         return self.runtime.predict(row_arrays(rows, self.facts.contract, self.derived))
+
+    def explain(self, row: Mapping[str, Any], until: float = inf) -> Explained:
+        """The explanation of the prediction for one row; raises as `Explainer.explain`, for a model that has one."""
+        assert self.explainer is not None  # noqa: S101 - callers check it
+        (result,) = self.explainer.explain(row_arrays([row], self.facts.contract, self.derived), until)
+        return result
 
     def predict_columns(self, values: Mapping[str, ArrayLike]) -> Sequence[Prediction]:
         """The same for n rows as arrays: each feature's values by its name, of shape (n,)."""
@@ -95,7 +104,8 @@ def load_verified(verified: VerifiedFolder, use_case: UseCase) -> ServedModel:
     facts = ModelFacts.from_dict(metadata)
     use_case.check_model(facts)
     runtime = _runtime(verified, flavor["pickled_model"], facts.output)
-    model = ServedModel(runtime, facts, use_case.derivations(facts.derived), verified.signed_by)
+    derived, explainer = use_case.derivations(facts.derived), _explainer(verified, runtime)
+    model = ServedModel(runtime, facts, derived, verified.signed_by, explainer)
     return replace(model, golden_rows=GoldenRows.from_json(verified.read(GOLDEN_ROWS)).check(model, facts.output))
 
 
@@ -106,6 +116,13 @@ def _runtime(verified: VerifiedFolder, skops_file: str, output: Output) -> Runti
         "The model of run %s is not compiled: scikit-learn serves it, which is slow.", verified.manifest.run_id
     )
     return ScikitLearn(load_trusted(verified.read(skops_file)), output)
+
+
+def _explainer(verified: VerifiedFolder, runtime: Runtime) -> Explainer | None:
+    """That of a compiled model."""
+    if EXPLANATION not in verified.manifest.files or not isinstance(runtime, Onnx):
+        return None
+    return Explainer.from_bytes(verified.read(EXPLANATION))
 
 
 def _mlmodel(verified: VerifiedFolder) -> dict[str, Any]:

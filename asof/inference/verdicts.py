@@ -17,7 +17,10 @@ from asof.features.join_keys import Entity, JoinKeys
 
 
 class Verdict(StrEnum):
-    """The verdict on one feature of one entity; OUTSIDE: outside the training range."""
+    """The verdict on one feature of one entity.
+
+    OUTSIDE: outside the training range. OVERRIDDEN: a what-if request has another value in place of the stored one.
+    """
 
     PRESENT = "PRESENT"
     NULL = "NULL"
@@ -26,6 +29,7 @@ class Verdict(StrEnum):
     STALE = "STALE"
     FUTURE = "FUTURE"
     OUTSIDE = "OUTSIDE"
+    OVERRIDDEN = "OVERRIDDEN"
 
 
 MISSING = (Verdict.NULL, Verdict.INFINITE, Verdict.NOT_FOUND)

@@ -72,6 +72,27 @@ INDEXES: tuple[LiteralString, ...] = (
 )
 """None on `request`: its time is in it, and a range of `at` is found by a thousandth of the bytes."""
 
+SHADOW_SCORES: LiteralString = """
+CREATE TABLE IF NOT EXISTS ledger.shadow_scores (
+    at timestamptz NOT NULL,
+    request uuid NOT NULL,
+    model bigint NOT NULL,
+    score float8,
+    item smallint,
+    decision smallint,
+    entity text,
+    code text,
+    scores float8[]
+) PARTITION BY RANGE (at)"""
+"""What a challenger says of answers that another model gave: `at`, `request` and `item` are those of the answer in
+`predictions`, `model` is the challenger. `code`: why it has no score (FAILED, CRASHED), null where it has one.
+"""
+
+SHADOW_INDEXES: tuple[LiteralString, ...] = (
+    "CREATE INDEX IF NOT EXISTS shadow_scores_at ON ledger.shadow_scores USING brin (at) WITH (autosummarize = on)",
+    "CREATE INDEX IF NOT EXISTS shadow_scores_entity ON ledger.shadow_scores (entity)",
+)
+
 SEGMENTS: LiteralString = """
 CREATE TABLE IF NOT EXISTS ledger.segments (
     segment uuid PRIMARY KEY,
@@ -142,7 +163,9 @@ BEGIN
 END $body$"""
 """Only `flows erase` changes rows, and says so in its session."""
 
-APPEND_ONLY: tuple[LiteralString, ...] = ("models", "predictions", "outcomes", "complete_outcomes", "exports")
+APPEND_ONLY: tuple[LiteralString, ...] = (
+    *("models", "predictions", "shadow_scores", "outcomes", "complete_outcomes", "exports"),
+)
 REFUSE: LiteralString = """
 CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger.{}
 FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_rewrite()"""
@@ -150,27 +173,30 @@ FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_rewrite()"""
 MAKE_PARTITIONS: LiteralString = """
 CREATE OR REPLACE FUNCTION ledger.make_partitions(first timestamptz, last timestamptz) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $body$
-DECLARE month timestamp := date_trunc('month', first); made integer := 0; name text;
+DECLARE month timestamp := date_trunc('month', first); made integer := 0; parent text; name text;
 BEGIN
     IF first < '2020-01-01' OR last > now() + interval '1 year' THEN
         RAISE EXCEPTION 'the ledger has no partitions from % to %', first, last USING ERRCODE = 'check_violation';
     END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended('asof ledger partitions', 0));
     WHILE month <= last LOOP
-        name := 'predictions_' || to_char(month, 'YYYY_MM');
-        IF to_regclass('ledger.' || name) IS NULL THEN
-            EXECUTE format('CREATE TABLE ledger.%I (LIKE ledger.predictions INCLUDING ALL)', name);
-            EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger.%I '
-                'FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_rewrite()', name);
-            EXECUTE format('ALTER TABLE ledger.predictions ATTACH PARTITION ledger.%I FOR VALUES FROM (%L) TO (%L)',
-                name, month::timestamptz, (month + interval '1 month')::timestamptz);
-            made := made + 1;
-        END IF;
+        FOREACH parent IN ARRAY ARRAY['predictions', 'shadow_scores'] LOOP
+            name := parent || '_' || to_char(month, 'YYYY_MM');
+            IF to_regclass('ledger.' || name) IS NULL THEN
+                EXECUTE format('CREATE TABLE ledger.%I (LIKE ledger.%I INCLUDING ALL)', name, parent);
+                EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger.%I '
+                    'FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_rewrite()', name);
+                EXECUTE format('ALTER TABLE ledger.%I ATTACH PARTITION ledger.%I FOR VALUES FROM (%L) TO (%L)',
+                    parent, name, month::timestamptz, (month + interval '1 month')::timestamptz);
+                made := made + 1;
+            END IF;
+        END LOOP;
         month := month + interval '1 month';
     END LOOP;
     RETURN made;
 END $body$"""
-"""Makes the partitions, one for each month in UTC, from one moment to another; the shipper's role may create no table.
+"""Makes the partitions of answers and shadow scores, one for each month in UTC, from one moment to another; the
+shipper's role may create no table.
 
 A table is made and attached: PARTITION OF would wait for every reader, and all others for it. There is no default
 partition, which would forbid to detach another one concurrently. A partition has a trigger of its own, because that of
@@ -179,13 +205,16 @@ the whole table does not see a statement that names the partition.
 NOT_FOR_ALL: LiteralString = """
 REVOKE EXECUTE ON FUNCTION ledger.make_partitions(timestamptz, timestamptz) FROM PUBLIC"""
 
+NOT_HYPOTHETICAL: LiteralString = "(p.verdicts IS NULL OR strpos(p.verdicts, 'R') = 0)"
+"""Of a row `p` of `predictions`: it answers no what-if request. Only such an answer is a prediction, to be counted."""
+
 ANSWERS: LiteralString = """
 CREATE OR REPLACE VIEW ledger.answers AS
 SELECT p.at, p.request, p.item, p.caller_id, m.use_case, m.name AS model, m.version, m.run_id, m.bento, p.entity,
     p.target_as_of, p.status, p.code, p.score, p.scores, m.threshold, m.classes[p.decision + 1] AS decision, m.unit,
-    p.api_key
+    p.api_key, coalesce(strpos(p.verdicts, 'R') > 0, false) AS hypothetical
 FROM ledger.predictions p JOIN ledger.models m ON m.id = p.model"""
-"""For analysts: each answer with its model."""
+"""For analysts: each answer with its model. `hypothetical`: to a what-if request, some of whose values are its own."""
 
 ANSWERED_VALUES: LiteralString = """
 CREATE OR REPLACE VIEW ledger.answered_values AS
@@ -194,12 +223,13 @@ SELECT p.at, p.request, p.item, m.use_case, m.version, p.entity, f.feature ->> '
     CASE f.feature ->> 'kind' WHEN 'floats' THEN p.floats[place] END AS number,
     CASE f.feature ->> 'kind' WHEN 'integers' THEN p.integers[place] END AS whole_number,
     CASE f.feature ->> 'kind' WHEN 'texts' THEN p.texts[place] END AS text,
-    CASE WHEN p.moments IS NULL AND f.feature ->> 'view' IS NOT NULL THEN p.target_as_of
+    CASE WHEN substr(p.verdicts, f.number::integer, 1) = 'R' THEN NULL
+        WHEN p.moments IS NULL AND f.feature ->> 'view' IS NOT NULL THEN p.target_as_of
         WHEN cardinality(p.moments) = cardinality(m.views) THEN p.moments[array_position(m.views, f.feature ->> 'view')]
         ELSE p.moments[f.number] END AS as_of,
     CASE coalesce(substr(p.verdicts, f.number::integer, 1), 'P') WHEN 'P' THEN 'PRESENT' WHEN 'N' THEN 'NULL'
         WHEN 'I' THEN 'INFINITE' WHEN 'A' THEN 'NOT_FOUND' WHEN 'S' THEN 'STALE' WHEN 'F' THEN 'FUTURE'
-        WHEN 'O' THEN 'OUTSIDE' END AS verdict
+        WHEN 'O' THEN 'OUTSIDE' WHEN 'R' THEN 'OVERRIDDEN' END AS verdict
 FROM ledger.predictions p JOIN ledger.models m ON m.id = p.model
 CROSS JOIN LATERAL (
     SELECT feature, number, (feature ->> 'place')::integer AS place
@@ -213,7 +243,17 @@ A value is in `number`, `whole_number` (an integer, or 0 and 1 of a boolean) or 
 
 STATEMENTS: tuple[LiteralString, ...] = (
     "CREATE SCHEMA IF NOT EXISTS ledger",
-    *(MODELS, PREDICTIONS, *INDEXES, SEGMENTS, OUTCOMES, *OUTCOME_INDEXES, COMPLETE_OUTCOMES),
+    *(
+        MODELS,
+        PREDICTIONS,
+        *INDEXES,
+        SHADOW_SCORES,
+        *SHADOW_INDEXES,
+        SEGMENTS,
+        OUTCOMES,
+        *OUTCOME_INDEXES,
+        COMPLETE_OUTCOMES,
+    ),
     *(EXPORTS, REFUSE_REWRITE, *(REFUSE.format(table) for table in APPEND_ONLY), MAKE_PARTITIONS, NOT_FOR_ALL),
     *(ANSWERS, ANSWERED_VALUES),
 )
@@ -227,7 +267,11 @@ VERDICT_LETTERS = {
     "STALE": "S",
     "FUTURE": "F",
     "OUTSIDE": "O",
+    "OVERRIDDEN": "R",
 }
+
+
+EXIST = "SELECT to_regclass('ledger.predictions') IS NOT NULL, to_regclass('ledger.shadow_scores') IS NOT NULL"
 
 
 def create_tables(connection: "Connection[TupleRow]") -> None:
@@ -243,11 +287,14 @@ def require_tables(connection: "Connection[TupleRow]") -> None:
     """Creates the tables where there are none. Raises ConfigurationError where our role may not."""
     from psycopg.errors import InsufficientPrivilege
 
-    if connection.execute("SELECT to_regclass('ledger.predictions') IS NOT NULL").fetchone() == (True,):
+    (answers, scores) = connection.execute(EXIST).fetchone() or (False, False)
+    if answers and scores:
         return
     try:
         create_tables(connection)
     except InsufficientPrivilege:
+        if answers:  # those of an older version: answers are shipped, shadow scores wait
+            return
         raise ConfigurationError(
             f"Database {connection.info.dbname} has no ledger, and user {connection.info.user} may not create it: run "
             "`python -m flows databases`."

@@ -16,13 +16,16 @@ import bentoml
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.service.openapi.specification import OpenAPISpecification
 from bentoml._internal.utils.cattr import bentoml_cattr
+from fastapi import FastAPI
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from pydantic import BaseModel, Field
 from starlette.middleware import Middleware
+from starlette.types import ASGIApp
 
 from asof import use_cases
-from asof.errors import AsOfError
+from asof.errors import AsOfError, ConfigurationError
 from asof.serving.access.guard import AccessGuard
+from asof.serving.api.client_routes import client_routes
 from asof.serving.api.load_shedding import LoadShedding
 from asof.serving.api.metric_paths import EndpointToPath, PathToEndpoint
 from asof.serving.api.predict import FastLane
@@ -31,12 +34,16 @@ from asof.serving.http.boundary import Boundary, Readiness
 from asof.serving.http.openapi import document
 from asof.serving.logs.access_log import AccessLog
 from asof.serving.logs.json_log import configure_logging
+from asof.serving.protocols.routes import Lane, add_protocols
 from asof.settings import Settings, log_format
 from asof.trust.signing_keys import trusted_keys
 from asof.use_case import FromStore, UseCase
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from asof.serving.assembly import StoredModel
+    from asof.serving.prediction.live import LiveModel
 
 TIMEOUT = 10.0
 """Seconds, BentoML's timeout. It keeps each request's objects alive until it has elapsed, so it is short; it answers in
@@ -69,6 +76,11 @@ class AsOfService(bentoml.Service[Any]):  # type: ignore[misc]
                 route.path_regex = re.compile(route.path_regex.pattern, re.DOTALL)
         shedding = LoadShedding(app, path=PREDICT, state=mounted.state)
         return mounted.state.guard.wrap(shedding, ours[0].kwargs["access_log"])
+
+    def schema(self) -> dict[str, Any]:
+        """The content of /schema.json, of which BentoML's clients make their methods."""
+        ((mounted, _, _),) = self.mount_apps
+        return {**super().schema(), "routes": client_routes(mounted.state.use_case)}
 
     @cached_property
     def openapi_spec(self) -> Any:
@@ -108,6 +120,7 @@ def make_service(arguments: Arguments, defaults: Callable[[], Mapping[str, str]]
     use_case = use_cases.load(arguments.use_case)
     _save_use_case(arguments)
     app = create_app(use_case)
+    protocols = add_protocols(app, use_case) if settings.other_protocols else None
     app.state.use_case, app.state.guard = use_case, AccessGuard(settings)
 
     class PredictionService:
@@ -141,6 +154,7 @@ def make_service(arguments: Arguments, defaults: Callable[[], Mapping[str, str]]
         async def start(self) -> None:
             self.live.start()
             self.live.worker.ledger.start()
+            _start_shadow(app, self.live, arguments)
             if settings.follow:
                 from asof.serving.assembly import follower_of
 
@@ -160,6 +174,7 @@ def make_service(arguments: Arguments, defaults: Callable[[], Mapping[str, str]]
                 self.origin.cancel()
             await self.live.close()
             self.live.worker.ledger.close()
+            _close_shadow(app)
 
     service: bentoml.Service[PredictionService] = bentoml.service(
         service_class=AsOfService,
@@ -170,10 +185,19 @@ def make_service(arguments: Arguments, defaults: Callable[[], Mapping[str, str]]
     )(PredictionService)
     service.mount_asgi_app(app)
     service.add_asgi_middleware(Boundary, access_log=AccessLog(on=settings.access_log))
-    state = app.state
-    lanes = {PREDICT: state.predict, BATCH: state.predict_batch, OUTCOMES: state.post_outcomes}
-    service.add_asgi_middleware(FastLane, lanes=lanes)
+    service.add_asgi_middleware(FastLane, lane=_lane(app, protocols))
     return service
+
+
+def _lane(app: "FastAPI", protocols: Lane | None) -> Lane:
+    """The endpoint of a path that need not go through BentoML's layers and FastAPI's."""
+    state = app.state
+    own: Mapping[str, ASGIApp] = {
+        PREDICT: state.predict,
+        BATCH: state.predict_batch,
+        OUTCOMES: state.post_outcomes,
+    }
+    return (lambda path: own.get(path) or protocols(path)) if protocols else own.get
 
 
 def _settings(arguments: Arguments) -> Settings:
@@ -191,6 +215,19 @@ def _stored_model(model: bentoml.Model | None) -> "StoredModel | None":
     return StoredModel(Path(model.path), metadata.get("version"), metadata["run_id"])
 
 
+def _start_shadow(app: "FastAPI", live: "LiveModel", arguments: Arguments) -> None:
+    if live.worker.settings.shadow:
+        from asof.serving.assembly import shadow_of
+
+        app.state.shadow = shadow_of(live.worker, arguments.trusted_keys)
+        app.state.shadow.start()
+
+
+def _close_shadow(app: "FastAPI") -> None:
+    if shadow := getattr(app.state, "shadow", None):
+        shadow.close()
+
+
 def _prepare(settings: Settings, arguments: Arguments, use_case: UseCase) -> None:
     """Creates the folder that following workers share, and names it in their environment.
 
@@ -200,7 +237,9 @@ def _prepare(settings: Settings, arguments: Arguments, use_case: UseCase) -> Non
 
     if isinstance(use_case.source, FromStore):
         settings.database()
-    if settings.follow:
+    if settings.shadow and settings.ledger == "off":
+        raise ConfigurationError("ASOF_SHADOW scores the answers that the ledger keeps: set ASOF_LEDGER=process, too.")
+    if settings.follow or settings.shadow:
         _ = settings.registry, trusted_keys(settings, arguments.trusted_keys)
         os.environ["ASOF_FOLLOW_FOLDER"] = str(make_folder(settings.follow_folder, use_case.model_name))
 

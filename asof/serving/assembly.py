@@ -14,6 +14,7 @@ from asof.trust.signing_keys import TrustedKeys
 if TYPE_CHECKING:
     from asof.serving.following.follower import Follower
     from asof.serving.following.mlflow_registry import MlflowRegistry
+    from asof.serving.shadow.supervisor import Shadow
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ def follower_of(live: LiveModel, keys: TrustedKeys) -> "Follower":
     from asof.serving.following.candidates import CandidateLoader
     from asof.serving.following.follower import Follower
     from asof.serving.following.model_cache import ModelCache
+    from asof.serving.following.model_loader import ModelLoader
     from asof.serving.following.shared_folder import make_folder
 
     worker = live.worker
@@ -53,8 +55,19 @@ def follower_of(live: LiveModel, keys: TrustedKeys) -> "Follower":
     def load(folder: Path, run_id: str) -> ServedModel:
         return load_model(folder, worker.use_case, keys, run_id=run_id)
 
-    candidates = CandidateLoader(live, registry, cache, load=load)
+    candidates = CandidateLoader(live, ModelLoader(registry, cache, load=load))
     return Follower(live, registry, cache, candidates=candidates)
+
+
+def shadow_of(worker: Worker, bentos_keys: str) -> "Shadow":
+    """What keeps the challenger's process running; `bentos_keys` are the Bento's trusted keys."""
+    from asof.serving.following.shared_folder import make_folder
+    from asof.serving.shadow.supervisor import Shadow, cache_folder
+
+    settings, name = worker.settings, worker.lineage.name
+    cache = cache_folder(settings.follow_folder or make_folder(None, name))
+    arguments = [worker.use_case.name, "--bento", worker.lineage.bento, "--cache", str(cache)]
+    return Shadow(settings, name, [*arguments, "--keys", bentos_keys])
 
 
 def origin_of(live: LiveModel, keys: TrustedKeys) -> "asyncio.Task[None]":

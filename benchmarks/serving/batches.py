@@ -54,7 +54,7 @@ def _of_peer(peer: Peer, running: Started, world: World) -> Iterator[Row]:
     for form, accept in FORMS.items():
         post_batch(running.urls[0], body, accept)  # warm-up
         rounds = [post_batch(running.urls[0], body, accept) for _ in range(ROUNDS)]
-        beside = _beside(peer, running, world, partial(post_batch, running.urls[0], body, accept))
+        with_batches = beside(peer, running, world, partial(post_batch, running.urls[0], body, accept))
         rate = USERS / statistics.median(seconds for seconds, _, _ in rounds)
         yield {
             "peer": peer.title,
@@ -64,7 +64,7 @@ def _of_peer(peer: Peer, running: Started, world: World) -> Iterator[Row]:
             "first byte, ms": round(statistics.median(first for _, first, _ in rounds) * 1000, 1),
             "answer, MB": round(rounds[0][2] / 1e6, 2),
             "/predict alone, p50 / p99 ms": f"{alone['p50_ms']:.1f} / {alone['p99_ms']:.1f}",
-            "beside batches": f"{beside['p50_ms']:.1f} / {beside['p99_ms']:.1f}",
+            "beside batches": f"{with_batches['p50_ms']:.1f} / {with_batches['p99_ms']:.1f}",
             "MiB a worker": memory(running.roots).worker,
         }
 
@@ -75,7 +75,7 @@ def batch_body(world: World, count: int) -> bytes:
     return json.dumps({"instances": (users * (count // len(users) + 1))[:count]}).encode()
 
 
-def _beside(peer: Peer, running: Started, world: World, batch: Callable[[], Any]) -> Row:
+def beside(peer: Peer, running: Started, world: World, batch: Callable[[], Any]) -> Row:
     """One client of /predict while another sends batches."""
     stop = Event()
 
@@ -91,18 +91,18 @@ def _beside(peer: Peer, running: Started, world: World, batch: Callable[[], Any]
             stop.set()
 
 
-def post_batch(predict: str, body: bytes, accept: str) -> tuple[float, float, int]:
+def post_batch(predict: str, body: bytes, accept: str, path: str = "/predict/batch") -> tuple[float, float, int]:
     """Seconds to the last byte and to the first, and the size of the response. Raises OSError unless it is a 200."""
     parts = urlsplit(predict)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
     try:
         begun = perf_counter()
-        connection.request("POST", f"{parts.path}/batch", body, {"Content-Type": "application/json", "Accept": accept})
+        connection.request("POST", path, body, {"Content-Type": "application/json", "Accept": accept})
         response = connection.getresponse()
         first = perf_counter() - begun
         size = sum(iter(lambda: len(response.read(2**16)), 0))
         if response.status != http.HTTPStatus.OK:
-            raise OSError(f"/predict/batch answers {response.status}")
+            raise OSError(f"{path} answers {response.status}")
         return perf_counter() - begun, first, size
     finally:
         connection.close()

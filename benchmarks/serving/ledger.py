@@ -46,11 +46,9 @@ def measure_ledger(settings: Settings, progress: Callable[[str], None]) -> Itera
         for model in (FOREST, DEFAULT):
             progress(f"the ledger, {model} model")
             with _services(world, model, folder) as services:
-                single = _in_turns(
-                    services, ROUNDS, lambda peer, running: closed(peer, running, world, CLIENTS, WINDOW)
-                )
+                single = in_turns(services, ROUNDS, lambda peer, running: closed(peer, running, world, CLIENTS, WINDOW))
                 yield from _rows(f"{model}, /predict, {CLIENTS} clients", single, "requests_per_second")
-                batches = _in_turns(services, BATCH_ROUNDS, lambda _, running: _batch(running, body))
+                batches = in_turns(services, BATCH_ROUNDS, lambda _, running: _batch(running, body))
                 yield from _rows(f"{model}, /predict/batch, {USERS} users", batches, "users_per_second")
         progress("shipping")
         yield from _shipping(world, folder)
@@ -73,7 +71,7 @@ def _services(world: World, model: str, folder: Path) -> Iterator[Mapping[str, t
         yield services
 
 
-def _in_turns(
+def in_turns(
     services: Mapping[str, tuple[Peer, Started]], rounds: int, measure: Callable[[Peer, Started], Row]
 ) -> Mapping[str, list[Row]]:
     results: dict[str, list[Row]] = {name: [] for name in services}

@@ -20,7 +20,7 @@ LAG_SECONDS = 60.0
 NEARLY_FULL = 0.8
 PARTITIONS = """
 SELECT relname, relispartition FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace schema ON schema.oid = relnamespace
-WHERE nspname = 'ledger' AND relname LIKE 'predictions%' AND relkind IN ('r', 'p')"""
+WHERE nspname = 'ledger' AND relname ~ '^(predictions|shadow_scores)' AND relkind IN ('r', 'p')"""
 
 
 def check_spool(context: Context) -> Iterator[Finding]:
@@ -81,8 +81,10 @@ def check_partitions(context: Context) -> Iterator[Finding]:
         yield error("ledger-connection", found, "Start it, or correct ASOF_LEDGER_URL.")
         return
     this = datetime.now(UTC).replace(day=1)
-    names = [f"predictions_{month:%Y_%m}" for month in (this, this + timedelta(days=31))]
-    if "predictions" in tables and (absent := [name for name in names if not tables.get(name)]):
+    months = (this, this + timedelta(days=31))
+    present = [table for table in ("predictions", "shadow_scores") if table in tables]
+    names = [f"{table}_{month:%Y_%m}" for table in present for month in months]
+    if absent := [name for name in names if not tables.get(name)]:
         found = f"The ledger has no partition {' and '.join(absent)}."
         yield warning("ledger-partitions", found, "python -m flows ledger keep  (makes partitions ahead)")
 

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from asof.extracts.cadence import moment_text
 from asof.settings import Moment
@@ -11,6 +12,7 @@ from flows.runtime.artifacts import publish_table
 from flows.runtime.environment import settings_with_database, settings_with_tracking
 from flows.runtime.progress import log
 from flows.runtime.steps import step
+from flows.stages.alerts import handle_alert
 from flows.stages.inspect import inspect_month
 from flows.stages.promote import promote_version
 from training.features.datasets.dataset import build_training_set, newest_labelled
@@ -40,12 +42,23 @@ def retrain(
     known_at: Moment | None = None,
     estimator: str | None = None,
     promotion: bool = True,
+    alert: UUID | None = None,
 ) -> dict[str, Any]:
     """Trains as of a moment (default: the newest with labels), registers, and promotes through the gate.
 
-    Raises InspectionError if the data checks find errors that the use case has not acknowledged.
+    Because of an `alert` it does so only if nobody else does and there is reason to, which the result says; what came
+    of it is recorded with the alert. Raises InspectionError if the data checks find errors that the use case has not
+    acknowledged.
     """
     use_case = use_case or default_name()
+    if alert:
+        return handle_alert(use_case, alert, lambda: _retrain(use_case, as_of, known_at, estimator, promotion))
+    return _retrain(use_case, as_of, known_at, estimator, promotion)
+
+
+def _retrain(
+    use_case: str, as_of: datetime | None, known_at: datetime | None, estimator: str | None, promotion: bool
+) -> dict[str, Any]:
     settings = settings_with_tracking()
     start_early(settings, load(use_case), estimator)
     moment = as_of or newest_labelled(settings, load(use_case), known_at)

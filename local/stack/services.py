@@ -1,4 +1,4 @@
-"""The servers of the stack as Services: MLflow UI, Prefect server, a prediction service for each use case."""
+"""The servers of the stack: MLflow UI, Prefect server, the console, a prediction service for each use case."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from local.stack.background import ADDRESS, Service
 
 PREDICTION = "prediction"
 """Begins the names of prediction services; by itself, that of one whose use case is not known."""
-SERVERS = ("mlflow", "prefect")
+SERVERS = ("mlflow", "prefect", "console")
 
 
 def prediction_name(use_case: str) -> str:
@@ -47,6 +47,12 @@ def prefect_service(settings: Settings) -> Service:
     }
     words = ("server", "start")
     return Service("prefect", "the Prefect server", "prefect", words, settings.prefect_port, "/api/health", environment)
+
+
+def console_service(settings: Settings) -> Service:
+    """The console, from this checkout."""
+    environment = _environment(settings) | {"PYTHONPATH": str(PROJECT)}
+    return Service("console", "the console", "console", (), settings.console_port, "/livez", environment)
 
 
 def prediction_service(settings: Settings, bento: str, use_case: str = "") -> Service:

@@ -1,4 +1,4 @@
-"""PostgreSQL, the MLflow UI, the Prefect server and the prediction services in the background.
+"""PostgreSQL, the MLflow UI, the Prefect server, the console and the prediction services in the background.
 
 `up` starts only what is not running, `down` ends only what `up` started. Records and logs are in `home/run`, the models
 that the services have fetched in `home/following`. A record stays after its process, and keeps its port.
@@ -29,6 +29,7 @@ from local.stack.prefect_database import provide_database
 from local.stack.services import (
     PREDICTION,
     SERVERS,
+    console_service,
     mlflow_service,
     prediction_name,
     prediction_service,
@@ -64,7 +65,8 @@ def up(settings: Settings, builds: Mapping[str, Callable[[], str]], *, whole: bo
     export(settings)
     with locked(settings) as folder:
         provide_database(settings)
-        servers = [each for each in (mlflow_service(settings), prefect_service(settings)) if each is not None]
+        own = (mlflow_service(settings), prefect_service(settings), console_service(settings))
+        servers = [each for each in own if each is not None]
         started = [_start(server, folder, settings.host) for server in servers]
         background.end(PREDICTION, folder)  # of a version that had one service for all
         background.record_file(PREDICTION, folder).unlink(missing_ok=True)
@@ -74,8 +76,8 @@ def up(settings: Settings, builds: Mapping[str, Callable[[], str]], *, whole: bo
         for use_case, build in builds.items():
             with _collected(errors):
                 service = with_own_port(prediction_service(_follow_settings(settings), build(), use_case), folder)
-                own = with_own_home(service, folder, settings.bentoml_home)
-                started.append(_start(own, folder, settings.host))
+                service = with_own_home(service, folder, settings.bentoml_home)
+                started.append(_start(service, folder, settings.host))
         for each in started:
             with _collected(errors):
                 _wait(each, folder)

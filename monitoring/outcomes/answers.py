@@ -1,8 +1,9 @@
 """The answers of the ledger that count, each with the outcome that clients reported, streamed by one COPY.
 
 Of several answers of one version for an entity at one moment, the first counts: it is what was acted on, and asking
-again, perhaps once the outcome is known, must not replace it. Where features come in the request, each request is a
-case of its own. Of several outcomes the latest observed counts, and of one observation the latest known version.
+again, perhaps once the outcome is known, must not replace it. The answer to a what-if request is none of them. Where
+features come in the request, each request is a case of its own. Of several outcomes the latest observed counts, and of
+one observation the latest known version.
 """
 
 from collections import defaultdict
@@ -19,6 +20,7 @@ from asof.errors import HistoryError
 from asof.extracts.cadence import moment_text
 from asof.ledger.outcomes.record import READERS_LOCK
 from asof.ledger.outcomes.report import answers_requests
+from asof.ledger.schema import NOT_HYPOTHETICAL
 from asof.settings import Settings
 from asof.use_case import FromStore, UseCase
 from monitoring.outcomes.labels import microseconds
@@ -41,7 +43,7 @@ WITH versions AS (
     SELECT DISTINCT ON ({answer_unit}, m.version, m.run_id) {answer_unit_named}, {moment} AS moment, p.at, p.request,
         p.item, p.entity, p.score, p.scores, p.decision, m.version, m.run_id, m.threshold
     FROM ledger.predictions p JOIN ledger.models m ON m.id = p.model
-    WHERE m.use_case = {use_case} AND p.status = 200 AND {moment} BETWEEN {first} AND {last}
+    WHERE m.use_case = {use_case} AND p.status = 200 AND {real} AND {moment} BETWEEN {first} AND {last}
         AND p.at BETWEEN {first} - interval '31 days' AND {known_at}
     ORDER BY {answer_unit}, m.version, m.run_id, p.at, p.request, p.item
 )
@@ -133,6 +135,7 @@ def _query(use_case: UseCase, first: datetime, last: datetime, known_at: datetim
         known_at=sql.Literal(known_at),
         type=sql.SQL(TYPES[use_case.target.label_type][0]),
         latest=sql.SQL("observed_at DESC, created_at DESC, id DESC"),
+        real=sql.SQL(NOT_HYPOTHETICAL),
         moment=sql.SQL("p.target_as_of" if stored else "p.at"),
         of_moments=sql.SQL("true" if by_request else "target_as_of BETWEEN {} AND {}").format(
             sql.Literal(first), sql.Literal(last)

@@ -23,12 +23,16 @@ VALUES (%(run)s, %(use_case)s, %(kind)s, %(started_at)s, %(known_at)s, %(first)s
 INSERT_FIGURE = """
 INSERT INTO public.monitor_metrics (run, version, as_of, subject, metric, about, value, low, high, n, verdict, detail)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"""
+# A figure that the latest run with a window no longer has, such as that of a slice, is gone.
 LATEST_FIGURES = """
-SELECT DISTINCT ON (m.version, m.as_of, m.subject, m.metric, m.about) m.version, m.as_of, m.subject, m.metric, m.about,
-    m.value, m.low, m.high, m.n, m.verdict, m.detail
-FROM public.monitor_metrics m JOIN public.monitor_runs r USING (run)
-WHERE r.use_case = %s AND m.subject = ANY(%s)
-ORDER BY m.version, m.as_of, m.subject, m.metric, m.about, r.finished_at DESC, r.run DESC"""
+WITH latest AS (
+    SELECT DISTINCT ON (r.kind, m.version, m.as_of) m.run, m.version, m.as_of
+    FROM (SELECT DISTINCT run, version, as_of FROM public.monitor_metrics) m JOIN public.monitor_runs r USING (run)
+    WHERE r.use_case = %s ORDER BY r.kind, m.version, m.as_of, r.finished_at DESC, m.run DESC
+)
+SELECT m.version, m.as_of, m.subject, m.metric, m.about, m.value, m.low, m.high, m.n, m.verdict, m.detail
+FROM latest JOIN public.monitor_metrics m USING (run, version, as_of)
+WHERE m.subject = ANY(%s) ORDER BY m.version, m.as_of, m.subject, m.metric, m.about"""
 LAST_RUN = """
 SELECT run, use_case, kind, started_at, known_at, first, last, answers, actor, code_version, detail
 FROM public.monitor_runs WHERE use_case = %s AND kind = %s ORDER BY finished_at DESC, run DESC LIMIT 1"""
@@ -66,9 +70,16 @@ def save_run(connection: psycopg.Connection[TupleRow], run: MonitorRun, figures:
 def latest_figures(settings: Settings, use_case: str, subjects: Sequence[Subject] = tuple(Subject)) -> list[Figure]:
     """The figures of all windows, each from the latest run that has it, by version and window; none without a run."""
     with psycopg.connect(settings.conninfo()) as connection:
-        if not table_exists(connection, "public.monitor_runs"):
-            return []
-        rows = connection.execute(LATEST_FIGURES, (use_case, [*subjects])).fetchall()
+        return read_figures(connection, use_case, subjects)
+
+
+def read_figures(
+    connection: psycopg.Connection[TupleRow], use_case: str, subjects: Sequence[Subject] = tuple(Subject)
+) -> list[Figure]:
+    """The same over a connection, with what its transaction has saved."""
+    if not table_exists(connection, "public.monitor_runs"):
+        return []
+    rows = connection.execute(LATEST_FIGURES, (use_case, [*subjects])).fetchall()
     return [_figure(*row) for row in rows]
 
 

@@ -1,4 +1,4 @@
-"""The columns of `ledger.predictions`: fields of PostgreSQL's binary COPY <-> arrays of Arrow, bit for bit."""
+"""The columns of answers and shadow scores: fields of PostgreSQL's binary COPY <-> arrays of Arrow, bit for bit."""
 
 import struct
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ TYPES: Mapping[str, str] = {
     "texts": "text[]",
     "moments": "timestamptz[]",
 }
-"""Each column with its type in PostgreSQL, in the order of the files."""
+"""Each column with its type in PostgreSQL, in the order of the files; shadow scores have some of them."""
 
 NUMBERS = {"int2": ">i2", "int8": ">i8", "float8": ">f8", "timestamptz": ">i8"}
 ARROW = {
@@ -72,11 +72,11 @@ def fields_of(data: bytes, start: int, count: int) -> list[Field]:
     return fields
 
 
-def row_fields(row: bytes) -> list[Field]:
-    """The fields of a row. Raises ValueError or struct.error where it is none of the table."""
-    if _COUNT.unpack_from(row) != (len(TYPES),):
+def row_fields(row: bytes, columns: int = len(TYPES)) -> list[Field]:
+    """The fields of a row. Raises ValueError or struct.error where it has another number of columns."""
+    if _COUNT.unpack_from(row) != (columns,):
         raise ValueError("the row has another number of columns")
-    return fields_of(row, _COUNT.size, len(TYPES))
+    return fields_of(row, _COUNT.size, columns)
 
 
 def arrow_array(fields: Sequence[Field], pg_type: str) -> Any:

@@ -1,11 +1,11 @@
-"""Moves old months of answers to Parquet files: export, read back, detach, compare again, drop.
+"""Moves old months of answers and shadow scores to Parquet files: export, read back, detach, compare again, drop.
 
-Interrupted anywhere, the same call completes it: a file counts if its rows are those of the table, and nothing is
-dropped without such a file.
+Interrupted anywhere, the next call completes it, whatever its moment: a file counts if its rows are those of the table,
+and nothing is dropped without such a file.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,8 +16,9 @@ from psycopg import sql
 from pyarrow import ArrowException
 
 from asof.errors import ConfigurationError
+from asof.ledger.partitions import SHADOW_SCORES, Partition, partitions, table_of
 from monitoring.retention.month_file import MonthFile, export_month, file_name, file_rows_sha256, rows_sha256
-from monitoring.retention.partitions import Connection, Partition, detach, make_ahead, partitions
+from monitoring.retention.partitions import Connection, detach, make_ahead
 
 log = logging.getLogger("asof.progress")
 
@@ -55,19 +56,26 @@ class Kept:
 def keep_ledger(conninfo: str, folder: Path, before: datetime, *, dry_run: bool = False) -> Kept:
     """Moves the months that ended before a moment to files in the folder; `dry_run`: says which, and changes nothing.
 
+    Months that an interrupted call has left are moved, too.
+
     The connection must be of the owner of the tables. Raises ConfigurationError where there is no ledger, another call
     is at work, a lock is not free within a minute, or the user may not do so; DataError as `export_month`.
     """
     with _connected(conninfo) as connection:
-        old = [each for each in partitions(connection) if each.end <= before]
+        old = [each for each in partitions(connection) if each.end <= before or each.hidden]
         if dry_run:
             months = tuple(KeptMonth(each.name, _count(connection, each), each.bytes) for each in old)
-            return Kept(before, str(folder), months, dry_run=True)
+            return Kept(before, str(folder), _shown(months), dry_run=True)
         made = make_ahead(connection)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         moved = tuple(_move(connection, each, folder) for each in old)
         segments = connection.execute(PRUNE, [before]).rowcount
-        return Kept(before, str(folder), moved, made, segments)
+        return Kept(before, str(folder), _shown(moved), made, segments)
+
+
+def _shown(months: Sequence[KeptMonth]) -> tuple[KeptMonth, ...]:
+    """Without months in which no challenger scored anything, as is usual."""
+    return tuple(each for each in months if each.rows or table_of(each.partition) != SHADOW_SCORES)
 
 
 def _move(connection: Connection, partition: Partition, folder: Path) -> KeptMonth:

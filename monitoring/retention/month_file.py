@@ -1,15 +1,15 @@
-"""A month of answers <-> a Parquet file, with the SHA-256 of its rows as PostgreSQL sends them.
+"""A month of answers or shadow scores <-> a Parquet file, with the SHA-256 of its rows as PostgreSQL sends them.
 
 `psql -c "COPY (SELECT ...) TO STDOUT (FORMAT binary)" | sha256sum` prints the same (docs/operations.md).
 """
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pyarrow as pa
@@ -19,15 +19,21 @@ from pyarrow import parquet
 from asof.errors import DataError
 from asof.files import rename_durably
 from asof.home import private_file
+from asof.ledger.partitions import PREDICTIONS, SHADOW_SCORES, table_of
+from asof.ledger.spool.copy_rows import SHADOW_COLUMNS
 from monitoring.retention.columns import TYPES, Field, arrow_array, arrow_type, copy_fields, row_fields
 from online_store.encoding.copy_format import HEADER, TRAILER, row
 
-ROWS = 'SELECT {columns} FROM ledger.{partition} ORDER BY at, request, item, status, entity COLLATE "C"'
+ROWS = "SELECT {columns} FROM ledger.{partition} ORDER BY {order}"
 COPY = "COPY ({rows}) TO STDOUT (FORMAT binary)"
 GROUP_ROWS = 20_000
 MODELS = b"asof.models"
 """The file's metadata with `ledger.models`, in JSON: which value of a row is that of which feature."""
-SCHEMA = pa.schema([(name, arrow_type(pg_type)) for name, pg_type in TYPES.items()])
+TABLES: Mapping[str, tuple[Sequence[str], LiteralString]] = {
+    PREDICTIONS: (tuple(TYPES), 'at, request, item, status, entity COLLATE "C"'),
+    SHADOW_SCORES: (SHADOW_COLUMNS, "at, request, item, model, score"),
+}
+"""For each table its columns, and the order of the rows in a file."""
 
 Connection = psycopg.Connection[Any]
 
@@ -82,10 +88,11 @@ def file_rows_sha256(path: Path) -> str:
     """The SHA-256 of a file's rows in the form in which PostgreSQL sends them."""
     digest = hashlib.sha256(HEADER)
     with parquet.ParquetFile(path) as file:
+        types = {name: TYPES[name] for name in file.schema_arrow.names}
         for batch in file.iter_batches(GROUP_ROWS):
-            columns = [copy_fields(batch.column(name), pg_type) for name, pg_type in TYPES.items()]
+            columns = [copy_fields(batch.column(name), pg_type) for name, pg_type in types.items()]
             for fields in zip(*columns, strict=True):
-                digest.update(row(len(TYPES), fields))
+                digest.update(row(len(types), fields))
     digest.update(TRAILER)
     return digest.hexdigest()
 
@@ -93,33 +100,35 @@ def file_rows_sha256(path: Path) -> str:
 def _write(connection: Connection, partition: str, path: Path) -> tuple[int, str]:
     """The number of rows, and their SHA-256."""
     models = json.dumps([each for (each,) in connection.execute("SELECT to_jsonb(m) FROM ledger.models m ORDER BY id")])
+    types = {name: TYPES[name] for name in TABLES[table_of(partition)][0]}
     digest, count = hashlib.sha256(), 0
-    schema = SCHEMA.with_metadata({MODELS: models})
+    schema = pa.schema([(name, arrow_type(pg_type)) for name, pg_type in types.items()], {MODELS: models})
     with (
         parquet.ParquetWriter(path, schema, compression="zstd") as writer,
         connection.cursor() as cursor,
         cursor.copy(_copy(partition)) as copy,
     ):
-        rows = _rows(copy, digest)
+        rows = _rows(copy, digest, len(types))
         while group := [*islice(rows, GROUP_ROWS)]:
             columns = zip(*group, strict=True)
-            arrays = [arrow_array(fields, pg_type) for fields, pg_type in zip(columns, TYPES.values(), strict=True)]
+            arrays = [arrow_array(fields, pg_type) for fields, pg_type in zip(columns, types.values(), strict=True)]
             writer.write_batch(pa.record_batch(arrays, schema=schema))
             count += len(group)
     return count, digest.hexdigest()
 
 
-def _rows(copy: Any, digest: Any) -> Iterator[list[Field]]:
+def _rows(copy: Any, digest: Any, columns: int) -> Iterator[list[Field]]:
     """The fields of each row. The server sends each row in a message, the first after the header."""
     for number, message in enumerate(copy):
         data = bytes(message)
         digest.update(data)
         content = data.removeprefix(HEADER) if number == 0 else data
         if content and content != TRAILER:
-            yield row_fields(content)
+            yield row_fields(content, columns)
 
 
 def _copy(partition: str) -> sql.Composed:
-    columns = sql.SQL(", ").join(map(sql.Identifier, TYPES))
-    rows = sql.SQL(ROWS).format(columns=columns, partition=sql.Identifier(partition))
+    names, order = TABLES[table_of(partition)]
+    columns = sql.SQL(", ").join(map(sql.Identifier, names))
+    rows = sql.SQL(ROWS).format(columns=columns, partition=sql.Identifier(partition), order=sql.SQL(order))
     return sql.SQL(COPY).format(rows=rows)

@@ -15,8 +15,8 @@ from asof.settings import PROJECT
 from local.ports import any_free_port
 from local.stack.stack_secrets import make_secrets
 
-PORTS = ("PREDICTION_PORT", "MLFLOW_UI_PORT", "PREFECT_UI_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT")
-LONG_RUNNING = ("postgres", "mlflow", "prefect", "worker-ingest", "worker-training", "prediction", "shipper")
+PORTS = ("PREDICTION_PORT", "MLFLOW_UI_PORT", "PREFECT_UI_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT", "CONSOLE_PORT")
+LONG_RUNNING = ("postgres", "mlflow", "prefect", "worker-ingest", "worker-training", "prediction", "shipper", "console")
 JOBS = ("databases", "mlflow-users", "deployments", "ingest", "train")
 PUBLIC = ("TRUSTED_KEYS",)
 """What `make secrets` makes that everybody may know."""

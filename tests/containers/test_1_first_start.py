@@ -2,7 +2,7 @@
 
 import httpx
 
-from tests.containers.stack_kit import JOBS, Stack
+from tests.containers.stack_kit import JOBS, Stack, until
 
 
 def test_one_up_ends_with_a_prediction_of_the_version_in_production(stack: Stack) -> None:
@@ -26,6 +26,31 @@ def test_a_request_without_a_key_or_with_one_of_another_scope_is_refused(stack: 
 
     assert httpx.post(address, json=body).status_code == 401
     assert httpx.post(address, json=body, headers=other).status_code == 403
+
+
+def test_the_console_shows_what_is_in_production_and_what_answers_rest_on(stack: Stack) -> None:
+    admin, caller = ({"Authorization": f"Bearer {stack.secrets[each]}"} for each in ("METRICS_KEY", "API_KEY"))
+    with httpx.Client(base_url=stack.address("CONSOLE_PORT"), timeout=30) as console:
+        assert console.get("/churn/production").status_code == 303
+        production = console.get("/churn/production", headers=admin)
+        assert production.status_code == 200
+        assert "is in Production since" in production.text
+        answered = console.post("/churn/predict", data={"user_id": stack.users[0]}, headers=caller)
+        assert answered.status_code == 200
+        assert "PRESENT" in answered.text
+        request = stack.predict().json()["request_id"]
+        trace = until(
+            lambda: (page := console.get(f"/churn/trace/{request}", headers=admin)).is_success and page, "trace"
+        )
+        assert "No link of this chain is broken." in trace.text
+
+
+def test_the_consoles_sessions_can_change_nothing(stack: Stack) -> None:
+    program = (
+        "import psycopg; from asof.settings import Settings\n"
+        "with psycopg.connect(Settings().conninfo()) as c: c.execute('DELETE FROM promotions')"
+    )
+    assert "ReadOnlySqlTransaction" in stack.python("console", program).stderr
 
 
 def test_a_second_up_changes_nothing(stack: Stack) -> None:

@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from asof.settings import PROJECT
+from monitoring.exporter.metrics import metrics_of
+from monitoring.exporter.reading import Exported
 from tests.containers.stack_kit import Stack, until
 
 RULES = PROJECT / "deploy" / "prometheus" / "rules.yml"
@@ -36,8 +38,9 @@ EXPRESSIONS = {
 @pytest.fixture(scope="module")
 def prometheus(stack: Stack, built: dict[str, Future[None]]) -> Iterator[httpx.Client]:
     """Its API, once it has scraped the service twice after requests of every kind."""
-    built["PROMETHEUS_IMAGE"].result()
-    stack.compose("--profile", "monitoring", "up", "-d", "--no-deps", "prometheus")
+    for image in ("FLOWS_IMAGE", "PROMETHEUS_IMAGE"):
+        built[image].result()
+    stack.compose("--profile", "monitoring", "up", "-d", "--no-deps", "exporter", "prometheus")
     end = time.monotonic() + 40  # a rate needs two scrapes with requests before each
     while time.monotonic() < end:
         _ask_everything(stack)
@@ -88,12 +91,20 @@ def test_each_panel_asks_for_what_is_there(prometheus: httpx.Client, panel: str)
     assert _found(prometheus, QUERIES[panel]) or panel in QUIET
 
 
-def test_rules_and_panels_name_only_metrics_that_the_service_has(prometheus: httpx.Client) -> None:
+def test_rules_and_panels_name_only_metrics_that_the_service_and_the_exporter_have(prometheus: httpx.Client) -> None:
     there = set(prometheus.get("/label/__name__/values").json()["data"])
     ours = re.findall(r'"(asof_\w+)"', (PROJECT / "asof" / "serving" / "logs" / "metrics.py").read_text())
-    known = there | {f"{name}{end}" for name in ours for end in ("", "_total", "_bucket", "_sum", "_count")}
+    exported = {f"{each.name}{'_total' if each.type == 'counter' else ''}" for each in metrics_of(Exported())}
+    known = there | exported | {f"{name}{end}" for name in ours for end in ("", "_total", "_bucket", "_sum", "_count")}
     asked = set(re.findall(r"\b(?:asof|bentoml)_\w+", " ".join([*QUERIES.values(), *EXPRESSIONS.values()])))
     assert asked - known == set()
+
+
+def test_the_exporter_reads_the_tables_of_monitoring_as_its_own_role(stack: Stack, prometheus: httpx.Client) -> None:
+    read = "asof_monitor_database_up == 1"
+    until(lambda: _found(prometheus, read), "Prometheus has read the exporter", within=120)  # it does so each minute
+    assert "asof_monitoring:" in " ".join(stack.inspect("exporter")["Config"]["Env"])
+    assert not any(stack.inspect("exporter")["NetworkSettings"]["Ports"].values())
 
 
 def test_a_service_that_is_away_raises_an_alarm(stack: Stack, prometheus: httpx.Client) -> None:

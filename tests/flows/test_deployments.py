@@ -15,6 +15,7 @@ import yaml
 from asof.settings import PROJECT, Settings
 from simulator import SimulationPlan, simulate
 
+SCHEDULED = {"audit", "monitor", "monthly"}
 DEPLOYMENTS = {each["name"] for each in yaml.safe_load((PROJECT / "prefect.yaml").read_text())["deployments"]}
 
 
@@ -39,21 +40,22 @@ def listed(world: dict[str, str], what: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_every_deployment_registers_and_the_month_is_scheduled(deployed: dict[str, str]) -> None:
+def test_every_deployment_registers_with_its_schedule(deployed: dict[str, str]) -> None:
     found = listed(deployed, "deployments")
     assert {each["name"] for each in found} == DEPLOYMENTS
-    assert {each["name"] for each in found if each["schedules"]} == {"monthly"}
+    assert {each["name"] for each in found if each["schedules"]} == SCHEDULED
 
 
 def test_an_empty_list_of_schedules_stops_the_month(deployed: dict[str, str], tmp_path: Path) -> None:
     text = (PROJECT / "prefect.yaml").read_text()
-    before, schedule, _ = text.partition("    schedules:")
+    before, monthly, after = text.partition("  - name: monthly\n")
+    own, schedule, _ = after.partition("    schedules:")
     assert schedule
-    (tmp_path / "stopped.yaml").write_text(before + "    schedules: []\n")
+    (tmp_path / "stopped.yaml").write_text(before + monthly + own + "    schedules: []\n")
     prefect(deployed, "--no-prompt", "deploy", "--name", "monthly", "--prefect-file", str(tmp_path / "stopped.yaml"))
     found = listed(deployed, "deployments")
     assert {each["name"] for each in found} == DEPLOYMENTS
-    assert not [each["name"] for each in found if each["schedules"]]
+    assert {each["name"] for each in found if each["schedules"]} == SCHEDULED - {"monthly"}
 
 
 def test_a_worker_runs_the_ingest_deployment(deployed: dict[str, str], settings: Settings, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ Blocks marked `sh` are run as they stand by test_readme.py, test_docs.py and tes
 `shell` need Docker, a superuser or a server that is not here; tests/containers and tests/integration run such commands.
 """
 
+import ast
 import contextlib
 import re
 import shlex
@@ -18,6 +19,7 @@ from asof.settings import PROJECT
 from flows.__main__ import app
 
 PAGES = [*sorted(PROJECT.glob("*.md")), *sorted((PROJECT / "docs").glob("*.md"))]
+HOOKS = PROJECT / "docs" / "hooks.py"
 TARGETS = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
 BEFORE = r"(?:`|^|\| |\$\(|=\S+ |exec worker-training |&& )"
 COMMAND = re.compile(BEFORE + r"(make|python -m flows) ([^`#\n|)]+)", re.MULTILINE)
@@ -57,6 +59,18 @@ def test_the_files_that_a_page_names_exist(page: Path) -> None:
     roots = [PROJECT / name for name in ("", "asof", "asof/serving", "training", "online_store", "flows")]
     ours = [name for name in named if not name.startswith(("asof/use_cases/iris", "data/", "dist/"))]
     assert [name for name in ours if not any((root / name).exists() for root in roots)] == []
+
+
+def test_a_page_links_to_pages_of_the_site_only() -> None:
+    """The site (docs/hooks.py) has no other file of the repository; `make docs` would fail."""
+    outside = set(ast.literal_eval(re.search(r"OUTSIDE = (\(.*?\n\))", HOOKS.read_text(), re.DOTALL)[1]))
+    links = [
+        (page.name, name)
+        for page in (PROJECT / "docs").glob("*.md")
+        for name in re.findall(r"\]\(\.\./([^)#]+)", page.read_text())
+    ]
+    assert len(links) > 5
+    assert [each for each in links if each[1] not in outside] == []
 
 
 def test_the_pages_hold_commands() -> None:

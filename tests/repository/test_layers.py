@@ -31,7 +31,7 @@ app = FastAPI()
 app.state.guard = AccessGuard(Settings(_env_file=None, api_keys=Path(sys.argv[1]) if sys.argv[1:] else None))
 Layers.mount_asgi_app(app)
 Layers.add_asgi_middleware(Boundary, access_log=AccessLog(on=False))
-Layers.add_asgi_middleware(FastLane, lanes={"/predict": app})
+Layers.add_asgi_middleware(FastLane, lane={"/predict": app}.get)
 outermost = around = Layers.to_asgi()
 names = [type(outermost).__name__]
 while not hasattr(around.app, "user_middleware"):

@@ -22,10 +22,12 @@ from asof.serving.features.store.opening import WIDE, open_reader
 from asof.settings import Settings, export
 from asof.use_case import Estimator
 from asof.use_cases import load
+from monitoring.exporter.reading import Exported, read
 from monitoring.retention.keep import keep_ledger
-from roles.access import ERASURE, INGEST, LEDGER, LOGINS, MLFLOW, OWNER, PREFECT, SERVING, TRAINING
+from roles.access import ERASURE, INGEST, LEDGER, LOGINS, MLFLOW, MONITORING, OWNER, PREFECT, SERVING, TRAINING
 from roles.provision import make_databases, owner_conninfo, wrong_grants
 from simulator import SimulationPlan, simulate
+from tests.kits.ledger import monitored
 from tests.kits.machine.roles import PASSWORDS, Town, own_server
 from tests.kits.models.promotion import always
 from tests.kits.models.training import regression
@@ -232,6 +234,14 @@ def test_the_serving_role_records_outcomes_of_answers_by_entity_and_by_request(t
         assert [each.verdict for each in record(connection, CHURN, reports, "api")] == ["accepted", "unchanged"]
 
 
+def test_the_role_of_monitoring_exports_the_figures_that_the_training_role_adds(town: Town) -> None:
+    monitored.plant(town.as_role(TRAINING), CHURN.name, monitored.figures(2, 1))
+    with town.connect(MONITORING) as connection:
+        exported = read(connection, Exported())
+    assert {each.use_case for each in exported.runs} == {CHURN.name}
+    assert any(each.metric == "auc" for each in exported.figures)
+
+
 def test_only_the_owner_moves_old_months(town: Town, tmp_path: Path) -> None:
     with town.as_admin() as connection:
         connection.execute("SELECT ledger.make_partitions('2024-06-01', '2024-06-01')")
@@ -330,12 +340,20 @@ REFUSALS = [
     (TRAINING, "INSERT INTO ledger.predictions (entity) VALUES ('x')", "permission denied for table predictions"),
     (TRAINING, "SELECT ledger.make_partitions(now(), now())", "permission denied for function make_partitions"),
     (INGEST, "SELECT * FROM ledger.predictions", "permission denied for schema ledger"),
+    *((MONITORING, f"{statement} public.{table}", f"permission denied for table {table}")
+      for statement, table in (("DELETE FROM", "monitor_metrics"), ("DELETE FROM", "alert_events"),
+                               ("TRUNCATE", "alerts"), ("SELECT * FROM", "users"), ("SELECT * FROM", "promotions"))),
+    (MONITORING, "INSERT INTO public.alerts (rule) VALUES ('x')", "permission denied for table alerts"),
+    (MONITORING, "SELECT * FROM ledger.predictions", "permission denied for schema ledger"),
+    (MONITORING, f"SELECT * FROM {WIDE_TABLE}", "permission denied for schema online"),
+    (MONITORING, "CREATE TABLE public.mine (x int)", "permission denied for schema public"),
     *((ERASURE, f"{statement} public.{table}{rest}", f"permission denied for table {table}")
       for statement, table, rest in (("UPDATE", "users", " SET as_of = now()"), ("TRUNCATE", "users", ""),
                                      ("DELETE FROM", "loads", ""), ("DELETE FROM", "promotions", ""),
                                      ("DELETE FROM", "erasures", ""),
                                      ("INSERT INTO", "scored_users", " DEFAULT VALUES"))),
-    *((role, statement, words) for role in (INGEST, TRAINING, SERVING, LEDGER, ERASURE) for statement, words in (
+    *((role, statement, words) for role in (INGEST, TRAINING, SERVING, LEDGER, MONITORING, ERASURE)
+      for statement, words in (
         ("SELECT * FROM pg_authid", "permission denied for table pg_authid"),
         (f"SET ROLE {OWNER}", f'permission denied to set role "{OWNER}"'),
         ("CREATE ROLE mine", "permission denied to create role"),
@@ -358,7 +376,11 @@ def test_a_statement_beyond_a_roles_privileges_is_denied(
 
 
 FOREIGN = [
-    *((role, database) for role in (INGEST, TRAINING, SERVING, LEDGER) for database in ("mlflow", "prefect")),
+    *(
+        (role, database)
+        for role in (INGEST, TRAINING, SERVING, LEDGER, MONITORING)
+        for database in ("mlflow", "prefect")
+    ),
     (ERASURE, "mlflow"),
     *((MLFLOW, database) for database in ("asof", "prefect")),
     *((PREFECT, database) for database in ("asof", "mlflow")),

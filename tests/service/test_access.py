@@ -14,26 +14,34 @@ import httpx
 import pytest
 
 from asof.serving.access.key_editing import add_key, remove_key
-from asof.serving.access.scopes import ADMIN, OUTCOMES, PREDICT
+from asof.serving.access.scopes import ADMIN, OUTCOMES, PREDICT, WHAT_IF
 from asof.settings import Settings
 from tests.kits.service import serving as kit
 from tests.kits.service.answers import problem
 from tests.kits.service.serving import NOW, USER
 from tests.kits.service.small_model import SmallModel
 
-OF_CALLERS = [("POST", "/predict"), ("POST", "/predict/batch"), ("GET", "/features/good")]
+INFER, INVOCATIONS = f"/v2/models/{kit.NAME}/infer", "/invocations"
+OF_CALLERS = [
+    *(("POST", "/predict"), ("POST", "/predict/batch"), ("GET", "/features/good"), ("GET", "/v2")),
+    *(("POST", INFER), ("POST", INVOCATIONS), ("GET", f"/v2/models/{kit.NAME}/ready")),
+]
 OF_ADMINISTRATORS = [
     ("GET", "/model"),
     ("GET", "/metrics"),
     ("GET", "/health"),
     ("GET", "/"),
-    ("GET", "/schema.json"),
     ("GET", "/nothing"),
     ("POST", "/livez/"),
     ("OPTIONS", "/"),
 ]
-PROBES = ["/livez", "/readyz", "/healthz"]
-BODIES: dict[str, Any] = {"/predict": {"user_id": "good"}, "/predict/batch": {"instances": [{"user_id": "good"}]}}
+PROBES = ["/livez", "/readyz", "/healthz", "/ping", "/version", "/v2/health/live", "/v2/health/ready"]
+BODIES: dict[str, Any] = {
+    "/predict": {"user_id": "good"},
+    "/predict/batch": {"instances": [{"user_id": "good"}]},
+    INFER: {"inputs": [{"name": "user_id", "datatype": "BYTES", "shape": [1], "data": ["good"]}]},
+    INVOCATIONS: {"instances": [{"user_id": "good"}]},
+}
 WORKERS, RATE, BURST = 2, 400, 1000
 """The rate limit is far above what the other tests send."""
 AGREE = 12
@@ -86,7 +94,13 @@ class Guarded:
         return self.client.post("/predict", json=BODIES["/predict"], headers=headers)
 
 
-SCOPES_OF_KEYS = {"crm": [PREDICT], "ops": [ADMIN], "books": [OUTCOMES]}
+SCOPES_OF_KEYS = {
+    "crm": [PREDICT],
+    "ops": [ADMIN],
+    "books": [OUTCOMES],
+    "desk": [PREDICT, WHAT_IF],
+    "only-what-if": [WHAT_IF],
+}
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +137,20 @@ def test_without_a_valid_key_nothing_is_shown(guarded: Guarded, method: str, pat
 def test_predictions_need_the_scope_predict(guarded: Guarded, method: str, path: str) -> None:
     assert guarded.ask(method, path, "crm").status_code == 200
     assert problem(guarded.ask(method, path, "ops"), 403, "forbidden")["scope"] == "predict"
+
+
+def test_overrides_need_a_scope_of_their_own_beside_predict(guarded: Guarded) -> None:
+    def ask(key: str, **more: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {guarded.keys[key]}"}
+        return guarded.client.post("/predict", json={"user_id": "good", **more}, headers=headers)
+
+    some = {"overrides": {"monthly_fee": 99.5}}
+    assert ask("desk", **some).json()["overridden"][0]["feature"] == "monthly_fee"
+    assert problem(ask("crm", **some), 403, "forbidden")["scope"] == "what-if"
+    assert problem(ask("only-what-if", **some), 403, "forbidden")["scope"] == "predict"
+    for key in ("crm", "desk"):
+        for plain in ({}, {"overrides": {}}, {"explain": True}):
+            assert ask(key, **plain).status_code == 200
 
 
 @pytest.mark.parametrize("key", ["crm", "ops"])

@@ -23,7 +23,7 @@ from asof.use_cases.breast_cancer.data import EXAMPLE, NAMES
 from tests.kits.models.cancer import CANCER, Made, make
 from tests.kits.models.promotion import always
 from tests.kits.service import serving as kit
-from tests.kits.service.answers import OF_EVERY_PREDICTION, described_problems
+from tests.kits.service.answers import OF_EVERY_PREDICTION, OF_ONE_PREDICTION, described_problems
 from tests.kits.service.small_model import SmallModel
 from training.models.evaluation.evaluate import evaluate
 from training.models.fitting.train import train
@@ -274,7 +274,7 @@ def test_the_description_is_that_of_the_use_case(service: httpx.Client) -> None:
     assert {"/predict", "/model", "/health"} <= set(description["paths"])
     assert not any(path.startswith("/features") for path in description["paths"])
     predict = description["paths"]["/predict"]["post"]
-    assert described_problems(predict) == OF_EVERY_PREDICTION | {"ledger-full"}
+    assert described_problems(predict) == OF_EVERY_PREDICTION | OF_ONE_PREDICTION
     schemas = description["components"]["schemas"]
     features = schemas["BreastCancerRequest"]["properties"]["features"]["anyOf"][0]
     assert (features["minItems"], features["maxItems"]) == (30, 30)

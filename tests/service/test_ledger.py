@@ -1,16 +1,15 @@
 """The built Bento with a ledger: what it says it keeps is kept, with the values that the answer rests on."""
 
-import time
 from datetime import datetime
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 
 from asof.ledger.request_id import UUID7
 from asof.settings import Settings
 from tests.kits.service.churn_service import MANY, ChurnService
+from tests.kits.service.ledger import shipped
 
 ANSWER = """
 SELECT entity, status, code, score, decision, target_as_of, item, caller_id FROM ledger.predictions
@@ -28,21 +27,6 @@ def client(churn_service: ChurnService) -> httpx.Client:
 @pytest.fixture
 def settings(churn_service: ChurnService) -> Settings:
     return churn_service.settings
-
-
-def shipped(settings: Settings, query: str, count: int = 1, **parameters: Any) -> list[tuple[Any, ...]]:
-    """The rows, once there are so many."""
-    until = time.monotonic() + 60
-    found: list[tuple[Any, ...]] = []
-    while len(found) < count and time.monotonic() < until:
-        try:
-            with psycopg.connect(settings.ledger_conninfo()) as connection:
-                found = connection.execute(query.encode(), parameters).fetchall()
-        except psycopg.errors.UndefinedTable:
-            pass
-        time.sleep(0.05)
-    assert len(found) >= count
-    return found
 
 
 def test_an_answer_is_in_the_ledger_with_its_score(client: httpx.Client, settings: Settings) -> None:

@@ -20,7 +20,13 @@ from asof.settings import export
 from asof.use_cases import load
 from tests.kits.data.definitions import TRIPLED, redefine
 from tests.kits.service import serving as kit
-from tests.kits.service.answers import OF_EVERY_PREDICTION, OF_THE_STORE, described_problems, problem_at
+from tests.kits.service.answers import (
+    OF_EVERY_PREDICTION,
+    OF_ONE_PREDICTION,
+    OF_THE_STORE,
+    described_problems,
+    problem_at,
+)
 from tests.kits.service.churn_service import MANY, ChurnService
 from tests.kits.service.serving import USER, WITHOUT_INTERNET
 from tests.kits.service.small_model import SmallModel
@@ -301,7 +307,7 @@ def test_the_description_has_examples_for_success_and_for_each_error(service: ht
     success = predict["responses"]["200"]["content"]["application/json"]["example"]
     assert set(success) == set(predict_schema(description))
     lookups = {"entity-not-found", "missing-features", "stale-features"}
-    assert described_problems(predict) == OF_EVERY_PREDICTION | OF_THE_STORE | lookups | {"ledger-full"}
+    assert described_problems(predict) == OF_EVERY_PREDICTION | OF_THE_STORE | lookups | OF_ONE_PREDICTION
     request = description["components"]["schemas"]["ChurnRequest"]
     assert request["examples"] == [{"user_id": "7590-VHVEG"}]
 

@@ -109,6 +109,20 @@ def test_drift_changes_the_inputs_and_not_the_hazard(usual: Simulation, tmp_path
     )
 
 
+def test_a_drift_in_one_month_is_whole_there_and_stays(usual: Simulation, tmp_path: Path) -> None:
+    stepped = simulate(replace(PLAN, drift=0.5, drift_month=1), tmp_path / "stepped")
+    assert features(stepped, 0).equals(features(usual, 0))
+    for month in (1, 2):
+        still, moved = features(usual, month), features(stepped, month)
+        assert moved["watch_hours_30d"].mean() == pytest.approx(still["watch_hours_30d"].mean() - 3.0, abs=0.5)
+        assert np.allclose(
+            USUAL.logit({n: c.to_numpy() for n, c in inputs(stepped, month).items()}), truth(stepped, month)["logit"]
+        )
+    document = json.loads((stepped.folder / "truth" / "plan.json").read_text())
+    assert [month["drift"] for month in document["months"]] == [0, 0.5, 0.5]
+    assert "drift_month" not in json.loads((usual.folder / "truth" / "plan.json").read_text())["plan"]
+
+
 def test_a_change_of_concept_changes_who_leaves_and_not_the_inputs(usual: Simulation, tmp_path: Path) -> None:
     changed = simulate(replace(PLAN, concept_change_month=1), tmp_path / "changed")
     for name in ("month_000", "labels_000", "month_001"):

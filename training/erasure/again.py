@@ -16,6 +16,7 @@ from asof.extracts.sources import InPlace
 from asof.features.entity_key import parse
 from asof.features.feature_store import configuration
 from asof.features.join_keys import JoinKeys, keys_of_extract
+from asof.ledger.partitions import partitions
 from asof.settings import Settings
 from asof.trust.erasure_key import digest, erasure_key
 from asof.use_case import UseCase
@@ -32,12 +33,7 @@ from training.erasure.subject import Subject
 from training.erasure.work import Work
 
 Values = Mapping[str, Any]
-TEXTS = {
-    "public.scored_users": "SELECT DISTINCT entity FROM public.scored_users",
-    "ledger.predictions": "SELECT DISTINCT entity FROM ledger.predictions WHERE entity IS NOT NULL",
-    "ledger.outcomes": "SELECT DISTINCT entity FROM ledger.outcomes WHERE entity IS NOT NULL",
-}
-"""Tables with entities' canonical texts, of every use case."""
+TEXTS = "SELECT DISTINCT entity FROM {} WHERE entity IS NOT NULL"
 
 
 def erase_again(
@@ -110,7 +106,9 @@ def _entities(settings: Settings, use_case: UseCase) -> Iterator[Values]:
         yield from _in_texts(connection, joins, ["public.scored_users"])
         yield from _in_store(connection, settings)
     with psycopg.connect(settings.ledger_conninfo()) as connection:
-        yield from _in_texts(connection, joins, ["ledger.predictions", "ledger.outcomes"])
+        hidden = [f"ledger.{each.name}" for each in partitions(connection) if each.hidden]
+        tables = ["ledger.predictions", "ledger.shadow_scores", "ledger.outcomes", *hidden]
+        yield from _in_texts(connection, joins, tables)
     for text in entities_of_files(settings):
         if (values := _parsed(joins, text)) is not None:
             yield values
@@ -143,10 +141,11 @@ def _rows(
 
 
 def _in_texts(connection: psycopg.Connection[Any], joins: JoinKeys, tables: Iterable[str]) -> Iterator[Values]:
+    """Of tables with entities' canonical texts, of every use case."""
     for table in tables:
         if table_exists(connection, table):
             with connection.cursor(name="asof_texts") as cursor:
-                for (text,) in cursor.execute(TEXTS[table].encode()):
+                for (text,) in cursor.execute(sql.SQL(TEXTS).format(sql.Identifier(*table.split(".")))):
                     if (values := _parsed(joins, text)) is not None:
                         yield values
 

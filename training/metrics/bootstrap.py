@@ -8,6 +8,8 @@ import numpy as np
 from training.metrics.classification import Estimate, Floats
 
 DRAWS = 1000
+MAX_DRAWN = 10_000
+"""Rows, or blocks of rows, that are drawn from."""
 TAILS = (2.5, 97.5)
 """The percentiles at the ends of a 95 % interval."""
 SEED = 47
@@ -20,16 +22,28 @@ def draws(rows: int, seed: int = SEED) -> Iterator[Floats]:
         yield np.bincount(generator.integers(0, rows, rows), minlength=rows).astype(np.float64)
 
 
+def block_means(values: Floats) -> Floats:
+    """Means of MAX_DRAWN blocks of consecutive rows, shape (MAX_DRAWN, ...), where there are at least twice as many.
+
+    Their means vary as those of the rows do, and a million rows take seconds instead of minutes.
+    """
+    size = values.shape[0] // MAX_DRAWN
+    if size < 2:
+        return values
+    return np.asarray(values[: size * MAX_DRAWN].reshape(MAX_DRAWN, size, *values.shape[1:]).mean(axis=1))
+
+
 def mean_by_bootstrap(values: Floats, seed: int = SEED) -> Estimate:
     """The mean of `values`, shape (rows,), such as paired differences, with the studentised bootstrap's interval.
 
     Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 12: the quantiles are those of the drawn
     means over their own standard errors, which allows for skewed values. Infinite for one row.
     """
-    mean, count = float(values.mean()), values.size
+    mean, values = float(values.mean()), block_means(values)
+    count = values.size
     if count < 2:
         return Estimate(mean, -inf, inf)
-    centred = values - mean
+    centred = values - values.mean()
     error = float(np.sqrt((centred**2).mean() / count))
     if not error > 0:
         return Estimate(mean, mean, mean)

@@ -4,7 +4,7 @@ from math import ceil, inf, sqrt
 
 import numpy as np
 
-from training.metrics.bootstrap import by_bootstrap, mean_by_bootstrap
+from training.metrics.bootstrap import block_means, by_bootstrap, mean_by_bootstrap
 from training.metrics.classification import Estimate, Floats, unskewed, welch_quantile
 
 
@@ -22,17 +22,17 @@ def error_estimates(labels: Floats, predictions: Floats) -> dict[str, Estimate]:
     squared = mean_by_bootstrap(residuals**2)
     low, high = (float(np.sqrt(max(end, 0.0))) for end in (squared.low, squared.high))
     absolute = mean_by_bootstrap(np.abs(residuals))
-    columns = np.stack([residuals**2, labels, labels**2], axis=1)
+    columns = block_means(np.stack([residuals**2, labels, labels**2], axis=1))
 
     def r2(weights: Floats) -> float:
-        error, mean, square = weights @ columns / labels.size
+        error, mean, square = weights @ columns / len(columns)
         spread = square - mean**2
         return float(1 - error / spread) if spread > 0 else float("nan")
 
     return {
         "mae": Estimate(values["mae"], max(absolute.low, 0.0), absolute.high),
         "rmse": Estimate(values["rmse"], low, high),
-        "r2": by_bootstrap(values["r2"], labels.size, r2)[0],
+        "r2": by_bootstrap(values["r2"], len(columns), r2)[0],
     }
 
 

@@ -6,6 +6,7 @@ effect is large enough to matter. Both levels hold for all columns of a check to
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from training.metrics.classification import Floats
 
 NOTICE, ALARM = 0.01, 0.001
 BINS = 10
+TAIL = 0.025
 
 
 @dataclass(frozen=True)
@@ -34,20 +36,57 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 
 def psi(before: Floats, after: Floats, *, levels: bool) -> Effect:
-    """The population stability index of two samples, binned by value (`levels`) or by deciles of both; NaN is a bin.
+    """`stability` of two samples, binned by value (`levels`) or by deciles of both; NaN is a bin."""
+    return stability(*_counts(before, after, levels=levels))
+
+
+def stability(before: NDArray[Any], after: NDArray[Any]) -> Effect:
+    """The population stability index of two samples from their counts in the same bins, and its p-value.
 
     For samples of one population, PSI is about (1/n + 1/m) times a chi-squared variable with one degree of freedom less
     than bins: Yurdakul and Naranjo, Journal of Risk Model Validation 14(4) (2020). The usual limits 0.1 and 0.25 ignore
     n and m. Entities in both samples make it smaller, so the test is conservative.
+
+    An empty bin would be infinite. So half a row for each bin is added to either sample, spread like both together: in
+    equal parts it would make an empty rare bin of the smaller sample look like a shift.
     """
     from scipy import stats
 
-    counts = _counts(before, after, levels=levels)
-    if counts.shape[1] < 2:
+    counts = np.stack([before, after]).astype(np.float64)
+    counts = counts[:, counts.sum(axis=0) > 0]
+    sizes, bins = counts.sum(axis=1), counts.shape[1]
+    if bins < 2 or not sizes.all():
         return Effect(0.0, 1.0)
-    shares = (counts + 0.5) / (counts + 0.5).sum(axis=1, keepdims=True)  # an empty bin would be infinite
+    added = bins / 2 * counts.sum(axis=0) / counts.sum()
+    shares = (counts + added) / (sizes + bins / 2)[:, None]
     value = float(((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum())
-    return Effect(value, float(stats.chi2.sf(value / (1 / before.size + 1 / after.size), counts.shape[1] - 1)))
+    return Effect(value, float(stats.chi2.sf(value / (1 / sizes).sum(), bins - 1)))
+
+
+def stability_interval(value: float, before: int, after: int, *, bins: int) -> tuple[float, float]:
+    """The 95 % interval of the PSI of two populations, from that of samples of these sizes in so many filled bins.
+
+    PSI / (1/n + 1/m) is about noncentral chi-squared, with the population's PSI / (1/n + 1/m) as noncentrality. The
+    ends are those whose quantiles are the observed value; so chance alone does not make a shift, as it does in the
+    sample's value.
+    """
+    from scipy import optimize, stats
+
+    unit, freedom = 1 / before + 1 / after, bins - 1
+    if freedom < 1:
+        return 0.0, 0.0
+    observed = value / unit
+
+    def end(tail: float) -> float:
+        def excess(noncentrality: float) -> float:
+            return float(stats.ncx2.sf(observed, freedom, noncentrality)) - tail
+
+        if excess(0.0) >= 0:
+            return 0.0
+        most = 4 * observed + 40 + 4 * freedom
+        return float(optimize.brentq(excess, 0.0, most)) * unit
+
+    return end(TAIL), end(1 - TAIL)
 
 
 def kolmogorov_smirnov(before: Floats, after: Floats) -> Effect:
@@ -103,6 +142,19 @@ def share_low(hits: int, rows: int, *, alpha: float) -> float:
     from scipy import stats
 
     return float(stats.beta.ppf(alpha, hits, rows - hits + 1)) if hits else 0.0
+
+
+def share_interval(hits: int, rows: int) -> tuple[float, float]:
+    """The 95 % interval of a share by Wilson, Journal of the American Statistical Association 22 (1927).
+
+    0 to 1 without rows.
+    """
+    from scipy import stats
+
+    if not rows:
+        return 0.0, 1.0
+    found = stats.binomtest(hits, rows).proportion_ci(1 - 2 * TAIL, method="wilson")
+    return float(found.low), float(found.high)
 
 
 def binned(values: Floats, edges_from: Floats) -> NDArray[np.int64]:

@@ -126,7 +126,7 @@ class BinaryRules:
         base_rate = np.full(labels.size, constant)
         return {
             **measure(labels, predictions, output.threshold),
-            **_intervals(labels, predictions),
+            **ends(self.estimates(labels, predictions)),
             "log_loss_constant": float(row_log_loss(labels, base_rate).mean()),
             **{
                 f"recall_{name.replace(' ', '_')}": float(matrix[code, code] / matrix[code].sum())
@@ -146,6 +146,15 @@ class BinaryRules:
             **ends({"cost": cost}),
             "cost_all_positive": float(row_costs(labels, np.ones_like(labels), matrix).mean()),
             "cost_none_positive": float(row_costs(labels, np.zeros_like(labels), matrix).mean()),
+        }
+
+    def estimates(self, labels: Labels, predictions: Floats) -> dict[str, Estimate]:
+        """Those that the gate compares."""
+        both = 0 < labels.sum() < labels.size
+        return {
+            **({"auc": auc_estimate(labels, predictions)} if both else {}),
+            "log_loss": mean_estimate(labels, row_log_loss(labels, predictions)),
+            "brier": mean_estimate(labels, (predictions - labels) ** 2),
         }
 
     def gains(self, labels: Labels, predictions: Floats, without: Floats) -> dict[str, Estimate]:
@@ -207,13 +216,3 @@ class BinaryRules:
 
         column = arrow.array(predictions, mask=np.isnan(predictions))
         return {"probability": column, "label": compute.greater_equal(column, output.threshold)}
-
-
-def _intervals(labels: Labels, probabilities: Floats) -> dict[str, float]:
-    """The 95 % intervals that the gate uses; without those that have too few rows."""
-    estimates = {
-        "auc": auc_estimate(labels, probabilities),
-        "log_loss": mean_estimate(labels, row_log_loss(labels, probabilities)),
-        "brier": mean_estimate(labels, (probabilities - labels) ** 2),
-    }
-    return ends(estimates)

@@ -149,13 +149,7 @@ class MulticlassRules:
         from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
         codes, answers = range(len(self.target.classes)), output.answers(predictions)
-        squares = ((predictions - np.eye(len(codes))[labels]) ** 2).sum(axis=1)
-        estimates = {
-            "auc": macro_auc_estimate(labels, predictions),
-            "log_loss": log_loss_estimate(labels, predictions),
-            "brier": stratified_mean(labels, squares),
-            **_costs(labels, predictions, output),
-        }
+        estimates = {**self.estimates(labels, predictions), **_costs(labels, predictions, output)}
         scores = precision_recall_fscore_support(labels, answers, labels=list(codes), zero_division=0.0)
         names = [metric_key(name) for name in self.target.classes]
         constants = np.broadcast_to(np.asarray(constant), predictions.shape)
@@ -168,6 +162,15 @@ class MulticlassRules:
             **{f"precision_{name}": float(scores[0][code]) for code, name in enumerate(names)},
             **{f"recall_{name}": float(scores[1][code]) for code, name in enumerate(names)},
             **{f"rows_{name}": float((labels == code).sum()) for code, name in enumerate(names)},
+        }
+
+    def estimates(self, labels: Labels, predictions: Floats) -> dict[str, Estimate]:
+        squares = ((predictions - np.eye(len(self.target.classes))[labels]) ** 2).sum(axis=1)
+        both = np.unique(labels).size > 1
+        return {
+            **({"auc": macro_auc_estimate(labels, predictions)} if both else {}),
+            "log_loss": log_loss_estimate(labels, predictions),
+            "brier": stratified_mean(labels, squares),
         }
 
     def gains(self, labels: Labels, predictions: Floats, without: Floats) -> dict[str, Estimate]:

@@ -129,7 +129,7 @@ class RegressionRules:
     def metrics(
         self, labels: Floats, predictions: Floats, output: RegressionOutput, constant: Floats | float
     ) -> dict[str, float]:
-        estimates = error_estimates(labels, predictions)
+        estimates = self.estimates(labels, predictions)
         return {
             **{name: each.value for name, each in estimates.items()},
             **ends(estimates),
@@ -138,6 +138,10 @@ class RegressionRules:
             "coverage": float((np.abs(labels - predictions) <= output.margin).mean()),
             "margin": output.margin,
         }
+
+    def estimates(self, labels: Floats, predictions: Floats) -> dict[str, Estimate]:
+        found = error_estimates(labels, predictions)
+        return found if np.unique(labels).size > 1 else {name: each for name, each in found.items() if name != "r2"}
 
     def gains(self, labels: Floats, predictions: Floats, without: Floats) -> dict[str, Estimate]:
         return {"mae": mean_by_bootstrap(np.abs(labels - without) - np.abs(labels - predictions))}

@@ -173,6 +173,9 @@ class Rules(Protocol):
     def metrics(self, labels: Labels, predictions: Floats, output: Any, constant: Floats | float) -> dict[str, float]:
         """All held-out metrics, with the `_low` and `_high` ends of 95 % intervals where there are enough rows."""
 
+    def estimates(self, labels: Labels, predictions: Floats) -> dict[str, Estimate]:
+        """The main figures of any rows with their intervals; without those that rows of one class do not have."""
+
     def gains(self, labels: Labels, predictions: Floats, without: Floats) -> dict[str, Estimate]:
         """How much better each figure is than that of `without`, paired by row; more is better."""
 
@@ -211,3 +214,11 @@ class Rules(Protocol):
 
     def score_columns(self, predictions: Floats, output: Any) -> "dict[str, arrow.Array]":
         """The columns of scored rows; null where a prediction is NaN."""
+
+
+def too_few(rules: Rules, labels: Labels, bounds: GateBounds) -> bool:
+    """Whether the gate would not compare a model on rows with these labels."""
+    strata: NDArray[np.int64] | None = rules.strata(labels)
+    if strata is None:
+        return labels.size < bounds.min_rows
+    return bool(np.bincount(strata, minlength=len(rules.target.classes or ())).min() < bounds.min_rows_per_class)

@@ -41,6 +41,8 @@ class KeptModel:
 class KeptValue:
     """A value behind an answer; `view` is None where it was given in the request, `as_of` where there is no moment.
 
+    An OVERRIDDEN value is the request's own, in place of the stored one, and has no moment.
+
     A null in the store is None with the verdict NULL, an absent row None with NOT_FOUND.
     """
 
@@ -81,6 +83,11 @@ class KeptAnswer:
         return own if self.item is None else f"{own}:{self.item}"
 
     @property
+    def hypothetical(self) -> bool:
+        """Whether it answers a what-if request, some of whose values are its own."""
+        return any(each.verdict is Verdict.OVERRIDDEN for each in self.values)
+
+    @property
     def answer(self) -> str | None:
         """The name of the answered class; None for a number or a refusal."""
         classes = self.model.classes
@@ -90,7 +97,18 @@ class KeptAnswer:
 def answer_as_json(kept: KeptAnswer) -> dict[str, Any]:
     """For `--json`: moments as datetimes, infinite numbers as text, and of the model what names it."""
     names = ("name", "version", "run_id", "bento", "fingerprint")
-    own = ("at", "entity", "status", "code", "prediction", "decision", "answer", "target_as_of", "api_key")
+    own = (
+        "at",
+        "entity",
+        "status",
+        "code",
+        "prediction",
+        "decision",
+        "answer",
+        "hypothetical",
+        "target_as_of",
+        "api_key",
+    )
     return {
         "request_id": kept.request_id,
         **{name: getattr(kept, name) for name in own},
@@ -133,7 +151,7 @@ def _values(row: Mapping[str, Any], model: KeptModel) -> list[KeptValue]:
             feature["view"],
             feature["type"],
             _value(row[feature["kind"]][feature["place"] - 1], feature["type"]),
-            _moment(row, model, number),
+            _moment(row, model, number) if VERDICTS[verdicts[number]] is not Verdict.OVERRIDDEN else None,
             VERDICTS[verdicts[number]],
         )
         for number, feature in enumerate(model.features)

@@ -30,7 +30,7 @@ def _has(path: Path, ids: set[str]) -> bool:
     place = 0
     with suppress(OSError):  # shipped just now, or another user's
         while frames := read_piece(path, place).frames:
-            if any(not ids.isdisjoint(_ids(frame.header)) for frame in frames):
+            if any(frame.challenger is None and not ids.isdisjoint(_ids(frame.header)) for frame in frames):
                 return True
             place = frames[-1].end
     return False

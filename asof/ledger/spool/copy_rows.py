@@ -1,4 +1,5 @@
-"""Frames of answers -> rows of `ledger.predictions`, in the binary form of PostgreSQL's COPY."""
+"""Frames of answers -> rows of `ledger.predictions`, in the binary form of PostgreSQL's COPY; and those of a challenger
+-> rows of `ledger.shadow_scores`."""
 
 import struct
 from collections.abc import Callable, Sequence
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asof.ledger.model_record import FLOATS, INTEGERS
-from asof.ledger.spool.frames import NO_MOMENT, Blocks, Frame, blocks_of
+from asof.ledger.spool.frames import CHALLENGER, NO_MOMENT, Blocks, Frame, blocks_of
 from online_store.encoding.column_types import OIDS
 from online_store.encoding.copy_format import HEADER, NULL, TRAILER, array, length_prefixed, row
 
@@ -18,6 +19,8 @@ COLUMNS = (
     *("api_key", "caller_id", "verdicts", "scores", "floats", "integers", "texts", "moments"),
 )
 COPY = f"COPY ledger.predictions ({', '.join(COLUMNS)}) FROM STDIN (FORMAT binary)"
+SHADOW_COLUMNS = ("at", "request", "model", "score", "item", "decision", "entity", "code", "scores")
+COPY_SHADOW = f"COPY ledger.shadow_scores ({', '.join(SHADOW_COLUMNS)}) FROM STDIN (FORMAT binary)"
 POSTGRES_EPOCH = 946_684_800_000_000
 """Of PostgreSQL's timestamps, in microseconds since 1970."""
 _SHORT, _LONG, _DOUBLE = (struct.Struct(form) for form in (">ih", ">iq", ">id"))
@@ -49,6 +52,21 @@ def copy_rows(frame: Frame) -> bytes:
             *(floats, integers, texts, moments),
         )
         rows.append(row(len(COLUMNS), fields))
+    return b"".join(rows)
+
+
+def shadow_rows(frame: Frame) -> bytes:
+    """The rows of a frame of shadow scores, as `copy_rows`."""
+    header, blocks = frame.header, blocks_of(frame)
+    at, model, problems = _moment(header["at"]), _LONG.pack(8, header[CHALLENGER]), header.get("problems", {})
+    rows = []
+    for place, (request, entity) in enumerate(zip(header["requests"], header["entities"], strict=True)):
+        _, code = problems.get(str(place), (None, None))
+        fields = (
+            *(at, length_prefixed(UUID(request).bytes), model, _score(blocks, place), _short(blocks.items[place])),
+            *(_short(blocks.decisions[place]), _text(entity), _text(code), _score_array(blocks, place)),
+        )
+        rows.append(row(len(SHADOW_COLUMNS), fields))
     return b"".join(rows)
 
 

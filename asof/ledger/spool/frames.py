@@ -1,9 +1,11 @@
-"""Frames: the form of the spool's files. A frame has many answers of one model, or describes a model.
+"""Frames: the form of the spool's files. A frame has many answers of one model, what a challenger says of such answers,
+or describes a model.
 
     length, CRC-32 of the payload | length of the header, header in JSON | blocks of numbers, little-endian
 
 The blocks of answers are arrays: floats (valued, f), integers (valued, i), moments (valued, m), scores (n, s), items
 (n,) and decisions (n,). `valued` are the answers for which values were read. A single moment is that of all values.
+Those of a challenger (`asof.ledger.spool.shadow_frames`) have no values.
 """
 
 import struct
@@ -25,6 +27,9 @@ NO_MOMENT = -(2**63)
 NONE = -1
 """The item of an answer that is no batch's, and the decision where there is none."""
 
+CHALLENGER = "challenger"
+"""In the header in place of `model`, so that a shipper which knows no shadow scores takes them for no answers."""
+
 Header = Mapping[str, Any]
 
 
@@ -41,6 +46,12 @@ class Frame:
         """The model that it describes; None in a frame of answers."""
         model: Header | None = self.header.get("describes")
         return model
+
+    @property
+    def challenger(self) -> int | None:
+        """The id of the model whose shadow scores it has; None in any other frame."""
+        challenger: int | None = self.header.get(CHALLENGER)
+        return challenger
 
 
 @dataclass(frozen=True, slots=True)

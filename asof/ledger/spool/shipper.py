@@ -1,4 +1,4 @@
-"""The shipper: moves answers from the spool to the ledger's database, each exactly once.
+"""The shipper: moves answers and shadow scores from the spool to the ledger's database, each exactly once.
 
 The rows of a piece of a file and the place after it (`ledger.segments`) are written in one transaction. A file is
 deleted once all of it is there and no worker writes to it.
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from asof.errors import ConfigurationError
 from asof.files import write_whole
 from asof.ledger.schema import require_tables
-from asof.ledger.spool.copy_rows import COPY, copy_rows, whole
+from asof.ledger.spool.copy_rows import COPY, COPY_SHADOW, copy_rows, shadow_rows, whole
 from asof.ledger.spool.frames import Frame
 from asof.ledger.spool.segments import is_closed, quarantine, read_piece, segment_paths, size_of
 from asof.ledger.spool.writer import spool_bytes
@@ -39,6 +39,7 @@ MODEL_COLUMNS = (
 ADD_MODEL = f"""
 INSERT INTO ledger.models ({", ".join(MODEL_COLUMNS)})
 VALUES ({", ".join(f"%({name})s" for name in MODEL_COLUMNS)}) ON CONFLICT DO NOTHING"""  # noqa: S608 - constants
+TAKES_SHADOW = "SELECT has_table_privilege(to_regclass('ledger.shadow_scores'), 'INSERT')"
 MAKE = "SELECT ledger.make_partitions(%s, greatest(%s, now() + interval '1 month'))"
 MONTH = "%Y-%m"
 SHIPPED = "SELECT shipped FROM ledger.segments WHERE segment = %s"
@@ -72,6 +73,7 @@ class Shipper:
         self._folder, self._connection, self._state = folder, connection, state
         self._shipped: dict[str, int] = {}
         self._months: set[str] = set()
+        self._takes_shadow = False
 
     def ship(self) -> int:
         """Ships what is in the spool now; returns the number of rows."""
@@ -89,6 +91,8 @@ class Shipper:
         closed = is_closed(path)
         try:
             while (piece := read_piece(path, start := self._start(path))).frames:
+                if self._must_wait(piece.frames):
+                    return
                 self._ship_frames(path, piece.frames, start)
         except (DataError, IntegrityError, LookupError, TypeError, ValueError) as error:  # would fail for ever
             self._set_aside(path, f"{type(error).__name__}: {error}".partition("\n")[0])
@@ -98,6 +102,13 @@ class Shipper:
         elif closed:
             path.unlink()  # an incomplete frame at its end was never answered
             self._shipped.pop(path.stem, None)
+
+    def _must_wait(self, frames: Sequence[Frame]) -> bool:
+        """Whether the database does not take shadow scores yet, for which an older ledger has no table."""
+        if not self._takes_shadow and any(frame.challenger is not None for frame in frames):
+            self._takes_shadow = self._connection.execute(TAKES_SHADOW).fetchone() == (True,)
+            return not self._takes_shadow
+        return False
 
     def _start(self, path: Path) -> int:
         name = path.stem
@@ -135,9 +146,15 @@ class Shipper:
             return 0
         if not {each.strftime(MONTH) for each in moments} <= self._months:
             self._connection.execute(MAKE, [min(moments), max(moments)])
-        with self._connection.cursor() as cursor, cursor.copy(COPY) as copy:
-            copy.write(whole([copy_rows(frame) for frame in answers]))
+        scores = [frame for frame in answers if frame.challenger is not None]
+        self._write(COPY, [copy_rows(frame) for frame in answers if frame.challenger is None])
+        self._write(COPY_SHADOW, [shadow_rows(frame) for frame in scores])
         return sum(len(frame.header["entities"]) for frame in answers)
+
+    def _write(self, statement: str, rows: Sequence[bytes]) -> None:
+        if rows:
+            with self._connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+                copy.write(whole(rows))
 
     def _set_aside(self, path: Path, reason: str) -> None:
         moved = quarantine(path)

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
+from typing import Protocol
 
 from asof.files import sync
 from asof.ledger.request_id import new_request_id
-from asof.ledger.spool.encoder import Encoder
 
 logger = logging.getLogger("asof.serving")
 
@@ -26,6 +26,16 @@ MEASURE_SECONDS = 1.0
 """Between two looks at the folder's size."""
 FULL, FAILED = "full", "failed"
 """The reasons why an answer is not kept: the spool has its greatest size, or a write failed."""
+
+
+class Describes(Protocol):
+    """A model by its id, and the frame that describes it."""
+
+    @property
+    def model(self) -> int: ...
+
+    @property
+    def description(self) -> bytes: ...
 
 
 @dataclass
@@ -57,7 +67,7 @@ class Spool:
         self._others, self._measured_at = 0, 0.0
         self._error_logged = False
 
-    def append(self, encoder: Encoder, frame: bytes, count: int = 1) -> bool:
+    def append(self, encoder: Describes, frame: bytes, count: int = 1) -> bool:
         """Writes a frame of `count` answers; False where it could not be kept."""
         with self._lock:
             try:
@@ -94,7 +104,7 @@ class Spool:
         with self._lock:
             self._close()
 
-    def _append(self, encoder: Encoder, frame: bytes) -> bool:
+    def _append(self, encoder: Describes, frame: bytes) -> bool:
         segment, model = self._current(), encoder.model
         content = frame if model in segment.models else encoder.description + frame
         if self._size(segment) + len(content) > self._max_bytes:

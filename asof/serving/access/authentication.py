@@ -16,7 +16,7 @@ from asof.errors import AsOfError, Forbidden, TooManyRequests, Unauthenticated
 from asof.serving.access.api_keys import ApiKey, find
 from asof.serving.access.key_file import KeyFile
 from asof.serving.access.rate_limits import CHARGE, RateLimiter
-from asof.serving.access.scopes import OPEN, scopes_for
+from asof.serving.access.scopes import HELD, OPEN, scopes_for
 from asof.serving.http.boundary import REQUEST_ID, occurrence, problem_response, request_id_of
 from asof.serving.http.problems import describe
 from asof.serving.logs.access_log import KEY, AccessLog
@@ -48,9 +48,9 @@ class Authentication:
                 await self.app(scope, receive, send)
 
     def _admit(self, scope: Scope) -> None:
-        """Sets the key's name in the request's state. Raises Unauthenticated, Forbidden or TooManyRequests."""
+        """Sets the request's key and scopes in its state. Raises Unauthenticated, Forbidden or TooManyRequests."""
         key, state = self._key(scope["headers"]), scope.setdefault("state", {})
-        state[KEY] = key.name
+        state[KEY], state[HELD] = key.name, key.scopes
         required = scopes_for(scope["path"])
         if not key.scopes & required:
             (missing,) = required

@@ -11,7 +11,8 @@ from asof.serving.access.key_file import keys_in, read
 
 MODE = 0o640
 HEADER = (
-    "# API keys of the prediction service: name, scopes (predict,outcomes,admin), SHA-256 of the key, last day in UTC."
+    "# API keys of the prediction service: name, scopes (predict,what-if,outcomes,admin), SHA-256 of the key, last day "
+    "in UTC."
 )
 
 

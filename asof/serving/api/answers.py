@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from asof import __version__
 from asof.features.feature_definition import digest_of
 from asof.features.join_keys import Members
+from asof.inference.explanation.explainer import Space
 from asof.inference.served_model import ServedModel
 from asof.inference.verdicts import JudgedFeature, Verdict, days
 from asof.model_facts import Lineage
@@ -17,6 +18,7 @@ from asof.serving.prediction.predictor import identity
 
 if TYPE_CHECKING:
     from asof.serving.following.model_cache import FollowState
+    from asof.serving.shadow.state import State
 
 
 class FeatureAnswer(BaseModel):
@@ -69,6 +71,19 @@ class FollowingAnswer(BaseModel):
     refused: list[RefusedAnswer]
 
 
+class ShadowAnswer(BaseModel):
+    """The challenger that scores answers beside the model; counts are those of all workers since the first start."""
+
+    version: str | None = Field(description="null: there is none.", examples=["4"])
+    status: str = Field(description="starting, idle, refused, scoring or paused.", examples=["scoring"])
+    why: str = Field(description="Of any other status than scoring.", examples=[""])
+    scored: int
+    failed: int = Field(description="It raised, or its process ended.")
+    dropped: dict[str, int] = Field(
+        description="By reason: budget, starting, paused, refused, features or full.", examples=[{"budget": 12}]
+    )
+
+
 class ModelAnswer(ModelIdentity):
     """The lineage of the model."""
 
@@ -102,7 +117,12 @@ class ModelAnswer(ModelIdentity):
         examples=[{"contract_type": ("Month-to-month", "One year", "Two year")}],
     )
     runtime: str = Field(description="What computes its predictions: onnx, where it is compiled, or scikit-learn.")
+    explanation: Space | None = Field(
+        description="What its explanations add up to (see `explain` of POST /predict); null: it has none.",
+        examples=["log odds"],
+    )
     following: FollowingAnswer | None = Field(description="null: it serves its Bento's own model and does not follow.")
+    shadow: ShadowAnswer | None = Field(description="null: ASOF_SHADOW is not set.", examples=[None])
 
 
 class Health(BaseModel):
@@ -128,6 +148,14 @@ def following_answer(state: "FollowState", since: datetime | None) -> FollowingA
     )
 
 
+def shadow_answer(state: "State | None") -> ShadowAnswer:
+    """What the challenger's process wrote down last (None: nothing yet)."""
+    if state is None:
+        return ShadowAnswer(version=None, status="starting", why="", scored=0, failed=0, dropped={})
+    own = {name: getattr(state, name) for name in ("status", "why", "scored", "failed", "dropped")}
+    return ShadowAnswer(version=state.version or None, **own)
+
+
 def feature_answer(judged: JudgedFeature) -> FeatureAnswer:
     """A feature of an entity for the response of the features' route."""
     return FeatureAnswer(
@@ -142,7 +170,9 @@ def feature_answer(judged: JudgedFeature) -> FeatureAnswer:
     )
 
 
-def model_answer(model: ServedModel, lineage: Lineage, following: FollowingAnswer | None) -> ModelAnswer:
+def model_answer(
+    model: ServedModel, lineage: Lineage, following: FollowingAnswer | None, shadow: ShadowAnswer | None = None
+) -> ModelAnswer:
     """The answer of GET /model, with digests in place of definitions: callers may not see the queries."""
     facts, contract = model.facts, model.facts.contract
     return ModelAnswer(
@@ -157,6 +187,8 @@ def model_answer(model: ServedModel, lineage: Lineage, following: FollowingAnswe
             "signed_by": model.signed_by,
             "golden_rows": GoldenRowsAnswer(**asdict(model.golden_rows)) if model.golden_rows else None,
             "runtime": model.runtime.name,
+            "explanation": model.explainer.space if model.explainer else None,
             "following": following,
+            "shadow": shadow,
         }
     )

@@ -1,4 +1,4 @@
-"""The paths in BentoML's metrics: one label for the features of all users, and one for all unknown paths.
+"""The paths in BentoML's metrics: one label for the features of all users, one for all unknown paths.
 
 BentoML keeps about twenty time series for each path that was ever requested, and a path may contain any id or text.
 """
@@ -6,6 +6,7 @@ BentoML keeps about twenty time series for each path that was ever requested, an
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 FEATURES, OTHER = "/features/", "(other)"
+MODELS, INFER = "/v2/models/", "/infer"
 KNOWN = frozenset(
     {
         "/",
@@ -13,13 +14,20 @@ KNOWN = frozenset(
         "/features",
         "/health",
         "/healthz",
+        "/invocations",
         "/livez",
         "/metrics",
         "/model",
         "/outcomes",
+        "/ping",
         "/predict",
         "/predict/batch",
         "/readyz",
+        "/v2",
+        "/v2/",
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/version",
     }
 )
 REQUEST_PATH = "asof.path"
@@ -30,6 +38,8 @@ def endpoint(path: str) -> str:
     """The label of a path."""
     if path in KNOWN:
         return path
+    if path.startswith(MODELS):  # any name and version
+        return f"{MODELS}...{INFER}" if path.endswith(INFER) else f"{MODELS}..."
     return f"{FEATURES}..." if path.startswith(FEATURES) else OTHER
 
 

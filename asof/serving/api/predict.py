@@ -5,7 +5,7 @@ second validation of the answer take longer than all that is done here. So do Be
 which `FastLane` bypasses.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
@@ -18,6 +18,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from asof.errors import AsOfError
 from asof.ledger.answers import Answer, Single
+from asof.serving.access.scopes import WHAT_IF, require
+from asof.serving.features.overrides import overrides_of
 from asof.serving.http.boundary import explain, problem_response
 from asof.serving.http.problems import BY_STATUS
 from asof.serving.http.strict_json import JSON, parse, read_body
@@ -31,28 +33,26 @@ if TYPE_CHECKING:
     from asof.serving.prediction.live import LiveModel
     from asof.serving.prediction.predictor import Prediction, Predictor
 
+Write = Callable[["Predictor", "Prediction", str], bytes]
+"""From the predictor that answers, its prediction and the request's id to the body of the response."""
 TRACEPARENT = b"traceparent"
 """The header of W3C's Trace Context: OpenTelemetry reads from it whether the caller traces the request."""
 
 
 class FastLane:
-    """ASGI middleware: POST to a path of `lanes` goes directly to its endpoint, unless the caller traces it.
+    """ASGI middleware: POST to an endpoint that `lane` knows goes directly there, unless the caller traces it.
 
     OpenTelemetry creates three spans for each request, traced or not, and BentoML's timeout keeps the objects of a
     request alive until it has elapsed, for the garbage collector to visit. A prediction has deadlines of its own.
     """
 
-    def __init__(self, app: ASGIApp, *, lanes: Mapping[str, ASGIApp]) -> None:
-        self.app, self.lanes = app, lanes
+    def __init__(self, app: ASGIApp, *, lane: Callable[[str], ASGIApp | None]) -> None:
+        self.app, self._lane = app, lane
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        direct = (
-            scope["type"] == "http"
-            and scope["path"] in self.lanes
-            and scope["method"] == "POST"
-            and all(name != TRACEPARENT for name, _ in scope["headers"])
-        )
-        await (self.lanes[scope["path"]] if direct else self.app)(scope, receive, send)
+        direct = scope["type"] == "http" and scope["method"] == "POST" and self._lane(scope["path"])
+        traced = direct and any(name == TRACEPARENT for name, _ in scope["headers"])
+        await (direct if direct and not traced else self.app)(scope, receive, send)
 
 
 class Predict:
@@ -62,28 +62,43 @@ class Predict:
         self._state, self._payload = state, payload
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        live: LiveModel = self._state.live
-        request: BaseModel | None = None
+        async def read() -> BaseModel:
+            return parse(await read_body(scope, receive), self._payload)
+
         try:
-            request = parse(await read_body(scope, receive), self._payload)
-            response = await self._answer(live, request, scope)
-        except (AsOfError, HTTPException) as error:
-            response = await _refuse(live, error, scope, request=request)
+            response = await respond(self._state.live, scope, read, write=_body)
         except ClientDisconnect:
             return
-        except Exception:
-            await _keep_problem(live, scope, request, status=500, code=BY_STATUS[500].code, read=None)
-            raise
         await response(scope, receive, send)
 
-    async def _answer(self, live: "LiveModel", request: BaseModel, scope: Scope) -> Response:
-        state = scope["state"]
-        request_id = state["request_id"]
-        predictor, prediction = await live.predict(request, Mark(request_id, state.get(KEY)))
-        predictor.worker.metrics.predicted.inc()
-        response = Response(_body(predictor, prediction, request_id), media_type=JSON)
-        response.raw_headers.append(prediction.kept.header)
-        return response
+
+async def respond(
+    live: "LiveModel", scope: Scope, read: Callable[[], Awaitable[BaseModel]], *, write: Write
+) -> Response:
+    """The response to a request for one prediction, whose payload `read` returns; it is counted and kept."""
+    request: BaseModel | None = None
+    try:
+        request = await read()
+        return await _answer(live, request, scope, write)
+    except (AsOfError, HTTPException) as error:
+        return await refusal(live, error, scope, request=request)
+    except ClientDisconnect:
+        raise
+    except Exception:
+        await _keep_problem(live, scope, request, status=500, code=BY_STATUS[500].code, read=None)
+        raise
+
+
+async def _answer(live: "LiveModel", request: BaseModel, scope: Scope, write: Write) -> Response:
+    state = scope["state"]
+    request_id = state["request_id"]
+    if overrides_of(request):
+        require(WHAT_IF, state, what="Overrides")
+    predictor, prediction = await live.predict(request, Mark(request_id, state.get(KEY)))
+    predictor.worker.metrics.predicted.inc()
+    response = Response(write(predictor, prediction, request_id), media_type=JSON)
+    response.raw_headers.append(prediction.kept.header)
+    return response
 
 
 def _body(predictor: "Predictor", prediction: "Prediction", request_id: str) -> bytes:
@@ -98,9 +113,10 @@ def _body(predictor: "Predictor", prediction: "Prediction", request_id: str) -> 
     )
 
 
-async def _refuse(
+async def refusal(
     live: "LiveModel", error: AsOfError | HTTPException, scope: Scope, *, request: BaseModel | None
 ) -> Response:
+    """The problem of a request for one prediction (None: it could not be read), which is counted and kept."""
     document, headers = explain(error, scope)
     live.worker.metrics.predictions.labels(document.code).inc()
     read = getattr(error, "read", None)

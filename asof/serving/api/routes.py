@@ -1,5 +1,6 @@
 """The FastAPI app of a use case with all of its routes. The predictor is set later, when a worker starts."""
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +13,22 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from asof.errors import AsOfError, FeatureStoreUnavailable, LedgerFull, NotReady
+from asof.errors import (
+    AsOfError,
+    ExplanationTooSlow,
+    ExplanationUnavailable,
+    FeatureStoreUnavailable,
+    LedgerFull,
+    NotReady,
+)
 from asof.features.join_keys import keys_of_extract
-from asof.serving.api.answers import Health, ModelAnswer, following_answer, model_answer
+from asof.serving.api.answers import Health, ModelAnswer, following_answer, model_answer, shadow_answer
 from asof.serving.api.features import add_features
 from asof.serving.api.predict import Predict
 from asof.serving.batch import description
 from asof.serving.batch.predict_batch import PredictBatch
-from asof.serving.features.evidence import prediction_example, prediction_type
+from asof.serving.features.evidence import prediction_type, whole_example
+from asof.serving.features.options import payload_type
 from asof.serving.http import openapi
 from asof.serving.http.boundary import explain, problem_response
 from asof.serving.http.examples import examples
@@ -32,7 +41,9 @@ from asof.use_case import FromStore, UseCase
 
 if TYPE_CHECKING:
     from asof.serving.prediction.live import LiveModel
+    from asof.serving.shadow.supervisor import Shadow
 
+EXPLAINING = (ExplanationUnavailable, ExplanationTooSlow)
 PREDICT, BATCH, OUTCOMES = "/predict", "/predict/batch", "/outcomes"
 KEPT_HEADER = {HEADER: {"description": "How the ledger keeps this answer.", "schema": {"enum": [*Kept]}}}
 STATIC = "static_content"
@@ -73,19 +84,20 @@ def _json(document: BaseModel, status: int = 200) -> Response:
 
 
 def _add_predict(app: FastAPI, use_case: UseCase, source: type[FeatureSource]) -> None:
-    content = {"application/json": {"example": prediction_example(use_case)}}
+    content = {"application/json": {"example": whole_example(use_case)}}
     success: dict[int | str, Any] = {200: {"content": content, "headers": KEPT_HEADER}}
     problems = openapi.responses(
         PREDICT,
-        *(*source.problems, *use_case.target.problems, NotReady, LedgerFull, *BODY_STATUSES),
+        *(*source.problems, *use_case.target.problems, NotReady, LedgerFull, *EXPLAINING, *BODY_STATUSES),
         shown=examples(use_case),
     )
-    app.state.predict = Predict(app.state, use_case.request)
-    _add_endpoint(
+    payload = payload_type(use_case)
+    app.state.predict = Predict(app.state, payload)
+    add_endpoint(
         app,
         PREDICT,
         app.state.predict,
-        payload=use_case.request,
+        payload=payload,
         name="predict",
         summary=use_case.title,
         description="Reads the features, checks whether the model may use them, and predicts.",
@@ -97,7 +109,7 @@ def _add_predict(app: FastAPI, use_case: UseCase, source: type[FeatureSource]) -
 def _add_batch(app: FastAPI, use_case: UseCase, source: type[FeatureSource]) -> None:
     success: dict[int | str, Any] = {200: description.success(use_case)}
     app.state.predict_batch = PredictBatch(app.state, use_case.request)
-    _add_endpoint(
+    add_endpoint(
         app,
         BATCH,
         app.state.predict_batch,
@@ -112,7 +124,7 @@ def _add_batch(app: FastAPI, use_case: UseCase, source: type[FeatureSource]) -> 
 
 def _add_outcomes(app: FastAPI, use_case: UseCase) -> None:
     app.state.post_outcomes = PostOutcomes(app.state)
-    _add_endpoint(
+    add_endpoint(
         app,
         OUTCOMES,
         app.state.post_outcomes,
@@ -125,7 +137,7 @@ def _add_outcomes(app: FastAPI, use_case: UseCase) -> None:
     )
 
 
-def _add_endpoint(app: FastAPI, path: str, endpoint: ASGIApp, *, payload: type[BaseModel], **described: Any) -> None:
+def add_endpoint(app: FastAPI, path: str, endpoint: ASGIApp, *, payload: type[BaseModel], **described: Any) -> None:
     """POST to an endpoint in plain ASGI, which FastAPI only describes."""
 
     async def described_by(body: payload) -> None:  # type: ignore[valid-type]
@@ -156,7 +168,9 @@ async def _model(request: Request) -> Response:
     following = following_answer(follower.state, live.since if live.predictor else None) if follower else None
     if live.predictor is None:
         raise live.not_ready(following=following)
-    return _json(model_answer(live.predictor.model, live.predictor.lineage, following))
+    beside: Shadow | None = getattr(request.app.state, "shadow", None)
+    shadow = shadow_answer(await asyncio.to_thread(lambda: beside.state)) if beside else None
+    return _json(model_answer(live.predictor.model, live.predictor.lineage, following, shadow))
 
 
 async def _health(request: Request) -> Response:

@@ -1,11 +1,14 @@
 """A batch's body -> its instances: each a valid payload of the use case, or the error that refuses it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from asof.errors import InvalidRequest, TooManyInstances
+from asof.serving.features.options import OPTIONS
+from asof.serving.http.problems import invalid_request
 from asof.serving.http.strict_json import parse, validated
 
 MAX_INSTANCES = 10_000
@@ -28,27 +31,49 @@ class BatchDocument(BaseModel):
 
 def instances(body: bytes, payload: type[BaseModel]) -> list[Instance]:
     """The instances, in order. Blocks: call it in a thread. Raises as `read_list` does."""
-    return [_instance(each, payload) for each in read_list(body, BatchDocument, "instances")]
+    return checked(read_list(body, BatchDocument, "instances"), payload)
+
+
+def checked(rows: Sequence[Any], payload: type[BaseModel]) -> list[Instance]:
+    """The instances of parsed JSON, in order. Blocks."""
+    return [_instance(each, payload) for each in rows]
 
 
 def read_list(body: bytes, document: type[BaseModel], member: str) -> list[Any]:
     """The elements of the document's only member, a list, each as parsed from JSON. Blocks.
 
-    Raises InvalidRequest where the body is no such document, TooManyInstances for more than MAX_INSTANCES,
-    HTTPException 413 for more than MAX_DELIMITERS.
+    Raises InvalidRequest where the body is no such document, and as `check_delimiters` and `check_count` do.
     """
+    check_delimiters(body, member)
+    data: list[Any] = getattr(parse(body, document), member)
+    check_count(len(data), member)
+    return data
+
+
+def check_delimiters(body: bytes, what: str = "rows") -> None:
+    """Raises HTTPException 413 for more than MAX_DELIMITERS."""
     if (delimiters := sum(map(body.count, (b",", b"[", b"{")))) > MAX_DELIMITERS:
         rule = f"The body has {delimiters} commas and brackets; at most {MAX_DELIMITERS} are allowed"
-        raise HTTPException(413, f"{rule}. Send at most {MAX_INSTANCES} {member} at once.")
-    data: list[Any] = getattr(parse(body, document), member)
-    if len(data) > MAX_INSTANCES:
-        text = f"The batch holds {len(data)} {member}: send at most {MAX_INSTANCES} at once."
-        raise TooManyInstances(text, limit=MAX_INSTANCES, instances=len(data))
-    return data
+        raise HTTPException(413, f"{rule}. Send at most {MAX_INSTANCES} {what} at once.")
+
+
+def check_count(count: int, what: str = "rows") -> None:
+    """Raises TooManyInstances for more than MAX_INSTANCES."""
+    if count > MAX_INSTANCES:
+        text = f"The batch holds {count} {what}: send at most {MAX_INSTANCES} at once."
+        raise TooManyInstances(text, limit=MAX_INSTANCES, instances=count)
+
+
+def _refuse_options(data: Any, payload: type[BaseModel]) -> None:
+    """Raises InvalidRequest for an instance with the options of POST /predict, which the payload might ignore."""
+    options = {*OPTIONS} - {*payload.model_fields}
+    if isinstance(data, dict) and (given := sorted(options & data.keys())):
+        raise invalid_request({"type": "option", "loc": ("body", each), "msg": "use POST /predict"} for each in given)
 
 
 def _instance(data: Any, payload: type[BaseModel]) -> Instance:
     try:
+        _refuse_options(data, payload)
         return validated(data, payload)
     except InvalidRequest as error:
         error.__cause__ = error.__context__ = None  # these and the traceback would keep all of pydantic's errors alive

@@ -20,7 +20,7 @@ Item = Mapping[str, Any]
 ARROW = "application/vnd.apache.arrow.stream"
 """The media type of the items as Arrow; the other is JSON."""
 OK = "ok"
-COMMON = {"type", "title", "instance", "request_id"}
+COMMON = {"type", "title", "instance", "request_id", "error"}
 """Members of a problem document that an item omits: they follow from its code or are those of the whole answer."""
 
 

@@ -7,9 +7,10 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 from starlette.datastructures import Headers, State
@@ -26,6 +27,7 @@ from asof.serving.batch.keeping import keep_chunk
 from asof.serving.batch.outcomes import OK, Answered, code_of, item
 from asof.serving.batch.work import Batch, BatchThread
 from asof.serving.http.boundary import explain, occurrence, problem_response
+from asof.serving.http.problems import Occurrence
 from asof.serving.http.strict_json import read_body
 from asof.serving.ledger.keeper import HEADER
 from asof.serving.logs.access_log import KEY
@@ -33,6 +35,11 @@ from asof.serving.prediction.predictor import Predictor
 
 if TYPE_CHECKING:
     from asof.serving.prediction.live import LiveModel
+
+NewFormat = Callable[[Predictor, str], AnswerFormat]
+"""From the predictor that answers and the request's id."""
+MakeItem = Callable[[Answered, Predictor, Occurrence], dict[str, Any]]
+"""As `asof.serving.batch.outcomes.item`."""
 
 DISCONNECTED = "gone"
 """The code, in the metrics, of a batch whose client did not read all of it."""
@@ -45,15 +52,15 @@ SEND_TIMEOUT = 60.0
 class BatchEncoder:
     """Encodes one batch's answer chunk by chunk; `encode` may be called in a thread."""
 
-    def __init__(self, encoding: AnswerFormat, default: Predictor, scope: Scope) -> None:
+    def __init__(self, encoding: AnswerFormat, default: Predictor, scope: Scope, *, make_item: MakeItem = item) -> None:
         """`default` is the predictor that the answer names for the whole batch."""
-        self._format, self._default, self._scope = encoding, default, scope
+        self._format, self._default, self._scope, self._make_item = encoding, default, scope, make_item
         self._occurrence = occurrence(scope)
         self._done = 0
 
     def encode(self, chunk: Sequence[Answered], requests: Sequence[Instance]) -> bytes:
         """The bytes of the answers to `requests`, which are kept."""
-        items = [item(each, self._default, self._occurrence) for each in chunk]
+        items = [self._make_item(each, self._default, self._occurrence) for each in chunk]
         keep_chunk(chunk, requests, items, first=self._done, scope=self._scope)
         worker = self._default.worker
         for code, count in Counter(map(code_of, items)).items():
@@ -67,7 +74,7 @@ class PredictBatch:
 
     def __init__(self, state: State, payload: type[BaseModel]) -> None:
         """`payload` is the type of an instance."""
-        self._state, self._payload, self._thread = state, payload, BatchThread()
+        self._state, self._payload, self.thread = state, payload, BatchThread()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         live: LiveModel = self._state.live
@@ -75,20 +82,36 @@ class PredictBatch:
             with live.worker.batch_limit.slot():
                 await self._answer(live, scope, receive, send)
         except (AsOfError, HTTPException) as error:
-            await _refuse(live, error, scope, receive=receive, send=send)
+            await refuse(live, error, scope, receive=receive, send=send)
         except ClientDisconnect:
             return
 
     async def _answer(self, live: "LiveModel", scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_body(scope, receive, max_bytes=MAX_BODY_BYTES, timeout=BODY_TIMEOUT)
-        requests = await self._thread.run(partial(instances, body, self._payload))
+        requests = await self.thread.run(partial(instances, body, self._payload))
         charge(scope, len(requests) - 1)
-        new_format = await self._thread.run(partial(answer_format, Headers(scope=scope).get("accept", "")))
-        where = occurrence(scope)
-        batch = Batch(live, self._thread, request_id=where.request_id)
+        new_format = await self.thread.run(partial(answer_format, Headers(scope=scope).get("accept", "")))
+        answering = Answering(self.thread, new_format)
+        await answering.stream(live, requests, scope, receive=receive, send=send)
+
+
+@dataclass(frozen=True)
+class Answering:
+    """How a batch is answered: the thread of its worker's batches, its format, and the items of that format."""
+
+    thread: BatchThread
+    new_format: NewFormat
+    make_item: MakeItem = item
+
+    async def stream(
+        self, live: "LiveModel", requests: Sequence[Instance], scope: Scope, *, receive: Receive, send: Send
+    ) -> None:
+        """Sends the answers. Raises, before anything is sent, what refuses the whole batch."""
+        request_id = occurrence(scope).request_id
+        batch = Batch(live, self.thread, request_id=request_id)
         predictor = batch.assigned.predictor
-        encoding = new_format(predictor, where.request_id)
-        encoder = BatchEncoder(encoding, predictor, scope)
+        encoding = self.new_format(predictor, request_id)
+        encoder = BatchEncoder(encoding, predictor, scope, make_item=self.make_item)
         async with contextlib.aclosing(self._encoded(batch, encoder, requests)) as chunks:
             complete = await _stream(chunks, encoding, receive, send)
         predictor.worker.metrics.batches.labels(OK if complete else DISCONNECTED).inc()
@@ -100,7 +123,7 @@ class PredictBatch:
         async with contextlib.aclosing(batch.chunks(requests)) as chunks:
             async for chunk in chunks:
                 part = requests[done : done + len(chunk)]
-                encoded = await self._thread.run(partial(encoder.encode, chunk, part))
+                encoded = await self.thread.run(partial(encoder.encode, chunk, part))
                 done += len(chunk)
                 yield encoded
 
@@ -118,7 +141,7 @@ async def _stream(chunks: AsyncGenerator[bytes, None], encoding: AnswerFormat, r
             if disconnected.done():
                 return False
             await body.send(chunk)
-        await send({"type": "http.response.body", "body": encoding.tail()})
+        await body.send(encoding.tail(), last=True)
     except ClientDisconnect:
         return False  # without its tail the answer is recognisably incomplete
     finally:
@@ -132,12 +155,12 @@ class _BodySender:
     def __init__(self, send: Send) -> None:
         self._send, self._seconds_left = send, SEND_TIMEOUT
 
-    async def send(self, chunk: bytes) -> None:
+    async def send(self, chunk: bytes, *, last: bool = False) -> None:
         """Raises ClientDisconnect after the timeout."""
         started = time.monotonic()
         try:
             async with asyncio.timeout(self._seconds_left):
-                await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+                await self._send({"type": "http.response.body", "body": chunk, "more_body": not last})
         except TimeoutError:
             raise ClientDisconnect from None
         self._seconds_left -= time.monotonic() - started
@@ -148,9 +171,10 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-async def _refuse(
+async def refuse(
     live: "LiveModel", error: AsOfError | HTTPException, scope: Scope, *, receive: Receive, send: Send
 ) -> None:
+    """Sends the problem of a whole batch, which is counted and kept."""
     document, headers = explain(error, scope)
     live.worker.metrics.batches.labels(document.code).inc()
     single = Single(document.request_id, scope["state"].get(KEY), Answer(None, document.status, document.code), None)

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, Field, create_model
 
 from asof.inference.verdicts import Verdict
+from asof.serving.features.options import ExplainedEvidence, HypotheticalEvidence
 from asof.serving.http.examples import RUN, examples
 from asof.use_case import UseCase
 
@@ -130,10 +131,17 @@ class MixedEvidence(StoredMoments):
 
 def prediction_type(use_case: UseCase, evidence: type[Evidence]) -> type[BaseModel]:
     """The use case's own answer together with the evidence."""
-    return create_model(f"{use_case.answer.__name__}WithEvidence", __base__=(evidence, use_case.answer))
+    options = (HypotheticalEvidence,) if issubclass(evidence, StoredMoments) else ()
+    bases: Any = (ExplainedEvidence, *options, evidence, use_case.answer)
+    return create_model(f"{use_case.answer.__name__}WithEvidence", __base__=bases)
 
 
 def prediction_example(use_case: UseCase) -> dict[str, Any]:
     """The first example of the use case's answer, with the evidence's."""
     example: dict[str, Any] = use_case.answer.model_json_schema().get("examples", [{}])[0]
     return {**example, **examples(use_case).evidence}
+
+
+def whole_example(use_case: UseCase) -> dict[str, Any]:
+    """The same with all that a request may ask for."""
+    return {**prediction_example(use_case), **examples(use_case).options}

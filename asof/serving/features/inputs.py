@@ -12,9 +12,10 @@ from asof.errors import AsOfError
 from asof.inference.stored_columns import StoredColumns
 from asof.inference.verdicts import StoredRow, Verdict, row_moments
 from asof.ledger.answers import ReadColumns, ReadValues
+from asof.serving.features.overrides import OVERRIDDEN
 
 Evidence = Mapping[str, Any]
-"""The members of an answer on its features: `flags` and, from the store, `as_of`."""
+"""The members of an answer on its features: `flags` and, from the store, `as_of`; `overridden` with overrides."""
 JudgeRow = Callable[[int, StoredRow], Evidence]
 """The evidence for the row of an index. Raises an AsOfError where the model may not use the row."""
 
@@ -30,6 +31,8 @@ class ModelInput:
     def read(self) -> ReadValues:
         """What the ledger keeps of them."""
         flags = self.evidence["flags"]
+        if overridden := self.evidence.get(OVERRIDDEN):
+            flags = [*flags, *overridden]  # the last verdict on a feature is kept
         verdicts = {flag["feature"]: Verdict(flag["verdict"]) for flag in flags} if flags else None
         return ReadValues(self.values, self.evidence, verdicts)
 

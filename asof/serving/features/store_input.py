@@ -33,6 +33,7 @@ from asof.ledger.answers import ReadValues
 from asof.serving.features.evidence import StoredMoments, StoreEvidence
 from asof.serving.features.inputs import Evidence, ModelInput, PendingInputs, stored_inputs
 from asof.serving.features.online_features import OnlineFeatures
+from asof.serving.features.overrides import OVERRIDDEN, Overrides, checked, overrides_of
 from asof.serving.logs.metrics import Metrics
 from asof.settings import Settings
 
@@ -68,14 +69,29 @@ class StoreInput:
     async def read(self, request: BaseModel, trained: TrainingRanges) -> ModelInput:
         """Looks up the entity's features and judges them.
 
-        Raises EntityNotFound, MissingFeatures, StaleFeatures, FeatureStoreUnavailable or FeatureContractMismatch.
+        Raises EntityNotFound, MissingFeatures, StaleFeatures, FeatureStoreUnavailable or FeatureContractMismatch; and
+        InvalidRequest for overrides that the model cannot take.
         """
-        entity = self._keys.of(request)
+        entity, overrides = self._keys.of(request), None
+        if asked := overrides_of(request):
+            overrides = checked(asked, self._features.contract, trained)
         row = await self._lookup(entity)
         now = self._settings.now()
+        if overrides:
+            return self._hypothetical(entity, row, trained, now=now, overrides=overrides)
         good = all_present(row, self._features.policies, now) and trained.covers(row.values)
         values = {feature.name: value for feature, value in zip(row.features, row.values, strict=True)}
         return ModelInput(values, _evidence(row) if good else self._evidence(entity, row, trained, now=now))
+
+    def _hypothetical(
+        self, entity: Entity, row: StoredRow, trained: TrainingRanges, *, now: datetime, overrides: Overrides
+    ) -> ModelInput:
+        """The input with overrides: the other values are judged as ever, and the entity must be known."""
+        stored = row.judged(self._features.policies, now)
+        require_known(self._keys, entity, stored)
+        evidence = self._judged_evidence(entity, overrides.row(row), trained, judged=overrides.judged(stored))
+        values = {feature.name: value for feature, value in zip(row.features, overrides.row(row).values, strict=True)}
+        return ModelInput(values, {**evidence, OVERRIDDEN: overrides.told(stored)})
 
     async def look_up(self, requests: Sequence[BaseModel], trained: TrainingRanges) -> PendingInputs:
         """Looks up the features of all entities, to be judged as `read` does.
@@ -101,7 +117,11 @@ class StoreInput:
 
     def _evidence(self, entity: Entity, row: StoredRow, trained: TrainingRanges, *, now: datetime) -> Evidence:
         """Raises EntityNotFound, MissingFeatures or StaleFeatures, with the values that were read."""
-        judged = row.judged(self._features.policies, now)
+        return self._judged_evidence(entity, row, trained, judged=row.judged(self._features.policies, now))
+
+    def _judged_evidence(
+        self, entity: Entity, row: StoredRow, trained: TrainingRanges, *, judged: Sequence[JudgedFeature]
+    ) -> Evidence:
         try:
             untimely = [timing(feature) for feature in require_usable(self._keys, entity, judged)]
         except AsOfError as error:

@@ -47,7 +47,7 @@ class VersionId(BaseModel):
 
 
 class ProductionVersion(VersionId):
-    """The version with the alias `production`; `source` is the location of its model (empty: not known)."""
+    """A version, mostly that with the alias `production`; `source` is the location of its model (empty: not known)."""
 
     source: str = ""
 
@@ -58,6 +58,10 @@ class _ModelVersion(ProductionVersion):
 
 class _AliasResponse(BaseModel):
     model_version: _ModelVersion
+
+
+class _SearchResponse(BaseModel):
+    model_versions: list[_ModelVersion] = []
 
 
 class _RunResponse(BaseModel):
@@ -86,9 +90,30 @@ class MlflowRegistry:
 
     async def production_version(self) -> ProductionVersion | None:
         """The version that the alias `production` names, or None. Raises RegistryUnavailable."""
-        query = {"name": self._name, "alias": ALIAS}
+        return await self._version("registered-models/alias", alias=ALIAS)
+
+    async def version(self, number: str) -> ProductionVersion | None:
+        """The version with that number, or None. Raises RegistryUnavailable."""
+        return await self._version("model-versions/get", version=number)
+
+    async def newest_version(self) -> ProductionVersion | None:
+        """The version with the greatest number, or None. Raises RegistryUnavailable."""
+        query = {"filter": f"name='{self._name}'", "order_by": "version_number DESC", "max_results": "1"}
         async with self._timeout(POLL_TIMEOUT):
-            status, body = await self._read("/api/2.0/mlflow/registered-models/alias", query, max_bytes=MAX_JSON_BYTES)
+            status, body = await self._read("/api/2.0/mlflow/model-versions/search", query, max_bytes=MAX_JSON_BYTES)
+        try:
+            versions = _SearchResponse.model_validate_json(body).model_versions
+        except ValidationError:
+            raise self._unavailable(f"answered {status} with no valid model versions") from None
+        if status != 200 or any(each.name != self._name for each in versions):
+            raise self._unavailable(f"answered {status} for another model")
+        return _bare(versions[0]) if versions else None
+
+    async def _version(self, what: str, **query: str) -> ProductionVersion | None:
+        """The version that a request for a single one gives."""
+        query = {"name": self._name, **query}
+        async with self._timeout(POLL_TIMEOUT):
+            status, body = await self._read(f"/api/2.0/mlflow/{what}", query, max_bytes=MAX_JSON_BYTES)
         if _is_not_found(status, body):
             return None
         try:
@@ -97,7 +122,7 @@ class MlflowRegistry:
             raise self._unavailable(f"answered {status} with no valid model version") from None
         if status != 200 or version.name != self._name:
             raise self._unavailable(f"answered {status} for another model")
-        return ProductionVersion(version=version.version, run_id=version.run_id, source=version.source)
+        return _bare(version)
 
     async def has_run(self, run_id: str) -> bool:
         """Whether the server has this run. Raises RegistryUnavailable."""
@@ -196,6 +221,10 @@ class MlflowRegistry:
 
     def _unavailable(self, problem: str) -> RegistryUnavailable:
         return RegistryUnavailable(f"The registry at {self._address} {problem}.")
+
+
+def _bare(version: _ModelVersion) -> ProductionVersion:
+    return ProductionVersion(version=version.version, run_id=version.run_id, source=version.source)
 
 
 def _is_not_found(status: int, body: bytes) -> bool:

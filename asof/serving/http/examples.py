@@ -59,6 +59,17 @@ class Examples:
         as_of = {self.view: min(moments.values())}
         return {**common, "as_of": as_of, "as_of_features": moments, "flags": [self.stale]}
 
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The members of an answer to a request with `explain` and, where features are stored, `overrides`."""
+        parts = [(self.feature, 2.5, 1.96), (self.other, 3.0, -0.42)]
+        contributions = [{"feature": name, "value": value, "contribution": part} for name, value, part in parts]
+        explanation = {"space": "log odds", "base": -1.05, "score": 0.49, "contributions": contributions}
+        if self.view is None:
+            return {"explanation": explanation}
+        stored = {"value": 2.5, "stored": 70.35, "stored_verdict": "PRESENT"}
+        return {"overridden": [{**self.named("OVERRIDDEN"), **stored}], "explanation": explanation}
+
     def named(self, verdict: str) -> Mapping[str, Any]:
         """A feature with a verdict."""
         return {"feature": self.feature, "view": self.view, "verdict": verdict}

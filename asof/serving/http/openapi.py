@@ -29,12 +29,17 @@ def samples(shown: Examples) -> tuple[AsOfError, ...]:
             "The batch holds 12000 instances: send at most 10000 at once.", limit=10_000, instances=12_000
         ),
         errors.EntityNotFound(f"No feature view knows {entity!r}: check the id, or load it.", entity=entity),
+        errors.ModelNotFound(f"This service serves {shown.model_name} 3: ask for that, or for no version."),
         errors.MissingFeatures(
             f"{entity!r} is known, but {shown.feature} is null.", entity=entity, missing_features=[missing]
         ),
         errors.PredictionOutOfRange(
             "The model predicts -3.0 hours, and only 0 to 720 is possible: check the features."
         ),
+        errors.ExplanationUnavailable(
+            f"Version 3 of {shown.model_name} (estimator default) has no exact explanation: ask without explain."
+        ),
+        errors.ExplanationTooSlow("The explanation takes longer than this service allows: ask without explain."),
         errors.StaleFeatures(f"{shown.feature} is older than its view allows.", entity=entity, stale_features=[stale]),
         errors.FeatureContractMismatch(
             f"Feature service {shown.feature_service!r} is not what the model was trained on.", difference="..."

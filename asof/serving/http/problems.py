@@ -12,6 +12,8 @@ from asof import errors
 from asof.errors import AsOfError, InvalidRequest, ServingError
 
 MEDIA_TYPE = "application/problem+json"
+OPEN_INFERENCE = "/v2"
+"""Paths that begin so are of the Open Inference Protocol, whose errors have the member `error`."""
 NOT_JSON = "json_invalid"
 INTERNAL_ERROR = "The error was logged under this request id."
 MAX_ERRORS, MAX_TEXT = 20, 120
@@ -40,8 +42,11 @@ BY_ERROR: Mapping[type[AsOfError], ProblemType] = {
         (errors.InvalidRequest, 422, "The request is invalid"),
         (errors.TooManyInstances, 413, "The batch has too many instances"),
         (errors.EntityNotFound, 404, "No feature view knows this entity"),
+        (errors.ModelNotFound, 404, "This service serves another model or version"),
         (errors.MissingFeatures, 422, "A feature that the model needs is null, infinite or absent"),
         (errors.PredictionOutOfRange, 422, "The model predicts an impossible value for these features"),
+        (errors.ExplanationUnavailable, 422, "The model has no exact explanation of its answers"),
+        (errors.ExplanationTooSlow, 503, "The explanation takes too long"),
         (errors.StaleFeatures, 503, "A feature is stale"),
         (errors.FeatureContractMismatch, 503, "The registered features are not the model's"),
         (errors.FeatureStoreUnavailable, 503, "The feature store does not answer"),
@@ -113,6 +118,8 @@ def problem_type_of_status(status: int) -> ProblemType:
 def problem(kind: ProblemType, detail: str, occurrence: Occurrence, extra: Mapping[str, Any] | None = None) -> Problem:
     """The document. `extra` members never replace the standard ones."""
     standard = {name: getattr(kind, name) for name in ("type", "title", "status", "code")}
+    if occurrence.instance.startswith(OPEN_INFERENCE):
+        extra = {**(extra or {}), "error": detail}
     return Problem(**{**(extra or {}), **standard, "detail": detail, **vars(occurrence)})
 
 
@@ -136,7 +143,8 @@ def invalid_request(errors: Iterable[Mapping[str, Any]]) -> InvalidRequest:
 
 def _place(error: Mapping[str, Any]) -> str:
     location = error["loc"][:1] if error["type"] == NOT_JSON else error["loc"]
-    return ".".join(map(str, location))[:MAX_TEXT]
+    text = ".".join(map(str, location))[:MAX_TEXT]
+    return text.encode(errors="backslashreplace").decode()  # a lone surrogate cannot be sent back
 
 
 def _rule(error: Mapping[str, Any]) -> str:

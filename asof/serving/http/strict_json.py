@@ -5,7 +5,7 @@ FastAPI reads a body of any length, and Python's `json` accepts NaN, Infinity an
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -27,18 +27,33 @@ Payload = TypeVar("Payload", bound=BaseModel)
 
 
 async def read_body(
-    scope: Scope, receive: Receive, *, max_bytes: int = MAX_BODY_BYTES, timeout: float = BODY_TIMEOUT
+    scope: Scope,
+    receive: Receive,
+    *,
+    max_bytes: int = MAX_BODY_BYTES,
+    timeout: float = BODY_TIMEOUT,
+    kinds: Collection[str] = (JSON,),
 ) -> bytes:
-    """A body of at most `max_bytes` that arrives within `timeout` seconds and is declared as JSON unless it is empty.
+    """A body of at most `max_bytes` that arrives within `timeout` seconds.
+
+    Unless it is empty, it is declared as one of these kinds: media types (empty: it may be without a declaration).
 
     Raises HTTPException: 408 where it does not arrive, 413 for a longer one, 415 for another content type or for a
     content coding, 501 for a transfer coding other than chunked; ClientDisconnect.
     """
     body = await _received(scope, receive, max_bytes, timeout)
     content_type = Headers(scope=scope).get("content-type", "")
-    if body and content_type.partition(";")[0].strip().lower() != JSON:
-        raise HTTPException(415, f"Send the body as Content-Type: {JSON}, not {content_type or 'without one'!r:.100}.")
+    if body and media_type(content_type) not in kinds:
+        wanted = " or ".join(filter(None, kinds))
+        raise HTTPException(
+            415, f"Send the body as Content-Type: {wanted}, not {content_type or 'without one'!r:.100}."
+        )
     return body
+
+
+def media_type(content_type: str) -> str:
+    """The media type of a Content-Type header, without its parameters."""
+    return content_type.partition(";")[0].strip().lower()
 
 
 async def _received(scope: Scope, receive: Receive, max_bytes: int, timeout: float) -> bytes:

@@ -9,7 +9,7 @@ from starlette.types import Scope
 
 from asof.serving.logs.json_lines import JsonLines
 
-NOT_LOGGED = frozenset({"/healthz", "/livez", "/metrics", "/readyz"})
+NOT_LOGGED = frozenset({"/healthz", "/livez", "/metrics", "/ping", "/readyz", "/v2/health/live", "/v2/health/ready"})
 """Paths that are requested every few seconds."""
 
 KEY = "key"

@@ -45,6 +45,20 @@ class LedgerMetrics:
         self.quarantined = gauge("asof_ledger_quarantined", "Damaged files that the shipper has set aside.")
 
 
+class ShadowMetrics:
+    """What the challenger's process has done, as every worker sees it: counts since the spool's folder was made."""
+
+    def __init__(self) -> None:
+        gauge = partial(Gauge, registry=CollectorRegistry(), multiprocess_mode="mostrecent")
+        scores = "Answers by what came of them at the challenger: scored, failed."
+        self.scores = gauge("asof_shadow_scores_total", scores, ["outcome"])
+        dropped = (
+            "Answers that the challenger did not score, by reason: budget, starting, paused, refused, features, full."
+        )
+        self.dropped = gauge("asof_shadow_dropped_total", dropped, ["reason"])
+        self.open = gauge("asof_shadow_paused", "1 while the challenger pauses, since it fails, hangs or is too slow.")
+
+
 class FollowMetrics:
     """The further metrics of a following service."""
 

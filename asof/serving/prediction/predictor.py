@@ -4,12 +4,15 @@ import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from time import monotonic
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from asof.errors import AsOfError, LedgerFull
+from asof.errors import AsOfError, ExplanationTooSlow, ExplanationUnavailable, LedgerFull
 from asof.features.join_keys import Entity
+from asof.inference.explanation.explainer import Explained, Explainer
 from asof.inference.ranges import TrainingRanges
 from asof.inference.served_model import ServedModel
 from asof.inference.verdicts import JudgedFeature
@@ -21,6 +24,7 @@ from asof.serving.features.batching import Batcher
 from asof.serving.features.inputs import ModelInput, PendingInputs
 from asof.serving.features.mixed_input import MixedInput
 from asof.serving.features.online_features import OnlineFeatures
+from asof.serving.features.options import asks_why, told
 from asof.serving.features.request_input import RequestInput
 from asof.serving.features.store_input import StoreInput
 from asof.serving.ledger.keeper import Kept
@@ -53,11 +57,19 @@ class Mark(NamedTuple):
 
 
 class _Job(NamedTuple):
-    """A request with its features, to be predicted."""
+    """A request with its features, to be predicted, and the explanation that it asks for."""
 
     request: BaseModel
     model_input: ModelInput
     mark: Mark
+    explained: Explained | None = None
+
+    @property
+    def evidence(self) -> Mapping[str, Any]:
+        """The members of the answer beside the use case's."""
+        if self.explained is None:
+            return self.model_input.evidence
+        return {**self.model_input.evidence, "explanation": told(self.explained, self.model_input.values)}
 
 
 class Predictor:
@@ -99,11 +111,48 @@ class Predictor:
     async def predict(self, request: BaseModel, mark: Mark) -> Prediction:
         """Reads and judges the features, calls the model, and keeps the answer.
 
-        Raises LedgerFull, and the errors in the source's `problems`: its caller keeps those.
+        Raises LedgerFull, the errors in the source's `problems`, ExplanationUnavailable and ExplanationTooSlow: its
+        caller keeps those.
         """
+        if asks_why(request):
+            return await self._predict_why(request, mark)
         with self.worker.concurrency_limit.slot(), self.in_use():
             model_input = await self.features.read(request, self._trained)
             return await self._batcher.submit(_Job(request, model_input, mark))
+
+    async def _predict_why(self, request: BaseModel, mark: Mark) -> Prediction:
+        """The same with an explanation, which comes first: a prediction is kept as soon as it is made.
+
+        It has no slot meanwhile: a slow one must not lower the limit of plain requests.
+        """
+        slot = self.worker.concurrency_limit.slot
+        if self.model.explainer is None:
+            raise self._unavailable()
+        with self.in_use():
+            with slot():
+                model_input = await self.features.read(request, self._trained)
+            explained = await self._explained(self.model.explainer, model_input)
+            with slot():
+                return await self._batcher.submit(_Job(request, model_input, mark, explained))
+
+    async def _explained(self, explainer: Explainer, model_input: ModelInput) -> Explained:
+        """One at a time in a thread, unless it is quick."""
+        work = partial(self.model.explain, model_input.values, monotonic() + self.worker.settings.explain_seconds)
+        try:
+            if not explainer.blocking:
+                return work()
+            with self.worker.explanation_limit.slot():
+                return await asyncio.get_running_loop().run_in_executor(self.worker.explaining, work)
+        except ExplanationTooSlow as error:
+            error.read = model_input.read
+            raise
+
+    def _unavailable(self) -> ExplanationUnavailable:
+        version, estimator = self.lineage.version, self.model.facts.estimator
+        return ExplanationUnavailable(
+            f"Version {version} of {self.lineage.name} (estimator {estimator}) has no exact explanation: ask without "
+            f"explain. The tag not_explained of run {self.lineage.run_id} says why."
+        )
 
     async def judged_features(self, entity: Entity) -> list[JudgedFeature]:
         """Each feature of one entity in the store. Raises EntityNotFound, and as `predict` does."""
@@ -124,7 +173,7 @@ class Predictor:
         except LedgerFull as error:
             answers = [each if isinstance(each, Exception) else error for each in answers]
         return [
-            answer if isinstance(answer, Exception) else Prediction(answer, job.model_input.evidence, score, kept)
+            answer if isinstance(answer, Exception) else Prediction(answer, job.evidence, score, kept)
             for job, score, answer in zip(jobs, scores, answers, strict=True)
         ]
 
@@ -160,6 +209,10 @@ class Predictor:
             score.read = job.model_input.read
         if isinstance(score, Exception):
             return score
+        if job.explained and not job.explained.agrees_with(score):
+            error = self._unavailable()
+            error.read = job.model_input.read
+            return error
         try:
             return self.use_case.respond(job.request, self.model.facts.output.score(score))
         except Exception as error:  # of a use case

@@ -1,6 +1,7 @@
 """What all models of one worker share: use case, settings, metrics, ledger and concurrency limits."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from operator import attrgetter
 from typing import Any
@@ -20,6 +21,8 @@ from asof.use_case import FromStore, UseCase
 
 MAX_BATCHES = 2
 """Concurrent batches: one is scored while the other is read or sent. More would only wait and occupy memory."""
+MAX_EXPLANATIONS = 16
+"""Explanations that take long: one is made while the others wait."""
 
 
 class Worker:
@@ -34,6 +37,12 @@ class Worker:
         self.ledger = LedgerKeeper(settings, self.metrics)
         self.concurrency_limit = ConcurrencyLimit(settings.max_in_flight)
         self.batch_limit = ConcurrencyLimit(MAX_BATCHES)
+        self.explanation_limit = ConcurrencyLimit(MAX_EXPLANATIONS)
+
+    @cached_property
+    def explaining(self) -> ThreadPoolExecutor:
+        """One thread for all explanations that take long: predictions need the other processors."""
+        return ThreadPoolExecutor(1, "explanations")
 
     @cached_property
     def encoder(self) -> Encoder:

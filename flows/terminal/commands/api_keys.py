@@ -27,7 +27,8 @@ def add(
     scope: Annotated[
         list[str],
         typer.Option(
-            help="predict: predictions and features; outcomes: POST /outcomes; admin: /model, /metrics and the rest."
+            help="predict: predictions and features; what-if: overrides in predictions, too; outcomes: POST /outcomes; "
+            "admin: /model, /metrics and the rest."
         ),
     ],
     expires: Annotated[str | None, typer.Option(help="The last day on which it is valid, UTC: 2027-01-31.")] = None,

@@ -52,6 +52,7 @@ def simulate(
     late_share: Annotated[float, typer.Option(help="Share of rows that arrive a month late.")] = 0.0,
     correction_share: Annotated[float, typer.Option(help="Share of rows that are corrected a month later.")] = 0.0,
     drift: Annotated[float, typer.Option(help="Shift of the features from month to month.")] = 0.0,
+    drift_month: Annotated[int | None, typer.Option(help="The one month in which they shift, instead of each.")] = None,
     concept_change_month: Annotated[
         int | None, typer.Option(help="First month in which churn has other causes.")
     ] = None,
@@ -70,6 +71,7 @@ def simulate(
             late_share=late_share,
             correction_share=correction_share,
             drift=drift,
+            drift_month=drift_month,
             concept_change_month=concept_change_month,
         )
         with Progress(console=Console(stderr=True), transient=True, disable=verbosity() is Verbosity.QUIET) as bar:

@@ -48,8 +48,9 @@ def findings_screen(report: Mapping[str, Any]) -> Screen:
 def keep_screen(done: Mapping[str, Any]) -> Screen:
     """The months that were moved or would be, with their files."""
     months = done["months"]
-    total = count(sum(each["rows"] for each in months), "answer")
-    what = f"{count(len(months), 'month')} with {total}"
+    answers = [each for each in months if each["partition"].startswith("predictions")]
+    total = count(sum(each["rows"] for each in answers), "answer")
+    what = f"{count(len(answers), 'month')} with {total}"
     if not months:
         headline = f"Nothing to move: no month of answers ended before {done['before']:%Y-%m-%d}."
     elif done["dry_run"]:
@@ -58,8 +59,9 @@ def keep_screen(done: Mapping[str, Any]) -> Screen:
         headline = f"Moved {what}."
     rows = [
         {
-            "month": each["partition"].removeprefix("predictions_").replace("_", "-"),
-            "answers": each["rows"],
+            "month": each["partition"][-len("YYYY_MM") :].replace("_", "-"),
+            "rows": each["rows"],
+            "of": "answers" if each in answers else "shadow scores",
             "MB": round(each["bytes"] / 1e6),
             "file": each["file"].rpartition("/")[2],
         }

@@ -15,7 +15,6 @@ import pyarrow as pa
 import pytest
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel
-from starlette.datastructures import State
 
 from asof.errors import ConfigurationError, ModelError, TrainingSetError
 from asof.extracts.schema import Column, Kind, RawTable
@@ -23,12 +22,8 @@ from asof.features.feature_contract import GIVEN, Feature, FeatureContract
 from asof.given_features import Given
 from asof.inference.served_model import ServedModel, load_verified
 from asof.model_facts import Lineage
-from asof.serving.api.predict import Predict
 from asof.serving.api.routes import create_app
-from asof.serving.batch.predict_batch import PredictBatch
-from asof.serving.http.boundary import Boundary
 from asof.serving.http.openapi import document
-from asof.serving.logs.access_log import AccessLog
 from asof.serving.prediction.live import LiveModel
 from asof.serving.prediction.predictor import Predictor
 from asof.serving.prediction.worker import Worker
@@ -36,6 +31,7 @@ from asof.settings import Settings, export
 from asof.use_case import FromStore, UseCase
 from asof.use_cases import load
 from doctor.data.production import check_features
+from tests.kits.service.protocols import with_protocols
 from tests.kits.use_cases.beside import customers, returns_installed, write_month
 from training.audit.lineage.trace import trace_version
 from training.audit.reproduction.reproduce import reproduce
@@ -107,9 +103,7 @@ def ask(shop: Shop, *bodies: Any, path: str = "/predict", **headers: str) -> lis
         worker = Worker(shop.settings.model_copy(update={"lookup_timeout": 30.0}), shop.case, bento="none:1")
         predictor = Predictor(shop.model, lineage, worker)
         await predictor.start()
-        state = State({"live": LiveModel(worker, predictor)})
-        endpoint: Any = Predict if path == "/predict" else PredictBatch
-        app = Boundary(endpoint(state, shop.case.request), access_log=AccessLog(on=False))
+        app = with_protocols(shop.case, LiveModel(worker, predictor))
         try:
             async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client:
                 return [await client.post(path, content=text, headers={**JSON, **headers}) for text in texts]
@@ -124,6 +118,28 @@ def expected(shop: Shop, customer: str, basket_value: float, channel: str) -> fl
     stored = shop.february["shop_customers"].set_index("customer_id").loc[customer]
     row = {"orders_90d": int(stored["orders_90d"]), "city": stored["city"]}
     return shop.model.predict([{**row, "basket_value": basket_value, "channel": channel}])[0]
+
+
+def test_the_protocols_take_keys_and_given_features_as_columns(shop: Shop) -> None:
+    bodies = [GOOD, {**GOOD, "basket_value": 61}, {**GOOD, "customer_id": "nobody"}, {**GOOD, "channel": ""}]
+    alone = [each.json() for each in ask(shop, *bodies)]
+    table = pd.DataFrame(bodies, dtype=object)
+    (scored,) = ask(shop, {"dataframe_split": table.to_dict("split")}, path="/invocations")
+    (in_csv,) = ask(shop, table.to_csv(index=False), path="/invocations", **{"Content-Type": "text/csv"})
+    types = {"customer_id": "BYTES", "basket_value": "FP32", "channel": "BYTES"}
+    inputs = [
+        {"name": name, "datatype": types[name], "shape": [4], "data": each.tolist()} for name, each in table.items()
+    ]
+    (inferred,) = ask(shop, {"inputs": inputs}, path="/v2/models/shop_returns/infer")
+    outputs = {each["name"]: each["data"] for each in inferred.json()["outputs"]}
+    assert in_csv.json()["predictions"] == scored.json()["predictions"]
+    for one, item, probability, problem in zip(
+        alone, scored.json()["predictions"], outputs["probability"], outputs["problem"], strict=True
+    ):
+        assert (
+            item.get("problem", {}).get("code") == one.get("code") == (json.loads(problem)["code"] if problem else None)
+        )
+        assert item.get("probability", "NaN") == probability == pytest.approx(one.get("probability", "NaN"))
 
 
 def test_a_training_set_has_the_given_features_of_the_labels_moment_as_known_then(shop: Shop) -> None:

@@ -19,21 +19,17 @@ import sklearn.metrics as oracle
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 from sklearn.model_selection import train_test_split
-from starlette.datastructures import State
 
 from asof.errors import ModelError, TrainingSetError
 from asof.inference.served_model import ServedModel, load_model, load_verified
 from asof.model_facts import Lineage, ModelFacts
 from asof.serving.api.answers import model_answer
-from asof.serving.api.predict import Predict
 from asof.serving.api.routes import create_app
-from asof.serving.batch.predict_batch import PredictBatch
 from asof.serving.following.candidates import CandidateLoader
 from asof.serving.following.mlflow_registry import ProductionVersion
 from asof.serving.following.model_cache import ModelCache
-from asof.serving.http.boundary import Boundary
+from asof.serving.following.model_loader import ModelLoader
 from asof.serving.http.openapi import document
-from asof.serving.logs.access_log import AccessLog
 from asof.serving.prediction.live import LiveModel
 from asof.serving.prediction.predictor import Mark, Predictor
 from asof.serving.prediction.worker import Worker
@@ -42,6 +38,7 @@ from asof.targets import RegressionOutput
 from asof.trust.signing_keys import trusted_keys
 from asof.use_case import FromRequest, UseCase
 from asof.use_cases import load
+from tests.kits.service.protocols import with_protocols
 from training.audit.lineage.trace import trace_version
 from training.audit.reproduction.reproduce import reproduce
 from training.features.datasets.dataset import build_training_set
@@ -108,9 +105,7 @@ def ask(made: Made, *bodies: Any, path: str = "/predict", **headers: str) -> lis
         worker = Worker(made.settings, made.case, bento="none:1")
         predictor = Predictor(made.model, lineage, worker)
         await predictor.start()
-        state = State({"live": LiveModel(worker, predictor)})
-        endpoint: Any = Predict if path == "/predict" else PredictBatch
-        app = Boundary(endpoint(state, made.case.request), access_log=AccessLog(on=False))
+        app = with_protocols(made.case, LiveModel(worker, predictor))
         sent = {"Content-Type": "application/json", **headers}
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client:
             return [await client.post(path, content=json.dumps(body), headers=sent) for body in bodies]
@@ -224,6 +219,30 @@ def test_a_batch_answers_as_single_requests_do_in_json_and_in_arrow(made: Made) 
     assert [row["code"] for row in rows] == [None] * 30 + ["invalid-request"]
 
 
+def test_the_protocols_give_the_same_predictions(made: Made) -> None:
+    rows = rows_of(made.case)[list(example(made.case))].head(30)
+    alone = [each.json() for each in ask(made, *rows.to_dict("records"))]
+    frame = {"dataframe_split": rows.to_dict("split")}
+    (scored,) = ask(made, frame, path="/invocations")
+    for one, item in zip(alone, scored.json()["predictions"], strict=True):
+        assert {name: item[name] for name in item if name != "kept"} == {
+            name: close(one[name]) for name in item if name != "kept"
+        }
+    inputs = [
+        {"name": name, "datatype": "FP64", "shape": [30, 1], "data": each.tolist()} for name, each in rows.items()
+    ]
+    (inferred,) = ask(made, {"inputs": inputs}, path=f"/v2/models/{made.case.model_name}/infer")
+    outputs = {each["name"]: np.array(each["data"]).reshape(each["shape"]) for each in inferred.json()["outputs"]}
+    if made.case.name == "wine":
+        assert outputs["class"].tolist() == [one["class"] for one in alone]
+        expected = np.array([[*one["probabilities"].values()] for one in alone])
+        assert outputs["probabilities"] == pytest.approx(expected)
+    else:
+        assert outputs["value"] == pytest.approx(np.array([one["value"] for one in alone]))
+        intervals = [[one["interval"]["low"], one["interval"]["high"]] for one in alone]
+        assert outputs["interval"] == pytest.approx(np.array(intervals))
+
+
 def test_the_document_describes_the_answers(made: Made) -> None:
     described = document(create_app(made.case), made.case, "1")
     shown = described["paths"]["/predict"]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
@@ -285,12 +304,12 @@ def test_a_service_that_follows_the_registry_goes_over_to_a_new_version(
         live = LiveModel(worker, Predictor(made.model, worker.lineage, worker))
         _, before = await live.predict(request, MARK)
         keys = trusted_keys(made.settings)
-        loader = CandidateLoader(
-            live,
+        models = ModelLoader(
             Registry(),  # type: ignore[arg-type]
             ModelCache(tmp_path),
             load=lambda folder, run_id: load_model(folder, made.case, keys, run_id=run_id),
         )
+        loader = CandidateLoader(live, models)
         new = await loader.load(ProductionVersion(version=version.version, run_id=version.run_id, source="here"))
         await loader.open_features(new)
         live.swap(new, probation_seconds=60)

@@ -56,7 +56,15 @@ def places(scene: Scene, history: History, tmp_path_factory: pytest.TempPathFact
         ("rollback churn", FAILED),
         ("bundle churn --run-id 1 --without-model", FAILED),
         ("image churn --bento churn:1 --engine no-engine", FAILED),
+        ("monitor churn", SUCCEEDED),
+        ("monitor churn --as-of 2020-01-31", FAILED),
+        ("alerts churn --open", SUCCEEDED),
+        ("alerts churn --close 00000000-0000-7000-8000-000000000000 --reason known", FAILED),
         ("replay churn no-such-request", FAILED),
+        ("report churn --out {folder}/report.html", SUCCEEDED),
+        ("audit churn", SUCCEEDED),  # of no answers
+        ("audit churn --sample 0", FAILED),
+        ("shadow churn", FAILED),  # nothing was scored in shadow
         ("ledger find churn", FAILED),
         ("ledger keep --dry-run --to {folder}", FAILED),  # nothing was kept yet
         ("outcomes load churn {folder}/none.csv", FAILED),

@@ -3,11 +3,12 @@
 import itertools
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -21,14 +22,15 @@ INSERT_MODEL = """
 INSERT INTO ledger.models (id, use_case, name, version, run_id, bento, fingerprint, features, views, threshold)
 VALUES (%s, %s, %s, %s, %s, %s, 'f', %s, '{}', 0.5) ON CONFLICT DO NOTHING"""
 INSERT_ANSWER = """
-INSERT INTO ledger.predictions (at, request, model, target_as_of, score, item, status, decision, entity, caller_id)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"""
+INSERT INTO ledger.predictions (at, request, model, target_as_of, score, item, status, decision, entity, caller_id,
+    code, verdicts, floats)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"""
 _numbers = itertools.count()
 
 
 @dataclass(frozen=True)
 class MadeAnswer:
-    """One row of `ledger.predictions` and its model."""
+    """One row of `ledger.predictions` and its model, whose features are numbers with these values."""
 
     at: datetime
     entity: str | None
@@ -41,6 +43,17 @@ class MadeAnswer:
     request: UUID | None = None
     item: int | None = None
     caller_id: str | None = None
+    code: str | None = None
+    verdicts: str | None = None
+    values: Mapping[str, float | None] = field(default_factory=dict)
+
+    @property
+    def features(self) -> list[dict[str, Any]]:
+        """As `ledger.models` has them."""
+        return [
+            {"name": name, "type": "Float64", "view": "seen", "kind": "floats", "place": place}
+            for place, name in enumerate(self.values, 1)
+        ]
 
 
 @contextmanager
@@ -71,11 +84,12 @@ def add_answers(connection: psycopg.Connection, *answers: MadeAnswer) -> list[UU
     """Adds rows; returns the id of each request."""
     requests = [each.request or request_of(each.at) for each in answers]
     for each, request in zip(answers, requests, strict=True):
-        model = zlib.crc32(f"{each.use_case} {each.version} {each.bento}".encode())
+        model = zlib.crc32(f"{each.use_case} {each.version} {each.bento} {[*each.values]}".encode())
         run = f"run-{each.version}"
-        names = (model, each.use_case, f"model_{each.use_case}", each.version, run, each.bento, Jsonb([]))
+        names = (model, each.use_case, f"model_{each.use_case}", each.version, run, each.bento, Jsonb(each.features))
         connection.execute(INSERT_MODEL, names)
         decision = None if each.status != 200 else int(each.score >= 0.5)
         row = (each.at, request, model, each.as_of, each.score, each.item, each.status, decision, each.entity)
-        connection.execute(INSERT_ANSWER, (*row, each.caller_id))
+        read = (each.caller_id, each.code, each.verdicts, [*each.values.values()] or None)
+        connection.execute(INSERT_ANSWER, (*row, *read))
     return requests

@@ -1,11 +1,14 @@
 """A fitted model -> a signed, registered version, as training leaves it, without metrics, pictures and a card."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
 
+from asof.errors import NotExplained
 from asof.features.feature_contract import FeatureContract, model_input
+from asof.inference.explanation.explainer import EXPLANATION
 from asof.inference.runtime import MODEL_ONNX
 from asof.model_facts import ModelFacts
 from asof.settings import Settings
@@ -14,6 +17,7 @@ from asof.trust.golden_rows import GoldenRows
 from asof.trust.trusted_types import TRUSTED_TYPES
 from asof.use_case import UseCase
 from training.models.compilation.compile import compile_model
+from training.models.compilation.explanation.explain import explainer_of
 from training.models.evaluation.seal import seal
 from training.release.registry.versions import ModelVersion
 from training.tracking.artifacts import log_file
@@ -54,6 +58,8 @@ def publish(
     if compiled:
         graph = compile_model(estimator, frame, BinaryOutput(THRESHOLD))
         log_file(client, logged.model_uri, MODEL_ONNX, graph.content)
+        with suppress(NotExplained):
+            log_file(client, logged.model_uri, EXPLANATION, explainer_of(estimator, frame, graph.runtime).to_bytes())
     golden = values[contract.names].head(20)
     predictions = estimator.predict_proba(frame.head(20))[:, 1].tolist()
     seal(settings, logged.model_uri, run_id, GoldenRows(golden.to_dict("records"), predictions))

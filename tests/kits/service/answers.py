@@ -16,6 +16,8 @@ OF_EVERY_PREDICTION = {
     "internal-error",
 }
 """The codes of problems that POST /predict and POST /predict/batch describe for each use case."""
+OF_ONE_PREDICTION = {"ledger-full", "explanation-unavailable", "explanation-too-slow"}
+"""Those of POST /predict alone."""
 OF_THE_STORE = {"feature-contract-mismatch", "feature-store-unavailable"}
 
 

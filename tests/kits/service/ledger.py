@@ -1,5 +1,6 @@
 """A model's record with features of every kind, answers to encode, and a spool that the test's process ships."""
 
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,3 +63,18 @@ def ship(settings: Settings, folder: Path, state: State | None = None) -> State:
 def rows(settings: Settings, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
     with psycopg.connect(settings.ledger_conninfo(), autocommit=True) as connection:
         return connection.execute(query.encode(), parameters).fetchall()
+
+
+def shipped(settings: Settings, query: str, count: int = 1, **parameters: Any) -> list[tuple[Any, ...]]:
+    """The rows, once there are so many."""
+    until = time.monotonic() + 60
+    found: list[tuple[Any, ...]] = []
+    while len(found) < count and time.monotonic() < until:
+        try:
+            with psycopg.connect(settings.ledger_conninfo()) as connection:
+                found = connection.execute(query.encode(), parameters).fetchall()
+        except psycopg.errors.UndefinedTable:
+            pass
+        time.sleep(0.05)
+    assert len(found) >= count
+    return found

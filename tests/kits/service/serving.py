@@ -20,12 +20,14 @@ import pytest
 
 from asof.features.feature_contract import FeatureContract, model_frame
 from asof.features.feature_store import feature_store, read_contract
+from asof.inference.explanation.explainer import EXPLANATION
 from asof.inference.runtime import MODEL_ONNX
 from asof.model_facts import ModelFacts
 from asof.settings import Settings
 from asof.targets import BinaryOutput
 from asof.trust.golden_rows import GoldenRows
 from training.models.compilation.compile import compile_model
+from training.models.compilation.explanation.explain import explainer_of
 from training.models.evaluation.seal import seal
 from training.release.registry.versions import ModelVersion
 from training.tracking.artifacts import log_file
@@ -192,6 +194,7 @@ def register_small_model(
     if compiled:
         graph = compile_model(estimator, frame, BinaryOutput(THRESHOLD))
         log_file(client, logged.model_uri, MODEL_ONNX, graph.content)
+        log_file(client, logged.model_uri, EXPLANATION, explainer_of(estimator, frame, graph.runtime).to_bytes())
     seal(settings, logged.model_uri, run_id, GoldenRows(rows, probabilities.tolist()))
     version = mlflow.register_model(logged.model_uri, NAME).version
     return ModelVersion(NAME, str(version), run_id, facts, metrics={}), estimator

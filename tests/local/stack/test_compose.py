@@ -61,6 +61,18 @@ def test_only_the_shipper_and_the_job_of_roles_know_the_ledgers_password() -> No
     assert COMPOSE["networks"]["ledger"] == {"internal": True}
 
 
+def test_only_the_exporter_and_the_job_of_roles_know_the_password_of_monitoring() -> None:
+    knowing = {name for name, service in SERVICES.items() if "MONITORING_DB_PASSWORD" in json.dumps(service)}
+    assert knowing == {"exporter", "databases"}
+    assert SERVICES["exporter"]["networks"] == ["figures", "metrics"]
+    assert SERVICES["exporter"]["profiles"] == SERVICES["prometheus"]["profiles"]
+    assert "ports" not in SERVICES["exporter"]
+    assert {name for name, service in SERVICES.items() if "figures" in service.get("networks", ())} == {
+        "postgres",
+        "exporter",
+    }
+
+
 def test_the_tables_owner_is_only_in_jobs_that_no_up_leaves_running() -> None:
     knowing = {
         name for name, service in SERVICES.items() if "ASOF_ADMIN_POSTGRES_URL" in service.get("environment", {})

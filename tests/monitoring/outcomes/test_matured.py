@@ -95,6 +95,7 @@ class History:
             score=draw.random(),
             status=draw.choice([200, 200, 200, 503]),
             use_case=draw.choice(["churn", "churn", "churn", "other"]),
+            verdicts=draw.choice([None, None, "PPO", "PR", "RP"]),
         )
 
     def _deliver(self, draw: random.Random, settings: Settings, as_of: datetime) -> None:
@@ -125,7 +126,8 @@ class History:
         first: dict[tuple[Any, ...], tuple[MadeAnswer, UUID]] = {}
         for each in sorted(self.answers, key=lambda each: (each[0].at, each[1])):
             made = each[0]
-            if made.use_case == "churn" and made.status == 200 and made.at <= known_at:
+            hypothetical = "R" in (made.verdicts or "")
+            if made.use_case == "churn" and made.status == 200 and made.at <= known_at and not hypothetical:
                 first.setdefault((made.as_of, made.entity, made.version), each)
         rows = [self._row(made, request, known_at) for made, request in first.values()]
         return sorted(rows, key=lambda row: (row[1], row[0], row[3]))
@@ -207,6 +209,17 @@ def test_of_no_prediction_there_is_no_share(own: Settings) -> None:
     assert (len(joined.frame), joined.share) == (0, None)
     with pytest.raises(HistoryError, match="lies in the future"):
         join_outcomes(own, CHURN, moment, moment, known_at=datetime.now(UTC) + DAY)
+
+
+def test_the_answer_to_a_what_if_request_is_no_prediction(own: Settings) -> None:
+    as_of = datetime(2022, 7, 31, tzinfo=UTC)
+    what_if = MadeAnswer(as_of + DAY, "u1", as_of, score=0.9, verdicts="PRO")
+    real = MadeAnswer(as_of + 2 * DAY, "u1", as_of, score=0.2, verdicts="PPO")
+    with psycopg.connect(own.ledger_conninfo(), autocommit=True) as connection:
+        add_answers(connection, what_if, MadeAnswer(as_of + DAY, "u2", as_of, verdicts="R"))
+        assert len(join_outcomes(own, CHURN, as_of, as_of).frame) == 0
+        add_answers(connection, real)
+    assert join_outcomes(own, CHURN, as_of, as_of).frame["score"].tolist() == [0.2], "though it was asked later"
 
 
 def test_outcomes_that_are_declared_complete_count_without_labels(own: Settings) -> None:

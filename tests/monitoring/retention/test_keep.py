@@ -13,6 +13,7 @@ import pytest
 from pyarrow import parquet
 
 from asof.errors import ConfigurationError, DataError
+from asof.ledger.partitions import partitions
 from asof.ledger.schema import create_tables
 from asof.settings import Settings
 from local.embedded_postgres.binaries import find_binaries
@@ -20,7 +21,7 @@ from monitoring.retention import keep, month_file
 from monitoring.retention.columns import TYPES
 from monitoring.retention.keep import Kept, keep_ledger
 from monitoring.retention.month_file import file_rows_sha256
-from monitoring.retention.partitions import detach, partitions
+from monitoring.retention.partitions import detach
 
 NOW = datetime.now(UTC)
 BEFORE = datetime(2024, 2, 10, tzinfo=UTC)
@@ -37,6 +38,11 @@ SELECT %(at)s::timestamptz + n * interval '1 second', gen_random_uuid(), -n,
     CASE WHEN n %% 2 > 0 THEN ARRAY[n / 7.0, 1e300]::float8[] END, ARRAY[2::bigint ^ 62, NULL, -n]::bigint[],
     ARRAY['a, "b"', NULL, '年'], CASE WHEN n %% 2 > 0 THEN ARRAY[%(at)s::timestamptz, NULL] END
 FROM generate_series(1, %(count)s) AS n"""
+SHADOW = """
+INSERT INTO ledger.shadow_scores (at, request, model, score, item, decision, entity, code, scores)
+SELECT at, request, 7, CASE WHEN item IS NULL THEN 0.1 END, item, decision, entity, CASE item WHEN 1 THEN 'failed' END,
+    CASE WHEN item = 2 THEN ARRAY[0.1, 0.9] END
+FROM ledger.predictions WHERE at < '2024-02-01'"""
 COLUMNS = ", ".join(TYPES)
 BY_PSQL = f"""COPY (
 SELECT {COLUMNS} FROM ledger.predictions_2024_01 ORDER BY at, request, item, status, entity COLLATE "C"
@@ -65,9 +71,9 @@ def files(folder: Path) -> list[Path]:
 
 
 def tables(conninfo: str) -> list[str]:
-    """The months before this one that are tables."""
+    """The months of answers before this one that are tables."""
     with psycopg.connect(conninfo) as connection:
-        return [each.name for each in partitions(connection) if each.end < NOW]
+        return [each.name for each in partitions(connection) if each.end < NOW and each.table == "predictions"]
 
 
 def assert_moved(conninfo: str, kept: Kept, folder: Path, before: list[tuple[Any, ...]]) -> None:
@@ -115,6 +121,22 @@ def test_every_value_is_in_the_file(conninfo: str, tmp_path: Path) -> None:
     assert [plain([*row.values()]) for row in found] == [plain([*row]) for row in wanted]
 
 
+def test_shadow_scores_move_with_the_answers_of_their_month(conninfo: str, tmp_path: Path) -> None:
+    query_all = "SELECT at, request, model, score, item, decision, entity, code, scores FROM ledger.shadow_scores"
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute(SHADOW)
+    wanted = query(conninfo, f"{query_all} ORDER BY at, request")
+    kept = keep_ledger(conninfo, tmp_path, BEFORE)
+    assert [(each.partition, each.rows) for each in kept.months] == [
+        ("predictions_2024_01", 50),
+        ("shadow_scores_2024_01", 50),
+    ]
+    found = parquet.read_table(Path(kept.months[1].file)).to_pylist()
+    assert [plain([*row.values()]) for row in found] == [plain([*row]) for row in wanted]
+    assert query(conninfo, query_all) == []
+    assert query(conninfo, "SELECT to_regclass('ledger.shadow_scores_2024_01')") == [(None,)]
+
+
 def plain(value: Any) -> Any:
     """Comparable by equality: NaN and zone of a time are not."""
     if isinstance(value, list):
@@ -128,7 +150,7 @@ def test_months_to_come_are_made_and_records_of_shipped_files_deleted(conninfo: 
         for updated_at in (BEFORE - timedelta(days=1), NOW):
             connection.execute(add, [updated_at])
     kept = keep_ledger(conninfo, tmp_path, BEFORE)
-    assert (kept.made, kept.segments) == (1, 1)
+    assert (kept.made, kept.segments) == (2, 1)  # of answers and of shadow scores
     assert query(conninfo, "SELECT count(*) FROM ledger.segments") == [(1,)]
 
 
@@ -210,11 +232,31 @@ def test_an_interrupted_detachment_is_completed(conninfo: str, tmp_path: Path) -
     assert_moved(conninfo, keep_ledger(conninfo, tmp_path, BEFORE), tmp_path, before)
 
 
+@pytest.mark.parametrize("pending", [False, True], ids=["detached", "being detached"])
+def test_a_month_that_was_left_detached_is_moved_by_a_call_of_another_moment(
+    conninfo: str, tmp_path: Path, pending: bool
+) -> None:
+    before = january(conninfo)
+    with psycopg.connect(conninfo) as reader, psycopg.connect(conninfo, autocommit=True) as connection:
+        if pending:
+            reader.execute("SELECT count(*) FROM ledger.predictions")
+            connection.execute("SET statement_timeout = '300ms'")
+        try:
+            detach(connection, partitions(connection)[0])
+        except psycopg.errors.QueryCanceled:
+            assert pending
+        assert partitions(connection)[0].hidden
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+    assert [each.rows for each in keep_ledger(conninfo, tmp_path, long_ago, dry_run=True).months] == [50]
+    assert_moved(conninfo, keep_ledger(conninfo, tmp_path, long_ago), tmp_path, before)
+
+
 def test_answers_that_arrive_meanwhile_are_in_the_file(
     conninfo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def late(connection: Any, partition: Any) -> None:
-        connection.execute(INSERT.encode(), {"at": datetime(2024, 1, 31, tzinfo=UTC), "count": 5})
+        if partition.table == "predictions":
+            connection.execute(INSERT.encode(), {"at": datetime(2024, 1, 31, tzinfo=UTC), "count": 5})
         detach(connection, partition)
 
     monkeypatch.setattr(keep, "detach", late)

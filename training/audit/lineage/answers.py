@@ -15,6 +15,7 @@ from asof.inference.verdicts import Verdict, row_moments
 from asof.ledger.reading.choose import of_request
 from asof.ledger.reading.find import reading_ledger
 from asof.ledger.reading.kept_answer import KeptAnswer, KeptValue
+from asof.ledger.reading.moved import moved_months, moved_text
 from asof.ledger.reading.waiting import waits
 from asof.settings import Settings
 from asof.use_case import FromStore, UseCase
@@ -74,6 +75,8 @@ def _not_found(settings: Settings, use_case: UseCase, request_id: str) -> DataEr
             f"Answer {request_id} waits in {settings.ledger_folder} and is not in the ledger yet: try again shortly. "
             "If it stays there, run `python -m flows doctor`."
         )
+    if moved := moved_text(moved_months(settings, request=request_id)):
+        return DataError(f"No answer {request_id} of {use_case.name} is in the ledger. {moved}")
     return DataError(
         f"No answer {request_id} of {use_case.name} is in the ledger: the service must keep it (ASOF_LEDGER=process). "
         "Or pass the answer itself: a file, or - for stdin."
@@ -125,7 +128,7 @@ def _answer(payload: Mapping[str, Any], use_case: UseCase, found_in: str) -> Ans
         "use_case": use_case.name,
         "status": 200,
         "entity": _entity(payload, source.extract.keys) if isinstance(source, FromStore) else None,
-        "flags": [flag["feature"] for flag in payload["flags"]],
+        "flags": [flag["feature"] for flag in (*payload["flags"], *payload.get("overridden", ()))],
         "found_in": found_in,
     }
     model = {name: value for name, value in payload["model"].items() if name != "as_of"}

@@ -73,9 +73,7 @@ class TrainingSet:
 
     def complete(self) -> "TrainingSet":
         """Only the rows that the service would score: no feature missing or infinite."""
-        features = model_frame(self.frame, self.contract)
-        finite = features.notna() & ~features.isin([np.inf, -np.inf])
-        return self._rows(finite.all(axis="columns").to_numpy())
+        return self._rows(finite_rows(model_frame(self.frame, self.contract)))
 
     def split(self, split: Split) -> "tuple[TrainingSet, TrainingSet]":
         """The training rows and the held-out rows."""
@@ -84,6 +82,12 @@ class TrainingSet:
 
     def _rows(self, mask: NDArray[np.bool_]) -> "TrainingSet":
         return replace(self, frame=self.frame.loc[mask].reset_index(drop=True))
+
+
+def finite_rows(features: "pd.DataFrame") -> NDArray[np.bool_]:
+    """Whether no feature of a row is missing or infinite, shape (rows,)."""
+    finite = features.notna() & ~features.isin([np.inf, -np.inf])
+    return np.asarray(finite.all(axis="columns"), dtype=np.bool_)
 
 
 def column_types(contract: FeatureContract, label: str, label_type: str = "Bool") -> dict[str, str]:

@@ -36,7 +36,7 @@ class Nodes:
     """The nodes and constants of an ONNX graph. `taken` are the names of its inputs and its output.
 
     `unbounded`: a transformer may make a number infinite. `refusals` are values of shape (rows, 1), which are NaN for
-    rows that scikit-learn refuses, and else 0.
+    rows that scikit-learn refuses, and else 0. `arrays` are the constants by name.
     """
 
     taken: frozenset[str]
@@ -45,12 +45,14 @@ class Nodes:
     count: int = 0
     unbounded: bool = False
     refusals: list[str] = field(default_factory=list)
+    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     def constant(self, values: Any) -> str:
         """The name of a constant with the type and shape of the values."""
         from onnx import helper, numpy_helper
 
         array, name = np.asarray(values), self._name("constant")
+        self.arrays[name] = array
         if array.dtype.kind in "OU":
             texts = [str(each).encode() for each in array.ravel()]
             self.constants.append(helper.make_tensor(name, TEXT, array.shape, texts))
@@ -179,7 +181,7 @@ class Graph:
 
         Raises NotCompiled where it has no converter.
         """
-        inner = self._inner(part, inputs)
+        inner = self.inner(part, inputs)
         add = self._converters.parts.get(type(part))
         if add is None:
             name, reasons = type(part).__name__, self._converters.reasons
@@ -200,7 +202,8 @@ class Graph:
         give = self._converters.scores.get(type(part))
         if give is None:
             raise NotCompiled(f"the decision function of {type(part).__name__} has no converter")
-        return give(self._inner(part, inputs))
+        return give(self.inner(part, inputs))
 
-    def _inner(self, part: Any, inputs: Sequence[Value] | None) -> "Graph":
+    def inner(self, part: Any, inputs: Sequence[Value] | None = None) -> "Graph":
+        """Another part on these inputs, or else on those of this one."""
         return Graph(part, self.inputs if inputs is None else inputs, self.nodes, self._converters)

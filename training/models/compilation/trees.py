@@ -19,7 +19,10 @@ LESS_OR_EQUAL = 0
 
 @dataclass(frozen=True)
 class Tree:
-    """A tree's nodes in scikit-learn's order, each array of shape (nodes,). Only `leaf` and `value` matter for a leaf.
+    """A tree's nodes in scikit-learn's order, each array of shape (nodes,).
+
+    Only `leaf`, `value` and `cover` matter for a leaf. `cover` is the weight of the training rows at a node, as the
+    library counts them.
 
     Thresholds and values are of double precision, or of single, in which the operator then compares and sums. A row
     goes left where its feature is at most the threshold, or is missing and `missing_left` is true.
@@ -32,6 +35,7 @@ class Tree:
     right: NDArray[np.int64]
     missing_left: NDArray[np.bool_]
     value: NDArray[np.floating[Any]]
+    cover: NDArray[np.floating[Any]]
 
 
 def single_precision(graph: Graph) -> str:
@@ -54,6 +58,7 @@ def tree_of(fitted: Any, column: int) -> Tree:
         right=nodes.children_right,
         missing_left=nodes.missing_go_to_left.astype(bool),
         value=nodes.value[:, 0, column],
+        cover=nodes.weighted_n_node_samples,
     )
 
 
@@ -114,4 +119,5 @@ def _with_root(tree: Tree) -> Tree:
         right=np.ones(2, dtype=np.int64),
         missing_left=np.zeros(2, dtype=bool),
         value=np.repeat(tree.value[:1], 2),
+        cover=np.repeat(tree.cover[:1], 2),
     )

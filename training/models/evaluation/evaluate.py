@@ -12,8 +12,10 @@ from training.metrics import plots
 from training.metrics.classification import Floats
 from training.models.compilation.agreement import run
 from training.models.evaluation.ablation import Ablation, ablate, metrics_of
+from training.models.evaluation.contributions import contributions, picture
 from training.models.evaluation.model_card import MODEL_CARD, model_card
-from training.models.evaluation.seal import golden_rows, log_compiled, seal
+from training.models.evaluation.reference_file import record_reference
+from training.models.evaluation.seal import golden_rows, log_compiled, log_explainer, seal
 from training.models.fitting.fit import FittedModel, predictions
 from training.models.fitting.search_workers import begin
 from training.models.fitting.train import TrainedModel
@@ -58,10 +60,10 @@ class Evaluation:
 
 
 def evaluate(settings: Settings, trained: TrainedModel) -> Evaluation:
-    """Predicts the held-out rows and logs metrics, plots and the model card to the model's run.
+    """Predicts the held-out rows, compiles the model, and logs metrics, plots and the model card to its run.
 
-    Compiles the model meanwhile, and seals it then: golden rows of what will be served are logged beside it, and all
-    its files are signed. The metrics are scikit-learn's, with which a compiled model agrees.
+    Seals it then: golden rows of what will be served are logged beside it, and all its files are signed. The metrics
+    are scikit-learn's, with which a compiled model agrees.
     """
     client, side, figures = open_tracking(settings), trained.held_out, figures_of(trained)
     metrics, predicted, rules, output = figures.metrics, figures.predictions, trained.rules, trained.facts.output
@@ -69,17 +71,22 @@ def evaluate(settings: Settings, trained: TrainedModel) -> Evaluation:
     drawn = begin(trained.search, rules.pictures, side.labels, predicted, output, metrics)
     measured = begin(trained.search, _importance, trained.model, side.features, side.labels, rules.importance, seed)
     served = log_compiled(client, trained)
+    explainer = log_explainer(client, trained, served)
+    contributed = contributions(explainer, side.features) if explainer else None
+    shown = begin(trained.search, picture, contributed) if contributed else None
     importance, bars = measured()
-    pictures = {**drawn(), "importance": bars}
+    pictures = {**drawn(), "importance": bars, **({"contributions": shown()} if shown else {})}
     card = model_card(
         trained,
         metrics,
         importance,
         ablations=figures.ablations,
+        contributed=contributed,
         pictures=pictures,
         descriptions=_descriptions(settings, trained.facts.contract.feature_service),
     )
     _log(client, trained.run_id, metrics, pictures=pictures, card=card)
+    record_reference(client, trained.run_id, trained, predicted)
     for name, document in rules.documents(side.labels, predicted, output).items():
         client.log_dict(trained.run_id, document, name)
     golden = golden_rows(side, run(served, side.features) if served else predicted)

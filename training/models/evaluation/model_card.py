@@ -6,6 +6,7 @@ from importlib.resources import files
 
 from training.metrics.multiclass import metric_key
 from training.models.evaluation.ablation import Ablation
+from training.models.evaluation.contributions import Contributions
 from training.models.fitting.train import TrainedModel
 
 MODEL_CARD = "model_card.html"
@@ -19,6 +20,7 @@ def model_card(
     importance: Mapping[str, float],
     *,
     ablations: Sequence[Ablation],
+    contributed: Contributions | None = None,
     pictures: Mapping[str, bytes],
     descriptions: Mapping[str, str],
 ) -> str:
@@ -46,6 +48,8 @@ def model_card(
         importance=importance,
         importance_title=trained.rules.importance.title,
         ablations=ablations,
+        contributed=contributed,
+        means=contributed.mean_absolute if contributed else {},
         descriptions=descriptions,
         pictures={name: base64.b64encode(picture).decode() for name, picture in pictures.items()},
         about=own.read_text(encoding="utf-8") if own.is_file() else "",

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from asof.errors import NotCompiled
+from asof.errors import NotCompiled, NotExplained
+from asof.inference.explanation.explainer import EXPLANATION, Explainer
 from asof.inference.runtime import MODEL_ONNX, Onnx, Runtime, ScikitLearn
 from asof.settings import Settings
 from asof.trust.golden_rows import GOLDEN_ROWS, GoldenRows
@@ -16,6 +17,7 @@ from asof.trust.signing_keys import signing_key
 from training.features.datasets.training_set import TrainingSet, table_of
 from training.metrics.classification import Floats
 from training.models.compilation.compile import compile_model
+from training.models.compilation.explanation.explain import explainer_of
 from training.models.fitting.train import TrainedModel
 from training.targets import rules_of
 from training.tracking.artifacts import downloaded, log_file
@@ -65,3 +67,20 @@ def log_compiled(client: "MlflowClient", trained: TrainedModel) -> Runtime | Non
     client.set_tag(trained.run_id, "runtime", Onnx.name)
     client.set_tag(trained.run_id, "compiled", str(compiled.agreement))
     return compiled.runtime
+
+
+def log_explainer(client: "MlflowClient", trained: TrainedModel, runtime: Runtime | None) -> Explainer | None:
+    """Logs what explains the answers of a compiled model, and returns it; None where there is no explanation.
+
+    The run's tag `explained` says what the contributions add up to, `not_explained` why there are none.
+    """
+    try:
+        if runtime is None:
+            raise NotExplained("it is not compiled")  # noqa: TRY301
+        explainer = explainer_of(trained.model, trained.train_side.features, runtime)
+    except NotExplained as error:
+        client.set_tag(trained.run_id, "not_explained", str(error))
+        return None
+    log_file(client, trained.model_uri, EXPLANATION, explainer.to_bytes())
+    client.set_tag(trained.run_id, "explained", explainer.space)
+    return explainer

@@ -1,6 +1,7 @@
 """TrainingSet -> FittedModel: a fitted estimator, its training side and its held-out side. Nothing is logged."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asof.errors import AsOfError, ConfigurationError, TrainingSetError, is_missing_library
+from asof.features.feature_contract import FeatureContract
 from asof.model_facts import ModelFacts
 from asof.targets import Output
 from asof.use_case import Estimator, UseCase
@@ -34,7 +36,8 @@ MAX_CATEGORIES = 1000
 class Sides:
     """The complete rows on both sides of the split, and the name of the estimator.
 
-    `dropped` is the number of rows that lack a feature and are on neither side: the service would not score them.
+    `dropped` is the number of rows that lack a feature and are on neither side: the service would not score them;
+    `missing` is that of the rows that lack it, by feature.
     """
 
     use_case: UseCase
@@ -42,6 +45,7 @@ class Sides:
     train_side: TrainingSet
     held_out: TrainingSet
     dropped: int
+    missing: Mapping[str, int]
 
     @property
     def rules(self) -> Rules:
@@ -69,9 +73,19 @@ def divide(use_case: UseCase, training_set: TrainingSet, *, estimator: str | Non
     has an entity twice, or has labels on a side that no model can be fitted to.
     """
     name = estimator or use_case.default_estimator
+    check_slices(use_case, training_set.contract)
     train_side, held_out = _sides(training_set, use_case.estimator(name), use_case)
     dropped = len(training_set.frame) - len(train_side.frame) - len(held_out.frame)
-    return Sides(use_case, name, train_side, held_out, dropped=dropped)
+    missing = {each: int(training_set.frame[each].isna().sum()) for each in training_set.contract.names}
+    return Sides(use_case, name, train_side, held_out, dropped=dropped, missing=missing)
+
+
+def check_slices(use_case: UseCase, contract: FeatureContract) -> None:
+    """Raises ConfigurationError for a slice that is no feature of the contract."""
+    if unknown := [name for name in use_case.slices if name not in contract.names]:
+        raise ConfigurationError(
+            f"The slices {', '.join(unknown)} are no features of the model. Take some of: {', '.join(contract.names)}."
+        )
 
 
 def check_estimator(sides: Sides, *, random_state: int) -> None:

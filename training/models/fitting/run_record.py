@@ -21,6 +21,7 @@ LIBRARIES = ("scikit-learn", "skops", "numpy", "pandas")
 BOOSTERS = ("lightgbm", "xgboost", "catboost")
 """What fits a model where a use case imports it."""
 DEFINITION_FILE = "training_set.sql"
+SCHEMA_FILE = "feature_schema.json"
 
 SHORT = 12
 """Characters of a digest in a tag."""
@@ -34,7 +35,7 @@ def record_run(client: "MlflowClient", run_id: str, facts: ModelFacts, *, model:
     for start in range(0, len(params), 100):  # MLflow's limit for one call
         client.log_batch(run_id, params=params[start : start + 100])
     client.log_batch(run_id, tags=[RunTag(name, value) for name, value in _tags(facts).items()])
-    client.log_dict(run_id, facts.contract.to_dict(), "feature_schema.json")
+    client.log_dict(run_id, facts.contract.to_dict(), SCHEMA_FILE)
 
 
 def record_definition(client: "MlflowClient", run_id: str, definition: str) -> None:

@@ -16,6 +16,7 @@ from training.release.gate.contest import hold_contest
 from training.release.gate.lighter import lighter_than
 from training.release.gate.parity_criterion import online_store_agrees
 from training.release.gate.serving_criteria import contract_fits, data_checked, served_as_evaluated
+from training.release.gate.shadow_criterion import tried_in_shadow
 from training.release.registry.versions import ModelVersion
 from training.targets import rules_of
 from training.targets.rules import Criterion
@@ -47,7 +48,8 @@ def judge_of(
         stored = fits.passed and isinstance(use_case.source, FromStore)
         parity = (online_store_agrees(settings, use_case, facts.contract),) if stored else ()
         compiled = compiled_agrees(settings, use_case, challenger)
-        return (*compared, fits, *parity, *data_checked(settings, use_case, months), *served, compiled)
+        shadow = _in_shadow(settings, use_case, challenger, champion)
+        return (*compared, fits, *parity, *data_checked(settings, use_case, months), *served, compiled, *shadow)
 
     return criteria
 
@@ -78,6 +80,15 @@ def _compared(
     figures = {"rows": float(contest.labels.size), **figures}
     reason = f"{contest.labels.size} rows as of {moment.date()}, {described}{redefined}"
     return (Criterion(COMPARED, True, figures, reason), *rules.criteria(contest, use_case.gate))
+
+
+def _in_shadow(
+    settings: Settings, use_case: UseCase, challenger: ModelVersion, champion: ModelVersion | None
+) -> tuple[Criterion, ...]:
+    """Nothing without bounds, or without a champion that answers."""
+    if use_case.gate.min_shadow_answers is None or champion is None or _redefined(settings, champion):
+        return ()
+    return (tried_in_shadow(settings, use_case, challenger, champion),)
 
 
 def _redefined(settings: Settings, champion: ModelVersion) -> str:

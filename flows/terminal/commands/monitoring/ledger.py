@@ -39,10 +39,12 @@ def find(
     with run_command("reading", as_json=as_json) as emit:
         from asof.ledger.reading.choose import find_kept
         from asof.ledger.reading.kept_answer import answer_as_json
+        from asof.ledger.reading.moved import moved_months
         from asof.use_cases import load
 
+        settings = settings_with_database()
         answers = find_kept(
-            settings_with_database(),
+            settings,
             load(use_case),
             request=request,
             entity=entity,
@@ -52,7 +54,12 @@ def find(
             limit=limit,
         )
         plain = [answer_as_json(each) for each in answers]
-        emit({"use_case": use_case, "limit": limit, "answers": plain}, answers_screen)
+        few = len(answers) < (1 if request else limit)
+        moved = moved_months(settings, request=request, since=since, until=until) if few else []
+        emit(
+            {"use_case": use_case, "limit": limit, "answers": plain, "moved": [vars(each) for each in moved]},
+            answers_screen,
+        )
     raise typer.Exit(0 if answers else 1)
 
 

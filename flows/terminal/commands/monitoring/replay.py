@@ -33,6 +33,7 @@ def replay(
         if not (request_id or entity or since or until):
             raise DataError("Name a request id, or --since, --until or --entity.")
         from asof.ledger.reading.choose import of_request, sample_kept
+        from asof.ledger.reading.moved import moved_months, moved_text
         from asof.use_cases import load
         from training.audit.replay.replay import replay as stage
         from training.audit.replay.what_if import what_if
@@ -43,7 +44,9 @@ def replay(
         else:
             answers = sample_kept(settings, problem, sample, entity=entity, since=since, until=until)
         if not answers:
-            raise DataError(f"The ledger has no such answers of {use_case}: see `python -m flows ledger find`.")
+            moved = moved_text(moved_months(settings, request=request_id, since=since, until=until))
+            find = "see `python -m flows ledger find`."
+            raise DataError(f"The ledger has no such answers of {use_case}{f'. {moved}' if moved else f': {find}'}")
         if model:
             emit(what_if(settings, problem, answers, model), what_if_screen)
             agrees = True

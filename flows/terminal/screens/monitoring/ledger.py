@@ -9,18 +9,30 @@ from flows.terminal.screens.screen import Screen, cell, count
 
 SHOWN = 20
 """Rows of a table; --json has all."""
+READ_FILES = "read the months' files, as in docs/operations.md; --json has their paths"
 
 
 def answers_screen(found: Mapping[str, Any]) -> Screen:
-    answers, use_case = found["answers"], found["use_case"]
+    answers, use_case, moved = found["answers"], found["use_case"], _moved(found["moved"])
     if not answers:
         text = f"The ledger has no such answer of {use_case}."
+        if moved:
+            return Screen(f"{text[:-1]}; months that may have it were moved.", tables=moved, next_step=READ_FILES)
         return Screen(text, next_step="a service keeps its answers with ASOF_LEDGER=process; see docs/ledger.md")
     newest = " (the newest; --limit shows more)" if len(answers) == found["limit"] else ""
     headline = f"{count(len(answers), 'answer')} of {use_case}{newest}."
     if len(answers) == 1:
-        return Screen(headline, _facts(answers[0]), {"Values": [_value(each) for each in answers[0]["values"]]})
-    return Screen(headline, tables={"Answers": [_row(each) for each in answers]})
+        return Screen(headline, _facts(answers[0]), {"Values": [_value(each) for each in answers[0]["values"]]} | moved)
+    return Screen(headline, tables={"Answers": [_row(each) for each in answers]} | moved)
+
+
+def _moved(months: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Months that may have more answers."""
+    rows = [
+        {"month": each["month"], "answers": each["rows"], "file": each["file"] or "none: `flows ledger keep` goes on"}
+        for each in months
+    ]
+    return {"Months that were moved to files": rows} if rows else {}
 
 
 def _facts(answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,6 +43,7 @@ def _facts(answer: Mapping[str, Any]) -> dict[str, Any]:
         "entity": answer["entity"],
         "outcome": answer["code"] or _exact(answer["prediction"]),
         "answer": answer["answer"],
+        "what if": "some values are the request's own" if answer["hypothetical"] else None,
         "status": str(answer["status"]),
         "model": f"{model['name']} version {model['version'] or 'none'}, Bento {model['bento']}",
         "key": answer["api_key"],

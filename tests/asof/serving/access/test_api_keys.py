@@ -50,7 +50,7 @@ def test_a_line_is_a_name_scopes_a_hash_and_perhaps_an_end() -> None:
         ("crm predict", "line 1 has 2 words"),
         (f"crm predict {HASH} 2027-01-31 x", "line 1 has 5 words"),
         (f"c/rm predict {HASH}", "line 1: a name"),
-        (f"# who\ncrm root {HASH}", "line 2: scopes are admin, outcomes, predict"),
+        (f"# who\ncrm root {HASH}", "line 2: scopes are admin, outcomes, predict, what-if"),
         (f"crm predict, {HASH}", "line 1: scopes"),
         (f"crm predict {HASH[:-1]}", "line 1: a SHA-256"),
         ("crm predict asof_MBg8JK_OEsMVWxI-NnNSd3sbvKGFdx5RNJxI2Bb-RDc", "line 1: a SHA-256"),

@@ -2,11 +2,15 @@
 
 import pytest
 
-from asof.serving.access.scopes import ADMIN, OPEN, OUTCOMES, PREDICT, scopes_for
+from asof.serving.access.scopes import ADMIN, OPEN, OUTCOMES, PREDICT, SCOPES, scopes_for
 
 
 @pytest.mark.parametrize(
-    "path", ["/predict", "/predict/batch", "/features", "/features/8547-OGMLE", "/features/a/../model"]
+    "path",
+    [
+        *("/predict", "/predict/batch", "/features", "/features/8547-OGMLE", "/features/a/../model"),
+        *("/invocations", "/v2", "/v2/models/m", "/v2/models/m/versions/3/infer", "/v2/health/livez"),
+    ],
 )
 def test_predictions_and_features_are_for_callers(path: str) -> None:
     assert scopes_for(path) == {PREDICT}
@@ -25,5 +29,6 @@ def test_outcomes_have_a_scope_of_their_own() -> None:
     assert scopes_for("/outcomes") == {OUTCOMES}
 
 
-def test_the_description_is_for_every_key() -> None:
-    assert scopes_for("/docs.json") == {PREDICT, OUTCOMES, ADMIN}
+@pytest.mark.parametrize("path", ["/docs.json", "/schema.json"])
+def test_the_descriptions_are_for_every_key(path: str) -> None:
+    assert scopes_for(path) == SCOPES

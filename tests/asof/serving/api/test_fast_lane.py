@@ -19,7 +19,7 @@ def noting(name: str, taken: list[str]) -> ASGIApp:
 def way(scope: Scope) -> list[str]:
     """Which application was asked."""
     taken: list[str] = []
-    lane = FastLane(noting("whole", taken), lanes={"/predict": noting("endpoint", taken)})
+    lane = FastLane(noting("whole", taken), lane={"/predict": noting("endpoint", taken)}.get)
 
     async def nothing(*_: Any) -> Any:
         raise AssertionError

@@ -16,8 +16,9 @@ import pytest
 
 from asof.errors import ModelError
 from asof.features.feature_contract import FeatureContract
+from asof.inference.verdicts import Verdict
 from asof.ledger.reading.find import Selection, reading_ledger
-from asof.ledger.reading.kept_answer import KeptAnswer
+from asof.ledger.reading.kept_answer import KeptAnswer, answer_as_json
 from asof.settings import Settings, export
 from asof.use_case import UseCase
 from asof.use_cases import load
@@ -169,6 +170,29 @@ def test_a_value_that_was_changed_by_one_bit_is_noticed(churn: Answered) -> None
     assert "or the kept values" in result.reason
     churn.change(answer, "floats[1] = %s", value)
     assert churn.one(answer).outcome is Outcome.SAME
+
+
+def test_a_what_if_is_replayed_from_the_values_that_it_used(churn: Answered) -> None:
+    asked = {"monthly_fee": 70.123456789012345, "months_active": 3, "contract_type": "Two year", "has_family": False}
+    user = {"user_id": churn.answers(0)[0].entity}
+    kept = churn.settings.model_copy(update={"ledger": "process", "clock": NOW})
+
+    async def main() -> list[str]:
+        async with application(kept, churn.use_case, churn.versions[0]) as client:
+            bodies = [{**user, "overrides": asked}, {**user, "overrides": asked, "explain": True}, user]
+            answers = [await client.post("/predict", json=body) for body in bodies]
+            return [each.json()["request_id"] for each in answers]
+
+    requests = asyncio.run(main())
+    ship(kept, kept.ledger_folder)
+    with reading_ledger(churn.settings, churn.use_case.name) as ledger:
+        what_if, explained, plain = [answer for each in requests for answer in ledger.of_request(each)]
+    values = {each.feature: (each.value, each.as_of) for each in what_if.values if each.verdict is Verdict.OVERRIDDEN}
+    assert values == {name: (value, None) for name, value in asked.items()}
+    assert (what_if.hypothetical, plain.hypothetical) == (True, False)
+    assert answer_as_json(what_if)["hypothetical"] is True
+    assert what_if.prediction == explained.prediction != plain.prediction
+    assert churn.replay([what_if, explained, plain]).counts == {"same": 3}
 
 
 def test_an_answer_of_another_threshold_differs_though_its_prediction_is_the_same(churn: Answered) -> None:

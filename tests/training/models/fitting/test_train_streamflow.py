@@ -16,6 +16,7 @@ from asof.trust.golden_rows import GOLDEN_ROWS, GoldenRows
 from tests.kits.models.training import CHURN, streamflow_set
 from training.features.datasets.training_set import TrainingSet
 from training.models.compilation.compile import compile_model
+from training.models.compilation.explanation.explain import arrays_of, explainer_of
 from training.models.evaluation.evaluate import Evaluation, evaluate
 from training.models.fitting.train import train
 from training.release.registry.register import register
@@ -84,6 +85,32 @@ def test_the_default_estimator_compiles_and_agrees_with_scikit_learn_on_all_7043
     assert compiled_again(settings, default, streamflow) == content
     assert served.predict(golden.rows) == pytest.approx(golden.probabilities, abs=1e-12)
     assert served.runtime.name == "onnx"
+
+
+def test_the_default_estimator_explains_itself_and_its_card_has_the_whole_picture(
+    settings: Settings, default: Evaluation, streamflow: Path
+) -> None:
+    client = open_tracking(settings)
+    assert client.get_run(default.run_id).data.tags["explained"] == "log odds"
+    rows = streamflow_set(streamflow, "churn_v2").complete().features.iloc[::70]
+    with verified_folder(settings, default.model_uri) as verified:
+        served = load_verified(verified, CHURN)
+    assert served.explainer is not None
+    predictions = served.predict(rows.to_dict("records"))
+    for each, prediction in zip(served.explainer.explain(arrays_of(rows)), predictions, strict=True):
+        assert each.space.prediction(each.score) == pytest.approx(prediction, abs=1e-9)
+    page = Path(client.download_artifacts(default.run_id, "model_card.html")).read_text()
+    assert 'alt="contributions"' in page
+    assert "500 held-out rows" in page
+
+
+def test_the_baseline_of_300_trees_explains_itself(baseline: Any, streamflow: Path) -> None:
+    rows = streamflow_set(streamflow, "churn_v1").complete().features
+    compiled = compile_model(baseline, rows, BinaryOutput(0.5))
+    explainer = explainer_of(baseline, rows, compiled.runtime)
+    some = rows.iloc[:3]
+    for each, expected in zip(explainer.explain(arrays_of(some)), baseline.predict_proba(some)[:, 1], strict=True):
+        assert each.score == pytest.approx(expected, abs=1e-12)
 
 
 def compiled_again(settings: Settings, evaluation: Evaluation, folder: Path) -> bytes:

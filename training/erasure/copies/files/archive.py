@@ -1,11 +1,13 @@
 """Copies in the files to which retention has moved old months of answers (`monitoring.retention`).
 
 An answer stays as a stub, as in the ledger. `ledger.exports` gets another row with the new digest of a changed file.
+Beside the files that it names are perhaps others, which an interrupted `flows ledger keep` has left.
 """
 
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,9 @@ FILES = "SELECT DISTINCT file FROM ledger.exports ORDER BY file"
 RECORD = """
 INSERT INTO ledger.exports (partition, file, rows, file_sha256, rows_sha256)
 SELECT partition, file, rows, %s, '' FROM ledger.exports WHERE file = %s ORDER BY exported_at LIMIT 1"""
+ARCHIVE = "archive"
+"""The folder of the home that retention takes by default."""
+PATTERNS = ("predictions_*.parquet", ".predictions_*.parquet")
 MODELS = b"asof.models"
 STAYS = ("at", "request", "model", "item", "status")
 
@@ -34,23 +39,35 @@ def erase(work: Work) -> Iterator[Copy]:
     with psycopg.connect(work.settings.ledger_conninfo(), autocommit=True) as connection:
         if not table_exists(connection, "ledger.exports"):
             return
-        for (name,) in connection.execute(FILES).fetchall():
-            path = Path(name)
+        for path in _files(connection, work.settings):
             if not path.is_file():
-                yield Copy(name, NOT_COUNTED, "not here: run the command where the file is, or delete it")
+                yield Copy(str(path), NOT_COUNTED, "not here: run the command where the file is, or delete it")
                 continue
-            count = _count(work, path)
+            try:
+                count = _count(work, path)
+            except pa.ArrowInvalid:
+                yield Copy(str(path), NOT_COUNTED, "half written: run `flows ledger keep` again, or delete it")
+                continue
             if count and work.apply:
-                connection.execute(RECORD, [_rewrite(work, path), name])
-            yield Copy(name, count)
+                connection.execute(RECORD, [_rewrite(work, path), str(path)])
+            yield Copy(str(path), count)
 
 
 def entities_of_files(settings: Settings) -> Iterator[str]:
     """The canonical texts of all entities in the files that are here, of every use case."""
     with psycopg.connect(settings.ledger_conninfo(), autocommit=True) as connection:
-        rows = connection.execute(FILES).fetchall() if table_exists(connection, "ledger.exports") else []
-    for path in filter(Path.is_file, (Path(name) for (name,) in rows)):
-        yield from filter(None, pc.unique(parquet.read_table(path, columns=["entity"])["entity"]).to_pylist())
+        paths = _files(connection, settings) if table_exists(connection, "ledger.exports") else []
+    for path in filter(Path.is_file, paths):
+        with suppress(pa.ArrowInvalid):  # half written
+            yield from filter(None, pc.unique(parquet.read_table(path, columns=["entity"])["entity"]).to_pylist())
+
+
+def _files(connection: psycopg.Connection[Any], settings: Settings) -> list[Path]:
+    """Those that are recorded, and what else of their kind is in their folders and in the default one."""
+    recorded = [Path(name) for (name,) in connection.execute(FILES)]
+    folders = dict.fromkeys([*(path.parent for path in recorded), (settings.home / ARCHIVE).resolve()])
+    found = (path for folder in folders for pattern in PATTERNS for path in sorted(folder.glob(pattern)))
+    return [*dict.fromkeys([*recorded, *found])]
 
 
 def _count(work: Work, path: Path) -> int:

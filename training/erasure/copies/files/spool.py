@@ -84,7 +84,9 @@ def _own_frames(path: Path, work: Work) -> list[tuple[Frame, list[int]]]:
         for frame in frames(path.read_bytes(), 0):
             if model := frame.model:
                 models[model["id"]] = model["use_case"]
-            elif models.get(frame.header["model"]) == work.use_case.name and _is_covered(frame, work):
+            elif models.get(frame.challenger or frame.header["model"]) == work.use_case.name and _is_covered(
+                frame, work
+            ):
                 places = [n for n, each in enumerate(frame.header["entities"]) if each and work.subject.is_text(each)]
                 own += [(frame, places)] if places else []
     except (BrokenFrame, FileNotFoundError):

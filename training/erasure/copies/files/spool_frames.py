@@ -9,7 +9,7 @@ import numpy as np
 from pydantic_core import to_json
 
 from asof.ledger.reading.kept_answer import ERASED
-from asof.ledger.spool.frames import LENGTH, NO_MOMENT, NONE, PREFIX, Frame, blocks_of
+from asof.ledger.spool.frames import CHALLENGER, LENGTH, NO_MOMENT, NONE, PREFIX, Frame, blocks_of
 
 
 def without(frame: Frame, places: Collection[int]) -> bytes:
@@ -34,10 +34,13 @@ def without(frame: Frame, places: Collection[int]) -> bytes:
 
 def _alone(header: dict[str, Any], item: int, length: int) -> bytes:
     """The frame of a single answer, which needs none of its values."""
-    kept = {name: header[name] for name in ("model", "at", "requests", "entities")}
+    kept = {name: header[name] for name in ("model", CHALLENGER, "at", "requests", "entities") if name in header}
     status = header.get("problems", {}).get("0", (200,))[0]
-    text = to_json(kept | {"problems": {"0": (status, ERASED)}, "shape": (1, 0, 0, 0, 0, 0)})
-    return _framed(text, struct.pack("<2h", item, NONE), length)
+    kept["shape"], numbers = (1, 0, 0, 0, 0, 0), struct.pack("<2h", item, NONE)
+    text = to_json(kept | {"problems": {"0": (status, ERASED)}})
+    if len(text) > length - LENGTH.size - len(numbers):  # a shadow score has no values whose room the mark could take
+        text = to_json(kept)
+    return _framed(text, numbers, length)
 
 
 def _emptied(frame: Frame, places: Collection[int], header: dict[str, Any]) -> bytes:

@@ -1,12 +1,14 @@
 """CatBoost -> ONNX nodes: it splits in single precision and sums in double, in order, and so does the graph."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from asof.errors import NotCompiled
 from training.models.compilation.boosters.catboost_model import read_model
 from training.models.compilation.graph import DOUBLE, SINGLE, Graph
 from training.models.compilation.predictors.links import sigmoid, softmax
-from training.models.compilation.trees import summed
+from training.models.compilation.trees import Tree, summed
 
 IDENTITY = ("RMSE", "MAE", "Quantile", "Huber", "MAPE", "LogCosh", "Expectile", "Lq")
 EXPONENTIAL = ("Poisson", "Tweedie")
@@ -44,8 +46,14 @@ def _loss(graph: Graph) -> str:
 
 def _scores(graph: Graph) -> str:
     """The sum of the trees and their bias, shape (rows, 1), or one for each class."""
-    model, totals = read_model(graph.part), []
-    numbers = graph.node("Cast", graph.node("Cast", graph.numbers(), to=SINGLE), to=DOUBLE)
-    for code, bias in enumerate(model.biases):
-        totals.append(graph.node("Add", summed(graph, numbers, list(model.trees_of(code))), np.array(bias)))
+    numbers, trees, biases = numbers_and_trees(graph)
+    sums = [summed(graph, numbers, each) for each in trees]
+    totals = [graph.node("Add", total, np.array(bias)) for total, bias in zip(sums, biases, strict=True)]
     return graph.node("Concat", *totals, axis=1) if len(totals) > 1 else totals[0]
+
+
+def numbers_and_trees(graph: Graph) -> tuple[str, list[list[Tree]], Sequence[float]]:
+    """The columns of the trees, the trees of each class, and its bias."""
+    model = read_model(graph.part)
+    numbers = graph.node("Cast", graph.node("Cast", graph.numbers(), to=SINGLE), to=DOUBLE)
+    return numbers, [list(model.trees_of(code)) for code in range(len(model.biases))], model.biases

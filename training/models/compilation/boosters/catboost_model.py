@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from asof.errors import NotCompiled
 from training.models.compilation.trees import Tree
@@ -51,6 +52,7 @@ class Model:
             right=np.minimum(2 * nodes + 2, 2 * inner),
             missing_left=np.concatenate([np.array(self.missing_left)[used][level], rest]).astype(bool),
             value=self.scale * np.concatenate([np.zeros(inner), values]),
+            cover=_covers(np.array(fields["leaf_weights"], dtype=np.float64)),
         )
 
     def _nested(self, fields: Mapping[str, Any], code: int) -> Tree:
@@ -68,7 +70,25 @@ class Model:
             right=np.minimum(left + 1, last),
             missing_left=np.array(self.missing_left)[used],
             value=self.scale * np.array([np.ravel(node["value"])[code] if "value" in node else 0.0 for node in nodes]),
+            cover=_nested_covers(nodes, left),
         )
+
+
+def _covers(leaves: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The weights of all nodes of a tree of full levels, from those of its leaves."""
+    levels = [leaves]
+    while levels[0].size > 1:
+        levels.insert(0, levels[0].reshape(-1, 2).sum(axis=1))
+    return np.concatenate(levels)
+
+
+def _nested_covers(nodes: Sequence[Mapping[str, Any]], left: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Those of nodes that follow their parent; `left` is the place of the left child, the other follows it."""
+    covers = np.array([float(node.get("weight", 0.0)) for node in nodes])
+    for place in reversed(range(len(nodes))):
+        if "split" in nodes[place]:
+            covers[place] = covers[left[place]] + covers[left[place] + 1]
+    return covers
 
 
 def read_model(estimator: Any) -> Model:

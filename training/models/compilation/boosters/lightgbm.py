@@ -10,7 +10,7 @@ from asof.errors import NotCompiled
 from training.models.compilation.boosters.lightgbm_model import Model, Split, read_model, tree_of
 from training.models.compilation.graph import DOUBLE, Graph
 from training.models.compilation.predictors.links import sigmoid, softmax
-from training.models.compilation.trees import summed
+from training.models.compilation.trees import Tree, summed
 
 ZERO = float(np.float32(1e-35))
 """LightGBM's limit of what is zero, where zero is missing."""
@@ -58,15 +58,26 @@ def _read(graph: Graph) -> Model:
 
 def _scores(graph: Graph, model: Model) -> str:
     """The sum of the trees, shape (rows, 1), or one for each class; random forests take the mean."""
+    numbers, trees, _ = _numbers_and_trees(graph, model)
+    totals = [summed(graph, numbers, each) for each in trees]
+    total = graph.node("Concat", *totals, axis=1) if len(totals) > 1 else totals[0]
+    return graph.node("Div", total, np.array(float(len(trees[0])))) if model.averages else total
+
+
+def numbers_and_trees(graph: Graph) -> tuple[str, list[list[Tree]], list[int], float]:
+    """The columns of the trees, the trees of each class, for each column the feature that it splits by, and by what a
+    sum is divided."""
+    model = _read(graph)
+    numbers, trees, features = _numbers_and_trees(graph, model)
+    return numbers, trees, features, float(len(trees[0])) if model.averages else 1.0
+
+
+def _numbers_and_trees(graph: Graph, model: Model) -> tuple[str, list[list[Tree]], list[int]]:
     splits, each_iteration = model.category_splits(), int(model.fields["num_tree_per_iteration"])
     columns = {split: model.features + number for number, split in enumerate(splits)}
     trees = [tree_of(fields, columns) for fields in model.trees]
-    numbers = _inputs(graph, model, splits)
-    totals = [summed(graph, numbers, trees[code::each_iteration]) for code in range(each_iteration)]
-    total = graph.node("Concat", *totals, axis=1) if len(totals) > 1 else totals[0]
-    if "average_output" in model.fields:
-        return graph.node("Div", total, np.array(float(len(trees) // each_iteration)))
-    return total
+    of_classes = [trees[code::each_iteration] for code in range(each_iteration)]
+    return _inputs(graph, model, splits), of_classes, [*range(model.features), *(feature for feature, _ in splits)]
 
 
 def _inputs(graph: Graph, model: Model, splits: Sequence[Split]) -> str:

@@ -37,6 +37,11 @@ class Model:
         return any((_missing_types(fields) == ZERO_IS_MISSING).any() for fields in self.trees)
 
     @property
+    def averages(self) -> bool:
+        """Whether it is a random forest, whose prediction is the mean of its trees."""
+        return "average_output" in self.fields
+
+    @property
     def features(self) -> int:
         return int(self.fields["max_feature_idx"]) + 1
 
@@ -74,6 +79,9 @@ def tree_of(fields: Mapping[str, str], columns: Mapping[Split, int]) -> Tree:
         right=_joined(np.where(right < 0, inner + ~right, right), leaves),
         missing_left=_joined(missing_left, leaves).astype(bool),
         value=np.concatenate([np.zeros(inner), values]),
+        cover=np.concatenate([_numbers(fields, name) for name in ("internal_count", "leaf_count")])
+        if inner
+        else np.ones(1),
     )
 
 

@@ -103,17 +103,29 @@ def _tree(fields: Mapping[str, Any]) -> Tree:
         right=right,
         missing_left=np.array(fields["default_left"], dtype=bool),
         value=conditions,
+        cover=np.array(fields["sum_hessian"], dtype=np.float64),
     )
 
 
 def _totals(graph: Graph, model: Model) -> list[str]:
     """The sum of the trees of each class in single precision, shape (rows, 1)."""
+    numbers = _numbers(graph)
+    return [summed(graph, numbers, trees) for trees in model.trees]
+
+
+def numbers_and_trees(graph: Graph) -> tuple[str, list[list[Tree]]]:
+    """The columns of the trees, in double precision, and the trees of each class, the first of which has its start."""
+    return _double(graph, _numbers(graph)), _read(graph).trees
+
+
+def _numbers(graph: Graph) -> str:
+    """The columns in single precision, with NaN for what is missing."""
     numbers = graph.node("Cast", graph.numbers(), to=SINGLE)
     missing = np.float32(np.nan if graph.part.missing is None else graph.part.missing)
     if not np.isnan(missing):
         absent = graph.node("Equal", numbers, np.array(missing))
         numbers = graph.node("Where", absent, np.array(np.nan, dtype=np.float32), numbers)
-    return [summed(graph, numbers, trees) for trees in model.trees]
+    return numbers
 
 
 def _sigmoid(graph: Graph, value: str) -> str:

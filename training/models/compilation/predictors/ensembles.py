@@ -42,17 +42,22 @@ def forest_regressor(graph: Graph) -> None:
 
 
 def gradient_scores(graph: Graph) -> str:
-    """GradientBoosting: the first prediction plus the sum of the trees, which the learning rate scales.
-
-    Raises NotCompiled where the first prediction is that of another model, and so no constant.
-    """
-    part, numbers = graph.part, single_precision(graph)
-    first = _constant(part)
-    sums = [
-        summed(graph, numbers, _with_start(part.estimators_[:, column], part.learning_rate, start))
-        for column, start in enumerate(first)
-    ]
+    """GradientBoosting: the sum of its trees."""
+    numbers = single_precision(graph)
+    sums = [summed(graph, numbers, each) for each in gradient_trees(graph)]
     return graph.joined(sums)
+
+
+def gradient_trees(graph: Graph) -> list[list[Tree]]:
+    """The trees of each sum, which the learning rate scales; the first one includes the first prediction.
+
+    Raises NotCompiled where that is of another model, and so no constant.
+    """
+    part = graph.part
+    return [
+        _with_start(part.estimators_[:, column], part.learning_rate, start)
+        for column, start in enumerate(_constant(part))
+    ]
 
 
 def gradient_regressor(graph: Graph) -> None:

@@ -52,13 +52,21 @@ class CategorySplits:
 
 def scores(graph: Graph) -> str:
     """HistGradientBoosting: the baseline plus the sum of the trees."""
+    columns, trees, _ = numbers_and_trees(graph)
+    sums = [summed(graph, columns, each) for each in trees]
+    return graph.joined(sums)
+
+
+def numbers_and_trees(graph: Graph) -> tuple[str, list[list[Tree]], list[int]]:
+    """The columns of the trees, the trees of each sum, and for each column the feature that it splits by.
+
+    The first tree of a sum includes the baseline.
+    """
     part, numbers = graph.part, _input(graph)
     splits = CategorySplits(part.n_features_in_, _known_categories(part))
     baselines = part._baseline_prediction.ravel().tolist()
     trees = [_trees(part._predictors, column, first, splits) for column, first in enumerate(baselines)]
-    columns = splits.appended(graph, numbers)
-    sums = [summed(graph, columns, each) for each in trees]
-    return graph.joined(sums)
+    return splits.appended(graph, numbers), trees, [*range(splits.features), *(feature for feature, _ in splits.splits)]
 
 
 def _input(graph: Graph) -> str:
@@ -101,6 +109,7 @@ def _tree(predictor: Any, splits: CategorySplits) -> Tree:
         right=nodes["right"].astype(np.int64),
         missing_left=nodes["missing_go_to_left"].astype(bool),
         value=nodes["value"],
+        cover=nodes["count"].astype(np.float64),
     )
 
 

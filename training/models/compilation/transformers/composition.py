@@ -19,11 +19,16 @@ def pipeline(graph: Graph) -> None:
 
 def pipeline_scores(graph: Graph) -> str:
     """The decision function of the last step."""
+    return graph.scores(graph.part.steps[-1][1], before_last(graph))
+
+
+def before_last(graph: Graph) -> Sequence[Value]:
+    """What the last step takes."""
     values = graph.inputs
     for _, step in graph.part.steps[:-1]:
         if step not in NOTHING:
             values = graph.convert(step, values)
-    return graph.scores(graph.part.steps[-1][1], values)
+    return values
 
 
 def columns(graph: Graph) -> None:

@@ -1,83 +1,44 @@
 """LightGBM, XGBoost and CatBoost as graphs: what each library predicts, or not compiled with a reason."""
 
-import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from lightgbm import LGBMClassifier, LGBMRegressor
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor, make_column_transformer
 from sklearn.ensemble import StackingClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
-from xgboost import XGBClassifier, XGBRegressor
 
 from asof.errors import NotCompiled
-from asof.targets import BinaryOutput, MulticlassOutput, Output, RegressionOutput
+from asof.targets import Output
+from tests.kits.estimators.boosters import (
+    FEATURES,
+    NOISY,
+    NUMBER,
+    ROWS,
+    THREE,
+    TWO,
+    catboost,
+    fitted,
+    lightgbm,
+    name,
+    xgboost,
+)
 from tests.kits.models.training import made_up_set
 from training.models.compilation.agreement import run
 from training.models.compilation.compile import CompiledModel, compile_model
 from training.models.fitting.reproducible import make_reproducible
 
-ROWS = 3000
-TWO, THREE = BinaryOutput(0.5), MulticlassOutput(("low", "middle", "high"))
-NUMBER = RegressionOutput("hours", margin=1.0, coverage=0.9)
 DOUBLE, SINGLE = 1e-15, 2e-7
 """A few units in the last place: of the exponential in double precision, and in single."""
-
-
-def features() -> pd.DataFrame:
-    """Numbers with and without gaps, rounded ones, many zeros, some next to zero, and large ones."""
-    generator = np.random.default_rng(0)
-    table = pd.DataFrame(generator.normal(size=(ROWS, 5)), columns=["plain", "gaps", "steps", "zeros", "wide"])
-    table.loc[::7, "gaps"] = np.nan
-    table["steps"] = table["steps"].round(1)
-    table.loc[generator.random(ROWS) < 0.4, "zeros"] = 0.0
-    table.loc[::50, "zeros"] = np.tile([1e-36, -1e-36, 1e-34, -1e-34], ROWS // 200)
-    table.loc[::11, "wide"] *= 1e20
-    return table
-
-
-FEATURES = features()
-TOTAL = (FEATURES["plain"] + FEATURES["gaps"].fillna(1) * FEATURES["steps"] + (FEATURES["zeros"] == 0)).to_numpy()
-NOISY = TOTAL + np.random.default_rng(1).normal(size=ROWS)
-LABELS = {
-    "two": (NOISY > 0).astype(int),
-    "three": np.digitize(NOISY, [-0.5, 0.9]),
-    "number": NOISY,
-    "counts": np.exp(NOISY / 3),
-}
-
-
-def fitted(model: Any, labels: str) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of options that LightGBM takes by other names
-        return make_reproducible(model).fit(FEATURES, LABELS[labels])
 
 
 def compiled(model: Any, labels: str) -> CompiledModel:
     """The graph, which agrees with the model on every row and on odd values, one column at a time."""
     output: dict[str, Output] = {"two": TWO, "three": THREE}
     return compile_model(fitted(model, labels), FEATURES, output.get(labels, NUMBER))
-
-
-def lightgbm(labels: str, **options: Any) -> Any:
-    kind = LGBMClassifier if labels in ("two", "three") else LGBMRegressor
-    return kind(n_estimators=20, random_state=0, **options)
-
-
-def xgboost(labels: str, **options: Any) -> Any:
-    kind = XGBClassifier if labels in ("two", "three") else XGBRegressor
-    return kind(n_estimators=20, random_state=0, **options)
-
-
-def catboost(labels: str, **options: Any) -> Any:
-    from catboost import CatBoostClassifier, CatBoostRegressor
-
-    kind = CatBoostClassifier if labels in ("two", "three") else CatBoostRegressor
-    return kind(iterations=20, random_state=0, **options)
 
 
 AGREE = [
@@ -106,12 +67,6 @@ AGREE_CATBOOST = [
     (catboost, "number", {"loss_function": "Quantile:alpha=0.9"}, DOUBLE),
     (catboost, "counts", {"loss_function": "Poisson"}, DOUBLE),
 ]
-
-
-def name(value: Any) -> str:
-    if isinstance(value, dict):
-        return ",".join(f"{option}={chosen}" for option, chosen in value.items()) or "plain"
-    return value.__name__ if callable(value) else str(value)
 
 
 def soak(cases: list[Any]) -> list[Any]:

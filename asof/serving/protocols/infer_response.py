@@ -1,0 +1,106 @@
+"""The response of an inference: the answers of rows as tensors, column by column."""
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from math import nan, prod
+from typing import Any
+
+from pydantic_core import to_json
+
+from asof.serving.batch.keeping import KEPT
+from asof.serving.batch.outcomes import Answered, Item, problem_item
+from asof.serving.http.problems import Occurrence
+from asof.serving.http.strict_json import JSON
+from asof.serving.prediction.predictor import Prediction, Predictor, identity
+from asof.targets.tensors import Tensor
+
+EVIDENCE, PROBLEM = "evidence", "problem"
+MISSING = {"FP64": nan, "BYTES": ""}
+"""What a row with a problem has. NaN is sent as the text "NaN", as in protobuf's JSON.
+
+A null is not in the protocol's schema, and some clients would read it as 0.
+"""
+
+
+def _evidence(item: Item) -> list[str]:
+    return [to_json({**item.get(EVIDENCE, {}), KEPT: item[KEPT]}).decode()]
+
+
+def _problem(item: Item) -> list[str]:
+    return [to_json(item[PROBLEM]).decode() if PROBLEM in item else ""]
+
+
+TEXTS = (Tensor(EVIDENCE, "BYTES", (), _evidence), Tensor(PROBLEM, "BYTES", (), _problem))
+"""Outputs beside the target's: JSON of each row's verdicts, and of its problem (an empty text where it has none)."""
+
+
+def item(answered: Answered, default: Predictor, occurrence: Occurrence) -> dict[str, Any]:
+    """The score of a row with the evidence, or its problem."""
+    outcome = answered.outcome
+    if not isinstance(outcome, Prediction):
+        return problem_item(outcome, occurrence)
+    predictor = answered.predictor
+    evidence = dict(outcome.evidence)
+    if predictor is not default:
+        evidence["model"] = identity(predictor.model, predictor.lineage)
+    return {"score": predictor.model.facts.output.score(outcome.score), EVIDENCE: evidence}
+
+
+class InferFormat:
+    """The response of an inference: `outputs` as tensors, column by column, of the names that are wanted."""
+
+    media_type = JSON
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        request_id: str,
+        *,
+        outputs: Sequence[Tensor],
+        wanted: Sequence[str],
+        own_id: str | None,
+    ) -> None:
+        self._predictor, self._request_id, self._own_id = predictor, request_id, own_id
+        every = {each.name: each for each in outputs}
+        self._scores = [every[name] for name in wanted if name in every]
+        self._texts = [each for each in TEXTS if each.name in wanted]
+        self._parts: dict[str, list[bytes]] = {name: [] for name in wanted}
+        self._rows = 0
+
+    def head(self) -> bytes:
+        return b""
+
+    def chunk(self, items: Sequence[Item]) -> bytes:
+        """Nothing yet: the first tensor has a value of every row."""
+        for tensor in self._scores:
+            missing = [MISSING[tensor.datatype]] * prod(tensor.shape)
+            self._add(tensor, (tensor.values(each["score"]) if "score" in each else missing for each in items))
+        for tensor in self._texts:
+            self._add(tensor, map(tensor.values, items))
+        self._rows += len(items)
+        return b""
+
+    def tail(self) -> bytes:
+        lineage = self._predictor.lineage
+        head = {
+            "model_name": lineage.name,
+            **({"model_version": lineage.version} if lineage.version else {}),
+            "id": self._request_id if self._own_id is None else self._own_id,
+            "parameters": _parameters(identity(self._predictor.model, lineage)),
+        }
+        by_name = {each.name: each for each in (*self._scores, *self._texts)}
+        outputs = b",".join(self._output(by_name[name], parts) for name, parts in self._parts.items())
+        return to_json(head)[:-1] + b',"outputs":[' + outputs + b"]}"
+
+    def _add(self, tensor: Tensor, rows: Any) -> None:
+        values = list(chain.from_iterable(rows))
+        self._parts[tensor.name].append(to_json(values, inf_nan_mode="strings")[1:-1])
+
+    def _output(self, tensor: Tensor, parts: Sequence[bytes]) -> bytes:
+        head = {"name": tensor.name, "datatype": tensor.datatype, "shape": [self._rows, *tensor.shape]}
+        return to_json(head)[:-1] + b',"data":[' + b",".join(parts) + b"]}"
+
+
+def _parameters(model: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The identity without name and version: parameters are texts, numbers or booleans."""
+    return {name: value for name, value in model.items() if name not in ("name", "version") and value is not None}

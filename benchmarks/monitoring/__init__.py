@@ -1,0 +1,1 @@
+"""What monitoring says where the truth is known."""

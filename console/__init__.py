@@ -1,0 +1,1 @@
+"""The console: pages on what is in Production, why, and what came of it. Read-only."""

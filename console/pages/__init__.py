@@ -1,0 +1,1 @@
+"""One file for each page: what it shows, read from the databases and the service."""

@@ -1,0 +1,35 @@
+"""What is in Production and why: the version, the criteria that it passed, and the history."""
+
+from typing import Any
+
+from console.visit import Context, Visit
+from training.metrics.classification import Estimate
+from training.release.promotion.history_report import report_history
+from training.release.registry.versions import ModelVersion, model_version
+from training.tracking.client import has_registry
+
+
+def view(visit: Visit) -> Context:
+    report = report_history(visit.settings, visit.use_case) if has_registry(visit.settings) else None
+    entries = report.entries if report else ()
+    current = entries[-1] if entries else None
+    version = model_version(visit.settings, visit.use_case, current.version) if current and current.version else None
+    return {
+        "report": report,
+        "entries": tuple(reversed(entries)),
+        "current": current,
+        "version": version,
+        "estimates": _estimates(version) if version else {},
+        "rollback": f"python -m flows rollback {visit.use_case.name}" if current and current.previous else "",
+        "trace": f"python -m flows trace {visit.use_case.name} {version.version}" if version else "",
+    }
+
+
+def _estimates(version: ModelVersion) -> dict[str, Any]:
+    """The metrics of the evaluation that have an interval."""
+    metrics = version.metrics
+    return {
+        name: Estimate(value, metrics[f"{name}_low"], metrics[f"{name}_high"])
+        for name, value in metrics.items()
+        if {f"{name}_low", f"{name}_high"} <= metrics.keys()
+    }

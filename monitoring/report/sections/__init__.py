@@ -1,0 +1,1 @@
+"""The page's sections, each from the evidence on one subject."""

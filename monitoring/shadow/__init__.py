@@ -1,0 +1,1 @@
+"""A challenger beside the version that answered: on the same answers of the ledger, and on their outcomes."""
