@@ -144,6 +144,10 @@ class Settings(BaseSettings):
     """How the prediction service logs; the image sets `json`, one object a line."""
     base_image: str | None = None
     """The image that `make image` builds on, by tag or digest; unset: bentofile.yaml's."""
+    openlineage_url: SecretStr | None = None
+    """Where the stages send OpenLineage events: http://host:port of its API, or a file; unset: nowhere."""
+    openlineage_key: SecretStr | None = None
+    """The API key of that address."""
     actor: str | None = None
     """Who promotes and rolls back, for the history; unset: user@host."""
     ledger: Literal["off", "process", "disk"] = "off"

@@ -7,8 +7,14 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from asof.errors import AsOfError
+
 ALERT = "asof.alert"
 """The name of the event, which the trigger in prefect.yaml expects."""
+
+
+class PrefectAway(AsOfError):
+    """The Prefect server that is set did not answer."""
 
 
 def has_server() -> bool:
@@ -38,8 +44,9 @@ def emit(resource: Mapping[str, str], payload: Mapping[str, Any]) -> str:
 def start_run(deployment: str, parameters: Mapping[str, Any], *, key: str) -> str | None:
     """Asks for a run of `FLOW/DEPLOYMENT`, once for each key; returns the run's name without waiting for it.
 
-    None where the server has no such deployment. Raises httpx.HTTPError where it does not answer.
+    None where the server has no such deployment. Raises PrefectAway where it does not answer.
     """
+    import httpx
     from prefect.deployments import run_deployment
     from prefect.exceptions import ObjectNotFound
 
@@ -48,4 +55,6 @@ def start_run(deployment: str, parameters: Mapping[str, Any], *, key: str) -> st
         run: Any = run_deployment(deployment, parameters=dict(parameters), **options)
     except ObjectNotFound:
         return None
+    except httpx.HTTPError as error:
+        raise PrefectAway(f"the Prefect server did not answer: {error}") from None
     return str(run.name)

@@ -4,6 +4,8 @@ from dataclasses import asdict
 from typing import Any
 
 from asof.use_cases import default_name, load
+from flows.lineage.datasets import of_bundle
+from flows.lineage.emitting import emits_lineage
 from flows.runtime.artifacts import publish_text
 from flows.runtime.environment import settings_with_database
 from flows.runtime.progress import log
@@ -19,6 +21,7 @@ def bundle_model(use_case: str, run_id: str | None) -> Bundle:
     return build_bundle(settings_with_database(), load(use_case), run_id=run_id)
 
 
+@emits_lineage("bundle", of_bundle)
 def bundle(use_case: str | None = None, run_id: str | None = None) -> dict[str, Any]:
     """Imports the model into the BentoML store and builds its Bento."""
     use_case = use_case or default_name()

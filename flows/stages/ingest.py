@@ -11,6 +11,8 @@ from asof.extracts.cadence import Every, moment_text
 from asof.settings import Moment
 from asof.use_case import UseCase
 from asof.use_cases import default_name, load, others, raw_tables
+from flows.lineage.datasets import of_ingest
+from flows.lineage.emitting import emits_lineage
 from flows.runtime.artifacts import publish_table
 from flows.runtime.environment import settings_with_database
 from flows.runtime.extract_files import check_extract_files
@@ -60,6 +62,7 @@ def refresh_online_store(use_case: str, as_of: datetime | None, whole: bool) -> 
     return materialise(settings, as_of=as_of, whole=whole, without=theirs, progress=log.info)
 
 
+@emits_lineage("ingest", of_ingest, from_store=True)
 def ingest(
     folder: str | None,
     first_as_of: Moment | None = None,

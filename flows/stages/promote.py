@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from asof.use_cases import load
+from flows.lineage.datasets import of_promote
+from flows.lineage.emitting import emits_lineage
 from flows.runtime.artifacts import publish_table
 from flows.runtime.environment import settings_with_database
 from flows.runtime.progress import log
@@ -42,6 +44,7 @@ def _publish(outcome: Promotion, *, dry_run: bool) -> None:
     publish_table("promotion", rows, f"{outcome.name} version {outcome.version}: {verdict}")
 
 
+@emits_lineage("promote", of_promote)
 def promote(use_case: str, version: str, dry_run: bool = False) -> dict[str, Any]:
     """Compares it with the version in Production; promotes it if every criterion is met and `dry_run` is false."""
     outcome = promote_version(use_case, version, None, dry_run)

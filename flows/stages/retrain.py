@@ -8,6 +8,8 @@ from uuid import UUID
 from asof.extracts.cadence import moment_text
 from asof.settings import Moment
 from asof.use_cases import default_name, load
+from flows.lineage.datasets import of_retrain
+from flows.lineage.emitting import emits_lineage
 from flows.runtime.artifacts import publish_table
 from flows.runtime.environment import settings_with_database, settings_with_tracking
 from flows.runtime.progress import log
@@ -36,6 +38,7 @@ def train_version(use_case: str, as_of: datetime, known_at: datetime | None, est
     return register(settings, evaluate(settings, trained))
 
 
+@emits_lineage("retrain", of_retrain)
 def retrain(
     use_case: str | None = None,
     as_of: Moment | None = None,

@@ -5,6 +5,8 @@ from typing import Any
 
 from asof.settings import Moment
 from asof.use_cases import default_name, load
+from flows.lineage.datasets import of_score
+from flows.lineage.emitting import emits_lineage
 from flows.runtime.artifacts import publish_table
 from flows.runtime.environment import settings_with_database, settings_with_tracking
 from flows.runtime.progress import log
@@ -44,6 +46,7 @@ def scoring_result(scoring: Scoring) -> dict[str, Any]:
     }
 
 
+@emits_lineage("score", of_score, from_store=True)
 def score(
     use_case: str | None = None,
     as_of: Moment | None = None,

@@ -59,7 +59,7 @@ class Rule:
 def rules_for(use_case: UseCase) -> tuple[Rule, ...]:
     """The rules of a use case, the most urgent first."""
     name, headline = use_case.name, rules_of(use_case.target).headline
-    look = f"`python -m flows monitor {name} --report monitor.html` shows it beside the training rows."
+    look = f"`python -m flows report {name}` shows it beside the training rows."
     return (
         Rule(
             "performance",

@@ -23,7 +23,7 @@ WITH newest AS (
 )
 SELECT DISTINCT ON (r.use_case, m.version, m.subject, m.metric, m.about) r.use_case, m.version, m.as_of, m.subject,
     m.metric, m.about, m.value, m.low, m.high, m.n, m.verdict,
-    CASE jsonb_typeof(m.detail -> 'promotion') WHEN 'array' THEN m.detail -> 'promotion' END AS promotion
+    CASE m.subject WHEN 'performance' THEN m.detail -> 'promotion' END AS promotion
 FROM public.monitor_metrics m JOIN public.monitor_runs r USING (run)
 JOIN newest ON (newest.use_case, newest.subject, newest.as_of) = (r.use_case, m.subject, m.as_of)
 ORDER BY r.use_case, m.version, m.subject, m.metric, m.about, r.finished_at DESC, r.run DESC"""
@@ -45,7 +45,7 @@ class NewestRun:
 
 @dataclass(frozen=True)
 class NewestFigure:
-    """A figure of the newest window that has its subject; `promotion` is value, low and high then."""
+    """A figure of the newest window that has its subject; `promotion` is value, low and high then, of performance."""
 
     use_case: str
     version: str

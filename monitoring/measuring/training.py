@@ -69,7 +69,7 @@ def training_of(settings: Settings, run_id: str) -> Training:
             raise
         return NOTHING
     reference = reference_of(settings, run_id)
-    known = reference.estimates if reference and reference.scores else estimates_in(metrics)
+    known = reference.estimates if reference else estimates_in(metrics)
     return Training(settings, run_id, reference, known)
 
 

@@ -8,7 +8,7 @@ from monitoring.records.figure import Figure, Subject
 UNKNOWN = "not known"
 TOO_FEW = "too few rows to say"
 SHARES = {Subject.MATURITY, Subject.AUDIT}
-SHARE_METRICS = {"refused", "verdict", "share_over_threshold", "base_rate", "decisions_differ", "accuracy"}
+SHARE_METRICS = {"refused", "verdict", "share_over_threshold", "base_rate", "decisions_differ", "failed"}
 
 
 def is_share(figure: Figure) -> bool:

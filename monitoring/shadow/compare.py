@@ -31,7 +31,7 @@ MIN_ROWS = 200
 class Differences:
     """How far predictions are apart (`monitoring.shadow.pairs.difference`): the mean and some quantiles of n answers.
 
-    `shift` is the mean of the signed differences, None of several classes; `psi` that of the two samples.
+    `shift` is the mean of the signed differences, None of several classes or one answer; `psi` that of the two samples.
     """
 
     mean: float
@@ -105,7 +105,7 @@ def _differences(pairs: Pairs) -> Differences:
     if pairs.challenger.ndim > 1:
         ours, theirs = pairs.champion.argmax(axis=1), pairs.challenger.argmax(axis=1)
         return Differences(float(apart.mean()), quantiles, None, psi(_floats(ours), _floats(theirs), levels=True).size)
-    shift = paired_mean(pairs.challenger - pairs.champion)
+    shift = paired_mean(pairs.challenger - pairs.champion) if len(pairs) > 1 else None
     return Differences(float(apart.mean()), quantiles, shift, psi(pairs.champion, pairs.challenger, levels=False).size)
 
 

@@ -34,6 +34,7 @@ class InferForm:
     def __init__(self, model_name: str, form: RowForm, target: Target) -> None:
         self._model_name, self._form = model_name, form
         self._outputs = tensors(target)
+        self._known = tuple(each.name for each in (*self._outputs, *TEXTS))
 
     def check(self, scope: Scope) -> None:
         """Raises ModelNotFound for another model, HTTPException 415 for binary data."""
@@ -50,11 +51,12 @@ class InferForm:
         return Question(rows, new_format, item, partial(_require_version, asked(scope)[1]))
 
     def _wanted(self, request: InferRequest) -> Sequence[str]:
-        known = [each.name for each in (*self._outputs, *TEXTS)]
-        wanted = known if not request.outputs else [each.name for each in request.outputs]
-        if unknown := [name for name in wanted if name not in known]:
-            raise invalid("outputs", f"there is no output {unknown[0]!r:.100}, but {', '.join(known)}")
-        return list(dict.fromkeys(wanted))
+        if not request.outputs:
+            return self._known
+        wanted = dict.fromkeys(each.name for each in request.outputs)
+        if unknown := [name for name in wanted if name not in self._known]:
+            raise invalid("outputs", f"there is no output {unknown[0]!r:.100}, but {', '.join(self._known)}")
+        return list(wanted)
 
 
 def asked(scope: Scope) -> tuple[str, str | None]:

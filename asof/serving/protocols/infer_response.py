@@ -1,9 +1,10 @@
 """The response of an inference: the answers of rows as tensors, column by column."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from math import nan, prod
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from pydantic_core import to_json
 
@@ -81,26 +82,29 @@ class InferFormat:
         return b""
 
     def tail(self) -> bytes:
-        lineage = self._predictor.lineage
-        head = {
-            "model_name": lineage.name,
-            **({"model_version": lineage.version} if lineage.version else {}),
-            "id": self._request_id if self._own_id is None else self._own_id,
-            "parameters": _parameters(identity(self._predictor.model, lineage)),
-        }
         by_name = {each.name: each for each in (*self._scores, *self._texts)}
         outputs = b",".join(self._output(by_name[name], parts) for name, parts in self._parts.items())
-        return to_json(head)[:-1] + b',"outputs":[' + outputs + b"]}"
+        own_id = to_json(self._request_id if self._own_id is None else self._own_id)
+        return _model(self._predictor)[:-1] + b',"id":' + own_id + b',"outputs":[' + outputs + b"]}"
 
     def _add(self, tensor: Tensor, rows: Any) -> None:
         values = list(chain.from_iterable(rows))
         self._parts[tensor.name].append(to_json(values, inf_nan_mode="strings")[1:-1])
 
     def _output(self, tensor: Tensor, parts: Sequence[bytes]) -> bytes:
-        head = {"name": tensor.name, "datatype": tensor.datatype, "shape": [self._rows, *tensor.shape]}
-        return to_json(head)[:-1] + b',"data":[' + b",".join(parts) + b"]}"
+        shape = ",".join(map(str, (self._rows, *tensor.shape)))
+        head = f'{{"name":"{tensor.name}","datatype":"{tensor.datatype}","shape":[{shape}],"data":['
+        return head.encode() + b",".join(parts) + b"]}"
 
 
-def _parameters(model: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The identity without name and version: parameters are texts, numbers or booleans."""
-    return {name: value for name, value in model.items() if name not in ("name", "version") and value is not None}
+_models: WeakKeyDictionary[Predictor, bytes] = WeakKeyDictionary()
+
+
+def _model(predictor: Predictor) -> bytes:
+    """The members on the model as JSON, made once for each predictor. Parameters are texts, numbers or booleans."""
+    if (made := _models.get(predictor)) is not None:
+        return made
+    known = {name: value for name, value in identity(predictor.model, predictor.lineage).items() if value is not None}
+    name, version = known.pop("name"), known.pop("version", None)
+    members = {"model_name": name} | ({"model_version": version} if version else {}) | {"parameters": known}
+    return _models.setdefault(predictor, to_json(members))

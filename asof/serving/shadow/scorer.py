@@ -131,13 +131,11 @@ class Scorer:
             self._drop(Dropped.FULL, len(rows))
             return
         good = sum(each is not None for each in predictions)
-        self._state.answers += len(rows)
         self._state.scored += good
         self._state.failed += len(rows) - good
 
     def _drop(self, reason: Dropped, count: int) -> None:
         if count:
-            self._state.answers += count
             self._state.dropped[reason] = self._state.dropped.get(reason, 0) + count
 
     def _bad(self, why: str, *, calls: int = 1) -> None:

@@ -44,7 +44,7 @@ Claim = tuple[str, int, Sequence[int]]
 
 @dataclass
 class State:
-    """`answers` with a prediction are `scored`, `failed` (the challenger raised, or its process ended) or `dropped`.
+    """Answers with a prediction are `scored`, `failed` (the challenger raised, or its process ended) or `dropped`.
 
     `places` are the bytes up to which each file of the spool was read, `claimed` the answers that are being scored,
     `trying` the version that is being loaded: what is left of both at a start, the process did not survive.
@@ -55,7 +55,6 @@ class State:
     run_id: str = ""
     status: str = Status.STARTING
     why: str = ""
-    answers: int = 0
     scored: int = 0
     failed: int = 0
     dropped: dict[str, int] = field(default_factory=dict)

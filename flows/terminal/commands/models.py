@@ -13,6 +13,7 @@ from flows.terminal.output import run_command
 from flows.terminal.runs import choose_run
 from flows.terminal.screens.models import (
     acceptance_screen,
+    bom_screen,
     history_screen,
     promotion_screen,
     reproduction_screen,
@@ -121,6 +122,20 @@ def trace(
     if not as_json:
         print_chain(result)
     raise typer.Exit(1 if result.broken else 0)
+
+
+@commands.command(cls=UseCaseCommand)
+def bom(
+    use_case: AnyUseCase,
+    version: Annotated[str | None, typer.Option(help="A registered version; default: the one in Production.")] = None,
+    to: Annotated[Path | None, typer.Option(help="The file; default: dist/NAME-vVERSION.cdx.json.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a version's bill of materials (CycloneDX): its card, and the digests of the data behind it."""
+    with run_command("reading", as_json=as_json) as emit:
+        from flows.stages.bom import write_bom
+
+        emit(write_bom(settings_with_tracking(), use_case, version, to=to), bom_screen)
 
 
 @commands.command(cls=UseCaseCommand)

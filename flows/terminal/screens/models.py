@@ -44,6 +44,14 @@ def _metric(metrics: Mapping[str, float], name: str) -> str:
     return f"{metrics[name]:.4f}{bounds}"
 
 
+def bom_screen(result: Mapping[str, Any]) -> Screen:
+    """The digests are in the file."""
+    return Screen(
+        f"The bill of materials of {result['model']} version {result['version']} is written.",
+        {"file": result["file"], "data": f"{len(result['data'])} with a digest"},
+    )
+
+
 def promotion_screen(outcome: Mapping[str, Any]) -> Screen:
     """The verdict, and the criteria with their reasons, which repeat their figures."""
     name, previous, criteria = (

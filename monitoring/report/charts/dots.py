@@ -54,12 +54,13 @@ def _dot(dot: Dot, x: Scale, y: float) -> Markup:
 
 @dataclass(frozen=True)
 class Bin:
-    """Rows of about the same prediction: the mean prediction, the outcome, its interval, and a sentence."""
+    """n rows of about the same prediction: the mean prediction, the outcome, its interval, and a sentence."""
 
     predicted: float
     observed: float
     low: float
     high: float
+    n: int
     says: str
 
 

@@ -34,7 +34,11 @@ def maturity(evidence: Evidence) -> Section:
     legend = [_box(place, MEANING[name]) for place, name in enumerate(MATURITY)]
     lead = ["Figures on outcomes rest on the mature predictions alone: the more of a window are, the more they say."]
     return Section(
-        "maturity", "Mature outcomes", lead, [Chart("Maturity", wide, narrow, legend=legend)], tables=[_plain(figures)]
+        "maturity",
+        "Mature outcomes",
+        lead,
+        [Chart("Maturity", wide, narrow, legend=legend)],
+        tables=[_plain("Maturity", figures)],
     )
 
 
@@ -85,13 +89,8 @@ def volumes(evidence: Evidence) -> Section:
         [f"Newest window, {moment(windows[-1])}: {said}."],
         [Chart("Answers by version", wide, narrow, legend=legend)],
         small,
-        [_plain(figures_without_verdicts(figures))],
+        [_plain("Answers and refusals", [*answers, *refused])],
     )
-
-
-def figures_without_verdicts(figures: Sequence[Figure]) -> list[Figure]:
-    """Those of volumes."""
-    return [each for each in figures if each.metric != "verdict"]
 
 
 def verdicts(evidence: Evidence) -> Section:
@@ -108,7 +107,13 @@ def verdicts(evidence: Evidence) -> Section:
     ]
     more = f" The table has the other {len(names) - MOST_DRAWN}." if len(names) > MOST_DRAWN else ""
     lead = [f"Shares of answers by the verdict on a feature, the largest first.{more}"]
-    return Section("verdicts", "Missing and stale features", lead, small=small, tables=[_plain(figures)])
+    return Section(
+        "verdicts",
+        "Missing and stale features",
+        lead,
+        small=small,
+        tables=[_plain("Missing and stale features", figures)],
+    )
 
 
 def _over_time(evidence: Evidence, name: str, figures: Sequence[Figure]) -> Chart:
@@ -127,7 +132,7 @@ def _box(series: int, name: str) -> Legend:
     return Legend(tag("svg", box, viewBox="0 0 16 14", width="16", height="14", aria_hidden="true"), name)
 
 
-def _plain(figures: Sequence[Figure]) -> Table:
+def _plain(title: str, figures: Sequence[Figure]) -> Table:
     rows = [
         [
             Cell(moment(each.as_of)),
@@ -139,4 +144,4 @@ def _plain(figures: Sequence[Figure]) -> Table:
         for each in reversed(figures)
     ]
     columns = ("window", "version", "figure", "value", "95 % interval", "n", "verdict")
-    return Table("Each window", columns, rows)
+    return Table(f"{title}, each window", columns, rows)

@@ -1,7 +1,6 @@
 """Calibration: what was predicted beside what happened, now and at promotion."""
 
 from collections.abc import Mapping, Sequence
-from math import sqrt
 from typing import Any
 
 from monitoring.records.figure import Figure, Subject
@@ -9,7 +8,7 @@ from monitoring.report.charts.dots import Bin, reliability
 from monitoring.report.charts.over_time import Line, lines_over_time
 from monitoring.report.evidence import Evidence
 from monitoring.report.numbers import moment, number, told
-from monitoring.report.sections.performance import points_of, windows_of
+from monitoring.report.sections.performance import first_capital, points_of, windows_of
 from monitoring.report.sections.section import (
     Cell,
     Chart,
@@ -21,10 +20,12 @@ from monitoring.report.sections.section import (
     value_cells,
     verdict_cell,
 )
+from training.metrics.statistics import share_interval
 
 TITLES = {"spiegelhalter_z": "Spiegelhalter's z", "calibration_error": "expected calibration error"}
 NOW, BEFORE = 0, 1
-Z = 1.959964
+MOST_CLASSES = 6
+"""Of several classes so many are drawn; the table has all."""
 
 
 def calibration(evidence: Evidence) -> Section:
@@ -33,85 +34,80 @@ def calibration(evidence: Evidence) -> Section:
     if not figures:
         return Section("calibration", "Calibration", ["Nothing was measured: no mature outcomes, or no probabilities."])
     newest = evidence.newest(Subject.CALIBRATION, version=evidence.version) or evidence.newest(Subject.CALIBRATION)
-    drawn = next((each for each in newest if bins_of(each.detail)), None)
-    lead = [f"Version {newest[0].version}, {moment(newest[0].as_of)}: {_sentence(newest)}."]
-    charts = [
-        *([_chart(drawn)] if drawn else []),
-        *(_over_time(evidence, name) for name in TITLES if _has(figures, name)),
-    ]
-    tables = [*([_bins_table(drawn)] if drawn else []), _windows_table(figures)]
-    return Section("calibration", "Calibration", lead, small=charts, tables=tables)
+    drawn = [each for each in newest if bins_of(each.detail)]
+    classes = [each.about for each in drawn[:MOST_CLASSES]]
+    said = ", ".join(f"{_title(each)} {told(each)}" for each in newest if each.about in classes)
+    over_time = [_over_time(evidence, metric, about) for about in classes for metric in TITLES]
+    return Section(
+        "calibration",
+        "Calibration",
+        [f"Version {newest[0].version}, {moment(newest[0].as_of)}: {said or 'no bins are known'}."],
+        small=[*map(_chart, drawn[:MOST_CLASSES]), *filter(None, over_time)],
+        tables=[*([_bins_table(drawn)] if drawn else []), _windows_table(figures)],
+    )
 
 
 def bins_of(detail: Mapping[str, Any]) -> list[Bin]:
-    """The bins in a figure's detail: lists `predicted`, `observed` and `n`; the intervals are Wilson's."""
+    """The bins in a figure's detail: lists `predicted`, `observed` and `n`."""
     lists = [detail.get(name) for name in ("predicted", "observed", "n")]
     if not all(isinstance(each, Sequence) and not isinstance(each, str) for each in lists):
         return []
     return [_bin(*row) for row in zip(*lists, strict=False) if None not in row]
 
 
+def bins_at_promotion(detail: Mapping[str, Any]) -> list[Bin]:
+    """Those at promotion, each with `predicted`, `observed` and `n`; none where they are not known."""
+    return [_bin(each["predicted"], each["observed"], each["n"]) for each in detail.get("promotion") or ()]
+
+
 def _bin(predicted: float, observed: float, n: int) -> Bin:
-    low, high = wilson(observed, n)
+    low, high = share_interval(round(observed * n), n)
     says = f"predicted {number(predicted)}, observed {number(observed)} ({number(low)} to {number(high)}; n = {n:,})"
-    return Bin(predicted, observed, low, high, says)
-
-
-def wilson(share: float, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share of n rows (Wilson 1927); the share itself where it is none."""
-    if n <= 0 or not 0 <= share <= 1:
-        return share, share
-    centre = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
-    half = Z / (1 + Z**2 / n) * sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
-def _sentence(figures: Sequence[Figure]) -> str:
-    return ", ".join(f"{_title(each)} {told(each)}" for each in figures)
+    return Bin(predicted, observed, low, high, n, says)
 
 
 def _title(figure: Figure) -> str:
-    about = f" of {figure.about}" if figure.about else ""
-    return TITLES.get(figure.metric, figure.metric.replace("_", " ")) + about
+    return TITLES.get(figure.metric, figure.metric.replace("_", " ")) + _of(figure.about)
+
+
+def _of(about: str) -> str:
+    return f" of {about}" if about else ""
 
 
 def _chart(figure: Figure) -> Chart:
-    promotion = figure.detail.get("promotion")
-    before = bins_of(promotion) if isinstance(promotion, Mapping) else []
+    before, now = bins_at_promotion(figure.detail), bins_of(figure.detail)
     series = [(BEFORE, before)] if before else []
     legend = line_legend([(NOW, f"now, {moment(figure.as_of)}"), *([(BEFORE, "at promotion")] if before else [])])
-    drawn = reliability("Mean prediction and share of positives", [*series, (NOW, bins_of(figure.detail))], width=328)
+    title = f"Predicted and observed{_of(figure.about)}"
+    drawn = reliability(title, [*series, (NOW, now)], width=328)
     note = "Whiskers are 95 % intervals." + ("" if before else " The bins at promotion are not known.")
-    return Chart("Predicted and observed", drawn, note=note, legend=legend)
+    return Chart(title, drawn, note=note, legend=legend)
 
 
-def _has(figures: Sequence[Figure], metric: str) -> bool:
-    return any(each.metric == metric and not each.about for each in figures)
-
-
-def _over_time(evidence: Evidence, metric: str) -> Chart:
-    figures = [each for each in evidence.of(Subject.CALIBRATION, metric) if not each.about]
+def _over_time(evidence: Evidence, metric: str, about: str) -> Chart | None:
+    figures = [each for each in evidence.of(Subject.CALIBRATION, metric) if each.about == about]
+    if not figures:
+        return None
     lines = [
         Line(version, points_of(each for each in figures if each.version == version), place)
         for place, version in enumerate(evidence.versions)
     ]
-    title = f"{TITLES[metric][:1].upper()}{TITLES[metric][1:]} over time"
+    title = first_capital(f"{TITLES[metric]}{_of(about)} over time")
     return Chart(title, lines_over_time(title, windows_of(figures), lines, size=(328, 180)))
 
 
-def _bins_table(figure: Figure) -> Table:
-    promotion = figure.detail.get("promotion")
-    sides = [("now", figure.detail), ("at promotion", promotion if isinstance(promotion, Mapping) else {})]
+def _bins_table(figures: Sequence[Figure]) -> Table:
     rows = [
         [
-            Cell(side),
+            Cell(f"{side}{_of(figure.about)}"),
             numeric(number(each.predicted)),
             numeric(number(each.observed)),
             numeric(f"{number(each.low)} to {number(each.high)}"),
-            numeric(f"{n:,}"),
+            numeric(f"{each.n:,}"),
         ]
-        for side, detail in sides
-        for each, n in zip(bins_of(detail), detail.get("n", ()), strict=False)
+        for figure in figures
+        for side, bins in (("now", bins_of(figure.detail)), ("at promotion", bins_at_promotion(figure.detail)))
+        for each in bins
     ]
     return Table("Bins", ("when", "predicted", "observed", "95 % interval", "n"), rows)
 

@@ -18,7 +18,14 @@ FINDINGS = {
     "unknown-value": "a value that no offline row ever had",
     "training-leak": "a leak in training",
 }
-SHADOW = {"decisions_differ": "decisions that differ", "score_difference": "difference of the scores"}
+SHADOW = {
+    "failed": "failed",
+    "decisions_differ": "decisions that differ",
+    "score_difference": "mean difference of the scores",
+    "score_shift": "mean change of the score",
+    "difference_explained": "share of the difference explained",
+    "psi": "PSI of the scores",
+}
 
 
 def audit(evidence: Evidence) -> Section:

@@ -6,7 +6,7 @@ from datetime import datetime
 from monitoring.records.figure import Figure, Subject, Verdict
 from monitoring.report.charts.over_time import Band, Event, Line, Point, lines_over_time
 from monitoring.report.evidence import Evidence
-from monitoring.report.numbers import interval, is_share, moment, number, told
+from monitoring.report.numbers import counted, interval, is_share, moment, number, told
 from monitoring.report.sections.section import (
     Cell,
     Chart,
@@ -91,7 +91,7 @@ def promotion_events(evidence: Evidence) -> list[Event]:
     """A mark at the first window of each promoted version; of one that came back, at the first window since."""
     marks, seen = [], set()
     for entry in evidence.promotions:
-        own = [each.as_of for each in evidence.figures if each.version == entry.version]
+        own = [each.as_of for each in evidence.of(Subject.VOLUME, "answers", entry.version)]
         if entry.version in seen:
             own = [each for each in own if each >= entry.at]
         if entry.version is None or not own:
@@ -119,8 +119,8 @@ def _chart(evidence: Evidence, metric: str) -> Chart:
         for name in versions
     ]
     bands = [band for name in versions for band in _band(evidence, name, figures)]
-    title = f"{title_of(metric)} over time, {len(versions)} versions"
-    windows = windows_of(figures)
+    title = f"{title_of(metric)} over time, {counted(len(versions), 'version')}"
+    windows = evidence.windows  # also those without outcomes: a version may be new
     small = metric not in main_metrics(evidence)
     wide, narrow = both(
         lambda width: lines_over_time(

@@ -48,7 +48,7 @@ def _chart(figures: Sequence[Figure]) -> Chart:
             each.low,
             each.high,
             f"{each.about}: {told(each)}",
-            rest if isinstance(rest := each.detail.get("rest"), int | float) else None,
+            _rest(each),
             hollow=each.verdict is Verdict.TOO_FEW,
             ringed=each.verdict is Verdict.ALARM,
         )
@@ -60,12 +60,20 @@ def _chart(figures: Sequence[Figure]) -> Chart:
     return Chart(title[:1].upper() + title[1:], wide, narrow, note=note)
 
 
+def _rest(figure: Figure) -> float | None:
+    """The value of the other rows; its detail has that with its interval."""
+    match figure.detail.get("rest"):
+        case [int() | float() as value, *_]:
+            return value
+    return None
+
+
 def _table(figures: Sequence[Figure]) -> Table:
     rows = [
         [
             Cell(each.about, "code"),
             *value_cells(each),
-            numeric(number(each.detail.get("rest"))),
+            numeric(number(_rest(each))),
             p_cell(each),
             verdict_cell(each),
         ]

@@ -52,6 +52,8 @@ def places(scene: Scene, history: History, tmp_path_factory: pytest.TempPathFact
         ("history churn", SUCCEEDED),
         ("trace churn {version}", FAILED),  # it was trained on made up rows
         ("trace churn 99", FAILED),
+        ("bom churn --version {version} --to {folder}/bom.json", SUCCEEDED),
+        ("bom churn --version 99", FAILED),
         ("rollback churn --to {version}", SUCCEEDED),
         ("rollback churn", FAILED),
         ("bundle churn --run-id 1 --without-model", FAILED),

@@ -146,7 +146,7 @@ def _outcomes(draw: random.Random, window: datetime, version: str, *, wrong: boo
     yield found("brier", 0.21 if wrong else 0.13, 0.006, [0.131, 0.125, 0.137], verdict)
     yield found("base_rate", 0.22, 0.01, [0.21, 0.2, 0.22])
     predicted = [0.05 + 0.1 * place for place in range(10)]
-    held = {"predicted": predicted, "observed": [each * 0.98 for each in predicted], "n": [150] * 10}
+    held = [{"predicted": each, "observed": each * 0.98, "n": 150} for each in predicted]
     observed = [0.2 + 0.3 * each if wrong else each * 1.02 for each in predicted]
     bins = {"predicted": predicted, "observed": observed, "n": [n // 10] * 10, "promotion": held}
     z = {"p_value": 0.0 if wrong else 0.5}
@@ -157,7 +157,7 @@ def _outcomes(draw: random.Random, window: datetime, version: str, *, wrong: boo
     for about, rows in (("contract=monthly", 3100), ("contract=two years", 1500), ("contract=none", 40)):
         few = rows < 200
         margin = 0.9 / rows**0.5
-        detail = {"p_value": None if few else 0.6, "rest": auc}
+        detail = {"p_value": None if few else 0.6, "rest": [auc, auc - 0.01, auc + 0.01]}
         value, verdict = auc - 0.01, Verdict.TOO_FEW if few else Verdict.OK
         ends = (value - margin, value + margin)
         yield Figure(Subject.SLICE, "auc", value, rows, window, version, about, *ends, verdict, detail)

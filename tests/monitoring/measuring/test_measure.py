@@ -92,6 +92,7 @@ def test_refusals_count_and_those_without_a_moment_belong_to_the_newest_window_b
         MadeAnswer(JANUARY + 2 * DAY, **unknown),
         MadeAnswer(FEBRUARY + 2 * DAY, **unknown),
         MadeAnswer(FEBRUARY + 2 * DAY, "u9", FEBRUARY, use_case="returns"),
+        MadeAnswer(JANUARY + DAY, "u9", JANUARY, verdicts="R"),  # a what-if answer
     )
     done = measured(own)
     assert done.windows == [JANUARY, FEBRUARY]
@@ -166,6 +167,8 @@ def test_a_month_that_was_archived_keeps_its_figures(own: Settings) -> None:
     after = measured(own, before, all=True)
     assert (after.windows, after.archived) == ([], [JANUARY])
     assert after.states == before.states
+    with pytest.raises(DataError, match="as of 2024-01-31 were moved to the archive"):
+        measured(own, before, as_of=JANUARY)
 
 
 def test_features_of_the_request_make_months(own: Settings) -> None:

@@ -18,8 +18,10 @@ from monitoring.records.tables import create_tables
 from monitoring.report.evidence import Evidence, read_evidence
 from monitoring.report.judgement import State, judge
 from monitoring.report.page import MOST_WINDOWS, SECTIONS, newest_windows, page, ticked, write_page
+from monitoring.report.sections.performance import promotion_events
 from tests.kits.ledger import monitored
 from tests.kits.machine.databases import fresh
+from training.release.promotion.history import Event
 
 CHURN = load("churn")
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -239,3 +241,27 @@ def test_figures_of_a_number_and_of_classes_have_pages() -> None:
 )
 def test_commands_in_sentences_are_code(words: str, html: str) -> None:
     assert ticked(words) == html
+
+
+def test_a_version_that_has_no_outcomes_yet_has_its_mark_on_the_drawing(evidence: Evidence) -> None:
+    new = replace(evidence, figures=monitored.figures(9, 1, retrained=8))  # its one window has no outcomes
+    (drawing,) = re.findall(r'<div class="narrow">(<svg.*?</svg>)</div>', page(new).partition("AUC</figcaption>")[2])[
+        :1
+    ]
+    width = float(re.findall(r'viewBox="0 0 (\d+)', drawing)[0])
+    marks = [float(x) for x in re.findall(r'<line x1="([\d.]+)"[^>]*class="event"', drawing)]
+    assert len(marks) == 2
+    assert max(marks) < width - 20
+
+
+def test_a_version_is_marked_where_it_began_to_answer_and_not_where_it_was_in_shadow(evidence: Evidence) -> None:
+    shadow = Figure(Subject.SHADOW, "decisions_differ", 0.1, 99, monitored.FIRST, "2")
+    (first, second) = promotion_events(replace(evidence, figures=[*evidence.figures, shadow]))
+    assert (first.at, second.at) == (monitored.months(1)[0], monitored.months(9)[-1])
+
+
+def test_a_version_that_came_back_is_marked_where_it_answers_again(evidence: Evidence) -> None:
+    back = replace(evidence.promotions[0], event=Event.ROLLED_BACK, version="1", at=monitored.months(11)[-1])
+    again = [replace(each, version="1") if each.as_of > back.at else each for each in evidence.figures]
+    marks = promotion_events(replace(evidence, promotions=[*evidence.promotions, back], figures=again))
+    assert [(each.label, each.at) for each in marks][-1] == ("v1", monitored.months(12)[-1])

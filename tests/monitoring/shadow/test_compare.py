@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -11,13 +11,17 @@ import numpy as np
 import psycopg
 import pytest
 from scipy import stats
+from typer.testing import CliRunner
 
 from asof.errors import DataError
 from asof.ledger.reading.shadow import Span, tally
 from asof.settings import Settings
-from asof.use_case import UseCase
+from asof.use_case import GateBounds, UseCase
 from asof.use_cases import load
-from monitoring.records.figure import Verdict
+from flows.__main__ import app
+from flows.stages.shadow import missing
+from monitoring.records.figure import Subject, Verdict
+from monitoring.records.runs import last_run, latest_figures
 from monitoring.shadow.compare import EVER, compare, figures
 from tests.kits.ledger.answers import empty, ledger, request_of
 from training.metrics.classification import auc_difference
@@ -178,6 +182,28 @@ def test_failures_count_and_are_an_alarm_and_other_versions_are_named(own: Setti
     assert saved["decisions_differ", ""].n == N
     assert all(each.version == "5" and each.detail["champion"] == "4" for each in saved.values())
     assert next(figures(found)).as_of == datetime(2024, 6, 1, tzinfo=UTC)
+
+
+def test_the_command_saves_a_run_and_says_what_the_gate_lacks(
+    own: Settings, cancer: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report(own, CANCER, cancer, 400)
+    for name, value in {**own.environment(), "COLUMNS": "80"}.items():
+        monkeypatch.setenv(name, value)
+    shown = CliRunner().invoke(app, ["shadow", "breast_cancer"])
+    assert shown.exit_code == 0, shown.output
+    assert shown.stdout.startswith("Version 5 beside version 4: 600 answers scored, ")
+    assert max(map(len, shown.stdout.splitlines())) <= 80
+    document = json.loads(CliRunner().invoke(app, ["shadow", "breast_cancer", "--json"]).stdout)
+    assert (document["tally"]["scored"], document["outcomes"]["mature"], document["lacks"]) == (N, 400, "")
+    run = last_run(own, CANCER.name, "shadow")
+    assert run
+    assert (run.answers, run.detail) == (N, {"challenger": "5", "champion": "4"})
+    saved = {each.metric for each in latest_figures(own, CANCER.name, [Subject.SHADOW])}
+    assert {"decisions_differ", "score_difference", "psi", "auc_gain", "difference_explained", "failed"} <= saved
+    asks = replace(CANCER, gate=GateBounds(min_shadow_answers=1000, max_shadow_differing=0.01))
+    lacks = missing(compare(own, CANCER, since=EVER), asks)
+    assert lacks == "400 more answers, at most 1.00% other decisions"
 
 
 def test_classes_differ_by_total_variation_and_numbers_have_no_decisions(own: Settings) -> None:

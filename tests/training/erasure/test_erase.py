@@ -155,6 +155,10 @@ def _plant_ledger(case: Planted) -> None:
                 "VALUES (now(), %s, %s, 200, %s, 0.5, '{1,2}', %s)",
                 (request, model, entity, f"{entity} asked"),
             )
+            connection.execute(
+                "INSERT INTO ledger.shadow_scores (at, request, model, entity, score) VALUES (now(), %s, %s, %s, 0.5)",
+                (request, model, entity),
+            )
             for named in ({"entity": entity, "request": None}, {"entity": None, "request": request}):
                 connection.execute(
                     "INSERT INTO ledger.outcomes (use_case, entity, request, event, outcome, observed_at, source, "
@@ -268,6 +272,7 @@ def test_nothing_but_the_tombstone_is_left_and_nobody_else_is_touched(case: Plan
     assert {place: before[f"public.{place}"] for place in EXPECTED[name]} == EXPECTED[name]
     answers = sum(count for place, count in before.items() if place.startswith("ledger.predictions_"))
     assert answers == before["ledger.outcomes"] / 2 == EXPECTED[name]["scored_users"]
+    assert sum(count for place, count in before.items() if place.startswith("ledger.shadow_scores_")) == answers
     month = f"archive/predictions_2024_0{1 + [*ROWS].index(name)}.parquet"
     for end in (*FILES, month, "training_set.parquet", f"{name}_{'both' if case.keyed is PAIRS else 'usage'}_fv"):
         assert any(place.endswith(end) for place in before), end

@@ -24,8 +24,10 @@ def shadow_screen(done: Mapping[str, Any]) -> Screen:
             "to": counts["last"],
             "failed at": counts["failed"] or None,
             "decisions differ": f"{counts['differing']:,}, {_percents(differing)}" if differing else None,
-            "predictions differ": f"by {cell(apart['mean'])} on average; half by at most {median}, 90 % by {ninety}, "
-            f"99 % by {ninety_nine}, the most by {most}",
+            "predictions differ": [
+                f"{cell(apart['mean'])} on average",
+                f"median {median}, 90 % {ninety}, 99 % {ninety_nine}, most {most}",
+            ],
             "shift of predictions": _interval(apart["shift"]),
             "PSI of predictions": apart["psi"],
             "outcomes": _known(outcomes),

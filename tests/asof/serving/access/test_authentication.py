@@ -58,10 +58,10 @@ def problem(sent: list[Message]) -> dict[str, Any]:
     return document
 
 
-def test_a_request_with_a_key_is_admitted_with_its_name(tmp_path: Path) -> None:
+def test_a_request_with_a_key_is_admitted_with_its_name_and_scopes(tmp_path: Path) -> None:
     guarded = Guarded(tmp_path)
     assert guarded.ask("/predict", guarded.key) == []
-    assert guarded.admitted[0]["state"] == {"key": "crm"}
+    assert guarded.admitted[0]["state"] == {"key": "crm", "scopes": {"predict"}}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 import pytest
 
-from asof.serving.access.scopes import ADMIN, OPEN, OUTCOMES, PREDICT, SCOPES, scopes_for
+from asof.errors import Forbidden
+from asof.serving.access.scopes import ADMIN, OPEN, OUTCOMES, PREDICT, SCOPES, WHAT_IF, require, scopes_for
 
 
 @pytest.mark.parametrize(
@@ -32,3 +33,11 @@ def test_outcomes_have_a_scope_of_their_own() -> None:
 @pytest.mark.parametrize("path", ["/docs.json", "/schema.json"])
 def test_the_descriptions_are_for_every_key(path: str) -> None:
     assert scopes_for(path) == SCOPES
+
+
+def test_a_scope_that_a_body_needs_is_asked_of_a_key_and_of_nobody_without_keys() -> None:
+    require(WHAT_IF, {}, what="Overrides")
+    require(WHAT_IF, {"key": "desk", "scopes": {PREDICT, WHAT_IF}}, what="Overrides")
+    with pytest.raises(Forbidden, match="Overrides require a key with the scope what-if, which crm lacks") as refused:
+        require(WHAT_IF, {"key": "crm", "scopes": {PREDICT}}, what="Overrides")
+    assert refused.value.extra == {"scope": WHAT_IF}
