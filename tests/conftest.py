@@ -32,6 +32,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what 
 pytest_plugins = [
     "tests.kits.data.history",
     "tests.kits.data.sources",
+    "tests.kits.ledger.answers",
     "tests.kits.monitoring.audited",
     "tests.kits.service.small_model",
     "tests.kits.service.churn_service",

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+import pytest
 from psycopg.types.json import Jsonb
 
 from asof.ledger.schema import create_tables
@@ -66,11 +67,25 @@ def ledger(server: Settings, home: Path) -> Iterator[Settings]:
         yield settings
 
 
+@pytest.fixture(scope="module")
+def own_ledger(server: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A ledger for the tests of a module."""
+    with ledger(server, tmp_path_factory.mktemp("ledger")) as settings:
+        yield settings
+
+
 def empty(settings: Settings) -> None:
     """Leaves no row in the ledger."""
     with psycopg.connect(settings.ledger_conninfo()) as connection:
         connection.execute("SET session_replication_role = replica")  # without the triggers that refuse it
         connection.execute("TRUNCATE ledger.models, ledger.predictions, ledger.outcomes, ledger.complete_outcomes")
+
+
+def only(settings: Settings, *answers: MadeAnswer) -> None:
+    """Leaves these answers in the ledger and no other row."""
+    empty(settings)
+    with psycopg.connect(settings.ledger_conninfo()) as connection:
+        add_answers(connection, *answers)
 
 
 def request_of(at: datetime) -> UUID:

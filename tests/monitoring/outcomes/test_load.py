@@ -2,7 +2,6 @@
 
 import gzip
 import json
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -24,7 +23,7 @@ from monitoring.outcomes.load import load_outcomes, moments_of
 from monitoring.outcomes.matured import join_outcomes
 from monitoring.outcomes.maturity import Maturity
 from monitoring.outcomes.tables import items, read_file, read_query
-from tests.kits.ledger.answers import MadeAnswer, add_answers, empty, ledger
+from tests.kits.ledger.answers import MadeAnswer, add_answers, only
 from tests.kits.models.keyed import Keyed
 
 CHURN, DIABETES = load("churn"), load("diabetes")
@@ -33,17 +32,9 @@ HEADER = "user_id,as_of,outcome,observed_at,acted,key"
 GOOD = "u1,2024-01-31,True,2024-02-29T12:00:00+01:00,false,a"
 
 
-@pytest.fixture(scope="module")
-def own(server: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    with ledger(server, tmp_path_factory.mktemp("home")) as settings:
-        yield settings
-
-
 @pytest.fixture(autouse=True)
-def _answered(own: Settings) -> None:
-    empty(own)
-    with psycopg.connect(own.ledger_conninfo()) as connection:
-        add_answers(connection, *(MadeAnswer(AT, f"u{number}", AS_OF) for number in range(3)))
+def _answered(own_ledger: Settings) -> None:
+    only(own_ledger, *(MadeAnswer(AT, f"u{number}", AS_OF) for number in range(3)))
 
 
 def kept(settings: Settings) -> list[Any]:
@@ -65,14 +56,14 @@ def loaded(settings: Settings, path: Path) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", ["outcomes.csv", "outcomes.csv.gz"])
-def test_rows_of_a_csv_file_have_the_verdicts_of_items(own: Settings, tmp_path: Path, name: str) -> None:
+def test_rows_of_a_csv_file_have_the_verdicts_of_items(own_ledger: Settings, tmp_path: Path, name: str) -> None:
     bad = [
         "nobody,2024-01-31,true,2024-02-29,,b",
         "u2,2024-01-31,maybe,2024-02-29,,c",
         "u2,2024-01-31,true,29.02.2024,,d",
         ",2024-01-31,true,2024-02-29,,e",
     ]
-    rows, verdicts, refused = loaded(own, written(tmp_path, HEADER, GOOD, *bad, GOOD, name=name))
+    rows, verdicts, refused = loaded(own_ledger, written(tmp_path, HEADER, GOOD, *bad, GOOD, name=name))
     assert (rows, verdicts) == (6, {"accepted": 1, "unchanged": 1, "unknown": 1, "rejected": 3})
     assert [(each.row, each.verdict) for each in refused] == [
         *[(2, "unknown")],
@@ -83,7 +74,7 @@ def test_rows_of_a_csv_file_have_the_verdicts_of_items(own: Settings, tmp_path: 
         "observed_at",
         "give either entity and as_of, or a request_id",
     ]
-    assert kept(own) == [("u1", AS_OF, True, datetime(2024, 2, 29, 11, tzinfo=UTC), False, "a")]
+    assert kept(own_ledger) == [("u1", AS_OF, True, datetime(2024, 2, 29, 11, tzinfo=UTC), False, "a")]
 
 
 @pytest.mark.parametrize(
@@ -99,19 +90,21 @@ def test_rows_of_a_csv_file_have_the_verdicts_of_items(own: Settings, tmp_path: 
         ([], "the file is empty"),
     ],
 )
-def test_of_a_malformed_file_nothing_is_loaded(own: Settings, tmp_path: Path, lines: list[str], finding: str) -> None:
+def test_of_a_malformed_file_nothing_is_loaded(
+    own_ledger: Settings, tmp_path: Path, lines: list[str], finding: str
+) -> None:
     with pytest.raises(ExtractError, match=finding):
-        loaded(own, written(tmp_path, *lines))
-    assert not kept(own)
+        loaded(own_ledger, written(tmp_path, *lines))
+    assert not kept(own_ledger)
 
 
 @pytest.mark.parametrize("name", ["none.csv", "none.parquet", "none"])
-def test_a_file_that_is_not_there_is_named(own: Settings, tmp_path: Path, name: str) -> None:
+def test_a_file_that_is_not_there_is_named(own_ledger: Settings, tmp_path: Path, name: str) -> None:
     with pytest.raises(ExtractError, match=f"{name}: cannot be read"):
-        loaded(own, tmp_path / name)
+        loaded(own_ledger, tmp_path / name)
 
 
-def test_typed_cells_of_a_parquet_file_are_read_as_they_are(own: Settings, tmp_path: Path) -> None:
+def test_typed_cells_of_a_parquet_file_are_read_as_they_are(own_ledger: Settings, tmp_path: Path) -> None:
     naive, day = datetime(2024, 2, 29, 1, 2, 3, 4), date(2024, 1, 31)  # noqa: DTZ001
     columns = {
         "user_id": ["u0", "u1", "u2"],
@@ -121,9 +114,9 @@ def test_typed_cells_of_a_parquet_file_are_read_as_they_are(own: Settings, tmp_p
         "control": [True, None, None],
     }
     parquet.write_table(arrow.table(columns), tmp_path / "outcomes.parquet")
-    rows, verdicts, _ = loaded(own, tmp_path / "outcomes.parquet")
+    rows, verdicts, _ = loaded(own_ledger, tmp_path / "outcomes.parquet")
     assert (rows, verdicts) == (3, {"accepted": 2, "rejected": 1})
-    assert [row[:4] for row in kept(own)] == [
+    assert [row[:4] for row in kept(own_ledger)] == [
         ("u0", AS_OF, True, naive.replace(tzinfo=UTC)),
         ("u1", AS_OF, False, naive.replace(tzinfo=UTC)),
     ]
@@ -137,27 +130,29 @@ def test_keys_have_columns_of_their_own(tmp_path: Path) -> None:
     assert batch[1]["entity"] == {"shop": "07", "who": "a"}
 
 
-def test_outcomes_of_answers_are_named_by_their_request(own: Settings, tmp_path: Path) -> None:
-    with psycopg.connect(own.ledger_conninfo()) as connection:
+def test_outcomes_of_answers_are_named_by_their_request(own_ledger: Settings, tmp_path: Path) -> None:
+    with psycopg.connect(own_ledger.ledger_conninfo()) as connection:
         (request,) = add_answers(connection, MadeAnswer(AT, None, None, use_case="diabetes", item=3))
     lines = "request_id,item,outcome,observed_at", f"{request},3,120.5,2024-02-29", f"{request},,1,2024-02-29"
-    done = load_outcomes(own, DIABETES, items(read_file(written(tmp_path, *lines), DIABETES), DIABETES))
+    done = load_outcomes(own_ledger, DIABETES, items(read_file(written(tmp_path, *lines), DIABETES), DIABETES))
     assert done.verdicts["accepted"] == 1
     assert [each.reason for each in done.refused] == ["the request is a batch: give the item"]
 
 
-def test_the_rows_of_a_query_are_loaded(own: Settings) -> None:
+def test_the_rows_of_a_query_are_loaded(own_ledger: Settings) -> None:
     query = PostgresQuery("""
         SELECT * FROM (VALUES ('u0', date '2024-01-31', true, timestamptz '2024-02-29 00:00+00', NULL::boolean),
             ('u1', '2024-01-31', false, '2024-02-29 00:00+00', true)
         ) AS seen (user_id, as_of, outcome, observed_at, acted)""")
-    done = load_outcomes(own, CHURN, items(read_query(own, query, CHURN), CHURN))
+    done = load_outcomes(own_ledger, CHURN, items(read_query(own_ledger, query, CHURN), CHURN))
     assert done.verdicts["accepted"] == 2, done.refused
-    assert [row[2] for row in kept(own)] == [True, False]
+    assert [row[2] for row in kept(own_ledger)] == [True, False]
 
 
-def test_numbers_of_a_query_are_numbers(own: Settings) -> None:
-    rows = read_query(own, PostgresQuery("SELECT 'x' AS request_id, 1.5 AS outcome, now() AS observed_at"), DIABETES)
+def test_numbers_of_a_query_are_numbers(own_ledger: Settings) -> None:
+    rows = read_query(
+        own_ledger, PostgresQuery("SELECT 'x' AS request_id, 1.5 AS outcome, now() AS observed_at"), DIABETES
+    )
     (batch,) = items(rows, DIABETES)
     assert batch[0]["outcome"] == float(Decimal("1.5"))
 
@@ -170,9 +165,9 @@ def test_numbers_of_a_query_are_numbers(own: Settings) -> None:
         ("SELECT * FROM t WHERE day <= :as_of", "takes no :as_of"),
     ],
 )
-def test_a_query_that_gives_no_outcomes_is_refused(own: Settings, query: str, message: str) -> None:
+def test_a_query_that_gives_no_outcomes_is_refused(own_ledger: Settings, query: str, message: str) -> None:
     with pytest.raises(SourceError, match=message):
-        read_query(own, PostgresQuery(query), CHURN)
+        read_query(own_ledger, PostgresQuery(query), CHURN)
 
 
 def test_moments_are_complete_only_if_their_horizon_is_over_and_each_row_is_good() -> None:
@@ -186,17 +181,17 @@ def test_moments_are_complete_only_if_their_horizon_is_over_and_each_row_is_good
 
 
 def test_the_command_loads_and_makes_predictions_mature(
-    own: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_ledger: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in own.environment().items():
+    for name, value in own_ledger.environment().items():
         monkeypatch.setenv(name, value)
     file = written(tmp_path, HEADER, GOOD)
     done = CliRunner().invoke(app, ["outcomes", "load", "churn", str(file), "--complete", "--json"])
     assert done.exit_code == 0, done.output
     result = json.loads(done.stdout.splitlines()[-1])
     assert (result["rows"], result["verdicts"]["accepted"]) == (1, 1)
-    assert join_outcomes(own, CHURN, AS_OF, AS_OF).tally[Maturity.MATURE] == 1
-    assert join_outcomes(own, CHURN, AS_OF, AS_OF).tally[Maturity.UNLABELLED] == 2
+    assert join_outcomes(own_ledger, CHURN, AS_OF, AS_OF).tally[Maturity.MATURE] == 1
+    assert join_outcomes(own_ledger, CHURN, AS_OF, AS_OF).tally[Maturity.UNLABELLED] == 2
     refused = written(tmp_path, HEADER, GOOD.replace("True", "perhaps"))
     done = CliRunner().invoke(app, ["outcomes", "load", "churn", str(refused)])
     assert done.exit_code == 1

@@ -62,8 +62,8 @@ class Evaluation:
 def evaluate(settings: Settings, trained: TrainedModel) -> Evaluation:
     """Predicts the held-out rows, compiles the model, and logs metrics, plots and the model card to its run.
 
-    Compiles the model meanwhile, and seals it then: golden rows of what will be served are logged beside it, and all
-    its files are signed. The metrics are scikit-learn's, with which a compiled model agrees.
+    Seals it then: golden rows of what will be served are logged beside it, and all its files are signed. The metrics
+    are scikit-learn's, with which a compiled model agrees.
     """
     client, side, figures = open_tracking(settings), trained.held_out, figures_of(trained)
     metrics, predicted, rules, output = figures.metrics, figures.predictions, trained.rules, trained.facts.output
@@ -73,8 +73,9 @@ def evaluate(settings: Settings, trained: TrainedModel) -> Evaluation:
     served = log_compiled(client, trained)
     explainer = log_explainer(client, trained, served)
     contributed = contributions(explainer, side.features) if explainer else None
+    shown = begin(trained.search, picture, contributed) if contributed else None
     importance, bars = measured()
-    pictures = {**drawn(), "importance": bars, **({"contributions": picture(contributed)} if contributed else {})}
+    pictures = {**drawn(), "importance": bars, **({"contributions": shown()} if shown else {})}
     card = model_card(
         trained,
         metrics,

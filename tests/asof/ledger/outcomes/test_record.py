@@ -1,7 +1,6 @@
 """Reported outcomes against an oracle: sent twice, out of order, half wrong, for users of tomorrow, at once."""
 
 import random
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +13,7 @@ from asof.ledger.outcomes.record import Verdict, record
 from asof.ledger.outcomes.report import ReportReader
 from asof.settings import Settings
 from asof.use_cases import load
-from tests.kits.ledger.answers import MadeAnswer, add_answers, empty, ledger, request_of
+from tests.kits.ledger.answers import MadeAnswer, add_answers, empty, request_of
 
 CHURN, CANCER = load("churn"), load("breast_cancer")
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
@@ -25,9 +24,8 @@ FROM ledger.outcomes WHERE use_case = %s ORDER BY id"""
 
 
 @pytest.fixture(scope="module")
-def settings(server: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    with ledger(server, tmp_path_factory.mktemp("home")) as settings:
-        yield settings
+def settings(own_ledger: Settings) -> Settings:
+    return own_ledger
 
 
 @pytest.fixture(autouse=True)

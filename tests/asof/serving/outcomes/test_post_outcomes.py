@@ -6,7 +6,6 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,24 +24,16 @@ from asof.serving.outcomes import writer
 from asof.serving.prediction.worker import Worker
 from asof.settings import Settings
 from asof.use_cases import load
-from tests.kits.ledger.answers import MadeAnswer, add_answers, empty, ledger
+from tests.kits.ledger.answers import MadeAnswer, add_answers, only
 
 CHURN = load("churn")
 AS_OF, AT = datetime(2024, 1, 31, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC)
 GOOD = {"entity": "7590-VHVEG", "as_of": "2024-01-31", "outcome": True, "observed_at": "2024-02-29T00:00:00Z"}
 
 
-@pytest.fixture(scope="module")
-def own(server: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    with ledger(server, tmp_path_factory.mktemp("home")) as settings:
-        yield settings
-
-
 @pytest.fixture(autouse=True)
-def _answered(own: Settings) -> None:
-    empty(own)
-    with psycopg.connect(own.ledger_conninfo()) as connection:
-        add_answers(connection, MadeAnswer(AT, "7590-VHVEG", AS_OF))
+def _answered(own_ledger: Settings) -> None:
+    only(own_ledger, MadeAnswer(AT, "7590-VHVEG", AS_OF))
 
 
 def sent(settings: Settings, *bodies: Any, key: str | None = None, charge: Any = None) -> list[httpx.Response]:
@@ -69,9 +60,9 @@ def kept(settings: Settings) -> list[Any]:
         return connection.execute("SELECT entity, outcome, source FROM ledger.outcomes ORDER BY id").fetchall()
 
 
-def test_each_item_is_answered_in_order(own: Settings) -> None:
+def test_each_item_is_answered_in_order(own_ledger: Settings) -> None:
     items = [GOOD, GOOD, {**GOOD, "outcome": False}, {**GOOD, "entity": "nobody"}, {**GOOD, "outcome": "yes"}, 7]
-    (response,) = sent(own, {"outcomes": items}, key="crm")
+    (response,) = sent(own_ledger, {"outcomes": items}, key="crm")
     answer = response.json()
     verdicts = ["accepted", "unchanged", "corrected", "unknown", "rejected", "rejected"]
     assert (response.status_code, [each["verdict"] for each in answer["outcomes"]]) == (200, verdicts)
@@ -81,7 +72,7 @@ def test_each_item_is_answered_in_order(own: Settings) -> None:
         "the ledger has no answer for this entity",
     ]
     assert answer["request_id"] == response.headers["X-Request-ID"]
-    assert kept(own) == [("7590-VHVEG", True, "api:crm"), ("7590-VHVEG", False, "api:crm")]
+    assert kept(own_ledger) == [("7590-VHVEG", True, "api:crm"), ("7590-VHVEG", False, "api:crm")]
 
 
 @pytest.mark.parametrize(
@@ -98,30 +89,32 @@ def test_each_item_is_answered_in_order(own: Settings) -> None:
         (b" " * (16 * 2**20 + 1), 413, "body-too-large"),
     ],
 )
-def test_a_body_that_is_refused_as_a_whole_adds_nothing(own: Settings, body: Any, status: int, code: str) -> None:
-    (response,) = sent(own, body)
+def test_a_body_that_is_refused_as_a_whole_adds_nothing(
+    own_ledger: Settings, body: Any, status: int, code: str
+) -> None:
+    (response,) = sent(own_ledger, body)
     assert (response.status_code, response.json()["code"]) == (status, code)
-    assert not kept(own)
+    assert not kept(own_ledger)
 
 
-def test_ten_thousand_are_one_request(own: Settings) -> None:
-    with psycopg.connect(own.ledger_conninfo()) as connection:
+def test_ten_thousand_are_one_request(own_ledger: Settings) -> None:
+    with psycopg.connect(own_ledger.ledger_conninfo()) as connection:
         add_answers(connection, *(MadeAnswer(AT, f"u{n}", AS_OF) for n in range(10)))
     items = [{**GOOD, "entity": f"u{n % 20}", "key": str(n)} for n in range(10_000)]
-    (response,) = sent(own, {"outcomes": items})
+    (response,) = sent(own_ledger, {"outcomes": items})
     assert (response.json()["accepted"], response.json()["unknown"]) == (5000, 5000)
-    assert len(kept(own)) == 5000
+    assert len(kept(own_ledger)) == 5000
 
 
-def test_more_requests_than_may_run_at_once_are_told_to_wait(own: Settings) -> None:
-    statuses = [each.status_code for each in sent(own, *[{"outcomes": [GOOD]}] * 6)]
+def test_more_requests_than_may_run_at_once_are_told_to_wait(own_ledger: Settings) -> None:
+    statuses = [each.status_code for each in sent(own_ledger, *[{"outcomes": [GOOD]}] * 6)]
     assert set(statuses) == {200, 429}
-    assert len(kept(own)) == 1
+    assert len(kept(own_ledger)) == 1
 
 
-def test_each_item_counts_for_the_rate_of_a_key(own: Settings) -> None:
+def test_each_item_counts_for_the_rate_of_a_key(own_ledger: Settings) -> None:
     charged: list[int] = []
-    sent(own, {"outcomes": [GOOD] * 5}, key="crm", charge=charged.append)
+    sent(own_ledger, {"outcomes": [GOOD] * 5}, key="crm", charge=charged.append)
     assert charged == [4]  # besides the request
 
 
@@ -131,36 +124,36 @@ def unavailable(response: httpx.Response) -> str:
     return str(response.json()["detail"])
 
 
-def test_a_database_that_is_away_is_a_503(own: Settings) -> None:
+def test_a_database_that_is_away_is_a_503(own_ledger: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    away = own.model_copy(update={"ledger_url": SecretStr(f"postgresql://a:secret@127.0.0.1:{port}/asof")})
+    away = own_ledger.model_copy(update={"ledger_url": SecretStr(f"postgresql://a:secret@127.0.0.1:{port}/asof")})
     assert unavailable(*sent(away, {"outcomes": [GOOD]})) == (
         "The ledger's database does not answer: send the outcomes again; none was kept."
     )
 
 
 def test_a_database_that_accepts_and_says_nothing_is_a_503_in_time(
-    own: Settings, monkeypatch: pytest.MonkeyPatch
+    own_ledger: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "DEADLINE", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgresql://a:secret@127.0.0.1:{silent.getsockname()[1]}/asof?connect_timeout=2"
-        mute = own.model_copy(update={"ledger_url": SecretStr(url)})
+        mute = own_ledger.model_copy(update={"ledger_url": SecretStr(url)})
         begun = time.monotonic()
         assert "within 0.3 s" in unavailable(*sent(mute, {"outcomes": [GOOD]}))
         assert time.monotonic() - begun < 4
 
 
 def test_nothing_is_written_where_the_deadline_passes_amid_the_transaction(
-    own: Settings, monkeypatch: pytest.MonkeyPatch
+    own_ledger: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "DEADLINE", 0.5)
-    with psycopg.connect(own.ledger_conninfo()) as connection:
+    with psycopg.connect(own_ledger.ledger_conninfo()) as connection:
         connection.execute("LOCK TABLE ledger.outcomes IN ACCESS EXCLUSIVE MODE")
-        unavailable(*sent(own, {"outcomes": [GOOD]}))
-    assert not kept(own)
-    (response,) = sent(own, {"outcomes": [GOOD]})
+        unavailable(*sent(own_ledger, {"outcomes": [GOOD]}))
+    assert not kept(own_ledger)
+    (response,) = sent(own_ledger, {"outcomes": [GOOD]})
     assert response.json()["accepted"] == 1
 
 
@@ -169,9 +162,9 @@ def test_a_ledger_without_tables_is_a_503_that_says_how_to_make_them(server: Set
     assert "python -m flows databases" in detail
 
 
-def test_a_read_only_role_may_write_outcomes_where_it_is_granted(own: Settings) -> None:
-    url = own.database().update_query_dict({"options": "-c default_transaction_read_only=on"})
-    read_only = own.model_copy(update={"ledger_url": SecretStr(url.render_as_string(hide_password=False))})
+def test_a_read_only_role_may_write_outcomes_where_it_is_granted(own_ledger: Settings) -> None:
+    url = own_ledger.database().update_query_dict({"options": "-c default_transaction_read_only=on"})
+    read_only = own_ledger.model_copy(update={"ledger_url": SecretStr(url.render_as_string(hide_password=False))})
     (response,) = sent(read_only, {"outcomes": [GOOD]})
     assert response.status_code == 200, response.text
 
@@ -212,11 +205,11 @@ class Relay:
 
 
 def test_a_connection_that_hangs_amid_the_transaction_leaves_nothing_and_frees_the_thread(
-    own: Settings, monkeypatch: pytest.MonkeyPatch
+    own_ledger: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "DEADLINE", 0.7)
-    relay = Relay(own, b"INSERT INTO ledger.outcomes")
-    through = own.model_copy(update={"ledger_url": SecretStr(relay.url)})
+    relay = Relay(own_ledger, b"INSERT INTO ledger.outcomes")
+    through = own_ledger.model_copy(update={"ledger_url": SecretStr(relay.url)})
     outcomes = writer.OutcomeWriter(through, CHURN)
 
     async def hangs() -> None:
@@ -224,7 +217,7 @@ def test_a_connection_that_hangs_amid_the_transaction_leaves_nothing_and_frees_t
             await outcomes.write([GOOD], "api")
 
     asyncio.run(hangs())
-    assert not kept(own)
+    assert not kept(own_ledger)
     monkeypatch.setattr(writer, "DEADLINE", 10.0)
     results = asyncio.run(outcomes.write([{**GOOD, "entity": "nobody"}], "api"))
     assert [each.verdict for each in results] == ["unknown"]
