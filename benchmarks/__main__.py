@@ -25,7 +25,9 @@ from rich.table import Table
 
 from asof.settings import Settings
 from benchmarks.false_promotions.measure import DRAWS, QUICK_DRAWS, measure_false_promotions
+from benchmarks.monitoring.estimates import QUICK_SIZES, SIZES, measure_estimates
 from benchmarks.monitoring.full_ledger import measure_full_ledger
+from benchmarks.monitoring.quiet_year import QUICK_SEEDS, SEEDS, measure_quiet_year
 from benchmarks.offline.scoring import measure_scoring
 from benchmarks.offline.sources import measure_sources
 from benchmarks.offline.stages import STAGES
@@ -217,6 +219,14 @@ def _gate(run: Run) -> Iterator[Row]:
     return measure_false_promotions(QUICK_DRAWS if run.options.quick else DRAWS)
 
 
+def _quiet_year(run: Run) -> Iterator[Row]:
+    return measure_quiet_year(run.progress, seeds=QUICK_SEEDS if run.options.quick else SEEDS)
+
+
+def _estimates(run: Run) -> Iterator[Row]:
+    return measure_estimates(run.progress, sizes=QUICK_SIZES if run.options.quick else SIZES)
+
+
 def _full_ledger(run: Run) -> Iterator[Row]:
     with run.scratch("full_ledger") as own:
         yield from measure_full_ledger(own, 10 * run.options.users)
@@ -244,6 +254,8 @@ PARTS: dict[str, tuple[str, Callable[[Run], Iterator[Row]]]] = {
     "scoring": ("Every user scored, beside the bare model on an array in memory", _scoring),
     "terminal": ("The commands that people type, beside `feast --help`", _terminal),
     "gate": ("Promotions of models that are no better, and of better ones, by target and held-out rows", _gate),
+    "quiet-year": ("Alarms of monitoring in a year in which nothing changes", _quiet_year),
+    "estimates": ("The AUC estimated without outcomes, beside the true one", _estimates),
     "full-ledger": ("`flows monitor` over ten times as many rows, and again with nothing new", _full_ledger),
     "streams": ("The fingerprint of a stream", _streams),
 }

@@ -10,7 +10,7 @@ from monitoring.statistics.estimated_performance import estimated_performance
 from monitoring.statistics.measured import Measured
 from training.metrics.classification import auc_estimate
 
-SIZES: Mapping[int, int] = {7_043: 20, 50_000: 5}
+SIZES: Mapping[int, int] = {7_043: 10, 30_000: 5}
 """Users, and how many seeds."""
 QUICK_SIZES: Mapping[int, int] = {7_043: 3}
 Shift = Callable[[int, int], tuple[Window, Window]]

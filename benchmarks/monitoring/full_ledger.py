@@ -5,6 +5,7 @@ in a process of its own, as a line of JSON.
 """
 
 import json
+import os
 import resource
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,6 +23,7 @@ from asof.features.feature_contract import Feature, FeatureContract
 from asof.settings import Settings, export
 from asof.use_cases import load
 from benchmarks.processes import run_json
+from benchmarks.usage import cpu_seconds, postgres_roots
 
 CHURN = load("churn")
 ROWS, MONTHS, TRAINED_ON = 1_000_000, 4, 7_043
@@ -141,10 +143,12 @@ def main() -> None:
     """Runs the command's stage once."""
     from flows.stages.monitor import monitor
 
-    begun = perf_counter()
+    roots = {"own": (os.getpid(),), "PostgreSQL": postgres_roots()}
+    before, begun = {name: cpu_seconds(each) for name, each in roots.items()}, perf_counter()
     done = monitor("churn")
     seconds, peak = perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    measured = {"seconds": round(seconds, 1), "peak MiB": round(peak)}
+    spent = {f"CPU s, {name}": round(cpu_seconds(each) - before[name], 1) for name, each in roots.items()}
+    measured = {"seconds": round(seconds, 1), **spent, "peak MiB": round(peak)}
     print(json.dumps({"windows": len(done["windows"]), "answers": done["answers"], **measured}))
 
 

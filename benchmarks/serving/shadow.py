@@ -27,6 +27,7 @@ from benchmarks.swaps import mlflow_server
 
 SHARES: Mapping[str, float | None] = {"none": None, "share 0.1": 0.1, "share 1": 1.0}
 CLIENTS, WINDOW, ROUNDS = 8, (0.5, 3.0), 9
+USERS = 2_000
 FORESTS_VERSION = "1"
 """`prepared` trains the forest first."""
 
@@ -37,7 +38,7 @@ def measure_shadow(settings: Settings, progress: Callable[[str], None]) -> Itera
     """A row for each share of a processor that the challenger may use."""
     with TemporaryDirectory() as name:
         progress("users, features and both models")
-        world = prepared(settings, Path(name), variants=("forest-one", "default"))
+        world = prepared(settings, Path(name), users=USERS, variants=("forest-one", "default"))
         os.environ["BENTOML_HOME"] = world.environment()["BENTOML_HOME"]
         with mlflow_server(world.settings) as registry, _services(world, registry) as services:
             progress("answers with and without a challenger")

@@ -54,12 +54,8 @@ def pass_on(settings: Settings, use_case: UseCase, alert: Alert, *, is_new: bool
     if not has_server():
         return f"no Prefect server is set: {command}"
     if is_new:
-        resource = {"prefect.resource.id": f"asof.alert.{alert.alert}", "asof.use_case": use_case.name}
-        resource |= {"asof.alert": str(alert.alert), "asof.rule": alert.rule, "asof.version": alert.version}
-        if lost := emit(resource, {"title": alert.title, "severity": alert.severity}):
-            return f"{lost}; the next run asks for it"
-        noted(settings, alert, Event.EMITTED, {})
-        return "Prefect was told: its deployment `retrain` takes care of it"
+        lost = announce(settings, alert, retrain=True)
+        return f"{lost}; the next run asks for it" if lost else "Prefect was told: its deployment `retrain` takes care"
     attempts = alert.number_of(Event.CLAIMED)
     parameters = {"use_case": use_case.name, "alert": str(alert.alert)}
     try:
@@ -70,6 +66,22 @@ def pass_on(settings: Settings, use_case: UseCase, alert: Alert, *, is_new: bool
         return f"the Prefect server has no deployment {RETRAIN}: {command}, or `prefect deploy --all`"
     noted(settings, alert, Event.STARTED, {"flow_run": run})
     return f"run {run} of the deployment `retrain` takes care of it"
+
+
+def announce(settings: Settings, alert: Alert, *, retrain: bool) -> str:
+    """Sends the event of a new alert where a Prefect server is set; why it was lost, else empty.
+
+    `retrain`: the trigger in prefect.yaml shall start the retraining; other automations may take every event.
+    """
+    if not has_server():
+        return ""
+    labels = {"alert": alert.alert, "use_case": alert.use_case, "rule": alert.rule, "version": alert.version}
+    labels |= {"severity": alert.severity, "retrain": str(retrain).lower()}
+    resource = {"prefect.resource.id": f"asof.alert.{alert.alert}", "prefect.resource.name": alert.title}
+    lost = emit(resource | {f"asof.{name}": str(each) for name, each in labels.items()}, dict(alert.detail))
+    if not lost:
+        noted(settings, alert, Event.EMITTED, {})
+    return lost
 
 
 @contextmanager

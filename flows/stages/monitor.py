@@ -14,7 +14,7 @@ from flows.runtime.artifacts import publish_table
 from flows.runtime.environment import settings_with_tracking
 from flows.runtime.progress import log
 from flows.runtime.steps import step
-from flows.stages.alerts import outcome_of, pass_on
+from flows.stages.alerts import announce, outcome_of, pass_on
 from flows.stages.report import publish_page
 from flows.stages.retrain import retrain as retrain_stage
 from monitoring.alerts.alert import Alert, alert_as_json
@@ -119,17 +119,22 @@ def _run(settings: Settings, use_case: UseCase, started: datetime, measured: Mea
 
 
 def _retrained(settings: Settings, use_case: UseCase, saved: SavedRun, *, here: bool) -> list[dict[str, Any]]:
-    """What is done about each open alert that asks for a retraining: where it cannot be done now, why not."""
+    """What is done about each open alert that asks for a retraining: where it cannot be done now, why not.
+
+    Prefect is told of every alert that is new.
+    """
     done = []
-    for alert in (each for each in saved.alerts if each.retrains and not each.closed):
-        decision = may_retrain(settings, use_case, alert, now=saved.now)
-        if not decision.possible:
-            text, result = decision.reason, None
-        elif here:
-            text, result = _retrained_here(use_case, alert)
+    for alert in (each for each in saved.alerts if not each.closed):
+        decision, is_new = may_retrain(settings, use_case, alert, now=saved.now), alert.alert in saved.opened
+        result = None
+        if decision.possible and not here:
+            text = pass_on(settings, use_case, alert, is_new=is_new)
         else:
-            text, result = pass_on(settings, use_case, alert, is_new=alert.alert in saved.opened), None
-        done.append({"alert": str(alert.alert), "outcome": text, "result": result})
+            text = (is_new and announce(settings, alert, retrain=False)) or decision.reason
+        if decision.possible and here:
+            text, result = _retrained_here(use_case, alert)
+        if alert.retrains:
+            done.append({"alert": str(alert.alert), "outcome": text, "result": result})
     return done
 
 

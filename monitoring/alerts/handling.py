@@ -13,7 +13,7 @@ from uuid import UUID
 
 import psycopg
 
-from asof.errors import DataError, TrainingSetError
+from asof.errors import DataError, ModelError, TrainingSetError
 from asof.extracts.cadence import moment_text
 from asof.settings import Settings
 from asof.use_case import FromStore, UseCase
@@ -118,7 +118,10 @@ def _broken_off(alert: Alert) -> int:
 
 def _without_newer_labels(settings: Settings, use_case: UseCase, alert: Alert) -> str:
     """Why there are no labels that neither the version nor a retraining for this alert has seen; else empty."""
-    facts = model_version(settings, use_case, alert.version).facts
+    try:
+        facts = model_version(settings, use_case, alert.version).facts
+    except ModelError as error:
+        return f"It is not known what the version has seen: {error}"
     seen, known_at = facts.as_of, facts.known_at
     if handled := alert.last(Event.HANDLED):
         seen, known_at = max(seen, datetime.fromisoformat(handled.detail["as_of"])), handled.at

@@ -86,6 +86,9 @@ class Auditor:
             self._count(UNTYPED, len(answers) * len(answers.untyped))
         for name, source in self._views.sources.items():
             progress(f"auditing {name}")
+            if not {*source.keys} <= {*self._entities.keys.names}:
+                self._count(OTHER_KEYS, self._values_of(name))
+                continue
             types = self._types(name)
             entities, places = self._entities.of_view(source)
             rows = read_rows(
@@ -191,6 +194,9 @@ class Auditor:
         contract = self._views.contracts.get(model.feature_service or "")
         trained = self._trained.get(model.run_id)
         return redefined(self._settings, contract, trained.facts) if contract and trained else {}
+
+    def _values_of(self, view: str) -> int:
+        return sum(len(answers) for answers in self._read.answers for each in answers.features if each.view == view)
 
     def _types(self, view: str) -> dict[str, str]:
         """Of the view's features those that a model has, and whose type is the registered one."""

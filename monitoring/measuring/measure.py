@@ -56,6 +56,8 @@ class Wanted:
         if self.as_of not in now:
             known = ", ".join(map(moment_text, now)) or "none"
             raise DataError(f"The ledger has no answers as of {moment_text(self.as_of)}; it has: {known}.")
+        if self.as_of in archived(self.before, now):
+            raise DataError(f"Answers as of {moment_text(self.as_of)} were moved to the archive: its figures stay.")
         return [self.as_of]
 
 

@@ -9,32 +9,13 @@ import pytest
 from asof.serving.access.key_editing import add_key
 from asof.serving.access.scopes import ADMIN, PREDICT
 from console.application import PAGES
+from tests.browser.contrast import too_faint
 from tests.browser.webdriver import ENTER, TAB, Browser, browser
 from tests.kits.service.churn_service import ChurnService
 from tests.kits.service.console import served_console
 from training.release.promotion.history import Change, Event, append, writing
 
 MAX_TABS = 40
-CONTRAST = 4.5
-"""Of text on its ground: WCAG 2.2, 1.4.3, level AA."""
-CONTRASTS = """
-const shade = ([r, g, b]) => [r, g, b].map(c => c / 255)
-  .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
-  .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
-const numbers = colour => colour.match(/[\\d.]+/g).map(Number);
-const ground = element => {
-  for (; element; element = element.parentElement) {
-    const colour = numbers(getComputedStyle(element).backgroundColor);
-    if (colour.length < 4 || colour[3] > 0) return colour;
-  }
-  return [255, 255, 255];
-};
-return [...document.querySelectorAll('main *, .bar *')]
-  .filter(e => [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()) && e.offsetParent)
-  .map(e => {
-    const [a, b] = [numbers(getComputedStyle(e).color), ground(e)].map(shade).sort((x, y) => y - x);
-    return [(a + 0.05) / (b + 0.05), e.textContent.trim().slice(0, 40)];
-  }).filter(([ratio]) => ratio < %s);"""
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +116,7 @@ def test_every_page_fits_and_can_be_read(
     for path in ["/", *(f"/churn/{page.name}" for page in PAGES)]:
         signed_in.open(f"{console.base_url}{path}")
         assert signed_in.run("return document.documentElement.scrollWidth") <= width, path
-        assert signed_in.run(CONTRASTS % CONTRAST) == [], path
+        assert too_faint(signed_in, "main *, .bar *") == [], path
         signed_in.picture(tmp_path / f"{path.rpartition('/')[2] or 'index'}.png")
         assert signed_in.errors() == []
 

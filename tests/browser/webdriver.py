@@ -45,7 +45,11 @@ class Browser:
         metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
         self._devtools("Emulation.setDeviceMetricsOverride", metrics)
         features = [{"name": "prefers-color-scheme", "value": scheme}]
-        self._devtools("Emulation.setEmulatedMedia", {"features": features})
+        self._devtools("Emulation.setEmulatedMedia", {"media": "", "features": features})
+
+    def on_paper(self) -> None:
+        """Shows the page as it is printed, until `show`."""
+        self._devtools("Emulation.setEmulatedMedia", {"media": "print"})
 
     def picture(self, file: Path) -> None:
         """Writes a PNG of the whole page."""

@@ -54,9 +54,11 @@ def awaited(look: Callable[[], list[dict[str, Any]]]) -> dict[str, Any]:
 def test_an_alert_starts_the_retraining_with_its_id(deployed: str) -> None:
     alert = str(uuid4())
     resource = {"prefect.resource.id": f"asof.alert.{alert}", "asof.use_case": "wine", "asof.alert": alert}
-    assert emit(resource, {"title": "AUC is 0.49."}) == ""
+    for retrain in ("false", "true"):
+        assert emit(resource | {"asof.retrain": retrain}, {"title": "AUC is 0.49."}) == ""
     run = awaited(lambda: runs(deployed, "retrain"))
     assert run["parameters"] == {"use_case": "wine", "alert": alert}
+    assert len(runs(deployed, "retrain")) == 1
 
 
 def test_a_completed_ingest_starts_the_monitor(deployed: str) -> None:

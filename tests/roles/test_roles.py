@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -13,16 +14,31 @@ from psycopg import errors
 
 from asof.errors import ConfigurationError
 from asof.inference.stored_columns import StoredColumns
+from asof.inference.verdicts import Verdict
+from asof.ledger.answers import Answer, ReadValues
+from asof.ledger.model_record import record_of
 from asof.ledger.outcomes.record import record
 from asof.ledger.outcomes.report import ReportReader
 from asof.ledger.request_id import new_request_id
+from asof.ledger.spool.encoder import Encoder
 from asof.ledger.spool.writer import Spool
+from asof.model_facts import Lineage
 from asof.serving.features.store.feast_api import open_feast_reader
 from asof.serving.features.store.opening import WIDE, open_reader
 from asof.settings import Settings, export
 from asof.use_case import Estimator
 from asof.use_cases import load
+from monitoring.alerts.handling import claimed, close_alert
+from monitoring.alerts.save import save
+from monitoring.audit.audit import audit
+from monitoring.audit.reading.rows import Tolerance
+from monitoring.audit.reading.sample import Span
+from monitoring.audit.record import record_audit
 from monitoring.exporter.reading import Exported, read
+from monitoring.measuring.measure import Wanted, measure
+from monitoring.records import figure
+from monitoring.records.figure import Subject
+from monitoring.records.runs import MonitorRun
 from monitoring.retention.keep import keep_ledger
 from roles.access import ERASURE, INGEST, LEDGER, LOGINS, MLFLOW, MONITORING, OWNER, PREFECT, SERVING, TRAINING
 from roles.provision import make_databases, owner_conninfo, wrong_grants
@@ -209,6 +225,24 @@ def test_the_ledgers_role_ships_answers_which_the_training_role_reads(town: Town
     assert ledger_kit.rows(town.as_role(TRAINING), query, request) == [("u1", 0.25, "1")]
 
 
+def test_the_training_role_audits_answers_and_saves_the_run(
+    town: Town, trained: tuple[ModelVersion, ModelVersion], tmp_path: Path
+) -> None:
+    settings, version = town.as_role(TRAINING).model_copy(update={"clock": FEBRUARY}), trained[0]
+    lineage = Lineage(version.name, version.version, version.run_id, "roles:1")
+    spool, encoder = Spool(tmp_path, 2**20), Encoder(record_of(CHURN, lineage, version.facts))
+    absent = ReadValues({}, {"as_of": {}}, dict.fromkeys(version.facts.contract.names, Verdict.NOT_FOUND))
+    answer = Answer("0000-NOBODY", 404, "entity-not-found")
+    spool.append(encoder, encoder.one(new_request_id(), None, answer, absent))
+    spool.close()
+    ledger_kit.ship(town.as_role(LEDGER), tmp_path)
+    now = datetime.now(UTC)
+    span = Span(now - timedelta(days=1), now, 1.0)
+    done = audit(settings, CHURN, span, tolerance=Tolerance(timedelta(hours=1)))
+    assert (done.values, done.errors, done.notes) == (17, 0, ())
+    record_audit(settings, done, now)
+
+
 def test_the_ledgers_role_makes_partitions_that_the_owner_owns(town: Town) -> None:
     with town.connect(LEDGER) as connection:
         connection.execute("SELECT ledger.make_partitions('2024-03-15', '2024-03-15')")
@@ -240,6 +274,24 @@ def test_the_role_of_monitoring_exports_the_figures_that_the_training_role_adds(
         exported = read(connection, Exported())
     assert {each.use_case for each in exported.runs} == {CHURN.name}
     assert any(each.metric == "auc" for each in exported.figures)
+
+
+def test_the_training_role_monitors_and_takes_care_of_alerts(town: Town, tmp_path: Path) -> None:
+    spool, encoder, own = Spool(tmp_path, 2**20), ledger_kit.encoder(), town.as_role(TRAINING)
+    spool.append(encoder, ledger_kit.one(encoder, new_request_id(), "watched"))
+    spool.close()
+    ledger_kit.ship(town.as_role(LEDGER), tmp_path)
+    export(own)
+    done = measure(own, CHURN, Wanted({}), progress=lambda _: None)
+    assert {each.subject for each in done.figures} >= {Subject.VOLUME, Subject.MATURITY}
+    times = {"started_at": done.known_at, "known_at": done.known_at, "first": None, "last": None}
+    run = MonitorRun(UUID(new_request_id()), CHURN.name, "monitor", **times, answers=1, actor="a", code_version="c")
+    alarm = replace(done.figures[0], subject=Subject.DRIFT, metric="psi", about="fee", verdict=figure.Verdict.ALARM)
+    saved = save(own, CHURN, run, [*done.figures, alarm])
+    assert saved.opened
+    with claimed(own, CHURN, saved.opened[0]) as claim:
+        assert claim.taken == "Nothing is retrained because of drift."
+    assert close_alert(own, CHURN, saved.opened[0], "known").rule == "drift"
 
 
 def test_only_the_owner_moves_old_months(town: Town, tmp_path: Path) -> None:

@@ -70,23 +70,18 @@ def stability_interval(value: float, before: int, after: int, *, bins: int) -> t
     ends are those whose quantiles are the observed value; so chance alone does not make a shift, as it does in the
     sample's value.
     """
-    from scipy import optimize, stats
+    from scipy import special
 
     unit, freedom = 1 / before + 1 / after, bins - 1
     if freedom < 1:
         return 0.0, 0.0
-    observed = value / unit
 
-    def end(tail: float) -> float:
-        def excess(noncentrality: float) -> float:
-            return float(stats.ncx2.sf(observed, freedom, noncentrality)) - tail
+    def end(probability: float) -> float:
+        """The noncentrality for which the observed value is this quantile; 0 where it is so without any."""
+        above_chance = special.chdtr(freedom, value / unit) > probability
+        return float(special.chndtrinc(value / unit, freedom, probability)) * unit if above_chance else 0.0
 
-        if excess(0.0) >= 0:
-            return 0.0
-        most = 4 * observed + 40 + 4 * freedom
-        return float(optimize.brentq(excess, 0.0, most)) * unit
-
-    return end(TAIL), end(1 - TAIL)
+    return end(1 - TAIL), end(TAIL)
 
 
 def kolmogorov_smirnov(before: Floats, after: Floats) -> Effect:

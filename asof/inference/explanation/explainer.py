@@ -27,7 +27,7 @@ EXPLANATION = "asof_explanation.npz"
 """The file in a model's MLflow folder."""
 NUMBERS = "asof_numbers"
 """The output of the graph, shape (rows, columns)."""
-BLOCKING_NODES = 1_000
+BLOCKING_NODES = 5_000
 """Of a sum of trees: a larger one takes over a millisecond for a row, too long for the event loop."""
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from asof.errors import ConfigurationError, TrainingSetError
 from asof.extracts.schema import ExtractSchema
+from asof.features.entity_key import parse
 from asof.features.feature_contract import FeatureContract
 from asof.features.feature_store import definition_records
 from asof.features.join_keys import JoinKeys, hashable_text
@@ -78,7 +79,8 @@ def audited_entities(texts: Iterator[str], keys: JoinKeys) -> AuditedEntities:
 def _parsed(text: str, keys: JoinKeys) -> tuple[Any, ...] | None:
     """None for one that was kept when the use case had other keys."""
     try:
-        return keys.values(keys.parse(text))
+        values = keys.values(keys.parse(text))
+        return tuple(parse(str(value), key.kind) for value, key in zip(values, keys.keys, strict=True))
     except (ValueError, KeyError, TypeError):
         return None
 

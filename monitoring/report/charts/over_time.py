@@ -12,7 +12,7 @@ from monitoring.report.charts.svg import SERIES, Scale, mark, picture, spanning,
 
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 26, 26
 """Margins of the drawings."""
-LETTER, GAP = 6.2, 8.0
+LETTER, GAP = 6.6, 8.0
 """Widths of a character below an axis, and of the room between two names."""
 
 

@@ -167,6 +167,8 @@ def test_a_month_that_was_archived_keeps_its_figures(own: Settings) -> None:
     after = measured(own, before, all=True)
     assert (after.windows, after.archived) == ([], [JANUARY])
     assert after.states == before.states
+    with pytest.raises(DataError, match="as of 2024-01-31 were moved to the archive"):
+        measured(own, before, as_of=JANUARY)
 
 
 def test_features_of_the_request_make_months(own: Settings) -> None:

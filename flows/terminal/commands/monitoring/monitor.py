@@ -17,7 +17,7 @@ from flows.terminal.screens.monitoring.monitor import alerts_screen, closed_scre
 
 commands = typer.Typer()
 
-KEPT = "Nothing of this run is saved; what an earlier one saved stays."
+KEPT = "Figures and alerts are saved together, or not at all; the next run goes on with what is left."
 
 
 @commands.command(cls=UseCaseCommand)
