@@ -13,6 +13,7 @@ LINTER = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["tool"][
 BREAKS = {
     "Rooms: data flows one way": ("simulator/plan.py", "import local.ports"),
     "asof: what both streams share lies below the service": ("asof/features/entity_key.py", "import asof.serving.http"),
+    "The client stands alone: it may be copied out of the project": ("asof/client/retries.py", "import asof.settings"),
     "training: from extracts to a Bento": ("training/data/extracts/deliveries.py", "import training.audit"),
     "online_store: layers": (
         "online_store/pool.py",

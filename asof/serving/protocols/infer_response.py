@@ -1,7 +1,7 @@
 """The response of an inference: the answers of rows as tensors, column by column."""
 
 from collections.abc import Sequence
-from itertools import chain
+from functools import lru_cache
 from math import nan, prod
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -62,8 +62,9 @@ class InferFormat:
         own_id: str | None,
     ) -> None:
         self._predictor, self._request_id, self._own_id = predictor, request_id, own_id
-        every = {each.name: each for each in outputs}
-        self._scores = [every[name] for name in wanted if name in every]
+        every = {each.name: each for each in (*outputs, *TEXTS)}
+        self._wanted = [every[name] for name in wanted]
+        self._scores = [each for each in outputs if each.name in wanted]
         self._texts = [each for each in TEXTS if each.name in wanted]
         self._parts: dict[str, list[bytes]] = {name: [] for name in wanted}
         self._rows = 0
@@ -73,28 +74,33 @@ class InferFormat:
 
     def chunk(self, items: Sequence[Item]) -> bytes:
         """Nothing yet: the first tensor has a value of every row."""
+        scores = [each.get("score") for each in items]
         for tensor in self._scores:
             missing = [MISSING[tensor.datatype]] * prod(tensor.shape)
-            self._add(tensor, (tensor.values(each["score"]) if "score" in each else missing for each in items))
+            rows = [missing if score is None else tensor.values(score) for score in scores]
+            self._parts[tensor.name].append(_elements([value for row in rows for value in row]))
         for tensor in self._texts:
-            self._add(tensor, map(tensor.values, items))
+            self._parts[tensor.name].append(_elements([value for each in items for value in tensor.values(each)]))
         self._rows += len(items)
         return b""
 
     def tail(self) -> bytes:
-        by_name = {each.name: each for each in (*self._scores, *self._texts)}
-        outputs = b",".join(self._output(by_name[name], parts) for name, parts in self._parts.items())
+        outputs = (
+            _opening(each.name, each.datatype, (self._rows, *each.shape)) + b",".join(self._parts[each.name]) + b"]}"
+            for each in self._wanted
+        )
         own_id = to_json(self._request_id if self._own_id is None else self._own_id)
-        return _model(self._predictor)[:-1] + b',"id":' + own_id + b',"outputs":[' + outputs + b"]}"
+        return _model(self._predictor)[:-1] + b',"id":' + own_id + b',"outputs":[' + b",".join(outputs) + b"]}"
 
-    def _add(self, tensor: Tensor, rows: Any) -> None:
-        values = list(chain.from_iterable(rows))
-        self._parts[tensor.name].append(to_json(values, inf_nan_mode="strings")[1:-1])
 
-    def _output(self, tensor: Tensor, parts: Sequence[bytes]) -> bytes:
-        shape = ",".join(map(str, (self._rows, *tensor.shape)))
-        head = f'{{"name":"{tensor.name}","datatype":"{tensor.datatype}","shape":[{shape}],"data":['
-        return head.encode() + b",".join(parts) + b"]}"
+def _elements(values: list[Any]) -> bytes:
+    return to_json(values, inf_nan_mode="strings")[1:-1]
+
+
+@lru_cache(maxsize=100)
+def _opening(name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
+    """An output up to its elements."""
+    return to_json({"name": name, "datatype": datatype, "shape": shape})[:-1] + b',"data":['
 
 
 _models: WeakKeyDictionary[Predictor, bytes] = WeakKeyDictionary()
