@@ -56,7 +56,7 @@ def parse(words: list[str]) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_files_that_a_page_names_exist(page: Path) -> None:
     named = re.findall(r"`((?:[a-z_]+/)+[\w.]*)`", page.read_text())
-    roots = [PROJECT / name for name in ("", "asof", "asof/serving", "training", "online_store", "flows")]
+    roots = [PROJECT / name for name in ("", "asof", "asof/serving", "training", "monitoring", "online_store", "flows")]
     ours = [name for name in named if not name.startswith(("asof/use_cases/iris", "data/", "dist/"))]
     assert [name for name in ours if not any((root / name).exists() for root in roots)] == []
 
