@@ -116,8 +116,8 @@ def test_each_class_is_calibrated_against_the_rest_and_a_number_is_not() -> None
 def test_the_expected_auc_is_the_mean_of_those_of_drawn_labels() -> None:
     generator = np.random.default_rng(0)
     scores, p = generator.random(60).round(1), generator.random(60)
-    drawn = [roc_auc_score(generator.random(60) < p, scores) for _ in range(4000)]
-    assert expected_auc(scores, p) == pytest.approx(np.mean(drawn), abs=0.004)
+    drawn = [roc_auc_score(generator.random(60) < p, scores) for _ in range(500)]
+    assert expected_auc(scores, p) == pytest.approx(np.mean(drawn), abs=0.012)  # four standard errors
     certain = (scores > 0.5).astype(float)
     assert expected_auc(scores, certain) == 1.0
     assert np.isnan(expected_auc(scores, np.zeros(60)))
