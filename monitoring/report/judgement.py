@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from monitoring.alerts.alert import Alert, Severity
+from monitoring.alerts.alert import Alert, Event, Severity
 from monitoring.records.figure import Figure, Subject, Verdict
 from monitoring.report.evidence import Evidence
 from monitoring.report.numbers import counted, interval, moment, number, share, told
@@ -162,7 +162,7 @@ def _predecessor(evidence: Evidence) -> list[str]:
     before = [each for each in evidence.alerts if each.severity is Severity.ERROR and each.version == entry.previous]
     if not before:
         return []
-    alert = before[0]
+    alert = next((each for each in before if each.last(Event.HANDLED)), before[0])  # that which was retrained for
     since = f"after the alert of {moment(alert.opened_at)}: {alert.title}"
     return [f"It replaced version {entry.previous} on {moment(entry.at)}, {since}"]
 

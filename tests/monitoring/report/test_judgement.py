@@ -88,6 +88,13 @@ def test_a_version_that_was_just_promoted_is_judged_by_its_own_outcomes() -> Non
     assert "It replaced version 1 on 2024-09-01, after the alert of 2024-09-01: AUC has fallen." in found.reasons
 
 
+def test_of_several_alerts_that_is_named_which_was_retrained_for() -> None:
+    other = replace(alert("1", "error", "closed"), rule="calibration", title="Calibration is off.")
+    handled = alert("1", "error", "handled", "closed")
+    found = judge(replace(WRONG, promotions=[entry("1"), entry("2", "1")], alerts=[other, handled]))
+    assert [each for each in found.reasons if "It replaced" in each and "AUC has fallen" in each]
+
+
 def test_after_a_rollback_to_nothing_the_newest_version_is_judged() -> None:
     assert replace(RIGHT, promotions=[entry("1"), entry(None, "1")]).version == "1"
 
