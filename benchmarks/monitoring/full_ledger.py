@@ -23,7 +23,7 @@ from asof.features.feature_contract import Feature, FeatureContract
 from asof.settings import Settings, export
 from asof.use_cases import load
 from benchmarks.processes import run_json
-from benchmarks.usage import cpu_seconds, postgres_roots
+from benchmarks.usage import cpu_seconds
 
 CHURN = load("churn")
 ROWS, MONTHS, TRAINED_ON = 1_000_000, 4, 7_043
@@ -143,12 +143,11 @@ def main() -> None:
     """Runs the command's stage once."""
     from flows.stages.monitor import monitor
 
-    roots = {"own": (os.getpid(),), "PostgreSQL": postgres_roots()}
-    before, begun = {name: cpu_seconds(each) for name, each in roots.items()}, perf_counter()
+    before, begun = cpu_seconds([os.getpid()]), perf_counter()
     done = monitor("churn")
     seconds, peak = perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    spent = {f"CPU s, {name}": round(cpu_seconds(each) - before[name], 1) for name, each in roots.items()}
-    measured = {"seconds": round(seconds, 1), **spent, "peak MiB": round(peak)}
+    spent = round(cpu_seconds([os.getpid()]) - before, 1)
+    measured = {"seconds": round(seconds, 1), "CPU s": spent, "peak MiB": round(peak)}
     print(json.dumps({"windows": len(done["windows"]), "answers": done["answers"], **measured}))
 
 
