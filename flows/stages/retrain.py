@@ -19,7 +19,6 @@ from flows.stages.inspect import inspect_month
 from flows.stages.promote import promote_version
 from training.features.datasets.dataset import build_training_set, newest_labelled
 from training.models.evaluation.evaluate import evaluate
-from training.models.fitting.search_workers import start_early
 from training.models.fitting.train import train
 from training.release.registry.register import register
 from training.release.registry.versions import ModelVersion
@@ -63,7 +62,6 @@ def _retrain(
     use_case: str, as_of: datetime | None, known_at: datetime | None, estimator: str | None, promotion: bool
 ) -> dict[str, Any]:
     settings = settings_with_tracking()
-    start_early(settings, load(use_case), estimator)
     moment = as_of or newest_labelled(settings, load(use_case), known_at)
     checks = inspect_month(use_case, moment, known_at)
     version = train_version(use_case, moment, known_at, estimator)

@@ -17,17 +17,14 @@ from training.models.evaluation.model_card import MODEL_CARD, model_card
 from training.models.evaluation.reference_file import record_reference
 from training.models.evaluation.seal import golden_rows, log_compiled, log_explainer, seal
 from training.models.fitting.fit import FittedModel, predictions
-from training.models.fitting.search_workers import begin
 from training.models.fitting.train import TrainedModel
 from training.one_thread import one_thread
-from training.targets.rules import Headline, Importance, Labels
+from training.targets.rules import Headline, Labels
 from training.tracking.artifacts import logged_to_run
 from training.tracking.client import open_tracking
 
 if TYPE_CHECKING:
-    import pandas as pd
     from mlflow import MlflowClient
-    from sklearn.base import BaseEstimator
 
 IMPORTANCE_REPEATS = 3
 IMPORTANCE_ROWS = 2000
@@ -67,15 +64,15 @@ def evaluate(settings: Settings, trained: TrainedModel) -> Evaluation:
     """
     client, side, figures = open_tracking(settings), trained.held_out, figures_of(trained)
     metrics, predicted, rules, output = figures.metrics, figures.predictions, trained.rules, trained.facts.output
-    seed = trained.facts.random_state
-    drawn = begin(trained.search, rules.pictures, side.labels, predicted, output, metrics)
-    measured = begin(trained.search, _importance, trained.model, side.features, side.labels, rules.importance, seed)
+    importance = _importance(trained)
     served = log_compiled(client, trained)
     explainer = log_explainer(client, trained, served)
     contributed = contributions(explainer, side.features) if explainer else None
-    shown = begin(trained.search, picture, contributed) if contributed else None
-    importance, bars = measured()
-    pictures = {**drawn(), "importance": bars, **({"contributions": shown()} if shown else {})}
+    pictures = {
+        **rules.pictures(side.labels, predicted, output, metrics),
+        "importance": plots.importance(importance, rules.importance.title),
+        **({"contributions": picture(contributed)} if contributed else {}),
+    }
     card = model_card(
         trained,
         metrics,
@@ -125,28 +122,23 @@ def figures_of(fitted: FittedModel) -> Figures:
     return Figures(metrics, predicted, ablations=ablations)
 
 
-def _importance(
-    model: "BaseEstimator", features: "pd.DataFrame", labels: Labels, wanted: Importance, random_state: int
-) -> tuple[dict[str, float], bytes]:
-    """Permutation importance of each column: what it costs on the held-out rows to shuffle it, the greatest first.
-
-    And its plot.
-    """
+def _importance(trained: TrainedModel) -> dict[str, float]:
+    """Permutation importance of each column: what it costs on the held-out rows to shuffle it, the greatest first."""
     from sklearn.inspection import permutation_importance
 
+    features, labels = trained.held_out.features, trained.held_out.labels
     with one_thread():
         result = permutation_importance(
-            model,
+            trained.model,
             features,
             labels,
-            scoring=wanted.scorer,
+            scoring=trained.rules.importance.scorer,
             n_repeats=IMPORTANCE_REPEATS,
             max_samples=min(1.0, IMPORTANCE_ROWS / len(labels)),
-            random_state=random_state,
+            random_state=trained.facts.random_state,
         )
     losses = dict(zip(features.columns, map(float, result.importances_mean), strict=True))
-    ordered = dict(sorted(losses.items(), key=lambda each: -each[1]))
-    return ordered, plots.importance(ordered, wanted.title)
+    return dict(sorted(losses.items(), key=lambda each: -each[1]))
 
 
 def _log(

@@ -19,7 +19,6 @@ from training.features.datasets.training_set import TrainingSet
 from training.metrics.classification import Floats
 from training.models.fitting.model_digest import model_digest
 from training.models.fitting.reproducible import forget_when, make_reproducible
-from training.models.fitting.search_workers import fit_search
 from training.models.fitting.servable import check_fitted, check_on_sample
 from training.one_thread import one_thread
 from training.targets import rules_of
@@ -129,9 +128,9 @@ def fit_model(sides: Sides, *, random_state: int) -> FittedModel:
 
 
 def fit(chosen: Estimator, side: TrainingSet, random_state: int) -> "BaseEstimator":
-    """The estimator, fitted on the side's rows; each fit in one thread."""
+    """The estimator, fitted on the side's rows in one thread."""
     with one_thread():
-        return fit_search(_built(chosen, side, random_state), side.features, side.labels)
+        return _built(chosen, side, random_state).fit(side.features, side.labels)
 
 
 def predictions(model: "BaseEstimator", side: TrainingSet) -> Floats:
