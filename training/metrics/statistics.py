@@ -47,8 +47,9 @@ def stability(before: NDArray[Any], after: NDArray[Any]) -> Effect:
     than bins: Yurdakul and Naranjo, Journal of Risk Model Validation 14(4) (2020). The usual limits 0.1 and 0.25 ignore
     n and m. Entities in both samples make it smaller, so the test is conservative.
 
-    An empty bin would be infinite. So half a row for each bin is added to either sample, spread like both together: in
-    equal parts it would make an empty rare bin of the smaller sample look like a shift.
+    An empty bin would be infinite. So half a row is added to each bin of either sample. In proportion to the shares of
+    both together, an empty rare bin would get next to nothing, and its logarithm would make a single row a shift. With
+    many rare bins PSI is still far from chi-squared, mostly too small: `without_rare_bins` merges them.
     """
     from scipy import stats
 
@@ -57,8 +58,7 @@ def stability(before: NDArray[Any], after: NDArray[Any]) -> Effect:
     sizes, bins = counts.sum(axis=1), counts.shape[1]
     if bins < 2 or not sizes.all():
         return Effect(0.0, 1.0)
-    added = bins / 2 * counts.sum(axis=0) / counts.sum()
-    shares = (counts + added) / (sizes + bins / 2)[:, None]
+    shares = (counts + 0.5) / (sizes + bins / 2)[:, None]
     value = float(((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum())
     return Effect(value, float(stats.chi2.sf(value / (1 / sizes).sum(), bins - 1)))
 

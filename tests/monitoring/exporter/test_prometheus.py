@@ -84,6 +84,7 @@ def prometheus(monitored_case: Settings, tmp_path_factory: pytest.TempPathFactor
         words.append(f"--web.listen-address=127.0.0.1:{port}")
         with (folder / "log").open("w") as log, subprocess.Popen([program, *words], stderr=log, stdout=log) as running:
             try:
+                until(lambda: httpx.get(f"http://127.0.0.1:{port}/-/ready").is_success, "Prometheus is ready")
                 with httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1", timeout=10) as client:
                     until(lambda: _found(client, "asof_monitor_value"), "Prometheus has read the exporter")
                     yield client
@@ -101,9 +102,9 @@ def _configuration(address: str) -> str:
 
 
 def _found(client: httpx.Client, query: str) -> list[Any]:
-    answer = client.get("/query", params={"query": query}).json()
-    assert answer["status"] == "success", (query, answer)
-    return list(answer["data"]["result"])
+    answer = client.get("/query", params={"query": query})
+    assert answer.is_success, (query, answer.text)
+    return list(answer.json()["data"]["result"])
 
 
 @pytest.mark.parametrize("panel", sorted(QUERIES))

@@ -84,10 +84,20 @@ def test_the_lower_bound_of_a_share_is_exact() -> None:
     assert ours.share_low(0, 10, alpha=0.025) == 0
 
 
-def test_a_level_that_one_row_has_is_no_shift() -> None:
-    before, after = np.zeros(1000), np.zeros(1000)
+@pytest.mark.parametrize("rows", [500, 1000, 100_000])
+def test_a_level_that_one_row_has_is_no_shift(rows: int) -> None:
+    before, after = np.zeros(rows), np.zeros(rows)
     after[7] = 1.0
     assert ours.psi(before, after, levels=True).p_value > 0.1
+
+
+@pytest.mark.parametrize("rows", [(1000, 1000), (5000, 500), (300, 10_000)], ids=str)
+def test_rare_levels_look_no_more_like_a_shift_than_others(rows: tuple[int, int]) -> None:
+    """Of a column with a hundred rare levels, most of which are in one of the samples by chance."""
+    generator, shares = np.random.default_rng(2), np.repeat([0.11, 0.0001], [9, 100])
+    drawn = [[generator.multinomial(size, shares) for size in rows] for _ in range(500)]
+    p_values = np.array([ours.stability(*counts).p_value for counts in drawn])
+    assert [np.mean(p_values < level) <= 1.5 * level for level in (0.05, 0.01)] == [True, True]
 
 
 def test_two_shares_are_compared_as_in_a_table_of_four() -> None:

@@ -37,7 +37,7 @@ OPAQUE = {
 """Compiled estimators whose answers have no explanation."""
 MIXING = {
     *("Normalizer", "Normalizer(norm='max')", "PolynomialFeatures", "PCA", "PCA(whiten=True)", "TruncatedSVD"),
-    *("PolynomialFeatures(3, interaction_only=True, include_bias=False)", "FeatureUnion", "IterativeImputer"),
+    *("PolynomialFeatures(3, interaction_only=True, include_bias=False)", "IterativeImputer"),
 }
 """Transformers that make a column of several features."""
 
