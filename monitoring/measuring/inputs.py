@@ -73,10 +73,13 @@ def counted(binned: Binned, column: arrow.ChunkedArray) -> Counts:
 
 
 def column_values(column: arrow.ChunkedArray) -> NDArray[Any]:
-    """As `asof.features.feature_contract.input_arrays` has them: numbers as float64, nulls as NaN; text as objects."""
+    """As `asof.features.feature_contract.input_arrays` has them: numbers as float64, nulls as NaN; text as objects.
+
+    Integers beyond 2**53 are rounded, as there.
+    """
     if arrow.types.is_string(column.type):
         return np.array(column.to_pylist(), dtype=object)
-    return np.asarray(compute.fill_null(column.cast(arrow.float64()), float("nan")), dtype=np.float64)
+    return np.asarray(compute.fill_null(column.cast(arrow.float64(), safe=False), float("nan")), dtype=np.float64)
 
 
 def _lowest(table: arrow.Table, rows: int) -> arrow.Table:

@@ -3,7 +3,7 @@
 The answers are those of `monitoring.outcomes.answers`: the first of each entity at each moment.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, LiteralString
 
@@ -40,16 +40,17 @@ TYPES = {FLOATS: arrow.float64(), INTEGERS: arrow.int64()}
 
 def stream_values(
     settings: Settings, use_case: UseCase, of: VersionWindow, *, models: Sequence[AnsweringModel], known_at: datetime
-) -> Iterator[arrow.Table]:
+) -> Generator[arrow.Table, None, None]:
     """Tables with the columns of WHICH and one for each feature, in the order of the contract; nulls are null.
 
-    `models` are all of the version. Nothing is yielded where they have no features.
+    `models` are all of the version. Nothing is yielded where they have no features. A connection is
+    open until the generator is exhausted or closed.
     """
     places = _places(models)
     if not places:
         return
     types = WHICH | {name: TYPES.get(each[0]["kind"], arrow.string()) for name, each in places.items()}
-    values = [_value(each) for each in places.values()]
+    values = [_value(each, models) for each in places.values()]
     columns = [*map(sql.SQL, (RANK, "p.request::text", "p.item", "p.entity")), *values]
     with psycopg.connect(settings.ledger_conninfo(work_mem="64MB")) as connection:
         yield from copy_rows(connection, _query(use_case, of, models, known_at, columns), types)
@@ -70,10 +71,10 @@ def _places(models: Sequence[AnsweringModel]) -> dict[str, list[Place]]:
     }  # fmt: skip
 
 
-def _value(places: Sequence[Place]) -> sql.Composable:
-    """The value of a feature; a case for each place where models keep it otherwise."""
+def _value(places: Sequence[Place], models: Sequence[AnsweringModel]) -> sql.Composable:
+    """The value of a feature; a case for each model where they keep it otherwise, or not at all."""
     elements = {(each["kind"], each["place"]) for each in places}
-    if len(elements) == 1:
+    if len(elements) == 1 and len(places) == len(models):
         return _element(places[0])
     cases = [sql.SQL("WHEN {} THEN {}").format(sql.Literal(each["model"]), _element(each)) for each in places]
     return sql.SQL("CASE p.model {} END").format(sql.SQL(" ").join(cases))

@@ -1,6 +1,7 @@
 """All figures of one version in one window."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -56,7 +57,8 @@ class VersionRows:
         """The values behind its answers, up to the moment of `outcomes`."""
         known_at = self.outcomes.known_at
         tables = stream_values(self.settings, self.use_case, self.of, models=self.models, known_at=known_at)
-        return count_inputs(tables, self.reference.features, keep=[*self.reference.slices])
+        with closing(tables):  # their connection, also where the traceback of an error keeps the generator
+            return count_inputs(tables, self.reference.features, keep=[*self.reference.slices])
 
 
 def version_figures(rows: VersionRows, *, overdue: bool) -> Iterator[Figure]:
