@@ -55,9 +55,6 @@ JOIN ledger.shadow_scores s USING (at, request) JOIN ledger.models c ON c.id = s
 WHERE p.code IS NULL AND p.status = 200 AND p.item IS NOT DISTINCT FROM s.item ORDER BY p.at, p.item"""
 
 
-GOOD = "SELECT count(*) FROM ledger.predictions WHERE status = 200 AND code IS NULL"
-
-
 @dataclass(frozen=True)
 class Shadowed:
     """A service that follows Production, and is shadowed by the newest version."""
@@ -107,11 +104,15 @@ class Shadowed:
         return dict(self.rows(query, version.run_id))
 
     @contextlib.contextmanager
-    def counting(self) -> Iterator[None]:
-        """Of each answer in the block it is known whether the challenger scored it, failed, or why it was not asked."""
-        shadow, ((good,),) = self.shadow, self.rows(GOOD)
+    def counting(self, answers: int) -> Iterator[None]:
+        """Waits until it is known of each answer in the block whether it was scored, or why not."""
+        before = total(self.shadow)
         yield
-        self.until(lambda: total(self.shadow) - total(shadow) == self.rows(GOOD)[0][0] - good)
+        self.until(lambda: total(self.shadow) - before == answers)
+
+    def dropped(self, reason: str) -> int:
+        """The number of answers since the start that were not scored for this reason."""
+        return int(self.shadow["dropped"].get(reason, 0))
 
 
 def total(shadow: dict[str, Any]) -> int:
@@ -171,10 +172,10 @@ def test_while_the_newest_version_is_in_production_nothing_shadows_it(service: S
 
 def test_each_answer_has_the_challengers_score_of_the_same_values(service: Shadowed) -> None:
     champion, second = service.client.get("/model").json()["version"], service.scoring()
-    service.predict(50)
     body = {"instances": [{"user_id": user} for user in [*USERS, "0000-NOBODY"]]}
-    assert service.client.post("/predict/batch", json=body).status_code == 200
-    service.until(lambda: total(service.shadow) >= 350)
+    with service.counting(50 + len(USERS)):
+        service.predict(50)
+        assert service.client.post("/predict/batch", json=body).status_code == 200
     assert service.shadow["failed"] == 0
     service.until(lambda: service.codes(second).get(None, 0) == service.shadow["scored"] > 50)
     found = compare(service.settings, load("churn"), since=EVER)
@@ -197,8 +198,8 @@ def test_each_answer_has_the_challengers_score_of_the_same_values(service: Shado
 def test_a_spoiled_challenger_costs_no_answer_and_pauses_and_says_so_once(
     service: Shadowed, how: str, code: str
 ) -> None:
-    version = service.scoring()
-    with service.counting():
+    version, paused = service.scoring(), service.dropped("paused")
+    with service.counting(35):
         service.spoil(how)
         for _ in range(3):
             before = total(service.shadow)
@@ -207,15 +208,15 @@ def test_a_spoiled_challenger_costs_no_answer_and_pauses_and_says_so_once(
         service.until(lambda: service.shadow["status"] == "paused")
         service.predict(20)
     service.spoil("")
-    assert service.shadow["dropped"]["paused"] >= 20
+    assert service.dropped("paused") - paused >= 20
     service.until(lambda: service.codes(version).keys() == {code})
     assert service.log.count(f"Shadow: version {version.version} is paused") == 1
-    assert "asof_shadow_paused 1.0" in service.client.get("/metrics").text
+    service.until(lambda: "asof_shadow_paused 1.0" in service.client.get("/metrics").text)
 
 
 def test_a_killed_worker_loses_no_answer_and_the_challenger_scores_on(service: Shadowed) -> None:
     version = service.scoring()
-    with service.counting():
+    with service.counting(40):
         service.predict(20)
         _worker(service).kill()
         service.until(lambda: service.client.get("/readyz").status_code == 200)
@@ -227,17 +228,19 @@ def test_a_version_that_no_trusted_key_signed_is_refused_and_its_answers_are_cou
     new = service.publish(sealed=False)
     service.until(lambda: (each := service.shadow)["version"] == new.version and each["status"] == "refused")
     assert "is not signed" in service.shadow["why"]
-    before = service.shadow["dropped"].get("refused", 0)
-    service.predict(5)
-    service.until(lambda: service.shadow["dropped"].get("refused", 0) == before + 5)
+    before = service.dropped("refused")
+    with service.counting(5):
+        service.predict(5)
+    assert service.dropped("refused") == before + 5
 
 
 def test_a_challenger_that_takes_other_features_is_refused_and_its_answers_are_counted(service: Shadowed) -> None:
     more = service.publish(contract=kit.registered_contract(service.settings, "churn_v1"))
     service.until(lambda: (each := service.shadow)["version"] == more.version and each["status"] == "scoring")
-    with service.counting():
+    before = service.dropped("features")
+    with service.counting(5):
         service.predict(5)
-    assert service.shadow["dropped"]["features"] == 5
+    assert service.dropped("features") == before + 5
     service.until(lambda: service.shadow["status"] == "refused")
     assert "avg_session_mins_7d" in service.shadow["why"]
 

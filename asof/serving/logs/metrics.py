@@ -56,7 +56,8 @@ class ShadowMetrics:
             "Answers that the challenger did not score, by reason: budget, starting, paused, refused, features, full."
         )
         self.dropped = gauge("asof_shadow_dropped_total", dropped, ["reason"])
-        self.open = gauge("asof_shadow_paused", "1 while the challenger pauses, since it fails, hangs or is too slow.")
+        why = "1 while the challenger pauses, since it fails, hangs or is too slow: until one of its calls is good."
+        self.paused = gauge("asof_shadow_paused", why)
 
 
 class FollowMetrics:

@@ -93,6 +93,7 @@ class ShadowProcess:
     async def _adopt(self, version: ProductionVersion) -> None:
         if (self._state.version, self._state.run_id) != (version.version, version.run_id):
             self._begin(version.version, version.run_id)
+            self._state.status, self._state.why = Status.STARTING, ""  # while it is loaded
         if self._state.breaker.is_open(time.time()):
             return
         now, loaded = time.monotonic(), self._challenger

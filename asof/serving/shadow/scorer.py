@@ -57,9 +57,12 @@ class Scorer:
                 if kept := tail.at(segment, start):
                     rows = Rows(kept, np.array(places, dtype=np.int64))
                     self._append(described, rows, [None] * len(rows), [None] * len(rows), CRASHED)
+                else:  # shipped and deleted: they are counted alone
+                    state.failed += len(places)
         if state.claimed or state.trying:
             self._bad(f"its process ended while it {'scored' if state.claimed else 'was loaded'}", calls=MAX_BAD)
-        state.claimed, state.trying = [], ""
+        self._drop(Dropped.PAUSED, state.waiting)
+        state.claimed, state.waiting, state.trying = [], 0, ""
 
     def score(self, every: Sequence[Kept], challenger: Challenger | None) -> None:
         """Scores answers, or counts why not."""
@@ -84,8 +87,11 @@ class Scorer:
         """Call by call, each with rows of one answering model."""
         waiting = deque(sorted(chosen, key=lambda each: each.kept.describes["id"]))
         while waiting and not self._state.breaker.is_open(time.time()):
-            self._score_call(_next_call(waiting, self.budget.call_rows), challenger)
-        self._drop(Dropped.PAUSED, sum(map(len, waiting)))
+            call = _next_call(waiting, self.budget.call_rows)
+            self._state.waiting = sum(map(len, waiting))
+            self._score_call(call, challenger)
+        self._drop(Dropped.PAUSED, self._state.waiting)
+        self._state.waiting = 0
 
     def close(self) -> None:
         self._spool.close()

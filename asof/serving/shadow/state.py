@@ -47,7 +47,8 @@ class State:
     """Answers with a prediction are `scored`, `failed` (the challenger raised, or its process ended) or `dropped`.
 
     `places` are the bytes up to which each file of the spool was read, `claimed` the answers that are being scored,
-    `trying` the version that is being loaded: what is left of both at a start, the process did not survive.
+    `waiting` the number of those read that are scored after them, `trying` the version that is being loaded: what is
+    left of these at a start, the process did not survive.
     `describes` is the challenger's row of `ledger.models`.
     """
 
@@ -60,6 +61,7 @@ class State:
     dropped: dict[str, int] = field(default_factory=dict)
     places: dict[str, int] = field(default_factory=dict)
     claimed: list[Claim] = field(default_factory=list)
+    waiting: int = 0
     trying: str = ""
     describes: dict[str, Any] = field(default_factory=dict)
     breaker: Breaker = field(default_factory=Breaker)

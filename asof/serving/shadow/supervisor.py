@@ -12,7 +12,7 @@ from typing import TextIO
 
 from asof.files import try_lock
 from asof.serving.logs.metrics import ShadowMetrics
-from asof.serving.shadow.state import State, lock_file, read_state, state_file, workers_file
+from asof.serving.shadow.state import State, Status, lock_file, read_state, state_file, workers_file
 from asof.settings import PROJECT, SERVER_MARK, Settings
 
 logger = logging.getLogger("asof.serving")
@@ -83,7 +83,7 @@ class Shadow:
             self._metrics.scores.labels("failed").set(state.failed)
             for reason, count in state.dropped.items():
                 self._metrics.dropped.labels(reason).set(count)
-            self._metrics.open.set(state.breaker.is_open(time.time()))
+            self._metrics.paused.set(state.status == Status.PAUSED)
 
 
 def _start(lock: TextIO, arguments: list[str]) -> "subprocess.Popen[bytes]":
