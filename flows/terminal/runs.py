@@ -59,8 +59,7 @@ class StageProcess:
 
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        # No daemon, as those may not start processes of their own: a search does.
-        self._process = context.Process(target=_serve, args=(theirs, stage, imports))
+        self._process = context.Process(target=_serve, args=(theirs, stage, imports), daemon=True)
         self._process.start()
         theirs.close()
 

@@ -201,7 +201,8 @@ def test_bentoml_serve_follows_what_is_in_production(up: Checkout, tmp_path: Pat
 
 
 def test_down_stops_every_server(up: Checkout) -> None:
-    assert "Stopped: prediction-churn, prefect, mlflow, postgres.\n" in up.done("python", "-m", "local", "down")
+    stopped = "Stopped: prediction-churn, console, prefect, mlflow, postgres.\n"
+    assert stopped in up.done("python", "-m", "local", "down")
     assert not any(state.running for state in stack.states(up.settings))
     assert "nothing was running" in up.done("python", "-m", "local", "down")
 
