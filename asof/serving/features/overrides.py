@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from asof.features.feature_contract import Feature, FeatureContract
 from asof.given_features import RequestFeature
@@ -18,15 +18,18 @@ OVERRIDES, OVERRIDDEN = "overrides", "overridden"
 """The member of a request, and that of its answer."""
 Value = bool | int | float | str | None
 BITS = {"Int32": 31, "Int64": 63}
+Described = Annotated[Value, WithJsonSchema({"type": ["boolean", "number", "string"]})]
+"""A null is described as invalid, and gets an error that names its feature."""
 
 
 class WhatIf(BaseModel):
     """The member of a request whose features come from the store."""
 
-    overrides: dict[str, Value] = Field(
+    overrides: dict[str, Described] = Field(
         {},
-        description="What if? Values that replace stored ones, by feature. The answer names them, and does not count "
-        "as a prediction. Where the service has API keys, needs the scope what-if.",
+        description="What if? Values that replace stored ones, by feature: those of GET /model, each in its type "
+        "(422). The answer names them, and does not count as a prediction. Where the service has API keys, needs the "
+        "scope what-if.",
         examples=[{}],
     )
 

@@ -87,3 +87,13 @@ def problems(path: str, use_case: UseCase, source: type[FeatureSource], *more: A
 def model_problems(path: str, use_case: UseCase) -> dict[int | str, dict[str, Any]]:
     """Those of a look at the model."""
     return openapi.responses(path, ModelNotFound, NotReady, shown=examples(use_case))
+
+
+def path_parameters(path: str, use_case: UseCase) -> dict[str, Any]:
+    """The parameters in a path, which FastAPI does not know: the endpoints read them from the request."""
+    schemas = {
+        "name": {"type": "string", "enum": [use_case.model_name]},
+        "version": {"type": "string", "pattern": "^[1-9][0-9]*$", "description": "The served one, of GET /model."},
+    }
+    given = [name for name in schemas if f"{{{name}}}" in path]
+    return {"parameters": [{"name": name, "in": "path", "required": True, "schema": schemas[name]} for name in given]}

@@ -38,16 +38,27 @@ def _sendable(text: str) -> str:
     return text
 
 
+def _require_data(schema: dict[str, Any]) -> None:
+    """Describes the data as required: only binary data, which get an error of their own, come without."""
+    schema["required"].append("data")
+    schema["properties"]["data"] = {
+        "type": "array",
+        "minItems": 1,
+        "items": {},
+        "description": "The elements in row-major order, flat or nested; as many as the shape has.",
+    }
+
+
 class InputTensor(BaseModel):
     """One input: a column of the request, of shape [n] or [n, 1]; a list of k values a row is [n, k]."""
 
-    model_config = TOLERANT
+    model_config = TOLERANT | ConfigDict(json_schema_extra=_require_data)
 
     name: str
     shape: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1, max_length=2)]
     datatype: Annotated[str, Field(json_schema_extra={"enum": sorted(KINDS)})]
     parameters: Parameters = Field(default_factory=dict)
-    data: list[Any] | None = Field(None, description="The elements in row-major order, flat or nested.")
+    data: list[Any] | None = None
 
 
 class RequestedOutput(BaseModel):

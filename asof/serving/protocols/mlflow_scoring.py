@@ -21,7 +21,15 @@ from asof.serving.protocols.endpoint import Question
 from asof.serving.protocols.row_form import RowForm
 
 CSV = "text/csv"
-FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+FORMATS = {
+    "dataframe_split": ("object",),
+    "dataframe_records": ("array",),
+    "instances": ("array",),
+    "inputs": ("array", "object"),
+}
+"""The members with rows, and their types in JSON."""
+ROWS: dict[str, Any] = {"minItems": 1}
+"""Of the description: a body without rows has an error of its own."""
 MLFLOW_VERSION = "3.17.2"
 """The answer of GET /version: the MLflow whose protocol this is."""
 
@@ -36,15 +44,25 @@ class SplitFrame(BaseModel):
     index: list[Any] | None = Field(None, description="Not used.")
 
 
+def _alternative(name: str) -> dict[str, Any]:
+    """The schema of a body with rows in this member, and null or nothing in the others."""
+    types = {other: {"type": "null"} for other in FORMATS} | {name: {"type": [*FORMATS[name]]}}
+    return {"required": [name], "properties": types}
+
+
 class Invocation(BaseModel):
     """Rows in exactly one of MLflow's four forms."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"oneOf": [_alternative(name) for name in FORMATS]})
 
     dataframe_split: SplitFrame | None = None
-    dataframe_records: list[Any] | None = Field(None, description="One object for each row.")
-    instances: list[Any] | None = Field(None, description="One object for each row, or its values in order.")
-    inputs: list[Any] | dict[str, list[Any]] | None = Field(None, description="The same, or a list for each column.")
+    dataframe_records: list[Any] | None = Field(None, description="One object for each row.", json_schema_extra=ROWS)
+    instances: list[Any] | None = Field(
+        None, description="One object for each row, or its values in order.", json_schema_extra=ROWS
+    )
+    inputs: list[Any] | dict[str, list[Any]] | None = Field(
+        None, description="The same, or a list for each column.", json_schema_extra=ROWS | {"minProperties": 1}
+    )
     params: Annotated[dict[str, Any], Field(max_length=0)] | None = Field(
         None, description="Empty: the model takes no parameters."
     )

@@ -57,6 +57,7 @@ def _add_open_inference(app: FastAPI, use_case: UseCase, form: RowForm) -> ASGIA
             endpoint,
             payload=InferRequest,
             name=f"infer{suffix}",
+            openapi_extra=description.path_parameters(path, use_case),
             summary="Open Inference Protocol: predict",
             description="The columns of a request as tensors in JSON. A single row has the status of its problem.",
             response_model=description.InferResponse,
@@ -99,8 +100,15 @@ def _add_model(app: FastAPI, use_case: UseCase, form: RowForm, *, path: str, suf
         ("", model, description.ModelMetadata, "Open Inference Protocol: the model"),
         ("/ready", model_ready, description.ModelReady, "Open Inference Protocol: can the model predict now?"),
     ):
-        problems = description.model_problems(path + end, use_case)
-        _add_get(app, path + end, function, answer, summary, problems, name=f"{function.__name__}{suffix}")
+        app.add_api_route(
+            path + end,
+            function,
+            summary=summary,
+            response_model=answer,
+            responses=description.model_problems(path + end, use_case),
+            name=f"{function.__name__}{suffix}",
+            openapi_extra=description.path_parameters(path, use_case),
+        )
 
 
 def _add_mlflow(app: FastAPI, use_case: UseCase, form: RowForm) -> ASGIApp:
@@ -139,9 +147,8 @@ def _add_get(
     answer: type[BaseModel],
     summary: str,
     problems: dict[int | str, dict[str, Any]] | None = None,
-    name: str | None = None,
 ) -> None:
-    app.add_api_route(path, function, summary=summary, response_model=answer, responses=problems, name=name)
+    app.add_api_route(path, function, summary=summary, response_model=answer, responses=problems)
 
 
 def _service(request: Request) -> "LiveModel":
