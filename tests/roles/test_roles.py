@@ -1,7 +1,7 @@
 """PostgreSQL's roles: each can do its work through the real commands, and is denied everything else."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -147,29 +147,36 @@ def test_the_ingest_role_also_fills_feasts_own_store(both_stores: dict[str, Sett
     assert (compared.users > 700, compared.differences) == (True, 0)
 
 
-def test_the_training_role_trains_judges_promotes_rolls_back_and_scores(
-    town: Town, trained: tuple[ModelVersion, ModelVersion]
-) -> None:
+@pytest.fixture(scope="module")
+def scored(town: Town, trained: tuple[ModelVersion, ModelVersion]) -> tuple[Sequence[str], int, int]:
+    """Before a test erases a user: what the champion's lineage lacks, how many it scored, and the rows of them."""
     settings, (first, second) = town.as_role(TRAINING), trained
-    assert examine(months_known(settings, CHURN.extract, FEBRUARY))
-    judged = promote(settings, first, judge=judge_of(settings, CHURN, first), dry_run=True)
-    result = {each.name: each.passed for each in judged.criteria}
-    assert result["online store agrees with the offline store"]
-    assert result["feature contract compatible"]
     assert promote(settings, first, judge=always).promoted
     assert promote(settings, second, judge=always).promoted
     assert rollback(settings, CHURN, reason="complaints").version == first.version
-    assert report_history(settings, CHURN).intact
-    assert not trace_version(settings, CHURN, first.version).broken
-    assert record_parity(settings, check_parity(settings, CHURN, as_of=FEBRUARY)).wrong == 0
-    scored = score_users(settings, CHURN, as_of=FEBRUARY)
+    broken = trace_version(settings, CHURN, first.version).broken
+    scored = score_users(settings, CHURN, as_of=FEBRUARY).tally.scored
     with town.connect(TRAINING) as connection:
-        assert connection.execute("SELECT count(*) FROM scores").fetchone() == (scored.tally.scored,)
+        ((rows,),) = connection.execute("SELECT count(*) FROM scores")
+    return broken, scored, rows
 
 
-def test_the_erasure_role_erases_a_user_from_every_database(
-    town: Town, trained: tuple[ModelVersion, ModelVersion], both_stores: dict[str, Settings]
+def test_the_training_role_trains_judges_promotes_rolls_back_and_scores(
+    town: Town, trained: tuple[ModelVersion, ModelVersion], scored: tuple[Sequence[str], int, int]
 ) -> None:
+    settings, (broken, number, rows), second = town.as_role(TRAINING), scored, trained[1]
+    assert examine(months_known(settings, CHURN.extract, FEBRUARY))
+    judged = promote(settings, second, judge=judge_of(settings, CHURN, second), dry_run=True)
+    result = {each.name: each.passed for each in judged.criteria}
+    assert result["online store agrees with the offline store"]
+    assert result["feature contract compatible"]
+    assert report_history(settings, CHURN).intact
+    assert record_parity(settings, check_parity(settings, CHURN, as_of=FEBRUARY)).wrong == 0
+    assert (len(broken), rows) == (0, number)
+
+
+@pytest.mark.usefixtures("scored")
+def test_the_erasure_role_erases_a_user_from_every_database(town: Town, both_stores: dict[str, Settings]) -> None:
     settings, kept = town.as_role(ERASURE), "SELECT count(*) FROM public.users"
     with town.as_admin() as admin, town.connect(PREFECT, "prefect") as prefect:
         (user, rows) = admin.execute("SELECT min(user_id), count(*) FROM public.users").fetchone() or ("", 0)
