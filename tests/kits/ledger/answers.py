@@ -77,6 +77,7 @@ def own_ledger(server: Settings, tmp_path_factory: pytest.TempPathFactory) -> It
 def empty(settings: Settings) -> None:
     """Leaves no row in the ledger."""
     with psycopg.connect(settings.ledger_conninfo()) as connection:
+        connection.execute("SET lock_timeout = '30s'")  # a transaction that a test left open fails the next one
         connection.execute("SET session_replication_role = replica")  # without the triggers that refuse it
         connection.execute("TRUNCATE ledger.models, ledger.predictions, ledger.outcomes, ledger.complete_outcomes")
 
