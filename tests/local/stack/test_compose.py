@@ -182,3 +182,11 @@ def test_the_ledgers_metrics_are_on_the_dashboard_and_have_alarms() -> None:
     assert {name for name in metrics if name not in watched} == {"asof_ledger_shipped", "asof_ledger_answers"}
     asked = {name.removesuffix("_total") for name in re.findall(r"asof_ledger_\w+", shown + watched)}
     assert asked <= metrics
+
+
+def test_the_packages_that_the_stack_runs_are_in_the_images() -> None:
+    allowed = {line[1:] for line in (PROJECT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    commands = [word for each in SERVICES.values() for part in ("command", "entrypoint") for word in each.get(part, ())]
+    modules = {commands[place + 1].split(".")[0] for place, word in enumerate(commands) if word == "-m"}
+    assert {"flows", "console", "monitoring"} <= modules
+    assert modules - allowed == set()
