@@ -57,7 +57,7 @@ class HypotheticalEvidence(BaseModel):
 
     overridden: list[OverriddenFeature] | None = Field(
         None,
-        exclude_if=lambda told: told is None,
+        exclude_if=lambda value: value is None,
         description="The request's own values, in place of stored ones. Absent without overrides.",
     )
 
@@ -86,11 +86,11 @@ class ExplainedEvidence(BaseModel):
     """What an explained answer has beside the rest."""
 
     explanation: Explanation | None = Field(
-        None, exclude_if=lambda told: told is None, description="Absent unless the request asks for it."
+        None, exclude_if=lambda value: value is None, description="Absent unless the request asks for it."
     )
 
 
-def told(explained: Explained, values: Mapping[str, Any]) -> dict[str, Any]:
+def explanation_payload(explained: Explained, values: Mapping[str, Any]) -> dict[str, Any]:
     """The members of Explanation; `values` are those of the features."""
     every = sorted(explained.contributions.items(), key=lambda each: -abs(each[1]))
     return {

@@ -59,7 +59,7 @@ class Overrides:
             for each in features
         ]
 
-    def told(self, stored: Sequence[JudgedFeature]) -> list[dict[str, Any]]:
+    def payload(self, stored: Sequence[JudgedFeature]) -> list[dict[str, Any]]:
         """The member of the answer: each value beside the stored one and its verdict."""
         return [
             {

@@ -91,7 +91,7 @@ class StoreInput:
         require_known(self._keys, entity, stored)
         evidence = self._judged_evidence(entity, overrides.row(row), trained, judged=overrides.judged(stored))
         values = {feature.name: value for feature, value in zip(row.features, overrides.row(row).values, strict=True)}
-        return ModelInput(values, {**evidence, OVERRIDDEN: overrides.told(stored)})
+        return ModelInput(values, {**evidence, OVERRIDDEN: overrides.payload(stored)})
 
     async def look_up(self, requests: Sequence[BaseModel], trained: TrainingRanges) -> PendingInputs:
         """Looks up the features of all entities, to be judged as `read` does.

@@ -24,7 +24,7 @@ from asof.serving.features.batching import Batcher
 from asof.serving.features.inputs import ModelInput, PendingInputs
 from asof.serving.features.mixed_input import MixedInput
 from asof.serving.features.online_features import OnlineFeatures
-from asof.serving.features.options import asks_why, told
+from asof.serving.features.options import asks_why, explanation_payload
 from asof.serving.features.request_input import RequestInput
 from asof.serving.features.store_input import StoreInput
 from asof.serving.ledger.keeper import Kept
@@ -69,7 +69,10 @@ class _Job(NamedTuple):
         """The members of the answer beside the use case's."""
         if self.explained is None:
             return self.model_input.evidence
-        return {**self.model_input.evidence, "explanation": told(self.explained, self.model_input.values)}
+        return {
+            **self.model_input.evidence,
+            "explanation": explanation_payload(self.explained, self.model_input.values),
+        }
 
 
 class Predictor:
