@@ -8,7 +8,10 @@ from local.embedded_postgres import postgres
 
 
 def main() -> None:
-    """Serves until it is interrupted; the embedded PostgreSQL is started if no other is set."""
+    """Serves until it is interrupted; the embedded PostgreSQL is started if no other is set.
+
+    Another one may be away: the pages then say so. So may ASOF_HOME be read-only.
+    """
     parser = argparse.ArgumentParser(prog="python -m console", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=Settings().console_port, help="its port (default: %(default)s)")
@@ -18,7 +21,9 @@ def main() -> None:
     from console.application import console
 
     try:
-        settings = postgres.ensure(Settings())
+        settings = Settings()
+        if postgres.is_embedded(settings):
+            settings = postgres.ensure(settings)
         export(settings)
         application = console(settings)
     except ConfigurationError as error:
