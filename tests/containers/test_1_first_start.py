@@ -45,14 +45,6 @@ def test_the_console_shows_what_is_in_production_and_what_answers_rest_on(stack:
         assert "No link of this chain is broken." in trace.text
 
 
-def test_the_consoles_sessions_can_change_nothing(stack: Stack) -> None:
-    program = (
-        "import psycopg; from asof.settings import Settings\n"
-        "with psycopg.connect(Settings().conninfo()) as c: c.execute('DELETE FROM promotions')"
-    )
-    assert "ReadOnlySqlTransaction" in stack.python("console", program).stderr
-
-
 def test_a_second_up_changes_nothing(stack: Stack) -> None:
     before, counts = stack.state(), _record_counts(stack)
 
