@@ -68,7 +68,7 @@ def test_the_spool_and_the_models_of_the_service_are_mounted_by_nobody_else(stac
     assert mounted == {
         "spool": {"prediction", "shipper"},
         "following": {"prediction"},
-        "work": {"worker-training"},
+        "work": {"worker-training", "console"},
     }
 
 
