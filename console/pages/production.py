@@ -1,9 +1,9 @@
 """What is in Production and why: the version, the criteria that it passed, and the history."""
 
-from typing import Any
+from math import isfinite
 
 from console.visit import Context, Visit
-from training.metrics.classification import Estimate
+from training.metrics.classification import Estimate, with_intervals
 from training.release.promotion.history_report import report_history
 from training.release.registry.versions import ModelVersion, model_version
 from training.tracking.client import has_registry
@@ -25,11 +25,7 @@ def view(visit: Visit) -> Context:
     }
 
 
-def _estimates(version: ModelVersion) -> dict[str, Any]:
+def _estimates(version: ModelVersion) -> dict[str, Estimate]:
     """The metrics of the evaluation that have an interval."""
-    metrics = version.metrics
-    return {
-        name: Estimate(value, metrics[f"{name}_low"], metrics[f"{name}_high"])
-        for name, value in metrics.items()
-        if {f"{name}_low", f"{name}_high"} <= metrics.keys()
-    }
+    found = with_intervals(version.metrics)
+    return {name: each for name, each in found.items() if isfinite(each.low) and isfinite(each.high)}

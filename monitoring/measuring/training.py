@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import inf
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from asof.features.feature_contract import model_frame
 from asof.settings import Settings
 from training.features.datasets.training_set import finite_rows
-from training.metrics.classification import Estimate
+from training.metrics.classification import Estimate, with_intervals
 from training.models.evaluation.reference import Reference
 from training.models.evaluation.reference_file import reference_of, training_rows
 from training.tracking.client import error_code
@@ -69,14 +68,5 @@ def training_of(settings: Settings, run_id: str) -> Training:
             raise
         return NOTHING
     reference = reference_of(settings, run_id)
-    known = reference.estimates if reference else estimates_in(metrics)
+    known = reference.estimates if reference else with_intervals(metrics)
     return Training(settings, run_id, reference, known)
-
-
-def estimates_in(metrics: Mapping[str, float]) -> Mapping[str, Estimate]:
-    """The metrics that have an interval; an end that is missing is infinite."""
-    names = {name.rpartition("_")[0] for name in metrics if name.endswith(("_low", "_high"))}
-    return {
-        name: Estimate(metrics[name], metrics.get(f"{name}_low", -inf), metrics.get(f"{name}_high", inf))
-        for name in sorted(names & metrics.keys())
-    }

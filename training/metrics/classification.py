@@ -35,6 +35,16 @@ def ends(estimates: Mapping[str, Estimate]) -> dict[str, float]:
     return {name: value for name, value in every.items() if isfinite(value)}
 
 
+def with_intervals(metrics: Mapping[str, float]) -> dict[str, Estimate]:
+    """The metrics that have an end of an interval, by name: the inverse of `ends`, whose missing ends are infinite."""
+    names = {name.rpartition("_")[0] for name in metrics if name.endswith(("_low", "_high"))}
+    return {
+        name: Estimate(value, metrics.get(f"{name}_low", -inf), metrics.get(f"{name}_high", inf))
+        for name, value in metrics.items()
+        if name in names
+    }
+
+
 def measure(labels: Labels, probabilities: Floats, threshold: float) -> dict[str, float]:
     """All metrics of one model on one set of rows: ranking, probabilities, and decisions at 0.5 and at `threshold`."""
     from sklearn.metrics import average_precision_score, roc_auc_score

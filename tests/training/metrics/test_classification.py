@@ -8,14 +8,17 @@ from scipy import stats
 from sklearn import metrics as oracle
 
 from training.metrics.classification import (
+    Estimate,
     auc_difference,
     auc_estimate,
     best_threshold,
     calibration_error,
     confusion,
+    ends,
     mean_estimate,
     measure,
     row_log_loss,
+    with_intervals,
 )
 
 GENERATOR = np.random.default_rng(3)
@@ -153,3 +156,9 @@ def test_the_confusion_matrix_has_a_row_for_each_true_class() -> None:
     labels, positive = np.array([0, 0, 0, 1, 1, 1, 1]), np.array([False, True, True, False, True, True, True])
     assert confusion(labels, positive).tolist() == [[1, 2], [1, 3]]
     assert confusion(np.array([1]), np.array([False])).tolist() == [[0, 0], [1, 0]]
+
+
+def test_intervals_are_read_back_from_the_metrics_that_they_became() -> None:
+    estimates = {"auc": Estimate(0.8, 0.7, 0.9), "mae": Estimate(2.0, 1.5, inf)}
+    values = {name: each.value for name, each in estimates.items()}
+    assert with_intervals({**values, "rows_train": 100.0, **ends(estimates)}) == estimates

@@ -1,14 +1,13 @@
 """The reference of a version in its run: written by evaluation, read by monitoring."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from asof.features.feature_contract import FeatureContract
 from asof.settings import Settings
-from training.metrics.classification import Floats
-from training.models.evaluation.reference import Ends, Reference, reference_of_model, reference_of_rows
+from training.metrics.classification import Floats, with_intervals
+from training.models.evaluation.reference import Reference, finite_ends, reference_of_model, reference_of_rows
 from training.models.fitting.fit import FittedModel
 from training.models.fitting.logged_rows import logged_rows
 from training.models.fitting.run_record import SCHEMA_FILE
@@ -49,7 +48,8 @@ def _of_older_version(client: "MlflowClient", run_id: str) -> Reference | None:
     found = _rows(client, run_id)
     if found is None:
         return None
-    return replace(reference_of_rows(*found), metrics=_metrics(client.get_run(run_id).data.metrics))
+    metrics = with_intervals(client.get_run(run_id).data.metrics)
+    return replace(reference_of_rows(*found), metrics={name: finite_ends(each) for name, each in metrics.items()})
 
 
 def _rows(client: "MlflowClient", run_id: str) -> "tuple[pd.DataFrame, FeatureContract] | None":
@@ -66,12 +66,3 @@ def _rows(client: "MlflowClient", run_id: str) -> "tuple[pd.DataFrame, FeatureCo
     if not {*columns} <= {*rows.column_names} or not rows.num_rows:
         return None
     return rows.select(columns).to_pandas(types_mapper=types.get), contract
-
-
-def _metrics(found: Mapping[str, float]) -> dict[str, Ends]:
-    """Those with an interval."""
-    return {
-        name: (value, found.get(f"{name}_low"), found.get(f"{name}_high"))
-        for name, value in found.items()
-        if f"{name}_low" in found
-    }
