@@ -30,7 +30,7 @@ CORRECTED: LiteralString = """
 SELECT max(known_at) FROM public.loads, jsonb_each(files) AS each (file, facts)
 WHERE split_part(file, '.', 1) = %s AND as_of = %s AND (facts ->> 'new_rows')::bigint > 0"""
 MAX_ATTEMPTS = 3
-"""After so many that were killed nobody tries again by himself."""
+"""After so many that were killed it is not retrained by itself."""
 
 
 @dataclass(frozen=True)

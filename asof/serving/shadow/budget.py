@@ -6,7 +6,7 @@ from collections.abc import Callable
 BURST_SECONDS = 10.0
 """Of unused time that is saved up."""
 CALL_SECONDS = 0.25
-"""Of a processor, for which one call should take: a call that hangs is told by many times that."""
+"""Seconds of a processor that one call should take; a call that takes many times as long hangs."""
 MAX_CALL_ROWS = 1000
 FIRST_COST = 0.01
 """Seconds of a processor for a row, until it was measured."""
