@@ -18,6 +18,8 @@ from flows.terminal.output import StageFailed, error_text, exit_on_signals
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
+END_SECONDS = 2.0
+"""In which a process without work ends by itself."""
 Stage = Callable[..., dict[str, Any]]
 Run = Callable[..., dict[str, Any]]
 """Takes a stage and its parameters; returns its result or raises its error."""
@@ -68,6 +70,7 @@ class StageProcess:
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         self._connection.close()
+        self._process.join(END_SECONDS if kind is None else 0)  # a signal during its exit would make Python complain
         self._process.terminate()
         self._process.join()
 
