@@ -11,12 +11,12 @@ from prefect.states import Completed, Failed
 from asof.errors import AsOfError
 from asof.settings import Moment
 from asof.use_cases import default_name
-from flows.stages.audit import SAMPLE
-from flows.stages.audit import audit as audit_stage
 from flows.stages.bundle import bundle as bundle_stage
 from flows.stages.ingest import ingest as ingest_stage
 from flows.stages.inspect import inspect as inspect_stage
-from flows.stages.monitor import monitor as monitor_stage
+from flows.stages.monitoring.audit import SAMPLE
+from flows.stages.monitoring.audit import audit as audit_stage
+from flows.stages.monitoring.monitor import monitor as monitor_stage
 from flows.stages.parity import parity as parity_stage
 from flows.stages.promote import promote as promote_stage
 from flows.stages.reproduce import reproduce as reproduce_stage

@@ -141,7 +141,7 @@ def _training(settings: Settings, contract: FeatureContract) -> str:
 
 def main() -> None:
     """Runs the command's stage once."""
-    from flows.stages.monitor import monitor
+    from flows.stages.monitoring.monitor import monitor
 
     before, begun = cpu_seconds([os.getpid()]), perf_counter()
     done = monitor("churn")

@@ -14,8 +14,8 @@ from flows.runtime.artifacts import publish_table
 from flows.runtime.environment import settings_with_database, settings_with_tracking
 from flows.runtime.progress import log
 from flows.runtime.steps import step
-from flows.stages.alerts import handle_alert
 from flows.stages.inspect import inspect_month
+from flows.stages.monitoring.alerts import handle_alert
 from flows.stages.promote import promote_version
 from training.features.datasets.dataset import build_training_set, newest_labelled
 from training.models.evaluation.evaluate import evaluate

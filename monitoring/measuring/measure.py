@@ -16,10 +16,9 @@ from monitoring.measuring.census import Census, Count, take_census
 from monitoring.measuring.periods import window_ends
 from monitoring.measuring.training import training_of
 from monitoring.measuring.version_figures import VersionRows, version_figures
-from monitoring.measuring.version_window import VersionWindow
 from monitoring.measuring.windows import States, archived, due, states_now, states_to_keep
 from monitoring.outcomes.matured import JoinedOutcomes, join_outcomes
-from monitoring.records.figure import Figure
+from monitoring.records.figure import Figure, VersionWindow
 
 Progress = Callable[[str], None]
 

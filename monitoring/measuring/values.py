@@ -18,7 +18,7 @@ from asof.settings import Settings
 from asof.use_case import UseCase
 from monitoring.measuring.census import AnsweringModel
 from monitoring.measuring.periods import window_column, window_ends
-from monitoring.measuring.version_window import VersionWindow
+from monitoring.records.figure import VersionWindow
 from training.data.snapshots.copy_query import copy_rows
 
 # A window's answers come after its moment, or up to 31 days before it where a value was from the future.

@@ -12,10 +12,9 @@ from monitoring.measuring.inputs import Inputs, column_values, count_inputs
 from monitoring.measuring.judged_outcomes import JudgedOutcomes, predictions_of
 from monitoring.measuring.training import Training
 from monitoring.measuring.values import stream_values
-from monitoring.measuring.version_window import VersionWindow
 from monitoring.measuring.volume import maturity_figures, volume_figures
 from monitoring.outcomes.matured import JoinedOutcomes
-from monitoring.records.figure import Figure
+from monitoring.records.figure import Figure, VersionWindow
 from monitoring.statistics.calibration import calibration
 from monitoring.statistics.drift import drift
 from monitoring.statistics.estimated_performance import estimated_performance

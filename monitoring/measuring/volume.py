@@ -9,9 +9,8 @@ from typing import Any
 from asof.ledger.reading.kept_answer import ERASED
 from asof.ledger.schema import VERDICT_LETTERS
 from monitoring.measuring.census import Count
-from monitoring.measuring.version_window import VersionWindow
 from monitoring.outcomes.maturity import Maturity
-from monitoring.records.figure import Figure, Subject, Verdict
+from monitoring.records.figure import Figure, Subject, Verdict, VersionWindow
 from training.metrics.statistics import share_interval
 
 NAMES = {letter: name for name, letter in VERDICT_LETTERS.items()}

@@ -60,3 +60,15 @@ class Figure:
     high: float | None = None
     verdict: Verdict = Verdict.OK
     detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class VersionWindow:
+    """A version in a window, which figures are about."""
+
+    version: str
+    as_of: datetime
+
+    def figure(self, subject: Subject, metric: str, value: float | None, n: int, **more: Any) -> Figure:
+        """A figure about it; `more` are about, low, high, verdict and detail."""
+        return Figure(subject, metric, value, n, self.as_of, self.version, **more)

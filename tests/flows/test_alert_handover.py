@@ -11,7 +11,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, tempor
 
 from asof.settings import Settings
 from asof.use_cases import load
-from flows.stages.alerts import pass_on
+from flows.stages.monitoring.alerts import pass_on
 from monitoring.alerts.alert import Alert, Event, Severity
 
 CHURN = load("churn")
@@ -21,7 +21,9 @@ CHURN = load("churn")
 def noted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
     """The events that would be written beside the alert."""
     events: list[tuple[str, dict[str, Any]]] = []
-    monkeypatch.setattr("flows.stages.alerts.noted", lambda _, alert, event, detail: events.append((event, detail)))
+    monkeypatch.setattr(
+        "flows.stages.monitoring.alerts.noted", lambda _, alert, event, detail: events.append((event, detail))
+    )
     return events
 
 

@@ -15,7 +15,7 @@ from asof.errors import DataError
 from asof.ledger.request_id import new_request_id
 from asof.settings import PROJECT, Settings
 from asof.use_cases import load
-from flows.stages.alerts import handle_alert
+from flows.stages.monitoring.alerts import handle_alert
 from monitoring.alerts.alert import Alert
 from monitoring.alerts.handling import claimed, close_alert, may_retrain
 from monitoring.alerts.rows import alerts_of

@@ -13,7 +13,7 @@ from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source i
 
 from asof.features.feature_store import feature_store, quiet
 from asof.use_cases import load
-from flows.stages.audit import audit_result
+from flows.stages.monitoring.audit import audit_result
 from monitoring.audit.findings import Finding
 from monitoring.audit.reading.sample import LEAST
 from monitoring.audit.record import record_audit

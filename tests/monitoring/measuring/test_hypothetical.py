@@ -9,7 +9,7 @@ from asof.settings import Settings
 from asof.use_cases import load
 from monitoring.measuring.census import take_census
 from monitoring.measuring.values import stream_values
-from monitoring.measuring.version_window import VersionWindow
+from monitoring.records.figure import VersionWindow
 from tests.kits.ledger.answers import MadeAnswer, add_answers, ledger
 
 CHURN, DAY = load("churn"), timedelta(days=1)

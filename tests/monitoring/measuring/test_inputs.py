@@ -19,8 +19,7 @@ from monitoring.measuring.inputs import column_values
 from monitoring.measuring.measure import Measured, Wanted, measure
 from monitoring.measuring.training import Training
 from monitoring.measuring.values import stream_values
-from monitoring.measuring.version_window import VersionWindow
-from monitoring.records.figure import Subject
+from monitoring.records.figure import Subject, VersionWindow
 from tests.kits.ledger.answers import MadeAnswer, add_answers, empty, ledger
 from tests.kits.service import ledger as ledger_kit
 from training.metrics.binning import binned_sample

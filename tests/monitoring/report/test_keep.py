@@ -8,7 +8,7 @@ import pytest
 from asof.ledger.request_id import new_request_id
 from asof.settings import Settings
 from asof.use_cases import load
-from flows.stages.report import publish_page, write_report
+from flows.stages.monitoring.report import publish_page, write_report
 from monitoring.report import keep
 from tests.kits.ledger import monitored
 from tests.kits.machine.databases import fresh

@@ -19,7 +19,7 @@ from asof.settings import Settings
 from asof.use_case import GateBounds, UseCase
 from asof.use_cases import load
 from flows.__main__ import app
-from flows.stages.shadow import missing
+from flows.stages.monitoring.shadow import missing
 from monitoring.records.figure import Subject, Verdict
 from monitoring.records.runs import last_run, latest_figures
 from monitoring.shadow.compare import EVER, compare, figures

@@ -33,7 +33,7 @@ def audit(
     Of the answers of the last 31 days, unless --since says otherwise.
     """
     with run_command("reading", as_json=as_json) as emit:
-        from flows.stages.audit import audit as stage
+        from flows.stages.monitoring.audit import audit as stage
         from flows.terminal.runs import choose_run
 
         moments = {

@@ -37,12 +37,12 @@ def monitor(
     """Compute how the model in Production does, and open or close alerts. Exit code 1 if an error is open."""
     with run_command("measuring", as_json=as_json, kept=KEPT) as emit:
         settings_with_tracking()
-        from flows.stages.monitor import monitor as stage
+        from flows.stages.monitoring.monitor import monitor as stage
 
         result = choose_run()(stage, use_case, as_of, known_at, whole, retrain)
         if report:
             from asof.use_cases import load
-            from flows.stages.report import write_report
+            from flows.stages.monitoring.report import write_report
 
             write_report(settings_with_database(), load(use_case), report)
         emit(result, monitor_screen)

@@ -28,7 +28,7 @@ def report(
     """
     with run_command("writing", as_json=as_json) as emit:
         from asof.use_cases import load
-        from flows.stages.report import write_report
+        from flows.stages.monitoring.report import write_report
         from monitoring.report.keep import page_of_now
 
         settings, problem = settings_with_database(), load(use_case)

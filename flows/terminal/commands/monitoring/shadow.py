@@ -24,7 +24,7 @@ def shadow(
     """Compare a challenger in shadow with the version that answers. Exit code 1 if the gate's bounds are not met."""
     with run_command("comparing", as_json=as_json) as emit:
         from asof.use_cases import load
-        from flows.stages.shadow import compare_shadow, missing, shadow_result
+        from flows.stages.monitoring.shadow import compare_shadow, missing, shadow_result
 
         problem = load(use_case)
         found = compare_shadow(use_case, version, since, until)

@@ -14,8 +14,8 @@ from flows.runtime.artifacts import publish_table
 from flows.runtime.environment import settings_with_tracking
 from flows.runtime.progress import log
 from flows.runtime.steps import step
-from flows.stages.alerts import announce, outcome_of, pass_on
-from flows.stages.report import publish_page
+from flows.stages.monitoring.alerts import announce, outcome_of, pass_on
+from flows.stages.monitoring.report import publish_page
 from flows.stages.retrain import retrain as retrain_stage
 from monitoring.alerts.alert import Alert, alert_as_json
 from monitoring.alerts.handling import may_retrain

@@ -1,0 +1,1 @@
+"""Stages on what became of predictions."""
