@@ -1,5 +1,6 @@
 """`flows databases` corrects changes, adopts an existing installation, and rotates passwords."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -196,7 +197,7 @@ def test_a_missing_snapshot_table_is_created_by_the_command(town: Town) -> None:
     prepare_tables(settings, EXTRACT)
 
 
-# Feast leaves a connection open if it cannot open the registry.
+# Feast leaves a connection open if it cannot open the registry. It is collected here, and not in a later test.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_missing_registry_table_is_created_by_the_command(town: Town) -> None:
     with town.as_admin() as connection:
@@ -204,6 +205,7 @@ def test_a_missing_registry_table_is_created_by_the_command(town: Town) -> None:
     for role in (INGEST, SERVING):
         with pytest.raises(ConfigurationError, match=r"registry lacks a table .*python -m flows databases"):
             open_feature_store(town.as_role(role))
+    gc.collect()
     assert "Table public.saved_datasets is absent" in make_databases(town.admin).corrected
     close(open_feature_store(town.as_role(SERVING)))
 
