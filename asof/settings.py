@@ -21,6 +21,8 @@ Moment = Annotated[
     datetime, AfterValidator(lambda each: each.astimezone(UTC) if each.tzinfo else each.replace(tzinfo=UTC))
 ]
 """A point in time in UTC; a value without a zone is read as UTC."""
+EngineName = Literal["here", "processes", "ray"]
+"""Where ranges of entities are worked on (`training.ranges.engines`)."""
 ProjectPath = Annotated[Path, AfterValidator(lambda path: PROJECT / path)]
 """A path; a relative one is in the project's folder."""
 
@@ -32,6 +34,7 @@ PLATFORM_DEFAULTS = {
     "ORT_DISABLE_TELEMETRY": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_CLI_PROMPT": "false",
+    "RAY_USAGE_STATS_ENABLED": "0",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # Prefect's 20 are too few for a busy machine
     # `schedules: []` in prefect.yaml removes a schedule; Prefect 3.9.1 would keep it (prefect#23097).
     "PREFECT_DEPLOYMENTS_CLEAR_SCHEDULES_ON_EMPTY": "true",
@@ -96,6 +99,8 @@ class Settings(BaseSettings):
         None, validation_alias="ASOF_SOURCE_URL_NAME"
     )
     """The same for the server that they call `name`; any other name likewise."""
+    engine: EngineName = "here"
+    """Where ranges of entities are worked on: this process, processes of this machine, or a Ray cluster."""
     online_store: str = "online_store.store.WideOnlineStore"
     """Feast's `type` of the online store; `postgres` is Feast's own. Change it by `flows switch-store`."""
     mlflow_tracking_uri: str | None = Field(None, validation_alias="MLFLOW_TRACKING_URI")
@@ -376,6 +381,11 @@ def named_servers(source: EnvSettingsSource) -> dict[str, str]:
     prefix = f"{SOURCE_URL}_".casefold()
     values = {name.casefold(): value for name, value in source.env_vars.items() if value}
     return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+
+
+def with_engine(settings: Settings, engine: str | None) -> Settings:
+    """The settings with another engine (None: the same)."""
+    return settings.model_copy(update={"engine": engine}) if engine else settings
 
 
 def environment_of_servers() -> dict[str, str]:
