@@ -15,12 +15,13 @@ from time import perf_counter
 import psycopg
 
 from asof.errors import ScoringError
-from asof.features.join_keys import keys_of_extract
+from asof.features.join_keys import Entity, keys_of_extract
 from asof.inference.served_model import ServedModel, load_verified
 from asof.settings import Settings
 from asof.use_case import UseCase
 from training.data.snapshots.known_at import tables_known_at
 from training.data.snapshots.provenance import actor, code_version
+from training.data.snapshots.replicas import without_lost_replica
 from training.features.datasets.query_plan import expected_rows
 from training.release.registry.versions import model_version, require_production, verified_version
 from training.scoring.judging import Outcomes, judge_chunk
@@ -141,10 +142,26 @@ class _Scorer:
                 yield writer.tally.scored + left, chunk, outcomes
 
     def _read(self, writer: ScoreWriter) -> Generator[tuple[int, Chunk], None, None]:
-        """The planner's estimate of the users that are left, as counting takes seconds, and each chunk."""
-        run, extract = writer.run, self.use_case.extract
-        with tables_known_at(self.settings, extract, as_of=run.as_of, known_at=run.known_at) as tables:
-            last = writer.tally.last and keys_of_extract(extract).parse(writer.tally.last)
+        """The planner's estimate of the users that this call scores, as counting takes seconds, and each chunk.
+
+        Where a replica is lost, the primary goes on after its last chunk.
+        """
+        last = writer.tally.last and keys_of_extract(self.use_case.extract).parse(writer.tally.last)
+        read = 0
+        try:
+            with closing(self._read_after(last, writer.run, self.settings)) as chunks:
+                for left, chunk in chunks:
+                    yield left, chunk
+                    last, read = chunk.entity(len(chunk) - 1), read + len(chunk)
+        except psycopg.OperationalError as error:
+            rest = self._read_after(last, writer.run, without_lost_replica(self.settings, error))
+            yield from ((read + left, chunk) for left, chunk in rest)
+
+    def _read_after(
+        self, last: Entity | None, run: Run, settings: Settings
+    ) -> Generator[tuple[int, Chunk], None, None]:
+        extract = self.use_case.extract
+        with tables_known_at(settings, extract, as_of=run.as_of, known_at=run.known_at, bulk=True) as tables:
             left = expected_rows(tables.connection, users_query(extract, last))
             for chunk in read_chunks(tables, extract, self.features, as_of=run.as_of, size=self.chunk, after=last):
                 yield left, chunk

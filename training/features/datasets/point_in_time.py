@@ -24,6 +24,7 @@ from asof.settings import Settings
 from asof.targets import FALSE_AND_TRUE, Target
 from training.data.snapshots.copy_query import copy_rows
 from training.data.snapshots.known_at import KnownTables, tables_known_at
+from training.data.snapshots.replicas import again_at_primary
 from training.features.datasets.point_in_time_sql import JoinStrategy, ViewSource, columns, join
 from training.features.datasets.query_plan import uses_key_index
 from training.features.datasets.rows_digest import TYPES
@@ -59,6 +60,7 @@ class JoinedRows:
     definition: str
 
 
+@again_at_primary
 def joined_rows(
     settings: Settings,
     extract: ExtractSchema,
@@ -79,7 +81,7 @@ def joined_rows(
     contract, sources = read_sources(settings, feature_service, given)
     require_keys(extract, feature_service, contract.keys)
     types = column_types(contract, extract.label, target.label_type)
-    with tables_known_at(settings, extract, as_of=as_of, known_at=known_at) as tables:
+    with tables_known_at(settings, extract, as_of=as_of, known_at=known_at, bulk=True) as tables:
         _require_rows(tables, extract, as_of, known_at, given=given)
         queries = {strategy: join(sources, extract, as_of, strategy) for strategy in JoinStrategy}
         arrow_types = {name: TYPES[types[name]] for name in columns(sources, extract)}
